@@ -1,0 +1,262 @@
+//! Findings about what people wrote: a code, a place, what was expected, and what to do next.
+//!
+//! Does not decide how a finding looks; that is `report`.
+
+use std::sync::Arc;
+
+/// How much a finding matters. Errors stop a run; warnings do under `--deny-warnings`; notes never do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Severity {
+    /// The policy set cannot be used.
+    Error,
+    /// It can be used, but a reviewer should look.
+    Warning,
+    /// Worth knowing.
+    Note,
+}
+
+impl Severity {
+    /// `error`, `warning` or `note`.
+    pub fn word(self) -> &'static str {
+        match self {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+            Severity::Note => "note",
+        }
+    }
+}
+
+/// Index of a file in [`Sources`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SourceId(pub u32);
+
+/// A byte range in one source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Span {
+    /// The file.
+    pub source: SourceId,
+    /// First byte.
+    pub start: u32,
+    /// One past the last byte; equal to `start` for a point.
+    pub end: u32,
+}
+
+/// A span as people and other tools name it. Lines and columns count from 1; columns count Unicode scalars.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Place {
+    /// The path as it was given on the command line or found below a directory argument.
+    pub file: Arc<str>,
+    /// First line.
+    pub line: u32,
+    /// First column.
+    pub column: u32,
+    /// Last line.
+    pub end_line: u32,
+    /// One past the last column.
+    pub end_column: u32,
+}
+
+/// One text file that was read.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// The path for people: relative to the working directory, with `/`.
+    pub name: Arc<str>,
+    /// Which argument it came from: relative data paths may not leave that root.
+    pub root: u32,
+    /// The path below the root, with `/`.
+    pub path: String,
+    /// The whole text.
+    pub text: Arc<str>,
+}
+
+/// A data file that a policy names: the bytes, or why they could not be read.
+pub type DataFile = Result<Arc<[u8]>, String>;
+
+/// Everything that was read for one policy set: its YAML files in order, and the data files that they name.
+#[derive(Clone, Debug, Default)]
+pub struct Sources {
+    /// Policy files, in the order of the arguments and of their relative paths.
+    pub files: Vec<Source>,
+    /// Findings made while reading (a file that is not UTF-8, a symbolic link loop).
+    pub unread: Vec<Diagnostic>,
+    /// Data files by root and normalised path below it.
+    pub data: std::collections::BTreeMap<(u32, String), DataFile>,
+}
+
+impl Sources {
+    /// One file from memory: for tests, fuzzing and generated policies.
+    pub fn from_text(name: &str, text: &str) -> Sources {
+        let source = Source { name: name.into(), root: 0, path: name.to_owned(), text: text.into() };
+        Sources { files: vec![source], ..Sources::default() }
+    }
+
+    /// The file with this id.
+    pub fn file(&self, id: SourceId) -> &Source {
+        &self.files[id.0 as usize]
+    }
+
+    /// The text that a span covers.
+    pub fn text(&self, span: Span) -> &str {
+        self.file(span.source).text.get(span.start as usize..span.end as usize).unwrap_or("")
+    }
+
+    /// File, lines and columns of a span.
+    pub fn place(&self, span: Span) -> Place {
+        let source = self.file(span.source);
+        let (line, column) = line_and_column(&source.text, span.start as usize);
+        let (end_line, end_column) = line_and_column(&source.text, span.end.max(span.start) as usize);
+        Place { file: source.name.clone(), line, column, end_line, end_column }
+    }
+}
+
+/// Line and column (from 1, in Unicode scalars) of a byte offset; offsets past the end are the end.
+fn line_and_column(text: &str, offset: usize) -> (u32, u32) {
+    let mut offset = offset.min(text.len());
+    while !text.is_char_boundary(offset) {
+        offset -= 1;
+    }
+    let before = &text[..offset];
+    let line = before.bytes().filter(|byte| *byte == b'\n').count();
+    let start = before.rfind('\n').map_or(0, |newline| newline + 1);
+    (line as u32 + 1, before[start..].chars().count() as u32 + 1)
+}
+
+/// A second place that matters to a finding: the other half of a clash, the selector that a rule uses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Related {
+    /// Where.
+    pub span: Span,
+    /// What is there, as a short phrase.
+    pub message: String,
+}
+
+/// Devices that a finding is about: how many, and up to three names.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DeviceSample {
+    /// How many devices.
+    pub count: u64,
+    /// Up to three of them, by name (by id where they have none).
+    pub sample: Vec<String>,
+}
+
+/// One finding.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Diagnostic {
+    /// Stable code: `E0101`, `W0301`, `N0001`. Each has a page in `docs/diagnostics`.
+    pub code: &'static str,
+    /// How much it matters.
+    pub severity: Severity,
+    /// One sentence, lower case, no full stop: what is wrong.
+    pub message: String,
+    /// Where it is wrong; none for findings about a whole set.
+    pub span: Option<Span>,
+    /// A few words beside the caret.
+    pub label: Option<String>,
+    /// What to do next.
+    pub help: Option<String>,
+    /// Other places.
+    pub related: Vec<Related>,
+    /// Devices, for conflicts.
+    pub devices: Option<DeviceSample>,
+}
+
+impl Diagnostic {
+    fn new(
+        code: &'static str,
+        severity: Severity,
+        span: impl Into<Option<Span>>,
+        message: String,
+    ) -> Diagnostic {
+        let span = span.into();
+        Diagnostic {
+            code,
+            severity,
+            message,
+            span,
+            label: None,
+            help: None,
+            related: Vec::new(),
+            devices: None,
+        }
+    }
+
+    /// An error at a place.
+    pub fn error(
+        code: &'static str,
+        span: impl Into<Option<Span>>,
+        message: impl Into<String>,
+    ) -> Diagnostic {
+        Diagnostic::new(code, Severity::Error, span, message.into())
+    }
+
+    /// A warning at a place.
+    pub fn warning(
+        code: &'static str,
+        span: impl Into<Option<Span>>,
+        message: impl Into<String>,
+    ) -> Diagnostic {
+        Diagnostic::new(code, Severity::Warning, span, message.into())
+    }
+
+    /// A note at a place.
+    pub fn note(code: &'static str, span: impl Into<Option<Span>>, message: impl Into<String>) -> Diagnostic {
+        Diagnostic::new(code, Severity::Note, span, message.into())
+    }
+
+    /// With a few words beside the caret.
+    #[must_use]
+    pub fn label(mut self, label: impl Into<String>) -> Diagnostic {
+        self.label = Some(label.into());
+        self
+    }
+
+    /// With the next step.
+    #[must_use]
+    pub fn help(mut self, help: impl Into<String>) -> Diagnostic {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// With another place.
+    #[must_use]
+    pub fn related(mut self, span: Span, message: impl Into<String>) -> Diagnostic {
+        self.related.push(Related { span, message: message.into() });
+        self
+    }
+
+    /// With the devices it is about.
+    #[must_use]
+    pub fn devices(mut self, devices: DeviceSample) -> Diagnostic {
+        self.devices = Some(devices);
+        self
+    }
+}
+
+/// The near name among `known`, if one is near enough to be a slip of the hand: at most a third of it differs.
+pub fn did_you_mean<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let lower = word.to_lowercase();
+    let near =
+        known.into_iter().map(|name| (strsim::damerau_levenshtein(&lower, &name.to_lowercase()), name));
+    let (distance, name) = near.min_by_key(|(distance, name)| (*distance, name.len()))?;
+    (distance <= 1.max(word.chars().count().max(name.chars().count()) / 3)).then_some(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_count_scalars_not_bytes() {
+        let sources = Sources::from_text("a.yaml", "x: é\ny: ü z\n");
+        let start = sources.files[0].text.find('z').unwrap() as u32;
+        let place = sources.place(Span { source: SourceId(0), start, end: start + 1 });
+        assert_eq!((place.line, place.column, place.end_line, place.end_column), (2, 6, 2, 7));
+    }
+
+    #[test]
+    fn suggestions_are_near_or_absent() {
+        let known = ["computerDnsName", "osPlatform", "machineTags"];
+        assert_eq!(did_you_mean("osplatfrom", known), Some("osPlatform"));
+        assert_eq!(did_you_mean("banana", known), None);
+    }
+}

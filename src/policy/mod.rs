@@ -1,0 +1,582 @@
+//! The policy: what people wrote, understood. Text in; a [`Policy`] and every [`Diagnostic`] out.
+//!
+//! Knows nothing about devices: which ones a selector holds for is for `selection`, what follows for `desired`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use regex::Regex;
+
+use crate::device::{DeviceValue, Field};
+use crate::diagnostic::Span;
+use crate::pattern::Glob;
+use crate::tag::TagPattern;
+use crate::time::{Date, Timestamp};
+
+/// A policy set, resolved: names are indices, patterns are compiled, every part knows its place.
+#[derive(Clone, Debug, Default)]
+pub struct Policy {
+    /// The devices that this set may touch; `None` is the default: every device whose `mergedIntoMachineId` is missing.
+    pub scope: Option<Selector>,
+    /// Tags that this set owns.
+    pub claims: Vec<Claim>,
+    /// Named selectors, in file order.
+    pub selectors: Vec<NamedSelector>,
+    /// Lookup files, in file order.
+    pub lookups: Vec<Lookup>,
+    /// Families: of the members that a device should carry, the one listed first stays.
+    pub families: Vec<Family>,
+    /// Rules in file order, dead and future ones included (see [`Rule::is_live`]).
+    pub rules: Vec<Rule>,
+    /// Renames with chains resolved.
+    pub renames: Vec<Rename>,
+    /// Tags that no device should carry.
+    pub retire: Vec<Retire>,
+    /// The value of devices that no rule gives one.
+    pub default_value: Option<DefaultValue>,
+    /// Devices whose state is never changed; the first that matches names the withheld change.
+    pub protections: Vec<Protection>,
+    /// Caps, invariants, approvals, the tenant pin.
+    pub guard: Guard,
+}
+
+impl Policy {
+    /// Whether a claim, a family or a rename makes this set the owner of a tag: live ones that no rule assigns go.
+    pub fn claims_tag(&self, tag: &str) -> bool {
+        self.claims.iter().any(|claim| claim.pattern.matches(tag, self.guard.allows_reserved()))
+            || self.families.iter().any(|family| family.members.iter().any(|member| member.tag == tag))
+            || self.renames.iter().any(|rename| rename.from == tag)
+    }
+}
+
+/// An entry of `claims`.
+#[derive(Clone, Debug)]
+pub struct Claim {
+    /// A tag or a glob.
+    pub pattern: TagPattern,
+    /// Where it stands.
+    pub span: Span,
+}
+
+/// An entry of `selectors`.
+#[derive(Clone, Debug)]
+pub struct NamedSelector {
+    /// The name that `use` takes.
+    pub name: String,
+    /// What it selects.
+    pub selector: Selector,
+    /// Where the name stands.
+    pub span: Span,
+}
+
+/// A condition tree with the place of each node.
+#[derive(Clone, Debug)]
+pub struct Selector {
+    /// What must hold.
+    pub kind: SelectorKind,
+    /// Where it stands.
+    pub span: Span,
+}
+
+/// What must hold. Two-valued: a test on a missing field is false, and `Not` of it is true.
+#[derive(Clone, Debug)]
+pub enum SelectorKind {
+    /// Every device.
+    Everything,
+    /// All of these; never empty.
+    All(Vec<Selector>),
+    /// At least one of these; never empty.
+    Any(Vec<Selector>),
+    /// Not this.
+    Not(Box<Selector>),
+    /// The named selector at this index of [`Policy::selectors`].
+    Use(usize),
+    /// One test on one field.
+    Field {
+        /// The field.
+        field: Field,
+        /// The test.
+        test: Test,
+    },
+    /// Another device in scope has the same value of `by`, and this device is not the one that is kept.
+    Superseded {
+        /// One of `computerDnsName`, `deviceName`, `aadDeviceId`, `vmMetadata.vmId`.
+        by: Field,
+        /// Which of them is kept.
+        keep: Keep,
+    },
+    /// The device's id is in the result of a hunting query.
+    Hunting(Hunting),
+}
+
+/// Which of several devices of one name `superseded` keeps. Ties keep the smallest id.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Keep {
+    /// The greatest `lastSeen`.
+    #[default]
+    Newest,
+    /// The least `firstSeen`.
+    Oldest,
+}
+
+/// A hunting selector.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Hunting {
+    /// The query text, as it is sent.
+    pub query: Arc<str>,
+    /// The column that holds device ids; `DeviceId` unless written.
+    pub column: Arc<str>,
+}
+
+/// One operator with its operand. Lists mean *any*, unless the operator says otherwise. Never an empty list.
+#[derive(Clone, Debug)]
+pub enum Test {
+    /// Present (`true`) or missing (`false`).
+    Exists(bool),
+    /// Text equal to one of these without case: `eq`, `in`, and `inFile` (which keeps its file for the report of unmatched
+    /// values).
+    Text(TextList),
+    /// Text that matches one of these as a whole.
+    Glob(Vec<Glob>),
+    /// Text in which one of these is found; already without case.
+    Regex(Vec<Regex>),
+    /// Text that starts with one of these; for hardware addresses: without separators, in upper case.
+    StartsWith(Vec<String>),
+    /// Text that ends with one of these.
+    EndsWith(Vec<String>),
+    /// Text that contains one of these.
+    Contains(Vec<String>),
+    /// A version at or above this.
+    VersionAtLeast(String),
+    /// A version below this.
+    VersionBelow(String),
+    /// An integer equal to one of these.
+    Integer(Vec<i64>),
+    /// An integer in this range, both ends inclusive (`above: 5` is `6..`).
+    IntegerRange {
+        /// The least that holds.
+        least: i64,
+        /// The greatest that holds.
+        greatest: i64,
+    },
+    /// A boolean equal to this.
+    Boolean(bool),
+    /// Age at most this: `now - time <= span`. A time in the future has no age above zero and is within.
+    Within(Duration),
+    /// Age over this: `now - time > span`.
+    OlderThan(Duration),
+    /// Strictly before.
+    Before(Timestamp),
+    /// Strictly after.
+    After(Timestamp),
+    /// An address equal by value to one of these.
+    Address(Vec<std::net::IpAddr>),
+    /// An address in one of these networks; host bits are masked.
+    Cidr(Vec<IpNet>),
+    /// A hardware address equal to one of these: without separators, in upper case.
+    Hardware(Vec<String>),
+    /// Carries one of these tags: `has` (one) and `hasAny`.
+    HasAny(Vec<String>),
+    /// Carries all of these tags.
+    HasAll(Vec<String>),
+    /// Carries none of these tags.
+    HasNone(Vec<String>),
+    /// Carries a tag that matches one of these.
+    TagMatches(Vec<Glob>),
+}
+
+/// The operand of `eq`, `in` and `inFile`.
+#[derive(Clone, Debug)]
+pub struct TextList {
+    /// As written, in order, without duplicates.
+    pub values: Arc<[String]>,
+    /// The path of the file they came from; values of a file that match no device are reported.
+    pub file: Option<Arc<str>>,
+}
+
+/// An entry of `lookups`: a table joined to devices.
+#[derive(Clone, Debug)]
+pub struct Lookup {
+    /// The name in `lookup.NAME.COLUMN`.
+    pub name: String,
+    /// The path as written, for messages.
+    pub file: String,
+    /// The device field that `key` equals.
+    pub matches: Field,
+    /// The column names, in file order.
+    pub columns: Vec<String>,
+    /// Keys as written, one a row.
+    pub keys: Vec<String>,
+    /// Row-major cells; empty text is missing.
+    pub cells: Vec<Box<str>>,
+    /// Where it stands.
+    pub span: Span,
+}
+
+impl Lookup {
+    /// A cell, `None` where it is empty.
+    pub fn cell(&self, row: usize, column: usize) -> Option<&str> {
+        let cell = &self.cells[row * self.columns.len() + column];
+        (!cell.is_empty()).then_some(cell)
+    }
+}
+
+/// An entry of `families`.
+#[derive(Clone, Debug)]
+pub struct Family {
+    /// Its name.
+    pub name: String,
+    /// Members, the strongest first.
+    pub members: Vec<Member>,
+    /// Where the name stands.
+    pub span: Span,
+}
+
+/// A member of a family.
+#[derive(Clone, Debug)]
+pub struct Member {
+    /// The tag.
+    pub tag: String,
+    /// Where it stands.
+    pub span: Span,
+}
+
+/// A rule.
+#[derive(Clone, Debug)]
+pub struct Rule {
+    /// Unique name.
+    pub name: String,
+    /// Carried into plans and reports.
+    pub description: Option<String>,
+    /// Carried into plans and reports.
+    pub owner: Option<String>,
+    /// Carried into plans and reports.
+    pub ticket: Option<String>,
+    /// Which devices.
+    pub select: Selector,
+    /// Tags that they must carry.
+    pub tags: Vec<TagExpression>,
+    /// Tags that they must not carry.
+    pub remove_tags: Vec<RemoveTag>,
+    /// The value that they must have.
+    pub device_value: Option<DeviceValue>,
+    /// The higher wins.
+    pub priority: i64,
+    /// First day, UTC.
+    pub from: Option<Date>,
+    /// Last day, UTC.
+    pub until: Option<Date>,
+    /// Where the name stands.
+    pub span: Span,
+}
+
+impl Rule {
+    /// Whether the rule exists at this moment: `from` and `until` are inclusive days in UTC.
+    pub fn is_live(&self, now: Timestamp) -> bool {
+        self.from.is_none_or(|from| now >= from.midnight())
+            && self.until.is_none_or(|until| now < until.end())
+    }
+}
+
+/// An entry of a rule's `tags`.
+#[derive(Clone, Debug)]
+pub struct TagExpression {
+    /// A tag, or a template that yields one.
+    pub kind: TagExpressionKind,
+    /// Where it stands.
+    pub span: Span,
+}
+
+/// A tag, or a template that yields one.
+#[derive(Clone, Debug)]
+pub enum TagExpressionKind {
+    /// Exactly this tag (braces already unescaped).
+    Literal(String),
+    /// One tag a device.
+    Template(Template),
+}
+
+/// A tag with placeholders.
+#[derive(Clone, Debug)]
+pub struct Template {
+    /// As written.
+    pub source: String,
+    /// Literal and placeholder parts in order.
+    pub parts: Vec<TemplatePart>,
+    /// Which tags it could yield: placeholders read as `*`.
+    pub glob: Glob,
+}
+
+/// A part of a template.
+#[derive(Clone, Debug)]
+pub enum TemplatePart {
+    /// Text as it is.
+    Literal(String),
+    /// A field's text, through filters in order.
+    Placeholder {
+        /// A text, version or integer field.
+        field: Field,
+        /// Applied in order.
+        filters: Vec<Filter>,
+        /// As written between the braces, without filters: what `unresolved` reports name.
+        name: String,
+    },
+}
+
+/// A template filter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Filter {
+    /// Lower case.
+    Lower,
+    /// Upper case.
+    Upper,
+    /// See [`crate::text::slug`].
+    Slug,
+}
+
+/// An entry of a rule's `removeTags`.
+#[derive(Clone, Debug)]
+pub struct RemoveTag {
+    /// A tag or a glob.
+    pub pattern: TagPattern,
+    /// Where it stands.
+    pub span: Span,
+}
+
+/// An entry of `renames`.
+#[derive(Clone, Debug)]
+pub struct Rename {
+    /// The old name, claimed.
+    pub from: String,
+    /// The last name of the chain.
+    pub to: String,
+    /// Where it stands.
+    pub span: Span,
+}
+
+/// An entry of `retire`.
+#[derive(Clone, Debug)]
+pub struct Retire {
+    /// A tag or a glob.
+    pub pattern: TagPattern,
+    /// Where it stands.
+    pub span: Span,
+}
+
+/// `deviceValue: { default: … }`.
+#[derive(Clone, Copy, Debug)]
+pub struct DefaultValue {
+    /// The value.
+    pub value: DeviceValue,
+    /// Where it stands.
+    pub span: Span,
+}
+
+/// An entry of `protect`.
+#[derive(Clone, Debug)]
+pub struct Protection {
+    /// Unique name.
+    pub name: String,
+    /// Which devices.
+    pub select: Selector,
+    /// Why; carried into plans.
+    pub reason: Option<String>,
+    /// Where the name stands.
+    pub span: Span,
+}
+
+/// What a change is measured against.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Axis {
+    /// Devices changed, of devices in scope.
+    Devices,
+    /// Device-tag pairs added, of devices in scope.
+    Additions,
+    /// Device-tag pairs removed, of live pairs in scope that this set may remove.
+    Removals,
+    /// Pairs of one tag removed, of live devices in scope that carry it.
+    RemovalsPerTag,
+    /// Device values changed, of devices in scope.
+    Values,
+}
+
+impl Axis {
+    /// All axes, in the order of reports.
+    pub const ALL: [Axis; 5] =
+        [Axis::Devices, Axis::Additions, Axis::Removals, Axis::RemovalsPerTag, Axis::Values];
+
+    /// The key in `guard.caps`, in plans and in `--allow`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Axis::Devices => "devices",
+            Axis::Additions => "additions",
+            Axis::Removals => "removals",
+            Axis::RemovalsPerTag => "removalsPerTag",
+            Axis::Values => "values",
+        }
+    }
+
+    /// The axis with this name.
+    pub fn parse(name: &str) -> Option<Axis> {
+        Axis::ALL.into_iter().find(|axis| axis.name() == name)
+    }
+
+    /// The cap that holds where the guard states none.
+    pub fn default_cap(self) -> Cap {
+        let (percent, floor) = match self {
+            Axis::Devices => (50, 100),
+            Axis::Additions => (100, 100),
+            Axis::Removals => (10, 10),
+            Axis::RemovalsPerTag => (50, 5),
+            Axis::Values => (25, 25),
+        };
+        Cap { percent: Percent::whole(percent), floor, span: None }
+    }
+}
+
+/// A percentage, exact to a ten-thousandth of a percent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Percent(u64);
+
+impl Percent {
+    /// From whole percent.
+    pub const fn whole(percent: u64) -> Percent {
+        Percent(percent * 10_000)
+    }
+
+    /// From a decimal number such as `5` or `7.5`, with or without a `%`; at most four decimals, 0 to 100.
+    pub fn parse(text: &str) -> Option<Percent> {
+        let text = text.strip_suffix('%').map_or(text, str::trim_end);
+        let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
+        let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+        if !digits(whole) || !digits(fraction) || whole.len() > 3 || fraction.len() > 4 {
+            return None;
+        }
+        let units = whole.parse::<u64>().ok()? * 10_000 + format!("{fraction:0<4}").parse::<u64>().ok()?;
+        (units <= 1_000_000).then_some(Percent(units))
+    }
+
+    /// `⌊percent × base / 100⌋`.
+    pub fn of(self, base: u64) -> u64 {
+        (u128::from(self.0) * u128::from(base) / 1_000_000) as u64
+    }
+
+    /// Ten-thousandths of a percent.
+    pub fn units(self) -> u64 {
+        self.0
+    }
+}
+
+impl std::fmt::Display for Percent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.0 / 10_000)?;
+        if !self.0.is_multiple_of(10_000) {
+            write!(f, ".{}", format!("{:04}", self.0 % 10_000).trim_end_matches('0'))?;
+        }
+        f.write_str(" %")
+    }
+}
+
+/// `max(floor, ⌊percent × base / 100⌋)`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cap {
+    /// Share of the base.
+    pub percent: Percent,
+    /// What is allowed however small the base.
+    pub floor: u64,
+    /// Where it is stated; `None` for a default.
+    pub span: Option<Span>,
+}
+
+impl Cap {
+    /// How many the cap allows of a base.
+    pub fn allowed(self, base: u64) -> u64 {
+        self.floor.max(self.percent.of(base))
+    }
+}
+
+/// The guard.
+#[derive(Clone, Debug, Default)]
+pub struct Guard {
+    /// The only tenant that this set may be applied to.
+    pub tenant_id: Option<(String, Span)>,
+    /// Caps that the guard states, at most one an axis; a key left out keeps its default.
+    pub caps: Vec<(Axis, Cap)>,
+    /// Distrust a read with fewer devices.
+    pub min_devices: Option<(u64, Span)>,
+    /// Distrust a read that shrank by more than this since the last trusted run.
+    pub max_shrink: Option<(Percent, Span)>,
+    /// Reserved tags that may be written after all (only [`crate::tag::RESERVED`] is reserved).
+    pub allow_reserved: Vec<(String, Span)>,
+    /// What must hold after the plan.
+    pub invariants: Vec<Invariant>,
+    /// Caps raised for a while.
+    pub approvals: Vec<Approval>,
+    /// Where `guard` stands; `None` where no file states one.
+    pub span: Option<Span>,
+}
+
+impl Guard {
+    /// The cap of an axis.
+    pub fn cap(&self, axis: Axis) -> Cap {
+        self.caps.iter().find(|(named, _)| *named == axis).map_or_else(|| axis.default_cap(), |(_, cap)| *cap)
+    }
+
+    /// Whether the reserved tag may be written.
+    pub fn allows_reserved(&self) -> bool {
+        self.allow_reserved.iter().any(|(tag, _)| crate::tag::is_reserved(tag))
+    }
+}
+
+/// An entry of `guard.invariants`, over the devices in scope after the plan.
+#[derive(Clone, Debug)]
+pub struct Invariant {
+    /// Unique name.
+    pub name: String,
+    /// What is counted.
+    pub counts: Counted,
+    /// At least so many.
+    pub at_least: Option<Quantity>,
+    /// At most so many.
+    pub at_most: Option<Quantity>,
+    /// Where the name stands.
+    pub span: Span,
+}
+
+/// What an invariant counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Counted {
+    /// Devices that carry this tag.
+    Tag(String),
+    /// Devices of this value.
+    Value(DeviceValue),
+}
+
+/// A count, or a share of the devices in scope.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Quantity {
+    /// So many devices.
+    Count(u64),
+    /// So much of the scope. *At least* compares `count × 100 ≥ percent × scope` exactly; *at most* likewise.
+    Share(Percent),
+}
+
+/// An entry of `guard.approvals`.
+#[derive(Clone, Debug)]
+pub struct Approval {
+    /// Which cap.
+    pub axis: Axis,
+    /// Which tag; only with `removalsPerTag`.
+    pub tag: Option<String>,
+    /// Raised to this; a lower number changes nothing.
+    pub max: u64,
+    /// Why.
+    pub reason: Option<String>,
+    /// Where it was decided.
+    pub ticket: Option<String>,
+    /// Last day, UTC.
+    pub expires: Date,
+    /// Where it stands.
+    pub span: Span,
+}

@@ -1,0 +1,133 @@
+//! Tags: what the service accepts as one, which are reserved, and patterns over them.
+//!
+//! Tags compare exactly. Whether two that differ only in case may stand together is for the policy to warn about.
+
+use std::fmt;
+
+use crate::pattern::{self, Glob};
+use crate::text;
+
+/// The tag that hands a device's configuration to Defender (security settings management): never written unless the guard
+/// names it.
+pub const RESERVED: &str = "MDE-Management";
+
+/// The most characters of a tag (documented for registry tags; taken as the limit for all).
+pub const MAX_LENGTH: usize = 200;
+
+/// Why a text cannot be a tag.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum TagFault {
+    /// No character at all.
+    Empty,
+    /// Over 200 characters.
+    TooLong,
+    /// White space at an end.
+    Untrimmed,
+    /// A control character in it.
+    Control,
+}
+
+impl fmt::Display for TagFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            TagFault::Empty => "a tag needs at least one character",
+            TagFault::TooLong => "a tag has at most 200 characters",
+            TagFault::Untrimmed => "a tag has no white space at its ends",
+            TagFault::Control => "a tag has no control characters",
+        })
+    }
+}
+
+/// Whether a text can be a tag.
+///
+/// # Errors
+/// The first reason why not.
+pub fn check(text: &str) -> Result<(), TagFault> {
+    if text.is_empty() {
+        return Err(TagFault::Empty);
+    }
+    if text.chars().count() > MAX_LENGTH {
+        return Err(TagFault::TooLong);
+    }
+    if text.trim() != text {
+        return Err(TagFault::Untrimmed);
+    }
+    if text.chars().any(char::is_control) {
+        return Err(TagFault::Control);
+    }
+    Ok(())
+}
+
+/// Whether the text is the reserved tag in any case.
+pub fn is_reserved(text: &str) -> bool {
+    text::equal(text, RESERVED)
+}
+
+/// Whether the portal's tag filter is documented to fail on it: `,`, `(` or `)`.
+pub fn breaks_portal_filter(text: &str) -> bool {
+    text.contains([',', '(', ')'])
+}
+
+/// A tag, or a glob over tags: what claims, `removeTags` and `retire` hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TagPattern {
+    /// Exactly this tag.
+    Literal(String),
+    /// Every tag that matches, except the reserved one unless the guard allows it.
+    Glob(Glob),
+}
+
+impl TagPattern {
+    /// Reads a "literal or glob".
+    ///
+    /// # Errors
+    /// A sentence that says what is wrong with the pattern.
+    pub fn parse(source: &str) -> Result<TagPattern, String> {
+        if pattern::is_glob(source) {
+            return Glob::exact(source).map(TagPattern::Glob);
+        }
+        Ok(TagPattern::Literal(pattern::unescape(source)))
+    }
+
+    /// Whether it covers a tag. `allow_reserved`: whether the guard names the reserved tag; without that no glob matches it.
+    pub fn matches(&self, tag: &str, allow_reserved: bool) -> bool {
+        match self {
+            TagPattern::Literal(literal) => literal == tag,
+            TagPattern::Glob(glob) => glob.matches(tag) && (allow_reserved || !is_reserved(tag)),
+        }
+    }
+}
+
+impl fmt::Display for TagPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            TagPattern::Literal(literal) => f.write_str(literal),
+            TagPattern::Glob(glob) => f.write_str(glob.source()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reserved_tag_is_known_in_any_case_and_hidden_from_globs() {
+        assert!(is_reserved("mde-management"));
+        let glob = TagPattern::parse("MDE*").unwrap();
+        assert!(
+            glob.matches("MDE-x", false)
+                && !glob.matches("MDE-Management", false)
+                && glob.matches("MDE-Management", true)
+        );
+    }
+
+    #[test]
+    fn limits_of_a_tag() {
+        assert_eq!(check(""), Err(TagFault::Empty));
+        assert_eq!(check(&"x".repeat(201)), Err(TagFault::TooLong));
+        assert_eq!(check(&"é".repeat(200)), Ok(()));
+        assert_eq!(check(" a"), Err(TagFault::Untrimmed));
+        assert_eq!(check("a\u{7}b"), Err(TagFault::Control));
+    }
+}
