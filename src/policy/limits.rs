@@ -1,0 +1,202 @@
+//! The guard as written: caps, invariants, approvals, the tenant pin.
+//!
+//! Says what is allowed; whether a plan keeps to it is for `plan`.
+
+use crate::device::DeviceValue;
+use crate::diagnostic::Span;
+use crate::time::Date;
+
+/// What a change is measured against.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Axis {
+    /// Devices changed, of devices in scope.
+    Devices,
+    /// Device-tag pairs added, of devices in scope.
+    Additions,
+    /// Device-tag pairs removed, of live pairs in scope that this set may remove.
+    Removals,
+    /// Pairs of one tag removed, of live devices in scope that carry it.
+    RemovalsPerTag,
+    /// Device values changed, of devices in scope.
+    Values,
+}
+
+impl Axis {
+    /// All axes, in the order of reports.
+    pub const ALL: [Axis; 5] =
+        [Axis::Devices, Axis::Additions, Axis::Removals, Axis::RemovalsPerTag, Axis::Values];
+
+    /// The key in `guard.caps`, in plans and in `--allow`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Axis::Devices => "devices",
+            Axis::Additions => "additions",
+            Axis::Removals => "removals",
+            Axis::RemovalsPerTag => "removalsPerTag",
+            Axis::Values => "values",
+        }
+    }
+
+    /// The axis with this name.
+    pub fn parse(name: &str) -> Option<Axis> {
+        Axis::ALL.into_iter().find(|axis| axis.name() == name)
+    }
+
+    /// The cap that holds where the guard states none.
+    pub fn default_cap(self) -> Cap {
+        let (percent, floor) = match self {
+            Axis::Devices => (50, 100),
+            Axis::Additions => (100, 100),
+            Axis::Removals => (10, 10),
+            Axis::RemovalsPerTag => (50, 5),
+            Axis::Values => (25, 25),
+        };
+        Cap { percent: Percent::whole(percent), floor, span: None }
+    }
+}
+
+/// A percentage, exact to a ten-thousandth of a percent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Percent(u64);
+
+impl Percent {
+    /// From whole percent.
+    pub const fn whole(percent: u64) -> Percent {
+        Percent(percent * 10_000)
+    }
+
+    /// From a decimal number such as `5` or `7.5`, with or without a `%`; at most four decimals, 0 to 100.
+    pub fn parse(text: &str) -> Option<Percent> {
+        let text = text.strip_suffix('%').map_or(text, str::trim_end);
+        let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
+        let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+        if !digits(whole) || !digits(fraction) || whole.len() > 3 || fraction.len() > 4 {
+            return None;
+        }
+        let units = whole.parse::<u64>().ok()? * 10_000 + format!("{fraction:0<4}").parse::<u64>().ok()?;
+        (units <= 1_000_000).then_some(Percent(units))
+    }
+
+    /// `⌊percent × base / 100⌋`.
+    pub fn of(self, base: u64) -> u64 {
+        (u128::from(self.0) * u128::from(base) / 1_000_000) as u64
+    }
+
+    /// Ten-thousandths of a percent.
+    pub fn units(self) -> u64 {
+        self.0
+    }
+}
+
+impl std::fmt::Display for Percent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.0 / 10_000)?;
+        if !self.0.is_multiple_of(10_000) {
+            write!(f, ".{}", format!("{:04}", self.0 % 10_000).trim_end_matches('0'))?;
+        }
+        f.write_str(" %")
+    }
+}
+
+/// `max(floor, ⌊percent × base / 100⌋)`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cap {
+    /// Share of the base.
+    pub percent: Percent,
+    /// What is allowed however small the base.
+    pub floor: u64,
+    /// Where it is stated; `None` for a default.
+    pub span: Option<Span>,
+}
+
+impl Cap {
+    /// How many the cap allows of a base.
+    pub fn allowed(self, base: u64) -> u64 {
+        self.floor.max(self.percent.of(base))
+    }
+}
+
+/// The guard.
+#[derive(Clone, Debug, Default)]
+pub struct Guard {
+    /// The only tenant that this set may be applied to.
+    pub tenant_id: Option<(String, Span)>,
+    /// Caps that the guard states, at most one an axis; a key left out keeps its default.
+    pub caps: Vec<(Axis, Cap)>,
+    /// Distrust a read with fewer devices.
+    pub min_devices: Option<(u64, Span)>,
+    /// Distrust a read that shrank by more than this since the last trusted run.
+    pub max_shrink: Option<(Percent, Span)>,
+    /// Reserved tags that may be written after all (only [`crate::tag::RESERVED`] is reserved).
+    pub allow_reserved: Vec<(String, Span)>,
+    /// What must hold after the plan.
+    pub invariants: Vec<Invariant>,
+    /// Caps raised for a while.
+    pub approvals: Vec<Approval>,
+    /// Where `guard` stands; `None` where no file states one.
+    pub span: Option<Span>,
+}
+
+impl Guard {
+    /// The cap of an axis.
+    pub fn cap(&self, axis: Axis) -> Cap {
+        self.caps.iter().find(|(named, _)| *named == axis).map_or_else(|| axis.default_cap(), |(_, cap)| *cap)
+    }
+
+    /// Whether the reserved tag may be written.
+    pub fn allows_reserved(&self) -> bool {
+        self.allow_reserved.iter().any(|(tag, _)| crate::tag::is_reserved(tag))
+    }
+}
+
+/// An entry of `guard.invariants`, over the devices in scope after the plan.
+#[derive(Clone, Debug)]
+pub struct Invariant {
+    /// Unique name.
+    pub name: String,
+    /// What is counted.
+    pub counts: Counted,
+    /// At least so many.
+    pub at_least: Option<Quantity>,
+    /// At most so many.
+    pub at_most: Option<Quantity>,
+    /// Where the name stands.
+    pub span: Span,
+}
+
+/// What an invariant counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Counted {
+    /// Devices that carry this tag.
+    Tag(String),
+    /// Devices of this value.
+    Value(DeviceValue),
+}
+
+/// A count, or a share of the devices in scope.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Quantity {
+    /// So many devices.
+    Count(u64),
+    /// So much of the scope. *At least* compares `count × 100 ≥ percent × scope` exactly; *at most* likewise.
+    Share(Percent),
+}
+
+/// An entry of `guard.approvals`.
+#[derive(Clone, Debug)]
+pub struct Approval {
+    /// Which cap.
+    pub axis: Axis,
+    /// Which tag; only with `removalsPerTag`.
+    pub tag: Option<String>,
+    /// Raised to this; a lower number changes nothing.
+    pub max: u64,
+    /// Why.
+    pub reason: Option<String>,
+    /// Where it was decided.
+    pub ticket: Option<String>,
+    /// Last day, UTC.
+    pub expires: Date,
+    /// Where it stands.
+    pub span: Span,
+}
