@@ -1,0 +1,119 @@
+//! Where words go: results to standard output, everything else to standard error, with colour where it shows.
+//!
+//! Decides nothing about the words themselves; that is `report`.
+
+use std::io::{self, IsTerminal, Write};
+
+use super::args::{Colour, Global, LogFormat};
+
+/// How this run talks.
+#[derive(Clone, Debug)]
+pub struct Console {
+    /// Colour on standard output.
+    pub colour: bool,
+    /// Colour on standard error.
+    pub error_colour: bool,
+    /// Columns of the terminal; 100 where there is none.
+    pub width: usize,
+    /// Whether a progress bar may be drawn: standard error is a terminal and nobody objected.
+    pub bars: bool,
+    /// Whether plain progress lines may be written instead.
+    pub lines: bool,
+    /// Whether a question can be asked: standard input and standard error are terminals.
+    pub asks: bool,
+    /// Errors only.
+    pub quiet: bool,
+}
+
+impl Console {
+    /// From the flags and from what the streams are.
+    pub fn new(global: &Global) -> Console {
+        let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+        let shows = |terminal: bool| match global.color {
+            Colour::Always => true,
+            Colour::Never => false,
+            Colour::Auto if set("NO_COLOR") => false,
+            Colour::Auto
+                if set("CLICOLOR_FORCE") && std::env::var("CLICOLOR_FORCE").as_deref() != Ok("0") =>
+            {
+                true
+            }
+            Colour::Auto => terminal && std::env::var("TERM").as_deref() != Ok("dumb"),
+        };
+        let (out, err) = (io::stdout().is_terminal(), io::stderr().is_terminal());
+        let columns = std::env::var("COLUMNS").ok().and_then(|text| text.parse().ok());
+        let terminal_width = terminal_size::terminal_size().map_or(100, |(width, _)| usize::from(width.0));
+        Console {
+            colour: shows(out),
+            error_colour: shows(err),
+            width: columns.unwrap_or(terminal_width).clamp(40, 400),
+            bars: err && !global.no_progress && !global.quiet,
+            lines: !err && !global.no_progress && !global.quiet,
+            asks: io::stdin().is_terminal() && err,
+            quiet: global.quiet,
+        }
+    }
+
+    /// Writes a result to standard output.
+    ///
+    /// # Errors
+    /// When standard output cannot take it; a broken pipe too, which `main` ends quietly.
+    pub fn result(&self, text: &str) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        out.write_all(text.as_bytes())?;
+        if !text.is_empty() && !text.ends_with('\n') {
+            out.write_all(b"\n")?;
+        }
+        out.flush()
+    }
+
+    /// Writes a line for people to standard error, unless quiet.
+    pub fn say(&self, text: &str) {
+        if !self.quiet {
+            self.complain(text);
+        }
+    }
+
+    /// Writes a line to standard error, quiet or not. Nobody can be told when even that fails.
+    pub fn complain(&self, text: &str) {
+        let mut err = io::stderr().lock();
+        let _ = err
+            .write_all(text.as_bytes())
+            .and_then(|()| if text.ends_with('\n') { Ok(()) } else { err.write_all(b"\n") });
+    }
+
+    /// Asks on standard error and reads one line from standard input.
+    ///
+    /// # Errors
+    /// When the terminal went away.
+    pub fn ask(&self, question: &str) -> io::Result<String> {
+        self.complain_raw(question);
+        let mut answer = String::new();
+        io::stdin().read_line(&mut answer)?;
+        Ok(answer.trim().to_owned())
+    }
+
+    fn complain_raw(&self, text: &str) {
+        let mut err = io::stderr().lock();
+        let _ = err.write_all(text.as_bytes()).and_then(|()| err.flush());
+    }
+}
+
+/// Sends log lines to standard error. Only our own lines: a dependency's debug output could carry a header.
+pub fn start_logging(global: &Global, console: &Console) {
+    let level = match (global.quiet, global.verbose) {
+        (true, _) => "error",
+        (false, 0) => "warn",
+        (false, 1) => "info",
+        (false, 2) => "debug",
+        (false, _) => "trace",
+    };
+    let filter = tracing_subscriber::EnvFilter::new(format!("off,mdetag={level}"));
+    let builder =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_target(false);
+    // A second start (tests in one process) keeps the first subscriber.
+    let _ = match global.log_format {
+        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+        LogFormat::Text => builder.with_ansi(console.error_colour).without_time().try_init(),
+    };
+}

@@ -1,0 +1,103 @@
+//! Why a command could not do its work: what happened, the causes, and what to do next.
+//!
+//! Renders nothing: `report::diagnostics` shows it as text or as the document of `--format json`.
+
+use std::fmt;
+
+use crate::diagnostic::{Diagnostic, Sources};
+
+use super::exit::Exit;
+
+/// A command that could not do its work.
+#[derive(Debug)]
+pub struct Failure {
+    /// What kind of failure: the code of the JSON document.
+    pub code: &'static str,
+    /// What happened and where, without a full stop.
+    pub message: String,
+    /// What to do next.
+    pub help: Option<String>,
+    /// Policy findings that were the reason, with their sources.
+    pub findings: Option<Box<(Sources, Vec<Diagnostic>)>>,
+    /// How the process ends.
+    pub exit: Exit,
+}
+
+impl Failure {
+    /// A failure with what happened and where.
+    pub fn new(code: &'static str, message: impl Into<String>) -> Failure {
+        Failure { code, message: message.into(), help: None, findings: None, exit: Exit::Error }
+    }
+
+    /// Words on the command line that do not fit together.
+    pub fn usage(message: impl Into<String>) -> Failure {
+        Failure::new("E9001", message)
+    }
+
+    /// A file that cannot be read or written.
+    pub fn file(message: impl Into<String>) -> Failure {
+        Failure::new("E9002", message)
+    }
+
+    /// Identity, network or service.
+    pub fn tenant(message: impl Into<String>) -> Failure {
+        Failure::new("E9003", message)
+    }
+
+    /// A plan that cannot be applied as it is.
+    pub fn plan(message: impl Into<String>) -> Failure {
+        Failure::new("E9004", message)
+    }
+
+    /// A policy set with errors: the findings are the message.
+    pub fn policy(sources: Sources, findings: Vec<Diagnostic>) -> Failure {
+        let mut failure = Failure::new("E9000", "the policy set has errors");
+        failure.findings = Some(Box::new((sources, findings)));
+        failure
+    }
+
+    /// With the next step.
+    #[must_use]
+    pub fn help(mut self, help: impl Into<String>) -> Failure {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// Whether the reader of our output went away: nothing to say, and nobody to say it to.
+    pub fn is_broken_pipe(&self) -> bool {
+        self.code == BROKEN_PIPE
+    }
+}
+
+/// The code of a failure that is not reported.
+const BROKEN_PIPE: &str = "E9009";
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Failure {
+        if error.kind() == std::io::ErrorKind::BrokenPipe {
+            return Failure::new(BROKEN_PIPE, "standard output was closed");
+        }
+        Failure::file(error.to_string())
+    }
+}
+
+/// An error and its causes as one sentence: `cannot read x: permission denied`.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        source = cause.source();
+    }
+    text
+}
