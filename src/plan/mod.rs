@@ -101,6 +101,8 @@ pub struct PolicyReference {
     pub files: Vec<FileReference>,
     /// Git commit, if any.
     pub commit: Option<String>,
+    /// The files and directories that were given, relative to the same folder as `files`: `apply` reads them again.
+    pub arguments: Vec<String>,
 }
 
 /// One file and its digest.

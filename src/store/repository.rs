@@ -1,0 +1,72 @@
+//! The git repository around the policies: its root and its commit, read from files.
+//!
+//! Runs no `git`: a plan must also work where only a checkout is.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The nearest folder at or above `start` that holds `.git`.
+pub fn root(start: &Path) -> Option<PathBuf> {
+    let start = fs::canonicalize(start).ok()?;
+    start.ancestors().find(|folder| folder.join(".git").exists()).map(Path::to_path_buf)
+}
+
+/// The commit that is checked out at a repository root: 40 or 64 hex digits.
+pub fn commit(root: &Path) -> Option<String> {
+    let git = git_folder(root)?;
+    let head = fs::read_to_string(git.join("HEAD")).ok()?;
+    let Some(name) = head.trim().strip_prefix("ref: ") else { return hash(head.trim()) };
+    if name.split('/').any(|part| part == "..") {
+        return None;
+    }
+    // A work tree keeps its HEAD apart; branches and packed references lie in the common folder.
+    let common =
+        fs::read_to_string(git.join("commondir")).map_or_else(|_| git.clone(), |text| git.join(text.trim()));
+    let loose = [&git, &common].into_iter().find_map(|folder| fs::read_to_string(folder.join(name)).ok());
+    if let Some(text) = loose {
+        return hash(text.trim());
+    }
+    let packed = fs::read_to_string(common.join("packed-refs")).ok()?;
+    packed
+        .lines()
+        .filter_map(|line| line.split_once(' '))
+        .find(|(_, known)| *known == name)
+        .and_then(|(id, _)| hash(id))
+}
+
+/// `.git`, or the folder that a `.git` file names.
+fn git_folder(root: &Path) -> Option<PathBuf> {
+    let git = root.join(".git");
+    if git.is_dir() {
+        return Some(git);
+    }
+    let text = fs::read_to_string(&git).ok()?;
+    Some(root.join(text.trim().strip_prefix("gitdir: ")?))
+}
+
+fn hash(text: &str) -> Option<String> {
+    let is_hash = matches!(text.len(), 40 | 64) && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_hash.then(|| text.to_ascii_lowercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_commit_is_found_loose_packed_or_detached() {
+        let folder = tempfile::tempdir().unwrap();
+        let git = folder.path().join(".git");
+        fs::create_dir_all(git.join("refs/heads")).unwrap();
+        let id = "3f2a91c0".repeat(5);
+        fs::write(git.join("HEAD"), "ref: refs/heads/main\n").unwrap();
+        assert_eq!(commit(folder.path()), None);
+        fs::write(git.join("packed-refs"), format!("# pack-refs\n{id} refs/heads/main\n")).unwrap();
+        assert_eq!(commit(folder.path()), Some(id.clone()));
+        fs::write(git.join("refs/heads/main"), "00".repeat(20)).unwrap();
+        assert_eq!(commit(folder.path()), Some("00".repeat(20)));
+        fs::write(git.join("HEAD"), &id).unwrap();
+        assert_eq!(commit(folder.path()), Some(id));
+        assert_eq!(root(folder.path()), Some(fs::canonicalize(folder.path()).unwrap()));
+    }
+}
