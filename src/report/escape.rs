@@ -1,0 +1,377 @@
+//! Makes text that comes from devices, tags, files and the service harmless: one function a target.
+//!
+//! Names are hostile: whoever can name a device can name it `=cmd|…`, `@everyone` or `::error::`. Every renderer passes
+//! every text that it did not write itself through the function of its target. Does not decide where text goes.
+
+use std::borrow::Cow;
+use std::fmt::Write;
+
+/// Whether a scalar moves the cursor, changes the direction of text, or takes no room: it can make text look like other
+/// text.
+fn is_deceptive(scalar: char) -> bool {
+    scalar.is_control()
+        || matches!(scalar,
+            '\u{ad}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{180b}'..='\u{180f}' | '\u{200b}' | '\u{200e}'
+            | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{feff}' | '\u{ffa0}'
+            | '\u{fff0}'..='\u{fffb}' | '\u{fffe}' | '\u{ffff}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}'
+            | '\u{e0000}'..='\u{e0fff}')
+}
+
+/// Writes the visible form of a scalar: `\n`, `\t`, `\r`, else `\u{202e}`.
+fn push_visible(text: &mut String, scalar: char) {
+    match scalar {
+        '\n' => text.push_str("\\n"),
+        '\r' => text.push_str("\\r"),
+        '\t' => text.push_str("\\t"),
+        other => {
+            let _ = write!(text, "\\u{{{:x}}}", u32::from(other));
+        }
+    }
+}
+
+/// Text in one line without control, direction and invisible characters: each is written out, `\u{202e}`.
+pub fn visible(text: &str) -> Cow<'_, str> {
+    if text.bytes().all(|byte| (b' '..=b'~').contains(&byte)) || !text.contains(is_deceptive) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len() + 16);
+    for scalar in text.chars() {
+        if is_deceptive(scalar) { push_visible(&mut shown, scalar) } else { shown.push(scalar) }
+    }
+    Cow::Owned(shown)
+}
+
+/// For terminals and logs: [`visible`], and nothing that a CI system's log reader takes for a command (`::error::` where a
+/// line could begin with it, `##[…]` and `##vso[…]` anywhere).
+pub fn terminal(text: &str) -> Cow<'_, str> {
+    let shown = visible(text);
+    if !shown.contains("::") && !shown.contains("##") {
+        return shown;
+    }
+    let mut safe = String::with_capacity(shown.len() + 16);
+    let mut before = ' ';
+    for (at, scalar) in shown.char_indices() {
+        let rest = &shown[at..];
+        let is_command =
+            rest.starts_with("##") || (rest.starts_with("::") && (before.is_whitespace() || before == ':'));
+        if is_command {
+            push_visible(&mut safe, scalar)
+        } else {
+            safe.push(scalar)
+        }
+        before = scalar;
+    }
+    Cow::Owned(safe)
+}
+
+/// At most `limit` characters; a longer text ends in `…`. Cut before escaping, so that no escape is halved.
+pub fn clip(text: &str, limit: usize) -> Cow<'_, str> {
+    match text.char_indices().nth(limit) {
+        None => Cow::Borrowed(text),
+        Some(_) => {
+            let end = text.char_indices().nth(limit.saturating_sub(1)).map_or(0, |(at, _)| at);
+            Cow::Owned(format!("{}…", &text[..end]))
+        }
+    }
+}
+
+/// For Markdown: a code span. Only there do GitHub, GitLab and Azure DevOps all leave markup, HTML, mentions, references
+/// and bare links alone; in plain text even an entity for `@` becomes a mention.
+pub fn markdown(text: &str) -> String {
+    let shown = visible(text);
+    if shown.is_empty() {
+        return "*(empty)*".to_owned();
+    }
+    // In a table a pipe ends the cell even inside a code span, unless a backslash stands before it; what two backslashes do
+    // differs between renderers. Runs of backticks end spans, and longer ones are no delimiters at all.
+    let spell_pipes = shown.contains('\\');
+    let spell_ticks = shown.contains("```");
+    let mut span = String::with_capacity(shown.len() + 8);
+    for scalar in shown.chars() {
+        match scalar {
+            '|' if !spell_pipes => span.push_str("\\|"),
+            '|' => push_visible(&mut span, '|'),
+            '`' if spell_ticks => push_visible(&mut span, '`'),
+            other => span.push(other),
+        }
+    }
+    let fence = ["`", "``", "```"].into_iter().find(|fence| {
+        let mut runs = span.split(|scalar| scalar != '`').filter(|run| !run.is_empty());
+        !runs.any(|run| run.len() == fence.len())
+    });
+    let fence = fence.unwrap_or("```");
+    let pad = if span.starts_with(['`', ' ']) || span.ends_with(['`', ' ']) { " " } else { "" };
+    format!("{fence}{pad}{span}{pad}{fence}")
+}
+
+/// For HTML text and quoted attributes.
+pub fn html(text: &str) -> String {
+    let shown = visible(text);
+    let mut safe = String::with_capacity(shown.len() + 16);
+    for scalar in shown.chars() {
+        match scalar {
+            '&' => safe.push_str("&amp;"),
+            '<' => safe.push_str("&lt;"),
+            '>' => safe.push_str("&gt;"),
+            '"' => safe.push_str("&quot;"),
+            '\'' => safe.push_str("&#39;"),
+            other => safe.push(other),
+        }
+    }
+    safe
+}
+
+/// For XML text and quoted attributes; also without the characters that XML 1.0 cannot hold.
+pub fn xml(text: &str) -> String {
+    html(text)
+}
+
+/// JSON inside a `<script>` element: nothing in it can end the element or open a comment.
+pub fn json_island(json: &str) -> String {
+    let mut safe = String::with_capacity(json.len() + json.len() / 32);
+    for scalar in json.chars() {
+        match scalar {
+            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => {
+                let _ = write!(safe, "\\u{:04x}", u32::from(scalar));
+            }
+            other => safe.push(other),
+        }
+    }
+    safe
+}
+
+/// For a cell of CSV (quoting is the writer's): in one line, and an apostrophe before what a spreadsheet would compute.
+pub fn csv(text: &str) -> Cow<'_, str> {
+    let shown = visible(text);
+    let start = shown.trim_start().chars().next();
+    let computes =
+        matches!(start, Some('=' | '+' | '-' | '@' | '|' | '%' | '＝' | '＋' | '－' | '﹣' | '−' | '＠'));
+    // A tab or a line break at the start is written out by now, but some readers undo that.
+    let spelled = text.starts_with(['\t', '\r', '\n']);
+    if computes || spelled { Cow::Owned(format!("'{shown}")) } else { shown }
+}
+
+/// For the message of a GitHub workflow command.
+pub fn github_message(text: &str) -> String {
+    replace(text, &[('%', "%25"), ('\r', "%0D"), ('\n', "%0A")])
+}
+
+/// For a property of a GitHub workflow command.
+pub fn github_property(text: &str) -> String {
+    replace(text, &[('%', "%25"), ('\r', "%0D"), ('\n', "%0A"), (':', "%3A"), (',', "%2C")])
+}
+
+/// For the message of an Azure DevOps logging command.
+pub fn azure_message(text: &str) -> String {
+    replace(text, &[('%', "%AZP25"), ('\r', "%0D"), ('\n', "%0A")])
+}
+
+/// For a property of an Azure DevOps logging command.
+pub fn azure_property(text: &str) -> String {
+    replace(text, &[('%', "%AZP25"), ('\r', "%0D"), ('\n', "%0A"), (';', "%3B"), (']', "%5D")])
+}
+
+fn replace(text: &str, pairs: &[(char, &str)]) -> String {
+    let mut safe = String::with_capacity(text.len() + 8);
+    for scalar in text.chars() {
+        match pairs.iter().find(|(from, _)| *from == scalar) {
+            Some((_, to)) => safe.push_str(to),
+            // Line breaks are kept (encoded) for commands whose message has several lines.
+            None if is_deceptive(scalar) => push_visible(&mut safe, scalar),
+            None => safe.push(scalar),
+        }
+    }
+    safe
+}
+
+/// A relative path as the URI reference of SARIF: `/` between segments, everything unusual percent-encoded.
+pub fn uri(path: &str) -> String {
+    let slashed = path.replace('\\', "/");
+    let path = slashed.strip_prefix("./").unwrap_or(&slashed);
+    let mut uri = String::with_capacity(path.len() + 8);
+    if path.starts_with('/') {
+        uri.push_str("file://");
+    }
+    for byte in path.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'/') {
+            uri.push(char::from(byte));
+        } else {
+            let _ = write!(uri, "%{byte:02X}");
+        }
+    }
+    uri
+}
+
+/// For a label value of OpenMetrics.
+pub fn openmetrics(text: &str) -> String {
+    let shown = visible(text);
+    shown.replace('\\', "\\\\").replace('"', "\\\"")
+}
+
+/// A word of a command line that is meant to be copied into a POSIX shell.
+pub fn shell(word: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./:=@%+,".contains(&byte);
+    if !word.is_empty() && word.bytes().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", terminal(word).replace('\'', "'\\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Text that is rich in what renderers stumble over.
+    fn hostile() -> impl Strategy<Value = String> {
+        let piece = prop_oneof![
+            Just("::error::"),
+            Just("##vso["),
+            Just("##[group]"),
+            Just("\u{202e}"),
+            Just("\u{1b}[2J"),
+            Just("\n"),
+            Just("\r"),
+            Just("`"),
+            Just("```"),
+            Just("|"),
+            Just("\\"),
+            Just("<script>"),
+            Just("</script>"),
+            Just("<!--"),
+            Just("-->"),
+            Just("&"),
+            Just("\""),
+            Just("'"),
+            Just("@"),
+            Just("#1"),
+            Just("="),
+            Just("+"),
+            Just("\t"),
+            Just(" "),
+            Just("%0A"),
+            Just("https://x.y"),
+            Just("a"),
+            Just("ü"),
+            Just("]]>"),
+            Just(";"),
+        ];
+        prop_oneof![proptest::collection::vec(piece, 0..12).prop_map(|pieces| pieces.concat()), ".{0,40}"]
+    }
+
+    #[test]
+    fn an_override_is_written_out() {
+        assert_eq!(visible("a\u{202e}b\u{1b}[31m\n"), "a\\u{202e}b\\u{1b}[31m\\n");
+        assert!(matches!(visible("dc01.corp.example.com ü 設備"), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn log_commands_in_names_are_inert() {
+        assert_eq!(terminal("::error::x"), "\\u{3a}:error::x");
+        assert_eq!(terminal("a ::set-output"), "a \\u{3a}:set-output");
+        assert_eq!(terminal("##vso[task]"), "\\u{23}#vso[task]");
+        assert_eq!(terminal("env::prod"), "env::prod");
+    }
+
+    #[test]
+    fn formulas_are_text() {
+        for formula in ["=1+1", "+1", "-1", "@SUM(A1)", " =1", "\t=1", "＝1"] {
+            assert!(csv(formula).starts_with('\''), "{formula:?}");
+        }
+        assert_eq!(csv("env/prod"), "env/prod");
+    }
+
+    #[test]
+    fn code_spans_hold_backticks_and_pipes() {
+        assert_eq!(markdown("a`b"), "``a`b``");
+        assert_eq!(markdown("`"), "`` ` ``");
+        assert_eq!(markdown("a|b"), "`a\\|b`");
+        assert_eq!(markdown(r"a\|b"), r"`a\\u{7c}b`");
+        assert_eq!(markdown("@all #1 <b>"), "`@all #1 <b>`");
+    }
+
+    #[test]
+    fn paths_become_uri_references() {
+        assert_eq!(uri("./policies/a b%.yaml"), "policies/a%20b%25.yaml");
+        assert_eq!(uri("javascript:alert(1)"), "javascript%3Aalert%281%29");
+        assert_eq!(uri("policies\\ü.yaml"), "policies/%C3%BC.yaml");
+    }
+
+    #[test]
+    fn copied_words_stay_one_word() {
+        assert_eq!(shell("removalsPerTag:Tier0=312"), "removalsPerTag:Tier0=312");
+        assert_eq!(shell("removalsPerTag:a b'$(x)=3"), "'removalsPerTag:a b'\\''$(x)=3'");
+    }
+
+    #[test]
+    fn clipped_text_says_so() {
+        assert_eq!(clip("abcdef", 4), "abc…");
+        assert_eq!(clip("abcd", 4), "abcd");
+    }
+
+    proptest! {
+        #[test]
+        fn terminal_text_has_no_control_and_no_command(text in hostile()) {
+            let safe = terminal(&text);
+            prop_assert!(!safe.contains(is_deceptive));
+            prop_assert!(!safe.contains("##") && !safe.trim_start().starts_with("::") && !safe.contains(" ::"));
+        }
+
+        #[test]
+        fn markdown_text_never_leaves_its_code_span(text in hostile()) {
+            let span = markdown(&text);
+            prop_assume!(span != "*(empty)*");
+            let fence = span.len() - span.trim_start_matches('`').len();
+            let inner = &span[fence..span.len() - fence];
+            prop_assert!(span.ends_with(&"`".repeat(fence)));
+            let runs = inner.split(|scalar| scalar != '`').filter(|run| !run.is_empty());
+            prop_assert!(runs.into_iter().all(|run| run.len() != fence), "{span}");
+            prop_assert!(!inner.starts_with('`') && !inner.ends_with('`') && !inner.contains(is_deceptive));
+            prop_assert!(!inner.replace("\\|", "").contains('|'), "a pipe would end the cell: {span}");
+        }
+
+        #[test]
+        fn html_and_xml_text_opens_no_tag(text in hostile()) {
+            let safe = html(&text);
+            prop_assert!(!safe.contains(['<', '>', '"', '\'']) && !safe.contains(is_deceptive));
+        }
+
+        #[test]
+        fn islands_cannot_end_their_element_and_keep_their_text(text in hostile()) {
+            let json = serde_json::to_string(&text).expect("text is JSON");
+            let island = json_island(&json);
+            prop_assert!(!island.contains(['<', '>', '&']));
+            prop_assert_eq!(serde_json::from_str::<String>(&island).expect("still JSON"), text);
+        }
+
+        #[test]
+        fn cells_never_compute(text in hostile()) {
+            let cell = csv(&text);
+            prop_assert!(!cell.trim_start().starts_with(['=', '+', '-', '@', '\t', '\r']) && !cell.contains(['\n', '\r']));
+        }
+
+        #[test]
+        fn workflow_commands_stay_one_line(text in hostile()) {
+            for safe in [github_message(&text), github_property(&text), azure_message(&text), azure_property(&text)] {
+                prop_assert!(!safe.contains(['\n', '\r']));
+            }
+            prop_assert!(!github_property(&text).contains([',', ':']));
+            prop_assert!(!azure_property(&text).contains([';', ']']));
+        }
+
+        #[test]
+        fn uris_are_plain(text in hostile()) {
+            let uri = uri(&text);
+            let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/%:".contains(&byte);
+            prop_assert!(uri.bytes().all(plain));
+        }
+
+        #[test]
+        fn label_values_stay_in_their_quotes(text in hostile()) {
+            let label = openmetrics(&text);
+            let bare = label.replace("\\\\", "").replace("\\\"", "");
+            prop_assert!(!bare.contains(['"', '\\', '\n']));
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! How numbers, nouns, shares, causes and places read: one spelling for every renderer.
+//!
+//! Does not escape: the text of a cause holds names as they are, and each renderer escapes for its target.
+
+use crate::diagnostic::Place;
+use crate::plan::Cause;
+use crate::plan::Lane;
+use crate::plan::Plan;
+use crate::plan::TagIndex;
+
+/// `48,210`.
+pub fn number(count: u64) -> String {
+    let digits = count.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// `1 device`, `2 devices`: the count with its noun. Nouns that need more than an `s` give their plural after a `|`:
+/// `entry|entries`.
+pub fn counted(count: u64, noun: &str) -> String {
+    format!("{} {}", number(count), noun_for(count, noun))
+}
+
+/// The noun alone, in the form that agrees with the count.
+pub fn noun_for(count: u64, noun: &str) -> String {
+    match (noun.split_once('|'), count) {
+        (Some((singular, _)), 1) => singular.to_owned(),
+        (Some((_, plural)), _) => plural.to_owned(),
+        (None, 1) => noun.to_owned(),
+        (None, _) => format!("{noun}s"),
+    }
+}
+
+/// `7.6 %`, `0.03 %`, `<0.01 %`: what `part` is of `whole`. Rounded half up, but never to 100 % or to zero from below or
+/// above.
+pub fn share(part: u64, whole: u64) -> String {
+    if whole == 0 {
+        return if part == 0 { "0 %".to_owned() } else { "all".to_owned() };
+    }
+    let scaled =
+        |steps: u128| (u128::from(part) * 100 * steps * 2 + u128::from(whole)) / (u128::from(whole) * 2);
+    match part {
+        0 => "0 %".to_owned(),
+        _ if part == whole => "100 %".to_owned(),
+        _ if scaled(100) == 0 => "<0.01 %".to_owned(),
+        _ if scaled(100) < 10 => format!("0.{:02} %", scaled(100)),
+        _ if part < whole && scaled(10) >= 1000 => ">99.9 %".to_owned(),
+        _ => format!("{}.{} %", scaled(10) / 10, scaled(10) % 10),
+    }
+}
+
+/// The end of the sentence "planned because …".
+pub fn cause(plan: &Plan, cause: &Cause) -> String {
+    match cause {
+        Cause::Rule(rules) => rules.iter().map(|rule| rule_name(plan, *rule)).collect::<Vec<_>>().join(", "),
+        Cause::Unselected { claim, .. } => format!("unselected: claimed by \"{claim}\""),
+        Cause::Family { family, .. } => format!("family: another member of \"{family}\" stays"),
+        Cause::Retired { .. } => "retired".to_owned(),
+        Cause::Renamed { to, .. } => format!("renamed to \"{to}\""),
+        Cause::Default { .. } => "default: no rule gives a value".to_owned(),
+    }
+}
+
+/// The name of a rule of the plan.
+pub fn rule_name(plan: &Plan, rule: u32) -> &str {
+    plan.rules.get(rule as usize).map_or("(unknown rule)", |rule| rule.name.as_str())
+}
+
+/// Where a cause stands: the first of its rules, or its own place. A plan without line numbers has none.
+pub fn cause_place<'a>(plan: &'a Plan, cause: &'a Cause) -> Option<&'a Place> {
+    let place = match cause {
+        Cause::Rule(rules) => &plan.rules.get(*rules.first()? as usize)?.place,
+        Cause::Unselected { place, .. }
+        | Cause::Family { place, .. }
+        | Cause::Retired { place }
+        | Cause::Renamed { place, .. }
+        | Cause::Default { place } => place,
+    };
+    (!place.file.is_empty()).then_some(place)
+}
+
+/// `policies/servers.yaml:12`.
+pub fn place(place: &Place) -> String {
+    if place.line == 0 { place.file.to_string() } else { format!("{}:{}", place.file, place.line) }
+}
+
+/// A tag of the plan.
+pub fn tag(plan: &Plan, tag: TagIndex) -> &str {
+    plan.tags.get(tag.0 as usize).map_or("", |tag| tag)
+}
+
+/// A lane in a sentence.
+pub fn lane(lane: Lane) -> &'static str {
+    match lane {
+        Lane::List => "list",
+        Lane::Get => "get",
+        Lane::BulkTag => "bulk tag",
+        Lane::SingleTag => "single tag",
+        Lane::SetValue => "set value",
+        Lane::UpdateDevice => "update device",
+        Lane::Hunting => "hunting",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_have_separators_and_nouns_agree() {
+        assert_eq!(number(0), "0");
+        assert_eq!(number(999), "999");
+        assert_eq!(number(1_234_567), "1,234,567");
+        assert_eq!(counted(1, "device"), "1 device");
+        assert_eq!(counted(2_000, "entry|entries"), "2,000 entries");
+    }
+
+    #[test]
+    fn shares_never_round_to_nothing_or_to_all() {
+        assert_eq!(share(3_201, 41_877), "7.6 %");
+        assert_eq!(share(12, 41_877), "0.03 %");
+        assert_eq!(share(1, 1_000_000), "<0.01 %");
+        assert_eq!(share(999_999, 1_000_000), ">99.9 %");
+        assert_eq!(share(312, 1_040), "30.0 %");
+        assert_eq!(share(0, 0), "0 %");
+    }
+}
