@@ -1,0 +1,423 @@
+//! The rules of the house, read off the source: who may use whom, who may do I/O, how files and names look.
+//!
+//! `ARCHITECTURE.md` says why. Each rule is one test; its message says what to do. Below them, every rule is shown a small
+//! made-up source that breaks it, so that a rule that has gone blind fails too.
+
+#[path = "architecture/source.rs"]
+mod source;
+
+use std::fs;
+use std::path::Path;
+
+use source::{Named, Source};
+
+/// What `lib.rs` says.
+struct House {
+    /// The modules in data-flow order.
+    order: Vec<String>,
+    /// Those above the edges: vocabulary and pipeline.
+    pure: Vec<String>,
+}
+
+impl House {
+    fn read(lib: &str) -> House {
+        let mut house = House { order: Vec::new(), pure: Vec::new() };
+        let mut is_edge = false;
+        for line in lib.lines() {
+            is_edge |= line.starts_with("// The edges:");
+            if let Some(name) = line.trim_start_matches("pub ").strip_prefix("mod ") {
+                let name = name.trim_end_matches(';').to_owned();
+                if !is_edge {
+                    house.pure.push(name.clone());
+                }
+                house.order.push(name);
+            }
+        }
+        assert!(
+            is_edge,
+            "lib.rs has lost its comment `// The edges: …`: the rules find the pure modules by it"
+        );
+        house
+    }
+}
+
+type Rule = fn(&Source, &House) -> Vec<String>;
+
+fn finding(source: &Source, line: usize, message: impl AsRef<str>) -> String {
+    format!("{}:{line}: {}", source.path, message.as_ref())
+}
+
+fn layers(source: &Source, house: &House) -> Vec<String> {
+    let module = source.module();
+    let Some(top) = module.first() else { return Vec::new() };
+    let place = |name: &str| house.order.iter().position(|listed| listed == name);
+    let Some(own) = place(top) else {
+        return vec![finding(source, 1, format!("`{top}` is not in lib.rs: list it where its data flows"))];
+    };
+    let judge = |named: &Named| -> Option<String> {
+        let second = named.path.get(1).map(String::as_str);
+        match (named.path[0].as_str(), second) {
+            ("crate", Some("{" | "*")) => {
+                Some("one `use crate::module…` a module: this form hides what is used".into())
+            }
+            ("crate", None) if named.is_use => Some("name the module: `use crate::module…`".into()),
+            ("crate", Some(other)) => match place(other) {
+                None if named.is_macro => None,
+                None => Some(format!("`crate::{other}` is no module of lib.rs")),
+                Some(its) if its < own => None,
+                Some(its) if its > own => Some(format!(
+                    "`{top}` may not use `{other}`, which stands below it in lib.rs: move the shared part up, or hand it in"
+                )),
+                Some(_) if module.len() > 2 => None,
+                Some(_) => Some("siblings use each other through `super::`".to_owned()),
+            },
+            ("super", Some("super")) => Some(format!("write `crate::{top}::…` in place of `super::super::`")),
+            ("super", Some(_)) if module.len() == 1 && !source.is_in_inline_module(named.at) => {
+                Some("`super::` is the crate's root here: write `crate::module`".to_owned())
+            }
+            ("mdetag", Some(_)) => Some("write `crate::`: the library does not import itself".to_owned()),
+            _ => None,
+        }
+    };
+    let paths = source.paths();
+    paths
+        .iter()
+        .filter_map(|named| judge(named).map(|message| finding(source, named.line, message)))
+        .collect()
+}
+
+/// Addresses are values; the sockets of the same module are not.
+const ADDRESSES: [&str; 4] = ["IpAddr", "Ipv4Addr", "Ipv6Addr", "AddrParseError"];
+
+fn purity(source: &Source, house: &House) -> Vec<String> {
+    let module = source.module();
+    if !module.first().is_some_and(|top| house.pure.iter().any(|pure| pure == top)) {
+        return Vec::new();
+    }
+    let is_impure = |named: &Named| {
+        let second = named.path.get(1).map_or("", String::as_str);
+        let is_address = named.path.get(2).is_some_and(|third| ADDRESSES.contains(&third.as_str()));
+        match named.path[0].as_str() {
+            "std" if named.is_macro => false,
+            "std" if second == "net" => !is_address,
+            "std" => matches!(second, "fs" | "env" | "process" | "thread" | "*"),
+            "tokio" | "reqwest" | "rand" | "hyper" => true,
+            _ => false,
+        }
+    };
+    let is_clock = |named: &Named| named.path.iter().any(|part| part == "SystemTime" || part == "Instant");
+    let paths = source.paths();
+    let found = paths.iter().filter(|named| is_impure(named) || is_clock(named) || reads_clock(named));
+    found
+        .map(|named| {
+            let name = named.path.join("::");
+            finding(
+                source,
+                named.line,
+                format!("`{name}`: the pipeline is pure; let an edge do it and hand the result in"),
+            )
+        })
+        .collect()
+}
+
+fn reads_clock(named: &Named) -> bool {
+    ["SystemTime", "Instant", "Timestamp", "Zoned"].iter().any(|clock| named.ends(&[clock, "now"]))
+}
+
+fn only_cli_prints_and_exits(source: &Source, _: &House) -> Vec<String> {
+    if source.module().first().is_none_or(|top| *top == "cli") {
+        return Vec::new();
+    }
+    let judge = |named: &Named| {
+        let last = named.path.last().map_or("", String::as_str);
+        let is_print = matches!(last, "print" | "println" | "eprint" | "eprintln" | "dbg");
+        let is_stream = matches!(last, "stdout" | "stderr" | "stdin");
+        if (named.is_macro && is_print) || named.starts(&["indicatif"]) {
+            Some("only `cli` prints: return a value, or send an event")
+        } else if is_stream
+            && (named.path.len() > 1 && named.ends(&["io", last]) || named.starts(&["anstream"]))
+        {
+            Some("only `cli` has the terminal: take a reader or a writer")
+        } else if named.ends(&["process", "exit"]) || named.ends(&["process", "abort"]) {
+            Some("only `cli` ends the process: return an error")
+        } else if named.starts(&["std", "env"]) && !named.is_macro {
+            Some("only `cli` reads the environment: take the value as an argument")
+        } else if reads_clock(named) {
+            Some("only `cli` reads the clock: take `now` as an argument")
+        } else {
+            None
+        }
+    };
+    let paths = source.paths();
+    paths
+        .iter()
+        .filter_map(|named| judge(named).map(|message| finding(source, named.line, message)))
+        .collect()
+}
+
+/// Words of the service that are names in the policy language or in what people must grant, and so may stand anywhere.
+const SERVICE_NAMES: [(&str, &str); 6] = [
+    ("machineTags", "a field of the policy language, named as in the API's JSON"),
+    ("machine_tags", "the same field as a Rust name"),
+    ("mergedIntoMachineId", "a field of the policy language, named as in the API's JSON"),
+    ("merged_into_machine_id", "the same field as a Rust name"),
+    ("Machine.Read", "the app roles Machine.Read.All and Machine.ReadWrite.All, as people must grant them"),
+    ("virtual machine", "what clouds run, and the usual phrase for it"),
+];
+
+fn only_the_wire_says_machine(source: &Source, _: &House) -> Vec<String> {
+    let module = source.module();
+    if module.is_empty() || module[0] == "sandbox" || module.starts_with(&["tenant", "wire"]) {
+        return Vec::new();
+    }
+    let words = source.words().to_ascii_lowercase();
+    let is_allowed = |at: usize| {
+        SERVICE_NAMES.iter().any(|(name, _)| {
+            let name = name.to_ascii_lowercase();
+            let before = name.find("machine").expect("every allowed name holds the word");
+            at.checked_sub(before).is_some_and(|start| words[start..].starts_with(&name))
+        })
+    };
+    let found = words.match_indices("machine").filter(|(at, _)| !is_allowed(*at));
+    found
+        .map(|(at, _)| {
+            finding(source, source.line(at), "say `device`: only tenant/wire speaks as the service does")
+        })
+        .collect()
+}
+
+fn files_say_what_they_are_for(source: &Source, _: &House) -> Vec<String> {
+    if source.text.starts_with("//! ") {
+        return Vec::new();
+    }
+    vec![finding(source, 1, "begin with `//!`: what the file is for, then what it deliberately does not do")]
+}
+
+const MOST_LINES: usize = 500;
+
+fn files_are_short(source: &Source, _: &House) -> Vec<String> {
+    let lines = source.text.lines().count();
+    if lines <= MOST_LINES {
+        return Vec::new();
+    }
+    vec![finding(
+        source,
+        lines,
+        format!("{lines} lines, {MOST_LINES} at most: split it where a newcomer would guess"),
+    )]
+}
+
+fn names_are_nouns_of_the_field(source: &Source, _: &House) -> Vec<String> {
+    let is_doer = |keyword: &str, name: &str| match keyword {
+        "fn" => ["process", "handle"]
+            .iter()
+            .any(|verb| name.strip_prefix(verb).is_some_and(|rest| rest.is_empty() || rest.starts_with('_'))),
+        "mod" => ["util", "utils", "helper", "helpers", "common", "misc"].contains(&name),
+        _ => ["Manager", "Helper", "Helpers", "Util", "Utils", "Info", "Data", "Handler"]
+            .iter()
+            .any(|suffix| name.ends_with(suffix)),
+    };
+    let definitions = source.definitions();
+    let found = definitions.iter().filter(|(_, keyword, name)| is_doer(keyword, name));
+    found
+        .map(|(line, _, name)| {
+            finding(source, *line, format!("`{name}` says nothing: name the thing itself"))
+        })
+        .collect()
+}
+
+fn test_modules_are_compiled_for_tests_only(source: &Source, _: &House) -> Vec<String> {
+    let definitions = source.definitions();
+    let found = definitions.iter().filter(|(_, keyword, name)| *keyword == "mod" && *name == "tests");
+    found.map(|(line, ..)| finding(source, *line, "put `#[cfg(test)]` before `mod tests`")).collect()
+}
+
+fn rust_files(folder: &str) -> Vec<Source> {
+    fn walk(folder: &Path, found: &mut Vec<Source>, root: &Path) {
+        let Ok(entries) = fs::read_dir(folder) else { return };
+        for entry in entries {
+            let path = entry.expect("the folder is readable").path();
+            if path.is_dir() {
+                walk(&path, found, root);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let name =
+                    path.strip_prefix(root).expect("below the root").to_string_lossy().replace('\\', "/");
+                found.push(Source::new(&name, &fs::read_to_string(&path).expect("the file is UTF-8")));
+            }
+        }
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut found = Vec::new();
+    walk(&root.join(folder), &mut found, root);
+    found.sort_by(|left, right| left.path.cmp(&right.path));
+    found
+}
+
+fn hold(rule: Rule, folders: &[&str]) {
+    let house = House::read(include_str!("../src/lib.rs"));
+    let sources: Vec<Source> = folders.iter().flat_map(|folder| rust_files(folder)).collect();
+    assert!(!sources.is_empty(), "no source found below {folders:?}");
+    let found: Vec<String> = sources.iter().flat_map(|source| rule(source, &house)).collect();
+    assert!(found.is_empty(), "\n{}\n", found.join("\n"));
+}
+
+#[test]
+fn a_module_uses_only_modules_above_it() {
+    hold(layers, &["src"]);
+}
+
+#[test]
+fn the_pipeline_does_no_input_and_no_output() {
+    hold(purity, &["src"]);
+}
+
+#[test]
+fn only_cli_prints_exits_and_reads_clock_or_environment() {
+    hold(only_cli_prints_and_exits, &["src"]);
+}
+
+#[test]
+fn only_tenant_wire_and_the_sandbox_say_machine() {
+    hold(only_the_wire_says_machine, &["src"]);
+}
+
+#[test]
+fn every_file_begins_with_what_it_is_for() {
+    hold(files_say_what_they_are_for, &["src", "tests", "benches"]);
+}
+
+#[test]
+fn no_file_is_over_500_lines() {
+    hold(files_are_short, &["src", "tests", "benches"]);
+}
+
+#[test]
+fn no_name_is_a_doer() {
+    hold(names_are_nouns_of_the_field, &["src"]);
+}
+
+#[test]
+fn test_modules_do_not_reach_the_product() {
+    hold(test_modules_are_compiled_for_tests_only, &["src"]);
+}
+
+mod the_rules_see {
+    use super::*;
+
+    const LIB: &str = "pub mod text;\n\npub mod policy;\npub mod plan;\npub mod report;\n\n// The edges: I/O.\npub mod tenant;\npub mod cli;\n";
+
+    fn seen(rule: Rule, path: &str, text: &str) -> Vec<String> {
+        rule(&Source::new(path, text), &House::read(LIB))
+    }
+
+    fn refused(rule: Rule, path: &str, text: &str) {
+        assert_eq!(seen(rule, path, text).len(), 1, "{path}: {text}");
+    }
+
+    fn allowed(rule: Rule, path: &str, text: &str) {
+        assert_eq!(seen(rule, path, text), Vec::<String>::new(), "{path}: {text}");
+    }
+
+    #[test]
+    fn a_use_of_a_module_below() {
+        allowed(layers, "src/plan/diff.rs", "use crate::policy::Policy; use super::calls;");
+        refused(layers, "src/policy/mod.rs", "use crate::plan::Plan;");
+        refused(layers, "src/policy/mod.rs", "fn f() -> crate::plan::Plan { x }");
+        refused(layers, "src/policy/mod.rs", "use {crate::plan::Plan, std::fmt};");
+        refused(layers, "src/text.rs", "use super::plan;");
+        refused(layers, "src/drawer.rs", "");
+        refused(layers, "src/policy/mod.rs", "use mdetag::plan;");
+    }
+
+    #[test]
+    fn forms_that_would_hide_a_use() {
+        assert!(!seen(layers, "src/plan/mod.rs", "use crate::{policy::Policy};").is_empty());
+        refused(layers, "src/plan/mod.rs", "use crate::*;");
+        refused(layers, "src/plan/mod.rs", "use crate as house;");
+        refused(layers, "src/plan/diff.rs", "use super::super::cli;");
+        refused(layers, "src/plan/diff.rs", "use crate::plan::calls;");
+        allowed(layers, "src/plan/calls/bulk.rs", "use crate::plan::Plan;");
+        allowed(layers, "src/plan/mod.rs", "pub(crate) fn f() {} mod inner { use super::f; }");
+    }
+
+    #[test]
+    fn real_code_only() {
+        let text = "// crate::cli\n/* crate::cli /* nested */ */\nconst A: &str = r#\"crate::cli\"#; const B: char = '\"';\n\
+                    fn f<'a>(x: &'a str) {}\n#[cfg(test)]\nmod tests { use crate::cli; fn g() { {} } }\n";
+        allowed(layers, "src/plan/mod.rs", text);
+        refused(layers, "src/plan/mod.rs", &format!("{text}use crate::cli;"));
+        allowed(layers, "src/plan/tests.rs", "use crate::cli;");
+        refused(test_modules_are_compiled_for_tests_only, "src/plan/mod.rs", "mod tests;");
+    }
+
+    #[test]
+    fn input_and_output_in_the_pipeline() {
+        for impure in [
+            "use std::{fmt, fs};",
+            "use std::net::TcpStream;",
+            "use std::time::Instant;",
+            "fn f() { std::thread::spawn(g); }",
+            "use tokio::sync::mpsc;",
+            "use std::*;",
+            "fn f() { let now = jiff::Timestamp::now(); }",
+        ] {
+            refused(purity, "src/plan/mod.rs", impure);
+            allowed(purity, "src/cli/mod.rs", impure);
+        }
+        allowed(
+            purity,
+            "src/plan/mod.rs",
+            "use std::net::{IpAddr, Ipv4Addr}; use std::path::Path; const V: &str = env!(\"X\");",
+        );
+        refused(purity, "src/text.rs", "use std::env;");
+    }
+
+    #[test]
+    fn printing_exiting_and_reading_the_clock_outside_cli() {
+        for loose in [
+            "fn f() { println!(\"x\"); }",
+            "fn f() { std::process::exit(1); }",
+            "use std::env;",
+            "fn f() { let t = SystemTime::now(); }",
+            "fn f() { let t = tokio::time::Instant::now(); }",
+            "use std::io::{Read, stdout};",
+        ] {
+            refused(only_cli_prints_and_exits, "src/tenant/http.rs", loose);
+            allowed(only_cli_prints_and_exits, "src/cli/console.rs", loose);
+        }
+        allowed(
+            only_cli_prints_and_exits,
+            "src/tenant/http.rs",
+            "fn f() { let v = env!(\"CARGO_PKG_VERSION\"); write!(out, \"x\"); }",
+        );
+    }
+
+    #[test]
+    fn the_services_word_outside_the_wire() {
+        refused(only_the_wire_says_machine, "src/plan/mod.rs", "struct MachineRow;");
+        refused(only_the_wire_says_machine, "src/tenant/read.rs", "const A: &str = \"/api/machines\";");
+        allowed(only_the_wire_says_machine, "src/tenant/wire.rs", "const A: &str = \"/api/machines\";");
+        allowed(
+            only_the_wire_says_machine,
+            "src/policy/mod.rs",
+            "// machine\nconst A: &str = \"mergedIntoMachineId machineTags\";",
+        );
+    }
+
+    #[test]
+    fn files_and_names() {
+        refused(files_say_what_they_are_for, "src/plan/mod.rs", "use std::fmt;");
+        refused(files_are_short, "src/plan/mod.rs", &"\n".repeat(501));
+        allowed(files_are_short, "src/plan/mod.rs", &"\n".repeat(500));
+        for doer in [
+            "struct PlanManager;",
+            "mod utils;",
+            "fn handle_reply() {}",
+            "fn process() {}",
+            "enum DeviceInfo {}",
+        ] {
+            refused(names_are_nouns_of_the_field, "src/plan/mod.rs", doer);
+        }
+        allowed(names_are_nouns_of_the_field, "src/plan/mod.rs", "struct Database; fn processor() {}");
+    }
+}
