@@ -1,3 +1,49 @@
 //! The inventory at one moment: devices as columns, and how far the read may be believed.
 //!
 //! Reads bytes that it is handed; opens no file and no socket.
+
+mod address;
+mod builder;
+mod columns;
+mod digest;
+mod layout;
+mod read;
+mod set;
+mod snapshot;
+mod trust;
+
+pub use address::{Stored, normal_hardware, parse_ip};
+pub use builder::{Chunk, Page, ReadFault, SnapshotBuilder};
+pub use set::DeviceSet;
+pub use snapshot::Snapshot;
+pub use trust::{Counts, Distrust, Trust, judge};
+
+/// Number of a device in a [`Snapshot`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Row(pub u32);
+
+impl Row {
+    /// As an index.
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// Number of a tag in a [`Snapshot`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TagId(pub u32);
+
+/// A snapshot of these devices, each an API object; a device without `id` gets `d0`, `d1`, … by its place.
+#[cfg(test)]
+pub(crate) fn fleet(devices: &[serde_json::Value]) -> Snapshot {
+    let mut builder = SnapshotBuilder::new();
+    for (index, device) in devices.iter().enumerate() {
+        let mut device = device.clone();
+        device.as_object_mut().unwrap().entry("id").or_insert_with(|| format!("d{index}").into());
+        builder.read_device(device.to_string().as_bytes()).unwrap();
+    }
+    builder.finish().0
+}
+
+#[cfg(test)]
+mod tests;

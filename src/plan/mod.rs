@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::device::DeviceValue;
 use crate::diagnostic::Place;
 use crate::policy::Axis;
+pub use crate::selection::Unmatched;
 use crate::time::Timestamp;
 
 /// Index into [`Plan::tags`].
@@ -320,19 +321,6 @@ pub struct Unresolved {
     /// Devices for which the result is no valid tag.
     pub unusable: u64,
     /// Up to three unusable results.
-    pub sample: Vec<String>,
-}
-
-/// Values of a data file that match no device.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unmatched {
-    /// The list file's path, or the lookup's name.
-    pub source: String,
-    /// Whether it is a lookup (its keys) or a list file (its values).
-    pub is_lookup: bool,
-    /// How many.
-    pub count: u64,
-    /// The first few.
     pub sample: Vec<String>,
 }
 

@@ -1,0 +1,144 @@
+//! Addresses as bytes: four for IPv4, sixteen for IPv6, six for a hardware address, and the text of anything else.
+//!
+//! An IPv4-mapped IPv6 address is its IPv4 address: both compare by value.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+const TEXT: u8 = 0;
+const V4: u8 = 4;
+const HARDWARE: u8 = 6;
+const V6: u8 = 16;
+
+/// One stored address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stored<'a> {
+    /// An IP address; never an IPv4-mapped IPv6 one.
+    Ip(IpAddr),
+    /// A hardware address of six bytes.
+    Hardware([u8; 6]),
+    /// What is neither, as reported (a hardware address: without separators, in upper case).
+    Other(&'a str),
+}
+
+/// An IP address from text, by value; a zone (`fe80::1%12`) names an interface, not an address, and is cut.
+pub fn parse_ip(text: &str) -> Option<IpAddr> {
+    let address = text.split_once('%').map_or(text, |(address, _)| address);
+    address.trim().parse::<IpAddr>().ok().map(|address| address.to_canonical())
+}
+
+/// A hardware address without separators, in upper case.
+pub fn normal_hardware(text: &str) -> String {
+    let kept = text.chars().filter(|scalar| !matches!(scalar, ':' | '-' | '.' | ' '));
+    kept.map(|scalar| scalar.to_ascii_uppercase()).collect()
+}
+
+/// Appends an IP address, or the text where it is none. Empty text is nothing.
+pub(crate) fn encode_ip(text: &str, out: &mut Vec<u8>) {
+    match parse_ip(text) {
+        Some(IpAddr::V4(address)) => {
+            out.push(V4);
+            out.extend_from_slice(&address.octets());
+        }
+        Some(IpAddr::V6(address)) => {
+            out.push(V6);
+            out.extend_from_slice(&address.octets());
+        }
+        None => encode_text(text, out),
+    }
+}
+
+/// Appends a hardware address, or its normal text where it is not six bytes. Empty text is nothing.
+pub(crate) fn encode_hardware(text: &str, out: &mut Vec<u8>) {
+    let mut digits = [0u8; 12];
+    let mut count = 0;
+    for byte in text.bytes().filter(|byte| !matches!(byte, b':' | b'-' | b'.' | b' ')) {
+        let Some(digit) = (byte as char).to_digit(16).filter(|_| count < 12) else {
+            return encode_text(&normal_hardware(text), out);
+        };
+        digits[count] = digit as u8;
+        count += 1;
+    }
+    if count != 12 {
+        return encode_text(&normal_hardware(text), out);
+    }
+    let start = out.len();
+    out.push(HARDWARE);
+    out.extend(digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]));
+    // One adapter has a row for each of its IP addresses; one copy next to the other says nothing new.
+    if start >= 7 && out[start - 7..start] == out[start..] {
+        out.truncate(start);
+    }
+}
+
+fn encode_text(text: &str, out: &mut Vec<u8>) {
+    if !text.is_empty() {
+        out.push(TEXT);
+        out.extend_from_slice(&(text.len() as u32).to_le_bytes());
+        out.extend_from_slice(text.as_bytes());
+    }
+}
+
+/// The addresses in encoded bytes.
+pub(crate) fn decode(mut bytes: &[u8]) -> impl Iterator<Item = Stored<'_>> {
+    std::iter::from_fn(move || {
+        let (kind, rest) = bytes.split_first()?;
+        let (stored, rest) = match *kind {
+            V4 => {
+                let (octets, rest) = rest.split_first_chunk::<4>()?;
+                (Stored::Ip(IpAddr::V4(Ipv4Addr::from(*octets))), rest)
+            }
+            V6 => {
+                let (octets, rest) = rest.split_first_chunk::<16>()?;
+                (Stored::Ip(IpAddr::V6(Ipv6Addr::from(*octets))), rest)
+            }
+            HARDWARE => {
+                let (octets, rest) = rest.split_first_chunk::<6>()?;
+                (Stored::Hardware(*octets), rest)
+            }
+            _ => {
+                let (length, rest) = rest.split_first_chunk::<4>()?;
+                let (text, rest) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+                (Stored::Other(std::str::from_utf8(text).unwrap_or_default()), rest)
+            }
+        };
+        bytes = rest;
+        Some(stored)
+    })
+}
+
+impl std::fmt::Display for Stored<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Stored::Ip(address) => write!(f, "{address}"),
+            Stored::Hardware(octets) => octets.iter().try_for_each(|octet| write!(f, "{octet:02X}")),
+            Stored::Other(text) => f.write_str(text),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ips(texts: &[&str]) -> Vec<String> {
+        let mut bytes = Vec::new();
+        texts.iter().for_each(|text| encode_ip(text, &mut bytes));
+        decode(&bytes).map(|stored| stored.to_string()).collect()
+    }
+
+    #[test]
+    fn addresses_keep_their_value_and_anything_else_its_text() {
+        let stored = ips(&["10.0.0.1", "", "::ffff:10.0.0.2", "fe80::1%12", "not one"]);
+        assert_eq!(stored, ["10.0.0.1", "10.0.0.2", "fe80::1", "not one"]);
+    }
+
+    #[test]
+    fn hardware_addresses_lose_separators_and_case() {
+        let mut bytes = Vec::new();
+        for text in ["00:00:5e-00.53 ff", "00005E0053FF", "ab", ""] {
+            encode_hardware(text, &mut bytes);
+        }
+        let stored: Vec<String> = decode(&bytes).map(|stored| stored.to_string()).collect();
+        assert_eq!(stored, ["00005E0053FF", "AB"]);
+    }
+}

@@ -1,0 +1,216 @@
+//! Builds a snapshot page by page, line by line or chunk by chunk.
+//!
+//! Asks for nothing: whoever has bytes hands them in. What a short read means is for the reader to say.
+
+use std::fmt;
+
+use hashbrown::HashSet;
+use serde::de::DeserializeSeed;
+
+use super::columns::Columns;
+use super::layout;
+use super::read::{Top, Yield};
+use super::{Distrust, Snapshot};
+
+/// Devices that have been read so far.
+#[derive(Debug, Default)]
+pub struct SnapshotBuilder {
+    columns: Columns,
+    /// Ids of the rows before `known`: a repeat is seen while pages arrive.
+    ids: HashSet<Box<str>>,
+    known: usize,
+    without_id: u64,
+}
+
+/// What one list page held.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Page {
+    /// Devices on it, repeated ones included, those without id not.
+    pub rows: u64,
+    /// `@odata.nextLink`.
+    pub next_link: Option<String>,
+    /// Devices that came before, on this page or an earlier one.
+    pub repeated: u64,
+    /// Devices that were skipped because they have no usable id.
+    pub without_id: u64,
+}
+
+/// Why bytes could not be read as devices.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReadFault {
+    /// No JSON, cut JSON, or JSON of another shape.
+    #[error("{detail} (line {line}, column {column})")]
+    Json {
+        /// What is wrong, in the parser's words.
+        detail: String,
+        /// Line within the bytes, from 1.
+        line: usize,
+        /// Column, from 1.
+        column: usize,
+    },
+    /// JSON that is no list page: nothing named `value`.
+    #[error("the answer is JSON but holds no list of devices (`value` is missing)")]
+    NoList,
+    /// More text in one column than 4 GiB.
+    #[error("more devices than fit: one column passes 4 GiB of text")]
+    TooLarge,
+}
+
+impl From<serde_json::Error> for ReadFault {
+    fn from(error: serde_json::Error) -> ReadFault {
+        let (line, column) = (error.line(), error.column());
+        let detail = error.to_string();
+        let place = format!(" at line {line} column {column}");
+        ReadFault::Json { detail: detail.strip_suffix(&place).unwrap_or(&detail).to_owned(), line, column }
+    }
+}
+
+/// Devices parsed apart from a builder, on another core, to be taken in order.
+#[derive(Debug, Default)]
+pub struct Chunk {
+    columns: Columns,
+    without_id: u64,
+}
+
+impl fmt::Display for Chunk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} devices", self.columns.len())
+    }
+}
+
+impl Chunk {
+    /// Parses whole NDJSON lines; blank ones are passed over. A line may be a device, a list page or an array.
+    ///
+    /// # Errors
+    /// The first line that is no JSON; its line number counts from the start of these bytes.
+    pub fn parse(bytes: &[u8]) -> Result<Chunk, ReadFault> {
+        let mut chunk = Chunk::default();
+        let text = text_of(bytes)?;
+        for (index, line) in text.split('\n').enumerate() {
+            if !line.trim_ascii().is_empty() {
+                let found = read_json(line, &mut chunk.columns).map_err(|fault| fault.on_line(index + 1))?;
+                chunk.without_id += found.without_id;
+            }
+        }
+        Ok(chunk)
+    }
+
+    /// Devices in it.
+    pub fn len(&self) -> usize {
+        self.columns.len()
+    }
+
+    /// Whether it holds no device.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl ReadFault {
+    fn on_line(self, number: usize) -> ReadFault {
+        match self {
+            ReadFault::Json { detail, line, column } => {
+                ReadFault::Json { detail, line: line + number - 1, column }
+            }
+            other => other,
+        }
+    }
+}
+
+/// One check of the whole is much cheaper than one a string.
+fn text_of(bytes: &[u8]) -> Result<&str, ReadFault> {
+    std::str::from_utf8(bytes).map_err(|error| {
+        let before = &bytes[..error.valid_up_to()];
+        let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+        let start = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |newline| newline + 1);
+        let detail = "a byte that is no UTF-8".to_owned();
+        ReadFault::Json { detail, line, column: before.len() - start + 1 }
+    })
+}
+
+fn read_json(text: &str, columns: &mut Columns) -> Result<Yield, ReadFault> {
+    let mut json = serde_json::Deserializer::from_str(text);
+    let found = Top { columns }.deserialize(&mut json)?;
+    json.end()?;
+    Ok(found)
+}
+
+impl SnapshotBuilder {
+    /// No device yet.
+    pub fn new() -> SnapshotBuilder {
+        SnapshotBuilder::default()
+    }
+
+    /// Devices read so far, repeated ones included.
+    pub fn len(&self) -> usize {
+        self.columns.len()
+    }
+
+    /// Whether no device has been read.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Reads one list page: `{"value": […], "@odata.nextLink": …}`.
+    ///
+    /// # Errors
+    /// Bytes that are no JSON, or no list page. Devices before the fault may have been taken.
+    pub fn read_page(&mut self, bytes: &[u8]) -> Result<Page, ReadFault> {
+        let mut part = Columns::default();
+        let found = read_json(text_of(bytes)?, &mut part)?;
+        if !found.is_list {
+            return Err(ReadFault::NoList);
+        }
+        self.take_columns(&part, found.without_id)?;
+        let mut repeated = 0;
+        while self.known < self.columns.len() {
+            let id = self.columns.texts[layout::ID].get(self.known);
+            repeated += u64::from(!self.ids.insert(id.into()));
+            self.known += 1;
+        }
+        Ok(Page { rows: found.rows, next_link: found.next_link, repeated, without_id: found.without_id })
+    }
+
+    /// Reads one device object: one NDJSON line, or the answer for one device.
+    ///
+    /// # Errors
+    /// Bytes that are no JSON object.
+    pub fn read_device(&mut self, bytes: &[u8]) -> Result<(), ReadFault> {
+        self.without_id += read_json(text_of(bytes)?, &mut self.columns)?.without_id;
+        Ok(())
+    }
+
+    /// Reads JSON values one after another from a stream: devices, list pages or arrays of any size in bounded memory (apart
+    /// from the devices themselves), at about half the speed of a page in memory.
+    ///
+    /// # Errors
+    /// What the stream reports, and JSON of another shape.
+    pub fn read_stream(&mut self, stream: impl std::io::Read) -> Result<(), ReadFault> {
+        let mut json = serde_json::Deserializer::from_reader(stream);
+        // `end` is how serde_json says that only white space is left; anything else is the next value.
+        while json.end().is_err() {
+            let found = Top { columns: &mut self.columns }.deserialize(&mut json)?;
+            self.without_id += found.without_id;
+        }
+        Ok(())
+    }
+
+    /// Takes devices that were parsed apart.
+    ///
+    /// # Errors
+    /// [`ReadFault::TooLarge`].
+    pub fn take(&mut self, chunk: Chunk) -> Result<(), ReadFault> {
+        self.take_columns(&chunk.columns, chunk.without_id)
+    }
+
+    fn take_columns(&mut self, part: &Columns, without_id: u64) -> Result<(), ReadFault> {
+        self.without_id += without_id;
+        if self.columns.append(part) { Ok(()) } else { Err(ReadFault::TooLarge) }
+    }
+
+    /// The snapshot, and what the devices themselves say against it.
+    pub fn finish(self) -> (Snapshot, Vec<Distrust>) {
+        let reasons = (self.without_id > 0).then_some(Distrust::WithoutId(self.without_id));
+        (Snapshot::new(self.columns), reasons.into_iter().collect())
+    }
+}

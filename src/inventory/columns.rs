@@ -1,0 +1,303 @@
+//! Columns: one arena a text field, one dictionary a field of few values, byte lists for addresses, offsets for tags.
+//!
+//! Knows how values are stored, not what they mean.
+
+use std::hash::BuildHasher;
+
+use foldhash::fast::RandomState;
+use hashbrown::HashTable;
+
+/// Interned texts: number 0 is "missing", whatever the text.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Interner {
+    // Random a table: names of devices are hostile, and must not be able to make it slow.
+    state: RandomState,
+    table: HashTable<u32>,
+    texts: Texts,
+}
+
+impl Interner {
+    /// The number of a text, new ones counted up from 1.
+    pub(crate) fn intern(&mut self, text: &str) -> u32 {
+        let texts = &self.texts;
+        let hash_code = self.state.hash_one(text);
+        if let Some(number) = self.table.find(hash_code, |number| texts.get(*number as usize - 1) == text) {
+            return *number;
+        }
+        self.texts.push(text);
+        let number = self.texts.len() as u32;
+        let texts = &self.texts;
+        self.table
+            .insert_unique(hash_code, number, |number| self.state.hash_one(texts.get(*number as usize - 1)));
+        number
+    }
+
+    /// The number of a text that was interned before.
+    pub(crate) fn find(&self, text: &str) -> Option<u32> {
+        self.table
+            .find(self.state.hash_one(text), |number| self.texts.get(*number as usize - 1) == text)
+            .copied()
+    }
+
+    /// The text of a number; 0 has none.
+    pub(crate) fn get(&self, number: u32) -> Option<&str> {
+        number.checked_sub(1).map(|index| self.texts.get(index as usize))
+    }
+
+    /// One more than the greatest number.
+    pub(crate) fn bound(&self) -> usize {
+        self.texts.len() + 1
+    }
+
+    /// Interns every text of another; the result maps its numbers to the own ones.
+    fn adopt(&mut self, other: &Interner) -> Vec<u32> {
+        let own = (0..other.texts.len()).map(|index| self.intern(other.texts.get(index)));
+        std::iter::once(0).chain(own).collect()
+    }
+}
+
+/// Small numbers, as narrow as the greatest of them allows.
+#[derive(Clone, Debug)]
+pub(crate) enum Codes {
+    /// Up to 255.
+    Narrow(Vec<u8>),
+    /// Up to 65,535.
+    Middle(Vec<u16>),
+    /// Any.
+    Wide(Vec<u32>),
+}
+
+impl Default for Codes {
+    fn default() -> Codes {
+        Codes::Narrow(Vec::new())
+    }
+}
+
+impl Codes {
+    pub(crate) fn get(&self, index: usize) -> u32 {
+        match self {
+            Codes::Narrow(codes) => u32::from(codes[index]),
+            Codes::Middle(codes) => u32::from(codes[index]),
+            Codes::Wide(codes) => codes[index],
+        }
+    }
+
+    fn fit(&mut self, greatest: usize) {
+        match self {
+            Codes::Narrow(codes) if greatest > usize::from(u8::MAX) => {
+                *self = Codes::Middle(codes.iter().map(|code| u16::from(*code)).collect());
+                self.fit(greatest);
+            }
+            Codes::Middle(codes) if greatest > usize::from(u16::MAX) => {
+                *self = Codes::Wide(codes.iter().map(|code| u32::from(*code)).collect());
+            }
+            _ => {}
+        }
+    }
+
+    fn extend(&mut self, more: impl Iterator<Item = u32>) {
+        match self {
+            Codes::Narrow(codes) => codes.extend(more.map(|code| code as u8)),
+            Codes::Middle(codes) => codes.extend(more.map(|code| code as u16)),
+            Codes::Wide(codes) => codes.extend(more),
+        }
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Codes::Narrow(codes) => codes.len(),
+            Codes::Middle(codes) => codes.len(),
+            Codes::Wide(codes) => codes.len(),
+        }
+    }
+}
+
+/// A field of few distinct values: a dictionary and one code a row. Code 0 is missing.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Symbols {
+    pub(crate) dictionary: Interner,
+    codes: Codes,
+}
+
+impl Symbols {
+    /// Appends a row; `code` comes from this dictionary.
+    pub(crate) fn push(&mut self, code: u32) {
+        self.codes.fit(self.dictionary.bound() - 1);
+        self.codes.extend(std::iter::once(code));
+    }
+
+    pub(crate) fn code(&self, row: usize) -> u32 {
+        self.codes.get(row)
+    }
+
+    pub(crate) fn get(&self, row: usize) -> Option<&str> {
+        self.dictionary.get(self.code(row))
+    }
+
+    fn append(&mut self, other: &Symbols) {
+        let numbers = self.dictionary.adopt(&other.dictionary);
+        self.codes.fit(self.dictionary.bound() - 1);
+        self.codes.extend((0..other.codes.len()).map(|row| numbers[other.codes.get(row) as usize]));
+    }
+
+    fn retain(&mut self, rows: &[u32]) {
+        let mut codes = Codes::default();
+        codes.fit(self.dictionary.bound() - 1);
+        codes.extend(rows.iter().map(|row| self.codes.get(*row as usize)));
+        self.codes = codes;
+    }
+}
+
+/// A field of many distinct values: one arena, one end a row. An empty text is missing.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Texts {
+    arena: String,
+    ends: Vec<u32>,
+}
+
+impl Texts {
+    pub(crate) fn push(&mut self, text: &str) {
+        self.arena.push_str(text);
+        self.ends.push(self.arena.len() as u32);
+    }
+
+    pub(crate) fn get(&self, row: usize) -> &str {
+        let start = if row == 0 { 0 } else { self.ends[row - 1] };
+        &self.arena[start as usize..self.ends[row] as usize]
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    fn append(&mut self, other: &Texts) {
+        let base = self.arena.len() as u32;
+        self.arena.push_str(&other.arena);
+        self.ends.extend(other.ends.iter().map(|end| base + end));
+    }
+
+    fn retain(&mut self, rows: &[u32]) {
+        let mut kept = Texts::default();
+        rows.iter().for_each(|row| kept.push(self.get(*row as usize)));
+        *self = kept;
+    }
+}
+
+/// Items of variable number a row: one pool, one end a row.
+#[derive(Clone, Debug)]
+pub(crate) struct Lists<T> {
+    pool: Vec<T>,
+    ends: Vec<u32>,
+}
+
+impl<T> Default for Lists<T> {
+    fn default() -> Lists<T> {
+        Lists { pool: Vec::new(), ends: Vec::new() }
+    }
+}
+
+impl<T: Copy> Lists<T> {
+    pub(crate) fn push(&mut self, items: &[T]) {
+        self.pool.extend_from_slice(items);
+        self.ends.push(self.pool.len() as u32);
+    }
+
+    pub(crate) fn get(&self, row: usize) -> &[T] {
+        let start = if row == 0 { 0 } else { self.ends[row - 1] };
+        &self.pool[start as usize..self.ends[row] as usize]
+    }
+
+    pub(crate) fn total(&self) -> usize {
+        self.pool.len()
+    }
+
+    /// The items of all rows.
+    pub(crate) fn all(&self) -> &[T] {
+        &self.pool
+    }
+
+    /// Items, and one end a row, ascending.
+    pub(crate) fn from_parts(pool: Vec<T>, ends: Vec<u32>) -> Lists<T> {
+        Lists { pool, ends }
+    }
+
+    /// The same lists of other items.
+    pub(crate) fn map<U>(self, map: impl Fn(T) -> U) -> Lists<U> {
+        Lists { pool: self.pool.into_iter().map(map).collect(), ends: self.ends }
+    }
+
+    fn append_mapped(&mut self, other: &Lists<T>, map: impl Fn(T) -> T) {
+        let base = self.pool.len() as u32;
+        self.pool.extend(other.pool.iter().map(|item| map(*item)));
+        self.ends.extend(other.ends.iter().map(|end| base + end));
+    }
+
+    fn retain(&mut self, rows: &[u32]) {
+        let mut kept = Lists::default();
+        rows.iter().for_each(|row| kept.push(self.get(*row as usize)));
+        *self = kept;
+    }
+}
+
+/// Number of fields stored as [`Texts`], [`Symbols`], times and address lists.
+pub(crate) const TEXTS: usize = 6;
+pub(crate) const SYMBOLS: usize = 22;
+pub(crate) const TIMES: usize = 2;
+pub(crate) const BYTES: usize = 4;
+
+/// A time that is missing.
+pub(crate) const NO_TIME: i64 = i64::MIN;
+
+/// All columns of a snapshot, or of a part of one that is being read.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Columns {
+    pub(crate) texts: [Texts; TEXTS],
+    pub(crate) symbols: [Symbols; SYMBOLS],
+    /// Ticks since 1970, or [`NO_TIME`].
+    pub(crate) times: [Vec<i64>; TIMES],
+    /// Encoded by `address`.
+    pub(crate) bytes: [Lists<u8>; BYTES],
+    pub(crate) tag_names: Interner,
+    /// Numbers of `tag_names` less one.
+    pub(crate) tags: Lists<u32>,
+}
+
+impl Columns {
+    /// Rows.
+    pub(crate) fn len(&self) -> usize {
+        self.times[0].len()
+    }
+
+    /// Appends the rows of another part. `false`, with nothing appended, if an arena would pass 4 GiB.
+    pub(crate) fn append(&mut self, other: &Columns) -> bool {
+        let fits = |own: usize, more: usize| own + more < u32::MAX as usize;
+        let mut pairs =
+            self.texts.iter().zip(&other.texts).map(|(own, more)| (own.arena.len(), more.arena.len()));
+        let mut lists = self.bytes.iter().zip(&other.bytes).map(|(own, more)| (own.total(), more.total()));
+        if !pairs.all(|(own, more)| fits(own, more))
+            || !lists.all(|(own, more)| fits(own, more))
+            || !fits(self.tags.total(), other.tags.total())
+            || !fits(self.len(), other.len())
+        {
+            return false;
+        }
+        self.texts.iter_mut().zip(&other.texts).for_each(|(own, more)| own.append(more));
+        self.symbols.iter_mut().zip(&other.symbols).for_each(|(own, more)| own.append(more));
+        self.times.iter_mut().zip(&other.times).for_each(|(own, more)| own.extend_from_slice(more));
+        self.bytes.iter_mut().zip(&other.bytes).for_each(|(own, more)| own.append_mapped(more, |byte| byte));
+        let numbers = self.tag_names.adopt(&other.tag_names);
+        self.tags.append_mapped(&other.tags, |tag| numbers[tag as usize + 1] - 1);
+        true
+    }
+
+    /// Keeps these rows, in this order.
+    pub(crate) fn retain(&mut self, rows: &[u32]) {
+        self.texts.iter_mut().for_each(|column| column.retain(rows));
+        self.symbols.iter_mut().for_each(|column| column.retain(rows));
+        for column in &mut self.times {
+            *column = rows.iter().map(|row| column[*row as usize]).collect();
+        }
+        self.bytes.iter_mut().for_each(|column| column.retain(rows));
+        self.tags.retain(rows);
+    }
+}

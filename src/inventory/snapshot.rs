@@ -1,0 +1,266 @@
+//! The snapshot: devices as rows of columns, with the questions that the pipeline asks of them.
+//!
+//! Does not read (that is `builder`) and does not select.
+
+use std::borrow::Cow;
+use std::sync::OnceLock;
+
+use rayon::prelude::*;
+
+use super::address::{self, Stored};
+use super::columns::{Columns, Lists, NO_TIME};
+use super::layout::{self, Column};
+use super::{DeviceSet, Row, TagId, digest};
+use crate::device::Field;
+use crate::text;
+use crate::time::Timestamp;
+
+/// The inventory at one moment. Rows stand in the order in which they were read; ids are distinct.
+#[derive(Debug, Default)]
+pub struct Snapshot {
+    pub(super) columns: Columns,
+    /// Tags as the newtype that callers use.
+    tags: Lists<TagId>,
+    order: Vec<Row>,
+    carriers: Lists<Row>,
+    digest: OnceLock<String>,
+}
+
+impl Snapshot {
+    /// Sorts by id and takes repeated ids out: the copy with the greater `lastSeen` stays, the first of equals.
+    pub(super) fn new(mut columns: Columns) -> Snapshot {
+        let mut order = sorted(&columns);
+        let seen_at = |row: u32| columns.times[layout::LAST_SEEN][row as usize];
+        let id = |row: u32| columns.texts[layout::ID].get(row as usize);
+        let groups = order.chunk_by(|one, other| id(*one) == id(*other));
+        let keep_best = |group: &[u32]| {
+            group
+                .iter()
+                .copied()
+                .max_by_key(|row| (seen_at(*row), std::cmp::Reverse(*row)))
+                .unwrap_or_default()
+        };
+        let kept: Vec<u32> = groups.map(keep_best).collect();
+        if kept.len() < order.len() {
+            let mut rows = kept;
+            rows.sort_unstable();
+            columns.retain(&rows);
+            order = sorted(&columns);
+        }
+        let carriers = invert(&columns);
+        let order = order.into_iter().map(Row).collect();
+        let tags = std::mem::take(&mut columns.tags).map(TagId);
+        Snapshot { columns, tags, order, carriers, digest: OnceLock::new() }
+    }
+
+    /// How many devices.
+    pub fn len(&self) -> usize {
+        self.columns.len()
+    }
+
+    /// Whether there is no device.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// All rows, in the order in which they were read.
+    pub fn rows(&self) -> impl DoubleEndedIterator<Item = Row> + ExactSizeIterator {
+        (0..self.len() as u32).map(Row)
+    }
+
+    /// All rows, bytewise by device id.
+    pub fn order_by_id(&self) -> &[Row] {
+        &self.order
+    }
+
+    /// The device id.
+    pub fn id(&self, row: Row) -> &str {
+        self.columns.texts[layout::ID].get(row.index())
+    }
+
+    /// `computerDnsName`.
+    pub fn name(&self, row: Row) -> Option<&str> {
+        Some(self.columns.texts[layout::NAME].get(row.index())).filter(|name| !name.is_empty())
+    }
+
+    /// What people call the device: its name, or its id where it has none.
+    pub fn label(&self, row: Row) -> &str {
+        self.name(row).unwrap_or_else(|| self.id(row))
+    }
+
+    /// The tags in the service's order, each once.
+    pub fn tags(&self, row: Row) -> &[TagId] {
+        self.tags.get(row.index())
+    }
+
+    /// The text of a tag.
+    pub fn tag(&self, tag: TagId) -> &str {
+        self.columns.tag_names.get(tag.0 + 1).expect("tag ids come from this snapshot")
+    }
+
+    /// One more than the greatest [`TagId`]. A tag of this range may have no carrier left.
+    pub fn tag_count(&self) -> usize {
+        self.columns.tag_names.bound() - 1
+    }
+
+    /// All tags, in order of first appearance.
+    pub fn tag_ids(&self) -> impl ExactSizeIterator<Item = TagId> {
+        (0..self.tag_count() as u32).map(TagId)
+    }
+
+    /// The tag with exactly this text.
+    pub fn find_tag(&self, text: &str) -> Option<TagId> {
+        self.columns.tag_names.find(text).map(|number| TagId(number - 1))
+    }
+
+    /// The rows that carry a tag, ascending: lists, because a tenant may have more tags than fit as bitmaps.
+    pub fn carrier_rows(&self, tag: TagId) -> &[Row] {
+        self.carriers.get(tag.0 as usize)
+    }
+
+    /// The devices that carry a tag, as a set.
+    pub fn carriers(&self, tag: TagId) -> DeviceSet {
+        DeviceSet::of(self.len(), self.carrier_rows(tag).iter().copied())
+    }
+
+    /// Whether a device carries a tag.
+    pub fn carries(&self, row: Row, tag: TagId) -> bool {
+        self.tags(row).contains(&tag)
+    }
+
+    /// `deviceValue` as read; unknown words are kept.
+    pub fn value(&self, row: Row) -> Option<&str> {
+        self.columns.symbols[layout::VALUE].get(row.index())
+    }
+
+    /// The device with exactly this id.
+    pub fn find(&self, id: &str) -> Option<Row> {
+        self.order.binary_search_by(|row| self.id(*row).cmp(id)).ok().map(|index| self.order[index])
+    }
+
+    /// The devices that a person means by a text: the one with this id; else all whose `computerDnsName` it is without case;
+    /// else all whose `deviceName` it is.
+    pub fn find_device(&self, text: &str) -> Vec<Row> {
+        if let Some(row) = self.find(text) {
+            return vec![row];
+        }
+        let named = |field: Field| -> Vec<Row> {
+            let is_it = |row: &Row| self.text(field, *row).is_some_and(|name| text::equal(&name, text));
+            self.rows().filter(is_it).collect()
+        };
+        let full = named(Field::ComputerDnsName);
+        if full.is_empty() { named(Field::DeviceName) } else { full }
+    }
+
+    /// A text, version or integer field as text; `None` where it is missing, and for fields of other kinds.
+    pub fn text(&self, field: Field, row: Row) -> Option<Cow<'_, str>> {
+        self.plain(field, row).map(Cow::Borrowed)
+    }
+
+    /// As [`Snapshot::text`], and booleans, borrowed.
+    pub(crate) fn plain(&self, field: Field, row: Row) -> Option<&str> {
+        match layout::column(field) {
+            Column::Text(index) => Some(self.columns.texts[index].get(row.index())),
+            Column::Symbol(index) => self.columns.symbols[index].get(row.index()),
+            Column::DeviceName => self.name(row).map(|name| split(name).0),
+            Column::Domain => self.name(row).map(|name| split(name).1),
+            Column::Time(_) | Column::Bytes(_) | Column::Tags | Column::Lookup => None,
+        }
+        .filter(|text| !text.is_empty())
+    }
+
+    /// A time field; `None` where it is missing.
+    pub fn time(&self, field: Field, row: Row) -> Option<Timestamp> {
+        let Column::Time(index) = layout::column(field) else { return None };
+        let ticks = self.columns.times[index][row.index()];
+        (ticks != NO_TIME).then(|| Timestamp::from_ticks(ticks))
+    }
+
+    /// A boolean field; `None` where it is missing.
+    pub fn boolean(&self, field: Field, row: Row) -> Option<bool> {
+        self.plain(field, row).map(|word| word == "true")
+    }
+
+    /// An integer field; `None` where it is missing.
+    pub fn integer(&self, field: Field, row: Row) -> Option<i64> {
+        self.plain(field, row).and_then(|digits| digits.parse().ok())
+    }
+
+    /// An address or hardware-address field: its elements.
+    pub fn addresses(&self, field: Field, row: Row) -> impl Iterator<Item = Stored<'_>> {
+        let bytes = match layout::column(field) {
+            Column::Bytes(index) => self.columns.bytes[index].get(row.index()),
+            _ => &[],
+        };
+        address::decode(bytes)
+    }
+
+    /// Any field as people read it; `None` where it is missing (tags: where there are none).
+    pub fn shown(&self, field: Field, row: Row) -> Option<String> {
+        let joined = |items: Vec<String>| (!items.is_empty()).then(|| items.join(", "));
+        match layout::column(field) {
+            Column::Time(_) => self.time(field, row).map(|time| time.to_string()),
+            Column::Bytes(_) => joined(self.addresses(field, row).map(|stored| stored.to_string()).collect()),
+            Column::Tags => joined(self.tags(row).iter().map(|tag| self.tag(*tag).to_owned()).collect()),
+            _ => self.plain(field, row).map(str::to_owned),
+        }
+    }
+
+    /// `sha256:…` over the devices, independent of the order and pages in which they were read. Computed once.
+    pub fn digest(&self) -> String {
+        self.digest.get_or_init(|| digest::digest_of(&self.columns, &self.tags, &self.order)).clone()
+    }
+
+    /// Whether two reads saw the same devices: what a second pass over the list must show.
+    pub fn has_same_ids(&self, other: &Snapshot) -> bool {
+        let ids = |snapshot: &Snapshot| snapshot.order.len();
+        ids(self) == ids(other)
+            && self.order.iter().zip(&other.order).all(|(one, two)| self.id(*one) == other.id(*two))
+    }
+}
+
+/// The name up to the first dot, and the rest.
+fn split(name: &str) -> (&str, &str) {
+    name.split_once('.').unwrap_or((name, ""))
+}
+
+/// Rows by id, equal ids by row. Compares the first bytes as a number before it touches the arena.
+fn sorted(columns: &Columns) -> Vec<u32> {
+    let ids = &columns.texts[layout::ID];
+    let key = |row: u32| {
+        let id = ids.get(row as usize).as_bytes();
+        let mut head = [0; 8];
+        let length = id.len().min(8);
+        head[..length].copy_from_slice(&id[..length]);
+        (u64::from_be_bytes(head), row)
+    };
+    let mut keys: Vec<(u64, u32)> = (0..columns.len() as u32).into_par_iter().map(key).collect();
+    keys.par_sort_unstable_by(|(head, row), (other_head, other_row)| {
+        head.cmp(other_head)
+            .then_with(|| ids.get(*row as usize).cmp(ids.get(*other_row as usize)))
+            .then(row.cmp(other_row))
+    });
+    keys.into_iter().map(|(_, row)| row).collect()
+}
+
+/// For every tag the rows that carry it, ascending.
+fn invert(columns: &Columns) -> Lists<Row> {
+    let mut counts = vec![0u32; columns.tag_names.bound() - 1];
+    columns.tags.all().iter().for_each(|tag| counts[*tag as usize] += 1);
+    let mut ends: Vec<u32> = counts
+        .iter()
+        .scan(0, |sum, count| {
+            *sum += count;
+            Some(*sum - count)
+        })
+        .collect();
+    let mut pool = vec![Row(0); columns.tags.all().len()];
+    for row in 0..columns.len() {
+        for tag in columns.tags.get(row) {
+            let place = &mut ends[*tag as usize];
+            pool[*place as usize] = Row(row as u32);
+            *place += 1;
+        }
+    }
+    Lists::from_parts(pool, ends)
+}

@@ -1,0 +1,205 @@
+//! What the inventory promises about the service's answers.
+//!
+//! Tests only.
+use serde_json::json;
+
+use super::*;
+use crate::device::Field;
+
+fn page(value: &serde_json::Value) -> (Snapshot, Page, Vec<Distrust>) {
+    let mut builder = SnapshotBuilder::new();
+    let page = builder.read_page(value.to_string().as_bytes()).unwrap();
+    let (snapshot, reasons) = builder.finish();
+    (snapshot, page, reasons)
+}
+
+#[test]
+fn a_page_yields_its_devices_and_the_next_link() {
+    let (snapshot, page, reasons) = page(&json!({
+        "@odata.context": "x", "@odata.nextLink": "https://h/api/machines?$skip=1",
+        "value": [{
+            "id": "a1", "computerDnsName": "DC01.corp.example.com", "osPlatform": "WindowsServer2022", "osBuild": 20348,
+            "rbacGroupId": 140, "isAadJoined": true, "lastSeen": "2026-08-30T21:07:19.4471938Z",
+            "firstSeen": "0001-01-01T00:00:00Z", "machineTags": ["B", "A", "B"], "deviceValue": "Critical",
+            "lastIpAddress": "10.0.0.1",
+            "ipAddresses": [{"ipAddress": "", "macAddress": null}, {"ipAddress": "fe80::1", "macAddress": "00-00-5e-00-53-a1"}],
+            "vmMetadata": {"vmId": "v", "resourceId": "/subscriptions/S1/resourceGroups/x", "subscriptionId": null},
+            "brandNew": {"deep": [1, {"x": null}]}
+        }]
+    }));
+    assert_eq!((page.rows, page.repeated, page.without_id), (1, 0, 0));
+    assert_eq!(page.next_link.as_deref(), Some("https://h/api/machines?$skip=1"));
+    assert_eq!(reasons, []);
+    let row = snapshot.find("a1").unwrap();
+    let shown = |field| snapshot.shown(field, row);
+    assert_eq!(shown(Field::DeviceName).as_deref(), Some("DC01"));
+    assert_eq!(shown(Field::Domain).as_deref(), Some("corp.example.com"));
+    assert_eq!(shown(Field::OsBuild).as_deref(), Some("20348"));
+    assert_eq!(shown(Field::RbacGroupId).as_deref(), Some("140"));
+    assert_eq!(shown(Field::IsAadJoined).as_deref(), Some("true"));
+    assert_eq!(shown(Field::LastSeen).as_deref(), Some("2026-08-30T21:07:19.4471938Z"));
+    assert_eq!(shown(Field::FirstSeen), None, "year 1 is the service's placeholder");
+    assert_eq!(shown(Field::MachineTags).as_deref(), Some("B, A"), "the service's order, each once");
+    assert_eq!(snapshot.value(row), Some("Critical"), "unknown words are kept");
+    assert_eq!(shown(Field::IpAddresses).as_deref(), Some("fe80::1"));
+    assert_eq!(shown(Field::MacAddresses).as_deref(), Some("00005E0053A1"));
+    assert_eq!(shown(Field::VmSubscriptionId).as_deref(), Some("S1"));
+    assert_eq!(shown(Field::OsProcessor), None);
+}
+
+#[test]
+fn other_types_than_expected_are_read_leniently_or_missing() {
+    let snapshot = fleet(&[json!({
+        "osVersion": 10.5, "rbacGroupId": "140", "osBuild": "x", "computerDnsName": 7, "machineTags": {"a": 1},
+        "isExcluded": "True", "isAadJoined": 3, "lastSeen": 5, "ipAddresses": null, "vmMetadata": [1, null], "agentVersion": "",
+        "managedBy": ["x"], "firstSeen": "2026-01-01T00:00:00", "lastIpAddress": false
+    })]);
+    let shown = |field| snapshot.shown(field, Row(0));
+    assert_eq!(shown(Field::OsVersion).as_deref(), Some("10.5"));
+    assert_eq!(shown(Field::RbacGroupId).as_deref(), Some("140"));
+    assert_eq!(shown(Field::ComputerDnsName).as_deref(), Some("7"));
+    assert_eq!(shown(Field::IsExcluded).as_deref(), Some("true"));
+    for field in [
+        Field::OsBuild,
+        Field::MachineTags,
+        Field::IsAadJoined,
+        Field::LastSeen,
+        Field::IpAddresses,
+        Field::VmId,
+        Field::AgentVersion,
+        Field::ManagedBy,
+        Field::FirstSeen,
+        Field::LastIpAddress,
+    ] {
+        assert_eq!(shown(field), None, "{field:?}");
+    }
+}
+
+#[test]
+fn escaped_text_and_repeated_keys_are_read_as_json_says() {
+    let mut builder = SnapshotBuilder::new();
+    builder
+        .read_device(
+            br#"{"id":"x","computerDnsName":"a","computerDns\u004eame":"b\u00e9","machineTags":["q\"t"]}"#,
+        )
+        .unwrap();
+    let (snapshot, _) = builder.finish();
+    assert_eq!(snapshot.name(Row(0)), Some("bé"));
+    assert!(snapshot.find_tag("q\"t").is_some());
+}
+
+#[test]
+fn devices_without_a_usable_id_are_skipped_counted_and_make_the_read_untrusted() {
+    let (snapshot, page, reasons) =
+        page(&json!({"value": [{"id": "a"}, {"id": "../x"}, {}, null, "s", 4, [1]]}));
+    assert_eq!((snapshot.len(), page.rows, page.without_id), (1, 1, 6));
+    assert_eq!(reasons, [Distrust::WithoutId(6)]);
+}
+
+#[test]
+fn of_repeated_devices_the_one_seen_last_stays() {
+    let mut builder = SnapshotBuilder::new();
+    let copy = |id: &str, seen: Option<&str>, name: &str| {
+        json!({"value": [{"id": id, "lastSeen": seen, "computerDnsName": name, "machineTags": [name]}]})
+            .to_string()
+    };
+    let mut repeated = 0;
+    for (id, seen, name) in [
+        ("b", Some("2026-01-02T00:00:00Z"), "newer"),
+        ("a", None, "unseen"),
+        ("b", Some("2026-01-01T00:00:00Z"), "older"),
+        ("a", Some("2026-01-01T00:00:00Z"), "seen"),
+        ("a", Some("2026-01-01T00:00:00Z"), "equal"),
+    ] {
+        repeated += builder.read_page(copy(id, seen, name).as_bytes()).unwrap().repeated;
+    }
+    let (snapshot, _) = builder.finish();
+    assert_eq!((snapshot.len(), repeated), (2, 3));
+    assert_eq!(snapshot.name(snapshot.find("b").unwrap()), Some("newer"));
+    assert_eq!(snapshot.name(snapshot.find("a").unwrap()), Some("seen"));
+    assert!(snapshot.carriers(snapshot.find_tag("older").unwrap()).is_empty());
+    assert_eq!(snapshot.carriers(snapshot.find_tag("newer").unwrap()).count(), 1);
+}
+
+#[test]
+fn cut_json_and_json_of_another_shape_are_faults_and_never_a_short_list() {
+    let mut builder = SnapshotBuilder::new();
+    for bytes in [
+        &b"{\"value\":[{\"id\":\"a\"}"[..],
+        b"",
+        b"<html>",
+        b"{\"value\":[]} x",
+        b"{\"value\":\"\xff\"}",
+        b"3",
+    ] {
+        assert!(builder.read_page(bytes).is_err(), "{}", String::from_utf8_lossy(bytes));
+    }
+    assert_eq!(builder.read_page(b"{\"error\":{\"code\":\"x\"}}"), Err(ReadFault::NoList));
+    assert_eq!(builder.read_page(b"{\"value\":null}").unwrap(), Page::default());
+    let deep = format!("{{\"id\":\"a\",\"x\":{}", "[".repeat(100_000));
+    assert!(builder.read_device(deep.as_bytes()).is_err());
+}
+
+#[test]
+fn the_digest_sees_devices_and_not_pages_or_order() {
+    let digest = |devices: &[serde_json::Value]| fleet(devices).digest();
+    let (a, b) = (json!({"id": "a", "machineTags": ["x"]}), json!({"id": "b", "machineTags": ["y", "x"]}));
+    let both = digest(&[a.clone(), b.clone()]);
+    assert!(both.starts_with("sha256:") && both.len() == 71);
+    assert_eq!(both, digest(&[b.clone(), a.clone()]));
+    assert_eq!(both, digest(&[b.clone(), a.clone(), b.clone()]));
+    assert_ne!(both, digest(std::slice::from_ref(&a)));
+    assert_ne!(both, digest(&[a, json!({"id": "b", "machineTags": ["y"]})]));
+}
+
+#[test]
+fn chunks_and_streams_give_the_same_snapshot_as_pages() {
+    let devices = [
+        json!({"id": "a", "osPlatform": "Windows11", "machineTags": ["x"]}),
+        json!({"id": "b", "osPlatform": "Ubuntu", "machineTags": ["y", "x"], "lastIpAddress": "10.1.2.3"}),
+        json!({"id": "c", "osPlatform": "Windows11", "machineTags": ["z"]}),
+    ];
+    let lines = devices.iter().map(|device| format!("{device}\r\n")).collect::<String>();
+    let expected = fleet(&devices).digest();
+    let mut builder = SnapshotBuilder::new();
+    for line in lines.split_inclusive('\n').rev() {
+        builder.take(Chunk::parse(line.as_bytes()).unwrap()).unwrap();
+    }
+    assert_eq!(builder.finish().0.digest(), expected);
+    let array = json!(devices);
+    for text in [lines.clone(), array.to_string(), json!({"value": array}).to_string()] {
+        let mut builder = SnapshotBuilder::new();
+        builder.read_stream(text.as_bytes()).unwrap();
+        assert_eq!(builder.finish().0.digest(), expected, "{text}");
+    }
+    let fault = Chunk::parse(b"{\"id\":\"a\"}\n\n{\"id\":").unwrap_err();
+    assert!(fault.to_string().contains("line 3"), "{fault}");
+}
+
+#[test]
+fn a_device_is_found_by_id_by_full_name_or_by_short_name() {
+    let snapshot = fleet(&[
+        json!({"id": "web", "computerDnsName": "x.example.com"}),
+        json!({"computerDnsName": "Web.example.com"}),
+        json!({"computerDnsName": "web"}),
+    ]);
+    assert_eq!(snapshot.find_device("web"), [Row(0)]);
+    assert_eq!(snapshot.find_device("WEB.example.com"), [Row(1)]);
+    assert_eq!(snapshot.find_device("WEB"), [Row(2)]);
+    assert_eq!(snapshot.find_device("X"), [Row(0)]);
+    assert!(snapshot.find_device("nobody").is_empty());
+    let ids: Vec<&str> = snapshot.order_by_id().iter().map(|row| snapshot.id(*row)).collect();
+    assert_eq!(ids, ["d1", "d2", "web"]);
+}
+
+#[test]
+fn dictionaries_widen_as_they_grow() {
+    let devices: Vec<_> = (0..70_000)
+        .map(|number| json!({"id": format!("d{number}"), "agentVersion": format!("1.{number}")}))
+        .collect();
+    let snapshot = fleet(&devices);
+    for number in [0, 254, 255, 256, 65_534, 65_535, 65_536, 69_999] {
+        let row = snapshot.find(&format!("d{number}")).unwrap();
+        assert_eq!(snapshot.text(Field::AgentVersion, row).unwrap(), format!("1.{number}"));
+    }
+}

@@ -1,0 +1,208 @@
+//! How far a snapshot may be believed: every reason why a read could be short.
+//!
+//! Decides nothing about changes; what an untrusted inventory withholds is for `plan`.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::policy::{Guard, Percent};
+
+/// The verdict on a read. No reason: trusted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Trust {
+    /// Why the read could be short.
+    pub reasons: Vec<Distrust>,
+}
+
+impl Trust {
+    /// Whether nothing speaks against the read.
+    pub fn is_trusted(&self) -> bool {
+        self.reasons.is_empty()
+    }
+
+    /// The reasons as sentences.
+    pub fn sentences(&self) -> Vec<String> {
+        self.reasons.iter().map(ToString::to_string).collect()
+    }
+}
+
+/// Why a read could be short. Each shows as one sentence, lower case, without full stop.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Distrust {
+    /// A file without the snapshot header: nobody says how many devices it should hold.
+    NoHeader,
+    /// A snapshot file with fewer devices than its header says: torn.
+    ShortFile {
+        /// What the header says.
+        expected: u64,
+        /// What was found.
+        found: u64,
+    },
+    /// The snapshot was untrusted when it was written, for this reason.
+    Recorded(String),
+    /// Pages repeated devices.
+    RepeatedPage {
+        /// How many devices came twice.
+        devices: u64,
+    },
+    /// Pages contradict each other, in the reader's words.
+    PagingContradiction(String),
+    /// Two passes over the list did not see the same devices.
+    CountChanged {
+        /// Devices of the first pass.
+        first: u64,
+        /// Devices of the second pass.
+        second: u64,
+    },
+    /// Devices without a usable id were skipped.
+    WithoutId(u64),
+    /// Fewer devices than `guard.inventory.min`.
+    BelowMinimum {
+        /// Devices read.
+        found: u64,
+        /// What the guard asks for.
+        minimum: u64,
+    },
+    /// Fewer than in the last trusted run, by more than `guard.inventory.maxShrink`.
+    Shrunk {
+        /// `devices`, or the name of a lookup, list file or hunting query.
+        what: String,
+        /// The last trusted count.
+        from: u64,
+        /// The count now.
+        to: u64,
+        /// The limit.
+        limit: Percent,
+    },
+    /// A delegated token sees only the devices of its user's groups.
+    DelegatedToken,
+    /// The service answered with no device at all.
+    EmptyAnswer,
+    /// The list answered 404: the documentation's word for no recent device.
+    NotFound,
+    /// The guard pins a tenant and the file names none.
+    NoTenant {
+        /// The pinned tenant.
+        pinned: String,
+    },
+}
+
+impl fmt::Display for Distrust {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Distrust::NoHeader => f.write_str(
+                "the file has no snapshot header, so nothing says how many devices it should hold",
+            ),
+            Distrust::ShortFile { expected, found } => write!(
+                f,
+                "the file holds {found} of the {expected} devices that its header announces; it was cut"
+            ),
+            Distrust::Recorded(reason) => write!(f, "when the snapshot was taken: {reason}"),
+            Distrust::RepeatedPage { devices: 1 } => f.write_str("1 device came on more than one page"),
+            Distrust::RepeatedPage { devices } => write!(f, "{devices} devices came on more than one page"),
+            Distrust::PagingContradiction(detail) => write!(f, "the pages contradict each other: {detail}"),
+            Distrust::CountChanged { first, second } => write!(
+                f,
+                "two passes over the list saw different devices ({first} in the first, {second} in the second)"
+            ),
+            Distrust::WithoutId(1) => f.write_str("1 device has no usable id and was skipped"),
+            Distrust::WithoutId(count) => write!(f, "{count} devices have no usable id and were skipped"),
+            Distrust::BelowMinimum { found, minimum } => {
+                write!(f, "{found} devices were read and `guard.inventory.min` asks for at least {minimum}")
+            }
+            Distrust::Shrunk { what, from, to, limit } => write!(
+                f,
+                "{what} went from {from} to {to} since the last trusted run; `guard.inventory.maxShrink` allows {limit}"
+            ),
+            Distrust::DelegatedToken => {
+                f.write_str("the token acts for a user and may see only the devices of that user's groups")
+            }
+            Distrust::EmptyAnswer => f.write_str("the service answered with no device at all"),
+            Distrust::NotFound => {
+                f.write_str("the device list answered 404, as it does when it has no device")
+            }
+            Distrust::NoTenant { pinned } => {
+                write!(f, "the file names no tenant and `guard.tenantId` pins {pinned}")
+            }
+        }
+    }
+}
+
+/// What a run counted: kept after a trusted run, compared by the next.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// Devices read, before scope.
+    pub devices: u64,
+    /// Rows of each lookup, list file and hunting result, by a name that people know.
+    #[serde(default)]
+    pub sources: BTreeMap<String, u64>,
+}
+
+/// What the guard finds against a read. `tenant`: the id of the tenant that was read, as far as known; `last`: the counts of
+/// the last trusted run on it.
+pub fn judge(guard: &Guard, tenant: Option<&str>, counts: &Counts, last: Option<&Counts>) -> Vec<Distrust> {
+    let mut reasons = Vec::new();
+    if let (Some((pinned, _)), None) = (&guard.tenant_id, tenant) {
+        reasons.push(Distrust::NoTenant { pinned: pinned.clone() });
+    }
+    if let Some((minimum, _)) = guard.min_devices.filter(|(minimum, _)| counts.devices < *minimum) {
+        reasons.push(Distrust::BelowMinimum { found: counts.devices, minimum });
+    }
+    if let (Some((limit, _)), Some(last)) = (guard.max_shrink, last) {
+        let devices = ("devices".to_owned(), last.devices, counts.devices);
+        let sources = counts.sources.iter().filter_map(|(name, rows)| {
+            last.sources.get(name).map(|before| (format!("`{name}`"), *before, *rows))
+        });
+        for (what, from, to) in std::iter::once(devices).chain(sources) {
+            if has_shrunk(from, to, limit) {
+                reasons.push(Distrust::Shrunk { what, from, to, limit });
+            }
+        }
+    }
+    reasons
+}
+
+/// Whether it shrank by more than the limit, without rounding.
+fn has_shrunk(from: u64, to: u64, limit: Percent) -> bool {
+    let lost = u128::from(from.saturating_sub(to));
+    lost * 1_000_000 > u128::from(limit.units()) * u128::from(from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diagnostic::{SourceId, Span};
+
+    fn guard() -> Guard {
+        let span = Span { source: SourceId(0), start: 0, end: 0 };
+        Guard {
+            tenant_id: Some(("t".into(), span)),
+            min_devices: Some((500, span)),
+            max_shrink: Some((Percent::whole(10), span)),
+            ..Guard::default()
+        }
+    }
+
+    fn counts(devices: u64, rows: u64) -> Counts {
+        Counts { devices, sources: BTreeMap::from([("cmdb".to_owned(), rows)]) }
+    }
+
+    #[test]
+    fn a_read_at_the_limits_is_trusted_and_one_below_is_not() {
+        let last = counts(1000, 100);
+        assert_eq!(judge(&guard(), Some("t"), &counts(900, 90), Some(&last)), []);
+        let reasons = judge(&guard(), Some("t"), &counts(899, 89), Some(&last));
+        assert_eq!(reasons.len(), 2);
+        assert_eq!(judge(&guard(), Some("t"), &counts(500, 0), None), []);
+        assert_eq!(judge(&guard(), Some("t"), &counts(499, 0), None).len(), 1);
+    }
+
+    #[test]
+    fn a_file_without_a_tenant_is_untrusted_while_one_is_pinned() {
+        let reasons = judge(&guard(), None, &counts(500, 0), None);
+        assert_eq!(reasons, [Distrust::NoTenant { pinned: "t".into() }]);
+        assert_eq!(judge(&Guard::default(), None, &Counts::default(), Some(&counts(9, 9))), []);
+    }
+}
