@@ -4,3 +4,13 @@
 
 pub mod escape;
 pub mod words;
+pub mod model;
+#[cfg(test)]
+mod fixtures;
+pub mod fold;
+pub mod human;
+pub mod refusal;
+pub mod sentences;
+mod split;
+pub mod style;
+mod table;

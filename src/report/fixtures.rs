@@ -1,0 +1,172 @@
+//! Plans for the tests of this room, built by hand. Not compiled into the program.
+
+use crate::device::DeviceValue;
+use crate::diagnostic::Place;
+use crate::plan::*;
+use crate::policy::Axis;
+use crate::time::Timestamp;
+
+/// A place of one line.
+pub(super) fn place(file: &str, line: u32) -> Place {
+    Place { file: file.into(), line, column: 5, end_line: line, end_column: 12 }
+}
+
+/// A rule at a line of `policies/servers.yaml`.
+pub(super) fn rule(name: &str, line: u32) -> RuleReference {
+    RuleReference {
+        name: name.to_owned(),
+        place: place("policies/servers.yaml", line),
+        priority: 0,
+        description: None,
+        owner: None,
+        ticket: None,
+    }
+}
+
+/// A plan of two rules, a claim and no change.
+pub(super) fn empty() -> Plan {
+    let mut plan = Plan {
+        rules: vec![rule("domain-controllers", 12), rule("production", 23)],
+        causes: vec![
+            Cause::Rule(vec![0]),
+            Cause::Rule(vec![1]),
+            Cause::Unselected { claim: "env/*".to_owned(), place: place("policies/servers.yaml", 4) },
+        ],
+        ..Plan::default()
+    };
+    plan.header.tool = "mdetag 0.1.0".to_owned();
+    plan.header.created_at = Timestamp::parse("2026-11-22T03:00:00Z").unwrap();
+    plan.header.now = plan.header.created_at;
+    plan.header.tenant = TenantReference {
+        id: Some("11111111-2222-3333-4444-555555555555".to_owned()),
+        name: Some("contoso".to_owned()),
+        cloud: Some("public".to_owned()),
+    };
+    plan.header.policy.commit = Some("3f2a91c0ffee".to_owned());
+    plan.header.inventory = InventoryReference {
+        digest: "sha256:00".to_owned(),
+        devices: 48_210,
+        in_scope: 41_877,
+        reasons: vec![],
+    };
+    plan
+}
+
+/// The index of a tag of the plan, added where it is new.
+pub(super) fn tag(plan: &mut Plan, name: &str) -> TagIndex {
+    let at = plan.tags.iter().position(|tag| &**tag == name).unwrap_or_else(|| {
+        plan.tags.push(name.into());
+        plan.tags.len() - 1
+    });
+    TagIndex(at as u32)
+}
+
+/// A device without changes.
+pub(super) fn device(id: &str, name: &str) -> DeviceChange {
+    DeviceChange {
+        id: id.into(),
+        name: (!name.is_empty()).then(|| name.into()),
+        observed_tags: Box::default(),
+        observed_value: Some("Normal".into()),
+        add: vec![],
+        remove: vec![],
+        value: None,
+    }
+}
+
+/// The example of the documentation: 12 domain controllers, 3,104 in production, 211 that leave `env/test`.
+pub(super) fn example() -> Plan {
+    let mut plan = empty();
+    let (tier0, prod, test) =
+        (tag(&mut plan, "Tier0"), tag(&mut plan, "env/prod"), tag(&mut plan, "env/test"));
+    for number in 1..=12 {
+        let mut change = device(&format!("a{number:04}"), &format!("dc{number:02}.corp.example.com"));
+        change.add.push(TagChange { tag: tier0, cause: CauseIndex(0) });
+        change.value = Some(ValueChange { to: DeviceValue::High, cause: CauseIndex(0) });
+        plan.changes.push(change);
+    }
+    for number in 0..3_104 {
+        let mut change = device(&format!("b{number:04}"), &format!("srv{number:04}.corp.example.com"));
+        change.add.push(TagChange { tag: prod, cause: CauseIndex(1) });
+        if number < 211 {
+            change.observed_tags = Box::new([test]);
+            change.remove.push(TagChange { tag: test, cause: CauseIndex(2) });
+        }
+        plan.changes.push(change);
+    }
+    plan.withheld.push(Withheld {
+        reason: WithheldReason::Protected,
+        name: Some("break-glass".to_owned()),
+        additions: 3,
+        removals: 1,
+        values: 0,
+        devices: vec![],
+    });
+    plan.unresolved.push(Unresolved {
+        rule: 1,
+        template: "owner:{lookup.cmdb.owner|slug}".to_owned(),
+        missing: 37,
+        placeholders: vec!["lookup.cmdb.owner".to_owned()],
+        unusable: 0,
+        sample: vec![],
+    });
+    let axis = |axis: Axis, planned, base: u64, percent: u64, floor: u64| AxisReport {
+        axis,
+        tag: None,
+        planned,
+        allowed: floor.max(base * percent / 100),
+        base,
+        percent: format!("{percent} %"),
+        floor,
+        place: None,
+    };
+    plan.guard.axes = vec![
+        axis(Axis::Devices, 3_116, 41_877, 50, 100),
+        axis(Axis::Additions, 3_116, 41_877, 100, 100),
+        axis(Axis::Removals, 211, 10_040, 10, 10),
+        AxisReport { tag: Some("env/test".into()), ..axis(Axis::RemovalsPerTag, 211, 1_040, 50, 5) },
+        axis(Axis::Values, 12, 41_877, 25, 25),
+    ];
+    plan.schedule = Schedule {
+        lanes: vec![
+            LaneCost { lane: Lane::BulkTag, calls: 9, minimum: 9 },
+            LaneCost { lane: Lane::SetValue, calls: 12, minimum: 12 },
+        ],
+        total: 21,
+        minimum: 21,
+        seconds: 0,
+    };
+    plan
+}
+
+/// Names and tags that attack every renderer, on 12 devices.
+pub(super) fn hostile() -> Plan {
+    let mut plan = example();
+    plan.changes.truncate(12);
+    let names = [
+        "\u{202e}moc.evil",
+        "=cmd|' /C calc'!A0",
+        "<script>alert(1)</script>",
+        "@everyone #1 https://evil.example",
+        "::error file=x::pwned",
+        "##vso[task.setvariable variable=x]y",
+        "a\nb\r\u{1b}[2J",
+        "`|``|```|\\|",
+        "]]>--><!--",
+        "\"';--",
+        "%0A::warning::x",
+        "{{7*7}}\u{0}",
+    ];
+    for (change, name) in plan.changes.iter_mut().zip(names) {
+        change.name = Some(name.into());
+    }
+    for (number, name) in names.iter().enumerate() {
+        let tag = tag(&mut plan, name);
+        plan.changes[number].remove.push(TagChange { tag, cause: CauseIndex(2) });
+    }
+    plan.withheld[0].name = Some(names[3].to_owned());
+    plan.warnings.push(Warning { code: "W0401", message: format!("tag \"{}\" is odd", names[4]) });
+    plan.header.tenant.name = Some(names[2].to_owned());
+    plan.header.inventory.reasons = vec![format!("page 2 repeats {}", names[6])];
+    plan
+}

@@ -1,0 +1,131 @@
+//! Fits groups to one screen: additions that share a cause become one line, and the smallest ones are summed up.
+//!
+//! Never folds a planned removal; never loses a count.
+
+use crate::plan::CauseIndex;
+
+use super::model::{Group, Totals, What};
+
+/// Groups of additions with one cause before they are shown as one line: a template can yield hundreds of tags.
+const TAGS_OF_ONE_CAUSE: usize = 6;
+
+/// Lines that may be summed up before the smallest of them are.
+const LINES: usize = 30;
+
+/// A line of the list of groups.
+#[derive(Clone, Debug)]
+pub enum Line<'m, 'a> {
+    /// One group.
+    Group(&'m Group<'a>),
+    /// Additions of many tags for one cause.
+    Tags {
+        /// The cause that they share.
+        cause: CauseIndex,
+        /// The groups, the largest first.
+        groups: Vec<&'m Group<'a>>,
+    },
+    /// The rest, in numbers.
+    Rest {
+        /// How many lines it stands for.
+        lines: usize,
+        /// What is in them; devices are not counted, for one may be in several.
+        changes: Totals,
+    },
+}
+
+impl Line<'_, '_> {
+    /// Changes that the line stands for.
+    pub fn changes(&self) -> u64 {
+        match self {
+            Line::Group(group) => group.devices(),
+            Line::Tags { groups, .. } => groups.iter().map(|group| group.devices()).sum(),
+            Line::Rest { changes, .. } => changes.changes(),
+        }
+    }
+
+    fn is_foldable(&self) -> bool {
+        match self {
+            Line::Group(group) => is_foldable(group),
+            Line::Tags { .. } | Line::Rest { .. } => true,
+        }
+    }
+
+    /// Failures come before successes, large before small.
+    fn rank(&self) -> (bool, u64) {
+        (matches!(self, Line::Group(group) if group.error.is_some()), self.changes())
+    }
+}
+
+/// A planned removal is always named. How changes ended may be summed up: a service that words every rejection differently
+/// would otherwise fill the screen with one line a device.
+fn is_foldable(group: &Group<'_>) -> bool {
+    group.outcome.is_some() || !matches!(group.what, What::Remove(_))
+}
+
+/// All groups as they are.
+pub fn unfolded<'m, 'a>(groups: &'m [Group<'a>]) -> Vec<Line<'m, 'a>> {
+    groups.iter().map(Line::Group).collect()
+}
+
+/// The groups in as few lines as a screen takes; order is kept, what is summed up comes last.
+pub fn folded<'m, 'a>(groups: &'m [Group<'a>]) -> Vec<Line<'m, 'a>> {
+    let mut lines: Vec<Line<'m, 'a>> = Vec::new();
+    let mut places = hashbrown::HashMap::new();
+    for group in groups {
+        let additions = match (group.what, group.cause) {
+            (What::Add(_), Some(cause)) if group.error.is_none() => Some((cause, group.outcome)),
+            _ => None,
+        };
+        let Some((cause, outcome)) = additions else {
+            lines.push(Line::Group(group));
+            continue;
+        };
+        let place = *places.entry((cause, outcome)).or_insert_with(|| {
+            lines.push(Line::Tags { cause, groups: Vec::new() });
+            lines.len() - 1
+        });
+        if let Line::Tags { groups, .. } = &mut lines[place] {
+            groups.push(group);
+        }
+    }
+    let lines = lines.into_iter().flat_map(|line| match line {
+        Line::Tags { groups, .. } if groups.len() <= TAGS_OF_ONE_CAUSE => {
+            groups.into_iter().map(Line::Group).collect::<Vec<_>>()
+        }
+        Line::Tags { cause, mut groups } => {
+            groups.sort_by_key(|group| std::cmp::Reverse(group.members.len()));
+            vec![Line::Tags { cause, groups }]
+        }
+        other => vec![other],
+    });
+    sum_up(lines.collect())
+}
+
+/// Keeps the lines that must be seen and the largest others, and sums up the rest.
+fn sum_up<'m, 'a>(lines: Vec<Line<'m, 'a>>) -> Vec<Line<'m, 'a>> {
+    let mut ranks: Vec<(bool, u64)> =
+        lines.iter().filter(|line| line.is_foldable()).map(Line::rank).collect();
+    if ranks.len() <= LINES {
+        return lines;
+    }
+    ranks.sort_unstable_by(|left, right| right.cmp(left));
+    let least = ranks[LINES - 1];
+    let mut room = LINES;
+    let mut rest = (0, Totals::default());
+    let mut kept = Vec::new();
+    for line in lines {
+        if !line.is_foldable() || (room > 0 && line.rank() >= least) {
+            room -= usize::from(line.is_foldable());
+            kept.push(line);
+            continue;
+        }
+        rest.0 += 1;
+        match &line {
+            Line::Group(Group { what: What::Value { .. }, .. }) => rest.1.values += line.changes(),
+            Line::Group(Group { what: What::Remove(_), .. }) => rest.1.removals += line.changes(),
+            _ => rest.1.additions += line.changes(),
+        }
+    }
+    kept.push(Line::Rest { lines: rest.0, changes: rest.1 });
+    kept
+}

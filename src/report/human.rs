@@ -1,0 +1,383 @@
+//! Plans, drift and the end of a run for people at a terminal or in a log.
+//!
+//! Every text from elsewhere goes through `escape::terminal`. Does not ask how wide the terminal is: [`Style`] says so.
+
+use std::borrow::Cow;
+use std::io::{self, Write};
+
+use crate::apply::Outcome;
+
+use super::escape::terminal;
+use super::fold;
+use super::model::{Class, Model, Part, Subject};
+use super::refusal;
+use super::sentences::{self, Phrase};
+use super::style::{Paint, Style, prose, wrap};
+use super::table;
+use super::words::{counted, lane, noun_for, number};
+
+/// Writes the report.
+///
+/// # Errors
+/// Those of the writer.
+pub fn human(model: &Model<'_>, style: &Style, out: &mut dyn Write) -> io::Result<()> {
+    head(model, style, out)?;
+    for part in &model.parts {
+        if let Some(origin) = part.origin {
+            let heading = format!("{}: {}", origin.heading(), sentences::totals(part.totals));
+            writeln!(out, "\n{}", style.paint(Paint::Strong, &heading))?;
+        }
+        writeln!(out)?;
+        groups(model, part, style, out)?;
+    }
+    asides(model, style, out)?;
+    writeln!(out)?;
+    match model.input.run {
+        Some(_) => ending(model, style, out),
+        None => sums(model, style, out),
+    }
+}
+
+/// The first lines: what must be read before anything else, and what the report is about.
+fn head(model: &Model<'_>, style: &Style, out: &mut dyn Write) -> io::Result<()> {
+    let mut sandbox = if model.is_sandbox() { "SANDBOX · " } else { "" };
+    for notice in sentences::notices(model) {
+        said(&format!("{sandbox}{}", terminal(&notice)), Paint::Notice, (0, 2), style, out)?;
+        sandbox = "";
+    }
+    let tenant = sentences::tenant(model.plan());
+    let tenant =
+        Phrase { text: terminal(&tenant.text).into_owned(), ..tenant }.render(|id| terminal(id).into_owned());
+    let head = format!("{sandbox}{} {tenant}", sentences::title(model.input.subject));
+    let facts = sentences::facts(model).into_iter().map(|fact| Cow::Owned(terminal(&fact).into_owned()));
+    for line in wrap(std::iter::once(Cow::Owned(head)).chain(facts), " · ", (0, 2), style.width) {
+        writeln!(out, "{}", style.paint(Paint::Strong, &line))?;
+    }
+    Ok(())
+}
+
+/// The list of groups.
+fn groups(model: &Model<'_>, part: &Part<'_>, style: &Style, out: &mut dyn Write) -> io::Result<()> {
+    if part.groups.is_empty() {
+        let nothing = match model.input.subject {
+            Subject::Plan => "Nothing to change.",
+            Subject::Drift => "No drift.",
+            Subject::Applied => "Nothing was to be done.",
+        };
+        return writeln!(out, "  {}", style.paint(Paint::Good, nothing));
+    }
+    let lines = if style.details { fold::unfolded(&part.groups) } else { fold::folded(&part.groups) };
+    table::write(model, &lines, style, out)
+}
+
+/// What is seen and not written, what data files name in vain, and warnings.
+fn asides(model: &Model<'_>, style: &Style, out: &mut dyn Write) -> io::Result<()> {
+    let phrases = sentences::not_written(model);
+    let unmatched = sentences::unmatched(model.plan());
+    let warnings = &model.plan().warnings;
+    if !phrases.is_empty() || !unmatched.is_empty() || !warnings.is_empty() {
+        writeln!(out)?;
+    }
+    if !phrases.is_empty() {
+        let mut items: Vec<Cow<'_, str>> = phrases.iter().map(|phrase| escaped(phrase).into()).collect();
+        items[0] = format!("Not written: {}", items[0]).into();
+        lines(&wrap(items, " · ", (2, 4), style.width), out)?;
+    }
+    if style.details || model.input.subject == Subject::Drift {
+        aside_devices(model, style, out)?;
+    }
+    for (source, text, names) in unmatched {
+        let source = terminal(&source).into_owned();
+        let phrase = Phrase { text: format!("{source}: {text}"), names };
+        said(&escaped(&phrase), Paint::Plain, (2, 4), style, out)?;
+    }
+    for warning in warnings {
+        let text = format!("warning[{}]: {}", warning.code, terminal(&warning.message));
+        said(&text, Paint::Notice, (2, 4), style, out)?;
+    }
+    Ok(())
+}
+
+/// The devices of what is not written: three a group, or all with details.
+fn aside_devices(model: &Model<'_>, style: &Style, out: &mut dyn Write) -> io::Result<()> {
+    for (class, aside) in model.asides().filter(|(_, aside)| !aside.devices.is_empty()) {
+        let shown = if style.details { usize::MAX } else { 3 };
+        let names = aside.devices.iter().take(shown).map(|device| device.name.as_ref().unwrap_or(&device.id));
+        let mut items: Vec<Cow<'_, str>> =
+            names.map(|name| terminal(&super::escape::clip(name, 80)).into_owned().into()).collect();
+        if aside.devices.len() > items.len() {
+            items.push(format!("… {} more", number((aside.devices.len() - items.len()) as u64)).into());
+        }
+        let name = aside.name.as_ref().map_or_else(String::new, |name| format!(" ({})", terminal(name)));
+        items[0] = format!("{}{name}: {}", class.word(), items[0]).into();
+        for line in wrap(items, ", ", (6, 8), style.width) {
+            writeln!(out, "{}", style.paint(Paint::Faint, &line))?;
+        }
+    }
+    Ok(())
+}
+
+/// Sums, calls and guard of a plan; classes of a drift report.
+fn sums(model: &Model<'_>, style: &Style, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(out, "{}", sentences::totals(model.totals))?;
+    if model.dropped.changes() > 0 {
+        writeln!(out, "no longer planned because of this change: {}", sentences::totals(model.dropped))?;
+    }
+    if model.input.subject == Subject::Drift {
+        let classes = Class::ALL.into_iter().filter(|class| model.class(*class) > 0);
+        let classes: Vec<String> =
+            classes.map(|class| format!("{} {}", class.word(), number(model.class(class)))).collect();
+        if !classes.is_empty() {
+            writeln!(out, "by class: {}", classes.join(" · "))?;
+        }
+    }
+    if let Some(calls) = sentences::calls(model) {
+        said(&calls, Paint::Plain, (0, 2), style, out)?;
+        if style.details {
+            lanes(model, out)?;
+        }
+    }
+    if model.input.subject == Subject::Plan {
+        guard(model, style, out)?;
+    }
+    Ok(())
+}
+
+/// Every lane with its calls and minimum.
+fn lanes(model: &Model<'_>, out: &mut dyn Write) -> io::Result<()> {
+    for cost in &model.plan().schedule.lanes {
+        let calls = counted(cost.calls, "call");
+        writeln!(out, "  {}: {calls}, the minimum is {}", lane(cost.lane), number(cost.minimum))?;
+    }
+    Ok(())
+}
+
+/// The guard's arithmetic, and why it refuses.
+fn guard(model: &Model<'_>, style: &Style, out: &mut dyn Write) -> io::Result<()> {
+    let plan = model.plan();
+    let phrases = sentences::guard(plan);
+    let verdict = if plan.guard.refused { "REFUSED" } else { "within limits" };
+    if !phrases.is_empty() || plan.guard.refused {
+        let mut items: Vec<Cow<'_, str>> = phrases.iter().map(|phrase| escaped(phrase).into()).collect();
+        match items.last_mut() {
+            Some(last) => last.to_mut().push_str(&format!(": {verdict}")),
+            None => items.push(verdict.into()),
+        }
+        items[0] = format!("Guard: {}", items[0]).into();
+        let paint = if plan.guard.refused { Paint::Bad } else { Paint::Good };
+        for line in wrap(items, ", ", (0, 2), style.width) {
+            writeln!(out, "{}", style.paint(paint, &line))?;
+        }
+    }
+    for approval in &plan.guard.approvals {
+        said(&format!("raised once: {}", terminal(approval)), Paint::Plain, (2, 4), style, out)?;
+    }
+    refused(model, style, out)
+}
+
+/// One paragraph for each reason of a refusal.
+///
+/// # Errors
+/// Those of the writer.
+pub fn refused(model: &Model<'_>, style: &Style, out: &mut dyn Write) -> io::Result<()> {
+    for refusal in refusal::refusals(model.plan()) {
+        writeln!(out)?;
+        said(&format!("refused: {}", terminal(&refusal.headline)), Paint::Bad, (0, 2), style, out)?;
+        said(&terminal(&refusal.arithmetic), Paint::Plain, (2, 4), style, out)?;
+        // Never broken: the command line in it is there to be copied.
+        writeln!(out, "  {}", terminal(&refusal.proceed))?;
+    }
+    Ok(())
+}
+
+/// How the run ended, and how to continue.
+fn ending(model: &Model<'_>, style: &Style, out: &mut dyn Write) -> io::Result<()> {
+    let Some(run) = model.input.run else { return Ok(()) };
+    let bad = [Outcome::Failed, Outcome::Bounced, Outcome::Unknown];
+    let is_bad = bad.into_iter().any(|outcome| model.outcome(outcome) > 0);
+    let (lead, paint) = match (&run.stopped, is_bad || model.outcome(Outcome::NotAttempted) > 0) {
+        (Some(_), _) => ("stopped", Paint::Notice),
+        (None, true) => ("applied in part", Paint::Bad),
+        (None, false) => ("applied", Paint::Good),
+    };
+    said(&format!("{lead}: {}", outcomes(model)), paint, (0, 2), style, out)?;
+    if let Some(reason) = &run.stopped {
+        said(&format!("because {}", terminal(reason)), Paint::Plain, (2, 4), style, out)?;
+    }
+    if run.is_resumable {
+        writeln!(out, "  to continue: mdetag apply --resume")?;
+    }
+    if run.unreviewed > 0 {
+        let verb = noun_for(run.unreviewed, "is|are");
+        let was = noun_for(run.unreviewed, "was|were");
+        let changes = counted(run.unreviewed, "more change");
+        writeln!(out, "  {changes} {verb} wanted now but {was} not reviewed: left for the next plan")?;
+    }
+    for note in &run.notes {
+        said(&format!("note: {}", terminal(note)), Paint::Plain, (2, 4), style, out)?;
+    }
+    Ok(())
+}
+
+/// `8,412 of 9,000 changes done, 3 failed, 585 not attempted`: every outcome that occurred, so that they add up.
+pub fn outcomes(model: &Model<'_>) -> String {
+    let total: u64 = model.outcomes.iter().sum();
+    let done = model.outcome(Outcome::Done);
+    let mut text = format!("{} of {} done", number(done), counted(total, "change"));
+    for outcome in Outcome::ALL.into_iter().filter(|outcome| *outcome != Outcome::Done) {
+        let count = model.outcome(outcome);
+        if count > 0 {
+            text.push_str(&format!(", {} {}", number(count), outcome_phrase(outcome)));
+        }
+    }
+    text
+}
+
+/// An outcome in a sentence.
+pub fn outcome_phrase(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Noop => "so already",
+        Outcome::NotAttempted => "not attempted",
+        other => other.word(),
+    }
+}
+
+fn escaped(phrase: &Phrase) -> String {
+    phrase.render(|name| terminal(&super::escape::clip(name, 80)).into_owned())
+}
+
+/// Writes a sentence over as many lines as it takes.
+fn said(
+    text: &str,
+    paint: Paint,
+    indents: (usize, usize),
+    style: &Style,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    prose(text, indents, style.width)
+        .iter()
+        .try_for_each(|line| writeln!(out, "{}", style.paint(paint, line)))
+}
+
+fn lines(lines: &[String], out: &mut dyn Write) -> io::Result<()> {
+    lines.iter().try_for_each(|line| writeln!(out, "{line}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixtures;
+    use super::super::model::{BudgetLeft, Input, LaneLeft};
+    use super::super::style::width;
+    use super::*;
+    use crate::plan::{Lane, Plan};
+
+    fn render(input: Input<'_>, style: Style) -> String {
+        let mut out = Vec::new();
+        human(&Model::new(input), &style, &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    fn plan_text(plan: &Plan, width: usize) -> String {
+        render(Input::new(Subject::Plan, plan), Style { width, ..Style::default() })
+    }
+
+    const EXAMPLE: &str = r#"
+Plan for contoso (11111111-2222-3333-4444-555555555555) · 48,210 devices read, 41,877 in scope · policy 3f2a91c ·
+  inventory trusted
+
+  + Tier0                  12 devices   domain-controllers              policies/servers.yaml:12
+      dc01.corp.example.com, dc02.corp.example.com, dc03.corp.example.com, … 9 more
+  + env/prod            3,104 devices   production                      policies/servers.yaml:23
+      srv0000.corp.example.com, srv0001.corp.example.com, srv0002.corp.example.com, … 3,101 more
+  - env/test              211 devices   unselected: claimed by "env/*"  policies/servers.yaml:4
+      srv0000.corp.example.com, srv0001.corp.example.com, srv0002.corp.example.com, … 208 more
+  ~ Normal → High          12 devices   domain-controllers              policies/servers.yaml:12
+      dc01.corp.example.com, dc02.corp.example.com, dc03.corp.example.com, … 9 more
+
+  Not written: 4 changes on protected devices (break-glass) · 37 tags unresolved (lookup.cmdb.owner)
+
+3,116 additions, 211 removals, 12 values on 3,116 devices
+21 calls: bulk tag 9, set value 12 · at least 0 s, within this hour's budget (1,487 of 1,500 left)
+Guard: devices 7.4 % of 50 %, additions 7.4 % of 100 %, removals 2.1 % of 10 %, values 0.03 % of 25 %,
+  removalsPerTag 20.3 % of 50 % (env/test): within limits
+"#;
+
+    #[test]
+    fn a_plan_reads_as_the_documentation_shows_it() {
+        let plan = fixtures::example();
+        let lane = |lane| LaneLeft { lane, left: 1_487, limit: 1_500 };
+        let budget = BudgetLeft { lanes: vec![lane(Lane::BulkTag), lane(Lane::SetValue)], seconds: 0 };
+        let input = Input { budget: Some(&budget), ..Input::new(Subject::Plan, &plan) };
+        let text = render(input, Style::default());
+        assert_eq!(format!("\n{text}"), EXAMPLE, "{text}");
+    }
+
+    #[test]
+    fn nothing_is_wider_than_the_terminal_but_what_is_copied() {
+        for columns in [80, 100, 160] {
+            for plan in [fixtures::example(), fixtures::hostile()] {
+                for line in plan_text(&plan, columns).lines() {
+                    assert!(width(line) <= columns, "{columns}: {line}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn hostile_names_are_written_out() {
+        let text = plan_text(&fixtures::hostile(), 200);
+        assert!(!text.contains(['\u{202e}', '\u{1b}', '\r', '\0']), "{text}");
+        assert!(!text.contains("##vso[") && !text.lines().any(|line| line.trim_start().starts_with("::")));
+    }
+
+    #[test]
+    fn a_sandbox_and_a_lost_guard_are_said_first() {
+        let mut plan = fixtures::example();
+        plan.header.tenant.cloud = Some("sandbox".to_owned());
+        assert!(plan_text(&plan, 120).starts_with("SANDBOX · Plan for contoso"));
+        plan.header.inventory.reasons = vec!["page 2 repeats page 1".to_owned()];
+        let lost = ["`guard.caps.removals` is gone".to_owned()];
+        let input = Input { guard_changes: &lost, ..Input::new(Subject::Plan, &plan) };
+        let text = render(input, Style { width: 200, ..Style::default() });
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[0], "SANDBOX · guard changed: `guard.caps.removals` is gone");
+        assert!(lines[1].starts_with("inventory untrusted: page 2 repeats page 1; no tag will be removed"));
+    }
+
+    #[test]
+    fn a_refusal_shows_arithmetic_setting_place_and_the_way_on() {
+        let mut plan = fixtures::empty();
+        plan.guard.refused = true;
+        plan.guard.axes = vec![crate::plan::AxisReport {
+            axis: crate::policy::Axis::RemovalsPerTag,
+            tag: Some("Tier0".into()),
+            planned: 312,
+            allowed: 260,
+            base: 1_040,
+            percent: "25 %".to_owned(),
+            floor: 5,
+            place: Some(fixtures::place("policies/guard.yaml", 9)),
+        }];
+        let text = plan_text(&plan, 200);
+        let refusal = "\
+refused: 312 removals of tag \"Tier0\" are over the limit of 260
+  312 of 1,040 devices that carry it (30.0 %); limit `guard.caps.removalsPerTag: 25 %, floor 5` in policies/guard.yaml:9
+  to proceed once: --allow removalsPerTag:Tier0=312, or an `approvals` entry in the guard file
+";
+        assert!(text.ends_with(refusal), "{text}");
+    }
+
+    #[test]
+    fn details_list_every_device() {
+        let text = render(
+            Input::new(Subject::Plan, &fixtures::example()),
+            Style { details: true, ..Style::default() },
+        );
+        assert!(text.contains("srv3103.corp.example.com") && !text.contains(" more"));
+    }
+
+    #[test]
+    fn an_empty_plan_says_so() {
+        assert!(plan_text(&fixtures::empty(), 120).contains("Nothing to change."));
+    }
+}

@@ -1,0 +1,593 @@
+//! The one report model: groups of changes with their counts, computed once from values; every renderer reads it.
+//!
+//! Decides what belongs together, not how it looks. Names in it are as they came from devices: renderers escape them.
+
+use fixedbitset::FixedBitSet;
+use hashbrown::{HashMap, HashSet};
+
+use crate::apply::{ChangeOutcome, ChangeWhat, Outcome};
+use crate::device::DeviceValue;
+use crate::plan::{CauseIndex, DeviceChange, Lane, Plan, TagChange, TagIndex, Withheld, WithheldReason};
+
+use super::split;
+
+/// What a report is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// What would be done.
+    Plan,
+    /// What differs, as findings.
+    Drift,
+    /// How a run ended.
+    Applied,
+}
+
+impl Subject {
+    /// The word in documents: `plan`, `drift`, `apply`.
+    pub fn word(self) -> &'static str {
+        match self {
+            Subject::Plan => "plan",
+            Subject::Drift => "drift",
+            Subject::Applied => "apply",
+        }
+    }
+}
+
+/// Everything a report is computed from.
+#[derive(Clone, Copy, Debug)]
+pub struct Input<'a> {
+    /// What the report is about.
+    pub subject: Subject,
+    /// The plan; for [`Subject::Applied`] the plan that was applied.
+    pub plan: &'a Plan,
+    /// The plan of the target branch's policies on the same inventory: splits the report in two.
+    pub base: Option<&'a Plan>,
+    /// How the guard differs from the base's, one sentence each: the first lines of every report.
+    pub guard_changes: &'a [String],
+    /// What the ledger says now.
+    pub budget: Option<&'a BudgetLeft>,
+    /// How the run ended; only for [`Subject::Applied`].
+    pub run: Option<&'a RunEnd>,
+}
+
+impl<'a> Input<'a> {
+    /// A report about a plan and nothing beside it.
+    pub fn new(subject: Subject, plan: &'a Plan) -> Input<'a> {
+        Input { subject, plan, base: None, guard_changes: &[], budget: None, run: None }
+    }
+}
+
+/// What is left of the budget, as the ledger has it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BudgetLeft {
+    /// Lanes with calls of the plan.
+    pub lanes: Vec<LaneLeft>,
+    /// Seconds from now until the last call of the plan may start.
+    pub seconds: u64,
+}
+
+/// What is left of one lane's hour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LaneLeft {
+    /// The lane.
+    pub lane: Lane,
+    /// Calls left in this hour.
+    pub left: u64,
+    /// Calls an hour.
+    pub limit: u64,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RunEnd {
+    /// The run's id.
+    pub run_id: String,
+    /// How every change of the plan ended.
+    pub outcomes: Vec<ChangeOutcome>,
+    /// Why the run stopped with work left, as a phrase: `the limit of 50 min is reached`.
+    pub stopped: Option<String>,
+    /// Whether `apply --resume` has work left.
+    pub is_resumable: bool,
+    /// Changes that are wanted now but were not reviewed: left for the next plan.
+    pub unreviewed: u64,
+    /// What else happened, one sentence each: a fallback, a repair, an open circuit.
+    pub notes: Vec<String>,
+    /// Calls sent.
+    pub calls: u64,
+    /// Seconds from the first call to the last answer.
+    pub seconds: u64,
+    /// The exit code.
+    pub exit_code: u8,
+}
+
+/// What a difference is as a finding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Class {
+    /// A tag that the device should carry.
+    Missing,
+    /// A tag that it should not carry.
+    Extra,
+    /// A value that differs.
+    Value,
+    /// Another origin holds it.
+    Contested,
+    /// Written, and not shown by the service yet.
+    Pending,
+    /// Not done: the inventory is untrusted, or data is missing.
+    Withheld,
+    /// Not done: a protection matches. Listed, but no drift.
+    Protected,
+}
+
+impl Class {
+    /// All classes, in the order of reports.
+    pub const ALL: [Class; 7] = [
+        Class::Missing,
+        Class::Extra,
+        Class::Value,
+        Class::Contested,
+        Class::Pending,
+        Class::Withheld,
+        Class::Protected,
+    ];
+
+    /// The word in documents.
+    pub fn word(self) -> &'static str {
+        match self {
+            Class::Missing => "missing",
+            Class::Extra => "extra",
+            Class::Value => "value",
+            Class::Contested => "contested",
+            Class::Pending => "pending",
+            Class::Withheld => "withheld",
+            Class::Protected => "protected",
+        }
+    }
+
+    /// Whether it makes `drift` exit 2.
+    pub fn is_drift(self) -> bool {
+        matches!(self, Class::Missing | Class::Extra | Class::Value)
+    }
+
+    /// The class of what is withheld for a reason.
+    pub fn of(reason: WithheldReason) -> Class {
+        match reason {
+            WithheldReason::Protected => Class::Protected,
+            WithheldReason::Contested => Class::Contested,
+            WithheldReason::Untrusted | WithheldReason::Unresolved => Class::Withheld,
+        }
+    }
+}
+
+/// Which of the two halves a change belongs to when there is a base.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Origin {
+    /// Only this policy set wants it.
+    ThisChange,
+    /// The base wants it too: drift that was there already.
+    Before,
+}
+
+impl Origin {
+    /// The word in documents.
+    pub fn word(self) -> &'static str {
+        match self {
+            Origin::ThisChange => "thisChange",
+            Origin::Before => "before",
+        }
+    }
+
+    /// The heading of the half.
+    pub fn heading(self) -> &'static str {
+        match self {
+            Origin::ThisChange => "This change",
+            Origin::Before => "Drift that was there already",
+        }
+    }
+}
+
+/// What of a device changes, with its names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum What<'a> {
+    /// This tag is added.
+    Add(&'a str),
+    /// This tag is removed.
+    Remove(&'a str),
+    /// The value changes.
+    Value {
+        /// As read; `None` where the service reports none.
+        from: Option<&'a str>,
+        /// As it should be.
+        to: DeviceValue,
+    },
+}
+
+impl<'a> What<'a> {
+    /// `add`, `remove`, `value`.
+    pub fn action(self) -> &'static str {
+        match self {
+            What::Add(_) => "add",
+            What::Remove(_) => "remove",
+            What::Value { .. } => "value",
+        }
+    }
+
+    /// `+`, `-`, `~`.
+    pub fn symbol(self) -> &'static str {
+        match self {
+            What::Add(_) => "+",
+            What::Remove(_) => "-",
+            What::Value { .. } => "~",
+        }
+    }
+
+    /// The tag, or `Normal → High`.
+    pub fn label(self) -> String {
+        match self {
+            What::Add(tag) | What::Remove(tag) => tag.to_owned(),
+            What::Value { from, to } => format!("{} → {to}", from.unwrap_or("(none)")),
+        }
+    }
+
+    /// The tag.
+    pub fn tag(self) -> Option<&'a str> {
+        match self {
+            What::Add(tag) | What::Remove(tag) => Some(tag),
+            What::Value { .. } => None,
+        }
+    }
+
+    /// The class of such a change when it is planned.
+    pub fn class(self) -> Class {
+        match self {
+            What::Add(_) => Class::Missing,
+            What::Remove(_) => Class::Extra,
+            What::Value { .. } => Class::Value,
+        }
+    }
+}
+
+/// One change as a line of a report.
+#[derive(Clone, Copy, Debug)]
+pub struct Row<'a> {
+    /// Device id.
+    pub id: &'a str,
+    /// Device name.
+    pub name: Option<&'a str>,
+    /// What changes.
+    pub what: What<'a>,
+    /// Why; `None` for an outcome whose change the plan does not hold.
+    pub cause: Option<CauseIndex>,
+    /// As a finding.
+    pub class: Class,
+    /// Which half; `None` without a base, and for what is not planned.
+    pub origin: Option<Origin>,
+    /// Why it is withheld, contested or pending.
+    pub aside: Option<&'a Withheld>,
+    /// How it ended.
+    pub outcome: Option<&'a ChangeOutcome>,
+}
+
+/// Counts by action, and the devices that they are on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Devices.
+    pub devices: u64,
+    /// Tags added.
+    pub additions: u64,
+    /// Tags removed.
+    pub removals: u64,
+    /// Values set.
+    pub values: u64,
+}
+
+impl Totals {
+    /// All changes.
+    pub fn changes(self) -> u64 {
+        self.additions + self.removals + self.values
+    }
+
+    fn count(&mut self, what: What<'_>) {
+        match what {
+            What::Add(_) => self.additions += 1,
+            What::Remove(_) => self.removals += 1,
+            What::Value { .. } => self.values += 1,
+        }
+    }
+}
+
+/// What changes of one kind have in common, and on how many devices.
+#[derive(Clone, Debug)]
+pub struct Group<'a> {
+    /// What changes.
+    pub what: What<'a>,
+    /// Why.
+    pub cause: Option<CauseIndex>,
+    /// How it ended, for [`Subject::Applied`].
+    pub outcome: Option<Outcome>,
+    /// The error that these outcomes share.
+    pub error: Option<&'a str>,
+    /// Numbers of the changes' devices, ascending: see [`Model::device`]. A device is in a group once.
+    pub members: Vec<u32>,
+}
+
+impl Group<'_> {
+    /// Devices in it.
+    pub fn devices(&self) -> u64 {
+        self.members.len() as u64
+    }
+}
+
+/// The whole report, or one half of it.
+#[derive(Clone, Debug, Default)]
+pub struct Part<'a> {
+    /// Which half; `None` where the report is whole.
+    pub origin: Option<Origin>,
+    /// Additions, removals, values; then by tag.
+    pub groups: Vec<Group<'a>>,
+    /// Their sums.
+    pub totals: Totals,
+}
+
+/// A report, ready to be rendered.
+#[derive(Clone, Debug)]
+pub struct Model<'a> {
+    /// What it was computed from.
+    pub input: Input<'a>,
+    /// One part, or two with a base: this change first.
+    pub parts: Vec<Part<'a>>,
+    /// All changes.
+    pub totals: Totals,
+    /// Changes that the base would make and this policy set would not.
+    pub dropped: Totals,
+    /// How many changes are of each class, in the order of [`Class::ALL`].
+    pub classes: [u64; 7],
+    /// How many changes ended how, in the order of [`Outcome::ALL`].
+    pub outcomes: [u64; 9],
+    /// Changes that the base wants too, by their number in the order of rows.
+    before: FixedBitSet,
+}
+
+impl<'a> Model<'a> {
+    /// Computes the model: time and memory grow with the number of changes, not with the text that will be shown.
+    pub fn new(input: Input<'a>) -> Model<'a> {
+        let (before, dropped) = match (input.base, input.run) {
+            (Some(base), None) => split::compare(input.plan, base),
+            _ => (FixedBitSet::new(), Totals::default()),
+        };
+        let mut model = Model {
+            input,
+            parts: Vec::new(),
+            totals: Totals::default(),
+            dropped,
+            classes: [0; 7],
+            outcomes: [0; 9],
+            before,
+        };
+        model.parts = match input.run {
+            Some(run) => vec![model.group(None, outcome_rows(input.plan, &run.outcomes))],
+            None if input.base.is_some() => [Origin::ThisChange, Origin::Before]
+                .map(|origin| {
+                    model.group(Some(origin), model.planned().filter(|(_, row)| row.origin == Some(origin)))
+                })
+                .into(),
+            None => vec![model.group(None, model.planned())],
+        };
+        model.totals = match &model.parts[..] {
+            [whole] => whole.totals,
+            _ => model.group(None, model.planned()).totals,
+        };
+        model.count();
+        model
+    }
+
+    /// The plan.
+    pub fn plan(&self) -> &'a Plan {
+        self.input.plan
+    }
+
+    /// Whether the tenant is simulated: said in the first line of every report.
+    pub fn is_sandbox(&self) -> bool {
+        self.plan().header.tenant.cloud.as_deref() == Some("sandbox")
+    }
+
+    /// Changes that make `drift` exit 2.
+    pub fn drift(&self) -> u64 {
+        Class::ALL
+            .iter()
+            .zip(self.classes)
+            .filter(|(class, _)| class.is_drift())
+            .map(|(_, count)| count)
+            .sum()
+    }
+
+    /// How many changes are of this class.
+    pub fn class(&self, class: Class) -> u64 {
+        self.classes[class as usize]
+    }
+
+    /// How many changes ended so.
+    pub fn outcome(&self, outcome: Outcome) -> u64 {
+        self.outcomes[outcome as usize]
+    }
+
+    /// Id and name of a member of a group.
+    pub fn device(&self, member: u32) -> (&'a str, Option<&'a str>) {
+        match self.input.run {
+            Some(run) => {
+                let id = &run.outcomes[member as usize].key.device;
+                (id, find_device(self.plan(), id).and_then(|device| device.name.as_deref()))
+            }
+            None => {
+                let device = &self.plan().changes[member as usize];
+                (&device.id, device.name.as_deref())
+            }
+        }
+    }
+
+    /// The name of a member of a group, or its id where it has none.
+    pub fn device_name(&self, member: u32) -> &'a str {
+        let (id, name) = self.device(member);
+        name.unwrap_or(id)
+    }
+
+    /// Every change that is planned, one a row, in plan order; for [`Subject::Applied`] every outcome.
+    pub fn rows(&self) -> Box<dyn Iterator<Item = Row<'a>> + '_> {
+        match self.input.run {
+            Some(run) => Box::new(outcome_rows(self.plan(), &run.outcomes).map(|(_, row)| row)),
+            None => Box::new(self.planned().map(|(_, row)| row)),
+        }
+    }
+
+    /// What is contested, pending, withheld or protected, one a row. A plan that was read from a file has only samples.
+    pub fn aside_rows(&self) -> impl Iterator<Item = Row<'a>> + '_ {
+        let plan = self.plan();
+        self.asides().flat_map(move |(class, aside)| {
+            aside.devices.iter().flat_map(move |device| {
+                device_rows(plan, device).map(move |(what, cause)| Row {
+                    id: &device.id,
+                    name: device.name.as_deref(),
+                    what,
+                    cause: Some(cause),
+                    class,
+                    origin: None,
+                    aside: Some(aside),
+                    outcome: None,
+                })
+            })
+        })
+    }
+
+    /// Groups of what is not done, with their class; pending ones last.
+    pub fn asides(&self) -> impl Iterator<Item = (Class, &'a Withheld)> + use<'a> {
+        let plan = self.plan();
+        let withheld = plan.withheld.iter().map(|withheld| (Class::of(withheld.reason), withheld));
+        withheld.chain(plan.pending.iter().map(|pending| (Class::Pending, pending)))
+    }
+
+    /// Planned changes with the number of their device.
+    fn planned(&self) -> impl Iterator<Item = (u32, Row<'a>)> + '_ {
+        let plan = self.plan();
+        let has_base = self.input.base.is_some();
+        let rows = plan.changes.iter().enumerate().flat_map(move |(member, device)| {
+            device_rows(plan, device).map(move |(what, cause)| (member as u32, device, what, cause))
+        });
+        rows.enumerate().map(move |(number, (member, device, what, cause))| {
+            let origin = if self.before.contains(number) { Origin::Before } else { Origin::ThisChange };
+            let row = Row {
+                id: &device.id,
+                name: device.name.as_deref(),
+                what,
+                cause: Some(cause),
+                class: what.class(),
+                origin: has_base.then_some(origin),
+                aside: None,
+                outcome: None,
+            };
+            (member, row)
+        })
+    }
+
+    fn group(&self, origin: Option<Origin>, rows: impl Iterator<Item = (u32, Row<'a>)>) -> Part<'a> {
+        type Key<'a> = (What<'a>, Option<CauseIndex>, Option<Outcome>, Option<&'a str>);
+        let mut places: HashMap<Key<'a>, usize> = HashMap::new();
+        let mut part = Part { origin, ..Part::default() };
+        let mut devices = HashSet::new();
+        for (member, row) in rows {
+            let outcome = row.outcome.map(|outcome| outcome.outcome);
+            let error = row.outcome.and_then(|outcome| outcome.error.as_deref());
+            let place = *places.entry((row.what, row.cause, outcome, error)).or_insert_with(|| {
+                part.groups.push(Group {
+                    what: row.what,
+                    cause: row.cause,
+                    outcome,
+                    error,
+                    members: Vec::new(),
+                });
+                part.groups.len() - 1
+            });
+            part.groups[place].members.push(member);
+            part.totals.count(row.what);
+            devices.insert(row.id);
+        }
+        part.totals.devices = devices.len() as u64;
+        part.groups.sort_by_key(|group| (group.what, group.cause, group.outcome, group.error));
+        part
+    }
+
+    fn count(&mut self) {
+        if let Some(run) = self.input.run {
+            for outcome in &run.outcomes {
+                self.outcomes[outcome.outcome as usize] += 1;
+            }
+        }
+        self.classes[Class::Missing as usize] = self.totals.additions;
+        self.classes[Class::Extra as usize] = self.totals.removals;
+        self.classes[Class::Value as usize] = self.totals.values;
+        for (class, aside) in self.asides() {
+            self.classes[class as usize] += aside.additions + aside.removals + aside.values;
+        }
+    }
+}
+
+/// The changes of one device, in the order of the plan file.
+pub fn device_rows<'a>(
+    plan: &'a Plan,
+    device: &'a DeviceChange,
+) -> impl Iterator<Item = (What<'a>, CauseIndex)> + use<'a> {
+    let name = |tag: TagIndex| &*plan.tags[tag.0 as usize];
+    let add = device.add.iter().map(move |change| (What::Add(name(change.tag)), change.cause));
+    let remove = device.remove.iter().map(move |change| (What::Remove(name(change.tag)), change.cause));
+    let value = device
+        .value
+        .iter()
+        .map(|change| (What::Value { from: device.observed_value.as_deref(), to: change.to }, change.cause));
+    add.chain(remove).chain(value)
+}
+
+/// The device's changes in a plan: they are ordered by id.
+fn find_device<'a>(plan: &'a Plan, id: &str) -> Option<&'a DeviceChange> {
+    let at = plan.changes.binary_search_by(|device| (*device.id).cmp(id)).ok()?;
+    Some(&plan.changes[at])
+}
+
+/// The cause of a tag's change: changes of a device are ordered bytewise by tag.
+fn find_tag(plan: &Plan, changes: &[TagChange], tag: &str) -> Option<CauseIndex> {
+    let at = changes.binary_search_by(|change| (*plan.tags[change.tag.0 as usize]).cmp(tag)).ok()?;
+    Some(changes[at].cause)
+}
+
+/// Outcomes as rows, with the cause that the plan has for them.
+fn outcome_rows<'a>(
+    plan: &'a Plan,
+    outcomes: &'a [ChangeOutcome],
+) -> impl Iterator<Item = (u32, Row<'a>)> + use<'a> {
+    outcomes.iter().enumerate().map(move |(number, outcome)| {
+        let device = find_device(plan, &outcome.key.device);
+        let wanted = match &outcome.key.what {
+            ChangeWhat::Add(tag) => What::Add(tag),
+            ChangeWhat::Remove(tag) => What::Remove(tag),
+            ChangeWhat::Value(to) => {
+                What::Value { from: device.and_then(|device| device.observed_value.as_deref()), to: *to }
+            }
+        };
+        let cause = device.and_then(|device| match &outcome.key.what {
+            ChangeWhat::Add(tag) => find_tag(plan, &device.add, tag),
+            ChangeWhat::Remove(tag) => find_tag(plan, &device.remove, tag),
+            ChangeWhat::Value(to) => {
+                device.value.filter(|change| change.to == *to).map(|change| change.cause)
+            }
+        });
+        let row = Row {
+            id: &outcome.key.device,
+            name: device.and_then(|device| device.name.as_deref()),
+            what: wanted,
+            cause,
+            class: wanted.class(),
+            origin: None,
+            aside: None,
+            outcome: Some(outcome),
+        };
+        (number as u32, row)
+    })
+}

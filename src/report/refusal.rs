@@ -1,0 +1,74 @@
+//! Why the guard refuses a plan: the arithmetic, the setting, its place, and how to proceed once.
+//!
+//! Does not judge: the verdicts are the guard's. Names are not escaped here.
+
+use crate::plan::{AxisReport, InvariantReport, Plan};
+use crate::policy::Axis;
+
+use super::escape;
+use super::words::{counted, number, place, share};
+
+/// One reason for a refusal, in the order in which people read it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// What is over which limit.
+    pub headline: String,
+    /// The arithmetic, the setting and its place.
+    pub arithmetic: String,
+    /// What to do next.
+    pub proceed: String,
+}
+
+/// Every reason, caps first.
+pub fn refusals(plan: &Plan) -> Vec<Refusal> {
+    let caps = plan.guard.axes.iter().filter(|axis| axis.is_exceeded()).map(cap);
+    let invariants = plan.guard.invariants.iter().filter(|invariant| invariant.refuses).map(invariant);
+    caps.chain(invariants).collect()
+}
+
+fn cap(axis: &AxisReport) -> Refusal {
+    let (things, base) = match axis.axis {
+        Axis::Devices => ("changed device", "devices in scope"),
+        Axis::Additions => ("addition", "devices in scope"),
+        Axis::Removals => ("removal", "live device-tag pairs that this policy set may remove"),
+        Axis::RemovalsPerTag => ("removal", "devices that carry it"),
+        Axis::Values => ("changed value", "devices in scope"),
+    };
+    let of_tag = axis.tag.as_ref().map_or_else(String::new, |tag| format!(" of tag \"{tag}\""));
+    let verb = if axis.planned == 1 { "is" } else { "are" };
+    let things = counted(axis.planned, things);
+    let stated = match &axis.place {
+        Some(at) => format!(" in {}", place(at)),
+        None => " (the default)".to_owned(),
+    };
+    let name = axis.axis.name();
+    let tag = axis.tag.as_ref().map_or_else(String::new, |tag| format!(":{tag}"));
+    let allow = escape::shell(&format!("{name}{tag}={}", axis.planned));
+    Refusal {
+        headline: format!("{things}{of_tag} {verb} over the limit of {}", number(axis.allowed)),
+        arithmetic: format!(
+            "{} of {} {base} ({}); limit `guard.caps.{name}: {}, floor {}`{stated}",
+            number(axis.planned),
+            number(axis.base),
+            share(axis.planned, axis.base),
+            axis.percent,
+            number(axis.floor),
+        ),
+        proceed: format!("to proceed once: --allow {allow}, or an `approvals` entry in the guard file"),
+    }
+}
+
+fn invariant(invariant: &InvariantReport) -> Refusal {
+    Refusal {
+        headline: format!("invariant `{}` would not hold: {}", invariant.name, invariant.demand),
+        arithmetic: format!(
+            "{} now, {} after the plan; `guard.invariants` in {}",
+            number(invariant.before),
+            number(invariant.after),
+            place(&invariant.place)
+        ),
+        proceed: "to proceed: change the rules so that it holds, or the invariant in a reviewed change of the guard \
+                  file; no flag overrides it"
+            .to_owned(),
+    }
+}

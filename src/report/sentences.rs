@@ -1,0 +1,247 @@
+//! The sentences that several renderers share: head, sums, calls, guard, what is not written.
+//!
+//! Texts of our own and names of others stay apart in a [`Phrase`], so that each renderer escapes the names its own way.
+
+use std::time::Duration;
+
+use crate::plan::{AxisReport, Plan, Withheld};
+use crate::policy::Percent;
+use crate::time;
+
+use super::model::{Class, Model, Subject, Totals};
+use super::words::{counted, lane, noun_for, number, share};
+
+/// A text, and names to be shown in parentheses behind it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Phrase {
+    /// Our own words.
+    pub text: String,
+    /// Names from elsewhere, not escaped.
+    pub names: Vec<String>,
+}
+
+impl Phrase {
+    fn new(text: String, names: impl IntoIterator<Item = String>) -> Phrase {
+        Phrase { text, names: names.into_iter().collect() }
+    }
+
+    /// The phrase with its names escaped by the renderer.
+    pub fn render(&self, escape: impl Fn(&str) -> String) -> String {
+        if self.names.is_empty() {
+            return self.text.clone();
+        }
+        let names: Vec<String> = self.names.iter().map(|name| escape(name)).collect();
+        format!("{} ({})", self.text, names.join(", "))
+    }
+}
+
+/// `Plan`, `Drift`, `Applied`.
+pub fn title(subject: Subject) -> &'static str {
+    match subject {
+        Subject::Plan => "Plan for",
+        Subject::Drift => "Drift on",
+        Subject::Applied => "Applied to",
+    }
+}
+
+/// The tenant's name and id; not escaped.
+pub fn tenant(plan: &Plan) -> Phrase {
+    let tenant = &plan.header.tenant;
+    match (&tenant.name, &tenant.id) {
+        (Some(name), id) => Phrase::new(name.clone(), id.clone()),
+        (None, Some(id)) => Phrase::new(id.clone(), None),
+        (None, None) => Phrase::new("an unnamed tenant".to_owned(), None),
+    }
+}
+
+/// What stands behind the tenant in the first line. The commit comes from git and is cut to what people read.
+pub fn facts(model: &Model<'_>) -> Vec<String> {
+    let header = &model.plan().header;
+    let inventory = &header.inventory;
+    let read = counted(inventory.devices, "device");
+    let mut facts = vec![format!("{read} read, {} in scope", number(inventory.in_scope))];
+    match &header.policy.commit {
+        Some(commit) => facts.push(format!("policy {}", commit.chars().take(7).collect::<String>())),
+        None if !header.policy.digest.is_empty() => {
+            let digest = header.policy.digest.trim_start_matches("sha256:");
+            facts.push(format!("policy {}", digest.chars().take(7).collect::<String>()));
+        }
+        None => {}
+    }
+    let trust = if inventory.reasons.is_empty() { "trusted" } else { "UNTRUSTED" };
+    facts.push(format!("inventory {trust}"));
+    if let Some(run) = model.input.run {
+        facts.push(format!("run {}", run.run_id));
+    }
+    facts
+}
+
+/// What a reviewer must read first: a changed guard, then an untrusted inventory. Not escaped.
+pub fn notices(model: &Model<'_>) -> Vec<String> {
+    let guard = model.input.guard_changes.iter().map(|change| format!("guard changed: {change}"));
+    let inventory = &model.plan().header.inventory;
+    let untrusted = (!inventory.reasons.is_empty()).then(|| {
+        format!(
+            "inventory untrusted: {}; no tag will be removed and no default value set",
+            inventory.reasons.join("; ")
+        )
+    });
+    guard.chain(untrusted).collect()
+}
+
+/// `3,116 additions, 211 removals, 12 values on 3,201 devices`.
+pub fn totals(totals: Totals) -> String {
+    let parts = [(totals.additions, "addition"), (totals.removals, "removal"), (totals.values, "value")];
+    let parts: Vec<String> =
+        parts.iter().filter(|(count, _)| *count > 0).map(|(count, noun)| counted(*count, noun)).collect();
+    if parts.is_empty() {
+        return "no changes".to_owned();
+    }
+    format!("{} on {}", parts.join(", "), counted(totals.devices, "device"))
+}
+
+/// Calls, least duration, budget; `None` where nothing is to be called.
+pub fn calls(model: &Model<'_>) -> Option<String> {
+    let schedule = &model.plan().schedule;
+    if schedule.total == 0 {
+        return None;
+    }
+    let lanes: Vec<String> = schedule
+        .lanes
+        .iter()
+        .filter(|cost| cost.calls > 0)
+        .map(|cost| {
+            // A lane that shows one number is at its minimum.
+            let above = if cost.calls > cost.minimum {
+                format!(" (minimum {})", number(cost.minimum))
+            } else {
+                String::new()
+            };
+            format!("{} {}{above}", lane(cost.lane), number(cost.calls))
+        })
+        .collect();
+    let least = time::spoken(Duration::from_secs(schedule.seconds));
+    let calls = counted(schedule.total, "call");
+    Some(format!("{calls}: {} · at least {least}{}", lanes.join(", "), budget(model)))
+}
+
+/// How the calls fit this hour's budget.
+fn budget(model: &Model<'_>) -> String {
+    let Some(budget) = model.input.budget else { return String::new() };
+    let schedule = &model.plan().schedule;
+    let costs = schedule.lanes.iter().filter(|cost| cost.calls > 0);
+    let lanes = costs.filter_map(|cost| {
+        let left = budget.lanes.iter().find(|left| left.lane == cost.lane)?;
+        Some((left.left.saturating_sub(cost.calls), cost.calls > left.left, left))
+    });
+    // The lane with the least room decides how the whole plan fits.
+    let tightest = lanes.min_by_key(|(room, is_over, _)| (!is_over, *room));
+    let Some((_, is_over, left)) = tightest else { return String::new() };
+    let left = format!("({} of {} left)", number(left.left), number(left.limit));
+    if is_over {
+        let wait = time::spoken(Duration::from_secs(budget.seconds));
+        format!(", over this hour's budget {left}: at least {wait} from now")
+    } else if budget.seconds > schedule.seconds {
+        let wait = time::spoken(Duration::from_secs(budget.seconds));
+        format!(", within this hour's budget {left}, {wait} from now")
+    } else {
+        format!(", within this hour's budget {left}")
+    }
+}
+
+/// One phrase an axis with something planned, the tightest tag for `removalsPerTag`.
+pub fn guard(plan: &Plan) -> Vec<Phrase> {
+    let mut phrases = Vec::new();
+    let mut tightest: Option<&AxisReport> = None;
+    for axis in plan.guard.axes.iter().filter(|axis| axis.planned > 0 || axis.is_exceeded()) {
+        match &axis.tag {
+            None => phrases.push(Phrase::new(format!("{} {}", axis.axis.name(), of_allowed(axis)), None)),
+            Some(_) => {
+                // Compared as fractions: planned / allowed.
+                let is_tighter = tightest.is_none_or(|other| {
+                    u128::from(axis.planned) * u128::from(other.allowed.max(1))
+                        > u128::from(other.planned) * u128::from(axis.allowed.max(1))
+                });
+                if is_tighter {
+                    tightest = Some(axis);
+                }
+            }
+        }
+    }
+    if let Some(axis) = tightest {
+        phrases.push(Phrase::new(
+            format!("removalsPerTag {}", of_allowed(axis)),
+            axis.tag.as_deref().map(str::to_owned),
+        ));
+    }
+    phrases
+}
+
+/// `7.6 % of 50 %` where the percentage is the limit, `5 of 100` where a floor or an approval is.
+fn of_allowed(axis: &AxisReport) -> String {
+    let by_percent =
+        Percent::parse(&axis.percent).is_some_and(|percent| percent.of(axis.base) == axis.allowed);
+    if by_percent && axis.base > 0 && axis.allowed > 0 {
+        format!("{} of {}", share(axis.planned, axis.base), axis.percent)
+    } else {
+        format!("{} of {}", number(axis.planned), number(axis.allowed))
+    }
+}
+
+/// What is seen and not written, one phrase a reason.
+pub fn not_written(model: &Model<'_>) -> Vec<Phrase> {
+    let asides = model.asides().map(|(class, aside)| aside_phrase(class, aside));
+    let templates = model.plan().unresolved.iter().flat_map(|unresolved| {
+        let missing = (unresolved.missing > 0).then(|| {
+            Phrase::new(
+                format!("{} unresolved", counted(unresolved.missing, "tag")),
+                unresolved.placeholders.clone(),
+            )
+        });
+        let unusable = (unresolved.unusable > 0).then(|| {
+            Phrase::new(
+                format!("{} unusable", counted(unresolved.unusable, "tag")),
+                unresolved.sample.clone(),
+            )
+        });
+        missing.into_iter().chain(unusable)
+    });
+    asides.chain(templates).filter(|phrase| !phrase.text.is_empty()).collect()
+}
+
+fn aside_phrase(class: Class, aside: &Withheld) -> Phrase {
+    let total = aside.additions + aside.removals + aside.values;
+    if total == 0 {
+        return Phrase::new(String::new(), None);
+    }
+    let parts = [(aside.additions, "addition"), (aside.removals, "removal"), (aside.values, "value")];
+    let named: Vec<String> =
+        parts.iter().filter(|(count, _)| *count > 0).map(|(count, noun)| counted(*count, noun)).collect();
+    let named = named.join(", ");
+    let text = match (class, aside.reason) {
+        (Class::Pending, _) => format!("{named} pending: written, not shown by the service yet"),
+        (Class::Protected, _) => format!("{} on protected devices", counted(total, "change")),
+        (Class::Contested, _) => {
+            format!("{named} contested: another origin holds {}", noun_for(total, "it|them"))
+        }
+        (_, crate::plan::WithheldReason::Unresolved) => format!("{named} withheld where data is missing"),
+        _ => format!("{named} withheld: the inventory is untrusted"),
+    };
+    Phrase::new(text, aside.name.clone())
+}
+
+/// What data files name and no device has, one phrase a source.
+pub fn unmatched(plan: &Plan) -> Vec<(String, String, Vec<String>)> {
+    let sources = plan.unmatched.iter().filter(|unmatched| unmatched.count > 0);
+    sources
+        .map(|unmatched| {
+            let noun = if unmatched.is_lookup { "key" } else { "value" };
+            let verb = noun_for(unmatched.count, "matches|match");
+            let mut names = unmatched.sample.clone();
+            if unmatched.count > names.len() as u64 {
+                names.push(format!("{} more", number(unmatched.count - names.len() as u64)));
+            }
+            (unmatched.source.clone(), format!("{} {verb} no device", counted(unmatched.count, noun)), names)
+        })
+        .collect()
+}

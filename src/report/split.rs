@@ -1,0 +1,58 @@
+//! Tells a change's own effect from drift that was there already: two plans on one inventory, compared change by change.
+//!
+//! Looks at what is changed, not at why: a change whose rule was renamed is still the same change.
+
+use std::cmp::Ordering;
+use std::collections::BTreeSet;
+
+use fixedbitset::FixedBitSet;
+
+use crate::plan::Plan;
+
+use super::model::{Totals, What, device_rows};
+
+/// Which changes of `plan` the base wants too (by their number, in the order of rows), and what only the base wants.
+///
+/// Both plans are ordered by device id, so one walk over both is enough.
+pub(super) fn compare(plan: &Plan, base: &Plan) -> (FixedBitSet, Totals) {
+    let rows: usize = plan
+        .changes
+        .iter()
+        .map(|device| device.add.len() + device.remove.len() + usize::from(device.value.is_some()))
+        .sum();
+    let mut before = FixedBitSet::with_capacity(rows);
+    let mut dropped = Totals::default();
+    let mut number = 0;
+    let mut others = base.changes.iter().peekable();
+    let mut drop_all = |what: &mut dyn Iterator<Item = What<'_>>| {
+        let mut any = false;
+        for what in what {
+            any = true;
+            match what {
+                What::Add(_) => dropped.additions += 1,
+                What::Remove(_) => dropped.removals += 1,
+                What::Value { .. } => dropped.values += 1,
+            }
+        }
+        dropped.devices += u64::from(any);
+    };
+    for device in &plan.changes {
+        while let Some(other) = others.next_if(|other| other.id < device.id) {
+            drop_all(&mut device_rows(base, other).map(|(what, _)| what));
+        }
+        let other = others.next_if(|other| other.id.cmp(&device.id) == Ordering::Equal);
+        let wanted: BTreeSet<What<'_>> =
+            other.into_iter().flat_map(|other| device_rows(base, other).map(|(what, _)| what)).collect();
+        let mut mine = BTreeSet::new();
+        for (what, _) in device_rows(plan, device) {
+            before.set(number, wanted.contains(&what));
+            number += 1;
+            mine.insert(what);
+        }
+        drop_all(&mut wanted.difference(&mine).copied());
+    }
+    for other in others {
+        drop_all(&mut device_rows(base, other).map(|(what, _)| what));
+    }
+    (before, dropped)
+}

@@ -1,0 +1,151 @@
+//! How wide, how colourful and how detailed text for people is.
+//!
+//! Does not find out what the terminal can do: that is for the command line.
+
+use anstyle::{AnsiColor, Style as Ansi};
+
+/// How text for people looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Style {
+    /// Whether colours are wanted.
+    pub colour: bool,
+    /// Columns; `usize::MAX` where nothing wraps (a file).
+    pub width: usize,
+    /// Whether every device is listed.
+    pub details: bool,
+}
+
+impl Default for Style {
+    fn default() -> Style {
+        Style { colour: false, width: 120, details: false }
+    }
+}
+
+/// What a piece of text is, for its colour. Meaning never hangs on colour alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Paint {
+    /// Additions, success.
+    Good,
+    /// Removals, failures.
+    Bad,
+    /// Values, warnings.
+    Notice,
+    /// Headings.
+    Strong,
+    /// Places, samples.
+    Faint,
+    /// As the terminal has it.
+    Plain,
+}
+
+impl Style {
+    /// The text in its colour, or as it is.
+    pub fn paint(&self, paint: Paint, text: &str) -> String {
+        if !self.colour || text.is_empty() || paint == Paint::Plain {
+            return text.to_owned();
+        }
+        let style = match paint {
+            Paint::Good => AnsiColor::Green.on_default(),
+            Paint::Bad => AnsiColor::Red.on_default(),
+            Paint::Notice => AnsiColor::Yellow.on_default(),
+            Paint::Strong => Ansi::new().bold(),
+            Paint::Faint => Ansi::new().dimmed(),
+            Paint::Plain => Ansi::new(),
+        };
+        format!("{}{text}{}", style.render(), style.render_reset())
+    }
+}
+
+/// Columns that a text takes on a terminal.
+pub fn width(text: &str) -> usize {
+    unicode_width::UnicodeWidthStr::width(text)
+}
+
+/// The text and spaces up to a width.
+pub fn pad(text: &str, columns: usize) -> String {
+    format!("{text}{}", " ".repeat(columns.saturating_sub(width(text))))
+}
+
+/// The text cut to a width, with `…` where something was cut.
+pub fn fit(text: &str, columns: usize) -> String {
+    if width(text) <= columns {
+        return text.to_owned();
+    }
+    let mut fitted = String::new();
+    let mut used = 1;
+    for scalar in text.chars() {
+        used += unicode_width::UnicodeWidthChar::width(scalar).unwrap_or(0);
+        if used > columns {
+            break;
+        }
+        fitted.push(scalar);
+    }
+    fitted.push('…');
+    fitted
+}
+
+/// Items joined by a separator, in lines of at most `columns`; the first line is indented by `indent`, the others by `hang`.
+/// An item is never broken.
+pub fn wrap<'a>(
+    items: impl IntoIterator<Item = std::borrow::Cow<'a, str>>,
+    separator: &str,
+    (indent, hang): (usize, usize),
+    columns: usize,
+) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut line = String::new();
+    let mut used = 0;
+    for item in items {
+        let needed = width(&item);
+        let glue = width(separator);
+        if line.is_empty() {
+            line = " ".repeat(indent);
+            used = indent;
+        } else if used + glue + needed + width(separator.trim_end()) > columns {
+            // The separator stays at the end of the line that it ends; where there is no room, the line break is enough.
+            if used + width(separator.trim_end()) <= columns {
+                line.push_str(separator.trim_end());
+            }
+            lines.push(std::mem::replace(&mut line, " ".repeat(hang)));
+            used = hang;
+        } else {
+            line.push_str(separator);
+            used += glue;
+        }
+        line.push_str(&item);
+        used += needed;
+    }
+    if !line.is_empty() {
+        lines.push(line);
+    }
+    lines
+}
+
+/// A sentence in lines of at most `columns`, broken at spaces.
+pub fn prose(text: &str, indents: (usize, usize), columns: usize) -> Vec<String> {
+    wrap(text.split(' ').map(std::borrow::Cow::Borrowed), " ", indents, columns)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_cut_and_padded_by_columns_not_bytes() {
+        assert_eq!(fit("設備設備", 5), "設備…");
+        assert_eq!(pad("ü", 3), "ü  ");
+        assert_eq!(fit("abc", 3), "abc");
+    }
+
+    #[test]
+    fn lines_break_between_items() {
+        let items = ["aaaa", "bbbb", "cccc"].map(std::borrow::Cow::Borrowed);
+        assert_eq!(wrap(items, ", ", (2, 2), 14), ["  aaaa, bbbb,", "  cccc"]);
+    }
+
+    #[test]
+    fn colour_appears_only_when_asked() {
+        assert_eq!(Style::default().paint(Paint::Bad, "x"), "x");
+        assert!(Style { colour: true, ..Style::default() }.paint(Paint::Bad, "x").contains("\u{1b}["));
+    }
+}
