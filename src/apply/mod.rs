@@ -6,16 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::device::DeviceValue;
-use crate::plan::Lane;
+pub use crate::plan::{ChangeKey, ChangeWhat, TagAction};
 
-/// Add or remove.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum TagAction {
-    /// The device should carry the tag.
-    Add,
-    /// The device should not carry the tag.
-    Remove,
-}
+use crate::plan::Lane;
 
 /// Number of a call within a run, from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -197,26 +190,6 @@ impl Outcome {
     pub fn parse(word: &str) -> Option<Outcome> {
         Outcome::ALL.into_iter().find(|outcome| outcome.word() == word)
     }
-}
-
-/// Which change of a plan, by content: stable over files and runs.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ChangeKey {
-    /// Device id.
-    pub device: Arc<str>,
-    /// What of it.
-    pub what: ChangeWhat,
-}
-
-/// What of a device changes.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum ChangeWhat {
-    /// This tag is added.
-    Add(Arc<str>),
-    /// This tag is removed.
-    Remove(Arc<str>),
-    /// This value is set.
-    Value(DeviceValue),
 }
 
 /// How one change ended, and why if not well.

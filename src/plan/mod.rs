@@ -2,13 +2,29 @@
 //!
 //! Nothing is left to decide when it is applied; nothing here does any I/O.
 
+pub mod calls;
+mod combine;
+pub mod cost;
+pub mod digest;
+pub mod document;
+pub mod guard;
+mod header;
+pub mod stale;
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::sync::Arc;
+
+pub use cost::{Lane, LaneCost, LaneLeft, Ledger, Schedule};
+pub use guard::{AxisReport, GuardReport, InvariantReport, Refused, SafePlan};
+pub use header::{
+    FileReference, Header, InventoryReference, Options, PolicyReference, TagCase, TenantReference, ValueRoute,
+};
 
 use crate::device::DeviceValue;
 use crate::diagnostic::Place;
-use crate::policy::Axis;
 pub use crate::selection::Unmatched;
-use crate::time::Timestamp;
 
 /// Index into [`Plan::tags`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -47,116 +63,50 @@ pub struct Plan {
     pub guard: GuardReport,
     /// Calls a lane, minimum, shortest time.
     pub schedule: Schedule,
+    /// What is left of the budget now; outside the digest, like the wall clock.
+    pub ledger: Option<Ledger>,
 }
 
-/// Where a plan is for, when it was made, and from what.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Header {
-    /// `mdetag 0.1.0`.
-    pub tool: String,
-    /// The wall clock; outside the digest.
-    pub created_at: Timestamp,
-    /// The clock of `within`, `until` and the like.
-    pub now: Timestamp,
-    /// For which tenant.
-    pub tenant: TenantReference,
-    /// From which policy.
-    pub policy: PolicyReference,
-    /// From which inventory.
-    pub inventory: InventoryReference,
-    /// Options that change what is planned or how it is written; a difference at `apply` refuses.
-    pub options: Options,
-}
+impl Plan {
+    /// The tag at an index of this plan.
+    pub fn tag(&self, index: TagIndex) -> &Arc<str> {
+        &self.tags[index.0 as usize]
+    }
 
-impl Default for Header {
-    fn default() -> Header {
-        Header {
-            tool: format!("mdetag {}", env!("CARGO_PKG_VERSION")),
-            created_at: Timestamp::EPOCH,
-            now: Timestamp::EPOCH,
-            tenant: TenantReference::default(),
-            policy: PolicyReference::default(),
-            inventory: InventoryReference::default(),
-            options: Options::default(),
-        }
+    /// The cause at an index of this plan.
+    pub fn cause(&self, index: CauseIndex) -> &Cause {
+        &self.causes[index.0 as usize]
+    }
+
+    /// Whether the tag at this index counts as this tag under the plan's `tagCase`.
+    pub fn is_tag(&self, index: TagIndex, tag: &str) -> bool {
+        self.header.options.tag_case.is_same(self.tag(index), tag)
+    }
+
+    /// Whether every read behind this plan can be believed.
+    pub fn is_trusted(&self) -> bool {
+        self.header.inventory.reasons.is_empty()
+    }
+
+    /// Tags added, tags removed, values set.
+    pub fn counts(&self) -> (u64, u64, u64) {
+        self.changes.iter().fold((0, 0, 0), |(additions, removals, values), change| {
+            let (add, remove, value) = change.counts();
+            (additions + add, removals + remove, values + value)
+        })
     }
 }
 
-/// A tenant as plans, snapshots and journals name it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct TenantReference {
-    /// Directory id; absent where an inventory file names none.
-    pub id: Option<String>,
-    /// Profile name.
-    pub name: Option<String>,
-    /// `public`, `gcc`, `gcc-high`, `dod`, `sandbox`; absent with the id.
-    pub cloud: Option<String>,
-}
+impl DeviceChange {
+    /// Tags added, tags removed, values set.
+    pub fn counts(&self) -> (u64, u64, u64) {
+        (self.add.len() as u64, self.remove.len() as u64, u64::from(self.value.is_some()))
+    }
 
-/// The policy set that a plan was made from.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct PolicyReference {
-    /// `sha256:…` over the files' paths and digests.
-    pub digest: String,
-    /// Every file read, data files included; paths relative to the repository root (without one: the working directory).
-    pub files: Vec<FileReference>,
-    /// Git commit, if any.
-    pub commit: Option<String>,
-    /// The files and directories that were given, relative to the same folder as `files`: `apply` reads them again.
-    pub arguments: Vec<String>,
-}
-
-/// One file and its digest.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FileReference {
-    /// Relative path with `/`.
-    pub path: String,
-    /// `sha256:…`.
-    pub digest: String,
-}
-
-/// The inventory that a plan was made from.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct InventoryReference {
-    /// `sha256:…`.
-    pub digest: String,
-    /// Devices read.
-    pub devices: u64,
-    /// Of them, in scope.
-    pub in_scope: u64,
-    /// Why the read is untrusted; empty: it is trusted.
-    pub reasons: Vec<String>,
-}
-
-/// How tags of other case count.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum TagCase {
-    /// `Tier0` and `tier0` are two tags.
-    #[default]
-    Exact,
-    /// A live tag that differs only in case counts as the tag.
-    Insensitive,
-}
-
-/// Which route device values take.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum ValueRoute {
-    /// `setDeviceValue` only.
-    #[default]
-    SetDeviceValue,
-    /// Spread over `setDeviceValue` and `PATCH`: two limits, half the time.
-    Both,
-}
-
-/// Options that change what is planned or how it is written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Options {
-    /// How tags of other case count.
-    pub tag_case: TagCase,
-    /// Which route device values take.
-    pub values: ValueRoute,
-    /// Whether one `PATCH` may carry a device's value and tags.
-    pub combine: bool,
+    /// Whether nothing changes.
+    pub fn is_empty(&self) -> bool {
+        self.add.is_empty() && self.remove.is_empty() && self.value.is_none()
+    }
 }
 
 /// A rule as plans and reports show it.
@@ -276,9 +226,25 @@ pub enum WithheldReason {
     Unresolved,
     /// It bounced in the last three runs: another origin holds it.
     Contested,
+    /// An answer confirmed it and the list does not show it yet; only in [`Plan::pending`].
+    Pending,
 }
 
 impl WithheldReason {
+    /// All reasons.
+    pub const ALL: [WithheldReason; 5] = [
+        WithheldReason::Protected,
+        WithheldReason::Untrusted,
+        WithheldReason::Unresolved,
+        WithheldReason::Contested,
+        WithheldReason::Pending,
+    ];
+
+    /// The reason with this word.
+    pub fn parse(word: &str) -> Option<WithheldReason> {
+        WithheldReason::ALL.into_iter().find(|reason| reason.word() == word)
+    }
+
     /// The word in plans.
     pub fn word(self) -> &'static str {
         match self {
@@ -286,6 +252,7 @@ impl WithheldReason {
             WithheldReason::Untrusted => "untrusted",
             WithheldReason::Unresolved => "unresolved",
             WithheldReason::Contested => "contested",
+            WithheldReason::Pending => "pending",
         }
     }
 }
@@ -303,6 +270,8 @@ pub struct Withheld {
     pub removals: u64,
     /// Values that would be set.
     pub values: u64,
+    /// How many devices.
+    pub device_count: u64,
     /// All devices and what is withheld on each, ordered by id: drift lists them; the plan file shows a sample.
     pub devices: Vec<DeviceChange>,
 }
@@ -328,7 +297,7 @@ pub struct Unresolved {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Warning {
     /// Stable code, as for diagnostics.
-    pub code: &'static str,
+    pub code: Cow<'static, str>,
     /// One sentence.
     pub message: String,
 }
@@ -346,135 +315,40 @@ pub struct Measures {
     pub invariants: Vec<(u64, u64)>,
 }
 
-/// The guard's arithmetic.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct GuardReport {
-    /// Whether anything is over a limit.
-    pub refused: bool,
-    /// Allowances and approvals that raised a cap, as `removals=800 (approval, SEC-2001)`.
-    pub approvals: Vec<String>,
-    /// One entry an axis, and for `removalsPerTag` one a tag with removals.
-    pub axes: Vec<AxisReport>,
-    /// One entry an invariant.
-    pub invariants: Vec<InvariantReport>,
-}
-
-/// One cap against this plan.
-#[derive(Clone, Debug, PartialEq)]
-pub struct AxisReport {
-    /// The axis.
-    pub axis: Axis,
-    /// The tag, for `removalsPerTag`.
-    pub tag: Option<Arc<str>>,
-    /// How many the plan has.
-    pub planned: u64,
-    /// How many are allowed, approvals included.
-    pub allowed: u64,
-    /// What the percentage is of.
-    pub base: u64,
-    /// The cap, as `10 %` and its floor.
-    pub percent: String,
-    /// The floor.
-    pub floor: u64,
-    /// Where the cap is stated; `None` for a default.
-    pub place: Option<Place>,
-}
-
-impl AxisReport {
-    /// Whether the plan is over it.
-    pub fn is_exceeded(&self) -> bool {
-        self.planned > self.allowed
-    }
-}
-
-/// One invariant against this plan.
-#[derive(Clone, Debug, PartialEq)]
-pub struct InvariantReport {
-    /// Its name.
-    pub name: String,
-    /// What it demands, as a phrase: `at least 4 devices carry Tier0`.
-    pub demand: String,
-    /// The count now.
-    pub before: u64,
-    /// The count after the plan.
-    pub after: u64,
-    /// Whether it refuses the plan.
-    pub refuses: bool,
-    /// Where it stands.
-    pub place: Place,
-}
-
-/// A route whose limits calls spend. Each has its own windows, because the documentation states limits per API and an
-/// observed throttle message names destination, tenant and app.
+/// Add or remove.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Lane {
-    /// `GET /api/machines`.
-    List,
-    /// `GET /api/machines/{id}`.
-    Get,
-    /// `POST /api/machines/AddOrRemoveTagForMultipleMachines`.
-    BulkTag,
-    /// `POST /api/machines/{id}/tags`.
-    SingleTag,
-    /// `POST /api/machines/{id}/setDeviceValue`.
-    SetValue,
-    /// `PATCH /api/machines/{id}`.
-    UpdateDevice,
-    /// Microsoft Graph `runHuntingQuery`.
-    Hunting,
+pub enum TagAction {
+    /// The device should carry the tag.
+    Add,
+    /// The device should not carry the tag.
+    Remove,
 }
 
-impl Lane {
-    /// All lanes.
-    pub const ALL: [Lane; 7] = [
-        Lane::List,
-        Lane::Get,
-        Lane::BulkTag,
-        Lane::SingleTag,
-        Lane::SetValue,
-        Lane::UpdateDevice,
-        Lane::Hunting,
-    ];
-
-    /// The word in plans, journals and ledgers.
-    pub fn name(self) -> &'static str {
-        match self {
-            Lane::List => "list",
-            Lane::Get => "get",
-            Lane::BulkTag => "bulkTag",
-            Lane::SingleTag => "singleTag",
-            Lane::SetValue => "setValue",
-            Lane::UpdateDevice => "updateDevice",
-            Lane::Hunting => "hunting",
-        }
-    }
-
-    /// The lane with this name.
-    pub fn parse(name: &str) -> Option<Lane> {
-        Lane::ALL.into_iter().find(|lane| lane.name() == name)
-    }
+/// Which change of a plan, by content: stable over files and runs.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ChangeKey {
+    /// Device id.
+    pub device: Arc<str>,
+    /// What of it.
+    pub what: ChangeWhat,
 }
 
-/// What a plan costs.
+/// What of a device changes.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ChangeWhat {
+    /// This tag is added.
+    Add(Arc<str>),
+    /// This tag is removed.
+    Remove(Arc<str>),
+    /// This value is set.
+    Value(DeviceValue),
+}
+
+/// What the journals of earlier runs say about changes that the list does not show.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Schedule {
-    /// Lanes with calls, in the order of [`Lane::ALL`].
-    pub lanes: Vec<LaneCost>,
-    /// Calls over all lanes.
-    pub total: u64,
-    /// The provable minimum over all lanes for the chosen options.
-    pub minimum: u64,
-    /// Seconds from an unused budget until the last call may start: the greatest of the lanes.
-    pub seconds: u64,
-}
-
-/// What a plan costs on one lane.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LaneCost {
-    /// The lane.
-    pub lane: Lane,
-    /// Calls planned.
-    pub calls: u64,
-    /// The provable minimum.
-    pub minimum: u64,
+pub struct History {
+    /// Bounced in the last three runs, with the likely origin that holds the old state.
+    pub contested: BTreeMap<ChangeKey, String>,
+    /// Confirmed by an answer so lately that the list may not show it yet.
+    pub pending: BTreeSet<ChangeKey>,
 }

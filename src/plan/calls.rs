@@ -1,0 +1,214 @@
+//! Cuts changes into calls that the service accepts: one tag, one action, at most 500 devices; one value, one device.
+//!
+//! Decides which calls and in what order they are preferred, not when they are sent; that is `apply`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::{Cause, CauseIndex, DeviceChange, Lane, Options, Plan, TagAction, TagIndex, ValueRoute, combine};
+
+/// The most devices of one bulk call (documented).
+pub const MAX_BULK: usize = 500;
+
+/// The calls of a plan: every tag change is in exactly one batch or combined, every value change is in exactly one value
+/// call or combined.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Work {
+    /// Bulk calls, the ones to send first in front: higher priority, then the larger.
+    pub batches: Vec<Batch>,
+    /// One call a device value, higher priority first.
+    pub values: Vec<ValueCall>,
+    /// Devices (indices into [`Plan::changes`]) whose value and tags go in one `PATCH`, ascending.
+    pub combined: Vec<u32>,
+    /// The provable minimum of calls for these options.
+    pub minimum: u64,
+    /// With `combine`: the calls without it.
+    pub uncombined: Option<u64>,
+}
+
+/// One tag, one action, at most [`MAX_BULK`] devices.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Batch {
+    /// The tag.
+    pub tag: TagIndex,
+    /// Add or remove.
+    pub action: TagAction,
+    /// Indices into [`Plan::changes`].
+    pub devices: Vec<u32>,
+    /// The highest priority among its changes.
+    pub priority: i64,
+}
+
+/// One value on one device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ValueCall {
+    /// Index into [`Plan::changes`].
+    pub device: u32,
+    /// `setValue` or `updateDevice`.
+    pub lane: Lane,
+    /// The priority of its change.
+    pub priority: i64,
+}
+
+/// The calls of a plan.
+pub fn work(plan: &Plan, options: &Options) -> Work {
+    let priorities: Vec<i64> = plan.causes.iter().map(|cause| priority(plan, cause)).collect();
+    let of = |cause: CauseIndex| priorities.get(cause.0 as usize).copied().unwrap_or(0);
+    let choice = if options.combine { combine::choose(plan) } else { combine::Choice::default() };
+    let is_combined = |device: u32| choice.devices.binary_search(&device).is_ok();
+
+    let mut groups: BTreeMap<(TagIndex, TagAction), Vec<(i64, u32)>> = BTreeMap::new();
+    let mut values = Vec::new();
+    for (index, change) in plan.changes.iter().enumerate() {
+        let device = index as u32;
+        if is_combined(device) {
+            continue;
+        }
+        for (tag, action, cause) in tag_changes(change) {
+            groups.entry((tag, action)).or_default().push((of(cause), device));
+        }
+        if let Some(value) = change.value {
+            values.push(ValueCall { device, lane: Lane::SetValue, priority: of(value.cause) });
+        }
+    }
+    let mut batches = Vec::new();
+    for ((tag, action), mut members) in groups {
+        // Within one tag and action the urgent devices fill the first call; priority never makes a call more.
+        members.sort_by_key(|(priority, device)| (std::cmp::Reverse(*priority), *device));
+        for chunk in members.chunks(MAX_BULK) {
+            let devices = chunk.iter().map(|(_, device)| *device).collect();
+            batches.push(Batch { tag, action, devices, priority: chunk[0].0 });
+        }
+    }
+    batches.sort_by_key(|batch| {
+        (std::cmp::Reverse(batch.priority), std::cmp::Reverse(batch.devices.len()), batch.tag, batch.action)
+    });
+    values.sort_by_key(|call| (std::cmp::Reverse(call.priority), call.device));
+    if options.values == ValueRoute::Both {
+        spread(&mut values, choice.devices.len());
+    }
+    let total = (batches.len() + values.len() + 2 * choice.devices.len()) as u64;
+    let uncombined = options.combine.then_some(choice.uncombined);
+    let minimum = if options.combine { choice.minimum } else { total };
+    Work { batches, values, combined: choice.devices, minimum, uncombined }
+}
+
+/// The tag changes of a device.
+pub fn tag_changes(change: &DeviceChange) -> impl Iterator<Item = (TagIndex, TagAction, CauseIndex)> {
+    let adds = change.add.iter().map(|add| (add.tag, TagAction::Add, add.cause));
+    adds.chain(change.remove.iter().map(|remove| (remove.tag, TagAction::Remove, remove.cause)))
+}
+
+/// The tags of a device once all its changes are made, in the observed order, additions last: what a `PATCH` sends.
+pub fn tags_after(plan: &Plan, change: &DeviceChange) -> Vec<Arc<str>> {
+    let kept =
+        change.observed_tags.iter().filter(|tag| change.remove.iter().all(|remove| remove.tag != **tag));
+    let added = change.add.iter().map(|add| &add.tag).filter(|tag| !change.observed_tags.contains(tag));
+    kept.chain(added).map(|tag| plan.tags[tag.0 as usize].clone()).collect()
+}
+
+/// The priority of a change with this cause: that of its rules, 0 where no rule is behind it.
+pub fn priority(plan: &Plan, cause: &Cause) -> i64 {
+    let Cause::Rule(rules) = cause else { return 0 };
+    rules
+        .iter()
+        .filter_map(|rule| plan.rules.get(*rule as usize))
+        .map(|rule| rule.priority)
+        .max()
+        .unwrap_or(0)
+}
+
+/// Evens out two lanes of equal limits; `patches` calls are on the second one already. Every second call moves, so that
+/// urgent values go first on both.
+fn spread(values: &mut [ValueCall], patches: usize) {
+    let mut moves = (values.len() + patches) / 2;
+    moves = moves.saturating_sub(patches);
+    for call in values.iter_mut().skip(1).step_by(2).take(moves) {
+        call.lane = Lane::UpdateDevice;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::device::DeviceValue;
+    use crate::plan::{TagChange, ValueChange};
+
+    /// A plan of one rule cause for which each device has (tags to add, tags to remove, a value).
+    fn plan(devices: &[(&[u32], &[u32], bool)]) -> Plan {
+        let changes = devices.iter().enumerate().map(|(index, (add, remove, value))| DeviceChange {
+            id: format!("{index:08}").into(),
+            name: None,
+            observed_tags: remove.iter().map(|tag| TagIndex(*tag)).collect(),
+            observed_value: None,
+            add: add.iter().map(|tag| TagChange { tag: TagIndex(*tag), cause: CauseIndex(0) }).collect(),
+            remove: remove
+                .iter()
+                .map(|tag| TagChange { tag: TagIndex(*tag), cause: CauseIndex(0) })
+                .collect(),
+            value: value.then_some(ValueChange { to: DeviceValue::High, cause: CauseIndex(0) }),
+        });
+        Plan {
+            changes: changes.collect(),
+            tags: (0..10).map(|tag| format!("t{tag}").into()).collect(),
+            causes: vec![Cause::Rule(vec![])],
+            ..Plan::default()
+        }
+    }
+
+    #[test]
+    fn a_batch_has_one_tag_one_action_and_at_most_500_devices() {
+        let devices: Vec<(&[u32], &[u32], bool)> = vec![(&[1], &[2], false); 501];
+        let work = work(&plan(&devices), &Options::default());
+        let sizes: Vec<usize> = work.batches.iter().map(|batch| batch.devices.len()).collect();
+        assert_eq!(sizes, [500, 500, 1, 1]);
+        assert_eq!(work.minimum, 4);
+    }
+
+    #[test]
+    fn values_are_halved_over_two_routes() {
+        let devices: Vec<(&[u32], &[u32], bool)> = vec![(&[], &[], true); 7];
+        let options = Options { values: ValueRoute::Both, ..Options::default() };
+        let work = work(&plan(&devices), &options);
+        assert_eq!(work.values.iter().filter(|call| call.lane == Lane::UpdateDevice).count(), 3);
+        assert_eq!(super::super::cost::of_work(&work).total, 7);
+    }
+
+    #[test]
+    fn combining_pays_only_where_a_patch_and_its_read_replace_more_calls() {
+        let options = Options { combine: true, ..Options::default() };
+        // One device, a value and three tags of its own: four calls become a read and a PATCH.
+        let work_of = |devices: &[(&[u32], &[u32], bool)]| work(&plan(devices), &options);
+        let alone = work_of(&[(&[1, 2, 3], &[], true)]);
+        assert_eq!((alone.combined.len(), alone.minimum, alone.uncombined), (1, 2, Some(4)));
+        // One tag of its own: two calls either way, so the safer route stays.
+        let even = work_of(&[(&[1], &[], true)]);
+        assert_eq!((even.combined.len(), even.minimum), (0, 2));
+        // A list that would become empty is never sent.
+        let emptied = work_of(&[(&[], &[1, 2, 3], true)]);
+        assert_eq!((emptied.combined.len(), emptied.minimum), (0, 4));
+    }
+
+    #[test]
+    fn urgent_devices_fill_the_first_call() {
+        let mut plan = plan(&[(&[1], &[], false), (&[1], &[], false)]);
+        plan.rules = vec![super::super::RuleReference {
+            name: "r".into(),
+            place: crate::diagnostic::Place {
+                file: "p".into(),
+                line: 1,
+                column: 1,
+                end_line: 1,
+                end_column: 1,
+            },
+            priority: 7,
+            description: None,
+            owner: None,
+            ticket: None,
+        }];
+        plan.causes.push(Cause::Rule(vec![0]));
+        plan.changes[1].add[0].cause = CauseIndex(1);
+        let work = work(&plan, &Options::default());
+        assert_eq!((work.batches[0].devices.as_slice(), work.batches[0].priority), (&[1, 0][..], 7));
+    }
+}

@@ -1,0 +1,229 @@
+//! Which devices to serve by one `PATCH`: the set that makes the number of calls least.
+//!
+//! A combined device costs a read and a `PATCH` in place of its value call, so it pays only where it empties bulk calls:
+//! choose S to minimise `|S| + Σ ⌈(devices of a tag and action outside S) / 500⌉`. That is a covering problem; it is solved
+//! exactly by branch and bound as far as a fixed number of steps goes, and a bound is proved for the rest. Sends nothing.
+
+use std::collections::HashMap;
+
+use super::calls::{MAX_BULK, tag_changes};
+use super::{Plan, TagAction, TagIndex};
+
+/// Steps of the search in one connected part of the problem.
+const STEPS: u32 = 50_000;
+
+/// The chosen devices.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Choice {
+    /// Indices into [`Plan::changes`], ascending.
+    pub(super) devices: Vec<u32>,
+    /// No choice needs fewer calls, reads included.
+    pub(super) minimum: u64,
+    /// Calls without any combined device.
+    pub(super) uncombined: u64,
+}
+
+/// Chooses the devices.
+pub(super) fn choose(plan: &Plan) -> Choice {
+    let mut numbers: HashMap<(TagIndex, TagAction), u32> = HashMap::new();
+    let mut sizes: Vec<u32> = Vec::new();
+    let mut values = 0u64;
+    let mut eligible: Vec<(u32, Vec<u32>)> = Vec::new();
+    for (index, change) in plan.changes.iter().enumerate() {
+        let mut groups = Vec::new();
+        for (tag, action, _) in tag_changes(change) {
+            let group = *numbers.entry((tag, action)).or_insert_with(|| {
+                sizes.push(0);
+                sizes.len() as u32 - 1
+            });
+            sizes[group as usize] += 1;
+            groups.push(group);
+        }
+        values += u64::from(change.value.is_some());
+        let kept = change.observed_tags.len() + change.add.len();
+        if change.value.is_some() && !groups.is_empty() && kept > change.remove.len() {
+            eligible.push((index as u32, groups));
+        }
+    }
+    let calls = |size: u32| u64::from(size).div_ceil(MAX_BULK as u64);
+    let uncombined = values + sizes.iter().map(|size| calls(*size)).sum::<u64>();
+    let mut choice = Choice { devices: Vec::new(), minimum: uncombined, uncombined };
+    for part in parts(eligible, &sizes) {
+        let found = Search::new(&part, &sizes).run();
+        choice.devices.extend(found.chosen.iter().map(|item| part[*item].0));
+        choice.minimum -= found.bound;
+    }
+    choice.devices.sort_unstable();
+    choice
+}
+
+/// Devices to remove from a group of this size until it needs one call less: 1 to 500.
+fn price(size: u32) -> u32 {
+    (size - 1) % MAX_BULK as u32 + 1
+}
+
+/// Drops groups that no choice can shorten and devices that shorten none, and splits the rest into connected parts.
+fn parts(eligible: Vec<(u32, Vec<u32>)>, sizes: &[u32]) -> Vec<Vec<(u32, Vec<u32>)>> {
+    let mut reachable = vec![0u32; sizes.len()];
+    for group in eligible.iter().flat_map(|(_, groups)| groups) {
+        reachable[*group as usize] += 1;
+    }
+    let mut items = eligible;
+    for (_, groups) in &mut items {
+        groups.retain(|group| reachable[*group as usize] >= price(sizes[*group as usize]));
+        groups.sort_unstable();
+    }
+    items.retain(|(_, groups)| !groups.is_empty());
+
+    let mut parents: Vec<u32> = (0..sizes.len() as u32).collect();
+    for (_, groups) in &items {
+        for pair in groups.windows(2) {
+            let (left, right) = (root(&mut parents, pair[0]), root(&mut parents, pair[1]));
+            parents[left as usize] = right;
+        }
+    }
+    let mut found: std::collections::BTreeMap<u32, Vec<(u32, Vec<u32>)>> = std::collections::BTreeMap::new();
+    for item in items {
+        found.entry(root(&mut parents, item.1[0])).or_default().push(item);
+    }
+    found.into_values().collect()
+}
+
+/// The representative of a group's part.
+fn root(parents: &mut [u32], mut group: u32) -> u32 {
+    while parents[group as usize] != group {
+        parents[group as usize] = parents[parents[group as usize] as usize];
+        group = parents[group as usize];
+    }
+    group
+}
+
+/// What a search found: chosen items, and how many calls no choice can save more than.
+struct Found {
+    chosen: Vec<usize>,
+    bound: u64,
+}
+
+/// Branch and bound over the devices of one part, the most promising first.
+struct Search<'a> {
+    items: Vec<(usize, &'a [u32], f64)>,
+    /// Devices still needed for the next saving, by group.
+    missing: HashMap<u32, u32>,
+    /// The most that the items from this one on can gain.
+    ahead: Vec<f64>,
+    chosen: Vec<usize>,
+    /// What the chosen devices are worth at most.
+    promise: f64,
+    gain: i64,
+    best: Vec<usize>,
+    best_gain: i64,
+    steps: u32,
+}
+
+impl<'a> Search<'a> {
+    fn new(part: &'a [(u32, Vec<u32>)], sizes: &[u32]) -> Search<'a> {
+        let share = |group: &u32| 1.0 / f64::from(price(sizes[*group as usize]));
+        let mut items: Vec<(usize, &[u32], f64)> = part
+            .iter()
+            .enumerate()
+            .map(|(index, (_, groups))| {
+                (index, groups.as_slice(), groups.iter().map(share).sum::<f64>() - 1.0)
+            })
+            .collect();
+        items.sort_by(|left, right| right.2.total_cmp(&left.2).then_with(|| left.1.cmp(right.1)));
+        // k savings of a group need at least k × its first price, so a device is worth at most the sum of its shares.
+        let mut ahead = vec![0.0; items.len() + 1];
+        for index in (0..items.len()).rev() {
+            ahead[index] = ahead[index + 1] + items[index].2.max(0.0);
+        }
+        let groups = part.iter().flat_map(|(_, groups)| groups);
+        let missing = groups.map(|group| (*group, price(sizes[*group as usize]))).collect();
+        Search {
+            items,
+            missing,
+            ahead,
+            chosen: Vec::new(),
+            promise: 0.0,
+            gain: 0,
+            best: Vec::new(),
+            best_gain: 0,
+            steps: 0,
+        }
+    }
+
+    fn run(mut self) -> Found {
+        // The most that any choice gains: every saving of every group, against the fewest devices.
+        let limit = (self.ahead[0] + 1e-6).floor().max(0.0) as i64;
+        self.greedy();
+        let mut depth_first = vec![(0usize, false)];
+        let mut is_exact = true;
+        while let Some((index, is_undo)) = depth_first.pop() {
+            if is_undo {
+                self.leave();
+                continue;
+            }
+            if self.best_gain >= limit {
+                break;
+            }
+            self.steps += 1;
+            if self.steps > STEPS {
+                is_exact = false;
+                break;
+            }
+            let hope = self.promise + self.ahead[index];
+            if index == self.items.len() || ((hope + 1e-6).floor() as i64) <= self.best_gain {
+                continue;
+            }
+            // Devices in the same groups are interchangeable: leaving one out leaves out all its equals that follow.
+            let same = self.items[index..].iter().take_while(|item| item.1 == self.items[index].1).count();
+            depth_first.push((index + same, false));
+            depth_first.push((index, true));
+            self.take(index);
+            depth_first.push((index + 1, false));
+        }
+        let bound = if is_exact { self.best_gain.max(0) } else { limit };
+        Found { chosen: self.best, bound: bound as u64 }
+    }
+
+    fn take(&mut self, index: usize) {
+        self.gain -= 1;
+        self.promise += self.items[index].2;
+        for group in self.items[index].1 {
+            let missing = self.missing.get_mut(group).expect("every group of an item is known");
+            *missing -= 1;
+            if *missing == 0 {
+                self.gain += 1;
+                *missing = MAX_BULK as u32;
+            }
+        }
+        self.chosen.push(index);
+        if self.gain > self.best_gain {
+            self.best_gain = self.gain;
+            self.best = self.chosen.iter().map(|chosen| self.items[*chosen].0).collect();
+        }
+    }
+
+    fn leave(&mut self) {
+        let index = self.chosen.pop().expect("only a taken item is left");
+        self.promise -= self.items[index].2;
+        for group in self.items[index].1 {
+            let missing = self.missing.get_mut(group).expect("every group of an item is known");
+            if *missing == MAX_BULK as u32 {
+                self.gain -= 1;
+                *missing = 0;
+            }
+            *missing += 1;
+        }
+        self.gain += 1;
+    }
+
+    /// A first solution: whatever pays at once, or by promise, in order.
+    fn greedy(&mut self) {
+        for index in 0..self.items.len() {
+            self.take(index);
+        }
+        while !self.chosen.is_empty() {
+            self.leave();
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! What calls cost: lanes, their documented limits, and the shortest time that the limits allow.
+//!
+//! Does not know when a call is sent; that is `apply::budget`.
+
+use super::calls::Work;
+use super::{Options, Plan};
+
+/// Calls a lane may take in a minute (documented for each API).
+const PER_MINUTE: u64 = 100;
+
+/// Calls a lane may take in an hour (documented for each API).
+const PER_HOUR: u64 = 1_500;
+
+/// A route whose limits calls spend. Each has its own windows, because the documentation states limits per API and an
+/// observed throttle message names destination, tenant and app.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Lane {
+    /// `GET /api/machines`.
+    List,
+    /// `GET /api/machines/{id}`.
+    Get,
+    /// `POST /api/machines/AddOrRemoveTagForMultipleMachines`.
+    BulkTag,
+    /// `POST /api/machines/{id}/tags`.
+    SingleTag,
+    /// `POST /api/machines/{id}/setDeviceValue`.
+    SetValue,
+    /// `PATCH /api/machines/{id}`.
+    UpdateDevice,
+    /// Microsoft Graph `runHuntingQuery`.
+    Hunting,
+}
+
+impl Lane {
+    /// All lanes.
+    pub const ALL: [Lane; 7] = [
+        Lane::List,
+        Lane::Get,
+        Lane::BulkTag,
+        Lane::SingleTag,
+        Lane::SetValue,
+        Lane::UpdateDevice,
+        Lane::Hunting,
+    ];
+
+    /// The word in plans, journals and ledgers.
+    pub fn name(self) -> &'static str {
+        match self {
+            Lane::List => "list",
+            Lane::Get => "get",
+            Lane::BulkTag => "bulkTag",
+            Lane::SingleTag => "singleTag",
+            Lane::SetValue => "setValue",
+            Lane::UpdateDevice => "updateDevice",
+            Lane::Hunting => "hunting",
+        }
+    }
+
+    /// The lane with this name.
+    pub fn parse(name: &str) -> Option<Lane> {
+        Lane::ALL.into_iter().find(|lane| lane.name() == name)
+    }
+}
+
+/// What a plan costs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Schedule {
+    /// Lanes with calls, in the order of [`Lane::ALL`].
+    pub lanes: Vec<LaneCost>,
+    /// Calls over all lanes.
+    pub total: u64,
+    /// The provable minimum over all lanes for the chosen options.
+    pub minimum: u64,
+    /// With `combine`: the calls that the plan would take without it.
+    pub uncombined: Option<u64>,
+    /// Seconds from an unused budget until the last call may start: the greatest of the lanes.
+    pub seconds: u64,
+}
+
+/// What a plan costs on one lane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LaneCost {
+    /// The lane.
+    pub lane: Lane,
+    /// Calls planned.
+    pub calls: u64,
+    /// The provable minimum.
+    pub minimum: u64,
+}
+
+/// What is left of a tenant's budget, as its ledger has it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ledger {
+    /// Seconds from now until the last call of the plan may start.
+    pub seconds: u64,
+    /// Lanes that the plan uses.
+    pub lanes: Vec<LaneLeft>,
+}
+
+/// What is left of one lane's hour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LaneLeft {
+    /// The lane.
+    pub lane: Lane,
+    /// Calls left in this hour.
+    pub left: u64,
+    /// Calls an hour.
+    pub of: u64,
+}
+
+/// Seconds from an unused budget until the last of `calls` calls of one lane may start, under 100 a minute and 1,500 an hour.
+pub fn seconds(calls: u64) -> u64 {
+    let Some(before) = calls.checked_sub(1) else { return 0 };
+    3_600 * (before / PER_HOUR) + 60 * (before % PER_HOUR / PER_MINUTE)
+}
+
+/// The cost of a plan's calls, beside the provable minimum for its options.
+pub fn schedule(plan: &Plan, options: &Options) -> Schedule {
+    of_work(&super::calls::work(plan, options))
+}
+
+/// The cost of calls that are already cut.
+pub fn of_work(work: &Work) -> Schedule {
+    let patches = work.combined.len() as u64;
+    let routed = |lane: Lane| work.values.iter().filter(|call| call.lane == lane).count() as u64;
+    let counts = [
+        (Lane::Get, patches),
+        (Lane::BulkTag, work.batches.len() as u64),
+        (Lane::SetValue, routed(Lane::SetValue)),
+        (Lane::UpdateDevice, patches + routed(Lane::UpdateDevice)),
+    ];
+    let total: u64 = counts.iter().map(|(_, calls)| calls).sum();
+    let mut spare = total - work.minimum.min(total);
+    let mut lanes: Vec<LaneCost> = counts
+        .into_iter()
+        .filter(|(_, calls)| *calls > 0)
+        .map(|(lane, calls)| LaneCost { lane, calls, minimum: calls })
+        .collect();
+    // The minimum is proved over all lanes together; where it is below the calls, the tag calls are what another choice of
+    // combined devices could save.
+    for cost in lanes.iter_mut().filter(|cost| cost.lane == Lane::BulkTag) {
+        let saved = spare.min(cost.minimum);
+        cost.minimum -= saved;
+        spare -= saved;
+    }
+    lanes.sort_by_key(|cost| cost.lane);
+    let longest = lanes.iter().map(|cost| seconds(cost.calls)).max().unwrap_or(0);
+    Schedule { lanes, total, minimum: work.minimum.min(total), uncombined: work.uncombined, seconds: longest }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seconds_follow_both_windows() {
+        let cases = [(0, 0), (1, 0), (100, 0), (101, 60), (1_500, 840), (1_501, 3_600), (10_000, 22_140)];
+        for (calls, expected) in cases {
+            assert_eq!(seconds(calls), expected, "{calls} calls");
+        }
+    }
+
+    #[test]
+    fn ten_thousand_values_take_half_the_time_on_two_routes() {
+        assert_eq!(seconds(5_000), 10_800 + 60 * 4);
+    }
+}

@@ -1,0 +1,312 @@
+//! Writes a plan as its document. Changes stream from the plan: no second copy of them is built.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use serde::ser::SerializeSeq;
+use serde::{Serialize, Serializer};
+
+use super::{
+    AxisDocument, CallsDocument, CauseDocument, CauseWord, ChangeDocument, DeviceDocument, Document,
+    FORMAT_VERSION, FileDocument, GuardDocument, InvariantDocument, InventoryDocument, LaneDocument,
+    LaneLeftDocument, LedgerDocument, OUTSIDE_DIGEST, ObservedDocument, OptionsDocument, PlaceDocument,
+    PolicyDocument, ReasonDocument, RuleDocument, SummaryDocument, TagCaseWord, TagChangeDocument,
+    TenantDocument, UnmatchedDocument, UnresolvedDocument, ValueChangeDocument, ValueRouteWord,
+    WarningDocument, WithheldDocument,
+};
+use crate::diagnostic::Place;
+use crate::plan::{
+    Cause, CauseIndex, DeviceChange, GuardReport, Header, Plan, Schedule, TagCase, TagChange, ValueRoute,
+    Withheld, digest,
+};
+
+/// Devices that a withheld group names.
+const SAMPLE: usize = 3;
+
+/// The plan as JSON, with its digest, ending in a line feed. The same plan gives the same text.
+pub fn write(plan: &Plan) -> String {
+    text(plan, false)
+}
+
+/// As [`write`], with the class of drift on each change.
+pub fn write_drift(plan: &Plan) -> String {
+    text(plan, true)
+}
+
+fn text(plan: &Plan, is_drift: bool) -> String {
+    let mut document = document(plan, is_drift);
+    let json = |document: &Document<Changes<'_>>| {
+        serde_json::to_string_pretty(document).expect("a plan has text keys and finite numbers only")
+    };
+    let canonical =
+        digest::canonical(&json(&document), &OUTSIDE_DIGEST).expect("what was just written can be read");
+    document.digest = digest::sha256(canonical.as_bytes());
+    let mut text = json(&document);
+    text.push('\n');
+    text
+}
+
+/// The `changes` of a plan, one device at a time.
+struct Changes<'a> {
+    plan: &'a Plan,
+    is_drift: bool,
+}
+
+impl Serialize for Changes<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut list = serializer.serialize_seq(Some(self.plan.changes.len()))?;
+        for change in &self.plan.changes {
+            list.serialize_element(&change_document(self.plan, change, self.is_drift))?;
+        }
+        list.end()
+    }
+}
+
+/// One device with its changes as other tools read it. `is_drift` adds the class of drift.
+pub(in crate::plan) fn change_document(plan: &Plan, change: &DeviceChange, is_drift: bool) -> ChangeDocument {
+    let class = |word: &'static str| is_drift.then_some(Cow::Borrowed(word));
+    let tags = |changes: &[TagChange], word: &'static str| {
+        changes
+            .iter()
+            .map(|change| TagChangeDocument {
+                tag: plan.tag(change.tag).clone(),
+                reason: reason(plan, change.cause, class(word)),
+            })
+            .collect()
+    };
+    let value = change.value.map(|value| {
+        let ReasonDocument { cause, rules, why, class, .. } = reason(plan, value.cause, class("value"));
+        ValueChangeDocument { from: change.observed_value.clone(), to: value.to, cause, rules, why, class }
+    });
+    ChangeDocument {
+        device: device(change),
+        observed: ObservedDocument {
+            tags: change.observed_tags.iter().map(|tag| plan.tag(*tag).clone()).collect(),
+            device_value: change.observed_value.clone(),
+        },
+        add: tags(&change.add, "missing"),
+        remove: tags(&change.remove, "extra"),
+        device_value: value,
+    }
+}
+
+fn device(change: &DeviceChange) -> DeviceDocument {
+    DeviceDocument { id: change.id.clone(), name: change.name.clone() }
+}
+
+fn reason(plan: &Plan, index: CauseIndex, class: Option<Cow<'static, str>>) -> ReasonDocument {
+    let CauseDocument { cause, rules, family, to, .. } = cause(plan, plan.cause(index));
+    ReasonDocument { cause, rules, family, to, why: Some(index.0), class }
+}
+
+fn cause(plan: &Plan, cause: &Cause) -> CauseDocument {
+    let mut document = CauseDocument {
+        cause: CauseWord::Rule,
+        rules: Vec::new(),
+        claim: None,
+        family: None,
+        to: None,
+        place: None,
+    };
+    let mut stand = |word: CauseWord, at: &Place| {
+        document.cause = word;
+        document.place = Some(place(at));
+    };
+    match cause {
+        Cause::Rule(rules) => {
+            document.rules = rules.iter().map(|rule| plan.rules[*rule as usize].name.clone()).collect();
+        }
+        Cause::Unselected { claim, place } => {
+            stand(CauseWord::Unselected, place);
+            document.claim = Some(claim.clone());
+        }
+        Cause::Family { family, place } => {
+            stand(CauseWord::Family, place);
+            document.family = Some(family.clone());
+        }
+        Cause::Retired { place } => stand(CauseWord::Retired, place),
+        Cause::Renamed { to, place } => {
+            stand(CauseWord::Renamed, place);
+            document.to = Some(Arc::clone(to));
+        }
+        Cause::Default { place } => stand(CauseWord::Default, place),
+    }
+    document
+}
+
+fn place(place: &Place) -> PlaceDocument {
+    PlaceDocument {
+        file: place.file.clone(),
+        line: place.line,
+        column: place.column,
+        end_line: place.end_line,
+        end_column: place.end_column,
+    }
+}
+
+fn document(plan: &Plan, is_drift: bool) -> Document<Changes<'_>> {
+    let Header { tool, created_at, now, tenant, policy, inventory, options } = &plan.header;
+    let (additions, removals, values) = plan.counts();
+    let files = policy.files.iter();
+    Document {
+        format_version: FORMAT_VERSION.to_owned(),
+        tool: tool.clone(),
+        created_at: *created_at,
+        now: *now,
+        tenant: TenantDocument {
+            id: tenant.id.clone(),
+            name: tenant.name.clone(),
+            cloud: tenant.cloud.clone(),
+        },
+        policy: PolicyDocument {
+            digest: policy.digest.clone(),
+            files: files
+                .map(|file| FileDocument { path: file.path.clone(), digest: file.digest.clone() })
+                .collect(),
+            commit: policy.commit.clone(),
+            arguments: policy.arguments.clone(),
+        },
+        inventory: InventoryDocument {
+            digest: inventory.digest.clone(),
+            devices: inventory.devices,
+            in_scope: inventory.in_scope,
+            trusted: inventory.reasons.is_empty(),
+            reasons: inventory.reasons.clone(),
+        },
+        options: OptionsDocument {
+            tag_case: match options.tag_case {
+                TagCase::Exact => TagCaseWord::Exact,
+                TagCase::Insensitive => TagCaseWord::Insensitive,
+            },
+            values: match options.values {
+                ValueRoute::SetDeviceValue => ValueRouteWord::SetDeviceValue,
+                ValueRoute::Both => ValueRouteWord::Both,
+            },
+            combine: options.combine,
+        },
+        rules: rules(plan),
+        causes: plan.causes.iter().map(|named| cause(plan, named)).collect(),
+        changes: Changes { plan, is_drift },
+        summary: SummaryDocument { devices: plan.changes.len() as u64, additions, removals, values },
+        calls: calls(&plan.schedule),
+        guard: guard(&plan.guard),
+        withheld: plan.withheld.iter().map(withheld).collect(),
+        pending: plan.pending.iter().map(withheld).collect(),
+        unresolved: unresolved(plan),
+        unmatched: unmatched(plan),
+        warnings: plan
+            .warnings
+            .iter()
+            .map(|warning| WarningDocument {
+                code: warning.code.to_string(),
+                message: warning.message.clone(),
+            })
+            .collect(),
+        ledger: ledger(plan),
+        digest: String::new(),
+    }
+}
+
+fn rules(plan: &Plan) -> Vec<RuleDocument> {
+    let rules = plan.rules.iter();
+    rules
+        .map(|rule| RuleDocument {
+            name: rule.name.clone(),
+            place: place(&rule.place),
+            priority: rule.priority,
+            description: rule.description.clone(),
+            owner: rule.owner.clone(),
+            ticket: rule.ticket.clone(),
+        })
+        .collect()
+}
+
+fn calls(schedule: &Schedule) -> CallsDocument {
+    let lanes = schedule.lanes.iter().map(|cost| LaneDocument {
+        lane: cost.lane.name().to_owned(),
+        calls: cost.calls,
+        minimum: cost.minimum,
+    });
+    CallsDocument {
+        lanes: lanes.collect(),
+        total: schedule.total,
+        minimum: schedule.minimum,
+        uncombined: schedule.uncombined,
+        seconds: schedule.seconds,
+    }
+}
+
+fn guard(report: &GuardReport) -> GuardDocument {
+    let axes = report.axes.iter().map(|axis| AxisDocument {
+        axis: axis.axis.name().to_owned(),
+        tag: axis.tag.clone(),
+        planned: axis.planned,
+        allowed: axis.allowed,
+        base: axis.base,
+        percent: axis.percent.clone(),
+        floor: axis.floor,
+        place: axis.place.as_ref().map(place),
+    });
+    let invariants = report.invariants.iter().map(|invariant| InvariantDocument {
+        name: invariant.name.clone(),
+        demand: invariant.demand.clone(),
+        before: invariant.before,
+        after: invariant.after,
+        refuses: invariant.refuses,
+        place: place(&invariant.place),
+    });
+    GuardDocument {
+        refused: report.refused,
+        approvals: report.approvals.clone(),
+        axes: axes.collect(),
+        invariants: invariants.collect(),
+    }
+}
+
+fn withheld(group: &Withheld) -> WithheldDocument {
+    WithheldDocument {
+        reason: group.reason.word().to_owned(),
+        name: group.name.clone(),
+        additions: group.additions,
+        removals: group.removals,
+        values: group.values,
+        devices: group.device_count,
+        sample: group.devices.iter().take(SAMPLE).map(device).collect(),
+    }
+}
+
+fn unresolved(plan: &Plan) -> Vec<UnresolvedDocument> {
+    let entries = plan.unresolved.iter();
+    entries
+        .map(|entry| UnresolvedDocument {
+            rule: plan.rules[entry.rule as usize].name.clone(),
+            template: entry.template.clone(),
+            missing: entry.missing,
+            placeholders: entry.placeholders.clone(),
+            unusable: entry.unusable,
+            sample: entry.sample.clone(),
+        })
+        .collect()
+}
+
+fn unmatched(plan: &Plan) -> Vec<UnmatchedDocument> {
+    let entries = plan.unmatched.iter();
+    entries
+        .map(|entry| UnmatchedDocument {
+            source: entry.source.clone(),
+            is_lookup: entry.is_lookup,
+            count: entry.count,
+            sample: entry.sample.clone(),
+        })
+        .collect()
+}
+
+fn ledger(plan: &Plan) -> Option<LedgerDocument> {
+    let ledger = plan.ledger.as_ref()?;
+    let lanes = ledger.lanes.iter().map(|lane| LaneLeftDocument {
+        lane: lane.lane.name().to_owned(),
+        left: lane.left,
+        of: lane.of,
+    });
+    Some(LedgerDocument { seconds: ledger.seconds, lanes: lanes.collect() })
+}

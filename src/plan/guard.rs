@@ -1,0 +1,376 @@
+//! The guard: caps and invariants, and the only way to a plan that may be applied.
+//!
+//! Knows no flag that switches it off: a cap is raised to a number, on the record, or the plan is refused.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::{Cause, DeviceChange, Plan, TagIndex, Warning};
+use crate::diagnostic::{Place, Sources};
+use crate::policy::{Axis, Cap, Counted, Guard, Invariant, Quantity};
+
+/// The guard's arithmetic.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct GuardReport {
+    /// Whether anything is over a limit.
+    pub refused: bool,
+    /// Allowances and approvals that raised a cap, as `removals=800 (approval, SEC-2001)`.
+    pub approvals: Vec<String>,
+    /// One entry an axis, and for `removalsPerTag` one a tag with removals.
+    pub axes: Vec<AxisReport>,
+    /// One entry an invariant.
+    pub invariants: Vec<InvariantReport>,
+}
+
+/// One cap against this plan.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AxisReport {
+    /// The axis.
+    pub axis: Axis,
+    /// The tag, for `removalsPerTag`.
+    pub tag: Option<Arc<str>>,
+    /// How many the plan has.
+    pub planned: u64,
+    /// How many are allowed, approvals included.
+    pub allowed: u64,
+    /// What the percentage is of.
+    pub base: u64,
+    /// The cap, as `10 %` and its floor.
+    pub percent: String,
+    /// The floor.
+    pub floor: u64,
+    /// Where the cap is stated; `None` for a default.
+    pub place: Option<Place>,
+}
+
+impl AxisReport {
+    /// Whether the plan is over it.
+    pub fn is_exceeded(&self) -> bool {
+        self.planned > self.allowed
+    }
+}
+
+/// One invariant against this plan.
+#[derive(Clone, Debug, PartialEq)]
+pub struct InvariantReport {
+    /// Its name.
+    pub name: String,
+    /// What it demands, as a phrase: `at least 4 devices carry Tier0`.
+    pub demand: String,
+    /// The count now.
+    pub before: u64,
+    /// The count after the plan.
+    pub after: u64,
+    /// Whether it refuses the plan.
+    pub refuses: bool,
+    /// Where it stands.
+    pub place: Place,
+}
+
+/// A cap raised on the command line: `--allow AXIS[:TAG]=N`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Allowance {
+    /// Which cap.
+    pub axis: Axis,
+    /// Which tag; only with `removalsPerTag`, where none means every tag.
+    pub tag: Option<String>,
+    /// Raised to this; a lower number changes nothing.
+    pub max: u64,
+}
+
+impl Allowance {
+    /// Reads `removals=153` or `removalsPerTag:Tier0=312`: the tag starts after the first `:` and ends before the last `=`.
+    ///
+    /// # Errors
+    /// A sentence that says what is wrong with the text.
+    pub fn parse(text: &str) -> Result<Allowance, String> {
+        let form = "write AXIS=N or removalsPerTag:TAG=N, as in `removals=153`";
+        let (left, number) = text.rsplit_once('=').ok_or_else(|| format!("`{text}` has no `=`: {form}"))?;
+        let (name, tag) = left.split_once(':').map_or((left, None), |(name, tag)| (name, Some(tag)));
+        let axis = Axis::parse(name).ok_or_else(|| {
+            let known = Axis::ALL.map(Axis::name).join(", ");
+            format!("`{name}` is no cap; the caps are {known}")
+        })?;
+        let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+        let max = number
+            .parse()
+            .ok()
+            .filter(|_| is_number)
+            .ok_or_else(|| format!("`{number}` is no whole number: {form}"))?;
+        match tag {
+            Some(_) if axis != Axis::RemovalsPerTag => {
+                Err(format!("`{name}` takes no tag: only `removalsPerTag` does"))
+            }
+            Some("") => Err(format!("`{text}` names no tag after the `:`")),
+            _ => Ok(Allowance { axis, tag: tag.map(str::to_owned), max }),
+        }
+    }
+}
+
+/// A plan that the guard let pass: the only thing that `apply` takes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SafePlan {
+    plan: Plan,
+}
+
+/// A plan that the guard refused, with the arithmetic in its [`GuardReport`]: to be shown, never to be applied.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Refused {
+    /// The plan.
+    pub plan: Plan,
+}
+
+impl SafePlan {
+    /// Measures a plan against the guard. The plan's own `now` decides which approvals have expired.
+    ///
+    /// # Errors
+    /// The plan with its arithmetic, where a cap or an invariant fails.
+    pub fn new(
+        mut plan: Plan,
+        guard: &Guard,
+        allowances: &[Allowance],
+        sources: &Sources,
+    ) -> Result<SafePlan, Box<Refused>> {
+        let raises = raises(&mut plan, guard, allowances, sources);
+        let mut report = GuardReport::default();
+        let mut used = vec![false; raises.len()];
+        for (axis, tag, planned, base) in planned(&plan) {
+            let cap = guard.cap(axis);
+            let mut allowed = cap.allowed(base);
+            for (raise, used) in raises.iter().zip(&mut used) {
+                if raise.axis == axis && raise.covers(tag.as_deref()) && raise.max > cap.allowed(base) {
+                    allowed = allowed.max(raise.max);
+                    *used = true;
+                }
+            }
+            report.axes.push(axis_report(axis, tag, planned, allowed, base, cap, sources));
+        }
+        report.approvals = raises
+            .iter()
+            .zip(used)
+            .filter(|(_, used)| *used)
+            .map(|(raise, _)| raise.record.clone())
+            .collect();
+        plan.measures.invariants = after(&plan, guard);
+        let counts = guard.invariants.iter().zip(&plan.measures.invariants);
+        report.invariants = counts
+            .map(|(invariant, counts)| invariant_report(invariant, *counts, plan.measures.in_scope, sources))
+            .collect();
+        report.refused = report.axes.iter().any(AxisReport::is_exceeded)
+            || report.invariants.iter().any(|invariant| invariant.refuses);
+        plan.guard = report;
+        if plan.guard.refused { Err(Box::new(Refused { plan })) } else { Ok(SafePlan { plan }) }
+    }
+
+    /// The plan.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+}
+
+/// An allowance or an unexpired approval.
+struct Raise {
+    axis: Axis,
+    tag: Option<String>,
+    max: u64,
+    record: String,
+}
+
+impl Raise {
+    fn covers(&self, tag: Option<&str>) -> bool {
+        self.tag.is_none() || self.tag.as_deref() == tag
+    }
+}
+
+/// Everything that raises a cap today; expired approvals become warnings of the plan.
+fn raises(plan: &mut Plan, guard: &Guard, allowances: &[Allowance], sources: &Sources) -> Vec<Raise> {
+    let name = |axis: Axis, tag: &Option<String>| match tag {
+        Some(tag) => format!("{}:{tag}", axis.name()),
+        None => axis.name().to_owned(),
+    };
+    let mut raises: Vec<Raise> = allowances
+        .iter()
+        .map(|allowance| Raise {
+            axis: allowance.axis,
+            tag: allowance.tag.clone(),
+            max: allowance.max,
+            record: format!("{}={} (--allow)", name(allowance.axis, &allowance.tag), allowance.max),
+        })
+        .collect();
+    for approval in &guard.approvals {
+        let cap = format!("{}={}", name(approval.axis, &approval.tag), approval.max);
+        if plan.header.now.date() <= approval.expires {
+            let because = approval.ticket.as_ref().or(approval.reason.as_ref());
+            let record =
+                because.map_or(format!("{cap} (approval)"), |because| format!("{cap} (approval, {because})"));
+            raises.push(Raise { axis: approval.axis, tag: approval.tag.clone(), max: approval.max, record });
+            continue;
+        }
+        let place = sources.place(approval.span);
+        let message = format!(
+            "the approval {cap} at {}:{} expired on {} and no longer counts",
+            place.file, place.line, approval.expires
+        );
+        let warning = Warning { code: "W0604".into(), message };
+        if !plan.warnings.contains(&warning) {
+            plan.warnings.push(warning);
+        }
+    }
+    raises
+}
+
+/// What a plan has on each axis, and the base of each.
+fn planned(plan: &Plan) -> Vec<(Axis, Option<Arc<str>>, u64, u64)> {
+    let in_scope = plan.measures.in_scope;
+    let (mut additions, mut removals, mut values) = (0, 0, 0);
+    let mut per_tag: HashMap<TagIndex, u64> = HashMap::new();
+    for change in &plan.changes {
+        additions += change.add.len() as u64;
+        values += u64::from(change.value.is_some());
+        for remove in &change.remove {
+            // A rename moves a device from one name to the other; it takes nothing away.
+            let counted = u64::from(!gains_new_name(plan, change, plan.cause(remove.cause)));
+            removals += counted;
+            *per_tag.entry(remove.tag).or_default() += counted;
+        }
+    }
+    let carriers: HashMap<TagIndex, u64> = plan.measures.carriers.iter().copied().collect();
+    let mut tags: Vec<(Arc<str>, u64, u64)> = per_tag
+        .into_iter()
+        .map(|(tag, count)| (plan.tag(tag).clone(), count, carriers.get(&tag).copied().unwrap_or(0)))
+        .collect();
+    tags.sort();
+    let mut rows = vec![
+        (Axis::Devices, None, plan.changes.len() as u64, in_scope),
+        (Axis::Additions, None, additions, in_scope),
+        (Axis::Removals, None, removals, plan.measures.removable_pairs),
+    ];
+    rows.extend(tags.into_iter().map(|(tag, count, base)| (Axis::RemovalsPerTag, Some(tag), count, base)));
+    rows.push((Axis::Values, None, values, in_scope));
+    rows
+}
+
+/// Whether a removal is the second half of a rename whose first half is in the same plan.
+fn gains_new_name(plan: &Plan, change: &DeviceChange, cause: &Cause) -> bool {
+    let Cause::Renamed { to, .. } = cause else { return false };
+    change.add.iter().any(|add| plan.is_tag(add.tag, to))
+}
+
+fn axis_report(
+    axis: Axis,
+    tag: Option<Arc<str>>,
+    planned: u64,
+    allowed: u64,
+    base: u64,
+    cap: Cap,
+    sources: &Sources,
+) -> AxisReport {
+    let place = cap.span.map(|span| sources.place(span));
+    AxisReport {
+        axis,
+        tag,
+        planned,
+        allowed,
+        base,
+        percent: cap.percent.to_string(),
+        floor: cap.floor,
+        place,
+    }
+}
+
+/// What every invariant counts before the plan (as measured) and after it.
+pub fn after(plan: &Plan, guard: &Guard) -> Vec<(u64, u64)> {
+    let before = |index: usize| plan.measures.invariants.get(index).map_or(0, |counts| counts.0);
+    let counted = guard.invariants.iter().enumerate();
+    counted
+        .map(|(index, invariant)| {
+            let (mut gained, mut lost) = (0, 0);
+            for change in &plan.changes {
+                match (
+                    counts_before(plan, change, &invariant.counts),
+                    counts_after(plan, change, &invariant.counts),
+                ) {
+                    (false, true) => gained += 1,
+                    (true, false) => lost += 1,
+                    _ => {}
+                }
+            }
+            (before(index), (before(index) + gained).saturating_sub(lost))
+        })
+        .collect()
+}
+
+fn counts_before(plan: &Plan, change: &DeviceChange, counted: &Counted) -> bool {
+    match counted {
+        Counted::Value(value) => change.observed_value.as_deref() == Some(value.word()),
+        Counted::Tag(tag) => change.observed_tags.iter().any(|observed| plan.is_tag(*observed, tag)),
+    }
+}
+
+fn counts_after(plan: &Plan, change: &DeviceChange, counted: &Counted) -> bool {
+    match counted {
+        Counted::Value(value) => {
+            change.value.map_or_else(|| counts_before(plan, change, counted), |new| new.to == *value)
+        }
+        Counted::Tag(tag) => {
+            let kept = |observed: &&TagIndex| change.remove.iter().all(|remove| remove.tag != **observed);
+            change.observed_tags.iter().filter(kept).any(|observed| plan.is_tag(*observed, tag))
+                || change.add.iter().any(|add| plan.is_tag(add.tag, tag))
+        }
+    }
+}
+
+fn invariant_report(
+    invariant: &Invariant,
+    (before, after): (u64, u64),
+    in_scope: u64,
+    sources: &Sources,
+) -> InvariantReport {
+    let least = invariant
+        .at_least
+        .map(|quantity| (shortfall(before, quantity, in_scope), shortfall(after, quantity, in_scope)));
+    let most = invariant
+        .at_most
+        .map(|quantity| (-shortfall(before, quantity, in_scope), -shortfall(after, quantity, in_scope)));
+    // What is broken already may only get better: then a repair is not refused for being incomplete.
+    let refuses = [least, most]
+        .into_iter()
+        .flatten()
+        .any(|(before, after)| after > 0 && !(before > 0 && after < before));
+    InvariantReport {
+        name: invariant.name.clone(),
+        demand: demand(invariant),
+        before,
+        after,
+        refuses,
+        place: sources.place(invariant.span),
+    }
+}
+
+/// How far a count is below a quantity, in millionths of a device; negative above it.
+fn shortfall(count: u64, quantity: Quantity, in_scope: u64) -> i128 {
+    let wanted = match quantity {
+        Quantity::Count(count) => i128::from(count) * 1_000_000,
+        Quantity::Share(percent) => i128::from(percent.units()) * i128::from(in_scope),
+    };
+    wanted - i128::from(count) * 1_000_000
+}
+
+/// `at least 4 devices carry Tier0`.
+fn demand(invariant: &Invariant) -> String {
+    let amount = |quantity: Quantity| match quantity {
+        Quantity::Count(1) => "1 device".to_owned(),
+        Quantity::Count(count) => format!("{count} devices"),
+        Quantity::Share(percent) => format!("{percent} of the devices in scope"),
+    };
+    let bounds = [("at least", invariant.at_least), ("at most", invariant.at_most)];
+    let bounds: Vec<String> = bounds
+        .into_iter()
+        .filter_map(|(word, quantity)| quantity.map(|quantity| format!("{word} {}", amount(quantity))))
+        .collect();
+    let what = match &invariant.counts {
+        Counted::Tag(tag) => format!("carry {tag}"),
+        Counted::Value(value) => format!("have the value {value}"),
+    };
+    format!("{} {what}", bounds.join(" and "))
+}

@@ -1,0 +1,123 @@
+//! What a plan says about itself: tenant, policy, inventory, options.
+//!
+//! Holds no change and compares nothing; `apply` compares a reviewed header with a fresh one.
+
+use crate::text;
+use crate::time::Timestamp;
+
+/// Where a plan is for, when it was made, and from what.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Header {
+    /// `mdetag 0.1.0`.
+    pub tool: String,
+    /// The wall clock; outside the digest.
+    pub created_at: Timestamp,
+    /// The clock of `within`, `until` and the like.
+    pub now: Timestamp,
+    /// For which tenant.
+    pub tenant: TenantReference,
+    /// From which policy.
+    pub policy: PolicyReference,
+    /// From which inventory.
+    pub inventory: InventoryReference,
+    /// Options that change what is planned or how it is written; a difference at `apply` refuses.
+    pub options: Options,
+}
+
+impl Default for Header {
+    fn default() -> Header {
+        Header {
+            tool: format!("mdetag {}", env!("CARGO_PKG_VERSION")),
+            created_at: Timestamp::EPOCH,
+            now: Timestamp::EPOCH,
+            tenant: TenantReference::default(),
+            policy: PolicyReference::default(),
+            inventory: InventoryReference::default(),
+            options: Options::default(),
+        }
+    }
+}
+
+/// A tenant as plans, snapshots and journals name it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TenantReference {
+    /// Directory id; absent where an inventory file names none.
+    pub id: Option<String>,
+    /// Profile name.
+    pub name: Option<String>,
+    /// `public`, `gcc`, `gcc-high`, `dod`, `sandbox`; absent with the id.
+    pub cloud: Option<String>,
+}
+
+/// The policy set that a plan was made from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PolicyReference {
+    /// `sha256:…` over the files' paths and digests.
+    pub digest: String,
+    /// Every file read, data files included; paths relative to the repository root (without one: the working directory).
+    pub files: Vec<FileReference>,
+    /// Git commit, if any.
+    pub commit: Option<String>,
+    /// The files and directories that were given, relative to the same folder as `files`: `apply` reads them again.
+    pub arguments: Vec<String>,
+}
+
+/// One file and its digest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileReference {
+    /// Relative path with `/`.
+    pub path: String,
+    /// `sha256:…`.
+    pub digest: String,
+}
+
+/// The inventory that a plan was made from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct InventoryReference {
+    /// `sha256:…`.
+    pub digest: String,
+    /// Devices read.
+    pub devices: u64,
+    /// Of them, in scope.
+    pub in_scope: u64,
+    /// Why the read is untrusted; empty: it is trusted.
+    pub reasons: Vec<String>,
+}
+
+/// How tags of other case count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum TagCase {
+    /// `Tier0` and `tier0` are two tags.
+    #[default]
+    Exact,
+    /// A live tag that differs only in case counts as the tag.
+    Insensitive,
+}
+
+impl TagCase {
+    /// Whether one tag counts as the other.
+    pub fn is_same(self, one: &str, other: &str) -> bool {
+        one == other || (self == TagCase::Insensitive && text::equal(one, other))
+    }
+}
+
+/// Which route device values take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum ValueRoute {
+    /// `setDeviceValue` only.
+    #[default]
+    SetDeviceValue,
+    /// Spread over `setDeviceValue` and `PATCH`: two limits, half the time.
+    Both,
+}
+
+/// Options that change what is planned or how it is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Options {
+    /// How tags of other case count.
+    pub tag_case: TagCase,
+    /// Which route device values take.
+    pub values: ValueRoute,
+    /// Whether one `PATCH` may carry a device's value and tags.
+    pub combine: bool,
+}
