@@ -155,6 +155,7 @@ impl Class {
             WithheldReason::Protected => Class::Protected,
             WithheldReason::Contested => Class::Contested,
             WithheldReason::Untrusted | WithheldReason::Unresolved => Class::Withheld,
+            WithheldReason::Pending => Class::Pending,
         }
     }
 }
