@@ -100,6 +100,7 @@ pub(super) fn example() -> Plan {
         additions: 3,
         removals: 1,
         values: 0,
+        device_count: 3,
         devices: vec![],
     });
     plan.unresolved.push(Unresolved {
@@ -134,6 +135,7 @@ pub(super) fn example() -> Plan {
         ],
         total: 21,
         minimum: 21,
+        uncombined: None,
         seconds: 0,
     };
     plan
@@ -165,7 +167,7 @@ pub(super) fn hostile() -> Plan {
         plan.changes[number].remove.push(TagChange { tag, cause: CauseIndex(2) });
     }
     plan.withheld[0].name = Some(names[3].to_owned());
-    plan.warnings.push(Warning { code: "W0401", message: format!("tag \"{}\" is odd", names[4]) });
+    plan.warnings.push(Warning { code: "W0401".into(), message: format!("tag \"{}\" is odd", names[4]) });
     plan.header.tenant.name = Some(names[2].to_owned());
     plan.header.inventory.reasons = vec![format!("page 2 repeats {}", names[6])];
     plan
