@@ -172,3 +172,22 @@ pub(super) fn hostile() -> Plan {
     plan.header.inventory.reasons = vec![format!("page 2 repeats {}", names[6])];
     plan
 }
+
+/// `tags` tags with long names, each to be removed from `each` devices, and as many to be added.
+pub(super) fn many_tags(tags: u32, each: u32) -> Plan {
+    let mut plan = empty();
+    for number in 0..tags {
+        let name = format!("owner:{number:05}-{}", "x".repeat(60));
+        let added = format!("team:{number:05}-{}", "y".repeat(60));
+        let (removed, added) = (TagIndex(plan.tags.len() as u32), (name, added));
+        plan.tags.push(added.0.into());
+        plan.tags.push(added.1.into());
+        for at in 0..each {
+            let mut change = device(&format!("{number:05}-{at:05}"), &format!("host-{number}-{at}"));
+            change.add.push(TagChange { tag: TagIndex(removed.0 + 1), cause: CauseIndex(1) });
+            change.remove.push(TagChange { tag: removed, cause: CauseIndex(2) });
+            plan.changes.push(change);
+        }
+    }
+    plan
+}

@@ -9,8 +9,8 @@ use super::model::{Group, Totals, What};
 /// Groups of additions with one cause before they are shown as one line: a template can yield hundreds of tags.
 const TAGS_OF_ONE_CAUSE: usize = 6;
 
-/// Lines that may be summed up before the smallest of them are.
-const LINES: usize = 30;
+/// Lines that may be summed up before the smallest of them are, on a terminal.
+pub const SCREEN: usize = 30;
 
 /// A line of the list of groups.
 #[derive(Clone, Debug)]
@@ -43,7 +43,22 @@ impl Line<'_, '_> {
         }
     }
 
-    fn is_foldable(&self) -> bool {
+    /// Adds its changes to a sum; devices are not counted, for one may be in several lines.
+    pub fn add_to(&self, sum: &mut Totals) {
+        match self {
+            Line::Group(Group { what: What::Value { .. }, .. }) => sum.values += self.changes(),
+            Line::Group(Group { what: What::Remove(_), .. }) => sum.removals += self.changes(),
+            Line::Group(_) | Line::Tags { .. } => sum.additions += self.changes(),
+            Line::Rest { changes, .. } => {
+                sum.additions += changes.additions;
+                sum.removals += changes.removals;
+                sum.values += changes.values;
+            }
+        }
+    }
+
+    /// Whether it may be summed up.
+    pub fn is_foldable(&self) -> bool {
         match self {
             Line::Group(group) => is_foldable(group),
             Line::Tags { .. } | Line::Rest { .. } => true,
@@ -51,7 +66,7 @@ impl Line<'_, '_> {
     }
 
     /// Failures come before successes, large before small.
-    fn rank(&self) -> (bool, u64) {
+    pub fn rank(&self) -> (bool, u64) {
         (matches!(self, Line::Group(group) if group.error.is_some()), self.changes())
     }
 }
@@ -67,8 +82,8 @@ pub fn unfolded<'m, 'a>(groups: &'m [Group<'a>]) -> Vec<Line<'m, 'a>> {
     groups.iter().map(Line::Group).collect()
 }
 
-/// The groups in as few lines as a screen takes; order is kept, what is summed up comes last.
-pub fn folded<'m, 'a>(groups: &'m [Group<'a>]) -> Vec<Line<'m, 'a>> {
+/// The groups in few lines, of which `most` can be summed up; order is kept, what is summed up comes last.
+pub fn folded<'m, 'a>(groups: &'m [Group<'a>], most: usize) -> Vec<Line<'m, 'a>> {
     let mut lines: Vec<Line<'m, 'a>> = Vec::new();
     let mut places = hashbrown::HashMap::new();
     for group in groups {
@@ -98,19 +113,19 @@ pub fn folded<'m, 'a>(groups: &'m [Group<'a>]) -> Vec<Line<'m, 'a>> {
         }
         other => vec![other],
     });
-    sum_up(lines.collect())
+    sum_up(lines.collect(), most)
 }
 
 /// Keeps the lines that must be seen and the largest others, and sums up the rest.
-fn sum_up<'m, 'a>(lines: Vec<Line<'m, 'a>>) -> Vec<Line<'m, 'a>> {
+fn sum_up<'m, 'a>(lines: Vec<Line<'m, 'a>>, most: usize) -> Vec<Line<'m, 'a>> {
     let mut ranks: Vec<(bool, u64)> =
         lines.iter().filter(|line| line.is_foldable()).map(Line::rank).collect();
-    if ranks.len() <= LINES {
+    if ranks.len() <= most {
         return lines;
     }
     ranks.sort_unstable_by(|left, right| right.cmp(left));
-    let least = ranks[LINES - 1];
-    let mut room = LINES;
+    let least = ranks[most - 1];
+    let mut room = most;
     let mut rest = (0, Totals::default());
     let mut kept = Vec::new();
     for line in lines {
@@ -120,11 +135,7 @@ fn sum_up<'m, 'a>(lines: Vec<Line<'m, 'a>>) -> Vec<Line<'m, 'a>> {
             continue;
         }
         rest.0 += 1;
-        match &line {
-            Line::Group(Group { what: What::Value { .. }, .. }) => rest.1.values += line.changes(),
-            Line::Group(Group { what: What::Remove(_), .. }) => rest.1.removals += line.changes(),
-            _ => rest.1.additions += line.changes(),
-        }
+        line.add_to(&mut rest.1);
     }
     kept.push(Line::Rest { lines: rest.0, changes: rest.1 });
     kept

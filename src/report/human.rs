@@ -66,7 +66,8 @@ fn groups(model: &Model<'_>, part: &Part<'_>, style: &Style, out: &mut dyn Write
         };
         return writeln!(out, "  {}", style.paint(Paint::Good, nothing));
     }
-    let lines = if style.details { fold::unfolded(&part.groups) } else { fold::folded(&part.groups) };
+    let lines =
+        if style.details { fold::unfolded(&part.groups) } else { fold::folded(&part.groups, fold::SCREEN) };
     table::write(model, &lines, style, out)
 }
 

@@ -5,11 +5,16 @@
 pub mod escape;
 pub mod words;
 pub mod model;
+pub mod csv;
+mod cut;
 #[cfg(test)]
 mod fixtures;
 pub mod fold;
 pub mod human;
+pub mod markdown;
+pub mod ndjson;
 pub mod refusal;
+pub mod row;
 pub mod sentences;
 mod split;
 pub mod style;

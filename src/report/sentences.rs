@@ -91,13 +91,18 @@ pub fn notices(model: &Model<'_>) -> Vec<String> {
 
 /// `3,116 additions, 211 removals, 12 values on 3,201 devices`.
 pub fn totals(totals: Totals) -> String {
+    if totals.changes() == 0 {
+        return "no changes".to_owned();
+    }
+    format!("{} on {}", counts(totals), counted(totals.devices, "device"))
+}
+
+/// `3,116 additions, 211 removals, 12 values`.
+pub fn counts(totals: Totals) -> String {
     let parts = [(totals.additions, "addition"), (totals.removals, "removal"), (totals.values, "value")];
     let parts: Vec<String> =
         parts.iter().filter(|(count, _)| *count > 0).map(|(count, noun)| counted(*count, noun)).collect();
-    if parts.is_empty() {
-        return "no changes".to_owned();
-    }
-    format!("{} on {}", parts.join(", "), counted(totals.devices, "device"))
+    parts.join(", ")
 }
 
 /// Calls, least duration, budget; `None` where nothing is to be called.

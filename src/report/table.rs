@@ -102,17 +102,10 @@ fn cells(model: &Model<'_>, line: &Line<'_, '_>, with_samples: bool, style: &Sty
             label: format!("{} more groups", number(*lines as u64)),
             count: number(changes.changes()),
             noun: noun_for(changes.changes(), "change"),
-            cause: rest(*changes),
+            cause: format!("{}; --details lists all", sentences::counts(*changes)),
             ..reason(model, None)
         },
     }
-}
-
-/// The sum of what is not shown, without devices: one may be in several groups.
-fn rest(changes: super::model::Totals) -> String {
-    let text = sentences::totals(changes);
-    let counts = text.split(" on ").next().unwrap_or(&text);
-    format!("{counts}; --details lists all")
 }
 
 fn group_cells(model: &Model<'_>, group: &Group<'_>, with_samples: bool, style: &Style) -> Cells {

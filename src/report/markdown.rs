@@ -1,0 +1,400 @@
+//! A report as a comment on a pull request, or as the summary of a CI job: never longer than asked.
+//!
+//! What does not fit is cut by group, and the comment says what was cut. Removals and failures are never what is cut: where
+//! even their rows do not fit, they are listed in a shorter form that keeps every count. Names stand in code spans.
+
+use std::io::{self, Write};
+
+use super::cut;
+use super::escape::{clip, markdown as code, terminal};
+use super::fold::{self, Line};
+use super::human::{outcome_phrase, outcomes};
+use super::model::{Class, Group, Model, Part, Subject};
+use super::refusal;
+use super::sentences::{self, Phrase};
+use super::words::{self, number};
+
+/// The length of a comment unless asked otherwise: GitHub takes 65,536.
+pub const MAX_CHARS: usize = 60_000;
+
+/// Rows a half before the smallest are summed up.
+const ROWS: usize = 200;
+
+/// Reasons of a refusal, notices, warnings and the like before the rest is a number.
+const SENTENCES: usize = 12;
+
+/// The hidden text by which a job finds its own comment again, to replace it.
+pub fn marker(model: &Model<'_>) -> String {
+    let tenant = &model.plan().header.tenant;
+    let name = tenant.name.as_deref().or(tenant.id.as_deref()).unwrap_or_default();
+    format!("<!-- mdetag:{}:{} -->", model.input.subject.word(), crate::text::slug(&clip(name, 80)))
+}
+
+/// Writes the report in at most `max_chars` characters.
+///
+/// # Errors
+/// Those of the writer.
+pub fn markdown(model: &Model<'_>, max_chars: usize, out: &mut dyn Write) -> io::Result<()> {
+    let head = head(model);
+    let tail = format!("{}{}\n{}\n", asides(model), closing(model), marker(model));
+    let lines: Vec<Vec<Line<'_, '_>>> =
+        model.parts.iter().map(|part| fold::folded(&part.groups, ROWS)).collect();
+    let headings: Vec<String> = model.parts.iter().map(|part| heading(model, part)).collect();
+    let fixed = length(&head) + length(&tail) + headings.iter().map(|text| length(text)).sum::<usize>();
+    let room = max_chars.saturating_sub(fixed);
+    let tables = cut::tables(&lines, room, &|line| row(model, line), &|group| short_row(model, group));
+    let mut text = head;
+    for (heading, table) in headings.iter().zip(&tables) {
+        text.push_str(heading);
+        text.push_str(table);
+    }
+    let left = max_chars.saturating_sub(length(&text) + length(&tail));
+    text.push_str(&samples(model, &lines, left));
+    text.push_str(&tail);
+    out.write_all(truncated(&text, max_chars).as_bytes())
+}
+
+/// Characters as the strictest counter counts them (UTF-16 units).
+pub(super) fn length(text: &str) -> usize {
+    text.encode_utf16().count()
+}
+
+/// A limit too small for the head alone leaves its beginning.
+fn truncated(text: &str, max_chars: usize) -> &str {
+    if length(text) <= max_chars {
+        return text;
+    }
+    let mut used = 0;
+    let end = text.char_indices().find(|(_, scalar)| {
+        used += scalar.len_utf16();
+        used > max_chars
+    });
+    end.map_or(text, |(at, _)| &text[..at])
+}
+
+fn head(model: &Model<'_>) -> String {
+    let sandbox = if model.is_sandbox() { "SANDBOX · " } else { "" };
+    let notices = sentences::notices(model);
+    let mut text = String::new();
+    for (index, notice) in notices.iter().take(SENTENCES).enumerate() {
+        let sandbox = if index == 0 { sandbox } else { "" };
+        text.push_str(&format!("**{sandbox}⚠ {}**\n\n", code(&clip(notice, 500))));
+    }
+    text.push_str(&more(notices.len(), "notice"));
+    let sandbox = if notices.is_empty() { sandbox } else { "" };
+    let tenant = sentences::tenant(model.plan());
+    let tenant = Phrase { text: name(&tenant.text), ..tenant }.render(name);
+    text.push_str(&format!("### {sandbox}{} {tenant}\n\n", sentences::title(model.input.subject)));
+    let facts: Vec<String> =
+        sentences::facts(model).iter().map(|fact| terminal(&clip(fact, 100)).into_owned()).collect();
+    // Facts are our own words and numbers, but for the run's id and the commit.
+    text.push_str(&format!("{}\n\n", code(&facts.join(" · "))));
+    match model.input.run {
+        Some(_) => text.push_str(&format!("**{}**\n\n", outcomes(model))),
+        None => text.push_str(&format!("**{}**\n\n", sentences::totals(model.totals))),
+    }
+    if model.dropped.changes() > 0 {
+        text.push_str(&format!(
+            "No longer planned because of this change: {}\n\n",
+            sentences::totals(model.dropped)
+        ));
+    }
+    if model.input.subject == Subject::Drift {
+        let classes = Class::ALL.into_iter().filter(|class| model.class(*class) > 0);
+        let classes: Vec<String> =
+            classes.map(|class| format!("{} {}", class.word(), number(model.class(class)))).collect();
+        if !classes.is_empty() {
+            text.push_str(&format!("By class: {}\n\n", classes.join(" · ")));
+        }
+    }
+    text
+}
+
+fn heading(model: &Model<'_>, part: &Part<'_>) -> String {
+    let heading = part.origin.map_or_else(String::new, |origin| {
+        format!("#### {}: {}\n\n", origin.heading(), sentences::totals(part.totals))
+    });
+    if part.groups.is_empty() {
+        let nothing = match model.input.subject {
+            Subject::Plan => "Nothing to change.",
+            Subject::Drift => "No drift.",
+            Subject::Applied => "Nothing was to be done.",
+        };
+        return format!("{heading}{nothing}\n\n");
+    }
+    heading
+}
+
+/// A row of the table of groups.
+fn row(model: &Model<'_>, line: &Line<'_, '_>) -> String {
+    match line {
+        Line::Group(group) => {
+            let (why, at) = reason(model, group.cause);
+            let why = match (group.outcome, group.error) {
+                (Some(outcome), Some(error)) => {
+                    format!("{}: {}", outcome_phrase(outcome), code(&clip(error, 300)))
+                }
+                (Some(outcome), None) => outcome_phrase(outcome).to_owned(),
+                (None, _) => why,
+            };
+            let label = name(&group.what.label());
+            let count = number(group.devices());
+            format!("| {} | {label} | {count} | {why} | {at} |\n", group.what.symbol())
+        }
+        Line::Tags { cause, groups } => {
+            let (why, at) = reason(model, Some(*cause));
+            let first: Vec<String> = groups.iter().take(3).map(|group| name(&group.what.label())).collect();
+            let tags = number(groups.len() as u64);
+            format!(
+                "| + | {tags} tags: {}, … | {} | {why} | {at} |\n",
+                first.join(", "),
+                number(line.changes())
+            )
+        }
+        Line::Rest { lines, changes } => {
+            let count = number(changes.changes());
+            let counts = sentences::counts(*changes);
+            format!("| … | {} more groups | {count} | {counts} | |\n", number(*lines as u64))
+        }
+    }
+}
+
+/// A group that must be seen, where its row does not fit.
+fn short_row(model: &Model<'_>, group: &Group<'_>) -> (String, String) {
+    let (why, at) = reason(model, group.cause);
+    let of = match (group.outcome, at.is_empty()) {
+        (Some(outcome), _) => format!("{} {}", group.what.action(), outcome_phrase(outcome)),
+        (None, true) => format!("{} {why}", group.what.action()),
+        (None, false) => format!("{} {why} {at}", group.what.action()),
+    };
+    (of, format!("{} {}", name(&group.what.label()), number(group.devices())))
+}
+
+fn reason(model: &Model<'_>, cause: Option<crate::plan::CauseIndex>) -> (String, String) {
+    let plan = model.plan();
+    let Some(cause) = cause.and_then(|cause| plan.causes.get(cause.0 as usize)) else {
+        return (String::new(), String::new());
+    };
+    let at = words::cause_place(plan, cause).map_or_else(String::new, |at| name(&words::place(at)));
+    (code(&clip(&words::cause(plan, cause), 160)), at)
+}
+
+/// Three devices of each group as far as there is room, removals first.
+fn samples(model: &Model<'_>, lines: &[Vec<Line<'_, '_>>], room: usize) -> String {
+    const OPEN: &str = "<details><summary>Devices</summary>\n\n";
+    const CLOSE: &str = "\n</details>\n\n";
+    const CUT: &str = "- … and those of further groups\n";
+    let mut left = room.saturating_sub(OPEN.len() + CLOSE.len() + length(CUT));
+    let mut text = String::new();
+    let groups = lines.iter().flatten().filter_map(|line| match line {
+        Line::Group(group) => Some(*group),
+        Line::Tags { .. } | Line::Rest { .. } => None,
+    });
+    let (must, may): (Vec<&Group<'_>>, Vec<&Group<'_>>) =
+        groups.partition(|group| matches!(group.what, super::model::What::Remove(_)));
+    for group in must.into_iter().chain(may) {
+        let mut names: Vec<String> =
+            group.members.iter().take(3).map(|member| name(model.device_name(*member))).collect();
+        if group.members.len() > names.len() {
+            names.push(format!("… {} more", number((group.members.len() - names.len()) as u64)));
+        }
+        let item = format!("- {} {}: {}\n", group.what.action(), name(&group.what.label()), names.join(", "));
+        if length(&item) > left {
+            text.push_str(CUT);
+            break;
+        }
+        left -= length(&item);
+        text.push_str(&item);
+    }
+    if text.is_empty() || room < OPEN.len() + CLOSE.len() + length(CUT) {
+        return String::new();
+    }
+    format!("{OPEN}{text}{CLOSE}")
+}
+
+/// What is not written, what data files name in vain, warnings.
+fn asides(model: &Model<'_>) -> String {
+    let mut text = String::new();
+    let phrases = sentences::not_written(model);
+    if !phrases.is_empty() {
+        let shown: Vec<String> = phrases.iter().take(SENTENCES).map(|phrase| phrase.render(name)).collect();
+        text.push_str(&format!("Not written: {}\n\n", shown.join(" · ")));
+        text.push_str(&more(phrases.len(), "reason"));
+    }
+    let unmatched = sentences::unmatched(model.plan());
+    for (source, said, names) in unmatched.iter().take(SENTENCES) {
+        let phrase = Phrase { text: said.clone(), names: names.clone() };
+        text.push_str(&format!("{}: {}\n\n", name(source), phrase.render(name)));
+    }
+    text.push_str(&more(unmatched.len(), "data file"));
+    let warnings = &model.plan().warnings;
+    for warning in warnings.iter().take(SENTENCES) {
+        text.push_str(&format!("⚠ {} {}\n\n", warning.code, code(&clip(&warning.message, 300))));
+    }
+    text.push_str(&more(warnings.len(), "warning"));
+    text
+}
+
+/// Calls, guard and refusals of a plan; how a run ended.
+fn closing(model: &Model<'_>) -> String {
+    let mut text = String::new();
+    if let Some(run) = model.input.run {
+        if let Some(reason) = &run.stopped {
+            text.push_str(&format!("Stopped because {}\n\n", code(&clip(reason, 300))));
+        }
+        if run.is_resumable {
+            text.push_str("To continue: `mdetag apply --resume`\n\n");
+        }
+        for note in run.notes.iter().take(SENTENCES) {
+            text.push_str(&format!("Note: {}\n\n", code(&clip(note, 300))));
+        }
+        text.push_str(&more(run.notes.len(), "note"));
+        return text;
+    }
+    if let Some(calls) = sentences::calls(model) {
+        text.push_str(&format!("{calls}\n\n"));
+    }
+    if model.input.subject == Subject::Drift {
+        return text;
+    }
+    let plan = model.plan();
+    let phrases: Vec<String> = sentences::guard(plan).iter().map(|phrase| phrase.render(name)).collect();
+    let verdict = if plan.guard.refused { "**REFUSED**" } else { "within limits" };
+    if !phrases.is_empty() || plan.guard.refused {
+        text.push_str(&format!("Guard: {}: {verdict}\n\n", phrases.join(", ")));
+    }
+    for approval in plan.guard.approvals.iter().take(SENTENCES) {
+        text.push_str(&format!("Raised once: {}\n\n", name(approval)));
+    }
+    let refusals = refusal::refusals(plan);
+    if !refusals.is_empty() {
+        text.push_str("~~~text\n");
+        for refusal in refusals.iter().take(SENTENCES) {
+            let lines =
+                [&refusal.headline, &refusal.arithmetic, &refusal.proceed].map(|line| clip(line, 400));
+            let [headline, arithmetic, proceed] = &lines.each_ref().map(|line| terminal(line));
+            text.push_str(&format!("refused: {headline}\n  {arithmetic}\n  {proceed}\n"));
+        }
+        text.push_str("~~~\n\n");
+        text.push_str(&more(refusals.len(), "refusal"));
+    }
+    text
+}
+
+/// What of a list of sentences is only counted.
+fn more(count: usize, noun: &str) -> String {
+    match count.saturating_sub(SENTENCES) {
+        0 => String::new(),
+        rest => format!("… and {}\n\n", words::counted(rest as u64, &format!("more {noun}"))),
+    }
+}
+
+/// A name from elsewhere: a code span of bearable length.
+fn name(text: &str) -> String {
+    code(&clip(text, 120))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixtures;
+    use super::super::model::Input;
+    use super::*;
+    use crate::plan::Plan;
+
+    fn render(input: Input<'_>, max_chars: usize) -> String {
+        let mut out = Vec::new();
+        markdown(&Model::new(input), max_chars, &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    fn plan_text(plan: &Plan, max_chars: usize) -> String {
+        render(Input::new(Subject::Plan, plan), max_chars)
+    }
+
+    /// Devices in the rows of the table that begin with a symbol.
+    fn counted(text: &str, symbol: &str) -> u64 {
+        let rows = text.lines().filter(|line| line.starts_with(&format!("| {symbol} |")));
+        rows.map(|row| row.split('|').nth(3).unwrap().trim().replace(',', "").parse::<u64>().unwrap()).sum()
+    }
+
+    #[test]
+    fn a_comment_shows_groups_sums_and_the_guard() {
+        let text = plan_text(&fixtures::example(), MAX_CHARS);
+        assert!(
+            text.contains("| + | `Tier0` | 12 | `domain-controllers` | `policies/servers.yaml:12` |"),
+            "{text}"
+        );
+        assert!(text.contains("**3,116 additions, 211 removals, 12 values on 3,116 devices**"));
+        assert!(text.contains("Not written: 4 changes on protected devices (`break-glass`)"));
+        assert!(text.ends_with("<!-- mdetag:plan:contoso -->\n"));
+        assert_eq!((counted(&text, "+"), counted(&text, "-"), counted(&text, "~")), (3_116, 211, 12));
+    }
+
+    #[test]
+    fn ten_thousand_removals_of_as_many_tags_keep_their_counts() {
+        let text = plan_text(&fixtures::many_tags(300, 17), MAX_CHARS);
+        assert!(length(&text) <= MAX_CHARS);
+        assert_eq!(counted(&text, "-"), 5_100, "every removal group has its row");
+        let text = plan_text(&fixtures::many_tags(5_000, 1), MAX_CHARS);
+        assert!(length(&text) <= MAX_CHARS);
+        assert!(text.contains("policies/servers.yaml:4`: 5,000 tags, 5,000 changes: "), "{}", &text[..2_000]);
+        assert!(text.contains(" more with "), "what has no room for a name keeps its count");
+    }
+
+    #[test]
+    fn no_limit_is_ever_exceeded() {
+        for plan in [fixtures::example(), fixtures::hostile(), fixtures::many_tags(200, 3)] {
+            for limit in [0, 1, 50, 500, 900, 1_500, 2_000, 4_000, 10_000, MAX_CHARS] {
+                let text = plan_text(&plan, limit);
+                assert!(length(&text) <= limit, "{limit}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_cut_is_said_with_its_counts() {
+        let mut plan = fixtures::empty();
+        plan.causes = (0..400).map(|number| crate::plan::Cause::Rule(vec![number % 2])).collect();
+        for number in 0..400 {
+            let name = format!("tag-{number}-{}", "z".repeat(100));
+            let tag = fixtures::tag(&mut plan, &name);
+            let mut device = fixtures::device(&format!("{number:04}"), "");
+            device.add.push(crate::plan::TagChange { tag, cause: crate::plan::CauseIndex(number) });
+            plan.changes.push(device);
+        }
+        let text = plan_text(&plan, 6_000);
+        let shown = counted(&text, "+") + counted(&text, "…");
+        let rest = text.split("*Cut to fit: ").nth(1).unwrap();
+        assert!(rest.contains("additions; the other formats have all.*"), "{rest}");
+        let summed: u64 = rest.split(" with ").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
+        assert_eq!(shown + summed, 400);
+    }
+
+    #[test]
+    fn hostile_names_stay_in_code_spans_and_rows_keep_their_cells() {
+        let text = plan_text(&fixtures::hostile(), MAX_CHARS);
+        for row in text.lines().filter(|line| line.starts_with("| ")) {
+            assert_eq!(row.replace("\\|", "").matches('|').count(), 6, "{row}");
+        }
+        let mut bare = String::new();
+        let mut rest = text.as_str();
+        while let Some(start) = rest.find('`') {
+            bare.push_str(&rest[..start]);
+            let fence = rest[start..].len() - rest[start..].trim_start_matches('`').len();
+            let mut end = start + fence;
+            loop {
+                let open = end + rest[end..].find('`').unwrap_or_else(|| panic!("unclosed span: {rest}"));
+                let run = rest[open..].len() - rest[open..].trim_start_matches('`').len();
+                end = open + run;
+                if run == fence {
+                    break;
+                }
+            }
+            rest = &rest[end..];
+        }
+        bare.push_str(rest);
+        for dangerous in ["<script", "@everyone", "https://", "#1", "::error", "\u{202e}"] {
+            assert!(!bare.contains(dangerous), "{dangerous} stands bare: {bare}");
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! One change a line, for log pipelines: no change, no line.
+//!
+//! Each line names its tenant and time, because a pipeline mixes the lines of many.
+
+use std::io::{self, Write};
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::time::Timestamp;
+
+use super::model::{Model, Row, Subject};
+use super::row::{self, RowDocument};
+
+/// One line.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LineDocument<'a> {
+    /// When the plan was made.
+    #[schemars(with = "String")]
+    time: Timestamp,
+    /// `plan`, `drift` or `apply`.
+    report: &'static str,
+    /// The tenant's id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tenant: Option<&'a str>,
+    /// The tenant's cloud; `sandbox` for a simulated one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cloud: Option<&'a str>,
+    /// The run, for `apply`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    run_id: Option<&'a str>,
+    /// The change.
+    #[serde(flatten)]
+    change: RowDocument<'a>,
+}
+
+/// Writes the report.
+///
+/// # Errors
+/// Those of the writer.
+pub fn ndjson(model: &Model<'_>, out: &mut dyn Write) -> io::Result<()> {
+    model.rows().try_for_each(|row| line(model, &row, out))?;
+    if model.input.subject == Subject::Drift {
+        model.aside_rows().try_for_each(|row| line(model, &row, out))?;
+    }
+    Ok(())
+}
+
+fn line(model: &Model<'_>, row: &Row<'_>, out: &mut dyn Write) -> io::Result<()> {
+    let header = &model.plan().header;
+    let document = LineDocument {
+        time: header.created_at,
+        report: model.input.subject.word(),
+        tenant: header.tenant.id.as_deref(),
+        cloud: header.tenant.cloud.as_deref(),
+        run_id: model.input.run.map(|run| run.run_id.as_str()),
+        change: row::document(model.plan(), row),
+    };
+    serde_json::to_writer(&mut *out, &document)?;
+    out.write_all(b"\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixtures;
+    use super::super::model::Input;
+    use super::*;
+
+    fn lines(input: Input<'_>) -> Vec<serde_json::Value> {
+        let mut out = Vec::new();
+        ndjson(&Model::new(input), &mut out).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    #[test]
+    fn every_change_is_one_line_and_no_change_is_none() {
+        let plan = fixtures::example();
+        let lines = lines(Input::new(Subject::Plan, &plan));
+        assert_eq!(lines.len(), 3_116 + 211 + 12);
+        let first = &lines[0];
+        assert_eq!(first["device"]["name"], "dc01.corp.example.com");
+        assert_eq!(first["action"], "add");
+        assert_eq!(first["rules"][0], "domain-controllers");
+        assert_eq!(first["class"], "missing");
+        assert_eq!(first["place"]["line"], 12);
+        assert_eq!(lines[1]["deviceValue"]["to"], "High");
+        assert!(self::lines(Input::new(Subject::Plan, &fixtures::empty())).is_empty());
+    }
+
+    #[test]
+    fn hostile_names_stay_in_their_line() {
+        assert_eq!(lines(Input::new(Subject::Drift, &fixtures::hostile())).len(), 12 * 3);
+    }
+}
