@@ -267,10 +267,10 @@ fn lines(lines: &[String], out: &mut dyn Write) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::super::fixtures;
-    use super::super::model::{BudgetLeft, Input, LaneLeft};
+    use super::super::model::Input;
     use super::super::style::width;
     use super::*;
-    use crate::plan::{Lane, Plan};
+    use crate::plan::{Lane, LaneLeft, Ledger, Plan};
 
     fn render(input: Input<'_>, style: Style) -> String {
         let mut out = Vec::new();
@@ -305,11 +305,10 @@ Guard: devices 7.4 % of 50 %, additions 7.4 % of 100 %, removals 2.1 % of 10 %, 
 
     #[test]
     fn a_plan_reads_as_the_documentation_shows_it() {
-        let plan = fixtures::example();
-        let lane = |lane| LaneLeft { lane, left: 1_487, limit: 1_500 };
-        let budget = BudgetLeft { lanes: vec![lane(Lane::BulkTag), lane(Lane::SetValue)], seconds: 0 };
-        let input = Input { budget: Some(&budget), ..Input::new(Subject::Plan, &plan) };
-        let text = render(input, Style::default());
+        let mut plan = fixtures::example();
+        let lane = |lane| LaneLeft { lane, left: 1_487, of: 1_500 };
+        plan.ledger = Some(Ledger { lanes: vec![lane(Lane::BulkTag), lane(Lane::SetValue)], seconds: 0 });
+        let text = plan_text(&plan, 120);
         assert_eq!(format!("\n{text}"), EXAMPLE, "{text}");
     }
 

@@ -7,7 +7,7 @@ use hashbrown::{HashMap, HashSet};
 
 use crate::apply::{ChangeOutcome, ChangeWhat, Outcome};
 use crate::device::DeviceValue;
-use crate::plan::{CauseIndex, DeviceChange, Lane, Plan, TagChange, TagIndex, Withheld, WithheldReason};
+use crate::plan::{CauseIndex, DeviceChange, Plan, TagChange, TagIndex, Withheld, WithheldReason};
 
 use super::split;
 
@@ -44,8 +44,6 @@ pub struct Input<'a> {
     pub base: Option<&'a Plan>,
     /// How the guard differs from the base's, one sentence each: the first lines of every report.
     pub guard_changes: &'a [String],
-    /// What the ledger says now.
-    pub budget: Option<&'a BudgetLeft>,
     /// How the run ended; only for [`Subject::Applied`].
     pub run: Option<&'a RunEnd>,
 }
@@ -53,28 +51,8 @@ pub struct Input<'a> {
 impl<'a> Input<'a> {
     /// A report about a plan and nothing beside it.
     pub fn new(subject: Subject, plan: &'a Plan) -> Input<'a> {
-        Input { subject, plan, base: None, guard_changes: &[], budget: None, run: None }
+        Input { subject, plan, base: None, guard_changes: &[], run: None }
     }
-}
-
-/// What is left of the budget, as the ledger has it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct BudgetLeft {
-    /// Lanes with calls of the plan.
-    pub lanes: Vec<LaneLeft>,
-    /// Seconds from now until the last call of the plan may start.
-    pub seconds: u64,
-}
-
-/// What is left of one lane's hour.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LaneLeft {
-    /// The lane.
-    pub lane: Lane,
-    /// Calls left in this hour.
-    pub left: u64,
-    /// Calls an hour.
-    pub limit: u64,
 }
 
 /// How a run ended.
@@ -82,6 +60,8 @@ pub struct LaneLeft {
 pub struct RunEnd {
     /// The run's id.
     pub run_id: String,
+    /// The digest of the plan that was applied: `sha256:…`.
+    pub plan_digest: String,
     /// How every change of the plan ended.
     pub outcomes: Vec<ChangeOutcome>,
     /// Why the run stopped with work left, as a phrase: `the limit of 50 min is reached`.

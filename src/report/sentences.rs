@@ -126,13 +126,16 @@ pub fn calls(model: &Model<'_>) -> Option<String> {
         })
         .collect();
     let least = time::spoken(Duration::from_secs(schedule.seconds));
-    let calls = counted(schedule.total, "call");
+    let mut calls = counted(schedule.total, "call");
+    if let Some(uncombined) = schedule.uncombined.filter(|uncombined| *uncombined != schedule.total) {
+        calls.push_str(&format!(" ({} without combining)", number(uncombined)));
+    }
     Some(format!("{calls}: {} · at least {least}{}", lanes.join(", "), budget(model)))
 }
 
 /// How the calls fit this hour's budget.
 fn budget(model: &Model<'_>) -> String {
-    let Some(budget) = model.input.budget else { return String::new() };
+    let Some(budget) = &model.plan().ledger else { return String::new() };
     let schedule = &model.plan().schedule;
     let costs = schedule.lanes.iter().filter(|cost| cost.calls > 0);
     let lanes = costs.filter_map(|cost| {
@@ -142,7 +145,7 @@ fn budget(model: &Model<'_>) -> String {
     // The lane with the least room decides how the whole plan fits.
     let tightest = lanes.min_by_key(|(room, is_over, _)| (!is_over, *room));
     let Some((_, is_over, left)) = tightest else { return String::new() };
-    let left = format!("({} of {} left)", number(left.left), number(left.limit));
+    let left = format!("({} of {} left)", number(left.left), number(left.of));
     if is_over {
         let wait = time::spoken(Duration::from_secs(budget.seconds));
         format!(", over this hour's budget {left}: at least {wait} from now")
