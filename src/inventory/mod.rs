@@ -7,6 +7,7 @@ mod builder;
 mod columns;
 mod digest;
 mod layout;
+mod lenient;
 mod read;
 mod set;
 mod snapshot;

@@ -169,6 +169,30 @@ impl Snapshot {
         .filter(|text| !text.is_empty())
     }
 
+    /// Codes of a field of few distinct values run from 1 below this bound, and 0 is missing; `None` for other fields.
+    pub(crate) fn code_bound(&self, field: Field) -> Option<usize> {
+        let Column::Symbol(index) = layout::column(field) else { return None };
+        Some(self.columns.symbols[index].dictionary.bound())
+    }
+
+    /// The code of a field that has a [`Snapshot::code_bound`].
+    pub(crate) fn code(&self, field: Field, row: Row) -> u32 {
+        let Column::Symbol(index) = layout::column(field) else { return 0 };
+        self.columns.symbols[index].code(row.index())
+    }
+
+    /// The text of a code.
+    pub(crate) fn code_text(&self, field: Field, code: u32) -> Option<&str> {
+        let Column::Symbol(index) = layout::column(field) else { return None };
+        self.columns.symbols[index].dictionary.get(code)
+    }
+
+    /// All ticks of a time field by row; a missing time is [`i64::MIN`].
+    pub(crate) fn ticks(&self, field: Field) -> &[i64] {
+        let Column::Time(index) = layout::column(field) else { return &[] };
+        &self.columns.times[index]
+    }
+
     /// A time field; `None` where it is missing.
     pub fn time(&self, field: Field, row: Row) -> Option<Timestamp> {
         let Column::Time(index) = layout::column(field) else { return None };

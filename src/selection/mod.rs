@@ -2,6 +2,46 @@
 //!
 //! Knows selectors and columns; what follows from a match is for `desired`.
 
+mod address;
+mod compile;
+mod evaluate;
+mod hits;
+mod hunting;
+mod join;
+mod leaves;
+mod matcher;
+mod superseded;
+mod trace;
+mod trie;
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use crate::device::Field;
+use crate::diagnostic::Diagnostic;
+use crate::inventory::{Counts, DeviceSet, Row, Snapshot};
+use crate::policy::{Policy, SelectorKind, Test};
+use crate::time::Timestamp;
+
+pub use hunting::HuntingResults;
+pub use join::Join;
+pub use trace::{Trace, trace};
+
+/// What the selectors of a policy hold for.
+#[derive(Clone, Debug)]
+pub struct Selections {
+    /// Devices that the policy may touch.
+    pub scope: DeviceSet,
+    /// For each rule of [`Policy::rules`] the devices in scope that it selects; empty for rules that are not in force.
+    pub rules: Vec<DeviceSet>,
+    /// For each of [`Policy::protections`] the devices in scope that it protects.
+    pub protections: Vec<DeviceSet>,
+    /// For each of [`Policy::lookups`] the row of each device.
+    pub joins: Vec<Join>,
+    /// Values of list files and keys of lookups that match no device of the inventory.
+    pub unmatched: Vec<Unmatched>,
+}
+
 /// Values of a data file that match no device: reported, never silently dropped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unmatched {
@@ -14,3 +54,84 @@ pub struct Unmatched {
     /// The first few.
     pub sample: Vec<String>,
 }
+
+impl Unmatched {
+    /// The report of what did not match, in file order; nothing if all did.
+    fn report<'a>(
+        source: &str,
+        is_lookup: bool,
+        missing: impl Iterator<Item = &'a str>,
+    ) -> Option<Unmatched> {
+        let mut found = Unmatched { source: source.to_owned(), is_lookup, count: 0, sample: Vec::new() };
+        for value in missing {
+            found.count += 1;
+            if found.sample.len() < 3 {
+                found.sample.push(value.to_owned());
+            }
+        }
+        (found.count > 0).then_some(found)
+    }
+}
+
+/// Which devices every selector in force holds for, each distinct condition evaluated once.
+///
+/// # Errors
+/// Every hunting query without a recorded result, or with one without rows: a failed export must not take tags away.
+pub fn select(
+    policy: &Policy,
+    snapshot: &Snapshot,
+    hunting: &HuntingResults,
+    now: Timestamp,
+) -> Result<Selections, Vec<Diagnostic>> {
+    let program = compile::compile(policy, now);
+    let faults = hunting::faults(&program.hunting, hunting);
+    if !faults.is_empty() {
+        return Err(faults);
+    }
+    Ok(evaluate::evaluate(policy, &program, snapshot, hunting, now))
+}
+
+/// A field of a device as text, lookup columns included: what templates insert.
+pub fn text_of<'a>(
+    policy: &'a Policy,
+    snapshot: &'a Snapshot,
+    selections: &Selections,
+    field: Field,
+    row: Row,
+) -> Option<Cow<'a, str>> {
+    match field {
+        Field::Lookup { lookup, column } => {
+            let line = selections.joins.get(usize::from(lookup))?.line(row)?;
+            policy.lookups[usize::from(lookup)].cell(line, usize::from(column)).map(Cow::Borrowed)
+        }
+        field => snapshot.text(field, row),
+    }
+}
+
+/// What a run counted: devices, and the rows of every lookup, list file and hunting result that the policy names.
+pub fn count_sources(policy: &Policy, snapshot: &Snapshot, hunting: &HuntingResults) -> Counts {
+    let mut sources: BTreeMap<String, u64> = BTreeMap::new();
+    for lookup in &policy.lookups {
+        sources.insert(lookup.file.clone(), lookup.keys.len() as u64);
+    }
+    compile::for_each_selector(policy, &mut |selector| match &selector.kind {
+        SelectorKind::Field { test: Test::Text(list), .. } => {
+            if let Some(file) = &list.file {
+                let rows = sources.entry(file.to_string()).or_default();
+                *rows = (*rows).max(list.values.len() as u64);
+            }
+        }
+        SelectorKind::Hunting(query) => {
+            if let Some(ids) = hunting.get(query) {
+                sources.insert(hunting::title(query), ids.len() as u64);
+            }
+        }
+        _ => {}
+    });
+    Counts { devices: snapshot.len() as u64, sources }
+}
+
+#[cfg(test)]
+mod agreement;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,190 @@
+//! Selectors to a graph in which every distinct selector stands once, whoever wrote it how often.
+//!
+//! Knows nothing about devices.
+
+use hashbrown::HashMap;
+
+use crate::device::Field;
+use crate::diagnostic::Span;
+use crate::policy::{Hunting, Keep, Policy, Selector, SelectorKind, Test};
+use crate::time::Timestamp;
+
+/// Index into [`Program::nodes`]; children come before their parents.
+pub(super) type NodeId = usize;
+
+/// A distinct selector.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Node {
+    Everything,
+    /// Sorted, distinct.
+    All(Vec<NodeId>),
+    /// Sorted, distinct.
+    Any(Vec<NodeId>),
+    Not(NodeId),
+    /// Index into [`Program::leaves`].
+    Leaf(usize),
+    Superseded {
+        by: Field,
+        keep: Keep,
+    },
+    /// Index into [`Program::hunting`].
+    Hunting(usize),
+}
+
+/// A distinct test of a distinct field.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Leaf<'p> {
+    pub(super) field: Field,
+    pub(super) test: &'p Test,
+}
+
+/// All selectors in force.
+#[derive(Debug, Default)]
+pub(super) struct Program<'p> {
+    pub(super) nodes: Vec<Node>,
+    pub(super) leaves: Vec<Leaf<'p>>,
+    /// Distinct queries, each with the first place that names it.
+    pub(super) hunting: Vec<(Hunting, Span)>,
+    /// `None`: the default scope.
+    pub(super) scope: Option<NodeId>,
+    /// By rule; `None` for rules that are not in force.
+    pub(super) rules: Vec<Option<NodeId>>,
+    pub(super) protections: Vec<NodeId>,
+}
+
+/// Compiles the scope, the rules in force and the protections.
+pub(super) fn compile(policy: &Policy, now: Timestamp) -> Program<'_> {
+    let mut compiler = Compiler {
+        policy,
+        program: Program::default(),
+        known_nodes: HashMap::new(),
+        known_leaves: HashMap::new(),
+        named: vec![None; policy.selectors.len()],
+    };
+    let scope = policy.scope.as_ref().map(|scope| compiler.selector(scope));
+    let rules =
+        policy.rules.iter().map(|rule| rule.is_live(now).then(|| compiler.selector(&rule.select))).collect();
+    let protections =
+        policy.protections.iter().map(|protection| compiler.selector(&protection.select)).collect();
+    Program { scope, rules, protections, ..compiler.program }
+}
+
+struct Compiler<'p> {
+    policy: &'p Policy,
+    program: Program<'p>,
+    known_nodes: HashMap<Node, NodeId>,
+    known_leaves: HashMap<(Field, String), usize>,
+    named: Vec<Option<NodeId>>,
+}
+
+impl<'p> Compiler<'p> {
+    fn selector(&mut self, selector: &'p Selector) -> NodeId {
+        let node = match &selector.kind {
+            SelectorKind::Everything => Node::Everything,
+            SelectorKind::All(parts) => match self.parts(parts) {
+                one if one.len() == 1 => return one[0],
+                several => Node::All(several),
+            },
+            SelectorKind::Any(parts) => match self.parts(parts) {
+                one if one.len() == 1 => return one[0],
+                several => Node::Any(several),
+            },
+            SelectorKind::Not(inner) => match self.selector(inner) {
+                id if matches!(self.program.nodes[id], Node::Not(_)) => {
+                    let Node::Not(twice) = self.program.nodes[id] else { return id };
+                    return twice;
+                }
+                id => Node::Not(id),
+            },
+            SelectorKind::Use(index) => return self.named(*index),
+            SelectorKind::Field { field, test } => self.leaf(*field, test),
+            SelectorKind::Superseded { by, keep } => Node::Superseded { by: *by, keep: *keep },
+            SelectorKind::Hunting(query) => self.hunting(query, selector.span),
+        };
+        self.node(node)
+    }
+
+    fn parts(&mut self, parts: &'p [Selector]) -> Vec<NodeId> {
+        let mut ids: Vec<NodeId> = parts.iter().map(|part| self.selector(part)).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        ids
+    }
+
+    fn named(&mut self, index: usize) -> NodeId {
+        if let Some(id) = self.named[index] {
+            return id;
+        }
+        let policy = self.policy;
+        let id = self.selector(&policy.selectors[index].selector);
+        self.named[index] = Some(id);
+        id
+    }
+
+    fn hunting(&mut self, query: &Hunting, span: Span) -> Node {
+        let known = self.program.hunting.iter().position(|(known, _)| known == query);
+        Node::Hunting(known.unwrap_or_else(|| {
+            self.program.hunting.push((query.clone(), span));
+            self.program.hunting.len() - 1
+        }))
+    }
+
+    fn leaf(&mut self, field: Field, test: &'p Test) -> Node {
+        let leaves = &mut self.program.leaves;
+        let new = || {
+            leaves.push(Leaf { field, test });
+            leaves.len() - 1
+        };
+        Node::Leaf(*self.known_leaves.entry((field, key(test))).or_insert_with(new))
+    }
+
+    fn node(&mut self, node: Node) -> NodeId {
+        if let Some(id) = self.known_nodes.get(&node) {
+            return *id;
+        }
+        self.program.nodes.push(node.clone());
+        self.known_nodes.insert(node, self.program.nodes.len() - 1);
+        self.program.nodes.len() - 1
+    }
+}
+
+/// Two tests of one key hold for the same devices. A list from a file is known by where it lies in memory: the file may be long,
+/// and every mention of it shares one list.
+fn key(test: &Test) -> String {
+    match test {
+        Test::Text(list) if list.file.is_some() => {
+            format!("file {:p} {}", list.values.as_ptr(), list.values.len())
+        }
+        Test::Glob(globs) => format!("glob {:?}", sources(globs.iter().map(|glob| glob.source()))),
+        Test::TagMatches(globs) => format!("tag {:?}", sources(globs.iter().map(|glob| glob.source()))),
+        Test::Regex(patterns) => {
+            format!("regex {:?}", sources(patterns.iter().map(|pattern| pattern.as_str())))
+        }
+        other => format!("{other:?}"),
+    }
+}
+
+fn sources<'a>(patterns: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    let mut sources: Vec<&str> = patterns.collect();
+    sources.sort_unstable();
+    sources
+}
+
+/// Visits every selector of a policy, nested ones included, in force or not.
+pub(super) fn for_each_selector(policy: &Policy, visit: &mut impl FnMut(&Selector)) {
+    let roots = policy
+        .scope
+        .iter()
+        .chain(policy.selectors.iter().map(|named| &named.selector))
+        .chain(policy.rules.iter().map(|rule| &rule.select))
+        .chain(policy.protections.iter().map(|protection| &protection.select));
+    let mut open: Vec<&Selector> = roots.collect();
+    while let Some(selector) = open.pop() {
+        visit(selector);
+        match &selector.kind {
+            SelectorKind::All(parts) | SelectorKind::Any(parts) => open.extend(parts),
+            SelectorKind::Not(inner) => open.push(inner),
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! Results of hunting queries, as recorded or fetched: device ids a query.
+//!
+//! Runs no query.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::diagnostic::{Diagnostic, Span};
+use crate::policy::Hunting;
+
+/// Device ids by query.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HuntingResults {
+    /// By query text without white space at its ends, and by column where a live run fetched one; recorded results name none.
+    results: BTreeMap<(String, Option<String>), Vec<String>>,
+}
+
+impl HuntingResults {
+    /// The JSON of `--hunting-results`: `{ "query text": ["device id", …] }`.
+    ///
+    /// # Errors
+    /// One sentence on what is wrong with the document.
+    pub fn from_json(bytes: &[u8]) -> Result<HuntingResults, String> {
+        let recorded: BTreeMap<String, Vec<String>> = serde_json::from_slice(bytes)
+            .map_err(|error| format!("expected an object of query texts and lists of device ids: {error}"))?;
+        let results =
+            recorded.into_iter().map(|(query, ids)| ((query.trim().to_owned(), None), ids)).collect();
+        Ok(HuntingResults { results })
+    }
+
+    /// The JSON that [`HuntingResults::from_json`] reads.
+    pub fn to_json(&self) -> serde_json::Value {
+        let entries = self.results.iter().map(|((query, _), ids)| (query.clone(), ids.clone().into()));
+        serde_json::Value::Object(entries.collect())
+    }
+
+    /// Adds the result of a live query.
+    pub fn insert(&mut self, query: &Hunting, ids: Vec<String>) {
+        let key = (query.query.trim().to_owned(), Some(query.column.to_string()));
+        self.results.insert(key, ids);
+    }
+
+    /// The device ids of a query, if it has a result.
+    pub fn get(&self, query: &Hunting) -> Option<&[String]> {
+        let text = query.query.trim().to_owned();
+        let live = self.results.get(&(text.clone(), Some(query.column.to_string())));
+        live.or_else(|| self.results.get(&(text, None))).map(Vec::as_slice)
+    }
+}
+
+/// A query as people recognise it: its first line, cut.
+pub(super) fn title(query: &Hunting) -> String {
+    let line = query.query.trim().lines().next().unwrap_or_default();
+    let cut: String = line.chars().take(60).collect();
+    let dots = if cut.len() < query.query.trim().len() { "…" } else { "" };
+    format!("hunting: {cut}{dots}")
+}
+
+/// Queries that have no usable result, each named once.
+pub(super) fn faults(queries: &[(Hunting, Span)], results: &HuntingResults) -> Vec<Diagnostic> {
+    let mut named = BTreeSet::new();
+    let mut faults = Vec::new();
+    for (query, span) in queries {
+        if !named.insert((&query.query, &query.column)) {
+            continue;
+        }
+        let fault = match results.get(query) {
+            None => Diagnostic::error("E0701", *span, "there is no result for this hunting query")
+                .help("plan against a tenant, or hand a recorded result in with `--hunting-results FILE`"),
+            Some([]) => Diagnostic::error("E0702", *span, "the result of this hunting query has no rows")
+                .help("an empty result would take tags away; if it is right, take the selector out"),
+            Some(_) => continue,
+        };
+        faults.push(fault);
+    }
+    faults
+}

@@ -1,0 +1,279 @@
+//! Every distinct test of every field, evaluated once: one pass a field, once a distinct value where there are few.
+//!
+//! Does not combine tests; that is `evaluate`.
+
+use std::collections::BTreeMap;
+
+use rayon::prelude::*;
+use regex::RegexSet;
+
+use super::address::AddressMatcher;
+use super::compile::Leaf;
+use super::hits::gather;
+use super::matcher::TextMatcher;
+use super::{Join, Unmatched};
+use crate::device::{Field, Kind};
+use crate::inventory::{DeviceSet, Row, Snapshot, Stored, TagId};
+use crate::policy::{Policy, Test};
+use crate::text;
+use crate::time::Timestamp;
+
+/// What the tests are asked about.
+pub(super) struct World<'a> {
+    pub(super) policy: &'a Policy,
+    pub(super) snapshot: &'a Snapshot,
+    pub(super) joins: &'a [Join],
+    pub(super) now: Timestamp,
+}
+
+/// The tests of one field, by their number in the program.
+type Tests<'p> = Vec<(usize, &'p Test)>;
+
+/// The devices for which each leaf holds, and the values of list files that match no device.
+pub(super) fn evaluate(world: &World<'_>, leaves: &[Leaf<'_>]) -> (Vec<DeviceSet>, Vec<Unmatched>) {
+    let mut fields: BTreeMap<Field, Tests<'_>> = BTreeMap::new();
+    for (index, leaf) in leaves.iter().enumerate() {
+        fields.entry(leaf.field).or_default().push((index, leaf.test));
+    }
+    let mut sets: Vec<Option<DeviceSet>> = leaves.iter().map(|_| None).collect();
+    let mut files = Files::default();
+    for (field, tests) in &fields {
+        let found = field_sets(world, *field, tests, &mut files);
+        for ((index, test), mut set) in tests.iter().zip(found) {
+            if matches!(test, Test::Exists(false) | Test::HasNone(_)) {
+                set.complement();
+            }
+            sets[*index] = Some(set);
+        }
+    }
+    let sets =
+        sets.into_iter().map(|set| set.expect("every leaf has a field, and every field was asked")).collect();
+    (sets, files.unmatched())
+}
+
+/// One set a test; `exists: false` and `hasNone` as their complements.
+fn field_sets<'p>(
+    world: &World<'_>,
+    field: Field,
+    tests: &Tests<'p>,
+    files: &mut Files<'p>,
+) -> Vec<DeviceSet> {
+    match field.kind() {
+        Kind::Time => time_sets(world, field, tests),
+        Kind::Address => address_sets(world, field, tests),
+        Kind::Tags => tag_sets(world.snapshot, tests),
+        Kind::Hardware => {
+            let matcher = TextMatcher::new(numbered(tests));
+            gather(world.snapshot.len(), tests.len(), String::new, |shown, row, hit| {
+                for stored in world.snapshot.addresses(field, row) {
+                    shown.clear();
+                    // Writing to a string cannot fail.
+                    let _ = std::fmt::Write::write_fmt(shown, format_args!("{stored}"));
+                    matcher.find(shown, &text::fold(shown), &mut *hit);
+                }
+            })
+        }
+        Kind::Text | Kind::Version | Kind::Integer | Kind::Boolean => {
+            let matcher = TextMatcher::new(numbered(tests));
+            let sets = text_sets(world, field, &matcher, tests.len());
+            files.take(&matcher);
+            sets
+        }
+    }
+}
+
+fn numbered<'p>(tests: &Tests<'p>) -> impl Iterator<Item = (u32, &'p Test)> {
+    tests.iter().enumerate().map(|(number, (_, test))| (number as u32, *test))
+}
+
+fn text_sets(world: &World<'_>, field: Field, matcher: &TextMatcher<'_>, tests: usize) -> Vec<DeviceSet> {
+    let snapshot = world.snapshot;
+    if let Field::Lookup { lookup, column } = field {
+        let (table, join) = (&world.policy.lookups[usize::from(lookup)], &world.joins[usize::from(lookup)]);
+        let code = |row: Row| join.line(row).map_or(0, |line| line as u32 + 1);
+        let value = |code: u32| table.cell(code as usize - 1, usize::from(column));
+        return coded_sets(snapshot.len(), table.keys.len() + 1, code, value, matcher, tests);
+    }
+    if let Some(bound) = snapshot.code_bound(field) {
+        let value = |code: u32| snapshot.code_text(field, code);
+        return coded_sets(snapshot.len(), bound, |row| snapshot.code(field, row), value, matcher, tests);
+    }
+    gather(
+        snapshot.len(),
+        tests,
+        || (),
+        |(), row, hit| {
+            if let Some(text) = snapshot.plain(field, row) {
+                matcher.find(text, &text::fold(text), hit);
+            }
+        },
+    )
+}
+
+/// Tests on a field of few values: each value that occurs is asked once, and rows follow their value.
+fn coded_sets<'v>(
+    length: usize,
+    bound: usize,
+    code: impl Fn(Row) -> u32,
+    value: impl Fn(u32) -> Option<&'v str>,
+    matcher: &TextMatcher<'_>,
+    tests: usize,
+) -> Vec<DeviceSet> {
+    let rows = RowsByCode::new(length, bound, code);
+    let mut codes: Vec<Vec<u32>> = vec![Vec::new(); tests];
+    for code in (1..bound as u32).filter(|code| !rows.of(*code).is_empty()) {
+        let Some(text) = value(code) else { continue };
+        matcher.find(text, &text::fold(text), |test| {
+            let codes = &mut codes[test as usize];
+            if codes.last() != Some(&code) {
+                codes.push(code);
+            }
+        });
+    }
+    // A value of many rows is a set of its own, made once; the rows of the others are added one by one.
+    let often = length / 64 + 1;
+    let dense: BTreeMap<u32, DeviceSet> = (1..bound as u32)
+        .filter(|code| rows.of(*code).len() > often)
+        .map(|code| (code, DeviceSet::of(length, rows.of(code).iter().copied())))
+        .collect();
+    let set_of = |codes: &Vec<u32>| {
+        let mut set = DeviceSet::new(length);
+        for code in codes {
+            match dense.get(code) {
+                Some(rows) => set.union_with(rows),
+                None => rows.of(*code).iter().for_each(|row| set.insert(*row)),
+            }
+        }
+        set
+    };
+    codes.par_iter().map(set_of).collect()
+}
+
+/// Rows sorted by their code.
+struct RowsByCode {
+    ends: Vec<u32>,
+    rows: Vec<Row>,
+}
+
+impl RowsByCode {
+    fn new(length: usize, bound: usize, code: impl Fn(Row) -> u32) -> RowsByCode {
+        let mut ends = vec![0u32; bound];
+        (0..length as u32).for_each(|row| ends[code(Row(row)) as usize] += 1);
+        let mut sum = 0;
+        for end in &mut ends {
+            sum += *end;
+            *end = sum - *end;
+        }
+        let mut rows = vec![Row(0); length];
+        for row in (0..length as u32).map(Row) {
+            let place = &mut ends[code(row) as usize];
+            rows[*place as usize] = row;
+            *place += 1;
+        }
+        RowsByCode { ends, rows }
+    }
+
+    fn of(&self, code: u32) -> &[Row] {
+        let code = code as usize;
+        let start = if code == 0 { 0 } else { self.ends[code - 1] };
+        &self.rows[start as usize..self.ends[code] as usize]
+    }
+}
+
+fn time_sets(world: &World<'_>, field: Field, tests: &Tests<'_>) -> Vec<DeviceSet> {
+    let ticks = world.snapshot.ticks(field);
+    let set_of = |(_, test): &(usize, &Test)| {
+        // A missing time is the least number, below every time that a field can hold.
+        let (least, greatest) = match test {
+            Test::Within(span) => (world.now.minus(*span).ticks(), i64::MAX),
+            Test::OlderThan(span) => (0, world.now.minus(*span).ticks().saturating_sub(1)),
+            Test::Before(moment) => (0, moment.ticks().saturating_sub(1)),
+            Test::After(moment) => (moment.ticks().saturating_add(1), i64::MAX),
+            _ => (0, i64::MAX),
+        };
+        let least = least.max(0);
+        DeviceSet::collect(ticks.len(), |row| (least..=greatest).contains(&ticks[row.index()]))
+    };
+    tests.par_iter().map(set_of).collect()
+}
+
+fn address_sets(world: &World<'_>, field: Field, tests: &Tests<'_>) -> Vec<DeviceSet> {
+    let matcher = AddressMatcher::new(numbered(tests));
+    let exists: Vec<u32> = numbered(tests)
+        .filter(|(_, test)| matches!(test, Test::Exists(_)))
+        .map(|(number, _)| number)
+        .collect();
+    gather(
+        world.snapshot.len(),
+        tests.len(),
+        || (),
+        |(), row, hit| {
+            for stored in world.snapshot.addresses(field, row) {
+                exists.iter().for_each(|test| hit(*test));
+                if let Stored::Ip(address) = stored {
+                    matcher.find(address).iter().for_each(|test| hit(*test));
+                }
+            }
+        },
+    )
+}
+
+fn tag_sets(snapshot: &Snapshot, tests: &Tests<'_>) -> Vec<DeviceSet> {
+    let union = |tags: &mut dyn Iterator<Item = TagId>| {
+        let mut set = DeviceSet::new(snapshot.len());
+        tags.for_each(|tag| snapshot.carrier_rows(tag).iter().for_each(|row| set.insert(*row)));
+        set
+    };
+    let set_of = |(_, test): &(usize, &Test)| match test {
+        Test::HasAny(tags) | Test::HasNone(tags) => {
+            union(&mut tags.iter().filter_map(|tag| snapshot.find_tag(tag)))
+        }
+        Test::HasAll(tags) => {
+            let mut set = DeviceSet::full(snapshot.len());
+            for tag in tags {
+                let carriers = snapshot.find_tag(tag).map(|tag| snapshot.carriers(tag));
+                set.intersect_with(&carriers.unwrap_or_else(|| DeviceSet::new(snapshot.len())));
+            }
+            set
+        }
+        Test::TagMatches(globs) => {
+            let set = RegexSet::new(globs.iter().map(|glob| glob.regex())).ok();
+            let matches = |tag: &TagId| match &set {
+                Some(set) => set.is_match(snapshot.tag(*tag)),
+                None => globs.iter().any(|glob| glob.matches(snapshot.tag(*tag))),
+            };
+            union(&mut snapshot.tag_ids().filter(matches))
+        }
+        _ => union(&mut snapshot.tag_ids()),
+    };
+    tests.par_iter().map(set_of).collect()
+}
+
+/// Which values of which list file some device has, over all tests that read the file.
+#[derive(Default)]
+struct Files<'p> {
+    /// By path: values in file order, with whether they were seen.
+    files: BTreeMap<&'p str, (Vec<&'p str>, BTreeMap<&'p str, bool>)>,
+}
+
+impl<'p> Files<'p> {
+    fn take(&mut self, matcher: &TextMatcher<'p>) {
+        for list in &matcher.files {
+            let Some(path) = &list.list.file else { continue };
+            let (order, seen) = self.files.entry(path).or_default();
+            for (index, value) in list.list.values.iter().enumerate() {
+                *seen.entry(value).or_insert_with(|| {
+                    order.push(value);
+                    false
+                }) |= list.is_seen(index);
+            }
+        }
+    }
+
+    fn unmatched(&self) -> Vec<Unmatched> {
+        let report = |(path, (order, seen)): (&&str, &(Vec<&'p str>, BTreeMap<&str, bool>))| {
+            Unmatched::report(path, false, order.iter().filter(|value| !seen[**value]).copied())
+        };
+        self.files.iter().filter_map(report).collect()
+    }
+}

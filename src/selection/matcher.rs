@@ -1,0 +1,311 @@
+//! All text tests of one field in one pass over a text: literals by hash, prefixes and suffixes by tree, the rest as one set of
+//! regular expressions.
+//!
+//! Knows texts, not devices. Gives the same answers as `trace`, which asks one test at a time.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use hashbrown::HashMap;
+use regex::{Regex, RegexSet, RegexSetBuilder};
+
+use super::trie::Trie;
+use crate::pattern::Glob;
+use crate::policy::{Test, TextList};
+use crate::text;
+
+/// The compiled tests of one field.
+#[derive(Debug, Default)]
+pub(super) struct TextMatcher<'p> {
+    /// Leaves that hold for every text that is there.
+    always: Vec<u32>,
+    /// By folded text.
+    literals: HashMap<String, Vec<Literal>>,
+    prefixes: Trie,
+    suffixes: Trie,
+    /// What the trees point to.
+    entries: Vec<Entry>,
+    /// Searched in the folded text.
+    inner: Set,
+    /// Searched in the text as it is: patterns ignore case themselves.
+    patterns: Set,
+    /// Tests that look at the text one by one: versions, numbers, booleans.
+    others: Vec<(u32, &'p Test)>,
+    /// Lists from files, with the values that were seen.
+    pub(super) files: Vec<FileList<'p>>,
+}
+
+/// A list from a file and which of its values some device has.
+#[derive(Debug)]
+pub(super) struct FileList<'p> {
+    pub(super) list: &'p TextList,
+    seen: Vec<AtomicBool>,
+}
+
+impl FileList<'_> {
+    pub(super) fn is_seen(&self, index: usize) -> bool {
+        self.seen[index].load(Ordering::Relaxed)
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Literal {
+    leaf: u32,
+    /// File list and index into it.
+    value: Option<(u32, u32)>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    leaf: u32,
+    rest: Rest,
+}
+
+/// What is left to check once a prefix, a suffix or an inner part is found.
+#[derive(Debug)]
+enum Rest {
+    Nothing,
+    /// The folded text consists of these with any run between them.
+    Segments(Vec<String>),
+    /// The text as it is matches.
+    Pattern(Regex),
+}
+
+/// Regular expressions that are searched at once.
+#[derive(Debug, Default)]
+struct Set {
+    sources: Vec<String>,
+    entries: Vec<u32>,
+    set: Option<RegexSet>,
+    /// Where the set would be too large: one by one.
+    singles: Vec<Regex>,
+}
+
+impl Set {
+    fn add(&mut self, source: String, entry: u32) {
+        self.sources.push(source);
+        self.entries.push(entry);
+    }
+
+    fn compile(&mut self, ignore_case: bool) {
+        if self.sources.is_empty() {
+            return;
+        }
+        let built = RegexSetBuilder::new(&self.sources)
+            .case_insensitive(ignore_case)
+            .size_limit(64 << 20)
+            .dfa_size_limit(64 << 20)
+            .build();
+        self.set = built.ok();
+        if self.set.is_none() {
+            let single = |source: &String| {
+                let mut builder = regex::RegexBuilder::new(source);
+                builder.case_insensitive(ignore_case).size_limit(64 << 20).build()
+            };
+            // Each of them was compiled before, alone, within a smaller limit.
+            let singles = self.sources.iter().map(single).collect::<Result<_, _>>();
+            self.singles = singles.expect("a pattern that compiled once compiles again");
+        }
+        self.sources = Vec::new();
+    }
+
+    fn search(&self, text: &str, mut visit: impl FnMut(u32)) {
+        if let Some(set) = &self.set {
+            set.matches(text).iter().for_each(|index| visit(self.entries[index]));
+        }
+        for (pattern, entry) in self.singles.iter().zip(&self.entries) {
+            if pattern.is_match(text) {
+                visit(*entry);
+            }
+        }
+    }
+}
+
+impl<'p> TextMatcher<'p> {
+    /// Compiles tests, each with the number that stands for it.
+    pub(super) fn new(tests: impl IntoIterator<Item = (u32, &'p Test)>) -> TextMatcher<'p> {
+        let mut matcher = TextMatcher::default();
+        for (leaf, test) in tests {
+            matcher.add(leaf, test);
+        }
+        matcher.inner.compile(false);
+        matcher.patterns.compile(true);
+        matcher
+    }
+
+    fn add(&mut self, leaf: u32, test: &'p Test) {
+        match test {
+            // `exists: false` is the complement; whoever builds sets turns it round.
+            Test::Exists(_) => self.always.push(leaf),
+            Test::Text(list) => self.add_list(leaf, list),
+            Test::Hardware(values) => values.iter().for_each(|value| self.add_literal(leaf, value, None)),
+            Test::StartsWith(parts) => parts.iter().for_each(|part| self.add_segments(leaf, &[part, ""])),
+            Test::EndsWith(parts) => parts.iter().for_each(|part| self.add_segments(leaf, &["", part])),
+            Test::Contains(parts) => parts.iter().for_each(|part| self.add_segments(leaf, &["", part, ""])),
+            Test::Glob(globs) => globs.iter().for_each(|glob| self.add_glob(leaf, glob)),
+            Test::Regex(patterns) => {
+                for pattern in patterns {
+                    let entry = self.add_entry(leaf, Rest::Nothing);
+                    self.patterns.add(pattern.as_str().to_owned(), entry);
+                }
+            }
+            other => self.others.push((leaf, other)),
+        }
+    }
+
+    fn add_entry(&mut self, leaf: u32, rest: Rest) -> u32 {
+        self.entries.push(Entry { leaf, rest });
+        self.entries.len() as u32 - 1
+    }
+
+    fn add_list(&mut self, leaf: u32, list: &'p TextList) {
+        let file = list.file.is_some().then_some(self.files.len() as u32);
+        if file.is_some() {
+            let seen = list.values.iter().map(|_| AtomicBool::new(false)).collect();
+            self.files.push(FileList { list, seen });
+        }
+        for (index, value) in list.values.iter().enumerate() {
+            self.add_literal(leaf, value, file.map(|file| (file, index as u32)));
+        }
+    }
+
+    fn add_literal(&mut self, leaf: u32, text: &str, value: Option<(u32, u32)>) {
+        self.literals.entry(text::fold(text).into_owned()).or_default().push(Literal { leaf, value });
+    }
+
+    /// Texts that consist of these parts with any run between them.
+    fn add_segments(&mut self, leaf: u32, segments: &[&str]) {
+        let folded: Vec<String> = segments.iter().map(|segment| text::fold(segment).into_owned()).collect();
+        let (first, last) = (folded[0].clone(), folded[folded.len() - 1].clone());
+        let inner: Vec<String> =
+            folded[1..folded.len() - 1].iter().filter(|part| !part.is_empty()).cloned().collect();
+        match (first.is_empty(), last.is_empty(), inner.as_slice()) {
+            (true, true, []) => self.always.push(leaf),
+            (true, true, parts) => {
+                let rest = if parts.len() == 1 { Rest::Nothing } else { Rest::Segments(folded) };
+                // The longest part is the rarest.
+                let longest = parts.iter().max_by_key(|part| part.len()).cloned().unwrap_or_default();
+                let entry = self.add_entry(leaf, rest);
+                self.inner.add(regex::escape(&longest), entry);
+            }
+            (false, true, []) => {
+                let entry = self.add_entry(leaf, Rest::Nothing);
+                self.prefixes.insert(first.bytes(), entry);
+            }
+            (true, false, []) => {
+                let entry = self.add_entry(leaf, Rest::Nothing);
+                self.suffixes.insert(last.bytes().rev(), entry);
+            }
+            _ => {
+                let entry = self.add_entry(leaf, Rest::Segments(folded));
+                if first.len() >= last.len() {
+                    self.prefixes.insert(first.bytes(), entry);
+                } else {
+                    self.suffixes.insert(last.bytes().rev(), entry);
+                }
+            }
+        }
+    }
+
+    fn add_glob(&mut self, leaf: u32, glob: &Glob) {
+        let (segments, is_plain) = plain_parts(glob.source());
+        match (segments.as_slice(), is_plain) {
+            ([whole], true) => self.add_literal(leaf, whole, None),
+            (several, true) => {
+                let parts: Vec<&str> = several.iter().map(String::as_str).collect();
+                self.add_segments(leaf, &parts);
+            }
+            ([prefix, ..], false) if !prefix.is_empty() => {
+                let pattern = Regex::new(glob.regex()).ok();
+                let entry = pattern.map(|pattern| self.add_entry(leaf, Rest::Pattern(pattern)));
+                match entry {
+                    Some(entry) => self.prefixes.insert(text::fold(prefix).bytes(), entry),
+                    None => self.add_whole(leaf, glob),
+                }
+            }
+            _ => self.add_whole(leaf, glob),
+        }
+    }
+
+    fn add_whole(&mut self, leaf: u32, glob: &Glob) {
+        let entry = self.add_entry(leaf, Rest::Nothing);
+        self.patterns.add(glob.regex().to_owned(), entry);
+    }
+
+    /// Visits the tests that hold for a text, some perhaps more than once. `folded` is the same text folded.
+    pub(super) fn find(&self, text: &str, folded: &str, mut visit: impl FnMut(u32)) {
+        self.always.iter().for_each(|leaf| visit(*leaf));
+        for literal in self.literals.get(folded).into_iter().flatten() {
+            if let Some((file, index)) = literal.value {
+                self.files[file as usize].seen[index as usize].store(true, Ordering::Relaxed);
+            }
+            visit(literal.leaf);
+        }
+        let mut check = |entry: u32| {
+            let Entry { leaf, rest } = &self.entries[entry as usize];
+            let holds = match rest {
+                Rest::Nothing => true,
+                Rest::Segments(segments) => has_segments(folded, segments),
+                Rest::Pattern(pattern) => pattern.is_match(text),
+            };
+            if holds {
+                visit(*leaf);
+            }
+        };
+        self.prefixes.walk(folded.bytes(), &mut check);
+        self.suffixes.walk(folded.bytes().rev(), &mut check);
+        self.inner.search(folded, &mut check);
+        self.patterns.search(text, &mut check);
+        for (leaf, test) in &self.others {
+            if holds_one(test, text) {
+                visit(*leaf);
+            }
+        }
+    }
+}
+
+/// Versions, numbers and booleans.
+fn holds_one(test: &Test, text: &str) -> bool {
+    match test {
+        Test::VersionAtLeast(bound) => text::compare_versions(text, bound).is_ge(),
+        Test::VersionBelow(bound) => text::compare_versions(text, bound).is_lt(),
+        Test::Integer(numbers) => text.parse().is_ok_and(|number: i64| numbers.contains(&number)),
+        Test::IntegerRange { least, greatest } => {
+            text.parse().is_ok_and(|number: i64| (*least..=*greatest).contains(&number))
+        }
+        Test::Boolean(wanted) => (text == "true") == *wanted,
+        _ => false,
+    }
+}
+
+/// Whether a text consists of these parts, in order, with any run between them.
+fn has_segments(text: &str, segments: &[String]) -> bool {
+    let [first, inner @ .., last] = segments else { return false };
+    let Some(text) = text.strip_prefix(first.as_str()) else { return false };
+    let Some(mut text) = text.strip_suffix(last.as_str()) else { return false };
+    for part in inner {
+        // The first place that fits leaves the most room for the parts after it.
+        let Some(place) = text.find(part.as_str()) else { return false };
+        text = &text[place + part.len()..];
+    }
+    true
+}
+
+/// The literal parts of a glob between its stars, and whether it has nothing but literals and stars; if it has more, the one
+/// part is the literal before the first special.
+fn plain_parts(glob: &str) -> (Vec<String>, bool) {
+    let mut parts = vec![String::new()];
+    let mut scalars = glob.chars();
+    while let Some(scalar) = scalars.next() {
+        let last = parts.len() - 1;
+        match scalar {
+            '*' => parts.push(String::new()),
+            '?' | '[' | '{' => {
+                parts.truncate(1);
+                return (parts, false);
+            }
+            '\\' => parts[last].extend(scalars.next()),
+            other => parts[last].push(other),
+        }
+    }
+    (parts, true)
+}

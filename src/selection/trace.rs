@@ -1,0 +1,291 @@
+//! One selector on one device, explained: every condition with the device's actual value.
+//!
+//! Evaluates one test at a time, straight from the language reference, and shares nothing with the columns' way of doing it, so that
+//! each can be held against the other.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::superseded::is_kept_over;
+use super::{HuntingResults, Selections, address, hunting, join};
+use crate::device::{Field, Kind};
+use crate::diagnostic::Span;
+use crate::inventory::{Row, Snapshot, Stored};
+use crate::policy::{Keep, Policy, Selector, SelectorKind, Test};
+use crate::text;
+use crate::time::{self, Timestamp};
+
+/// A condition on one device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trace {
+    /// The condition, as short as it can be said in the policy's words.
+    pub label: String,
+    /// Whether it holds.
+    pub holds: bool,
+    /// What the device has; `None` where it has nothing, and for conditions that only combine others.
+    pub actual: Option<String>,
+    /// Where the condition stands.
+    pub span: Span,
+    /// The conditions that it combines.
+    pub children: Vec<Trace>,
+}
+
+/// Why a selector holds for a device or not. A hunting query without a result does not hold.
+pub fn trace(
+    policy: &Policy,
+    snapshot: &Snapshot,
+    selections: &Selections,
+    hunting: &HuntingResults,
+    now: Timestamp,
+    selector: &Selector,
+    row: Row,
+) -> Trace {
+    Tracer { policy, snapshot, selections, hunting, now, row }.selector(selector)
+}
+
+struct Tracer<'a> {
+    policy: &'a Policy,
+    snapshot: &'a Snapshot,
+    selections: &'a Selections,
+    hunting: &'a HuntingResults,
+    now: Timestamp,
+    row: Row,
+}
+
+impl Tracer<'_> {
+    fn selector(&self, selector: &Selector) -> Trace {
+        let several = |parts: &[Selector]| parts.iter().map(|part| self.selector(part)).collect::<Vec<_>>();
+        let (label, holds, actual, children) = match &selector.kind {
+            SelectorKind::Everything => ("everything".to_owned(), true, None, Vec::new()),
+            SelectorKind::All(parts) => {
+                let children = several(parts);
+                ("all of".to_owned(), children.iter().all(|child| child.holds), None, children)
+            }
+            SelectorKind::Any(parts) => {
+                let children = several(parts);
+                ("any of".to_owned(), children.iter().any(|child| child.holds), None, children)
+            }
+            SelectorKind::Not(inner) => {
+                let child = self.selector(inner);
+                ("not".to_owned(), !child.holds, None, vec![child])
+            }
+            SelectorKind::Use(index) => {
+                let named = &self.policy.selectors[*index];
+                let child = self.selector(&named.selector);
+                (format!("use {}", named.name), child.holds, None, vec![child])
+            }
+            SelectorKind::Field { field, test } => {
+                let label = format!("{} {}", self.name(*field), condition(test));
+                (label, self.holds(*field, test), self.actual(*field), Vec::new())
+            }
+            SelectorKind::Superseded { by, keep } => {
+                let (holds, actual) = self.superseded(*by, *keep);
+                let kept = match keep {
+                    Keep::Newest => "newest",
+                    Keep::Oldest => "oldest",
+                };
+                (format!("superseded by {}, keep {kept}", by.name()), holds, actual, Vec::new())
+            }
+            SelectorKind::Hunting(query) => {
+                let ids = self.hunting.get(query).unwrap_or_default();
+                let holds = ids.iter().any(|id| id == self.snapshot.id(self.row));
+                (hunting::title(query), holds, None, Vec::new())
+            }
+        };
+        Trace { label, holds, actual, span: selector.span, children }
+    }
+
+    fn name(&self, field: Field) -> String {
+        match field {
+            Field::Lookup { lookup, column } => {
+                let table = &self.policy.lookups[usize::from(lookup)];
+                format!("lookup.{}.{}", table.name, table.columns[usize::from(column)])
+            }
+            field => field.name().to_owned(),
+        }
+    }
+
+    fn text(&self, field: Field) -> Option<&str> {
+        match field {
+            Field::Lookup { lookup, column } => {
+                let table = &self.policy.lookups[usize::from(lookup)];
+                table.cell(join::line_of(table, self.snapshot, self.row)?, usize::from(column))
+            }
+            field => self.snapshot.plain(field, self.row),
+        }
+    }
+
+    fn actual(&self, field: Field) -> Option<String> {
+        match field {
+            Field::Lookup { .. } => self.text(field).map(str::to_owned),
+            field => self.snapshot.shown(field, self.row),
+        }
+    }
+
+    fn holds(&self, field: Field, test: &Test) -> bool {
+        match field.kind() {
+            Kind::Text | Kind::Version => match (self.text(field), test) {
+                (found, Test::Exists(wanted)) => found.is_some() == *wanted,
+                (Some(text), test) => text_holds(test, text),
+                (None, _) => false,
+            },
+            Kind::Integer => match (self.snapshot.integer(field, self.row), test) {
+                (found, Test::Exists(wanted)) => found.is_some() == *wanted,
+                (Some(number), Test::Integer(numbers)) => numbers.contains(&number),
+                (Some(number), Test::IntegerRange { least, greatest }) => {
+                    *least <= number && number <= *greatest
+                }
+                _ => false,
+            },
+            Kind::Boolean => match (self.snapshot.boolean(field, self.row), test) {
+                (found, Test::Exists(wanted)) => found.is_some() == *wanted,
+                (Some(found), Test::Boolean(wanted)) => found == *wanted,
+                _ => false,
+            },
+            Kind::Time => self.time_holds(field, test),
+            Kind::Address => self.address_holds(field, test),
+            Kind::Hardware => {
+                let shown = self.snapshot.addresses(field, self.row).map(|stored| stored.to_string());
+                let found: Vec<String> = shown.collect();
+                match test {
+                    Test::Exists(wanted) => found.is_empty() != *wanted,
+                    Test::Hardware(values) => {
+                        found.iter().any(|own| values.iter().any(|value| text::equal(own, value)))
+                    }
+                    test => found.iter().any(|own| text_holds(test, own)),
+                }
+            }
+            Kind::Tags => self.tags_hold(test),
+        }
+    }
+
+    fn time_holds(&self, field: Field, test: &Test) -> bool {
+        let Some(moment) = self.snapshot.time(field, self.row) else {
+            return matches!(test, Test::Exists(false));
+        };
+        let age = self.now.since(moment);
+        match test {
+            Test::Exists(wanted) => *wanted,
+            Test::Within(span) => age <= *span,
+            Test::OlderThan(span) => age > *span,
+            Test::Before(bound) => moment < *bound,
+            Test::After(bound) => moment > *bound,
+            _ => false,
+        }
+    }
+
+    fn address_holds(&self, field: Field, test: &Test) -> bool {
+        let found: Vec<Stored<'_>> = self.snapshot.addresses(field, self.row).collect();
+        let any = |holds: &dyn Fn(IpAddr) -> bool| {
+            found.iter().any(|stored| matches!(stored, Stored::Ip(address) if holds(*address)))
+        };
+        match test {
+            Test::Exists(wanted) => found.is_empty() != *wanted,
+            Test::Address(addresses) => {
+                any(&|own| addresses.iter().any(|address| address.to_canonical() == own))
+            }
+            Test::Cidr(nets) => any(&|own| nets.iter().any(|net| address::is_within(net, own))),
+            _ => false,
+        }
+    }
+
+    fn tags_hold(&self, test: &Test) -> bool {
+        let tags: Vec<&str> =
+            self.snapshot.tags(self.row).iter().map(|tag| self.snapshot.tag(*tag)).collect();
+        let has = |tag: &String| tags.contains(&tag.as_str());
+        match test {
+            Test::Exists(wanted) => tags.is_empty() != *wanted,
+            Test::HasAny(wanted) => wanted.iter().any(has),
+            Test::HasAll(wanted) => wanted.iter().all(has),
+            Test::HasNone(unwanted) => !unwanted.iter().any(has),
+            Test::TagMatches(globs) => tags.iter().any(|tag| globs.iter().any(|glob| glob.matches(tag))),
+            _ => false,
+        }
+    }
+
+    fn superseded(&self, by: Field, keep: Keep) -> (bool, Option<String>) {
+        let Some(name) = self.snapshot.plain(by, self.row) else { return (false, None) };
+        if !self.selections.scope.contains(self.row) {
+            return (false, Some(name.to_owned()));
+        }
+        let is_same = |row: &Row| self.snapshot.plain(by, *row).is_some_and(|other| text::equal(other, name));
+        let mut kept = self.row;
+        for row in self.selections.scope.iter().filter(is_same) {
+            if row != kept && is_kept_over(self.snapshot, keep, row, kept) {
+                kept = row;
+            }
+        }
+        if kept == self.row {
+            return (false, Some(name.to_owned()));
+        }
+        (true, Some(format!("{name}; {} is kept", self.snapshot.id(kept))))
+    }
+}
+
+fn text_holds(test: &Test, text: &str) -> bool {
+    let folded = text::fold(text);
+    match test {
+        Test::Text(list) => list.values.iter().any(|value| text::equal(value, text)),
+        Test::Glob(globs) => globs.iter().any(|glob| glob.matches(text)),
+        Test::Regex(patterns) => patterns.iter().any(|pattern| pattern.is_match(text)),
+        Test::StartsWith(parts) => parts.iter().any(|part| folded.starts_with(&*text::fold(part))),
+        Test::EndsWith(parts) => parts.iter().any(|part| folded.ends_with(&*text::fold(part))),
+        Test::Contains(parts) => parts.iter().any(|part| folded.contains(&*text::fold(part))),
+        Test::VersionAtLeast(bound) => text::compare_versions(text, bound).is_ge(),
+        Test::VersionBelow(bound) => text::compare_versions(text, bound).is_lt(),
+        _ => false,
+    }
+}
+
+/// A test in the policy's words.
+fn condition(test: &Test) -> String {
+    let listed = |word: &str, several: &str, items: Vec<String>| match items.as_slice() {
+        [one] => format!("{word} {one}"),
+        items => format!("{several} [{}]", shortened(items)),
+    };
+    let plain = |word: &str, items: &[String]| listed(word, word, items.to_vec());
+    let age = |word: &str, span: &Duration| format!("{word} {}", time::spoken(*span));
+    match test {
+        Test::Exists(true) => "exists".to_owned(),
+        Test::Exists(false) => "does not exist".to_owned(),
+        Test::Text(list) => match &list.file {
+            Some(file) => format!("inFile {file}"),
+            None => listed("eq", "in", list.values.to_vec()),
+        },
+        Test::Glob(globs) => {
+            listed("glob", "glob", globs.iter().map(|glob| glob.source().to_owned()).collect())
+        }
+        Test::Regex(patterns) => {
+            listed("regex", "regex", patterns.iter().map(|pattern| pattern.as_str().to_owned()).collect())
+        }
+        Test::StartsWith(parts) => plain("startsWith", parts),
+        Test::EndsWith(parts) => plain("endsWith", parts),
+        Test::Contains(parts) => plain("contains", parts),
+        Test::VersionAtLeast(bound) => format!("atLeast {bound}"),
+        Test::VersionBelow(bound) => format!("below {bound}"),
+        Test::Integer(numbers) => listed("eq", "in", numbers.iter().map(i64::to_string).collect()),
+        Test::IntegerRange { least, greatest: i64::MAX } => format!("atLeast {least}"),
+        Test::IntegerRange { least: i64::MIN, greatest } => format!("atMost {greatest}"),
+        Test::IntegerRange { least, greatest } => format!("atLeast {least}, atMost {greatest}"),
+        Test::Boolean(value) => format!("eq {value}"),
+        Test::Within(span) => age("within", span),
+        Test::OlderThan(span) => age("olderThan", span),
+        Test::Before(moment) => format!("before {moment}"),
+        Test::After(moment) => format!("after {moment}"),
+        Test::Address(addresses) => listed("eq", "in", addresses.iter().map(IpAddr::to_string).collect()),
+        Test::Cidr(nets) => listed("cidr", "cidr", nets.iter().map(ToString::to_string).collect()),
+        Test::Hardware(values) => listed("eq", "in", values.clone()),
+        Test::HasAny(tags) => listed("has", "hasAny", tags.clone()),
+        Test::HasAll(tags) => plain("hasAll", tags),
+        Test::HasNone(tags) => plain("hasNone", tags),
+        Test::TagMatches(globs) => {
+            listed("matches", "matches", globs.iter().map(|glob| glob.source().to_owned()).collect())
+        }
+    }
+}
+
+fn shortened(items: &[String]) -> String {
+    const SHOWN: usize = 5;
+    let shown = items.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
+    if items.len() > SHOWN { format!("{shown}, … {} more", items.len() - SHOWN) } else { shown }
+}
