@@ -2,6 +2,7 @@
 //!
 //! Tags compare exactly. Whether two that differ only in case may stand together is for the policy to warn about.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use crate::pattern::{self, Glob};
@@ -66,6 +67,39 @@ pub fn is_reserved(text: &str) -> bool {
 /// Whether the portal's tag filter is documented to fail on it: `,`, `(` or `)`.
 pub fn breaks_portal_filter(text: &str) -> bool {
     text.contains([',', '(', ')'])
+}
+
+/// How tags of other case count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum TagCase {
+    /// `Tier0` and `tier0` are two tags.
+    #[default]
+    Exact,
+    /// A live tag that differs only in case counts as the tag.
+    Insensitive,
+}
+
+impl TagCase {
+    /// Whether one tag counts as the other.
+    pub fn is_same(self, one: &str, other: &str) -> bool {
+        one == other || (self == TagCase::Insensitive && text::equal(one, other))
+    }
+
+    /// A glob over tags: without case where case does not count.
+    pub fn glob(self, glob: &Glob) -> Glob {
+        match self {
+            TagCase::Exact => glob.clone(),
+            TagCase::Insensitive => Glob::without_case(glob.source()).unwrap_or_else(|_| glob.clone()),
+        }
+    }
+
+    /// What two tags have in common exactly when one counts as the other.
+    pub fn key(self, tag: &str) -> Cow<'_, str> {
+        match self {
+            TagCase::Exact => Cow::Borrowed(tag),
+            TagCase::Insensitive => text::fold(tag),
+        }
+    }
 }
 
 /// A tag, or a glob over tags: what claims, `removeTags` and `retire` hold.

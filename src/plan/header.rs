@@ -2,7 +2,7 @@
 //!
 //! Holds no change and compares nothing; `apply` compares a reviewed header with a fresh one.
 
-use crate::text;
+use crate::tag::TagCase;
 use crate::time::Timestamp;
 
 /// Where a plan is for, when it was made, and from what.
@@ -82,23 +82,6 @@ pub struct InventoryReference {
     pub in_scope: u64,
     /// Why the read is untrusted; empty: it is trusted.
     pub reasons: Vec<String>,
-}
-
-/// How tags of other case count.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum TagCase {
-    /// `Tier0` and `tier0` are two tags.
-    #[default]
-    Exact,
-    /// A live tag that differs only in case counts as the tag.
-    Insensitive,
-}
-
-impl TagCase {
-    /// Whether one tag counts as the other.
-    pub fn is_same(self, one: &str, other: &str) -> bool {
-        one == other || (self == TagCase::Insensitive && text::equal(one, other))
-    }
 }
 
 /// Which route device values take.

@@ -2,13 +2,16 @@
 //!
 //! Nothing is left to decide when it is applied; nothing here does any I/O.
 
+mod assemble;
 pub mod calls;
 mod combine;
 pub mod cost;
+mod diff;
 pub mod digest;
 pub mod document;
 pub mod guard;
 mod header;
+mod measure;
 pub mod stale;
 
 use std::borrow::Cow;
@@ -17,14 +20,17 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 pub use cost::{Lane, LaneCost, LaneLeft, Ledger, Schedule};
+pub use diff::diff;
 pub use guard::{AxisReport, GuardReport, InvariantReport, Refused, SafePlan};
 pub use header::{
-    FileReference, Header, InventoryReference, Options, PolicyReference, TagCase, TenantReference, ValueRoute,
+    FileReference, Header, InventoryReference, Options, PolicyReference, TenantReference, ValueRoute,
 };
 
+pub use crate::desired::Unresolved;
 use crate::device::DeviceValue;
 use crate::diagnostic::Place;
 pub use crate::selection::Unmatched;
+pub use crate::tag::TagCase;
 
 /// Index into [`Plan::tags`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -274,23 +280,6 @@ pub struct Withheld {
     pub device_count: u64,
     /// All devices and what is withheld on each, ordered by id: drift lists them; the plan file shows a sample.
     pub devices: Vec<DeviceChange>,
-}
-
-/// Template results that are no tag.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unresolved {
-    /// Index into [`Plan::rules`].
-    pub rule: u32,
-    /// The template as written.
-    pub template: String,
-    /// Devices for which a placeholder is missing or empties.
-    pub missing: u64,
-    /// The placeholders that were missing, by name.
-    pub placeholders: Vec<String>,
-    /// Devices for which the result is no valid tag.
-    pub unusable: u64,
-    /// Up to three unusable results.
-    pub sample: Vec<String>,
 }
 
 /// A finding about a plan.

@@ -1,0 +1,261 @@
+//! Collects, for every tag that matters, everything that the policy says about it.
+//!
+//! Settles nothing: which statement wins on which device is for `settle`.
+
+use std::collections::BTreeMap;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::{Ban, Carry, Claimed, Group, Rows};
+use crate::inventory::{Row, Snapshot};
+use crate::pattern::Glob;
+use crate::policy::{Policy, TagExpressionKind};
+use crate::selection::Selections;
+use crate::tag::{self, TagCase, TagPattern};
+use crate::time::Timestamp;
+
+/// What templates yield: the rule, and for each tag the devices.
+pub(super) type Yields = Vec<(u32, Vec<(Arc<str>, Vec<Row>)>)>;
+
+/// Every tag that is assigned, named by a family or a rename, or live and covered by a pattern; and which of them must be
+/// settled together.
+pub(super) fn collect(
+    policy: &Policy,
+    snapshot: &Snapshot,
+    selections: &Selections,
+    now: Timestamp,
+    case: TagCase,
+    yields: Yields,
+) -> (Vec<Group>, Vec<Vec<u32>>) {
+    let mut table = Table { case, groups: Vec::new(), numbers: HashMap::new() };
+    carries(policy, now, yields, &mut table);
+    for member in policy.families.iter().flat_map(|family| &family.members) {
+        table.number(&member.tag);
+    }
+    for rename in &policy.renames {
+        table.number(&rename.from);
+        table.number(&rename.to);
+    }
+    let patterns = Patterns::new(policy, now, case);
+    for id in snapshot.tag_ids() {
+        if snapshot.carrier_rows(id).iter().all(|row| !selections.scope.contains(*row)) {
+            continue;
+        }
+        let text = snapshot.tag(id);
+        let known = table.find(text);
+        if let Some(number) = known.or_else(|| patterns.covers(text).then(|| table.number(text))) {
+            table.groups[number as usize].live.push(id);
+        }
+    }
+    for group in &mut table.groups {
+        patterns.describe(policy, group);
+        group.carries.sort_by_key(|carry| (std::cmp::Reverse(carry.priority), carry.rule));
+    }
+    let mut joins = Vec::new();
+    for (index, family) in policy.families.iter().enumerate() {
+        let mut first = None;
+        for (place, member) in family.members.iter().enumerate() {
+            let number = table.number(&member.tag);
+            let group = &mut table.groups[number as usize];
+            group.family = group.family.or(Some((index as u32, place as u32)));
+            joins.push((*first.get_or_insert(number), number));
+        }
+    }
+    for (index, rename) in policy.renames.iter().enumerate() {
+        let (from, to) = (table.number(&rename.from), table.number(&rename.to));
+        // Two spellings of one tag: with `tagCase: insensitive` every device that carries the old one carries the new one.
+        if from != to {
+            table.groups[from as usize].rename = Some(index as u32);
+            joins.push((from, to));
+        }
+    }
+    let parts = parts(&table.groups, &joins);
+    (table.groups, parts)
+}
+
+/// Groups by what their spellings have in common.
+struct Table {
+    case: TagCase,
+    groups: Vec<Group>,
+    numbers: HashMap<Box<str>, u32>,
+}
+
+impl Table {
+    fn find(&self, tag: &str) -> Option<u32> {
+        self.numbers.get(&*self.case.key(tag)).copied()
+    }
+
+    fn number(&mut self, tag: &str) -> u32 {
+        if let Some(number) = self.find(tag) {
+            return number;
+        }
+        let number = self.groups.len() as u32;
+        self.numbers.insert(self.case.key(tag).into(), number);
+        self.groups.push(Group {
+            name: tag.into(),
+            live: Vec::new(),
+            carries: Vec::new(),
+            bans: Vec::new(),
+            family: None,
+            rename: None,
+            retired: None,
+            claimed: None,
+        });
+        number
+    }
+}
+
+/// The tags that rules give. Rules of higher priority come first, so that theirs is the spelling that is written.
+fn carries(policy: &Policy, now: Timestamp, yields: Yields, table: &mut Table) {
+    let mut order: Vec<u32> = (0..policy.rules.len() as u32).collect();
+    order.retain(|rule| policy.rules[*rule as usize].is_live(now));
+    order.sort_by_key(|rule| (std::cmp::Reverse(policy.rules[*rule as usize].priority), *rule));
+    let mut by_rule: BTreeMap<u32, Vec<(Arc<str>, Vec<Row>)>> = BTreeMap::new();
+    for (rule, tags) in yields {
+        by_rule.entry(rule).or_default().extend(tags);
+    }
+    for rule in order {
+        let stated = &policy.rules[rule as usize];
+        let mut add = |tag: &str, rows: Rows| {
+            let number = table.number(tag);
+            table.groups[number as usize].carries.push(Carry { rule, priority: stated.priority, rows });
+        };
+        for expression in &stated.tags {
+            if let TagExpressionKind::Literal(tag) = &expression.kind {
+                add(tag, Rows::Rule);
+            }
+        }
+        for (tag, rows) in by_rule.remove(&rule).unwrap_or_default() {
+            add(&tag, Rows::Listed(rows));
+        }
+    }
+}
+
+/// Numbered patterns of one kind: literals by key, globs in order.
+struct Kind {
+    literals: HashMap<Box<str>, Vec<u32>>,
+    globs: Vec<(u32, Glob)>,
+}
+
+impl Kind {
+    fn new<'a>(case: TagCase, patterns: impl Iterator<Item = (u32, &'a TagPattern)>) -> Kind {
+        let mut kind = Kind { literals: HashMap::new(), globs: Vec::new() };
+        for (number, pattern) in patterns {
+            match pattern {
+                TagPattern::Literal(tag) => {
+                    kind.literals.entry(case.key(tag).into()).or_default().push(number);
+                }
+                TagPattern::Glob(glob) => kind.globs.push((number, case.glob(glob))),
+            }
+        }
+        kind
+    }
+
+    /// The numbers of the patterns that cover a tag, and whether each is a glob; literals first.
+    fn covering<'a>(
+        &'a self,
+        key: &str,
+        tag: &'a str,
+        no_globs: bool,
+    ) -> impl Iterator<Item = (u32, bool)> + 'a {
+        let literals = self.literals.get(key).into_iter().flatten().map(|number| (*number, false));
+        let globs = self.globs.iter().filter(move |(_, glob)| !no_globs && glob.matches(tag));
+        literals.chain(globs.map(|(number, _)| (*number, true)))
+    }
+}
+
+/// The patterns of a policy that may take tags away.
+struct Patterns {
+    case: TagCase,
+    allow_reserved: bool,
+    claims: Kind,
+    retire: Kind,
+    /// Numbered by rule.
+    bans: Kind,
+}
+
+impl Patterns {
+    fn new(policy: &Policy, now: Timestamp, case: TagCase) -> Patterns {
+        let numbered = |index: usize| index as u32;
+        let claims = policy.claims.iter().enumerate().map(|(index, claim)| (numbered(index), &claim.pattern));
+        let retire = policy.retire.iter().enumerate().map(|(index, entry)| (numbered(index), &entry.pattern));
+        let live = policy.rules.iter().enumerate().filter(|(_, rule)| rule.is_live(now));
+        let bans = live.flat_map(|(index, rule)| {
+            rule.remove_tags.iter().map(move |remove| (numbered(index), &remove.pattern))
+        });
+        Patterns {
+            case,
+            allow_reserved: policy.guard.allows_reserved(),
+            claims: Kind::new(case, claims),
+            retire: Kind::new(case, retire),
+            bans: Kind::new(case, bans),
+        }
+    }
+
+    fn hides_globs(&self, tag: &str) -> bool {
+        !self.allow_reserved && tag::is_reserved(tag)
+    }
+
+    /// Whether anything but a rule's `tags`, a family or a rename names a tag.
+    fn covers(&self, tag: &str) -> bool {
+        let key = self.case.key(tag);
+        let no_globs = self.hides_globs(tag);
+        [&self.claims, &self.retire, &self.bans]
+            .iter()
+            .any(|kind| kind.covering(&key, tag, no_globs).next().is_some())
+    }
+
+    /// Fills in what covers a group.
+    fn describe(&self, policy: &Policy, group: &mut Group) {
+        let name = group.name.clone();
+        let key = self.case.key(&name);
+        let no_globs = self.hides_globs(&name);
+        let first = |kind: &Kind| kind.covering(&key, &name, no_globs).map(|(number, _)| number).min();
+        group.retired = first(&self.retire);
+        let family = || {
+            let is_member = |family: &crate::policy::Family| {
+                family.members.iter().any(|member| self.case.is_same(&member.tag, &name))
+            };
+            policy.families.iter().position(is_member).map(|index| Claimed::Family(index as u32))
+        };
+        let rename = || {
+            let is_old = |rename: &crate::policy::Rename| self.case.is_same(&rename.from, &name);
+            policy.renames.iter().position(is_old).map(|index| Claimed::Rename(index as u32))
+        };
+        group.claimed = first(&self.claims).map(Claimed::Claim).or_else(family).or_else(rename);
+        let mut bans: BTreeMap<u32, bool> = BTreeMap::new();
+        for (rule, is_glob) in self.bans.covering(&key, &name, no_globs) {
+            *bans.entry(rule).or_insert(true) &= is_glob;
+        }
+        group.bans = bans
+            .into_iter()
+            .map(|(rule, is_glob)| Ban { rule, priority: policy.rules[rule as usize].priority, is_glob })
+            .collect();
+        group.bans.sort_by_key(|ban| (std::cmp::Reverse(ban.priority), ban.rule));
+    }
+}
+
+/// Connected groups, in order of their first; parts that touch no device are left out.
+fn parts(groups: &[Group], joins: &[(u32, u32)]) -> Vec<Vec<u32>> {
+    let mut parents: Vec<u32> = (0..groups.len() as u32).collect();
+    fn root(parents: &mut [u32], mut group: u32) -> u32 {
+        while parents[group as usize] != group {
+            parents[group as usize] = parents[parents[group as usize] as usize];
+            group = parents[group as usize];
+        }
+        group
+    }
+    for (one, other) in joins {
+        let (one, other) = (root(&mut parents, *one), root(&mut parents, *other));
+        parents[one.max(other) as usize] = one.min(other);
+    }
+    let mut parts: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+    for group in 0..groups.len() as u32 {
+        parts.entry(root(&mut parents, group)).or_default().push(group);
+    }
+    let touches = |group: &u32| {
+        let group = &groups[*group as usize];
+        !group.live.is_empty() || !group.carries.is_empty()
+    };
+    parts.into_values().filter(|part| part.iter().any(touches)).collect()
+}

@@ -1,0 +1,247 @@
+//! What the policy says about this snapshot: per tag who should carry it, per value who should have it, and by which rules.
+//!
+//! Compares nothing with what is live beyond what the policy itself asks (renames, families); changes are for `plan`.
+//! Every tag is settled from sets of devices, not device by device.
+
+mod conflict;
+mod groups;
+mod settle;
+mod template;
+mod value;
+mod window;
+
+use std::sync::Arc;
+
+use crate::device::DeviceValue;
+use crate::diagnostic::Diagnostic;
+use crate::inventory::{DeviceSet, Row, Snapshot, TagId};
+use crate::pattern::Glob;
+use crate::policy::Policy;
+use crate::selection::Selections;
+use crate::tag::TagCase;
+use crate::time::Timestamp;
+
+pub use settle::{Part, Reason, Settled};
+pub use window::Window;
+
+/// What a policy says about a snapshot, tag by tag. Conflict-free outside protected devices.
+#[derive(Debug)]
+pub struct Desired<'a> {
+    /// The policy.
+    pub policy: &'a Policy,
+    /// The devices.
+    pub snapshot: &'a Snapshot,
+    /// What its selectors hold for.
+    pub selections: &'a Selections,
+    /// The clock that the policy was evaluated with.
+    pub now: Timestamp,
+    /// How tags of other case count.
+    pub tag_case: TagCase,
+    /// Devices in scope that any protection matches.
+    pub protected: DeviceSet,
+    /// Every tag that the policy says anything about, and that is assigned, named or live.
+    pub groups: Vec<Group>,
+    /// Groups that must be settled together: families and renames join them. Indices into `groups`.
+    pub parts: Vec<Vec<u32>>,
+    /// Devices for which a template's data is missing.
+    pub gaps: Vec<Gap>,
+    /// Who should have which value.
+    pub values: Values,
+    /// Templates that yielded no tag, in rule order.
+    pub unresolved: Vec<Unresolved>,
+}
+
+/// One tag (with `tagCase: insensitive`: all its spellings) and everything that the policy says about it.
+#[derive(Clone, Debug)]
+pub struct Group {
+    /// As it is written when it is added.
+    pub name: Arc<str>,
+    /// Live spellings.
+    pub live: Vec<TagId>,
+    /// Rules that give it, the highest priority first, then in file order.
+    pub carries: Vec<Carry>,
+    /// Rules that forbid it, in the same order.
+    pub bans: Vec<Ban>,
+    /// Family and place in it.
+    pub family: Option<(u32, u32)>,
+    /// The rename that takes this name away.
+    pub rename: Option<u32>,
+    /// The first entry of `retire` that covers it.
+    pub retired: Option<u32>,
+    /// Why live ones go when nobody assigns them.
+    pub claimed: Option<Claimed>,
+}
+
+/// A rule that gives a tag to devices.
+#[derive(Clone, Debug)]
+pub struct Carry {
+    /// Index into [`Policy::rules`].
+    pub rule: u32,
+    /// Its priority.
+    pub priority: i64,
+    /// To which devices.
+    pub rows: Rows,
+}
+
+/// Devices of a [`Carry`].
+#[derive(Clone, Debug)]
+pub enum Rows {
+    /// All that the rule selects.
+    Rule,
+    /// Those for which a template yields the tag, ascending.
+    Listed(Vec<Row>),
+}
+
+/// A rule that forbids a tag on the devices that it selects.
+#[derive(Clone, Copy, Debug)]
+pub struct Ban {
+    /// Index into [`Policy::rules`].
+    pub rule: u32,
+    /// Its priority.
+    pub priority: i64,
+    /// Whether only globs name the tag: then the rule's own `tags` win over it.
+    pub is_glob: bool,
+}
+
+/// What makes a tag owned by the policy set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Claimed {
+    /// This entry of `claims`.
+    Claim(u32),
+    /// Membership in this family.
+    Family(u32),
+    /// It is the old name of this rename.
+    Rename(u32),
+}
+
+/// Devices for which a template yields nothing because data is missing: live claimed tags that it could yield stay.
+#[derive(Clone, Debug)]
+pub struct Gap {
+    /// Index into [`Policy::rules`].
+    pub rule: u32,
+    /// Which tags the template could yield.
+    pub glob: Glob,
+    /// The devices, ascending; in scope, protected ones included.
+    pub rows: Vec<Row>,
+}
+
+/// Who should have which value.
+#[derive(Clone, Debug)]
+pub struct Values {
+    /// In the order of [`DeviceValue::ALL`]: devices that rules give the value.
+    pub given: [DeviceSet; 3],
+    /// Devices that no rule gives a value and the default applies to.
+    pub defaulted: DeviceSet,
+    /// Live rules with a value: rule, priority, value; the highest priority first, then in file order.
+    pub rules: Vec<(u32, i64, DeviceValue)>,
+}
+
+/// Template results that are no tag.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unresolved {
+    /// Index into [`Policy::rules`].
+    pub rule: u32,
+    /// The template as written.
+    pub template: String,
+    /// Unprotected devices for which a placeholder is missing or empties.
+    pub missing: u64,
+    /// The placeholders that were missing, by name.
+    pub placeholders: Vec<String>,
+    /// Unprotected devices for which the result is no valid tag.
+    pub unusable: u64,
+    /// Up to three unusable results.
+    pub sample: Vec<String>,
+}
+
+/// Works out what a policy says about a snapshot.
+///
+/// # Errors
+/// One diagnostic a conflict: rules of the same highest priority that give and forbid a tag, or give different values, on
+/// devices that no protection matches.
+pub fn desire<'a>(
+    policy: &'a Policy,
+    snapshot: &'a Snapshot,
+    selections: &'a Selections,
+    now: Timestamp,
+    tag_case: TagCase,
+) -> Result<Desired<'a>, Vec<Diagnostic>> {
+    let mut protected = DeviceSet::new(snapshot.len());
+    for protection in &selections.protections {
+        protected.union_with(protection);
+    }
+    protected.intersect_with(&selections.scope);
+    let rendered = template::render(policy, snapshot, selections, now, &protected);
+    let (values, value_conflicts) = value::values(policy, snapshot, selections, now);
+    let (groups, parts) = groups::collect(policy, snapshot, selections, now, tag_case, rendered.yields);
+    let desired = Desired {
+        policy,
+        snapshot,
+        selections,
+        now,
+        tag_case,
+        protected,
+        groups,
+        parts,
+        gaps: rendered.gaps,
+        values,
+        unresolved: rendered.unresolved,
+    };
+    let found = conflict::diagnostics(&desired, value_conflicts);
+    if found.is_empty() { Ok(desired) } else { Err(found) }
+}
+
+impl Desired<'_> {
+    /// Whether a rule exists at this moment.
+    pub fn is_live(&self, rule: u32) -> bool {
+        self.policy.rules[rule as usize].is_live(self.now)
+    }
+
+    /// Whether a rule gives this tag to a device.
+    pub fn gives(&self, carry: &Carry, row: Row) -> bool {
+        match &carry.rows {
+            Rows::Rule => self.selections.rules[carry.rule as usize].contains(row),
+            Rows::Listed(rows) => rows.binary_search(&row).is_ok(),
+        }
+    }
+
+    /// Whether a rule forbids a group's tag on a device.
+    pub fn forbids(&self, group: &Group, ban: &Ban, row: Row) -> bool {
+        let own = |carry: &&Carry| carry.rule == ban.rule;
+        self.selections.rules[ban.rule as usize].contains(row)
+            && !(ban.is_glob && group.carries.iter().filter(own).any(|carry| self.gives(carry, row)))
+    }
+
+    /// The rules behind a carried tag: those of the highest priority that give it. Ascending.
+    pub fn givers(&self, group: &Group, row: Row) -> Vec<u32> {
+        let givers = group.carries.iter().filter(|carry| self.gives(carry, row));
+        strongest(givers.map(|carry| (carry.priority, carry.rule)))
+    }
+
+    /// The rules behind a forbidden tag: those of the highest priority that forbid it. Ascending.
+    pub fn forbidders(&self, group: &Group, row: Row) -> Vec<u32> {
+        let bans = group.bans.iter().filter(|ban| self.forbids(group, ban, row));
+        strongest(bans.map(|ban| (ban.priority, ban.rule)))
+    }
+
+    /// The rules behind a device's value: those of the highest priority that give one. Ascending.
+    pub fn valuers(&self, row: Row) -> Vec<u32> {
+        let selected =
+            |(rule, _, _): &&(u32, i64, DeviceValue)| self.selections.rules[*rule as usize].contains(row);
+        strongest(self.values.rules.iter().filter(selected).map(|(rule, priority, _)| (*priority, *rule)))
+    }
+}
+
+/// The rules of the first priority, from statements in falling order of it.
+fn strongest(statements: impl Iterator<Item = (i64, u32)>) -> Vec<u32> {
+    let mut rules = Vec::new();
+    let mut highest = None;
+    for (priority, rule) in statements {
+        if *highest.get_or_insert(priority) != priority {
+            break;
+        }
+        rules.push(rule);
+    }
+    rules.sort_unstable();
+    rules.dedup();
+    rules
+}

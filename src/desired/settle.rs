@@ -1,0 +1,286 @@
+//! Settles connected tags: who should carry each, who should not, and why, as sets of devices.
+//!
+//! Decides nothing about what is withheld: protections, trust and history are for the plan.
+
+use super::{Desired, Group, Rows, Window};
+use crate::inventory::{DeviceSet, TagId};
+
+/// Connected tags, settled.
+#[derive(Clone, Debug)]
+pub struct Part {
+    /// The devices that the sets of the part are about.
+    pub window: Window,
+    /// One entry a group.
+    pub tags: Vec<Settled>,
+}
+
+/// One tag, settled. Sets use the numbers of the part's window and hold devices in scope only.
+#[derive(Clone, Debug)]
+pub struct Settled {
+    /// Index into [`Desired::groups`].
+    pub group: u32,
+    /// Devices that carry each live spelling.
+    pub live: Vec<(TagId, DeviceSet)>,
+    /// Devices that carry any of them.
+    pub any_live: DeviceSet,
+    /// Devices that should carry the tag because rules give it to them.
+    pub given: DeviceSet,
+    /// Devices that should carry it because they carry an old name of it, by rename.
+    pub renamed: Vec<(u32, DeviceSet)>,
+    /// Devices that rules forbid it on.
+    pub banned: DeviceSet,
+    /// Devices that carry it and should not, by reason; disjoint, in the order of [`Reason`].
+    pub unwanted: Vec<(Reason, DeviceSet)>,
+}
+
+impl Settled {
+    /// Devices that should carry the tag.
+    pub fn wanted(&self) -> DeviceSet {
+        let mut wanted = self.given.clone();
+        for (_, rows) in &self.renamed {
+            wanted.union_with(rows);
+        }
+        wanted
+    }
+}
+
+/// Why a device should not carry a tag. Where several would do, the first counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reason {
+    /// Rules forbid it ([`Desired::forbidders`]).
+    Rule,
+    /// A stronger member of this family stays.
+    Family(u32),
+    /// This rename gives it a new name.
+    Renamed(u32),
+    /// This entry of `retire` covers it.
+    Retired(u32),
+    /// It is claimed and nobody assigns it.
+    Unselected,
+}
+
+/// Who wins on each device.
+pub(super) struct Decision {
+    pub(super) carried: DeviceSet,
+    pub(super) banned: DeviceSet,
+    /// Devices where the same highest priority gives and forbids, by priority.
+    pub(super) conflicts: Vec<(i64, DeviceSet)>,
+}
+
+impl Desired<'_> {
+    /// Settles one part of [`Desired::parts`].
+    pub fn settle(&self, part: &[u32]) -> Part {
+        let window = self.window(part);
+        let scope = window.of_set(&self.selections.scope);
+        let decisions: Vec<Decision> =
+            part.iter().map(|group| self.decide(self.group(*group), &window)).collect();
+        let mut tags: Vec<Settled> = Vec::with_capacity(part.len());
+        for (group, decision) in part.iter().zip(&decisions) {
+            let mut any_live = DeviceSet::new(window.len());
+            let mut live = Vec::new();
+            for tag in &self.group(*group).live {
+                let mut rows = window.of_rows(self.snapshot.carrier_rows(*tag));
+                rows.intersect_with(&scope);
+                any_live.union_with(&rows);
+                live.push((*tag, rows));
+            }
+            tags.push(Settled {
+                group: *group,
+                live,
+                any_live,
+                given: decision.carried.clone(),
+                renamed: Vec::new(),
+                banned: decision.banned.clone(),
+                unwanted: Vec::new(),
+            });
+        }
+        let dropped = self.families(part, &mut tags, window.len());
+        let (old, kept) = self.renames(part, &mut tags, &decisions, window.len());
+        for (index, decision) in decisions.iter().enumerate() {
+            self.unwanted(&mut tags[index], decision, &dropped[index], &old[index], &kept[index]);
+        }
+        Part { window, tags }
+    }
+
+    fn group(&self, group: u32) -> &Group {
+        &self.groups[group as usize]
+    }
+
+    /// The devices that matter to a part: those that carry one of its tags or are given one.
+    pub(super) fn window(&self, part: &[u32]) -> Window {
+        let fleet = self.snapshot.len();
+        let mut rows = Vec::new();
+        for group in part.iter().map(|group| self.group(*group)) {
+            for tag in &group.live {
+                let carriers = self.snapshot.carrier_rows(*tag).iter().copied();
+                rows.extend(carriers.filter(|row| self.selections.scope.contains(*row)));
+            }
+            for carry in &group.carries {
+                match &carry.rows {
+                    Rows::Rule => rows.extend(
+                        self.selections.rules[carry.rule as usize].iter().take((fleet / 16).max(64) + 1),
+                    ),
+                    Rows::Listed(listed) => rows.extend(listed),
+                }
+                if rows.len() > (fleet / 16).max(64) {
+                    return Window::whole(fleet);
+                }
+            }
+        }
+        Window::new(fleet, rows)
+    }
+
+    /// Priority by priority, from the highest: what is decided stays decided.
+    pub(super) fn decide(&self, group: &Group, window: &Window) -> Decision {
+        let none = || DeviceSet::new(window.len());
+        let (mut carried, mut banned, mut decided) = (none(), none(), none());
+        let mut conflicts = Vec::new();
+        let mut priorities: Vec<i64> = group.carries.iter().map(|carry| carry.priority).collect();
+        priorities.extend(group.bans.iter().map(|ban| ban.priority));
+        priorities.sort_unstable();
+        priorities.dedup();
+        for priority in priorities.into_iter().rev() {
+            let mut gives = none();
+            for carry in group.carries.iter().filter(|carry| carry.priority == priority) {
+                gives.union_with(&self.carry_set(carry, window));
+            }
+            let mut forbids = none();
+            for ban in group.bans.iter().filter(|ban| ban.priority == priority) {
+                let mut rows = window.of_set(&self.selections.rules[ban.rule as usize]);
+                // Within one rule its tags win over its own globs.
+                for own in group.carries.iter().filter(|carry| ban.is_glob && carry.rule == ban.rule) {
+                    rows.difference_with(&self.carry_set(own, window));
+                }
+                forbids.union_with(&rows);
+            }
+            gives.difference_with(&decided);
+            forbids.difference_with(&decided);
+            decided.union_with(&gives);
+            decided.union_with(&forbids);
+            let mut both = gives.clone();
+            both.intersect_with(&forbids);
+            gives.difference_with(&both);
+            forbids.difference_with(&both);
+            carried.union_with(&gives);
+            banned.union_with(&forbids);
+            if !both.is_empty() {
+                conflicts.push((priority, both));
+            }
+        }
+        Decision { carried, banned, conflicts }
+    }
+
+    fn carry_set(&self, carry: &super::Carry, window: &Window) -> DeviceSet {
+        match &carry.rows {
+            Rows::Rule => window.of_set(&self.selections.rules[carry.rule as usize]),
+            Rows::Listed(rows) => window.of_rows(rows),
+        }
+    }
+
+    /// Of the members given to a device the first listed stays. Returns what each tag lost.
+    fn families(&self, part: &[u32], tags: &mut [Settled], length: usize) -> Vec<DeviceSet> {
+        let mut dropped = vec![DeviceSet::new(length); part.len()];
+        let mut members: Vec<(u32, u32, usize)> = part
+            .iter()
+            .enumerate()
+            .filter_map(|(index, group)| {
+                self.group(*group).family.map(|(family, place)| (family, place, index))
+            })
+            .collect();
+        members.sort_unstable();
+        for family in members.chunk_by(|one, other| one.0 == other.0) {
+            let mut taken = DeviceSet::new(length);
+            for (_, _, index) in family {
+                let given = &mut tags[*index].given;
+                dropped[*index].union_with(given);
+                dropped[*index].intersect_with(&taken);
+                given.difference_with(&dropped[*index]);
+                taken.union_with(given);
+            }
+        }
+        dropped
+    }
+
+    /// Who loses an old name to a rename, and who keeps it because the rename does not apply; new names are wanted where
+    /// nobody claims them.
+    fn renames(
+        &self,
+        part: &[u32],
+        tags: &mut [Settled],
+        decisions: &[Decision],
+        length: usize,
+    ) -> (Vec<DeviceSet>, Vec<DeviceSet>) {
+        let mut old = vec![DeviceSet::new(length); part.len()];
+        let mut kept = vec![DeviceSet::new(length); part.len()];
+        for from in 0..part.len() {
+            let Some(rename) = self.group(part[from]).rename else { continue };
+            let name = &self.policy.renames[rename as usize].to;
+            let is_new = |group: &&u32| self.tag_case.is_same(&self.group(**group).name, name);
+            let to = part.iter().find(is_new).and_then(|group| part.iter().position(|other| other == group));
+            let to = to.expect("a rename joins its two names in one part");
+            let mut rows = tags[from].any_live.clone();
+            rows.difference_with(&decisions[from].carried);
+            kept[from].union_with(&rows);
+            kept[from].intersect_with(&decisions[to].banned);
+            rows.difference_with(&decisions[to].banned);
+            if self.group(part[to]).claimed.is_none() {
+                let mut wanted = rows.clone();
+                wanted.difference_with(&decisions[to].carried);
+                for (_, earlier) in &tags[to].renamed {
+                    wanted.difference_with(earlier);
+                }
+                if !wanted.is_empty() {
+                    tags[to].renamed.push((rename, wanted));
+                }
+            }
+            old[from] = rows;
+        }
+        (old, kept)
+    }
+
+    /// Splits the devices that carry a tag and should not by reason.
+    fn unwanted(
+        &self,
+        tag: &mut Settled,
+        decision: &Decision,
+        dropped: &DeviceSet,
+        old: &DeviceSet,
+        kept: &DeviceSet,
+    ) {
+        let group = self.group(tag.group);
+        let mut rest = tag.any_live.clone();
+        rest.difference_with(&tag.wanted());
+        // Only protected devices are left in conflict; nothing is said about the tag on them.
+        for (_, conflict) in &decision.conflicts {
+            rest.difference_with(conflict);
+        }
+        let mut take = |reason: Reason, rows: Option<&DeviceSet>| {
+            let mut taken = rest.clone();
+            if let Some(rows) = rows {
+                taken.intersect_with(rows);
+            }
+            rest.difference_with(&taken);
+            if !taken.is_empty() {
+                tag.unwanted.push((reason, taken));
+            }
+        };
+        take(Reason::Rule, Some(&decision.banned));
+        if let Some((family, _)) = group.family {
+            take(Reason::Family(family), Some(dropped));
+        }
+        if let Some(rename) = group.rename {
+            take(Reason::Renamed(rename), Some(old));
+        }
+        if group.retired.is_none() && group.claimed.is_none() {
+            return;
+        }
+        let mut open = tag.any_live.clone();
+        open.difference_with(kept);
+        if let Some(retired) = group.retired {
+            take(Reason::Retired(retired), Some(&open));
+        }
+        if group.claimed.is_some() {
+            take(Reason::Unselected, Some(&open));
+        }
+    }
+}

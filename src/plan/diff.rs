@@ -1,0 +1,296 @@
+//! The difference between what is desired and what is live, as changes with causes.
+//!
+//! Works tag by tag on sets of devices; only what differs is ever listed. What is withheld is decided in `assemble`.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use rayon::prelude::*;
+
+use super::{
+    Cause, CauseIndex, Header, History, Plan, RuleReference, TagIndex, assemble, cost, guard, measure,
+};
+use crate::desired::{Claimed, Desired, Group, Part, Reason, Settled};
+use crate::device::DeviceValue;
+use crate::diagnostic::Sources;
+use crate::inventory::{DeviceSet, Row, TagId};
+use crate::pattern::Glob;
+
+/// How many parts are settled at a time: enough for all cores, few enough to hold their sets.
+const AT_ONCE: usize = 64;
+
+/// One difference of one tag on one device.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct TagEntry {
+    pub(super) row: Row,
+    pub(super) tag: TagIndex,
+    pub(super) cause: CauseIndex,
+    pub(super) is_removal: bool,
+    /// The rule whose template could yield the tag if its data were not missing.
+    pub(super) gap: Option<u32>,
+}
+
+/// One difference of a value.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ValueEntry {
+    pub(super) row: Row,
+    pub(super) to: DeviceValue,
+    pub(super) cause: CauseIndex,
+    pub(super) is_default: bool,
+}
+
+/// Everything that differs, and the tables that it refers to.
+pub(super) struct Differences<'a> {
+    pub(super) tags: Vec<TagEntry>,
+    pub(super) values: Vec<ValueEntry>,
+    pub(super) names: Names<'a>,
+    pub(super) causes: Causes<'a>,
+}
+
+/// The plan that takes the live inventory to what is desired. The header says which tenant, policy, options and reasons for
+/// distrust; what it says about the inventory's size is filled in here. The guard's report is left empty.
+pub fn diff(desired: &Desired<'_>, history: &History, header: Header, sources: &Sources) -> Plan {
+    let differences = differences(desired, sources);
+    let mut plan = Plan { header, ..Plan::default() };
+    plan.header.now = desired.now;
+    plan.header.options.tag_case = desired.tag_case;
+    let inventory = &mut plan.header.inventory;
+    inventory.devices = desired.snapshot.len() as u64;
+    inventory.in_scope = desired.selections.scope.count() as u64;
+    if inventory.digest.is_empty() {
+        inventory.digest = desired.snapshot.digest();
+    }
+    plan.rules = desired
+        .policy
+        .rules
+        .iter()
+        .map(|rule| RuleReference {
+            name: rule.name.clone(),
+            place: sources.place(rule.span),
+            priority: rule.priority,
+            description: rule.description.clone(),
+            owner: rule.owner.clone(),
+            ticket: rule.ticket.clone(),
+        })
+        .collect();
+    assemble::assemble(desired, history, differences, &mut plan);
+    plan.unresolved = desired.unresolved.clone();
+    plan.unmatched = desired.selections.unmatched.clone();
+    plan.warnings = measure::twins(desired);
+    plan.measures = measure::measures(desired, &plan);
+    plan.measures.invariants = guard::after(&plan, &desired.policy.guard);
+    plan.schedule = cost::schedule(&plan, &plan.header.options);
+    plan
+}
+
+fn differences<'a>(desired: &'a Desired<'a>, sources: &'a Sources) -> Differences<'a> {
+    let mut found = Differences {
+        tags: Vec::new(),
+        values: Vec::new(),
+        names: Names::new(desired),
+        causes: Causes { desired, sources, list: Vec::new(), numbers: HashMap::new() },
+    };
+    let gaps: Vec<Glob> = desired.gaps.iter().map(|gap| desired.tag_case.glob(&gap.glob)).collect();
+    for parts in desired.parts.chunks(AT_ONCE) {
+        let settled: Vec<Part> = parts.par_iter().map(|part| desired.settle(part)).collect();
+        for part in &settled {
+            for tag in &part.tags {
+                additions(desired, part, tag, &mut found);
+                removals(desired, part, tag, &gaps, &mut found);
+            }
+        }
+    }
+    values(desired, &mut found);
+    found
+}
+
+fn additions(desired: &Desired<'_>, part: &Part, tag: &Settled, found: &mut Differences<'_>) {
+    let group = &desired.groups[tag.group as usize];
+    let mut given = tag.given.clone();
+    given.difference_with(&tag.any_live);
+    let add = |rows: &DeviceSet, found: &mut Differences<'_>, why: &dyn Fn(Row) -> Why| {
+        for local in rows.iter() {
+            let row = part.window.row(local);
+            let cause = found.causes.number(why(row));
+            let tag = found.names.of_text(&group.name);
+            found.tags.push(TagEntry { row, tag, cause, is_removal: false, gap: None });
+        }
+    };
+    add(&given, found, &|row| Why::Rules(givers(desired, group, row)));
+    for (rename, rows) in &tag.renamed {
+        let mut rows = rows.clone();
+        rows.difference_with(&tag.any_live);
+        add(&rows, found, &|_| Why::Renamed(*rename));
+    }
+}
+
+/// As [`Desired::givers`], without a search where only one rule gives the tag.
+fn givers(desired: &Desired<'_>, group: &Group, row: Row) -> Vec<u32> {
+    match group.carries.as_slice() {
+        [only] => vec![only.rule],
+        _ => desired.givers(group, row),
+    }
+}
+
+fn removals(desired: &Desired<'_>, part: &Part, tag: &Settled, gaps: &[Glob], found: &mut Differences<'_>) {
+    if tag.unwanted.is_empty() {
+        return;
+    }
+    let group = &desired.groups[tag.group as usize];
+    let open: Vec<&crate::desired::Gap> = match group.claimed {
+        None => Vec::new(),
+        Some(_) => {
+            let covering = desired.gaps.iter().zip(gaps).filter(|(_, glob)| glob.matches(&group.name));
+            covering.map(|(gap, _)| gap).collect()
+        }
+    };
+    for (reason, rows) in &tag.unwanted {
+        for (spelling, carriers) in &tag.live {
+            let mut rows = rows.clone();
+            rows.intersect_with(carriers);
+            for local in rows.iter() {
+                let row = part.window.row(local);
+                let why = match *reason {
+                    Reason::Rule => Why::Rules(desired.forbidders(group, row)),
+                    Reason::Family(family) => Why::Family(family),
+                    Reason::Renamed(rename) => Why::Renamed(rename),
+                    Reason::Retired(retire) => Why::Retired(retire),
+                    Reason::Unselected => {
+                        Why::Unselected(group.claimed.expect("only claimed tags are unselected"))
+                    }
+                };
+                let gap = open.iter().find(|gap| gap.rows.binary_search(&row).is_ok()).map(|gap| gap.rule);
+                let cause = found.causes.number(why);
+                let tag = found.names.of_live(*spelling);
+                found.tags.push(TagEntry { row, tag, cause, is_removal: true, gap });
+            }
+        }
+    }
+}
+
+fn values(desired: &Desired<'_>, found: &mut Differences<'_>) {
+    let snapshot = desired.snapshot;
+    let default = desired.policy.default_value.map(|default| default.value);
+    for value in DeviceValue::ALL {
+        let given = &desired.values.given[value as usize];
+        let is_default = default == Some(value);
+        if given.is_empty() && !is_default {
+            continue;
+        }
+        let live = DeviceSet::collect(snapshot.len(), |row| snapshot.value(row) == Some(value.word()));
+        let mut rows = given.clone();
+        rows.difference_with(&live);
+        for row in rows.iter() {
+            let cause = found.causes.number(Why::Rules(desired.valuers(row)));
+            found.values.push(ValueEntry { row, to: value, cause, is_default: false });
+        }
+        if is_default {
+            let mut rows = desired.values.defaulted.clone();
+            rows.difference_with(&live);
+            for row in rows.iter() {
+                let cause = found.causes.number(Why::Default);
+                found.values.push(ValueEntry { row, to: value, cause, is_default: true });
+            }
+        }
+    }
+}
+
+/// The plan's tags, each once.
+pub(super) struct Names<'a> {
+    desired: &'a Desired<'a>,
+    pub(super) list: Vec<Arc<str>>,
+    texts: HashMap<Arc<str>, TagIndex>,
+    live: Vec<Option<TagIndex>>,
+}
+
+impl<'a> Names<'a> {
+    fn new(desired: &'a Desired<'a>) -> Names<'a> {
+        let live = vec![None; desired.snapshot.tag_count()];
+        Names { desired, list: Vec::new(), texts: HashMap::new(), live }
+    }
+
+    /// The index of a tag by its text.
+    pub(super) fn of_text(&mut self, text: &Arc<str>) -> TagIndex {
+        if let Some(index) = self.texts.get(text) {
+            return *index;
+        }
+        let index = TagIndex(self.list.len() as u32);
+        self.list.push(text.clone());
+        self.texts.insert(text.clone(), index);
+        index
+    }
+
+    /// The index of a live tag.
+    pub(super) fn of_live(&mut self, tag: TagId) -> TagIndex {
+        if let Some(index) = self.live[tag.0 as usize] {
+            return index;
+        }
+        let index = self.of_text(&Arc::from(self.desired.snapshot.tag(tag)));
+        self.live[tag.0 as usize] = Some(index);
+        index
+    }
+}
+
+/// A cause by index into the policy.
+#[derive(Clone, PartialEq, Eq, Hash)]
+enum Why {
+    Rules(Vec<u32>),
+    Unselected(Claimed),
+    Family(u32),
+    Renamed(u32),
+    Retired(u32),
+    Default,
+}
+
+/// The plan's causes, each once.
+pub(super) struct Causes<'a> {
+    desired: &'a Desired<'a>,
+    sources: &'a Sources,
+    pub(super) list: Vec<Cause>,
+    numbers: HashMap<Why, CauseIndex>,
+}
+
+impl Causes<'_> {
+    fn number(&mut self, why: Why) -> CauseIndex {
+        if let Some(number) = self.numbers.get(&why) {
+            return *number;
+        }
+        let number = CauseIndex(self.list.len() as u32);
+        self.list.push(self.cause(&why));
+        self.numbers.insert(why, number);
+        number
+    }
+
+    fn cause(&self, why: &Why) -> Cause {
+        let policy = self.desired.policy;
+        let place = |span| self.sources.place(span);
+        match why {
+            Why::Rules(rules) => Cause::Rule(rules.clone()),
+            Why::Unselected(Claimed::Claim(index)) => {
+                let claim = &policy.claims[*index as usize];
+                Cause::Unselected { claim: claim.pattern.to_string(), place: place(claim.span) }
+            }
+            Why::Unselected(Claimed::Family(index)) => {
+                let family = &policy.families[*index as usize];
+                Cause::Unselected { claim: family.name.clone(), place: place(family.span) }
+            }
+            Why::Unselected(Claimed::Rename(index)) => {
+                let rename = &policy.renames[*index as usize];
+                Cause::Unselected { claim: rename.from.clone(), place: place(rename.span) }
+            }
+            Why::Family(index) => {
+                let family = &policy.families[*index as usize];
+                Cause::Family { family: family.name.clone(), place: place(family.span) }
+            }
+            Why::Renamed(index) => {
+                let rename = &policy.renames[*index as usize];
+                Cause::Renamed { to: rename.to.as_str().into(), place: place(rename.span) }
+            }
+            Why::Retired(index) => Cause::Retired { place: place(policy.retire[*index as usize].span) },
+            Why::Default => {
+                let default = policy.default_value.expect("only a default value is planned by default");
+                Cause::Default { place: place(default.span) }
+            }
+        }
+    }
+}

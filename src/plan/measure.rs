@@ -1,0 +1,112 @@
+//! What caps and invariants are measured against, and tags that differ only in case.
+//!
+//! Judges nothing; that is `guard`.
+
+use std::collections::HashMap;
+use std::collections::HashSet;
+
+use super::{Measures, Plan, TagCase, TagIndex, Warning};
+use crate::desired::Desired;
+use crate::inventory::{DeviceSet, TagId};
+use crate::policy::Counted;
+use crate::text;
+
+/// The most twins that are told one by one.
+const MOST_TWINS: usize = 20;
+
+/// Measures the live inventory for this plan; what invariants count afterwards is left equal to what they count before.
+pub(super) fn measures(desired: &Desired<'_>, plan: &Plan) -> Measures {
+    let snapshot = desired.snapshot;
+    let in_scope = |tag: TagId| {
+        let rows = snapshot.carrier_rows(tag).iter();
+        rows.filter(|row| desired.selections.scope.contains(**row)).count() as u64
+    };
+    let removable = desired
+        .groups
+        .iter()
+        .filter(|group| group.claimed.is_some() || group.retired.is_some() || !group.bans.is_empty());
+    let removed: HashSet<TagIndex> =
+        plan.changes.iter().flat_map(|change| change.remove.iter().map(|remove| remove.tag)).collect();
+    let mut removed: Vec<TagIndex> = removed.into_iter().collect();
+    removed.sort_by(|one, other| plan.tag(*one).cmp(plan.tag(*other)));
+    let carriers =
+        removed.into_iter().map(|tag| (tag, snapshot.find_tag(plan.tag(tag)).map_or(0, in_scope))).collect();
+    let invariants = desired.policy.guard.invariants.iter().map(|invariant| {
+        let count = counted(desired, &invariant.counts);
+        (count, count)
+    });
+    Measures {
+        in_scope: desired.selections.scope.count() as u64,
+        removable_pairs: removable.flat_map(|group| &group.live).map(|tag| in_scope(*tag)).sum(),
+        carriers,
+        invariants: invariants.collect(),
+    }
+}
+
+/// How many devices in scope an invariant counts.
+fn counted(desired: &Desired<'_>, counted: &Counted) -> u64 {
+    let snapshot = desired.snapshot;
+    let mut rows = match counted {
+        Counted::Value(value) => {
+            DeviceSet::collect(snapshot.len(), |row| snapshot.value(row) == Some(value.word()))
+        }
+        Counted::Tag(tag) => {
+            let mut rows = DeviceSet::new(snapshot.len());
+            match desired.tag_case {
+                TagCase::Exact => {
+                    if let Some(tag) = snapshot.find_tag(tag) {
+                        rows = snapshot.carriers(tag);
+                    }
+                }
+                TagCase::Insensitive => {
+                    let twins = snapshot.tag_ids().filter(|live| text::equal(snapshot.tag(*live), tag));
+                    twins.for_each(|twin| rows.union_with(&snapshot.carriers(twin)));
+                }
+            }
+            rows
+        }
+    };
+    rows.intersect_with(&desired.selections.scope);
+    rows.count() as u64
+}
+
+/// Tags that rules or renames give and that differ only in case from a live one: the service may fold them.
+pub(super) fn twins(desired: &Desired<'_>) -> Vec<Warning> {
+    if desired.tag_case == TagCase::Insensitive {
+        return Vec::new();
+    }
+    let snapshot = desired.snapshot;
+    let mut live: HashMap<String, Vec<TagId>> = HashMap::new();
+    for tag in snapshot.tag_ids() {
+        if snapshot.carrier_rows(tag).iter().any(|row| desired.selections.scope.contains(*row)) {
+            live.entry(text::fold(snapshot.tag(tag)).into_owned()).or_default().push(tag);
+        }
+    }
+    let targets: HashSet<&str> = desired.policy.renames.iter().map(|rename| rename.to.as_str()).collect();
+    let given =
+        desired.groups.iter().filter(|group| !group.carries.is_empty() || targets.contains(&*group.name));
+    let mut warnings = Vec::new();
+    let mut untold = 0u64;
+    for group in given {
+        for twin in live.get(&*text::fold(&group.name)).into_iter().flatten() {
+            let twin = snapshot.tag(*twin);
+            if twin == &*group.name {
+                continue;
+            }
+            if warnings.len() == MOST_TWINS {
+                untold += 1;
+                continue;
+            }
+            let message = format!(
+                "the tag `{}` of the policy and the live tag `{twin}` differ only in case; the service may take them for one",
+                group.name
+            );
+            warnings.push(Warning { code: "W0603".into(), message });
+        }
+    }
+    if untold > 0 {
+        let message = format!("{untold} more live tags differ only in case from a tag of the policy");
+        warnings.push(Warning { code: "W0603".into(), message });
+    }
+    warnings
+}
