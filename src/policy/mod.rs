@@ -2,6 +2,28 @@
 //!
 //! Knows nothing about devices: which ones a selector holds for is for `selection`, what follows for `desired`.
 
+mod condition;
+mod data;
+mod guard;
+mod keys;
+mod lints;
+mod names;
+mod overlap;
+mod reader;
+mod renames;
+mod resolve;
+mod rules;
+mod selector;
+mod settle;
+mod syntax;
+mod template;
+#[cfg(test)]
+mod tests;
+
+pub use data::{DataRequest, data_files};
+pub use resolve::resolve;
+pub use syntax::MAX_BYTES;
+
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -1,0 +1,389 @@
+//! The data files that a policy names: where they are, and the rows that they hold.
+//!
+//! Reads no file: `store` hands the bytes over in [`Sources::data`].
+
+use std::collections::HashMap;
+
+use serde_json::value::RawValue;
+
+use super::reader::Reader;
+use super::syntax::{self, Node, NodeKind, shown};
+use crate::diagnostic::{Diagnostic, SourceId, Sources, Span};
+
+/// The most columns of a table.
+const MAX_COLUMNS: usize = 1_000;
+
+/// The most cells of a table: a million devices with sixty columns.
+const MAX_CELLS: usize = 64_000_000;
+
+/// A data file that a policy names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DataRequest {
+    /// Whose root it lies below: that of the naming file.
+    pub root: u32,
+    /// The path below that root, normalised, with `/`.
+    pub path: String,
+    /// Where it is named.
+    pub span: Span,
+}
+
+/// The data files that a set names, in the order in which they are named. Paths that leave the root are left out here and
+/// reported by [`super::resolve`].
+pub fn data_files(sources: &Sources) -> Vec<DataRequest> {
+    let mut requests = Vec::new();
+    for (index, source) in sources.files.iter().enumerate() {
+        let (root, _) = syntax::parse(&source.text, SourceId(index as u32));
+        let mut named = Vec::new();
+        if let Some(root) = &root {
+            collect(root, &mut named);
+        }
+        for (written, span) in named {
+            if let Ok(path) = below_root(&source.path, written) {
+                requests.push(DataRequest { root: source.root, path, span });
+            }
+        }
+    }
+    requests
+}
+
+/// Every text that stands where a path may stand: `file`, `inFile`, `queryFile`. A `file` elsewhere is an unknown key, and
+/// reading one file too many does no harm.
+fn collect<'n>(node: &'n Node, named: &mut Vec<(&'n str, Span)>) {
+    match &node.kind {
+        NodeKind::List(items) => items.iter().for_each(|item| collect(item, named)),
+        NodeKind::Map(entries) => {
+            for entry in entries.iter().filter(|entry| !entry.key.starts_with("x-")) {
+                match (&*entry.key, &entry.value.kind) {
+                    ("file" | "inFile" | "queryFile", NodeKind::Text(path)) => {
+                        named.push((path, entry.value.span))
+                    }
+                    _ => collect(&entry.value, named),
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+/// A written path, relative to the file that names it, as a path below the root.
+pub(super) fn below_root(naming: &str, written: &str) -> Result<String, &'static str> {
+    if written.is_empty() {
+        return Err("is empty");
+    }
+    if written.starts_with(['/', '\\']) || written.as_bytes().get(1) == Some(&b':') {
+        return Err("is absolute");
+    }
+    if written.contains('\0') {
+        return Err("holds a NUL character");
+    }
+    let mut parts: Vec<&str> = naming.split('/').collect();
+    parts.pop();
+    for part in written.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => drop(parts.pop().ok_or("leaves the policy root")?),
+            part => parts.push(part),
+        }
+    }
+    if parts.is_empty() || written.ends_with('/') {
+        return Err("names a directory");
+    }
+    Ok(parts.join("/"))
+}
+
+/// Rows of a table file; cells row by row.
+#[derive(Debug, Default)]
+pub(super) struct Table {
+    pub(super) columns: Vec<String>,
+    pub(super) cells: Vec<Box<str>>,
+    /// The line of each row.
+    pub(super) lines: Vec<u64>,
+}
+
+impl Reader<'_> {
+    /// The bytes of a data file, as text.
+    pub(super) fn data_text(&mut self, written: &str, span: Span) -> Option<&str> {
+        let source = self.sources.file(span.source);
+        let path = match below_root(&source.path, written) {
+            Ok(path) => path,
+            Err(why) => {
+                let finding = Diagnostic::error("E0302", span, format!("the path `{}` {why}", shown(written)))
+                    .help("data files lie in the policy's directory or below it; write the path relative to this file");
+                self.report(finding);
+                return None;
+            }
+        };
+        let bytes = match self.sources.data.get(&(source.root, path)) {
+            Some(Ok(bytes)) => bytes,
+            found => {
+                let why = found.and_then(|found| found.as_ref().err());
+                let why = why.map_or("it was not found", |why| why.as_str());
+                let message = format!("`{}` cannot be read: {}", shown(written), shown(why));
+                self.report(
+                    Diagnostic::error("E0301", span, message).help("the path is relative to this file"),
+                );
+                return None;
+            }
+        };
+        match std::str::from_utf8(bytes) {
+            Ok(text) => Some(text.strip_prefix('\u{feff}').unwrap_or(text)),
+            Err(error) => {
+                let line = 1 + bytes[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count();
+                let message = format!("`{}` is not UTF-8 text (line {line})", shown(written));
+                self.report(Diagnostic::error("E0303", span, message).help("save the file as UTF-8"));
+                None
+            }
+        }
+    }
+
+    /// The rows of a table file, by its extension.
+    pub(super) fn table(&mut self, written: &str, span: Span) -> Option<Table> {
+        let extension = written.rsplit_once('.').map_or("", |(_, extension)| extension).to_ascii_lowercase();
+        let parse: fn(&str) -> Result<Table, String> = match &*extension {
+            "csv" => csv_table,
+            "json" => json_table,
+            "ndjson" | "jsonl" => ndjson_table,
+            _ => {
+                let message = format!("`{}` is no table file", shown(written));
+                self.report(
+                    Diagnostic::error("E0303", span, message).help("tables end in .csv, .json or .ndjson"),
+                );
+                return None;
+            }
+        };
+        match parse(self.data_text(written, span)?) {
+            Ok(table) if table.lines.is_empty() => {
+                self.no_rows(written, span);
+                None
+            }
+            Ok(table) => Some(table),
+            Err(why) => {
+                let message = format!("`{}` cannot be understood: {}", shown(written), shown(&why));
+                self.report(Diagnostic::error("E0303", span, message));
+                None
+            }
+        }
+    }
+
+    /// The values of a list file: one a line; `#` starts a comment at the start of a line or after white space.
+    pub(super) fn list_file(&mut self, written: &str, span: Span) -> Option<Vec<String>> {
+        let text = self.data_text(written, span)?;
+        let values: Vec<String> =
+            text.lines().map(uncommented).filter(|value| !value.is_empty()).map(str::to_owned).collect();
+        if values.is_empty() {
+            self.no_rows(written, span);
+            return None;
+        }
+        Some(values)
+    }
+
+    fn no_rows(&mut self, written: &str, span: Span) {
+        let finding = Diagnostic::error("E0304", span, format!("`{}` holds no rows", shown(written)))
+            .help("an empty export would take tags away; restore the file, or remove what reads it");
+        self.report(finding);
+    }
+}
+
+fn uncommented(line: &str) -> &str {
+    let line = line.trim();
+    if line.starts_with('#') {
+        return "";
+    }
+    let comment = line.match_indices('#').find(|(at, _)| line[..*at].ends_with(char::is_whitespace));
+    comment.map_or(line, |(at, _)| line[..at].trim_end())
+}
+
+fn csv_table(text: &str) -> Result<Table, String> {
+    let mut reader = csv::ReaderBuilder::new().from_reader(text.as_bytes());
+    let plain = |error: csv::Error| match error.kind() {
+        csv::ErrorKind::UnequalLengths { pos, expected_len, len } => {
+            let line = pos.as_ref().map_or(0, csv::Position::line);
+            format!("line {line} has {len} cells, the header has {expected_len}")
+        }
+        _ => error.to_string(),
+    };
+    let mut table = Table::default();
+    for column in reader.headers().map_err(plain)? {
+        table.add_column(column)?;
+    }
+    let mut row = csv::StringRecord::new();
+    while reader.read_record(&mut row).map_err(plain)? {
+        table.lines.push(row.position().map_or(0, csv::Position::line));
+        table.cells.extend(row.iter().map(Box::from));
+        table.check_size()?;
+    }
+    Ok(table)
+}
+
+/// A row as it is parsed: names and raw values.
+struct Row<'t>(Vec<(String, &'t RawValue)>);
+
+impl<'de> serde::Deserialize<'de> for Row<'de> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Row<'de>, D::Error> {
+        struct Visitor;
+        impl<'de> serde::de::Visitor<'de> for Visitor {
+            type Value = Row<'de>;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Row<'de>, A::Error> {
+                let mut cells = Vec::new();
+                while let Some(cell) = map.next_entry()? {
+                    cells.push(cell);
+                }
+                Ok(Row(cells))
+            }
+        }
+        deserializer.deserialize_map(Visitor)
+    }
+}
+
+fn json_table(text: &str) -> Result<Table, String> {
+    let rows: Vec<Row<'_>> =
+        serde_json::from_str(text).map_err(|error| format!("{error} (expected a list of objects)"))?;
+    let mut draft = Draft::default();
+    // Rows are in order, so their lines are counted in one pass.
+    let (mut at, mut line) = (0, 1);
+    for row in &rows {
+        if let Some((_, first)) = row.0.first() {
+            let start = first.get().as_ptr() as usize - text.as_ptr() as usize;
+            line += text.as_bytes()[at..start].iter().filter(|byte| **byte == b'\n').count() as u64;
+            at = start;
+        }
+        draft.add(row, line)?;
+    }
+    draft.finish()
+}
+
+fn ndjson_table(text: &str) -> Result<Table, String> {
+    let mut draft = Draft::default();
+    for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+        let row = serde_json::from_str(line).map_err(|error| format!("line {}: {error}", index + 1))?;
+        draft.add(&row, index as u64 + 1)?;
+    }
+    draft.finish()
+}
+
+/// A table whose columns are only known at the end: JSON rows name their own.
+#[derive(Default)]
+struct Draft {
+    columns: HashMap<String, usize>,
+    table: Table,
+    rows: Vec<Vec<(usize, Box<str>)>>,
+}
+
+impl Draft {
+    fn add(&mut self, row: &Row<'_>, line: u64) -> Result<(), String> {
+        let mut cells: Vec<(usize, Box<str>)> = Vec::with_capacity(row.0.len());
+        for (name, raw) in &row.0 {
+            let column = match self.columns.get(name) {
+                Some(column) => *column,
+                None => {
+                    let column = self.table.columns.len();
+                    self.table.add_column(name)?;
+                    self.columns.insert(name.clone(), column);
+                    column
+                }
+            };
+            if cells.iter().any(|(other, _)| *other == column) {
+                return Err(format!("line {line}: `{name}` stands twice in one row"));
+            }
+            cells.push((column, cell(raw).map_err(|why| format!("line {line}: `{name}` {why}"))?));
+        }
+        self.rows.push(cells);
+        self.table.lines.push(line);
+        self.table.check_size()
+    }
+
+    fn finish(mut self) -> Result<Table, String> {
+        let width = self.table.columns.len();
+        let mut all: Vec<Box<str>> = vec![Box::default(); width * self.rows.len()];
+        for (row, cells) in self.rows.into_iter().enumerate() {
+            for (column, text) in cells {
+                all[row * width + column] = text;
+            }
+        }
+        self.table.cells = all;
+        Ok(self.table)
+    }
+}
+
+/// The text of a JSON value: numbers as they are written, so that `1.10` stays `1.10`.
+fn cell(raw: &RawValue) -> Result<Box<str>, String> {
+    let text = raw.get();
+    match text.as_bytes().first() {
+        Some(b'"') => serde_json::from_str::<String>(text).map(Box::from).map_err(|error| error.to_string()),
+        Some(b'n') => Ok(Box::default()),
+        Some(b'[' | b'{') => Err("is a list or an object; cells are text, numbers or booleans".to_owned()),
+        _ => Ok(text.into()),
+    }
+}
+
+impl Table {
+    fn add_column(&mut self, name: &str) -> Result<(), String> {
+        // An unnamed column cannot be named, so two of them cannot be confused.
+        if !name.is_empty() && self.columns.iter().any(|known| known == name) {
+            return Err(format!("the column `{name}` stands twice"));
+        }
+        if self.columns.len() == MAX_COLUMNS {
+            return Err(format!("it has more than {MAX_COLUMNS} columns"));
+        }
+        self.columns.push(name.to_owned());
+        Ok(())
+    }
+
+    fn check_size(&self) -> Result<(), String> {
+        if self.lines.len().saturating_mul(self.columns.len()) > MAX_CELLS {
+            return Err(format!("it has more than {MAX_CELLS} cells"));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_relative_to_the_naming_file_and_stay_below_the_root() {
+        assert_eq!(below_root("a/b.yaml", "data/x.csv").as_deref(), Ok("a/data/x.csv"));
+        assert_eq!(below_root("a/b.yaml", "../x.csv").as_deref(), Ok("x.csv"));
+        assert_eq!(below_root("a/b.yaml", "./c/../x.csv").as_deref(), Ok("a/x.csv"));
+        for outside in ["../../x.csv", "/etc/passwd", "..", "C:/x", "", "c/../../../x", "a\0b", "x/"] {
+            assert!(below_root("a/b.yaml", outside).is_err(), "{outside:?}");
+        }
+    }
+
+    #[test]
+    fn list_files_hold_one_value_a_line_and_comments() {
+        let lines = ["srv01", "  srv 02  ", "# all", "srv#3", "srv04 # old", ""];
+        let values: Vec<_> = lines.iter().map(|line| uncommented(line)).collect();
+        assert_eq!(values, ["srv01", "srv 02", "", "srv#3", "srv04", ""]);
+    }
+
+    #[test]
+    fn json_numbers_keep_their_text() {
+        let table = json_table("[\n {\"k\": 1.10, \"n\": null},\n {\"b\": true, \"k\": \"x\"}\n]").unwrap();
+        assert_eq!(table.columns, ["k", "n", "b"]);
+        assert_eq!(
+            table.cells.iter().map(|cell| &**cell).collect::<Vec<_>>(),
+            ["1.10", "", "", "x", "", "true"]
+        );
+        assert_eq!(table.lines, [2, 3]);
+        let table = ndjson_table("{\"k\":12345678901234567890}\n\n{\"k\":1e3}\n").unwrap();
+        assert_eq!((&*table.cells[0], &*table.cells[1]), ("12345678901234567890", "1e3"));
+        assert_eq!(table.lines, [1, 3]);
+    }
+
+    #[test]
+    fn malformed_tables_say_where() {
+        assert_eq!(csv_table("a,b\n1\n").unwrap_err(), "line 2 has 1 cells, the header has 2");
+        assert!(csv_table("a,a\n1,2\n").unwrap_err().contains("stands twice"));
+        assert!(json_table("{}").unwrap_err().contains("list of objects"));
+        assert!(ndjson_table("{}\n[1]\n").unwrap_err().starts_with("line 2"));
+        assert!(json_table("[{\"a\":[1]}]").unwrap_err().contains("cells are text"));
+        assert_eq!(csv_table("a\n\"x\ny\"\nz\n").unwrap().lines, [2, 4], "a quoted cell may span lines");
+    }
+}

@@ -1,0 +1,221 @@
+//! The `guard` section: caps, the inventory's floor, reserved tags, invariants, approvals, the tenant pin.
+//!
+//! Does not measure a plan against it; that is `plan`.
+
+use std::collections::HashMap;
+
+use super::keys;
+use super::reader::{Fields, Reader};
+use super::syntax::{Entry, Node, NodeKind, shown};
+use super::{Approval, Axis, Cap, Counted, Guard, Invariant, Percent, Quantity};
+use crate::device::DeviceValue;
+use crate::diagnostic::{Diagnostic, Span};
+use crate::tag;
+
+const VALUE_WORDS: [&str; 3] = ["Low", "Normal", "High"];
+
+impl Reader<'_> {
+    /// One of `Low`, `Normal`, `High`.
+    pub(super) fn device_value(&mut self, node: &Node, what: &str) -> Option<DeviceValue> {
+        DeviceValue::parse(self.word(node, what, &VALUE_WORDS)?)
+    }
+
+    /// The guard of the set.
+    pub(super) fn guard(&mut self, entry: &Entry) -> Guard {
+        let mut guard = Guard { span: Some(entry.key_span), ..Guard::default() };
+        let Some(fields) = self.fields(&entry.value, keys::GUARD, "`guard`") else { return guard };
+        if let Some(node) = fields.get("tenantId") {
+            guard.tenant_id = self.tenant_id(node).map(|id| (id, node.span));
+        }
+        if let Some(node) = fields.get("caps") {
+            guard.caps = self.caps(node);
+        }
+        if let Some(inventory) =
+            fields.get("inventory").and_then(|node| self.fields(node, keys::INVENTORY, "`inventory`"))
+        {
+            guard.min_devices =
+                inventory.get("min").and_then(|node| Some((self.count(node, "`min`")?, node.span)));
+            guard.max_shrink = inventory
+                .get("maxShrink")
+                .and_then(|node| Some((self.percent(node, "`maxShrink`")?, node.span)));
+        }
+        if let Some(items) = fields.get("allowReserved").and_then(|node| self.list(node, "`allowReserved`")) {
+            guard.allow_reserved = items.iter().filter_map(|item| self.reserved(item)).collect();
+        }
+        if let Some(items) = fields.get("invariants").and_then(|node| self.list(node, "`invariants`")) {
+            guard.invariants = items.iter().filter_map(|item| self.invariant(item)).collect();
+            let names = guard.invariants.iter().map(|invariant| (invariant.name.as_str(), invariant.span));
+            self.unique("invariant", names);
+        }
+        if let Some(items) = fields.get("approvals").and_then(|node| self.list(node, "`approvals`")) {
+            guard.approvals = items.iter().filter_map(|item| self.approval(item)).collect();
+        }
+        guard
+    }
+
+    /// Reports names that stand twice.
+    pub(super) fn unique<'n>(&mut self, what: &str, names: impl Iterator<Item = (&'n str, Span)>) {
+        let mut first: HashMap<&str, Span> = HashMap::new();
+        for (name, span) in names {
+            if let Some(earlier) = first.get(name) {
+                self.clash(what, name, span, *earlier);
+            } else {
+                first.insert(name, span);
+            }
+        }
+    }
+
+    /// Two things of one name.
+    pub(super) fn clash(&mut self, what: &str, name: &str, span: Span, earlier: Span) {
+        let finding =
+            Diagnostic::error("E0112", span, format!("the {what} `{}` is defined twice", shown(name)));
+        self.report(
+            finding.label("again here").related(earlier, "first here").help("rename or delete one of them"),
+        );
+    }
+
+    fn tenant_id(&mut self, node: &Node) -> Option<String> {
+        let text = self.text(node, "`tenantId`")?.trim();
+        let groups = [8, 4, 4, 4, 12];
+        let is_id = text.split('-').count() == groups.len()
+            && text.split('-').zip(groups).all(|(group, length)| {
+                group.len() == length && group.bytes().all(|byte| byte.is_ascii_hexdigit())
+            });
+        if !is_id {
+            let message =
+                format!("`{}` is not a tenant id (11111111-2222-3333-4444-555555555555)", shown(text));
+            self.report(Diagnostic::error("E0604", node.span, message));
+        }
+        is_id.then(|| text.to_ascii_lowercase())
+    }
+
+    fn caps(&mut self, node: &Node) -> Vec<(Axis, Cap)> {
+        let Some(fields) = self.fields(node, keys::CAPS, "`caps`") else { return Vec::new() };
+        let mut caps = Vec::new();
+        for entry in fields.entries() {
+            let Some(axis) = Axis::parse(&entry.key) else { continue };
+            let what = format!("the cap `{}`", entry.key);
+            let Some(parts) = self.fields(&entry.value, keys::CAP, &what) else { continue };
+            let default = axis.default_cap();
+            let percent = parts.get("percent").map(|node| self.percent(node, "`percent`"));
+            let floor = parts.get("floor").map(|node| self.count(node, "`floor`"));
+            if percent.is_none() && floor.is_none() {
+                let finding = Diagnostic::error(
+                    "E0105",
+                    parts.span,
+                    format!("{what} states neither `percent` nor `floor`"),
+                );
+                self.report(finding);
+            }
+            let percent = percent.flatten().unwrap_or(default.percent);
+            caps.push((
+                axis,
+                Cap { percent, floor: floor.flatten().unwrap_or(default.floor), span: Some(entry.key_span) },
+            ));
+        }
+        caps
+    }
+
+    fn percent(&mut self, node: &Node, what: &str) -> Option<Percent> {
+        let (NodeKind::Text(text) | NodeKind::Number(text)) = &node.kind else {
+            return self.quantity_fault(node, what, "a percentage (`10%`)");
+        };
+        Percent::parse(text)
+            .or_else(|| self.quantity_fault(node, what, "0 to 100 with at most four decimals (`10%`, 2.5)"))
+    }
+
+    fn quantity(&mut self, node: &Node, what: &str) -> Option<Quantity> {
+        match &node.kind {
+            NodeKind::Text(text) if text.ends_with('%') => self.percent(node, what).map(Quantity::Share),
+            NodeKind::Number(_) => self.count(node, what).map(Quantity::Count),
+            _ => self.quantity_fault(node, what, "a number of devices (`4`) or a share of them (`5%`)"),
+        }
+    }
+
+    fn quantity_fault<T>(&mut self, node: &Node, what: &str, expected: &str) -> Option<T> {
+        self.report(Diagnostic::error("E0601", node.span, format!("{what} is {expected}")).label("not one"));
+        None
+    }
+
+    fn reserved(&mut self, node: &Node) -> Option<(String, Span)> {
+        let text = self.text(node, "an entry of `allowReserved`")?;
+        if tag::is_reserved(text) {
+            return Some((text.to_owned(), node.span));
+        }
+        self.unknown("E0605", node.span, &format!("reserved tag `{}`", shown(text)), text, &[tag::RESERVED]);
+        None
+    }
+
+    fn invariant(&mut self, node: &Node) -> Option<Invariant> {
+        let fields = self.fields(node, keys::INVARIANT, "an invariant")?;
+        let name = fields.get("name");
+        let name = name.and_then(|name| Some((self.filled_text(name, "`name`")?.to_owned(), name.span)));
+        let at_least = fields.get("atLeast").map(|node| self.quantity(node, "`atLeast`"));
+        let at_most = fields.get("atMost").map(|node| self.quantity(node, "`atMost`"));
+        let counts = match (fields.get("tag"), fields.get("deviceValue")) {
+            (Some(tag), None) => self.tag(tag, "`tag`", true).map(Counted::Tag),
+            (None, Some(value)) => self.device_value(value, "`deviceValue`").map(Counted::Value),
+            _ => {
+                let finding = Diagnostic::error(
+                    "E0602",
+                    fields.span,
+                    "an invariant counts exactly one of `tag` and `deviceValue`",
+                );
+                self.report(finding);
+                None
+            }
+        };
+        if at_least.is_none() && at_most.is_none() {
+            let finding = Diagnostic::error("E0602", fields.span, "an invariant needs `atLeast` or `atMost`");
+            self.report(finding);
+        }
+        if let (Some(Some(Quantity::Count(least))), Some(Some(Quantity::Count(most)))) = (at_least, at_most)
+            && least > most
+        {
+            let message = format!("no count is at least {least} and at most {most}");
+            self.report(Diagnostic::error("E0602", fields.span, message));
+        }
+        let (name, span) = name?;
+        Some(Invariant {
+            name,
+            counts: counts?,
+            at_least: at_least.flatten(),
+            at_most: at_most.flatten(),
+            span,
+        })
+    }
+
+    fn approval(&mut self, node: &Node) -> Option<Approval> {
+        let fields = self.fields(node, keys::APPROVAL, "an approval")?;
+        let words = Axis::ALL.map(Axis::name);
+        let axis = fields.get("cap").and_then(|cap| Axis::parse(self.word(cap, "`cap`", &words)?));
+        let max = fields.get("max").and_then(|max| self.count(max, "`max`"));
+        let expires = fields.get("expires").and_then(|expires| self.date(expires, "`expires`"));
+        let tag = fields.get("tag").map(|tag| self.tag(tag, "`tag`", true));
+        if let (Some(node), Some(axis)) = (fields.get("tag"), axis)
+            && axis != Axis::RemovalsPerTag
+        {
+            let message = format!("`tag` goes with the cap `removalsPerTag`, not with `{}`", axis.name());
+            self.report(Diagnostic::error("E0603", node.span, message));
+        }
+        let reason = self.optional_text(&fields, "reason");
+        let ticket = self.optional_text(&fields, "ticket");
+        let (axis, max, expires) = (axis?, max?, expires?);
+        if expires < self.now.date() {
+            let at = fields.get("expires").map_or(fields.span, |node| node.span);
+            let finding = Diagnostic::warning("W0601", at, format!("this approval expired on {expires}"));
+            self.report(finding.label("no longer counts").help("delete it"));
+        }
+        let tag = match tag {
+            Some(tag) => Some(tag?),
+            None => None,
+        };
+        Some(Approval { axis, tag, max, reason, ticket, expires, span: node.span })
+    }
+
+    /// The text at an optional key.
+    pub(super) fn optional_text(&mut self, fields: &Fields<'_>, key: &str) -> Option<String> {
+        let node = fields.get(key)?;
+        self.text(node, &format!("`{key}`")).map(str::to_owned)
+    }
+}

@@ -1,0 +1,287 @@
+//! Every key of the language: its name, what may stand there, one line about it. The readers refuse what is not here, and
+//! `schema` is generated from here, so that neither can disagree with the other.
+//!
+//! Does not read anything.
+
+/// A key of a mapping.
+pub(super) struct Key {
+    pub(super) name: &'static str,
+    pub(super) is_required: bool,
+    pub(super) shape: Shape,
+    pub(super) about: &'static str,
+}
+
+/// What may stand at a key.
+pub(super) enum Shape {
+    /// The number 1.
+    Version,
+    /// Text; numbers and booleans have to be quoted.
+    Text,
+    /// A path below the policy root.
+    Path,
+    /// A tag.
+    Tag,
+    /// A tag or a glob.
+    TagOrGlob,
+    /// A tag or a template.
+    TagTemplate,
+    /// A whole number.
+    Integer,
+    /// A whole number that is not negative.
+    Count,
+    /// 0 to 100, with or without `%`.
+    Percent,
+    /// A count, or a share with `%`.
+    Quantity,
+    /// A day.
+    Date,
+    /// A day, or a time with its offset.
+    Time,
+    /// One of these words.
+    Words(&'static [&'static str]),
+    /// A selector.
+    Selector,
+    /// A list of these.
+    List(&'static Shape),
+    /// A mapping whose keys are the user's names.
+    Named(&'static Shape),
+    /// A mapping with these keys.
+    Mapping(&'static [Key]),
+    /// Anything: device fields and lookup rows of tests are checked by their readers.
+    Open,
+}
+
+const fn key(name: &'static str, shape: Shape, about: &'static str) -> Key {
+    Key { name, is_required: false, shape, about }
+}
+
+const fn required(name: &'static str, shape: Shape, about: &'static str) -> Key {
+    Key { name, is_required: true, shape, about }
+}
+
+const VALUES: &[&str] = &["Low", "Normal", "High"];
+
+/// The top level of a policy file.
+pub(super) static POLICY: &[Key] = &[
+    required("version", Shape::Version, "The version of the language: 1. Required in every file."),
+    key("description", Shape::Text, "What this file is for."),
+    key(
+        "scope",
+        Shape::Selector,
+        "The devices that this set may touch at all. Default: devices that were not merged into another. At most once in the set.",
+    ),
+    key(
+        "claims",
+        Shape::List(&Shape::TagOrGlob),
+        "Tags that this set owns: a live one that no rule assigns to its device is removed.",
+    ),
+    key("selectors", Shape::Named(&Shape::Selector), "Selectors by name, for `use`."),
+    key(
+        "lookups",
+        Shape::Named(&Shape::Mapping(LOOKUP)),
+        "Tables joined to devices: their columns are fields `lookup.NAME.COLUMN`.",
+    ),
+    key(
+        "families",
+        Shape::Named(&Shape::List(&Shape::Tag)),
+        "Tags of which a device keeps only the one listed first. Members are claimed.",
+    ),
+    key("rules", Shape::List(&Shape::Mapping(RULE)), "Which devices carry which tags and which value."),
+    key(
+        "renames",
+        Shape::Named(&Shape::Tag),
+        "Old tag to new tag. The old one is claimed, and goes once the new one is confirmed.",
+    ),
+    key("retire", Shape::List(&Shape::TagOrGlob), "Tags that no device should carry."),
+    key(
+        "deviceValue",
+        Shape::Mapping(DEVICE_VALUE),
+        "The value of devices that no rule gives one. At most once in the set.",
+    ),
+    key("protect", Shape::List(&Shape::Mapping(PROTECTION)), "Devices whose state is never changed."),
+    key("guard", Shape::Mapping(GUARD), "Limits on what one plan may do. At most once in the set."),
+];
+
+/// An entry of `lookups`.
+pub(super) static LOOKUP: &[Key] = &[
+    required(
+        "file",
+        Shape::Path,
+        "A .csv (with a header row), .json (a list of objects) or .ndjson file, relative to this file.",
+    ),
+    required("key", Shape::Text, "The column whose values name devices."),
+    required(
+        "match",
+        Shape::Words(&[
+            "id",
+            "computerDnsName",
+            "deviceName",
+            "aadDeviceId",
+            "vmMetadata.vmId",
+            "vmMetadata.resourceId",
+        ]),
+        "The device field that equals the key.",
+    ),
+];
+
+/// An entry of `rules`.
+pub(super) static RULE: &[Key] = &[
+    required("name", Shape::Text, "Unique in the set: 1 to 80 of A-Z a-z 0-9 . _ -"),
+    key("description", Shape::Text, "Carried into plans and reports."),
+    key("owner", Shape::Text, "Carried into plans and reports."),
+    key("ticket", Shape::Text, "Carried into plans and reports."),
+    required("select", Shape::Selector, "Which devices."),
+    key(
+        "tags",
+        Shape::List(&Shape::TagTemplate),
+        "Tags that they must carry; `{FIELD|filter}` is filled in for each device.",
+    ),
+    key(
+        "removeTags",
+        Shape::List(&Shape::TagOrGlob),
+        "Tags that they must not carry, also tags that nobody claims.",
+    ),
+    key("deviceValue", Shape::Words(VALUES), "The value that they must have."),
+    key("priority", Shape::Integer, "The higher wins; default 0."),
+    key("from", Shape::Date, "First day, UTC."),
+    key("until", Shape::Date, "Last day, UTC, inclusive."),
+];
+
+/// `deviceValue` of the set.
+pub(super) static DEVICE_VALUE: &[Key] =
+    &[required("default", Shape::Words(VALUES), "The value of devices that no rule gives one.")];
+
+/// An entry of `protect`.
+pub(super) static PROTECTION: &[Key] = &[
+    required("name", Shape::Text, "Unique in the set; names what is withheld."),
+    required("select", Shape::Selector, "Which devices."),
+    key("reason", Shape::Text, "Why; carried into plans."),
+];
+
+/// `guard`.
+pub(super) static GUARD: &[Key] = &[
+    key("tenantId", Shape::Text, "The only tenant that this set may be applied to."),
+    key(
+        "caps",
+        Shape::Mapping(CAPS),
+        "How much one plan may change; each cap is the greater of its percentage and its floor.",
+    ),
+    key("inventory", Shape::Mapping(INVENTORY), "When a read of the inventory is not to be trusted."),
+    key("allowReserved", Shape::List(&Shape::Tag), "Reserved tags that this set may write after all."),
+    key("invariants", Shape::List(&Shape::Mapping(INVARIANT)), "What must hold after every plan."),
+    key("approvals", Shape::List(&Shape::Mapping(APPROVAL)), "Caps raised for a while."),
+];
+
+/// `guard.caps`.
+pub(super) static CAPS: &[Key] = &[
+    key("devices", Shape::Mapping(CAP), "Devices changed, of devices in scope. Default 50 %, floor 100."),
+    key("additions", Shape::Mapping(CAP), "Tags added, of devices in scope. Default 100 %, floor 100."),
+    key(
+        "removals",
+        Shape::Mapping(CAP),
+        "Tags removed, of live tags that this set may remove. Default 10 %, floor 10.",
+    ),
+    key(
+        "removalsPerTag",
+        Shape::Mapping(CAP),
+        "One tag removed, of the devices that carry it. Default 50 %, floor 5.",
+    ),
+    key("values", Shape::Mapping(CAP), "Device values changed, of devices in scope. Default 25 %, floor 25."),
+];
+
+/// One cap.
+pub(super) static CAP: &[Key] = &[
+    key("percent", Shape::Percent, "Percent of the base."),
+    key("floor", Shape::Count, "So many are always allowed."),
+];
+
+/// `guard.inventory`.
+pub(super) static INVENTORY: &[Key] = &[
+    key("min", Shape::Count, "Distrust a read with fewer devices."),
+    key(
+        "maxShrink",
+        Shape::Percent,
+        "Distrust a read that shrank by more than this since the last trusted run.",
+    ),
+];
+
+/// An entry of `guard.invariants`.
+pub(super) static INVARIANT: &[Key] = &[
+    required("name", Shape::Text, "Unique in the set."),
+    key("tag", Shape::Tag, "Count the devices that carry this tag."),
+    key("deviceValue", Shape::Words(VALUES), "Count the devices of this value."),
+    key("atLeast", Shape::Quantity, "At least so many, or at least this share of the devices in scope."),
+    key("atMost", Shape::Quantity, "At most so many, or at most this share of the devices in scope."),
+];
+
+/// An entry of `guard.approvals`.
+pub(super) static APPROVAL: &[Key] = &[
+    required(
+        "cap",
+        Shape::Words(&["devices", "additions", "removals", "removalsPerTag", "values"]),
+        "Which cap.",
+    ),
+    key("tag", Shape::Tag, "Which tag; only with removalsPerTag."),
+    required("max", Shape::Count, "Raised to this number."),
+    key("reason", Shape::Text, "Why."),
+    key("ticket", Shape::Text, "Where it was decided."),
+    required("expires", Shape::Date, "Last day, UTC, inclusive."),
+];
+
+/// `superseded` of a selector.
+pub(super) static SUPERSEDED: &[Key] = &[
+    required(
+        "by",
+        Shape::Words(&["computerDnsName", "deviceName", "aadDeviceId", "vmMetadata.vmId"]),
+        "Devices with the same value here are one device.",
+    ),
+    key(
+        "keep",
+        Shape::Words(&["newest", "oldest"]),
+        "Which of them is not superseded: the greatest lastSeen (default) or the least firstSeen.",
+    ),
+];
+
+/// `hunting` of a selector.
+pub(super) static HUNTING: &[Key] = &[
+    key("query", Shape::Text, "The query, KQL."),
+    key("queryFile", Shape::Path, "A file with the query, relative to this file."),
+    key("column", Shape::Text, "The column with device ids; default DeviceId."),
+];
+
+/// The long form of `inFile`.
+pub(super) static IN_FILE: &[Key] = &[
+    required("file", Shape::Path, "A .csv, .json or .ndjson file, relative to this file."),
+    required("column", Shape::Text, "Its column."),
+];
+
+/// The top level of a policy test file.
+pub(super) static TEST_FILE: &[Key] = &[
+    required("version", Shape::Version, "The version of the language: 1."),
+    key("description", Shape::Text, "What this file is for."),
+    key("now", Shape::Time, "The clock of all tests in this file."),
+    required("tests", Shape::List(&Shape::Mapping(TEST)), "The tests."),
+];
+
+/// An entry of `tests`.
+pub(super) static TEST: &[Key] = &[
+    required("name", Shape::Text, "What it shows; unique in the file."),
+    key("now", Shape::Time, "The clock of this test."),
+    required("device", Shape::Open, "Fields of the device, as in the API's JSON."),
+    key(
+        "lookup",
+        Shape::Named(&Shape::Named(&Shape::Open)),
+        "Rows of lookups for this device, by lookup name.",
+    ),
+    required("expect", Shape::Mapping(EXPECT), "What the policy gives; keys left out are not checked."),
+];
+
+/// `expect` of a test.
+pub(super) static EXPECT: &[Key] = &[
+    key("tags", Shape::List(&Shape::Tag), "Exactly the tags that the policy gives."),
+    key("includes", Shape::List(&Shape::Tag), "Some of the tags that the policy gives."),
+    key("excludes", Shape::List(&Shape::Tag), "Tags that the policy does not give."),
+    key("removes", Shape::List(&Shape::Tag), "Exactly the live tags that are removed."),
+    key("deviceValue", Shape::Words(VALUES), "The value that the policy gives."),
+    key("rules", Shape::List(&Shape::Text), "Exactly the rules that select the device."),
+];

@@ -1,0 +1,370 @@
+//! What rules, claims, families, renames and `retire` do to each other: contradictions, and what a reviewer would ask about.
+//!
+//! Looks at the text alone; what happens to real devices is for `desired` and `plan`.
+
+use std::collections::{HashMap, HashSet};
+
+use super::overlap::{Effort, Shape};
+use super::reader::Reader;
+use super::selector::{uses, walk};
+use super::settle::is_dead;
+use super::syntax::shown;
+use super::{Counted, Policy, Rule, SelectorKind, TagExpressionKind, Template, TemplatePart, Test};
+use crate::diagnostic::{Diagnostic, Span};
+use crate::pattern::Glob;
+use crate::tag::TagPattern;
+use crate::text;
+
+/// A rule whose last day is this near gets a warning.
+const NEAR_DAYS: i32 = 14;
+
+/// Sets with more rules are spared the lints that compare every rule with every other.
+const MAX_COMPARED: usize = 2_000;
+
+/// Reports everything that only shows when the whole set is known.
+pub(super) fn check(reader: &mut Reader<'_>, policy: &Policy) {
+    dates(reader, policy);
+    retired(reader, policy);
+    rename_targets(reader, policy);
+    unclaimed(reader, policy);
+    unassigned(reader, policy);
+    twins(reader, policy);
+    unused_selectors(reader, policy);
+    idle_priorities(reader, policy);
+}
+
+fn dates(reader: &mut Reader<'_>, policy: &Policy) {
+    let today = reader.now.date();
+    for rule in &policy.rules {
+        let name = shown(&rule.name);
+        if let Some(until) = rule.until {
+            if until < today {
+                let finding = Diagnostic::warning(
+                    "W0402",
+                    rule.span,
+                    format!("rule `{name}` is dead: its last day was {until}"),
+                );
+                reader.report(finding.label("no longer exists").help("delete it, or move `until`"));
+            } else if until.days_since(today) <= NEAR_DAYS {
+                let left = match until.days_since(today) {
+                    0 => "today is its last day".to_owned(),
+                    1 => "its last day is tomorrow".to_owned(),
+                    days => format!("its last day is in {days} days"),
+                };
+                let finding = Diagnostic::warning(
+                    "W0401",
+                    rule.span,
+                    format!("rule `{name}` ends soon: {left} ({until})"),
+                );
+                reader.report(
+                    finding.help("its claimed tags go the day after; move `until` if that is too early"),
+                );
+            }
+        }
+        if let Some(from) = rule.from.filter(|from| *from > today && !is_dead(rule, reader.now)) {
+            let finding =
+                Diagnostic::note("N0402", rule.span, format!("rule `{name}` does not exist before {from}"));
+            reader.report(finding);
+        }
+    }
+}
+
+/// Retiring a tag that a rule in force assigns literally can only be a mistake.
+fn retired(reader: &mut Reader<'_>, policy: &Policy) {
+    let allow_reserved = policy.guard.allows_reserved();
+    let mut assigned: HashMap<&str, (Span, &str)> = HashMap::new();
+    for rule in policy.rules.iter().filter(|rule| rule.is_live(reader.now)) {
+        for (literal, span) in literals(rule) {
+            assigned.entry(literal).or_insert((span, &rule.name));
+        }
+    }
+    for retire in &policy.retire {
+        let hit = match &retire.pattern {
+            TagPattern::Literal(literal) => assigned.get_key_value(literal.as_str()),
+            TagPattern::Glob(_) => {
+                let matching = assigned.iter().filter(|(tag, _)| retire.pattern.matches(tag, allow_reserved));
+                matching.min_by_key(|(_, (span, _))| (span.source, span.start))
+            }
+        };
+        if let Some((tag, (span, rule))) = hit {
+            let message =
+                format!("the tag `{}` is retired, and rule `{}` assigns it", shown(tag), shown(rule));
+            let finding = Diagnostic::error("E0412", retire.span, message).label("retired here");
+            reader.report(finding.related(*span, "assigned here").help("delete one of the two"));
+        }
+    }
+}
+
+fn rename_targets(reader: &mut Reader<'_>, policy: &Policy) {
+    let allow_reserved = policy.guard.allows_reserved();
+    let assignable = Assignable::new(policy, reader);
+    for rename in &policy.renames {
+        let retired = policy.retire.iter().find(|retire| retire.pattern.matches(&rename.to, allow_reserved));
+        if let Some(retired) = retired {
+            let message =
+                format!("`{}` is renamed to `{}`, which is retired", shown(&rename.from), shown(&rename.to));
+            let finding = Diagnostic::error("E0410", rename.span, message).label("renamed here");
+            reader.report(
+                finding
+                    .related(retired.span, "retired here")
+                    .help("delete the rename, and retire the old name as well"),
+            );
+            continue;
+        }
+        let claim = policy
+            .claims
+            .iter()
+            .find(|claim| claim.pattern.matches(&rename.to, allow_reserved))
+            .map(|claim| claim.span);
+        let members = policy.families.iter().flat_map(|family| &family.members);
+        let claim = claim
+            .or_else(|| members.filter(|member| member.tag == rename.to).map(|member| member.span).next());
+        let Some(claim) = claim.filter(|_| !assignable.could(&rename.to)) else { continue };
+        let message = format!(
+            "`{}` is renamed to `{}`, which is claimed and which no rule could assign",
+            shown(&rename.from),
+            shown(&rename.to)
+        );
+        let finding = Diagnostic::error("E0411", rename.span, message)
+            .label("renamed here")
+            .related(claim, "claimed here");
+        reader.report(
+            finding.help("the new tag would be removed at once: let a rule assign it, or do not claim it"),
+        );
+    }
+}
+
+/// What rules that are not dead could assign.
+struct Assignable {
+    literals: HashSet<String>,
+    templates: Vec<(Glob, Shape)>,
+}
+
+impl Assignable {
+    fn new(policy: &Policy, reader: &Reader<'_>) -> Assignable {
+        let mut assignable = Assignable { literals: HashSet::new(), templates: Vec::new() };
+        for tag in policy.rules.iter().filter(|rule| !is_dead(rule, reader.now)).flat_map(|rule| &rule.tags) {
+            match &tag.kind {
+                TagExpressionKind::Literal(literal) => drop(assignable.literals.insert(literal.clone())),
+                TagExpressionKind::Template(template) => {
+                    assignable.templates.push((template.glob.clone(), Shape::new(template.glob.source())));
+                }
+            }
+        }
+        assignable
+    }
+
+    fn could(&self, tag: &str) -> bool {
+        self.literals.contains(tag)
+            || self.templates.iter().any(|(glob, shape)| shape.may_match(tag) && glob.matches(tag))
+    }
+
+    fn could_match(&self, pattern: &TagPattern, effort: &mut Effort) -> bool {
+        match pattern {
+            TagPattern::Literal(literal) => self.could(literal),
+            TagPattern::Glob(glob) => {
+                let shape = Shape::new(glob.source());
+                self.literals.iter().any(|tag| shape.may_match(tag) && glob.matches(tag))
+                    || self.templates.iter().any(|(_, other)| shape.overlaps(other, effort))
+            }
+        }
+    }
+}
+
+/// A tag that a rule assigns and no claim covers is never removed again; worth a note.
+fn unclaimed(reader: &mut Reader<'_>, policy: &Policy) {
+    let now = reader.now;
+    let mut seen = HashSet::new();
+    for rule in policy.rules.iter().filter(|rule| !is_dead(rule, now)) {
+        for tag in &rule.tags {
+            let (shown_tag, is_claimed) = match &tag.kind {
+                TagExpressionKind::Literal(literal) => (literal.as_str(), policy.claims_tag(literal)),
+                TagExpressionKind::Template(template) => {
+                    (template.source.as_str(), samples(template).all(|tag| policy.claims_tag(&tag)))
+                }
+            };
+            if is_claimed || !seen.insert(shown_tag) {
+                continue;
+            }
+            let message = format!("no claim covers `{}`: it is added and never removed", shown(shown_tag));
+            let finding = Diagnostic::note("N0401", tag.span, message);
+            reader.report(finding.help("add it to `claims` if devices that no rule selects should lose it"));
+        }
+    }
+}
+
+/// Some tags that a template could yield: if a claim covers these, it covers the template.
+fn samples(template: &Template) -> impl Iterator<Item = String> {
+    ["x", "Z-9.z", "é /_"].into_iter().map(|filling| {
+        let parts = template.parts.iter().map(|part| match part {
+            TemplatePart::Literal(text) => text.as_str(),
+            TemplatePart::Placeholder { .. } => filling,
+        });
+        parts.collect()
+    })
+}
+
+/// Claims and family members that nothing assigns: the tag only ever goes.
+fn unassigned(reader: &mut Reader<'_>, policy: &Policy) {
+    let assignable = Assignable::new(policy, reader);
+    let mut effort = Effort::new();
+    for claim in &policy.claims {
+        let is_renamed = policy.renames.iter().any(|rename| claim.pattern.matches(&rename.to, true));
+        if is_renamed || assignable.could_match(&claim.pattern, &mut effort) {
+            continue;
+        }
+        let message = format!(
+            "no rule assigns what the claim `{}` covers: every such tag will be removed",
+            shown(&claim.pattern.to_string())
+        );
+        let finding = Diagnostic::warning("W0405", claim.span, message).label("claimed here");
+        reader
+            .report(finding.help("add the rule, delete the claim, or write `retire` if the tags should go"));
+    }
+    for family in &policy.families {
+        for member in &family.members {
+            let is_renamed = policy.renames.iter().any(|rename| rename.to == member.tag);
+            if is_renamed || assignable.could(&member.tag) {
+                continue;
+            }
+            let message = format!(
+                "no rule assigns `{}`, a member of the family `{}`",
+                shown(&member.tag),
+                shown(&family.name)
+            );
+            let finding =
+                Diagnostic::warning("W0406", member.span, message).label("will be removed wherever it is");
+            reader.report(finding.help("add a rule that assigns it, or take it out of the family"));
+        }
+    }
+}
+
+/// Tags of the set that differ only in case.
+fn twins(reader: &mut Reader<'_>, policy: &Policy) {
+    let mut named: Vec<(&str, Span)> = Vec::new();
+    let pattern = |pattern| match pattern {
+        &TagPattern::Literal(ref literal) => Some(literal.as_str()),
+        TagPattern::Glob(_) => None,
+    };
+    for rule in &policy.rules {
+        named.extend(literals(rule));
+        named.extend(rule.remove_tags.iter().filter_map(|tag| Some((pattern(&tag.pattern)?, tag.span))));
+    }
+    named.extend(policy.claims.iter().filter_map(|claim| Some((pattern(&claim.pattern)?, claim.span))));
+    named.extend(policy.retire.iter().filter_map(|retire| Some((pattern(&retire.pattern)?, retire.span))));
+    named.extend(
+        policy
+            .renames
+            .iter()
+            .flat_map(|rename| [(rename.from.as_str(), rename.span), (rename.to.as_str(), rename.span)]),
+    );
+    named.extend(
+        policy
+            .families
+            .iter()
+            .flat_map(|family| &family.members)
+            .map(|member| (member.tag.as_str(), member.span)),
+    );
+    named.extend(policy.guard.invariants.iter().filter_map(|invariant| match &invariant.counts {
+        Counted::Tag(tag) => Some((tag.as_str(), invariant.span)),
+        Counted::Value(_) => None,
+    }));
+    let selectors = policy.selectors.iter().map(|named| &named.selector);
+    let selectors = selectors.chain(&policy.scope).chain(policy.rules.iter().map(|rule| &rule.select));
+    for selector in selectors.chain(policy.protections.iter().map(|one| &one.select)) {
+        walk(selector, &mut |part| {
+            if let SelectorKind::Field {
+                test: Test::HasAny(tags) | Test::HasAll(tags) | Test::HasNone(tags),
+                ..
+            } = &part.kind
+            {
+                named.extend(tags.iter().map(|tag| (tag.as_str(), part.span)));
+            }
+        });
+    }
+    named.sort_by_key(|(_, span)| (span.source, span.start));
+    let mut spellings: HashMap<String, Vec<(&str, Span)>> = HashMap::new();
+    for (tag, span) in named {
+        let known = spellings.entry(text::fold(tag).into_owned()).or_default();
+        if known.iter().any(|(other, _)| *other == tag) {
+            continue;
+        }
+        if let Some((other, first)) = known.first() {
+            let message =
+                format!("`{}` and `{}` differ only in case, and are two tags", shown(tag), shown(other));
+            let finding = Diagnostic::warning("W0404", span, message)
+                .label("written so here")
+                .related(*first, "written otherwise here");
+            reader.report(finding.help("use one spelling; the portal shows both and people mix them up"));
+        }
+        known.push((tag, span));
+    }
+}
+
+fn unused_selectors(reader: &mut Reader<'_>, policy: &Policy) {
+    let roots = policy.rules.iter().map(|rule| &rule.select).chain(&policy.scope);
+    let roots = roots.chain(policy.protections.iter().map(|one| &one.select));
+    let mut used: HashSet<usize> = HashSet::new();
+    let mut waiting: Vec<usize> = roots.flat_map(uses).map(|(index, _)| index).collect();
+    while let Some(index) = waiting.pop() {
+        if used.insert(index) {
+            waiting.extend(uses(&policy.selectors[index].selector).into_iter().map(|(index, _)| index));
+        }
+    }
+    for (index, named) in policy.selectors.iter().enumerate().filter(|(index, _)| !used.contains(index)) {
+        debug_assert!(index < policy.selectors.len());
+        let finding = Diagnostic::note(
+            "N0403",
+            named.span,
+            format!("nothing uses the selector `{}`", shown(&named.name)),
+        );
+        reader.report(finding.help("delete it, or `use` it"));
+    }
+}
+
+/// A priority that decides nothing: no other rule speaks of the same tags or of values.
+fn idle_priorities(reader: &mut Reader<'_>, policy: &Policy) {
+    let rules: Vec<&Rule> = policy.rules.iter().filter(|rule| !is_dead(rule, reader.now)).collect();
+    if rules.len() > MAX_COMPARED {
+        return;
+    }
+    let subjects: Vec<(Vec<Shape>, bool)> =
+        rules.iter().map(|rule| (subjects(rule), rule.device_value.is_some())).collect();
+    let mut effort = Effort::new();
+    for (at, rule) in rules.iter().enumerate().filter(|(_, rule)| rule.priority != 0) {
+        let meets = |other: usize, effort: &mut Effort| {
+            let ((one, one_value), (two, two_value)) = (&subjects[at], &subjects[other]);
+            (*one_value && *two_value)
+                || one.iter().any(|shape| two.iter().any(|other| shape.overlaps(other, effort)))
+        };
+        if !(0..rules.len()).any(|other| other != at && meets(other, &mut effort)) {
+            let message = format!(
+                "the priority of rule `{}` decides nothing: no other rule speaks of its tags or of values",
+                shown(&rule.name)
+            );
+            reader.report(
+                Diagnostic::note("N0404", rule.span, message)
+                    .help("it only orders the writing; delete it if that is not meant"),
+            );
+        }
+    }
+}
+
+fn subjects(rule: &Rule) -> Vec<Shape> {
+    let assigned = rule.tags.iter().map(|tag| match &tag.kind {
+        TagExpressionKind::Literal(literal) => Shape::new(&crate::pattern::escape(literal)),
+        TagExpressionKind::Template(template) => Shape::new(template.glob.source()),
+    });
+    let removed = rule.remove_tags.iter().map(|tag| match &tag.pattern {
+        TagPattern::Literal(literal) => Shape::new(&crate::pattern::escape(literal)),
+        TagPattern::Glob(glob) => Shape::new(glob.source()),
+    });
+    assigned.chain(removed).collect()
+}
+
+fn literals(rule: &Rule) -> impl Iterator<Item = (&str, Span)> {
+    rule.tags.iter().filter_map(|tag| match &tag.kind {
+        TagExpressionKind::Literal(literal) => Some((literal.as_str(), tag.span)),
+        TagExpressionKind::Template(_) => None,
+    })
+}

@@ -1,0 +1,277 @@
+//! Reads typed values out of a tree and says what is wrong where: the words that all readers of the policy share.
+//!
+//! Knows no key by name; those are in `keys`.
+
+use super::keys::Key;
+use super::syntax::{Entry, Node, NodeKind, shown};
+use crate::diagnostic::{Diagnostic, Sources, Span, did_you_mean};
+use crate::time::{Date, Timestamp};
+
+/// The most findings of one severity in one run: beyond it nobody reads, and a hostile file must not make millions.
+const MAX_FINDINGS: usize = 1_000;
+
+/// The longest name that a suggestion is searched for.
+const MAX_SUGGESTED: usize = 100;
+
+/// What readers carry along: the sources, the clock, and the findings so far.
+pub(super) struct Reader<'a> {
+    pub(super) sources: &'a Sources,
+    pub(super) now: Timestamp,
+    findings: Vec<Diagnostic>,
+    /// How many of each severity there are, the ones that are not kept included.
+    counts: [usize; 3],
+    /// How many patterns were compiled; each costs kilobytes.
+    pub(super) patterns: usize,
+}
+
+/// The entries of a mapping whose keys were checked.
+pub(super) struct Fields<'n> {
+    entries: &'n [Entry],
+    pub(super) span: Span,
+}
+
+impl<'n> Fields<'n> {
+    /// The value at a key.
+    pub(super) fn get(&self, name: &str) -> Option<&'n Node> {
+        self.entry(name).map(|entry| &entry.value)
+    }
+
+    /// The entry of a key.
+    pub(super) fn entry(&self, name: &str) -> Option<&'n Entry> {
+        self.entries.iter().find(|entry| entry.key == name)
+    }
+
+    /// All entries, in order.
+    pub(super) fn entries(&self) -> &'n [Entry] {
+        self.entries
+    }
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(sources: &'a Sources, now: Timestamp) -> Reader<'a> {
+        Reader { sources, now, findings: Vec::new(), counts: [0; 3], patterns: 0 }
+    }
+
+    /// Notes a finding.
+    pub(super) fn report(&mut self, finding: Diagnostic) {
+        let count = &mut self.counts[finding.severity as usize];
+        *count += 1;
+        if *count <= MAX_FINDINGS {
+            self.findings.push(finding);
+        }
+    }
+
+    /// All findings in the order of files and lines, those without a place first.
+    pub(super) fn into_findings(mut self) -> Vec<Diagnostic> {
+        let place = |finding: &Diagnostic| finding.span.map(|span| (span.source, span.start));
+        self.findings.sort_by(|one, other| (place(one), one.severity).cmp(&(place(other), other.severity)));
+        self.findings.dedup();
+        let rest = self.counts.map(|count| count.saturating_sub(MAX_FINDINGS));
+        let more =
+            |count: usize, what: &str| format!("{count} more {what} are not shown; repair these first");
+        if rest[0] > 0 {
+            self.findings.push(Diagnostic::error("E0199", None, more(rest[0], "errors")));
+        }
+        if rest[1] > 0 {
+            self.findings.push(Diagnostic::warning("W0199", None, more(rest[1], "warnings")));
+        }
+        self.findings
+    }
+
+    /// A mapping with these keys and no others, all required ones present. `what` reads after "in": `a rule`.
+    pub(super) fn fields<'n>(&mut self, node: &'n Node, keys: &[Key], what: &str) -> Option<Fields<'n>> {
+        let entries = self.map(node, what)?;
+        self.check_keys(entries.iter(), node.span, keys, what);
+        Some(Fields { entries, span: node.span })
+    }
+
+    /// Reports unknown and missing keys.
+    pub(super) fn check_keys<'n>(
+        &mut self,
+        entries: impl Iterator<Item = &'n Entry> + Clone,
+        span: Span,
+        keys: &[Key],
+        what: &str,
+    ) {
+        for entry in entries.clone() {
+            if keys.iter().any(|key| key.name == entry.key) {
+                continue;
+            }
+            let known: Vec<&str> = keys.iter().map(|key| key.name).collect();
+            let what = format!("key `{}` in {what}", shown(&entry.key));
+            self.unknown("E0103", entry.key_span, &what, &entry.key, &known);
+        }
+        for key in keys.iter().filter(|key| key.is_required) {
+            if !entries.clone().any(|entry| entry.key == key.name) {
+                let at = entries.clone().next().map_or(span, |entry| entry.key_span);
+                let finding = Diagnostic::error("E0105", at, format!("`{}` is missing in {what}", key.name));
+                self.report(finding.label(format!("needs `{}`", key.name)).help(key.about));
+            }
+        }
+    }
+
+    /// A mapping.
+    pub(super) fn map<'n>(&mut self, node: &'n Node, what: &str) -> Option<&'n [Entry]> {
+        match &node.kind {
+            NodeKind::Map(entries) => Some(entries),
+            _ => self.wrong(node, what, "a mapping"),
+        }
+    }
+
+    /// A list.
+    pub(super) fn list<'n>(&mut self, node: &'n Node, what: &str) -> Option<&'n [Node]> {
+        match &node.kind {
+            NodeKind::List(items) => Some(items),
+            _ => self.wrong(node, what, "a list"),
+        }
+    }
+
+    /// A list that holds something.
+    pub(super) fn filled_list<'n>(&mut self, node: &'n Node, what: &str) -> Option<&'n [Node]> {
+        let items = self.list(node, what)?;
+        if items.is_empty() {
+            self.report(
+                Diagnostic::error("E0204", node.span, format!("{what} is an empty list")).label("no entry"),
+            );
+            return None;
+        }
+        Some(items)
+    }
+
+    /// Text. A number, a boolean or nothing in its place has to be quoted.
+    pub(super) fn text<'n>(&mut self, node: &'n Node, what: &str) -> Option<&'n str> {
+        match &node.kind {
+            NodeKind::Text(text) => Some(text),
+            NodeKind::Number(_) | NodeKind::Boolean(_) => {
+                let raw = self.sources.text(node.span);
+                let message = format!("{what} is text, found {}", node.describe());
+                let finding = Diagnostic::error("E0207", node.span, message).label("not text");
+                self.report(finding.help(format!("quote it: \"{}\"", shown(raw))));
+                None
+            }
+            _ => self.wrong(node, what, "text"),
+        }
+    }
+
+    /// Text that is not blank.
+    pub(super) fn filled_text<'n>(&mut self, node: &'n Node, what: &str) -> Option<&'n str> {
+        let text = self.text(node, what)?;
+        if text.trim().is_empty() {
+            self.report(Diagnostic::error("E0208", node.span, format!("{what} is empty")));
+            return None;
+        }
+        Some(text)
+    }
+
+    /// One text or a list of them (never an empty one), each with its place.
+    pub(super) fn texts<'n>(&mut self, node: &'n Node, what: &str) -> Option<Vec<(&'n str, Span)>> {
+        let items = match &node.kind {
+            NodeKind::List(_) => self.filled_list(node, what)?,
+            _ => std::slice::from_ref(node),
+        };
+        let texts: Vec<_> = items
+            .iter()
+            .filter_map(|item| Some((self.text(item, &format!("an entry of {what}"))?, item.span)))
+            .collect();
+        (texts.len() == items.len()).then_some(texts)
+    }
+
+    /// A boolean.
+    pub(super) fn boolean(&mut self, node: &Node, what: &str) -> Option<bool> {
+        match node.kind {
+            NodeKind::Boolean(value) => Some(value),
+            _ => self.wrong(node, what, "`true` or `false`"),
+        }
+    }
+
+    /// A whole number.
+    pub(super) fn integer(&mut self, node: &Node, what: &str) -> Option<i64> {
+        let NodeKind::Number(raw) = &node.kind else { return self.wrong(node, what, "a whole number") };
+        if let Ok(number) = raw.parse() {
+            return Some(number);
+        }
+        let message =
+            format!("{what} is a whole number from {} to {}, found `{}`", i64::MIN, i64::MAX, shown(raw));
+        self.report(Diagnostic::error("E0208", node.span, message));
+        None
+    }
+
+    /// A whole number that is not negative.
+    pub(super) fn count(&mut self, node: &Node, what: &str) -> Option<u64> {
+        let number = self.integer(node, what)?;
+        if number < 0 {
+            self.report(Diagnostic::error("E0208", node.span, format!("{what} cannot be negative")));
+        }
+        u64::try_from(number).ok()
+    }
+
+    /// A day.
+    pub(super) fn date(&mut self, node: &Node, what: &str) -> Option<Date> {
+        let text = self.text(node, what)?;
+        self.parsed(node.span, what, Date::parse(text))
+    }
+
+    /// One of a few words, compared exactly.
+    pub(super) fn word<'n>(&mut self, node: &'n Node, what: &str, words: &[&str]) -> Option<&'n str> {
+        let text = self.text(node, what)?;
+        if words.contains(&text) {
+            return Some(text);
+        }
+        self.unknown("E0209", node.span, &format!("value `{}` of {what}", shown(text)), text, words);
+        None
+    }
+
+    /// The outcome of a parser whose error is a sentence.
+    pub(super) fn parsed<T>(&mut self, span: Span, what: &str, outcome: Result<T, String>) -> Option<T> {
+        outcome
+            .map_err(|error| {
+                self.report(Diagnostic::error("E0208", span, format!("{what}: {}", shown_long(&error))))
+            })
+            .ok()
+    }
+
+    /// "Unknown …", with the near name if there is one, else the known ones.
+    pub(super) fn unknown(&mut self, code: &'static str, span: Span, what: &str, word: &str, known: &[&str]) {
+        let finding = Diagnostic::error(code, span, format!("unknown {what}"));
+        let help = match suggestion(word, known) {
+            Some(near) => {
+                self.report(finding.label(format!("did you mean `{near}`?")).help(format!("write `{near}`")));
+                return;
+            }
+            None if known.is_empty() => "none is defined in this policy set".to_owned(),
+            None => format!("expected one of {}", listed(known)),
+        };
+        self.report(finding.label("not known here").help(help));
+    }
+
+    fn wrong<T>(&mut self, node: &Node, what: &str, expected: &str) -> Option<T> {
+        let message = format!("{what} is {expected}, found {}", node.describe());
+        self.report(Diagnostic::error("E0104", node.span, message).label(format!("expected {expected}")));
+        None
+    }
+}
+
+/// The near name, unless the word is too long to be a slip of the hand.
+pub(super) fn suggestion<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
+    if word.len() > MAX_SUGGESTED {
+        return None;
+    }
+    did_you_mean(word, known.iter().copied().take(10_000).filter(|name| name.len() <= MAX_SUGGESTED))
+}
+
+/// Names for a sentence: at most twenty.
+fn listed(names: &[&str]) -> String {
+    let mut text =
+        names.iter().take(20).map(|name| format!("`{}`", shown(name))).collect::<Vec<_>>().join(", ");
+    if names.len() > 20 {
+        text.push_str(&format!(" and {} more", names.len() - 20));
+    }
+    text
+}
+
+/// A sentence that quotes text of a file, with control characters replaced and cut where a hostile one goes on.
+fn shown_long(text: &str) -> String {
+    let clean = |scalar: char| if scalar.is_control() { '\u{FFFD}' } else { scalar };
+    let cut = text.chars().nth(300).is_some();
+    text.chars().take(300).map(clean).chain(cut.then_some('…')).collect()
+}

@@ -1,0 +1,542 @@
+//! YAML text to a tree in which every key and value knows its bytes. The only module that knows the YAML crate.
+//!
+//! Works on the crate's events with a stack of its own, so that nesting cannot exhaust the thread's and every duplicate
+//! key is seen. Does not know the policy's keys: unknown ones and wrong types are for the readers above it.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use serde_yaml::granit_parser::{Event, Options, Parser, ScalarStyle, ScanError, Span as YamlSpan, Tag};
+
+use crate::diagnostic::{Diagnostic, SourceId, Span};
+
+/// The largest policy file that is read; ten thousand rules are about 3 MB.
+pub const MAX_BYTES: usize = 10 << 20;
+
+/// The deepest nesting that is read. Selectors are read recursively, so this also bounds the readers' stack.
+const MAX_DEPTH: usize = 64;
+
+/// The most values of one file.
+const MAX_NODES: usize = 2_000_000;
+
+/// The most that anchors may add, in values (32 bytes of text count as one): a few kilobytes of nested aliases could
+/// otherwise stand for more memory than any computer has.
+const MAX_COPIES: usize = 200_000;
+
+/// A value with its place.
+#[derive(Clone, Debug)]
+pub(super) struct Node {
+    /// What it is.
+    pub(super) kind: NodeKind,
+    /// Where it is written (for an alias: where the anchor's value is written).
+    pub(super) span: Span,
+}
+
+/// What a value is, by the YAML 1.2 core schema.
+#[derive(Clone, Debug)]
+pub(super) enum NodeKind {
+    /// `null`, `~` or nothing.
+    Null,
+    /// `true` or `false`.
+    Boolean(bool),
+    /// A plain scalar that the core schema reads as a number, as written.
+    Number(String),
+    /// Every other scalar.
+    Text(String),
+    /// A sequence.
+    List(Vec<Node>),
+    /// A mapping, in order, without duplicates.
+    Map(Vec<Entry>),
+}
+
+/// One key and its value.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    /// The key as text.
+    pub(super) key: String,
+    /// Where the key is written.
+    pub(super) key_span: Span,
+    /// The value.
+    pub(super) value: Node,
+}
+
+impl Node {
+    /// What it is, for "expected …, found …".
+    pub(super) fn describe(&self) -> &'static str {
+        match self.kind {
+            NodeKind::Null => "nothing",
+            NodeKind::Boolean(_) => "a boolean",
+            NodeKind::Number(_) => "a number",
+            NodeKind::Text(_) => "text",
+            NodeKind::List(_) => "a list",
+            NodeKind::Map(_) => "a mapping",
+        }
+    }
+}
+
+/// Reads one document. Nothing comes back where the text is no YAML, is empty, or is over a budget; every finding says so.
+pub(super) fn parse(text: &str, source: SourceId) -> (Option<Node>, Vec<Diagnostic>) {
+    let mut loader = Loader::new(source);
+    if text.len() > MAX_BYTES {
+        let message = format!("the file has {} bytes; at most {MAX_BYTES} are read", text.len());
+        let finding =
+            Diagnostic::error("E0110", loader.point(0), message).help("split it into several files");
+        return (None, vec![finding]);
+    }
+    let mut options = Options::default();
+    options.set_emit_comments(false);
+    options.flow_nesting_limit = MAX_DEPTH + 1;
+    options.block_nesting_limit = MAX_DEPTH + 1;
+    for event in Parser::new_from_str_with_options(text, options) {
+        let step = match event {
+            Ok((event, span)) => loader.event(event, span),
+            Err(error) => Err(scan_finding(&error, text, &loader)),
+        };
+        match step {
+            Ok(true) => {}
+            Ok(false) => break,
+            Err(finding) => {
+                loader.findings.push(finding);
+                return (None, loader.findings);
+            }
+        }
+    }
+    if loader.root.is_none() {
+        let finding = Diagnostic::error("E0107", loader.point(0), "the file holds no document")
+            .help("a policy file starts with `version: 1`; delete the file if it is not needed");
+        loader.findings.push(finding);
+    }
+    (loader.root, loader.findings)
+}
+
+/// A container that is being read.
+enum Open {
+    List { items: Vec<Node>, start: u32, anchor: usize },
+    Map { entries: Vec<Draft>, key: Option<Key>, start: u32, anchor: usize },
+}
+
+/// A key that waits for its value.
+struct Key {
+    text: Option<String>,
+    span: Span,
+    is_merge: bool,
+}
+
+/// An entry before merge keys are applied.
+struct Draft {
+    entry: Entry,
+    is_merge: bool,
+}
+
+struct Loader {
+    source: SourceId,
+    stack: Vec<Open>,
+    root: Option<Node>,
+    documents: usize,
+    nodes: usize,
+    copies: usize,
+    /// Finished anchored values, and what a copy of each costs.
+    anchors: HashMap<usize, (Node, usize)>,
+    findings: Vec<Diagnostic>,
+}
+
+impl Loader {
+    fn new(source: SourceId) -> Loader {
+        Loader {
+            source,
+            stack: Vec::new(),
+            root: None,
+            documents: 0,
+            nodes: 0,
+            copies: 0,
+            anchors: HashMap::new(),
+            findings: Vec::new(),
+        }
+    }
+
+    fn point(&self, at: u32) -> Span {
+        Span { source: self.source, start: at, end: at }
+    }
+
+    fn span(&self, span: YamlSpan) -> Span {
+        let range = span.byte_range().unwrap_or(0..0);
+        Span { source: self.source, start: range.start as u32, end: range.end as u32 }
+    }
+
+    /// Takes one event. `false`: nothing after it matters.
+    fn event(&mut self, event: Event<'_>, at: YamlSpan) -> Result<bool, Diagnostic> {
+        let span = self.span(at);
+        match event {
+            Event::DocumentStart(..) => {
+                self.documents += 1;
+                if self.documents > 1 {
+                    let finding = Diagnostic::error("E0106", span, "a second document starts here")
+                        .label("one document a file")
+                        .help("move what follows into a file of its own");
+                    self.findings.push(finding);
+                    return Ok(false);
+                }
+            }
+            Event::Scalar(text, style, anchor, tag) => {
+                let is_merge = style == ScalarStyle::Plain && tag.is_none() && text == "<<";
+                let kind = scalar(text, style, tag.as_deref()).map_err(|message| {
+                    Diagnostic::error("E0101", span, message)
+                        .help("write the value without the tag, or with `!!str`")
+                })?;
+                self.node(Node { kind, span }, anchor, is_merge)?;
+            }
+            Event::SequenceStart(_, anchor, _) => {
+                self.open(span)?;
+                self.stack.push(Open::List { items: Vec::new(), start: span.start, anchor });
+            }
+            Event::MappingStart(_, anchor, _) => {
+                self.open(span)?;
+                self.stack.push(Open::Map { entries: Vec::new(), key: None, start: span.start, anchor });
+            }
+            Event::SequenceEnd | Event::MappingEnd => self.close(span)?,
+            Event::Alias(anchor) => {
+                let Some((node, cost)) = self.anchors.get(&anchor) else {
+                    return Err(Diagnostic::error(
+                        "E0101",
+                        span,
+                        "this alias stands inside the value that it names",
+                    ));
+                };
+                let (node, cost) = (node.clone(), *cost);
+                self.copy(cost, span)?;
+                self.node(node, 0, false)?;
+            }
+            _ => {}
+        }
+        Ok(true)
+    }
+
+    fn open(&self, span: Span) -> Result<(), Diagnostic> {
+        if self.stack.len() < MAX_DEPTH {
+            return Ok(());
+        }
+        Err(Diagnostic::error("E0110", span, format!("values nest deeper than {MAX_DEPTH} levels")))
+    }
+
+    fn copy(&mut self, cost: usize, span: Span) -> Result<(), Diagnostic> {
+        self.copies = self.copies.saturating_add(cost);
+        if self.copies <= MAX_COPIES {
+            return Ok(());
+        }
+        let message = format!("anchors and aliases stand for more than {MAX_COPIES} values");
+        Err(Diagnostic::error("E0110", span, message).help("write the values out, or split the file"))
+    }
+
+    fn close(&mut self, end: Span) -> Result<(), Diagnostic> {
+        let Some(open) = self.stack.pop() else { return Ok(()) };
+        let (kind, start, last, anchor) = match open {
+            Open::List { items, start, anchor } => {
+                let last = items.last().map_or(start, |item| item.span.end);
+                (NodeKind::List(items), start, last, anchor)
+            }
+            Open::Map { entries, start, anchor, .. } => {
+                let last = entries.last().map_or(start, |draft| draft.entry.value.span.end);
+                (NodeKind::Map(self.merged(entries)), start, last, anchor)
+            }
+        };
+        // The end of a block is wherever the parser noticed it; that of its last value is what people see.
+        let end = if end.end > end.start { end.end } else { last.max(start) };
+        self.node(Node { kind, span: Span { source: self.source, start, end } }, anchor, false)
+    }
+
+    /// Puts a finished value where it belongs: the root, an item, a key, or the value of the waiting key.
+    fn node(&mut self, node: Node, anchor: usize, is_merge: bool) -> Result<(), Diagnostic> {
+        self.nodes += 1;
+        if self.nodes > MAX_NODES {
+            let message = format!("the file holds more than {MAX_NODES} values");
+            return Err(Diagnostic::error("E0110", node.span, message).help("split it into several files"));
+        }
+        if anchor != 0 {
+            let cost = cost(&node);
+            self.copy(cost, node.span)?;
+            self.anchors.insert(anchor, (node.clone(), cost));
+        }
+        match self.stack.last_mut() {
+            None => self.root = Some(node),
+            Some(Open::List { items, .. }) => items.push(node),
+            Some(Open::Map { entries, key, .. }) => match key.take() {
+                None => *key = Some(Key { span: node.span, text: key_text(node), is_merge }),
+                Some(Key { text: Some(text), span, is_merge }) => {
+                    entries.push(Draft { entry: Entry { key: text, key_span: span, value: node }, is_merge });
+                }
+                Some(Key { text: None, span, .. }) => {
+                    self.findings.push(Diagnostic::error(
+                        "E0104",
+                        span,
+                        "a key is text, not a list or a mapping",
+                    ));
+                }
+            },
+        }
+        Ok(())
+    }
+
+    /// The entries of a mapping: duplicates reported, merge keys applied (written keys win, then earlier merges).
+    fn merged(&mut self, drafts: Vec<Draft>) -> Vec<Entry> {
+        let mut first: HashMap<String, Span> = HashMap::with_capacity(drafts.len());
+        let mut entries = Vec::with_capacity(drafts.len());
+        let mut merges = Vec::new();
+        for Draft { entry, is_merge } in drafts {
+            if let Some(earlier) = first.get(&entry.key) {
+                let message = format!("the key `{}` stands twice in this mapping", shown(&entry.key));
+                let finding = Diagnostic::error("E0102", entry.key_span, message)
+                    .label("again here")
+                    .related(*earlier, "first here")
+                    .help("only one of them can hold: merge or delete one");
+                self.findings.push(finding);
+                continue;
+            }
+            first.insert(entry.key.clone(), entry.key_span);
+            if is_merge {
+                merges.push(entry.value);
+            } else {
+                entries.push(entry);
+            }
+        }
+        for value in merges {
+            let parts = match value.kind {
+                NodeKind::List(items) => items,
+                _ => vec![value],
+            };
+            for part in parts {
+                let NodeKind::Map(merged) = part.kind else {
+                    let message = format!("`<<` merges mappings, this is {}", part.describe());
+                    self.findings.push(Diagnostic::error("E0104", part.span, message));
+                    continue;
+                };
+                for entry in merged {
+                    if !first.contains_key(&entry.key) {
+                        first.insert(entry.key.clone(), entry.key_span);
+                        entries.push(entry);
+                    }
+                }
+            }
+        }
+        entries
+    }
+}
+
+/// What a copy of a value costs against [`MAX_COPIES`].
+fn cost(node: &Node) -> usize {
+    let text = |text: &str| text.len() / 32;
+    1 + match &node.kind {
+        NodeKind::Null | NodeKind::Boolean(_) => 0,
+        NodeKind::Number(number) => text(number),
+        NodeKind::Text(value) => text(value),
+        NodeKind::List(items) => items.iter().map(cost).sum(),
+        NodeKind::Map(entries) => entries.iter().map(|entry| text(&entry.key) + cost(&entry.value)).sum(),
+    }
+}
+
+fn key_text(node: Node) -> Option<String> {
+    match node.kind {
+        NodeKind::Text(text) | NodeKind::Number(text) => Some(text),
+        NodeKind::Boolean(value) => Some(value.to_string()),
+        NodeKind::Null => Some("null".to_owned()),
+        NodeKind::List(_) | NodeKind::Map(_) => None,
+    }
+}
+
+/// A scalar by the core schema; a plain one may be a number, a boolean or nothing.
+fn scalar(text: Cow<'_, str>, style: ScalarStyle, tag: Option<&Tag>) -> Result<NodeKind, String> {
+    let is_plain = style == ScalarStyle::Plain;
+    match tag.map(|tag| tag.core_suffix().ok_or(tag)) {
+        None if is_plain => Ok(plain(text)),
+        None | Some(Ok("str")) => Ok(NodeKind::Text(text.into_owned())),
+        Some(Ok("null" | "bool" | "int" | "float")) => Ok(plain(text)),
+        Some(Ok(other)) => Err(format!("the tag `!!{}` has no meaning here", shown(other))),
+        Some(Err(tag)) if tag.original() == "!" => Ok(NodeKind::Text(text.into_owned())),
+        Some(Err(tag)) => Err(format!("the tag `{}` has no meaning here", shown(&tag.original()))),
+    }
+}
+
+/// A plain scalar by YAML 1.2's core schema: `yes` and `on` are text, `012` and `0x1F` are numbers.
+fn plain(text: Cow<'_, str>) -> NodeKind {
+    match &*text {
+        "" | "~" | "null" | "Null" | "NULL" => NodeKind::Null,
+        "true" | "True" | "TRUE" => NodeKind::Boolean(true),
+        "false" | "False" | "FALSE" => NodeKind::Boolean(false),
+        other if is_number(other) => NodeKind::Number(text.into_owned()),
+        _ => NodeKind::Text(text.into_owned()),
+    }
+}
+
+fn is_number(text: &str) -> bool {
+    let all = |digits: &str, is: fn(&u8) -> bool| !digits.is_empty() && digits.as_bytes().iter().all(is);
+    if let Some(digits) = text.strip_prefix("0o") {
+        return all(digits, |byte| matches!(byte, b'0'..=b'7'));
+    }
+    if let Some(digits) = text.strip_prefix("0x") {
+        return all(digits, u8::is_ascii_hexdigit);
+    }
+    let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
+    if matches!(unsigned, ".inf" | ".Inf" | ".INF") || matches!(text, ".nan" | ".NaN" | ".NAN") {
+        return true;
+    }
+    let (mantissa, exponent) = match unsigned.split_once(['e', 'E']) {
+        Some((mantissa, exponent)) => (mantissa, Some(exponent)),
+        None => (unsigned, None),
+    };
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    let is_mantissa = digits(whole) && digits(fraction) && (!whole.is_empty() || !fraction.is_empty());
+    let is_exponent = exponent.is_none_or(|exponent| {
+        all(exponent.strip_prefix(['-', '+']).unwrap_or(exponent), u8::is_ascii_digit)
+    });
+    is_mantissa && is_exponent
+}
+
+/// Text of a file as it may stand in a message: short, without control characters.
+pub(super) fn shown(text: &str) -> String {
+    let clean = |scalar: char| if scalar.is_control() { '\u{FFFD}' } else { scalar };
+    if text.chars().nth(80).is_none() {
+        return text.chars().map(clean).collect();
+    }
+    text.chars().take(79).map(clean).chain(['…']).collect()
+}
+
+fn scan_finding(error: &ScanError, text: &str, loader: &Loader) -> Diagnostic {
+    let marker = error.marker();
+    let at = marker.byte_offset().unwrap_or_else(|| byte_of(text, marker.index())).min(text.len());
+    let end = text[at..].chars().next().map_or(at, |scalar| at + scalar.len_utf8());
+    let span = Span { source: loader.source, start: at as u32, end: end as u32 };
+    let info = error.info();
+    let help = match () {
+        () if info.contains("recursion") || info.contains("nest") => {
+            let message = format!("values nest deeper than {MAX_DEPTH} levels");
+            return Diagnostic::error("E0110", span, message);
+        }
+        () if info.contains("tab") => "indent with spaces",
+        () if info.contains("quote") => "close the quote on the value's own line, or escape quotes inside it",
+        () if info.contains("mapping values") => "put text that holds `: ` in quotes",
+        () if info.contains("alias") || info.contains("anchor") => {
+            "an alias `*name` needs an anchor `&name` earlier in the same file; a value that starts with `*` needs quotes"
+        }
+        () if info.contains("unexpected character") => {
+            "remove the character, or write the file again as plain UTF-8 text"
+        }
+        () => "see the lines around this one: the mistake is often just before it",
+    };
+    Diagnostic::error("E0101", span, format!("this is not valid YAML: {}", shown(&info))).help(help)
+}
+
+/// The byte offset of a scalar index.
+fn byte_of(text: &str, scalars: usize) -> usize {
+    text.char_indices().nth(scalars).map_or(text.len(), |(byte, _)| byte)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> (Option<Node>, Vec<&'static str>) {
+        let (node, findings) = parse(text, SourceId(0));
+        (node, findings.iter().map(|finding| finding.code).collect())
+    }
+
+    fn entries(text: &str) -> Vec<Entry> {
+        let (node, codes) = read(text);
+        assert_eq!(codes, Vec::<&str>::new(), "{text}");
+        match node.map(|node| node.kind) {
+            Some(NodeKind::Map(entries)) => entries,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn plain_scalars_follow_the_core_schema() {
+        let number = |text: &str| matches!(plain(text.into()), NodeKind::Number(_));
+        for text in [
+            "0", "-12", "012", "+1", "0x1F", "0o17", "1.10", ".5", "5.", "1e3", "-1.5E-3", ".inf", "-.INF",
+            ".nan",
+        ] {
+            assert!(number(text), "{text}");
+        }
+        for text in ["yes", "on", "1_000", "1.2.3", "0xZ", "e3", ".", "-", "1e", "2027-06-30", "10:30", "5%"]
+        {
+            assert!(matches!(plain(text.into()), NodeKind::Text(_)), "{text}");
+        }
+        assert!(matches!(plain("True".into()), NodeKind::Boolean(true)));
+        assert!(matches!(plain("~".into()), NodeKind::Null));
+    }
+
+    #[test]
+    fn quotes_and_str_tags_make_text() {
+        for entry in entries("a: '12'\nb: \"true\"\nc: !!str 12\nd: |\n  12\ne: ! 12\n") {
+            assert!(matches!(entry.value.kind, NodeKind::Text(_)), "{entry:?}");
+        }
+        assert_eq!(read("a: !custom x\n").1, ["E0101"]);
+    }
+
+    #[test]
+    fn spans_are_bytes_through_multi_byte_text_and_a_byte_order_mark() {
+        let text = "\u{feff}ключ: é\r\nb: {  }\r\nc: [x,\r\n y]\r\n";
+        let all = entries(text);
+        let raw = |span: Span| &text[span.start as usize..span.end as usize];
+        assert_eq!((raw(all[0].key_span), raw(all[0].value.span)), ("ключ", "é"));
+        assert_eq!(raw(all[1].value.span), "{  }");
+        assert_eq!(raw(all[2].value.span), "[x,\r\n y]");
+    }
+
+    #[test]
+    fn written_keys_win_over_merged_ones_and_earlier_merges_over_later() {
+        let all = entries("a: &a {x: 1, y: 2}\nb: &b {y: 3, z: 4}\nc:\n  <<: [*a, *b]\n  x: 9\n");
+        let NodeKind::Map(merged) = &all[2].value.kind else { panic!() };
+        let shown: Vec<_> =
+            merged.iter().map(|entry| format!("{}={:?}", entry.key, entry.value.kind)).collect();
+        assert_eq!(shown, [r#"x=Number("9")"#, r#"y=Number("2")"#, r#"z=Number("4")"#]);
+        assert_eq!(read("a:\n  <<: 3\n").1, ["E0104"]);
+    }
+
+    #[test]
+    fn a_duplicate_key_shows_both_places() {
+        let (_, findings) = parse("a: 1\nb: 2\na: 3\n", SourceId(0));
+        assert_eq!(findings[0].code, "E0102");
+        assert_eq!((findings[0].span.unwrap().start, findings[0].related[0].span.start), (10, 0));
+    }
+
+    #[test]
+    fn one_document_a_file() {
+        assert_eq!(read("a: 1\n---\nb: 2\n").1, ["E0106"]);
+        assert_eq!(read("a: 1\n---\n").1, ["E0106"], "also an empty one");
+        assert_eq!(read("---\na: 1\n...\n").1, Vec::<&str>::new());
+        for empty in ["", "# only a comment\n", "\u{feff}", "\n\n"] {
+            assert_eq!(read(empty).1, ["E0107"], "{empty:?}");
+        }
+    }
+
+    #[test]
+    fn hostile_text_ends_in_one_finding() {
+        let mut bomb = String::from("a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n");
+        for level in 1..12 {
+            bomb += &format!("a{level}: &a{level} [{}]\n", vec![format!("*a{}", level - 1); 10].join(","));
+        }
+        let long = format!("a: &a {}\nb: [{}]\n", "x".repeat(1 << 20), "*a,".repeat(100_000));
+        let cases = [
+            ("E0110", bomb),
+            ("E0110", long),
+            ("E0110", "[".repeat(200_000)),
+            ("E0110", "- ".repeat(50_000)),
+            ("E0110", format!("{}{}", "{a: ".repeat(80), "}".repeat(80))),
+            ("E0110", "# ".repeat(6 << 20)),
+            ("E0101", "a: &x [*x]\n".to_owned()),
+            ("E0101", "a:\n\t- x\n".to_owned()),
+            ("E0101", "a: \0b\n".to_owned()),
+            ("E0101", "a: \u{1b}[31m\n".to_owned()),
+            ("E0101", "a: \"unclosed\nb: 2\n".to_owned()),
+            ("E0101", "a: *nope\n".to_owned()),
+            ("E0101", "a: b: c\n".to_owned()),
+            ("E0101", "a: [1, 2\nb: 3\n".to_owned()),
+        ];
+        for (code, text) in cases {
+            let (node, codes) = read(&text);
+            assert!(node.is_none(), "{code} {:?}", &text[..text.len().min(40)]);
+            assert_eq!(codes, [code], "{:?}", &text[..text.len().min(40)]);
+        }
+    }
+}

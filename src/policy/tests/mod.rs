@@ -1,0 +1,100 @@
+//! The sentences of the language reference as tests, by chapter.
+
+mod files;
+mod rules;
+mod selectors;
+
+use super::{Policy, data_files, resolve};
+use crate::diagnostic::{Diagnostic, Severity, Source, Sources};
+use crate::time::Timestamp;
+
+/// The clock of these tests.
+pub(super) fn now() -> Timestamp {
+    Timestamp::parse("2026-11-22T03:00:00Z").unwrap()
+}
+
+/// A set of files of one root, with its data files.
+pub(super) fn sources(files: &[(&str, &str)], data: &[(&str, &str)]) -> Sources {
+    let file = |(name, text): &(&str, &str)| Source {
+        name: (*name).into(),
+        root: 0,
+        path: (*name).to_owned(),
+        text: (*text).into(),
+    };
+    let mut sources = Sources { files: files.iter().map(file).collect(), ..Sources::default() };
+    for (path, text) in data {
+        sources.data.insert((0, (*path).to_owned()), Ok(text.as_bytes().into()));
+    }
+    sources
+}
+
+/// A set whose findings are compared.
+pub(super) struct Set {
+    pub(super) sources: Sources,
+    pub(super) policy: Policy,
+    pub(super) findings: Vec<Diagnostic>,
+}
+
+pub(super) fn set(files: &[(&str, &str)], data: &[(&str, &str)]) -> Set {
+    let sources = sources(files, data);
+    data_files(&sources);
+    let (policy, findings) = resolve(&sources, now());
+    Set { sources, policy, findings }
+}
+
+/// One file; `version: 1` is put before it.
+pub(super) fn one(text: &str) -> Set {
+    set(&[("p.yaml", &format!("version: 1\n{text}"))], &[])
+}
+
+/// One file with data files.
+pub(super) fn with_data(text: &str, data: &[(&str, &str)]) -> Set {
+    set(&[("p.yaml", &format!("version: 1\n{text}"))], data)
+}
+
+/// One rule with this selector.
+pub(super) fn select(selector: &str) -> Set {
+    one(&format!("claims: [T]\nrules:\n  - name: r\n    select: {selector}\n    tags: [T]\n"))
+}
+
+impl Set {
+    /// `CODE line:column text-at-the-span`, notes left out.
+    pub(super) fn shown(&self) -> Vec<String> {
+        let findings = self.findings.iter().filter(|finding| finding.severity != Severity::Note);
+        findings.map(|finding| self.show(finding)).collect()
+    }
+
+    fn show(&self, finding: &Diagnostic) -> String {
+        let Some(span) = finding.span else { return finding.code.to_owned() };
+        let place = self.sources.place(span);
+        let text = self.sources.text(span).lines().next().unwrap_or("").to_owned();
+        format!("{} {}:{} {}", finding.code, place.line, place.column, text).trim_end().to_owned()
+    }
+
+    /// Codes, notes left out.
+    pub(super) fn codes(&self) -> Vec<&'static str> {
+        let findings = self.findings.iter().filter(|finding| finding.severity != Severity::Note);
+        findings.map(|finding| finding.code).collect()
+    }
+
+    /// Codes of notes.
+    pub(super) fn notes(&self) -> Vec<&'static str> {
+        let findings = self.findings.iter().filter(|finding| finding.severity == Severity::Note);
+        findings.map(|finding| finding.code).collect()
+    }
+
+    /// The only finding that is no note.
+    pub(super) fn only(&self) -> &Diagnostic {
+        let findings: Vec<_> =
+            self.findings.iter().filter(|finding| finding.severity != Severity::Note).collect();
+        assert_eq!(findings.len(), 1, "{:?}", self.shown());
+        findings[0]
+    }
+
+    /// Asserts that there is nothing but notes.
+    pub(super) fn sound(self) -> Policy {
+        let all: Vec<_> = self.findings.iter().filter(|finding| finding.severity != Severity::Note).collect();
+        assert!(all.is_empty(), "{all:#?}");
+        self.policy
+    }
+}
