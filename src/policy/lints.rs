@@ -242,10 +242,12 @@ fn unassigned(reader: &mut Reader<'_>, policy: &Policy) {
 /// Tags of the set that differ only in case.
 fn twins(reader: &mut Reader<'_>, policy: &Policy) {
     let mut named: Vec<(&str, Span)> = Vec::new();
-    let pattern = |pattern| match pattern {
-        &TagPattern::Literal(ref literal) => Some(literal.as_str()),
-        TagPattern::Glob(_) => None,
-    };
+    fn pattern(pattern: &TagPattern) -> Option<&str> {
+        match pattern {
+            TagPattern::Literal(literal) => Some(literal),
+            TagPattern::Glob(_) => None,
+        }
+    }
     for rule in &policy.rules {
         named.extend(literals(rule));
         named.extend(rule.remove_tags.iter().filter_map(|tag| Some((pattern(&tag.pattern)?, tag.span))));

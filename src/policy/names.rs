@@ -121,10 +121,9 @@ fn lookup(reader: &mut Reader<'_>, entry: &Entry) -> Option<Lookup> {
         }
         let folded = text::fold(&key).into_owned();
         if let Some((earlier, first)) = rows.get(&folded) {
-            let same = |(column, cell): (usize, &Box<str>)| {
-                column == key_column || lookup.cells[earlier * width + column] == *cell
-            };
-            if !row.iter().enumerate().all(same) {
+            let kept = &lookup.cells[earlier * width..(earlier + 1) * width];
+            let differs = |column: usize| column != key_column && kept[column] != row[column];
+            if (0..width).any(differs) {
                 clashes.push((key, *first, line));
             }
             continue;
