@@ -8,6 +8,7 @@ pub mod args;
 pub mod console;
 pub mod exit;
 pub mod failure;
+pub mod planning;
 
 /// Runs the command line.
 pub fn main() -> ExitCode {

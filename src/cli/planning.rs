@@ -1,0 +1,133 @@
+//! From a policy set and an inventory to a plan: the pipeline, stage after stage, and nothing else.
+//!
+//! Reads no file and no tenant itself; prints nothing.
+
+use crate::desired;
+use crate::diagnostic::{Diagnostic, Severity, Sources};
+use crate::inventory::{self, Counts, Snapshot, Trust};
+use crate::plan::guard::Allowance;
+use crate::plan::{
+    self, Header, History, InventoryReference, Options, Plan, PolicyReference, Refused, SafePlan,
+    TenantReference,
+};
+use crate::policy::Policy;
+use crate::selection::{self, HuntingResults, Selections};
+use crate::time::Timestamp;
+
+use super::failure::Failure;
+
+/// A policy set that was read and understood.
+#[derive(Debug)]
+pub struct PolicySet {
+    /// The files.
+    pub sources: Sources,
+    /// What they say.
+    pub policy: Policy,
+    /// What was found in them, errors excluded.
+    pub findings: Vec<Diagnostic>,
+    /// How plans name them.
+    pub reference: PolicyReference,
+}
+
+/// Devices, how far to trust them, and whose they are.
+#[derive(Debug)]
+pub struct Inventory {
+    /// The devices.
+    pub snapshot: Snapshot,
+    /// The verdict of the read.
+    pub trust: Trust,
+    /// The tenant.
+    pub tenant: TenantReference,
+}
+
+/// What a plan is made with, beside the policy set and the inventory.
+#[derive(Clone, Copy, Debug)]
+pub struct Circumstances<'a> {
+    /// The clock of ages and dates.
+    pub now: Timestamp,
+    /// The wall clock.
+    pub created_at: Timestamp,
+    /// Options that change what is planned or how it is written.
+    pub options: Options,
+    /// Results of hunting queries.
+    pub hunting: &'a HuntingResults,
+    /// What journals say.
+    pub history: &'a History,
+    /// Counts of the last trusted run on the tenant.
+    pub last: Option<&'a Counts>,
+    /// `--allow`.
+    pub allowances: &'a [Allowance],
+}
+
+/// A plan, safe or refused, with what it was made from.
+#[derive(Debug)]
+pub struct Planned {
+    /// The plan that the guard let pass, or the one that it refused.
+    pub verdict: Result<SafePlan, Box<Refused>>,
+    /// What the selectors held for.
+    pub selections: Selections,
+    /// What this run counted: the next run's `last`, if this one is trusted.
+    pub counts: Counts,
+}
+
+impl Planned {
+    /// The plan, whatever the guard said.
+    pub fn plan(&self) -> &Plan {
+        match &self.verdict {
+            Ok(safe) => safe.plan(),
+            Err(refused) => &refused.plan,
+        }
+    }
+}
+
+/// Select, desire, diff, guard.
+///
+/// # Errors
+/// Conflicts between rules and hunting queries without a usable result, as policy findings.
+pub fn plan(set: &PolicySet, inventory: &Inventory, with: &Circumstances<'_>) -> Result<Planned, Failure> {
+    let Fresh { plan, selections, counts } = fresh(set, inventory, with)?;
+    let verdict = SafePlan::new(plan, &set.policy.guard, with.allowances, &set.sources);
+    Ok(Planned { verdict, selections, counts })
+}
+
+/// A plan that the guard has not seen.
+#[derive(Debug)]
+pub struct Fresh {
+    /// The plan.
+    pub plan: Plan,
+    /// What the selectors held for.
+    pub selections: Selections,
+    /// What this run counted.
+    pub counts: Counts,
+}
+
+/// Select, desire, diff.
+///
+/// # Errors
+/// As [`plan`].
+pub fn fresh(set: &PolicySet, inventory: &Inventory, with: &Circumstances<'_>) -> Result<Fresh, Failure> {
+    let (policy, snapshot) = (&set.policy, &inventory.snapshot);
+    let findings = |findings: Vec<Diagnostic>| Failure::policy(set.sources.clone(), findings);
+    let counts = selection::count_sources(policy, snapshot, with.hunting);
+    let mut trust = inventory.trust.clone();
+    trust.reasons.extend(inventory::judge(&policy.guard, inventory.tenant.id.as_deref(), &counts, with.last));
+    let selections = selection::select(policy, snapshot, with.hunting, with.now).map_err(findings)?;
+    let desired =
+        desired::desire(policy, snapshot, &selections, with.now, with.options.tag_case).map_err(findings)?;
+    let header = Header {
+        created_at: with.created_at,
+        now: with.now,
+        tenant: inventory.tenant.clone(),
+        policy: set.reference.clone(),
+        inventory: InventoryReference { reasons: trust.sentences(), ..InventoryReference::default() },
+        options: with.options,
+        ..Header::default()
+    };
+    let plan = plan::diff(&desired, with.history, header, &set.sources);
+    Ok(Fresh { plan, selections, counts })
+}
+
+/// Errors among findings.
+pub fn has_errors(findings: &[Diagnostic]) -> bool {
+    findings.iter().any(|finding| finding.severity == Severity::Error)
+}
