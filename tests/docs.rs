@@ -1,0 +1,232 @@
+//! The documents are true: links lead somewhere, commands exist, printed policies are valid, tables equal the code.
+//!
+//! Runs no command; `tests/cli` does.
+
+#[path = "docs/markdown.rs"]
+mod markdown;
+
+use std::fs;
+use std::path::{Component, Path, PathBuf};
+
+use clap::Parser;
+use clap::error::ErrorKind;
+use mdetag::cli::args::Cli;
+use mdetag::cli::exit::Exit;
+use regex::Regex;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// Files of the project with one of these extensions, as paths from its root.
+fn files(extensions: &[&str]) -> Vec<String> {
+    fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(folder).expect("the folder is readable") {
+            let path = entry.expect("the entry is readable").path();
+            let name = path.file_name().expect("an entry has a name").to_string_lossy().into_owned();
+            if path.is_dir() {
+                if !["target", ".git", ".mdetag", "node_modules"].contains(&&*name) {
+                    walk(&path, found);
+                }
+            } else {
+                found.push(path);
+            }
+        }
+    }
+    let mut found = Vec::new();
+    walk(root(), &mut found);
+    let wanted =
+        |path: &PathBuf| path.extension().is_some_and(|has| extensions.iter().any(|wanted| has == *wanted));
+    let name = |path: PathBuf| {
+        path.strip_prefix(root()).expect("below the root").to_string_lossy().replace('\\', "/")
+    };
+    let mut names: Vec<String> = found.into_iter().filter(wanted).map(name).collect();
+    names.sort();
+    names
+}
+
+fn nothing(found: Vec<String>) {
+    assert!(found.is_empty(), "\n{}\n", found.join("\n"));
+}
+
+#[test]
+fn every_link_leads_somewhere() {
+    let mut broken = Vec::new();
+    for document in files(&["md"]) {
+        let text = read(&document);
+        for (line, target) in markdown::links(&text) {
+            if target.starts_with("https://") {
+                continue;
+            }
+            let (path, fragment) = target.split_once('#').unwrap_or((&target, ""));
+            let other = if path.is_empty() { document.clone() } else { joined(&document, path) };
+            let is_there = root().join(&other).exists()
+                && (fragment.is_empty()
+                    || markdown::anchors(&read(&other)).iter().any(|anchor| anchor == fragment));
+            if !is_there {
+                broken.push(format!("{document}:{line}: {target}"));
+            }
+        }
+    }
+    nothing(broken);
+}
+
+/// A path as a document names it, from the root.
+fn joined(document: &str, path: &str) -> String {
+    let mut parts: Vec<String> = Vec::new();
+    for part in Path::new(document).parent().expect("a document lies in a folder").join(path).components() {
+        match part {
+            Component::ParentDir => drop(parts.pop()),
+            Component::Normal(name) => parts.push(name.to_string_lossy().into_owned()),
+            _ => {}
+        }
+    }
+    parts.join("/")
+}
+
+/// Command lines that a document or a workflow prints: place and the words behind `mdetag`.
+fn commands() -> Vec<(String, Vec<String>)> {
+    let mut found = Vec::new();
+    let shell = Regex::new(r"^\s*(?:- |run: |entry: )?(?:mdetag|cargo run [^#]*?--) (\S.*)$").expect("sound");
+    let inline = Regex::new(r"`mdetag ([^`]+)`").expect("sound");
+    let list = Regex::new(r"args: \[(.*)\]").expect("sound");
+    let mut add = |place: String, line: &str| {
+        let end = [" #", " || ", " | ", " > ", " && ", ";"].iter().filter_map(|stop| line.find(stop)).min();
+        let words = line[..end.unwrap_or(line.len())].split_whitespace();
+        found.push((place, words.map(|word| word.trim_matches(['"', '\'']).to_owned()).collect()));
+    };
+    for document in files(&["md"]) {
+        let text = read(&document);
+        for fence in markdown::fences(&text).iter().filter(|fence| matches!(&*fence.info, "sh" | "yaml")) {
+            for (offset, line) in fence.text.lines().enumerate() {
+                if let Some(command) = shell.captures(line) {
+                    add(format!("{document}:{}", fence.line + offset), &command[1]);
+                }
+            }
+        }
+        for (number, line) in markdown::prose(&text) {
+            inline.captures_iter(line).for_each(|command| add(format!("{document}:{number}"), &command[1]));
+        }
+    }
+    for workflow in files(&["yml", "yaml"]) {
+        for (number, line) in read(&workflow).lines().enumerate() {
+            let place = format!("{workflow}:{}", number + 1);
+            if let Some(command) = shell.captures(line) {
+                add(place, &command[1]);
+            } else if let Some(words) = list.captures(line) {
+                add(place, &words[1].replace(',', " "));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn every_command_that_is_printed_exists() {
+    let commands = commands();
+    assert!(commands.len() > 40, "only {} commands found: the reader has gone blind", commands.len());
+    let mut wrong = Vec::new();
+    for (place, words) in commands {
+        if words[0] == "COMMAND" {
+            continue;
+        }
+        let line = std::iter::once("mdetag").chain(words.iter().map(String::as_str));
+        if let Err(error) = Cli::try_parse_from(line)
+            && !matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion)
+        {
+            let message = error.to_string();
+            wrong.push(format!(
+                "{place}: mdetag {}\n    {}",
+                words.join(" "),
+                message.lines().next().unwrap_or("")
+            ));
+        }
+    }
+    nothing(wrong);
+}
+
+#[test]
+fn ci_runs_the_readmes_two_commands_word_for_word() {
+    let readme = read("README.md");
+    let ci = read(".ci/run");
+    let fences = markdown::fences(&readme);
+    let mut shell = fences.iter().filter(|fence| fence.info == "sh");
+    for expected in ["cargo run --release -- apply --sandbox ", "cargo test"] {
+        let command = shell.next().expect("the README begins with two commands").text.trim();
+        assert!(command.starts_with(expected) && !command.contains('\n'), "{command}");
+        assert!(ci.lines().any(|line| line.trim() == command), ".ci/run does not run `{command}`");
+    }
+}
+
+#[test]
+fn the_exit_codes_in_the_readme_are_those_of_the_code() {
+    let readme = read("README.md");
+    let table: Vec<&str> = readme.lines().skip_while(|line| *line != "| code | meaning |").skip(2).collect();
+    let rows: Vec<String> =
+        Exit::ALL.iter().map(|exit| format!("| {} | {} |", exit.code(), exit.meaning())).collect();
+    assert_eq!(table[..rows.len()], rows);
+    assert!(!table[rows.len()].starts_with('|'), "a row too many: {}", table[rows.len()]);
+}
+
+/// Seconds until the last of `calls` may start, from an unused budget.
+fn at_least(calls: u64) -> String {
+    let last = calls - 1;
+    let minutes = 60 * (last / 1500) + last % 1500 / 100;
+    match (minutes / 60, minutes % 60) {
+        (0, 0) => "0 s".to_owned(),
+        (0, minutes) => format!("{minutes} min"),
+        (hours, minutes) => format!("{hours} h {minutes:02} min"),
+    }
+}
+
+#[test]
+fn the_readmes_costs_follow_from_the_limits() {
+    let readme = read("README.md");
+    let rows = [
+        format!(
+            "| one tag on 10,000 devices | 10,000 calls | {} | 20 calls | {} |",
+            at_least(10_000),
+            at_least(20)
+        ),
+        format!(
+            "| three tags on 50,000 devices | 150,000 calls | {} | 300 calls | {} |",
+            at_least(150_000),
+            at_least(300)
+        ),
+        format!(
+            "| a device value on 10,000 devices | 10,000 calls | {0} | 10,000 calls | {0} |",
+            at_least(10_000)
+        ),
+        format!("| the same over two routes | – | – | 10,000 calls | {} |", at_least(5_000)),
+    ];
+    for row in rows {
+        assert!(readme.contains(&row), "{row}");
+    }
+    let applying = read("docs/applying.md");
+    for (values, calls) in [("1,000 values", 1_000), ("5,000", 5_000), ("10,000", 10_000)] {
+        let claim = at_least(calls).replace(" min", if calls == 1_000 { " minutes" } else { " min" });
+        assert!(applying.contains(&format!("{claim} for {values}")), "{claim} for {values}");
+    }
+}
+
+#[test]
+fn the_rooms_in_the_architecture_are_the_modules_in_their_order() {
+    let listed: Vec<String> = read("src/lib.rs")
+        .lines()
+        .filter_map(|line| line.strip_prefix("pub mod "))
+        .map(|name| name.trim_end_matches(';').to_owned())
+        .collect();
+    let architecture = read("ARCHITECTURE.md");
+    let rooms: Vec<String> = architecture
+        .lines()
+        .skip_while(|line| *line != "## The rooms")
+        .take_while(|line| *line != "## Why it is built this way")
+        .filter_map(|line| line.strip_prefix("| `"))
+        .filter_map(|line| line.split('`').next().map(str::to_owned))
+        .collect();
+    assert_eq!(rooms, listed);
+}
