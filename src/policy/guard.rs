@@ -74,7 +74,7 @@ impl Reader<'_> {
         );
     }
 
-    fn tenant_id(&mut self, node: &Node) -> Option<String> {
+    pub(super) fn tenant_id(&mut self, node: &Node) -> Option<String> {
         let text = self.text(node, "`tenantId`")?.trim();
         let groups = [8, 4, 4, 4, 12];
         let is_id = text.split('-').count() == groups.len()

@@ -285,3 +285,63 @@ pub(super) static EXPECT: &[Key] = &[
     key("deviceValue", Shape::Words(VALUES), "The value that the policy gives."),
     key("rules", Shape::List(&Shape::Text), "Exactly the rules that select the device."),
 ];
+
+/// The words of `cloud` in `mdetag.yaml`.
+pub(super) static CLOUDS: [&str; 4] = ["public", "gcc", "gcc-high", "dod"];
+
+/// The words of `geo` in `mdetag.yaml`.
+pub(super) static GEOS: [&str; 7] = ["us", "eu", "uk", "au", "swa", "ina", "aea"];
+
+/// The words of `tagCase`.
+pub(super) static TAG_CASES: [&str; 2] = ["exact", "insensitive"];
+
+/// The words of `writes.values`.
+pub(super) static VALUE_ROUTES: [&str; 2] = ["setDeviceValue", "both"];
+
+/// The top level of `mdetag.yaml`.
+pub(super) static SETTINGS: &[Key] = &[
+    required("version", Shape::Version, "The version of this file's form: 1."),
+    key("defaultTenant", Shape::Text, "The profile that is used where none is named."),
+    key("tenants", Shape::Named(&Shape::Mapping(PROFILE)), "Tenant profiles, by name."),
+    key("budget", Shape::Mapping(BUDGET), "The service's limits as this client keeps them."),
+    key("writes", Shape::Mapping(WRITES), "How changes are written."),
+    key("tagCase", Shape::Words(&TAG_CASES), "Whether tags that differ only in case are two tags or one."),
+];
+
+/// A profile of `tenants`.
+pub(super) static PROFILE: &[Key] = &[
+    key("tenantId", Shape::Text, "Directory id of the tenant."),
+    key("clientId", Shape::Text, "Application id of the identity."),
+    key("cloud", Shape::Words(&CLOUDS), "The cloud; `public` unless written."),
+    key("geo", Shape::Words(&GEOS), "The region whose host is called."),
+    key("policies", Shape::List(&Shape::Text), "Policy files and directories, relative to this file."),
+    key("endpoints", Shape::Mapping(ENDPOINTS), "Other hosts, for tests."),
+];
+
+/// `endpoints` of a profile.
+pub(super) static ENDPOINTS: &[Key] = &[
+    key("api", Shape::Text, "Base address of the API."),
+    key("login", Shape::Text, "Base address of the sign-in."),
+    key("graph", Shape::Text, "Base address of Microsoft Graph."),
+];
+
+/// `budget`.
+pub(super) static BUDGET: &[Key] = &[
+    key("perMinute", Shape::Count, "Calls a minute and lane: 100."),
+    key("perHour", Shape::Count, "Calls an hour and lane: 1500."),
+    key("shared", Shape::Open, "Whether all lanes share one pair of windows."),
+    key("concurrency", Shape::Count, "Calls in flight: 8."),
+    key("timeScale", Shape::Count, "Windows are divided by this; more than 1 only on loopback."),
+];
+
+/// `writes`.
+pub(super) static WRITES: &[Key] = &[
+    key("values", Shape::Words(&VALUE_ROUTES), "Which route device values take."),
+    key(
+        "combine",
+        Shape::Open,
+        "Whether one PATCH may carry a device's value and tags.",
+    ),
+    key("settle", Shape::Text, "How long after the last write the list is read again: 15s."),
+    key("visibility", Shape::Text, "How long a confirmed change may be missing from the list: 1h."),
+];

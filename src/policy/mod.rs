@@ -14,6 +14,7 @@ mod renames;
 mod resolve;
 mod rules;
 mod selector;
+pub mod settings;
 mod settle;
 mod syntax;
 mod template;

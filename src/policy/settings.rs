@@ -1,0 +1,310 @@
+//! `mdetag.yaml`: where and how, never what. Read with the same care and the same findings as the policy.
+//!
+//! Connects nowhere and checks no host: which hosts an endpoint may name is for `tenant`.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::keys;
+use super::reader::{Fields, Reader};
+use super::syntax::{self, Entry, Node, NodeKind};
+use crate::diagnostic::{Diagnostic, SourceId, Sources};
+use crate::tag::TagCase;
+use crate::time::{self, Timestamp};
+
+/// What `mdetag.yaml` says, or the defaults.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// The profile that is used where none is named.
+    pub default_tenant: Option<String>,
+    /// Profiles in file order.
+    pub profiles: Vec<Profile>,
+    /// Limits.
+    pub budget: BudgetSettings,
+    /// How changes are written.
+    pub writes: WriteSettings,
+    /// How tags of other case count.
+    pub tag_case: TagCase,
+}
+
+/// A tenant profile.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Profile {
+    /// Its name.
+    pub name: String,
+    /// Directory id.
+    pub tenant_id: Option<String>,
+    /// Application id.
+    pub client_id: Option<String>,
+    /// `public`, `gcc`, `gcc-high` or `dod`.
+    pub cloud: Option<String>,
+    /// `us`, `eu`, `uk`, `au`, `swa`, `ina` or `aea`.
+    pub geo: Option<String>,
+    /// Policy files and directories, relative to the file.
+    pub policies: Vec<String>,
+    /// Other hosts, by `api`, `login` and `graph`: for tests.
+    pub endpoints: BTreeMap<String, String>,
+}
+
+/// The service's limits as this client keeps them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BudgetSettings {
+    /// Calls a minute and lane.
+    pub per_minute: u32,
+    /// Calls an hour and lane.
+    pub per_hour: u32,
+    /// Whether all machine lanes share one pair of windows.
+    pub shared: bool,
+    /// Calls in flight.
+    pub concurrency: u32,
+    /// Windows are divided by this; more than 1 only on loopback.
+    pub time_scale: u32,
+}
+
+/// How changes are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WriteSettings {
+    /// Whether device values take both documented routes, `setDeviceValue` and `PATCH`.
+    pub both_routes: bool,
+    /// Whether one `PATCH` may carry a device's value and tags.
+    pub combine: bool,
+    /// How long after the last write the list is read again.
+    pub settle: Duration,
+    /// How long a confirmed change may be missing from the list.
+    pub visibility: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            default_tenant: None,
+            profiles: Vec::new(),
+            budget: BudgetSettings {
+                per_minute: 100,
+                per_hour: 1500,
+                shared: false,
+                concurrency: 8,
+                time_scale: 1,
+            },
+            writes: WriteSettings {
+                both_routes: false,
+                combine: false,
+                settle: Duration::from_secs(15),
+                visibility: Duration::from_secs(3600),
+            },
+            tag_case: TagCase::default(),
+        }
+    }
+}
+
+impl Settings {
+    /// The profile with this name.
+    pub fn profile(&self, name: &str) -> Option<&Profile> {
+        self.profiles.iter().find(|profile| profile.name == name)
+    }
+}
+
+/// Reads the first file of the sources. Never fails: what could not be read keeps its default, with a finding.
+pub fn read(sources: &Sources) -> (Settings, Vec<Diagnostic>) {
+    let mut settings = Settings::default();
+    let (node, mut findings) = syntax::parse(&sources.files[0].text, SourceId(0));
+    let mut reader = Reader::new(sources, Timestamp::EPOCH);
+    if let Some(node) = node {
+        reader.refuse_secrets(&node);
+        if let Some(fields) = reader.fields(&node, keys::SETTINGS, "mdetag.yaml") {
+            reader.settings(&fields, &mut settings);
+        }
+    }
+    findings.extend(reader.into_findings());
+    (settings, findings)
+}
+
+/// Whether a key names a secret by its words.
+fn names_a_secret(key: &str) -> bool {
+    let plain: String =
+        key.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
+    ["secret", "password", "passwd", "token", "apikey", "privatekey", "accesskey", "credential"]
+        .iter()
+        .any(|word| plain.contains(word))
+}
+
+impl Reader<'_> {
+    /// A secret in a reviewed file is a leaked secret; say so before anything else.
+    fn refuse_secrets(&mut self, node: &Node) {
+        match &node.kind {
+            NodeKind::Map(entries) => {
+                for entry in entries {
+                    if names_a_secret(&entry.key) {
+                        let finding = Diagnostic::error(
+                            "E0801",
+                            entry.key_span,
+                            "a secret may not stand in mdetag.yaml",
+                        );
+                        self.report(finding.label("looks like a secret").help(
+                            "delete it, revoke it if it was real, and use AZURE_CLIENT_SECRET, a certificate or a federated identity",
+                        ));
+                    }
+                    self.refuse_secrets(&entry.value);
+                }
+            }
+            NodeKind::List(items) => items.iter().for_each(|item| self.refuse_secrets(item)),
+            _ => {}
+        }
+    }
+
+    fn settings(&mut self, fields: &Fields<'_>, settings: &mut Settings) {
+        if let Some(node) = fields.get("version") {
+            self.integer_in(node, "`version`", 1, 1);
+        }
+        if let Some(entries) = fields.get("tenants").and_then(|node| self.map(node, "`tenants`")) {
+            settings.profiles = entries.iter().filter_map(|entry| self.profile(entry)).collect();
+        }
+        if let Some(node) = fields.get("defaultTenant") {
+            settings.default_tenant = self.filled_text(node, "`defaultTenant`").map(str::to_owned);
+            let names: Vec<&str> = settings.profiles.iter().map(|profile| profile.name.as_str()).collect();
+            if let Some(name) = &settings.default_tenant
+                && !names.contains(&name.as_str())
+            {
+                self.unknown("E0802", node.span, &format!("profile `{}`", syntax::shown(name)), name, &names);
+            }
+        }
+        if let Some(fields) =
+            fields.get("budget").and_then(|node| self.fields(node, keys::BUDGET, "`budget`"))
+        {
+            self.budget(&fields, &mut settings.budget);
+        }
+        if let Some(fields) =
+            fields.get("writes").and_then(|node| self.fields(node, keys::WRITES, "`writes`"))
+        {
+            self.writes(&fields, &mut settings.writes);
+        }
+        if let Some(node) = fields.get("tagCase")
+            && let Some(word) = self.word(node, "`tagCase`", &keys::TAG_CASES)
+        {
+            settings.tag_case = if word == "exact" { TagCase::Exact } else { TagCase::Insensitive };
+        }
+    }
+
+    fn profile(&mut self, entry: &Entry) -> Option<Profile> {
+        let what = format!("the profile `{}`", syntax::shown(&entry.key));
+        let fields = self.fields(&entry.value, keys::PROFILE, &what)?;
+        let mut profile = Profile { name: entry.key.clone(), ..Profile::default() };
+        let is_name = |name: &str| {
+            (1..=80).contains(&name.len())
+                && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
+        };
+        if !is_name(&profile.name) {
+            let message = format!("{what} has no usable name: 1 to 80 of A-Z a-z 0-9 . _ -");
+            self.report(Diagnostic::error("E0208", entry.key_span, message));
+        }
+        profile.tenant_id = fields.get("tenantId").and_then(|node| self.tenant_id(node));
+        profile.client_id = self.owned(&fields, "clientId");
+        profile.cloud = self.one_of(&fields, "cloud", &keys::CLOUDS);
+        profile.geo = self.one_of(&fields, "geo", &keys::GEOS);
+        if let Some(texts) = fields.get("policies").and_then(|node| self.texts(node, "`policies`")) {
+            profile.policies = texts.into_iter().map(|(text, _)| text.to_owned()).collect();
+        }
+        if let Some(endpoints) =
+            fields.get("endpoints").and_then(|node| self.fields(node, keys::ENDPOINTS, "`endpoints`"))
+        {
+            for entry in endpoints.entries() {
+                if let Some(text) = self.filled_text(&entry.value, "an endpoint") {
+                    profile.endpoints.insert(entry.key.clone(), text.to_owned());
+                }
+            }
+        }
+        Some(profile)
+    }
+
+    fn budget(&mut self, fields: &Fields<'_>, budget: &mut BudgetSettings) {
+        let mut number = |name: &str, greatest: i64, place: &mut u32| {
+            if let Some(node) = fields.get(name)
+                && let Some(number) = self.integer_in(node, &format!("`{name}`"), 1, greatest)
+            {
+                *place = number as u32;
+            }
+        };
+        number("perMinute", 100_000, &mut budget.per_minute);
+        number("perHour", 1_000_000, &mut budget.per_hour);
+        number("concurrency", 64, &mut budget.concurrency);
+        number("timeScale", 100_000, &mut budget.time_scale);
+        if let Some(shared) = fields.get("shared").and_then(|node| self.boolean(node, "`shared`")) {
+            budget.shared = shared;
+        }
+    }
+
+    fn writes(&mut self, fields: &Fields<'_>, writes: &mut WriteSettings) {
+        if let Some(word) = self.one_of(fields, "values", &keys::VALUE_ROUTES) {
+            writes.both_routes = word == "both";
+        }
+        if let Some(combine) = fields.get("combine").and_then(|node| self.boolean(node, "`combine`")) {
+            writes.combine = combine;
+        }
+        for (name, place) in [("settle", &mut writes.settle), ("visibility", &mut writes.visibility)] {
+            let Some(node) = fields.get(name) else { continue };
+            let what = format!("`{name}`");
+            let Some(text) = self.text(node, &what) else { continue };
+            if let Some(span) = self.parsed(node.span, &what, time::parse_duration(text)) {
+                *place = span;
+            }
+        }
+    }
+
+    fn owned(&mut self, fields: &Fields<'_>, name: &str) -> Option<String> {
+        self.filled_text(fields.get(name)?, &format!("`{name}`")).map(str::to_owned)
+    }
+
+    fn one_of(&mut self, fields: &Fields<'_>, name: &str, words: &[&str]) -> Option<String> {
+        self.word(fields.get(name)?, &format!("`{name}`"), words).map(str::to_owned)
+    }
+
+    fn integer_in(&mut self, node: &Node, what: &str, least: i64, greatest: i64) -> Option<i64> {
+        let number = self.integer(node, what)?;
+        if (least..=greatest).contains(&number) {
+            return Some(number);
+        }
+        let message = if least == greatest {
+            format!("{what} must be {least}, found {number}")
+        } else {
+            format!("{what} is a number from {least} to {greatest}, found {number}")
+        };
+        self.report(Diagnostic::error("E0208", node.span, message));
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn codes(text: &str) -> Vec<&'static str> {
+        read(&Sources::from_text("mdetag.yaml", text)).1.iter().map(|finding| finding.code).collect()
+    }
+
+    #[test]
+    fn a_full_file_is_understood() {
+        let text = "version: 1\ndefaultTenant: contoso\ntenants:\n  contoso:\n    tenantId: 11111111-2222-3333-4444-555555555555\n    \
+                    clientId: 66666666-7777-8888-9999-000000000000\n    cloud: gcc-high\n    policies: [policies/]\n    \
+                    endpoints: { api: \"http://127.0.0.1:1\" }\nbudget: { perMinute: 10, shared: true, timeScale: 60 }\n\
+                    writes: { values: both, combine: true, settle: 5s }\ntagCase: insensitive\n";
+        let (settings, findings) = read(&Sources::from_text("mdetag.yaml", text));
+        assert_eq!(findings, []);
+        let profile = settings.profile("contoso").unwrap();
+        assert_eq!((profile.cloud.as_deref(), profile.policies.len()), (Some("gcc-high"), 1));
+        assert_eq!(
+            (settings.budget.per_minute, settings.budget.per_hour, settings.budget.time_scale),
+            (10, 1500, 60)
+        );
+        assert!(settings.writes.both_routes && settings.writes.combine && settings.budget.shared);
+        assert_eq!((settings.writes.settle.as_secs(), settings.tag_case), (5, TagCase::Insensitive));
+    }
+
+    #[test]
+    fn secrets_unknown_keys_and_unknown_profiles_are_refused() {
+        assert_eq!(codes("version: 1\ntenants:\n  a: { clientSecret: x }\n"), ["E0801", "E0103"]);
+        assert_eq!(codes("version: 1\ndefaultTenant: b\ntenants: { a: {} }\n"), ["E0802"]);
+        assert_eq!(codes("version: 2\n"), ["E0208"]);
+        assert_eq!(codes("version: 1\nbudget: { perMinute: 0 }\n"), ["E0208"]);
+        assert_eq!(codes("tagCase: exact\n"), ["E0105"]);
+    }
+}
