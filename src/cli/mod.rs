@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 pub mod args;
 pub mod console;
+pub mod context;
 pub mod exit;
 pub mod failure;
 pub mod planning;

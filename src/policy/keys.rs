@@ -337,11 +337,7 @@ pub(super) static BUDGET: &[Key] = &[
 /// `writes`.
 pub(super) static WRITES: &[Key] = &[
     key("values", Shape::Words(&VALUE_ROUTES), "Which route device values take."),
-    key(
-        "combine",
-        Shape::Open,
-        "Whether one PATCH may carry a device's value and tags.",
-    ),
+    key("combine", Shape::Open, "Whether one PATCH may carry a device's value and tags."),
     key("settle", Shape::Text, "How long after the last write the list is read again: 15s."),
     key("visibility", Shape::Text, "How long a confirmed change may be missing from the list: 1h."),
 ];

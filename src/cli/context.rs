@@ -1,0 +1,167 @@
+//! What every command starts with: the flags, `mdetag.yaml`, the console, the clock, the folders.
+//!
+//! Connects nowhere.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::diagnostic::{Diagnostic, Source, Sources};
+use crate::plan::{Options, ValueRoute};
+use crate::policy::settings::{self, Profile, Settings};
+use crate::store::repository;
+use crate::time::{Clock, Timestamp};
+
+use super::args::Global;
+use super::console::Console;
+use super::failure::Failure;
+use super::planning::has_errors;
+
+/// The system's clock.
+#[derive(Clone, Copy, Debug)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> Timestamp {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Timestamp::EPOCH.plus(since)
+    }
+}
+
+/// What every command starts with.
+#[derive(Clone)]
+pub struct Context {
+    /// Flags of every command.
+    pub global: Global,
+    /// How to talk.
+    pub console: Console,
+    /// Now.
+    pub clock: Arc<dyn Clock>,
+    /// What `mdetag.yaml` says, or the defaults.
+    pub settings: Settings,
+    /// Where `mdetag.yaml` lies, if there is one: the paths in it are relative to this folder.
+    pub settings_folder: Option<PathBuf>,
+    /// The working directory.
+    pub folder: PathBuf,
+    /// The repository root, else the working directory: plans name files relative to it.
+    pub base: PathBuf,
+    /// The repository root, if there is one.
+    pub repository: Option<PathBuf>,
+}
+
+impl Context {
+    /// Reads `mdetag.yaml` and finds the folders.
+    ///
+    /// # Errors
+    /// A working directory that went away, and every problem in `mdetag.yaml`.
+    pub fn new(global: Global, console: Console) -> Result<Context, Failure> {
+        let folder = std::env::current_dir()
+            .map_err(|error| Failure::file(format!("cannot tell the working directory: {error}")))?;
+        let repository = repository::root(&folder);
+        let (settings, settings_folder) = read_settings(&folder, repository.as_deref())?;
+        let base = repository.clone().unwrap_or_else(|| folder.clone());
+        Ok(Context {
+            global,
+            console,
+            clock: Arc::new(SystemClock),
+            settings,
+            settings_folder,
+            folder,
+            base,
+            repository,
+        })
+    }
+
+    /// The profile that this run works on, if it works on one.
+    ///
+    /// # Errors
+    /// `--tenant` names none of the profiles.
+    pub fn profile(&self) -> Result<Option<&Profile>, Failure> {
+        let Some(name) = self.global.tenant.as_deref().or(self.settings.default_tenant.as_deref()) else {
+            return Ok(match self.settings.profiles.as_slice() {
+                [only] => Some(only),
+                _ => None,
+            });
+        };
+        if let Some(profile) = self.settings.profile(name) {
+            return Ok(Some(profile));
+        }
+        let known: Vec<&str> = self.settings.profiles.iter().map(|profile| profile.name.as_str()).collect();
+        let failure = Failure::usage(format!("there is no tenant profile `{name}`"));
+        Err(if known.is_empty() {
+            failure.help("profiles stand in mdetag.yaml under `tenants`; `mdetag init` writes one")
+        } else {
+            failure.help(format!("mdetag.yaml has {}", known.join(", ")))
+        })
+    }
+
+    /// The policy arguments: those given, else the profile's, else `policies/`.
+    ///
+    /// # Errors
+    /// As [`Context::profile`].
+    pub fn policy_paths(&self, given: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
+        if !given.is_empty() {
+            return Ok(given.to_vec());
+        }
+        let profile = self.profile()?.map(|profile| profile.policies.as_slice()).unwrap_or_default();
+        if profile.is_empty() {
+            return Ok(vec![PathBuf::from("policies")]);
+        }
+        let folder = self.settings_folder.as_deref().unwrap_or(&self.folder);
+        Ok(profile.iter().map(|path| from_folder(&self.folder, &folder.join(path))).collect())
+    }
+
+    /// The clock of the policy: `--now`, else the present.
+    pub fn policy_now(&self) -> Timestamp {
+        self.global.now.unwrap_or_else(|| self.clock.now())
+    }
+
+    /// Options that change what is planned or how it is written.
+    pub fn options(&self) -> Options {
+        let values =
+            if self.settings.writes.both_routes { ValueRoute::Both } else { ValueRoute::SetDeviceValue };
+        Options { tag_case: self.settings.tag_case, values, combine: self.settings.writes.combine }
+    }
+
+    /// The state directory.
+    pub fn state_dir(&self) -> PathBuf {
+        self.global.state_dir.clone()
+    }
+}
+
+/// `mdetag.yaml` of the working directory or of a parent up to the repository root; outside a repository only here.
+fn read_settings(folder: &Path, repository: Option<&Path>) -> Result<(Settings, Option<PathBuf>), Failure> {
+    let real = std::fs::canonicalize(folder).unwrap_or_else(|_| folder.to_path_buf());
+    let places = real.ancestors().take_while(|place| match repository {
+        Some(root) => place.starts_with(root),
+        None => *place == real,
+    });
+    for place in places {
+        let path = place.join("mdetag.yaml");
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(Failure::file(format!("cannot read {}: {error}", path.display()))),
+        };
+        let name = from_folder(&real, &path).display().to_string();
+        let source =
+            Source { name: name.as_str().into(), root: 0, path: "mdetag.yaml".into(), text: text.into() };
+        let sources = Sources { files: vec![source], ..Sources::default() };
+        let (settings, findings) = settings::read(&sources);
+        if has_errors(&findings) {
+            let errors: Vec<Diagnostic> = findings;
+            return Err(Failure::policy(sources, errors));
+        }
+        return Ok((settings, Some(place.to_path_buf())));
+    }
+    Ok((Settings::default(), None))
+}
+
+/// A path as seen from a folder: relative where it lies below it, else as it is.
+pub fn from_folder(folder: &Path, path: &Path) -> PathBuf {
+    match path.strip_prefix(folder) {
+        Ok(relative) if relative.as_os_str().is_empty() => PathBuf::from("."),
+        Ok(relative) => relative.to_path_buf(),
+        Err(_) => path.to_path_buf(),
+    }
+}
