@@ -12,6 +12,9 @@ use clap::Parser;
 use clap::error::ErrorKind;
 use mdetag::cli::args::Cli;
 use mdetag::cli::exit::Exit;
+use mdetag::diagnostic::{Severity, Source, Sources};
+use mdetag::policy;
+use mdetag::time::Timestamp;
 use regex::Regex;
 
 fn root() -> &'static Path {
@@ -229,4 +232,58 @@ fn the_rooms_in_the_architecture_are_the_modules_in_their_order() {
         .filter_map(|line| line.split('`').next().map(str::to_owned))
         .collect();
     assert_eq!(rooms, listed);
+}
+
+/// A policy's findings that are errors or warnings, as lines.
+fn findings(sources: &Sources) -> Vec<String> {
+    let now = Timestamp::parse("2026-11-24").expect("a date");
+    let (_, found) = policy::resolve(sources, now);
+    let loud = found.iter().filter(|finding| finding.severity != Severity::Note);
+    loud.map(|finding| {
+        let place = finding.span.map_or(String::new(), |span| {
+            let place = sources.place(span);
+            format!("{}:{}:{}: ", place.file, place.line, place.column)
+        });
+        format!("{place}{} {} {}", finding.code, finding.message, finding.help.as_deref().unwrap_or(""))
+    })
+    .collect()
+}
+
+#[test]
+fn every_printed_policy_is_valid() {
+    let mut policies = 0;
+    let mut wrong = Vec::new();
+    for document in files(&["md"]) {
+        let fences = markdown::fences(&read(&document));
+        for fence in fences.iter().filter(|fence| fence.info == "yaml policy") {
+            policies += 1;
+            let name = format!("{document}:{}", fence.line);
+            let mut sources = Sources::from_text(&name, &fence.text);
+            sources.files[0].path = "policy.yaml".to_owned();
+            // A fence such as ```csv data/cmdb.csv is the data file that the document's policies name.
+            for file in &fences {
+                if let Some((_, path)) = file.info.split_once(' ').filter(|(_, path)| path.starts_with("data/")) {
+                    sources.data.insert((0, path.to_owned()), Ok(file.text.as_bytes().into()));
+                }
+            }
+            wrong.extend(findings(&sources));
+        }
+    }
+    assert!(policies > 15, "only {policies} policies found: the reader has gone blind");
+    nothing(wrong);
+}
+
+#[test]
+fn the_policies_of_the_repository_have_no_error_and_no_warning() {
+    for folder in ["policies", "examples/quickstart/policies"] {
+        let mut sources = Sources::default();
+        for name in files(&["yaml"]) {
+            if name.starts_with(&format!("{folder}/")) && !name.ends_with(".test.yaml") {
+                let path = name[folder.len() + 1..].to_owned();
+                sources.files.push(Source { name: (&*name).into(), root: 0, path, text: read(&name).into() });
+            }
+        }
+        assert!(!sources.files.is_empty(), "no policy below {folder}");
+        nothing(findings(&sources));
+    }
 }
