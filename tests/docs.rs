@@ -262,7 +262,9 @@ fn every_printed_policy_is_valid() {
             sources.files[0].path = "policy.yaml".to_owned();
             // A fence such as ```csv data/cmdb.csv is the data file that the document's policies name.
             for file in &fences {
-                if let Some((_, path)) = file.info.split_once(' ').filter(|(_, path)| path.starts_with("data/")) {
+                if let Some((_, path)) =
+                    file.info.split_once(' ').filter(|(_, path)| path.starts_with("data/"))
+                {
                     sources.data.insert((0, path.to_owned()), Ok(file.text.as_bytes().into()));
                 }
             }

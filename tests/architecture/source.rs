@@ -15,6 +15,8 @@ pub(crate) struct Source {
     code: String,
     /// Without comments and tests.
     words: String,
+    /// The byte offset at which each line starts.
+    lines: Vec<usize>,
 }
 
 /// A path that code names: `["std", "fs", "read"]`; `*` for a glob import.
@@ -54,12 +56,19 @@ impl Source {
             wipe(&mut words, range);
         }
         let text_of = |bytes: Vec<u8>| String::from_utf8(bytes).expect("blanking keeps whole characters");
-        Source { path: path.to_owned(), text: text.to_owned(), code: text_of(code), words: text_of(words) }
+        let lines = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
+        Source {
+            path: path.to_owned(),
+            text: text.to_owned(),
+            code: text_of(code),
+            words: text_of(words),
+            lines,
+        }
     }
 
     /// The line of a byte offset, from 1.
     pub(crate) fn line(&self, at: usize) -> usize {
-        self.text.as_bytes()[..at].iter().filter(|byte| **byte == b'\n').count() + 1
+        self.lines.partition_point(|start| *start <= at)
     }
 
     /// Identifiers and literals as written; everything else is there too, comments and tests are blank.
