@@ -1,1 +1,215 @@
-//! Stub.
+//! A tenant of the service: identity, hosts, reading and writing over HTTP.
+//!
+//! Does not plan and does not keep files. Only `wire` spells the service's own words.
+
+mod auth;
+mod claims;
+mod clouds;
+mod error;
+mod http;
+mod wire;
+mod write;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::Method;
+
+use crate::time::Clock;
+
+pub use self::auth::{Credential, CredentialSource, IdentityOptions, choose};
+pub use self::claims::{Claims, Need};
+pub use self::clouds::{Cloud, Endpoints, GEOS, Origin, Overrides};
+pub use self::error::{TenantError, TenantErrorKind};
+pub use self::write::{WriteDevices, Writer};
+
+use self::auth::{Token, TokenSource};
+use self::claims::Expected;
+use self::http::{Answer, Http, Trouble};
+
+/// What a trait method gives back: something to wait for, whatever stands behind the trait.
+pub type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// What a tenant is reached with.
+#[derive(Clone)]
+pub struct ConnectOptions {
+    /// Where.
+    pub endpoints: Endpoints,
+    /// As whom.
+    pub credential: Credential,
+    /// `guard.tenantId` of the policy: any other tenant is refused.
+    pub pin: Option<String>,
+    /// Now.
+    pub clock: Arc<dyn Clock>,
+    /// First wait after a try that failed; doubles from try to try. One second, unless time is scaled.
+    pub backoff: Duration,
+    /// Rows that a full list page has: 10,000, unless a simulated service is known to have smaller ones.
+    pub page_size: usize,
+}
+
+impl ConnectOptions {
+    /// The usual ones.
+    pub fn new(endpoints: Endpoints, credential: Credential, clock: Arc<dyn Clock>) -> ConnectOptions {
+        ConnectOptions {
+            endpoints,
+            credential,
+            pin: None,
+            clock,
+            backoff: Duration::from_secs(1),
+            page_size: 10_000,
+        }
+    }
+}
+
+/// A tenant that was signed in to, and whose token was checked.
+#[derive(Clone)]
+pub struct Tenant {
+    connection: Arc<Connection>,
+    claims: Claims,
+    source: CredentialSource,
+}
+
+/// Signs in, and checks the token's tenant, audience and role before any other call.
+///
+/// # Errors
+/// A sign-in that fails, another tenant than the pinned or configured one, a wrong audience, a missing role.
+pub async fn connect(options: ConnectOptions, need: Need) -> Result<Tenant, TenantError> {
+    let tenant = options.credential.tenant().filter(|id| is_guid(id)).map(str::to_owned);
+    if let (Some(pin), Some(tenant)) = (&options.pin, &tenant)
+        && !pin.eq_ignore_ascii_case(tenant)
+    {
+        let what = format!("the policy's guard.tenantId is {pin}, but the configured tenant is {tenant}");
+        return Err(TenantError::new(TenantErrorKind::OtherTenant, what)
+            .help("nothing was read or written")
+            .help("choose the right profile with --tenant, or correct guard.tenantId"));
+    }
+    let http = Http::new()?;
+    let tokens = |audience| {
+        TokenSource::new(
+            http.clone(),
+            options.endpoints.login.clone(),
+            options.credential.clone(),
+            audience,
+            options.clock.clone(),
+            options.backoff,
+        )
+    };
+    let connection = Connection {
+        tokens: tokens(options.endpoints.api_audience),
+        graph_tokens: tokens(options.endpoints.graph_audience),
+        http,
+        endpoints: options.endpoints,
+        pin: options.pin,
+        tenant,
+        clock: options.clock,
+        backoff: options.backoff,
+        page_size: options.page_size.max(2),
+    };
+    let token = connection.tokens.token().await?;
+    connection.check(&token)?;
+    token.claims.check_role(need, token.source)?;
+    Ok(Tenant { connection: Arc::new(connection), claims: token.claims, source: token.source })
+}
+
+impl Tenant {
+    /// Tenant id, as the token says.
+    pub fn id(&self) -> &str {
+        &self.claims.tenant
+    }
+
+    /// The token's claims.
+    pub fn claims(&self) -> &Claims {
+        &self.claims
+    }
+
+    /// The credential that signed in.
+    pub fn source(&self) -> CredentialSource {
+        self.source
+    }
+
+    /// The hosts.
+    pub fn endpoints(&self) -> &Endpoints {
+        &self.connection.endpoints
+    }
+
+    /// The writing half.
+    ///
+    /// # Errors
+    /// The token lacks the role; the error names it and how to grant it.
+    pub fn writer(&self) -> Result<Writer, TenantError> {
+        self.claims.check_role(Need::Write, self.source)?;
+        Ok(Writer::new(self.connection.clone()))
+    }
+}
+
+/// What readers and writers share.
+struct Connection {
+    http: Http,
+    endpoints: Endpoints,
+    tokens: TokenSource,
+    graph_tokens: TokenSource,
+    pin: Option<String>,
+    tenant: Option<String>,
+    clock: Arc<dyn Clock>,
+    backoff: Duration,
+    page_size: usize,
+}
+
+impl Connection {
+    /// The tenant and the audience of a token for the device API.
+    fn check(&self, token: &Token) -> Result<(), TenantError> {
+        self.check_for(token, self.endpoints.api_audience, claims::API_APP_ID)
+    }
+
+    fn check_for(&self, token: &Token, audience: &str, app_id: &str) -> Result<(), TenantError> {
+        let pinned = [(&self.pin, "guard.tenantId"), (&self.tenant, "the configuration")];
+        for (tenant, tenant_setting) in pinned {
+            let expected = Expected { tenant: tenant.as_deref(), tenant_setting, audience, app_id };
+            token.claims.check_target(&expected)?;
+        }
+        Ok(())
+    }
+
+    /// One request to the device API, with a new token and a second try after a 401.
+    ///
+    /// # Errors
+    /// The outer error: no token. The inner one: no usable answer.
+    async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Vec<u8>>,
+        timeout: Duration,
+        limit: usize,
+    ) -> Result<Result<Answer, Trouble>, TenantError> {
+        let origin = &self.endpoints.api;
+        let send = async |token: &Token| {
+            let request = self.http.request(method.clone(), origin, path, Some(&token.secret));
+            let request = match &body {
+                Some(body) => request.json(body.clone()),
+                None => request,
+            };
+            request.send(timeout, limit).await
+        };
+        let token = self.tokens.token().await?;
+        let answer = send(&token).await;
+        if !matches!(&answer, Ok(answer) if answer.status == 401) {
+            return Ok(answer);
+        }
+        let token = self.tokens.renewed(&token).await?;
+        self.check(&token)?;
+        Ok(send(&token).await)
+    }
+}
+
+/// Whether a tenant is named by its id, not by a domain.
+fn is_guid(text: &str) -> bool {
+    let lengths = [8, 4, 4, 4, 12];
+    let parts: Vec<&str> = text.split('-').collect();
+    parts.len() == 5
+        && parts.iter().zip(lengths).all(|(part, length)| {
+            part.len() == length && part.bytes().all(|byte| byte.is_ascii_hexdigit())
+        })
+}

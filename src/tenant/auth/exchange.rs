@@ -1,0 +1,264 @@
+//! The sign-in itself: the client-credentials request, its retries, and its failures in words.
+//!
+//! Managed identities and the Azure CLI, which need no such request, are in `ambient`.
+
+use std::time::Duration;
+
+use reqwest::Method;
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
+
+use crate::tenant::error::{TenantError, TenantErrorKind};
+use crate::tenant::http::{Answer, SMALL_LIMIT, Trouble, clean, encode, encode_pairs, secret_header};
+
+use super::choose::is_near;
+use super::{CredentialSource, Kind, TokenSource, ambient, meaning};
+
+const TIMEOUT: Duration = Duration::from_secs(30);
+const TRIES: u32 = 5;
+const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+const EXCHANGE_AUDIENCE: &str = "api://AzureADTokenExchange";
+
+/// A token as it was granted.
+pub(super) struct Granted {
+    pub(super) token: SecretString,
+    /// How long it lives from now.
+    pub(super) life: Option<Duration>,
+    pub(super) source: CredentialSource,
+}
+
+/// Gets a token, whatever the credential; tries again where that can help.
+pub(super) async fn acquire(source: &TokenSource) -> Result<Granted, TenantError> {
+    match &source.credential.kind {
+        Kind::AppService { url, header } => ambient::app_service(source, url, header).await,
+        Kind::Imds(url) => ambient::imds(source, url, TIMEOUT).await,
+        Kind::AzureCli(program) => ambient::azure_cli(source, program).await,
+        Kind::Ambient(url, program) => ambient::whichever(source, url, program).await,
+        Kind::Secret(_) | Kind::Certificate(_) | Kind::FederatedFile(_) | Kind::GitHub { .. } => {
+            client_credentials(source).await
+        }
+    }
+}
+
+/// `POST /{tenant}/oauth2/v2.0/token`.
+async fn client_credentials(source: &TokenSource) -> Result<Granted, TenantError> {
+    let credential = &source.credential;
+    let (tenant, client) = match (&credential.tenant, &credential.client) {
+        (Some(tenant), Some(client)) => (tenant, client),
+        _ => unreachable!("a registered application is chosen only with its tenant and client id"),
+    };
+    let path = format!("/{}/oauth2/v2.0/token", encode(tenant));
+    let kind = credential.source();
+    let federated = matches!(kind, CredentialSource::FederatedTokenFile | CredentialSource::GitHub);
+    let mut attempt = 0;
+    loop {
+        attempt += 1;
+        // A new assertion each time: its id may be used once, and files and services rotate theirs.
+        let proof = proof(source, client, &path).await?;
+        let form = form(client, source.audience, &proof);
+        let request = source.http.request(Method::POST, &source.login, &path, None).form(form);
+        let answer = request.send(TIMEOUT, SMALL_LIMIT).await;
+        let wait = source.backoff.saturating_mul(2u32.saturating_pow(attempt - 1));
+        match answer {
+            Ok(answer) if answer.is_success() => return granted(&answer, kind),
+            Ok(answer) => {
+                let failure = Failure::of(&answer);
+                let passing = answer.status == 429
+                    || answer.status >= 500
+                    || failure.word == "temporarily_unavailable"
+                    || (federated && failure.numbers.iter().any(|number| meaning::spreads(*number)));
+                if !passing || attempt == TRIES {
+                    return Err(failure.error(&answer, kind, source, &proof));
+                }
+                // A sign-in that asks for more than a minute is down for this run.
+                let asked = answer.retry_after(&*source.clock).unwrap_or(wait);
+                let wait = asked.max(wait).min(Duration::from_secs(60));
+                tracing::warn!(status = answer.status, error = failure.word, "sign-in refused for now; trying again");
+                tokio::time::sleep(wait).await;
+            }
+            Err(trouble) if attempt == TRIES => return Err(unreachable_service(source.login.as_str(), &trouble)),
+            Err(_) => tokio::time::sleep(wait).await,
+        }
+    }
+}
+
+/// What proves the application's identity.
+enum Proof {
+    Secret(SecretString),
+    Assertion(SecretString),
+}
+
+impl Proof {
+    fn text(&self) -> &str {
+        match self {
+            Proof::Secret(secret) | Proof::Assertion(secret) => secret.expose_secret(),
+        }
+    }
+}
+
+async fn proof(source: &TokenSource, client: &str, path: &str) -> Result<Proof, TenantError> {
+    Ok(match &source.credential.kind {
+        Kind::Secret(secret) => Proof::Secret(secret.clone()),
+        Kind::Certificate(signer) => {
+            let url = format!("{}{path}", source.login);
+            Proof::Assertion(signer.assertion(client, &url, source.clock.now())?)
+        }
+        Kind::FederatedFile(file) => {
+            // Read each time: the platform replaces the file before its token ends.
+            let text = std::fs::read_to_string(file).map_err(|error| {
+                let what = format!("AZURE_FEDERATED_TOKEN_FILE: {} cannot be read: {error}", file.display());
+                TenantError::new(TenantErrorKind::Configuration, what)
+                    .help("in Kubernetes: label the pod azure.workload.identity/use=true and name the service account")
+            })?;
+            Proof::Assertion(SecretString::from(text.trim().to_owned()))
+        }
+        Kind::GitHub { url, token } => Proof::Assertion(github(source, url, token).await?),
+        _ => unreachable!("only registered applications prove themselves"),
+    })
+}
+
+fn form(client: &str, audience: &str, proof: &Proof) -> String {
+    let scope = format!("{audience}/.default");
+    let common = [("grant_type", "client_credentials"), ("client_id", client), ("scope", &scope)];
+    match proof {
+        Proof::Secret(secret) => {
+            encode_pairs(&[&common[..], &[("client_secret", secret.expose_secret())]].concat())
+        }
+        Proof::Assertion(assertion) => {
+            let proof = [("client_assertion_type", ASSERTION_TYPE), ("client_assertion", assertion.expose_secret())];
+            encode_pairs(&[&common[..], &proof].concat())
+        }
+    }
+}
+
+/// The job's own token, for Entra.
+async fn github(source: &TokenSource, url: &reqwest::Url, token: &SecretString) -> Result<SecretString, TenantError> {
+    let mut url = url.clone();
+    url.query_pairs_mut().append_pair("audience", EXCHANGE_AUDIENCE);
+    let near = url.host_str().is_some_and(is_near);
+    let bearer = secret_header(&format!("bearer {}", token.expose_secret()));
+    let host = url.host_str().unwrap_or("").to_owned();
+    let mut attempt = 0;
+    loop {
+        attempt += 1;
+        let request = source.http.service(Method::GET, url.clone(), near).header("authorization", bearer.clone());
+        match request.send(TIMEOUT, SMALL_LIMIT).await {
+            Ok(answer) if answer.is_success() => {
+                let document: Option<Value> = serde_json::from_slice(&answer.body).ok();
+                let value = document.as_ref().and_then(|document| document.get("value")?.as_str());
+                return value.map(|text| SecretString::from(text.to_owned())).ok_or_else(|| {
+                    TenantError::new(TenantErrorKind::SignIn, format!("{host} answered without an OIDC token"))
+                });
+            }
+            Ok(answer) if answer.status < 500 && answer.status != 429 || attempt == TRIES => {
+                let what = format!("{host} gave no OIDC token: HTTP {}", answer.status);
+                let error = TenantError { status: Some(answer.status), ..TenantError::new(TenantErrorKind::SignIn, what) };
+                return Err(error.help("give the job `permissions: { id-token: write }`"));
+            }
+            Err(trouble) if attempt == TRIES => return Err(unreachable_service(&host, &trouble)),
+            _ => tokio::time::sleep(source.backoff.saturating_mul(1 << (attempt - 1))).await,
+        }
+    }
+}
+
+/// The token in a 2xx answer, of Entra and of managed identities alike. Numbers may be text.
+pub(super) fn granted(answer: &Answer, source: CredentialSource) -> Result<Granted, TenantError> {
+    let document: Option<Value> = serde_json::from_slice(&answer.body).ok();
+    let field = |name: &str| document.as_ref().and_then(|document| document.get(name));
+    let token = field("access_token").and_then(Value::as_str).filter(|token| !token.is_empty());
+    let token = token.ok_or_else(|| {
+        TenantError::new(TenantErrorKind::SignIn, format!("the sign-in with {} gave no token", source.name()))
+    })?;
+    let seconds = field("expires_in").and_then(number);
+    Ok(Granted {
+        token: SecretString::from(token.to_owned()),
+        life: seconds.map(|seconds| Duration::from_secs(seconds.min(86_400 * 2))),
+        source,
+    })
+}
+
+/// A number that may be written as text.
+pub(super) fn number(value: &Value) -> Option<u64> {
+    value.as_u64().or_else(|| value.as_str()?.trim().parse().ok())
+}
+
+/// The error for a token whose claims cannot be read.
+pub(super) fn unreadable(source: CredentialSource) -> TenantError {
+    TenantError::new(
+        TenantErrorKind::SignIn,
+        format!("the token that {} got cannot be read, so its tenant and roles cannot be checked", source.name()),
+    )
+    .help("check that the sign-in host is right")
+}
+
+pub(super) fn unreachable_service(host: &str, trouble: &Trouble) -> TenantError {
+    TenantError::new(TenantErrorKind::Network, format!("cannot sign in: {host}: {}", trouble.detail()))
+        .help("check the network, HTTPS_PROXY and, for a proxy with its own certificates, SSL_CERT_FILE")
+}
+
+/// What the sign-in service says about a failure.
+struct Failure {
+    word: String,
+    description: String,
+    numbers: Vec<u64>,
+    request_id: Option<String>,
+}
+
+impl Failure {
+    fn of(answer: &Answer) -> Failure {
+        let document: Value = serde_json::from_slice(&answer.body).unwrap_or(Value::Null);
+        let text = |name: &str| document.get(name).and_then(Value::as_str).unwrap_or("").to_owned();
+        let description = text("error_description");
+        let mut numbers: Vec<u64> =
+            document.get("error_codes").and_then(Value::as_array).into_iter().flatten().filter_map(number).collect();
+        if numbers.is_empty() {
+            let after = description.split("AADSTS").nth(1).unwrap_or("");
+            let digits: String = after.chars().take_while(char::is_ascii_digit).take(12).collect();
+            numbers.extend(digits.parse::<u64>().ok());
+        }
+        let id = ["trace_id", "correlation_id"].map(text).into_iter().find(|id| !id.is_empty());
+        Failure {
+            word: clean(&text("error"), 80),
+            description: clean(description.split("Trace ID:").next().unwrap_or(""), 400),
+            numbers,
+            request_id: id.map(|id| clean(&id, 80)).or_else(|| answer.request_id()),
+        }
+    }
+
+    fn error(self, answer: &Answer, kind: CredentialSource, source: &TokenSource, proof: &Proof) -> TenantError {
+        let tenant = source.credential.tenant().unwrap_or("?");
+        let known = self.numbers.iter().find_map(|number| meaning::meaning(*number));
+        let why = known.map_or_else(
+            || match self.word.as_str() {
+                "" => format!("HTTP {}", answer.status),
+                word => word.to_owned(),
+            },
+            |(meaning, _)| meaning.to_owned(),
+        );
+        let mut what = format!("sign-in to tenant {tenant} with {} failed: {why}", kind.name());
+        if let Some(location) = answer.redirect() {
+            what = format!("{what} (a redirect to {location}, which is not followed)");
+        }
+        // A careless service might repeat what it was sent.
+        let secret = proof.text();
+        let scrub = |text: String| if secret.is_empty() { text } else { text.replace(secret, "[redacted]") };
+        let mut error = TenantError::new(TenantErrorKind::SignIn, scrub(what));
+        error.status = Some(answer.status);
+        error.code = match self.numbers.first() {
+            Some(number) => Some(format!("AADSTS{number}")),
+            None => Some(self.word.clone()).filter(|word| !word.is_empty()),
+        };
+        error.message = Some(scrub(self.description)).filter(|text| !text.is_empty());
+        error.request_id = self.request_id.map(scrub);
+        if let Some((_, cure)) = known {
+            error = error.help(cure);
+        } else if self.word == "invalid_client" {
+            error = error.help("check the client id and its secret, certificate or federated credential");
+        }
+        error
+    }
+}
+
+#[cfg(test)]
+#[path = "exchange_tests.rs"]
+mod tests;

@@ -1,0 +1,247 @@
+//! Who we are: which credential signs in, and the tokens that it gets, kept in memory and renewed before they end.
+//!
+//! Writes nothing to disk, prompts nobody, and keeps secrets in types that cannot be printed.
+
+mod ambient;
+mod certificate;
+mod choose;
+mod exchange;
+mod meaning;
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::Url;
+use secrecy::SecretString;
+use tokio::sync::Mutex;
+
+use crate::time::{Clock, Timestamp};
+
+use super::claims::Claims;
+use super::clouds::Origin;
+use super::error::TenantError;
+use super::http::Http;
+
+pub use choose::choose;
+
+/// A kind of credential, in the order in which they are tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CredentialSource {
+    /// `AZURE_CLIENT_SECRET`.
+    ClientSecret,
+    /// `AZURE_CLIENT_CERTIFICATE_PATH`.
+    Certificate,
+    /// `AZURE_FEDERATED_TOKEN_FILE`: workload identity of Kubernetes, or any other issuer's token in a file.
+    FederatedTokenFile,
+    /// GitHub's OIDC variables.
+    GitHub,
+    /// `IDENTITY_ENDPOINT`: managed identity of App Service, Functions or Container Apps.
+    AppService,
+    /// Managed identity of a virtual machine (IMDS).
+    ManagedIdentity,
+    /// A login that the Azure CLI keeps.
+    AzureCli,
+}
+
+impl CredentialSource {
+    /// All kinds, in the order in which they are tried.
+    pub const ALL: [CredentialSource; 7] = [
+        CredentialSource::ClientSecret,
+        CredentialSource::Certificate,
+        CredentialSource::FederatedTokenFile,
+        CredentialSource::GitHub,
+        CredentialSource::AppService,
+        CredentialSource::ManagedIdentity,
+        CredentialSource::AzureCli,
+    ];
+
+    /// The word in logs and settings.
+    pub fn word(self) -> &'static str {
+        match self {
+            CredentialSource::ClientSecret => "client-secret",
+            CredentialSource::Certificate => "certificate",
+            CredentialSource::FederatedTokenFile => "federated-token-file",
+            CredentialSource::GitHub => "github-oidc",
+            CredentialSource::AppService => "app-service-identity",
+            CredentialSource::ManagedIdentity => "managed-identity",
+            CredentialSource::AzureCli => "azure-cli",
+        }
+    }
+
+    /// The kind with exactly this word.
+    pub fn parse(word: &str) -> Option<CredentialSource> {
+        CredentialSource::ALL.into_iter().find(|source| source.word() == word)
+    }
+
+    /// For sentences.
+    pub fn name(self) -> &'static str {
+        match self {
+            CredentialSource::ClientSecret => "the client secret in AZURE_CLIENT_SECRET",
+            CredentialSource::Certificate => "the certificate of AZURE_CLIENT_CERTIFICATE_PATH",
+            CredentialSource::FederatedTokenFile => "the token in AZURE_FEDERATED_TOKEN_FILE",
+            CredentialSource::GitHub => "GitHub's OIDC token",
+            CredentialSource::AppService => "the managed identity of IDENTITY_ENDPOINT",
+            CredentialSource::ManagedIdentity => "the managed identity of this virtual machine",
+            CredentialSource::AzureCli => "the login of the Azure CLI",
+        }
+    }
+}
+
+impl fmt::Display for CredentialSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
+    }
+}
+
+/// What flags and `mdetag.yaml` say about the identity. No secret among them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct IdentityOptions {
+    /// `tenantId` of the profile, or of a flag.
+    pub tenant_id: Option<String>,
+    /// `clientId` of the profile, or of a flag.
+    pub client_id: Option<String>,
+    /// The one kind to use, in place of the first that fits.
+    pub source: Option<CredentialSource>,
+}
+
+/// The credential that was chosen. `Debug` shows its kind and the public ids only.
+#[derive(Clone)]
+pub struct Credential {
+    kind: Kind,
+    tenant: Option<String>,
+    client: Option<String>,
+}
+
+#[derive(Clone)]
+enum Kind {
+    Secret(SecretString),
+    Certificate(Arc<certificate::Signer>),
+    FederatedFile(PathBuf),
+    GitHub { url: Url, token: SecretString },
+    AppService { url: Url, header: SecretString },
+    Imds(Url),
+    AzureCli(PathBuf),
+    /// A managed identity if one answers, else the Azure CLI: which of them cannot be known without asking.
+    Ambient(Url, PathBuf),
+}
+
+impl Credential {
+    /// Its kind; of the last resort (a managed identity if one answers, else the Azure CLI) the first.
+    pub fn source(&self) -> CredentialSource {
+        match &self.kind {
+            Kind::Secret(_) => CredentialSource::ClientSecret,
+            Kind::Certificate(_) => CredentialSource::Certificate,
+            Kind::FederatedFile(_) => CredentialSource::FederatedTokenFile,
+            Kind::GitHub { .. } => CredentialSource::GitHub,
+            Kind::AppService { .. } => CredentialSource::AppService,
+            Kind::Imds(_) | Kind::Ambient(..) => CredentialSource::ManagedIdentity,
+            Kind::AzureCli(_) => CredentialSource::AzureCli,
+        }
+    }
+
+    /// The tenant that it signs in to, where one is configured: an id or a domain.
+    pub fn tenant(&self) -> Option<&str> {
+        self.tenant.as_deref()
+    }
+
+    /// The client id, where one is configured.
+    pub fn client(&self) -> Option<&str> {
+        self.client.as_deref()
+    }
+}
+
+impl fmt::Debug for Credential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credential")
+            .field("source", &self.source())
+            .field("tenant", &self.tenant)
+            .field("client", &self.client)
+            .finish_non_exhaustive()
+    }
+}
+
+/// An access token. `Debug` never shows it.
+#[derive(Clone, Debug)]
+pub(super) struct Token {
+    pub(super) secret: SecretString,
+    pub(super) claims: Claims,
+    pub(super) source: CredentialSource,
+    /// From here on it is renewed; some time before it ends.
+    renew_at: Timestamp,
+    /// Which acquisition it came from.
+    generation: u64,
+}
+
+/// Tokens of one audience.
+pub(super) struct TokenSource {
+    pub(super) http: Http,
+    pub(super) login: Origin,
+    pub(super) credential: Credential,
+    pub(super) audience: &'static str,
+    pub(super) clock: Arc<dyn Clock>,
+    /// First wait after a failed try; doubles.
+    pub(super) backoff: Duration,
+    cache: Mutex<Option<Token>>,
+}
+
+impl TokenSource {
+    pub(super) fn new(
+        http: Http,
+        login: Origin,
+        credential: Credential,
+        audience: &'static str,
+        clock: Arc<dyn Clock>,
+        backoff: Duration,
+    ) -> TokenSource {
+        TokenSource { http, login, credential, audience, clock, backoff, cache: Mutex::new(None) }
+    }
+
+    /// A token with some life left. Callers that come together wait for one sign-in.
+    pub(super) async fn token(&self) -> Result<Token, TenantError> {
+        let mut cache = self.cache.lock().await;
+        let generation = match &*cache {
+            Some(token) if self.clock.now() < token.renew_at => return Ok(token.clone()),
+            Some(token) => token.generation + 1,
+            None => 1,
+        };
+        let token = self.acquire(generation).await?;
+        *cache = Some(token.clone());
+        Ok(token)
+    }
+
+    /// A token other than `rejected`, which the service did not take although its time had not come.
+    pub(super) async fn renewed(&self, rejected: &Token) -> Result<Token, TenantError> {
+        let mut cache = self.cache.lock().await;
+        if let Some(token) = cache.as_ref().filter(|token| token.generation > rejected.generation) {
+            return Ok(token.clone());
+        }
+        let token = self.acquire(rejected.generation + 1).await?;
+        *cache = Some(token.clone());
+        Ok(token)
+    }
+
+    async fn acquire(&self, generation: u64) -> Result<Token, TenantError> {
+        let asked = self.clock.now();
+        let granted = exchange::acquire(self).await?;
+        let claims = Claims::of(&granted.token).ok_or_else(|| exchange::unreadable(granted.source))?;
+        let ends = claims.expires.map(Timestamp::from_seconds);
+        let life = granted.life.or_else(|| ends.map(|ends| ends.since(asked))).unwrap_or(Duration::from_secs(600));
+        // Five minutes before the end, like other clients; short lives (tests, strict policies) keep four fifths.
+        let margin = Duration::from_secs(300).min(life / 5);
+        tracing::info!(
+            credential = granted.source.word(),
+            audience = self.audience,
+            seconds = life.as_secs(),
+            "signed in"
+        );
+        Ok(Token {
+            secret: granted.token,
+            claims,
+            source: granted.source,
+            renew_at: asked.plus(life - margin),
+            generation,
+        })
+    }
+}

@@ -1,0 +1,83 @@
+//! What can go wrong with a tenant, in words for people: what happened, where, and what to do next.
+//!
+//! Does not decide how an error looks or which exit code it gives; that is for `report` and `cli`.
+
+use std::fmt;
+
+/// Which part of the way to a tenant failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TenantErrorKind {
+    /// A host, cloud, tenant id or credential setting that cannot be used.
+    Configuration,
+    /// No token: the sign-in service or the credential said no.
+    SignIn,
+    /// The token is for another tenant than the one that is configured or pinned.
+    OtherTenant,
+    /// The token lacks a role.
+    Role,
+    /// No connection, no answer, or a broken one, after all tries.
+    Network,
+    /// The service answered no.
+    Rejected,
+    /// The service keeps throttling, or asks for a wait of more than an hour.
+    Throttled,
+    /// The answer cannot be used: not JSON, too large, cut short, or it points elsewhere.
+    Answer,
+}
+
+/// An error on the way to a tenant. Never holds a secret, an assertion or a token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TenantError {
+    /// Which part failed.
+    pub kind: TenantErrorKind,
+    /// What happened and where, in one sentence without a full stop.
+    pub what: String,
+    /// What to do next, one step a line; may be empty.
+    pub help: Vec<String>,
+    /// HTTP status, where there was an answer.
+    pub status: Option<u16>,
+    /// The service's code: `Forbidden`, `AADSTS7000215`.
+    pub code: Option<String>,
+    /// The service's message, cleaned and cut.
+    pub message: Option<String>,
+    /// What support asks for: the request, trace or correlation id.
+    pub request_id: Option<String>,
+}
+
+impl TenantError {
+    pub(super) fn new(kind: TenantErrorKind, what: impl Into<String>) -> TenantError {
+        TenantError {
+            kind,
+            what: what.into(),
+            help: Vec::new(),
+            status: None,
+            code: None,
+            message: None,
+            request_id: None,
+        }
+    }
+
+    pub(super) fn help(mut self, step: impl Into<String>) -> TenantError {
+        self.help.push(step.into());
+        self
+    }
+}
+
+impl fmt::Display for TenantError {
+    /// One paragraph: what happened, then the service's own words. The steps in [`TenantError::help`] are apart.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)?;
+        match (&self.code, &self.message) {
+            (Some(code), Some(message)) if !message.contains(code.as_str()) => write!(f, ": {code}: {message}")?,
+            (_, Some(message)) => write!(f, ": {message}")?,
+            (Some(code), None) => write!(f, ": {code}")?,
+            (None, None) => {}
+        }
+        if let Some(id) = &self.request_id {
+            write!(f, " (request {id})")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for TenantError {}

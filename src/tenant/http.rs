@@ -1,0 +1,330 @@
+//! HTTP as this program wants it: no redirects, no hidden retries, bounded bodies, and every token bound to one origin.
+//!
+//! Knows nothing about devices; what a body means is for `wire`, when a call may be sent is for its callers.
+
+use std::error::Error as _;
+use std::time::Duration;
+
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, LOCATION, RETRY_AFTER};
+use reqwest::{Client, Method, Response, Url};
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::time::{Clock, Timestamp};
+
+use super::clouds::Origin;
+use super::error::{TenantError, TenantErrorKind};
+
+/// A list page has at most 10,000 devices of about 1.2 kB; some have forty tags.
+pub(super) const LIST_LIMIT: usize = 64 << 20;
+/// A bulk answer repeats at most 500 devices.
+pub(super) const CALL_LIMIT: usize = 8 << 20;
+/// Tokens and errors.
+pub(super) const SMALL_LIMIT: usize = 1 << 20;
+
+/// Two clients: one that honours the proxy of the environment, and one for addresses of this computer, where a proxy would
+/// see a token that is meant to stay here.
+#[derive(Clone, Debug)]
+pub(super) struct Http {
+    far: Client,
+    near: Client,
+}
+
+impl Http {
+    /// Installs the TLS provider (once a process) and builds the clients.
+    pub(super) fn new() -> Result<Http, TenantError> {
+        // Another part of the process may have installed one already: both are fine.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let build = |proxied: bool| {
+            let builder = Client::builder()
+                .user_agent(concat!("mdetag/", env!("CARGO_PKG_VERSION")))
+                .redirect(reqwest::redirect::Policy::none())
+                .retry(reqwest::retry::never())
+                .connect_timeout(Duration::from_secs(15))
+                .pool_idle_timeout(Duration::from_secs(50));
+            let builder = if proxied { builder } else { builder.no_proxy() };
+            builder.build().map_err(|error| {
+                TenantError::new(
+                    TenantErrorKind::Network,
+                    format!("the HTTP client cannot start: {}", causes(&error)),
+                )
+                .help("check SSL_CERT_FILE, and that the system has root certificates")
+            })
+        };
+        Ok(Http { far: build(true)?, near: build(false)? })
+    }
+
+    /// A request to an origin that was checked, with a token for it or none. The only place that writes an
+    /// `Authorization` header for a tenant: the token can reach no other host.
+    pub(super) fn request(&self, method: Method, origin: &Origin, path: &str, token: Option<&SecretString>) -> Request {
+        let url = origin.at(path);
+        let client = if origin.is_loopback() { &self.near } else { &self.far };
+        let request = client.request(method, url);
+        Request(match token {
+            Some(token) => request.header(AUTHORIZATION, bearer(token)),
+            None => request,
+        })
+    }
+
+    /// A request to a credential service of this computer or of the CI system, which never goes through a proxy if
+    /// `near`.
+    pub(super) fn service(&self, method: Method, url: Url, near: bool) -> Request {
+        Request(if near { &self.near } else { &self.far }.request(method, url))
+    }
+}
+
+/// A header value that is never shown, not even by `Debug`.
+fn bearer(token: &SecretString) -> reqwest::header::HeaderValue {
+    secret_header(&format!("Bearer {}", token.expose_secret()))
+}
+
+/// A header value that is never shown, not even by `Debug`. Text that no header can hold becomes an empty one.
+pub(super) fn secret_header(text: &str) -> reqwest::header::HeaderValue {
+    let mut value = reqwest::header::HeaderValue::from_str(text)
+        .unwrap_or_else(|_| reqwest::header::HeaderValue::from_static(""));
+    value.set_sensitive(true);
+    value
+}
+
+/// A request that is being built.
+pub(super) struct Request(reqwest::RequestBuilder);
+
+impl Request {
+    /// With a JSON body.
+    pub(super) fn json(self, body: Vec<u8>) -> Request {
+        Request(self.0.header(CONTENT_TYPE, "application/json").body(body))
+    }
+
+    /// With a form body; already encoded.
+    pub(super) fn form(self, body: String) -> Request {
+        Request(self.0.header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(body))
+    }
+
+    /// With one more header.
+    pub(super) fn header(self, name: &'static str, value: reqwest::header::HeaderValue) -> Request {
+        Request(self.0.header(name, value))
+    }
+
+    /// Sends it and reads at most `limit` bytes of the (decompressed) body.
+    pub(super) async fn send(self, timeout: Duration, limit: usize) -> Result<Answer, Trouble> {
+        let response = self.0.timeout(timeout).send().await.map_err(|error| Trouble::of(&error, timeout))?;
+        Answer::read(response, limit, timeout).await
+    }
+}
+
+/// No usable answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Trouble {
+    /// The connection failed or the time ran out.
+    Lost {
+        /// What happened, without the URL.
+        detail: String,
+        /// Whether the request could have reached the service.
+        maybe_sent: bool,
+    },
+    /// The answer began, with this status, and its body broke off.
+    Broken { status: u16, detail: String },
+    /// The body is longer than such an answer can be.
+    TooLarge { status: u16, limit: usize },
+}
+
+impl Trouble {
+    fn of(error: &reqwest::Error, timeout: Duration) -> Trouble {
+        // A time-out while connecting is both: nothing was sent then.
+        let maybe_sent = !error.is_connect() && !error.is_builder();
+        let detail = if error.is_timeout() && maybe_sent {
+            format!("timed out after {} s", timeout.as_secs())
+        } else {
+            causes(error)
+        };
+        Trouble::Lost { detail, maybe_sent }
+    }
+
+    /// For people.
+    pub(super) fn detail(&self) -> String {
+        match self {
+            Trouble::Lost { detail, .. } | Trouble::Broken { detail, .. } => detail.clone(),
+            Trouble::TooLarge { limit, .. } => format!("the answer is longer than {} MB", limit >> 20),
+        }
+    }
+}
+
+/// The innermost causes of an error, without the URL: a query could hold what a log should not.
+fn causes(error: &reqwest::Error) -> String {
+    let mut texts: Vec<String> = Vec::new();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let text = cause.to_string();
+        if !texts.contains(&text) && !text.starts_with("error sending request") {
+            texts.push(text);
+        }
+        next = cause.source();
+    }
+    if texts.is_empty() {
+        return if error.is_timeout() { "timed out".to_owned() } else { "the connection failed".to_owned() };
+    }
+    clean(&texts.join(": "), 300)
+}
+
+/// An answer with its whole body.
+#[derive(Clone, Debug)]
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Vec<u8>,
+}
+
+impl Answer {
+    async fn read(mut response: Response, limit: usize, timeout: Duration) -> Result<Answer, Trouble> {
+        let status = response.status().as_u16();
+        let headers = std::mem::take(response.headers_mut());
+        let mut body = Vec::new();
+        loop {
+            match response.chunk().await {
+                Ok(Some(chunk)) if body.len() + chunk.len() > limit => {
+                    return Err(Trouble::TooLarge { status, limit });
+                }
+                Ok(Some(chunk)) => body.extend_from_slice(&chunk),
+                Ok(None) => return Ok(Answer { status, headers, body }),
+                Err(error) if error.is_timeout() => {
+                    let detail = format!("the body did not end within {} s", timeout.as_secs());
+                    return Err(Trouble::Broken { status, detail });
+                }
+                Err(error) => {
+                    let detail = format!("the body broke off: {}", causes(&error));
+                    return Err(Trouble::Broken { status, detail });
+                }
+            }
+        }
+    }
+
+    /// 2xx.
+    pub(super) fn is_success(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
+
+    /// Where a redirect leads, for messages only: it is never followed.
+    pub(super) fn redirect(&self) -> Option<String> {
+        let location = self.headers.get(LOCATION).and_then(|value| value.to_str().ok());
+        (300..400).contains(&self.status).then(|| clean(location.unwrap_or("nowhere"), 120))
+    }
+
+    /// The answer's own clock.
+    pub(super) fn date(&self) -> Option<Timestamp> {
+        self.headers.get(DATE).and_then(|value| value.to_str().ok()).and_then(parse_http_date)
+    }
+
+    /// `Retry-After` as a wait of at least one second: seconds, or an HTTP date against the answer's own `Date`, so that a
+    /// wrong clock here neither hurries nor delays.
+    pub(super) fn retry_after(&self, clock: &dyn Clock) -> Option<Duration> {
+        let text = self.headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+        let wait = if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+            Duration::from_secs(text.parse().unwrap_or(u64::from(u32::MAX)))
+        } else {
+            let until = parse_http_date(text)?;
+            until.since(self.date().unwrap_or_else(|| clock.now()))
+        };
+        Some(wait.max(Duration::from_secs(1)))
+    }
+
+    /// The request id that support asks for, from whichever header carries it.
+    pub(super) fn request_id(&self) -> Option<String> {
+        let names = ["request-id", "x-ms-request-id", "client-request-id", "x-correlation-id"];
+        let value = names.iter().find_map(|name| self.headers.get(*name)?.to_str().ok())?;
+        Some(clean(value, 80)).filter(|id| !id.is_empty())
+    }
+}
+
+/// `Sun, 06 Nov 1994 08:49:37 GMT`, the one form that servers send.
+fn parse_http_date(text: &str) -> Option<Timestamp> {
+    const MONTHS: [&str; 12] =
+        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let mut parts = text.split_once(", ")?.1.split(' ');
+    let (day, month, year, time, zone) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    let month = MONTHS.iter().position(|name| *name == month)? + 1;
+    if zone != "GMT" || parts.next().is_some() {
+        return None;
+    }
+    Timestamp::parse(&format!("{year:0>4}-{month:02}-{day:0>2}T{time}Z")).ok()
+}
+
+/// A text from elsewhere made fit for a message: one line, no control characters, at most `limit` scalars.
+pub(super) fn clean(text: &str, limit: usize) -> String {
+    let spaced: String = text.chars().map(|scalar| if scalar.is_control() { ' ' } else { scalar }).collect();
+    let mut line = spaced.split_whitespace().collect::<Vec<_>>().join(" ");
+    if line.chars().count() > limit {
+        line = line.chars().take(limit).chain("…".chars()).collect();
+    }
+    line
+}
+
+/// Percent-encodes everything but unreserved characters: for path parts, query values and forms.
+pub(super) fn encode(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => encoded.push(char::from(byte)),
+            _ => {
+                encoded.push('%');
+                for digit in [byte >> 4, byte & 15] {
+                    encoded.push(char::from(b"0123456789ABCDEF"[usize::from(digit)]));
+                }
+            }
+        }
+    }
+    encoded
+}
+
+/// Pairs as a query or a form.
+pub(super) fn encode_pairs(pairs: &[(&str, &str)]) -> String {
+    let pairs: Vec<String> = pairs.iter().map(|(name, value)| format!("{}={}", encode(name), encode(value))).collect();
+    pairs.join("&")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct At(Timestamp);
+
+    impl Clock for At {
+        fn now(&self) -> Timestamp {
+            self.0
+        }
+    }
+
+    fn wait(retry_after: &str, date: Option<&str>) -> Option<Duration> {
+        let mut headers = HeaderMap::new();
+        headers.insert(RETRY_AFTER, retry_after.parse().unwrap());
+        if let Some(date) = date {
+            headers.insert(DATE, date.parse().unwrap());
+        }
+        let clock = At(Timestamp::parse("2026-11-24T21:00:00Z").unwrap());
+        Answer { status: 429, headers, body: Vec::new() }.retry_after(&clock)
+    }
+
+    #[test]
+    fn retry_after_takes_seconds_and_dates_against_the_answers_own_clock() {
+        assert_eq!(wait("8", None), Some(Duration::from_secs(8)));
+        assert_eq!(wait("0", None), Some(Duration::from_secs(1)), "never below one second");
+        assert_eq!(wait("99999999999999999999999", None), Some(Duration::from_secs(u64::from(u32::MAX))));
+        let (later, date) = ("Tue, 24 Nov 2026 05:00:30 GMT", "Tue, 24 Nov 2026 05:00:00 GMT");
+        assert_eq!(wait(later, Some(date)), Some(Duration::from_secs(30)));
+        assert_eq!(wait("Tue, 24 Nov 2026 21:01:00 GMT", None), Some(Duration::from_secs(60)));
+        assert_eq!(wait(date, Some(later)), Some(Duration::from_secs(1)));
+        for wrong in ["soon", "-5", "1.5", "Tue, 24 Foo 2026 05:00:00 GMT"] {
+            assert_eq!(wait(wrong, None), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn encoding_leaves_nothing_that_could_end_a_value() {
+        assert_eq!(encode("a b&c=d/é+%"), "a%20b%26c%3Dd%2F%C3%A9%2B%25");
+        assert_eq!(encode_pairs(&[("$top", "1"), ("x", "'y'")]), "%24top=1&x=%27y%27");
+    }
+
+    #[test]
+    fn texts_from_elsewhere_become_one_clean_line() {
+        assert_eq!(clean("a\r\n\x1b[31mb  c", 100), "a [31mb c");
+        assert_eq!(clean("abcdef", 3), "abc…");
+    }
+}

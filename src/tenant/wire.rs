@@ -1,0 +1,472 @@
+//! The service's own words: routes, bodies, error documents, the head of a list page. Nothing else spells "machine".
+//!
+//! Sends nothing. Devices as columns come from `inventory`; this reads only what paging and answer checks need.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+
+use reqwest::Method;
+use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::json;
+
+use crate::apply::{Call, DeviceState, Rejection, TagAction};
+use crate::device;
+
+use super::http::{Answer, clean, encode};
+
+/// The application that holds the device API's roles, under "APIs my organization uses".
+pub(super) const RESOURCE_NAME: &str = "WindowsDefenderATP";
+/// Its application id, the same in every tenant.
+pub(super) const RESOURCE_APP_ID: &str = "fc780465-2017-40d4-a0c5-307022471b92";
+/// Reads the inventory.
+pub(super) const ROLE_READ: &str = "Machine.Read.All";
+/// Reads and writes.
+pub(super) const ROLE_WRITE: &str = "Machine.ReadWrite.All";
+/// The delegated counterparts.
+pub(super) const SCOPES_READ: [&str; 4] = ["Machine.Read", "Machine.ReadWrite", ROLE_READ, ROLE_WRITE];
+pub(super) const SCOPES_WRITE: [&str; 2] = ["Machine.ReadWrite", ROLE_WRITE];
+/// The list route.
+pub(super) const LIST: &str = "/api/machines";
+
+/// One page of the list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct ListQuery {
+    pub(super) filter: Option<String>,
+    pub(super) top: usize,
+    pub(super) skip: usize,
+}
+
+impl ListQuery {
+    /// Path and query.
+    pub(super) fn path(&self) -> String {
+        let mut path = format!("{LIST}?$top={}", self.top);
+        if self.skip > 0 {
+            path.push_str(&format!("&$skip={}", self.skip));
+        }
+        if let Some(filter) = &self.filter {
+            path.push_str(&format!("&$filter={}", encode(filter)));
+        }
+        path
+    }
+}
+
+/// The path of one device.
+pub(super) fn device_path(id: &str) -> String {
+    format!("{LIST}/{}", encode(id))
+}
+
+/// A call as a request: method, path and body. `None` where a device id could leave its place in the path.
+pub(super) fn request(call: &Call) -> Option<(Method, String, Option<Vec<u8>>)> {
+    if !call.devices().iter().all(|id| device::is_id(id)) {
+        return None;
+    }
+    let action = |action: &TagAction| match action {
+        TagAction::Add => "Add",
+        TagAction::Remove => "Remove",
+    };
+    let (method, path, body) = match call {
+        Call::BulkTag { tag, action: what, devices } => (
+            Method::POST,
+            format!("{LIST}/AddOrRemoveTagForMultipleMachines"),
+            json!({ "Value": &**tag, "Action": action(what), "MachineIds": words(devices) }),
+        ),
+        Call::SingleTag { tag, action: what, device } => (
+            Method::POST,
+            format!("{}/tags", device_path(device)),
+            json!({ "Value": &**tag, "Action": action(what) }),
+        ),
+        Call::SetValue { device, value } => (
+            Method::POST,
+            format!("{}/setDeviceValue", device_path(device)),
+            json!({ "DeviceValue": value.word() }),
+        ),
+        Call::Update { device, value, tags } => {
+            let mut body = serde_json::Map::new();
+            if let Some(tags) = tags {
+                body.insert("machineTags".to_owned(), json!(words(tags)));
+            }
+            if let Some(value) = value {
+                body.insert("deviceValue".to_owned(), json!(value.word()));
+            }
+            (Method::PATCH, device_path(device), serde_json::Value::Object(body))
+        }
+        Call::Get { device } => return Some((Method::GET, device_path(device), None)),
+    };
+    Some((method, path, Some(body.to_string().into_bytes())))
+}
+
+fn words(texts: &[Arc<str>]) -> Vec<&str> {
+    texts.iter().map(|text| &**text).collect()
+}
+
+/// The devices in the body of a 2xx answer: one entity, or a collection; none where the body is empty.
+///
+/// # Errors
+/// What is wrong with the body.
+pub(super) fn devices(body: &[u8]) -> Result<Vec<DeviceState>, String> {
+    if body.iter().all(u8::is_ascii_whitespace) {
+        return Ok(Vec::new());
+    }
+    #[derive(Deserialize)]
+    struct Entity {
+        id: Option<Loose>,
+        #[serde(rename = "machineTags")]
+        tags: Option<Vec<Loose>>,
+        #[serde(rename = "deviceValue")]
+        value: Option<Loose>,
+    }
+    /// A text where the service keeps its word; anything else is as good as absent.
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Loose {
+        Text(Arc<str>),
+        Other(IgnoredAny),
+    }
+    let text = |loose: Loose| match loose {
+        Loose::Text(text) => Some(text),
+        Loose::Other(_) => None,
+    };
+    #[derive(Deserialize)]
+    struct Body {
+        value: Option<Vec<Entity>>,
+        #[serde(flatten)]
+        entity: Option<Entity>,
+    }
+    let unreadable = |error: serde_json::Error| format!("the answer is no JSON as expected: {error}");
+    let body: Body = serde_json::from_slice(body).map_err(unreadable)?;
+    let entities = match (body.value, body.entity) {
+        (Some(entities), _) => entities,
+        (None, Some(entity)) if entity.id.is_some() => vec![entity],
+        // 200 with an object that is neither: nothing is proved by it, and nothing is wrong with it.
+        _ => Vec::new(),
+    };
+    let state = |entity: Entity| {
+        Some(DeviceState {
+            id: text(entity.id?)?,
+            tags: entity.tags.unwrap_or_default().into_iter().filter_map(text).collect(),
+            value: entity.value.and_then(text),
+        })
+    };
+    Ok(entities.into_iter().filter_map(state).collect())
+}
+
+/// What an answer other than 2xx says, whatever its body is: the service's error document, a gateway's page, or nothing.
+pub(super) fn rejection(answer: &Answer, retry_after: Option<std::time::Duration>) -> Rejection {
+    let mut rejection = Rejection { status: answer.status, retry_after, ..Rejection::default() };
+    let document: Option<serde_json::Value> = serde_json::from_slice(&answer.body).ok();
+    let error = document.as_ref().and_then(|document| document.get("error"));
+    let field = |name: &str| error.and_then(|error| error.get(name)).and_then(|value| value.as_str());
+    if let Some(error) = error {
+        rejection.code = clean(field("code").or(error.as_str()).unwrap_or(""), 80);
+        // Long enough for a message that names five hundred ids.
+        rejection.message = clean(field("message").unwrap_or(""), 64_000);
+        rejection.request_id = field("target").map(|target| clean(target, 80)).filter(|id| !id.is_empty());
+    } else {
+        rejection.message = clean(&without_markup(&String::from_utf8_lossy(&answer.body)), 200);
+    }
+    if let Some(location) = answer.redirect() {
+        rejection.message = format!("a redirect to {location}, which is not followed");
+    }
+    rejection.request_id = answer.request_id().or(rejection.request_id);
+    rejection
+}
+
+/// The text of an HTML page, roughly: gateways answer with pages.
+fn without_markup(text: &str) -> String {
+    let mut plain = String::new();
+    let mut inside = false;
+    for scalar in text.chars().take(20_000) {
+        match scalar {
+            '<' => inside = true,
+            '>' if inside => {
+                inside = false;
+                plain.push(' ');
+            }
+            _ if !inside => plain.push(scalar),
+            _ => {}
+        }
+    }
+    plain
+}
+
+/// The head of a list page: what paging needs to know.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Sketch<'a> {
+    /// Id and `lastSeen` of each row, where they are text.
+    pub(super) rows: Vec<SketchRow<'a>>,
+    /// `@odata.nextLink`.
+    pub(super) next_link: Option<Cow<'a, str>>,
+    /// `@odata.count`.
+    pub(super) count: Option<u64>,
+}
+
+/// One row of a [`Sketch`].
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct SketchRow<'a> {
+    pub(super) id: Option<Cow<'a, str>>,
+    pub(super) last_seen: Option<Cow<'a, str>>,
+}
+
+/// Reads the head of a list page.
+///
+/// # Errors
+/// The body is no JSON object with a list `value`.
+pub(super) fn sketch(body: &[u8]) -> Result<Sketch<'_>, String> {
+    let text = std::str::from_utf8(body).map_err(|_| "the page is not UTF-8".to_owned())?;
+    let mut json = serde_json::Deserializer::from_str(text);
+    let sketch = json.deserialize_map(PageVisitor).and_then(|sketch| json.end().map(|()| sketch));
+    match sketch {
+        Ok(Some(sketch)) => Ok(sketch),
+        Ok(None) => Err("the page has no list `value`".to_owned()),
+        Err(error) => Err(format!("the page is no JSON as expected: {error}")),
+    }
+}
+
+struct PageVisitor;
+
+impl<'de> Visitor<'de> for PageVisitor {
+    type Value = Option<Sketch<'de>>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object with the list `value`")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut sketch = Sketch::default();
+        let mut listed = false;
+        while let Some(key) = map.next_key_seed(TextOrNothing)? {
+            match key.as_deref().unwrap_or("") {
+                "value" => {
+                    sketch.rows = map.next_value::<Option<Rows<'de>>>()?.unwrap_or_default().0;
+                    listed = true;
+                }
+                "@odata.nextLink" => sketch.next_link = map.next_value_seed(TextOrNothing)?,
+                "@odata.count" => sketch.count = map.next_value::<serde_json::Value>()?.as_u64(),
+                _ => {
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        Ok(listed.then_some(sketch))
+    }
+}
+
+#[derive(Default)]
+struct Rows<'a>(Vec<SketchRow<'a>>);
+
+impl<'de> Deserialize<'de> for Rows<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Rows<'de>, D::Error> {
+        struct RowsVisitor;
+        impl<'de> Visitor<'de> for RowsVisitor {
+            type Value = Rows<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of devices")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+                let mut rows = Vec::new();
+                while let Some(row) = seq.next_element::<Row<'de>>()? {
+                    rows.push(row.0);
+                }
+                Ok(Rows(rows))
+            }
+        }
+        deserializer.deserialize_seq(RowsVisitor)
+    }
+}
+
+struct Row<'a>(SketchRow<'a>);
+
+impl<'de> Deserialize<'de> for Row<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Row<'de>, D::Error> {
+        struct RowVisitor;
+        impl<'de> Visitor<'de> for RowVisitor {
+            type Value = Row<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a device object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut row = SketchRow::default();
+                while let Some(key) = map.next_key_seed(TextOrNothing)? {
+                    match key.as_deref().unwrap_or("") {
+                        "id" => row.id = map.next_value_seed(TextOrNothing)?,
+                        "lastSeen" => row.last_seen = map.next_value_seed(TextOrNothing)?,
+                        _ => {
+                            map.next_value::<IgnoredAny>()?;
+                        }
+                    }
+                }
+                Ok(Row(row))
+            }
+        }
+        deserializer.deserialize_map(RowVisitor)
+    }
+}
+
+/// A text, borrowed where it has no escapes; any other value is nothing.
+struct TextOrNothing;
+
+impl<'de> DeserializeSeed<'de> for TextOrNothing {
+    type Value = Option<Cow<'de, str>>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for TextOrNothing {
+    type Value = Option<Cow<'de, str>>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any value")
+    }
+
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
+        Ok(Some(Cow::Borrowed(text)))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+        Ok(Some(Cow::Owned(text.to_owned())))
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        while seq.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(None)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use reqwest::header::HeaderMap;
+
+    use crate::device::DeviceValue;
+
+    use super::*;
+
+    fn sent(call: &Call) -> String {
+        let (method, path, body) = request(call).unwrap();
+        format!("{method} {path} {}", String::from_utf8(body.unwrap_or_default()).unwrap())
+    }
+
+    #[test]
+    fn calls_have_the_documented_routes_and_casing() {
+        let (tag, device): (Arc<str>, Arc<str>) = ("Tier 0".into(), "a1".into());
+        let bulk = Call::BulkTag {
+            tag: tag.clone(),
+            action: TagAction::Add,
+            devices: vec![device.clone(), "b2".into()],
+        };
+        let cases = [
+            (
+                bulk,
+                r#"POST /api/machines/AddOrRemoveTagForMultipleMachines {"Action":"Add","MachineIds":["a1","b2"],"Value":"Tier 0"}"#,
+            ),
+            (
+                Call::SingleTag { tag: tag.clone(), action: TagAction::Remove, device: device.clone() },
+                r#"POST /api/machines/a1/tags {"Action":"Remove","Value":"Tier 0"}"#,
+            ),
+            (
+                Call::SetValue { device: device.clone(), value: DeviceValue::High },
+                r#"POST /api/machines/a1/setDeviceValue {"DeviceValue":"High"}"#,
+            ),
+            (
+                Call::Update { device: device.clone(), value: Some(DeviceValue::Low), tags: None },
+                r#"PATCH /api/machines/a1 {"deviceValue":"Low"}"#,
+            ),
+            (
+                Call::Update { device: device.clone(), value: None, tags: Some(vec![tag]) },
+                r#"PATCH /api/machines/a1 {"machineTags":["Tier 0"]}"#,
+            ),
+            (Call::Get { device }, "GET /api/machines/a1 "),
+        ];
+        for (call, expected) in cases {
+            assert_eq!(sent(&call), expected);
+        }
+        assert!(request(&Call::Get { device: "../alerts".into() }).is_none());
+        assert!(request(&Call::Get { device: "..".into() }).is_none());
+    }
+
+    #[test]
+    fn answers_are_one_entity_a_collection_or_nothing() {
+        let one = devices(br#"{"@odata.context":"x","id":"a","machineTags":["T"],"deviceValue":"High","n":1}"#);
+        assert_eq!(
+            one.unwrap(),
+            [DeviceState { id: "a".into(), tags: vec!["T".into()], value: Some("High".into()) }]
+        );
+        let many = devices(br#"{"value":[{"id":"a"},{"id":7},{"id":"b","machineTags":null}]}"#).unwrap();
+        assert_eq!(many.iter().map(|state| &*state.id).collect::<Vec<_>>(), ["a", "b"]);
+        assert_eq!(devices(b" \n").unwrap(), []);
+        assert_eq!(devices(br#"{"ok":true}"#).unwrap(), []);
+        for broken in [&b"<html>"[..], br#"{"value":[{"id":"a"}"#, b"\xff"] {
+            assert!(devices(broken).is_err());
+        }
+    }
+
+    #[test]
+    fn error_bodies_of_any_kind_are_understood_or_cut() {
+        let reject = |body: &str| {
+            let answer = Answer { status: 400, headers: HeaderMap::new(), body: body.as_bytes().to_vec() };
+            let rejection = rejection(&answer, None);
+            (rejection.code, rejection.message, rejection.request_id)
+        };
+        let full = reject(r#"{"error":{"code":"InvalidInput","message":"no","target":"|3f"}}"#);
+        assert_eq!(full, ("InvalidInput".to_owned(), "no".to_owned(), Some("|3f".to_owned())));
+        assert_eq!(reject("").1, "");
+        assert_eq!(reject("<html><h1>502 Bad</h1>\r\nGateway").1, "502 Bad Gateway");
+        assert_eq!(reject(r#"{"error":{"code":"InternalServerError"}}"#).0, "InternalServerError");
+        assert_eq!(reject(r#"{"error":"invalid_client"}"#).0, "invalid_client");
+        assert_eq!(reject(r#"{"error":{"code":"#).1, r#"{"error":{"code":"#);
+    }
+
+    #[test]
+    fn sketches_see_links_and_rows_whatever_their_types() {
+        let page = br#"{"@odata.nextLink":"https:\/\/x","value":[
+            {"id":"a","lastSeen":"2026-01-01T00:00:00Z","machineTags":[{"id":"no"}]},
+            {"id":5,"lastSeen":null}, {"id":{"id":"x"}}], "@odata.count": 3}"#;
+        let sketch = sketch(page).unwrap();
+        assert_eq!(sketch.next_link.as_deref(), Some("https://x"));
+        assert_eq!(sketch.count, Some(3));
+        let ids: Vec<_> = sketch.rows.iter().map(|row| row.id.as_deref()).collect();
+        assert_eq!(ids, [Some("a"), None, None]);
+        assert!(super::sketch(b"[]").is_err() && super::sketch(b"{}").is_err());
+        assert!(super::sketch(br#"{"value":[{"id":"a"}"#).is_err());
+        assert_eq!(super::sketch(br#"{"value":null}"#).unwrap().rows.len(), 0);
+    }
+
+    #[test]
+    fn list_paths_name_top_always() {
+        let query = ListQuery { filter: Some("lastSeen eq null".into()), top: 10_000, skip: 20 };
+        assert_eq!(query.path(), "/api/machines?$top=10000&$skip=20&$filter=lastSeen%20eq%20null");
+        assert_eq!(ListQuery { top: 10_000, ..ListQuery::default() }.path(), "/api/machines?$top=10000");
+    }
+}

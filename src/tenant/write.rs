@@ -1,0 +1,90 @@
+//! The writing half of a tenant: one call in, one reply out.
+//!
+//! Does not decide when a call may be sent, nor what follows from its reply; that is `apply`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::apply::{Call, Rejection, Reply};
+
+use super::error::{TenantError, TenantErrorKind};
+use super::http::{Answer, CALL_LIMIT, Trouble};
+use super::{Connection, Pending, wire};
+
+/// The service documents no limit; its own gateways give up after about as long.
+const TIMEOUT: Duration = Duration::from_secs(100);
+
+/// Sends calls. Handed only to `apply`.
+pub trait WriteDevices: Send + Sync {
+    /// Sends one call. Never fails: a lost connection is a reply, too.
+    fn send<'a>(&'a self, call: &'a Call) -> Pending<'a, Reply>;
+}
+
+/// A tenant that may be written to: its token has the role.
+#[derive(Clone)]
+pub struct Writer {
+    connection: Arc<Connection>,
+}
+
+impl Writer {
+    pub(super) fn new(connection: Arc<Connection>) -> Writer {
+        Writer { connection }
+    }
+}
+
+impl WriteDevices for Writer {
+    fn send<'a>(&'a self, call: &'a Call) -> Pending<'a, Reply> {
+        Box::pin(send(&self.connection, call))
+    }
+}
+
+async fn send(connection: &Connection, call: &Call) -> Reply {
+    let Some((method, path, body)) = wire::request(call) else {
+        return Reply::Rejected(Rejection {
+            status: 400,
+            code: "InvalidDeviceId".to_owned(),
+            message: "not sent: the id is none that the service gives".to_owned(),
+            ..Rejection::default()
+        });
+    };
+    match connection.call(method, &path, body, TIMEOUT, CALL_LIMIT).await {
+        Ok(Ok(answer)) => reply(connection, &answer),
+        Ok(Err(Trouble::Lost { detail, maybe_sent })) => Reply::Lost { detail, maybe_sent },
+        Ok(Err(trouble @ (Trouble::Broken { status, .. } | Trouble::TooLarge { status, .. }))) => {
+            broken(status, trouble.detail())
+        }
+        Err(error) => unsigned(&error),
+    }
+}
+
+/// A broken body of an error is still that error; of a success, the effect is unknown.
+fn broken(status: u16, detail: String) -> Reply {
+    if (200..300).contains(&status) {
+        return Reply::Broken { status, detail };
+    }
+    Reply::Rejected(Rejection { status, message: detail, ..Rejection::default() })
+}
+
+fn reply(connection: &Connection, answer: &Answer) -> Reply {
+    if !answer.is_success() {
+        return Reply::Rejected(wire::rejection(answer, answer.retry_after(&*connection.clock)));
+    }
+    match wire::devices(&answer.body) {
+        Ok(devices) => Reply::Answered { devices },
+        Err(detail) => Reply::Broken { status: answer.status, detail },
+    }
+}
+
+/// No token could be had in the middle of a run: nothing was sent.
+fn unsigned(error: &TenantError) -> Reply {
+    if error.kind == TenantErrorKind::Network {
+        return Reply::Lost { detail: error.to_string(), maybe_sent: false };
+    }
+    Reply::Rejected(Rejection {
+        status: 401,
+        code: error.code.clone().unwrap_or_else(|| "SignIn".to_owned()),
+        message: error.what.clone(),
+        request_id: error.request_id.clone(),
+        retry_after: None,
+    })
+}
