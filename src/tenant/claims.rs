@@ -15,7 +15,7 @@ use super::wire;
 /// Reads hunting tables through Microsoft Graph.
 const ROLE_HUNTING: &str = "ThreatHunting.Read.All";
 /// Microsoft Graph's application id, the same in every tenant.
-const GRAPH_APP_ID: &str = "00000003-0000-0000-c000-000000000000";
+pub(super) const GRAPH_APP_ID: &str = "00000003-0000-0000-c000-000000000000";
 
 /// What a command is about to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -103,7 +103,12 @@ impl Claims {
             audience: text("aud").unwrap_or_default(),
             app: text("appid").or_else(|| text("azp")),
             object: text("oid"),
-            roles: roles.into_iter().flatten().filter_map(Value::as_str).map(|role| clean(role, 80)).collect(),
+            roles: roles
+                .into_iter()
+                .flatten()
+                .filter_map(Value::as_str)
+                .map(|role| clean(role, 80))
+                .collect(),
             scopes: text("scp").unwrap_or_default().split_whitespace().map(str::to_owned).collect(),
             expires: claims.get("exp").and_then(Value::as_i64),
         })
@@ -116,7 +121,8 @@ impl Claims {
 
     /// Whether the token grants this.
     pub fn allows(&self, need: Need) -> bool {
-        let holds = |granted: &[String], wanted: &[&str]| granted.iter().any(|name| wanted.contains(&&**name));
+        let holds =
+            |granted: &[String], wanted: &[&str]| granted.iter().any(|name| wanted.contains(&&**name));
         holds(&self.roles, need.roles()) || holds(&self.scopes, need.scopes())
     }
 
@@ -127,17 +133,24 @@ impl Claims {
         {
             let mut error = TenantError::new(
                 TenantErrorKind::OtherTenant,
-                format!("the token is for tenant {}, but {} names {pin}", self.tenant, expected.tenant_setting),
+                format!(
+                    "the token is for tenant {}, but {} names {pin}",
+                    self.tenant, expected.tenant_setting
+                ),
             );
             error = error.help("nothing was read or written");
             return Err(error.help("sign in to the right tenant, or choose the right profile with --tenant"));
         }
         let audience = self.audience.trim_end_matches('/');
-        let fits = audience.eq_ignore_ascii_case(expected.audience) || audience.eq_ignore_ascii_case(expected.app_id);
+        let fits = audience.eq_ignore_ascii_case(expected.audience)
+            || audience.eq_ignore_ascii_case(expected.app_id);
         if !fits {
             return Err(TenantError::new(
                 TenantErrorKind::SignIn,
-                format!("the token is for {audience}, but the service takes only tokens for {}", expected.audience),
+                format!(
+                    "the token is for {audience}, but the service takes only tokens for {}",
+                    expected.audience
+                ),
             )
             .help(format!("request the token for the scope {}/.default", expected.audience)));
         }
@@ -160,7 +173,9 @@ impl Claims {
         let mut error = TenantError::new(TenantErrorKind::Role, what);
         error.code = Some(role.to_owned());
         let error = error.help(portal_path(need, source)).help(grant_command(need, self));
-        Err(error.help("a new role shows in tokens issued after it was granted: wait a few minutes, then try again"))
+        Err(error.help(
+            "a new role shows in tokens issued after it was granted: wait a few minutes, then try again",
+        ))
     }
 }
 
@@ -175,15 +190,15 @@ pub(super) struct Expected<'a> {
 
 /// Application id of the device API.
 pub(super) const API_APP_ID: &str = wire::RESOURCE_APP_ID;
-/// Application id of Microsoft Graph.
-pub(super) const HUNTING_APP_ID: &str = GRAPH_APP_ID;
 
 /// Where a person clicks. A managed identity has no such page.
 fn portal_path(need: Need, source: CredentialSource) -> String {
     let (name, _) = need.resource();
     let role = need.role();
     if matches!(source, CredentialSource::ManagedIdentity | CredentialSource::AppService) {
-        return format!("a managed identity is granted {role} of {name} by command only; no portal page does it");
+        return format!(
+            "a managed identity is granted {role} of {name} by command only; no portal page does it"
+        );
     }
     let place = match need {
         Need::Hunting => "Microsoft APIs > Microsoft Graph".to_owned(),
@@ -257,22 +272,36 @@ mod tests {
 
     #[test]
     fn a_missing_role_is_named_with_the_page_and_the_command_that_grant_it() {
-        let claims = claims(json!({ "tid": "t", "aud": API, "appid": "app-1", "oid": "obj-1", "roles": ["Machine.Read.All"] }));
+        let claims = claims(
+            json!({ "tid": "t", "aud": API, "appid": "app-1", "oid": "obj-1", "roles": ["Machine.Read.All"] }),
+        );
         assert!(claims.check_role(Need::Read, CredentialSource::ClientSecret).is_ok());
         let error = claims.check_role(Need::Write, CredentialSource::ClientSecret).unwrap_err();
         assert!(error.what.contains("app-1 has only Machine.Read.All"), "{error}");
         let help = error.help.join("\n");
-        assert!(help.contains("WindowsDefenderATP > Application permissions > Machine.ReadWrite.All"), "{help}");
-        assert!(help.contains("me=obj-1;") && help.contains("appRoles[?value=='Machine.ReadWrite.All']"), "{help}");
+        assert!(
+            help.contains("WindowsDefenderATP > Application permissions > Machine.ReadWrite.All"),
+            "{help}"
+        );
+        assert!(
+            help.contains("me=obj-1;") && help.contains("appRoles[?value=='Machine.ReadWrite.All']"),
+            "{help}"
+        );
         let error = claims.check_role(Need::Write, CredentialSource::ManagedIdentity).unwrap_err();
         assert!(error.help[0].contains("by command only"), "{error:?}");
         let error = claims.check_role(Need::Hunting, CredentialSource::ClientSecret).unwrap_err();
-        assert!(error.help.join("\n").contains("Microsoft Graph > Application permissions > ThreatHunting.Read.All"));
+        assert!(
+            error
+                .help
+                .join("\n")
+                .contains("Microsoft Graph > Application permissions > ThreatHunting.Read.All")
+        );
     }
 
     #[test]
     fn no_consent_at_all_reads_as_no_roles() {
-        let error = claims(json!({ "aud": API })).check_role(Need::Read, CredentialSource::ClientSecret).unwrap_err();
+        let error =
+            claims(json!({ "aud": API })).check_role(Need::Read, CredentialSource::ClientSecret).unwrap_err();
         assert!(error.what.contains("no roles at all"), "{error}");
     }
 

@@ -84,7 +84,8 @@ impl Origin {
             TenantError::new(TenantErrorKind::Configuration, format!("{setting}: `{}` {why}", shown(text)))
         };
         let url = Url::parse(text).map_err(|_| {
-            wrong("is not a URL".to_owned()).help("write scheme and host, such as https://api.security.microsoft.com")
+            wrong("is not a URL".to_owned())
+                .help("write scheme and host, such as https://api.security.microsoft.com")
         })?;
         let bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
         if !bare || !url.username().is_empty() || url.password().is_some() {
@@ -105,7 +106,9 @@ impl Origin {
         if !loopback && !allowed.iter().any(|entry| entry.trim().eq_ignore_ascii_case(&host)) {
             return Err(wrong(format!("names the host {host}, which no cloud of this service uses"))
                 .help("a file in a pull request must not be able to send a credential elsewhere")
-                .help(format!("if {host} is meant, set the environment variable MDETAG_ALLOW_HOSTS={host}")));
+                .help(format!(
+                    "if {host} is meant, set the environment variable MDETAG_ALLOW_HOSTS={host}"
+                )));
         }
         Ok(Origin { url })
     }
@@ -153,7 +156,21 @@ fn shown(text: &str) -> String {
 /// Whether a host as a URL writes it is an address of this computer.
 pub(super) fn is_loopback(host: &str) -> bool {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
-    host.eq_ignore_ascii_case("localhost") || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+    host.eq_ignore_ascii_case("localhost")
+        || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+/// Whether a host is one of the device API's own, in any cloud, region or age: links name them instead of the host that
+/// was called.
+pub(super) fn is_service_host(host: &str) -> bool {
+    let current = host.strip_suffix("api.security.microsoft.com").map(|geo| geo.trim_end_matches('.'));
+    let legacy = host
+        .strip_suffix(".securitycenter.microsoft.com")
+        .or(host.strip_suffix(".securitycenter.windows.com"));
+    let government = ["api-gcc.securitycenter.microsoft.us", "api-gov.securitycenter.microsoft.us"];
+    current.is_some_and(|geo| geo.is_empty() || (GEOS.contains(&geo) && host.contains(".api.")))
+        || legacy.is_some_and(|name| matches!(name, "api" | "api-us" | "api-eu" | "api-uk" | "api-au"))
+        || government.contains(&host)
 }
 
 /// The hosts of one tenant and the audiences of its tokens.
@@ -248,8 +265,11 @@ impl Endpoints {
 fn regional(cloud: Cloud, geo: &str) -> Result<Origin, TenantError> {
     let wrong = |what: String| TenantError::new(TenantErrorKind::Configuration, what);
     if cloud != Cloud::Public {
-        return Err(wrong(format!("`geo: {}` is set, but only the public cloud has regions; this is {cloud}", shown(geo)))
-            .help("leave out `geo`"));
+        return Err(wrong(format!(
+            "`geo: {}` is set, but only the public cloud has regions; this is {cloud}",
+            shown(geo)
+        ))
+        .help("leave out `geo`"));
     }
     if !GEOS.contains(&geo) {
         return Err(wrong(format!("`{}` is not a region of the service", shown(geo)))
@@ -266,13 +286,20 @@ mod tests {
         let ends = Endpoints::new(cloud, geo, &Overrides::default(), &[]).unwrap();
         let audiences = [ends.api_audience.to_owned(), ends.graph_audience.to_owned()];
         let [api_audience, graph_audience] = audiences;
-        [ends.login.host().into(), ends.api.host().into(), ends.graph.host().into(), api_audience, graph_audience]
+        [
+            ends.login.host().into(),
+            ends.api.host().into(),
+            ends.graph.host().into(),
+            api_audience,
+            graph_audience,
+        ]
     }
 
     #[test]
     fn each_cloud_has_its_documented_hosts_and_the_legacy_audience() {
         let public = "https://api.securitycenter.microsoft.com";
-        let (gcc, gov) = ("https://api-gcc.securitycenter.microsoft.us", "https://api-gov.securitycenter.microsoft.us");
+        let (gcc, gov) =
+            ("https://api-gcc.securitycenter.microsoft.us", "https://api-gov.securitycenter.microsoft.us");
         let (com, us) = ("login.microsoftonline.com", "login.microsoftonline.us");
         let graph = ("graph.microsoft.com", "https://graph.microsoft.com");
         let table = [
@@ -282,7 +309,13 @@ mod tests {
             (
                 Cloud::GccHigh,
                 None,
-                [us, "api-gov.securitycenter.microsoft.us", "graph.microsoft.us", gov, "https://graph.microsoft.us"],
+                [
+                    us,
+                    "api-gov.securitycenter.microsoft.us",
+                    "graph.microsoft.us",
+                    gov,
+                    "https://graph.microsoft.us",
+                ],
             ),
             (
                 Cloud::Dod,
@@ -320,9 +353,15 @@ mod tests {
         }
         assert!(api("https://api.security.microsoft.com", &[]).is_ok());
         let refused = api("https://evil.example.com", &[]).unwrap_err();
-        assert!(refused.help.iter().any(|step| step.contains("MDETAG_ALLOW_HOSTS=evil.example.com")), "{refused:?}");
+        assert!(
+            refused.help.iter().any(|step| step.contains("MDETAG_ALLOW_HOSTS=evil.example.com")),
+            "{refused:?}"
+        );
         assert!(api("https://proxy.example.com", &["Proxy.Example.com"]).is_ok());
-        assert!(api("http://proxy.example.com", &["proxy.example.com"]).is_err(), "plain http is for loopback only");
+        assert!(
+            api("http://proxy.example.com", &["proxy.example.com"]).is_err(),
+            "plain http is for loopback only"
+        );
     }
 
     #[test]

@@ -68,7 +68,9 @@ impl fmt::Display for TenantError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.what)?;
         match (&self.code, &self.message) {
-            (Some(code), Some(message)) if !message.contains(code.as_str()) => write!(f, ": {code}: {message}")?,
+            (Some(code), Some(message)) if !message.contains(code.as_str()) => {
+                write!(f, ": {code}: {message}")?
+            }
             (_, Some(message)) => write!(f, ": {message}")?,
             (Some(code), None) => write!(f, ": {code}")?,
             (None, None) => {}

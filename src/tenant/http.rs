@@ -55,7 +55,13 @@ impl Http {
 
     /// A request to an origin that was checked, with a token for it or none. The only place that writes an
     /// `Authorization` header for a tenant: the token can reach no other host.
-    pub(super) fn request(&self, method: Method, origin: &Origin, path: &str, token: Option<&SecretString>) -> Request {
+    pub(super) fn request(
+        &self,
+        method: Method,
+        origin: &Origin,
+        path: &str,
+        token: Option<&SecretString>,
+    ) -> Request {
         let url = origin.at(path);
         let client = if origin.is_loopback() { &self.near } else { &self.far };
         let request = client.request(method, url);
@@ -239,7 +245,8 @@ fn parse_http_date(text: &str) -> Option<Timestamp> {
     const MONTHS: [&str; 12] =
         ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
     let mut parts = text.split_once(", ")?.1.split(' ');
-    let (day, month, year, time, zone) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    let (day, month, year, time, zone) =
+        (parts.next()?, parts.next()?, parts.next()?, parts.next()?, parts.next()?);
     let month = MONTHS.iter().position(|name| *name == month)? + 1;
     if zone != "GMT" || parts.next().is_some() {
         return None;
@@ -262,7 +269,9 @@ pub(super) fn encode(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
         match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => encoded.push(char::from(byte)),
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                encoded.push(char::from(byte))
+            }
             _ => {
                 encoded.push('%');
                 for digit in [byte >> 4, byte & 15] {
@@ -276,7 +285,8 @@ pub(super) fn encode(text: &str) -> String {
 
 /// Pairs as a query or a form.
 pub(super) fn encode_pairs(pairs: &[(&str, &str)]) -> String {
-    let pairs: Vec<String> = pairs.iter().map(|(name, value)| format!("{}={}", encode(name), encode(value))).collect();
+    let pairs: Vec<String> =
+        pairs.iter().map(|(name, value)| format!("{}={}", encode(name), encode(value))).collect();
     pairs.join("&")
 }
 

@@ -6,9 +6,14 @@ mod auth;
 mod claims;
 mod clouds;
 mod error;
+#[cfg(test)]
+mod fake;
 mod http;
+mod read;
 mod wire;
 mod write;
+#[cfg(test)]
+mod tests;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -17,12 +22,14 @@ use std::time::Duration;
 
 use reqwest::Method;
 
+use crate::plan::Lane;
 use crate::time::Clock;
 
 pub use self::auth::{Credential, CredentialSource, IdentityOptions, choose};
 pub use self::claims::{Claims, Need};
 pub use self::clouds::{Cloud, Endpoints, GEOS, Origin, Overrides};
 pub use self::error::{TenantError, TenantErrorKind};
+pub use self::read::{Glimpse, PageSink, ReadDevices, ReadProgress, ReadScope, ReadWatch, Reader, pushed};
 pub use self::write::{WriteDevices, Writer};
 
 use self::auth::{Token, TokenSource};
@@ -107,8 +114,7 @@ pub async fn connect(options: ConnectOptions, need: Need) -> Result<Tenant, Tena
         backoff: options.backoff,
         page_size: options.page_size.max(2),
     };
-    let token = connection.tokens.token().await?;
-    connection.check(&token)?;
+    let token = connection.token(Lane::List, None).await?;
     token.claims.check_role(need, token.source)?;
     Ok(Tenant { connection: Arc::new(connection), claims: token.claims, source: token.source })
 }
@@ -132,6 +138,11 @@ impl Tenant {
     /// The hosts.
     pub fn endpoints(&self) -> &Endpoints {
         &self.connection.endpoints
+    }
+
+    /// The reading half.
+    pub fn reader(&self) -> Reader {
+        Reader::new(self.connection.clone(), self.claims.is_delegated())
     }
 
     /// The writing half.
@@ -158,48 +169,55 @@ struct Connection {
 }
 
 impl Connection {
-    /// The tenant and the audience of a token for the device API.
-    fn check(&self, token: &Token) -> Result<(), TenantError> {
-        self.check_for(token, self.endpoints.api_audience, claims::API_APP_ID)
+    /// Where the calls of a lane go.
+    fn origin(&self, lane: Lane) -> &Origin {
+        if lane == Lane::Hunting { &self.endpoints.graph } else { &self.endpoints.api }
     }
 
-    fn check_for(&self, token: &Token, audience: &str, app_id: &str) -> Result<(), TenantError> {
-        let pinned = [(&self.pin, "guard.tenantId"), (&self.tenant, "the configuration")];
-        for (tenant, tenant_setting) in pinned {
-            let expected = Expected { tenant: tenant.as_deref(), tenant_setting, audience, app_id };
+    /// A token for the calls of a lane: the cached one, or one other than `rejected`. Its tenant and audience are right.
+    async fn token(&self, lane: Lane, rejected: Option<&Token>) -> Result<Token, TenantError> {
+        let (tokens, audience, app_id) = match lane {
+            Lane::Hunting => (&self.graph_tokens, self.endpoints.graph_audience, claims::GRAPH_APP_ID),
+            _ => (&self.tokens, self.endpoints.api_audience, claims::API_APP_ID),
+        };
+        let token = match rejected {
+            None => tokens.token().await?,
+            Some(rejected) => tokens.renewed(rejected).await?,
+        };
+        for (tenant, setting) in [(&self.pin, "guard.tenantId"), (&self.tenant, "the configuration")] {
+            let expected = Expected { tenant: tenant.as_deref(), tenant_setting: setting, audience, app_id };
             token.claims.check_target(&expected)?;
         }
-        Ok(())
+        Ok(token)
     }
 
-    /// One request to the device API, with a new token and a second try after a 401.
+    /// One request, with a new token and a second try after a 401.
     ///
     /// # Errors
     /// The outer error: no token. The inner one: no usable answer.
-    async fn call(
+    async fn send_on(
         &self,
+        lane: Lane,
         method: Method,
         path: &str,
         body: Option<Vec<u8>>,
         timeout: Duration,
         limit: usize,
     ) -> Result<Result<Answer, Trouble>, TenantError> {
-        let origin = &self.endpoints.api;
         let send = async |token: &Token| {
-            let request = self.http.request(method.clone(), origin, path, Some(&token.secret));
+            let request = self.http.request(method.clone(), self.origin(lane), path, Some(&token.secret));
             let request = match &body {
                 Some(body) => request.json(body.clone()),
                 None => request,
             };
             request.send(timeout, limit).await
         };
-        let token = self.tokens.token().await?;
+        let token = self.token(lane, None).await?;
         let answer = send(&token).await;
         if !matches!(&answer, Ok(answer) if answer.status == 401) {
             return Ok(answer);
         }
-        let token = self.tokens.renewed(&token).await?;
-        self.check(&token)?;
+        let token = self.token(lane, Some(&token)).await?;
         Ok(send(&token).await)
     }
 }
@@ -209,7 +227,8 @@ fn is_guid(text: &str) -> bool {
     let lengths = [8, 4, 4, 4, 12];
     let parts: Vec<&str> = text.split('-').collect();
     parts.len() == 5
-        && parts.iter().zip(lengths).all(|(part, length)| {
-            part.len() == length && part.bytes().all(|byte| byte.is_ascii_hexdigit())
-        })
+        && parts
+            .iter()
+            .zip(lengths)
+            .all(|(part, length)| part.len() == length && part.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }

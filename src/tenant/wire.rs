@@ -30,6 +30,12 @@ pub(super) const SCOPES_WRITE: [&str; 2] = ["Machine.ReadWrite", ROLE_WRITE];
 /// The list route.
 pub(super) const LIST: &str = "/api/machines";
 
+/// Whether a path is the list's, in either of its documented forms.
+pub(super) fn is_list_path(path: &str) -> bool {
+    let path = path.to_ascii_lowercase();
+    path == LIST || path == "/api/v1.0/machines"
+}
+
 /// One page of the list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct ListQuery {
@@ -418,7 +424,8 @@ mod tests {
 
     #[test]
     fn answers_are_one_entity_a_collection_or_nothing() {
-        let one = devices(br#"{"@odata.context":"x","id":"a","machineTags":["T"],"deviceValue":"High","n":1}"#);
+        let one =
+            devices(br#"{"@odata.context":"x","id":"a","machineTags":["T"],"deviceValue":"High","n":1}"#);
         assert_eq!(
             one.unwrap(),
             [DeviceState { id: "a".into(), tags: vec!["T".into()], value: Some("High".into()) }]

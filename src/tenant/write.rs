@@ -47,7 +47,7 @@ async fn send(connection: &Connection, call: &Call) -> Reply {
             ..Rejection::default()
         });
     };
-    match connection.call(method, &path, body, TIMEOUT, CALL_LIMIT).await {
+    match connection.send_on(call.lane(), method, &path, body, TIMEOUT, CALL_LIMIT).await {
         Ok(Ok(answer)) => reply(connection, &answer),
         Ok(Err(Trouble::Lost { detail, maybe_sent })) => Reply::Lost { detail, maybe_sent },
         Ok(Err(trouble @ (Trouble::Broken { status, .. } | Trouble::TooLarge { status, .. }))) => {

@@ -25,7 +25,11 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 const TRIES: u32 = 5;
 
 /// The managed identity of a virtual machine.
-pub(super) async fn imds(source: &TokenSource, base: &Url, timeout: Duration) -> Result<Granted, TenantError> {
+pub(super) async fn imds(
+    source: &TokenSource,
+    base: &Url,
+    timeout: Duration,
+) -> Result<Granted, TenantError> {
     let mut url = base.clone();
     url.set_path("/metadata/identity/oauth2/token");
     let header = ("metadata", HeaderValue::from_static("true"));
@@ -86,15 +90,21 @@ fn life(answer: &Answer, now: Timestamp) -> Option<Duration> {
 fn refused(answer: &Answer, kind: CredentialSource, source: &TokenSource) -> TenantError {
     let document: Value = serde_json::from_slice(&answer.body).unwrap_or(Value::Null);
     let text = |name: &str| document.get(name).and_then(Value::as_str).unwrap_or("");
-    let mut error =
-        TenantError::new(TenantErrorKind::SignIn, format!("{} gave no token: HTTP {}", kind.name(), answer.status));
+    let mut error = TenantError::new(
+        TenantErrorKind::SignIn,
+        format!("{} gave no token: HTTP {}", kind.name(), answer.status),
+    );
     error.status = Some(answer.status);
     error.code = Some(clean(text("error"), 80)).filter(|word| !word.is_empty());
     let message = [text("error_description"), text("message")].into_iter().find(|text| !text.is_empty());
     error.message = message.map(|text| clean(text, 300));
     match source.credential.client() {
-        Some(client) => error.help(format!("assign the user-assigned identity {client} here, or unset AZURE_CLIENT_ID")),
-        None => error.help("turn the system-assigned identity on, or name a user-assigned one in AZURE_CLIENT_ID"),
+        Some(client) => {
+            error.help(format!("assign the user-assigned identity {client} here, or unset AZURE_CLIENT_ID"))
+        }
+        None => {
+            error.help("turn the system-assigned identity on, or name a user-assigned one in AZURE_CLIENT_ID")
+        }
     }
 }
 
@@ -114,7 +124,9 @@ pub(super) async fn azure_cli(source: &TokenSource, program: &Path) -> Result<Gr
     let output = match tokio::time::timeout(TIMEOUT * 2, command.output()).await {
         Ok(Ok(output)) => output,
         Ok(Err(error)) => return Err(failed(format!("the Azure CLI (az) cannot be started: {error}"))),
-        Err(_) => return Err(failed(format!("the Azure CLI (az) did not answer in {} s", TIMEOUT.as_secs() * 2))),
+        Err(_) => {
+            return Err(failed(format!("the Azure CLI (az) did not answer in {} s", TIMEOUT.as_secs() * 2)));
+        }
     };
     if !output.status.success() {
         let said = clean(&String::from_utf8_lossy(&output.stderr), 300);
@@ -132,7 +144,11 @@ pub(super) async fn azure_cli(source: &TokenSource, program: &Path) -> Result<Gr
 }
 
 /// The managed identity if one answers, else the Azure CLI.
-pub(super) async fn whichever(source: &TokenSource, base: &Url, program: &Path) -> Result<Granted, TenantError> {
+pub(super) async fn whichever(
+    source: &TokenSource,
+    base: &Url,
+    program: &Path,
+) -> Result<Granted, TenantError> {
     let identity = match imds(source, base, PROBE).await {
         Ok(granted) => return Ok(granted),
         Err(error) => error,

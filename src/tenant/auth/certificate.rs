@@ -52,11 +52,12 @@ impl Signer {
         if text.contains("ENCRYPTED") {
             return Err("holds an encrypted key, which is not supported");
         }
-        let key = match PrivateKeyDer::from_pem_slice(bytes).map_err(|_| "holds no private key in PEM form")? {
-            PrivateKeyDer::Pkcs8(der) => RsaKeyPair::from_pkcs8(der.secret_pkcs8_der()),
-            PrivateKeyDer::Pkcs1(der) => RsaKeyPair::from_der(der.secret_pkcs1_der()),
-            _ => return Err("holds a key that is no RSA key; Entra takes RSA keys of 2048 bits or more"),
-        };
+        let key =
+            match PrivateKeyDer::from_pem_slice(bytes).map_err(|_| "holds no private key in PEM form")? {
+                PrivateKeyDer::Pkcs8(der) => RsaKeyPair::from_pkcs8(der.secret_pkcs8_der()),
+                PrivateKeyDer::Pkcs1(der) => RsaKeyPair::from_der(der.secret_pkcs1_der()),
+                _ => return Err("holds a key that is no RSA key; Entra takes RSA keys of 2048 bits or more"),
+            };
         let key = key.map_err(|_| "holds a key that is no RSA key of 2048 bits or more")?;
         let certificates: Vec<CertificateDer<'_>> = CertificateDer::pem_slice_iter(bytes).flatten().collect();
         if certificates.is_empty() {
@@ -71,7 +72,12 @@ impl Signer {
     }
 
     /// A fresh assertion for a token URL.
-    pub(super) fn assertion(&self, client: &str, token_url: &str, now: Timestamp) -> Result<SecretString, TenantError> {
+    pub(super) fn assertion(
+        &self,
+        client: &str,
+        token_url: &str,
+        now: Timestamp,
+    ) -> Result<SecretString, TenantError> {
         let random = SystemRandom::new();
         let mut id = [0u8; 16];
         let failed = |_| wrong("the system gives no random numbers".to_owned());
@@ -116,7 +122,10 @@ mod tests {
         assert_eq!((&header["alg"], &header["typ"]), (&"PS256".into(), &"JWT".into()));
         let der = CertificateDer::from_pem_slice(PAIR).unwrap();
         assert_eq!(header["x5t#S256"], URL_SAFE_NO_PAD.encode(digest(&SHA256, &der)));
-        assert_eq!((&claims["aud"], &claims["iss"], &claims["sub"]), (&url.into(), &"app-1".into(), &"app-1".into()));
+        assert_eq!(
+            (&claims["aud"], &claims["iss"], &claims["sub"]),
+            (&url.into(), &"app-1".into(), &"app-1".into())
+        );
         let life = claims["exp"].as_i64().unwrap() - claims["nbf"].as_i64().unwrap();
         assert!((300..=600).contains(&life), "{life}");
         let key = UnparsedPublicKey::new(&RSA_PSS_2048_8192_SHA256, signer.key.public().as_ref());

@@ -37,7 +37,10 @@ pub fn choose(
     };
     for source in order {
         let Some(kind) = found(*source, options.source.is_some(), &variable)? else { continue };
-        let registered = matches!(kind, Kind::Secret(_) | Kind::Certificate(_) | Kind::FederatedFile(_) | Kind::GitHub { .. });
+        let registered = matches!(
+            kind,
+            Kind::Secret(_) | Kind::Certificate(_) | Kind::FederatedFile(_) | Kind::GitHub { .. }
+        );
         if registered && (tenant.is_none() || client.is_none()) {
             // GitHub offers its variables to every job; they mean nothing here until somebody names an application.
             if *source == CredentialSource::GitHub && options.source.is_none() && client.is_none() {
@@ -48,11 +51,12 @@ pub fn choose(
         return Ok(Credential { kind, tenant, client });
     }
     let asked = options.source.unwrap_or(CredentialSource::AzureCli);
-    Err(TenantError::new(TenantErrorKind::Configuration, format!("{} is not there", asked.name()))
-        .help(match asked {
+    Err(TenantError::new(TenantErrorKind::Configuration, format!("{} is not there", asked.name())).help(
+        match asked {
             CredentialSource::GitHub => "give the job `permissions: { id-token: write }`".to_owned(),
             _ => "set the variable, or choose another kind of credential".to_owned(),
-        }))
+        },
+    ))
 }
 
 /// The credential of one kind, if it is there.
@@ -62,7 +66,9 @@ fn found(
     variable: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Option<Kind>, TenantError> {
     Ok(match source {
-        CredentialSource::ClientSecret => variable("AZURE_CLIENT_SECRET").map(|text| Kind::Secret(text.into())),
+        CredentialSource::ClientSecret => {
+            variable("AZURE_CLIENT_SECRET").map(|text| Kind::Secret(text.into()))
+        }
         CredentialSource::Certificate => match variable("AZURE_CLIENT_CERTIFICATE_PATH") {
             Some(path) => Some(Kind::Certificate(Signer::load(&PathBuf::from(path))?.into())),
             None => None,
@@ -149,9 +155,8 @@ mod tests {
     const IDS: [(&str, &str); 2] = [("AZURE_TENANT_ID", "t-1"), ("AZURE_CLIENT_ID", "c-1")];
 
     fn chosen(pairs: &[(&str, &str)], options: &IdentityOptions) -> Result<Credential, TenantError> {
-        let look = |name: &str| {
-            pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
-        };
+        let look =
+            |name: &str| pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
         choose(options, &look)
     }
 
@@ -163,9 +168,12 @@ mod tests {
     fn the_first_credential_in_the_documented_order_is_used() {
         let secret = ("AZURE_CLIENT_SECRET", "s");
         let file = ("AZURE_FEDERATED_TOKEN_FILE", "/nowhere");
-        let github =
-            [("ACTIONS_ID_TOKEN_REQUEST_URL", "https://x.example/t"), ("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "g")];
-        let service = [("IDENTITY_ENDPOINT", "http://169.254.129.2:8081/msi/token"), ("IDENTITY_HEADER", "h")];
+        let github = [
+            ("ACTIONS_ID_TOKEN_REQUEST_URL", "https://x.example/t"),
+            ("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "g"),
+        ];
+        let service =
+            [("IDENTITY_ENDPOINT", "http://169.254.129.2:8081/msi/token"), ("IDENTITY_HEADER", "h")];
         let all = [&[secret, file][..], &github, &service].concat();
         assert_eq!(source(&all), CredentialSource::ClientSecret);
         assert_eq!(source(&all[1..]), CredentialSource::FederatedTokenFile);
@@ -189,18 +197,22 @@ mod tests {
 
     #[test]
     fn half_a_credential_says_which_half_is_missing() {
-        let error = chosen(&[("AZURE_CLIENT_SECRET", "hunter2"), IDS[1]], &IdentityOptions::default()).unwrap_err();
+        let error =
+            chosen(&[("AZURE_CLIENT_SECRET", "hunter2"), IDS[1]], &IdentityOptions::default()).unwrap_err();
         assert!(error.what.contains("AZURE_CLIENT_SECRET is there, but no tenant id"), "{error}");
         assert!(!format!("{error:?}").contains("hunter2"));
     }
 
     #[test]
     fn githubs_variables_without_an_application_are_passed_over() {
-        let github =
-            [("ACTIONS_ID_TOKEN_REQUEST_URL", "https://x.example/t"), ("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "g")];
+        let github = [
+            ("ACTIONS_ID_TOKEN_REQUEST_URL", "https://x.example/t"),
+            ("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "g"),
+        ];
         let credential = chosen(&github, &IdentityOptions::default()).unwrap();
         assert_eq!(credential.source(), CredentialSource::ManagedIdentity);
-        let options = IdentityOptions { source: Some(CredentialSource::GitHub), ..IdentityOptions::default() };
+        let options =
+            IdentityOptions { source: Some(CredentialSource::GitHub), ..IdentityOptions::default() };
         assert!(chosen(&[], &options).unwrap_err().help[0].contains("id-token: write"));
     }
 
@@ -218,7 +230,8 @@ mod tests {
 
     #[test]
     fn debug_shows_no_secret() {
-        let credential = chosen(&[&IDS[..], &[("AZURE_CLIENT_SECRET", "hunter2")]].concat(), &IdentityOptions::default());
+        let credential =
+            chosen(&[&IDS[..], &[("AZURE_CLIENT_SECRET", "hunter2")]].concat(), &IdentityOptions::default());
         let text = format!("{:?}", credential.unwrap());
         assert!(text.contains("ClientSecret") && text.contains("t-1") && !text.contains("hunter2"), "{text}");
     }

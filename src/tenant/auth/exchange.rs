@@ -73,10 +73,16 @@ async fn client_credentials(source: &TokenSource) -> Result<Granted, TenantError
                 // A sign-in that asks for more than a minute is down for this run.
                 let asked = answer.retry_after(&*source.clock).unwrap_or(wait);
                 let wait = asked.max(wait).min(Duration::from_secs(60));
-                tracing::warn!(status = answer.status, error = failure.word, "sign-in refused for now; trying again");
+                tracing::warn!(
+                    status = answer.status,
+                    error = failure.word,
+                    "sign-in refused for now; trying again"
+                );
                 tokio::time::sleep(wait).await;
             }
-            Err(trouble) if attempt == TRIES => return Err(unreachable_service(source.login.as_str(), &trouble)),
+            Err(trouble) if attempt == TRIES => {
+                return Err(unreachable_service(source.login.as_str(), &trouble));
+            }
             Err(_) => tokio::time::sleep(wait).await,
         }
     }
@@ -125,14 +131,19 @@ fn form(client: &str, audience: &str, proof: &Proof) -> String {
             encode_pairs(&[&common[..], &[("client_secret", secret.expose_secret())]].concat())
         }
         Proof::Assertion(assertion) => {
-            let proof = [("client_assertion_type", ASSERTION_TYPE), ("client_assertion", assertion.expose_secret())];
+            let proof =
+                [("client_assertion_type", ASSERTION_TYPE), ("client_assertion", assertion.expose_secret())];
             encode_pairs(&[&common[..], &proof].concat())
         }
     }
 }
 
 /// The job's own token, for Entra.
-async fn github(source: &TokenSource, url: &reqwest::Url, token: &SecretString) -> Result<SecretString, TenantError> {
+async fn github(
+    source: &TokenSource,
+    url: &reqwest::Url,
+    token: &SecretString,
+) -> Result<SecretString, TenantError> {
     let mut url = url.clone();
     url.query_pairs_mut().append_pair("audience", EXCHANGE_AUDIENCE);
     let near = url.host_str().is_some_and(is_near);
@@ -141,18 +152,25 @@ async fn github(source: &TokenSource, url: &reqwest::Url, token: &SecretString) 
     let mut attempt = 0;
     loop {
         attempt += 1;
-        let request = source.http.service(Method::GET, url.clone(), near).header("authorization", bearer.clone());
+        let request =
+            source.http.service(Method::GET, url.clone(), near).header("authorization", bearer.clone());
         match request.send(TIMEOUT, SMALL_LIMIT).await {
             Ok(answer) if answer.is_success() => {
                 let document: Option<Value> = serde_json::from_slice(&answer.body).ok();
                 let value = document.as_ref().and_then(|document| document.get("value")?.as_str());
                 return value.map(|text| SecretString::from(text.to_owned())).ok_or_else(|| {
-                    TenantError::new(TenantErrorKind::SignIn, format!("{host} answered without an OIDC token"))
+                    TenantError::new(
+                        TenantErrorKind::SignIn,
+                        format!("{host} answered without an OIDC token"),
+                    )
                 });
             }
             Ok(answer) if answer.status < 500 && answer.status != 429 || attempt == TRIES => {
                 let what = format!("{host} gave no OIDC token: HTTP {}", answer.status);
-                let error = TenantError { status: Some(answer.status), ..TenantError::new(TenantErrorKind::SignIn, what) };
+                let error = TenantError {
+                    status: Some(answer.status),
+                    ..TenantError::new(TenantErrorKind::SignIn, what)
+                };
                 return Err(error.help("give the job `permissions: { id-token: write }`"));
             }
             Err(trouble) if attempt == TRIES => return Err(unreachable_service(&host, &trouble)),
@@ -186,7 +204,10 @@ pub(super) fn number(value: &Value) -> Option<u64> {
 pub(super) fn unreadable(source: CredentialSource) -> TenantError {
     TenantError::new(
         TenantErrorKind::SignIn,
-        format!("the token that {} got cannot be read, so its tenant and roles cannot be checked", source.name()),
+        format!(
+            "the token that {} got cannot be read, so its tenant and roles cannot be checked",
+            source.name()
+        ),
     )
     .help("check that the sign-in host is right")
 }
@@ -209,8 +230,13 @@ impl Failure {
         let document: Value = serde_json::from_slice(&answer.body).unwrap_or(Value::Null);
         let text = |name: &str| document.get(name).and_then(Value::as_str).unwrap_or("").to_owned();
         let description = text("error_description");
-        let mut numbers: Vec<u64> =
-            document.get("error_codes").and_then(Value::as_array).into_iter().flatten().filter_map(number).collect();
+        let mut numbers: Vec<u64> = document
+            .get("error_codes")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+            .filter_map(number)
+            .collect();
         if numbers.is_empty() {
             let after = description.split("AADSTS").nth(1).unwrap_or("");
             let digits: String = after.chars().take_while(char::is_ascii_digit).take(12).collect();
@@ -225,7 +251,13 @@ impl Failure {
         }
     }
 
-    fn error(self, answer: &Answer, kind: CredentialSource, source: &TokenSource, proof: &Proof) -> TenantError {
+    fn error(
+        self,
+        answer: &Answer,
+        kind: CredentialSource,
+        source: &TokenSource,
+        proof: &Proof,
+    ) -> TenantError {
         let tenant = source.credential.tenant().unwrap_or("?");
         let known = self.numbers.iter().find_map(|number| meaning::meaning(*number));
         let why = known.map_or_else(

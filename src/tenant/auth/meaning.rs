@@ -27,7 +27,10 @@ pub(super) fn meaning(number: u64) -> Option<(&'static str, &'static str)> {
             "the signature of the assertion is not by a certificate of this application",
             "upload the certificate (public part) under App registrations > the app > Certificates & secrets",
         ),
-        700_024 => ("the assertion's time is wrong", "set this computer's clock: `mdetag doctor` shows the difference"),
+        700_024 => (
+            "the assertion's time is wrong",
+            "set this computer's clock: `mdetag doctor` shows the difference",
+        ),
         700_212 => (
             "the assertion is for another audience",
             "set the federated credential's audience to api://AzureADTokenExchange",
@@ -46,7 +49,9 @@ pub(super) fn meaning(number: u64) -> Option<(&'static str, &'static str)> {
             "a Conditional Access policy blocks this sign-in",
             "exclude the workload identity, or sign in from an allowed place",
         ),
-        7_000_112 => ("the application is disabled in this tenant", "enable it under Enterprise applications"),
+        7_000_112 => {
+            ("the application is disabled in this tenant", "enable it under Enterprise applications")
+        }
         90_033 | 90_006 | 50_196 => ("the sign-in service is busy", "try again in a few minutes"),
         _ => return None,
     })

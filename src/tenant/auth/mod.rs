@@ -119,8 +119,14 @@ enum Kind {
     Secret(SecretString),
     Certificate(Arc<certificate::Signer>),
     FederatedFile(PathBuf),
-    GitHub { url: Url, token: SecretString },
-    AppService { url: Url, header: SecretString },
+    GitHub {
+        url: Url,
+        token: SecretString,
+    },
+    AppService {
+        url: Url,
+        header: SecretString,
+    },
     Imds(Url),
     AzureCli(PathBuf),
     /// A managed identity if one answers, else the Azure CLI: which of them cannot be known without asking.
@@ -227,7 +233,8 @@ impl TokenSource {
         let granted = exchange::acquire(self).await?;
         let claims = Claims::of(&granted.token).ok_or_else(|| exchange::unreadable(granted.source))?;
         let ends = claims.expires.map(Timestamp::from_seconds);
-        let life = granted.life.or_else(|| ends.map(|ends| ends.since(asked))).unwrap_or(Duration::from_secs(600));
+        let life =
+            granted.life.or_else(|| ends.map(|ends| ends.since(asked))).unwrap_or(Duration::from_secs(600));
         // Five minutes before the end, like other clients; short lives (tests, strict policies) keep four fifths.
         let margin = Duration::from_secs(300).min(life / 5);
         tracing::info!(

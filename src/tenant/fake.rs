@@ -1,0 +1,203 @@
+//! A service of a few lines for this room's tests: real HTTP on loopback, answers by a closure, every request kept.
+//!
+//! The faithful one is the sandbox; this one is for answers that no service should give.
+
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use secrecy::ExposeSecret;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+
+use crate::apply::{Admission, Meter, Ticket};
+use crate::plan::Lane;
+use crate::time::{Clock, Timestamp};
+
+use super::{Cloud, ConnectOptions, Credential, Endpoints, IdentityOptions, Overrides, choose, claims};
+
+/// A request as it came.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Seen {
+    pub(super) method: String,
+    /// Path and decoded query.
+    pub(super) path: String,
+    pub(super) query: Vec<(String, String)>,
+    pub(super) headers: Vec<(String, String)>,
+    pub(super) body: String,
+}
+
+impl Seen {
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| &**value)
+    }
+
+    pub(super) fn option(&self, name: &str) -> Option<&str> {
+        self.query.iter().find(|(key, _)| key == name).map(|(_, value)| &**value)
+    }
+}
+
+/// An answer.
+#[derive(Clone, Debug)]
+pub(super) struct Say {
+    pub(super) status: u16,
+    pub(super) headers: Vec<(&'static str, String)>,
+    pub(super) body: Vec<u8>,
+}
+
+impl Say {
+    pub(super) fn json(status: u16, body: &Value) -> Say {
+        Say { status, headers: Vec::new(), body: body.to_string().into_bytes() }
+    }
+
+    pub(super) fn text(status: u16, body: &str) -> Say {
+        Say { status, headers: Vec::new(), body: body.as_bytes().to_vec() }
+    }
+
+    pub(super) fn with(mut self, name: &'static str, value: &str) -> Say {
+        self.headers.push((name, value.to_owned()));
+        self
+    }
+}
+
+/// A server that runs until the test ends.
+pub(super) struct Fake {
+    pub(super) url: String,
+    seen: Arc<Mutex<Vec<Seen>>>,
+}
+
+impl Fake {
+    pub(super) async fn start(say: impl Fn(&Seen) -> Say + Send + Sync + 'static) -> Fake {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let seen: Arc<Mutex<Vec<Seen>>> = Arc::default();
+        let (kept, say) = (seen.clone(), Arc::new(say));
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let (kept, say) = (kept.clone(), say.clone());
+                tokio::spawn(async move {
+                    let serve = service_fn(move |request| answer(request, kept.clone(), say.clone()));
+                    let _ = hyper::server::conn::http1::Builder::new()
+                        .serve_connection(TokioIo::new(stream), serve)
+                        .await;
+                });
+            }
+        });
+        Fake { url, seen }
+    }
+
+    /// A tenant whose token has these roles, and which answers everything else as told.
+    pub(super) async fn tenant(roles: &[&str], say: impl Fn(&Seen) -> Say + Send + Sync + 'static) -> Fake {
+        let grant = granted(&json!({ "roles": roles }));
+        Fake::start(move |seen| if seen.path.ends_with("/token") { grant.clone() } else { say(seen) }).await
+    }
+
+    pub(super) fn seen(&self) -> Vec<Seen> {
+        self.seen.lock().unwrap().clone()
+    }
+
+    /// Requests other than sign-ins.
+    pub(super) fn calls(&self) -> Vec<Seen> {
+        self.seen().into_iter().filter(|seen| !seen.path.ends_with("/token")).collect()
+    }
+
+    pub(super) fn endpoints(&self) -> Endpoints {
+        let url = Some(self.url.clone());
+        let overrides = Overrides { api: url.clone(), login: url.clone(), graph: url };
+        Endpoints::new(Cloud::Public, None, &overrides, &[]).unwrap()
+    }
+
+    pub(super) fn options(&self) -> ConnectOptions {
+        let mut options = ConnectOptions::new(self.endpoints(), secret(), Arc::new(FixedClock));
+        options.backoff = Duration::from_millis(1);
+        options
+    }
+}
+
+async fn answer(
+    request: hyper::Request<Incoming>,
+    kept: Arc<Mutex<Vec<Seen>>>,
+    say: Arc<impl Fn(&Seen) -> Say>,
+) -> Result<hyper::Response<Full<Bytes>>, Infallible> {
+    let (head, body) = request.into_parts();
+    let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+    let url = reqwest::Url::parse(&format!("http://x{}", head.uri)).unwrap();
+    let text = |value: &hyper::header::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    let seen = Seen {
+        method: head.method.to_string(),
+        path: url.path().to_owned(),
+        query: url.query_pairs().map(|(name, value)| (name.into_owned(), value.into_owned())).collect(),
+        headers: head.headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect(),
+        body: String::from_utf8_lossy(&body).into_owned(),
+    };
+    kept.lock().unwrap().push(seen.clone());
+    let said = say(&seen);
+    let mut response = hyper::Response::builder().status(said.status);
+    for (name, value) in said.headers {
+        response = response.header(name, value);
+    }
+    Ok(response.body(Full::new(Bytes::from(said.body))).unwrap())
+}
+
+pub(super) const TENANT: &str = "11111111-2222-3333-4444-555555555555";
+pub(super) const AUDIENCE: &str = "https://api.securitycenter.microsoft.com";
+
+/// A token answer: claims as given, with the usual tenant and audience unless they say otherwise.
+pub(super) fn granted(extra: &Value) -> Say {
+    let token = claims::token_of(&claims_with(extra));
+    Say::json(
+        200,
+        &json!({ "token_type": "Bearer", "expires_in": 3599, "access_token": token.expose_secret() }),
+    )
+}
+
+pub(super) fn claims_with(extra: &Value) -> Value {
+    let mut claims = json!({ "tid": TENANT, "aud": AUDIENCE, "appid": "app-1", "oid": "obj-1" });
+    for (name, value) in extra.as_object().unwrap() {
+        claims[name] = value.clone();
+    }
+    claims
+}
+
+pub(super) fn secret() -> Credential {
+    let variables =
+        [("AZURE_TENANT_ID", TENANT), ("AZURE_CLIENT_ID", "app-1"), ("AZURE_CLIENT_SECRET", "hunter2")];
+    from(&variables)
+}
+
+pub(super) fn from(variables: &[(&str, &str)]) -> Credential {
+    let look =
+        |name: &str| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
+    choose(&IdentityOptions::default(), &look).unwrap()
+}
+
+/// Always the same moment.
+pub(super) struct FixedClock;
+
+impl Clock for FixedClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_seconds(1_795_000_000)
+    }
+}
+
+/// Admits everything and keeps what it was told.
+#[derive(Default)]
+pub(super) struct Open {
+    pub(super) admitted: Mutex<Vec<Lane>>,
+    pub(super) throttled: Mutex<Vec<Option<Duration>>>,
+}
+
+impl Meter for Open {
+    fn admit(&self, lane: Lane) -> Admission {
+        self.admitted.lock().unwrap().push(lane);
+        Admission::Go(Ticket { lane, slot: 0 })
+    }
+
+    fn answered(&self, _: Ticket, throttled: Option<Option<Duration>>) {
+        self.throttled.lock().unwrap().extend(throttled);
+    }
+}

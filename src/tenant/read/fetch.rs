@@ -1,0 +1,244 @@
+//! One reading request within the budget: admitted, tried again where that can help, understood as a page.
+//!
+//! Does not know in which order pages are asked for.
+
+use std::future::Future;
+use std::hash::BuildHasher;
+use std::pin::Pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use reqwest::Method;
+
+use crate::apply::{Admission, Meter, Ticket};
+use crate::device;
+use crate::plan::Lane;
+use crate::tenant::error::{TenantError, TenantErrorKind};
+use crate::tenant::http::{Answer, LIST_LIMIT, Trouble};
+use crate::tenant::{Connection, wire};
+use crate::time::{Timestamp, spoken};
+
+/// A page of 10,000 devices has about 12 MB before compression.
+const TIMEOUT: Duration = Duration::from_secs(180);
+const TRIES: u32 = 5;
+/// Answers of 429 in a row after which the service is not asked again.
+const THROTTLES: u32 = 10;
+/// A longer `Retry-After` than this is the end of the read.
+const LONGEST_WAIT: Duration = Duration::from_secs(3600);
+
+/// How one lane is read.
+pub(in crate::tenant) struct Fetch<'a> {
+    pub(in crate::tenant) connection: &'a Connection,
+    pub(in crate::tenant) meter: &'a dyn Meter,
+    pub(in crate::tenant) lane: Lane,
+    pub(in crate::tenant) waiting: &'a (dyn Fn(Duration) + Send + Sync),
+}
+
+/// One row of a page, as far as paging cares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct PageRow {
+    /// Stands for the id; `None` where there is no usable one.
+    pub(super) id: Option<u128>,
+    pub(super) last_seen: Option<Timestamp>,
+}
+
+/// A list page.
+pub(super) struct Page {
+    pub(super) body: Vec<u8>,
+    pub(super) rows: Vec<PageRow>,
+    pub(super) next_link: Option<String>,
+    pub(super) count: Option<u64>,
+    /// The list answered 404.
+    pub(super) not_found: bool,
+}
+
+/// Makes ids short: 128 bits of two keyed hashes, so that a million ids take 16 MB a pass.
+#[derive(Clone, Default)]
+pub(super) struct Fingerprints(foldhash::fast::RandomState, foldhash::fast::RandomState);
+
+impl Fingerprints {
+    pub(super) fn of(&self, id: &str) -> u128 {
+        u128::from(self.0.hash_one(id)) << 64 | u128::from(self.1.hash_one(id))
+    }
+}
+
+impl Fetch<'_> {
+    /// A slot of the lane, however long that takes.
+    async fn admitted(&self) -> Ticket {
+        loop {
+            match self.meter.admit(self.lane) {
+                Admission::Go(ticket) => return ticket,
+                Admission::Wait(wait) => {
+                    (self.waiting)(wait);
+                    tokio::time::sleep(wait).await;
+                }
+            }
+        }
+    }
+
+    /// An answer that is no 429 and no 5xx, after as many tries as that may take.
+    pub(in crate::tenant) async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Answer, TenantError> {
+        self.send_until(method, path, body, limit, |_| Ok(())).await.map(|(answer, ())| answer)
+    }
+
+    /// The same, and `read` makes something of a 2xx body or says why it is broken, which is tried again as well.
+    async fn send_until<T: Default>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&[u8]>,
+        limit: usize,
+        read: impl Fn(&[u8]) -> Result<T, String>,
+    ) -> Result<(Answer, T), TenantError> {
+        let (mut failures, mut throttles) = (0, 0);
+        loop {
+            let ticket = self.admitted().await;
+            let body = body.map(<[u8]>::to_vec);
+            let answer = self.connection.send_on(self.lane, method.clone(), path, body, TIMEOUT, limit).await;
+            let throttled = match &answer {
+                Ok(Ok(answer)) if answer.status == 429 => Some(answer.retry_after(&*self.connection.clock)),
+                _ => None,
+            };
+            self.meter.answered(ticket, throttled);
+            let (why, asked) = match answer? {
+                Ok(answer) if answer.status == 429 => {
+                    throttles += 1;
+                    let asked = throttled.flatten();
+                    if throttles == THROTTLES || asked.is_some_and(|wait| wait > LONGEST_WAIT) {
+                        return Err(self.throttled(&answer, asked));
+                    }
+                    continue;
+                }
+                Ok(answer) if answer.status >= 500 => {
+                    let asked = answer.retry_after(&*self.connection.clock);
+                    (self.rejected(&answer), asked)
+                }
+                Ok(answer) if answer.is_success() => match read(&answer.body) {
+                    Ok(found) => return Ok((answer, found)),
+                    Err(why) => (self.broken(why, &answer), None),
+                },
+                Ok(answer) => return Ok((answer, T::default())),
+                Err(trouble) => (self.lost(&trouble), None),
+            };
+            failures += 1;
+            if failures == TRIES || why.kind == TenantErrorKind::Answer && why.status.is_none() {
+                return Err(why);
+            }
+            let wait = self.connection.backoff.saturating_mul(1 << (failures - 1));
+            let wait = asked.map_or(wait, |asked| asked.min(Duration::from_secs(60)).max(wait));
+            tracing::debug!(lane = self.lane.name(), error = %why, "trying again");
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    /// A list page at a path. 404 is an empty page that says so.
+    pub(super) async fn page(&self, path: &str, ids: &Fingerprints) -> Result<Page, TenantError> {
+        type Head = (Vec<PageRow>, Option<String>, Option<u64>);
+        let read = |body: &[u8]| -> Result<Head, String> {
+            let page = wire::sketch(body)?;
+            let row = |row: wire::SketchRow<'_>| PageRow {
+                id: row.id.filter(|id| device::is_id(id)).map(|id| ids.of(&id)),
+                last_seen: row.last_seen.and_then(|text| Timestamp::parse_field(&text)),
+            };
+            let next_link = page.next_link.map(|link| link.into_owned()).filter(|link| !link.is_empty());
+            Ok((page.rows.into_iter().map(row).collect(), next_link, page.count))
+        };
+        let (answer, (rows, next_link, count)) =
+            self.send_until(Method::GET, path, None, LIST_LIMIT, read).await?;
+        let not_found = answer.status == 404;
+        if !not_found {
+            self.success(&answer)?;
+        }
+        Ok(Page { body: answer.body, rows, next_link, count, not_found })
+    }
+
+    /// An answer other than 2xx as an error.
+    pub(in crate::tenant) fn success(&self, answer: &Answer) -> Result<(), TenantError> {
+        if answer.is_success() { Ok(()) } else { Err(self.rejected(answer)) }
+    }
+
+    fn route(&self) -> String {
+        let origin = self.connection.origin(self.lane);
+        match self.lane {
+            Lane::List => format!("reading the device list at {origin}"),
+            Lane::Hunting => format!("the hunting query at {origin}"),
+            _ => format!("reading a device at {origin}"),
+        }
+    }
+
+    fn rejected(&self, answer: &Answer) -> TenantError {
+        let rejection = wire::rejection(answer, None);
+        let mut error = TenantError::new(
+            TenantErrorKind::Rejected,
+            format!("{} was rejected with HTTP {}", self.route(), answer.status),
+        );
+        error.status = Some(answer.status);
+        error.code = Some(rejection.code).filter(|code| !code.is_empty());
+        error.message = Some(rejection.message).filter(|message| !message.is_empty());
+        error.request_id = rejection.request_id;
+        let message = error.message.as_deref().unwrap_or("").to_ascii_lowercase();
+        match answer.status {
+            401 if message.contains("account mode is inactive") => {
+                error.help("this tenant has no active Defender for Endpoint: check the subscription and `tenantId`")
+            }
+            401 if message.contains("license") => error.help("the tenant lacks a licence for this API"),
+            401 => error.help("the service did not take a fresh token: check this computer's clock with `mdetag doctor`"),
+            403 => error
+                .help("check the application's roles: `mdetag doctor` shows them")
+                .help("if the roles are there, check that `cloud` is right: a token for another host is refused like this"),
+            404 => error.help("check `endpoints.api`: this host does not know the route"),
+            _ => error,
+        }
+    }
+
+    fn throttled(&self, answer: &Answer, asked: Option<Duration>) -> TenantError {
+        let mut error = self.rejected(answer);
+        error.kind = TenantErrorKind::Throttled;
+        error.what = match asked {
+            Some(wait) => format!("{} is throttled; the service asks for {}", self.route(), spoken(wait)),
+            None => format!("{} is throttled; the service refused {THROTTLES} times in a row", self.route()),
+        };
+        error.help("another program may spend the same budget: limits count per tenant and application")
+    }
+
+    fn lost(&self, trouble: &Trouble) -> TenantError {
+        let what = format!("{} failed: {}", self.route(), trouble.detail());
+        if let Trouble::TooLarge { .. } = trouble {
+            // No status: this is not tried again, the answer would be as long.
+            return TenantError::new(TenantErrorKind::Answer, what);
+        }
+        TenantError::new(TenantErrorKind::Network, what)
+            .help("check the network, HTTPS_PROXY and, for a proxy with its own certificates, SSL_CERT_FILE")
+    }
+
+    fn broken(&self, why: String, answer: &Answer) -> TenantError {
+        let error = TenantError::new(TenantErrorKind::Answer, format!("{}: {why}", self.route()));
+        TenantError { status: Some(answer.status), request_id: answer.request_id(), ..error }
+    }
+}
+
+/// Waits for all of several requests at once; the answers keep their order.
+pub(super) async fn all<F: Future>(requests: Vec<F>) -> Vec<F::Output> {
+    let mut pending: Vec<Pin<Box<F>>> = requests.into_iter().map(Box::pin).collect();
+    let mut answers: Vec<Option<F::Output>> = pending.iter().map(|_| None).collect();
+    std::future::poll_fn(move |context| {
+        for (request, answer) in pending.iter_mut().zip(&mut answers) {
+            if answer.is_none()
+                && let Poll::Ready(output) = request.as_mut().poll(context)
+            {
+                *answer = Some(output);
+            }
+        }
+        if answers.iter().any(Option::is_none) {
+            return Poll::Pending;
+        }
+        Poll::Ready(answers.iter_mut().filter_map(Option::take).collect())
+    })
+    .await
+}

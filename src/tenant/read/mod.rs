@@ -1,0 +1,153 @@
+//! The reading half of a tenant: the whole inventory with a verdict, one device, one row.
+//!
+//! Has no way to write. Never gives a silent short list: what could be short says so in its [`Trust`].
+
+mod fetch;
+mod filter;
+mod links;
+mod pass;
+mod ranges;
+mod walk;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::Method;
+
+use crate::apply::{DeviceState, Meter};
+use crate::device;
+use crate::inventory::{Distrust, Snapshot, Trust};
+use crate::plan::Lane;
+
+use super::error::{TenantError, TenantErrorKind};
+use super::http::CALL_LIMIT;
+use super::{Connection, Pending, wire};
+
+pub use self::filter::pushed;
+
+/// Which devices to read, as far as the service can tell.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ReadScope {
+    /// An OData filter that holds for every device in scope and perhaps for more; see [`pushed`]. None reads everything.
+    pub filter: Option<String>,
+}
+
+/// How far a read has come.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ReadProgress {
+    /// Different devices read in this pass.
+    pub devices: u64,
+    /// Pages read in all passes.
+    pub pages: u64,
+    /// Which pass over the list, from 1.
+    pub pass: u32,
+    /// How long the budget makes the read wait now.
+    pub waiting: Option<Duration>,
+}
+
+/// What a read needs besides its scope.
+pub struct ReadWatch<'a> {
+    /// Admits the calls.
+    pub meter: &'a dyn Meter,
+    /// Called after each page and before each wait.
+    pub progress: &'a (dyn Fn(&ReadProgress) + Send + Sync),
+    /// Is handed the raw body of each list page, also of repeated passes: a snapshot file may repeat ids. An error ends the
+    /// read with its text.
+    pub pages: Option<&'a mut PageSink<'a>>,
+}
+
+/// Takes raw list pages.
+pub type PageSink<'a> = dyn FnMut(&[u8]) -> Result<(), String> + Send + Sync + 'a;
+
+/// Reads the inventory. Handed to `plan`, `drift` and `explain`, which therefore cannot write.
+pub trait ReadDevices: Send + Sync {
+    /// Reads every device in scope, with a verdict on the read.
+    fn read<'a>(
+        &'a self,
+        scope: &'a ReadScope,
+        watch: ReadWatch<'a>,
+    ) -> Pending<'a, Result<(Snapshot, Trust), TenantError>>;
+}
+
+/// The reading half of a tenant.
+#[derive(Clone)]
+pub struct Reader {
+    connection: Arc<Connection>,
+    delegated: bool,
+}
+
+/// What the list answered to a request for one row: for `doctor`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Glimpse {
+    /// Whether there was a device.
+    pub has_devices: bool,
+    /// Milliseconds that this computer's clock is ahead of the service's (negative: behind), where the answer had a date.
+    /// The answer's date has whole seconds.
+    pub clock_ahead_millis: Option<i64>,
+}
+
+impl Reader {
+    pub(super) fn new(connection: Arc<Connection>, delegated: bool) -> Reader {
+        Reader { connection, delegated }
+    }
+
+    /// One device by its id; `None` if the service does not know it. A 404 is asked twice: the service gives passing ones.
+    ///
+    /// # Errors
+    /// No usable answer, or an id that is none.
+    pub async fn get_device(&self, id: &str, meter: &dyn Meter) -> Result<Option<DeviceState>, TenantError> {
+        if !device::is_id(id) {
+            return Err(TenantError::new(TenantErrorKind::Configuration, "that is not a device id"));
+        }
+        let path = wire::device_path(id);
+        let quiet = |_: Duration| {};
+        let fetch = fetch::Fetch { connection: &self.connection, meter, lane: Lane::Get, waiting: &quiet };
+        for _ in 0..2 {
+            let answer = fetch.send(Method::GET, &path, None, CALL_LIMIT).await?;
+            if answer.status == 404 {
+                continue;
+            }
+            let found = fetch.success(&answer).and_then(|()| {
+                wire::devices(&answer.body).map_err(|why| TenantError::new(TenantErrorKind::Answer, why))
+            });
+            return Ok(found?.into_iter().find(|state| &*state.id == id));
+        }
+        Ok(None)
+    }
+
+    /// Asks the list for one row: shows that host, token and role work, and how far the clocks are apart.
+    ///
+    /// # Errors
+    /// No usable answer.
+    pub async fn glimpse(&self, meter: &dyn Meter) -> Result<Glimpse, TenantError> {
+        let query = wire::ListQuery { filter: None, top: 1, skip: 0 };
+        let quiet = |_: Duration| {};
+        let fetch = fetch::Fetch { connection: &self.connection, meter, lane: Lane::List, waiting: &quiet };
+        let answer = fetch.send(Method::GET, &query.path(), None, CALL_LIMIT).await?;
+        let here = self.connection.clock.now();
+        let clock_ahead_millis = answer.date().map(|there| here.millis() - there.millis());
+        if answer.status == 404 {
+            return Ok(Glimpse { has_devices: false, clock_ahead_millis });
+        }
+        fetch.success(&answer)?;
+        let page =
+            wire::sketch(&answer.body).map_err(|why| TenantError::new(TenantErrorKind::Answer, why))?;
+        Ok(Glimpse { has_devices: !page.rows.is_empty(), clock_ahead_millis })
+    }
+}
+
+impl ReadDevices for Reader {
+    fn read<'a>(
+        &'a self,
+        scope: &'a ReadScope,
+        watch: ReadWatch<'a>,
+    ) -> Pending<'a, Result<(Snapshot, Trust), TenantError>> {
+        Box::pin(async move {
+            let (snapshot, mut reasons) = pass::read(&self.connection, scope, watch).await?;
+            if self.delegated {
+                reasons.insert(0, Distrust::DelegatedToken);
+            }
+            Ok((snapshot, Trust { reasons }))
+        })
+    }
+}

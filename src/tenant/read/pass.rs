@@ -1,0 +1,248 @@
+//! Passes over the list until one can be believed, or three could not.
+//!
+//! How one pass asks for its pages is for `links`, `walk` and `ranges`.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use hashbrown::HashSet;
+
+use crate::inventory::{Distrust, Snapshot, SnapshotBuilder};
+use crate::plan::Lane;
+use crate::tenant::Connection;
+use crate::tenant::error::{TenantError, TenantErrorKind};
+use crate::tenant::wire::ListQuery;
+
+use super::fetch::{Fetch, Fingerprints, Page};
+use super::{PageSink, ReadProgress, ReadScope, ReadWatch};
+
+/// The first pass, and at most two more.
+const PASSES: u32 = 3;
+
+/// How the pages of a pass are asked for; the later ones are for services that fail with the earlier ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Method {
+    /// By the service's own links, or by `$skip` if it gives none.
+    Links,
+    /// By `$skip`.
+    Walk,
+    /// By disjoint ranges of `lastSeen`.
+    Ranges,
+}
+
+/// One pass over the list.
+#[derive(Default)]
+pub(super) struct Pass {
+    pub(super) seen: HashSet<u128>,
+    /// Rows whose device came before in this pass.
+    pub(super) repeated: u64,
+    without_id: u64,
+    count: Option<u64>,
+    /// The order moved between pages, so a device may have slipped through.
+    pub(super) moved: bool,
+    /// What keeps this pass from ever being whole.
+    pub(super) short: Vec<String>,
+    not_found: bool,
+}
+
+impl Pass {
+    /// Nothing in it contradicts itself.
+    fn is_clean(&self) -> bool {
+        let counted = self.count.is_none_or(|count| count == self.seen.len() as u64 + self.without_id);
+        self.repeated == 0 && !self.moved && counted
+    }
+}
+
+/// What all passes of one read share.
+pub(super) struct Survey<'a> {
+    pub(super) fetch: Fetch<'a>,
+    pub(super) ids: Fingerprints,
+    pub(super) filter: Option<String>,
+    /// `$top`, and how many rows a full page has.
+    pub(super) size: usize,
+    builder: SnapshotBuilder,
+    sink: Option<&'a mut PageSink<'a>>,
+    progress: &'a (dyn Fn(&ReadProgress) + Send + Sync),
+    counters: &'a Counters,
+    /// Contradictions that no further pass can cure, such as a link to a foreign host.
+    pub(super) strange: Vec<String>,
+}
+
+#[derive(Default)]
+struct Counters {
+    devices: AtomicU64,
+    pages: AtomicU64,
+    pass: AtomicU64,
+}
+
+impl Counters {
+    fn progress(&self, waiting: Option<Duration>) -> ReadProgress {
+        ReadProgress {
+            devices: self.devices.load(Ordering::Relaxed),
+            pages: self.pages.load(Ordering::Relaxed),
+            pass: self.pass.load(Ordering::Relaxed) as u32,
+            waiting,
+        }
+    }
+}
+
+/// Reads everything in scope; the reasons say what speaks against the read.
+pub(super) async fn read(
+    connection: &Connection,
+    scope: &ReadScope,
+    watch: ReadWatch<'_>,
+) -> Result<(Snapshot, Vec<Distrust>), TenantError> {
+    let counters = Counters::default();
+    let ReadWatch { meter, progress, pages } = watch;
+    let waiting = |wait: Duration| progress(&counters.progress(Some(wait)));
+    let mut survey = Survey {
+        fetch: Fetch { connection, meter, lane: Lane::List, waiting: &waiting },
+        ids: Fingerprints::default(),
+        filter: scope.filter.clone(),
+        size: connection.page_size,
+        builder: SnapshotBuilder::new(),
+        // Told apart so that the sink's own lifetime may be longer than this read.
+        sink: match pages {
+            Some(sink) => Some(sink),
+            None => None,
+        },
+        progress,
+        counters: &counters,
+        strange: Vec::new(),
+    };
+    let mut method = Method::Links;
+    let mut reasons = Vec::new();
+    let mut before: Option<Pass> = None;
+    for number in 1..=PASSES {
+        counters.pass.store(u64::from(number), Ordering::Relaxed);
+        let pass = survey.pass(&mut method).await?;
+        let agreed = before.as_ref().is_some_and(|before| before.seen == pass.seen);
+        if number == 1 && pass.is_clean() || agreed || !pass.short.is_empty() || number == PASSES {
+            reasons = verdict(&pass, before.as_ref(), agreed);
+            break;
+        }
+        tracing::warn!(
+            devices = pass.seen.len(),
+            repeated = pass.repeated,
+            "the device list moved while it was read; reading it again"
+        );
+        before = Some(pass);
+    }
+    reasons.extend(survey.strange.drain(..).map(Distrust::PagingContradiction));
+    let (snapshot, _) = survey.builder.finish();
+    Ok((snapshot, reasons))
+}
+
+/// What the last pass says against the read.
+fn verdict(pass: &Pass, before: Option<&Pass>, agreed: bool) -> Vec<Distrust> {
+    let mut reasons = Vec::new();
+    if pass.not_found {
+        reasons.push(Distrust::NotFound);
+    } else if pass.seen.is_empty() {
+        reasons.push(Distrust::EmptyAnswer);
+    }
+    if pass.without_id > 0 {
+        reasons.push(Distrust::WithoutId(pass.without_id));
+    }
+    reasons.extend(pass.short.iter().cloned().map(Distrust::PagingContradiction));
+    let clean = agreed || before.is_none() && pass.is_clean();
+    if let Some(count) = pass.count.filter(|count| *count > pass.seen.len() as u64 + pass.without_id) {
+        let found = pass.seen.len();
+        reasons.push(Distrust::PagingContradiction(format!(
+            "the service counts {count} devices and lists {found}"
+        )));
+    } else if !clean && pass.short.is_empty() {
+        if pass.repeated > 0 {
+            reasons.push(Distrust::RepeatedPage { devices: pass.repeated });
+        }
+        let first = before.map_or(0, |before| before.seen.len() as u64);
+        reasons.push(Distrust::CountChanged { first, second: pass.seen.len() as u64 });
+    }
+    reasons
+}
+
+impl Survey<'_> {
+    /// One pass, by `method` or by the next that works.
+    async fn pass(&mut self, method: &mut Method) -> Result<Pass, TenantError> {
+        let first = self.list(None, 0).await?;
+        let first = if first.not_found { self.list(None, 0).await? } else { first };
+        let mut pass = Pass { count: first.count, not_found: first.not_found, ..Pass::default() };
+        if *method == Method::Links && first.next_link.is_some() {
+            if self.follow(&mut pass, &first).await? {
+                return Ok(pass);
+            }
+            *method = Method::Walk;
+            pass = Pass { count: first.count, ..Pass::default() };
+        }
+        if *method < Method::Ranges {
+            if self.walk(&mut pass, &first).await? {
+                return Ok(pass);
+            }
+            *method = Method::Ranges;
+            // What was repeated may have been the order moving: the ranges must then agree with themselves.
+            pass = Pass { count: first.count, moved: pass.repeated > 0, ..Pass::default() };
+        }
+        self.ranges(&mut pass, &first).await?;
+        Ok(pass)
+    }
+
+    /// A page of the list, narrowed by one more condition.
+    pub(super) async fn list(&self, condition: Option<&str>, skip: usize) -> Result<Page, TenantError> {
+        self.list_top(condition, skip, self.fetch.connection.page_size).await
+    }
+
+    /// The same with a `$top` of its own.
+    pub(super) async fn list_top(
+        &self,
+        condition: Option<&str>,
+        skip: usize,
+        top: usize,
+    ) -> Result<Page, TenantError> {
+        let filter = match (&self.filter, condition) {
+            (Some(filter), Some(condition)) => Some(format!("({filter}) and {condition}")),
+            (filter, condition) => filter.clone().or(condition.map(str::to_owned)),
+        };
+        let query = ListQuery { filter, top, skip };
+        self.fetch.page(&query.path(), &self.ids).await
+    }
+
+    /// Takes a page's devices into the snapshot and the pass. `overlap`: the row that the page begins with on purpose.
+    /// Gives the number of devices that are new in this pass.
+    pub(super) fn take(
+        &mut self,
+        pass: &mut Pass,
+        page: &Page,
+        overlap: Option<u128>,
+    ) -> Result<usize, TenantError> {
+        let mut new = 0;
+        for (index, row) in page.rows.iter().enumerate() {
+            let Some(id) = row.id else {
+                pass.without_id += 1;
+                continue;
+            };
+            if index == 0 && overlap == Some(id) {
+                continue;
+            }
+            if pass.seen.insert(id) {
+                new += 1;
+            } else {
+                pass.repeated += 1;
+            }
+        }
+        if !page.not_found {
+            self.builder.read_page(&page.body).map_err(|fault| {
+                TenantError::new(
+                    TenantErrorKind::Answer,
+                    format!("a page of the device list cannot be read: {fault}"),
+                )
+            })?;
+            if let Some(sink) = &mut self.sink {
+                sink(&page.body).map_err(|why| TenantError::new(TenantErrorKind::Configuration, why))?;
+            }
+        }
+        self.counters.devices.store(pass.seen.len() as u64, Ordering::Relaxed);
+        self.counters.pages.fetch_add(1, Ordering::Relaxed);
+        (self.progress)(&self.counters.progress(None));
+        Ok(new)
+    }
+}

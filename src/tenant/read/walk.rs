@@ -1,0 +1,94 @@
+//! The list by `$skip`: pages that overlap by one row, so that a list that moves between two pages is seen to move.
+//!
+//! Does not get past a cap on rows; it notices one, and `ranges` takes over.
+
+use crate::tenant::error::TenantError;
+
+use super::fetch::{Page, all};
+use super::pass::{Pass, Survey};
+
+/// Pages that are asked for side by side.
+const WIDTH: usize = 4;
+
+impl Survey<'_> {
+    /// Walks the list, whose first page is at hand. False: pages contradict each other the way a cap on rows makes them.
+    pub(super) async fn walk(&mut self, pass: &mut Pass, first: &Page) -> Result<bool, TenantError> {
+        self.take(pass, first, None)?;
+        let rows = first.rows.len();
+        if first.next_link.is_some() && rows > 1 {
+            // The service itself says that this page is full.
+            self.size = rows;
+        } else if rows < self.size {
+            if !is_round(rows) || self.is_whole(first).await? {
+                return Ok(true);
+            }
+            // More devices exist than this page has: a page is smaller here than we asked for.
+            self.size = rows;
+        }
+        let mut last = first.rows.last().and_then(|row| row.id);
+        // One row of each page is the last of the page before it.
+        let mut at = rows - 1;
+        let mut full = true;
+        let mut width = 1;
+        loop {
+            let step = self.size - 1;
+            let count = if full { width } else { 1 };
+            let requests = (0..count).map(|index| self.list(None, at + index * step)).collect();
+            let pages = all(requests).await;
+            for page in pages {
+                let page = page?;
+                let rows = page.rows.len();
+                let begins = page.rows.first().and_then(|row| row.id);
+                let repeated = pass.repeated;
+                let new = self.take(pass, &page, last)?;
+                if pass.repeated > repeated {
+                    return Ok(false);
+                }
+                if new == 0 {
+                    // After a full page, nothing new: a cap. After a short one: the end, and the overlap shows it whole.
+                    pass.moved |= begins != last;
+                    return Ok(!full);
+                }
+                pass.moved |= begins != last;
+                last = page.rows.last().and_then(|row| row.id);
+                full = rows >= self.size;
+                at += rows - 1;
+                if !full {
+                    // What was asked for in advance stands past a gap, or past the end: the next request tells.
+                    break;
+                }
+            }
+            width = (width * 2).min(WIDTH);
+        }
+    }
+
+    /// Whether the service has no device that this short page lacks: asks for the row after the last of two halves that
+    /// make up the whole. A limit that cut the page would not cut the halves at the same place.
+    async fn is_whole(&self, page: &Page) -> Result<bool, TenantError> {
+        let rows = page.rows.len();
+        let Some(oldest) = page.rows.iter().filter_map(|row| row.last_seen).min() else {
+            return Ok(self.list_top(None, rows, 1).await?.rows.is_empty());
+        };
+        let newer = page.rows.iter().filter(|row| row.last_seen.is_some_and(|seen| seen > oldest)).count();
+        let halves = [
+            (format!("lastSeen gt {oldest}"), newer),
+            (format!("(lastSeen le {oldest} or lastSeen eq null)"), rows - newer),
+        ];
+        for (condition, expected) in halves {
+            match self.list_top(Some(&condition), expected, 1).await {
+                Ok(page) if page.rows.is_empty() => {}
+                Ok(_) => return Ok(false),
+                Err(error) if error.status == Some(400) => {
+                    return Ok(self.list_top(None, rows, 1).await?.rows.is_empty());
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// Whether a short page has the look of a limit: services cut at round numbers, tenants rarely end there.
+fn is_round(rows: usize) -> bool {
+    rows >= 10 && rows.is_multiple_of(10)
+}

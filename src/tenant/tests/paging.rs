@@ -1,0 +1,364 @@
+//! Every way in which the service is known to page ends in the same devices, or in a verdict that says why not.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use serde_json::{Value, json};
+
+use crate::inventory::{Distrust, Snapshot, Trust};
+use crate::tenant::fake::{Fake, Open, Say, Seen};
+use crate::tenant::{Need, ReadDevices, ReadScope, ReadWatch, TenantError, TenantErrorKind, connect};
+use crate::time::Timestamp;
+
+/// What of the simulated list may go wrong.
+#[derive(Clone, Debug, Default)]
+struct Quirks {
+    /// Rows of a page at most.
+    page: usize,
+    /// Rows past this do not exist for the service.
+    cap: Option<usize>,
+    /// Links on full pages.
+    links: Option<Links>,
+    /// Rotates the order by this many places from request to request.
+    rotate: usize,
+    /// Gives the first device of each page twice.
+    twice: bool,
+    /// Ignores `$filter`.
+    deaf: bool,
+    /// Refuses `$filter` with 400.
+    refuses: bool,
+    /// Removes the device at this place after the first request.
+    shrinks: Option<usize>,
+}
+
+#[derive(Clone, Debug)]
+enum Links {
+    Good,
+    /// Later links lose the filter.
+    NoFilter,
+    /// The second link leads back to the first page.
+    Loop,
+    /// To this origin.
+    Host(String),
+}
+
+#[derive(Clone, Debug)]
+struct Device {
+    id: String,
+    seen: Option<Timestamp>,
+}
+
+/// Devices a minute apart; every eleventh has no time.
+fn fleet(count: usize) -> Vec<Device> {
+    let base = Timestamp::parse("2026-01-01T00:00:00Z").unwrap();
+    let seen = |index: usize| {
+        (index % 11 != 10)
+            .then(|| Timestamp::from_seconds(base.seconds() + (index * 7919 % 100_003) as i64 * 60))
+    };
+    (0..count).map(|index| Device { id: format!("{index:040x}"), seen: seen(index) }).collect()
+}
+
+/// The few forms that the reader sends.
+fn holds(filter: &str, device: &Device) -> bool {
+    if let Some(inner) = filter.strip_prefix('(').and_then(|rest| rest.strip_suffix(')'))
+        && !inner.contains('(')
+        && !inner.contains(')')
+    {
+        return inner.split(" or ").any(|part| holds(part, device));
+    }
+    filter.split(" and ").all(|part| {
+        let part = part.trim_start_matches('(').trim_end_matches(')');
+        let (name, rest) = part.split_once(' ').unwrap();
+        let (operator, value) = rest.split_once(' ').unwrap();
+        assert_eq!(name, "lastSeen", "{filter}");
+        if value == "null" {
+            return device.seen.is_none();
+        }
+        let value = Timestamp::parse(value).unwrap();
+        device.seen.is_some_and(|seen| match operator {
+            "ge" => seen >= value,
+            "gt" => seen > value,
+            "le" => seen <= value,
+            "lt" => seen < value,
+            other => panic!("{other}"),
+        })
+    })
+}
+
+fn list(fleet: &[Device], quirks: &Quirks, request: usize, base: &str, seen: &Seen) -> Say {
+    let number = |name: &str| seen.option(name).map(|text| text.parse::<usize>().unwrap());
+    let filter = seen.option("$filter");
+    if filter.is_some() && quirks.refuses {
+        return Say::json(400, &json!({ "error": { "code": "ODataError", "message": "no" } }));
+    }
+    let mut rows: Vec<&Device> = fleet
+        .iter()
+        .filter(|device| quirks.deaf || filter.is_none_or(|filter| holds(filter, device)))
+        .collect();
+    if quirks.shrinks.is_some() && request > 0 && filter.is_none() {
+        rows.remove(quirks.shrinks.unwrap());
+    }
+    if !rows.is_empty() {
+        let by = quirks.rotate * request % rows.len();
+        rows.rotate_left(by);
+    }
+    let (skip, top) = (number("$skip").unwrap_or(0), number("$top").unwrap_or(10_000).min(quirks.page));
+    let total = rows.len();
+    let visible = rows.len().min(quirks.cap.unwrap_or(usize::MAX));
+    let page = &rows[skip.min(visible)..(skip + top).min(visible)];
+    let row =
+        |device: &&Device| json!({ "id": device.id, "lastSeen": device.seen.map(|seen| seen.to_string()) });
+    let mut value: Vec<Value> = page.iter().map(row).collect();
+    if quirks.twice && !value.is_empty() {
+        value.push(value[0].clone());
+    }
+    let mut body = json!({ "@odata.context": "x", "value": value });
+    if let Some(links) = quirks.links.as_ref().filter(|_| skip + top < total && top > 1) {
+        let host = if let Links::Host(host) = links { host.as_str() } else { base };
+        let again = matches!(links, Links::Loop) && skip > 0;
+        let mut link = format!("{host}/api/machines?$skip={}", if again { 0 } else { skip + top });
+        if let Some(filter) = filter.filter(|_| !matches!(links, Links::NoFilter) || skip == 0) {
+            link.push_str(&format!("&$filter={filter}"));
+        }
+        body["@odata.nextLink"] = link.into();
+    }
+    Say::json(200, &body)
+}
+
+struct Outcome {
+    result: Result<(Snapshot, Trust), TenantError>,
+    calls: Vec<Seen>,
+}
+
+impl Outcome {
+    fn whole(self, count: usize) {
+        let (snapshot, trust) = self.result.unwrap();
+        assert_eq!(snapshot.len(), count, "{:?}", trust.sentences());
+        assert!(trust.is_trusted(), "{:?}", trust.sentences());
+    }
+
+    fn untrusted(self) -> String {
+        let (_, trust) = self.result.unwrap();
+        assert!(!trust.is_trusted());
+        trust.sentences().join("; ")
+    }
+}
+
+async fn read(count: usize, quirks: Quirks) -> Outcome {
+    read_scoped(count, quirks, None).await
+}
+
+async fn read_scoped(count: usize, quirks: Quirks, filter: Option<&str>) -> Outcome {
+    let (fleet, requests) = (fleet(count), AtomicUsize::new(0));
+    let base: std::sync::Arc<Mutex<String>> = std::sync::Arc::default();
+    let known = base.clone();
+    let fake = Fake::tenant(&["Machine.Read.All"], move |seen| {
+        let base = known.lock().unwrap().clone();
+        list(&fleet, &quirks, requests.fetch_add(1, Ordering::Relaxed), &base, seen)
+    })
+    .await;
+    *base.lock().unwrap() = fake.url.clone();
+    let tenant = connect(fake.options(), Need::Read).await.unwrap();
+    let (meter, scope) = (Open::default(), ReadScope { filter: filter.map(str::to_owned) });
+    let watch = ReadWatch { meter: &meter, progress: &|_| {}, pages: None };
+    let result = tenant.reader().read(&scope, watch).await;
+    let calls = fake.calls();
+    assert_eq!(meter.admitted.lock().unwrap().len(), calls.len(), "every call is admitted");
+    assert!(calls.iter().all(|call| call.header("user-agent").unwrap().starts_with("mdetag/")));
+    Outcome { result, calls }
+}
+
+fn pages(page: usize) -> Quirks {
+    Quirks { page, ..Quirks::default() }
+}
+
+#[tokio::test]
+async fn a_short_page_is_one_call_with_an_explicit_top() {
+    let outcome = read(33, pages(10_000)).await;
+    assert_eq!(outcome.calls.len(), 1);
+    assert_eq!(outcome.calls[0].option("$top"), Some("10000"));
+    outcome.whole(33);
+}
+
+#[tokio::test]
+async fn pages_by_skip_give_every_device_at_any_page_size() {
+    for (count, page) in [(250, 100), (300, 100), (301, 100), (1000, 10), (20, 10), (100, 100), (11, 10)] {
+        read(count, pages(page)).await.whole(count);
+    }
+}
+
+#[tokio::test]
+async fn a_full_page_of_ten_thousand_is_walked_and_the_end_confirmed() {
+    let outcome = read(10_007, pages(10_000)).await;
+    let skips: Vec<_> =
+        outcome.calls.iter().map(|call| call.option("$skip").unwrap_or("0").to_owned()).collect();
+    assert_eq!(skips, ["0", "9999", "10006"]);
+    outcome.whole(10_007);
+    read(10_000, pages(10_000)).await.whole(10_000);
+}
+
+#[tokio::test]
+async fn a_cap_on_rows_is_seen_and_split_by_last_seen() {
+    for (count, cap) in [(1000, 100), (101, 100), (100, 100), (250, 10)] {
+        let quirks = Quirks { page: cap, cap: Some(cap), ..Quirks::default() };
+        read(count, quirks).await.whole(count);
+    }
+}
+
+#[tokio::test]
+async fn links_are_followed_with_the_filter_put_on_again() {
+    let scope = "lastSeen ge 2026-01-01T00:00:00Z";
+    let expected = fleet(300).iter().filter(|device| device.seen.is_some()).count();
+    for links in [Links::Good, Links::NoFilter] {
+        let quirks = Quirks { page: 100, links: Some(links), ..Quirks::default() };
+        let outcome = read_scoped(300, quirks, Some(scope)).await;
+        assert!(outcome.calls.iter().all(|call| call.option("$filter") == Some(scope)));
+        outcome.whole(expected);
+    }
+}
+
+#[tokio::test]
+async fn links_in_a_circle_are_left_for_skip() {
+    let quirks = Quirks { page: 100, links: Some(Links::Loop), ..Quirks::default() };
+    read(350, quirks).await.whole(350);
+}
+
+#[tokio::test]
+async fn links_to_the_services_other_hosts_stay_on_the_configured_one() {
+    let links = Some(Links::Host("https://api.securitycenter.microsoft.com".into()));
+    read(250, Quirks { page: 100, links, ..Quirks::default() }).await.whole(250);
+}
+
+#[tokio::test]
+async fn a_link_to_a_foreign_host_is_refused_and_said() {
+    let trap = Fake::start(|_| Say::text(200, "{}")).await;
+    let links = Some(Links::Host(trap.url.clone()));
+    let outcome = read(250, Quirks { page: 100, links, ..Quirks::default() }).await;
+    let (snapshot, trust) = outcome.result.as_ref().unwrap();
+    assert_eq!(snapshot.len(), 250);
+    assert!(
+        trust.sentences()[0].contains("names the host 127.0.0.1; it was not followed"),
+        "{:?}",
+        trust.sentences()
+    );
+    assert!(trap.seen().is_empty(), "nothing was sent there, least of all a token");
+}
+
+#[tokio::test]
+async fn an_order_that_moves_ends_whole_or_untrusted() {
+    for rotate in [1, 7, 50, 150] {
+        let outcome = read(250, Quirks { page: 100, rotate, ..Quirks::default() }).await;
+        let (snapshot, trust) = outcome.result.unwrap();
+        assert!(
+            snapshot.len() == 250 || !trust.is_trusted(),
+            "rotated by {rotate}: {} devices",
+            snapshot.len()
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_device_given_twice_is_one_device_once_two_passes_agree() {
+    let outcome = read(33, Quirks { page: 100, twice: true, ..Quirks::default() }).await;
+    assert_eq!(outcome.calls.len(), 2);
+    outcome.whole(33);
+    read(250, Quirks { page: 100, twice: true, ..Quirks::default() }).await.whole(250);
+}
+
+#[tokio::test]
+async fn a_list_that_shrinks_between_two_pages_is_read_again() {
+    for links in [None, Some(Links::Good)] {
+        let quirks = Quirks { page: 100, shrinks: Some(3), links, ..Quirks::default() };
+        let outcome = read(250, quirks).await;
+        let (snapshot, trust) = outcome.result.unwrap();
+        // The device that went stays in the snapshot: it was there. The one that slid over the seam must not be missing.
+        assert_eq!(snapshot.len(), 250, "{:?}", trust.sentences());
+    }
+}
+
+#[tokio::test]
+async fn a_cap_without_a_way_around_it_is_untrusted() {
+    for quirks in [
+        Quirks { page: 100, cap: Some(100), deaf: true, ..Quirks::default() },
+        Quirks { page: 100, cap: Some(100), refuses: true, ..Quirks::default() },
+    ] {
+        let fake_full = Quirks { links: Some(Links::Loop), ..quirks };
+        let sentence = read(250, fake_full).await.untrusted();
+        assert!(sentence.contains("the list ends at 100 devices"), "{sentence}");
+    }
+}
+
+#[tokio::test]
+async fn an_empty_answer_and_a_404_are_untrusted_and_no_error() {
+    assert!(read(0, pages(100)).await.untrusted().contains("no device at all"));
+    let fake = Fake::tenant(&["Machine.Read.All"], |_| Say::text(404, "")).await;
+    let tenant = connect(fake.options(), Need::Read).await.unwrap();
+    let (_, trust) = tenant.reader().read(&ReadScope::default(), watch(&Open::default())).await.unwrap();
+    assert_eq!(trust.reasons, [Distrust::NotFound]);
+}
+
+fn watch(meter: &Open) -> ReadWatch<'_> {
+    ReadWatch { meter, progress: &|_| {}, pages: None }
+}
+
+/// A tenant that gives these answers in turn, the last one for ever.
+async fn in_turn(answers: Vec<Say>) -> (Fake, Result<(Snapshot, Trust), TenantError>, Open) {
+    let next = AtomicUsize::new(0);
+    let fake = Fake::tenant(&["Machine.Read.All"], move |_| {
+        answers[next.fetch_add(1, Ordering::Relaxed).min(answers.len() - 1)].clone()
+    })
+    .await;
+    let tenant = connect(fake.options(), Need::Read).await.unwrap();
+    let meter = Open::default();
+    let result = tenant.reader().read(&ReadScope::default(), watch(&meter)).await;
+    (fake, result, meter)
+}
+
+#[tokio::test]
+async fn passing_failures_are_tried_again_and_each_try_is_admitted() {
+    let page = Say::json(200, &json!({ "value": [{ "id": "a" }] }));
+    let cut = Say::text(200, r#"{"value":[{"id":"a"},{"id"#);
+    let answers = vec![Say::text(503, "<html>busy"), Say::text(500, ""), cut, page];
+    let (fake, result, meter) = in_turn(answers).await;
+    assert_eq!(result.unwrap().0.len(), 1);
+    assert_eq!((fake.calls().len(), meter.admitted.lock().unwrap().len()), (4, 4));
+}
+
+#[tokio::test]
+async fn throttled_reads_leave_the_wait_to_the_meter() {
+    let page = Say::json(200, &json!({ "value": [{ "id": "a" }] }));
+    let answers = vec![Say::text(429, "").with("retry-after", "8"), Say::text(429, ""), page];
+    let (_, result, meter) = in_turn(answers).await;
+    assert_eq!(result.unwrap().0.len(), 1);
+    let waits = meter.throttled.lock().unwrap().clone();
+    assert_eq!(waits, [Some(std::time::Duration::from_secs(8)), None]);
+}
+
+#[tokio::test]
+async fn endless_throttling_and_long_waits_end_the_read() {
+    let (fake, result, _) = in_turn(vec![Say::text(429, "")]).await;
+    assert_eq!(result.unwrap_err().kind, TenantErrorKind::Throttled);
+    assert_eq!(fake.calls().len(), 10);
+    let (_, result, _) = in_turn(vec![Say::text(429, "").with("retry-after", "3601")]).await;
+    assert!(result.unwrap_err().what.contains("asks for 1 h"));
+}
+
+#[tokio::test]
+async fn answers_that_never_become_right_are_errors_for_people() {
+    let role = json!({ "error": { "code": "Forbidden", "message": "Missing application roles.", "target": "req-1" } });
+    let (_, result, _) = in_turn(vec![Say::json(403, &role)]).await;
+    let error = result.unwrap_err();
+    assert_eq!((error.status, error.request_id.as_deref()), (Some(403), Some("req-1")));
+    assert!(error.to_string().contains("Forbidden: Missing application roles."), "{error}");
+    let (fake, result, _) = in_turn(vec![Say::text(200, "{}")]).await;
+    assert!(result.unwrap_err().what.contains("no list `value`"));
+    assert_eq!(fake.calls().len(), 5);
+}
+
+#[tokio::test]
+async fn devices_without_an_id_are_skipped_and_counted() {
+    let body = json!({ "value": [{ "id": "a" }, { "id": "../x" }, { "id": 7 }, {}] });
+    let (_, result, _) = in_turn(vec![Say::json(200, &body)]).await;
+    let (snapshot, trust) = result.unwrap();
+    assert_eq!((snapshot.len(), trust.reasons), (1, vec![Distrust::WithoutId(3)]));
+}

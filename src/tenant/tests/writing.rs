@@ -1,0 +1,151 @@
+//! Calls out, replies back.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::apply::{Call, DeviceState, Reply, TagAction};
+use crate::device::DeviceValue;
+use crate::tenant::fake::{Fake, Open, Say, granted};
+use crate::tenant::{Need, TenantErrorKind, WriteDevices, connect};
+
+const WRITES: &[&str] = &["Machine.ReadWrite.All"];
+
+fn value_call() -> Call {
+    Call::SetValue { device: "a1".into(), value: DeviceValue::High }
+}
+
+async fn reply_to(say: Say) -> Reply {
+    let fake = Fake::tenant(WRITES, move |_| say.clone()).await;
+    let tenant = connect(fake.options(), Need::Write).await.unwrap();
+    tenant.writer().unwrap().send(&value_call()).await
+}
+
+#[tokio::test]
+async fn a_bulk_call_goes_out_as_documented_and_its_devices_come_back() {
+    let body = json!({ "value": [{ "id": "a1", "machineTags": ["T"], "deviceValue": "Normal" }] });
+    let fake = Fake::tenant(WRITES, move |_| Say::json(200, &body)).await;
+    let tenant = connect(fake.options(), Need::Write).await.unwrap();
+    let call = Call::BulkTag { tag: "T".into(), action: TagAction::Add, devices: vec!["a1".into()] };
+    let reply = tenant.writer().unwrap().send(&call).await;
+    let tags: Vec<Arc<str>> = vec!["T".into()];
+    let devices = vec![DeviceState { id: "a1".into(), tags, value: Some("Normal".into()) }];
+    assert_eq!(reply, Reply::Answered { devices });
+    let sent = &fake.calls()[0];
+    assert_eq!((&*sent.method, sent.header("content-type")), ("POST", Some("application/json")));
+    assert_eq!(sent.path, "/api/machines/AddOrRemoveTagForMultipleMachines");
+    assert_eq!(sent.body, r#"{"Action":"Add","MachineIds":["a1"],"Value":"T"}"#);
+}
+
+#[tokio::test]
+async fn every_kind_of_answer_is_a_reply() {
+    assert_eq!(reply_to(Say::text(204, "")).await, Reply::Answered { devices: vec![] });
+    assert!(matches!(reply_to(Say::text(200, "<html>")).await, Reply::Broken { status: 200, .. }));
+    let Reply::Rejected(slow) = reply_to(Say::text(429, "").with("retry-after", "40")).await else {
+        panic!()
+    };
+    assert_eq!((slow.status, slow.retry_after), (429, Some(Duration::from_secs(40))));
+    let body = json!({ "error": { "code": "ResourceNotFound", "message": "Machine a1 was not found", "target": "t" } });
+    let Reply::Rejected(gone) = reply_to(Say::json(404, &body)).await else { panic!() };
+    assert_eq!((gone.status, &*gone.code, gone.request_id.as_deref()), (404, "ResourceNotFound", Some("t")));
+}
+
+#[tokio::test]
+async fn a_redirect_is_a_rejection_and_its_target_never_hears_of_it() {
+    let trap = Fake::start(|_| Say::text(200, "{}")).await;
+    for status in [301, 302, 307, 308] {
+        let Reply::Rejected(rejection) = reply_to(Say::text(status, "").with("location", &trap.url)).await
+        else {
+            panic!()
+        };
+        assert!(rejection.message.contains("not followed"), "{rejection:?}");
+    }
+    let created = Say::json(201, &json!({ "id": "a1" })).with("location", &trap.url);
+    assert!(matches!(reply_to(created).await, Reply::Answered { .. }));
+    assert!(trap.seen().is_empty());
+}
+
+#[tokio::test]
+async fn a_401_is_answered_with_a_new_token_once() {
+    let signed = Arc::new(AtomicUsize::new(0));
+    let (count, grant) = (signed.clone(), granted(&json!({ "roles": WRITES })));
+    let fake = Fake::start(move |seen| {
+        if seen.path.ends_with("/token") {
+            count.fetch_add(1, Ordering::Relaxed);
+            return grant.clone();
+        }
+        Say::text(401, "")
+    })
+    .await;
+    let tenant = connect(fake.options(), Need::Write).await.unwrap();
+    let Reply::Rejected(rejection) = tenant.writer().unwrap().send(&value_call()).await else { panic!() };
+    assert_eq!(rejection.status, 401);
+    assert_eq!((signed.load(Ordering::Relaxed), fake.calls().len()), (2, 2));
+}
+
+#[tokio::test]
+async fn no_connection_is_a_lost_reply_that_was_not_sent() {
+    let fake = Fake::tenant(WRITES, |_| Say::text(200, "")).await;
+    let mut options = fake.options();
+    // Port 1 of loopback: nobody listens there.
+    let overrides = crate::tenant::Overrides {
+        api: Some("http://127.0.0.1:1".into()),
+        login: Some(fake.url.clone()),
+        graph: None,
+    };
+    options.endpoints =
+        crate::tenant::Endpoints::new(crate::tenant::Cloud::Public, None, &overrides, &[]).unwrap();
+    let tenant = connect(options, Need::Write).await.unwrap();
+    let reply = tenant.writer().unwrap().send(&value_call()).await;
+    assert!(matches!(&reply, Reply::Lost { maybe_sent: false, .. }), "{reply:?}");
+}
+
+#[tokio::test]
+async fn an_id_that_could_leave_its_path_is_not_sent() {
+    let fake = Fake::tenant(WRITES, |_| Say::text(200, "")).await;
+    let tenant = connect(fake.options(), Need::Write).await.unwrap();
+    let call = Call::SetValue { device: "../alerts".into(), value: DeviceValue::Low };
+    assert!(matches!(tenant.writer().unwrap().send(&call).await, Reply::Rejected(_)));
+    assert!(fake.calls().is_empty());
+}
+
+#[tokio::test]
+async fn a_reading_token_has_no_writer_and_the_error_says_how_to_get_one() {
+    let fake = Fake::tenant(&["Machine.Read.All"], |_| Say::text(200, "")).await;
+    let tenant = connect(fake.options(), Need::Read).await.unwrap();
+    let error = tenant.writer().err().unwrap();
+    assert_eq!(error.kind, TenantErrorKind::Role);
+    assert!(error.help.iter().any(|step| step.contains("Machine.ReadWrite.All")));
+    assert!(connect(fake.options(), Need::Write).await.is_err());
+    assert!(fake.calls().is_empty(), "refused before the first call");
+}
+
+#[tokio::test]
+async fn one_device_is_read_by_its_id_and_a_404_is_asked_twice() {
+    let fake = Fake::tenant(WRITES, |seen| match seen.path.as_str() {
+        "/api/machines/a1" => Say::json(200, &json!({ "id": "a1", "machineTags": ["T"] })),
+        _ => Say::json(404, &json!({ "error": { "code": "ResourceNotFound" } })),
+    })
+    .await;
+    let reader = connect(fake.options(), Need::Read).await.unwrap().reader();
+    let meter = Open::default();
+    assert_eq!(&*reader.get_device("a1", &meter).await.unwrap().unwrap().tags[0], "T");
+    assert_eq!(reader.get_device("b2", &meter).await.unwrap(), None);
+    assert_eq!(fake.calls().len(), 3);
+    assert!(reader.get_device("../x", &meter).await.is_err());
+}
+
+#[tokio::test]
+async fn a_glimpse_shows_how_far_the_clocks_are_apart() {
+    // The fixed clock of these tests shows 2026-11-18T11:06:40Z.
+    let fake = Fake::tenant(WRITES, |_| {
+        Say::json(200, &json!({ "value": [{ "id": "a" }] })).with("date", "Wed, 18 Nov 2026 11:06:30 GMT")
+    })
+    .await;
+    let reader = connect(fake.options(), Need::Read).await.unwrap().reader();
+    let glimpse = reader.glimpse(&Open::default()).await.unwrap();
+    assert_eq!((glimpse.has_devices, glimpse.clock_ahead_millis), (true, Some(10_000)));
+    assert_eq!(fake.calls()[0].option("$top"), Some("1"));
+}
