@@ -314,7 +314,7 @@ impl<'de> Deserialize<'de> for Row<'de> {
     }
 }
 
-/// A text, borrowed where it has no escapes; any other value is nothing.
+/// A text, borrowed where it has no escapes, or a whole number as text; any other value is nothing.
 struct TextOrNothing;
 
 impl<'de> DeserializeSeed<'de> for TextOrNothing {
@@ -344,12 +344,12 @@ impl<'de> Visitor<'de> for TextOrNothing {
         Ok(None)
     }
 
-    fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
-        Ok(None)
+    fn visit_i64<E>(self, number: i64) -> Result<Self::Value, E> {
+        Ok(Some(Cow::Owned(number.to_string())))
     }
 
-    fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
-        Ok(None)
+    fn visit_u64<E>(self, number: u64) -> Result<Self::Value, E> {
+        Ok(Some(Cow::Owned(number.to_string())))
     }
 
     fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
@@ -464,7 +464,7 @@ mod tests {
         assert_eq!(sketch.next_link.as_deref(), Some("https://x"));
         assert_eq!(sketch.count, Some(3));
         let ids: Vec<_> = sketch.rows.iter().map(|row| row.id.as_deref()).collect();
-        assert_eq!(ids, [Some("a"), None, None]);
+        assert_eq!(ids, [Some("a"), Some("5"), None]);
         assert!(super::sketch(b"[]").is_err() && super::sketch(b"{}").is_err());
         assert!(super::sketch(br#"{"value":[{"id":"a"}"#).is_err());
         assert_eq!(super::sketch(br#"{"value":null}"#).unwrap().rows.len(), 0);

@@ -12,6 +12,7 @@ use crate::plan::Lane;
 use crate::tenant::Connection;
 use crate::tenant::error::{TenantError, TenantErrorKind};
 use crate::tenant::wire::ListQuery;
+use crate::time::Timestamp;
 
 use super::fetch::{Fetch, Fingerprints, Page};
 use super::{PageSink, ReadProgress, ReadScope, ReadWatch};
@@ -38,6 +39,7 @@ pub(super) struct Pass {
     pub(super) repeated: u64,
     without_id: u64,
     count: Option<u64>,
+    pub(super) extent: Extent,
     /// The order moved between pages, so a device may have slipped through.
     pub(super) moved: bool,
     /// What keeps this pass from ever being whole.
@@ -50,6 +52,40 @@ impl Pass {
     fn is_clean(&self) -> bool {
         let counted = self.count.is_none_or(|count| count == self.seen.len() as u64 + self.without_id);
         self.repeated == 0 && !self.moved && counted
+    }
+}
+
+/// How the rows of a pass lie in time: enough to count them in two halves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Extent {
+    pub(super) oldest: Option<Timestamp>,
+    at_oldest: usize,
+    timed: usize,
+    untimed: usize,
+}
+
+impl Extent {
+    fn add(&mut self, last_seen: Option<Timestamp>) {
+        let Some(seen) = last_seen else {
+            self.untimed += 1;
+            return;
+        };
+        self.timed += 1;
+        match self.oldest {
+            Some(oldest) if seen > oldest => {}
+            Some(oldest) if seen == oldest => self.at_oldest += 1,
+            _ => (self.oldest, self.at_oldest) = (Some(seen), 1),
+        }
+    }
+
+    /// Rows seen after the oldest moment.
+    pub(super) fn newer(self) -> usize {
+        self.timed - self.at_oldest
+    }
+
+    /// All rows.
+    pub(super) fn rows(self) -> usize {
+        self.timed + self.untimed
     }
 }
 
@@ -216,13 +252,14 @@ impl Survey<'_> {
     ) -> Result<usize, TenantError> {
         let mut new = 0;
         for (index, row) in page.rows.iter().enumerate() {
+            if index == 0 && overlap.is_some() && overlap == row.id {
+                continue;
+            }
+            pass.extent.add(row.last_seen);
             let Some(id) = row.id else {
                 pass.without_id += 1;
                 continue;
             };
-            if index == 0 && overlap == Some(id) {
-                continue;
-            }
             if pass.seen.insert(id) {
                 new += 1;
             } else {

@@ -5,7 +5,7 @@
 use crate::tenant::error::TenantError;
 
 use super::fetch::{Page, all};
-use super::pass::{Pass, Survey};
+use super::pass::{Extent, Pass, Survey};
 
 /// Pages that are asked for side by side.
 const WIDTH: usize = 4;
@@ -19,7 +19,7 @@ impl Survey<'_> {
             // The service itself says that this page is full.
             self.size = rows;
         } else if rows < self.size {
-            if !is_round(rows) || self.is_whole(first).await? {
+            if !looks_cut(pass, rows) || self.ends_after(pass, rows).await? {
                 return Ok(true);
             }
             // More devices exist than this page has: a page is smaller here than we asked for.
@@ -44,12 +44,12 @@ impl Survey<'_> {
                 if pass.repeated > repeated {
                     return Ok(false);
                 }
-                if new == 0 {
-                    // After a full page, nothing new: a cap. After a short one: the end, and the overlap shows it whole.
-                    pass.moved |= begins != last;
-                    return Ok(!full);
-                }
                 pass.moved |= begins != last;
+                if new == 0 {
+                    // After a short page nothing new is the end, and the overlap shows it whole. After a full one it may
+                    // be a cap.
+                    return Ok(!full || rows > 0 && self.is_whole(pass.extent).await? == Some(true));
+                }
                 last = page.rows.last().and_then(|row| row.id);
                 full = rows >= self.size;
                 at += rows - 1;
@@ -62,33 +62,37 @@ impl Survey<'_> {
         }
     }
 
-    /// Whether the service has no device that this short page lacks: asks for the row after the last of two halves that
-    /// make up the whole. A limit that cut the page would not cut the halves at the same place.
-    async fn is_whole(&self, page: &Page) -> Result<bool, TenantError> {
-        let rows = page.rows.len();
-        let Some(oldest) = page.rows.iter().filter_map(|row| row.last_seen).min() else {
-            return Ok(self.list_top(None, rows, 1).await?.rows.is_empty());
-        };
-        let newer = page.rows.iter().filter(|row| row.last_seen.is_some_and(|seen| seen > oldest)).count();
+    /// Whether the list ends after the rows that were read.
+    async fn ends_after(&self, pass: &Pass, rows: usize) -> Result<bool, TenantError> {
+        match self.is_whole(pass.extent).await? {
+            Some(whole) => Ok(whole),
+            None => Ok(self.list_top(None, rows, 1).await?.rows.is_empty()),
+        }
+    }
+
+    /// Whether the service has no device beyond those that were read: asks for the row after the last of two halves that make
+    /// up the whole. A limit that cut the whole would not cut the halves at the same place. `None` where the service
+    /// cannot be asked.
+    async fn is_whole(&self, read: Extent) -> Result<Option<bool>, TenantError> {
+        let Some(oldest) = read.oldest else { return Ok(None) };
         let halves = [
-            (format!("lastSeen gt {oldest}"), newer),
-            (format!("(lastSeen le {oldest} or lastSeen eq null)"), rows - newer),
+            (format!("lastSeen gt {oldest}"), read.newer()),
+            (format!("(lastSeen le {oldest} or lastSeen eq null)"), read.rows() - read.newer()),
         ];
         for (condition, expected) in halves {
             match self.list_top(Some(&condition), expected, 1).await {
                 Ok(page) if page.rows.is_empty() => {}
-                Ok(_) => return Ok(false),
-                Err(error) if error.status == Some(400) => {
-                    return Ok(self.list_top(None, rows, 1).await?.rows.is_empty());
-                }
+                Ok(_) => return Ok(Some(false)),
+                Err(error) if error.status == Some(400) => return Ok(None),
                 Err(error) => return Err(error),
             }
         }
-        Ok(true)
+        Ok(Some(true))
     }
 }
 
-/// Whether a short page has the look of a limit: services cut at round numbers, tenants rarely end there.
-fn is_round(rows: usize) -> bool {
-    rows >= 10 && rows.is_multiple_of(10)
+/// Whether a short page has the look of a limit: services cut at round numbers, and tenants rarely end there.
+fn looks_cut(pass: &Pass, rows: usize) -> bool {
+    let round = |count: usize| count >= 10 && count.is_multiple_of(10);
+    round(rows) || round(pass.seen.len()) || pass.repeated > 0
 }
