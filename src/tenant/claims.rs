@@ -171,7 +171,7 @@ impl Claims {
         let role = need.role();
         let what = format!("{who} has {has}, but {} needs the application role {role}", need.what_for());
         let mut error = TenantError::new(TenantErrorKind::Role, what);
-        error.code = Some(role.to_owned());
+        error.code = Some(role.into());
         let error = error.help(portal_path(need, source)).help(grant_command(need, self));
         Err(error.help(
             "a new role shows in tokens issued after it was granted: wait a few minutes, then try again",

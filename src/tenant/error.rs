@@ -37,11 +37,11 @@ pub struct TenantError {
     /// HTTP status, where there was an answer.
     pub status: Option<u16>,
     /// The service's code: `Forbidden`, `AADSTS7000215`.
-    pub code: Option<String>,
+    pub code: Option<Box<str>>,
     /// The service's message, cleaned and cut.
-    pub message: Option<String>,
+    pub message: Option<Box<str>>,
     /// What support asks for: the request, trace or correlation id.
-    pub request_id: Option<String>,
+    pub request_id: Option<Box<str>>,
 }
 
 impl TenantError {
@@ -63,14 +63,17 @@ impl TenantError {
     }
 }
 
+/// A text of the service, if it says anything.
+pub(super) fn said(text: String) -> Option<Box<str>> {
+    (!text.is_empty()).then(|| text.into())
+}
+
 impl fmt::Display for TenantError {
     /// One paragraph: what happened, then the service's own words. The steps in [`TenantError::help`] are apart.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.what)?;
         match (&self.code, &self.message) {
-            (Some(code), Some(message)) if !message.contains(code.as_str()) => {
-                write!(f, ": {code}: {message}")?
-            }
+            (Some(code), Some(message)) if !message.contains(&**code) => write!(f, ": {code}: {message}")?,
             (_, Some(message)) => write!(f, ": {message}")?,
             (Some(code), None) => write!(f, ": {code}")?,
             (None, None) => {}

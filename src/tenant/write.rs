@@ -82,9 +82,9 @@ fn unsigned(error: &TenantError) -> Reply {
     }
     Reply::Rejected(Rejection {
         status: 401,
-        code: error.code.clone().unwrap_or_else(|| "SignIn".to_owned()),
+        code: error.code.as_deref().unwrap_or("SignIn").to_owned(),
         message: error.what.clone(),
-        request_id: error.request_id.clone(),
+        request_id: error.request_id.as_deref().map(str::to_owned),
         retry_after: None,
     })
 }

@@ -11,7 +11,7 @@ use reqwest::{Method, Url};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
-use crate::tenant::error::{TenantError, TenantErrorKind};
+use crate::tenant::error::{TenantError, TenantErrorKind, said};
 use crate::tenant::http::{Answer, SMALL_LIMIT, clean, secret_header};
 use crate::time::Timestamp;
 
@@ -95,9 +95,9 @@ fn refused(answer: &Answer, kind: CredentialSource, source: &TokenSource) -> Ten
         format!("{} gave no token: HTTP {}", kind.name(), answer.status),
     );
     error.status = Some(answer.status);
-    error.code = Some(clean(text("error"), 80)).filter(|word| !word.is_empty());
+    error.code = said(clean(text("error"), 80));
     let message = [text("error_description"), text("message")].into_iter().find(|text| !text.is_empty());
-    error.message = message.map(|text| clean(text, 300));
+    error.message = message.map(|text| clean(text, 300).into());
     match source.credential.client() {
         Some(client) => {
             error.help(format!("assign the user-assigned identity {client} here, or unset AZURE_CLIENT_ID"))

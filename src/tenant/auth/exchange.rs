@@ -8,7 +8,7 @@ use reqwest::Method;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
-use crate::tenant::error::{TenantError, TenantErrorKind};
+use crate::tenant::error::{TenantError, TenantErrorKind, said};
 use crate::tenant::http::{Answer, SMALL_LIMIT, Trouble, clean, encode, encode_pairs, secret_header};
 
 use super::choose::is_near;
@@ -277,11 +277,11 @@ impl Failure {
         let mut error = TenantError::new(TenantErrorKind::SignIn, scrub(what));
         error.status = Some(answer.status);
         error.code = match self.numbers.first() {
-            Some(number) => Some(format!("AADSTS{number}")),
-            None => Some(self.word.clone()).filter(|word| !word.is_empty()),
+            Some(number) => Some(format!("AADSTS{number}").into()),
+            None => said(self.word),
         };
-        error.message = Some(scrub(self.description)).filter(|text| !text.is_empty());
-        error.request_id = self.request_id.map(scrub);
+        error.message = said(scrub(self.description));
+        error.request_id = self.request_id.map(|id| scrub(id).into());
         if let Some((_, cure)) = known {
             error = error.help(cure);
         } else if self.word == "invalid_client" {

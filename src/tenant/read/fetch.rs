@@ -13,7 +13,7 @@ use reqwest::Method;
 use crate::apply::{Admission, Meter, Ticket};
 use crate::device;
 use crate::plan::Lane;
-use crate::tenant::error::{TenantError, TenantErrorKind};
+use crate::tenant::error::{TenantError, TenantErrorKind, said};
 use crate::tenant::http::{Answer, LIST_LIMIT, Trouble};
 use crate::tenant::{Connection, wire};
 use crate::time::{Timestamp, spoken};
@@ -179,9 +179,9 @@ impl Fetch<'_> {
             format!("{} was rejected with HTTP {}", self.route(), answer.status),
         );
         error.status = Some(answer.status);
-        error.code = Some(rejection.code).filter(|code| !code.is_empty());
-        error.message = Some(rejection.message).filter(|message| !message.is_empty());
-        error.request_id = rejection.request_id;
+        error.code = said(rejection.code);
+        error.message = said(rejection.message);
+        error.request_id = rejection.request_id.map(Into::into);
         let message = error.message.as_deref().unwrap_or("").to_ascii_lowercase();
         match answer.status {
             401 if message.contains("account mode is inactive") => {
@@ -219,7 +219,7 @@ impl Fetch<'_> {
 
     fn broken(&self, why: String, answer: &Answer) -> TenantError {
         let error = TenantError::new(TenantErrorKind::Answer, format!("{}: {why}", self.route()));
-        TenantError { status: Some(answer.status), request_id: answer.request_id(), ..error }
+        TenantError { status: Some(answer.status), request_id: answer.request_id().map(Into::into), ..error }
     }
 }
 

@@ -74,8 +74,8 @@ impl Survey<'_> {
         let host = url.host_str().unwrap_or("");
         // The public service's regions name its global host in their links (field-reported): the request still goes to the
         // configured one.
-        if !origin.holds(&url) && !(url.scheme() == "https" && url.port().is_none() && is_service_host(host))
-        {
+        let sibling = url.scheme() == "https" && url.port().is_none() && is_service_host(host);
+        if !origin.holds(&url) && !sibling {
             let host = clean(host, 80);
             return Lead::Elsewhere(format!(
                 "a link to the next page names the host {host}; it was not followed"

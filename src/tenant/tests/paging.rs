@@ -95,8 +95,8 @@ fn list(fleet: &[Device], quirks: &Quirks, request: usize, base: &str, seen: &Se
         .iter()
         .filter(|device| quirks.deaf || filter.is_none_or(|filter| holds(filter, device)))
         .collect();
-    if quirks.shrinks.is_some() && request > 0 && filter.is_none() {
-        rows.remove(quirks.shrinks.unwrap());
+    if let Some(gone) = quirks.shrinks.filter(|_| request > 0 && filter.is_none()) {
+        rows.remove(gone);
     }
     if !rows.is_empty() {
         let by = quirks.rotate * request % rows.len();
