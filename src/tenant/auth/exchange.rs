@@ -278,7 +278,7 @@ impl Failure {
         error.status = Some(answer.status);
         error.code = match self.numbers.first() {
             Some(number) => Some(format!("AADSTS{number}").into()),
-            None => said(self.word),
+            None => said(self.word.clone()),
         };
         error.message = said(scrub(self.description));
         error.request_id = self.request_id.map(|id| scrub(id).into());
