@@ -3,3 +3,4 @@
 //! Decides nothing: what a file says goes to the pipeline, what the pipeline says goes into a file.
 
 pub mod repository;
+pub mod whole_file;

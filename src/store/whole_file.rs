@@ -1,0 +1,55 @@
+//! Files that appear whole or not at all: written beside their place, synced, and renamed.
+//!
+//! Knows no format.
+
+use std::io::Write;
+use std::path::Path;
+
+/// Writes a file, and the folders above it where they are missing. Readers see the old content or the new one, never a part.
+///
+/// # Errors
+/// A sentence with the path, where a folder or the file cannot be written.
+pub fn write(path: &Path, content: &[u8]) -> std::io::Result<()> {
+    let named = |error: std::io::Error| {
+        std::io::Error::new(error.kind(), format!("cannot write {}: {error}", path.display()))
+    };
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    std::fs::create_dir_all(folder).map_err(named)?;
+    let mut file = tempfile::Builder::new().prefix(".mdetag-").tempfile_in(folder).map_err(named)?;
+    file.write_all(content).map_err(named)?;
+    file.as_file().sync_data().map_err(named)?;
+    readable(file.as_file()).map_err(named)?;
+    file.persist(path).map_err(|error| named(error.error))?;
+    Ok(())
+}
+
+/// Temporary files are for their owner only; what we leave behind is read by CI steps of other users.
+#[cfg(unix)]
+fn readable(file: &std::fs::File) -> std::io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    file.set_permissions(std::fs::Permissions::from_mode(0o644))
+}
+
+#[cfg(not(unix))]
+fn readable(_: &std::fs::File) -> std::io::Result<()> {
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folders_are_made_and_old_content_is_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a/b/c.txt");
+        write(&path, b"one").unwrap();
+        write(&path, b"two").unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"two");
+        assert_eq!(
+            std::fs::read_dir(path.parent().unwrap()).unwrap().count(),
+            1,
+            "nothing is left beside it"
+        );
+    }
+}
