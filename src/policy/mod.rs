@@ -20,10 +20,14 @@ mod syntax;
 mod template;
 #[cfg(test)]
 mod tests;
+mod tests_file;
 
 pub use data::{DataRequest, data_files};
 pub use resolve::resolve;
 pub use syntax::MAX_BYTES;
+pub use tests_file::{
+    Expectations, Expected, PolicyTest, PolicyTests, TestValue, TestValueKind, parse_tests,
+};
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -135,7 +135,7 @@ impl<'n> Sections<'n> {
     }
 }
 
-fn check_version(reader: &mut Reader<'_>, node: &Node) {
+pub(super) fn check_version(reader: &mut Reader<'_>, node: &Node) {
     if matches!(&node.kind, NodeKind::Number(number) if number == "1") {
         return;
     }

@@ -2,5 +2,6 @@
 //!
 //! Decides nothing: what a file says goes to the pipeline, what the pipeline says goes into a file.
 
+pub mod policy_files;
 pub mod repository;
 pub mod whole_file;

@@ -1,0 +1,303 @@
+//! Policy test files: a device, the rows that lookups hold for it, and what the policy must give.
+//!
+//! Does not run them; that is `rehearsal`.
+
+use std::collections::BTreeMap;
+
+use super::keys;
+use super::reader::{Fields, Reader};
+use super::syntax::{self, Node, NodeKind, shown};
+use crate::device::{DeviceValue, Field, Kind};
+use crate::diagnostic::{Diagnostic, SourceId, Sources, Span};
+use crate::time::Timestamp;
+
+/// All tests of a set of test files.
+#[derive(Clone, Debug, Default)]
+pub struct PolicyTests {
+    /// In the order of files and lines.
+    pub tests: Vec<PolicyTest>,
+}
+
+/// One test.
+#[derive(Clone, Debug)]
+pub struct PolicyTest {
+    /// What it shows.
+    pub name: String,
+    /// The clock: the test's own, else the file's; none: the caller's.
+    pub now: Option<Timestamp>,
+    /// The device as one API object. Field names are checked; derived ones (`deviceName`, `domain`) are as well.
+    pub device: BTreeMap<String, TestValue>,
+    /// Rows by lookup name and column; an empty row is missing.
+    pub lookups: BTreeMap<String, BTreeMap<String, String>>,
+    /// What the policy must give.
+    pub expect: Expectations,
+    /// Where the name stands.
+    pub span: Span,
+}
+
+/// A value of a device field.
+#[derive(Clone, Debug)]
+pub struct TestValue {
+    /// What it is.
+    pub kind: TestValueKind,
+    /// Where it stands.
+    pub span: Span,
+}
+
+/// What a value of a device field is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TestValueKind {
+    /// Missing.
+    Null,
+    /// A boolean.
+    Boolean(bool),
+    /// A number, as written.
+    Number(String),
+    /// Text.
+    Text(String),
+    /// A list: `machineTags`, `ipAddresses`, `macAddresses`.
+    List(Vec<String>),
+}
+
+/// Something expected, and where that stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Expected<T> {
+    /// What.
+    pub value: T,
+    /// Where.
+    pub span: Span,
+}
+
+/// What a test expects; what is absent is not checked.
+#[derive(Clone, Debug, Default)]
+pub struct Expectations {
+    /// Exactly the tags that the policy gives.
+    pub tags: Option<Expected<Vec<String>>>,
+    /// Some of the tags that the policy gives.
+    pub includes: Option<Expected<Vec<String>>>,
+    /// Tags that the policy does not give.
+    pub excludes: Option<Expected<Vec<String>>>,
+    /// Exactly the live tags that are removed.
+    pub removes: Option<Expected<Vec<String>>>,
+    /// The value that the policy gives.
+    pub device_value: Option<Expected<DeviceValue>>,
+    /// Exactly the rules that select the device.
+    pub rules: Option<Expected<Vec<String>>>,
+}
+
+/// Reads test files: never fails; every finding comes back in the order of files and lines. `now` is only the clock of the
+/// reader, tests without one of their own have none.
+pub fn parse_tests(sources: &Sources, now: Timestamp) -> (PolicyTests, Vec<Diagnostic>) {
+    let mut reader = Reader::new(sources, now);
+    sources.unread.iter().for_each(|finding| reader.report(finding.clone()));
+    let mut tests = PolicyTests::default();
+    for (index, source) in sources.files.iter().enumerate() {
+        let (root, findings) = syntax::parse(&source.text, SourceId(index as u32));
+        findings.into_iter().for_each(|finding| reader.report(finding));
+        if let Some(root) = root {
+            test_file(&mut reader, &root, &mut tests.tests);
+        }
+    }
+    (tests, reader.into_findings())
+}
+
+fn test_file(reader: &mut Reader<'_>, root: &Node, tests: &mut Vec<PolicyTest>) -> Option<()> {
+    let entries = reader.map(root, "a test file")?;
+    let own = entries.iter().filter(|entry| !entry.key.starts_with("x-"));
+    reader.check_keys(own, root.span, keys::TEST_FILE, "a test file");
+    let find = |key: &str| entries.iter().find(|entry| entry.key == key).map(|entry| &entry.value);
+    if let Some(version) = find("version") {
+        super::resolve::check_version(reader, version);
+    }
+    if let Some(description) = find("description") {
+        reader.text(description, "`description`");
+    }
+    let now = find("now").and_then(|now| time(reader, now));
+    let items = reader.filled_list(find("tests")?, "`tests`")?;
+    let first = tests.len();
+    tests.extend(items.iter().filter_map(|item| test(reader, item, now)));
+    reader.unique("test", tests[first..].iter().map(|test| (test.name.as_str(), test.span)));
+    Some(())
+}
+
+fn time(reader: &mut Reader<'_>, node: &Node) -> Option<Timestamp> {
+    let text = reader.text(node, "`now`")?;
+    reader.parsed(node.span, "`now`", Timestamp::parse(text))
+}
+
+fn test(reader: &mut Reader<'_>, node: &Node, file_now: Option<Timestamp>) -> Option<PolicyTest> {
+    let fields = reader.fields(node, keys::TEST, "a test")?;
+    let name =
+        fields.get("name").and_then(|name| Some((reader.filled_text(name, "`name`")?.to_owned(), name.span)));
+    let now = fields.get("now").and_then(|now| time(reader, now)).or(file_now);
+    let device = fields.get("device").and_then(|node| device(reader, node)).unwrap_or_default();
+    let lookups = fields.get("lookup").and_then(|node| lookups(reader, node)).unwrap_or_default();
+    let expect = fields.get("expect").and_then(|node| expectations(reader, node)).unwrap_or_default();
+    let (name, span) = name?;
+    Some(PolicyTest { name, now, device, lookups, expect, span })
+}
+
+/// The fields of a device. A nested `vmMetadata` mapping counts as its dotted names.
+fn device(reader: &mut Reader<'_>, node: &Node) -> Option<BTreeMap<String, TestValue>> {
+    let mut device = BTreeMap::new();
+    for entry in reader.map(node, "`device`")? {
+        if let ("vmMetadata", NodeKind::Map(inner)) = (&*entry.key, &entry.value.kind) {
+            for inner in inner {
+                device_field(
+                    reader,
+                    format!("vmMetadata.{}", inner.key),
+                    inner.key_span,
+                    &inner.value,
+                    &mut device,
+                );
+            }
+            continue;
+        }
+        device_field(reader, entry.key.clone(), entry.key_span, &entry.value, &mut device);
+    }
+    Some(device)
+}
+
+fn device_field(
+    reader: &mut Reader<'_>,
+    name: String,
+    span: Span,
+    node: &Node,
+    device: &mut BTreeMap<String, TestValue>,
+) -> Option<()> {
+    let Some(field) = Field::parse(&name) else {
+        let known: Vec<&str> = Field::ALL.iter().map(|field| field.name()).collect();
+        reader.unknown("E0201", span, &format!("field `{}` of a device", shown(&name)), &name, &known);
+        return None;
+    };
+    let kind = field_value(reader, field, node)?;
+    device.insert(name, TestValue { kind, span: node.span });
+    Some(())
+}
+
+fn field_value(reader: &mut Reader<'_>, field: Field, node: &Node) -> Option<TestValueKind> {
+    let what = format!("`{}`", field.name());
+    if matches!(node.kind, NodeKind::Null) {
+        return Some(TestValueKind::Null);
+    }
+    Some(match field.kind() {
+        Kind::Boolean => TestValueKind::Boolean(reader.boolean(node, &what)?),
+        Kind::Integer => TestValueKind::Number(reader.integer(node, &what)?.to_string()),
+        Kind::Tags => TestValueKind::List(texts(reader, node, &what)?),
+        Kind::Hardware | Kind::Address if matches!(field, Field::MacAddresses | Field::IpAddresses) => {
+            TestValueKind::List(texts(reader, node, &what)?)
+        }
+        Kind::Time => {
+            let text = reader.text(node, &what)?;
+            // A bare date is midnight here as everywhere else in the language; the API's year 1 stays what it is.
+            let moment = reader.parsed(node.span, &what, Timestamp::parse(text))?;
+            TestValueKind::Text(moment.to_string())
+        }
+        _ => TestValueKind::Text(reader.text(node, &what)?.to_owned()),
+    })
+}
+
+/// A list of texts, or one text.
+fn texts(reader: &mut Reader<'_>, node: &Node, what: &str) -> Option<Vec<String>> {
+    let items = match &node.kind {
+        NodeKind::List(items) => items,
+        _ => std::slice::from_ref(node),
+    };
+    let entry = format!("an entry of {what}");
+    let texts: Vec<_> =
+        items.iter().filter_map(|item| reader.text(item, &entry).map(str::to_owned)).collect();
+    (texts.len() == items.len()).then_some(texts)
+}
+
+fn lookups(reader: &mut Reader<'_>, node: &Node) -> Option<BTreeMap<String, BTreeMap<String, String>>> {
+    let mut lookups = BTreeMap::new();
+    for entry in reader.map(node, "`lookup`")? {
+        let mut row = BTreeMap::new();
+        for cell in
+            reader.map(&entry.value, &format!("the row of `{}`", shown(&entry.key))).unwrap_or_default()
+        {
+            if matches!(cell.value.kind, NodeKind::Null) {
+                continue;
+            }
+            if let Some(text) = reader.text(&cell.value, &format!("`{}`", shown(&cell.key))) {
+                row.insert(cell.key.clone(), text.to_owned());
+            }
+        }
+        lookups.insert(entry.key.clone(), row);
+    }
+    Some(lookups)
+}
+
+fn expectations(reader: &mut Reader<'_>, node: &Node) -> Option<Expectations> {
+    let fields = reader.fields(node, keys::EXPECT, "`expect`")?;
+    if fields.entries().is_empty() {
+        let finding = Diagnostic::error("E0203", node.span, "`expect` expects nothing");
+        reader.report(
+            finding.help("expect at least one of tags, includes, excludes, removes, deviceValue, rules"),
+        );
+    }
+    let device_value = fields.get("deviceValue").and_then(|node| {
+        Some(Expected { value: reader.device_value(node, "`deviceValue`")?, span: node.span })
+    });
+    Some(Expectations {
+        tags: list(reader, &fields, "tags"),
+        includes: list(reader, &fields, "includes"),
+        excludes: list(reader, &fields, "excludes"),
+        removes: list(reader, &fields, "removes"),
+        device_value,
+        rules: list(reader, &fields, "rules"),
+    })
+}
+
+fn list(reader: &mut Reader<'_>, fields: &Fields<'_>, key: &str) -> Option<Expected<Vec<String>>> {
+    let node = fields.get(key)?;
+    let what = format!("`{key}`");
+    reader.list(node, &what)?;
+    Some(Expected { value: texts(reader, node, &what)?, span: node.span })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> (PolicyTests, Vec<&'static str>) {
+        let (tests, findings) = parse_tests(&Sources::from_text("p.test.yaml", text), Timestamp::EPOCH);
+        (tests, findings.iter().map(|finding| finding.code).collect())
+    }
+
+    #[test]
+    fn the_example_of_the_language_reference_is_read() {
+        let (tests, codes) = parse(
+            "version: 1\nnow: 2026-11-22\ntests:\n  - name: a domain controller is tier 0\n    device: { computerDnsName: dc01.corp.example.com, \
+             osPlatform: WindowsServer2022, machineTags: [Legacy] }\n    lookup: { cmdb: { environment: prod, owner: Ops Team } }\n    \
+             expect: { tags: [Tier0, env/prod, \"owner:ops-team\"], removes: [], deviceValue: High, rules: [domain-controllers, production] }\n",
+        );
+        assert_eq!(codes, Vec::<&str>::new());
+        let test = &tests.tests[0];
+        assert_eq!(test.now.unwrap().to_string(), "2026-11-22T00:00:00Z");
+        assert_eq!(test.device["machineTags"].kind, TestValueKind::List(vec!["Legacy".to_owned()]));
+        assert_eq!(test.lookups["cmdb"]["owner"], "Ops Team");
+        assert_eq!(test.expect.removes.as_ref().unwrap().value, Vec::<String>::new());
+        assert_eq!(test.expect.device_value.as_ref().unwrap().value, DeviceValue::High);
+        assert!(test.expect.includes.is_none());
+    }
+
+    #[test]
+    fn mistakes_in_tests_are_found_as_in_policies() {
+        let test = |rest: &str| parse(&format!("version: 1\ntests:\n  - {{ name: a, {rest} }}\n")).1;
+        assert_eq!(test("device: {}, expect: { tags: [] }"), Vec::<&str>::new());
+        assert_eq!(test("device: { osplatform: x }, expect: { tags: [] }"), ["E0201"]);
+        assert_eq!(test("device: { osBuild: x }, expect: { tags: [] }"), ["E0104"]);
+        assert_eq!(
+            test("device: { vmMetadata: { vmId: a }, vmMetadata.resourceId: b }, expect: { tags: [] }"),
+            Vec::<&str>::new()
+        );
+        assert_eq!(test("device: {}, expect: {}"), ["E0203"]);
+        assert_eq!(test("device: {}, expect: { tag: [] }"), ["E0103"]);
+        assert_eq!(test("device: {}, expect: { tags: A }"), ["E0104"]);
+        assert_eq!(test("device: {}"), ["E0105"]);
+        assert_eq!(parse("version: 1\ntests: []\n").1, ["E0204"]);
+        let twice = "version: 1\ntests:\n  - &a { name: a, device: {}, expect: { tags: [] } }\n  - *a\n";
+        assert_eq!(parse(twice).1, ["E0112"]);
+    }
+}

@@ -1,0 +1,448 @@
+//! Policy sets on disk: which files an argument stands for, their text, and the data files that they name.
+//!
+//! Understands none of it; that is `policy`. What cannot be read becomes a finding, so that all of them come at once.
+
+use std::collections::HashSet;
+use std::fs;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::diagnostic::{DataFile, Diagnostic, Source, Sources};
+use crate::plan::{FileReference, PolicyReference};
+use crate::policy::{self, MAX_BYTES};
+
+/// The largest data file: a row of 250 bytes for each of two million devices.
+const MAX_DATA_BYTES: u64 = 512 << 20;
+
+/// The most entries that a walk looks at, and the deepest folder: links can make a small tree look endless.
+const MAX_ENTRIES: usize = 100_000;
+const MAX_DEPTH: usize = 64;
+
+/// What the arguments stand for.
+#[derive(Debug, Default)]
+pub struct PolicyFiles {
+    /// The policy set with its data files.
+    pub policy: Sources,
+    /// Its tests (`*.test.yaml`).
+    pub tests: Sources,
+    /// The folder of each root, in the order of the arguments.
+    roots: Vec<PathBuf>,
+    /// What each argument stands for: the folder, or the file in its root.
+    arguments: Vec<PathBuf>,
+}
+
+/// Reads policy files, their tests, and the data files that they name. Each argument is a file or a folder, and a root of
+/// its own. A file that two arguments stand for is read once.
+pub fn read(arguments: &[PathBuf]) -> PolicyFiles {
+    let mut files = PolicyFiles::default();
+    let mut seen = HashSet::new();
+    for (root, argument) in arguments.iter().enumerate() {
+        let found = match find(argument) {
+            Ok(found) => found,
+            Err(finding) => {
+                files.policy.unread.push(finding);
+                files.roots.push(argument.clone());
+                files.arguments.push(argument.clone());
+                continue;
+            }
+        };
+        files.policy.unread.extend(found.findings);
+        files.arguments.push(match found.paths.first() {
+            Some(file) if !found.is_folder => found.folder.join(file),
+            _ => found.folder.clone(),
+        });
+        for path in found.paths {
+            let full = found.folder.join(&path);
+            if !fs::canonicalize(&full).is_ok_and(|real| seen.insert(real)) {
+                continue;
+            }
+            let name = if found.is_folder { shown_path(argument, &path) } else { slashed(argument) };
+            let is_test = is_test(&path);
+            let into = if is_test { &mut files.tests } else { &mut files.policy };
+            match text(&full) {
+                Ok(text) => {
+                    into.files.push(Source { name: name.into(), root: root as u32, path, text: text.into() });
+                }
+                Err(why) => into.unread.push(unread(&name, &why)),
+            }
+        }
+        files.roots.push(found.folder);
+    }
+    for request in policy::data_files(&files.policy) {
+        let root = &files.roots[request.root as usize];
+        let key = (request.root, request.path);
+        if !files.policy.data.contains_key(&key) {
+            let data = data_file(root, &key.1);
+            files.policy.data.insert(key, data);
+        }
+    }
+    files
+}
+
+impl PolicyFiles {
+    /// The files as plans record them, data files included: paths relative to `base` (the repository's root, else the
+    /// working directory), and one digest over all. The commit is for the caller to add.
+    pub fn reference(&self, base: &Path) -> PolicyReference {
+        let base = fs::canonicalize(base).unwrap_or_else(|_| base.to_path_buf());
+        let relative = |root: u32, path: &str| {
+            let full = self.roots[root as usize].join(path);
+            slashed(full.strip_prefix(&base).unwrap_or(&full))
+        };
+        let texts = self
+            .policy
+            .files
+            .iter()
+            .map(|file| (relative(file.root, &file.path), digest(file.text.as_bytes())));
+        let data =
+            self.policy.data.iter().filter_map(|((root, path), data)| {
+                Some((relative(*root, path), digest(data.as_ref().ok()?)))
+            });
+        let mut files: Vec<FileReference> =
+            texts.chain(data).map(|(path, digest)| FileReference { path, digest }).collect();
+        files.sort_by(|one, other| one.path.as_bytes().cmp(other.path.as_bytes()));
+        files.dedup();
+        let list: String = files.iter().map(|file| format!("{}  {}\n", file.digest, file.path)).collect();
+        let arguments =
+            self.arguments.iter().map(|path| match slashed(path.strip_prefix(&base).unwrap_or(path)) {
+                base if base.is_empty() => ".".to_owned(),
+                path => path,
+            });
+        let arguments = arguments.collect();
+        PolicyReference { digest: digest(list.as_bytes()), files, commit: None, arguments }
+    }
+}
+
+fn digest(bytes: &[u8]) -> String {
+    let digest = ring::digest::digest(&ring::digest::SHA256, bytes);
+    digest.as_ref().iter().fold(String::from("sha256:"), |text, byte| text + &format!("{byte:02x}"))
+}
+
+/// What one argument stands for.
+struct Found {
+    /// The root, with links resolved.
+    folder: PathBuf,
+    is_folder: bool,
+    /// Paths below the root, in order.
+    paths: Vec<String>,
+    findings: Vec<Diagnostic>,
+}
+
+fn find(argument: &Path) -> Result<Found, Diagnostic> {
+    let name = slashed(argument);
+    let real = fs::canonicalize(argument).map_err(|error| {
+        Diagnostic::error("E0111", None, format!("`{name}` cannot be read: {}", reason(&error)))
+            .help("name a policy file or a folder of them; `mdetag init` writes a first policy")
+    })?;
+    if !real.is_dir() {
+        // The name as given counts, not that of a link's target: it decides whether this is a test.
+        let parent =
+            argument.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let folder = fs::canonicalize(parent).map_err(|error| unread(&name, &reason(&error)))?;
+        let file = argument.file_name().and_then(|file| file.to_str());
+        let file = file.ok_or_else(|| unread(&name, "its name is not UTF-8 text"))?;
+        return Ok(Found { folder, is_folder: false, paths: vec![file.to_owned()], findings: Vec::new() });
+    }
+    let mut walk =
+        Walk { root: real.clone(), name: &name, paths: Vec::new(), findings: Vec::new(), entries: 0 };
+    walk.folder(&real, "", &mut vec![real.clone()]);
+    let Walk { mut paths, mut findings, .. } = walk;
+    paths.sort_by(|one, other| one.as_bytes().cmp(other.as_bytes()));
+    if findings.is_empty() && !paths.iter().any(|path| !is_test(path)) {
+        let finding = Diagnostic::error("E0111", None, format!("`{name}` holds no policy file"));
+        findings.push(finding.help("a folder is searched for *.yaml and *.yml; hidden entries are skipped"));
+    }
+    Ok(Found { folder: real, is_folder: true, paths, findings })
+}
+
+/// A walk below one root.
+struct Walk<'w> {
+    root: PathBuf,
+    name: &'w str,
+    paths: Vec<String>,
+    findings: Vec<Diagnostic>,
+    entries: usize,
+}
+
+impl Walk<'_> {
+    /// `above`: the real paths of the folders that this walk is inside of.
+    fn folder(&mut self, folder: &Path, relative: &str, above: &mut Vec<PathBuf>) {
+        let entries = match fs::read_dir(folder).and_then(Iterator::collect::<Result<Vec<_>, _>>) {
+            Ok(entries) => entries,
+            Err(error) => return self.unread(relative, &reason(&error)),
+        };
+        let mut names: Vec<_> = entries.into_iter().map(|entry| entry.file_name()).collect();
+        names.sort();
+        for name in names {
+            self.entries += 1;
+            if self.entries == MAX_ENTRIES {
+                self.unread(relative, &format!("the folder has more than {MAX_ENTRIES} entries"));
+            }
+            if self.entries >= MAX_ENTRIES {
+                return;
+            }
+            if name.as_encoded_bytes().starts_with(b".") {
+                continue;
+            }
+            let Some(text) = name.to_str() else {
+                let looks = name.as_encoded_bytes();
+                if looks.ends_with(b".yaml") || looks.ends_with(b".yml") {
+                    self.unread(&joined(relative, &name.to_string_lossy()), "its name is not UTF-8 text");
+                }
+                continue;
+            };
+            self.entry(&folder.join(&name), &joined(relative, text), above);
+        }
+    }
+
+    fn entry(&mut self, path: &Path, relative: &str, above: &mut Vec<PathBuf>) {
+        let is_policy = relative.ends_with(".yaml") || relative.ends_with(".yml");
+        let is_link = fs::symlink_metadata(path).is_ok_and(|meta| meta.is_symlink());
+        let real = match fs::canonicalize(path) {
+            Ok(real) => real,
+            Err(error) if is_policy => return self.unread(relative, &reason(&error)),
+            // A broken link that is no policy is nobody's business; one that loops could hide a folder.
+            Err(error) if is_link && error.kind() != std::io::ErrorKind::NotFound => {
+                return self.unread(relative, "it is a link that leads back to itself");
+            }
+            Err(_) => return,
+        };
+        let is_folder = real.is_dir();
+        if !is_folder && !is_policy {
+            return;
+        }
+        if is_link && !real.starts_with(&self.root) {
+            return self.unread(relative, "it is a link that leaves the policy root");
+        }
+        if !is_folder {
+            return self.paths.push(relative.to_owned());
+        }
+        if above.contains(&real) {
+            return self.unread(relative, "it is a link that leads back to a folder above it");
+        }
+        if above.len() > MAX_DEPTH {
+            return self.unread(relative, &format!("it lies more than {MAX_DEPTH} folders deep"));
+        }
+        above.push(real);
+        self.folder(path, relative, above);
+        above.pop();
+    }
+
+    fn unread(&mut self, relative: &str, why: &str) {
+        self.findings.push(unread(&shown_path(Path::new(self.name), relative), why));
+    }
+}
+
+fn joined(folder: &str, name: &str) -> String {
+    if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") }
+}
+
+fn is_test(path: &str) -> bool {
+    path.ends_with(".test.yaml") || path.ends_with(".test.yml")
+}
+
+fn unread(name: &str, why: &str) -> Diagnostic {
+    Diagnostic::error("E0109", None, format!("`{name}` cannot be read: {why}"))
+}
+
+/// The path for people: the argument as given, and the path below it.
+fn shown_path(argument: &Path, relative: &str) -> String {
+    let argument = slashed(argument);
+    let argument = argument.strip_prefix("./").unwrap_or(&argument).trim_end_matches('/');
+    match argument {
+        "" | "." => relative.to_owned(),
+        folder if relative.is_empty() => folder.to_owned(),
+        folder => format!("{folder}/{relative}"),
+    }
+}
+
+fn slashed(path: &Path) -> String {
+    let text = path.to_string_lossy();
+    if std::path::MAIN_SEPARATOR == '/' { text.into_owned() } else { text.replace('\\', "/") }
+}
+
+/// The text of a policy file.
+fn text(path: &Path) -> Result<String, String> {
+    let bytes = bounded(path, MAX_BYTES as u64)?;
+    String::from_utf8(bytes).map_err(|error| {
+        let valid = error.utf8_error().valid_up_to();
+        let line = 1 + error.as_bytes()[..valid].iter().filter(|byte| **byte == b'\n').count();
+        format!("it is not UTF-8 text (line {line}); save it as UTF-8")
+    })
+}
+
+fn data_file(root: &Path, path: &str) -> DataFile {
+    let full = root.join(path);
+    let real = fs::canonicalize(&full).map_err(|error| reason(&error))?;
+    if !real.starts_with(root) {
+        return Err("it is a link that leaves the policy root".to_owned());
+    }
+    bounded(&real, MAX_DATA_BYTES).map(Arc::from)
+}
+
+/// The bytes of a regular file, if there are not too many.
+fn bounded(path: &Path, most: u64) -> Result<Vec<u8>, String> {
+    let meta = fs::metadata(path).map_err(|error| reason(&error))?;
+    if !meta.is_file() {
+        // Opening a pipe would wait for a writer for ever.
+        return Err(if meta.is_dir() { "it is a folder" } else { "it is not a regular file" }.to_owned());
+    }
+    let too_large = || format!("it has more than {most} bytes");
+    if meta.len() > most {
+        return Err(too_large());
+    }
+    let file = fs::File::open(path).map_err(|error| reason(&error))?;
+    let mut bytes = Vec::with_capacity(meta.len() as usize);
+    file.take(most + 1).read_to_end(&mut bytes).map_err(|error| reason(&error))?;
+    if bytes.len() as u64 > most { Err(too_large()) } else { Ok(bytes) }
+}
+
+/// An I/O error in words, without the number of the operating system.
+fn reason(error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => "there is no such file".to_owned(),
+        std::io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
+        _ if error.raw_os_error() == Some(40) => "it is a link that leads back to itself".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A folder with these files.
+    fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        for (path, text) in files {
+            let full = folder.path().join(path);
+            fs::create_dir_all(full.parent().unwrap()).unwrap();
+            fs::write(full, text).unwrap();
+        }
+        folder
+    }
+
+    fn paths(sources: &Sources) -> Vec<&str> {
+        sources.files.iter().map(|file| file.path.as_str()).collect()
+    }
+
+    fn unread_of(files: &PolicyFiles) -> Vec<String> {
+        files
+            .policy
+            .unread
+            .iter()
+            .map(|finding| finding.message.rsplit(": ").next().unwrap().to_owned())
+            .collect()
+    }
+
+    #[test]
+    fn folders_are_walked_in_bytewise_order_of_the_relative_path() {
+        let folder = folder(&[
+            ("b.yaml", ""),
+            ("a/z.yml", ""),
+            ("a.yaml", ""),
+            ("a-b.yaml", ""),
+            ("B.yaml", ""),
+            ("a/.hidden.yaml", ""),
+            (".git/c.yaml", ""),
+            ("a.yaml.bak", ""),
+            ("a/z.test.yml", ""),
+            ("t.test.yaml", ""),
+        ]);
+        let files = read(&[folder.path().to_path_buf()]);
+        assert_eq!(paths(&files.policy), ["B.yaml", "a-b.yaml", "a.yaml", "a/z.yml", "b.yaml"]);
+        assert_eq!(paths(&files.tests), ["a/z.test.yml", "t.test.yaml"]);
+        assert!(files.policy.unread.is_empty());
+    }
+
+    #[test]
+    fn a_file_argument_has_its_folder_as_root_and_keeps_its_name() {
+        let folder = folder(&[("p/a.yaml", "x: { inFile: data/l.txt }"), ("p/data/l.txt", "srv")]);
+        let argument = folder.path().join("p/a.yaml");
+        let files = read(&[argument.clone(), folder.path().join("p")]);
+        assert_eq!(&*files.policy.files[0].name, argument.to_str().unwrap());
+        assert_eq!(files.policy.files.len(), 1, "the same file twice is read once");
+        assert_eq!(files.policy.data[&(0, "data/l.txt".to_owned())].as_deref(), Ok(b"srv".as_slice()));
+    }
+
+    #[test]
+    fn data_paths_are_relative_to_the_naming_file_and_links_cannot_leave() {
+        let folder = folder(&[
+            (
+                "p/sub/a.yaml",
+                "x: { inFile: ../l.txt }\ny: { inFile: ../../secret.txt }\nz: { inFile: link.txt }\nw: { inFile: none.txt }",
+            ),
+            ("p/l.txt", "srv"),
+            ("secret.txt", "secret"),
+        ]);
+        std::os::unix::fs::symlink("../../secret.txt", folder.path().join("p/sub/link.txt")).unwrap();
+        let files = read(&[folder.path().join("p")]);
+        let data: Vec<_> =
+            files.policy.data.iter().map(|((_, path), data)| (path.as_str(), data.is_ok())).collect();
+        assert_eq!(data, [("l.txt", true), ("sub/link.txt", false), ("sub/none.txt", false)]);
+    }
+
+    #[test]
+    fn links_that_loop_or_leave_the_root_are_findings() {
+        let folder = folder(&[("p/a.yaml", ""), ("p/real/b.yaml", ""), ("out/c.yaml", "")]);
+        let link = |target: &str, name: &str| {
+            std::os::unix::fs::symlink(target, folder.path().join("p").join(name)).unwrap()
+        };
+        link("..", "up");
+        link(".", "here");
+        link("self.yaml", "self.yaml");
+        link("../out/c.yaml", "out.yaml");
+        link("a.yaml", "same.yaml");
+        link("gone.yaml", "broken.yaml");
+        let files = read(&[folder.path().join("p")]);
+        assert_eq!(paths(&files.policy), ["a.yaml", "real/b.yaml"]);
+        let back = "it is a link that leads back to";
+        let leaves = "it is a link that leaves the policy root";
+        assert_eq!(
+            unread_of(&files),
+            [
+                "there is no such file",
+                &format!("{back} a folder above it"),
+                leaves,
+                &format!("{back} itself"),
+                leaves
+            ]
+        );
+    }
+
+    #[test]
+    fn unreadable_files_are_findings_and_not_the_end() {
+        let folder = folder(&[("a.yaml", "version: 1")]);
+        fs::write(folder.path().join("b.yaml"), b"a: 1\nb: \xff\n").unwrap();
+        fs::File::create(folder.path().join("c.yaml")).unwrap().set_len(50 << 20).unwrap();
+        let files = read(&[folder.path().to_path_buf(), folder.path().join("nowhere")]);
+        assert_eq!(paths(&files.policy), ["a.yaml"]);
+        assert_eq!(
+            unread_of(&files),
+            [
+                "it is not UTF-8 text (line 2); save it as UTF-8",
+                "it has more than 10485760 bytes",
+                "there is no such file"
+            ]
+        );
+        let empty = tempfile::tempdir().unwrap();
+        assert_eq!(read(&[empty.path().to_path_buf()]).policy.unread[0].code, "E0111");
+    }
+
+    #[test]
+    fn the_reference_holds_every_file_and_changes_with_each() {
+        let folder = folder(&[("p/a.yaml", "x: { inFile: l.txt }"), ("p/l.txt", "srv")]);
+        let reference = || read(&[folder.path().join("p")]).reference(folder.path());
+        let first = reference();
+        assert_eq!(
+            first.files.iter().map(|file| file.path.as_str()).collect::<Vec<_>>(),
+            ["p/a.yaml", "p/l.txt"]
+        );
+        assert_eq!(first.arguments, ["p"]);
+        assert_eq!(read(&[folder.path().join("p/a.yaml")]).reference(folder.path()).arguments, ["p/a.yaml"]);
+        assert_eq!(first.digest.len(), "sha256:".len() + 64);
+        assert_eq!(first, reference());
+        fs::write(folder.path().join("p/l.txt"), "other").unwrap();
+        assert_ne!(first.digest, reference().digest);
+    }
+}
