@@ -84,7 +84,7 @@ impl Reader<'_> {
         if !is_id {
             let message =
                 format!("`{}` is not a tenant id (11111111-2222-3333-4444-555555555555)", shown(text));
-            self.report(Diagnostic::error("E0604", node.span, message));
+            self.report(Diagnostic::error("E0504", node.span, message));
         }
         is_id.then(|| text.to_ascii_lowercase())
     }
@@ -133,7 +133,7 @@ impl Reader<'_> {
     }
 
     fn quantity_fault<T>(&mut self, node: &Node, what: &str, expected: &str) -> Option<T> {
-        self.report(Diagnostic::error("E0601", node.span, format!("{what} is {expected}")).label("not one"));
+        self.report(Diagnostic::error("E0501", node.span, format!("{what} is {expected}")).label("not one"));
         None
     }
 
@@ -142,7 +142,7 @@ impl Reader<'_> {
         if tag::is_reserved(text) {
             return Some((text.to_owned(), node.span));
         }
-        self.unknown("E0605", node.span, &format!("reserved tag `{}`", shown(text)), text, &[tag::RESERVED]);
+        self.unknown("E0505", node.span, &format!("reserved tag `{}`", shown(text)), text, &[tag::RESERVED]);
         None
     }
 
@@ -157,7 +157,7 @@ impl Reader<'_> {
             (None, Some(value)) => self.device_value(value, "`deviceValue`").map(Counted::Value),
             _ => {
                 let finding = Diagnostic::error(
-                    "E0602",
+                    "E0502",
                     fields.span,
                     "an invariant counts exactly one of `tag` and `deviceValue`",
                 );
@@ -166,14 +166,14 @@ impl Reader<'_> {
             }
         };
         if at_least.is_none() && at_most.is_none() {
-            let finding = Diagnostic::error("E0602", fields.span, "an invariant needs `atLeast` or `atMost`");
+            let finding = Diagnostic::error("E0502", fields.span, "an invariant needs `atLeast` or `atMost`");
             self.report(finding);
         }
         if let (Some(Some(Quantity::Count(least))), Some(Some(Quantity::Count(most)))) = (at_least, at_most)
             && least > most
         {
             let message = format!("no count is at least {least} and at most {most}");
-            self.report(Diagnostic::error("E0602", fields.span, message));
+            self.report(Diagnostic::error("E0502", fields.span, message));
         }
         let (name, span) = name?;
         Some(Invariant {
@@ -196,14 +196,14 @@ impl Reader<'_> {
             && axis != Axis::RemovalsPerTag
         {
             let message = format!("`tag` goes with the cap `removalsPerTag`, not with `{}`", axis.name());
-            self.report(Diagnostic::error("E0603", node.span, message));
+            self.report(Diagnostic::error("E0503", node.span, message));
         }
         let reason = self.optional_text(&fields, "reason");
         let ticket = self.optional_text(&fields, "ticket");
         let (axis, max, expires) = (axis?, max?, expires?);
         if expires < self.now.date() {
             let at = fields.get("expires").map_or(fields.span, |node| node.span);
-            let finding = Diagnostic::warning("W0601", at, format!("this approval expired on {expires}"));
+            let finding = Diagnostic::warning("W0501", at, format!("this approval expired on {expires}"));
             self.report(finding.label("no longer counts").help("delete it"));
         }
         let tag = match tag {

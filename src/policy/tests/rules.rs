@@ -79,7 +79,7 @@ fn the_reserved_tag_is_refused_in_any_case_wherever_it_would_be_written() {
         let allowed = one(&format!("guard: {{ allowReserved: [MDE-Management] }}\n{text}"));
         assert!(!allowed.codes().contains(&"E0403"), "{text}");
     }
-    assert_eq!(one("guard: { allowReserved: [Tier0] }\n").codes(), ["E0605"]);
+    assert_eq!(one("guard: { allowReserved: [Tier0] }\n").codes(), ["E0505"]);
     assert_eq!(one("scope: { machineTags: MDE-Management }\n").codes(), none(), "reading it changes nothing");
 }
 
@@ -227,8 +227,8 @@ fn caps_keep_the_default_of_what_they_leave_out() {
     let caps = |text: &str| one(&format!("guard: {{ caps: {{ {text} }} }}\n")).codes();
     assert_eq!(caps("removal: { floor: 1 }"), ["E0103"]);
     assert_eq!(caps("removals: {}"), ["E0105"]);
-    assert_eq!(caps("removals: { percent: 101 }"), ["E0601"]);
-    assert_eq!(caps("removals: { percent: -1 }"), ["E0601"]);
+    assert_eq!(caps("removals: { percent: 101 }"), ["E0501"]);
+    assert_eq!(caps("removals: { percent: -1 }"), ["E0501"]);
     assert_eq!(caps("removals: { floor: -1 }"), ["E0208"]);
     assert_eq!(caps("removals: { floor: 5% }"), ["E0104"]);
 }
@@ -238,7 +238,7 @@ fn the_guard_pins_a_tenant_and_distrusts_short_reads() {
     let guard = one("guard: { tenantId: 11111111-2222-3333-4444-55555555555A, inventory: { min: 500, maxShrink: 10% } }\n").sound().guard;
     assert_eq!(guard.tenant_id.unwrap().0, "11111111-2222-3333-4444-55555555555a");
     assert_eq!((guard.min_devices.unwrap().0, guard.max_shrink.unwrap().0), (500, Percent::whole(10)));
-    assert_eq!(one("guard: { tenantId: contoso }\n").codes(), ["E0604"]);
+    assert_eq!(one("guard: { tenantId: contoso }\n").codes(), ["E0504"]);
 }
 
 #[test]
@@ -251,12 +251,12 @@ fn invariants_count_one_thing_and_have_a_bound() {
     );
     assert_eq!(guard.invariants[1].at_most, Some(Quantity::Share(Percent::whole(5))));
     let invariant = |text: &str| one(&format!("guard: {{ invariants: [{{ name: a, {text} }}] }}\n")).codes();
-    assert_eq!(invariant("tag: A"), ["E0602"]);
-    assert_eq!(invariant("atLeast: 1"), ["E0602"]);
-    assert_eq!(invariant("tag: A, deviceValue: Low, atLeast: 1"), ["E0602"]);
-    assert_eq!(invariant("tag: A, atLeast: 5, atMost: 4"), ["E0602"]);
-    assert_eq!(invariant("tag: A, atLeast: many"), ["E0601"]);
-    assert_eq!(invariant("tag: A, atLeast: '4'"), ["E0601"]);
+    assert_eq!(invariant("tag: A"), ["E0502"]);
+    assert_eq!(invariant("atLeast: 1"), ["E0502"]);
+    assert_eq!(invariant("tag: A, deviceValue: Low, atLeast: 1"), ["E0502"]);
+    assert_eq!(invariant("tag: A, atLeast: 5, atMost: 4"), ["E0502"]);
+    assert_eq!(invariant("tag: A, atLeast: many"), ["E0501"]);
+    assert_eq!(invariant("tag: A, atLeast: '4'"), ["E0501"]);
     let twice = "guard: { invariants: [{ name: a, tag: A, atLeast: 1 }, { name: a, tag: B, atLeast: 1 }] }\n";
     assert_eq!(one(twice).codes(), ["E0112"]);
 }
@@ -270,9 +270,9 @@ fn approvals_name_a_cap_a_number_and_a_last_day() {
         .approvals
         .remove(0);
     assert_eq!((sound.axis, sound.max, sound.ticket.as_deref()), (Axis::Removals, 800, Some("SEC-1")));
-    assert_eq!(approval("cap: removals, max: 800, expires: 2026-11-21").codes(), ["W0601"]);
+    assert_eq!(approval("cap: removals, max: 800, expires: 2026-11-21").codes(), ["W0501"]);
     assert_eq!(approval("cap: removals, max: 800").codes(), ["E0105"]);
     assert_eq!(approval("cap: removal, max: 800, expires: 2027-01-01").codes(), ["E0209"]);
-    assert_eq!(approval("cap: removals, tag: A, max: 800, expires: 2027-01-01").codes(), ["E0603"]);
+    assert_eq!(approval("cap: removals, tag: A, max: 800, expires: 2027-01-01").codes(), ["E0503"]);
     assert_eq!(approval("cap: removalsPerTag, tag: A, max: 800, expires: 2027-01-01").codes(), none());
 }
