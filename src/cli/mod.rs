@@ -10,6 +10,7 @@ pub mod context;
 pub mod exit;
 pub mod failure;
 pub mod planning;
+pub mod policy_set;
 
 /// Runs the command line.
 pub fn main() -> ExitCode {

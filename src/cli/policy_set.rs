@@ -1,0 +1,50 @@
+//! Reads a policy set for a command: files, meaning, findings, and how plans name them.
+//!
+//! Shows nothing; commands decide what becomes of findings.
+
+use std::path::PathBuf;
+
+use crate::diagnostic::{Diagnostic, Sources};
+use crate::policy;
+use crate::store::{policy_files, repository};
+use crate::time::Timestamp;
+
+use super::context::Context;
+use super::failure::Failure;
+use super::planning::{PolicySet, has_errors};
+
+/// A policy set with everything that was found in it, errors included.
+pub struct Read {
+    /// The set; usable only without errors.
+    pub set: PolicySet,
+    /// The tests beside it.
+    pub tests: Sources,
+}
+
+/// Reads policy files. Never fails: errors are findings.
+pub fn read(context: &Context, paths: &[PathBuf], now: Timestamp) -> Read {
+    let files = policy_files::read(paths);
+    let mut reference = files.reference(&context.base);
+    reference.commit = context.repository.as_deref().and_then(repository::commit);
+    let (policy, mut findings) = policy::resolve(&files.policy, now);
+    findings.splice(0..0, files.tests.unread.iter().cloned());
+    Read { set: PolicySet { sources: files.policy, policy, findings, reference }, tests: files.tests }
+}
+
+/// Reads a policy set that must be free of errors.
+///
+/// # Errors
+/// Every finding, where one of them is an error.
+pub fn load(context: &Context, paths: &[PathBuf], now: Timestamp) -> Result<PolicySet, Failure> {
+    let Read { set, .. } = read(context, paths, now);
+    if has_errors(&set.findings) {
+        return Err(Failure::policy(set.sources, set.findings));
+    }
+    Ok(set)
+}
+
+/// The findings that a command other than `validate` shows: notes are for `validate`.
+pub fn warnings(findings: &[Diagnostic]) -> Vec<Diagnostic> {
+    let is_note = |finding: &&Diagnostic| finding.severity == crate::diagnostic::Severity::Note;
+    findings.iter().filter(|finding| !is_note(finding)).cloned().collect()
+}
