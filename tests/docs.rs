@@ -12,7 +12,8 @@ use clap::Parser;
 use clap::error::ErrorKind;
 use mdetag::cli::args::Cli;
 use mdetag::cli::exit::Exit;
-use mdetag::diagnostic::{Severity, Source, Sources};
+use mdetag::device::{Field, Kind};
+use mdetag::diagnostic::{Diagnostic, Severity, Source, Sources};
 use mdetag::policy;
 use mdetag::time::Timestamp;
 use regex::Regex;
@@ -237,7 +238,10 @@ fn the_rooms_in_the_architecture_are_the_modules_in_their_order() {
 /// A policy's findings that are errors or warnings, as lines.
 fn findings(sources: &Sources) -> Vec<String> {
     let now = Timestamp::parse("2026-11-24").expect("a date");
-    let (_, found) = policy::resolve(sources, now);
+    lines(sources, policy::resolve(sources, now).1)
+}
+
+fn lines(sources: &Sources, found: Vec<Diagnostic>) -> Vec<String> {
     let loud = found.iter().filter(|finding| finding.severity != Severity::Note);
     loud.map(|finding| {
         let place = finding.span.map_or(String::new(), |span| {
@@ -288,4 +292,39 @@ fn the_policies_of_the_repository_have_no_error_and_no_warning() {
         assert!(!sources.files.is_empty(), "no policy below {folder}");
         nothing(findings(&sources));
     }
+}
+
+#[test]
+fn the_fields_of_the_language_reference_are_those_of_the_code() {
+    let kind = |kind| match kind {
+        Kind::Text => "text",
+        Kind::Version => "version",
+        Kind::Integer => "integer",
+        Kind::Boolean => "boolean",
+        Kind::Time => "time",
+        Kind::Address => "address",
+        Kind::Hardware => "hardware address",
+        Kind::Tags => "tags",
+    };
+    let rows = Field::ALL
+        .iter()
+        .map(|field| format!("| `{}` | {} | {} |", field.name(), kind(field.kind()), field.about()));
+    let reference = read("docs/policy.md");
+    let table = reference.lines().skip_while(|line| !line.starts_with("| field |")).skip(2);
+    assert_eq!(table.take_while(|line| line.starts_with('|')).collect::<Vec<_>>(), rows.collect::<Vec<_>>());
+}
+
+#[test]
+fn every_printed_mdetag_yaml_is_valid() {
+    let mut sources: Vec<Sources> = Vec::new();
+    for document in files(&["md"]) {
+        let fences = markdown::fences(&read(&document));
+        let settings = fences.iter().filter(|fence| fence.info == "yaml mdetag");
+        sources.extend(
+            settings.map(|fence| Sources::from_text(&format!("{document}:{}", fence.line), &fence.text)),
+        );
+    }
+    sources.push(Sources::from_text("examples/ci/mdetag.yaml", &read("examples/ci/mdetag.yaml")));
+    assert!(sources.len() > 2, "the reader has gone blind");
+    nothing(sources.iter().flat_map(|sources| lines(sources, policy::settings::read(sources).1)).collect());
 }
