@@ -1,1 +1,433 @@
-//! Stub.
+//! A simulated tenant that speaks the service's own HTTP routes on loopback, with its limits, its errors and its oddities:
+//! what a newcomer runs first, what policy authors use before they have credentials, and what the tests run against.
+//!
+//! It shares nothing with the client: it has its own windows, its own reading of the wire and its own state, so that a
+//! mistake of the client meets a refusal and not agreement with itself. It claims nothing about the real service beyond
+//! what `docs/sandbox.md` marks.
+
+mod random;
+mod record;
+mod generate;
+mod people;
+mod fleet;
+mod routes;
+mod faults;
+mod switches;
+mod wire;
+mod filter;
+mod limits;
+mod edits;
+mod log;
+mod settings;
+mod disk;
+mod jwt;
+mod access;
+mod read;
+mod write;
+mod hunting;
+mod assertion;
+mod identity;
+mod sign_in;
+mod disturb;
+mod control;
+mod service;
+mod server;
+mod remote;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+
+use crate::time::{Clock, Timestamp};
+use service::{Begun, Service};
+use settings::Settings;
+
+pub use disturb::{Disturbance, Disturbed};
+pub use faults::{Fault, When};
+pub use generate::{FleetFile, generate};
+pub use log::LoggedCall;
+pub use routes::Route;
+pub use server::{Running, serve};
+pub use settings::{CLIENT_ID, Federated, Options, SandboxError, TENANT_ID};
+pub use switches::{Switch, SwitchRow, table};
+pub use wire::{Answer, Delivery, Request};
+
+/// A sandbox. Clones are handles on the same one.
+#[derive(Clone)]
+pub struct Sandbox {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    directory: Option<PathBuf>,
+    options: Options,
+    clock: Arc<dyn Clock>,
+    settings: Settings,
+    role: Mutex<Role>,
+}
+
+/// Whether this process owns the state.
+enum Role {
+    Owner(Box<Service>),
+    /// Another process does, and serves it.
+    Guest,
+}
+
+/// Where a connection goes.
+enum Door {
+    /// To this process.
+    Here,
+    /// To the process that owns the sandbox.
+    Elsewhere(TcpStream),
+    /// Nobody answers.
+    Shut,
+}
+
+/// What a client signs in with.
+#[derive(Clone)]
+pub struct Credentials {
+    /// Tenant id.
+    pub tenant_id: String,
+    /// Client id.
+    pub client_id: String,
+    /// Client secret: worth nothing outside this sandbox, but still not to be shown.
+    pub client_secret: String,
+    /// What the managed-identity and OIDC endpoints ask for.
+    pub identity_secret: String,
+}
+
+impl std::fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Credentials {{ tenant {}, client {} }}", self.tenant_id, self.client_id)
+    }
+}
+
+impl std::fmt::Debug for Sandbox {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Sandbox {{ {:?}, {:?} }}", self.inner.settings, self.inner.directory)
+    }
+}
+
+/// A call that has arrived at a sandbox and not yet been answered: the first half of [`Sandbox::begin`].
+#[derive(Debug)]
+pub struct Arrived(Begun);
+
+impl Arrived {
+    /// How long until [`Sandbox::finish`] is due.
+    pub fn wait(&self) -> Duration {
+        self.0.wait
+    }
+}
+
+/// How long a process waits for another that holds the sandbox and has not yet said where it serves.
+const OWNER_WAIT: Duration = Duration::from_secs(5);
+
+impl Sandbox {
+    /// Makes a sandbox in a directory that has none.
+    ///
+    /// # Errors
+    /// There is one already, or the directory cannot be used.
+    pub fn create(
+        directory: &Path,
+        options: &Options,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Sandbox, SandboxError> {
+        if disk::settings(directory)?.is_some() {
+            return Err(SandboxError::Exists { path: directory.display().to_string() });
+        }
+        Sandbox::open(directory, options, clock)
+    }
+
+    /// Opens the sandbox of a directory, made with these options the first time. If another process serves it, this one
+    /// becomes its guest: what it serves is handed on, and it takes over when the other ends.
+    ///
+    /// # Errors
+    /// The directory cannot be used, a switch is wrong, or speed or faults are asked for as a guest.
+    pub fn open(directory: &Path, options: &Options, clock: Arc<dyn Clock>) -> Result<Sandbox, SandboxError> {
+        let mut trial = switches::Switches::default();
+        options.faults.iter().try_for_each(|text| trial.set_text(text)).map_err(SandboxError::Switch)?;
+        let lock = disk::lock(directory)?;
+        let (settings, role) = match lock {
+            Some(lock) => {
+                let service = owned(directory, lock, options, clock.now())?;
+                (service.settings.clone(), Role::Owner(Box::new(service)))
+            }
+            None => {
+                let in_use = || SandboxError::InUse { path: directory.display().to_string() };
+                if !options.faults.is_empty() || options.speed != 1 {
+                    return Err(in_use());
+                }
+                let settings = wait_for_settings(directory)?;
+                if options.tenant_id.as_ref().is_some_and(|tenant| *tenant != settings.tenant_id) {
+                    return Err(in_use());
+                }
+                (settings, Role::Guest)
+            }
+        };
+        let directory = Some(directory.to_owned());
+        Ok(Sandbox {
+            inner: Arc::new(Inner {
+                directory,
+                options: options.clone(),
+                clock,
+                settings,
+                role: Mutex::new(role),
+            }),
+        })
+    }
+
+    /// A sandbox that leaves nothing behind.
+    ///
+    /// # Errors
+    /// A switch is wrong.
+    pub fn in_memory(options: &Options, clock: Arc<dyn Clock>) -> Result<Sandbox, SandboxError> {
+        let settings = Settings::new(options, clock.now());
+        let fleet = fleet::Fleet::generated(settings.devices, settings.seed, settings.created);
+        let mut service = Service::new(settings.clone(), switches::Switches::default(), fleet);
+        configure(&mut service, options)?;
+        let role = Mutex::new(Role::Owner(Box::new(service)));
+        Ok(Sandbox {
+            inner: Arc::new(Inner { directory: None, options: options.clone(), clock, settings, role }),
+        })
+    }
+
+    /// What a client signs in with.
+    pub fn credentials(&self) -> Credentials {
+        let settings = &self.inner.settings;
+        Credentials {
+            tenant_id: settings.tenant_id.clone(),
+            client_id: settings.client_id.clone(),
+            client_secret: settings.client_secret.clone(),
+            identity_secret: settings.identity_header.clone(),
+        }
+    }
+
+    /// Whether another process owns the sandbox.
+    pub fn is_guest(&self) -> bool {
+        matches!(*self.role(), Role::Guest)
+    }
+
+    /// Sets a switch or a fault, for as long as this process owns the sandbox.
+    ///
+    /// # Errors
+    /// A sentence that names the near name, or the values.
+    pub fn set(&self, name: &str, value: &str) -> Result<(), String> {
+        self.control("POST", "faults", &json!({ name: value })).map(drop)
+    }
+
+    /// Puts in devices: an API object or an array of them. Besides the API's members, `registryTag`, `dynamicTags` and
+    /// `lockedValue` say what other origins hold.
+    ///
+    /// # Errors
+    /// A sentence that says what is wrong with an object.
+    pub fn insert(&self, devices: &Value) -> Result<(), String> {
+        self.control("POST", "machines", devices).map(drop)
+    }
+
+    /// Takes out devices.
+    ///
+    /// # Errors
+    /// The state cannot be saved.
+    pub fn delete(&self, ids: &[&str]) -> Result<(), String> {
+        self.control("DELETE", "machines", &json!({ "ids": ids })).map(drop)
+    }
+
+    /// The devices as they truly are, whatever readers see yet.
+    ///
+    /// # Errors
+    /// The process that owns the sandbox does not answer.
+    pub fn devices(&self) -> Result<Vec<Value>, String> {
+        let text = self.control_text("GET", "machines", &Value::Null)?;
+        text.lines().map(|line| serde_json::from_str(line).map_err(|error| error.to_string())).collect()
+    }
+
+    /// The calls of this process, oldest first; the last 20,000. Empty for a guest.
+    pub fn calls(&self) -> Vec<LoggedCall> {
+        match &*self.role() {
+            Role::Owner(service) => service.calls.iter().cloned().collect(),
+            Role::Guest => Vec::new(),
+        }
+    }
+
+    /// Moves the sandbox's clock forward.
+    ///
+    /// # Errors
+    /// The state cannot be saved.
+    pub fn advance(&self, span: Duration) -> Result<(), String> {
+        self.control("POST", "clock", &json!({ "advance_s": span.as_secs_f64() })).map(drop)
+    }
+
+    /// The moment by the sandbox's clock, if this process owns it.
+    pub fn now(&self) -> Timestamp {
+        match &*self.role() {
+            Role::Owner(service) => self.inner.clock.now().plus(service.ahead),
+            Role::Guest => self.inner.clock.now(),
+        }
+    }
+
+    /// Lays down the result of a hunting query.
+    ///
+    /// # Errors
+    /// The process that owns the sandbox does not answer.
+    pub fn set_hunting(&self, query: &str, ids: &[&str]) -> Result<(), String> {
+        self.control("POST", "hunting", &json!({ "query": query, "ids": ids })).map(drop)
+    }
+
+    /// Makes edits as people in the portal would; the next read shows them.
+    ///
+    /// # Errors
+    /// The state cannot be saved, or the process that owns the sandbox does not answer.
+    pub fn disturb(&self, count: u64, seed: u64) -> Result<Vec<Disturbance>, String> {
+        let done = self.control("POST", "disturb", &json!({ "count": count, "seed": seed }))?;
+        serde_json::from_value(done).map_err(|error| error.to_string())
+    }
+
+    /// The first half of a call; `None` for a guest. For simulations without a socket: wait as long as it says, then
+    /// [`Sandbox::finish`].
+    pub fn begin(&self, request: &Request) -> Option<Arrived> {
+        let now = self.inner.clock.now();
+        match &mut *self.role() {
+            Role::Owner(service) => Some(Arrived(service.begin(request, now))),
+            Role::Guest => None,
+        }
+    }
+
+    /// The second half of a call; `None` for a guest.
+    pub fn finish(&self, arrived: Arrived) -> Option<Answer> {
+        let now = self.inner.clock.now();
+        match &mut *self.role() {
+            Role::Owner(service) => Some(service.finish(arrived.0, now)),
+            Role::Guest => None,
+        }
+    }
+
+    fn role(&self) -> MutexGuard<'_, Role> {
+        // A panic under the lock is a bug of the sandbox; the state is still whole enough to look at.
+        self.inner.role.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn zips(&self) -> bool {
+        matches!(&*self.role(), Role::Owner(service) if service.switches.on(Switch::Gzip))
+    }
+
+    fn control(&self, method: &str, path: &str, body: &Value) -> Result<Value, String> {
+        serde_json::from_str(&self.control_text(method, path, body)?).map_err(|error| error.to_string())
+    }
+
+    fn control_text(&self, method: &str, path: &str, body: &Value) -> Result<String, String> {
+        let body = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };
+        let request =
+            Request { method: method.to_owned(), path: format!("/_sim/{path}"), body, ..Request::default() };
+        let answer = match self.begin(&request) {
+            Some(arrived) => self.finish(arrived).ok_or("the sandbox was closed")?,
+            None => {
+                let directory = self.inner.directory.as_deref().ok_or("the sandbox has no directory")?;
+                remote::call(directory, &request)?
+            }
+        };
+        let text = String::from_utf8(answer.body).map_err(|error| error.to_string())?;
+        if answer.status == 200 { Ok(text) } else { Err(text) }
+    }
+
+    /// Tells other processes where this one serves, if it is the owner.
+    fn announce(&self, address: SocketAddr) -> Result<(), SandboxError> {
+        match &*self.role() {
+            Role::Owner(service) => service.disk.as_ref().map_or(Ok(()), |disk| {
+                disk.announce(address).map_err(|source| SandboxError::File {
+                    path: disk.directory().join("address").display().to_string(),
+                    source,
+                })
+            }),
+            Role::Guest => Ok(()),
+        }
+    }
+
+    /// Where a connection goes now. A guest becomes the owner when the owner has gone.
+    async fn door(&self) -> Door {
+        let Some(directory) = &self.inner.directory else { return Door::Here };
+        let mut waited = Duration::ZERO;
+        loop {
+            if !self.is_guest() {
+                return Door::Here;
+            }
+            if let Some(address) = disk::address(directory)
+                && let Ok(stream) = TcpStream::connect(address).await
+            {
+                return Door::Elsewhere(stream);
+            }
+            if let Ok(Some(lock)) = disk::lock(directory) {
+                let mut role = self.role();
+                if let Role::Guest = *role {
+                    match owned(directory, lock, &self.inner.options, self.inner.clock.now()) {
+                        Ok(service) => *role = Role::Owner(Box::new(service)),
+                        Err(_) => return Door::Shut,
+                    }
+                }
+                return Door::Here;
+            }
+            if waited >= OWNER_WAIT {
+                return Door::Shut;
+            }
+            let pause = Duration::from_millis(50);
+            tokio::time::sleep(pause).await;
+            waited += pause;
+        }
+    }
+}
+
+/// The service of a directory whose lock this process has.
+fn owned(
+    directory: &Path,
+    lock: std::fs::File,
+    options: &Options,
+    now: Timestamp,
+) -> Result<Service, SandboxError> {
+    let mut settings = match disk::settings(directory)? {
+        Some(settings) => settings,
+        None => {
+            let settings = Settings::new(options, now);
+            disk::save_settings(directory, &settings)?;
+            settings
+        }
+    };
+    if let Some(tenant) = options.tenant_id.as_ref().filter(|tenant| **tenant != settings.tenant_id) {
+        settings.tenant_id.clone_from(tenant);
+        disk::save_settings(directory, &settings)?;
+    }
+    let (disk, saved) = disk::Disk::open(directory, lock, now)?;
+    let fleet = fleet::Fleet::generated(settings.devices, settings.seed, settings.created);
+    let mut service = Service::new(settings, switches::Switches::default(), fleet);
+    configure(&mut service, options)?;
+    // Nothing is on disk yet as far as the service knows, so replaying writes nothing.
+    let _ = service.commit(&saved.edits);
+    for (key, at) in &saved.slots {
+        service.limits.recall(key, *at);
+    }
+    service.disk = Some(disk);
+    Ok(service)
+}
+
+fn configure(service: &mut Service, options: &Options) -> Result<(), SandboxError> {
+    service.speed = options.speed.max(1);
+    let kept = service.settings.switches.clone();
+    for text in kept.iter().chain(&options.faults) {
+        service.switches.set_text(text).map_err(SandboxError::Switch)?;
+    }
+    Ok(())
+}
+
+/// The owner may still be writing them.
+fn wait_for_settings(directory: &Path) -> Result<Settings, SandboxError> {
+    let pause = Duration::from_millis(20);
+    for _ in 0..(OWNER_WAIT.as_millis() / pause.as_millis()) {
+        if let Some(settings) = disk::settings(directory)? {
+            return Ok(settings);
+        }
+        std::thread::sleep(pause);
+    }
+    Err(SandboxError::Busy { path: directory.display().to_string() })
+}
