@@ -3,17 +3,15 @@
 //!
 //! Decides no answer; it only waits, compresses and breaks connections as it is told.
 
-use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::net::SocketAddr;
-use std::pin::Pin;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use http_body_util::{BodyExt, Limited};
-use hyper::body::{Body, Bytes, Frame, Incoming};
+use http_body_util::combinators::MapFrame;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::{Bytes, Frame, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
@@ -129,6 +127,13 @@ async fn hand_on(mut stream: TcpStream, mut owner: TcpStream, mut stopped: watch
     }
 }
 
+/// A body that does not say how long it is, so that it is sent in chunks as the service does.
+type Payload = MapFrame<Full<Bytes>, fn(Frame<Bytes>) -> Frame<Bytes>>;
+
+fn of_unknown_length(frame: Frame<Bytes>) -> Frame<Bytes> {
+    frame
+}
+
 async fn respond(
     sandbox: Sandbox,
     request: hyper::Request<Incoming>,
@@ -175,52 +180,19 @@ async fn reply(answer: Answer, zips: bool) -> Result<hyper::Response<Payload>, i
         // Ten thousand devices take a while, which other connections should not wait for.
         body = tokio::task::spawn_blocking(move || gzip(&body)).await.map_err(io::Error::other)??;
     }
-    response.body(Payload::new(body, answer.delivery == Delivery::CutOff)).map_err(io::Error::other)
+    let mut body = Bytes::from(body);
+    if answer.delivery == Delivery::CutOff {
+        // Promised whole and sent in half: the connection breaks where the promise does.
+        response = response.header("content-length", body.len());
+        body.truncate(body.len() / 2);
+    }
+    response
+        .body(Full::new(body).map_frame(of_unknown_length as fn(Frame<Bytes>) -> Frame<Bytes>))
+        .map_err(io::Error::other)
 }
 
 fn gzip(body: &[u8]) -> io::Result<Vec<u8>> {
     let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 4), Compression::fast());
     encoder.write_all(body)?;
     encoder.finish()
-}
-
-/// A body of unknown length, so that it is sent in chunks as the service does; may break in the middle.
-#[derive(Debug)]
-struct Payload {
-    parts: VecDeque<Bytes>,
-    breaks: bool,
-}
-
-impl Payload {
-    fn new(body: Vec<u8>, breaks: bool) -> Payload {
-        let mut body = Bytes::from(body);
-        if breaks {
-            body.truncate(body.len() / 2);
-        }
-        let mut parts = VecDeque::new();
-        while !body.is_empty() {
-            parts.push_back(body.split_to(body.len().min(256 * 1024)));
-        }
-        Payload { parts, breaks }
-    }
-}
-
-impl Body for Payload {
-    type Data = Bytes;
-    type Error = io::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
-        Poll::Ready(match self.parts.pop_front() {
-            Some(part) => Some(Ok(Frame::data(part))),
-            None if self.breaks => Some(Err(io::Error::from(io::ErrorKind::ConnectionReset))),
-            None => None,
-        })
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.parts.is_empty() && !self.breaks
-    }
 }
