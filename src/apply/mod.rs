@@ -10,6 +10,22 @@ pub use crate::plan::{ChangeKey, ChangeWhat, TagAction};
 
 use crate::plan::Lane;
 
+mod answer;
+pub mod budget;
+mod changes;
+mod combined;
+mod dispatch;
+mod entry;
+mod isolate;
+mod queue;
+pub mod retry;
+pub mod resume;
+mod run;
+mod verify;
+
+pub use entry::Entry;
+pub use run::{Progress, Run, RunOptions, Step, StopReason};
+
 /// Number of a call within a run, from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CallId(pub u64);

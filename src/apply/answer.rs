@@ -1,0 +1,384 @@
+//! What replies mean: which changes they prove, which are tried again, which end.
+//!
+//! A 2xx is not a proof: the answer must show the device as the change wants it. What it does not prove is re-read.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::plan::Lane;
+use crate::time::Timestamp;
+
+use super::budget::Budget;
+use super::changes::{Change, ChangeIndex, Doubt, Evidence, What};
+use super::isolate::{self, Isolation};
+use super::queue::{Job, JobIndex, Kind, Members, Queue};
+use super::retry::{MAX_RETRY_AFTER, MAX_TRIES, MIN_WAIT};
+use super::run::{Flight, Run};
+use super::{CallId, DeviceState, Entry, Outcome, Rejection, Reply};
+
+/// How long after a 404 the device is asked for again: some are passing (field-reported).
+const MISS_WAIT: Duration = Duration::from_secs(1);
+
+impl Run<'_> {
+    /// Learns from a reply. A reply to a call that is not in flight is ignored.
+    pub fn reply(&mut self, call: CallId, reply: Reply, now: Timestamp, budget: &mut Budget) -> Vec<Entry> {
+        let Some(flight) = self.land(call) else { return self.drain() };
+        let throttled = match &reply {
+            Reply::Rejected(rejection) if rejection.status == 429 => Some(rejection.retry_after),
+            _ => None,
+        };
+        budget.answered(flight.ticket, now, throttled);
+        let words = words(&reply);
+        match reply {
+            Reply::Answered { devices } => self.answered(flight, &devices, now),
+            Reply::Rejected(rejection) => self.rejected(flight, &rejection, &words, now, budget),
+            Reply::Broken { .. } => self.try_again(flight, true, &words, now),
+            Reply::Lost { maybe_sent, .. } => self.try_again(flight, maybe_sent, &words, now),
+        }
+        self.emit_reply(call, now, words);
+        self.drain()
+    }
+
+    fn answered(&mut self, flight: Flight, devices: &[DeviceState], now: Timestamp) {
+        self.circuits[flight.lane as usize].succeeded();
+        self.bulk_has_worked |= flight.lane == Lane::BulkTag;
+        let states: HashMap<&str, &DeviceState> =
+            devices.iter().map(|state| (state.id.as_ref(), state)).collect();
+        if matches!(self.queues.job(flight.job).kind, Kind::Combined { .. }) {
+            let id = self.changes.device_id(flight.devices[0]).clone();
+            return self.combined_answered(&flight, states.get(id.as_ref()).copied(), now);
+        }
+        for change in &flight.members {
+            let device = self.changes.get(*change).device;
+            let state = states.get(self.changes.device_id(device).as_ref()).copied();
+            self.check(*change, state, now);
+            if let Some(state) = state {
+                self.check_neighbours(*change, state, now);
+            } else if flight.lane == Lane::UpdateDevice {
+                self.stop_patch(
+                    "the answer to a PATCH does not show the device, so a lost tag would not be seen",
+                    now,
+                );
+            }
+        }
+        if let Some(isolation) = &mut self.queues.job_mut(flight.job).isolation {
+            isolation.has_succeeded = true;
+        }
+        self.answer_probe(flight.job, now);
+        self.advance(flight.job);
+    }
+
+    /// Holds one change against the device as an answer shows it.
+    pub(super) fn check(&mut self, change: ChangeIndex, state: Option<&DeviceState>, now: Timestamp) {
+        if !self.changes.is_waiting(change) {
+            return;
+        }
+        let (evidence, error) = match state {
+            Some(state) if self.changes.is_so(change, state) => return self.changes.confirm(change, now),
+            Some(_) => (Evidence::Refuted, "the service accepted it, and its answer shows the old state"),
+            None => (Evidence::Accepted, "the service accepted it, and its answer does not show the device"),
+        };
+        self.changes.doubt(change, Doubt { since: now, evidence, error: error.into() });
+    }
+
+    /// Looks at what a call was not meant to touch: twins of a removed tag, and all tags after a `PATCH` of a value.
+    pub(super) fn check_neighbours(&mut self, change: ChangeIndex, state: &DeviceState, now: Timestamp) {
+        let Change { device, what, is_twin, is_patched, .. } = *self.changes.get(change);
+        let expected = match what {
+            What::Remove(tag) if is_twin => self.changes.kept_twins(device, tag),
+            What::Value(_) if is_patched => self.changes.expected_tags(device),
+            _ => return,
+        };
+        let carries = |tag: &u32| state.tags.iter().any(|own| *own == self.changes.tags[*tag as usize]);
+        let lost: Vec<Arc<str>> = expected
+            .iter()
+            .filter(|tag| !carries(tag))
+            .map(|tag| self.changes.tags[*tag as usize].clone())
+            .collect();
+        if is_patched && !lost.is_empty() {
+            self.stop_patch("a PATCH of a value alone lost tags", now);
+        }
+        self.is_patch_proven |= is_patched && lost.is_empty();
+        for tag in &lost {
+            self.put_back(device, tag, Some(now));
+        }
+    }
+
+    fn stop_patch(&mut self, reason: &str, now: Timestamp) {
+        let circuit = &mut self.circuits[Lane::UpdateDevice as usize];
+        if circuit.opened().is_none() {
+            circuit.open(reason.to_owned());
+            self.note(now, format!("{reason}: values go by setDeviceValue from here on"));
+        }
+    }
+
+    /// Plans a call that puts a lost tag back. `now`: journals that it is to be put back.
+    pub(super) fn put_back(&mut self, device: u32, tag: &Arc<str>, now: Option<Timestamp>) {
+        let index = self.changes.tag(tag);
+        if !self.repairing.insert((device, index)) {
+            return;
+        }
+        let repair = self.changes.push_repair(device, index);
+        self.queues.pool(index, super::TagAction::Add, repair);
+        if let Some(at) = now {
+            let device = self.changes.device_id(device).clone();
+            self.entries.push(Entry::Repair { at, device, tag: tag.clone(), restored: None });
+        }
+    }
+
+    fn rejected(
+        &mut self,
+        flight: Flight,
+        rejection: &Rejection,
+        words: &str,
+        now: Timestamp,
+        budget: &mut Budget,
+    ) {
+        if !matches!(rejection.status, 408 | 409 | 423 | 425 | 429 | 500..=599) {
+            self.circuits[flight.lane as usize].answered();
+        }
+        match rejection.status {
+            429 => {
+                self.back_to_read(flight.job);
+                self.queues.enqueue(flight.job);
+            }
+            408 | 409 | 423 | 425 | 500..=599 => {
+                if let Some(wait) = rejection.retry_after {
+                    budget.close(flight.lane, now.plus(wait.clamp(MIN_WAIT, MAX_RETRY_AFTER)));
+                }
+                self.try_again(flight, true, words, now);
+            }
+            403 if flight.lane == Lane::BulkTag => self.bulk_forbidden(&flight),
+            400 | 404 | 413 if flight.lane == Lane::BulkTag && flight.members.len() > 1 => {
+                self.isolate(&flight, rejection, words);
+            }
+            404 => self.missed(&flight, words, now),
+            _ => self.refused(flight, rejection, words, now),
+        }
+    }
+
+    /// The effect is unknown: sent again, as adds, removals and values are idempotent, up to a limit.
+    fn try_again(&mut self, flight: Flight, may_have_effect: bool, words: &str, now: Timestamp) {
+        self.circuits[flight.lane as usize].struggled(flight.devices[0]);
+        self.back_to_read(flight.job);
+        let job = self.queues.job_mut(flight.job);
+        job.tries += 1;
+        job.may_have_effect |= may_have_effect && flight.lane != Lane::Get;
+        if job.tries < MAX_TRIES {
+            let wait = self.jitter.backoff(u32::from(job.tries));
+            self.queues.delay(flight.job, now.plus(wait));
+            return;
+        }
+        let error: Arc<str> = format!("{words} ({MAX_TRIES} tries)").into();
+        let may_have_effect = self.queues.job(flight.job).may_have_effect;
+        for change in &flight.members {
+            if !self.changes.is_waiting(*change) {
+                continue;
+            }
+            if may_have_effect {
+                let doubt = Doubt { since: now, evidence: Evidence::None, error: error.clone() };
+                self.changes.doubt(*change, doubt);
+            } else {
+                self.changes.end(*change, Outcome::Failed, Some(&error));
+            }
+        }
+        self.failed(&flight, &error, now);
+        self.forbid_probe(flight.job, &error);
+        self.advance(flight.job);
+    }
+
+    /// A call was given up: enough of them in a row give the lane up.
+    fn failed(&mut self, flight: &Flight, error: &str, now: Timestamp) {
+        if self.circuits[flight.lane as usize].failed(flight.devices[0], error) {
+            let text = format!(
+                "the {} lane is given up: five failures in a row, the last: {error}",
+                flight.lane.name()
+            );
+            self.note(now, text);
+        }
+    }
+
+    /// The service said no, and will say so again.
+    fn refused(&mut self, flight: Flight, rejection: &Rejection, words: &str, now: Timestamp) {
+        let job = self.queues.job_mut(flight.job);
+        // `PATCH` is the route that documents contradict each other on; the others still stand.
+        if flight.lane == Lane::UpdateDevice {
+            match job.kind {
+                Kind::Combined { .. } => {
+                    self.note(
+                        now,
+                        format!("a combined PATCH was refused ({words}): its changes go one by one"),
+                    );
+                    self.uncombine(flight.job);
+                }
+                _ => {
+                    job.queue = Queue::SetValue;
+                    self.queues.enqueue(flight.job);
+                }
+            }
+            return self.failed(&flight, words, now);
+        }
+        let error: Arc<str> = words.into();
+        for change in &flight.members {
+            if self.changes.is_waiting(*change) {
+                self.changes.end(*change, Outcome::Failed, Some(&error));
+            }
+        }
+        let job = self.queues.job_mut(flight.job);
+        let tag_at_fault = match &mut job.isolation {
+            Some(isolation) if flight.members.len() == 1 => isolation.fails_alone(&code(rejection)),
+            _ => false,
+        };
+        if tag_at_fault {
+            let error: Arc<str> = format!("{words} (the same for two devices: the tag is at fault)").into();
+            self.end_job(flight.job, Outcome::Failed, &error);
+        }
+        let is_isolated = self.queues.job(flight.job).isolation.is_some();
+        if !is_isolated || tag_at_fault {
+            self.failed(&flight, words, now);
+        }
+        self.forbid_probe(flight.job, &error);
+        self.advance(flight.job);
+    }
+
+    /// A bad id fails a whole call: those that the message names are dropped, else the call is halved.
+    fn isolate(&mut self, flight: &Flight, rejection: &Rejection, words: &str) {
+        let id = |change: ChangeIndex| &**self.changes.device_id(self.changes.get(change).device);
+        let mut split = isolate::named(&flight.members, id, &rejection.message);
+        let job = self.queues.job_mut(flight.job);
+        let isolation = job.isolation.get_or_insert_with(|| Box::new(Isolation::default()));
+        (job.tries, job.misses) = (0, 0);
+        if split.is_some() && !isolation.may_trust_names() {
+            split = None;
+        }
+        match split {
+            Some((named, others)) => {
+                job.members = Members::from(others);
+                let error: Arc<str> = words.into();
+                for change in named {
+                    if self.changes.is_waiting(change) {
+                        self.changes.end(change, Outcome::Failed, Some(&error));
+                    }
+                }
+            }
+            None => {
+                let (first, second) = isolate::halves(&flight.members);
+                job.members = Members::from(first);
+                job.rest.push(second);
+            }
+        }
+        self.queues.enqueue(flight.job);
+    }
+
+    /// 404 once may pass; twice, the device is gone, and every change of it.
+    fn missed(&mut self, flight: &Flight, words: &str, now: Timestamp) {
+        self.back_to_read(flight.job);
+        let job = self.queues.job_mut(flight.job);
+        job.misses += 1;
+        if job.misses < 2 {
+            return self.queues.delay(flight.job, now.plus(MISS_WAIT));
+        }
+        let error: Arc<str> = words.into();
+        let device = flight.devices[0];
+        for change in self.changes.of_device(device).chain(flight.members.iter().copied()) {
+            if self.changes.is_waiting(change) {
+                self.changes.end(change, Outcome::Gone, Some(&error));
+            }
+        }
+        self.forbid_probe(flight.job, &error);
+        self.advance(flight.job);
+    }
+
+    // Halving a forbidden call would cost 999 calls for 500 devices and tell nothing: one single call tells whether it is
+    // the route that is forbidden.
+    fn bulk_forbidden(&mut self, flight: &Flight) {
+        if self.is_bulk_forbidden {
+            return self.split_to_singles(flight.job);
+        }
+        self.queues.job_mut(flight.job).tries = 0;
+        let first = flight.members[0];
+        self.probe(flight.job, first);
+    }
+
+    fn probe(&mut self, held: JobIndex, change: ChangeIndex) {
+        let job = self.queues.job_mut(held);
+        let Kind::Tags { tag, action } = job.kind else { return };
+        let mut probe = Job::new(Kind::Tags { tag, action }, Queue::Single, i64::MAX, Members::One(change));
+        probe.probes_for = Some(held);
+        probe.failed_probes = job.failed_probes;
+        let index = self.queues.push(probe);
+        self.probes += 1;
+        self.queues.enqueue(index);
+    }
+
+    /// A probe worked: the bulk route is what is forbidden.
+    fn answer_probe(&mut self, probe: JobIndex, now: Timestamp) {
+        let Some(held) = self.queues.job_mut(probe).probes_for.take() else { return };
+        self.probes -= 1;
+        // Where bulk calls have worked before, it is this one that is forbidden and not the route.
+        if !self.bulk_has_worked && !self.is_bulk_forbidden {
+            self.is_bulk_forbidden = true;
+            self.note(
+                now,
+                "the bulk tag route is forbidden and single tag calls work: one call a device from here on"
+                    .into(),
+            );
+        }
+        self.split_to_singles(held);
+    }
+
+    /// A probe did not work either: a second device is asked, then the whole call has failed.
+    fn forbid_probe(&mut self, probe: JobIndex, error: &Arc<str>) {
+        let Some(held) = self.queues.job_mut(probe).probes_for.take() else { return };
+        self.probes -= 1;
+        let job = self.queues.job_mut(held);
+        job.failed_probes += 1;
+        let has_chance = job.failed_probes < 2 && job.members.as_slice().len() > 1;
+        let members = job.members.as_slice().to_vec();
+        let other = members.into_iter().rev().find(|change| self.changes.is_waiting(*change));
+        match other {
+            Some(other) if has_chance => self.probe(held, other),
+            _ => self.end_job(held, Outcome::Failed, error),
+        }
+    }
+
+    /// Goes on to the next call of a job, if it has one.
+    pub(super) fn advance(&mut self, index: JobIndex) {
+        let job = self.queues.job_mut(index);
+        if let Some(next) = job.rest.pop() {
+            job.members = Members::from(next);
+            (job.tries, job.misses, job.may_have_effect) = (0, 0, false);
+            self.queues.enqueue(index);
+        }
+    }
+}
+
+/// The code of a rejection, or its status where it has none.
+fn code(rejection: &Rejection) -> String {
+    if rejection.code.is_empty() { rejection.status.to_string() } else { rejection.code.clone() }
+}
+
+/// A reply in short, for journals and errors.
+fn words(reply: &Reply) -> String {
+    match reply {
+        Reply::Answered { .. } => "200".to_owned(),
+        Reply::Broken { status, detail } => format!("{status} with a body that cannot be read: {detail}"),
+        Reply::Lost { detail, .. } => detail.clone(),
+        Reply::Rejected(Rejection { status, code, message, request_id, .. }) => {
+            let mut words = status.to_string();
+            if !code.is_empty() {
+                words = format!("{words} {code}");
+            }
+            if !message.is_empty() {
+                // A message may name 500 ids; the journal has them in the call.
+                let cut: String = message.chars().take(300).collect();
+                words = format!("{words}: {cut}");
+            }
+            match request_id {
+                Some(request_id) => format!("{words} (request {request_id})"),
+                None => words,
+            }
+        }
+    }
+}

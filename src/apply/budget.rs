@@ -1,0 +1,461 @@
+//! The budget: which lane may start a call when, so that no window is exceeded as the service could count it.
+//!
+//! A slot is taken when a call starts and frees one window after its answer: wherever between the two the service counted
+//! the call, its window has passed by then. Does no I/O; the ledger on disk saves and merges [`Record`]s.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use crate::plan::Lane;
+use crate::time::Timestamp;
+
+use super::retry::{Jitter, MAX_RETRY_AFTER, MAX_THROTTLES, MIN_WAIT};
+use super::{Admission, Ticket};
+
+/// How many calls in how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// Calls.
+    pub calls: u32,
+    /// Half-open: an answer at `t` no longer counts at `t + length`.
+    pub length: Duration,
+}
+
+/// The limits of all lanes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Limits {
+    /// Calls a minute on a lane (documented for each API).
+    pub per_minute: u32,
+    /// Calls an hour on a lane (documented for each API, and for hunting).
+    pub per_hour: u32,
+    /// Calls a minute on the hunting lane (documented).
+    pub hunting_per_minute: u32,
+    /// Whether all lanes but hunting share one pair of windows.
+    pub shared: bool,
+    /// Divides the windows' lengths: 60 makes a minute last a second. Only ever other than 1 on loopback.
+    pub time_scale: f64,
+    /// When a call without an answer is given up: its slot frees one window after that.
+    pub call_timeout: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            per_minute: 100,
+            per_hour: 1_500,
+            hunting_per_minute: 45,
+            shared: false,
+            time_scale: 1.0,
+            call_timeout: Duration::from_secs(100),
+        }
+    }
+}
+
+impl Limits {
+    fn windows(&self, lane: Lane) -> [Window; 2] {
+        let scaled = |seconds: f64| Duration::from_secs_f64(seconds / self.time_scale.max(1.0e-6));
+        let per_minute = if lane == Lane::Hunting { self.hunting_per_minute } else { self.per_minute };
+        [
+            Window { calls: per_minute.max(1), length: scaled(60.0) },
+            Window { calls: self.per_hour.max(1), length: scaled(3_600.0) },
+        ]
+    }
+}
+
+/// What happened to a slot or a lane: what processes on one state directory tell each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Record {
+    /// A call takes a slot.
+    Taken {
+        /// The lane.
+        lane: Lane,
+        /// The slot's number, unique over processes.
+        slot: u64,
+        /// When.
+        at: Timestamp,
+    },
+    /// Its answer has arrived, or will not.
+    Answered {
+        /// The lane.
+        lane: Lane,
+        /// The slot's number.
+        slot: u64,
+        /// When.
+        at: Timestamp,
+    },
+    /// The service asked to leave the lane alone.
+    Closed {
+        /// The lane.
+        lane: Lane,
+        /// Until when.
+        until: Timestamp,
+    },
+}
+
+/// A slot without an answer yet.
+#[derive(Clone, Copy, Debug)]
+struct Open {
+    slot: u64,
+    expires: Timestamp,
+}
+
+/// One pair of windows and what fills them.
+#[derive(Clone, Debug)]
+struct Track {
+    windows: [Window; 2],
+    /// Ascending; older than both windows is dropped.
+    answered: VecDeque<Timestamp>,
+    open: Vec<Open>,
+    closed_until: Option<Timestamp>,
+}
+
+impl Track {
+    fn longest(&self) -> Duration {
+        self.windows[0].length.max(self.windows[1].length)
+    }
+
+    fn insert(&mut self, at: Timestamp) {
+        let place = match self.answered.back() {
+            Some(last) if *last > at => self.answered.partition_point(|other| *other <= at),
+            _ => self.answered.len(),
+        };
+        self.answered.insert(place, at);
+    }
+
+    /// Drops what no window counts any more; a slot whose call has timed out counts as answered then.
+    fn prune(&mut self, now: Timestamp) {
+        let longest = self.longest();
+        let expired: Vec<Timestamp> =
+            self.open.iter().filter(|open| open.expires <= now).map(|open| open.expires).collect();
+        self.open.retain(|open| open.expires > now);
+        expired.into_iter().for_each(|at| self.insert(at));
+        while self.answered.front().is_some_and(|at| at.plus(longest) <= now) {
+            self.answered.pop_front();
+        }
+    }
+
+    fn used(&self, window: Window, now: Timestamp) -> usize {
+        let freed = self.answered.partition_point(|at| at.plus(window.length) <= now);
+        self.answered.len() - freed + self.open.len()
+    }
+
+    /// When the next call may start; not before `now`.
+    fn ready_at(&self, now: Timestamp) -> Timestamp {
+        let mut ready = self.closed_until.map_or(now, |until| until.max(now));
+        for window in self.windows {
+            let used = self.used(window, now);
+            let Some(over) = used.checked_sub(window.calls as usize) else { continue };
+            let freed = self.answered.partition_point(|at| at.plus(window.length) <= now);
+            // Slots in flight free no earlier than one window from now, so they come after all that are answered.
+            let nth = match self.answered.get(freed + over) {
+                Some(at) => *at,
+                None => self.nth_open(freed + over - self.answered.len()),
+            };
+            ready = ready.max(nth.plus(window.length));
+        }
+        ready
+    }
+
+    fn nth_open(&self, nth: usize) -> Timestamp {
+        let mut expiries: Vec<Timestamp> = self.open.iter().map(|open| open.expires).collect();
+        expiries.sort_unstable();
+        expiries[nth.min(expiries.len() - 1)]
+    }
+}
+
+/// How one lane fares.
+#[derive(Clone, Debug, Default)]
+struct LaneState {
+    throttles: u32,
+    given_up: Option<String>,
+}
+
+/// The windows of all lanes, and what they hold.
+#[derive(Clone, Debug)]
+pub struct Budget {
+    limits: Limits,
+    tracks: Vec<Track>,
+    lanes: [LaneState; Lane::ALL.len()],
+    jitter: Jitter,
+    next_slot: u64,
+    records: Vec<Record>,
+}
+
+impl Budget {
+    /// An unused budget. `seed` chooses slot numbers and jitter: different for every process.
+    pub fn new(limits: Limits, seed: u64) -> Budget {
+        let mut jitter = Jitter::new(seed);
+        let next_slot = jitter.number();
+        let tracks = Lane::ALL.map(|lane| Track {
+            windows: limits.windows(lane),
+            answered: VecDeque::new(),
+            open: Vec::new(),
+            closed_until: None,
+        });
+        Budget {
+            limits,
+            tracks: tracks.into(),
+            lanes: Default::default(),
+            jitter,
+            next_slot,
+            records: Vec::new(),
+        }
+    }
+
+    /// The limits it was made with.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    fn place(&self, lane: Lane) -> usize {
+        if self.limits.shared && lane != Lane::Hunting { Lane::List as usize } else { lane as usize }
+    }
+
+    fn track(&mut self, lane: Lane) -> &mut Track {
+        let place = self.place(lane);
+        &mut self.tracks[place]
+    }
+
+    /// When the next call of a lane may start; `now` if it may start at once.
+    pub fn ready_at(&mut self, lane: Lane, now: Timestamp) -> Timestamp {
+        let track = self.track(lane);
+        track.prune(now);
+        track.ready_at(now)
+    }
+
+    /// Takes a slot. Call it only when [`Budget::ready_at`] says now.
+    pub fn take(&mut self, lane: Lane, now: Timestamp) -> Ticket {
+        let slot = self.next_slot;
+        self.next_slot = self.next_slot.wrapping_add(1);
+        let expires = now.plus(self.limits.call_timeout);
+        self.track(lane).open.push(Open { slot, expires });
+        self.records.push(Record::Taken { lane, slot, at: now });
+        Ticket { lane, slot }
+    }
+
+    /// Takes a slot, or says how long to wait.
+    pub fn admit(&mut self, lane: Lane, now: Timestamp) -> Admission {
+        let ready = self.ready_at(lane, now);
+        if ready > now { Admission::Wait(ready.since(now)) } else { Admission::Go(self.take(lane, now)) }
+    }
+
+    /// The answer to a call has arrived, or will not. `throttled`: it was a 429 that asks for this wait, or for none.
+    pub fn answered(&mut self, ticket: Ticket, now: Timestamp, throttled: Option<Option<Duration>>) {
+        let Ticket { lane, slot } = ticket;
+        let track = self.track(lane);
+        track.open.retain(|open| open.slot != slot);
+        track.insert(now);
+        self.records.push(Record::Answered { lane, slot, at: now });
+        let state = &mut self.lanes[lane as usize];
+        let Some(retry_after) = throttled else {
+            state.throttles = 0;
+            return;
+        };
+        state.throttles += 1;
+        let throttles = state.throttles;
+        match retry_after {
+            Some(wait) if wait > MAX_RETRY_AFTER => {
+                self.give_up(lane, format!("the service asks for a wait of {} s", wait.as_secs()));
+            }
+            _ if throttles >= MAX_THROTTLES => {
+                self.give_up(lane, format!("{MAX_THROTTLES} answers of 429 in a row"));
+            }
+            _ => {}
+        }
+        let wait = retry_after.unwrap_or_else(|| self.jitter.backoff(throttles));
+        self.close(lane, now.plus(wait.clamp(MIN_WAIT, MAX_RETRY_AFTER)));
+    }
+
+    /// Leaves a lane alone until a moment.
+    pub fn close(&mut self, lane: Lane, until: Timestamp) {
+        let track = self.track(lane);
+        track.closed_until = track.closed_until.max(Some(until));
+        self.records.push(Record::Closed { lane, until });
+    }
+
+    /// Gives a lane up for the rest of this process. The first reason stays.
+    pub fn give_up(&mut self, lane: Lane, reason: String) {
+        self.lanes[lane as usize].given_up.get_or_insert(reason);
+    }
+
+    /// Why a lane is given up, if it is.
+    pub fn given_up(&self, lane: Lane) -> Option<&str> {
+        self.lanes[lane as usize].given_up.as_deref()
+    }
+
+    /// Takes in what another process, or an earlier one, did. Times in the future count as now.
+    pub fn merge(&mut self, record: Record, now: Timestamp) {
+        let timeout = self.limits.call_timeout;
+        match record {
+            Record::Taken { lane, slot, at } => {
+                self.track(lane).open.push(Open { slot, expires: at.min(now).plus(timeout) });
+            }
+            Record::Answered { lane, slot, at } => {
+                let track = self.track(lane);
+                track.open.retain(|open| open.slot != slot);
+                track.insert(at.min(now));
+            }
+            Record::Closed { lane, until } => {
+                let track = self.track(lane);
+                let until = until.min(now.plus(MAX_RETRY_AFTER));
+                track.closed_until = track.closed_until.max(Some(until));
+            }
+        }
+    }
+
+    /// What happened here since the last call: for the ledger.
+    pub fn drain_records(&mut self) -> Vec<Record> {
+        std::mem::take(&mut self.records)
+    }
+
+    /// Calls of a lane that may still start within this hour, and how many an hour has.
+    pub fn left(&mut self, lane: Lane, now: Timestamp) -> (u32, u32) {
+        let track = self.track(lane);
+        track.prune(now);
+        let hour = track.windows[1];
+        (hour.calls.saturating_sub(track.used(hour, now) as u32), hour.calls)
+    }
+
+    /// When the last of `calls` further calls of a lane could start, with instant answers and nobody else calling; `now`
+    /// for none.
+    pub fn earliest(&mut self, lane: Lane, calls: u64, now: Timestamp) -> Timestamp {
+        let track = self.track(lane);
+        track.prune(now);
+        let mut starts: Vec<Timestamp> = track.answered.iter().copied().collect();
+        starts.extend(track.open.iter().map(|_| now));
+        let mut next = track.closed_until.map_or(now, |until| until.max(now));
+        for number in 0..calls {
+            for window in track.windows {
+                if let Some(place) = starts.len().checked_sub(window.calls as usize) {
+                    next = next.max(starts[place].plus(window.length));
+                }
+            }
+            if number + 1 < calls {
+                starts.push(next);
+            }
+        }
+        next
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: f64) -> Timestamp {
+        Timestamp::from_ticks((seconds * 1e7) as i64)
+    }
+
+    /// Takes and answers `count` calls at one moment.
+    fn spend(budget: &mut Budget, lane: Lane, count: u32, now: Timestamp) {
+        for _ in 0..count {
+            let ticket = budget.take(lane, now);
+            budget.answered(ticket, now, None);
+        }
+    }
+
+    #[test]
+    fn a_slot_frees_one_window_after_its_answer_and_not_before() {
+        let mut budget = Budget::new(Limits::default(), 1);
+        spend(&mut budget, Lane::SetValue, 99, at(0.0));
+        let last = budget.take(Lane::SetValue, at(0.0));
+        assert_eq!(budget.ready_at(Lane::SetValue, at(1.0)), at(60.0));
+        budget.answered(last, at(2.0), None);
+        spend(&mut budget, Lane::SetValue, 99, at(60.0));
+        assert_eq!(budget.ready_at(Lane::SetValue, at(60.0)), at(62.0));
+        assert_eq!(budget.ready_at(Lane::SetValue, at(62.0)), at(62.0), "half-open");
+    }
+
+    #[test]
+    fn a_call_without_an_answer_frees_its_slot_one_window_after_its_time_out() {
+        let limits = Limits { per_minute: 1, call_timeout: Duration::from_secs(30), ..Limits::default() };
+        let mut budget = Budget::new(limits, 1);
+        budget.take(Lane::Get, at(0.0));
+        assert_eq!(budget.ready_at(Lane::Get, at(10.0)), at(90.0));
+        assert_eq!(budget.ready_at(Lane::Get, at(89.9)), at(90.0));
+        assert_eq!(budget.ready_at(Lane::Get, at(90.0)), at(90.0));
+    }
+
+    #[test]
+    fn the_hour_binds_after_fifteen_minutes_of_bursts() {
+        let mut budget = Budget::new(Limits::default(), 1);
+        for minute in 0..15 {
+            spend(&mut budget, Lane::List, 100, at(f64::from(minute) * 60.0));
+        }
+        assert_eq!(budget.ready_at(Lane::List, at(900.0)), at(3_600.0));
+        assert_eq!(budget.left(Lane::List, at(900.0)), (0, 1_500));
+        assert_eq!(budget.left(Lane::Get, at(900.0)), (1_500, 1_500), "each lane has its own windows");
+    }
+
+    #[test]
+    fn shared_lanes_fill_one_window_and_hunting_stays_apart() {
+        let mut budget = Budget::new(Limits { shared: true, ..Limits::default() }, 1);
+        spend(&mut budget, Lane::List, 50, at(0.0));
+        spend(&mut budget, Lane::SetValue, 50, at(0.0));
+        assert_eq!(budget.ready_at(Lane::BulkTag, at(1.0)), at(60.0));
+        assert_eq!(budget.ready_at(Lane::Hunting, at(1.0)), at(1.0));
+        spend(&mut budget, Lane::Hunting, 45, at(1.0));
+        assert_eq!(budget.ready_at(Lane::Hunting, at(1.0)), at(61.0));
+    }
+
+    #[test]
+    fn a_scaled_minute_lasts_a_second() {
+        let mut budget = Budget::new(Limits { time_scale: 60.0, ..Limits::default() }, 1);
+        spend(&mut budget, Lane::Get, 100, at(0.0));
+        assert_eq!(budget.ready_at(Lane::Get, at(0.5)), at(1.0));
+    }
+
+    #[test]
+    fn retry_after_closes_the_lane_for_at_least_a_second() {
+        let mut budget = Budget::new(Limits::default(), 1);
+        for (asked, expected) in [(0, 1.0), (8, 8.0)] {
+            let ticket = budget.take(Lane::Get, at(0.0));
+            budget.answered(ticket, at(0.0), Some(Some(Duration::from_secs(asked))));
+            assert_eq!(budget.ready_at(Lane::Get, at(0.0)), at(expected));
+        }
+        assert_eq!(budget.ready_at(Lane::List, at(0.0)), at(0.0));
+    }
+
+    #[test]
+    fn ten_throttled_answers_in_a_row_or_a_wait_over_an_hour_give_the_lane_up() {
+        let mut budget = Budget::new(Limits::default(), 1);
+        let throttle = |budget: &mut Budget, wait: Option<u64>| {
+            let ticket = budget.take(Lane::Get, at(0.0));
+            budget.answered(ticket, at(0.0), Some(wait.map(Duration::from_secs)));
+        };
+        (0..9).for_each(|_| throttle(&mut budget, None));
+        assert_eq!(budget.given_up(Lane::Get), None);
+        spend(&mut budget, Lane::Get, 1, at(0.0));
+        (0..9).for_each(|_| throttle(&mut budget, None));
+        assert_eq!(budget.given_up(Lane::Get), None, "another answer ends the row");
+        throttle(&mut budget, None);
+        assert!(budget.given_up(Lane::Get).is_some());
+        let mut patient = Budget::new(Limits::default(), 1);
+        throttle(&mut patient, Some(3_600));
+        assert_eq!(patient.given_up(Lane::Get), None);
+        throttle(&mut patient, Some(3_601));
+        assert!(patient.given_up(Lane::Get).is_some());
+    }
+
+    #[test]
+    fn another_processes_calls_fill_the_windows_and_its_future_counts_as_now() {
+        let mut ours = Budget::new(Limits { per_minute: 2, ..Limits::default() }, 1);
+        let mut theirs = Budget::new(Limits::default(), 2);
+        theirs.take(Lane::Get, at(9_999.0));
+        spend(&mut theirs, Lane::Get, 1, at(9_999.0));
+        theirs.drain_records().into_iter().for_each(|record| ours.merge(record, at(10.0)));
+        assert_eq!(ours.ready_at(Lane::Get, at(10.0)), at(70.0));
+    }
+
+    #[test]
+    fn the_outlook_is_the_closed_form_for_an_unused_budget() {
+        let mut budget = Budget::new(Limits::default(), 1);
+        for calls in [0u64, 1, 100, 101, 1_500, 1_501, 1_600, 1_601, 10_000] {
+            let before = calls.saturating_sub(1);
+            let seconds = 3_600 * (before / 1_500) + 60 * (before % 1_500 / 100);
+            assert_eq!(budget.earliest(Lane::SetValue, calls, at(0.0)), at(seconds as f64), "{calls}");
+        }
+        spend(&mut budget, Lane::SetValue, 1_500, at(0.0));
+        assert_eq!(budget.earliest(Lane::SetValue, 1, at(10.0)), at(3_600.0));
+    }
+}

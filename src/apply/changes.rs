@@ -1,0 +1,457 @@
+//! The changes of a run as one flat table: how each stands, and which wait for which.
+//!
+//! Additions of a device release its removals, those release its twins' removals. Does not know calls or lanes.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::device::DeviceValue;
+use crate::plan::Plan;
+use crate::text;
+use crate::time::Timestamp;
+
+use super::{ChangeKey, ChangeOutcome, ChangeWhat, DeviceState, Outcome};
+
+/// Index of a change.
+pub(super) type ChangeIndex = u32;
+
+/// No job carries the change now: once released it goes to the pool.
+pub(super) const NO_JOB: u32 = u32::MAX;
+
+/// No answer has confirmed the change.
+const NEVER: u32 = u32::MAX;
+
+/// What a change does; tags are indices into [`Changes::tags`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum What {
+    Add(u32),
+    Remove(u32),
+    Value(DeviceValue),
+}
+
+/// How a change stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// To be sent (again).
+    Waiting,
+    /// Sent, and only a re-read can tell.
+    Unproven,
+    Ended(Outcome),
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Change {
+    pub(super) device: u32,
+    pub(super) what: What,
+    pub(super) state: State,
+    /// The job that carries it.
+    pub(super) job: u32,
+    /// A removal whose tag differs only in case from one that stays: it goes last, and what stays is checked after it.
+    pub(super) is_twin: bool,
+    /// A tag that the service lost: not in the plan, so not in its counts.
+    pub(super) is_repair: bool,
+    /// A `PATCH` of a value alone may have reached the device: its tags are checked with the next that is seen of it.
+    pub(super) is_patched: bool,
+    /// Said to be released; each removal is, once, even if it ended before.
+    is_freed: bool,
+    /// Seconds from the run's start to its confirmation by an answer; [`NEVER`] without one.
+    confirmed: u32,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Row {
+    first: ChangeIndex,
+    end: ChangeIndex,
+    additions: u32,
+    removals: u32,
+    is_unconfirmed: bool,
+}
+
+/// What an answer said about a change that it does not prove.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Evidence {
+    /// There was no answer that took the call.
+    None,
+    /// The service took it, and does not show the device.
+    Accepted,
+    /// The service took it, and shows the device in the old state.
+    Refuted,
+}
+
+/// Why only a re-read can tell.
+#[derive(Clone, Debug)]
+pub(super) struct Doubt {
+    pub(super) since: Timestamp,
+    pub(super) evidence: Evidence,
+    /// What came back, for people.
+    pub(super) error: Arc<str>,
+}
+
+/// All changes of a run.
+pub(super) struct Changes<'p> {
+    plan: &'p Plan,
+    start: Timestamp,
+    pub(super) tags: Vec<Arc<str>>,
+    /// Tags of one class differ only in case.
+    classes: Vec<u32>,
+    class_of: HashMap<String, u32>,
+    tag_of: HashMap<Arc<str>, u32>,
+    rows: Vec<Change>,
+    devices: Vec<Row>,
+    /// Devices that only repairs name.
+    others: Vec<Arc<str>>,
+    errors: HashMap<ChangeIndex, Arc<str>>,
+    pub(super) doubts: std::collections::BTreeMap<ChangeIndex, Doubt>,
+    counts: [u64; Outcome::ALL.len()],
+    ended: Vec<ChangeIndex>,
+    released: Vec<ChangeIndex>,
+}
+
+impl<'p> Changes<'p> {
+    /// Every change of the plan, waiting; removals without additions before them are released at once.
+    pub(super) fn new(plan: &'p Plan, start: Timestamp) -> Changes<'p> {
+        let mut changes = Changes {
+            plan,
+            start,
+            tags: Vec::new(),
+            classes: Vec::new(),
+            class_of: HashMap::new(),
+            tag_of: HashMap::new(),
+            rows: Vec::new(),
+            devices: Vec::with_capacity(plan.changes.len()),
+            others: Vec::new(),
+            errors: HashMap::new(),
+            doubts: std::collections::BTreeMap::new(),
+            counts: [0; Outcome::ALL.len()],
+            ended: Vec::new(),
+            released: Vec::new(),
+        };
+        for tag in &plan.tags {
+            changes.push_tag(tag.clone());
+        }
+        for (device, change) in plan.changes.iter().enumerate() {
+            let first = changes.rows.len() as u32;
+            let adds = change.add.iter().map(|add| What::Add(add.tag.0));
+            let removes = change.remove.iter().map(|remove| What::Remove(remove.tag.0));
+            let value = change.value.map(|value| What::Value(value.to));
+            for what in adds.chain(removes).chain(value) {
+                changes.rows.push(Change {
+                    device: device as u32,
+                    what,
+                    state: State::Waiting,
+                    job: NO_JOB,
+                    is_twin: false,
+                    is_repair: false,
+                    is_patched: false,
+                    is_freed: false,
+                    confirmed: NEVER,
+                });
+            }
+            let end = changes.rows.len() as u32;
+            let mut row = Row { first, end, additions: change.add.len() as u32, ..Row::default() };
+            for index in first..end {
+                if let What::Remove(tag) = changes.rows[index as usize].what {
+                    let is_twin = changes.has_twin(device as u32, tag);
+                    changes.rows[index as usize].is_twin = is_twin;
+                    row.removals += u32::from(!is_twin);
+                }
+            }
+            changes.devices.push(row);
+        }
+        changes
+    }
+
+    /// Releases removals that wait for nothing. Call it once, when every change has its job.
+    pub(super) fn release_first(&mut self) {
+        for device in 0..self.devices.len() as u32 {
+            if self.devices[device as usize].additions == 0 {
+                self.release(device, false);
+                if self.devices[device as usize].removals == 0 {
+                    self.release(device, true);
+                }
+            }
+        }
+    }
+
+    fn push_tag(&mut self, tag: Arc<str>) -> u32 {
+        let index = self.tags.len() as u32;
+        let classes = self.class_of.len() as u32;
+        let class = *self.class_of.entry(text::fold(&tag).into_owned()).or_insert(classes);
+        self.classes.push(class);
+        self.tag_of.entry(tag.clone()).or_insert(index);
+        self.tags.push(tag);
+        index
+    }
+
+    /// The index of a tag, new if need be.
+    pub(super) fn tag(&mut self, tag: &Arc<str>) -> u32 {
+        match self.tag_of.get(tag) {
+            Some(index) => *index,
+            None => self.push_tag(tag.clone()),
+        }
+    }
+
+    fn has_twin(&self, device: u32, tag: u32) -> bool {
+        let change = &self.plan.changes[device as usize];
+        let class = self.classes[tag as usize];
+        let stays = |other: u32| change.remove.iter().all(|remove| remove.tag.0 != other);
+        let observed = change.observed_tags.iter().map(|other| other.0).filter(|other| stays(*other));
+        let mut kept = observed.chain(change.add.iter().map(|add| add.tag.0));
+        kept.any(|other| other != tag && self.classes[other as usize] == class)
+    }
+
+    /// How many changes the table has, repairs included.
+    pub(super) fn len(&self) -> u32 {
+        self.rows.len() as u32
+    }
+
+    pub(super) fn get(&self, index: ChangeIndex) -> &Change {
+        &self.rows[index as usize]
+    }
+
+    pub(super) fn is_waiting(&self, index: ChangeIndex) -> bool {
+        self.rows[index as usize].state == State::Waiting
+    }
+
+    pub(super) fn set_job(&mut self, index: ChangeIndex, job: u32) {
+        self.rows[index as usize].job = job;
+    }
+
+    /// The planned changes of a device.
+    pub(super) fn of_device(&self, device: u32) -> std::ops::Range<ChangeIndex> {
+        let row = self.devices[device as usize];
+        row.first..row.end
+    }
+
+    pub(super) fn device_id(&self, device: u32) -> &Arc<str> {
+        let planned = self.plan.changes.get(device as usize).map(|change| &change.id);
+        planned.unwrap_or_else(|| &self.others[device as usize - self.plan.changes.len()])
+    }
+
+    /// The index of a device, new if the plan does not have it.
+    pub(super) fn device(&mut self, id: &Arc<str>) -> u32 {
+        if let Ok(place) = self.plan.changes.binary_search_by(|change| change.id.cmp(id)) {
+            return place as u32;
+        }
+        let known = self.others.iter().position(|other| other == id);
+        let place = known.unwrap_or_else(|| {
+            self.others.push(id.clone());
+            self.devices.push(Row::default());
+            self.others.len() - 1
+        });
+        (self.plan.changes.len() + place) as u32
+    }
+
+    pub(super) fn devices(&self) -> usize {
+        self.devices.len()
+    }
+
+    pub(super) fn set_patched(&mut self, index: ChangeIndex) {
+        self.rows[index as usize].is_patched = true;
+    }
+
+    /// Whether a removal may be sent: every addition of its device is confirmed, and for a twin every other removal ended.
+    pub(super) fn is_released(&self, index: ChangeIndex) -> bool {
+        let change = self.get(index);
+        let row = self.devices[change.device as usize];
+        match change.what {
+            What::Remove(_) => row.additions == 0 && (!change.is_twin || row.removals == 0),
+            _ => true,
+        }
+    }
+
+    /// The change of a device with this tag, if it is planned.
+    pub(super) fn planned_tag(&self, device: u32, tag: u32) -> Option<ChangeIndex> {
+        self.of_device(device)
+            .find(|index| matches!(self.get(*index).what, What::Add(own) | What::Remove(own) if own == tag))
+    }
+
+    /// Tags that a device carries if nobody else changes it: as read, with what is done.
+    pub(super) fn expected_tags(&self, device: u32) -> Vec<u32> {
+        let observed = self.plan.changes.get(device as usize).map_or(&[][..], |change| &change.observed_tags);
+        let mut expected: Vec<u32> = observed.iter().map(|tag| tag.0).collect();
+        for index in self.of_device(device) {
+            let change = self.get(index);
+            match (change.what, change.state) {
+                (What::Add(tag), State::Ended(Outcome::Done | Outcome::Noop)) => expected.push(tag),
+                // Once a removal may have been sent, the tag's absence says nothing.
+                (What::Remove(tag), _) => expected.retain(|other| *other != tag),
+                _ => {}
+            }
+        }
+        expected
+    }
+
+    /// Of the tags that a device should keep, those that differ from `tag` only in case.
+    pub(super) fn kept_twins(&self, device: u32, tag: u32) -> Vec<u32> {
+        let class = self.classes[tag as usize];
+        let mut kept = self.expected_tags(device);
+        kept.retain(|other| *other != tag && self.classes[*other as usize] == class);
+        kept
+    }
+
+    /// Whether a device in this state is as the change wants it. Tags compare by exact spelling.
+    pub(super) fn is_so(&self, index: ChangeIndex, state: &DeviceState) -> bool {
+        let carries = |tag: u32| state.tags.iter().any(|own| **own == *self.tags[tag as usize]);
+        match self.get(index).what {
+            What::Add(tag) => carries(tag),
+            What::Remove(tag) => !carries(tag),
+            What::Value(value) => state.value.as_deref() == Some(value.word()),
+        }
+    }
+
+    pub(super) fn key(&self, index: ChangeIndex) -> ChangeKey {
+        let change = self.get(index);
+        let tag = |tag: u32| self.tags[tag as usize].clone();
+        let what = match change.what {
+            What::Add(own) => ChangeWhat::Add(tag(own)),
+            What::Remove(own) => ChangeWhat::Remove(tag(own)),
+            What::Value(value) => ChangeWhat::Value(value),
+        };
+        ChangeKey { device: self.device_id(change.device).clone(), what }
+    }
+
+    /// A change that the plan does not have: puts a lost tag back.
+    pub(super) fn push_repair(&mut self, device: u32, tag: u32) -> ChangeIndex {
+        self.rows.push(Change {
+            device,
+            what: What::Add(tag),
+            state: State::Waiting,
+            job: NO_JOB,
+            is_twin: false,
+            is_repair: true,
+            is_patched: false,
+            is_freed: false,
+            confirmed: NEVER,
+        });
+        self.len() - 1
+    }
+
+    /// Only a re-read can tell how the change ended.
+    pub(super) fn doubt(&mut self, index: ChangeIndex, doubt: Doubt) {
+        debug_assert!(self.is_waiting(index));
+        self.rows[index as usize].state = State::Unproven;
+        self.doubts.insert(index, doubt);
+    }
+
+    /// Confirmed by an answer.
+    pub(super) fn confirm(&mut self, index: ChangeIndex, now: Timestamp) {
+        self.rows[index as usize].confirmed =
+            now.since(self.start).as_secs().min(u64::from(NEVER - 1)) as u32;
+        self.end(index, Outcome::Done, None);
+    }
+
+    /// When an answer confirmed a change, if one has.
+    pub(super) fn confirmed_at(&self, index: ChangeIndex) -> Option<Timestamp> {
+        let seconds = self.get(index).confirmed;
+        (seconds != NEVER).then(|| self.start.plus(Duration::from_secs(u64::from(seconds))))
+    }
+
+    /// Ends a change, and releases or ends what waits for it.
+    pub(super) fn end(&mut self, index: ChangeIndex, outcome: Outcome, error: Option<&Arc<str>>) {
+        let change = &mut self.rows[index as usize];
+        debug_assert!(!matches!(change.state, State::Ended(_)), "a change ends once");
+        change.state = State::Ended(outcome);
+        let Change { device, what, is_twin, is_repair, .. } = *change;
+        self.doubts.remove(&index);
+        self.ended.push(index);
+        if let Some(error) = error {
+            self.errors.insert(index, error.clone());
+        }
+        if is_repair {
+            return;
+        }
+        self.counts[outcome as usize] += 1;
+        if matches!(what, What::Remove(_)) {
+            self.free(index);
+        }
+        let row = &mut self.devices[device as usize];
+        match what {
+            What::Add(_) => {
+                row.additions -= 1;
+                row.is_unconfirmed |= !matches!(outcome, Outcome::Done | Outcome::Noop);
+                self.after_addition(device);
+            }
+            What::Remove(_) if !is_twin => {
+                row.removals -= 1;
+                if row.removals == 0 && row.additions == 0 && !row.is_unconfirmed {
+                    self.release(device, true);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    // A device must not fall out of a device group between two calls: where an addition is not confirmed, its removals
+    // stay undone.
+    fn after_addition(&mut self, device: u32) {
+        let row = self.devices[device as usize];
+        if row.is_unconfirmed {
+            let reason: Arc<str> = "an addition to this device was not confirmed".into();
+            for index in row.first..row.end {
+                if matches!(self.get(index).what, What::Remove(_)) && self.is_waiting(index) {
+                    self.end(index, Outcome::NotAttempted, Some(&reason));
+                }
+            }
+        } else if row.additions == 0 {
+            self.release(device, false);
+            if row.removals == 0 {
+                self.release(device, true);
+            }
+        }
+    }
+
+    fn release(&mut self, device: u32, twins: bool) {
+        for index in self.of_device(device) {
+            let change = self.get(index);
+            if matches!(change.what, What::Remove(_)) && change.is_twin == twins {
+                self.free(index);
+            }
+        }
+    }
+
+    fn free(&mut self, index: ChangeIndex) {
+        if !self.rows[index as usize].is_freed {
+            self.rows[index as usize].is_freed = true;
+            self.released.push(index);
+        }
+    }
+
+    /// Replaces a good outcome that later evidence refutes.
+    pub(super) fn revise(&mut self, index: ChangeIndex, outcome: Outcome, error: &Arc<str>) {
+        let State::Ended(before @ (Outcome::Done | Outcome::Noop)) = self.get(index).state else { return };
+        self.rows[index as usize].state = State::Ended(outcome);
+        if !self.get(index).is_repair {
+            self.counts[before as usize] -= 1;
+            self.counts[outcome as usize] += 1;
+        }
+        self.errors.insert(index, error.clone());
+        self.ended.push(index);
+    }
+
+    /// Removals that became free to go since the last call, and those that ended before they were.
+    pub(super) fn drain_released(&mut self) -> Vec<ChangeIndex> {
+        std::mem::take(&mut self.released)
+    }
+
+    /// Changes that ended since the last call, repairs apart.
+    pub(super) fn drain_ended(&mut self) -> (Vec<ChangeOutcome>, Vec<ChangeIndex>) {
+        let ended = std::mem::take(&mut self.ended);
+        let (repairs, planned): (Vec<u32>, Vec<u32>) =
+            ended.into_iter().partition(|index| self.get(*index).is_repair);
+        (planned.into_iter().filter_map(|index| self.outcome(index)).collect(), repairs)
+    }
+
+    /// How a change ended, if it has.
+    pub(super) fn outcome(&self, index: ChangeIndex) -> Option<ChangeOutcome> {
+        let State::Ended(outcome) = self.get(index).state else { return None };
+        let error = self.errors.get(&index).map(|error| error.to_string());
+        Some(ChangeOutcome { key: self.key(index), outcome, error })
+    }
+
+    /// How many planned changes ended how, in the order of [`Outcome::ALL`].
+    pub(super) fn counts(&self) -> [u64; Outcome::ALL.len()] {
+        self.counts
+    }
+}

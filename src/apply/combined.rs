@@ -1,0 +1,144 @@
+//! One `PATCH` for everything of a device: read, build the whole list, write, compare.
+//!
+//! `PATCH` replaces the tag list (observed; the documents contradict each other), so the list is built from a read just
+//! before, is never empty, and is never sent twice as it was. Does not choose the devices; that is `plan::combine`.
+
+use crate::device::DeviceValue;
+use crate::time::Timestamp;
+
+use super::changes::{ChangeIndex, What};
+use super::queue::{Combined, Job, JobIndex, Kind, Members, Queue};
+use super::run::{Flight, Run};
+use super::{DeviceState, Outcome};
+
+impl Run<'_> {
+    /// The answer to a read or a write of a combined device.
+    pub(super) fn combined_answered(&mut self, flight: &Flight, state: Option<&DeviceState>, now: Timestamp) {
+        let Kind::Combined { list, .. } = &mut self.queues.job_mut(flight.job).kind else { return };
+        match (list.take(), state) {
+            (Some(sent), state) => {
+                self.in_hand -= 1;
+                self.compare(flight, &sent, state, now);
+            }
+            (None, Some(state)) => self.build(flight, state, now),
+            (None, None) => self.uncombine(flight.job),
+        }
+    }
+
+    /// Builds the write from a fresh read: what is so already needs no call.
+    fn build(&mut self, flight: &Flight, state: &DeviceState, now: Timestamp) {
+        let Kind::Combined { has_written, .. } = self.queues.job(flight.job).kind else { return };
+        let so = if has_written { Outcome::Done } else { Outcome::Noop };
+        for change in &flight.members {
+            if self.changes.is_waiting(*change) && self.changes.is_so(*change, state) {
+                self.changes.end(*change, so, None);
+            }
+        }
+        let mut tags = state.tags.clone();
+        let mut value: Option<DeviceValue> = None;
+        let mut changes_tags = false;
+        for change in flight.members.iter().filter(|change| self.changes.is_waiting(**change)) {
+            match self.changes.get(*change).what {
+                What::Add(tag) => tags.push(self.changes.tags[tag as usize].clone()),
+                What::Remove(tag) => tags.retain(|own| *own != self.changes.tags[tag as usize]),
+                What::Value(to) => {
+                    value = Some(to);
+                    continue;
+                }
+            }
+            changes_tags = true;
+        }
+        if value.is_none() && !changes_tags {
+            return;
+        }
+        if changes_tags && tags.is_empty() {
+            return self.uncombine(flight.job);
+        }
+        let tags = changes_tags.then_some(tags);
+        let job = self.queues.job_mut(flight.job);
+        job.kind = Kind::Combined { list: Some(Combined { value, tags, read_at: now }), has_written };
+        job.queue = Queue::Write;
+        self.in_hand += 1;
+        self.queues.enqueue(flight.job);
+    }
+
+    /// A write that has to be sent again is read anew first.
+    pub(super) fn back_to_read(&mut self, index: JobIndex) {
+        let job = self.queues.job_mut(index);
+        if let Kind::Combined { list, has_written } = &mut job.kind {
+            if list.take().is_some() {
+                *has_written = true;
+                self.in_hand -= 1;
+            }
+            job.queue = Queue::Read;
+        }
+    }
+
+    /// Holds the answer against the list that was sent; a difference is left to bulk calls.
+    fn compare(&mut self, flight: &Flight, sent: &Combined, state: Option<&DeviceState>, now: Timestamp) {
+        let device = flight.devices[0];
+        let Some(state) = state else {
+            flight.members.iter().for_each(|change| self.check(*change, None, now));
+            return;
+        };
+        let mut differs = false;
+        for change in &flight.members {
+            if !self.changes.is_waiting(*change) {
+                continue;
+            }
+            match self.changes.get(*change).what {
+                What::Value(_) => self.check(*change, Some(state), now),
+                _ if self.changes.is_so(*change, state) => self.changes.confirm(*change, now),
+                _ => {
+                    differs = true;
+                    self.pool(*change);
+                }
+            }
+        }
+        for tag in sent.tags.iter().flatten().filter(|tag| !state.tags.contains(tag)) {
+            let index = self.changes.tag(tag);
+            if self.changes.planned_tag(device, index).is_none() {
+                differs = true;
+                self.put_back(device, tag, Some(now));
+            }
+        }
+        if sent.tags.is_none() {
+            let value = flight
+                .members
+                .iter()
+                .find(|change| matches!(self.changes.get(**change).what, What::Value(_)));
+            if let Some(value) = value {
+                self.changes.set_patched(*value);
+                self.check_neighbours(*value, state, now);
+            }
+        }
+        if differs {
+            let id = self.changes.device_id(device);
+            self.note(now, format!("device {id}: the answer to a combined PATCH differs from the list that was sent; bulk calls repair it"));
+        }
+    }
+
+    /// The documented routes, one change at a time, for what one `PATCH` cannot carry.
+    pub(super) fn uncombine(&mut self, index: JobIndex) {
+        self.back_to_read(index);
+        let job = self.queues.job_mut(index);
+        let members = std::mem::replace(&mut job.members, Members::Many(Vec::new()));
+        let priority = job.priority;
+        for change in members.as_slice().iter().copied() {
+            if !self.changes.is_waiting(change) {
+                continue;
+            }
+            match self.changes.get(change).what {
+                What::Value(to) => self.value_alone(change, to, priority),
+                _ => self.pool(change),
+            }
+        }
+    }
+
+    fn value_alone(&mut self, change: ChangeIndex, to: DeviceValue, priority: i64) {
+        let job = Job::new(Kind::Value(to), Queue::SetValue, priority, Members::One(change));
+        let index = self.queues.push(job);
+        self.changes.set_job(change, index);
+        self.queues.enqueue(index);
+    }
+}

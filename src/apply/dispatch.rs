@@ -1,0 +1,411 @@
+//! Which call goes next: the lanes side by side, the least busy first, and never two calls on one device.
+//!
+//! Does not read replies; that is `answer`.
+
+use std::sync::Arc;
+
+use crate::plan::calls::MAX_BULK;
+use crate::plan::{Lane, ValueRoute};
+use crate::time::Timestamp;
+
+use super::budget::Budget;
+use super::changes::{ChangeIndex, NO_JOB, What};
+use super::queue::{Job, JobIndex, Kind, Members, Queue};
+use super::run::{Flight, Run, Step, StopReason};
+use super::{Call, CallId, Entry, Outcome, TagAction};
+
+/// How long a combined device's read stays good: a second writer has no longer than this to be overwritten.
+const READ_IS_FRESH: std::time::Duration = std::time::Duration::from_secs(2);
+
+impl Run<'_> {
+    /// What to do next. A call that it returns has its slot of the budget.
+    pub fn next(&mut self, now: Timestamp, budget: &mut Budget) -> Step {
+        self.queues.wake(now);
+        if self.options.max_calls.is_some_and(|most| self.calls >= most) && !self.has_nothing_to_send() {
+            self.stop(StopReason::CallLimit);
+        }
+        if self.stopped.is_some() {
+            if !self.flights.is_empty() {
+                return Step::AwaitReply;
+            }
+            self.end_rest(now);
+            return Step::Finished;
+        }
+        loop {
+            let moves = self.queues.moves();
+            self.enqueue_released();
+            self.flush_pool();
+            self.end_given_up(now, budget);
+            if self.flights.len() < self.options.concurrency.max(1)
+                && let Some(step) = self.start_any(now, budget)
+            {
+                return step;
+            }
+            // A job may have moved to a queue that was looked at already.
+            if moves == self.queues.moves() {
+                return self.wait(now, budget);
+            }
+        }
+    }
+
+    fn has_nothing_to_send(&self) -> bool {
+        self.flights.is_empty() && self.queues.is_idle()
+    }
+
+    /// Removals whose device is ready for them: a batch goes when all of its removals may.
+    pub(super) fn enqueue_released(&mut self) {
+        for change in self.changes.drain_released() {
+            let job = self.changes.get(change).job;
+            if job == NO_JOB {
+                self.pool(change);
+                continue;
+            }
+            let blocked = self.queues.job_mut(job);
+            if matches!(blocked.kind, Kind::Tags { .. }) && blocked.blockers > 0 {
+                blocked.blockers -= 1;
+                if blocked.blockers == 0 {
+                    self.queues.enqueue(job);
+                }
+            }
+        }
+    }
+
+    /// Leaves a tag change to a bulk call with others like it.
+    pub(super) fn pool(&mut self, change: ChangeIndex) {
+        if !self.changes.is_waiting(change) {
+            return;
+        }
+        self.changes.set_job(change, NO_JOB);
+        match self.changes.get(change).what {
+            What::Add(tag) => self.queues.pool(tag, TagAction::Add, change),
+            What::Remove(tag) if self.changes.is_released(change) => {
+                self.queues.pool(tag, TagAction::Remove, change);
+            }
+            // It comes back when it is released.
+            What::Remove(_) | What::Value(_) => {}
+        }
+    }
+
+    /// Makes calls of what is pooled, once the bulk lane has nothing else to send.
+    fn flush_pool(&mut self) {
+        if !self.queues.has_pooled() || self.queues.has_ready(Queue::Bulk) {
+            return;
+        }
+        for ((tag, action), changes) in self.queues.drain_pool() {
+            for chunk in changes.chunks(MAX_BULK) {
+                let members = Members::from(chunk.to_vec());
+                let mut job = Job::new(Kind::Tags { tag, action }, Queue::Bulk, i64::MAX, members);
+                job.is_last = chunk.iter().any(|change| self.changes.get(*change).is_twin);
+                let index = self.queues.push(job);
+                chunk.iter().for_each(|change| self.changes.set_job(*change, index));
+                self.queues.enqueue(index);
+            }
+        }
+    }
+
+    pub(super) fn takes_both_routes(&self) -> bool {
+        self.plan.header.options.values == ValueRoute::Both
+    }
+
+    /// Ends the jobs of queues that no lane serves any more.
+    fn end_given_up(&mut self, now: Timestamp, budget: &Budget) {
+        for queue in Queue::ALL {
+            if !self.queues.has_ready(queue) {
+                continue;
+            }
+            let lanes = queue.lanes(self.takes_both_routes());
+            let reasons: Vec<_> = lanes
+                .iter()
+                .filter_map(|lane| self.given_up_reason(*lane, budget).map(|why| (*lane, why)))
+                .collect();
+            let needs_patch =
+                queue == Queue::Read && self.given_up_reason(Lane::UpdateDevice, budget).is_some();
+            if reasons.len() < lanes.len() && !needs_patch {
+                continue;
+            }
+            let reason: Option<Arc<str>> = reasons
+                .first()
+                .map(|(lane, why)| format!("the {} lane was given up: {why}", lane.name()).into());
+            while let Some(job) = self.queues.pop(queue) {
+                match (&self.queues.job(job).kind, &reason) {
+                    // The documented routes still stand where `PATCH` does not.
+                    (Kind::Combined { .. }, _) => self.uncombine(job),
+                    (_, Some(reason)) => self.end_job(job, Outcome::NotAttempted, &reason.clone()),
+                    (_, None) => {}
+                }
+            }
+        }
+        self.emit_ended(now);
+    }
+
+    /// Ends every change of a job that still waits.
+    pub(super) fn end_job(&mut self, job: JobIndex, outcome: Outcome, reason: &Arc<str>) {
+        let job = self.queues.job_mut(job);
+        let rest = std::mem::take(&mut job.rest);
+        let members = std::mem::replace(&mut job.members, Members::Many(Vec::new()));
+        if let Some(held) = job.probes_for.take() {
+            self.probes -= 1;
+            self.end_job(held, outcome, reason);
+        }
+        for change in members.as_slice().iter().chain(rest.iter().flatten()) {
+            if self.changes.is_waiting(*change) {
+                self.changes.end(*change, outcome, Some(reason));
+            }
+        }
+    }
+
+    fn start_any(&mut self, now: Timestamp, budget: &mut Budget) -> Option<Step> {
+        let both = self.takes_both_routes();
+        let pairs =
+            Queue::ALL.into_iter().flat_map(|queue| queue.lanes(both).iter().map(move |lane| (queue, *lane)));
+        let mut open: Vec<(Queue, Lane)> = pairs.filter(|(queue, _)| self.queues.has_ready(*queue)).collect();
+        // The least busy lane first: a slow lane must not take every place in flight.
+        open.sort_by_key(|(queue, lane)| (self.in_flight[*lane as usize], *queue));
+        for (queue, lane) in open {
+            if self.given_up_reason(lane, budget).is_some()
+                || budget.ready_at(lane, now) > now
+                || !self.may_send(queue, lane, now, budget)
+            {
+                continue;
+            }
+            if let Some(step) = self.start(queue, lane, now, budget) {
+                return Some(step);
+            }
+        }
+        None
+    }
+
+    /// Reasons beside the budget to leave a queue alone for now.
+    fn may_send(&mut self, queue: Queue, lane: Lane, now: Timestamp, budget: &mut Budget) -> bool {
+        match queue {
+            // Until a single call shows which it is, a forbidden bulk route is not asked again.
+            Queue::Bulk if self.probes > 0 => return false,
+            // `PATCH` with a value alone should leave the tags alone; one call at a time, until an answer has shown it.
+            Queue::Value
+                if lane == Lane::UpdateDevice
+                    && !self.is_patch_proven
+                    && self.in_flight[lane as usize] > 0 =>
+            {
+                return false;
+            }
+            // A device is read only if it can be written at once: what stands between is lost to the other writer.
+            Queue::Read if self.read_pays_at(now, budget) > now => return false,
+            _ => {}
+        }
+        // A lane in trouble draws in no further device while calls that are in trouble already may still succeed.
+        let is_retry = self.queues.peek(queue).is_some_and(|job| self.queues.job(job).is_retry());
+        let may_recover = self.queues.has_delayed() || !self.flights.is_empty();
+        is_retry || !may_recover || !self.circuits[lane as usize].is_struggling()
+    }
+
+    /// When a read could be followed at once by its write, after the writes that are due already.
+    fn read_pays_at(&self, now: Timestamp, budget: &mut Budget) -> Timestamp {
+        let calls = u64::from(self.in_hand) + 1 + u64::from(budget.limits().shared);
+        budget.earliest(Lane::UpdateDevice, calls, now)
+    }
+
+    fn start(&mut self, queue: Queue, lane: Lane, now: Timestamp, budget: &mut Budget) -> Option<Step> {
+        while let Some(index) = self.queues.pop(queue) {
+            if !self.settle_members(index) {
+                continue;
+            }
+            if queue == Queue::Bulk && self.is_bulk_forbidden {
+                self.split_to_singles(index);
+                continue;
+            }
+            let job = self.queues.job_mut(index);
+            if let Kind::Combined { list: list @ Some(_), .. } = &mut job.kind {
+                let is_stale = list.as_ref().is_some_and(|list| now.since(list.read_at) > READ_IS_FRESH);
+                if is_stale {
+                    *list = None;
+                    job.queue = Queue::Read;
+                    self.in_hand -= 1;
+                    self.queues.enqueue(index);
+                    continue;
+                }
+            }
+            let members = self.queues.job(index).members.as_slice().to_vec();
+            let mut devices: Vec<u32> =
+                members.iter().map(|change| self.changes.get(*change).device).collect();
+            devices.dedup();
+            if let Some(device) = devices.iter().find(|device| self.busy[**device as usize]) {
+                self.queues.park(index, *device);
+                continue;
+            }
+            return Some(self.send(index, members, devices, lane, now, budget));
+        }
+        None
+    }
+
+    /// Drops members that have ended meanwhile; says whether any call is left of the job.
+    fn settle_members(&mut self, index: JobIndex) -> bool {
+        loop {
+            let members = self.queues.job(index).members.as_slice();
+            if members.iter().any(|change| !self.changes.is_waiting(*change)) {
+                let waiting: Vec<u32> =
+                    members.iter().copied().filter(|change| self.changes.is_waiting(*change)).collect();
+                self.queues.job_mut(index).members = Members::Many(waiting);
+            }
+            let job = self.queues.job_mut(index);
+            if !job.members.as_slice().is_empty() {
+                return true;
+            }
+            match job.rest.pop() {
+                Some(next) => job.members = Members::from(next),
+                None => break,
+            }
+        }
+        let job = self.queues.job_mut(index);
+        if matches!(job.kind, Kind::Combined { list: Some(_), .. }) {
+            self.in_hand -= 1;
+        }
+        if let Some(held) = self.queues.job_mut(index).probes_for.take() {
+            // What was to be probed has ended otherwise: the bulk call is asked again.
+            self.probes -= 1;
+            self.queues.enqueue(held);
+        }
+        false
+    }
+
+    /// One call a change from now on.
+    pub(super) fn split_to_singles(&mut self, index: JobIndex) {
+        let job = self.queues.job_mut(index);
+        let rest = std::mem::take(&mut job.rest);
+        let members = std::mem::replace(&mut job.members, Members::Many(Vec::new()));
+        let (kind, priority, is_last) = (job.kind.clone(), job.priority, job.is_last);
+        for change in members.as_slice().iter().chain(rest.iter().flatten()) {
+            let mut single = Job::new(kind.clone(), Queue::Single, priority, Members::One(*change));
+            single.is_last = is_last;
+            let single = self.queues.push(single);
+            self.changes.set_job(*change, single);
+            self.queues.enqueue(single);
+        }
+    }
+
+    fn send(
+        &mut self,
+        index: JobIndex,
+        members: Vec<ChangeIndex>,
+        devices: Vec<u32>,
+        lane: Lane,
+        now: Timestamp,
+        budget: &mut Budget,
+    ) -> Step {
+        let id = |device: &u32| self.changes.device_id(*device).clone();
+        let job = self.queues.job(index);
+        let device = id(&devices[0]);
+        let call = match (&job.kind, lane) {
+            (Kind::Tags { tag, action }, Lane::SingleTag) => {
+                Call::SingleTag { tag: self.changes.tags[*tag as usize].clone(), action: *action, device }
+            }
+            (Kind::Tags { tag, action }, _) => Call::BulkTag {
+                tag: self.changes.tags[*tag as usize].clone(),
+                action: *action,
+                devices: devices.iter().map(id).collect(),
+            },
+            (Kind::Value(value), Lane::UpdateDevice) => {
+                Call::Update { device, value: Some(*value), tags: None }
+            }
+            (Kind::Value(value), _) => Call::SetValue { device, value: *value },
+            (Kind::Combined { list: Some(list), .. }, _) => {
+                Call::Update { device, value: list.value, tags: list.tags.clone() }
+            }
+            (Kind::Combined { list: None, .. }, _) => Call::Get { device },
+        };
+        if matches!((&job.kind, lane), (Kind::Value(_), Lane::UpdateDevice)) {
+            self.changes.set_patched(members[0]);
+        }
+        let ticket = budget.take(lane, now);
+        devices.iter().for_each(|device| self.busy[*device as usize] = true);
+        self.in_flight[lane as usize] += 1;
+        self.calls += 1;
+        let number = CallId(self.first_call + self.calls);
+        self.flights.insert(number, Flight { job: index, members, lane, ticket, devices });
+        Step::Send(number, call)
+    }
+
+    /// What to wait for when nothing can be sent now.
+    fn wait(&mut self, now: Timestamp, budget: &mut Budget) -> Step {
+        let mut wake = self.queues.next_wake();
+        let mut until =
+            |moment: Timestamp| wake = Some(wake.map_or(moment, |other: Timestamp| other.min(moment)));
+        if self.flights.len() < self.options.concurrency.max(1) {
+            for queue in Queue::ALL.into_iter().filter(|queue| self.queues.has_ready(*queue)) {
+                for lane in queue.lanes(self.takes_both_routes()) {
+                    let moment = budget.ready_at(*lane, now);
+                    let moment = match queue {
+                        Queue::Read => moment.max(self.read_pays_at(now, budget)),
+                        _ => moment,
+                    };
+                    // A lane that is ready and yet sends nothing waits for a reply, not for time.
+                    if moment > now {
+                        until(moment);
+                    }
+                }
+            }
+        }
+        let is_idle = self.flights.is_empty() && self.queues.is_idle();
+        if let Some(due) = self.reread_due(is_idle) {
+            if due <= now {
+                self.verifying = Some(now);
+                return Step::Verify;
+            }
+            until(due);
+        }
+        match wake {
+            Some(moment) => Step::WaitUntil(moment),
+            None if is_idle && self.verifying.is_none() => {
+                self.emit_ended(now);
+                Step::Finished
+            }
+            None => Step::AwaitReply,
+        }
+    }
+
+    /// Ends what is left of a stopped run.
+    fn end_rest(&mut self, now: Timestamp) {
+        let phrase = self.stopped.map_or("the end of the run", StopReason::phrase);
+        let stopped: Arc<str> = format!("stopped by {phrase} before it was sent").into();
+        let unread: Arc<str> = format!("stopped by {phrase} before the list was read again").into();
+        let doubts: Vec<ChangeIndex> = self.changes.doubts.keys().copied().collect();
+        for change in doubts {
+            self.changes.end(change, Outcome::Unknown, Some(&unread));
+        }
+        for change in 0..self.changes.len() {
+            if self.changes.is_waiting(change) {
+                self.changes.end(change, Outcome::NotAttempted, Some(&stopped));
+            }
+        }
+        self.emit_ended(now);
+    }
+
+    /// Calls in flight get no answer any more: their effect is unknown. For the end of the grace time.
+    pub fn abandon(&mut self, now: Timestamp, budget: &mut Budget) -> Vec<Entry> {
+        let mut calls: Vec<CallId> = self.flights.keys().copied().collect();
+        calls.sort_unstable();
+        self.stop(StopReason::Signal);
+        let error: Arc<str> = "no answer before the run ended".into();
+        for call in calls {
+            let Some(flight) = self.land(call) else { continue };
+            budget.answered(flight.ticket, now, None);
+            for change in flight.members {
+                if self.changes.is_waiting(change) {
+                    self.changes.end(change, Outcome::Unknown, Some(&error));
+                }
+            }
+            self.emit_reply(call, now, error.to_string());
+        }
+        self.drain()
+    }
+
+    /// Takes a call out of flight and frees its devices.
+    pub(super) fn land(&mut self, call: CallId) -> Option<Flight> {
+        let flight = self.flights.remove(&call)?;
+        self.in_flight[flight.lane as usize] -= 1;
+        for device in &flight.devices {
+            self.busy[*device as usize] = false;
+            self.queues.unpark(*device);
+        }
+        Some(flight)
+    }
+}

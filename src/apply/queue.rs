@@ -1,0 +1,279 @@
+//! Jobs and the queues in which they wait: what is sent next on which lane, and what waits for time or for a device.
+//!
+//! Does not know the budget or what answers mean.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap, HashMap};
+use std::sync::Arc;
+
+use crate::device::DeviceValue;
+use crate::plan::Lane;
+use crate::time::Timestamp;
+
+use super::TagAction;
+use super::changes::ChangeIndex;
+use super::isolate::Isolation;
+
+/// Index of a job.
+pub(super) type JobIndex = u32;
+
+/// Where a job waits. The order is that of preference where lanes are equally busy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Queue {
+    /// Combined devices that were just read: to be written before somebody else does.
+    Write,
+    /// Bulk tag calls.
+    Bulk,
+    /// Single tag calls.
+    Single,
+    /// Values that only `setDeviceValue` may take: `PATCH` refused them.
+    SetValue,
+    /// Values.
+    Value,
+    /// Combined devices to be read.
+    Read,
+}
+
+impl Queue {
+    pub(super) const ALL: [Queue; 6] =
+        [Queue::Write, Queue::Bulk, Queue::Single, Queue::SetValue, Queue::Value, Queue::Read];
+
+    /// The lanes that serve it. Values go by `PATCH` only where `both` routes are chosen.
+    pub(super) fn lanes(self, both: bool) -> &'static [Lane] {
+        match self {
+            Queue::Write => &[Lane::UpdateDevice],
+            Queue::Bulk => &[Lane::BulkTag],
+            Queue::Single => &[Lane::SingleTag],
+            Queue::Value if both => &[Lane::SetValue, Lane::UpdateDevice],
+            Queue::SetValue | Queue::Value => &[Lane::SetValue],
+            Queue::Read => &[Lane::Get],
+        }
+    }
+}
+
+/// What a job does.
+#[derive(Clone, Debug)]
+pub(super) enum Kind {
+    /// One tag, one action.
+    Tags { tag: u32, action: TagAction },
+    /// One value on one device.
+    Value(DeviceValue),
+    /// Everything of one device in one `PATCH`, after a read.
+    Combined { list: Option<Combined>, has_written: bool },
+}
+
+/// What a combined write will send: built from a read at `read_at`.
+#[derive(Clone, Debug)]
+pub(super) struct Combined {
+    pub(super) value: Option<DeviceValue>,
+    pub(super) tags: Option<Vec<Arc<str>>>,
+    pub(super) read_at: Timestamp,
+}
+
+/// Changes that go in one call. One change needs no allocation: there may be a million values.
+#[derive(Clone, Debug)]
+pub(super) enum Members {
+    One(ChangeIndex),
+    Many(Vec<ChangeIndex>),
+}
+
+impl Members {
+    pub(super) fn from(mut members: Vec<ChangeIndex>) -> Members {
+        if members.len() == 1 { Members::One(members.remove(0)) } else { Members::Many(members) }
+    }
+
+    pub(super) fn as_slice(&self) -> &[ChangeIndex] {
+        match self {
+            Members::One(member) => std::slice::from_ref(member),
+            Members::Many(members) => members,
+        }
+    }
+}
+
+/// A unit of work: its changes go in one call, or, once the service rejected that, in several, one after the other.
+#[derive(Clone, Debug)]
+pub(super) struct Job {
+    pub(super) kind: Kind,
+    pub(super) queue: Queue,
+    pub(super) priority: i64,
+    /// What the next call carries.
+    pub(super) members: Members,
+    /// What further calls will carry, the last first.
+    pub(super) rest: Vec<Vec<ChangeIndex>>,
+    /// How often the next call was sent without a clear answer.
+    pub(super) tries: u8,
+    /// How often it met 404.
+    pub(super) misses: u8,
+    /// Whether a try may have reached the service.
+    pub(super) may_have_effect: bool,
+    /// Members that are not released yet.
+    pub(super) blockers: u32,
+    /// Some member is a twin's removal: goes after everything else.
+    pub(super) is_last: bool,
+    pub(super) isolation: Option<Box<Isolation>>,
+    /// The job that waits to learn whether a single call works where its bulk call was forbidden.
+    pub(super) probes_for: Option<JobIndex>,
+    /// Probes that were forbidden too.
+    pub(super) failed_probes: u8,
+}
+
+impl Job {
+    pub(super) fn new(kind: Kind, queue: Queue, priority: i64, members: Members) -> Job {
+        Job {
+            kind,
+            queue,
+            priority,
+            members,
+            rest: Vec::new(),
+            tries: 0,
+            misses: 0,
+            may_have_effect: false,
+            blockers: 0,
+            is_last: false,
+            isolation: None,
+            probes_for: None,
+            failed_probes: 0,
+        }
+    }
+
+    /// Whether it has been sent before: retries and bisections go before new work.
+    pub(super) fn is_retry(&self) -> bool {
+        self.tries > 0 || self.misses > 0 || self.isolation.is_some() || self.probes_for.is_some()
+    }
+}
+
+/// The lesser goes first: retries, then priority, then size, then age; twins' removals after everything.
+type Rank = (u8, Reverse<i64>, Reverse<u32>, JobIndex);
+
+/// All jobs, ready, delayed, or waiting for a device.
+#[derive(Default)]
+pub(super) struct Queues {
+    jobs: Vec<Job>,
+    ready: [BinaryHeap<Reverse<Rank>>; Queue::ALL.len()],
+    delayed: BinaryHeap<Reverse<(Timestamp, JobIndex)>>,
+    parked: HashMap<u32, Vec<JobIndex>>,
+    parked_count: usize,
+    moves: u64,
+    /// Single changes that will go in bulk calls: repairs, and what other routes left over.
+    pool: BTreeMap<(u32, TagAction), Vec<ChangeIndex>>,
+}
+
+impl Queues {
+    pub(super) fn push(&mut self, job: Job) -> JobIndex {
+        self.jobs.push(job);
+        self.jobs.len() as JobIndex - 1
+    }
+
+    pub(super) fn job(&self, index: JobIndex) -> &Job {
+        &self.jobs[index as usize]
+    }
+
+    pub(super) fn job_mut(&mut self, index: JobIndex) -> &mut Job {
+        &mut self.jobs[index as usize]
+    }
+
+    /// Puts a job into its queue.
+    pub(super) fn enqueue(&mut self, index: JobIndex) {
+        let job = &self.jobs[index as usize];
+        let class = match (job.is_retry(), job.is_last) {
+            (true, _) => 0,
+            (false, false) => 1,
+            (false, true) => 2,
+        };
+        let size = job.members.as_slice().len() as u32;
+        let rank = (class, Reverse(job.priority), Reverse(size), index);
+        self.ready[job.queue as usize].push(Reverse(rank));
+        self.moves += 1;
+    }
+
+    /// How often anything was put into a queue or the pool: equal numbers mean that nothing moved.
+    pub(super) fn moves(&self) -> u64 {
+        self.moves
+    }
+
+    /// The job that goes next on a queue.
+    pub(super) fn peek(&self, queue: Queue) -> Option<JobIndex> {
+        self.ready[queue as usize].peek().map(|Reverse((_, _, _, index))| *index)
+    }
+
+    pub(super) fn pop(&mut self, queue: Queue) -> Option<JobIndex> {
+        self.ready[queue as usize].pop().map(|Reverse((_, _, _, index))| index)
+    }
+
+    /// Puts a job into its queue at a later moment.
+    pub(super) fn delay(&mut self, index: JobIndex, until: Timestamp) {
+        self.delayed.push(Reverse((until, index)));
+    }
+
+    /// Enqueues delayed jobs whose time has come.
+    pub(super) fn wake(&mut self, now: Timestamp) {
+        while let Some(Reverse((until, index))) = self.delayed.peek().copied() {
+            if until > now {
+                break;
+            }
+            self.delayed.pop();
+            self.enqueue(index);
+        }
+    }
+
+    /// When the next delayed job wakes.
+    pub(super) fn next_wake(&self) -> Option<Timestamp> {
+        self.delayed.peek().map(|Reverse((until, _))| *until)
+    }
+
+    /// Sets a job aside until a device is free.
+    pub(super) fn park(&mut self, index: JobIndex, device: u32) {
+        self.parked.entry(device).or_default().push(index);
+        self.parked_count += 1;
+    }
+
+    /// A device is free: what waited for it queues again.
+    pub(super) fn unpark(&mut self, device: u32) {
+        for index in self.parked.remove(&device).unwrap_or_default() {
+            self.parked_count -= 1;
+            self.enqueue(index);
+        }
+    }
+
+    pub(super) fn has_ready(&self, queue: Queue) -> bool {
+        !self.ready[queue as usize].is_empty()
+    }
+
+    pub(super) fn has_delayed(&self) -> bool {
+        !self.delayed.is_empty()
+    }
+
+    /// Whether nothing is ready, delayed, set aside or pooled.
+    pub(super) fn is_idle(&self) -> bool {
+        self.ready.iter().all(BinaryHeap::is_empty)
+            && self.delayed.is_empty()
+            && self.parked_count == 0
+            && self.pool.is_empty()
+    }
+
+    /// Whether no tag call is ready, delayed or set aside.
+    pub(super) fn has_no_tag_work(&self) -> bool {
+        let is_tag = |index: JobIndex| matches!(self.job(index).kind, Kind::Tags { .. });
+        !self.has_ready(Queue::Bulk)
+            && !self.has_ready(Queue::Single)
+            && self.pool.is_empty()
+            && !self.delayed.iter().any(|Reverse((_, index))| is_tag(*index))
+            && !self.parked.values().flatten().any(|index| is_tag(*index))
+    }
+
+    /// Leaves a change to a later bulk call.
+    pub(super) fn pool(&mut self, tag: u32, action: TagAction, change: ChangeIndex) {
+        self.pool.entry((tag, action)).or_default().push(change);
+        self.moves += 1;
+    }
+
+    /// Whether changes are pooled.
+    pub(super) fn has_pooled(&self) -> bool {
+        !self.pool.is_empty()
+    }
+
+    /// Takes the pooled changes.
+    pub(super) fn drain_pool(&mut self) -> BTreeMap<(u32, TagAction), Vec<ChangeIndex>> {
+        std::mem::take(&mut self.pool)
+    }
+}

@@ -1,0 +1,143 @@
+//! Resuming: what the journal of a run that ended early says about the rest.
+//!
+//! Does not read journals, nor the list; both are handed in.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+
+use crate::plan::Plan;
+use crate::time::Timestamp;
+
+use super::changes::Changes;
+use super::run::Run;
+use super::{Call, CallId, ChangeKey, ChangeOutcome, DeviceState, Entry, Outcome, TagAction};
+
+/// A tag that a call took from a device without meaning to.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LostTag {
+    /// Device id.
+    pub device: Arc<str>,
+    /// The tag.
+    pub tag: Arc<str>,
+}
+
+/// Whether a resumed run leaves a change with this outcome alone.
+pub fn is_final(outcome: Outcome) -> bool {
+    !matches!(outcome, Outcome::NotAttempted | Outcome::Unknown)
+}
+
+/// The last outcome of each change in a journal.
+pub fn outcomes(journal: &[Entry]) -> HashMap<&ChangeKey, &ChangeOutcome> {
+    let mut last = HashMap::new();
+    for entry in journal {
+        last.extend(entry.ended().iter().map(|ended| (&ended.key, ended)));
+    }
+    last
+}
+
+/// Tags that calls without an answer took along: twins of a removed tag, and any tag after a `PATCH` of a value alone.
+/// `plan` is the plan as the run that was cut short had it, `observed` the list as it is now.
+pub fn lost_tags(
+    plan: &Plan,
+    journal: &[Entry],
+    observed: &dyn Fn(&str) -> Option<DeviceState>,
+) -> Vec<LostTag> {
+    let answered: HashSet<CallId> = journal.iter().filter_map(answered).collect();
+    let open = journal.iter().filter_map(|entry| match entry {
+        Entry::Intent { call, request, .. } if !answered.contains(call) => Some(request),
+        _ => None,
+    });
+    let open: Vec<&Call> = open.collect();
+    if open.is_empty() {
+        return Vec::new();
+    }
+    let mut changes = Changes::new(plan, Timestamp::EPOCH);
+    end_all(&mut changes, &mut outcomes(journal));
+    let mut lost = BTreeSet::new();
+    for call in open {
+        for device in call.devices() {
+            let Some(state) = observed(device) else { continue };
+            let index = changes.device(device);
+            let expected = match call {
+                Call::BulkTag { tag, action: TagAction::Remove, .. }
+                | Call::SingleTag { tag, action: TagAction::Remove, .. } => {
+                    let tag = changes.tag(tag);
+                    changes.kept_twins(index, tag)
+                }
+                Call::Update { tags: None, .. } => changes.expected_tags(index),
+                _ => continue,
+            };
+            let tags = expected.into_iter().map(|tag| changes.tags[tag as usize].clone());
+            lost.extend(
+                tags.filter(|tag| !state.tags.contains(tag))
+                    .map(|tag| LostTag { device: device.clone(), tag }),
+            );
+        }
+    }
+    lost.into_iter().collect()
+}
+
+fn answered(entry: &Entry) -> Option<CallId> {
+    match entry {
+        Entry::Reply { call, .. } => Some(*call),
+        _ => None,
+    }
+}
+
+/// Ends the changes that the journal ended for good, and takes them out of `before`.
+fn end_all(changes: &mut Changes<'_>, before: &mut HashMap<&ChangeKey, &ChangeOutcome>) {
+    if before.is_empty() {
+        return;
+    }
+    for index in 0..changes.len() {
+        let Some(ended) = before.remove(&changes.key(index)) else { continue };
+        if is_final(ended.outcome) && changes.is_waiting(index) {
+            let error = ended.error.as_deref().map(Arc::from);
+            changes.end(index, ended.outcome, error.as_ref());
+        }
+    }
+}
+
+impl Run<'_> {
+    /// Takes in what earlier processes of this run did.
+    pub(super) fn resume(&mut self, journal: &[Entry]) {
+        let mut lost: BTreeSet<(&Arc<str>, &Arc<str>)> = BTreeSet::new();
+        for entry in journal {
+            match entry {
+                Entry::Intent { call, .. } => self.first_call = self.first_call.max(call.0),
+                Entry::Repair { device, tag, restored: None, .. } => {
+                    lost.insert((device, tag));
+                }
+                Entry::Repair { device, tag, restored: Some(_), .. } => {
+                    lost.remove(&(device, tag));
+                }
+                _ => {}
+            }
+        }
+        let mut before = outcomes(journal);
+        end_all(&mut self.changes, &mut before);
+        self.settled = before.into_values().cloned().collect();
+        self.settled.sort_by(|one, other| one.key.cmp(&other.key));
+        for (device, tag) in lost {
+            let device = self.device(device);
+            self.put_back(device, tag, None);
+        }
+        // What the journal says already is not said again.
+        self.changes.drain_ended();
+    }
+
+    /// Puts back tags that a run which was cut short took along: see [`lost_tags`]. Returns the entries to journal.
+    pub fn restore(&mut self, lost: &[LostTag], now: Timestamp) -> Vec<Entry> {
+        for LostTag { device, tag } in lost {
+            let device = self.device(device);
+            self.put_back(device, tag, Some(now));
+        }
+        self.drain()
+    }
+
+    fn device(&mut self, id: &Arc<str>) -> u32 {
+        let device = self.changes.device(id);
+        self.busy.resize(self.changes.devices(), false);
+        device
+    }
+}

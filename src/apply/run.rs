@@ -1,0 +1,284 @@
+//! The run: a plan being applied. Says which call comes next, and when to wait, re-read or stop.
+//!
+//! What replies mean is `answer`; how devices, jobs and windows are kept is `changes`, `queue` and `budget`.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use crate::plan::{Lane, Plan, SafePlan, calls};
+use crate::time::Timestamp;
+
+use super::budget::Budget;
+use super::changes::{ChangeIndex, Changes, What};
+use super::queue::{Job, JobIndex, Kind, Members, Queue, Queues};
+use super::retry::{Circuit, Jitter};
+use super::{Call, CallId, ChangeOutcome, Entry, Outcome, TagAction, Ticket};
+
+/// How a run writes.
+#[derive(Clone, Copy, Debug)]
+pub struct RunOptions {
+    /// The most calls in flight.
+    pub concurrency: usize,
+    /// How long after the last unproven answer the list is read again.
+    pub settle: Duration,
+    /// How long the list may lag behind an answer.
+    pub visibility: Duration,
+    /// The most calls that may start.
+    pub max_calls: Option<u64>,
+    /// Chooses waits; the same seed and replies give the same run.
+    pub seed: u64,
+}
+
+impl Default for RunOptions {
+    fn default() -> RunOptions {
+        RunOptions {
+            concurrency: 8,
+            settle: Duration::from_secs(15),
+            visibility: Duration::from_secs(3_600),
+            max_calls: None,
+            seed: 0,
+        }
+    }
+}
+
+/// Why a run stops before its work is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StopReason {
+    /// SIGINT or SIGTERM.
+    Signal,
+    /// `--max-duration`.
+    Deadline,
+    /// `--max-calls`.
+    CallLimit,
+}
+
+impl StopReason {
+    /// The end of the sentence "stopped by …".
+    pub fn phrase(self) -> &'static str {
+        match self {
+            StopReason::Signal => "a signal",
+            StopReason::Deadline => "the time limit (--max-duration)",
+            StopReason::CallLimit => "the call limit (--max-calls)",
+        }
+    }
+}
+
+/// What to do next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Journal the intent, then send this call; its slot is taken.
+    Send(CallId, Call),
+    /// Nothing to send before this moment, unless a reply arrives.
+    WaitUntil(Timestamp),
+    /// Nothing to send until a reply (or the re-read that is under way) arrives.
+    AwaitReply,
+    /// Read the list again and hand it to [`Run::verify`]; ask for the next step meanwhile.
+    Verify,
+    /// Every change has ended.
+    Finished,
+}
+
+/// How far a run is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Changes of the plan.
+    pub changes: u64,
+    /// Of them, ended.
+    pub ended: u64,
+    /// Calls started by this process.
+    pub calls: u64,
+    /// Calls without an answer yet.
+    pub in_flight: u64,
+}
+
+/// A call in flight.
+#[derive(Clone, Debug)]
+pub(super) struct Flight {
+    pub(super) job: JobIndex,
+    pub(super) members: Vec<ChangeIndex>,
+    pub(super) lane: Lane,
+    pub(super) ticket: Ticket,
+    /// Devices that are busy because of it.
+    pub(super) devices: Vec<u32>,
+}
+
+/// A plan being applied.
+pub struct Run<'p> {
+    pub(super) plan: &'p Plan,
+    pub(super) options: RunOptions,
+    pub(super) changes: Changes<'p>,
+    pub(super) queues: Queues,
+    pub(super) circuits: [Circuit; Lane::ALL.len()],
+    pub(super) flights: HashMap<CallId, Flight>,
+    pub(super) busy: Vec<bool>,
+    pub(super) in_flight: [usize; Lane::ALL.len()],
+    pub(super) jitter: Jitter,
+    /// Calls started by this process.
+    pub(super) calls: u64,
+    /// The greatest call number of earlier processes.
+    pub(super) first_call: u64,
+    pub(super) stopped: Option<StopReason>,
+    pub(super) entries: Vec<Entry>,
+    /// When the re-read that is under way was asked for.
+    pub(super) verifying: Option<Timestamp>,
+    /// Combined devices that are read and not yet written.
+    pub(super) in_hand: u32,
+    pub(super) probes: u32,
+    /// Lost tags that are to be put back.
+    pub(super) repairing: HashSet<(u32, u32)>,
+    pub(super) bulk_has_worked: bool,
+    /// An answer to a `PATCH` of a value alone has shown the device with all its tags.
+    pub(super) is_patch_proven: bool,
+    pub(super) is_bulk_forbidden: bool,
+    /// Outcomes from before this process, of changes that are not in its plan.
+    pub(super) settled: Vec<ChangeOutcome>,
+    /// Changes of the plan.
+    planned: u64,
+}
+
+impl<'p> Run<'p> {
+    /// A run of a plan. `journal`: what earlier processes of this run did; what they ended stays ended and is not sent
+    /// again, except what was not attempted or is unknown.
+    pub fn new(plan: &'p SafePlan, journal: &[Entry], options: RunOptions, now: Timestamp) -> Run<'p> {
+        let plan = plan.plan();
+        let mut run = Run {
+            plan,
+            options,
+            changes: Changes::new(plan, now),
+            queues: Queues::default(),
+            circuits: Default::default(),
+            flights: HashMap::new(),
+            busy: vec![false; plan.changes.len()],
+            in_flight: [0; Lane::ALL.len()],
+            jitter: Jitter::new(options.seed),
+            calls: 0,
+            first_call: 0,
+            stopped: None,
+            entries: Vec::new(),
+            verifying: None,
+            in_hand: 0,
+            probes: 0,
+            repairing: HashSet::new(),
+            bulk_has_worked: false,
+            is_patch_proven: false,
+            is_bulk_forbidden: false,
+            settled: Vec::new(),
+            planned: 0,
+        };
+        run.planned = u64::from(run.changes.len());
+        run.build_jobs();
+        run.resume(journal);
+        run.changes.release_first();
+        run
+    }
+
+    fn build_jobs(&mut self) {
+        let work = calls::work(self.plan, &self.plan.header.options);
+        for device in work.combined {
+            let members: Vec<u32> = self.changes.of_device(device).collect();
+            let kind = Kind::Combined { list: None, has_written: false };
+            let job = Job::new(kind, Queue::Read, self.priority_of(device), Members::from(members));
+            self.add_job(job, true);
+        }
+        for batch in work.batches {
+            let find = |device: &u32| self.changes.planned_tag(*device, batch.tag.0);
+            let members: Vec<u32> = batch.devices.iter().filter_map(find).collect();
+            let kind = Kind::Tags { tag: batch.tag.0, action: batch.action };
+            let mut job = Job::new(kind, Queue::Bulk, batch.priority, Members::from(members));
+            if batch.action == TagAction::Remove {
+                job.blockers = job.members.as_slice().len() as u32;
+                job.is_last = job.members.as_slice().iter().any(|change| self.changes.get(*change).is_twin);
+            }
+            let is_ready = batch.action == TagAction::Add;
+            self.add_job(job, is_ready);
+        }
+        for value in work.values {
+            let Some(change) = self.changes.of_device(value.device).last() else { continue };
+            let What::Value(to) = self.changes.get(change).what else { continue };
+            let job = Job::new(Kind::Value(to), Queue::Value, value.priority, Members::One(change));
+            self.add_job(job, true);
+        }
+    }
+
+    fn priority_of(&self, device: u32) -> i64 {
+        let change = &self.plan.changes[device as usize];
+        let tags = calls::tag_changes(change).map(|(_, _, cause)| cause);
+        let causes = tags.chain(change.value.map(|value| value.cause));
+        let causes = causes.filter_map(|cause| self.plan.causes.get(cause.0 as usize));
+        causes.map(|cause| calls::priority(self.plan, cause)).max().unwrap_or(0)
+    }
+
+    fn add_job(&mut self, job: Job, is_ready: bool) {
+        let index = self.queues.push(job);
+        for place in 0..self.queues.job(index).members.as_slice().len() {
+            let member = self.queues.job(index).members.as_slice()[place];
+            self.changes.set_job(member, index);
+        }
+        if is_ready {
+            self.queues.enqueue(index);
+        }
+    }
+
+    /// Ends changes that were decided before the run: stale, noop, withheld ones of the reviewed plan. They count in
+    /// [`Run::counts`]. Returns the entry to journal.
+    pub fn settle(&mut self, outcomes: Vec<ChangeOutcome>, now: Timestamp) -> Vec<Entry> {
+        if outcomes.is_empty() {
+            return Vec::new();
+        }
+        self.settled.extend(outcomes.iter().cloned());
+        vec![Entry::Ended { at: now, ended: outcomes }]
+    }
+
+    /// Starts no further call. What is in flight may still be answered.
+    pub fn stop(&mut self, reason: StopReason) {
+        self.stopped.get_or_insert(reason);
+    }
+
+    /// Why the run was stopped early, if it was.
+    pub fn stopped(&self) -> Option<StopReason> {
+        self.stopped
+    }
+
+    /// Lanes that were given up, and why.
+    pub fn given_up(&self, budget: &Budget) -> Vec<(Lane, String)> {
+        let reason = |lane: Lane| self.given_up_reason(lane, budget).map(|reason| (lane, reason.to_owned()));
+        Lane::ALL.into_iter().filter_map(reason).collect()
+    }
+
+    pub(super) fn given_up_reason<'a>(&'a self, lane: Lane, budget: &'a Budget) -> Option<&'a str> {
+        self.circuits[lane as usize].opened().or_else(|| budget.given_up(lane))
+    }
+
+    /// How many changes ended how, in the order of [`Outcome::ALL`]; changes settled before the run included.
+    pub fn counts(&self) -> [u64; Outcome::ALL.len()] {
+        let mut counts = self.changes.counts();
+        for settled in &self.settled {
+            counts[settled.outcome as usize] += 1;
+        }
+        counts
+    }
+
+    /// How each change ended: those of the plan in its order, then those settled before the run. Complete once the run is
+    /// [`Step::Finished`].
+    pub fn outcomes(&self) -> impl Iterator<Item = ChangeOutcome> {
+        let planned = (0..self.changes.len()).filter(|index| !self.changes.get(*index).is_repair);
+        planned.filter_map(|index| self.changes.outcome(index)).chain(self.settled.iter().cloned())
+    }
+
+    /// Tags that the service lost and the run put back, or tried to.
+    pub fn repairs(&self) -> impl Iterator<Item = ChangeOutcome> {
+        let repairs = (0..self.changes.len()).filter(|index| self.changes.get(*index).is_repair);
+        repairs.filter_map(|index| self.changes.outcome(index))
+    }
+
+    /// How far the run is.
+    pub fn progress(&self) -> Progress {
+        let counts = self.changes.counts();
+        Progress {
+            changes: self.planned,
+            ended: counts.iter().sum(),
+            calls: self.calls,
+            in_flight: self.flights.len() as u64,
+        }
+    }
+}

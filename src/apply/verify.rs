@@ -1,0 +1,138 @@
+//! The re-read: what answers did not prove is held against the list once it has settled.
+//!
+//! Does not read; the edge does, and hands in what it saw.
+
+use std::sync::Arc;
+
+use crate::time::Timestamp;
+
+use super::changes::{ChangeIndex, Evidence, State, What};
+use super::run::Run;
+use super::{DeviceState, Entry, Outcome};
+
+impl Run<'_> {
+    /// When the list should be read again: once tag calls have nothing left to do, or nothing at all is left, and the last
+    /// unproven answer has settled. `None`: nothing to re-read, or not yet.
+    pub(super) fn reread_due(&self, is_idle: bool) -> Option<Timestamp> {
+        if self.verifying.is_some() || self.changes.doubts.is_empty() {
+            return None;
+        }
+        // A device's removals wait for its additions; they must not wait for hours of other devices' values too.
+        let is_tag = |change: &ChangeIndex| !matches!(self.changes.get(*change).what, What::Value(_));
+        let tags_wait = || {
+            self.queues.has_no_tag_work()
+                && !self.flights.values().any(|flight| flight.members.iter().any(is_tag))
+                && self.changes.doubts.keys().any(is_tag)
+        };
+        if !is_idle && !tags_wait() {
+            return None;
+        }
+        let last = self.changes.doubts.values().map(|doubt| doubt.since).max()?;
+        Some(last.plus(self.options.settle))
+    }
+
+    /// Judges what the re-read shows. `observed` gives the device with an id, if the list has it; `is_trusted`: whether
+    /// its absence means anything.
+    pub fn verify(
+        &mut self,
+        observed: &dyn Fn(&str) -> Option<DeviceState>,
+        is_trusted: bool,
+        now: Timestamp,
+    ) -> Vec<Entry> {
+        let Some(asked) = self.verifying.take() else { return self.drain() };
+        let settled = asked.minus(self.options.settle);
+        let doubts: Vec<ChangeIndex> = self
+            .changes
+            .doubts
+            .iter()
+            .filter(|(_, doubt)| doubt.since <= settled)
+            .map(|(change, _)| *change)
+            .collect();
+        for change in doubts {
+            self.judge(change, observed, is_trusted, (asked, now));
+        }
+        if is_trusted {
+            self.find_bounced(observed, asked);
+        }
+        self.emit_ended(now);
+        self.drain()
+    }
+
+    /// The list could not be read again.
+    pub fn verify_failed(&mut self, reason: &str, now: Timestamp) -> Vec<Entry> {
+        let Some(asked) = self.verifying.take() else { return self.drain() };
+        let settled = asked.minus(self.options.settle);
+        let doubts = self.changes.doubts.iter().filter(|(_, doubt)| doubt.since <= settled);
+        let doubts: Vec<(ChangeIndex, Arc<str>)> = doubts
+            .map(|(change, doubt)| {
+                (*change, format!("{}; the list could not be read again: {reason}", doubt.error).into())
+            })
+            .collect();
+        for (change, error) in doubts {
+            self.changes.end(change, Outcome::Unknown, Some(&error));
+        }
+        self.emit_ended(now);
+        self.drain()
+    }
+
+    fn judge(
+        &mut self,
+        change: ChangeIndex,
+        observed: &dyn Fn(&str) -> Option<DeviceState>,
+        is_trusted: bool,
+        (asked, now): (Timestamp, Timestamp),
+    ) {
+        let Some(doubt) = self.changes.doubts.get(&change).cloned() else { return };
+        let device = self.changes.get(change).device;
+        let Some(state) = observed(self.changes.device_id(device)) else {
+            let list = if is_trusted {
+                "the list no longer has the device"
+            } else {
+                "the list that was read again is incomplete"
+            };
+            let error: Arc<str> = format!("{}; {list}", doubt.error).into();
+            return self.changes.end(change, Outcome::Unknown, Some(&error));
+        };
+        if self.changes.is_so(change, &state) {
+            self.changes.end(change, Outcome::Done, None);
+            // The list shows the change, so it is new enough to show what else the call did.
+            return self.check_neighbours(change, &state, now);
+        }
+        // An answer that shows the old state is evidence of its own; one that is silent is not, while the list may lag.
+        let may_lag =
+            doubt.evidence == Evidence::Accepted && asked < doubt.since.plus(self.options.visibility);
+        let (outcome, error) = match doubt.evidence {
+            Evidence::None => (Outcome::Failed, doubt.error),
+            _ if may_lag => {
+                let error = format!(
+                    "{}, and the list does not show it yet: it may lag; plan again later",
+                    doubt.error
+                );
+                (Outcome::Unknown, error.into())
+            }
+            _ => (
+                Outcome::Bounced,
+                "accepted, and a later read shows the old state: another origin holds it".into(),
+            ),
+        };
+        self.changes.end(change, outcome, Some(&error));
+    }
+
+    /// What an answer confirmed longer ago than the list may lag, and the list does not show: another origin holds it.
+    fn find_bounced(&mut self, observed: &dyn Fn(&str) -> Option<DeviceState>, asked: Timestamp) {
+        let error: Arc<str> = "confirmed by its answer, and undone since: another origin holds it".into();
+        for change in 0..self.changes.len() {
+            let is_old = |confirmed: Timestamp| confirmed.plus(self.options.visibility) <= asked;
+            if self.changes.get(change).state != State::Ended(Outcome::Done)
+                || !self.changes.confirmed_at(change).is_some_and(is_old)
+            {
+                continue;
+            }
+            let device = self.changes.get(change).device;
+            let state = observed(self.changes.device_id(device));
+            if state.is_some_and(|state| !self.changes.is_so(change, &state)) {
+                self.changes.revise(change, Outcome::Bounced, &error);
+            }
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! The engine against a simulated service under virtual time: thousands of fault schedules, each reproducible by its seed.
+//!
+//! Nothing sleeps, no socket opens. `SEEDS=N` plays more seeds, `SEED=N` plays one.
+
+#[path = "simulation/fleet.rs"]
+mod fleet;
+#[path = "simulation/service.rs"]
+mod service;
+#[path = "simulation/world.rs"]
+mod world;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use mdetag::apply::budget::Limits;
+use mdetag::apply::{ChangeKey, ChangeOutcome, ChangeWhat, Outcome, Run};
+use mdetag::plan::{Plan, stale};
+
+use fleet::Fleet;
+use world::{World, safe};
+
+/// Plays one seed, killed once at each of `kills` journal entries, and checks everything that must hold.
+fn play(seed: u64, kills: &[usize]) -> World {
+    let Fleet { plan, service } = Fleet::of_seed(seed);
+    let mut world = World::new(service, Limits::default(), seed);
+    let claimed = BTreeSet::from(fleet::TAGS);
+    let before = world.service.unclaimed(&claimed);
+    let mut current = safe(plan.clone());
+    let mut settled: Vec<ChangeOutcome> = Vec::new();
+    let mut lost = Vec::new();
+    for kill_at in kills.iter().copied().chain([usize::MAX]) {
+        let journal = world.journal.clone();
+        let options = world.options(seed ^ journal.len() as u64);
+        let mut run = Run::new(&current, &journal, options, world.now);
+        let mut entries = run.settle(std::mem::take(&mut settled), world.now);
+        entries.extend(run.restore(&lost, world.now));
+        world.journal.extend(entries);
+        if world.play(&mut run, kill_at) {
+            tell(&world);
+            check(seed, &plan, &run, &world);
+            let after = world.service.unclaimed(&claimed);
+            let other = before.iter().zip(&after).find(|(before, after)| before != after);
+            assert!(other.is_none(), "seed {seed}: unclaimed tags: {other:?}");
+            return world;
+        }
+        world.crash();
+        lost = world.lost(&plan);
+        let rest = world.rest(&plan);
+        current = safe(rest.0);
+        settled = rest.1;
+    }
+    unreachable!("the last round is never killed");
+}
+
+fn check(seed: u64, plan: &Plan, run: &Run<'_>, world: &World) {
+    let mut ended: BTreeMap<ChangeKey, ChangeOutcome> = BTreeMap::new();
+    for outcome in run.outcomes() {
+        let key = outcome.key.clone();
+        assert!(ended.insert(key, outcome.clone()).is_none(), "seed {seed}: {:?} ends twice", outcome.key);
+    }
+    let planned: BTreeSet<ChangeKey> =
+        plan.changes.iter().flat_map(|change| stale::keys(plan, change)).collect();
+    assert_eq!(planned, ended.keys().cloned().collect(), "seed {seed}: every change ends");
+    assert_eq!(run.counts().iter().sum::<u64>(), planned.len() as u64, "seed {seed}: counts add up");
+    assert!(world.service.violations.is_empty(), "seed {seed}: {}", world.service.violations[0]);
+    for outcome in ended.values() {
+        let device = &world.service.devices[&outcome.key.device];
+        let carries = |tag: &std::sync::Arc<str>| device.tags.contains(tag);
+        let is_so = match &outcome.key.what {
+            ChangeWhat::Add(tag) => carries(tag),
+            ChangeWhat::Remove(tag) => !carries(tag),
+            ChangeWhat::Value(value) => device.value == value.word(),
+        };
+        match outcome.outcome {
+            Outcome::Done | Outcome::Noop => assert!(is_so, "seed {seed}: {outcome:?} and it is not so"),
+            _ => assert!(outcome.error.is_some(), "seed {seed}: {outcome:?} has no reason"),
+        }
+    }
+    // A device never stands without both an old tag and the new one that replaces it.
+    for change in &plan.changes {
+        let unconfirmed = stale::keys(plan, change)
+            .filter(|key| matches!(key.what, ChangeWhat::Add(_)))
+            .any(|key| !matches!(ended[&key].outcome, Outcome::Done | Outcome::Noop));
+        if unconfirmed {
+            for key in stale::keys(plan, change).filter(|key| matches!(key.what, ChangeWhat::Remove(_))) {
+                assert!(
+                    !matches!(ended[&key].outcome, Outcome::Done | Outcome::Noop) || fleet::may_precede(plan),
+                    "seed {seed}: {key:?} is done before its device's additions"
+                );
+            }
+        }
+    }
+}
+
+/// `TELL=1 SEED=N` leaves the journal of a seed in the directory for temporary files.
+fn tell(world: &World) {
+    if std::env::var("TELL").is_ok() {
+        let entries: Vec<String> = world.journal.iter().map(|entry| format!("{entry:?}\n")).collect();
+        let path = std::env::temp_dir().join("mdetag-simulation.txt");
+        let text = format!("{:?}\n{}", world.service.faults, entries.concat());
+        std::fs::write(path, text).expect("the directory for temporary files is writable");
+    }
+}
+
+fn seeds() -> std::ops::Range<u64> {
+    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    match number("SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..number("SEEDS").unwrap_or(200),
+    }
+}
+
+#[test]
+fn every_change_ends_once_whatever_the_service_does() {
+    let mut counts = BTreeMap::new();
+    for seed in seeds() {
+        let world = play(seed, &[]);
+        for entry in &world.journal {
+            for ended in entry.ended() {
+                *counts.entry(ended.outcome).or_insert(0u64) += 1;
+            }
+        }
+    }
+    for outcome in [Outcome::Done, Outcome::Bounced, Outcome::Failed, Outcome::Gone, Outcome::NotAttempted] {
+        assert!(
+            seeds().count() < 100 || counts.contains_key(&outcome),
+            "no seed ends a change as {}",
+            outcome.word()
+        );
+    }
+}
+
+#[test]
+fn a_run_killed_at_any_entry_and_resumed_ends_every_change_once() {
+    for seed in seeds().take(12) {
+        let entries = play(seed, &[]).journal.len();
+        let step = (entries / 10).max(1);
+        for kill_at in (1..entries).step_by(step) {
+            play(seed, &[kill_at]);
+            play(seed, &[kill_at, kill_at + 3]);
+        }
+    }
+}

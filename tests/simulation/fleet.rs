@@ -1,0 +1,125 @@
+//! Fleets, plans and fault schedules from seeds.
+
+use std::sync::Arc;
+
+use mdetag::apply::retry::Jitter;
+use mdetag::device::DeviceValue;
+use mdetag::plan::{Cause, CauseIndex, DeviceChange, Plan, TagChange, TagIndex, ValueChange, ValueRoute};
+
+use super::service::{BadIds, Device, Faults, Patch, Service};
+
+pub(crate) struct Fleet {
+    pub(crate) plan: Plan,
+    pub(crate) service: Service,
+}
+
+/// Whether this plan's routes may remove before an addition is confirmed: one combined `PATCH` does both at once.
+pub(crate) fn may_precede(plan: &Plan) -> bool {
+    plan.header.options.combine
+}
+
+/// Tags that the policy claims.
+pub(crate) const TAGS: [&str; 8] =
+    ["Tier0", "tier0", "env/prod", "env/test", "Finance", "EU", "legacy", "Ring 1"];
+
+/// Tags of others.
+const OTHERS: [&str; 2] = ["portal", "people's own"];
+
+impl Fleet {
+    /// A fleet of up to a few hundred devices, mostly, with one or several kinds of faults.
+    pub(crate) fn of_seed(seed: u64) -> Fleet {
+        let mut random = Jitter::new(seed);
+        let mut pick = |bound: u64| random.number() % bound;
+        let size = [3, 40, 120, 700][pick(4) as usize] + pick(20);
+        let mut faults = Faults { slowest: [20, 200, 3_000][pick(3) as usize], ..Faults::default() };
+        faults.retry_after = pick(2) == 0;
+        faults.bad_ids = [BadIds::Named, BadIds::Unnamed, BadIds::Partial][pick(3) as usize];
+        faults.patch = [Patch::Replace, Patch::Append, Patch::Legacy][pick(3) as usize];
+        let mut bad = 0;
+        let mut held = 0;
+        for _ in 0..1 + pick(3) {
+            let rate = [10, 60, 200][pick(3) as usize];
+            match pick(14) {
+                0 => faults.throttled = rate,
+                1 => faults.failing = rate,
+                2 => faults.applied_but_failing = rate,
+                3 => faults.reset_before = rate,
+                4 => faults.reset_after = rate,
+                5 => faults.broken = rate,
+                6 => faults.timed_out = rate / 4,
+                7 => faults.passing_404 = rate / 4,
+                8 => faults.bulk_forbidden = true,
+                9 => faults.empty_bodies = true,
+                10 => faults.patch_wipes = true,
+                11 => faults.folds_removals = true,
+                12 => bad = 1 + pick(size / 2),
+                _ => held = 1 + pick(size / 2),
+            }
+        }
+        if pick(4) == 0 {
+            faults.visible_after = [5, 300, 3_000][pick(3) as usize];
+        }
+        if faults.patch_wipes || faults.folds_removals {
+            // What a silent answer and a list that lags hide together, nobody can see.
+            faults.visible_after = 0;
+        }
+        let mut plan = Plan {
+            tags: TAGS.iter().chain(&OTHERS).map(|tag| Arc::from(*tag)).collect(),
+            causes: vec![Cause::Rule(vec![])],
+            ..Plan::default()
+        };
+        plan.header.options.values = if pick(2) == 0 { ValueRoute::Both } else { ValueRoute::SetDeviceValue };
+        plan.header.options.combine = pick(3) == 0;
+        let mut service = Service::new(faults, seed);
+        let values = pick(3) > 0;
+        for number in 0..size {
+            let id: Arc<str> = format!("{number:06x}{:034x}", pick(u64::MAX)).into();
+            let mut device = Device { value: "Normal".into(), ..Device::default() };
+            let cause = CauseIndex(0);
+            let mut change = DeviceChange {
+                id: id.clone(),
+                name: None,
+                observed_tags: Box::default(),
+                observed_value: Some("Normal".into()),
+                add: Vec::new(),
+                remove: Vec::new(),
+                value: None,
+            };
+            let mut observed = Vec::new();
+            for (index, tag) in TAGS.iter().enumerate() {
+                let index = TagIndex(index as u32);
+                match pick(6) {
+                    0 => change.add.push(TagChange { tag: index, cause }),
+                    1 => {
+                        device.tags.push((*tag).into());
+                        observed.push(index);
+                        change.remove.push(TagChange { tag: index, cause });
+                    }
+                    2 => {
+                        device.tags.push((*tag).into());
+                        observed.push(index);
+                    }
+                    _ => {}
+                }
+            }
+            for (index, other) in OTHERS.iter().enumerate().take(pick(3) as usize) {
+                device.tags.push((*other).into());
+                observed.push(TagIndex((TAGS.len() + index) as u32));
+            }
+            if number < held && !change.remove.is_empty() {
+                device.registry = Some(TAGS[change.remove[0].tag.0 as usize].into());
+            }
+            device.is_bad = number >= size - bad.min(size);
+            change.observed_tags = observed.into();
+            if values && pick(2) == 0 {
+                change.value = Some(ValueChange { to: DeviceValue::High, cause });
+            }
+            service.devices.insert(id, device);
+            if !change.add.is_empty() || !change.remove.is_empty() || change.value.is_some() {
+                plan.changes.push(change);
+            }
+        }
+        plan.changes.sort_by(|one, other| one.id.cmp(&other.id));
+        Fleet { plan, service }
+    }
+}

@@ -1,0 +1,276 @@
+//! A small model of the service for one seed: devices, its own windows, and faults. Knows nothing of the engine's budget,
+//! so that a bug there meets a violation and not agreement with itself.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use mdetag::apply::retry::Jitter;
+use mdetag::apply::{Call, DeviceState, Rejection, Reply, TagAction};
+use mdetag::plan::Lane;
+use mdetag::time::Timestamp;
+
+/// How `PATCH` reads a tag list: the documents contradict each other.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) enum Patch {
+    #[default]
+    Replace,
+    Append,
+    /// 400 where a tag that the device carries is missing from the list.
+    Legacy,
+}
+
+/// How unknown ids are refused.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) enum BadIds {
+    #[default]
+    Named,
+    Unnamed,
+    /// 200 with the known devices only.
+    Partial,
+}
+
+/// What goes wrong; probabilities in permille of calls.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Faults {
+    pub(crate) throttled: u64,
+    pub(crate) retry_after: bool,
+    pub(crate) failing: u64,
+    pub(crate) applied_but_failing: u64,
+    pub(crate) reset_before: u64,
+    pub(crate) reset_after: u64,
+    pub(crate) broken: u64,
+    pub(crate) timed_out: u64,
+    pub passing_404: u64,
+    pub(crate) bad_ids: BadIds,
+    pub(crate) bulk_forbidden: bool,
+    pub(crate) empty_bodies: bool,
+    pub(crate) patch: Patch,
+    /// A `PATCH` of a value alone empties the tag list.
+    pub(crate) patch_wipes: bool,
+    /// Removing a tag removes its twins too.
+    pub(crate) folds_removals: bool,
+    pub(crate) visible_after: u64,
+    /// Longest time from a call to its answer, in milliseconds.
+    pub(crate) slowest: u64,
+}
+
+/// One device of the model.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Device {
+    pub(crate) tags: Vec<Arc<str>>,
+    pub(crate) value: String,
+    /// The registry's tag: comes back at once.
+    pub(crate) registry: Option<Arc<str>>,
+    /// Unknown to the write routes.
+    pub(crate) is_bad: bool,
+    /// Earlier states and until when the list shows them.
+    pub(crate) shown: VecDeque<(Timestamp, Vec<Arc<str>>, String)>,
+}
+
+pub(crate) struct Service {
+    pub(crate) devices: BTreeMap<Arc<str>, Device>,
+    pub(crate) faults: Faults,
+    pub(crate) random: Jitter,
+    arrivals: BTreeMap<Lane, VecDeque<Timestamp>>,
+    pub(crate) violations: Vec<String>,
+    pub(crate) calls: BTreeMap<Lane, u64>,
+}
+
+/// What becomes of a call.
+pub(crate) enum Fate {
+    Answer(Reply),
+    /// No answer before the caller's time-out.
+    Silence,
+}
+
+impl Service {
+    pub(crate) fn new(faults: Faults, seed: u64) -> Service {
+        Service {
+            devices: BTreeMap::new(),
+            faults,
+            random: Jitter::new(seed ^ 0x5eed),
+            arrivals: BTreeMap::new(),
+            violations: Vec::new(),
+            calls: BTreeMap::new(),
+        }
+    }
+
+    fn hits(&mut self, permille: u64) -> bool {
+        self.random.number() % 1_000 < permille
+    }
+
+    fn count(&mut self, lane: Lane, now: Timestamp) {
+        let arrivals = self.arrivals.entry(lane).or_default();
+        arrivals.push_back(now);
+        while arrivals.front().is_some_and(|at| at.plus(Duration::from_secs(3_600)) <= now) {
+            arrivals.pop_front();
+        }
+        let minute = arrivals.iter().rev().take_while(|at| at.plus(Duration::from_secs(60)) > now).count();
+        if minute > 100 || arrivals.len() > 1_500 {
+            self.violations.push(format!(
+                "{now}: {} in a minute, {} in an hour on {}",
+                minute,
+                arrivals.len(),
+                lane.name()
+            ));
+        }
+        *self.calls.entry(lane).or_default() += 1;
+    }
+
+    /// The call arrives.
+    pub(crate) fn receive(&mut self, call: &Call, now: Timestamp) -> Fate {
+        let lane = call.lane();
+        self.count(lane, now);
+        let faults = self.faults.clone();
+        if self.hits(faults.throttled) {
+            let wait = Duration::from_secs(self.random.number() % 20);
+            let retry_after = faults.retry_after.then_some(wait);
+            return reject(429, "429", "API calls quota exceeded!", retry_after);
+        }
+        if self.hits(faults.failing) {
+            return reject(503, "", "", None);
+        }
+        if self.hits(faults.reset_before) {
+            return lost();
+        }
+        let answer = self.perform(call, now);
+        if self.hits(faults.applied_but_failing) {
+            return reject(500, "InternalServerError", "", None);
+        }
+        if self.hits(faults.reset_after) {
+            return lost();
+        }
+        if self.hits(faults.timed_out) {
+            return Fate::Silence;
+        }
+        if self.hits(faults.broken) {
+            return Fate::Answer(Reply::Broken { status: 200, detail: "it ends early".into() });
+        }
+        Fate::Answer(answer)
+    }
+
+    fn perform(&mut self, call: &Call, now: Timestamp) -> Reply {
+        if let Call::BulkTag { .. } = call {
+            if self.faults.bulk_forbidden {
+                return rejected(403, "Forbidden", "not for you");
+            }
+        } else if self.hits(self.faults.passing_404) {
+            return rejected(404, "ResourceNotFound", "Machine was not found");
+        }
+        let known: Vec<Arc<str>> =
+            call.devices().iter().filter(|id| !self.devices[*id].is_bad).cloned().collect();
+        let unknown: Vec<&str> =
+            call.devices().iter().filter(|id| self.devices[*id].is_bad).map(AsRef::as_ref).collect();
+        if !unknown.is_empty() {
+            match (call, self.faults.bad_ids) {
+                (Call::BulkTag { .. }, BadIds::Partial) => {}
+                (Call::BulkTag { .. }, BadIds::Named) => {
+                    let message = format!("Failed to find machines: {}", unknown.join(", "));
+                    return rejected(400, "InvalidInput", &message);
+                }
+                (Call::BulkTag { .. }, BadIds::Unnamed) => {
+                    return rejected(400, "InvalidInput", "Bad request");
+                }
+                _ => return rejected(404, "ResourceNotFound", "Machine was not found"),
+            }
+        }
+        let mut states = Vec::new();
+        for id in known {
+            if let Some(refusal) = self.change(&id, call, now) {
+                return refusal;
+            }
+            states.push(self.state(&id));
+        }
+        let is_silent = self.faults.empty_bodies && !matches!(call, Call::Get { .. });
+        Reply::Answered { devices: if is_silent { Vec::new() } else { states } }
+    }
+
+    fn state(&self, id: &Arc<str>) -> DeviceState {
+        let device = &self.devices[id];
+        DeviceState { id: id.clone(), tags: device.tags.clone(), value: Some(device.value.as_str().into()) }
+    }
+
+    fn change(&mut self, id: &Arc<str>, call: &Call, now: Timestamp) -> Option<Reply> {
+        let (faults, until) = (self.faults.clone(), now.plus(Duration::from_secs(self.faults.visible_after)));
+        let device = self.devices.get_mut(id).expect("the plan names known devices");
+        let before = (device.tags.clone(), device.value.clone());
+        let fold = |tag: &str| tag.to_lowercase();
+        match call {
+            Call::BulkTag { tag, action: TagAction::Add, .. }
+            | Call::SingleTag { tag, action: TagAction::Add, .. } => {
+                if !device.tags.contains(tag) {
+                    device.tags.push(tag.clone());
+                }
+            }
+            Call::BulkTag { tag, .. } | Call::SingleTag { tag, .. } => {
+                let gone = |own: &Arc<str>| own == tag || faults.folds_removals && fold(own) == fold(tag);
+                device.tags.retain(|own| !gone(own));
+            }
+            Call::SetValue { value, .. } => device.value = value.word().into(),
+            Call::Update { value, tags, .. } => {
+                if let Some(tags) = tags {
+                    assert!(!tags.is_empty(), "an empty list is never sent");
+                    match faults.patch {
+                        Patch::Replace => device.tags = tags.clone(),
+                        Patch::Legacy if device.tags.iter().any(|tag| !tags.contains(tag)) => {
+                            return Some(rejected(
+                                400,
+                                "InvalidRequestBody",
+                                "existing tags must be included",
+                            ));
+                        }
+                        Patch::Append | Patch::Legacy => {
+                            let new: Vec<_> =
+                                tags.iter().filter(|tag| !device.tags.contains(tag)).cloned().collect();
+                            device.tags.extend(new);
+                        }
+                    }
+                } else if faults.patch_wipes {
+                    device.tags.clear();
+                }
+                if let Some(value) = value {
+                    device.value = value.word().into();
+                }
+            }
+            Call::Get { .. } => {}
+        }
+        if let Some(own) = device.registry.clone().filter(|own| !device.tags.contains(own)) {
+            device.tags.push(own);
+        }
+        if (&before.0, &before.1) != (&device.tags, &device.value) {
+            device.shown.push_back((until, before.0, before.1));
+        }
+        None
+    }
+
+    /// The device as the list shows it.
+    pub(crate) fn listed(&mut self, id: &str, now: Timestamp) -> Option<DeviceState> {
+        let (id, device) = self.devices.get_key_value(id)?;
+        let old = device.shown.iter().find(|(until, ..)| *until > now);
+        let (tags, value) = old.map_or((&device.tags, &device.value), |(_, tags, value)| (tags, value));
+        Some(DeviceState { id: id.clone(), tags: tags.clone(), value: Some(value.as_str().into()) })
+    }
+
+    /// Every device's tags that the plan does not name.
+    pub(crate) fn unclaimed(&self, claimed: &BTreeSet<&str>) -> Vec<(Arc<str>, BTreeSet<Arc<str>>)> {
+        let tags = |device: &Device| {
+            device.tags.iter().filter(|tag| !claimed.contains(tag.as_ref())).cloned().collect::<BTreeSet<_>>()
+        };
+        self.devices.iter().map(|(id, device)| (id.clone(), tags(device))).collect()
+    }
+}
+
+fn rejected(status: u16, code: &str, message: &str) -> Reply {
+    Reply::Rejected(Rejection { status, code: code.into(), message: message.into(), ..Rejection::default() })
+}
+
+fn reject(status: u16, code: &str, message: &str, retry_after: Option<Duration>) -> Fate {
+    let rejection =
+        Rejection { status, code: code.into(), message: message.into(), retry_after, request_id: None };
+    Fate::Answer(Reply::Rejected(rejection))
+}
+
+fn lost() -> Fate {
+    Fate::Answer(Reply::Lost { detail: "connection reset".into(), maybe_sent: true })
+}

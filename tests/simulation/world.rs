@@ -1,0 +1,287 @@
+//! Engine and service under one virtual clock: plays a run to its end, or to a chosen journal entry.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use mdetag::apply::budget::{Budget, Limits};
+use mdetag::apply::resume::{LostTag, is_final, lost_tags};
+use mdetag::apply::{
+    Call, CallId, ChangeKey, ChangeOutcome, ChangeWhat, Entry, Outcome, Reply, Run, RunOptions, Step,
+};
+use mdetag::apply::{DeviceState, TagAction};
+use mdetag::diagnostic::Sources;
+use mdetag::plan::guard::Allowance;
+use mdetag::plan::{Plan, SafePlan};
+use mdetag::policy::{Axis, Guard};
+use mdetag::time::Timestamp;
+
+use super::service::{Fate, Service};
+
+/// What happens next to a call.
+#[derive(Clone, Debug)]
+enum Event {
+    Arrives(Call),
+    Answers(Reply),
+    IsReread,
+}
+
+pub(crate) struct World {
+    pub(crate) service: Service,
+    pub(crate) now: Timestamp,
+    pub(crate) budget: Budget,
+    pub(crate) journal: Vec<Entry>,
+    /// When each call started, by lane order of sending.
+    pub(crate) starts: Vec<Timestamp>,
+    events: BinaryHeap<Reverse<(Timestamp, u64)>>,
+    payload: HashMap<u64, (CallId, Event)>,
+    next_event: u64,
+    in_flight: BTreeMap<CallId, BTreeSet<Arc<str>>>,
+    confirmed: BTreeSet<ChangeKey>,
+}
+
+/// A plan that passed a guard without limits.
+pub(crate) fn safe(plan: Plan) -> SafePlan {
+    let any = Axis::ALL.map(|axis| Allowance { axis, tag: None, max: u64::MAX });
+    SafePlan::new(plan, &Guard::default(), &any, &Sources::default()).expect("everything is allowed")
+}
+
+impl World {
+    pub(crate) fn new(service: Service, limits: Limits, seed: u64) -> World {
+        World {
+            service,
+            now: Timestamp::from_seconds(1_800_000_000),
+            budget: Budget::new(limits, seed),
+            journal: Vec::new(),
+            starts: Vec::new(),
+            events: BinaryHeap::new(),
+            payload: HashMap::new(),
+            next_event: 0,
+            in_flight: BTreeMap::new(),
+            confirmed: BTreeSet::new(),
+        }
+    }
+
+    fn at(&mut self, moment: Timestamp, call: CallId, event: Event) {
+        self.next_event += 1;
+        self.events.push(Reverse((moment, self.next_event)));
+        self.payload.insert(self.next_event, (call, event));
+    }
+
+    fn delay(&mut self) -> Duration {
+        let slowest = self.service.faults.slowest.max(2);
+        Duration::from_millis(1 + self.service.random.number() % (slowest / 2))
+    }
+
+    /// Journals entries; says whether the run is killed here.
+    fn write(&mut self, entries: Vec<Entry>, kill_at: usize) -> bool {
+        for entry in entries {
+            for ended in entry.ended() {
+                if matches!(ended.outcome, Outcome::Done | Outcome::Noop) {
+                    self.confirmed.insert(ended.key.clone());
+                }
+            }
+            self.journal.push(entry);
+            if self.journal.len() >= kill_at {
+                return true;
+            }
+        }
+        false
+    }
+
+    fn check_call(&mut self, id: CallId, call: &Call) {
+        let devices: BTreeSet<Arc<str>> = call.devices().iter().cloned().collect();
+        assert_eq!(devices.len(), call.devices().len(), "a device is named once");
+        assert!((1..=500).contains(&devices.len()));
+        for (other, theirs) in &self.in_flight {
+            assert!(theirs.is_disjoint(&devices), "{id:?} and {other:?} share a device");
+        }
+        for key in keys(call) {
+            assert!(
+                !self.confirmed.contains(&key) || self.is_repair(&key),
+                "{key:?} is confirmed and sent again"
+            );
+        }
+        self.in_flight.insert(id, devices);
+    }
+
+    fn is_repair(&self, key: &ChangeKey) -> bool {
+        let ChangeWhat::Add(tag) = &key.what else { return false };
+        self.journal.iter().any(|entry| {
+            matches!(entry, Entry::Repair { device, tag: own, .. } if *device == key.device && own == tag)
+        })
+    }
+
+    /// Plays a run until it is finished; `false`: killed at journal entry number `kill_at`.
+    pub(crate) fn play(&mut self, run: &mut Run<'_>, kill_at: usize) -> bool {
+        loop {
+            let step = run.next(self.now, &mut self.budget);
+            let entries = run.drain();
+            if self.write(entries, kill_at) {
+                return false;
+            }
+            match step {
+                Step::Send(id, call) => {
+                    self.check_call(id, &call);
+                    let intent = Entry::Intent { call: id, at: self.now, request: call.clone() };
+                    if self.write(vec![intent], kill_at) {
+                        return false;
+                    }
+                    self.starts.push(self.now);
+                    let arrival = self.now.plus(self.delay());
+                    self.at(arrival, id, Event::Arrives(call));
+                }
+                Step::WaitUntil(moment) => {
+                    assert!(moment > self.now, "waiting makes progress");
+                    if !self.turn(run, Some(moment), kill_at) {
+                        return false;
+                    }
+                }
+                Step::AwaitReply => {
+                    assert!(!self.events.is_empty(), "the run waits for a reply that cannot come");
+                    if !self.turn(run, None, kill_at) {
+                        return false;
+                    }
+                }
+                Step::Verify => {
+                    let moment = self.now.plus(Duration::from_secs(2));
+                    self.at(moment, CallId(0), Event::IsReread);
+                }
+                Step::Finished => return true,
+            }
+        }
+    }
+
+    /// Lets the next thing happen, at most until a moment; `false`: killed.
+    fn turn(&mut self, run: &mut Run<'_>, until: Option<Timestamp>, kill_at: usize) -> bool {
+        let Some(Reverse((moment, number))) = self.events.peek().copied() else {
+            self.now = until.expect("something happens or time passes");
+            return true;
+        };
+        if until.is_some_and(|until| until < moment) {
+            self.now = until.expect("just tested");
+            return true;
+        }
+        self.events.pop();
+        self.now = moment;
+        let (id, event) = self.payload.remove(&number).expect("every event has its payload");
+        let entries = match event {
+            Event::Arrives(call) => {
+                let silence = self.now.plus(Duration::from_secs(100));
+                match self.service.receive(&call, self.now) {
+                    Fate::Answer(reply) => {
+                        let moment = self.now.plus(self.delay());
+                        self.at(moment, id, Event::Answers(reply));
+                    }
+                    Fate::Silence => {
+                        let detail = "timed out after 100 s".to_owned();
+                        self.at(silence, id, Event::Answers(Reply::Lost { detail, maybe_sent: true }));
+                    }
+                }
+                return true;
+            }
+            Event::Answers(reply) => {
+                self.in_flight.remove(&id);
+                run.reply(id, reply, self.now, &mut self.budget)
+            }
+            Event::IsReread => {
+                let now = self.now;
+                let service = std::cell::RefCell::new(&mut self.service);
+                let observed = |id: &str| -> Option<DeviceState> { service.borrow_mut().listed(id, now) };
+                run.verify(&observed, true, now)
+            }
+        };
+        !self.write(entries, kill_at)
+    }
+
+    /// The process is gone: calls on their way arrive or not, nobody hears the answers, an hour may pass.
+    pub(crate) fn crash(&mut self) {
+        let mut events: Vec<_> =
+            std::mem::take(&mut self.events).into_iter().map(|Reverse(event)| event).collect();
+        events.sort();
+        for (moment, number) in events {
+            if let Some((_, Event::Arrives(call))) = self.payload.remove(&number)
+                && !self.service.random.number().is_multiple_of(2)
+            {
+                let _ = self.service.receive(&call, moment);
+                self.now = self.now.max(moment);
+            }
+        }
+        self.payload.clear();
+        self.in_flight.clear();
+        self.now = self.now.plus(Duration::from_millis(1 + self.service.random.number() % 30_000));
+    }
+
+    /// Tags that calls without an answer took along.
+    pub(crate) fn lost(&mut self, plan: &Plan) -> Vec<LostTag> {
+        let (now, service) = (self.now, std::cell::RefCell::new(&mut self.service));
+        lost_tags(plan, &self.journal, &|id| service.borrow_mut().listed(id, now))
+    }
+
+    /// What a resumed run still has to do: the plan without what the list shows already. Returns what was settled so.
+    pub(crate) fn rest(&mut self, plan: &Plan) -> (Plan, Vec<ChangeOutcome>) {
+        let ended: BTreeSet<ChangeKey> = self
+            .journal
+            .iter()
+            .flat_map(Entry::ended)
+            .filter(|ended| is_final(ended.outcome))
+            .map(|ended| ended.key.clone())
+            .collect();
+        let mut settled = Vec::new();
+        let mut rest = plan.clone();
+        for change in &mut rest.changes {
+            let listed = self.service.listed(&change.id, self.now).expect("known");
+            let tag = |index: mdetag::plan::TagIndex| plan.tags[index.0 as usize].clone();
+            let mut keep = |what: ChangeWhat, is_so: bool| {
+                let key = ChangeKey { device: change.id.clone(), what };
+                if ended.contains(&key) {
+                    return true;
+                }
+                if is_so {
+                    settled.push(ChangeOutcome { key, outcome: Outcome::Done, error: None });
+                }
+                !is_so
+            };
+            change.add.retain(|add| keep(ChangeWhat::Add(tag(add.tag)), listed.tags.contains(&tag(add.tag))));
+            change
+                .remove
+                .retain(|own| keep(ChangeWhat::Remove(tag(own.tag)), !listed.tags.contains(&tag(own.tag))));
+            change.value = change.value.filter(|value| {
+                keep(ChangeWhat::Value(value.to), listed.value.as_deref() == Some(value.to.word()))
+            });
+            // A fresh plan has the tags as the fresh list shows them.
+            change.observed_tags = listed
+                .tags
+                .iter()
+                .filter_map(|own| {
+                    plan.tags
+                        .iter()
+                        .position(|tag| tag == own)
+                        .map(|place| mdetag::plan::TagIndex(place as u32))
+                })
+                .collect();
+        }
+        rest.changes
+            .retain(|change| !change.add.is_empty() || !change.remove.is_empty() || change.value.is_some());
+        (rest, settled)
+    }
+
+    pub(crate) fn options(&self, seed: u64) -> RunOptions {
+        RunOptions { seed, ..RunOptions::default() }
+    }
+}
+
+/// The changes that a call makes; a combined `PATCH` is compared by its value only.
+fn keys(call: &Call) -> Vec<ChangeKey> {
+    let what = |tag: &Arc<str>, action: TagAction| match action {
+        TagAction::Add => ChangeWhat::Add(tag.clone()),
+        TagAction::Remove => ChangeWhat::Remove(tag.clone()),
+    };
+    let what = match call {
+        Call::BulkTag { tag, action, .. } | Call::SingleTag { tag, action, .. } => what(tag, *action),
+        Call::SetValue { value, .. } | Call::Update { value: Some(value), .. } => ChangeWhat::Value(*value),
+        Call::Update { .. } | Call::Get { .. } => return Vec::new(),
+    };
+    call.devices().iter().map(|device| ChangeKey { device: device.clone(), what: what.clone() }).collect()
+}
