@@ -228,7 +228,9 @@ fn names_are_nouns_of_the_field(source: &Source, _: &House) -> Vec<String> {
 
 fn test_modules_are_compiled_for_tests_only(source: &Source, _: &House) -> Vec<String> {
     let definitions = source.definitions();
-    let found = definitions.iter().filter(|(_, keyword, name)| *keyword == "mod" && *name == "tests");
+    let found = definitions
+        .iter()
+        .filter(|(_, keyword, name)| *keyword == "mod" && (*name == "tests" || name.ends_with("_tests")));
     found.map(|(line, ..)| finding(source, *line, "put `#[cfg(test)]` before `mod tests`")).collect()
 }
 

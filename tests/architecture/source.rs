@@ -177,9 +177,10 @@ impl Source {
     }
 }
 
-/// Whether a whole file is a test: `tests.rs`, or below a folder `tests` of `src`.
+/// Whether a whole file is a test: `tests.rs`, `some_tests.rs`, or below a folder `tests` of `src`.
 fn is_test_file(path: &str) -> bool {
-    path.starts_with("src/") && (path.ends_with("/tests.rs") || path.contains("/tests/"))
+    let is_named_so = path.ends_with("/tests.rs") || path.ends_with("_tests.rs") || path.contains("/tests/");
+    path.starts_with("src/") && is_named_so
 }
 
 fn is_word(token: &str) -> bool {
