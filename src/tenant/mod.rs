@@ -9,6 +9,7 @@ mod error;
 #[cfg(test)]
 mod fake;
 mod http;
+mod hunting;
 mod read;
 mod wire;
 mod write;
@@ -29,6 +30,7 @@ pub use self::auth::{Credential, CredentialSource, IdentityOptions, choose};
 pub use self::claims::{Claims, Need};
 pub use self::clouds::{Cloud, Endpoints, GEOS, Origin, Overrides};
 pub use self::error::{TenantError, TenantErrorKind};
+pub use self::hunting::{Hunted, Hunter, ORIGINS_QUERY, TagOrigins};
 pub use self::read::{Glimpse, PageSink, ReadDevices, ReadProgress, ReadScope, ReadWatch, Reader, pushed};
 pub use self::write::{WriteDevices, Writer};
 
@@ -143,6 +145,16 @@ impl Tenant {
     /// The reading half.
     pub fn reader(&self) -> Reader {
         Reader::new(self.connection.clone(), self.claims.is_delegated())
+    }
+
+    /// The hunting half: signs in to Microsoft Graph.
+    ///
+    /// # Errors
+    /// A sign-in that fails, or a token without the role.
+    pub async fn hunter(&self) -> Result<Hunter, TenantError> {
+        let token = self.connection.token(Lane::Hunting, None).await?;
+        token.claims.check_role(Need::Hunting, token.source)?;
+        Ok(Hunter::new(self.connection.clone()))
     }
 
     /// The writing half.

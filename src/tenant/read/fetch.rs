@@ -18,8 +18,8 @@ use crate::tenant::http::{Answer, LIST_LIMIT, Trouble};
 use crate::tenant::{Connection, wire};
 use crate::time::{Timestamp, spoken};
 
-/// A page of 10,000 devices has about 12 MB before compression.
-const TIMEOUT: Duration = Duration::from_secs(180);
+/// A page of 10,000 devices has about 12 MB before compression; a hunting query may take three minutes.
+const TIMEOUT: Duration = Duration::from_secs(200);
 const TRIES: u32 = 5;
 /// Answers of 429 in a row after which the service is not asked again.
 const THROTTLES: u32 = 10;

@@ -23,6 +23,7 @@ use super::error::{TenantError, TenantErrorKind};
 use super::http::CALL_LIMIT;
 use super::{Connection, Pending, wire};
 
+pub(super) use self::fetch::Fetch;
 pub use self::filter::pushed;
 
 /// Which devices to read, as far as the service can tell.
@@ -101,7 +102,7 @@ impl Reader {
         }
         let path = wire::device_path(id);
         let quiet = |_: Duration| {};
-        let fetch = fetch::Fetch { connection: &self.connection, meter, lane: Lane::Get, waiting: &quiet };
+        let fetch = Fetch { connection: &self.connection, meter, lane: Lane::Get, waiting: &quiet };
         for _ in 0..2 {
             let answer = fetch.send(Method::GET, &path, None, CALL_LIMIT).await?;
             if answer.status == 404 {
@@ -122,7 +123,7 @@ impl Reader {
     pub async fn glimpse(&self, meter: &dyn Meter) -> Result<Glimpse, TenantError> {
         let query = wire::ListQuery { filter: None, top: 1, skip: 0 };
         let quiet = |_: Duration| {};
-        let fetch = fetch::Fetch { connection: &self.connection, meter, lane: Lane::List, waiting: &quiet };
+        let fetch = Fetch { connection: &self.connection, meter, lane: Lane::List, waiting: &quiet };
         let answer = fetch.send(Method::GET, &query.path(), None, CALL_LIMIT).await?;
         let here = self.connection.clock.now();
         let clock_ahead_millis = answer.date().map(|there| here.millis() - there.millis());

@@ -1,0 +1,408 @@
+//! Hunting queries over Microsoft Graph: the device ids in a result, and where tags come from.
+//!
+//! A result that was cut, or that is empty, is an error: a part of the truth would take tags away from the rest.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::Method;
+use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::{Value, json};
+
+use crate::apply::Meter;
+use crate::device;
+use crate::plan::Lane;
+
+use super::Connection;
+use super::error::{TenantError, TenantErrorKind};
+use super::http::{LIST_LIMIT, clean};
+use super::read::Fetch;
+
+const ROUTE: &str = "/v1.0/security/runHuntingQuery";
+/// The service gives no more rows, and does not say that it cut.
+const ROW_LIMIT: usize = 100_000;
+/// Nor more than about 50 MB.
+const SIZE_LIMIT: usize = 50_000_000;
+
+/// Asks where the tags of each device come from; only devices with a tag of another origin than the portal and the API.
+pub const ORIGINS_QUERY: &str = "DeviceInfo\n\
+    | where Timestamp > ago(30d) and isnotempty(OSPlatform)\n\
+    | summarize arg_max(Timestamp, DeviceManualTags, DeviceDynamicTags, RegistryDeviceTag) by DeviceId\n\
+    | where isnotempty(RegistryDeviceTag) or (isnotempty(DeviceDynamicTags) and DeviceDynamicTags != \"[]\")\n\
+    | project DeviceId, DeviceManualTags, DeviceDynamicTags, RegistryDeviceTag";
+
+/// Runs hunting queries. Its token has the role; it is for Microsoft Graph and goes nowhere else.
+#[derive(Clone)]
+pub struct Hunter {
+    connection: Arc<Connection>,
+}
+
+/// What a hunting query found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Hunted {
+    /// Different device ids, in order.
+    pub devices: Vec<String>,
+    /// Rows of the result.
+    pub rows: usize,
+    /// Rows without a usable id in the column.
+    pub unusable: usize,
+}
+
+/// Where the tags of one device come from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TagOrigins {
+    /// Device id.
+    pub device: String,
+    /// Made in the portal or by the API.
+    pub manual: Vec<String>,
+    /// Put on, and taken off, by asset rules.
+    pub dynamic: Vec<String>,
+    /// Reported by the device itself.
+    pub registry: Option<String>,
+}
+
+impl TagOrigins {
+    /// Whether the tag comes from elsewhere, so that removing it by the API would not last.
+    pub fn is_foreign(&self, tag: &str) -> bool {
+        let manual = self.manual.iter().any(|own| own == tag);
+        !manual && (self.registry.as_deref() == Some(tag) || self.dynamic.iter().any(|other| other == tag))
+    }
+}
+
+impl Hunter {
+    pub(super) fn new(connection: Arc<Connection>) -> Hunter {
+        Hunter { connection }
+    }
+
+    /// Runs a query and gives the device ids in `column`.
+    ///
+    /// # Errors
+    /// A query that the service rejects, a result at the service's row or size limit, one without rows, one without the
+    /// column or without a single usable id.
+    pub async fn run(&self, query: &str, column: &str, meter: &dyn Meter) -> Result<Hunted, TenantError> {
+        let table = self.table(query, &[column], meter).await?;
+        if table.rows.is_empty() {
+            return Err(answer(query, "has no rows")
+                .help("an empty result would take tags away; if it is right, take the selector out"));
+        }
+        if !table.has_column(0, column) {
+            let columns = table.columns.join(", ");
+            return Err(answer(query, &format!("has no column {column}; it has {columns}"))
+                .help("project the column, or name another with `column:`"));
+        }
+        let ids = table.rows.iter().filter_map(|row| row[0].as_deref()).filter(|id| device::is_id(id));
+        let (mut devices, mut usable) = (BTreeSet::new(), 0);
+        for id in ids {
+            usable += 1;
+            devices.insert(id.to_owned());
+        }
+        if devices.is_empty() {
+            return Err(answer(query, &format!("holds no device id in column {column}"))
+                .help("the column must hold ids as DeviceInfo's DeviceId has them"));
+        }
+        let rows = table.rows.len();
+        Ok(Hunted { devices: devices.into_iter().collect(), rows, unusable: rows - usable })
+    }
+
+    /// Reads which tags come from asset rules and from the devices themselves; devices with none of these are left out.
+    ///
+    /// # Errors
+    /// As [`Hunter::run`], except that an empty result is fine.
+    pub async fn origins(&self, meter: &dyn Meter) -> Result<Vec<TagOrigins>, TenantError> {
+        let columns = ["DeviceId", "DeviceManualTags", "DeviceDynamicTags", "RegistryDeviceTag"];
+        let table = self.table(ORIGINS_QUERY, &columns, meter).await?;
+        let of = |row: &Vec<Option<String>>| {
+            let list = |index: usize| listed(row[index].as_deref().unwrap_or(""));
+            let registry = row[3].clone().filter(|tag| !tag.is_empty());
+            Some(TagOrigins { device: row[0].clone()?, manual: list(1), dynamic: list(2), registry })
+        };
+        Ok(table.rows.iter().filter_map(of).collect())
+    }
+
+    async fn table(&self, query: &str, columns: &[&str], meter: &dyn Meter) -> Result<Table, TenantError> {
+        let body = json!({ "Query": query }).to_string().into_bytes();
+        let quiet = |_: Duration| {};
+        let fetch = Fetch { connection: &self.connection, meter, lane: Lane::Hunting, waiting: &quiet };
+        let found = fetch.send(Method::POST, ROUTE, Some(&body), LIST_LIMIT).await?;
+        fetch.success(&found).map_err(|error| explained(error, query))?;
+        let table = Table::parse(&found.body, columns).map_err(|why| answer(query, &why))?;
+        if table.rows.len() >= ROW_LIMIT {
+            return Err(answer(
+                query,
+                &format!("has {} rows, the service's limit: it was cut", table.rows.len()),
+            )
+            .help("narrow the query; `| distinct DeviceId` makes most results small"));
+        }
+        if found.body.len() >= SIZE_LIMIT {
+            return Err(answer(query, "has the size at which the service cuts: 50 MB")
+                .help("project only the column that holds the ids"));
+        }
+        Ok(table)
+    }
+}
+
+/// A query as people recognise it.
+fn title(query: &str) -> String {
+    clean(query.trim().lines().next().unwrap_or(""), 60)
+}
+
+fn answer(query: &str, why: &str) -> TenantError {
+    TenantError::new(
+        TenantErrorKind::Answer,
+        format!("the result of the hunting query `{}` {why}", title(query)),
+    )
+}
+
+fn explained(error: TenantError, query: &str) -> TenantError {
+    let status = error.status;
+    let error = TenantError { what: format!("{} (query `{}`)", error.what, title(query)), ..error };
+    match status {
+        Some(400) => error.help("try the query under Hunting > Advanced hunting in the Defender portal"),
+        _ => error,
+    }
+}
+
+/// A list of tags as hunting tables hold it: JSON in a text, or one bare tag.
+fn listed(text: &str) -> Vec<String> {
+    match serde_json::from_str::<Vec<String>>(text) {
+        Ok(tags) => tags,
+        Err(_) if text.trim().is_empty() || text.starts_with('[') => Vec::new(),
+        Err(_) => vec![text.to_owned()],
+    }
+}
+
+/// A result, of which only the wanted columns are kept. Both casings of the documentation are read.
+#[derive(Debug, Default)]
+struct Table {
+    columns: Vec<String>,
+    /// Cells in the order of the wanted columns.
+    rows: Vec<Vec<Option<String>>>,
+}
+
+impl Table {
+    fn parse(body: &[u8], wanted: &[&str]) -> Result<Table, String> {
+        let mut json = serde_json::Deserializer::from_slice(body);
+        let table = TableSeed(wanted).deserialize(&mut json).and_then(|table| json.end().map(|()| table));
+        match table {
+            Ok(Some(table)) => Ok(table),
+            Ok(None) => Err("holds no `results`".to_owned()),
+            Err(error) => Err(format!("is no JSON as expected: {error}")),
+        }
+    }
+
+    fn has_column(&self, index: usize, name: &str) -> bool {
+        self.columns.iter().any(|column| column.eq_ignore_ascii_case(name))
+            || self.rows.iter().any(|row| row[index].is_some())
+    }
+}
+
+struct TableSeed<'w>(&'w [&'w str]);
+
+impl<'de> DeserializeSeed<'de> for TableSeed<'_> {
+    type Value = Option<Table>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for TableSeed<'_> {
+    type Value = Option<Table>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object with `results`")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        #[derive(Deserialize)]
+        struct Column {
+            #[serde(alias = "Name")]
+            name: Option<String>,
+        }
+        let (mut table, mut listed) = (Table::default(), false);
+        while let Some(key) = map.next_key::<String>()? {
+            if key.eq_ignore_ascii_case("results") {
+                table.rows = map.next_value_seed(RowsSeed(self.0))?;
+                listed = true;
+            } else if key.eq_ignore_ascii_case("schema") {
+                let columns = map.next_value::<Option<Vec<Column>>>()?.unwrap_or_default();
+                table.columns = columns.into_iter().filter_map(|column| column.name).collect();
+            } else {
+                map.next_value::<IgnoredAny>()?;
+            }
+        }
+        Ok(listed.then_some(table))
+    }
+}
+
+struct RowsSeed<'w>(&'w [&'w str]);
+
+impl<'de> DeserializeSeed<'de> for RowsSeed<'_> {
+    type Value = Vec<Vec<Option<String>>>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_seq(self)
+    }
+}
+
+impl<'de> Visitor<'de> for RowsSeed<'_> {
+    type Value = Vec<Vec<Option<String>>>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of rows")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        let mut rows = Vec::new();
+        while let Some(row) = seq.next_element_seed(RowSeed(self.0))? {
+            rows.push(row);
+        }
+        Ok(rows)
+    }
+}
+
+struct RowSeed<'w>(&'w [&'w str]);
+
+impl<'de> DeserializeSeed<'de> for RowSeed<'_> {
+    type Value = Vec<Option<String>>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for RowSeed<'_> {
+    type Value = Vec<Option<String>>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a row")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut cells = vec![None; self.0.len()];
+        while let Some(key) = map.next_key::<String>()? {
+            match self.0.iter().position(|wanted| wanted.eq_ignore_ascii_case(&key)) {
+                Some(index) => cells[index] = text(map.next_value::<Value>()?),
+                None => {
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        Ok(cells)
+    }
+}
+
+fn text(value: Value) -> Option<String> {
+    match value {
+        Value::Null => None,
+        Value::String(text) => Some(text),
+        other => Some(other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::tenant::fake::{AUDIENCE, Fake, Open, Say, granted};
+    use crate::tenant::{Need, connect};
+
+    use super::*;
+
+    /// Runs a query against a service that answers it so.
+    async fn hunted(say: Say) -> (Fake, Result<Hunted, TenantError>) {
+        let fake = Fake::start(move |seen| match seen.path.as_str() {
+            ROUTE => say.clone(),
+            _ if seen.body.contains("graph.microsoft.com") => {
+                granted(&json!({ "aud": "https://graph.microsoft.com", "roles": ["ThreatHunting.Read.All"] }))
+            }
+            _ => granted(&json!({ "aud": AUDIENCE, "roles": ["Machine.Read.All"] })),
+        })
+        .await;
+        let tenant = connect(fake.options(), Need::Read).await.unwrap();
+        let hunter = tenant.hunter().await.unwrap();
+        let meter = Open::default();
+        let result = hunter.run("DeviceInfo | distinct DeviceId", "DeviceId", &meter).await;
+        assert!(meter.admitted.lock().unwrap().iter().all(|lane| *lane == Lane::Hunting));
+        (fake, result)
+    }
+
+    #[tokio::test]
+    async fn both_casings_of_the_documentation_are_read() {
+        let lower = json!({ "schema": [{ "name": "DeviceId", "type": "String" }], "results": [{ "DeviceId": "b" }, { "DeviceId": "a" }] });
+        let upper = json!({ "Schema": [{ "Name": "DeviceId", "Type": "String" }], "Results": [{ "deviceId": "a" }, { "deviceId": "b" }] });
+        for body in [lower, upper] {
+            let (fake, result) = hunted(Say::json(200, &body)).await;
+            assert_eq!(result.unwrap().devices, ["a", "b"]);
+            let call = fake.calls().pop().unwrap();
+            assert_eq!((&*call.method, &*call.path), ("POST", ROUTE));
+            assert_eq!(call.body, r#"{"Query":"DeviceInfo | distinct DeviceId"}"#);
+        }
+    }
+
+    #[tokio::test]
+    async fn rows_without_an_id_are_counted_and_repeats_are_one() {
+        let rows = json!({ "results": [{ "DeviceId": "a" }, { "DeviceId": "a" }, { "DeviceId": null }, {}, { "DeviceId": "../x" }] });
+        let found = hunted(Say::json(200, &rows)).await.1.unwrap();
+        assert_eq!(found, Hunted { devices: vec!["a".into()], rows: 5, unusable: 3 });
+    }
+
+    #[tokio::test]
+    async fn cut_empty_and_strange_results_are_errors() {
+        let many: Vec<Value> = (0..ROW_LIMIT).map(|_| json!({ "DeviceId": "a" })).collect();
+        let cases = [
+            (json!({ "schema": [], "results": many }), "was cut"),
+            (json!({ "schema": [{ "name": "DeviceId" }], "results": [] }), "has no rows"),
+            (
+                json!({ "schema": [{ "name": "DeviceName" }], "results": [{ "DeviceName": "x" }] }),
+                "it has DeviceName",
+            ),
+            (json!({ "results": [{ "DeviceId": "not an id" }] }), "no device id in column DeviceId"),
+            (json!({ "schema": [] }), "holds no `results`"),
+        ];
+        for (body, expected) in cases {
+            let error = hunted(Say::json(200, &body)).await.1.unwrap_err();
+            assert!(error.what.contains(expected), "{error}");
+        }
+        let wide = "x".repeat(SIZE_LIMIT);
+        let body = json!({ "results": [{ "DeviceId": "a", "Wide": wide }] });
+        assert!(hunted(Say::json(200, &body)).await.1.unwrap_err().what.contains("50 MB"));
+    }
+
+    #[tokio::test]
+    async fn a_rejected_query_shows_the_services_words_and_where_to_try_it() {
+        let body = json!({ "error": { "code": "BadRequest", "message": "'Foo' could not be resolved" } });
+        let error = hunted(Say::json(400, &body)).await.1.unwrap_err();
+        assert!(error.to_string().contains("'Foo' could not be resolved"), "{error}");
+        assert!(error.help[0].contains("Advanced hunting"));
+    }
+
+    #[tokio::test]
+    async fn without_the_role_there_is_no_hunter() {
+        let fake = Fake::start(|seen| {
+            let graph = seen.body.contains("graph.microsoft.com");
+            let audience = if graph { "https://graph.microsoft.com" } else { AUDIENCE };
+            granted(&json!({ "aud": audience, "roles": ["Machine.Read.All"] }))
+        })
+        .await;
+        let tenant = connect(fake.options(), Need::Read).await.unwrap();
+        let error = tenant.hunter().await.err().unwrap();
+        assert!(error.what.contains("ThreatHunting.Read.All"), "{error}");
+    }
+
+    #[test]
+    fn tags_of_other_origins_are_told_apart() {
+        assert_eq!(listed(r#"["A","B"]"#), ["A", "B"]);
+        assert_eq!(listed("A"), ["A"]);
+        assert_eq!(listed("[]").len() + listed("").len() + listed("[broken").len(), 0);
+        let origins = TagOrigins {
+            manual: vec!["Both".into()],
+            dynamic: vec!["Both".into(), "Rule".into()],
+            registry: Some("Site".into()),
+            ..TagOrigins::default()
+        };
+        let foreign: Vec<bool> = ["Both", "Rule", "Site", "Own"].map(|tag| origins.is_foreign(tag)).into();
+        assert_eq!(foreign, [false, true, true, false]);
+    }
+}
