@@ -73,9 +73,9 @@ fn cells(model: &Model<'_>, row: &Row<'_>) -> [String; 14] {
 
 #[cfg(test)]
 mod tests {
-    use super::super::fixtures;
-    use super::super::model::Input;
     use super::*;
+    use crate::report::fixtures;
+    use crate::report::model::Input;
 
     #[test]
     fn every_change_is_one_row_and_no_cell_computes() {

@@ -202,6 +202,11 @@ pub fn uri(path: &str) -> String {
     uri
 }
 
+/// For the message of a SARIF result, in which brackets make links.
+pub fn sarif(text: &str) -> String {
+    visible(text).replace('\\', "\\\\").replace('[', "\\[").replace(']', "\\]")
+}
+
 /// For a label value of OpenMetrics.
 pub fn openmetrics(text: &str) -> String {
     let shown = visible(text);

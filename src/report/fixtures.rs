@@ -191,3 +191,40 @@ pub(super) fn many_tags(tags: u32, each: u32) -> Plan {
     }
     plan
 }
+
+/// A run of the plan that stopped early: every seventh change failed, bounced or is unknown, the last hundred never sent.
+pub(super) fn run(plan: &Plan) -> super::model::RunEnd {
+    use crate::apply::{ChangeOutcome, Outcome};
+    let mut outcomes = Vec::new();
+    for device in &plan.changes {
+        for key in crate::plan::stale::keys(plan, device) {
+            outcomes.push(ChangeOutcome { key, outcome: Outcome::Done, error: None });
+        }
+    }
+    let count = outcomes.len();
+    for (at, outcome) in outcomes.iter_mut().enumerate() {
+        (outcome.outcome, outcome.error) = match at {
+            _ if at + 100 >= count => {
+                (Outcome::NotAttempted, Some("the limit of 50 min is reached".to_owned()))
+            }
+            _ if at % 700 == 7 => {
+                (Outcome::Failed, Some("InvalidInput: the device id is malformed".to_owned()))
+            }
+            _ if at % 700 == 14 => (Outcome::Bounced, Some("a re-read shows the old state".to_owned())),
+            _ if at % 700 == 21 => (Outcome::Noop, None),
+            _ => continue,
+        };
+    }
+    super::model::RunEnd {
+        run_id: "20261122T030000Z-7f3a".to_owned(),
+        plan_digest: "sha256:00".to_owned(),
+        outcomes,
+        stopped: Some("the limit of 50 min is reached".to_owned()),
+        is_resumable: true,
+        unreviewed: 2,
+        notes: vec!["the bulk route is forbidden: fell back to single calls".to_owned()],
+        calls: 21,
+        seconds: 75,
+        exit_code: 4,
+    }
+}

@@ -266,11 +266,11 @@ fn lines(lines: &[String], out: &mut dyn Write) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::fixtures;
-    use super::super::model::Input;
-    use super::super::style::width;
     use super::*;
     use crate::plan::{Lane, LaneLeft, Ledger, Plan};
+    use crate::report::fixtures;
+    use crate::report::model::Input;
+    use crate::report::style::width;
 
     fn render(input: Input<'_>, style: Style) -> String {
         let mut out = Vec::new();

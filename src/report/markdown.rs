@@ -296,10 +296,10 @@ fn name(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::fixtures;
-    use super::super::model::Input;
     use super::*;
     use crate::plan::Plan;
+    use crate::report::fixtures;
+    use crate::report::model::Input;
 
     fn render(input: Input<'_>, max_chars: usize) -> String {
         let mut out = Vec::new();

@@ -63,9 +63,9 @@ fn line(model: &Model<'_>, row: &Row<'_>, out: &mut dyn Write) -> io::Result<()>
 
 #[cfg(test)]
 mod tests {
-    use super::super::fixtures;
-    use super::super::model::Input;
     use super::*;
+    use crate::report::fixtures;
+    use crate::report::model::Input;
 
     fn lines(input: Input<'_>) -> Vec<serde_json::Value> {
         let mut out = Vec::new();

@@ -11,6 +11,8 @@ use super::words::{counted, number, place, share};
 /// One reason for a refusal, in the order in which people read it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
+    /// The cap or invariant: `removalsPerTag:Tier0`, `dcs-stay-tier0`.
+    pub name: String,
     /// What is over which limit.
     pub headline: String,
     /// The arithmetic, the setting and its place.
@@ -45,6 +47,7 @@ fn cap(axis: &AxisReport) -> Refusal {
     let tag = axis.tag.as_ref().map_or_else(String::new, |tag| format!(":{tag}"));
     let allow = escape::shell(&format!("{name}{tag}={}", axis.planned));
     Refusal {
+        name: format!("{name}{tag}"),
         headline: format!("{things}{of_tag} {verb} over the limit of {}", number(axis.allowed)),
         arithmetic: format!(
             "{} of {} {base} ({}); limit `guard.caps.{name}: {}, floor {}`{stated}",
@@ -60,6 +63,7 @@ fn cap(axis: &AxisReport) -> Refusal {
 
 fn invariant(invariant: &InvariantReport) -> Refusal {
     Refusal {
+        name: invariant.name.clone(),
         headline: format!("invariant `{}` would not hold: {}", invariant.name, invariant.demand),
         arithmetic: format!(
             "{} now, {} after the plan; `guard.invariants` in {}",

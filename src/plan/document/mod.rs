@@ -25,8 +25,8 @@ use crate::time::Timestamp;
 /// The version that this tool writes.
 pub const FORMAT_VERSION: &str = "1.0";
 
-/// Keys that stand outside the digest.
-pub const OUTSIDE_DIGEST: [&str; 3] = ["createdAt", "digest", "ledger"];
+/// Keys that stand outside the digest: the wall clock, the ledger, and what a report adds when it compares with a base.
+pub const OUTSIDE_DIGEST: [&str; 4] = ["createdAt", "digest", "ledger", "split"];
 
 /// A plan file. `Changes` is a list of [`ChangeDocument`], or what writes one.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]

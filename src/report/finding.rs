@@ -1,0 +1,236 @@
+//! Groups as findings at places of the policy: what SARIF, JUnit, code quality and CI annotations are made of.
+//!
+//! Messages hold names as they are; each renderer escapes them for its target.
+
+use crate::apply::Outcome;
+use crate::diagnostic::{Place, Severity};
+use crate::plan::{Cause, Plan, Withheld};
+
+use super::escape::clip;
+use super::human::outcome_phrase;
+use super::model::{Class, Group, Model, Origin, Subject, What};
+use super::refusal;
+use super::words::{self, counted, noun_for, number};
+
+/// The most findings of a report; code-scanning services take a few thousand. The rest becomes one finding with its counts.
+pub const MOST: usize = 4_000;
+
+/// One finding.
+#[derive(Clone, Debug)]
+pub struct Finding<'a> {
+    /// What found it: `rule/NAME`, `unselected/CLAIM`, `family/NAME`, `retired`, `renamed/TO`, `default`, `guard/AXIS`, …
+    pub rule: String,
+    /// How much it matters.
+    pub severity: Severity,
+    /// `missing`, `extra`, `value`, …; an outcome's word; `guard`.
+    pub class: &'static str,
+    /// Whether a check has failed.
+    pub is_failure: bool,
+    /// What of which tag, without counts: stays the same from run to run.
+    pub title: String,
+    /// One sentence with counts and up to three devices.
+    pub message: String,
+    /// Where its cause stands.
+    pub place: Option<&'a Place>,
+    /// Changes that it stands for.
+    pub changes: u64,
+    /// Which half, with a base.
+    pub origin: Option<Origin>,
+}
+
+impl Finding<'_> {
+    /// The same finding has the same fingerprint in every run.
+    pub fn fingerprint(&self) -> String {
+        let digest = crate::plan::digest::sha256(format!("{}\n{}", self.rule, self.title).as_bytes());
+        digest.trim_start_matches("sha256:").to_owned()
+    }
+}
+
+/// All findings of a report, the guard's first.
+pub fn findings<'a>(model: &Model<'a>) -> Vec<Finding<'a>> {
+    let mut findings = refused(model.plan());
+    findings.extend(untrusted(model.plan()));
+    let mut rest = (0, 0);
+    for part in &model.parts {
+        for group in &part.groups {
+            if findings.len() < MOST || matches!(group.what, What::Remove(_)) && findings.len() < 2 * MOST {
+                findings.push(grouped(model, group, part.origin));
+            } else {
+                rest.0 += 1;
+                rest.1 += group.devices();
+            }
+        }
+    }
+    if model.input.run.is_none() {
+        findings.extend(model.asides().filter_map(|(class, aside)| withheld(model.plan(), class, aside)));
+    }
+    if rest.0 > 0 {
+        findings.push(Finding {
+            rule: "more".to_owned(),
+            severity: Severity::Note,
+            class: "more",
+            is_failure: model.input.subject == Subject::Drift,
+            title: "further groups".to_owned(),
+            message: format!(
+                "{} with {} not listed one by one; other formats have all",
+                counted(rest.0, "further group"),
+                counted(rest.1, "change")
+            ),
+            place: None,
+            changes: rest.1,
+            origin: None,
+        });
+    }
+    findings
+}
+
+/// The id of a cause.
+pub fn rule_id(plan: &Plan, cause: Option<&Cause>) -> String {
+    let named = |name: &str| clip(name, 100).into_owned();
+    match cause {
+        Some(Cause::Rule(rules)) => {
+            let names: Vec<&str> = rules.iter().map(|rule| words::rule_name(plan, *rule)).collect();
+            named(&format!("rule/{}", names.join("+")))
+        }
+        Some(Cause::Unselected { claim, .. }) => named(&format!("unselected/{claim}")),
+        Some(Cause::Family { family, .. }) => named(&format!("family/{family}")),
+        Some(Cause::Retired { .. }) => "retired".to_owned(),
+        Some(Cause::Renamed { to, .. }) => named(&format!("renamed/{to}")),
+        Some(Cause::Default { .. }) => "default".to_owned(),
+        None => "unplanned".to_owned(),
+    }
+}
+
+fn grouped<'a>(model: &Model<'a>, group: &Group<'a>, origin: Option<Origin>) -> Finding<'a> {
+    let plan = model.plan();
+    let cause = group.cause.and_then(|cause| plan.causes.get(cause.0 as usize));
+    let (severity, class, is_failure) = match (model.input.subject, group.outcome) {
+        (_, Some(outcome)) => {
+            let is_failure = matches!(outcome, Outcome::Failed | Outcome::Bounced | Outcome::Unknown);
+            let severity = if is_failure { Severity::Error } else { Severity::Note };
+            (severity, outcome.word(), is_failure)
+        }
+        (Subject::Drift, None) => (Severity::Warning, group.what.class().word(), true),
+        (_, None) => (Severity::Note, group.what.class().word(), false),
+    };
+    let why = cause.map_or_else(String::new, |cause| format!(" ({})", clip(&words::cause(plan, cause), 200)));
+    Finding {
+        rule: rule_id(plan, cause),
+        severity,
+        class,
+        is_failure,
+        title: title(group),
+        message: format!("{}{why}: {}", sentence(model, group), sample(model, group)),
+        place: cause.and_then(|cause| words::cause_place(plan, cause)),
+        changes: group.devices(),
+        origin,
+    }
+}
+
+/// `add tag "Tier0"`.
+fn title(group: &Group<'_>) -> String {
+    match group.what {
+        What::Add(tag) => format!("add tag \"{tag}\""),
+        What::Remove(tag) => format!("remove tag \"{tag}\""),
+        What::Value { .. } => format!("value {}", clip(&group.what.label(), 100)),
+    }
+}
+
+/// Present tense for what is, future for what is planned.
+fn sentence(model: &Model<'_>, group: &Group<'_>) -> String {
+    let devices = counted(group.devices(), "device");
+    let count = group.devices();
+    if let Some(outcome) = group.outcome {
+        let error = group.error.map_or_else(String::new, |error| format!(": {}", clip(error, 300)));
+        return format!("{} on {devices}: {}{error}", title(group), outcome_phrase(outcome));
+    }
+    match (model.input.subject, group.what) {
+        (Subject::Drift, What::Add(tag)) => {
+            format!("{devices} {} tag \"{tag}\"", noun_for(count, "lacks|lack"))
+        }
+        (Subject::Drift, What::Remove(tag)) => {
+            format!("{devices} {} tag \"{tag}\" and should not", noun_for(count, "carries|carry"))
+        }
+        (Subject::Drift, What::Value { from, to }) => {
+            let has = noun_for(count, "has|have");
+            format!("{devices} {has} the value {} and should have {to}", clip(from.unwrap_or("(none)"), 40))
+        }
+        (_, What::Add(tag)) => format!("will add tag \"{tag}\" to {devices}"),
+        (_, What::Remove(tag)) => format!("will remove tag \"{tag}\" from {devices}"),
+        (_, What::Value { from, to }) => {
+            format!("will set the value {to} (now {}) on {devices}", clip(from.unwrap_or("(none)"), 40))
+        }
+    }
+}
+
+fn sample(model: &Model<'_>, group: &Group<'_>) -> String {
+    let mut names: Vec<String> = group
+        .members
+        .iter()
+        .take(3)
+        .map(|member| clip(model.device_name(*member), 80).into_owned())
+        .collect();
+    if group.members.len() > names.len() {
+        names.push(format!("… {} more", number((group.members.len() - names.len()) as u64)));
+    }
+    names.join(", ")
+}
+
+fn withheld<'a>(plan: &'a Plan, class: Class, aside: &'a Withheld) -> Option<Finding<'a>> {
+    let changes = aside.additions + aside.removals + aside.values;
+    if changes == 0 {
+        return None;
+    }
+    let word = aside.reason.word();
+    let name = aside.name.as_deref().unwrap_or_default();
+    let rule = plan.rules.iter().find(|rule| rule.name == name);
+    let of = if name.is_empty() { String::new() } else { format!(" ({})", clip(name, 100)) };
+    let devices = counted(aside.device_count, "device");
+    Some(Finding {
+        rule: format!("withheld/{word}"),
+        severity: Severity::Note,
+        class: class.word(),
+        is_failure: false,
+        title: format!("{word}{of}"),
+        message: format!("{} on {devices} not written: {word}{of}", counted(changes, "change")),
+        place: rule.map(|rule| &rule.place).filter(|place| !place.file.is_empty()),
+        changes,
+        origin: None,
+    })
+}
+
+fn untrusted(plan: &Plan) -> Option<Finding<'_>> {
+    let reasons = &plan.header.inventory.reasons;
+    (!reasons.is_empty()).then(|| Finding {
+        rule: "inventory/untrusted".to_owned(),
+        severity: Severity::Warning,
+        class: "untrusted",
+        is_failure: true,
+        title: "inventory untrusted".to_owned(),
+        message: format!("the inventory is untrusted: {}", clip(&reasons.join("; "), 500)),
+        place: None,
+        changes: 0,
+        origin: None,
+    })
+}
+
+fn refused(plan: &Plan) -> Vec<Finding<'_>> {
+    let places = plan.guard.axes.iter().filter(|axis| axis.is_exceeded()).map(|axis| axis.place.as_ref());
+    let invariants =
+        plan.guard.invariants.iter().filter(|invariant| invariant.refuses).map(|one| Some(&one.place));
+    let refusals = refusal::refusals(plan).into_iter().zip(places.chain(invariants));
+    refusals
+        .take(MOST / 4)
+        .map(|(refusal, place)| Finding {
+            rule: "guard".to_owned(),
+            severity: Severity::Error,
+            class: "guard",
+            is_failure: true,
+            title: refusal.name,
+            message: format!("{}. {}. {}", refusal.headline, refusal.arithmetic, refusal.proceed),
+            place: place.filter(|place| !place.file.is_empty()),
+            changes: 0,
+            origin: None,
+        })
+        .collect()
+}

@@ -1,0 +1,354 @@
+//! One self-contained page: sums, guard, charts, groups, and a searchable table that stays quick with 100,000 rows.
+//!
+//! Loads nothing from anywhere: style and script stand in the page, and its content security policy names their digests and
+//! forbids the rest. Without script everything but the table of single changes is there.
+
+mod charts;
+mod island;
+
+use std::io::{self, Write};
+
+use crate::report::escape::{self, clip, html as text};
+use crate::report::fold::{self, Line};
+use crate::report::human::{outcome_phrase, outcomes};
+use crate::report::model::{Model, Subject, What};
+use crate::report::refusal;
+use crate::report::sentences::{self, Phrase};
+use crate::report::words::{self, number};
+
+const STYLE: &str = include_str!("page.css");
+const SCRIPT: &str = include_str!("page.js");
+
+/// Lines of groups that can be summed up before the smallest are.
+const GROUPS: usize = 300;
+
+/// Removal groups (and other lists) before the rest is a number: a browser's patience is bounded too.
+const LIST: usize = 5_000;
+
+/// Writes the page.
+///
+/// # Errors
+/// Those of the writer.
+pub fn html(model: &Model<'_>, out: &mut dyn Write) -> io::Result<()> {
+    let sandbox = if model.is_sandbox() { "SANDBOX · " } else { "" };
+    let tenant = sentences::tenant(model.plan()).render(str::to_owned);
+    let title = text(&format!("{sandbox}{} {}", sentences::title(model.input.subject), clip(&tenant, 200)));
+    let policy = format!(
+        "default-src 'none'; style-src '{}'; script-src '{}'; base-uri 'none'; form-action 'none'",
+        source_digest(STYLE),
+        source_digest(SCRIPT)
+    );
+    writeln!(
+        out,
+        "<!doctype html><!-- {sandbox}mdetag -->\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">"
+    )?;
+    writeln!(out, "<meta http-equiv=\"Content-Security-Policy\" content=\"{policy}\">")?;
+    writeln!(out, "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">")?;
+    writeln!(out, "<meta name=\"color-scheme\" content=\"light dark\">\n<title>{title}</title>")?;
+    writeln!(out, "<style>{STYLE}</style>\n</head>\n<body>")?;
+    writeln!(out, "<a class=\"skip\" href=\"#changes\">Skip to the list of changes</a>")?;
+    head(model, &title, out)?;
+    writeln!(out, "<main>")?;
+    sums(model, out)?;
+    guard(model, out)?;
+    charts::write(model, out)?;
+    groups(model, out)?;
+    asides(model, out)?;
+    table(model, out)?;
+    writeln!(out, "</main>\n<footer><p>{}</p></footer>", text(&model.plan().header.tool))?;
+    write!(out, "<script type=\"application/json\" id=\"data\">")?;
+    island::write(model, out)?;
+    writeln!(out, "</script>\n<script>{SCRIPT}</script>\n</body>\n</html>")
+}
+
+/// A source expression of a content security policy: the digest of an inline style or script.
+fn source_digest(source: &str) -> String {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let digest = ring::digest::digest(&ring::digest::SHA256, source.as_bytes());
+    let mut encoded = String::from("sha256-");
+    for chunk in digest.as_ref().chunks(3) {
+        let bits =
+            chunk.iter().fold(0u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - chunk.len()));
+        for place in 0..4 {
+            let sextet = (bits >> (18 - 6 * place)) & 63;
+            encoded.push(if place <= chunk.len() { char::from(ALPHABET[sextet as usize]) } else { '=' });
+        }
+    }
+    encoded
+}
+
+fn head(model: &Model<'_>, title: &str, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(out, "<header>")?;
+    if model.is_sandbox() {
+        writeln!(
+            out,
+            "<p class=\"notice\"><strong>SANDBOX</strong> A simulated tenant: nothing here is real.</p>"
+        )?;
+    }
+    for notice in sentences::notices(model) {
+        writeln!(out, "<p class=\"notice\">{}</p>", text(&clip(&notice, 1_000)))?;
+    }
+    writeln!(out, "<h1>{title}</h1>")?;
+    let facts = sentences::facts(model).join(" · ");
+    writeln!(
+        out,
+        "<p class=\"facts\">{} · <time>{}</time></p>",
+        text(&facts),
+        model.plan().header.created_at
+    )?;
+    writeln!(out, "</header>")
+}
+
+/// The figures that a reader looks for first.
+fn sums(model: &Model<'_>, out: &mut dyn Write) -> io::Result<()> {
+    let totals = model.totals;
+    let schedule = &model.plan().schedule;
+    writeln!(out, "<section aria-label=\"Sums\"><dl class=\"sums\">")?;
+    let mut sum = |name: &str, value: String| writeln!(out, "<div><dt>{name}</dt><dd>{value}</dd></div>");
+    sum("Additions", number(totals.additions))?;
+    sum("Removals", number(totals.removals))?;
+    sum("Values", number(totals.values))?;
+    sum("Devices", number(totals.devices))?;
+    if model.input.run.is_none() {
+        sum("Calls", number(schedule.total))?;
+        let least = std::time::Duration::from_secs(schedule.seconds);
+        sum("Least duration", crate::time::spoken(least))?;
+    }
+    writeln!(out, "</dl>")?;
+    if let Some(run) = model.input.run {
+        writeln!(out, "<p><strong>{}</strong></p>", text(&outcomes(model)))?;
+        if let Some(stopped) = &run.stopped {
+            writeln!(out, "<p>Stopped because {}</p>", text(stopped))?;
+        }
+        if run.is_resumable {
+            writeln!(out, "<p>To continue: <code>mdetag apply --resume</code></p>")?;
+        }
+        for note in run.notes.iter().take(LIST) {
+            writeln!(out, "<p>Note: {}</p>", text(note))?;
+        }
+    } else if let Some(calls) = sentences::calls(model) {
+        writeln!(out, "<p>{}</p>", text(&calls))?;
+    }
+    if model.dropped.changes() > 0 {
+        let dropped = text(&sentences::totals(model.dropped));
+        writeln!(out, "<p>No longer planned because of this change: {dropped}</p>")?;
+    }
+    writeln!(out, "</section>")
+}
+
+/// The guard's arithmetic, and why it refuses.
+fn guard(model: &Model<'_>, out: &mut dyn Write) -> io::Result<()> {
+    let plan = model.plan();
+    if model.input.subject != Subject::Plan {
+        return Ok(());
+    }
+    let phrases: Vec<String> = sentences::guard(plan).iter().map(shown).collect();
+    if phrases.is_empty() && !plan.guard.refused {
+        return Ok(());
+    }
+    let verdict = if plan.guard.refused { "<strong class=\"bad\">refused</strong>" } else { "within limits" };
+    writeln!(out, "<section aria-labelledby=\"guard\"><h2 id=\"guard\">Guard: {verdict}</h2>")?;
+    writeln!(out, "<p>{}</p>", phrases.join(", "))?;
+    for approval in plan.guard.approvals.iter().take(LIST) {
+        writeln!(out, "<p>Raised once: {}</p>", text(approval))?;
+    }
+    for refusal in refusal::refusals(plan).iter().take(LIST) {
+        let [headline, arithmetic, proceed] =
+            [&refusal.headline, &refusal.arithmetic, &refusal.proceed].map(|line| text(line));
+        writeln!(
+            out,
+            "<div class=\"refusal\"><p><strong>{headline}</strong></p><p>{arithmetic}</p><p>{proceed}</p></div>"
+        )?;
+    }
+    writeln!(out, "</section>")
+}
+
+/// The list of groups, one table a half.
+fn groups(model: &Model<'_>, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(out, "<section aria-labelledby=\"groups\"><h2 id=\"groups\">Groups</h2>")?;
+    for part in &model.parts {
+        if let Some(origin) = part.origin {
+            writeln!(out, "<h3>{}: {}</h3>", origin.heading(), sentences::totals(part.totals))?;
+        }
+        if part.groups.is_empty() {
+            let nothing = match model.input.subject {
+                Subject::Plan => "Nothing to change.",
+                Subject::Drift => "No drift.",
+                Subject::Applied => "Nothing was to be done.",
+            };
+            writeln!(out, "<p>{nothing}</p>")?;
+            continue;
+        }
+        let lines = fold::folded(&part.groups, GROUPS);
+        writeln!(
+            out,
+            "<div class=\"wide\"><table class=\"groups\"><thead><tr><th scope=\"col\">Change</th><th scope=\"col\">Tag or value</th>"
+        )?;
+        writeln!(
+            out,
+            "<th scope=\"col\" class=\"number\">Devices</th><th scope=\"col\">Why</th><th scope=\"col\">Where</th></tr></thead><tbody>"
+        )?;
+        for line in lines.iter().take(LIST) {
+            group_row(model, line, out)?;
+        }
+        writeln!(out, "</tbody></table></div>")?;
+        if lines.len() > LIST {
+            let changes = lines[LIST..].iter().map(Line::changes).sum();
+            let lines = words::counted((lines.len() - LIST) as u64, "further group");
+            writeln!(
+                out,
+                "<p>{lines} with {} are in the list below.</p>",
+                words::counted(changes, "change")
+            )?;
+        }
+    }
+    writeln!(out, "</section>")
+}
+
+fn group_row(model: &Model<'_>, line: &Line<'_, '_>, out: &mut dyn Write) -> io::Result<()> {
+    let plan = model.plan();
+    let (class, action, label, cause) = match line {
+        Line::Group(group) => {
+            let word = match group.what {
+                What::Add(_) => "add",
+                What::Remove(_) => "remove",
+                What::Value { .. } => "value",
+            };
+            (word, format!("{} {word}", group.what.symbol()), group.what.label(), group.cause)
+        }
+        Line::Tags { cause, groups } => {
+            let names: Vec<String> = groups.iter().take(3).map(|group| group.what.label()).collect();
+            let label = format!("{} tags: {}, …", number(groups.len() as u64), names.join(", "));
+            ("add", "+ add".to_owned(), label, Some(*cause))
+        }
+        Line::Rest { lines, changes } => {
+            let label = format!("{} more groups: {}", number(*lines as u64), sentences::counts(*changes));
+            ("rest", "…".to_owned(), label, None)
+        }
+    };
+    let cause = cause.and_then(|cause| plan.causes.get(cause.0 as usize));
+    let mut why = cause.map_or_else(String::new, |cause| words::cause(plan, cause));
+    if let Line::Group(group) = line
+        && let Some(outcome) = group.outcome
+    {
+        let error = group.error.map_or_else(String::new, |error| format!(": {error}"));
+        why = format!("{}{error}", outcome_phrase(outcome));
+    }
+    let at = cause.and_then(|cause| words::cause_place(plan, cause)).map_or_else(String::new, words::place);
+    writeln!(
+        out,
+        "<tr class=\"{class}\"><td>{action}</td><td><bdi>{}</bdi></td><td class=\"number\">{}</td><td>{}</td><td>{}</td></tr>",
+        text(&clip(&label, 400)),
+        number(line.changes()),
+        text(&clip(&why, 400)),
+        text(&at),
+    )
+}
+
+/// What is not written, what data files name in vain, warnings.
+fn asides(model: &Model<'_>, out: &mut dyn Write) -> io::Result<()> {
+    let phrases = sentences::not_written(model);
+    let unmatched = sentences::unmatched(model.plan());
+    let warnings = &model.plan().warnings;
+    if phrases.is_empty() && unmatched.is_empty() && warnings.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "<section aria-labelledby=\"asides\"><h2 id=\"asides\">Not written, and noticed</h2><ul>")?;
+    for phrase in phrases.iter().take(LIST) {
+        writeln!(out, "<li>{}</li>", shown(phrase))?;
+    }
+    for (source, said, names) in unmatched.into_iter().take(LIST) {
+        writeln!(out, "<li>{}</li>", shown(&Phrase { text: text(&format!("{source}: {said}")), names }))?;
+    }
+    for warning in warnings.iter().take(LIST) {
+        writeln!(out, "<li>{} {}</li>", text(&warning.code), text(&clip(&warning.message, 1_000)))?;
+    }
+    writeln!(out, "</ul></section>")
+}
+
+/// The frame of the table that the script fills.
+fn table(model: &Model<'_>, out: &mut dyn Write) -> io::Result<()> {
+    let total = island::rows(model);
+    writeln!(
+        out,
+        "<section id=\"changes\" aria-labelledby=\"all\" tabindex=\"-1\"><h2 id=\"all\">All changes</h2>"
+    )?;
+    if total > island::MOST as u64 {
+        writeln!(
+            out,
+            "<p>The list holds {} of {}, removals first; <code>csv</code> and <code>ndjson</code> have all.</p>",
+            number(island::MOST as u64),
+            words::counted(total, "change")
+        )?;
+    }
+    writeln!(
+        out,
+        "<noscript><p>The list of single changes needs JavaScript; the groups above do not.</p></noscript>"
+    )?;
+    writeln!(
+        out,
+        "<div class=\"tools\"><label>Search <input type=\"search\" id=\"search\" placeholder=\"device, tag, rule, place\" autocomplete=\"off\" spellcheck=\"false\"></label>"
+    )?;
+    writeln!(out, "<label>Class <select id=\"class\"><option value=\"\">all</option></select></label>")?;
+    writeln!(out, "<output id=\"count\" aria-live=\"polite\"></output></div>")?;
+    writeln!(out, "<div id=\"grid\" class=\"grid\" role=\"table\" aria-labelledby=\"all\"></div>")?;
+    writeln!(out, "<div id=\"print\" class=\"print\"></div></section>")
+}
+
+fn shown(phrase: &Phrase) -> String {
+    phrase.render(|name| format!("<bdi>{}</bdi>", escape::html(&clip(name, 200))))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::report::fixtures;
+    use crate::report::model::Input;
+
+    use super::*;
+
+    fn page(input: Input<'_>) -> String {
+        let mut out = Vec::new();
+        html(&Model::new(input), &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn digests_are_those_of_the_standard() {
+        assert_eq!(source_digest(""), "sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=");
+    }
+
+    #[test]
+    fn hostile_names_open_no_element_and_end_no_script() {
+        let page = page(Input::new(Subject::Drift, &fixtures::hostile()));
+        assert_eq!(page.matches("<script").count(), 2);
+        assert_eq!(page.matches("</script").count(), 2);
+        assert!(!page.contains("alert(1)</script>") && !page.contains("<script>alert"));
+        assert!(!page.contains('\u{202e}') && !page.contains('\u{1b}'));
+    }
+
+    #[test]
+    fn the_page_loads_nothing_and_forbids_it() {
+        let page = page(Input::new(Subject::Plan, &fixtures::example()));
+        assert!(page.contains("default-src 'none'"));
+        for loading in [" src=", "<link", "@import", "url(", "style=\"", " onclick", "javascript:"] {
+            assert!(!page.contains(loading), "{loading}");
+        }
+    }
+
+    #[test]
+    fn every_change_is_in_the_list() {
+        let plan = fixtures::example();
+        let page = page(Input::new(Subject::Plan, &plan));
+        let island = page.split("id=\"data\">").nth(1).unwrap().split("</script>").next().unwrap();
+        let data: serde_json::Value = serde_json::from_str(island).unwrap();
+        assert_eq!(data["rows"].as_array().unwrap().len(), 2 * 3_339);
+        assert_eq!(data["devices"].as_array().unwrap().len(), 2 * 3_116);
+    }
+
+    #[test]
+    fn a_sandbox_is_named_in_the_first_line() {
+        let mut plan = fixtures::example();
+        plan.header.tenant.cloud = Some("sandbox".to_owned());
+        assert!(page(Input::new(Subject::Plan, &plan)).lines().next().unwrap().contains("SANDBOX"));
+    }
+}

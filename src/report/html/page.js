@@ -1,0 +1,181 @@
+"use strict";
+// The list of changes: only the rows in view are in the document, so a hundred thousand scroll and search at once.
+(() => {
+  const ROW = 28;
+  const PRINTED = 1000;
+  const data = JSON.parse(document.getElementById("data").textContent);
+  const { groups, devices, rows } = data;
+  const total = rows.length / 2;
+  const halves = groups.some((group) => group[6] !== "");
+  const names = ["Change", "Tag or value", "Device", "Why", "Where", "Class"].concat(halves ? ["Half"] : []);
+  const grid = document.getElementById("grid");
+  const search = document.getElementById("search");
+  const filter = document.getElementById("class");
+  const count = document.getElementById("count");
+
+  const element = (name, className, attributes) => {
+    const made = document.createElement(name);
+    made.className = className || "";
+    for (const key in attributes) made.setAttribute(key, attributes[key]);
+    return made;
+  };
+  const deviceName = (device) => devices[2 * device] || devices[2 * device + 1];
+  const cellText = (row, column) => {
+    const group = groups[rows[2 * row]];
+    if (column === 0) return group[1] + " " + group[0];
+    if (column === 1) return group[2];
+    if (column === 2) return deviceName(rows[2 * row + 1]);
+    return group[column];
+  };
+
+  // Filled at the first search, kept for the next letters.
+  let groupText = null;
+  let deviceText = null;
+  const prepare = () => {
+    if (groupText) return;
+    groupText = groups.map((group) => group.join("\n").toLowerCase());
+    deviceText = new Array(devices.length / 2);
+    for (let device = 0; device < deviceText.length; device++) {
+      deviceText[device] = (devices[2 * device] + "\n" + devices[2 * device + 1]).toLowerCase();
+    }
+  };
+
+  let shown = new Uint32Array(total);
+  let sorted = { column: -1, descending: false };
+
+  const matching = () => {
+    const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
+    const wanted = filter.value;
+    let kept = [];
+    if (words.length) prepare();
+    const inGroup = words.map((word) => groupText.map((text) => text.includes(word)));
+    const inDevice = words.map((word) => deviceText.map((text) => text.includes(word)));
+    for (let row = 0; row < total; row++) {
+      const group = rows[2 * row];
+      const device = rows[2 * row + 1];
+      if (wanted && groups[group][5] !== wanted) continue;
+      if (words.every((_, at) => inGroup[at][group] || inDevice[at][device])) kept.push(row);
+    }
+    return Uint32Array.from(kept);
+  };
+
+  // Ranks are numbers: texts are compared once a distinct text, not once a row.
+  const ranks = (column) => {
+    const texts = column === 2 ? devices.filter((_, at) => at % 2 === 0).map((_, at) => deviceName(at))
+      : groups.map((_, at) => (column === 0 ? groups[at][1] + groups[at][0] : column === 1 ? groups[at][2] : groups[at][column]));
+    const order = [...new Set(texts)].sort();
+    const places = new Map(order.map((text, at) => [text, at]));
+    return texts.map((text) => places.get(text));
+  };
+  const sort = () => {
+    if (sorted.column < 0) return;
+    const of = ranks(sorted.column);
+    const side = sorted.column === 2 ? 1 : 0;
+    const sign = sorted.descending ? -1 : 1;
+    shown.sort((left, right) => sign * (of[rows[2 * left + side]] - of[rows[2 * right + side]]) || left - right);
+  };
+
+  const heads = element("div", "heads", { role: "rowgroup" });
+  const headRow = element("div", halves ? "row halves" : "row", { role: "row", "aria-rowindex": 1 });
+  const headCells = names.map((name, column) => {
+    const cell = element("div", "cell", { role: "columnheader", "aria-sort": "none" });
+    const button = element("button", "", { type: "button" });
+    button.textContent = name;
+    button.addEventListener("click", () => {
+      sorted = { column, descending: sorted.column === column && !sorted.descending };
+      headCells.forEach((other, at) => {
+        const is = at === column;
+        other.setAttribute("aria-sort", is ? (sorted.descending ? "descending" : "ascending") : "none");
+        other.firstChild.textContent = names[at] + (is ? (sorted.descending ? " ↓" : " ↑") : "");
+      });
+      sort();
+      scroll.scrollTop = 0;
+      draw(true);
+    });
+    cell.append(button);
+    headRow.append(cell);
+    return cell;
+  });
+  heads.append(headRow);
+  const scroll = element("div", "scroll", { role: "rowgroup", tabindex: 0, "aria-label": "Changes; scroll with the arrow keys" });
+  const space = element("div", "space", { role: "presentation" });
+  scroll.append(space);
+  grid.append(heads, scroll);
+  grid.setAttribute("aria-colcount", names.length);
+
+  let first = -1;
+  let last = -1;
+  const draw = (again) => {
+    const from = Math.max(0, Math.floor(scroll.scrollTop / ROW) - 8);
+    const to = Math.min(shown.length, Math.ceil((scroll.scrollTop + scroll.clientHeight) / ROW) + 8);
+    if (!again && from === first && to === last) return;
+    first = from;
+    last = to;
+    const made = document.createDocumentFragment();
+    for (let at = from; at < to; at++) {
+      const row = shown[at];
+      const line = element("div", halves ? "row item halves" : "row item", { role: "row", "aria-rowindex": at + 2 });
+      line.style.top = at * ROW + "px";
+      for (let column = 0; column < names.length; column++) {
+        const text = cellText(row, column);
+        const cell = element("div", column === 0 ? "cell " + groups[rows[2 * row]][0] : "cell", { role: "cell" });
+        cell.dir = column === 0 ? "ltr" : "auto";
+        cell.textContent = text;
+        cell.title = column === 2 ? text + "\n" + devices[2 * rows[2 * row + 1] + 1] : text;
+        line.append(cell);
+      }
+      made.append(line);
+    }
+    space.replaceChildren(made);
+  };
+
+  const number = (value) => value.toLocaleString("en-US");
+  const refresh = () => {
+    shown = matching();
+    sort();
+    space.style.height = shown.length * ROW + "px";
+    grid.setAttribute("aria-rowcount", shown.length + 1);
+    count.textContent = shown.length === total
+      ? number(total) + (total === 1 ? " change" : " changes")
+      : number(shown.length) + " of " + number(total) + " changes";
+    scroll.scrollTop = 0;
+    draw(true);
+  };
+
+  for (const name of [...new Set(groups.map((group) => group[5]))].sort()) {
+    const option = element("option", "", { value: name });
+    option.textContent = name;
+    filter.append(option);
+  }
+  let waiting = 0;
+  search.addEventListener("input", () => {
+    clearTimeout(waiting);
+    waiting = setTimeout(refresh, 60);
+  });
+  filter.addEventListener("change", refresh);
+  scroll.addEventListener("scroll", () => requestAnimationFrame(() => draw(false)), { passive: true });
+  addEventListener("resize", () => draw(true));
+
+  // On paper the list is an ordinary table of what is shown now, as far as paper goes.
+  const paper = document.getElementById("print");
+  const fill = () => {
+    const table = element("table");
+    const head = table.createTHead().insertRow();
+    for (const name of names) {
+      const cell = element("th", "", { scope: "col" });
+      cell.textContent = name;
+      head.append(cell);
+    }
+    const body = table.createTBody();
+    for (const row of shown.subarray(0, PRINTED)) {
+      const line = body.insertRow();
+      for (let column = 0; column < names.length; column++) line.insertCell().textContent = cellText(row, column);
+    }
+    const note = element("p");
+    if (shown.length > PRINTED) note.textContent = number(shown.length - PRINTED) + " more changes are not printed.";
+    paper.replaceChildren(table, note);
+  };
+  addEventListener("beforeprint", fill);
+  addEventListener("afterprint", () => paper.replaceChildren());
+  refresh();
+})();

@@ -1,0 +1,255 @@
+//! The JSON documents: a plan's (with classes for drift), and the one of a run's end.
+//!
+//! The form of a plan is `plan::document`'s. With a base, a `split` key stands at its end and outside its digest.
+
+use std::io::{self, Write};
+
+use schemars::JsonSchema;
+use serde::ser::SerializeSeq;
+use serde::{Serialize, Serializer};
+
+use crate::apply::Outcome;
+use crate::plan::document::{self, SummaryDocument};
+use crate::time::Timestamp;
+
+use super::model::{Model, Origin, Subject, Totals};
+use super::row::{self, RowDocument};
+
+/// What `apply` prints. `Changes` is a list of changes with their outcome, or what writes one.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ApplyDocument<Changes> {
+    /// `1.0`.
+    pub format_version: &'static str,
+    /// Name and version of the tool.
+    pub tool: String,
+    /// The run.
+    pub run_id: String,
+    /// The plan that was applied.
+    pub plan: PlanReferenceDocument,
+    /// How many changes ended how; every outcome is named.
+    pub outcomes: OutcomesDocument,
+    /// Every change with its outcome.
+    pub changes: Changes,
+    /// Changes that are wanted now but were not reviewed: left for the next plan.
+    pub unreviewed: u64,
+    /// Why the run stopped with work left.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stopped: Option<String>,
+    /// Whether `mdetag apply --resume` has work left.
+    pub resumable: bool,
+    /// What else happened.
+    pub notes: Vec<String>,
+    /// Calls sent.
+    pub calls: u64,
+    /// Seconds from the first call to the last answer.
+    pub seconds: u64,
+    /// The exit code of the command.
+    pub exit_code: u8,
+}
+
+/// The plan that was applied.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PlanReferenceDocument {
+    /// `sha256:…`.
+    pub digest: String,
+    /// When it was made.
+    #[schemars(with = "String")]
+    pub created_at: Timestamp,
+    /// For which tenant.
+    pub tenant: document::TenantDocument,
+    /// `sha256:…` of the policy set.
+    pub policy: String,
+    /// Git commit of the policy set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub commit: Option<String>,
+}
+
+/// How many changes ended how. They add up to the plan's changes.
+#[derive(Clone, Copy, Debug, Default, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct OutcomesDocument {
+    /// Confirmed.
+    pub done: u64,
+    /// So already.
+    pub noop: u64,
+    /// The reviewed plan no longer fits.
+    pub stale: u64,
+    /// Accepted, yet a re-read shows the old state.
+    pub bounced: u64,
+    /// 404 twice.
+    pub gone: u64,
+    /// Rejected.
+    pub failed: u64,
+    /// Withheld by the plan.
+    pub withheld: u64,
+    /// Never sent.
+    pub not_attempted: u64,
+    /// Sent, no answer, no re-read.
+    pub unknown: u64,
+}
+
+/// The two halves of a report with a base.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SplitDocument<Changes> {
+    /// What only this policy set wants.
+    pub this_change: SummaryDocument,
+    /// What the base wants too: drift that was there already.
+    pub before: SummaryDocument,
+    /// What only the base wants.
+    pub dropped: SummaryDocument,
+    /// The changes of this change, one by one; all others were there before.
+    pub changes: Changes,
+}
+
+/// The documents that `mdetag schema` shows, by name.
+pub fn schemas() -> [(&'static str, schemars::Schema); 3] {
+    let mut schemas = schemars::generate::SchemaSettings::draft2020_12().for_serialize().into_generator();
+    [
+        ("apply", schemas.root_schema_for::<ApplyDocument<Vec<RowDocument<'static>>>>()),
+        ("ndjson", schemas.root_schema_for::<super::ndjson::LineDocument<'static>>()),
+        ("split", schemas.root_schema_for::<SplitDocument<Vec<RowDocument<'static>>>>()),
+    ]
+}
+
+/// Writes the document.
+///
+/// # Errors
+/// Those of the writer.
+pub fn json(model: &Model<'_>, out: &mut dyn Write) -> io::Result<()> {
+    match model.input.subject {
+        Subject::Plan => planned(model, &document::write(model.plan()), out),
+        Subject::Drift => planned(model, &document::write_drift(model.plan()), out),
+        Subject::Applied => {
+            serde_json::to_writer_pretty(&mut *out, &applied(model))?;
+            out.write_all(b"\n")
+        }
+    }
+}
+
+/// The plan's document, and the split before its closing brace: the changes in it are not held in memory twice.
+fn planned(model: &Model<'_>, text: &str, out: &mut dyn Write) -> io::Result<()> {
+    let [this, before] = &model.parts[..] else { return out.write_all(text.as_bytes()) };
+    let body = text.trim_end().strip_suffix('}').unwrap_or(text).trim_end();
+    let split = SplitDocument {
+        this_change: summary(this.totals),
+        before: summary(before.totals),
+        dropped: summary(model.dropped),
+        changes: Rows { model, only: Some(Origin::ThisChange) },
+    };
+    write!(out, "{body},\n  \"split\": ")?;
+    serde_json::to_writer(&mut *out, &split)?;
+    out.write_all(b"\n}\n")
+}
+
+fn summary(totals: Totals) -> SummaryDocument {
+    let Totals { devices, additions, removals, values } = totals;
+    SummaryDocument { devices, additions, removals, values }
+}
+
+fn applied<'m, 'a>(model: &'m Model<'a>) -> ApplyDocument<Rows<'m, 'a>> {
+    let header = &model.plan().header;
+    let run = model.input.run.cloned().unwrap_or_default();
+    let count = |outcome: Outcome| model.outcome(outcome);
+    ApplyDocument {
+        format_version: document::FORMAT_VERSION,
+        tool: header.tool.clone(),
+        run_id: run.run_id,
+        plan: PlanReferenceDocument {
+            digest: run.plan_digest,
+            created_at: header.created_at,
+            tenant: document::TenantDocument {
+                id: header.tenant.id.clone(),
+                name: header.tenant.name.clone(),
+                cloud: header.tenant.cloud.clone(),
+            },
+            policy: header.policy.digest.clone(),
+            commit: header.policy.commit.clone(),
+        },
+        outcomes: OutcomesDocument {
+            done: count(Outcome::Done),
+            noop: count(Outcome::Noop),
+            stale: count(Outcome::Stale),
+            bounced: count(Outcome::Bounced),
+            gone: count(Outcome::Gone),
+            failed: count(Outcome::Failed),
+            withheld: count(Outcome::Withheld),
+            not_attempted: count(Outcome::NotAttempted),
+            unknown: count(Outcome::Unknown),
+        },
+        changes: Rows { model, only: None },
+        unreviewed: run.unreviewed,
+        stopped: run.stopped,
+        resumable: run.is_resumable,
+        notes: run.notes,
+        calls: run.calls,
+        seconds: run.seconds,
+        exit_code: run.exit_code,
+    }
+}
+
+/// The rows of a model as a list, written one by one.
+struct Rows<'m, 'a> {
+    model: &'m Model<'a>,
+    only: Option<Origin>,
+}
+
+impl Serialize for Rows<'_, '_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut list = serializer.serialize_seq(None)?;
+        for row in self.model.rows().filter(|row| self.only.is_none() || row.origin == self.only) {
+            list.serialize_element(&row::document(self.model.plan(), &row))?;
+        }
+        list.end()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+    use crate::report::fixtures;
+    use crate::report::model::Input;
+
+    fn render(input: Input<'_>) -> String {
+        let mut out = Vec::new();
+        json(&Model::new(input), &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn a_document_with_a_split_is_still_a_plan_that_can_be_read() {
+        let plan = fixtures::example();
+        let mut base = plan.clone();
+        base.changes.truncate(12);
+        let text = render(Input { base: Some(&base), ..Input::new(Subject::Plan, &plan) });
+        let value: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(value["split"]["before"]["devices"], 12);
+        assert_eq!(value["split"]["thisChange"]["additions"], 3_104);
+        assert_eq!(value["split"]["changes"].as_array().unwrap().len(), 3_104 + 211);
+        assert_eq!(document::read(&text).expect("still a plan").changes.len(), 3_116);
+    }
+
+    #[test]
+    fn outcomes_add_up_and_fit_their_schema() {
+        let plan = fixtures::example();
+        let run = fixtures::run(&plan);
+        let text = render(Input { run: Some(&run), ..Input::new(Subject::Applied, &plan) });
+        let value: Value = serde_json::from_str(&text).unwrap();
+        let outcomes = value["outcomes"].as_object().unwrap();
+        assert_eq!(outcomes.len(), 9);
+        let sum: u64 = outcomes.values().map(|count| count.as_u64().unwrap()).sum();
+        assert_eq!(sum, 3_339);
+        let failed = value["changes"].as_array().unwrap().iter().find(|change| change["outcome"] == "failed");
+        assert!(failed.unwrap()["error"].as_str().unwrap().starts_with("InvalidInput"));
+        let (_, schema) = &schemas()[0];
+        let schema = serde_json::to_value(schema).unwrap();
+        let validator = jsonschema::validator_for(&schema).unwrap();
+        let wrong: Vec<String> =
+            validator.iter_errors(&value).take(3).map(|error| error.to_string()).collect();
+        assert_eq!(wrong, Vec::<String>::new());
+    }
+}
