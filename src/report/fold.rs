@@ -6,7 +6,7 @@ use crate::plan::CauseIndex;
 
 use super::model::{Group, Totals, What};
 
-/// Groups of additions with one cause before they are shown as one line: a template can yield hundreds of tags.
+/// Groups with one cause before they are shown as one line: a template can yield hundreds of tags.
 const TAGS_OF_ONE_CAUSE: usize = 6;
 
 /// Lines that may be summed up before the smallest of them are, on a terminal.
@@ -17,8 +17,10 @@ pub const SCREEN: usize = 30;
 pub enum Line<'m, 'a> {
     /// One group.
     Group(&'m Group<'a>),
-    /// Additions of many tags for one cause.
+    /// Changes of many tags for one cause: additions, or removals that are all named below it.
     Tags {
+        /// Whether the tags are removed.
+        is_removal: bool,
         /// The cause that they share.
         cause: CauseIndex,
         /// The groups, the largest first.
@@ -48,6 +50,7 @@ impl Line<'_, '_> {
         match self {
             Line::Group(Group { what: What::Value { .. }, .. }) => sum.values += self.changes(),
             Line::Group(Group { what: What::Remove(_), .. }) => sum.removals += self.changes(),
+            Line::Tags { is_removal: true, .. } => sum.removals += self.changes(),
             Line::Group(_) | Line::Tags { .. } => sum.additions += self.changes(),
             Line::Rest { changes, .. } => {
                 sum.additions += changes.additions;
@@ -61,7 +64,8 @@ impl Line<'_, '_> {
     pub fn is_foldable(&self) -> bool {
         match self {
             Line::Group(group) => is_foldable(group),
-            Line::Tags { .. } | Line::Rest { .. } => true,
+            Line::Tags { is_removal, .. } => !is_removal,
+            Line::Rest { .. } => true,
         }
     }
 
@@ -96,7 +100,7 @@ pub fn folded<'m, 'a>(groups: &'m [Group<'a>], most: usize) -> Vec<Line<'m, 'a>>
             continue;
         };
         let place = *places.entry((cause, outcome)).or_insert_with(|| {
-            lines.push(Line::Tags { cause, groups: Vec::new() });
+            lines.push(Line::Tags { is_removal: false, cause, groups: Vec::new() });
             lines.len() - 1
         });
         if let Line::Tags { groups, .. } = &mut lines[place] {
@@ -107,13 +111,42 @@ pub fn folded<'m, 'a>(groups: &'m [Group<'a>], most: usize) -> Vec<Line<'m, 'a>>
         Line::Tags { groups, .. } if groups.len() <= TAGS_OF_ONE_CAUSE => {
             groups.into_iter().map(Line::Group).collect::<Vec<_>>()
         }
-        Line::Tags { cause, mut groups } => {
+        Line::Tags { is_removal, cause, mut groups } => {
             groups.sort_by_key(|group| std::cmp::Reverse(group.members.len()));
-            vec![Line::Tags { cause, groups }]
+            vec![Line::Tags { is_removal, cause, groups }]
         }
         other => vec![other],
     });
     sum_up(lines.collect(), most)
+}
+
+/// Removals that share a cause as one line, where they are many: for renderers that name each of them below it.
+pub fn gathered<'m, 'a>(lines: Vec<Line<'m, 'a>>) -> Vec<Line<'m, 'a>> {
+    let cause_of = |line: &Line<'m, 'a>| match line {
+        Line::Group(group) if !is_foldable(group) => group.cause,
+        _ => None,
+    };
+    let mut counts: hashbrown::HashMap<CauseIndex, usize> = hashbrown::HashMap::new();
+    for cause in lines.iter().filter_map(cause_of) {
+        *counts.entry(cause).or_default() += 1;
+    }
+    let mut places: hashbrown::HashMap<CauseIndex, usize> = hashbrown::HashMap::new();
+    let mut gathered: Vec<Line<'m, 'a>> = Vec::new();
+    for line in lines {
+        let cause = cause_of(&line).filter(|cause| counts[cause] > TAGS_OF_ONE_CAUSE);
+        let (Some(cause), Line::Group(group)) = (cause, &line) else {
+            gathered.push(line);
+            continue;
+        };
+        let place = *places.entry(cause).or_insert_with(|| {
+            gathered.push(Line::Tags { is_removal: true, cause, groups: Vec::new() });
+            gathered.len() - 1
+        });
+        if let Line::Tags { groups, .. } = &mut gathered[place] {
+            groups.push(group);
+        }
+    }
+    gathered
 }
 
 /// Keeps the lines that must be seen and the largest others, and sums up the rest.

@@ -66,8 +66,11 @@ fn groups(model: &Model<'_>, part: &Part<'_>, style: &Style, out: &mut dyn Write
         };
         return writeln!(out, "  {}", style.paint(Paint::Good, nothing));
     }
-    let lines =
-        if style.details { fold::unfolded(&part.groups) } else { fold::folded(&part.groups, fold::SCREEN) };
+    let lines = if style.details {
+        fold::unfolded(&part.groups)
+    } else {
+        fold::gathered(fold::folded(&part.groups, fold::SCREEN))
+    };
     table::write(model, &lines, style, out)
 }
 
@@ -374,6 +377,45 @@ refused: 312 removals of tag \"Tier0\" are over the limit of 260
             Style { details: true, ..Style::default() },
         );
         assert!(text.contains("srv3103.corp.example.com") && !text.contains(" more"));
+    }
+
+    #[test]
+    fn ten_thousand_changes_fit_a_screen_and_every_removed_tag_is_named() {
+        let text = plan_text(&fixtures::many_tags(20, 250), 120);
+        assert!(text.lines().count() < 50, "{text}");
+        assert!(text.contains("+ 20 tags") && text.contains("- 20 tags"));
+        for number in 0..20 {
+            assert!(text.contains(&format!("owner:{number:05}-{} (250)", "x".repeat(60))), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_stopped_run_adds_up_and_says_how_to_continue() {
+        let plan = fixtures::example();
+        let run = fixtures::run(&plan);
+        let text = render(Input { run: Some(&run), ..Input::new(Subject::Applied, &plan) }, Style::default());
+        let ending = "\
+stopped: 3,224 of 3,339 changes done, 5 so already, 5 bounced, 5 failed, 100 not attempted
+  because the limit of 50 min is reached
+  to continue: mdetag apply --resume
+";
+        assert!(text.contains(ending), "{text}");
+        assert!(text.contains("failed: InvalidInput: the device id is malformed"));
+    }
+
+    #[test]
+    fn a_base_splits_this_change_from_what_was_there() {
+        let plan = fixtures::example();
+        let mut base = plan.clone();
+        base.changes.truncate(12);
+        base.changes[0].id = "a0000".into();
+        let text = render(Input { base: Some(&base), ..Input::new(Subject::Plan, &plan) }, Style::default());
+        assert!(
+            text.contains("This change: 3,105 additions, 211 removals, 1 value on 3,105 devices"),
+            "{text}"
+        );
+        assert!(text.contains("Drift that was there already: 11 additions, 11 values on 11 devices"));
+        assert!(text.contains("no longer planned because of this change: 1 addition, 1 value on 1 device"));
     }
 
     #[test]

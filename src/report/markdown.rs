@@ -141,7 +141,7 @@ fn row(model: &Model<'_>, line: &Line<'_, '_>) -> String {
             let count = number(group.devices());
             format!("| {} | {label} | {count} | {why} | {at} |\n", group.what.symbol())
         }
-        Line::Tags { cause, groups } => {
+        Line::Tags { cause, groups, .. } => {
             let (why, at) = reason(model, Some(*cause));
             let first: Vec<String> = groups.iter().take(3).map(|group| name(&group.what.label())).collect();
             let tags = number(groups.len() as u64);

@@ -4,6 +4,7 @@
 
 pub mod escape;
 pub mod words;
+pub mod change;
 pub mod model;
 mod split;
 pub mod style;

@@ -81,17 +81,22 @@ pub(super) fn write(
 fn cells(model: &Model<'_>, line: &Line<'_, '_>, with_samples: bool, style: &Style) -> Cells {
     match line {
         Line::Group(group) => group_cells(model, group, with_samples, style),
-        Line::Tags { cause, groups } => {
+        Line::Tags { is_removal, cause, groups } => {
             let changes = line.changes();
-            let names = groups.iter().take(3).map(|group| short(&group.what.label()).into());
-            let more =
-                (groups.len() > 3).then(|| format!("… {} more", number(groups.len() as u64 - 3)).into());
+            // Every removed tag is named with its count; of added ones three are.
+            let shown = if *is_removal { groups.len() } else { 3 };
+            let names = groups.iter().take(shown).map(|group| {
+                let name = short(&group.what.label());
+                if *is_removal { format!("{name} ({})", number(group.devices())).into() } else { name.into() }
+            });
+            let rest = groups.len().saturating_sub(shown) as u64;
+            let more = (rest > 0).then(|| format!("… {} more", number(rest)).into());
             Cells {
-                paint: Paint::Good,
-                symbol: "+",
+                paint: if *is_removal { Paint::Bad } else { Paint::Good },
+                symbol: if *is_removal { "-" } else { "+" },
                 label: format!("{} tags", number(groups.len() as u64)),
                 count: number(changes),
-                noun: noun_for(changes, "addition"),
+                noun: noun_for(changes, if *is_removal { "removal" } else { "addition" }),
                 below: wrap(names.chain(more), ", ", (6, 6), style.width),
                 ..reason(model, Some(*cause))
             }

@@ -8,7 +8,7 @@ use hashbrown::HashMap;
 use serde_json::{Value, json};
 
 use crate::report::escape::{self, clip};
-use crate::report::model::{Model, Row, What};
+use crate::report::model::{Model, Origin, Row, What};
 use crate::report::words;
 
 /// The most rows of the list: what a browser takes without trouble.
@@ -94,7 +94,11 @@ fn group(model: &Model<'_>, row: &Row<'_>) -> Value {
         why = error.to_owned();
     }
     let at = cause.and_then(|cause| words::cause_place(plan, cause)).map_or_else(String::new, words::place);
-    let half = row.origin.map_or("", |origin| origin.heading());
+    let half = match row.origin {
+        Some(Origin::ThisChange) => "this change",
+        Some(Origin::Before) => "before",
+        None => "",
+    };
     let shown = |text: &str| escape::visible(&clip(text, 400)).into_owned();
     json!([
         row.what.action(),

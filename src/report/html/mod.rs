@@ -216,7 +216,7 @@ fn group_row(model: &Model<'_>, line: &Line<'_, '_>, out: &mut dyn Write) -> io:
             };
             (word, format!("{} {word}", group.what.symbol()), group.what.label(), group.cause)
         }
-        Line::Tags { cause, groups } => {
+        Line::Tags { cause, groups, .. } => {
             let names: Vec<String> = groups.iter().take(3).map(|group| group.what.label()).collect();
             let label = format!("{} tags: {}, …", number(groups.len() as u64), names.join(", "));
             ("add", "+ add".to_owned(), label, Some(*cause))

@@ -1,0 +1,205 @@
+//! One change as reports see it: what changes, as which finding, in which half, and sums over changes.
+//!
+//! Holds no text for people but single words: how they read is for the renderers.
+
+use crate::apply::ChangeOutcome;
+use crate::device::DeviceValue;
+use crate::plan::{CauseIndex, Withheld, WithheldReason};
+
+/// What a difference is as a finding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Class {
+    /// A tag that the device should carry.
+    Missing,
+    /// A tag that it should not carry.
+    Extra,
+    /// A value that differs.
+    Value,
+    /// Another origin holds it.
+    Contested,
+    /// Written, and not shown by the service yet.
+    Pending,
+    /// Not done: the inventory is untrusted, or data is missing.
+    Withheld,
+    /// Not done: a protection matches. Listed, but no drift.
+    Protected,
+}
+
+impl Class {
+    /// All classes, in the order of reports.
+    pub const ALL: [Class; 7] = [
+        Class::Missing,
+        Class::Extra,
+        Class::Value,
+        Class::Contested,
+        Class::Pending,
+        Class::Withheld,
+        Class::Protected,
+    ];
+
+    /// The word in documents.
+    pub fn word(self) -> &'static str {
+        match self {
+            Class::Missing => "missing",
+            Class::Extra => "extra",
+            Class::Value => "value",
+            Class::Contested => "contested",
+            Class::Pending => "pending",
+            Class::Withheld => "withheld",
+            Class::Protected => "protected",
+        }
+    }
+
+    /// Whether it makes `drift` exit 2.
+    pub fn is_drift(self) -> bool {
+        matches!(self, Class::Missing | Class::Extra | Class::Value)
+    }
+
+    /// The class of what is withheld for a reason.
+    pub fn of(reason: WithheldReason) -> Class {
+        match reason {
+            WithheldReason::Protected => Class::Protected,
+            WithheldReason::Contested => Class::Contested,
+            WithheldReason::Untrusted | WithheldReason::Unresolved => Class::Withheld,
+            WithheldReason::Pending => Class::Pending,
+        }
+    }
+}
+
+/// Which of the two halves a change belongs to when there is a base.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Origin {
+    /// Only this policy set wants it.
+    ThisChange,
+    /// The base wants it too: drift that was there already.
+    Before,
+}
+
+impl Origin {
+    /// The word in documents.
+    pub fn word(self) -> &'static str {
+        match self {
+            Origin::ThisChange => "thisChange",
+            Origin::Before => "before",
+        }
+    }
+
+    /// The heading of the half.
+    pub fn heading(self) -> &'static str {
+        match self {
+            Origin::ThisChange => "This change",
+            Origin::Before => "Drift that was there already",
+        }
+    }
+}
+
+/// What of a device changes, with its names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum What<'a> {
+    /// This tag is added.
+    Add(&'a str),
+    /// This tag is removed.
+    Remove(&'a str),
+    /// The value changes.
+    Value {
+        /// As read; `None` where the service reports none.
+        from: Option<&'a str>,
+        /// As it should be.
+        to: DeviceValue,
+    },
+}
+
+impl<'a> What<'a> {
+    /// `add`, `remove`, `value`.
+    pub fn action(self) -> &'static str {
+        match self {
+            What::Add(_) => "add",
+            What::Remove(_) => "remove",
+            What::Value { .. } => "value",
+        }
+    }
+
+    /// `+`, `-`, `~`.
+    pub fn symbol(self) -> &'static str {
+        match self {
+            What::Add(_) => "+",
+            What::Remove(_) => "-",
+            What::Value { .. } => "~",
+        }
+    }
+
+    /// The tag, or `Normal → High`.
+    pub fn label(self) -> String {
+        match self {
+            What::Add(tag) | What::Remove(tag) => tag.to_owned(),
+            What::Value { from, to } => format!("{} → {to}", from.unwrap_or("(none)")),
+        }
+    }
+
+    /// The tag.
+    pub fn tag(self) -> Option<&'a str> {
+        match self {
+            What::Add(tag) | What::Remove(tag) => Some(tag),
+            What::Value { .. } => None,
+        }
+    }
+
+    /// The class of such a change when it is planned.
+    pub fn class(self) -> Class {
+        match self {
+            What::Add(_) => Class::Missing,
+            What::Remove(_) => Class::Extra,
+            What::Value { .. } => Class::Value,
+        }
+    }
+}
+
+/// One change as a line of a report.
+#[derive(Clone, Copy, Debug)]
+pub struct Row<'a> {
+    /// Device id.
+    pub id: &'a str,
+    /// Device name.
+    pub name: Option<&'a str>,
+    /// What changes.
+    pub what: What<'a>,
+    /// Why; `None` for an outcome whose change the plan does not hold.
+    pub cause: Option<CauseIndex>,
+    /// As a finding.
+    pub class: Class,
+    /// Which half; `None` without a base, and for what is not planned.
+    pub origin: Option<Origin>,
+    /// Why it is withheld, contested or pending.
+    pub aside: Option<&'a Withheld>,
+    /// How it ended.
+    pub outcome: Option<&'a ChangeOutcome>,
+}
+
+/// Counts by action, and the devices that they are on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Devices.
+    pub devices: u64,
+    /// Tags added.
+    pub additions: u64,
+    /// Tags removed.
+    pub removals: u64,
+    /// Values set.
+    pub values: u64,
+}
+
+impl Totals {
+    /// All changes.
+    pub fn changes(self) -> u64 {
+        self.additions + self.removals + self.values
+    }
+
+    /// Counts one change.
+    pub(super) fn count(&mut self, what: What<'_>) {
+        match what {
+            What::Add(_) => self.additions += 1,
+            What::Remove(_) => self.removals += 1,
+            What::Value { .. } => self.values += 1,
+        }
+    }
+}
