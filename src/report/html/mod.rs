@@ -8,13 +8,13 @@ mod island;
 
 use std::io::{self, Write};
 
-use crate::report::escape::{self, clip, html as text};
-use crate::report::fold::{self, Line};
-use crate::report::human::{outcome_phrase, outcomes};
-use crate::report::model::{Model, Subject, What};
-use crate::report::refusal;
-use crate::report::sentences::{self, Phrase};
-use crate::report::words::{self, number};
+use super::escape::{self, clip, html as text};
+use super::fold::{self, Line};
+use super::human::{outcome_phrase, outcomes};
+use super::model::{Model, Subject, What};
+use super::refusal;
+use super::sentences::{self, Phrase};
+use super::words::{self, number};
 
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
@@ -301,8 +301,8 @@ fn shown(phrase: &Phrase) -> String {
 
 #[cfg(test)]
 mod tests {
-    use crate::report::fixtures;
-    use crate::report::model::Input;
+    use super::fixtures;
+    use super::model::Input;
 
     use super::*;
 
