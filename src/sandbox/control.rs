@@ -6,9 +6,13 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::assertion;
+use super::disk;
 use super::disturb;
 use super::edits::{Change, Edit};
 use super::fleet::Fleet;
+use super::identity;
+use super::jwt;
 use super::record::{Eye, Quirks};
 use super::service::Service;
 use super::switches::table;
@@ -50,6 +54,11 @@ pub(super) fn answer(service: &mut Service, request: &Request, now: Timestamp) -
         ("POST", "disturb") => {
             let (count, seed) = (body["count"].as_u64().unwrap_or(20), body["seed"].as_u64().unwrap_or(1));
             disturb::disturb(service, count, seed, now).map(|done| json!(done))
+        }
+        ("POST", "credentials") => trust(service, &body),
+        ("POST", "federated-token") => {
+            let text = |name: &str| body[name].as_str().unwrap_or_default();
+            Ok(json!({ "token": identity::issued(text("issuer"), text("subject"), text("audience"), now) }))
         }
         ("POST", "hunting") => {
             let ids =
@@ -121,6 +130,23 @@ pub(super) fn insert(service: &mut Service, body: &Value, now: Timestamp) -> Res
         devices.iter().map(|device| Edit::now(now, Change::Insert { device: device.clone() })).collect();
     commit(service, &edits)?;
     Ok(json!({ "inserted": devices.len() }))
+}
+
+/// Lets the app sign in with a further certificate or federated credential.
+fn trust(service: &mut Service, body: &Value) -> Result<Value, String> {
+    let mut settings = service.settings.clone();
+    if let Some(text) = body["certificate"].as_str() {
+        let der = assertion::certificate_bytes(text).ok_or("this is no certificate with an RSA key")?;
+        settings.certificates.push(jwt::encode(&der));
+    } else {
+        let row = serde_json::from_value(body["federated"].clone()).map_err(|error| error.to_string())?;
+        settings.federated.push(row);
+    }
+    if let Some(disk) = &service.disk {
+        disk::save_settings(disk.directory(), &settings).map_err(|error| error.to_string())?;
+    }
+    service.settings = settings;
+    Ok(json!({}))
 }
 
 fn state(service: &Service, now: Timestamp) -> Value {

@@ -59,7 +59,6 @@ pub(super) fn verify(key: &[u8], token: &str) -> Option<Value> {
 
 /// A token taken apart, its signature not yet checked.
 #[derive(Debug)]
-#[allow(dead_code)]
 pub(super) struct Parts {
     pub(super) header: Value,
     pub(super) claims: Value,

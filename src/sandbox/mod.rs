@@ -277,6 +277,31 @@ impl Sandbox {
         self.control("POST", "hunting", &json!({ "query": query, "ids": ids })).map(drop)
     }
 
+    /// Lets the app sign in with a certificate: PEM, or base64 of the DER form.
+    ///
+    /// # Errors
+    /// It is no certificate with an RSA key, or the settings cannot be saved.
+    pub fn trust_certificate(&self, text: &str) -> Result<(), String> {
+        self.control("POST", "credentials", &json!({ "certificate": text })).map(drop)
+    }
+
+    /// Lets the app sign in with tokens of this issuer, subject and audience.
+    ///
+    /// # Errors
+    /// The settings cannot be saved.
+    pub fn trust_federated(&self, federated: &Federated) -> Result<(), String> {
+        self.control("POST", "credentials", &json!({ "federated": federated })).map(drop)
+    }
+
+    /// A token as an issuer would give it to a workload, good for ten minutes.
+    ///
+    /// # Errors
+    /// The process that owns the sandbox does not answer.
+    pub fn federated_token(&self, federated: &Federated) -> Result<String, String> {
+        let answer = self.control("POST", "federated-token", &json!(federated))?;
+        Ok(answer["token"].as_str().unwrap_or_default().to_owned())
+    }
+
     /// Makes edits as people in the portal would; the next read shows them.
     ///
     /// # Errors

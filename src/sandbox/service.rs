@@ -13,6 +13,7 @@ use super::edits::{Change, Edit};
 use super::faults::Fault;
 use super::fleet::Fleet;
 use super::hunting;
+use super::identity;
 use super::limits::{Limits, Shape, Verdict, Window};
 use super::log::LoggedCall;
 use super::random::Random;
@@ -31,7 +32,6 @@ const CALLS_KEPT: usize = 20_000;
 
 /// The whole tenant.
 #[derive(Debug)]
-#[allow(dead_code)]
 pub(super) struct Service {
     pub(super) settings: Settings,
     pub(super) switches: Switches,
@@ -190,12 +190,12 @@ impl Service {
             self.machine_calls += 1;
         }
         let fault = self.fault(route, number);
-        if let Some(answer) = fault.and_then(|fault| self.instead(fault, now)) {
+        if let Some(answer) = fault.and_then(|fault| self.instead(fault, route, now)) {
             return (Work::Answer(answer), fault);
         }
         let work = match route {
             Route::Token => Work::Answer(sign_in::token(self, request, subject, now)),
-            Route::Identity => Work::Answer(sign_in::identity(self, request, now)),
+            Route::Identity => Work::Answer(identity::answer(self, request, now)),
             Route::Unknown => {
                 Work::Answer(self.error(404, "NotFound", "The requested resource does not exist."))
             }
@@ -230,8 +230,11 @@ impl Service {
     }
 
     /// The answer of a fault that keeps the request from being looked at.
-    fn instead(&self, fault: Fault, now: Timestamp) -> Option<Answer> {
-        let throttled = || self.throttled(Window { calls: 100, length: Duration::from_secs(60) }, 5);
+    fn instead(&self, fault: Fault, route: Route, now: Timestamp) -> Option<Answer> {
+        let throttled = || match route {
+            Route::Token => sign_in::busy(now),
+            _ => self.throttled(Window { calls: 100, length: Duration::from_secs(60) }, 5),
+        };
         Some(match fault {
             Fault::ResetBefore => Answer { delivery: Delivery::Reset, ..Answer::empty(0) },
             Fault::Throttle => throttled().header("retry-after", "5"),

@@ -5,6 +5,7 @@
 use serde_json::{Value, json};
 
 use super::access::{GRAPH, audiences};
+use super::assertion;
 use super::jwt;
 use super::service::Service;
 use super::settings::Federated;
@@ -57,6 +58,12 @@ pub(super) fn refused(Refusal(status, error, number, text): &Refusal, now: Times
     Answer::json(*status, &body)
 }
 
+/// The sign-in service asks to come back later.
+pub(super) fn busy(now: Timestamp) -> Answer {
+    let text = "A transient error has occurred. Please try again.".to_owned();
+    refused(&Refusal(429, "temporarily_unavailable", 90033, text), now)
+}
+
 fn grant(service: &mut Service, request: &Request, tenant: &str, now: Timestamp) -> Result<Value, Refusal> {
     let form = parameters(&String::from_utf8_lossy(&request.body));
     let field = |name: &str| form.iter().find(|(other, _)| other == name).map(|(_, value)| value.as_str());
@@ -76,8 +83,7 @@ fn grant(service: &mut Service, request: &Request, tenant: &str, now: Timestamp)
     match (field("client_secret"), field("client_assertion")) {
         (Some(secret), _) => check_secret(service, secret)?,
         (None, Some(assertion)) => {
-            let endpoint = request.path.clone();
-            super::assertion::check(service, field("client_assertion_type"), assertion, &endpoint, now)?;
+            assertion::check(service, request, field("client_assertion_type"), assertion, now)?;
         }
         (None, None) => {
             let text = "The request body must contain 'client_assertion' or 'client_secret'.".to_owned();
@@ -173,9 +179,4 @@ fn roles(service: &Service, resource: &str) -> Vec<String> {
         })
         .map(str::to_owned)
         .collect()
-}
-
-/// Managed identities and the OIDC issuer.
-pub(super) fn identity(service: &mut Service, request: &Request, now: Timestamp) -> Answer {
-    super::identity::answer(service, request, now)
 }

@@ -72,6 +72,17 @@ impl Client {
         reply(request.body(body.join("&"))).await.unwrap()
     }
 
+    /// Signs in without the secret.
+    pub(super) async fn assertion_call(&self, fields: &[(&str, &str)]) -> Reply {
+        let mut body = format!("grant_type=client_credentials&client_id={}", self.credentials.client_id);
+        for (name, value) in fields {
+            body.push_str(&format!("&{name}={}", escape(value)));
+        }
+        let url = format!("{}/{}/oauth2/v2.0/token", self.base, self.credentials.tenant_id);
+        let request = self.http.post(url).header("content-type", "application/x-www-form-urlencoded");
+        reply(request.body(body)).await.unwrap()
+    }
+
     pub(super) async fn get(&self, path: &str) -> Reply {
         reply(self.http.get(format!("{}{path}", self.base)).bearer_auth(&self.token)).await.unwrap()
     }
