@@ -234,6 +234,19 @@ fn test_modules_are_compiled_for_tests_only(source: &Source, _: &House) -> Vec<S
     found.map(|(line, ..)| finding(source, *line, "put `#[cfg(test)]` before `mod tests`")).collect()
 }
 
+fn nothing_is_half_done(source: &Source, _: &House) -> Vec<String> {
+    let paths = source.paths();
+    let dry =
+        paths.iter().filter(|named| named.path.iter().any(|part| part == "dry_run" || part == "dryrun"));
+    let dry =
+        dry.map(|named| finding(source, named.line, "no dry-run flag: hand out a reader that cannot write"));
+    let lines = source.text.lines().enumerate();
+    let ignored = lines.filter(|(_, line)| line.trim_start().starts_with("#[ignore"));
+    let ignored = ignored
+        .map(|(number, _)| finding(source, number + 1, "a test that does not run proves nothing: mend it"));
+    dry.chain(ignored).collect()
+}
+
 fn rust_files(folder: &str) -> Vec<Source> {
     fn walk(folder: &Path, found: &mut Vec<Source>, root: &Path) {
         let Ok(entries) = fs::read_dir(folder) else { return };
@@ -301,6 +314,11 @@ fn no_name_is_a_doer() {
 #[test]
 fn test_modules_do_not_reach_the_product() {
     hold(test_modules_are_compiled_for_tests_only, &["src"]);
+}
+
+#[test]
+fn no_dry_run_flag_and_no_ignored_test() {
+    hold(nothing_is_half_done, &["src", "tests", "benches"]);
 }
 
 mod the_rules_see {
@@ -421,5 +439,7 @@ mod the_rules_see {
             refused(names_are_nouns_of_the_field, "src/plan/mod.rs", doer);
         }
         allowed(names_are_nouns_of_the_field, "src/plan/mod.rs", "struct Database; fn processor() {}");
+        refused(nothing_is_half_done, "src/plan/mod.rs", "struct Options { dry_run: bool }");
+        refused(nothing_is_half_done, "tests/plan.rs", "    #[ignore]\nfn slow() {}");
     }
 }

@@ -4,7 +4,7 @@
 //! Applies changes to the fleet's file in memory; the way through HTTP is for `tests/cli`.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use mdetag::cli::planning::{self, Circumstances, Inventory, PolicySet};
 use mdetag::inventory::{SnapshotBuilder, Trust};
@@ -24,7 +24,7 @@ fn now() -> Timestamp {
 
 fn policy_set(folder: &str) -> PolicySet {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
-    let files = policy_files::read(&[PathBuf::from(path)]);
+    let files = policy_files::read(&[path]);
     let (policy, findings) = policy::resolve(&files.policy, now());
     assert!(!planning::has_errors(&findings), "{findings:?}");
     PolicySet { sources: files.policy, policy, findings, reference: plan::PolicyReference::default() }

@@ -1,4 +1,4 @@
-//! The policy: what people wrote, understood. Text in; a [`Policy`] and every [`Diagnostic`] out.
+//! The policy: what people wrote, understood. Text in; a [`Policy`] and every finding out.
 //!
 //! Knows nothing about devices: which ones a selector holds for is for `selection`, what follows for `desired`.
 

@@ -69,7 +69,7 @@ pub(super) fn said(text: String) -> Option<Box<str>> {
 }
 
 impl fmt::Display for TenantError {
-    /// One paragraph: what happened, then the service's own words. The steps in [`TenantError::help`] are apart.
+    /// One paragraph: what happened, then the service's own words. The steps in `help` are apart.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.what)?;
         match (&self.code, &self.message) {

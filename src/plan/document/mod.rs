@@ -1,4 +1,4 @@
-//! The plan as a JSON document: the keys that other tools rely on, written from a [`Plan`] and read back into one.
+//! The plan as a JSON document: the keys that other tools rely on, written from a plan and read back into one.
 //!
 //! Opens no file (that is `store`). Reading takes any 1.x, ignores unknown keys, and trusts nothing: a plan file is input.
 

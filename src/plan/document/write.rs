@@ -28,7 +28,7 @@ pub fn write(plan: &Plan) -> String {
     text(plan, false)
 }
 
-/// As [`write`], with the class of drift on each change.
+/// As [`write()`], with the class of drift on each change.
 pub fn write_drift(plan: &Plan) -> String {
     text(plan, true)
 }
