@@ -301,8 +301,8 @@ fn shown(phrase: &Phrase) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::fixtures;
-    use super::model::Input;
+    use crate::report::fixtures;
+    use crate::report::model::Input;
 
     use super::*;
 
