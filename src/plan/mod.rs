@@ -10,6 +10,7 @@ mod diff;
 pub mod digest;
 pub mod document;
 pub mod guard;
+pub mod guard_changes;
 mod header;
 mod measure;
 pub mod stale;

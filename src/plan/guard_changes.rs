@@ -1,0 +1,102 @@
+//! How one guard differs from another: a reviewer must see first that the rails themselves were moved.
+//!
+//! Judges nothing; one sentence a difference.
+
+use std::collections::BTreeMap;
+
+use crate::policy::{Approval, Axis, Counted, Guard, Invariant, Quantity};
+
+/// What a guard says, key by key, in words that do not depend on where it stands.
+type Statements = BTreeMap<String, String>;
+
+/// One sentence for each difference, the loss of the whole guard first.
+pub fn changes(base: &Guard, new: &Guard) -> Vec<String> {
+    let mut sentences = Vec::new();
+    if base.span.is_some() && new.span.is_none() {
+        sentences.push("the guard is gone: no file of this policy set states one, and the default caps hold".to_owned());
+    }
+    let (before, after) = (statements(base), statements(new));
+    for (key, was) in &before {
+        match after.get(key) {
+            Some(is) if is == was => {}
+            Some(is) => sentences.push(format!("guard.{key} changes from {was} to {is}")),
+            None => sentences.push(format!("guard.{key} is taken out; it was {was}")),
+        }
+    }
+    let added = after.iter().filter(|(key, _)| !before.contains_key(*key));
+    sentences.extend(added.map(|(key, is)| format!("guard.{key} is new: {is}")));
+    sentences
+}
+
+fn statements(guard: &Guard) -> Statements {
+    let mut statements = Statements::new();
+    let mut state = |key: String, value: String| drop(statements.insert(key, value));
+    if let Some((id, _)) = &guard.tenant_id {
+        state("tenantId".to_owned(), id.clone());
+    }
+    for axis in Axis::ALL {
+        let cap = guard.cap(axis);
+        state(format!("caps.{}", axis.name()), format!("{} with a floor of {}", cap.percent, cap.floor));
+    }
+    if let Some((least, _)) = guard.min_devices {
+        state("inventory.min".to_owned(), least.to_string());
+    }
+    if let Some((most, _)) = guard.max_shrink {
+        state("inventory.maxShrink".to_owned(), most.to_string());
+    }
+    for (tag, _) in &guard.allow_reserved {
+        state(format!("allowReserved `{tag}`"), "allowed".to_owned());
+    }
+    for invariant in &guard.invariants {
+        state(format!("invariants `{}`", invariant.name), demand(invariant));
+    }
+    for approval in &guard.approvals {
+        let tag = approval.tag.as_ref().map(|tag| format!(" of `{tag}`")).unwrap_or_default();
+        state(format!("approvals `{}`{tag}", approval.axis.name()), allowance(approval));
+    }
+    statements
+}
+
+fn demand(invariant: &Invariant) -> String {
+    let what = match &invariant.counts {
+        Counted::Tag(tag) => format!("devices with tag `{tag}`"),
+        Counted::Value(value) => format!("devices of value {value}"),
+    };
+    let bounds = [("at least", invariant.at_least), ("at most", invariant.at_most)];
+    let bounds = bounds.into_iter().filter_map(|(word, bound)| {
+        bound.map(|bound| match bound {
+            Quantity::Count(count) => format!("{word} {count}"),
+            Quantity::Share(share) => format!("{word} {share}"),
+        })
+    });
+    format!("{} {what}", bounds.collect::<Vec<_>>().join(" and "))
+}
+
+fn allowance(approval: &Approval) -> String {
+    format!("up to {} until {}", approval.max, approval.expires)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::{Cap, Percent};
+
+    #[test]
+    fn a_raised_cap_and_a_lost_guard_are_said() {
+        let span = crate::diagnostic::Span { source: crate::diagnostic::SourceId(0), start: 0, end: 0 };
+        let strict = Cap { percent: Percent::whole(5), floor: 20, span: Some(span) };
+        let base = Guard { caps: vec![(Axis::Removals, strict)], span: Some(span), ..Guard::default() };
+        assert_eq!(changes(&base, &base), [""; 0]);
+        let lost = changes(&base, &Guard::default());
+        assert_eq!(lost.len(), 2);
+        assert!(lost[0].starts_with("the guard is gone"), "{lost:?}");
+        assert_eq!(lost[1], "guard.caps.removals changes from 5 % with a floor of 20 to 10 % with a floor of 10");
+    }
+
+    #[test]
+    fn places_do_not_matter() {
+        let at = |start| crate::diagnostic::Span { source: crate::diagnostic::SourceId(0), start, end: start };
+        let pin = |start| Guard { tenant_id: Some(("t".into(), at(start))), span: Some(at(start)), ..Guard::default() };
+        assert_eq!(changes(&pin(1), &pin(2)), [""; 0]);
+    }
+}
