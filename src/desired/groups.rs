@@ -14,8 +14,11 @@ use crate::selection::Selections;
 use crate::tag::{self, TagCase, TagPattern};
 use crate::time::Timestamp;
 
-/// What templates yield: the rule, and for each tag the devices.
-pub(super) type Yields = Vec<(u32, Vec<(Arc<str>, Vec<Row>)>)>;
+/// One tag that a template yields, and the devices, ascending.
+pub(super) type Yield = (Arc<str>, Vec<Row>);
+
+/// What templates yield: the rule, and each tag.
+pub(super) type Yields = Vec<(u32, Vec<Yield>)>;
 
 /// Every tag that is assigned, named by a family or a rename, or live and covered by a pattern; and which of them must be
 /// settled together.
@@ -110,7 +113,7 @@ fn carries(policy: &Policy, now: Timestamp, yields: Yields, table: &mut Table) {
     let mut order: Vec<u32> = (0..policy.rules.len() as u32).collect();
     order.retain(|rule| policy.rules[*rule as usize].is_live(now));
     order.sort_by_key(|rule| (std::cmp::Reverse(policy.rules[*rule as usize].priority), *rule));
-    let mut by_rule: BTreeMap<u32, Vec<(Arc<str>, Vec<Row>)>> = BTreeMap::new();
+    let mut by_rule: BTreeMap<u32, Vec<Yield>> = BTreeMap::new();
     for (rule, tags) in yields {
         by_rule.entry(rule).or_default().extend(tags);
     }

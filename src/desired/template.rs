@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::groups::Yields;
 use super::{Gap, Unresolved};
 use crate::inventory::{DeviceSet, Row, Snapshot};
 use crate::policy::{Filter, Policy, TagExpressionKind, Template, TemplatePart};
@@ -16,7 +17,7 @@ use crate::time::Timestamp;
 /// Everything that templates gave.
 pub(super) struct Rendered {
     /// For each template that yields tags: the rule, and for each tag the devices, ascending.
-    pub(super) yields: Vec<(u32, Vec<(Arc<str>, Vec<Row>)>)>,
+    pub(super) yields: Yields,
     pub(super) gaps: Vec<Gap>,
     pub(super) unresolved: Vec<Unresolved>,
 }

@@ -191,7 +191,7 @@ impl<'a> Sorter<'a> {
         }
         let what =
             if entry.is_removal { ChangeWhat::Remove(name.clone()) } else { ChangeWhat::Add(name.clone()) };
-        if let Some(target) = self.from_history(id, what) {
+        if let Some(target) = self.known_from(id, what) {
             if let (false, Target::Contested(origin)) = (entry.is_removal, &target) {
                 held.push((name.clone(), origin.clone()));
             }
@@ -216,13 +216,13 @@ impl<'a> Sorter<'a> {
         if entry.is_default && device.observed_value.is_none() {
             return Target::Unresolved(None);
         }
-        if let Some(target) = self.from_history(&device.id, ChangeWhat::Value(entry.to)) {
+        if let Some(target) = self.known_from(&device.id, ChangeWhat::Value(entry.to)) {
             return target;
         }
         if entry.is_default && !self.is_trusted { Target::Untrusted } else { Target::Planned }
     }
 
-    fn from_history(&self, id: &Arc<str>, what: ChangeWhat) -> Option<Target> {
+    fn known_from(&self, id: &Arc<str>, what: ChangeWhat) -> Option<Target> {
         if !self.known.contains(&**id) {
             return None;
         }

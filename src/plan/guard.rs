@@ -374,3 +374,6 @@ fn demand(invariant: &Invariant) -> String {
     };
     format!("{} {what}", bounds.join(" and "))
 }
+
+#[cfg(test)]
+mod tests;

@@ -342,3 +342,6 @@ pub struct History {
     /// Confirmed by an answer so lately that the list may not show it yet.
     pub pending: BTreeSet<ChangeKey>,
 }
+
+#[cfg(test)]
+mod tests;

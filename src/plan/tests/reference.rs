@@ -1,0 +1,463 @@
+//! The language reference, sections 5 to 8, as a program that looks at one device at a time.
+//!
+//! Shares no code with the planner: no sets of devices, no groups, no windows. Slow and obvious on purpose.
+
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+
+use super::world::{Device, World};
+use crate::device::DeviceValue;
+use crate::pattern::Glob;
+use crate::plan::{ChangeKey, ChangeWhat};
+use crate::policy::{Counted, Filter, Rule, TagExpressionKind, TemplatePart};
+use crate::tag::{self, TagCase, TagPattern};
+use crate::text;
+
+/// What changes on one device.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Found {
+    /// Key of the tag and cause.
+    pub(super) add: BTreeMap<String, String>,
+    /// Tag as it is live and cause.
+    pub(super) remove: BTreeMap<String, String>,
+    pub(super) value: Option<(DeviceValue, String)>,
+}
+
+/// A whole plan.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Expected {
+    pub(super) changes: BTreeMap<usize, Found>,
+    /// By reason, name and device.
+    pub(super) withheld: BTreeMap<(String, String, usize), Found>,
+    pub(super) removable: u64,
+    pub(super) invariants: Vec<(u64, u64)>,
+}
+
+/// The index of a device by its id.
+pub(super) fn device(world: &World, id: &str) -> usize {
+    world.devices.iter().position(|device| device.id == id).unwrap()
+}
+
+/// Whether a literal or glob covers a tag.
+pub(super) fn covers(pattern: &TagPattern, tag: &str, case: TagCase, allow_reserved: bool) -> bool {
+    match pattern {
+        TagPattern::Literal(literal) => same(case, literal, tag),
+        TagPattern::Glob(glob) => {
+            let reserved = tag.to_lowercase() == "mde-management";
+            let matches = match case {
+                TagCase::Exact => glob.matches(tag),
+                TagCase::Insensitive => Glob::without_case(glob.source()).unwrap().matches(tag),
+            };
+            matches && (allow_reserved || !reserved)
+        }
+    }
+}
+
+fn same(case: TagCase, one: &str, other: &str) -> bool {
+    match case {
+        TagCase::Exact => one == other,
+        TagCase::Insensitive => text::fold(one) == text::fold(other),
+    }
+}
+
+/// One device in one world.
+struct View<'a> {
+    world: &'a World,
+    index: usize,
+    device: &'a Device,
+    /// Live rules that select the device.
+    rules: Vec<(u32, &'a Rule)>,
+}
+
+/// What the rules say about a tag on a device.
+enum Say {
+    Nothing,
+    Carry(Vec<u32>),
+    Ban(Vec<u32>),
+    Conflict,
+}
+
+impl View<'_> {
+    fn covers(&self, pattern: &TagPattern, tag: &str) -> bool {
+        covers(pattern, tag, self.world.case, self.world.policy.guard.allows_reserved())
+    }
+
+    fn same(&self, one: &str, other: &str) -> bool {
+        same(self.world.case, one, other)
+    }
+
+    fn template(&self, parts: &[TemplatePart]) -> Option<String> {
+        let mut out = String::new();
+        for part in parts {
+            match part {
+                TemplatePart::Literal(literal) => out.push_str(literal),
+                TemplatePart::Placeholder { filters, .. } => {
+                    let mut value = self.device.platform.clone()?;
+                    for filter in filters {
+                        value = match filter {
+                            Filter::Lower => value.to_lowercase(),
+                            Filter::Upper => value.to_uppercase(),
+                            Filter::Slug => text::slug(&value),
+                        };
+                    }
+                    if value.is_empty() {
+                        return None;
+                    }
+                    out.push_str(&value);
+                }
+            }
+        }
+        Some(out)
+    }
+
+    /// The tags that a rule gives to this device.
+    fn tags_of(&self, rule: &Rule) -> Vec<String> {
+        let mut tags = Vec::new();
+        for expression in &rule.tags {
+            match &expression.kind {
+                TagExpressionKind::Literal(tag) => tags.push(tag.clone()),
+                TagExpressionKind::Template(template) => {
+                    let Some(tag) = self.template(&template.parts) else { continue };
+                    let reserved = tag.to_lowercase() == "mde-management";
+                    let refused = reserved && self.world.policy.guard.allow_reserved.is_empty();
+                    if tag::check(&tag).is_ok() && !refused {
+                        tags.push(tag);
+                    }
+                }
+            }
+        }
+        tags
+    }
+
+    fn say(&self, tag: &str) -> Say {
+        let mut carries: Vec<(i64, u32)> = Vec::new();
+        let mut bans: Vec<(i64, u32)> = Vec::new();
+        for (index, rule) in &self.rules {
+            let gives = self.tags_of(rule).iter().any(|own| self.same(own, tag));
+            if gives {
+                carries.push((rule.priority, *index));
+            }
+            let bans_it = rule.remove_tags.iter().any(|remove| match &remove.pattern {
+                TagPattern::Literal(_) => self.covers(&remove.pattern, tag),
+                TagPattern::Glob(_) => !gives && self.covers(&remove.pattern, tag),
+            });
+            if bans_it {
+                bans.push((rule.priority, *index));
+            }
+        }
+        let top = |list: &[(i64, u32)]| list.iter().map(|(priority, _)| *priority).max();
+        let at_top = |list: &[(i64, u32)]| {
+            let highest = top(list);
+            list.iter().filter(|(priority, _)| Some(*priority) == highest).map(|(_, rule)| *rule).collect()
+        };
+        match (top(&carries), top(&bans)) {
+            (None, None) => Say::Nothing,
+            (one, other) if one == other => Say::Conflict,
+            (one, other) if one > other => Say::Carry(at_top(&carries)),
+            _ => Say::Ban(at_top(&bans)),
+        }
+    }
+
+    fn claim(&self, tag: &str) -> Option<String> {
+        let policy = &self.world.policy;
+        let claim = policy.claims.iter().find(|claim| self.covers(&claim.pattern, tag));
+        let family = || {
+            let is_in = |family: &&crate::policy::Family| {
+                family.members.iter().any(|member| self.same(&member.tag, tag))
+            };
+            policy.families.iter().find(is_in).map(|family| family.name.clone())
+        };
+        let rename = || {
+            let rename = policy.renames.iter().find(|rename| self.same(&rename.from, tag));
+            rename.map(|rename| rename.from.clone())
+        };
+        claim.map(|claim| claim.pattern.to_string()).or_else(family).or_else(rename)
+    }
+
+    /// The first rule with a template that could give the tag if its data were there.
+    fn gap(&self, tag: &str) -> Option<String> {
+        for (_, rule) in &self.rules {
+            for expression in &rule.tags {
+                if let TagExpressionKind::Template(template) = &expression.kind
+                    && self.template(&template.parts).is_none()
+                    && covers(&TagPattern::Glob(template.glob.clone()), tag, self.world.case, true)
+                {
+                    return Some(rule.name.clone());
+                }
+            }
+        }
+        None
+    }
+
+    fn carries(&self, tag: &str) -> bool {
+        self.device.tags.iter().any(|live| self.same(live, tag))
+    }
+
+    /// The tags in conflict and the changes.
+    fn tags(&self) -> (BTreeSet<String>, Found) {
+        let policy = &self.world.policy;
+        let mut names: BTreeSet<String> = self.device.tags.iter().cloned().collect();
+        names.extend(self.rules.iter().flat_map(|(_, rule)| self.tags_of(rule)));
+        let key = |tag: &str| match self.world.case {
+            TagCase::Exact => tag.to_owned(),
+            TagCase::Insensitive => text::fold(tag).into_owned(),
+        };
+        let mut conflicts = BTreeSet::new();
+        let mut should: BTreeMap<String, String> = BTreeMap::new();
+        for name in &names {
+            match self.say(name) {
+                Say::Carry(rules) => drop(should.insert(key(name), format!("rule {rules:?}"))),
+                Say::Conflict => drop(conflicts.insert(key(name))),
+                _ => {}
+            }
+        }
+        let given: BTreeSet<String> = should.keys().cloned().collect();
+        let mut weaker: BTreeMap<String, String> = BTreeMap::new();
+        for family in &policy.families {
+            let mut has_one = false;
+            for member in &family.members {
+                let member = key(&member.tag);
+                if !given.contains(&member) {
+                    continue;
+                }
+                if has_one {
+                    should.remove(&member);
+                    weaker.insert(member.clone(), format!("family {}", family.name));
+                }
+                has_one = true;
+            }
+        }
+        let mut old: BTreeMap<String, String> = BTreeMap::new();
+        let mut stays: BTreeSet<String> = BTreeSet::new();
+        for rename in &policy.renames {
+            if !self.carries(&rename.from) || given.contains(&key(&rename.from)) {
+                continue;
+            }
+            if matches!(self.say(&rename.to), Say::Ban(_)) {
+                stays.insert(key(&rename.from));
+                continue;
+            }
+            old.insert(key(&rename.from), format!("renamed {}", rename.to));
+            if self.claim(&rename.to).is_none() {
+                should.entry(key(&rename.to)).or_insert(format!("renamed {}", rename.to));
+            }
+        }
+        let mut found = Found::default();
+        for (tag, cause) in &should {
+            if !self.device.tags.iter().any(|live| key(live) == *tag) {
+                found.add.insert(tag.clone(), cause.clone());
+            }
+        }
+        for live in &self.device.tags {
+            let its = key(live);
+            if should.contains_key(&its) || conflicts.contains(&its) {
+                continue;
+            }
+            let cause = if let Say::Ban(rules) = self.say(live) {
+                format!("rule {rules:?}")
+            } else if let Some(cause) = weaker.get(&its).or_else(|| old.get(&its)) {
+                cause.clone()
+            } else if stays.contains(&its) {
+                continue;
+            } else if policy.retire.iter().any(|retire| self.covers(&retire.pattern, live)) {
+                "retired".to_owned()
+            } else if let Some(claim) = self.claim(live) {
+                format!("unselected {claim}")
+            } else {
+                continue;
+            };
+            found.remove.insert(live.clone(), cause);
+        }
+        (conflicts, found)
+    }
+
+    /// Whether the value is in conflict, and its change.
+    fn value(&self) -> (bool, Option<(DeviceValue, String)>) {
+        let stated: Vec<(i64, u32, DeviceValue)> = self
+            .rules
+            .iter()
+            .filter_map(|(index, rule)| rule.device_value.map(|value| (rule.priority, *index, value)))
+            .collect();
+        let Some(top) = stated.iter().map(|(priority, _, _)| *priority).max() else {
+            let default = self.world.policy.default_value;
+            let change = default.filter(|default| self.device.value.as_deref() != Some(default.value.word()));
+            return (false, change.map(|default| (default.value, "default".to_owned())));
+        };
+        let winners: Vec<_> = stated.iter().filter(|(priority, _, _)| *priority == top).collect();
+        let value = winners[0].2;
+        if winners.iter().any(|(_, _, other)| *other != value) {
+            return (true, None);
+        }
+        let rules: Vec<u32> = winners.iter().map(|(_, rule, _)| *rule).collect();
+        let differs = self.device.value.as_deref() != Some(value.word());
+        (false, differs.then(|| (value, format!("rule {rules:?}"))))
+    }
+
+    /// Pending, or contested by an origin.
+    fn history(&self, what: ChangeWhat) -> Option<(String, String)> {
+        let key = ChangeKey { device: self.device.id.as_str().into(), what };
+        if self.world.history.pending.contains(&key) {
+            return Some(("pending".to_owned(), String::new()));
+        }
+        self.world.history.contested.get(&key).map(|origin| ("contested".to_owned(), origin.clone()))
+    }
+}
+
+/// Whether a claim, family, rename, `retire` or `removeTags` names a tag.
+pub(super) fn is_removable(world: &World, tag: &str) -> bool {
+    let view = View { world, index: 0, device: &world.devices[0], rules: Vec::new() };
+    let live = world.policy.rules.iter().filter(|rule| rule.is_live(world.now()));
+    view.claim(tag).is_some()
+        || world.policy.retire.iter().any(|retire| view.covers(&retire.pattern, tag))
+        || live.flat_map(|rule| &rule.remove_tags).any(|remove| view.covers(&remove.pattern, tag))
+}
+
+/// The plan of a world, or its conflicts with the number of devices of each.
+pub(super) fn expected(world: &World) -> Result<Expected, BTreeSet<String>> {
+    let mut expected = Expected::default();
+    let mut conflicts: BTreeMap<(String, i64), u64> = BTreeMap::new();
+    for (index, device) in world.devices.iter().enumerate().filter(|(index, _)| world.scope.contains(index)) {
+        let rules = world.policy.rules.iter().enumerate();
+        let rules = rules
+            .filter(|(rule, stated)| stated.is_live(world.now()) && world.selected[*rule].contains(&index))
+            .map(|(rule, stated)| (rule as u32, stated))
+            .collect();
+        let view = View { world, index, device, rules };
+        let protection = world.protected.iter().position(|rows| rows.contains(&index));
+        let (in_conflict, tags) = view.tags();
+        let (value_conflict, value) = view.value();
+        if protection.is_none() {
+            for tag in in_conflict {
+                let level = top_carry(&view, &tag);
+                *conflicts.entry((tag, level)).or_default() += 1;
+            }
+            if value_conflict {
+                let level = view.rules.iter().filter(|(_, rule)| rule.device_value.is_some());
+                let level = level.map(|(_, rule)| rule.priority).max().unwrap();
+                *conflicts.entry(("value".to_owned(), level)).or_default() += 1;
+            }
+        }
+        place(&view, protection, tags, value, &mut expected);
+    }
+    if !conflicts.is_empty() {
+        return Err(conflicts
+            .into_iter()
+            .map(|((subject, _), count)| format!("{subject} {count}"))
+            .collect());
+    }
+    expected.removable = removable(world);
+    for invariant in &world.policy.guard.invariants {
+        expected.invariants.push(invariant_counts(world, &invariant.counts, &expected));
+    }
+    Ok(expected)
+}
+
+fn top_carry(view: &View<'_>, tag: &str) -> i64 {
+    let gives =
+        view.rules.iter().filter(|(_, rule)| view.tags_of(rule).iter().any(|own| view.same(own, tag)));
+    gives.map(|(_, rule)| rule.priority).max().unwrap()
+}
+
+/// Puts the changes of a device where they belong.
+fn place(
+    view: &View<'_>,
+    protection: Option<usize>,
+    tags: Found,
+    value: Option<(DeviceValue, String)>,
+    expected: &mut Expected,
+) {
+    let mut put = |target: Option<(String, String)>, change: &dyn Fn(&mut Found)| match target {
+        None => change(expected.changes.entry(view.index).or_default()),
+        Some((reason, name)) => change(expected.withheld.entry((reason, name, view.index)).or_default()),
+    };
+    let protected =
+        protection.map(|index| ("protected".to_owned(), view.world.policy.protections[index].name.clone()));
+    let untrusted = || (!view.world.is_trusted).then(|| ("untrusted".to_owned(), String::new()));
+    let mut held: BTreeMap<String, String> = BTreeMap::new();
+    for (tag, cause) in &tags.add {
+        let spelled = spelled(view, tag);
+        let target = protected.clone().or_else(|| view.history(ChangeWhat::Add(spelled.as_str().into())));
+        if let Some((_, origin)) = target.as_ref().filter(|(reason, _)| reason == "contested") {
+            held.insert(tag.clone(), origin.clone());
+        }
+        put(target, &|found| drop(found.add.insert(tag.clone(), cause.clone())));
+    }
+    for (tag, cause) in &tags.remove {
+        let gap = || view.claim(tag).and_then(|_| view.gap(tag)).map(|rule| ("unresolved".to_owned(), rule));
+        let waits = || {
+            let to = cause.strip_prefix("renamed ")?;
+            let origin = held.iter().find(|(new, _)| view.same(new, to)).map(|(_, origin)| origin.clone())?;
+            Some(("contested".to_owned(), origin))
+        };
+        let target = protected
+            .clone()
+            .or_else(gap)
+            .or_else(|| view.history(ChangeWhat::Remove(tag.as_str().into())))
+            .or_else(waits)
+            .or_else(untrusted);
+        put(target, &|found| drop(found.remove.insert(tag.clone(), cause.clone())));
+    }
+    if let Some((to, cause)) = value {
+        let is_default = cause == "default";
+        let unresolved = is_default && view.device.value.is_none();
+        let target = protected
+            .or_else(|| unresolved.then(|| ("unresolved".to_owned(), String::new())))
+            .or_else(|| view.history(ChangeWhat::Value(to)))
+            .or_else(|| untrusted().filter(|_| is_default));
+        put(target, &|found| found.value = Some((to, cause.clone())));
+    }
+}
+
+/// How an added tag is written: as the rule of the highest priority, then the first in the file, writes it.
+fn spelled(view: &View<'_>, tag: &str) -> String {
+    let policy = &view.world.policy;
+    let mut rules: Vec<(usize, &Rule)> =
+        policy.rules.iter().enumerate().filter(|(_, rule)| rule.is_live(view.world.now())).collect();
+    rules.sort_by_key(|(index, rule)| (std::cmp::Reverse(rule.priority), *index));
+    for (index, rule) in rules {
+        for expression in &rule.tags {
+            if let TagExpressionKind::Literal(literal) = &expression.kind
+                && view.same(literal, tag)
+            {
+                return literal.clone();
+            }
+        }
+        for row in view.world.scope.iter().filter(|row| view.world.selected[index].contains(row)) {
+            let other =
+                View { device: &view.world.devices[*row], index: *row, rules: Vec::new(), world: view.world };
+            if let Some(found) = other.tags_of(rule).into_iter().find(|own| view.same(own, tag)) {
+                return found;
+            }
+        }
+    }
+    let members = policy.families.iter().flat_map(|family| &family.members).map(|member| &member.tag);
+    let renames = policy.renames.iter().flat_map(|rename| [&rename.from, &rename.to]);
+    members.chain(renames).find(|name| view.same(name, tag)).cloned().unwrap_or_else(|| tag.to_owned())
+}
+
+fn removable(world: &World) -> u64 {
+    let scope = world.scope.iter().map(|index| &world.devices[*index]);
+    scope.flat_map(|device| &device.tags).filter(|tag| is_removable(world, tag)).count() as u64
+}
+
+fn invariant_counts(world: &World, counted: &Counted, expected: &Expected) -> (u64, u64) {
+    let mut counts = (0, 0);
+    for index in &world.scope {
+        let device = &world.devices[*index];
+        let change = expected.changes.get(index).cloned().unwrap_or_default();
+        let (before, after) = match counted {
+            Counted::Value(value) => {
+                let is_it = device.value.as_deref() == Some(value.word());
+                (is_it, change.value.map_or(is_it, |(to, _)| to == *value))
+            }
+            Counted::Tag(tag) => {
+                let is_it = |other: &String| same(world.case, tag, other);
+                let left = device.tags.iter().filter(|live| !change.remove.contains_key(*live));
+                (device.tags.iter().any(is_it), left.into_iter().any(is_it) || change.add.keys().any(is_it))
+            }
+        };
+        counts.0 += u64::from(before);
+        counts.1 += u64::from(after);
+    }
+    counts
+}
