@@ -303,6 +303,21 @@ impl Budget {
         }
     }
 
+    /// Forgets what fills the windows, before all of it is merged anew. Lanes that are given up stay so.
+    pub fn forget(&mut self) {
+        for track in &mut self.tracks {
+            track.answered.clear();
+            track.open.clear();
+            track.closed_until = None;
+        }
+    }
+
+    /// How long a record can matter.
+    pub fn memory(&self) -> Duration {
+        let longest = self.tracks.iter().map(Track::longest).max().unwrap_or_default();
+        longest + self.limits.call_timeout
+    }
+
     /// What happened here since the last call: for the ledger.
     pub fn drain_records(&mut self) -> Vec<Record> {
         std::mem::take(&mut self.records)

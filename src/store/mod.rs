@@ -2,6 +2,9 @@
 //!
 //! Decides nothing: what a file says goes to the pipeline, what the pipeline says goes into a file.
 
+pub mod ledger;
+pub mod lock;
 pub mod policy_files;
 pub mod repository;
+pub mod state;
 pub mod whole_file;

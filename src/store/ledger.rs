@@ -1,0 +1,362 @@
+//! The ledger: the calls of the last hour, shared by every process on one state directory.
+//!
+//! A file for each lane, one line for each record, under a lock; a slot is written before its call. It holds no truth that
+//! cannot be lost: a torn, foreign or missing ledger costs some 429s, so every fault is tolerated and told once.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::apply::budget::{Budget, Limits, Record};
+use crate::apply::{Admission, Meter, Ticket};
+use crate::plan::Lane;
+use crate::time::{Clock, Timestamp};
+
+use super::whole_file;
+
+/// The first words of every file; a number that changes with each rewriting follows.
+const HEADER: &str = "mdetag-ledger 1 ";
+
+/// A longer file is rewritten without what no window counts any more.
+const REWRITE_OVER: u64 = 512 * 1024;
+
+/// The most that is read of a file that grew unseen: an hour of ten lanes needs far less.
+const MOST_READ: u64 = 4 * 1024 * 1024;
+
+/// How often the lock is tried, a millisecond apart: another process needs it for less than that.
+const LOCK_TRIES: u32 = 2_000;
+
+/// The budget of one application in one tenant, as all processes have spent it.
+pub struct Ledger {
+    folder: PathBuf,
+    clock: Arc<dyn Clock>,
+    inner: Mutex<Inner>,
+}
+
+struct Inner {
+    budget: Budget,
+    files: [LaneFile; Lane::ALL.len()],
+    fault: Option<String>,
+    rewrites: u64,
+}
+
+/// How far a file has been read.
+#[derive(Clone, Debug, Default)]
+struct LaneFile {
+    generation: String,
+    read: u64,
+}
+
+impl Ledger {
+    /// Opens the ledger in `folder`, which need not exist. `seed` must differ between processes.
+    pub fn open(folder: &Path, limits: Limits, seed: u64, clock: Arc<dyn Clock>) -> Ledger {
+        let inner = Inner {
+            budget: Budget::new(limits, seed),
+            files: Default::default(),
+            fault: None,
+            rewrites: seed,
+        };
+        Ledger { folder: folder.to_owned(), clock, inner: Mutex::new(inner) }
+    }
+
+    /// Acts on the budget while no other process does: what others did is merged before, what `act` did is written after.
+    pub fn with<T>(&self, act: impl FnOnce(&mut Budget, Timestamp) -> T) -> T {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let lock = self.lock();
+        let now = self.clock.now();
+        let merged = lock.and_then(|lock| inner.merge_all(&self.folder, now).map(|()| lock));
+        let done = act(&mut inner.budget, now);
+        let records = inner.budget.drain_records();
+        let written = merged.and_then(|_lock| inner.write_all(&self.folder, &records, now));
+        if let Err(error) = written {
+            inner.fault.get_or_insert_with(|| {
+                format!(
+                    "the ledger in {} cannot be used ({error}): other processes' calls are not seen",
+                    self.folder.display()
+                )
+            });
+        }
+        done
+    }
+
+    /// Why the ledger is not shared, if it is not: one sentence for a warning.
+    pub fn fault(&self) -> Option<String> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner).fault.clone()
+    }
+
+    fn lock(&self) -> std::io::Result<File> {
+        std::fs::create_dir_all(&self.folder)?;
+        let path = self.folder.join("lock");
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+        for _ in 0..LOCK_TRIES {
+            match file.try_lock() {
+                Ok(()) => return Ok(file),
+                Err(TryLockError::Error(error)) => return Err(error),
+                Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(1)),
+            }
+        }
+        Err(std::io::Error::other("another process holds its lock"))
+    }
+}
+
+impl Inner {
+    fn merge_all(&mut self, folder: &Path, now: Timestamp) -> std::io::Result<()> {
+        let mut fresh = Vec::new();
+        let mut is_rewritten = false;
+        for lane in Lane::ALL {
+            let (records, rewritten) = read(folder, lane, &mut self.files[lane as usize])?;
+            is_rewritten |= rewritten;
+            fresh.extend(records);
+        }
+        // Another process rewrote a file: what it left out no longer counts, and what it kept is known already. Reading
+        // everything anew is the simplest way to count nothing twice.
+        if is_rewritten {
+            self.budget.forget();
+            fresh.clear();
+            for lane in Lane::ALL {
+                self.files[lane as usize].read = 0;
+                fresh.extend(read(folder, lane, &mut self.files[lane as usize])?.0);
+            }
+        }
+        fresh.into_iter().for_each(|record| self.budget.merge(record, now));
+        Ok(())
+    }
+
+    fn write_all(&mut self, folder: &Path, records: &[Record], now: Timestamp) -> std::io::Result<()> {
+        for lane in Lane::ALL {
+            let lines: String = records.iter().filter(|record| lane_of(record) == lane).map(line).collect();
+            if lines.is_empty() {
+                continue;
+            }
+            self.rewrites += 1;
+            let oldest = now.minus(self.budget.memory());
+            append(folder, lane, &mut self.files[lane as usize], &lines, self.rewrites, oldest)?;
+        }
+        Ok(())
+    }
+}
+
+impl Meter for Ledger {
+    fn admit(&self, lane: Lane) -> Admission {
+        self.with(|budget, now| budget.admit(lane, now))
+    }
+
+    fn answered(&self, ticket: Ticket, throttled: Option<Option<Duration>>) {
+        self.with(|budget, now| budget.answered(ticket, now, throttled));
+    }
+}
+
+fn path(folder: &Path, lane: Lane) -> PathBuf {
+    folder.join(format!("{}.ledger", lane.name()))
+}
+
+fn lane_of(record: &Record) -> Lane {
+    match record {
+        Record::Taken { lane, .. } | Record::Answered { lane, .. } | Record::Closed { lane, .. } => *lane,
+    }
+}
+
+fn line(record: &Record) -> String {
+    match record {
+        Record::Taken { slot, at, .. } => format!("t {slot:x} {}\n", at.ticks()),
+        Record::Answered { slot, at, .. } => format!("a {slot:x} {}\n", at.ticks()),
+        Record::Closed { until, .. } => format!("c 0 {}\n", until.ticks()),
+    }
+}
+
+/// A line's record; `None` for anything else: the file may be torn or foreign.
+fn parse(lane: Lane, line: &str) -> Option<Record> {
+    let mut words = line.split(' ');
+    let (kind, slot, ticks) = (words.next()?, words.next()?, words.next()?);
+    let slot = u64::from_str_radix(slot, 16).ok()?;
+    let at = Timestamp::from_ticks(ticks.parse().ok()?);
+    match (kind, words.next()) {
+        ("t", None) => Some(Record::Taken { lane, slot, at }),
+        ("a", None) => Some(Record::Answered { lane, slot, at }),
+        ("c", None) => Some(Record::Closed { lane, until: at }),
+        _ => None,
+    }
+}
+
+/// What a lane's file says beyond what was read of it, and whether it was rewritten since.
+fn read(folder: &Path, lane: Lane, state: &mut LaneFile) -> std::io::Result<(Vec<Record>, bool)> {
+    let mut file = match File::open(path(folder, lane)) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let was_there = !state.generation.is_empty();
+            *state = LaneFile::default();
+            return Ok((Vec::new(), was_there));
+        }
+        Err(error) => return Err(error),
+    };
+    let length = file.metadata()?.len();
+    let generation = generation(&mut file)?;
+    let is_rewritten = !state.generation.is_empty() && state.generation != generation || length < state.read;
+    if state.generation != generation || length < state.read {
+        *state = LaneFile { generation, read: 0 };
+    }
+    let start = state.read.max(length.saturating_sub(MOST_READ));
+    file.seek(SeekFrom::Start(start))?;
+    let mut bytes = Vec::new();
+    file.take(MOST_READ).read_to_end(&mut bytes)?;
+    // Nobody writes while the lock is held, so a last line without its end is torn, and stays unread.
+    let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+    state.read = start + whole as u64;
+    let text = String::from_utf8_lossy(&bytes[..whole]);
+    Ok((text.lines().filter_map(|line| parse(lane, line)).collect(), is_rewritten))
+}
+
+/// The number in the first line; empty for a foreign file.
+fn generation(file: &mut File) -> std::io::Result<String> {
+    let mut start = Vec::new();
+    file.seek(SeekFrom::Start(0))?;
+    file.take(64).read_to_end(&mut start)?;
+    let text = String::from_utf8_lossy(&start);
+    Ok(text.lines().next().and_then(|line| line.strip_prefix(HEADER)).unwrap_or("").to_owned())
+}
+
+fn append(
+    folder: &Path,
+    lane: Lane,
+    state: &mut LaneFile,
+    lines: &str,
+    rewrites: u64,
+    oldest: Timestamp,
+) -> std::io::Result<()> {
+    let path = path(folder, lane);
+    if state.generation.is_empty() || state.read > REWRITE_OVER {
+        let kept = if state.generation.is_empty() { String::new() } else { recent(folder, lane, oldest)? };
+        state.generation = format!("{rewrites:x}");
+        let text = format!("{HEADER}{}\n{kept}{lines}", state.generation);
+        state.read = text.len() as u64;
+        return whole_file::write(&path, text.as_bytes());
+    }
+    let mut file = OpenOptions::new().append(true).open(&path)?;
+    let length = file.metadata()?.len();
+    // A torn line is ended first, or it would swallow the next.
+    let text = if length > state.read { format!("\n{lines}") } else { lines.to_owned() };
+    file.write_all(text.as_bytes())?;
+    state.read = length + text.len() as u64;
+    Ok(())
+}
+
+/// The lines of a file that some window may still count.
+fn recent(folder: &Path, lane: Lane, oldest: Timestamp) -> std::io::Result<String> {
+    let mut whole = LaneFile::default();
+    let (records, _) = read(folder, lane, &mut whole)?;
+    let is_recent = |record: &Record| match record {
+        Record::Taken { at, .. } | Record::Answered { at, .. } => *at > oldest,
+        Record::Closed { until, .. } => *until > oldest,
+    };
+    Ok(records.iter().filter(|record| is_recent(record)).map(line).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicI64, Ordering};
+
+    use super::*;
+
+    struct ByHand(AtomicI64);
+
+    impl Clock for ByHand {
+        fn now(&self) -> Timestamp {
+            Timestamp::from_seconds(self.0.load(Ordering::SeqCst))
+        }
+    }
+
+    fn clock() -> Arc<ByHand> {
+        Arc::new(ByHand(AtomicI64::new(1_000_000)))
+    }
+
+    fn open(folder: &Path, seed: u64, clock: &Arc<ByHand>) -> Ledger {
+        Ledger::open(folder, Limits::default(), seed, clock.clone())
+    }
+
+    fn calls(ledger: &Ledger, lane: Lane) -> u32 {
+        let mut calls = 0;
+        while let Admission::Go(ticket) = ledger.admit(lane) {
+            ledger.answered(ticket, None);
+            calls += 1;
+        }
+        calls
+    }
+
+    #[test]
+    fn two_processes_together_never_exceed_a_window() {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = clock();
+        let (one, other) = (open(folder.path(), 1, &clock), open(folder.path(), 2, &clock));
+        for _ in 0..30 {
+            assert!(matches!(one.admit(Lane::List), Admission::Go(_)));
+            assert!(matches!(other.admit(Lane::List), Admission::Go(_)));
+        }
+        assert_eq!(calls(&one, Lane::List), 40);
+        assert_eq!(other.admit(Lane::List), Admission::Wait(Duration::from_secs(60)));
+        assert_eq!(calls(&other, Lane::Get), 100, "each lane has its own windows");
+        assert_eq!(calls(&open(folder.path(), 3, &clock), Lane::List), 0, "a later process sees them too");
+    }
+
+    #[test]
+    fn a_closed_lane_is_closed_for_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = clock();
+        let (one, other) = (open(folder.path(), 1, &clock), open(folder.path(), 2, &clock));
+        let Admission::Go(ticket) = one.admit(Lane::BulkTag) else { panic!("unused") };
+        one.answered(ticket, Some(Some(Duration::from_secs(42))));
+        assert_eq!(other.admit(Lane::BulkTag), Admission::Wait(Duration::from_secs(42)));
+    }
+
+    #[test]
+    fn torn_and_foreign_files_cost_nothing_but_what_they_held() {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = clock();
+        let one = open(folder.path(), 1, &clock);
+        for _ in 0..10 {
+            assert!(matches!(one.admit(Lane::Get), Admission::Go(_)));
+        }
+        let file = path(folder.path(), Lane::Get);
+        let mut text = std::fs::read(&file).unwrap();
+        text.extend_from_slice(b"t 99 99\xff\nnonsense\nt 5");
+        std::fs::write(&file, &text).unwrap();
+        let other = open(folder.path(), 2, &clock);
+        assert_eq!(calls(&other, Lane::Get), 90);
+        assert_eq!(calls(&one, Lane::Get), 0, "what follows the torn line is read");
+        std::fs::write(path(folder.path(), Lane::List), b"\0\0 not ours").unwrap();
+        assert_eq!(calls(&one, Lane::List), 100);
+        assert_eq!(calls(&other, Lane::List), 0);
+        assert_eq!((one.fault(), other.fault()), (None, None));
+    }
+
+    #[test]
+    fn a_rewritten_file_counts_nothing_twice() {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = clock();
+        let (one, other) = (open(folder.path(), 1, &clock), open(folder.path(), 2, &clock));
+        assert_eq!(calls(&one, Lane::Get), 100);
+        assert_eq!(calls(&other, Lane::Get), 0);
+        let file = path(folder.path(), Lane::Get);
+        let text = std::fs::read_to_string(&file).unwrap();
+        let padding = "x\n".repeat(300_000);
+        std::fs::write(&file, format!("{text}{padding}")).unwrap();
+        clock.0.fetch_add(60, Ordering::SeqCst);
+        assert_eq!(calls(&other, Lane::Get), 100);
+        assert!(std::fs::metadata(&file).unwrap().len() < 20_000, "rewritten");
+        clock.0.fetch_add(60, Ordering::SeqCst);
+        assert_eq!(calls(&one, Lane::Get), 100);
+        let left = |ledger: &Ledger| ledger.with(|budget, now| budget.left(Lane::Get, now).0);
+        assert_eq!((left(&one), left(&other)), (1_200, 1_200));
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_used_is_told_and_does_not_stop_the_work() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        let ledger = open(&file.join("ledger"), 1, &clock());
+        assert_eq!(calls(&ledger, Lane::Get), 100);
+        assert!(ledger.fault().unwrap().contains("cannot be used"));
+    }
+}

@@ -1,0 +1,92 @@
+//! The lock of a tenant: one `apply` at a time, and the others are told who holds it.
+//!
+//! The file stays behind; the operating system lets go of the lock when its holder ends, however it ends.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::Path;
+
+/// A held lock: dropped, it is free.
+#[derive(Debug)]
+pub struct Lock {
+    _file: File,
+}
+
+/// Why a lock was not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum LockError {
+    /// Somebody else holds it.
+    #[error("another apply is at work on this tenant: {holder}")]
+    Held {
+        /// As the holder describes itself: process, host, since when.
+        holder: String,
+    },
+    /// The file cannot be used.
+    #[error("cannot use the lock file {path}")]
+    Unusable {
+        /// The file.
+        path: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+impl Lock {
+    /// Takes the lock, or says who holds it; never waits. `holder` describes this process in one line.
+    ///
+    /// # Errors
+    /// [`LockError`].
+    pub fn take(path: &Path, holder: &str) -> Result<Lock, LockError> {
+        let unusable = |source| LockError::Unusable { path: path.display().to_string(), source };
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder).map_err(unusable)?;
+        }
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path)
+            .map_err(unusable)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(LockError::Held { holder: read_holder(&mut file) });
+            }
+            Err(TryLockError::Error(source)) => return Err(unusable(source)),
+        }
+        let line: String =
+            holder.chars().map(|scalar| if scalar.is_control() { ' ' } else { scalar }).collect();
+        file.set_len(0).map_err(unusable)?;
+        file.write_all(format!("{line}\n").as_bytes()).map_err(unusable)?;
+        Ok(Lock { _file: file })
+    }
+}
+
+/// What the holder wrote, made harmless: the file may hold anything.
+fn read_holder(file: &mut File) -> String {
+    let mut bytes = Vec::new();
+    let read = file.seek(SeekFrom::Start(0)).and_then(|_| file.take(400).read_to_end(&mut bytes));
+    let text = String::from_utf8_lossy(&bytes);
+    let line: String =
+        text.lines().next().unwrap_or("").chars().filter(|scalar| !scalar.is_control()).collect();
+    if read.is_err() || line.trim().is_empty() { "it does not say who it is".to_owned() } else { line }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_second_is_refused_with_the_holders_name_until_the_first_lets_go() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tenant/apply.lock");
+        let first = Lock::take(&path, "process 7 on ci-1").unwrap();
+        let second = Lock::take(&path, "process 8").unwrap_err();
+        assert!(matches!(&second, LockError::Held { holder } if holder == "process 7 on ci-1"), "{second}");
+        drop(first);
+        Lock::take(&path, "process 8").unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "process 8\n");
+    }
+}
