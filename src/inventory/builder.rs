@@ -69,6 +69,7 @@ impl From<serde_json::Error> for ReadFault {
 #[derive(Debug, Default)]
 pub struct Chunk {
     columns: Columns,
+    lines: u64,
     without_id: u64,
 }
 
@@ -88,16 +89,22 @@ impl Chunk {
         let text = text_of(bytes)?;
         for (index, line) in text.split('\n').enumerate() {
             if !line.trim_ascii().is_empty() {
-                let found = read_json(line, &mut chunk.columns).map_err(|fault| fault.on_line(index + 1))?;
+                let found = read_json(line, &mut chunk.columns).map_err(|fault| fault.after(index as u64))?;
                 chunk.without_id += found.without_id;
             }
         }
+        chunk.lines = text.matches('\n').count() as u64;
         Ok(chunk)
     }
 
     /// Devices in it.
     pub fn len(&self) -> usize {
         self.columns.len()
+    }
+
+    /// Line ends in the bytes that it was parsed from.
+    pub fn lines(&self) -> u64 {
+        self.lines
     }
 
     /// Whether it holds no device.
@@ -107,10 +114,12 @@ impl Chunk {
 }
 
 impl ReadFault {
-    fn on_line(self, number: usize) -> ReadFault {
+    /// The same fault in bytes that so many lines come before.
+    #[must_use]
+    pub fn after(self, lines: u64) -> ReadFault {
         match self {
             ReadFault::Json { detail, line, column } => {
-                ReadFault::Json { detail, line: line + number - 1, column }
+                ReadFault::Json { detail, line: line + lines as usize, column }
             }
             other => other,
         }
@@ -149,6 +158,11 @@ impl SnapshotBuilder {
     /// Whether no device has been read.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Devices that were skipped because they have no usable id.
+    pub fn without_id(&self) -> u64 {
+        self.without_id
     }
 
     /// Reads one list page: `{"value": […], "@odata.nextLink": …}`.

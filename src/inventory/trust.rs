@@ -40,6 +40,8 @@ pub enum Distrust {
         /// What was found.
         found: u64,
     },
+    /// A file that ends in the middle of a device.
+    CutFile,
     /// The snapshot was untrusted when it was written, for this reason.
     Recorded(String),
     /// Pages repeated devices.
@@ -99,6 +101,7 @@ impl fmt::Display for Distrust {
                 f,
                 "the file holds {found} of the {expected} devices that its header announces; it was cut"
             ),
+            Distrust::CutFile => f.write_str("the file ends in the middle of a device; it was cut"),
             Distrust::Recorded(reason) => write!(f, "when the snapshot was taken: {reason}"),
             Distrust::RepeatedPage { devices: 1 } => f.write_str("1 device came on more than one page"),
             Distrust::RepeatedPage { devices } => write!(f, "{devices} devices came on more than one page"),

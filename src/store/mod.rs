@@ -2,9 +2,12 @@
 //!
 //! Decides nothing: what a file says goes to the pipeline, what the pipeline says goes into a file.
 
+mod compression;
 pub mod ledger;
 pub mod lock;
 pub mod policy_files;
 pub mod repository;
+pub mod snapshot_file;
+pub mod snapshot_writer;
 pub mod state;
 pub mod whole_file;

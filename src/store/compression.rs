@@ -1,0 +1,183 @@
+//! Compressed files: gzip and Zstandard, told apart by their first bytes when read and by the file's name when written.
+//!
+//! Knows no content.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
+use std::path::Path;
+
+use flate2::Compression;
+use flate2::bufread::MultiGzDecoder;
+use flate2::write::GzEncoder;
+use ruzstd::decoding::FrameDecoder;
+use ruzstd::encoding::{CompressionLevel, compress_to_vec};
+
+/// Bytes of a file, decompressed where they are compressed.
+pub(super) struct Unpacked {
+    inner: Inner,
+    /// Whether a compressed stream ended before its end: a torn file. What came before it is whole.
+    pub(super) is_torn: bool,
+}
+
+enum Inner {
+    Plain(BufReader<File>),
+    Gzip(Box<MultiGzDecoder<BufReader<File>>>),
+    Zstandard(Box<Frames>),
+}
+
+impl Unpacked {
+    /// Opens a file and looks at its first bytes.
+    pub(super) fn open(path: &Path) -> io::Result<Unpacked> {
+        let mut file = BufReader::with_capacity(1 << 18, File::open(path)?);
+        let head = file.fill_buf()?;
+        let inner = if head.starts_with(&[0x1f, 0x8b]) {
+            Inner::Gzip(Box::new(MultiGzDecoder::new(file)))
+        } else if head.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {
+            Inner::Zstandard(Box::new(Frames { source: file, decoder: FrameDecoder::new(), is_open: false }))
+        } else {
+            Inner::Plain(file)
+        };
+        Ok(Unpacked { inner, is_torn: false })
+    }
+
+    /// Whether the file has no byte left: then a decoder's complaint means that it was cut.
+    fn is_at_end(&mut self) -> bool {
+        let source = match &mut self.inner {
+            Inner::Plain(file) => file,
+            Inner::Gzip(decoder) => decoder.get_mut(),
+            Inner::Zstandard(frames) => &mut frames.source,
+        };
+        source.fill_buf().is_ok_and(<[u8]>::is_empty)
+    }
+}
+
+impl Read for Unpacked {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.is_torn {
+            return Ok(0);
+        }
+        let result = match &mut self.inner {
+            Inner::Plain(file) => return file.read(buffer),
+            Inner::Gzip(decoder) => decoder.read(buffer),
+            Inner::Zstandard(frames) => frames.read(buffer),
+        };
+        match result {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted && self.is_at_end() => {
+                self.is_torn = true;
+                Ok(0)
+            }
+            other => other,
+        }
+    }
+}
+
+/// A file of Zstandard frames one after another: what `zstd` writes for concatenated input, and what is written here.
+struct Frames {
+    source: BufReader<File>,
+    decoder: FrameDecoder,
+    is_open: bool,
+}
+
+impl Read for Frames {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        use ruzstd::decoding::BlockDecodingStrategy::UptoBytes;
+        use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
+        loop {
+            if self.is_open {
+                while self.decoder.can_collect() < buffer.len() && !self.decoder.is_finished() {
+                    self.decoder
+                        .decode_blocks(&mut self.source, UptoBytes(buffer.len()))
+                        .map_err(io::Error::other)?;
+                }
+                let count = self.decoder.read(buffer)?;
+                if count > 0 || buffer.is_empty() {
+                    return Ok(count);
+                }
+                self.is_open = false;
+                let (expected, found) =
+                    (self.decoder.get_checksum_from_data(), self.decoder.get_calculated_checksum());
+                if expected.is_some() && found.is_some() && expected != found {
+                    let message = "the compressed data does not match its checksum";
+                    return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+                }
+            }
+            if self.source.fill_buf()?.is_empty() {
+                return Ok(0);
+            }
+            match self.decoder.reset(&mut self.source) {
+                Ok(()) => self.is_open = true,
+                Err(FrameDecoderError::ReadFrameHeaderError(ReadFrameHeaderError::SkipFrame {
+                    length,
+                    ..
+                })) => {
+                    io::copy(&mut (&mut self.source).take(u64::from(length)), &mut io::sink())?;
+                }
+                Err(error) => return Err(io::Error::other(error)),
+            }
+        }
+    }
+}
+
+/// Compresses by the file's name: `.gz`, `.zst`, or not at all.
+pub(super) enum Packer<W: Write> {
+    /// As it is.
+    Plain(BufWriter<W>),
+    /// gzip.
+    Gzip(Box<GzEncoder<BufWriter<W>>>),
+    /// Zstandard, a frame each few megabytes: the encoder compresses what lies in memory.
+    Zstandard(BufWriter<W>, Vec<u8>),
+}
+
+/// Bytes a Zstandard frame.
+const FRAME: usize = 4 << 20;
+
+impl<W: Write> Packer<W> {
+    /// For a file of this name.
+    pub(super) fn new(path: &Path, target: W) -> Packer<W> {
+        let target = BufWriter::with_capacity(1 << 18, target);
+        match path.extension().and_then(|extension| extension.to_str()) {
+            Some("gz") => Packer::Gzip(Box::new(GzEncoder::new(target, Compression::fast()))),
+            Some("zst") => Packer::Zstandard(target, Vec::new()),
+            _ => Packer::Plain(target),
+        }
+    }
+
+    /// Writes what is left and hands the target back.
+    pub(super) fn finish(self) -> io::Result<W> {
+        let target = match self {
+            Packer::Plain(target) => target,
+            Packer::Gzip(encoder) => encoder.finish()?,
+            Packer::Zstandard(mut target, pending) => {
+                if !pending.is_empty() {
+                    target.write_all(&compress_to_vec(pending.as_slice(), CompressionLevel::Fastest))?;
+                }
+                target
+            }
+        };
+        target.into_inner().map_err(io::IntoInnerError::into_error)
+    }
+}
+
+impl<W: Write> Write for Packer<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Packer::Plain(target) => target.write(bytes),
+            Packer::Gzip(encoder) => encoder.write(bytes),
+            Packer::Zstandard(target, pending) => {
+                pending.extend_from_slice(bytes);
+                if pending.len() >= FRAME {
+                    target.write_all(&compress_to_vec(pending.as_slice(), CompressionLevel::Fastest))?;
+                    pending.clear();
+                }
+                Ok(bytes.len())
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Packer::Plain(target) | Packer::Zstandard(target, _) => target.flush(),
+            Packer::Gzip(encoder) => encoder.flush(),
+        }
+    }
+}

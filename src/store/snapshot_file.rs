@@ -1,0 +1,460 @@
+//! Snapshot files, and whatever else people have of an inventory: a recorded list page, an array, one device, plain NDJSON.
+//!
+//! Says how far the file may be trusted; decides nothing that follows from it.
+
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use super::compression::Unpacked;
+use crate::inventory::{Chunk, Distrust, Snapshot, SnapshotBuilder, Trust};
+use crate::plan::TenantReference;
+use crate::time::Timestamp;
+
+/// The version that is written; any 1.x is read.
+const FORMAT_VERSION: &str = "1.0";
+
+/// Bytes that one core parses at a time.
+const BLOCK: usize = 2 << 20;
+
+/// A file of devices, read.
+#[derive(Debug)]
+pub struct SnapshotFile {
+    /// The devices.
+    pub snapshot: Snapshot,
+    /// How far the file may be believed; the guard's part is not in it.
+    pub trust: Trust,
+    /// The tenant that the header names; nothing where there is no header.
+    pub tenant: TenantReference,
+    /// When the inventory was read, if the header says.
+    pub read_at: Option<Timestamp>,
+}
+
+/// Why a file could not be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum SnapshotFileError {
+    /// The file system or the decompressor said no.
+    #[error("cannot {verb} {}", path.display())]
+    File {
+        /// `read` or `write`.
+        verb: &'static str,
+        /// Which file.
+        path: PathBuf,
+        /// What it said.
+        source: io::Error,
+    },
+    /// The content is no inventory.
+    #[error("{} is no inventory: {fault}", path.display())]
+    Content {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong.
+        fault: String,
+    },
+}
+
+/// What the header of a snapshot file says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SnapshotStamp {
+    /// Where it was read.
+    pub tenant: TenantReference,
+    /// When it was read.
+    pub read_at: Option<Timestamp>,
+    /// Devices, one a line.
+    pub devices: u64,
+    /// Why the read is untrusted; empty: it is trusted.
+    pub reasons: Vec<String>,
+}
+
+/// The first line of a snapshot file.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Header {
+    format_version: String,
+    kind: String,
+    #[serde(default)]
+    tenant: HeaderTenant,
+    #[serde(default)]
+    read_at: Option<Timestamp>,
+    #[serde(default)]
+    devices: u64,
+    #[serde(default)]
+    trusted: bool,
+    #[serde(default)]
+    reasons: Vec<String>,
+}
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct HeaderTenant {
+    #[serde(default)]
+    id: Option<String>,
+    #[serde(default)]
+    name: Option<String>,
+    #[serde(default)]
+    cloud: Option<String>,
+}
+
+impl Header {
+    pub(super) fn new(stamp: &SnapshotStamp) -> Header {
+        let TenantReference { id, name, cloud } = stamp.tenant.clone();
+        Header {
+            format_version: FORMAT_VERSION.to_owned(),
+            kind: "snapshot".to_owned(),
+            tenant: HeaderTenant { id, name, cloud },
+            read_at: stamp.read_at,
+            devices: stamp.devices,
+            trusted: stamp.reasons.is_empty(),
+            reasons: stamp.reasons.clone(),
+        }
+    }
+
+    /// The header that a line is, if it is one.
+    fn parse(line: &[u8]) -> Option<Result<Header, String>> {
+        #[derive(Deserialize)]
+        struct Kind {
+            kind: Option<String>,
+        }
+        let kind: Kind = serde_json::from_slice(line).ok()?;
+        if kind.kind.as_deref() != Some("snapshot") {
+            return None;
+        }
+        let header = serde_json::from_slice::<Header>(line).map_err(|error| format!("its header: {error}"));
+        Some(header.and_then(|header| match header.format_version.split('.').next() {
+            Some("1") => Ok(header),
+            _ => Err(format!(
+                "format version {} is newer than this program reads (1.x)",
+                header.format_version
+            )),
+        }))
+    }
+
+    fn reasons(&self) -> Vec<Distrust> {
+        if self.trusted && self.reasons.is_empty() {
+            return Vec::new();
+        }
+        if self.reasons.is_empty() {
+            return vec![Distrust::Recorded("the read was untrusted, and no reason was kept".to_owned())];
+        }
+        self.reasons.iter().cloned().map(Distrust::Recorded).collect()
+    }
+}
+
+/// Reads a file of devices: a snapshot file, a list page, an array, one device or plain NDJSON, perhaps compressed. NDJSON is parsed
+/// on all cores; memory holds the devices' columns and a few blocks of the file.
+///
+/// # Errors
+/// A file that cannot be read, or that holds no devices in any of these forms. A file that was merely cut is read as far as it
+/// goes, and is untrusted.
+pub fn read(path: &Path) -> Result<SnapshotFile, SnapshotFileError> {
+    let file_error = |source| SnapshotFileError::File { verb: "read", path: path.to_owned(), source };
+    let content = |fault: String| SnapshotFileError::Content { path: path.to_owned(), fault };
+    let mut source = Unpacked::open(path).map_err(file_error)?;
+    let mut head = Vec::new();
+    read_block(&mut source, &mut head).map_err(file_error)?;
+    if head.starts_with(b"\xef\xbb\xbf") {
+        head.drain(..3);
+    }
+    let first = head.iter().copied().find(|byte| !byte.is_ascii_whitespace());
+    let mut builder = SnapshotBuilder::new();
+    let mut header = None;
+    let mut is_cut = false;
+    let line = first_line(&head);
+    if first == Some(b'{') {
+        header = Header::parse(&head[..line]).transpose().map_err(content)?;
+    }
+    match first {
+        Some(b'{') if header.is_some() || is_json(&head[..line]) => {
+            let lines = if header.is_some() { head.split_off(head.len().min(line + 1)) } else { head };
+            let mut reading = Lines { source: &mut source, carry: lines, is_at_end: false };
+            is_cut =
+                reading.read(&mut builder, u64::from(header.is_some())).map_err(|fault| match fault {
+                    LinesFault::File(source) => file_error(source),
+                    LinesFault::Content(fault) => content(fault),
+                })?;
+        }
+        Some(b'{' | b'[') => {
+            builder.read_stream(head.chain(&mut source)).map_err(|fault| content(fault.to_string()))?;
+        }
+        Some(_) => return Err(content("it starts with neither `{` nor `[`".to_owned())),
+        None => return Err(content("it is empty".to_owned())),
+    }
+    Ok(finish(builder, header, is_cut || source.is_torn))
+}
+
+/// Where the first line that is not blank ends.
+fn first_line(bytes: &[u8]) -> usize {
+    let start = bytes.iter().position(|byte| !byte.is_ascii_whitespace()).unwrap_or(0);
+    bytes[start..].iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |length| start + length)
+}
+
+fn is_json(line: &[u8]) -> bool {
+    serde_json::from_slice::<serde::de::IgnoredAny>(line).is_ok()
+}
+
+fn finish(builder: SnapshotBuilder, header: Option<Header>, is_cut: bool) -> SnapshotFile {
+    let found = builder.len() as u64 + builder.without_id();
+    let (snapshot, without_id) = builder.finish();
+    let mut reasons = match &header {
+        None => vec![Distrust::NoHeader],
+        Some(header) if found < header.devices => {
+            vec![Distrust::ShortFile { expected: header.devices, found }]
+        }
+        Some(_) => Vec::new(),
+    };
+    if is_cut && !matches!(reasons.first(), Some(Distrust::ShortFile { .. })) {
+        reasons.push(Distrust::CutFile);
+    }
+    reasons.extend(without_id);
+    if snapshot.is_empty() {
+        reasons.push(Distrust::EmptyAnswer);
+    }
+    reasons.extend(header.iter().flat_map(Header::reasons));
+    let (tenant, read_at) = header.map(|header| (header.tenant, header.read_at)).unwrap_or_default();
+    let tenant = TenantReference { id: tenant.id, name: tenant.name, cloud: tenant.cloud };
+    SnapshotFile { snapshot, trust: Trust { reasons }, tenant, read_at }
+}
+
+/// Reads until the block is full or the source ends; `true` at the end.
+fn read_block(source: &mut impl Read, block: &mut Vec<u8>) -> io::Result<bool> {
+    let wanted = (BLOCK - block.len().min(BLOCK)).max(BLOCK / 8) as u64;
+    block.reserve(wanted as usize);
+    let count = source.by_ref().take(wanted).read_to_end(block)?;
+    Ok((count as u64) < wanted)
+}
+
+/// A line longer than this is no device; it bounds the memory of a file without line ends.
+const LONGEST_LINE: usize = 256 << 20;
+
+/// NDJSON, cut into blocks of whole lines.
+struct Lines<'s> {
+    source: &'s mut Unpacked,
+    /// What was read of the next block.
+    carry: Vec<u8>,
+    is_at_end: bool,
+}
+
+enum LinesFault {
+    File(io::Error),
+    Content(String),
+}
+
+impl Lines<'_> {
+    /// Reads all lines. `lines`: how many came before. `true` if the last line was cut.
+    fn read(&mut self, builder: &mut SnapshotBuilder, mut lines: u64) -> Result<bool, LinesFault> {
+        let mut batch = self.next()?;
+        let mut is_cut = false;
+        while !batch.is_empty() {
+            let is_last = self.is_at_end;
+            if is_last {
+                is_cut = cut_torn_line(&mut batch);
+            }
+            // The next blocks are read (and decompressed) while these are parsed.
+            let parse = || batch.par_iter().map(|block| Chunk::parse(block)).collect::<Vec<_>>();
+            let (next, chunks) = rayon::join(|| self.next(), parse);
+            for chunk in chunks {
+                let chunk = chunk.map_err(|fault| LinesFault::Content(fault.after(lines).to_string()))?;
+                lines += chunk.lines();
+                builder.take(chunk).map_err(|fault| LinesFault::Content(fault.to_string()))?;
+            }
+            batch = next?;
+        }
+        Ok(is_cut)
+    }
+
+    /// The next blocks of whole lines; none at the end.
+    fn next(&mut self) -> Result<Vec<Vec<u8>>, LinesFault> {
+        let mut blocks = Vec::new();
+        while !self.is_at_end && blocks.len() < 2 * rayon::current_num_threads() {
+            let mut block = std::mem::take(&mut self.carry);
+            // What was searched for a line end is not searched again: a file without any must not take quadratic time.
+            let mut searched = 0;
+            loop {
+                self.is_at_end = read_block(self.source, &mut block).map_err(LinesFault::File)?;
+                let newline = block[searched..].iter().rposition(|byte| *byte == b'\n');
+                if self.is_at_end {
+                    break;
+                }
+                if let Some(newline) = newline {
+                    self.carry = block.split_off(searched + newline + 1);
+                    break;
+                }
+                searched = block.len();
+                if block.len() > LONGEST_LINE {
+                    return Err(LinesFault::Content("a line is longer than 256 MB".to_owned()));
+                }
+            }
+            blocks.push(block);
+        }
+        Ok(blocks)
+    }
+}
+
+/// Takes the last line away if it was cut: it has no line end and is no JSON.
+fn cut_torn_line(blocks: &mut [Vec<u8>]) -> bool {
+    let Some(block) = blocks.last_mut() else { return false };
+    let start = block.iter().rposition(|byte| *byte == b'\n').map_or(0, |newline| newline + 1);
+    let last = block[start..].trim_ascii();
+    let is_torn = !last.is_empty() && !is_json(last);
+    if is_torn {
+        block.truncate(start);
+    }
+    is_torn
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use serde_json::json;
+
+    use super::super::snapshot_writer::SnapshotPages;
+    use super::*;
+    use crate::inventory::Row;
+
+    fn read_bytes(bytes: &[u8]) -> Result<SnapshotFile, SnapshotFileError> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        fs::write(&path, bytes).unwrap();
+        read(&path)
+    }
+
+    fn stamp(reasons: &[&str]) -> SnapshotStamp {
+        SnapshotStamp {
+            tenant: TenantReference {
+                id: Some("t-1".into()),
+                name: Some("contoso".into()),
+                cloud: Some("public".into()),
+            },
+            read_at: Some(Timestamp::parse("2026-11-22T03:00:00Z").unwrap()),
+            devices: 0,
+            reasons: reasons.iter().map(|reason| (*reason).to_owned()).collect(),
+        }
+    }
+
+    fn pages() -> SnapshotPages {
+        let mut pages = SnapshotPages::new().unwrap();
+        let device = |id: &str, day: &str| json!({"id": id, "lastSeen": format!("2026-01-{day}T00:00:00Z"), "new": [1.50]});
+        let page =
+            serde_json::to_string_pretty(&json!({"value": [device("b", "01"), device("a", "01"), {}, 3]}));
+        pages.add(page.unwrap().as_bytes()).unwrap();
+        pages.add(json!({"value": [device("b", "02"), device("a", "01")]}).to_string().as_bytes()).unwrap();
+        pages
+    }
+
+    #[test]
+    fn a_snapshot_file_reads_back_trusted_with_its_tenant_in_every_compression() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut digests = Vec::new();
+        for name in ["s.ndjson", "s.ndjson.gz", "s.ndjson.zst"] {
+            let path = folder.path().join(name);
+            pages().write(&path, &stamp(&[])).unwrap();
+            let file = read(&path).unwrap();
+            assert_eq!(file.trust, Trust::default(), "{name}");
+            assert_eq!((file.tenant, file.read_at), (stamp(&[]).tenant, stamp(&[]).read_at));
+            assert_eq!(file.snapshot.len(), 2);
+            assert_eq!(file.snapshot.id(Row(0)), "a", "of two copies the one seen last is kept");
+            digests.push(file.snapshot.digest());
+        }
+        digests.dedup();
+        assert_eq!(digests.len(), 1);
+        let text = fs::read_to_string(folder.path().join("s.ndjson")).unwrap();
+        let header = concat!(
+            r#"{"formatVersion":"1.0","kind":"snapshot","tenant":{"id":"t-1","name":"contoso","cloud":"public"},"#,
+            r#""readAt":"2026-11-22T03:00:00Z","devices":2,"trusted":true,"reasons":[]}"#
+        );
+        assert_eq!(text.lines().next(), Some(header));
+        assert!(text.contains("1.5"), "properties that are not understood are kept");
+    }
+
+    #[test]
+    fn a_file_that_was_cut_is_read_and_untrusted() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["s.ndjson", "s.gz", "s.zst"] {
+            let path = folder.path().join(name);
+            pages().write(&path, &stamp(&[])).unwrap();
+            let bytes = fs::read(&path).unwrap();
+            for length in [bytes.len() - 10, bytes.len() - 40] {
+                match read_bytes(&bytes[..length]) {
+                    Ok(file) => assert!(!file.trust.is_trusted(), "{name} {length}"),
+                    // Cut so early that not even the header is whole.
+                    Err(SnapshotFileError::Content { .. }) => assert_ne!(name, "s.ndjson"),
+                    Err(other) => panic!("{name}: {other}"),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_snapshot_of_an_untrusted_read_stays_untrusted() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s.ndjson");
+        pages().write(&path, &stamp(&["the token acts for a user"])).unwrap();
+        assert_eq!(
+            read(&path).unwrap().trust.reasons,
+            [Distrust::Recorded("the token acts for a user".to_owned())]
+        );
+    }
+
+    #[test]
+    fn pages_arrays_devices_and_lines_without_a_header_are_read_untrusted() {
+        let devices = json!([{"id": "a", "computerDnsName": "x"}, {"id": "b"}, {"id": "a"}]);
+        let page = json!({"@odata.context": "c", "value": devices});
+        let lines = "\n{\"id\":\"a\"}\n\n{\"id\":\"b\"}";
+        for text in [
+            devices.to_string(),
+            serde_json::to_string_pretty(&devices).unwrap(),
+            page.to_string(),
+            serde_json::to_string_pretty(&page).unwrap(),
+            format!("{page}\n{page}\n"),
+            lines.to_owned(),
+            format!("\u{feff}{lines}\r\n"),
+        ] {
+            let file = read_bytes(text.as_bytes()).unwrap();
+            assert_eq!((file.snapshot.len(), file.trust.reasons), (2, vec![Distrust::NoHeader]), "{text}");
+            assert_eq!(file.tenant, TenantReference::default());
+        }
+        let one = serde_json::to_string_pretty(&devices[0]).unwrap();
+        assert_eq!(read_bytes(one.as_bytes()).unwrap().snapshot.len(), 1);
+    }
+
+    #[test]
+    fn fewer_lines_than_announced_are_untrusted_and_repeats_are_not() {
+        let header = |devices: u64| {
+            format!(
+                "{{\"formatVersion\":\"1.7\",\"kind\":\"snapshot\",\"devices\":{devices},\"trusted\":true,\"x\":1}}\n"
+            )
+        };
+        let text = |devices| format!("{}{{\"id\":\"a\"}}\n{{\"id\":\"a\"}}\n", header(devices));
+        assert!(read_bytes(text(2).as_bytes()).unwrap().trust.is_trusted());
+        let short = read_bytes(text(3).as_bytes()).unwrap().trust.reasons;
+        assert_eq!(short, [Distrust::ShortFile { expected: 3, found: 2 }]);
+        assert_eq!(read_bytes(header(0).as_bytes()).unwrap().trust.reasons, [Distrust::EmptyAnswer]);
+        assert!(read_bytes(header(1).replace("1.7", "2.0").as_bytes()).is_err());
+    }
+
+    #[test]
+    fn anything_else_is_refused_with_its_place() {
+        for bytes in [&b""[..], b" \n", b"id,name", b"{\"id\":", b"[{\"id\":\"a\"}", b"\xff\xfe{\0"] {
+            assert!(read_bytes(bytes).is_err(), "{}", String::from_utf8_lossy(bytes));
+        }
+        let fault = read_bytes(b"{\"id\":\"a\"}\n{oops}\n{\"id\":\"b\"}\n").unwrap_err().to_string();
+        assert!(fault.contains("line 2"), "{fault}");
+        assert!(read(Path::new("/nowhere/at/all")).is_err());
+    }
+
+    #[test]
+    fn many_blocks_keep_their_order_and_their_line_numbers() {
+        let mut text = String::new();
+        for number in 0..60_000 {
+            text.push_str(&format!("{{\"id\":\"d{number}\",\"computerDnsName\":\"{}\"}}\n", "x".repeat(100)));
+        }
+        let file = read_bytes(text.as_bytes()).unwrap();
+        assert_eq!(file.snapshot.len(), 60_000);
+        assert!(file.snapshot.rows().all(|row| file.snapshot.id(row) == format!("d{}", row.0)));
+        text.push_str("]\n{\"id\":\"z\"}\n");
+        let fault = read_bytes(text.as_bytes()).unwrap_err().to_string();
+        assert!(fault.contains("line 60001"), "{fault}");
+    }
+}

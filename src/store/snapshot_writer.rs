@@ -1,0 +1,156 @@
+//! Writes snapshot files: line by line, or from live list pages whose devices are kept as they came.
+//!
+//! Reads nothing of a device but its id and when it was seen.
+
+use std::borrow::Cow;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, BufWriter, Seek, Write};
+use std::path::{Path, PathBuf};
+
+use hashbrown::HashMap;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use tempfile::NamedTempFile;
+
+use super::compression::Packer;
+use super::snapshot_file::{Header, SnapshotFileError, SnapshotStamp};
+use crate::device;
+use crate::time::Timestamp;
+
+/// Raw devices on disk until the read is over, because the header that comes first is known last. Of repeated devices the copy
+/// seen last is kept, as in the snapshot.
+pub struct SnapshotPages {
+    spool: BufWriter<File>,
+    lines: u64,
+    /// By id: when it was seen, and on which line it stands.
+    kept: HashMap<String, (Option<Timestamp>, u64)>,
+}
+
+#[derive(Deserialize)]
+struct Page<'p> {
+    #[serde(borrow, default)]
+    value: Option<Vec<&'p RawValue>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Sketch<'p> {
+    #[serde(borrow)]
+    id: Cow<'p, str>,
+    #[serde(borrow, default)]
+    last_seen: Option<Cow<'p, str>>,
+}
+
+impl SnapshotPages {
+    /// Nothing kept yet.
+    ///
+    /// # Errors
+    /// No temporary file can be made.
+    pub fn new() -> io::Result<SnapshotPages> {
+        Ok(SnapshotPages { spool: BufWriter::new(tempfile::tempfile()?), lines: 0, kept: HashMap::new() })
+    }
+
+    /// Keeps the devices of a list page; those without a usable id are left out.
+    ///
+    /// # Errors
+    /// The page is no list page, or the disk says no; as a sentence.
+    pub fn add(&mut self, page: &[u8]) -> Result<(), String> {
+        let page: Page<'_> = serde_json::from_slice(page).map_err(|error| error.to_string())?;
+        for raw in page.value.unwrap_or_default() {
+            let Ok(sketch) = serde_json::from_str::<Sketch<'_>>(raw.get()) else { continue };
+            if !device::is_id(&sketch.id) {
+                continue;
+            }
+            let seen = sketch.last_seen.as_deref().and_then(Timestamp::parse_field);
+            let place = (seen, self.lines);
+            let kept = self.kept.entry_ref(&*sketch.id).or_insert(place);
+            if kept.0 < seen {
+                *kept = place;
+            }
+            // A line end inside an object is white space between its tokens.
+            let line = raw.get().replace(['\n', '\r'], " ");
+            writeln!(self.spool, "{line}").map_err(|error| format!("cannot keep the page: {error}"))?;
+            self.lines += 1;
+        }
+        Ok(())
+    }
+
+    /// Different devices kept so far.
+    pub fn devices(&self) -> u64 {
+        self.kept.len() as u64
+    }
+
+    /// Writes the snapshot file; the number of devices is put into the header here.
+    ///
+    /// # Errors
+    /// The disk says no.
+    pub fn write(self, path: &Path, stamp: &SnapshotStamp) -> Result<(), SnapshotFileError> {
+        let file_error = |source| SnapshotFileError::File { verb: "write", path: path.to_owned(), source };
+        let mut wanted: Vec<u64> = self.kept.values().map(|(_, line)| *line).collect();
+        wanted.sort_unstable();
+        let stamp = SnapshotStamp { devices: wanted.len() as u64, ..stamp.clone() };
+        let mut out = SnapshotLines::create(path, &stamp)?;
+        let mut spool = self.spool.into_inner().map_err(|error| file_error(error.into_error()))?;
+        spool.rewind().map_err(file_error)?;
+        let mut wanted = wanted.into_iter().peekable();
+        for (number, line) in BufReader::new(spool).split(b'\n').enumerate() {
+            let line = line.map_err(file_error)?;
+            if wanted.next_if_eq(&(number as u64)).is_some() {
+                out.add(&line)?;
+            }
+        }
+        out.finish()
+    }
+}
+
+/// Writes a snapshot file line by line; it appears whole or not at all.
+pub struct SnapshotLines {
+    packer: Packer<NamedTempFile>,
+    path: PathBuf,
+}
+
+impl SnapshotLines {
+    /// Begins the file with its header. The name decides on compression: `.gz`, `.zst`, or none.
+    ///
+    /// # Errors
+    /// The folder cannot be written.
+    pub fn create(path: &Path, stamp: &SnapshotStamp) -> Result<SnapshotLines, SnapshotFileError> {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let header = Header::new(stamp);
+        let begin = || {
+            let mut packer = Packer::new(path, NamedTempFile::new_in(folder)?);
+            serde_json::to_writer(&mut packer, &header)?;
+            packer.write_all(b"\n")?;
+            Ok(packer)
+        };
+        let packer = begin().map_err(|source| write_error(path, source))?;
+        Ok(SnapshotLines { packer, path: path.to_owned() })
+    }
+
+    /// Appends one device: one JSON object without line ends.
+    ///
+    /// # Errors
+    /// The disk says no.
+    pub fn add(&mut self, object: &[u8]) -> Result<(), SnapshotFileError> {
+        let added = self.packer.write_all(object).and_then(|()| self.packer.write_all(b"\n"));
+        added.map_err(|source| write_error(&self.path, source))
+    }
+
+    /// Completes the file and puts it in its place.
+    ///
+    /// # Errors
+    /// The disk says no.
+    pub fn finish(self) -> Result<(), SnapshotFileError> {
+        let path = self.path;
+        let place = |packer: Packer<NamedTempFile>| {
+            let file = packer.finish()?;
+            file.as_file().sync_all()?;
+            file.persist(&path).map(drop).map_err(|error| error.error)
+        };
+        place(self.packer).map_err(|source| write_error(&path, source))
+    }
+}
+
+fn write_error(path: &Path, source: io::Error) -> SnapshotFileError {
+    SnapshotFileError::File { verb: "write", path: path.to_owned(), source }
+}
