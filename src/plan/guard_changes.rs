@@ -13,7 +13,9 @@ type Statements = BTreeMap<String, String>;
 pub fn changes(base: &Guard, new: &Guard) -> Vec<String> {
     let mut sentences = Vec::new();
     if base.span.is_some() && new.span.is_none() {
-        sentences.push("the guard is gone: no file of this policy set states one, and the default caps hold".to_owned());
+        sentences.push(
+            "the guard is gone: no file of this policy set states one, and the default caps hold".to_owned(),
+        );
     }
     let (before, after) = (statements(base), statements(new));
     for (key, was) in &before {
@@ -90,13 +92,21 @@ mod tests {
         let lost = changes(&base, &Guard::default());
         assert_eq!(lost.len(), 2);
         assert!(lost[0].starts_with("the guard is gone"), "{lost:?}");
-        assert_eq!(lost[1], "guard.caps.removals changes from 5 % with a floor of 20 to 10 % with a floor of 10");
+        assert_eq!(
+            lost[1],
+            "guard.caps.removals changes from 5 % with a floor of 20 to 10 % with a floor of 10"
+        );
     }
 
     #[test]
     fn places_do_not_matter() {
-        let at = |start| crate::diagnostic::Span { source: crate::diagnostic::SourceId(0), start, end: start };
-        let pin = |start| Guard { tenant_id: Some(("t".into(), at(start))), span: Some(at(start)), ..Guard::default() };
+        let at =
+            |start| crate::diagnostic::Span { source: crate::diagnostic::SourceId(0), start, end: start };
+        let pin = |start| Guard {
+            tenant_id: Some(("t".into(), at(start))),
+            span: Some(at(start)),
+            ..Guard::default()
+        };
         assert_eq!(changes(&pin(1), &pin(2)), [""; 0]);
     }
 }

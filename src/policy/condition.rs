@@ -10,6 +10,7 @@ use regex::{Regex, RegexBuilder};
 
 use super::keys;
 use super::names::Names;
+use super::operators::{Operand, kind_name, operand, operators};
 use super::reader::{Reader, suggestion};
 use super::syntax::{Node, NodeKind, shown};
 use super::{Selector, SelectorKind, Test, TextList};
@@ -25,88 +26,6 @@ const MAX_PATTERN: usize = 2_000;
 
 /// The most patterns of a set: a compiled one takes kilobytes.
 const MAX_PATTERNS: usize = 50_000;
-
-/// What an operator takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Operand {
-    /// One value of the field's kind.
-    One,
-    /// A list of them.
-    Many,
-    /// One or a list.
-    OneOrMany,
-    /// `true` or `false`.
-    Boolean,
-    /// A path, or a file and its column.
-    File,
-}
-
-/// The operators of a kind, in the order of the language reference.
-pub(super) fn operators(kind: Kind) -> &'static [(&'static str, Operand)] {
-    use Operand::{Boolean, File, Many, One, OneOrMany};
-    const EXISTS: (&str, Operand) = ("exists", Boolean);
-    match kind {
-        Kind::Text => &[
-            ("eq", One),
-            ("in", Many),
-            ("inFile", File),
-            ("glob", OneOrMany),
-            ("regex", OneOrMany),
-            ("startsWith", OneOrMany),
-            ("endsWith", OneOrMany),
-            ("contains", OneOrMany),
-            EXISTS,
-        ],
-        Kind::Version => &[
-            ("eq", One),
-            ("in", Many),
-            ("inFile", File),
-            ("glob", OneOrMany),
-            ("regex", OneOrMany),
-            ("startsWith", OneOrMany),
-            ("endsWith", OneOrMany),
-            ("contains", OneOrMany),
-            ("atLeast", One),
-            ("below", One),
-            EXISTS,
-        ],
-        Kind::Integer => &[
-            ("eq", One),
-            ("in", Many),
-            ("atLeast", One),
-            ("atMost", One),
-            ("above", One),
-            ("below", One),
-            EXISTS,
-        ],
-        Kind::Boolean => &[("eq", One), EXISTS],
-        Kind::Time => &[("within", One), ("olderThan", One), ("before", One), ("after", One), EXISTS],
-        Kind::Address => &[("eq", One), ("in", Many), ("cidr", OneOrMany), EXISTS],
-        Kind::Hardware => &[("eq", One), ("in", Many), ("startsWith", OneOrMany), EXISTS],
-        Kind::Tags => &[
-            ("has", One),
-            ("hasAny", Many),
-            ("hasAll", Many),
-            ("hasNone", Many),
-            ("matches", OneOrMany),
-            EXISTS,
-        ],
-    }
-}
-
-/// A kind as messages name it.
-pub(super) fn kind_name(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Text => "text",
-        Kind::Version => "version",
-        Kind::Integer => "integer",
-        Kind::Boolean => "boolean",
-        Kind::Time => "time",
-        Kind::Address => "address",
-        Kind::Hardware => "hardware address",
-        Kind::Tags => "tag",
-    }
-}
 
 impl Reader<'_> {
     /// The field of this name; a lookup's column if it starts with `lookup.`.
@@ -546,10 +465,6 @@ impl Reader<'_> {
             _ => Test::HasAny(tags),
         })
     }
-}
-
-fn operand(kind: Kind, operator: &str) -> Option<Operand> {
-    operators(kind).iter().find(|(name, _)| *name == operator).map(|(_, operand)| *operand)
 }
 
 /// Values without duplicates, in order.

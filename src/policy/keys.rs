@@ -33,6 +33,8 @@ pub(super) enum Shape {
     Percent,
     /// A count, or a share with `%`.
     Quantity,
+    /// `true` or `false`.
+    Boolean,
     /// A day.
     Date,
     /// A day, or a time with its offset.
@@ -47,8 +49,10 @@ pub(super) enum Shape {
     Named(&'static Shape),
     /// A mapping with these keys.
     Mapping(&'static [Key]),
-    /// Anything: device fields and lookup rows of tests are checked by their readers.
-    Open,
+    /// Fields of a device in a test.
+    Device,
+    /// A cell of a lookup's row in a test.
+    Cell,
 }
 
 const fn key(name: &'static str, shape: Shape, about: &'static str) -> Key {
@@ -267,10 +271,10 @@ pub(super) static TEST_FILE: &[Key] = &[
 pub(super) static TEST: &[Key] = &[
     required("name", Shape::Text, "What it shows; unique in the file."),
     key("now", Shape::Time, "The clock of this test."),
-    required("device", Shape::Open, "Fields of the device, as in the API's JSON."),
+    required("device", Shape::Device, "Fields of the device, as in the API's JSON."),
     key(
         "lookup",
-        Shape::Named(&Shape::Named(&Shape::Open)),
+        Shape::Named(&Shape::Named(&Shape::Cell)),
         "Rows of lookups for this device, by lookup name.",
     ),
     required("expect", Shape::Mapping(EXPECT), "What the policy gives; keys left out are not checked."),
@@ -329,7 +333,7 @@ pub(super) static ENDPOINTS: &[Key] = &[
 pub(super) static BUDGET: &[Key] = &[
     key("perMinute", Shape::Count, "Calls a minute and lane: 100."),
     key("perHour", Shape::Count, "Calls an hour and lane: 1500."),
-    key("shared", Shape::Open, "Whether all lanes share one pair of windows."),
+    key("shared", Shape::Boolean, "Whether all lanes share one pair of windows."),
     key("concurrency", Shape::Count, "Calls in flight: 8."),
     key("timeScale", Shape::Count, "Windows are divided by this; more than 1 only on loopback."),
 ];
@@ -337,7 +341,7 @@ pub(super) static BUDGET: &[Key] = &[
 /// `writes`.
 pub(super) static WRITES: &[Key] = &[
     key("values", Shape::Words(&VALUE_ROUTES), "Which route device values take."),
-    key("combine", Shape::Open, "Whether one PATCH may carry a device's value and tags."),
+    key("combine", Shape::Boolean, "Whether one PATCH may carry a device's value and tags."),
     key("settle", Shape::Text, "How long after the last write the list is read again: 15s."),
     key("visibility", Shape::Text, "How long a confirmed change may be missing from the list: 1h."),
 ];

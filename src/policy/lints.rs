@@ -26,11 +26,15 @@ pub(super) fn check(reader: &mut Reader<'_>, policy: &Policy) {
     dates(reader, policy);
     retired(reader, policy);
     rename_targets(reader, policy);
-    unclaimed(reader, policy);
-    unassigned(reader, policy);
     twins(reader, policy);
-    unused_selectors(reader, policy);
-    idle_priorities(reader, policy);
+    if !reader.is_partial {
+        unclaimed(reader, policy);
+        unassigned(reader, policy);
+    }
+    if !reader.has_errors() {
+        unused_selectors(reader, policy);
+        idle_priorities(reader, policy);
+    }
 }
 
 fn dates(reader: &mut Reader<'_>, policy: &Policy) {
@@ -119,7 +123,8 @@ fn rename_targets(reader: &mut Reader<'_>, policy: &Policy) {
         let members = policy.families.iter().flat_map(|family| &family.members);
         let claim = claim
             .or_else(|| members.filter(|member| member.tag == rename.to).map(|member| member.span).next());
-        let Some(claim) = claim.filter(|_| !assignable.could(&rename.to)) else { continue };
+        let is_hopeless = !reader.is_partial && !assignable.could(&rename.to);
+        let Some(claim) = claim.filter(|_| is_hopeless) else { continue };
         let message = format!(
             "`{}` is renamed to `{}`, which is claimed and which no rule could assign",
             shown(&rename.from),

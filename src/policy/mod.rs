@@ -8,11 +8,14 @@ mod guard;
 mod keys;
 mod lints;
 mod names;
+mod operators;
 mod overlap;
 mod reader;
 mod renames;
 mod resolve;
 mod rules;
+mod scalars;
+mod schema;
 mod selector;
 pub mod settings;
 mod settle;
@@ -24,6 +27,7 @@ mod tests_file;
 
 pub use data::{DataRequest, data_files};
 pub use resolve::resolve;
+pub use schema::{policy_schema, settings_schema, test_schema};
 pub use syntax::MAX_BYTES;
 pub use tests_file::{
     Expectations, Expected, PolicyTest, PolicyTests, TestValue, TestValueKind, parse_tests,

@@ -4,7 +4,7 @@
 
 use super::keys::Key;
 use super::syntax::{Entry, Node, NodeKind, shown};
-use crate::diagnostic::{Diagnostic, Sources, Span, did_you_mean};
+use crate::diagnostic::{Diagnostic, Severity, Sources, Span, did_you_mean};
 use crate::time::{Date, Timestamp};
 
 /// The most findings of one severity in one run: beyond it nobody reads, and a hostile file must not make millions.
@@ -22,6 +22,9 @@ pub(super) struct Reader<'a> {
     counts: [usize; 3],
     /// How many patterns were compiled; each costs kilobytes.
     pub(super) patterns: usize,
+    /// Whether rules or their tags are missing from the policy because of a mistake that has been reported: then nothing
+    /// can be said about what no rule does.
+    pub(super) is_partial: bool,
 }
 
 /// The entries of a mapping whose keys were checked.
@@ -49,7 +52,7 @@ impl<'n> Fields<'n> {
 
 impl<'a> Reader<'a> {
     pub(super) fn new(sources: &'a Sources, now: Timestamp) -> Reader<'a> {
-        Reader { sources, now, findings: Vec::new(), counts: [0; 3], patterns: 0 }
+        Reader { sources, now, findings: Vec::new(), counts: [0; 3], patterns: 0, is_partial: false }
     }
 
     /// Notes a finding.
@@ -64,7 +67,7 @@ impl<'a> Reader<'a> {
     /// All findings in the order of files and lines, those without a place first.
     pub(super) fn into_findings(mut self) -> Vec<Diagnostic> {
         let place = |finding: &Diagnostic| finding.span.map(|span| (span.source, span.start));
-        self.findings.sort_by(|one, other| (place(one), one.severity).cmp(&(place(other), other.severity)));
+        self.findings.sort_by_key(|finding| (place(finding), finding.severity));
         self.findings.dedup();
         let rest = self.counts.map(|count| count.saturating_sub(MAX_FINDINGS));
         let more =
@@ -76,6 +79,11 @@ impl<'a> Reader<'a> {
             self.findings.push(Diagnostic::warning("W0199", None, more(rest[1], "warnings")));
         }
         self.findings
+    }
+
+    /// Whether an error was found so far.
+    pub(super) fn has_errors(&self) -> bool {
+        self.counts[Severity::Error as usize] > 0
     }
 
     /// A mapping with these keys and no others, all required ones present. `what` reads after "in": `a rule`.

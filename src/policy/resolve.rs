@@ -17,6 +17,7 @@ use crate::time::Timestamp;
 pub fn resolve(sources: &Sources, now: Timestamp) -> (Policy, Vec<Diagnostic>) {
     let mut reader = Reader::new(sources, now);
     sources.unread.iter().for_each(|finding| reader.report(finding.clone()));
+    reader.is_partial = !sources.unread.is_empty();
     if sources.files.is_empty() && sources.unread.is_empty() {
         let finding = Diagnostic::error("E0111", None, "there is no policy file");
         reader.report(
@@ -27,6 +28,7 @@ pub fn resolve(sources: &Sources, now: Timestamp) -> (Policy, Vec<Diagnostic>) {
     for (index, source) in sources.files.iter().enumerate() {
         let (root, findings) = syntax::parse(&source.text, SourceId(index as u32));
         findings.into_iter().for_each(|finding| reader.report(finding));
+        reader.is_partial |= root.is_none();
         roots.extend(root);
     }
     let mut sections = Sections::default();
@@ -62,6 +64,7 @@ impl<'n> Sections<'n> {
         };
         // Keys that start with `x-` are the user's own: anchors live there.
         let own = entries.iter().filter(|entry| !entry.key.starts_with("x-"));
+        reader.is_partial |= own.clone().any(|entry| keys::POLICY.iter().all(|key| key.name != entry.key));
         reader.check_keys(own, root.span, keys::POLICY, "a policy file");
         for entry in entries {
             let node = &entry.value;
@@ -72,6 +75,10 @@ impl<'n> Sections<'n> {
                 "deviceValue" => once(reader, &mut self.device_value, entry),
                 "guard" => once(reader, &mut self.guard, entry),
                 "claims" => self.claims.extend(reader.list(node, "`claims`").unwrap_or_default()),
+                "rules" if !matches!(node.kind, NodeKind::List(_)) => {
+                    reader.is_partial = true;
+                    reader.list(node, "`rules`");
+                }
                 "rules" => self.rules.extend(reader.list(node, "`rules`").unwrap_or_default()),
                 "retire" => self.retire.extend(reader.list(node, "`retire`").unwrap_or_default()),
                 "protect" => self.protections.extend(reader.list(node, "`protect`").unwrap_or_default()),
@@ -116,6 +123,7 @@ impl<'n> Sections<'n> {
         reader.unique("protection", policy.protections.iter().map(|one| (one.name.as_str(), one.span)));
         for node in &self.claims {
             let pattern = reader.tag_pattern(node, "a claim", allow_reserved);
+            reader.is_partial |= pattern.is_none();
             policy.claims.extend(pattern.map(|pattern| Claim { pattern, span: node.span }));
         }
         for node in &self.retire {

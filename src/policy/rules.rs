@@ -18,16 +18,23 @@ pub(super) fn rule(
     names: &Names,
     allow_reserved: bool,
 ) -> Option<Rule> {
+    let was_partial = std::mem::replace(&mut reader.is_partial, true);
     let fields = reader.fields(node, keys::RULE, "a rule")?;
+    let has_strangers =
+        fields.entries().iter().any(|entry| keys::RULE.iter().all(|key| key.name != entry.key));
     let name = fields.get("name").and_then(|name| Some((reader.text(name, "`name`")?.to_owned(), name.span)));
     if let Some((name, span)) = &name {
         check_rule_name(reader, name, *span);
     }
     let what = name.as_ref().map_or("the rule".to_owned(), |(name, _)| format!("rule `{}`", shown(name)));
     let select = fields.get("select").map(|select| reader.selector(select, &what, names));
+    let mut has_lost_tags = false;
     let tags = fields.get("tags").map(|tags| {
         let items = reader.filled_list(tags, "`tags`").unwrap_or_default();
-        items.iter().filter_map(|item| reader.tag_expression(item, names, allow_reserved)).collect::<Vec<_>>()
+        let read = items.iter().filter_map(|item| reader.tag_expression(item, names, allow_reserved));
+        let read: Vec<TagExpression> = read.collect();
+        has_lost_tags = items.is_empty() || read.len() < items.len();
+        read
     });
     let remove_tags = fields.get("removeTags").map(|tags| {
         let items = reader.filled_list(tags, "`removeTags`").unwrap_or_default();
@@ -45,7 +52,8 @@ pub(super) fn rule(
     let description = reader.optional_text(&fields, "description");
     let owner = reader.optional_text(&fields, "owner");
     let ticket = reader.optional_text(&fields, "ticket");
-    if tags.is_none() && remove_tags.is_none() && device_value.is_none() {
+    // A misspelt `tags` has been reported; that nothing is left is no second mistake.
+    if tags.is_none() && remove_tags.is_none() && device_value.is_none() && !has_strangers {
         let at = name.as_ref().map_or(fields.span, |(_, span)| *span);
         let finding = Diagnostic::error("E0401", at, format!("{what} states nothing"));
         reader.report(
@@ -62,6 +70,7 @@ pub(super) fn rule(
     let (tags, remove_tags) = (tags.unwrap_or_default(), remove_tags.unwrap_or_default());
     check_own_tags(reader, &what, &tags, &remove_tags);
     let (name, span) = name?;
+    reader.is_partial = was_partial || has_strangers || has_lost_tags;
     let select = select.unwrap_or_else(|| nothing(node.span));
     let device_value = device_value.flatten();
     Some(Rule {

@@ -3,11 +3,11 @@
 //! Works on the crate's events with a stack of its own, so that nesting cannot exhaust the thread's and every duplicate
 //! key is seen. Does not know the policy's keys: unknown ones and wrong types are for the readers above it.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 
-use serde_yaml::granit_parser::{Event, Options, Parser, ScalarStyle, ScanError, Span as YamlSpan, Tag};
+use serde_yaml::granit_parser::{Event, Options, Parser, ScalarStyle, ScanError, Span as YamlSpan};
 
+use super::scalars::scalar;
 use crate::diagnostic::{Diagnostic, SourceId, Span};
 
 /// The largest policy file that is read; ten thousand rules are about 3 MB.
@@ -90,13 +90,13 @@ pub(super) fn parse(text: &str, source: SourceId) -> (Option<Node>, Vec<Diagnost
     for event in Parser::new_from_str_with_options(text, options) {
         let step = match event {
             Ok((event, span)) => loader.event(event, span),
-            Err(error) => Err(scan_finding(&error, text, &loader)),
+            Err(error) => Err(Box::new(scan_finding(&error, text, &loader))),
         };
         match step {
             Ok(true) => {}
             Ok(false) => break,
             Err(finding) => {
-                loader.findings.push(finding);
+                loader.findings.push(*finding);
                 return (None, loader.findings);
             }
         }
@@ -164,7 +164,7 @@ impl Loader {
     }
 
     /// Takes one event. `false`: nothing after it matters.
-    fn event(&mut self, event: Event<'_>, at: YamlSpan) -> Result<bool, Diagnostic> {
+    fn event(&mut self, event: Event<'_>, at: YamlSpan) -> Result<bool, Box<Diagnostic>> {
         let span = self.span(at);
         match event {
             Event::DocumentStart(..) => {
@@ -196,11 +196,8 @@ impl Loader {
             Event::SequenceEnd | Event::MappingEnd => self.close(span)?,
             Event::Alias(anchor) => {
                 let Some((node, cost)) = self.anchors.get(&anchor) else {
-                    return Err(Diagnostic::error(
-                        "E0101",
-                        span,
-                        "this alias stands inside the value that it names",
-                    ));
+                    let message = "this alias stands inside the value that it names";
+                    return Err(Box::new(Diagnostic::error("E0101", span, message)));
                 };
                 let (node, cost) = (node.clone(), *cost);
                 self.copy(cost, span)?;
@@ -211,23 +208,25 @@ impl Loader {
         Ok(true)
     }
 
-    fn open(&self, span: Span) -> Result<(), Diagnostic> {
+    fn open(&self, span: Span) -> Result<(), Box<Diagnostic>> {
         if self.stack.len() < MAX_DEPTH {
             return Ok(());
         }
-        Err(Diagnostic::error("E0110", span, format!("values nest deeper than {MAX_DEPTH} levels")))
+        Err(Box::new(Diagnostic::error("E0110", span, format!("values nest deeper than {MAX_DEPTH} levels"))))
     }
 
-    fn copy(&mut self, cost: usize, span: Span) -> Result<(), Diagnostic> {
+    fn copy(&mut self, cost: usize, span: Span) -> Result<(), Box<Diagnostic>> {
         self.copies = self.copies.saturating_add(cost);
         if self.copies <= MAX_COPIES {
             return Ok(());
         }
         let message = format!("anchors and aliases stand for more than {MAX_COPIES} values");
-        Err(Diagnostic::error("E0110", span, message).help("write the values out, or split the file"))
+        Err(Box::new(
+            Diagnostic::error("E0110", span, message).help("write the values out, or split the file"),
+        ))
     }
 
-    fn close(&mut self, end: Span) -> Result<(), Diagnostic> {
+    fn close(&mut self, end: Span) -> Result<(), Box<Diagnostic>> {
         let Some(open) = self.stack.pop() else { return Ok(()) };
         let (kind, start, last, anchor) = match open {
             Open::List { items, start, anchor } => {
@@ -245,11 +244,12 @@ impl Loader {
     }
 
     /// Puts a finished value where it belongs: the root, an item, a key, or the value of the waiting key.
-    fn node(&mut self, node: Node, anchor: usize, is_merge: bool) -> Result<(), Diagnostic> {
+    fn node(&mut self, node: Node, anchor: usize, is_merge: bool) -> Result<(), Box<Diagnostic>> {
         self.nodes += 1;
         if self.nodes > MAX_NODES {
             let message = format!("the file holds more than {MAX_NODES} values");
-            return Err(Diagnostic::error("E0110", node.span, message).help("split it into several files"));
+            let finding = Diagnostic::error("E0110", node.span, message).help("split it into several files");
+            return Err(Box::new(finding));
         }
         if anchor != 0 {
             let cost = cost(&node);
@@ -342,55 +342,6 @@ fn key_text(node: Node) -> Option<String> {
     }
 }
 
-/// A scalar by the core schema; a plain one may be a number, a boolean or nothing.
-fn scalar(text: Cow<'_, str>, style: ScalarStyle, tag: Option<&Tag>) -> Result<NodeKind, String> {
-    let is_plain = style == ScalarStyle::Plain;
-    match tag.map(|tag| tag.core_suffix().ok_or(tag)) {
-        None if is_plain => Ok(plain(text)),
-        None | Some(Ok("str")) => Ok(NodeKind::Text(text.into_owned())),
-        Some(Ok("null" | "bool" | "int" | "float")) => Ok(plain(text)),
-        Some(Ok(other)) => Err(format!("the tag `!!{}` has no meaning here", shown(other))),
-        Some(Err(tag)) if tag.original() == "!" => Ok(NodeKind::Text(text.into_owned())),
-        Some(Err(tag)) => Err(format!("the tag `{}` has no meaning here", shown(&tag.original()))),
-    }
-}
-
-/// A plain scalar by YAML 1.2's core schema: `yes` and `on` are text, `012` and `0x1F` are numbers.
-fn plain(text: Cow<'_, str>) -> NodeKind {
-    match &*text {
-        "" | "~" | "null" | "Null" | "NULL" => NodeKind::Null,
-        "true" | "True" | "TRUE" => NodeKind::Boolean(true),
-        "false" | "False" | "FALSE" => NodeKind::Boolean(false),
-        other if is_number(other) => NodeKind::Number(text.into_owned()),
-        _ => NodeKind::Text(text.into_owned()),
-    }
-}
-
-fn is_number(text: &str) -> bool {
-    let all = |digits: &str, is: fn(&u8) -> bool| !digits.is_empty() && digits.as_bytes().iter().all(is);
-    if let Some(digits) = text.strip_prefix("0o") {
-        return all(digits, |byte| matches!(byte, b'0'..=b'7'));
-    }
-    if let Some(digits) = text.strip_prefix("0x") {
-        return all(digits, u8::is_ascii_hexdigit);
-    }
-    let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
-    if matches!(unsigned, ".inf" | ".Inf" | ".INF") || matches!(text, ".nan" | ".NaN" | ".NAN") {
-        return true;
-    }
-    let (mantissa, exponent) = match unsigned.split_once(['e', 'E']) {
-        Some((mantissa, exponent)) => (mantissa, Some(exponent)),
-        None => (unsigned, None),
-    };
-    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-    let is_mantissa = digits(whole) && digits(fraction) && (!whole.is_empty() || !fraction.is_empty());
-    let is_exponent = exponent.is_none_or(|exponent| {
-        all(exponent.strip_prefix(['-', '+']).unwrap_or(exponent), u8::is_ascii_digit)
-    });
-    is_mantissa && is_exponent
-}
-
 /// Text of a file as it may stand in a message: short, without control characters.
 pub(super) fn shown(text: &str) -> String {
     let clean = |scalar: char| if scalar.is_control() { '\u{FFFD}' } else { scalar };
@@ -446,23 +397,6 @@ mod tests {
             Some(NodeKind::Map(entries)) => entries,
             other => panic!("{other:?}"),
         }
-    }
-
-    #[test]
-    fn plain_scalars_follow_the_core_schema() {
-        let number = |text: &str| matches!(plain(text.into()), NodeKind::Number(_));
-        for text in [
-            "0", "-12", "012", "+1", "0x1F", "0o17", "1.10", ".5", "5.", "1e3", "-1.5E-3", ".inf", "-.INF",
-            ".nan",
-        ] {
-            assert!(number(text), "{text}");
-        }
-        for text in ["yes", "on", "1_000", "1.2.3", "0xZ", "e3", ".", "-", "1e", "2027-06-30", "10:30", "5%"]
-        {
-            assert!(matches!(plain(text.into()), NodeKind::Text(_)), "{text}");
-        }
-        assert!(matches!(plain("True".into()), NodeKind::Boolean(true)));
-        assert!(matches!(plain("~".into()), NodeKind::Null));
     }
 
     #[test]

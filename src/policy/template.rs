@@ -186,7 +186,7 @@ impl Reader<'_> {
         }
         let field = self.field(name, span, names)?;
         if !matches!(field.kind(), Kind::Text | Kind::Version | Kind::Integer) {
-            let kind = super::condition::kind_name(field.kind());
+            let kind = super::operators::kind_name(field.kind());
             let message = format!(
                 "`{}` is a {kind} field; templates take text, version and integer fields",
                 shown(name)

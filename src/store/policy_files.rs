@@ -41,7 +41,7 @@ pub fn read(arguments: &[PathBuf]) -> PolicyFiles {
         let found = match find(argument) {
             Ok(found) => found,
             Err(finding) => {
-                files.policy.unread.push(finding);
+                files.policy.unread.push(*finding);
                 files.roots.push(argument.clone());
                 files.arguments.push(argument.clone());
                 continue;
@@ -71,11 +71,8 @@ pub fn read(arguments: &[PathBuf]) -> PolicyFiles {
     }
     for request in policy::data_files(&files.policy) {
         let root = &files.roots[request.root as usize];
-        let key = (request.root, request.path);
-        if !files.policy.data.contains_key(&key) {
-            let data = data_file(root, &key.1);
-            files.policy.data.insert(key, data);
-        }
+        let path = request.path.clone();
+        files.policy.data.entry((request.root, request.path)).or_insert_with(|| data_file(root, &path));
     }
     files
 }
@@ -128,7 +125,7 @@ struct Found {
     findings: Vec<Diagnostic>,
 }
 
-fn find(argument: &Path) -> Result<Found, Diagnostic> {
+fn find(argument: &Path) -> Result<Found, Box<Diagnostic>> {
     let name = slashed(argument);
     let real = fs::canonicalize(argument).map_err(|error| {
         Diagnostic::error("E0111", None, format!("`{name}` cannot be read: {}", reason(&error)))

@@ -48,16 +48,8 @@ fn every_problem_of_all_files_comes_in_one_run_in_the_order_of_files_and_lines()
     );
     let files: Vec<_> =
         set.findings.iter().map(|finding| (finding.span.unwrap().source.0, finding.code)).collect();
-    let expected = [
-        (0, "E0103"),
-        (0, "E0103"),
-        (0, "E0105"),
-        (0, "E0203"),
-        (0, "E0401"),
-        (1, "E0104"),
-        (1, "E0105"),
-        (2, "E0101"),
-    ];
+    let expected =
+        [(0, "E0103"), (0, "E0103"), (0, "E0105"), (0, "E0203"), (1, "E0104"), (1, "E0105"), (2, "E0101")];
     let mut files = files;
     files.sort_unstable();
     assert_eq!(files, expected);
@@ -86,7 +78,7 @@ fn the_version_is_required_in_every_file_and_is_1() {
 #[test]
 fn yes_and_no_are_text_and_numbers_have_to_be_quoted_where_text_is_wanted() {
     let policy = select("{ osPlatform: no }").sound();
-    let super::super::SelectorKind::Field { test: super::super::Test::Text(list), .. } =
+    let crate::policy::SelectorKind::Field { test: crate::policy::Test::Text(list), .. } =
         &policy.rules[0].select.kind
     else {
         panic!()

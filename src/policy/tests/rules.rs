@@ -1,8 +1,8 @@
 //! Rules, tags, templates, families, renames, retirement, protection and the guard.
 
-use super::super::{Axis, Counted, Filter, Percent, Quantity, TagExpressionKind, TemplatePart};
 use super::*;
 use crate::device::{DeviceValue, Field};
+use crate::policy::{Axis, Counted, Filter, Percent, Quantity, TagExpressionKind, TemplatePart};
 
 /// A rule with these further keys.
 fn rule(rest: &str) -> Set {

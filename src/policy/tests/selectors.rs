@@ -1,8 +1,8 @@
 //! Selectors, fields and conditions.
 
-use super::super::{Keep, Selector, SelectorKind, Test};
 use super::*;
 use crate::device::{Field, Kind};
+use crate::policy::{Keep, Selector, SelectorKind, Test};
 
 fn condition(selector: &str) -> (Field, Test) {
     match select(selector).sound().rules.remove(0).select.kind {
@@ -156,7 +156,7 @@ fn every_field_takes_every_operator_of_its_kind() {
         (Kind::Tags, _) => "[X, Y]",
     };
     for field in Field::ALL {
-        for (operator, _) in super::super::condition::operators(field.kind()) {
+        for (operator, _) in crate::policy::operators::operators(field.kind()) {
             let text = format!(
                 "rules: [{{ name: r, select: {{ {}: {{ {operator}: {} }} }}, deviceValue: Low }}]\n",
                 field.name(),
@@ -173,9 +173,9 @@ fn every_field_takes_every_operator_of_its_kind() {
 #[test]
 fn a_scalar_is_eq_and_a_list_is_in() {
     assert!(
-        matches!(test("{ osPlatform: Windows11 }"), Test::Text(list) if &*list.values == ["Windows11"] && list.file.is_none())
+        matches!(test("{ osPlatform: Windows11 }"), Test::Text(list) if *list.values == ["Windows11"] && list.file.is_none())
     );
-    assert!(matches!(test("{ osPlatform: [a, b, A, a] }"), Test::Text(list) if &*list.values == ["a", "b"]));
+    assert!(matches!(test("{ osPlatform: [a, b, A, a] }"), Test::Text(list) if *list.values == ["a", "b"]));
     assert!(matches!(test("{ osBuild: 22631 }"), Test::Integer(list) if list == [22631]));
     assert!(matches!(test("{ osBuild: [1, 2] }"), Test::Integer(list) if list == [1, 2]));
     assert!(matches!(test("{ isAadJoined: true }"), Test::Boolean(true)));
