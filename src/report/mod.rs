@@ -4,21 +4,9 @@
 
 pub mod escape;
 pub mod words;
+pub mod pages;
 pub mod change;
 pub mod model;
-pub mod csv;
-pub mod diagnostics;
-pub mod pages;
-mod cut;
-#[cfg(test)]
-mod fixtures;
-pub mod fold;
-pub mod human;
-pub mod markdown;
-pub mod ndjson;
-pub mod refusal;
-pub mod row;
-pub mod sentences;
 mod split;
 pub mod style;
 pub mod sentences;
@@ -31,6 +19,7 @@ pub mod json;
 pub mod ndjson;
 mod cut;
 pub mod markdown;
+pub mod diagnostics;
 pub mod finding;
 pub mod junit;
 pub mod sarif;
