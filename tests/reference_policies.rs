@@ -4,11 +4,11 @@
 //! Applies changes to the fleet's file in memory; the way through HTTP is for `tests/cli`.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use mdetag::cli::planning::{self, Circumstances, Inventory, PolicySet};
 use mdetag::inventory::{SnapshotBuilder, Trust};
 use mdetag::plan::{History, Options, Plan, TenantReference};
+use mdetag::report::{Input, Model, Style, Subject, human};
 use mdetag::sandbox::{self, FleetFile};
 use mdetag::selection::HuntingResults;
 use mdetag::store::policy_files;
@@ -23,8 +23,8 @@ fn now() -> Timestamp {
 }
 
 fn policy_set(folder: &str) -> PolicySet {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
-    let files = policy_files::read(&[path]);
+    // Tests run in the package's root.
+    let files = policy_files::read(&[folder.into()]);
     let (policy, findings) = policy::resolve(&files.policy, now());
     assert!(!planning::has_errors(&findings), "{findings:?}");
     PolicySet { sources: files.policy, policy, findings, reference: plan::PolicyReference::default() }
@@ -117,4 +117,19 @@ fn tags_that_nobody_claims_survive_the_reference_set() {
     apply(&plan, &mut fleet);
     assert!(before > 500);
     assert_eq!(foreign(&fleet), before);
+}
+
+#[test]
+fn the_plan_in_the_readme_is_what_the_tool_prints() {
+    let (plan, _) = planned(&policy_set("policies"), &fleet(2_000, 1));
+    let mut printed = Vec::new();
+    let model = Model::new(Input::new(Subject::Plan, &plan));
+    human::human(&model, &Style::default(), &mut printed).expect("writing to memory does not fail");
+    let printed = String::from_utf8(printed).expect("reports are UTF-8");
+    let readme = std::fs::read_to_string("README.md").expect("the README is there");
+    let start = readme.find("```text\n  + Tier0").expect("the README shows a plan") + "```text\n".len();
+    let shown = &readme[start..start + readme[start..].find("```").expect("the fence closes")];
+    for line in shown.lines() {
+        assert!(printed.lines().any(|real| real == line), "not printed: {line}\n{printed}");
+    }
 }
