@@ -3,6 +3,7 @@
 //! The faithful one is the sandbox; this one is for answers that no service should give.
 
 use std::convert::Infallible;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -112,7 +113,7 @@ impl Fake {
     }
 
     pub(super) fn options(&self) -> ConnectOptions {
-        let mut options = ConnectOptions::new(self.endpoints(), secret(), Arc::new(FixedClock));
+        let mut options = ConnectOptions::new(self.endpoints(), secret(), Arc::new(HandClock::new()));
         options.backoff = Duration::from_millis(1);
         options
     }
@@ -175,12 +176,22 @@ pub(super) fn from(variables: &[(&str, &str)]) -> Credential {
     choose(&IdentityOptions::default(), &look).unwrap()
 }
 
-/// Always the same moment.
-pub(super) struct FixedClock;
+/// Stands still until a test moves it.
+pub(super) struct HandClock(AtomicI64);
 
-impl Clock for FixedClock {
+impl HandClock {
+    pub(super) fn new() -> HandClock {
+        HandClock(AtomicI64::new(1_795_000_000))
+    }
+
+    pub(super) fn forward(&self, seconds: i64) {
+        self.0.fetch_add(seconds, Ordering::Relaxed);
+    }
+}
+
+impl Clock for HandClock {
     fn now(&self) -> Timestamp {
-        Timestamp::from_seconds(1_795_000_000)
+        Timestamp::from_seconds(self.0.load(Ordering::Relaxed))
     }
 }
 

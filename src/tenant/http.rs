@@ -3,16 +3,18 @@
 //! Knows nothing about devices; what a body means is for `wire`, when a call may be sent is for its callers.
 
 use std::error::Error as _;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, LOCATION, RETRY_AFTER};
-use reqwest::{Client, Method, Response, Url};
+use reqwest::header::{
+    AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER,
+};
+use reqwest::{Client, Method, RequestBuilder, Response, Url};
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::time::{Clock, Timestamp};
 
 use super::clouds::Origin;
-use super::error::{TenantError, TenantErrorKind};
 
 /// A list page has at most 10,000 devices of about 1.2 kB; some have forty tags.
 pub(super) const LIST_LIMIT: usize = 64 << 20;
@@ -22,37 +24,15 @@ pub(super) const CALL_LIMIT: usize = 8 << 20;
 pub(super) const SMALL_LIMIT: usize = 1 << 20;
 
 /// Two clients: one that honours the proxy of the environment, and one for addresses of this computer, where a proxy would
-/// see a token that is meant to stay here.
-#[derive(Clone, Debug)]
+/// see a token that is meant to stay here. Each is built when it is first needed, because that reads the system's
+/// certificates.
+#[derive(Clone, Debug, Default)]
 pub(super) struct Http {
-    far: Client,
-    near: Client,
+    far: Arc<OnceLock<Result<Client, Trouble>>>,
+    near: Arc<OnceLock<Result<Client, Trouble>>>,
 }
 
 impl Http {
-    /// Installs the TLS provider (once a process) and builds the clients.
-    pub(super) fn new() -> Result<Http, TenantError> {
-        // Another part of the process may have installed one already: both are fine.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let build = |proxied: bool| {
-            let builder = Client::builder()
-                .user_agent(concat!("mdetag/", env!("CARGO_PKG_VERSION")))
-                .redirect(reqwest::redirect::Policy::none())
-                .retry(reqwest::retry::never())
-                .connect_timeout(Duration::from_secs(15))
-                .pool_idle_timeout(Duration::from_secs(50));
-            let builder = if proxied { builder } else { builder.no_proxy() };
-            builder.build().map_err(|error| {
-                TenantError::new(
-                    TenantErrorKind::Network,
-                    format!("the HTTP client cannot start: {}", causes(&error)),
-                )
-                .help("check SSL_CERT_FILE, and that the system has root certificates")
-            })
-        };
-        Ok(Http { far: build(true)?, near: build(false)? })
-    }
-
     /// A request to an origin that was checked, with a token for it or none. The only place that writes an
     /// `Authorization` header for a tenant: the token can reach no other host.
     pub(super) fn request(
@@ -62,57 +42,77 @@ impl Http {
         path: &str,
         token: Option<&SecretString>,
     ) -> Request {
-        let url = origin.at(path);
-        let client = if origin.is_loopback() { &self.near } else { &self.far };
-        let request = client.request(method, url);
-        Request(match token {
+        let request = self.service(method, origin.at(path), origin.is_loopback());
+        match token {
             Some(token) => request.header(AUTHORIZATION, bearer(token)),
             None => request,
-        })
+        }
     }
 
     /// A request to a credential service of this computer or of the CI system, which never goes through a proxy if
     /// `near`.
     pub(super) fn service(&self, method: Method, url: Url, near: bool) -> Request {
-        Request(if near { &self.near } else { &self.far }.request(method, url))
+        let client = if near { &self.near } else { &self.far };
+        let client = client.get_or_init(|| build(near));
+        Request(client.as_ref().map(|client| client.request(method, url)).map_err(Clone::clone))
     }
 }
 
+/// Installs the TLS provider (once a process) and builds a client.
+fn build(near: bool) -> Result<Client, Trouble> {
+    // Another part of the process may have installed one already: both are fine.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let builder = Client::builder()
+        .user_agent(concat!("mdetag/", env!("CARGO_PKG_VERSION")))
+        .redirect(reqwest::redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        .connect_timeout(Duration::from_secs(15))
+        .pool_idle_timeout(Duration::from_secs(50));
+    let builder = if near { builder.no_proxy() } else { builder };
+    builder.build().map_err(|error| {
+        let detail = format!("the HTTP client cannot start: {} (check SSL_CERT_FILE)", causes(&error));
+        Trouble::Lost { detail, maybe_sent: false }
+    })
+}
+
 /// A header value that is never shown, not even by `Debug`.
-fn bearer(token: &SecretString) -> reqwest::header::HeaderValue {
+fn bearer(token: &SecretString) -> HeaderValue {
     secret_header(&format!("Bearer {}", token.expose_secret()))
 }
 
 /// A header value that is never shown, not even by `Debug`. Text that no header can hold becomes an empty one.
-pub(super) fn secret_header(text: &str) -> reqwest::header::HeaderValue {
-    let mut value = reqwest::header::HeaderValue::from_str(text)
-        .unwrap_or_else(|_| reqwest::header::HeaderValue::from_static(""));
+pub(super) fn secret_header(text: &str) -> HeaderValue {
+    let mut value = HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static(""));
     value.set_sensitive(true);
     value
 }
 
-/// A request that is being built.
-pub(super) struct Request(reqwest::RequestBuilder);
+/// A request that is being built, or why there is no client for it.
+pub(super) struct Request(Result<RequestBuilder, Trouble>);
 
 impl Request {
+    fn map(self, change: impl FnOnce(RequestBuilder) -> RequestBuilder) -> Request {
+        Request(self.0.map(change))
+    }
+
     /// With a JSON body.
     pub(super) fn json(self, body: Vec<u8>) -> Request {
-        Request(self.0.header(CONTENT_TYPE, "application/json").body(body))
+        self.map(|request| request.header(CONTENT_TYPE, "application/json").body(body))
     }
 
     /// With a form body; already encoded.
     pub(super) fn form(self, body: String) -> Request {
-        Request(self.0.header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(body))
+        self.map(|request| request.header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(body))
     }
 
     /// With one more header.
-    pub(super) fn header(self, name: &'static str, value: reqwest::header::HeaderValue) -> Request {
-        Request(self.0.header(name, value))
+    pub(super) fn header(self, name: HeaderName, value: HeaderValue) -> Request {
+        self.map(|request| request.header(name, value))
     }
 
     /// Sends it and reads at most `limit` bytes of the (decompressed) body.
     pub(super) async fn send(self, timeout: Duration, limit: usize) -> Result<Answer, Trouble> {
-        let response = self.0.timeout(timeout).send().await.map_err(|error| Trouble::of(&error, timeout))?;
+        let response = self.0?.timeout(timeout).send().await.map_err(|error| Trouble::of(&error, timeout))?;
         Answer::read(response, limit, timeout).await
     }
 }

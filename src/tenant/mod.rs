@@ -94,7 +94,7 @@ pub async fn connect(options: ConnectOptions, need: Need) -> Result<Tenant, Tena
             .help("nothing was read or written")
             .help("choose the right profile with --tenant, or correct guard.tenantId"));
     }
-    let http = Http::new()?;
+    let http = Http::default();
     let tokens = |audience| {
         TokenSource::new(
             http.clone(),

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
-use reqwest::header::HeaderValue;
+use reqwest::header::{HeaderName, HeaderValue};
 use reqwest::{Method, Url};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
@@ -32,7 +32,7 @@ pub(super) async fn imds(
 ) -> Result<Granted, TenantError> {
     let mut url = base.clone();
     url.set_path("/metadata/identity/oauth2/token");
-    let header = ("metadata", HeaderValue::from_static("true"));
+    let header = (HeaderName::from_static("metadata"), HeaderValue::from_static("true"));
     ask(source, url, "2018-02-01", header, CredentialSource::ManagedIdentity, timeout).await
 }
 
@@ -42,7 +42,7 @@ pub(super) async fn app_service(
     url: &Url,
     secret: &SecretString,
 ) -> Result<Granted, TenantError> {
-    let header = ("x-identity-header", secret_header(secret.expose_secret()));
+    let header = (HeaderName::from_static("x-identity-header"), secret_header(secret.expose_secret()));
     ask(source, url.clone(), "2019-08-01", header, CredentialSource::AppService, TIMEOUT).await
 }
 
@@ -50,7 +50,7 @@ async fn ask(
     source: &TokenSource,
     mut url: Url,
     version: &str,
-    header: (&'static str, HeaderValue),
+    header: (HeaderName, HeaderValue),
     kind: CredentialSource,
     timeout: Duration,
 ) -> Result<Granted, TenantError> {
@@ -63,7 +63,8 @@ async fn ask(
     let mut attempt = 0;
     loop {
         attempt += 1;
-        let request = source.http.service(Method::GET, url.clone(), near).header(header.0, header.1.clone());
+        let request =
+            source.http.service(Method::GET, url.clone(), near).header(header.0.clone(), header.1.clone());
         match request.send(timeout, SMALL_LIMIT).await {
             Ok(answer) if answer.is_success() => {
                 let mut granted = granted(&answer, kind)?;

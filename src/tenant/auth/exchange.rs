@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use reqwest::Method;
+use reqwest::header::AUTHORIZATION;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
@@ -62,13 +63,13 @@ async fn client_credentials(source: &TokenSource) -> Result<Granted, TenantError
         match answer {
             Ok(answer) if answer.is_success() => return granted(&answer, kind),
             Ok(answer) => {
-                let failure = Failure::of(&answer);
+                let failure = Failure::of(&answer, &proof);
                 let passing = answer.status == 429
                     || answer.status >= 500
                     || failure.word == "temporarily_unavailable"
                     || (federated && failure.numbers.iter().any(|number| meaning::spreads(*number)));
                 if !passing || attempt == TRIES {
-                    return Err(failure.error(&answer, kind, source, &proof));
+                    return Err(failure.error(&answer, kind, source));
                 }
                 // A sign-in that asks for more than a minute is down for this run.
                 let asked = answer.retry_after(&*source.clock).unwrap_or(wait);
@@ -153,7 +154,7 @@ async fn github(
     loop {
         attempt += 1;
         let request =
-            source.http.service(Method::GET, url.clone(), near).header("authorization", bearer.clone());
+            source.http.service(Method::GET, url.clone(), near).header(AUTHORIZATION, bearer.clone());
         match request.send(TIMEOUT, SMALL_LIMIT).await {
             Ok(answer) if answer.is_success() => {
                 let document: Option<Value> = serde_json::from_slice(&answer.body).ok();
@@ -226,9 +227,12 @@ struct Failure {
 }
 
 impl Failure {
-    fn of(answer: &Answer) -> Failure {
+    fn of(answer: &Answer, proof: &Proof) -> Failure {
+        // A careless service might repeat what it was sent.
+        let secret = proof.text();
+        let scrub = |text: String| if secret.is_empty() { text } else { text.replace(secret, "[redacted]") };
         let document: Value = serde_json::from_slice(&answer.body).unwrap_or(Value::Null);
-        let text = |name: &str| document.get(name).and_then(Value::as_str).unwrap_or("").to_owned();
+        let text = |name: &str| scrub(document.get(name).and_then(Value::as_str).unwrap_or("").to_owned());
         let description = text("error_description");
         let mut numbers: Vec<u64> = document
             .get("error_codes")
@@ -247,17 +251,11 @@ impl Failure {
             word: clean(&text("error"), 80),
             description: clean(description.split("Trace ID:").next().unwrap_or(""), 400),
             numbers,
-            request_id: id.map(|id| clean(&id, 80)).or_else(|| answer.request_id()),
+            request_id: id.map(|id| clean(&id, 80)).or_else(|| answer.request_id().map(scrub)),
         }
     }
 
-    fn error(
-        self,
-        answer: &Answer,
-        kind: CredentialSource,
-        source: &TokenSource,
-        proof: &Proof,
-    ) -> TenantError {
+    fn error(self, answer: &Answer, kind: CredentialSource, source: &TokenSource) -> TenantError {
         let tenant = source.credential.tenant().unwrap_or("?");
         let known = self.numbers.iter().find_map(|number| meaning::meaning(*number));
         let why = known.map_or_else(
@@ -271,17 +269,14 @@ impl Failure {
         if let Some(location) = answer.redirect() {
             what = format!("{what} (a redirect to {location}, which is not followed)");
         }
-        // A careless service might repeat what it was sent.
-        let secret = proof.text();
-        let scrub = |text: String| if secret.is_empty() { text } else { text.replace(secret, "[redacted]") };
-        let mut error = TenantError::new(TenantErrorKind::SignIn, scrub(what));
+        let mut error = TenantError::new(TenantErrorKind::SignIn, what);
         error.status = Some(answer.status);
         error.code = match self.numbers.first() {
             Some(number) => Some(format!("AADSTS{number}").into()),
             None => said(self.word.clone()),
         };
-        error.message = said(scrub(self.description));
-        error.request_id = self.request_id.map(|id| scrub(id).into());
+        error.message = said(self.description);
+        error.request_id = self.request_id.map(Into::into);
         if let Some((_, cure)) = known {
             error = error.help(cure);
         } else if self.word == "invalid_client" {
@@ -290,7 +285,3 @@ impl Failure {
         error
     }
 }
-
-#[cfg(test)]
-#[path = "exchange_tests.rs"]
-mod tests;

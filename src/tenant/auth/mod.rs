@@ -158,6 +158,20 @@ impl Credential {
     }
 }
 
+#[cfg(test)]
+impl Credential {
+    /// The Azure CLI, or whatever stands in for it.
+    pub(super) fn azure_cli_at(program: PathBuf, tenant: &str) -> Credential {
+        Credential { kind: Kind::AzureCli(program), tenant: Some(tenant.to_owned()), client: None }
+    }
+
+    /// A managed identity at `imds` if one answers there, else the program.
+    pub(super) fn ambient_at(imds: &str, program: PathBuf) -> Credential {
+        let url = Url::parse(imds).expect("tests name a URL");
+        Credential { kind: Kind::Ambient(url, program), tenant: None, client: None }
+    }
+}
+
 impl fmt::Debug for Credential {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Credential")
