@@ -25,6 +25,8 @@ pub mod junit;
 pub mod sarif;
 pub mod openmetrics;
 pub mod csv;
+pub mod ci;
+pub mod progress;
 pub mod html;
 #[cfg(test)]
 mod fixtures;
