@@ -4,6 +4,7 @@
 
 use serde_json::Value;
 
+use super::faults::LIST_MARKS;
 use super::jwt;
 use super::record::Group;
 use super::routes::Route;
@@ -100,7 +101,7 @@ fn groups(service: &Service, claims: &Value) -> Option<Vec<String>> {
     let visible = service.switches.text(Switch::VisibleGroups);
     let is_delegated = claims.get("scp").is_some();
     (is_delegated && visible != "all")
-        .then(|| visible.split(',').map(|group| group.trim().to_owned()).collect())
+        .then(|| visible.split(LIST_MARKS).map(|group| group.trim().to_owned()).collect())
 }
 
 fn roles(service: &Service, route: Route, claims: &Value) -> Result<(), Answer> {

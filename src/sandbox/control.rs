@@ -29,7 +29,7 @@ pub(super) fn answer(service: &mut Service, request: &Request, now: Timestamp) -
         },
     };
     let done = match (&*request.method, request.path.trim_start_matches("/_sim/")) {
-        ("POST", "reset") => reset(service),
+        ("POST", "reset") => reset(service, now),
         ("POST", "clock") => {
             let seconds = body["advance_s"].as_f64().unwrap_or(0.0).clamp(0.0, 1e9);
             advance(service, Duration::from_secs_f64(seconds), now)
@@ -82,12 +82,12 @@ fn known() -> Vec<Value> {
 }
 
 /// Puts the fleet and the windows back to what they were at first; switches stay.
-pub(super) fn reset(service: &mut Service) -> Result<Value, String> {
+pub(super) fn reset(service: &mut Service, now: Timestamp) -> Result<Value, String> {
     if let Some(disk) = &mut service.disk {
         disk.reset().map_err(|error| error.to_string())?;
     }
     let settings = &service.settings;
-    service.fleet = Fleet::generated(settings.devices, settings.seed, settings.created);
+    service.fleet = Fleet::generated(settings.devices, settings.seed, settings.created, now);
     service.limits.clear();
     service.calls.clear();
     service.list_answers = 0;

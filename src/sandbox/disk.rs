@@ -115,8 +115,9 @@ impl Disk {
     }
 
     /// Tells other processes where this one serves.
-    pub(super) fn announce(&self, address: std::net::SocketAddr) -> io::Result<()> {
-        replace(&self.directory.join("address"), address.to_string().as_bytes())
+    pub(super) fn announce(&self, address: std::net::SocketAddr) -> Result<(), SandboxError> {
+        let path = self.directory.join("address");
+        replace(&path, address.to_string().as_bytes()).map_err(failed(&path))
     }
 
     /// Appends edits in one write, so that a process that dies leaves at most a torn last line.

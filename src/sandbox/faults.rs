@@ -65,6 +65,9 @@ impl Fault {
     }
 }
 
+/// Between the parts of one value. A comma also stands between settings on the command line, so `+` is the usual one.
+pub(super) const LIST_MARKS: [char; 2] = ['+', ','];
+
 /// Which calls.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum When {
@@ -88,7 +91,7 @@ pub(super) struct FaultRule {
 }
 
 impl FaultRule {
-    /// Reads `off`, or rules apart by commas.
+    /// Reads `off`, or rules joined by `+`.
     ///
     /// # Errors
     /// A sentence that shows the forms.
@@ -109,7 +112,7 @@ impl FaultRule {
             })?;
             Ok(FaultRule { fault, route, when })
         };
-        value.split(',').map(|text| rule(text.trim())).collect()
+        value.split(LIST_MARKS).map(|text| rule(text.trim())).collect()
     }
 
     /// The text that [`FaultRule::parse`] reads.
@@ -177,7 +180,7 @@ mod tests {
 
     #[test]
     fn a_rule_counts_the_calls_of_its_route() {
-        let rules = FaultRule::parse(Fault::Html502, "bulkTag:2-3,setValue:/2").unwrap();
+        let rules = FaultRule::parse(Fault::Html502, "bulkTag:2-3+setValue:/2").unwrap();
         let mut random = Random::new(1);
         let mut due = |route, number| rules.iter().any(|rule| rule.is_due(route, number, 99, &mut random));
         assert!(!due(Route::BulkTag, 1) && due(Route::BulkTag, 2) && due(Route::BulkTag, 3));

@@ -24,12 +24,14 @@ pub(super) struct Fleet {
 }
 
 impl Fleet {
-    /// The fleet of a seed, as it was at `created`.
-    pub(super) fn generated(devices: u64, seed: u64, created: Timestamp) -> Fleet {
+    /// The fleet of a seed as it is now: made at `created`, and reporting ever since, so that the ages of last reports
+    /// stay what they were to the day.
+    pub(super) fn generated(devices: u64, seed: u64, created: Timestamp, now: Timestamp) -> Fleet {
+        let days = now.since(created).as_secs() / 86_400;
         let words = generate::Words::new();
         let devices: Vec<Record> = (0..devices as usize)
             .into_par_iter()
-            .map(|row| generate::draft(seed, devices, row as u64, created).record(&words))
+            .map(|row| generate::draft(seed, devices, row as u64, created).days_later(days).record(&words))
             .collect();
         let mut fleet = Fleet { devices, ..Fleet::default() };
         for tag in words.tags() {

@@ -108,6 +108,12 @@ enum Gap {
 }
 
 impl Draft {
+    /// The device after so many days of reports; what reported rarely goes on to do so.
+    pub(super) fn days_later(mut self, days: u64) -> Draft {
+        self.last_seen = self.last_seen.map(|seen| seen.plus(Duration::from_secs(days * 86_400)));
+        self
+    }
+
     /// The device as the sandbox keeps it.
     pub(super) fn record(&self, words: &Words) -> Record {
         let (mut json, mut state_at, mut tags_at) = (Vec::with_capacity(1100), 0, 0);

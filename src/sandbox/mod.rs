@@ -31,16 +31,16 @@ mod sign_in;
 mod disturb;
 mod control;
 mod service;
+mod ownership;
 mod server;
 mod remote;
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
 
 use crate::time::{Clock, Timestamp};
 use service::{Begun, Service};
@@ -67,6 +67,8 @@ struct Inner {
     options: Options,
     clock: Arc<dyn Clock>,
     settings: Settings,
+    /// Where this process serves.
+    address: Mutex<Option<SocketAddr>>,
     role: Mutex<Role>,
 }
 
@@ -75,16 +77,6 @@ enum Role {
     Owner(Box<Service>),
     /// Another process does, and serves it.
     Guest,
-}
-
-/// Where a connection goes.
-enum Door {
-    /// To this process.
-    Here,
-    /// To the process that owns the sandbox.
-    Elsewhere(TcpStream),
-    /// Nobody answers.
-    Shut,
 }
 
 /// What a client signs in with.
@@ -123,75 +115,27 @@ impl Arrived {
     }
 }
 
-/// How long a process waits for another that holds the sandbox and has not yet said where it serves.
-const OWNER_WAIT: Duration = Duration::from_secs(5);
-
 impl Sandbox {
-    /// Makes a sandbox in a directory that has none.
-    ///
-    /// # Errors
-    /// There is one already, or the directory cannot be used.
-    pub fn create(
-        directory: &Path,
-        options: &Options,
-        clock: Arc<dyn Clock>,
-    ) -> Result<Sandbox, SandboxError> {
-        if disk::settings(directory)?.is_some() {
-            return Err(SandboxError::Exists { path: directory.display().to_string() });
-        }
-        Sandbox::open(directory, options, clock)
-    }
-
-    /// Opens the sandbox of a directory, made with these options the first time. If another process serves it, this one
-    /// becomes its guest: what it serves is handed on, and it takes over when the other ends.
-    ///
-    /// # Errors
-    /// The directory cannot be used, a switch is wrong, or speed or faults are asked for as a guest.
-    pub fn open(directory: &Path, options: &Options, clock: Arc<dyn Clock>) -> Result<Sandbox, SandboxError> {
-        let mut trial = switches::Switches::default();
-        options.faults.iter().try_for_each(|text| trial.set_text(text)).map_err(SandboxError::Switch)?;
-        let lock = disk::lock(directory)?;
-        let (settings, role) = match lock {
-            Some(lock) => {
-                let service = owned(directory, lock, options, clock.now())?;
-                (service.settings.clone(), Role::Owner(Box::new(service)))
-            }
-            None => {
-                let in_use = || SandboxError::InUse { path: directory.display().to_string() };
-                if !options.faults.is_empty() || options.speed != 1 {
-                    return Err(in_use());
-                }
-                let settings = wait_for_settings(directory)?;
-                if options.tenant_id.as_ref().is_some_and(|tenant| *tenant != settings.tenant_id) {
-                    return Err(in_use());
-                }
-                (settings, Role::Guest)
-            }
-        };
-        let directory = Some(directory.to_owned());
-        Ok(Sandbox {
-            inner: Arc::new(Inner {
-                directory,
-                options: options.clone(),
-                clock,
-                settings,
-                role: Mutex::new(role),
-            }),
-        })
-    }
-
     /// A sandbox that leaves nothing behind.
     ///
     /// # Errors
     /// A switch is wrong.
     pub fn in_memory(options: &Options, clock: Arc<dyn Clock>) -> Result<Sandbox, SandboxError> {
-        let settings = Settings::new(options, clock.now());
-        let fleet = fleet::Fleet::generated(settings.devices, settings.seed, settings.created);
+        let now = clock.now();
+        let settings = Settings::new(options, now);
+        let fleet = fleet::Fleet::generated(settings.devices, settings.seed, settings.created, now);
         let mut service = Service::new(settings.clone(), switches::Switches::default(), fleet);
-        configure(&mut service, options)?;
+        ownership::configure(&mut service, options)?;
         let role = Mutex::new(Role::Owner(Box::new(service)));
         Ok(Sandbox {
-            inner: Arc::new(Inner { directory: None, options: options.clone(), clock, settings, role }),
+            inner: Arc::new(Inner {
+                directory: None,
+                options: options.clone(),
+                clock,
+                settings,
+                address: Mutex::default(),
+                role,
+            }),
         })
     }
 
@@ -349,110 +293,9 @@ impl Sandbox {
             Request { method: method.to_owned(), path: format!("/_sim/{path}"), body, ..Request::default() };
         let answer = match self.begin(&request) {
             Some(arrived) => self.finish(arrived).ok_or("the sandbox was closed")?,
-            None => {
-                let directory = self.inner.directory.as_deref().ok_or("the sandbox has no directory")?;
-                remote::call(directory, &request)?
-            }
+            None => self.control_elsewhere(&request)?,
         };
         let text = String::from_utf8(answer.body).map_err(|error| error.to_string())?;
         if answer.status == 200 { Ok(text) } else { Err(text) }
     }
-
-    /// Tells other processes where this one serves, if it is the owner.
-    fn announce(&self, address: SocketAddr) -> Result<(), SandboxError> {
-        match &*self.role() {
-            Role::Owner(service) => service.disk.as_ref().map_or(Ok(()), |disk| {
-                disk.announce(address).map_err(|source| SandboxError::File {
-                    path: disk.directory().join("address").display().to_string(),
-                    source,
-                })
-            }),
-            Role::Guest => Ok(()),
-        }
-    }
-
-    /// Where a connection goes now. A guest becomes the owner when the owner has gone.
-    async fn door(&self) -> Door {
-        let Some(directory) = &self.inner.directory else { return Door::Here };
-        let mut waited = Duration::ZERO;
-        loop {
-            if !self.is_guest() {
-                return Door::Here;
-            }
-            if let Some(address) = disk::address(directory)
-                && let Ok(stream) = TcpStream::connect(address).await
-            {
-                return Door::Elsewhere(stream);
-            }
-            if let Ok(Some(lock)) = disk::lock(directory) {
-                let mut role = self.role();
-                if let Role::Guest = *role {
-                    match owned(directory, lock, &self.inner.options, self.inner.clock.now()) {
-                        Ok(service) => *role = Role::Owner(Box::new(service)),
-                        Err(_) => return Door::Shut,
-                    }
-                }
-                return Door::Here;
-            }
-            if waited >= OWNER_WAIT {
-                return Door::Shut;
-            }
-            let pause = Duration::from_millis(50);
-            tokio::time::sleep(pause).await;
-            waited += pause;
-        }
-    }
-}
-
-/// The service of a directory whose lock this process has.
-fn owned(
-    directory: &Path,
-    lock: std::fs::File,
-    options: &Options,
-    now: Timestamp,
-) -> Result<Service, SandboxError> {
-    let mut settings = match disk::settings(directory)? {
-        Some(settings) => settings,
-        None => {
-            let settings = Settings::new(options, now);
-            disk::save_settings(directory, &settings)?;
-            settings
-        }
-    };
-    if let Some(tenant) = options.tenant_id.as_ref().filter(|tenant| **tenant != settings.tenant_id) {
-        settings.tenant_id.clone_from(tenant);
-        disk::save_settings(directory, &settings)?;
-    }
-    let (disk, saved) = disk::Disk::open(directory, lock, now)?;
-    let fleet = fleet::Fleet::generated(settings.devices, settings.seed, settings.created);
-    let mut service = Service::new(settings, switches::Switches::default(), fleet);
-    configure(&mut service, options)?;
-    // Nothing is on disk yet as far as the service knows, so replaying writes nothing.
-    let _ = service.commit(&saved.edits);
-    for (key, at) in &saved.slots {
-        service.limits.recall(key, *at);
-    }
-    service.disk = Some(disk);
-    Ok(service)
-}
-
-fn configure(service: &mut Service, options: &Options) -> Result<(), SandboxError> {
-    service.speed = options.speed.max(1);
-    let kept = service.settings.switches.clone();
-    for text in kept.iter().chain(&options.faults) {
-        service.switches.set_text(text).map_err(SandboxError::Switch)?;
-    }
-    Ok(())
-}
-
-/// The owner may still be writing them.
-fn wait_for_settings(directory: &Path) -> Result<Settings, SandboxError> {
-    let pause = Duration::from_millis(20);
-    for _ in 0..(OWNER_WAIT.as_millis() / pause.as_millis()) {
-        if let Some(settings) = disk::settings(directory)? {
-            return Ok(settings);
-        }
-        std::thread::sleep(pause);
-    }
-    Err(SandboxError::Busy { path: directory.display().to_string() })
 }

@@ -17,9 +17,10 @@ use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
+use super::Sandbox;
+use super::ownership::Door;
 use super::settings::SandboxError;
 use super::wire::{Answer, Delivery, Request};
-use super::{Door, Sandbox};
 
 /// The largest body that is read: five hundred ids and a tag take a twentieth of it.
 const MAX_BODY: usize = 1 << 20;

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::access::{GRAPH, audiences};
 use super::assertion;
+use super::faults::LIST_MARKS;
 use super::jwt;
 use super::service::Service;
 use super::settings::Federated;
@@ -169,7 +170,7 @@ pub(super) fn issue(service: &Service, resource: &str, now: Timestamp) -> (Strin
 /// The granted roles that belong to a resource.
 fn roles(service: &Service, resource: &str) -> Vec<String> {
     let granted =
-        service.switches.text(Switch::Roles).split(',').map(str::trim).filter(|role| *role != "none");
+        service.switches.text(Switch::Roles).split(LIST_MARKS).map(str::trim).filter(|role| *role != "none");
     let is_hunting = |role: &str| role.starts_with("ThreatHunting.");
     granted
         .filter(|role| match resource {

@@ -87,9 +87,9 @@ switches! {
     HuntingAfter "hunting_after_s" "NUMBER" "0" "D" "Seconds until hunting shows a write.";
     GroupAfter "group_after_s" "off|NUMBER" "off" "D" "Seconds until a device with `Tier0` is in the group Tier-0.";
     RmwDelay "rmw_delay_ms" "NUMBER" "0" "A" "Milliseconds between reading and writing a device's tags: overlapping writes lose one.";
-    Roles "roles" "none|TEXT" "Machine.Read.All,Machine.ReadWrite.All,ThreatHunting.Read.All" "D" "The app roles that are granted, apart by commas.";
+    Roles "roles" "none|TEXT" "Machine.Read.All+Machine.ReadWrite.All+ThreatHunting.Read.All" "D" "The app roles that are granted, joined by `+`.";
     Delegated "delegated" "off|on" "off" "D" "Tokens are a user's: `scp` in place of `roles`.";
-    VisibleGroups "visible_groups" "all|TEXT" "all" "D" "The device groups that a delegated user sees, apart by commas.";
+    VisibleGroups "visible_groups" "all|TEXT" "all" "D" "The device groups that a delegated user sees, joined by `+`.";
     InvisibleWrite "invisible_write" "404|403" "404" "A" "Writing a device that the user does not see.";
     MdeInactive "mde_inactive" "off|on" "off" "F" "The tenant has no Defender for Endpoint.";
     Cloud "cloud" "public|gcc|gov" "public" "D" "Whose token audiences are accepted.";
@@ -213,7 +213,7 @@ impl Switches {
             let rules = self.rules.iter().filter(|rule| rule.fault == *fault);
             let values: Vec<String> = rules.map(FaultRule::value).collect();
             if !values.is_empty() {
-                changed.push(format!("{}={}", fault.name(), values.join(",")));
+                changed.push(format!("{}={}", fault.name(), values.join("+")));
             }
         }
         changed
@@ -255,7 +255,7 @@ mod tests {
     #[test]
     fn what_was_set_can_be_set_again_from_its_text() {
         let mut switches = Switches::default();
-        for text in ["page=3", "html_502=bulkTag:3,/5", "slow=list:10%"] {
+        for text in ["page=3", "html_502=bulkTag:3+/5", "slow=list:10%"] {
             switches.set_text(text).unwrap();
         }
         let texts = switches.changed();
