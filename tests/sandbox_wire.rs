@@ -6,6 +6,8 @@
 
 #[path = "sandbox_wire/client.rs"]
 mod client;
+#[path = "sandbox_wire/documents.rs"]
+mod documents;
 #[path = "sandbox_wire/identity.rs"]
 mod identity;
 #[path = "sandbox_wire/reading.rs"]
