@@ -223,6 +223,27 @@ impl Desired<'_> {
         strongest(bans.map(|ban| (ban.priority, ban.rule)))
     }
 
+    /// The value that the policy gives a device, the default included.
+    pub fn value_of(&self, row: Row) -> Option<DeviceValue> {
+        let given =
+            DeviceValue::ALL.into_iter().find(|value| self.values.given[*value as usize].contains(row));
+        let default = self.policy.default_value.filter(|_| self.values.defaulted.contains(row));
+        given.or(default.map(|default| default.value))
+    }
+
+    /// The tags that the policy gives a device: by rules, less what families drop, and by renames. Bytewise.
+    pub fn tags_of(&self, row: Row) -> Vec<Arc<str>> {
+        let mut tags = Vec::new();
+        for part in &self.parts {
+            let settled = self.settle(part);
+            let Some(local) = settled.window.find(row) else { continue };
+            let wanted = settled.tags.iter().filter(|tag| tag.wanted().contains(local));
+            tags.extend(wanted.map(|tag| self.groups[tag.group as usize].name.clone()));
+        }
+        tags.sort();
+        tags
+    }
+
     /// The rules behind a device's value: those of the highest priority that give one. Ascending.
     pub fn valuers(&self, row: Row) -> Vec<u32> {
         let selected =

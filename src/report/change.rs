@@ -4,67 +4,8 @@
 
 use crate::apply::ChangeOutcome;
 use crate::device::DeviceValue;
-use crate::plan::{CauseIndex, Withheld, WithheldReason};
-
-/// What a difference is as a finding.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Class {
-    /// A tag that the device should carry.
-    Missing,
-    /// A tag that it should not carry.
-    Extra,
-    /// A value that differs.
-    Value,
-    /// Another origin holds it.
-    Contested,
-    /// Written, and not shown by the service yet.
-    Pending,
-    /// Not done: the inventory is untrusted, or data is missing.
-    Withheld,
-    /// Not done: a protection matches. Listed, but no drift.
-    Protected,
-}
-
-impl Class {
-    /// All classes, in the order of reports.
-    pub const ALL: [Class; 7] = [
-        Class::Missing,
-        Class::Extra,
-        Class::Value,
-        Class::Contested,
-        Class::Pending,
-        Class::Withheld,
-        Class::Protected,
-    ];
-
-    /// The word in documents.
-    pub fn word(self) -> &'static str {
-        match self {
-            Class::Missing => "missing",
-            Class::Extra => "extra",
-            Class::Value => "value",
-            Class::Contested => "contested",
-            Class::Pending => "pending",
-            Class::Withheld => "withheld",
-            Class::Protected => "protected",
-        }
-    }
-
-    /// Whether it makes `drift` exit 2.
-    pub fn is_drift(self) -> bool {
-        matches!(self, Class::Missing | Class::Extra | Class::Value)
-    }
-
-    /// The class of what is withheld for a reason.
-    pub fn of(reason: WithheldReason) -> Class {
-        match reason {
-            WithheldReason::Protected => Class::Protected,
-            WithheldReason::Contested => Class::Contested,
-            WithheldReason::Untrusted | WithheldReason::Unresolved => Class::Withheld,
-            WithheldReason::Pending => Class::Pending,
-        }
-    }
-}
+pub use crate::drift::Class;
+use crate::plan::{CauseIndex, Withheld};
 
 /// Which of the two halves a change belongs to when there is a base.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -135,12 +135,18 @@ fn cause(plan: &Plan, cause: &Cause) -> CauseDocument {
 }
 
 fn place(place: &Place) -> PlaceDocument {
-    PlaceDocument {
-        file: place.file.clone(),
-        line: place.line,
-        column: place.column,
-        end_line: place.end_line,
-        end_column: place.end_column,
+    PlaceDocument::from(place)
+}
+
+impl From<&Place> for PlaceDocument {
+    fn from(place: &Place) -> PlaceDocument {
+        PlaceDocument {
+            file: place.file.clone(),
+            line: place.line,
+            column: place.column,
+            end_line: place.end_line,
+            end_column: place.end_column,
+        }
     }
 }
 
