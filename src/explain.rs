@@ -14,7 +14,7 @@ use crate::policy::{Selector, TagExpressionKind};
 use crate::selection::{HuntingResults, Trace, trace};
 
 /// Everything about one device.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Explanation {
     /// The device id.
@@ -36,7 +36,7 @@ pub struct Explanation {
 }
 
 /// A rule or a protection on this device.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Stated {
     /// Its name.
@@ -56,7 +56,7 @@ pub struct Stated {
 }
 
 /// A condition with the device's value.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Condition {
     /// In the policy's words.
@@ -94,7 +94,7 @@ pub enum Verdict {
 }
 
 /// One tag on the device.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TagExplained {
     /// The tag.
@@ -120,7 +120,7 @@ pub struct TagExplained {
 }
 
 /// A rule's say.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Statement {
     /// The rule's name.
@@ -136,7 +136,7 @@ pub struct Statement {
 }
 
 /// The device value.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ValueExplained {
     /// As read.

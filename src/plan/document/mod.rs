@@ -182,7 +182,7 @@ pub enum ValueRouteWord {
 }
 
 /// A place in a policy file; lines and columns from 1.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PlaceDocument {
     /// Path as given.
