@@ -30,6 +30,8 @@ pub mod progress;
 pub mod html;
 #[cfg(test)]
 mod fixtures;
+#[cfg(test)]
+mod laws;
 
 use std::io::{self, Write};
 

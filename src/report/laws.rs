@@ -1,0 +1,174 @@
+//! What holds for every plan and every format: no count is lost, and no name gets out of its place.
+//!
+//! Tests only: plans are made of names that attack every target at once.
+
+use proptest::prelude::*;
+
+use crate::device::DeviceValue;
+use crate::plan::{CauseIndex, Plan, TagChange, ValueChange};
+
+use super::fixtures;
+use super::model::{Input, Model, Subject};
+use super::{Format, Style, markdown, write};
+
+/// Names that attack: markup, commands, formulas, controls, directions.
+const NAMES: [&str; 16] = [
+    "dc01.corp.example.com",
+    "env/prod",
+    "::error::x",
+    "##vso[task.complete]",
+    "<img src=x onerror=alert(1)>",
+    "</script><script>alert(1)</script>",
+    "@everyone",
+    "https://evil.example/#1",
+    "=1+1",
+    "a|b`c``d",
+    "\u{202e}gpj.exe",
+    "\u{1b}[31mred\u{7}",
+    "line\nbreak\r\ttab",
+    "\"quoted\" 'and' \\back\\",
+    "]]>&amp;%0A",
+    "設備🙂",
+];
+
+/// A device of the plan: tags to add, tags to remove (both by name), a value.
+type Wanted = (usize, Vec<usize>, Vec<usize>, Option<bool>);
+
+fn plan(devices: &[Wanted]) -> Plan {
+    let mut plan = fixtures::empty();
+    for (number, (name, add, remove, value)) in devices.iter().enumerate() {
+        let mut device = fixtures::device(&format!("{number:04}"), NAMES[*name]);
+        let mut changes = |names: &[usize], suffix: &str, cause: u32| {
+            let mut tags: Vec<String> =
+                names.iter().map(|name| format!("{}{suffix}", NAMES[*name])).collect();
+            tags.sort_unstable();
+            tags.dedup();
+            let tags = tags
+                .iter()
+                .map(|tag| TagChange { tag: fixtures::tag(&mut plan, tag), cause: CauseIndex(cause) });
+            tags.collect::<Vec<_>>()
+        };
+        device.add = changes(add, "+", 0);
+        device.remove = changes(remove, "-", 2);
+        device.value = value.map(|high| ValueChange {
+            to: if high { DeviceValue::High } else { DeviceValue::Low },
+            cause: CauseIndex(1),
+        });
+        plan.changes.push(device);
+    }
+    plan.changes
+        .retain(|device| !device.add.is_empty() || !device.remove.is_empty() || device.value.is_some());
+    plan
+}
+
+fn plans() -> impl Strategy<Value = Plan> {
+    let names = || proptest::collection::vec(0..NAMES.len(), 0..5);
+    let device = (0..NAMES.len(), names(), names(), proptest::option::of(any::<bool>()));
+    proptest::collection::vec(device, 0..40).prop_map(|devices| plan(&devices))
+}
+
+fn render(format: Format, model: &Model<'_>) -> String {
+    let mut out = Vec::new();
+    write(format, model, &Style::default(), markdown::MAX_CHARS, &mut out).expect("memory takes all");
+    String::from_utf8(out).expect("reports are UTF-8")
+}
+
+/// Changes that a text of this format shows, counted by reading it.
+fn shown(format: Format, text: &str) -> u64 {
+    let last = |line: &str| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap();
+    match format {
+        Format::Ndjson => text.lines().count() as u64,
+        Format::Csv => csv::Reader::from_reader(text.as_bytes()).records().count() as u64,
+        Format::Openmetrics => {
+            text.lines().filter(|line| line.starts_with("mdetag_drift_by_cause{")).map(last).sum()
+        }
+        Format::Json => {
+            let value: serde_json::Value = serde_json::from_str(text).unwrap();
+            let count = |key: &str| value["summary"][key].as_u64().unwrap();
+            count("additions") + count("removals") + count("values")
+        }
+        Format::Sarif => {
+            let value: serde_json::Value = serde_json::from_str(text).unwrap();
+            let results = value["runs"][0]["results"].as_array().unwrap();
+            results.iter().map(|result| result["properties"]["changes"].as_u64().unwrap()).sum()
+        }
+        Format::Html => {
+            let island = text.split("id=\"data\">").nth(1).unwrap().split("</script>").next().unwrap();
+            let data: serde_json::Value = serde_json::from_str(island).unwrap();
+            data["rows"].as_array().unwrap().len() as u64 / 2
+        }
+        Format::Markdown => {
+            let rows = text
+                .lines()
+                .filter(|line| ["| + |", "| - |", "| ~ |"].iter().any(|row| line.starts_with(row)));
+            let counts = rows.map(|row| {
+                let cells: Vec<&str> = row.split(" | ").collect();
+                cells[cells.len() - 3].replace(',', "").parse::<u64>().unwrap()
+            });
+            counts.sum()
+        }
+        Format::Human => {
+            let nouns = ["devices", "device", "additions", "addition", "removals", "removal"];
+            let rows = text.lines().filter(|line| {
+                ["  + ", "  - ", "  ~ ", "  … "].iter().any(|symbol| line.starts_with(symbol))
+            });
+            rows.map(|row| {
+                let words: Vec<&str> = row.split_whitespace().collect();
+                let at = words.iter().rposition(|word| nouns.contains(word)).unwrap();
+                words[at - 1].replace(',', "").parse::<u64>().unwrap()
+            })
+            .sum()
+        }
+        Format::Junit => {
+            let cases = text.matches("<failure ").count() as u64;
+            assert_eq!(cases, text.matches("</failure>").count() as u64);
+            cases
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn no_format_loses_a_count(plan in plans()) {
+        let model = Model::new(Input::new(Subject::Drift, &plan));
+        let (additions, removals, values) = plan.counts();
+        let changes = additions + removals + values;
+        prop_assert_eq!(model.totals.changes(), changes);
+        for format in Format::ALL {
+            let text = render(format, &model);
+            let expected = if format == Format::Junit {
+                model.parts[0].groups.len() as u64
+            } else {
+                changes
+            };
+            prop_assert_eq!(shown(format, &text), expected, "{}:\n{}", format.name(), text);
+        }
+    }
+
+    #[test]
+    fn halves_add_up_to_the_whole(plan in plans(), other in plans()) {
+        let model = Model::new(Input { base: Some(&other), ..Input::new(Subject::Plan, &plan) });
+        let sum: u64 = model.parts.iter().map(|part| part.totals.changes()).sum();
+        prop_assert_eq!(sum, model.totals.changes());
+        let (additions, removals, values) = other.counts();
+        let before = model.parts[1].totals.changes();
+        prop_assert_eq!(before + model.dropped.changes(), additions + removals + values);
+        let same = Model::new(Input { base: Some(&plan), ..Input::new(Subject::Plan, &plan) });
+        prop_assert_eq!(same.parts[0].totals.changes() + same.dropped.changes(), 0);
+    }
+
+    #[test]
+    fn no_control_or_direction_character_reaches_a_reader(plan in plans()) {
+        let model = Model::new(Input::new(Subject::Drift, &plan));
+        for format in Format::ALL {
+            let text = render(format, &model);
+            let bad = |scalar: char| (scalar.is_control() && scalar != '\n') || scalar == '\u{202e}';
+            // JSON for programs keeps names exact; its own escapes make control characters harmless.
+            let is_json = matches!(format, Format::Json | Format::Ndjson);
+            let found = text.chars().find(|scalar| bad(*scalar) && !(is_json && *scalar == '\u{202e}'));
+            prop_assert_eq!(found, None, "{}", format.name());
+        }
+    }
+}
