@@ -45,10 +45,10 @@ fn codes_in_source() -> BTreeSet<String> {
     let mut files = Vec::new();
     walk(&root().join("src"), &mut files);
     let code = Regex::new(r#""([EWN][0-9]{4})""#).unwrap();
-    let texts = files
-        .iter()
-        .filter(|path| !path.ends_with("report/pages.rs"))
-        .map(|path| fs::read_to_string(path).unwrap());
+    let is_source = |path: &&PathBuf| {
+        path.extension().is_some_and(|has| has == "rs") && !path.ends_with("report/pages.rs")
+    };
+    let texts = files.iter().filter(is_source).map(|path| fs::read_to_string(path).unwrap());
     let mut codes: BTreeSet<String> = texts
         .flat_map(|text| code.captures_iter(&text).map(|found| found[1].to_owned()).collect::<Vec<_>>())
         .collect();

@@ -11,6 +11,7 @@ mod names;
 mod operators;
 mod overlap;
 mod reader;
+pub mod reference;
 mod renames;
 mod resolve;
 mod rules;

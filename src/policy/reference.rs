@@ -1,0 +1,124 @@
+//! The tables of the language reference, from the tables that the readers use.
+//!
+//! Writes no prose; `docs/language.md` has it, and a test compares the tables.
+
+use super::keys::{self, Key, Shape};
+use super::operators::{Operand, kind_name, operators};
+use crate::device::{Field, Kind};
+
+/// Every kind of field with its fields and operators, as a Markdown table.
+pub fn field_table() -> String {
+    let mut table = String::from("| kind | fields | operators |\n| --- | --- | --- |\n");
+    for kind in KINDS {
+        let fields = Field::ALL.iter().filter(|field| field.kind() == kind);
+        let mut fields: Vec<String> = fields.map(|field| format!("`{}`", field.name())).collect();
+        if kind == Kind::Text {
+            fields.push("`lookup.NAME.COLUMN`".to_owned());
+        }
+        let operators: Vec<String> = operators(kind).iter().map(|(name, _)| format!("`{name}`")).collect();
+        table.push_str(&format!(
+            "| {} | {} | {} |\n",
+            kind_name(kind),
+            fields.join(" "),
+            operators.join(" ")
+        ));
+    }
+    table
+}
+
+const KINDS: [Kind; 8] = [
+    Kind::Text,
+    Kind::Version,
+    Kind::Integer,
+    Kind::Boolean,
+    Kind::Time,
+    Kind::Address,
+    Kind::Hardware,
+    Kind::Tags,
+];
+
+/// Every field with its meaning and known values, as a Markdown table.
+pub fn meaning_table() -> String {
+    let mut table = String::from("| field | meaning | known values |\n| --- | --- | --- |\n");
+    for field in Field::ALL {
+        let values: Vec<String> = field.known_values().iter().map(|value| format!("`{value}`")).collect();
+        table.push_str(&format!("| `{}` | {} | {} |\n", field.name(), field.about(), values.join(" ")));
+    }
+    table
+}
+
+/// What each form of operand is, by operator, as a Markdown table.
+pub fn operand_table() -> String {
+    let mut table = String::from(
+        "| kind | one value | a list | one or a list | other |\n| --- | --- | --- | --- | --- |\n",
+    );
+    for kind in KINDS {
+        let of = |wanted: &[Operand]| {
+            let names = operators(kind).iter().filter(|(_, operand)| wanted.contains(operand));
+            names.map(|(name, _)| format!("`{name}`")).collect::<Vec<_>>().join(" ")
+        };
+        table.push_str(&format!(
+            "| {} | {} | {} | {} | {} |\n",
+            kind_name(kind),
+            of(&[Operand::One]),
+            of(&[Operand::Many]),
+            of(&[Operand::OneOrMany]),
+            of(&[Operand::Boolean, Operand::File]),
+        ));
+    }
+    table
+}
+
+/// The keys of a mapping, as a Markdown table: `policy`, `rule`, `lookup`, `protection`, `guard`, `caps`, `cap`,
+/// `inventory`, `invariant`, `approval`, `superseded`, `hunting`, `test file`, `test`, `expect`.
+pub fn key_table(of: &str) -> Option<String> {
+    let keys = match of {
+        "policy" => keys::POLICY,
+        "rule" => keys::RULE,
+        "lookup" => keys::LOOKUP,
+        "protection" => keys::PROTECTION,
+        "guard" => keys::GUARD,
+        "caps" => keys::CAPS,
+        "cap" => keys::CAP,
+        "inventory" => keys::INVENTORY,
+        "invariant" => keys::INVARIANT,
+        "approval" => keys::APPROVAL,
+        "superseded" => keys::SUPERSEDED,
+        "hunting" => keys::HUNTING,
+        "test file" => keys::TEST_FILE,
+        "test" => keys::TEST,
+        "expect" => keys::EXPECT,
+        _ => return None,
+    };
+    let mut table = String::from("| key | takes | meaning |\n| --- | --- | --- |\n");
+    for Key { name, is_required, shape, about } in keys {
+        let required = if *is_required { " (required)" } else { "" };
+        table.push_str(&format!("| `{name}`{required} | {} | {about} |\n", takes(shape)));
+    }
+    Some(table)
+}
+
+fn takes(shape: &Shape) -> String {
+    match shape {
+        Shape::Version => "`1`".to_owned(),
+        Shape::Text => "text".to_owned(),
+        Shape::Path => "path".to_owned(),
+        Shape::Tag => "tag".to_owned(),
+        Shape::TagOrGlob => "tag or glob".to_owned(),
+        Shape::TagTemplate => "tag or template".to_owned(),
+        Shape::Integer => "whole number".to_owned(),
+        Shape::Count => "count".to_owned(),
+        Shape::Percent => "percentage".to_owned(),
+        Shape::Quantity => "count or percentage".to_owned(),
+        Shape::Boolean => "`true` or `false`".to_owned(),
+        Shape::Date => "date".to_owned(),
+        Shape::Time => "date or time".to_owned(),
+        Shape::Words(words) => words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", "),
+        Shape::Selector => "selector".to_owned(),
+        Shape::List(item) => format!("list: {}", takes(item)),
+        Shape::Named(value) => format!("by name: {}", takes(value)),
+        Shape::Mapping(_) => "mapping".to_owned(),
+        Shape::Device => "fields".to_owned(),
+        Shape::Cell => "text".to_owned(),
+    }
+}
