@@ -6,11 +6,12 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::plan::Plan;
+use crate::plan::stale::Dropped;
 use crate::time::Timestamp;
 
 use super::changes::Changes;
 use super::run::Run;
-use super::{Call, CallId, ChangeKey, ChangeOutcome, DeviceState, Entry, Outcome, TagAction};
+use super::{Call, CallId, ChangeKey, ChangeOutcome, ChangeWhat, DeviceState, Entry, Outcome, TagAction};
 
 /// A tag that a call took from a device without meaning to.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -35,6 +36,66 @@ pub fn outcomes(journal: &[Entry]) -> HashMap<&ChangeKey, &ChangeOutcome> {
     last
 }
 
+/// How reviewed changes end that are not in the plan that is applied. What earlier processes of the run ended for good is
+/// left out: the run takes it from the journal. A change that was sent without an answer, and is so now, is done.
+pub fn settle(dropped: &[(ChangeKey, Dropped)], journal: &[Entry]) -> Vec<ChangeOutcome> {
+    let before = outcomes(journal);
+    let sent = sent_without_answer(journal);
+    let open =
+        dropped.iter().filter(|(key, _)| !before.get(key).is_some_and(|ended| is_final(ended.outcome)));
+    open.map(|(key, why)| {
+        let was_unknown = before.get(key).is_some_and(|ended| ended.outcome == Outcome::Unknown);
+        let (outcome, error) = match why {
+            Dropped::Noop if was_unknown || sent.contains(key) => (Outcome::Done, None),
+            Dropped::Noop => (Outcome::Noop, None),
+            Dropped::Stale => {
+                (Outcome::Stale, Some("it is no longer wanted, or its device is out of sight".to_owned()))
+            }
+            Dropped::Withheld(reason) => {
+                (Outcome::Withheld, Some(format!("withheld now: {}", reason.word())))
+            }
+        };
+        ChangeOutcome { key: key.clone(), outcome, error }
+    })
+    .collect()
+}
+
+/// Changes of calls whose answer is not in the journal.
+fn sent_without_answer(journal: &[Entry]) -> HashSet<ChangeKey> {
+    let mut sent = HashSet::new();
+    for call in unanswered(journal) {
+        let tag = |tag: &Arc<str>, action: &TagAction| match action {
+            TagAction::Add => ChangeWhat::Add(tag.clone()),
+            TagAction::Remove => ChangeWhat::Remove(tag.clone()),
+        };
+        let mut whats = Vec::new();
+        match call {
+            Call::BulkTag { tag: own, action, .. } | Call::SingleTag { tag: own, action, .. } => {
+                whats.push(tag(own, action));
+            }
+            Call::SetValue { value, .. } => whats.push(ChangeWhat::Value(*value)),
+            Call::Update { value, tags, .. } => {
+                whats.extend(value.map(ChangeWhat::Value));
+                whats.extend(tags.iter().flatten().cloned().map(ChangeWhat::Add));
+            }
+            Call::Get { .. } => {}
+        }
+        for device in call.devices() {
+            sent.extend(whats.iter().map(|what| ChangeKey { device: device.clone(), what: what.clone() }));
+        }
+    }
+    sent
+}
+
+fn unanswered(journal: &[Entry]) -> Vec<&Call> {
+    let answered: HashSet<CallId> = journal.iter().filter_map(answered).collect();
+    let open = journal.iter().filter_map(|entry| match entry {
+        Entry::Intent { call, request, .. } if !answered.contains(call) => Some(request),
+        _ => None,
+    });
+    open.collect()
+}
+
 /// Tags that calls without an answer took along: twins of a removed tag, and any tag after a `PATCH` of a value alone.
 /// `plan` is the plan as the run that was cut short had it, `observed` the list as it is now.
 pub fn lost_tags(
@@ -42,12 +103,7 @@ pub fn lost_tags(
     journal: &[Entry],
     observed: &dyn Fn(&str) -> Option<DeviceState>,
 ) -> Vec<LostTag> {
-    let answered: HashSet<CallId> = journal.iter().filter_map(answered).collect();
-    let open = journal.iter().filter_map(|entry| match entry {
-        Entry::Intent { call, request, .. } if !answered.contains(call) => Some(request),
-        _ => None,
-    });
-    let open: Vec<&Call> = open.collect();
+    let open = unanswered(journal);
     if open.is_empty() {
         return Vec::new();
     }
@@ -116,8 +172,7 @@ impl Run<'_> {
         }
         let mut before = outcomes(journal);
         end_all(&mut self.changes, &mut before);
-        self.settled = before.into_values().cloned().collect();
-        self.settled.sort_by(|one, other| one.key.cmp(&other.key));
+        self.settled = before.into_iter().map(|(key, ended)| (key.clone(), ended.clone())).collect();
         for (device, tag) in lost {
             let device = self.device(device);
             self.put_back(device, tag, None);

@@ -2,7 +2,7 @@
 //!
 //! What replies mean is `answer`; how devices, jobs and windows are kept is `changes`, `queue` and `budget`.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use crate::plan::{Lane, Plan, SafePlan, calls};
@@ -12,7 +12,7 @@ use super::budget::Budget;
 use super::changes::{ChangeIndex, Changes, What};
 use super::queue::{Job, JobIndex, Kind, Members, Queue, Queues};
 use super::retry::{Circuit, Jitter};
-use super::{Call, CallId, ChangeOutcome, Entry, Outcome, TagAction, Ticket};
+use super::{Call, CallId, ChangeKey, ChangeOutcome, Entry, Outcome, TagAction, Ticket};
 
 /// How a run writes.
 #[derive(Clone, Copy, Debug)]
@@ -131,7 +131,7 @@ pub struct Run<'p> {
     pub(super) is_patch_proven: bool,
     pub(super) is_bulk_forbidden: bool,
     /// Outcomes from before this process, of changes that are not in its plan.
-    pub(super) settled: Vec<ChangeOutcome>,
+    pub(super) settled: BTreeMap<ChangeKey, ChangeOutcome>,
     /// Changes of the plan.
     planned: u64,
 }
@@ -162,7 +162,7 @@ impl<'p> Run<'p> {
             bulk_has_worked: false,
             is_patch_proven: false,
             is_bulk_forbidden: false,
-            settled: Vec::new(),
+            settled: BTreeMap::new(),
             planned: 0,
         };
         run.planned = u64::from(run.changes.len());
@@ -225,7 +225,9 @@ impl<'p> Run<'p> {
         if outcomes.is_empty() {
             return Vec::new();
         }
-        self.settled.extend(outcomes.iter().cloned());
+        for outcome in &outcomes {
+            self.settled.insert(outcome.key.clone(), outcome.clone());
+        }
         vec![Entry::Ended { at: now, ended: outcomes }]
     }
 
@@ -252,7 +254,7 @@ impl<'p> Run<'p> {
     /// How many changes ended how, in the order of [`Outcome::ALL`]; changes settled before the run included.
     pub fn counts(&self) -> [u64; Outcome::ALL.len()] {
         let mut counts = self.changes.counts();
-        for settled in &self.settled {
+        for settled in self.settled.values() {
             counts[settled.outcome as usize] += 1;
         }
         counts
@@ -262,7 +264,7 @@ impl<'p> Run<'p> {
     /// [`Step::Finished`].
     pub fn outcomes(&self) -> impl Iterator<Item = ChangeOutcome> {
         let planned = (0..self.changes.len()).filter(|index| !self.changes.get(*index).is_repair);
-        planned.filter_map(|index| self.changes.outcome(index)).chain(self.settled.iter().cloned())
+        planned.filter_map(|index| self.changes.outcome(index)).chain(self.settled.values().cloned())
     }
 
     /// Tags that the service lost and the run put back, or tried to.

@@ -1,8 +1,10 @@
 //! Files that mdetag writes and reads back, and files that it is given: the only room that names formats and versions.
 //!
 //! Decides nothing: what a file says goes to the pipeline, what the pipeline says goes into a file.
-
 mod compression;
+pub mod history;
+pub mod journal;
+mod journal_line;
 pub mod ledger;
 pub mod lock;
 pub mod policy_files;

@@ -67,6 +67,10 @@ impl StateDir {
         self.path.join("apply.lock")
     }
 
+    pub(super) fn pending(&self) -> PathBuf {
+        self.path.join("pending.json")
+    }
+
     fn counts(&self) -> PathBuf {
         self.path.join("counts.json")
     }

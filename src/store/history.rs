@@ -1,0 +1,331 @@
+//! What earlier runs say about a new plan: changes that another origin holds, and changes that the list may not show yet.
+//!
+//! Reads journals; decides nothing about devices, that is `plan`.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::apply::{ChangeKey, ChangeWhat, Entry, Outcome, resume};
+use crate::device::DeviceValue;
+use crate::plan::History;
+use crate::time::Timestamp;
+
+use super::journal::{self, Recorded};
+use super::state::StateDir;
+use super::whole_file;
+
+/// So many runs in a row a change must have bounced to be contested.
+const BOUNCES: u32 = 3;
+
+/// How many runs back contested changes are looked for.
+const MOST_RUNS: usize = 50;
+
+/// How a plan is to be made, as far as history matters.
+#[derive(Clone, Copy, Debug)]
+pub struct Present<'a> {
+    /// The wall clock.
+    pub now: Timestamp,
+    /// `writes.visibility`.
+    pub visibility: Duration,
+    /// Digest of the policy set: what was contested under another one is tried again.
+    pub policy: &'a str,
+    /// `--retry-contested`.
+    pub retry_contested: bool,
+}
+
+/// What the journals of a tenant say. Journals that cannot be read say nothing.
+pub fn read(state: &StateDir, present: Present<'_>) -> History {
+    let runs = journal::runs(state).unwrap_or_default();
+    let mut history = History::default();
+    let mut streaks: Option<HashMap<ChangeKey, Streak>> = None;
+    let seen = seen(state);
+    for run in runs.iter().rev().take(MOST_RUNS) {
+        let Ok(recorded) = journal::read(state, run) else { continue };
+        let is_recent = collect_pending(&recorded, present, &seen, &mut history.pending);
+        let is_open = !present.retry_contested && follow(&recorded, present.policy, &mut streaks);
+        if !is_recent && !is_open {
+            break;
+        }
+    }
+    let contested = streaks.unwrap_or_default().into_iter().filter(|(_, streak)| streak.bounces >= BOUNCES);
+    history.contested = contested.map(|(key, _)| (key.clone(), origin(&key).to_owned())).collect();
+    history
+}
+
+/// A change that was accepted in the newest runs, one after the other, and is wanted again.
+#[derive(Clone, Copy, Debug)]
+struct Streak {
+    bounces: u32,
+    is_over: bool,
+}
+
+/// Follows changes one run further back; says whether any may still become contested.
+fn follow(recorded: &Recorded, policy: &str, streaks: &mut Option<HashMap<ChangeKey, Streak>>) -> bool {
+    let outcomes = resume::outcomes(&recorded.entries);
+    let contested: BTreeSet<&ChangeKey> = recorded.contested.iter().collect();
+    let Some(streaks) = streaks else {
+        let is_same_policy = recorded.header.policy == policy;
+        let held = contested.iter().map(|key| (*key, 0));
+        let found = held.chain(outcomes.iter().filter_map(|(key, ended)| match ended.outcome {
+            outcome if was_accepted(outcome) => is_same_policy.then_some((*key, 1)),
+            outcome => says_nothing(outcome).then_some((*key, 0)),
+        }));
+        let found: HashMap<ChangeKey, Streak> =
+            found.map(|(key, bounces)| (key.clone(), Streak { bounces, is_over: false })).collect();
+        let is_open = !found.is_empty();
+        *streaks = Some(found);
+        return is_open;
+    };
+    let mut is_open = false;
+    for (key, streak) in streaks.iter_mut().filter(|(_, streak)| !streak.is_over && streak.bounces < BOUNCES)
+    {
+        match outcomes.get(key).map(|ended| ended.outcome) {
+            Some(outcome) if was_accepted(outcome) => {
+                streak.is_over = streak.bounces == 0 && recorded.header.policy != policy;
+                streak.bounces += u32::from(!streak.is_over);
+            }
+            Some(outcome) if says_nothing(outcome) => {}
+            None if contested.contains(key) => {}
+            _ => streak.is_over = true,
+        }
+        is_open |= !streak.is_over && streak.bounces < BOUNCES;
+    }
+    is_open
+}
+
+/// The service took it. Where a plan wants it again, the list has shown the old state since: it bounced, at the latest
+/// then.
+fn was_accepted(outcome: Outcome) -> bool {
+    matches!(outcome, Outcome::Done | Outcome::Bounced)
+}
+
+/// A run that did not learn how a change fares neither ends nor adds to its row.
+fn says_nothing(outcome: Outcome) -> bool {
+    matches!(outcome, Outcome::NotAttempted | Outcome::Unknown | Outcome::Withheld)
+}
+
+/// Who probably holds what the service accepted and undid.
+fn origin(key: &ChangeKey) -> &'static str {
+    match key.what {
+        ChangeWhat::Remove(_) => {
+            "the device's registry, its management profile or a dynamic rule sets the tag"
+        }
+        ChangeWhat::Add(_) => "a dynamic rule or another tool removes the tag",
+        ChangeWhat::Value(_) => "a dynamic rule or another tool sets the value",
+    }
+}
+
+/// Adds what answers confirmed so lately that the list may lag; says whether the run is so recent.
+fn collect_pending(
+    recorded: &Recorded,
+    present: Present<'_>,
+    seen: &Seen,
+    pending: &mut BTreeSet<ChangeKey>,
+) -> bool {
+    let oldest = present.now.minus(present.visibility);
+    let mut is_recent = false;
+    for entry in &recorded.entries {
+        is_recent |= entry.at() > oldest;
+        let Entry::Reply { at, ended, .. } = entry else { continue };
+        if *at <= oldest {
+            continue;
+        }
+        for ended in ended.iter().filter(|ended| ended.outcome == Outcome::Done) {
+            if *at > seen.read_at || seen.missing.contains(&ended.key) {
+                pending.insert(ended.key.clone());
+            }
+        }
+    }
+    is_recent
+}
+
+/// Which changes a trusted read did not show yet: what it did show, and is gone later, was undone by somebody.
+struct Seen {
+    read_at: Timestamp,
+    missing: BTreeSet<ChangeKey>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct SeenFile {
+    read_at: Timestamp,
+    missing: Vec<SeenChange>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct SeenChange {
+    device: std::sync::Arc<str>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    add: Option<std::sync::Arc<str>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    remove: Option<std::sync::Arc<str>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    device_value: Option<DeviceValue>,
+}
+
+fn seen(state: &StateDir) -> Seen {
+    let nothing = Seen { read_at: Timestamp::from_ticks(i64::MIN), missing: BTreeSet::new() };
+    let Ok(bytes) = std::fs::read(state.pending()) else { return nothing };
+    let Ok(file) = serde_json::from_slice::<SeenFile>(&bytes) else { return nothing };
+    let key = |change: SeenChange| {
+        let add = change.add.map(ChangeWhat::Add);
+        let what =
+            add.or(change.remove.map(ChangeWhat::Remove)).or(change.device_value.map(ChangeWhat::Value));
+        Some(ChangeKey { device: change.device, what: what? })
+    };
+    Seen { read_at: file.read_at, missing: file.missing.into_iter().filter_map(key).collect() }
+}
+
+/// Keeps what a trusted live read, started at `read_at`, did not show of the pending changes. Without it a change that the
+/// list has shown and somebody undid within `writes.visibility` would count as pending until that has passed.
+///
+/// # Errors
+/// Where the file cannot be written.
+pub fn keep_pending<'a>(
+    state: &StateDir,
+    read_at: Timestamp,
+    pending: impl Iterator<Item = &'a ChangeKey>,
+) -> std::io::Result<()> {
+    let missing = pending.map(|key| {
+        let mut change =
+            SeenChange { device: key.device.clone(), add: None, remove: None, device_value: None };
+        match &key.what {
+            ChangeWhat::Add(tag) => change.add = Some(tag.clone()),
+            ChangeWhat::Remove(tag) => change.remove = Some(tag.clone()),
+            ChangeWhat::Value(value) => change.device_value = Some(*value),
+        }
+        change
+    });
+    let file = SeenFile { read_at, missing: missing.collect() };
+    whole_file::write(&state.pending(), &serde_json::to_vec(&file).map_err(std::io::Error::other)?)
+}
+
+/// One line of `mdetag history`: how a change ended, when, in which run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Happening {
+    /// When.
+    pub at: Timestamp,
+    /// Which change.
+    pub key: ChangeKey,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Why, if not well.
+    pub error: Option<String>,
+}
+
+/// How the changes of a run ended, in the order of the journal, the last word on each only.
+pub fn happenings(recorded: &Recorded) -> Vec<Happening> {
+    let mut last: BTreeMap<&ChangeKey, usize> = BTreeMap::new();
+    let mut all: Vec<Happening> = Vec::new();
+    for entry in &recorded.entries {
+        for ended in entry.ended() {
+            last.insert(&ended.key, all.len());
+            all.push(Happening {
+                at: entry.at(),
+                key: ended.key.clone(),
+                outcome: ended.outcome,
+                error: ended.error.clone(),
+            });
+        }
+    }
+    let kept: BTreeSet<usize> = last.into_values().collect();
+    let mut place = 0;
+    all.retain(|_| {
+        place += 1;
+        kept.contains(&(place - 1))
+    });
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::super::journal::{Header, Journal};
+    use super::*;
+    use crate::apply::{CallId, ChangeOutcome};
+    use crate::plan::Plan;
+
+    const HOUR: i64 = 3_600;
+
+    fn key(tag: &str) -> ChangeKey {
+        ChangeKey { device: "d1".into(), what: ChangeWhat::Remove(Arc::from(tag)) }
+    }
+
+    /// A run at this hour in which these removals ended so.
+    fn record(state: &StateDir, hour: i64, policy: &str, ended: &[(&str, Outcome)]) {
+        let now = Timestamp::from_seconds(hour * HOUR);
+        let header = Header { run: journal::run_id(now, 1), policy: policy.to_owned(), ..Header::default() };
+        let mut journal = Journal::create(state, &header, &Plan::default(), b"{}", now).unwrap();
+        let ended = ended.iter().map(|(tag, outcome)| ChangeOutcome {
+            key: key(tag),
+            outcome: *outcome,
+            error: None,
+        });
+        let entry = Entry::Reply { call: CallId(1), at: now, answer: "200".into(), ended: ended.collect() };
+        journal.append(vec![entry]).unwrap();
+    }
+
+    fn at(hour: i64, policy: &str) -> Present<'_> {
+        let now = Timestamp::from_seconds(hour * HOUR);
+        Present { now, visibility: Duration::from_secs(3_600), policy, retry_contested: false }
+    }
+
+    fn state(folder: &tempfile::TempDir) -> StateDir {
+        StateDir::new(folder.path(), "sandbox", "t").unwrap()
+    }
+
+    #[test]
+    fn a_change_that_bounced_in_the_last_three_runs_is_contested() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = state(&folder);
+        for hour in [1, 3, 5] {
+            assert!(read(&state, at(hour, "p")).contested.is_empty());
+            let other = if hour == 3 { Outcome::Noop } else { Outcome::Done };
+            record(&state, hour, "p", &[("held", Outcome::Done), ("free", other)]);
+        }
+        let history = read(&state, at(9, "p"));
+        assert_eq!(history.contested.keys().collect::<Vec<_>>(), [&key("held")]);
+        assert!(history.contested[&key("held")].contains("registry"));
+        record(&state, 10, "p", &[("held", Outcome::NotAttempted)]);
+        assert_eq!(read(&state, at(12, "p")).contested.len(), 1, "a run that did not try says nothing");
+        let retried = Present { retry_contested: true, ..at(12, "p") };
+        assert!(read(&state, retried).contested.is_empty());
+        assert!(read(&state, at(12, "changed")).contested.is_empty(), "its rule may have changed");
+        record(&state, 13, "p", &[("free", Outcome::Done)]);
+        assert!(
+            read(&state, at(15, "p")).contested.is_empty(),
+            "a run in which it was at peace ends the row"
+        );
+    }
+
+    #[test]
+    fn what_an_answer_confirmed_within_visibility_is_pending_until_a_read_has_shown_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = state(&folder);
+        record(&state, 10, "p", &[("a", Outcome::Done), ("b", Outcome::Done), ("c", Outcome::Failed)]);
+        let soon = Present { now: Timestamp::from_seconds(10 * HOUR + 60), ..at(10, "p") };
+        assert_eq!(read(&state, soon).pending, BTreeSet::from([key("a"), key("b")]));
+        keep_pending(&state, soon.now, [key("b")].iter()).unwrap();
+        assert_eq!(read(&state, soon).pending, BTreeSet::from([key("b")]));
+        assert!(
+            read(&state, at(11, "p")).pending.is_empty(),
+            "half-open: an hour later it is pending no more"
+        );
+    }
+
+    #[test]
+    fn the_last_word_on_a_change_is_its_history() {
+        let ended = |outcome| ChangeOutcome { key: key("a"), outcome, error: None };
+        let at = Timestamp::EPOCH;
+        let entries = vec![
+            Entry::Ended { at, ended: vec![ended(Outcome::NotAttempted)] },
+            Entry::Ended { at, ended: vec![ended(Outcome::Done)] },
+        ];
+        let happened = happenings(&Recorded { entries, ..Recorded::default() });
+        assert_eq!(happened.iter().map(|one| one.outcome).collect::<Vec<_>>(), [Outcome::Done]);
+    }
+}

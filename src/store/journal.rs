@@ -1,0 +1,360 @@
+//! Journals: `runs/RUN-ID.jsonl`, one JSON object a line, each line with a checksum, each synced before work goes on.
+//!
+//! The journal is the audit record that the service lacks. What it means for a later plan is `history`.
+
+use std::fs::{File, OpenOptions};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::apply::{ChangeKey, Entry};
+use crate::plan::{Plan, WithheldReason, stale};
+use crate::time::Timestamp;
+
+use super::journal_line::{self as line, Line};
+use super::state::StateDir;
+use super::whole_file;
+
+/// Longer lines are no journal lines: an entry has at most 1,000 changes.
+const LONGEST_LINE: u64 = 4 * 1024 * 1024;
+
+/// Who ran what, where: the first line, and one more for each resumption.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Header {
+    /// The run's id.
+    pub run: String,
+    /// `mdetag 0.1.0`.
+    pub tool: String,
+    /// Directory id of the tenant.
+    pub tenant: String,
+    /// Its cloud.
+    pub cloud: String,
+    /// The account or application.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub who: Option<String>,
+    /// The host.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+    /// The CI job, as a URL or a name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub job: Option<String>,
+    /// The git commit of the policy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub commit: Option<String>,
+    /// Digest of the policy set.
+    pub policy: String,
+    /// Digest of the plan.
+    pub plan: String,
+}
+
+/// How a run ended, by its last line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Closing {
+    /// When.
+    pub at: Timestamp,
+    /// Whether every change ended; otherwise it can be resumed.
+    pub is_complete: bool,
+    /// `finished`, or `stopped by …`.
+    pub reason: String,
+}
+
+/// An open journal.
+#[derive(Debug)]
+pub struct Journal {
+    file: File,
+    path: PathBuf,
+}
+
+/// Why a journal cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    /// The file cannot be read or written.
+    #[error("cannot use the journal {path}")]
+    Unusable {
+        /// The file.
+        path: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// There is no such run.
+    #[error("there is no run `{run}` in {folder}")]
+    NoSuchRun {
+        /// The id that was asked for.
+        run: String,
+        /// Where.
+        folder: String,
+    },
+    /// The file has no header that can be read.
+    #[error("{path} is no journal: its first line cannot be read")]
+    NoHeader {
+        /// The file.
+        path: String,
+    },
+}
+
+/// An id for a run that starts now: sortable by time, and apart from others of the same second.
+pub fn run_id(now: Timestamp, random: u32) -> String {
+    let time: String = Timestamp::from_seconds(now.seconds())
+        .to_string()
+        .chars()
+        .filter(|scalar| !matches!(scalar, '-' | ':'))
+        .collect();
+    format!("{time}-{:06x}", random & 0x00ff_ffff)
+}
+
+impl Journal {
+    /// Creates the journal of a new run, and keeps its plan beside it. `document`: the plan file's bytes.
+    ///
+    /// # Errors
+    /// [`JournalError::Unusable`], also where the run exists.
+    pub fn create(
+        state: &StateDir,
+        header: &Header,
+        plan: &Plan,
+        document: &[u8],
+        now: Timestamp,
+    ) -> Result<Journal, JournalError> {
+        let path = state.journal(&header.run);
+        let unusable = |source| unusable(&path, source);
+        whole_file::write(&state.plan(&header.run), document).map_err(unusable)?;
+        let file = OpenOptions::new().append(true).create_new(true).open(&path).map_err(unusable)?;
+        let mut journal = Journal { file, path: path.clone() };
+        let contested = contested(plan);
+        journal.write(&[Line::Run { at: now, header: header.clone(), contested }])?;
+        Ok(journal)
+    }
+
+    /// Opens the journal of a run that ended early, to go on with it.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn resume(state: &StateDir, header: &Header, now: Timestamp) -> Result<Journal, JournalError> {
+        let path = state.journal(&header.run);
+        let mut file = OpenOptions::new()
+            .read(true)
+            .append(true)
+            .open(&path)
+            .map_err(|source| unusable(&path, source))?;
+        let is_torn = ends_torn(&mut file).map_err(|source| unusable(&path, source))?;
+        let mut journal = Journal { file, path };
+        if is_torn {
+            journal.write_bytes(b"\n")?;
+        }
+        journal.write(&[Line::Run { at: now, header: header.clone(), contested: Vec::new() }])?;
+        Ok(journal)
+    }
+
+    /// Writes entries and returns once the disk has them.
+    ///
+    /// # Errors
+    /// [`JournalError::Unusable`]: no further call may be sent.
+    pub fn append(&mut self, entries: Vec<Entry>) -> Result<(), JournalError> {
+        let lines: Vec<Line> = entries.into_iter().map(Line::Entry).collect();
+        self.write(&lines)
+    }
+
+    /// Writes the last line.
+    ///
+    /// # Errors
+    /// [`JournalError::Unusable`].
+    pub fn close(&mut self, closing: Closing) -> Result<(), JournalError> {
+        self.write(&[Line::Closed(closing)])
+    }
+
+    fn write(&mut self, lines: &[Line]) -> Result<(), JournalError> {
+        if lines.is_empty() {
+            return Ok(());
+        }
+        let text: String = lines.iter().map(line::render).collect();
+        self.write_bytes(text.as_bytes())
+    }
+
+    fn write_bytes(&mut self, bytes: &[u8]) -> Result<(), JournalError> {
+        let written = self.file.write_all(bytes).and_then(|()| self.file.sync_data());
+        written.map_err(|source| unusable(&self.path, source))
+    }
+}
+
+fn unusable(path: &Path, source: std::io::Error) -> JournalError {
+    JournalError::Unusable { path: path.display().to_string(), source }
+}
+
+fn ends_torn(file: &mut File) -> std::io::Result<bool> {
+    use std::io::{Seek, SeekFrom};
+    if file.metadata()?.len() == 0 {
+        return Ok(false);
+    }
+    let mut last = [0u8];
+    file.seek(SeekFrom::End(-1))?;
+    file.read_exact(&mut last)?;
+    Ok(last != *b"\n")
+}
+
+/// Changes that the plan withholds because another origin holds them: a later plan must not take their absence from this
+/// run for peace.
+fn contested(plan: &Plan) -> Vec<ChangeKey> {
+    let groups = plan.withheld.iter().filter(|withheld| withheld.reason == WithheldReason::Contested);
+    let devices = groups.flat_map(|withheld| &withheld.devices);
+    devices.flat_map(|change| stale::keys(plan, change)).collect()
+}
+
+/// A journal that was read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Recorded {
+    /// The first header.
+    pub header: Header,
+    /// When the run started.
+    pub started: Option<Timestamp>,
+    /// The headers of resumptions, with their times.
+    pub resumed: Vec<(Timestamp, Header)>,
+    /// Everything that happened.
+    pub entries: Vec<Entry>,
+    /// Changes that the plan withheld as contested.
+    pub contested: Vec<ChangeKey>,
+    /// The last line; `None` for a run that was killed, or is at work.
+    pub closing: Option<Closing>,
+    /// Lines that are torn or damaged: at most one where a run was killed.
+    pub damaged: u64,
+}
+
+impl Recorded {
+    /// Whether the run ended early and can be resumed.
+    pub fn is_resumable(&self) -> bool {
+        !self.closing.as_ref().is_some_and(|closing| closing.is_complete)
+    }
+}
+
+/// Reads the journal of a run.
+///
+/// # Errors
+/// [`JournalError`].
+pub fn read(state: &StateDir, run: &str) -> Result<Recorded, JournalError> {
+    let path = state.journal(run);
+    if !super::state::is_name(run) || !path.is_file() {
+        let folder = state.runs().display().to_string();
+        return Err(JournalError::NoSuchRun { run: run.to_owned(), folder });
+    }
+    let file = File::open(&path).map_err(|source| unusable(&path, source))?;
+    read_lines(BufReader::new(file), &path)
+}
+
+fn read_lines(mut reader: impl BufRead, path: &Path) -> Result<Recorded, JournalError> {
+    let mut recorded = Recorded::default();
+    let mut has_header = false;
+    let mut bytes = Vec::new();
+    loop {
+        bytes.clear();
+        let mut limited = reader.by_ref().take(LONGEST_LINE);
+        if limited.read_until(b'\n', &mut bytes).map_err(|source| unusable(path, source))? == 0 {
+            break;
+        }
+        if bytes == b"\n" {
+            continue;
+        }
+        match line::parse(&bytes) {
+            Some(Line::Run { at, header, contested }) if !has_header => {
+                has_header = true;
+                (recorded.started, recorded.header, recorded.contested) = (Some(at), header, contested);
+            }
+            Some(Line::Run { at, header, .. }) => {
+                recorded.resumed.push((at, header));
+                recorded.closing = None;
+            }
+            Some(Line::Entry(entry)) => recorded.entries.push(entry),
+            Some(Line::Closed(closing)) => recorded.closing = Some(closing),
+            None => recorded.damaged += 1,
+        }
+    }
+    if has_header { Ok(recorded) } else { Err(JournalError::NoHeader { path: path.display().to_string() }) }
+}
+
+/// The ids of all runs, the oldest first.
+///
+/// # Errors
+/// Where the folder cannot be read; a missing one has no runs.
+pub fn runs(state: &StateDir) -> std::io::Result<Vec<String>> {
+    let listing = match std::fs::read_dir(state.runs()) {
+        Ok(listing) => listing,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let mut runs = Vec::new();
+    for file in listing {
+        let name = file?.file_name();
+        let run = name.to_str().and_then(|name| name.strip_suffix(".jsonl"));
+        runs.extend(run.filter(|run| super::state::is_name(run)).map(str::to_owned));
+    }
+    runs.sort_unstable();
+    Ok(runs)
+}
+
+/// The newest run that ended early, if the newest run did.
+///
+/// # Errors
+/// Where the folder or the journal cannot be read.
+pub fn last_resumable(state: &StateDir) -> Result<Option<Recorded>, JournalError> {
+    let runs = runs(state).map_err(|source| unusable(&state.runs(), source))?;
+    let Some(newest) = runs.last() else { return Ok(None) };
+    let recorded = read(state, newest)?;
+    Ok(recorded.is_resumable().then_some(recorded))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn note(text: &str) -> Entry {
+        Entry::Note { at: Timestamp::EPOCH, text: text.to_owned() }
+    }
+
+    fn started(folder: &tempfile::TempDir) -> (StateDir, Header, Journal) {
+        let state = StateDir::new(folder.path(), "public", "t").unwrap();
+        let now = Timestamp::from_seconds(1_700_000_000);
+        let header = Header { run: run_id(now, 0xabcdef), plan: "sha256:1".into(), ..Header::default() };
+        let journal = Journal::create(&state, &header, &Plan::default(), b"{}", now).unwrap();
+        (state, header, journal)
+    }
+
+    #[test]
+    fn a_killed_run_keeps_every_whole_line_and_can_be_resumed() {
+        let folder = tempfile::tempdir().unwrap();
+        let (state, header, mut journal) = started(&folder);
+        journal.append(vec![note("one"), note("two")]).unwrap();
+        let path = state.journal(&header.run);
+        let text = std::fs::read(&path).unwrap();
+        std::fs::write(&path, &text[..text.len() - 5]).unwrap();
+        let recorded = last_resumable(&state).unwrap().unwrap();
+        assert_eq!((recorded.entries, recorded.damaged), (vec![note("one")], 1));
+        let mut journal = Journal::resume(&state, &header, Timestamp::EPOCH).unwrap();
+        journal.append(vec![note("three")]).unwrap();
+        let closing = Closing { at: Timestamp::EPOCH, is_complete: true, reason: "finished".into() };
+        journal.close(closing).unwrap();
+        let recorded = read(&state, &header.run).unwrap();
+        assert_eq!(recorded.entries, [note("one"), note("three")]);
+        assert_eq!((recorded.resumed.len(), recorded.is_resumable()), (1, false));
+        assert_eq!(last_resumable(&state).unwrap(), None);
+        assert_eq!(runs(&state).unwrap(), [header.run.clone()]);
+        assert_eq!(std::fs::read(state.plan(&header.run)).unwrap(), b"{}");
+    }
+
+    #[test]
+    fn a_run_is_never_written_over_and_ids_sort_by_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let (state, header, _) = started(&folder);
+        assert!(Journal::create(&state, &header, &Plan::default(), b"{}", Timestamp::EPOCH).is_err());
+        assert_eq!(header.run, "20231114T221320Z-abcdef");
+        assert!(read(&state, "../../secret").is_err());
+        assert!(matches!(read(&state, "nope"), Err(JournalError::NoSuchRun { .. })));
+    }
+
+    #[test]
+    fn a_file_that_is_no_journal_is_told_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let (state, ..) = started(&folder);
+        std::fs::write(state.journal("other"), [0u8; 100]).unwrap();
+        assert!(matches!(read(&state, "other"), Err(JournalError::NoHeader { .. })));
+    }
+}

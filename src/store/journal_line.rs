@@ -1,0 +1,363 @@
+//! One journal line as JSON: `{"kind":"intent", … ,"crc":"1a2b3c4d"}`, the checksum over everything before it.
+//!
+//! Reads what any 1.x wrote: unknown keys are ignored, an unknown kind is a note that says so.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::apply::{Call, CallId, ChangeKey, ChangeOutcome, ChangeWhat, Entry, Outcome, TagAction};
+use crate::device::DeviceValue;
+use crate::plan::Lane;
+use crate::time::Timestamp;
+
+use super::journal::{Closing, Header};
+
+/// What a line says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Line {
+    Run { at: Timestamp, header: Header, contested: Vec<ChangeKey> },
+    Entry(Entry),
+    Closed(Closing),
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Written {
+    kind: Kind,
+    at: Timestamp,
+    #[serde(flatten)]
+    body: Body,
+}
+
+#[derive(Clone, Copy, Serialize, Deserialize, PartialEq)]
+#[serde(rename_all = "camelCase")]
+enum Kind {
+    Run,
+    Intent,
+    Reply,
+    Ended,
+    Repair,
+    Note,
+    Closed,
+    #[serde(other)]
+    Unknown,
+}
+
+/// All keys of all kinds: each kind has its own few.
+#[derive(Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Body {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    format_version: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    header: Option<Header>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    contested: Vec<Group>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    call: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lane: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    answer: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tag: Option<Arc<str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    action: Option<Action>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    device_value: Option<DeviceValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tags: Option<Vec<Arc<str>>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    devices: Vec<Arc<str>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    ended: Vec<Group>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    restored: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    complete: Option<bool>,
+}
+
+#[derive(Clone, Copy, Serialize, Deserialize, PartialEq)]
+#[serde(rename_all = "camelCase")]
+enum Action {
+    Add,
+    Remove,
+}
+
+/// Changes that differ only in their device.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Group {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    outcome: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    tag: Option<Arc<str>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    action: Option<Action>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    device_value: Option<DeviceValue>,
+    devices: Vec<Arc<str>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+impl Group {
+    fn what(&self) -> Option<ChangeWhat> {
+        match (&self.tag, self.action, self.device_value) {
+            (Some(tag), Some(Action::Add), _) => Some(ChangeWhat::Add(tag.clone())),
+            (Some(tag), Some(Action::Remove), _) => Some(ChangeWhat::Remove(tag.clone())),
+            (_, _, Some(value)) => Some(ChangeWhat::Value(value)),
+            _ => None,
+        }
+    }
+
+    fn of(key: &ChangeKey) -> Group {
+        let (tag, action, device_value) = match &key.what {
+            ChangeWhat::Add(tag) => (Some(tag.clone()), Some(Action::Add), None),
+            ChangeWhat::Remove(tag) => (Some(tag.clone()), Some(Action::Remove), None),
+            ChangeWhat::Value(value) => (None, None, Some(*value)),
+        };
+        Group { outcome: None, tag, action, device_value, devices: vec![key.device.clone()], error: None }
+    }
+
+    fn keys(&self) -> Vec<ChangeKey> {
+        let Some(what) = self.what() else { return Vec::new() };
+        self.devices.iter().map(|device| ChangeKey { device: device.clone(), what: what.clone() }).collect()
+    }
+}
+
+fn grouped(ended: &[ChangeOutcome]) -> Vec<Group> {
+    let mut groups: Vec<Group> = Vec::new();
+    let mut last: Option<&ChangeOutcome> = None;
+    for outcome in ended {
+        let joins = last.is_some_and(|last| {
+            (&last.key.what, last.outcome, &last.error)
+                == (&outcome.key.what, outcome.outcome, &outcome.error)
+        });
+        match groups.last_mut() {
+            Some(group) if joins => group.devices.push(outcome.key.device.clone()),
+            _ => groups.push(Group {
+                outcome: Some(outcome.outcome.word().to_owned()),
+                error: outcome.error.clone(),
+                ..Group::of(&outcome.key)
+            }),
+        }
+        last = Some(outcome);
+    }
+    groups
+}
+
+fn keys_grouped(keys: &[ChangeKey]) -> Vec<Group> {
+    let mut groups: Vec<Group> = Vec::new();
+    for key in keys {
+        match groups.last_mut() {
+            Some(group) if group.what().as_ref() == Some(&key.what) => group.devices.push(key.device.clone()),
+            _ => groups.push(Group::of(key)),
+        }
+    }
+    groups
+}
+
+fn ungrouped(groups: &[Group]) -> Option<Vec<ChangeOutcome>> {
+    let mut ended = Vec::new();
+    for group in groups {
+        let outcome = Outcome::parse(group.outcome.as_deref()?)?;
+        let keys = group.keys().into_iter();
+        ended.extend(keys.map(|key| ChangeOutcome { key, outcome, error: group.error.clone() }));
+    }
+    Some(ended)
+}
+
+fn written(line: &Line) -> Written {
+    let entry = match line {
+        Line::Run { at, header, contested } => {
+            let body = Body {
+                format_version: Some("1.0".to_owned()),
+                header: Some(header.clone()),
+                contested: keys_grouped(contested),
+                ..Body::default()
+            };
+            return Written { kind: Kind::Run, at: *at, body };
+        }
+        Line::Closed(Closing { at, is_complete, reason }) => {
+            let body = Body { complete: Some(*is_complete), text: Some(reason.clone()), ..Body::default() };
+            return Written { kind: Kind::Closed, at: *at, body };
+        }
+        Line::Entry(entry) => entry,
+    };
+    let (kind, body) = match entry {
+        Entry::Intent { call, request, .. } => (Kind::Intent, Body { call: Some(call.0), ..intent(request) }),
+        Entry::Reply { call, answer, ended, .. } => {
+            let (answer, ended) = (Some(answer.clone()), grouped(ended));
+            (Kind::Reply, Body { call: Some(call.0), answer, ended, ..Body::default() })
+        }
+        Entry::Ended { ended, .. } => (Kind::Ended, Body { ended: grouped(ended), ..Body::default() }),
+        Entry::Repair { device, tag, restored, .. } => {
+            let (devices, tag) = (vec![device.clone()], Some(tag.clone()));
+            (Kind::Repair, Body { devices, tag, restored: *restored, ..Body::default() })
+        }
+        Entry::Note { text, .. } => (Kind::Note, Body { text: Some(text.clone()), ..Body::default() }),
+    };
+    Written { kind, at: entry.at(), body }
+}
+
+fn intent(call: &Call) -> Body {
+    let body = Body {
+        lane: Some(call.lane().name().to_owned()),
+        devices: call.devices().to_vec(),
+        ..Body::default()
+    };
+    let action = |action: &TagAction| match action {
+        TagAction::Add => Some(Action::Add),
+        TagAction::Remove => Some(Action::Remove),
+    };
+    match call {
+        Call::BulkTag { tag, action: own, .. } | Call::SingleTag { tag, action: own, .. } => {
+            Body { tag: Some(tag.clone()), action: action(own), ..body }
+        }
+        Call::SetValue { value, .. } => Body { device_value: Some(*value), ..body },
+        Call::Update { value, tags, .. } => Body { device_value: *value, tags: tags.clone(), ..body },
+        Call::Get { .. } => body,
+    }
+}
+
+fn call(body: Body) -> Option<Call> {
+    let lane = Lane::parse(body.lane.as_deref()?)?;
+    let action = body.action.map(|action| match action {
+        Action::Add => TagAction::Add,
+        Action::Remove => TagAction::Remove,
+    });
+    let device = body.devices.first()?.clone();
+    Some(match lane {
+        Lane::BulkTag => Call::BulkTag { tag: body.tag?, action: action?, devices: body.devices },
+        Lane::SingleTag => Call::SingleTag { tag: body.tag?, action: action?, device },
+        Lane::SetValue => Call::SetValue { device, value: body.device_value? },
+        Lane::UpdateDevice => Call::Update { device, value: body.device_value, tags: body.tags },
+        Lane::Get => Call::Get { device },
+        Lane::List | Lane::Hunting => return None,
+    })
+}
+
+fn read(written: Written) -> Option<Line> {
+    let Written { kind, at, body } = written;
+    Some(match kind {
+        Kind::Run => {
+            let contested = body.contested.iter().flat_map(Group::keys).collect();
+            Line::Run { at, header: body.header?, contested }
+        }
+        Kind::Closed => {
+            Line::Closed(Closing { at, is_complete: body.complete?, reason: body.text.unwrap_or_default() })
+        }
+        Kind::Intent => Line::Entry(Entry::Intent { call: CallId(body.call?), at, request: call(body)? }),
+        Kind::Reply => {
+            let ended = ungrouped(&body.ended)?;
+            Line::Entry(Entry::Reply { call: CallId(body.call?), at, answer: body.answer?, ended })
+        }
+        Kind::Ended => Line::Entry(Entry::Ended { at, ended: ungrouped(&body.ended)? }),
+        Kind::Repair => {
+            let device = body.devices.first()?.clone();
+            Line::Entry(Entry::Repair { at, device, tag: body.tag?, restored: body.restored })
+        }
+        Kind::Note => Line::Entry(Entry::Note { at, text: body.text? }),
+        Kind::Unknown => Line::Entry(Entry::Note {
+            at,
+            text: "a newer mdetag wrote a line that this one does not know".into(),
+        }),
+    })
+}
+
+/// The line with its checksum and its end.
+pub(super) fn render(line: &Line) -> String {
+    let mut json = serde_json::to_string(&written(line)).expect("plain data has a JSON form");
+    json.pop();
+    let checksum = crc32fast::hash(json.as_bytes());
+    format!("{json},\"crc\":\"{checksum:08x}\"}}\n")
+}
+
+/// What a line says; `None` for one that is torn, damaged or foreign.
+pub(super) fn parse(bytes: &[u8]) -> Option<Line> {
+    let text = std::str::from_utf8(bytes).ok()?.strip_suffix("\"}\n")?;
+    let (json, checksum) = text.rsplit_once(",\"crc\":\"")?;
+    if u32::from_str_radix(checksum, 16).ok()? != crc32fast::hash(json.as_bytes()) {
+        return None;
+    }
+    read(serde_json::from_str(&format!("{json}}}")).ok()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines() -> Vec<Line> {
+        let at = Timestamp::from_millis(1_700_000_000_123);
+        let (a, b): (Arc<str>, Arc<str>) = ("a".into(), "b".into());
+        let tag: Arc<str> = "Tier \"0\"\u{202e}".into();
+        let key = |device: &Arc<str>, what: ChangeWhat| ChangeKey { device: device.clone(), what };
+        let ended = |device: &Arc<str>, outcome, error: Option<&str>| ChangeOutcome {
+            key: key(device, ChangeWhat::Add(tag.clone())),
+            outcome,
+            error: error.map(str::to_owned),
+        };
+        let request = |call: Call| Line::Entry(Entry::Intent { call: CallId(7), at, request: call });
+        let bulk =
+            Call::BulkTag { tag: tag.clone(), action: TagAction::Add, devices: vec![a.clone(), b.clone()] };
+        let update = Call::Update { device: a.clone(), value: None, tags: Some(vec![tag.clone()]) };
+        let value = ChangeOutcome {
+            key: key(&b, ChangeWhat::Value(DeviceValue::High)),
+            outcome: Outcome::Failed,
+            error: Some("400 InvalidInput".into()),
+        };
+        vec![
+            Line::Run {
+                at,
+                header: Header { run: "r".into(), job: Some("https://ci/1".into()), ..Header::default() },
+                contested: vec![key(&a, ChangeWhat::Remove(tag.clone()))],
+            },
+            request(bulk),
+            request(update),
+            request(Call::SetValue { device: b.clone(), value: DeviceValue::Low }),
+            request(Call::SingleTag { tag: tag.clone(), action: TagAction::Remove, device: b.clone() }),
+            request(Call::Get { device: a.clone() }),
+            Line::Entry(Entry::Reply {
+                call: CallId(7),
+                at,
+                answer: "200".into(),
+                ended: vec![ended(&a, Outcome::Done, None), ended(&b, Outcome::Done, None), value],
+            }),
+            Line::Entry(Entry::Ended { at, ended: vec![ended(&a, Outcome::Bounced, Some("held"))] }),
+            Line::Entry(Entry::Repair { at, device: a.clone(), tag: tag.clone(), restored: None }),
+            Line::Entry(Entry::Repair { at, device: a, tag, restored: Some(true) }),
+            Line::Entry(Entry::Note { at, text: "said once".into() }),
+            Line::Closed(Closing { at, is_complete: false, reason: "stopped by a signal".into() }),
+        ]
+    }
+
+    #[test]
+    fn every_line_reads_back_as_it_was_written() {
+        for line in lines() {
+            let text = render(&line);
+            assert_eq!(parse(text.as_bytes()), Some(line), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_torn_or_edited_line_is_none() {
+        for line in lines() {
+            let text = render(&line);
+            for end in 0..text.len() {
+                assert_eq!(parse(&text.as_bytes()[..end]), None);
+            }
+            assert_eq!(parse(text.replacen("20", "21", 1).as_bytes()), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn keys_that_a_later_version_adds_are_ignored() {
+        let json = r#"{"kind":"note","at":"2026-11-22T03:00:00Z","text":"x","mood":"good""#;
+        let text = format!("{json},\"crc\":\"{:08x}\"}}\n", crc32fast::hash(json.as_bytes()));
+        assert!(matches!(parse(text.as_bytes()), Some(Line::Entry(Entry::Note { .. }))));
+    }
+}
