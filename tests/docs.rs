@@ -12,7 +12,6 @@ use clap::Parser;
 use clap::error::ErrorKind;
 use mdetag::cli::args::Cli;
 use mdetag::cli::exit::Exit;
-use mdetag::device::{Field, Kind};
 use mdetag::diagnostic::{Diagnostic, Severity, Source, Sources};
 use mdetag::policy;
 use mdetag::time::Timestamp;
@@ -292,26 +291,6 @@ fn the_policies_of_the_repository_have_no_error_and_no_warning() {
         assert!(!sources.files.is_empty(), "no policy below {folder}");
         nothing(findings(&sources));
     }
-}
-
-#[test]
-fn the_fields_of_the_language_reference_are_those_of_the_code() {
-    let kind = |kind| match kind {
-        Kind::Text => "text",
-        Kind::Version => "version",
-        Kind::Integer => "integer",
-        Kind::Boolean => "boolean",
-        Kind::Time => "time",
-        Kind::Address => "address",
-        Kind::Hardware => "hardware address",
-        Kind::Tags => "tags",
-    };
-    let rows = Field::ALL
-        .iter()
-        .map(|field| format!("| `{}` | {} | {} |", field.name(), kind(field.kind()), field.about()));
-    let reference = read("docs/policy.md");
-    let table = reference.lines().skip_while(|line| !line.starts_with("| field |")).skip(2);
-    assert_eq!(table.take_while(|line| line.starts_with('|')).collect::<Vec<_>>(), rows.collect::<Vec<_>>());
 }
 
 #[test]
