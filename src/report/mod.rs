@@ -27,6 +27,7 @@ pub mod openmetrics;
 pub mod csv;
 pub mod ci;
 pub mod progress;
+pub mod explain;
 pub mod html;
 #[cfg(test)]
 mod fixtures;

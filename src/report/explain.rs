@@ -1,0 +1,315 @@
+//! Why a device has, gets or loses a tag, for people: the verdict first, then who won and lost, then every condition beside
+//! what the device actually has.
+//!
+//! Decides nothing: verdicts and traces are `explain`'s.
+
+use std::io::{self, Write};
+
+use crate::explain::{Condition, Explanation, Stated, Statement, TagExplained, ValueExplained, Verdict};
+use crate::plan::document::PlaceDocument;
+
+use super::escape::{clip, terminal};
+use super::style::{Paint, Style, prose};
+use super::words::{counted, noun_for, number};
+
+/// Rules that do not apply and are shown as one line, before the others are only counted.
+const IDLE: usize = 20;
+
+/// Writes the explanation as JSON.
+///
+/// # Errors
+/// Those of the writer.
+pub fn json(explanation: &Explanation, out: &mut dyn Write) -> io::Result<()> {
+    serde_json::to_writer_pretty(&mut *out, explanation)?;
+    out.write_all(b"\n")
+}
+
+/// Writes the explanation for people. With details the conditions of every rule are shown, not only of those that matter.
+///
+/// # Errors
+/// Those of the writer.
+pub fn human(explanation: &Explanation, style: &Style, out: &mut dyn Write) -> io::Result<()> {
+    let name = explanation.name.as_deref().unwrap_or("a device without a name");
+    let scope =
+        if explanation.is_in_scope { "in scope" } else { "out of scope: the policy does not touch it" };
+    let head = format!("{} ({}) · {scope}", shown(name), shown(&explanation.id));
+    writeln!(out, "{}", style.paint(Paint::Strong, &head))?;
+    if let Some(scope) = &explanation.scope {
+        writeln!(out, "\nScope")?;
+        condition(scope, 1, style, out)?;
+    }
+    for tag in &explanation.tags {
+        writeln!(out)?;
+        tag_lines(tag, style, out)?;
+    }
+    if let Some(value) = &explanation.value {
+        writeln!(out)?;
+        value_lines(value, style, out)?;
+    }
+    let protections: Vec<&Stated> =
+        explanation.protections.iter().filter(|one| one.applies || style.details).collect();
+    if !protections.is_empty() {
+        writeln!(out, "\nProtections")?;
+        protections.iter().try_for_each(|one| stated(one, true, style, out))?;
+    }
+    rules(explanation, style, out)
+}
+
+fn shown(text: &str) -> String {
+    terminal(&clip(text, 300)).into_owned()
+}
+
+fn at(place: &PlaceDocument) -> String {
+    format!("{}:{}", terminal(&place.file), place.line)
+}
+
+/// The end of the sentence about a tag.
+fn ending(verdict: Verdict) -> (&'static str, Paint) {
+    match verdict {
+        Verdict::Kept => ("is as it should be", Paint::Good),
+        Verdict::Added => ("will be added", Paint::Good),
+        Verdict::Removed => ("will be removed", Paint::Bad),
+        Verdict::Withheld => ("differs and is withheld", Paint::Notice),
+        Verdict::Untouched => ("stays as it is: the policy says nothing about it", Paint::Plain),
+        Verdict::Stays => ("stays: its removal does not apply on this device", Paint::Plain),
+        Verdict::Absent => ("is not there, and nothing wants it there", Paint::Plain),
+        Verdict::OutOfScope => ("is not touched: the device is out of scope", Paint::Plain),
+    }
+}
+
+fn tag_lines(tag: &TagExplained, style: &Style, out: &mut dyn Write) -> io::Result<()> {
+    let (ending, paint) = ending(tag.verdict);
+    let because =
+        tag.because.as_ref().map_or_else(String::new, |because| format!(", because {}", shown(because)));
+    sentence(&format!("Tag \"{}\" {ending}{because}", shown(&tag.tag)), paint, 0, style, out)?;
+    let live = if tag.is_live { "the device carries it now" } else { "the device does not carry it now" };
+    writeln!(out, "  {live}")?;
+    statements(&tag.statements, out)?;
+    if let Some((claim, place)) = &tag.claim {
+        writeln!(out, "  claimed by \"{}\" at {}", shown(claim), at(place))?;
+    }
+    if let Some((family, members)) = &tag.family {
+        let members: Vec<String> = members.iter().map(|member| shown(member)).collect();
+        let text = format!("in family \"{}\", the first of: {}", shown(family), members.join(", "));
+        sentence(&text, Paint::Plain, 2, style, out)?;
+    }
+    if let Some(to) = &tag.renamed_to {
+        writeln!(out, "  renamed to \"{}\"", shown(to))?;
+    }
+    if let Some((pattern, place)) = &tag.retired {
+        writeln!(out, "  retired by \"{}\" at {}", shown(pattern), at(place))?;
+    }
+    if let Some((planned, allowed, base)) = tag.cap {
+        let of = counted(base, "device");
+        let (planned, allowed) = (counted(planned, "removal"), number(allowed));
+        writeln!(
+            out,
+            "  in the whole plan: {planned} of this tag, {allowed} allowed, {of} in scope with it"
+        )?;
+    }
+    Ok(())
+}
+
+fn value_lines(value: &ValueExplained, style: &Style, out: &mut dyn Write) -> io::Result<()> {
+    let live = value.live.as_deref().unwrap_or("not reported");
+    let wanted = value.wanted.as_deref().unwrap_or_default();
+    let because =
+        value.because.as_ref().map_or_else(String::new, |because| format!(", because {}", shown(because)));
+    let (ending, paint) = match value.verdict {
+        Verdict::Added => (format!("will be set to {}", shown(wanted)), Paint::Notice),
+        Verdict::Absent | Verdict::Untouched if value.wanted.is_none() => {
+            ("stays as it is: the policy says nothing about it".to_owned(), Paint::Plain)
+        }
+        verdict => (ending(verdict).0.to_owned(), ending(verdict).1),
+    };
+    sentence(&format!("Device value {} {ending}{because}", shown(live)), paint, 0, style, out)?;
+    statements(&value.statements, out)
+}
+
+/// Who says what, the winners first.
+fn statements(statements: &[Statement], out: &mut dyn Write) -> io::Result<()> {
+    let name = statements.iter().map(|said| said.rule.chars().count()).max().unwrap_or(0);
+    let says = statements.iter().map(|said| said.says.chars().count()).max().unwrap_or(0);
+    for said in statements {
+        let end = if said.wins { "wins " } else { "loses" };
+        let (rule, what) = (shown(&said.rule), shown(&said.says));
+        let priority = said.priority;
+        writeln!(out, "  {end}  rule {rule:name$}  {what:says$}  priority {priority}  {}", at(&said.place))?;
+    }
+    Ok(())
+}
+
+/// The rules that have a say with their conditions; the others in short.
+fn rules(explanation: &Explanation, style: &Style, out: &mut dyn Write) -> io::Result<()> {
+    let asked = match &explanation.tags[..] {
+        [tag] if explanation.value.is_none() => Some(tag.tag.as_str()),
+        _ => None,
+    };
+    let matters = |rule: &Stated| style.details || asked.map_or(rule.applies, |tag| names(rule, tag));
+    let (full, short): (Vec<&Stated>, Vec<&Stated>) =
+        explanation.rules.iter().partition(|rule| matters(rule));
+    if !full.is_empty() {
+        writeln!(out, "\nRules")?;
+        full.iter().try_for_each(|rule| stated(rule, true, style, out))?;
+    }
+    if short.is_empty() {
+        return Ok(());
+    }
+    if asked.is_some() {
+        let count = counted(short.len() as u64, "other rule");
+        let does = noun_for(short.len() as u64, "does|do");
+        return writeln!(out, "\n{count} {does} not name this tag; --details shows all");
+    }
+    writeln!(out, "\nRules that do not apply")?;
+    short.iter().take(IDLE).try_for_each(|rule| stated(rule, false, style, out))?;
+    if short.len() > IDLE {
+        writeln!(out, "  … {} more; --details shows all", number((short.len() - IDLE) as u64))?;
+    }
+    Ok(())
+}
+
+/// Whether a rule could be about a tag: it names it, or a pattern that might.
+fn names(rule: &Stated, tag: &str) -> bool {
+    rule.says.iter().any(|said| {
+        said.strip_prefix(['+', '-'])
+            .is_some_and(|named| named == tag || named.contains(['{', '*', '?', '[']))
+    })
+}
+
+/// A rule or protection: whether it applies, what it says, and its conditions or the first that fails.
+fn stated(stated: &Stated, is_full: bool, style: &Style, out: &mut dyn Write) -> io::Result<()> {
+    let says: Vec<String> = stated.says.iter().map(|said| shown(said)).collect();
+    let says = if says.is_empty() { String::new() } else { format!("  {}", says.join(" ")) };
+    let state = match (stated.is_live, stated.applies) {
+        (false, _) => "  not in force now",
+        (true, true) => "",
+        (true, false) => "  does not apply",
+    };
+    let head =
+        format!("{} {}{says}{state}  {}", mark(stated.applies), shown(&stated.name), at(&stated.place));
+    let paint = if stated.applies { Paint::Good } else { Paint::Faint };
+    sentence(&head, paint, 2, style, out)?;
+    if is_full {
+        return condition(&stated.condition, 3, style, out);
+    }
+    match first_failure(&stated.condition).filter(|_| stated.is_live) {
+        Some(failure) => leaf(failure, 3, style, out),
+        None => Ok(()),
+    }
+}
+
+fn mark(holds: bool) -> &'static str {
+    if holds { "✓" } else { "✗" }
+}
+
+/// The innermost condition that makes the whole fail.
+fn first_failure(condition: &Condition) -> Option<&Condition> {
+    if condition.holds {
+        return None;
+    }
+    Some(condition.children.iter().find_map(first_failure).unwrap_or(condition))
+}
+
+/// Levels of nesting that are indented: a policy may nest deeper than a terminal is wide.
+const DEEPEST: usize = 20;
+
+fn condition(tree: &Condition, depth: usize, style: &Style, out: &mut dyn Write) -> io::Result<()> {
+    leaf(tree, depth, style, out)?;
+    tree.children.iter().try_for_each(|child| condition(child, depth + 1, style, out))
+}
+
+fn leaf(condition: &Condition, depth: usize, style: &Style, out: &mut dyn Write) -> io::Result<()> {
+    let actual = match &condition.actual {
+        Some(actual) => format!(" · has {}", shown(actual)),
+        None if condition.children.is_empty() => " · has nothing".to_owned(),
+        None => String::new(),
+    };
+    let text = format!("{} {}{actual}", mark(condition.holds), shown(&condition.label));
+    let paint = if condition.holds { Paint::Good } else { Paint::Bad };
+    sentence(&text, paint, 2 * depth.min(DEEPEST), style, out)
+}
+
+fn sentence(text: &str, paint: Paint, indent: usize, style: &Style, out: &mut dyn Write) -> io::Result<()> {
+    let lines = prose(text, (indent, indent + 4), style.width);
+    lines.iter().try_for_each(|line| writeln!(out, "{}", style.paint(paint, line)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(line: u32) -> PlaceDocument {
+        PlaceDocument { file: "p.yaml".into(), line, column: 1, end_line: line, end_column: 2 }
+    }
+
+    fn leaf(label: &str, holds: bool, actual: Option<&str>) -> Condition {
+        let actual = actual.map(str::to_owned);
+        Condition { label: label.to_owned(), holds, actual, place: place(3), children: vec![] }
+    }
+
+    fn example() -> Explanation {
+        let condition = Condition {
+            label: "all".to_owned(),
+            holds: false,
+            actual: None,
+            place: place(2),
+            children: vec![
+                leaf("osPlatform startsWith WindowsServer", true, Some("WindowsServer2022")),
+                leaf("machineTags has Decommissioned", false, None),
+            ],
+        };
+        let rule = |name: &str, says: &str, applies: bool| Stated {
+            name: name.to_owned(),
+            place: place(2),
+            priority: Some(10),
+            is_live: true,
+            applies,
+            condition: condition.clone(),
+            says: vec![says.to_owned()],
+        };
+        Explanation {
+            id: "a1".to_owned(),
+            name: Some("dc01\u{202e}".to_owned()),
+            is_in_scope: true,
+            scope: None,
+            protections: vec![],
+            rules: vec![rule("domain-controllers", "+Tier0", false), rule("other", "+x", false)],
+            tags: vec![TagExplained {
+                tag: "Tier0".to_owned(),
+                is_live: true,
+                verdict: Verdict::Removed,
+                because: Some("unselected: claimed by `Tier0`, and no rule assigns it".to_owned()),
+                statements: vec![],
+                claim: Some(("Tier0".to_owned(), place(1))),
+                family: None,
+                renamed_to: None,
+                retired: None,
+                cap: Some((1, 5, 8)),
+            }],
+            value: None,
+        }
+    }
+
+    #[test]
+    fn the_verdict_comes_first_and_the_failing_condition_shows_what_the_device_has() {
+        let mut out = Vec::new();
+        human(&example(), &Style::default(), &mut out).unwrap();
+        let expected = "\
+dc01\\u{202e} (a1) · in scope
+
+Tag \"Tier0\" will be removed, because unselected: claimed by `Tier0`, and no rule assigns it
+  the device carries it now
+  claimed by \"Tier0\" at p.yaml:1
+  in the whole plan: 1 removal of this tag, 5 allowed, 8 devices in scope with it
+
+Rules
+  ✗ domain-controllers  +Tier0  does not apply  p.yaml:2
+      ✗ all
+        ✓ osPlatform startsWith WindowsServer · has WindowsServer2022
+        ✗ machineTags has Decommissioned · has nothing
+
+1 other rule does not name this tag; --details shows all
+";
+        assert_eq!(String::from_utf8(out).unwrap(), expected);
+    }
+}
