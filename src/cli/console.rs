@@ -3,6 +3,7 @@
 //! Decides nothing about the words themselves; that is `report`.
 
 use std::io::{self, IsTerminal, Write};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::args::{Colour, Global, LogFormat};
 
@@ -23,6 +24,29 @@ pub struct Console {
     pub asks: bool,
     /// Errors only.
     pub quiet: bool,
+    /// Keeps results instead of writing them: one tenant of several.
+    pub kept: Option<Kept>,
+}
+
+/// Results that wait for their turn.
+#[derive(Clone, Debug, Default)]
+pub struct Kept(Arc<Mutex<Vec<u8>>>);
+
+impl Kept {
+    /// Takes what was kept.
+    pub fn take(&self) -> Vec<u8> {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Write for Kept {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 impl Console {
@@ -51,6 +75,21 @@ impl Console {
             lines: !err && !global.no_progress && !global.quiet,
             asks: io::stdin().is_terminal() && err,
             quiet: global.quiet,
+            kept: None,
+        }
+    }
+
+    /// No colour, no bars, no questions: where the flags could not be read.
+    pub fn plain() -> Console {
+        Console {
+            colour: false,
+            error_colour: false,
+            width: 100,
+            bars: false,
+            lines: false,
+            asks: false,
+            quiet: false,
+            kept: None,
         }
     }
 
@@ -59,12 +98,20 @@ impl Console {
     /// # Errors
     /// When standard output cannot take it; a broken pipe too, which `main` ends quietly.
     pub fn result(&self, text: &str) -> io::Result<()> {
-        let mut out = io::stdout().lock();
+        let mut out = self.out();
         out.write_all(text.as_bytes())?;
         if !text.is_empty() && !text.ends_with('\n') {
             out.write_all(b"\n")?;
         }
         out.flush()
+    }
+
+    /// Where results go.
+    pub fn out(&self) -> Box<dyn Write> {
+        match &self.kept {
+            Some(kept) => Box::new(kept.clone()),
+            None => Box::new(io::stdout().lock()),
+        }
     }
 
     /// Writes a line for people to standard error, unless quiet.

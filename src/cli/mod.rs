@@ -4,15 +4,115 @@
 
 use std::process::ExitCode;
 
+use clap::Parser;
+use clap::error::ErrorKind;
+
 pub mod args;
+pub mod ci;
 pub mod console;
 pub mod context;
+pub mod drift;
 pub mod exit;
 pub mod failure;
+pub mod findings;
+pub mod hunting;
+pub mod import;
+pub mod init;
+pub mod ledger_text;
+pub mod output;
+pub mod past;
+pub mod plan;
 pub mod planning;
 pub mod policy_set;
+pub mod progress;
+pub mod sandbox;
+pub mod schema;
+pub mod session;
+pub mod shell;
+pub mod show;
+pub mod signals;
+pub mod snapshot;
+pub mod source;
+pub mod tenants;
+pub mod validate;
 
-/// Runs the command line.
+use args::{Cli, Command, Format};
+use console::Console;
+use context::Context;
+use exit::Exit;
+use failure::Failure;
+
+/// Runs the command line of this process.
 pub fn main() -> ExitCode {
-    ExitCode::SUCCESS
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error).into(),
+    };
+    let console = Console::new(&cli.global);
+    console::start_logging(&cli.global, &console);
+    let format = cli.global.format;
+    match start(cli, &console) {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            findings::fail(&console, format, &failure);
+            let exit = if failure.is_broken_pipe() { Exit::Success } else { failure.exit };
+            exit.into()
+        }
+    }
+}
+
+/// A usage error ends with 1, not with clap's 2, which means drift here; help and version are results.
+fn usage(error: &clap::Error) -> Exit {
+    let is_result = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+    let wants_json = std::env::args_os().any(|word| word == "--format=json")
+        || std::env::args_os()
+            .zip(std::env::args_os().skip(1))
+            .any(|(flag, value)| flag == "--format" && value == "json");
+    if !is_result && wants_json {
+        let text = error.render().to_string();
+        let message = text.trim().trim_start_matches("error: ").to_owned();
+        findings::fail(&Console::plain(), Format::Json, &Failure::usage(message));
+    } else {
+        // Nobody can be told when the stream is gone.
+        let _ = error.print();
+    }
+    if is_result { Exit::Success } else { Exit::Error }
+}
+
+fn start(cli: Cli, console: &Console) -> Result<Exit, Failure> {
+    // The default provider of every TLS connection; a second installation in one process changes nothing.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::file(format!("cannot start: {error}")))?;
+    let context = Context::new(cli.global, console.clone())?;
+    let ended = runtime.block_on(run(&context, cli.command));
+    // A blocked question or a served connection must not hold the process back.
+    runtime.shutdown_background();
+    ended
+}
+
+async fn run(context: &Context, command: Command) -> Result<Exit, Failure> {
+    match command {
+        Command::Init(args) => init::run(context, &args),
+        Command::Validate(args) => validate::run(context, &args),
+        Command::Plan(args) => plan::run(context, &args).await,
+        Command::Show(args) => show::run(context, &args),
+        Command::Drift(args) => drift::run(context, &args).await,
+        Command::Import(args) => import::run(context, &args).await,
+        Command::Snapshot(args) => snapshot::run(context, &args).await,
+        Command::Tenants(_) => tenants::run(context),
+        Command::Sandbox(args) => sandbox::run(context, &args).await,
+        Command::Schema(args) => schema::run(context, &args),
+        Command::Completions(args) => shell::completions(context, &args),
+        Command::Test(_)
+        | Command::Apply(_)
+        | Command::Explain(_)
+        | Command::History(_)
+        | Command::Revert(_)
+        | Command::Doctor(_) => Ok(Exit::Error),
+        Command::Man(_) => shell::man(context),
+    }
 }

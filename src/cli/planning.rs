@@ -85,9 +85,14 @@ impl Planned {
 /// # Errors
 /// Conflicts between rules and hunting queries without a usable result, as policy findings.
 pub fn plan(set: &PolicySet, inventory: &Inventory, with: &Circumstances<'_>) -> Result<Planned, Failure> {
-    let Fresh { plan, selections, counts } = fresh(set, inventory, with)?;
-    let verdict = SafePlan::new(plan, &set.policy.guard, with.allowances, &set.sources);
-    Ok(Planned { verdict, selections, counts })
+    Ok(guarded(set, fresh(set, inventory, with)?, with.allowances))
+}
+
+/// What the guard says to a plan.
+pub fn guarded(set: &PolicySet, fresh: Fresh, allowances: &[Allowance]) -> Planned {
+    let Fresh { plan, selections, counts } = fresh;
+    let verdict = SafePlan::new(plan, &set.policy.guard, allowances, &set.sources);
+    Planned { verdict, selections, counts }
 }
 
 /// A plan that the guard has not seen.

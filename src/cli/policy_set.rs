@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use crate::diagnostic::{Diagnostic, Sources};
+use crate::diagnostic::{Diagnostic, Sources, Span};
 use crate::policy;
 use crate::store::{policy_files, repository};
 use crate::time::Timestamp;
@@ -47,4 +47,22 @@ pub fn load(context: &Context, paths: &[PathBuf], now: Timestamp) -> Result<Poli
 pub fn warnings(findings: &[Diagnostic]) -> Vec<Diagnostic> {
     let is_note = |finding: &&Diagnostic| finding.severity == crate::diagnostic::Severity::Note;
     findings.iter().filter(|finding| !is_note(finding)).cloned().collect()
+}
+
+/// Findings of a policy set and of its tests over one list of sources.
+pub fn merged(
+    mut sources: Sources,
+    mut findings: Vec<Diagnostic>,
+    tests: &Sources,
+    mut found: Vec<Diagnostic>,
+) -> (Sources, Vec<Diagnostic>) {
+    let offset = sources.files.len() as u32;
+    let shift = |span: &mut Span| span.source.0 += offset;
+    for finding in &mut found {
+        finding.span.iter_mut().for_each(shift);
+        finding.related.iter_mut().for_each(|related| shift(&mut related.span));
+    }
+    sources.files.extend(tests.files.iter().cloned());
+    findings.extend(found);
+    (sources, findings)
 }

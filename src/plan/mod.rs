@@ -75,6 +75,11 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// Whether nothing is to be changed; something may still be withheld.
+    pub fn is_empty(&self) -> bool {
+        self.changes.is_empty()
+    }
+
     /// The tag at an index of this plan.
     pub fn tag(&self, index: TagIndex) -> &Arc<str> {
         &self.tags[index.0 as usize]

@@ -32,6 +32,16 @@ pub fn human(sources: &Sources, findings: &[Diagnostic], style: &Style) -> Strin
     text
 }
 
+/// One finding without a source: why a command could not do its work.
+pub fn failure(finding: &Diagnostic, style: &Style) -> String {
+    let sources = Sources::default();
+    let lines = Lines::new(&sources);
+    let renderer = if style.colour { Renderer::styled() } else { Renderer::plain() };
+    let mut text = renderer.render(&[group(&lines, finding)]);
+    text.push('\n');
+    text
+}
+
 /// How many of which: `2 errors, 1 warning, 3 notes`.
 pub fn summary(findings: &[Diagnostic]) -> String {
     let parts = [Severity::Error, Severity::Warning, Severity::Note].map(|severity| {
@@ -264,6 +274,41 @@ fn result(lines: &Lines<'_>, finding: &Diagnostic, index: usize) -> Value {
         result.insert("relatedLocations".into(), related.into());
     }
     Value::Object(result)
+}
+
+/// The schema of the document that [`json`] makes.
+pub fn schema() -> Value {
+    let place = json!({
+        "file": { "type": "string" }, "line": { "type": "integer", "minimum": 1 }, "column": { "type": "integer", "minimum": 1 },
+        "endLine": { "type": "integer", "minimum": 1 }, "endColumn": { "type": "integer", "minimum": 1 },
+    });
+    let mut finding = json!({
+        "code": { "type": "string", "pattern": "^[EWN][0-9]{4}$" },
+        "severity": { "enum": ["error", "warning", "note"] },
+        "message": { "type": "string" },
+        "label": { "type": ["string", "null"] },
+        "help": { "type": ["string", "null"] },
+        "related": { "type": "array", "items": { "type": "object" } },
+        "devices": { "type": ["object", "null"], "properties": { "count": { "type": "integer" }, "sample": { "type": "array" } } },
+    });
+    if let (Some(finding), Some(place)) = (finding.as_object_mut(), place.as_object()) {
+        finding.extend(place.clone());
+    }
+    json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Findings of mdetag",
+        "type": "object",
+        "required": ["formatVersion", "diagnostics", "errors", "warnings"],
+        "properties": {
+            "formatVersion": { "type": "string" },
+            "errors": { "type": "integer" },
+            "warnings": { "type": "integer" },
+            "diagnostics": {
+                "type": "array",
+                "items": { "type": "object", "required": ["code", "severity", "message"], "properties": finding },
+            },
+        },
+    })
 }
 
 fn with_help(finding: &Diagnostic, between: &str) -> String {

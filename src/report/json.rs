@@ -114,6 +114,12 @@ pub fn schemas() -> [(&'static str, schemars::Schema); 3] {
     ]
 }
 
+/// The schema of `apply --format json`.
+pub fn apply_schema() -> serde_json::Value {
+    let [(_, apply), ..] = schemas();
+    apply.to_value()
+}
+
 /// Writes the document.
 ///
 /// # Errors

@@ -20,7 +20,7 @@ use std::collections::BTreeMap;
 use crate::device::Field;
 use crate::diagnostic::Diagnostic;
 use crate::inventory::{Counts, DeviceSet, Row, Snapshot};
-use crate::policy::{Policy, SelectorKind, Test};
+use crate::policy::{Hunting, Policy, SelectorKind, Test};
 use crate::time::Timestamp;
 
 pub use hunting::HuntingResults;
@@ -89,6 +89,17 @@ pub fn select(
         return Err(faults);
     }
     Ok(evaluate::evaluate(policy, &program, snapshot, hunting, now))
+}
+
+/// The hunting queries that the selectors in force use, each once.
+pub fn queries(policy: &Policy, now: Timestamp) -> Vec<Hunting> {
+    let mut queries: Vec<Hunting> = Vec::new();
+    for (query, _) in compile::compile(policy, now).hunting {
+        if !queries.contains(&query) {
+            queries.push(query);
+        }
+    }
+    queries
 }
 
 /// A field of a device as text, lookup columns included: what templates insert.

@@ -28,6 +28,11 @@ pub const FORMAT_VERSION: &str = "1.0";
 /// Keys that stand outside the digest: the wall clock, the ledger, and what a report adds when it compares with a base.
 pub const OUTSIDE_DIGEST: [&str; 4] = ["createdAt", "digest", "ledger", "split"];
 
+/// The schema of a plan file.
+pub fn schema() -> serde_json::Value {
+    schemars::schema_for!(Document).to_value()
+}
+
 /// A plan file. `Changes` is a list of [`ChangeDocument`], or what writes one.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

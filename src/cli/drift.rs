@@ -1,0 +1,26 @@
+//! `mdetag drift`: the differences between policy and tenant, as a report for schedules and dashboards.
+
+use crate::report::model::Subject;
+
+use super::args::DriftArgs;
+use super::context::Context;
+use super::exit::Exit;
+use super::failure::Failure;
+use super::plan::{self, Request};
+
+/// Reports drift. Exit 2 where there is some; a guard that would refuse the repair is shown and changes nothing here.
+///
+/// # Errors
+/// Policy, identity, network, files.
+pub async fn run(context: &Context, args: &DriftArgs) -> Result<Exit, Failure> {
+    let request = Request {
+        subject: Subject::Drift,
+        paths: &args.policy.policy,
+        base: args.base.as_ref(),
+        allow: &[],
+        output: None,
+        report: &args.report,
+    };
+    let planned = plan::plan_and_report(context, &request).await?;
+    Ok(if planned.plan().is_empty() { Exit::Success } else { Exit::Changes })
+}

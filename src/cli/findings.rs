@@ -1,0 +1,55 @@
+//! Shows findings and failures: on standard error for people, as one document on standard output with `--format json`.
+//!
+//! Renders nothing itself; that is `report::diagnostics`.
+
+use crate::diagnostic::{Diagnostic, Sources};
+use crate::report::diagnostics;
+use crate::report::style::Style;
+
+use super::args::Format;
+use super::console::Console;
+use super::failure::Failure;
+
+/// Warnings of a policy set, on standard error.
+pub fn warn(console: &Console, sources: &Sources, findings: &[Diagnostic]) {
+    if console.quiet || findings.is_empty() {
+        return;
+    }
+    console.complain(&diagnostics::human(sources, findings, &style(console)));
+}
+
+/// A failure, in the form that was asked for. A broken pipe is no failure to speak of.
+pub fn fail(console: &Console, format: Format, failure: &Failure) {
+    if failure.is_broken_pipe() {
+        return;
+    }
+    let own;
+    let (sources, findings) = match &failure.findings {
+        Some(found) => (&found.0, found.1.as_slice()),
+        None => {
+            let finding = Diagnostic::error(failure.code, None, failure.message.clone());
+            own = (
+                Sources::default(),
+                [match &failure.help {
+                    Some(help) => finding.help(help.clone()),
+                    None => finding,
+                }],
+            );
+            (&own.0, own.1.as_slice())
+        }
+    };
+    if format == Format::Json {
+        // Nobody is left to tell when standard output is gone too.
+        let _ = console.result(&format!("{:#}", diagnostics::json(sources, findings)));
+        return;
+    }
+    match &failure.findings {
+        Some(_) => console.complain(&diagnostics::human(sources, findings, &style(console))),
+        None => console.complain(&diagnostics::failure(&findings[0], &style(console))),
+    }
+}
+
+/// How text on standard error looks.
+pub fn style(console: &Console) -> Style {
+    Style { colour: console.error_colour, width: console.width, details: false }
+}

@@ -1,0 +1,104 @@
+//! Where reports go: one to standard output, further ones to files, and what the CI system wants beside them.
+//!
+//! Renders nothing itself; that is `report`.
+
+use std::path::PathBuf;
+
+use crate::report;
+use crate::report::model::Model;
+use crate::report::style::Style;
+use crate::store::whole_file;
+
+use super::args::{Format, ReportArgs};
+use super::console::Console;
+use super::failure::Failure;
+
+/// Reports that were asked for, checked before any work is done.
+#[derive(Clone, Debug)]
+pub struct Reports {
+    format: report::Format,
+    files: Vec<(report::Format, PathBuf)>,
+    details: bool,
+    max_chars: usize,
+}
+
+impl Reports {
+    /// Checks `--format` and every `--report FORMAT=FILE`.
+    ///
+    /// # Errors
+    /// A format that is none, or a report without a file.
+    pub fn new(format: Format, args: &ReportArgs) -> Result<Reports, Failure> {
+        let mut files = Vec::new();
+        for text in &args.reports {
+            let wrong = || {
+                let known = report::Format::ALL.map(report::Format::name).join(", ");
+                Failure::usage(format!("`--report {text}` is not FORMAT=FILE"))
+                    .help(format!("write for example --report markdown=plan.md; the formats are {known}"))
+            };
+            let (name, path) = text.split_once('=').ok_or_else(wrong)?;
+            let format = report::Format::parse(name).filter(|_| !path.is_empty()).ok_or_else(wrong)?;
+            files.push((format, PathBuf::from(path)));
+        }
+        Ok(Reports {
+            format: report_format(format)?,
+            files,
+            details: args.details,
+            max_chars: args.max_chars,
+        })
+    }
+
+    /// Whether standard output is for people.
+    pub fn is_human(&self) -> bool {
+        self.format == report::Format::Human
+    }
+
+    /// Writes the report to standard output and to every file.
+    ///
+    /// # Errors
+    /// Standard output or a file that cannot be written.
+    pub fn write(&self, model: &Model<'_>, console: &Console) -> Result<(), Failure> {
+        let style = Style { colour: console.colour, width: console.width, details: self.details };
+        self.write_files(model)?;
+        report::write(self.format, model, &style, self.max_chars, &mut console.out())?;
+        Ok(())
+    }
+
+    /// Writes the report to the files only.
+    ///
+    /// # Errors
+    /// A file that cannot be written.
+    pub fn write_files(&self, model: &Model<'_>) -> Result<(), Failure> {
+        for (format, path) in &self.files {
+            let style = Style { colour: false, width: 120, details: self.details };
+            let mut text = Vec::new();
+            report::write(*format, model, &style, self.max_chars, &mut text)?;
+            whole_file::write(path, &text)?;
+        }
+        Ok(())
+    }
+}
+
+/// A report's format, where the word names one.
+///
+/// # Errors
+/// `github`, which is for findings only.
+pub fn report_format(format: Format) -> Result<report::Format, Failure> {
+    report::Format::parse(format.word()).ok_or_else(|| {
+        Failure::usage(format!("`--format {}` is for `validate`", format.word())).help(
+            "annotations come by themselves in GitHub Actions (--ci github); choose another format here",
+        )
+    })
+}
+
+/// Refuses formats that a command does not have.
+///
+/// # Errors
+/// The command and what it has.
+pub fn only(format: Format, command: &str, known: &[Format]) -> Result<(), Failure> {
+    if known.contains(&format) {
+        return Ok(());
+    }
+    let words: Vec<&str> = known.iter().map(|format| format.word()).collect();
+    Err(Failure::usage(format!("`{command}` has no `--format {}`", format.word()))
+        .help(format!("choose one of {}", words.join(", "))))
+}

@@ -1,0 +1,115 @@
+//! `mdetag plan`: reads, plans, shows, saves. Never writes to the tenant.
+
+use std::path::PathBuf;
+
+use crate::plan::document;
+use crate::plan::guard::Allowance;
+use crate::plan::guard_changes;
+use crate::report::model::{Input, Model, Subject};
+use crate::store::whole_file;
+use crate::tenant::Need;
+
+use super::args::{PlanArgs, ReportArgs};
+use super::context::Context;
+use super::exit::Exit;
+use super::failure::Failure;
+use super::findings;
+use super::output::Reports;
+use super::planning::{self, Planned};
+use super::policy_set;
+use super::source::{self, Source};
+use super::{ci, ledger_text, past};
+
+/// What `plan` and `drift` have in common.
+pub struct Request<'a> {
+    /// Plan or drift.
+    pub subject: Subject,
+    /// The policy set's paths.
+    pub paths: &'a [PathBuf],
+    /// `--base`.
+    pub base: Option<&'a PathBuf>,
+    /// `--allow`.
+    pub allow: &'a [String],
+    /// `-o`.
+    pub output: Option<&'a PathBuf>,
+    /// How to report.
+    pub report: &'a ReportArgs,
+}
+
+/// Plans.
+///
+/// # Errors
+/// Policy, identity, network, files.
+pub async fn run(context: &Context, args: &PlanArgs) -> Result<Exit, Failure> {
+    let request = Request {
+        subject: Subject::Plan,
+        paths: &args.policy.policy,
+        base: args.base.as_ref(),
+        allow: &args.allow,
+        output: args.output.as_ref(),
+        report: &args.report,
+    };
+    let planned = plan_and_report(context, &request).await?;
+    let changes = if planned.plan().is_empty() { Exit::Success } else { Exit::Changes };
+    let changes = if args.detailed_exitcode { changes } else { Exit::Success };
+    Ok(if planned.verdict.is_err() { Exit::Refused.worst(changes) } else { changes })
+}
+
+/// Reads, plans, reports, and keeps what a trusted run counted.
+///
+/// # Errors
+/// Policy, identity, network, files.
+pub async fn plan_and_report(context: &Context, request: &Request<'_>) -> Result<Planned, Failure> {
+    let reports = Reports::new(context.global.format, request.report)?;
+    let allowances = allowances(request.allow)?;
+    let now = context.policy_now();
+    let set = policy_set::load(context, &context.policy_paths(request.paths)?, now)?;
+    findings::warn(&context.console, &set.sources, &policy_set::warnings(&set.findings));
+    let base =
+        request.base.map(|path| policy_set::load(context, std::slice::from_ref(path), now)).transpose()?;
+    let source = source::read(context, Some(&set), Need::Read).await?;
+    let history = past::history(context, source.state.as_ref())?;
+    let with = source.circumstances(context, &history, &allowances);
+    let mut fresh = planning::fresh(&set, &source.inventory, &with)?;
+    fresh.plan.ledger = source.session.as_ref().map(|session| ledger_text::ledger(session, &fresh.plan));
+    let planned = planning::guarded(&set, fresh, &allowances);
+    let base_plan = match &base {
+        Some(base) => Some(planning::plan(base, &source.inventory, &with)?),
+        None => None,
+    };
+    let changes = base.as_ref().map(|base| guard_changes::changes(&base.policy.guard, &set.policy.guard));
+    let guard_changes = changes.unwrap_or_default();
+    let mut input = Input::new(request.subject, planned.plan());
+    input.base = base_plan.as_ref().map(Planned::plan);
+    input.guard_changes = &guard_changes;
+    let model = Model::new(input);
+    ci::report(request.report.ci, &model)?;
+    reports.write(&model, &context.console)?;
+    if let Some(path) = request.output {
+        whole_file::write(path, document::write(planned.plan()).as_bytes())?;
+    }
+    keep_counts(&source, &planned);
+    source.close().await;
+    Ok(planned)
+}
+
+/// Keeps what a trusted read of a tenant counted, for the next run's `maxShrink`.
+pub fn keep_counts(source: &Source, planned: &Planned) {
+    let (Some(_), Some(state)) = (&source.session, &source.state) else { return };
+    if planned.plan().is_trusted()
+        && let Err(error) = state.keep_counts(&planned.counts)
+    {
+        tracing::warn!(%error, "cannot keep what this run counted; the next one cannot check maxShrink");
+    }
+}
+
+/// The `--allow` flags.
+///
+/// # Errors
+/// One that is no allowance.
+pub fn allowances(texts: &[String]) -> Result<Vec<Allowance>, Failure> {
+    texts
+        .iter()
+        .map(|text| Allowance::parse(text).map_err(|error| Failure::usage(format!("--allow: {error}"))))
+        .collect()
+}

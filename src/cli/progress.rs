@@ -1,0 +1,100 @@
+//! Progress of long work on standard error: a bar on a terminal, a plain line every 30 seconds otherwise.
+//!
+//! The words come from `report::progress`; this room only decides where and when they appear.
+
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::report::words::{counted, number};
+use crate::tenant::ReadProgress;
+use crate::time::spoken;
+
+use super::console::Console;
+
+/// How often a plain line is written.
+const LINE_EVERY: Duration = Duration::from_secs(30);
+
+/// A line that is drawn again and again, or written now and then.
+pub struct Meter {
+    bar: Option<ProgressBar>,
+    console: Console,
+    last: Mutex<Instant>,
+}
+
+impl Meter {
+    /// A bar over `total` steps; 0 makes a spinner.
+    pub fn start(console: &Console, total: u64) -> Meter {
+        let bar = console.bars.then(|| {
+            let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr_with_hz(8));
+            let template = if total == 0 { "{spinner} {msg}" } else { "{wide_bar} {percent:>3} %\n{msg}" };
+            if let Ok(style) = ProgressStyle::with_template(template) {
+                bar.set_style(style.progress_chars("━╸─"));
+            }
+            bar.enable_steady_tick(Duration::from_millis(250));
+            bar
+        });
+        Meter { bar, console: console.clone(), last: Mutex::new(Instant::now()) }
+    }
+
+    /// Shows how far the work is. `text` is made only when it is shown.
+    pub fn show(&self, done: u64, text: impl Fn() -> String) {
+        if let Some(bar) = &self.bar {
+            bar.set_position(done);
+            bar.set_message(text());
+        } else if self.console.lines {
+            let mut last = self.last.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            if last.elapsed() >= LINE_EVERY {
+                *last = Instant::now();
+                self.console.complain(&text());
+            }
+        }
+    }
+
+    /// A line that stays, above a bar if there is one.
+    pub fn say(&self, text: &str) {
+        match &self.bar {
+            Some(bar) => bar.println(text),
+            None => self.console.say(text),
+        }
+    }
+
+    /// Takes the bar away.
+    pub fn end(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// Progress of a read of the list.
+pub struct Reading {
+    meter: Meter,
+}
+
+impl Reading {
+    /// Starts with nothing read.
+    pub fn start(console: &Console) -> Reading {
+        Reading { meter: Meter::start(console, 0) }
+    }
+
+    /// Shows how far the read is.
+    pub fn show(&self, progress: &ReadProgress) {
+        self.meter.show(0, || {
+            let mut text = format!("{} read", counted(progress.devices, "device"));
+            if progress.pass > 1 {
+                text.push_str(&format!(", pass {}", number(u64::from(progress.pass))));
+            }
+            if let Some(wait) = progress.waiting {
+                text.push_str(&format!(", next call in {}", spoken(wait)));
+            }
+            text
+        });
+    }
+
+    /// Takes the line away.
+    pub fn end(&self) {
+        self.meter.end();
+    }
+}

@@ -1,0 +1,125 @@
+//! `mdetag sandbox`: make, serve, disturb and generate simulated tenants.
+
+use std::io::{BufWriter, Write};
+
+use crate::report::escape;
+use crate::report::words::counted;
+use crate::sandbox::{self, Disturbed, FleetFile, Sandbox};
+
+use super::args::{Format, SandboxArgs, SandboxCommand};
+use super::context::Context;
+use super::exit::Exit;
+use super::failure::Failure;
+use super::output;
+use super::session;
+
+/// The sandbox that is meant where none is named.
+const DEFAULT: &str = "default";
+
+/// Runs one of the commands on a sandbox.
+///
+/// # Errors
+/// A sandbox that is there already, a state directory or file that cannot be used.
+pub async fn run(context: &Context, args: &SandboxArgs) -> Result<Exit, Failure> {
+    output::only(context.global.format, "sandbox", &[Format::Human, Format::Json])?;
+    let name = context.global.sandbox.as_deref().unwrap_or(DEFAULT);
+    match &args.command {
+        SandboxCommand::Create { devices, seed } => create(context, name, *devices, *seed),
+        SandboxCommand::Serve { listen } => serve(context, name, *listen).await,
+        SandboxCommand::Disturb { edits, seed } => disturb(context, name, *edits, *seed),
+        SandboxCommand::Generate { devices, seed, output } => generate(context, *devices, *seed, output),
+        SandboxCommand::Faults => faults(context),
+    }
+}
+
+fn failed(error: impl std::fmt::Display) -> Failure {
+    Failure::tenant(error.to_string())
+}
+
+fn create(context: &Context, name: &str, devices: usize, seed: u64) -> Result<Exit, Failure> {
+    let directory = session::sandbox_dir(context, name)?;
+    let options =
+        sandbox::Options { devices: devices as u64, seed, ..session::sandbox_options(context, None) };
+    Sandbox::create(&directory, &options, context.clock.clone()).map_err(failed)?;
+    let devices = counted(devices as u64, "device");
+    let text = format!("SANDBOX {name} has {devices}, in {}\n", directory.display());
+    say(context, &text, || serde_json::json!({ "sandbox": name, "devices": options.devices, "seed": seed }))
+}
+
+async fn serve(context: &Context, name: &str, listen: std::net::SocketAddr) -> Result<Exit, Failure> {
+    let sandbox = session::open_sandbox(context, name, None)?;
+    let running = sandbox::serve(&sandbox, listen).await.map_err(failed)?;
+    let (url, known) = (running.url(), sandbox.credentials());
+    let text = format!(
+        "SANDBOX {name} is served at {url}\n\nFor another client:\n  \
+         MDETAG_API_URL={url} MDETAG_LOGIN_URL={url} MDETAG_GRAPH_URL={url}\n  \
+         AZURE_TENANT_ID={} AZURE_CLIENT_ID={}\n  AZURE_CLIENT_SECRET={}\n\nCtrl-C ends it.\n",
+        known.tenant_id, known.client_id, known.client_secret
+    );
+    say(context, &text, || {
+        serde_json::json!({
+            "sandbox": name, "url": url, "tenantId": known.tenant_id, "clientId": known.client_id,
+            "clientSecret": known.client_secret,
+        })
+    })?;
+    super::signals::wait().await;
+    running.stop().await;
+    Ok(Exit::Success)
+}
+
+fn disturb(context: &Context, name: &str, edits: usize, seed: u64) -> Result<Exit, Failure> {
+    let sandbox = session::open_sandbox(context, name, None)?;
+    let done = sandbox.disturb(edits as u64, seed).map_err(failed)?;
+    let mut text = format!(
+        "SANDBOX {name}: {} as a person in the portal would make\n",
+        counted(done.len() as u64, "edit")
+    );
+    for edit in &done {
+        let what = match &edit.what {
+            Disturbed::Added(tag) => format!("+ {}", escape::terminal(tag)),
+            Disturbed::Removed(tag) => format!("- {}", escape::terminal(tag)),
+            Disturbed::Value(value) => format!("~ {value}"),
+        };
+        let device = edit.name.as_deref().unwrap_or(&edit.device);
+        text.push_str(&format!("  {what}  {}\n", escape::terminal(device)));
+    }
+    say(context, &text, || serde_json::json!({ "sandbox": name, "edits": done }))
+}
+
+fn generate(context: &Context, devices: usize, seed: u64, path: &std::path::Path) -> Result<Exit, Failure> {
+    let named = |error: std::io::Error| Failure::file(format!("cannot write {}: {error}", path.display()));
+    let file = std::fs::File::create(path).map_err(named)?;
+    let mut writer = BufWriter::with_capacity(1 << 20, file);
+    let fleet = FleetFile { devices: devices as u64, seed, created: context.policy_now(), header: true };
+    sandbox::generate(&mut writer, &fleet).and_then(|()| writer.flush()).map_err(named)?;
+    let text = format!("{} in {}\n", counted(devices as u64, "device"), path.display());
+    say(context, &text, || serde_json::json!({ "devices": devices, "seed": seed, "file": path }))
+}
+
+fn faults(context: &Context) -> Result<Exit, Failure> {
+    let rows = sandbox::table();
+    let width = rows.iter().map(|row| row.name.len() + row.values.len() + 1).max().unwrap_or(0).min(50);
+    let mut text = String::new();
+    for row in &rows {
+        let setting = format!("{}={}", row.name, row.values);
+        text.push_str(&format!(
+            "{setting:<width$}  {} (default {}, {})\n",
+            row.meaning, row.default, row.mark
+        ));
+    }
+    say(context, &text, || {
+        let rows = rows.iter().map(|row| {
+            serde_json::json!({ "name": row.name, "values": row.values, "default": row.default, "mark": row.mark, "meaning": row.meaning })
+        });
+        rows.collect()
+    })
+}
+
+/// The result as text, or as one JSON document.
+fn say(context: &Context, text: &str, json: impl FnOnce() -> serde_json::Value) -> Result<Exit, Failure> {
+    match context.global.format {
+        Format::Json => context.console.result(&format!("{:#}", json()))?,
+        _ => context.console.result(text)?,
+    }
+    Ok(Exit::Success)
+}

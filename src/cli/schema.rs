@@ -1,0 +1,37 @@
+//! `mdetag schema`: JSON Schemas, from the same tables and types that read and write the documents.
+
+use crate::plan::document;
+use crate::policy;
+use crate::report::diagnostics;
+use crate::report::json;
+
+use super::args::{SchemaArgs, SchemaOf};
+use super::context::Context;
+use super::exit::Exit;
+use super::failure::Failure;
+
+/// Prints a schema.
+///
+/// # Errors
+/// Standard output that cannot be written.
+pub fn run(context: &Context, args: &SchemaArgs) -> Result<Exit, Failure> {
+    let text = match args.of {
+        SchemaOf::Policy => policy(),
+        SchemaOf::Test => pretty(&policy::test_schema()),
+        SchemaOf::Mdetag => pretty(&policy::settings_schema()),
+        SchemaOf::Plan => pretty(&document::schema()),
+        SchemaOf::Apply => pretty(&json::apply_schema()),
+        SchemaOf::Diagnostics => pretty(&diagnostics::schema()),
+    };
+    context.console.result(&text)?;
+    Ok(Exit::Success)
+}
+
+/// The schema of policy files, as `init` writes it beside the policies.
+pub fn policy() -> String {
+    pretty(&policy::policy_schema())
+}
+
+fn pretty(schema: &serde_json::Value) -> String {
+    format!("{schema:#}\n")
+}

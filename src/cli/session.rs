@@ -1,0 +1,234 @@
+//! A tenant for the length of one command: signed in to, metered by the ledger, real or simulated.
+//!
+//! Plans nothing and writes nothing by itself; hands out the reading and the writing half.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::apply::budget::Limits;
+use crate::plan::TenantReference;
+use crate::policy::Policy;
+use crate::sandbox::{self, Running, Sandbox};
+use crate::store::ledger::Ledger;
+use crate::store::state::StateDir;
+use crate::tenant::{
+    self, Cloud, ConnectOptions, Endpoints, IdentityOptions, Need, Overrides, Tenant, TenantError,
+};
+
+use super::context::Context;
+use super::failure::Failure;
+
+/// A tenant that a command works on.
+pub struct Session {
+    /// The tenant.
+    pub tenant: Tenant,
+    /// How plans name it.
+    pub reference: TenantReference,
+    /// Its folder in the state directory.
+    pub state: StateDir,
+    /// The ledger of this identity.
+    pub ledger: Arc<Ledger>,
+    /// How often time runs faster: waits are divided by it. 1 but on loopback.
+    pub scale: u32,
+    /// The simulated tenant, where it is one.
+    pub sandbox: Option<(Sandbox, Running)>,
+}
+
+impl Session {
+    /// A wait as long as this session's clock makes it.
+    pub fn scaled(&self, span: Duration) -> Duration {
+        span / self.scale
+    }
+
+    /// Whether it is simulated.
+    pub fn is_sandbox(&self) -> bool {
+        self.reference.cloud.as_deref() == Some(SANDBOX)
+    }
+
+    /// Ends a simulated tenant's server, so that its state is whole on disk.
+    pub async fn close(self) {
+        if let Some((_, running)) = self.sandbox {
+            running.stop().await;
+        }
+    }
+}
+
+/// The cloud of simulated tenants in plans, journals and state paths.
+pub const SANDBOX: &str = "sandbox";
+
+/// What to connect to, before anything is sent.
+struct Target {
+    endpoints: Endpoints,
+    identity: IdentityOptions,
+    secrets: Vec<(&'static str, String)>,
+    cloud: String,
+    name: Option<String>,
+    page_size: usize,
+    scale: u32,
+    sandbox: Option<(Sandbox, Running)>,
+}
+
+/// Signs in to the tenant that flags, environment and profile name.
+///
+/// # Errors
+/// A profile or host that cannot be used, and every failure of the sign-in, with what to do next.
+pub async fn open(context: &Context, policy: Option<&Policy>, need: Need) -> Result<Session, Failure> {
+    let pin = policy.and_then(|policy| policy.guard.tenant_id.as_ref()).map(|(id, _)| id.clone());
+    let target = match &context.global.sandbox {
+        Some(name) => sandboxed(context, name, pin.as_deref()).await?,
+        None => real(context)?,
+    };
+    if target.scale > 1 && !target.endpoints.api.is_loopback() {
+        return Err(Failure::usage(
+            "`budget.timeScale` is more than 1, and the API host is no loopback address",
+        )
+        .help("delete `timeScale` from mdetag.yaml; it is for tests against a simulated tenant"));
+    }
+    let secrets = target.secrets;
+    let variable = |name: &str| match secrets.iter().find(|(known, _)| *known == name) {
+        Some((_, value)) => Some(value.clone()),
+        None if secrets.is_empty() => std::env::var(name).ok(),
+        None => None,
+    };
+    let credential = tenant::choose(&target.identity, &variable).map_err(unreachable_tenant)?;
+    tracing::info!(credential = credential.source().name(), "signing in");
+    let app = credential.client().unwrap_or("unknown").to_owned();
+    let mut options = ConnectOptions::new(target.endpoints, credential, context.clock.clone());
+    options.pin = pin;
+    options.page_size = target.page_size;
+    options.backoff /= target.scale;
+    let connected = tenant::connect(options, need).await.map_err(unreachable_tenant)?;
+    let reference =
+        TenantReference { id: Some(connected.id().to_owned()), name: target.name, cloud: Some(target.cloud) };
+    let state = state_of(context, &reference)?;
+    let budget = context.settings.budget;
+    let limits = Limits {
+        per_minute: budget.per_minute,
+        per_hour: budget.per_hour,
+        shared: budget.shared,
+        time_scale: f64::from(target.scale),
+        ..Limits::default()
+    };
+    let folder = state.ledger(&app).map_err(Failure::file)?;
+    let ledger = Ledger::open(&folder, limits, context.clock.now().ticks() as u64, context.clock.clone());
+    Ok(Session {
+        tenant: connected,
+        reference,
+        state,
+        ledger: Arc::new(ledger),
+        scale: target.scale,
+        sandbox: target.sandbox,
+    })
+}
+
+/// A sandbox in the state directory, served in this process over a real socket.
+async fn sandboxed(context: &Context, name: &str, pin: Option<&str>) -> Result<Target, Failure> {
+    let profile = context.profile()?.and_then(|profile| profile.tenant_id.clone());
+    let tenant_id = pin.map(str::to_owned).or(profile);
+    let sandbox = open_sandbox(context, name, tenant_id)?;
+    let address = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
+    let running =
+        sandbox::serve(&sandbox, address).await.map_err(|error| Failure::tenant(error.to_string()))?;
+    let url = Some(running.url());
+    let overrides = Overrides { api: url.clone(), login: url.clone(), graph: url };
+    let endpoints = Endpoints::new(Cloud::Public, None, &overrides, &[]).map_err(unreachable_tenant)?;
+    let credentials = sandbox.credentials();
+    let page_size =
+        context.global.sandbox_fault.iter().filter_map(|fault| fault.strip_prefix("page=")).last();
+    Ok(Target {
+        endpoints,
+        identity: IdentityOptions {
+            tenant_id: Some(credentials.tenant_id),
+            client_id: Some(credentials.client_id),
+            source: None,
+        },
+        secrets: vec![("AZURE_CLIENT_SECRET", credentials.client_secret)],
+        cloud: SANDBOX.to_owned(),
+        name: Some(name.to_owned()),
+        page_size: page_size.and_then(|text| text.parse().ok()).unwrap_or(10_000),
+        scale: context.global.sandbox_speed.unwrap_or(context.settings.budget.time_scale),
+        sandbox: Some((sandbox, running)),
+    })
+}
+
+/// The sandbox of this name, made the first time.
+///
+/// # Errors
+/// A name that is no folder name, a wrong switch, a state directory that cannot be used.
+pub fn open_sandbox(context: &Context, name: &str, tenant_id: Option<String>) -> Result<Sandbox, Failure> {
+    let directory = sandbox_dir(context, name)?;
+    let options = sandbox_options(context, tenant_id);
+    Sandbox::open(&directory, &options, context.clock.clone())
+        .map_err(|error| Failure::tenant(error.to_string()))
+}
+
+/// What flags say about a sandbox.
+pub fn sandbox_options(context: &Context, tenant_id: Option<String>) -> sandbox::Options {
+    sandbox::Options {
+        tenant_id,
+        speed: context.global.sandbox_speed.unwrap_or(context.settings.budget.time_scale),
+        faults: context.global.sandbox_fault.clone(),
+        ..sandbox::Options::default()
+    }
+}
+
+/// Where the sandbox of this name lives.
+///
+/// # Errors
+/// A name that is no folder name.
+pub fn sandbox_dir(context: &Context, name: &str) -> Result<PathBuf, Failure> {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+    if name.is_empty() || name.len() > 60 || !name.bytes().all(is_plain) {
+        return Err(Failure::usage(format!("`{name}` cannot name a sandbox"))
+            .help("use 1 to 60 letters, digits, `_` and `-`, as in --sandbox=second"));
+    }
+    Ok(context.state_dir().join("sandboxes").join(name))
+}
+
+/// A real tenant, from the profile and the environment.
+fn real(context: &Context) -> Result<Target, Failure> {
+    let profile = context.profile()?.cloned().unwrap_or_default();
+    let env = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let cloud = profile.cloud.as_deref().and_then(Cloud::parse).unwrap_or(Cloud::Public);
+    let endpoint = |variable: &str, key: &str| env(variable).or_else(|| profile.endpoints.get(key).cloned());
+    let overrides = Overrides {
+        api: endpoint("MDETAG_API_URL", "api"),
+        login: endpoint("MDETAG_LOGIN_URL", "login"),
+        graph: endpoint("MDETAG_GRAPH_URL", "graph"),
+    };
+    let allowed = env("MDETAG_ALLOW_HOSTS").unwrap_or_default();
+    let allowed: Vec<String> =
+        allowed.split([',', ' ']).filter(|host| !host.is_empty()).map(str::to_ascii_lowercase).collect();
+    let endpoints =
+        Endpoints::new(cloud, profile.geo.as_deref(), &overrides, &allowed).map_err(unreachable_tenant)?;
+    Ok(Target {
+        endpoints,
+        identity: IdentityOptions {
+            tenant_id: profile.tenant_id,
+            client_id: profile.client_id,
+            source: None,
+        },
+        secrets: Vec::new(),
+        cloud: cloud.word().to_owned(),
+        name: Some(profile.name).filter(|name| !name.is_empty()),
+        page_size: 10_000,
+        scale: context.settings.budget.time_scale,
+        sandbox: None,
+    })
+}
+
+/// The state directory of a tenant that is named in full.
+///
+/// # Errors
+/// A cloud or id that cannot name a folder.
+pub fn state_of(context: &Context, tenant: &TenantReference) -> Result<StateDir, Failure> {
+    let (cloud, id) = (tenant.cloud.as_deref().unwrap_or_default(), tenant.id.as_deref().unwrap_or_default());
+    StateDir::new(&context.state_dir(), cloud, id).map_err(Failure::file)
+}
+
+/// A tenant's error as a failure, with its steps.
+pub fn unreachable_tenant(error: TenantError) -> Failure {
+    let failure = Failure::tenant(error.to_string());
+    if error.help.is_empty() { failure } else { failure.help(error.help.join("\n")) }
+}

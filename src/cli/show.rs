@@ -1,0 +1,50 @@
+//! `mdetag show`: prints a saved plan as `plan` did.
+
+use crate::plan::Plan;
+use crate::plan::document;
+use crate::report::model::{Input, Model, Subject};
+
+use super::args::{CiSystem, ReportArgs, ShowArgs};
+use super::context::Context;
+use super::exit::Exit;
+use super::failure::Failure;
+use super::output::Reports;
+
+/// The largest plan file that is read: a million changes take a third of it.
+const MAX_BYTES: u64 = 4 << 30;
+
+/// Prints a saved plan. A stale or refused one is shown like any other.
+///
+/// # Errors
+/// A file that cannot be read or is no plan.
+pub fn run(context: &Context, args: &ShowArgs) -> Result<Exit, Failure> {
+    let report = ReportArgs {
+        reports: Vec::new(),
+        max_chars: args.max_chars,
+        details: args.details,
+        ci: CiSystem::None,
+        all_tenants: false,
+    };
+    let reports = Reports::new(context.global.format, &report)?;
+    let plan = read(&args.plan)?;
+    let model = Model::new(Input::new(Subject::Plan, &plan));
+    reports.write(&model, &context.console)?;
+    Ok(Exit::Success)
+}
+
+/// A plan from a file.
+///
+/// # Errors
+/// A file that cannot be read, is too large, or is no plan of this version.
+pub fn read(path: &std::path::Path) -> Result<Plan, Failure> {
+    let named = |error: &dyn std::fmt::Display| Failure::plan(format!("{}: {error}", path.display()));
+    let length = std::fs::metadata(path).map_err(|error| named(&error))?.len();
+    if length > MAX_BYTES {
+        return Err(named(&"the file is too large for a plan"));
+    }
+    let text = std::fs::read_to_string(path).map_err(|error| named(&error))?;
+    document::read(&text).map_err(|error| {
+        named(&error)
+            .help("plans are written by `mdetag plan -o FILE`; make a new one if it was edited or cut")
+    })
+}

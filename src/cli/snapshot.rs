@@ -1,0 +1,64 @@
+//! `mdetag snapshot`: the inventory to a file, as the service wrote it.
+
+use std::sync::Mutex;
+
+use crate::report::words::counted;
+use crate::store::snapshot_file::SnapshotStamp;
+use crate::store::snapshot_writer::SnapshotPages;
+use crate::tenant::{Need, ReadDevices, ReadScope, ReadWatch};
+
+use super::args::{Format, SnapshotArgs};
+use super::context::Context;
+use super::exit::Exit;
+use super::failure::{Failure, chain};
+use super::output;
+use super::progress::Reading;
+use super::session;
+
+/// Reads the list and saves it. An untrusted read is saved too, and says so in its header.
+///
+/// # Errors
+/// Identity, network, the file.
+pub async fn run(context: &Context, args: &SnapshotArgs) -> Result<Exit, Failure> {
+    output::only(context.global.format, "snapshot", &[Format::Human, Format::Json])?;
+    if context.global.inventory.is_some() {
+        return Err(Failure::usage("`snapshot` reads the tenant, and `--inventory` names a file")
+            .help("leave `--inventory` out; to convert a file, copy it"));
+    }
+    let session = session::open(context, None, Need::Read).await?;
+    let pages = Mutex::new(SnapshotPages::new()?);
+    let reading = Reading::start(&context.console);
+    let progress = |progress: &crate::tenant::ReadProgress| reading.show(progress);
+    let mut sink = |page: &[u8]| pages.lock().unwrap_or_else(std::sync::PoisonError::into_inner).add(page);
+    let watch = ReadWatch { meter: session.ledger.as_ref(), progress: &progress, pages: Some(&mut sink) };
+    let read = session.tenant.reader().read(&ReadScope { filter: None }, watch).await;
+    reading.end();
+    let (snapshot, trust) = read.map_err(session::unreachable_tenant)?;
+    let pages = pages.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let stamp = SnapshotStamp {
+        tenant: session.reference.clone(),
+        read_at: Some(context.clock.now()),
+        devices: snapshot.len() as u64,
+        reasons: trust.sentences(),
+    };
+    pages.write(&args.output, &stamp).map_err(|error| Failure::file(chain(&error)))?;
+    let is_sandbox = if session.is_sandbox() { "SANDBOX: " } else { "" };
+    session.close().await;
+    let text = match context.global.format {
+        Format::Json => format!(
+            "{:#}",
+            serde_json::json!({ "file": args.output, "devices": snapshot.len(), "trusted": trust.is_trusted(), "reasons": trust.sentences() })
+        ),
+        _ => {
+            let verdict =
+                if trust.is_trusted() { "trusted".to_owned() } else { trust.sentences().join("; ") };
+            format!(
+                "{is_sandbox}{} in {} ({verdict})\n",
+                counted(snapshot.len() as u64, "device"),
+                args.output.display()
+            )
+        }
+    };
+    context.console.result(&text)?;
+    Ok(Exit::Success)
+}

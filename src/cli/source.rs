@@ -1,0 +1,133 @@
+//! The devices of a command: from a file, or from a tenant with its ledger, and what earlier runs know about them.
+//!
+//! Plans nothing.
+
+use crate::inventory::Counts;
+use crate::plan::History;
+use crate::plan::guard::Allowance;
+use crate::policy::Policy;
+use crate::selection::HuntingResults;
+use crate::store::snapshot_file;
+use crate::store::state::StateDir;
+use crate::tenant::{self, Need, ReadDevices, ReadScope, ReadWatch};
+
+use super::context::Context;
+use super::exit::Exit;
+use super::failure::Failure;
+use super::hunting;
+use super::planning::{Circumstances, Inventory, PolicySet};
+use super::progress::Reading;
+use super::session::{self, Session};
+
+/// The devices of a command, and what is known beside them.
+pub struct Source {
+    /// Devices and verdict.
+    pub inventory: Inventory,
+    /// The tenant that they were read from; `None` for a file.
+    pub session: Option<Session>,
+    /// The tenant's folder, where a tenant is named.
+    pub state: Option<StateDir>,
+    /// Results of the set's hunting queries.
+    pub hunting: HuntingResults,
+    /// What the last trusted run counted.
+    pub last: Option<Counts>,
+}
+
+impl Source {
+    /// What a plan is made with.
+    pub fn circumstances<'a>(
+        &'a self,
+        context: &Context,
+        history: &'a History,
+        allowances: &'a [Allowance],
+    ) -> Circumstances<'a> {
+        Circumstances {
+            now: context.policy_now(),
+            created_at: context.clock.now(),
+            options: context.options(),
+            hunting: &self.hunting,
+            history,
+            last: self.last.as_ref(),
+            allowances,
+        }
+    }
+
+    /// Ends a simulated tenant's server.
+    pub async fn close(self) {
+        if let Some(session) = self.session {
+            session.close().await;
+        }
+    }
+}
+
+/// Reads the devices that the flags name.
+///
+/// # Errors
+/// Files, identity, network, and a tenant other than the pinned one.
+pub async fn read(context: &Context, set: Option<&PolicySet>, need: Need) -> Result<Source, Failure> {
+    let policy = set.map(|set| &set.policy);
+    if let Some(path) = &context.global.inventory {
+        return from_file(context, path, policy);
+    }
+    let session = session::open(context, policy, need).await?;
+    let hunting = hunting::results(context, policy, &session).await?;
+    let inventory = live(context, &session, policy).await?;
+    let (state, last) = (session.state.clone(), session.state.last_counts());
+    note_missing_counts(context, policy, last.as_ref());
+    Ok(Source { inventory, session: Some(session), state: Some(state), hunting, last })
+}
+
+/// Reads the list of a tenant that is signed in to.
+///
+/// # Errors
+/// No usable answer.
+pub async fn live(
+    context: &Context,
+    session: &Session,
+    policy: Option<&Policy>,
+) -> Result<Inventory, Failure> {
+    let filter = policy.and_then(|policy| pushed(policy, context));
+    let reading = Reading::start(&context.console);
+    let progress = |progress: &tenant::ReadProgress| reading.show(progress);
+    let watch = ReadWatch { meter: session.ledger.as_ref(), progress: &progress, pages: None };
+    let read = session.tenant.reader().read(&ReadScope { filter }, watch).await;
+    reading.end();
+    let (snapshot, trust) = read.map_err(session::unreachable_tenant)?;
+    Ok(Inventory { snapshot, trust, tenant: session.reference.clone() })
+}
+
+/// The scope's conditions that the service can evaluate. None while the guard counts devices: it counts before scope.
+fn pushed(policy: &Policy, context: &Context) -> Option<String> {
+    let counts = policy.guard.min_devices.is_some() || policy.guard.max_shrink.is_some();
+    let scope = policy.scope.as_ref().filter(|_| !counts)?;
+    tenant::pushed(scope, &policy.selectors, context.policy_now())
+}
+
+fn from_file(context: &Context, path: &std::path::Path, policy: Option<&Policy>) -> Result<Source, Failure> {
+    let file = snapshot_file::read(path).map_err(|error| Failure::file(super::failure::chain(&error)))?;
+    let pin = policy.and_then(|policy| policy.guard.tenant_id.as_ref());
+    if let (Some((pin, _)), Some(id)) = (pin, &file.tenant.id)
+        && !pin.eq_ignore_ascii_case(id)
+    {
+        let mut failure =
+            Failure::tenant(format!("{} is of tenant {id}, and `guard.tenantId` pins {pin}", path.display()))
+                .help("nothing was planned; read the pinned tenant, or correct the pin");
+        failure.exit = Exit::Refused;
+        return Err(failure);
+    }
+    let hunting = hunting::recorded(context)?;
+    let is_named = file.tenant.id.is_some() && file.tenant.cloud.is_some();
+    let state = if is_named { session::state_of(context, &file.tenant).ok() } else { None };
+    let last = state.as_ref().and_then(StateDir::last_counts);
+    let inventory = Inventory { snapshot: file.snapshot, trust: file.trust, tenant: file.tenant };
+    Ok(Source { inventory, session: None, state, hunting, last })
+}
+
+/// Says that a shrink cannot be seen yet. A guard that silently does nothing is worse than none.
+fn note_missing_counts(context: &Context, policy: Option<&Policy>, last: Option<&Counts>) {
+    if last.is_none() && policy.is_some_and(|policy| policy.guard.max_shrink.is_some()) {
+        context.console.say(
+            "note: the state directory holds no earlier run of this tenant, so `guard.inventory.maxShrink` cannot be checked this time",
+        );
+    }
+}

@@ -1,0 +1,65 @@
+//! `mdetag validate`: every problem in the policy set at once, or the page of one code.
+
+use crate::diagnostic::Severity;
+use crate::report::diagnostics;
+use crate::report::pages;
+use crate::report::style::Style;
+
+use super::args::{Format, ValidateArgs};
+use super::ci;
+use super::context::Context;
+use super::exit::Exit;
+use super::failure::Failure;
+use super::output;
+use super::policy_set;
+
+/// Validates, or explains a code.
+///
+/// # Errors
+/// An unknown code, or a format that `validate` does not have. Findings are no failure: they are the result.
+pub fn run(context: &Context, args: &ValidateArgs) -> Result<Exit, Failure> {
+    let format = context.global.format;
+    output::only(format, "validate", &[Format::Human, Format::Json, Format::Sarif, Format::Github])?;
+    if let Some(code) = &args.explain {
+        let page = pages::page(code).ok_or_else(|| {
+            Failure::usage(format!("there is no diagnostic `{code}`"))
+                .help("codes look like E0203; every finding shows its own in brackets")
+        })?;
+        context.console.result(page)?;
+        return Ok(Exit::Success);
+    }
+    let paths = context.policy_paths(&args.policy.policy)?;
+    let read = policy_set::read(context, &paths, context.policy_now());
+    let (_, test_findings) = crate::policy::parse_tests(&read.tests, context.policy_now());
+    let (sources, findings) =
+        policy_set::merged(read.set.sources, read.set.findings, &read.tests, test_findings);
+    let text = match format {
+        Format::Json => format!("{:#}\n", diagnostics::json(&sources, &findings)),
+        Format::Sarif => format!("{:#}\n", diagnostics::sarif(&sources, &findings)),
+        Format::Github => diagnostics::github(&sources, &findings),
+        _ => {
+            let style =
+                Style { colour: context.console.colour, width: context.console.width, details: false };
+            let shown = diagnostics::human(&sources, &findings, &style);
+            if shown.is_empty() { summary(&read.set.policy, sources.files.len()) } else { shown }
+        }
+    };
+    context.console.result(&text)?;
+    if format == Format::Human {
+        context.console.result(&ci::annotations(args.ci, &sources, &findings))?;
+    }
+    let has = |severity: Severity| findings.iter().any(|finding| finding.severity == severity);
+    let is_bad = has(Severity::Error) || args.deny_warnings && has(Severity::Warning);
+    Ok(if is_bad { Exit::Error } else { Exit::Success })
+}
+
+/// What a clean set holds.
+fn summary(policy: &crate::policy::Policy, files: usize) -> String {
+    use crate::report::words::counted;
+    format!(
+        "{} in {} with {}: no findings\n",
+        counted(policy.rules.len() as u64, "rule"),
+        counted(files as u64, "file"),
+        counted(policy.claims.len() as u64, "claim"),
+    )
+}
