@@ -133,8 +133,8 @@ impl FaultRule {
         let number = match self.route {
             Some(other) if other != route => return false,
             Some(_) => of_route,
-            // The sign-in is no machine route: a fault without a route leaves it alone.
-            None if route == Route::Token => return false,
+            // A fault without a route counts the machine routes, and leaves the sign-in and wrong paths alone.
+            None if !route.is_counted() => return false,
             None => of_all,
         };
         match self.when {

@@ -438,9 +438,9 @@ fn time_of(text: &str) -> Option<Timestamp> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::fleet::Fleet;
-    use super::super::record::{Eye, Shows};
     use super::*;
+    use crate::sandbox::fleet::Fleet;
+    use crate::sandbox::record::{Eye, Shows};
 
     fn passes(filter: &str) -> bool {
         let mut fleet = Fleet::default();

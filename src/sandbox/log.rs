@@ -34,6 +34,9 @@ pub struct LoggedCall {
     pub body: String,
     /// The answer's status; 0 where the connection was closed without one.
     pub status: u16,
+    /// The answer's `Retry-After`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry_after: Option<String>,
     /// The fault that happened to it.
     #[serde(serialize_with = "fault_name", skip_serializing_if = "Option::is_none")]
     pub fault: Option<Fault>,
@@ -71,6 +74,7 @@ impl LoggedCall {
             headers: headers.cloned().collect(),
             body,
             status: 0,
+            retry_after: None,
             fault: None,
             overlaps: Vec::new(),
         }
@@ -79,6 +83,8 @@ impl LoggedCall {
     /// Takes down the answer.
     pub(super) fn finish(&mut self, answer: &Answer, now: Timestamp) {
         self.answered_at = now;
+        let wait = answer.headers.iter().find(|(name, _)| name == "retry-after");
+        self.retry_after = wait.map(|(_, wait)| wait.clone());
         self.status = if answer.delivery == Delivery::Reset { 0 } else { answer.status };
     }
 }

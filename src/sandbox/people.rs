@@ -2,7 +2,7 @@
 //!
 //! Only decides what a row is; `generate` writes it.
 
-use super::generate::{Azure, Draft, Kind, days_before};
+use super::generate::{self, Azure, Draft, Kind, days_before};
 use super::random::Random;
 use crate::device::DeviceValue;
 use crate::time::Timestamp;
@@ -129,7 +129,11 @@ pub(super) fn draft(random: &mut Random, seed: u64, devices: u64, row: u64, crea
         locked: false,
     };
     times(&mut draft, random, row, created);
-    circumstances(&mut draft, random, seed, row);
+    circumstances(&mut draft, random, row);
+    if draft.duplicate && row % 400 == 87 && row + 40 < devices {
+        // The entity that took this one's place stands forty rows further and was merged into none itself.
+        draft.merged_into = Some(generate::draft(seed, devices, row + 40, created).id);
+    }
     tag(&mut draft, random);
     draft
 }
@@ -320,7 +324,7 @@ fn times(draft: &mut Draft, random: &mut Random, row: u64, created: Timestamp) {
 }
 
 /// Duplicates, merged devices, discovered ones, clouds, Entra.
-fn circumstances(draft: &mut Draft, random: &mut Random, seed: u64, row: u64) {
+fn circumstances(draft: &mut Draft, random: &mut Random, row: u64) {
     if draft.kind == Kind::Discovered {
         draft.onboarding =
             random.pick(&["CanBeOnboarded", "CanBeOnboarded", "Unsupported", "InsufficientInfo"]);
@@ -341,10 +345,6 @@ fn circumstances(draft: &mut Draft, random: &mut Random, seed: u64, row: u64) {
             draft.last_seen = draft.last_seen.map(|seen| days_before(seen, 12, 0));
             draft.first_seen = draft.first_seen.map(|seen| days_before(seen, 12, 0));
             draft.entra_id = None;
-            if row % 400 == 87 {
-                let survivor = Random::for_row(seed, row + 40).next();
-                draft.merged_into = Some(format!("{survivor:016x}{:024x}", row + 40));
-            }
         }
     }
     draft.excluded = random.chance(4);
@@ -448,7 +448,6 @@ fn oddities(draft: &mut Draft, random: &mut Random) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::generate;
     use super::*;
 
     fn fleet(devices: u64) -> Vec<Draft> {
@@ -476,7 +475,9 @@ mod tests {
         assert!(any(&|draft| draft.id.len() != 40));
         assert!(any(&|draft| draft.manual.contains(&LONG_TAG)));
         assert!(any(&|draft| draft.manual.len() >= 40));
+        let ids: std::collections::HashSet<&String> = fleet.iter().map(|draft| &draft.id).collect();
         assert!(any(&|draft| draft.merged_into.is_some()));
+        assert!(fleet.iter().filter_map(|draft| draft.merged_into.as_ref()).all(|id| ids.contains(id)));
         assert!(any(&|draft| draft.risk.is_none()));
         assert!(any(&|draft| draft.locked));
         assert_eq!(LONG_TAG.chars().count(), 200);

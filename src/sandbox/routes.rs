@@ -68,6 +68,11 @@ impl Route {
         }
     }
 
+    /// Whether its calls count for faults that name no route.
+    pub(super) fn is_counted(self) -> bool {
+        !matches!(self, Route::Token | Route::Identity | Route::Metadata | Route::Unknown)
+    }
+
     /// Whether it changes devices.
     pub fn writes(self) -> bool {
         matches!(self, Route::BulkTag | Route::SingleTag | Route::SetValue | Route::UpdateDevice)

@@ -24,6 +24,8 @@ use super::wire::{Answer, Delivery, Request};
 
 /// The largest body that is read: five hundred ids and a tag take a twentieth of it.
 const MAX_BODY: usize = 1 << 20;
+/// The largest body of the control plane: a fleet that is put in at once.
+const MAX_CONTROL_BODY: usize = 256 << 20;
 /// Bodies below this are sent as they are: compressing them costs more than it saves.
 const GZIP_FROM: usize = 1024;
 /// How long `stop` waits for answers under way.
@@ -150,7 +152,8 @@ async fn respond(
         headers: head.headers.iter().map(header).collect(),
         body: Vec::new(),
     };
-    request.body = match Limited::new(body, MAX_BODY).collect().await {
+    let limit = if request.path.starts_with("/_sim/") { MAX_CONTROL_BODY } else { MAX_BODY };
+    request.body = match Limited::new(body, limit).collect().await {
         Ok(body) => body.to_bytes().to_vec(),
         Err(error) if error.is::<http_body_util::LengthLimitError>() => {
             return reply(Answer::empty(413), false).await;

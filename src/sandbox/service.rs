@@ -186,7 +186,7 @@ impl Service {
         let number = self.numbers.entry(route).or_default();
         *number += 1;
         let number = *number;
-        if !matches!(route, Route::Token | Route::Identity | Route::Unknown) {
+        if route.is_counted() {
             self.machine_calls += 1;
         }
         let fault = self.fault(route, number);
