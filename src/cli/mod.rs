@@ -12,6 +12,7 @@ pub mod ci;
 pub mod console;
 pub mod context;
 pub mod drift;
+pub mod drive;
 pub mod exit;
 pub mod failure;
 pub mod findings;

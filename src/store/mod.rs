@@ -1,6 +1,7 @@
 //! Files that mdetag writes and reads back, and files that it is given: the only room that names formats and versions.
 //!
 //! Decides nothing: what a file says goes to the pipeline, what the pipeline says goes into a file.
+
 mod compression;
 pub mod history;
 pub mod journal;

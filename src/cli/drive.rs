@@ -1,0 +1,349 @@
+//! The loop that drives a run: several calls in flight, each journalled before it is sent, each slot in the ledger first.
+//!
+//! Decides nothing: `apply` says what comes next. Here are only waiting, signals, and the order of writing and sending.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::task::JoinSet;
+
+use crate::apply::{CallId, DeviceState, Entry, Outcome, Progress, Reply, Run, Step, StopReason};
+use crate::store::journal::{Closing, Journal, JournalError};
+use crate::store::ledger::Ledger;
+use crate::tenant::{Pending, WriteDevices};
+use crate::time::{Clock, Timestamp};
+
+/// How long calls in flight may still be answered once a run is stopped.
+pub const GRACE: Duration = Duration::from_secs(30);
+
+/// The longest sleep: the screen shows that time passes, and a machine that slept looks at the clock again.
+const LONGEST_SLEEP: Duration = Duration::from_secs(5);
+
+/// The list, read again.
+pub struct Reread {
+    /// The device with an id, if the list has it.
+    pub observed: Box<dyn Fn(&str) -> Option<DeviceState> + Send>,
+    /// Whether a device's absence means anything.
+    pub is_trusted: bool,
+}
+
+/// Reads the list again; an error is one sentence.
+pub type ReadAgain = dyn Fn() -> Pending<'static, Result<Reread, String>> + Send + Sync;
+
+/// What a watcher is told.
+#[derive(Clone, Copy, Debug)]
+pub enum Sight<'a> {
+    /// The journal has this entry now.
+    Entry(&'a Entry),
+    /// Nothing can be sent; the next call may start then, unless only replies are awaited.
+    Waiting(Option<Timestamp>),
+}
+
+/// Everything a run needs of the world.
+pub struct Surroundings<'a> {
+    /// Sends calls.
+    pub writer: Arc<dyn WriteDevices>,
+    /// Reads the list again.
+    pub read_again: Arc<ReadAgain>,
+    /// The budget, shared with other processes.
+    pub ledger: &'a Ledger,
+    /// Written and synced before each call.
+    pub journal: &'a mut Journal,
+    /// The present.
+    pub clock: Arc<dyn Clock>,
+    /// One message a signal: the first stops the run, the second ends it at once.
+    pub signals: UnboundedReceiver<()>,
+    /// `--max-duration`, as a moment.
+    pub deadline: Option<Timestamp>,
+    /// Progress on the screen.
+    pub watch: &'a mut (dyn FnMut(Sight<'_>, Progress) + Send),
+}
+
+/// What a task brings back.
+enum Brought {
+    Reply(CallId, Reply),
+    Reread(Result<Reread, String>),
+}
+
+/// Drives a run to its end. Every change has an outcome afterwards, also where this fails.
+///
+/// # Errors
+/// The journal cannot be written: what is in flight is abandoned, and nothing more is sent.
+pub async fn drive(run: &mut Run<'_>, mut around: Surroundings<'_>) -> Result<(), JournalError> {
+    let mut tasks = Tasks::default();
+    let driven = turn(run, &mut around, &mut tasks).await;
+    if driven.is_err() {
+        let _ = around.ledger.with(|budget, now| run.abandon(now, budget));
+        let _ = around.ledger.with(|budget, now| run.next(now, budget));
+    }
+    driven?;
+    let is_complete = is_complete(run, around.ledger);
+    let reason = match run.stopped() {
+        Some(reason) => format!("stopped by {}", reason.phrase()),
+        None if is_complete => "finished".to_owned(),
+        None => "finished with work left".to_owned(),
+    };
+    around.journal.close(Closing { at: around.clock.now(), is_complete, reason })
+}
+
+/// Whether a resumed run would find nothing to do.
+fn is_complete(run: &Run<'_>, ledger: &Ledger) -> bool {
+    let given_up = ledger.with(|budget, _| !run.given_up(budget).is_empty());
+    run.stopped().is_none() && !given_up && run.counts()[Outcome::Unknown as usize] == 0
+}
+
+#[derive(Default)]
+struct Tasks {
+    set: JoinSet<Brought>,
+    calls: HashMap<tokio::task::Id, CallId>,
+}
+
+async fn turn(
+    run: &mut Run<'_>,
+    around: &mut Surroundings<'_>,
+    tasks: &mut Tasks,
+) -> Result<(), JournalError> {
+    let mut grace: Option<Timestamp> = None;
+    loop {
+        let now = around.clock.now();
+        if around.deadline.is_some_and(|deadline| now >= deadline) {
+            run.stop(StopReason::Deadline);
+        }
+        if run.stopped().is_some() {
+            let end = *grace.get_or_insert(now.plus(GRACE));
+            if now >= end {
+                abandon(run, around, tasks)?;
+            }
+        }
+        let step = around.ledger.with(|budget, now| run.next(now, budget));
+        let entries = run.drain();
+        tell(run, around, entries)?;
+        let until = match step {
+            Step::Finished => return Ok(()),
+            Step::Send(call, request) => {
+                let at = around.clock.now();
+                tell(run, around, vec![Entry::Intent { call, at, request: request.clone() }])?;
+                let writer = around.writer.clone();
+                let task = tasks.set.spawn(async move { Brought::Reply(call, writer.send(&request).await) });
+                tasks.calls.insert(task.id(), call);
+                continue;
+            }
+            Step::Verify => {
+                let read_again = around.read_again.clone();
+                tasks.set.spawn(async move { Brought::Reread(read_again().await) });
+                continue;
+            }
+            Step::WaitUntil(moment) => Some(moment),
+            Step::AwaitReply => None,
+        };
+        (around.watch)(Sight::Waiting(until), run.progress());
+        let limits = [until, grace, around.deadline.filter(|_| run.stopped().is_none())];
+        let now = around.clock.now();
+        let sleep = limits.into_iter().flatten().map(|moment| moment.since(now)).min();
+        let sleep = sleep.unwrap_or(LONGEST_SLEEP).min(LONGEST_SLEEP);
+        tokio::select! {
+            Some(brought) = tasks.set.join_next_with_id() => receive(run, around, tasks, brought)?,
+            Some(()) = around.signals.recv() => {
+                if run.stopped() == Some(StopReason::Signal) {
+                    abandon(run, around, tasks)?;
+                }
+                run.stop(StopReason::Signal);
+            }
+            () = tokio::time::sleep(sleep) => {}
+        }
+    }
+}
+
+/// Ends what is in flight without an answer.
+fn abandon(run: &mut Run<'_>, around: &mut Surroundings<'_>, tasks: &mut Tasks) -> Result<(), JournalError> {
+    tasks.set.abort_all();
+    tasks.calls.clear();
+    let entries = around.ledger.with(|budget, now| run.abandon(now, budget));
+    tell(run, around, entries)
+}
+
+fn receive(
+    run: &mut Run<'_>,
+    around: &mut Surroundings<'_>,
+    tasks: &mut Tasks,
+    brought: Result<(tokio::task::Id, Brought), tokio::task::JoinError>,
+) -> Result<(), JournalError> {
+    let brought = match brought {
+        Ok((task, brought)) => {
+            tasks.calls.remove(&task);
+            brought
+        }
+        Err(error) => match tasks.calls.remove(&error.id()) {
+            Some(call) => {
+                let detail = "the call ended without an answer".to_owned();
+                Brought::Reply(call, Reply::Lost { detail, maybe_sent: true })
+            }
+            None if error.is_cancelled() => return Ok(()),
+            None => Brought::Reread(Err("the read ended without an answer".to_owned())),
+        },
+    };
+    let entries = match brought {
+        Brought::Reply(call, reply) => around.ledger.with(|budget, now| run.reply(call, reply, now, budget)),
+        Brought::Reread(Ok(reread)) => run.verify(&*reread.observed, reread.is_trusted, around.clock.now()),
+        Brought::Reread(Err(reason)) => run.verify_failed(&reason, around.clock.now()),
+    };
+    tell(run, around, entries)
+}
+
+/// Journals entries, then shows them: the screen never knows more than the journal.
+fn tell(run: &Run<'_>, around: &mut Surroundings<'_>, entries: Vec<Entry>) -> Result<(), JournalError> {
+    if entries.is_empty() {
+        return Ok(());
+    }
+    around.journal.append(entries.clone())?;
+    let progress = run.progress();
+    entries.iter().for_each(|entry| (around.watch)(Sight::Entry(entry), progress));
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::apply::budget::Limits;
+    use crate::apply::{Call, RunOptions};
+    use crate::device::DeviceValue;
+    use crate::diagnostic::Sources;
+    use crate::plan::guard::Allowance;
+    use crate::plan::{Cause, CauseIndex, DeviceChange, Plan, SafePlan, ValueChange};
+    use crate::policy::{Axis, Guard};
+    use crate::store::journal::{self, Header};
+    use crate::store::state::StateDir;
+
+    /// Tokio's own clock, which the tests stop.
+    struct Paused(Instant);
+
+    impl Clock for Paused {
+        fn now(&self) -> Timestamp {
+            Timestamp::from_seconds(1_800_000_000).plus(self.0.elapsed())
+        }
+    }
+
+    /// Answers every value call after a second, and stops the run with the call of this number.
+    struct Service {
+        values: Mutex<Vec<Arc<str>>>,
+        signals: UnboundedSender<()>,
+        stop_at: usize,
+        is_mute: bool,
+    }
+
+    impl WriteDevices for Service {
+        fn send<'a>(&'a self, call: &'a Call) -> Pending<'a, Reply> {
+            let Call::SetValue { device, value } = call else { panic!("only values are planned") };
+            let count = {
+                let mut values = self.values.lock().unwrap();
+                values.push(device.clone());
+                values.len()
+            };
+            if count == self.stop_at {
+                self.signals.send(()).unwrap();
+            }
+            let state =
+                DeviceState { id: device.clone(), tags: Vec::new(), value: Some(value.word().into()) };
+            Box::pin(async move {
+                tokio::time::sleep(Duration::from_secs(if self.is_mute { 90 } else { 1 })).await;
+                Reply::Answered { devices: vec![state] }
+            })
+        }
+    }
+
+    fn plan(devices: u32) -> SafePlan {
+        let cause = CauseIndex(0);
+        let changes = (0..devices).map(|number| DeviceChange {
+            id: format!("{number:06}").into(),
+            name: None,
+            observed_tags: Box::default(),
+            observed_value: None,
+            add: Vec::new(),
+            remove: Vec::new(),
+            value: Some(ValueChange { to: DeviceValue::High, cause }),
+        });
+        let plan = Plan { changes: changes.collect(), causes: vec![Cause::Rule(vec![])], ..Plan::default() };
+        let any = Axis::ALL.map(|axis| Allowance { axis, tag: None, max: u64::MAX });
+        SafePlan::new(plan, &Guard::default(), &any, &Sources::default()).expect("everything is allowed")
+    }
+
+    struct Played {
+        counts: [u64; Outcome::ALL.len()],
+        sent: Vec<Arc<str>>,
+        took: Duration,
+    }
+
+    async fn play(folder: &tempfile::TempDir, plan: &SafePlan, stop_at: usize, is_mute: bool) -> Played {
+        let state = StateDir::new(folder.path(), "sandbox", "t").unwrap();
+        let clock: Arc<dyn Clock> = Arc::new(Paused(Instant::now()));
+        let header = Header { run: "run".into(), ..Header::default() };
+        let before = journal::read(&state, "run").map(|recorded| recorded.entries).unwrap_or_default();
+        let mut journal = if before.is_empty() {
+            Journal::create(&state, &header, plan.plan(), b"{}", clock.now()).unwrap()
+        } else {
+            Journal::resume(&state, &header, clock.now()).unwrap()
+        };
+        let ledger = Ledger::open(&state.ledger("app").unwrap(), Limits::default(), 1, clock.clone());
+        let (sender, signals) = unbounded_channel();
+        let service = Service { values: Mutex::default(), signals: sender, stop_at, is_mute };
+        let service = Arc::new(service);
+        let mut run = Run::new(plan, &before, RunOptions::default(), clock.now());
+        let start = Instant::now();
+        let around = Surroundings {
+            writer: service.clone(),
+            read_again: Arc::new(|| Box::pin(async { Err("not needed".to_owned()) })),
+            ledger: &ledger,
+            journal: &mut journal,
+            clock,
+            signals,
+            deadline: None,
+            watch: &mut |_, _| {},
+        };
+        drive(&mut run, around).await.unwrap();
+        let sent = service.values.lock().unwrap().clone();
+        Played { counts: run.counts(), sent, took: start.elapsed() }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_run_keeps_the_minute_and_ends_with_every_change_done() {
+        let folder = tempfile::tempdir().unwrap();
+        let played = play(&folder, &plan(150), 0, false).await;
+        assert_eq!(played.counts[Outcome::Done as usize], 150);
+        assert!(
+            played.took >= Duration::from_secs(61) && played.took < Duration::from_secs(80),
+            "{:?}",
+            played.took
+        );
+        let state = StateDir::new(folder.path(), "sandbox", "t").unwrap();
+        assert!(!journal::read(&state, "run").unwrap().is_resumable());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_signal_lets_calls_in_flight_end_and_a_resumed_run_does_the_rest_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let plan = plan(40);
+        let first = play(&folder, &plan, 12, false).await;
+        let done = first.counts[Outcome::Done as usize];
+        assert_eq!(done, first.sent.len() as u64, "what was in flight is confirmed");
+        assert_eq!(done + first.counts[Outcome::NotAttempted as usize], 40);
+        assert!(done < 40);
+        let second = play(&folder, &plan, 0, false).await;
+        assert_eq!(second.counts[Outcome::Done as usize], 40);
+        assert_eq!(second.sent.len() as u64 + done, 40, "nothing is sent twice");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn calls_without_an_answer_are_abandoned_after_the_grace_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let played = play(&folder, &plan(40), 3, true).await;
+        assert!(played.took <= GRACE + Duration::from_secs(1), "{:?}", played.took);
+        assert_eq!(played.counts[Outcome::Unknown as usize], played.sent.len() as u64);
+    }
+}
