@@ -1,1 +1,437 @@
-//! Stub.
+//! Rehearses policy tests: each device of a test goes through the same stages as the tenant's devices, alone.
+//!
+//! Reads no test file (that is `policy`) and does not say how a failure looks (that is `report`).
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+
+use crate::desired;
+use crate::device::{DeviceValue, Field};
+use crate::diagnostic::{Diagnostic, Sources, Span};
+use crate::explain::{self, Explanation};
+use crate::inventory::{Row, Snapshot, SnapshotBuilder};
+use crate::plan::{self, Header, History, Plan};
+use crate::policy::{
+    Expectations, Hunting, Lookup, Policy, PolicyTest, PolicyTests, Selector, SelectorKind, TestValueKind,
+};
+use crate::selection::{self, HuntingResults, Selections};
+use crate::tag::TagCase;
+use crate::time::Timestamp;
+
+/// The id of a test's device that states none.
+const NAMELESS: &str = "device-of-this-test";
+
+/// How all tests ended.
+#[derive(Clone, Debug)]
+pub struct Rehearsal {
+    /// One entry a test, in their order.
+    pub tests: Vec<Rehearsed>,
+    /// Rules that no test's device was selected by: indices into [`Policy::rules`].
+    pub unmatched: Vec<u32>,
+}
+
+impl Rehearsal {
+    /// How many tests failed.
+    pub fn failed(&self) -> usize {
+        self.tests.iter().filter(|test| !test.has_passed()).count()
+    }
+}
+
+/// How one test ended.
+#[derive(Clone, Debug)]
+pub struct Rehearsed {
+    /// What the test shows.
+    pub name: String,
+    /// Where it stands, in the test files.
+    pub span: Span,
+    /// Expectations that are not met.
+    pub failures: Vec<Failure>,
+    /// Why the device has what it has; only where an expectation is not met.
+    pub explanation: Option<Explanation>,
+    /// Why the test could not be rehearsed: conflicts between rules (places in the policy files).
+    pub conflicts: Vec<Diagnostic>,
+    /// Why the test could not be rehearsed, one sentence each: a device that cannot be, a lookup that the policy lacks.
+    pub problems: Vec<String>,
+}
+
+impl Rehearsed {
+    /// Whether everything that it expects is so.
+    pub fn has_passed(&self) -> bool {
+        self.failures.is_empty() && self.conflicts.is_empty() && self.problems.is_empty()
+    }
+}
+
+/// An expectation that is not met.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// The key in `expect`: `tags`, `includes`, `excludes`, `removes`, `deviceValue`, `rules`.
+    pub key: &'static str,
+    /// As expected, bytewise; for `excludes` what should not be there.
+    pub expected: Vec<String>,
+    /// As it is, bytewise; for `deviceValue` empty where the policy gives none.
+    pub actual: Vec<String>,
+    /// Where the expectation stands, in the test files.
+    pub span: Span,
+}
+
+impl Failure {
+    /// What is expected and is not so.
+    pub fn missing(&self) -> Vec<&str> {
+        let lacking = self.expected.iter().filter(|item| !self.actual.contains(item));
+        if self.key == "excludes" { Vec::new() } else { lacking.map(String::as_str).collect() }
+    }
+
+    /// What is so and is not expected.
+    pub fn unexpected(&self) -> Vec<&str> {
+        let is_unexpected = |item: &&String| match self.key {
+            "includes" => false,
+            "excludes" => self.expected.contains(item),
+            _ => !self.expected.contains(item),
+        };
+        self.actual.iter().filter(is_unexpected).map(String::as_str).collect()
+    }
+}
+
+/// What the policy makes of a test's device.
+struct Outcome {
+    tags: Vec<String>,
+    removes: Vec<String>,
+    value: Option<DeviceValue>,
+    rules: Vec<u32>,
+}
+
+/// Rehearses all tests. `now` is the clock of tests without one of their own; `hunting` holds recorded results: a query
+/// without one selects nothing.
+pub fn rehearse(
+    policy: &Policy,
+    sources: &Sources,
+    tests: &PolicyTests,
+    hunting: &HuntingResults,
+    now: Timestamp,
+    tag_case: TagCase,
+) -> Rehearsal {
+    // Tests state the rows of lookups themselves, so that they do not change with the data files.
+    let mut bare = policy.clone();
+    for lookup in &mut bare.lookups {
+        lookup.keys.clear();
+        lookup.cells.clear();
+    }
+    let hunting = completed(policy, hunting);
+    let mut is_matched = vec![false; policy.rules.len()];
+    let rehearsed = tests
+        .tests
+        .iter()
+        .map(|test| one(&bare, sources, test, &hunting, test.now.unwrap_or(now), tag_case, &mut is_matched))
+        .collect();
+    let unmatched = (0..policy.rules.len() as u32).filter(|rule| !is_matched[*rule as usize]).collect();
+    Rehearsal { tests: rehearsed, unmatched }
+}
+
+fn one(
+    bare: &Policy,
+    sources: &Sources,
+    test: &PolicyTest,
+    hunting: &HuntingResults,
+    now: Timestamp,
+    tag_case: TagCase,
+    is_matched: &mut [bool],
+) -> Rehearsed {
+    let mut rehearsed = Rehearsed {
+        name: test.name.clone(),
+        span: test.span,
+        failures: Vec::new(),
+        explanation: None,
+        conflicts: Vec::new(),
+        problems: Vec::new(),
+    };
+    let mut policy = bare.clone();
+    rehearsed.problems = fill_lookups(&mut policy, test);
+    let snapshot = match snapshot(test) {
+        Ok(snapshot) => snapshot,
+        Err(problem) => {
+            rehearsed.problems.push(problem);
+            return rehearsed;
+        }
+    };
+    // Rows of lookups belong to this device whatever their key: it is joined by its id.
+    for lookup in &mut policy.lookups {
+        lookup.matches = Field::Id;
+        lookup.keys.iter_mut().for_each(|key| *key = snapshot.id(Row(0)).to_owned());
+    }
+    let selections = match selection::select(&policy, &snapshot, hunting, now) {
+        Ok(selections) => selections,
+        Err(findings) => {
+            rehearsed.conflicts = findings;
+            return rehearsed;
+        }
+    };
+    let rules = selecting(&selections);
+    rules.iter().for_each(|rule| is_matched[*rule as usize] = true);
+    let desired = match desired::desire(&policy, &snapshot, &selections, now, tag_case) {
+        Ok(desired) => desired,
+        Err(conflicts) => {
+            rehearsed.conflicts = conflicts;
+            return rehearsed;
+        }
+    };
+    let plan = plan::diff(&desired, &History::default(), Header::default(), sources);
+    let is_protected = desired.protected.contains(Row(0));
+    let tags = if is_protected { Vec::new() } else { desired.tags_of(Row(0)) };
+    let outcome = Outcome {
+        tags: tags.iter().map(|tag| tag.to_string()).collect(),
+        removes: removes(&plan),
+        value: desired.value_of(Row(0)).filter(|_| !is_protected),
+        rules,
+    };
+    rehearsed.failures = failures(&test.expect, &outcome, &policy);
+    if !rehearsed.failures.is_empty() {
+        rehearsed.explanation = Some(explain::explain(&desired, &plan, hunting, sources, Row(0), None));
+    }
+    rehearsed
+}
+
+/// The rules that select the device.
+fn selecting(selections: &Selections) -> Vec<u32> {
+    let rules = selections.rules.iter().enumerate();
+    rules.filter(|(_, rows)| rows.contains(Row(0))).map(|(rule, _)| rule as u32).collect()
+}
+
+fn removes(plan: &Plan) -> Vec<String> {
+    let removes = plan.changes.iter().flat_map(|change| &change.remove);
+    removes.map(|remove| plan.tag(remove.tag).to_string()).collect()
+}
+
+fn failures(expect: &Expectations, outcome: &Outcome, policy: &Policy) -> Vec<Failure> {
+    let sorted = |items: &[String]| {
+        let mut items = items.to_vec();
+        items.sort();
+        items.dedup();
+        items
+    };
+    let tags = sorted(&outcome.tags);
+    let rules: Vec<String> =
+        outcome.rules.iter().map(|rule| policy.rules[*rule as usize].name.clone()).collect();
+    let exact = [
+        ("tags", &expect.tags, &tags),
+        ("removes", &expect.removes, &outcome.removes),
+        ("rules", &expect.rules, &rules),
+    ];
+    let mut failures = Vec::new();
+    for (key, expected, actual) in exact {
+        let Some(stated) = expected else { continue };
+        let (expected, actual) = (sorted(&stated.value), sorted(actual));
+        if expected != actual {
+            failures.push(Failure { key, expected, actual, span: stated.span });
+        }
+    }
+    if let Some(stated) =
+        expect.includes.as_ref().filter(|stated| stated.value.iter().any(|tag| !tags.contains(tag)))
+    {
+        failures.push(Failure {
+            key: "includes",
+            expected: sorted(&stated.value),
+            actual: tags.clone(),
+            span: stated.span,
+        });
+    }
+    if let Some(stated) =
+        expect.excludes.as_ref().filter(|stated| stated.value.iter().any(|tag| tags.contains(tag)))
+    {
+        failures.push(Failure {
+            key: "excludes",
+            expected: sorted(&stated.value),
+            actual: tags.clone(),
+            span: stated.span,
+        });
+    }
+    if let Some(stated) = expect.device_value.as_ref().filter(|stated| outcome.value != Some(stated.value)) {
+        let actual = outcome.value.iter().map(ToString::to_string).collect();
+        let expected = vec![stated.value.to_string()];
+        failures.push(Failure { key: "deviceValue", expected, actual, span: stated.span });
+    }
+    failures
+}
+
+/// Gives each lookup the row that the test states. Returns what the policy lacks.
+fn fill_lookups(policy: &mut Policy, test: &PolicyTest) -> Vec<String> {
+    let mut problems = Vec::new();
+    for (name, row) in &test.lookups {
+        let Some(lookup) = policy.lookups.iter_mut().find(|lookup| lookup.name == *name) else {
+            problems
+                .push(format!("the test states a row of lookup `{name}`, which the policy does not have"));
+            continue;
+        };
+        if !row.is_empty() {
+            fill(lookup, row, &mut problems);
+        }
+    }
+    problems
+}
+
+fn fill(lookup: &mut Lookup, row: &BTreeMap<String, String>, problems: &mut Vec<String>) {
+    for column in row.keys().filter(|column| !lookup.columns.contains(column)) {
+        problems.push(format!("lookup `{}` has no column `{column}`", lookup.name));
+    }
+    let cell = |column: &String| row.get(column).map_or_else(|| "".into(), |cell| cell.as_str().into());
+    lookup.cells = lookup.columns.iter().map(cell).collect();
+    lookup.keys = vec![NAMELESS.to_owned()];
+}
+
+/// The device of a test as the only one of a snapshot, read as the service would answer it.
+fn snapshot(test: &PolicyTest) -> Result<Snapshot, String> {
+    let mut object = Map::new();
+    for (name, value) in &test.device {
+        let value = match &value.kind {
+            TestValueKind::Null => Value::Null,
+            TestValueKind::Boolean(boolean) => json!(boolean),
+            TestValueKind::Number(digits) => {
+                digits.parse::<i64>().map_or_else(|_| json!(digits), |number| json!(number))
+            }
+            TestValueKind::Text(text) => json!(text),
+            TestValueKind::List(items) => json!(items),
+        };
+        object.insert(name.clone(), value);
+    }
+    name_device(&mut object);
+    nest_metadata(&mut object);
+    list_addresses(&mut object);
+    object.entry("id").or_insert_with(|| json!(NAMELESS));
+    let mut builder = SnapshotBuilder::new();
+    builder
+        .read_device(Value::Object(object).to_string().as_bytes())
+        .map_err(|fault| format!("the device of the test cannot be read: {fault}"))?;
+    let (snapshot, _) = builder.finish();
+    if snapshot.len() == 1 {
+        Ok(snapshot)
+    } else {
+        Err("the `id` of the test's device is no device id".to_owned())
+    }
+}
+
+/// `deviceName` and `domain` are parts of the name; a test may state them in its place.
+fn name_device(object: &mut Map<String, Value>) {
+    let parts = [object.remove("deviceName"), object.remove("domain")];
+    if object.contains_key("computerDnsName") {
+        return;
+    }
+    let parts: Vec<String> =
+        parts.into_iter().flatten().filter_map(|part| part.as_str().map(str::to_owned)).collect();
+    if !parts.is_empty() {
+        object.insert("computerDnsName".to_owned(), json!(parts.join(".")));
+    }
+}
+
+/// `vmMetadata.vmId` and its like stand in an object of their own.
+fn nest_metadata(object: &mut Map<String, Value>) {
+    let dotted: Vec<String> = object.keys().filter(|key| key.starts_with("vmMetadata.")).cloned().collect();
+    let mut metadata = Map::new();
+    for key in dotted {
+        let value = object.remove(&key).unwrap_or_default();
+        metadata.insert(key["vmMetadata.".len()..].to_owned(), value);
+    }
+    if !metadata.is_empty() {
+        object.insert("vmMetadata".to_owned(), Value::Object(metadata));
+    }
+}
+
+/// Addresses and hardware addresses are entries of one list.
+fn list_addresses(object: &mut Map<String, Value>) {
+    let mut entries = Vec::new();
+    for (key, inner) in [("ipAddresses", "ipAddress"), ("macAddresses", "macAddress")] {
+        for item in object.remove(key).as_ref().and_then(Value::as_array).into_iter().flatten() {
+            entries.push(json!({ inner: item }));
+        }
+    }
+    if !entries.is_empty() {
+        object.insert("ipAddresses".to_owned(), Value::Array(entries));
+    }
+}
+
+/// The recorded results, and for every other query of the policy one that selects no device.
+fn completed(policy: &Policy, hunting: &HuntingResults) -> HuntingResults {
+    let mut completed = hunting.clone();
+    let rules = policy.rules.iter().map(|rule| &rule.select);
+    let protections = policy.protections.iter().map(|protection| &protection.select);
+    let named = policy.selectors.iter().map(|selector| &selector.selector);
+    for selector in policy.scope.iter().chain(rules).chain(protections).chain(named) {
+        for_each_query(selector, &mut |query| {
+            if completed.get(query).is_none_or(<[String]>::is_empty) {
+                completed.insert(query, vec!["no-device".to_owned()]);
+            }
+        });
+    }
+    completed
+}
+
+fn for_each_query(selector: &Selector, see: &mut dyn FnMut(&Hunting)) {
+    match &selector.kind {
+        SelectorKind::All(parts) | SelectorKind::Any(parts) => {
+            parts.iter().for_each(|part| for_each_query(part, see));
+        }
+        SelectorKind::Not(part) => for_each_query(part, see),
+        SelectorKind::Hunting(query) => see(query),
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy;
+
+    const POLICY: &str = "\
+version: 1
+claims: [Tier0, 'owner:*', Legacy]
+rules:
+  - name: domain-controllers
+    select: { computerDnsName: { glob: 'dc*' } }
+    tags: [Tier0]
+    deviceValue: High
+  - name: never
+    select: { osPlatform: Windows11 }
+    tags: [W11]
+";
+
+    fn run(tests: &str) -> Rehearsal {
+        let now = Timestamp::parse("2026-11-22").unwrap();
+        let sources = Sources::from_text("policy.yaml", POLICY);
+        let (policy, findings) = policy::resolve(&sources, now);
+        assert!(
+            findings.iter().all(|finding| finding.severity != crate::diagnostic::Severity::Error),
+            "{findings:?}"
+        );
+        let (tests, findings) = policy::parse_tests(&Sources::from_text("policy.test.yaml", tests), now);
+        assert!(findings.is_empty(), "{findings:?}");
+        rehearse(&policy, &sources, &tests, &HuntingResults::default(), now, TagCase::Exact)
+    }
+
+    #[test]
+    fn a_test_passes_where_everything_expected_is_so_and_rules_that_no_test_matched_are_named() {
+        let rehearsal = run("\
+version: 1
+tests:
+  - name: a domain controller is tier 0
+    device: { computerDnsName: dc01.corp.example.com, machineTags: [Legacy] }
+    expect: { tags: [Tier0], removes: [Legacy], deviceValue: High, rules: [domain-controllers] }
+");
+        assert_eq!(rehearsal.failed(), 0, "{rehearsal:#?}");
+        assert_eq!(rehearsal.unmatched, [1]);
+    }
+
+    #[test]
+    fn a_failed_expectation_has_both_sets_and_an_explanation() {
+        let rehearsal = run("\
+version: 1
+tests:
+  - name: wrong
+    device: { computerDnsName: web01 }
+    expect: { tags: [Tier0], excludes: [Tier0], deviceValue: Low }
+");
+        let test = &rehearsal.tests[0];
+        let keys: Vec<_> = test.failures.iter().map(|failure| failure.key).collect();
+        assert_eq!(keys, ["tags", "deviceValue"]);
+        assert_eq!(test.failures[0].missing(), ["Tier0"]);
+        assert!(test.explanation.is_some());
+    }
+}

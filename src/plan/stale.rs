@@ -127,3 +127,85 @@ fn is_so(snapshot: &Snapshot, key: &ChangeKey) -> bool {
         ChangeWhat::Value(value) => snapshot.value(row) == Some(value.word()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::device::DeviceValue;
+    use crate::diagnostic::Place;
+    use crate::inventory;
+    use crate::plan::{CauseIndex, TagChange, TagIndex, ValueChange, Withheld};
+
+    const TAGS: [&str; 3] = ["Old", "New", "X"];
+
+    fn change(id: &str, add: &[u32], remove: &[(u32, u32)], value: Option<DeviceValue>) -> DeviceChange {
+        DeviceChange {
+            id: id.into(),
+            name: None,
+            observed_tags: Box::default(),
+            observed_value: None,
+            add: add.iter().map(|tag| TagChange { tag: TagIndex(*tag), cause: CauseIndex(0) }).collect(),
+            remove: remove
+                .iter()
+                .map(|(tag, cause)| TagChange { tag: TagIndex(*tag), cause: CauseIndex(*cause) })
+                .collect(),
+            value: value.map(|to| ValueChange { to, cause: CauseIndex(0) }),
+        }
+    }
+
+    /// Cause 0 is retired, cause 1 renamed to `New`.
+    fn plan(changes: Vec<DeviceChange>) -> Plan {
+        let place = Place { file: "p".into(), line: 1, column: 1, end_line: 1, end_column: 1 };
+        let causes =
+            vec![Cause::Retired { place: place.clone() }, Cause::Renamed { to: "New".into(), place }];
+        Plan { tags: TAGS.map(Arc::from).to_vec(), causes, changes, ..Plan::default() }
+    }
+
+    #[test]
+    fn only_what_was_reviewed_and_is_still_wanted_is_left() {
+        let reviewed =
+            plan(vec![change("d0", &[1, 2], &[], Some(DeviceValue::High)), change("d1", &[1], &[], None)]);
+        let fresh =
+            plan(vec![change("d0", &[1], &[(0, 0)], Some(DeviceValue::Low)), change("d2", &[1], &[], None)]);
+        let snapshot = inventory::fleet(&[json!({ "machineTags": ["X"] }), json!({ "machineTags": [] })]);
+        let left = intersect(&reviewed, fresh, &snapshot);
+        assert_eq!(left.plan.changes, [change("d0", &[1], &[], None)]);
+        assert_eq!(left.unreviewed, 3, "the removal, the other value, the other device");
+        let dropped: Vec<_> = left.dropped.iter().map(|(key, why)| (&*key.device, *why)).collect();
+        // `X` is on d0 already; the value and d1 are no longer wanted.
+        assert_eq!(dropped, [("d0", Dropped::Noop), ("d0", Dropped::Stale), ("d1", Dropped::Stale)]);
+    }
+
+    #[test]
+    fn an_old_name_stays_while_its_new_name_waits_for_a_review() {
+        let reviewed = plan(vec![change("d0", &[], &[(0, 1)], None)]);
+        let fresh = plan(vec![change("d0", &[1], &[(0, 1)], None)]);
+        let snapshot = inventory::fleet(&[json!({ "machineTags": ["Old"] })]);
+        let left = intersect(&reviewed, fresh, &snapshot);
+        assert!(left.plan.changes.is_empty());
+        assert_eq!((left.unreviewed, left.dropped.len()), (1, 1));
+    }
+
+    #[test]
+    fn what_is_withheld_now_says_so_and_what_is_pending_is_so_already() {
+        let reviewed = plan(vec![change("d0", &[1], &[(0, 0)], None)]);
+        let mut fresh = plan(Vec::new());
+        let group = |reason: WithheldReason, device: DeviceChange| Withheld {
+            reason,
+            name: None,
+            additions: 0,
+            removals: 0,
+            values: 0,
+            device_count: 1,
+            devices: vec![device],
+        };
+        fresh.withheld = vec![group(WithheldReason::Untrusted, change("d0", &[], &[(0, 0)], None))];
+        fresh.pending = vec![group(WithheldReason::Pending, change("d0", &[1], &[], None))];
+        let snapshot = inventory::fleet(&[json!({ "machineTags": ["Old"] })]);
+        let dropped: Vec<_> =
+            intersect(&reviewed, fresh, &snapshot).dropped.into_iter().map(|(_, why)| why).collect();
+        assert_eq!(dropped, [Dropped::Noop, Dropped::Withheld(WithheldReason::Untrusted)]);
+    }
+}

@@ -226,7 +226,8 @@ impl Reader {
                 rules: reason.rules.clone(),
                 claim: None,
                 family: reason.family.clone(),
-                to: reason.to.clone(),
+                // An added tag is its own new name.
+                to: reason.to.clone().or_else(|| Some(document.tag.clone())),
                 place: None,
             };
             changes.push(TagChange { tag: self.tag(&document.tag), cause: self.why(reason.why, &named)? });
@@ -478,3 +479,6 @@ fn withheld(document: &WithheldDocument) -> Result<Withheld, DocumentError> {
         devices: devices.collect::<Result<_, DocumentError>>()?,
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -66,13 +66,13 @@ impl Serialize for Changes<'_> {
 pub(in crate::plan) fn change_document(plan: &Plan, change: &DeviceChange, is_drift: bool) -> ChangeDocument {
     let class = |word: &'static str| is_drift.then_some(Cow::Borrowed(word));
     let tags = |changes: &[TagChange], word: &'static str| {
-        changes
-            .iter()
-            .map(|change| TagChangeDocument {
-                tag: plan.tag(change.tag).clone(),
-                reason: reason(plan, change.cause, class(word)),
-            })
-            .collect()
+        let document = |change: &TagChange| {
+            let mut reason = reason(plan, change.cause, class(word));
+            // The new name stands beside the removal of the old one; an addition names it already.
+            reason.to = reason.to.filter(|to| to != plan.tag(change.tag));
+            TagChangeDocument { tag: plan.tag(change.tag).clone(), reason }
+        };
+        changes.iter().map(document).collect()
     };
     let value = change.value.map(|value| {
         let ReasonDocument { cause, rules, why, class, .. } = reason(plan, value.cause, class("value"));
