@@ -78,6 +78,12 @@ mod tests {
     use crate::report::model::Input;
 
     #[test]
+    fn every_column_is_documented() {
+        let guide = include_str!("../../docs/reports.md");
+        assert!(COLUMNS.iter().all(|column| guide.contains(&format!("`{column}`"))));
+    }
+
+    #[test]
     fn every_change_is_one_row_and_no_cell_computes() {
         for (plan, rows) in [(fixtures::example(), 3_339), (fixtures::hostile(), 36), (fixtures::empty(), 0)]
         {

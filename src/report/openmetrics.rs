@@ -243,6 +243,14 @@ mod tests {
     }
 
     #[test]
+    fn every_metric_is_documented() {
+        let guide = include_str!("../../docs/reports.md");
+        for (name, _) in METRICS {
+            assert!(guide.contains(&format!("`{name}`")), "{name} is not in docs/reports.md");
+        }
+    }
+
+    #[test]
     fn series_are_bounded_and_lose_no_count() {
         let text = render(&fixtures::many_tags(400, 2));
         let tags: Vec<&str> = text.lines().filter(|line| line.starts_with("mdetag_drift_by_tag{")).collect();
