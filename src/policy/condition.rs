@@ -25,7 +25,7 @@ use crate::time::{Timestamp, parse_duration};
 const MAX_PATTERN: usize = 2_000;
 
 /// The most patterns of a set: a compiled one takes kilobytes.
-const MAX_PATTERNS: usize = 50_000;
+const MAX_PATTERNS: usize = 20_000;
 
 impl Reader<'_> {
     /// The field of this name; a lookup's column if it starts with `lookup.`.
@@ -43,6 +43,9 @@ impl Reader<'_> {
 
     fn unknown_field(&mut self, name: &str, span: Span, known: &[&str]) {
         let finding = Diagnostic::error("E0201", span, format!("unknown field `{}`", shown(name)));
+        if self.is_full() {
+            return self.report(finding);
+        }
         let operators = ["all", "any", "not", "use", "superseded", "hunting", "everything"];
         let near = suggestion(name, known).or_else(|| suggestion(name, &operators));
         self.report(match near {

@@ -20,6 +20,8 @@ const MAX_LOOKUPS: usize = 1_000;
 pub(super) struct Names {
     /// Index of each named selector.
     pub(super) selectors: HashMap<String, usize>,
+    /// The names of selectors, in file order.
+    pub(super) selector_names: Vec<String>,
     /// The lookups that can be used.
     pub(super) lookups: Vec<Lookup>,
     /// Names of lookups whose file could not be used: their columns are not known, and not reported again.

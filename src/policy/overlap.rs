@@ -10,7 +10,7 @@ pub(super) struct Effort(usize);
 
 impl Effort {
     pub(super) fn new() -> Effort {
-        Effort(50_000_000)
+        Effort(10_000_000)
     }
 }
 

@@ -13,6 +13,9 @@ const MAX_FINDINGS: usize = 1_000;
 /// The longest name that a suggestion is searched for.
 const MAX_SUGGESTED: usize = 100;
 
+/// The most names that a suggestion is searched among.
+const MAX_CANDIDATES: usize = 1_000;
+
 /// What readers carry along: the sources, the clock, and the findings so far.
 pub(super) struct Reader<'a> {
     pub(super) sources: &'a Sources,
@@ -84,6 +87,11 @@ impl<'a> Reader<'a> {
     /// Whether an error was found so far.
     pub(super) fn has_errors(&self) -> bool {
         self.counts[Severity::Error as usize] > 0
+    }
+
+    /// Whether further errors are only counted: nobody will see them, so no suggestion is searched for.
+    pub(super) fn is_full(&self) -> bool {
+        self.counts[Severity::Error as usize] >= MAX_FINDINGS
     }
 
     /// A mapping with these keys and no others, all required ones present. `what` reads after "in": `a rule`.
@@ -241,6 +249,9 @@ impl<'a> Reader<'a> {
     /// "Unknown …", with the near name if there is one, else the known ones.
     pub(super) fn unknown(&mut self, code: &'static str, span: Span, what: &str, word: &str, known: &[&str]) {
         let finding = Diagnostic::error(code, span, format!("unknown {what}"));
+        if self.is_full() {
+            return self.report(finding);
+        }
         let help = match suggestion(word, known) {
             Some(near) => {
                 self.report(finding.label(format!("did you mean `{near}`?")).help(format!("write `{near}`")));
@@ -264,7 +275,7 @@ pub(super) fn suggestion<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
     if word.len() > MAX_SUGGESTED {
         return None;
     }
-    did_you_mean(word, known.iter().copied().take(10_000).filter(|name| name.len() <= MAX_SUGGESTED))
+    did_you_mean(word, known.iter().copied().take(MAX_CANDIDATES).filter(|name| name.len() <= MAX_SUGGESTED))
 }
 
 /// Names for a sentence: at most twenty.

@@ -107,6 +107,7 @@ impl<'n> Sections<'n> {
         for (index, entry) in selectors.iter().enumerate() {
             check_name(reader, "selector", &entry.key, entry.key_span);
             names.selectors.insert(entry.key.clone(), index);
+            names.selector_names.push(entry.key.clone());
         }
         for entry in selectors {
             let what = format!("the selector `{}`", shown(&entry.key));

@@ -91,8 +91,7 @@ impl Reader<'_> {
             match names.selectors.get(*name) {
                 Some(index) => parts.push(Selector { kind: SelectorKind::Use(*index), span: *span }),
                 None => {
-                    let known: Vec<&str> = names.selectors.keys().map(String::as_str).collect();
-                    let known = sorted(known);
+                    let known: Vec<&str> = names.selector_names.iter().map(String::as_str).collect();
                     self.unknown("E0205", *span, &format!("selector `{}`", shown(name)), name, &known);
                 }
             }
@@ -157,11 +156,6 @@ fn all_of(mut parts: Vec<Selector>, span: Span) -> Selector {
         1 => parts.remove(0),
         _ => Selector { kind: SelectorKind::All(parts), span },
     }
-}
-
-fn sorted(mut names: Vec<&str>) -> Vec<&str> {
-    names.sort_unstable();
-    names
 }
 
 /// Calls `visit` for a selector and everything below it, without following `use`.

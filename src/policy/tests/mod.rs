@@ -1,6 +1,7 @@
 //! The sentences of the language reference as tests, by chapter.
 
 mod files;
+mod hostile;
 mod rules;
 mod selectors;
 
