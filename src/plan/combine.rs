@@ -227,3 +227,69 @@ impl<'a> Search<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::device::DeviceValue;
+    use crate::plan::{CauseIndex, DeviceChange, TagChange, ValueChange};
+
+    /// Devices with a value change and these tags to add, and for each tag so many devices without a value change.
+    fn plan(devices: &[Vec<u32>], others: &[usize]) -> Plan {
+        let change = |tags: &[u32], has_value: bool| DeviceChange {
+            id: "d".into(),
+            name: None,
+            observed_tags: Box::default(),
+            observed_value: None,
+            add: tags.iter().map(|tag| TagChange { tag: TagIndex(*tag), cause: CauseIndex(0) }).collect(),
+            remove: Vec::new(),
+            value: has_value.then_some(ValueChange { to: DeviceValue::High, cause: CauseIndex(0) }),
+        };
+        let mut changes: Vec<DeviceChange> = devices.iter().map(|tags| change(tags, true)).collect();
+        for (tag, count) in others.iter().enumerate() {
+            changes.extend((0..*count).map(|_| change(&[tag as u32], false)));
+        }
+        Plan { changes, ..Plan::default() }
+    }
+
+    fn calls(devices: &[Vec<u32>], others: &[usize], combined: u32) -> u64 {
+        let is_combined = |index: usize| combined >> index & 1 == 1;
+        let mut total = devices.len() as u64 + u64::from(combined.count_ones());
+        for (tag, count) in others.iter().enumerate() {
+            let rest = devices.iter().enumerate();
+            let rest =
+                rest.filter(|(index, tags)| !is_combined(*index) && tags.contains(&(tag as u32))).count();
+            total += ((count + rest) as u64).div_ceil(500);
+        }
+        total
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn the_choice_is_the_least_of_all_choices(
+            devices in prop::collection::vec(prop::collection::btree_set(0u32..5, 0..5), 1..8),
+            others in prop::collection::vec(prop::sample::select(vec![0usize, 0, 1, 498, 499, 500]), 5),
+        ) {
+            let devices: Vec<Vec<u32>> = devices.into_iter().map(|tags| tags.into_iter().collect()).collect();
+            let least = (0..1u32 << devices.len()).map(|choice| calls(&devices, &others, choice)).min().unwrap();
+            let choice = choose(&plan(&devices, &others));
+            prop_assert_eq!(choice.minimum, least);
+            let chosen = choice.devices.iter().fold(0, |mask, device| mask | 1 << device);
+            prop_assert_eq!(calls(&devices, &others, chosen), least);
+            prop_assert_eq!(choice.uncombined, calls(&devices, &others, 0));
+        }
+    }
+
+    #[test]
+    fn a_large_problem_ends_with_a_bound() {
+        // Every device shares tags with its neighbours in a way that no order of search finds at once.
+        let devices: Vec<Vec<u32>> =
+            (0..4_000u32).map(|index| vec![index % 97, 97 + index % 89, 186 + index % 83]).collect();
+        let choice = choose(&plan(&devices, &[]));
+        assert!(choice.minimum <= choice.uncombined);
+    }
+}
