@@ -1,74 +1,96 @@
 //! The manners of CI systems: which one this is, and what it wants beside the report.
 //!
-//! Renders nothing itself; that is `report`.
+//! Renders nothing itself; that is `report::ci`.
 
 use crate::diagnostic::{Diagnostic, Sources};
 use crate::report;
+use crate::report::ci::{self as manners, SUMMARY_CHARS, System};
 use crate::report::diagnostics;
 use crate::report::model::Model;
 use crate::report::style::Style;
 
 use super::args::CiSystem;
+use super::console::Console;
 use super::failure::Failure;
 
-/// GitHub takes a step summary of a megabyte; longer Markdown is read by nobody.
-const MAX_SUMMARY: usize = 200_000;
-
 /// The CI system to speak to: the one that was named, or the one that the environment shows.
-pub fn detect(asked: CiSystem) -> CiSystem {
-    if asked != CiSystem::Auto {
-        return asked;
-    }
-    let is = |name: &str| std::env::var(name).is_ok_and(|value| value.eq_ignore_ascii_case("true"));
-    match () {
-        () if is("GITHUB_ACTIONS") => CiSystem::Github,
-        () if is("GITLAB_CI") => CiSystem::Gitlab,
-        () if is("TF_BUILD") => CiSystem::Azure,
-        () => CiSystem::None,
+pub fn detect(asked: CiSystem) -> Option<System> {
+    match asked {
+        CiSystem::Auto => manners::detect(variable),
+        CiSystem::Github => Some(System::Github),
+        CiSystem::Gitlab => Some(System::Gitlab),
+        CiSystem::Azure => Some(System::Azure),
+        CiSystem::None => None,
     }
 }
 
-/// Findings as annotations at policy lines, where the CI system has such.
-pub fn annotations(asked: CiSystem, sources: &Sources, findings: &[Diagnostic]) -> String {
-    match detect(asked) {
-        CiSystem::Github => diagnostics::github(sources, findings),
-        _ => String::new(),
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// Findings as annotations at policy lines, where the CI system has such; on standard error, which runners read as well.
+pub fn annotate(asked: CiSystem, sources: &Sources, findings: &[Diagnostic], console: &Console) {
+    if detect(asked) == Some(System::Github) && !findings.is_empty() {
+        console.complain(&diagnostics::github(sources, findings));
     }
 }
 
-/// What the CI system wants beside the report: on GitHub the step summary.
+/// What the CI system wants beside a report: annotations at policy lines, and on GitHub the step summary.
 ///
 /// # Errors
 /// A summary file that cannot be written.
-pub fn report(asked: CiSystem, model: &Model<'_>) -> Result<(), Failure> {
-    if detect(asked) != CiSystem::Github {
-        return Ok(());
+pub fn report(asked: CiSystem, model: &Model<'_>, console: &Console) -> Result<(), Failure> {
+    let Some(system) = detect(asked) else { return Ok(()) };
+    let annotations = manners::annotations(system, model);
+    if !annotations.is_empty() {
+        console.complain(&annotations);
     }
-    let Some(path) = std::env::var_os("GITHUB_STEP_SUMMARY").filter(|path| !path.is_empty()) else {
+    let Some(path) = variable("GITHUB_STEP_SUMMARY").filter(|_| system == System::Github) else {
         return Ok(());
     };
     let mut file = std::fs::OpenOptions::new().create(true).append(true).open(&path)?;
-    report::write(report::Format::Markdown, model, &Style::default(), MAX_SUMMARY, &mut file)?;
+    report::write(report::Format::Markdown, model, &Style::default(), SUMMARY_CHARS, &mut file)?;
     Ok(())
 }
 
-/// Where this run runs, for the journal: the CI job and its commit, or the host.
-pub fn origin() -> String {
-    let env = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-    let job = match detect(CiSystem::Auto) {
-        CiSystem::Github => env("GITHUB_REPOSITORY").map(|repository| {
-            let run = env("GITHUB_RUN_ID").unwrap_or_default();
-            format!("GitHub Actions {repository} run {run}")
+/// Who runs this, and where: for the journal.
+#[derive(Clone, Debug, Default)]
+pub struct Origin {
+    /// The person, or the account of the job.
+    pub who: Option<String>,
+    /// This computer.
+    pub host: Option<String>,
+    /// The CI job.
+    pub job: Option<String>,
+}
+
+/// Who runs this, and where, as far as the environment tells.
+pub fn who() -> Origin {
+    let job = match manners::detect(variable) {
+        Some(System::Github) => variable("GITHUB_REPOSITORY").map(|repository| {
+            let server = variable("GITHUB_SERVER_URL").unwrap_or_default();
+            format!("{server}/{repository}/actions/runs/{}", variable("GITHUB_RUN_ID").unwrap_or_default())
         }),
-        CiSystem::Gitlab => env("CI_JOB_URL").map(|url| format!("GitLab CI {url}")),
-        CiSystem::Azure => env("BUILD_BUILDURI").map(|uri| format!("Azure DevOps {uri}")),
-        _ => None,
+        Some(System::Gitlab) => variable("CI_JOB_URL"),
+        Some(System::Azure) => variable("BUILD_BUILDURI"),
+        None => None,
     };
-    let actor =
-        env("GITHUB_ACTOR").or_else(|| env("GITLAB_USER_LOGIN")).or_else(|| env("BUILD_REQUESTEDFOR"));
-    let user =
-        actor.or_else(|| env("USER")).or_else(|| env("USERNAME")).unwrap_or_else(|| "unknown user".into());
-    let host = env("HOSTNAME").or_else(|| env("COMPUTERNAME"));
-    let place = job.unwrap_or_else(|| host.unwrap_or_else(|| "this machine".into()));
-    format!("{user} on {place}")
+    let names = ["GITHUB_ACTOR", "GITLAB_USER_LOGIN", "BUILD_REQUESTEDFOR", "USER", "USERNAME"];
+    let host = std::fs::read_to_string("/etc/hostname").ok().map(|name| name.trim().to_owned());
+    Origin {
+        who: names.into_iter().find_map(variable),
+        host: host
+            .filter(|name| !name.is_empty())
+            .or_else(|| variable("HOSTNAME"))
+            .or_else(|| variable("COMPUTERNAME")),
+        job,
+    }
+}
+
+/// The same in a few words, for the holder of a lock.
+pub fn origin() -> String {
+    let origin = who();
+    let who = origin.who.unwrap_or_else(|| "an unknown user".into());
+    let place = origin.job.or(origin.host).unwrap_or_else(|| "an unnamed host".into());
+    format!("{who} on {place}")
 }

@@ -9,12 +9,11 @@ use super::session::Session;
 /// The ledger's figures for the lanes of a plan.
 pub fn ledger(session: &Session, plan: &Plan) -> Ledger {
     session.ledger.with(|budget, now| {
-        let limit = u64::from(budget.limits().per_hour);
         let mut ledger = Ledger::default();
         for cost in &plan.schedule.lanes {
-            let (_, hour) = budget.left(cost.lane, now);
+            let (left, of) = budget.left(cost.lane, now);
             let last = budget.earliest(cost.lane, cost.calls, now);
-            ledger.lanes.push(LaneLeft { lane: cost.lane, left: u64::from(hour), of: limit });
+            ledger.lanes.push(LaneLeft { lane: cost.lane, left: u64::from(left), of: u64::from(of) });
             ledger.seconds = ledger.seconds.max(last.since(now).as_secs());
         }
         ledger

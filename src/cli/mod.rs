@@ -7,15 +7,21 @@ use std::process::ExitCode;
 use clap::Parser;
 use clap::error::ErrorKind;
 
+pub mod all_tenants;
+pub mod apply;
 pub mod args;
+pub mod carry_out;
 pub mod ci;
 pub mod console;
 pub mod context;
+pub mod doctor;
 pub mod drift;
 pub mod drive;
+pub mod explain;
 pub mod exit;
 pub mod failure;
 pub mod findings;
+pub mod history;
 pub mod hunting;
 pub mod import;
 pub mod init;
@@ -99,21 +105,23 @@ async fn run(context: &Context, command: Command) -> Result<Exit, Failure> {
     match command {
         Command::Init(args) => init::run(context, &args),
         Command::Validate(args) => validate::run(context, &args),
+        Command::Plan(args) if args.report.all_tenants => all_tenants::plan(context, &args).await,
         Command::Plan(args) => plan::run(context, &args).await,
         Command::Show(args) => show::run(context, &args),
+        Command::Apply(args) if args.report.all_tenants => all_tenants::apply(context, &args).await,
+        Command::Apply(args) => apply::run(context, &args).await,
+        Command::Drift(args) if args.report.all_tenants => all_tenants::drift(context, &args).await,
         Command::Drift(args) => drift::run(context, &args).await,
+        Command::Explain(args) => explain::run(context, &args).await,
         Command::Import(args) => import::run(context, &args).await,
         Command::Snapshot(args) => snapshot::run(context, &args).await,
+        Command::History(args) => history::run(context, &args),
+        Command::Doctor(_) => doctor::run(context).await,
         Command::Tenants(_) => tenants::run(context),
         Command::Sandbox(args) => sandbox::run(context, &args).await,
         Command::Schema(args) => schema::run(context, &args),
         Command::Completions(args) => shell::completions(context, &args),
-        Command::Test(_)
-        | Command::Apply(_)
-        | Command::Explain(_)
-        | Command::History(_)
-        | Command::Revert(_)
-        | Command::Doctor(_) => Ok(Exit::Error),
+        Command::Test(_) | Command::Revert(_) => Ok(Exit::Error),
         Command::Man(_) => shell::man(context),
     }
 }

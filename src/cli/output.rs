@@ -63,6 +63,16 @@ impl Reports {
         Ok(())
     }
 
+    /// Shows a report to people before the final one: standard output only.
+    ///
+    /// # Errors
+    /// Standard output that cannot be written.
+    pub fn show(&self, model: &Model<'_>, console: &Console) -> Result<(), Failure> {
+        let style = Style { colour: console.colour, width: console.width, details: self.details };
+        report::write(self.format, model, &style, self.max_chars, &mut console.out())?;
+        Ok(())
+    }
+
     /// Writes the report to the files only.
     ///
     /// # Errors

@@ -1,18 +1,30 @@
 //! What earlier runs know: changes that are contested or pending, from the journals of a tenant.
 
-use crate::plan::History;
-use crate::store::journal;
+use crate::plan::{History, Plan, WithheldReason, stale};
+use crate::store::history::{self, Present};
 use crate::store::state::StateDir;
+use crate::time::Timestamp;
 
 use super::context::Context;
-use super::failure::Failure;
+use super::source::Source;
 
 /// The history of a tenant; empty where no tenant is named or nothing ran yet.
-///
-/// # Errors
-/// Journals that cannot be read.
-pub fn history(context: &Context, state: Option<&StateDir>) -> Result<History, Failure> {
-    let Some(state) = state else { return Ok(History::default()) };
-    let visibility = context.settings.writes.visibility;
-    journal::history(state, context.clock.now(), visibility).map_err(|error| Failure::file(super::failure::chain(&error)))
+pub fn history(context: &Context, state: Option<&StateDir>, policy: &str, retry_contested: bool) -> History {
+    let Some(state) = state else { return History::default() };
+    let (now, visibility) = (context.clock.now(), context.settings.writes.visibility);
+    history::read(state, Present { now, visibility, policy, retry_contested })
+}
+
+/// Keeps which pending changes a trusted live read still did not show.
+pub fn keep(source: &Source, plan: &Plan, read_at: Timestamp) {
+    let (Some(_), Some(state)) = (&source.session, &source.state) else { return };
+    if !plan.is_trusted() {
+        return;
+    }
+    let pending = plan.pending.iter().filter(|group| group.reason == WithheldReason::Pending);
+    let keys: Vec<_> =
+        pending.flat_map(|group| &group.devices).flat_map(|change| stale::keys(plan, change)).collect();
+    if let Err(error) = history::keep_pending(state, read_at, keys.iter()) {
+        tracing::warn!(%error, "cannot keep which changes are pending");
+    }
 }

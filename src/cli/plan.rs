@@ -68,7 +68,7 @@ pub async fn plan_and_report(context: &Context, request: &Request<'_>) -> Result
     let base =
         request.base.map(|path| policy_set::load(context, std::slice::from_ref(path), now)).transpose()?;
     let source = source::read(context, Some(&set), Need::Read).await?;
-    let history = past::history(context, source.state.as_ref())?;
+    let history = past::history(context, source.state.as_ref(), &set.reference.digest, false);
     let with = source.circumstances(context, &history, &allowances);
     let mut fresh = planning::fresh(&set, &source.inventory, &with)?;
     fresh.plan.ledger = source.session.as_ref().map(|session| ledger_text::ledger(session, &fresh.plan));
@@ -83,11 +83,12 @@ pub async fn plan_and_report(context: &Context, request: &Request<'_>) -> Result
     input.base = base_plan.as_ref().map(Planned::plan);
     input.guard_changes = &guard_changes;
     let model = Model::new(input);
-    ci::report(request.report.ci, &model)?;
+    ci::report(request.report.ci, &model, &context.console)?;
     reports.write(&model, &context.console)?;
     if let Some(path) = request.output {
         whole_file::write(path, document::write(planned.plan()).as_bytes())?;
     }
+    past::keep(&source, planned.plan(), context.clock.now());
     keep_counts(&source, &planned);
     source.close().await;
     Ok(planned)

@@ -1,26 +1,24 @@
 //! SIGINT and SIGTERM: asked to stop once, told to stop twice.
 
-use tokio::sync::watch;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
-/// Counts signals from now on: the value is how many have come.
-pub fn count() -> watch::Receiver<u32> {
-    let (sender, receiver) = watch::channel(0);
+/// One message a signal, from now on.
+pub fn listen() -> UnboundedReceiver<()> {
+    let (sender, receiver) = unbounded_channel();
     tokio::spawn(async move {
-        loop {
-            one().await;
-            sender.send_modify(|count| *count += 1);
+        while !sender.is_closed() {
+            wait().await;
+            if sender.send(()).is_err() {
+                return;
+            }
         }
     });
     receiver
 }
 
 /// Waits for one signal.
-pub async fn wait() {
-    one().await;
-}
-
 #[cfg(unix)]
-async fn one() {
+pub async fn wait() {
     use tokio::signal::unix::{SignalKind, signal};
     let Ok(mut terminate) = signal(SignalKind::terminate()) else {
         let _ = tokio::signal::ctrl_c().await;
@@ -32,7 +30,8 @@ async fn one() {
     }
 }
 
+/// Waits for one signal.
 #[cfg(not(unix))]
-async fn one() {
+pub async fn wait() {
     let _ = tokio::signal::ctrl_c().await;
 }

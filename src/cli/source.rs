@@ -69,9 +69,25 @@ pub async fn read(context: &Context, set: Option<&PolicySet>, need: Need) -> Res
     if let Some(path) = &context.global.inventory {
         return from_file(context, path, policy);
     }
-    let session = session::open(context, policy, need).await?;
+    of_session(context, set, session::open(context, policy, need).await?).await
+}
+
+/// Reads the devices of a tenant that is signed in to. A recorded inventory still goes first: a sandbox may be applied to
+/// with one.
+///
+/// # Errors
+/// As [`read`].
+pub async fn of_session(
+    context: &Context,
+    set: Option<&PolicySet>,
+    session: Session,
+) -> Result<Source, Failure> {
+    let policy = set.map(|set| &set.policy);
     let hunting = hunting::results(context, policy, &session).await?;
-    let inventory = live(context, &session, policy).await?;
+    let inventory = match &context.global.inventory {
+        Some(path) => from_file(context, path, policy)?.inventory,
+        None => live(context, &session, policy).await?,
+    };
     let (state, last) = (session.state.clone(), session.state.last_counts());
     note_missing_counts(context, policy, last.as_ref());
     Ok(Source { inventory, session: Some(session), state: Some(state), hunting, last })

@@ -46,7 +46,7 @@ pub fn run(context: &Context, args: &ValidateArgs) -> Result<Exit, Failure> {
     };
     context.console.result(&text)?;
     if format == Format::Human {
-        context.console.result(&ci::annotations(args.ci, &sources, &findings))?;
+        ci::annotate(args.ci, &sources, &findings, &context.console);
     }
     let has = |severity: Severity| findings.iter().any(|finding| finding.severity == severity);
     let is_bad = has(Severity::Error) || args.deny_warnings && has(Severity::Warning);

@@ -70,7 +70,7 @@ pub fn facts(model: &Model<'_>) -> Vec<String> {
     }
     let trust = if inventory.reasons.is_empty() { "trusted" } else { "UNTRUSTED" };
     facts.push(format!("inventory {trust}"));
-    if let Some(run) = model.input.run {
+    if let Some(run) = model.input.run.filter(|run| !run.run_id.is_empty()) {
         facts.push(format!("run {}", run.run_id));
     }
     facts

@@ -1,0 +1,126 @@
+//! `--all-tenants`: one command for every profile, side by side, each with its own budget and state.
+//!
+//! Each tenant's output is one block under its name; the exit code is the worst of all.
+
+use std::future::Future;
+use std::io::Write;
+
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+
+use super::args::{ApplyArgs, DriftArgs, Format, PlanArgs};
+use super::console::Kept;
+use super::context::Context;
+use super::exit::Exit;
+use super::failure::Failure;
+use super::output;
+use super::{apply, drift, findings, plan};
+
+/// `plan` for every profile.
+///
+/// # Errors
+/// No profile, or flags that name one file for all.
+pub async fn plan(context: &Context, args: &PlanArgs) -> Result<Exit, Failure> {
+    no_shared_file(args.output.is_some() || !args.report.reports.is_empty())?;
+    each(context, |context| async move { plan::run(&context, args).await }).await
+}
+
+/// `drift` for every profile.
+///
+/// # Errors
+/// As [`plan()`].
+pub async fn drift(context: &Context, args: &DriftArgs) -> Result<Exit, Failure> {
+    no_shared_file(!args.report.reports.is_empty())?;
+    each(context, |context| async move { drift::run(&context, args).await }).await
+}
+
+/// `apply` for every profile. Asks nobody: questions of several tenants at once cannot be told apart.
+///
+/// # Errors
+/// As [`plan()`], and without `--auto-approve`.
+pub async fn apply(context: &Context, args: &ApplyArgs) -> Result<Exit, Failure> {
+    no_shared_file(!args.report.reports.is_empty())?;
+    if !args.auto_approve {
+        return Err(Failure::usage("`apply --all-tenants` needs `--auto-approve`")
+            .help("review the plans first: mdetag plan --all-tenants"));
+    }
+    each(context, |context| async move { apply::run(&context, args).await }).await
+}
+
+fn no_shared_file(is_shared: bool) -> Result<(), Failure> {
+    if !is_shared {
+        return Ok(());
+    }
+    Err(Failure::usage("`--all-tenants` cannot write the reports of several tenants to one file")
+        .help("run one job a tenant: `mdetag tenants --format json` prints the matrix"))
+}
+
+/// Runs for every profile and says at the end how each ended.
+async fn each<Work, Ended>(context: &Context, work: Work) -> Result<Exit, Failure>
+where
+    Work: Fn(Context) -> Ended,
+    Ended: Future<Output = Result<Exit, Failure>>,
+{
+    output::only(
+        context.global.format,
+        "--all-tenants",
+        &[Format::Human, Format::Json, Format::Ndjson, Format::Markdown],
+    )?;
+    let names: Vec<String> = context.settings.profiles.iter().map(|profile| profile.name.clone()).collect();
+    if names.is_empty() {
+        return Err(Failure::usage("`--all-tenants` needs tenant profiles")
+            .help("name them in mdetag.yaml under `tenants`; `mdetag init` writes one with an example"));
+    }
+    let own: Vec<Context> = names.iter().map(|name| own(context, name)).collect();
+    let kept: Vec<Kept> = own.iter().filter_map(|own| own.console.kept.clone()).collect();
+    let ended = join_all(own.into_iter().map(work)).await;
+    let mut worst = Exit::Success;
+    let mut summary = String::from("All tenants:\n");
+    let mut documents = Vec::new();
+    for ((name, ended), kept) in names.iter().zip(ended).zip(kept) {
+        let (exit, words) = match &ended {
+            Ok(exit) => (*exit, exit.meaning().to_owned()),
+            Err(failure) => (failure.exit, failure.to_string()),
+        };
+        let block = kept.take();
+        match context.global.format {
+            Format::Json => documents.push(document(name, exit, &block, ended.as_ref().err())),
+            _ => context.console.out().write_all(&block)?,
+        }
+        if let (Err(failure), true) = (&ended, context.global.format != Format::Json) {
+            context.console.complain(&format!("{name}:"));
+            findings::fail(&context.console, Format::Human, failure);
+        }
+        summary.push_str(&format!("  {name}: {words}\n"));
+        worst = worst.worst(exit);
+    }
+    if context.global.format == Format::Json {
+        let all = json!({ "formatVersion": "1.0", "tenants": documents, "exitCode": worst.code() });
+        context.console.result(&format!("{all:#}"))?;
+    }
+    context.console.say(&summary);
+    Ok(worst)
+}
+
+/// The context of one tenant: its profile, a console that keeps results, and with `--sandbox` a sandbox of its own.
+fn own(context: &Context, name: &str) -> Context {
+    let mut own = context.clone();
+    own.global.tenant = Some(name.to_owned());
+    own.console.kept = Some(Kept::default());
+    // A bar of one tenant would draw over the lines of another.
+    own.console.lines |= own.console.bars;
+    own.console.bars = false;
+    if let Some(sandbox) = &own.global.sandbox {
+        let named = if sandbox == "default" { name.to_owned() } else { format!("{sandbox}-{name}") };
+        own.global.sandbox = Some(named);
+    }
+    own
+}
+
+/// One tenant's part of the JSON document: what it would have written alone, or its failure.
+fn document(name: &str, exit: Exit, block: &[u8], failure: Option<&Failure>) -> Value {
+    let report = serde_json::from_slice::<Value>(block).unwrap_or(Value::Null);
+    let error = failure
+        .map(|failure| json!({ "code": failure.code, "message": failure.message, "help": failure.help }));
+    json!({ "tenant": name, "exitCode": exit.code(), "report": report, "error": error })
+}

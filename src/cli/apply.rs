@@ -1,0 +1,369 @@
+//! `mdetag apply`: plans anew, keeps what was reviewed, asks, and carries it out.
+//!
+//! Decides nothing about a change: what is applied is what the plan, the review and the guard agree on.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::apply::resume;
+use crate::plan::guard::Allowance;
+use crate::plan::stale::{self, Dropped};
+use crate::plan::{ChangeKey, Plan, SafePlan, WithheldReason, document};
+use crate::policy::Policy;
+use crate::report::model::{Input, Model, Subject};
+use crate::store::journal::{self, Recorded};
+use crate::store::lock::{Lock, LockError};
+use crate::tenant::Need;
+
+use super::args::ApplyArgs;
+use super::carry_out::{self, Errand};
+use super::context::Context;
+use super::exit::Exit;
+use super::failure::{Failure, chain};
+use super::findings;
+use super::output::Reports;
+use super::planning::{self, PolicySet};
+use super::policy_set;
+use super::session::{self, Session};
+use super::source::{self, Source};
+use super::{ci, ledger_text, past, plan, show};
+
+/// A plan that is older by the wall clock than the plan's own: clocks differ by this much at most.
+const CLOCK_SLACK: Duration = Duration::from_secs(300);
+
+/// What is applied: a plan that somebody saw, or what the policies say now.
+struct Job {
+    reviewed: Option<Plan>,
+    resumed: Option<Recorded>,
+    paths: Vec<PathBuf>,
+}
+
+/// Applies.
+///
+/// # Errors
+/// Policy, identity, network, files, a plan that no longer fits, no approval.
+pub async fn run(context: &Context, args: &ApplyArgs) -> Result<Exit, Failure> {
+    let reports = Reports::new(context.global.format, &args.report)?;
+    let allowances = plan::allowances(&args.allow)?;
+    refuse_recorded(context)?;
+    if let Some(run) = &args.resume {
+        return resume_run(context, args, run, &reports, &allowances).await;
+    }
+    let job = job(context, args)?;
+    if job.reviewed.is_none() && !args.auto_approve && !context.console.asks {
+        return Err(Failure::usage("nobody can be asked: this is no terminal").help(
+            "review the plan with `mdetag plan`, then pass --auto-approve, or apply a saved plan file",
+        ));
+    }
+    let set = load(context, &job)?;
+    let session = session::open(context, Some(&set.policy), Need::Write).await?;
+    let errand = Task { context, args, set: &set, allowances: &allowances, reports: &reports };
+    errand.apply(session, job).await
+}
+
+/// Finishes an interrupted run: its plan, minus its journal.
+async fn resume_run(
+    context: &Context,
+    args: &ApplyArgs,
+    run: &str,
+    reports: &Reports,
+    allowances: &[Allowance],
+) -> Result<Exit, Failure> {
+    if !args.paths.is_empty() {
+        return Err(Failure::usage("`--resume` takes no plan and no policies: the run keeps its own"));
+    }
+    let session = session::open(context, None, Need::Write).await?;
+    let found = match run {
+        "" => journal::last_resumable(&session.state),
+        run => journal::read(&session.state, run).map(Some),
+    };
+    let Some(recorded) = found.map_err(|error| Failure::file(chain(&error)))? else {
+        context.console.say("nothing to resume: the last run ended with every change done");
+        session.close().await;
+        return Ok(Exit::Success);
+    };
+    let reviewed = show::read(&session.state.plan(&recorded.header.run))?;
+    let paths = arguments(context, &reviewed);
+    let job = Job { reviewed: Some(reviewed), resumed: Some(recorded), paths };
+    let set = load(context, &job)?;
+    check_pin(&session, &set.policy)?;
+    let task = Task { context, args, set: &set, allowances, reports };
+    task.apply(session, job).await
+}
+
+/// A plan file, or policies.
+fn job(context: &Context, args: &ApplyArgs) -> Result<Job, Failure> {
+    let is_plan = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "json");
+    match args.paths.as_slice() {
+        [path] if is_plan(path) => {
+            let reviewed = show::read(path)?;
+            let paths = arguments(context, &reviewed);
+            Ok(Job { reviewed: Some(reviewed), resumed: None, paths })
+        }
+        paths if paths.iter().any(is_plan) => {
+            Err(Failure::usage("a plan is applied alone: it names its own policies"))
+        }
+        paths => Ok(Job { reviewed: None, resumed: None, paths: context.policy_paths(paths)? }),
+    }
+}
+
+/// The policy arguments of a plan, as paths from here.
+fn arguments(context: &Context, plan: &Plan) -> Vec<PathBuf> {
+    plan.header.policy.arguments.iter().map(|argument| context.base.join(argument)).collect()
+}
+
+/// Reads the policies of a job, all of its profile's among them, and compares them with the reviewed ones.
+fn load(context: &Context, job: &Job) -> Result<PolicySet, Failure> {
+    whole_profile(context, &job.paths)?;
+    let set = policy_set::load(context, &job.paths, context.policy_now())?;
+    if let Some(reviewed) = &job.reviewed {
+        same_policy(reviewed, &set)?;
+    } else {
+        findings::warn(&context.console, &set.sources, &policy_set::warnings(&set.findings));
+    }
+    Ok(set)
+}
+
+/// A guard or a rule that is not read cannot protect: the profile's policies must all be among the arguments.
+fn whole_profile(context: &Context, paths: &[PathBuf]) -> Result<(), Failure> {
+    let Some(profile) = context.profile()? else { return Ok(()) };
+    let real = |path: &Path| std::fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
+    let given: Vec<PathBuf> = paths.iter().map(|path| real(path)).collect();
+    let folder = context.settings_folder.as_deref().unwrap_or(&context.folder);
+    let missing = profile.policies.iter().find(|own| {
+        let own = real(&folder.join(own));
+        !given.iter().any(|given| own.starts_with(given))
+    });
+    match missing {
+        None => Ok(()),
+        Some(missing) => Err(Failure::usage(format!("the arguments leave out `{missing}` of profile `{}`", profile.name))
+            .help("a guard that is not read cannot protect; leave the arguments out, or name all policies of the profile")),
+    }
+}
+
+fn same_policy(reviewed: &Plan, set: &PolicySet) -> Result<(), Failure> {
+    let (then, now) = (&reviewed.header.policy, &set.reference);
+    if then.digest == now.digest {
+        return Ok(());
+    }
+    let other = |files: &[crate::plan::FileReference], of: &[crate::plan::FileReference]| {
+        files.iter().find(|file| !of.contains(file)).map(|file| file.path.clone())
+    };
+    let file = other(&then.files, &now.files).or_else(|| other(&now.files, &then.files)).unwrap_or_default();
+    Err(Failure::plan(format!("the policy files are not those of the plan: `{file}` differs"))
+        .help("make a new plan from these files and have it reviewed"))
+}
+
+/// A recorded inventory says nothing about now.
+fn refuse_recorded(context: &Context) -> Result<(), Failure> {
+    let global = &context.global;
+    let flags = [
+        ("--inventory", global.inventory.is_some()),
+        ("--hunting-results", global.hunting_results.is_some()),
+        ("--now", global.now.is_some()),
+    ];
+    match flags.into_iter().find(|(_, is_set)| *is_set) {
+        Some((flag, _)) if global.sandbox.is_none() => Err(Failure::usage(format!(
+            "`apply` takes no `{flag}`, from the environment either, unless the tenant is a sandbox"
+        ))
+        .help("what is applied must fit the tenant as it is; plan with recorded data instead")),
+        _ => Ok(()),
+    }
+}
+
+fn check_pin(session: &Session, policy: &Policy) -> Result<(), Failure> {
+    let id = session.reference.id.as_deref().unwrap_or_default();
+    match &policy.guard.tenant_id {
+        Some((pin, _)) if !pin.eq_ignore_ascii_case(id) => {
+            let mut failure = Failure::tenant(format!("the tenant is {id}, and `guard.tenantId` pins {pin}"))
+                .help("nothing was read or written; choose the right profile with --tenant");
+            failure.exit = Exit::Refused;
+            Err(failure)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// An apply with everything that was given to it.
+struct Task<'a> {
+    context: &'a Context,
+    args: &'a ApplyArgs,
+    set: &'a PolicySet,
+    allowances: &'a [Allowance],
+    reports: &'a Reports,
+}
+
+/// What is left of a job on the tenant as it is.
+struct Fitting {
+    verdict: planning::Planned,
+    dropped: Vec<(ChangeKey, Dropped)>,
+    unreviewed: u64,
+}
+
+impl Task<'_> {
+    async fn apply(&self, session: Session, job: Job) -> Result<Exit, Failure> {
+        if let Some(reviewed) = &job.reviewed {
+            self.check_reviewed(reviewed, &session)?;
+        }
+        let _lock = self.lock(&session).await?;
+        let source = self.read(session).await?;
+        let fitting = self.fit(&source, job.reviewed.as_ref())?;
+        let exit = self.show_and_carry_out(&source, job, fitting).await;
+        source.close().await;
+        exit
+    }
+
+    /// Tenant, age and options of a reviewed plan.
+    fn check_reviewed(&self, reviewed: &Plan, session: &Session) -> Result<(), Failure> {
+        let (then, now) = (&reviewed.header.tenant, &session.reference);
+        if then.id != now.id || then.cloud != now.cloud {
+            let of = |tenant: &crate::plan::TenantReference| {
+                let part = |text: &Option<String>| text.clone().unwrap_or_else(|| "unnamed".into());
+                format!("tenant {} of cloud {}", part(&tenant.id), part(&tenant.cloud))
+            };
+            return Err(Failure::plan(format!("the plan is for {}, and this is {}", of(then), of(now)))
+                .help("nothing was written; choose the right profile with --tenant, or make a plan for this tenant"));
+        }
+        let (created, wall) = (reviewed.header.created_at, self.context.clock.now());
+        if created > wall.plus(CLOCK_SLACK) {
+            return Err(Failure::plan(format!("the plan was made at {created}, which is in the future"))
+                .help("correct the clock of this computer, or of the one that planned"));
+        }
+        if wall.since(created) > self.args.plan_max_age {
+            let age = crate::time::spoken(wall.since(created));
+            return Err(Failure::plan(format!("the plan is {age} old")).help(format!(
+                "make a new one; plans are applied for {} (--plan-max-age)",
+                crate::time::spoken(self.args.plan_max_age)
+            )));
+        }
+        if reviewed.header.options != self.context.options() {
+            return Err(Failure::plan(
+                "the plan was made with other options (`tagCase` or `writes` of mdetag.yaml)",
+            )
+            .help("make a new plan with the options that hold now"));
+        }
+        Ok(())
+    }
+
+    /// One apply a tenant: waits for another as long as asked, then refuses with the holder's name.
+    async fn lock(&self, session: &Session) -> Result<Lock, Failure> {
+        let holder =
+            format!("process {} of {}, since {}", std::process::id(), ci::origin(), self.context.clock.now());
+        let deadline = self.context.clock.now().plus(self.args.lock_timeout);
+        let mut is_told = false;
+        loop {
+            match Lock::take(&session.state.lock(), &holder) {
+                Ok(lock) => return Ok(lock),
+                Err(error @ LockError::Held { .. }) if self.context.clock.now() < deadline => {
+                    if !is_told {
+                        self.context.console.say(&format!("waiting: {error}"));
+                        is_told = true;
+                    }
+                    tokio::time::sleep(Duration::from_millis(200)).await;
+                }
+                Err(error @ LockError::Held { .. }) => {
+                    return Err(
+                        Failure::file(error.to_string()).help("wait for it, or pass --lock-timeout 30m")
+                    );
+                }
+                Err(error) => return Err(Failure::file(chain(&error))),
+            }
+        }
+    }
+
+    /// Reads the inventory anew, from the tenant (or, on a sandbox, from the file that was asked for).
+    async fn read(&self, session: Session) -> Result<Source, Failure> {
+        source::of_session(self.context, Some(self.set), session).await
+    }
+
+    /// Plans anew, and keeps of it what was reviewed.
+    fn fit(&self, source: &Source, reviewed: Option<&Plan>) -> Result<Fitting, Failure> {
+        let history = past::history(
+            self.context,
+            source.state.as_ref(),
+            &self.set.reference.digest,
+            self.args.retry_contested,
+        );
+        let with = source.circumstances(self.context, &history, self.allowances);
+        let mut fresh = planning::fresh(self.set, &source.inventory, &with)?;
+        let (mut dropped, mut unreviewed) = (Vec::new(), 0);
+        if let Some(reviewed) = reviewed {
+            let met = stale::intersect(reviewed, fresh.plan, &source.inventory.snapshot);
+            (fresh.plan, dropped, unreviewed) = (met.plan, met.dropped, met.unreviewed);
+        }
+        fresh.plan.ledger = source.session.as_ref().map(|session| ledger_text::ledger(session, &fresh.plan));
+        Ok(Fitting { verdict: planning::guarded(self.set, fresh, self.allowances), dropped, unreviewed })
+    }
+
+    async fn show_and_carry_out(&self, source: &Source, job: Job, fitting: Fitting) -> Result<Exit, Failure> {
+        let Some(session) = &source.session else {
+            return Err(Failure::usage("`apply` needs a tenant"));
+        };
+        let shown = fitting.verdict.plan();
+        past::keep(source, shown, self.context.clock.now());
+        plan::keep_counts(source, &fitting.verdict);
+        let withheld = untrusted(shown);
+        let safe = match fitting.verdict.verdict {
+            Err(refused) => {
+                let model = Model::new(Input::new(Subject::Plan, &refused.plan));
+                self.reports.write(&model, &self.context.console)?;
+                return Ok(Exit::Refused);
+            }
+            Ok(safe) => safe,
+        };
+        if self.reports.is_human() {
+            let model = Model::new(Input::new(Subject::Plan, safe.plan()));
+            self.reports.show(&model, &self.context.console)?;
+        }
+        if !safe.plan().is_empty()
+            && job.reviewed.is_none()
+            && !self.args.auto_approve
+            && !self.approved(session, &safe)?
+        {
+            self.context.console.say("not applied: nothing was written");
+            return Ok(Exit::Success);
+        }
+        let journal = job.resumed.as_ref().map(|recorded| recorded.entries.as_slice()).unwrap_or_default();
+        let settled = resume::settle(&fitting.dropped, journal);
+        let errand = Errand {
+            context: self.context,
+            args: self.args,
+            session,
+            snapshot: &source.inventory.snapshot,
+            safe: &safe,
+            document: document::write(job.reviewed.as_ref().unwrap_or(safe.plan())),
+            reviewed: job.reviewed.as_ref(),
+            resumed: job.resumed.as_ref(),
+            settled,
+            unreviewed: fitting.unreviewed,
+            withheld,
+        };
+        let end = carry_out::carry_out(&errand).await?;
+        let mut input = Input::new(Subject::Applied, safe.plan());
+        input.run = Some(&end.run);
+        let model = Model::new(input);
+        ci::report(self.args.report.ci, &model, &self.context.console)?;
+        self.reports.write(&model, &self.context.console)?;
+        Ok(end.exit)
+    }
+
+    /// Asks, and takes only a full yes.
+    fn approved(&self, session: &Session, safe: &SafePlan) -> Result<bool, Failure> {
+        let name =
+            session.reference.name.as_deref().or(session.reference.id.as_deref()).unwrap_or("the tenant");
+        let (additions, removals, values) = safe.plan().counts();
+        let total = crate::report::words::counted(additions + removals + values, "change");
+        let question = format!(
+            "\nApply {total} to {}? Only `yes` is taken as a yes: ",
+            crate::report::escape::terminal(name)
+        );
+        Ok(self.context.console.ask(&question)? == "yes")
+    }
+}
+
+/// Whether an untrusted inventory left something out.
+fn untrusted(plan: &Plan) -> bool {
+    plan.withheld
+        .iter()
+        .any(|group| group.reason == WithheldReason::Untrusted && group.removals + group.values > 0)
+}

@@ -1,0 +1,301 @@
+//! Carries out a plan that the guard let pass: journal, loop, progress, outcomes.
+//!
+//! Decides nothing; `apply` (the room) says which call comes next.
+
+use std::sync::Arc;
+
+use crate::apply::{
+    ChangeOutcome, DeviceState, Entry, Outcome, Progress, Run, RunOptions, StopReason, resume,
+};
+use crate::inventory::{Row, Snapshot};
+use crate::plan::{Lane, Plan, SafePlan};
+use crate::report::model::RunEnd;
+use crate::report::progress::{self, Applying};
+use crate::store::journal::{self, Header, Journal, Recorded};
+use crate::tenant::{ReadDevices, ReadScope, ReadWatch};
+use crate::time::{Clock, Timestamp};
+
+use super::args::ApplyArgs;
+use super::ci;
+use super::context::Context;
+use super::drive::{ReadAgain, Reread, Sight, Surroundings, drive};
+use super::exit::Exit;
+use super::failure::{Failure, chain};
+use super::progress::Meter;
+use super::session::Session;
+use super::signals;
+
+/// What is to be carried out, and with what.
+pub struct Errand<'a> {
+    /// The command's context.
+    pub context: &'a Context,
+    /// The command's flags.
+    pub args: &'a ApplyArgs,
+    /// The tenant.
+    pub session: &'a Session,
+    /// The devices as they were read.
+    pub snapshot: &'a Snapshot,
+    /// The plan.
+    pub safe: &'a SafePlan,
+    /// The plan file that is kept beside the journal: the reviewed plan, where there is one.
+    pub document: String,
+    /// The reviewed plan.
+    pub reviewed: Option<&'a Plan>,
+    /// The run that is resumed.
+    pub resumed: Option<&'a Recorded>,
+    /// Changes that ended before the run: stale, noop, withheld.
+    pub settled: Vec<ChangeOutcome>,
+    /// Changes that are wanted and were not reviewed.
+    pub unreviewed: u64,
+    /// Whether an untrusted inventory left something out.
+    pub withheld: bool,
+}
+
+/// How it ended.
+pub struct End {
+    /// For the report.
+    pub run: RunEnd,
+    /// For the shell.
+    pub exit: Exit,
+}
+
+/// Carries out a plan to its end, to a signal, or to a limit.
+///
+/// # Errors
+/// A journal that cannot be written: nothing is sent without it.
+pub async fn carry_out(errand: &Errand<'_>) -> Result<End, Failure> {
+    let (context, session) = (errand.context, errand.session);
+    if errand.safe.plan().is_empty() && errand.settled.is_empty() && errand.resumed.is_none() {
+        let exit = if errand.withheld { Exit::Refused } else { Exit::Success };
+        return Ok(End { run: RunEnd { exit_code: exit.code(), ..RunEnd::default() }, exit });
+    }
+    let start = context.clock.now();
+    let unusable = |error: journal::JournalError| Failure::file(chain(&error));
+    let mut journal = open_journal(errand, start).map_err(unusable)?;
+    let before = errand.resumed.map(|recorded| recorded.entries.as_slice()).unwrap_or_default();
+    let mut run = Run::new(errand.safe, before, options(errand, start), start);
+    let mut entries = run.settle(errand.settled.clone(), start);
+    if let Some(plan) = errand.reviewed.filter(|_| errand.resumed.is_some()) {
+        let lost = resume::lost_tags(plan, before, &|id| state_of(errand.snapshot, id));
+        entries.extend(run.restore(&lost, start));
+    }
+    journal.append(entries).map_err(unusable)?;
+    let mut screen = Screen::new(errand, start);
+    let around = Surroundings {
+        writer: Arc::new(session.tenant.writer().map_err(super::session::unreachable_tenant)?),
+        read_again: read_again(context, session),
+        ledger: &session.ledger,
+        journal: &mut journal,
+        clock: context.clock.clone(),
+        signals: signals::listen(),
+        deadline: errand.args.max_duration.map(|span| start.plus(span)),
+        watch: &mut |sight, progress| screen.show(sight, progress),
+    };
+    let driven = drive(&mut run, around).await;
+    screen.meter.end();
+    driven.map_err(unusable)?;
+    Ok(end(errand, &run, screen, start))
+}
+
+fn options(errand: &Errand<'_>, now: Timestamp) -> RunOptions {
+    let (settings, session) = (&errand.context.settings, errand.session);
+    RunOptions {
+        concurrency: settings.budget.concurrency as usize,
+        settle: session.scaled(settings.writes.settle),
+        visibility: settings.writes.visibility,
+        max_calls: errand.args.max_calls,
+        seed: now.ticks() as u64 ^ u64::from(std::process::id()),
+        ..RunOptions::default()
+    }
+}
+
+/// The journal of a new run with its plan beside it, or the one of the run that is resumed.
+fn open_journal(errand: &Errand<'_>, now: Timestamp) -> Result<Journal, journal::JournalError> {
+    let plan = errand.safe.plan();
+    let text = |value: &Option<String>| value.clone().unwrap_or_default();
+    let random = (now.ticks() as u32) ^ std::process::id().rotate_left(16);
+    let run =
+        errand.resumed.map_or_else(|| journal::run_id(now, random), |recorded| recorded.header.run.clone());
+    let origin = ci::who();
+    let header = Header {
+        run,
+        tool: plan.header.tool.clone(),
+        tenant: text(&plan.header.tenant.id),
+        cloud: text(&plan.header.tenant.cloud),
+        who: origin.who,
+        host: origin.host,
+        job: origin.job,
+        commit: plan.header.policy.commit.clone(),
+        policy: plan.header.policy.digest.clone(),
+        plan: digest(&errand.document),
+    };
+    match errand.resumed {
+        Some(_) => Journal::resume(&errand.session.state, &header, now),
+        None => Journal::create(&errand.session.state, &header, plan, errand.document.as_bytes(), now),
+    }
+}
+
+/// The digest that a plan file ends with.
+fn digest(document: &str) -> String {
+    let found = document.rfind("\"digest\": \"").map(|at| &document[at + 11..]);
+    found.and_then(|rest| rest.split('"').next()).unwrap_or_default().to_owned()
+}
+
+/// A device as a snapshot has it.
+fn state_of(snapshot: &Snapshot, id: &str) -> Option<DeviceState> {
+    let row: Row = snapshot.find(id)?;
+    Some(DeviceState {
+        id: snapshot.id(row).into(),
+        tags: snapshot.tags(row).iter().map(|tag| snapshot.tag(*tag).into()).collect(),
+        value: snapshot.value(row).map(Into::into),
+    })
+}
+
+/// Reads the whole list again, within the budget.
+fn read_again(context: &Context, session: &Session) -> Arc<ReadAgain> {
+    let (tenant, ledger, console) = (session.tenant.clone(), session.ledger.clone(), context.console.clone());
+    Arc::new(move || {
+        let (reader, ledger, console) = (tenant.reader(), ledger.clone(), console.clone());
+        Box::pin(async move {
+            tracing::info!("reading the list again");
+            let quiet = |_: &crate::tenant::ReadProgress| {};
+            let watch = ReadWatch { meter: ledger.as_ref(), progress: &quiet, pages: None };
+            let read = reader.read(&ReadScope { filter: None }, watch).await;
+            let (snapshot, trust) = read.map_err(|error| error.to_string())?;
+            if !trust.is_trusted() {
+                console.say(&format!("the second read is untrusted: {}", trust.sentences().join("; ")));
+            }
+            let is_trusted = trust.is_trusted();
+            Ok(Reread { observed: Box::new(move |id| state_of(&snapshot, id)), is_trusted })
+        })
+    })
+}
+
+/// What is shown of a run while it runs.
+struct Screen<'a> {
+    meter: Meter,
+    session: &'a Session,
+    lanes: Vec<Lane>,
+    clock: Arc<dyn Clock>,
+    failed: u64,
+    notes: Vec<String>,
+    sent: std::collections::VecDeque<Timestamp>,
+    calls: u64,
+    last: Timestamp,
+}
+
+impl<'a> Screen<'a> {
+    fn new(errand: &Errand<'a>, start: Timestamp) -> Screen<'a> {
+        let plan = errand.safe.plan();
+        let (additions, removals, values) = plan.counts();
+        Screen {
+            meter: Meter::start(&errand.context.console, additions + removals + values),
+            session: errand.session,
+            lanes: plan.schedule.lanes.iter().map(|cost| cost.lane).collect(),
+            clock: errand.context.clock.clone(),
+            failed: 0,
+            notes: Vec::new(),
+            sent: std::collections::VecDeque::new(),
+            calls: 0,
+            last: start,
+        }
+    }
+
+    fn show(&mut self, sight: Sight<'_>, progress: Progress) {
+        let now = self.clock.now();
+        let mut wait = None;
+        match sight {
+            Sight::Entry(entry) => self.take(entry, now),
+            Sight::Waiting(until) => wait = until.map(|until| until.since(now)),
+        }
+        let minute = self.session.scaled(std::time::Duration::from_secs(60));
+        while self.sent.front().is_some_and(|sent| now.since(*sent) >= minute) {
+            self.sent.pop_front();
+        }
+        let (session, lanes) = (self.session, &self.lanes);
+        let (per_minute, failed) = (self.sent.len() as u64, self.failed);
+        self.meter.show(progress.ended, || {
+            let left = session.ledger.with(|budget, now| {
+                let of_lane = |lane: &Lane| budget.left(*lane, now);
+                lanes.iter().map(of_lane).map(|(left, of)| (u64::from(left), u64::from(of))).min()
+            });
+            progress::applying(&Applying {
+                ended: progress.ended,
+                changes: progress.changes,
+                failed,
+                per_minute,
+                left,
+                wait,
+                least: None,
+            })
+        });
+    }
+
+    fn take(&mut self, entry: &Entry, now: Timestamp) {
+        let bad = |ended: &&ChangeOutcome| {
+            matches!(ended.outcome, Outcome::Failed | Outcome::Bounced | Outcome::Unknown)
+        };
+        self.failed += entry.ended().iter().filter(bad).count() as u64;
+        match entry {
+            Entry::Intent { .. } => {
+                self.sent.push_back(now);
+                self.calls += 1;
+            }
+            Entry::Reply { .. } => self.last = now,
+            Entry::Note { text, .. } => {
+                self.meter.say(text);
+                self.notes.push(text.clone());
+            }
+            Entry::Ended { .. } | Entry::Repair { .. } => {}
+        }
+    }
+}
+
+/// Outcomes, and the exit code that they mean.
+fn end(errand: &Errand<'_>, run: &Run<'_>, screen: Screen<'_>, start: Timestamp) -> End {
+    let counts = run.counts();
+    let count = |outcome: Outcome| counts[outcome as usize];
+    let given_up = errand.session.ledger.with(|budget, _| run.given_up(budget));
+    let bad = count(Outcome::Failed) + count(Outcome::Bounced) + count(Outcome::Unknown);
+    let left = count(Outcome::NotAttempted);
+    let mut exit = Exit::Success;
+    if errand.withheld {
+        exit = exit.worst(Exit::Refused);
+    }
+    if bad > 0 || !given_up.is_empty() || left > 0 && run.stopped().is_none() {
+        exit = exit.worst(Exit::Partial);
+    }
+    if run.stopped().is_some() && left + count(Outcome::Unknown) > 0 {
+        exit = exit.worst(Exit::Stopped);
+    }
+    let mut notes = screen.notes;
+    notes.extend(
+        given_up.iter().map(|(lane, reason)| format!("the lane {} was given up: {reason}", lane.name())),
+    );
+    let repairs = run.repairs().filter(|repair| repair.outcome == Outcome::Done).count();
+    if repairs > 0 {
+        notes.push(format!(
+            "{} that the service lost {} put back",
+            crate::report::words::counted(repairs as u64, "tag"),
+            if repairs == 1 { "was" } else { "were" }
+        ));
+    }
+    let run_end = RunEnd {
+        run_id: errand.resumed.map_or_else(|| run_id_of(errand), |recorded| recorded.header.run.clone()),
+        outcomes: run.outcomes().collect(),
+        stopped: run.stopped().map(StopReason::phrase).map(|phrase| format!("it was stopped by {phrase}")),
+        is_resumable: left + count(Outcome::Unknown) > 0,
+        unreviewed: errand.unreviewed,
+        plan_digest: digest(&errand.document),
+        notes,
+        calls: screen.calls,
+        seconds: screen.last.since(start).as_secs(),
+        exit_code: exit.code(),
+    };
+    End { run: run_end, exit }
+}
+
+/// The newest run in the state directory is the one that was just carried out: the tenant's lock is still held.
+fn run_id_of(errand: &Errand<'_>) -> String {
+    journal::runs(&errand.session.state).ok().and_then(|runs| runs.last().cloned()).unwrap_or_default()
+}

@@ -1,0 +1,97 @@
+//! `mdetag explain`: why a device has, gets or loses a tag or value, or why not.
+
+use crate::desired;
+use crate::explain;
+use crate::plan::guard::Allowance;
+use crate::report::explain as rendered;
+use crate::report::style::Style;
+use crate::selection;
+use crate::tenant::Need;
+
+use super::args::{ExplainArgs, Format};
+use super::context::Context;
+use super::exit::Exit;
+use super::failure::Failure;
+use super::output;
+use super::past;
+use super::planning::{self, PolicySet};
+use super::policy_set;
+use super::source::{self, Source};
+
+/// Devices that are explained where a name fits several.
+const MOST: usize = 5;
+
+/// Explains.
+///
+/// # Errors
+/// Policy, identity, network, a device that is not in the inventory.
+pub async fn run(context: &Context, args: &ExplainArgs) -> Result<Exit, Failure> {
+    output::only(context.global.format, "explain", &[Format::Human, Format::Json])?;
+    let set = policy_set::load(context, &context.policy_paths(&args.policy)?, context.policy_now())?;
+    let source = source::read(context, Some(&set), Need::Read).await?;
+    let text = explained(context, args, &set, &source)?;
+    context.console.result(&text)?;
+    source.close().await;
+    Ok(Exit::Success)
+}
+
+fn explained(
+    context: &Context,
+    args: &ExplainArgs,
+    set: &PolicySet,
+    source: &Source,
+) -> Result<String, Failure> {
+    let snapshot = &source.inventory.snapshot;
+    let rows = snapshot.find_device(&args.device);
+    if rows.is_empty() {
+        return Err(Failure::usage(format!(
+            "no device `{}` among the {} that were read",
+            crate::report::escape::terminal(&args.device),
+            snapshot.len()
+        ))
+        .help("name it by its id, its full name, or the name up to the first dot"));
+    }
+    let now = context.policy_now();
+    let history = past::history(context, source.state.as_ref(), &set.reference.digest, false);
+    let allowances: [Allowance; 0] = [];
+    let with = source.circumstances(context, &history, &allowances);
+    let findings = |findings| Failure::policy(set.sources.clone(), findings);
+    let planned = planning::plan(set, &source.inventory, &with)?;
+    let selections = selection::select(&set.policy, snapshot, &source.hunting, now).map_err(findings)?;
+    let desired =
+        desired::desire(&set.policy, snapshot, &selections, now, with.options.tag_case).map_err(findings)?;
+    let explain = |row| {
+        explain::explain(&desired, planned.plan(), &source.hunting, &set.sources, row, args.tag.as_deref())
+    };
+    let mut text = Vec::new();
+    if context.global.format == Format::Json {
+        match rows.as_slice() {
+            [row] => rendered::json(&explain(*row), &mut text)?,
+            rows => {
+                let all: Vec<_> = rows.iter().map(|row| explain(*row)).collect();
+                serde_json::to_writer_pretty(&mut text, &all).map_err(std::io::Error::from)?;
+            }
+        }
+        return Ok(String::from_utf8_lossy(&text).into_owned());
+    }
+    let style = Style {
+        colour: context.console.colour,
+        width: context.console.width,
+        details: context.global.verbose > 0,
+    };
+    if source.inventory.tenant.cloud.as_deref() == Some(super::session::SANDBOX) {
+        text.extend_from_slice(b"SANDBOX\n");
+    }
+    for (index, row) in rows.iter().take(MOST).enumerate() {
+        if index > 0 {
+            text.push(b'\n');
+        }
+        rendered::human(&explain(*row), &style, &mut text)?;
+    }
+    if rows.len() > MOST {
+        text.extend_from_slice(
+            format!("\n{} more devices have this name; name one by its id\n", rows.len() - MOST).as_bytes(),
+        );
+    }
+    Ok(String::from_utf8_lossy(&text).into_owned())
+}
