@@ -244,3 +244,34 @@ fn sarif_names_rules_and_regions() {
             .ends_with("/docs/diagnostics/E0103.md")
     );
 }
+
+const SAMPLE: &str = "version: 1\nx-a: &a { tags: [T, 'o:{id|slug}'] }\nclaims: [T, \"e/*\", é]\nscope: { lastSeen: { within: 30d } }\n\
+    selectors: { s: { use: t }, t: { osBuild: [1, 2], machineTags: { matches: '[a-c]*' } } }\nlookups: { c: { file: c.csv, key: k, match: id } }\n\
+    families: { f: [A, B] }\nrenames: { A: B, C: D }\nretire: [X, 'Y*']\nrules:\n  - <<: *a\n    name: r\n    select: { use: s, lookup.c.o: x }\n    until: 2027-01-01\n\
+    guard: { caps: { removals: { percent: 5% } }, invariants: [{ name: i, tag: T, atLeast: 4 }] }\n";
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig { cases: 300, failure_persistence: None, ..Default::default() })]
+
+    /// Any edit of a policy ends in findings that every renderer can show.
+    #[test]
+    fn no_edit_of_a_policy_panics(
+        edits in proptest::collection::vec((0usize..700, 0usize..12, "[ -~é\u{1F600}\n\r\t{}\\[\\]:'\"&*#|>!%@,-]{0,6}"), 1..6)
+    ) {
+        let mut text: Vec<char> = SAMPLE.chars().collect();
+        for (at, removed, inserted) in edits {
+            let at = at.min(text.len());
+            let end = (at + removed).min(text.len());
+            text.splice(at..end, inserted.chars());
+        }
+        let text: String = text.into_iter().collect();
+        let data = [("c.csv".to_owned(), "k,o\n1,x\n".to_owned())];
+        let (sources, findings) = resolve("p.yaml", &text, &data);
+        policy::data_files(&sources);
+        diagnostics::human(&sources, &findings, &Style::default());
+        diagnostics::json(&sources, &findings);
+        diagnostics::sarif(&sources, &findings);
+        diagnostics::github(&sources, &findings);
+        policy::parse_tests(&sources, now());
+    }
+}
