@@ -48,7 +48,8 @@ async fn a_client_secret_is_sent_as_a_form_to_the_tenants_token_url() {
     .map(|(name, value)| (name.to_owned(), value.to_owned()))
     .to_vec();
     let mut sent = form(seen);
-    (sent.sort(), expected.sort());
+    sent.sort();
+    expected.sort();
     assert_eq!(sent, expected);
 }
 
