@@ -2,6 +2,8 @@
 //!
 //! The answers that no service should give are tested beside the client itself.
 
+#![allow(clippy::unwrap_used)]
+
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;

@@ -32,7 +32,7 @@ pub use self::clouds::{Cloud, Endpoints, GEOS, Origin, Overrides};
 pub use self::error::{TenantError, TenantErrorKind};
 pub use self::hunting::{Hunted, Hunter, ORIGINS_QUERY, TagOrigins};
 pub use self::read::{Glimpse, PageSink, ReadDevices, ReadProgress, ReadScope, ReadWatch, Reader, pushed};
-pub use self::write::{WriteDevices, Writer};
+pub use self::write::{CALL_TIMEOUT, WriteDevices, Writer};
 
 use self::auth::{Token, TokenSource};
 use self::claims::Expected;

@@ -11,8 +11,9 @@ use super::error::{TenantError, TenantErrorKind};
 use super::http::{Answer, CALL_LIMIT, Trouble};
 use super::{Connection, Pending, wire};
 
-/// The service documents no limit; its own gateways give up after about as long.
-const TIMEOUT: Duration = Duration::from_secs(100);
+/// After this long without an answer a call is lost. The service documents no limit; its own gateways give up after
+/// about as long.
+pub const CALL_TIMEOUT: Duration = Duration::from_secs(100);
 
 /// Sends calls. Handed only to `apply`.
 pub trait WriteDevices: Send + Sync {
@@ -47,7 +48,7 @@ async fn send(connection: &Connection, call: &Call) -> Reply {
             ..Rejection::default()
         });
     };
-    match connection.send_on(call.lane(), method, &path, body, TIMEOUT, CALL_LIMIT).await {
+    match connection.send_on(call.lane(), method, &path, body, CALL_TIMEOUT, CALL_LIMIT).await {
         Ok(Ok(answer)) => reply(connection, &answer),
         Ok(Err(Trouble::Lost { detail, maybe_sent })) => Reply::Lost { detail, maybe_sent },
         Ok(Err(trouble @ (Trouble::Broken { status, .. } | Trouble::TooLarge { status, .. }))) => {

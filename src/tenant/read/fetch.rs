@@ -69,6 +69,11 @@ impl Fetch<'_> {
             match self.meter.admit(self.lane) {
                 Admission::Go(ticket) => return ticket,
                 Admission::Wait(wait) => {
+                    tracing::debug!(
+                        lane = self.lane.name(),
+                        seconds = wait.as_secs_f64(),
+                        "waiting for the budget"
+                    );
                     (self.waiting)(wait);
                     tokio::time::sleep(wait).await;
                 }

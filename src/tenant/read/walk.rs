@@ -2,7 +2,7 @@
 //!
 //! Does not get past a cap on rows; it notices one, and `ranges` takes over.
 
-use crate::tenant::error::TenantError;
+use crate::tenant::error::{TenantError, TenantErrorKind};
 
 use super::fetch::{Page, all};
 use super::pass::{Extent, Pass, Survey};
@@ -83,7 +83,7 @@ impl Survey<'_> {
             match self.list_top(Some(&condition), expected, 1).await {
                 Ok(page) if page.rows.is_empty() => {}
                 Ok(_) => return Ok(Some(false)),
-                Err(error) if error.status == Some(400) => return Ok(None),
+                Err(error) if error.kind == TenantErrorKind::Rejected => return Ok(None),
                 Err(error) => return Err(error),
             }
         }
