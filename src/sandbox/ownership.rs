@@ -55,7 +55,7 @@ impl Sandbox {
     /// becomes its guest: what it serves is handed on, and it takes over when the other ends.
     ///
     /// # Errors
-    /// The directory cannot be used, a switch is wrong, or speed or faults are asked for as a guest.
+    /// The directory cannot be used, a switch is wrong, or a guest asks for another speed or other faults than the owner's.
     pub fn open(directory: &Path, options: &Options, clock: Arc<dyn Clock>) -> Result<Sandbox, SandboxError> {
         let mut trial = Switches::default();
         options.faults.iter().try_for_each(|text| trial.set_text(text)).map_err(SandboxError::Switch)?;
@@ -67,7 +67,10 @@ impl Sandbox {
             }
             None => {
                 let in_use = || SandboxError::InUse { path: directory.display().to_string() };
-                if !options.faults.is_empty() || options.speed != 1 {
+                let wanted = trial.changed();
+                if (!wanted.is_empty() || options.speed != 1)
+                    && !owner_agrees(directory, &wanted, options.speed)
+                {
                     return Err(in_use());
                 }
                 let settings = wait_for_settings(directory)?;
@@ -197,6 +200,25 @@ pub(super) fn configure(service: &mut Service, options: &Options) -> Result<(), 
         service.switches.set_text(text).map_err(SandboxError::Switch)?;
     }
     Ok(())
+}
+
+/// Whether the owner runs at this speed and has these faults already.
+fn owner_agrees(directory: &Path, faults: &[String], speed: u32) -> bool {
+    let request = Request { method: "GET".to_owned(), path: "/_sim/state".to_owned(), ..Request::default() };
+    let mut waited = Duration::ZERO;
+    let answer = loop {
+        match remote::call(directory, &request) {
+            Ok(answer) => break answer,
+            Err(_) if waited >= OWNER_WAIT => return false,
+            Err(_) => std::thread::sleep(PAUSE),
+        }
+        waited += PAUSE;
+    };
+    let state: serde_json::Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+    let has = |fault: &String| {
+        state["faults"].as_array().is_some_and(|set| set.iter().any(|other| other.as_str() == Some(&**fault)))
+    };
+    state["speed"].as_u64() == Some(u64::from(speed)) && faults.iter().all(has)
 }
 
 /// The owner may still be writing them.

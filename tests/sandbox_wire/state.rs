@@ -57,6 +57,9 @@ async fn a_second_opener_is_a_guest_until_the_first_has_gone() {
     assert!(!second.disturb(5, 9).unwrap().is_empty());
     let faults = Options { faults: vec!["slow=always".to_owned()], ..Options::default() };
     assert!(Sandbox::open(directory.path(), &faults, clock()).is_err());
+    first.set("slow", "token:9").unwrap();
+    let same = Options { faults: vec!["slow=token:9".to_owned()], ..Options::default() };
+    assert!(Sandbox::open(directory.path(), &same, clock()).is_ok(), "as the owner has it");
     running.stop().await;
     drop(first);
     let client = Client { http: http(), ..client };
