@@ -77,7 +77,7 @@ impl Limits {
         self.keys.entry(key.to_owned()).or_default().push_back(at);
     }
 
-    /// The most calls of any key that fell into one window of this length; for tests that no window was exceeded.
+    /// Forgets every call.
     pub(super) fn clear(&mut self) {
         self.keys.clear();
     }
@@ -120,6 +120,7 @@ fn free_at(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sandbox::random::Random;
 
     const MINUTE: Window = Window { calls: 3, length: Duration::from_secs(60) };
 
@@ -170,5 +171,36 @@ mod tests {
         }
         assert_eq!(at(999), Verdict::Throttled(MINUTE, Duration::from_millis(1)));
         assert_eq!(at(1000), Verdict::Admitted);
+    }
+
+    #[test]
+    fn no_sliding_window_ever_holds_more_than_its_calls() {
+        let windows = [
+            Window { calls: 5, length: Duration::from_secs(10) },
+            Window { calls: 12, length: Duration::from_secs(60) },
+        ];
+        for seed in 0..50 {
+            let (mut limits, mut random) = (Limits::default(), Random::new(seed));
+            let (mut now, mut admitted) = (Timestamp::EPOCH, Vec::new());
+            for _ in 0..400 {
+                now = now.plus(Duration::from_millis(random.below(3000)));
+                match limits.admit("k", &windows, Shape::Sliding, false, 1, now) {
+                    Verdict::Admitted => admitted.push(now),
+                    Verdict::Throttled(_, wait) => {
+                        let mut later = limits.clone();
+                        let free = now.plus(wait);
+                        let verdict = later.admit("k", &windows, Shape::Sliding, false, 1, free);
+                        assert_eq!(verdict, Verdict::Admitted, "seed {seed}: the wait is long enough");
+                    }
+                }
+            }
+            for window in &windows {
+                for (place, start) in admitted.iter().enumerate() {
+                    let end = start.plus(window.length);
+                    let inside = admitted[place..].iter().take_while(|at| **at < end).count();
+                    assert!(inside <= window.calls, "seed {seed}: {inside} calls from {start}");
+                }
+            }
+        }
     }
 }

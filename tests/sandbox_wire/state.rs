@@ -5,9 +5,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use mdetag::sandbox::{FleetFile, Options, Route, Sandbox, generate, serve};
+use mdetag::sandbox::{FleetFile, Options, Request, Route, Sandbox, generate, serve};
 use mdetag::time::Clock;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::client::{Client, Hand, clock, http, loopback};
 
@@ -117,4 +117,45 @@ fn a_generated_file_holds_the_devices_that_the_sandbox_serves() {
     let served = sandbox.devices().unwrap();
     let written: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(written, served);
+}
+
+#[test]
+fn a_simulation_needs_no_socket_and_no_waiting() {
+    let clock = clock();
+    let faults = vec!["rmw_delay_ms=500".to_owned()];
+    let sandbox =
+        Sandbox::in_memory(&Options { devices: 0, faults, ..Options::default() }, clock.clone()).unwrap();
+    sandbox.insert(&json!({ "id": "a" })).unwrap();
+    let known = sandbox.credentials();
+    let call = |method: &str, path: &str, kind: &str, token: &str, body: &str| {
+        let headers = [("content-type", kind), ("authorization", &format!("Bearer {token}"))];
+        let request = Request {
+            method: method.to_owned(),
+            path: path.to_owned(),
+            headers: headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+            body: body.as_bytes().to_vec(),
+            ..Request::default()
+        };
+        sandbox.begin(&request).unwrap()
+    };
+    let form = format!(
+        "grant_type=client_credentials&client_id={}&client_secret={}&scope=https://api.securitycenter.microsoft.com/.default",
+        known.client_id, known.client_secret
+    );
+    let path = format!("/{}/oauth2/v2.0/token", known.tenant_id);
+    let answer = sandbox.finish(call("POST", &path, "application/x-www-form-urlencoded", "", &form)).unwrap();
+    let body: Value = serde_json::from_slice(&answer.body).unwrap();
+    let token = body["access_token"].as_str().unwrap();
+    let write = |tag: &str| {
+        let body = json!({ "Value": tag, "Action": "Add", "MachineIds": ["a"] }).to_string();
+        let path = "/api/machines/AddOrRemoveTagForMultipleMachines";
+        call("POST", path, "application/json", token, &body)
+    };
+    let (first, second) = (write("One"), write("Two"));
+    assert_eq!(first.wait().as_millis(), 500);
+    clock.0.fetch_add(5_000_000, Ordering::SeqCst);
+    sandbox.finish(first).unwrap();
+    sandbox.finish(second).unwrap();
+    assert_eq!(sandbox.devices().unwrap()[0]["machineTags"], json!(["Two"]), "one update is lost");
+    assert_eq!(sandbox.calls()[2].overlaps, [2]);
 }
