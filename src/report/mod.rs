@@ -28,6 +28,7 @@ pub mod csv;
 pub mod ci;
 pub mod progress;
 pub mod explain;
+pub mod rehearsal;
 pub mod html;
 #[cfg(test)]
 mod fixtures;

@@ -1,0 +1,238 @@
+//! How policy tests ended: for people with the difference of both sets and the explanation, and as JUnit.
+//!
+//! Tests nothing: that is `rehearsal`. Names in tests come from a pull request and are escaped as everywhere.
+
+use std::io::{self, Write};
+
+use similar::{Algorithm, DiffOp, capture_diff_slices};
+
+use crate::diagnostic::{Sources, Span};
+use crate::policy::Policy;
+use crate::rehearsal::{Failure, Rehearsal, Rehearsed};
+
+use super::diagnostics;
+use super::escape::{clip, terminal, xml};
+use super::explain;
+use super::style::{Paint, Style, prose};
+use super::words::{self, counted, number};
+
+/// Rules without a test that are named before the others are only counted.
+const NAMED: usize = 10;
+
+/// Everything that a report of tests needs.
+#[derive(Clone, Copy, Debug)]
+pub struct Tested<'a> {
+    /// How the tests ended.
+    pub rehearsal: &'a Rehearsal,
+    /// The policy that was tested.
+    pub policy: &'a Policy,
+    /// Its files.
+    pub sources: &'a Sources,
+    /// The test files.
+    pub tests: &'a Sources,
+}
+
+/// Writes the report for people: a line a test, and under a failed one what differs and why.
+///
+/// # Errors
+/// Those of the writer.
+pub fn human(tested: &Tested<'_>, style: &Style, out: &mut dyn Write) -> io::Result<()> {
+    for test in &tested.rehearsal.tests {
+        let name = terminal(&clip(&test.name, 200)).into_owned();
+        if test.has_passed() {
+            writeln!(out, "{}  {name}", style.paint(Paint::Good, "ok    "))?;
+            continue;
+        }
+        let at = place(tested, test.span);
+        writeln!(out, "{}  {name}  {}", style.paint(Paint::Bad, "FAILED"), style.paint(Paint::Faint, &at))?;
+        failed(tested, test, style, out)?;
+    }
+    summary(tested, style, out)
+}
+
+fn place(tested: &Tested<'_>, span: Span) -> String {
+    terminal(&words::place(&tested.tests.place(span))).into_owned()
+}
+
+fn failed(tested: &Tested<'_>, test: &Rehearsed, style: &Style, out: &mut dyn Write) -> io::Result<()> {
+    for problem in &test.problems {
+        for line in prose(&terminal(problem), (2, 4), style.width) {
+            writeln!(out, "{line}")?;
+        }
+    }
+    for failure in &test.failures {
+        let at = place(tested, failure.span);
+        writeln!(out, "  {}  (- expected, + actual)  {}", failure.key, style.paint(Paint::Faint, &at))?;
+        difference(failure, style, out)?;
+    }
+    if !test.conflicts.is_empty() {
+        let text = diagnostics::human(tested.sources, &test.conflicts, style);
+        text.lines().try_for_each(|line| writeln!(out, "  {line}"))?;
+    }
+    if let Some(explanation) = &test.explanation {
+        let mut text = Vec::new();
+        let narrower = Style { width: style.width.saturating_sub(4), ..*style };
+        explain::human(explanation, &narrower, &mut text)?;
+        let text = String::from_utf8_lossy(&text).into_owned();
+        text.lines().try_for_each(|line| writeln!(out, "    {line}"))?;
+    }
+    writeln!(out)
+}
+
+/// Both sets as one list: what is only expected, what is only actual, and what both have.
+fn lines(failure: &Failure) -> Vec<(char, &str)> {
+    match failure.key {
+        "includes" => return failure.missing().into_iter().map(|item| ('-', item)).collect(),
+        "excludes" => return failure.unexpected().into_iter().map(|item| ('+', item)).collect(),
+        _ => {}
+    }
+    let (expected, actual) = (&failure.expected, &failure.actual);
+    let mut lines = Vec::new();
+    for op in capture_diff_slices(Algorithm::Myers, expected, actual) {
+        if let DiffOp::Equal { .. } = op {
+            lines.extend(expected[op.old_range()].iter().map(|item| (' ', item.as_str())));
+            continue;
+        }
+        lines.extend(expected[op.old_range()].iter().map(|item| ('-', item.as_str())));
+        lines.extend(actual[op.new_range()].iter().map(|item| ('+', item.as_str())));
+    }
+    lines
+}
+
+fn difference(failure: &Failure, style: &Style, out: &mut dyn Write) -> io::Result<()> {
+    for (sign, item) in lines(failure) {
+        let paint = match sign {
+            '-' => Paint::Bad,
+            '+' => Paint::Good,
+            _ => Paint::Plain,
+        };
+        let line = format!("{sign} {}", terminal(&clip(item, 250)));
+        writeln!(out, "    {}", style.paint(paint, &line))?;
+    }
+    Ok(())
+}
+
+fn summary(tested: &Tested<'_>, style: &Style, out: &mut dyn Write) -> io::Result<()> {
+    let all = tested.rehearsal.tests.len() as u64;
+    let failed = tested.rehearsal.failed() as u64;
+    let (paint, text) = match failed {
+        0 => (Paint::Good, format!("{} passed", counted(all, "test"))),
+        _ => (Paint::Bad, format!("{} of {} failed", number(failed), counted(all, "test"))),
+    };
+    writeln!(out, "{}", style.paint(paint, &text))?;
+    let unmatched = &tested.rehearsal.unmatched;
+    if unmatched.is_empty() {
+        return Ok(());
+    }
+    let names = unmatched.iter().filter_map(|rule| tested.policy.rules.get(*rule as usize));
+    let mut names: Vec<&str> = names.map(|rule| rule.name.as_str()).take(NAMED).collect();
+    let more = format!("… {} more", number((unmatched.len().saturating_sub(NAMED)) as u64));
+    if unmatched.len() > NAMED {
+        names.push(&more);
+    }
+    let rules = counted(unmatched.len() as u64, "rule");
+    let text = format!("no test selects a device for {rules}: {}", names.join(", "));
+    prose(&text, (0, 2), style.width).iter().try_for_each(|line| writeln!(out, "{line}"))
+}
+
+/// Writes the tests as JUnit XML: one suite a test file.
+///
+/// # Errors
+/// Those of the writer.
+pub fn junit(tested: &Tested<'_>, out: &mut dyn Write) -> io::Result<()> {
+    let all = tested.rehearsal.tests.len();
+    let failures = tested.rehearsal.failed();
+    writeln!(out, r#"<?xml version="1.0" encoding="UTF-8"?>"#)?;
+    writeln!(
+        out,
+        r#"<testsuites name="mdetag test" tests="{all}" failures="{failures}" errors="0" skipped="0" time="0">"#
+    )?;
+    let file = |test: &&Rehearsed| tested.tests.place(test.span).file;
+    for tests in tested.rehearsal.tests.iter().collect::<Vec<_>>().chunk_by(|one, next| file(one) == file(next)) {
+        let name = xml(&tested.tests.place(tests[0].span).file);
+        let failures = tests.iter().filter(|test| !test.has_passed()).count();
+        let count = tests.len();
+        writeln!(out, r#"  <testsuite name="{name}" tests="{count}" failures="{failures}" errors="0" skipped="0" time="0">"#)?;
+        tests.iter().try_for_each(|test| case(tested, test, &name, out))?;
+        writeln!(out, "  </testsuite>")?;
+    }
+    writeln!(out, "</testsuites>")
+}
+
+fn case(tested: &Tested<'_>, test: &Rehearsed, class: &str, out: &mut dyn Write) -> io::Result<()> {
+    let name = xml(&clip(&test.name, 300));
+    write!(out, r#"    <testcase classname="{class}" name="{name}" time="0">"#)?;
+    if !test.has_passed() {
+        let mut text = Vec::new();
+        failed(tested, test, &Style { width: usize::MAX, ..Style::default() }, &mut text)?;
+        let text = String::from_utf8_lossy(&text).into_owned();
+        // Line by line: the escape of a whole text would write its line breaks out.
+        let body: Vec<String> = text.lines().map(xml).collect();
+        let keys: Vec<&str> = test.failures.iter().map(|failure| failure.key).collect();
+        let message = if keys.is_empty() { "the test could not be rehearsed".to_owned() } else { keys.join(", ") };
+        write!(out, r#"<failure message="{}" type="expectation">{}</failure>"#, xml(&message), body.join("\n"))?;
+    }
+    writeln!(out, "</testcase>")
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::selection::HuntingResults;
+    use crate::tag::TagCase;
+    use crate::time::Timestamp;
+
+    use super::*;
+
+    const POLICY: &str = "\
+version: 1
+claims: [Tier0]
+rules:
+  - name: domain-controllers
+    select: { computerDnsName: { glob: 'dc*' } }
+    tags: [Tier0, Server]
+  - name: never
+    select: { osPlatform: Windows11 }
+    tags: [W11]
+";
+
+    const TESTS: &str = "\
+version: 1
+tests:
+  - name: fine
+    device: { computerDnsName: dc01 }
+    expect: { includes: [Tier0] }
+  - name: wrong <b>
+    device: { computerDnsName: dc02 }
+    expect: { tags: [Server, Tier1] }
+";
+
+    fn render(write: impl Fn(&Tested<'_>, &mut Vec<u8>)) -> String {
+        let now = Timestamp::parse("2026-11-22").unwrap();
+        let sources = Sources::from_text("policy.yaml", POLICY);
+        let (policy, _) = crate::policy::resolve(&sources, now);
+        let files = Sources::from_text("policy.test.yaml", TESTS);
+        let (tests, _) = crate::policy::parse_tests(&files, now);
+        let rehearsal =
+            crate::rehearsal::rehearse(&policy, &sources, &tests, &HuntingResults::default(), now, TagCase::Exact);
+        let mut out = Vec::new();
+        write(&Tested { rehearsal: &rehearsal, policy: &policy, sources: &sources, tests: &files }, &mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn a_failed_test_shows_both_sets_and_why() {
+        let text = render(|tested, out| human(tested, &Style::default(), out).unwrap());
+        let difference = "    - Tier1\n";
+        assert!(text.starts_with("ok      fine\nFAILED  wrong <b>  policy.test.yaml:6\n"), "{text}");
+        assert!(text.contains(difference) && text.contains("      Server\n    + Tier0\n"), "{text}");
+        assert!(text.contains("Tag \"Tier0\" will be added, because rule domain-controllers"), "{text}");
+        assert!(text.ends_with("1 of 2 tests failed\nno test selects a device for 1 rule: never\n"), "{text}");
+    }
+
+    #[test]
+    fn junit_counts_and_escapes() {
+        let text = render(|tested, out| junit(tested, out).unwrap());
+        assert!(text.contains(r#"<testsuite name="policy.test.yaml" tests="2" failures="1""#), "{text}");
+        assert!(text.contains(r#"name="wrong &lt;b&gt;""#) && text.contains("    - Tier1\n"), "{text}");
+    }
+}
