@@ -2,6 +2,8 @@
 //!
 //! Nothing sleeps, no socket opens. `SEEDS=N` plays more seeds, `SEED=N` plays one.
 
+#[path = "simulation/claims.rs"]
+mod claims;
 #[path = "simulation/fleet.rs"]
 mod fleet;
 #[path = "simulation/service.rs"]

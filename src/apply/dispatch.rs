@@ -9,7 +9,7 @@ use crate::plan::{Lane, ValueRoute};
 use crate::time::Timestamp;
 
 use super::budget::Budget;
-use super::changes::{ChangeIndex, NO_JOB, What};
+use super::changes::{ChangeIndex, Doubt, Evidence, NO_JOB, What};
 use super::queue::{Job, JobIndex, Kind, Members, Queue};
 use super::run::{Flight, Run, Step, StopReason};
 use super::{Call, CallId, Entry, Outcome, TagAction};
@@ -130,12 +130,29 @@ impl Run<'_> {
                 match (&self.queues.job(job).kind, &reason) {
                     // The documented routes still stand where `PATCH` does not.
                     (Kind::Combined { .. }, _) => self.uncombine(job),
-                    (_, Some(reason)) => self.end_job(job, Outcome::NotAttempted, &reason.clone()),
+                    (_, Some(reason)) => {
+                        self.doubt_members(job, reason, now);
+                        self.end_job(job, Outcome::NotAttempted, reason);
+                    }
                     (_, None) => {}
                 }
             }
         }
         self.emit_ended(now);
+    }
+
+    /// What a try may have done is re-read, however the job ends.
+    fn doubt_members(&mut self, job: JobIndex, error: &Arc<str>, now: Timestamp) {
+        let job = self.queues.job(job);
+        if !job.may_have_effect {
+            return;
+        }
+        for change in job.members.as_slice() {
+            if self.changes.is_waiting(*change) {
+                let doubt = Doubt { since: now, evidence: Evidence::None, error: error.clone() };
+                self.changes.doubt(*change, doubt);
+            }
+        }
     }
 
     /// Ends every change of a job that still waits.
@@ -367,6 +384,9 @@ impl Run<'_> {
         let phrase = self.stopped.map_or("the end of the run", StopReason::phrase);
         let stopped: Arc<str> = format!("stopped by {phrase} before it was sent").into();
         let unread: Arc<str> = format!("stopped by {phrase} before the list was read again").into();
+        for job in self.queues.unclear() {
+            self.doubt_members(job, &unread, now);
+        }
         let doubts: Vec<ChangeIndex> = self.changes.doubts.keys().copied().collect();
         for change in doubts {
             self.changes.end(change, Outcome::Unknown, Some(&unread));

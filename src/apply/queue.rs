@@ -243,6 +243,12 @@ impl Queues {
         !self.delayed.is_empty()
     }
 
+    /// Jobs of which a try may have reached the service.
+    pub(super) fn unclear(&self) -> Vec<JobIndex> {
+        let jobs = self.jobs.iter().enumerate();
+        jobs.filter(|(_, job)| job.may_have_effect).map(|(index, _)| index as JobIndex).collect()
+    }
+
     /// Whether nothing is ready, delayed, set aside or pooled.
     pub(super) fn is_idle(&self) -> bool {
         self.ready.iter().all(BinaryHeap::is_empty)

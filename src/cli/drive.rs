@@ -21,10 +21,13 @@ pub const GRACE: Duration = Duration::from_secs(30);
 /// The longest sleep: the screen shows that time passes, and a machine that slept looks at the clock again.
 const LONGEST_SLEEP: Duration = Duration::from_secs(5);
 
+/// The device with an id, if the list has it.
+pub type Observed = Box<dyn Fn(&str) -> Option<DeviceState> + Send>;
+
 /// The list, read again.
 pub struct Reread {
-    /// The device with an id, if the list has it.
-    pub observed: Box<dyn Fn(&str) -> Option<DeviceState> + Send>,
+    /// What it shows.
+    pub observed: Observed,
     /// Whether a device's absence means anything.
     pub is_trusted: bool,
 }

@@ -51,6 +51,14 @@ pub(crate) struct Faults {
     /// Removing a tag removes its twins too.
     pub(crate) folds_removals: bool,
     pub(crate) visible_after: u64,
+    /// 400 for this tag, whatever the devices.
+    pub(crate) refused_tag: Option<&'static str>,
+    /// 403 on every write.
+    pub(crate) forbidden: bool,
+    /// Milliseconds that a bulk call takes on top.
+    pub(crate) slow_bulk: u64,
+    /// Somebody adds this tag to each device right before its first write.
+    pub(crate) meddler: Option<&'static str>,
     /// Longest time from a call to its answer, in milliseconds.
     pub(crate) slowest: u64,
 }
@@ -151,10 +159,17 @@ impl Service {
     }
 
     fn perform(&mut self, call: &Call, now: Timestamp) -> Reply {
+        if let Call::BulkTag { tag, .. } | Call::SingleTag { tag, .. } = call
+            && self.faults.refused_tag == Some(tag)
+        {
+            return rejected(400, "InvalidInput", "the tag is not allowed");
+        }
         if let Call::BulkTag { .. } = call {
-            if self.faults.bulk_forbidden {
+            if self.faults.bulk_forbidden || self.faults.forbidden {
                 return rejected(403, "Forbidden", "not for you");
             }
+        } else if self.faults.forbidden {
+            return rejected(403, "Forbidden", "not for you");
         } else if self.hits(self.faults.passing_404) {
             return rejected(404, "ResourceNotFound", "Machine was not found");
         }
@@ -196,6 +211,9 @@ impl Service {
         let device = self.devices.get_mut(id).expect("the plan names known devices");
         let before = (device.tags.clone(), device.value.clone());
         let fold = |tag: &str| tag.to_lowercase();
+        if let Some(tag) = faults.meddler.filter(|tag| !device.tags.iter().any(|own| **own == **tag)) {
+            device.tags.push(tag.into());
+        }
         match call {
             Call::BulkTag { tag, action: TagAction::Add, .. }
             | Call::SingleTag { tag, action: TagAction::Add, .. } => {

@@ -32,8 +32,8 @@ pub(crate) struct World {
     pub(crate) now: Timestamp,
     pub(crate) budget: Budget,
     pub(crate) journal: Vec<Entry>,
-    /// When each call started, by lane order of sending.
-    pub(crate) starts: Vec<Timestamp>,
+    /// Each call and when it started.
+    pub(crate) sent: Vec<(Timestamp, Call)>,
     events: BinaryHeap<Reverse<(Timestamp, u64)>>,
     payload: HashMap<u64, (CallId, Event)>,
     next_event: u64,
@@ -54,7 +54,7 @@ impl World {
             now: Timestamp::from_seconds(1_800_000_000),
             budget: Budget::new(limits, seed),
             journal: Vec::new(),
-            starts: Vec::new(),
+            sent: Vec::new(),
             events: BinaryHeap::new(),
             payload: HashMap::new(),
             next_event: 0,
@@ -128,7 +128,7 @@ impl World {
                     if self.write(vec![intent], kill_at) {
                         return false;
                     }
-                    self.starts.push(self.now);
+                    self.sent.push((self.now, call.clone()));
                     let arrival = self.now.plus(self.delay());
                     self.at(arrival, id, Event::Arrives(call));
                 }
@@ -171,7 +171,9 @@ impl World {
                 let silence = self.now.plus(Duration::from_secs(100));
                 match self.service.receive(&call, self.now) {
                     Fate::Answer(reply) => {
-                        let moment = self.now.plus(self.delay());
+                        let is_bulk = matches!(call, Call::BulkTag { .. });
+                        let slow = if is_bulk { self.service.faults.slow_bulk } else { 0 };
+                        let moment = self.now.plus(self.delay()).plus(Duration::from_millis(slow));
                         self.at(moment, id, Event::Answers(reply));
                     }
                     Fate::Silence => {

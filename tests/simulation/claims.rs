@@ -1,0 +1,325 @@
+//! Single claims about the engine, each on the smallest fleet that shows it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use mdetag::apply::budget::Limits;
+use mdetag::apply::{Call, Entry, Outcome, Run, RunOptions, StopReason, TagAction};
+use mdetag::device::DeviceValue;
+use mdetag::diagnostic::Place;
+use mdetag::plan::{
+    Cause, CauseIndex, DeviceChange, Lane, Plan, RuleReference, TagChange, TagIndex, ValueChange, ValueRoute,
+};
+
+use super::service::{BadIds, Device, Faults, Patch, Service};
+use super::world::{World, safe};
+
+/// One device of a small fleet: tags to add and to remove, and whether its value changes.
+#[derive(Clone, Copy, Default)]
+struct Wish {
+    add: &'static [&'static str],
+    remove: &'static [&'static str],
+    has: &'static [&'static str],
+    value: bool,
+    /// The cause of all its changes: rule number, of priority ten times that.
+    rule: u32,
+}
+
+/// How a small fleet fared.
+struct Fared {
+    world: World,
+    counts: [u64; Outcome::ALL.len()],
+    errors: Vec<String>,
+    repairs: usize,
+}
+
+impl Fared {
+    fn count(&self, outcome: Outcome) -> u64 {
+        self.counts[outcome as usize]
+    }
+
+    fn calls(&self, lane: Lane) -> u64 {
+        self.world.service.calls.get(&lane).copied().unwrap_or(0)
+    }
+
+    fn notes(&self) -> Vec<&str> {
+        let note = |entry| if let Entry::Note { text, .. } = entry { Some(text.as_str()) } else { None };
+        self.world.journal.iter().filter_map(note).collect()
+    }
+
+    fn tags(&self, device: usize) -> Vec<&str> {
+        let device = self.world.service.devices.values().nth(device).expect("a device of the fleet");
+        device.tags.iter().map(AsRef::as_ref).collect()
+    }
+}
+
+fn place() -> Place {
+    Place { file: "p.yaml".into(), line: 1, column: 1, end_line: 1, end_column: 1 }
+}
+
+fn fleet(wishes: &[Wish], faults: Faults) -> (Plan, Service) {
+    let mut plan = Plan { causes: (0..3).map(|rule| Cause::Rule(vec![rule])).collect(), ..Plan::default() };
+    plan.rules = (0..3)
+        .map(|rule| RuleReference {
+            name: format!("rule-{rule}"),
+            place: place(),
+            priority: i64::from(rule) * 10,
+            description: None,
+            owner: None,
+            ticket: None,
+        })
+        .collect();
+    let mut service = Service::new(faults, 1);
+    for (number, wish) in wishes.iter().enumerate() {
+        let cause = CauseIndex(wish.rule);
+        let mut index = |tag: &'static str| match plan.tags.iter().position(|own| **own == *tag) {
+            Some(place) => TagIndex(place as u32),
+            None => {
+                plan.tags.push(tag.into());
+                TagIndex(plan.tags.len() as u32 - 1)
+            }
+        };
+        let id: Arc<str> = format!("{number:040x}").into();
+        let tags: Vec<&'static str> = wish.has.iter().chain(wish.remove).copied().collect();
+        let change = DeviceChange {
+            id: id.clone(),
+            name: None,
+            observed_tags: tags.iter().map(|tag| index(tag)).collect(),
+            observed_value: Some("Normal".into()),
+            add: wish.add.iter().map(|tag| TagChange { tag: index(tag), cause }).collect(),
+            remove: wish.remove.iter().map(|tag| TagChange { tag: index(tag), cause }).collect(),
+            value: wish.value.then_some(ValueChange { to: DeviceValue::High, cause }),
+        };
+        plan.changes.push(change);
+        let tags = tags.into_iter().map(Arc::from).collect();
+        service.devices.insert(id, Device { tags, value: "Normal".into(), ..Device::default() });
+    }
+    (plan, service)
+}
+
+fn apply_with(plan: Plan, service: Service, options: RunOptions) -> Fared {
+    let plan = safe(plan);
+    let mut world = World::new(service, Limits::default(), 1);
+    let mut run = Run::new(&plan, &[], options, world.now);
+    assert!(world.play(&mut run, usize::MAX));
+    assert_eq!(world.service.violations, Vec::<String>::new());
+    let errors = run.outcomes().filter_map(|ended| ended.error).collect();
+    Fared { counts: run.counts(), errors, repairs: run.repairs().count(), world }
+}
+
+fn apply(wishes: &[Wish], faults: Faults) -> Fared {
+    let (plan, service) = fleet(wishes, faults);
+    apply_with(plan, service, RunOptions::default())
+}
+
+fn adds(devices: usize) -> Vec<Wish> {
+    vec![Wish { add: &["Tier0"], ..Wish::default() }; devices]
+}
+
+fn values(devices: usize) -> Vec<Wish> {
+    vec![Wish { value: true, ..Wish::default() }; devices]
+}
+
+/// Seconds from the first start to the last, over the closed form for `calls` on each lane.
+fn over_formula(devices: usize, route: ValueRoute) -> f64 {
+    let (mut plan, service) = fleet(&values(devices), Faults { slowest: 100, ..Faults::default() });
+    plan.header.options.values = route;
+    let fared = apply_with(plan, service, RunOptions::default());
+    assert_eq!(fared.count(Outcome::Done), devices as u64);
+    let (first, last) = (fared.world.sent[0].0, fared.world.sent[devices - 1].0);
+    let calls = if route == ValueRoute::Both { devices.div_ceil(2) } else { devices } as u64;
+    let formula = 3_600 * ((calls - 1) / 1_500) + 60 * ((calls - 1) % 1_500 / 100);
+    last.since(first).as_secs_f64() / formula as f64
+}
+
+#[test]
+fn values_take_the_time_that_the_limits_allow_and_no_longer() {
+    for devices in [1_000, 1_600, 10_000] {
+        for route in [ValueRoute::SetDeviceValue, ValueRoute::Both] {
+            let ratio = over_formula(devices, route);
+            assert!((1.0..=1.02).contains(&ratio), "{devices} values, {route:?}: {ratio}");
+        }
+    }
+}
+
+#[test]
+fn one_bad_id_of_500_costs_two_calls_named_and_twenty_unnamed() {
+    for (bad_ids, most) in [(BadIds::Named, 2), (BadIds::Unnamed, 20), (BadIds::Partial, 0)] {
+        for bad in [0, 250, 377, 499] {
+            let (plan, mut service) = fleet(&adds(500), Faults { bad_ids, ..Faults::default() });
+            service.devices.values_mut().nth(bad).unwrap().is_bad = true;
+            let fared = apply_with(plan, service, RunOptions::default());
+            let ended = (fared.count(Outcome::Done), fared.errors.len());
+            assert_eq!(ended, (499, 1), "{bad_ids:?} {:?}", fared.errors);
+            assert!(fared.calls(Lane::BulkTag) <= 1 + most, "{bad_ids:?}: {}", fared.calls(Lane::BulkTag));
+        }
+    }
+}
+
+#[test]
+fn a_tag_that_nobody_takes_is_known_after_few_calls() {
+    let fared = apply(&adds(500), Faults { refused_tag: Some("Tier0"), ..Faults::default() });
+    assert_eq!(fared.count(Outcome::Failed), 500);
+    assert!(fared.calls(Lane::BulkTag) <= 12, "{}", fared.calls(Lane::BulkTag));
+}
+
+#[test]
+fn a_forbidden_bulk_route_falls_back_to_single_calls_and_says_so_once() {
+    let mut wishes = adds(30);
+    wishes.extend(vec![Wish { add: &["Finance"], remove: &["Old"], ..Wish::default() }; 30]);
+    let fared = apply(&wishes, Faults { bulk_forbidden: true, ..Faults::default() });
+    assert_eq!(fared.count(Outcome::Done), 90);
+    assert_eq!(fared.notes().len(), 1, "{:?}", fared.notes());
+    assert!(fared.calls(Lane::BulkTag) <= 2 && fared.calls(Lane::SingleTag) == 90);
+}
+
+#[test]
+fn a_403_is_never_bisected() {
+    let fared = apply(&adds(500), Faults { forbidden: true, ..Faults::default() });
+    assert_eq!(fared.count(Outcome::Failed), 500);
+    assert_eq!((fared.calls(Lane::BulkTag), fared.calls(Lane::SingleTag)), (1, 2));
+}
+
+#[test]
+fn additions_go_before_removals_and_removals_wait_until_they_are_confirmed() {
+    let wishes = vec![Wish { add: &["New"], remove: &["Old"], ..Wish::default() }; 3];
+    let fared = apply(&wishes, Faults { slowest: 3_000, ..Faults::default() });
+    assert_eq!((fared.count(Outcome::Done), fared.world.sent.len()), (6, 2));
+    let refused = apply(&wishes, Faults { refused_tag: Some("New"), ..Faults::default() });
+    assert_eq!((refused.count(Outcome::Failed), refused.count(Outcome::NotAttempted)), (3, 3));
+    assert!(refused.tags(0).contains(&"Old"));
+}
+
+#[test]
+fn higher_priority_goes_first_then_the_larger_batch() {
+    let mut wishes = vec![Wish { add: &["small"], ..Wish::default() }];
+    wishes.extend(vec![Wish { add: &["large"], ..Wish::default() }; 2]);
+    wishes.push(Wish { add: &["urgent"], rule: 2, ..Wish::default() });
+    let (plan, service) = fleet(&wishes, Faults::default());
+    let fared = apply_with(plan, service, RunOptions { concurrency: 1, ..RunOptions::default() });
+    let tag = |(_, call): &(_, Call)| {
+        if let Call::BulkTag { tag, .. } = call { tag.to_string() } else { String::new() }
+    };
+    assert_eq!(fared.world.sent.iter().map(tag).collect::<Vec<_>>(), ["urgent", "large", "small"]);
+}
+
+#[test]
+fn an_idle_lane_does_not_wait_for_a_slow_one() {
+    const TAGS: [&[&str]; 12] =
+        [&["a"], &["b"], &["c"], &["d"], &["e"], &["f"], &["g"], &["h"], &["i"], &["j"], &["k"], &["l"]];
+    let mut wishes: Vec<Wish> = TAGS.map(|add| Wish { add, ..Wish::default() }).to_vec();
+    wishes.extend(values(50));
+    let fared = apply(&wishes, Faults { slow_bulk: 30_000, ..Faults::default() });
+    let is_value = |call: &Call| matches!(call, Call::SetValue { .. });
+    let last = fared.world.sent.iter().rfind(|(_, call)| is_value(call)).unwrap();
+    assert!(last.0.since(fared.world.sent[0].0) < Duration::from_secs(2));
+}
+
+#[test]
+fn a_device_that_is_not_found_twice_is_gone() {
+    let (plan, mut service) = fleet(&values(5), Faults::default());
+    service.devices.values_mut().next().unwrap().is_bad = true;
+    let fared = apply_with(plan, service, RunOptions::default());
+    assert_eq!((fared.count(Outcome::Gone), fared.count(Outcome::Done)), (1, 4));
+    assert_eq!(fared.calls(Lane::SetValue), 6);
+}
+
+#[test]
+fn a_lane_on_which_everything_fails_is_given_up_and_the_others_go_on() {
+    let (mut plan, service) = fleet(&values(400), Faults { failing: 1_000, ..Faults::default() });
+    let fared = apply_with(plan.clone(), service, RunOptions::default());
+    assert!(fared.calls(Lane::SetValue) <= 12 * 5, "{}", fared.calls(Lane::SetValue));
+    assert!(fared.count(Outcome::NotAttempted) >= 400 - 12);
+    assert!(fared.errors.iter().all(|error| !error.is_empty()));
+    assert_eq!(fared.notes().len(), 1);
+    plan.changes.truncate(3);
+    let (_, service) = fleet(&values(3), Faults { failing: 1_000, ..Faults::default() });
+    let few = apply_with(plan, service, RunOptions::default());
+    assert_eq!((few.count(Outcome::Failed), few.calls(Lane::SetValue)), (3, 15), "five tries each");
+}
+
+#[test]
+fn a_tag_that_comes_back_is_bounced_and_its_device_is_not_lost() {
+    let wishes = vec![Wish { remove: &["Held"], has: &["Own"], ..Wish::default() }; 2];
+    let (plan, mut service) = fleet(&wishes, Faults::default());
+    service.devices.values_mut().next().unwrap().registry = Some("Held".into());
+    let fared = apply_with(plan, service, RunOptions::default());
+    assert_eq!((fared.count(Outcome::Bounced), fared.count(Outcome::Done)), (1, 1));
+    assert_eq!(fared.tags(0), ["Own", "Held"]);
+}
+
+#[test]
+fn what_an_empty_answer_does_not_prove_is_read_again_once() {
+    let fared = apply(&adds(3), Faults { empty_bodies: true, ..Faults::default() });
+    assert_eq!((fared.count(Outcome::Done), fared.world.sent.len()), (3, 1));
+    let lagging = apply(&adds(3), Faults { empty_bodies: true, visible_after: 300, ..Faults::default() });
+    assert_eq!(lagging.count(Outcome::Unknown), 3, "a list that lags is no proof that it bounced");
+}
+
+#[test]
+fn a_twin_goes_last_and_what_it_takes_along_is_put_back() {
+    let wishes = [Wish { add: &["Tier0"], remove: &["tier0", "old"], has: &["x"], ..Wish::default() }];
+    let fared = apply(&wishes, Faults { folds_removals: true, ..Faults::default() });
+    let action = |(_, call): &(_, Call)| match call {
+        Call::BulkTag { tag, action, .. } => {
+            format!("{}{tag}", if *action == TagAction::Add { '+' } else { '-' })
+        }
+        _ => String::new(),
+    };
+    let actions: Vec<String> = fared.world.sent.iter().map(action).collect();
+    assert_eq!(actions, ["+Tier0", "-old", "-tier0", "+Tier0"]);
+    assert_eq!((fared.count(Outcome::Done), fared.repairs), (3, 1));
+    assert_eq!(fared.tags(0), ["x", "Tier0"]);
+}
+
+#[test]
+fn a_combined_patch_keeps_a_strangers_tag_and_repairs_what_differs() {
+    for patch in [Patch::Replace, Patch::Append, Patch::Legacy] {
+        let wish = Wish { add: &["a", "b"], remove: &["c"], has: &["own"], value: true, ..Wish::default() };
+        let faults = Faults { patch, meddler: Some("stranger"), ..Faults::default() };
+        let (mut plan, service) = fleet(&[wish; 3], faults);
+        plan.header.options.combine = true;
+        // Unlike tags make bulk calls dear enough for the planner to combine.
+        for (number, change) in plan.changes.iter_mut().enumerate() {
+            for add in &mut change.add {
+                plan.tags.push(format!("{}{number}", plan.tags[add.tag.0 as usize]).into());
+                add.tag = TagIndex(plan.tags.len() as u32 - 1);
+            }
+        }
+        let fared = apply_with(plan, service, RunOptions::default());
+        assert_eq!(fared.count(Outcome::Done), 12, "{patch:?}");
+        assert!(fared.calls(Lane::UpdateDevice) > 0, "{patch:?}");
+        for device in 0..3 {
+            let tags = fared.tags(device);
+            assert!(
+                tags.contains(&"stranger") && tags.contains(&"own") && !tags.contains(&"c"),
+                "{patch:?} {tags:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_patch_that_loses_tags_stops_its_lane_and_the_tags_are_put_back() {
+    let wish = Wish { has: &["own", "portal"], value: true, ..Wish::default() };
+    let (mut plan, service) = fleet(&[wish; 40], Faults { patch_wipes: true, ..Faults::default() });
+    plan.header.options.values = ValueRoute::Both;
+    let fared = apply_with(plan, service, RunOptions::default());
+    assert_eq!((fared.count(Outcome::Done), fared.calls(Lane::UpdateDevice), fared.repairs), (40, 1, 2));
+    assert!((0..40).all(|device| fared.tags(device).len() == 2));
+}
+
+#[test]
+fn a_call_limit_stops_early_and_names_the_rest() {
+    let (plan, service) = fleet(&values(50), Faults::default());
+    let fared = apply_with(plan, service, RunOptions { max_calls: Some(20), ..RunOptions::default() });
+    assert_eq!((fared.count(Outcome::Done), fared.count(Outcome::NotAttempted)), (20, 30));
+    assert!(fared.errors.iter().all(|error| error.contains(StopReason::CallLimit.phrase())));
+}
+
+#[test]
+fn a_throttled_lane_waits_and_nothing_fails() {
+    let faults = Faults { throttled: 300, retry_after: true, ..Faults::default() };
+    let fared = apply(&values(60), faults);
+    assert_eq!(fared.count(Outcome::Done), 60);
+}
