@@ -43,8 +43,11 @@ impl Fared {
     }
 
     fn notes(&self) -> Vec<&str> {
-        let note = |entry| if let Entry::Note { text, .. } = entry { Some(text.as_str()) } else { None };
-        self.world.journal.iter().filter_map(note).collect()
+        let notes = self.world.journal.iter().filter_map(|entry| match entry {
+            Entry::Note { text, .. } => Some(text.as_str()),
+            _ => None,
+        });
+        notes.collect()
     }
 
     fn tags(&self, device: usize) -> Vec<&str> {
