@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::apply::resume;
 use crate::plan::guard::Allowance;
+use crate::plan::revert::{self, Reach};
 use crate::plan::stale::{self, Dropped};
 use crate::plan::{ChangeKey, Plan, SafePlan, WithheldReason, document};
 use crate::policy::Policy;
@@ -108,7 +109,7 @@ fn job(context: &Context, args: &ApplyArgs) -> Result<Job, Failure> {
 }
 
 /// The policy arguments of a plan, as paths from here.
-fn arguments(context: &Context, plan: &Plan) -> Vec<PathBuf> {
+pub fn arguments(context: &Context, plan: &Plan) -> Vec<PathBuf> {
     plan.header.policy.arguments.iter().map(|argument| context.base.join(argument)).collect()
 }
 
@@ -171,7 +172,11 @@ fn refuse_recorded(context: &Context) -> Result<(), Failure> {
     }
 }
 
-fn check_pin(session: &Session, policy: &Policy) -> Result<(), Failure> {
+/// Refuses a tenant other than the pinned one, where the policies were read after the sign-in.
+///
+/// # Errors
+/// Another tenant: exit 3.
+pub fn check_pin(session: &Session, policy: &Policy) -> Result<(), Failure> {
     let id = session.reference.id.as_deref().unwrap_or_default();
     match &policy.guard.tenant_id {
         Some((pin, _)) if !pin.eq_ignore_ascii_case(id) => {
@@ -288,7 +293,15 @@ impl Task<'_> {
         let mut fresh = planning::fresh(self.set, &source.inventory, &with)?;
         let (mut dropped, mut unreviewed) = (Vec::new(), 0);
         if let Some(reviewed) = reviewed {
-            let met = stale::intersect(reviewed, fresh.plan, &source.inventory.snapshot);
+            let snapshot = &source.inventory.snapshot;
+            let met = match reviewed.header.reverts {
+                None => stale::intersect(reviewed, fresh.plan, snapshot),
+                Some(_) => {
+                    let protected = planning::protected(&fresh.selections, snapshot.len());
+                    let reach = Reach { snapshot, scope: &fresh.selections.scope, protected: &protected };
+                    revert::refit(reviewed, fresh.plan, reach)
+                }
+            };
             (fresh.plan, dropped, unreviewed) = (met.plan, met.dropped, met.unreviewed);
         }
         fresh.plan.ledger = source.session.as_ref().map(|session| ledger_text::ledger(session, &fresh.plan));

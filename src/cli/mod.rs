@@ -32,6 +32,7 @@ pub mod plan;
 pub mod planning;
 pub mod policy_set;
 pub mod progress;
+pub mod revert;
 pub mod sandbox;
 pub mod schema;
 pub mod session;
@@ -121,7 +122,8 @@ async fn run(context: &Context, command: Command) -> Result<Exit, Failure> {
         Command::Sandbox(args) => sandbox::run(context, &args).await,
         Command::Schema(args) => schema::run(context, &args),
         Command::Completions(args) => shell::completions(context, &args),
-        Command::Test(_) | Command::Revert(_) => Ok(Exit::Error),
+        Command::Revert(args) => revert::run(context, &args).await,
+        Command::Test(_) => Ok(Exit::Error),
         Command::Man(_) => shell::man(context),
     }
 }

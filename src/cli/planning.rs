@@ -4,7 +4,7 @@
 
 use crate::desired;
 use crate::diagnostic::{Diagnostic, Severity, Sources};
-use crate::inventory::{self, Counts, Snapshot, Trust};
+use crate::inventory::{self, Counts, DeviceSet, Snapshot, Trust};
 use crate::plan::guard::Allowance;
 use crate::plan::{
     self, Header, History, InventoryReference, Options, Plan, PolicyReference, Refused, SafePlan,
@@ -95,6 +95,13 @@ pub fn guarded(set: &PolicySet, fresh: Fresh, allowances: &[Allowance]) -> Plann
     Planned { verdict, selections, counts }
 }
 
+/// The devices that any protection matches.
+pub fn protected(selections: &Selections, devices: usize) -> DeviceSet {
+    let mut protected = DeviceSet::new(devices);
+    selections.protections.iter().for_each(|rows| protected.union_with(rows));
+    protected
+}
+
 /// A plan that the guard has not seen.
 #[derive(Debug)]
 pub struct Fresh {
@@ -109,7 +116,7 @@ pub struct Fresh {
 /// Select, desire, diff.
 ///
 /// # Errors
-/// As [`plan`].
+/// As [`plan()`].
 pub fn fresh(set: &PolicySet, inventory: &Inventory, with: &Circumstances<'_>) -> Result<Fresh, Failure> {
     let (policy, snapshot) = (&set.policy, &inventory.snapshot);
     let findings = |findings: Vec<Diagnostic>| Failure::policy(set.sources.clone(), findings);

@@ -26,8 +26,7 @@ pub fn read(context: &Context, paths: &[PathBuf], now: Timestamp) -> Read {
     let files = policy_files::read(paths);
     let mut reference = files.reference(&context.base);
     reference.commit = context.repository.as_deref().and_then(repository::commit);
-    let (policy, mut findings) = policy::resolve(&files.policy, now);
-    findings.splice(0..0, files.tests.unread.iter().cloned());
+    let (policy, findings) = policy::resolve(&files.policy, now);
     Read { set: PolicySet { sources: files.policy, policy, findings, reference }, tests: files.tests }
 }
 

@@ -22,6 +22,9 @@ pub struct Header {
     pub inventory: InventoryReference,
     /// Options that change what is planned or how it is written; a difference at `apply` refuses.
     pub options: Options,
+    /// The run whose confirmed changes this plan undoes. Such a plan is applied as it was reviewed where it still fits: the
+    /// policies guard it, and do not have to want it.
+    pub reverts: Option<String>,
 }
 
 impl Default for Header {
@@ -34,6 +37,7 @@ impl Default for Header {
             policy: PolicyReference::default(),
             inventory: InventoryReference::default(),
             options: Options::default(),
+            reverts: None,
         }
     }
 }

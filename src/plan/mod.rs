@@ -13,6 +13,7 @@ pub mod guard;
 pub mod guard_changes;
 mod header;
 mod measure;
+pub mod revert;
 pub mod stale;
 
 use std::borrow::Cow;

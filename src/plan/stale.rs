@@ -118,7 +118,7 @@ fn withheld_now(plan: &Plan) -> HashMap<ChangeKey, WithheldReason> {
 }
 
 /// Whether a change is so already.
-fn is_so(snapshot: &Snapshot, key: &ChangeKey) -> bool {
+pub(super) fn is_so(snapshot: &Snapshot, key: &ChangeKey) -> bool {
     let Some(row) = snapshot.find(&key.device) else { return false };
     let carries = |row: Row, tag: &str| snapshot.find_tag(tag).is_some_and(|tag| snapshot.carries(row, tag));
     match &key.what {

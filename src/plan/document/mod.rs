@@ -56,6 +56,9 @@ pub struct Document<Changes = Vec<ChangeDocument>> {
     /// Options that change what is planned or how it is written.
     #[serde(default)]
     pub options: OptionsDocument,
+    /// The run whose confirmed changes this plan undoes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reverts: Option<String>,
     /// The rules of the set, in file order.
     #[serde(default)]
     pub rules: Vec<RuleDocument>,

@@ -390,6 +390,7 @@ fn header(document: Document) -> Result<Header, DocumentError> {
             },
             combine: document.options.combine,
         },
+        reverts: document.reverts.clone(),
     })
 }
 

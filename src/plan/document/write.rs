@@ -151,7 +151,7 @@ impl From<&Place> for PlaceDocument {
 }
 
 fn document(plan: &Plan, is_drift: bool) -> Document<Changes<'_>> {
-    let Header { tool, created_at, now, tenant, policy, inventory, options } = &plan.header;
+    let Header { tool, created_at, now, tenant, policy, inventory, options, reverts } = &plan.header;
     let (additions, removals, values) = plan.counts();
     let files = policy.files.iter();
     Document {
@@ -190,6 +190,7 @@ fn document(plan: &Plan, is_drift: bool) -> Document<Changes<'_>> {
             },
             combine: options.combine,
         },
+        reverts: reverts.clone(),
         rules: rules(plan),
         causes: plan.causes.iter().map(|named| cause(plan, named)).collect(),
         changes: Changes { plan, is_drift },
