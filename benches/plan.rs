@@ -1,0 +1,105 @@
+//! Planning 100,000 devices against 100 rules, from memory: select, desire, diff and guard, and each stage alone.
+//!
+//! Reads nothing from disk; the fleet and the policy are made here, the same in every run.
+
+use std::fmt::Write;
+use std::hint::black_box;
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use mdetag::desired::desire;
+use mdetag::diagnostic::{Severity, Sources};
+use mdetag::inventory::{Snapshot, SnapshotBuilder};
+use mdetag::plan::{Header, History, SafePlan, diff, document};
+use mdetag::policy::{self, Policy};
+use mdetag::selection::{HuntingResults, select};
+use mdetag::tag::TagCase;
+use mdetag::time::Timestamp;
+
+const DEVICES: usize = 100_000;
+const RULES: usize = 100;
+
+fn fleet() -> Snapshot {
+    let platforms = ["Windows11", "Windows10", "WindowsServer2022", "WindowsServer2019", "Ubuntu", "macOS"];
+    let mut lines = String::new();
+    for index in 0..DEVICES {
+        let site = index % 50;
+        let platform = platforms[index * 7 % platforms.len()];
+        // One device in 20 has a tag that a rule takes away, most carry the one that they should.
+        let tag = if index % 20 == 0 { "site/old".to_owned() } else { format!("site/s{site:02}") };
+        writeln!(
+            lines,
+            r#"{{"id":"{:040x}","computerDnsName":"s{site:02}-{index:06}.corp.example.com","osPlatform":"{platform}","machineTags":["{tag}"],"deviceValue":"Normal","lastSeen":"2026-11-21T08:00:00Z"}}"#,
+            index.wrapping_mul(0x9E37_79B9_7F4A_7C15)
+        )
+        .expect("a string takes any text");
+    }
+    let mut builder = SnapshotBuilder::new();
+    builder.read_stream(lines.as_bytes()).expect("the lines are devices");
+    builder.finish().0
+}
+
+fn policy_text() -> String {
+    let mut text = String::from("version: 1\nclaims: [\"site/*\", \"os/*\"]\nrules:\n");
+    for index in 0..RULES {
+        let select = match index {
+            0..50 => format!("{{ computerDnsName: {{ glob: \"s{index:02}-*\" }} }}"),
+            50..90 => format!(
+                "{{ computerDnsName: {{ contains: \"-0{}{}\" }}, osPlatform: [Windows11, Ubuntu] }}",
+                index % 10,
+                index / 10
+            ),
+            _ => "{ osPlatform: { startsWith: WindowsServer } }".to_owned(),
+        };
+        let says = match index {
+            0..50 => format!("tags: [\"site/s{index:02}\"]"),
+            50..90 => format!("tags: [\"ring-{index}\"]"),
+            _ => format!("tags: [\"os/{{osPlatform|slug}}\"], deviceValue: High, priority: {index}"),
+        };
+        writeln!(text, "  - {{ name: r{index}, select: {select}, {says} }}")
+            .expect("a string takes any text");
+    }
+    text
+}
+
+fn benches(criterion: &mut Criterion) {
+    let now = Timestamp::parse("2026-11-22T03:00:00Z").expect("a time");
+    let sources = Sources::from_text("policy.yaml", &policy_text());
+    let (policy, findings): (Policy, _) = policy::resolve(&sources, now);
+    let errors: Vec<_> = findings.iter().filter(|finding| finding.severity == Severity::Error).collect();
+    assert!(errors.is_empty(), "{errors:?}");
+    let snapshot = fleet();
+    let hunting = HuntingResults::default();
+    let selections = select(&policy, &snapshot, &hunting, now).expect("there is no hunting");
+    let desired =
+        desire(&policy, &snapshot, &selections, now, TagCase::Exact).expect("no rule is in conflict");
+    let plan = diff(&desired, &History::default(), Header::default(), &sources);
+
+    let mut group = criterion.benchmark_group("100,000 devices, 100 rules");
+    group.sample_size(10);
+    group.bench_function("select", |bench| {
+        bench.iter(|| black_box(select(&policy, &snapshot, &hunting, now)).is_ok());
+    });
+    group.bench_function("desire", |bench| {
+        bench.iter(|| black_box(desire(&policy, &snapshot, &selections, now, TagCase::Exact)).is_ok());
+    });
+    group.bench_function("diff", |bench| {
+        bench.iter(|| {
+            black_box(diff(&desired, &History::default(), Header::default(), &sources)).changes.len()
+        });
+    });
+    group.bench_function("guard", |bench| {
+        bench.iter(|| black_box(SafePlan::new(plan.clone(), &policy.guard, &[], &sources)).is_ok());
+    });
+    group.bench_function("document", |bench| bench.iter(|| black_box(document::write(&plan)).len()));
+    group.bench_function("select, desire, diff", |bench| {
+        bench.iter(|| {
+            let selections = select(&policy, &snapshot, &hunting, now).expect("there is no hunting");
+            let desired = desire(&policy, &snapshot, &selections, now, TagCase::Exact).expect("no conflict");
+            black_box(diff(&desired, &History::default(), Header::default(), &sources)).changes.len()
+        });
+    });
+    group.finish();
+}
+
+criterion_group!(plan, benches);
+criterion_main!(plan);
