@@ -88,12 +88,12 @@ impl Chunk {
         let mut chunk = Chunk::default();
         let text = text_of(bytes)?;
         for (index, line) in text.split('\n').enumerate() {
+            chunk.lines = index as u64;
             if !line.trim_ascii().is_empty() {
                 let found = read_json(line, &mut chunk.columns).map_err(|fault| fault.after(index as u64))?;
                 chunk.without_id += found.without_id;
             }
         }
-        chunk.lines = text.matches('\n').count() as u64;
         Ok(chunk)
     }
 

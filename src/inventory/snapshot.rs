@@ -31,24 +31,21 @@ impl Snapshot {
     pub(super) fn new(mut columns: Columns) -> Snapshot {
         let mut order = sorted(&columns);
         let seen_at = |row: u32| columns.times[layout::LAST_SEEN][row as usize];
-        let id = |row: u32| columns.texts[layout::ID].get(row as usize);
-        let groups = order.chunk_by(|one, other| id(*one) == id(*other));
-        let keep_best = |group: &[u32]| {
-            group
-                .iter()
-                .copied()
-                .max_by_key(|row| (seen_at(*row), std::cmp::Reverse(*row)))
-                .unwrap_or_default()
-        };
-        let kept: Vec<u32> = groups.map(keep_best).collect();
-        if kept.len() < order.len() {
-            let mut rows = kept;
+        let ids = &columns.texts[layout::ID];
+        let is_same =
+            |one: &Key, other: &Key| one.0 == other.0 && ids.get(one.1 as usize) == ids.get(other.1 as usize);
+        if order.windows(2).any(|pair| is_same(&pair[0], &pair[1])) {
+            let keep_best = |copies: &[Key]| {
+                let best = copies.iter().max_by_key(|(_, row)| (seen_at(*row), std::cmp::Reverse(*row)));
+                best.map_or(0, |(_, row)| *row)
+            };
+            let mut rows: Vec<u32> = order.chunk_by(is_same).map(keep_best).collect();
             rows.sort_unstable();
             columns.retain(&rows);
             order = sorted(&columns);
         }
         let carriers = invert(&columns);
-        let order = order.into_iter().map(Row).collect();
+        let order = order.into_iter().map(|(_, row)| Row(row)).collect();
         let tags = std::mem::take(&mut columns.tags).map(TagId);
         Snapshot { columns, tags, order, carriers, digest: OnceLock::new() }
     }
@@ -248,8 +245,11 @@ fn split(name: &str) -> (&str, &str) {
     name.split_once('.').unwrap_or((name, ""))
 }
 
-/// Rows by id, equal ids by row. Compares the first bytes as a number before it touches the arena.
-fn sorted(columns: &Columns) -> Vec<u32> {
+/// The first bytes of an id as a number, and its row: comparisons rarely need the arena.
+type Key = (u64, u32);
+
+/// Rows by id, equal ids by row.
+fn sorted(columns: &Columns) -> Vec<Key> {
     let ids = &columns.texts[layout::ID];
     let key = |row: u32| {
         let id = ids.get(row as usize).as_bytes();
@@ -258,13 +258,13 @@ fn sorted(columns: &Columns) -> Vec<u32> {
         head[..length].copy_from_slice(&id[..length]);
         (u64::from_be_bytes(head), row)
     };
-    let mut keys: Vec<(u64, u32)> = (0..columns.len() as u32).into_par_iter().map(key).collect();
+    let mut keys: Vec<Key> = (0..columns.len() as u32).into_par_iter().map(key).collect();
     keys.par_sort_unstable_by(|(head, row), (other_head, other_row)| {
         head.cmp(other_head)
             .then_with(|| ids.get(*row as usize).cmp(ids.get(*other_row as usize)))
             .then(row.cmp(other_row))
     });
-    keys.into_iter().map(|(_, row)| row).collect()
+    keys
 }
 
 /// For every tag the rows that carry it, ascending.

@@ -2,7 +2,7 @@
 //!
 //! Decides nothing about what a selector means; that is `leaves`, `superseded` and `hunting`.
 
-use std::borrow::Cow;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use rayon::prelude::*;
 
@@ -27,98 +27,117 @@ pub(super) fn evaluate(
     let (joins, missing): (Vec<_>, Vec<_>) = joined.into_iter().unzip();
     let world = World { policy, snapshot, joins: &joins, now };
     let (leaves, unmatched_values) = leaves::evaluate(&world, &program.leaves);
-    let mut graph = Graph { program, length: snapshot.len(), leaves, known: vec![None; program.nodes.len()] };
-    for (id, node) in program.nodes.iter().enumerate() {
-        if let Node::Hunting(query) = node {
-            let ids = hunting.get(&program.hunting[*query].0).unwrap_or_default();
-            let rows = ids.iter().filter_map(|id| snapshot.find(id));
-            graph.known[id] = Some(DeviceSet::of(snapshot.len(), rows));
-        }
-    }
-    let scope = match program.scope {
-        Some(scope) => graph.set(scope).into_owned(),
+    let graph = Graph {
+        program,
+        snapshot,
+        hunting,
+        scope: OnceLock::new(),
+        uses: uses(program),
+        leaves: leaves.into_iter().map(|set| Mutex::new(Some(Arc::new(set)))).collect(),
+        shared: program.nodes.iter().map(|_| OnceLock::new()).collect(),
+    };
+    let in_scope = match program.scope {
+        Some(scope) => owned(graph.set(scope)),
         None => DeviceSet::collect(snapshot.len(), |row| {
             snapshot.plain(Field::MergedIntoMachineId, row).is_none()
         }),
     };
-    graph.settle(snapshot, &scope);
+    let scope = graph.scope.get_or_init(|| in_scope);
     let within_scope = |node: NodeId| {
-        let mut set = graph.set(node).into_owned();
-        set.intersect_with(&scope);
+        let mut set = owned(graph.set(node));
+        set.intersect_with(scope);
         set
     };
     let rule = |node: &Option<NodeId>| node.map_or_else(|| DeviceSet::new(snapshot.len()), within_scope);
     let rules = program.rules.par_iter().map(rule).collect();
     let protections = program.protections.par_iter().map(|node| within_scope(*node)).collect();
     let unmatched = missing.into_iter().flatten().chain(unmatched_values).collect();
+    let scope = graph.scope.into_inner().expect("the scope was set before the rules");
     Selections { scope, rules, protections, joins, unmatched }
+}
+
+/// How many parents and roots ask for each node.
+fn uses(program: &Program<'_>) -> Vec<u32> {
+    let mut uses = vec![0u32; program.nodes.len()];
+    let roots = program.rules.iter().flatten().chain(&program.protections).chain(&program.scope);
+    roots.for_each(|root| uses[*root] += 1);
+    for node in &program.nodes {
+        match node {
+            Node::All(parts) | Node::Any(parts) => parts.iter().for_each(|part| uses[*part] += 1),
+            Node::Not(part) => uses[*part] += 1,
+            _ => {}
+        }
+    }
+    uses
+}
+
+/// The set itself where nobody else holds it, a copy otherwise.
+fn owned(set: Arc<DeviceSet>) -> DeviceSet {
+    Arc::unwrap_or_clone(set)
 }
 
 struct Graph<'a, 'p> {
     program: &'a Program<'p>,
-    length: usize,
-    leaves: Vec<DeviceSet>,
-    /// Sets of nodes that are known in advance.
-    known: Vec<Option<DeviceSet>>,
+    snapshot: &'a Snapshot,
+    hunting: &'a HuntingResults,
+    /// Set before any node that reads it is asked.
+    scope: OnceLock<DeviceSet>,
+    uses: Vec<u32>,
+    /// Taken out by the only node that uses them, so that the sets of tests go as those of rules come.
+    leaves: Vec<Mutex<Option<Arc<DeviceSet>>>>,
+    /// Sets of nodes that several use, made by the first that asks: so every node is computed once.
+    shared: Vec<OnceLock<Arc<DeviceSet>>>,
 }
 
 impl Graph<'_, '_> {
-    /// Evaluates in advance what depends on the scope, and what more than one selector uses.
-    fn settle(&mut self, snapshot: &Snapshot, scope: &DeviceSet) {
-        let mut uses = vec![0u32; self.program.nodes.len()];
-        let roots = self.program.rules.iter().flatten().chain(&self.program.protections);
-        roots.for_each(|root| uses[*root] += 1);
-        for node in &self.program.nodes {
-            match node {
-                Node::All(parts) | Node::Any(parts) => parts.iter().for_each(|part| uses[*part] += 1),
-                Node::Not(part) => uses[*part] += 1,
-                _ => {}
-            }
+    fn set(&self, id: NodeId) -> Arc<DeviceSet> {
+        if self.uses[id] > 1 {
+            return self.shared[id].get_or_init(|| self.compute(id)).clone();
         }
-        for (id, node) in self.program.nodes.iter().enumerate() {
-            let set = match node {
-                Node::Superseded { by, keep } => superseded(snapshot, scope, *by, *keep),
-                Node::All(_) | Node::Any(_) if uses[id] > 1 && self.known[id].is_none() => {
-                    self.set(id).into_owned()
-                }
-                _ => continue,
-            };
-            self.known[id] = Some(set);
-        }
+        self.compute(id)
     }
 
-    fn set(&self, id: NodeId) -> Cow<'_, DeviceSet> {
-        if let Some(set) = &self.known[id] {
-            return Cow::Borrowed(set);
-        }
-        match &self.program.nodes[id] {
-            Node::Everything => Cow::Owned(DeviceSet::full(self.length)),
-            Node::Leaf(leaf) => Cow::Borrowed(&self.leaves[*leaf]),
-            Node::Not(part) => {
-                let mut set = self.set(*part).into_owned();
-                set.complement();
-                Cow::Owned(set)
+    fn compute(&self, id: NodeId) -> Arc<DeviceSet> {
+        let length = self.snapshot.len();
+        let set = match &self.program.nodes[id] {
+            Node::Everything => DeviceSet::full(length),
+            Node::Leaf(leaf) => {
+                let mut set = self.leaves[*leaf].lock().unwrap_or_else(PoisonError::into_inner);
+                return set.take().expect("a leaf has one node, and a node is computed once");
             }
-            Node::All(parts) => Cow::Owned(self.all(parts)),
+            Node::Not(part) => {
+                let mut set = owned(self.set(*part));
+                set.complement();
+                set
+            }
+            Node::All(parts) => self.all(parts),
             Node::Any(parts) => {
                 let mut parts = parts.iter().map(|part| self.set(*part));
-                let mut set = parts.next().map_or_else(|| DeviceSet::new(self.length), Cow::into_owned);
+                let mut set = parts.next().map_or_else(|| DeviceSet::new(length), owned);
                 parts.for_each(|part| set.union_with(&part));
-                Cow::Owned(set)
+                set
             }
-            // Both are known before anything is asked; a scope cannot read them.
-            Node::Superseded { .. } | Node::Hunting(_) => Cow::Owned(DeviceSet::new(self.length)),
-        }
+            Node::Superseded { by, keep } => {
+                // A scope that asks for superseded devices is a policy error: it is not known yet, and none are.
+                let none = || DeviceSet::new(length);
+                self.scope.get().map_or_else(none, |scope| superseded(self.snapshot, scope, *by, *keep))
+            }
+            Node::Hunting(query) => {
+                let ids = self.hunting.get(&self.program.hunting[*query].0).unwrap_or_default();
+                DeviceSet::of(length, ids.iter().filter_map(|id| self.snapshot.find(id)))
+            }
+        };
+        Arc::new(set)
     }
 
     /// Positive parts are intersected, negated ones taken out of them.
     fn all(&self, parts: &[NodeId]) -> DeviceSet {
         let negated = |part: &NodeId| match self.program.nodes[*part] {
-            Node::Not(inner) if self.known[*part].is_none() => Some(inner),
+            Node::Not(inner) if self.uses[*part] == 1 => Some(inner),
             _ => None,
         };
         let mut positive = parts.iter().filter(|part| negated(part).is_none()).map(|part| self.set(*part));
-        let mut set = positive.next().map_or_else(|| DeviceSet::full(self.length), Cow::into_owned);
+        let mut set = positive.next().map_or_else(|| DeviceSet::full(self.snapshot.len()), owned);
         positive.for_each(|part| set.intersect_with(&part));
         parts.iter().filter_map(negated).for_each(|inner| set.difference_with(&self.set(inner)));
         set

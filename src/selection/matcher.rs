@@ -28,7 +28,11 @@ pub(super) struct TextMatcher<'p> {
     inner: Set,
     /// Searched in the text as it is: patterns ignore case themselves.
     patterns: Set,
-    /// Tests that look at the text one by one: versions, numbers, booleans.
+    /// Bounds of versions, ascending, each with the test that holds at or above it.
+    at_least: Vec<(&'p str, u32)>,
+    /// Bounds of versions, descending, each with the test that holds below it.
+    below: Vec<(&'p str, u32)>,
+    /// Tests that look at the text one by one: numbers, booleans.
     others: Vec<(u32, &'p Test)>,
     /// Lists from files, with the values that were seen.
     pub(super) files: Vec<FileList<'p>>,
@@ -127,6 +131,8 @@ impl<'p> TextMatcher<'p> {
         for (leaf, test) in tests {
             matcher.add(leaf, test);
         }
+        matcher.at_least.sort_by(|(one, _), (other, _)| text::compare_versions(one, other));
+        matcher.below.sort_by(|(one, _), (other, _)| text::compare_versions(other, one));
         matcher.inner.compile(false);
         matcher.patterns.compile(true);
         matcher
@@ -148,6 +154,8 @@ impl<'p> TextMatcher<'p> {
                     self.patterns.add(pattern.as_str().to_owned(), entry);
                 }
             }
+            Test::VersionAtLeast(bound) => self.at_least.push((bound, leaf)),
+            Test::VersionBelow(bound) => self.below.push((bound, leaf)),
             other => self.others.push((leaf, other)),
         }
     }
@@ -255,6 +263,10 @@ impl<'p> TextMatcher<'p> {
         self.suffixes.walk(folded.bytes().rev(), &mut check);
         self.inner.search(folded, &mut check);
         self.patterns.search(text, &mut check);
+        let reached = self.at_least.partition_point(|(bound, _)| text::compare_versions(text, bound).is_ge());
+        self.at_least[..reached].iter().for_each(|(_, leaf)| visit(*leaf));
+        let under = self.below.partition_point(|(bound, _)| text::compare_versions(text, bound).is_lt());
+        self.below[..under].iter().for_each(|(_, leaf)| visit(*leaf));
         for (leaf, test) in &self.others {
             if holds_one(test, text) {
                 visit(*leaf);
@@ -263,11 +275,9 @@ impl<'p> TextMatcher<'p> {
     }
 }
 
-/// Versions, numbers and booleans.
+/// Numbers and booleans.
 fn holds_one(test: &Test, text: &str) -> bool {
     match test {
-        Test::VersionAtLeast(bound) => text::compare_versions(text, bound).is_ge(),
-        Test::VersionBelow(bound) => text::compare_versions(text, bound).is_lt(),
         Test::Integer(numbers) => text.parse().is_ok_and(|number: i64| numbers.contains(&number)),
         Test::IntegerRange { least, greatest } => {
             text.parse().is_ok_and(|number: i64| (*least..=*greatest).contains(&number))

@@ -1,0 +1,49 @@
+//! Selecting: all rules of a policy over a snapshot, by devices and by rules.
+//!
+//! Sizes as in `read`; 10, 100 and 1,000 rules. Run with `cargo bench --bench select`.
+#![allow(missing_docs, reason = "criterion's macros make public items")]
+
+mod fleet;
+
+use std::time::Duration;
+
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use mdetag::diagnostic::{Severity, Sources};
+use mdetag::inventory::{Chunk, SnapshotBuilder};
+use mdetag::policy;
+use mdetag::selection::{self, HuntingResults};
+use mdetag::time::Timestamp;
+
+fn select(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("select");
+    group.sample_size(10).measurement_time(Duration::from_secs(5));
+    let now = Timestamp::parse("2026-11-22").expect("a date");
+    for devices in fleet::sizes() {
+        let mut builder = SnapshotBuilder::new();
+        builder
+            .take(Chunk::parse(fleet::ndjson(devices).as_bytes()).expect("the fleet is JSON"))
+            .expect("it fits");
+        let (snapshot, _) = builder.finish();
+        for rules in [10, 100, 1000] {
+            let (policy, findings) =
+                policy::resolve(&Sources::from_text("bench.yaml", &fleet::policy(rules)), now);
+            let error = findings.iter().find(|finding| finding.severity == Severity::Error);
+            assert_eq!(error, None);
+            group.throughput(Throughput::Elements(devices));
+            group.bench_with_input(
+                BenchmarkId::new(format!("{rules}-rules"), devices),
+                &policy,
+                |bencher, policy| {
+                    let none = HuntingResults::default();
+                    bencher.iter(|| {
+                        selection::select(policy, &snapshot, &none, now).expect("no hunting").rules.len()
+                    });
+                },
+            );
+        }
+    }
+    group.finish();
+}
+
+criterion_group!(benches, select);
+criterion_main!(benches);
