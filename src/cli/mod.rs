@@ -32,6 +32,7 @@ pub mod plan;
 pub mod planning;
 pub mod policy_set;
 pub mod progress;
+pub mod rehearse;
 pub mod revert;
 pub mod sandbox;
 pub mod schema;
@@ -123,7 +124,7 @@ async fn run(context: &Context, command: Command) -> Result<Exit, Failure> {
         Command::Schema(args) => schema::run(context, &args),
         Command::Completions(args) => shell::completions(context, &args),
         Command::Revert(args) => revert::run(context, &args).await,
-        Command::Test(_) => Ok(Exit::Error),
+        Command::Test(args) => rehearse::run(context, &args),
         Command::Man(_) => shell::man(context),
     }
 }

@@ -1,0 +1,89 @@
+//! `mdetag test`: policy tests, without a tenant.
+
+use serde_json::{Value, json};
+
+use crate::policy;
+use crate::rehearsal::{self, Rehearsal};
+use crate::report::diagnostics;
+use crate::report::rehearsal::{self as rendered, Tested};
+use crate::report::style::Style;
+use crate::store::whole_file;
+
+use super::args::{Format, TestArgs};
+use super::context::Context;
+use super::exit::Exit;
+use super::failure::Failure;
+use super::hunting;
+use super::output;
+use super::planning::has_errors;
+use super::policy_set;
+
+/// Runs the tests of the policy set.
+///
+/// # Errors
+/// A policy set or test file with errors, no test at all, a report that cannot be written.
+pub fn run(context: &Context, args: &TestArgs) -> Result<Exit, Failure> {
+    output::only(context.global.format, "test", &[Format::Human, Format::Json, Format::Junit])?;
+    let (paths, now) = (context.policy_paths(&args.policy.policy)?, context.policy_now());
+    let policy_set::Read { set, tests: sources } = policy_set::read(context, &paths, now);
+    let (tests, test_findings) = policy::parse_tests(&sources, now);
+    if has_errors(&set.findings) || has_errors(&test_findings) {
+        let (sources, findings) = policy_set::merged(set.sources, set.findings, &sources, test_findings);
+        return Err(Failure::policy(sources, findings));
+    }
+    if tests.tests.is_empty() {
+        let named: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
+        return Err(Failure::usage(format!("there is no policy test in {}", named.join(", ")))
+            .help("tests stand beside the policies, in files named *.test.yaml"));
+    }
+    let hunting = hunting::recorded(context)?;
+    let ended =
+        rehearsal::rehearse(&set.policy, &set.sources, &tests, &hunting, now, context.options().tag_case);
+    let tested = Tested { rehearsal: &ended, policy: &set.policy, sources: &set.sources, tests: &sources };
+    if let Some(path) = &args.junit {
+        let mut text = Vec::new();
+        rendered::junit(&tested, &mut text)?;
+        whole_file::write(path, &text)?;
+    }
+    let mut text = Vec::new();
+    match context.global.format {
+        Format::Json => text.extend_from_slice(format!("{:#}\n", document(&tested)).as_bytes()),
+        Format::Junit => rendered::junit(&tested, &mut text)?,
+        _ => {
+            let style =
+                Style { colour: context.console.colour, width: context.console.width, details: false };
+            rendered::human(&tested, &style, &mut text)?;
+        }
+    }
+    context.console.result(&String::from_utf8_lossy(&text))?;
+    Ok(if ended.failed() == 0 { Exit::Success } else { Exit::Error })
+}
+
+/// The tests as a document.
+fn document(tested: &Tested<'_>) -> Value {
+    let Rehearsal { tests, unmatched } = tested.rehearsal;
+    let rows: Vec<Value> = tests
+        .iter()
+        .map(|test| {
+            let place = tested.tests.place(test.span);
+            let failures: Vec<Value> = test
+                .failures
+                .iter()
+                .map(|failure| {
+                    let line = tested.tests.place(failure.span).line;
+                    json!({ "key": failure.key, "expected": failure.expected, "actual": failure.actual, "line": line })
+                })
+                .collect();
+            json!({
+                "name": test.name, "file": &*place.file, "line": place.line, "passed": test.has_passed(), "failures": failures,
+                "problems": test.problems, "conflicts": diagnostics::json(tested.sources, &test.conflicts)["diagnostics"],
+            })
+        })
+        .collect();
+    let unmatched: Vec<&str> =
+        unmatched.iter().map(|rule| tested.policy.rules[*rule as usize].name.as_str()).collect();
+    json!({
+        "formatVersion": "1.0", "tests": rows, "passed": tests.len() - tested.rehearsal.failed(),
+        "failed": tested.rehearsal.failed(), "rulesWithoutTest": unmatched,
+    })
+}
