@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use mdetag::apply::budget::Limits;
 use mdetag::apply::{ChangeKey, ChangeOutcome, ChangeWhat, Outcome, Run};
-use mdetag::plan::{Plan, stale};
+use mdetag::plan::{Plan, cost, stale};
 
 use fleet::Fleet;
 use world::{World, safe};
@@ -23,7 +23,8 @@ use world::{World, safe};
 /// Plays one seed, killed once at each of `kills` journal entries, and checks everything that must hold.
 fn play(seed: u64, kills: &[usize]) -> World {
     let Fleet { plan, service } = Fleet::of_seed(seed);
-    let mut world = World::new(service, Limits::default(), seed);
+    let limits = Limits { shared: service.is_shared, ..Limits::default() };
+    let mut world = World::new(service, limits, seed);
     let claimed = BTreeSet::from(fleet::TAGS);
     let before = world.service.unclaimed(&claimed);
     let mut current = safe(plan.clone());
@@ -128,6 +129,25 @@ fn every_change_ends_once_whatever_the_service_does() {
             "no seed ends a change as {}",
             outcome.word()
         );
+    }
+}
+
+#[test]
+fn without_faults_a_run_makes_exactly_the_planned_calls() {
+    for seed in 0..40 {
+        let Fleet { plan, mut service } = Fleet::of_seed(seed);
+        service.faults = service::Faults { slowest: 200, ..service::Faults::default() };
+        for device in service.devices.values_mut() {
+            (device.registry, device.is_bad) = (None, false);
+        }
+        let schedule = cost::schedule(&plan, &plan.header.options);
+        let plan = safe(plan);
+        let mut world = World::new(service, Limits::default(), seed);
+        let mut run = Run::new(&plan, &[], world.options(seed), world.now);
+        assert!(world.play(&mut run, usize::MAX));
+        assert_eq!(world.sent.len() as u64, schedule.total, "seed {seed}");
+        let (done, all) = (run.counts()[Outcome::Done as usize], run.progress().changes);
+        assert_eq!(done, all, "seed {seed}");
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Additions of a device release its removals, those release its twins' removals. Does not know calls or lanes.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -102,7 +102,11 @@ pub(super) struct Changes<'p> {
     /// Devices that only repairs name.
     others: Vec<Arc<str>>,
     errors: HashMap<ChangeIndex, Arc<str>>,
-    pub(super) doubts: std::collections::BTreeMap<ChangeIndex, Doubt>,
+    pub(super) doubts: BTreeMap<ChangeIndex, Doubt>,
+    /// Of the doubts, those about tags.
+    tag_doubts: u64,
+    /// When the last doubt arose.
+    last_doubt: Timestamp,
     counts: [u64; Outcome::ALL.len()],
     ended: Vec<ChangeIndex>,
     released: Vec<ChangeIndex>,
@@ -122,7 +126,9 @@ impl<'p> Changes<'p> {
             devices: Vec::with_capacity(plan.changes.len()),
             others: Vec::new(),
             errors: HashMap::new(),
-            doubts: std::collections::BTreeMap::new(),
+            doubts: BTreeMap::new(),
+            tag_doubts: 0,
+            last_doubt: start,
             counts: [0; Outcome::ALL.len()],
             ended: Vec::new(),
             released: Vec::new(),
@@ -332,7 +338,19 @@ impl<'p> Changes<'p> {
     pub(super) fn doubt(&mut self, index: ChangeIndex, doubt: Doubt) {
         debug_assert!(self.is_waiting(index));
         self.rows[index as usize].state = State::Unproven;
+        self.tag_doubts += u64::from(self.is_tag(index));
+        self.last_doubt = self.last_doubt.max(doubt.since);
         self.doubts.insert(index, doubt);
+    }
+
+    fn is_tag(&self, index: ChangeIndex) -> bool {
+        !matches!(self.get(index).what, What::Value(_))
+    }
+
+    /// When the last doubt arose, if there are any: about tags only, or about anything.
+    pub(super) fn last_doubt(&self, tags_only: bool) -> Option<Timestamp> {
+        let any = if tags_only { self.tag_doubts > 0 } else { !self.doubts.is_empty() };
+        any.then_some(self.last_doubt)
     }
 
     /// Confirmed by an answer.
@@ -354,7 +372,9 @@ impl<'p> Changes<'p> {
         debug_assert!(!matches!(change.state, State::Ended(_)), "a change ends once");
         change.state = State::Ended(outcome);
         let Change { device, what, is_twin, is_repair, .. } = *change;
-        self.doubts.remove(&index);
+        if self.doubts.remove(&index).is_some() {
+            self.tag_doubts -= u64::from(self.is_tag(index));
+        }
         self.ended.push(index);
         if let Some(error) = error {
             self.errors.insert(index, error.clone());

@@ -14,21 +14,16 @@ impl Run<'_> {
     /// When the list should be read again: once tag calls have nothing left to do, or nothing at all is left, and the last
     /// unproven answer has settled. `None`: nothing to re-read, or not yet.
     pub(super) fn reread_due(&self, is_idle: bool) -> Option<Timestamp> {
-        if self.verifying.is_some() || self.changes.doubts.is_empty() {
+        if self.verifying.is_some() {
             return None;
         }
         // A device's removals wait for its additions; they must not wait for hours of other devices' values too.
+        let last = self.changes.last_doubt(!is_idle)?;
         let is_tag = |change: &ChangeIndex| !matches!(self.changes.get(*change).what, What::Value(_));
-        let tags_wait = || {
-            self.queues.has_no_tag_work()
-                && !self.flights.values().any(|flight| flight.members.iter().any(is_tag))
-                && self.changes.doubts.keys().any(is_tag)
-        };
-        if !is_idle && !tags_wait() {
-            return None;
-        }
-        let last = self.changes.doubts.values().map(|doubt| doubt.since).max()?;
-        Some(last.plus(self.options.settle))
+        let is_due = is_idle
+            || self.queues.has_no_tag_work()
+                && !self.flights.values().any(|flight| flight.members.iter().any(is_tag));
+        is_due.then(|| last.plus(self.options.settle))
     }
 
     /// Judges what the re-read shows. `observed` gives the device with an id, if the list has it; `is_trusted`: whether

@@ -72,6 +72,7 @@ impl Fleet {
         plan.header.options.combine = pick(3) == 0;
         let mut service = Service::new(faults, seed);
         let values = pick(3) > 0;
+        service.is_shared = pick(5) == 0;
         for number in 0..size {
             let id: Arc<str> = format!("{number:06x}{:034x}", pick(u64::MAX)).into();
             let mut device = Device { value: "Normal".into(), ..Device::default() };

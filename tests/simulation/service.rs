@@ -81,6 +81,8 @@ pub(crate) struct Service {
     pub(crate) faults: Faults,
     pub(crate) random: Jitter,
     arrivals: BTreeMap<Lane, VecDeque<Timestamp>>,
+    /// All lanes fill one window.
+    pub(crate) is_shared: bool,
     pub(crate) violations: Vec<String>,
     pub(crate) calls: BTreeMap<Lane, u64>,
 }
@@ -99,6 +101,7 @@ impl Service {
             faults,
             random: Jitter::new(seed ^ 0x5eed),
             arrivals: BTreeMap::new(),
+            is_shared: false,
             violations: Vec::new(),
             calls: BTreeMap::new(),
         }
@@ -109,6 +112,8 @@ impl Service {
     }
 
     fn count(&mut self, lane: Lane, now: Timestamp) {
+        *self.calls.entry(lane).or_default() += 1;
+        let lane = if self.is_shared { Lane::List } else { lane };
         let arrivals = self.arrivals.entry(lane).or_default();
         arrivals.push_back(now);
         while arrivals.front().is_some_and(|at| at.plus(Duration::from_secs(3_600)) <= now) {
@@ -123,7 +128,6 @@ impl Service {
                 lane.name()
             ));
         }
-        *self.calls.entry(lane).or_default() += 1;
     }
 
     /// The call arrives.
