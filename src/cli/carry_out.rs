@@ -105,7 +105,6 @@ fn options(errand: &Errand<'_>, now: Timestamp) -> RunOptions {
         visibility: settings.writes.visibility,
         max_calls: errand.args.max_calls,
         seed: now.ticks() as u64 ^ u64::from(std::process::id()),
-        ..RunOptions::default()
     }
 }
 

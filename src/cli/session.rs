@@ -135,7 +135,7 @@ async fn sandboxed(context: &Context, name: &str, pin: Option<&str>) -> Result<T
     let endpoints = Endpoints::new(Cloud::Public, None, &overrides, &[]).map_err(unreachable_tenant)?;
     let credentials = sandbox.credentials();
     let page_size =
-        context.global.sandbox_fault.iter().filter_map(|fault| fault.strip_prefix("page=")).last();
+        context.global.sandbox_fault.iter().filter_map(|fault| fault.strip_prefix("page=")).next_back();
     Ok(Target {
         endpoints,
         identity: IdentityOptions {

@@ -6,35 +6,35 @@ use std::process::{Command, Output};
 use serde_json::Value;
 
 /// A folder with policies, and the binary.
-pub struct Project {
+pub(crate) struct Project {
     folder: tempfile::TempDir,
 }
 
 /// How one run ended.
 #[derive(Debug)]
-pub struct Ran {
-    pub code: i32,
-    pub out: String,
-    pub err: String,
+pub(crate) struct Ran {
+    pub(crate) code: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
 }
 
 impl Ran {
     /// The exit code must be this; shows everything where it is not.
     #[track_caller]
-    pub fn exits(self, code: i32) -> Ran {
+    pub(crate) fn exits(self, code: i32) -> Ran {
         assert_eq!(self.code, code, "stdout:\n{}\nstderr:\n{}", self.out, self.err);
         self
     }
 
     /// Standard output as one JSON document.
     #[track_caller]
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}\n{}\n{}", self.out, self.err))
     }
 
     /// Both streams must be free of what no user should see.
     #[track_caller]
-    pub fn is_for_people(&self) {
+    pub(crate) fn is_for_people(&self) {
         for text in [&self.out, &self.err] {
             for slip in ["panicked at", "RUST_BACKTRACE", "Some(", "Err(", "src/"] {
                 assert!(!text.contains(slip), "`{slip}` in:\n{text}");
@@ -45,24 +45,24 @@ impl Ran {
 
 impl Project {
     /// An empty folder.
-    pub fn new() -> Project {
+    pub(crate) fn new() -> Project {
         Project { folder: tempfile::tempdir().expect("a temporary folder") }
     }
 
     /// With one policy file.
-    pub fn with_policy(text: &str) -> Project {
+    pub(crate) fn with_policy(text: &str) -> Project {
         let project = Project::new();
         project.write("policies/p.yaml", text);
         project
     }
 
     /// Its folder.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.folder.path()
     }
 
     /// Writes a file.
-    pub fn write(&self, path: &str, text: &str) -> PathBuf {
+    pub(crate) fn write(&self, path: &str, text: &str) -> PathBuf {
         let path = self.path().join(path);
         std::fs::create_dir_all(path.parent().expect("a folder")).expect("folders");
         std::fs::write(&path, text).expect("a file");
@@ -70,12 +70,12 @@ impl Project {
     }
 
     /// Reads a file.
-    pub fn read(&self, path: &str) -> String {
+    pub(crate) fn read(&self, path: &str) -> String {
         std::fs::read_to_string(self.path().join(path)).expect("a file")
     }
 
     /// A command that sees nothing of this machine's environment but what it needs.
-    pub fn command(&self, words: &[&str]) -> Command {
+    pub(crate) fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_mdetag"));
         command
             .args(words)
@@ -86,12 +86,12 @@ impl Project {
     }
 
     /// Runs the binary to its end.
-    pub fn run(&self, words: &[&str]) -> Ran {
+    pub(crate) fn run(&self, words: &[&str]) -> Ran {
         ran(self.command(words).output().expect("the binary starts"))
     }
 
     /// The calls that reached a sandbox on this route, from its log.
-    pub fn calls(&self, sandbox: &str, route: &str) -> Vec<Value> {
+    pub(crate) fn calls(&self, sandbox: &str, route: &str) -> Vec<Value> {
         let text = self.read(&format!(".mdetag/sandboxes/{sandbox}/calls.ndjson"));
         let calls = text.lines().map(|line| serde_json::from_str::<Value>(line).expect("a logged call"));
         calls.filter(|call| call["route"] == route).collect()
@@ -99,7 +99,7 @@ impl Project {
 }
 
 /// An ended process.
-pub fn ran(output: Output) -> Ran {
+pub(crate) fn ran(output: Output) -> Ran {
     Ran {
         code: output.status.code().unwrap_or(-1),
         out: String::from_utf8(output.stdout).expect("UTF-8"),

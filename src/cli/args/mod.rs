@@ -1,0 +1,242 @@
+//! The command line's shape: commands, flags of every command, their environment variables and help.
+//!
+//! Reads nothing but the words; the words of single commands are in `commands`.
+
+mod commands;
+
+use std::path::PathBuf;
+
+use clap::builder::FalseyValueParser;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub use commands::*;
+
+use crate::time::Timestamp;
+
+/// Declarative tags and device values for Microsoft Defender for Endpoint, from reviewed files in git.
+#[derive(Debug, Parser)]
+#[command(
+    name = "mdetag",
+    version,
+    propagate_version = true,
+    max_term_width = 110,
+    disable_help_subcommand = true
+)]
+#[command(
+    after_help = "A first look needs no account:\n  mdetag plan --sandbox\n  mdetag apply --sandbox --auto-approve\n\nExit codes: 0 success, 1 error, 2 drift or changes, 3 refused, 4 applied in part, 5 stopped early."
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// Flags of every command.
+    #[command(flatten)]
+    pub global: Global,
+}
+
+/// Flags of every command.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Global options")]
+pub struct Global {
+    /// The profile in mdetag.yaml to work on
+    #[arg(long, global = true, value_name = "NAME", env = "MDETAG_TENANT")]
+    pub tenant: Option<String>,
+
+    /// Read the inventory from this file instead of the tenant (snapshot, list page, array or NDJSON; .gz and .zst too)
+    #[arg(long, global = true, value_name = "FILE", env = "MDETAG_INVENTORY")]
+    pub inventory: Option<PathBuf>,
+
+    /// Read hunting results from this JSON file: { "query text": ["device id", …] }
+    #[arg(long, global = true, value_name = "FILE", env = "MDETAG_HUNTING_RESULTS")]
+    pub hunting_results: Option<PathBuf>,
+
+    /// Work on a simulated tenant in the state directory; created with 2,000 devices the first time
+    #[arg(long, global = true, value_name = "NAME", env = "MDETAG_SANDBOX", num_args = 0..=1, require_equals = true,
+          default_missing_value = "default")]
+    pub sandbox: Option<String>,
+
+    /// Shorten the sandbox's windows and waits by this factor, on both sides
+    #[arg(long, global = true, value_name = "K", env = "MDETAG_SANDBOX_SPEED", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub sandbox_speed: Option<u32>,
+
+    /// Make the sandbox misbehave (repeatable); `mdetag sandbox faults` lists them
+    #[arg(
+        long,
+        global = true,
+        value_name = "NAME=VALUE",
+        env = "MDETAG_SANDBOX_FAULT",
+        value_delimiter = ','
+    )]
+    pub sandbox_fault: Vec<String>,
+
+    /// Where ledgers, journals and sandboxes are kept
+    #[arg(long, global = true, value_name = "DIR", env = "MDETAG_STATE_DIR", default_value = ".mdetag")]
+    pub state_dir: PathBuf,
+
+    /// The clock of the policy's ages and dates: RFC 3339, or a date (midnight UTC)
+    #[arg(long, global = true, value_name = "TIME", env = "MDETAG_NOW", value_parser = Timestamp::parse)]
+    pub now: Option<Timestamp>,
+
+    /// How results are written to standard output
+    #[arg(long, global = true, value_enum, env = "MDETAG_FORMAT", default_value = "human")]
+    pub format: Format,
+
+    /// When to use colour; NO_COLOR and CLICOLOR_FORCE are honoured
+    #[arg(long, global = true, value_enum, env = "MDETAG_COLOR", default_value = "auto")]
+    pub color: Colour,
+
+    /// Say less on standard error: errors only
+    #[arg(short, long, global = true, env = "MDETAG_QUIET", value_parser = FalseyValueParser::new())]
+    pub quiet: bool,
+
+    /// Say more on standard error (repeatable)
+    #[arg(short, long, global = true, action = clap::ArgAction::Count, env = "MDETAG_VERBOSE")]
+    pub verbose: u8,
+
+    /// How log lines are written to standard error
+    #[arg(long, global = true, value_enum, env = "MDETAG_LOG_FORMAT", default_value = "text")]
+    pub log_format: LogFormat,
+
+    /// No progress bar and no progress lines
+    #[arg(long, global = true, env = "MDETAG_NO_PROGRESS", value_parser = FalseyValueParser::new())]
+    pub no_progress: bool,
+}
+
+/// Forms of a result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, ValueEnum)]
+pub enum Format {
+    /// For people.
+    Human,
+    /// One JSON document.
+    Json,
+    /// One change a line.
+    Ndjson,
+    /// For a pull-request comment.
+    Markdown,
+    /// One self-contained page.
+    Html,
+    /// Test results.
+    Junit,
+    /// Code scanning.
+    Sarif,
+    /// Metrics for a text collector.
+    Openmetrics,
+    /// A table.
+    Csv,
+    /// GitHub annotations.
+    Github,
+}
+
+impl Format {
+    /// The word on the command line.
+    pub fn word(self) -> &'static str {
+        match self {
+            Format::Human => "human",
+            Format::Json => "json",
+            Format::Ndjson => "ndjson",
+            Format::Markdown => "markdown",
+            Format::Html => "html",
+            Format::Junit => "junit",
+            Format::Sarif => "sarif",
+            Format::Openmetrics => "openmetrics",
+            Format::Csv => "csv",
+            Format::Github => "github",
+        }
+    }
+}
+
+/// When to use colour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Colour {
+    /// On a terminal that shows it.
+    Auto,
+    /// Even into a pipe.
+    Always,
+    /// Not at all.
+    Never,
+}
+
+/// Forms of a log line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Whose manners to use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum CiSystem {
+    /// Whatever the environment shows.
+    #[default]
+    Auto,
+    /// GitHub Actions: groups, annotations, step summary.
+    Github,
+    /// GitLab CI: collapsible sections.
+    Gitlab,
+    /// Azure DevOps: logging commands.
+    Azure,
+    /// Plain output.
+    None,
+}
+
+/// Commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Write a ready GitOps repository: policy, test, mdetag.yaml, CI workflows
+    Init(InitArgs),
+    /// Report every problem in the policy set at once
+    Validate(ValidateArgs),
+    /// Run policy tests (*.test.yaml); needs no tenant
+    Test(TestArgs),
+    /// Read the tenant and show what would change; never writes to the tenant
+    Plan(PlanArgs),
+    /// Print a saved plan
+    Show(ShowArgs),
+    /// Plan if no plan is given, apply, report
+    Apply(ApplyArgs),
+    /// Report differences between policy and tenant, for schedules and dashboards
+    Drift(DriftArgs),
+    /// Say why a device has, gets or loses a tag or value, or why not
+    Explain(ExplainArgs),
+    /// Write a policy set from the live tags that plans to zero changes
+    Import(ImportArgs),
+    /// Save the inventory to a file (.zst and .gz by extension)
+    Snapshot(SnapshotArgs),
+    /// Who put which tag where, when, by which rule and run
+    History(HistoryArgs),
+    /// Write a plan that undoes a run's confirmed changes
+    Revert(RevertArgs),
+    /// Check identity, roles, reachability, clock and budget
+    Doctor(DoctorArgs),
+    /// List the tenant profiles of mdetag.yaml (`--format json`: a CI matrix)
+    Tenants(TenantsArgs),
+    /// A simulated tenant on this machine
+    Sandbox(SandboxArgs),
+    /// Print a JSON Schema
+    Schema(SchemaArgs),
+    /// Print a shell's completions
+    Completions(CompletionsArgs),
+    /// Print the manual page
+    Man(ManArgs),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_declaration_is_sound() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_sandbox_may_be_named_or_not() {
+        let plain = Cli::parse_from(["mdetag", "plan", "--sandbox", "policies"]);
+        assert_eq!(plain.global.sandbox.as_deref(), Some("default"));
+        let named = Cli::parse_from(["mdetag", "--sandbox=two", "plan"]);
+        assert_eq!(named.global.sandbox.as_deref(), Some("two"));
+    }
+}
