@@ -1,6 +1,6 @@
 //! The engine against a simulated service under virtual time: thousands of fault schedules, each reproducible by its seed.
 //!
-//! Nothing sleeps, no socket opens. `SEEDS=N` plays more seeds, `SEED=N` plays one.
+//! Nothing sleeps, no socket opens. `SEEDS=N` plays more seeds, `SEED=N` plays one, `KILLED=N` kills runs of more seeds.
 
 #[path = "simulation/claims.rs"]
 mod claims;
@@ -104,8 +104,11 @@ fn tell(world: &World) {
     }
 }
 
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
 fn seeds() -> std::ops::Range<u64> {
-    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     match number("SEED") {
         Some(seed) => seed..seed + 1,
         None => 0..number("SEEDS").unwrap_or(200),
@@ -153,7 +156,7 @@ fn without_faults_a_run_makes_exactly_the_planned_calls() {
 
 #[test]
 fn a_run_killed_at_any_entry_and_resumed_ends_every_change_once() {
-    for seed in seeds().take(12) {
+    for seed in seeds().take(number("KILLED").unwrap_or(12) as usize) {
         let entries = play(seed, &[]).journal.len();
         let step = (entries / 10).max(1);
         for kill_at in (1..entries).step_by(step) {
