@@ -79,8 +79,14 @@ async fn resume_run(
         run => journal::read(&session.state, run).map(Some),
     };
     let Some(recorded) = found.map_err(|error| Failure::file(chain(&error)))? else {
-        context.console.say("nothing to resume: the last run ended with every change done");
+        let is_new = journal::runs(&session.state).map_or(true, |runs| runs.is_empty());
         session.close().await;
+        if is_new {
+            let folder = context.state_dir().display().to_string();
+            return Err(Failure::usage(format!("there is no run to resume in the state directory {folder}"))
+                .help("carry the state directory between CI jobs as a cache or artifact, or name it with --state-dir"));
+        }
+        context.console.say("nothing to resume: the last run ended with every change done");
         return Ok(Exit::Success);
     };
     let reviewed = show::read(&session.state.plan(&recorded.header.run))?;
