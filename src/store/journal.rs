@@ -336,7 +336,7 @@ mod tests {
         assert_eq!(recorded.entries, [note("one"), note("three")]);
         assert_eq!((recorded.resumed.len(), recorded.is_resumable()), (1, false));
         assert_eq!(last_resumable(&state).unwrap(), None);
-        assert_eq!(runs(&state).unwrap(), [header.run.clone()]);
+        assert_eq!(runs(&state).unwrap(), std::slice::from_ref(&header.run));
         assert_eq!(std::fs::read(state.plan(&header.run)).unwrap(), b"{}");
     }
 
