@@ -159,7 +159,7 @@ fn lanes(model: &Model<'_>, out: &mut dyn Write) -> io::Result<()> {
 /// The guard's arithmetic, and why it refuses.
 fn guard(model: &Model<'_>, style: &Style, out: &mut dyn Write) -> io::Result<()> {
     let plan = model.plan();
-    let phrases = sentences::guard(plan);
+    let phrases = sentences::guard(model);
     let verdict = if plan.guard.refused { "REFUSED" } else { "within limits" };
     if !phrases.is_empty() || plan.guard.refused {
         let mut items: Vec<Cow<'_, str>> = phrases.iter().map(|phrase| escaped(phrase).into()).collect();

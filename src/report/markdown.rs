@@ -258,7 +258,7 @@ fn closing(model: &Model<'_>) -> String {
         return text;
     }
     let plan = model.plan();
-    let phrases: Vec<String> = sentences::guard(plan).iter().map(|phrase| phrase.render(name)).collect();
+    let phrases: Vec<String> = sentences::guard(model).iter().map(|phrase| phrase.render(name)).collect();
     let verdict = if plan.guard.refused { "**REFUSED**" } else { "within limits" };
     if !phrases.is_empty() || plan.guard.refused {
         text.push_str(&format!("Guard: {}: {verdict}\n\n", phrases.join(", ")));

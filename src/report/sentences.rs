@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use crate::plan::{AxisReport, Plan, Withheld};
-use crate::policy::Percent;
+use crate::policy::{Axis, Percent};
 use crate::time;
 
 use super::model::{Class, Model, Subject, Totals};
@@ -158,12 +158,25 @@ fn budget(model: &Model<'_>) -> String {
 }
 
 /// One phrase an axis with something planned, the tightest tag for `removalsPerTag`.
-pub fn guard(plan: &Plan) -> Vec<Phrase> {
+pub fn guard(model: &Model<'_>) -> Vec<Phrase> {
+    let plan = model.plan();
     let mut phrases = Vec::new();
     let mut tightest: Option<&AxisReport> = None;
     for axis in plan.guard.axes.iter().filter(|axis| axis.planned > 0 || axis.is_exceeded()) {
         match &axis.tag {
-            None => phrases.push(Phrase::new(format!("{} {}", axis.axis.name(), of_allowed(axis)), None)),
+            None => {
+                let renames = match axis.axis {
+                    Axis::Removals => model.totals.removals.saturating_sub(axis.planned),
+                    _ => 0,
+                };
+                // A renamed tag's removal counts against no cap; without a word the sums would not add up.
+                let besides = match renames {
+                    0 => String::new(),
+                    count => format!(" besides {}", counted(count, "rename")),
+                };
+                phrases
+                    .push(Phrase::new(format!("{} {}{besides}", axis.axis.name(), of_allowed(axis)), None));
+            }
             Some(_) => {
                 // Compared as fractions: planned / allowed.
                 let is_tighter = tightest.is_none_or(|other| {

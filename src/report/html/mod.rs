@@ -142,7 +142,7 @@ fn guard(model: &Model<'_>, out: &mut dyn Write) -> io::Result<()> {
     if model.input.subject != Subject::Plan {
         return Ok(());
     }
-    let phrases: Vec<String> = sentences::guard(plan).iter().map(shown).collect();
+    let phrases: Vec<String> = sentences::guard(model).iter().map(shown).collect();
     if phrases.is_empty() && !plan.guard.refused {
         return Ok(());
     }

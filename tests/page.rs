@@ -1,0 +1,92 @@
+//! The HTML report in a real browser: a hundred thousand rows load, are searched and sorted by keyboard, and nothing complains.
+//!
+//! Needs Chromium and its driver; where they are not installed the test says so and passes. Opens no socket but the driver's
+//! on loopback.
+
+#[path = "page/driver.rs"]
+mod driver;
+
+use std::time::{Duration, Instant};
+
+use driver::Driver;
+use mdetag::diagnostic::Place;
+use mdetag::plan::{Cause, CauseIndex, DeviceChange, Plan, RuleReference, TagChange, TagIndex};
+use mdetag::report::{self, Format, Input, Model, Style, Subject};
+
+const ROWS: usize = 100_000;
+
+fn plan() -> Plan {
+    let place = Place { file: "policies/a.yaml".into(), line: 3, column: 5, end_line: 3, end_column: 9 };
+    let rule = |name: &str| RuleReference {
+        name: name.to_owned(),
+        place: place.clone(),
+        priority: 0,
+        description: None,
+        owner: None,
+        ticket: None,
+    };
+    let hostile = "</script><img src=x onerror=document.title='pwned'>";
+    Plan {
+        tags: vec!["env/prod".into(), hostile.into()],
+        rules: vec![rule("production"), rule("other")],
+        causes: vec![Cause::Rule(vec![0]), Cause::Unselected { claim: hostile.to_owned(), place }],
+        changes: (0..ROWS)
+            .map(|number| {
+                let change = |tag| vec![TagChange { tag: TagIndex(tag), cause: CauseIndex(tag) }];
+                let is_removal = number % 10 == 0;
+                DeviceChange {
+                    id: format!("{number:06}").into(),
+                    name: Some(format!("host-{number}.corp.example.com").into()),
+                    observed_tags: Box::default(),
+                    observed_value: None,
+                    add: if is_removal { vec![] } else { change(0) },
+                    remove: if is_removal { change(1) } else { vec![] },
+                    value: None,
+                }
+            })
+            .collect(),
+        ..Plan::default()
+    }
+}
+
+#[test]
+fn a_hundred_thousand_rows_are_searched_and_sorted_by_keyboard_without_a_word_on_the_console() {
+    let Some(mut driver) = Driver::start() else {
+        eprintln!("Chromium or chromedriver is not installed: the page was not looked at");
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("report.html");
+    let plan = plan();
+    let mut page = Vec::new();
+    let model = Model::new(Input::new(Subject::Drift, &plan));
+    report::write(Format::Html, &model, &Style::default(), 0, &mut page).unwrap();
+    std::fs::write(&file, page).unwrap();
+
+    let start = Instant::now();
+    driver.open(&format!("file://{}", file.display()));
+    assert_eq!(driver.read("return document.getElementById('count').textContent"), "100,000 changes");
+    assert!(start.elapsed() < Duration::from_secs(20), "the page took {:?}", start.elapsed());
+    let drawn = "return String(document.querySelectorAll('[role=row]').length < 100)";
+    assert_eq!(driver.read(drawn), "true", "only rows in view are in the document");
+    assert_eq!(driver.read("return document.title"), "Drift on an unnamed tenant");
+
+    driver.focus("#search");
+    driver.press("host-99999 prod");
+    let settled = "const done = arguments[0]; setTimeout(() => done(document.getElementById('count').textContent), 500)";
+    assert_eq!(driver.wait(settled), "1 of 100,000 changes");
+    let shown = "return document.querySelector('.item').textContent";
+    assert!(driver.read(shown).contains("host-99999.corp.example.com"));
+
+    // Backspaces empty the search; four tabs lead over the filter and two heads to the device's head.
+    driver.press(&"\u{e003}".repeat("host-99999 prod".len()));
+    assert_eq!(driver.wait(settled), "100,000 changes");
+    driver.press("\u{e004}\u{e004}\u{e004}\u{e004}");
+    assert_eq!(driver.read("return document.activeElement.textContent"), "Device");
+    driver.press("\u{e007}\u{e007}");
+    let sorted = "return document.querySelector('[aria-sort=descending]').textContent";
+    assert_eq!(driver.read(sorted), "Device ↓");
+    assert!(driver.read(shown).contains("host-99999.corp.example.com"));
+
+    assert_eq!(driver.console(), Vec::<String>::new());
+}
