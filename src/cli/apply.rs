@@ -332,7 +332,9 @@ impl Task<'_> {
         };
         if self.reports.is_human() {
             let model = Model::new(Input::new(Subject::Plan, safe.plan()));
-            self.reports.show(&model, &self.context.console)?;
+            ci::grouped(self.args.report.ci, "Plan", self.context, || {
+                self.reports.show(&model, &self.context.console)
+            })?;
         }
         if !safe.plan().is_empty()
             && job.reviewed.is_none()

@@ -11,6 +11,7 @@ use crate::report::style::Style;
 
 use super::args::CiSystem;
 use super::console::Console;
+use super::context::Context;
 use super::failure::Failure;
 
 /// The CI system to speak to: the one that was named, or the one that the environment shows.
@@ -50,6 +51,23 @@ pub fn report(asked: CiSystem, model: &Model<'_>, console: &Console) -> Result<(
     };
     let mut file = std::fs::OpenOptions::new().create(true).append(true).open(&path)?;
     report::write(report::Format::Markdown, model, &Style::default(), SUMMARY_CHARS, &mut file)?;
+    Ok(())
+}
+
+/// Shows text for people as a group that the CI system folds away; elsewhere as it is.
+///
+/// # Errors
+/// Those of `show`, and standard output that cannot be written.
+pub fn grouped(
+    asked: CiSystem,
+    title: &str,
+    context: &Context,
+    show: impl FnOnce() -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let Some(system) = detect(asked) else { return show() };
+    context.console.result(&manners::group(system, title, context.clock.now()))?;
+    show()?;
+    context.console.result(&manners::end_group(system, title, context.clock.now()))?;
     Ok(())
 }
 

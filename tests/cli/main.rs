@@ -5,3 +5,4 @@
 mod main_job;
 mod offline;
 mod project;
+mod undo;
