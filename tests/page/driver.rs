@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 /// A browser with one window. It ends with this value.
-pub struct Driver {
+pub(super) struct Driver {
     process: Child,
     port: u16,
     session: String,
@@ -17,7 +17,7 @@ pub struct Driver {
 
 impl Driver {
     /// Starts both, or nothing where they are not installed.
-    pub fn start() -> Option<Driver> {
+    pub(super) fn start() -> Option<Driver> {
         let browser = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"]
             .into_iter()
             .find(|path| std::path::Path::new(path).exists())?;
@@ -56,29 +56,29 @@ impl Driver {
     }
 
     /// Opens a page and waits until it is loaded.
-    pub fn open(&mut self, url: &str) {
+    pub(super) fn open(&mut self, url: &str) {
         self.post("/url", &json!({ "url": url }));
     }
 
     /// What a script returns, as text.
-    pub fn read(&mut self, script: &str) -> String {
+    pub(super) fn read(&mut self, script: &str) -> String {
         let answer = self.post("/execute/sync", &json!({ "script": script, "args": [] }));
         answer.as_str().unwrap_or_default().to_owned()
     }
 
     /// What a script hands to its callback, as text.
-    pub fn wait(&mut self, script: &str) -> String {
+    pub(super) fn wait(&mut self, script: &str) -> String {
         let answer = self.post("/execute/async", &json!({ "script": script, "args": [] }));
         answer.as_str().unwrap_or_default().to_owned()
     }
 
     /// Puts the keyboard into an element.
-    pub fn focus(&mut self, selector: &str) {
+    pub(super) fn focus(&mut self, selector: &str) {
         self.read(&format!("document.querySelector('{selector}').focus()"));
     }
 
     /// Presses keys where the keyboard is.
-    pub fn press(&mut self, keys: &str) {
+    pub(super) fn press(&mut self, keys: &str) {
         let strokes: Vec<Value> = keys
             .chars()
             .flat_map(|key| {
@@ -92,7 +92,7 @@ impl Driver {
     }
 
     /// Everything that the browser has to say.
-    pub fn console(&mut self) -> Vec<String> {
+    pub(super) fn console(&mut self) -> Vec<String> {
         let answer = self.post("/se/log", &json!({ "type": "browser" }));
         let entries = answer.as_array().cloned().unwrap_or_default();
         entries.iter().map(|entry| entry["message"].as_str().unwrap_or_default().to_owned()).collect()
