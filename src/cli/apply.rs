@@ -212,11 +212,16 @@ struct Fitting {
 }
 
 impl Task<'_> {
-    async fn apply(&self, session: Session, job: Job) -> Result<Exit, Failure> {
+    async fn apply(&self, session: Session, mut job: Job) -> Result<Exit, Failure> {
         if let Some(reviewed) = &job.reviewed {
             self.check_reviewed(reviewed, &session)?;
         }
         let _lock = self.lock(&session).await?;
+        // Whoever held the lock until now may have gone on with the run.
+        if let Some(recorded) = &mut job.resumed {
+            *recorded = journal::read(&session.state, &recorded.header.run)
+                .map_err(|error| Failure::file(chain(&error)))?;
+        }
         let source = self.read(session).await?;
         let fitting = self.fit(&source, job.reviewed.as_ref())?;
         let exit = self.show_and_carry_out(&source, job, fitting).await;

@@ -112,9 +112,7 @@ fn options(errand: &Errand<'_>, now: Timestamp) -> RunOptions {
 fn open_journal(errand: &Errand<'_>, now: Timestamp) -> Result<Journal, journal::JournalError> {
     let plan = errand.safe.plan();
     let text = |value: &Option<String>| value.clone().unwrap_or_default();
-    let random = (now.ticks() as u32) ^ std::process::id().rotate_left(16);
-    let run =
-        errand.resumed.map_or_else(|| journal::run_id(now, random), |recorded| recorded.header.run.clone());
+    let run = errand.resumed.map_or_else(|| journal::run_id(now), |recorded| recorded.header.run.clone());
     let origin = ci::who();
     let header = Header {
         run,

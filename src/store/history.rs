@@ -258,7 +258,7 @@ mod tests {
     /// A run at this hour in which these removals ended so.
     fn record(state: &StateDir, hour: i64, policy: &str, ended: &[(&str, Outcome)]) {
         let now = Timestamp::from_seconds(hour * HOUR);
-        let header = Header { run: journal::run_id(now, 1), policy: policy.to_owned(), ..Header::default() };
+        let header = Header { run: journal::run_id(now), policy: policy.to_owned(), ..Header::default() };
         let mut journal = Journal::create(state, &header, &Plan::default(), b"{}", now).unwrap();
         let ended = ended.iter().map(|(tag, outcome)| ChangeOutcome {
             key: key(tag),

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::apply::{ChangeKey, Entry};
 use crate::plan::{Plan, WithheldReason, stale};
-use crate::time::Timestamp;
+use crate::time::{TICKS_PER_SECOND, Timestamp};
 
 use super::journal_line::{self as line, Line};
 use super::state::StateDir;
@@ -95,14 +95,15 @@ pub enum JournalError {
     },
 }
 
-/// An id for a run that starts now: sortable by time, and apart from others of the same second.
-pub fn run_id(now: Timestamp, random: u32) -> String {
+/// An id for a run that starts now. Ids sort by time, within a second as well: the newest run is the one that is resumed.
+/// The lock of the tenant keeps two runs from starting at the same moment.
+pub fn run_id(now: Timestamp) -> String {
     let time: String = Timestamp::from_seconds(now.seconds())
         .to_string()
         .chars()
         .filter(|scalar| !matches!(scalar, '-' | ':'))
         .collect();
-    format!("{time}-{:06x}", random & 0x00ff_ffff)
+    format!("{time}-{:06x}", now.ticks().rem_euclid(TICKS_PER_SECOND))
 }
 
 impl Journal {
@@ -313,7 +314,7 @@ mod tests {
     fn started(folder: &tempfile::TempDir) -> (StateDir, Header, Journal) {
         let state = StateDir::new(folder.path(), "public", "t").unwrap();
         let now = Timestamp::from_seconds(1_700_000_000);
-        let header = Header { run: run_id(now, 0xabcdef), plan: "sha256:1".into(), ..Header::default() };
+        let header = Header { run: run_id(now), plan: "sha256:1".into(), ..Header::default() };
         let journal = Journal::create(&state, &header, &Plan::default(), b"{}", now).unwrap();
         (state, header, journal)
     }
@@ -345,7 +346,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (state, header, _) = started(&folder);
         assert!(Journal::create(&state, &header, &Plan::default(), b"{}", Timestamp::EPOCH).is_err());
-        assert_eq!(header.run, "20231114T221320Z-abcdef");
+        assert_eq!(header.run, "20231114T221320Z-000000");
         assert!(read(&state, "../../secret").is_err());
         assert!(matches!(read(&state, "nope"), Err(JournalError::NoSuchRun { .. })));
     }

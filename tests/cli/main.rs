@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used)] // a test that cannot read its own project has failed
 
+mod engine;
 mod main_job;
 mod offline;
 mod project;
 mod undo;
+mod tenant;
