@@ -7,4 +7,5 @@ mod main_job;
 mod offline;
 mod project;
 mod undo;
+mod reviewed;
 mod tenant;
