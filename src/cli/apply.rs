@@ -18,7 +18,7 @@ use crate::tenant::Need;
 
 use super::args::ApplyArgs;
 use super::carry_out::{self, Errand};
-use super::context::Context;
+use super::context::{Context, from_folder};
 use super::exit::Exit;
 use super::failure::{Failure, chain};
 use super::findings;
@@ -116,7 +116,8 @@ fn job(context: &Context, args: &ApplyArgs) -> Result<Job, Failure> {
 
 /// The policy arguments of a plan, as paths from here.
 pub fn arguments(context: &Context, plan: &Plan) -> Vec<PathBuf> {
-    plan.header.policy.arguments.iter().map(|argument| context.base.join(argument)).collect()
+    let here = |argument: &String| from_folder(&context.folder, &context.base.join(argument));
+    plan.header.policy.arguments.iter().map(here).collect()
 }
 
 /// Reads the policies of a job, all of its profile's among them, and compares them with the reviewed ones.

@@ -54,14 +54,14 @@ fn a_run_killed_at_any_line_and_resumed_makes_every_change_once() {
                     if point >= points {
                         return;
                     }
-                    kill_and_resume(CALLS, 1 + point * (last - 1) / (points - 1).max(1));
+                    println!("{}", kill_and_resume(CALLS, 1 + point * (last - 1) / (points - 1).max(1)));
                 }
             });
         }
     });
 }
 
-fn kill_and_resume(calls: usize, line: usize) {
+fn kill_and_resume(calls: usize, line: usize) -> String {
     let project = values(calls);
     let mut child = project.start(&APPLY);
     project.wait_for_lines(&mut child, line);
@@ -81,8 +81,8 @@ fn kill_and_resume(calls: usize, line: usize) {
     let fleet = project.fleet();
     assert_eq!(fleet.len(), calls);
     assert!(fleet.values().all(|(tags, value)| tags == &["Own"] && value == "High"), "killed at line {line}");
-    println!("killed at line {line}: {} confirmed, {total} calls in all", before.len());
     project.run(&["plan", "--sandbox", "--detailed-exitcode"]).exits(0);
+    format!("killed at line {line}: {} confirmed, {total} calls in all", before.len())
 }
 
 #[test]
