@@ -5,6 +5,7 @@
 mod engine;
 mod main_job;
 mod offline;
+mod outcomes;
 mod project;
 mod undo;
 mod reviewed;
