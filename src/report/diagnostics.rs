@@ -276,7 +276,7 @@ fn result(lines: &Lines<'_>, finding: &Diagnostic, index: usize) -> Value {
     Value::Object(result)
 }
 
-/// The schema of the document that [`json`] makes.
+/// The schema of the document that [`json()`] makes.
 pub fn schema() -> Value {
     let place = json!({
         "file": { "type": "string" }, "line": { "type": "integer", "minimum": 1 }, "column": { "type": "integer", "minimum": 1 },
