@@ -1,18 +1,24 @@
-//! `mdetag doctor`: identity, roles, reachability, clock, budget left. Safe to paste into a ticket: it prints no secret.
+//! `mdetag doctor`: identity, roles, reachability, clock, proxy, budget left. Safe to paste into a ticket: it prints no
+//! secret.
+//!
+//! Goes as far as it can: a missing role or a failed sign-in is a finding beside the others, not the end.
 
 use serde_json::{Value, json};
 
 use crate::plan::Lane;
 use crate::report::escape::terminal;
-use crate::report::words::number;
-use crate::tenant::Need;
+use crate::report::words::{counted, number};
+use crate::selection;
+use crate::tenant::{self, Need, TenantError};
 
 use super::args::Format;
 use super::context::Context;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::output;
-use super::session::{self, Session};
+use super::planning::{PolicySet, has_errors};
+use super::policy_set;
+use super::session::{self, Prepared, Session};
 
 /// Clocks further apart than this make tokens and ages wrong.
 const CLOCK_LIMIT_MILLIS: i64 = 120_000;
@@ -22,97 +28,201 @@ struct Check {
     name: &'static str,
     is_good: bool,
     found: String,
+    /// Steps, one a line.
     help: Option<String>,
+}
+
+impl Check {
+    fn good(name: &'static str, found: impl Into<String>) -> Check {
+        Check { name, is_good: true, found: found.into(), help: None }
+    }
+
+    fn bad(name: &'static str, found: impl Into<String>, help: impl Into<String>) -> Check {
+        Check { name, is_good: false, found: found.into(), help: Some(help.into()) }
+    }
+
+    fn failed(name: &'static str, error: &TenantError) -> Check {
+        Check::bad(name, error.to_string(), error.help.join("\n"))
+    }
 }
 
 /// Runs the checks and says what each found.
 ///
 /// # Errors
-/// No sign-in at all: the failure says why. Everything after it is a finding.
+/// A profile, host or credential that cannot be used at all. Everything after it is a finding.
 pub async fn run(context: &Context) -> Result<Exit, Failure> {
     output::only(context.global.format, "doctor", &[Format::Human, Format::Json])?;
-    let session = session::open(context, None, Need::Read).await?;
-    let mut checks = identity(&session);
-    checks.extend(reachability(&session).await);
-    checks.extend(environment(context, &session));
-    let budget = budget(&session);
+    let (set, policies) = policies(context);
+    let prepared = session::prepare(context, set.as_ref().map(|set| &set.policy)).await?;
+    let mut checks = surroundings(context, &prepared);
+    checks.push(policies);
+    let endpoints = prepared.endpoints().clone();
+    let session = match prepared.connect(context, None).await {
+        Ok(session) => Some(session),
+        Err(failure) => {
+            let help = failure.help.clone().unwrap_or_default();
+            checks.push(Check::bad("sign-in", failure.to_string(), help));
+            checks.extend(host(tenant::reach(&endpoints, &*context.clock).await));
+            None
+        }
+    };
+    if let Some(session) = &session {
+        checks.extend(identity(session));
+        checks.extend(reachability(session).await);
+        checks.extend(hunting(context, session, set.as_ref()).await);
+        checks.extend(ledger(session));
+    }
     let is_good = checks.iter().all(|check| check.is_good);
     let text = match context.global.format {
-        Format::Json => document(&session, &checks, &budget),
-        _ => text(&session, &checks, &budget),
+        Format::Json => document(session.as_ref(), &checks),
+        _ => text(context, session.as_ref(), &checks),
     };
     context.console.result(&text)?;
-    session.close().await;
+    if let Some(session) = session {
+        session.close().await;
+    }
     Ok(if is_good { Exit::Success } else { Exit::Error })
 }
 
-fn identity(session: &Session) -> Vec<Check> {
-    let claims = session.tenant.claims();
-    let good = |name, found: String| Check { name, is_good: true, found, help: None };
-    let mut checks = vec![
-        good("credential", session.tenant.source().name().to_owned()),
-        good("tenant", session.tenant.id().to_owned()),
-        good("API host", session.tenant.endpoints().api.host().to_owned()),
-    ];
-    let roles = if claims.roles.is_empty() { "none".to_owned() } else { claims.roles.join(", ") };
-    checks.push(good("roles", roles));
-    match session.tenant.writer() {
-        Ok(_) => checks.push(good("may apply", "yes".to_owned())),
-        // A plan identity is not supposed to write.
-        Err(_) => checks.push(good("may apply", "no: this identity can plan and not apply".to_owned())),
+/// The policy set, if it can be read: its pin and its hunting queries matter here.
+fn policies(context: &Context) -> (Option<PolicySet>, Check) {
+    const NAME: &str = "policies";
+    let paths = match context.policy_paths(&[]) {
+        Ok(paths) => paths,
+        Err(failure) => {
+            return (None, Check::bad(NAME, failure.to_string(), failure.help.unwrap_or_default()));
+        }
+    };
+    if !paths.iter().any(|path| path.exists()) {
+        return (None, Check::good(NAME, "none here: the tenant pin and hunting are not checked"));
     }
+    let set = policy_set::read(context, &paths, context.policy_now()).set;
+    if has_errors(&set.findings) {
+        return (None, Check::bad(NAME, "the policy set has errors", "see them with: mdetag validate"));
+    }
+    let found = match &set.policy.guard.tenant_id {
+        Some((pin, _)) => format!("pinned to tenant {pin}"),
+        None => "not pinned to a tenant (`guard.tenantId`)".to_owned(),
+    };
+    (Some(set), Check::good(NAME, found))
+}
+
+/// What holds before anything is sent.
+fn surroundings(context: &Context, prepared: &Prepared) -> Vec<Check> {
+    let endpoints = prepared.endpoints();
+    let proxy = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"]
+        .into_iter()
+        .find(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()));
+    // Its value may hold a password.
+    let proxy = match proxy {
+        Some(name) if endpoints.api.is_loopback() => format!("{name} is set, but loopback needs none"),
+        Some(name) => format!("{name} is set"),
+        None => "none".to_owned(),
+    };
+    vec![
+        Check::good("credential", prepared.source().name()),
+        Check::good("sign-in host", endpoints.login.as_str()),
+        Check::good("API host", endpoints.api.as_str()),
+        Check::good("proxy", proxy),
+        Check::good("state", context.state_dir().display().to_string()),
+    ]
+}
+
+fn identity(session: &Session) -> Vec<Check> {
+    let (tenant, claims) = (&session.tenant, session.tenant.claims());
+    let mut checks = vec![
+        Check::good("signed in by", tenant.source().name()),
+        Check::good("tenant", tenant.id()),
+        Check::good("application", claims.app.as_deref().unwrap_or("not named by the token")),
+    ];
+    let granted = if claims.is_delegated() { &claims.scopes } else { &claims.roles };
+    checks.push(Check::good("roles", if granted.is_empty() { "none".into() } else { granted.join(", ") }));
+    checks.push(match tenant.check(Need::Read) {
+        Ok(()) => Check::good("may plan", "yes"),
+        Err(error) => Check::failed("may plan", &error),
+    });
+    // A plan identity is not supposed to write.
+    checks.push(match tenant.check(Need::Write) {
+        Ok(()) => Check::good("may apply", "yes"),
+        Err(error) => Check {
+            is_good: true,
+            found: format!(
+                "no, which is right for an identity that only plans: it lacks {}",
+                Need::Write.role()
+            ),
+            ..Check::failed("may apply", &error)
+        },
+    });
     if claims.is_delegated() {
-        checks.push(Check {
-            name: "token",
-            is_good: false,
-            found: "it acts for a user, who may not see every device".to_owned(),
-            help: Some("reads will be untrusted; sign in as an application".to_owned()),
-        });
+        checks.push(Check::bad(
+            "token",
+            "it acts for a user, who may not see every device",
+            "reads will be untrusted; sign in as an application",
+        ));
     }
     checks
 }
 
 async fn reachability(session: &Session) -> Vec<Check> {
+    if session.tenant.check(Need::Read).is_err() {
+        return Vec::new();
+    }
     match session.tenant.reader().glimpse(session.ledger.as_ref()).await {
-        Err(error) => {
-            let help = (!error.help.is_empty()).then(|| error.help.join("; "));
-            vec![Check { name: "list", is_good: false, found: error.to_string(), help }]
-        }
+        Err(error) => vec![Check::failed("list", &error)],
         Ok(glimpse) => {
             let found =
                 if glimpse.has_devices { "answers, with devices" } else { "answers, without devices" };
-            let mut checks = vec![Check { name: "list", is_good: true, found: found.to_owned(), help: None }];
-            if let Some(ahead) = glimpse.clock_ahead_millis {
-                let is_good = ahead.abs() <= CLOCK_LIMIT_MILLIS;
-                let word = if ahead < 0 { "behind" } else { "ahead of" };
-                let found = format!("{} s {word} the service", ahead.abs() / 1000);
-                let help =
-                    (!is_good).then(|| "set this computer's clock: tokens and ages depend on it".to_owned());
-                checks.push(Check { name: "clock", is_good, found, help });
-            }
-            checks
+            let clock = glimpse.clock_ahead_millis.map(clock);
+            std::iter::once(Check::good("list", found)).chain(clock).collect()
         }
     }
 }
 
-fn environment(context: &Context, session: &Session) -> Vec<Check> {
-    let proxy = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"]
-        .into_iter()
-        .find(|name| std::env::var_os(name).is_some());
-    let proxy = proxy.map_or("none".to_owned(), |name| format!("{name} is set"));
-    let mut checks = vec![
-        Check { name: "proxy", is_good: true, found: proxy, help: None },
-        Check { name: "state", is_good: true, found: context.state_dir().display().to_string(), help: None },
-    ];
-    if let Some(fault) = session.ledger.fault() {
-        checks.push(Check {
-            name: "ledger",
-            is_good: false,
-            found: fault,
-            help: Some("make the state directory writable".to_owned()),
-        });
+/// Whether the sign-in host answers at all, and what its clock says.
+fn host(reached: Result<Option<i64>, TenantError>) -> Vec<Check> {
+    match reached {
+        Err(error) => vec![Check::failed("network", &error)],
+        Ok(ahead) => {
+            let answers = Check::good("network", "the sign-in host answers");
+            std::iter::once(answers).chain(ahead.map(clock)).collect()
+        }
     }
-    checks
+}
+
+/// How far this computer's clock is ahead of the service's.
+fn clock(ahead_millis: i64) -> Check {
+    let seconds = ahead_millis.abs() / 1000;
+    let found = match seconds {
+        0 => "less than a second from the service's".to_owned(),
+        _ if ahead_millis < 0 => format!("{} behind the service's", counted(seconds as u64, "second")),
+        _ => format!("{} ahead of the service's", counted(seconds as u64, "second")),
+    };
+    if ahead_millis.abs() <= CLOCK_LIMIT_MILLIS {
+        return Check::good("clock", found);
+    }
+    Check::bad("clock", found, "set this computer's clock: tokens and ages depend on it")
+}
+
+/// The role for the queries of the policy set, where it has some.
+async fn hunting(context: &Context, session: &Session, set: Option<&PolicySet>) -> Option<Check> {
+    const NAME: &str = "may hunt";
+    let queries = selection::queries(&set?.policy, context.policy_now()).len();
+    if queries == 0 {
+        return Some(Check::good(NAME, "not needed: no selector in force hunts"));
+    }
+    let queries = if queries == 1 { "1 query".to_owned() } else { format!("{queries} queries") };
+    Some(match session.tenant.hunter().await {
+        Ok(_) => Check::good(NAME, format!("yes, for {queries} of the policies")),
+        Err(error) => {
+            let failed = Check::failed(NAME, &error);
+            Check { found: format!("{}; the policies have {queries}", failed.found), ..failed }
+        }
+    })
+}
+
+fn ledger(session: &Session) -> Option<Check> {
+    let fault = session.ledger.fault()?;
+    Some(Check::bad("ledger", fault, "make the state directory writable"))
 }
 
 /// Calls left on each lane this hour, and how many an hour has.
@@ -126,35 +236,41 @@ fn budget(session: &Session) -> Vec<(Lane, u32, u32)> {
     })
 }
 
-fn text(session: &Session, checks: &[Check], budget: &[(Lane, u32, u32)]) -> String {
+fn text(context: &Context, session: Option<&Session>, checks: &[Check]) -> String {
     let mut text = String::new();
-    if session.is_sandbox() {
+    if context.global.sandbox.is_some() {
         text.push_str("SANDBOX\n");
     }
     for check in checks {
         let mark = if check.is_good { "ok  " } else { "bad " };
-        text.push_str(&format!("{mark} {:<11} {}\n", check.name, terminal(&check.found)));
-        if let Some(help) = &check.help {
-            text.push_str(&format!("     {:<11} {}\n", "", terminal(help)));
+        text.push_str(&format!("{mark} {:<12} {}\n", check.name, terminal(&check.found)));
+        // Of a check that is good the steps are only for the document.
+        for step in check.help.iter().filter(|_| !check.is_good).flat_map(|help| help.lines()) {
+            text.push_str(&format!("     {:<12} {}\n", "", terminal(step)));
         }
     }
+    let Some(session) = session else { return text };
     text.push_str("budget left this hour\n");
-    for (lane, left, of) in budget {
-        let (left, of) = (number(u64::from(*left)), number(u64::from(*of)));
-        text.push_str(&format!("     {:<13} {left:>5} of {of}\n", lane.name()));
+    for (lane, left, of) in budget(session) {
+        let (left, of) = (number(u64::from(left)), number(u64::from(of)));
+        text.push_str(&format!("     {:<12} {left:>6} of {of}\n", lane.name()));
     }
     text
 }
 
-fn document(session: &Session, checks: &[Check], budget: &[(Lane, u32, u32)]) -> String {
+fn document(session: Option<&Session>, checks: &[Check]) -> String {
     let checks: Vec<Value> = checks
         .iter()
         .map(|check| json!({ "check": check.name, "ok": check.is_good, "found": check.found, "help": check.help }))
         .collect();
-    let budget: Vec<Value> = budget
-        .iter()
+    let budget: Vec<Value> = session
+        .into_iter()
+        .flat_map(budget)
         .map(|(lane, left, of)| json!({ "lane": lane.name(), "left": left, "of": of }))
         .collect();
-    let tenant = json!({ "id": session.reference.id, "name": session.reference.name, "cloud": session.reference.cloud });
+    let tenant = session.map(|session| {
+        let reference = &session.reference;
+        json!({ "id": reference.id, "name": reference.name, "cloud": reference.cloud })
+    });
     format!("{:#}", json!({ "formatVersion": "1.0", "tenant": tenant, "checks": checks, "budget": budget }))
 }

@@ -13,10 +13,12 @@ use crate::sandbox::{self, Running, Sandbox};
 use crate::store::ledger::Ledger;
 use crate::store::state::StateDir;
 use crate::tenant::{
-    self, Cloud, ConnectOptions, Endpoints, IdentityOptions, Need, Overrides, Tenant, TenantError,
+    self, Cloud, ConnectOptions, Credential, CredentialSource, Endpoints, IdentityOptions, Need, Overrides,
+    Tenant, TenantError, TenantErrorKind,
 };
 
 use super::context::Context;
+use super::exit::Exit;
 use super::failure::Failure;
 
 /// A tenant that a command works on.
@@ -57,7 +59,14 @@ impl Session {
 /// The cloud of simulated tenants in plans, journals and state paths.
 pub const SANDBOX: &str = "sandbox";
 
-/// What to connect to, before anything is sent.
+/// A tenant and a credential for it, before anything is sent.
+pub struct Prepared {
+    target: Target,
+    credential: Credential,
+    pin: Option<String>,
+}
+
+/// What to connect to.
 struct Target {
     endpoints: Endpoints,
     identity: IdentityOptions,
@@ -74,6 +83,14 @@ struct Target {
 /// # Errors
 /// A profile or host that cannot be used, and every failure of the sign-in, with what to do next.
 pub async fn open(context: &Context, policy: Option<&Policy>, need: Need) -> Result<Session, Failure> {
+    prepare(context, policy).await?.connect(context, Some(need)).await
+}
+
+/// Finds the tenant and the credential that flags, environment and profile name.
+///
+/// # Errors
+/// A profile, host or credential that cannot be used.
+pub async fn prepare(context: &Context, policy: Option<&Policy>) -> Result<Prepared, Failure> {
     let pin = policy.and_then(|policy| policy.guard.tenant_id.as_ref()).map(|(id, _)| id.clone());
     let target = match &context.global.sandbox {
         Some(name) => sandboxed(context, name, pin.as_deref()).await?,
@@ -85,41 +102,83 @@ pub async fn open(context: &Context, policy: Option<&Policy>, need: Need) -> Res
         )
         .help("delete `timeScale` from mdetag.yaml; it is for tests against a simulated tenant"));
     }
-    let secrets = target.secrets;
+    let secrets = &target.secrets;
     let variable = |name: &str| match secrets.iter().find(|(known, _)| *known == name) {
         Some((_, value)) => Some(value.clone()),
         None if secrets.is_empty() => std::env::var(name).ok(),
         None => None,
     };
     let credential = tenant::choose(&target.identity, &variable).map_err(unreachable_tenant)?;
-    tracing::info!(credential = credential.source().name(), "signing in");
-    let app = credential.client().unwrap_or("unknown").to_owned();
-    let mut options = ConnectOptions::new(target.endpoints, credential, context.clock.clone());
-    options.pin = pin;
-    options.page_size = target.page_size;
-    options.backoff /= target.scale;
-    let connected = tenant::connect(options, need).await.map_err(unreachable_tenant)?;
-    let reference =
-        TenantReference { id: Some(connected.id().to_owned()), name: target.name, cloud: Some(target.cloud) };
-    let state = state_of(context, &reference)?;
+    Ok(Prepared { target, credential, pin })
+}
+
+impl Prepared {
+    /// The kind of credential.
+    pub fn source(&self) -> CredentialSource {
+        self.credential.source()
+    }
+
+    /// The hosts.
+    pub fn endpoints(&self) -> &Endpoints {
+        &self.target.endpoints
+    }
+
+    /// Signs in, and checks the role where one is needed.
+    ///
+    /// # Errors
+    /// Every failure of the sign-in, with what to do next; a state directory that cannot be used.
+    pub async fn connect(self, context: &Context, need: Option<Need>) -> Result<Session, Failure> {
+        let Prepared { target, credential, pin } = self;
+        tracing::info!(credential = credential.source().name(), "signing in");
+        let client = credential.client().map(str::to_owned);
+        let mut options = ConnectOptions::new(target.endpoints, credential, context.clock.clone());
+        options.pin.clone_from(&pin);
+        options.page_size = target.page_size;
+        options.backoff /= target.scale;
+        let connected = tenant::sign_in(options).await.and_then(|connected| {
+            need.map_or(Ok(()), |need| connected.check(need))?;
+            Ok(connected)
+        });
+        let connected = connected.map_err(|error| {
+            let is_guarded = pin.is_some() && error.kind == TenantErrorKind::OtherTenant;
+            let mut failure = unreachable_tenant(error);
+            if is_guarded {
+                failure.exit = Exit::Refused;
+            }
+            failure
+        })?;
+        let reference = TenantReference {
+            id: Some(connected.id().to_owned()),
+            name: target.name,
+            cloud: Some(target.cloud),
+        };
+        let state = state_of(context, &reference)?;
+        // A managed identity or a login of the Azure CLI names its application only in the token.
+        let app = connected.claims().app.clone().or(client).unwrap_or_else(|| "unknown".to_owned());
+        let ledger = ledger(context, &state, &app, target.scale)?;
+        Ok(Session {
+            tenant: connected,
+            reference,
+            state,
+            ledger: Arc::new(ledger),
+            scale: target.scale,
+            sandbox: target.sandbox,
+        })
+    }
+}
+
+/// The ledger of an application in a tenant's folder.
+fn ledger(context: &Context, state: &StateDir, app: &str, scale: u32) -> Result<Ledger, Failure> {
     let budget = context.settings.budget;
     let limits = Limits {
         per_minute: budget.per_minute,
         per_hour: budget.per_hour,
         shared: budget.shared,
-        time_scale: f64::from(target.scale),
+        time_scale: f64::from(scale),
         ..Limits::default()
     };
-    let folder = state.ledger(&app).map_err(Failure::file)?;
-    let ledger = Ledger::open(&folder, limits, context.clock.now().ticks() as u64, context.clock.clone());
-    Ok(Session {
-        tenant: connected,
-        reference,
-        state,
-        ledger: Arc::new(ledger),
-        scale: target.scale,
-        sandbox: target.sandbox,
-    })
+    let folder = state.ledger(app).map_err(Failure::file)?;
+    Ok(Ledger::open(&folder, limits, context.clock.now().ticks() as u64, context.clock.clone()))
 }
 
 /// A sandbox in the state directory, served in this process over a real socket.

@@ -76,8 +76,9 @@ fn group<'f>(lines: &Lines<'f>, finding: &'f Diagnostic) -> Group<'f> {
         let rest = if more > 0 { format!(", … {more} more") } else { String::new() };
         elements.push(Level::NOTE.message(format!("devices: {}{rest}", sample.join(", "))).into());
     }
-    if let Some(help) = &finding.help {
-        elements.push(Level::HELP.message(escape::terminal(help)).into());
+    // One step a line: joined, a cure with a command in it cannot be read, let alone copied.
+    for step in finding.help.iter().flat_map(|help| help.lines()) {
+        elements.push(Level::HELP.message(escape::terminal(step)).into());
     }
     title.elements(elements)
 }

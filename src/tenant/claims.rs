@@ -163,7 +163,7 @@ impl Claims {
             return Ok(());
         }
         let has = match (self.roles.is_empty(), self.scopes.is_empty()) {
-            (true, true) => "no roles at all".to_owned(),
+            (true, true) => format!("no roles at all in {}", need.resource().0),
             (false, _) => format!("only {}", self.roles.join(", ")),
             (true, false) => format!("only the delegated scopes {}", self.scopes.join(", ")),
         };

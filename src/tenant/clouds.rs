@@ -207,9 +207,9 @@ impl Endpoints {
             endpoints.api = regional(cloud, geo)?;
         }
         let places = [
-            ("endpoints.api", &overrides.api, &mut endpoints.api),
-            ("endpoints.login", &overrides.login, &mut endpoints.login),
-            ("endpoints.graph", &overrides.graph, &mut endpoints.graph),
+            ("endpoints.api (or MDETAG_API_URL)", &overrides.api, &mut endpoints.api),
+            ("endpoints.login (or MDETAG_LOGIN_URL)", &overrides.login, &mut endpoints.login),
+            ("endpoints.graph (or MDETAG_GRAPH_URL)", &overrides.graph, &mut endpoints.graph),
         ];
         for (setting, text, origin) in places {
             let Some(text) = text else { continue };

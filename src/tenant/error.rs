@@ -75,8 +75,8 @@ impl fmt::Display for TenantError {
         match (&self.code, &self.message) {
             (Some(code), Some(message)) if !message.contains(&**code) => write!(f, ": {code}: {message}")?,
             (_, Some(message)) => write!(f, ": {message}")?,
-            (Some(code), None) => write!(f, ": {code}")?,
-            (None, None) => {}
+            (Some(code), None) if !self.what.contains(&**code) => write!(f, ": {code}")?,
+            (_, None) => {}
         }
         if let Some(id) = &self.request_id {
             write!(f, " (request {id})")?;

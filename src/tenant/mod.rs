@@ -85,6 +85,16 @@ pub struct Tenant {
 /// # Errors
 /// A sign-in that fails, another tenant than the pinned or configured one, a wrong audience, a missing role.
 pub async fn connect(options: ConnectOptions, need: Need) -> Result<Tenant, TenantError> {
+    let tenant = sign_in(options).await?;
+    tenant.check(need)?;
+    Ok(tenant)
+}
+
+/// Signs in, and checks the token's tenant and audience. What it may do is still to be asked: [`Tenant::check`].
+///
+/// # Errors
+/// A sign-in that fails, another tenant than the pinned or configured one, a wrong audience.
+pub async fn sign_in(options: ConnectOptions) -> Result<Tenant, TenantError> {
     let tenant = options.credential.tenant().filter(|id| is_guid(id)).map(str::to_owned);
     if let (Some(pin), Some(tenant)) = (&options.pin, &tenant)
         && !pin.eq_ignore_ascii_case(tenant)
@@ -117,8 +127,22 @@ pub async fn connect(options: ConnectOptions, need: Need) -> Result<Tenant, Tena
         page_size: options.page_size.max(2),
     };
     let token = connection.token(Lane::List, None).await?;
-    token.claims.check_role(need, token.source)?;
     Ok(Tenant { connection: Arc::new(connection), claims: token.claims, source: token.source })
+}
+
+/// Asks the sign-in host for nothing, without a credential: shows that it can be reached, and how many milliseconds this
+/// computer's clock is ahead of it, where the answer has a date.
+///
+/// # Errors
+/// No answer.
+pub async fn reach(endpoints: &Endpoints, clock: &dyn Clock) -> Result<Option<i64>, TenantError> {
+    let request = Http::default().request(Method::GET, &endpoints.login, "/", None);
+    // Whatever it answers is an answer, however long.
+    match request.send(Duration::from_secs(30), http::SMALL_LIMIT).await {
+        Ok(answer) => Ok(answer.date().map(|there| clock.now().millis() - there.millis())),
+        Err(Trouble::Broken { .. } | Trouble::TooLarge { .. }) => Ok(None),
+        Err(trouble) => Err(auth::unreachable_service(endpoints.login.as_str(), &trouble)),
+    }
 }
 
 impl Tenant {
@@ -142,6 +166,14 @@ impl Tenant {
         &self.connection.endpoints
     }
 
+    /// Whether the token has the role.
+    ///
+    /// # Errors
+    /// It lacks the role; the error names it and how to grant it.
+    pub fn check(&self, need: Need) -> Result<(), TenantError> {
+        self.claims.check_role(need, self.source)
+    }
+
     /// The reading half.
     pub fn reader(&self) -> Reader {
         Reader::new(self.connection.clone(), self.claims.is_delegated())
@@ -162,7 +194,7 @@ impl Tenant {
     /// # Errors
     /// The token lacks the role; the error names it and how to grant it.
     pub fn writer(&self) -> Result<Writer, TenantError> {
-        self.claims.check_role(Need::Write, self.source)?;
+        self.check(Need::Write)?;
         Ok(Writer::new(self.connection.clone()))
     }
 }

@@ -2,11 +2,18 @@
 
 #![allow(clippy::unwrap_used)] // a test that cannot read its own project has failed
 
+mod all_tenants;
+mod doctor;
 mod engine;
+mod foreign_hosts;
+mod identity;
 mod main_job;
 mod offline;
 mod outcomes;
 mod project;
-mod undo;
+mod refusals;
 mod reviewed;
+mod secrets;
+mod service;
 mod tenant;
+mod undo;

@@ -90,6 +90,12 @@ impl Project {
         ran(self.command(words).output().expect("the binary starts"))
     }
 
+    /// Runs the binary to its end with these environment variables.
+    pub(crate) fn run_in(&self, environment: &[(&str, String)], words: &[&str]) -> Ran {
+        let variables = environment.iter().map(|(name, value)| (*name, value));
+        ran(self.command(words).envs(variables).output().expect("the binary starts"))
+    }
+
     /// The calls that reached a sandbox on this route, from its log.
     pub(crate) fn calls(&self, sandbox: &str, route: &str) -> Vec<Value> {
         let text = self.read(&format!(".mdetag/sandboxes/{sandbox}/calls.ndjson"));

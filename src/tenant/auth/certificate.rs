@@ -35,6 +35,7 @@ impl Signer {
         let shown = path.display();
         let bytes = std::fs::read(path).map_err(|error| {
             wrong(format!("AZURE_CLIENT_CERTIFICATE_PATH: {shown} cannot be read: {error}"))
+                .help("name a PEM file with the certificate and its key that this user may read")
         })?;
         Signer::parse(&bytes).map_err(|why| {
             wrong(format!("AZURE_CLIENT_CERTIFICATE_PATH: {shown} {why}")).help(format!(

@@ -213,7 +213,7 @@ pub(super) fn unreadable(source: CredentialSource) -> TenantError {
     .help("check that the sign-in host is right")
 }
 
-pub(super) fn unreachable_service(host: &str, trouble: &Trouble) -> TenantError {
+pub(in crate::tenant) fn unreachable_service(host: &str, trouble: &Trouble) -> TenantError {
     TenantError::new(TenantErrorKind::Network, format!("cannot sign in: {host}: {}", trouble.detail()))
         .help("check the network, HTTPS_PROXY and, for a proxy with its own certificates, SSL_CERT_FILE")
 }

@@ -25,6 +25,7 @@ use super::error::TenantError;
 use super::http::Http;
 
 pub use choose::choose;
+pub(super) use exchange::unreachable_service;
 
 /// A kind of credential, in the order in which they are tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

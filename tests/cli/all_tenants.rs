@@ -1,0 +1,123 @@
+//! Several tenants in one run: side by side, each with its own hosts, budget and state, and one summary.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use crate::project::Project;
+use crate::service::{Environment, Service};
+
+const POLICY: &str =
+    "version: 1\nclaims: [Zebra]\nrules:\n  - { name: all, select: { everything: true }, tags: [Zebra] }\n";
+
+const IDS: [&str; 3] = [
+    "aaaaaaaa-2222-3333-4444-555555555555",
+    "bbbbbbbb-2222-3333-4444-555555555555",
+    "cccccccc-2222-3333-4444-555555555555",
+];
+
+/// Three tenants, the second with these faults, in a project that knows all three.
+fn three(faults: &[&str]) -> (Project, Vec<Service>, Environment) {
+    let services: Vec<Service> =
+        (0..3).map(|at| Service::of_tenant(Some(IDS[at]), if at == 1 { faults } else { &[] })).collect();
+    let project = Project::with_policy(POLICY);
+    let mut file =
+        String::from("version: 1\nbudget: { timeScale: 1000 }\nwrites: { settle: 1s }\ntenants:\n");
+    for (name, service) in ["alpha", "beta", "gamma"].iter().zip(&services) {
+        let (known, url) = (service.sandbox.credentials(), &service.url);
+        file.push_str(&format!(
+            "  {name}:\n    tenantId: {}\n    clientId: {}\n    endpoints: {{ api: \"{url}\", login: \"{url}\", graph: \"{url}\" }}\n",
+            known.tenant_id, known.client_id
+        ));
+    }
+    project.write("mdetag.yaml", &file);
+    let token = services[0].federated_token("repo:example-org/policies:ref:refs/heads/main");
+    let path = project.write("token", &token).display().to_string();
+    (project, services, vec![("AZURE_FEDERATED_TOKEN_FILE", path)])
+}
+
+fn tagged(service: &Service) -> usize {
+    let has = |device: &Value| device["machineTags"].as_array().unwrap().iter().any(|tag| tag == "Zebra");
+    service.sandbox.devices().unwrap().iter().filter(|device| has(device)).count()
+}
+
+#[test]
+fn of_three_tenants_one_fails_and_two_finish() {
+    let (project, services, environment) = three(&["mde_inactive=on"]);
+    let ran = project.run_in(&environment, &["plan", "--all-tenants"]).exits(1);
+    assert_eq!(ran.out.matches("20 additions on 20 devices").count(), 2, "{}", ran.out);
+    let summary = ran.err.split("All tenants:\n").nth(1).unwrap();
+    let lines: Vec<&str> = summary.lines().map(str::trim).collect();
+    assert!(lines[0].starts_with("alpha: success") && lines[2].starts_with("gamma: success"), "{summary}");
+    assert!(lines[1].starts_with("beta: ") && lines[1].contains("Account mode is inactive"), "{summary}");
+    assert!(ran.err.contains("no active Defender for Endpoint"), "{}", ran.err);
+    ran.is_for_people();
+
+    let ran = project.run_in(&environment, &["apply", "--all-tenants", "--auto-approve"]).exits(1);
+    assert_eq!(services.iter().map(tagged).collect::<Vec<_>>(), [20, 0, 20], "{}", ran.err);
+    assert!(ran.err.contains("alpha: success") && ran.err.contains("gamma: success"), "{}", ran.err);
+    ran.is_for_people();
+    let journals: BTreeSet<String> = IDS
+        .iter()
+        .filter(|id| project.path().join(format!(".mdetag/public/{id}/runs")).exists())
+        .map(|id| (*id).to_owned())
+        .collect();
+    assert_eq!(journals, [IDS[0], IDS[2]].map(str::to_owned).into(), "each has its own state");
+    for id in [IDS[0], IDS[2]] {
+        let ledger = project.path().join(format!(".mdetag/public/{id}/ledger"));
+        assert!(ledger.read_dir().unwrap().next().is_some(), "each has its own ledger");
+    }
+
+    services[1].sandbox.set("mde_inactive", "off").unwrap();
+    project.run_in(&environment, &["drift", "--all-tenants"]).exits(2);
+    project.run_in(&environment, &["apply", "--all-tenants", "--auto-approve"]).exits(0);
+    project.run_in(&environment, &["drift", "--all-tenants"]).exits(0);
+    assert_eq!(tagged(&services[1]), 20);
+}
+
+#[test]
+fn the_result_of_all_tenants_is_one_document_and_names_the_one_that_failed() {
+    let (project, _services, environment) = three(&["roles=none"]);
+    for words in [
+        &["plan", "--all-tenants", "--format=json"][..],
+        &["apply", "--all-tenants", "--auto-approve", "--format=json"],
+        &["drift", "--all-tenants", "--format=json"],
+    ] {
+        let document = project.run_in(&environment, words).exits(1).json();
+        assert_eq!(document["exitCode"], 1);
+        let tenants = document["tenants"].as_array().unwrap();
+        let of = |name: &str| tenants.iter().find(|tenant| tenant["tenant"] == name).unwrap();
+        for good in ["alpha", "gamma"] {
+            assert_eq!(of(good)["exitCode"], 0, "{words:?} {}", of(good));
+            assert!(of(good)["error"].is_null() && of(good)["report"].is_object(), "{}", of(good));
+        }
+        assert_eq!(of("beta")["exitCode"], 1);
+        let error = &of("beta")["error"];
+        assert!(error["message"].as_str().unwrap().contains("Machine.Read"), "{error}");
+        assert!(error["help"].as_str().unwrap().contains("Grant admin consent"), "{error}");
+    }
+}
+
+#[test]
+fn a_profile_is_worked_on_alone_with_its_own_hosts() {
+    let (project, services, environment) = three(&[]);
+    project.run_in(&environment, &["apply", "--auto-approve", "--tenant=beta"]).exits(0);
+    assert_eq!(services.iter().map(tagged).collect::<Vec<_>>(), [0, 20, 0]);
+    assert!(services[0].sandbox.calls().is_empty() && services[2].sandbox.calls().is_empty());
+    let ran = project.run_in(&environment, &["plan", "--tenant=delta"]).exits(1);
+    assert!(ran.err.contains("mdetag.yaml has alpha, beta, gamma"), "{}", ran.err);
+}
+
+#[test]
+fn the_matrix_names_every_profile_and_no_host() {
+    let (project, _services, _) = three(&[]);
+    let matrix = project.run(&["tenants", "--format=json"]).exits(0).json();
+    let rows = matrix["include"].as_array().unwrap();
+    let names: Vec<&str> = rows.iter().map(|row| row["tenant"].as_str().unwrap()).collect();
+    assert_eq!(names, ["alpha", "beta", "gamma"]);
+    assert_eq!(rows[1]["tenantId"], IDS[1]);
+    assert_eq!((&rows[1]["cloud"], &rows[1]["policies"][0]), (&"public".into(), &"policies".into()));
+    assert!(!matrix.to_string().contains("127.0.0.1"));
+    let table = project.run(&["tenants"]).exits(0).out;
+    assert!(table.contains("beta") && table.contains(IDS[1]), "{table}");
+}

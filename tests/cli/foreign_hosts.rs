@@ -1,0 +1,205 @@
+//! Where credentials may go: links, redirects and settings that lead elsewhere, with a server there that watches for them.
+
+use serde_json::json;
+
+use crate::project::Project;
+use crate::service::{Environment, Fake, Say, hosts};
+
+const POLICY: &str =
+    "version: 1\nclaims: [Zebra]\nrules:\n  - { name: all, select: { everything: true }, tags: [Zebra] }\n";
+
+fn project() -> Project {
+    Project::with_policy(POLICY)
+}
+
+/// A host that is not the tenant's. It would answer everything, so that whoever asks it goes on.
+fn trap() -> Fake {
+    Fake::start(|_| Say::json(200, &json!({ "value": [], "access_token": "x.y.z" })))
+}
+
+/// The host must have seen no request at all, and so no credential.
+#[track_caller]
+fn was_not_asked(trap: &Fake) {
+    let seen = trap.seen();
+    assert!(!seen.iter().any(|seen| seen.is_authorized()), "a token was sent to another host");
+    assert!(seen.is_empty(), "{seen:?}");
+}
+
+const ROLES: &str = "Machine.ReadWrite.All";
+
+#[test]
+fn a_link_to_another_host_is_not_followed() {
+    let trap = trap();
+    let device = json!({ "id": "3f1c0a9be27d45c6881f02e4a7d95b6c0e1f2a3b", "computerDnsName": "a", "machineTags": ["Zebra"] });
+    for link in [
+        format!("{}/api/machines?$skip=1", trap.url),
+        format!("{}/api/machines?$skip=1", trap.url.replace("127.0.0.1", "localhost")),
+        format!("//{}/api/machines", trap.url.trim_start_matches("http://")),
+    ] {
+        let page = json!({ "@odata.nextLink": link, "value": [device] });
+        let service = Fake::listing(&json!({ "roles": [ROLES] }), page);
+        let ran = project().run_in(&service.secret(), &["plan"]);
+        assert!(ran.out.contains("UNTRUSTED") || ran.code == 1, "{link}: {}{}", ran.out, ran.err);
+        ran.is_for_people();
+        was_not_asked(&trap);
+    }
+}
+
+#[test]
+fn a_redirect_of_the_list_is_not_followed() {
+    let trap = trap();
+    for status in [301, 302, 303, 307, 308] {
+        let to = format!("{}/api/machines", trap.url);
+        let service = Fake::tenant(&json!({ "roles": [ROLES] }), move |_| {
+            Say(status, vec![("location", to.clone())], String::new())
+        });
+        let ran = project().run_in(&service.secret(), &["plan"]).exits(1);
+        assert!(ran.err.contains(&format!("HTTP {status}")) && ran.err.contains(&trap.url), "{}", ran.err);
+        assert!(ran.err.contains("not followed"), "{}", ran.err);
+        ran.is_for_people();
+        was_not_asked(&trap);
+    }
+}
+
+#[test]
+fn a_redirect_of_the_sign_in_is_not_followed() {
+    let trap = trap();
+    for status in [301, 302, 307, 308] {
+        let to = format!("{}/token", trap.url);
+        let service = Fake::start(move |_| Say(status, vec![("location", to.clone())], String::new()));
+        let ran = project().run_in(&service.secret(), &["plan"]).exits(1);
+        assert!(ran.err.contains("which is not followed"), "{}", ran.err);
+        was_not_asked(&trap);
+    }
+}
+
+#[test]
+fn a_location_beside_a_good_answer_and_a_redirect_of_a_write_lead_nowhere() {
+    let trap = trap();
+    let to = trap.url.clone();
+    let device = json!({ "id": "3f1c0a9be27d45c6881f02e4a7d95b6c0e1f2a3b", "computerDnsName": "a", "machineTags": [] });
+    let page = json!({ "value": [device] }).to_string();
+    let service = Fake::tenant(&json!({ "roles": [ROLES] }), move |seen| {
+        let elsewhere = ("location", format!("{to}{}", seen.path));
+        if seen.method == "GET" && seen.path.starts_with("/api/machines?") {
+            return Say(200, vec![elsewhere, ("content-location", to.clone())], page.clone());
+        }
+        Say(307, vec![elsewhere], String::new())
+    });
+    let ran = project().run_in(&service.secret(), &["apply", "--auto-approve"]);
+    assert!(matches!(ran.code, 1 | 4), "{}\n{}{}", ran.code, ran.out, ran.err);
+    assert!(service.seen().iter().any(|seen| seen.method == "POST" && seen.path.contains("/api/machines/")));
+    ran.is_for_people();
+    was_not_asked(&trap);
+}
+
+/// Plans with these variables and gives the message.
+fn refused(project: &Project, variables: &[(&'static str, String)]) -> String {
+    let secret: Environment =
+        [("AZURE_TENANT_ID", "t-1"), ("AZURE_CLIENT_ID", "c-1"), ("AZURE_CLIENT_SECRET", "s")]
+            .map(|(name, value)| (name, value.to_owned()))
+            .into();
+    let ran = project.run_in(&[secret, variables.to_vec()].concat(), &["plan"]).exits(1);
+    ran.is_for_people();
+    ran.err
+}
+
+#[test]
+fn hosts_of_settings_are_loopback_or_named_by_the_environment() {
+    let project = project();
+    let table = [
+        ("https://evil.example.com", "MDETAG_ALLOW_HOSTS=evil.example.com"),
+        ("http://evil.example.com", "plain http is for loopback addresses only"),
+        ("http://127.0.0.1.example.com", "plain http is for loopback addresses only"),
+        ("http://127.0.0.1@example.com", "leave out the path, the query and any user name"),
+        ("https://api.security.microsoft.com:8443", "MDETAG_ALLOW_HOSTS="),
+        ("ftp://127.0.0.1", "neither https nor http"),
+    ];
+    for (url, expected) in table {
+        for variable in ["MDETAG_API_URL", "MDETAG_LOGIN_URL", "MDETAG_GRAPH_URL"] {
+            let message = refused(&project, &[(variable, url.to_owned())]);
+            assert!(message.contains(expected) && message.contains(variable), "{url}: {message}");
+        }
+        for key in ["api", "login", "graph"] {
+            let file = format!("version: 1\ntenants: {{ one: {{ endpoints: {{ {key}: \"{url}\" }} }} }}\n");
+            project.write("mdetag.yaml", &file);
+            let message = refused(&project, &[]);
+            assert!(
+                message.contains(expected) && message.contains(&format!("endpoints.{key}")),
+                "{url}: {message}"
+            );
+        }
+        std::fs::remove_file(project.path().join("mdetag.yaml")).unwrap();
+    }
+    // The environment vouches for a host, not for sending it a credential in the clear.
+    let vouched = ("MDETAG_ALLOW_HOSTS", "other.example, evil.example.com".to_owned());
+    let message = refused(&project, &[vouched, ("MDETAG_API_URL", "http://evil.example.com".to_owned())]);
+    assert!(message.contains("plain http is for loopback addresses only"), "{message}");
+}
+
+#[test]
+fn a_host_that_the_environment_names_is_used() {
+    let project = project();
+    let service = Fake::listing(&json!({ "roles": [ROLES] }), json!({ "value": [] }));
+    // Reserved for documentation: nothing answers there, which shows that the setting was taken.
+    let far = "https://192.0.2.1:9".to_owned();
+    project.write(
+        "mdetag.yaml",
+        &format!("version: 1\ntenants: {{ one: {{ endpoints: {{ login: \"{far}\" }} }} }}\n"),
+    );
+    let proxy = crate::service::nobody();
+    let variables = [
+        vec![("MDETAG_API_URL", service.url.clone()), ("MDETAG_ALLOW_HOSTS", "192.0.2.1".to_owned())],
+        vec![("HTTPS_PROXY", proxy)],
+    ]
+    .concat();
+    project.write("policies/p.yaml", POLICY);
+    project.write("mdetag.yaml", &format!("version: 1\nbudget: {{ timeScale: 100000 }}\ntenants: {{ one: {{ endpoints: {{ login: \"{far}\" }} }} }}\n"));
+    let message = refused(&project, &variables);
+    assert!(message.contains("cannot sign in: https://192.0.2.1:9"), "{message}");
+    assert!(message.contains("HTTPS_PROXY"), "{message}");
+}
+
+#[test]
+fn the_proxy_of_the_environment_gets_a_tunnel_and_no_credential() {
+    let project = project();
+    project.write("mdetag.yaml", "version: 1\nbudget: { timeScale: 100000 }\n");
+    let proxy = Fake::start(|_| Say(502, Vec::new(), String::new()));
+    let service = Fake::listing(&json!({ "roles": [ROLES] }), json!({ "value": [] }));
+    let variables = vec![("MDETAG_API_URL", service.url.clone()), ("HTTPS_PROXY", proxy.url.clone())];
+    let message = refused(&project, &variables);
+    assert!(message.contains("cannot sign in: https://login.microsoftonline.com"), "{message}");
+    let seen = proxy.seen();
+    assert!(!seen.is_empty());
+    for seen in seen {
+        assert_eq!((&*seen.method, &*seen.path), ("CONNECT", "login.microsoftonline.com:443"));
+        assert!(seen.body.is_empty() && !seen.is_authorized());
+    }
+}
+
+#[test]
+fn loopback_never_goes_through_a_proxy() {
+    let proxy = trap();
+    let service = Fake::listing(&json!({ "roles": [ROLES] }), json!({ "value": [] }));
+    let names = ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"];
+    let proxies: Environment = names.map(|name| (name, proxy.url.clone())).into();
+    project().run_in(&[service.secret(), proxies].concat(), &["plan"]).exits(0);
+    was_not_asked(&proxy);
+}
+
+#[test]
+fn time_runs_faster_on_loopback_only() {
+    let project = project();
+    project.write("mdetag.yaml", "version: 1\nbudget: { timeScale: 2 }\n");
+    let message = refused(&project, &[]);
+    assert!(
+        message.contains("`budget.timeScale` is more than 1") && message.contains("delete `timeScale`"),
+        "{message}"
+    );
+    let allowed = [("MDETAG_API_URL", "https://far.example.com"), ("MDETAG_ALLOW_HOSTS", "far.example.com")];
+    let message = refused(&project, &allowed.map(|(name, value)| (name, value.to_owned())));
+    assert!(message.contains("`budget.timeScale` is more than 1"), "{message}");
+    let service = Fake::listing(&json!({ "roles": [ROLES] }), json!({ "value": [] }));
+    project.run_in(&service.secret(), &["plan"]).exits(0);
+    assert_eq!(hosts(&service.url).len(), 3);
+}
