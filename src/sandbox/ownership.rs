@@ -59,8 +59,7 @@ impl Sandbox {
     pub fn open(directory: &Path, options: &Options, clock: Arc<dyn Clock>) -> Result<Sandbox, SandboxError> {
         let mut trial = Switches::default();
         options.faults.iter().try_for_each(|text| trial.set_text(text)).map_err(SandboxError::Switch)?;
-        let lock = disk::lock(directory)?;
-        let (settings, role) = match lock {
+        let (settings, role) = match lock_unless_served(directory)? {
             Some(lock) => {
                 let service = owned(directory, lock, options, clock.now())?;
                 (service.settings.clone(), Role::Owner(Box::new(service)))
@@ -158,6 +157,23 @@ impl Sandbox {
             tokio::time::sleep(PAUSE).await;
             waited += PAUSE;
         }
+    }
+}
+
+/// The lock, or `None` where another process holds it and serves. One that holds it only for a moment, to make an edit or
+/// because it is about to end, is waited for.
+fn lock_unless_served(directory: &Path) -> Result<Option<std::fs::File>, SandboxError> {
+    let mut waited = Duration::ZERO;
+    loop {
+        if let Some(lock) = disk::lock(directory)? {
+            return Ok(Some(lock));
+        }
+        let serves = || disk::address(directory).is_some_and(|at| std::net::TcpStream::connect(at).is_ok());
+        if waited >= OWNER_WAIT || serves() {
+            return Ok(None);
+        }
+        std::thread::sleep(PAUSE);
+        waited += PAUSE;
     }
 }
 
