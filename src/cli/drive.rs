@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinSet;
 
-use crate::apply::{CallId, DeviceState, Entry, Outcome, Progress, Reply, Run, Step, StopReason};
+use crate::apply::{Call, CallId, DeviceState, Entry, Outcome, Progress, Reply, Run, Step, StopReason};
 use crate::store::journal::{Closing, Journal, JournalError};
 use crate::store::ledger::Ledger;
 use crate::tenant::{Pending, WriteDevices};
@@ -66,7 +66,8 @@ pub struct Surroundings<'a> {
 
 /// What a task brings back.
 enum Brought {
-    Reply(CallId, Reply),
+    /// With the moment at which it came: a slot frees one window after that, however busy the loop was with others.
+    Reply(CallId, Reply, Timestamp),
     Reread(Result<Reread, String>),
 }
 
@@ -120,26 +121,24 @@ async fn turn(
                 abandon(run, around, tasks)?;
             }
         }
-        let step = around.ledger.with(|budget, now| run.next(now, budget));
-        let entries = run.drain();
-        tell(run, around, entries)?;
+        let (step, starts) = steps(run, around)?;
+        for (call, request) in starts {
+            let (writer, clock) = (around.writer.clone(), around.clock.clone());
+            let task = tasks.set.spawn(async move {
+                let reply = writer.send(&request).await;
+                Brought::Reply(call, reply, clock.now())
+            });
+            tasks.calls.insert(task.id(), call);
+        }
         let until = match step {
             Step::Finished => return Ok(()),
-            Step::Send(call, request) => {
-                let at = around.clock.now();
-                tell(run, around, vec![Entry::Intent { call, at, request: request.clone() }])?;
-                let writer = around.writer.clone();
-                let task = tasks.set.spawn(async move { Brought::Reply(call, writer.send(&request).await) });
-                tasks.calls.insert(task.id(), call);
-                continue;
-            }
             Step::Verify => {
                 let read_again = around.read_again.clone();
                 tasks.set.spawn(async move { Brought::Reread(read_again().await) });
                 continue;
             }
             Step::WaitUntil(moment) => Some(moment),
-            Step::AwaitReply => None,
+            Step::AwaitReply | Step::Send(..) => None,
         };
         (around.watch)(Sight::Waiting(until), run.progress());
         let limits = [until, grace, around.deadline.filter(|_| run.stopped().is_none())];
@@ -147,7 +146,13 @@ async fn turn(
         let sleep = limits.into_iter().flatten().map(|moment| moment.since(now)).min();
         let sleep = sleep.unwrap_or(LONGEST_SLEEP).min(LONGEST_SLEEP);
         tokio::select! {
-            Some(brought) = tasks.set.join_next_with_id() => receive(run, around, tasks, brought)?,
+            Some(brought) = tasks.set.join_next_with_id() => {
+                let mut entries = receive(run, around, tasks, brought);
+                while let Some(brought) = tasks.set.try_join_next_with_id() {
+                    entries.extend(receive(run, around, tasks, brought));
+                }
+                tell(run, around, entries)?;
+            }
             Some(()) = around.signals.recv() => {
                 if run.stopped() == Some(StopReason::Signal) {
                     abandon(run, around, tasks)?;
@@ -167,12 +172,33 @@ fn abandon(run: &mut Run<'_>, around: &mut Surroundings<'_>, tasks: &mut Tasks) 
     tell(run, around, entries)
 }
 
-fn receive(
+/// The calls that may start now, and what comes after them. Their intents are on disk with one synchronisation: on a slow
+/// disk one each would cost more than the limits do.
+fn steps(
     run: &mut Run<'_>,
     around: &mut Surroundings<'_>,
+) -> Result<(Step, Vec<(CallId, Call)>), JournalError> {
+    let (mut entries, mut starts) = (Vec::new(), Vec::new());
+    let step = around.ledger.with(|budget, now| {
+        loop {
+            let step = run.next(now, budget);
+            entries.extend(run.drain());
+            let Step::Send(call, request) = step else { return step };
+            entries.push(Entry::Intent { call, at: now, request: request.clone() });
+            starts.push((call, request));
+        }
+    });
+    tell(run, around, entries)?;
+    Ok((step, starts))
+}
+
+/// Learns from what a task brought; what is to be journalled of it.
+fn receive(
+    run: &mut Run<'_>,
+    around: &Surroundings<'_>,
     tasks: &mut Tasks,
     brought: Result<(tokio::task::Id, Brought), tokio::task::JoinError>,
-) -> Result<(), JournalError> {
+) -> Vec<Entry> {
     let brought = match brought {
         Ok((task, brought)) => {
             tasks.calls.remove(&task);
@@ -181,18 +207,17 @@ fn receive(
         Err(error) => match tasks.calls.remove(&error.id()) {
             Some(call) => {
                 let detail = "the call ended without an answer".to_owned();
-                Brought::Reply(call, Reply::Lost { detail, maybe_sent: true })
+                Brought::Reply(call, Reply::Lost { detail, maybe_sent: true }, around.clock.now())
             }
-            None if error.is_cancelled() => return Ok(()),
+            None if error.is_cancelled() => return Vec::new(),
             None => Brought::Reread(Err("the read ended without an answer".to_owned())),
         },
     };
-    let entries = match brought {
-        Brought::Reply(call, reply) => around.ledger.with(|budget, now| run.reply(call, reply, now, budget)),
+    match brought {
+        Brought::Reply(call, reply, at) => around.ledger.with(|budget, _| run.reply(call, reply, at, budget)),
         Brought::Reread(Ok(reread)) => run.verify(&*reread.observed, reread.is_trusted, around.clock.now()),
         Brought::Reread(Err(reason)) => run.verify_failed(&reason, around.clock.now()),
-    };
-    tell(run, around, entries)
+    }
 }
 
 /// Journals entries, then shows them: the screen never knows more than the journal.
@@ -214,8 +239,8 @@ mod tests {
     use tokio::time::Instant;
 
     use super::*;
+    use crate::apply::RunOptions;
     use crate::apply::budget::Limits;
-    use crate::apply::{Call, RunOptions};
     use crate::device::DeviceValue;
     use crate::diagnostic::Sources;
     use crate::plan::guard::Allowance;

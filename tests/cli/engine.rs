@@ -195,3 +195,20 @@ fn an_apply_beside_drifts_never_fills_a_window_over_its_limit() {
     }
     assert!(project.calls("default", "list").len() >= 120);
 }
+
+#[test]
+fn a_thousand_values_take_hardly_longer_than_the_limits_allow() {
+    // What this computer needs for a call counts as often as time is faster, so the strict bound is for slower runs:
+    // MDETAG_PACE=20 takes half a minute.
+    let pace: u32 = std::env::var("MDETAG_PACE").map_or(60, |text| text.parse().unwrap());
+    let bound = if pace <= 30 { 1.05 } else { 1.25 };
+    let project = values(1000);
+    project.run(&["apply", "--sandbox", "--auto-approve", "--sandbox-speed", &pace.to_string()]).exits(0);
+    let calls = project.calls("default", "setValue");
+    assert!(calls.iter().all(|call| call["status"] == 200));
+    let start = |call: &Value| Timestamp::parse(call["at"].as_str().unwrap()).unwrap();
+    let (first, last) = (calls.iter().map(start).min().unwrap(), calls.iter().map(start).max().unwrap());
+    let (took, least) = (last.since(first).as_secs_f64(), 540.0 / f64::from(pace));
+    println!("1,000 values: {took:.2} s, where the limits allow {least:.2} s: {:.3}", took / least);
+    assert!(took / least <= bound, "{took} s, where the limits allow {least} s");
+}
