@@ -86,7 +86,7 @@ pub async fn plan_and_report(context: &Context, request: &Request<'_>) -> Result
     ci::report(request.report.ci, &model, &context.console)?;
     reports.write(&model, &context.console)?;
     if let Some(path) = request.output {
-        whole_file::write(path, document::write(planned.plan()).as_bytes())?;
+        whole_file::write_with(path, |out| document::write_to(planned.plan(), out))?;
     }
     past::keep(&source, planned.plan(), context.clock.now());
     keep_counts(&source, &planned);

@@ -1,28 +1,51 @@
-//! Sets of devices: one bit a device, combined at memory speed.
+//! Sets of devices: one bit a device, combined at memory speed; a list of rows where they are few.
 //!
-//! Knows rows, not what they hold.
+//! Knows rows, not what they hold. Which of the two forms a set has is nobody else's business.
 
 use fixedbitset::FixedBitSet;
+use itertools::Either;
 
 use super::Row;
 
 /// A set of rows of one snapshot. Sets of different snapshots must not be mixed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct DeviceSet {
-    bits: FixedBitSet,
+    length: usize,
+    form: Form,
 }
+
+#[derive(Clone, Debug)]
+enum Form {
+    Bits(FixedBitSet),
+    /// Ascending, distinct.
+    Rows(Vec<u32>),
+}
+
+/// Above one row in so many the bits are kept instead: a row in a list takes 32 bits, and is found more slowly.
+const SPARSE: usize = 64;
+
+/// Rows may come out of order into a list this long; a longer one becomes bits, so that no order takes quadratic time.
+const SHORT: usize = 64;
+
+impl PartialEq for DeviceSet {
+    fn eq(&self, other: &DeviceSet) -> bool {
+        self.length == other.length && self.iter().eq(other.iter())
+    }
+}
+
+impl Eq for DeviceSet {}
 
 impl DeviceSet {
     /// No device of `length`.
     pub fn new(length: usize) -> DeviceSet {
-        DeviceSet { bits: FixedBitSet::with_capacity(length) }
+        DeviceSet { length, form: Form::Rows(Vec::new()) }
     }
 
     /// Every device of `length`.
     pub fn full(length: usize) -> DeviceSet {
-        let mut set = DeviceSet::new(length);
-        set.bits.insert_range(..);
-        set
+        let mut bits = FixedBitSet::with_capacity(length);
+        bits.insert_range(..);
+        DeviceSet { length, form: Form::Bits(bits) }
     }
 
     /// The devices for which `holds`; rows are asked on all cores, each exactly once.
@@ -35,7 +58,7 @@ impl DeviceSet {
         };
         let blocks: Vec<usize> =
             (0..length.div_ceil(WIDTH)).into_par_iter().with_min_len(256).map(block).collect();
-        DeviceSet { bits: FixedBitSet::with_capacity_and_blocks(length, blocks) }
+        DeviceSet { length, form: Form::Bits(FixedBitSet::with_capacity_and_blocks(length, blocks)) }
     }
 
     /// These devices of `length`.
@@ -47,77 +70,191 @@ impl DeviceSet {
 
     /// How many devices the snapshot has: the size of the universe, not of the set.
     pub fn universe(&self) -> usize {
-        self.bits.len()
+        self.length
     }
 
     /// Adds a device.
     pub fn insert(&mut self, row: Row) {
-        self.bits.insert(row.index());
+        assert!(row.index() < self.length, "rows come from the set's snapshot");
+        let limit = self.limit();
+        match &mut self.form {
+            Form::Bits(bits) => bits.insert(row.index()),
+            Form::Rows(rows) if rows.last().is_none_or(|last| *last < row.0) => {
+                rows.push(row.0);
+                if rows.len() > limit {
+                    self.bits();
+                }
+            }
+            Form::Rows(rows) if rows.len() <= SHORT => {
+                if let Err(place) = rows.binary_search(&row.0) {
+                    rows.insert(place, row.0);
+                }
+            }
+            Form::Rows(rows) if rows.binary_search(&row.0).is_ok() => {}
+            Form::Rows(_) => self.bits().insert(row.index()),
+        }
     }
 
     /// Takes a device out.
     pub fn remove(&mut self, row: Row) {
-        self.bits.remove(row.index());
+        match &mut self.form {
+            Form::Bits(bits) => bits.remove(row.index()),
+            Form::Rows(rows) if rows.len() <= SHORT => {
+                if let Ok(place) = rows.binary_search(&row.0) {
+                    rows.remove(place);
+                }
+            }
+            Form::Rows(_) => self.bits().remove(row.index()),
+        }
     }
 
     /// Whether a device is in it.
     pub fn contains(&self, row: Row) -> bool {
-        self.bits.contains(row.index())
+        match &self.form {
+            Form::Bits(bits) => bits.contains(row.index()),
+            Form::Rows(rows) => rows.binary_search(&row.0).is_ok(),
+        }
     }
 
     /// How many devices are in it.
     pub fn count(&self) -> usize {
-        self.bits.count_ones(..)
+        match &self.form {
+            Form::Bits(bits) => bits.count_ones(..),
+            Form::Rows(rows) => rows.len(),
+        }
     }
 
     /// Whether no device is in it.
     pub fn is_empty(&self) -> bool {
-        self.bits.is_clear()
+        match &self.form {
+            Form::Bits(bits) => bits.is_clear(),
+            Form::Rows(rows) => rows.is_empty(),
+        }
     }
 
     /// Whether every device is in it.
     pub fn is_full(&self) -> bool {
-        self.bits.is_full()
+        match &self.form {
+            Form::Bits(bits) => bits.is_full(),
+            Form::Rows(rows) => rows.len() == self.length,
+        }
     }
 
     /// The devices in it, ascending by row.
     pub fn iter(&self) -> impl Iterator<Item = Row> + '_ {
-        self.bits.ones().map(|index| Row(index as u32))
+        match &self.form {
+            Form::Bits(bits) => Either::Left(bits.ones().map(|index| Row(index as u32))),
+            Form::Rows(rows) => Either::Right(rows.iter().map(|row| Row(*row))),
+        }
     }
 
     /// Adds the devices of another set.
     pub fn union_with(&mut self, other: &DeviceSet) {
-        self.bits.union_with(&other.bits);
+        let limit = self.limit();
+        match (&mut self.form, &other.form) {
+            (Form::Bits(bits), Form::Bits(others)) => bits.union_with(others),
+            (Form::Bits(bits), Form::Rows(others)) => {
+                others.iter().for_each(|row| bits.insert(*row as usize))
+            }
+            (Form::Rows(_), Form::Bits(others)) => self.bits().union_with(others),
+            (Form::Rows(rows), Form::Rows(others)) if rows.len() + others.len() <= limit => {
+                if rows.is_empty() {
+                    rows.clone_from(others);
+                } else if !others.is_empty() {
+                    *rows = itertools::merge(rows.iter(), others).copied().collect();
+                    rows.dedup();
+                }
+            }
+            (Form::Rows(_), Form::Rows(others)) => {
+                let bits = self.bits();
+                others.iter().for_each(|row| bits.insert(*row as usize));
+            }
+        }
     }
 
     /// Keeps only devices that are in the other set too.
     pub fn intersect_with(&mut self, other: &DeviceSet) {
-        self.bits.intersect_with(&other.bits);
+        match (&mut self.form, &other.form) {
+            (Form::Bits(bits), Form::Bits(others)) => bits.intersect_with(others),
+            (Form::Bits(bits), Form::Rows(others)) => {
+                let common = others.iter().copied().filter(|row| bits.contains(*row as usize)).collect();
+                self.form = Form::Rows(common);
+            }
+            (Form::Rows(rows), _) => rows.retain(|row| other.contains(Row(*row))),
+        }
     }
 
     /// Takes the devices of another set out.
     pub fn difference_with(&mut self, other: &DeviceSet) {
-        self.bits.difference_with(&other.bits);
+        match (&mut self.form, &other.form) {
+            (Form::Bits(bits), Form::Bits(others)) => bits.difference_with(others),
+            (Form::Bits(bits), Form::Rows(others)) => {
+                others.iter().for_each(|row| bits.remove(*row as usize))
+            }
+            (Form::Rows(rows), _) => rows.retain(|row| !other.contains(Row(*row))),
+        }
     }
 
     /// Swaps in and out.
     pub fn complement(&mut self) {
-        self.bits.toggle_range(..);
+        self.bits().toggle_range(..);
     }
 
     /// How many devices are in both, without building their set.
     pub fn count_common(&self, other: &DeviceSet) -> usize {
-        self.bits.intersection_count(&other.bits)
+        match (&self.form, &other.form) {
+            (Form::Bits(bits), Form::Bits(others)) => bits.intersection_count(others),
+            (Form::Rows(_), _) => self.iter().filter(|row| other.contains(*row)).count(),
+            (_, Form::Rows(_)) => other.count_common(self),
+        }
     }
 
     /// Whether no device is in both.
     pub fn is_disjoint(&self, other: &DeviceSet) -> bool {
-        self.bits.is_disjoint(&other.bits)
+        match (&self.form, &other.form) {
+            (Form::Bits(bits), Form::Bits(others)) => bits.is_disjoint(others),
+            (Form::Rows(_), _) => self.iter().all(|row| !other.contains(row)),
+            (_, Form::Rows(_)) => other.is_disjoint(self),
+        }
+    }
+
+    /// Gives back the memory that few devices do not need: for sets that are kept.
+    pub fn shrink(&mut self) {
+        let limit = self.limit();
+        match &mut self.form {
+            Form::Bits(bits) if bits.count_ones(..) <= limit => {
+                let mut rows = Vec::with_capacity(bits.count_ones(..));
+                rows.extend(bits.ones().map(|index| index as u32));
+                self.form = Form::Rows(rows);
+            }
+            Form::Bits(_) => {}
+            Form::Rows(rows) => rows.shrink_to_fit(),
+        }
+    }
+
+    /// The most rows that are kept as a list.
+    fn limit(&self) -> usize {
+        (self.length / SPARSE).max(4)
+    }
+
+    /// The set as bits from now on.
+    fn bits(&mut self) -> &mut FixedBitSet {
+        if let Form::Rows(rows) = &self.form {
+            let mut bits = FixedBitSet::with_capacity(self.length);
+            rows.iter().for_each(|row| bits.insert(*row as usize));
+            self.form = Form::Bits(bits);
+        }
+        let Form::Bits(bits) = &mut self.form else { unreachable!("a list has just become bits") };
+        bits
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -131,6 +268,56 @@ mod tests {
             assert_eq!(rest.count() + set.count(), length);
             rest.union_with(&set);
             assert!(rest.is_full());
+        }
+    }
+
+    /// Few rows or many, in any order.
+    fn rows() -> impl Strategy<Value = Vec<u32>> {
+        prop_oneof![
+            prop::collection::vec(0u32..1000, 0..12),
+            prop::collection::vec(0u32..1000, 0..300),
+            prop::collection::vec(0u32..20, 0..40),
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn whatever_its_form_a_set_behaves_as_a_set_of_rows(one in rows(), other in rows(), shrinks: bool) {
+            let set = |rows: &[u32]| {
+                let mut set = DeviceSet::of(1000, rows.iter().map(|row| Row(*row)));
+                if shrinks {
+                    set.shrink();
+                }
+                set
+            };
+            let plain = |rows: &[u32]| rows.iter().copied().collect::<BTreeSet<u32>>();
+            let shown = |set: &DeviceSet| set.iter().map(|row| row.0).collect::<BTreeSet<u32>>();
+            let (left, right) = (plain(&one), plain(&other));
+            type Change = (fn(&mut DeviceSet, &DeviceSet), BTreeSet<u32>);
+            let changes: [Change; 4] = [
+                (DeviceSet::union_with, &left | &right),
+                (DeviceSet::intersect_with, &left & &right),
+                (DeviceSet::difference_with, &left - &right),
+                (|set, _| set.complement(), &(0..1000).collect::<BTreeSet<u32>>() - &left),
+            ];
+            for (change, expected) in changes {
+                let mut changed = set(&one);
+                change(&mut changed, &set(&other));
+                prop_assert_eq!(shown(&changed), expected.clone());
+                prop_assert_eq!((changed.count(), changed.is_empty()), (expected.len(), expected.is_empty()));
+                let again = DeviceSet::of(1000, expected.iter().rev().map(|row| Row(*row)));
+                prop_assert_eq!(&changed, &again);
+                changed.shrink();
+                prop_assert_eq!(&changed, &again);
+            }
+            let common = &left & &right;
+            prop_assert_eq!(set(&one).count_common(&set(&other)), common.len());
+            prop_assert_eq!(set(&one).is_disjoint(&set(&other)), common.is_empty());
+            let mut fewer = set(&one);
+            other.iter().for_each(|row| fewer.remove(Row(*row)));
+            prop_assert_eq!(shown(&fewer), &left - &right);
         }
     }
 }

@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use rayon::prelude::*;
+
 use super::diff::{Differences, Names, TagEntry, ValueEntry};
 use super::{
     Cause, ChangeKey, ChangeWhat, DeviceChange, History, Plan, TagChange, ValueChange, Withheld,
@@ -28,6 +30,9 @@ enum Target {
     Pending,
 }
 
+/// Devices that are put together before the next ones: on all cores, in bounded memory.
+const AT_ONCE: usize = 1 << 16;
+
 /// Fills a plan's tags, causes, changes, withheld and pending changes.
 pub(super) fn assemble(
     desired: &Desired<'_>,
@@ -41,22 +46,23 @@ pub(super) fn assemble(
     for (rank, row) in desired.snapshot.order_by_id().iter().enumerate() {
         ranks[row.index()] = rank as u32;
     }
-    tags.sort_by_key(|entry| ranks[entry.row.index()]);
-    values.sort_by_key(|entry| ranks[entry.row.index()]);
+    let rank = |row: Row| ranks[row.index()];
+    let observed = tags.iter().map(|entry| entry.row).chain(values.iter().map(|entry| entry.row));
+    observed.for_each(|row| names.observe(row));
+    let places = names.places();
+    tags.par_sort_unstable_by_key(|entry| (rank(entry.row), entry.is_removal, places[entry.tag.0 as usize]));
+    values.par_sort_unstable_by_key(|entry| rank(entry.row));
+    let parts = per_device(&tags, &values, rank);
 
-    let mut sorter = Sorter::new(desired, history, plan.is_trusted(), &plan.causes);
+    let sorter = Sorter::new(desired, history, plan.is_trusted(), &plan.causes, &names);
     let mut groups: BTreeMap<Target, Vec<DeviceChange>> = BTreeMap::new();
-    let (mut tags, mut values) = (tags.as_slice(), values.as_slice());
-    loop {
-        let next = [tags.first().map(|entry| entry.row), values.first().map(|entry| entry.row)];
-        let Some(row) = next.into_iter().flatten().min_by_key(|row| ranks[row.index()]) else { break };
-        let of_device = tags.iter().take_while(|entry| entry.row == row).count();
-        let (here, rest) = tags.split_at(of_device);
-        tags = rest;
-        let value = values.first().filter(|entry| entry.row == row).copied();
-        values = &values[usize::from(value.is_some())..];
-        for (target, change) in sorter.split(row, here, value, &mut names) {
-            groups.entry(target).or_default().push(change);
+    for parts in parts.chunks(AT_ONCE) {
+        let split: Vec<Split> = parts.par_iter().map(|part| sorter.split(part)).collect();
+        for (target, change) in split.into_iter().flatten() {
+            match groups.get_mut(&target) {
+                Some(group) => group.push(change),
+                None => drop(groups.insert(target, vec![change])),
+            }
         }
     }
     plan.tags = names.list;
@@ -96,6 +102,36 @@ fn withheld(reason: WithheldReason, name: Option<String>, devices: Vec<DeviceCha
     Withheld { reason, name, additions, removals, values, device_count: devices.len() as u64, devices }
 }
 
+/// What differs on one device: tags to add, tags to remove, bytewise, and the value.
+struct Device<'a> {
+    row: Row,
+    tags: &'a [TagEntry],
+    value: Option<ValueEntry>,
+}
+
+/// Sorted differences by device, in the order of their ids.
+fn per_device<'a>(
+    mut tags: &'a [TagEntry],
+    mut values: &'a [ValueEntry],
+    rank: impl Fn(Row) -> u32,
+) -> Vec<Device<'a>> {
+    let mut devices = Vec::new();
+    loop {
+        let next = [tags.first().map(|entry| entry.row), values.first().map(|entry| entry.row)];
+        let Some(row) = next.into_iter().flatten().min_by_key(|row| rank(*row)) else { break };
+        let of_device = tags.iter().take_while(|entry| entry.row == row).count();
+        let (here, rest) = tags.split_at(of_device);
+        tags = rest;
+        let value = values.first().filter(|entry| entry.row == row).copied();
+        values = &values[usize::from(value.is_some())..];
+        devices.push(Device { row, tags: here, value });
+    }
+    devices
+}
+
+/// The changes of one device by where they go: nearly always to one place.
+type Split = Vec<(Target, DeviceChange)>;
+
 /// Decides for each change where it goes.
 struct Sorter<'a> {
     desired: &'a Desired<'a>,
@@ -104,6 +140,7 @@ struct Sorter<'a> {
     known: HashSet<&'a str>,
     is_trusted: bool,
     causes: &'a [Cause],
+    names: &'a Names<'a>,
 }
 
 impl<'a> Sorter<'a> {
@@ -112,62 +149,69 @@ impl<'a> Sorter<'a> {
         history: &'a History,
         is_trusted: bool,
         causes: &'a [Cause],
+        names: &'a Names<'a>,
     ) -> Sorter<'a> {
         let keys = history.contested.keys().chain(&history.pending);
-        Sorter { desired, history, known: keys.map(|key| &*key.device).collect(), is_trusted, causes }
+        let known = keys.map(|key| &*key.device).collect();
+        Sorter { desired, history, known, is_trusted, causes, names }
     }
 
     /// The changes of one device by where they go, in the order of [`Target`].
-    fn split(
-        &mut self,
-        row: Row,
-        tags: &[TagEntry],
-        value: Option<ValueEntry>,
-        names: &mut Names<'_>,
-    ) -> Vec<(Target, DeviceChange)> {
-        let snapshot = self.desired.snapshot;
-        let base = DeviceChange {
-            id: snapshot.id(row).into(),
-            name: snapshot.name(row).map(Arc::from),
-            observed_tags: snapshot.tags(row).iter().map(|tag| names.of_live(*tag)).collect(),
-            observed_value: snapshot.value(row).map(Arc::from),
-            add: Vec::new(),
-            remove: Vec::new(),
-            value: None,
-        };
-        let mut tags = tags.to_vec();
-        tags.sort_by(|one, other| {
-            let text = |entry: &TagEntry| names.list[entry.tag.0 as usize].clone();
-            one.is_removal.cmp(&other.is_removal).then_with(|| text(one).cmp(&text(other)))
-        });
-        let mut parts: BTreeMap<Target, DeviceChange> = BTreeMap::new();
-        let mut part = |target: Target, change: &dyn Fn(&mut DeviceChange)| {
-            change(parts.entry(target).or_insert_with(|| base.clone()));
-        };
-        let protection = self.protection(row);
+    fn split(&self, device: &Device<'_>) -> Split {
+        let base = self.base(device.row);
+        let protection = self.protection(device.row);
         // Old names whose new name is contested: they must not go while the new one does not come.
         let mut held: Vec<(Arc<str>, String)> = Vec::new();
-        for entry in tags {
-            let name = names.list[entry.tag.0 as usize].clone();
-            let target = match protection {
+        let mut targets: Vec<Target> = Vec::with_capacity(device.tags.len());
+        for entry in device.tags {
+            targets.push(match protection {
                 Some(index) => Target::Protected(index),
-                None => self.tag_target(&base.id, &entry, &name, &mut held),
-            };
-            let change = TagChange { tag: entry.tag, cause: entry.cause };
-            if entry.is_removal {
-                part(target, &|device| device.remove.push(change));
-            } else {
-                part(target, &|device| device.add.push(change));
-            }
+                None => self.tag_target(&base.id, entry, &mut held),
+            });
         }
-        if let Some(entry) = value {
+        let value = device.value.map(|entry| {
             let target = match protection {
                 Some(index) => Target::Protected(index),
                 None => self.value_target(&base, &entry),
             };
-            part(target, &|device| device.value = Some(ValueChange { to: entry.to, cause: entry.cause }));
+            (target, ValueChange { to: entry.to, cause: entry.cause })
+        });
+        let mut places: Vec<&Target> =
+            targets.iter().chain(value.as_ref().map(|(target, _)| target)).collect();
+        places.sort_unstable();
+        places.dedup();
+        let changes = |target: &Target, is_removal: bool| -> Vec<TagChange> {
+            let here = |(entry, at): &(&TagEntry, &Target)| entry.is_removal == is_removal && *at == target;
+            let count = device.tags.iter().zip(&targets).filter(here).count();
+            let mut changes = Vec::with_capacity(count);
+            let entries = device.tags.iter().zip(&targets).filter(here);
+            changes.extend(entries.map(|(entry, _)| TagChange { tag: entry.tag, cause: entry.cause }));
+            changes
+        };
+        let part = |target: &Target, base: DeviceChange| {
+            let value = value.as_ref().filter(|(at, _)| at == target).map(|(_, change)| *change);
+            let change =
+                DeviceChange { add: changes(target, false), remove: changes(target, true), value, ..base };
+            (target.clone(), change)
+        };
+        if let [only] = places[..] {
+            return vec![part(only, base)];
         }
-        parts.into_iter().collect()
+        places.into_iter().map(|target| part(target, base.clone())).collect()
+    }
+
+    /// A device without changes.
+    fn base(&self, row: Row) -> DeviceChange {
+        let snapshot = self.desired.snapshot;
+        DeviceChange {
+            id: snapshot.id(row).into(),
+            name: snapshot.name(row).map(Arc::from),
+            observed_tags: snapshot.tags(row).iter().map(|tag| self.names.live(*tag)).collect(),
+            observed_value: self.names.value(row),
+            add: Vec::new(),
+            remove: Vec::new(),
+            value: None,
+        }
     }
 
     /// The first protection that matches a device.
@@ -179,23 +223,19 @@ impl<'a> Sorter<'a> {
         protections.iter().position(|protection| protection.contains(row)).map(|index| index as u32)
     }
 
-    fn tag_target(
-        &self,
-        id: &Arc<str>,
-        entry: &TagEntry,
-        name: &Arc<str>,
-        held: &mut Vec<(Arc<str>, String)>,
-    ) -> Target {
+    fn tag_target(&self, id: &Arc<str>, entry: &TagEntry, held: &mut Vec<(Arc<str>, String)>) -> Target {
         if let Some(rule) = entry.gap {
             return Target::Unresolved(Some(rule));
         }
-        let what =
-            if entry.is_removal { ChangeWhat::Remove(name.clone()) } else { ChangeWhat::Add(name.clone()) };
-        if let Some(target) = self.known_from(id, what) {
-            if let (false, Target::Contested(origin)) = (entry.is_removal, &target) {
-                held.push((name.clone(), origin.clone()));
+        if self.known.contains(&**id) {
+            let name = &self.names.list[entry.tag.0 as usize];
+            let what = if entry.is_removal { ChangeWhat::Remove } else { ChangeWhat::Add };
+            if let Some(target) = self.known_from(id, what(name.clone())) {
+                if let (false, Target::Contested(origin)) = (entry.is_removal, &target) {
+                    held.push((name.clone(), origin.clone()));
+                }
+                return target;
             }
-            return target;
         }
         if entry.is_removal {
             if let Cause::Renamed { to, .. } = &self.causes[entry.cause.0 as usize] {

@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use super::{
     Cause, CauseIndex, Header, History, Plan, RuleReference, TagIndex, assemble, cost, guard, measure,
 };
-use crate::desired::{Claimed, Desired, Group, Part, Reason, Settled};
+use crate::desired::{Claimed, Desired, Part, Reason, Settled};
 use crate::device::DeviceValue;
 use crate::diagnostic::Sources;
 use crate::inventory::{DeviceSet, Row, TagId};
@@ -108,27 +108,29 @@ fn additions(desired: &Desired<'_>, part: &Part, tag: &Settled, found: &mut Diff
     let group = &desired.groups[tag.group as usize];
     let mut given = tag.given.clone();
     given.difference_with(&tag.any_live);
-    let add = |rows: &DeviceSet, found: &mut Differences<'_>, why: &dyn Fn(Row) -> Why| {
-        for local in rows.iter() {
-            let row = part.window.row(local);
-            let cause = found.causes.number(why(row));
-            let tag = found.names.of_text(&group.name);
-            found.tags.push(TagEntry { row, tag, cause, is_removal: false, gap: None });
+    if !given.is_empty() {
+        // Without a search where only one rule gives the tag.
+        let only = match group.carries.as_slice() {
+            [only] => Some(found.causes.number(Why::Rules(vec![only.rule]))),
+            _ => None,
+        };
+        let name = found.names.of_text(&group.name);
+        for row in given.iter().map(|local| part.window.row(local)) {
+            let cause = only.unwrap_or_else(|| found.causes.number(Why::Rules(desired.givers(group, row))));
+            found.tags.push(TagEntry { row, tag: name, cause, is_removal: false, gap: None });
         }
-    };
-    add(&given, found, &|row| Why::Rules(givers(desired, group, row)));
+    }
     for (rename, rows) in &tag.renamed {
         let mut rows = rows.clone();
         rows.difference_with(&tag.any_live);
-        add(&rows, found, &|_| Why::Renamed(*rename));
-    }
-}
-
-/// As [`Desired::givers`], without a search where only one rule gives the tag.
-fn givers(desired: &Desired<'_>, group: &Group, row: Row) -> Vec<u32> {
-    match group.carries.as_slice() {
-        [only] => vec![only.rule],
-        _ => desired.givers(group, row),
+        if rows.is_empty() {
+            continue;
+        }
+        let cause = found.causes.number(Why::Renamed(*rename));
+        let name = found.names.of_text(&group.name);
+        for row in rows.iter().map(|local| part.window.row(local)) {
+            found.tags.push(TagEntry { row, tag: name, cause, is_removal: false, gap: None });
+        }
     }
 }
 
@@ -145,24 +147,28 @@ fn removals(desired: &Desired<'_>, part: &Part, tag: &Settled, gaps: &[Glob], fo
         }
     };
     for (reason, rows) in &tag.unwanted {
+        let same_for_all = match *reason {
+            Reason::Rule => None,
+            Reason::Family(family) => Some(Why::Family(family)),
+            Reason::Renamed(rename) => Some(Why::Renamed(rename)),
+            Reason::Retired(retire) => Some(Why::Retired(retire)),
+            Reason::Unselected => {
+                Some(Why::Unselected(group.claimed.expect("only claimed tags are unselected")))
+            }
+        };
+        let same_for_all = same_for_all.map(|why| found.causes.number(why));
         for (spelling, carriers) in &tag.live {
             let mut rows = rows.clone();
             rows.intersect_with(carriers);
-            for local in rows.iter() {
-                let row = part.window.row(local);
-                let why = match *reason {
-                    Reason::Rule => Why::Rules(desired.forbidders(group, row)),
-                    Reason::Family(family) => Why::Family(family),
-                    Reason::Renamed(rename) => Why::Renamed(rename),
-                    Reason::Retired(retire) => Why::Retired(retire),
-                    Reason::Unselected => {
-                        Why::Unselected(group.claimed.expect("only claimed tags are unselected"))
-                    }
-                };
+            if rows.is_empty() {
+                continue;
+            }
+            let name = found.names.of_live(*spelling);
+            for row in rows.iter().map(|local| part.window.row(local)) {
                 let gap = open.iter().find(|gap| gap.rows.binary_search(&row).is_ok()).map(|gap| gap.rule);
-                let cause = found.causes.number(why);
-                let tag = found.names.of_live(*spelling);
-                found.tags.push(TagEntry { row, tag, cause, is_removal: true, gap });
+                let cause = same_for_all
+                    .unwrap_or_else(|| found.causes.number(Why::Rules(desired.forbidders(group, row))));
+                found.tags.push(TagEntry { row, tag: name, cause, is_removal: true, gap });
             }
         }
     }
@@ -195,18 +201,53 @@ fn values(desired: &Desired<'_>, found: &mut Differences<'_>) {
     }
 }
 
-/// The plan's tags, each once.
+/// The plan's tags, each once, and the texts that its devices share.
 pub(super) struct Names<'a> {
     desired: &'a Desired<'a>,
     pub(super) list: Vec<Arc<str>>,
     texts: HashMap<Arc<str>, TagIndex>,
     live: Vec<Option<TagIndex>>,
+    values: HashMap<&'a str, Arc<str>>,
 }
 
 impl<'a> Names<'a> {
     fn new(desired: &'a Desired<'a>) -> Names<'a> {
         let live = vec![None; desired.snapshot.tag_count()];
-        Names { desired, list: Vec::new(), texts: HashMap::new(), live }
+        Names { desired, list: Vec::new(), texts: HashMap::new(), live, values: HashMap::new() }
+    }
+
+    /// Makes what a device carries known to [`Names::live`] and [`Names::value`].
+    pub(super) fn observe(&mut self, row: Row) {
+        let snapshot = self.desired.snapshot;
+        for tag in snapshot.tags(row) {
+            self.of_live(*tag);
+        }
+        if let Some(value) = snapshot.value(row)
+            && !self.values.contains_key(value)
+        {
+            self.values.insert(value, value.into());
+        }
+    }
+
+    /// The index of a tag that was observed.
+    pub(super) fn live(&self, tag: TagId) -> TagIndex {
+        self.live[tag.0 as usize].expect("the tags of devices with changes were observed")
+    }
+
+    /// The value of a device that was observed.
+    pub(super) fn value(&self, row: Row) -> Option<Arc<str>> {
+        self.desired.snapshot.value(row).and_then(|value| self.values.get(value).cloned())
+    }
+
+    /// The place of every tag in bytewise order.
+    pub(super) fn places(&self) -> Vec<u32> {
+        let mut order: Vec<u32> = (0..self.list.len() as u32).collect();
+        order.sort_unstable_by_key(|index| &*self.list[*index as usize]);
+        let mut places = vec![0; order.len()];
+        for (place, index) in order.into_iter().enumerate() {
+            places[index as usize] = place as u32;
+        }
+        places
     }
 
     /// The index of a tag by its text.

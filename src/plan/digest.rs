@@ -2,22 +2,45 @@
 //!
 //! Proves that a plan is the one that was reviewed and not damaged since; it is no signature.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::cmp::Ordering;
 use std::fmt;
+use std::ops::Range;
 
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
 /// `sha256:` and 64 hexadecimal digits.
 pub fn sha256(bytes: &[u8]) -> String {
-    let digest = ring::digest::digest(&ring::digest::SHA256, bytes);
-    let mut text = String::with_capacity(71);
-    text.push_str("sha256:");
-    for byte in digest.as_ref() {
-        for nibble in [byte >> 4, byte & 15] {
-            text.push(char::from_digit(u32::from(nibble), 16).expect("a nibble is a hexadecimal digit"));
-        }
+    let mut digest = Sha256::new();
+    digest.update(bytes);
+    digest.finish()
+}
+
+/// A SHA-256 of bytes that come in pieces.
+pub(super) struct Sha256(ring::digest::Context);
+
+impl Sha256 {
+    /// Of nothing yet.
+    pub(super) fn new() -> Sha256 {
+        Sha256(ring::digest::Context::new(&ring::digest::SHA256))
     }
-    text
+
+    /// Takes the next bytes.
+    pub(super) fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// `sha256:` and 64 hexadecimal digits.
+    pub(super) fn finish(self) -> String {
+        let mut text = String::with_capacity(71);
+        text.push_str("sha256:");
+        for byte in self.0.finish().as_ref() {
+            for nibble in [byte >> 4, byte & 15] {
+                text.push(char::from_digit(u32::from(nibble), 16).expect("a nibble is a hexadecimal digit"));
+            }
+        }
+        text
+    }
 }
 
 /// The canonical form of a JSON document without the named top-level keys.
@@ -25,97 +48,159 @@ pub fn sha256(bytes: &[u8]) -> String {
 /// # Errors
 /// Where the text is no JSON object, repeats a key, or holds a number outside the range that JSON numbers share.
 pub fn canonical(json: &str, without: &[&str]) -> Result<String, serde_json::Error> {
+    let mut out = Vec::with_capacity(json.len());
     let mut reader = serde_json::Deserializer::from_str(json);
-    let text = Canonical { without }.deserialize(&mut reader)?;
+    Canonical { without, out: &mut out }.deserialize(&mut reader)?;
     reader.end()?;
-    Ok(text)
+    Ok(String::from_utf8(out).expect("only whole texts are appended"))
 }
 
-/// Reads any JSON value as its canonical text; leaves out `without` at this level only.
-#[derive(Clone, Copy)]
+/// Appends any JSON value as its canonical text; leaves out `without` at this level only.
 struct Canonical<'a> {
     without: &'a [&'a str],
+    out: &'a mut Vec<u8>,
+}
+
+impl Canonical<'_> {
+    fn put<E>(self, text: &str) -> Result<(), E> {
+        self.out.extend_from_slice(text.as_bytes());
+        Ok(())
+    }
 }
 
 impl<'de> DeserializeSeed<'de> for Canonical<'_> {
-    type Value = String;
+    type Value = ();
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<String, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
         deserializer.deserialize_any(self)
     }
 }
 
 impl<'de> Visitor<'de> for Canonical<'_> {
-    type Value = String;
+    type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a JSON value")
     }
 
-    fn visit_unit<E>(self) -> Result<String, E> {
-        Ok("null".to_owned())
+    fn visit_unit<E>(self) -> Result<(), E> {
+        self.put("null")
     }
 
-    fn visit_bool<E>(self, value: bool) -> Result<String, E> {
-        Ok(value.to_string())
+    fn visit_bool<E>(self, value: bool) -> Result<(), E> {
+        self.put(if value { "true" } else { "false" })
     }
 
-    fn visit_i64<E: de::Error>(self, value: i64) -> Result<String, E> {
+    fn visit_i64<E: de::Error>(self, value: i64) -> Result<(), E> {
         exact(value.unsigned_abs())?;
-        Ok(value.to_string())
+        self.put(&value.to_string())
     }
 
-    fn visit_u64<E: de::Error>(self, value: u64) -> Result<String, E> {
+    fn visit_u64<E: de::Error>(self, value: u64) -> Result<(), E> {
         exact(value)?;
-        Ok(value.to_string())
+        self.put(&value.to_string())
     }
 
-    fn visit_f64<E: de::Error>(self, value: f64) -> Result<String, E> {
-        number(value).ok_or_else(|| E::custom("a number that JSON cannot hold"))
+    fn visit_f64<E: de::Error>(self, value: f64) -> Result<(), E> {
+        self.put(&number(value).ok_or_else(|| E::custom("a number that JSON cannot hold"))?)
     }
 
-    fn visit_str<E: de::Error>(self, value: &str) -> Result<String, E> {
-        // serde_json escapes exactly as RFC 8785 asks: the two-letter forms, then lower-case \u00xx.
-        serde_json::to_string(value).map_err(E::custom)
+    fn visit_str<E: de::Error>(self, value: &str) -> Result<(), E> {
+        append_text(value, self.out).map_err(E::custom)
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<String, A::Error> {
-        let mut text = String::from("[");
-        while let Some(item) = items.next_element_seed(Canonical { without: &[] })? {
-            if text.len() > 1 {
-                text.push(',');
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
+        self.out.push(b'[');
+        let start = self.out.len();
+        loop {
+            let before = self.out.len();
+            if before > start {
+                self.out.push(b',');
             }
-            text.push_str(&item);
+            if items.next_element_seed(Canonical { without: &[], out: &mut *self.out })?.is_none() {
+                self.out.truncate(before);
+                break;
+            }
         }
-        text.push(']');
-        Ok(text)
+        self.out.push(b']');
+        Ok(())
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<String, A::Error> {
-        // Keys sort by UTF-16 code units.
-        let mut sorted: BTreeMap<Vec<u16>, (String, String)> = BTreeMap::new();
-        while let Some(key) = entries.next_key::<String>()? {
-            if self.without.contains(&key.as_str()) {
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<(), A::Error> {
+        self.out.push(b'{');
+        let start = self.out.len();
+        // Each member without the comma before it.
+        let mut members: Vec<(Cow<'de, str>, Range<usize>)> = Vec::new();
+        while let Some(key) = entries.next_key_seed(KeySeed)? {
+            if self.without.contains(&&*key) {
                 entries.next_value::<de::IgnoredAny>()?;
                 continue;
             }
-            let value = entries.next_value_seed(Canonical { without: &[] })?;
-            let written = serde_json::to_string(&key).map_err(de::Error::custom)?;
-            if sorted.insert(key.encode_utf16().collect(), (written, value)).is_some() {
-                return Err(de::Error::custom(format!("the key `{key}` stands twice in one object")));
+            if !members.is_empty() {
+                self.out.push(b',');
+            }
+            let from = self.out.len();
+            append_text(&key, self.out).map_err(de::Error::custom)?;
+            self.out.push(b':');
+            entries.next_value_seed(Canonical { without: &[], out: &mut *self.out })?;
+            members.push((key, from..self.out.len()));
+        }
+        if !members.is_sorted_by(|one, other| by_utf16(&one.0, &other.0).is_lt()) {
+            members.sort_by(|one, other| by_utf16(&one.0, &other.0));
+            if let Some(pair) = members.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+                let message = format!("the key `{}` stands twice in one object", pair[0].0);
+                return Err(de::Error::custom(message));
+            }
+            let unsorted = self.out.split_off(start);
+            for (_, range) in members {
+                if self.out.len() > start {
+                    self.out.push(b',');
+                }
+                self.out.extend_from_slice(&unsorted[range.start - start..range.end - start]);
             }
         }
-        let mut text = String::from("{");
-        for (key, value) in sorted.into_values() {
-            if text.len() > 1 {
-                text.push(',');
-            }
-            text.push_str(&key);
-            text.push(':');
-            text.push_str(&value);
-        }
-        text.push('}');
-        Ok(text)
+        self.out.push(b'}');
+        Ok(())
+    }
+}
+
+/// serde_json escapes exactly as RFC 8785 asks: the two-letter forms, then lower-case \u00xx.
+fn append_text(text: &str, out: &mut Vec<u8>) -> Result<(), serde_json::Error> {
+    serde_json::to_writer(out, text)
+}
+
+/// Keys sort by UTF-16 code units.
+fn by_utf16(one: &str, other: &str) -> Ordering {
+    if one.is_ascii() && other.is_ascii() {
+        return one.cmp(other);
+    }
+    one.encode_utf16().cmp(other.encode_utf16())
+}
+
+/// A key, borrowed from the text where it has no escapes.
+struct KeySeed;
+
+impl<'de> DeserializeSeed<'de> for KeySeed {
+    type Value = Cow<'de, str>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Cow<'de, str>, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl<'de> Visitor<'de> for KeySeed {
+    type Value = Cow<'de, str>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a key")
+    }
+
+    fn visit_borrowed_str<E>(self, key: &'de str) -> Result<Cow<'de, str>, E> {
+        Ok(Cow::Borrowed(key))
+    }
+
+    fn visit_str<E>(self, key: &str) -> Result<Cow<'de, str>, E> {
+        Ok(Cow::Owned(key.to_owned()))
     }
 }
 

@@ -126,8 +126,7 @@ pub fn apply_schema() -> serde_json::Value {
 /// Those of the writer.
 pub fn json(model: &Model<'_>, out: &mut dyn Write) -> io::Result<()> {
     match model.input.subject {
-        Subject::Plan => planned(model, &document::write(model.plan()), out),
-        Subject::Drift => planned(model, &document::write_drift(model.plan()), out),
+        Subject::Plan | Subject::Drift => planned(model, out),
         Subject::Applied => {
             serde_json::to_writer_pretty(&mut *out, &applied(model))?;
             out.write_all(b"\n")
@@ -135,18 +134,19 @@ pub fn json(model: &Model<'_>, out: &mut dyn Write) -> io::Result<()> {
     }
 }
 
-/// The plan's document, and the split before its closing brace: the changes in it are not held in memory twice.
-fn planned(model: &Model<'_>, text: &str, out: &mut dyn Write) -> io::Result<()> {
-    let [this, before] = &model.parts[..] else { return out.write_all(text.as_bytes()) };
-    let body = text.trim_end().strip_suffix('}').unwrap_or(text).trim_end();
-    let split = SplitDocument {
-        this_change: summary(this.totals),
-        before: summary(before.totals),
-        dropped: summary(model.dropped),
-        changes: Rows { model, only: Some(Origin::ThisChange) },
-    };
-    write!(out, "{body},\n  \"split\": ")?;
-    serde_json::to_writer(&mut *out, &split)?;
+/// The plan's document, and the split before its closing brace.
+fn planned(model: &Model<'_>, out: &mut dyn Write) -> io::Result<()> {
+    document::write_open(model.plan(), model.input.subject == Subject::Drift, out)?;
+    if let [this, before] = &model.parts[..] {
+        let split = SplitDocument {
+            this_change: summary(this.totals),
+            before: summary(before.totals),
+            dropped: summary(model.dropped),
+            changes: Rows { model, only: Some(Origin::ThisChange) },
+        };
+        out.write_all(b",\n  \"split\": ")?;
+        serde_json::to_writer(&mut *out, &split)?;
+    }
     out.write_all(b"\n}\n")
 }
 

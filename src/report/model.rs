@@ -277,6 +277,7 @@ impl<'a> Model<'a> {
         let mut places: HashMap<Key<'a>, usize> = HashMap::new();
         let mut part = Part { origin, ..Part::default() };
         let mut devices = HashSet::new();
+        let mut last = None;
         for (member, row) in rows {
             let outcome = row.outcome.map(|outcome| outcome.outcome);
             let error = row.outcome.and_then(|outcome| outcome.error.as_deref());
@@ -292,9 +293,14 @@ impl<'a> Model<'a> {
             });
             part.groups[place].members.push(member);
             part.totals.count(row.what);
-            devices.insert(row.id);
+            if self.input.run.is_some() {
+                devices.insert(row.id);
+            } else if last.replace(member) != Some(member) {
+                // Planned changes come device by device.
+                part.totals.devices += 1;
+            }
         }
-        part.totals.devices = devices.len() as u64;
+        part.totals.devices += devices.len() as u64;
         part.groups.sort_by_key(|group| (group.what, group.cause, group.outcome, group.error));
         part
     }

@@ -46,6 +46,7 @@ pub(super) fn evaluate(
     let within_scope = |node: NodeId| {
         let mut set = owned(graph.set(node));
         set.intersect_with(scope);
+        set.shrink();
         set
     };
     let rule = |node: &Option<NodeId>| node.map_or_else(|| DeviceSet::new(snapshot.len()), within_scope);

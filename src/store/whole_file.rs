@@ -2,7 +2,7 @@
 //!
 //! Knows no format.
 
-use std::io::Write;
+use std::io::{BufWriter, Write};
 use std::path::Path;
 
 /// Writes a file, and the folders above it where they are missing. Readers see the old content or the new one, never a part.
@@ -10,13 +10,26 @@ use std::path::Path;
 /// # Errors
 /// A sentence with the path, where a folder or the file cannot be written.
 pub fn write(path: &Path, content: &[u8]) -> std::io::Result<()> {
+    write_with(path, |out| out.write_all(content))
+}
+
+/// As [`write`], for content that is made piece by piece.
+///
+/// # Errors
+/// As [`write`], and those of the content.
+pub fn write_with(
+    path: &Path,
+    content: impl FnOnce(&mut dyn Write) -> std::io::Result<()>,
+) -> std::io::Result<()> {
     let named = |error: std::io::Error| {
         std::io::Error::new(error.kind(), format!("cannot write {}: {error}", path.display()))
     };
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder).map_err(named)?;
     let mut file = tempfile::Builder::new().prefix(".mdetag-").tempfile_in(folder).map_err(named)?;
-    file.write_all(content).map_err(named)?;
+    let mut out = BufWriter::with_capacity(1 << 18, file.as_file_mut());
+    content(&mut out).and_then(|()| out.flush()).map_err(named)?;
+    drop(out);
     file.as_file().sync_data().map_err(named)?;
     readable(file.as_file()).map_err(named)?;
     file.persist(path).map_err(|error| named(error.error))?;

@@ -17,7 +17,7 @@ pub use measured::{
     LedgerDocument, SummaryDocument,
 };
 pub use read::{DocumentError, read};
-pub use write::{write, write_drift};
+pub use write::{write, write_open, write_to};
 
 use crate::device::DeviceValue;
 use crate::time::Timestamp;

@@ -1,10 +1,10 @@
-//! Writes a plan as its document. Changes stream from the plan: no second copy of them is built.
+//! Writes a plan as its document. Changes stream from the plan, a line a device, on all cores: no copy of them is built.
 
 use std::borrow::Cow;
+use std::io::{self, Write};
 use std::sync::Arc;
 
-use serde::ser::SerializeSeq;
-use serde::{Serialize, Serializer};
+use rayon::prelude::*;
 
 use super::{
     AxisDocument, CallsDocument, CauseDocument, CauseWord, ChangeDocument, DeviceDocument, Document,
@@ -15,6 +15,7 @@ use super::{
     WarningDocument, WithheldDocument,
 };
 use crate::diagnostic::Place;
+use crate::plan::digest::Sha256;
 use crate::plan::{
     Cause, CauseIndex, DeviceChange, GuardReport, Header, Plan, Schedule, TagCase, TagChange, ValueRoute,
     Withheld, digest,
@@ -23,43 +24,85 @@ use crate::plan::{
 /// Devices that a withheld group names.
 const SAMPLE: usize = 3;
 
+/// Devices that one core writes at a time.
+const BLOCK: usize = 512;
+
+/// Blocks that are held at a time: enough for all cores, and little memory whatever the plan's size.
+const AT_ONCE: usize = 32;
+
 /// The plan as JSON, with its digest, ending in a line feed. The same plan gives the same text.
 pub fn write(plan: &Plan) -> String {
-    text(plan, false)
+    let mut text = Vec::new();
+    write_to(plan, &mut text).expect("memory takes any text");
+    String::from_utf8(text).expect("JSON is UTF-8")
 }
 
-/// As [`write()`], with the class of drift on each change.
-pub fn write_drift(plan: &Plan) -> String {
-    text(plan, true)
+/// As [`write()`], piece by piece: memory does not grow with the plan.
+///
+/// # Errors
+/// Those of the writer.
+pub fn write_to(plan: &Plan, out: &mut dyn Write) -> io::Result<()> {
+    write_open(plan, false, out)?;
+    out.write_all(b"\n}\n")
 }
 
-fn text(plan: &Plan, is_drift: bool) -> String {
-    let mut document = document(plan, is_drift);
-    let json = |document: &Document<Changes<'_>>| {
-        serde_json::to_string_pretty(document).expect("a plan has text keys and finite numbers only")
-    };
-    let canonical =
-        digest::canonical(&json(&document), &OUTSIDE_DIGEST).expect("what was just written can be read");
-    document.digest = digest::sha256(canonical.as_bytes());
-    let mut text = json(&document);
-    text.push('\n');
-    text
-}
-
-/// The `changes` of a plan, one device at a time.
-struct Changes<'a> {
-    plan: &'a Plan,
-    is_drift: bool,
-}
-
-impl Serialize for Changes<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut list = serializer.serialize_seq(Some(self.plan.changes.len()))?;
-        for change in &self.plan.changes {
-            list.serialize_element(&change_document(self.plan, change, self.is_drift))?;
+/// As [`write_to`] without the closing brace, so that keys can follow that stand outside the digest. `is_drift` adds the
+/// class of drift to each change.
+///
+/// # Errors
+/// Those of the writer.
+pub fn write_open(plan: &Plan, is_drift: bool, out: &mut dyn Write) -> io::Result<()> {
+    let frame = document(plan);
+    let text = serde_json::to_string_pretty(&frame)?;
+    let canonical = digest::canonical(&text, &OUTSIDE_DIGEST)?;
+    let lost = "a document has its list of changes, and quotes within texts are escaped";
+    let (head, tail) = text.split_once("\n  \"changes\": []").expect(lost);
+    let (first, last) = canonical.split_once("\"changes\":[]").expect(lost);
+    let mut sha256 = Sha256::new();
+    sha256.update(first.as_bytes());
+    sha256.update(b"\"changes\":[");
+    write!(out, "{head}\n  \"changes\": [")?;
+    let mut comma = "";
+    for blocks in plan.changes.chunks(BLOCK * AT_ONCE) {
+        let written: Vec<Block> =
+            blocks.par_chunks(BLOCK).map(|changes| block(plan, changes, is_drift)).collect();
+        for block in written {
+            sha256.update(comma.as_bytes());
+            sha256.update(block.canonical.as_bytes());
+            out.write_all(comma.as_bytes())?;
+            out.write_all(block.text.as_bytes())?;
+            comma = ",";
         }
-        list.end()
     }
+    sha256.update(b"]");
+    sha256.update(last.as_bytes());
+    out.write_all(if plan.changes.is_empty() { b"]" } else { b"\n  ]" })?;
+    // The digest is the last key, and it is not in itself.
+    let body = tail.strip_suffix("\"\"\n}").expect("a document ends with its digest, empty so far");
+    write!(out, "{body}\"{}\"", sha256.finish())
+}
+
+/// Some changes, without a comma around them: a line a device, and the canonical form.
+struct Block {
+    text: String,
+    canonical: String,
+}
+
+fn block(plan: &Plan, changes: &[DeviceChange], is_drift: bool) -> Block {
+    let mut text = String::new();
+    let mut canonical = String::new();
+    for change in changes {
+        let json = serde_json::to_string(&change_document(plan, change, is_drift))
+            .expect("a change has text keys and no numbers but indices");
+        if !text.is_empty() {
+            text.push(',');
+            canonical.push(',');
+        }
+        text.push_str("\n    ");
+        text.push_str(&json);
+        canonical.push_str(&digest::canonical(&json, &[]).expect("what was just written can be read"));
+    }
+    Block { text, canonical }
 }
 
 /// One device with its changes as other tools read it. `is_drift` adds the class of drift.
@@ -150,7 +193,8 @@ impl From<&Place> for PlaceDocument {
     }
 }
 
-fn document(plan: &Plan, is_drift: bool) -> Document<Changes<'_>> {
+/// Everything but the changes.
+fn document(plan: &Plan) -> Document {
     let Header { tool, created_at, now, tenant, policy, inventory, options, reverts } = &plan.header;
     let (additions, removals, values) = plan.counts();
     let files = policy.files.iter();
@@ -193,7 +237,7 @@ fn document(plan: &Plan, is_drift: bool) -> Document<Changes<'_>> {
         reverts: reverts.clone(),
         rules: rules(plan),
         causes: plan.causes.iter().map(|named| cause(plan, named)).collect(),
-        changes: Changes { plan, is_drift },
+        changes: Vec::new(),
         summary: SummaryDocument { devices: plan.changes.len() as u64, additions, removals, values },
         calls: calls(&plan.schedule),
         guard: guard(&plan.guard),

@@ -1,0 +1,101 @@
+#!/usr/bin/env bash
+# The same fleet and the same rules in mdetag, DuckDB, jq and Python: checks that all give the same answer, prints ratios.
+#
+#   benches/peers/run.sh [FOLDER]
+#
+# Needs python3, jq and DuckDB for Python (`pip install duckdb`; PYTHON=path/to/python3 chooses the interpreter), 3 GB of
+# disk, and takes about twenty minutes: jq and Python are run on as much as ends in minutes, and extrapolated linearly.
+# Sizes: DEVICES (1000000), RULES (1000), SLOW_DEVICES (20000; what jq and Python get). MDETAG is the program to measure.
+# No part of `cargo test`.
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+work=$(mkdir -p "${1:-/tmp/mdetag-peers}" && cd "${1:-/tmp/mdetag-peers}" && pwd)
+devices=${DEVICES:-1000000} rules=${RULES:-1000} slow=${SLOW_DEVICES:-20000}
+python=${PYTHON:-python3}
+mdetag=${MDETAG:-$here/../../target/release/mdetag}
+fleet=$work/fleet-$devices.ndjson
+export XDG_STATE_HOME=$work/state XDG_CONFIG_HOME=$work/config
+
+[ -f "$fleet" ] || "$mdetag" sandbox generate --devices "$devices" -o "$fleet"
+# Noon of the day after the fleet was made: no device was seen at the very moment that ages count from.
+now=$(head -c 1000 "$fleet" | grep -o '"readAt":"[0-9-]*' | cut -d'"' -f4)
+now=$("$python" -c "import datetime,sys; print(datetime.date.fromisoformat(sys.argv[1]) + datetime.timedelta(days=1))" "$now")T12:00:00Z
+"$python" "$here/rules.py" "$rules" "$now" "$work/rules"
+small=$work/fleet-$slow.ndjson
+head -n $((slow + 1)) "$fleet" > "$small"
+
+# timed NAME COMMAND…: runs a command, writes its answer to NAME.out, and keeps seconds, processor seconds and memory.
+timed() {
+    local name=$1
+    shift
+    /usr/bin/time -f "%e %U %S %M" -o "$work/$name.time" "$@" > "$work/$name.out"
+    awk -v name="$name" '{ printf "%-28s %8.2f s  %8.2f s of processors  %6.0f MB\n", name, $1, $2 + $3, $4 / 1024 }' "$work/$name.time"
+}
+
+# Best of three: what else the machine does only ever adds.
+best() {
+    local name=$1 seconds
+    shift
+    for _ in 1 2 3; do
+        timed "$name" "$@"
+        seconds=$(cut -d' ' -f1 "$work/$name.time")
+        if [ ! -f "$work/$name.best" ] || awk "BEGIN { exit !($seconds < $(cat "$work/$name.best")) }"; then
+            echo "$seconds" > "$work/$name.best"
+        fi
+    done
+}
+
+rm -f "$work"/*.best
+echo "$devices devices, $rules rules, $(nproc) processors, load $(cut -d' ' -f1 /proc/loadavg)"
+plan() { best "$1" "$mdetag" plan "$work/rules/policy.yaml" --inventory "$2" --now "$now" -o "$work/$1.json"; }
+plan mdetag "$fleet"
+plan mdetag-small "$small"
+
+cat > "$work/duck.py" <<'PY'
+import json, sys, duckdb
+fleet, select = sys.argv[1:3]
+columns = "{id: 'VARCHAR', mergedIntoMachineId: 'VARCHAR', computerDnsName: 'VARCHAR', lastIpAddress: 'VARCHAR', lastSeen: 'VARCHAR', rbacGroupName: 'VARCHAR', machineTags: 'VARCHAR[]', osBuild: 'BIGINT'}"
+db = duckdb.connect()
+db.execute(f"""CREATE TABLE fleet AS SELECT lower(coalesce(computerDnsName, '')) AS name, coalesce(lastIpAddress, '') AS ip,
+    coalesce(lastSeen, '')[1:19] AS seen, lower(coalesce(rbacGroupName, '')) AS grp, machineTags AS tags,
+    coalesce(osBuild, 0) AS build
+    FROM read_ndjson('{fleet}', columns = {columns}) WHERE id IS NOT NULL AND mergedIntoMachineId IS NULL""")
+answer = db.execute(open(select).read())
+names = [column[0] for column in answer.description]
+print(json.dumps({name: count for name, count in zip(names, answer.fetchone()) if count}))
+PY
+best duckdb "$python" "$work/duck.py" "$fleet" "$work/rules/select.sql"
+timed python "$python" "$work/rules/select.py" "$small"
+timed jq jq -n -f "$work/rules/select.jq" "$small"
+
+"$python" - "$work" "$devices" "$slow" <<'PY'
+import json, sys
+work, devices, slow = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+
+
+def planned(name):
+    counts = {}
+    for change in json.load(open(f"{work}/{name}.json"))["changes"]:
+        for add in change["add"]:
+            rule = add["tag"].removeprefix("bench/")
+            counts[rule] = counts.get(rule, 0) + 1
+    return counts
+
+
+def same(one, other, name):
+    if one != other:
+        wrong = {rule for rule in one.keys() | other.keys() if one.get(rule) != other.get(rule)}
+        sys.exit(f"{name} gives another answer for {sorted(wrong)[:5]}")
+    print(f"{name}: the same answer, {sum(one.values())} device-tag pairs of {len(one)} rules")
+
+
+same(planned("mdetag"), json.load(open(f"{work}/duckdb.out")), "duckdb")
+small = planned("mdetag-small")
+same(small, json.load(open(f"{work}/python.out")), "python")
+same(small, json.load(open(f"{work}/jq.out")), "jq")
+own = float(open(f"{work}/mdetag.best").read())
+print(f"duckdb ÷ mdetag: {float(open(f'{work}/duckdb.best').read()) / own:.1f}")
+for name in ["python", "jq"]:
+    seconds = float(open(f"{work}/{name}.time").read().split()[0])
+    print(f"{name} ÷ mdetag: {seconds * devices / slow / own:.0f} (measured on {slow} devices, extrapolated linearly)")
+PY
