@@ -8,11 +8,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::diagnostic::{Diagnostic, Source, Sources};
 use crate::plan::{Options, ValueRoute};
+use crate::policy::MAX_BYTES;
 use crate::policy::settings::{self, Profile, Settings};
-use crate::store::repository;
+use crate::store::{regular_file, repository};
 use crate::time::{Clock, Timestamp};
 
-use super::args::Global;
+use super::args::{Command, Global};
 use super::console::Console;
 use super::failure::Failure;
 use super::planning::has_errors;
@@ -54,11 +55,15 @@ impl Context {
     ///
     /// # Errors
     /// A working directory that went away, and every problem in `mdetag.yaml`.
-    pub fn new(global: Global, console: Console) -> Result<Context, Failure> {
+    pub fn new(global: Global, console: Console, command: &Command) -> Result<Context, Failure> {
         let folder = std::env::current_dir()
             .map_err(|error| Failure::file(format!("cannot tell the working directory: {error}")))?;
         let repository = repository::root(&folder);
-        let (settings, settings_folder) = read_settings(&folder, repository.as_deref())?;
+        let (settings, settings_folder) = if command.reads_settings() {
+            read_settings(&folder, repository.as_deref())?
+        } else {
+            (Settings::default(), None)
+        };
         let base = repository.clone().unwrap_or_else(|| folder.clone());
         Ok(Context {
             global,
@@ -138,12 +143,12 @@ fn read_settings(folder: &Path, repository: Option<&Path>) -> Result<(Settings, 
     });
     for place in places {
         let path = place.join("mdetag.yaml");
-        let text = match std::fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
-            Err(error) => return Err(Failure::file(format!("cannot read {}: {error}", path.display()))),
-        };
+        if std::fs::symlink_metadata(&path).is_err() {
+            continue;
+        }
         let name = from_folder(&real, &path).display().to_string();
+        let text = regular_file::text(&path, MAX_BYTES as u64)
+            .map_err(|why| Failure::file(format!("{name} cannot be read: {why}")))?;
         let source =
             Source { name: name.as_str().into(), root: 0, path: "mdetag.yaml".into(), text: text.into() };
         let sources = Sources { files: vec![source], ..Sources::default() };

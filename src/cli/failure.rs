@@ -5,6 +5,7 @@
 use std::fmt;
 
 use crate::diagnostic::{Diagnostic, Sources};
+use crate::store::regular_file::reason;
 
 use super::exit::Exit;
 
@@ -92,7 +93,10 @@ pub fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
-        let cause_text = cause.to_string();
+        let cause_text = match cause.downcast_ref::<std::io::Error>() {
+            Some(error) if error.raw_os_error().is_some() => reason(error),
+            _ => cause.to_string(),
+        };
         if !text.contains(&cause_text) {
             text.push_str(": ");
             text.push_str(&cause_text);

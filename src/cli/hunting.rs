@@ -4,6 +4,7 @@
 
 use crate::policy::Policy;
 use crate::selection::{self, HuntingResults};
+use crate::store::regular_file;
 
 use super::context::Context;
 use super::failure::Failure;
@@ -16,7 +17,7 @@ use super::session::{Session, unreachable_tenant};
 pub fn recorded(context: &Context) -> Result<HuntingResults, Failure> {
     let Some(path) = &context.global.hunting_results else { return Ok(HuntingResults::default()) };
     let named = |error: String| Failure::file(format!("{}: {error}", path.display()));
-    let bytes = std::fs::read(path).map_err(|error| named(error.to_string()))?;
+    let bytes = std::fs::read(path).map_err(|error| named(regular_file::reason(&error)))?;
     HuntingResults::from_json(&bytes).map_err(named)
 }
 

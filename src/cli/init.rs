@@ -2,19 +2,28 @@
 
 use std::path::Path;
 
+use serde_json::json;
+
 use crate::store::whole_file;
 
-use super::args::InitArgs;
+use super::args::{Format, InitArgs, SchemaOf};
 use super::context::Context;
 use super::exit::Exit;
 use super::failure::Failure;
+use super::schema;
 
 /// What is written where. The CI recipes are those of `examples/ci`, so that what is tested there is what people get.
 const FILES: [(&str, &str); 11] = [
     ("policies/servers.yaml", include_str!("init/servers.yaml")),
     ("policies/servers.test.yaml", include_str!("init/servers.test.yaml")),
     ("policies/guard.yaml", include_str!("init/guard.yaml")),
-    ("mdetag.yaml", include_str!("../../examples/ci/mdetag.yaml")),
+    (
+        "mdetag.yaml",
+        concat!(
+            "# yaml-language-server: $schema=schema/mdetag.schema.json\n",
+            include_str!("../../examples/ci/mdetag.yaml")
+        ),
+    ),
     (".gitignore", include_str!("init/gitignore")),
     (".github/CODEOWNERS.sample", include_str!("init/codeowners")),
     (".github/workflows/mdetag-plan.yml", include_str!("../../examples/ci/github/mdetag-plan.yml")),
@@ -29,8 +38,12 @@ const FILES: [(&str, &str); 11] = [
 /// # Errors
 /// One of the files is there already (then none is written), or the folder cannot be written.
 pub fn run(context: &Context, args: &InitArgs) -> Result<Exit, Failure> {
-    let schema = super::schema::policy();
-    let files = FILES.into_iter().chain([("schema/policy.schema.json", schema.as_str())]);
+    let schemas = [
+        ("schema/policy.schema.json", schema::text(SchemaOf::Policy)),
+        ("schema/test.schema.json", schema::text(SchemaOf::Test)),
+        ("schema/mdetag.schema.json", schema::text(SchemaOf::Mdetag)),
+    ];
+    let files = FILES.into_iter().chain(schemas.iter().map(|(path, text)| (*path, text.as_str())));
     let files: Vec<(&str, &str)> = files.collect();
     let taken: Vec<&str> =
         files.iter().map(|(path, _)| *path).filter(|path| args.dir.join(path).exists()).collect();
@@ -42,6 +55,13 @@ pub fn run(context: &Context, args: &InitArgs) -> Result<Exit, Failure> {
     for (path, content) in &files {
         whole_file::write(&args.dir.join(path), content.as_bytes())?;
         text.push_str(&format!("  {path}\n"));
+    }
+    if context.global.format == Format::Json {
+        let paths: Vec<&str> = files.iter().map(|(path, _)| *path).collect();
+        let folder = args.dir.display().to_string();
+        let document = json!({ "formatVersion": "1.0", "folder": folder, "files": paths });
+        context.console.result(&format!("{document:#}\n"))?;
+        return Ok(Exit::Success);
     }
     context.console.result(&format!(
         "Wrote {} files to {}:\n{text}{}",

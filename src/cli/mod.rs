@@ -73,11 +73,7 @@ pub fn main() -> ExitCode {
 /// A usage error ends with 1, not with clap's 2, which means drift here; help and version are results.
 fn usage(error: &clap::Error) -> Exit {
     let is_result = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
-    let wants_json = std::env::args_os().any(|word| word == "--format=json")
-        || std::env::args_os()
-            .zip(std::env::args_os().skip(1))
-            .any(|(flag, value)| flag == "--format" && value == "json");
-    if !is_result && wants_json {
+    if !is_result && wants_json() {
         let text = error.render().to_string();
         let message = text.trim().trim_start_matches("error: ").to_owned();
         findings::fail(&Console::plain(), Format::Json, &Failure::usage(message));
@@ -88,6 +84,18 @@ fn usage(error: &clap::Error) -> Exit {
     if is_result { Exit::Success } else { Exit::Error }
 }
 
+/// Whether the words that could not be understood ask for JSON; the environment counts where they say nothing.
+fn wants_json() -> bool {
+    let words: Vec<_> = std::env::args_os().collect();
+    let pairs = words.windows(2).filter(|pair| pair[0] == "--format").map(|pair| pair[1] == "json");
+    let joined =
+        words.iter().filter_map(|word| word.to_str()?.strip_prefix("--format=").map(|it| it == "json"));
+    pairs
+        .chain(joined)
+        .last()
+        .unwrap_or_else(|| std::env::var_os("MDETAG_FORMAT").is_some_and(|it| it == "json"))
+}
+
 fn start(cli: Cli, console: &Console) -> Result<Exit, Failure> {
     // The default provider of every TLS connection; a second installation in one process changes nothing.
     let _ = rustls::crypto::ring::default_provider().install_default();
@@ -96,7 +104,7 @@ fn start(cli: Cli, console: &Console) -> Result<Exit, Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::file(format!("cannot start: {error}")))?;
-    let context = Context::new(cli.global, console.clone())?;
+    let context = Context::new(cli.global, console.clone(), &cli.command)?;
     let ended = runtime.block_on(run(&context, cli.command));
     // A blocked question or a served connection must not hold the process back.
     runtime.shutdown_background();

@@ -15,21 +15,20 @@ use super::failure::Failure;
 /// # Errors
 /// Standard output that cannot be written.
 pub fn run(context: &Context, args: &SchemaArgs) -> Result<Exit, Failure> {
-    let text = match args.of {
-        SchemaOf::Policy => policy(),
+    context.console.result(&text(args.of))?;
+    Ok(Exit::Success)
+}
+
+/// A schema, as it is printed and as `init` writes it.
+pub fn text(of: SchemaOf) -> String {
+    match of {
+        SchemaOf::Policy => pretty(&policy::policy_schema()),
         SchemaOf::Test => pretty(&policy::test_schema()),
         SchemaOf::Mdetag => pretty(&policy::settings_schema()),
         SchemaOf::Plan => pretty(&document::schema()),
         SchemaOf::Apply => pretty(&json::apply_schema()),
         SchemaOf::Diagnostics => pretty(&diagnostics::schema()),
-    };
-    context.console.result(&text)?;
-    Ok(Exit::Success)
-}
-
-/// The schema of policy files, as `init` writes it beside the policies.
-pub fn policy() -> String {
-    pretty(&policy::policy_schema())
+    }
 }
 
 fn pretty(schema: &serde_json::Value) -> String {

@@ -1,8 +1,9 @@
 //! `mdetag completions` and `mdetag man`: made from the same declaration that parses the command line.
 
 use clap::CommandFactory;
+use serde_json::json;
 
-use super::args::{Cli, CompletionsArgs};
+use super::args::{Cli, CompletionsArgs, Format};
 use super::context::Context;
 use super::exit::Exit;
 use super::failure::Failure;
@@ -14,8 +15,7 @@ use super::failure::Failure;
 pub fn completions(context: &Context, args: &CompletionsArgs) -> Result<Exit, Failure> {
     let mut text = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "mdetag", &mut text);
-    context.console.result(&String::from_utf8_lossy(&text))?;
-    Ok(Exit::Success)
+    print(context, &text)
 }
 
 /// Prints the manual page, all commands in one.
@@ -31,6 +31,16 @@ pub fn man(context: &Context) -> Result<Exit, Failure> {
         let name = format!("mdetag-{}", sub.get_name());
         clap_mangen::Man::new(sub.clone().name(name)).render(&mut text)?;
     }
-    context.console.result(&String::from_utf8_lossy(&text))?;
+    print(context, &text)
+}
+
+/// A text for another program, in a document where one is asked for: the environment may ask it of every command.
+fn print(context: &Context, text: &[u8]) -> Result<Exit, Failure> {
+    let text = String::from_utf8_lossy(text);
+    if context.global.format == Format::Json {
+        context.console.result(&format!("{:#}\n", json!({ "formatVersion": "1.0", "text": text })))?;
+    } else {
+        context.console.result(&text)?;
+    }
     Ok(Exit::Success)
 }

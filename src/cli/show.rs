@@ -3,6 +3,7 @@
 use crate::plan::Plan;
 use crate::plan::document;
 use crate::report::model::{Input, Model, Subject};
+use crate::store::regular_file::reason;
 
 use super::args::{CiSystem, ReportArgs, ShowArgs};
 use super::context::Context;
@@ -38,11 +39,11 @@ pub fn run(context: &Context, args: &ShowArgs) -> Result<Exit, Failure> {
 /// A file that cannot be read, is too large, or is no plan of this version.
 pub fn read(path: &std::path::Path) -> Result<Plan, Failure> {
     let named = |error: &dyn std::fmt::Display| Failure::plan(format!("{}: {error}", path.display()));
-    let length = std::fs::metadata(path).map_err(|error| named(&error))?.len();
+    let length = std::fs::metadata(path).map_err(|error| named(&reason(&error)))?.len();
     if length > MAX_BYTES {
         return Err(named(&"the file is too large for a plan"));
     }
-    let text = std::fs::read_to_string(path).map_err(|error| named(&error))?;
+    let text = std::fs::read_to_string(path).map_err(|error| named(&reason(&error)))?;
     document::read(&text).map_err(|error| {
         named(&error)
             .help("plans are written by `mdetag plan -o FILE`; make a new one if it was edited or cut")

@@ -1,5 +1,7 @@
 //! `mdetag validate`: every problem in the policy set at once, or the page of one code.
 
+use serde_json::json;
+
 use crate::diagnostic::Severity;
 use crate::report::diagnostics;
 use crate::report::pages;
@@ -25,7 +27,17 @@ pub fn run(context: &Context, args: &ValidateArgs) -> Result<Exit, Failure> {
             Failure::usage(format!("there is no diagnostic `{code}`"))
                 .help("codes look like E0203; every finding shows its own in brackets")
         })?;
-        context.console.result(page)?;
+        context.console.result(&match format {
+            Format::Json => {
+                let code = code.to_ascii_uppercase();
+                let title = pages::title(&code);
+                format!(
+                    "{:#}\n",
+                    json!({ "formatVersion": "1.0", "code": code, "title": title, "page": page })
+                )
+            }
+            _ => page.to_owned(),
+        })?;
         return Ok(Exit::Success);
     }
     let paths = context.policy_paths(&args.policy.policy)?;

@@ -207,12 +207,35 @@ fn csv_table(text: &str) -> Result<Table, String> {
         table.add_column(column)?;
     }
     let mut row = csv::StringRecord::new();
+    let mut last = 0;
     while reader.read_record(&mut row).map_err(plain)? {
-        table.lines.push(row.position().map_or(0, csv::Position::line));
+        let (line, at) = row.position().map_or((0, 0), |position| (position.line(), position.byte()));
+        last = at as usize;
+        table.lines.push(line);
         table.cells.extend(row.iter().map(Box::from));
         table.check_size()?;
     }
+    if text.get(last..).is_some_and(is_open) {
+        let line = table.lines.last().unwrap_or(&1);
+        return Err(format!(
+            "the quote that opens in line {line} or below is never closed: the file was cut"
+        ));
+    }
     Ok(table)
+}
+
+/// Whether the last record ends inside a quoted cell. The CSV reader closes it silently, and the rows that a cut took away
+/// would take tags with them.
+fn is_open(record: &str) -> bool {
+    let (mut is_quoted, mut starts_cell) = (false, true);
+    for byte in record.bytes() {
+        // A doubled quote closes and opens again.
+        let opens = byte == b'"' && !is_quoted && starts_cell;
+        let was_quoted = is_quoted;
+        is_quoted = opens || is_quoted && byte != b'"';
+        starts_cell = !is_quoted && (matches!(byte, b',' | b'\n' | b'\r') || was_quoted);
+    }
+    is_quoted
 }
 
 /// A row as it is parsed: names and raw values.
@@ -260,7 +283,11 @@ fn json_table(text: &str) -> Result<Table, String> {
 fn ndjson_table(text: &str) -> Result<Table, String> {
     let mut draft = Draft::default();
     for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
-        let row = serde_json::from_str(line).map_err(|error| format!("line {}: {error}", index + 1))?;
+        let row = serde_json::from_str(line).map_err(|error| {
+            // Every row is a text of its own to the reader: its "line 1" would contradict ours.
+            let what = error.to_string().replace(&format!(" at line {} column", error.line()), " at column");
+            format!("line {}: {what}", index + 1)
+        })?;
         draft.add(&row, index as u64 + 1)?;
     }
     draft.finish()
@@ -345,6 +372,19 @@ impl Table {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_csv_file_that_ends_inside_a_quote_was_cut() {
+        for whole in
+            ["k,o\na,\"x\"\n", "k,o\na,\"x\"\"y\"", "k,o\na,5\" disk\n", "k,o\n\"a\",\"x\ny\"\n\n", "k,o\n"]
+        {
+            assert!(csv_table(whole).is_ok(), "{whole}");
+        }
+        for cut in ["k,o\na,\"x\nb,y\n", "k,o\na,\"x\"\"", "k,o\na,\"", "k,o\nb,\"x\"\n\"c"] {
+            let why = csv_table(cut).err().unwrap_or_else(|| panic!("{cut}"));
+            assert!(why.contains("never closed") || why.contains("cells"), "{cut}: {why}");
+        }
+    }
 
     #[test]
     fn paths_are_relative_to_the_naming_file_and_stay_below_the_root() {

@@ -103,7 +103,7 @@ pub(super) fn parse(text: &str, source: SourceId) -> (Option<Node>, Vec<Diagnost
     }
     if loader.root.is_none() {
         let finding = Diagnostic::error("E0107", loader.point(0), "the file holds no document")
-            .help("a policy file starts with `version: 1`; delete the file if it is not needed");
+            .help("such a file starts with `version: 1`; delete it if it is not needed");
         loader.findings.push(finding);
     }
     (loader.root, loader.findings)

@@ -9,6 +9,7 @@ mod journal_line;
 pub mod ledger;
 pub mod lock;
 pub mod policy_files;
+pub mod regular_file;
 pub mod repository;
 pub mod snapshot_file;
 pub mod snapshot_writer;

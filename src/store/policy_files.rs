@@ -4,13 +4,14 @@
 
 use std::collections::HashSet;
 use std::fs;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::diagnostic::{DataFile, Diagnostic, Source, Sources};
 use crate::plan::{FileReference, PolicyReference};
 use crate::policy::{self, MAX_BYTES};
+
+use super::regular_file::{self, reason};
 
 /// The largest data file: a row of 250 bytes for each of two million devices.
 const MAX_DATA_BYTES: u64 = 512 << 20;
@@ -60,7 +61,7 @@ pub fn read(arguments: &[PathBuf]) -> PolicyFiles {
             let name = if found.is_folder { shown_path(argument, &path) } else { slashed(argument) };
             let is_test = is_test(&path);
             let into = if is_test { &mut files.tests } else { &mut files.policy };
-            match text(&full) {
+            match regular_file::text(&full, MAX_BYTES as u64) {
                 Ok(text) => {
                     into.files.push(Source { name: name.into(), root: root as u32, path, text: text.into() });
                 }
@@ -258,50 +259,13 @@ fn slashed(path: &Path) -> String {
     if std::path::MAIN_SEPARATOR == '/' { text.into_owned() } else { text.replace('\\', "/") }
 }
 
-/// The text of a policy file.
-fn text(path: &Path) -> Result<String, String> {
-    let bytes = bounded(path, MAX_BYTES as u64)?;
-    String::from_utf8(bytes).map_err(|error| {
-        let valid = error.utf8_error().valid_up_to();
-        let line = 1 + error.as_bytes()[..valid].iter().filter(|byte| **byte == b'\n').count();
-        format!("it is not UTF-8 text (line {line}); save it as UTF-8")
-    })
-}
-
 fn data_file(root: &Path, path: &str) -> DataFile {
     let full = root.join(path);
     let real = fs::canonicalize(&full).map_err(|error| reason(&error))?;
     if !real.starts_with(root) {
         return Err("it is a link that leaves the policy root".to_owned());
     }
-    bounded(&real, MAX_DATA_BYTES).map(Arc::from)
-}
-
-/// The bytes of a regular file, if there are not too many.
-fn bounded(path: &Path, most: u64) -> Result<Vec<u8>, String> {
-    let meta = fs::metadata(path).map_err(|error| reason(&error))?;
-    if !meta.is_file() {
-        // Opening a pipe would wait for a writer for ever.
-        return Err(if meta.is_dir() { "it is a folder" } else { "it is not a regular file" }.to_owned());
-    }
-    let too_large = || format!("it has more than {most} bytes");
-    if meta.len() > most {
-        return Err(too_large());
-    }
-    let file = fs::File::open(path).map_err(|error| reason(&error))?;
-    let mut bytes = Vec::with_capacity(meta.len() as usize);
-    file.take(most + 1).read_to_end(&mut bytes).map_err(|error| reason(&error))?;
-    if bytes.len() as u64 > most { Err(too_large()) } else { Ok(bytes) }
-}
-
-/// An I/O error in words, without the number of the operating system.
-fn reason(error: &std::io::Error) -> String {
-    match error.kind() {
-        std::io::ErrorKind::NotFound => "there is no such file".to_owned(),
-        std::io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
-        _ if error.raw_os_error() == Some(40) => "it is a link that leads back to itself".to_owned(),
-        _ => error.to_string(),
-    }
+    regular_file::bytes(&real, MAX_DATA_BYTES).map(Arc::from)
 }
 
 #[cfg(test)]

@@ -178,6 +178,9 @@ pub fn read(path: &Path) -> Result<SnapshotFile, SnapshotFileError> {
             builder.read_stream(head.chain(&mut source)).map_err(|fault| content(fault.to_string()))?;
         }
         Some(_) => return Err(content("it starts with neither `{` nor `[`".to_owned())),
+        None if source.is_torn => {
+            return Err(content("it is compressed, and damaged or cut before its first byte".to_owned()));
+        }
         None => return Err(content("it is empty".to_owned())),
     }
     Ok(finish(builder, header, is_cut || source.is_torn))

@@ -7,6 +7,7 @@ mod doctor;
 mod engine;
 mod foreign_hosts;
 mod identity;
+mod hostile;
 mod main_job;
 mod offline;
 mod outcomes;

@@ -222,6 +222,17 @@ pub enum Command {
     Man(ManArgs),
 }
 
+impl Command {
+    /// Whether `mdetag.yaml` has a say. Where it has none, it may be broken: then these commands help to repair it.
+    pub fn reads_settings(&self) -> bool {
+        match self {
+            Command::Validate(args) => args.explain.is_none(),
+            Command::Init(_) | Command::Schema(_) | Command::Completions(_) | Command::Man(_) => false,
+            _ => true,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

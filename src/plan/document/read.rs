@@ -48,13 +48,23 @@ struct Versioned {
     format_version: String,
 }
 
+/// What the JSON reader says, without the names of our types.
+fn in_words(message: &str) -> String {
+    let mut text = message.replace("expected u64", "expected a whole number");
+    if let Some(at) = text.find("struct ") {
+        let name = text[at + 7..].bytes().take_while(u8::is_ascii_alphanumeric).count();
+        text.replace_range(at..at + 7 + name, "an object");
+    }
+    text
+}
+
 /// Reads a plan and proves its digest. Of withheld groups only the sample is in a file; a device of the sample has no
 /// changes listed.
 ///
 /// # Errors
 /// Where the text is no plan of version 1.x, its digest is wrong, or its content contradicts itself.
 pub fn read(json: &str) -> Result<Plan, DocumentError> {
-    let form = |error: serde_json::Error| DocumentError::Form(error.to_string());
+    let form = |error: serde_json::Error| DocumentError::Form(in_words(&error.to_string()));
     let version = serde_json::from_str::<Versioned>(json).map_err(form)?.format_version;
     let is_first_major = version.split_once('.').is_some_and(|(major, minor)| {
         major == "1" && !minor.is_empty() && minor.bytes().all(|byte| byte.is_ascii_digit())
