@@ -206,16 +206,19 @@ fn clock(ahead_millis: i64) -> Check {
 /// The role for the queries of the policy set, where it has some.
 async fn hunting(context: &Context, session: &Session, set: Option<&PolicySet>) -> Option<Check> {
     const NAME: &str = "may hunt";
-    let queries = selection::queries(&set?.policy, context.policy_now()).len();
-    if queries == 0 {
-        return Some(Check::good(NAME, "not needed: no selector in force hunts"));
-    }
-    let queries = if queries == 1 { "1 query".to_owned() } else { format!("{queries} queries") };
+    let queries = set.map_or(0, |set| selection::queries(&set.policy, context.policy_now()).len());
+    let needed_for = match (queries, context.settings.writes.origins) {
+        (0, false) if set.is_none() => return None,
+        (0, false) => return Some(Check::good(NAME, "not needed: no selector in force hunts")),
+        (0, true) => "`writes.origins`".to_owned(),
+        (1, _) => "1 query of the policies".to_owned(),
+        (queries, _) => format!("{queries} queries of the policies"),
+    };
     Some(match session.tenant.hunter().await {
-        Ok(_) => Check::good(NAME, format!("yes, for {queries} of the policies")),
+        Ok(_) => Check::good(NAME, format!("yes, for {needed_for}")),
         Err(error) => {
             let failed = Check::failed(NAME, &error);
-            Check { found: format!("{}; the policies have {queries}", failed.found), ..failed }
+            Check { found: format!("{} (for {needed_for})", failed.found), ..failed }
         }
     })
 }

@@ -1,7 +1,11 @@
-//! Results of the hunting queries of a policy set: recorded in a file, or run.
+//! Results of the hunting queries of a policy set: recorded in a file, or run; and which tags come from elsewhere.
 //!
 //! Decides nothing; a query without a result is refused by `selection`.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::plan::{ChangeKey, ChangeWhat};
 use crate::policy::Policy;
 use crate::selection::{self, HuntingResults};
 use crate::store::regular_file;
@@ -53,4 +57,28 @@ pub async fn results(
         results.insert(&query, hunted.devices);
     }
     Ok(results)
+}
+
+/// Removals that would not last, with the origin of their tags: asked once, where `writes.origins` wants it.
+///
+/// # Errors
+/// A missing role, and a query that fails or is cut.
+pub async fn origins(context: &Context, session: &Session) -> Result<BTreeMap<ChangeKey, String>, Failure> {
+    let mut foreign = BTreeMap::new();
+    if !context.settings.writes.origins {
+        return Ok(foreign);
+    }
+    let hunter = session.tenant.hunter().await.map_err(unreachable_tenant)?;
+    for origins in hunter.origins(session.ledger.as_ref()).await.map_err(unreachable_tenant)? {
+        let device: Arc<str> = origins.device.as_str().into();
+        let registry =
+            origins.registry.iter().map(|tag| (tag, "the device's registry or its management profile"));
+        let dynamic = origins.dynamic.iter().map(|tag| (tag, "a dynamic rule"));
+        for (tag, origin) in registry.chain(dynamic).filter(|(tag, _)| origins.is_foreign(tag)) {
+            let what = ChangeWhat::Remove(tag.as_str().into());
+            foreign.insert(ChangeKey { device: device.clone(), what }, format!("{origin} sets the tag"));
+        }
+    }
+    tracing::info!(tags = foreign.len(), "tags of other origins");
+    Ok(foreign)
 }

@@ -1,18 +1,23 @@
-//! What earlier runs know: changes that are contested or pending, from the journals of a tenant.
+//! What is known beside the list: changes that are contested or pending, from the journals of a tenant, and tags whose
+//! origin hunting named.
 
 use crate::plan::{History, Plan, WithheldReason, stale};
 use crate::store::history::{self, Present};
-use crate::store::state::StateDir;
 use crate::time::Timestamp;
 
 use super::context::Context;
 use super::source::Source;
 
 /// The history of a tenant; empty where no tenant is named or nothing ran yet.
-pub fn history(context: &Context, state: Option<&StateDir>, policy: &str, retry_contested: bool) -> History {
-    let Some(state) = state else { return History::default() };
+pub fn history(context: &Context, source: &Source, policy: &str, retry_contested: bool) -> History {
+    let Some(state) = &source.state else { return History::default() };
     let (now, visibility) = (context.clock.now(), context.settings.writes.visibility);
-    history::read(state, Present { now, visibility, policy, retry_contested })
+    let mut history = history::read(state, Present { now, visibility, policy, retry_contested });
+    if !retry_contested {
+        // What hunting says of an origin is better than what bounces let guess.
+        history.contested.extend(source.origins.iter().map(|(key, origin)| (key.clone(), origin.clone())));
+    }
+    history
 }
 
 /// Keeps which pending changes a trusted live read still did not show.

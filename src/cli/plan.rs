@@ -68,7 +68,7 @@ pub async fn plan_and_report(context: &Context, request: &Request<'_>) -> Result
     let base =
         request.base.map(|path| policy_set::load(context, std::slice::from_ref(path), now)).transpose()?;
     let source = source::read(context, Some(&set), Need::Read).await?;
-    let history = past::history(context, source.state.as_ref(), &set.reference.digest, false);
+    let history = past::history(context, &source, &set.reference.digest, false);
     let with = source.circumstances(context, &history, &allowances);
     let mut fresh = planning::fresh(&set, &source.inventory, &with)?;
     fresh.plan.ledger = source.session.as_ref().map(|session| ledger_text::ledger(session, &fresh.plan));

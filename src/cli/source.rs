@@ -2,9 +2,11 @@
 //!
 //! Plans nothing.
 
+use std::collections::BTreeMap;
+
 use crate::inventory::Counts;
-use crate::plan::History;
 use crate::plan::guard::Allowance;
+use crate::plan::{ChangeKey, History};
 use crate::policy::Policy;
 use crate::selection::HuntingResults;
 use crate::store::snapshot_file;
@@ -29,6 +31,8 @@ pub struct Source {
     pub state: Option<StateDir>,
     /// Results of the set's hunting queries.
     pub hunting: HuntingResults,
+    /// Removals that would not last, with the origin of their tags; empty unless `writes.origins` asks for them.
+    pub origins: BTreeMap<ChangeKey, String>,
     /// What the last trusted run counted.
     pub last: Option<Counts>,
 }
@@ -84,13 +88,14 @@ pub async fn of_session(
 ) -> Result<Source, Failure> {
     let policy = set.map(|set| &set.policy);
     let hunting = hunting::results(context, policy, &session).await?;
+    let origins = hunting::origins(context, &session).await?;
     let inventory = match &context.global.inventory {
         Some(path) => from_file(context, path, policy)?.inventory,
         None => live(context, &session, policy).await?,
     };
     let (state, last) = (session.state.clone(), session.state.last_counts());
     note_missing_counts(context, policy, last.as_ref());
-    Ok(Source { inventory, session: Some(session), state: Some(state), hunting, last })
+    Ok(Source { inventory, session: Some(session), state: Some(state), hunting, origins, last })
 }
 
 /// Reads the list of a tenant that is signed in to.
@@ -136,7 +141,7 @@ fn from_file(context: &Context, path: &std::path::Path, policy: Option<&Policy>)
     let state = if is_named { session::state_of(context, &file.tenant).ok() } else { None };
     let last = state.as_ref().and_then(StateDir::last_counts);
     let inventory = Inventory { snapshot: file.snapshot, trust: file.trust, tenant: file.tenant };
-    Ok(Source { inventory, session: None, state, hunting, last })
+    Ok(Source { inventory, session: None, state, hunting, origins: BTreeMap::new(), last })
 }
 
 /// Says that a shrink cannot be seen yet. A guard that silently does nothing is worse than none.

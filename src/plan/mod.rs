@@ -343,7 +343,7 @@ pub enum ChangeWhat {
 /// What the journals of earlier runs say about changes that the list does not show.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct History {
-    /// Bounced in the last three runs, with the likely origin that holds the old state.
+    /// Bounced in the last three runs, or known to come from elsewhere, with the origin that holds the old state.
     pub contested: BTreeMap<ChangeKey, String>,
     /// Confirmed by an answer so lately that the list may not show it yet.
     pub pending: BTreeSet<ChangeKey>,

@@ -344,4 +344,9 @@ pub(super) static WRITES: &[Key] = &[
     key("combine", Shape::Boolean, "Whether one PATCH may carry a device's value and tags."),
     key("settle", Shape::Text, "How long after the last write the list is read again: 15s."),
     key("visibility", Shape::Text, "How long a confirmed change may be missing from the list: 1h."),
+    key(
+        "origins",
+        Shape::Boolean,
+        "Whether hunting says before each plan which tags of other origins cannot be removed.",
+    ),
 ];

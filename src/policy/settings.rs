@@ -72,6 +72,8 @@ pub struct WriteSettings {
     pub settle: Duration,
     /// How long a confirmed change may be missing from the list.
     pub visibility: Duration,
+    /// Whether hunting is asked before each plan which tags come from elsewhere.
+    pub origins: bool,
 }
 
 impl Default for Settings {
@@ -91,6 +93,7 @@ impl Default for Settings {
                 combine: false,
                 settle: Duration::from_secs(15),
                 visibility: Duration::from_secs(3600),
+                origins: false,
             },
             tag_case: TagCase::default(),
         }
@@ -240,6 +243,9 @@ impl Reader<'_> {
         if let Some(combine) = fields.get("combine").and_then(|node| self.boolean(node, "`combine`")) {
             writes.combine = combine;
         }
+        if let Some(origins) = fields.get("origins").and_then(|node| self.boolean(node, "`origins`")) {
+            writes.origins = origins;
+        }
         for (name, place) in [("settle", &mut writes.settle), ("visibility", &mut writes.visibility)] {
             let Some(node) = fields.get(name) else { continue };
             let what = format!("`{name}`");
@@ -286,7 +292,7 @@ mod tests {
         let text = "version: 1\ndefaultTenant: contoso\ntenants:\n  contoso:\n    tenantId: 11111111-2222-3333-4444-555555555555\n    \
                     clientId: 66666666-7777-8888-9999-000000000000\n    cloud: gcc-high\n    policies: [policies/]\n    \
                     endpoints: { api: \"http://127.0.0.1:1\" }\nbudget: { perMinute: 10, shared: true, timeScale: 60 }\n\
-                    writes: { values: both, combine: true, settle: 5s }\ntagCase: insensitive\n";
+                    writes: { values: both, combine: true, settle: 5s, origins: true }\ntagCase: insensitive\n";
         let (settings, findings) = read(&Sources::from_text("mdetag.yaml", text));
         assert_eq!(findings, []);
         let profile = settings.profile("contoso").unwrap();
@@ -296,6 +302,7 @@ mod tests {
             (10, 1500, 60)
         );
         assert!(settings.writes.both_routes && settings.writes.combine && settings.budget.shared);
+        assert!(settings.writes.origins && !Settings::default().writes.origins);
         assert_eq!((settings.writes.settle.as_secs(), settings.tag_case), (5, TagCase::Insensitive));
     }
 

@@ -52,8 +52,8 @@ pub(super) fn run(service: &mut Service, request: &Request, route: Route, now: T
     let (columns, rows) = match service.hunting.get(&query) {
         Some(ids) => (vec!["DeviceId"], ids.iter().map(|id| json!({ "DeviceId": id })).collect()),
         None => match columns(&query) {
-            Some(columns) => {
-                let rows = project(service, &columns, now);
+            Some((columns, kept)) => {
+                let rows = project(service, &columns, kept, now);
                 (columns, rows)
             }
             None => {
@@ -88,19 +88,32 @@ pub(super) fn normal(query: &str) -> String {
     lines.flat_map(str::split_whitespace).collect::<Vec<_>>().join(" ").trim_end_matches(';').to_owned()
 }
 
-/// The columns of a query that asks `DeviceInfo` for the newest row of every device, with nothing filtered.
-fn columns(query: &str) -> Option<Vec<&'static str>> {
+/// Which devices a query keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kept {
+    All,
+    /// Those with a tag of another origin than the portal and the API.
+    WithForeignTags,
+}
+
+/// The one filter on tags that is known, in the way that documentation and forums write it.
+const WITH_FOREIGN_TAGS: &str =
+    "isnotempty(RegistryDeviceTag) or (isnotempty(DeviceDynamicTags) and DeviceDynamicTags != \"[]\")";
+
+/// The columns of a query that asks `DeviceInfo` for the newest row of every device, and the devices that it keeps.
+fn columns(query: &str) -> Option<(Vec<&'static str>, Kept)> {
     let mut steps = query.split('|').map(str::trim);
     if steps.next()? != "DeviceInfo" {
         return None;
     }
-    let mut columns = vec!["DeviceId"];
+    let (mut columns, mut kept) = (vec!["DeviceId"], Kept::All);
     for step in steps {
         let (verb, rest) = step.split_once(' ')?;
         match verb {
             "summarize" if rest.contains("arg_max(") && rest.ends_with("by DeviceId") => {}
             "where" if rest.starts_with("isnotempty(OSPlatform)") || rest.starts_with("Timestamp > ago(") => {
             }
+            "where" if rest == WITH_FOREIGN_TAGS => kept = Kept::WithForeignTags,
             "project" | "distinct" => {
                 let known = |name: &str| COLUMNS.iter().copied().find(|column| *column == name.trim());
                 columns = rest.split(',').map(known).collect::<Option<Vec<_>>>()?;
@@ -108,14 +121,17 @@ fn columns(query: &str) -> Option<Vec<&'static str>> {
             _ => return None,
         }
     }
-    Some(columns)
+    Some((columns, kept))
 }
 
-fn project(service: &mut Service, columns: &[&str], now: Timestamp) -> Vec<Value> {
+fn project(service: &mut Service, columns: &[&str], kept: Kept, now: Timestamp) -> Vec<Value> {
     let missing = service.switches.number(Switch::HuntingMissing) as usize;
     let extra = service.switches.number(Switch::HuntingExtra);
     let mut rows: Vec<Value> = Vec::new();
     for device in service.fleet.devices.iter().skip(missing) {
+        if kept == Kept::WithForeignTags && device.registry.is_none() && device.dynamic.is_empty() {
+            continue;
+        }
         let mut row = Map::new();
         for column in columns {
             row.insert((*column).to_owned(), cell(device, column, now, service.random.below(2) == 0));
@@ -155,8 +171,10 @@ mod tests {
     #[test]
     fn queries_are_known_by_their_text_and_nothing_is_guessed() {
         let query = "DeviceInfo\n| summarize arg_max(Timestamp, *) by DeviceId // newest\n| project DeviceId,  RegistryDeviceTag;";
-        assert_eq!(columns(&normal(query)), Some(vec!["DeviceId", "RegistryDeviceTag"]));
-        assert_eq!(columns("DeviceInfo"), Some(vec!["DeviceId"]));
+        assert_eq!(columns(&normal(query)), Some((vec!["DeviceId", "RegistryDeviceTag"], Kept::All)));
+        assert_eq!(columns("DeviceInfo"), Some((vec!["DeviceId"], Kept::All)));
+        let foreign = format!("DeviceInfo | where {WITH_FOREIGN_TAGS}");
+        assert_eq!(columns(&foreign), Some((vec!["DeviceId"], Kept::WithForeignTags)));
         for other in ["DeviceEvents", "DeviceInfo | where DeviceName == 'x'", "DeviceInfo | project Secret"] {
             assert_eq!(columns(other), None, "{other}");
         }

@@ -10,6 +10,7 @@ mod identity;
 mod hostile;
 mod main_job;
 mod offline;
+mod origins;
 mod outcomes;
 mod project;
 mod refusals;
