@@ -162,10 +162,10 @@ fn hostile_plan_files_are_refused() {
     project.run(&["show", "plan.json"]).exits(0);
     let edits = [
         ("\"formatVersion\": \"1.0\"", "\"formatVersion\": \"2.0\"", "format version 2.0"),
-        ("\"tag\": \"T\"", "\"tag\": \"Evil\"", "changed after it was written"),
+        ("\"tag\":\"T\"", "\"tag\":\"Evil\"", "changed after it was written"),
         ("\"additions\": 2", "\"additions\": -2", "no plan file"),
         ("\"devices\": 1", "\"devices\": 1e300", "expected a whole number"),
-        ("\"cause\": \"rule\"", "\"cause\": \"magic\"", "expected one of `rule`"),
+        ("\"cause\":\"rule\"", "\"cause\":\"magic\"", "expected one of `rule`"),
     ];
     for (from, to, says) in edits {
         assert!(good.contains(from), "{from} in {good}");
