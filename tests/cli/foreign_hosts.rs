@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::project::Project;
-use crate::service::{Environment, Fake, Say, hosts};
+use crate::service::{self, Environment, Fake, Say, hosts};
 
 const POLICY: &str =
     "version: 1\nclaims: [Zebra]\nrules:\n  - { name: all, select: { everything: true }, tags: [Zebra] }\n";
@@ -175,6 +175,43 @@ fn the_proxy_of_the_environment_gets_a_tunnel_and_no_credential() {
         assert_eq!((&*seen.method, &*seen.path), ("CONNECT", "login.microsoftonline.com:443"));
         assert!(seen.body.is_empty() && !seen.is_authorized());
     }
+}
+
+#[test]
+fn a_proxy_with_its_own_certificates_is_trusted_through_ssl_cert_file() {
+    let project = project();
+    project.write("mdetag.yaml", "version: 1\n");
+    let grant = json!({ "access_token": service::token(&json!({ "roles": [ROLES] })), "expires_in": 3599 });
+    let list = json!({ "value": [] });
+    let proxy =
+        Fake::proxy(move |seen| Say::json(200, if seen.path.ends_with("/token") { &grant } else { &list }));
+    let near = Fake::listing(&json!({ "roles": [ROLES] }), json!({ "value": [] }));
+    let authority = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cli/testdata/proxy-ca.pem");
+    let environment = [
+        near.secret(),
+        hosts("https://tenant.example"),
+        vec![("MDETAG_ALLOW_HOSTS", "tenant.example".to_owned()), ("HTTPS_PROXY", proxy.url.clone())],
+    ]
+    .concat();
+    let trusting = [environment.clone(), vec![("SSL_CERT_FILE", authority.to_owned())]].concat();
+    project.run_in(&trusting, &["plan"]).exits(0);
+    let (tunnels, inside): (Vec<_>, Vec<_>) =
+        proxy.seen().into_iter().partition(|seen| seen.method == "CONNECT");
+    assert!(
+        tunnels.iter().all(|seen| seen.path == "tenant.example:443" && !seen.is_authorized()),
+        "{tunnels:?}"
+    );
+    assert!(inside.iter().any(|seen| seen.method == "GET" && seen.is_authorized()), "the list was read");
+
+    // With the API on loopback the waits between tries can be short.
+    project.write("mdetag.yaml", "version: 1\nbudget: { timeScale: 100000 }\n");
+    let environment = [environment, vec![("MDETAG_API_URL", near.url.clone())]].concat();
+    let ran = project.run_in(&environment, &["doctor"]).exits(1);
+    assert!(ran.out.contains("ertificate") && ran.out.contains("SSL_CERT_FILE"), "{}", ran.out);
+    assert!(
+        proxy.seen().iter().filter(|seen| seen.method != "CONNECT").count() == inside.len(),
+        "nothing was sent"
+    );
 }
 
 #[test]

@@ -13,6 +13,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use mdetag::sandbox::{Federated, Options, Request, Route, Running, Sandbox, serve};
 use mdetag::time::{Clock, Timestamp};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::{Value, json};
 
 /// Environment variables of one run.
@@ -153,6 +156,9 @@ impl Seen {
     }
 }
 
+/// What makes the answers.
+type Sayer = dyn Fn(&Seen) -> Say + Send + Sync;
+
 /// An answer: status, further headers, body.
 pub(crate) struct Say(pub u16, pub Vec<(&'static str, String)>, pub String);
 
@@ -172,14 +178,25 @@ pub(crate) struct Fake {
 impl Fake {
     /// Starts it.
     pub(crate) fn start(say: impl Fn(&Seen) -> Say + Send + Sync + 'static) -> Fake {
+        let say: Arc<Sayer> = Arc::new(say);
+        Fake::listen(move |stream, kept| answer(stream, kept, &*say))
+    }
+
+    /// Starts it as a proxy that looks into its tunnels, under a certificate for `tenant.example`.
+    pub(crate) fn proxy(say: impl Fn(&Seen) -> Say + Send + Sync + 'static) -> Fake {
+        let (say, config): (Arc<Sayer>, _) = (Arc::new(say), certificate());
+        Fake::listen(move |stream, kept| tunnel(stream, &config, kept, &*say))
+    }
+
+    fn listen(serve: impl Fn(TcpStream, &Mutex<Vec<Seen>>) + Send + Sync + 'static) -> Fake {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let seen: Arc<Mutex<Vec<Seen>>> = Arc::default();
-        let (kept, say) = (seen.clone(), Arc::new(say));
+        let (kept, serve) = (seen.clone(), Arc::new(serve));
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let (kept, say) = (kept.clone(), say.clone());
-                std::thread::spawn(move || answer(stream, &kept, &*say));
+                let (kept, serve) = (kept.clone(), serve.clone());
+                std::thread::spawn(move || serve(stream, &kept));
             }
         });
         Fake { url, seen }
@@ -227,8 +244,9 @@ pub(crate) fn token(claims: &Value) -> String {
     format!("{}.{}.unsigned", part(r#"{"alg":"none"}"#), part(&all.to_string()))
 }
 
-fn answer(stream: TcpStream, kept: &Mutex<Vec<Seen>>, say: &(dyn Fn(&Seen) -> Say + Send + Sync)) {
-    let Some(seen) = read(&stream) else { return };
+/// Answers one request on a stream.
+fn answer(mut stream: impl Read + Write, kept: &Mutex<Vec<Seen>>, say: &Sayer) {
+    let Some(seen) = read(&mut stream) else { return };
     kept.lock().unwrap().push(seen.clone());
     let Say(status, headers, body) = say(&seen);
     let mut head = format!("HTTP/1.1 {status} x\r\nconnection: close\r\ncontent-length: {}\r\n", body.len());
@@ -236,11 +254,31 @@ fn answer(stream: TcpStream, kept: &Mutex<Vec<Seen>>, say: &(dyn Fn(&Seen) -> Sa
         head.push_str(&format!("{name}: {value}\r\n"));
     }
     // The client may have gone; that is what some tests are about.
-    let _ = (&stream).write_all(format!("{head}\r\n{body}").as_bytes());
+    let _ = stream.write_all(format!("{head}\r\n{body}").as_bytes()).and_then(|()| stream.flush());
+}
+
+/// Opens a tunnel as a proxy, and answers in it under a certificate of its own.
+fn tunnel(mut stream: TcpStream, config: &Arc<ServerConfig>, kept: &Mutex<Vec<Seen>>, say: &Sayer) {
+    let Some(seen) = read(&mut stream) else { return };
+    kept.lock().unwrap().push(seen);
+    stream.write_all(b"HTTP/1.1 200 x\r\n\r\n").unwrap();
+    let connection = ServerConnection::new(config.clone()).unwrap();
+    answer(StreamOwned::new(connection, stream), kept, say);
+}
+
+/// A certificate for `tenant.example`, by the authority in `proxy-ca.pem`. Both were made for this test with openssl.
+fn certificate() -> Arc<ServerConfig> {
+    let pem = include_bytes!("testdata/proxy.pem");
+    let chain = CertificateDer::pem_slice_iter(pem).map(Result::unwrap).collect();
+    let key = PrivateKeyDer::from_pem_slice(pem).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder =
+        ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    Arc::new(builder.with_no_client_auth().with_single_cert(chain, key).unwrap())
 }
 
 /// One request, whole.
-pub(crate) fn read(stream: &TcpStream) -> Option<Seen> {
+fn read(stream: &mut impl Read) -> Option<Seen> {
     let mut reader = BufReader::new(stream);
     let mut line = String::new();
     reader.read_line(&mut line).ok()?;
