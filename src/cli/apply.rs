@@ -86,7 +86,7 @@ async fn resume_run(
             return Err(Failure::usage(format!("there is no run to resume in the state directory {folder}"))
                 .help("carry the state directory between CI jobs as a cache or artifact, or name it with --state-dir"));
         }
-        context.console.say("nothing to resume: the last run ended with every change done");
+        context.console.say("nothing to resume: the last run came to its end");
         return Ok(Exit::Success);
     };
     let reviewed = show::read(&session.state.plan(&recorded.header.run))?;
@@ -364,6 +364,7 @@ impl Task<'_> {
         let end = carry_out::carry_out(&errand).await?;
         let mut input = Input::new(Subject::Applied, safe.plan());
         input.run = Some(&end.run);
+        input.reviewed = job.reviewed.as_ref();
         let model = Model::new(input);
         ci::report(self.args.report.ci, &model, &self.context.console)?;
         self.reports.write(&model, &self.context.console)?;

@@ -67,7 +67,9 @@ pub async fn carry_out(errand: &Errand<'_>) -> Result<End, Failure> {
     let (context, session) = (errand.context, errand.session);
     if errand.safe.plan().is_empty() && errand.settled.is_empty() && errand.resumed.is_none() {
         let exit = if errand.withheld { Exit::Refused } else { Exit::Success };
-        return Ok(End { run: RunEnd { exit_code: exit.code(), ..RunEnd::default() }, exit });
+        let run =
+            RunEnd { plan_digest: digest(&errand.document), exit_code: exit.code(), ..RunEnd::default() };
+        return Ok(End { run, exit });
     }
     let start = context.clock.now();
     let unusable = |error: journal::JournalError| Failure::file(chain(&error));

@@ -46,12 +46,21 @@ pub struct Input<'a> {
     pub guard_changes: &'a [String],
     /// How the run ended; only for [`Subject::Applied`].
     pub run: Option<&'a RunEnd>,
+    /// The reviewed plan, where one was applied: it knows the devices of changes that were no longer to be made.
+    pub reviewed: Option<&'a Plan>,
 }
 
 impl<'a> Input<'a> {
     /// A report about a plan and nothing beside it.
     pub fn new(subject: Subject, plan: &'a Plan) -> Input<'a> {
-        Input { subject, plan, base: None, guard_changes: &[], run: None }
+        Input { subject, plan, base: None, guard_changes: &[], run: None, reviewed: None }
+    }
+}
+
+impl<'a> Input<'a> {
+    /// A device of the plan, or of the reviewed one.
+    fn find_device(&self, id: &str) -> Option<&'a DeviceChange> {
+        find_device(self.plan, id).or_else(|| find_device(self.reviewed?, id))
     }
 }
 
@@ -149,7 +158,7 @@ impl<'a> Model<'a> {
             before,
         };
         model.parts = match input.run {
-            Some(run) => vec![model.group(None, outcome_rows(input.plan, &run.outcomes))],
+            Some(run) => vec![model.group(None, outcome_rows(input, &run.outcomes))],
             None if input.base.is_some() => [Origin::ThisChange, Origin::Before]
                 .map(|origin| {
                     model.group(Some(origin), model.planned().filter(|(_, row)| row.origin == Some(origin)))
@@ -200,7 +209,7 @@ impl<'a> Model<'a> {
         match self.input.run {
             Some(run) => {
                 let id = &run.outcomes[member as usize].key.device;
-                (id, find_device(self.plan(), id).and_then(|device| device.name.as_deref()))
+                (id, self.input.find_device(id).and_then(|device| device.name.as_deref()))
             }
             None => {
                 let device = &self.plan().changes[member as usize];
@@ -218,7 +227,7 @@ impl<'a> Model<'a> {
     /// Every change that is planned, one a row, in plan order; for [`Subject::Applied`] every outcome.
     pub fn rows(&self) -> Box<dyn Iterator<Item = Row<'a>> + '_> {
         match self.input.run {
-            Some(run) => Box::new(outcome_rows(self.plan(), &run.outcomes).map(|(_, row)| row)),
+            Some(run) => Box::new(outcome_rows(self.input, &run.outcomes).map(|(_, row)| row)),
             None => Box::new(self.planned().map(|(_, row)| row)),
         }
     }
@@ -349,11 +358,12 @@ fn find_tag(plan: &Plan, changes: &[TagChange], tag: &str) -> Option<CauseIndex>
 
 /// Outcomes as rows, with the cause that the plan has for them.
 fn outcome_rows<'a>(
-    plan: &'a Plan,
+    input: Input<'a>,
     outcomes: &'a [ChangeOutcome],
 ) -> impl Iterator<Item = (u32, Row<'a>)> + use<'a> {
     outcomes.iter().enumerate().map(move |(number, outcome)| {
-        let device = find_device(plan, &outcome.key.device);
+        let plan = input.plan;
+        let device = input.find_device(&outcome.key.device);
         let wanted = match &outcome.key.what {
             ChangeWhat::Add(tag) => What::Add(tag),
             ChangeWhat::Remove(tag) => What::Remove(tag),
@@ -361,7 +371,7 @@ fn outcome_rows<'a>(
                 What::Value { from: device.and_then(|device| device.observed_value.as_deref()), to: *to }
             }
         };
-        let cause = device.and_then(|device| match &outcome.key.what {
+        let cause = find_device(plan, &outcome.key.device).and_then(|device| match &outcome.key.what {
             ChangeWhat::Add(tag) => find_tag(plan, &device.add, tag),
             ChangeWhat::Remove(tag) => find_tag(plan, &device.remove, tag),
             ChangeWhat::Value(to) => {

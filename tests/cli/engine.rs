@@ -155,6 +155,8 @@ fn a_second_apply_is_refused_with_the_holders_name_or_waits_and_plans_anew() {
     let waited = project.run(&waiting).exits(0);
     assert!(waited.err.contains(&holder), "{}", waited.err);
     assert_eq!(waited.json()["changes"].as_array().unwrap().len(), 0, "it plans anew");
+    let digest = waited.json()["plan"]["digest"].as_str().unwrap().to_owned();
+    assert!(digest.starts_with("sha256:"), "{digest}");
     ran(first.wait_with_output().unwrap()).exits(0);
     assert_eq!(writes(&project).values().sum::<usize>(), 120);
 }

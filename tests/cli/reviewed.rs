@@ -83,6 +83,7 @@ fn only_what_was_reviewed_and_is_still_wanted_is_applied_and_twice_does_nothing(
     assert_eq!((&second["outcomes"]["noop"], &second["outcomes"]["stale"]), (&177.into(), &3.into()));
     let human = project.run(&["apply", "--sandbox", "plan.json"]).exits(0);
     human.is_for_people();
+    assert!(human.out.contains("~ Normal → High") && human.out.contains("d59.example.com"), "{}", human.out);
     assert!(human.out.contains("not reviewed") || human.out.contains("next plan"), "{}", human.out);
 }
 
