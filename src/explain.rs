@@ -435,3 +435,6 @@ impl Explainer<'_> {
         self.desired.value_of(self.row).map(|value| value.to_string())
     }
 }
+
+#[cfg(test)]
+mod tests;

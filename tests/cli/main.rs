@@ -17,5 +17,7 @@ mod refusals;
 mod reviewed;
 mod secrets;
 mod service;
+mod start;
+mod streams;
 mod tenant;
 mod undo;

@@ -1,0 +1,22 @@
+//! Any text as a policy file: findings that every renderer can show, and no panic.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use mdetag::diagnostic::Sources;
+use mdetag::report::diagnostics;
+use mdetag::report::style::Style;
+use mdetag::time::Timestamp;
+use mdetag::{policy, policy::settings};
+
+fuzz_target!(|text: &str| {
+    let sources = Sources::from_text("p.yaml", text);
+    policy::data_files(&sources);
+    let (_, findings) = policy::resolve(&sources, Timestamp::EPOCH);
+    diagnostics::human(&sources, &findings, &Style::default());
+    diagnostics::json(&sources, &findings);
+    diagnostics::sarif(&sources, &findings);
+    diagnostics::github(&sources, &findings);
+    policy::parse_tests(&sources, Timestamp::EPOCH);
+    settings::read(&sources);
+});

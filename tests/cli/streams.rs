@@ -1,0 +1,75 @@
+//! What goes where, in which form and colour, and who decides: flag, then environment, then default.
+
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+
+use crate::project::{Project, Ran, ran};
+
+const WARNED: &str =
+    "version: 1\nclaims: [T, U]\nrules:\n  - { name: r, select: { osPlatform: Windows11 }, tags: [T] }\n";
+
+fn with(project: &Project, words: &[&str], environment: &[(&str, &str)]) -> Ran {
+    ran(project.command(words).envs(environment.iter().copied()).output().unwrap())
+}
+
+#[test]
+fn warnings_stop_nothing_unless_denied() {
+    let project = Project::with_policy(WARNED);
+    let warned = project.run(&["validate"]).exits(0);
+    assert!(warned.out.contains("warning[W0405]"), "{}", warned.out);
+    project.run(&["validate", "--deny-warnings"]).exits(1);
+    project.write("i.json", "[]");
+    let planned = project.run(&["plan", "--inventory", "i.json"]).exits(0);
+    assert!(planned.err.contains("W0405") && !planned.out.contains("W0405"), "warnings go to standard error");
+    let quiet = project.run(&["plan", "--inventory", "i.json", "-q"]).exits(0);
+    assert_eq!(quiet.err, "");
+}
+
+#[test]
+fn a_flag_wins_over_the_environment_and_the_environment_over_the_default() {
+    let project = Project::with_policy(WARNED);
+    assert!(with(&project, &["validate"], &[("MDETAG_FORMAT", "json")]).out.starts_with('{'));
+    let flag = with(&project, &["validate", "--format", "human"], &[("MDETAG_FORMAT", "json")]);
+    assert!(flag.out.starts_with("warning"), "{}", flag.out);
+    let usage = with(&project, &["validate", "--nope"], &[("MDETAG_FORMAT", "json")]).exits(1);
+    assert_eq!(usage.json()["errors"], 1);
+    project.write("i.json", "[]");
+    with(&project, &["plan"], &[("MDETAG_INVENTORY", "i.json"), ("MDETAG_NOW", "2026-11-22")]).exits(0);
+    with(&project, &["plan", "--now", "2026-11-22"], &[("MDETAG_INVENTORY", "none")]).exits(1);
+    with(&project, &["plan"], &[("MDETAG_SANDBOX", "two"), ("MDETAG_STATE_DIR", "elsewhere")]).exits(0);
+    assert!(project.path().join("elsewhere/sandboxes/two").exists());
+}
+
+#[test]
+fn colour_follows_the_flag_then_no_color_then_clicolor_force() {
+    let project = Project::with_policy(WARNED);
+    let is_coloured = |words: &[&str], environment: &[(&str, &str)]| {
+        with(&project, &[&["validate"], words].concat(), environment).out.contains('\u{1b}')
+    };
+    assert!(!is_coloured(&[], &[]), "a pipe is no terminal");
+    assert!(is_coloured(&[], &[("CLICOLOR_FORCE", "1")]));
+    assert!(!is_coloured(&[], &[("CLICOLOR_FORCE", "0")]));
+    assert!(!is_coloured(&[], &[("CLICOLOR_FORCE", "1"), ("NO_COLOR", "1")]));
+    assert!(is_coloured(&["--color", "always"], &[("NO_COLOR", "1")]));
+    assert!(!is_coloured(&["--color", "never"], &[("CLICOLOR_FORCE", "1")]));
+    assert!(is_coloured(&[], &[("MDETAG_COLOR", "always")]));
+}
+
+#[test]
+fn a_reader_that_goes_away_ends_the_run_quietly() {
+    let project = Project::with_policy(
+        "version: 1\nrules:\n  - { name: r, select: { osPlatform: { startsWith: WindowsServer } }, tags: [T] }\n",
+    );
+    project.run(&["sandbox", "create"]).exits(0);
+    for words in
+        [["plan", "--sandbox", "--details"], ["plan", "--sandbox", "--format=json"], ["schema", "plan", "-q"]]
+    {
+        let mut command = project.command(&words);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::with_capacity(16, child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let ended = ran(child.wait_with_output().unwrap()).exits(0);
+        ended.is_for_people();
+        assert!(!ended.err.contains("error") && !ended.err.contains("pipe"), "{}", ended.err);
+    }
+}
