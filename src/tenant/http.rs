@@ -145,6 +145,11 @@ impl Trouble {
         Trouble::Lost { detail, maybe_sent }
     }
 
+    /// Whether the other side's certificate was not trusted, which no further try changes.
+    pub(super) fn is_distrust(&self) -> bool {
+        matches!(self, Trouble::Lost { detail, .. } if detail.contains("invalid peer certificate"))
+    }
+
     /// For people.
     pub(super) fn detail(&self) -> String {
         match self {

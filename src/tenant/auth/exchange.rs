@@ -81,10 +81,13 @@ async fn client_credentials(source: &TokenSource) -> Result<Granted, TenantError
                 );
                 tokio::time::sleep(wait).await;
             }
-            Err(trouble) if attempt == TRIES => {
+            Err(trouble) if attempt == TRIES || trouble.is_distrust() => {
                 return Err(unreachable_service(source.login.as_str(), &trouble));
             }
-            Err(_) => tokio::time::sleep(wait).await,
+            Err(trouble) => {
+                tracing::warn!(error = trouble.detail(), "no answer from the sign-in host; trying again");
+                tokio::time::sleep(wait).await;
+            }
         }
     }
 }
