@@ -90,7 +90,7 @@ pub async fn carry_out(errand: &Errand<'_>) -> Result<End, Failure> {
         journal: &mut journal,
         clock: context.clock.clone(),
         signals: signals::listen(),
-        deadline: errand.args.max_duration.map(|span| start.plus(span)),
+        deadline: errand.args.max_duration.map(|span| context.started.plus(span)),
         watch: &mut |sight, progress| screen.show(sight, progress),
     };
     let driven = drive(&mut run, around).await;

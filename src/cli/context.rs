@@ -38,6 +38,8 @@ pub struct Context {
     pub console: Console,
     /// Now.
     pub clock: Arc<dyn Clock>,
+    /// When the command started: time limits count from here, reading included.
+    pub started: Timestamp,
     /// What `mdetag.yaml` says, or the defaults.
     pub settings: Settings,
     /// Where `mdetag.yaml` lies, if there is one: the paths in it are relative to this folder.
@@ -69,6 +71,7 @@ impl Context {
             global,
             console,
             clock: Arc::new(SystemClock),
+            started: SystemClock.now(),
             settings,
             settings_folder,
             folder,
