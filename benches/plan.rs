@@ -1,6 +1,8 @@
-//! Planning 100,000 devices against 100 rules, from memory: select, desire, diff and guard, and each stage alone.
+//! Planning 100,000 devices against 100 rules, from memory: select, desire, diff, guard, schedule and render, each stage
+//! alone and the pipeline together.
 //!
-//! Reads nothing from disk; the fleet and the policy are made here, the same in every run.
+//! Reads nothing from disk; the fleet and the policy are made here, the same in every run. `MDETAG_BENCH_DEVICES` takes
+//! another number of devices. Run with `cargo bench --bench plan`.
 
 use std::fmt::Write;
 use std::hint::black_box;
@@ -9,19 +11,23 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use mdetag::desired::desire;
 use mdetag::diagnostic::{Severity, Sources};
 use mdetag::inventory::{Snapshot, SnapshotBuilder};
-use mdetag::plan::{Header, History, SafePlan, diff, document};
+use mdetag::plan::{Header, History, SafePlan, cost, diff, document};
 use mdetag::policy::{self, Policy};
+use mdetag::report::{self, Input, Model, Style, Subject, markdown};
 use mdetag::selection::{HuntingResults, select};
 use mdetag::tag::TagCase;
 use mdetag::time::Timestamp;
 
-const DEVICES: usize = 100_000;
 const RULES: usize = 100;
 
-fn fleet() -> Snapshot {
+fn devices() -> usize {
+    std::env::var("MDETAG_BENCH_DEVICES").ok().and_then(|number| number.parse().ok()).unwrap_or(100_000)
+}
+
+fn fleet(devices: usize) -> Snapshot {
     let platforms = ["Windows11", "Windows10", "WindowsServer2022", "WindowsServer2019", "Ubuntu", "macOS"];
     let mut lines = String::new();
-    for index in 0..DEVICES {
+    for index in 0..devices {
         let site = index % 50;
         let platform = platforms[index * 7 % platforms.len()];
         // One device in 20 has a tag that a rule takes away, most carry the one that they should.
@@ -67,14 +73,15 @@ fn benches(criterion: &mut Criterion) {
     let (policy, findings): (Policy, _) = policy::resolve(&sources, now);
     let errors: Vec<_> = findings.iter().filter(|finding| finding.severity == Severity::Error).collect();
     assert!(errors.is_empty(), "{errors:?}");
-    let snapshot = fleet();
+    let devices = devices();
+    let snapshot = fleet(devices);
     let hunting = HuntingResults::default();
     let selections = select(&policy, &snapshot, &hunting, now).expect("there is no hunting");
     let desired =
         desire(&policy, &snapshot, &selections, now, TagCase::Exact).expect("no rule is in conflict");
     let plan = diff(&desired, &History::default(), Header::default(), &sources);
 
-    let mut group = criterion.benchmark_group("100,000 devices, 100 rules");
+    let mut group = criterion.benchmark_group(format!("{devices} devices, {RULES} rules"));
     group.sample_size(10);
     group.bench_function("select", |bench| {
         bench.iter(|| black_box(select(&policy, &snapshot, &hunting, now)).is_ok());
@@ -90,7 +97,24 @@ fn benches(criterion: &mut Criterion) {
     group.bench_function("guard", |bench| {
         bench.iter(|| black_box(SafePlan::new(plan.clone(), &policy.guard, &[], &sources)).is_ok());
     });
-    group.bench_function("document", |bench| bench.iter(|| black_box(document::write(&plan)).len()));
+    group.bench_function("schedule", |bench| {
+        bench.iter(|| black_box(cost::schedule(&plan, &plan.header.options)).total);
+    });
+    group.bench_function("document", |bench| {
+        bench.iter(|| document::write_to(&plan, &mut std::io::sink()).is_ok());
+    });
+    group.bench_function("model", |bench| {
+        bench.iter(|| black_box(Model::new(Input::new(Subject::Plan, &plan))).totals.devices);
+    });
+    let model = Model::new(Input::new(Subject::Plan, &plan));
+    for format in report::Format::ALL {
+        group.bench_function(format!("render {}", format.name()), |bench| {
+            let style = Style { colour: false, width: 120, details: false };
+            bench.iter(|| {
+                report::write(format, &model, &style, markdown::MAX_CHARS, &mut std::io::sink()).is_ok()
+            });
+        });
+    }
     group.bench_function("select, desire, diff", |bench| {
         bench.iter(|| {
             let selections = select(&policy, &snapshot, &hunting, now).expect("there is no hunting");

@@ -31,7 +31,7 @@ enum Target {
 }
 
 /// Devices that are put together before the next ones: on all cores, in bounded memory.
-const AT_ONCE: usize = 1 << 16;
+const AT_ONCE: usize = 1 << 14;
 
 /// Fills a plan's tags, causes, changes, withheld and pending changes.
 pub(super) fn assemble(
@@ -52,12 +52,15 @@ pub(super) fn assemble(
     let places = names.places();
     tags.par_sort_unstable_by_key(|entry| (rank(entry.row), entry.is_removal, places[entry.tag.0 as usize]));
     values.par_sort_unstable_by_key(|entry| rank(entry.row));
-    let parts = per_device(&tags, &values, rank);
-
     let sorter = Sorter::new(desired, history, plan.is_trusted(), &plan.causes, &names);
     let mut groups: BTreeMap<Target, Vec<DeviceChange>> = BTreeMap::new();
-    for parts in parts.chunks(AT_ONCE) {
-        let split: Vec<Split> = parts.par_iter().map(|part| sorter.split(part)).collect();
+    let mut devices = per_device(&tags, &values, rank);
+    loop {
+        let devices: Vec<Device<'_>> = devices.by_ref().take(AT_ONCE).collect();
+        if devices.is_empty() {
+            break;
+        }
+        let split: Vec<Split> = devices.par_iter().map(|device| sorter.split(device)).collect();
         for (target, change) in split.into_iter().flatten() {
             match groups.get_mut(&target) {
                 Some(group) => group.push(change),
@@ -114,19 +117,17 @@ fn per_device<'a>(
     mut tags: &'a [TagEntry],
     mut values: &'a [ValueEntry],
     rank: impl Fn(Row) -> u32,
-) -> Vec<Device<'a>> {
-    let mut devices = Vec::new();
-    loop {
+) -> impl Iterator<Item = Device<'a>> {
+    std::iter::from_fn(move || {
         let next = [tags.first().map(|entry| entry.row), values.first().map(|entry| entry.row)];
-        let Some(row) = next.into_iter().flatten().min_by_key(|row| rank(*row)) else { break };
+        let row = next.into_iter().flatten().min_by_key(|row| rank(*row))?;
         let of_device = tags.iter().take_while(|entry| entry.row == row).count();
         let (here, rest) = tags.split_at(of_device);
         tags = rest;
         let value = values.first().filter(|entry| entry.row == row).copied();
         values = &values[usize::from(value.is_some())..];
-        devices.push(Device { row, tags: here, value });
-    }
-    devices
+        Some(Device { row, tags: here, value })
+    })
 }
 
 /// The changes of one device by where they go: nearly always to one place.

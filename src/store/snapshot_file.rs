@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::compression::Unpacked;
-use crate::inventory::{Chunk, Distrust, Snapshot, SnapshotBuilder, Trust};
+use crate::inventory::{Chunk, Distrust, ReadFault, Snapshot, SnapshotBuilder, Trust};
 use crate::plan::TenantReference;
 use crate::time::Timestamp;
 
@@ -247,22 +247,23 @@ impl Lines<'_> {
     /// Reads all lines. `lines`: how many came before. `true` if the last line was cut.
     fn read(&mut self, builder: &mut SnapshotBuilder, mut lines: u64) -> Result<bool, LinesFault> {
         let mut batch = self.next()?;
+        let mut parsed = Vec::new();
         let mut is_cut = false;
         while !batch.is_empty() {
-            let is_last = self.is_at_end;
-            if is_last {
+            if self.is_at_end {
                 is_cut = cut_torn_line(&mut batch);
             }
-            // The next blocks are read (and decompressed) while these are parsed.
+            // While these blocks are parsed, the ones before are taken and the next are read (and decompressed).
+            let take_and_read = || {
+                take(builder, &mut parsed, &mut lines)?;
+                self.next()
+            };
             let parse = || batch.par_iter().map(|block| Chunk::parse(block)).collect::<Vec<_>>();
-            let (next, chunks) = rayon::join(|| self.next(), parse);
-            for chunk in chunks {
-                let chunk = chunk.map_err(|fault| LinesFault::Content(fault.after(lines).to_string()))?;
-                lines += chunk.lines();
-                builder.take(chunk).map_err(|fault| LinesFault::Content(fault.to_string()))?;
-            }
+            let (next, chunks) = rayon::join(take_and_read, parse);
             batch = next?;
+            parsed = chunks;
         }
+        take(builder, &mut parsed, &mut lines)?;
         Ok(is_cut)
     }
 
@@ -292,6 +293,20 @@ impl Lines<'_> {
         }
         Ok(blocks)
     }
+}
+
+/// Takes parsed blocks in their order. `lines`: how many came before them.
+fn take(
+    builder: &mut SnapshotBuilder,
+    parsed: &mut Vec<Result<Chunk, ReadFault>>,
+    lines: &mut u64,
+) -> Result<(), LinesFault> {
+    for chunk in parsed.drain(..) {
+        let chunk = chunk.map_err(|fault| LinesFault::Content(fault.after(*lines).to_string()))?;
+        *lines += chunk.lines();
+        builder.take(chunk).map_err(|fault| LinesFault::Content(fault.to_string()))?;
+    }
+    Ok(())
 }
 
 /// Takes the last line away if it was cut: it has no line end and is no JSON.

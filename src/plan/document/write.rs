@@ -25,10 +25,10 @@ use crate::plan::{
 const SAMPLE: usize = 3;
 
 /// Devices that one core writes at a time.
-const BLOCK: usize = 512;
+const BLOCK: usize = 256;
 
 /// Blocks that are held at a time: enough for all cores, and little memory whatever the plan's size.
-const AT_ONCE: usize = 32;
+const AT_ONCE: usize = 16;
 
 /// The plan as JSON, with its digest, ending in a line feed. The same plan gives the same text.
 pub fn write(plan: &Plan) -> String {
