@@ -93,7 +93,7 @@ impl Reports {
 /// # Errors
 /// `github`, which is for findings only.
 pub fn report_format(format: Format) -> Result<report::Format, Failure> {
-    report::Format::parse(format.word()).ok_or_else(|| {
+    report::Format::parse(&format.word()).ok_or_else(|| {
         Failure::usage(format!("`--format {}` is for `validate`", format.word())).help(
             "annotations come by themselves in GitHub Actions (--ci github); choose another format here",
         )
@@ -108,7 +108,7 @@ pub fn only(format: Format, command: &str, known: &[Format]) -> Result<(), Failu
     if known.contains(&format) {
         return Ok(());
     }
-    let words: Vec<&str> = known.iter().map(|format| format.word()).collect();
+    let words: Vec<String> = known.iter().map(|format| format.word()).collect();
     Err(Failure::usage(format!("`{command}` has no `--format {}`", format.word()))
         .help(format!("choose one of {}", words.join(", "))))
 }

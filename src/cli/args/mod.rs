@@ -129,19 +129,8 @@ pub enum Format {
 
 impl Format {
     /// The word on the command line.
-    pub fn word(self) -> &'static str {
-        match self {
-            Format::Human => "human",
-            Format::Json => "json",
-            Format::Ndjson => "ndjson",
-            Format::Markdown => "markdown",
-            Format::Html => "html",
-            Format::Junit => "junit",
-            Format::Sarif => "sarif",
-            Format::Openmetrics => "openmetrics",
-            Format::Csv => "csv",
-            Format::Github => "github",
-        }
+    pub fn word(self) -> String {
+        self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
     }
 }
 
