@@ -307,3 +307,66 @@ fn every_printed_mdetag_yaml_is_valid() {
     assert!(sources.len() > 2, "the reader has gone blind");
     nothing(sources.iter().flat_map(|sources| lines(sources, policy::settings::read(sources).1)).collect());
 }
+
+/// The pods that a Kubernetes document makes.
+fn pods(document: &serde_json::Value) -> Vec<&serde_json::Value> {
+    ["/spec/template/spec", "/spec/jobTemplate/spec/template/spec"]
+        .into_iter()
+        .filter_map(|at| document.pointer(at))
+        .collect()
+}
+
+#[test]
+fn the_kubernetes_recipes_have_what_the_api_requires_and_run_without_rights() {
+    let versions = [
+        ("CronJob", "batch/v1"),
+        ("Job", "batch/v1"),
+        ("PersistentVolumeClaim", "v1"),
+        ("ServiceAccount", "v1"),
+    ];
+    let mut seen = 0;
+    for name in files(&["yaml"]).iter().filter(|name| name.starts_with("examples/ci/kubernetes/")) {
+        let text = read(name);
+        let read =
+            |document: &str| serde_yaml::from_str(document).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let documents: Vec<serde_json::Value> = text.split("\n---\n").map(read).collect();
+        for document in &documents {
+            let kind = document["kind"].as_str().expect("a kind");
+            let version = document["apiVersion"].as_str().expect("an API version");
+            assert!(versions.contains(&(kind, version)), "{name}: {version} {kind}");
+            let meta = &document["metadata"];
+            assert!(
+                meta["name"].is_string() || meta["generateName"].is_string(),
+                "{name}: {kind} has no name"
+            );
+            if kind == "CronJob" {
+                assert_eq!(document["spec"]["schedule"].as_str().expect("a schedule").split(' ').count(), 5);
+            }
+            for pod in pods(document) {
+                seen += 1;
+                assert_eq!(
+                    pod["restartPolicy"], "Never",
+                    "{name}: a job's pod must not start again by itself"
+                );
+                assert_eq!(pod["securityContext"]["runAsNonRoot"], true, "{name}");
+                let volumes: Vec<&str> = pod["volumes"]
+                    .as_array()
+                    .into_iter()
+                    .flatten()
+                    .filter_map(|one| one["name"].as_str())
+                    .collect();
+                for container in pod["containers"].as_array().expect("containers") {
+                    assert!(container["name"].is_string() && container["image"].is_string(), "{name}");
+                    assert_eq!(container["securityContext"]["allowPrivilegeEscalation"], false, "{name}");
+                    for mount in container["volumeMounts"].as_array().into_iter().flatten() {
+                        assert!(
+                            volumes.contains(&mount["name"].as_str().expect("a volume")),
+                            "{name}: {mount}"
+                        );
+                    }
+                }
+            }
+        }
+    }
+    assert_eq!(seen, 2, "the reader has gone blind");
+}

@@ -3,6 +3,7 @@
 //! Decides nothing; `apply` (the room) says which call comes next.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::apply::{
     ChangeOutcome, DeviceState, Entry, Outcome, Progress, Run, RunOptions, StopReason, resume,
@@ -174,13 +175,16 @@ fn read_again(context: &Context, session: &Session) -> Arc<ReadAgain> {
 struct Screen<'a> {
     meter: Meter,
     session: &'a Session,
-    lanes: Vec<Lane>,
+    /// Calls that are left of the schedule, by lane. A fallback moves calls to a lane that the schedule does not have.
+    lanes: Vec<(Lane, u64)>,
     clock: Arc<dyn Clock>,
     failed: u64,
     notes: Vec<String>,
     sent: std::collections::VecDeque<Timestamp>,
     calls: u64,
     last: Timestamp,
+    /// When the last call may start, as far as the limits go, and when that was worked out.
+    least: Option<(Timestamp, Timestamp)>,
 }
 
 impl<'a> Screen<'a> {
@@ -190,13 +194,14 @@ impl<'a> Screen<'a> {
         Screen {
             meter: Meter::start(&errand.context.console, additions + removals + values),
             session: errand.session,
-            lanes: plan.schedule.lanes.iter().map(|cost| cost.lane).collect(),
+            lanes: plan.schedule.lanes.iter().map(|cost| (cost.lane, cost.calls)).collect(),
             clock: errand.context.clock.clone(),
             failed: 0,
             notes: Vec::new(),
             sent: std::collections::VecDeque::new(),
             calls: 0,
             last: start,
+            least: None,
         }
     }
 
@@ -207,15 +212,16 @@ impl<'a> Screen<'a> {
             Sight::Entry(entry) => self.take(entry, now),
             Sight::Waiting(until) => wait = until.map(|until| until.since(now)),
         }
-        let minute = self.session.scaled(std::time::Duration::from_secs(60));
+        let minute = self.session.scaled(Duration::from_secs(60));
         while self.sent.front().is_some_and(|sent| now.since(*sent) >= minute) {
             self.sent.pop_front();
         }
+        let least = self.least(now);
         let (session, lanes) = (self.session, &self.lanes);
         let (per_minute, failed) = (self.sent.len() as u64, self.failed);
         self.meter.show(progress.ended, || {
             let left = session.ledger.with(|budget, now| {
-                let of_lane = |lane: &Lane| budget.left(*lane, now);
+                let of_lane = |(lane, _): &(Lane, u64)| budget.left(*lane, now);
                 lanes.iter().map(of_lane).map(|(left, of)| (u64::from(left), u64::from(of))).min()
             });
             progress::applying(&Applying {
@@ -225,9 +231,22 @@ impl<'a> Screen<'a> {
                 per_minute,
                 left,
                 wait,
-                least: None,
+                least,
             })
         });
+    }
+
+    /// The least time until the last call may start. Worked out once a second: it walks over every call that is left.
+    fn least(&mut self, now: Timestamp) -> Option<Duration> {
+        let is_stale = self.least.is_none_or(|(_, at)| now.since(at) >= Duration::from_secs(1));
+        if is_stale {
+            let lanes = &self.lanes;
+            let end = self.session.ledger.with(|budget, now| {
+                lanes.iter().map(|(lane, calls)| budget.earliest(*lane, *calls, now)).max()
+            });
+            self.least = end.map(|end| (end, now));
+        }
+        self.least.map(|(end, _)| end.since(now))
     }
 
     fn take(&mut self, entry: &Entry, now: Timestamp) {
@@ -236,9 +255,12 @@ impl<'a> Screen<'a> {
         };
         self.failed += entry.ended().iter().filter(bad).count() as u64;
         match entry {
-            Entry::Intent { .. } => {
+            Entry::Intent { request, .. } => {
                 self.sent.push_back(now);
                 self.calls += 1;
+                if let Some((_, left)) = self.lanes.iter_mut().find(|(lane, _)| *lane == request.lane()) {
+                    *left = left.saturating_sub(1);
+                }
             }
             Entry::Reply { .. } => self.last = now,
             Entry::Note { text, .. } => {

@@ -31,8 +31,19 @@ fn variable(name: &str) -> Option<String> {
 
 /// Findings as annotations at policy lines, where the CI system has such; on standard error, which runners read as well.
 pub fn annotate(asked: CiSystem, sources: &Sources, findings: &[Diagnostic], console: &Console) {
-    if detect(asked) == Some(System::Github) && !findings.is_empty() {
-        console.complain(&diagnostics::github(sources, findings));
+    let text = match detect(asked) {
+        Some(System::Github) => diagnostics::github(sources, findings),
+        Some(system @ System::Azure) => {
+            let line = |finding: &Diagnostic| {
+                let place = finding.span.map(|span| sources.place(span));
+                manners::annotation(system, finding.severity, place.as_ref(), finding.code, &finding.message)
+            };
+            findings.iter().filter_map(line).collect()
+        }
+        Some(System::Gitlab) | None => String::new(),
+    };
+    if !text.is_empty() {
+        console.complain(&text);
     }
 }
 

@@ -17,9 +17,25 @@ use super::failure::Failure;
 #[derive(Clone, Debug)]
 pub struct Reports {
     format: report::Format,
-    files: Vec<(report::Format, PathBuf)>,
+    files: Vec<(Kind, PathBuf)>,
     details: bool,
     max_chars: usize,
+}
+
+/// What a file gets: a report, or what GitLab shows beside the lines of a merge request.
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    Report(report::Format),
+    CodeQuality,
+}
+
+impl Kind {
+    fn parse(name: &str) -> Option<Kind> {
+        match name {
+            "codequality" => Some(Kind::CodeQuality),
+            name => report::Format::parse(name).map(Kind::Report),
+        }
+    }
 }
 
 impl Reports {
@@ -32,12 +48,13 @@ impl Reports {
         for text in &args.reports {
             let wrong = || {
                 let known = report::Format::ALL.map(report::Format::name).join(", ");
-                Failure::usage(format!("`--report {text}` is not FORMAT=FILE"))
-                    .help(format!("write for example --report markdown=plan.md; the formats are {known}"))
+                Failure::usage(format!("`--report {text}` is not FORMAT=FILE")).help(format!(
+                    "write for example --report markdown=plan.md; the formats are {known}, codequality"
+                ))
             };
             let (name, path) = text.split_once('=').ok_or_else(wrong)?;
-            let format = report::Format::parse(name).filter(|_| !path.is_empty()).ok_or_else(wrong)?;
-            files.push((format, PathBuf::from(path)));
+            let kind = Kind::parse(name).filter(|_| !path.is_empty()).ok_or_else(wrong)?;
+            files.push((kind, PathBuf::from(path)));
         }
         Ok(Reports {
             format: report_format(format)?,
@@ -78,10 +95,15 @@ impl Reports {
     /// # Errors
     /// A file that cannot be written.
     pub fn write_files(&self, model: &Model<'_>) -> Result<(), Failure> {
-        for (format, path) in &self.files {
+        for (kind, path) in &self.files {
             let style = Style { colour: false, width: 120, details: self.details };
             let mut text = Vec::new();
-            report::write(*format, model, &style, self.max_chars, &mut text)?;
+            match kind {
+                Kind::Report(format) => {
+                    report::write(*format, model, &style, self.max_chars, &mut text)?;
+                }
+                Kind::CodeQuality => text.extend(report::ci::code_quality(model).bytes()),
+            }
             whole_file::write(path, &text)?;
         }
         Ok(())

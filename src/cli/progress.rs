@@ -7,9 +7,8 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::report::words::{counted, number};
+use crate::report::progress;
 use crate::tenant::ReadProgress;
-use crate::time::spoken;
 
 use super::console::Console;
 
@@ -42,7 +41,7 @@ impl Meter {
     pub fn show(&self, done: u64, text: impl Fn() -> String) {
         if let Some(bar) = &self.bar {
             bar.set_position(done);
-            bar.set_message(text());
+            bar.set_message(folded(&text(), self.console.width));
         } else if self.console.lines {
             let mut last = self.last.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             if last.elapsed() >= LINE_EVERY {
@@ -68,6 +67,27 @@ impl Meter {
     }
 }
 
+/// Breaks a line at its ` · ` where the terminal would break it anywhere.
+fn folded(text: &str, width: usize) -> String {
+    let (mut folded, mut used) = (String::new(), 0);
+    for part in text.split(" · ") {
+        let columns = part.chars().count();
+        match used {
+            0 => used = columns,
+            _ if used + 3 + columns < width => {
+                folded.push_str(" · ");
+                used += 3 + columns;
+            }
+            _ => {
+                folded.push('\n');
+                used = columns;
+            }
+        }
+        folded.push_str(part);
+    }
+    folded
+}
+
 /// Progress of a read of the list.
 pub struct Reading {
     meter: Meter,
@@ -80,21 +100,30 @@ impl Reading {
     }
 
     /// Shows how far the read is.
-    pub fn show(&self, progress: &ReadProgress) {
+    pub fn show(&self, read: &ReadProgress) {
         self.meter.show(0, || {
-            let mut text = format!("{} read", counted(progress.devices, "device"));
-            if progress.pass > 1 {
-                text.push_str(&format!(", pass {}", number(u64::from(progress.pass))));
-            }
-            if let Some(wait) = progress.waiting {
-                text.push_str(&format!(", next call in {}", spoken(wait)));
-            }
-            text
+            progress::reading(&progress::Reading {
+                devices: read.devices,
+                pages: read.pages,
+                pass: read.pass,
+                wait: read.waiting,
+            })
         });
     }
 
     /// Takes the line away.
     pub fn end(&self) {
         self.meter.end();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::folded;
+
+    #[test]
+    fn a_line_breaks_between_its_parts() {
+        assert_eq!(folded("1 of 2 · 3 a minute · 4 left", 22), "1 of 2 · 3 a minute\n4 left");
+        assert_eq!(folded("1 of 2", 3), "1 of 2");
     }
 }

@@ -15,6 +15,8 @@ pub struct Reading {
     pub devices: u64,
     /// Pages read.
     pub pages: u64,
+    /// Which pass over the list, from 1: a list that changed under the read is read again.
+    pub pass: u32,
     /// Until a call may be sent, where the read waits for it.
     pub wait: Option<Duration>,
 }
@@ -38,10 +40,13 @@ pub struct Applying {
     pub least: Option<Duration>,
 }
 
-/// `20,000 devices in 2 pages · next window in 42 s`.
+/// `20,000 devices in 2 pages · pass 2 · next window in 42 s`.
 pub fn reading(reading: &Reading) -> String {
     let devices = counted(reading.devices, "device");
     let mut parts = vec![format!("{devices} in {}", counted(reading.pages, "page"))];
+    if reading.pass > 1 {
+        parts.push(format!("pass {}", number(reading.pass.into())));
+    }
     parts.extend(waiting(reading.wait));
     parts.join(" · ")
 }
@@ -96,7 +101,9 @@ mod tests {
     fn what_is_nothing_is_not_said() {
         let line = applying(&Applying { ended: 1, changes: 1, per_minute: 1, ..Applying::default() });
         assert_eq!(line, "1 of 1 change · 1 call a minute");
-        let read = Reading { devices: 20_000, pages: 2, wait: Some(Duration::from_millis(20)) };
+        let read = Reading { devices: 20_000, pages: 2, pass: 1, wait: Some(Duration::from_millis(20)) };
         assert_eq!(reading(&read), "20,000 devices in 2 pages");
+        let again = Reading { pass: 2, wait: Some(Duration::from_secs(42)), ..read };
+        assert_eq!(reading(&again), "20,000 devices in 2 pages · pass 2 · next window in 42 s");
     }
 }

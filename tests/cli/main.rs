@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used)] // a test that cannot read its own project has failed
 
 mod all_tenants;
+mod base;
+mod ci;
 mod doctor;
 mod engine;
 mod foreign_hosts;

@@ -1,0 +1,73 @@
+//! A pull request against a tenant that had drifted before: the report tells the two apart.
+
+use serde_json::json;
+
+use crate::project::Project;
+use crate::tenant::{LOOSE, device};
+
+/// Every device should carry `Prod`; the devices of the first ten numbers also `Fresh` where `extra` has the rule for it.
+fn policy(extra: &str) -> String {
+    format!(
+        "version: 1\nscope: {{ everything: true }}\nclaims: [Old]\nrules:\n  - name: production\n    select: {{ everything: true }}\n    \
+         tags: [Prod]\n{extra}{LOOSE}"
+    )
+}
+
+const ADDED: &str =
+    "  - name: fresh\n    select: { machineTags: { has: Own } }\n    tags: [Fresh]\n    deviceValue: High\n";
+
+/// Twelve devices: three lost `Prod`, two more carry `Old`; the target branch in `base/`, the pull request in `policies/`.
+fn drifted() -> Project {
+    let project = Project::with_policy(&policy(ADDED));
+    project.write("base/p.yaml", &policy(""));
+    project.devices(0);
+    let devices: Vec<_> = (0..12)
+        .map(|number| match number {
+            0..3 => device(number, json!(["Own"])),
+            3..5 => device(number, json!(["Own", "Prod", "Old"])),
+            5..10 => device(number, json!(["Own", "Prod"])),
+            _ => device(number, json!(["Prod"])),
+        })
+        .collect();
+    project.portal(|sandbox| sandbox.insert(&json!(devices)).unwrap());
+    project
+}
+
+#[test]
+fn a_rule_that_is_new_and_drift_that_is_old_stand_apart() {
+    let project = drifted();
+    let words = ["plan", "--sandbox", "--base", "base", "policies"];
+    let with = |format: &str| project.run(&[&words[..], &["--format", format]].concat()).exits(0);
+
+    let plan = with("json").json();
+    let (new, old) = (&plan["split"]["thisChange"], &plan["split"]["before"]);
+    let counts = |half: &serde_json::Value| {
+        ["additions", "removals", "values"].map(|key| half[key].as_u64().unwrap_or_default())
+    };
+    assert_eq!((counts(new), counts(old)), ([10, 0, 10], [3, 2, 0]), "{}", plan["split"]);
+
+    for format in ["human", "markdown"] {
+        let text = with(format).out;
+        let lower = text.to_lowercase();
+        let this = lower.find("this change").unwrap_or_else(|| panic!("no half for this change in\n{text}"));
+        let before = lower
+            .find("drift that was there already")
+            .unwrap_or_else(|| panic!("no half for drift in\n{text}"));
+        assert!(this < before, "what the reviewer decides on comes first:\n{text}");
+        let (mine, theirs) = text[this..].split_at(before - this);
+        // Markdown ends with a list of devices for both halves.
+        let theirs = theirs.split("<details>").next().unwrap_or_default();
+        assert!(mine.contains("Fresh") && !mine.contains("Old"), "{mine}");
+        assert!(theirs.contains("Prod") && theirs.contains("Old") && !theirs.contains("Fresh"), "{theirs}");
+    }
+}
+
+#[test]
+fn without_a_change_everything_was_there_already() {
+    let project = drifted();
+    let plan =
+        project.run(&["plan", "--sandbox", "--base", "base", "--format", "json", "base"]).exits(0).json();
+    assert_eq!(plan["split"]["thisChange"]["additions"], 0);
+    assert_eq!(plan["split"]["before"]["additions"], 3);
+    assert_eq!(plan["split"]["before"]["removals"], 2);
+}

@@ -1,0 +1,116 @@
+//! Manners in CI systems, with the real binary: what each gets beside the report, and that no name can speak for us.
+
+use serde_json::json;
+
+use crate::project::{Project, Ran, ran};
+use crate::tenant::{device, policy};
+
+/// A tag, and devices, that try to be commands.
+const TAG: &str = "x%0A::error::pwned ##vso[task.complete]y";
+
+fn hostile() -> Project {
+    let project = Project::with_policy(&policy("Old", &format!("tags: [\"{TAG}\"]")));
+    project.devices(0);
+    let names = ["::error file=x::pwned", "##vso[task.setvariable variable=x]y", "a%0A::warning::b"];
+    let devices: Vec<_> = names
+        .iter()
+        .enumerate()
+        .map(|(number, name)| {
+            let mut device = device(number, json!(["Old", "Own"]));
+            device["computerDnsName"] = (*name).into();
+            device
+        })
+        .collect();
+    project.portal(|sandbox| sandbox.insert(&json!(devices)).unwrap());
+    project
+}
+
+fn in_system(project: &Project, variable: &str, words: &[&str]) -> Ran {
+    let mut command = project.command(words);
+    command.env(variable, "true").env("GITHUB_STEP_SUMMARY", project.path().join("summary.md"));
+    ran(command.output().unwrap())
+}
+
+/// Lines that GitHub's or Azure DevOps' log reader would take for a command, of both streams.
+fn commands(ran: &Ran) -> Vec<String> {
+    let lines = ran.out.lines().chain(ran.err.lines()).map(str::trim_start);
+    lines.filter(|line| line.starts_with("::") || line.contains("##")).map(str::to_owned).collect()
+}
+
+#[test]
+fn github_gets_annotations_at_policy_lines_and_a_summary_and_no_name_is_a_command() {
+    let project = hostile();
+    for (word, code) in [("plan", 0), ("drift", 2)] {
+        let _ = std::fs::remove_file(project.path().join("summary.md"));
+        let ran = in_system(&project, "GITHUB_ACTIONS", &[word, "--sandbox"]).exits(code);
+        let commands = commands(&ran);
+        assert!(!commands.is_empty(), "{}", ran.err);
+        for line in &commands {
+            let is_ours = line.contains("file=policies/p.yaml,line=") && line.contains(" title=");
+            assert!(is_ours || line.starts_with("::notice title="), "{line}");
+            assert!(!line.contains("##vso[") && line.matches("::error").count() <= 1, "{line}");
+        }
+        assert!(project.read("summary.md").contains("3 additions"), "{}", project.read("summary.md"));
+    }
+}
+
+#[test]
+fn github_folds_the_plan_of_an_apply_away() {
+    let project = hostile();
+    let ran = in_system(&project, "GITHUB_ACTIONS", &["apply", "--sandbox", "--auto-approve"]).exits(0);
+    let opened = ran.out.lines().filter(|line| line.starts_with("::group::")).count();
+    let closed = ran.out.lines().filter(|line| *line == "::endgroup::").count();
+    assert_eq!((opened, closed), (1, 1), "{}", ran.out);
+}
+
+#[test]
+fn azure_gets_logging_commands_and_no_name_is_one() {
+    let project = hostile();
+    let ran = in_system(&project, "TF_BUILD", &["drift", "--sandbox"]).exits(2);
+    let commands = commands(&ran);
+    assert!(!commands.is_empty(), "{}", ran.err);
+    for line in &commands {
+        assert!(
+            line.starts_with("##vso[task.logissue type=") && line.contains("sourcepath=policies/p.yaml"),
+            "{line}"
+        );
+        assert_eq!(line.matches("##").count(), 1, "{line}");
+    }
+    assert!(!project.path().join("summary.md").exists(), "the summary is GitHub's");
+}
+
+#[test]
+fn gitlab_gets_a_code_quality_report() {
+    let project = hostile();
+    let ran =
+        in_system(&project, "GITLAB_CI", &["drift", "--sandbox", "--report", "codequality=quality.json"])
+            .exits(2);
+    assert_eq!(commands(&ran), Vec::<String>::new());
+    let issues: serde_json::Value = serde_json::from_str(&project.read("quality.json")).unwrap();
+    assert_eq!(issues[0]["location"]["path"], "policies/p.yaml");
+    assert_eq!(issues[0]["severity"], "major");
+}
+
+#[test]
+fn findings_of_validate_are_annotations_in_github_and_azure() {
+    let project = Project::with_policy("version: 1\nrules:\n  - name: a\n    select: {}\n    tags: [x]\n");
+    let github = in_system(&project, "GITHUB_ACTIONS", &["validate"]).exits(1);
+    assert!(github.err.contains("::error file=policies/p.yaml,line=4"), "{}", github.err);
+    let azure = in_system(&project, "TF_BUILD", &["validate"]).exits(1);
+    assert!(
+        azure.err.contains("##vso[task.logissue type=error;sourcepath=policies/p.yaml;linenumber=4;"),
+        "{}",
+        azure.err
+    );
+}
+
+#[test]
+fn ci_none_is_silent() {
+    let project = hostile();
+    for variable in ["GITHUB_ACTIONS", "TF_BUILD", "GITLAB_CI"] {
+        let ran = in_system(&project, variable, &["drift", "--sandbox", "--ci", "none"]).exits(2);
+        assert_eq!(commands(&ran), Vec::<String>::new());
+        assert!(!ran.out.contains("section_start"), "{}", ran.out);
+        assert!(!project.path().join("summary.md").exists());
+    }
+}
