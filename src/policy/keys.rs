@@ -29,6 +29,8 @@ pub(super) enum Shape {
     Integer,
     /// A whole number that is not negative.
     Count,
+    /// A whole number from 1.
+    Positive,
     /// 0 to 100, with or without `%`.
     Percent,
     /// A count, or a share with `%`.
@@ -331,11 +333,11 @@ pub(super) static ENDPOINTS: &[Key] = &[
 
 /// `budget`.
 pub(super) static BUDGET: &[Key] = &[
-    key("perMinute", Shape::Count, "Calls a minute and lane: 100."),
-    key("perHour", Shape::Count, "Calls an hour and lane: 1500."),
+    key("perMinute", Shape::Positive, "Calls a minute and lane: 100."),
+    key("perHour", Shape::Positive, "Calls an hour and lane: 1500."),
     key("shared", Shape::Boolean, "Whether all lanes share one pair of windows."),
-    key("concurrency", Shape::Count, "Calls in flight: 8."),
-    key("timeScale", Shape::Count, "Windows are divided by this; more than 1 only on loopback."),
+    key("concurrency", Shape::Positive, "Calls in flight: 8."),
+    key("timeScale", Shape::Positive, "Windows are divided by this; more than 1 only on loopback."),
 ];
 
 /// `writes`.

@@ -107,7 +107,7 @@ fn takes(shape: &Shape) -> String {
         Shape::TagOrGlob => "tag or glob".to_owned(),
         Shape::TagTemplate => "tag or template".to_owned(),
         Shape::Integer => "whole number".to_owned(),
-        Shape::Count => "count".to_owned(),
+        Shape::Count | Shape::Positive => "count".to_owned(),
         Shape::Percent => "percentage".to_owned(),
         Shape::Quantity => "count or percentage".to_owned(),
         Shape::Boolean => "`true` or `false`".to_owned(),

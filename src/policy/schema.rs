@@ -71,6 +71,7 @@ fn shape(shape: &'static Shape) -> Value {
         Shape::TagOrGlob | Shape::TagTemplate => json!({ "type": "string", "minLength": 1 }),
         Shape::Integer => json!({ "type": "integer" }),
         Shape::Count => json!({ "type": "integer", "minimum": 0 }),
+        Shape::Positive => json!({ "type": "integer", "minimum": 1 }),
         Shape::Percent => json!({ "anyOf": [
             { "type": "number", "minimum": 0, "maximum": 100 },
             { "type": "string", "pattern": r"^[0-9]{1,3}(\.[0-9]{1,4})? *%?$" },

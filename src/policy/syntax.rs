@@ -373,7 +373,8 @@ fn scan_finding(error: &ScanError, text: &str, loader: &Loader) -> Diagnostic {
         }
         () => "see the lines around this one: the mistake is often just before it",
     };
-    Diagnostic::error("E0101", span, format!("this is not valid YAML: {}", shown(&info))).help(help)
+    Diagnostic::error("E0101", span, format!("this is not valid YAML: {}", shown(&info.replace('`', "'"))))
+        .help(help)
 }
 
 /// The byte offset of a scalar index.

@@ -74,7 +74,7 @@ fn files_that_must_fail_fail_their_schemas() {
         ("test", "version: 1\ntests: [{ name: a, device: { osbuild: 1 }, expect: { tags: [T] } }]"),
         ("test", "version: 1\ntests: [{ name: a, device: { id: x }, expect: { tag: [T] } }]"),
         ("mdetag", "version: 1\ntenant: {}"),
-        ("mdetag", "version: 1\nbudget: { perMinutes: 5 }"),
+        ("mdetag", "version: 1\nbudget: { perMinute: 0 }"),
         ("plan", "{}"),
         ("apply", "{}"),
         ("diagnostics", "{}"),
