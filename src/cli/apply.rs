@@ -56,7 +56,8 @@ pub async fn run(context: &Context, args: &ApplyArgs) -> Result<Exit, Failure> {
             "review the plan with `mdetag plan`, then pass --auto-approve, or apply a saved plan file",
         ));
     }
-    let set = load(context, &job)?;
+    let set = load(context, &job)
+        .inspect_err(|failure| ci::annotate_failure(args.report.ci, failure, &context.console))?;
     let session = session::open(context, Some(&set.policy), Need::Write).await?;
     let errand = Task { context, args, set: &set, allowances: &allowances, reports: &reports };
     errand.apply(session, job).await

@@ -47,6 +47,13 @@ pub fn annotate(asked: CiSystem, sources: &Sources, findings: &[Diagnostic], con
     }
 }
 
+/// The same for a policy set that a command cannot go on with.
+pub fn annotate_failure(asked: CiSystem, failure: &Failure, console: &Console) {
+    if let Some(found) = &failure.findings {
+        annotate(asked, &found.0, &found.1, console);
+    }
+}
+
 /// What the CI system wants beside a report: annotations at policy lines, and on GitHub the step summary.
 ///
 /// # Errors

@@ -63,7 +63,8 @@ pub async fn plan_and_report(context: &Context, request: &Request<'_>) -> Result
     let reports = Reports::new(context.global.format, request.report)?;
     let allowances = allowances(request.allow)?;
     let now = context.policy_now();
-    let set = policy_set::load(context, &context.policy_paths(request.paths)?, now)?;
+    let set = policy_set::load(context, &context.policy_paths(request.paths)?, now)
+        .inspect_err(|failure| ci::annotate_failure(request.report.ci, failure, &context.console))?;
     findings::warn(&context.console, &set.sources, &policy_set::warnings(&set.findings));
     let base =
         request.base.map(|path| policy_set::load(context, std::slice::from_ref(path), now)).transpose()?;

@@ -92,16 +92,22 @@ fn gitlab_gets_a_code_quality_report() {
 }
 
 #[test]
-fn findings_of_validate_are_annotations_in_github_and_azure() {
+fn findings_in_the_policy_are_annotations_in_github_and_azure() {
     let project = Project::with_policy("version: 1\nrules:\n  - name: a\n    select: {}\n    tags: [x]\n");
-    let github = in_system(&project, "GITHUB_ACTIONS", &["validate"]).exits(1);
-    assert!(github.err.contains("::error file=policies/p.yaml,line=4"), "{}", github.err);
-    let azure = in_system(&project, "TF_BUILD", &["validate"]).exits(1);
-    assert!(
-        azure.err.contains("##vso[task.logissue type=error;sourcepath=policies/p.yaml;linenumber=4;"),
-        "{}",
-        azure.err
-    );
+    for words in [
+        &["validate"][..],
+        &["plan", "--sandbox"],
+        &["drift", "--sandbox"],
+        &["apply", "--sandbox", "--auto-approve"],
+    ] {
+        let github = in_system(&project, "GITHUB_ACTIONS", words).exits(1);
+        assert!(github.err.contains("::error file=policies/p.yaml,line=4"), "{}", github.err);
+        let azure = in_system(&project, "TF_BUILD", words).exits(1);
+        let command = "##vso[task.logissue type=error;sourcepath=policies/p.yaml;linenumber=4;";
+        assert!(azure.err.contains(command), "{}", azure.err);
+        let silent = in_system(&project, "GITHUB_ACTIONS", &[words, &["--ci", "none"]].concat()).exits(1);
+        assert!(!silent.err.contains("::error"), "{}", silent.err);
+    }
 }
 
 #[test]
