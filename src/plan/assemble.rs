@@ -54,6 +54,9 @@ pub(super) fn assemble(
     values.par_sort_unstable_by_key(|entry| rank(entry.row));
     let sorter = Sorter::new(desired, history, plan.is_trusted(), &plan.causes, &names);
     let mut groups: BTreeMap<Target, Vec<DeviceChange>> = BTreeMap::new();
+    // Room for all at once: a list that grows step by step leaves holes of its own size. Pages that are not used cost nothing.
+    let most = desired.snapshot.len().min(tags.len() + values.len());
+    groups.insert(Target::Planned, Vec::with_capacity(most));
     let mut devices = per_device(&tags, &values, rank);
     loop {
         let devices: Vec<Device<'_>> = devices.by_ref().take(AT_ONCE).collect();
@@ -226,7 +229,7 @@ impl<'a> Sorter<'a> {
 
     fn tag_target(&self, id: &Arc<str>, entry: &TagEntry, held: &mut Vec<(Arc<str>, String)>) -> Target {
         if let Some(rule) = entry.gap {
-            return Target::Unresolved(Some(rule));
+            return Target::Unresolved(Some(rule.get() - 1));
         }
         if self.known.contains(&**id) {
             let name = &self.names.list[entry.tag.0 as usize];

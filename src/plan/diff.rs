@@ -3,6 +3,7 @@
 //! Works tag by tag on sets of devices; only what differs is ever listed. What is withheld is decided in `assemble`.
 
 use std::collections::HashMap;
+use std::num::NonZero;
 use std::sync::Arc;
 
 use rayon::prelude::*;
@@ -26,8 +27,9 @@ pub(super) struct TagEntry {
     pub(super) tag: TagIndex,
     pub(super) cause: CauseIndex,
     pub(super) is_removal: bool,
-    /// The rule whose template could yield the tag if its data were not missing.
-    pub(super) gap: Option<u32>,
+    /// One more than the rule whose template could yield the tag if its data were not missing: there may be millions of
+    /// entries, and this takes half of an optional number.
+    pub(super) gap: Option<NonZero<u32>>,
 }
 
 /// One difference of a value.
@@ -165,7 +167,8 @@ fn removals(desired: &Desired<'_>, part: &Part, tag: &Settled, gaps: &[Glob], fo
             }
             let name = found.names.of_live(*spelling);
             for row in rows.iter().map(|local| part.window.row(local)) {
-                let gap = open.iter().find(|gap| gap.rows.binary_search(&row).is_ok()).map(|gap| gap.rule);
+                let gap = open.iter().find(|gap| gap.rows.binary_search(&row).is_ok());
+                let gap = gap.and_then(|gap| NonZero::new(gap.rule + 1));
                 let cause = same_for_all
                     .unwrap_or_else(|| found.causes.number(Why::Rules(desired.forbidders(group, row))));
                 found.tags.push(TagEntry { row, tag: name, cause, is_removal: true, gap });
