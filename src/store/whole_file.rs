@@ -13,10 +13,10 @@ pub fn write(path: &Path, content: &[u8]) -> std::io::Result<()> {
     write_with(path, |out| out.write_all(content))
 }
 
-/// As [`write`], for content that is made piece by piece.
+/// As [`write()`], for content that is made piece by piece.
 ///
 /// # Errors
-/// As [`write`], and those of the content.
+/// As [`write()`], and those of the content.
 pub fn write_with(
     path: &Path,
     content: impl FnOnce(&mut dyn Write) -> std::io::Result<()>,
