@@ -258,18 +258,18 @@ impl Sandbox {
     /// The first half of a call; `None` for a guest. For simulations without a socket: wait as long as it says, then
     /// [`Sandbox::finish`].
     pub fn begin(&self, request: &Request) -> Option<Arrived> {
-        let now = self.inner.clock.now();
+        // The clock is read under the lock: calls are counted in the order of their times, or one that waited for the lock
+        // would meet the future of another and be throttled for it.
         match &mut *self.role() {
-            Role::Owner(service) => Some(Arrived(service.begin(request, now))),
+            Role::Owner(service) => Some(Arrived(service.begin(request, self.inner.clock.now()))),
             Role::Guest => None,
         }
     }
 
     /// The second half of a call; `None` for a guest.
     pub fn finish(&self, arrived: Arrived) -> Option<Answer> {
-        let now = self.inner.clock.now();
         match &mut *self.role() {
-            Role::Owner(service) => Some(service.finish(arrived.0, now)),
+            Role::Owner(service) => Some(service.finish(arrived.0, self.inner.clock.now())),
             Role::Guest => None,
         }
     }

@@ -207,7 +207,8 @@ fn a_thousand_values_take_hardly_longer_than_the_limits_allow() {
     let project = values(1000);
     project.run(&["apply", "--sandbox", "--auto-approve", "--sandbox-speed", &pace.to_string()]).exits(0);
     let calls = project.calls("default", "setValue");
-    assert!(calls.iter().all(|call| call["status"] == 200));
+    let refused: Vec<&Value> = calls.iter().filter(|call| call["status"] != 200).collect();
+    assert!(refused.is_empty(), "{refused:?}");
     let start = |call: &Value| Timestamp::parse(call["at"].as_str().unwrap()).unwrap();
     let (first, last) = (calls.iter().map(start).min().unwrap(), calls.iter().map(start).max().unwrap());
     let (took, least) = (last.since(first).as_secs_f64(), 540.0 / f64::from(pace));
