@@ -324,7 +324,8 @@ impl Task<'_> {
         let shown = fitting.verdict.plan();
         past::keep(source, shown, self.context.clock.now());
         plan::keep_counts(source, &fitting.verdict);
-        let withheld = untrusted(shown);
+        let is_left_out = |why: &Dropped| *why == Dropped::Withheld(WithheldReason::Untrusted);
+        let withheld = untrusted(shown) || fitting.dropped.iter().any(|(_, why)| is_left_out(why));
         let safe = match fitting.verdict.verdict {
             Err(refused) => {
                 let model = Model::new(Input::new(Subject::Plan, &refused.plan));

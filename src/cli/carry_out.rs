@@ -290,9 +290,12 @@ fn end(errand: &Errand<'_>, run: &Run<'_>, screen: Screen<'_>, start: Timestamp)
         exit = exit.worst(Exit::Stopped);
     }
     let mut notes = screen.notes;
-    notes.extend(
-        given_up.iter().map(|(lane, reason)| format!("the lane {} was given up: {reason}", lane.name())),
-    );
+    for (lane, reason) in &given_up {
+        // The run itself tells of most lanes that it gives up.
+        if !notes.iter().any(|note| note.contains(reason)) {
+            notes.push(format!("the lane {} was given up: {reason}", lane.name()));
+        }
+    }
     let repairs = run.repairs().filter(|repair| repair.outcome == Outcome::Done).count();
     if repairs > 0 {
         notes.push(format!(

@@ -5,7 +5,6 @@ use crate::explain;
 use crate::plan::guard::Allowance;
 use crate::report::explain as rendered;
 use crate::report::style::Style;
-use crate::selection;
 use crate::tenant::Need;
 
 use super::args::{ExplainArgs, Format};
@@ -57,9 +56,8 @@ fn explained(
     let with = source.circumstances(context, &history, &allowances);
     let findings = |findings| Failure::policy(set.sources.clone(), findings);
     let planned = planning::plan(set, &source.inventory, &with)?;
-    let selections = selection::select(&set.policy, snapshot, &source.hunting, now).map_err(findings)?;
-    let desired =
-        desired::desire(&set.policy, snapshot, &selections, now, with.options.tag_case).map_err(findings)?;
+    let desired = desired::desire(&set.policy, snapshot, &planned.selections, now, with.options.tag_case)
+        .map_err(findings)?;
     let explain = |row| {
         explain::explain(&desired, planned.plan(), &source.hunting, &set.sources, row, args.tag.as_deref())
     };

@@ -66,6 +66,11 @@ pub fn refit(reviewed: &Plan, fresh: Plan, reach: Reach<'_>) -> Intersection {
         if !is_trusted {
             change.remove.clear();
         }
+        // Still the reviewed device here: a value that somebody set since the review is theirs.
+        let row = reach.snapshot.find(&change.id);
+        if row.and_then(|row| reach.snapshot.value(row)) != change.observed_value.as_deref() {
+            change.value = None;
+        }
     });
     let plan = measured(plan, &reach);
     let kept: HashSet<ChangeKey> = plan.changes.iter().flat_map(|change| keys(&plan, change)).collect();
@@ -249,5 +254,20 @@ mod tests {
         let met = refit(&plan, Plan::default(), Reach { protected: &protected, ..reach });
         assert_eq!(met.plan.changes, []);
         assert_eq!(met.dropped[0].1, Dropped::Withheld(WithheldReason::Protected));
+    }
+
+    #[test]
+    fn a_value_that_was_set_since_the_review_is_theirs() {
+        let set = [ChangeWhat::Value(DeviceValue::High)];
+        let plan = undo(json!({ "machineTags": [], "deviceValue": "High" }), &set);
+        assert_eq!(plan.changes[0].value.map(|value| value.to), Some(DeviceValue::Low));
+        let met = |value: &str| {
+            let snapshot = fleet(&[json!({ "machineTags": [], "deviceValue": value })]);
+            let (scope, free) = (DeviceSet::full(1), DeviceSet::new(1));
+            refit(&plan, Plan::default(), Reach { snapshot: &snapshot, scope: &scope, protected: &free })
+        };
+        assert_eq!(met("High").plan.changes.len(), 1);
+        assert_eq!((met("Normal").plan.changes.len(), met("Normal").dropped[0].1), (0, Dropped::Stale));
+        assert_eq!((met("Low").plan.changes.len(), met("Low").dropped[0].1), (0, Dropped::Noop));
     }
 }
