@@ -20,10 +20,6 @@ pub struct Work {
     pub values: Vec<ValueCall>,
     /// Devices (indices into [`Plan::changes`]) whose value and tags go in one `PATCH`, ascending.
     pub combined: Vec<u32>,
-    /// The provable minimum of calls for these options.
-    pub minimum: u64,
-    /// With `combine`: the calls without it.
-    pub uncombined: Option<u64>,
 }
 
 /// One tag, one action, at most [`MAX_BULK`] devices.
@@ -50,20 +46,67 @@ pub struct ValueCall {
     pub priority: i64,
 }
 
+/// How many calls [`work`] makes of a plan.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Bulk calls.
+    pub batches: u64,
+    /// Value calls on the lane `setValue`.
+    pub set_value: u64,
+    /// Value calls on the lane `updateDevice`.
+    pub update_device: u64,
+    /// Devices whose value and tags go in one `PATCH`, each after a read.
+    pub combined: u64,
+    /// The provable minimum of calls for these options.
+    pub minimum: u64,
+    /// With `combine`: the calls without it.
+    pub uncombined: Option<u64>,
+}
+
+/// Counts the calls of a plan without making them: a plan needs no more until it is applied.
+pub fn count(plan: &Plan, options: &Options) -> Counts {
+    let choice = choice(plan, options);
+    let mut sizes = vec![[0u64; 2]; plan.tags.len()];
+    let mut values = 0;
+    for change in apart(plan, &choice).map(|(_, change)| change) {
+        change.add.iter().for_each(|add| sizes[add.tag.0 as usize][0] += 1);
+        change.remove.iter().for_each(|remove| sizes[remove.tag.0 as usize][1] += 1);
+        values += usize::from(change.value.is_some());
+    }
+    let batches = sizes.as_flattened().iter().map(|size| size.div_ceil(MAX_BULK as u64)).sum();
+    let combined = choice.devices.len();
+    let moved = moved(options, values, combined);
+    let (values, combined) = (values as u64, combined as u64);
+    let minimum = if options.combine { choice.minimum } else { batches + values + 2 * combined };
+    Counts {
+        batches,
+        set_value: values - moved as u64,
+        update_device: moved as u64,
+        combined,
+        minimum,
+        uncombined: options.combine.then_some(choice.uncombined),
+    }
+}
+
+fn choice(plan: &Plan, options: &Options) -> combine::Choice {
+    if options.combine { combine::choose(plan) } else { combine::Choice::default() }
+}
+
+/// The devices that are not combined, with their numbers.
+fn apart<'a>(plan: &'a Plan, choice: &'a combine::Choice) -> impl Iterator<Item = (u32, &'a DeviceChange)> {
+    let numbered = plan.changes.iter().enumerate().map(|(index, change)| (index as u32, change));
+    numbered.filter(|(device, _)| choice.devices.binary_search(device).is_err())
+}
+
 /// The calls of a plan.
 pub fn work(plan: &Plan, options: &Options) -> Work {
     let priorities: Vec<i64> = plan.causes.iter().map(|cause| priority(plan, cause)).collect();
     let of = |cause: CauseIndex| priorities.get(cause.0 as usize).copied().unwrap_or(0);
-    let choice = if options.combine { combine::choose(plan) } else { combine::Choice::default() };
-    let is_combined = |device: u32| choice.devices.binary_search(&device).is_ok();
+    let choice = choice(plan, options);
 
     let mut groups: BTreeMap<(TagIndex, TagAction), Vec<(i64, u32)>> = BTreeMap::new();
     let mut values = Vec::new();
-    for (index, change) in plan.changes.iter().enumerate() {
-        let device = index as u32;
-        if is_combined(device) {
-            continue;
-        }
+    for (device, change) in apart(plan, &choice) {
         for (tag, action, cause) in tag_changes(change) {
             groups.entry((tag, action)).or_default().push((of(cause), device));
         }
@@ -84,13 +127,12 @@ pub fn work(plan: &Plan, options: &Options) -> Work {
         (std::cmp::Reverse(batch.priority), std::cmp::Reverse(batch.devices.len()), batch.tag, batch.action)
     });
     values.sort_by_key(|call| (std::cmp::Reverse(call.priority), call.device));
-    if options.values == ValueRoute::Both {
-        spread(&mut values, choice.devices.len());
+    // Every second call moves, so that urgent values go first on both lanes.
+    let moved = moved(options, values.len(), choice.devices.len());
+    for call in values.iter_mut().skip(1).step_by(2).take(moved) {
+        call.lane = Lane::UpdateDevice;
     }
-    let total = (batches.len() + values.len() + 2 * choice.devices.len()) as u64;
-    let uncombined = options.combine.then_some(choice.uncombined);
-    let minimum = if options.combine { choice.minimum } else { total };
-    Work { batches, values, combined: choice.devices, minimum, uncombined }
+    Work { batches, values, combined: choice.devices }
 }
 
 /// The tag changes of a device.
@@ -118,13 +160,12 @@ pub fn priority(plan: &Plan, cause: &Cause) -> i64 {
         .unwrap_or(0)
 }
 
-/// Evens out two lanes of equal limits; `patches` calls are on the second one already. Every second call moves, so that
-/// urgent values go first on both.
-fn spread(values: &mut [ValueCall], patches: usize) {
-    let mut moves = (values.len() + patches) / 2;
-    moves = moves.saturating_sub(patches);
-    for call in values.iter_mut().skip(1).step_by(2).take(moves) {
-        call.lane = Lane::UpdateDevice;
+/// How many of these value calls take the second lane where both are used: that evens out two lanes of equal limits.
+/// `patches` calls are on the second one already.
+fn moved(options: &Options, values: usize, patches: usize) -> usize {
+    match options.values {
+        ValueRoute::SetDeviceValue => 0,
+        ValueRoute::Both => ((values + patches) / 2).saturating_sub(patches),
     }
 }
 
@@ -162,7 +203,6 @@ mod tests {
         let work = work(&plan(&devices), &Options::default());
         let sizes: Vec<usize> = work.batches.iter().map(|batch| batch.devices.len()).collect();
         assert_eq!(sizes, [500, 500, 1, 1]);
-        assert_eq!(work.minimum, 4);
     }
 
     #[test]
@@ -171,22 +211,45 @@ mod tests {
         let options = Options { values: ValueRoute::Both, ..Options::default() };
         let work = work(&plan(&devices), &options);
         assert_eq!(work.values.iter().filter(|call| call.lane == Lane::UpdateDevice).count(), 3);
-        assert_eq!(super::super::cost::of_work(&work).total, 7);
     }
 
     #[test]
     fn combining_pays_only_where_a_patch_and_its_read_replace_more_calls() {
         let options = Options { combine: true, ..Options::default() };
         // One device, a value and three tags of its own: four calls become a read and a PATCH.
-        let work_of = |devices: &[(&[u32], &[u32], bool)]| work(&plan(devices), &options);
-        let alone = work_of(&[(&[1, 2, 3], &[], true)]);
-        assert_eq!((alone.combined.len(), alone.minimum, alone.uncombined), (1, 2, Some(4)));
+        let count_of = |devices: &[(&[u32], &[u32], bool)]| count(&plan(devices), &options);
+        let alone = count_of(&[(&[1, 2, 3], &[], true)]);
+        assert_eq!((alone.combined, alone.minimum, alone.uncombined), (1, 2, Some(4)));
         // One tag of its own: two calls either way, so the safer route stays.
-        let even = work_of(&[(&[1], &[], true)]);
-        assert_eq!((even.combined.len(), even.minimum), (0, 2));
+        let even = count_of(&[(&[1], &[], true)]);
+        assert_eq!((even.combined, even.minimum), (0, 2));
         // A list that would become empty is never sent.
-        let emptied = work_of(&[(&[], &[1, 2, 3], true)]);
-        assert_eq!((emptied.combined.len(), emptied.minimum), (0, 4));
+        let emptied = count_of(&[(&[], &[1, 2, 3], true)]);
+        assert_eq!((emptied.combined, emptied.minimum), (0, 4));
+    }
+
+    #[test]
+    fn calls_are_counted_as_they_are_made() {
+        let mut devices: Vec<(&[u32], &[u32], bool)> = vec![(&[1], &[2], true); 501];
+        devices.extend([(&[3, 4, 5][..], &[1][..], true), (&[], &[2, 3], false), (&[], &[], true)]);
+        let plan = plan(&devices);
+        for (values, combine) in [
+            (ValueRoute::SetDeviceValue, false),
+            (ValueRoute::SetDeviceValue, true),
+            (ValueRoute::Both, false),
+            (ValueRoute::Both, true),
+        ] {
+            let options = Options { values, combine, ..Options::default() };
+            let (work, count) = (work(&plan, &options), count(&plan, &options));
+            let on = |lane: Lane| work.values.iter().filter(|call| call.lane == lane).count() as u64;
+            assert_eq!(count.batches, work.batches.len() as u64, "{options:?}");
+            assert_eq!(
+                (count.set_value, count.update_device),
+                (on(Lane::SetValue), on(Lane::UpdateDevice)),
+                "{options:?}"
+            );
+            assert_eq!(count.combined, work.combined.len() as u64, "{options:?}");
+        }
     }
 
     #[test]

@@ -2,8 +2,7 @@
 //!
 //! Does not know when a call is sent; that is `apply::budget`.
 
-use super::calls::Work;
-use super::{Options, Plan};
+use super::{Options, Plan, calls};
 
 /// Calls a lane may take in a minute (documented for each API).
 const PER_MINUTE: u64 = 100;
@@ -116,21 +115,15 @@ pub fn seconds(calls: u64) -> u64 {
 
 /// The cost of a plan's calls, beside the provable minimum for its options.
 pub fn schedule(plan: &Plan, options: &Options) -> Schedule {
-    of_work(&super::calls::work(plan, options))
-}
-
-/// The cost of calls that are already cut.
-pub fn of_work(work: &Work) -> Schedule {
-    let patches = work.combined.len() as u64;
-    let routed = |lane: Lane| work.values.iter().filter(|call| call.lane == lane).count() as u64;
+    let calls = calls::count(plan, options);
     let counts = [
-        (Lane::Get, patches),
-        (Lane::BulkTag, work.batches.len() as u64),
-        (Lane::SetValue, routed(Lane::SetValue)),
-        (Lane::UpdateDevice, patches + routed(Lane::UpdateDevice)),
+        (Lane::Get, calls.combined),
+        (Lane::BulkTag, calls.batches),
+        (Lane::SetValue, calls.set_value),
+        (Lane::UpdateDevice, calls.combined + calls.update_device),
     ];
     let total: u64 = counts.iter().map(|(_, calls)| calls).sum();
-    let mut spare = total - work.minimum.min(total);
+    let mut spare = total - calls.minimum.min(total);
     let mut lanes: Vec<LaneCost> = counts
         .into_iter()
         .filter(|(_, calls)| *calls > 0)
@@ -145,7 +138,13 @@ pub fn of_work(work: &Work) -> Schedule {
     }
     lanes.sort_by_key(|cost| cost.lane);
     let longest = lanes.iter().map(|cost| seconds(cost.calls)).max().unwrap_or(0);
-    Schedule { lanes, total, minimum: work.minimum.min(total), uncombined: work.uncombined, seconds: longest }
+    Schedule {
+        lanes,
+        total,
+        minimum: calls.minimum.min(total),
+        uncombined: calls.uncombined,
+        seconds: longest,
+    }
 }
 
 #[cfg(test)]
