@@ -6,7 +6,7 @@ use fixedbitset::FixedBitSet;
 use hashbrown::{HashMap, HashSet};
 
 use crate::apply::{ChangeOutcome, ChangeWhat, Outcome};
-use crate::plan::{CauseIndex, DeviceChange, Plan, TagChange, TagIndex, Withheld};
+use crate::plan::{CauseIndex, DeviceChange, Plan, TagAction, TagChange, TagIndex, Withheld, calls};
 
 pub use super::change::{Class, Origin, Row, Totals, What};
 use super::split;
@@ -158,17 +158,15 @@ impl<'a> Model<'a> {
             before,
         };
         model.parts = match input.run {
-            Some(run) => vec![model.group(None, outcome_rows(input, &run.outcomes))],
-            None if input.base.is_some() => [Origin::ThisChange, Origin::Before]
-                .map(|origin| {
-                    model.group(Some(origin), model.planned().filter(|(_, row)| row.origin == Some(origin)))
-                })
-                .into(),
-            None => vec![model.group(None, model.planned())],
+            Some(run) => vec![model.ended_part(run)],
+            None if input.base.is_some() => {
+                [Origin::ThisChange, Origin::Before].map(|origin| model.planned_part(Some(origin))).into()
+            }
+            None => vec![model.planned_part(None)],
         };
         model.totals = match &model.parts[..] {
             [whole] => whole.totals,
-            _ => model.group(None, model.planned()).totals,
+            _ => model.planned_part(None).totals,
         };
         model.count();
         model
@@ -266,14 +264,13 @@ impl<'a> Model<'a> {
             device_rows(plan, device).map(move |(what, cause)| (member as u32, device, what, cause))
         });
         rows.enumerate().map(move |(number, (member, device, what, cause))| {
-            let origin = if self.before.contains(number) { Origin::Before } else { Origin::ThisChange };
             let row = Row {
                 id: &device.id,
                 name: device.name.as_deref(),
                 what,
                 cause: Some(cause),
                 class: what.class(),
-                origin: has_base.then_some(origin),
+                origin: has_base.then(|| self.origin(number)),
                 aside: None,
                 outcome: None,
             };
@@ -281,37 +278,66 @@ impl<'a> Model<'a> {
         })
     }
 
-    fn group(&self, origin: Option<Origin>, rows: impl Iterator<Item = (u32, Row<'a>)>) -> Part<'a> {
-        type Key<'a> = (What<'a>, Option<CauseIndex>, Option<Outcome>, Option<&'a str>);
-        let mut places: HashMap<Key<'a>, usize> = HashMap::new();
-        let mut part = Part { origin, ..Part::default() };
+    /// The planned changes of one half, or all.
+    fn planned_part(&self, origin: Option<Origin>) -> Part<'a> {
+        let plan = self.plan();
+        let mut groups = Groups::default();
+        let mut totals = Totals::default();
+        // A tag is mostly added for one cause: where the last addition went spares finding the group by its texts.
+        let mut last = vec![[None; 2]; plan.tags.len()];
+        let mut number = 0;
+        let mut is_of_part = || {
+            number += 1;
+            origin.is_none_or(|origin| self.origin(number - 1) == origin)
+        };
+        for (member, device) in plan.changes.iter().enumerate() {
+            let before = totals.changes();
+            for (tag, action, cause) in calls::tag_changes(device).filter(|_| is_of_part()) {
+                let text = &*plan.tags[tag.0 as usize];
+                let what = match action {
+                    TagAction::Add => What::Add(text),
+                    TagAction::Remove => What::Remove(text),
+                };
+                let last = &mut last[tag.0 as usize][action as usize];
+                let place = match *last {
+                    Some((last, place)) if last == cause => place,
+                    _ => groups.place(what, Some(cause), None, None),
+                };
+                *last = Some((cause, place));
+                groups.list[place].members.push(member as u32);
+                totals.count(what);
+            }
+            if let Some(value) = device.value.filter(|_| is_of_part()) {
+                let what = What::Value { from: device.observed_value.as_deref(), to: value.to };
+                let place = groups.place(what, Some(value.cause), None, None);
+                groups.list[place].members.push(member as u32);
+                totals.count(what);
+            }
+            totals.devices += u64::from(totals.changes() > before);
+        }
+        groups.part(origin, totals)
+    }
+
+    /// How every change of a run ended.
+    fn ended_part(&self, run: &'a RunEnd) -> Part<'a> {
+        let mut groups = Groups::default();
+        let mut totals = Totals::default();
         let mut devices = HashSet::new();
-        let mut last = None;
-        for (member, row) in rows {
+        for (member, row) in outcome_rows(self.input, &run.outcomes) {
             let outcome = row.outcome.map(|outcome| outcome.outcome);
             let error = row.outcome.and_then(|outcome| outcome.error.as_deref());
-            let place = *places.entry((row.what, row.cause, outcome, error)).or_insert_with(|| {
-                part.groups.push(Group {
-                    what: row.what,
-                    cause: row.cause,
-                    outcome,
-                    error,
-                    members: Vec::new(),
-                });
-                part.groups.len() - 1
-            });
-            part.groups[place].members.push(member);
-            part.totals.count(row.what);
-            if self.input.run.is_some() {
-                devices.insert(row.id);
-            } else if last.replace(member) != Some(member) {
-                // Planned changes come device by device.
-                part.totals.devices += 1;
-            }
+            let place = groups.place(row.what, row.cause, outcome, error);
+            groups.list[place].members.push(member);
+            totals.count(row.what);
+            devices.insert(row.id);
         }
-        part.totals.devices += devices.len() as u64;
-        part.groups.sort_by_key(|group| (group.what, group.cause, group.outcome, group.error));
-        part
+        totals.devices = devices.len() as u64;
+        groups.part(None, totals)
+    }
+
+    /// Which half the planned change with this number is of.
+    fn origin(&self, number: usize) -> Origin {
+        if self.before.contains(number) { Origin::Before } else { Origin::ThisChange }
     }
 
     fn count(&mut self) {
@@ -326,6 +352,38 @@ impl<'a> Model<'a> {
         for (class, aside) in self.asides() {
             self.classes[class as usize] += aside.additions + aside.removals + aside.values;
         }
+    }
+}
+
+/// Groups that grow while changes come in.
+#[derive(Default)]
+struct Groups<'a> {
+    list: Vec<Group<'a>>,
+    places: HashMap<GroupKey<'a>, usize>,
+}
+
+/// What changes of one group have in common.
+type GroupKey<'a> = (What<'a>, Option<CauseIndex>, Option<Outcome>, Option<&'a str>);
+
+impl<'a> Groups<'a> {
+    /// Where in the list the group of such changes is.
+    fn place(
+        &mut self,
+        what: What<'a>,
+        cause: Option<CauseIndex>,
+        outcome: Option<Outcome>,
+        error: Option<&'a str>,
+    ) -> usize {
+        *self.places.entry((what, cause, outcome, error)).or_insert_with(|| {
+            self.list.push(Group { what, cause, outcome, error, members: Vec::new() });
+            self.list.len() - 1
+        })
+    }
+
+    fn part(self, origin: Option<Origin>, totals: Totals) -> Part<'a> {
+        let mut groups = self.list;
+        groups.sort_by_key(|group| (group.what, group.cause, group.outcome, group.error));
+        Part { origin, groups, totals }
     }
 }
 
