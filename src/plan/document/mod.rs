@@ -2,6 +2,7 @@
 //!
 //! Opens no file (that is `store`). Reading takes any 1.x, ignores unknown keys, and trusts nothing: a plan file is input.
 
+mod changes;
 mod measured;
 mod read;
 mod write;
@@ -277,88 +278,82 @@ pub struct DeviceDocument {
     pub name: Option<Arc<str>>,
 }
 
-/// What was read of a device.
-#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct ObservedDocument {
-    /// Its tags.
-    #[serde(default)]
-    pub tags: Vec<Arc<str>>,
-    /// Its value; null where the service reports none.
-    #[serde(default)]
-    pub device_value: Option<Arc<str>>,
-}
+// From here to the values, keys stand in the order of RFC 8785: what is written of a change is its canonical form too.
 
 /// One device with its changes.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ChangeDocument {
-    /// The device.
-    pub device: DeviceDocument,
-    /// As read.
-    #[serde(default)]
-    pub observed: ObservedDocument,
     /// Tags to add, bytewise.
     #[serde(default)]
     pub add: Vec<TagChangeDocument>,
-    /// Tags to remove, bytewise.
-    #[serde(default)]
-    pub remove: Vec<TagChangeDocument>,
+    /// The device.
+    pub device: DeviceDocument,
     /// The value to set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device_value: Option<ValueChangeDocument>,
+    /// As read.
+    #[serde(default)]
+    pub observed: ObservedDocument,
+    /// Tags to remove, bytewise.
+    #[serde(default)]
+    pub remove: Vec<TagChangeDocument>,
+}
+
+/// What was read of a device.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ObservedDocument {
+    /// Its value; null where the service reports none.
+    #[serde(default)]
+    pub device_value: Option<Arc<str>>,
+    /// Its tags.
+    #[serde(default)]
+    pub tags: Vec<Arc<str>>,
 }
 
 /// A tag to add or remove.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct TagChangeDocument {
-    /// The tag.
-    pub tag: Arc<str>,
-    /// Why.
-    #[serde(flatten)]
-    pub reason: ReasonDocument,
-}
-
-/// A value to set.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-pub struct ValueChangeDocument {
-    /// As read.
-    pub from: Option<Arc<str>>,
-    /// To be set.
-    pub to: DeviceValue,
     /// Why.
     pub cause: CauseWord,
-    /// The winning rules, beside `rule`.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub rules: Vec<String>,
-    /// Index into `causes`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub why: Option<u32>,
     /// The class of this difference, in drift reports.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub class: Option<Cow<'static, str>>,
-}
-
-/// Why a tag changes.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-pub struct ReasonDocument {
-    /// The word.
-    pub cause: CauseWord,
-    /// The winning rules, beside `rule`.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub rules: Vec<String>,
     /// The family, beside `family`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub family: Option<String>,
+    /// The winning rules, beside `rule`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<String>,
+    /// The tag.
+    pub tag: Arc<str>,
     /// The new name, beside `renamed`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<Arc<str>>,
     /// Index into `causes`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<u32>,
+}
+
+/// A value to set.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct ValueChangeDocument {
+    /// Why.
+    pub cause: CauseWord,
     /// The class of this difference, in drift reports.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub class: Option<Cow<'static, str>>,
+    /// As read.
+    pub from: Option<Arc<str>>,
+    /// The winning rules, beside `rule`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<String>,
+    /// To be set.
+    pub to: DeviceValue,
+    /// Index into `causes`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<u32>,
 }
 
 /// A group of changes that are not done.

@@ -230,17 +230,16 @@ impl Reader {
                 return Err(DocumentError::Content(message));
             }
             last = Some(&document.tag);
-            let reason = &document.reason;
             let named = CauseDocument {
-                cause: reason.cause,
-                rules: reason.rules.clone(),
+                cause: document.cause,
+                rules: document.rules.clone(),
                 claim: None,
-                family: reason.family.clone(),
+                family: document.family.clone(),
                 // An added tag is its own new name.
-                to: reason.to.clone().or_else(|| Some(document.tag.clone())),
+                to: document.to.clone().or_else(|| Some(document.tag.clone())),
                 place: None,
             };
-            changes.push(TagChange { tag: self.tag(&document.tag), cause: self.why(reason.why, &named)? });
+            changes.push(TagChange { tag: self.tag(&document.tag), cause: self.why(document.why, &named)? });
         }
         Ok(changes)
     }

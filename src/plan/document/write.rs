@@ -1,34 +1,23 @@
-//! Writes a plan as its document. Changes stream from the plan, a line a device, on all cores: no copy of them is built.
+//! Writes a plan as its document. Changes stream from the plan, a line a device: no copy of them is built.
 
-use std::borrow::Cow;
 use std::io::{self, Write};
 use std::sync::Arc;
 
-use rayon::prelude::*;
-
 use super::{
-    AxisDocument, CallsDocument, CauseDocument, CauseWord, ChangeDocument, DeviceDocument, Document,
-    FORMAT_VERSION, FileDocument, GuardDocument, InvariantDocument, InventoryDocument, LaneDocument,
-    LaneLeftDocument, LedgerDocument, OUTSIDE_DIGEST, ObservedDocument, OptionsDocument, PlaceDocument,
-    PolicyDocument, ReasonDocument, RuleDocument, SummaryDocument, TagCaseWord, TagChangeDocument,
-    TenantDocument, UnmatchedDocument, UnresolvedDocument, ValueChangeDocument, ValueRouteWord,
-    WarningDocument, WithheldDocument,
+    AxisDocument, CallsDocument, CauseDocument, CauseWord, DeviceDocument, Document, FORMAT_VERSION,
+    FileDocument, GuardDocument, InvariantDocument, InventoryDocument, LaneDocument, LaneLeftDocument,
+    LedgerDocument, OUTSIDE_DIGEST, OptionsDocument, PlaceDocument, PolicyDocument, RuleDocument,
+    SummaryDocument, TagCaseWord, TenantDocument, UnmatchedDocument, UnresolvedDocument, ValueRouteWord,
+    WarningDocument, WithheldDocument, changes,
 };
 use crate::diagnostic::Place;
 use crate::plan::digest::Sha256;
 use crate::plan::{
-    Cause, CauseIndex, DeviceChange, GuardReport, Header, Plan, Schedule, TagCase, TagChange, ValueRoute,
-    Withheld, digest,
+    Cause, DeviceChange, GuardReport, Header, Plan, Schedule, TagCase, ValueRoute, Withheld, digest,
 };
 
 /// Devices that a withheld group names.
 const SAMPLE: usize = 3;
-
-/// Devices that one core writes at a time.
-const BLOCK: usize = 256;
-
-/// Blocks that are held at a time: enough for all cores, and little memory whatever the plan's size.
-const AT_ONCE: usize = 16;
 
 /// The plan as JSON, with its digest, ending in a line feed. The same plan gives the same text.
 pub fn write(plan: &Plan) -> String {
@@ -62,18 +51,7 @@ pub fn write_open(plan: &Plan, is_drift: bool, out: &mut dyn Write) -> io::Resul
     sha256.update(first.as_bytes());
     sha256.update(b"\"changes\":[");
     write!(out, "{head}\n  \"changes\": [")?;
-    let mut comma = "";
-    for blocks in plan.changes.chunks(BLOCK * AT_ONCE) {
-        let written: Vec<Block> =
-            blocks.par_chunks(BLOCK).map(|changes| block(plan, changes, is_drift)).collect();
-        for block in written {
-            sha256.update(comma.as_bytes());
-            sha256.update(block.canonical.as_bytes());
-            out.write_all(comma.as_bytes())?;
-            out.write_all(block.text.as_bytes())?;
-            comma = ",";
-        }
-    }
+    changes::write(plan, is_drift, &mut sha256, out)?;
     sha256.update(b"]");
     sha256.update(last.as_bytes());
     out.write_all(if plan.changes.is_empty() { b"]" } else { b"\n  ]" })?;
@@ -82,64 +60,8 @@ pub fn write_open(plan: &Plan, is_drift: bool, out: &mut dyn Write) -> io::Resul
     write!(out, "{body}\"{}\"", sha256.finish())
 }
 
-/// Some changes, without a comma around them: a line a device, and the canonical form.
-struct Block {
-    text: String,
-    canonical: String,
-}
-
-fn block(plan: &Plan, changes: &[DeviceChange], is_drift: bool) -> Block {
-    let mut text = String::new();
-    let mut canonical = String::new();
-    for change in changes {
-        let json = serde_json::to_string(&change_document(plan, change, is_drift))
-            .expect("a change has text keys and no numbers but indices");
-        if !text.is_empty() {
-            text.push(',');
-            canonical.push(',');
-        }
-        text.push_str("\n    ");
-        text.push_str(&json);
-        canonical.push_str(&digest::canonical(&json, &[]).expect("what was just written can be read"));
-    }
-    Block { text, canonical }
-}
-
-/// One device with its changes as other tools read it. `is_drift` adds the class of drift.
-pub(in crate::plan) fn change_document(plan: &Plan, change: &DeviceChange, is_drift: bool) -> ChangeDocument {
-    let class = |word: &'static str| is_drift.then_some(Cow::Borrowed(word));
-    let tags = |changes: &[TagChange], word: &'static str| {
-        let document = |change: &TagChange| {
-            let mut reason = reason(plan, change.cause, class(word));
-            // The new name stands beside the removal of the old one; an addition names it already.
-            reason.to = reason.to.filter(|to| to != plan.tag(change.tag));
-            TagChangeDocument { tag: plan.tag(change.tag).clone(), reason }
-        };
-        changes.iter().map(document).collect()
-    };
-    let value = change.value.map(|value| {
-        let ReasonDocument { cause, rules, why, class, .. } = reason(plan, value.cause, class("value"));
-        ValueChangeDocument { from: change.observed_value.clone(), to: value.to, cause, rules, why, class }
-    });
-    ChangeDocument {
-        device: device(change),
-        observed: ObservedDocument {
-            tags: change.observed_tags.iter().map(|tag| plan.tag(*tag).clone()).collect(),
-            device_value: change.observed_value.clone(),
-        },
-        add: tags(&change.add, "missing"),
-        remove: tags(&change.remove, "extra"),
-        device_value: value,
-    }
-}
-
 fn device(change: &DeviceChange) -> DeviceDocument {
     DeviceDocument { id: change.id.clone(), name: change.name.clone() }
-}
-
-fn reason(plan: &Plan, index: CauseIndex, class: Option<Cow<'static, str>>) -> ReasonDocument {
-    let CauseDocument { cause, rules, family, to, .. } = cause(plan, plan.cause(index));
-    ReasonDocument { cause, rules, family, to, why: Some(index.0), class }
 }
 
 fn cause(plan: &Plan, cause: &Cause) -> CauseDocument {

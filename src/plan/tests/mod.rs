@@ -148,6 +148,24 @@ proptest! {
     }
 
     #[test]
+    fn what_is_written_of_a_change_is_its_form_and_canonical(seed in any::<u64>(), is_drift in any::<bool>()) {
+        if let Ok(plan) = planned(&World::random(seed)) {
+            let mut text = Vec::new();
+            document::write_open(&plan, is_drift, &mut text).unwrap();
+            let text = String::from_utf8(text).unwrap() + "}";
+            prop_assert!(document::read(&text).is_ok(), "the digest is that of the text");
+            let lines = text.lines().filter_map(|line| line.strip_prefix("    {\"add\":"));
+            let lines: Vec<String> = lines.map(|rest| format!("{{\"add\":{}", rest.trim_end_matches(','))).collect();
+            prop_assert_eq!(lines.len(), plan.changes.len());
+            for line in lines {
+                let form: document::ChangeDocument = serde_json::from_str(&line).unwrap();
+                prop_assert_eq!(&serde_json::to_string(&form).unwrap(), &line);
+                prop_assert_eq!(digest::canonical(&line, &[]).unwrap(), line);
+            }
+        }
+    }
+
+    #[test]
     fn a_plan_intersected_with_itself_is_itself(seed in any::<u64>()) {
         let world = World::random(seed);
         if let Ok(plan) = planned(&world) {
