@@ -24,5 +24,7 @@ pub async fn run(context: &Context, args: &DriftArgs) -> Result<Exit, Failure> {
     // A guard that refuses is an error here: 3 is for commands that plan or apply.
     let as_error = |failure: Failure| Failure { exit: Exit::Error, ..failure };
     let planned = plan::plan_and_report(context, &request).await.map_err(as_error)?;
-    Ok(if planned.plan().is_empty() { Exit::Success } else { Exit::Changes })
+    let exit = if planned.plan().is_empty() { Exit::Success } else { Exit::Changes };
+    context.let_go(planned);
+    Ok(exit)
 }

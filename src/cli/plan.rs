@@ -52,7 +52,9 @@ pub async fn run(context: &Context, args: &PlanArgs) -> Result<Exit, Failure> {
     let planned = plan_and_report(context, &request).await?;
     let changes = if planned.plan().is_empty() { Exit::Success } else { Exit::Changes };
     let changes = if args.detailed_exitcode { changes } else { Exit::Success };
-    Ok(if planned.verdict.is_err() { Exit::Refused.worst(changes) } else { changes })
+    let exit = if planned.verdict.is_err() { Exit::Refused.worst(changes) } else { changes };
+    context.let_go(planned);
+    Ok(exit)
 }
 
 /// Reads, plans, reports, and keeps what a trusted run counted.
@@ -91,7 +93,7 @@ pub async fn plan_and_report(context: &Context, request: &Request<'_>) -> Result
     }
     past::keep(&source, planned.plan(), context.clock.now());
     keep_counts(&source, &planned);
-    source.close().await;
+    context.let_go((source.close().await, base_plan));
     Ok(planned)
 }
 

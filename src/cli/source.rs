@@ -56,11 +56,12 @@ impl Source {
         }
     }
 
-    /// Ends a simulated tenant's server.
-    pub async fn close(self) {
+    /// Ends a simulated tenant's server, and hands back what may be large.
+    pub async fn close(self) -> Inventory {
         if let Some(session) = self.session {
             session.close().await;
         }
+        self.inventory
     }
 }
 
