@@ -8,7 +8,7 @@ mod fleet;
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use mdetag::inventory::Chunk;
+use mdetag::inventory::BlockReader;
 use mdetag::store::snapshot_file;
 
 fn read(criterion: &mut Criterion) {
@@ -25,7 +25,11 @@ fn read(criterion: &mut Criterion) {
             bencher.iter(|| text.lines().filter(|line| is_json(line)).count());
         });
         group.bench_with_input(BenchmarkId::new("parse-one-core", devices), &text, |bencher, text| {
-            bencher.iter(|| Chunk::parse(text.as_bytes()).expect("the fleet is JSON").len());
+            bencher.iter(|| {
+                let mut reader = BlockReader::new(0);
+                reader.read(&[text], || ()).expect("the fleet is JSON");
+                reader.finish().expect("the fleet is JSON").len()
+            });
         });
         group.bench_with_input(BenchmarkId::new("file", devices), &path, |bencher, path| {
             bencher.iter(|| snapshot_file::read(path).expect("the fleet is JSON").snapshot.len());

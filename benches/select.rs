@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use mdetag::diagnostic::{Severity, Sources};
-use mdetag::inventory::{Chunk, SnapshotBuilder};
+use mdetag::inventory::BlockReader;
 use mdetag::policy;
 use mdetag::selection::{self, HuntingResults};
 use mdetag::time::Timestamp;
@@ -19,11 +19,9 @@ fn select(criterion: &mut Criterion) {
     group.sample_size(10).measurement_time(Duration::from_secs(5));
     let now = Timestamp::parse("2026-11-22").expect("a date");
     for devices in fleet::sizes() {
-        let mut builder = SnapshotBuilder::new();
-        builder
-            .take(Chunk::parse(fleet::ndjson(devices).as_bytes()).expect("the fleet is JSON"))
-            .expect("it fits");
-        let (snapshot, _) = builder.finish();
+        let mut reader = BlockReader::new(0);
+        reader.read(&[fleet::ndjson(devices)], || ()).expect("the fleet is JSON");
+        let (snapshot, _) = reader.finish().expect("the fleet is JSON").finish();
         for rules in [10, 100, 1000] {
             let (policy, findings) =
                 policy::resolve(&Sources::from_text("bench.yaml", &fleet::policy(rules)), now);

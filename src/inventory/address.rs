@@ -22,8 +22,12 @@ pub enum Stored<'a> {
 
 /// An IP address from text, by value; a zone (`fe80::1%12`) names an interface, not an address, and is cut.
 pub fn parse_ip(text: &str) -> Option<IpAddr> {
-    let address = text.split_once('%').map_or(text, |(address, _)| address);
-    address.trim().parse::<IpAddr>().ok().map(|address| address.to_canonical())
+    let plain = text.parse::<Ipv6Addr>().ok().map(IpAddr::V6);
+    let general = || {
+        let address = text.split_once('%').map_or(text, |(address, _)| address);
+        address.trim().parse::<IpAddr>().ok()
+    };
+    plain.or_else(general).map(|address| address.to_canonical())
 }
 
 /// A hardware address without separators, in upper case.
@@ -34,7 +38,7 @@ pub fn normal_hardware(text: &str) -> String {
 
 /// Appends an IP address, or the text where it is none. Empty text is nothing.
 pub(crate) fn encode_ip(text: &str, out: &mut Vec<u8>) {
-    match parse_ip(text) {
+    match dotted(text.as_bytes()).map(IpAddr::V4).or_else(|| parse_ip(text)) {
         Some(IpAddr::V4(address)) => {
             out.push(V4);
             out.extend_from_slice(&address.octets());
@@ -45,6 +49,28 @@ pub(crate) fn encode_ip(text: &str, out: &mut Vec<u8>) {
         }
         None => encode_text(text, out),
     }
+}
+
+/// The common form of an IPv4 address and nothing else: a million devices have five million of them, and the general parser,
+/// which also tries IPv6, takes several times as long.
+fn dotted(text: &[u8]) -> Option<Ipv4Addr> {
+    let mut octets = [0u8; 4];
+    let mut place = 0;
+    let mut digits = 0;
+    for byte in text {
+        match byte {
+            b'0'..=b'9' if digits == 0 || octets[place] != 0 => {
+                octets[place] = octets[place].checked_mul(10)?.checked_add(byte - b'0')?;
+                digits += 1;
+            }
+            b'.' if digits > 0 && place < 3 => {
+                place += 1;
+                digits = 0;
+            }
+            _ => return None,
+        }
+    }
+    (place == 3 && digits > 0).then(|| Ipv4Addr::from(octets))
 }
 
 /// Appends a hardware address, or its normal text where it is not six bytes. Empty text is nothing.
@@ -130,6 +156,28 @@ mod tests {
     fn addresses_keep_their_value_and_anything_else_its_text() {
         let stored = ips(&["10.0.0.1", "", "::ffff:10.0.0.2", "fe80::1%12", "not one"]);
         assert_eq!(stored, ["10.0.0.1", "10.0.0.2", "fe80::1", "not one"]);
+    }
+
+    #[test]
+    fn the_quick_form_of_ipv4_addresses_is_the_general_one() {
+        let right = ["0.0.0.0", "10.40.7.1", "255.255.255.255", "192.0.2.100"];
+        let wrong = [
+            "",
+            ".",
+            "1.2.3",
+            "1.2.3.",
+            ".1.2.3",
+            "1..2.3",
+            "1.2.3.4.",
+            "1.2.3.4.5",
+            "256.1.1.1",
+            "01.2.3.4",
+            "00.0.0.0",
+        ];
+        for text in right.iter().chain(&wrong) {
+            assert_eq!(dotted(text.as_bytes()), text.parse().ok(), "{text}");
+            assert_eq!(dotted(text.as_bytes()).is_some(), right.contains(text), "{text}");
+        }
     }
 
     #[test]

@@ -1,13 +1,11 @@
-//! Builds a snapshot page by page, line by line or chunk by chunk.
+//! Builds a snapshot page by page, line by line or from a stream.
 //!
 //! Asks for nothing: whoever has bytes hands them in. What a short read means is for the reader to say.
-
-use std::fmt;
 
 use hashbrown::HashSet;
 use serde::de::DeserializeSeed;
 
-use super::columns::Columns;
+use super::columns::{Adopted, Columns};
 use super::layout;
 use super::read::{Top, Yield};
 use super::{Distrust, Snapshot};
@@ -65,54 +63,6 @@ impl From<serde_json::Error> for ReadFault {
     }
 }
 
-/// Devices parsed apart from a builder, on another core, to be taken in order.
-#[derive(Debug, Default)]
-pub struct Chunk {
-    columns: Columns,
-    lines: u64,
-    without_id: u64,
-}
-
-impl fmt::Display for Chunk {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} devices", self.columns.len())
-    }
-}
-
-impl Chunk {
-    /// Parses whole NDJSON lines; blank ones are passed over. A line may be a device, a list page or an array.
-    ///
-    /// # Errors
-    /// The first line that is no JSON; its line number counts from the start of these bytes.
-    pub fn parse(bytes: &[u8]) -> Result<Chunk, ReadFault> {
-        let mut chunk = Chunk::default();
-        let text = text_of(bytes)?;
-        for (index, line) in text.split('\n').enumerate() {
-            chunk.lines = index as u64;
-            if !line.trim_ascii().is_empty() {
-                let found = read_json(line, &mut chunk.columns).map_err(|fault| fault.after(index as u64))?;
-                chunk.without_id += found.without_id;
-            }
-        }
-        Ok(chunk)
-    }
-
-    /// Devices in it.
-    pub fn len(&self) -> usize {
-        self.columns.len()
-    }
-
-    /// Line ends in the bytes that it was parsed from.
-    pub fn lines(&self) -> u64 {
-        self.lines
-    }
-
-    /// Whether it holds no device.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-}
-
 impl ReadFault {
     /// The same fault in bytes that so many lines come before.
     #[must_use]
@@ -127,7 +77,7 @@ impl ReadFault {
 }
 
 /// One check of the whole is much cheaper than one a string.
-fn text_of(bytes: &[u8]) -> Result<&str, ReadFault> {
+pub(super) fn text_of(bytes: &[u8]) -> Result<&str, ReadFault> {
     std::str::from_utf8(bytes).map_err(|error| {
         let before = &bytes[..error.valid_up_to()];
         let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
@@ -137,7 +87,7 @@ fn text_of(bytes: &[u8]) -> Result<&str, ReadFault> {
     })
 }
 
-fn read_json(text: &str, columns: &mut Columns) -> Result<Yield, ReadFault> {
+pub(super) fn read_json(text: &str, columns: &mut Columns) -> Result<Yield, ReadFault> {
     let mut json = serde_json::Deserializer::from_str(text);
     let found = Top { columns }.deserialize(&mut json)?;
     json.end()?;
@@ -175,7 +125,7 @@ impl SnapshotBuilder {
         if !found.is_list {
             return Err(ReadFault::NoList);
         }
-        self.take_columns(&part, found.without_id)?;
+        self.take_columns(&part, &mut Adopted::default(), found.without_id)?;
         let mut repeated = 0;
         while self.known < self.columns.len() {
             let id = self.columns.texts[layout::ID].get(self.known);
@@ -209,17 +159,15 @@ impl SnapshotBuilder {
         Ok(())
     }
 
-    /// Takes devices that were parsed apart.
-    ///
-    /// # Errors
-    /// [`ReadFault::TooLarge`].
-    pub fn take(&mut self, chunk: Chunk) -> Result<(), ReadFault> {
-        self.take_columns(&chunk.columns, chunk.without_id)
-    }
-
-    fn take_columns(&mut self, part: &Columns, without_id: u64) -> Result<(), ReadFault> {
+    /// Takes devices that were parsed apart. `adopted` goes with the part: see [`Columns::append`].
+    pub(super) fn take_columns(
+        &mut self,
+        part: &Columns,
+        adopted: &mut Adopted,
+        without_id: u64,
+    ) -> Result<(), ReadFault> {
         self.without_id += without_id;
-        if self.columns.append(part) { Ok(()) } else { Err(ReadFault::TooLarge) }
+        if self.columns.append(part, adopted) { Ok(()) } else { Err(ReadFault::TooLarge) }
     }
 
     /// The snapshot, and what the devices themselves say against it.

@@ -18,6 +18,7 @@ pub(crate) struct Interner {
 
 impl Interner {
     /// The number of a text, new ones counted up from 1.
+    #[inline]
     pub(crate) fn intern(&mut self, text: &str) -> u32 {
         let texts = &self.texts;
         let hash_code = self.state.hash_one(text);
@@ -49,10 +50,13 @@ impl Interner {
         self.texts.len() + 1
     }
 
-    /// Interns every text of another; the result maps its numbers to the own ones.
-    fn adopt(&mut self, other: &Interner) -> Vec<u32> {
-        let own = (0..other.texts.len()).map(|index| self.intern(other.texts.get(index)));
-        std::iter::once(0).chain(own).collect()
+    /// Interns every text of another that `numbers`, which maps its numbers to the own ones, does not know yet.
+    fn adopt(&mut self, other: &Interner, numbers: &mut Vec<u32>) {
+        if numbers.is_empty() {
+            numbers.push(0);
+        }
+        numbers
+            .extend((numbers.len() - 1..other.texts.len()).map(|index| self.intern(other.texts.get(index))));
     }
 }
 
@@ -95,19 +99,41 @@ impl Codes {
         }
     }
 
+    #[inline]
+    fn push(&mut self, code: u32) {
+        match self {
+            Codes::Narrow(codes) if code <= u32::from(u8::MAX) => codes.push(code as u8),
+            Codes::Middle(codes) if code <= u32::from(u16::MAX) => codes.push(code as u16),
+            Codes::Wide(codes) => codes.push(code),
+            _ => {
+                self.fit(code as usize);
+                self.push(code);
+            }
+        }
+    }
+
+    /// Appends what a map makes of other codes.
+    fn extend_mapped(&mut self, more: &Codes, map: &[u32]) {
+        match more {
+            Codes::Narrow(codes) => self.extend(codes.iter().map(|code| map[usize::from(*code)])),
+            Codes::Middle(codes) => self.extend(codes.iter().map(|code| map[usize::from(*code)])),
+            Codes::Wide(codes) => self.extend(codes.iter().map(|code| map[*code as usize])),
+        }
+    }
+
+    fn clear(&mut self) {
+        match self {
+            Codes::Narrow(codes) => codes.clear(),
+            Codes::Middle(codes) => codes.clear(),
+            Codes::Wide(codes) => codes.clear(),
+        }
+    }
+
     fn extend(&mut self, more: impl Iterator<Item = u32>) {
         match self {
             Codes::Narrow(codes) => codes.extend(more.map(|code| code as u8)),
             Codes::Middle(codes) => codes.extend(more.map(|code| code as u16)),
             Codes::Wide(codes) => codes.extend(more),
-        }
-    }
-
-    fn len(&self) -> usize {
-        match self {
-            Codes::Narrow(codes) => codes.len(),
-            Codes::Middle(codes) => codes.len(),
-            Codes::Wide(codes) => codes.len(),
         }
     }
 }
@@ -121,9 +147,9 @@ pub(crate) struct Symbols {
 
 impl Symbols {
     /// Appends a row; `code` comes from this dictionary.
+    #[inline]
     pub(crate) fn push(&mut self, code: u32) {
-        self.codes.fit(self.dictionary.bound() - 1);
-        self.codes.extend(std::iter::once(code));
+        self.codes.push(code);
     }
 
     pub(crate) fn code(&self, row: usize) -> u32 {
@@ -134,10 +160,10 @@ impl Symbols {
         self.dictionary.get(self.code(row))
     }
 
-    fn append(&mut self, other: &Symbols) {
-        let numbers = self.dictionary.adopt(&other.dictionary);
+    fn append(&mut self, other: &Symbols, numbers: &mut Vec<u32>) {
+        self.dictionary.adopt(&other.dictionary, numbers);
         self.codes.fit(self.dictionary.bound() - 1);
-        self.codes.extend((0..other.codes.len()).map(|row| numbers[other.codes.get(row) as usize]));
+        self.codes.extend_mapped(&other.codes, numbers);
     }
 
     fn retain(&mut self, rows: &[u32]) {
@@ -156,11 +182,13 @@ pub(crate) struct Texts {
 }
 
 impl Texts {
+    #[inline]
     pub(crate) fn push(&mut self, text: &str) {
         self.arena.push_str(text);
         self.ends.push(self.arena.len() as u32);
     }
 
+    #[inline]
     pub(crate) fn get(&self, row: usize) -> &str {
         let start = if row == 0 { 0 } else { self.ends[row - 1] };
         &self.arena[start as usize..self.ends[row] as usize]
@@ -174,6 +202,11 @@ impl Texts {
         let base = self.arena.len() as u32;
         self.arena.push_str(&other.arena);
         self.ends.extend(other.ends.iter().map(|end| base + end));
+    }
+
+    fn clear(&mut self) {
+        self.arena.clear();
+        self.ends.clear();
     }
 
     fn retain(&mut self, rows: &[u32]) {
@@ -197,6 +230,7 @@ impl<T> Default for Lists<T> {
 }
 
 impl<T: Copy> Lists<T> {
+    #[inline]
     pub(crate) fn push(&mut self, items: &[T]) {
         self.pool.extend_from_slice(items);
         self.ends.push(self.pool.len() as u32);
@@ -226,6 +260,11 @@ impl<T: Copy> Lists<T> {
         Lists { pool: self.pool.into_iter().map(map).collect(), ends: self.ends }
     }
 
+    fn clear(&mut self) {
+        self.pool.clear();
+        self.ends.clear();
+    }
+
     fn append_mapped(&mut self, other: &Lists<T>, map: impl Fn(T) -> T) {
         let base = self.pool.len() as u32;
         self.pool.extend(other.pool.iter().map(|item| map(*item)));
@@ -248,6 +287,13 @@ pub(crate) const BYTES: usize = 4;
 /// A time that is missing.
 pub(crate) const NO_TIME: i64 = i64::MIN;
 
+/// What the numbers in the dictionaries of a part are in those of the whole.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Adopted {
+    symbols: [Vec<u32>; SYMBOLS],
+    tags: Vec<u32>,
+}
+
 /// All columns of a snapshot, or of a part of one that is being read.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Columns {
@@ -268,8 +314,9 @@ impl Columns {
         self.times[0].len()
     }
 
-    /// Appends the rows of another part. `false`, with nothing appended, if an arena would pass 4 GiB.
-    pub(crate) fn append(&mut self, other: &Columns) -> bool {
+    /// Appends the rows of another part. `false`, with nothing appended, if an arena would pass 4 GiB. `adopted` belongs to the
+    /// other part: it starts empty, and spares the words that were adopted before if its dictionaries live on.
+    pub(crate) fn append(&mut self, other: &Columns, adopted: &mut Adopted) -> bool {
         let fits = |own: usize, more: usize| own + more < u32::MAX as usize;
         let mut pairs =
             self.texts.iter().zip(&other.texts).map(|(own, more)| (own.arena.len(), more.arena.len()));
@@ -282,12 +329,23 @@ impl Columns {
             return false;
         }
         self.texts.iter_mut().zip(&other.texts).for_each(|(own, more)| own.append(more));
-        self.symbols.iter_mut().zip(&other.symbols).for_each(|(own, more)| own.append(more));
+        for ((own, more), numbers) in self.symbols.iter_mut().zip(&other.symbols).zip(&mut adopted.symbols) {
+            own.append(more, numbers);
+        }
         self.times.iter_mut().zip(&other.times).for_each(|(own, more)| own.extend_from_slice(more));
         self.bytes.iter_mut().zip(&other.bytes).for_each(|(own, more)| own.append_mapped(more, |byte| byte));
-        let numbers = self.tag_names.adopt(&other.tag_names);
-        self.tags.append_mapped(&other.tags, |tag| numbers[tag as usize + 1] - 1);
+        self.tag_names.adopt(&other.tag_names, &mut adopted.tags);
+        self.tags.append_mapped(&other.tags, |tag| adopted.tags[tag as usize + 1] - 1);
         true
+    }
+
+    /// Takes all rows out and keeps the dictionaries, and the memory for as many rows.
+    pub(crate) fn clear_rows(&mut self) {
+        self.texts.iter_mut().for_each(Texts::clear);
+        self.symbols.iter_mut().for_each(|column| column.codes.clear());
+        self.times.iter_mut().for_each(Vec::clear);
+        self.bytes.iter_mut().for_each(Lists::clear);
+        self.tags.clear();
     }
 
     /// Keeps these rows, in this order.

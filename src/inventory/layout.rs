@@ -79,9 +79,39 @@ pub(crate) fn column(field: Field) -> Column {
     }
 }
 
-/// The field of a top-level key of a device in the API's JSON. Keys are matched exactly, except `onboardingstatus`, which the
-/// documentation spells so.
-pub(crate) fn key(name: &str) -> Option<Field> {
+/// What stands under a top-level key of a device or of a list page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Key {
+    /// One value.
+    Field(Field),
+    /// `machineTags`.
+    Tags,
+    /// `ipAddresses`: IP and hardware addresses.
+    Addresses,
+    /// `vmMetadata`.
+    Vm,
+    /// The devices of a list page.
+    Value,
+    /// The place of the next list page.
+    NextLink,
+    /// Nothing that is known.
+    Other,
+}
+
+/// What stands under a key. Keys are matched exactly, except `onboardingstatus`, which the documentation spells so.
+pub(crate) fn key(name: &str) -> Key {
+    match name {
+        "machineTags" => Key::Tags,
+        "ipAddresses" => Key::Addresses,
+        "vmMetadata" => Key::Vm,
+        "value" => Key::Value,
+        "@odata.nextLink" => Key::NextLink,
+        name => field(name).map_or(Key::Other, Key::Field),
+    }
+}
+
+/// The field of a top-level key of a device in the API's JSON.
+fn field(name: &str) -> Option<Field> {
     Some(match name {
         "id" => Field::Id,
         "mergedIntoMachineId" => Field::MergedIntoMachineId,
@@ -153,7 +183,7 @@ mod tests {
     fn keys_are_the_names_that_policies_use() {
         for field in Field::ALL {
             let name = field.name();
-            let found = name.strip_prefix("vmMetadata.").map_or_else(|| key(name), vm_key);
+            let found = name.strip_prefix("vmMetadata.").map_or_else(|| super::field(name), vm_key);
             assert!(found.is_none_or(|found| found == *field), "{name}");
         }
     }

@@ -39,6 +39,7 @@ impl Scalar<'_> {
 
 impl<'de> Scalar<'de> {
     /// Text; numbers as written in decimal (`osVersion` arrives as either). Empty text is missing.
+    #[inline]
     pub(super) fn text(self) -> Option<Cow<'de, str>> {
         match self {
             Scalar::Text(text) if !text.is_empty() => Some(text),

@@ -3,18 +3,22 @@
 //! Reads bytes that it is handed; opens no file and no socket.
 
 mod address;
+mod blocks;
 mod builder;
 mod columns;
 mod digest;
+mod draft;
 mod layout;
 mod lenient;
 mod read;
+mod scan;
 mod set;
 mod snapshot;
 mod trust;
 
 pub use address::{Stored, normal_hardware, parse_ip};
-pub use builder::{Chunk, Page, ReadFault, SnapshotBuilder};
+pub use blocks::BlockReader;
+pub use builder::{Page, ReadFault, SnapshotBuilder};
 pub use set::DeviceSet;
 pub use snapshot::Snapshot;
 pub use trust::{Counts, Distrust, Trust, judge};
@@ -46,5 +50,7 @@ pub(crate) fn fleet(devices: &[serde_json::Value]) -> Snapshot {
     builder.finish().0
 }
 
+#[cfg(test)]
+mod agreement;
 #[cfg(test)]
 mod tests;

@@ -9,111 +9,10 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::address;
-use super::columns::{Columns, NO_TIME, SYMBOLS, TEXTS, TIMES};
-use super::layout::{self, Column};
+use super::columns::Columns;
+use super::draft::Draft;
+use super::layout::{self, Key};
 use super::lenient::{NameSeed, Reads, Scalar, ScalarSeed, Tolerant};
-use crate::device::{self, Field};
-use crate::time::Timestamp;
-
-/// One device while its object is being read; later keys win over earlier ones of the same name.
-#[derive(Default)]
-struct Draft<'de> {
-    texts: [Option<Cow<'de, str>>; TEXTS],
-    symbols: [u32; SYMBOLS],
-    times: [Option<i64>; TIMES],
-    last_addresses: [Vec<u8>; 2],
-    addresses: Vec<u8>,
-    hardware: Vec<u8>,
-    tags: Vec<u32>,
-}
-
-impl<'de> Draft<'de> {
-    fn clear(&mut self) {
-        self.texts = Default::default();
-        self.symbols = [0; SYMBOLS];
-        self.times = [None; TIMES];
-        self.last_addresses.iter_mut().for_each(Vec::clear);
-        self.addresses.clear();
-        self.hardware.clear();
-        self.tags.clear();
-    }
-
-    /// Takes one value; symbols are interned at once.
-    fn take(&mut self, field: Field, value: Scalar<'de>, columns: &mut Columns) {
-        match layout::column(field) {
-            Column::Text(index) => self.texts[index] = value.text(),
-            Column::Symbol(index) => {
-                let dictionary = &mut columns.symbols[index].dictionary;
-                self.symbols[index] = match field.kind() {
-                    device::Kind::Integer => {
-                        value.integer().map_or(0, |number| dictionary.intern(&number.to_string()))
-                    }
-                    device::Kind::Boolean => value
-                        .boolean()
-                        .map_or(0, |value| dictionary.intern(if value { "true" } else { "false" })),
-                    _ => value.text().map_or(0, |text| dictionary.intern(&text)),
-                };
-            }
-            Column::Time(index) => {
-                self.times[index] = match value {
-                    Scalar::Text(text) => Timestamp::parse_field(&text).map(Timestamp::ticks),
-                    _ => None,
-                }
-            }
-            Column::Bytes(index) => {
-                self.last_addresses[index].clear();
-                if let Scalar::Text(text) = value {
-                    address::encode_ip(&text, &mut self.last_addresses[index]);
-                }
-            }
-            _ => {}
-        }
-    }
-
-    /// Appends the device as a row; `false` if it has no usable id.
-    fn finish(&mut self, columns: &mut Columns) -> bool {
-        if !self.texts[layout::ID].as_deref().is_some_and(device::is_id) {
-            return false;
-        }
-        let derived = self.texts[layout::RESOURCE_ID].as_deref().and_then(subscription_of);
-        if let (0, Some(subscription)) = (self.symbols[layout::SUBSCRIPTION], derived) {
-            self.symbols[layout::SUBSCRIPTION] =
-                columns.symbols[layout::SUBSCRIPTION].dictionary.intern(subscription);
-        }
-        for (column, text) in columns.texts.iter_mut().zip(&self.texts) {
-            column.push(text.as_deref().unwrap_or_default());
-        }
-        for (column, code) in columns.symbols.iter_mut().zip(self.symbols) {
-            column.push(code);
-        }
-        for (column, time) in columns.times.iter_mut().zip(self.times) {
-            column.push(time.unwrap_or(NO_TIME));
-        }
-        let [last, external] = &self.last_addresses;
-        for (column, bytes) in columns.bytes.iter_mut().zip([last, external, &self.addresses, &self.hardware])
-        {
-            column.push(bytes);
-        }
-        columns.tags.push(distinct(&mut self.tags));
-        true
-    }
-}
-
-/// The tags without repeats, in order of first appearance.
-fn distinct(tags: &mut Vec<u32>) -> &[u32] {
-    if tags.len() > 1 {
-        let mut seen = std::collections::HashSet::with_capacity(tags.len());
-        tags.retain(|tag| seen.insert(*tag));
-    }
-    tags
-}
-
-/// The subscription in `/subscriptions/ID/resourceGroups/…`.
-fn subscription_of(resource_id: &str) -> Option<&str> {
-    let mut parts = resource_id.strip_prefix('/')?.split('/');
-    let is_subscription = parts.next()?.eq_ignore_ascii_case("subscriptions");
-    parts.next().filter(|id| is_subscription && !id.is_empty())
-}
 
 /// What one JSON value at the top level yielded.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -333,16 +232,6 @@ impl<'de> Reads<'de> for Vm<'_, '_, 'de> {
     }
 }
 
-enum Key {
-    Field(Field),
-    Tags,
-    Addresses,
-    Vm,
-    Value,
-    NextLink,
-    Other,
-}
-
 struct KeySeed;
 
 impl<'de> DeserializeSeed<'de> for KeySeed {
@@ -361,13 +250,6 @@ impl Visitor<'_> for KeySeed {
     }
 
     fn visit_str<E>(self, name: &str) -> Result<Key, E> {
-        Ok(match name {
-            "machineTags" => Key::Tags,
-            "ipAddresses" => Key::Addresses,
-            "vmMetadata" => Key::Vm,
-            "value" => Key::Value,
-            "@odata.nextLink" => Key::NextLink,
-            name => layout::key(name).map_or(Key::Other, Key::Field),
-        })
+        Ok(layout::key(name))
     }
 }

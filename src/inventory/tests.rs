@@ -153,7 +153,7 @@ fn the_digest_sees_devices_and_not_pages_or_order() {
 }
 
 #[test]
-fn chunks_and_streams_give_the_same_snapshot_as_pages() {
+fn blocks_and_streams_give_the_same_snapshot_as_pages() {
     let devices = [
         json!({"id": "a", "osPlatform": "Windows11", "machineTags": ["x"]}),
         json!({"id": "b", "osPlatform": "Ubuntu", "machineTags": ["y", "x"], "lastIpAddress": "10.1.2.3"}),
@@ -161,19 +161,21 @@ fn chunks_and_streams_give_the_same_snapshot_as_pages() {
     ];
     let lines = devices.iter().map(|device| format!("{device}\r\n")).collect::<String>();
     let expected = fleet(&devices).digest();
-    let mut builder = SnapshotBuilder::new();
+    let mut reader = BlockReader::new(0);
     for line in lines.split_inclusive('\n').rev() {
-        builder.take(Chunk::parse(line.as_bytes()).unwrap()).unwrap();
+        reader.read(&[line], || ()).unwrap();
     }
-    assert_eq!(builder.finish().0.digest(), expected);
+    assert_eq!(reader.finish().unwrap().finish().0.digest(), expected);
     let array = json!(devices);
     for text in [lines.clone(), array.to_string(), json!({"value": array}).to_string()] {
         let mut builder = SnapshotBuilder::new();
         builder.read_stream(text.as_bytes()).unwrap();
         assert_eq!(builder.finish().0.digest(), expected, "{text}");
     }
-    let fault = Chunk::parse(b"{\"id\":\"a\"}\n\n{\"id\":").unwrap_err();
-    assert!(fault.to_string().contains("line 3"), "{fault}");
+    let mut reader = BlockReader::new(7);
+    reader.read(&["{\"id\":\"a\"}\n\n", "{\"id\":\"b\"}\n{\"id\":"], || ()).unwrap();
+    let fault = reader.finish().unwrap_err();
+    assert!(fault.to_string().contains("line 11"), "{fault}");
 }
 
 #[test]

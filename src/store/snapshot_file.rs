@@ -5,11 +5,10 @@
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::compression::Unpacked;
-use crate::inventory::{Chunk, Distrust, ReadFault, Snapshot, SnapshotBuilder, Trust};
+use crate::inventory::{BlockReader, Distrust, ReadFault, Snapshot, SnapshotBuilder, Trust};
 use crate::plan::TenantReference;
 use crate::time::Timestamp;
 
@@ -167,12 +166,11 @@ pub fn read(path: &Path) -> Result<SnapshotFile, SnapshotFileError> {
     match first {
         Some(b'{') if header.is_some() || is_json(&head[..line]) => {
             let lines = if header.is_some() { head.split_off(head.len().min(line + 1)) } else { head };
-            let mut reading = Lines { source: &mut source, carry: lines, is_at_end: false };
-            is_cut =
-                reading.read(&mut builder, u64::from(header.is_some())).map_err(|fault| match fault {
-                    LinesFault::File(source) => file_error(source),
-                    LinesFault::Content(fault) => content(fault),
-                })?;
+            let reading = Lines { source: &mut source, carry: lines, is_at_end: false, spare: Vec::new() };
+            (builder, is_cut) = reading.read(u64::from(header.is_some())).map_err(|fault| match fault {
+                LinesFault::File(source) => file_error(source),
+                LinesFault::Content(fault) => content(fault),
+            })?;
         }
         Some(b'{' | b'[') => {
             builder.read_stream(head.chain(&mut source)).map_err(|fault| content(fault.to_string()))?;
@@ -219,12 +217,20 @@ fn finish(builder: SnapshotBuilder, header: Option<Header>, is_cut: bool) -> Sna
     SnapshotFile { snapshot, trust: Trust { reasons }, tenant, read_at }
 }
 
-/// Reads until the block is full or the source ends; `true` at the end.
+/// Reads on until the block has its size, or an eighth of that more; `true` at the end of the source.
 fn read_block(source: &mut impl Read, block: &mut Vec<u8>) -> io::Result<bool> {
-    let wanted = (BLOCK - block.len().min(BLOCK)).max(BLOCK / 8) as u64;
-    block.reserve(wanted as usize);
-    let count = source.by_ref().take(wanted).read_to_end(block)?;
-    Ok((count as u64) < wanted)
+    let mut filled = block.len();
+    block.resize(BLOCK.max(filled + BLOCK / 8), 0);
+    let is_at_end = loop {
+        match source.read(&mut block[filled..]) {
+            Ok(0) => break filled < block.len(),
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    };
+    block.truncate(filled);
+    Ok(is_at_end)
 }
 
 /// A line longer than this is no device; it bounds the memory of a file without line ends.
@@ -236,6 +242,8 @@ struct Lines<'s> {
     /// What was read of the next block.
     carry: Vec<u8>,
     is_at_end: bool,
+    /// Blocks that were parsed: their memory serves the next ones.
+    spare: Vec<Vec<u8>>,
 }
 
 enum LinesFault {
@@ -245,33 +253,30 @@ enum LinesFault {
 
 impl Lines<'_> {
     /// Reads all lines. `lines`: how many came before. `true` if the last line was cut.
-    fn read(&mut self, builder: &mut SnapshotBuilder, mut lines: u64) -> Result<bool, LinesFault> {
+    fn read(mut self, lines: u64) -> Result<(SnapshotBuilder, bool), LinesFault> {
+        let content = |fault: ReadFault| LinesFault::Content(fault.to_string());
+        let mut reader = BlockReader::new(lines);
         let mut batch = self.next()?;
-        let mut parsed = Vec::new();
         let mut is_cut = false;
         while !batch.is_empty() {
             if self.is_at_end {
                 is_cut = cut_torn_line(&mut batch);
             }
-            // While these blocks are parsed, the ones before are taken and the next are read (and decompressed).
-            let take_and_read = || {
-                take(builder, &mut parsed, &mut lines)?;
-                self.next()
-            };
-            let parse = || batch.par_iter().map(|block| Chunk::parse(block)).collect::<Vec<_>>();
-            let (next, chunks) = rayon::join(take_and_read, parse);
-            batch = next?;
-            parsed = chunks;
+            // While these blocks are parsed, the next are read (and decompressed).
+            let next = reader.read(&batch, || self.next()).map_err(content)??;
+            self.spare.append(&mut batch);
+            batch = next;
         }
-        take(builder, &mut parsed, &mut lines)?;
-        Ok(is_cut)
+        Ok((reader.finish().map_err(content)?, is_cut))
     }
 
     /// The next blocks of whole lines; none at the end.
     fn next(&mut self) -> Result<Vec<Vec<u8>>, LinesFault> {
         let mut blocks = Vec::new();
         while !self.is_at_end && blocks.len() < 2 * rayon::current_num_threads() {
-            let mut block = std::mem::take(&mut self.carry);
+            let mut block = self.spare.pop().unwrap_or_default();
+            block.clear();
+            block.append(&mut self.carry);
             // What was searched for a line end is not searched again: a file without any must not take quadratic time.
             let mut searched = 0;
             loop {
@@ -281,7 +286,9 @@ impl Lines<'_> {
                     break;
                 }
                 if let Some(newline) = newline {
-                    self.carry = block.split_off(searched + newline + 1);
+                    let end = searched + newline + 1;
+                    self.carry.extend_from_slice(&block[end..]);
+                    block.truncate(end);
                     break;
                 }
                 searched = block.len();
@@ -293,20 +300,6 @@ impl Lines<'_> {
         }
         Ok(blocks)
     }
-}
-
-/// Takes parsed blocks in their order. `lines`: how many came before them.
-fn take(
-    builder: &mut SnapshotBuilder,
-    parsed: &mut Vec<Result<Chunk, ReadFault>>,
-    lines: &mut u64,
-) -> Result<(), LinesFault> {
-    for chunk in parsed.drain(..) {
-        let chunk = chunk.map_err(|fault| LinesFault::Content(fault.after(*lines).to_string()))?;
-        *lines += chunk.lines();
-        builder.take(chunk).map_err(|fault| LinesFault::Content(fault.to_string()))?;
-    }
-    Ok(())
 }
 
 /// Takes the last line away if it was cut: it has no line end and is no JSON.

@@ -1,0 +1,125 @@
+//! NDJSON in blocks: parsed on all cores, joined in their order.
+//!
+//! Asks for nothing: whoever has the blocks hands them in, and may fetch the next ones meanwhile.
+
+use rayon::prelude::*;
+
+use super::SnapshotBuilder;
+use super::builder::{self, ReadFault};
+use super::columns::{Adopted, Columns};
+use super::draft::Draft;
+use super::scan::Scanner;
+
+/// Reads blocks of whole lines into a builder. A line may be a device, a list page or an array; blank ones are passed over.
+#[derive(Debug, Default)]
+pub struct BlockReader {
+    builder: SnapshotBuilder,
+    /// Parsed, and not yet joined.
+    parsed: Vec<Chunk>,
+    /// Joined: their memory, and the words they know, serve the next blocks.
+    spare: Vec<Chunk>,
+    /// Line ends that came before the parsed blocks.
+    lines: u64,
+}
+
+impl BlockReader {
+    /// Nothing read yet; `lines` that somebody else has read count in the places of faults.
+    pub fn new(lines: u64) -> BlockReader {
+        BlockReader { lines, ..BlockReader::default() }
+    }
+
+    /// Parses blocks on all cores. Beside it, the blocks before are joined and `meanwhile` runs.
+    ///
+    /// # Errors
+    /// The first line that is no JSON, of this or an earlier call.
+    pub fn read<N: Send>(
+        &mut self,
+        blocks: &[impl AsRef<[u8]> + Sync],
+        meanwhile: impl FnOnce() -> N + Send,
+    ) -> Result<N, ReadFault> {
+        let mut chunks = std::mem::take(&mut self.spare);
+        chunks.resize_with(blocks.len().max(chunks.len()), Chunk::default);
+        let parse = || {
+            let pairs = chunks.par_iter_mut().zip(blocks.par_iter());
+            pairs.for_each(|(chunk, block)| chunk.parse(block.as_ref()));
+        };
+        let join = || {
+            let joined = self.join();
+            joined.map(|()| meanwhile())
+        };
+        let (joined, ()) = rayon::join(join, parse);
+        let next = joined?;
+        self.spare.append(&mut self.parsed);
+        self.spare.extend(chunks.drain(blocks.len()..));
+        self.parsed = chunks;
+        Ok(next)
+    }
+
+    fn join(&mut self) -> Result<(), ReadFault> {
+        for chunk in &mut self.parsed {
+            if let Some(fault) = chunk.fault.take() {
+                return Err(fault.after(self.lines));
+            }
+            self.lines += chunk.lines;
+            self.builder.take_columns(&chunk.columns, &mut chunk.adopted, chunk.without_id)?;
+        }
+        Ok(())
+    }
+
+    /// All devices of all blocks.
+    ///
+    /// # Errors
+    /// The first line that is no JSON.
+    pub fn finish(mut self) -> Result<SnapshotBuilder, ReadFault> {
+        self.join()?;
+        Ok(self.builder)
+    }
+}
+
+/// The devices of one block. Its dictionaries outlive the block, and so does what the builder made of their words.
+#[derive(Debug, Default)]
+struct Chunk {
+    columns: Columns,
+    adopted: Adopted,
+    scanner: Scanner,
+    lines: u64,
+    without_id: u64,
+    fault: Option<ReadFault>,
+}
+
+impl Chunk {
+    fn parse(&mut self, bytes: &[u8]) {
+        self.columns.clear_rows();
+        (self.lines, self.without_id) = (0, 0);
+        self.fault = self.read_lines(bytes).err();
+    }
+
+    fn read_lines(&mut self, bytes: &[u8]) -> Result<(), ReadFault> {
+        let mut rest = builder::text_of(bytes)?;
+        let mut draft = Draft::default();
+        while !rest.is_empty() {
+            draft.clear();
+            let scanned = self.scanner.device(rest, &mut draft, &mut self.columns);
+            let after = scanned.and_then(|length| after_line_end(&rest[length..]));
+            rest = if let Some(after) = after {
+                self.without_id += u64::from(!draft.finish(&mut self.columns));
+                after
+            } else {
+                let (line, after) = rest.split_once('\n').unwrap_or((rest, ""));
+                if !line.trim_ascii().is_empty() {
+                    let found = builder::read_json(line, &mut self.columns);
+                    self.without_id += found.map_err(|fault| fault.after(self.lines))?.without_id;
+                }
+                after
+            };
+            self.lines += 1;
+        }
+        Ok(())
+    }
+}
+
+/// What follows the end of the line, if the line or the text ends here.
+fn after_line_end(text: &str) -> Option<&str> {
+    let end = text.strip_prefix('\r').unwrap_or(text);
+    if end.is_empty() { Some(end) } else { end.strip_prefix('\n') }
+}

@@ -1,0 +1,159 @@
+//! One device while its object is being read, whoever reads it: the JSON parser or the quick scanner.
+//!
+//! Says what a value means for its field. Knows no JSON.
+
+use std::borrow::Cow;
+
+use super::address;
+use super::columns::{Columns, Interner, NO_TIME, SYMBOLS, TEXTS, TIMES};
+use super::layout::{self, Column};
+use super::lenient::Scalar;
+use crate::device::{self, Field};
+use crate::time::Timestamp;
+
+/// One device while its object is being read; later keys win over earlier ones of the same name.
+pub(super) struct Draft<'de> {
+    /// Empty: missing.
+    texts: [Cow<'de, str>; TEXTS],
+    pub(super) symbols: [u32; SYMBOLS],
+    times: [i64; TIMES],
+    last_addresses: [Vec<u8>; 2],
+    pub(super) addresses: Vec<u8>,
+    pub(super) hardware: Vec<u8>,
+    pub(super) tags: Vec<u32>,
+}
+
+impl Default for Draft<'_> {
+    fn default() -> Self {
+        Draft {
+            texts: Default::default(),
+            symbols: [0; SYMBOLS],
+            times: [NO_TIME; TIMES],
+            last_addresses: Default::default(),
+            addresses: Vec::new(),
+            hardware: Vec::new(),
+            tags: Vec::new(),
+        }
+    }
+}
+
+impl<'de> Draft<'de> {
+    /// Forgets the device and keeps the memory.
+    pub(super) fn clear(&mut self) {
+        self.texts = Default::default();
+        self.symbols = [0; SYMBOLS];
+        self.times = [NO_TIME; TIMES];
+        self.last_addresses.iter_mut().for_each(Vec::clear);
+        self.addresses.clear();
+        self.hardware.clear();
+        self.tags.clear();
+    }
+
+    /// Takes one value; symbols are interned at once.
+    pub(super) fn take(&mut self, field: Field, value: Scalar<'de>, columns: &mut Columns) {
+        match (layout::column(field), value) {
+            (Column::Symbol(index), value) => {
+                self.symbols[index] = symbol(field, value, &mut columns.symbols[index].dictionary);
+            }
+            (_, Scalar::Text(Cow::Borrowed(text))) => self.take_text(field, text),
+            (Column::Text(index), value) => self.texts[index] = value.text().unwrap_or_default(),
+            (Column::Time(index), Scalar::Text(text)) => self.times[index] = ticks(&text),
+            (Column::Time(index), _) => self.times[index] = NO_TIME,
+            (Column::Bytes(index), value) => {
+                self.last_addresses[index].clear();
+                if let Scalar::Text(text) = value {
+                    address::encode_ip(&text, &mut self.last_addresses[index]);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Takes a text of a field that is no symbol.
+    #[inline]
+    pub(super) fn take_text(&mut self, field: Field, text: &'de str) {
+        match layout::column(field) {
+            Column::Text(index) => self.texts[index] = Cow::Borrowed(text),
+            Column::Time(index) => self.times[index] = ticks(text),
+            Column::Bytes(index) => {
+                self.last_addresses[index].clear();
+                address::encode_ip(text, &mut self.last_addresses[index]);
+            }
+            _ => {}
+        }
+    }
+
+    /// Appends the device as a row; `false` if it has no usable id.
+    pub(super) fn finish(&mut self, columns: &mut Columns) -> bool {
+        if !device::is_id(&self.texts[layout::ID]) {
+            return false;
+        }
+        let derived = subscription_of(&self.texts[layout::RESOURCE_ID]);
+        if let (0, Some(subscription)) = (self.symbols[layout::SUBSCRIPTION], derived) {
+            self.symbols[layout::SUBSCRIPTION] =
+                columns.symbols[layout::SUBSCRIPTION].dictionary.intern(subscription);
+        }
+        for (column, text) in columns.texts.iter_mut().zip(&self.texts) {
+            column.push(text);
+        }
+        for (column, code) in columns.symbols.iter_mut().zip(self.symbols) {
+            column.push(code);
+        }
+        for (column, time) in columns.times.iter_mut().zip(self.times) {
+            column.push(time);
+        }
+        let [last, external] = &self.last_addresses;
+        for (column, bytes) in columns.bytes.iter_mut().zip([last, external, &self.addresses, &self.hardware])
+        {
+            column.push(bytes);
+        }
+        columns.tags.push(distinct(&mut self.tags));
+        true
+    }
+}
+
+/// A time in ticks; [`NO_TIME`] where it is none.
+fn ticks(text: &str) -> i64 {
+    Timestamp::parse_field(text).map_or(NO_TIME, Timestamp::ticks)
+}
+
+/// The code of a value in the dictionary of its field.
+#[inline]
+pub(super) fn symbol(field: Field, value: Scalar<'_>, dictionary: &mut Interner) -> u32 {
+    match field.kind() {
+        device::Kind::Integer => {
+            let mut digits = itoa::Buffer::new();
+            value.integer().map_or(0, |number| dictionary.intern(digits.format(number)))
+        }
+        device::Kind::Boolean => {
+            value.boolean().map_or(0, |value| dictionary.intern(if value { "true" } else { "false" }))
+        }
+        _ => value.text().map_or(0, |text| dictionary.intern(&text)),
+    }
+}
+
+/// The tags without repeats, in order of first appearance.
+fn distinct(tags: &mut Vec<u32>) -> &[u32] {
+    // A few are compared with each other; hostile thousands must not be.
+    if tags.len() <= 16 {
+        let mut kept = 0;
+        for at in 0..tags.len() {
+            if !tags[..kept].contains(&tags[at]) {
+                tags[kept] = tags[at];
+                kept += 1;
+            }
+        }
+        tags.truncate(kept);
+    } else {
+        let mut seen = std::collections::HashSet::with_capacity(tags.len());
+        tags.retain(|tag| seen.insert(*tag));
+    }
+    tags
+}
+
+/// The subscription in `/subscriptions/ID/resourceGroups/…`.
+fn subscription_of(resource_id: &str) -> Option<&str> {
+    let mut parts = resource_id.strip_prefix('/')?.split('/');
+    let is_subscription = parts.next()?.eq_ignore_ascii_case("subscriptions");
+    parts.next().filter(|id| is_subscription && !id.is_empty())
+}

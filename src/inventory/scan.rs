@@ -1,0 +1,297 @@
+//! Devices as the service and this program write them, a line each: no white space between tokens, no escapes, keys in one order.
+//!
+//! Only the quick way through the common form. Whatever looks different is left to the JSON parser, so nothing here decides
+//! what an inventory may look like; what a value means is for `draft`.
+
+use super::address;
+use super::columns::Columns;
+use super::draft::{self, Draft};
+use super::layout::{self, Column, Key};
+use super::lenient::Scalar;
+
+/// Keys that are remembered of one object; a longer one is read all the same.
+const REMEMBERED: usize = 64;
+
+/// Reads devices of one shape after another.
+#[derive(Debug)]
+pub(super) struct Scanner {
+    devices: Shape<Key>,
+    interfaces: Shape<InterfaceKey>,
+}
+
+impl Default for Scanner {
+    fn default() -> Scanner {
+        Scanner { devices: Shape::new(Key::Other), interfaces: Shape::new(InterfaceKey::Other) }
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+enum InterfaceKey {
+    Ip,
+    Hardware,
+    Other,
+}
+
+impl Scanner {
+    /// Reads the object at the start of a text into a draft; its length, or `None` where it is not of the common form: then the
+    /// draft holds a part of it.
+    pub(super) fn device<'t>(
+        &mut self,
+        text: &'t str,
+        draft: &mut Draft<'t>,
+        columns: &mut Columns,
+    ) -> Option<usize> {
+        let mut cursor = Cursor { text, at: 0 };
+        cursor.expect("{")?;
+        for place in 0.. {
+            let member = self.devices.member(place, &mut cursor, layout::key)?;
+            match member.key {
+                Key::Field(field) => match layout::column(field) {
+                    Column::Symbol(index) => {
+                        let code =
+                            |value| draft::symbol(field, value, &mut columns.symbols[index].dictionary);
+                        draft.symbols[index] = member.code(&mut cursor, code)?;
+                    }
+                    _ if cursor.is_text() => draft.take_text(field, cursor.string()?),
+                    _ => draft.take(field, cursor.scalar()?, columns),
+                },
+                Key::Tags => {
+                    draft.tags.clear();
+                    cursor.list(|cursor| {
+                        if let Some(tag) = cursor.scalar()?.text() {
+                            draft.tags.push(columns.tag_names.intern(&tag) - 1);
+                        }
+                        Some(())
+                    })?;
+                }
+                Key::Addresses => {
+                    draft.addresses.clear();
+                    draft.hardware.clear();
+                    cursor.list(|cursor| self.interface(cursor, draft))?;
+                }
+                Key::Vm => vm_metadata(&mut cursor, draft, columns)?,
+                Key::Other => drop(member.code(&mut cursor, |_| 0)?),
+                Key::Value | Key::NextLink => return None,
+            }
+            if !cursor.goes_on()? {
+                break;
+            }
+        }
+        Some(cursor.at)
+    }
+
+    fn interface(&mut self, cursor: &mut Cursor<'_>, draft: &mut Draft<'_>) -> Option<()> {
+        cursor.expect("{")?;
+        for place in 0.. {
+            let meaning = |name: &str| match name {
+                "ipAddress" => InterfaceKey::Ip,
+                "macAddress" => InterfaceKey::Hardware,
+                _ => InterfaceKey::Other,
+            };
+            let member = self.interfaces.member(place, cursor, meaning)?;
+            match member.key {
+                InterfaceKey::Ip if cursor.is_text() => {
+                    address::encode_ip(cursor.string()?, &mut draft.addresses);
+                }
+                InterfaceKey::Hardware if cursor.is_text() => {
+                    address::encode_hardware(cursor.string()?, &mut draft.hardware);
+                }
+                _ => drop(member.code(cursor, |_| 0)?),
+            }
+            if !cursor.goes_on()? {
+                break;
+            }
+        }
+        Some(())
+    }
+}
+
+fn vm_metadata<'t>(cursor: &mut Cursor<'t>, draft: &mut Draft<'t>, columns: &mut Columns) -> Option<()> {
+    if cursor.expect("null").is_some() {
+        return Some(());
+    }
+    cursor.expect("{")?;
+    loop {
+        let name = cursor.string()?;
+        cursor.expect(":")?;
+        let value = cursor.scalar()?;
+        if let Some(field) = layout::vm_key(name) {
+            draft.take(field, value, columns);
+        }
+        if !cursor.goes_on()? {
+            return Some(());
+        }
+    }
+}
+
+/// The members of the last object in their order: the next object mostly has the same keys and often the same words, and
+/// comparing is quicker than looking up.
+#[derive(Debug)]
+struct Shape<K> {
+    members: Vec<Member<K>>,
+    /// For what stands too far back to be remembered.
+    other: Member<K>,
+}
+
+#[derive(Debug)]
+struct Member<K> {
+    /// As it stands in the text, with quotes and colon.
+    start: String,
+    key: K,
+    /// A value of few distinct ones as it stands in the text, with the byte that ended it; empty: none yet.
+    value: String,
+    /// What it came to.
+    code: u32,
+}
+
+impl<K: Copy> Shape<K> {
+    fn new(key: K) -> Shape<K> {
+        let other = Member { start: String::new(), key, value: String::new(), code: 0 };
+        Shape { members: Vec::new(), other }
+    }
+
+    /// Passes the next key, which stands at this place in its object.
+    fn member(
+        &mut self,
+        place: usize,
+        cursor: &mut Cursor<'_>,
+        meaning: impl Fn(&str) -> K,
+    ) -> Option<&mut Member<K>> {
+        let is_known = self.members.get(place).is_some_and(|member| cursor.expect(&member.start).is_some());
+        if !is_known {
+            let name = cursor.string()?;
+            cursor.expect(":")?;
+            let start = format!("\"{name}\":");
+            let member = Member { start, key: meaning(name), value: String::new(), code: 0 };
+            if place < self.members.len() {
+                self.members[place] = member;
+            } else if place < REMEMBERED {
+                self.members.push(member);
+            } else {
+                self.other = member;
+                return Some(&mut self.other);
+            }
+        }
+        self.members.get_mut(place)
+    }
+}
+
+impl<K> Member<K> {
+    /// Passes a value: the code of the last one if it is the same again, else what `code` makes of it.
+    fn code<'t>(&mut self, cursor: &mut Cursor<'t>, code: impl FnOnce(Scalar<'t>) -> u32) -> Option<u32> {
+        if !self.value.is_empty() && cursor.expect(&self.value).is_some() {
+            cursor.at -= 1;
+            return Some(self.code);
+        }
+        let start = cursor.at;
+        self.value.clear();
+        self.code = code(cursor.scalar()?);
+        self.value.push_str(cursor.text.get(start..=cursor.at)?);
+        Some(self.code)
+    }
+}
+
+/// A place in a text.
+struct Cursor<'t> {
+    text: &'t str,
+    at: usize,
+}
+
+impl<'t> Cursor<'t> {
+    fn rest(&self) -> &'t [u8] {
+        &self.text.as_bytes()[self.at..]
+    }
+
+    /// Passes exactly this, or stays.
+    fn expect(&mut self, expected: &str) -> Option<()> {
+        self.rest().starts_with(expected.as_bytes()).then(|| self.at += expected.len())
+    }
+
+    /// Passes the comma after a member, or the end of the object: `false`.
+    fn goes_on(&mut self) -> Option<bool> {
+        let byte = *self.rest().first()?;
+        self.at += 1;
+        match byte {
+            b',' => Some(true),
+            b'}' => Some(false),
+            _ => None,
+        }
+    }
+
+    /// Passes a list or `null`.
+    fn list(&mut self, mut item: impl FnMut(&mut Cursor<'t>) -> Option<()>) -> Option<()> {
+        if self.expect("null").is_some() || self.expect("[]").is_some() {
+            return Some(());
+        }
+        self.expect("[")?;
+        loop {
+            item(self)?;
+            if self.expect("]").is_some() {
+                return Some(());
+            }
+            self.expect(",")?;
+        }
+    }
+
+    /// Whether a text stands here.
+    fn is_text(&self) -> bool {
+        self.rest().first() == Some(&b'"')
+    }
+
+    /// Passes a text without escapes.
+    fn string(&mut self) -> Option<&'t str> {
+        self.expect("\"")?;
+        let length = plain_length(self.rest())?;
+        let text = self.text.get(self.at..self.at + length)?;
+        self.at += length + 1;
+        Some(text)
+    }
+
+    /// Passes a text, a word, or a whole number that is not negative and fits.
+    fn scalar(&mut self) -> Option<Scalar<'t>> {
+        match self.rest().first()? {
+            b'"' => self.string().map(|text| Scalar::Text(text.into())),
+            b'n' => self.expect("null").map(|()| Scalar::Missing),
+            b't' => self.expect("true").map(|()| Scalar::Boolean(true)),
+            b'f' => self.expect("false").map(|()| Scalar::Boolean(false)),
+            _ => self.whole_number().map(Scalar::Integer),
+        }
+    }
+
+    fn whole_number(&mut self) -> Option<i64> {
+        let rest = self.rest();
+        let length = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let is_whole = matches!(rest.get(length)?, b',' | b'}' | b']');
+        let is_canonical = length == 1 || rest[0] != b'0';
+        if !is_whole || !is_canonical || !(1..=18).contains(&length) {
+            return None;
+        }
+        self.at += length;
+        Some(rest[..length].iter().fold(0, |sum, digit| sum * 10 + i64::from(digit - b'0')))
+    }
+}
+
+/// The length of a text up to its closing quote; `None` where an escape or a control character comes first, or no quote. Looks
+/// at eight bytes at a time.
+fn plain_length(bytes: &[u8]) -> Option<usize> {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const TOPS: u64 = 0x8080_8080_8080_8080;
+    let mut chunks = bytes.chunks_exact(8);
+    let mut length = 0;
+    for chunk in chunks.by_ref() {
+        let word = u64::from_le_bytes(chunk.try_into().expect("a chunk has eight bytes"));
+        // A byte below what is taken from it borrows into its top bit, which ASCII has free. Bytes above the first such byte may be
+        // marked too; below it none is.
+        let quotes = (word ^ (ONES * u64::from(b'"'))).wrapping_sub(ONES);
+        let escapes = (word ^ (ONES * u64::from(b'\\'))).wrapping_sub(ONES);
+        let controls = word.wrapping_sub(ONES * 0x20);
+        let found = (quotes | escapes | controls) & !word & TOPS;
+        if found != 0 {
+            length += found.trailing_zeros() as usize / 8;
+            return (bytes[length] == b'"').then_some(length);
+        }
+        length += 8;
+    }
+    length += chunks.remainder().iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20))?;
+    (bytes[length] == b'"').then_some(length)
+}
