@@ -3,6 +3,7 @@
 //! Does not decide how a finding looks; that is `report`.
 
 use std::sync::Arc;
+use std::sync::OnceLock;
 
 /// How much a finding matters. Errors stop a run; warnings do under `--deny-warnings`; notes never do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -67,6 +68,31 @@ pub struct Source {
     pub path: String,
     /// The whole text.
     pub text: Arc<str>,
+    /// Where each line but the first starts: found once, because every rule of a plan has a place.
+    lines: OnceLock<Vec<u32>>,
+}
+
+impl Source {
+    /// A file with this name for people, the root that it came from, the path below that, and its text.
+    pub fn new(
+        name: impl Into<Arc<str>>,
+        root: u32,
+        path: impl Into<String>,
+        text: impl Into<Arc<str>>,
+    ) -> Source {
+        Source { name: name.into(), root, path: path.into(), text: text.into(), lines: OnceLock::new() }
+    }
+
+    /// Line and column (from 1, in Unicode scalars) of a byte offset; offsets past the end are the end.
+    fn line_and_column(&self, offset: usize) -> (u32, u32) {
+        let starts = self
+            .lines
+            .get_or_init(|| self.text.match_indices('\n').map(|(newline, _)| newline as u32 + 1).collect());
+        let offset = self.text.floor_char_boundary(offset);
+        let line = starts.partition_point(|start| *start as usize <= offset);
+        let start = line.checked_sub(1).map_or(0, |before| starts[before] as usize);
+        (line as u32 + 1, self.text[start..offset].chars().count() as u32 + 1)
+    }
 }
 
 /// A data file that a policy names: the bytes, or why they could not be read.
@@ -86,8 +112,7 @@ pub struct Sources {
 impl Sources {
     /// One file from memory: for tests, fuzzing and generated policies.
     pub fn from_text(name: &str, text: &str) -> Sources {
-        let source = Source { name: name.into(), root: 0, path: name.to_owned(), text: text.into() };
-        Sources { files: vec![source], ..Sources::default() }
+        Sources { files: vec![Source::new(name, 0, name, text)], ..Sources::default() }
     }
 
     /// The file with this id.
@@ -103,22 +128,10 @@ impl Sources {
     /// File, lines and columns of a span.
     pub fn place(&self, span: Span) -> Place {
         let source = self.file(span.source);
-        let (line, column) = line_and_column(&source.text, span.start as usize);
-        let (end_line, end_column) = line_and_column(&source.text, span.end.max(span.start) as usize);
+        let (line, column) = source.line_and_column(span.start as usize);
+        let (end_line, end_column) = source.line_and_column(span.end.max(span.start) as usize);
         Place { file: source.name.clone(), line, column, end_line, end_column }
     }
-}
-
-/// Line and column (from 1, in Unicode scalars) of a byte offset; offsets past the end are the end.
-fn line_and_column(text: &str, offset: usize) -> (u32, u32) {
-    let mut offset = offset.min(text.len());
-    while !text.is_char_boundary(offset) {
-        offset -= 1;
-    }
-    let before = &text[..offset];
-    let line = before.bytes().filter(|byte| *byte == b'\n').count();
-    let start = before.rfind('\n').map_or(0, |newline| newline + 1);
-    (line as u32 + 1, before[start..].chars().count() as u32 + 1)
 }
 
 /// A second place that matters to a finding: the other half of a clash, the selector that a rule uses.
@@ -251,6 +264,22 @@ mod tests {
         let start = sources.files[0].text.find('z').unwrap() as u32;
         let place = sources.place(Span { source: SourceId(0), start, end: start + 1 });
         assert_eq!((place.line, place.column, place.end_line, place.end_column), (2, 6, 2, 7));
+    }
+
+    #[test]
+    fn every_offset_has_the_line_of_its_newlines_and_the_column_of_its_scalars() {
+        for text in ["", "\n", "a", "a\n", "\n\na", "é\r\nü\n\nend"] {
+            let sources = Sources::from_text("a.yaml", text);
+            for offset in 0..text.len() + 3 {
+                let span = Span { source: SourceId(0), start: offset as u32, end: 0 };
+                let before = &text[..(0..=offset).rev().find(|at| text.is_char_boundary(*at)).unwrap()];
+                let line = before.matches('\n').count() as u32 + 1;
+                let column = before.rsplit('\n').next().unwrap().chars().count() as u32 + 1;
+                let place = sources.place(span);
+                assert_eq!((place.line, place.column), (line, column), "{text:?} at {offset}");
+                assert_eq!((place.end_line, place.end_column), (line, column), "{text:?} at {offset}");
+            }
+        }
     }
 
     #[test]

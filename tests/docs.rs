@@ -285,7 +285,7 @@ fn the_policies_of_the_repository_have_no_error_and_no_warning() {
         for name in files(&["yaml"]) {
             if name.starts_with(&format!("{folder}/")) && !name.ends_with(".test.yaml") {
                 let path = name[folder.len() + 1..].to_owned();
-                sources.files.push(Source { name: (&*name).into(), root: 0, path, text: read(&name).into() });
+                sources.files.push(Source::new(&*name, 0, path, read(&name)));
             }
         }
         assert!(!sources.files.is_empty(), "no policy below {folder}");

@@ -161,8 +161,7 @@ fn read_settings(folder: &Path, repository: Option<&Path>) -> Result<(Settings, 
         let name = from_folder(&real, &path).display().to_string();
         let text = regular_file::text(&path, MAX_BYTES as u64)
             .map_err(|why| Failure::file(format!("{name} cannot be read: {why}")))?;
-        let source =
-            Source { name: name.as_str().into(), root: 0, path: "mdetag.yaml".into(), text: text.into() };
+        let source = Source::new(name.as_str(), 0, "mdetag.yaml", text);
         let sources = Sources { files: vec![source], ..Sources::default() };
         let (settings, findings) = settings::read(&sources);
         if has_errors(&findings) {

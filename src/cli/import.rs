@@ -72,13 +72,7 @@ fn in_memory(imported: &Imported) -> Sources {
     let mut sources = Sources::default();
     for file in &imported.files {
         if file.path.ends_with(".yaml") {
-            let text = file.text.as_str().into();
-            sources.files.push(Text {
-                name: file.path.as_str().into(),
-                root: 0,
-                path: file.path.clone(),
-                text,
-            });
+            sources.files.push(Text::new(file.path.as_str(), 0, file.path.as_str(), file.text.as_str()));
         } else {
             let bytes: DataFile = Ok(Arc::from(file.text.as_bytes()));
             sources.data.insert((0, file.path.clone()), bytes);

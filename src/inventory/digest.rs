@@ -8,6 +8,9 @@ use ring::digest::{Context, SHA256, digest};
 use super::columns::{Columns, Lists, NO_TIME};
 use super::{Row, TagId};
 
+/// Digests that are put in order before they are digested themselves: one by one each would wait for its own memory.
+const AT_ONCE: usize = 1 << 10;
+
 /// `sha256:…` over each device's SHA-256, in the order of their ids.
 pub(crate) fn digest_of(columns: &Columns, tags: &Lists<TagId>, order: &[Row]) -> String {
     let rows: Vec<[u8; 32]> = (0..columns.len())
@@ -25,7 +28,10 @@ pub(crate) fn digest_of(columns: &Columns, tags: &Lists<TagId>, order: &[Row]) -
         )
         .collect();
     let mut context = Context::new(&SHA256);
-    order.iter().for_each(|row| context.update(&rows[row.index()]));
+    for chunk in order.chunks(AT_ONCE) {
+        let digests: Vec<[u8; 32]> = chunk.iter().map(|row| rows[row.index()]).collect();
+        context.update(digests.as_flattened());
+    }
     let mut text = String::from("sha256:");
     context.finish().as_ref().iter().for_each(|byte| text.push_str(&format!("{byte:02x}")));
     text

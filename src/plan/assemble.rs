@@ -14,7 +14,7 @@ use super::{
     WithheldReason,
 };
 use crate::desired::Desired;
-use crate::inventory::Row;
+use crate::inventory::{Row, TagId};
 
 /// Where a change goes.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -30,8 +30,8 @@ enum Target {
     Pending,
 }
 
-/// Devices that are put together before the next ones: on all cores, in bounded memory.
-const AT_ONCE: usize = 1 << 14;
+/// Devices that are put together before the next ones: on all cores, in memory that the caches hold.
+const AT_ONCE: usize = 1 << 12;
 
 /// Fills a plan's tags, causes, changes, withheld and pending changes.
 pub(super) fn assemble(
@@ -40,36 +40,29 @@ pub(super) fn assemble(
     differences: Differences<'_>,
     plan: &mut Plan,
 ) {
-    let Differences { mut tags, mut values, mut names, causes } = differences;
+    let Differences { tags, values, mut names, causes } = differences;
     plan.causes = causes.list;
-    let mut ranks = vec![0u32; desired.snapshot.len()];
-    for (rank, row) in desired.snapshot.order_by_id().iter().enumerate() {
-        ranks[row.index()] = rank as u32;
-    }
-    let rank = |row: Row| ranks[row.index()];
-    let observed = tags.iter().map(|entry| entry.row).chain(values.iter().map(|entry| entry.row));
-    observed.for_each(|row| names.observe(row));
+    names.observe(tags.par_iter().map(|entry| entry.row).chain(values.par_iter().map(|entry| entry.row)));
     let places = names.places();
-    tags.par_sort_unstable_by_key(|entry| (rank(entry.row), entry.is_removal, places[entry.tag.0 as usize]));
-    values.par_sort_unstable_by_key(|entry| rank(entry.row));
+    let most = desired.snapshot.len().min(tags.len() + values.len());
+    let order = desired.snapshot.order_by_id();
+    let mut tags = ByDevice::new(order, tags, |entry| entry.row);
+    let values = ByDevice::new(order, values, |entry| entry.row);
+    let of_device = tags.entries.par_chunk_by_mut(|one, other| one.row == other.row);
+    of_device.for_each(|entries| {
+        entries.sort_unstable_by_key(|entry| (entry.is_removal, places[entry.tag.0 as usize]));
+    });
     let sorter = Sorter::new(desired, history, plan.is_trusted(), &plan.causes, &names);
     let mut groups: BTreeMap<Target, Vec<DeviceChange>> = BTreeMap::new();
     // Room for all at once: a list that grows step by step leaves holes of its own size. Pages that are not used cost nothing.
-    let most = desired.snapshot.len().min(tags.len() + values.len());
     groups.insert(Target::Planned, Vec::with_capacity(most));
-    let mut devices = per_device(&tags, &values, rank);
+    let mut devices = per_device(order, &tags, &values);
     loop {
         let devices: Vec<Device<'_>> = devices.by_ref().take(AT_ONCE).collect();
         if devices.is_empty() {
             break;
         }
-        let split: Vec<Split> = devices.par_iter().map(|device| sorter.split(device)).collect();
-        for (target, change) in split.into_iter().flatten() {
-            match groups.get_mut(&target) {
-                Some(group) => group.push(change),
-                None => drop(groups.insert(target, vec![change])),
-            }
-        }
+        sorter.sort(&devices, &mut groups);
     }
     plan.tags = names.list;
     for (target, devices) in groups {
@@ -108,33 +101,73 @@ fn withheld(reason: WithheldReason, name: Option<String>, devices: Vec<DeviceCha
     Withheld { reason, name, additions, removals, values, device_count: devices.len() as u64, devices }
 }
 
+/// Entries by device, devices in the order of their ids: counted into place, because a sort of millions by id is slow.
+struct ByDevice<T> {
+    entries: Vec<T>,
+    /// By row, one past the last entry of the device; empty where there are no entries at all.
+    ends: Vec<u32>,
+}
+
+impl<T: Copy> ByDevice<T> {
+    fn new(order: &[Row], entries: Vec<T>, row: impl Fn(&T) -> Row) -> ByDevice<T> {
+        let Some(any) = entries.first() else { return ByDevice { entries: Vec::new(), ends: Vec::new() } };
+        let mut ends = vec![0u32; order.len()];
+        entries.iter().for_each(|entry| ends[row(entry).index()] += 1);
+        let mut start = 0;
+        for row in order {
+            let count = std::mem::replace(&mut ends[row.index()], start);
+            start += count;
+        }
+        let mut placed = vec![*any; entries.len()];
+        for entry in entries {
+            let place = &mut ends[row(&entry).index()];
+            placed[*place as usize] = entry;
+            *place += 1;
+        }
+        ByDevice { entries: placed, ends }
+    }
+
+    /// The entries of a device, where those of the device before it end at `start`, which becomes their own end.
+    fn next(&self, row: Row, start: &mut u32) -> &[T] {
+        let Some(end) = self.ends.get(row.index()) else { return &[] };
+        &self.entries[std::mem::replace(start, *end) as usize..*end as usize]
+    }
+}
+
 /// What differs on one device: tags to add, tags to remove, bytewise, and the value.
 struct Device<'a> {
     row: Row,
     tags: &'a [TagEntry],
-    value: Option<ValueEntry>,
+    value: Option<&'a ValueEntry>,
 }
 
-/// Sorted differences by device, in the order of their ids.
+/// The devices with differences, in the order of their ids.
 fn per_device<'a>(
-    mut tags: &'a [TagEntry],
-    mut values: &'a [ValueEntry],
-    rank: impl Fn(Row) -> u32,
+    order: &'a [Row],
+    tags: &'a ByDevice<TagEntry>,
+    values: &'a ByDevice<ValueEntry>,
 ) -> impl Iterator<Item = Device<'a>> {
-    std::iter::from_fn(move || {
-        let next = [tags.first().map(|entry| entry.row), values.first().map(|entry| entry.row)];
-        let row = next.into_iter().flatten().min_by_key(|row| rank(*row))?;
-        let of_device = tags.iter().take_while(|entry| entry.row == row).count();
-        let (here, rest) = tags.split_at(of_device);
-        tags = rest;
-        let value = values.first().filter(|entry| entry.row == row).copied();
-        values = &values[usize::from(value.is_some())..];
-        Some(Device { row, tags: here, value })
+    let (mut tag, mut value) = (0, 0);
+    order.iter().filter_map(move |row| {
+        let tags = tags.next(*row, &mut tag);
+        let value = values.next(*row, &mut value).first();
+        (!tags.is_empty() || value.is_some()).then_some(Device { row: *row, tags, value })
     })
 }
 
-/// The changes of one device by where they go: nearly always to one place.
-type Split = Vec<(Target, DeviceChange)>;
+/// A device as it was read.
+struct Observed<'a> {
+    id: &'a str,
+    name: Option<&'a str>,
+    tags: &'a [TagId],
+    value: Option<&'a Arc<str>>,
+}
+
+/// Where the changes of one device go.
+struct Targets {
+    tags: Vec<Target>,
+    value: Option<Target>,
+}
 
 /// Decides for each change where it goes.
 struct Sorter<'a> {
@@ -160,61 +193,77 @@ impl<'a> Sorter<'a> {
         Sorter { desired, history, known, is_trusted, causes, names }
     }
 
-    /// The changes of one device by where they go, in the order of [`Target`].
-    fn split(&self, device: &Device<'_>) -> Split {
-        let base = self.base(device.row);
-        let protection = self.protection(device.row);
-        // Old names whose new name is contested: they must not go while the new one does not come.
-        let mut held: Vec<(Arc<str>, String)> = Vec::new();
-        let mut targets: Vec<Target> = Vec::with_capacity(device.tags.len());
-        for entry in device.tags {
-            targets.push(match protection {
-                Some(index) => Target::Protected(index),
-                None => self.tag_target(&base.id, entry, &mut held),
-            });
+    /// Appends the changes of some devices to where they go.
+    fn sort(&self, devices: &[Device<'_>], groups: &mut BTreeMap<Target, Vec<DeviceChange>>) {
+        // In the order of ids, rows lie anywhere in memory. A loop that does nothing but look them up waits for many of them at
+        // once; one that builds a device after each waits for one after the other.
+        let observed: Vec<Observed<'_>> = devices.par_iter().map(|device| self.observe(device.row)).collect();
+        let pairs = devices.par_iter().zip(&observed);
+        let targets: Vec<Targets> = pairs.map(|(device, observed)| self.targets(device, observed)).collect();
+        let mut members: BTreeMap<&Target, Vec<usize>> = BTreeMap::new();
+        for (index, targets) in targets.iter().enumerate() {
+            for target in targets.tags.iter().chain(&targets.value) {
+                let members = members.entry(target).or_default();
+                if members.last() != Some(&index) {
+                    members.push(index);
+                }
+            }
         }
-        let value = device.value.map(|entry| {
-            let target = match protection {
-                Some(index) => Target::Protected(index),
-                None => self.value_target(&base, &entry),
-            };
-            (target, ValueChange { to: entry.to, cause: entry.cause })
-        });
-        let mut places: Vec<&Target> =
-            targets.iter().chain(value.as_ref().map(|(target, _)| target)).collect();
-        places.sort_unstable();
-        places.dedup();
-        let changes = |target: &Target, is_removal: bool| -> Vec<TagChange> {
-            let here = |(entry, at): &(&TagEntry, &Target)| entry.is_removal == is_removal && *at == target;
-            let count = device.tags.iter().zip(&targets).filter(here).count();
-            let mut changes = Vec::with_capacity(count);
-            let entries = device.tags.iter().zip(&targets).filter(here);
-            changes.extend(entries.map(|(entry, _)| TagChange { tag: entry.tag, cause: entry.cause }));
-            changes
-        };
-        let part = |target: &Target, base: DeviceChange| {
-            let value = value.as_ref().filter(|(at, _)| at == target).map(|(_, change)| *change);
-            let change =
-                DeviceChange { add: changes(target, false), remove: changes(target, true), value, ..base };
-            (target.clone(), change)
-        };
-        if let [only] = places[..] {
-            return vec![part(only, base)];
+        for (target, members) in members {
+            let changes = members
+                .par_iter()
+                .map(|index| self.change(&devices[*index], &observed[*index], &targets[*index], target));
+            groups.entry(target.clone()).or_default().par_extend(changes);
         }
-        places.into_iter().map(|target| part(target, base.clone())).collect()
     }
 
-    /// A device without changes.
-    fn base(&self, row: Row) -> DeviceChange {
+    /// A device as it was read.
+    fn observe(&self, row: Row) -> Observed<'a> {
         let snapshot = self.desired.snapshot;
+        Observed {
+            id: snapshot.id(row),
+            name: snapshot.name(row),
+            tags: snapshot.tags(row),
+            value: self.names.value(row),
+        }
+    }
+
+    fn targets(&self, device: &Device<'_>, observed: &Observed<'_>) -> Targets {
+        if let Some(protection) = self.protection(device.row) {
+            let protected = Target::Protected(protection);
+            let value = device.value.map(|_| protected.clone());
+            return Targets { tags: vec![protected; device.tags.len()], value };
+        }
+        // Old names whose new name is contested: they must not go while the new one does not come.
+        let mut held: Vec<(Arc<str>, String)> = Vec::new();
+        let tags = device.tags.iter().map(|entry| self.tag_target(observed.id, entry, &mut held)).collect();
+        Targets { tags, value: device.value.map(|entry| self.value_target(observed, entry)) }
+    }
+
+    /// The changes of one device that go to one target.
+    fn change(
+        &self,
+        device: &Device<'_>,
+        observed: &Observed<'_>,
+        targets: &Targets,
+        target: &Target,
+    ) -> DeviceChange {
+        let changes = |is_removal: bool| -> Vec<TagChange> {
+            let entries = device.tags.iter().zip(&targets.tags);
+            let here = entries.filter(|(entry, at)| entry.is_removal == is_removal && *at == target);
+            let mut changes = Vec::with_capacity(here.clone().count());
+            changes.extend(here.map(|(entry, _)| TagChange { tag: entry.tag, cause: entry.cause }));
+            changes
+        };
+        let value = device.value.filter(|_| targets.value.as_ref() == Some(target));
         DeviceChange {
-            id: snapshot.id(row).into(),
-            name: snapshot.name(row).map(Arc::from),
-            observed_tags: snapshot.tags(row).iter().map(|tag| self.names.live(*tag)).collect(),
-            observed_value: self.names.value(row),
-            add: Vec::new(),
-            remove: Vec::new(),
-            value: None,
+            id: observed.id.into(),
+            name: observed.name.map(Arc::from),
+            observed_tags: observed.tags.iter().map(|tag| self.names.live(*tag)).collect(),
+            observed_value: observed.value.cloned(),
+            add: changes(false),
+            remove: changes(true),
+            value: value.map(|entry| ValueChange { to: entry.to, cause: entry.cause }),
         }
     }
 
@@ -227,11 +276,11 @@ impl<'a> Sorter<'a> {
         protections.iter().position(|protection| protection.contains(row)).map(|index| index as u32)
     }
 
-    fn tag_target(&self, id: &Arc<str>, entry: &TagEntry, held: &mut Vec<(Arc<str>, String)>) -> Target {
+    fn tag_target(&self, id: &str, entry: &TagEntry, held: &mut Vec<(Arc<str>, String)>) -> Target {
         if let Some(rule) = entry.gap {
             return Target::Unresolved(Some(rule.get() - 1));
         }
-        if self.known.contains(&**id) {
+        if self.known.contains(id) {
             let name = &self.names.list[entry.tag.0 as usize];
             let what = if entry.is_removal { ChangeWhat::Remove } else { ChangeWhat::Add };
             if let Some(target) = self.known_from(id, what(name.clone())) {
@@ -255,22 +304,22 @@ impl<'a> Sorter<'a> {
         Target::Planned
     }
 
-    fn value_target(&self, device: &DeviceChange, entry: &ValueEntry) -> Target {
+    fn value_target(&self, device: &Observed<'_>, entry: &ValueEntry) -> Target {
         // A default is no statement about this device; where the service reports nothing there is nothing to return from.
-        if entry.is_default && device.observed_value.is_none() {
+        if entry.is_default && device.value.is_none() {
             return Target::Unresolved(None);
         }
-        if let Some(target) = self.known_from(&device.id, ChangeWhat::Value(entry.to)) {
+        if let Some(target) = self.known_from(device.id, ChangeWhat::Value(entry.to)) {
             return target;
         }
         if entry.is_default && !self.is_trusted { Target::Untrusted } else { Target::Planned }
     }
 
-    fn known_from(&self, id: &Arc<str>, what: ChangeWhat) -> Option<Target> {
-        if !self.known.contains(&**id) {
+    fn known_from(&self, id: &str, what: ChangeWhat) -> Option<Target> {
+        if !self.known.contains(id) {
             return None;
         }
-        let key = ChangeKey { device: id.clone(), what };
+        let key = ChangeKey { device: id.into(), what };
         if self.history.pending.contains(&key) {
             return Some(Target::Pending);
         }

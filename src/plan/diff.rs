@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 use std::num::NonZero;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rayon::prelude::*;
 
@@ -12,7 +13,7 @@ use super::{
     Cause, CauseIndex, Header, History, Plan, RuleReference, TagIndex, assemble, cost, guard, measure,
 };
 use crate::desired::{Claimed, Desired, Part, Reason, Settled};
-use crate::device::DeviceValue;
+use crate::device::{DeviceValue, Field};
 use crate::diagnostic::Sources;
 use crate::inventory::{DeviceSet, Row, TagId};
 use crate::pattern::Glob;
@@ -52,15 +53,19 @@ pub(super) struct Differences<'a> {
 /// The plan that takes the live inventory to what is desired. The header says which tenant, policy, options and reasons for
 /// distrust; what it says about the inventory's size is filled in here. The guard's report is left empty.
 pub fn diff(desired: &Desired<'_>, history: &History, header: Header, sources: &Sources) -> Plan {
-    let differences = differences(desired, sources);
+    // The digest needs nothing but the inventory: it has every core busy while differences are listed on one.
+    let (differences, digest) = rayon::join(
+        || differences(desired, sources),
+        || header.inventory.digest.is_empty().then(|| desired.snapshot.digest()),
+    );
     let mut plan = Plan { header, ..Plan::default() };
     plan.header.now = desired.now;
     plan.header.options.tag_case = desired.tag_case;
     let inventory = &mut plan.header.inventory;
     inventory.devices = desired.snapshot.len() as u64;
     inventory.in_scope = desired.selections.scope.count() as u64;
-    if inventory.digest.is_empty() {
-        inventory.digest = desired.snapshot.digest();
+    if let Some(digest) = digest {
+        inventory.digest = digest;
     }
     plan.rules = desired
         .policy
@@ -210,25 +215,36 @@ pub(super) struct Names<'a> {
     pub(super) list: Vec<Arc<str>>,
     texts: HashMap<Arc<str>, TagIndex>,
     live: Vec<Option<TagIndex>>,
-    values: HashMap<&'a str, Arc<str>>,
+    /// By their code in the snapshot.
+    values: Vec<Option<Arc<str>>>,
 }
 
 impl<'a> Names<'a> {
     fn new(desired: &'a Desired<'a>) -> Names<'a> {
-        let live = vec![None; desired.snapshot.tag_count()];
-        Names { desired, list: Vec::new(), texts: HashMap::new(), live, values: HashMap::new() }
+        let snapshot = desired.snapshot;
+        let live = vec![None; snapshot.tag_count()];
+        let codes = 0..snapshot.code_bound(Field::DeviceValue).unwrap_or(1) as u32;
+        let value = |code: u32| snapshot.code_text(Field::DeviceValue, code).map(Arc::from);
+        Names { desired, list: Vec::new(), texts: HashMap::new(), live, values: codes.map(value).collect() }
     }
 
-    /// Makes what a device carries known to [`Names::live`] and [`Names::value`].
-    pub(super) fn observe(&mut self, row: Row) {
+    /// Makes the tags that devices carry known to [`Names::live`]. Those that nothing changes are numbered last, in their order
+    /// in the snapshot.
+    pub(super) fn observe(&mut self, rows: impl ParallelIterator<Item = Row>) {
         let snapshot = self.desired.snapshot;
-        for tag in snapshot.tags(row) {
-            self.of_live(*tag);
-        }
-        if let Some(value) = snapshot.value(row)
-            && !self.values.contains_key(value)
-        {
-            self.values.insert(value, value.into());
+        let carried: Vec<AtomicBool> = snapshot.tag_ids().map(|_| AtomicBool::new(false)).collect();
+        rows.for_each(|row| {
+            // Nearly every tag was seen before: a core that only looks takes no line of memory from the others.
+            for tag in snapshot.tags(row).iter().map(|tag| &carried[tag.0 as usize]) {
+                if !tag.load(Ordering::Relaxed) {
+                    tag.store(true, Ordering::Relaxed);
+                }
+            }
+        });
+        for (tag, is_carried) in snapshot.tag_ids().zip(carried) {
+            if is_carried.into_inner() {
+                self.of_live(tag);
+            }
         }
     }
 
@@ -237,9 +253,9 @@ impl<'a> Names<'a> {
         self.live[tag.0 as usize].expect("the tags of devices with changes were observed")
     }
 
-    /// The value of a device that was observed.
-    pub(super) fn value(&self, row: Row) -> Option<Arc<str>> {
-        self.desired.snapshot.value(row).and_then(|value| self.values.get(value).cloned())
+    /// The value of a device as read.
+    pub(super) fn value(&self, row: Row) -> Option<&Arc<str>> {
+        self.values[self.desired.snapshot.code(Field::DeviceValue, row) as usize].as_ref()
     }
 
     /// The place of every tag in bytewise order.

@@ -63,7 +63,7 @@ pub fn read(arguments: &[PathBuf]) -> PolicyFiles {
             let into = if is_test { &mut files.tests } else { &mut files.policy };
             match regular_file::text(&full, MAX_BYTES as u64) {
                 Ok(text) => {
-                    into.files.push(Source { name: name.into(), root: root as u32, path, text: text.into() });
+                    into.files.push(Source::new(name, root as u32, path, text));
                 }
                 Err(why) => into.unread.push(unread(&name, &why)),
             }

@@ -16,12 +16,7 @@ pub(super) fn now() -> Timestamp {
 
 /// A set of files of one root, with its data files.
 pub(super) fn sources(files: &[(&str, &str)], data: &[(&str, &str)]) -> Sources {
-    let file = |(name, text): &(&str, &str)| Source {
-        name: (*name).into(),
-        root: 0,
-        path: (*name).to_owned(),
-        text: (*text).into(),
-    };
+    let file = |(name, text): &(&str, &str)| Source::new(*name, 0, *name, *text);
     let mut sources = Sources { files: files.iter().map(file).collect(), ..Sources::default() };
     for (path, text) in data {
         sources.data.insert((0, (*path).to_owned()), Ok(text.as_bytes().into()));
