@@ -180,21 +180,47 @@ impl RowsByCode {
     }
 }
 
+/// Tests on a time: each splits the devices that have one at a bound. The sets of devices before each bound grow from bound to
+/// bound, so that hundreds of tests take hardly more than one pass over the fleet.
 fn time_sets(world: &World<'_>, field: Field, tests: &Tests<'_>) -> Vec<DeviceSet> {
     let ticks = world.snapshot.ticks(field);
-    let set_of = |(_, test): &(usize, &Test)| {
-        // A missing time is the least number, below every time that a field can hold.
-        let (least, greatest) = match test {
-            Test::Within(span) => (world.now.minus(*span).ticks(), i64::MAX),
-            Test::OlderThan(span) => (0, world.now.minus(*span).ticks().saturating_sub(1)),
-            Test::Before(moment) => (0, moment.ticks().saturating_sub(1)),
-            Test::After(moment) => (moment.ticks().saturating_add(1), i64::MAX),
-            _ => (0, i64::MAX),
-        };
-        let least = least.max(0);
-        DeviceSet::collect(ticks.len(), |row| (least..=greatest).contains(&ticks[row.index()]))
-    };
-    tests.par_iter().map(set_of).collect()
+    let length = ticks.len();
+    // A missing time is the least number, below 0, and so below every time that a field can hold.
+    let mut splits: Vec<(i64, bool, usize)> = numbered(tests)
+        .map(|(number, test)| {
+            let (bound, is_after) = match test {
+                Test::Within(span) => (world.now.minus(*span).ticks(), true),
+                Test::OlderThan(span) => (world.now.minus(*span).ticks(), false),
+                Test::Before(moment) => (moment.ticks(), false),
+                Test::After(moment) => (moment.ticks().saturating_add(1), true),
+                _ => (0, true),
+            };
+            (bound.max(0), is_after, number as usize)
+        })
+        .collect();
+    splits.sort_unstable();
+    let mut bounds: Vec<i64> = std::iter::once(0).chain(splits.iter().map(|(bound, ..)| *bound)).collect();
+    bounds.dedup();
+    let codes: Vec<u32> =
+        ticks.par_iter().map(|tick| bounds.partition_point(|bound| bound <= tick) as u32).collect();
+    let rows = RowsByCode::new(length, bounds.len() + 1, |row| codes[row.index()]);
+    let known = DeviceSet::collect(length, |row| codes[row.index()] > 0);
+    let mut before = DeviceSet::new(length);
+    let mut sets = vec![DeviceSet::new(length); tests.len()];
+    let mut splits = splits.iter().peekable();
+    for (below, bound) in bounds.iter().enumerate() {
+        if below > 0 {
+            rows.of(below as u32).iter().for_each(|row| before.insert(*row));
+        }
+        while let Some((_, is_after, test)) = splits.next_if(|split| split.0 == *bound) {
+            let mut set = if *is_after { known.clone() } else { before.clone() };
+            if *is_after {
+                set.difference_with(&before);
+            }
+            sets[*test] = set;
+        }
+    }
+    sets
 }
 
 fn address_sets(world: &World<'_>, field: Field, tests: &Tests<'_>) -> Vec<DeviceSet> {

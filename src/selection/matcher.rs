@@ -1,10 +1,11 @@
-//! All text tests of one field in one pass over a text: literals by hash, prefixes and suffixes by tree, the rest as one set of
-//! regular expressions.
+//! All text tests of one field in one pass over a text: literals by hash, prefixes and suffixes by tree, literals inside by one
+//! automaton, the rest as one set of regular expressions.
 //!
 //! Knows texts, not devices. Gives the same answers as `trace`, which asks one test at a time.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use aho_corasick::{AhoCorasick, AhoCorasickKind};
 use hashbrown::HashMap;
 use regex::{Regex, RegexSet, RegexSetBuilder};
 
@@ -24,6 +25,8 @@ pub(super) struct TextMatcher<'p> {
     suffixes: Trie,
     /// What the trees point to.
     entries: Vec<Entry>,
+    /// Found anywhere in the folded text, and nothing else to check.
+    parts: Parts,
     /// Searched in the folded text.
     inner: Set,
     /// Searched in the text as it is: patterns ignore case themselves.
@@ -74,6 +77,42 @@ enum Rest {
     Pattern(Regex),
 }
 
+/// Literals that are found at once, anywhere in a text.
+#[derive(Debug, Default)]
+struct Parts {
+    literals: Vec<String>,
+    leaves: Vec<u32>,
+    automaton: Option<AhoCorasick>,
+}
+
+/// The most bytes of literals for which the fastest automaton is small enough for the caches.
+const FASTEST: usize = 1 << 13;
+
+impl Parts {
+    fn add(&mut self, literal: String, leaf: u32) {
+        self.literals.push(literal);
+        self.leaves.push(leaf);
+    }
+
+    fn compile(&mut self) {
+        let literals = std::mem::take(&mut self.literals);
+        if literals.is_empty() {
+            return;
+        }
+        let size: usize = literals.iter().map(String::len).sum();
+        let kind = (size <= FASTEST).then_some(AhoCorasickKind::DFA);
+        let built = AhoCorasick::builder().kind(kind).build(literals);
+        self.automaton = Some(built.expect("the literals of policies are far below 2 GiB"));
+    }
+
+    fn search(&self, text: &str, mut visit: impl FnMut(u32)) {
+        if let Some(automaton) = &self.automaton {
+            let found = automaton.find_overlapping_iter(text);
+            found.for_each(|part| visit(self.leaves[part.pattern().as_usize()]));
+        }
+    }
+}
+
 /// Regular expressions that are searched at once.
 #[derive(Debug, Default)]
 struct Set {
@@ -114,7 +153,10 @@ impl Set {
 
     fn search(&self, text: &str, mut visit: impl FnMut(u32)) {
         if let Some(set) = &self.set {
-            set.matches(text).iter().for_each(|index| visit(self.entries[index]));
+            // Most texts match nothing, and to find that out takes no list of what matches.
+            if set.is_match(text) {
+                set.matches(text).iter().for_each(|index| visit(self.entries[index]));
+            }
         }
         for (pattern, entry) in self.singles.iter().zip(&self.entries) {
             if pattern.is_match(text) {
@@ -133,6 +175,7 @@ impl<'p> TextMatcher<'p> {
         }
         matcher.at_least.sort_by(|(one, _), (other, _)| text::compare_versions(one, other));
         matcher.below.sort_by(|(one, _), (other, _)| text::compare_versions(other, one));
+        matcher.parts.compile();
         matcher.inner.compile(false);
         matcher.patterns.compile(true);
         matcher
@@ -188,11 +231,11 @@ impl<'p> TextMatcher<'p> {
             folded[1..folded.len() - 1].iter().filter(|part| !part.is_empty()).cloned().collect();
         match (first.is_empty(), last.is_empty(), inner.as_slice()) {
             (true, true, []) => self.always.push(leaf),
+            (true, true, [part]) => self.parts.add(part.clone(), leaf),
             (true, true, parts) => {
-                let rest = if parts.len() == 1 { Rest::Nothing } else { Rest::Segments(folded) };
                 // The longest part is the rarest.
                 let longest = parts.iter().max_by_key(|part| part.len()).cloned().unwrap_or_default();
-                let entry = self.add_entry(leaf, rest);
+                let entry = self.add_entry(leaf, Rest::Segments(folded));
                 self.inner.add(regex::escape(&longest), entry);
             }
             (false, true, []) => {
@@ -263,6 +306,7 @@ impl<'p> TextMatcher<'p> {
         self.suffixes.walk(folded.bytes().rev(), &mut check);
         self.inner.search(folded, &mut check);
         self.patterns.search(text, &mut check);
+        self.parts.search(folded, &mut visit);
         let reached = self.at_least.partition_point(|(bound, _)| text::compare_versions(text, bound).is_ge());
         self.at_least[..reached].iter().for_each(|(_, leaf)| visit(*leaf));
         let under = self.below.partition_point(|(bound, _)| text::compare_versions(text, bound).is_lt());
