@@ -5,14 +5,18 @@
 use rayon::prelude::*;
 use ring::digest::{Context, SHA256, digest};
 
-use super::columns::{Columns, Lists, NO_TIME};
+use super::columns::{Columns, Lists, NO_TIME, Symbols};
 use super::{Row, TagId};
 
 /// Digests that are put in order before they are digested themselves: one by one each would wait for its own memory.
 const AT_ONCE: usize = 1 << 10;
 
+/// The most values of a column that have a [`Form`].
+const MOST_FORMS: usize = 1 << 10;
+
 /// `sha256:…` over each device's SHA-256, in the order of their ids.
 pub(crate) fn digest_of(columns: &Columns, tags: &Lists<TagId>, order: &[Row]) -> String {
+    let forms: Vec<Vec<Form>> = columns.symbols.iter().map(forms).collect();
     let rows: Vec<[u8; 32]> = (0..columns.len())
         .into_par_iter()
         .with_min_len(1024)
@@ -20,7 +24,7 @@ pub(crate) fn digest_of(columns: &Columns, tags: &Lists<TagId>, order: &[Row]) -
             || Vec::with_capacity(1024),
             |buffer, row| {
                 buffer.clear();
-                canonical(columns, tags, row, buffer);
+                canonical(columns, &forms, tags, row, buffer);
                 let mut bytes = [0; 32];
                 bytes.copy_from_slice(digest(&SHA256, buffer).as_ref());
                 bytes
@@ -37,13 +41,44 @@ pub(crate) fn digest_of(columns: &Columns, tags: &Lists<TagId>, order: &[Row]) -
     text
 }
 
+/// How a short value is appended, made once a value: a copy of a fixed size is a fraction of one of any size.
+#[derive(Clone, Copy)]
+struct Form {
+    bytes: [u8; 32],
+    /// How many of the bytes count; 0 for a value that is too long.
+    length: usize,
+}
+
+/// The forms of a column's values by code: those that came first, which are those of most rows.
+fn forms(column: &Symbols) -> Vec<Form> {
+    let codes = 0..column.dictionary.bound().min(MOST_FORMS) as u32;
+    let form = |code: u32| {
+        let mut whole = Vec::new();
+        append(column.dictionary.get(code).unwrap_or_default().as_bytes(), &mut whole);
+        let mut form = Form { bytes: [0; 32], length: 0 };
+        if let Some(bytes) = form.bytes.get_mut(..whole.len()) {
+            bytes.copy_from_slice(&whole);
+            form.length = whole.len();
+        }
+        form
+    };
+    codes.map(form).collect()
+}
+
 /// Every column of a row, each with its length before it, so that no two rows share a form.
-fn canonical(columns: &Columns, tags: &Lists<TagId>, row: usize, out: &mut Vec<u8>) {
+fn canonical(columns: &Columns, forms: &[Vec<Form>], tags: &Lists<TagId>, row: usize, out: &mut Vec<u8>) {
     for column in &columns.texts {
         append(column.get(row).as_bytes(), out);
     }
-    for column in &columns.symbols {
-        append(column.get(row).unwrap_or_default().as_bytes(), out);
+    for (column, forms) in columns.symbols.iter().zip(forms) {
+        match forms.get(column.code(row) as usize) {
+            Some(form) if form.length > 0 => {
+                let end = out.len() + form.length;
+                out.extend_from_slice(&form.bytes);
+                out.truncate(end);
+            }
+            _ => append(column.get(row).unwrap_or_default().as_bytes(), out),
+        }
     }
     for column in &columns.times {
         if column[row] == NO_TIME {
@@ -69,4 +104,34 @@ fn append(bytes: &[u8], out: &mut Vec<u8>) {
         out.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
     }
     out.extend_from_slice(bytes);
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::inventory::builder::SnapshotBuilder;
+
+    #[test]
+    fn short_and_long_values_are_appended_in_the_same_form() {
+        let mut builder = SnapshotBuilder::new();
+        for length in (0..40).chain(250..260) {
+            let device =
+                json!({"id": format!("d{length}"), "osPlatform": "x".repeat(length), "machineTags": ["a"]});
+            builder.read_device(device.to_string().as_bytes()).unwrap();
+        }
+        let columns = builder.finish().0.columns;
+        let with: Vec<Vec<Form>> = columns.symbols.iter().map(forms).collect();
+        let without = vec![Vec::new(); columns.symbols.len()];
+        let tags = Lists::from_parts(Vec::new(), vec![0; columns.len()]);
+        for row in 0..columns.len() {
+            let form = |forms: &[Vec<Form>]| {
+                let mut out = Vec::new();
+                canonical(&columns, forms, &tags, row, &mut out);
+                out
+            };
+            assert_eq!(form(&with), form(&without), "{:?}", columns.symbols[0].get(row));
+        }
+    }
 }
