@@ -212,8 +212,13 @@ impl Desired<'_> {
     ) -> (Vec<DeviceSet>, Vec<DeviceSet>) {
         let mut old = vec![DeviceSet::new(length); part.len()];
         let mut kept = vec![DeviceSet::new(length); part.len()];
-        for from in 0..part.len() {
-            let Some(rename) = self.group(part[from]).rename else { continue };
+        let renamed = part.iter().enumerate();
+        let mut renamed: Vec<(u32, usize)> = renamed
+            .filter_map(|(from, group)| self.group(*group).rename.map(|rename| (rename, from)))
+            .collect();
+        // Where two old names have one new name, the rename that is stated first is the cause.
+        renamed.sort_unstable();
+        for (rename, from) in renamed {
             let name = &self.policy.renames[rename as usize].to;
             let is_new = |group: &&u32| self.tag_case.is_same(&self.group(**group).name, name);
             let to = part.iter().find(is_new).and_then(|group| part.iter().position(|other| other == group));
