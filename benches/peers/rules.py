@@ -1,4 +1,5 @@
-"""Writes one set of rules four times: as a policy, as SQL for DuckDB, as a jq program and as Python.
+"""Writes one set of rules several times: as a policy, as JSON for `select.py`, as SQL for DuckDB, as a jq program and as an
+unrolled Python program.
 
 Each form counts the same thing: for every rule the devices in scope that it selects. The peers only count; they write no
 plan, no digest and no reasons, so every comparison is in their favour.
@@ -63,49 +64,54 @@ PYTHON = Form(
 
 
 def rule(number, now):
-    """The selector of a rule in YAML, and a function from a form to its expression."""
+    """The selector of a rule, and a function from a form to its expression."""
     turn, two = number // 8, f"{number // 8 % 100:02}"
     department, model = DEPARTMENTS[turn % 6], MODELS[turn % 3]
     group = GROUPS[turn % 5]
     kind = number % 8
     if kind == 0:
         start = f"{department}-{model}-{turn:03}"
-        return (f'computerDnsName: {{ startsWith: "{start}" }}', lambda f: f.starts("name", start))
+        return {"computerDnsName": {"startsWith": start}}, lambda f: f.starts("name", start)
     if kind == 1:
         start, end = f"web{two}", ".emea.corp.example.com"
         return (
-            f'computerDnsName: {{ glob: "{start}*{end}" }}',
+            {"computerDnsName": {"glob": f"{start}*{end}"}},
             lambda f: f.both([f.starts("name", start), f.ends("name", end)]),
         )
     if kind == 2:
         net = f"10.40.{turn % 250}"
-        return (f'lastIpAddress: {{ cidr: "{net}.0/24" }}', lambda f: f.starts("ip", net + "."))
+        return {"lastIpAddress": {"cidr": f"{net}.0/24"}}, lambda f: f.starts("ip", net + ".")
     if kind == 3:
         stamp = "%Y-%m-%dT%H:%M:%S"
         oldest = (now - datetime.timedelta(days=8 + turn)).strftime(stamp)
         newest = (now - datetime.timedelta(days=7 + turn)).strftime(stamp)
         return (
-            f"lastSeen: {{ olderThan: {7 + turn}d, within: {8 + turn}d }}",
+            {"lastSeen": {"olderThan": f"{7 + turn}d", "within": f"{8 + turn}d"}},
             lambda f: f.seen(oldest, newest),
         )
     if kind == 4:
         return (
-            f'rbacGroupName: {group}, computerDnsName: {{ contains: "{two}." }}',
+            {"rbacGroupName": group, "computerDnsName": {"contains": f"{two}."}},
             lambda f: f.both([f.equal("grp", group.lower()), f.holds("name", two + ".")]),
         )
     if kind == 5:
         pattern = f"^(sql|app)[0-9]*{turn:03}\\."
-        return (f"computerDnsName: {{ regex: '{pattern}' }}", lambda f: f.regex("name", pattern))
+        return {"computerDnsName": {"regex": pattern}}, lambda f: f.regex("name", pattern)
     if kind == 6:
         tag, net = f"app-{turn % 40 + 1:02}", f"10.40.{(turn * 7 + 3) % 250}"
+        engineering = {"machineTags": {"has": "Engineering"}, "lastIpAddress": {"cidr": f"{net}.0/24"}}
         return (
-            f'any: [{{ machineTags: {{ has: {tag} }} }}, {{ machineTags: {{ has: Engineering }}, lastIpAddress: {{ cidr: "{net}.0/24" }} }}]',
+            {"any": [{"machineTags": {"has": tag}}, engineering]},
             lambda f: f.either([f.has_tag(tag), f.both([f.has_tag("Engineering"), f.starts("ip", net + ".")])]),
         )
     least, text = 17763 + turn * 20, f"{turn:03}"
     return (
-        f'osBuild: {{ atLeast: {least} }}, computerDnsName: {{ contains: "{text}" }}, not: {{ rbacGroupName: Servers }}',
-        lambda f: f.both([f.build(least), f.holds("name", text), f"grp_other_than_servers"]),
+        {
+            "osBuild": {"atLeast": least},
+            "computerDnsName": {"contains": text},
+            "not": {"rbacGroupName": "Servers"},
+        },
+        lambda f: f.both([f.build(least), f.holds("name", text), "grp_other_than_servers"]),
     )
 
 
@@ -120,8 +126,10 @@ def main():
         policy.append(f"    {cap}: {{ percent: 100, floor: 1000000000 }}")
     policy.append("rules:")
     for number, (select, _) in enumerate(rules):
-        policy.append(f"  - {{ name: r{number}, select: {{ {select} }}, tags: [bench/r{number}] }}")
+        policy.append(f"  - {{ name: r{number}, select: {json.dumps(select)}, tags: [bench/r{number}] }}")
     (folder / "policy.yaml").write_text("\n".join(policy) + "\n")
+    selectors = {f"r{number}": select for number, (select, _) in enumerate(rules)}
+    (folder / "select.json").write_text(json.dumps(selectors))
 
     def expressions(form, other):
         return [make(form).replace("grp_other_than_servers", other) for _, make in rules]
@@ -149,7 +157,7 @@ def main():
         f"    if {text}: counts[{number}] += 1"
         for number, text in enumerate(expressions(PYTHON, "grp != 'servers'"))
     )
-    (folder / "select.py").write_text(
+    (folder / "unrolled.py").write_text(
         f"""import json, re, sys
 counts = [0] * {count}
 for line in open(sys.argv[1], encoding="utf-8"):

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# The same fleet and the same rules in mdetag, DuckDB, jq and Python: checks that all give the same answer, prints ratios.
+# The same fleet and the same rules in mdetag, DuckDB, jq and Python: checks that all give the same answer, prints ratios. And
+# what JSON parsers need for the same file alone, on the same processors.
 #
 #   benches/peers/run.sh [FOLDER]
 #
-# Needs python3, jq and DuckDB for Python (`pip install duckdb`; PYTHON=path/to/python3 chooses the interpreter), 3 GB of
-# disk, and takes about ten minutes: jq and Python are run on as much as ends in minutes, and extrapolated linearly.
+# Needs cargo, python3, jq and DuckDB for Python (`pip install duckdb`; PYTHON=path/to/python3 chooses the interpreter), 3 GB
+# of disk, and takes about ten minutes: jq and Python are run on as much as ends in minutes, and extrapolated linearly.
 # Sizes: DEVICES (1000000), RULES (1000), SLOW_DEVICES (20000; what jq and Python get). MDETAG is the program to measure.
 # No part of `cargo test`.
 set -euo pipefail
@@ -53,6 +54,12 @@ plan() { best "$1" "$mdetag" plan "$work/rules/policy.yaml" --inventory "$2" --n
 plan mdetag "$fleet"
 plan mdetag-small "$small"
 
+parsers="serde-value simd-value simd-tape sonic-value serde-skip"
+cargo build --quiet --release --manifest-path "$here/parse/Cargo.toml" --target-dir "$work/target"
+for parser in $parsers; do
+    best "$parser" "$work/target/release/parse" "$parser" "$fleet" "$(nproc)"
+done
+
 cat > "$work/duck.py" <<'PY'
 import json, sys, duckdb
 fleet, select = sys.argv[1:3]
@@ -67,12 +74,13 @@ names = [column[0] for column in answer.description]
 print(json.dumps({name: count for name, count in zip(names, answer.fetchone()) if count}))
 PY
 best duckdb "$python" "$work/duck.py" "$fleet" "$work/rules/select.sql"
-timed python "$python" "$work/rules/select.py" "$small"
+timed python "$python" "$here/select.py" "$small" "$work/rules/select.json" "$now"
+timed unrolled "$python" "$work/rules/unrolled.py" "$small"
 timed jq jq -n -f "$work/rules/select.jq" "$small"
 
-"$python" - "$work" "$devices" "$slow" <<'PY'
+"$python" - "$work" "$devices" "$slow" $parsers <<'PY'
 import json, sys
-work, devices, slow = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+work, devices, slow, parsers = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4:]
 
 
 def planned(name):
@@ -94,6 +102,7 @@ def same(one, other, name):
 same(planned("mdetag"), json.load(open(f"{work}/duckdb.out")), "duckdb")
 small = planned("mdetag-small")
 same(small, json.load(open(f"{work}/python.out")), "python")
+same(small, json.load(open(f"{work}/unrolled.out")), "unrolled")
 same(small, json.load(open(f"{work}/jq.out")), "jq")
 
 
@@ -103,7 +112,16 @@ def seconds(name):
 
 
 own = seconds("mdetag.least")
-for name, file, share in [("duckdb", "duckdb.least", 1), ("python", "python.time", devices / slow), ("jq", "jq.time", devices / slow)]:
+for name in parsers:
+    elapsed, processors = (mine / other for other, mine in zip(seconds(f"{name}.least"), own))
+    print(f"mdetag ÷ {name}: {elapsed:.2f} elapsed, {processors:.2f} of processors")
+extrapolated = devices / slow
+for name, file, share in [
+    ("duckdb", "duckdb.least", 1),
+    ("python", "python.time", extrapolated),
+    ("unrolled", "unrolled.time", extrapolated),
+    ("jq", "jq.time", extrapolated),
+]:
     elapsed, processors = (other * share / mine for other, mine in zip(seconds(file), own))
     how = f" (measured on {slow} devices, extrapolated linearly)" if share != 1 else ""
     print(f"{name} ÷ mdetag: {elapsed:.1f} elapsed, {processors:.1f} of processors{how}")
