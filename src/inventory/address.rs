@@ -75,25 +75,27 @@ fn dotted(text: &[u8]) -> Option<Ipv4Addr> {
 
 /// Appends a hardware address, or its normal text where it is not six bytes. Empty text is nothing.
 pub(crate) fn encode_hardware(text: &str, out: &mut Vec<u8>) {
-    let mut digits = [0u8; 12];
-    let mut count = 0;
-    for byte in text.bytes().filter(|byte| !matches!(byte, b':' | b'-' | b'.' | b' ')) {
-        let Some(digit) = (byte as char).to_digit(16).filter(|_| count < 12) else {
-            return encode_text(&normal_hardware(text), out);
-        };
-        digits[count] = digit as u8;
-        count += 1;
-    }
-    if count != 12 {
+    let Some(octets) = octets(text.as_bytes()).or_else(|| octets(normal_hardware(text).as_bytes())) else {
         return encode_text(&normal_hardware(text), out);
-    }
+    };
     let start = out.len();
     out.push(HARDWARE);
-    out.extend(digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]));
+    out.extend_from_slice(&octets);
     // One adapter has a row for each of its IP addresses; one copy next to the other says nothing new.
     if start >= 7 && out[start - 7..start] == out[start..] {
         out.truncate(start);
     }
+}
+
+/// Twelve hexadecimal digits.
+fn octets(digits: &[u8]) -> Option<[u8; 6]> {
+    let digits: &[u8; 12] = digits.try_into().ok()?;
+    let mut octets = [0; 6];
+    for (octet, pair) in octets.iter_mut().zip(digits.chunks_exact(2)) {
+        let [high, low] = [pair[0], pair[1]].map(|digit| (digit as char).to_digit(16));
+        *octet = (high? << 4 | low?) as u8;
+    }
+    Some(octets)
 }
 
 fn encode_text(text: &str, out: &mut Vec<u8>) {

@@ -118,7 +118,6 @@ fn ticks(text: &str) -> i64 {
 }
 
 /// The code of a value in the dictionary of its field.
-#[inline]
 pub(super) fn symbol(field: Field, value: Scalar<'_>, dictionary: &mut Interner) -> u32 {
     match field.kind() {
         device::Kind::Integer => {
@@ -129,6 +128,16 @@ pub(super) fn symbol(field: Field, value: Scalar<'_>, dictionary: &mut Interner)
             value.boolean().map_or(0, |value| dictionary.intern(if value { "true" } else { "false" }))
         }
         _ => value.text().map_or(0, |text| dictionary.intern(&text)),
+    }
+}
+
+/// As [`symbol`], of a text.
+#[inline]
+pub(super) fn symbol_of_text(field: Field, text: &str, dictionary: &mut Interner) -> u32 {
+    match field.kind() {
+        device::Kind::Integer | device::Kind::Boolean => symbol(field, Scalar::Text(text.into()), dictionary),
+        _ if text.is_empty() => 0,
+        _ => dictionary.intern(text),
     }
 }
 

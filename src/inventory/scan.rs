@@ -48,9 +48,13 @@ impl Scanner {
             match member.key {
                 Key::Field(field) => match layout::column(field) {
                     Column::Symbol(index) => {
-                        let code =
-                            |value| draft::symbol(field, value, &mut columns.symbols[index].dictionary);
-                        draft.symbols[index] = member.code(&mut cursor, code)?;
+                        let dictionary = &mut columns.symbols[index].dictionary;
+                        draft.symbols[index] = member.code(&mut cursor, |cursor| {
+                            Some(match cursor.is_text() {
+                                true => draft::symbol_of_text(field, cursor.string()?, dictionary),
+                                false => draft::symbol(field, cursor.scalar()?, dictionary),
+                            })
+                        })?;
                     }
                     _ if cursor.is_text() => draft.take_text(field, cursor.string()?),
                     _ => draft.take(field, cursor.scalar()?, columns),
@@ -70,7 +74,7 @@ impl Scanner {
                     cursor.list(|cursor| self.interface(cursor, draft))?;
                 }
                 Key::Vm => vm_metadata(&mut cursor, draft, columns)?,
-                Key::Other => drop(member.code(&mut cursor, |_| 0)?),
+                Key::Other => drop(member.code(&mut cursor, Cursor::skip)?),
                 Key::Value | Key::NextLink => return None,
             }
             if !cursor.goes_on()? {
@@ -96,7 +100,7 @@ impl Scanner {
                 InterfaceKey::Hardware if cursor.is_text() => {
                     address::encode_hardware(cursor.string()?, &mut draft.hardware);
                 }
-                _ => drop(member.code(cursor, |_| 0)?),
+                _ => drop(member.code(cursor, Cursor::skip)?),
             }
             if !cursor.goes_on()? {
                 break;
@@ -178,14 +182,18 @@ impl<K: Copy> Shape<K> {
 
 impl<K> Member<K> {
     /// Passes a value: the code of the last one if it is the same again, else what `code` makes of it.
-    fn code<'t>(&mut self, cursor: &mut Cursor<'t>, code: impl FnOnce(Scalar<'t>) -> u32) -> Option<u32> {
+    fn code<'t>(
+        &mut self,
+        cursor: &mut Cursor<'t>,
+        code: impl FnOnce(&mut Cursor<'t>) -> Option<u32>,
+    ) -> Option<u32> {
         if !self.value.is_empty() && cursor.expect(&self.value).is_some() {
             cursor.at -= 1;
             return Some(self.code);
         }
         let start = cursor.at;
         self.value.clear();
-        self.code = code(cursor.scalar()?);
+        self.code = code(cursor)?;
         self.value.push_str(cursor.text.get(start..=cursor.at)?);
         Some(self.code)
     }
@@ -256,6 +264,11 @@ impl<'t> Cursor<'t> {
             b'f' => self.expect("false").map(|()| Scalar::Boolean(false)),
             _ => self.whole_number().map(Scalar::Integer),
         }
+    }
+
+    /// Passes a value that means nothing.
+    fn skip(&mut self) -> Option<u32> {
+        self.scalar().map(|_| 0)
     }
 
     fn whole_number(&mut self) -> Option<i64> {
