@@ -85,12 +85,12 @@ pub async fn plan_and_report(context: &Context, request: &Request<'_>) -> Result
     let mut input = Input::new(request.subject, planned.plan());
     input.base = base_plan.as_ref().map(Planned::plan);
     input.guard_changes = &guard_changes;
-    let model = Model::new(input);
+    // The plan's file does not wait for its reports to be computed, and a reader of them that goes away does not lose it.
+    let save = |path: &PathBuf| whole_file::write_proved(path, |out| document::write_to(planned.plan(), out));
+    let (model, saved) = rayon::join(|| Model::new(input), || request.output.map(save).transpose());
     ci::report(request.report.ci, &model, &context.console)?;
     reports.write(&model, &context.console)?;
-    if let Some(path) = request.output {
-        whole_file::write_with(path, |out| document::write_to(planned.plan(), out))?;
-    }
+    saved?;
     past::keep(&source, planned.plan(), context.clock.now());
     keep_counts(&source, &planned);
     context.let_go((source.close().await, base_plan));

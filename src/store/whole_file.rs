@@ -1,26 +1,34 @@
-//! Files that appear whole or not at all: written beside their place, synced, and renamed.
+//! Files that appear whole or not at all: written beside their place and renamed.
 //!
 //! Knows no format.
 
-use std::io::{BufWriter, Write};
+use std::fs::File;
+use std::io::{BufWriter, Result, Write};
 use std::path::Path;
 
-/// Writes a file, and the folders above it where they are missing. Readers see the old content or the new one, never a part.
+/// Writes a file, and the folders above it where they are missing. Readers see the old content or the new one, never a part,
+/// even where the power fails.
 ///
 /// # Errors
 /// A sentence with the path, where a folder or the file cannot be written.
-pub fn write(path: &Path, content: &[u8]) -> std::io::Result<()> {
-    write_with(path, |out| out.write_all(content))
+pub fn write(path: &Path, content: &[u8]) -> Result<()> {
+    put(path, |out| out.write_all(content), File::sync_data)
 }
 
-/// As [`write()`], for content that is made piece by piece.
+/// As [`write()`], for content that is made piece by piece and proved by its readers, as a plan is by its digest. It may be
+/// large and can be made again, so nobody waits for the disk: a loss of power can leave a part, which is then refused.
 ///
 /// # Errors
 /// As [`write()`], and those of the content.
-pub fn write_with(
+pub fn write_proved(path: &Path, content: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
+    put(path, content, |_| Ok(()))
+}
+
+fn put(
     path: &Path,
-    content: impl FnOnce(&mut dyn Write) -> std::io::Result<()>,
-) -> std::io::Result<()> {
+    content: impl FnOnce(&mut dyn Write) -> Result<()>,
+    settle: impl FnOnce(&File) -> Result<()>,
+) -> Result<()> {
     let named = |error: std::io::Error| {
         std::io::Error::new(error.kind(), format!("cannot write {}: {error}", path.display()))
     };
@@ -30,7 +38,7 @@ pub fn write_with(
     let mut out = BufWriter::with_capacity(1 << 18, file.as_file_mut());
     content(&mut out).and_then(|()| out.flush()).map_err(named)?;
     drop(out);
-    file.as_file().sync_data().map_err(named)?;
+    settle(file.as_file()).map_err(named)?;
     readable(file.as_file()).map_err(named)?;
     file.persist(path).map_err(|error| named(error.error))?;
     Ok(())
@@ -38,13 +46,13 @@ pub fn write_with(
 
 /// Temporary files are for their owner only; what we leave behind is read by CI steps of other users.
 #[cfg(unix)]
-fn readable(file: &std::fs::File) -> std::io::Result<()> {
+fn readable(file: &File) -> Result<()> {
     use std::os::unix::fs::PermissionsExt;
     file.set_permissions(std::fs::Permissions::from_mode(0o644))
 }
 
 #[cfg(not(unix))]
-fn readable(_: &std::fs::File) -> std::io::Result<()> {
+fn readable(_: &File) -> Result<()> {
     Ok(())
 }
 
