@@ -30,6 +30,7 @@ pub fn run(context: &Context, args: &ShowArgs) -> Result<Exit, Failure> {
     let plan = read(&args.plan)?;
     let model = Model::new(Input::new(Subject::Plan, &plan));
     reports.write(&model, &context.console)?;
+    context.let_go(plan);
     Ok(Exit::Success)
 }
 

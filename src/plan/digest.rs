@@ -49,15 +49,84 @@ impl Sha256 {
 /// Where the text is no JSON object, repeats a key, or holds a number outside the range that JSON numbers share.
 pub fn canonical(json: &str, without: &[&str]) -> Result<String, serde_json::Error> {
     let mut out = Vec::with_capacity(json.len());
-    let mut reader = serde_json::Deserializer::from_str(json);
-    Canonical { without, out: &mut out }.deserialize(&mut reader)?;
-    reader.end()?;
+    out.push(b'{');
+    for (key, value) in members(json, without)? {
+        if out.len() > 1 {
+            out.push(b',');
+        }
+        append_text(&key, &mut out)?;
+        out.push(b':');
+        out.extend_from_slice(&value);
+    }
+    out.push(b'}');
     Ok(String::from_utf8(out).expect("only whole texts are appended"))
 }
 
-/// Appends any JSON value as its canonical text; leaves out `without` at this level only.
-struct Canonical<'a> {
+/// Appends the canonical form of any JSON value.
+///
+/// # Errors
+/// Where the text is no JSON, an object repeats a key, or a number is outside the range that JSON numbers share.
+pub(super) fn append(json: &str, out: &mut Vec<u8>) -> Result<(), serde_json::Error> {
+    let mut reader = serde_json::Deserializer::from_str(json);
+    Canonical { out }.deserialize(&mut reader)?;
+    reader.end()
+}
+
+/// The members of a JSON object in canonical order, without the named ones, each with the canonical form of its value.
+///
+/// # Errors
+/// As [`canonical`].
+pub(super) fn members<'a>(json: &'a str, without: &[&str]) -> serde_json::Result<Members<'a>> {
+    let mut reader = serde_json::Deserializer::from_str(json);
+    let members = reader.deserialize_map(MembersVisitor { without })?;
+    reader.end()?;
+    Ok(members)
+}
+
+/// Keys with the canonical form of their values.
+type Members<'a> = Vec<(Cow<'a, str>, Vec<u8>)>;
+
+struct MembersVisitor<'a> {
     without: &'a [&'a str],
+}
+
+impl<'de> Visitor<'de> for MembersVisitor<'_> {
+    type Value = Members<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
+        let mut members = Vec::new();
+        while let Some(key) = entries.next_key_seed(KeySeed)? {
+            if self.without.contains(&&*key) {
+                entries.next_value::<de::IgnoredAny>()?;
+                continue;
+            }
+            let mut value = Vec::new();
+            entries.next_value_seed(Canonical { out: &mut value })?;
+            members.push((key, value));
+        }
+        sort(&mut members).map_err(de::Error::custom)?;
+        Ok(members)
+    }
+}
+
+/// Puts members in canonical order. Says whether they were, and refuses a key that stands twice.
+fn sort<Value>(members: &mut [(Cow<'_, str>, Value)]) -> Result<bool, String> {
+    if members.is_sorted_by(|one, other| by_utf16(&one.0, &other.0).is_lt()) {
+        return Ok(true);
+    }
+    members.sort_by(|one, other| by_utf16(&one.0, &other.0));
+    match members.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+        Some(pair) => Err(format!("the key `{}` stands twice in one object", pair[0].0)),
+        None => Ok(false),
+    }
+}
+
+/// Appends any JSON value as its canonical text.
+struct Canonical<'a> {
     out: &'a mut Vec<u8>,
 }
 
@@ -109,6 +178,12 @@ impl<'de> Visitor<'de> for Canonical<'_> {
         append_text(value, self.out).map_err(E::custom)
     }
 
+    /// A text that the reader could borrow stands in the input without escapes, so it needs none.
+    fn visit_borrowed_str<E>(self, value: &'de str) -> Result<(), E> {
+        append_plain(value, self.out);
+        Ok(())
+    }
+
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
         self.out.push(b'[');
         let start = self.out.len();
@@ -117,7 +192,7 @@ impl<'de> Visitor<'de> for Canonical<'_> {
             if before > start {
                 self.out.push(b',');
             }
-            if items.next_element_seed(Canonical { without: &[], out: &mut *self.out })?.is_none() {
+            if items.next_element_seed(Canonical { out: &mut *self.out })?.is_none() {
                 self.out.truncate(before);
                 break;
             }
@@ -132,25 +207,19 @@ impl<'de> Visitor<'de> for Canonical<'_> {
         // Each member without the comma before it.
         let mut members: Vec<(Cow<'de, str>, Range<usize>)> = Vec::new();
         while let Some(key) = entries.next_key_seed(KeySeed)? {
-            if self.without.contains(&&*key) {
-                entries.next_value::<de::IgnoredAny>()?;
-                continue;
-            }
             if !members.is_empty() {
                 self.out.push(b',');
             }
             let from = self.out.len();
-            append_text(&key, self.out).map_err(de::Error::custom)?;
+            match key {
+                Cow::Borrowed(key) => append_plain(key, self.out),
+                Cow::Owned(ref key) => append_text(key, self.out).map_err(de::Error::custom)?,
+            }
             self.out.push(b':');
-            entries.next_value_seed(Canonical { without: &[], out: &mut *self.out })?;
+            entries.next_value_seed(Canonical { out: &mut *self.out })?;
             members.push((key, from..self.out.len()));
         }
-        if !members.is_sorted_by(|one, other| by_utf16(&one.0, &other.0).is_lt()) {
-            members.sort_by(|one, other| by_utf16(&one.0, &other.0));
-            if let Some(pair) = members.windows(2).find(|pair| pair[0].0 == pair[1].0) {
-                let message = format!("the key `{}` stands twice in one object", pair[0].0);
-                return Err(de::Error::custom(message));
-            }
+        if !sort(&mut members).map_err(de::Error::custom)? {
             let unsorted = self.out.split_off(start);
             for (_, range) in members {
                 if self.out.len() > start {
@@ -167,6 +236,12 @@ impl<'de> Visitor<'de> for Canonical<'_> {
 /// serde_json escapes exactly as RFC 8785 asks: the two-letter forms, then lower-case \u00xx.
 fn append_text(text: &str, out: &mut Vec<u8>) -> Result<(), serde_json::Error> {
     serde_json::to_writer(out, text)
+}
+
+fn append_plain(text: &str, out: &mut Vec<u8>) {
+    out.push(b'"');
+    out.extend_from_slice(text.as_bytes());
+    out.push(b'"');
 }
 
 /// Keys sort by UTF-16 code units.

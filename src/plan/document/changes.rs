@@ -1,26 +1,18 @@
-//! Writes the changes of a plan: a line a device, in the form of [`ChangeDocument`](super::ChangeDocument).
+//! The changes of a plan, written and read: a line a device, in the form of [`ChangeDocument`].
 //!
 //! A plan has millions of tag changes and few tags and causes: the text of each of those is made once and copied. Keys stand
 //! in canonical order, so that the lines without the white space before them are what is hashed. Knows nothing of the rest of
 //! the document.
 
 use std::io::{self, Write};
+use std::ops::Range;
 
-use rayon::prelude::*;
 use serde::Serialize;
+use serde_json::value::RawValue;
 
-use crate::plan::digest::Sha256;
+use super::{ChangeDocument, blocks};
+use crate::plan::digest::{self, Sha256};
 use crate::plan::{Cause, DeviceChange, Plan, TagChange, TagIndex, ValueChange};
-
-/// Devices that one core writes at a time.
-const BLOCK: usize = 1_024;
-
-/// Blocks that are made while those before them are hashed and written: enough for all cores, and little memory whatever
-/// the plan's size.
-const AT_ONCE: usize = 8;
-
-/// What a line starts with, outside the canonical form.
-const INDENT: &[u8] = b"\n    ";
 
 /// Appends the changes of a plan as the elements of a list, and hashes their canonical form. `is_drift` adds the class of
 /// drift to each.
@@ -29,62 +21,83 @@ const INDENT: &[u8] = b"\n    ";
 /// Those of the writer.
 pub(super) fn write(plan: &Plan, is_drift: bool, sha256: &mut Sha256, out: &mut dyn Write) -> io::Result<()> {
     let texts = Texts::new(plan, is_drift);
-    let mut next = vec![Block::default(); AT_ONCE];
-    let mut ready: Vec<Block> = Vec::new();
-    for changes in plan.changes.chunks(BLOCK * AT_ONCE) {
-        // Making blocks takes all cores; hashing and writing must keep the order, so each goes beside it.
-        rayon::in_place_scope(|scope| {
-            scope.spawn(|_| {
-                next.truncate(changes.len().div_ceil(BLOCK));
-                let blocks = next.par_iter_mut().zip(changes.par_chunks(BLOCK));
-                blocks.for_each(|(block, changes)| block.fill(&texts, changes));
-            });
-            scope.spawn(|_| ready.iter().for_each(|block| block.hash(sha256)));
-            ready.iter().try_for_each(|block| out.write_all(&block.text))
-        })?;
-        std::mem::swap(&mut next, &mut ready);
-        next.resize(AT_ONCE, Block::default());
-    }
-    if let Some(last) = ready.last_mut() {
-        last.drop_comma();
-    }
-    ready.iter().for_each(|block| block.hash(sha256));
-    ready.iter().try_for_each(|block| out.write_all(&block.text))
+    let mut comma: &[u8] = b"";
+    let hash = |block: &Block| {
+        for line in &block.lines {
+            sha256.update(std::mem::replace(&mut comma, b","));
+            sha256.update(&block.text[line.clone()]);
+        }
+    };
+    // No comma stands before the first line.
+    let mut written_from = 1;
+    let take = |block: &Block| out.write_all(&block.text[std::mem::take(&mut written_from)..]);
+    blocks::in_order(&plan.changes, |block, changes| fill(block, &texts, changes), hash, take)
 }
 
-/// Some changes, a line each, with a comma after each.
-#[derive(Clone, Default)]
+/// Some changes, a line each, with a comma before each.
+#[derive(Default)]
 struct Block {
     text: Vec<u8>,
-    /// Where each line ends.
-    ends: Vec<usize>,
+    /// Where the JSON of each is.
+    lines: Vec<Range<usize>>,
 }
 
-impl Block {
-    /// Other changes in place of those before, in the same memory.
-    fn fill(&mut self, texts: &Texts<'_>, changes: &[DeviceChange]) {
-        self.text.clear();
-        self.ends.clear();
-        for change in changes {
-            self.text.extend_from_slice(INDENT);
-            texts.change(change, &mut self.text);
-            self.text.push(b',');
-            self.ends.push(self.text.len());
-        }
+fn fill(block: &mut Block, texts: &Texts<'_>, changes: &[DeviceChange]) {
+    block.text.clear();
+    block.lines.clear();
+    for change in changes {
+        block.text.extend_from_slice(b",\n    ");
+        let start = block.text.len();
+        texts.change(change, &mut block.text);
+        block.lines.push(start..block.text.len());
     }
+}
 
-    /// Nothing follows the last change.
-    fn drop_comma(&mut self) {
-        self.text.pop();
-        self.ends.last_mut().into_iter().for_each(|end| *end -= 1);
-    }
-
-    fn hash(&self, sha256: &mut Sha256) {
-        let mut start = 0;
-        for end in &self.ends {
-            sha256.update(&self.text[start + INDENT.len()..*end]);
-            start = *end;
+/// Reads the elements of a list of changes, some at a time and in order, and hashes their canonical form.
+///
+/// # Errors
+/// An element that is no change or has no canonical form; its place is that in the element.
+pub(super) fn read<'a>(
+    changes: &[&'a RawValue],
+    sha256: &mut Sha256,
+    mut take: impl FnMut(&[ChangeDocument<'a>]),
+) -> serde_json::Result<()> {
+    let mut comma: &[u8] = b"";
+    let hash = |block: &ReadBlock<'_>| {
+        sha256.update(std::mem::replace(&mut comma, b","));
+        sha256.update(&block.canonical);
+    };
+    let fill = |block: &mut ReadBlock<'a>, changes: &[&'a RawValue]| {
+        block.canonical.clear();
+        block.documents.clear();
+        block.fault = changes.iter().try_for_each(|change| block.push(change.get())).err();
+    };
+    blocks::in_order(changes, fill, hash, |block| match &block.fault {
+        Some(fault) => Err(serde::de::Error::custom(fault)),
+        None => {
+            take(&block.documents);
+            Ok(())
         }
+    })
+}
+
+/// Some changes that were read.
+#[derive(Default)]
+struct ReadBlock<'a> {
+    documents: Vec<ChangeDocument<'a>>,
+    /// Their canonical form, with commas between them.
+    canonical: Vec<u8>,
+    fault: Option<serde_json::Error>,
+}
+
+impl<'a> ReadBlock<'a> {
+    fn push(&mut self, json: &'a str) -> serde_json::Result<()> {
+        if !self.canonical.is_empty() {
+            self.canonical.push(b',');
+        }
+        digest::append(json, &mut self.canonical)?;
+        self.documents.push(serde_json::from_str(json)?);
+        Ok(())
     }
 }
 
@@ -220,6 +233,7 @@ fn json(value: &(impl Serialize + ?Sized)) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::blocks::{AT_ONCE, BLOCK};
     use super::*;
     use crate::device::DeviceValue;
     use crate::plan::{CauseIndex, document};

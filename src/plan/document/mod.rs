@@ -2,9 +2,12 @@
 //!
 //! Opens no file (that is `store`). Reading takes any 1.x, ignores unknown keys, and trusts nothing: a plan file is input.
 
+mod blocks;
 mod changes;
 mod measured;
 mod read;
+mod seal;
+mod tables;
 mod write;
 
 use std::borrow::Cow;
@@ -34,10 +37,10 @@ pub fn schema() -> serde_json::Value {
     schemars::schema_for!(Document).to_value()
 }
 
-/// A plan file. `Changes` is a list of [`ChangeDocument`], or what writes one.
+/// A plan file. `Changes` is a list of [`ChangeDocument`], or of its texts.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Document<Changes = Vec<ChangeDocument>> {
+pub struct Document<Changes = Vec<ChangeDocument<'static>>> {
     /// `1.0`; readers accept any 1.x and ignore keys that they do not know.
     pub format_version: String,
     /// Name and version of the tool.
@@ -280,57 +283,63 @@ pub struct DeviceDocument {
 
 // From here to the values, keys stand in the order of RFC 8785: what is written of a change is its canonical form too.
 
-/// One device with its changes.
+/// One device with its changes; its texts are borrowed from the document where they stand in it without escapes.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct ChangeDocument {
+pub struct ChangeDocument<'a> {
     /// Tags to add, bytewise.
-    #[serde(default)]
-    pub add: Vec<TagChangeDocument>,
+    #[serde(default, borrow)]
+    pub add: Vec<TagChangeDocument<'a>>,
     /// The device.
     pub device: DeviceDocument,
     /// The value to set.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub device_value: Option<ValueChangeDocument>,
+    #[serde(default, borrow, skip_serializing_if = "Option::is_none")]
+    pub device_value: Option<ValueChangeDocument<'a>>,
     /// As read.
-    #[serde(default)]
-    pub observed: ObservedDocument,
+    #[serde(default, borrow)]
+    pub observed: ObservedDocument<'a>,
     /// Tags to remove, bytewise.
-    #[serde(default)]
-    pub remove: Vec<TagChangeDocument>,
+    #[serde(default, borrow)]
+    pub remove: Vec<TagChangeDocument<'a>>,
 }
+
+/// A text within a change.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct Text<'a>(#[serde(borrow)] pub Cow<'a, str>);
 
 /// What was read of a device.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct ObservedDocument {
+pub struct ObservedDocument<'a> {
     /// Its value; null where the service reports none.
     #[serde(default)]
     pub device_value: Option<Arc<str>>,
     /// Its tags.
-    #[serde(default)]
-    pub tags: Vec<Arc<str>>,
+    #[serde(default, borrow)]
+    pub tags: Vec<Text<'a>>,
 }
 
 /// A tag to add or remove.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-pub struct TagChangeDocument {
+pub struct TagChangeDocument<'a> {
     /// Why.
     pub cause: CauseWord,
     /// The class of this difference, in drift reports.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub class: Option<Cow<'static, str>>,
+    #[serde(default, borrow, skip_serializing_if = "Option::is_none")]
+    pub class: Option<Text<'a>>,
     /// The family, beside `family`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub family: Option<String>,
+    #[serde(default, borrow, skip_serializing_if = "Option::is_none")]
+    pub family: Option<Text<'a>>,
     /// The winning rules, beside `rule`.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub rules: Vec<String>,
+    #[serde(default, borrow, skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<Text<'a>>,
     /// The tag.
-    pub tag: Arc<str>,
+    #[serde(borrow)]
+    pub tag: Text<'a>,
     /// The new name, beside `renamed`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub to: Option<Arc<str>>,
+    #[serde(default, borrow, skip_serializing_if = "Option::is_none")]
+    pub to: Option<Text<'a>>,
     /// Index into `causes`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<u32>,
@@ -338,17 +347,18 @@ pub struct TagChangeDocument {
 
 /// A value to set.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-pub struct ValueChangeDocument {
+pub struct ValueChangeDocument<'a> {
     /// Why.
     pub cause: CauseWord,
     /// The class of this difference, in drift reports.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub class: Option<Cow<'static, str>>,
+    #[serde(default, borrow, skip_serializing_if = "Option::is_none")]
+    pub class: Option<Text<'a>>,
     /// As read.
-    pub from: Option<Arc<str>>,
+    #[serde(borrow)]
+    pub from: Option<Text<'a>>,
     /// The winning rules, beside `rule`.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub rules: Vec<String>,
+    #[serde(default, borrow, skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<Text<'a>>,
     /// To be set.
     pub to: DeviceValue,
     /// Index into `causes`.

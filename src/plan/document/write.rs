@@ -3,18 +3,16 @@
 use std::io::{self, Write};
 use std::sync::Arc;
 
+use super::seal::seal;
 use super::{
     AxisDocument, CallsDocument, CauseDocument, CauseWord, DeviceDocument, Document, FORMAT_VERSION,
     FileDocument, GuardDocument, InvariantDocument, InventoryDocument, LaneDocument, LaneLeftDocument,
-    LedgerDocument, OUTSIDE_DIGEST, OptionsDocument, PlaceDocument, PolicyDocument, RuleDocument,
-    SummaryDocument, TagCaseWord, TenantDocument, UnmatchedDocument, UnresolvedDocument, ValueRouteWord,
-    WarningDocument, WithheldDocument, changes,
+    LedgerDocument, OptionsDocument, PlaceDocument, PolicyDocument, RuleDocument, SummaryDocument,
+    TagCaseWord, TenantDocument, UnmatchedDocument, UnresolvedDocument, ValueRouteWord, WarningDocument,
+    WithheldDocument, changes,
 };
 use crate::diagnostic::Place;
-use crate::plan::digest::Sha256;
-use crate::plan::{
-    Cause, DeviceChange, GuardReport, Header, Plan, Schedule, TagCase, ValueRoute, Withheld, digest,
-};
+use crate::plan::{Cause, DeviceChange, GuardReport, Header, Plan, Schedule, TagCase, ValueRoute, Withheld};
 
 /// Devices that a withheld group names.
 const SAMPLE: usize = 3;
@@ -41,60 +39,62 @@ pub fn write_to(plan: &Plan, out: &mut dyn Write) -> io::Result<()> {
 /// # Errors
 /// Those of the writer.
 pub fn write_open(plan: &Plan, is_drift: bool, out: &mut dyn Write) -> io::Result<()> {
-    let frame = document(plan);
-    let text = serde_json::to_string_pretty(&frame)?;
-    let canonical = digest::canonical(&text, &OUTSIDE_DIGEST)?;
+    let frame = serde_json::to_string_pretty(&document(plan))?;
     let lost = "a document has its list of changes, and quotes within texts are escaped";
-    let (head, tail) = text.split_once("\n  \"changes\": []").expect(lost);
-    let (first, last) = canonical.split_once("\"changes\":[]").expect(lost);
-    let mut sha256 = Sha256::new();
-    sha256.update(first.as_bytes());
-    sha256.update(b"\"changes\":[");
+    let (head, tail) = frame.split_once("\n  \"changes\": []").expect(lost);
     write!(out, "{head}\n  \"changes\": [")?;
-    changes::write(plan, is_drift, &mut sha256, out)?;
-    sha256.update(b"]");
-    sha256.update(last.as_bytes());
+    let digest = seal(&frame, |sha256| changes::write(plan, is_drift, sha256, out))?;
     out.write_all(if plan.changes.is_empty() { b"]" } else { b"\n  ]" })?;
     // The digest is the last key, and it is not in itself.
     let body = tail.strip_suffix("\"\"\n}").expect("a document ends with its digest, empty so far");
-    write!(out, "{body}\"{}\"", sha256.finish())
+    write!(out, "{body}\"{digest}\"")
 }
 
 fn device(change: &DeviceChange) -> DeviceDocument {
     DeviceDocument { id: change.id.clone(), name: change.name.clone() }
 }
 
+impl From<&Cause> for CauseWord {
+    fn from(cause: &Cause) -> CauseWord {
+        match cause {
+            Cause::Rule(_) => CauseWord::Rule,
+            Cause::Unselected { .. } => CauseWord::Unselected,
+            Cause::Family { .. } => CauseWord::Family,
+            Cause::Retired { .. } => CauseWord::Retired,
+            Cause::Renamed { .. } => CauseWord::Renamed,
+            Cause::Default { .. } => CauseWord::Default,
+        }
+    }
+}
+
 fn cause(plan: &Plan, cause: &Cause) -> CauseDocument {
     let mut document = CauseDocument {
-        cause: CauseWord::Rule,
+        cause: CauseWord::from(cause),
         rules: Vec::new(),
         claim: None,
         family: None,
         to: None,
         place: None,
     };
-    let mut stand = |word: CauseWord, at: &Place| {
-        document.cause = word;
-        document.place = Some(place(at));
-    };
+    let mut stand = |at: &Place| document.place = Some(place(at));
     match cause {
         Cause::Rule(rules) => {
             document.rules = rules.iter().map(|rule| plan.rules[*rule as usize].name.clone()).collect();
         }
         Cause::Unselected { claim, place } => {
-            stand(CauseWord::Unselected, place);
+            stand(place);
             document.claim = Some(claim.clone());
         }
         Cause::Family { family, place } => {
-            stand(CauseWord::Family, place);
+            stand(place);
             document.family = Some(family.clone());
         }
-        Cause::Retired { place } => stand(CauseWord::Retired, place),
+        Cause::Retired { place } => stand(place),
         Cause::Renamed { to, place } => {
-            stand(CauseWord::Renamed, place);
+            stand(place);
             document.to = Some(Arc::clone(to));
         }
-        Cause::Default { place } => stand(CauseWord::Default, place),
+        Cause::Default { place } => stand(place),
     }
     document
 }
