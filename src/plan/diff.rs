@@ -80,7 +80,8 @@ pub fn diff(desired: &Desired<'_>, history: &History, header: Header, sources: &
             ticket: rule.ticket.clone(),
         })
         .collect();
-    assemble::assemble(desired, history, differences, &mut plan);
+    // On one of the cores that share its many rounds: a caller beside them would be woken after each.
+    rayon::scope(|_| assemble::assemble(desired, history, differences, &mut plan));
     plan.unresolved = desired.unresolved.clone();
     plan.unmatched = desired.selections.unmatched.clone();
     plan.warnings = measure::twins(desired);

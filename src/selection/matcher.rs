@@ -25,6 +25,8 @@ pub(super) struct TextMatcher<'p> {
     suffixes: Trie,
     /// What the trees point to.
     entries: Vec<Entry>,
+    /// Tests that know both ends of their texts, to be put into one of the trees: the ends and the entry.
+    two_ended: Vec<(String, String, u32)>,
     /// Found anywhere in the folded text, and nothing else to check.
     parts: Parts,
     /// Searched in the folded text.
@@ -175,6 +177,7 @@ impl<'p> TextMatcher<'p> {
         }
         matcher.at_least.sort_by(|(one, _), (other, _)| text::compare_versions(one, other));
         matcher.below.sort_by(|(one, _), (other, _)| text::compare_versions(other, one));
+        matcher.choose_ends();
         matcher.parts.compile();
         matcher.inner.compile(false);
         matcher.patterns.compile(true);
@@ -238,21 +241,39 @@ impl<'p> TextMatcher<'p> {
                 let entry = self.add_entry(leaf, Rest::Segments(folded));
                 self.inner.add(regex::escape(&longest), entry);
             }
-            (false, true, []) => {
-                let entry = self.add_entry(leaf, Rest::Nothing);
+            (false, true, inner) => {
+                let rest = if inner.is_empty() { Rest::Nothing } else { Rest::Segments(folded) };
+                let entry = self.add_entry(leaf, rest);
                 self.prefixes.insert(first.bytes(), entry);
             }
-            (true, false, []) => {
-                let entry = self.add_entry(leaf, Rest::Nothing);
+            (true, false, inner) => {
+                let rest = if inner.is_empty() { Rest::Nothing } else { Rest::Segments(folded) };
+                let entry = self.add_entry(leaf, rest);
                 self.suffixes.insert(last.bytes().rev(), entry);
             }
-            _ => {
+            (false, false, _) => {
                 let entry = self.add_entry(leaf, Rest::Segments(folded));
-                if first.len() >= last.len() {
-                    self.prefixes.insert(first.bytes(), entry);
-                } else {
-                    self.suffixes.insert(last.bytes().rev(), entry);
-                }
+                self.two_ended.push((first, last, entry));
+            }
+        }
+    }
+
+    /// Puts each test that knows both ends into the tree of the end that fewer of them share: hundreds of `web07*.example.com`
+    /// have one suffix, which most texts have, and a prefix each, which hardly any text has.
+    fn choose_ends(&mut self) {
+        let tests = std::mem::take(&mut self.two_ended);
+        let mut shared: HashMap<(&str, bool), usize> = HashMap::new();
+        for (first, last, _) in &tests {
+            *shared.entry((first, true)).or_default() += 1;
+            *shared.entry((last, false)).or_default() += 1;
+        }
+        for (first, last, entry) in &tests {
+            let of = |end, is_prefix| shared[&(end, is_prefix)];
+            // The longer of ends that are shared alike is the rarer.
+            if (of(first, true), last.len()) <= (of(last, false), first.len()) {
+                self.prefixes.insert(first.bytes(), *entry);
+            } else {
+                self.suffixes.insert(last.bytes().rev(), *entry);
             }
         }
     }
