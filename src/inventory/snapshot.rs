@@ -29,7 +29,7 @@ pub struct Snapshot {
 impl Snapshot {
     /// Sorts by id and takes repeated ids out: the copy with the greater `lastSeen` stays, the first of equals.
     pub(super) fn new(mut columns: Columns) -> Snapshot {
-        let mut order = sorted(&columns);
+        let (mut order, mut carriers) = rayon::join(|| sorted(&columns), || invert(&columns));
         let seen_at = |row: u32| columns.times[layout::LAST_SEEN][row as usize];
         let ids = &columns.texts[layout::ID];
         let is_same =
@@ -42,9 +42,8 @@ impl Snapshot {
             let mut rows: Vec<u32> = order.chunk_by(is_same).map(keep_best).collect();
             rows.sort_unstable();
             columns.retain(&rows);
-            order = sorted(&columns);
+            (order, carriers) = (sorted(&columns), invert(&columns));
         }
-        let carriers = invert(&columns);
         let order = order.into_iter().map(|(_, row)| Row(row)).collect();
         let tags = std::mem::take(&mut columns.tags).map(TagId);
         Snapshot { columns, tags, order, carriers, digest: OnceLock::new() }

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::collections::HashSet;
+use std::ops::Range;
 use std::sync::Arc;
 
 use rayon::prelude::*;
@@ -30,21 +31,25 @@ enum Target {
     Pending,
 }
 
-/// Devices that are put together before the next ones: on all cores, in memory that the caches hold.
-const AT_ONCE: usize = 1 << 12;
+/// Devices that are put together before the next ones: on all cores, in bounded memory.
+const AT_ONCE: usize = 1 << 16;
 
-/// Fills a plan's tags, causes, changes, withheld and pending changes.
-pub(super) fn assemble(
-    desired: &Desired<'_>,
-    history: &History,
-    differences: Differences<'_>,
-    plan: &mut Plan,
-) {
+/// Devices that are looked up before the first of them is put together: as many as the nearest cache holds.
+const AHEAD: usize = 64;
+
+/// Differences by device, and the tables that they refer to.
+pub(super) struct Arranged<'a> {
+    tags: ByDevice<TagEntry>,
+    values: ByDevice<ValueEntry>,
+    names: Names<'a>,
+    causes: Vec<Cause>,
+}
+
+/// Puts differences into the order of a plan, and makes the tags of their devices known.
+pub(super) fn arrange<'a>(desired: &Desired<'_>, differences: Differences<'a>) -> Arranged<'a> {
     let Differences { tags, values, mut names, causes } = differences;
-    plan.causes = causes.list;
     names.observe(tags.par_iter().map(|entry| entry.row).chain(values.par_iter().map(|entry| entry.row)));
     let places = names.places();
-    let most = desired.snapshot.len().min(tags.len() + values.len());
     let order = desired.snapshot.order_by_id();
     let mut tags = ByDevice::new(order, tags, |entry| entry.row);
     let values = ByDevice::new(order, values, |entry| entry.row);
@@ -52,11 +57,19 @@ pub(super) fn assemble(
     of_device.for_each(|entries| {
         entries.sort_unstable_by_key(|entry| (entry.is_removal, places[entry.tag.0 as usize]));
     });
+    Arranged { tags, values, names, causes: causes.list }
+}
+
+/// Fills a plan's tags, causes, changes, withheld and pending changes.
+pub(super) fn assemble(desired: &Desired<'_>, history: &History, arranged: Arranged<'_>, plan: &mut Plan) {
+    let Arranged { tags, values, names, causes } = arranged;
+    plan.causes = causes;
     let sorter = Sorter::new(desired, history, plan.is_trusted(), &plan.causes, &names);
     let mut groups: BTreeMap<Target, Vec<DeviceChange>> = BTreeMap::new();
     // Room for all at once: a list that grows step by step leaves holes of its own size. Pages that are not used cost nothing.
+    let most = desired.snapshot.len().min(tags.entries.len() + values.entries.len());
     groups.insert(Target::Planned, Vec::with_capacity(most));
-    let mut devices = per_device(order, &tags, &values);
+    let mut devices = per_device(desired.snapshot.order_by_id(), &tags, &values);
     loop {
         let devices: Vec<Device<'_>> = devices.by_ref().take(AT_ONCE).collect();
         if devices.is_empty() {
@@ -164,9 +177,11 @@ struct Observed<'a> {
 }
 
 /// Where the changes of one device go.
-struct Targets {
-    tags: Vec<Target>,
-    value: Option<Target>,
+enum Targets {
+    /// All to one place, as nearly always.
+    One(Target),
+    /// Each tag, and the value.
+    Each(Vec<Target>, Option<Target>),
 }
 
 /// Decides for each change where it goes.
@@ -195,14 +210,14 @@ impl<'a> Sorter<'a> {
 
     /// Appends the changes of some devices to where they go.
     fn sort(&self, devices: &[Device<'_>], groups: &mut BTreeMap<Target, Vec<DeviceChange>>) {
-        // In the order of ids, rows lie anywhere in memory. A loop that does nothing but look them up waits for many of them at
-        // once; one that builds a device after each waits for one after the other.
-        let observed: Vec<Observed<'_>> = devices.par_iter().map(|device| self.observe(device.row)).collect();
-        let pairs = devices.par_iter().zip(&observed);
-        let targets: Vec<Targets> = pairs.map(|(device, observed)| self.targets(device, observed)).collect();
+        let targets: Vec<Targets> = devices.par_iter().map(|device| self.targets(device)).collect();
         let mut members: BTreeMap<&Target, Vec<usize>> = BTreeMap::new();
         for (index, targets) in targets.iter().enumerate() {
-            for target in targets.tags.iter().chain(&targets.value) {
+            let (tags, value) = match targets {
+                Targets::One(target) => (std::slice::from_ref(target), &None),
+                Targets::Each(tags, value) => (tags.as_slice(), value),
+            };
+            for target in tags.iter().chain(value) {
                 let members = members.entry(target).or_default();
                 if members.last() != Some(&index) {
                     members.push(index);
@@ -210,9 +225,19 @@ impl<'a> Sorter<'a> {
             }
         }
         for (target, members) in members {
-            let changes = members
-                .par_iter()
-                .map(|index| self.change(&devices[*index], &observed[*index], &targets[*index], target));
+            // In the order of ids, rows lie anywhere in memory. A loop that only looks them up waits for many of them at once; one
+            // that puts a device together after each waits for one after the other.
+            let ahead = || (0..0, Vec::with_capacity(AHEAD));
+            let changes = (0..members.len()).into_par_iter().map_init(ahead, |(range, observed), place| {
+                if !range.contains(&place) {
+                    *range = place..members.len().min(place + AHEAD);
+                    observed.clear();
+                    observed
+                        .extend(members[range.clone()].iter().map(|index| self.observe(devices[*index].row)));
+                }
+                let index = members[place];
+                self.change(&devices[index], &observed[place - range.start], &targets[index], target)
+            });
             groups.entry(target.clone()).or_default().par_extend(changes);
         }
     }
@@ -228,16 +253,20 @@ impl<'a> Sorter<'a> {
         }
     }
 
-    fn targets(&self, device: &Device<'_>, observed: &Observed<'_>) -> Targets {
+    fn targets(&self, device: &Device<'_>) -> Targets {
         if let Some(protection) = self.protection(device.row) {
-            let protected = Target::Protected(protection);
-            let value = device.value.map(|_| protected.clone());
-            return Targets { tags: vec![protected; device.tags.len()], value };
+            return Targets::One(Target::Protected(protection));
         }
-        // Old names whose new name is contested: they must not go while the new one does not come.
-        let mut held: Vec<(Arc<str>, String)> = Vec::new();
-        let tags = device.tags.iter().map(|entry| self.tag_target(observed.id, entry, &mut held)).collect();
-        Targets { tags, value: device.value.map(|entry| self.value_target(observed, entry)) }
+        let value = device.value.map(|entry| self.value_target(entry));
+        let tags = || {
+            // Old names whose new name is contested: they must not go while the new one does not come.
+            let mut held: Vec<(Arc<str>, String)> = Vec::new();
+            device.tags.iter().map(move |entry| self.tag_target(entry, &mut held))
+        };
+        match itertools::Itertools::all_equal_value(&mut tags().chain(value.clone())) {
+            Ok(target) => Targets::One(target),
+            Err(_) => Targets::Each(tags().collect(), value),
+        }
     }
 
     /// The changes of one device that go to one target.
@@ -248,21 +277,27 @@ impl<'a> Sorter<'a> {
         targets: &Targets,
         target: &Target,
     ) -> DeviceChange {
-        let changes = |is_removal: bool| -> Vec<TagChange> {
-            let entries = device.tags.iter().zip(&targets.tags);
-            let here = entries.filter(|(entry, at)| entry.is_removal == is_removal && *at == target);
+        let change = |entry: &TagEntry| TagChange { tag: entry.tag, cause: entry.cause };
+        let additions = device.tags.partition_point(|entry| !entry.is_removal);
+        let changes = |range: Range<usize>| -> Vec<TagChange> {
+            let entries = &device.tags[range.clone()];
+            let Targets::Each(tags, _) = targets else { return entries.iter().map(change).collect() };
+            let here = entries.iter().zip(&tags[range]).filter(|(_, at)| *at == target);
             let mut changes = Vec::with_capacity(here.clone().count());
-            changes.extend(here.map(|(entry, _)| TagChange { tag: entry.tag, cause: entry.cause }));
+            changes.extend(here.map(|(entry, _)| change(entry)));
             changes
         };
-        let value = device.value.filter(|_| targets.value.as_ref() == Some(target));
+        let value = device.value.filter(|_| match targets {
+            Targets::One(_) => true,
+            Targets::Each(_, value) => value.as_ref() == Some(target),
+        });
         DeviceChange {
             id: observed.id.into(),
             name: observed.name.map(Arc::from),
             observed_tags: observed.tags.iter().map(|tag| self.names.live(*tag)).collect(),
             observed_value: observed.value.cloned(),
-            add: changes(false),
-            remove: changes(true),
+            add: changes(0..additions),
+            remove: changes(additions..device.tags.len()),
             value: value.map(|entry| ValueChange { to: entry.to, cause: entry.cause }),
         }
     }
@@ -276,14 +311,14 @@ impl<'a> Sorter<'a> {
         protections.iter().position(|protection| protection.contains(row)).map(|index| index as u32)
     }
 
-    fn tag_target(&self, id: &str, entry: &TagEntry, held: &mut Vec<(Arc<str>, String)>) -> Target {
+    fn tag_target(&self, entry: &TagEntry, held: &mut Vec<(Arc<str>, String)>) -> Target {
         if let Some(rule) = entry.gap {
             return Target::Unresolved(Some(rule.get() - 1));
         }
-        if self.known.contains(id) {
+        if self.is_known(entry.row) {
             let name = &self.names.list[entry.tag.0 as usize];
             let what = if entry.is_removal { ChangeWhat::Remove } else { ChangeWhat::Add };
-            if let Some(target) = self.known_from(id, what(name.clone())) {
+            if let Some(target) = self.known_from(entry.row, what(name.clone())) {
                 if let (false, Target::Contested(origin)) = (entry.is_removal, &target) {
                     held.push((name.clone(), origin.clone()));
                 }
@@ -304,22 +339,27 @@ impl<'a> Sorter<'a> {
         Target::Planned
     }
 
-    fn value_target(&self, device: &Observed<'_>, entry: &ValueEntry) -> Target {
+    fn value_target(&self, entry: &ValueEntry) -> Target {
         // A default is no statement about this device; where the service reports nothing there is nothing to return from.
-        if entry.is_default && device.value.is_none() {
+        if entry.is_default && self.names.value(entry.row).is_none() {
             return Target::Unresolved(None);
         }
-        if let Some(target) = self.known_from(device.id, ChangeWhat::Value(entry.to)) {
+        if let Some(target) = self.known_from(entry.row, ChangeWhat::Value(entry.to)) {
             return target;
         }
         if entry.is_default && !self.is_trusted { Target::Untrusted } else { Target::Planned }
     }
 
-    fn known_from(&self, id: &str, what: ChangeWhat) -> Option<Target> {
-        if !self.known.contains(id) {
+    /// Whether history says anything about a device.
+    fn is_known(&self, row: Row) -> bool {
+        !self.known.is_empty() && self.known.contains(self.desired.snapshot.id(row))
+    }
+
+    fn known_from(&self, row: Row, what: ChangeWhat) -> Option<Target> {
+        if !self.is_known(row) {
             return None;
         }
-        let key = ChangeKey { device: id.into(), what };
+        let key = ChangeKey { device: self.desired.snapshot.id(row).into(), what };
         if self.history.pending.contains(&key) {
             return Some(Target::Pending);
         }

@@ -53,9 +53,9 @@ pub(super) struct Differences<'a> {
 /// The plan that takes the live inventory to what is desired. The header says which tenant, policy, options and reasons for
 /// distrust; what it says about the inventory's size is filled in here. The guard's report is left empty.
 pub fn diff(desired: &Desired<'_>, history: &History, header: Header, sources: &Sources) -> Plan {
-    // The digest needs nothing but the inventory: it has every core busy while differences are listed on one.
-    let (differences, digest) = rayon::join(
-        || differences(desired, sources),
+    // The digest needs nothing but the inventory: it has every core busy while differences are listed and ordered on one.
+    let (arranged, digest) = rayon::join(
+        || assemble::arrange(desired, differences(desired, sources)),
         || header.inventory.digest.is_empty().then(|| desired.snapshot.digest()),
     );
     let mut plan = Plan { header, ..Plan::default() };
@@ -80,8 +80,7 @@ pub fn diff(desired: &Desired<'_>, history: &History, header: Header, sources: &
             ticket: rule.ticket.clone(),
         })
         .collect();
-    // On one of the cores that share its many rounds: a caller beside them would be woken after each.
-    rayon::scope(|_| assemble::assemble(desired, history, differences, &mut plan));
+    assemble::assemble(desired, history, arranged, &mut plan);
     plan.unresolved = desired.unresolved.clone();
     plan.unmatched = desired.selections.unmatched.clone();
     plan.warnings = measure::twins(desired);
