@@ -97,14 +97,14 @@ impl Reports {
     pub fn write_files(&self, model: &Model<'_>) -> Result<(), Failure> {
         for (kind, path) in &self.files {
             let style = Style { colour: false, width: 120, details: self.details };
-            let mut text = Vec::new();
             match kind {
-                Kind::Report(format) => {
-                    report::write(*format, model, &style, self.max_chars, &mut text)?;
+                Kind::Report(format) => whole_file::write_with(path, |out| {
+                    report::write(*format, model, &style, self.max_chars, out)
+                })?,
+                Kind::CodeQuality => {
+                    whole_file::write(path, report::ci::code_quality(model).as_bytes())?;
                 }
-                Kind::CodeQuality => text.extend(report::ci::code_quality(model).bytes()),
             }
-            whole_file::write(path, &text)?;
         }
         Ok(())
     }

@@ -12,14 +12,22 @@ use std::path::Path;
 /// # Errors
 /// A sentence with the path, where a folder or the file cannot be written.
 pub fn write(path: &Path, content: &[u8]) -> Result<()> {
-    put(path, |out| out.write_all(content), File::sync_data)
+    write_with(path, |out| out.write_all(content))
 }
 
-/// As [`write()`], for content that is made piece by piece and proved by its readers, as a plan is by its digest. It may be
-/// large and can be made again, so nobody waits for the disk: a loss of power can leave a part, which is then refused.
+/// As [`write()`], for content that is made piece by piece.
 ///
 /// # Errors
 /// As [`write()`], and those of the content.
+pub fn write_with(path: &Path, content: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
+    put(path, content, File::sync_data)
+}
+
+/// As [`write_with`], for content that its readers prove, as a plan by its digest. It may be large and can be made again, so
+/// nobody waits for the disk: a loss of power can leave a part, which is then refused.
+///
+/// # Errors
+/// As [`write_with`].
 pub fn write_proved(path: &Path, content: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
     put(path, content, |_| Ok(()))
 }
