@@ -5,6 +5,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use tokio::sync::mpsc::UnboundedReceiver;
+
 use crate::apply::resume;
 use crate::plan::guard::Allowance;
 use crate::plan::revert::{self, Reach};
@@ -27,7 +29,7 @@ use super::planning::{self, PolicySet};
 use super::policy_set;
 use super::session::{self, Session};
 use super::source::{self, Source};
-use super::{ci, ledger_text, past, plan, show};
+use super::{ci, ledger_text, past, plan, show, signals};
 
 /// A plan that is older by the wall clock than the plan's own: clocks differ by this much at most.
 const CLOCK_SLACK: Duration = Duration::from_secs(300);
@@ -218,15 +220,23 @@ impl Task<'_> {
         if let Some(reviewed) = &job.reviewed {
             self.check_reviewed(reviewed, &session)?;
         }
-        let _lock = self.lock(&session).await?;
+        // From here on a signal is a wish to stop; what is not told of it would hold the process.
+        let mut signals = signals::listen();
+        let _lock = tokio::select! {
+            lock = self.lock(&session) => lock?,
+            Some(()) = signals.recv() => return Err(Failure::stopped()),
+        };
         // Whoever held the lock until now may have gone on with the run.
         if let Some(recorded) = &mut job.resumed {
             *recorded = journal::read(&session.state, &recorded.header.run)
                 .map_err(|error| Failure::file(chain(&error)))?;
         }
-        let source = self.read(session).await?;
+        let source = tokio::select! {
+            source = self.read(session) => source?,
+            Some(()) = signals.recv() => return Err(Failure::stopped()),
+        };
         let fitting = self.fit(&source, job.reviewed.as_ref())?;
-        let exit = self.show_and_carry_out(&source, job, fitting).await;
+        let exit = self.show_and_carry_out(&source, job, fitting, signals).await;
         source.close().await;
         exit
     }
@@ -317,7 +327,13 @@ impl Task<'_> {
         Ok(Fitting { verdict: planning::guarded(self.set, fresh, self.allowances), dropped, unreviewed })
     }
 
-    async fn show_and_carry_out(&self, source: &Source, job: Job, fitting: Fitting) -> Result<Exit, Failure> {
+    async fn show_and_carry_out(
+        &self,
+        source: &Source,
+        job: Job,
+        fitting: Fitting,
+        mut signals: UnboundedReceiver<()>,
+    ) -> Result<Exit, Failure> {
         let Some(session) = &source.session else {
             return Err(Failure::usage("`apply` needs a tenant"));
         };
@@ -343,10 +359,13 @@ impl Task<'_> {
         if !safe.plan().is_empty()
             && job.reviewed.is_none()
             && !self.args.auto_approve
-            && !self.approved(session, &safe)?
+            && !self.approved(session, &safe, &mut signals).await?
         {
             self.context.console.say("not applied: nothing was written");
             return Ok(Exit::Success);
+        }
+        if signals.try_recv().is_ok() {
+            return Err(Failure::stopped());
         }
         let journal = job.resumed.as_ref().map(|recorded| recorded.entries.as_slice()).unwrap_or_default();
         let settled = resume::settle(&fitting.dropped, journal);
@@ -363,7 +382,7 @@ impl Task<'_> {
             unreviewed: fitting.unreviewed,
             withheld,
         };
-        let end = carry_out::carry_out(&errand).await?;
+        let end = carry_out::carry_out(&errand, signals).await?;
         let mut input = Input::new(Subject::Applied, safe.plan());
         input.run = Some(&end.run);
         input.reviewed = job.reviewed.as_ref();
@@ -374,7 +393,12 @@ impl Task<'_> {
     }
 
     /// Asks, and takes only a full yes.
-    fn approved(&self, session: &Session, safe: &SafePlan) -> Result<bool, Failure> {
+    async fn approved(
+        &self,
+        session: &Session,
+        safe: &SafePlan,
+        signals: &mut UnboundedReceiver<()>,
+    ) -> Result<bool, Failure> {
         let name =
             session.reference.name.as_deref().or(session.reference.id.as_deref()).unwrap_or("the tenant");
         let (additions, removals, values) = safe.plan().counts();
@@ -383,7 +407,12 @@ impl Task<'_> {
             "\nApply {total} to {}? Only `yes` is taken as a yes: ",
             crate::report::escape::terminal(name)
         );
-        Ok(self.context.console.ask(&question)? == "yes")
+        let console = self.context.console.clone();
+        let answer = tokio::task::spawn_blocking(move || console.ask(&question));
+        tokio::select! {
+            answer = answer => Ok(answer.map_err(std::io::Error::other)?? == "yes"),
+            Some(()) = signals.recv() => Err(Failure::stopped()),
+        }
     }
 }
 

@@ -5,6 +5,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::mpsc::UnboundedReceiver;
+
 use crate::apply::{
     ChangeOutcome, DeviceState, Entry, Outcome, Progress, Run, RunOptions, StopReason, resume,
 };
@@ -24,7 +26,6 @@ use super::exit::Exit;
 use super::failure::{Failure, chain};
 use super::progress::Meter;
 use super::session::Session;
-use super::signals;
 
 /// What is to be carried out, and with what.
 pub struct Errand<'a> {
@@ -64,7 +65,7 @@ pub struct End {
 ///
 /// # Errors
 /// A journal that cannot be written: nothing is sent without it.
-pub async fn carry_out(errand: &Errand<'_>) -> Result<End, Failure> {
+pub async fn carry_out(errand: &Errand<'_>, signals: UnboundedReceiver<()>) -> Result<End, Failure> {
     let (context, session) = (errand.context, errand.session);
     if errand.safe.plan().is_empty() && errand.settled.is_empty() && errand.resumed.is_none() {
         let exit = if errand.withheld { Exit::Refused } else { Exit::Success };
@@ -90,7 +91,7 @@ pub async fn carry_out(errand: &Errand<'_>) -> Result<End, Failure> {
         ledger: &session.ledger,
         journal: &mut journal,
         clock: context.clock.clone(),
-        signals: signals::listen(),
+        signals,
         deadline: errand.args.max_duration.map(|span| context.started.plus(span)),
         watch: &mut |sight, progress| screen.show(sight, progress),
     };

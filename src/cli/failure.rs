@@ -50,6 +50,12 @@ impl Failure {
         Failure::new("E9004", message)
     }
 
+    /// A signal that came before anything was written.
+    pub fn stopped() -> Failure {
+        let failure = Failure::new("E9005", "stopped by a signal before the first call: nothing was written");
+        Failure { exit: Exit::Stopped, ..failure.help("run the same command again") }
+    }
+
     /// A policy set with errors: the findings are the message.
     pub fn policy(sources: Sources, findings: Vec<Diagnostic>) -> Failure {
         let mut failure = Failure::new("E9000", "the policy set has errors");

@@ -66,6 +66,7 @@ const PAGES: &[(&str, &str)] = &[
     ("E9002", include_str!("../../docs/diagnostics/E9002.md")),
     ("E9003", include_str!("../../docs/diagnostics/E9003.md")),
     ("E9004", include_str!("../../docs/diagnostics/E9004.md")),
+    ("E9005", include_str!("../../docs/diagnostics/E9005.md")),
     ("W0199", include_str!("../../docs/diagnostics/W0199.md")),
     ("W0201", include_str!("../../docs/diagnostics/W0201.md")),
     ("W0202", include_str!("../../docs/diagnostics/W0202.md")),

@@ -122,6 +122,26 @@ fn a_second_signal_ends_at_once() {
 }
 
 #[test]
+fn a_signal_before_the_first_write_ends_with_5_and_without_a_run() {
+    for (name, format) in [("INT", "human"), ("TERM", "human"), ("INT", "json")] {
+        let project = values(20);
+        let slow = ["apply", "--sandbox", "--auto-approve", "--sandbox-fault", "throttle_long=list:always"];
+        let mut reading = project.start(&[&slow[..], &["--format", format]].concat());
+        // The budget is drawn from before a call is sent, and after signals are listened to.
+        wait_until(&mut reading, || project.has_budget_of("list"));
+        signal(&reading, name);
+        let stopped = ran(reading.wait_with_output().unwrap()).exits(5);
+        if format == "json" {
+            assert_eq!(stopped.json()["diagnostics"][0]["code"], "E9005", "{}", stopped.out);
+        } else {
+            stopped.is_for_people();
+            assert!(stopped.err.contains("nothing was written"), "{}", stopped.err);
+        }
+        assert_eq!(project.journals(), Vec::<std::path::PathBuf>::new());
+    }
+}
+
+#[test]
 fn limits_of_calls_and_of_time_stop_with_5_and_each_run_makes_progress() {
     let project = values(60);
     let limited = [&APPLY[..], &["--max-calls", "25", "--format", "json"]].concat();

@@ -89,6 +89,14 @@ impl Project {
         journals
     }
 
+    /// Whether a call of this lane was drawn from the budget.
+    pub(crate) fn has_budget_of(&self, lane: &str) -> bool {
+        let below = |path: PathBuf| std::fs::read_dir(path).into_iter().flatten().flatten();
+        let tenants = below(self.path().join(".mdetag/sandbox"));
+        let mut budgets = tenants.flat_map(|tenant| below(tenant.path().join("ledger")));
+        budgets.any(|budget| budget.path().join(format!("{lane}.ledger")).exists())
+    }
+
     /// The whole lines of the newest journal.
     pub(crate) fn journal(&self) -> Vec<Value> {
         let Some(path) = self.journals().pop() else { return Vec::new() };
