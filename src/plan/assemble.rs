@@ -15,7 +15,7 @@ use super::{
     WithheldReason,
 };
 use crate::desired::Desired;
-use crate::inventory::{Row, TagId};
+use crate::inventory::{DeviceSet, Row, TagId};
 
 /// Where a change goes.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -48,7 +48,8 @@ pub(super) struct Arranged<'a> {
 /// Puts differences into the order of a plan, and makes the tags of their devices known.
 pub(super) fn arrange<'a>(desired: &Desired<'_>, differences: Differences<'a>) -> Arranged<'a> {
     let Differences { tags, values, mut names, causes } = differences;
-    names.observe(tags.par_iter().map(|entry| entry.row).chain(values.par_iter().map(|entry| entry.row)));
+    let rows = tags.iter().map(|entry| entry.row).chain(values.iter().map(|entry| entry.row));
+    names.observe(&DeviceSet::of(desired.snapshot.len(), rows));
     let places = names.places();
     let order = desired.snapshot.order_by_id();
     let mut tags = ByDevice::new(order, tags, |entry| entry.row);

@@ -230,17 +230,19 @@ impl<'a> Names<'a> {
 
     /// Makes the tags that devices carry known to [`Names::live`]. Those that nothing changes are numbered last, in their order
     /// in the snapshot.
-    pub(super) fn observe(&mut self, rows: impl ParallelIterator<Item = Row>) {
+    pub(super) fn observe(&mut self, devices: &DeviceSet) {
         let snapshot = self.desired.snapshot;
         let carried: Vec<AtomicBool> = snapshot.tag_ids().map(|_| AtomicBool::new(false)).collect();
-        rows.for_each(|row| {
-            // Nearly every tag was seen before: a core that only looks takes no line of memory from the others.
-            for tag in snapshot.tags(row).iter().map(|tag| &carried[tag.0 as usize]) {
-                if !tag.load(Ordering::Relaxed) {
-                    tag.store(true, Ordering::Relaxed);
+        (0..snapshot.len() as u32).into_par_iter().map(Row).filter(|row| devices.contains(*row)).for_each(
+            |row| {
+                // Nearly every tag was seen before: a core that only looks takes no line of memory from the others.
+                for tag in snapshot.tags(row).iter().map(|tag| &carried[tag.0 as usize]) {
+                    if !tag.load(Ordering::Relaxed) {
+                        tag.store(true, Ordering::Relaxed);
+                    }
                 }
-            }
-        });
+            },
+        );
         for (tag, is_carried) in snapshot.tag_ids().zip(carried) {
             if is_carried.into_inner() {
                 self.of_live(tag);

@@ -10,7 +10,7 @@ use regex::RegexSet;
 use super::address::AddressMatcher;
 use super::compile::Leaf;
 use super::hits::gather;
-use super::matcher::TextMatcher;
+use super::matcher::{FileList, TextMatcher};
 use super::{Join, Unmatched};
 use crate::device::{Field, Kind};
 use crate::inventory::{DeviceSet, Row, Snapshot, Stored, TagId};
@@ -37,8 +37,10 @@ pub(super) fn evaluate(world: &World<'_>, leaves: &[Leaf<'_>]) -> (Vec<DeviceSet
     }
     let mut sets: Vec<Option<DeviceSet>> = leaves.iter().map(|_| None).collect();
     let mut files = Files::default();
-    for (field, tests) in &fields {
-        let found = field_sets(world, *field, tests, &mut files);
+    // Side by side: where a field is prepared on one core, another field has the others.
+    let found: Vec<_> = fields.par_iter().map(|(field, tests)| field_sets(world, *field, tests)).collect();
+    for (tests, (found, lists)) in fields.values().zip(found) {
+        files.take(&lists);
         for ((index, test), mut set) in tests.iter().zip(found) {
             if matches!(test, Test::Exists(false) | Test::HasNone(_)) {
                 set.complement();
@@ -51,14 +53,9 @@ pub(super) fn evaluate(world: &World<'_>, leaves: &[Leaf<'_>]) -> (Vec<DeviceSet
     (sets, files.unmatched())
 }
 
-/// One set a test; `exists: false` and `hasNone` as their complements.
-fn field_sets<'p>(
-    world: &World<'_>,
-    field: Field,
-    tests: &Tests<'p>,
-    files: &mut Files<'p>,
-) -> Vec<DeviceSet> {
-    match field.kind() {
+/// One set a test, `exists: false` and `hasNone` as their complements; and the lists from files, with what was seen.
+fn field_sets<'p>(world: &World<'_>, field: Field, tests: &Tests<'p>) -> (Vec<DeviceSet>, Vec<FileList<'p>>) {
+    let sets = match field.kind() {
         Kind::Time => time_sets(world, field, tests),
         Kind::Address => address_sets(world, field, tests),
         Kind::Tags => tag_sets(world.snapshot, tests),
@@ -76,10 +73,10 @@ fn field_sets<'p>(
         Kind::Text | Kind::Version | Kind::Integer | Kind::Boolean => {
             let matcher = TextMatcher::new(numbered(tests));
             let sets = text_sets(world, field, &matcher, tests.len());
-            files.take(&matcher);
-            sets
+            return (sets, matcher.files);
         }
-    }
+    };
+    (sets, Vec::new())
 }
 
 fn numbered<'p>(tests: &Tests<'p>) -> impl Iterator<Item = (u32, &'p Test)> {
@@ -283,8 +280,8 @@ struct Files<'p> {
 }
 
 impl<'p> Files<'p> {
-    fn take(&mut self, matcher: &TextMatcher<'p>) {
-        for list in &matcher.files {
+    fn take(&mut self, lists: &[FileList<'p>]) {
+        for list in lists {
             let Some(path) = &list.list.file else { continue };
             let (order, seen) = self.files.entry(path).or_default();
             for (index, value) in list.list.values.iter().enumerate() {

@@ -103,7 +103,8 @@ impl Parts {
         }
         let size: usize = literals.iter().map(String::len).sum();
         let kind = (size <= FASTEST).then_some(AhoCorasickKind::DFA);
-        let built = AhoCorasick::builder().kind(kind).build(literals);
+        // Texts are too short for a search for rare bytes to pay before the search itself.
+        let built = AhoCorasick::builder().kind(kind).prefilter(false).build(literals);
         self.automaton = Some(built.expect("the literals of policies are far below 2 GiB"));
     }
 
