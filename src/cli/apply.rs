@@ -411,7 +411,11 @@ impl Task<'_> {
         let answer = tokio::task::spawn_blocking(move || console.ask(&question));
         tokio::select! {
             answer = answer => Ok(answer.map_err(std::io::Error::other)?? == "yes"),
-            Some(()) = signals.recv() => Err(Failure::stopped()),
+            Some(()) = signals.recv() => {
+                // The question stands without a line end.
+                self.context.console.say("");
+                Err(Failure::stopped())
+            }
         }
     }
 }
