@@ -54,7 +54,7 @@ plan() { best "$1" "$mdetag" plan "$work/rules/policy.yaml" --inventory "$2" --n
 plan mdetag "$fleet"
 plan mdetag-small "$small"
 
-parsers="serde-value simd-value simd-tape sonic-value serde-skip"
+parsers="serde-value serde-typed simd-value simd-tape sonic-typed sonic-value serde-skip"
 cargo build --quiet --release --manifest-path "$here/parse/Cargo.toml" --target-dir "$work/target"
 for parser in $parsers; do
     best "$parser" "$work/target/release/parse" "$parser" "$fleet" "$(nproc)"

@@ -273,7 +273,8 @@ impl Lines<'_> {
     /// The next blocks of whole lines; none at the end.
     fn next(&mut self) -> Result<Vec<Vec<u8>>, LinesFault> {
         let mut blocks = Vec::new();
-        while !self.is_at_end && blocks.len() < 2 * rayon::current_num_threads() {
+        // Several a core: all of them are parsed before the next are begun, and no core should wait long for the last.
+        while !self.is_at_end && blocks.len() < 4 * rayon::current_num_threads() {
             let mut block = self.spare.pop().unwrap_or_default();
             block.clear();
             block.append(&mut self.carry);

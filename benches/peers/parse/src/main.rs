@@ -1,8 +1,10 @@
 //! What only parsing costs: every line of an NDJSON file by one JSON parser, on so many threads.
 //!
-//!     parse PARSER FLEET THREADS      # serde-value, simd-tape, simd-value, sonic-value; serde-skip builds nothing
+//!     parse PARSER FLEET THREADS
 //!
-//! Prints the lines that were JSON. Threads take blocks of the file in turn and drop what they built.
+//! `serde-value`, `simd-value`, `sonic-value`: any JSON as a tree. `simd-tape`: any JSON as a flat list. `serde-typed`,
+//! `sonic-typed`: a device with its fields, texts borrowed. `serde-skip`: only whether it is JSON; nothing is built.
+//! Prints the lines that it took. Threads take blocks of the file in turn and drop what they built.
 
 use std::error::Error;
 use std::fs::File;
@@ -40,6 +42,64 @@ impl Source {
     }
 }
 
+/// A device as the service sends it: what a program would declare that reads it whole.
+#[derive(serde::Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+#[derive(Default)]
+#[allow(dead_code)]
+struct Device<'a> {
+    id: &'a str,
+    merged_into_machine_id: Option<&'a str>,
+    is_potential_duplication: Option<bool>,
+    is_excluded: Option<bool>,
+    exclusion_reason: Option<&'a str>,
+    computer_dns_name: Option<&'a str>,
+    first_seen: Option<&'a str>,
+    last_seen: Option<&'a str>,
+    os_platform: Option<&'a str>,
+    os_processor: Option<&'a str>,
+    version: Option<&'a str>,
+    last_ip_address: Option<&'a str>,
+    last_external_ip_address: Option<&'a str>,
+    agent_version: Option<&'a str>,
+    os_build: Option<u64>,
+    health_status: Option<&'a str>,
+    device_value: Option<&'a str>,
+    rbac_group_id: Option<u64>,
+    rbac_group_name: Option<&'a str>,
+    risk_score: Option<&'a str>,
+    exposure_level: Option<&'a str>,
+    is_aad_joined: Option<bool>,
+    aad_device_id: Option<&'a str>,
+    machine_tags: Vec<&'a str>,
+    onboarding_status: Option<&'a str>,
+    os_architecture: Option<&'a str>,
+    managed_by: Option<&'a str>,
+    managed_by_status: Option<&'a str>,
+    ip_addresses: Vec<Interface<'a>>,
+    vm_metadata: Option<Vm<'a>>,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[allow(dead_code)]
+struct Interface<'a> {
+    ip_address: Option<&'a str>,
+    mac_address: Option<&'a str>,
+    r#type: Option<&'a str>,
+    operational_status: Option<&'a str>,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[allow(dead_code)]
+struct Vm<'a> {
+    vm_id: Option<&'a str>,
+    cloud_provider: Option<&'a str>,
+    resource_id: Option<&'a str>,
+    subscription_id: Option<&'a str>,
+}
+
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [parser, fleet, threads] = arguments.as_slice() else { return Err("parse PARSER FLEET THREADS".into()) };
@@ -49,6 +109,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         "simd-tape" => |line| simd_json::to_tape(line).is_ok(),
         "simd-value" => |line| simd_json::to_borrowed_value(line).is_ok(),
         "sonic-value" => |line| sonic_rs::from_slice::<sonic_rs::Value>(line).is_ok(),
+        "serde-typed" => |line| serde_json::from_slice::<Device<'_>>(line).is_ok(),
+        "sonic-typed" => |line| sonic_rs::from_slice::<Device<'_>>(line).is_ok(),
         other => return Err(format!("no parser `{other}`").into()),
     };
     let source = Mutex::new(Source { file: File::open(fleet)?, rest: Vec::new(), is_at_end: false });
