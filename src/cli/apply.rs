@@ -369,13 +369,16 @@ impl Task<'_> {
         }
         let journal = job.resumed.as_ref().map(|recorded| recorded.entries.as_slice()).unwrap_or_default();
         let settled = resume::settle(&fitting.dropped, journal);
+        let mut document = Vec::new();
+        let digest = document::write_to(job.reviewed.as_ref().unwrap_or(safe.plan()), &mut document)?;
         let errand = Errand {
             context: self.context,
             args: self.args,
             session,
             snapshot: &source.inventory.snapshot,
             safe: &safe,
-            document: document::write(job.reviewed.as_ref().unwrap_or(safe.plan())),
+            document,
+            digest,
             reviewed: job.reviewed.as_ref(),
             resumed: job.resumed.as_ref(),
             settled,

@@ -40,7 +40,9 @@ pub struct Errand<'a> {
     /// The plan.
     pub safe: &'a SafePlan,
     /// The plan file that is kept beside the journal: the reviewed plan, where there is one.
-    pub document: String,
+    pub document: Vec<u8>,
+    /// Its digest.
+    pub digest: String,
     /// The reviewed plan.
     pub reviewed: Option<&'a Plan>,
     /// The run that is resumed.
@@ -69,13 +71,14 @@ pub async fn carry_out(errand: &Errand<'_>, signals: UnboundedReceiver<()>) -> R
     let (context, session) = (errand.context, errand.session);
     if errand.safe.plan().is_empty() && errand.settled.is_empty() && errand.resumed.is_none() {
         let exit = if errand.withheld { Exit::Refused } else { Exit::Success };
-        let run =
-            RunEnd { plan_digest: digest(&errand.document), exit_code: exit.code(), ..RunEnd::default() };
+        let run = RunEnd { plan_digest: errand.digest.clone(), exit_code: exit.code(), ..RunEnd::default() };
         return Ok(End { run, exit });
     }
     let start = context.clock.now();
     let unusable = |error: journal::JournalError| Failure::file(chain(&error));
-    let mut journal = open_journal(errand, start).map_err(unusable)?;
+    let run_id =
+        errand.resumed.map_or_else(|| journal::run_id(start), |recorded| recorded.header.run.clone());
+    let mut journal = open_journal(errand, &run_id, start).map_err(unusable)?;
     let before = errand.resumed.map(|recorded| recorded.entries.as_slice()).unwrap_or_default();
     let mut run = Run::new(errand.safe, before, options(errand, start), start);
     let mut entries = run.settle(errand.settled.clone(), start);
@@ -98,7 +101,7 @@ pub async fn carry_out(errand: &Errand<'_>, signals: UnboundedReceiver<()>) -> R
     let driven = drive(&mut run, around).await;
     screen.meter.end();
     driven.map_err(unusable)?;
-    Ok(end(errand, &run, screen, start))
+    Ok(end(errand, run_id, &run, screen, start))
 }
 
 fn options(errand: &Errand<'_>, now: Timestamp) -> RunOptions {
@@ -113,13 +116,12 @@ fn options(errand: &Errand<'_>, now: Timestamp) -> RunOptions {
 }
 
 /// The journal of a new run with its plan beside it, or the one of the run that is resumed.
-fn open_journal(errand: &Errand<'_>, now: Timestamp) -> Result<Journal, journal::JournalError> {
+fn open_journal(errand: &Errand<'_>, run: &str, now: Timestamp) -> Result<Journal, journal::JournalError> {
     let plan = errand.safe.plan();
     let text = |value: &Option<String>| value.clone().unwrap_or_default();
-    let run = errand.resumed.map_or_else(|| journal::run_id(now), |recorded| recorded.header.run.clone());
     let origin = ci::who();
     let header = Header {
-        run,
+        run: run.to_owned(),
         tool: plan.header.tool.clone(),
         tenant: text(&plan.header.tenant.id),
         cloud: text(&plan.header.tenant.cloud),
@@ -128,18 +130,12 @@ fn open_journal(errand: &Errand<'_>, now: Timestamp) -> Result<Journal, journal:
         job: origin.job,
         commit: plan.header.policy.commit.clone(),
         policy: plan.header.policy.digest.clone(),
-        plan: digest(&errand.document),
+        plan: errand.digest.clone(),
     };
     match errand.resumed {
         Some(_) => Journal::resume(&errand.session.state, &header, now),
-        None => Journal::create(&errand.session.state, &header, plan, errand.document.as_bytes(), now),
+        None => Journal::create(&errand.session.state, &header, plan, &errand.document, now),
     }
-}
-
-/// The digest that a plan file ends with.
-fn digest(document: &str) -> String {
-    let found = document.rfind("\"digest\": \"").map(|at| &document[at + 11..]);
-    found.and_then(|rest| rest.split('"').next()).unwrap_or_default().to_owned()
 }
 
 /// A device as a snapshot has it.
@@ -274,7 +270,7 @@ impl<'a> Screen<'a> {
 }
 
 /// Outcomes, and the exit code that they mean.
-fn end(errand: &Errand<'_>, run: &Run<'_>, screen: Screen<'_>, start: Timestamp) -> End {
+fn end(errand: &Errand<'_>, run_id: String, run: &Run<'_>, screen: Screen<'_>, start: Timestamp) -> End {
     let counts = run.counts();
     let count = |outcome: Outcome| counts[outcome as usize];
     let given_up = errand.session.ledger.with(|budget, _| run.given_up(budget));
@@ -306,21 +302,16 @@ fn end(errand: &Errand<'_>, run: &Run<'_>, screen: Screen<'_>, start: Timestamp)
         ));
     }
     let run_end = RunEnd {
-        run_id: errand.resumed.map_or_else(|| run_id_of(errand), |recorded| recorded.header.run.clone()),
+        run_id,
         outcomes: run.outcomes().collect(),
         stopped: run.stopped().map(StopReason::phrase).map(|phrase| format!("it was stopped by {phrase}")),
         is_resumable: left + count(Outcome::Unknown) > 0,
         unreviewed: errand.unreviewed,
-        plan_digest: digest(&errand.document),
+        plan_digest: errand.digest.clone(),
         notes,
         calls: screen.calls,
         seconds: screen.last.since(start).as_secs(),
         exit_code: exit.code(),
     };
     End { run: run_end, exit }
-}
-
-/// The newest run in the state directory is the one that was just carried out: the tenant's lock is still held.
-fn run_id_of(errand: &Errand<'_>) -> String {
-    journal::runs(&errand.session.state).ok().and_then(|runs| runs.last().cloned()).unwrap_or_default()
 }

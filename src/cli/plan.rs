@@ -86,7 +86,9 @@ pub async fn plan_and_report(context: &Context, request: &Request<'_>) -> Result
     input.base = base_plan.as_ref().map(Planned::plan);
     input.guard_changes = &guard_changes;
     // The plan's file does not wait for its reports to be computed, and a reader of them that goes away does not lose it.
-    let save = |path: &PathBuf| whole_file::write_proved(path, |out| document::write_to(planned.plan(), out));
+    let save = |path: &PathBuf| {
+        whole_file::write_proved(path, |out| document::write_to(planned.plan(), out).map(drop))
+    };
     let (model, saved) = rayon::join(|| Model::new(input), || request.output.map(save).transpose());
     ci::report(request.report.ci, &model, &context.console)?;
     reports.write(&model, &context.console)?;

@@ -48,7 +48,7 @@ pub async fn run(context: &Context, args: &RevertArgs) -> Result<Exit, Failure> 
         Reach { snapshot: &source.inventory.snapshot, scope: &selections.scope, protected: &protected };
     let plan = revert::inverse(&args.run, &ran, &confirmed, plan, reach);
     let planned = planning::guarded(&set, Fresh { plan, selections, counts }, &[]);
-    whole_file::write_proved(&args.output, |out| document::write_to(planned.plan(), out))?;
+    whole_file::write_proved(&args.output, |out| document::write_to(planned.plan(), out).map(drop))?;
     let model = Model::new(Input::new(Subject::Plan, planned.plan()));
     reports.write(&model, &context.console)?;
     source.close().await;

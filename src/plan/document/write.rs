@@ -24,13 +24,14 @@ pub fn write(plan: &Plan) -> String {
     String::from_utf8(text).expect("JSON is UTF-8")
 }
 
-/// As [`write()`], piece by piece: memory does not grow with the plan.
+/// As [`write()`], piece by piece: memory does not grow with the plan. The plan's digest.
 ///
 /// # Errors
 /// Those of the writer.
-pub fn write_to(plan: &Plan, out: &mut dyn Write) -> io::Result<()> {
-    write_open(plan, false, out)?;
-    out.write_all(b"\n}\n")
+pub fn write_to(plan: &Plan, out: &mut dyn Write) -> io::Result<String> {
+    let digest = write_open(plan, false, out)?;
+    out.write_all(b"\n}\n")?;
+    Ok(digest)
 }
 
 /// As [`write_to`] without the closing brace, so that keys can follow that stand outside the digest. `is_drift` adds the
@@ -38,7 +39,7 @@ pub fn write_to(plan: &Plan, out: &mut dyn Write) -> io::Result<()> {
 ///
 /// # Errors
 /// Those of the writer.
-pub fn write_open(plan: &Plan, is_drift: bool, out: &mut dyn Write) -> io::Result<()> {
+pub fn write_open(plan: &Plan, is_drift: bool, out: &mut dyn Write) -> io::Result<String> {
     let frame = serde_json::to_string_pretty(&document(plan))?;
     let lost = "a document has its list of changes, and quotes within texts are escaped";
     let (head, tail) = frame.split_once("\n  \"changes\": []").expect(lost);
@@ -47,7 +48,8 @@ pub fn write_open(plan: &Plan, is_drift: bool, out: &mut dyn Write) -> io::Resul
     out.write_all(if plan.changes.is_empty() { b"]" } else { b"\n  ]" })?;
     // The digest is the last key, and it is not in itself.
     let body = tail.strip_suffix("\"\"\n}").expect("a document ends with its digest, empty so far");
-    write!(out, "{body}\"{digest}\"")
+    write!(out, "{body}\"{digest}\"")?;
+    Ok(digest)
 }
 
 fn device(change: &DeviceChange) -> DeviceDocument {
