@@ -21,7 +21,7 @@ pub struct Options {
     pub devices: u64,
     /// Seed of a new sandbox.
     pub seed: u64,
-    /// Tenant id: of a new sandbox for good, of one that exists for this process.
+    /// Tenant id, for good: a sandbox that was another tenant becomes this one, so that later commands find what this one wrote.
     pub tenant_id: Option<String>,
     /// Windows and delays are this many times shorter than documented; 1 is real time.
     pub speed: u32,
