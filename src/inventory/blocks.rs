@@ -10,6 +10,10 @@ use super::columns::{Adopted, Columns};
 use super::draft::Draft;
 use super::scan::Scanner;
 
+/// Words that a chunk keeps for its next block; one that knows more starts anew. Few fleets have so many, and a hostile one
+/// must not be held once a chunk.
+const KEPT_WORDS: usize = 1 << 14;
+
 /// Reads blocks of whole lines into a builder. A line may be a device, a list page or an array; blank ones are passed over.
 #[derive(Debug, Default)]
 pub struct BlockReader {
@@ -89,6 +93,9 @@ struct Chunk {
 
 impl Chunk {
     fn parse(&mut self, bytes: &[u8]) {
+        if self.columns.words() > KEPT_WORDS {
+            *self = Chunk::default();
+        }
         self.columns.clear_rows();
         (self.lines, self.without_id) = (0, 0);
         self.fault = self.read_lines(bytes).err();

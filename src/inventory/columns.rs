@@ -339,6 +339,12 @@ impl Columns {
         true
     }
 
+    /// Texts in all dictionaries.
+    pub(crate) fn words(&self) -> usize {
+        let dictionaries = self.symbols.iter().map(|column| &column.dictionary);
+        dictionaries.chain([&self.tag_names]).map(|dictionary| dictionary.texts.len()).sum()
+    }
+
     /// Takes all rows out and keeps the dictionaries, and the memory for as many rows.
     pub(crate) fn clear_rows(&mut self) {
         self.texts.iter_mut().for_each(Texts::clear);

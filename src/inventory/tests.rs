@@ -179,6 +179,27 @@ fn blocks_and_streams_give_the_same_snapshot_as_pages() {
 }
 
 #[test]
+fn words_keep_their_devices_over_blocks_of_more_words_than_are_kept() {
+    const EACH: usize = 9_000;
+    let line = |number: usize| {
+        format!(r#"{{"id":"d{number}","agentVersion":"1.{number}","machineTags":["t{number}","all"]}}"#)
+    };
+    let mut reader = BlockReader::new(0);
+    for block in 0..6 {
+        let lines: Vec<String> = (block * EACH..(block + 1) * EACH).map(line).collect();
+        reader.read(&[lines.join("\n")], || ()).unwrap();
+    }
+    let (snapshot, _) = reader.finish().unwrap().finish();
+    assert_eq!(snapshot.len(), 6 * EACH);
+    for row in snapshot.rows() {
+        let number = snapshot.id(row).trim_start_matches('d');
+        assert_eq!(snapshot.text(Field::AgentVersion, row).unwrap(), format!("1.{number}"));
+        let tags: Vec<&str> = snapshot.tags(row).iter().map(|tag| snapshot.tag(*tag)).collect();
+        assert_eq!(tags, [&format!("t{number}"), "all"]);
+    }
+}
+
+#[test]
 fn a_device_is_found_by_id_by_full_name_or_by_short_name() {
     let snapshot = fleet(&[
         json!({"id": "web", "computerDnsName": "x.example.com"}),
