@@ -221,14 +221,15 @@ fn finish(builder: SnapshotBuilder, header: Option<Header>, is_cut: bool) -> Sna
 fn read_block(source: &mut impl Read, block: &mut Vec<u8>) -> io::Result<bool> {
     let mut filled = block.len();
     block.resize(BLOCK.max(filled + BLOCK / 8), 0);
-    let is_at_end = loop {
+    let mut is_at_end = false;
+    while filled < block.len() && !is_at_end {
         match source.read(&mut block[filled..]) {
-            Ok(0) => break filled < block.len(),
+            Ok(0) => is_at_end = true,
             Ok(count) => filled += count,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
-    };
+    }
     block.truncate(filled);
     Ok(is_at_end)
 }
@@ -264,7 +265,8 @@ impl Lines<'_> {
             }
             // While these blocks are parsed, the next are read (and decompressed).
             let next = reader.read(&batch, || self.next()).map_err(content)??;
-            self.spare.append(&mut batch);
+            // The memory of a line of hundreds of megabytes is not kept for blocks of half a megabyte.
+            self.spare.extend(batch.drain(..).filter(|block| block.capacity() <= 4 * BLOCK));
             batch = next;
         }
         Ok((reader.finish().map_err(content)?, is_cut))
@@ -273,8 +275,10 @@ impl Lines<'_> {
     /// The next blocks of whole lines; none at the end.
     fn next(&mut self) -> Result<Vec<Vec<u8>>, LinesFault> {
         let mut blocks = Vec::new();
-        // Several a core: all of them are parsed before the next are begun, and no core should wait long for the last.
-        while !self.is_at_end && blocks.len() < 4 * rayon::current_num_threads() {
+        let mut bytes = 0;
+        // Several a core: all of them are parsed before the next are begun, and no core should wait long for the last. Counted in
+        // bytes, because a block may hold one line of hundreds of megabytes.
+        while !self.is_at_end && bytes < 4 * BLOCK * rayon::current_num_threads() {
             let mut block = self.spare.pop().unwrap_or_default();
             block.clear();
             block.append(&mut self.carry);
@@ -297,6 +301,7 @@ impl Lines<'_> {
                     return Err(LinesFault::Content("a line is longer than 256 MB".to_owned()));
                 }
             }
+            bytes += block.len();
             blocks.push(block);
         }
         Ok(blocks)
