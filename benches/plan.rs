@@ -8,15 +8,15 @@ use std::fmt::Write;
 use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use mdetag::desired::desire;
-use mdetag::diagnostic::{Severity, Sources};
-use mdetag::inventory::{Snapshot, SnapshotBuilder};
-use mdetag::plan::{Header, History, SafePlan, cost, diff, document};
-use mdetag::policy::{self, Policy};
-use mdetag::report::{self, Input, Model, Style, Subject, markdown};
-use mdetag::selection::{HuntingResults, select};
-use mdetag::tag::TagCase;
-use mdetag::time::Timestamp;
+use mdetag_core::desired::desire;
+use mdetag_core::diagnostic::{Severity, Sources};
+use mdetag_core::inventory::{Snapshot, SnapshotBuilder};
+use mdetag_core::plan::{Header, History, SafePlan, cost, diff, document};
+use mdetag_core::policy::{self, Policy};
+use mdetag_core::report::{self, Input, Model, Style, Subject, markdown};
+use mdetag_core::selection::{HuntingResults, select};
+use mdetag_core::tag::TagCase;
+use mdetag_core::time::Timestamp;
 
 const RULES: usize = 100;
 

@@ -8,8 +8,8 @@ mod fleet;
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use mdetag::inventory::BlockReader;
 use mdetag::store::snapshot_file;
+use mdetag_core::inventory::BlockReader;
 
 fn read(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("read");

@@ -8,11 +8,11 @@ mod fleet;
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use mdetag::diagnostic::{Severity, Sources};
-use mdetag::inventory::BlockReader;
-use mdetag::policy;
-use mdetag::selection::{self, HuntingResults};
-use mdetag::time::Timestamp;
+use mdetag_core::diagnostic::{Severity, Sources};
+use mdetag_core::inventory::BlockReader;
+use mdetag_core::policy;
+use mdetag_core::selection::{self, HuntingResults};
+use mdetag_core::time::Timestamp;
 
 fn select(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("select");

@@ -13,8 +13,8 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::Command;
 
-use mdetag::plan::{Plan, document};
-use mdetag::report::{self, Format, Input, Model, Style, Subject, ci};
+use mdetag_core::plan::{Plan, document};
+use mdetag_core::report::{self, Format, Input, Model, Style, Subject, ci};
 use plans::{HOSTILE, hostile, large};
 use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd};
 

@@ -9,11 +9,11 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use mdetag::diagnostic::{Diagnostic, Severity, Sources};
-use mdetag::policy;
-use mdetag::report::style::Style;
-use mdetag::report::{diagnostics, pages};
-use mdetag::time::Timestamp;
+use mdetag_core::diagnostic::{Diagnostic, Severity, Sources};
+use mdetag_core::policy;
+use mdetag_core::report::style::Style;
+use mdetag_core::report::{diagnostics, pages};
+use mdetag_core::time::Timestamp;
 use regex::Regex;
 
 fn root() -> &'static Path {
@@ -44,6 +44,7 @@ fn codes_in_source() -> BTreeSet<String> {
     }
     let mut files = Vec::new();
     walk(&root().join("src"), &mut files);
+    walk(&root().join("crates"), &mut files);
     let code = Regex::new(r#""([EWN][0-9]{4})""#).unwrap();
     let is_source = |path: &&PathBuf| {
         path.extension().is_some_and(|has| has == "rs") && !path.ends_with("report/pages.rs")

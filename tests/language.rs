@@ -5,7 +5,7 @@
 use std::fs;
 use std::path::Path;
 
-use mdetag::policy::reference;
+use mdetag_core::policy::reference;
 
 /// What a marker `<!-- table: … -->` stands for.
 fn table(marker: &str) -> String {

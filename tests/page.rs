@@ -9,9 +9,9 @@ mod driver;
 use std::time::{Duration, Instant};
 
 use driver::Driver;
-use mdetag::diagnostic::Place;
-use mdetag::plan::{Cause, CauseIndex, DeviceChange, Plan, RuleReference, TagChange, TagIndex};
-use mdetag::report::{self, Format, Input, Model, Style, Subject};
+use mdetag_core::diagnostic::Place;
+use mdetag_core::plan::{Cause, CauseIndex, DeviceChange, Plan, RuleReference, TagChange, TagIndex};
+use mdetag_core::report::{self, Format, Input, Model, Style, Subject};
 
 const ROWS: usize = 100_000;
 

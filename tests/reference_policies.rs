@@ -6,14 +6,14 @@
 use std::collections::BTreeMap;
 
 use mdetag::cli::planning::{self, Circumstances, Inventory, PolicySet};
-use mdetag::inventory::{SnapshotBuilder, Trust};
-use mdetag::plan::{History, Options, Plan, TenantReference};
-use mdetag::report::{Input, Model, Style, Subject, human};
-use mdetag::sandbox::{self, FleetFile};
-use mdetag::selection::HuntingResults;
 use mdetag::store::policy_files;
-use mdetag::time::Timestamp;
-use mdetag::{plan, policy};
+use mdetag_core::inventory::{SnapshotBuilder, Trust};
+use mdetag_core::plan::{History, Options, Plan, TenantReference};
+use mdetag_core::report::{Input, Model, Style, Subject, human};
+use mdetag_core::selection::HuntingResults;
+use mdetag_core::time::Timestamp;
+use mdetag_core::{plan, policy};
+use mdetag_sandbox::{self as sandbox, FleetFile};
 use serde_json::Value;
 
 const NOW: &str = "2026-11-24T12:00:00Z";

@@ -13,9 +13,9 @@ mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use mdetag::apply::budget::Limits;
-use mdetag::apply::{ChangeKey, ChangeOutcome, ChangeWhat, Outcome, Run};
-use mdetag::plan::{Plan, cost, stale};
+use mdetag_core::apply::budget::Limits;
+use mdetag_core::apply::{ChangeKey, ChangeOutcome, ChangeWhat, Outcome, Run};
+use mdetag_core::plan::{Plan, cost, stale};
 
 use fleet::Fleet;
 use world::{World, safe};

@@ -9,16 +9,16 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use mdetag::apply::{Admission, Call, Meter, Reply, TagAction, Ticket};
-use mdetag::device::DeviceValue;
-use mdetag::inventory::{Row, Snapshot, Trust};
-use mdetag::plan::Lane;
-use mdetag::sandbox::{Federated, Options, Running, Sandbox, serve};
 use mdetag::tenant::{
     Cloud, ConnectOptions, Credential, CredentialSource, Endpoints, IdentityOptions, Need, Overrides,
     ReadDevices, ReadScope, ReadWatch, Tenant, TenantError, TenantErrorKind, WriteDevices, choose, connect,
 };
-use mdetag::time::{Clock, Timestamp};
+use mdetag_core::apply::{Admission, Call, Meter, Reply, TagAction, Ticket};
+use mdetag_core::device::DeviceValue;
+use mdetag_core::inventory::{Row, Snapshot, Trust};
+use mdetag_core::plan::Lane;
+use mdetag_core::time::{Clock, Timestamp};
+use mdetag_sandbox::{Federated, Options, Running, Sandbox, serve};
 
 struct WallClock;
 

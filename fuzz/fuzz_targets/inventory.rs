@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use mdetag::inventory::{BlockReader, SnapshotBuilder};
+use mdetag_core::inventory::{BlockReader, SnapshotBuilder};
 
 fuzz_target!(|bytes: &[u8]| {
     let mut builder = SnapshotBuilder::new();

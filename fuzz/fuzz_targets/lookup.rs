@@ -3,9 +3,9 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use mdetag::diagnostic::Sources;
-use mdetag::policy;
-use mdetag::time::Timestamp;
+use mdetag_core::diagnostic::Sources;
+use mdetag_core::policy;
+use mdetag_core::time::Timestamp;
 
 const FILES: [&str; 4] = ["t.csv", "t.json", "t.ndjson", "list.txt"];
 

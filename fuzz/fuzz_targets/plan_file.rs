@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use mdetag::plan::document;
+use mdetag_core::plan::document;
 
 fuzz_target!(|text: &str| {
     let _ = document::read(text);

@@ -3,10 +3,10 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use mdetag::diagnostic::Sources;
-use mdetag::report::diagnostics;
-use mdetag::report::style::Style;
-use mdetag::time::Timestamp;
+use mdetag_core::diagnostic::Sources;
+use mdetag_core::report::diagnostics;
+use mdetag_core::report::style::Style;
+use mdetag_core::time::Timestamp;
 use mdetag::{policy, policy::settings};
 
 fuzz_target!(|text: &str| {

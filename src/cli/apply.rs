@@ -7,16 +7,16 @@ use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use crate::apply::resume;
-use crate::plan::guard::Allowance;
-use crate::plan::revert::{self, Reach};
-use crate::plan::stale::{self, Dropped};
-use crate::plan::{ChangeKey, Plan, SafePlan, WithheldReason, document};
-use crate::policy::Policy;
-use crate::report::model::{Input, Model, Subject};
 use crate::store::journal::{self, Recorded};
 use crate::store::lock::{Lock, LockError};
 use crate::tenant::Need;
+use mdetag_core::apply::resume;
+use mdetag_core::plan::guard::Allowance;
+use mdetag_core::plan::revert::{self, Reach};
+use mdetag_core::plan::stale::{self, Dropped};
+use mdetag_core::plan::{ChangeKey, Plan, SafePlan, WithheldReason, document};
+use mdetag_core::policy::Policy;
+use mdetag_core::report::model::{Input, Model, Subject};
 
 use super::args::ApplyArgs;
 use super::carry_out::{self, Errand};
@@ -157,7 +157,7 @@ fn same_policy(reviewed: &Plan, set: &PolicySet) -> Result<(), Failure> {
     if then.digest == now.digest {
         return Ok(());
     }
-    let other = |files: &[crate::plan::FileReference], of: &[crate::plan::FileReference]| {
+    let other = |files: &[mdetag_core::plan::FileReference], of: &[mdetag_core::plan::FileReference]| {
         files.iter().find(|file| !of.contains(file)).map(|file| file.path.clone())
     };
     let file = other(&then.files, &now.files).or_else(|| other(&now.files, &then.files)).unwrap_or_default();
@@ -245,7 +245,7 @@ impl Task<'_> {
     fn check_reviewed(&self, reviewed: &Plan, session: &Session) -> Result<(), Failure> {
         let (then, now) = (&reviewed.header.tenant, &session.reference);
         if then.id != now.id || then.cloud != now.cloud {
-            let of = |tenant: &crate::plan::TenantReference| {
+            let of = |tenant: &mdetag_core::plan::TenantReference| {
                 let part = |text: &Option<String>| text.clone().unwrap_or_else(|| "unnamed".into());
                 format!("tenant {} of cloud {}", part(&tenant.id), part(&tenant.cloud))
             };
@@ -258,10 +258,10 @@ impl Task<'_> {
                 .help("correct the clock of this computer, or of the one that planned"));
         }
         if wall.since(created) > self.args.plan_max_age {
-            let age = crate::time::spoken(wall.since(created));
+            let age = mdetag_core::time::spoken(wall.since(created));
             return Err(Failure::plan(format!("the plan is {age} old")).help(format!(
                 "make a new one; plans are applied for {} (--plan-max-age)",
-                crate::time::spoken(self.args.plan_max_age)
+                mdetag_core::time::spoken(self.args.plan_max_age)
             )));
         }
         if reviewed.header.options != self.context.options() {
@@ -405,10 +405,10 @@ impl Task<'_> {
         let name =
             session.reference.name.as_deref().or(session.reference.id.as_deref()).unwrap_or("the tenant");
         let (additions, removals, values) = safe.plan().counts();
-        let total = crate::report::words::counted(additions + removals + values, "change");
+        let total = mdetag_core::report::words::counted(additions + removals + values, "change");
         let question = format!(
             "\nApply {total} to {}? Only `yes` is taken as a yes: ",
-            crate::report::escape::terminal(name)
+            mdetag_core::report::escape::terminal(name)
         );
         let console = self.context.console.clone();
         let answer = tokio::task::spawn_blocking(move || console.ask(&question));

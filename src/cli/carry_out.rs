@@ -7,16 +7,16 @@ use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use crate::apply::{
-    ChangeOutcome, DeviceState, Entry, Outcome, Progress, Run, RunOptions, StopReason, resume,
-};
-use crate::inventory::{Row, Snapshot};
-use crate::plan::{Lane, Plan, SafePlan};
-use crate::report::model::RunEnd;
-use crate::report::progress::{self, Applying};
 use crate::store::journal::{self, Header, Journal, Recorded};
 use crate::tenant::{ReadDevices, ReadScope, ReadWatch};
-use crate::time::{Clock, Timestamp};
+use mdetag_core::apply::{
+    ChangeOutcome, DeviceState, Entry, Outcome, Progress, Run, RunOptions, StopReason, resume,
+};
+use mdetag_core::inventory::{Row, Snapshot};
+use mdetag_core::plan::{Lane, Plan, SafePlan};
+use mdetag_core::report::model::RunEnd;
+use mdetag_core::report::progress::{self, Applying};
+use mdetag_core::time::{Clock, Timestamp};
 
 use super::args::ApplyArgs;
 use super::ci;
@@ -297,7 +297,7 @@ fn end(errand: &Errand<'_>, run_id: String, run: &Run<'_>, screen: Screen<'_>, s
     if repairs > 0 {
         notes.push(format!(
             "{} that the service lost {} put back",
-            crate::report::words::counted(repairs as u64, "tag"),
+            mdetag_core::report::words::counted(repairs as u64, "tag"),
             if repairs == 1 { "was" } else { "were" }
         ));
     }

@@ -2,12 +2,12 @@
 //!
 //! Renders nothing itself; that is `report::ci`.
 
-use crate::diagnostic::{Diagnostic, Sources};
-use crate::report;
-use crate::report::ci::{self as manners, SUMMARY_CHARS, System};
-use crate::report::diagnostics;
-use crate::report::model::Model;
-use crate::report::style::Style;
+use mdetag_core::diagnostic::{Diagnostic, Sources};
+use mdetag_core::report;
+use mdetag_core::report::ci::{self as manners, SUMMARY_CHARS, System};
+use mdetag_core::report::diagnostics;
+use mdetag_core::report::model::Model;
+use mdetag_core::report::style::Style;
 
 use super::args::CiSystem;
 use super::console::Console;

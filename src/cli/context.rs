@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::diagnostic::{Diagnostic, Source, Sources};
-use crate::plan::{Options, ValueRoute};
-use crate::policy::MAX_BYTES;
-use crate::policy::settings::{self, Profile, Settings};
 use crate::store::{regular_file, repository};
-use crate::time::{Clock, Timestamp};
+use mdetag_core::diagnostic::{Diagnostic, Source, Sources};
+use mdetag_core::plan::{Options, ValueRoute};
+use mdetag_core::policy::MAX_BYTES;
+use mdetag_core::policy::settings::{self, Profile, Settings};
+use mdetag_core::time::{Clock, Timestamp};
 
 use super::args::{Command, Global};
 use super::console::Console;

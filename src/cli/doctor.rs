@@ -5,11 +5,11 @@
 
 use serde_json::{Value, json};
 
-use crate::plan::Lane;
-use crate::report::escape::terminal;
-use crate::report::words::{counted, number};
-use crate::selection;
 use crate::tenant::{self, Need, TenantError};
+use mdetag_core::plan::Lane;
+use mdetag_core::report::escape::terminal;
+use mdetag_core::report::words::{counted, number};
+use mdetag_core::selection;
 
 use super::args::Format;
 use super::context::Context;

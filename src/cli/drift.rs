@@ -1,6 +1,6 @@
 //! `mdetag drift`: the differences between policy and tenant, as a report for schedules and dashboards.
 
-use crate::report::model::Subject;
+use mdetag_core::report::model::Subject;
 
 use super::args::DriftArgs;
 use super::context::Context;

@@ -9,11 +9,11 @@ use std::time::Duration;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinSet;
 
-use crate::apply::{Call, CallId, DeviceState, Entry, Outcome, Progress, Reply, Run, Step, StopReason};
 use crate::store::journal::{Closing, Journal, JournalError};
 use crate::store::ledger::Ledger;
 use crate::tenant::{Pending, WriteDevices};
-use crate::time::{Clock, Timestamp};
+use mdetag_core::apply::{Call, CallId, DeviceState, Entry, Outcome, Progress, Reply, Run, Step, StopReason};
+use mdetag_core::time::{Clock, Timestamp};
 
 /// How long calls in flight may still be answered once a run is stopped.
 pub const GRACE: Duration = Duration::from_secs(30);
@@ -239,15 +239,15 @@ mod tests {
     use tokio::time::Instant;
 
     use super::*;
-    use crate::apply::RunOptions;
-    use crate::apply::budget::Limits;
-    use crate::device::DeviceValue;
-    use crate::diagnostic::Sources;
-    use crate::plan::guard::Allowance;
-    use crate::plan::{Cause, CauseIndex, DeviceChange, Plan, SafePlan, ValueChange};
-    use crate::policy::{Axis, Guard};
     use crate::store::journal::{self, Header};
     use crate::store::state::StateDir;
+    use mdetag_core::apply::RunOptions;
+    use mdetag_core::apply::budget::Limits;
+    use mdetag_core::device::DeviceValue;
+    use mdetag_core::diagnostic::Sources;
+    use mdetag_core::plan::guard::Allowance;
+    use mdetag_core::plan::{Cause, CauseIndex, DeviceChange, Plan, SafePlan, ValueChange};
+    use mdetag_core::policy::{Axis, Guard};
 
     /// Tokio's own clock, which the tests stop.
     struct Paused(Instant);

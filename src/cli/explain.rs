@@ -1,11 +1,11 @@
 //! `mdetag explain`: why a device has, gets or loses a tag or value, or why not.
 
-use crate::desired;
-use crate::explain;
-use crate::plan::guard::Allowance;
-use crate::report::explain as rendered;
-use crate::report::style::Style;
 use crate::tenant::Need;
+use mdetag_core::desired;
+use mdetag_core::explain;
+use mdetag_core::plan::guard::Allowance;
+use mdetag_core::report::explain as rendered;
+use mdetag_core::report::style::Style;
 
 use super::args::{ExplainArgs, Format};
 use super::context::Context;
@@ -45,7 +45,7 @@ fn explained(
     if rows.is_empty() {
         return Err(Failure::usage(format!(
             "no device `{}` among the {} that were read",
-            crate::report::escape::terminal(&args.device),
+            mdetag_core::report::escape::terminal(&args.device),
             snapshot.len()
         ))
         .help("name it by its id, its full name, or the name up to the first dot"));

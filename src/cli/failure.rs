@@ -4,8 +4,8 @@
 
 use std::fmt;
 
-use crate::diagnostic::{Diagnostic, Sources};
 use crate::store::regular_file::reason;
+use mdetag_core::diagnostic::{Diagnostic, Sources};
 
 use super::exit::Exit;
 

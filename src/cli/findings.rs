@@ -2,9 +2,9 @@
 //!
 //! Renders nothing itself; that is `report::diagnostics`.
 
-use crate::diagnostic::{Diagnostic, Sources};
-use crate::report::diagnostics;
-use crate::report::style::Style;
+use mdetag_core::diagnostic::{Diagnostic, Sources};
+use mdetag_core::report::diagnostics;
+use mdetag_core::report::style::Style;
 
 use super::args::Format;
 use super::console::Console;

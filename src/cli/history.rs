@@ -5,13 +5,13 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::apply::Outcome;
-use crate::plan::{Cause, ChangeKey, ChangeWhat, Plan, document, stale};
-use crate::report::escape::terminal;
-use crate::report::words::{counted, number};
 use crate::store::history::{self, Happening};
 use crate::store::journal::{self, Recorded};
 use crate::store::state::StateDir;
+use mdetag_core::apply::Outcome;
+use mdetag_core::plan::{Cause, ChangeKey, ChangeWhat, Plan, document, stale};
+use mdetag_core::report::escape::terminal;
+use mdetag_core::report::words::{counted, number};
 
 use super::args::{Format, HistoryArgs};
 use super::context::Context;
@@ -153,7 +153,8 @@ fn happened(run: &str, recorded: &Recorded, state: &StateDir, subject: &str) -> 
             ChangeWhat::Remove(tag) => ("-", tag.to_string()),
             ChangeWhat::Value(value) => ("~", value.to_string()),
         };
-        let is_device = *key.device == *subject || name.is_some_and(|name| crate::text::equal(name, subject));
+        let is_device =
+            *key.device == *subject || name.is_some_and(|name| mdetag_core::text::equal(name, subject));
         if !is_device && what != subject {
             continue;
         }
@@ -207,7 +208,7 @@ fn reasons(plan: &Plan) -> HashMap<ChangeKey, Reason> {
         for (key, cause) in stale::keys(plan, change).zip(causes) {
             let because = match plan.cause(cause) {
                 Cause::Rule(rules) if rules.len() > 3 => counted(rules.len() as u64, "rule"),
-                cause => crate::report::words::cause(plan, cause),
+                cause => mdetag_core::report::words::cause(plan, cause),
             };
             reasons.insert(key, Reason { name: change.name.as_deref().map(str::to_owned), because });
         }

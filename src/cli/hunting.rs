@@ -5,10 +5,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::plan::{ChangeKey, ChangeWhat};
-use crate::policy::Policy;
-use crate::selection::{self, HuntingResults};
 use crate::store::regular_file;
+use mdetag_core::plan::{ChangeKey, ChangeWhat};
+use mdetag_core::policy::Policy;
+use mdetag_core::selection::{self, HuntingResults};
 
 use super::context::Context;
 use super::failure::Failure;

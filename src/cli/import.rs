@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use crate::diagnostic::{DataFile, Source as Text, Sources};
-use crate::import::{self, Gives, Imported};
-use crate::plan::{History, PolicyReference};
-use crate::policy;
-use crate::report::escape;
-use crate::report::words::counted;
 use crate::store::whole_file;
 use crate::tenant::Need;
+use mdetag_core::diagnostic::{DataFile, Source as Text, Sources};
+use mdetag_core::import::{self, Gives, Imported};
+use mdetag_core::plan::{History, PolicyReference};
+use mdetag_core::policy;
+use mdetag_core::report::escape;
+use mdetag_core::report::words::counted;
 
 use super::args::{Format, ImportArgs};
 use super::context::Context;

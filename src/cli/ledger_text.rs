@@ -2,7 +2,7 @@
 //!
 //! Takes no slot.
 
-use crate::plan::{LaneLeft, Ledger, Plan};
+use mdetag_core::plan::{LaneLeft, Ledger, Plan};
 
 use super::session::Session;
 

@@ -4,10 +4,10 @@
 
 use std::path::PathBuf;
 
-use crate::report;
-use crate::report::model::Model;
-use crate::report::style::Style;
 use crate::store::whole_file;
+use mdetag_core::report;
+use mdetag_core::report::model::Model;
+use mdetag_core::report::style::Style;
 
 use super::args::{Format, ReportArgs};
 use super::console::Console;

@@ -1,9 +1,9 @@
 //! What is known beside the list: changes that are contested or pending, from the journals of a tenant, and tags whose
 //! origin hunting named.
 
-use crate::plan::{History, Plan, WithheldReason, stale};
 use crate::store::history::{self, Present};
-use crate::time::Timestamp;
+use mdetag_core::plan::{History, Plan, WithheldReason, stale};
+use mdetag_core::time::Timestamp;
 
 use super::context::Context;
 use super::source::Source;

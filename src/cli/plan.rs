@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
-use crate::plan::document;
-use crate::plan::guard::Allowance;
-use crate::plan::guard_changes;
-use crate::report::model::{Input, Model, Subject};
 use crate::store::whole_file;
 use crate::tenant::Need;
+use mdetag_core::plan::document;
+use mdetag_core::plan::guard::Allowance;
+use mdetag_core::plan::guard_changes;
+use mdetag_core::report::model::{Input, Model, Subject};
 
 use super::args::{PlanArgs, ReportArgs};
 use super::context::Context;

@@ -2,17 +2,17 @@
 //!
 //! Reads no file and no tenant itself; prints nothing.
 
-use crate::desired;
-use crate::diagnostic::{Diagnostic, Severity, Sources};
-use crate::inventory::{self, Counts, DeviceSet, Snapshot, Trust};
-use crate::plan::guard::Allowance;
-use crate::plan::{
+use mdetag_core::desired;
+use mdetag_core::diagnostic::{Diagnostic, Severity, Sources};
+use mdetag_core::inventory::{self, Counts, DeviceSet, Snapshot, Trust};
+use mdetag_core::plan::guard::Allowance;
+use mdetag_core::plan::{
     self, Header, History, InventoryReference, Options, Plan, PolicyReference, Refused, SafePlan,
     TenantReference,
 };
-use crate::policy::Policy;
-use crate::selection::{self, HuntingResults, Selections};
-use crate::time::Timestamp;
+use mdetag_core::policy::Policy;
+use mdetag_core::selection::{self, HuntingResults, Selections};
+use mdetag_core::time::Timestamp;
 
 use super::failure::Failure;
 

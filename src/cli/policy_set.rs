@@ -4,10 +4,10 @@
 
 use std::path::PathBuf;
 
-use crate::diagnostic::{Diagnostic, Sources, Span};
-use crate::policy;
 use crate::store::{policy_files, repository};
-use crate::time::Timestamp;
+use mdetag_core::diagnostic::{Diagnostic, Sources, Span};
+use mdetag_core::policy;
+use mdetag_core::time::Timestamp;
 
 use super::context::Context;
 use super::failure::Failure;
@@ -44,7 +44,7 @@ pub fn load(context: &Context, paths: &[PathBuf], now: Timestamp) -> Result<Poli
 
 /// The findings that a command other than `validate` shows: notes are for `validate`.
 pub fn warnings(findings: &[Diagnostic]) -> Vec<Diagnostic> {
-    let is_note = |finding: &&Diagnostic| finding.severity == crate::diagnostic::Severity::Note;
+    let is_note = |finding: &&Diagnostic| finding.severity == mdetag_core::diagnostic::Severity::Note;
     findings.iter().filter(|finding| !is_note(finding)).cloned().collect()
 }
 

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::report::progress;
 use crate::tenant::ReadProgress;
+use mdetag_core::report::progress;
 
 use super::console::Console;
 

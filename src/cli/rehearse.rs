@@ -2,12 +2,12 @@
 
 use serde_json::{Value, json};
 
-use crate::policy;
-use crate::rehearsal::{self, Rehearsal};
-use crate::report::diagnostics;
-use crate::report::rehearsal::{self as rendered, Tested};
-use crate::report::style::Style;
 use crate::store::whole_file;
+use mdetag_core::policy;
+use mdetag_core::rehearsal::{self, Rehearsal};
+use mdetag_core::report::diagnostics;
+use mdetag_core::report::rehearsal::{self as rendered, Tested};
+use mdetag_core::report::style::Style;
 
 use super::args::{Format, TestArgs};
 use super::context::Context;

@@ -2,12 +2,12 @@
 
 use std::collections::HashSet;
 
-use crate::apply::{Outcome, resume};
-use crate::plan::revert::{self, Reach};
-use crate::plan::{ChangeKey, document};
-use crate::report::model::{Input, Model, Subject};
 use crate::store::{journal, whole_file};
 use crate::tenant::Need;
+use mdetag_core::apply::{Outcome, resume};
+use mdetag_core::plan::revert::{self, Reach};
+use mdetag_core::plan::{ChangeKey, document};
+use mdetag_core::report::model::{Input, Model, Subject};
 
 use super::args::{CiSystem, ReportArgs, RevertArgs};
 use super::context::Context;

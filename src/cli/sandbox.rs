@@ -2,9 +2,9 @@
 
 use std::io::{BufWriter, Write};
 
-use crate::report::escape;
-use crate::report::words::counted;
-use crate::sandbox::{self, Disturbed, FleetFile, Sandbox};
+use mdetag_core::report::escape;
+use mdetag_core::report::words::counted;
+use mdetag_sandbox::{self as sandbox, Disturbed, FleetFile, Sandbox};
 
 use super::args::{Format, SandboxArgs, SandboxCommand};
 use super::context::Context;

@@ -1,9 +1,9 @@
 //! `mdetag schema`: JSON Schemas, from the same tables and types that read and write the documents.
 
-use crate::plan::document;
-use crate::policy;
-use crate::report::diagnostics;
-use crate::report::json;
+use mdetag_core::plan::document;
+use mdetag_core::policy;
+use mdetag_core::report::diagnostics;
+use mdetag_core::report::json;
 
 use super::args::{SchemaArgs, SchemaOf};
 use super::context::Context;

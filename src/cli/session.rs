@@ -6,16 +6,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::apply::budget::Limits;
-use crate::plan::TenantReference;
-use crate::policy::Policy;
-use crate::sandbox::{self, Running, Sandbox};
 use crate::store::ledger::Ledger;
 use crate::store::state::StateDir;
 use crate::tenant::{
     self, Cloud, ConnectOptions, Credential, CredentialSource, Endpoints, IdentityOptions, Need, Overrides,
     Tenant, TenantError, TenantErrorKind,
 };
+use mdetag_core::apply::budget::Limits;
+use mdetag_core::plan::TenantReference;
+use mdetag_core::policy::Policy;
+use mdetag_sandbox::{self as sandbox, Running, Sandbox};
 
 use super::context::Context;
 use super::exit::Exit;

@@ -1,9 +1,9 @@
 //! `mdetag show`: prints a saved plan as `plan` did.
 
-use crate::plan::Plan;
-use crate::plan::document;
-use crate::report::model::{Input, Model, Subject};
 use crate::store::regular_file::reason;
+use mdetag_core::plan::Plan;
+use mdetag_core::plan::document;
+use mdetag_core::report::model::{Input, Model, Subject};
 
 use super::args::{CiSystem, ReportArgs, ShowArgs};
 use super::context::Context;

@@ -2,10 +2,10 @@
 
 use std::sync::Mutex;
 
-use crate::report::words::counted;
 use crate::store::snapshot_file::SnapshotStamp;
 use crate::store::snapshot_writer::SnapshotPages;
 use crate::tenant::{Need, ReadDevices, ReadScope, ReadWatch};
+use mdetag_core::report::words::counted;
 
 use super::args::{Format, SnapshotArgs};
 use super::context::Context;

@@ -4,14 +4,14 @@
 
 use std::collections::BTreeMap;
 
-use crate::inventory::Counts;
-use crate::plan::guard::Allowance;
-use crate::plan::{ChangeKey, History};
-use crate::policy::Policy;
-use crate::selection::HuntingResults;
 use crate::store::snapshot_file;
 use crate::store::state::StateDir;
 use crate::tenant::{self, Need, ReadDevices, ReadScope, ReadWatch};
+use mdetag_core::inventory::Counts;
+use mdetag_core::plan::guard::Allowance;
+use mdetag_core::plan::{ChangeKey, History};
+use mdetag_core::policy::Policy;
+use mdetag_core::selection::HuntingResults;
 
 use super::context::Context;
 use super::exit::Exit;

@@ -2,10 +2,10 @@
 
 use serde_json::json;
 
-use crate::diagnostic::Severity;
-use crate::report::diagnostics;
-use crate::report::pages;
-use crate::report::style::Style;
+use mdetag_core::diagnostic::Severity;
+use mdetag_core::report::diagnostics;
+use mdetag_core::report::pages;
+use mdetag_core::report::style::Style;
 
 use super::args::{Format, ValidateArgs};
 use super::ci;
@@ -42,7 +42,7 @@ pub fn run(context: &Context, args: &ValidateArgs) -> Result<Exit, Failure> {
     }
     let paths = context.policy_paths(&args.policy.policy)?;
     let read = policy_set::read(context, &paths, context.policy_now());
-    let (_, test_findings) = crate::policy::parse_tests(&read.tests, context.policy_now());
+    let (_, test_findings) = mdetag_core::policy::parse_tests(&read.tests, context.policy_now());
     let (sources, findings) =
         policy_set::merged(read.set.sources, read.set.findings, &read.tests, test_findings);
     let text = match format {
@@ -66,8 +66,8 @@ pub fn run(context: &Context, args: &ValidateArgs) -> Result<Exit, Failure> {
 }
 
 /// What a clean set holds.
-fn summary(policy: &crate::policy::Policy, files: usize) -> String {
-    use crate::report::words::counted;
+fn summary(policy: &mdetag_core::policy::Policy, files: usize) -> String {
+    use mdetag_core::report::words::counted;
     format!(
         "{} in {} with {}: no findings\n",
         counted(policy.rules.len() as u64, "rule"),

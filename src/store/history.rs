@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::apply::{ChangeKey, ChangeWhat, Entry, Outcome, resume};
-use crate::device::DeviceValue;
-use crate::plan::History;
-use crate::time::Timestamp;
+use mdetag_core::apply::{ChangeKey, ChangeWhat, Entry, Outcome, resume};
+use mdetag_core::device::DeviceValue;
+use mdetag_core::plan::History;
+use mdetag_core::time::Timestamp;
 
 use super::journal::{self, Recorded};
 use super::state::StateDir;
@@ -246,8 +246,8 @@ mod tests {
 
     use super::super::journal::{Header, Journal};
     use super::*;
-    use crate::apply::{CallId, ChangeOutcome};
-    use crate::plan::Plan;
+    use mdetag_core::apply::{CallId, ChangeOutcome};
+    use mdetag_core::plan::Plan;
 
     const HOUR: i64 = 3_600;
 

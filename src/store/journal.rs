@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::apply::{ChangeKey, Entry};
-use crate::plan::{Plan, WithheldReason, stale};
-use crate::time::{TICKS_PER_SECOND, Timestamp};
+use mdetag_core::apply::{ChangeKey, Entry};
+use mdetag_core::plan::{Plan, WithheldReason, stale};
+use mdetag_core::time::{TICKS_PER_SECOND, Timestamp};
 
 use super::journal_line::{self as line, Line};
 use super::state::StateDir;

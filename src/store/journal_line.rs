@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::apply::{Call, CallId, ChangeKey, ChangeOutcome, ChangeWhat, Entry, Outcome, TagAction};
-use crate::device::DeviceValue;
-use crate::plan::Lane;
-use crate::time::Timestamp;
+use mdetag_core::apply::{Call, CallId, ChangeKey, ChangeOutcome, ChangeWhat, Entry, Outcome, TagAction};
+use mdetag_core::device::DeviceValue;
+use mdetag_core::plan::Lane;
+use mdetag_core::time::Timestamp;
 
 use super::journal::{Closing, Header};
 

@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::apply::budget::{Budget, Limits, Record};
-use crate::apply::{Admission, Meter, Ticket};
-use crate::plan::Lane;
-use crate::time::{Clock, Timestamp};
+use mdetag_core::apply::budget::{Budget, Limits, Record};
+use mdetag_core::apply::{Admission, Meter, Ticket};
+use mdetag_core::plan::Lane;
+use mdetag_core::time::{Clock, Timestamp};
 
 use super::whole_file;
 

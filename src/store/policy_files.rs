@@ -7,9 +7,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::diagnostic::{DataFile, Diagnostic, Source, Sources};
-use crate::plan::{FileReference, PolicyReference};
-use crate::policy::{self, MAX_BYTES};
+use mdetag_core::diagnostic::{DataFile, Diagnostic, Source, Sources};
+use mdetag_core::plan::{FileReference, PolicyReference};
+use mdetag_core::policy::{self, MAX_BYTES};
 
 use super::regular_file::{self, reason};
 

@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::compression::Unpacked;
-use crate::inventory::{BlockReader, Distrust, ReadFault, Snapshot, SnapshotBuilder, Trust};
-use crate::plan::TenantReference;
-use crate::time::Timestamp;
+use mdetag_core::inventory::{BlockReader, Distrust, ReadFault, Snapshot, SnapshotBuilder, Trust};
+use mdetag_core::plan::TenantReference;
+use mdetag_core::time::Timestamp;
 
 /// The version that is written; any 1.x is read.
 const FORMAT_VERSION: &str = "1.0";
@@ -328,7 +328,7 @@ mod tests {
 
     use super::super::snapshot_writer::SnapshotPages;
     use super::*;
-    use crate::inventory::Row;
+    use mdetag_core::inventory::Row;
 
     fn read_bytes(bytes: &[u8]) -> Result<SnapshotFile, SnapshotFileError> {
         let folder = tempfile::tempdir().unwrap();

@@ -14,8 +14,8 @@ use tempfile::NamedTempFile;
 
 use super::compression::Packer;
 use super::snapshot_file::{Header, SnapshotFileError, SnapshotStamp};
-use crate::device;
-use crate::time::Timestamp;
+use mdetag_core::device;
+use mdetag_core::time::Timestamp;
 
 /// Raw devices on disk until the read is over, because the header that comes first is known last. Of repeated devices the copy
 /// seen last is kept, as in the snapshot.

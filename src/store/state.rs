@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::inventory::Counts;
+use mdetag_core::inventory::Counts;
 
 use super::whole_file;
 

@@ -15,9 +15,9 @@ use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-use crate::apply::{Admission, Meter, Ticket};
-use crate::plan::Lane;
-use crate::time::{Clock, Timestamp};
+use mdetag_core::apply::{Admission, Meter, Ticket};
+use mdetag_core::plan::Lane;
+use mdetag_core::time::{Clock, Timestamp};
 
 use super::{Cloud, ConnectOptions, Credential, Endpoints, IdentityOptions, Overrides, choose, claims};
 

@@ -12,7 +12,7 @@ use reqwest::header::{
 use reqwest::{Client, Method, RequestBuilder, Response, Url};
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::time::{Clock, Timestamp};
+use mdetag_core::time::{Clock, Timestamp};
 
 use super::clouds::Origin;
 

@@ -12,9 +12,9 @@ use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
-use crate::apply::Meter;
-use crate::device;
-use crate::plan::Lane;
+use mdetag_core::apply::Meter;
+use mdetag_core::device;
+use mdetag_core::plan::Lane;
 
 use super::Connection;
 use super::error::{TenantError, TenantErrorKind};

@@ -23,8 +23,8 @@ use std::time::Duration;
 
 use reqwest::Method;
 
-use crate::plan::Lane;
-use crate::time::Clock;
+use mdetag_core::plan::Lane;
+use mdetag_core::time::Clock;
 
 pub use self::auth::{Credential, CredentialSource, IdentityOptions, choose};
 pub use self::claims::{Claims, Need};

@@ -11,8 +11,8 @@ use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::json;
 
-use crate::apply::{Call, DeviceState, Rejection, TagAction};
-use crate::device;
+use mdetag_core::apply::{Call, DeviceState, Rejection, TagAction};
+use mdetag_core::device;
 
 use super::http::{Answer, clean, encode};
 
@@ -375,7 +375,7 @@ impl<'de> Visitor<'de> for TextOrNothing {
 mod tests {
     use reqwest::header::HeaderMap;
 
-    use crate::device::DeviceValue;
+    use mdetag_core::device::DeviceValue;
 
     use super::*;
 

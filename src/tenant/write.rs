@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::apply::{Call, Rejection, Reply};
+use mdetag_core::apply::{Call, Rejection, Reply};
 
 use super::error::{TenantError, TenantErrorKind};
 use super::http::{Answer, CALL_LIMIT, Trouble};

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use mdetag::time::{TICKS_PER_SECOND, Timestamp};
+use mdetag_core::time::{TICKS_PER_SECOND, Timestamp};
 use serde_json::Value;
 
 use crate::project::{Project, ran};

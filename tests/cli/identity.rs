@@ -1,6 +1,6 @@
 //! Signing in to a tenant that is served apart, as to a real one: each kind of credential, and each way to fail.
 
-use mdetag::sandbox::Route;
+use mdetag_sandbox::Route;
 use serde_json::json;
 
 use crate::project::Project;

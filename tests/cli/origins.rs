@@ -1,6 +1,6 @@
 //! Tags that the registry or a dynamic rule holds: with `writes.origins` hunting names them before anything is written.
 
-use mdetag::sandbox::Route;
+use mdetag_sandbox::Route;
 use serde_json::json;
 
 use crate::project::Project;

@@ -1,6 +1,6 @@
 //! Every way in which a sign-in or a token fails, with the words that a person then reads: what happened and what to do.
 
-use mdetag::sandbox::Route;
+use mdetag_sandbox::Route;
 use serde_json::{Value, json};
 
 use crate::project::{Project, Ran};

@@ -11,8 +11,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use mdetag::sandbox::{Federated, Options, Request, Route, Running, Sandbox, serve};
-use mdetag::time::{Clock, Timestamp};
+use mdetag_core::time::{Clock, Timestamp};
+use mdetag_sandbox::{Federated, Options, Request, Route, Running, Sandbox, serve};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};

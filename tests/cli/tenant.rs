@@ -8,8 +8,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use mdetag::sandbox::{Options, Sandbox};
-use mdetag::time::{Clock, Timestamp};
+use mdetag_core::time::{Clock, Timestamp};
+use mdetag_sandbox::{Options, Sandbox};
 use serde_json::{Value, json};
 
 use crate::project::Project;

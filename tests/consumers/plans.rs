@@ -1,8 +1,8 @@
 //! Plans for the readers: one of hostile names, one of ten thousand changes.
 
-use mdetag::device::DeviceValue;
-use mdetag::diagnostic::Place;
-use mdetag::plan::{
+use mdetag_core::device::DeviceValue;
+use mdetag_core::diagnostic::Place;
+use mdetag_core::plan::{
     Cause, CauseIndex, DeviceChange, Plan, RuleReference, TagChange, TagIndex, TenantReference, ValueChange,
     Warning,
 };

@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Once};
 
-use mdetag::sandbox::{Credentials, Options, Running, Sandbox, serve};
-use mdetag::time::{Clock, Timestamp};
+use mdetag_core::time::{Clock, Timestamp};
+use mdetag_sandbox::{Credentials, Options, Running, Sandbox, serve};
 use serde_json::{Value, json};
 
 /// A clock that tests move by hand.

@@ -1,6 +1,6 @@
 //! The page about the sandbox lists what the sandbox takes. Checks no prose.
 
-use mdetag::sandbox::{Route, table};
+use mdetag_sandbox::{Route, table};
 
 fn rows() -> String {
     let line = |cells: [&str; 5]| format!("| {} |\n", cells.join(" | "));

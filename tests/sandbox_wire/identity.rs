@@ -1,7 +1,7 @@
 //! Signing in without a secret: certificates, federated tokens, managed identities. Only what the sandbox checks.
 
-use mdetag::sandbox::{Federated, Sandbox};
-use mdetag::time::Clock;
+use mdetag_core::time::Clock;
+use mdetag_sandbox::{Federated, Sandbox};
 use ring::digest::{SHA256, digest};
 use ring::rand::SystemRandom;
 use ring::signature::{RSA_PKCS1_SHA256, RSA_PSS_SHA256, RsaEncoding, RsaKeyPair};
@@ -33,7 +33,7 @@ fn certificate_der() -> Vec<u8> {
 }
 
 fn signed(header: &Value, claims: &Value, encoding: &'static dyn RsaEncoding) -> String {
-    let key = RsaKeyPair::from_pkcs8(include_bytes!("../../src/sandbox/issuer-key.der")).unwrap();
+    let key = RsaKeyPair::from_pkcs8(include_bytes!("../../crates/sandbox/src/issuer-key.der")).unwrap();
     let text = format!("{}.{}", base64(header.to_string().as_bytes()), base64(claims.to_string().as_bytes()));
     let mut signature = vec![0; key.public().modulus_len()];
     key.sign(encoding, &SystemRandom::new(), text.as_bytes(), &mut signature).unwrap();

@@ -1,6 +1,6 @@
 //! Lists, filters, paging, single devices, hunting. Writes only what a read needs.
 
-use mdetag::sandbox::{Options, Sandbox, serve};
+use mdetag_sandbox::{Options, Sandbox, serve};
 use serde_json::json;
 
 use super::client::{Client, clock, ids, loopback, small};

@@ -5,8 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use mdetag::sandbox::{FleetFile, Options, Request, Route, Sandbox, generate, serve};
-use mdetag::time::Clock;
+use mdetag_core::time::Clock;
+use mdetag_sandbox::{FleetFile, Options, Request, Route, Sandbox, generate, serve};
 use serde_json::{Value, json};
 
 use super::client::{Client, Hand, clock, http, loopback};

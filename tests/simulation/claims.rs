@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use mdetag::apply::budget::Limits;
-use mdetag::apply::{Call, Entry, Outcome, Run, RunOptions, StopReason, TagAction};
-use mdetag::device::DeviceValue;
-use mdetag::diagnostic::Place;
-use mdetag::plan::{
+use mdetag_core::apply::budget::Limits;
+use mdetag_core::apply::{Call, Entry, Outcome, Run, RunOptions, StopReason, TagAction};
+use mdetag_core::device::DeviceValue;
+use mdetag_core::diagnostic::Place;
+use mdetag_core::plan::{
     Cause, CauseIndex, DeviceChange, Lane, Plan, RuleReference, TagChange, TagIndex, ValueChange, ValueRoute,
 };
 

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
-use mdetag::apply::retry::Jitter;
-use mdetag::device::DeviceValue;
-use mdetag::plan::{Cause, CauseIndex, DeviceChange, Plan, TagChange, TagIndex, ValueChange, ValueRoute};
+use mdetag_core::apply::retry::Jitter;
+use mdetag_core::device::DeviceValue;
+use mdetag_core::plan::{
+    Cause, CauseIndex, DeviceChange, Plan, TagChange, TagIndex, ValueChange, ValueRoute,
+};
 
 use super::service::{BadIds, Device, Faults, Patch, Service};
 

@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use mdetag::apply::retry::Jitter;
-use mdetag::apply::{Call, DeviceState, Rejection, Reply, TagAction};
-use mdetag::plan::Lane;
-use mdetag::time::Timestamp;
+use mdetag_core::apply::retry::Jitter;
+use mdetag_core::apply::{Call, DeviceState, Rejection, Reply, TagAction};
+use mdetag_core::plan::Lane;
+use mdetag_core::time::Timestamp;
 
 /// How `PATCH` reads a tag list: the documents contradict each other.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

@@ -5,17 +5,17 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use mdetag::apply::budget::{Budget, Limits};
-use mdetag::apply::resume::{LostTag, is_final, lost_tags};
-use mdetag::apply::{
+use mdetag_core::apply::budget::{Budget, Limits};
+use mdetag_core::apply::resume::{LostTag, is_final, lost_tags};
+use mdetag_core::apply::{
     Call, CallId, ChangeKey, ChangeOutcome, ChangeWhat, Entry, Outcome, Reply, Run, RunOptions, Step,
 };
-use mdetag::apply::{DeviceState, TagAction};
-use mdetag::diagnostic::Sources;
-use mdetag::plan::guard::Allowance;
-use mdetag::plan::{Plan, SafePlan};
-use mdetag::policy::{Axis, Guard};
-use mdetag::time::Timestamp;
+use mdetag_core::apply::{DeviceState, TagAction};
+use mdetag_core::diagnostic::Sources;
+use mdetag_core::plan::guard::Allowance;
+use mdetag_core::plan::{Plan, SafePlan};
+use mdetag_core::policy::{Axis, Guard};
+use mdetag_core::time::Timestamp;
 
 use super::service::{Fate, Service};
 
@@ -234,7 +234,7 @@ impl World {
         let mut rest = plan.clone();
         for change in &mut rest.changes {
             let listed = self.service.listed(&change.id, self.now).expect("known");
-            let tag = |index: mdetag::plan::TagIndex| plan.tags[index.0 as usize].clone();
+            let tag = |index: mdetag_core::plan::TagIndex| plan.tags[index.0 as usize].clone();
             let mut keep = |what: ChangeWhat, is_so: bool| {
                 let key = ChangeKey { device: change.id.clone(), what };
                 if ended.contains(&key) {
@@ -260,7 +260,7 @@ impl World {
                     plan.tags
                         .iter()
                         .position(|tag| tag == own)
-                        .map(|place| mdetag::plan::TagIndex(place as u32))
+                        .map(|place| mdetag_core::plan::TagIndex(place as u32))
                 })
                 .collect();
         }

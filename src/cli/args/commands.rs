@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::CiSystem;
-use crate::time;
+use mdetag_core::time;
 
 /// Policy files or directories.
 #[derive(Clone, Debug, Default, Args)]

@@ -11,7 +11,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use commands::*;
 
-use crate::time::Timestamp;
+use mdetag_core::time::Timestamp;
 
 /// Declarative tags and device values for Microsoft Defender for Endpoint, from reviewed files in git.
 #[derive(Debug, Parser)]

@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::tenant::error::{TenantError, TenantErrorKind, said};
 use crate::tenant::http::{Answer, SMALL_LIMIT, clean, secret_header};
-use crate::time::Timestamp;
+use mdetag_core::time::Timestamp;
 
 use super::choose::is_near;
 use super::exchange::{Granted, granted, number, unreachable_service};

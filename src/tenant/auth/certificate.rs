@@ -15,7 +15,7 @@ use secrecy::SecretString;
 use serde_json::json;
 
 use crate::tenant::error::{TenantError, TenantErrorKind};
-use crate::time::Timestamp;
+use mdetag_core::time::Timestamp;
 
 /// How long an assertion lives, in seconds: long enough for a slow clock, short enough to be worthless in a log.
 const LIFE: i64 = 540;

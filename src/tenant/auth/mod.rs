@@ -17,7 +17,7 @@ use reqwest::Url;
 use secrecy::SecretString;
 use tokio::sync::Mutex;
 
-use crate::time::{Clock, Timestamp};
+use mdetag_core::time::{Clock, Timestamp};
 
 use super::claims::Claims;
 use super::clouds::Origin;

@@ -10,13 +10,13 @@ use std::time::Duration;
 
 use reqwest::Method;
 
-use crate::apply::{Admission, Meter, Ticket};
-use crate::device;
-use crate::plan::Lane;
 use crate::tenant::error::{TenantError, TenantErrorKind, said};
 use crate::tenant::http::{Answer, LIST_LIMIT, Trouble};
 use crate::tenant::{Connection, wire};
-use crate::time::{Timestamp, spoken};
+use mdetag_core::apply::{Admission, Meter, Ticket};
+use mdetag_core::device;
+use mdetag_core::plan::Lane;
+use mdetag_core::time::{Timestamp, spoken};
 
 /// A page of 10,000 devices has about 12 MB before compression; a hunting query may take three minutes.
 const TIMEOUT: Duration = Duration::from_secs(200);

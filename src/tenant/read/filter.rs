@@ -3,9 +3,9 @@
 //! The filter may hold for more devices than the selector, never for fewer: whatever is in doubt is left out, and every
 //! device is checked again here.
 
-use crate::device::Field;
-use crate::policy::{NamedSelector, Selector, SelectorKind, Test};
-use crate::time::Timestamp;
+use mdetag_core::device::Field;
+use mdetag_core::policy::{NamedSelector, Selector, SelectorKind, Test};
+use mdetag_core::time::Timestamp;
 
 /// Longer lists are left out: the filter stands in a URL.
 const MOST: usize = 20;
@@ -76,7 +76,7 @@ fn tested(field: Field, test: &Test, now: Timestamp) -> Option<Filter> {
             Test::Text(list),
         ) => any_of(list.values.iter().map(|value| {
             // In the service's own spelling; a word that it has never used could be refused.
-            let known = field.known_values().iter().find(|known| crate::text::equal(known, value))?;
+            let known = field.known_values().iter().find(|known| mdetag_core::text::equal(known, value))?;
             Some(format!("{name} eq '{known}'"))
         })),
         _ => None,
@@ -96,8 +96,8 @@ fn any_of(tests: impl ExactSizeIterator<Item = Option<String>>) -> Option<Filter
 mod tests {
     use std::time::Duration;
 
-    use crate::diagnostic::{SourceId, Span};
-    use crate::policy::TextList;
+    use mdetag_core::diagnostic::{SourceId, Span};
+    use mdetag_core::policy::TextList;
 
     use super::*;
 

@@ -14,10 +14,10 @@ use std::time::Duration;
 
 use reqwest::Method;
 
-use crate::apply::{DeviceState, Meter};
-use crate::device;
-use crate::inventory::{Distrust, Snapshot, Trust};
-use crate::plan::Lane;
+use mdetag_core::apply::{DeviceState, Meter};
+use mdetag_core::device;
+use mdetag_core::inventory::{Distrust, Snapshot, Trust};
+use mdetag_core::plan::Lane;
 
 use super::error::{TenantError, TenantErrorKind};
 use super::http::CALL_LIMIT;

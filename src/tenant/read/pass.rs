@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use hashbrown::HashSet;
 
-use crate::inventory::{Distrust, Snapshot, SnapshotBuilder};
-use crate::plan::Lane;
 use crate::tenant::Connection;
 use crate::tenant::error::{TenantError, TenantErrorKind};
 use crate::tenant::wire::ListQuery;
-use crate::time::Timestamp;
+use mdetag_core::inventory::{Distrust, Snapshot, SnapshotBuilder};
+use mdetag_core::plan::Lane;
+use mdetag_core::time::Timestamp;
 
 use super::fetch::{Fetch, Fingerprints, Page};
 use super::{PageSink, ReadProgress, ReadScope, ReadWatch};

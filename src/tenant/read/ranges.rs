@@ -4,7 +4,7 @@
 //! is never missed.
 
 use crate::tenant::error::TenantError;
-use crate::time::Timestamp;
+use mdetag_core::time::Timestamp;
 
 use super::fetch::Page;
 use super::pass::{Pass, Survey};

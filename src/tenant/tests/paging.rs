@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::{Value, json};
 
-use crate::inventory::{Distrust, Snapshot, Trust};
 use crate::tenant::fake::{Fake, Open, Say, Seen};
 use crate::tenant::{Need, ReadDevices, ReadScope, ReadWatch, TenantError, TenantErrorKind, connect};
-use crate::time::Timestamp;
+use mdetag_core::inventory::{Distrust, Snapshot, Trust};
+use mdetag_core::time::Timestamp;
 
 /// What of the simulated list may go wrong.
 #[derive(Clone, Debug, Default)]

@@ -7,10 +7,10 @@ use secrecy::ExposeSecret;
 use serde_json::json;
 use tracing_subscriber::fmt::MakeWriter;
 
-use crate::apply::Call;
-use crate::device::DeviceValue;
 use crate::tenant::fake::{Fake, Open, Say, TENANT, claims_with, from, secret};
 use crate::tenant::{ConnectOptions, Need, WriteDevices, claims, connect};
+use mdetag_core::apply::Call;
+use mdetag_core::device::DeviceValue;
 
 #[derive(Clone, Default)]
 struct Kept(Arc<Mutex<Vec<u8>>>);

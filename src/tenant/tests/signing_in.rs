@@ -326,5 +326,5 @@ async fn a_delegated_token_reads_and_is_not_believed() {
     let watch = crate::tenant::ReadWatch { meter: &meter, progress: &|_| {}, pages: None };
     let (_, trust) =
         crate::tenant::ReadDevices::read(&reader, &crate::tenant::ReadScope::default(), watch).await.unwrap();
-    assert_eq!(trust.reasons, [crate::inventory::Distrust::DelegatedToken]);
+    assert_eq!(trust.reasons, [mdetag_core::inventory::Distrust::DelegatedToken]);
 }

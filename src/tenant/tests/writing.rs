@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::apply::{Call, DeviceState, Reply, TagAction};
-use crate::device::DeviceValue;
 use crate::tenant::fake::{Fake, Open, Say, granted};
 use crate::tenant::{Need, TenantErrorKind, WriteDevices, connect};
+use mdetag_core::apply::{Call, DeviceState, Reply, TagAction};
+use mdetag_core::device::DeviceValue;
 
 const WRITES: &[&str] = &["Machine.ReadWrite.All"];
 

@@ -1,0 +1,20 @@
+//! The pure pipeline of mdetag: policies and devices in; plans, calls and reports out. No files, no sockets, no clock.
+//!
+//! The modules stand in the order in which data flows, and a module uses only the modules above it in this list
+//! (`tests/architecture.rs` reads the list and fails when one does not). See `ARCHITECTURE.md` for the picture.
+
+// The vocabulary, shared with the sandbox.
+pub use mdetag_vocabulary::{device, diagnostic, pattern, tag, text, time};
+
+// The pipeline.
+pub mod policy;
+pub mod inventory;
+pub mod selection;
+pub mod desired;
+pub mod plan;
+pub mod drift;
+pub mod explain;
+pub mod rehearsal;
+pub mod import;
+pub mod apply;
+pub mod report;

@@ -1,0 +1,103 @@
+//! One change a row, for spreadsheets: every cell quoted, and none that a spreadsheet would compute.
+//!
+//! Not meant to be read back by programs: `json` and `ndjson` keep names as they are.
+
+use std::io::{self, Write};
+
+use super::escape;
+use super::model::{Model, Row, Subject, What};
+use super::row::cause_name;
+use super::words;
+
+/// The header row.
+const COLUMNS: [&str; 14] = [
+    "class",
+    "action",
+    "deviceId",
+    "deviceName",
+    "tag",
+    "valueFrom",
+    "valueTo",
+    "cause",
+    "causeName",
+    "place",
+    "origin",
+    "reason",
+    "outcome",
+    "error",
+];
+
+/// Writes the report.
+///
+/// # Errors
+/// Those of the writer.
+pub fn csv(model: &Model<'_>, out: &mut dyn Write) -> io::Result<()> {
+    let mut writer = csv::WriterBuilder::new().quote_style(csv::QuoteStyle::Always).from_writer(out);
+    writer.write_record(COLUMNS)?;
+    let asides = model.aside_rows().filter(|_| model.input.subject == Subject::Drift);
+    for row in model.rows().chain(asides) {
+        let cells = cells(model, &row);
+        writer.write_record(cells.iter().map(|cell| escape::csv(cell).into_owned()))?;
+    }
+    writer.flush()
+}
+
+fn cells(model: &Model<'_>, row: &Row<'_>) -> [String; 14] {
+    let plan = model.plan();
+    let cause = row.cause.and_then(|index| plan.causes.get(index.0 as usize));
+    let (from, to) = match row.what {
+        What::Value { from, to } => (from.unwrap_or_default(), to.word()),
+        What::Add(_) | What::Remove(_) => ("", ""),
+    };
+    let reason = row.aside.map_or_else(String::new, |aside| match &aside.name {
+        Some(name) => format!("{}: {name}", aside.reason.word()),
+        None => aside.reason.word().to_owned(),
+    });
+    [
+        row.class.word().to_owned(),
+        row.what.action().to_owned(),
+        row.id.to_owned(),
+        row.name.unwrap_or_default().to_owned(),
+        row.what.tag().unwrap_or_default().to_owned(),
+        from.to_owned(),
+        to.to_owned(),
+        cause.map_or("", |cause| cause.word()).to_owned(),
+        cause.map_or_else(String::new, |cause| cause_name(plan, cause).into_owned()),
+        cause.and_then(|cause| words::cause_place(plan, cause)).map_or_else(String::new, words::place),
+        row.origin.map_or("", |origin| origin.word()).to_owned(),
+        reason,
+        row.outcome.map_or("", |outcome| outcome.outcome.word()).to_owned(),
+        row.outcome.and_then(|outcome| outcome.error.as_deref()).unwrap_or_default().to_owned(),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::fixtures;
+    use crate::report::model::Input;
+
+    #[test]
+    fn every_column_is_documented() {
+        let guide = include_str!("../../../../docs/reports.md");
+        assert!(COLUMNS.iter().all(|column| guide.contains(&format!("`{column}`"))));
+    }
+
+    #[test]
+    fn every_change_is_one_row_and_no_cell_computes() {
+        for (plan, rows) in [(fixtures::example(), 3_339), (fixtures::hostile(), 36), (fixtures::empty(), 0)]
+        {
+            let mut out = Vec::new();
+            csv(&Model::new(Input::new(Subject::Plan, &plan)), &mut out).unwrap();
+            let mut reader = csv::Reader::from_reader(&out[..]);
+            let records: Vec<csv::StringRecord> = reader.records().collect::<Result<_, _>>().unwrap();
+            assert_eq!(records.len(), rows);
+            for cell in records.iter().flatten() {
+                assert!(
+                    !cell.starts_with(['=', '+', '-', '@', '\t', '\r']) && !cell.contains('\n'),
+                    "{cell}"
+                );
+            }
+        }
+    }
+}

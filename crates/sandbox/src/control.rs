@@ -1,0 +1,169 @@
+//! The control plane under `/_sim/`: what tests and other clients use to turn switches, move the clock and look inside.
+//!
+//! No part of the simulated service; nothing of it is throttled or logged.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::assertion;
+use crate::disk;
+use crate::disturb;
+use crate::edits::{Change, Edit};
+use crate::fleet::Fleet;
+use crate::identity;
+use crate::jwt;
+use crate::record::{Eye, Quirks};
+use crate::service::Service;
+use crate::switches::table;
+use crate::wire::{Answer, Request};
+use mdetag_vocabulary::time::{TICKS_PER_SECOND, Timestamp};
+
+/// Answers a control request.
+pub(super) fn answer(service: &mut Service, request: &Request, now: Timestamp) -> Answer {
+    let body: Value = match request.body.as_slice() {
+        b"" => Value::Null,
+        bytes => match serde_json::from_slice(bytes) {
+            Ok(body) => body,
+            Err(error) => return refuse(&error.to_string()),
+        },
+    };
+    let done = match (&*request.method, request.path.trim_start_matches("/_sim/")) {
+        ("POST", "reset") => reset(service, now),
+        ("POST", "clock") => {
+            let seconds = body["advance_s"].as_f64().unwrap_or(0.0).clamp(0.0, 1e9);
+            advance(service, Duration::from_secs_f64(seconds), now)
+                .map(|()| json!({ "now": now.plus(Duration::from_secs_f64(seconds)) }))
+        }
+        ("POST", "faults") => faults(service, &body),
+        ("GET", "faults") => Ok(json!({ "set": service.switches.changed(), "known": known() })),
+        ("GET", "log") => Ok(json!(service.calls)),
+        ("GET", "state") => Ok(state(service, now)),
+        ("GET", "machines") => return fleet(service, now),
+        ("POST", "machines") => insert(service, &body, now),
+        ("DELETE", "machines") => {
+            let ids = body["ids"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter_map(Value::as_str)
+                .map(Box::from)
+                .collect();
+            commit(service, &[Edit::now(now, Change::Delete { ids })]).map(|()| json!({}))
+        }
+        ("POST", "disturb") => {
+            let (count, seed) = (body["count"].as_u64().unwrap_or(20), body["seed"].as_u64().unwrap_or(1));
+            disturb::disturb(service, count, seed, now).map(|done| json!(done))
+        }
+        ("POST", "credentials") => trust(service, &body),
+        ("POST", "federated-token") => {
+            let text = |name: &str| body[name].as_str().unwrap_or_default();
+            Ok(json!({ "token": identity::issued(text("issuer"), text("subject"), text("audience"), now) }))
+        }
+        ("POST", "hunting") => {
+            let ids =
+                body["ids"].as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned);
+            let query = super::hunting::normal(body["query"].as_str().unwrap_or_default());
+            service.hunting.insert(query, ids.collect());
+            Ok(json!({}))
+        }
+        _ => Err("no such control route".to_owned()),
+    };
+    done.map_or_else(|error| refuse(&error), |body| Answer::json(200, &body))
+}
+
+fn refuse(message: &str) -> Answer {
+    Answer::json(400, &json!({ "error": message }))
+}
+
+fn known() -> Vec<Value> {
+    let row = |row: super::switches::SwitchRow| json!({ "name": row.name, "values": row.values, "default": row.default, "mark": row.mark, "meaning": row.meaning });
+    table().into_iter().map(row).collect()
+}
+
+/// Puts the fleet and the windows back to what they were at first; switches stay.
+pub(super) fn reset(service: &mut Service, now: Timestamp) -> Result<Value, String> {
+    if let Some(disk) = &mut service.disk {
+        disk.reset().map_err(|error| error.to_string())?;
+    }
+    let settings = &service.settings;
+    service.fleet = Fleet::generated(settings.devices, settings.seed, settings.created, now);
+    service.limits.clear();
+    service.calls.clear();
+    service.list_answers = 0;
+    Ok(json!({}))
+}
+
+/// Moves the sandbox's clock forward.
+pub(super) fn advance(service: &mut Service, span: Duration, now: Timestamp) -> Result<(), String> {
+    let by = (span.as_secs_f64() * TICKS_PER_SECOND as f64) as i64;
+    commit(service, &[Edit::now(now, Change::Clock { by })])
+}
+
+/// Saves and makes edits, with the reason as text.
+pub(super) fn commit(service: &mut Service, edits: &[Edit]) -> Result<(), String> {
+    service.commit(edits).map_err(|answer| String::from_utf8_lossy(&answer.body).into_owned())
+}
+
+fn faults(service: &mut Service, body: &Value) -> Result<Value, String> {
+    let Value::Object(members) = body else {
+        return Err("expected an object of names and values".to_owned());
+    };
+    let mut switches = service.switches.clone();
+    for (name, value) in members {
+        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        switches.set(name, &text)?;
+    }
+    service.switches = switches;
+    Ok(json!({ "set": service.switches.changed() }))
+}
+
+/// Puts in devices, an object or an array of them.
+pub(super) fn insert(service: &mut Service, body: &Value, now: Timestamp) -> Result<Value, String> {
+    let one = std::slice::from_ref(body);
+    let devices = body.as_array().map_or(one, Vec::as_slice);
+    let mut trial = Fleet::default();
+    for device in devices {
+        trial.insert(device)?;
+    }
+    let edits: Vec<Edit> =
+        devices.iter().map(|device| Edit::now(now, Change::Insert { device: device.clone() })).collect();
+    commit(service, &edits)?;
+    Ok(json!({ "inserted": devices.len() }))
+}
+
+/// Lets the app sign in with a further certificate or federated credential.
+fn trust(service: &mut Service, body: &Value) -> Result<Value, String> {
+    let mut settings = service.settings.clone();
+    if let Some(text) = body["certificate"].as_str() {
+        let der = assertion::certificate_bytes(text).ok_or("this is no certificate with an RSA key")?;
+        settings.certificates.push(jwt::encode(&der));
+    } else {
+        let row = serde_json::from_value(body["federated"].clone()).map_err(|error| error.to_string())?;
+        settings.federated.push(row);
+    }
+    if let Some(disk) = &service.disk {
+        disk::save_settings(disk.directory(), &settings).map_err(|error| error.to_string())?;
+    }
+    service.settings = settings;
+    Ok(json!({}))
+}
+
+fn state(service: &Service, now: Timestamp) -> Value {
+    let overlaps = service.calls.iter().filter(|call| !call.overlaps.is_empty()).count();
+    json!({
+        "tenantId": service.settings.tenant_id, "clientId": service.settings.client_id, "now": now, "speed": service.speed,
+        "devices": service.fleet.devices.len(), "seed": service.settings.seed, "created": service.settings.created,
+        "calls": service.calls.len(), "overlappingWrites": overlaps, "faults": service.switches.changed(),
+    })
+}
+
+/// Every device as it truly is, one a line.
+pub(super) fn fleet(service: &Service, now: Timestamp) -> Answer {
+    let mut out = Vec::new();
+    for device in &service.fleet.devices {
+        device.render(&mut out, &device.shown(now, Eye::Writer, service.shows()), &Quirks::default());
+        out.push(b'\n');
+    }
+    Answer { status: 200, body: out, ..Answer::default() }.header("content-type", "application/x-ndjson")
+}

@@ -1,0 +1,182 @@
+//! The hunting routes: no KQL is interpreted. A query is known by its text, or asks `DeviceInfo` for columns, or is refused.
+//!
+//! Results for any other query are laid down by hand through the control plane.
+
+use serde_json::{Map, Value, json};
+
+use crate::record::{Eye, Record, Shows};
+use crate::routes::Route;
+use crate::service::Service;
+use crate::switches::Switch;
+use crate::wire::{Answer, Request};
+use mdetag_vocabulary::time::Timestamp;
+
+/// Columns that the projector knows.
+const COLUMNS: &[&str] = &[
+    "DeviceId",
+    "DeviceName",
+    "OSPlatform",
+    "DeviceManualTags",
+    "DeviceDynamicTags",
+    "RegistryDeviceTag",
+    "AssetValue",
+    "Timestamp",
+];
+
+/// Answers a query.
+pub(super) fn run(service: &mut Service, request: &Request, route: Route, now: Timestamp) -> Answer {
+    if route == Route::OldHunting && service.switches.is(Switch::MdeHunting, "retired") {
+        return service.error(
+            403,
+            "DisabledFeature",
+            "This API has been retired. Use Microsoft Graph instead.",
+        );
+    }
+    match service.switches.text(Switch::Hunting) {
+        "bad_request" => return bad(service, "The query is too large or wrong."),
+        "cpu" => {
+            let answer =
+                service.error(429, "TooManyRequests", "The tenant has used up its CPU quota for hunting.");
+            return answer.header("retry-after", "900");
+        }
+        "timeout" => {
+            return service.error(504, "GatewayTimeout", "The query took longer than three minutes.");
+        }
+        _ => {}
+    }
+    let body: Value = serde_json::from_slice(&request.body).unwrap_or(Value::Null);
+    let Some(query) = body["Query"].as_str().or_else(|| body["query"].as_str()) else {
+        return bad(service, "The property 'Query' is missing.");
+    };
+    let query = normal(query);
+    let (columns, rows) = match service.hunting.get(&query) {
+        Some(ids) => (vec!["DeviceId"], ids.iter().map(|id| json!({ "DeviceId": id })).collect()),
+        None => match columns(&query) {
+            Some((columns, kept)) => {
+                let rows = project(service, &columns, kept, now);
+                (columns, rows)
+            }
+            None => {
+                return bad(
+                    service,
+                    "The sandbox interprets no KQL: lay down a result for this query, or project columns of DeviceInfo.",
+                );
+            }
+        },
+    };
+    let upper = route == Route::OldHunting || service.switches.is(Switch::HuntingKeys, "upper");
+    let (name, kind) = if upper { ("Name", "Type") } else { ("name", "type") };
+    let schema: Vec<Value> = columns.iter().map(|column| json!({ name: column, kind: "String" })).collect();
+    let (schema_key, results) =
+        if route == Route::OldHunting { ("Schema", "Results") } else { ("schema", "results") };
+    Answer::json(
+        200,
+        &json!({
+            "@odata.context": "https://graph.microsoft.com/v1.0/$metadata#microsoft.graph.security.huntingQueryResults",
+            schema_key: schema, results: rows,
+        }),
+    )
+}
+
+fn bad(service: &Service, message: &str) -> Answer {
+    service.error(400, "BadRequest", message)
+}
+
+/// A query with single blanks and no comments.
+pub(super) fn normal(query: &str) -> String {
+    let lines = query.lines().map(|line| line.split("//").next().unwrap_or_default());
+    lines.flat_map(str::split_whitespace).collect::<Vec<_>>().join(" ").trim_end_matches(';').to_owned()
+}
+
+/// Which devices a query keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kept {
+    All,
+    /// Those with a tag of another origin than the portal and the API.
+    WithForeignTags,
+}
+
+/// The one filter on tags that is known, in the way that documentation and forums write it.
+const WITH_FOREIGN_TAGS: &str =
+    "isnotempty(RegistryDeviceTag) or (isnotempty(DeviceDynamicTags) and DeviceDynamicTags != \"[]\")";
+
+/// The columns of a query that asks `DeviceInfo` for the newest row of every device, and the devices that it keeps.
+fn columns(query: &str) -> Option<(Vec<&'static str>, Kept)> {
+    let mut steps = query.split('|').map(str::trim);
+    if steps.next()? != "DeviceInfo" {
+        return None;
+    }
+    let (mut columns, mut kept) = (vec!["DeviceId"], Kept::All);
+    for step in steps {
+        let (verb, rest) = step.split_once(' ')?;
+        match verb {
+            "summarize" if rest.contains("arg_max(") && rest.ends_with("by DeviceId") => {}
+            "where" if rest.starts_with("isnotempty(OSPlatform)") || rest.starts_with("Timestamp > ago(") => {
+            }
+            "where" if rest == WITH_FOREIGN_TAGS => kept = Kept::WithForeignTags,
+            "project" | "distinct" => {
+                let known = |name: &str| COLUMNS.iter().copied().find(|column| *column == name.trim());
+                columns = rest.split(',').map(known).collect::<Option<Vec<_>>>()?;
+            }
+            _ => return None,
+        }
+    }
+    Some((columns, kept))
+}
+
+fn project(service: &mut Service, columns: &[&str], kept: Kept, now: Timestamp) -> Vec<Value> {
+    let missing = service.switches.number(Switch::HuntingMissing) as usize;
+    let extra = service.switches.number(Switch::HuntingExtra);
+    let mut rows: Vec<Value> = Vec::new();
+    for device in service.fleet.devices.iter().skip(missing) {
+        if kept == Kept::WithForeignTags && device.registry.is_none() && device.dynamic.is_empty() {
+            continue;
+        }
+        let mut row = Map::new();
+        for column in columns {
+            row.insert((*column).to_owned(), cell(device, column, now, service.random.below(2) == 0));
+        }
+        rows.push(Value::Object(row));
+    }
+    for number in 0..extra {
+        rows.push(json!({ "DeviceId": format!("{:040x}", u128::MAX - u128::from(number)) }));
+    }
+    rows
+}
+
+/// Empty lists are empty text or null, as it happens.
+fn cell(device: &Record, column: &str, now: Timestamp, null: bool) -> Value {
+    let empty = || if null { Value::Null } else { json!("") };
+    let list = |tags: Vec<&str>| match tags.is_empty() {
+        true => empty(),
+        false => json!(json!(tags).to_string()),
+    };
+    let shown = device.shown(now, Eye::Hunting, Shows::Manual);
+    match column {
+        "DeviceId" => json!(device.id),
+        "DeviceName" => json!(device.text("computerDnsName").unwrap_or_default()),
+        "OSPlatform" => json!(device.text("osPlatform").unwrap_or_default()),
+        "DeviceManualTags" => list(shown.tags.iter().map(|tag| &***tag).collect()),
+        "DeviceDynamicTags" => list(device.dynamic.iter().map(|tag| &**tag).collect()),
+        "RegistryDeviceTag" => device.registry.as_deref().map_or_else(empty, |tag| json!(tag)),
+        "AssetValue" => json!(shown.value.map(mdetag_vocabulary::device::DeviceValue::word)),
+        _ => json!(device.last_seen),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn queries_are_known_by_their_text_and_nothing_is_guessed() {
+        let query = "DeviceInfo\n| summarize arg_max(Timestamp, *) by DeviceId // newest\n| project DeviceId,  RegistryDeviceTag;";
+        assert_eq!(columns(&normal(query)), Some((vec!["DeviceId", "RegistryDeviceTag"], Kept::All)));
+        assert_eq!(columns("DeviceInfo"), Some((vec!["DeviceId"], Kept::All)));
+        let foreign = format!("DeviceInfo | where {WITH_FOREIGN_TAGS}");
+        assert_eq!(columns(&foreign), Some((vec!["DeviceId"], Kept::WithForeignTags)));
+        for other in ["DeviceEvents", "DeviceInfo | where DeviceName == 'x'", "DeviceInfo | project Secret"] {
+            assert_eq!(columns(other), None, "{other}");
+        }
+    }
+}

@@ -1,0 +1,276 @@
+//! Routes that read devices: the list with all its disputed ways of paging, one device, and the search by tag.
+//!
+//! Changes nothing, except where a fault says that the fleet moves between two pages.
+
+use std::time::Duration;
+
+use crate::access::Caller;
+use crate::edits::{Change, Edit};
+use crate::filter::{Dialect, Filter};
+use crate::record::{Eye, Quirks, Record};
+use crate::service::Service;
+use crate::switches::{self, Switch};
+use crate::wire::{Answer, Request, entity_start, list_start};
+use mdetag_vocabulary::time::Timestamp;
+
+/// The host that the service names in its contexts, whatever host was called.
+const CONTEXT_HOST: &str = "api.securitycenter.microsoft.com";
+/// The most rows that `$top` may ask for.
+const MAX_TOP: u64 = 10_000;
+
+/// `GET /api/machines`.
+pub(super) fn list(service: &mut Service, request: &Request, caller: &Caller, now: Timestamp) -> Answer {
+    let answer = page(service, request, caller, now).unwrap_or_else(|answer| answer);
+    service.list_answers += 1;
+    move_fleet(service, now);
+    answer
+}
+
+fn page(service: &mut Service, request: &Request, caller: &Caller, now: Timestamp) -> Result<Answer, Answer> {
+    let odata = |service: &Service, message: &str| service.error(400, "ODataError", message);
+    let filter = match request.parameter("$filter") {
+        None => None,
+        Some(text) => Some(Filter::parse(&text, dialect(service)).map_err(|error| odata(service, &error))?),
+    };
+    let number = |name: &str| match request.parameter(name) {
+        None => Ok(None),
+        Some(text) => text.trim().parse::<u64>().map(Some).map_err(|_| {
+            odata(
+                service,
+                &format!("The value '{text}' of the query option '{name}' is not a non-negative integer."),
+            )
+        }),
+    };
+    let (top, skip) = (number("$top")?, number("$skip")?.unwrap_or(0));
+    if top.is_some_and(|top| top > MAX_TOP) && !service.switches.on(Switch::Clamp) {
+        return Err(odata(service, "The limit of '10000' for Top query has been exceeded."));
+    }
+    let page = service.switches.number(Switch::Page).clamp(1, MAX_TOP);
+    let mut rows = rows(service, filter.as_ref(), caller, now);
+    let undocumented = service.switches.on(Switch::UndocumentedOdata);
+    if undocumented && request.parameter("$select").is_some() {
+        return Err(service.error(
+            501,
+            "NotImplemented",
+            "The sandbox does not know how the service treats $select.",
+        ));
+    }
+    if undocumented && let Some(order) = request.parameter("$orderby") {
+        sort(service, &mut rows, &order)?;
+    }
+    if rows.is_empty() && service.switches.is(Switch::Empty, "404") {
+        return Err(service.error(404, "ResourceNotFound", "No recent machines were found."));
+    }
+    let paging = service.switches.text(Switch::Paging).to_owned();
+    let wanted = top.unwrap_or(page).min(page);
+    // In this mode the service has one page and no more: only filters get past it.
+    let reach = if paging == "hard_cap" { page.min(rows.len() as u64) } else { rows.len() as u64 };
+    let (first, last) = (skip.min(reach), skip.saturating_add(wanted).min(reach));
+    let shown = &rows[first as usize..last as usize];
+    let mut out = list_start(CONTEXT_HOST);
+    out.reserve(shown.len() * 1200);
+    let (shows, quirks) = (service.shows(), quirks(service));
+    for (place, row) in shown.iter().enumerate() {
+        if place > 0 {
+            out.push(b',');
+        }
+        let device = &service.fleet.devices[*row as usize];
+        device.render(&mut out, &device.shown(now, Eye::List, shows), &quirks);
+    }
+    out.push(b']');
+    if undocumented && request.parameter("$count").as_deref() == Some("true") {
+        out.extend_from_slice(format!(",\"@odata.count\":{}", rows.len()).as_bytes());
+    }
+    let linked =
+        paging.starts_with("nextlink") && (top.is_none() || service.switches.on(Switch::NextlinkWithTop));
+    if linked && last < reach {
+        out.extend_from_slice(b",\"@odata.nextLink\":");
+        super::record::write_text(&mut out, &next_link(request, &paging, skip, last));
+    }
+    out.push(b'}');
+    Ok(Answer::ok(out))
+}
+
+fn dialect(service: &Service) -> Dialect {
+    Dialect {
+        short_list: service.switches.is(Switch::OdataStrict, "doc_short"),
+        functions: service.switches.on(Switch::FilterFunctions),
+    }
+}
+
+/// The rows that the caller sees and the filter lets through, in the order of this answer.
+fn rows(service: &mut Service, filter: Option<&Filter>, caller: &Caller, now: Timestamp) -> Vec<u32> {
+    let shows = service.shows();
+    let passes = |device: &Record| {
+        if filter.is_none() && caller.sees_all() {
+            return true;
+        }
+        let shown = device.shown(now, Eye::List, shows);
+        caller.sees(shown.group) && filter.is_none_or(|filter| filter.holds(device, &shown))
+    };
+    let devices = service.fleet.devices.iter().enumerate();
+    let mut rows: Vec<u32> =
+        devices.filter(|(_, device)| passes(device)).map(|(row, _)| row as u32).collect();
+    if service.switches.on(Switch::DupIds) && !rows.is_empty() {
+        rows.push(rows[0]);
+    }
+    if service.switches.on(Switch::UnstableOrder) {
+        service.random.shuffle(&mut rows);
+    }
+    rows
+}
+
+fn sort(service: &Service, rows: &mut [u32], order: &str) -> Result<(), Answer> {
+    let (name, descending) = order.strip_suffix(" desc").map_or((order, false), |name| (name, true));
+    let device = |row: &u32| &service.fleet.devices[*row as usize];
+    match name.strip_suffix(" asc").unwrap_or(name) {
+        "id" => rows.sort_by(|one, other| device(one).id.cmp(&device(other).id)),
+        "lastSeen" => rows.sort_by_key(|row| device(row).last_seen),
+        _ => return Err(service.error(501, "NotImplemented", "The sandbox sorts by id and lastSeen only.")),
+    }
+    if descending {
+        rows.reverse();
+    }
+    Ok(())
+}
+
+/// The link to the next page, as good or bad as the switch says.
+fn next_link(request: &Request, paging: &str, skip: u64, next: u64) -> String {
+    let own = request.header("host").unwrap_or("127.0.0.1");
+    let base = match paging {
+        "nextlink_global_host" => format!("https://{CONTEXT_HOST}{}", request.path),
+        "nextlink_foreign_host" => format!("https://attacker.example{}", request.path),
+        _ => format!("http://{own}{}", request.path),
+    };
+    let is_skip = |pair: &str| pair.starts_with("$skip=") || pair.starts_with("%24skip=");
+    // Reported from the field: the first link is right, later ones have lost their filter.
+    let is_lost = |pair: &str| {
+        paging == "nextlink_bad"
+            && skip > 0
+            && (pair.starts_with("$filter=") || pair.starts_with("%24filter="))
+    };
+    let pairs = request.query.split('&').filter(|pair| !pair.is_empty() && !is_skip(pair) && !is_lost(pair));
+    let mut query: String = pairs.map(|pair| format!("{pair}&")).collect();
+    let target = if paging == "nextlink_loop" && skip > 0 { skip } else { next };
+    query.push_str(&format!("$skip={target}"));
+    format!("{base}?{query}")
+}
+
+/// The switch `after_page`: what happens to a fleet while somebody reads it.
+fn move_fleet(service: &mut Service, now: Timestamp) {
+    let Some((page, what)) = switches::after_page(service.switches.text(Switch::AfterPage)) else { return };
+    if service.list_answers != page || service.fleet.devices.is_empty() {
+        return;
+    }
+    match what {
+        "insert" => {
+            let device = serde_json::json!({
+                "id": format!("{:040x}", service.list_answers), "computerDnsName": "new.corp.example.com", "lastSeen": now
+            });
+            // At the front, so that every later row moves by one.
+            let change = Edit::now(now, Change::Insert { device });
+            if service.commit(&[change]).is_ok() {
+                service.fleet.devices.rotate_right(1);
+            }
+        }
+        "delete" => {
+            let ids = vec![service.fleet.devices[0].id.clone()];
+            // A state that cannot be saved leaves the fleet as it was, which this fault can bear.
+            let _ = service.commit(&[Edit::now(now, Change::Delete { ids })]);
+        }
+        _ => service.fleet.devices.rotate_left(1),
+    }
+    service.fleet.reindex();
+}
+
+/// The departures from the usual JSON that are switched on.
+pub(super) fn quirks(service: &Service) -> Quirks {
+    let on = |switch| service.switches.on(switch);
+    Quirks {
+        group_id_as_text: on(Switch::RbacIdText),
+        without_tags: on(Switch::NoTags),
+        null_tags: on(Switch::NullTags),
+        unknown_property: on(Switch::UnknownProperty),
+        unknown_value: on(Switch::UnknownEnum),
+        os_version: on(Switch::OsVersion),
+        av_status: on(Switch::AvStatus),
+        year_one: on(Switch::YearOne),
+        without_id: on(Switch::NoId),
+    }
+}
+
+/// `GET /api/machines/{idOrName}`.
+pub(super) fn get(service: &Service, subject: &str, caller: &Caller, now: Timestamp) -> Answer {
+    let Some(row) = service.fleet.row_of_id_or_name(subject) else { return not_found(service, subject) };
+    let device = &service.fleet.devices[row];
+    if !caller.sees(device.shown(now, Eye::List, service.shows()).group) {
+        return not_found(service, subject);
+    }
+    Answer::ok(entity(service, row, Eye::List, now))
+}
+
+/// The answer for a device that is not there.
+pub(super) fn not_found(service: &Service, subject: &str) -> Answer {
+    service.error(404, "ResourceNotFound", &format!("Machine {subject} was not found."))
+}
+
+/// One device as a body of its own.
+pub(super) fn entity(service: &Service, row: usize, eye: Eye, now: Timestamp) -> Vec<u8> {
+    let device = &service.fleet.devices[row];
+    let mut out = entity_start(CONTEXT_HOST);
+    let start = out.len();
+    device.render(&mut out, &device.shown(now, eye, service.shows()), &quirks(service));
+    out.remove(start);
+    out
+}
+
+/// Some devices as a list body, as the writer sees them.
+pub(super) fn collection(service: &Service, rows: &[usize], eye: Eye, now: Timestamp) -> Vec<u8> {
+    let mut out = list_start(CONTEXT_HOST);
+    let (shows, quirks) = (service.shows(), quirks(service));
+    for (place, row) in rows.iter().enumerate() {
+        if place > 0 {
+            out.push(b',');
+        }
+        let device = &service.fleet.devices[*row];
+        device.render(&mut out, &device.shown(now, eye, shows), &quirks);
+    }
+    out.extend_from_slice(b"]}");
+    out
+}
+
+/// `GET /api/machines/findbytag`.
+pub(super) fn find_by_tag(service: &Service, request: &Request, caller: &Caller, now: Timestamp) -> Answer {
+    let Some(tag) = request.parameter("tag").filter(|tag| !tag.is_empty()) else {
+        return service.error(400, "MissingRequiredParameter", "The required parameter 'tag' is missing.");
+    };
+    let prefix =
+        request.parameter("useStartsWithFilter").is_some_and(|text| text.eq_ignore_ascii_case("true"));
+    let shows = service.shows();
+    let found = |device: &Record| {
+        let shown = device.shown(now, Eye::List, shows);
+        let matches = |other: &str| if prefix { other.starts_with(&*tag) } else { other == tag };
+        caller.sees(shown.group) && shown.tags.iter().any(|other| matches(other))
+    };
+    let devices = service.fleet.devices.iter().enumerate();
+    let rows: Vec<usize> = devices.filter(|(_, device)| found(device)).map(|(row, _)| row).collect();
+    Answer::ok(collection(service, &rows, Eye::List, now))
+}
+
+/// `GET /api/$metadata`: the routes' shape in outline, not the service's own document.
+pub(super) fn metadata() -> Answer {
+    let body = concat!(
+        r#"<?xml version="1.0" encoding="utf-8"?><edmx:Edmx Version="4.0" xmlns:edmx="http://docs.oasis-open.org/odata/ns/edmx"><edmx:DataServices>"#,
+        r#"<Schema Namespace="Sandbox" xmlns="http://docs.oasis-open.org/odata/ns/edm"><EntityType Name="Machine"><Key><PropertyRef Name="id"/></Key>"#,
+        r#"<Property Name="id" Type="Edm.String" Nullable="false"/><Property Name="computerDnsName" Type="Edm.String"/>"#,
+        r#"<Property Name="machineTags" Type="Collection(Edm.String)"/><Property Name="deviceValue" Type="Edm.String" Nullable="false"/></EntityType>"#,
+        r#"<EntityContainer Name="Container"><EntitySet Name="Machines" EntityType="Sandbox.Machine"/></EntityContainer></Schema></edmx:DataServices></edmx:Edmx>"#
+    );
+    Answer { status: 200, body: body.as_bytes().to_vec(), ..Answer::default() }
+        .header("content-type", "application/xml; charset=utf-8")
+}
+
+/// How long a switch of seconds delays something, at the sandbox's speed.
+pub(super) fn delay(service: &Service, switch: Switch) -> Duration {
+    service.scaled(Duration::from_secs(service.switches.number(switch)))
+}

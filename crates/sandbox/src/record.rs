@@ -1,0 +1,386 @@
+//! One device as the simulated service keeps it: finished JSON with two gaps for what can change, the tags by their
+//! origin, and what readers do not see yet.
+//!
+//! Decides no request; it only answers "what would a reader see now" and takes writes that were decided elsewhere.
+
+use std::sync::Arc;
+
+use mdetag_vocabulary::device::DeviceValue;
+use mdetag_vocabulary::time::Timestamp;
+
+/// A tag; equal tags of a fleet share their text.
+pub(super) type Tag = Arc<str>;
+
+/// Number and name of a device group; 0 and no name is ungrouped.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Group {
+    pub(super) id: i32,
+    pub(super) name: Option<Arc<str>>,
+}
+
+/// What writes can change.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct State {
+    /// Tags made in the portal or through the API, in the order in which they were added.
+    pub(super) manual: Vec<Tag>,
+    /// The device value; `None` is written as null.
+    pub(super) value: Option<DeviceValue>,
+    /// The device group.
+    pub(super) group: Group,
+}
+
+/// A device.
+#[derive(Clone, Debug)]
+pub(super) struct Record {
+    pub(super) id: Box<str>,
+    /// All members of the JSON object but value, group and tags.
+    json: Box<[u8]>,
+    /// Where value and group belong in `json`.
+    state_at: u32,
+    /// Where the tags belong in `json`; never before `state_at`.
+    tags_at: u32,
+    pub(super) last_seen: Option<Timestamp>,
+    pub(super) state: State,
+    /// The tag that the device reports from its registry.
+    pub(super) registry: Option<Tag>,
+    /// Tags of the simulated dynamic rules.
+    pub(super) dynamic: Vec<Tag>,
+    /// The value that a dynamic rule holds.
+    pub(super) locked: Option<DeviceValue>,
+    later: Option<Box<Later>>,
+}
+
+/// What changes by itself when time passes. Few devices have any of it, so it is kept apart.
+#[derive(Clone, Debug, Default)]
+struct Later {
+    pending: Vec<Pending>,
+    /// Registry and dynamic tags that a write removed, until they are reported again.
+    suppressed: Vec<(Tag, Timestamp)>,
+    /// A value that a rule will take back.
+    reverts: Option<(Option<DeviceValue>, Timestamp)>,
+    /// A group that the tags will lead to.
+    regroup: Option<(Group, Timestamp)>,
+}
+
+/// A write that readers do not see yet.
+#[derive(Clone, Debug)]
+struct Pending {
+    list_at: Timestamp,
+    hunting_at: Timestamp,
+    before: State,
+}
+
+/// Who looks: a write's own answer sees everything at once, the list and hunting later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Eye {
+    Writer,
+    List,
+    Hunting,
+}
+
+/// Which origins `machineTags` shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shows {
+    Manual,
+    ManualAndRegistry,
+    All,
+}
+
+/// How a device looks to a reader at one moment.
+#[derive(Clone, Debug)]
+pub(super) struct Shown<'a> {
+    pub(super) value: Option<DeviceValue>,
+    pub(super) group: &'a Group,
+    pub(super) tags: Vec<&'a Tag>,
+}
+
+/// Departures from the usual JSON: everything that a client must survive.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Quirks {
+    pub(super) group_id_as_text: bool,
+    pub(super) without_tags: bool,
+    pub(super) null_tags: bool,
+    pub(super) unknown_property: bool,
+    pub(super) unknown_value: bool,
+    pub(super) os_version: bool,
+    pub(super) av_status: bool,
+    pub(super) year_one: bool,
+    pub(super) without_id: bool,
+}
+
+impl Record {
+    /// A device whose JSON has its two gaps at these places.
+    pub(super) fn new(id: &str, json: Vec<u8>, state_at: usize, tags_at: usize) -> Record {
+        Record {
+            id: id.into(),
+            json: json.into_boxed_slice(),
+            state_at: state_at as u32,
+            tags_at: tags_at as u32,
+            last_seen: None,
+            state: State::default(),
+            registry: None,
+            dynamic: Vec::new(),
+            locked: None,
+            later: None,
+        }
+    }
+
+    /// How a reader sees it.
+    pub(super) fn shown(&self, now: Timestamp, eye: Eye, shows: Shows) -> Shown<'_> {
+        let Some(later) = &self.later else {
+            return Shown {
+                value: self.state.value,
+                group: &self.state.group,
+                tags: self.tags(&self.state.manual, &[], now, shows),
+            };
+        };
+        let visible_at = |pending: &Pending| match eye {
+            Eye::Writer => now,
+            Eye::List => pending.list_at,
+            Eye::Hunting => pending.hunting_at,
+        };
+        let unseen = later.pending.iter().find(|pending| visible_at(pending) > now);
+        let state = unseen.map_or(&self.state, |pending| &pending.before);
+        let reverted = later.reverts.filter(|(_, due)| *due <= now && unseen.is_none());
+        let regrouped = later.regroup.as_ref().filter(|(_, due)| *due <= now);
+        Shown {
+            value: reverted.map_or(state.value, |(value, _)| value),
+            group: regrouped.map_or(&state.group, |(group, _)| group),
+            tags: self.tags(&state.manual, &later.suppressed, now, shows),
+        }
+    }
+
+    fn tags<'a>(
+        &'a self,
+        manual: &'a [Tag],
+        suppressed: &[(Tag, Timestamp)],
+        now: Timestamp,
+        shows: Shows,
+    ) -> Vec<&'a Tag> {
+        let mut tags: Vec<&Tag> = manual.iter().collect();
+        let registry = self.registry.iter().filter(|_| shows != Shows::Manual);
+        let dynamic = self.dynamic.iter().filter(|_| shows == Shows::All);
+        for tag in registry.chain(dynamic) {
+            let hidden = suppressed.iter().any(|(other, until)| other == tag && *until > now);
+            if !hidden && !tags.contains(&tag) {
+                tags.push(tag);
+            }
+        }
+        tags
+    }
+
+    /// Takes a new state that the list and hunting see from these moments on.
+    pub(super) fn write(&mut self, state: State, now: Timestamp, list_at: Timestamp, hunting_at: Timestamp) {
+        self.forget_past(now);
+        let before = std::mem::replace(&mut self.state, state);
+        if list_at > now || hunting_at > now {
+            self.later_mut().pending.push(Pending { list_at, hunting_at, before });
+        }
+    }
+
+    /// Hides a registry or dynamic tag until it is reported again.
+    pub(super) fn suppress(&mut self, tag: &Tag, until: Timestamp) {
+        self.later_mut().suppressed.retain(|(other, _)| other != tag);
+        self.later_mut().suppressed.push((tag.clone(), until));
+    }
+
+    /// The value goes back to what the rule says at `due`.
+    pub(super) fn revert_value(&mut self, to: Option<DeviceValue>, due: Timestamp) {
+        self.later_mut().reverts = Some((to, due));
+    }
+
+    /// The group changes at `due`.
+    pub(super) fn regroup(&mut self, group: Group, due: Timestamp) {
+        self.later_mut().regroup = Some((group, due));
+    }
+
+    /// Whether a tag of another origin than the API is on the device and not hidden.
+    pub(super) fn holds_external(&self, tag: &str) -> bool {
+        self.registry.as_deref() == Some(tag) || self.dynamic.iter().any(|other| &**other == tag)
+    }
+
+    fn later_mut(&mut self) -> &mut Later {
+        self.later.get_or_insert_with(Box::default)
+    }
+
+    /// What has come to pass becomes the state, so that the next write starts from it.
+    fn forget_past(&mut self, now: Timestamp) {
+        let Some(later) = &mut self.later else { return };
+        later.pending.retain(|pending| pending.list_at > now || pending.hunting_at > now);
+        later.suppressed.retain(|(_, until)| *until > now);
+        if let Some((value, _)) = later.reverts.take_if(|(_, due)| *due <= now) {
+            self.state.value = value;
+        }
+        if let Some((group, _)) = later.regroup.take_if(|(_, due)| *due <= now) {
+            self.state.group = group;
+        }
+        if later.pending.is_empty()
+            && later.suppressed.is_empty()
+            && later.reverts.is_none()
+            && later.regroup.is_none()
+        {
+            self.later = None;
+        }
+    }
+
+    /// Writes the JSON object as a reader sees it.
+    pub(super) fn render(&self, out: &mut Vec<u8>, shown: &Shown<'_>, quirks: &Quirks) {
+        let (state_at, tags_at) = (self.state_at as usize, self.tags_at as usize);
+        let start = out.len();
+        out.extend_from_slice(&self.json[..state_at]);
+        write_state(out, shown.value, shown.group, quirks.group_id_as_text);
+        out.extend_from_slice(&self.json[state_at..tags_at]);
+        if quirks.null_tags {
+            out.extend_from_slice(b"\"machineTags\":null,");
+        } else if !quirks.without_tags {
+            write_tags(out, shown.tags.iter().map(|tag| &***tag));
+        }
+        out.extend_from_slice(&self.json[tags_at..]);
+        if *quirks != Quirks::default() {
+            let odd = quirks.apply(&out[start..]);
+            out.truncate(start);
+            out.extend_from_slice(&odd);
+        }
+    }
+
+    /// The raw JSON of a member that no write changes, if the device has it.
+    pub(super) fn raw(&self, name: &str) -> Option<&str> {
+        let text = std::str::from_utf8(&self.json).ok()?;
+        let key = format!("\"{name}\":");
+        // Inside a text the quotes would be escaped, so a quote after `,` or `{` begins a member.
+        let found = text
+            .match_indices(&key)
+            .find(|(at, _)| matches!(at.checked_sub(1).map(|before| self.json[before]), Some(b',' | b'{')));
+        let value = &text[found?.0 + key.len()..];
+        let mut quoted = false;
+        let mut escaped = false;
+        let end = value.bytes().position(|byte| {
+            let ends = !quoted && matches!(byte, b',' | b'}' | b']');
+            quoted ^= byte == b'"' && !escaped;
+            escaped = byte == b'\\' && !escaped;
+            ends
+        });
+        Some(&value[..end.unwrap_or(value.len())])
+    }
+
+    /// The text of a member that no write changes; `None` for null, absent and other kinds.
+    pub(super) fn text(&self, name: &str) -> Option<String> {
+        serde_json::from_str(self.raw(name)?).ok()
+    }
+}
+
+impl Quirks {
+    /// The odd JSON of a plain one. Slow, and only for hardening runs.
+    fn apply(&self, json: &[u8]) -> Vec<u8> {
+        let Ok(serde_json::Value::Object(mut device)) = serde_json::from_slice(json) else {
+            return json.to_vec();
+        };
+        let mut set = |on: bool, name: &str, value: serde_json::Value| {
+            if on {
+                device.insert(name.to_owned(), value);
+            }
+        };
+        set(self.unknown_property, "futureProperty", serde_json::json!({ "nested": [1, null, "x"] }));
+        set(self.unknown_value, "healthStatus", "SomethingNew".into());
+        set(self.os_version, "osVersion", serde_json::Value::Null);
+        set(self.av_status, "defenderAvStatus", "Updated".into());
+        set(self.year_one, "firstSeen", "0001-01-01T00:00:00Z".into());
+        if self.without_id {
+            device.remove("id");
+        }
+        serde_json::to_vec(&device).unwrap_or_else(|_| json.to_vec())
+    }
+}
+
+/// `"deviceValue":…,"rbacGroupId":…,"rbacGroupName":…,`
+pub(super) fn write_state(out: &mut Vec<u8>, value: Option<DeviceValue>, group: &Group, id_as_text: bool) {
+    out.extend_from_slice(b"\"deviceValue\":");
+    match value {
+        Some(value) => write_text(out, value.word()),
+        None => out.extend_from_slice(b"null"),
+    }
+    let id = group.id.to_string();
+    out.extend_from_slice(b",\"rbacGroupId\":");
+    match id_as_text {
+        true => write_text(out, &id),
+        false => out.extend_from_slice(id.as_bytes()),
+    }
+    out.extend_from_slice(b",\"rbacGroupName\":");
+    match &group.name {
+        Some(name) => write_text(out, name),
+        None => out.extend_from_slice(b"null"),
+    }
+    out.push(b',');
+}
+
+/// `"machineTags":[…],`
+pub(super) fn write_tags<'a>(out: &mut Vec<u8>, tags: impl Iterator<Item = &'a str>) {
+    out.extend_from_slice(b"\"machineTags\":[");
+    for (place, tag) in tags.enumerate() {
+        if place > 0 {
+            out.push(b',');
+        }
+        write_text(out, tag);
+    }
+    out.extend_from_slice(b"],");
+}
+
+/// A JSON string.
+pub(super) fn write_text(out: &mut Vec<u8>, text: &str) {
+    out.push(b'"');
+    if text.bytes().all(|byte| byte >= 0x20 && byte != b'"' && byte != b'\\') {
+        out.extend_from_slice(text.as_bytes());
+    } else {
+        for scalar in text.chars() {
+            match scalar {
+                '"' => out.extend_from_slice(b"\\\""),
+                '\\' => out.extend_from_slice(b"\\\\"),
+                control if (control as u32) < 0x20 => {
+                    out.extend_from_slice(format!("\\u{:04x}", control as u32).as_bytes());
+                }
+                other => out.extend_from_slice(other.encode_utf8(&mut [0; 4]).as_bytes()),
+            }
+        }
+    }
+    out.push(b'"');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record() -> Record {
+        let json = br#"{"id":"a","computerDnsName":"x,\"id\":\"b","vmMetadata":null}"#.to_vec();
+        Record::new("a", json, 10, 10)
+    }
+
+    #[test]
+    fn a_write_is_seen_by_its_writer_first_and_by_the_list_later() {
+        let mut record = record();
+        let second = |at| Timestamp::from_seconds(at);
+        let state = State { value: Some(DeviceValue::High), ..State::default() };
+        record.write(state, second(0), second(10), second(20));
+        let value = |at, eye| record.shown(second(at), eye, Shows::All).value;
+        assert_eq!(value(0, Eye::Writer), Some(DeviceValue::High));
+        assert_eq!(value(9, Eye::List), None);
+        assert_eq!(value(10, Eye::List), Some(DeviceValue::High));
+        assert_eq!(value(19, Eye::Hunting), None);
+    }
+
+    #[test]
+    fn members_are_found_even_when_a_name_looks_like_json() {
+        assert_eq!(record().text("id").as_deref(), Some("a"));
+        assert_eq!(record().text("computerDnsName").as_deref(), Some("x,\"id\":\"b"));
+        assert_eq!(record().raw("vmMetadata"), Some("null"));
+    }
+
+    #[test]
+    fn the_rendered_object_has_every_changing_member_once() {
+        let record = record();
+        let mut out = Vec::new();
+        record.render(&mut out, &record.shown(Timestamp::EPOCH, Eye::List, Shows::All), &Quirks::default());
+        let device: serde_json::Value = serde_json::from_slice(&out).unwrap();
+        assert_eq!(device["machineTags"], serde_json::json!([]));
+        assert_eq!(device["rbacGroupId"], 0);
+    }
+}

@@ -1,0 +1,202 @@
+//! The sandbox's HTTP: a listener on loopback whose connections are answered by the service, or handed on to the process
+//! that owns the sandbox.
+//!
+//! Decides no answer; it only waits, compresses and breaks connections as it is told.
+
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use http_body_util::combinators::MapFrame;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::{Bytes, Frame, Incoming};
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+
+use crate::Sandbox;
+use crate::ownership::Door;
+use crate::settings::SandboxError;
+use crate::wire::{Answer, Delivery, Request};
+
+/// The largest body that is read: five hundred ids and a tag take a twentieth of it.
+const MAX_BODY: usize = 1 << 20;
+/// The largest body of the control plane: a fleet that is put in at once.
+const MAX_CONTROL_BODY: usize = 256 << 20;
+/// Bodies below this are sent as they are: compressing them costs more than it saves.
+const GZIP_FROM: usize = 1024;
+/// How long `stop` waits for answers under way.
+const STOP_WAIT: Duration = Duration::from_secs(5);
+
+/// A sandbox that is being served.
+#[derive(Debug)]
+pub struct Running {
+    /// Where.
+    pub address: SocketAddr,
+    stop: watch::Sender<bool>,
+    listener: tokio::task::JoinHandle<()>,
+}
+
+impl Running {
+    /// The base of every URL, for the sign-in, the API and Graph alike: `http://127.0.0.1:PORT`.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Takes no more connections and ends those that are idle; answers under way get five seconds.
+    pub async fn stop(self) {
+        // Fails only if nobody listens any more, which is what is wanted.
+        let _ = self.stop.send(true);
+        let _ = self.listener.await;
+        let _ = tokio::time::timeout(STOP_WAIT, self.stop.closed()).await;
+    }
+}
+
+/// Serves a sandbox on a loopback address; port 0 takes a free one.
+///
+/// # Errors
+/// The address cannot be had, or is not on loopback.
+pub async fn serve(sandbox: &Sandbox, address: SocketAddr) -> Result<Running, SandboxError> {
+    let failed = |source| SandboxError::Listen { address: address.to_string(), source };
+    if !address.ip().is_loopback() {
+        // Made-up or not, the fleet may carry a real policy's tags, and anyone could write to it.
+        return Err(failed(io::Error::other("a sandbox is served on loopback only")));
+    }
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    sandbox.announce(address)?;
+    let (stop, stopped) = watch::channel(false);
+    let listener = tokio::spawn(accept(listener, sandbox.clone(), stopped));
+    Ok(Running { address, stop, listener })
+}
+
+/// Ends when `stop` was called, or nobody is left who could.
+async fn is_stopped(stopped: &mut watch::Receiver<bool>) {
+    let _ = stopped.wait_for(|stopped| *stopped).await;
+}
+
+async fn accept(listener: TcpListener, sandbox: Sandbox, mut stopped: watch::Receiver<bool>) {
+    loop {
+        let stream = tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => stream,
+                // Out of descriptors, most likely: the next connection may find some again.
+                Err(_) => {
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    continue;
+                }
+            },
+            () = is_stopped(&mut stopped) => return,
+        };
+        // Small answers in one direction and small requests in the other: waiting to fill packets would cost 40 ms each.
+        let _ = stream.set_nodelay(true);
+        tokio::spawn(connection(stream, sandbox.clone(), stopped.clone()));
+    }
+}
+
+async fn connection(stream: TcpStream, sandbox: Sandbox, mut stopped: watch::Receiver<bool>) {
+    match sandbox.door().await {
+        Door::Shut => {}
+        Door::Elsewhere(owner) => hand_on(stream, owner, stopped).await,
+        Door::Here => {
+            let service = service_fn(move |request| {
+                let sandbox = sandbox.clone();
+                // A task of its own: a client that hangs up must not undo the write that it has sent.
+                let answer = tokio::spawn(async move { respond(sandbox, request).await });
+                async move { answer.await.unwrap_or_else(|error| Err(io::Error::other(error))) }
+            });
+            let http = hyper::server::conn::http1::Builder::new();
+            let mut connection = std::pin::pin!(http.serve_connection(TokioIo::new(stream), service));
+            tokio::select! {
+                // A broken connection is the client's affair, and often a fault that was asked for.
+                _ = connection.as_mut() => return,
+                () = is_stopped(&mut stopped) => {}
+            }
+            connection.as_mut().graceful_shutdown();
+            let _ = connection.await;
+        }
+    }
+}
+
+/// Carries bytes to and from the process that owns the sandbox.
+async fn hand_on(mut stream: TcpStream, mut owner: TcpStream, mut stopped: watch::Receiver<bool>) {
+    let _ = owner.set_nodelay(true);
+    tokio::select! {
+        _ = tokio::io::copy_bidirectional(&mut stream, &mut owner) => {}
+        () = is_stopped(&mut stopped) => {}
+    }
+}
+
+/// A body that does not say how long it is, so that it is sent in chunks as the service does.
+type Payload = MapFrame<Full<Bytes>, fn(Frame<Bytes>) -> Frame<Bytes>>;
+
+fn of_unknown_length(frame: Frame<Bytes>) -> Frame<Bytes> {
+    frame
+}
+
+async fn respond(
+    sandbox: Sandbox,
+    request: hyper::Request<Incoming>,
+) -> Result<hyper::Response<Payload>, io::Error> {
+    let (head, body) = request.into_parts();
+    let header = |(name, value): (&hyper::header::HeaderName, &hyper::header::HeaderValue)| {
+        (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
+    };
+    let mut request = Request {
+        method: head.method.to_string(),
+        path: head.uri.path().to_owned(),
+        query: head.uri.query().unwrap_or_default().to_owned(),
+        headers: head.headers.iter().map(header).collect(),
+        body: Vec::new(),
+    };
+    let limit = if request.path.starts_with("/_sim/") { MAX_CONTROL_BODY } else { MAX_BODY };
+    request.body = match Limited::new(body, limit).collect().await {
+        Ok(body) => body.to_bytes().to_vec(),
+        Err(error) if error.is::<http_body_util::LengthLimitError>() => {
+            return reply(Answer::empty(413), false).await;
+        }
+        Err(error) => return Err(io::Error::other(error)),
+    };
+    let zips = request.header("accept-encoding").is_some_and(|accepted| accepted.contains("gzip"));
+    let begun = sandbox.begin(&request);
+    let Some(begun) = begun else { return Err(io::Error::other("the sandbox is closed")) };
+    if !begun.wait().is_zero() {
+        tokio::time::sleep(begun.wait()).await;
+    }
+    let Some(answer) = sandbox.finish(begun) else { return Err(io::Error::other("the sandbox is closed")) };
+    reply(answer, zips && sandbox.zips()).await
+}
+
+async fn reply(answer: Answer, zips: bool) -> Result<hyper::Response<Payload>, io::Error> {
+    if answer.delivery == Delivery::Reset {
+        return Err(io::Error::from(io::ErrorKind::ConnectionReset));
+    }
+    let mut response = hyper::Response::builder().status(answer.status);
+    for (name, value) in &answer.headers {
+        response = response.header(name, value);
+    }
+    let mut body = answer.body;
+    if zips && body.len() >= GZIP_FROM {
+        response = response.header("content-encoding", "gzip").header("vary", "Accept-Encoding");
+        // Ten thousand devices take a while, which other connections should not wait for.
+        body = tokio::task::spawn_blocking(move || gzip(&body)).await.map_err(io::Error::other)??;
+    }
+    let mut body = Bytes::from(body);
+    if answer.delivery == Delivery::CutOff {
+        // Promised whole and sent in half: the connection breaks where the promise does.
+        response = response.header("content-length", body.len());
+        body.truncate(body.len() / 2);
+    }
+    response
+        .body(Full::new(body).map_frame(of_unknown_length as fn(Frame<Bytes>) -> Frame<Bytes>))
+        .map_err(io::Error::other)
+}
+
+fn gzip(body: &[u8]) -> io::Result<Vec<u8>> {
+    let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 4), Compression::fast());
+    encoder.write_all(body)?;
+    encoder.finish()
+}

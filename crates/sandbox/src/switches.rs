@@ -1,0 +1,266 @@
+//! How the simulated service behaves where the real one is disputed, unknown or has options: one table of names, values
+//! and meanings, from which `NAME=VALUE`, its errors and the documentation come.
+//!
+//! Things that go wrong on single calls are `faults`.
+
+use crate::faults::{Fault, FaultRule};
+use mdetag_vocabulary::diagnostic::did_you_mean;
+
+macro_rules! switches {
+    ($($variant:ident $name:literal $values:literal $default:literal $mark:literal $meaning:literal;)*) => {
+        /// A switch of the sandbox.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Switch {
+            $(#[doc = $meaning] $variant,)*
+        }
+
+        impl Switch {
+            /// All switches, in the order of the documentation.
+            pub const ALL: &'static [Switch] = &[$(Switch::$variant),*];
+
+            fn row(self) -> &'static SwitchRow {
+                const ROWS: &[SwitchRow] = &[$(SwitchRow {
+                    name: $name, values: $values, default: $default, mark: $mark, meaning: $meaning,
+                }),*];
+                &ROWS[self as usize]
+            }
+        }
+    };
+}
+
+/// What the table says of one switch or fault.
+#[derive(Clone, Copy, Debug)]
+pub struct SwitchRow {
+    /// The name in `NAME=VALUE`.
+    pub name: &'static str,
+    /// The values, apart by `|`; `NUMBER` and `TEXT` stand for any.
+    pub values: &'static str,
+    /// The value of a new sandbox.
+    pub default: &'static str,
+    /// D: documented, F: reported from the field, C: sources disagree, A: assumed, because nothing is known.
+    pub mark: &'static str,
+    /// One sentence.
+    pub meaning: &'static str,
+}
+
+switches! {
+    LimitMinute "limit_minute" "NUMBER" "100" "D" "Calls a minute and route.";
+    LimitHour "limit_hour" "NUMBER" "1500" "D" "Calls an hour and route.";
+    HuntingMinute "hunting_minute" "NUMBER" "45" "D" "Hunting queries a minute and tenant.";
+    ThrottleKey "throttle_key" "route|tenant|shared" "route" "C" "What shares a window: route, tenant and app (as field messages say); route and tenant; or all machine routes together.";
+    ThrottleWindow "throttle_window" "sliding|fixed" "sliding" "A" "How a window moves.";
+    ThrottleBody "throttle_body" "2021|2022|documented" "2021" "F" "The text of a 429.";
+    ThrottlePunish "throttle_punish" "off|on" "off" "C" "Whether a refused call counts toward the window.";
+    Paging "paging" "skip_only|hard_cap|nextlink|nextlink_bad|nextlink_loop|nextlink_global_host|nextlink_foreign_host" "skip_only" "C" "How lists longer than a page go on.";
+    NextlinkWithTop "nextlink_with_top" "off|on" "off" "F" "Whether a list asked for with `$top` has a next link as well.";
+    Page "page" "NUMBER" "10000" "D" "Rows a page at most; smaller only to keep tests small.";
+    Clamp "clamp" "off|on" "off" "A" "Whether a `$top` over 10,000 is cut in place of refused.";
+    UnstableOrder "unstable_order" "off|on" "off" "F" "Whether each list has another order.";
+    DupIds "dup_ids" "off|on" "off" "F" "Whether a list has one device twice.";
+    AfterPage "after_page" "off|TEXT" "off" "F" "`N:delete`, `N:insert` or `N:move`: the fleet changes once, after the N-th list answer.";
+    Empty "empty" "200|404" "200" "C" "How a list without devices is answered.";
+    UndocumentedOdata "undocumented_odata" "off|on" "off" "A" "Whether `$orderby`, `$select` and `$count` do anything.";
+    FilterFunctions "filter_functions" "off|on" "off" "A" "Whether `contains`, `endswith` and `startswith` inside `any` are accepted.";
+    OdataStrict "odata_strict" "long|doc_short" "long" "C" "Which documented list of filterable fields holds.";
+    ContentType "content_type" "off|400|415" "415" "A" "The answer to a write whose body is not announced as JSON.";
+    OsVersion "os_version" "off|on" "off" "F" "Devices have `osVersion: null`.";
+    AvStatus "av_status" "off|on" "off" "F" "Devices have `defenderAvStatus`.";
+    UnknownProperty "unknown_property" "off|on" "off" "A" "Devices have a property that nobody knows.";
+    UnknownEnum "unknown_enum" "off|on" "off" "A" "`healthStatus` has a word that nobody knows.";
+    RbacIdText "rbac_id_text" "off|on" "off" "C" "`rbacGroupId` is text.";
+    NoTags "no_tags" "off|on" "off" "A" "Devices have no `machineTags`.";
+    NullTags "null_tags" "off|on" "off" "A" "`machineTags` is null.";
+    YearOne "year_one" "off|on" "off" "F" "`firstSeen` is in the year 1.";
+    NoId "no_id" "off|on" "off" "A" "Devices have no `id`.";
+    BulkUnknown "bulk_unknown" "reject_all|reject_opaque|partial" "reject_all" "F" "A bulk call with unknown ids: refused with their names, refused without, or done for the others.";
+    BulkForbidden "bulk_forbidden" "off|on" "off" "F" "The bulk route answers 403 though the single route works.";
+    BulkBody "bulk_body" "full|empty|204" "full" "A" "What a bulk call answers.";
+    LongTag "long_tag" "accept|400|cut" "accept" "A" "A tag over 200 characters.";
+    Trim "trim" "off|on" "off" "A" "Whether white space at the ends of a tag is taken off.";
+    TagCase "tag_case" "sensitive|insensitive_keep_first" "sensitive" "C" "Whether tags that differ only in case are one.";
+    MachineTagsShows "machineTags_shows" "manual|manual+registry|all" "all" "A" "Which origins of tags `machineTags` shows.";
+    ExternalRemoval "external_removal" "ignored|returns" "ignored" "A" "Removing a registry or dynamic tag: no effect, or it comes back (a day, an hour later).";
+    RuleLocked "rule_locked" "ignore_reverts_in_1h|403|accept" "ignore_reverts_in_1h" "A" "Setting a value that a dynamic rule holds.";
+    Patch "patch" "replace|append|legacy_400" "replace" "C" "What PATCH does with tags that its list leaves out.";
+    Miscased "miscased" "InvalidRequestBody|MissingRequiredParameter" "InvalidRequestBody" "A" "The error for a required name in the wrong case.";
+    VisibleAfter "visible_after_s" "NUMBER" "0" "D" "Seconds until reads show a write.";
+    HuntingAfter "hunting_after_s" "NUMBER" "0" "D" "Seconds until hunting shows a write.";
+    GroupAfter "group_after_s" "off|NUMBER" "off" "D" "Seconds until a device with `Tier0` is in the group Tier-0.";
+    RmwDelay "rmw_delay_ms" "NUMBER" "0" "A" "Milliseconds between reading and writing a device's tags: overlapping writes lose one.";
+    Roles "roles" "none|TEXT" "Machine.Read.All+Machine.ReadWrite.All+ThreatHunting.Read.All" "D" "The app roles that are granted, joined by `+`.";
+    Delegated "delegated" "off|on" "off" "D" "Tokens are a user's: `scp` in place of `roles`.";
+    VisibleGroups "visible_groups" "all|TEXT" "all" "D" "The device groups that a delegated user sees, joined by `+`.";
+    InvisibleWrite "invisible_write" "404|403" "404" "A" "Writing a device that the user does not see.";
+    MdeInactive "mde_inactive" "off|on" "off" "F" "The tenant has no Defender for Endpoint.";
+    Cloud "cloud" "public|gcc|gov" "public" "D" "Whose token audiences are accepted.";
+    RoleMessage "role_message" "2021|2026" "2026" "F" "The text of a 403 for a missing role.";
+    FindByTagNeedsWrite "findbytag_needs_write" "off|on" "off" "C" "Whether `findbytag` needs the writing role.";
+    TokenLife "token_life_s" "NUMBER" "3599" "D" "Seconds until a token expires.";
+    Secret "secret" "valid|expired" "valid" "A" "Whether the client secret is still good.";
+    Tenant "tenant" "known|unknown" "known" "A" "Whether the sign-in service knows the tenant.";
+    Consent "consent" "given|missing" "given" "A" "Whether the resource is known in the tenant.";
+    FederatedSpreading "federated_spreading" "NUMBER" "0" "D" "So many sign-ins with a federated credential fail before it has spread.";
+    Hunting "hunting" "on|bad_request|cpu|timeout" "on" "D" "How hunting answers.";
+    HuntingKeys "hunting_keys" "lower|upper" "lower" "C" "The case of `schema` names.";
+    HuntingExtra "hunting_extra" "NUMBER" "0" "F" "So many devices are in hunting and unknown to the machine routes.";
+    HuntingMissing "hunting_missing" "NUMBER" "0" "F" "So many devices are left out of hunting.";
+    MdeHunting "mde_hunting" "retired|on" "retired" "D" "The old hunting route.";
+    Latency "latency_ms" "NUMBER" "0" "A" "Milliseconds that every answer takes.";
+    SlowMs "slow_ms" "NUMBER" "2000" "A" "Milliseconds that the fault `slow` takes.";
+    Gzip "gzip" "on|off" "on" "F" "Whether answers are compressed for clients that accept it.";
+    ErrorTarget "error_target" "guid|pipe|tenant" "guid" "F" "The form of `error.target`.";
+}
+
+/// The state of all switches and faults.
+#[derive(Clone, Debug)]
+pub(super) struct Switches {
+    texts: Vec<String>,
+    pub(super) rules: Vec<FaultRule>,
+}
+
+impl Default for Switches {
+    fn default() -> Switches {
+        let texts = Switch::ALL.iter().map(|switch| switch.row().default.to_owned()).collect();
+        Switches { texts, rules: Vec::new() }
+    }
+}
+
+/// Every name that `NAME=VALUE` takes, switches first: what the documentation lists.
+pub fn table() -> Vec<SwitchRow> {
+    let faults = Fault::ALL.iter().map(|fault| SwitchRow {
+        name: fault.name(),
+        values: "off|[ROUTE:]WHEN",
+        default: "off",
+        mark: fault.mark(),
+        meaning: fault.meaning(),
+    });
+    Switch::ALL.iter().map(|switch| *switch.row()).chain(faults).collect()
+}
+
+impl Switches {
+    /// Sets one by its text.
+    ///
+    /// # Errors
+    /// A sentence that names the near name, or the values.
+    pub(super) fn set(&mut self, name: &str, value: &str) -> Result<(), String> {
+        if let Some(fault) = Fault::parse(name) {
+            let rules = FaultRule::parse(fault, value)?;
+            self.rules.retain(|rule| rule.fault != fault);
+            self.rules.extend(rules);
+            self.rules.sort_by_key(|rule| rule.fault as u8);
+            return Ok(());
+        }
+        let Some(switch) = Switch::ALL.iter().find(|switch| switch.row().name == name) else {
+            let near = did_you_mean(name, table().iter().map(|row| row.name));
+            let hint = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+            return Err(format!("the sandbox has no switch or fault `{name}`{hint}"));
+        };
+        let row = switch.row();
+        let fits = |form: &str| match form {
+            "NUMBER" => value.parse::<u32>().is_ok(),
+            "TEXT" => !value.is_empty(),
+            word => word == value,
+        };
+        if !row.values.split('|').any(fits) {
+            let near = did_you_mean(value, row.values.split('|'));
+            let hint = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+            return Err(format!("`{name}` takes {}, not `{value}`{hint}", row.values.replace('|', " or ")));
+        }
+        if *switch == Switch::AfterPage && value != "off" && after_page(value).is_none() {
+            return Err(format!("`after_page` takes off, N:delete, N:insert or N:move, not `{value}`"));
+        }
+        value.clone_into(&mut self.texts[*switch as usize]);
+        Ok(())
+    }
+
+    /// Sets one written as `NAME=VALUE`.
+    ///
+    /// # Errors
+    /// As for [`Switches::set`].
+    pub(super) fn set_text(&mut self, text: &str) -> Result<(), String> {
+        match text.split_once('=') {
+            Some((name, value)) => self.set(name.trim(), value.trim()),
+            None => Err(format!("`{text}` is not NAME=VALUE")),
+        }
+    }
+
+    /// The text of a switch.
+    pub(super) fn text(&self, switch: Switch) -> &str {
+        &self.texts[switch as usize]
+    }
+
+    /// Whether a switch has this value.
+    pub(super) fn is(&self, switch: Switch, value: &str) -> bool {
+        self.text(switch) == value
+    }
+
+    /// Whether a switch is `on`.
+    pub(super) fn on(&self, switch: Switch) -> bool {
+        self.is(switch, "on")
+    }
+
+    /// The number of a switch; 0 where it is a word.
+    pub(super) fn number(&self, switch: Switch) -> u64 {
+        self.text(switch).parse().unwrap_or(0)
+    }
+
+    /// What differs from the default, as `NAME=VALUE`.
+    pub(super) fn changed(&self) -> Vec<String> {
+        let switches = Switch::ALL.iter().filter(|switch| self.text(**switch) != switch.row().default);
+        let mut changed: Vec<String> =
+            switches.map(|switch| format!("{}={}", switch.row().name, self.text(*switch))).collect();
+        for fault in Fault::ALL {
+            let rules = self.rules.iter().filter(|rule| rule.fault == *fault);
+            let values: Vec<String> = rules.map(FaultRule::value).collect();
+            if !values.is_empty() {
+                changed.push(format!("{}={}", fault.name(), values.join("+")));
+            }
+        }
+        changed
+    }
+}
+
+/// `N:WHAT` of the switch `after_page`.
+pub(super) fn after_page(text: &str) -> Option<(u64, &str)> {
+    let (page, what) = text.split_once(':')?;
+    matches!(what, "delete" | "insert" | "move").then_some((page.parse().ok()?, what))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slip_of_the_hand_gets_the_near_name() {
+        let mut switches = Switches::default();
+        let error = switches.set_text("bulk_unkown=partial").unwrap_err();
+        assert!(error.contains("did you mean `bulk_unknown`"), "{error}");
+        let error = switches.set_text("bulk_unknown=partially").unwrap_err();
+        assert!(error.contains("reject_all or reject_opaque or partial"), "{error}");
+        assert!(switches.set_text("html_502").is_err());
+        assert!(switches.set_text("limit_minute=many").is_err());
+    }
+
+    #[test]
+    fn every_default_is_a_value_of_its_switch() {
+        let mut switches = Switches::default();
+        for switch in Switch::ALL {
+            let row = switch.row();
+            switches.set(row.name, row.default).unwrap();
+            assert!(["D", "F", "C", "A"].contains(&row.mark), "{}", row.name);
+        }
+        assert_eq!(switches.changed(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn what_was_set_can_be_set_again_from_its_text() {
+        let mut switches = Switches::default();
+        for text in ["page=3", "html_502=bulkTag:3+/5", "slow=list:10%"] {
+            switches.set_text(text).unwrap();
+        }
+        let texts = switches.changed();
+        let mut again = Switches::default();
+        texts.iter().for_each(|text| again.set_text(text).unwrap());
+        assert_eq!(again.changed(), texts);
+    }
+}

@@ -1,0 +1,188 @@
+//! Requests and answers as the simulated service sees them: query text, headers, error bodies.
+//!
+//! Knows no socket (that is `server`) and no route's meaning.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::record::write_text;
+
+/// One request.
+#[derive(Clone, Debug, Default)]
+pub struct Request {
+    /// `GET`, `POST`, `PATCH`.
+    pub method: String,
+    /// The path as sent.
+    pub path: String,
+    /// The query as sent, without `?`; empty if there is none.
+    pub query: String,
+    /// Header names in lower case, with their values.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+impl Request {
+    /// The first value of a header; the name in lower case.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(other, _)| other == name).map(|(_, value)| &**value)
+    }
+
+    /// A decoded query parameter.
+    pub(super) fn parameter(&self, name: &str) -> Option<String> {
+        parameters(&self.query).into_iter().find(|(other, _)| other == name).map(|(_, value)| value)
+    }
+}
+
+/// The pairs of a query or form, decoded: `+` and `%20` are blanks, `%24` is `$`.
+pub(super) fn parameters(text: &str) -> Vec<(String, String)> {
+    let pairs = text.split('&').filter(|pair| !pair.is_empty());
+    pairs
+        .map(|pair| {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            (decode(name, true), decode(value, true))
+        })
+        .collect()
+}
+
+/// Percent-decoding; broken sequences stay as they are.
+pub(super) fn decode(text: &str, plus_is_blank: bool) -> String {
+    let bytes = text.as_bytes();
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while at < bytes.len() {
+        let hex = (bytes[at] == b'%').then(|| text.get(at + 1..at + 3)).flatten();
+        match hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
+            Some(byte) => {
+                out.push(byte);
+                at += 3;
+            }
+            None => {
+                out.push(if plus_is_blank && bytes[at] == b'+' { b' ' } else { bytes[at] });
+                at += 1;
+            }
+        }
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+/// What the network does to an answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Delivery {
+    /// It arrives.
+    #[default]
+    Whole,
+    /// The connection is closed before a byte of it is sent.
+    Reset,
+    /// The connection is closed in the middle of its body.
+    CutOff,
+}
+
+/// One answer.
+#[derive(Clone, Debug, Default)]
+pub struct Answer {
+    /// HTTP status.
+    pub status: u16,
+    /// Header names in lower case, with their values.
+    pub headers: Vec<(String, String)>,
+    /// The body, not yet compressed.
+    pub body: Vec<u8>,
+    /// What the network does to it.
+    pub delivery: Delivery,
+    /// How long the answer takes on top of everything else.
+    pub delay: Duration,
+}
+
+impl Answer {
+    /// The recorded headers of a successful answer.
+    pub(super) fn ok(body: Vec<u8>) -> Answer {
+        Answer { status: 200, body, ..Answer::default() }
+            .header(
+                "content-type",
+                "application/json; odata.metadata=minimal; odata.streaming=true; charset=utf-8",
+            )
+            .header("odata-version", "4.0")
+            .header("strict-transport-security", "max-age=31536000; includeSubDomains")
+    }
+
+    /// A JSON body with plain headers.
+    pub(super) fn json(status: u16, body: &Value) -> Answer {
+        Answer { status, body: body.to_string().into_bytes(), ..Answer::default() }
+            .header("content-type", "application/json; charset=utf-8")
+    }
+
+    /// The service's error body.
+    pub(super) fn error(status: u16, code: &str, message: &str, target: &str) -> Answer {
+        Answer::json(status, &json!({ "error": { "code": code, "message": message, "target": target } }))
+    }
+
+    /// Nothing but a status.
+    pub(super) fn empty(status: u16) -> Answer {
+        Answer { status, ..Answer::default() }
+    }
+
+    /// What a gateway in front of the service says.
+    pub(super) fn html(status: u16, title: &str) -> Answer {
+        let body = format!(
+            "<html>\r\n<head><title>{status} {title}</title></head>\r\n<body>\r\n<center><h1>{status} {title}</h1></center>\r\n</body>\r\n</html>\r\n"
+        );
+        Answer { status, body: body.into_bytes(), ..Answer::default() }.header("content-type", "text/html")
+    }
+
+    /// With a further header.
+    pub(super) fn header(mut self, name: &str, value: &str) -> Answer {
+        self.headers.push((name.to_owned(), value.to_owned()));
+        self
+    }
+}
+
+/// The start of a list's body, up to the first device.
+pub(super) fn list_start(host: &str) -> Vec<u8> {
+    let mut out = b"{\"@odata.context\":".to_vec();
+    write_text(&mut out, &format!("https://{host}/api/$metadata#Machines"));
+    out.extend_from_slice(b",\"value\":[");
+    out
+}
+
+/// The start of one device's body, up to its first member.
+pub(super) fn entity_start(host: &str) -> Vec<u8> {
+    let mut out = b"{\"@odata.context\":".to_vec();
+    write_text(&mut out, &format!("https://{host}/api/$metadata#Machines/$entity"));
+    out.push(b',');
+    out
+}
+
+/// `Sun, 22 Nov 2026 03:00:00 GMT`.
+pub(super) fn http_date(moment: mdetag_vocabulary::time::Timestamp) -> String {
+    const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
+    const MONTHS: [&str; 12] =
+        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let text = moment.to_string();
+    let month = text[5..7].parse::<usize>().unwrap_or(1);
+    let day = DAYS[moment.seconds().div_euclid(86_400).rem_euclid(7) as usize];
+    format!("{day}, {} {} {} {} GMT", &text[8..10], MONTHS[month - 1], &text[..4], &text[11..19])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mdetag_vocabulary::time::Timestamp;
+
+    #[test]
+    fn dollar_and_blank_have_two_spellings_each() {
+        let request = Request { query: "%24filter=a+eq%20'b%2Bc'&$top=5".into(), ..Request::default() };
+        assert_eq!(request.parameter("$filter").as_deref(), Some("a eq 'b+c'"));
+        assert_eq!(request.parameter("$top").as_deref(), Some("5"));
+        assert_eq!(decode("%zz%4", false), "%zz%4");
+    }
+
+    #[test]
+    fn dates_are_those_of_http() {
+        assert_eq!(
+            http_date(Timestamp::parse("2026-11-22T03:04:05Z").unwrap()),
+            "Sun, 22 Nov 2026 03:04:05 GMT"
+        );
+        assert_eq!(http_date(Timestamp::EPOCH), "Thu, 01 Jan 1970 00:00:00 GMT");
+    }
+}
