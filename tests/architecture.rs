@@ -1,4 +1,6 @@
-//! The rules of the house, read off the source: who may use whom, who may do I/O, how files and names look.
+//! The rules of the house, read off the source: who may use whom, how files and names look.
+//!
+//! Who may do input and output is for Cargo (a manifest names no such library) and for clippy (`disallowed-methods`).
 //!
 //! `ARCHITECTURE.md` says why. Each rule is one test; its message says what to do. Below them, every rule is shown a small
 //! made-up source that breaks it, so that a rule that has gone blind fails too.
@@ -16,8 +18,6 @@ use source::{Named, Source};
 struct House {
     /// The modules in data-flow order.
     order: Vec<String>,
-    /// Whether the crate may do no input and no output.
-    is_pure: bool,
     /// Whether it is the simulated service, which speaks as the service does.
     is_service: bool,
 }
@@ -27,7 +27,6 @@ impl House {
         let modules = lib.lines().filter_map(|line| line.trim_start_matches("pub ").strip_prefix("mod "));
         House {
             order: modules.map(|name| name.trim_end_matches(';').to_owned()).collect(),
-            is_pure: ["crates/vocabulary", "crates/core"].contains(&folder),
             is_service: folder == "crates/sandbox",
         }
     }
@@ -75,74 +74,6 @@ fn layers(source: &Source, house: &House) -> Vec<String> {
                 Some("`super::` is the crate's root here: write `crate::module`".to_owned())
             }
             _ => None,
-        }
-    };
-    let paths = source.paths();
-    paths
-        .iter()
-        .filter_map(|named| judge(named).map(|message| finding(source, named.line, message)))
-        .collect()
-}
-
-/// Addresses are values; the sockets of the same module are not.
-const ADDRESSES: [&str; 4] = ["IpAddr", "Ipv4Addr", "Ipv6Addr", "AddrParseError"];
-
-fn purity(source: &Source, house: &House) -> Vec<String> {
-    if !house.is_pure {
-        return Vec::new();
-    }
-    let is_impure = |named: &Named| {
-        let second = named.path.get(1).map_or("", String::as_str);
-        let is_address = named.path.get(2).is_some_and(|third| ADDRESSES.contains(&third.as_str()));
-        match named.path[0].as_str() {
-            "std" if named.is_macro => false,
-            "std" if second == "net" => !is_address,
-            "std" => matches!(second, "fs" | "env" | "process" | "thread" | "*"),
-            "tokio" | "reqwest" | "rand" | "hyper" => true,
-            _ => false,
-        }
-    };
-    let is_clock = |named: &Named| named.path.iter().any(|part| part == "SystemTime" || part == "Instant");
-    let paths = source.paths();
-    let found = paths.iter().filter(|named| is_impure(named) || is_clock(named) || reads_clock(named));
-    found
-        .map(|named| {
-            let name = named.path.join("::");
-            finding(
-                source,
-                named.line,
-                format!("`{name}`: the pipeline is pure; let an edge do it and hand the result in"),
-            )
-        })
-        .collect()
-}
-
-fn reads_clock(named: &Named) -> bool {
-    ["SystemTime", "Instant", "Timestamp", "Zoned"].iter().any(|clock| named.ends(&[clock, "now"]))
-}
-
-fn only_cli_prints_and_exits(source: &Source, _: &House) -> Vec<String> {
-    if source.module().first().is_none_or(|top| *top == "cli") {
-        return Vec::new();
-    }
-    let judge = |named: &Named| {
-        let last = named.path.last().map_or("", String::as_str);
-        let is_print = matches!(last, "print" | "println" | "eprint" | "eprintln" | "dbg");
-        let is_stream = matches!(last, "stdout" | "stderr" | "stdin");
-        if (named.is_macro && is_print) || named.starts(&["indicatif"]) {
-            Some("only `cli` prints: return a value, or send an event")
-        } else if is_stream
-            && (named.path.len() > 1 && named.ends(&["io", last]) || named.starts(&["anstream"]))
-        {
-            Some("only `cli` has the terminal: take a reader or a writer")
-        } else if named.ends(&["process", "exit"]) || named.ends(&["process", "abort"]) {
-            Some("only `cli` ends the process: return an error")
-        } else if named.starts(&["std", "env"]) && !named.is_macro {
-            Some("only `cli` reads the environment: take the value as an argument")
-        } else if reads_clock(named) {
-            Some("only `cli` reads the clock: take `now` as an argument")
-        } else {
-            None
         }
     };
     let paths = source.paths();
@@ -296,16 +227,6 @@ fn a_module_uses_only_modules_above_it() {
 }
 
 #[test]
-fn the_pipeline_does_no_input_and_no_output() {
-    hold(purity, &["src"]);
-}
-
-#[test]
-fn only_cli_prints_exits_and_reads_clock_or_environment() {
-    hold(only_cli_prints_and_exits, &["src"]);
-}
-
-#[test]
 fn only_tenant_wire_and_the_sandbox_say_machine() {
     hold(only_the_wire_says_machine, &["src"]);
 }
@@ -345,10 +266,6 @@ mod the_rules_see {
         rule(&Source::new(path, text), &House::read("", LIB))
     }
 
-    fn impure(path: &str, text: &str) -> usize {
-        purity(&Source::new(path, text), &House::read("crates/core", LIB)).len()
-    }
-
     fn refused(rule: Rule, path: &str, text: &str) {
         assert_eq!(seen(rule, path, text).len(), 1, "{path}: {text}");
     }
@@ -386,45 +303,6 @@ mod the_rules_see {
         refused(layers, "src/plan/mod.rs", &format!("{text}use crate::cli;"));
         allowed(layers, "src/plan/tests.rs", "use crate::cli;");
         refused(test_modules_are_compiled_for_tests_only, "src/plan/mod.rs", "mod tests;");
-    }
-
-    #[test]
-    fn input_and_output_in_the_pipeline() {
-        for loose in [
-            "use std::{fmt, fs};",
-            "use std::net::TcpStream;",
-            "use std::time::Instant;",
-            "fn f() { std::thread::spawn(g); }",
-            "use tokio::sync::mpsc;",
-            "use std::*;",
-            "fn f() { let now = jiff::Timestamp::now(); }",
-            "use std::env;",
-        ] {
-            assert_eq!(impure("src/plan/mod.rs", loose), 1, "{loose}");
-            allowed(purity, "src/cli/mod.rs", loose);
-        }
-        let values = "use std::net::{IpAddr, Ipv4Addr}; use std::path::Path; const V: &str = env!(\"X\");";
-        assert_eq!(impure("src/plan/mod.rs", values), 0);
-    }
-
-    #[test]
-    fn printing_exiting_and_reading_the_clock_outside_cli() {
-        for loose in [
-            "fn f() { println!(\"x\"); }",
-            "fn f() { std::process::exit(1); }",
-            "use std::env;",
-            "fn f() { let t = SystemTime::now(); }",
-            "fn f() { let t = tokio::time::Instant::now(); }",
-            "use std::io::{Read, stdout};",
-        ] {
-            refused(only_cli_prints_and_exits, "src/tenant/http.rs", loose);
-            allowed(only_cli_prints_and_exits, "src/cli/console.rs", loose);
-        }
-        allowed(
-            only_cli_prints_and_exits,
-            "src/tenant/http.rs",
-            "fn f() { let v = env!(\"CARGO_PKG_VERSION\"); write!(out, \"x\"); }",
-        );
     }
 
     #[test]

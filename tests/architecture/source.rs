@@ -34,19 +34,6 @@ pub(crate) struct Named {
     pub(crate) is_macro: bool,
 }
 
-impl Named {
-    /// Whether the path begins with these segments.
-    pub(crate) fn starts(&self, segments: &[&str]) -> bool {
-        self.path.len() >= segments.len() && self.path.iter().zip(segments).all(|(have, want)| have == want)
-    }
-
-    /// Whether the path ends with these segments.
-    pub(crate) fn ends(&self, segments: &[&str]) -> bool {
-        self.path.len() >= segments.len()
-            && self.path.iter().rev().zip(segments.iter().rev()).all(|(have, want)| have == want)
-    }
-}
-
 impl Source {
     /// Prepares a file.
     pub(crate) fn new(path: &str, text: &str) -> Source {

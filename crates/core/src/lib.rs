@@ -3,6 +3,9 @@
 //! The modules stand in the order in which data flows, and a module uses only the modules above it in this list
 //! (`tests/architecture.rs` reads the list and fails when one does not). See `ARCHITECTURE.md` for the picture.
 
+// clippy.toml lists the clock, the environment, files and sockets that this crate must not reach for.
+#![cfg_attr(not(test), deny(clippy::disallowed_methods, clippy::disallowed_types))]
+
 // The vocabulary, shared with the sandbox.
 pub use mdetag_vocabulary::{device, diagnostic, pattern, tag, text, time};
 

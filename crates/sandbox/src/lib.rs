@@ -5,6 +5,9 @@
 //! mistake of the client meets a refusal and not agreement with itself. It claims nothing about the real service beyond
 //! what `docs/sandbox.md` marks.
 
+// clippy.toml lists the clock, the environment and the terminal that this crate must not reach for.
+#![cfg_attr(not(test), deny(clippy::disallowed_methods, clippy::disallowed_types))]
+
 mod random;
 mod record;
 mod generate;
