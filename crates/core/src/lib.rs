@@ -13,6 +13,7 @@ pub use mdetag_vocabulary::{device, diagnostic, pattern, tag, text, time};
 pub mod policy;
 pub mod inventory;
 pub mod selection;
+pub mod groups;
 pub mod desired;
 pub mod plan;
 pub mod drift;

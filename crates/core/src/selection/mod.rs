@@ -91,6 +91,16 @@ pub fn select(
     Ok(evaluate::evaluate(policy, &program, snapshot, hunting, now))
 }
 
+/// The devices that each test of a field holds for, all in one pass a field. For tests that no policy states, such as those of
+/// device groups; columns of lookups cannot be asked.
+pub fn sets_of(snapshot: &Snapshot, tests: &[(Field, Test)]) -> Vec<DeviceSet> {
+    let policy = Policy::default();
+    let world = leaves::World { policy: &policy, snapshot, joins: &[], now: Timestamp::EPOCH };
+    let leaves: Vec<compile::Leaf<'_>> =
+        tests.iter().map(|(field, test)| compile::Leaf { field: *field, test }).collect();
+    leaves::evaluate(&world, &leaves).0
+}
+
 /// The hunting queries that the selectors in force use, each once.
 pub fn queries(policy: &Policy, now: Timestamp) -> Vec<Hunting> {
     let mut queries: Vec<Hunting> = Vec::new();

@@ -1,0 +1,338 @@
+//! Reads a file of device groups: the portal's document, the service's entities, or YAML written by hand.
+//!
+//! Unknown properties are ignored; a condition that is not understood is an error or makes its group unpredictable, never dropped.
+
+use serde_json::Value;
+
+use super::{Condition, DeviceGroup, DeviceGroups, Operator, Property, Remediation, Ungrouped, platforms};
+use crate::tag::TagCase;
+use crate::text;
+
+/// The most groups that a tenant can have (documented: 2,000), with room; ranks are 16-bit numbers.
+const MOST_GROUPS: usize = 20_000;
+
+/// A group as read, before ranks are settled.
+struct Entry {
+    group: DeviceGroup,
+    /// Smaller ranks first; groups of one rank stay in the file's order.
+    rank: i64,
+    is_ungrouped: bool,
+}
+
+/// Reads the text of a file of device groups in any of its three forms.
+///
+/// # Errors
+/// One sentence: what is wrong, and in which group.
+pub fn read(text: &str, tag_case: TagCase) -> Result<DeviceGroups, String> {
+    let text = text.trim_start_matches('\u{feff}');
+    let is_json = text.trim_start().starts_with(['{', '[']);
+    let document: Value = if is_json {
+        serde_json::from_str(text).map_err(|error| format!("this is no JSON: {error}"))?
+    } else {
+        serde_yaml::from_str(text).map_err(|error| {
+            format!("this is no YAML: {}", error.to_string().lines().next().unwrap_or_default())
+        })?
+    };
+    let rows = rows(&document).ok_or(
+        "these are no device groups: expected `groups:`, an object with `items` or `value`, or a list of groups",
+    )?;
+    if rows.len() > MOST_GROUPS {
+        return Err(format!("{} groups: a tenant has 2,000 at most", rows.len()));
+    }
+    let mut notes = Vec::new();
+    let mut entries = Vec::new();
+    for (index, row) in rows.iter().enumerate() {
+        entries.push(entry(row, index, &mut notes)?);
+    }
+    settle(entries, tag_case, notes)
+}
+
+fn rows(document: &Value) -> Option<&Vec<Value>> {
+    match document {
+        Value::Array(rows) => Some(rows),
+        Value::Object(object) => {
+            ["groups", "items", "value"].iter().find_map(|key| object.get(*key)).and_then(Value::as_array)
+        }
+        _ => None,
+    }
+}
+
+fn settle(
+    mut entries: Vec<Entry>,
+    tag_case: TagCase,
+    mut notes: Vec<String>,
+) -> Result<DeviceGroups, String> {
+    entries.sort_by_key(|entry| entry.rank);
+    let mut names: Vec<String> =
+        entries.iter().map(|entry| text::fold(&entry.group.name).into_owned()).collect();
+    names.sort_unstable();
+    if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+        return Err(format!("two groups are named `{}`", pair[0]));
+    }
+    let mut ungrouped = Ungrouped::default();
+    let mut groups = Vec::new();
+    for Entry { group, is_ungrouped, .. } in entries {
+        if is_ungrouped {
+            ungrouped =
+                Ungrouped { name: Some(group.name), remediation: group.remediation, access: group.access };
+            continue;
+        }
+        if group.conditions.is_empty() && group.unpredictable.is_none() {
+            notes.push(format!("the group `{}` has no condition and so matches no device", group.name));
+        }
+        groups.push(group);
+    }
+    Ok(DeviceGroups { groups, ungrouped, tag_case, notes })
+}
+
+fn entry(row: &Value, index: usize, notes: &mut Vec<String>) -> Result<Entry, String> {
+    let name =
+        ["name", "Name", "deviceGroupName"].iter().find_map(|key| row.get(*key)).and_then(Value::as_str);
+    let name = name.map(str::trim).filter(|name| !name.is_empty());
+    let name = name.ok_or_else(|| format!("group number {} has no name", index + 1))?.to_owned();
+    let named = |error: String| format!("group `{name}`: {error}");
+    let reader = if row.get("Name").is_some() {
+        portal
+    } else if row.get("deviceGroupName").is_some() {
+        entity
+    } else {
+        written
+    };
+    let mut entry = reader(row, index).map_err(named)?;
+    entry.group.name.clone_from(&name);
+    entry.group.conditions.sort_by_key(|condition| condition.property);
+    for condition in entry.group.conditions.iter_mut().filter(|one| one.property == Property::Os) {
+        if let Some(unknown) = name_platforms(condition) {
+            notes.push(format!(
+                "the group `{name}` asks for the platform `{unknown}`, which is not known here: who is in it cannot be predicted"
+            ));
+            entry.group.unpredictable = Some(format!("unknown platform `{unknown}`"));
+        }
+    }
+    Ok(entry)
+}
+
+/// Replaces the names of an OS condition by what devices report; returns the first that is not known.
+fn name_platforms(condition: &mut Condition) -> Option<String> {
+    if !matches!(condition.operator, Operator::Equals | Operator::In) {
+        return None;
+    }
+    let (mut reported, mut unknown) = (Vec::new(), None);
+    for value in &condition.values {
+        match platforms::of(value) {
+            Some(platforms) => reported.extend(platforms.into_iter().map(str::to_owned)),
+            None => {
+                unknown.get_or_insert_with(|| value.clone());
+                reported.push(value.clone());
+            }
+        }
+    }
+    reported.sort_unstable();
+    reported.dedup();
+    condition.values = reported;
+    unknown
+}
+
+/// The portal's own document.
+fn portal(row: &Value, index: usize) -> Result<Entry, String> {
+    let mut group = empty();
+    group.remediation = row.get("AutoRemediationLevel").map(|level| remediation(level, true)).transpose()?;
+    let assignments = row.get("MachineGroupAssignments").and_then(Value::as_array);
+    group.access = assignments
+        .into_iter()
+        .flatten()
+        .filter_map(|one| {
+            let inner = one.get("WcdAadGroup").unwrap_or(one);
+            ["DisplayName", "displayName", "name"]
+                .iter()
+                .find_map(|key| inner.get(*key))
+                .and_then(Value::as_str)
+        })
+        .map(str::to_owned)
+        .collect();
+    for rule in row.get("GroupRules").and_then(Value::as_array).into_iter().flatten() {
+        let value = rule.get("PropertyValue").and_then(Value::as_str).unwrap_or_default();
+        if value.trim().is_empty() {
+            continue;
+        }
+        let property = match rule.get("Property").and_then(Value::as_i64) {
+            Some(0) => Property::Name,
+            Some(1) => Property::Domain,
+            Some(2) => Property::Tag,
+            Some(3) => Property::Os,
+            Some(4) => {
+                group.unpredictable = Some("a condition on another property (number 4)".to_owned());
+                continue;
+            }
+            _ => return Err(format!("unknown property {}", shown(rule.get("Property")))),
+        };
+        let operator = operator(rule.get("OperatorType"))?;
+        push(&mut group, property, operator, listed(value, operator));
+    }
+    let rank = whole(row.get("Priority"), "Priority")?.unwrap_or(index as i64);
+    Ok(Entry { group, rank, is_ungrouped: flag(row, "IsUnassignedMachineGroup") })
+}
+
+/// The service's undocumented entity.
+fn entity(row: &Value, index: usize) -> Result<Entry, String> {
+    let mut group = empty();
+    group.remediation = row.get("automationLevel").map(|level| remediation(level, false)).transpose()?;
+    let access = row.get("aadUsersGroups").and_then(Value::as_array);
+    group.access = access
+        .into_iter()
+        .flatten()
+        .filter_map(|one| one.get("displayName").or_else(|| one.get("id")).and_then(Value::as_str))
+        .map(str::to_owned)
+        .collect();
+    let rules = row.get("deviceGroupRules");
+    for (key, property) in [
+        ("devicesNamesConditions", Property::Name),
+        ("devicesDomainsConditions", Property::Domain),
+        ("devicesTagsConditions", Property::Tag),
+        ("devicesOsConditions", Property::Os),
+    ] {
+        let conditions = rules.and_then(|rules| rules.get(key)).and_then(Value::as_array);
+        for condition in conditions.into_iter().flatten() {
+            let operator = operator(condition.get("condition"))?;
+            let mut values = values(condition.get("valuesList"));
+            if let Some(value) = condition.get("value").and_then(Value::as_str) {
+                values.extend(listed(value, operator));
+            }
+            push(&mut group, property, operator, values);
+        }
+    }
+    let rank = whole(row.get("priority"), "priority")?.unwrap_or(index as i64);
+    Ok(Entry { group, rank, is_ungrouped: flag(row, "isUnassignedDeviceGroup") })
+}
+
+/// Written by hand: the order is the rank.
+fn written(row: &Value, index: usize) -> Result<Entry, String> {
+    let mut group = empty();
+    group.remediation = row.get("remediation").map(|level| remediation(level, false)).transpose()?;
+    group.access = values(row.get("access"));
+    let when = row.get("when").and_then(Value::as_object);
+    for (key, conditions) in when.into_iter().flatten() {
+        let property = Property::ALL.into_iter().find(|property| property.word() == key.as_str());
+        let property = property.ok_or_else(|| {
+            format!("unknown property `{key}`: the properties are name, domain, tag and os")
+        })?;
+        let items = conditions.as_array().map_or_else(|| vec![conditions], |items| items.iter().collect());
+        for item in items {
+            let item = item.as_object().ok_or_else(|| {
+                format!("a condition on `{key}` is no mapping: write `{{ startsWith: TEXT }}`")
+            })?;
+            for (word, value) in item {
+                let operator = operator(Some(&Value::String(word.clone())))?;
+                let values =
+                    value.as_str().map_or_else(|| values(Some(value)), |text| listed(text, operator));
+                push(&mut group, property, operator, values);
+            }
+        }
+    }
+    let is_ungrouped = flag(row, "ungrouped");
+    Ok(Entry { group, rank: index as i64, is_ungrouped })
+}
+
+fn empty() -> DeviceGroup {
+    DeviceGroup {
+        name: String::new(),
+        remediation: None,
+        access: Vec::new(),
+        conditions: Vec::new(),
+        unpredictable: None,
+    }
+}
+
+/// Empty values are no condition.
+fn push(group: &mut DeviceGroup, property: Property, operator: Operator, values: Vec<String>) {
+    let values: Vec<String> = values.into_iter().filter(|value| !value.trim().is_empty()).collect();
+    if !values.is_empty() {
+        group.conditions.push(Condition { property, operator, values });
+    }
+}
+
+/// The texts of a list, or one text.
+fn values(value: Option<&Value>) -> Vec<String> {
+    match value {
+        Some(Value::String(one)) => vec![one.clone()],
+        Some(Value::Array(several)) => several.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// `in` takes a JSON list in text, or text cut at commas; other operators take the text as it is.
+fn listed(value: &str, operator: Operator) -> Vec<String> {
+    if value.trim_start().starts_with('[')
+        && let Ok(list) = serde_json::from_str::<Vec<String>>(value)
+    {
+        return list;
+    }
+    if operator == Operator::In {
+        return value.split(',').map(|part| part.trim().to_owned()).collect();
+    }
+    vec![value.to_owned()]
+}
+
+fn operator(value: Option<&Value>) -> Result<Operator, String> {
+    let found = match value {
+        Some(Value::Number(number)) => {
+            number.as_u64().and_then(|number| Operator::ALL.get(usize::try_from(number).ok()?).copied())
+        }
+        Some(Value::String(word)) => {
+            Operator::ALL.into_iter().find(|operator| text::equal(operator.word(), word))
+        }
+        _ => None,
+    };
+    found.ok_or_else(|| {
+        let known = Operator::ALL.map(Operator::word).join(", ");
+        format!("unknown operator {}: the operators are {known}", shown(value))
+    })
+}
+
+/// The portal counts 0 to 3, the service 1, 2, 3, 6, 7.
+fn remediation(level: &Value, is_portal: bool) -> Result<Remediation, String> {
+    use Remediation::{ApproveAll, ApproveCore, ApproveNonTemporary, Full, None as Nothing};
+    let found = match level {
+        Value::Number(number) => match (is_portal, number.as_i64()) {
+            (true, Some(0)) | (false, Some(1)) => Some(Nothing),
+            (true, Some(1)) | (false, Some(2)) => Some(ApproveAll),
+            (true, Some(2)) | (false, Some(3)) => Some(ApproveNonTemporary),
+            (false, Some(6)) => Some(ApproveCore),
+            (true, Some(3)) | (false, Some(7)) => Some(Full),
+            _ => None,
+        },
+        Value::String(word) => match word.as_str() {
+            "NoAutomatedResponse" => Some(Nothing),
+            "SemiRequireApprovalForAllFolders" => Some(ApproveAll),
+            "SemiRequireApprovalForNonTempFolders" => Some(ApproveNonTemporary),
+            "SemiRequireApprovalForCoreFolders" => Some(ApproveCore),
+            "FullRemediateThreatsAutomatically" => Some(Full),
+            word => Remediation::ALL.into_iter().find(|level| level.word() == word),
+        },
+        _ => None,
+    };
+    found.ok_or_else(|| {
+        let known = Remediation::ALL.map(Remediation::word).join(", ");
+        format!("unknown remediation level {}: the levels are {known}", shown(Some(level)))
+    })
+}
+
+fn whole(value: Option<&Value>, key: &str) -> Result<Option<i64>, String> {
+    match value {
+        None | Some(Value::Null) => Ok(None),
+        Some(value) => value
+            .as_i64()
+            .map(Some)
+            .ok_or_else(|| format!("`{key}` is no whole number: {}", shown(Some(value)))),
+    }
+}
+
+fn flag(row: &Value, key: &str) -> bool {
+    row.get(key).and_then(Value::as_bool).unwrap_or(false)
+}
+
+/// A value in a message, cut.
+fn shown(value: Option<&Value>) -> String {
+    let text = value.map_or_else(|| "nothing".to_owned(), |value| format!("`{value}`"));
+    text.chars().take(80).collect()
+}

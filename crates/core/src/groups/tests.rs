@@ -1,0 +1,184 @@
+//! Device groups against an evaluation device by device, and the three forms of their file.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::inventory::{DeviceSet, Row, Snapshot, SnapshotBuilder};
+use crate::text::fold;
+
+fn snapshot(devices: &[serde_json::Value]) -> Snapshot {
+    let mut builder = SnapshotBuilder::new();
+    for device in devices {
+        let line = device.to_string();
+        builder.read_device(line.as_bytes()).expect("a device");
+    }
+    builder.finish().0
+}
+
+const WRITTEN: &str = "
+groups:
+  - { name: Tier-0 servers, remediation: approve-all, access: [SOC tier 2], when: { tag: [{ equals: Tier0 }], os: [{ startsWith: WindowsServer }] } }
+  - { name: Lab, remediation: full, when: { domain: [{ endsWith: lab.example.net }, { equals: test.example.net }] } }
+  - { name: Empty, remediation: full }
+";
+
+#[test]
+fn the_three_forms_of_a_file_say_the_same() {
+    let portal = r#"{ "items": [
+        { "Name": "Lab", "Priority": 2, "AutoRemediationLevel": 3, "MachineGroupAssignments": [],
+          "GroupRules": [ { "Property": 1, "OperatorType": 1, "PropertyValue": "lab.example.net" },
+                          { "Property": 1, "OperatorType": 2, "PropertyValue": "test.example.net" },
+                          { "Property": 0, "OperatorType": 0, "PropertyValue": "" } ] },
+        { "Name": "Tier-0 servers", "Priority": 1, "AutoRemediationLevel": 1, "Description": "ignored",
+          "MachineGroupAssignments": [ { "WcdAadGroup": { "DisplayName": "SOC tier 2" } } ],
+          "GroupRules": [ { "Property": 2, "OperatorType": 2, "PropertyValue": "Tier0" },
+                          { "Property": 3, "OperatorType": 0, "PropertyValue": "WindowsServer" } ] },
+        { "Name": "Empty", "Priority": 3, "AutoRemediationLevel": 3, "GroupRules": [] } ] }"#;
+    let entity = r#"[
+        { "deviceGroupName": "Tier-0 servers", "priority": 1, "automationLevel": "SemiRequireApprovalForAllFolders",
+          "aadUsersGroups": [ { "displayName": "SOC tier 2", "id": "1" } ],
+          "deviceGroupRules": { "devicesTagsConditions": [ { "condition": "Equals", "value": "Tier0" } ],
+                                "devicesOsConditions": [ { "condition": 0, "valuesList": ["WindowsServer"] } ] } },
+        { "deviceGroupName": "Lab", "priority": 2, "automationLevel": 7, "aadUsersGroups": [],
+          "deviceGroupRules": { "devicesDomainsConditions": [ { "condition": "EndsWith", "value": "lab.example.net" },
+                                                              { "condition": 2, "value": "test.example.net" } ] } },
+        { "deviceGroupName": "Empty", "priority": 3, "automationLevel": 7 } ]"#;
+    let written = read(WRITTEN, TagCase::Insensitive).unwrap();
+    assert_eq!(written.groups.len(), 3);
+    assert_eq!(written.notes, ["the group `Empty` has no condition and so matches no device"]);
+    assert_eq!(read(portal, TagCase::Insensitive).unwrap(), written);
+    assert_eq!(read(entity, TagCase::Insensitive).unwrap(), written);
+}
+
+#[test]
+fn what_is_not_understood_is_an_error_that_names_the_group() {
+    for (text, message) in [
+        ("groups: [{ name: a, when: { tag: [{ is: b }] } }]", "group `a`: unknown operator"),
+        ("groups: [{ name: a, when: { owner: [{ equals: b }] } }]", "group `a`: unknown property `owner`"),
+        ("groups: [{ name: a, remediation: some }]", "group `a`: unknown remediation level"),
+        (
+            r#"[{ "Name": "a", "GroupRules": [{ "Property": 9, "OperatorType": 0, "PropertyValue": "x" }] }]"#,
+            "group `a`: unknown property",
+        ),
+        ("groups: [{ name: a }, { name: A }]", "two groups are named"),
+        ("groups: [{ remediation: full }]", "group number 1 has no name"),
+        ("rules: []", "these are no device groups"),
+    ] {
+        let error = read(text, TagCase::Insensitive).unwrap_err();
+        assert!(error.contains(message), "{error}");
+    }
+}
+
+#[test]
+fn a_condition_that_cannot_be_judged_makes_its_group_unpredictable() {
+    let text = r#"[{ "Name": "a", "GroupRules": [{ "Property": 4, "OperatorType": 0, "PropertyValue": "x" }] },
+                   { "Name": "b", "GroupRules": [{ "Property": 3, "OperatorType": 4, "PropertyValue": "[\"BeOS\"]" }] },
+                   { "Name": "c", "GroupRules": [{ "Property": 3, "OperatorType": 4, "PropertyValue": "[\"Windows2016\", \"Linux\"]" }] }]"#;
+    let groups = read(text, TagCase::Insensitive).unwrap();
+    let unpredictable: Vec<bool> = groups.groups.iter().map(|group| group.unpredictable.is_some()).collect();
+    assert_eq!(unpredictable, [true, true, false]);
+    assert!(groups.groups[2].conditions[0].values.iter().any(|value| value == "WindowsServer2016"));
+    assert!(groups.groups[2].conditions[0].values.iter().any(|value| value == "Ubuntu"));
+}
+
+#[test]
+fn a_device_is_in_the_first_group_by_rank_and_merged_devices_in_none() {
+    let groups = read(WRITTEN, TagCase::Insensitive).unwrap();
+    let fleet = snapshot(&[
+        serde_json::json!({ "id": "a", "computerDnsName": "dc1.lab.example.net", "osPlatform": "WindowsServer2022", "machineTags": ["tier0"] }),
+        serde_json::json!({ "id": "b", "computerDnsName": "pc1.lab.example.net", "osPlatform": "Windows11", "machineTags": ["Tier0"] }),
+        serde_json::json!({ "id": "c", "computerDnsName": "pc2", "osPlatform": "Windows11", "machineTags": [] }),
+        serde_json::json!({ "id": "d", "computerDnsName": "pc3.lab.example.net", "mergedIntoMachineId": "b" }),
+    ]);
+    let membership = Membership::new(&groups, &fleet);
+    let names = |assignment: &Assignment| -> Vec<&str> {
+        fleet.rows().map(|row| groups.name(assignment.of(row))).collect()
+    };
+    assert_eq!(
+        names(&membership.assign(&TagEdits::default())),
+        ["Tier-0 servers", "Lab", "ungrouped", "merged"]
+    );
+    let mut edits = TagEdits::default();
+    edits.removed.insert("tier0", vec![Row(0)]);
+    edits.added.insert("TIER0", vec![Row(2)]);
+    assert_eq!(names(&membership.assign(&edits)), ["Lab", "Lab", "ungrouped", "merged"]);
+    assert_eq!(membership.assign(&edits).counts(&DeviceSet::full(4))[&GroupIndex::Group(1)], 2);
+    assert!(membership.is_watched("TIER0") && !membership.is_watched("Tier"));
+}
+
+/// One device, judged alone: the reading of the rules that the sets must agree with.
+fn judged(groups: &DeviceGroups, name: Option<&str>, platform: &str, tags: &[String]) -> GroupIndex {
+    let holds = |condition: &Condition, text: &str| {
+        condition.values.iter().any(|value| condition.operator.holds(&fold(text), &fold(value)))
+    };
+    for (rank, group) in groups.groups.iter().enumerate() {
+        let met = |condition: &Condition| match condition.property {
+            Property::Name => name.is_some_and(|name| holds(condition, name)),
+            Property::Domain => {
+                name.and_then(|name| name.split_once('.')).is_some_and(|(_, domain)| holds(condition, domain))
+            }
+            Property::Tag => tags.iter().any(|tag| holds(condition, tag)),
+            Property::Os => holds(condition, platform),
+        };
+        let all = Property::ALL.into_iter().all(|property| {
+            let mut on = group.conditions.iter().filter(|one| one.property == property).peekable();
+            on.peek().is_none() || on.any(met)
+        });
+        if all && !group.conditions.is_empty() {
+            return GroupIndex::Group(u16::try_from(rank).unwrap());
+        }
+    }
+    GroupIndex::Ungrouped
+}
+
+fn condition() -> impl Strategy<Value = Condition> {
+    let operator = prop::sample::select(Operator::ALL.to_vec());
+    (prop::sample::select(Property::ALL.to_vec()), operator, prop::collection::vec("[a-cA-C]{1,2}", 1..3))
+        .prop_map(|(property, operator, values)| Condition { property, operator, values })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+    #[test]
+    fn sets_agree_with_a_judgement_device_by_device(
+        groups in prop::collection::vec(prop::collection::vec(condition(), 0..4), 0..6),
+        fleet in prop::collection::vec((prop::option::of("[a-c]{1,3}(\\.[a-c]{1,2})?"), "[a-c]{1,2}", prop::collection::btree_set("[a-cA-C]{1,2}", 0..3)), 1..20),
+        edits in prop::collection::vec((any::<prop::sample::Index>(), "[a-cA-C]{1,2}", any::<bool>()), 0..10),
+    ) {
+        let groups = DeviceGroups {
+            groups: groups.into_iter().enumerate().map(|(rank, conditions)| DeviceGroup {
+                name: format!("g{rank}"), remediation: None, access: Vec::new(), conditions, unpredictable: None,
+            }).collect(),
+            tag_case: TagCase::Insensitive,
+            ..DeviceGroups::default()
+        };
+        let rows: Vec<serde_json::Value> = fleet.iter().enumerate().map(|(row, (name, platform, tags))| serde_json::json!({
+            "id": format!("id{row}"), "computerDnsName": name, "osPlatform": platform, "machineTags": tags,
+        })).collect();
+        let inventory = snapshot(&rows);
+        let mut after: Vec<std::collections::BTreeSet<String>> = fleet.iter().map(|(_, _, tags)| tags.clone()).collect();
+        let mut made = TagEdits::default();
+        for (device, tag, is_addition) in &edits {
+            let row = device.index(fleet.len());
+            if *is_addition && after[row].insert(tag.clone()) && !fleet[row].2.contains(tag) {
+                made.added.entry(tag.as_str()).or_default().push(Row(row as u32));
+            } else if !*is_addition && fleet[row].2.contains(tag) && after[row].remove(tag) {
+                made.removed.entry(tag.as_str()).or_default().push(Row(row as u32));
+            }
+        }
+        for rows in made.added.values_mut().chain(made.removed.values_mut()) {
+            rows.sort_unstable();
+        }
+        // A tag that goes and comes back within one test is no edit of a plan.
+        prop_assume!(made.added.keys().all(|tag| !made.removed.contains_key(tag)));
+        let membership = Membership::new(&groups, &inventory);
+        let (before, then) = (membership.assign(&TagEdits::default()), membership.assign(&made));
+        for row in inventory.rows() {
+            let (name, platform, tags) = &fleet[row.index()];
+            let live: Vec<String> = tags.iter().cloned().collect();
+            let new: Vec<String> = after[row.index()].iter().cloned().collect();
+            prop_assert_eq!(before.of(row), judged(&groups, name.as_deref(), platform, &live));
+            prop_assert_eq!(then.of(row), judged(&groups, name.as_deref(), platform, &new));
+        }
+    }
+}
