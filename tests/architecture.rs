@@ -84,12 +84,14 @@ fn layers(source: &Source, house: &House) -> Vec<String> {
 }
 
 /// Words of the service that are names in the policy language or in what people must grant, and so may stand anywhere.
-const SERVICE_NAMES: [(&str, &str); 6] = [
+const SERVICE_NAMES: [(&str, &str); 8] = [
     ("machineTags", "a field of the policy language, named as in the API's JSON"),
     ("machine_tags", "the same field as a Rust name"),
     ("mergedIntoMachineId", "a field of the policy language, named as in the API's JSON"),
     ("merged_into_machine_id", "the same field as a Rust name"),
     ("Machine.Read", "the app roles Machine.Read.All and Machine.ReadWrite.All, as people must grant them"),
+    ("MachineGroupAssignments", "a key of the portal's own document of device groups"),
+    ("IsUnassignedMachineGroup", "a key of the portal's own document of device groups"),
     ("virtual machine", "what clouds run, and the usual phrase for it"),
 ];
 
