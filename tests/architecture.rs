@@ -39,13 +39,9 @@ fn finding(source: &Source, line: usize, message: impl AsRef<str>) -> String {
 }
 
 /// The modules that `mdetag-core` passes on from the crate of words.
-const VOCABULARY: [&str; 6] = ["device", "diagnostic", "pattern", "tag", "text", "time"];
+const VOCABULARY: [&str; 7] = ["device", "diagnostic", "pattern", "random", "tag", "text", "time"];
 
 fn layers(source: &Source, house: &House) -> Vec<String> {
-    // The files of the simulated service still use each other in circles.
-    if house.is_service {
-        return Vec::new();
-    }
     let module = source.module();
     let Some(top) = module.first() else { return Vec::new() };
     let place = |name: &str| house.order.iter().position(|listed| listed == name);

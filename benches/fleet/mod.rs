@@ -6,22 +6,20 @@
 
 use std::fmt::Write;
 
-/// A small generator of pseudo-random numbers (SplitMix64).
-struct Numbers(u64);
+use mdetag_core::random::SeededNumbers;
+
+/// Choices from a seed.
+struct Numbers(SeededNumbers);
 
 impl Numbers {
     /// The sequence of this seed.
     fn new(seed: u64) -> Numbers {
-        Numbers(seed)
+        Numbers(SeededNumbers::new(seed))
     }
 
     /// The next number.
     fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
+        self.0.number()
     }
 
     /// A number below a bound.

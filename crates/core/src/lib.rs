@@ -7,7 +7,7 @@
 #![cfg_attr(not(test), deny(clippy::disallowed_methods, clippy::disallowed_types))]
 
 // The vocabulary, shared with the sandbox.
-pub use mdetag_vocabulary::{device, diagnostic, pattern, tag, text, time};
+pub use mdetag_vocabulary::{device, diagnostic, pattern, random, tag, text, time};
 
 // The pipeline.
 pub mod policy;

@@ -8,8 +8,8 @@ use ring::signature::{self, UnparsedPublicKey};
 use crate::identity;
 use crate::jwt::{self, Parts};
 use crate::service::Service;
-use crate::sign_in::Refusal;
 use crate::switches::Switch;
+use crate::tokens::Refusal;
 use crate::wire::Request;
 use mdetag_vocabulary::time::Timestamp;
 

@@ -11,11 +11,12 @@ use crate::disk;
 use crate::disturb;
 use crate::edits::{Change, Edit};
 use crate::fleet::Fleet;
+use crate::hunting;
 use crate::identity;
 use crate::jwt;
 use crate::record::{Eye, Quirks};
 use crate::service::Service;
-use crate::switches::table;
+use crate::switches::{SwitchRow, table};
 use crate::wire::{Answer, Request};
 use mdetag_vocabulary::time::{TICKS_PER_SECOND, Timestamp};
 
@@ -49,7 +50,7 @@ pub(super) fn answer(service: &mut Service, request: &Request, now: Timestamp) -
                 .filter_map(Value::as_str)
                 .map(Box::from)
                 .collect();
-            commit(service, &[Edit::now(now, Change::Delete { ids })]).map(|()| json!({}))
+            service.commit_or_say(&[Edit::now(now, Change::Delete { ids })]).map(|()| json!({}))
         }
         ("POST", "disturb") => {
             let (count, seed) = (body["count"].as_u64().unwrap_or(20), body["seed"].as_u64().unwrap_or(1));
@@ -63,7 +64,7 @@ pub(super) fn answer(service: &mut Service, request: &Request, now: Timestamp) -
         ("POST", "hunting") => {
             let ids =
                 body["ids"].as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned);
-            let query = super::hunting::normal(body["query"].as_str().unwrap_or_default());
+            let query = hunting::normal(body["query"].as_str().unwrap_or_default());
             service.hunting.insert(query, ids.collect());
             Ok(json!({}))
         }
@@ -77,7 +78,7 @@ fn refuse(message: &str) -> Answer {
 }
 
 fn known() -> Vec<Value> {
-    let row = |row: super::switches::SwitchRow| json!({ "name": row.name, "values": row.values, "default": row.default, "mark": row.mark, "meaning": row.meaning });
+    let row = |row: SwitchRow| json!({ "name": row.name, "values": row.values, "default": row.default, "mark": row.mark, "meaning": row.meaning });
     table().into_iter().map(row).collect()
 }
 
@@ -97,12 +98,7 @@ pub(super) fn reset(service: &mut Service, now: Timestamp) -> Result<Value, Stri
 /// Moves the sandbox's clock forward.
 pub(super) fn advance(service: &mut Service, span: Duration, now: Timestamp) -> Result<(), String> {
     let by = (span.as_secs_f64() * TICKS_PER_SECOND as f64) as i64;
-    commit(service, &[Edit::now(now, Change::Clock { by })])
-}
-
-/// Saves and makes edits, with the reason as text.
-pub(super) fn commit(service: &mut Service, edits: &[Edit]) -> Result<(), String> {
-    service.commit(edits).map_err(|answer| String::from_utf8_lossy(&answer.body).into_owned())
+    service.commit_or_say(&[Edit::now(now, Change::Clock { by })])
 }
 
 fn faults(service: &mut Service, body: &Value) -> Result<Value, String> {
@@ -128,7 +124,7 @@ pub(super) fn insert(service: &mut Service, body: &Value, now: Timestamp) -> Res
     }
     let edits: Vec<Edit> =
         devices.iter().map(|device| Edit::now(now, Change::Insert { device: device.clone() })).collect();
-    commit(service, &edits)?;
+    service.commit_or_say(&edits)?;
     Ok(json!({ "inserted": devices.len() }))
 }
 

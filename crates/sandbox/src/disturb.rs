@@ -4,7 +4,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::control;
 use crate::edits::{Change, Edit};
 use crate::random::Random;
 use crate::service::Service;
@@ -64,7 +63,7 @@ pub(super) fn disturb(
             edits.push(Edit::now(now, change));
         }
     }
-    control::commit(service, &edits)?;
+    service.commit_or_say(&edits)?;
     Ok(done)
 }
 

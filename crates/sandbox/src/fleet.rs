@@ -10,8 +10,9 @@ use rayon::prelude::*;
 use serde_json::{Map, Value};
 
 use crate::generate;
+use crate::people;
 use crate::random::hash;
-use crate::record::{Group, Record, Tag};
+use crate::record::{Group, Record, Tag, write_text};
 use mdetag_vocabulary::device::DeviceValue;
 use mdetag_vocabulary::time::Timestamp;
 
@@ -31,7 +32,7 @@ impl Fleet {
         let words = generate::Words::new();
         let devices: Vec<Record> = (0..devices as usize)
             .into_par_iter()
-            .map(|row| generate::draft(seed, devices, row as u64, created).days_later(days).record(&words))
+            .map(|row| people::draft(seed, devices, row as u64, created).days_later(days).record(&words))
             .collect();
         let mut fleet = Fleet { devices, ..Fleet::default() };
         for tag in words.tags() {
@@ -129,7 +130,7 @@ impl Fleet {
         members.entry("computerDnsName").or_insert(Value::Null);
         members.entry("vmMetadata").or_insert(Value::Null);
         let mut json = b"{\"id\":".to_vec();
-        super::record::write_text(&mut json, &id);
+        write_text(&mut json, &id);
         json.push(b',');
         let gap = json.len();
         let rest = serde_json::to_vec(&members).map_err(|error| error.to_string())?;

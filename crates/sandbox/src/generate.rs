@@ -10,69 +10,11 @@ use std::time::Duration;
 
 use rayon::prelude::*;
 
+use crate::draft::{Draft, Kind};
 use crate::people;
-use crate::random::Random;
 use crate::record::{self, Group, Record, Tag};
-use mdetag_vocabulary::device::DeviceValue;
+use crate::settings::TENANT_ID;
 use mdetag_vocabulary::time::Timestamp;
-
-/// A device before it is written: what varies, and nothing else.
-#[derive(Debug)]
-pub(super) struct Draft {
-    pub(super) id: String,
-    pub(super) name: Option<String>,
-    pub(super) kind: Kind,
-    pub(super) first_seen: Option<Timestamp>,
-    pub(super) last_seen: Option<Timestamp>,
-    pub(super) platform: &'static str,
-    pub(super) version: Option<&'static str>,
-    pub(super) build: Option<u32>,
-    pub(super) health: &'static str,
-    pub(super) onboarding: &'static str,
-    pub(super) risk: Option<&'static str>,
-    pub(super) exposure: &'static str,
-    pub(super) value: DeviceValue,
-    pub(super) group: (i32, Option<&'static str>),
-    pub(super) excluded: bool,
-    pub(super) duplicate: bool,
-    pub(super) merged_into: Option<String>,
-    pub(super) joined: Option<bool>,
-    pub(super) entra_id: Option<String>,
-    pub(super) managed_by: (&'static str, &'static str),
-    pub(super) agent: Option<&'static str>,
-    pub(super) address: [u8; 4],
-    pub(super) serial: u64,
-    pub(super) azure: Option<Azure>,
-    pub(super) manual: Vec<&'static str>,
-    pub(super) registry: Option<&'static str>,
-    pub(super) dynamic: Vec<&'static str>,
-    pub(super) locked: bool,
-}
-
-/// What a device is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    DomainController,
-    Server,
-    Linux,
-    Workstation,
-    Mac,
-    Phone,
-    Discovered,
-}
-
-/// A virtual machine's whereabouts.
-#[derive(Debug)]
-pub(super) struct Azure {
-    pub(super) subscription: u64,
-    /// The service sometimes gives only the resource id.
-    pub(super) only_resource: bool,
-}
-
-/// Row `row` of a fleet.
-pub(super) fn draft(seed: u64, devices: u64, row: u64, created: Timestamp) -> Draft {
-    people::draft(&mut Random::for_row(seed, row), seed, devices, row, created)
-}
 
 /// Every text that a generated device can share with others.
 #[derive(Debug)]
@@ -341,9 +283,7 @@ pub fn generate(writer: &mut dyn Write, file: &FleetFile) -> io::Result<()> {
             writer,
             "{{\"formatVersion\":\"1.0\",\"kind\":\"snapshot\",\"tenant\":{{\"id\":\"{}\",\"name\":\"sandbox\",\"cloud\":\"sandbox\"}},\
              \"readAt\":\"{}\",\"devices\":{},\"trusted\":true,\"reasons\":[]}}",
-            super::TENANT_ID,
-            file.created,
-            file.devices
+            TENANT_ID, file.created, file.devices
         )?;
     }
     let mut next = 0;
@@ -353,7 +293,7 @@ pub fn generate(writer: &mut dyn Write, file: &FleetFile) -> io::Result<()> {
             .into_par_iter()
             .with_min_len(1000)
             .fold(Vec::new, |mut out, row| {
-                draft(file.seed, file.devices, row as u64, file.created).line(&mut out);
+                people::draft(file.seed, file.devices, row as u64, file.created).line(&mut out);
                 out
             })
             .collect();
@@ -363,11 +303,6 @@ pub fn generate(writer: &mut dyn Write, file: &FleetFile) -> io::Result<()> {
         next = end;
     }
     writer.flush()
-}
-
-/// A moment some days and some part of a day before another.
-pub(super) fn days_before(moment: Timestamp, days: u64, milliseconds: u64) -> Timestamp {
-    moment.minus(Duration::from_secs(days * 86_400) + Duration::from_millis(milliseconds))
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::jwt::{self, Parts};
 use crate::service::Service;
-use crate::sign_in::{self, Refusal};
+use crate::tokens::{self, Refusal};
 use crate::wire::{Answer, Request};
 use mdetag_vocabulary::time::Timestamp;
 
@@ -81,10 +81,10 @@ fn managed(service: &Service, request: &Request, now: Timestamp) -> Answer {
         return wrong("Identity not found");
     }
     let resource = resource.trim_end_matches('/');
-    if let Err(refusal) = sign_in::known_resource(service, resource) {
-        return sign_in::refused(&Refusal(400, "invalid_resource", refusal.2, refusal.3), now);
+    if let Err(refusal) = tokens::known_resource(service, resource) {
+        return tokens::refused(&Refusal(400, "invalid_resource", refusal.2, refusal.3), now);
     }
-    let (token, life) = sign_in::issue(service, resource, now);
+    let (token, life) = tokens::issue(service, resource, now);
     Answer::json(
         200,
         &json!({

@@ -2,7 +2,7 @@
 //!
 //! Only decides what a row is; `generate` writes it.
 
-use crate::generate::{self, Azure, Draft, Kind, days_before};
+use crate::draft::{Azure, Draft, Kind, days_before};
 use crate::random::Random;
 use mdetag_vocabulary::device::DeviceValue;
 use mdetag_vocabulary::time::Timestamp;
@@ -83,8 +83,9 @@ fn controllers(devices: u64) -> u64 {
     (devices / 160).clamp(1, 400)
 }
 
-/// Row `row`.
-pub(super) fn draft(random: &mut Random, seed: u64, devices: u64, row: u64, created: Timestamp) -> Draft {
+/// Row `row` of a fleet.
+pub(super) fn draft(seed: u64, devices: u64, row: u64, created: Timestamp) -> Draft {
+    let random = &mut Random::for_row(seed, row);
     let every = (devices / controllers(devices)).max(1);
     let kind = if row % every == every / 2 && row / every < controllers(devices) {
         Kind::DomainController
@@ -93,7 +94,7 @@ pub(super) fn draft(random: &mut Random, seed: u64, devices: u64, row: u64, crea
     };
     let (platform, version, build, agent) = platform(random, kind);
     let serial = random.next();
-    let mut draft = Draft {
+    let mut made = Draft {
         id: id(random, row),
         name: name(random, kind, row, every),
         kind,
@@ -128,14 +129,14 @@ pub(super) fn draft(random: &mut Random, seed: u64, devices: u64, row: u64, crea
         dynamic: Vec::new(),
         locked: false,
     };
-    times(&mut draft, random, row, created);
-    circumstances(&mut draft, random, row);
-    if draft.duplicate && row % 400 == 87 && row + 40 < devices {
+    times(&mut made, random, row, created);
+    circumstances(&mut made, random, row);
+    if made.duplicate && row % 400 == 87 && row + 40 < devices {
         // The entity that took this one's place stands forty rows further and was merged into none itself.
-        draft.merged_into = Some(generate::draft(seed, devices, row + 40, created).id);
+        made.merged_into = Some(draft(seed, devices, row + 40, created).id);
     }
-    tag(&mut draft, random);
-    draft
+    tag(&mut made, random);
+    made
 }
 
 fn kind(lot: u64) -> Kind {
@@ -452,7 +453,7 @@ mod tests {
 
     fn fleet(devices: u64) -> Vec<Draft> {
         let created = Timestamp::parse("2026-11-22").unwrap();
-        (0..devices).map(|row| generate::draft(1, devices, row, created)).collect()
+        (0..devices).map(|row| draft(1, devices, row, created)).collect()
     }
 
     #[test]

@@ -2,35 +2,33 @@
 //!
 //! Not for secrets: those come from the system.
 
-/// SplitMix64: small, quick, and good enough for made-up names.
+use mdetag_vocabulary::random::SeededNumbers;
+
+/// A sequence of choices.
 #[derive(Clone, Debug)]
-pub(super) struct Random(u64);
+pub(super) struct Random(SeededNumbers);
 
 impl Random {
     /// A sequence of its own for each seed.
     pub(super) fn new(seed: u64) -> Random {
-        Random(seed)
+        Random(SeededNumbers::new(seed))
     }
 
     /// The sequence of row `row`: rows can be made in any order, on any number of cores.
     pub(super) fn for_row(seed: u64, row: u64) -> Random {
-        let mut random = Random(seed.rotate_left(32) ^ row.wrapping_mul(0xA24B_AED4_963E_E407));
+        let mut random = Random::new(seed.rotate_left(32) ^ row.wrapping_mul(0xA24B_AED4_963E_E407));
         random.next();
         random
     }
 
     /// The next 64 bits.
     pub(super) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        mixed ^ (mixed >> 31)
+        self.0.number()
     }
 
     /// A number below `bound`; 0 where `bound` is 0.
     pub(super) fn below(&mut self, bound: u64) -> u64 {
-        ((u128::from(self.next()) * u128::from(bound)) >> 64) as u64
+        self.0.below(bound)
     }
 
     /// True `per_mille` times of a thousand.

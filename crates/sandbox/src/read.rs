@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::access::Caller;
 use crate::edits::{Change, Edit};
 use crate::filter::{Dialect, Filter};
-use crate::record::{Eye, Quirks, Record};
+use crate::record::{Eye, Quirks, Record, write_text};
 use crate::service::Service;
 use crate::switches::{self, Switch};
 use crate::wire::{Answer, Request, entity_start, list_start};
@@ -85,7 +85,7 @@ fn page(service: &mut Service, request: &Request, caller: &Caller, now: Timestam
         paging.starts_with("nextlink") && (top.is_none() || service.switches.on(Switch::NextlinkWithTop));
     if linked && last < reach {
         out.extend_from_slice(b",\"@odata.nextLink\":");
-        super::record::write_text(&mut out, &next_link(request, &paging, skip, last));
+        write_text(&mut out, &next_link(request, &paging, skip, last));
     }
     out.push(b'}');
     Ok(Answer::ok(out))

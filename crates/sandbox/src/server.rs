@@ -17,8 +17,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-use crate::Sandbox;
-use crate::ownership::Door;
+use crate::sandbox::{Door, Sandbox};
 use crate::settings::SandboxError;
 use crate::wire::{Answer, Delivery, Request};
 

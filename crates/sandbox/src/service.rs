@@ -1,34 +1,21 @@
-//! The simulated service without a socket: a request and a time in, an answer out. A call has two halves, so that calls
-//! can overlap: [`Service::begin`] when it arrives, [`Service::finish`] when its answer leaves.
+//! The whole tenant in memory: its devices, its windows, its switches, and what every route needs of them.
 //!
-//! Waits for nothing and reads no clock: `server` does both, and a simulation in virtual time needs neither.
+//! Answers no call; the routes do, and `dispatch` chooses among them.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
-use crate::access::{self, Caller};
-use crate::control;
 use crate::disk::Disk;
 use crate::edits::{Change, Edit};
-use crate::faults::Fault;
 use crate::fleet::Fleet;
-use crate::hunting;
-use crate::identity;
-use crate::limits::{Limits, Shape, Verdict, Window};
+use crate::limits::{Limits, Window};
 use crate::log::LoggedCall;
 use crate::random::Random;
-use crate::read;
 use crate::record::Shows;
-use crate::routes::{self, Route};
+use crate::routes::Route;
 use crate::settings::Settings;
-use crate::sign_in;
 use crate::switches::{Switch, Switches};
-use crate::wire::{Answer, Delivery, Request, http_date};
-use crate::write::{self, Write};
-use mdetag_vocabulary::time::Timestamp;
-
-/// Calls that are kept in memory; the file of a sandbox with a directory has all.
-const CALLS_KEPT: usize = 20_000;
+use crate::wire::Answer;
 
 /// The whole tenant.
 #[derive(Debug)]
@@ -52,29 +39,11 @@ pub(super) struct Service {
     /// Ids of assertions that were used already.
     pub(super) used_assertions: std::collections::HashSet<String>,
     pub(super) disk: Option<Disk>,
-    numbers: HashMap<Route, u64>,
-    machine_calls: u64,
-    call_number: u64,
+    pub(super) numbers: HashMap<Route, u64>,
+    pub(super) machine_calls: u64,
+    pub(super) call_number: u64,
     /// Writes under way: device id to the calls that touch it.
-    under_way: HashMap<Box<str>, Vec<u64>>,
-}
-
-/// A call that has arrived and not yet been answered.
-#[derive(Debug)]
-pub(super) struct Begun {
-    /// How long until [`Service::finish`] is due.
-    pub(super) wait: Duration,
-    call: Option<LoggedCall>,
-    work: Work,
-    fault: Option<Fault>,
-    ids: Vec<Box<str>>,
-}
-
-/// What is left to do.
-#[derive(Debug)]
-enum Work {
-    Answer(Answer),
-    Write(Write),
+    pub(super) under_way: HashMap<Box<str>, Vec<u64>>,
 }
 
 impl Service {
@@ -102,201 +71,7 @@ impl Service {
         }
     }
 
-    /// The first half of a call: everything up to the moment at which the service has made up its mind.
-    pub(super) fn begin(&mut self, request: &Request, clock: Timestamp) -> Begun {
-        let now = clock.plus(self.ahead);
-        if request.path.starts_with("/_sim/") {
-            let answer = control::answer(self, request, now);
-            return Begun {
-                wait: Duration::ZERO,
-                call: None,
-                work: Work::Answer(answer),
-                fault: None,
-                ids: Vec::new(),
-            };
-        }
-        let (route, subject) = routes::route(&request.method, &request.path);
-        self.call_number += 1;
-        let mut call = LoggedCall::new(self.call_number, now, route, request);
-        let (work, fault) = self.decide(request, route, &subject, now);
-        call.fault = fault;
-        let ids = match &work {
-            Work::Write(write) => write.ids(),
-            Work::Answer(_) => Vec::new(),
-        };
-        for id in &ids {
-            let others = self.under_way.entry(id.clone()).or_default();
-            call.overlaps.extend(others.iter().copied());
-            others.push(call.number);
-        }
-        call.overlaps.sort_unstable();
-        call.overlaps.dedup();
-        let mut wait = Duration::from_millis(self.switches.number(Switch::Latency));
-        if let Work::Write(write) = &work {
-            wait += write.wait;
-        }
-        if fault == Some(Fault::Slow) {
-            wait += Duration::from_millis(self.switches.number(Switch::SlowMs));
-        }
-        Begun { wait: wait / self.speed.max(1), call: Some(call), work, fault, ids }
-    }
-
-    /// The second half: the write, if there is one left, and the answer.
-    pub(super) fn finish(&mut self, begun: Begun, clock: Timestamp) -> Answer {
-        let now = clock.plus(self.ahead);
-        let answer = match begun.work {
-            Work::Answer(answer) => answer,
-            Work::Write(write) => write::finish(self, write, now),
-        };
-        let answer = spoil(answer, begun.fault);
-        if let Some(mut call) = begun.call {
-            for id in &begun.ids {
-                let empty = self.under_way.get_mut(id).is_some_and(|calls| {
-                    calls.retain(|other| *other != call.number);
-                    calls.is_empty()
-                });
-                if empty {
-                    self.under_way.remove(id);
-                }
-            }
-            call.finish(&answer, now);
-            self.keep(call);
-        }
-        let dated = answer.headers.iter().any(|(name, _)| name == "date");
-        if dated { answer } else { answer.header("date", &http_date(now)) }
-    }
-
-    fn keep(&mut self, call: LoggedCall) {
-        if let Some(disk) = &mut self.disk {
-            disk.log_call(&call);
-        }
-        if self.calls.len() == CALLS_KEPT {
-            self.calls.pop_front();
-        }
-        self.calls.push_back(call);
-    }
-
-    fn decide(
-        &mut self,
-        request: &Request,
-        route: Route,
-        subject: &str,
-        now: Timestamp,
-    ) -> (Work, Option<Fault>) {
-        let number = self.numbers.entry(route).or_default();
-        *number += 1;
-        let number = *number;
-        if route.is_counted() {
-            self.machine_calls += 1;
-        }
-        let fault = self.fault(route, number);
-        if let Some(answer) = fault.and_then(|fault| self.instead(fault, route, now)) {
-            return (Work::Answer(answer), fault);
-        }
-        let work = match route {
-            Route::Token => Work::Answer(sign_in::token(self, request, subject, now)),
-            Route::Identity => Work::Answer(identity::answer(self, request, now)),
-            Route::Unknown => {
-                Work::Answer(self.error(404, "NotFound", "The requested resource does not exist."))
-            }
-            _ => self.authorized(request, route, subject, now).unwrap_or_else(Work::Answer),
-        };
-        (work, fault)
-    }
-
-    fn authorized(
-        &mut self,
-        request: &Request,
-        route: Route,
-        subject: &str,
-        now: Timestamp,
-    ) -> Result<Work, Answer> {
-        let caller = access::check(self, request, route, now)?;
-        self.throttle(route, &caller, now)?;
-        Ok(match route {
-            Route::List => Work::Answer(read::list(self, request, &caller, now)),
-            Route::Get => Work::Answer(read::get(self, subject, &caller, now)),
-            Route::FindByTag => Work::Answer(read::find_by_tag(self, request, &caller, now)),
-            Route::Hunting | Route::OldHunting => Work::Answer(hunting::run(self, request, route, now)),
-            Route::Metadata => Work::Answer(read::metadata()),
-            _ => Work::Write(write::begin(self, request, route, subject, &caller, now)?),
-        })
-    }
-
-    fn fault(&mut self, route: Route, number: u64) -> Option<Fault> {
-        let (all, random) = (self.machine_calls, &mut self.random);
-        let due = self.switches.rules.iter().find(|rule| rule.is_due(route, number, all, random));
-        due.map(|rule| rule.fault)
-    }
-
-    /// The answer of a fault that keeps the request from being looked at.
-    fn instead(&self, fault: Fault, route: Route, now: Timestamp) -> Option<Answer> {
-        let throttled = || match route {
-            Route::Token => sign_in::busy(now),
-            _ => self.throttled(Window { calls: 100, length: Duration::from_secs(60) }, 5),
-        };
-        Some(match fault {
-            Fault::ResetBefore => Answer { delivery: Delivery::Reset, ..Answer::empty(0) },
-            Fault::Throttle => throttled().header("retry-after", "5"),
-            Fault::ThrottleSilent => throttled(),
-            Fault::ThrottleDate => {
-                throttled().header("retry-after", &http_date(now.plus(Duration::from_secs(5))))
-            }
-            Fault::ThrottleZero => throttled().header("retry-after", "0"),
-            Fault::ThrottleLong => throttled().header("retry-after", "2400"),
-            Fault::Empty500 => Answer::empty(500),
-            Fault::InternalError => self.error(500, "InternalServerError", ""),
-            Fault::Html502 => Answer::html(502, "Bad Gateway"),
-            Fault::Html503 => Answer::html(503, "Service Temporarily Unavailable"),
-            Fault::Html503Wait => {
-                Answer::html(503, "Service Temporarily Unavailable").header("retry-after", "5")
-            }
-            Fault::TokenExpired => {
-                let answer = self.error(401, "Unauthorized", "Access token has expired or is not yet valid.");
-                answer.header("www-authenticate", "Bearer")
-            }
-            Fault::Forbidden => self.error(403, "Forbidden", "The caller is not allowed to do this."),
-            Fault::NotFound => self.error(404, "ResourceNotFound", "Machine was not found."),
-            Fault::ResetAfter | Fault::AppliedBut500 | Fault::Truncated | Fault::CutOff | Fault::Slow => {
-                return None;
-            }
-        })
-    }
-
-    fn throttle(&mut self, route: Route, caller: &Caller, now: Timestamp) -> Result<(), Answer> {
-        let calls = |switch| self.switches.number(switch) as usize;
-        let is_hunting = matches!(route, Route::Hunting | Route::OldHunting);
-        let minute = if is_hunting { Switch::HuntingMinute } else { Switch::LimitMinute };
-        let windows = [
-            Window { calls: calls(minute), length: Duration::from_secs(60) },
-            Window { calls: calls(Switch::LimitHour), length: Duration::from_secs(3600) },
-        ];
-        let tenant = &self.settings.tenant_id;
-        let key = match self.switches.text(Switch::ThrottleKey) {
-            _ if is_hunting => format!("hunting+{tenant}"),
-            "tenant" => format!("{}+{tenant}", route.name()),
-            "shared" => format!("machines+{tenant}+{}", caller.app),
-            _ => format!("{}+{tenant}+{}", route.name(), caller.app),
-        };
-        let shape =
-            if self.switches.is(Switch::ThrottleWindow, "fixed") { Shape::Fixed } else { Shape::Sliding };
-        let punish = self.switches.on(Switch::ThrottlePunish);
-        let verdict = self.limits.admit(&key, &windows, shape, punish, self.speed, now);
-        if (verdict == Verdict::Admitted || punish)
-            && let Some(disk) = &mut self.disk
-        {
-            disk.log_slot(&key, now);
-        }
-        match verdict {
-            Verdict::Admitted => Ok(()),
-            Verdict::Throttled(window, wait) => {
-                let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
-                Err(self.throttled(window, seconds).header("retry-after", &seconds.to_string()))
-            }
-        }
-    }
-
-    fn throttled(&self, window: Window, seconds: u64) -> Answer {
+    pub(super) fn throttled(&self, window: Window, seconds: u64) -> Answer {
         let per = if window.length.as_secs() == 3600 { "01:00:00" } else { "00:01:00" };
         let calls = window.calls;
         match self.switches.text(Switch::ThrottleBody) {
@@ -350,6 +125,11 @@ impl Service {
         Ok(())
     }
 
+    /// As [`Service::commit`], with the reason as text.
+    pub(super) fn commit_or_say(&mut self, edits: &[Edit]) -> Result<(), String> {
+        self.commit(edits).map_err(|answer| String::from_utf8_lossy(&answer.body).into_owned())
+    }
+
     /// A documented span at the sandbox's speed.
     pub(super) fn scaled(&self, span: Duration) -> Duration {
         span / self.speed.max(1)
@@ -363,16 +143,4 @@ impl Service {
             _ => Shows::All,
         }
     }
-}
-
-/// What a fault does to an answer after the work was done.
-fn spoil(mut answer: Answer, fault: Option<Fault>) -> Answer {
-    match fault {
-        Some(Fault::ResetAfter) => answer.delivery = Delivery::Reset,
-        Some(Fault::AppliedBut500) => return Answer::empty(500),
-        Some(Fault::Truncated) => answer.body.truncate(answer.body.len() / 2),
-        Some(Fault::CutOff) => answer.delivery = Delivery::CutOff,
-        _ => {}
-    }
-    answer
 }

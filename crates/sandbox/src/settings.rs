@@ -145,7 +145,7 @@ impl Settings {
             created,
             switches: Vec::new(),
             certificates: Vec::new(),
-            federated: super::sign_in::usual_federated(),
+            federated: usual_federated(),
         }
     }
 
@@ -153,6 +153,23 @@ impl Settings {
     pub(super) fn signing_key(&self) -> Vec<u8> {
         self.signing_key.clone().into_bytes()
     }
+}
+
+/// The credentials of the usual recipes: a repository's main branch in its old and its immutable form, and a pod.
+fn usual_federated() -> Vec<Federated> {
+    let row = |issuer: &str, subject: &str| Federated {
+        issuer: issuer.to_owned(),
+        subject: subject.to_owned(),
+        audience: "api://AzureADTokenExchange".to_owned(),
+    };
+    vec![
+        row("https://token.actions.githubusercontent.com", "repo:example-org/policies:ref:refs/heads/main"),
+        row(
+            "https://token.actions.githubusercontent.com",
+            "repo:example-org@1234567/policies@7654321:ref:refs/heads/main",
+        ),
+        row("https://oidc.cluster.example", "system:serviceaccount:mdetag:mdetag"),
+    ]
 }
 
 /// Random hex that nobody guesses: another process on this machine must not be able to sign in by chance.

@@ -2,11 +2,13 @@
 //!
 //! Knows no socket (that is `server`) and no route's meaning.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 
 use crate::record::write_text;
+use mdetag_vocabulary::time::Timestamp;
 
 /// One request.
 #[derive(Clone, Debug, Default)]
@@ -48,23 +50,8 @@ pub(super) fn parameters(text: &str) -> Vec<(String, String)> {
 
 /// Percent-decoding; broken sequences stay as they are.
 pub(super) fn decode(text: &str, plus_is_blank: bool) -> String {
-    let bytes = text.as_bytes();
-    let mut out = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while at < bytes.len() {
-        let hex = (bytes[at] == b'%').then(|| text.get(at + 1..at + 3)).flatten();
-        match hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
-            Some(byte) => {
-                out.push(byte);
-                at += 3;
-            }
-            None => {
-                out.push(if plus_is_blank && bytes[at] == b'+' { b' ' } else { bytes[at] });
-                at += 1;
-            }
-        }
-    }
-    String::from_utf8_lossy(&out).into_owned()
+    let text = if plus_is_blank { text.replace('+', " ") } else { text.to_owned() };
+    percent_decode_str(&text).decode_utf8_lossy().into_owned()
 }
 
 /// What the network does to an answer.
@@ -90,8 +77,6 @@ pub struct Answer {
     pub body: Vec<u8>,
     /// What the network does to it.
     pub delivery: Delivery,
-    /// How long the answer takes on top of everything else.
-    pub delay: Duration,
 }
 
 impl Answer {
@@ -154,20 +139,14 @@ pub(super) fn entity_start(host: &str) -> Vec<u8> {
 }
 
 /// `Sun, 22 Nov 2026 03:00:00 GMT`.
-pub(super) fn http_date(moment: mdetag_vocabulary::time::Timestamp) -> String {
-    const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
-    const MONTHS: [&str; 12] =
-        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-    let text = moment.to_string();
-    let month = text[5..7].parse::<usize>().unwrap_or(1);
-    let day = DAYS[moment.seconds().div_euclid(86_400).rem_euclid(7) as usize];
-    format!("{day}, {} {} {} {} GMT", &text[8..10], MONTHS[month - 1], &text[..4], &text[11..19])
+pub(super) fn http_date(moment: Timestamp) -> String {
+    let seconds = u64::try_from(moment.seconds()).unwrap_or(0);
+    httpdate::fmt_http_date(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use mdetag_vocabulary::time::Timestamp;
 
     #[test]
     fn dollar_and_blank_have_two_spellings_each() {

@@ -6,6 +6,7 @@
 // clippy.toml lists the clock, the environment, files and sockets that this crate must not reach for.
 #![cfg_attr(not(test), deny(clippy::disallowed_methods, clippy::disallowed_types))]
 
+pub mod random;
 pub mod time;
 pub mod diagnostic;
 pub mod text;

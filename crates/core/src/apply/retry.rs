@@ -4,6 +4,8 @@
 
 use std::time::Duration;
 
+use crate::random::SeededNumbers;
+
 /// How often a call whose effect is unknown is sent.
 pub const MAX_TRIES: u8 = 5;
 
@@ -22,23 +24,19 @@ pub const MIN_WAIT: Duration = Duration::from_secs(1);
 /// The longest wait that is chosen here.
 const MAX_WAIT: Duration = Duration::from_secs(60);
 
-/// A small generator of even quality (SplitMix64): the same seed gives the same waits.
+/// Random waits: the same seed gives the same ones.
 #[derive(Clone, Debug)]
-pub struct Jitter(u64);
+pub struct Jitter(SeededNumbers);
 
 impl Jitter {
     /// From a seed.
     pub fn new(seed: u64) -> Jitter {
-        Jitter(seed)
+        Jitter(SeededNumbers::new(seed))
     }
 
     /// The next number.
     pub fn number(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        mixed ^ (mixed >> 31)
+        self.0.number()
     }
 
     /// 1 s doubling to 60 s, plus up to a quarter of it: the wait after failure number `failures` in a row (from 1).

@@ -14,6 +14,7 @@ use crate::policy::{
     RemoveTag, Rename, Retire, Rule, Selector, SelectorKind, TagExpression, TagExpressionKind, Template,
     TemplatePart,
 };
+use crate::random::SeededNumbers;
 use crate::selection::Selections;
 use crate::tag::{TagCase, TagPattern};
 use crate::time::{Date, Timestamp};
@@ -46,16 +47,12 @@ pub(super) struct World {
     pub(super) history: History,
 }
 
-/// A generator of small numbers (splitmix64).
-struct Dice(u64);
+/// Small numbers from a seed.
+struct Dice(SeededNumbers);
 
 impl Dice {
     fn below(&mut self, bound: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        ((mixed ^ (mixed >> 31)) % bound as u64) as usize
+        (self.0.number() % bound as u64) as usize
     }
 
     fn chance(&mut self, one_in: usize) -> bool {
@@ -75,7 +72,7 @@ const SPAN: Span = Span { source: SourceId(0), start: 0, end: 1 };
 
 impl World {
     pub(super) fn random(seed: u64) -> World {
-        let mut dice = Dice(seed);
+        let mut dice = Dice(SeededNumbers::new(seed));
         let case = if dice.chance(4) { TagCase::Insensitive } else { TagCase::Exact };
         let most = if dice.chance(10) { 90 } else { 9 };
         let count = 1 + dice.below(most);
