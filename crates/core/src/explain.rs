@@ -6,9 +6,8 @@
 use serde::Serialize;
 
 use crate::desired::{Claimed, Desired, Group};
-use crate::diagnostic::{Sources, Span};
+use crate::diagnostic::{Place, Sources, Span};
 use crate::inventory::Row;
-use crate::plan::document::PlaceDocument;
 use crate::plan::{AxisReport, Cause, CauseIndex, DeviceChange, Plan};
 use crate::policy::{Selector, TagExpressionKind};
 use crate::selection::{HuntingResults, Trace, trace};
@@ -42,7 +41,7 @@ pub struct Stated {
     /// Its name.
     pub name: String,
     /// Where it stands.
-    pub place: PlaceDocument,
+    pub place: Place,
     /// Its priority; absent for protections.
     pub priority: Option<i64>,
     /// Whether it exists at this moment.
@@ -66,7 +65,7 @@ pub struct Condition {
     /// What the device has; absent where it has nothing, and for conditions that only combine others.
     pub actual: Option<String>,
     /// Where it stands.
-    pub place: PlaceDocument,
+    pub place: Place,
     /// What it combines.
     pub children: Vec<Condition>,
 }
@@ -108,13 +107,13 @@ pub struct TagExplained {
     /// Rules that apply and give or forbid it; the winning ones first.
     pub statements: Vec<Statement>,
     /// The claim that owns it, as written, and where it stands.
-    pub claim: Option<(String, PlaceDocument)>,
+    pub claim: Option<(String, Place)>,
     /// The family that it is in, with its members, the strongest first.
     pub family: Option<(String, Vec<String>)>,
     /// The name that a rename gives it.
     pub renamed_to: Option<String>,
     /// The entry of `retire` that covers it.
-    pub retired: Option<(String, PlaceDocument)>,
+    pub retired: Option<(String, Place)>,
     /// The cap on its removal, where the plan removes it somewhere: planned, allowed, live devices in scope that carry it.
     pub cap: Option<(u64, u64, u64)>,
 }
@@ -126,7 +125,7 @@ pub struct Statement {
     /// The rule's name.
     pub rule: String,
     /// Where it stands.
-    pub place: PlaceDocument,
+    pub place: Place,
     /// Its priority.
     pub priority: i64,
     /// `gives`, `forbids`, or the value.
@@ -192,8 +191,8 @@ impl Explainer<'_> {
         self.desired.selections.scope.contains(self.row)
     }
 
-    fn place(&self, span: Span) -> PlaceDocument {
-        PlaceDocument::from(&self.sources.place(span))
+    fn place(&self, span: Span) -> Place {
+        self.sources.place(span)
     }
 
     fn condition(&self, selector: &Selector) -> Condition {

@@ -16,7 +16,6 @@ pub mod selection;
 pub mod groups;
 pub mod desired;
 pub mod plan;
-pub mod drift;
 pub mod explain;
 pub mod rehearsal;
 pub mod import;

@@ -43,7 +43,19 @@ pub struct Span {
 }
 
 /// A span as people and other tools name it. Lines and columns count from 1; columns count Unicode scalars.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Clone,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    serde::Serialize,
+    serde::Deserialize,
+    schemars::JsonSchema,
+)]
+#[serde(rename_all = "camelCase")]
 pub struct Place {
     /// The path as it was given on the command line or found below a directory argument.
     pub file: Arc<str>,

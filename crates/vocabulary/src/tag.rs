@@ -70,7 +70,19 @@ pub fn breaks_portal_filter(text: &str) -> bool {
 }
 
 /// How tags of other case count.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    Hash,
+    serde::Serialize,
+    serde::Deserialize,
+    schemars::JsonSchema,
+)]
+#[serde(rename_all = "camelCase")]
 pub enum TagCase {
     /// `Tier0` and `tier0` are two tags.
     #[default]

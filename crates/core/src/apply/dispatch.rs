@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use crate::plan::calls::MAX_BULK;
+use crate::plan::MAX_BULK;
 use crate::plan::{Lane, ValueRoute};
 use crate::time::Timestamp;
 

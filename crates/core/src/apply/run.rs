@@ -202,7 +202,7 @@ impl<'p> Run<'p> {
 
     fn priority_of(&self, device: u32) -> i64 {
         let change = &self.plan.changes[device as usize];
-        let tags = calls::tag_changes(change).map(|(_, _, cause)| cause);
+        let tags = change.tag_changes().map(|(_, _, cause)| cause);
         let causes = tags.chain(change.value.map(|value| value.cause));
         let causes = causes.filter_map(|cause| self.plan.causes.get(cause.0 as usize));
         causes.map(|cause| calls::priority(self.plan, cause)).max().unwrap_or(0)

@@ -3,12 +3,10 @@
 //! Decides which calls and in what order they are preferred, not when they are sent; that is `apply`.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
-use super::{Cause, CauseIndex, DeviceChange, Lane, Options, Plan, TagAction, TagIndex, ValueRoute, combine};
-
-/// The most devices of one bulk call (documented).
-pub const MAX_BULK: usize = 500;
+use super::{
+    Cause, CauseIndex, DeviceChange, Lane, MAX_BULK, Options, Plan, TagAction, TagIndex, ValueRoute, combine,
+};
 
 /// The calls of a plan: every tag change is in exactly one batch or combined, every value change is in exactly one value
 /// call or combined.
@@ -107,7 +105,7 @@ pub fn work(plan: &Plan, options: &Options) -> Work {
     let mut groups: BTreeMap<(TagIndex, TagAction), Vec<(i64, u32)>> = BTreeMap::new();
     let mut values = Vec::new();
     for (device, change) in apart(plan, &choice) {
-        for (tag, action, cause) in tag_changes(change) {
+        for (tag, action, cause) in change.tag_changes() {
             groups.entry((tag, action)).or_default().push((of(cause), device));
         }
         if let Some(value) = change.value {
@@ -133,20 +131,6 @@ pub fn work(plan: &Plan, options: &Options) -> Work {
         call.lane = Lane::UpdateDevice;
     }
     Work { batches, values, combined: choice.devices }
-}
-
-/// The tag changes of a device.
-pub fn tag_changes(change: &DeviceChange) -> impl Iterator<Item = (TagIndex, TagAction, CauseIndex)> {
-    let adds = change.add.iter().map(|add| (add.tag, TagAction::Add, add.cause));
-    adds.chain(change.remove.iter().map(|remove| (remove.tag, TagAction::Remove, remove.cause)))
-}
-
-/// The tags of a device once all its changes are made, in the observed order, additions last: what a `PATCH` sends.
-pub fn tags_after(plan: &Plan, change: &DeviceChange) -> Vec<Arc<str>> {
-    let kept =
-        change.observed_tags.iter().filter(|tag| change.remove.iter().all(|remove| remove.tag != **tag));
-    let added = change.add.iter().map(|add| &add.tag).filter(|tag| !change.observed_tags.contains(tag));
-    kept.chain(added).map(|tag| plan.tags[tag.0 as usize].clone()).collect()
 }
 
 /// The priority of a change with this cause: that of its rules, 0 where no rule is behind it.

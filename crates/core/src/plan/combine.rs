@@ -6,8 +6,7 @@
 
 use std::collections::HashMap;
 
-use super::calls::{MAX_BULK, tag_changes};
-use super::{Plan, TagAction, TagIndex};
+use super::{MAX_BULK, Plan, TagAction, TagIndex};
 
 /// Steps of the search in one connected part of the problem.
 const STEPS: u32 = 50_000;
@@ -31,7 +30,7 @@ pub(super) fn choose(plan: &Plan) -> Choice {
     let mut eligible: Vec<(u32, Vec<u32>)> = Vec::new();
     for (index, change) in plan.changes.iter().enumerate() {
         let mut groups = Vec::new();
-        for (tag, action, _) in tag_changes(change) {
+        for (tag, action, _) in change.tag_changes() {
             let group = *numbers.entry((tag, action)).or_insert_with(|| {
                 sizes.push(0);
                 sizes.len() as u32 - 1

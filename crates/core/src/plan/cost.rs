@@ -2,6 +2,9 @@
 //!
 //! Does not know when a call is sent; that is `apply::budget`.
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
 use super::{Options, Plan, calls};
 
 /// Calls a lane may take in a minute (documented for each API).
@@ -12,7 +15,8 @@ const PER_HOUR: u64 = 1_500;
 
 /// A route whose limits calls spend. Each has its own windows, because the documentation states limits per API and an
 /// observed throttle message names destination, tenant and app.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
 pub enum Lane {
     /// `GET /api/machines`.
     List,
@@ -62,22 +66,24 @@ impl Lane {
 }
 
 /// What a plan costs.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Schedule {
     /// Lanes with calls, in the order of [`Lane::ALL`].
+    #[serde(default)]
     pub lanes: Vec<LaneCost>,
     /// Calls over all lanes.
     pub total: u64,
     /// The provable minimum over all lanes for the chosen options.
     pub minimum: u64,
     /// With `combine`: the calls that the plan would take without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uncombined: Option<u64>,
     /// Seconds from an unused budget until the last call may start: the greatest of the lanes.
     pub seconds: u64,
 }
 
 /// What a plan costs on one lane.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LaneCost {
     /// The lane.
     pub lane: Lane,
@@ -88,16 +94,17 @@ pub struct LaneCost {
 }
 
 /// What is left of a tenant's budget, as its ledger has it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Ledger {
     /// Seconds from now until the last call of the plan may start.
     pub seconds: u64,
     /// Lanes that the plan uses.
+    #[serde(default)]
     pub lanes: Vec<LaneLeft>,
 }
 
 /// What is left of one lane's hour.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LaneLeft {
     /// The lane.
     pub lane: Lane,

@@ -5,29 +5,36 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
 use super::{Cause, DeviceChange, Plan, TagIndex, Warning};
 use crate::diagnostic::{Place, Sources};
 use crate::policy::{Axis, Cap, Counted, Guard, Invariant, Quantity};
 
 /// The guard's arithmetic.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct GuardReport {
     /// Whether anything is over a limit.
     pub refused: bool,
     /// Allowances and approvals that raised a cap, as `removals=800 (approval, SEC-2001)`.
+    #[serde(default)]
     pub approvals: Vec<String>,
     /// One entry an axis, and for `removalsPerTag` one a tag with removals.
+    #[serde(default)]
     pub axes: Vec<AxisReport>,
     /// One entry an invariant.
+    #[serde(default)]
     pub invariants: Vec<InvariantReport>,
 }
 
 /// One cap against this plan.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct AxisReport {
     /// The axis.
     pub axis: Axis,
     /// The tag, for `removalsPerTag`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tag: Option<Arc<str>>,
     /// How many the plan has.
     pub planned: u64,
@@ -36,10 +43,13 @@ pub struct AxisReport {
     /// What the percentage is of.
     pub base: u64,
     /// The cap, as `10 %` and its floor.
+    #[serde(default)]
     pub percent: String,
     /// The floor.
+    #[serde(default)]
     pub floor: u64,
     /// Where the cap is stated; `None` for a default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub place: Option<Place>,
 }
 
@@ -51,7 +61,7 @@ impl AxisReport {
 }
 
 /// One invariant against this plan.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct InvariantReport {
     /// Its name.
     pub name: String,

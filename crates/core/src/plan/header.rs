@@ -2,6 +2,9 @@
 //!
 //! Holds no change and compares nothing; `apply` compares a reviewed header with a fresh one.
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
 use crate::tag::TagCase;
 use crate::time::Timestamp;
 
@@ -43,7 +46,8 @@ impl Default for Header {
 }
 
 /// A tenant as plans, snapshots and journals name it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
 pub struct TenantReference {
     /// Directory id; absent where an inventory file names none.
     pub id: Option<String>,
@@ -54,20 +58,23 @@ pub struct TenantReference {
 }
 
 /// The policy set that a plan was made from.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PolicyReference {
     /// `sha256:…` over the files' paths and digests.
     pub digest: String,
     /// Every file read, data files included; paths relative to the repository root (without one: the working directory).
+    #[serde(default)]
     pub files: Vec<FileReference>,
     /// Git commit, if any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub commit: Option<String>,
     /// The files and directories that were given, relative to the same folder as `files`: `apply` reads them again.
+    #[serde(default)]
     pub arguments: Vec<String>,
 }
 
 /// One file and its digest.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FileReference {
     /// Relative path with `/`.
     pub path: String,
@@ -76,7 +83,8 @@ pub struct FileReference {
 }
 
 /// The inventory that a plan was made from.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
 pub struct InventoryReference {
     /// `sha256:…`.
     pub digest: String,
@@ -85,11 +93,40 @@ pub struct InventoryReference {
     /// Of them, in scope.
     pub in_scope: u64,
     /// Why the read is untrusted; empty: it is trusted.
+    #[serde(flatten, with = "verdict")]
+    #[schemars(flatten, with = "verdict::Verdict")]
     pub reasons: Vec<String>,
 }
 
+/// In files the reasons stand beside the verdict that follows from them.
+mod verdict {
+    use super::{Deserialize, Deserializer, JsonSchema, Serialize, Serializer};
+
+    #[derive(Serialize, Deserialize, JsonSchema)]
+    pub(super) struct Verdict {
+        /// Whether the read can be believed.
+        trusted: bool,
+        /// Why not.
+        #[serde(default)]
+        reasons: Vec<String>,
+    }
+
+    pub(super) fn serialize<S: Serializer>(reasons: &[String], serializer: S) -> Result<S::Ok, S::Error> {
+        Verdict { trusted: reasons.is_empty(), reasons: reasons.to_vec() }.serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+        let Verdict { trusted, reasons } = Verdict::deserialize(deserializer)?;
+        if trusted != reasons.is_empty() {
+            return Err(serde::de::Error::custom("`inventory.trusted` and `inventory.reasons` disagree"));
+        }
+        Ok(reasons)
+    }
+}
+
 /// Which route device values take.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
 pub enum ValueRoute {
     /// `setDeviceValue` only.
     #[default]
@@ -99,7 +136,8 @@ pub enum ValueRoute {
 }
 
 /// Options that change what is planned or how it is written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "camelCase")]
 pub struct Options {
     /// How tags of other case count.
     pub tag_case: TagCase,

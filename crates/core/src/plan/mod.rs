@@ -21,6 +21,9 @@ use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
 pub use cost::{Lane, LaneCost, LaneLeft, Ledger, Schedule};
 pub use diff::diff;
 pub use guard::{AxisReport, GuardReport, InvariantReport, Refused, SafePlan};
@@ -33,6 +36,9 @@ use crate::device::DeviceValue;
 use crate::diagnostic::Place;
 pub use crate::selection::Unmatched;
 pub use crate::tag::TagCase;
+
+/// The most devices of one bulk call (documented).
+pub const MAX_BULK: usize = 500;
 
 /// Index into [`Plan::tags`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -101,6 +107,12 @@ impl Plan {
         self.header.inventory.reasons.is_empty()
     }
 
+    /// The totals of its changes.
+    pub fn totals(&self) -> Totals {
+        let (additions, removals, values) = self.counts();
+        Totals { devices: self.changes.len() as u64, additions, removals, values }
+    }
+
     /// Tags added, tags removed, values set.
     pub fn counts(&self) -> (u64, u64, u64) {
         self.changes.iter().fold((0, 0, 0), |(additions, removals, values), change| {
@@ -116,26 +128,57 @@ impl DeviceChange {
         (self.add.len() as u64, self.remove.len() as u64, u64::from(self.value.is_some()))
     }
 
+    /// The tags to add and to remove, each with its cause.
+    pub fn tag_changes(&self) -> impl Iterator<Item = (TagIndex, TagAction, CauseIndex)> {
+        let adds = self.add.iter().map(|add| (add.tag, TagAction::Add, add.cause));
+        adds.chain(self.remove.iter().map(|remove| (remove.tag, TagAction::Remove, remove.cause)))
+    }
+
     /// Whether nothing changes.
     pub fn is_empty(&self) -> bool {
         self.add.is_empty() && self.remove.is_empty() && self.value.is_none()
     }
 }
 
+/// Changes by kind, and the devices that they are on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Totals {
+    /// Devices with changes.
+    pub devices: u64,
+    /// Device-tag pairs added.
+    pub additions: u64,
+    /// Device-tag pairs removed.
+    pub removals: u64,
+    /// Device values set.
+    pub values: u64,
+}
+
+impl Totals {
+    /// All changes.
+    pub fn changes(self) -> u64 {
+        self.additions + self.removals + self.values
+    }
+}
+
 /// A rule as plans and reports show it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RuleReference {
     /// Its name.
     pub name: String,
     /// Where it stands.
+    #[serde(flatten)]
     pub place: Place,
     /// The higher wins, and is written first.
+    #[serde(default)]
     pub priority: i64,
     /// From the policy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
     /// From the policy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<String>,
     /// From the policy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ticket: Option<String>,
 }
 
@@ -229,7 +272,8 @@ pub struct ValueChange {
 }
 
 /// Why changes are seen and deliberately not done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
 pub enum WithheldReason {
     /// A protection matches the device.
     Protected,
@@ -244,20 +288,6 @@ pub enum WithheldReason {
 }
 
 impl WithheldReason {
-    /// All reasons.
-    pub const ALL: [WithheldReason; 5] = [
-        WithheldReason::Protected,
-        WithheldReason::Untrusted,
-        WithheldReason::Unresolved,
-        WithheldReason::Contested,
-        WithheldReason::Pending,
-    ];
-
-    /// The reason with this word.
-    pub fn parse(word: &str) -> Option<WithheldReason> {
-        WithheldReason::ALL.into_iter().find(|reason| reason.word() == word)
-    }
-
     /// The word in plans.
     pub fn word(self) -> &'static str {
         match self {
@@ -290,7 +320,7 @@ pub struct Withheld {
 }
 
 /// A finding about a plan.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Warning {
     /// Stable code, as for diagnostics.
     pub code: Cow<'static, str>,

@@ -7,7 +7,20 @@ use crate::diagnostic::Span;
 use crate::time::Date;
 
 /// What a change is measured against.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    serde::Serialize,
+    serde::Deserialize,
+    schemars::JsonSchema,
+)]
+#[serde(rename_all = "camelCase")]
 pub enum Axis {
     /// Devices changed, of devices in scope.
     Devices,

@@ -4,8 +4,63 @@
 
 use crate::apply::ChangeOutcome;
 use crate::device::DeviceValue;
-pub use crate::drift::Class;
-use crate::plan::{CauseIndex, Withheld};
+pub use crate::plan::Totals;
+use crate::plan::{CauseIndex, Withheld, WithheldReason};
+
+/// What a difference is as a finding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Class {
+    /// A tag that the device should carry.
+    Missing,
+    /// A tag that it should not carry.
+    Extra,
+    /// A value that differs.
+    Value,
+    /// Another origin holds it.
+    Contested,
+    /// Written, and not shown by the service yet.
+    Pending,
+    /// Not done: the inventory is untrusted, or data is missing.
+    Withheld,
+    /// Not done: a protection matches. Listed, but no drift.
+    Protected,
+}
+
+impl Class {
+    /// All classes, in the order of reports.
+    pub const ALL: [Class; 7] = [
+        Class::Missing,
+        Class::Extra,
+        Class::Value,
+        Class::Contested,
+        Class::Pending,
+        Class::Withheld,
+        Class::Protected,
+    ];
+
+    /// The word in documents.
+    pub fn word(self) -> &'static str {
+        match self {
+            Class::Missing => "missing",
+            Class::Extra => "extra",
+            Class::Value => "value",
+            Class::Contested => "contested",
+            Class::Pending => "pending",
+            Class::Withheld => "withheld",
+            Class::Protected => "protected",
+        }
+    }
+
+    /// The class of what is withheld for a reason.
+    pub fn of(reason: WithheldReason) -> Class {
+        match reason {
+            WithheldReason::Protected => Class::Protected,
+            WithheldReason::Contested => Class::Contested,
+            WithheldReason::Untrusted | WithheldReason::Unresolved => Class::Withheld,
+            WithheldReason::Pending => Class::Pending,
+        }
+    }
+}
 
 /// Which of the two halves a change belongs to when there is a base.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -116,25 +171,7 @@ pub struct Row<'a> {
     pub outcome: Option<&'a ChangeOutcome>,
 }
 
-/// Counts by action, and the devices that they are on.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Totals {
-    /// Devices.
-    pub devices: u64,
-    /// Tags added.
-    pub additions: u64,
-    /// Tags removed.
-    pub removals: u64,
-    /// Values set.
-    pub values: u64,
-}
-
 impl Totals {
-    /// All changes.
-    pub fn changes(self) -> u64 {
-        self.additions + self.removals + self.values
-    }
-
     /// Counts one change.
     pub(super) fn count(&mut self, what: What<'_>) {
         match what {

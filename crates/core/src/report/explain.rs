@@ -5,8 +5,8 @@
 
 use std::io::{self, Write};
 
+use crate::diagnostic::Place;
 use crate::explain::{Condition, Explanation, Stated, Statement, TagExplained, ValueExplained, Verdict};
-use crate::plan::document::PlaceDocument;
 
 use super::escape::{clip, terminal};
 use super::style::{Paint, Style, prose};
@@ -59,7 +59,7 @@ fn shown(text: &str) -> String {
     terminal(&clip(text, 300)).into_owned()
 }
 
-fn at(place: &PlaceDocument) -> String {
+fn at(place: &Place) -> String {
     format!("{}:{}", terminal(&place.file), place.line)
 }
 
@@ -238,8 +238,8 @@ fn sentence(text: &str, paint: Paint, indent: usize, style: &Style, out: &mut dy
 mod tests {
     use super::*;
 
-    fn place(line: u32) -> PlaceDocument {
-        PlaceDocument { file: "p.yaml".into(), line, column: 1, end_line: line, end_column: 2 }
+    fn place(line: u32) -> Place {
+        Place { file: "p.yaml".into(), line, column: 1, end_line: line, end_column: 2 }
     }
 
     fn leaf(label: &str, holds: bool, actual: Option<&str>) -> Condition {

@@ -7,10 +7,9 @@ use crate::diagnostic::{Place, Severity};
 use crate::plan::{Cause, Plan, Withheld};
 
 use super::escape::clip;
-use super::human::outcome_phrase;
 use super::model::{Class, Group, Model, Origin, Subject, What};
 use super::refusal;
-use super::words::{self, counted, noun_for, number};
+use super::words::{self, counted, noun_for, number, outcome_phrase};
 
 /// The most findings of a report; code-scanning services take a few thousand. The rest becomes one finding with its counts.
 pub const MOST: usize = 4_000;

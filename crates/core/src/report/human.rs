@@ -14,7 +14,7 @@ use super::refusal;
 use super::sentences::{self, Phrase};
 use super::style::{Paint, Style, prose, wrap};
 use super::table;
-use super::words::{counted, lane, noun_for, number};
+use super::words::{counted, lane, noun_for, number, outcome_phrase};
 
 /// Writes the report.
 ///
@@ -235,15 +235,6 @@ pub fn outcomes(model: &Model<'_>) -> String {
         }
     }
     text
-}
-
-/// An outcome in a sentence.
-pub fn outcome_phrase(outcome: Outcome) -> &'static str {
-    match outcome {
-        Outcome::Noop => "so already",
-        Outcome::NotAttempted => "not attempted",
-        other => other.word(),
-    }
 }
 
 fn escaped(phrase: &Phrase) -> String {

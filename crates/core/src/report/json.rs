@@ -9,10 +9,10 @@ use serde::ser::SerializeSeq;
 use serde::{Serialize, Serializer};
 
 use crate::apply::Outcome;
-use crate::plan::document::{self, SummaryDocument};
+use crate::plan::{TenantReference, Totals, document};
 use crate::time::Timestamp;
 
-use super::model::{Model, Origin, Subject, Totals};
+use super::model::{Model, Origin, Subject};
 use super::row::{self, RowDocument};
 
 /// What `apply` prints. `Changes` is a list of changes with their outcome, or what writes one.
@@ -58,7 +58,7 @@ pub struct PlanReferenceDocument {
     #[schemars(with = "String")]
     pub created_at: Timestamp,
     /// For which tenant.
-    pub tenant: document::TenantDocument,
+    pub tenant: TenantReference,
     /// `sha256:…` of the policy set.
     pub policy: String,
     /// Git commit of the policy set.
@@ -95,11 +95,11 @@ pub struct OutcomesDocument {
 #[serde(rename_all = "camelCase")]
 pub struct SplitDocument<Changes> {
     /// What only this policy set wants.
-    pub this_change: SummaryDocument,
+    pub this_change: Totals,
     /// What the base wants too: drift that was there already.
-    pub before: SummaryDocument,
+    pub before: Totals,
     /// What only the base wants.
-    pub dropped: SummaryDocument,
+    pub dropped: Totals,
     /// The changes of this change, one by one; all others were there before.
     pub changes: Changes,
 }
@@ -139,20 +139,15 @@ fn planned(model: &Model<'_>, out: &mut dyn Write) -> io::Result<()> {
     document::write_open(model.plan(), model.input.subject == Subject::Drift, out)?;
     if let [this, before] = &model.parts[..] {
         let split = SplitDocument {
-            this_change: summary(this.totals),
-            before: summary(before.totals),
-            dropped: summary(model.dropped),
+            this_change: this.totals,
+            before: before.totals,
+            dropped: model.dropped,
             changes: Rows { model, only: Some(Origin::ThisChange) },
         };
         out.write_all(b",\n  \"split\": ")?;
         serde_json::to_writer(&mut *out, &split)?;
     }
     out.write_all(b"\n}\n")
-}
-
-fn summary(totals: Totals) -> SummaryDocument {
-    let Totals { devices, additions, removals, values } = totals;
-    SummaryDocument { devices, additions, removals, values }
 }
 
 fn applied<'m, 'a>(model: &'m Model<'a>) -> ApplyDocument<Rows<'m, 'a>> {
@@ -166,11 +161,7 @@ fn applied<'m, 'a>(model: &'m Model<'a>) -> ApplyDocument<Rows<'m, 'a>> {
         plan: PlanReferenceDocument {
             digest: run.plan_digest,
             created_at: header.created_at,
-            tenant: document::TenantDocument {
-                id: header.tenant.id.clone(),
-                name: header.tenant.name.clone(),
-                cloud: header.tenant.cloud.clone(),
-            },
+            tenant: header.tenant.clone(),
             policy: header.policy.digest.clone(),
             commit: header.policy.commit.clone(),
         },

@@ -8,11 +8,11 @@ use std::io::{self, Write};
 use super::cut;
 use super::escape::{clip, markdown as code, terminal};
 use super::fold::{self, Line};
-use super::human::{outcome_phrase, outcomes};
+use super::human::outcomes;
 use super::model::{Class, Group, Model, Part, Subject};
 use super::refusal;
 use super::sentences::{self, Phrase};
-use super::words::{self, number};
+use super::words::{self, number, outcome_phrase};
 
 /// The length of a comment unless asked otherwise: GitHub takes 65,536.
 pub const MAX_CHARS: usize = 60_000;

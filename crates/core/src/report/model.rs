@@ -6,7 +6,7 @@ use fixedbitset::FixedBitSet;
 use hashbrown::{HashMap, HashSet};
 
 use crate::apply::{ChangeOutcome, ChangeWhat, Outcome};
-use crate::plan::{CauseIndex, DeviceChange, Plan, TagAction, TagChange, TagIndex, Withheld, calls};
+use crate::plan::{CauseIndex, DeviceChange, Plan, TagAction, TagChange, TagIndex, Withheld};
 
 pub use super::change::{Class, Origin, Row, Totals, What};
 use super::split;
@@ -182,16 +182,6 @@ impl<'a> Model<'a> {
         self.plan().header.tenant.cloud.as_deref() == Some("sandbox")
     }
 
-    /// Changes that make `drift` exit 2.
-    pub fn drift(&self) -> u64 {
-        Class::ALL
-            .iter()
-            .zip(self.classes)
-            .filter(|(class, _)| class.is_drift())
-            .map(|(_, count)| count)
-            .sum()
-    }
-
     /// How many changes are of this class.
     pub fn class(&self, class: Class) -> u64 {
         self.classes[class as usize]
@@ -292,7 +282,7 @@ impl<'a> Model<'a> {
         };
         for (member, device) in plan.changes.iter().enumerate() {
             let before = totals.changes();
-            for (tag, action, cause) in calls::tag_changes(device).filter(|_| is_of_part()) {
+            for (tag, action, cause) in device.tag_changes().filter(|_| is_of_part()) {
                 let text = &*plan.tags[tag.0 as usize];
                 let what = match action {
                     TagAction::Add => What::Add(text),

@@ -7,11 +7,10 @@ use std::io::{self, Write};
 
 use super::escape::{clip, terminal};
 use super::fold::Line;
-use super::human::outcome_phrase;
 use super::model::{Group, Model, What};
 use super::sentences;
 use super::style::{Paint, Style, fit, pad, width, wrap};
-use super::words::{cause, cause_place, noun_for, number, place};
+use super::words::{cause, cause_place, noun_for, number, outcome_phrase, place};
 
 /// Groups up to which each shows three of its devices.
 const GROUPS_WITH_SAMPLES: usize = 20;

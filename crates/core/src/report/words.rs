@@ -2,11 +2,21 @@
 //!
 //! Does not escape: the text of a cause holds names as they are, and each renderer escapes for its target.
 
+use crate::apply::Outcome;
 use crate::diagnostic::Place;
 use crate::plan::Cause;
 use crate::plan::Lane;
 use crate::plan::Plan;
 use crate::plan::TagIndex;
+
+/// An outcome in a sentence.
+pub fn outcome_phrase(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Noop => "so already",
+        Outcome::NotAttempted => "not attempted",
+        other => other.word(),
+    }
+}
 
 /// `48,210`.
 pub fn number(count: u64) -> String {

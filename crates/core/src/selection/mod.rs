@@ -43,15 +43,18 @@ pub struct Selections {
 }
 
 /// Values of a data file that match no device: reported, never silently dropped.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "camelCase")]
 pub struct Unmatched {
     /// The list file's path, or the lookup's name.
     pub source: String,
     /// Whether it is a lookup (its keys) or a list file (its values).
+    #[serde(default)]
     pub is_lookup: bool,
     /// How many.
     pub count: u64,
     /// The first few.
+    #[serde(default)]
     pub sample: Vec<String>,
 }
 

@@ -1,4 +1,4 @@
-//! The changes of a plan, written and read: a line a device, in the form of [`ChangeDocument`].
+//! The changes of a plan, written and read: a line a device, in the form of [`ChangeLine`].
 //!
 //! A plan has millions of tag changes and few tags and causes: the text of each of those is made once and copied. Keys stand
 //! in canonical order, so that the lines without the white space before them are what is hashed. Knows nothing of the rest of
@@ -10,7 +10,7 @@ use std::ops::Range;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::{ChangeDocument, blocks};
+use super::{ChangeLine, blocks};
 use crate::plan::digest::{self, Sha256};
 use crate::plan::{Cause, DeviceChange, Plan, TagChange, TagIndex, ValueChange};
 
@@ -60,7 +60,7 @@ fn fill(block: &mut Block, texts: &Texts<'_>, changes: &[DeviceChange]) {
 pub(super) fn read<'a>(
     changes: &[&'a RawValue],
     sha256: &mut Sha256,
-    mut take: impl FnMut(&[ChangeDocument<'a>]),
+    mut take: impl FnMut(&[ChangeLine<'a>]),
 ) -> serde_json::Result<()> {
     let mut comma: &[u8] = b"";
     let hash = |block: &ReadBlock<'_>| {
@@ -84,7 +84,7 @@ pub(super) fn read<'a>(
 /// Some changes that were read.
 #[derive(Default)]
 struct ReadBlock<'a> {
-    documents: Vec<ChangeDocument<'a>>,
+    documents: Vec<ChangeLine<'a>>,
     /// Their canonical form, with commas between them.
     canonical: Vec<u8>,
     fault: Option<serde_json::Error>,
@@ -261,7 +261,7 @@ mod tests {
                 ..Plan::default()
             };
             plan.header.inventory.devices = devices as u64;
-            let text = document::write(&plan);
+            let text = document::written(&plan);
             let read = document::read(&text).expect("the digest is that of the text");
             assert_eq!(read.changes, plan.changes);
             let lines = text.lines().filter(|line| line.starts_with("    {\"add\":")).count();

@@ -4,7 +4,6 @@
 
 mod blocks;
 mod changes;
-mod measured;
 mod read;
 mod seal;
 mod tables;
@@ -16,14 +15,15 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use measured::{
-    AxisDocument, CallsDocument, GuardDocument, InvariantDocument, LaneDocument, LaneLeftDocument,
-    LedgerDocument, SummaryDocument,
-};
 pub use read::{DocumentError, read};
-pub use write::{write, write_open, write_to};
+pub use write::{write_open, write_to};
 
 use crate::device::DeviceValue;
+use crate::diagnostic::Place;
+use crate::plan::{
+    GuardReport, InventoryReference, Ledger, Options, PolicyReference, RuleReference, Schedule,
+    TenantReference, Totals, Unmatched, Warning, WithheldReason,
+};
 use crate::time::Timestamp;
 
 /// The version that this tool writes.
@@ -37,10 +37,10 @@ pub fn schema() -> serde_json::Value {
     schemars::schema_for!(Document).to_value()
 }
 
-/// A plan file. `Changes` is a list of [`ChangeDocument`], or of its texts.
+/// A plan file. `Changes` is a list of [`ChangeLine`], or of its texts.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Document<Changes = Vec<ChangeDocument<'static>>> {
+pub struct Document<Changes = Vec<ChangeLine<'static>>> {
     /// `1.0`; readers accept any 1.x and ignore keys that they do not know.
     pub format_version: String,
     /// Name and version of the tool.
@@ -52,189 +52,58 @@ pub struct Document<Changes = Vec<ChangeDocument<'static>>> {
     #[schemars(with = "String")]
     pub now: Timestamp,
     /// For which tenant.
-    pub tenant: TenantDocument,
+    pub tenant: TenantReference,
     /// From which policy.
-    pub policy: PolicyDocument,
+    pub policy: PolicyReference,
     /// From which inventory.
-    pub inventory: InventoryDocument,
+    pub inventory: InventoryReference,
     /// Options that change what is planned or how it is written.
     #[serde(default)]
-    pub options: OptionsDocument,
+    pub options: Options,
     /// The run whose confirmed changes this plan undoes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reverts: Option<String>,
     /// The rules of the set, in file order.
     #[serde(default)]
-    pub rules: Vec<RuleDocument>,
+    pub rules: Vec<RuleReference>,
     /// Every cause with its place; `why` beside a change is an index into this list.
     #[serde(default)]
-    pub causes: Vec<CauseDocument>,
+    pub causes: Vec<CauseEntry>,
     /// Devices with changes, ordered by id.
     pub changes: Changes,
     /// Totals.
-    pub summary: SummaryDocument,
+    pub summary: Totals,
     /// What the plan costs in calls.
-    pub calls: CallsDocument,
+    pub calls: Schedule,
     /// The guard's arithmetic.
-    pub guard: GuardDocument,
+    pub guard: GuardReport,
     /// Seen and deliberately not done.
     #[serde(default)]
-    pub withheld: Vec<WithheldDocument>,
+    pub withheld: Vec<WithheldEntry>,
     /// Confirmed by an earlier run, not shown by the list yet.
     #[serde(default)]
-    pub pending: Vec<WithheldDocument>,
+    pub pending: Vec<WithheldEntry>,
     /// Templates that yielded no tag.
     #[serde(default)]
-    pub unresolved: Vec<UnresolvedDocument>,
+    pub unresolved: Vec<UnresolvedEntry>,
     /// Values of data files that match no device.
     #[serde(default)]
-    pub unmatched: Vec<UnmatchedDocument>,
+    pub unmatched: Vec<Unmatched>,
     /// Findings.
     #[serde(default)]
-    pub warnings: Vec<WarningDocument>,
+    pub warnings: Vec<Warning>,
     /// What is left of the budget; outside the digest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ledger: Option<LedgerDocument>,
+    pub ledger: Option<Ledger>,
     /// `sha256:…` over the canonical form (RFC 8785) without `createdAt`, `ledger` and `digest`.
     #[serde(default)]
     pub digest: String,
 }
 
-/// A tenant.
-#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
-pub struct TenantDocument {
-    /// Directory id; null where an inventory file names none.
-    #[serde(default)]
-    pub id: Option<String>,
-    /// Profile name.
-    #[serde(default)]
-    pub name: Option<String>,
-    /// `public`, `gcc`, `gcc-high`, `dod` or `sandbox`.
-    #[serde(default)]
-    pub cloud: Option<String>,
-}
-
-/// A policy set.
-#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
-pub struct PolicyDocument {
-    /// `sha256:…` over paths and digests of the files.
-    pub digest: String,
-    /// Every file read.
-    #[serde(default)]
-    pub files: Vec<FileDocument>,
-    /// Git commit, if any.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub commit: Option<String>,
-    /// The files and directories that were given: `apply` reads them again.
-    #[serde(default)]
-    pub arguments: Vec<String>,
-}
-
-/// One file.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-pub struct FileDocument {
-    /// Relative path.
-    pub path: String,
-    /// `sha256:…`.
-    pub digest: String,
-}
-
-/// An inventory.
-#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct InventoryDocument {
-    /// `sha256:…`.
-    pub digest: String,
-    /// Devices read.
-    pub devices: u64,
-    /// Of them, in scope.
-    pub in_scope: u64,
-    /// Whether the read can be believed.
-    pub trusted: bool,
-    /// Why not.
-    #[serde(default)]
-    pub reasons: Vec<String>,
-}
-
-/// Options.
-#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct OptionsDocument {
-    /// `exact` or `insensitive`.
-    #[serde(default)]
-    pub tag_case: TagCaseWord,
-    /// `writes.values`.
-    #[serde(default)]
-    pub values: ValueRouteWord,
-    /// `writes.combine`.
-    #[serde(default)]
-    pub combine: bool,
-}
-
-/// How tags of other case count.
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub enum TagCaseWord {
-    /// Two tags.
-    #[default]
-    Exact,
-    /// One tag.
-    Insensitive,
-}
-
-/// Which routes values take.
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub enum ValueRouteWord {
-    /// One.
-    #[default]
-    SetDeviceValue,
-    /// Two.
-    Both,
-}
-
-/// A place in a policy file; lines and columns from 1.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct PlaceDocument {
-    /// Path as given.
-    pub file: Arc<str>,
-    /// First line.
-    pub line: u32,
-    /// First column.
-    pub column: u32,
-    /// Last line.
-    pub end_line: u32,
-    /// One past the last column.
-    pub end_column: u32,
-}
-
-/// A rule.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-pub struct RuleDocument {
-    /// Name.
-    pub name: String,
-    /// Where it stands.
-    #[serde(flatten)]
-    pub place: PlaceDocument,
-    /// The higher wins.
-    #[serde(default)]
-    pub priority: i64,
-    /// From the policy.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub description: Option<String>,
-    /// From the policy.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub owner: Option<String>,
-    /// From the policy.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ticket: Option<String>,
-}
-
 /// Why a change is planned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub enum CauseWord {
+pub enum CauseKind {
     /// A rule says so.
     Rule,
     /// Claimed, and no rule assigns it.
@@ -251,9 +120,9 @@ pub enum CauseWord {
 
 /// A cause, and where it stands.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-pub struct CauseDocument {
+pub struct CauseEntry {
     /// The word.
-    pub cause: CauseWord,
+    pub cause: CauseKind,
     /// The winning rules, beside `rule`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rules: Vec<String>,
@@ -268,12 +137,12 @@ pub struct CauseDocument {
     pub to: Option<Arc<str>>,
     /// Where it stands; the places of rules are in `rules`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub place: Option<PlaceDocument>,
+    pub place: Option<Place>,
 }
 
 /// A device.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-pub struct DeviceDocument {
+pub struct DeviceEntry {
     /// Its id.
     pub id: Arc<str>,
     /// Its name; null where it has none.
@@ -286,21 +155,21 @@ pub struct DeviceDocument {
 /// One device with its changes; its texts are borrowed from the document where they stand in it without escapes.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct ChangeDocument<'a> {
+pub struct ChangeLine<'a> {
     /// Tags to add, bytewise.
     #[serde(default, borrow)]
-    pub add: Vec<TagChangeDocument<'a>>,
+    pub add: Vec<TagChangeLine<'a>>,
     /// The device.
-    pub device: DeviceDocument,
+    pub device: DeviceEntry,
     /// The value to set.
     #[serde(default, borrow, skip_serializing_if = "Option::is_none")]
-    pub device_value: Option<ValueChangeDocument<'a>>,
+    pub device_value: Option<ValueChangeLine<'a>>,
     /// As read.
     #[serde(default, borrow)]
-    pub observed: ObservedDocument<'a>,
+    pub observed: ObservedLine<'a>,
     /// Tags to remove, bytewise.
     #[serde(default, borrow)]
-    pub remove: Vec<TagChangeDocument<'a>>,
+    pub remove: Vec<TagChangeLine<'a>>,
 }
 
 /// A text within a change.
@@ -311,7 +180,7 @@ pub struct Text<'a>(#[serde(borrow)] pub Cow<'a, str>);
 /// What was read of a device.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct ObservedDocument<'a> {
+pub struct ObservedLine<'a> {
     /// Its value; null where the service reports none.
     #[serde(default)]
     pub device_value: Option<Arc<str>>,
@@ -322,9 +191,9 @@ pub struct ObservedDocument<'a> {
 
 /// A tag to add or remove.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-pub struct TagChangeDocument<'a> {
+pub struct TagChangeLine<'a> {
     /// Why.
-    pub cause: CauseWord,
+    pub cause: CauseKind,
     /// The class of this difference, in drift reports.
     #[serde(default, borrow, skip_serializing_if = "Option::is_none")]
     pub class: Option<Text<'a>>,
@@ -347,9 +216,9 @@ pub struct TagChangeDocument<'a> {
 
 /// A value to set.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-pub struct ValueChangeDocument<'a> {
+pub struct ValueChangeLine<'a> {
     /// Why.
-    pub cause: CauseWord,
+    pub cause: CauseKind,
     /// The class of this difference, in drift reports.
     #[serde(default, borrow, skip_serializing_if = "Option::is_none")]
     pub class: Option<Text<'a>>,
@@ -368,9 +237,9 @@ pub struct ValueChangeDocument<'a> {
 
 /// A group of changes that are not done.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-pub struct WithheldDocument {
+pub struct WithheldEntry {
     /// `protected`, `untrusted`, `unresolved` or `contested` (in `pending`: `pending`).
-    pub reason: String,
+    pub reason: WithheldReason,
     /// The protection, the rule, the origin.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
@@ -385,12 +254,12 @@ pub struct WithheldDocument {
     pub devices: u64,
     /// The first few devices.
     #[serde(default)]
-    pub sample: Vec<DeviceDocument>,
+    pub sample: Vec<DeviceEntry>,
 }
 
 /// A template that yielded no tag for some devices.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-pub struct UnresolvedDocument {
+pub struct UnresolvedEntry {
     /// The rule.
     pub rule: String,
     /// The template.
@@ -408,27 +277,10 @@ pub struct UnresolvedDocument {
     pub sample: Vec<String>,
 }
 
-/// Values of a data file that match no device.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct UnmatchedDocument {
-    /// The list file, or the lookup's name.
-    pub source: String,
-    /// Whether it is a lookup.
-    #[serde(default)]
-    pub is_lookup: bool,
-    /// How many.
-    pub count: u64,
-    /// The first few.
-    #[serde(default)]
-    pub sample: Vec<String>,
-}
-
-/// A finding.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-pub struct WarningDocument {
-    /// Stable code.
-    pub code: String,
-    /// One sentence.
-    pub message: String,
+/// The plan as a text.
+#[cfg(test)]
+pub(crate) fn written(plan: &crate::plan::Plan) -> String {
+    let mut text = Vec::new();
+    write_to(plan, &mut text).expect("memory takes any text");
+    String::from_utf8(text).expect("JSON is UTF-8")
 }

@@ -5,16 +5,9 @@ use std::borrow::Cow;
 use serde_json::value::RawValue;
 
 use super::seal::seal;
-use super::tables::{Tables, checked_id, place};
-use super::{
-    AxisDocument, CallsDocument, ChangeDocument, Document, GuardDocument, LedgerDocument, OUTSIDE_DIGEST,
-    TagCaseWord, ValueRouteWord, WithheldDocument, changes,
-};
-use crate::plan::{
-    AxisReport, DeviceChange, FileReference, GuardReport, Header, InvariantReport, InventoryReference, Lane,
-    LaneCost, LaneLeft, Ledger, Measures, Options, Plan, PolicyReference, Schedule, TagCase, TenantReference,
-    Unmatched, Unresolved, ValueRoute, Warning, Withheld, WithheldReason, digest,
-};
+use super::tables::{Tables, checked_id};
+use super::{ChangeLine, Document, OUTSIDE_DIGEST, WithheldEntry, changes};
+use crate::plan::{DeviceChange, GuardReport, Header, Measures, Plan, Unresolved, Withheld, digest};
 use crate::policy::Axis;
 
 /// Why a text is no plan that can be used.
@@ -100,7 +93,7 @@ fn check_version(version: &str) -> Result<(), DocumentError> {
 fn refusal(json: &str) -> Result<(), DocumentError> {
     let versioned: Versioned = serde_json::from_str(json).map_err(|error| form(&error))?;
     check_version(&versioned.format_version)?;
-    serde_json::from_str::<Document<Vec<ChangeDocument<'_>>>>(json).map_err(|error| form(&error))?;
+    serde_json::from_str::<Document<Vec<ChangeLine<'_>>>>(json).map_err(|error| form(&error))?;
     digest::canonical(json, &OUTSIDE_DIGEST).map_err(|error| form(&error))?;
     Ok(())
 }
@@ -133,32 +126,19 @@ fn plan<Changes>(
     let unresolved = unresolved.collect::<Result<Vec<_>, DocumentError>>()?;
     let pending = document.pending.iter().map(withheld).collect::<Result<Vec<_>, _>>()?;
     let withheld = document.withheld.iter().map(withheld).collect::<Result<Vec<_>, _>>()?;
-    let guard = guard(&document.guard)?;
-    let measures = measures(&mut tables, document.inventory.in_scope, &guard);
-    let schedule = schedule(&document.calls)?;
-    let ledger = ledger(document.ledger.as_ref())?;
-    let unmatched = document.unmatched.iter().map(|entry| Unmatched {
-        source: entry.source.clone(),
-        is_lookup: entry.is_lookup,
-        count: entry.count,
-        sample: entry.sample.clone(),
-    });
-    let warnings = document
-        .warnings
-        .iter()
-        .map(|warning| Warning { code: warning.code.clone().into(), message: warning.message.clone() });
+    let measures = measures(&mut tables, document.inventory.in_scope, &document.guard);
     Ok(Plan {
         changes,
         withheld,
         pending,
         unresolved,
-        unmatched: unmatched.collect(),
-        warnings: warnings.collect(),
+        unmatched: document.unmatched.clone(),
+        warnings: document.warnings.clone(),
         measures,
-        guard,
-        schedule,
-        ledger,
-        header: header(document)?,
+        guard: document.guard.clone(),
+        schedule: document.calls.clone(),
+        ledger: document.ledger.clone(),
+        header: header(document),
         tags: tables.tags,
         causes: tables.causes,
         rules: tables.rules,
@@ -177,114 +157,20 @@ fn measures(tables: &mut Tables, in_scope: u64, guard: &GuardReport) -> Measures
     }
 }
 
-fn header<Changes>(document: Document<Changes>) -> Result<Header, DocumentError> {
-    let inventory = document.inventory;
-    if inventory.trusted != inventory.reasons.is_empty() {
-        return Err(DocumentError::Content(
-            "`inventory.trusted` and `inventory.reasons` disagree".to_owned(),
-        ));
-    }
-    let files = document.policy.files.into_iter();
-    Ok(Header {
+fn header<Changes>(document: Document<Changes>) -> Header {
+    Header {
         tool: document.tool,
         created_at: document.created_at,
         now: document.now,
-        tenant: TenantReference {
-            id: document.tenant.id,
-            name: document.tenant.name,
-            cloud: document.tenant.cloud,
-        },
-        policy: PolicyReference {
-            digest: document.policy.digest,
-            files: files.map(|file| FileReference { path: file.path, digest: file.digest }).collect(),
-            commit: document.policy.commit,
-            arguments: document.policy.arguments,
-        },
-        inventory: InventoryReference {
-            digest: inventory.digest,
-            devices: inventory.devices,
-            in_scope: inventory.in_scope,
-            reasons: inventory.reasons,
-        },
-        options: Options {
-            tag_case: match document.options.tag_case {
-                TagCaseWord::Exact => TagCase::Exact,
-                TagCaseWord::Insensitive => TagCase::Insensitive,
-            },
-            values: match document.options.values {
-                ValueRouteWord::SetDeviceValue => ValueRoute::SetDeviceValue,
-                ValueRouteWord::Both => ValueRoute::Both,
-            },
-            combine: document.options.combine,
-        },
-        reverts: document.reverts.clone(),
-    })
+        tenant: document.tenant,
+        policy: document.policy,
+        inventory: document.inventory,
+        options: document.options,
+        reverts: document.reverts,
+    }
 }
 
-fn lane(name: &str) -> Result<Lane, DocumentError> {
-    Lane::parse(name).ok_or_else(|| DocumentError::Content(format!("`{name}` is no lane")))
-}
-
-fn schedule(calls: &CallsDocument) -> Result<Schedule, DocumentError> {
-    let lanes = calls
-        .lanes
-        .iter()
-        .map(|cost| Ok(LaneCost { lane: lane(&cost.lane)?, calls: cost.calls, minimum: cost.minimum }));
-    Ok(Schedule {
-        lanes: lanes.collect::<Result<_, DocumentError>>()?,
-        total: calls.total,
-        minimum: calls.minimum,
-        uncombined: calls.uncombined,
-        seconds: calls.seconds,
-    })
-}
-
-fn ledger(document: Option<&LedgerDocument>) -> Result<Option<Ledger>, DocumentError> {
-    let Some(ledger) = document else { return Ok(None) };
-    let lanes = ledger
-        .lanes
-        .iter()
-        .map(|left| Ok(LaneLeft { lane: lane(&left.lane)?, left: left.left, of: left.of }));
-    Ok(Some(Ledger { seconds: ledger.seconds, lanes: lanes.collect::<Result<_, DocumentError>>()? }))
-}
-
-fn guard(document: &GuardDocument) -> Result<GuardReport, DocumentError> {
-    let axes = document.axes.iter().map(axis).collect::<Result<_, _>>()?;
-    let invariants = document.invariants.iter().map(|invariant| InvariantReport {
-        name: invariant.name.clone(),
-        demand: invariant.demand.clone(),
-        before: invariant.before,
-        after: invariant.after,
-        refuses: invariant.refuses,
-        place: place(&invariant.place),
-    });
-    Ok(GuardReport {
-        refused: document.refused,
-        approvals: document.approvals.clone(),
-        axes,
-        invariants: invariants.collect(),
-    })
-}
-
-fn axis(document: &AxisDocument) -> Result<AxisReport, DocumentError> {
-    let axis = Axis::parse(&document.axis);
-    let axis = axis.ok_or_else(|| DocumentError::Content(format!("`{}` is no cap", document.axis)))?;
-    Ok(AxisReport {
-        axis,
-        tag: document.tag.clone(),
-        planned: document.planned,
-        allowed: document.allowed,
-        base: document.base,
-        percent: document.percent.clone(),
-        floor: document.floor,
-        place: document.place.as_ref().map(place),
-    })
-}
-
-fn withheld(document: &WithheldDocument) -> Result<Withheld, DocumentError> {
-    let reason = WithheldReason::parse(&document.reason);
-    let reason = reason
-        .ok_or_else(|| DocumentError::Content(format!("`{}` is no reason to withhold", document.reason)))?;
+fn withheld(document: &WithheldEntry) -> Result<Withheld, DocumentError> {
     let devices = document.sample.iter().map(|device| {
         Ok(DeviceChange {
             id: checked_id(device)?,
@@ -297,7 +183,7 @@ fn withheld(document: &WithheldDocument) -> Result<Withheld, DocumentError> {
         })
     });
     Ok(Withheld {
-        reason,
+        reason: document.reason,
         name: document.name.clone(),
         additions: document.additions,
         removals: document.removals,

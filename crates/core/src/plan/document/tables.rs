@@ -6,10 +6,7 @@ use std::sync::Arc;
 
 use hashbrown::{HashMap, HashSet};
 
-use super::{
-    CauseDocument, CauseWord, ChangeDocument, DeviceDocument, DocumentError, PlaceDocument, RuleDocument,
-    TagChangeDocument, Text,
-};
+use super::{CauseEntry, CauseKind, ChangeLine, DeviceEntry, DocumentError, TagChangeLine, Text};
 use crate::device;
 use crate::diagnostic::Place;
 use crate::plan::{Cause, CauseIndex, DeviceChange, RuleReference, TagChange, TagIndex, ValueChange};
@@ -36,23 +33,15 @@ impl Tables {
     /// A rule that is listed twice, and a cause that is none.
     pub(super) fn start(
         &mut self,
-        rules: &[RuleDocument],
-        causes: &[CauseDocument],
+        rules: &[RuleReference],
+        causes: &[CauseEntry],
     ) -> Result<(), DocumentError> {
         for rule in rules {
-            let reference = RuleReference {
-                name: rule.name.clone(),
-                place: place(&rule.place),
-                priority: rule.priority,
-                description: rule.description.clone(),
-                owner: rule.owner.clone(),
-                ticket: rule.ticket.clone(),
-            };
             let number = self.rules.len() as u32;
             if self.rule_numbers.insert(rule.name.clone(), number).is_some() {
                 return Err(DocumentError::Content(format!("the rule `{}` is listed twice", rule.name)));
             }
-            self.rules.push(reference);
+            self.rules.push(rule.clone());
         }
         for cause in causes {
             let cause = self.cause(cause)?;
@@ -68,7 +57,7 @@ impl Tables {
     /// The first that contradicts itself, the tables or the order.
     pub(super) fn changes(
         &mut self,
-        documents: &[ChangeDocument<'_>],
+        documents: &[ChangeLine<'_>],
         changes: &mut Vec<DeviceChange>,
     ) -> Result<(), DocumentError> {
         for document in documents {
@@ -82,7 +71,7 @@ impl Tables {
         Ok(())
     }
 
-    fn change(&mut self, document: &ChangeDocument<'_>) -> Result<DeviceChange, DocumentError> {
+    fn change(&mut self, document: &ChangeLine<'_>) -> Result<DeviceChange, DocumentError> {
         let id = checked_id(&document.device)?;
         let observed_tags = document.observed.tags.iter().map(|tag| self.tag(&tag.0)).collect();
         let add = self.tag_changes(&id, &document.add)?;
@@ -122,7 +111,7 @@ impl Tables {
     fn tag_changes(
         &mut self,
         id: &str,
-        documents: &[TagChangeDocument<'_>],
+        documents: &[TagChangeLine<'_>],
     ) -> Result<Vec<TagChange>, DocumentError> {
         let mut changes: Vec<TagChange> = Vec::with_capacity(documents.len());
         let mut last: Option<&str> = None;
@@ -132,7 +121,7 @@ impl Tables {
                 let message = format!("tag `{text}` of device `{id}` is out of order or listed twice");
                 return Err(DocumentError::Content(message));
             }
-            let named = || CauseDocument {
+            let named = || CauseEntry {
                 family: document.family.as_ref().map(|family| family.0.clone().into()),
                 // An added tag is its own new name.
                 to: Some(document.to.as_ref().map_or(text, |to| &to.0).into()),
@@ -159,12 +148,12 @@ impl Tables {
     fn why(
         &mut self,
         why: Option<u32>,
-        word: CauseWord,
-        named: impl FnOnce() -> CauseDocument,
+        word: CauseKind,
+        named: impl FnOnce() -> CauseEntry,
     ) -> Result<CauseIndex, DocumentError> {
         if let Some(index) = why {
             let listed = self.causes[..self.listed].get(index as usize);
-            let listed = listed.filter(|cause| CauseWord::from(*cause) == word);
+            let listed = listed.filter(|cause| CauseKind::from(*cause) == word);
             return listed.map(|_| CauseIndex(index)).ok_or_else(|| {
                 DocumentError::Content(format!("a change points to cause {index}, which is not what it says"))
             });
@@ -178,10 +167,10 @@ impl Tables {
         Ok(index)
     }
 
-    fn cause(&mut self, document: &CauseDocument) -> Result<Cause, DocumentError> {
-        let place = document.place.as_ref().map_or_else(nowhere, place);
+    fn cause(&mut self, document: &CauseEntry) -> Result<Cause, DocumentError> {
+        let place = document.place.clone().unwrap_or_else(nowhere);
         Ok(match document.cause {
-            CauseWord::Rule => {
+            CauseKind::Rule => {
                 if document.rules.is_empty() {
                     return Err(DocumentError::Content(
                         "a change with the cause `rule` names no rule".to_owned(),
@@ -192,18 +181,18 @@ impl Tables {
                 rules.dedup();
                 Cause::Rule(rules)
             }
-            CauseWord::Unselected => {
+            CauseKind::Unselected => {
                 Cause::Unselected { claim: document.claim.clone().unwrap_or_default(), place }
             }
-            CauseWord::Family => Cause::Family { family: document.family.clone().unwrap_or_default(), place },
-            CauseWord::Retired => Cause::Retired { place },
-            CauseWord::Renamed => {
+            CauseKind::Family => Cause::Family { family: document.family.clone().unwrap_or_default(), place },
+            CauseKind::Retired => Cause::Retired { place },
+            CauseKind::Renamed => {
                 let to = document.to.clone();
                 let to =
                     to.ok_or_else(|| DocumentError::Content("a renamed tag has no new name".to_owned()))?;
                 Cause::Renamed { to, place }
             }
-            CauseWord::Default => Cause::Default { place },
+            CauseKind::Default => Cause::Default { place },
         })
     }
 
@@ -238,9 +227,9 @@ impl Tables {
 }
 
 /// The cause that the words beside a change name.
-fn named(cause: CauseWord, rules: &[Text<'_>]) -> CauseDocument {
+fn named(cause: CauseKind, rules: &[Text<'_>]) -> CauseEntry {
     let rules = rules.iter().map(|rule| rule.0.clone().into()).collect();
-    CauseDocument { cause, rules, claim: None, family: None, to: None, place: None }
+    CauseEntry { cause, rules, claim: None, family: None, to: None, place: None }
 }
 
 /// The place of something that a file gives no place for.
@@ -248,17 +237,7 @@ fn nowhere() -> Place {
     Place { file: "".into(), line: 0, column: 0, end_line: 0, end_column: 0 }
 }
 
-pub(super) fn place(document: &PlaceDocument) -> Place {
-    Place {
-        file: document.file.clone(),
-        line: document.line,
-        column: document.column,
-        end_line: document.end_line,
-        end_column: document.end_column,
-    }
-}
-
-pub(super) fn checked_id(document: &DeviceDocument) -> Result<Arc<str>, DocumentError> {
+pub(super) fn checked_id(document: &DeviceEntry) -> Result<Arc<str>, DocumentError> {
     if device::is_id(&document.id) {
         return Ok(document.id.clone());
     }

@@ -5,26 +5,16 @@ use std::sync::Arc;
 
 use super::seal::seal;
 use super::{
-    AxisDocument, CallsDocument, CauseDocument, CauseWord, DeviceDocument, Document, FORMAT_VERSION,
-    FileDocument, GuardDocument, InvariantDocument, InventoryDocument, LaneDocument, LaneLeftDocument,
-    LedgerDocument, OptionsDocument, PlaceDocument, PolicyDocument, RuleDocument, SummaryDocument,
-    TagCaseWord, TenantDocument, UnmatchedDocument, UnresolvedDocument, ValueRouteWord, WarningDocument,
-    WithheldDocument, changes,
+    CauseEntry, CauseKind, DeviceEntry, Document, FORMAT_VERSION, UnresolvedEntry, WithheldEntry, changes,
 };
 use crate::diagnostic::Place;
-use crate::plan::{Cause, DeviceChange, GuardReport, Header, Plan, Schedule, TagCase, ValueRoute, Withheld};
+use crate::plan::{Cause, DeviceChange, Plan, Unresolved, Withheld};
 
 /// Devices that a withheld group names.
 const SAMPLE: usize = 3;
 
-/// The plan as JSON, with its digest, ending in a line feed. The same plan gives the same text.
-pub fn write(plan: &Plan) -> String {
-    let mut text = Vec::new();
-    write_to(plan, &mut text).expect("memory takes any text");
-    String::from_utf8(text).expect("JSON is UTF-8")
-}
-
-/// As [`write()`], piece by piece: memory does not grow with the plan. The plan's digest.
+/// Writes the plan as JSON, ending in a line feed, and returns its digest. Streams: memory does not grow with the plan. The
+/// same plan gives the same bytes.
 ///
 /// # Errors
 /// Those of the writer.
@@ -52,33 +42,33 @@ pub fn write_open(plan: &Plan, is_drift: bool, out: &mut dyn Write) -> io::Resul
     Ok(digest)
 }
 
-fn device(change: &DeviceChange) -> DeviceDocument {
-    DeviceDocument { id: change.id.clone(), name: change.name.clone() }
+fn device(change: &DeviceChange) -> DeviceEntry {
+    DeviceEntry { id: change.id.clone(), name: change.name.clone() }
 }
 
-impl From<&Cause> for CauseWord {
-    fn from(cause: &Cause) -> CauseWord {
+impl From<&Cause> for CauseKind {
+    fn from(cause: &Cause) -> CauseKind {
         match cause {
-            Cause::Rule(_) => CauseWord::Rule,
-            Cause::Unselected { .. } => CauseWord::Unselected,
-            Cause::Family { .. } => CauseWord::Family,
-            Cause::Retired { .. } => CauseWord::Retired,
-            Cause::Renamed { .. } => CauseWord::Renamed,
-            Cause::Default { .. } => CauseWord::Default,
+            Cause::Rule(_) => CauseKind::Rule,
+            Cause::Unselected { .. } => CauseKind::Unselected,
+            Cause::Family { .. } => CauseKind::Family,
+            Cause::Retired { .. } => CauseKind::Retired,
+            Cause::Renamed { .. } => CauseKind::Renamed,
+            Cause::Default { .. } => CauseKind::Default,
         }
     }
 }
 
-fn cause(plan: &Plan, cause: &Cause) -> CauseDocument {
-    let mut document = CauseDocument {
-        cause: CauseWord::from(cause),
+fn cause(plan: &Plan, cause: &Cause) -> CauseEntry {
+    let mut document = CauseEntry {
+        cause: CauseKind::from(cause),
         rules: Vec::new(),
         claim: None,
         family: None,
         to: None,
         place: None,
     };
-    let mut stand = |at: &Place| document.place = Some(place(at));
+    let mut stand = |at: &Place| document.place = Some(at.clone());
     match cause {
         Cause::Rule(rules) => {
             document.rules = rules.iter().map(|rule| plan.rules[*rule as usize].name.clone()).collect();
@@ -101,146 +91,38 @@ fn cause(plan: &Plan, cause: &Cause) -> CauseDocument {
     document
 }
 
-fn place(place: &Place) -> PlaceDocument {
-    PlaceDocument::from(place)
-}
-
-impl From<&Place> for PlaceDocument {
-    fn from(place: &Place) -> PlaceDocument {
-        PlaceDocument {
-            file: place.file.clone(),
-            line: place.line,
-            column: place.column,
-            end_line: place.end_line,
-            end_column: place.end_column,
-        }
-    }
-}
-
 /// Everything but the changes.
 fn document(plan: &Plan) -> Document {
-    let Header { tool, created_at, now, tenant, policy, inventory, options, reverts } = &plan.header;
-    let (additions, removals, values) = plan.counts();
-    let files = policy.files.iter();
+    let header = plan.header.clone();
     Document {
         format_version: FORMAT_VERSION.to_owned(),
-        tool: tool.clone(),
-        created_at: *created_at,
-        now: *now,
-        tenant: TenantDocument {
-            id: tenant.id.clone(),
-            name: tenant.name.clone(),
-            cloud: tenant.cloud.clone(),
-        },
-        policy: PolicyDocument {
-            digest: policy.digest.clone(),
-            files: files
-                .map(|file| FileDocument { path: file.path.clone(), digest: file.digest.clone() })
-                .collect(),
-            commit: policy.commit.clone(),
-            arguments: policy.arguments.clone(),
-        },
-        inventory: InventoryDocument {
-            digest: inventory.digest.clone(),
-            devices: inventory.devices,
-            in_scope: inventory.in_scope,
-            trusted: inventory.reasons.is_empty(),
-            reasons: inventory.reasons.clone(),
-        },
-        options: OptionsDocument {
-            tag_case: match options.tag_case {
-                TagCase::Exact => TagCaseWord::Exact,
-                TagCase::Insensitive => TagCaseWord::Insensitive,
-            },
-            values: match options.values {
-                ValueRoute::SetDeviceValue => ValueRouteWord::SetDeviceValue,
-                ValueRoute::Both => ValueRouteWord::Both,
-            },
-            combine: options.combine,
-        },
-        reverts: reverts.clone(),
-        rules: rules(plan),
+        tool: header.tool,
+        created_at: header.created_at,
+        now: header.now,
+        tenant: header.tenant,
+        policy: header.policy,
+        inventory: header.inventory,
+        options: header.options,
+        reverts: header.reverts,
+        rules: plan.rules.clone(),
         causes: plan.causes.iter().map(|named| cause(plan, named)).collect(),
         changes: Vec::new(),
-        summary: SummaryDocument { devices: plan.changes.len() as u64, additions, removals, values },
-        calls: calls(&plan.schedule),
-        guard: guard(&plan.guard),
+        summary: plan.totals(),
+        calls: plan.schedule.clone(),
+        guard: plan.guard.clone(),
         withheld: plan.withheld.iter().map(withheld).collect(),
         pending: plan.pending.iter().map(withheld).collect(),
-        unresolved: unresolved(plan),
-        unmatched: unmatched(plan),
-        warnings: plan
-            .warnings
-            .iter()
-            .map(|warning| WarningDocument {
-                code: warning.code.to_string(),
-                message: warning.message.clone(),
-            })
-            .collect(),
-        ledger: ledger(plan),
+        unresolved: plan.unresolved.iter().map(|entry| unresolved(plan, entry)).collect(),
+        unmatched: plan.unmatched.clone(),
+        warnings: plan.warnings.clone(),
+        ledger: plan.ledger.clone(),
         digest: String::new(),
     }
 }
 
-fn rules(plan: &Plan) -> Vec<RuleDocument> {
-    let rules = plan.rules.iter();
-    rules
-        .map(|rule| RuleDocument {
-            name: rule.name.clone(),
-            place: place(&rule.place),
-            priority: rule.priority,
-            description: rule.description.clone(),
-            owner: rule.owner.clone(),
-            ticket: rule.ticket.clone(),
-        })
-        .collect()
-}
-
-fn calls(schedule: &Schedule) -> CallsDocument {
-    let lanes = schedule.lanes.iter().map(|cost| LaneDocument {
-        lane: cost.lane.name().to_owned(),
-        calls: cost.calls,
-        minimum: cost.minimum,
-    });
-    CallsDocument {
-        lanes: lanes.collect(),
-        total: schedule.total,
-        minimum: schedule.minimum,
-        uncombined: schedule.uncombined,
-        seconds: schedule.seconds,
-    }
-}
-
-fn guard(report: &GuardReport) -> GuardDocument {
-    let axes = report.axes.iter().map(|axis| AxisDocument {
-        axis: axis.axis.name().to_owned(),
-        tag: axis.tag.clone(),
-        planned: axis.planned,
-        allowed: axis.allowed,
-        base: axis.base,
-        percent: axis.percent.clone(),
-        floor: axis.floor,
-        place: axis.place.as_ref().map(place),
-    });
-    let invariants = report.invariants.iter().map(|invariant| InvariantDocument {
-        name: invariant.name.clone(),
-        demand: invariant.demand.clone(),
-        before: invariant.before,
-        after: invariant.after,
-        refuses: invariant.refuses,
-        place: place(&invariant.place),
-    });
-    GuardDocument {
-        refused: report.refused,
-        approvals: report.approvals.clone(),
-        axes: axes.collect(),
-        invariants: invariants.collect(),
-    }
-}
-
-fn withheld(group: &Withheld) -> WithheldDocument {
-    WithheldDocument {
-        reason: group.reason.word().to_owned(),
+fn withheld(group: &Withheld) -> WithheldEntry {
+    WithheldEntry {
+        reason: group.reason,
         name: group.name.clone(),
         additions: group.additions,
         removals: group.removals,
@@ -250,38 +132,13 @@ fn withheld(group: &Withheld) -> WithheldDocument {
     }
 }
 
-fn unresolved(plan: &Plan) -> Vec<UnresolvedDocument> {
-    let entries = plan.unresolved.iter();
-    entries
-        .map(|entry| UnresolvedDocument {
-            rule: plan.rules[entry.rule as usize].name.clone(),
-            template: entry.template.clone(),
-            missing: entry.missing,
-            placeholders: entry.placeholders.clone(),
-            unusable: entry.unusable,
-            sample: entry.sample.clone(),
-        })
-        .collect()
-}
-
-fn unmatched(plan: &Plan) -> Vec<UnmatchedDocument> {
-    let entries = plan.unmatched.iter();
-    entries
-        .map(|entry| UnmatchedDocument {
-            source: entry.source.clone(),
-            is_lookup: entry.is_lookup,
-            count: entry.count,
-            sample: entry.sample.clone(),
-        })
-        .collect()
-}
-
-fn ledger(plan: &Plan) -> Option<LedgerDocument> {
-    let ledger = plan.ledger.as_ref()?;
-    let lanes = ledger.lanes.iter().map(|lane| LaneLeftDocument {
-        lane: lane.lane.name().to_owned(),
-        left: lane.left,
-        of: lane.of,
-    });
-    Some(LedgerDocument { seconds: ledger.seconds, lanes: lanes.collect() })
+fn unresolved(plan: &Plan, entry: &Unresolved) -> UnresolvedEntry {
+    UnresolvedEntry {
+        rule: plan.rules[entry.rule as usize].name.clone(),
+        template: entry.template.clone(),
+        missing: entry.missing,
+        placeholders: entry.placeholders.clone(),
+        unusable: entry.unusable,
+        sample: entry.sample.clone(),
+    }
 }

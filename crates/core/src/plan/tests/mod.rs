@@ -136,14 +136,14 @@ proptest! {
                 Ok(safe) => safe.plan().clone(),
                 Err(refused) => refused.plan,
             };
-            let text = document::write(&plan);
+            let text = document::written(&plan);
             let read = document::read(&text).map_err(|error| TestCaseError::fail(error.to_string()))?;
             prop_assert_eq!(found_changes(&world, &read), found_changes(&world, &plan));
             prop_assert_eq!(&read.guard, &plan.guard);
             prop_assert_eq!(&read.header, &plan.header);
             prop_assert_eq!(&read.schedule, &plan.schedule);
             // Samples are all that a file keeps of withheld devices, so the second text is compared without counting on them.
-            prop_assert_eq!(document::write(&read), text);
+            prop_assert_eq!(document::written(&read), text);
         }
     }
 
@@ -158,7 +158,7 @@ proptest! {
             let lines: Vec<String> = lines.map(|rest| format!("{{\"add\":{}", rest.trim_end_matches(','))).collect();
             prop_assert_eq!(lines.len(), plan.changes.len());
             for line in lines {
-                let form: document::ChangeDocument = serde_json::from_str(&line).unwrap();
+                let form: document::ChangeLine = serde_json::from_str(&line).unwrap();
                 prop_assert_eq!(&serde_json::to_string(&form).unwrap(), &line);
                 prop_assert_eq!(digest::canonical(&line, &[]).unwrap(), line);
             }

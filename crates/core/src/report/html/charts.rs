@@ -10,9 +10,8 @@ use hashbrown::HashMap;
 
 use crate::apply::Outcome;
 use crate::report::escape::{clip, html as text};
-use crate::report::human::outcome_phrase;
 use crate::report::model::{Class, Model, Subject};
-use crate::report::words::{self, number};
+use crate::report::words::{self, number, outcome_phrase};
 use crate::time;
 
 /// Bars of a chart; the rest is one bar.

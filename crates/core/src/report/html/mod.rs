@@ -10,11 +10,11 @@ use std::io::{self, Write};
 
 use super::escape::{self, clip, html as text};
 use super::fold::{self, Line};
-use super::human::{outcome_phrase, outcomes};
+use super::human::outcomes;
 use super::model::{Model, Subject, What};
 use super::refusal;
 use super::sentences::{self, Phrase};
-use super::words::{self, number};
+use super::words::{self, number, outcome_phrase};
 
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
