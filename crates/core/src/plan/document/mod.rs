@@ -18,12 +18,12 @@ use serde::{Deserialize, Serialize};
 pub use read::{DocumentError, read};
 pub use write::{write_open, write_to};
 
-use crate::device::DeviceValue;
-use crate::diagnostic::Place;
-use crate::plan::{
+use super::{
     GuardReport, InventoryReference, Ledger, Options, PolicyReference, RuleReference, Schedule,
     TenantReference, Totals, Unmatched, Warning, WithheldReason,
 };
+use crate::device::DeviceValue;
+use crate::diagnostic::Place;
 use crate::time::Timestamp;
 
 /// The version that this tool writes.
@@ -279,7 +279,7 @@ pub struct UnresolvedEntry {
 
 /// The plan as a text.
 #[cfg(test)]
-pub(crate) fn written(plan: &crate::plan::Plan) -> String {
+pub(crate) fn written(plan: &super::Plan) -> String {
     let mut text = Vec::new();
     write_to(plan, &mut text).expect("memory takes any text");
     String::from_utf8(text).expect("JSON is UTF-8")
