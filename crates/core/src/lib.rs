@@ -19,5 +19,6 @@ pub mod plan;
 pub mod explain;
 pub mod rehearsal;
 pub mod import;
+pub mod coverage;
 pub mod apply;
 pub mod report;

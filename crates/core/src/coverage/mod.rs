@@ -1,0 +1,142 @@
+//! What the policies cover and what they leave out: every tag with who owns and writes it, devices that no rule selects, rules and
+//! protections that hold for nobody.
+//!
+//! Judges nothing: a gap may be meant. How it looks is for `report`.
+
+mod tags;
+
+pub use tags::{TagOwner, TagRow, TagStanding, tags};
+
+use crate::diagnostic::{Place, Sources, Span};
+use crate::inventory::{DeviceSet, Snapshot};
+use crate::policy::Policy;
+use crate::selection::Selections;
+use crate::time::{Date, Timestamp};
+
+/// How many devices are named as a sample.
+const SAMPLE: usize = 3;
+
+/// What a policy set covers of an inventory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Coverage {
+    /// Devices read.
+    pub devices: u64,
+    /// Of them, devices in scope.
+    pub in_scope: u64,
+    /// Devices in scope that no rule in force selects.
+    pub unselected: DeviceCount,
+    /// Live tags that nothing in the set claims, the most frequent first.
+    pub unclaimed: Vec<(String, u64)>,
+    /// Every rule, in file order.
+    pub rules: Vec<RuleCoverage>,
+    /// Every protection, in file order, with the devices that it protects.
+    pub protections: Vec<ProtectionCoverage>,
+}
+
+/// How many devices, and the first few by id.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DeviceCount {
+    /// How many.
+    pub count: u64,
+    /// What people call the first three.
+    pub sample: Vec<String>,
+}
+
+/// One rule and what it holds for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RuleCoverage {
+    /// Its name.
+    pub name: String,
+    /// Where it stands.
+    pub place: Place,
+    /// Devices in scope that it selects; 0 where it is not in force.
+    pub devices: u64,
+    /// Whether its dates include the moment asked for.
+    pub is_in_force: bool,
+    /// Its first day, where it has one.
+    pub from: Option<Date>,
+    /// Its last day, where it has one.
+    pub until: Option<Date>,
+    /// Who answers for it.
+    pub owner: Option<String>,
+    /// Where it was decided.
+    pub ticket: Option<String>,
+}
+
+/// One protection and what it holds for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProtectionCoverage {
+    /// Its name.
+    pub name: String,
+    /// Where it stands.
+    pub place: Place,
+    /// Devices in scope that it protects.
+    pub devices: u64,
+}
+
+/// What a set covers.
+pub fn coverage(
+    policy: &Policy,
+    sources: &Sources,
+    snapshot: &Snapshot,
+    selections: &Selections,
+    now: Timestamp,
+) -> Coverage {
+    let mut unselected = selections.scope.clone();
+    for rows in &selections.rules {
+        unselected.difference_with(rows);
+    }
+    let rules = policy.rules.iter().zip(&selections.rules);
+    let protections = policy.protections.iter().zip(&selections.protections);
+    Coverage {
+        devices: snapshot.len() as u64,
+        in_scope: selections.scope.count() as u64,
+        unselected: count(snapshot, &unselected),
+        unclaimed: unclaimed(policy, snapshot),
+        rules: rules
+            .map(|(rule, rows)| RuleCoverage {
+                name: rule.name.clone(),
+                place: place(sources, rule.span),
+                devices: rows.count() as u64,
+                is_in_force: rule.is_live(now),
+                from: rule.from,
+                until: rule.until,
+                owner: rule.owner.clone(),
+                ticket: rule.ticket.clone(),
+            })
+            .collect(),
+        protections: protections
+            .map(|(protection, rows)| ProtectionCoverage {
+                name: protection.name.clone(),
+                place: place(sources, protection.span),
+                devices: rows.count() as u64,
+            })
+            .collect(),
+    }
+}
+
+/// Live tags that nothing claims, the most frequent first, then bytewise.
+fn unclaimed(policy: &Policy, snapshot: &Snapshot) -> Vec<(String, u64)> {
+    let mut found: Vec<(String, u64)> = snapshot
+        .tag_ids()
+        .map(|tag| (snapshot.tag(tag).to_owned(), snapshot.carrier_rows(tag).len() as u64))
+        .filter(|(tag, carriers)| *carriers > 0 && !policy.claims_tag(tag))
+        .collect();
+    found.sort_by(|one, other| other.1.cmp(&one.1).then_with(|| one.0.cmp(&other.0)));
+    found
+}
+
+fn count(snapshot: &Snapshot, rows: &DeviceSet) -> DeviceCount {
+    let by_id = snapshot.order_by_id().iter().filter(|row| rows.contains(**row));
+    DeviceCount {
+        count: rows.count() as u64,
+        sample: by_id.take(SAMPLE).map(|row| snapshot.label(*row).to_owned()).collect(),
+    }
+}
+
+fn place(sources: &Sources, span: Span) -> Place {
+    sources.place(span)
+}
+
+#[cfg(test)]
+mod tests;
