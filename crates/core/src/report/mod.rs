@@ -30,6 +30,7 @@ pub mod progress;
 pub mod explain;
 pub mod rehearsal;
 pub mod html;
+pub mod listing;
 #[cfg(test)]
 mod fixtures;
 #[cfg(test)]

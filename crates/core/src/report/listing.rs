@@ -1,0 +1,309 @@
+//! Tables of anything: what `tags`, `devices`, `coverage` and `groups` show, in every format that has rows.
+//!
+//! Knows columns and cells, not what they mean.
+
+use std::io::{self, Write};
+
+use serde_json::{Map, Value, json};
+
+use super::escape::{self, terminal};
+use super::style::{Paint, Style, fit, pad, width};
+use super::words::number;
+
+/// A table with a heading and remarks.
+#[derive(Clone, Debug, Default)]
+pub struct Listing {
+    /// What the rows are, in JSON: `tags`, `devices`, `rules`.
+    pub kind: &'static str,
+    /// The sentence above the rows.
+    pub heading: String,
+    /// The columns, in order.
+    pub columns: Vec<Column>,
+    /// One cell a column.
+    pub rows: Vec<Vec<Cell>>,
+    /// Sentences below the rows.
+    pub remarks: Vec<String>,
+}
+
+/// A column.
+#[derive(Clone, Debug)]
+pub struct Column {
+    /// The key in JSON and CSV.
+    pub key: String,
+    /// Whether people see it in the table on a terminal; files have every column.
+    pub is_brief: bool,
+}
+
+/// One cell.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Cell {
+    /// Nothing known.
+    Missing,
+    /// Text, hostile until a renderer escapes it.
+    Text(String),
+    /// A count.
+    Number(u64),
+    /// A share of a whole in per cent.
+    Percent(f64),
+    /// Several texts.
+    List(Vec<String>),
+}
+
+impl Cell {
+    fn plain(&self) -> String {
+        match self {
+            Cell::Missing => String::new(),
+            Cell::Text(text) => text.clone(),
+            Cell::Number(count) => count.to_string(),
+            Cell::Percent(share) => format!("{share:.1}"),
+            Cell::List(items) => items.join("; "),
+        }
+    }
+
+    fn shown(&self) -> String {
+        match self {
+            Cell::Missing => "-".to_owned(),
+            Cell::Number(count) => number(*count),
+            Cell::Percent(share) => format!("{share:.1} %"),
+            Cell::Text(_) | Cell::List(_) => terminal(&self.plain()).into_owned(),
+        }
+    }
+
+    fn json(&self) -> Value {
+        match self {
+            Cell::Missing => Value::Null,
+            Cell::Text(text) => json!(text),
+            Cell::Number(count) => json!(count),
+            Cell::Percent(share) => json!((share * 100.0).round() / 100.0),
+            Cell::List(items) => json!(items),
+        }
+    }
+
+    fn is_number(&self) -> bool {
+        matches!(self, Cell::Number(_) | Cell::Percent(_))
+    }
+}
+
+impl Listing {
+    /// A column that people and files have.
+    pub fn column(mut self, key: impl Into<String>) -> Listing {
+        self.columns.push(Column { key: key.into(), is_brief: true });
+        self
+    }
+
+    /// A column that only files have.
+    pub fn detail(mut self, key: impl Into<String>) -> Listing {
+        self.columns.push(Column { key: key.into(), is_brief: false });
+        self
+    }
+
+    fn objects(&self) -> impl Iterator<Item = Value> + '_ {
+        self.rows.iter().map(|row| {
+            let cells = self.columns.iter().zip(row).map(|(column, cell)| (column.key.clone(), cell.json()));
+            Value::Object(cells.collect::<Map<_, _>>())
+        })
+    }
+}
+
+/// Writes a table for people: columns aligned, cut to the terminal's width, the last columns first.
+///
+/// # Errors
+/// Those of the writer.
+pub fn human(listing: &Listing, style: &Style, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(out, "{}", style.paint(Paint::Strong, &terminal(&listing.heading)))?;
+    let shown: Vec<usize> = (0..listing.columns.len())
+        .filter(|index| style.details || listing.columns[*index].is_brief)
+        .collect();
+    if !listing.rows.is_empty() {
+        let cells: Vec<Vec<String>> =
+            listing.rows.iter().map(|row| shown.iter().map(|index| row[*index].shown()).collect()).collect();
+        let titles: Vec<String> = shown.iter().map(|index| title(&listing.columns[*index].key)).collect();
+        let widest = |place: usize| {
+            let cells = cells.iter().map(|row| width(&row[place]));
+            cells.chain([width(&titles[place])]).max().unwrap_or(0)
+        };
+        let mut widths: Vec<usize> = (0..shown.len()).map(widest).collect();
+        let between = 2 * shown.len().saturating_sub(1) + 2;
+        // A long cell gives way before a column vanishes; nothing is under 12 characters.
+        while widths.iter().sum::<usize>() + between > style.width
+            && let Some(longest) = widths.iter_mut().max()
+            && *longest > 12
+        {
+            *longest -= 1;
+        }
+        let line = |row: &[String], is_number: &dyn Fn(usize) -> bool| {
+            let cells = row.iter().zip(&widths).enumerate().map(|(place, (text, columns))| {
+                let text = fit(text, *columns);
+                if is_number(place) {
+                    format!("{}{text}", " ".repeat(columns - width(&text)))
+                } else {
+                    pad(&text, *columns)
+                }
+            });
+            format!("  {}", cells.collect::<Vec<_>>().join("  ")).trim_end().to_owned()
+        };
+        let numbers: Vec<bool> =
+            shown.iter().map(|index| listing.rows.iter().all(|row| row[*index].is_number())).collect();
+        writeln!(out, "\n{}", style.paint(Paint::Faint, &line(&titles, &|place| numbers[place])))?;
+        for row in &cells {
+            writeln!(out, "{}", line(row, &|place| numbers[place]))?;
+        }
+    }
+    for (index, remark) in listing.remarks.iter().enumerate() {
+        let gap = if index == 0 { "\n" } else { "" };
+        writeln!(out, "{gap}{}", terminal(remark))?;
+    }
+    Ok(())
+}
+
+/// `lastSeen` as `LAST SEEN`.
+fn title(key: &str) -> String {
+    let mut title = String::new();
+    for scalar in key.chars() {
+        if scalar.is_uppercase() {
+            title.push(' ');
+        }
+        title.extend(scalar.to_uppercase());
+    }
+    title
+}
+
+/// Writes one JSON document: `{ "formatVersion", "kind", "heading", "rows": [{…}], "remarks": […] }`.
+///
+/// # Errors
+/// Those of the writer.
+pub fn json_document(listing: &Listing, out: &mut dyn Write) -> io::Result<()> {
+    let document = json!({
+        "formatVersion": "1.0",
+        "kind": listing.kind,
+        "heading": listing.heading,
+        "rows": listing.objects().collect::<Vec<_>>(),
+        "remarks": listing.remarks,
+    });
+    serde_json::to_writer_pretty(&mut *out, &document)?;
+    out.write_all(b"\n")
+}
+
+/// Writes one JSON object a row.
+///
+/// # Errors
+/// Those of the writer.
+pub fn ndjson(listing: &Listing, out: &mut dyn Write) -> io::Result<()> {
+    for row in listing.objects() {
+        serde_json::to_writer(&mut *out, &row)?;
+        out.write_all(b"\n")?;
+    }
+    Ok(())
+}
+
+/// Writes a CSV file with a header; several texts of one cell are joined by `; `.
+///
+/// # Errors
+/// Those of the writer.
+pub fn csv(listing: &Listing, out: &mut dyn Write) -> io::Result<()> {
+    let mut rows = ::csv::Writer::from_writer(out);
+    rows.write_record(listing.columns.iter().map(|column| column.key.as_str()))?;
+    for row in &listing.rows {
+        let cells: Vec<String> = row
+            .iter()
+            .map(|cell| {
+                let plain = cell.plain();
+                if cell.is_number() { plain } else { escape::csv(&plain).into_owned() }
+            })
+            .collect();
+        rows.write_record(&cells)?;
+    }
+    rows.flush()
+}
+
+/// Writes a table in Markdown.
+///
+/// # Errors
+/// Those of the writer.
+pub fn markdown(listing: &Listing, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(out, "{}\n", prose(&listing.heading))?;
+    if !listing.rows.is_empty() {
+        let titles: Vec<String> =
+            listing.columns.iter().map(|column| escape::markdown(&column.key)).collect();
+        writeln!(out, "| {} |", titles.join(" | "))?;
+        writeln!(out, "|{}", " --- |".repeat(titles.len()))?;
+        for row in &listing.rows {
+            let cells: Vec<String> = row.iter().map(cell_in_markdown).collect();
+            writeln!(out, "| {} |", cells.join(" | "))?;
+        }
+    }
+    for remark in &listing.remarks {
+        writeln!(out, "\n{}", prose(remark))?;
+    }
+    Ok(())
+}
+
+/// A sentence of ours as it is; with anything in it that Markdown could read, as code.
+fn prose(text: &str) -> String {
+    let is_plain = |scalar: char| scalar.is_ascii_alphanumeric() || " ,.:;%-·?/".contains(scalar);
+    if text.chars().all(is_plain) { text.to_owned() } else { escape::markdown(text) }
+}
+
+fn cell_in_markdown(cell: &Cell) -> String {
+    match cell {
+        Cell::Missing => String::new(),
+        Cell::Text(text) => escape::markdown(text),
+        Cell::Number(_) | Cell::Percent(_) => cell.shown(),
+        Cell::List(items) => items.iter().map(|item| escape::markdown(item)).collect::<Vec<_>>().join(" "),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn listing() -> Listing {
+        let mut listing = Listing {
+            kind: "tags",
+            heading: "2 tags".to_owned(),
+            remarks: vec!["1 tag is on no device".to_owned()],
+            ..Listing::default()
+        }
+        .column("tag")
+        .column("devices")
+        .detail("lastRun");
+        listing.rows = vec![
+            vec![Cell::Text("=cmd|'\u{202e}x".into()), Cell::Number(1_200), Cell::Missing],
+            vec![Cell::List(vec!["a".into(), "<b>".into()]), Cell::Number(3), Cell::Text("r".into())],
+        ];
+        listing
+    }
+
+    fn written(render: impl Fn(&Listing, &mut dyn Write) -> io::Result<()>) -> String {
+        let mut out = Vec::new();
+        render(&listing(), &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn every_format_has_every_row_and_disarms_names() {
+        let style = Style { colour: false, width: 80, details: false };
+        let text = written(|listing, out| human(listing, &style, out));
+        assert!(text.contains("1,200") && text.contains("a; <b>") && !text.contains('\u{202e}'), "{text}");
+        assert!(!text.contains("LAST RUN") && text.contains("1 tag is on no device"), "{text}");
+        let document: Value = serde_json::from_str(&written(json_document)).unwrap();
+        assert_eq!(document["rows"][1], json!({ "tag": ["a", "<b>"], "devices": 3, "lastRun": "r" }));
+        assert_eq!(written(ndjson).lines().count(), 2);
+        let text = written(csv);
+        assert!(text.starts_with("tag,devices,lastRun\n") && !text.contains("\n="), "{text}");
+        let text = written(markdown);
+        assert!(text.contains("| `a` `<b>` | 3 | `r` |") && !text.contains('\u{202e}'), "{text}");
+    }
+
+    #[test]
+    fn a_narrow_terminal_cuts_cells_and_keeps_columns() {
+        let style = Style { colour: false, width: 40, details: true };
+        let mut long = listing();
+        long.rows[0][0] = Cell::Text("x".repeat(200));
+        let mut out = Vec::new();
+        human(&long, &style, &mut out).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        assert!(text.lines().all(|line| width(line) <= 40), "{text}");
+        assert!(text.contains("LAST RUN"), "{text}");
+    }
+}
