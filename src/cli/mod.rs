@@ -14,6 +14,8 @@ pub mod carry_out;
 pub mod ci;
 pub mod console;
 pub mod context;
+pub mod coverage;
+pub mod devices;
 pub mod doctor;
 pub mod drift;
 pub mod drive;
@@ -26,6 +28,7 @@ pub mod hunting;
 pub mod import;
 pub mod init;
 pub mod ledger_text;
+pub mod looking;
 pub mod output;
 pub mod past;
 pub mod plan;
@@ -42,6 +45,7 @@ pub mod show;
 pub mod signals;
 pub mod snapshot;
 pub mod source;
+pub mod tags;
 pub mod tenants;
 pub mod validate;
 
@@ -123,6 +127,9 @@ async fn run(context: &Context, command: Command) -> Result<Exit, Failure> {
         Command::Drift(args) if args.report.all_tenants => all_tenants::drift(context, &args).await,
         Command::Drift(args) => drift::run(context, &args).await,
         Command::Explain(args) => explain::run(context, &args).await,
+        Command::Tags(args) => tags::run(context, &args).await,
+        Command::Devices(args) => devices::run(context, &args).await,
+        Command::Coverage(args) => coverage::run(context, &args).await,
         Command::Import(args) => import::run(context, &args).await,
         Command::Snapshot(args) => snapshot::run(context, &args).await,
         Command::History(args) => history::run(context, &args),

@@ -10,6 +10,7 @@ mod engine;
 mod foreign_hosts;
 mod identity;
 mod hostile;
+mod looks;
 mod main_job;
 mod offline;
 mod origins;

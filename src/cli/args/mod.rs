@@ -3,6 +3,7 @@
 //! Reads nothing but the words; the words of single commands are in `commands`.
 
 mod commands;
+mod looks;
 
 use std::path::PathBuf;
 
@@ -10,6 +11,7 @@ use clap::builder::FalseyValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use commands::*;
+pub use looks::*;
 
 use mdetag_core::time::Timestamp;
 
@@ -189,6 +191,12 @@ pub enum Command {
     Drift(DriftArgs),
     /// Say why a device has, gets or loses a tag or value, or why not
     Explain(ExplainArgs),
+    /// List every tag: how many devices carry it, who claims it, who writes it
+    Tags(TagsArgs),
+    /// List the devices that a selector, a rule or a tag picks
+    Devices(DevicesArgs),
+    /// Say which devices no rule selects, which tags nobody claims, which rules hold for nobody
+    Coverage(CoverageArgs),
     /// Write a policy set from the live tags that plans to zero changes
     Import(ImportArgs),
     /// Save the inventory to a file (.zst and .gz by extension)

@@ -1,0 +1,55 @@
+//! The words of the commands that look before anything is written: `tags`, `devices`, `coverage`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+/// `tags`.
+#[derive(Debug, Args)]
+pub struct TagsArgs {
+    /// Policy files or directories [default: the profile's policies, else policies/]
+    #[arg(value_name = "POLICY")]
+    pub policy: Vec<PathBuf>,
+    /// Only live tags that nothing in the policies claims
+    #[arg(long)]
+    pub unclaimed: bool,
+    /// Only tags that the policies name and no device carries
+    #[arg(long, conflicts_with = "unclaimed")]
+    pub dead: bool,
+    /// Show every column
+    #[arg(long)]
+    pub details: bool,
+}
+
+/// `devices`.
+#[derive(Debug, Args)]
+pub struct DevicesArgs {
+    /// Policy files or directories [default: the profile's policies, else policies/]
+    #[arg(value_name = "POLICY")]
+    pub policy: Vec<PathBuf>,
+    /// Only devices that meet this selector: '{ osPlatform: Windows11, lastSeen: { olderThan: 30d } }'
+    #[arg(long = "where", value_name = "SELECTOR")]
+    pub matching: Option<String>,
+    /// Only devices that this rule selects
+    #[arg(long, value_name = "NAME")]
+    pub rule: Option<String>,
+    /// Only devices that carry a tag which matches
+    #[arg(long, value_name = "GLOB")]
+    pub tag: Option<String>,
+    /// The columns, as fields of the policy language
+    #[arg(
+        long,
+        value_name = "FIELD,…",
+        value_delimiter = ',',
+        default_value = "computerDnsName,osPlatform,deviceValue,machineTags,lastSeen"
+    )]
+    pub fields: Vec<String>,
+}
+
+/// `coverage`.
+#[derive(Debug, Args)]
+pub struct CoverageArgs {
+    /// Policy files or directories [default: the profile's policies, else policies/]
+    #[arg(value_name = "POLICY")]
+    pub policy: Vec<PathBuf>,
+}

@@ -1,0 +1,80 @@
+//! What `tags`, `devices` and `coverage` share: the devices, the policies where there are any, and the formats of a listing.
+//!
+//! Plans nothing and writes nothing.
+
+use std::path::PathBuf;
+
+use crate::tenant::Need;
+use mdetag_core::diagnostic::Sources;
+use mdetag_core::plan::PolicyReference;
+use mdetag_core::policy::Policy;
+use mdetag_core::report::listing::{self, Listing};
+use mdetag_core::report::style::Style;
+
+use super::args::Format;
+use super::context::Context;
+use super::failure::Failure;
+use super::output;
+use super::planning::PolicySet;
+use super::policy_set;
+use super::source::{self, Source};
+
+/// The policies and the devices of a command that only looks.
+pub struct Seen {
+    /// The policies; empty where there are none and none were asked for.
+    pub set: PolicySet,
+    /// The devices.
+    pub source: Source,
+}
+
+/// Reads both. Without policy arguments a repository without policies is looked at all the same: with an empty set.
+///
+/// # Errors
+/// Policies that were named and cannot be read, identity, network.
+pub async fn read(context: &Context, given: &[PathBuf]) -> Result<Seen, Failure> {
+    let paths = context.policy_paths(given)?;
+    let nothing_there = given.is_empty() && paths.iter().all(|path| std::fs::symlink_metadata(path).is_err());
+    let set = if nothing_there {
+        PolicySet {
+            sources: Sources::default(),
+            policy: Policy::default(),
+            findings: Vec::new(),
+            reference: PolicyReference::default(),
+        }
+    } else {
+        policy_set::load(context, &paths, context.policy_now())?
+    };
+    let source = source::read(context, Some(&set), Need::Read).await?;
+    if !source.inventory.trust.is_trusted() {
+        for reason in source.inventory.trust.sentences() {
+            context.console.say(&format!("note: the inventory is untrusted: {reason}"));
+        }
+    }
+    Ok(Seen { set, source })
+}
+
+/// Refuses formats that a listing does not have.
+///
+/// # Errors
+/// The command and what it has.
+pub fn formats(context: &Context, command: &str) -> Result<(), Failure> {
+    let known = [Format::Human, Format::Json, Format::Ndjson, Format::Markdown, Format::Csv];
+    output::only(context.global.format, command, &known)
+}
+
+/// Prints a listing.
+///
+/// # Errors
+/// Standard output that cannot be written.
+pub fn show(context: &Context, listing: &Listing, details: bool) -> Result<(), Failure> {
+    let style = Style { colour: context.console.colour, width: context.console.width, details };
+    let mut out = context.console.out();
+    match context.global.format {
+        Format::Json => listing::json_document(listing, &mut out)?,
+        Format::Ndjson => listing::ndjson(listing, &mut out)?,
+        Format::Markdown => listing::markdown(listing, &mut out)?,
+        Format::Csv => listing::csv(listing, &mut out)?,
+        _ => listing::human(listing, &style, &mut out)?,
+    }
+    Ok(())
+}

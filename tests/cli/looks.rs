@@ -1,0 +1,91 @@
+//! `tags`, `devices`, `coverage`: looks at a recorded inventory before anything is written.
+
+use crate::project::Project;
+
+const POLICY: &str = "version: 1\nclaims: [Tier0]\nrules:\n  - name: dcs\n    owner: identity-team\n    select: { computerDnsName: { glob: \"dc*\" } }\n    tags: [Tier0]\n  - name: nobody\n    select: { osPlatform: BeOS }\n    tags: [Odd]\n";
+
+const FLEET: &str = concat!(
+    r#"{"id":"a1","computerDnsName":"dc01.corp.example.com","osPlatform":"WindowsServer2022","machineTags":["Tier0"]}"#,
+    "\n",
+    r#"{"id":"a2","computerDnsName":"dc02.corp.example.com","osPlatform":"WindowsServer2022","machineTags":["tier0"]}"#,
+    "\n",
+    r#"{"id":"a3","computerDnsName":"pc01.corp.example.com","osPlatform":"Windows11","machineTags":["Sales"]}"#,
+    "\n",
+);
+
+fn project() -> Project {
+    let project = Project::with_policy(POLICY);
+    project.write("fleet.ndjson", FLEET);
+    project
+}
+
+fn look(project: &Project, words: &[&str]) -> serde_json::Value {
+    let words: Vec<&str> = words
+        .iter()
+        .copied()
+        .chain(["--inventory", "fleet.ndjson", "--now", "2026-11-24", "--format", "json"])
+        .collect();
+    project.run(&words).exits(0).json()
+}
+
+fn column<'a>(document: &'a serde_json::Value, key: &str) -> Vec<&'a str> {
+    let rows = document["rows"].as_array().expect("rows");
+    rows.iter().map(|row| row[key].as_str().expect("text")).collect()
+}
+
+#[test]
+fn tags_say_who_owns_and_gives_them() {
+    let project = project();
+    let document = look(&project, &["tags"]);
+    assert_eq!(column(&document, "tag"), ["Sales", "Tier0", "tier0", "Odd"]);
+    let tier0 = &document["rows"][1];
+    assert_eq!(tier0["claimedBy"][0], "Tier0");
+    assert_eq!(tier0["givenBy"][0], "dcs");
+    assert_eq!(tier0["otherSpellings"][0], "tier0");
+    assert_eq!(tier0["places"][0], "policies/p.yaml:2");
+    assert_eq!(column(&look(&project, &["tags", "--unclaimed"]), "tag"), ["Sales", "tier0"]);
+    assert_eq!(column(&look(&project, &["tags", "--dead"]), "tag"), ["Odd"]);
+}
+
+#[test]
+fn devices_are_found_by_selector_rule_and_tag() {
+    let project = project();
+    let ids = |words: &[&str]| -> Vec<String> {
+        let document = look(&project, words);
+        column(&document, "id").into_iter().map(str::to_owned).collect()
+    };
+    assert_eq!(ids(&["devices", "--where", "{ osPlatform: { startsWith: WindowsServer } }"]), ["a1", "a2"]);
+    assert_eq!(ids(&["devices", "--where", "osPlatform: Windows11"]).len(), 1);
+    assert_eq!(ids(&["devices", "--rule", "dcs"]), ["a1", "a2"]);
+    assert_eq!(ids(&["devices", "--tag", "[Tt]ier0"]), ["a1", "a2"]);
+    assert_eq!(ids(&["devices", "--rule", "dcs", "--tag", "tier0"]), ["a2"]);
+    let broken =
+        project.run(&["devices", "--inventory", "fleet.ndjson", "--where", "{ osPlatfrm: x }"]).exits(1);
+    assert!(broken.err.contains("did you mean `osPlatform`"), "{}", broken.err);
+    let unknown = project.run(&["devices", "--inventory", "fleet.ndjson", "--rule", "dsc"]).exits(1);
+    assert!(unknown.err.contains("did you mean `dcs`"), "{}", unknown.err);
+    let field = project.run(&["devices", "--inventory", "fleet.ndjson", "--fields", "osPlatfrom"]).exits(1);
+    assert!(field.err.contains("did you mean `osPlatform`"), "{}", field.err);
+}
+
+#[test]
+fn coverage_says_what_no_rule_selects_and_which_rules_hold_for_nobody() {
+    let project = project();
+    let document = look(&project, &["coverage"]);
+    assert_eq!(document["heading"], "3 devices read, 3 in scope, 1 of them that no rule selects");
+    assert_eq!(document["rows"][0]["owner"], "identity-team");
+    assert_eq!(document["rows"][1]["state"], "holds for nobody");
+    let remarks = document["remarks"].to_string();
+    assert!(remarks.contains("pc01.corp.example.com") && remarks.contains("Sales (1)"), "{remarks}");
+    let text = project.run(&["coverage", "--inventory", "fleet.ndjson"]).exits(0);
+    text.is_for_people();
+}
+
+#[test]
+fn without_policies_the_tags_are_listed_all_the_same() {
+    let project = Project::new();
+    project.write("fleet.ndjson", FLEET);
+    assert_eq!(column(&look(&project, &["tags"]), "tag"), ["Sales", "Tier0", "tier0"]);
+    let html = project.run(&["tags", "--inventory", "fleet.ndjson", "--format", "junit"]).exits(1);
+    assert!(html.err.contains("choose one of"), "{}", html.err);
+}
