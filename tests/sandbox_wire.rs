@@ -10,6 +10,8 @@ mod client;
 mod documents;
 #[path = "sandbox_wire/identity.rs"]
 mod identity;
+#[path = "sandbox_wire/nasty.rs"]
+mod nasty;
 #[path = "sandbox_wire/reading.rs"]
 mod reading;
 #[path = "sandbox_wire/sign_in.rs"]

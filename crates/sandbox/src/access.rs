@@ -51,6 +51,8 @@ pub(super) fn audiences(cloud: &str) -> &'static [&'static str] {
             "https://api-uk.securitycenter.microsoft.com",
             "https://api-au.securitycenter.microsoft.com",
             "https://api.securitycenter.windows.com",
+            // The audience of the service's first documentation, and still a connector's default.
+            "https://securitycenter.onmicrosoft.com/windowsatpservice",
             "fc780465-2017-40d4-a0c5-307022471b92",
         ],
     }

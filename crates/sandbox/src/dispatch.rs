@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use serde_json::Value;
+
 use crate::access::{self, Caller};
 use crate::control;
 use crate::faults::Fault;
@@ -34,6 +36,8 @@ pub(super) struct Begun {
     work: Work,
     fault: Option<Fault>,
     ids: Vec<Box<str>>,
+    /// The `Authorization` header, where error texts repeat it.
+    echo: Option<String>,
 }
 
 /// What is left to do.
@@ -55,6 +59,7 @@ impl Service {
                 work: Work::Answer(answer),
                 fault: None,
                 ids: Vec::new(),
+                echo: None,
             };
         }
         let (route, subject) = routes::route(&request.method, &request.path);
@@ -73,6 +78,8 @@ impl Service {
         }
         call.overlaps.sort_unstable();
         call.overlaps.dedup();
+        let echoes = self.switches.on(Switch::EchoAuthorization);
+        let echo = request.header("authorization").filter(|_| echoes).map(str::to_owned);
         let mut wait = Duration::from_millis(self.switches.number(Switch::Latency));
         if let Work::Write(write) = &work {
             wait += write.wait;
@@ -80,7 +87,7 @@ impl Service {
         if fault == Some(Fault::Slow) {
             wait += Duration::from_millis(self.switches.number(Switch::SlowMs));
         }
-        Begun { wait: wait / self.speed.max(1), call: Some(call), work, fault, ids }
+        Begun { wait: wait / self.speed.max(1), call: Some(call), work, fault, ids, echo }
     }
 
     /// The second half: the write, if there is one left, and the answer.
@@ -90,7 +97,12 @@ impl Service {
             Work::Answer(answer) => answer,
             Work::Write(write) => write::finish(self, write, now),
         };
-        let answer = spoil(answer, begun.fault);
+        let answer = match begun.echo {
+            Some(header) if answer.status >= 400 => echoing(answer, &header),
+            _ => answer,
+        };
+        let drip = Duration::from_millis(self.switches.number(Switch::DripMs)) / self.speed.max(1);
+        let answer = spoil(answer, begun.fault, drip);
         if let Some(mut call) = begun.call {
             for id in &begun.ids {
                 let empty = self.under_way.get_mut(id).is_some_and(|calls| {
@@ -186,6 +198,8 @@ impl Service {
             }
             Fault::ThrottleZero => throttled().header("retry-after", "0"),
             Fault::ThrottleLong => throttled().header("retry-after", "2400"),
+            Fault::ThrottleFraction => throttled().header("retry-after", "2.5"),
+            Fault::ThrottleGarbled => throttled().header("retry-after", "soon"),
             Fault::Empty500 => Answer::empty(500),
             Fault::InternalError => self.error(500, "InternalServerError", ""),
             Fault::Html502 => Answer::html(502, "Bad Gateway"),
@@ -199,7 +213,13 @@ impl Service {
             }
             Fault::Forbidden => self.error(403, "Forbidden", "The caller is not allowed to do this."),
             Fault::NotFound => self.error(404, "ResourceNotFound", "Machine was not found."),
-            Fault::ResetAfter | Fault::AppliedBut500 | Fault::Truncated | Fault::CutOff | Fault::Slow => {
+            Fault::ResetAfter
+            | Fault::AppliedBut500
+            | Fault::Truncated
+            | Fault::CutOff
+            | Fault::Drip
+            | Fault::Endless1xx
+            | Fault::Slow => {
                 return None;
             }
         })
@@ -239,13 +259,29 @@ impl Service {
     }
 }
 
+/// An error whose text repeats a header of the request, as carelessly written gateways do.
+fn echoing(mut answer: Answer, header: &str) -> Answer {
+    let repeated = format!(" (Authorization: {header})");
+    match serde_json::from_slice::<Value>(&answer.body) {
+        Ok(mut body) if body["error"]["message"].is_string() => {
+            let message = body["error"]["message"].as_str().unwrap_or_default();
+            body["error"]["message"] = Value::String(format!("{message}{repeated}"));
+            answer.body = body.to_string().into_bytes();
+        }
+        _ => answer.body.extend_from_slice(repeated.as_bytes()),
+    }
+    answer
+}
+
 /// What a fault does to an answer after the work was done.
-fn spoil(mut answer: Answer, fault: Option<Fault>) -> Answer {
+fn spoil(mut answer: Answer, fault: Option<Fault>, drip: Duration) -> Answer {
     match fault {
         Some(Fault::ResetAfter) => answer.delivery = Delivery::Reset,
         Some(Fault::AppliedBut500) => return Answer::empty(500),
         Some(Fault::Truncated) => answer.body.truncate(answer.body.len() / 2),
         Some(Fault::CutOff) => answer.delivery = Delivery::CutOff,
+        Some(Fault::Drip) => answer.delivery = Delivery::Drip(drip),
+        Some(Fault::Endless1xx) => answer.delivery = Delivery::Interim,
         _ => {}
     }
     answer

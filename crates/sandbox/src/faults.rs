@@ -45,6 +45,8 @@ faults! {
     ThrottleDate "throttle_date" "A" "429 with `Retry-After` as an HTTP date five seconds ahead.";
     ThrottleZero "throttle_zero" "A" "429 with `Retry-After: 0`.";
     ThrottleLong "throttle_long" "F" "429 with a `Retry-After` of 40 minutes.";
+    ThrottleFraction "throttle_fraction" "A" "429 with `Retry-After: 2.5`.";
+    ThrottleGarbled "throttle_garbled" "A" "429 with `Retry-After: soon`.";
     Empty500 "empty_500" "D" "An empty 500; nothing was done.";
     InternalError "internal_error" "D" "A 500 with `InternalServerError` and no message; nothing was done.";
     Html502 "html_502" "F" "A gateway's 502 in HTML; nothing was done.";
@@ -55,6 +57,8 @@ faults! {
     NotFound "not_found" "F" "404 for a device that exists; nothing was done.";
     Truncated "truncated" "F" "200 whose JSON ends in the middle; the write was done.";
     CutOff "cut_off" "F" "200 whose connection closes in the middle of the body; the write was done.";
+    Drip "drip" "A" "200 whose body comes a byte at a time, `drip_ms` apart; the write was done.";
+    Endless1xx "endless_1xx" "A" "102 again and again and never an answer; the write was done.";
     Slow "slow" "F" "The answer takes `slow_ms` longer; the write is done before it.";
 }
 

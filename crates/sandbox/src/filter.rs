@@ -144,10 +144,11 @@ fn property(device: &Record, shown: &Shown<'_>, name: &str) -> Literal {
     let text = |text: Option<String>| text.map_or(Literal::Null, Literal::Text);
     match name {
         "id" => Literal::Text((*device.id).to_owned()),
-        "lastSeen" => device.last_seen.map_or(Literal::Null, Literal::Time),
+        "lastSeen" => shown.last_seen.map_or(Literal::Null, Literal::Time),
         "deviceValue" => text(shown.value.map(|value| value.word().to_owned())),
         "rbacGroupId" => Literal::Integer(i64::from(shown.group.id)),
         "isExcluded" => Literal::Boolean(device.raw(name) == Some("true")),
+        "aadDeviceId" => text(device.text(name).map(|id| id.to_ascii_lowercase())),
         other => text(device.text(other)),
     }
 }
@@ -405,11 +406,18 @@ impl Parser {
 
     fn literal(&mut self, operand: Operand) -> Result<Literal, String> {
         let literal = match self.next()? {
+            Word::Text(text) if operand == Operand::Property("aadDeviceId") => {
+                Literal::Text(text.to_ascii_lowercase())
+            }
             Word::Text(text) => Literal::Text(text),
             Word::Name(name) => match &*name {
                 "null" => Literal::Null,
                 "true" => Literal::Boolean(true),
                 "false" => Literal::Boolean(false),
+                // A GUID stands in a filter without quotes; the field's clients also quote it.
+                id if operand == Operand::Property("aadDeviceId") && is_guid(id) => {
+                    Literal::Text(id.to_ascii_lowercase())
+                }
                 number if number.parse::<i64>().is_ok() => Literal::Integer(number.parse().unwrap_or(0)),
                 time => Literal::Time(
                     time_of(time).ok_or_else(|| format!("Syntax error: '{time}' is no literal."))?,
@@ -428,6 +436,11 @@ impl Parser {
             format!("A binary operator with incompatible types was detected for the property '{name}'.")
         })
     }
+}
+
+fn is_guid(text: &str) -> bool {
+    let lengths = text.split('-').map(str::len);
+    lengths.eq([8, 4, 4, 4, 12]) && text.bytes().all(|byte| byte == b'-' || byte.is_ascii_hexdigit())
 }
 
 /// `2018-08-01Z`, a bare date, or a full time.

@@ -82,10 +82,37 @@ fn bad(service: &Service, message: &str) -> Answer {
     service.error(400, "BadRequest", message)
 }
 
-/// A query with single blanks and no comments.
+/// A query with single blanks and no comments. What stands between quotes is text, whatever it holds.
 pub(super) fn normal(query: &str) -> String {
-    let lines = query.lines().map(|line| line.split("//").next().unwrap_or_default());
-    lines.flat_map(str::split_whitespace).collect::<Vec<_>>().join(" ").trim_end_matches(';').to_owned()
+    let mut out = String::with_capacity(query.len());
+    let mut rest = query.chars().peekable();
+    let mut quote = None;
+    while let Some(scalar) = rest.next() {
+        match (quote, scalar) {
+            (Some(_), '\\') => {
+                out.push(scalar);
+                out.extend(rest.next());
+            }
+            (Some(mark), _) => {
+                out.push(scalar);
+                if scalar == mark {
+                    quote = None;
+                }
+            }
+            (None, '"' | '\'') => {
+                out.push(scalar);
+                quote = Some(scalar);
+            }
+            (None, '/') if rest.peek() == Some(&'/') => while rest.next_if(|next| *next != '\n').is_some() {},
+            (None, blank) if blank.is_whitespace() => {
+                if !out.is_empty() && !out.ends_with(' ') {
+                    out.push(' ');
+                }
+            }
+            (None, other) => out.push(other),
+        }
+    }
+    out.trim_end().trim_end_matches(';').trim_end().to_owned()
 }
 
 /// Which devices a query keeps.
@@ -172,6 +199,8 @@ mod tests {
     fn queries_are_known_by_their_text_and_nothing_is_guessed() {
         let query = "DeviceInfo\n| summarize arg_max(Timestamp, *) by DeviceId // newest\n| project DeviceId,  RegistryDeviceTag;";
         assert_eq!(columns(&normal(query)), Some((vec!["DeviceId", "RegistryDeviceTag"], Kept::All)));
+        let link = "DeviceInfo | where Url == 'https://x  y' // note\n| project DeviceId";
+        assert_eq!(normal(link), "DeviceInfo | where Url == 'https://x  y' | project DeviceId");
         assert_eq!(columns("DeviceInfo"), Some((vec!["DeviceId"], Kept::All)));
         let foreign = format!("DeviceInfo | where {WITH_FOREIGN_TAGS}");
         assert_eq!(columns(&foreign), Some((vec!["DeviceId"], Kept::WithForeignTags)));

@@ -38,8 +38,37 @@ pub(super) fn answer(service: &Service, request: &Request, now: Timestamp) -> An
             )
         }
         "/oidc/jwks" => Answer::json(200, &jwks()),
+        path if path.ends_with("/.well-known/openid-configuration") => discovery(service, request, now),
         _ => Answer::json(404, &json!({ "error": "not_found" })),
     }
+}
+
+/// What sign-in libraries ask for before they ask for a token.
+fn discovery(service: &Service, request: &Request, now: Timestamp) -> Answer {
+    let tenant = request.path.trim_start_matches('/').split('/').next().unwrap_or_default();
+    if tenant != service.settings.tenant_id {
+        let text = format!("Tenant '{tenant}' not found. Check to make sure you have the correct tenant ID.");
+        return tokens::refused(&Refusal(400, "invalid_tenant", 90002, text), now);
+    }
+    let base = format!("http://{}/{tenant}", request.header("host").unwrap_or("127.0.0.1"));
+    let version = if request.path.contains("/v2.0/") { "/v2.0" } else { "" };
+    Answer::json(
+        200,
+        &json!({
+            "token_endpoint": format!("{base}/oauth2{version}/token"),
+            "token_endpoint_auth_methods_supported": ["client_secret_post", "private_key_jwt", "client_secret_basic"],
+            "authorization_endpoint": format!("{base}/oauth2{version}/authorize"),
+            "jwks_uri": format!("{base}/discovery{version}/keys"),
+            "issuer": format!("https://login.microsoftonline.com/{tenant}{version}"),
+            "response_modes_supported": ["query", "fragment", "form_post"],
+            "subject_types_supported": ["pairwise"], "id_token_signing_alg_values_supported": ["RS256"],
+            "response_types_supported": ["code", "id_token", "code id_token", "id_token token"],
+            "scopes_supported": ["openid", "profile", "email", "offline_access"],
+            "claims_supported": ["sub", "iss", "aud", "exp", "iat"], "tenant_region_scope": "EU",
+            "cloud_instance_name": "microsoftonline.com", "cloud_graph_host_name": "graph.windows.net",
+            "msgraph_host": "graph.microsoft.com",
+        }),
+    )
 }
 
 fn wrong(text: &str) -> Answer {

@@ -28,6 +28,7 @@ mod jwt;
 mod service;
 mod access;
 mod tokens;
+mod refusals;
 mod identity;
 mod assertion;
 mod sign_in;
@@ -39,6 +40,7 @@ mod control;
 mod dispatch;
 mod remote;
 mod ownership;
+mod delivery;
 mod sandbox;
 mod server;
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::access::Caller;
 use crate::edits::{Change, Edit};
 use crate::filter::{Dialect, Filter};
-use crate::record::{Eye, Quirks, Record, write_text};
+use crate::record::{Eye, Quirks, Record, Shown, write_text};
 use crate::service::Service;
 use crate::switches::{self, Switch};
 use crate::wire::{Answer, Request, entity_start, list_start};
@@ -27,6 +27,9 @@ pub(super) fn list(service: &mut Service, request: &Request, caller: &Caller, no
 }
 
 fn page(service: &mut Service, request: &Request, caller: &Caller, now: Timestamp) -> Result<Answer, Answer> {
+    if let Some(answer) = foreign_body(service) {
+        return Err(answer);
+    }
     let odata = |service: &Service, message: &str| service.error(400, "ODataError", message);
     let filter = match request.parameter("$filter") {
         None => None,
@@ -62,20 +65,25 @@ fn page(service: &mut Service, request: &Request, caller: &Caller, now: Timestam
         return Err(service.error(404, "ResourceNotFound", "No recent machines were found."));
     }
     let paging = service.switches.text(Switch::Paging).to_owned();
+    let is_endless = paging.ends_with("_endless") && !rows.is_empty();
     let wanted = top.unwrap_or(page).min(page);
     // In this mode the service has one page and no more: only filters get past it.
-    let reach = if paging == "hard_cap" { page.min(rows.len() as u64) } else { rows.len() as u64 };
+    let reach = match &*paging {
+        "hard_cap" => page.min(rows.len() as u64),
+        _ if is_endless => u64::MAX,
+        _ => rows.len() as u64,
+    };
     let (first, last) = (skip.min(reach), skip.saturating_add(wanted).min(reach));
-    let shown = &rows[first as usize..last as usize];
     let mut out = list_start(CONTEXT_HOST);
-    out.reserve(shown.len() * 1200);
-    let (shows, quirks) = (service.shows(), quirks(service));
-    for (place, row) in shown.iter().enumerate() {
-        if place > 0 {
+    out.reserve((last - first) as usize * 1200);
+    let quirks = quirks(service);
+    for place in first..last {
+        if place > first {
             out.push(b',');
         }
-        let device = &service.fleet.devices[*row as usize];
-        device.render(&mut out, &device.shown(now, Eye::List, shows), &quirks);
+        // A list without an end begins anew.
+        let row = rows[(place % rows.len() as u64) as usize] as usize;
+        service.fleet.devices[row].render(&mut out, &listed(service, row, now), &quirks);
     }
     out.push(b']');
     if undocumented && request.parameter("$count").as_deref() == Some("true") {
@@ -98,19 +106,42 @@ fn dialect(service: &Service) -> Dialect {
     }
 }
 
+/// A device as the list shows it.
+fn listed(service: &Service, row: usize, now: Timestamp) -> Shown<'_> {
+    let mut shown = service.fleet.devices[row].shown(now, Eye::List, service.shows());
+    if (row as u64) < service.switches.number(Switch::SameLastSeen) {
+        shown.last_seen = Some(service.settings.created);
+    }
+    shown
+}
+
+/// What the list answers where the switch `list_body` puts something else in its place.
+fn foreign_body(service: &Service) -> Option<Answer> {
+    match service.switches.text(Switch::ListBody) {
+        "empty" => {
+            let mut body = list_start(CONTEXT_HOST);
+            body.extend_from_slice(b"]}");
+            Some(Answer::ok(body))
+        }
+        "html404" => Some(Answer::html(404, "Not Found")),
+        "html200" => Some(Answer::html(200, "Sign in")),
+        "json_without_value" => Some(Answer::json(200, &serde_json::json!({ "status": "ok" }))),
+        _ => None,
+    }
+}
+
 /// The rows that the caller sees and the filter lets through, in the order of this answer.
 fn rows(service: &mut Service, filter: Option<&Filter>, caller: &Caller, now: Timestamp) -> Vec<u32> {
-    let shows = service.shows();
-    let passes = |device: &Record| {
+    let passes = |row: usize| {
         if filter.is_none() && caller.sees_all() {
             return true;
         }
-        let shown = device.shown(now, Eye::List, shows);
-        caller.sees(shown.group) && filter.is_none_or(|filter| filter.holds(device, &shown))
+        let shown = listed(service, row, now);
+        caller.sees(shown.group)
+            && filter.is_none_or(|filter| filter.holds(&service.fleet.devices[row], &shown))
     };
-    let devices = service.fleet.devices.iter().enumerate();
-    let mut rows: Vec<u32> =
-        devices.filter(|(_, device)| passes(device)).map(|(row, _)| row as u32).collect();
+    let rows = (0..service.fleet.devices.len()).filter(|row| passes(*row));
+    let mut rows: Vec<u32> = rows.map(|row| row as u32).collect();
     if service.switches.on(Switch::DupIds) && !rows.is_empty() {
         rows.push(rows[0]);
     }

@@ -92,6 +92,7 @@ pub(super) struct Shown<'a> {
     pub(super) value: Option<DeviceValue>,
     pub(super) group: &'a Group,
     pub(super) tags: Vec<&'a Tag>,
+    pub(super) last_seen: Option<Timestamp>,
 }
 
 /// Departures from the usual JSON: everything that a client must survive.
@@ -132,6 +133,7 @@ impl Record {
                 value: self.state.value,
                 group: &self.state.group,
                 tags: self.tags(&self.state.manual, &[], now, shows),
+                last_seen: self.last_seen,
             };
         };
         let visible_at = |pending: &Pending| match eye {
@@ -147,6 +149,7 @@ impl Record {
             value: reverted.map_or(state.value, |(value, _)| value),
             group: regrouped.map_or(&state.group, |(group, _)| group),
             tags: self.tags(&state.manual, &later.suppressed, now, shows),
+            last_seen: self.last_seen,
         }
     }
 
@@ -236,8 +239,9 @@ impl Record {
             write_tags(out, shown.tags.iter().map(|tag| &***tag));
         }
         out.extend_from_slice(&self.json[tags_at..]);
-        if *quirks != Quirks::default() {
-            let odd = quirks.apply(&out[start..]);
+        let is_reported_otherwise = shown.last_seen != self.last_seen;
+        if *quirks != Quirks::default() || is_reported_otherwise {
+            let odd = quirks.apply(&out[start..], shown.last_seen.filter(|_| is_reported_otherwise));
             out.truncate(start);
             out.extend_from_slice(&odd);
         }
@@ -271,7 +275,7 @@ impl Record {
 
 impl Quirks {
     /// The odd JSON of a plain one. Slow, and only for hardening runs.
-    fn apply(&self, json: &[u8]) -> Vec<u8> {
+    fn apply(&self, json: &[u8], last_seen: Option<Timestamp>) -> Vec<u8> {
         let Ok(serde_json::Value::Object(mut device)) = serde_json::from_slice(json) else {
             return json.to_vec();
         };
@@ -285,6 +289,9 @@ impl Quirks {
         set(self.os_version, "osVersion", serde_json::Value::Null);
         set(self.av_status, "defenderAvStatus", "Updated".into());
         set(self.year_one, "firstSeen", "0001-01-01T00:00:00Z".into());
+        if let Some(last_seen) = last_seen {
+            device.insert("lastSeen".to_owned(), serde_json::json!(last_seen));
+        }
         if self.without_id {
             device.remove("id");
         }

@@ -84,6 +84,9 @@ pub(super) fn route(method: &str, path: &str) -> (Route, String) {
     if path.starts_with("/metadata/identity/") || path.starts_with("/msi/") || path.starts_with("/oidc/") {
         return (Route::Identity, String::new());
     }
+    if method == "GET" && path.ends_with("/.well-known/openid-configuration") {
+        return (Route::Identity, String::new());
+    }
     if method == "POST"
         && let Some(tenant) =
             path.strip_suffix("/oauth2/v2.0/token").or_else(|| path.strip_suffix("/oauth2/token"))
@@ -103,7 +106,10 @@ pub(super) fn route(method: &str, path: &str) -> (Route, String) {
         // A reserved word first: otherwise it would be taken for a computer's name.
         ("GET", ["machines", "findbytag"]) => (Route::FindByTag, String::new()),
         ("GET", ["machines", id]) if !id.is_empty() => (Route::Get, (*id).to_owned()),
-        ("POST", ["machines", "AddOrRemoveTagForMultipleMachines"]) => (Route::BulkTag, String::new()),
+        // The documentation and clients in the field spell it both ways.
+        ("POST", ["machines", "AddOrRemoveTagForMultipleMachines" | "addOrRemoveTagForMultipleMachines"]) => {
+            (Route::BulkTag, String::new())
+        }
         ("POST", ["machines", id, "tags"]) => (Route::SingleTag, (*id).to_owned()),
         ("POST", ["machines", id, "setDeviceValue"]) => (Route::SetValue, (*id).to_owned()),
         ("PATCH", ["machines", id]) if !id.is_empty() => (Route::UpdateDevice, (*id).to_owned()),
@@ -124,6 +130,7 @@ mod tests {
         assert_eq!(name("GET", "/api/v1.0/machines"), Route::List);
         assert_eq!(name("GET", "/api/machines/findbytag"), Route::FindByTag);
         assert_eq!(name("GET", "/api/machine"), Route::Unknown);
+        assert_eq!(name("POST", "/api/machines/addOrRemoveTagForMultipleMachines"), Route::BulkTag);
         assert_eq!(name("POST", "/api/machines/addorremovetagformultiplemachines"), Route::Unknown);
         assert_eq!(route("GET", "/api/machines/a%20b"), (Route::Get, "a b".to_owned()));
         assert_eq!(route("POST", "/t/oauth2/v2.0/token"), (Route::Token, "t".to_owned()));

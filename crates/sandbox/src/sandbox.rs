@@ -12,6 +12,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 
+use crate::delivery::Coding;
 use crate::disk;
 use crate::dispatch::Begun;
 use crate::disturb::Disturbance;
@@ -314,8 +315,14 @@ impl Sandbox {
         self.inner.role.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn zips(&self) -> bool {
-        matches!(&*self.role(), Role::Owner(service) if service.switches.on(Switch::Gzip))
+    /// How answers are compressed.
+    pub(super) fn coding(&self) -> Option<Coding> {
+        let Role::Owner(service) = &*self.role() else { return None };
+        match service.switches.text(Switch::Gzip) {
+            "off" => None,
+            "deflate" => Some(Coding::Deflate),
+            _ => Some(Coding::Gzip),
+        }
     }
 
     fn control(&self, method: &str, path: &str, body: &Value) -> Result<Value, String> {

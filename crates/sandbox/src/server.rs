@@ -3,20 +3,19 @@
 //!
 //! Decides no answer; it only waits, compresses and breaks connections as it is told.
 
-use std::io::{self, Write};
+use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use flate2::Compression;
-use flate2::write::GzEncoder;
-use http_body_util::combinators::MapFrame;
-use http_body_util::{BodyExt, Full, Limited};
-use hyper::body::{Bytes, Frame, Incoming};
+use http_body_util::{BodyExt, Limited};
+use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
+use crate::delivery::{Coding, Payload, Wire};
 use crate::sandbox::{Door, Sandbox};
 use crate::settings::SandboxError;
 use crate::wire::{Answer, Delivery, Request};
@@ -101,14 +100,16 @@ async fn connection(stream: TcpStream, sandbox: Sandbox, mut stopped: watch::Rec
         Door::Shut => {}
         Door::Elsewhere(owner) => hand_on(stream, owner, stopped).await,
         Door::Here => {
+            let wire = Wire(Arc::new(stream));
+            let interim = wire.clone();
             let service = service_fn(move |request| {
-                let sandbox = sandbox.clone();
+                let (sandbox, interim) = (sandbox.clone(), interim.clone());
                 // A task of its own: a client that hangs up must not undo the write that it has sent.
-                let answer = tokio::spawn(async move { respond(sandbox, request).await });
+                let answer = tokio::spawn(async move { respond(sandbox, request, &interim).await });
                 async move { answer.await.unwrap_or_else(|error| Err(io::Error::other(error))) }
             });
             let http = hyper::server::conn::http1::Builder::new();
-            let mut connection = std::pin::pin!(http.serve_connection(TokioIo::new(stream), service));
+            let mut connection = std::pin::pin!(http.serve_connection(TokioIo::new(wire), service));
             tokio::select! {
                 // A broken connection is the client's affair, and often a fault that was asked for.
                 _ = connection.as_mut() => return,
@@ -129,16 +130,10 @@ async fn hand_on(mut stream: TcpStream, mut owner: TcpStream, mut stopped: watch
     }
 }
 
-/// A body that does not say how long it is, so that it is sent in chunks as the service does.
-type Payload = MapFrame<Full<Bytes>, fn(Frame<Bytes>) -> Frame<Bytes>>;
-
-fn of_unknown_length(frame: Frame<Bytes>) -> Frame<Bytes> {
-    frame
-}
-
 async fn respond(
     sandbox: Sandbox,
     request: hyper::Request<Incoming>,
+    interim: &Wire,
 ) -> Result<hyper::Response<Payload>, io::Error> {
     let (head, body) = request.into_parts();
     let header = |(name, value): (&hyper::header::HeaderName, &hyper::header::HeaderValue)| {
@@ -155,21 +150,24 @@ async fn respond(
     request.body = match Limited::new(body, limit).collect().await {
         Ok(body) => body.to_bytes().to_vec(),
         Err(error) if error.is::<http_body_util::LengthLimitError>() => {
-            return reply(Answer::empty(413), false).await;
+            return reply(Answer::empty(413), None).await;
         }
         Err(error) => return Err(io::Error::other(error)),
     };
-    let zips = request.header("accept-encoding").is_some_and(|accepted| accepted.contains("gzip"));
+    let offers_gzip = request.header("accept-encoding").is_some_and(|accepted| accepted.contains("gzip"));
     let begun = sandbox.begin(&request);
     let Some(begun) = begun else { return Err(io::Error::other("the sandbox is closed")) };
     if !begun.wait().is_zero() {
         tokio::time::sleep(begun.wait()).await;
     }
     let Some(answer) = sandbox.finish(begun) else { return Err(io::Error::other("the sandbox is closed")) };
-    reply(answer, zips && sandbox.zips()).await
+    if answer.delivery == Delivery::Interim {
+        return Err(interim.send_interim_answers().await);
+    }
+    reply(answer, sandbox.coding().filter(|_| offers_gzip)).await
 }
 
-async fn reply(answer: Answer, zips: bool) -> Result<hyper::Response<Payload>, io::Error> {
+async fn reply(answer: Answer, coding: Option<Coding>) -> Result<hyper::Response<Payload>, io::Error> {
     if answer.delivery == Delivery::Reset {
         return Err(io::Error::from(io::ErrorKind::ConnectionReset));
     }
@@ -178,10 +176,13 @@ async fn reply(answer: Answer, zips: bool) -> Result<hyper::Response<Payload>, i
         response = response.header(name, value);
     }
     let mut body = answer.body;
-    if zips && body.len() >= GZIP_FROM {
-        response = response.header("content-encoding", "gzip").header("vary", "Accept-Encoding");
+    // A client must see the coding that it did not offer on answers of every length.
+    let coding = coding.filter(|coding| *coding == Coding::Deflate || body.len() >= GZIP_FROM);
+    if let Some(coding) = coding {
+        response = response.header("content-encoding", coding.name()).header("vary", "Accept-Encoding");
         // Ten thousand devices take a while, which other connections should not wait for.
-        body = tokio::task::spawn_blocking(move || gzip(&body)).await.map_err(io::Error::other)??;
+        body =
+            tokio::task::spawn_blocking(move || coding.encode(&body)).await.map_err(io::Error::other)??;
     }
     let mut body = Bytes::from(body);
     if answer.delivery == Delivery::CutOff {
@@ -189,13 +190,9 @@ async fn reply(answer: Answer, zips: bool) -> Result<hyper::Response<Payload>, i
         response = response.header("content-length", body.len());
         body.truncate(body.len() / 2);
     }
-    response
-        .body(Full::new(body).map_frame(of_unknown_length as fn(Frame<Bytes>) -> Frame<Bytes>))
-        .map_err(io::Error::other)
-}
-
-fn gzip(body: &[u8]) -> io::Result<Vec<u8>> {
-    let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 4), Compression::fast());
-    encoder.write_all(body)?;
-    encoder.finish()
+    let pace = match answer.delivery {
+        Delivery::Drip(pause) => Some(tokio::time::interval(pause.max(Duration::from_millis(1)))),
+        _ => None,
+    };
+    response.body(Payload { rest: body, pace }).map_err(io::Error::other)
 }

@@ -51,7 +51,7 @@ switches! {
     ThrottleWindow "throttle_window" "sliding|fixed" "sliding" "A" "How a window moves.";
     ThrottleBody "throttle_body" "2021|2022|documented" "2021" "F" "The text of a 429.";
     ThrottlePunish "throttle_punish" "off|on" "off" "C" "Whether a refused call counts toward the window.";
-    Paging "paging" "skip_only|hard_cap|nextlink|nextlink_bad|nextlink_loop|nextlink_global_host|nextlink_foreign_host" "skip_only" "C" "How lists longer than a page go on.";
+    Paging "paging" "skip_only|hard_cap|nextlink|nextlink_bad|nextlink_loop|nextlink_endless|skip_endless|nextlink_global_host|nextlink_foreign_host" "skip_only" "C" "How lists longer than a page go on.";
     NextlinkWithTop "nextlink_with_top" "off|on" "off" "F" "Whether a list asked for with `$top` has a next link as well.";
     Page "page" "NUMBER" "10000" "D" "Rows a page at most; smaller only to keep tests small.";
     Clamp "clamp" "off|on" "off" "A" "Whether a `$top` over 10,000 is cut in place of refused.";
@@ -59,6 +59,8 @@ switches! {
     DupIds "dup_ids" "off|on" "off" "F" "Whether a list has one device twice.";
     AfterPage "after_page" "off|TEXT" "off" "F" "`N:delete`, `N:insert` or `N:move`: the fleet changes once, after the N-th list answer.";
     Empty "empty" "200|404" "200" "C" "How a list without devices is answered.";
+    ListBody "list_body" "normal|empty|html404|html200|json_without_value" "normal" "A" "What the list answers in place of devices: nothing, a gateway's page, or JSON that is no list.";
+    SameLastSeen "same_last_seen" "NUMBER" "0" "A" "So many devices have one `lastSeen` in the list, so that no filter on it parts them.";
     UndocumentedOdata "undocumented_odata" "off|on" "off" "A" "Whether `$orderby`, `$select` and `$count` do anything.";
     FilterFunctions "filter_functions" "off|on" "off" "A" "Whether `contains`, `endswith` and `startswith` inside `any` are accepted.";
     OdataStrict "odata_strict" "long|doc_short" "long" "C" "Which documented list of filterable fields holds.";
@@ -75,6 +77,10 @@ switches! {
     BulkUnknown "bulk_unknown" "reject_all|reject_opaque|partial" "reject_all" "F" "A bulk call with unknown ids: refused with their names, refused without, or done for the others.";
     BulkForbidden "bulk_forbidden" "off|on" "off" "F" "The bulk route answers 403 though the single route works.";
     BulkBody "bulk_body" "full|empty|204" "full" "A" "What a bulk call answers.";
+    BulkRoute "bulk_route" "works|missing|missing_405" "works" "A" "Whether there is a bulk route: 404 or 405 on it, while single tagging works.";
+    Refuse "refuse" "off|TEXT" "off" "C" "Devices that the list shows and no write reaches: `unonboarded`, `ids:ID+ID` or `share:0.1`. A bulk call with one of them fails whole.";
+    RefuseAnswer "refuse_answer" "TEXT" "named+single_404" "C" "How refused devices are answered, joined by `+`: a bulk call with `named`, `partly_named`, `named_with_good` (a good id as well) or `opaque` (no id; also where only a single form is given), a single call with `single_404`, `single_403` or `single_400`.";
+    ValueForbidden "value_forbidden" "off|TEXT" "off" "A" "`share:0.3`: the value of this share of devices answers 403, as if a rule owned it.";
     LongTag "long_tag" "accept|400|cut" "accept" "A" "A tag over 200 characters.";
     Trim "trim" "off|on" "off" "A" "Whether white space at the ends of a tag is taken off.";
     TagCase "tag_case" "sensitive|insensitive_keep_first" "sensitive" "C" "Whether tags that differ only in case are one.";
@@ -107,7 +113,9 @@ switches! {
     MdeHunting "mde_hunting" "retired|on" "retired" "D" "The old hunting route.";
     Latency "latency_ms" "NUMBER" "0" "A" "Milliseconds that every answer takes.";
     SlowMs "slow_ms" "NUMBER" "2000" "A" "Milliseconds that the fault `slow` takes.";
-    Gzip "gzip" "on|off" "on" "F" "Whether answers are compressed for clients that accept it.";
+    DripMs "drip_ms" "NUMBER" "1000" "A" "Milliseconds between two bytes of the fault `drip`.";
+    EchoAuthorization "echo_authorization" "off|on" "off" "A" "Whether error texts repeat the request's `Authorization` header.";
+    Gzip "gzip" "on|off|deflate" "on" "F" "Whether answers are compressed for clients that accept gzip; `deflate` though nobody offered it.";
     ErrorTarget "error_target" "guid|pipe|tenant" "guid" "F" "The form of `error.target`.";
 }
 
@@ -166,8 +174,9 @@ impl Switches {
             let hint = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
             return Err(format!("`{name}` takes {}, not `{value}`{hint}", row.values.replace('|', " or ")));
         }
-        if *switch == Switch::AfterPage && value != "off" && after_page(value).is_none() {
-            return Err(format!("`after_page` takes off, N:delete, N:insert or N:move, not `{value}`"));
+        let forms = switch.forms(value);
+        if let Some(forms) = forms {
+            return Err(format!("`{name}` takes {forms}, not `{value}`"));
         }
         value.clone_into(&mut self.texts[*switch as usize]);
         Ok(())
@@ -218,6 +227,38 @@ impl Switches {
         }
         changed
     }
+}
+
+impl Switch {
+    /// The forms of a switch that takes free text, unless this value has one of them.
+    fn forms(self, value: &str) -> Option<&'static str> {
+        let (fits, forms) = match self {
+            Switch::AfterPage => (after_page(value).is_some(), "off, N:delete, N:insert or N:move"),
+            Switch::Refuse => (is_refusal(value), "off, unonboarded, ids:ID+ID or share:0.1"),
+            Switch::RefuseAnswer => (
+                value.split('+').all(|form| ANSWER_FORMS.contains(&form)),
+                "named, partly_named, named_with_good or opaque, and single_404, single_403 or single_400, joined by +",
+            ),
+            Switch::ValueForbidden => (share(value).is_some(), "off or share:0.3"),
+            _ => (true, ""),
+        };
+        (!fits && value != "off").then_some(forms)
+    }
+}
+
+/// The forms of the switch `refuse_answer`.
+const ANSWER_FORMS: [&str; 7] =
+    ["named", "partly_named", "named_with_good", "opaque", "single_404", "single_403", "single_400"];
+
+fn is_refusal(value: &str) -> bool {
+    let names_ids = value.strip_prefix("ids:").is_some_and(|ids| !ids.is_empty());
+    value == "unonboarded" || names_ids || share(value).is_some()
+}
+
+/// `share:0.3` as ten-thousandths.
+pub(super) fn share(value: &str) -> Option<u64> {
+    let share = value.strip_prefix("share:")?.parse::<f64>().ok()?;
+    (0.0..=1.0).contains(&share).then_some((share * 10_000.0).round() as u64)
 }
 
 /// `N:WHAT` of the switch `after_page`.

@@ -78,7 +78,9 @@ fn roles(service: &Service, resource: &str) -> Vec<String> {
     let granted =
         service.switches.text(Switch::Roles).split(LIST_MARKS).map(str::trim).filter(|role| *role != "none");
     let is_hunting = |role: &str| role.starts_with("ThreatHunting.");
+    let hunts = service.switches.on(Switch::MdeHunting);
     granted
+        .chain(hunts.then_some("AdvancedQuery.Read.All"))
         .filter(|role| match resource {
             resource if GRAPH.contains(&resource) => is_hunting(role),
             resource if OTHER_RESOURCES.contains(&resource) => false,

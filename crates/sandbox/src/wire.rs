@@ -64,6 +64,10 @@ pub enum Delivery {
     Reset,
     /// The connection is closed in the middle of its body.
     CutOff,
+    /// It comes a byte at a time, with so much between two.
+    Drip(Duration),
+    /// Interim answers, and never this one.
+    Interim,
 }
 
 /// One answer.

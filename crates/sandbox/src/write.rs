@@ -12,6 +12,7 @@ use crate::edits::{Change, Edit};
 use crate::people::TIER0_GROUP;
 use crate::read;
 use crate::record::Eye;
+use crate::refusals;
 use crate::routes::Route;
 use crate::service::Service;
 use crate::switches::Switch;
@@ -46,6 +47,9 @@ pub(super) fn begin(
     caller: &Caller,
     now: Timestamp,
 ) -> Result<Write, Answer> {
+    if route == Route::BulkTag {
+        refusals::bulk_route(service)?;
+    }
     let body = body(service, request)?;
     if route == Route::BulkTag && service.switches.on(Switch::BulkForbidden) {
         return Err(service.error(403, "Forbidden", "The caller is not allowed to do this."));
@@ -215,6 +219,7 @@ fn bulk(
             }
         }
     }
+    refusals::bulk(service, &known)?;
     let edits = tag_edits(service, &known, &tag, adds, now);
     Ok((known, edits))
 }
@@ -236,6 +241,7 @@ fn single(
 fn writable(service: &Service, subject: &str, caller: &Caller) -> Result<usize, Answer> {
     let Some(row) = service.fleet.row(subject) else { return Err(read::not_found(service, subject)) };
     if caller.sees(&service.fleet.devices[row].state.group) {
+        refusals::single(service, row)?;
         return Ok(row);
     }
     match service.switches.text(Switch::InvisibleWrite) {
@@ -311,6 +317,7 @@ fn value_edits(
     value: DeviceValue,
     now: Timestamp,
 ) -> Result<Vec<Edit>, Answer> {
+    refusals::value(service, row)?;
     let device = &service.fleet.devices[row];
     let (list, hunting) = delays(service);
     let mut edits = Vec::new();

@@ -1,0 +1,140 @@
+//! How the bytes of an answer travel: in chunks, drop by drop, compressed, or behind interim answers without an end.
+//!
+//! Decides none of it.
+
+use std::convert::Infallible;
+use std::io::{self, Write};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{self, Poll, ready};
+use std::time::Duration;
+
+use flate2::Compression;
+use flate2::write::{GzEncoder, ZlibEncoder};
+use hyper::body::{Body, Bytes, Frame};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+/// A body that does not say how long it is, so that it is sent in chunks as the service does: at once, or a byte at a time.
+pub(super) struct Payload {
+    pub(super) rest: Bytes,
+    pub(super) pace: Option<tokio::time::Interval>,
+}
+
+impl Body for Payload {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut task::Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        if self.rest.is_empty() {
+            return Poll::Ready(None);
+        }
+        let next = match &mut self.pace {
+            None => std::mem::take(&mut self.rest),
+            Some(pace) => {
+                ready!(pace.poll_tick(context));
+                self.rest.split_to(1)
+            }
+        };
+        Poll::Ready(Some(Ok(Frame::data(next))))
+    }
+}
+
+/// How bodies are compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Coding {
+    Gzip,
+    Deflate,
+}
+
+impl Coding {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Coding::Gzip => "gzip",
+            Coding::Deflate => "deflate",
+        }
+    }
+
+    pub(super) fn encode(self, body: &[u8]) -> io::Result<Vec<u8>> {
+        let out = Vec::with_capacity(body.len() / 4);
+        match self {
+            Coding::Gzip => {
+                let mut encoder = GzEncoder::new(out, Compression::fast());
+                encoder.write_all(body)?;
+                encoder.finish()
+            }
+            Coding::Deflate => {
+                let mut encoder = ZlibEncoder::new(out, Compression::fast());
+                encoder.write_all(body)?;
+                encoder.finish()
+            }
+        }
+    }
+}
+
+/// How often an interim answer is sent.
+const INTERIM_PAUSE: Duration = Duration::from_millis(100);
+
+/// A connection that HTTP is spoken on, and that interim answers can be written to beside it: the HTTP library sends none.
+#[derive(Clone)]
+pub(super) struct Wire(pub(super) Arc<TcpStream>);
+
+impl Wire {
+    /// Sends 102 until the client hangs up.
+    pub(super) async fn send_interim_answers(&self) -> io::Error {
+        loop {
+            match self.0.try_write(b"HTTP/1.1 102 Processing\r\n\r\n") {
+                Err(error) if error.kind() != io::ErrorKind::WouldBlock => return error,
+                _ => tokio::time::sleep(INTERIM_PAUSE).await,
+            }
+        }
+    }
+}
+
+impl AsyncRead for Wire {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut task::Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        loop {
+            ready!(self.0.poll_read_ready(context))?;
+            match self.0.try_read(buffer.initialize_unfilled()) {
+                Ok(read) => {
+                    buffer.advance(read);
+                    return Poll::Ready(Ok(()));
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+    }
+}
+
+impl AsyncWrite for Wire {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut task::Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(self.0.poll_write_ready(context))?;
+            match self.0.try_write(bytes) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                done => return Poll::Ready(done),
+            }
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut task::Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    /// The socket closes when nobody holds it any more.
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut task::Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
