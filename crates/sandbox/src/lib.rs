@@ -19,6 +19,7 @@ mod draft;
 mod people;
 mod generate;
 mod fleet;
+mod filter_words;
 mod filter;
 mod limits;
 mod edits;
