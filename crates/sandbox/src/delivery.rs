@@ -11,36 +11,33 @@ use std::time::Duration;
 
 use flate2::Compression;
 use flate2::write::{GzEncoder, ZlibEncoder};
-use hyper::body::{Body, Bytes, Frame};
+use futures_util::StreamExt;
+use futures_util::stream::{self, BoxStream};
+use http_body_util::StreamBody;
+use hyper::body::{Bytes, Frame};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-/// A body that does not say how long it is, so that it is sent in chunks as the service does: at once, or a byte at a time.
-pub(super) struct Payload {
-    pub(super) rest: Bytes,
-    pub(super) pace: Option<tokio::time::Interval>,
-}
+/// A body that does not say how long it is, so that it is sent in chunks as the service does.
+pub(super) type Payload = StreamBody<BoxStream<'static, Result<Frame<Bytes>, Infallible>>>;
 
-impl Body for Payload {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut task::Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        if self.rest.is_empty() {
-            return Poll::Ready(None);
+/// A body at once, or a byte at a time with `pause` between two.
+pub(super) fn payload(body: Bytes, pause: Option<Duration>) -> Payload {
+    let pace = pause.map(|pause| tokio::time::interval(pause.max(Duration::from_millis(1))));
+    let frames = stream::unfold((body, pace), |(mut rest, mut pace)| async move {
+        if rest.is_empty() {
+            return None;
         }
-        let next = match &mut self.pace {
-            None => std::mem::take(&mut self.rest),
+        let next = match &mut pace {
+            None => std::mem::take(&mut rest),
             Some(pace) => {
-                ready!(pace.poll_tick(context));
-                self.rest.split_to(1)
+                pace.tick().await;
+                rest.split_to(1)
             }
         };
-        Poll::Ready(Some(Ok(Frame::data(next))))
-    }
+        Some((Ok(Frame::data(next)), (rest, pace)))
+    });
+    StreamBody::new(frames.boxed())
 }
 
 /// How bodies are compressed.

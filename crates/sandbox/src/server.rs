@@ -15,7 +15,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-use crate::delivery::{Coding, Payload, Wire};
+use crate::delivery::{Coding, Payload, Wire, payload};
 use crate::sandbox::{Door, Sandbox};
 use crate::settings::SandboxError;
 use crate::wire::{Answer, Delivery, Request};
@@ -190,9 +190,9 @@ async fn reply(answer: Answer, coding: Option<Coding>) -> Result<hyper::Response
         response = response.header("content-length", body.len());
         body.truncate(body.len() / 2);
     }
-    let pace = match answer.delivery {
-        Delivery::Drip(pause) => Some(tokio::time::interval(pause.max(Duration::from_millis(1)))),
+    let pause = match answer.delivery {
+        Delivery::Drip(pause) => Some(pause),
         _ => None,
     };
-    response.body(Payload { rest: body, pace }).map_err(io::Error::other)
+    response.body(payload(body, pause)).map_err(io::Error::other)
 }
