@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use mdetag::tenant::{
     Cloud, ConnectOptions, Credential, CredentialSource, Endpoints, IdentityOptions, Need, Overrides,
-    ReadDevices, ReadScope, ReadWatch, Tenant, TenantError, TenantErrorKind, WriteDevices, choose, connect,
+    ReadDevices, ReadScope, ReadWatch, Tenant, TenantError, TenantErrorKind, WriteDevices, choose, sign_in,
 };
 use mdetag_core::apply::{Admission, Call, Meter, Reply, TagAction, Ticket};
 use mdetag_core::device::DeviceValue;
@@ -39,6 +39,13 @@ impl Meter for Open {
     fn answered(&self, _: Ticket, _: Option<Option<Duration>>) {}
 }
 
+/// Signs in and checks the role.
+async fn connect(options: ConnectOptions, need: Need) -> Result<Tenant, TenantError> {
+    let tenant = sign_in(options).await?;
+    tenant.check(need)?;
+    Ok(tenant)
+}
+
 struct Service {
     sandbox: Sandbox,
     running: Running,
@@ -56,9 +63,8 @@ impl Service {
     }
 
     fn options(&self, credential: Credential) -> ConnectOptions {
-        let url = Some(self.running.url());
-        let overrides = Overrides { api: url.clone(), login: url.clone(), graph: url };
-        let endpoints = Endpoints::new(Cloud::Public, None, &overrides, &[]).unwrap();
+        let endpoints =
+            Endpoints::new(Cloud::Public, None, &Overrides::local(&self.running.url()), &[]).unwrap();
         let mut options = ConnectOptions::new(endpoints, credential, Arc::new(WallClock));
         options.backoff = Duration::from_millis(2);
         options
@@ -262,8 +268,10 @@ async fn tags_and_values_are_written_and_read_back() {
     let unknown = Call::SetValue { device: "0123".into(), value: DeviceValue::Low };
     let Reply::Rejected(rejection) = writer.send(&unknown).await else { panic!() };
     assert_eq!((rejection.status, &*rejection.code), (404, "ResourceNotFound"));
-    let reader = service.tenant(Need::Read).await.unwrap().reader();
-    let state = reader.get_device(&ids[0], &Open).await.unwrap().unwrap();
+    let Reply::Answered { devices } = writer.send(&Call::Get { device: ids[0].clone() }).await else {
+        panic!()
+    };
+    let state = &devices[0];
     assert_eq!(state.value.as_deref(), Some("High"));
     assert!(["T 1", "T,2"].iter().all(|tag| state.tags.iter().any(|own| &**own == *tag)), "{:?}", state.tags);
 }

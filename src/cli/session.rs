@@ -9,8 +9,8 @@ use std::time::Duration;
 use crate::store::ledger::Ledger;
 use crate::store::state::StateDir;
 use crate::tenant::{
-    self, Cloud, ConnectOptions, Credential, CredentialSource, Endpoints, IdentityOptions, Need, Overrides,
-    Tenant, TenantError, TenantErrorKind,
+    self, Cloud, ConnectOptions, Credential, CredentialSource, Endpoints, IdentityOptions, Need, Override,
+    Overrides, Tenant, TenantError, TenantErrorKind,
 };
 use mdetag_core::apply::budget::Limits;
 use mdetag_core::plan::TenantReference;
@@ -189,9 +189,8 @@ async fn sandboxed(context: &Context, name: &str, pin: Option<&str>) -> Result<T
     let address = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
     let running =
         sandbox::serve(&sandbox, address).await.map_err(|error| Failure::tenant(error.to_string()))?;
-    let url = Some(running.url());
-    let overrides = Overrides { api: url.clone(), login: url.clone(), graph: url };
-    let endpoints = Endpoints::new(Cloud::Public, None, &overrides, &[]).map_err(unreachable_tenant)?;
+    let endpoints = Endpoints::new(Cloud::Public, None, &Overrides::local(&running.url()), &[])
+        .map_err(unreachable_tenant)?;
     let credentials = sandbox.credentials();
     let page_size =
         context.global.sandbox_fault.iter().filter_map(|fault| fault.strip_prefix("page=")).next_back();
@@ -249,8 +248,17 @@ pub fn sandbox_dir(context: &Context, name: &str) -> Result<PathBuf, Failure> {
 fn real(context: &Context) -> Result<Target, Failure> {
     let profile = context.profile()?.cloned().unwrap_or_default();
     let env = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-    let cloud = profile.cloud.as_deref().and_then(Cloud::parse).unwrap_or(Cloud::Public);
-    let endpoint = |variable: &str, key: &str| env(variable).or_else(|| profile.endpoints.get(key).cloned());
+    let cloud = match profile.cloud.as_deref() {
+        None => Cloud::Public,
+        Some(word) => Cloud::parse(word).ok_or_else(|| {
+            let known = Cloud::ALL.map(Cloud::word).join(", ");
+            Failure::usage(format!("`{word}` is not a cloud")).help(format!("use one of {known}"))
+        })?,
+    };
+    let endpoint = |variable: &str, key: &str| {
+        let file = || profile.endpoints.get(key).map(Override::file);
+        env(variable).map(Override::environment).or_else(file)
+    };
     let overrides = Overrides {
         api: endpoint("MDETAG_API_URL", "api"),
         login: endpoint("MDETAG_LOGIN_URL", "login"),

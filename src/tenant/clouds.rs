@@ -52,15 +52,53 @@ impl fmt::Display for Cloud {
 /// The regions of the public cloud that have an API host of their own.
 pub const GEOS: [&str; 7] = ["us", "eu", "uk", "au", "swa", "ina", "aea"];
 
-/// `mdetag.yaml`'s `endpoints`, or the `MDETAG_…_URL` variables: hosts in place of the cloud's own.
+/// Who named a host. A file may come from a pull request; whoever sets the environment has the credential anyway.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum NamedBy {
+    /// A `MDETAG_…_URL` variable.
+    Environment,
+    /// `mdetag.yaml`.
+    File,
+}
+
+/// A host in place of the cloud's own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Override {
+    /// `https://host[:port]`.
+    pub url: String,
+    /// Decides which hosts are accepted.
+    pub named_by: NamedBy,
+}
+
+impl Override {
+    /// A host that the environment or this process itself names.
+    pub fn environment(url: impl Into<String>) -> Override {
+        Override { url: url.into(), named_by: NamedBy::Environment }
+    }
+
+    /// A host that a file names.
+    pub fn file(url: impl Into<String>) -> Override {
+        Override { url: url.into(), named_by: NamedBy::File }
+    }
+}
+
+/// Hosts in place of the cloud's own.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Overrides {
-    /// In place of the API host: `https://host[:port]`.
-    pub api: Option<String>,
+    /// In place of the API host.
+    pub api: Option<Override>,
     /// In place of the sign-in host.
-    pub login: Option<String>,
+    pub login: Option<Override>,
     /// In place of the Microsoft Graph host.
-    pub graph: Option<String>,
+    pub graph: Option<Override>,
+}
+
+impl Overrides {
+    /// One service on this computer for everything.
+    pub fn local(url: &str) -> Overrides {
+        let host = Some(Override::environment(url));
+        Overrides { api: host.clone(), login: host.clone(), graph: host }
+    }
 }
 
 /// Scheme, host and port that requests may go to: checked once, here.
@@ -74,12 +112,17 @@ impl Origin {
         Origin { url: Url::parse(text).expect("the table of hosts holds URLs") }
     }
 
-    /// An origin that is not in the table: `https` to a loopback address or to a host that `allowed` names, `http` to
-    /// loopback only.
+    /// An origin that is not in the table: one that `allowed` names with its port, or a loopback address that the
+    /// environment names. `http` to loopback only.
     ///
     /// # Errors
     /// The text is no bare origin, or its host is not allowed; `setting` says in the message where it came from.
-    pub(super) fn checked(setting: &str, text: &str, allowed: &[String]) -> Result<Origin, TenantError> {
+    pub(super) fn checked(
+        setting: &str,
+        named: &Override,
+        allowed: &[String],
+    ) -> Result<Origin, TenantError> {
+        let text = named.url.as_str();
         let wrong = |why: String| {
             TenantError::new(TenantErrorKind::Configuration, format!("{setting}: `{}` {why}", shown(text)))
         };
@@ -103,11 +146,17 @@ impl Origin {
             }
             _ => return Err(wrong("is neither https nor http".to_owned())),
         }
-        if !loopback && !allowed.iter().any(|entry| entry.trim().eq_ignore_ascii_case(&host)) {
-            return Err(wrong(format!("names the host {host}, which no cloud of this service uses"))
+        let trusted = loopback && named.named_by == NamedBy::Environment;
+        if !trusted && !allowed.iter().any(|entry| allows(entry, &url)) {
+            let place = format!("{host}:{}", url.port_or_known_default().unwrap_or(443));
+            let why = match loopback {
+                true => format!("names {place} on this computer, where another program may listen"),
+                false => format!("names the host {host}, which no cloud of this service uses"),
+            };
+            return Err(wrong(why)
                 .help("a file in a pull request must not be able to send a credential elsewhere")
                 .help(format!(
-                    "if {host} is meant, set the environment variable MDETAG_ALLOW_HOSTS={host}"
+                    "if {place} is meant, set the environment variable MDETAG_ALLOW_HOSTS={place}"
                 )));
         }
         Ok(Origin { url })
@@ -145,6 +194,22 @@ impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
+}
+
+/// Whether an entry of `MDETAG_ALLOW_HOSTS` names the host and port of a URL. Without a port it means the usual one of
+/// https.
+fn allows(entry: &str, url: &Url) -> bool {
+    let entry = entry.trim();
+    let is_port = |port: &str| !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
+    let (host, port) = match entry.rsplit_once(':') {
+        Some((host, port)) if is_port(port) && (!host.contains(':') || host.ends_with(']')) => {
+            (host, port.parse().ok())
+        }
+        _ => (entry, Some(443)),
+    };
+    port.is_some()
+        && port == url.port_or_known_default()
+        && url.host_str().is_some_and(|named| named.eq_ignore_ascii_case(host))
 }
 
 /// A setting's text for a message: a URL may hold a password before `@`, and that must not be printed.
@@ -211,13 +276,13 @@ impl Endpoints {
             ("endpoints.login (or MDETAG_LOGIN_URL)", &overrides.login, &mut endpoints.login),
             ("endpoints.graph (or MDETAG_GRAPH_URL)", &overrides.graph, &mut endpoints.graph),
         ];
-        for (setting, text, origin) in places {
-            let Some(text) = text else { continue };
-            // Naming the very host that the cloud has anyway needs nobody's leave.
-            if Url::parse(text).is_ok_and(|url| origin.url == url) {
+        for (setting, named, origin) in places {
+            let Some(named) = named else { continue };
+            // The cloud's own host is always allowed.
+            if Url::parse(&named.url).is_ok_and(|url| origin.url == url) {
                 continue;
             }
-            *origin = Origin::checked(setting, text, allowed)?;
+            *origin = Origin::checked(setting, named, allowed)?;
         }
         Ok(endpoints)
     }
@@ -341,7 +406,11 @@ mod tests {
     }
 
     fn api(text: &str, allowed: &[&str]) -> Result<Endpoints, TenantError> {
-        let overrides = Overrides { api: Some(text.to_owned()), ..Overrides::default() };
+        named(Override::environment(text), allowed)
+    }
+
+    fn named(api: Override, allowed: &[&str]) -> Result<Endpoints, TenantError> {
+        let overrides = Overrides { api: Some(api), ..Overrides::default() };
         let allowed: Vec<String> = allowed.iter().map(|host| (*host).to_owned()).collect();
         Endpoints::new(Cloud::Public, None, &overrides, &allowed)
     }
@@ -354,7 +423,7 @@ mod tests {
         assert!(api("https://api.security.microsoft.com", &[]).is_ok());
         let refused = api("https://evil.example.com", &[]).unwrap_err();
         assert!(
-            refused.help.iter().any(|step| step.contains("MDETAG_ALLOW_HOSTS=evil.example.com")),
+            refused.help.iter().any(|step| step.contains("MDETAG_ALLOW_HOSTS=evil.example.com:443")),
             "{refused:?}"
         );
         assert!(api("https://proxy.example.com", &["Proxy.Example.com"]).is_ok());
@@ -362,6 +431,30 @@ mod tests {
             api("http://proxy.example.com", &["proxy.example.com"]).is_err(),
             "plain http is for loopback only"
         );
+    }
+
+    #[test]
+    fn a_file_needs_leave_for_each_port_even_on_loopback() {
+        let local = "http://127.0.0.1:8080";
+        let refused = named(Override::file(local), &[]).unwrap_err();
+        assert!(
+            refused.help.iter().any(|step| step.ends_with("MDETAG_ALLOW_HOSTS=127.0.0.1:8080")),
+            "{refused:?}"
+        );
+        let wrong = ["127.0.0.1", "127.0.0.1:8081", "127.0.0.1:", "localhost:8080", "127.0.0.1:99999999", ""];
+        for entry in wrong {
+            assert!(named(Override::file(local), &[entry]).is_err(), "{entry}");
+        }
+        assert!(named(Override::file(local), &["x.example", "127.0.0.1:8080"]).is_ok());
+        assert!(named(Override::file("http://[::1]:9"), &["[::1]:9"]).is_ok());
+        assert!(named(Override::file("https://far.example"), &["far.example"]).is_ok());
+        assert!(named(Override::file("https://far.example"), &["far.example:443"]).is_ok());
+        for entry in ["far.example", "far.example:443"] {
+            assert!(named(Override::file("https://far.example:8443"), &[entry]).is_err(), "{entry}");
+            assert!(api("https://far.example:8443", &[entry]).is_err(), "{entry}");
+        }
+        // The cloud's own hosts are nobody else's.
+        assert!(named(Override::file("https://api.security.microsoft.com"), &[]).is_ok());
     }
 
     #[test]

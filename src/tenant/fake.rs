@@ -19,7 +19,10 @@ use mdetag_core::apply::{Admission, Meter, Ticket};
 use mdetag_core::plan::Lane;
 use mdetag_core::time::{Clock, Timestamp};
 
-use super::{Cloud, ConnectOptions, Credential, Endpoints, IdentityOptions, Overrides, choose, claims};
+use super::{
+    Cloud, ConnectOptions, Credential, Endpoints, IdentityOptions, Need, Overrides, Tenant, TenantError,
+    choose, claims, sign_in,
+};
 
 /// A request as it came.
 #[derive(Clone, Debug, Default)]
@@ -107,9 +110,7 @@ impl Fake {
     }
 
     pub(super) fn endpoints(&self) -> Endpoints {
-        let url = Some(self.url.clone());
-        let overrides = Overrides { api: url.clone(), login: url.clone(), graph: url };
-        Endpoints::new(Cloud::Public, None, &overrides, &[]).unwrap()
+        Endpoints::new(Cloud::Public, None, &Overrides::local(&self.url), &[]).unwrap()
     }
 
     pub(super) fn options(&self) -> ConnectOptions {
@@ -142,6 +143,13 @@ async fn answer(
         response = response.header(name, value);
     }
     Ok(response.body(Full::new(Bytes::from(said.body))).unwrap())
+}
+
+/// Signs in and checks the role.
+pub(super) async fn connect(options: ConnectOptions, need: Need) -> Result<Tenant, TenantError> {
+    let tenant = sign_in(options).await?;
+    tenant.check(need)?;
+    Ok(tenant)
 }
 
 pub(super) const TENANT: &str = "11111111-2222-3333-4444-555555555555";

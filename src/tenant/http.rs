@@ -6,8 +6,10 @@ use std::error::Error as _;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::header::{
-    AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER,
+    AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, LOCATION,
+    RETRY_AFTER,
 };
 use reqwest::{Client, Method, RequestBuilder, Response, Url};
 use secrecy::{ExposeSecret, SecretString};
@@ -15,6 +17,7 @@ use secrecy::{ExposeSecret, SecretString};
 use mdetag_core::time::{Clock, Timestamp};
 
 use super::clouds::Origin;
+use super::scrub::SecretsInUse;
 
 /// A list page has at most 10,000 devices of about 1.2 kB; some have forty tags.
 pub(super) const LIST_LIMIT: usize = 64 << 20;
@@ -25,9 +28,10 @@ pub(super) const SMALL_LIMIT: usize = 1 << 20;
 
 /// Two clients: one that honours the proxy of the environment, and one for addresses of this computer, where a proxy would
 /// see a token that is meant to stay here. Each is built when it is first needed, because that reads the system's
-/// certificates.
+/// certificates. Every answer is scrubbed of the secrets that went out through here.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Http {
+    secrets: SecretsInUse,
     far: Arc<OnceLock<Result<Client, Trouble>>>,
     near: Arc<OnceLock<Result<Client, Trouble>>>,
 }
@@ -44,9 +48,14 @@ impl Http {
     ) -> Request {
         let request = self.service(method, origin.at(path), origin.is_loopback());
         match token {
-            Some(token) => request.header(AUTHORIZATION, bearer(token)),
+            Some(token) => request.header(AUTHORIZATION, bearer(token)).secret(token),
             None => request,
         }
+    }
+
+    /// Adds a secret that every answer from now on is scrubbed of.
+    pub(super) fn remember(&self, secret: &SecretString) {
+        self.secrets.add(secret);
     }
 
     /// A request to a credential service of this computer or of the CI system, which never goes through a proxy if
@@ -54,7 +63,8 @@ impl Http {
     pub(super) fn service(&self, method: Method, url: Url, near: bool) -> Request {
         let client = if near { &self.near } else { &self.far };
         let client = client.get_or_init(|| build(near));
-        Request(client.as_ref().map(|client| client.request(method, url)).map_err(Clone::clone))
+        let builder = client.as_ref().map(|client| client.request(method, url)).map_err(Clone::clone);
+        Request { builder, secrets: self.secrets.clone(), grants: false }
     }
 }
 
@@ -87,17 +97,23 @@ pub(super) fn secret_header(text: &str) -> HeaderValue {
     value
 }
 
-/// A request that is being built, or why there is no client for it.
-pub(super) struct Request(Result<RequestBuilder, Trouble>);
+/// A request that is being built.
+pub(super) struct Request {
+    /// Or why there is no client for it.
+    builder: Result<RequestBuilder, Trouble>,
+    secrets: SecretsInUse,
+    grants: bool,
+}
 
 impl Request {
     fn map(self, change: impl FnOnce(RequestBuilder) -> RequestBuilder) -> Request {
-        Request(self.0.map(change))
+        Request { builder: self.builder.map(change), ..self }
     }
 
     /// With a JSON body.
     pub(super) fn json(self, body: Vec<u8>) -> Request {
-        self.map(|request| request.header(CONTENT_TYPE, "application/json").body(body))
+        // Graph reads a query beyond ASCII wrongly without the character set.
+        self.map(|request| request.header(CONTENT_TYPE, "application/json; charset=utf-8").body(body))
     }
 
     /// With a form body; already encoded.
@@ -110,10 +126,25 @@ impl Request {
         self.map(|request| request.header(name, value))
     }
 
-    /// Sends it and reads at most `limit` bytes of the (decompressed) body.
+    /// Says that the request holds a secret: its answer, and every later one, is scrubbed of it.
+    pub(super) fn secret(self, secret: &SecretString) -> Request {
+        self.secrets.add(secret);
+        self
+    }
+
+    /// Says that a 2xx answer is a token: it may be one that is in use already, and must arrive whole. Such a body is
+    /// parsed into a secret and never shown.
+    pub(super) fn grants_token(self) -> Request {
+        Request { grants: true, ..self }
+    }
+
+    /// Sends it and reads at most `limit` bytes of the (decompressed) body. `timeout` is the total: from here to the last
+    /// byte of the body, however slowly the bytes arrive.
     pub(super) async fn send(self, timeout: Duration, limit: usize) -> Result<Answer, Trouble> {
-        let response = self.0?.timeout(timeout).send().await.map_err(|error| Trouble::of(&error, timeout))?;
-        Answer::read(response, limit, timeout).await
+        let response =
+            self.builder?.timeout(timeout).send().await.map_err(|error| Trouble::of(&error, timeout))?;
+        let answer = Answer::read(response, limit, timeout).await?;
+        if self.grants && answer.is_success() { Ok(answer) } else { Ok(answer.scrubbed(&self.secrets)) }
     }
 }
 
@@ -185,6 +216,19 @@ pub(super) struct Answer {
 }
 
 impl Answer {
+    /// Without any secret that was sent, in the body and in the headers.
+    fn scrubbed(mut self, secrets: &SecretsInUse) -> Answer {
+        if let Some(body) = secrets.scrubbed(&self.body) {
+            self.body = body;
+        }
+        for value in self.headers.values_mut() {
+            if let Some(bytes) = secrets.scrubbed(value.as_bytes()) {
+                *value = HeaderValue::from_bytes(&bytes).unwrap_or_else(|_| HeaderValue::from_static(""));
+            }
+        }
+        self
+    }
+
     async fn read(mut response: Response, limit: usize, timeout: Duration) -> Result<Answer, Trouble> {
         let status = response.status().as_u16();
         let headers = std::mem::take(response.headers_mut());
@@ -195,7 +239,12 @@ impl Answer {
                     return Err(Trouble::TooLarge { status, limit });
                 }
                 Ok(Some(chunk)) => body.extend_from_slice(&chunk),
-                Ok(None) => return Ok(Answer { status, headers, body }),
+                Ok(None) => {
+                    let answer = Answer { status, headers, body };
+                    let Some(encoding) = answer.foreign_encoding() else { return Ok(answer) };
+                    let detail = format!("the answer is packed with `{encoding}`, and only gzip was offered");
+                    return Err(Trouble::Broken { status, detail });
+                }
                 Err(error) if error.is_timeout() => {
                     let detail = format!("the body did not end within {} s", timeout.as_secs());
                     return Err(Trouble::Broken { status, detail });
@@ -213,6 +262,12 @@ impl Answer {
         (200..300).contains(&self.status)
     }
 
+    /// The encoding of a body that came in one that was not offered: the client unpacks gzip and removes its header.
+    pub(super) fn foreign_encoding(&self) -> Option<String> {
+        let encoding = self.headers.get(CONTENT_ENCODING)?.to_str().unwrap_or("?").trim();
+        (!encoding.is_empty() && !encoding.eq_ignore_ascii_case("identity")).then(|| clean(encoding, 40))
+    }
+
     /// Where a redirect leads, for messages only: it is never followed.
     pub(super) fn redirect(&self) -> Option<String> {
         let location = self.headers.get(LOCATION).and_then(|value| value.to_str().ok());
@@ -224,12 +279,15 @@ impl Answer {
         self.headers.get(DATE).and_then(|value| value.to_str().ok()).and_then(parse_http_date)
     }
 
-    /// `Retry-After` as a wait of at least one second: seconds, or an HTTP date against the answer's own `Date`, so that a
+    /// `Retry-After` as a wait of at least one second: seconds (a fraction rounds up), or an HTTP date against the answer's own `Date`, so that a
     /// wrong clock here neither hurries nor delays.
     pub(super) fn retry_after(&self, clock: &dyn Clock) -> Option<Duration> {
         let text = self.headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-        let wait = if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
-            Duration::from_secs(text.parse().unwrap_or(u64::from(u32::MAX)))
+        let digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
+        let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+        let wait = if !whole.is_empty() && digits(whole) && digits(fraction) {
+            let seconds = whole.parse().unwrap_or(u64::from(u32::MAX));
+            Duration::from_secs(seconds + u64::from(fraction.bytes().any(|digit| digit != b'0')))
         } else {
             let until = parse_http_date(text)?;
             until.since(self.date().unwrap_or_else(|| clock.now()))
@@ -245,18 +303,10 @@ impl Answer {
     }
 }
 
-/// `Sun, 06 Nov 1994 08:49:37 GMT`, the one form that servers send.
+/// The three date forms of HTTP, to the second.
 fn parse_http_date(text: &str) -> Option<Timestamp> {
-    const MONTHS: [&str; 12] =
-        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-    let mut parts = text.split_once(", ")?.1.split(' ');
-    let (day, month, year, time, zone) =
-        (parts.next()?, parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-    let month = MONTHS.iter().position(|name| *name == month)? + 1;
-    if zone != "GMT" || parts.next().is_some() {
-        return None;
-    }
-    Timestamp::parse(&format!("{year:0>4}-{month:02}-{day:0>2}T{time}Z")).ok()
+    let since_epoch = httpdate::parse_http_date(text).ok()?.duration_since(std::time::UNIX_EPOCH).ok()?;
+    Some(Timestamp::from_seconds(i64::try_from(since_epoch.as_secs()).ok()?))
 }
 
 /// A text from elsewhere made fit for a message: one line, no control characters, at most `limit` scalars.
@@ -269,23 +319,12 @@ pub(super) fn clean(text: &str, limit: usize) -> String {
     line
 }
 
+/// RFC 3986's unreserved characters stay as they are.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
 /// Percent-encodes everything but unreserved characters: for path parts, query values and forms.
 pub(super) fn encode(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                encoded.push(char::from(byte))
-            }
-            _ => {
-                encoded.push('%');
-                for digit in [byte >> 4, byte & 15] {
-                    encoded.push(char::from(b"0123456789ABCDEF"[usize::from(digit)]));
-                }
-            }
-        }
-    }
-    encoded
+    utf8_percent_encode(text, RESERVED).to_string()
 }
 
 /// Pairs as a query or a form.
@@ -320,13 +359,15 @@ mod tests {
     #[test]
     fn retry_after_takes_seconds_and_dates_against_the_answers_own_clock() {
         assert_eq!(wait("8", None), Some(Duration::from_secs(8)));
+        assert_eq!(wait("1.5", None), Some(Duration::from_secs(2)), "a fraction rounds up");
+        assert_eq!(wait("3.0", None), Some(Duration::from_secs(3)));
         assert_eq!(wait("0", None), Some(Duration::from_secs(1)), "never below one second");
         assert_eq!(wait("99999999999999999999999", None), Some(Duration::from_secs(u64::from(u32::MAX))));
         let (later, date) = ("Tue, 24 Nov 2026 05:00:30 GMT", "Tue, 24 Nov 2026 05:00:00 GMT");
         assert_eq!(wait(later, Some(date)), Some(Duration::from_secs(30)));
         assert_eq!(wait("Tue, 24 Nov 2026 21:01:00 GMT", None), Some(Duration::from_secs(60)));
         assert_eq!(wait(date, Some(later)), Some(Duration::from_secs(1)));
-        for wrong in ["soon", "-5", "1.5", "Tue, 24 Foo 2026 05:00:00 GMT"] {
+        for wrong in ["soon", "-5", ".5", "1.5s", "Tue, 24 Foo 2026 05:00:00 GMT"] {
             assert_eq!(wait(wrong, None), None, "{wrong}");
         }
     }

@@ -126,9 +126,15 @@ impl Hunter {
         let body = json!({ "Query": query }).to_string().into_bytes();
         let quiet = |_: Duration| {};
         let fetch = Fetch { connection: &self.connection, meter, lane: Lane::Hunting, waiting: &quiet };
-        let found = fetch.send(Method::POST, ROUTE, Some(&body), LIST_LIMIT).await?;
+        let read = |body: &[u8]| match Table::parse(body, columns) {
+            Err(ParseFault::CutShort(why)) => Err(why),
+            parsed => Ok(Some(parsed)),
+        };
+        let (found, parsed) = fetch.send_until(Method::POST, ROUTE, Some(&body), LIST_LIMIT, read).await?;
         fetch.success(&found).map_err(|error| explained(error, query))?;
-        let table = Table::parse(&found.body, columns).map_err(|why| answer(query, &why))?;
+        let parsed = parsed.unwrap_or_else(|| Table::parse(&found.body, columns));
+        let table =
+            parsed.map_err(|(ParseFault::CutShort(why) | ParseFault::Strange(why))| answer(query, &why))?;
         if let Some((why, cure)) = cut(table.rows.len(), found.body.len()) {
             return Err(answer(query, &why).help(cure));
         }
@@ -176,6 +182,14 @@ fn listed(text: &str) -> Vec<String> {
     }
 }
 
+/// Why an answer is no table.
+enum ParseFault {
+    /// It ends in the middle: the next try may be whole.
+    CutShort(String),
+    /// It would be the same the next time.
+    Strange(String),
+}
+
 /// A result, of which only the wanted columns are kept. Both casings of the documentation are read.
 #[derive(Debug, Default)]
 struct Table {
@@ -185,13 +199,14 @@ struct Table {
 }
 
 impl Table {
-    fn parse(body: &[u8], wanted: &[&str]) -> Result<Table, String> {
+    fn parse(body: &[u8], wanted: &[&str]) -> Result<Table, ParseFault> {
         let mut json = serde_json::Deserializer::from_slice(body);
         let table = TableSeed(wanted).deserialize(&mut json).and_then(|table| json.end().map(|()| table));
         match table {
             Ok(Some(table)) => Ok(table),
-            Ok(None) => Err("holds no `results`".to_owned()),
-            Err(error) => Err(format!("is no JSON as expected: {error}")),
+            Ok(None) => Err(ParseFault::Strange("holds no `results`".to_owned())),
+            Err(error) if error.is_eof() => Err(ParseFault::CutShort(format!("was cut short: {error}"))),
+            Err(error) => Err(ParseFault::Strange(format!("is no JSON as expected: {error}"))),
         }
     }
 
@@ -307,8 +322,8 @@ fn text(value: Value) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use crate::tenant::fake::{AUDIENCE, Fake, Open, Say, granted};
-    use crate::tenant::{Need, connect};
+    use crate::tenant::Need;
+    use crate::tenant::fake::{AUDIENCE, Fake, Open, Say, connect, granted};
 
     use super::*;
 
@@ -367,6 +382,29 @@ mod tests {
         }
         assert!(cut(ROW_LIMIT, 9).is_some() && cut(1, SIZE_LIMIT).is_some());
         assert!(cut(ROW_LIMIT - 1, SIZE_LIMIT - 1).is_none());
+    }
+
+    #[tokio::test]
+    async fn a_result_that_was_cut_short_on_the_way_is_asked_for_again() {
+        let tries = std::sync::atomic::AtomicUsize::new(0);
+        let fake = Fake::start(move |seen| match seen.path.as_str() {
+            ROUTE if tries.fetch_add(1, std::sync::atomic::Ordering::Relaxed) < 2 => {
+                Say::text(200, r#"{"results":[{"DeviceId":"a"},{"Dev"#)
+            }
+            ROUTE => Say::json(200, &json!({ "results": [{ "DeviceId": "a" }, { "DeviceId": "b" }] })),
+            _ => {
+                granted(&json!({ "aud": "https://graph.microsoft.com", "roles": ["ThreatHunting.Read.All"] }))
+            }
+        })
+        .await;
+        let mut options = fake.options();
+        options.endpoints.api_audience = "https://graph.microsoft.com";
+        let hunter = crate::tenant::sign_in(options).await.unwrap().hunter().await.unwrap();
+        let found = hunter.run("DeviceInfo // é", "DeviceId", &Open::default()).await.unwrap();
+        assert_eq!(found.devices, ["a", "b"]);
+        let calls = fake.calls();
+        assert_eq!(calls.len(), 3);
+        assert_eq!(calls[0].header("content-type"), Some("application/json; charset=utf-8"));
     }
 
     #[tokio::test]

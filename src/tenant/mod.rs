@@ -11,6 +11,7 @@ mod fake;
 mod http;
 mod hunting;
 mod read;
+mod scrub;
 mod wire;
 mod write;
 #[cfg(test)]
@@ -28,7 +29,7 @@ use mdetag_core::time::Clock;
 
 pub use self::auth::{Credential, CredentialSource, IdentityOptions, choose};
 pub use self::claims::{Claims, Need};
-pub use self::clouds::{Cloud, Endpoints, GEOS, Origin, Overrides};
+pub use self::clouds::{Cloud, Endpoints, GEOS, Origin, Override, Overrides};
 pub use self::error::{TenantError, TenantErrorKind};
 pub use self::hunting::{Hunted, Hunter, ORIGINS_QUERY, TagOrigins};
 pub use self::read::{Glimpse, PageSink, ReadDevices, ReadProgress, ReadScope, ReadWatch, Reader, pushed};
@@ -78,16 +79,6 @@ pub struct Tenant {
     connection: Arc<Connection>,
     claims: Claims,
     source: CredentialSource,
-}
-
-/// Signs in, and checks the token's tenant, audience and role before any other call.
-///
-/// # Errors
-/// A sign-in that fails, another tenant than the pinned or configured one, a wrong audience, a missing role.
-pub async fn connect(options: ConnectOptions, need: Need) -> Result<Tenant, TenantError> {
-    let tenant = sign_in(options).await?;
-    tenant.check(need)?;
-    Ok(tenant)
 }
 
 /// Signs in, and checks the token's tenant and audience. What it may do is still to be asked: [`Tenant::check`].

@@ -179,6 +179,13 @@ pub(super) fn rejection(answer: &Answer, retry_after: Option<std::time::Duration
     rejection
 }
 
+/// Whether a body is the service's own error document: JSON with an `error`, which no gateway's page is.
+pub(super) fn is_service_error(body: &[u8]) -> bool {
+    let document: Option<serde_json::Value> = serde_json::from_slice(body).ok();
+    let error = document.as_ref().and_then(|document| document.get("error"));
+    error.is_some_and(|error| error.get("code").is_some_and(serde_json::Value::is_string))
+}
+
 /// The text of an HTML page, roughly: gateways answer with pages.
 fn without_markup(text: &str) -> String {
     let mut plain = String::new();

@@ -33,7 +33,9 @@ fn three(faults: &[&str]) -> (Project, Vec<Service>, Environment) {
     project.write("mdetag.yaml", &file);
     let token = services[0].federated_token("repo:example-org/policies:ref:refs/heads/main");
     let path = project.write("token", &token).display().to_string();
-    (project, services, vec![("AZURE_FEDERATED_TOKEN_FILE", path)])
+    let hosts: Vec<&str> = services.iter().map(|service| service.url.trim_start_matches("http://")).collect();
+    let environment = vec![("AZURE_FEDERATED_TOKEN_FILE", path), ("MDETAG_ALLOW_HOSTS", hosts.join(","))];
+    (project, services, environment)
 }
 
 fn tagged(service: &Service) -> usize {

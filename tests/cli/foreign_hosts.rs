@@ -105,7 +105,7 @@ fn refused(project: &Project, variables: &[(&'static str, String)]) -> String {
 }
 
 #[test]
-fn hosts_of_settings_are_loopback_or_named_by_the_environment() {
+fn hosts_of_settings_are_named_by_the_environment() {
     let project = project();
     let table = [
         ("https://evil.example.com", "MDETAG_ALLOW_HOSTS=evil.example.com"),
@@ -138,6 +138,24 @@ fn hosts_of_settings_are_loopback_or_named_by_the_environment() {
 }
 
 #[test]
+fn a_loopback_host_that_only_a_file_names_gets_nothing() {
+    let project = project();
+    let listener = trap();
+    for key in ["api", "login", "graph"] {
+        project.write(
+            "mdetag.yaml",
+            &format!("version: 1\ntenants: {{ one: {{ endpoints: {{ {key}: \"{}\" }} }} }}\n", listener.url),
+        );
+        let place = listener.url.trim_start_matches("http://");
+        let message = refused(&project, &[]);
+        assert!(message.contains(&format!("MDETAG_ALLOW_HOSTS={place}")), "{message}");
+        let other = ("MDETAG_ALLOW_HOSTS", "127.0.0.1:1, 127.0.0.1".to_owned());
+        assert!(refused(&project, &[other]).contains(&format!("endpoints.{key}")));
+    }
+    was_not_asked(&listener);
+}
+
+#[test]
 fn a_host_that_the_environment_names_is_used() {
     let project = project();
     let service = Fake::listing(&json!({ "roles": [ROLES] }), json!({ "value": [] }));
@@ -149,7 +167,7 @@ fn a_host_that_the_environment_names_is_used() {
     );
     let proxy = crate::service::nobody();
     let variables = [
-        vec![("MDETAG_API_URL", service.url.clone()), ("MDETAG_ALLOW_HOSTS", "192.0.2.1".to_owned())],
+        vec![("MDETAG_API_URL", service.url.clone()), ("MDETAG_ALLOW_HOSTS", "192.0.2.1:9".to_owned())],
         vec![("HTTPS_PROXY", proxy)],
     ]
     .concat();

@@ -132,6 +132,7 @@ fn a_secret_in_the_wrong_place_is_not_repeated() {
         ("AZURE_TENANT_ID", "t-1".to_owned()),
         ("AZURE_CLIENT_ID", "c-1".to_owned()),
         ("AZURE_CLIENT_SECRET", "hunter2".to_owned()),
+        ("MDETAG_ALLOW_HOSTS", "127.0.0.1:9".to_owned()),
     ];
     for words in [&["doctor", "-vvv"][..], &["plan", "-vvv"]] {
         project.write("mdetag.yaml", "version: 1\ntenants: { one: { endpoints: { api: \"http://127.0.0.1:9\" } } }\nbudget: { timeScale: 100000 }\n");

@@ -43,6 +43,7 @@ pub(super) async fn app_service(
     secret: &SecretString,
 ) -> Result<Granted, TenantError> {
     let header = (HeaderName::from_static("x-identity-header"), secret_header(secret.expose_secret()));
+    source.http.remember(secret);
     ask(source, url.clone(), "2019-08-01", header, CredentialSource::AppService, TIMEOUT).await
 }
 
@@ -65,6 +66,7 @@ async fn ask(
         attempt += 1;
         let request =
             source.http.service(Method::GET, url.clone(), near).header(header.0.clone(), header.1.clone());
+        let request = request.grants_token();
         match request.send(timeout, SMALL_LIMIT).await {
             Ok(answer) if answer.is_success() => {
                 let mut granted = granted(&answer, kind)?;

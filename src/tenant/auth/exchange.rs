@@ -58,12 +58,13 @@ async fn client_credentials(source: &TokenSource) -> Result<Granted, TenantError
         let proof = proof(source, client, &path).await?;
         let form = form(client, source.audience, &proof);
         let request = source.http.request(Method::POST, &source.login, &path, None).form(form);
+        let request = request.secret(proof.secret()).grants_token();
         let answer = request.send(TIMEOUT, SMALL_LIMIT).await;
         let wait = source.backoff.saturating_mul(2u32.saturating_pow(attempt - 1));
         match answer {
             Ok(answer) if answer.is_success() => return granted(&answer, kind),
             Ok(answer) => {
-                let failure = Failure::of(&answer, &proof);
+                let failure = Failure::of(&answer);
                 let passing = answer.status == 429
                     || answer.status >= 500
                     || failure.word == "temporarily_unavailable"
@@ -99,9 +100,9 @@ enum Proof {
 }
 
 impl Proof {
-    fn text(&self) -> &str {
+    fn secret(&self) -> &SecretString {
         match self {
-            Proof::Secret(secret) | Proof::Assertion(secret) => secret.expose_secret(),
+            Proof::Secret(secret) | Proof::Assertion(secret) => secret,
         }
     }
 }
@@ -158,6 +159,7 @@ async fn github(
         attempt += 1;
         let request =
             source.http.service(Method::GET, url.clone(), near).header(AUTHORIZATION, bearer.clone());
+        let request = request.secret(token).grants_token();
         match request.send(TIMEOUT, SMALL_LIMIT).await {
             Ok(answer) if answer.is_success() => {
                 let document: Option<Value> = serde_json::from_slice(&answer.body).ok();
@@ -230,12 +232,9 @@ struct Failure {
 }
 
 impl Failure {
-    fn of(answer: &Answer, proof: &Proof) -> Failure {
-        // A careless service might repeat what it was sent.
-        let secret = proof.text();
-        let scrub = |text: String| if secret.is_empty() { text } else { text.replace(secret, "[redacted]") };
+    fn of(answer: &Answer) -> Failure {
         let document: Value = serde_json::from_slice(&answer.body).unwrap_or(Value::Null);
-        let text = |name: &str| scrub(document.get(name).and_then(Value::as_str).unwrap_or("").to_owned());
+        let text = |name: &str| document.get(name).and_then(Value::as_str).unwrap_or("").to_owned();
         let description = text("error_description");
         let mut numbers: Vec<u64> = document
             .get("error_codes")
@@ -254,7 +253,7 @@ impl Failure {
             word: clean(&text("error"), 80),
             description: clean(description.split("Trace ID:").next().unwrap_or(""), 400),
             numbers,
-            request_id: id.map(|id| clean(&id, 80)).or_else(|| answer.request_id().map(scrub)),
+            request_id: id.map(|id| clean(&id, 80)).or_else(|| answer.request_id()),
         }
     }
 
@@ -282,7 +281,15 @@ impl Failure {
         error.request_id = self.request_id.map(Into::into);
         if let Some((_, cure)) = known {
             error = error.help(cure);
-        } else if self.word == "invalid_client" {
+        }
+        if let Kind::Secret(secret) = &source.credential.kind
+            && secret.expose_secret().trim() != secret.expose_secret()
+        {
+            error = error.help(
+                "AZURE_CLIENT_SECRET begins or ends with white space, such as a line break: write it without",
+            );
+        }
+        if known.is_none() && self.word == "invalid_client" {
             error = error.help("check the client id and its secret, certificate or federated credential");
         }
         error

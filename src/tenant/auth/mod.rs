@@ -71,11 +71,6 @@ impl CredentialSource {
         }
     }
 
-    /// The kind with exactly this word.
-    pub fn parse(word: &str) -> Option<CredentialSource> {
-        CredentialSource::ALL.into_iter().find(|source| source.word() == word)
-    }
-
     /// For sentences.
     pub fn name(self) -> &'static str {
         match self {

@@ -93,7 +93,7 @@ impl Fetch<'_> {
     }
 
     /// The same, and `read` makes something of a 2xx body or says why it is broken, which is tried again as well.
-    async fn send_until<T: Default>(
+    pub(in crate::tenant) async fn send_until<T: Default>(
         &self,
         method: Method,
         path: &str,
@@ -142,7 +142,7 @@ impl Fetch<'_> {
         }
     }
 
-    /// A list page at a path. 404 is an empty page that says so.
+    /// A list page at a path. The service's own 404 is an empty page that says so.
     pub(super) async fn page(&self, path: &str, ids: &Fingerprints) -> Result<Page, TenantError> {
         type Head = (Vec<PageRow>, Option<String>, Option<u64>);
         let read = |body: &[u8]| -> Result<Head, String> {
@@ -156,7 +156,8 @@ impl Fetch<'_> {
         };
         let (answer, (rows, next_link, count)) =
             self.send_until(Method::GET, path, None, LIST_LIMIT, read).await?;
-        let not_found = answer.status == 404;
+        // Only the service itself says that there is no device; a gateway's 404 says that the service was not reached.
+        let not_found = answer.status == 404 && wire::is_service_error(&answer.body);
         if !not_found {
             self.success(&answer)?;
         }
@@ -197,7 +198,9 @@ impl Fetch<'_> {
             403 => error
                 .help("check the application's roles: `mdetag doctor` shows them")
                 .help("if the roles are there, check that `cloud` is right: a token for another host is refused like this"),
-            404 => error.help("check `endpoints.api`: this host does not know the route"),
+            404 => error.help(
+                "this is not the device service's own answer: check `endpoints.api`, HTTPS_PROXY, and gateways on the way",
+            ),
             _ => error,
         }
     }

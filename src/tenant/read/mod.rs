@@ -1,4 +1,4 @@
-//! The reading half of a tenant: the whole inventory with a verdict, one device, one row.
+//! The reading half of a tenant: the whole inventory with a verdict, and one row.
 //!
 //! Has no way to write. Never gives a silent short list: what could be short says so in its [`Trust`].
 
@@ -14,8 +14,7 @@ use std::time::Duration;
 
 use reqwest::Method;
 
-use mdetag_core::apply::{DeviceState, Meter};
-use mdetag_core::device;
+use mdetag_core::apply::Meter;
 use mdetag_core::inventory::{Distrust, Snapshot, Trust};
 use mdetag_core::plan::Lane;
 
@@ -92,30 +91,6 @@ impl Reader {
         Reader { connection, delegated }
     }
 
-    /// One device by its id; `None` if the service does not know it. A 404 is asked twice: the service gives passing ones.
-    ///
-    /// # Errors
-    /// No usable answer, or an id that is none.
-    pub async fn get_device(&self, id: &str, meter: &dyn Meter) -> Result<Option<DeviceState>, TenantError> {
-        if !device::is_id(id) {
-            return Err(TenantError::new(TenantErrorKind::Configuration, "that is not a device id"));
-        }
-        let path = wire::device_path(id);
-        let quiet = |_: Duration| {};
-        let fetch = Fetch { connection: &self.connection, meter, lane: Lane::Get, waiting: &quiet };
-        for _ in 0..2 {
-            let answer = fetch.send(Method::GET, &path, None, CALL_LIMIT).await?;
-            if answer.status == 404 {
-                continue;
-            }
-            let found = fetch.success(&answer).and_then(|()| {
-                wire::devices(&answer.body).map_err(|why| TenantError::new(TenantErrorKind::Answer, why))
-            });
-            return Ok(found?.into_iter().find(|state| &*state.id == id));
-        }
-        Ok(None)
-    }
-
     /// Asks the list for one row: shows that host, token and role work, and how far the clocks are apart.
     ///
     /// # Errors
@@ -127,7 +102,7 @@ impl Reader {
         let answer = fetch.send(Method::GET, &query.path(), None, CALL_LIMIT).await?;
         let here = self.connection.clock.now();
         let clock_ahead_millis = answer.date().map(|there| here.millis() - there.millis());
-        if answer.status == 404 {
+        if answer.status == 404 && wire::is_service_error(&answer.body) {
             return Ok(Glimpse { has_devices: false, clock_ahead_millis });
         }
         fetch.success(&answer)?;

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::{Value, json};
 
-use crate::tenant::fake::{Fake, Open, Say, Seen};
-use crate::tenant::{Need, ReadDevices, ReadScope, ReadWatch, TenantError, TenantErrorKind, connect};
+use crate::tenant::fake::{Fake, Open, Say, Seen, connect};
+use crate::tenant::{Need, ReadDevices, ReadScope, ReadWatch, TenantError, TenantErrorKind};
 use mdetag_core::inventory::{Distrust, Snapshot, Trust};
 use mdetag_core::time::Timestamp;
 
@@ -289,7 +289,10 @@ async fn a_cap_without_a_way_around_it_is_untrusted() {
 #[tokio::test]
 async fn an_empty_answer_and_a_404_are_untrusted_and_no_error() {
     assert!(read(0, pages(100)).await.untrusted().contains("no device at all"));
-    let fake = Fake::tenant(&["Machine.Read.All"], |_| Say::text(404, "")).await;
+    let fake = Fake::tenant(&["Machine.Read.All"], |_| {
+        Say::json(404, &json!({ "error": { "code": "ResourceNotFound", "message": "No machine" } }))
+    })
+    .await;
     let tenant = connect(fake.options(), Need::Read).await.unwrap();
     let (_, trust) = tenant.reader().read(&ReadScope::default(), watch(&Open::default())).await.unwrap();
     assert_eq!(trust.reasons, [Distrust::NotFound]);
@@ -351,6 +354,36 @@ async fn answers_that_never_become_right_are_errors_for_people() {
     let (fake, result, _) = in_turn(vec![Say::text(200, "{}")]).await;
     assert!(result.unwrap_err().what.contains("no list `value`"));
     assert_eq!(fake.calls().len(), 5);
+}
+
+#[tokio::test]
+async fn a_gateways_answer_is_no_empty_tenant() {
+    let html = "<html><h1>Not here</h1></html>";
+    let odd = json!({ "message": "no route" }).to_string();
+    for (status, body) in
+        [(404, html), (404, ""), (404, &*odd), (200, html), (200, &*odd), (204, ""), (200, "[]")]
+    {
+        let (_, result, _) = in_turn(vec![Say::text(status, body)]).await;
+        let error = result.expect_err(body);
+        assert!([TenantErrorKind::Rejected, TenantErrorKind::Answer].contains(&error.kind), "{error}");
+        let fake = Fake::tenant(&["Machine.Read.All"], {
+            let say = Say::text(status, body);
+            move |_| say.clone()
+        })
+        .await;
+        let reader = connect(fake.options(), Need::Read).await.unwrap().reader();
+        assert!(reader.glimpse(&Open::default()).await.is_err(), "{status} {body}");
+    }
+}
+
+#[tokio::test]
+async fn an_encoding_that_was_not_offered_is_named() {
+    let say = Say::text(200, "x").with("content-encoding", "deflate");
+    let (_, result, _) = in_turn(vec![say.clone()]).await;
+    assert!(result.unwrap_err().what.contains("packed with `deflate`"));
+    let fake = Fake::start(move |_| say.clone()).await;
+    let error = connect(fake.options(), Need::Read).await.err().unwrap();
+    assert!(error.what.contains("packed with `deflate`"), "{error}");
 }
 
 #[tokio::test]

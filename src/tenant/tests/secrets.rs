@@ -3,12 +3,14 @@
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use secrecy::ExposeSecret;
 use serde_json::json;
 use tracing_subscriber::fmt::MakeWriter;
 
-use crate::tenant::fake::{Fake, Open, Say, TENANT, claims_with, from, secret};
-use crate::tenant::{ConnectOptions, Need, WriteDevices, claims, connect};
+use crate::tenant::fake::{Fake, Open, Say, TENANT, claims_with, connect, from, secret};
+use crate::tenant::{ConnectOptions, Need, ReadDevices, ReadScope, ReadWatch, WriteDevices, claims};
 use mdetag_core::apply::Call;
 use mdetag_core::device::DeviceValue;
 
@@ -74,6 +76,59 @@ async fn a_whole_session_at_trace_level_shows_neither_secret_nor_token() {
     text.push_str(&log);
     for hidden in ["hunter2", token.expose_secret()] {
         assert!(!text.contains(hidden), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_service_that_repeats_the_token_in_any_form_does_not_get_it_shown() {
+    let (kept, _guard) = logged();
+    let token = claims::token_of(&claims_with(&json!({ "roles": ["Machine.ReadWrite.All"] })));
+    let whole = token.expose_secret().to_owned();
+    let half = whole[..whole.len() / 2].to_owned();
+    let packed = URL_SAFE_NO_PAD.encode(format!("Bearer {whole}"));
+    let forms =
+        [whole.clone(), half.clone(), packed, crate::tenant::http::encode(&format!("Bearer {whole}"))];
+    let mut text = String::new();
+    for form in forms {
+        for status in [200, 400, 403, 404] {
+            let grant = json!({ "access_token": whole, "expires_in": 3599 });
+            let message = format!("headers: {form}");
+            let body = match status {
+                200 => json!({ "value": [{ "id": "a1", "computerDnsName": form, "machineTags": [form] }] }),
+                _ => json!({ "error": { "code": form, "message": message, "target": form } }),
+            };
+            let form = form.clone();
+            let fake = Fake::start(move |seen| match seen.path.as_str() {
+                path if path.ends_with("/v2.0/token") => Say::json(200, &grant),
+                _ => Say::json(status, &body).with("request-id", &form),
+            })
+            .await;
+            let tenant = connect(fake.options(), Need::Write).await.unwrap();
+            let call = Call::SetValue { device: "a1".into(), value: DeviceValue::High };
+            let reply = tenant.writer().unwrap().send(&call).await;
+            let meter = Open::default();
+            let mut pages = Vec::new();
+            let mut sink = |page: &[u8]| {
+                pages.extend_from_slice(page);
+                Ok(())
+            };
+            let watch = ReadWatch { meter: &meter, progress: &|_| {}, pages: Some(&mut sink) };
+            let read = tenant.reader().read(&ReadScope::default(), watch).await;
+            if let Ok((snapshot, _)) = &read {
+                for row in snapshot.rows() {
+                    let tags: Vec<&str> = snapshot.tags(row).iter().map(|tag| snapshot.tag(*tag)).collect();
+                    text.push_str(&format!("{} {tags:?}\n", snapshot.label(row)));
+                }
+            }
+            text.push_str(&format!("{reply:?} {:?} {}\n", read.err(), String::from_utf8_lossy(&pages)));
+        }
+    }
+    text.push_str(&String::from_utf8_lossy(&kept.0.lock().unwrap()));
+    assert!(text.contains("[redacted]"));
+    for start in (0..whole.len() - 23).step_by(5) {
+        assert!(!text.contains(&whole[start..start + 23]), "{text}");
+        let packed = URL_SAFE_NO_PAD.encode(&whole[start..start + 23]);
+        assert!(!text.contains(&packed[2..packed.len() - 2]), "{text}");
     }
 }
 

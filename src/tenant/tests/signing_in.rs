@@ -5,9 +5,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::{Value, json};
 
-use crate::tenant::fake::{AUDIENCE, Fake, HandClock, Open, Say, Seen, TENANT, claims_with, from, granted};
+use crate::tenant::fake::{
+    AUDIENCE, Fake, HandClock, Open, Say, Seen, TENANT, claims_with, connect, from, granted,
+};
 use crate::tenant::{
-    ConnectOptions, Credential, CredentialSource, Need, Tenant, TenantError, TenantErrorKind, claims, connect,
+    ConnectOptions, Credential, CredentialSource, Need, Tenant, TenantError, TenantErrorKind, claims,
 };
 
 const IDS: [(&str, &str); 2] = [("AZURE_TENANT_ID", TENANT), ("AZURE_CLIENT_ID", "app-1")];
@@ -112,6 +114,30 @@ async fn a_federated_credential_that_still_spreads_is_tried_again() {
     let (tries, fake) = failing(3, 401, "invalid_client", 70_021).await;
     sign_in(&fake, github(&fake)).await.unwrap();
     assert_eq!(tries.load(Ordering::Relaxed), 4);
+}
+
+#[tokio::test]
+async fn a_subject_or_issuer_that_does_not_fit_is_no_matter_of_waiting() {
+    for number in [700_211, 700_213] {
+        let (tries, fake) = failing(9, 401, "invalid_client", number).await;
+        let error = sign_in(&fake, github(&fake)).await.err().unwrap();
+        assert!(error.help[0].contains("letter by letter"), "{error:?}");
+        assert_eq!(tries.load(Ordering::Relaxed), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_secret_that_ends_in_a_line_break_gets_a_hint() {
+    let fake = Fake::start(|_| refusal(401, "invalid_client", 7_000_215)).await;
+    for (secret, hinted) in
+        [("hunter2\n", true), ("hunter2\r\n", true), (" hunter2", true), ("hunter2", false)]
+    {
+        let variables =
+            [("AZURE_TENANT_ID", "t-1"), ("AZURE_CLIENT_ID", "c-1"), ("AZURE_CLIENT_SECRET", secret)];
+        let error = sign_in(&fake, from(&variables)).await.err().unwrap();
+        assert_eq!(error.help.iter().any(|step| step.contains("line break")), hinted, "{error:?}");
+        assert!(!format!("{error:?}").contains("hunter2"));
+    }
 }
 
 /// A service whose first sign-ins fail.

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::tenant::fake::{Fake, Open, Say, granted};
-use crate::tenant::{Need, TenantErrorKind, WriteDevices, connect};
+use crate::tenant::fake::{Fake, Open, Say, connect, granted};
+use crate::tenant::{Need, TenantErrorKind, WriteDevices};
 use mdetag_core::apply::{Call, DeviceState, Reply, TagAction};
 use mdetag_core::device::DeviceValue;
 
@@ -34,7 +34,10 @@ async fn a_bulk_call_goes_out_as_documented_and_its_devices_come_back() {
     let devices = vec![DeviceState { id: "a1".into(), tags, value: Some("Normal".into()) }];
     assert_eq!(reply, Reply::Answered { devices });
     let sent = &fake.calls()[0];
-    assert_eq!((&*sent.method, sent.header("content-type")), ("POST", Some("application/json")));
+    assert_eq!(
+        (&*sent.method, sent.header("content-type")),
+        ("POST", Some("application/json; charset=utf-8"))
+    );
     assert_eq!(sent.path, "/api/machines/AddOrRemoveTagForMultipleMachines");
     assert_eq!(sent.body, r#"{"Action":"Add","MachineIds":["a1"],"Value":"T"}"#);
 }
@@ -91,8 +94,8 @@ async fn no_connection_is_a_lost_reply_that_was_not_sent() {
     let mut options = fake.options();
     // Port 1 of loopback: nobody listens there.
     let overrides = crate::tenant::Overrides {
-        api: Some("http://127.0.0.1:1".into()),
-        login: Some(fake.url.clone()),
+        api: Some(crate::tenant::Override::environment("http://127.0.0.1:1")),
+        login: Some(crate::tenant::Override::environment(&fake.url)),
         graph: None,
     };
     options.endpoints =
@@ -120,21 +123,6 @@ async fn a_reading_token_has_no_writer_and_the_error_says_how_to_get_one() {
     assert!(error.help.iter().any(|step| step.contains("Machine.ReadWrite.All")));
     assert!(connect(fake.options(), Need::Write).await.is_err());
     assert!(fake.calls().is_empty(), "refused before the first call");
-}
-
-#[tokio::test]
-async fn one_device_is_read_by_its_id_and_a_404_is_asked_twice() {
-    let fake = Fake::tenant(WRITES, |seen| match seen.path.as_str() {
-        "/api/machines/a1" => Say::json(200, &json!({ "id": "a1", "machineTags": ["T"] })),
-        _ => Say::json(404, &json!({ "error": { "code": "ResourceNotFound" } })),
-    })
-    .await;
-    let reader = connect(fake.options(), Need::Read).await.unwrap().reader();
-    let meter = Open::default();
-    assert_eq!(&*reader.get_device("a1", &meter).await.unwrap().unwrap().tags[0], "T");
-    assert_eq!(reader.get_device("b2", &meter).await.unwrap(), None);
-    assert_eq!(fake.calls().len(), 3);
-    assert!(reader.get_device("../x", &meter).await.is_err());
 }
 
 #[tokio::test]

@@ -1,0 +1,271 @@
+//! Takes the secrets that this process has sent out of whatever comes back, before anything else sees the answer.
+//!
+//! Covers each secret and any part of it from 23 bytes up, as sent, percent-encoded, escaped in JSON, and in base64.
+//! Does not know what an answer means.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fmt;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use aho_corasick::{AhoCorasick, Input};
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use secrecy::{ExposeSecret, SecretString};
+
+/// What stands in place of a secret. Valid inside a JSON text.
+pub(super) const REDACTED: &[u8] = b"[redacted]";
+
+/// A part of a secret counts from twice this length on: such a part holds one whole block, wherever it was cut.
+const BLOCK: usize = 12;
+/// Shorter texts occur by chance and are no secrets.
+const SHORTEST: usize = 4;
+/// Secrets that are remembered. A run renews its token once an hour, and a sign-in has a new assertion a try.
+const REMEMBERED: usize = 32;
+
+/// The secrets in use: tokens, client secret, assertions, headers of credential services.
+#[derive(Clone, Default)]
+pub(super) struct SecretsInUse(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    /// The latest last.
+    secrets: VecDeque<SecretString>,
+    scrubber: Option<Arc<Scrubber>>,
+}
+
+impl fmt::Debug for SecretsInUse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SecretsInUse")
+    }
+}
+
+impl SecretsInUse {
+    /// Called before a secret is sent.
+    pub(super) fn add(&self, secret: &SecretString) {
+        let text = secret.expose_secret();
+        if text.len() < SHORTEST {
+            return;
+        }
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let same = |known: &SecretString| known.expose_secret() == text;
+        // The client secret goes out with every sign-in, so it stays among the latest.
+        let known = match state.secrets.iter().position(same) {
+            Some(at) => state.secrets.remove(at),
+            None => None,
+        };
+        if known.is_none() {
+            state.scrubber = None;
+        }
+        state.secrets.push_back(secret.clone());
+        if state.secrets.len() > REMEMBERED {
+            state.secrets.pop_front();
+        }
+    }
+
+    /// The answer's text without any of them; `None` where it holds none.
+    pub(super) fn scrubbed(&self, bytes: &[u8]) -> Option<Vec<u8>> {
+        let scrubber = {
+            let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            if state.secrets.is_empty() {
+                return None;
+            }
+            match &state.scrubber {
+                Some(scrubber) => scrubber.clone(),
+                None => {
+                    let scrubber =
+                        Arc::new(Scrubber::new(state.secrets.iter().map(ExposeSecret::expose_secret)));
+                    state.scrubber = Some(scrubber.clone());
+                    scrubber
+                }
+            }
+        };
+        scrubber.scrubbed(bytes)
+    }
+}
+
+/// Finds every block of every form of every secret in one pass.
+struct Scrubber {
+    /// `None` only if the automaton could not be built; then every answer counts as one secret.
+    automaton: Option<AhoCorasick>,
+    /// For each pattern, every form that holds it and where: tokens of one service begin alike.
+    places: Vec<Vec<(usize, usize)>>,
+    forms: Vec<Vec<u8>>,
+}
+
+impl Scrubber {
+    fn new<'s>(secrets: impl Iterator<Item = &'s str>) -> Scrubber {
+        let forms: BTreeSet<Vec<u8>> = secrets.flat_map(forms).collect();
+        let forms: Vec<Vec<u8>> = forms.into_iter().collect();
+        let mut blocks: BTreeMap<&[u8], Vec<(usize, usize)>> = BTreeMap::new();
+        for (index, form) in forms.iter().enumerate() {
+            let length = form.len().min(BLOCK);
+            // The last block ends where the form ends, so that its tail is covered, too.
+            let last = form.len() - length;
+            for start in (0..last).step_by(BLOCK).chain([last]) {
+                blocks.entry(&form[start..start + length]).or_default().push((index, start));
+            }
+        }
+        let automaton = AhoCorasick::new(blocks.keys()).ok();
+        let places = blocks.into_values().collect();
+        Scrubber { automaton, places, forms }
+    }
+
+    fn scrubbed(&self, bytes: &[u8]) -> Option<Vec<u8>> {
+        let Some(automaton) = &self.automaton else { return Some(REDACTED.to_vec()) };
+        let mut clean = Vec::new();
+        let mut kept = 0;
+        let mut at = 0;
+        while let Some(found) = automaton.find(Input::new(bytes).span(at..bytes.len())) {
+            let part = self.extended(bytes, found.range(), found.pattern().as_usize());
+            clean.extend_from_slice(&bytes[kept..part.start.max(kept)]);
+            clean.extend_from_slice(REDACTED);
+            (kept, at) = (part.end, part.end);
+        }
+        (kept > 0).then(|| {
+            clean.extend_from_slice(&bytes[kept..]);
+            clean
+        })
+    }
+
+    /// As much of any secret as stands around a block of it.
+    fn extended(&self, bytes: &[u8], found: Range<usize>, pattern: usize) -> Range<usize> {
+        let around = |(form, place): &(usize, usize)| {
+            let form = &self.forms[*form];
+            let before = form[..*place].iter().rev().zip(bytes[..found.start].iter().rev());
+            let after = form[place + found.len()..].iter().zip(&bytes[found.end..]);
+            let start = found.start - before.take_while(|(one, other)| one == other).count();
+            start..found.end + after.take_while(|(one, other)| one == other).count()
+        };
+        let parts = self.places[pattern].iter().map(around);
+        parts.fold(found.clone(), |widest, part| widest.start.min(part.start)..widest.end.max(part.end))
+    }
+}
+
+/// The ways in which a service may write down what it was sent.
+fn forms(secret: &str) -> Vec<Vec<u8>> {
+    let percent = utf8_percent_encode(secret, NON_ALPHANUMERIC).to_string();
+    let unreserved = super::http::encode(secret);
+    let quoted = serde_json::Value::from(secret).to_string();
+    let mut forms: Vec<Vec<u8>> = vec![
+        secret.into(),
+        secret.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;").into(),
+        quoted.trim_matches('"').replace('/', "\\/").into(),
+        quoted.trim_matches('"').into(),
+        escaped(secret, |code| format!("\\u{code:04X}")),
+        escaped(secret, |code| format!("\\u{code:04x}")),
+        lower_escapes(&percent).into(),
+        percent.into(),
+        lower_escapes(&unreserved).into(),
+        unreserved.into(),
+    ];
+    for shift in 0..3 {
+        // The secret may stand anywhere in what was encoded: three alignments, without the characters at both ends that
+        // also depend on the neighbours.
+        let mut bytes = vec![0; shift];
+        bytes.extend_from_slice(secret.as_bytes());
+        let (first, last) = ((shift * 8).div_ceil(6), bytes.len() * 8 / 6);
+        for text in [STANDARD_NO_PAD.encode(&bytes), URL_SAFE_NO_PAD.encode(&bytes)] {
+            forms.push(text.as_bytes()[first..last].to_vec());
+        }
+    }
+    forms.retain(|form| form.len() >= SHORTEST);
+    forms
+}
+
+/// With every character that a JSON writer might escape escaped.
+fn escaped(secret: &str, escape: impl Fn(u32) -> String) -> Vec<u8> {
+    let write = |scalar: char| match scalar {
+        '+' | '&' | '<' | '>' | '\'' | '"' | '`' => escape(u32::from(scalar)),
+        '\\' => "\\\\".to_owned(),
+        _ => scalar.to_string(),
+    };
+    secret.chars().map(write).collect::<String>().into_bytes()
+}
+
+/// `%2F` as `%2f`.
+fn lower_escapes(text: &str) -> String {
+    let mut lower = String::with_capacity(text.len());
+    let mut digits = 0;
+    for scalar in text.chars() {
+        lower.push(if digits > 0 { scalar.to_ascii_lowercase() } else { scalar });
+        digits = if scalar == '%' { 2 } else { usize::saturating_sub(digits, 1) };
+    }
+    lower
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECRET: &str = "Xq8~kL/3+vR.92_mZ&tPw7=uYb4cDfGh";
+
+    fn scrub(secret: &str, text: &str) -> String {
+        let secrets = SecretsInUse::default();
+        secrets.add(&SecretString::from(secret.to_owned()));
+        secrets.scrubbed(text.as_bytes()).map_or(text.to_owned(), |clean| String::from_utf8(clean).unwrap())
+    }
+
+    #[test]
+    fn each_form_of_a_secret_is_taken_out_and_the_rest_stays() {
+        let text = STANDARD_NO_PAD.encode(format!("client:{SECRET}"));
+        let written = [
+            SECRET.to_owned(),
+            super::super::http::encode(SECRET),
+            lower_escapes(&super::super::http::encode(SECRET)),
+            SECRET.replace('/', "\\/"),
+            SECRET.replace('+', "\\u002B").replace('&', "\\u0026"),
+            SECRET.replace('&', "&amp;"),
+        ];
+        for form in written {
+            assert_eq!(scrub(SECRET, &format!("a {form} b {form}")), "a [redacted] b [redacted]", "{form}");
+        }
+        for padding in ["", "x", "xy", "xyz"] {
+            for engine in [STANDARD_NO_PAD, URL_SAFE_NO_PAD] {
+                let form = engine.encode(format!("{padding}{SECRET}{padding}"));
+                let clean = scrub(SECRET, &form);
+                // At most the two characters at each end that the neighbours share are left of it.
+                assert!(
+                    clean.contains("[redacted]") && clean.len() <= 10 + 2 * (padding.len() * 2 + 2),
+                    "{clean}"
+                );
+            }
+        }
+        assert!(!scrub(SECRET, &text).contains(&text[12..24]));
+        assert_eq!(scrub(SECRET, "nothing of it"), "nothing of it");
+    }
+
+    #[test]
+    fn every_long_part_of_a_token_is_taken_out() {
+        let mut state = 1u32;
+        let mut letter = |_| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            char::from(b'a' + (state >> 24) as u8 % 26)
+        };
+        let token: String = (0..2000).map(&mut letter).collect();
+        for start in [0, 1, 7, 500, 1977] {
+            for length in [23, 24, 40] {
+                let part = &token[start..(start + length).min(token.len())];
+                let clean = scrub(&token, &format!("<{part}>"));
+                assert_eq!(clean, "<[redacted]>", "{start} {length}");
+            }
+        }
+    }
+
+    #[test]
+    fn short_secrets_are_found_whole_and_trifles_are_none() {
+        assert_eq!(scrub("hunter2", "is hunter2!"), "is [redacted]!");
+        assert_eq!(scrub("abc", "abc"), "abc");
+    }
+
+    #[test]
+    fn the_client_secret_is_remembered_however_many_tokens_follow() {
+        let secrets = SecretsInUse::default();
+        for round in 0..100 {
+            secrets.add(&SecretString::from("hunter2".to_owned()));
+            secrets.add(&SecretString::from(format!("token-number-{round}")));
+        }
+        assert_eq!(secrets.scrubbed(b"hunter2 token-number-99").unwrap(), b"[redacted] [redacted]");
+    }
+}
