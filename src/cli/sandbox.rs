@@ -1,9 +1,13 @@
 //! `mdetag sandbox`: make, serve, disturb and generate simulated tenants.
 
+use std::collections::BTreeSet;
 use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
 
+use mdetag_core::policy::{Policy, TagExpressionKind};
 use mdetag_core::report::escape;
 use mdetag_core::report::words::counted;
+use mdetag_core::tag::is_reserved;
 use mdetag_sandbox::{self as sandbox, Disturbed, FleetFile, Sandbox};
 
 use super::args::{Format, SandboxArgs, SandboxCommand};
@@ -11,6 +15,7 @@ use super::context::Context;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::output;
+use super::policy_set;
 use super::session;
 
 /// The sandbox that is meant where none is named.
@@ -24,9 +29,10 @@ pub async fn run(context: &Context, args: &SandboxArgs) -> Result<Exit, Failure>
     output::only(context.global.format, "sandbox", &[Format::Human, Format::Json])?;
     let name = context.global.sandbox.as_deref().unwrap_or(DEFAULT);
     match &args.command {
-        SandboxCommand::Create { devices, seed } => create(context, name, *devices, *seed),
+        SandboxCommand::Create { fleet: Some(fleet), .. } => create_from(context, name, fleet),
+        SandboxCommand::Create { devices, seed, fleet: None } => create(context, name, *devices, *seed),
         SandboxCommand::Serve { listen } => serve(context, name, *listen).await,
-        SandboxCommand::Disturb { edits, seed } => disturb(context, name, *edits, *seed),
+        SandboxCommand::Disturb { edits, seed, policies } => disturb(context, name, *edits, *seed, policies),
         SandboxCommand::Generate { devices, seed, output } => generate(context, *devices, *seed, output),
         SandboxCommand::Faults => faults(context),
     }
@@ -44,6 +50,24 @@ fn create(context: &Context, name: &str, devices: usize, seed: u64) -> Result<Ex
     let devices = counted(devices as u64, "device");
     let text = format!("SANDBOX {name} has {devices}, in {}\n", directory.display());
     say(context, &text, || serde_json::json!({ "sandbox": name, "devices": options.devices, "seed": seed }))
+}
+
+/// A sandbox of given devices.
+fn create_from(context: &Context, name: &str, fleet: &Path) -> Result<Exit, Failure> {
+    let named = |error: std::io::Error| Failure::file(format!("cannot read {}: {error}", fleet.display()));
+    let lines = std::fs::read_to_string(fleet).map_err(named)?;
+    let directory = session::sandbox_dir(context, name)?;
+    let options = session::sandbox_options(context, None);
+    let sandbox =
+        Sandbox::create_from(&directory, &lines, &options, context.clock.clone()).map_err(failed)?;
+    let devices = sandbox.devices().map_err(failed)?.len();
+    let text = format!(
+        "SANDBOX {name} has {} of {}, in {}\n",
+        counted(devices as u64, "device"),
+        fleet.display(),
+        directory.display()
+    );
+    say(context, &text, || serde_json::json!({ "sandbox": name, "devices": devices, "fleet": fleet }))
 }
 
 async fn serve(context: &Context, name: &str, listen: std::net::SocketAddr) -> Result<Exit, Failure> {
@@ -67,9 +91,33 @@ async fn serve(context: &Context, name: &str, listen: std::net::SocketAddr) -> R
     Ok(Exit::Success)
 }
 
-fn disturb(context: &Context, name: &str, edits: usize, seed: u64) -> Result<Exit, Failure> {
+/// The tags that a policy set owns: those that its rules give, and those on the devices that it claims.
+fn owned_tags(policy: &Policy, sandbox: &Sandbox) -> Result<Vec<String>, Failure> {
+    let devices = sandbox.devices().map_err(failed)?;
+    let live = devices.iter().flat_map(|device| device["machineTags"].as_array().into_iter().flatten());
+    let claimed = live.filter_map(|tag| tag.as_str()).filter(|tag| policy.claims_tag(tag));
+    let given = policy.rules.iter().flat_map(|rule| &rule.tags).filter_map(|tag| match &tag.kind {
+        TagExpressionKind::Literal(tag) => Some(tag.as_str()),
+        TagExpressionKind::Template(_) => None,
+    });
+    let tags: BTreeSet<&str> = given.chain(claimed).filter(|tag| !is_reserved(tag)).collect();
+    Ok(tags.into_iter().map(str::to_owned).collect())
+}
+
+fn disturb(
+    context: &Context,
+    name: &str,
+    edits: usize,
+    seed: u64,
+    policies: &[PathBuf],
+) -> Result<Exit, Failure> {
     let sandbox = session::open_sandbox(context, name, None)?;
-    let done = sandbox.disturb(edits as u64, seed).map_err(failed)?;
+    let paths = context.policy_paths(policies)?;
+    let owned = match policies.is_empty() && !paths.iter().any(|path| path.exists()) {
+        true => Vec::new(),
+        false => owned_tags(&policy_set::load(context, &paths, context.policy_now())?.policy, &sandbox)?,
+    };
+    let done = sandbox.disturb(edits as u64, seed, &owned).map_err(failed)?;
     let mut text = format!(
         "SANDBOX {name}: {} as a person in the portal would make\n",
         counted(done.len() as u64, "edit")
@@ -86,7 +134,7 @@ fn disturb(context: &Context, name: &str, edits: usize, seed: u64) -> Result<Exi
     say(context, &text, || serde_json::json!({ "sandbox": name, "edits": done }))
 }
 
-fn generate(context: &Context, devices: usize, seed: u64, path: &std::path::Path) -> Result<Exit, Failure> {
+fn generate(context: &Context, devices: usize, seed: u64, path: &Path) -> Result<Exit, Failure> {
     let named = |error: std::io::Error| Failure::file(format!("cannot write {}: {error}", path.display()));
     let file = std::fs::File::create(path).map_err(named)?;
     let mut writer = BufWriter::with_capacity(1 << 20, file);

@@ -99,3 +99,30 @@ fn documents_that_the_tool_writes_fit_their_schemas() {
         assert_eq!(wrong(&project, schema, &ran.out), Vec::<String>::new(), "{words:?}");
     }
 }
+
+#[test]
+fn the_quickstarts_disturbance_shows_as_drift_and_is_healed() {
+    let project = Project::new();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/quickstart/policies");
+    project.write("policies/tier0.yaml", &std::fs::read_to_string(root.join("tier0.yaml")).unwrap());
+    project.run(&["apply", "--sandbox", "--auto-approve"]).exits(0);
+    project.run(&["drift", "--sandbox"]).exits(0);
+    let edits = project.run(&["sandbox", "disturb"]).exits(0);
+    assert!(edits.out.contains("- Tier0") && edits.out.contains("+ Tier0"), "{}", edits.out);
+    let drift = project.run(&["drift", "--sandbox"]).exits(2);
+    assert!(drift.out.contains("Tier0"), "{}", drift.out);
+    project.run(&["apply", "--sandbox", "--auto-approve"]).exits(0);
+    project.run(&["drift", "--sandbox"]).exits(0);
+}
+
+#[test]
+fn a_sandbox_is_made_of_a_fleet_file() {
+    let project = Project::with_policy("version: 1\nclaims: [Old]\n");
+    project.write("fleet.ndjson", "{\"id\":\"a\",\"machineTags\":[\"Old\"]}\n{\"id\":\"b\"}\n");
+    project.run(&["sandbox", "create", "--fleet", "fleet.ndjson"]).exits(0);
+    let plan = project.run(&["plan", "--sandbox", "--format", "json"]).exits(0).json();
+    assert_eq!(plan["changes"].as_array().map(Vec::len), Some(1), "{plan:#}");
+    project.write("torn.ndjson", "{\"id\":\"a\"}\n{\"name\":");
+    let torn = project.run(&["sandbox", "create", "--sandbox=other", "--fleet", "torn.ndjson"]).exits(1);
+    assert!(torn.err.contains("line 2"), "{}", torn.err);
+}

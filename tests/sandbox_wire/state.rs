@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use mdetag_core::time::Clock;
-use mdetag_sandbox::{FleetFile, Options, Request, Route, Sandbox, generate, serve};
+use mdetag_sandbox::{Disturbed, FleetFile, Options, Request, Route, Sandbox, generate, serve};
 use serde_json::{Value, json};
 
 use super::client::{Client, Hand, clock, http, loopback};
@@ -54,7 +54,7 @@ async fn a_second_opener_is_a_guest_until_the_first_has_gone() {
     let id = second.devices().unwrap()[3]["id"].as_str().unwrap().to_owned();
     client.bulk("Through", "Add", &[&id]).await;
     assert!(first.calls().iter().any(|call| call.route == Route::BulkTag));
-    assert!(!second.disturb(5, 9).unwrap().is_empty());
+    assert!(!second.disturb(5, 9, &[]).unwrap().is_empty());
     let faults = Options { faults: vec!["slow=always".to_owned()], ..Options::default() };
     assert!(Sandbox::open(directory.path(), &faults, clock()).is_err());
     first.set("slow", "token:9").unwrap();
@@ -73,7 +73,7 @@ async fn a_torn_last_edit_is_forgotten_and_a_foreign_file_refused() {
     let (before, after) = {
         let sandbox = open(directory.path(), clock());
         let before = sandbox.devices().unwrap();
-        sandbox.disturb(8, 1).unwrap();
+        sandbox.disturb(8, 1, &[]).unwrap();
         (before, sandbox.devices().unwrap())
     };
     assert_ne!(before, after);
@@ -93,12 +93,40 @@ async fn a_torn_last_edit_is_forgotten_and_a_foreign_file_refused() {
 async fn disturbances_are_seen_by_the_next_read_and_differ_by_seed() {
     let sandbox = Sandbox::in_memory(&Options { devices: 200, ..Options::default() }, clock()).unwrap();
     let before = sandbox.devices().unwrap();
-    let done = sandbox.disturb(12, 5).unwrap();
+    let done = sandbox.disturb(12, 5, &[]).unwrap();
     assert_eq!(done.len(), 12);
     let changed =
         before.iter().zip(sandbox.devices().unwrap()).filter(|(one, other)| **one != *other).count();
     assert_eq!(changed, 12);
-    assert_ne!(sandbox.disturb(12, 6).unwrap(), done);
+    assert_ne!(sandbox.disturb(12, 6, &[]).unwrap(), done);
+}
+
+#[test]
+fn disturbances_hit_the_tags_that_a_policy_owns() {
+    let sandbox = Sandbox::in_memory(&Options { devices: 2000, ..Options::default() }, clock()).unwrap();
+    let done = sandbox.disturb(12, 1, &["Tier0".to_owned()]).unwrap();
+    let count = |what: &Disturbed| done.iter().filter(|edit| edit.what == *what).count();
+    assert_eq!(done.len(), 12);
+    assert_eq!(count(&Disturbed::Removed("Tier0".to_owned())), 3);
+    assert_eq!(count(&Disturbed::Added("Tier0".to_owned())), 3);
+}
+
+#[test]
+fn a_sandbox_can_be_made_of_given_devices_and_reset_to_them() {
+    let directory = tempfile::tempdir().unwrap();
+    let lines = "{\"kind\":\"snapshot\",\"formatVersion\":\"1.0\"}\n{\"id\":\"a\",\"machineTags\":[\"X\"]}\n\n{\"id\":\"b\"}\n";
+    let made = Sandbox::create_from(directory.path(), lines, &Options::default(), clock()).unwrap();
+    let first = made.devices().unwrap();
+    assert_eq!(first.iter().map(|device| &device["id"]).collect::<Vec<_>>(), ["a", "b"]);
+    made.delete(&["a"]).unwrap();
+    drop(made);
+    let again = Sandbox::open(directory.path(), &Options::default(), clock()).unwrap();
+    assert_eq!(again.devices().unwrap().len(), 1);
+    again.reset().unwrap();
+    assert_eq!(again.devices().unwrap(), first);
+    let other = tempfile::tempdir().unwrap();
+    let error = Sandbox::create_from(other.path(), "{\"id\":\"a\"}\n{}\n", &Options::default(), clock());
+    assert!(error.unwrap_err().to_string().contains("line 2"));
 }
 
 #[tokio::test]

@@ -54,7 +54,9 @@ pub(super) fn answer(service: &mut Service, request: &Request, now: Timestamp) -
         }
         ("POST", "disturb") => {
             let (count, seed) = (body["count"].as_u64().unwrap_or(20), body["seed"].as_u64().unwrap_or(1));
-            disturb::disturb(service, count, seed, now).map(|done| json!(done))
+            let owned = body["owned"].as_array().into_iter().flatten();
+            let owned: Vec<String> = owned.filter_map(Value::as_str).map(str::to_owned).collect();
+            disturb::disturb(service, count, seed, &owned, now).map(|done| json!(done))
         }
         ("POST", "credentials") => trust(service, &body),
         ("POST", "federated-token") => {
@@ -87,8 +89,9 @@ pub(super) fn reset(service: &mut Service, now: Timestamp) -> Result<Value, Stri
     if let Some(disk) = &mut service.disk {
         disk.reset().map_err(|error| error.to_string())?;
     }
-    let settings = &service.settings;
-    service.fleet = Fleet::generated(settings.devices, settings.seed, settings.created, now);
+    let directory = service.disk.as_ref().map(|disk| disk.directory().to_owned());
+    service.fleet =
+        disk::first_fleet(directory.as_deref(), &service.settings, now).map_err(|error| error.to_string())?;
     service.limits.clear();
     service.calls.clear();
     service.list_answers = 0;

@@ -1,13 +1,14 @@
 //! A sandbox's directory: settings, the edits since it was made, the calls, the counted slots, and the lock that lets one
 //! process at a time own it.
 //!
-//! Files: `sandbox.json`, `edits.ndjson`, `calls.ndjson`, `slots.log`, `lock`, `address`.
+//! Files: `sandbox.json`, `fleet.ndjson` where it was made of given devices, `edits.ndjson`, `calls.ndjson`, `slots.log`, `lock`, `address`.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 
 use crate::edits::Edit;
+use crate::fleet::Fleet;
 use crate::log::LoggedCall;
 use crate::settings::{SandboxError, Settings};
 use mdetag_vocabulary::time::Timestamp;
@@ -60,6 +61,30 @@ pub(super) fn save_settings(directory: &Path, settings: &Settings) -> Result<(),
     let path = directory.join("sandbox.json");
     let text = serde_json::to_string_pretty(settings).map_err(io::Error::other).map_err(failed(&path))?;
     replace(&path, text.as_bytes()).map_err(failed(&path))
+}
+
+/// Keeps the devices that a sandbox is made of.
+pub(super) fn save_fleet(directory: &Path, lines: &str) -> Result<(), SandboxError> {
+    fs::create_dir_all(directory).map_err(failed(directory))?;
+    let path = directory.join("fleet.ndjson");
+    replace(&path, lines.as_bytes()).map_err(failed(&path))
+}
+
+/// The fleet before any edit: the devices that the sandbox was made of, else those of its seed.
+pub(super) fn first_fleet(
+    directory: Option<&Path>,
+    settings: &Settings,
+    now: Timestamp,
+) -> Result<Fleet, SandboxError> {
+    let Some(path) = directory.map(|directory| directory.join("fleet.ndjson")) else {
+        return Ok(Fleet::generated(settings.devices, settings.seed, settings.created, now));
+    };
+    match fs::read_to_string(&path) {
+        Ok(lines) => Fleet::of_lines(&lines)
+            .map_err(|detail| SandboxError::Foreign { path: path.display().to_string(), detail }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => first_fleet(None, settings, now),
+        Err(error) => Err(failed(&path)(error)),
+    }
 }
 
 fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {

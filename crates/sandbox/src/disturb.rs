@@ -2,17 +2,20 @@
 //!
 //! Goes around the API routes: nothing here is throttled, logged as a call or delayed.
 
+use std::collections::HashSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::edits::{Change, Edit};
 use crate::random::Random;
+use crate::record::Tag;
 use crate::service::Service;
 use mdetag_vocabulary::device::DeviceValue;
 use mdetag_vocabulary::time::Timestamp;
 
 /// Tags that people invent.
 const INVENTED: &[&str] = &["portal-note", "Investigate", "VIP", "to be reinstalled", "INC-20931"];
-/// Tags that a policy is likely to claim, put where they may not belong.
+/// Tags that a policy is likely to claim, for want of one.
 const CLAIMED: &[&str] = &["env/test", "env/prod", "Tier0", "Legacy", "Inactive40d"];
 
 /// One edit by hand.
@@ -39,36 +42,48 @@ pub enum Disturbed {
     Value(DeviceValue),
 }
 
-/// Makes `count` edits, each on a device of its own.
+/// Makes `count` edits, each on a device of its own. The tags in `owned` are those of a policy, which drift should find.
 pub(super) fn disturb(
     service: &mut Service,
     count: u64,
     seed: u64,
+    owned: &[String],
     now: Timestamp,
 ) -> Result<Vec<Disturbance>, String> {
     let mut random = Random::new(seed ^ 0x00D1_570B);
     let mut rows: Vec<usize> = (0..service.fleet.devices.len()).collect();
     random.shuffle(&mut rows);
-    let mut done = Vec::new();
-    let mut edits = Vec::new();
-    for row in rows {
-        if done.len() as u64 >= count {
-            break;
-        }
-        let turn = done.len() % 4;
-        if let Some((what, change)) = edit(service, row, turn, &mut random) {
-            let device = &service.fleet.devices[row];
-            let name = device.text("computerDnsName");
-            done.push(Disturbance { device: (*device.id).to_owned(), name, what });
-            edits.push(Edit::now(now, change));
-        }
+    let mut taken = HashSet::new();
+    let (mut done, mut edits) = (Vec::new(), Vec::new());
+    while (done.len() as u64) < count {
+        // Where no device is left for the edit whose turn it is, the next kind takes its place.
+        let turns = (0..KINDS).map(|step| (done.len() + step) % KINDS);
+        let found = turns.into_iter().find_map(|turn| {
+            let mut free = rows.iter().filter(|row| !taken.contains(*row));
+            free.find_map(|row| Some((*row, edit(service, *row, turn, owned, &mut random)?)))
+        });
+        let Some((row, (what, change))) = found else { break };
+        taken.insert(row);
+        let device = &service.fleet.devices[row];
+        let name = device.text("computerDnsName");
+        done.push(Disturbance { device: (*device.id).to_owned(), name, what });
+        edits.push(Edit::now(now, change));
     }
     service.commit_or_say(&edits)?;
     Ok(done)
 }
 
-/// One edit of the kind whose turn it is, if the device allows it.
-fn edit(service: &Service, row: usize, turn: usize, random: &mut Random) -> Option<(Disturbed, Change)> {
+/// Kinds of edits: a tag taken off, a policy's tag put where it may not belong, a tag of somebody's own, a value.
+const KINDS: usize = 4;
+
+/// One edit of a kind, if the device allows it.
+fn edit(
+    service: &Service,
+    row: usize,
+    kind: usize,
+    owned: &[String],
+    random: &mut Random,
+) -> Option<(Disturbed, Change)> {
     let device = &service.fleet.devices[row];
     let ids = vec![device.id.clone()];
     let carries = |tag: &str| device.state.manual.iter().any(|other| &**other == tag);
@@ -76,15 +91,15 @@ fn edit(service: &Service, row: usize, turn: usize, random: &mut Random) -> Opti
         let change = Change::Add { tag: tag.to_owned(), ids: ids.clone() };
         (!carries(tag)).then(|| (Disturbed::Added(tag.to_owned()), change))
     };
-    match turn {
-        // Most tags in a tenant are likely a policy's, so taking any off is what drift should find.
-        0 if device.state.manual.is_empty() => None,
+    match kind {
         0 => {
-            let tag =
-                device.state.manual[random.below(device.state.manual.len() as u64) as usize].to_string();
+            let is_owned = |tag: &&Tag| owned.is_empty() || owned.iter().any(|other| **other == ***tag);
+            let tags: Vec<&Tag> = device.state.manual.iter().filter(is_owned).collect();
+            let tag = tags.get(random.below(tags.len() as u64) as usize)?.to_string();
             Some((Disturbed::Removed(tag.clone()), Change::Remove { tag, ids }))
         }
-        1 => add(random.pick(CLAIMED)),
+        1 if owned.is_empty() => add(random.pick(CLAIMED)),
+        1 => add(&owned[random.below(owned.len() as u64) as usize]),
         2 => add(random.pick(INVENTED)),
         _ => {
             let value = random.pick(&DeviceValue::ALL);

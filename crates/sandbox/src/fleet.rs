@@ -42,6 +42,23 @@ impl Fleet {
         fleet
     }
 
+    /// The devices of these lines: one API object each. The header of a snapshot file and empty lines are passed over.
+    ///
+    /// # Errors
+    /// A sentence that names the line.
+    pub(super) fn of_lines(lines: &str) -> Result<Fleet, String> {
+        let mut fleet = Fleet::default();
+        for (number, line) in lines.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+            let named = |error: String| format!("line {}: {error}", number + 1);
+            let device: Value = serde_json::from_str(line).map_err(|error| named(error.to_string()))?;
+            if number == 0 && device["kind"] == "snapshot" {
+                continue;
+            }
+            fleet.insert(&device).map_err(named)?;
+        }
+        Ok(fleet)
+    }
+
     /// Finds every row anew, after rows have moved.
     pub(super) fn reindex(&mut self) {
         self.rows = HashTable::with_capacity(self.devices.len());

@@ -6,7 +6,6 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::disk;
-use crate::fleet::Fleet;
 use crate::remote;
 use crate::service::Service;
 use crate::settings::{Options, SandboxError, Settings};
@@ -56,7 +55,7 @@ pub(super) fn owned(
         disk::save_settings(directory, &settings)?;
     }
     let (disk, saved) = disk::Disk::open(directory, lock, now)?;
-    let fleet = Fleet::generated(settings.devices, settings.seed, settings.created, now);
+    let fleet = disk::first_fleet(Some(directory), &settings, now)?;
     let mut service = Service::new(settings, Switches::default(), fleet);
     configure(&mut service, options)?;
     // Nothing is on disk yet as far as the service knows, so replaying writes nothing.

@@ -16,7 +16,7 @@ use crate::delivery::Coding;
 use crate::disk;
 use crate::dispatch::Begun;
 use crate::disturb::Disturbance;
-use crate::fleet;
+use crate::fleet::Fleet;
 use crate::log::LoggedCall;
 use crate::ownership::{self, OWNER_WAIT, PAUSE, lock_unless_served, owned, owner_agrees, wait_for_settings};
 use crate::remote;
@@ -111,6 +111,25 @@ impl Sandbox {
         Sandbox::open(directory, options, clock)
     }
 
+    /// Makes a sandbox of these devices: lines of NDJSON, one API object each; the header of a snapshot file is passed over.
+    ///
+    /// # Errors
+    /// There is one already, a line is no device, or the directory cannot be used.
+    pub fn create_from(
+        directory: &Path,
+        lines: &str,
+        options: &Options,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Sandbox, SandboxError> {
+        if disk::settings(directory)?.is_some() {
+            return Err(SandboxError::Exists { path: directory.display().to_string() });
+        }
+        let fleet = Fleet::of_lines(lines).map_err(SandboxError::Fleet)?;
+        disk::save_fleet(directory, lines)?;
+        let options = Options { devices: fleet.devices.len() as u64, ..options.clone() };
+        Sandbox::open(directory, &options, clock)
+    }
+
     /// Opens the sandbox of a directory, made with these options the first time. If another process serves it, this one
     /// becomes its guest: what it serves is handed on, and it takes over when the other ends.
     ///
@@ -159,7 +178,7 @@ impl Sandbox {
     pub fn in_memory(options: &Options, clock: Arc<dyn Clock>) -> Result<Sandbox, SandboxError> {
         let now = clock.now();
         let settings = Settings::new(options, now);
-        let fleet = fleet::Fleet::generated(settings.devices, settings.seed, settings.created, now);
+        let fleet = Fleet::generated(settings.devices, settings.seed, settings.created, now);
         let mut service = Service::new(settings.clone(), Switches::default(), fleet);
         ownership::configure(&mut service, options)?;
         let role = Mutex::new(Role::Owner(Box::new(service)));
@@ -206,6 +225,14 @@ impl Sandbox {
     /// A sentence that says what is wrong with an object.
     pub fn insert(&self, devices: &Value) -> Result<(), String> {
         self.control("POST", "machines", devices).map(drop)
+    }
+
+    /// Puts the fleet, the windows and the log back to what they were at first; switches stay.
+    ///
+    /// # Errors
+    /// The state cannot be saved.
+    pub fn reset(&self) -> Result<(), String> {
+        self.control("POST", "reset", &Value::Null).map(drop)
     }
 
     /// Takes out devices.
@@ -282,12 +309,14 @@ impl Sandbox {
         Ok(answer["token"].as_str().unwrap_or_default().to_owned())
     }
 
-    /// Makes edits as people in the portal would; the next read shows them.
+    /// Makes edits as people in the portal would; the next read shows them. `owned` are the tags of a policy that drift
+    /// should find changed; without any, likely ones.
     ///
     /// # Errors
     /// The state cannot be saved, or the process that owns the sandbox does not answer.
-    pub fn disturb(&self, count: u64, seed: u64) -> Result<Vec<Disturbance>, String> {
-        let done = self.control("POST", "disturb", &json!({ "count": count, "seed": seed }))?;
+    pub fn disturb(&self, count: u64, seed: u64, owned: &[String]) -> Result<Vec<Disturbance>, String> {
+        let done =
+            self.control("POST", "disturb", &json!({ "count": count, "seed": seed, "owned": owned }))?;
         serde_json::from_value(done).map_err(|error| error.to_string())
     }
 

@@ -60,6 +60,9 @@ pub enum SandboxError {
         /// The path.
         path: String,
     },
+    /// A fleet that cannot be read.
+    #[error("the fleet cannot be used: {0}")]
+    Fleet(String),
     /// A wrong `NAME=VALUE`.
     #[error("{0}")]
     Switch(String),

@@ -236,6 +236,9 @@ pub enum SandboxCommand {
         /// The same seed makes the same fleet
         #[arg(long, default_value_t = 1, value_name = "N")]
         seed: u64,
+        /// Devices to make it of: NDJSON, one device of the API a line, or a snapshot file
+        #[arg(long, value_name = "FILE", conflicts_with_all = ["devices", "seed"])]
+        fleet: Option<PathBuf>,
     },
     /// Serve it for other clients until interrupted
     Serve {
@@ -251,6 +254,9 @@ pub enum SandboxCommand {
         /// The same seed makes the same edits
         #[arg(long, default_value_t = 1, value_name = "N")]
         seed: u64,
+        /// Policies whose tags it edits; by default those of the working directory
+        #[arg(value_name = "POLICY")]
+        policies: Vec<PathBuf>,
     },
     /// Write a fleet file of any size
     Generate {
