@@ -1,0 +1,215 @@
+"""The action's steps as a runner starts them, against a release server on loopback."""
+
+import functools
+import hashlib
+import http.server
+import io
+import json
+import os
+import pathlib
+import subprocess
+import tarfile
+import tempfile
+import threading
+import unittest
+import zipfile
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+STEPS = ROOT / "packaging" / "action"
+PROGRAM = b"#!/bin/sh\necho mdetag 9.9.9\n"
+VERSION = "9.9.9"
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    """Serves a folder and remembers what was asked for."""
+
+    asked = []
+
+    def do_GET(self):
+        self.asked.append(self.path)
+        super().do_GET()
+
+    def log_message(self, *_):
+        pass
+
+
+def archive(name):
+    """A release archive as release.yml packs it."""
+    folder = name.removesuffix(".tar.gz").removesuffix(".zip")
+    data = io.BytesIO()
+    if name.endswith(".zip"):
+        with zipfile.ZipFile(data, "w") as file:
+            file.writestr(f"{folder}/mdetag.exe", PROGRAM)
+            file.writestr(f"{folder}/README.md", "text")
+    else:
+        with tarfile.open(fileobj=data, mode="w:gz") as file:
+            for member, content, mode in [("mdetag", PROGRAM, 0o755), ("README.md", b"text", 0o644)]:
+                info = tarfile.TarInfo(f"{folder}/{member}")
+                info.size, info.mode = len(content), mode
+                file.addfile(info, io.BytesIO(content))
+    return data.getvalue()
+
+
+class Action(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = pathlib.Path(folder.name)
+        self.output = self.folder / "output"
+        self.bin = self.folder / "bin"
+        self.bin.mkdir()
+        self.says("gh", 'echo "$@" >> "$GH_LOG"; exit "${GH_EXIT:-0}"')
+        released = self.folder / "releases" / f"v{VERSION}"
+        released.mkdir(parents=True)
+        sums = ""
+        for target, end in [("x86_64-unknown-linux-musl", "tar.gz"), ("x86_64-pc-windows-msvc", "zip")]:
+            name = f"mdetag-v{VERSION}-{target}.{end}"
+            content = archive(name)
+            (released / name).write_bytes(content)
+            sums += f"{hashlib.sha256(content).hexdigest()}  {name}\n"
+        self.sums = released / f"mdetag-v{VERSION}.sha256"
+        self.sums.write_text(sums)
+        Quiet.asked = []
+        handler = functools.partial(Quiet, directory=self.folder / "releases")
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        self.addCleanup(self.server.server_close)
+        self.addCleanup(self.server.shutdown)
+
+    def says(self, name, script):
+        """Puts a program on the steps' PATH."""
+        path = self.bin / name
+        path.write_text(f"#!/bin/sh\n{script}\n")
+        path.chmod(0o755)
+
+    def step(self, name, **variables):
+        """Runs a step and gives back its exit code, its outputs and what it said."""
+        self.output.write_text("")
+        environment = {
+            "PATH": f"{self.bin}:{os.environ['PATH']}",
+            "GH_LOG": str(self.folder / "gh.log"),
+            "GITHUB_OUTPUT": str(self.output),
+            "RUNNER_TEMP": str(self.folder),
+            "RUNNER_OS": "Linux",
+            "RUNNER_ARCH": "X64",
+            "FOLDER": str(self.folder / "installed"),
+            "MDETAG_RELEASES_URL": f"http://127.0.0.1:{self.server.server_port}",
+        }
+        ran = subprocess.run(
+            [STEPS / name], env=environment | variables, cwd=self.folder, capture_output=True, text=True, check=False
+        )
+        outputs = dict(line.split("=", 1) for line in self.output.read_text().splitlines())
+        return ran.returncode, outputs, ran.stdout + ran.stderr
+
+    def fetch(self, **variables):
+        _, chosen, _ = self.step("choose", INPUT_VERSION=VERSION, **variables)
+        return self.step("fetch", VERSION=chosen["version"], ARCHIVE=chosen["archive"], **variables)
+
+    def test_the_runners_system_and_architecture_choose_the_archive(self):
+        for system, architecture, expected in [
+            ("Linux", "X64", "x86_64-unknown-linux-musl.tar.gz"),
+            ("Linux", "ARM64", "aarch64-unknown-linux-musl.tar.gz"),
+            ("macOS", "X64", "x86_64-apple-darwin.tar.gz"),
+            ("macOS", "ARM64", "aarch64-apple-darwin.tar.gz"),
+            ("Windows", "X64", "x86_64-pc-windows-msvc.zip"),
+            ("Windows", "ARM64", "aarch64-pc-windows-msvc.zip"),
+        ]:
+            with self.subTest(expected):
+                variables = {"INPUT_VERSION": "v1.2.3", "RUNNER_OS": system, "RUNNER_ARCH": architecture}
+                code, outputs, said = self.step("choose", **variables)
+                self.assertEqual((code, outputs.get("archive")), (0, f"mdetag-v1.2.3-{expected}"), said)
+                self.assertEqual(outputs["key"], f"mdetag-v1.2.3-{outputs['target']}")
+
+    def test_a_system_without_a_release_is_told_how_to_go_on(self):
+        code, _, said = self.step("choose", RUNNER_OS="Linux", RUNNER_ARCH="ARM")
+        self.assertEqual(code, 1)
+        self.assertIn("from-source", said)
+
+    def test_without_a_version_it_is_that_of_the_action(self):
+        manifest = (ROOT / "Cargo.toml").read_text()
+        _, outputs, _ = self.step("choose")
+        self.assertIn(f'version = "{outputs["version"]}"', manifest)
+
+    def test_a_version_that_would_leave_the_url_is_refused(self):
+        for version in ["../../evil", "1.2", "1.2.3/x", "latest", "1.2.3\nkey=x"]:
+            code, outputs, said = self.step("choose", INPUT_VERSION=version)
+            self.assertEqual((code, outputs), (1, {}), said)
+
+    def test_a_build_from_source_is_kept_by_its_source_and_not_by_the_version(self):
+        _, outputs, _ = self.step("choose", INPUT_FROM_SOURCE="true")
+        self.assertRegex(outputs["key"], "^mdetag-source-x86_64-unknown-linux-musl-[0-9a-f]{40}$")
+
+    def test_the_archive_of_the_runner_is_installed(self):
+        code, _, said = self.fetch()
+        self.assertEqual(code, 0, said)
+        self.assertEqual((self.folder / "installed" / "bin" / "mdetag").read_bytes(), PROGRAM)
+        name = f"/v{VERSION}/mdetag-v{VERSION}-x86_64-unknown-linux-musl.tar.gz"
+        self.assertEqual(Quiet.asked, [name, f"/v{VERSION}/mdetag-v{VERSION}.sha256"])
+        log = (self.folder / "gh.log").read_text()
+        self.assertIn("attestation verify", log)
+        self.assertIn(f"--source-ref refs/tags/v{VERSION}", log)
+
+    def test_windows_gets_its_zip(self):
+        code, _, said = self.fetch(RUNNER_OS="Windows")
+        self.assertEqual(code, 0, said)
+        self.assertEqual((self.folder / "installed" / "bin" / "mdetag.exe").read_bytes(), PROGRAM)
+
+    def test_a_wrong_checksum_is_refused(self):
+        self.sums.write_text(self.sums.read_text().replace("a", "b").replace("1", "2"))
+        code, _, said = self.fetch()
+        self.assertEqual(code, 1)
+        self.assertIn("checksum", said)
+        self.assertFalse((self.folder / "installed" / "bin").exists())
+
+    def test_a_poisoned_cache_is_refused(self):
+        kept = self.folder / "installed" / "archive"
+        kept.mkdir(parents=True)
+        (kept / f"mdetag-v{VERSION}-x86_64-unknown-linux-musl.tar.gz").write_bytes(b"evil")
+        code, _, said = self.fetch()
+        self.assertEqual(code, 1)
+        self.assertIn("checksum", said)
+        self.assertEqual(self.fetch()[0], 0, "the bad file is not kept")
+
+    def test_an_archive_that_the_checksums_do_not_name_is_refused(self):
+        self.sums.write_text("")
+        code, _, said = self.fetch()
+        self.assertEqual(code, 1)
+        self.assertIn("do not name", said)
+
+    def test_a_wrong_attestation_is_refused(self):
+        code, _, said = self.fetch(GH_EXIT="1")
+        self.assertEqual(code, 1)
+        self.assertIn("attestation", said)
+        self.assertFalse((self.folder / "installed" / "bin").exists())
+
+    def test_a_version_that_was_not_released_is_named(self):
+        code, _, said = self.step("fetch", VERSION="8.8.8", ARCHIVE="mdetag-v8.8.8-x86_64-unknown-linux-musl.tar.gz")
+        self.assertEqual(code, 1)
+        self.assertIn("mdetag 8.8.8 has no file", said)
+
+    def test_the_run_tells_its_code_its_plan_and_its_changes(self):
+        plan = {"summary": {"devices": 9, "additions": 3, "removals": 2, "values": 1}}
+        self.says("mdetag", f"""for last; do :; done; echo '{json.dumps(plan)}' > "$last"; exit 2""")
+        code, outputs, said = self.step("run", COMMAND="plan --detailed-exitcode -o out.json", PASS_ON="2")
+        self.assertEqual(code, 0, said)
+        self.assertEqual(outputs, {"exit-code": "2", "changes": "6", "plan-file": str(self.folder / "out.json")})
+        code, outputs, _ = self.step("run", COMMAND="plan --detailed-exitcode")
+        self.assertEqual((code, outputs["plan-file"]), (2, str(self.folder / "plan.json")))
+
+    def test_a_failed_plan_has_no_file_although_an_old_one_lies_there(self):
+        self.says("mdetag", "exit 1")
+        (self.folder / "plan.json").write_text("{}")
+        code, outputs, _ = self.step("run", COMMAND="plan")
+        self.assertEqual((code, outputs), (1, {"exit-code": "1", "changes": "", "plan-file": ""}))
+
+    def test_a_plan_that_is_applied_stays(self):
+        self.says("mdetag", 'echo "$@"')
+        (self.folder / "plan.json").write_text("{}")
+        code, outputs, said = self.step("run", COMMAND="apply plan.json -o rest.json $HOME `id`")
+        self.assertEqual((code, outputs["plan-file"]), (0, ""))
+        self.assertIn("apply plan.json -o rest.json $HOME `id`", said)
+        self.assertTrue((self.folder / "plan.json").exists())
+
+
+if __name__ == "__main__":
+    unittest.main()
