@@ -97,6 +97,8 @@ fn commands() -> Vec<(String, Vec<String>)> {
     let shell = Regex::new(r"^\s*(?:- |run: |entry: )?(?:mdetag|cargo run [^#]*?--) (\S.*)$").expect("sound");
     let inline = Regex::new(r"`mdetag ([^`]+)`").expect("sound");
     let list = Regex::new(r"args: \[(.*)\]").expect("sound");
+    let action = Regex::new(r"^\s*command: (\w.*)$").expect("sound");
+    let expression = Regex::new(r"\$\{\{.*?\}\}").expect("sound");
     let mut add = |place: String, line: &str| {
         let end = [" #", " || ", " | ", " > ", " && ", ";"].iter().filter_map(|stop| line.find(stop)).min();
         let words = line[..end.unwrap_or(line.len())].split_whitespace();
@@ -104,7 +106,7 @@ fn commands() -> Vec<(String, Vec<String>)> {
     };
     for document in files(&["md"]) {
         let text = read(&document);
-        for fence in markdown::fences(&text).iter().filter(|fence| matches!(&*fence.info, "sh" | "yaml")) {
+        for fence in markdown::fences(&text).iter().filter(|fence| matches!(&*fence.info, "sh" | "yaml" | "powershell")) {
             for (offset, line) in fence.text.lines().enumerate() {
                 if let Some(command) = shell.captures(line) {
                     add(format!("{document}:{}", fence.line + offset), &command[1]);
@@ -120,6 +122,8 @@ fn commands() -> Vec<(String, Vec<String>)> {
             let place = format!("{workflow}:{}", number + 1);
             if let Some(command) = shell.captures(line) {
                 add(place, &command[1]);
+            } else if let Some(command) = action.captures(line) {
+                add(place, &expression.replace_all(&command[1], "policies"));
             } else if let Some(words) = list.captures(line) {
                 add(place, &words[1].replace(',', " "));
             }

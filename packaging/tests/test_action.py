@@ -50,7 +50,9 @@ def archive(name):
     return data.getvalue()
 
 
-class Action(unittest.TestCase):
+class Runner(unittest.TestCase):
+    """A runner's environment, and a release server."""
+
     def setUp(self):
         folder = tempfile.TemporaryDirectory()
         self.addCleanup(folder.cleanup)
@@ -100,6 +102,10 @@ class Action(unittest.TestCase):
         )
         outputs = dict(line.split("=", 1) for line in self.output.read_text().splitlines())
         return ran.returncode, outputs, ran.stdout + ran.stderr
+
+
+class Action(Runner):
+    """Choosing, fetching and running."""
 
     def fetch(self, **variables):
         _, chosen, _ = self.step("choose", INPUT_VERSION=VERSION, **variables)
@@ -209,6 +215,83 @@ class Action(unittest.TestCase):
         self.assertEqual((code, outputs["plan-file"]), (0, ""))
         self.assertIn("apply plan.json -o rest.json $HOME `id`", said)
         self.assertTrue((self.folder / "plan.json").exists())
+
+
+class Restore(Runner):
+    """The state of earlier runs, from an API of GitHub that answers from files."""
+
+    def api(self, runs, artifacts):
+        state = self.folder / "made" / ".mdetag"
+        state.mkdir(parents=True)
+        (state / "kept").write_text("of 7")
+        (state / "kept").chmod(0o600)
+        packed = self.folder / "state.tar.gz"
+        with tarfile.open(packed, "w:gz") as file:
+            file.add(state, ".mdetag")
+        with zipfile.ZipFile(self.folder / "7.zip", "w") as file:
+            file.write(packed, "state.tar.gz")
+        (self.folder / "runs.json").write_text(json.dumps({"workflow_runs": runs}))
+        for run, made in artifacts.items():
+            (self.folder / f"{run}.json").write_text(json.dumps({"artifacts": made}))
+        self.says("gh", f"""cd {self.folder}
+case "$2" in
+*/workflows/*) cat runs.json ;;
+*/runs/*) run=${{2#*/runs/}}; cat "${{run%%/*}}.json" ;;
+*/zip) artifact=${{2%/zip}}; cat "${{artifact##*/}}.zip" ;;
+esac""")
+
+    def restore(self):
+        (self.folder / "repository").mkdir()
+        environment = {
+            "PATH": f"{self.bin}:{os.environ['PATH']}",
+            "WORKFLOW": "mdetag-apply.yml",
+            "BRANCH": "main",
+            "NAME": "mdetag-state",
+            "GITHUB_REPOSITORY": "contoso/policies",
+        }
+        command = [STEPS / "restore"]
+        return subprocess.run(
+            command, env=environment, cwd=self.folder / "repository", capture_output=True, text=True, check=False
+        )
+
+    def run_of(self, number, event="push", branch="main", head=1):
+        return {
+            "id": number,
+            "event": event,
+            "head_branch": branch,
+            "repository": {"id": 1},
+            "head_repository": {"id": head},
+        }
+
+    def artifact(self, number, time, expired=False):
+        return {"id": number, "created_at": time, "expired": expired}
+
+    def test_the_newest_state_of_the_main_branch_comes_back_with_its_modes(self):
+        self.api(
+            [self.run_of(2), self.run_of(1)],
+            {
+                1: [self.artifact(7, "2026-11-02T00:00:00Z"), self.artifact(8, "2026-11-03T00:00:00Z", expired=True)],
+                2: [self.artifact(9, "2026-11-01T00:00:00Z")],
+            },
+        )
+        ran = self.restore()
+        self.assertEqual(ran.returncode, 0, ran.stdout + ran.stderr)
+        kept = self.folder / "repository" / ".mdetag" / "kept"
+        self.assertEqual((kept.read_text(), kept.stat().st_mode & 0o777), ("of 7", 0o600))
+
+    def test_what_a_pull_request_left_is_no_state(self):
+        """Also where the main branch is its head: into another branch, or from a fork."""
+        runs = [
+            self.run_of(1, event="pull_request"),
+            self.run_of(2, event="pull_request_target"),
+            self.run_of(3, head=2),
+            self.run_of(4, branch="other"),
+        ]
+        self.api(runs, {run: [self.artifact(7, "2026-11-02T00:00:00Z")] for run in [1, 2, 3, 4]})
+        ran = self.restore()
+        self.assertEqual(ran.returncode, 0, ran.stdout + ran.stderr)
+        self.assertIn("No state of an earlier run", ran.stdout)
+        self.assertFalse((self.folder / "repository" / ".mdetag").exists())
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 //! A project in a folder of its own, and the real binary run in it.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -76,7 +77,7 @@ impl Project {
 
     /// A command that sees nothing of this machine's environment but what it needs.
     pub(crate) fn command(&self, words: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_mdetag"));
+        let mut command = Command::new(program());
         command
             .args(words)
             .current_dir(self.path())
@@ -102,6 +103,11 @@ impl Project {
         let calls = text.lines().map(|line| serde_json::from_str::<Value>(line).expect("a logged call"));
         calls.filter(|call| call["route"] == route).collect()
     }
+}
+
+/// The program under test: `MDETAG_PROGRAM` names another than the one that was just built, such as one for Windows under Wine.
+fn program() -> OsString {
+    std::env::var_os("MDETAG_PROGRAM").unwrap_or_else(|| env!("CARGO_BIN_EXE_mdetag").into())
 }
 
 /// An ended process.
