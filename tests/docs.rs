@@ -106,7 +106,10 @@ fn commands() -> Vec<(String, Vec<String>)> {
     };
     for document in files(&["md"]) {
         let text = read(&document);
-        for fence in markdown::fences(&text).iter().filter(|fence| matches!(&*fence.info, "sh" | "yaml" | "powershell")) {
+        for fence in markdown::fences(&text)
+            .iter()
+            .filter(|fence| matches!(&*fence.info, "sh" | "yaml" | "powershell"))
+        {
             for (offset, line) in fence.text.lines().enumerate() {
                 if let Some(command) = shell.captures(line) {
                     add(format!("{document}:{}", fence.line + offset), &command[1]);
