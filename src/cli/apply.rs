@@ -322,6 +322,7 @@ impl Task<'_> {
                 }
             };
             (fresh.plan, dropped, unreviewed) = (met.plan, met.dropped, met.unreviewed);
+            planning::foresee(self.set, snapshot, &mut fresh, &history);
         }
         fresh.plan.ledger = source.session.as_ref().map(|session| ledger_text::ledger(session, &fresh.plan));
         Ok(Fitting { verdict: planning::guarded(self.set, fresh, self.allowances), dropped, unreviewed })

@@ -88,6 +88,13 @@ pub fn plan(set: &PolicySet, inventory: &Inventory, with: &Circumstances<'_>) ->
     Ok(guarded(set, fresh(set, inventory, with)?, with.allowances))
 }
 
+/// Says anew what a plan causes, once it is no longer the whole difference: part of it, or the inverse of a run.
+pub fn foresee(set: &PolicySet, snapshot: &Snapshot, fresh: &mut Fresh, history: &History) {
+    let scope = &fresh.selections.scope;
+    fresh.plan.groups =
+        plan::consequences::consequences(&set.policy, snapshot, scope, &fresh.plan, &history.written_lately);
+}
+
 /// What the guard says to a plan.
 pub fn guarded(set: &PolicySet, fresh: Fresh, allowances: &[Allowance]) -> Planned {
     let Fresh { plan, selections, counts } = fresh;

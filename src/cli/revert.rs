@@ -47,7 +47,9 @@ pub async fn run(context: &Context, args: &RevertArgs) -> Result<Exit, Failure> 
     let reach =
         Reach { snapshot: &source.inventory.snapshot, scope: &selections.scope, protected: &protected };
     let plan = revert::inverse(&args.run, &ran, &confirmed, plan, reach);
-    let planned = planning::guarded(&set, Fresh { plan, selections, counts }, &[]);
+    let mut fresh = Fresh { plan, selections, counts };
+    planning::foresee(&set, &source.inventory.snapshot, &mut fresh, &history);
+    let planned = planning::guarded(&set, fresh, &[]);
     whole_file::write_proved(&args.output, |out| document::write_to(planned.plan(), out).map(drop))?;
     let model = Model::new(Input::new(Subject::Plan, planned.plan()));
     reports.write(&model, &context.console)?;

@@ -7,25 +7,13 @@ use std::collections::BTreeMap;
 
 use hashbrown::HashMap;
 
-use super::{Condition, DeviceGroups, Operator, Property};
 use crate::device::Field;
 use crate::inventory::{DeviceSet, Row, Snapshot, TagId};
 use crate::pattern::Glob;
-use crate::policy::Test;
+use crate::policy::{Condition, DeviceGroups, GroupIndex, Operator, Property, Test};
 use crate::selection;
 use crate::tag::TagCase;
 use crate::text;
-
-/// Where a device is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum GroupIndex {
-    /// In the group of this rank, from 0.
-    Group(u16),
-    /// In no group of the file.
-    Ungrouped,
-    /// Merged into another device: in no group at all.
-    Merged,
-}
 
 /// The group of every device.
 #[derive(Clone, Debug, PartialEq, Eq)]

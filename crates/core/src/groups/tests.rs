@@ -4,6 +4,10 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::inventory::{DeviceSet, Row, Snapshot, SnapshotBuilder};
+use crate::policy::{
+    Condition, DeviceGroup, DeviceGroups, GroupIndex, Operator, Property, read_device_groups as read,
+};
+use crate::tag::TagCase;
 use crate::text::fold;
 
 fn snapshot(devices: &[serde_json::Value]) -> Snapshot {

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rayon::prelude::*;
 
+use super::consequences::consequences;
 use super::{
     Cause, CauseIndex, Header, History, Plan, RuleReference, TagIndex, assemble, cost, guard, measure,
 };
@@ -85,6 +86,13 @@ pub fn diff(desired: &Desired<'_>, history: &History, header: Header, sources: &
     plan.unmatched = desired.selections.unmatched.clone();
     plan.warnings = measure::twins(desired);
     plan.measures = measure::measures(desired, &plan);
+    plan.groups = consequences(
+        desired.policy,
+        desired.snapshot,
+        &desired.selections.scope,
+        &plan,
+        &history.written_lately,
+    );
     plan.measures.invariants = guard::after(&plan, &desired.policy.guard);
     plan.schedule = cost::schedule(&plan, &plan.header.options);
     plan

@@ -257,6 +257,9 @@ fn planned(plan: &Plan) -> Vec<(Axis, Option<Arc<str>>, u64, u64)> {
     ];
     rows.extend(tags.into_iter().map(|(tag, count, base)| (Axis::RemovalsPerTag, Some(tag), count, base)));
     rows.push((Axis::Values, None, values, in_scope));
+    if let Some(groups) = &plan.groups {
+        rows.push((Axis::GroupMoves, None, groups.judged_moves(), in_scope));
+    }
     rows
 }
 
@@ -294,6 +297,9 @@ pub fn after(plan: &Plan, guard: &Guard) -> Vec<(u64, u64)> {
     let counted = guard.invariants.iter().enumerate();
     counted
         .map(|(index, invariant)| {
+            if let Counted::Group { name, .. } = &invariant.counts {
+                return in_group(plan, invariant, name);
+            }
             let (mut gained, mut lost) = (0, 0);
             for change in &plan.changes {
                 match (
@@ -310,10 +316,23 @@ pub fn after(plan: &Plan, guard: &Guard) -> Vec<(u64, u64)> {
         .collect()
 }
 
+/// What an invariant on a device group counts: as predicted, or the worst possible count where the prediction is unreliable.
+fn in_group(plan: &Plan, invariant: &Invariant, name: &str) -> (u64, u64) {
+    let bounds = plan.groups.iter().flat_map(|groups| &groups.bounds).find(|bounds| bounds.group == name);
+    let Some(bounds) = bounds else { return (0, 0) };
+    let is_short = invariant
+        .at_least
+        .is_some_and(|quantity| shortfall(bounds.least, quantity, plan.measures.in_scope) > 0);
+    let worst = if is_short || invariant.at_most.is_none() { bounds.least } else { bounds.most };
+    (bounds.before, worst)
+}
+
 fn counts_before(plan: &Plan, change: &DeviceChange, counted: &Counted) -> bool {
     match counted {
         Counted::Value(value) => change.observed_value.as_deref() == Some(value.word()),
         Counted::Tag(tag) => change.observed_tags.iter().any(|observed| plan.is_tag(*observed, tag)),
+        // Counted over the whole inventory by `consequences`.
+        Counted::Group { .. } => false,
     }
 }
 
@@ -327,6 +346,7 @@ fn counts_after(plan: &Plan, change: &DeviceChange, counted: &Counted) -> bool {
             change.observed_tags.iter().filter(kept).any(|observed| plan.is_tag(*observed, tag))
                 || change.add.iter().any(|add| plan.is_tag(add.tag, tag))
         }
+        Counted::Group { .. } => false,
     }
 }
 
@@ -381,6 +401,7 @@ fn demand(invariant: &Invariant) -> String {
     let what = match &invariant.counts {
         Counted::Tag(tag) => format!("carry {tag}"),
         Counted::Value(value) => format!("have the value {value}"),
+        Counted::Group { name, .. } => format!("are in the device group {name}"),
     };
     format!("{} {what}", bounds.join(" and "))
 }

@@ -63,6 +63,7 @@ fn demand(invariant: &Invariant) -> String {
     let what = match &invariant.counts {
         Counted::Tag(tag) => format!("devices with tag `{tag}`"),
         Counted::Value(value) => format!("devices of value {value}"),
+        Counted::Group { name, .. } => format!("devices in the device group `{name}`"),
     };
     let bounds = [("at least", invariant.at_least), ("at most", invariant.at_most)];
     let bounds = bounds.into_iter().filter_map(|(word, bound)| {

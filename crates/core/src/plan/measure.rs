@@ -50,6 +50,8 @@ fn counted(desired: &Desired<'_>, counted: &Counted) -> u64 {
         Counted::Value(value) => {
             DeviceSet::collect(snapshot.len(), |row| snapshot.value(row) == Some(value.word()))
         }
+        // `consequences` counts groups, before and after, once for all.
+        Counted::Group { .. } => DeviceSet::new(snapshot.len()),
         Counted::Tag(tag) => {
             let mut rows = DeviceSet::new(snapshot.len());
             match desired.tag_case {

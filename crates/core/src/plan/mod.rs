@@ -5,6 +5,7 @@
 mod assemble;
 pub mod calls;
 mod combine;
+pub mod consequences;
 pub mod cost;
 mod diff;
 pub mod digest;
@@ -73,6 +74,8 @@ pub struct Plan {
     pub warnings: Vec<Warning>,
     /// What the caps and invariants are measured against.
     pub measures: Measures,
+    /// Devices that change device group, and what that means; where the policy names device groups.
+    pub groups: Option<consequences::Consequences>,
     /// The guard's arithmetic and verdict; filled by the guard.
     pub guard: GuardReport,
     /// Calls a lane, minimum, shortest time.
@@ -377,6 +380,8 @@ pub struct History {
     pub contested: BTreeMap<ChangeKey, String>,
     /// Confirmed by an answer so lately that the list may not show it yet.
     pub pending: BTreeSet<ChangeKey>,
+    /// Devices that a run of the last 24 hours wrote: the service may not have put them into their group yet.
+    pub written_lately: BTreeSet<Arc<str>>,
 }
 
 #[cfg(test)]

@@ -152,14 +152,18 @@ impl Reader<'_> {
         let name = name.and_then(|name| Some((self.filled_text(name, "`name`")?.to_owned(), name.span)));
         let at_least = fields.get("atLeast").map(|node| self.quantity(node, "`atLeast`"));
         let at_most = fields.get("atMost").map(|node| self.quantity(node, "`atMost`"));
-        let counts = match (fields.get("tag"), fields.get("deviceValue")) {
-            (Some(tag), None) => self.tag(tag, "`tag`", true).map(Counted::Tag),
-            (None, Some(value)) => self.device_value(value, "`deviceValue`").map(Counted::Value),
+        let counts = match (fields.get("tag"), fields.get("deviceValue"), fields.get("group")) {
+            (Some(tag), None, None) => self.tag(tag, "`tag`", true).map(Counted::Tag),
+            (None, Some(value), None) => self.device_value(value, "`deviceValue`").map(Counted::Value),
+            (None, None, Some(group)) => {
+                let name = self.filled_text(group, "`group`");
+                name.map(|name| Counted::Group { name: name.to_owned(), span: group.span })
+            }
             _ => {
                 let finding = Diagnostic::error(
                     "E0502",
                     fields.span,
-                    "an invariant counts exactly one of `tag` and `deviceValue`",
+                    "an invariant counts exactly one of `tag`, `deviceValue` and `group`",
                 );
                 self.report(finding);
                 None

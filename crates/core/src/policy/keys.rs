@@ -104,8 +104,27 @@ pub(super) static POLICY: &[Key] = &[
         Shape::Mapping(DEVICE_VALUE),
         "The value of devices that no rule gives one. At most once in the set.",
     ),
+    key(
+        "deviceGroups",
+        Shape::Mapping(DEVICE_GROUPS),
+        "The tenant's device groups: plans then say which devices change group, and what that means. At most once in the set.",
+    ),
     key("protect", Shape::List(&Shape::Mapping(PROTECTION)), "Devices whose state is never changed."),
     key("guard", Shape::Mapping(GUARD), "Limits on what one plan may do. At most once in the set."),
+];
+
+/// `deviceGroups` of the set.
+pub(super) static DEVICE_GROUPS: &[Key] = &[
+    required(
+        "file",
+        Shape::Path,
+        "The portal's or the service's JSON, or YAML written by hand, relative to this file.",
+    ),
+    key(
+        "tagCase",
+        Shape::Words(&["exact", "insensitive"]),
+        "How the groups' tag conditions compare. Default: without case.",
+    ),
 ];
 
 /// An entry of `lookups`.
@@ -193,6 +212,11 @@ pub(super) static CAPS: &[Key] = &[
         "One tag removed, of the devices that carry it. Default 50 %, floor 5.",
     ),
     key("values", Shape::Mapping(CAP), "Device values changed, of devices in scope. Default 25 %, floor 25."),
+    key(
+        "groupMoves",
+        Shape::Mapping(CAP),
+        "Devices that change device group, of the devices in scope (10%, floor 10); needs `deviceGroups`.",
+    ),
 ];
 
 /// One cap.
@@ -216,6 +240,7 @@ pub(super) static INVARIANT: &[Key] = &[
     required("name", Shape::Text, "Unique in the set."),
     key("tag", Shape::Tag, "Count the devices that carry this tag."),
     key("deviceValue", Shape::Words(VALUES), "Count the devices of this value."),
+    key("group", Shape::Text, "Count the devices that are in this device group; needs `deviceGroups`."),
     key("atLeast", Shape::Quantity, "At least so many, or at least this share of the devices in scope."),
     key("atMost", Shape::Quantity, "At most so many, or at most this share of the devices in scope."),
 ];
@@ -224,7 +249,7 @@ pub(super) static INVARIANT: &[Key] = &[
 pub(super) static APPROVAL: &[Key] = &[
     required(
         "cap",
-        Shape::Words(&["devices", "additions", "removals", "removalsPerTag", "values"]),
+        Shape::Words(&["devices", "additions", "removals", "removalsPerTag", "values", "groupMoves"]),
         "Which cap.",
     ),
     key("tag", Shape::Tag, "Which tag; only with removalsPerTag."),

@@ -32,12 +32,20 @@ pub enum Axis {
     RemovalsPerTag,
     /// Device values changed, of devices in scope.
     Values,
+    /// Devices that change device group, of devices in scope; judged only where device groups are given.
+    GroupMoves,
 }
 
 impl Axis {
     /// All axes, in the order of reports.
-    pub const ALL: [Axis; 5] =
-        [Axis::Devices, Axis::Additions, Axis::Removals, Axis::RemovalsPerTag, Axis::Values];
+    pub const ALL: [Axis; 6] = [
+        Axis::Devices,
+        Axis::Additions,
+        Axis::Removals,
+        Axis::RemovalsPerTag,
+        Axis::Values,
+        Axis::GroupMoves,
+    ];
 
     /// The key in `guard.caps`, in plans and in `--allow`.
     pub fn name(self) -> &'static str {
@@ -47,6 +55,7 @@ impl Axis {
             Axis::Removals => "removals",
             Axis::RemovalsPerTag => "removalsPerTag",
             Axis::Values => "values",
+            Axis::GroupMoves => "groupMoves",
         }
     }
 
@@ -60,7 +69,7 @@ impl Axis {
         let (percent, floor) = match self {
             Axis::Devices => (50, 100),
             Axis::Additions => (100, 100),
-            Axis::Removals => (10, 10),
+            Axis::Removals | Axis::GroupMoves => (10, 10),
             Axis::RemovalsPerTag => (50, 5),
             Axis::Values => (25, 25),
         };
@@ -184,6 +193,13 @@ pub enum Counted {
     Tag(String),
     /// Devices of this value.
     Value(DeviceValue),
+    /// Devices that are predicted to be in this device group.
+    Group {
+        /// Its name in the file of device groups.
+        name: String,
+        /// Where the name stands.
+        span: Span,
+    },
 }
 
 /// A count, or a share of the devices in scope.

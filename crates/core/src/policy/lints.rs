@@ -274,7 +274,7 @@ fn twins(reader: &mut Reader<'_>, policy: &Policy) {
     );
     named.extend(policy.guard.invariants.iter().filter_map(|invariant| match &invariant.counts {
         Counted::Tag(tag) => Some((tag.as_str(), invariant.span)),
-        Counted::Value(_) => None,
+        Counted::Value(_) | Counted::Group { .. } => None,
     }));
     let selectors = policy.selectors.iter().map(|named| &named.selector);
     let selectors = selectors.chain(&policy.scope).chain(policy.rules.iter().map(|rule| &rule.select));

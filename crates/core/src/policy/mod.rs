@@ -4,6 +4,7 @@
 
 mod condition;
 mod data;
+mod device_groups;
 mod guard;
 mod keys;
 mod lints;
@@ -27,6 +28,10 @@ mod tests;
 mod tests_file;
 
 pub use data::{DataRequest, data_files};
+pub use device_groups::{
+    Condition, DeviceGroup, DeviceGroups, GroupIndex, Operator, Property, Remediation, Ungrouped,
+    read as read_device_groups,
+};
 pub use resolve::resolve;
 pub use schema::{policy_schema, settings_schema, test_schema};
 pub use syntax::MAX_BYTES;
@@ -73,6 +78,8 @@ pub struct Policy {
     pub default_value: Option<DefaultValue>,
     /// Devices whose state is never changed; the first that matches names the withheld change.
     pub protections: Vec<Protection>,
+    /// The tenant's device groups, where a file states them, and where `deviceGroups` stands.
+    pub device_groups: Option<(DeviceGroups, Span)>,
     /// Caps, invariants, approvals, the tenant pin.
     pub guard: Guard,
 }

@@ -45,6 +45,7 @@ struct Sections<'n> {
     scope: Option<&'n Entry>,
     device_value: Option<&'n Entry>,
     guard: Option<&'n Entry>,
+    device_groups: Option<&'n Entry>,
     claims: Vec<&'n Node>,
     selectors: Vec<&'n Entry>,
     lookups: Vec<&'n Entry>,
@@ -74,6 +75,7 @@ impl<'n> Sections<'n> {
                 "scope" => once(reader, &mut self.scope, entry),
                 "deviceValue" => once(reader, &mut self.device_value, entry),
                 "guard" => once(reader, &mut self.guard, entry),
+                "deviceGroups" => once(reader, &mut self.device_groups, entry),
                 "claims" => self.claims.extend(reader.list(node, "`claims`").unwrap_or_default()),
                 "rules" if !matches!(node.kind, NodeKind::List(_)) => {
                     reader.is_partial = true;
@@ -94,8 +96,15 @@ impl<'n> Sections<'n> {
     /// Reads what was collected: names first, then what uses them.
     fn read(&self, reader: &mut Reader<'_>) -> Policy {
         let mut policy = Policy::default();
+        policy.device_groups = self.device_groups.and_then(|entry| reader.device_groups(entry));
         if let Some(entry) = self.guard {
             policy.guard = reader.guard(entry);
+            let has_groups = self.device_groups.is_some();
+            reader.check_groups(
+                &policy.guard,
+                policy.device_groups.as_ref().map(|(groups, _)| groups),
+                has_groups,
+            );
         }
         let allow_reserved = policy.guard.allows_reserved();
         let mut names = Names::default();

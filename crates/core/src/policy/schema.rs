@@ -55,7 +55,7 @@ fn mapping(keys: &'static [Key]) -> Value {
     } else if std::ptr::eq(keys, keys::HUNTING) {
         schema["oneOf"] = needs(&["query", "queryFile"]).into();
     } else if std::ptr::eq(keys, keys::INVARIANT) {
-        schema["oneOf"] = needs(&["tag", "deviceValue"]).into();
+        schema["oneOf"] = needs(&["tag", "deviceValue", "group"]).into();
         schema["anyOf"] = needs(&["atLeast", "atMost"]).into();
     } else if std::ptr::eq(keys, keys::CAP) || std::ptr::eq(keys, keys::EXPECT) {
         schema["minProperties"] = 1.into();

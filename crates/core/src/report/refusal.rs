@@ -35,6 +35,7 @@ fn cap(axis: &AxisReport) -> Refusal {
         Axis::Removals => ("removal", "live device-tag pairs that this policy set may remove"),
         Axis::RemovalsPerTag => ("removal", "devices that carry it"),
         Axis::Values => ("changed value", "devices in scope"),
+        Axis::GroupMoves => ("device that changes group|devices that change group", "devices in scope"),
     };
     let of_tag = axis.tag.as_ref().map_or_else(String::new, |tag| format!(" of tag \"{tag}\""));
     let verb = if axis.planned == 1 { "is" } else { "are" };

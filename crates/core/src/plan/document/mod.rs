@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 pub use read::{DocumentError, read};
 pub use write::{write_open, write_to};
 
+use super::consequences::Consequences;
 use super::{
     GuardReport, InventoryReference, Ledger, Options, PolicyReference, RuleReference, Schedule,
     TenantReference, Totals, Unmatched, Warning, WithheldReason,
@@ -89,6 +90,9 @@ pub struct Document<Changes = Vec<ChangeLine<'static>>> {
     /// Values of data files that match no device.
     #[serde(default)]
     pub unmatched: Vec<Unmatched>,
+    /// Devices that change device group, and what that means; where the policy names device groups.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub groups: Option<Consequences>,
     /// Findings.
     #[serde(default)]
     pub warnings: Vec<Warning>,

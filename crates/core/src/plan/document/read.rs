@@ -133,6 +133,7 @@ fn plan<Changes>(
         pending,
         unresolved,
         unmatched: document.unmatched.clone(),
+        groups: document.groups.clone(),
         warnings: document.warnings.clone(),
         measures,
         guard: document.guard.clone(),

@@ -114,6 +114,7 @@ fn document(plan: &Plan) -> Document {
         pending: plan.pending.iter().map(withheld).collect(),
         unresolved: plan.unresolved.iter().map(|entry| unresolved(plan, entry)).collect(),
         unmatched: plan.unmatched.clone(),
+        groups: plan.groups.clone(),
         warnings: plan.warnings.clone(),
         ledger: plan.ledger.clone(),
         digest: String::new(),

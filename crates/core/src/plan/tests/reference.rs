@@ -446,6 +446,7 @@ fn invariant_counts(world: &World, counted: &Counted, expected: &Expected) -> (u
         let device = &world.devices[*index];
         let change = expected.changes.get(index).cloned().unwrap_or_default();
         let (before, after) = match counted {
+            Counted::Group { .. } => (false, false),
             Counted::Value(value) => {
                 let is_it = device.value.as_deref() == Some(value.word());
                 (is_it, change.value.map_or(is_it, |(to, _)| to == *value))

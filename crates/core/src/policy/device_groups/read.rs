@@ -82,7 +82,7 @@ fn settle(
         }
         groups.push(group);
     }
-    Ok(DeviceGroups { groups, ungrouped, tag_case, notes })
+    Ok(DeviceGroups { groups, ungrouped, tag_case, notes, file: String::new() })
 }
 
 fn entry(row: &Value, index: usize, notes: &mut Vec<String>) -> Result<Entry, String> {

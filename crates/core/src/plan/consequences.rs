@@ -1,0 +1,432 @@
+//! What a plan causes beyond tags and values: devices that change device group, what that means for remediation and access, and the
+//! weight of the devices in the exposure score.
+//!
+//! Predicts from the file of device groups, and says how far the live groups agree with it. Whether a move is allowed is for `guard`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{DeviceChange, Plan};
+use crate::device::{DeviceValue, Field};
+use crate::groups::{Assignment, Membership, TagEdits};
+use crate::inventory::{DeviceSet, Row, Snapshot};
+use crate::policy::{Counted, DeviceGroups, GroupIndex, Policy};
+use crate::text;
+
+/// Devices that are named as a sample.
+const SAMPLE: usize = 3;
+/// Tags that are named as the cause of one move.
+const MOST_TAGS: usize = 10;
+/// Predictions are unreliable where more than this share of the devices with a group name are in another group: 5 %, in twentieths.
+const UNRELIABLE_TWENTIETHS: u64 = 1;
+
+/// What a plan causes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Consequences {
+    /// Devices in scope by predicted group before the plan, in order of rank, the ungrouped ones last.
+    pub before: Vec<GroupCount>,
+    /// The same after the plan.
+    pub after: Vec<GroupCount>,
+    /// Devices that change group, the most devices first.
+    pub moves: Vec<GroupMove>,
+    /// How far the live groups agree with the file.
+    pub check: GroupCheck,
+    /// The weight of the devices in scope in the exposure score.
+    pub exposure: Exposure,
+    /// Devices that change group as predicted.
+    pub predicted: u64,
+    /// Devices with a planned change of a tag that some group looks at: no more can change group.
+    pub possible: u64,
+    /// For each invariant that counts a group: the least and the most devices that could be in it after the plan.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bounds: Vec<GroupBounds>,
+}
+
+/// How many devices are in a group.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct GroupCount {
+    /// Its name.
+    pub name: String,
+    /// Devices in scope.
+    pub devices: u64,
+}
+
+/// Devices that go from one group to another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct GroupMove {
+    /// The group before the plan.
+    pub from: String,
+    /// The group after it.
+    pub to: String,
+    /// How many devices in scope.
+    pub devices: u64,
+    /// The tags that cause it, each with `+` or `-`, bytewise; the first ten.
+    pub tags: Vec<String>,
+    /// What happens to automatic remediation.
+    pub remediation: RemediationChange,
+    /// Access groups that see the devices from then on; `everyone` where the new group names none.
+    pub gain: Vec<String>,
+    /// Access groups that no longer see them.
+    pub lose: Vec<String>,
+    /// The first devices by id.
+    pub sample: Vec<String>,
+}
+
+/// What a move does to automatic remediation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum RemediationChange {
+    /// More happens without an approval.
+    Rises,
+    /// Less happens without an approval.
+    Falls,
+    /// The level is the same.
+    Same,
+    /// The file does not say for both groups.
+    Unknown,
+}
+
+/// How far the live `rbacGroupName` agrees with the file, on devices in scope whose tags the plan leaves alone.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct GroupCheck {
+    /// Devices whose live group is another one.
+    pub differ: u64,
+    /// Devices that were compared.
+    pub of: u64,
+    /// Whether the prediction may be relied on: at most 5 % differ.
+    pub reliable: bool,
+    /// The first that differ: device, reported group, predicted group.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sample: Vec<String>,
+}
+
+/// Weight in the exposure score in hundredths: 75 for Low, 100 for Normal, and for High 10 for each device of the tenant
+/// (documented: a tenth of the tenant's assets).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Exposure {
+    /// Before the plan.
+    pub before: u64,
+    /// After it.
+    pub after: u64,
+}
+
+/// Bounds of the devices in a group after the plan.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct GroupBounds {
+    /// The group as the invariant names it.
+    pub group: String,
+    /// Predicted before the plan.
+    pub before: u64,
+    /// The fewest after it: as predicted where the prediction is reliable.
+    pub least: u64,
+    /// The most after it.
+    pub most: u64,
+}
+
+impl Consequences {
+    /// Devices that the cap judges: as predicted, or every possible move where the prediction is unreliable.
+    pub fn judged_moves(&self) -> u64 {
+        if self.check.reliable { self.predicted } else { self.predicted.max(self.possible) }
+    }
+}
+
+/// What a plan causes, if the policy names device groups. `written_lately`: ids of devices that a run of the last 24 hours wrote:
+/// the service regroups in minutes to hours, so that their live group proves nothing.
+pub fn consequences(
+    policy: &Policy,
+    snapshot: &Snapshot,
+    scope: &DeviceSet,
+    plan: &Plan,
+    written_lately: &BTreeSet<Arc<str>>,
+) -> Option<Consequences> {
+    let (groups, _) = policy.device_groups.as_ref()?;
+    let membership = Membership::new(groups, snapshot);
+    let changed = rows_of(snapshot, &plan.changes);
+    let edits = edits(plan, &changed);
+    let before = membership.assign(&TagEdits::default());
+    let after = membership.assign(&edits);
+    let foresight = Foresight { groups, snapshot, scope, plan, changed: &changed, membership: &membership };
+    let possible = foresight.possible();
+    let (moves, predicted) = foresight.moves(&before, &after);
+    let check = foresight.check(&before, written_lately);
+    let bounds = foresight.bounds(policy, &before, &after, &possible, check.reliable);
+    Some(Consequences {
+        before: foresight.counts(&before),
+        after: foresight.counts(&after),
+        moves,
+        exposure: foresight.exposure(),
+        predicted,
+        possible: possible.count() as u64,
+        bounds,
+        check,
+    })
+}
+
+/// The row of each change; both stand in the order of ids.
+fn rows_of(snapshot: &Snapshot, changes: &[DeviceChange]) -> Vec<Option<Row>> {
+    let mut rows = snapshot.order_by_id().iter().copied().peekable();
+    let row_of = |change: &DeviceChange| {
+        while rows.next_if(|row| snapshot.id(*row) < &*change.id).is_some() {}
+        rows.next_if(|row| snapshot.id(*row) == &*change.id)
+    };
+    changes.iter().map(row_of).collect()
+}
+
+fn edits<'a>(plan: &'a Plan, rows: &[Option<Row>]) -> TagEdits<'a> {
+    let mut edits = TagEdits::default();
+    for (change, row) in plan.changes.iter().zip(rows) {
+        let Some(row) = row else { continue };
+        for add in &change.add {
+            edits.added.entry(&**plan.tag(add.tag)).or_default().push(*row);
+        }
+        for remove in &change.remove {
+            edits.removed.entry(&**plan.tag(remove.tag)).or_default().push(*row);
+        }
+    }
+    for rows in edits.added.values_mut().chain(edits.removed.values_mut()) {
+        rows.sort_unstable();
+    }
+    edits
+}
+
+struct Foresight<'a> {
+    groups: &'a DeviceGroups,
+    snapshot: &'a Snapshot,
+    scope: &'a DeviceSet,
+    plan: &'a Plan,
+    changed: &'a [Option<Row>],
+    membership: &'a Membership<'a>,
+}
+
+impl Foresight<'_> {
+    /// The changes with their rows, those in scope only.
+    fn in_scope(&self) -> impl Iterator<Item = (&DeviceChange, Row)> {
+        let changes = self.plan.changes.iter().zip(self.changed);
+        changes
+            .filter_map(|(change, row)| Some((change, (*row)?)))
+            .filter(|(_, row)| self.scope.contains(*row))
+    }
+
+    /// The tags of a change that some group looks at, each with its sign.
+    fn watched(&self, change: &DeviceChange) -> Vec<String> {
+        let added = change.add.iter().map(|add| ('+', self.plan.tag(add.tag)));
+        let removed = change.remove.iter().map(|remove| ('-', self.plan.tag(remove.tag)));
+        added
+            .chain(removed)
+            .filter(|(_, tag)| self.membership.is_watched(tag))
+            .map(|(sign, tag)| format!("{sign}{tag}"))
+            .collect()
+    }
+
+    /// Devices that could change group at all: every planned tag is asked once.
+    fn possible(&self) -> DeviceSet {
+        let is_watched: Vec<bool> =
+            self.plan.tags.iter().map(|tag| self.membership.is_watched(tag)).collect();
+        let touched = self.in_scope().filter(|(change, _)| {
+            let tags = change.add.iter().chain(&change.remove);
+            tags.into_iter().any(|tag| is_watched[tag.tag.0 as usize])
+        });
+        let mut rows: Vec<Row> = touched.map(|(_, row)| row).collect();
+        rows.sort_unstable();
+        DeviceSet::of(self.snapshot.len(), rows)
+    }
+
+    fn moves(&self, before: &Assignment, after: &Assignment) -> (Vec<GroupMove>, u64) {
+        let mut found: BTreeMap<(GroupIndex, GroupIndex), (u64, BTreeSet<String>, Vec<String>)> =
+            BTreeMap::new();
+        let mut total = 0;
+        for (change, row) in self.in_scope() {
+            let (from, to) = (before.of(row), after.of(row));
+            if from == to {
+                continue;
+            }
+            total += 1;
+            let (devices, tags, sample) = found.entry((from, to)).or_default();
+            *devices += 1;
+            if tags.len() < MOST_TAGS {
+                tags.extend(self.watched(change));
+            }
+            if sample.len() < SAMPLE {
+                sample.push(self.snapshot.label(row).to_owned());
+            }
+        }
+        let mut moves: Vec<GroupMove> = found
+            .into_iter()
+            .map(|((from, to), (devices, tags, sample))| self.group_move((from, to), devices, tags, sample))
+            .collect();
+        moves.sort_by(|one, other| other.devices.cmp(&one.devices));
+        (moves, total)
+    }
+
+    fn group_move(
+        &self,
+        (from, to): (GroupIndex, GroupIndex),
+        devices: u64,
+        tags: BTreeSet<String>,
+        sample: Vec<String>,
+    ) -> GroupMove {
+        let remediation = match (self.groups.remediation(from), self.groups.remediation(to)) {
+            (Some(old), Some(new)) if new > old => RemediationChange::Rises,
+            (Some(old), Some(new)) if new < old => RemediationChange::Falls,
+            (Some(_), Some(_)) => RemediationChange::Same,
+            _ => RemediationChange::Unknown,
+        };
+        let (old, new) = (self.groups.access(from), self.groups.access(to));
+        GroupMove {
+            from: self.groups.name(from).to_owned(),
+            to: self.groups.name(to).to_owned(),
+            devices,
+            tags: tags.into_iter().take(MOST_TAGS).collect(),
+            remediation,
+            gain: without(new, old),
+            lose: without(old, new),
+            sample,
+        }
+    }
+
+    fn counts(&self, assignment: &Assignment) -> Vec<GroupCount> {
+        let counts = assignment.counts(self.scope);
+        let ranks = (0..self.groups.groups.len()).filter_map(|rank| u16::try_from(rank).ok());
+        ranks
+            .map(GroupIndex::Group)
+            .chain([GroupIndex::Ungrouped])
+            .map(|index| GroupCount {
+                name: self.groups.name(index).to_owned(),
+                devices: counts.get(&index).copied().unwrap_or(0),
+            })
+            .collect()
+    }
+
+    /// Compares the live groups with the prediction, device by device in scope, once a distinct name where there are few.
+    fn check(&self, before: &Assignment, written_lately: &BTreeSet<Arc<str>>) -> GroupCheck {
+        let mut left_alone = self.scope.clone();
+        let tagged =
+            self.in_scope().filter(|(change, _)| !change.add.is_empty() || !change.remove.is_empty());
+        let mut rows: Vec<Row> = tagged.map(|(_, row)| row).collect();
+        rows.extend(written_lately.iter().filter_map(|id| self.snapshot.find(id)));
+        rows.sort_unstable();
+        left_alone.difference_with(&DeviceSet::of(self.snapshot.len(), rows));
+        let mut known: BTreeMap<String, GroupIndex> = BTreeMap::new();
+        let mut found = GroupCheck { reliable: true, ..GroupCheck::default() };
+        let mut named = 0;
+        for row in left_alone.iter() {
+            let predicted = before.of(row);
+            if predicted == GroupIndex::Merged || self.is_unpredictable(predicted) {
+                continue;
+            }
+            let reported = self.snapshot.text(Field::RbacGroupName, row);
+            named += u64::from(reported.is_some());
+            let live = match &reported {
+                None => Some(GroupIndex::Ungrouped),
+                Some(name) => match known.get(&**name) {
+                    Some(index) => Some(*index),
+                    None => {
+                        let index = self.groups.find(name);
+                        if let Some(index) = index {
+                            known.insert(name.to_string(), index);
+                        }
+                        index
+                    }
+                },
+            };
+            found.of += 1;
+            if live != Some(predicted) {
+                found.differ += 1;
+                if found.sample.len() < SAMPLE {
+                    let reported = reported.as_deref().unwrap_or("ungrouped");
+                    let predicted = self.groups.name(predicted);
+                    found.sample.push(format!(
+                        "{}: reported in {reported}, predicted in {predicted}",
+                        self.snapshot.label(row)
+                    ));
+                }
+            }
+        }
+        found.reliable = found.differ * 20 <= named * UNRELIABLE_TWENTIETHS;
+        found
+    }
+
+    fn is_unpredictable(&self, index: GroupIndex) -> bool {
+        match index {
+            GroupIndex::Group(rank) => self.groups.groups[usize::from(rank)].unpredictable.is_some(),
+            _ => false,
+        }
+    }
+
+    /// What each invariant on a group counts, and between which bounds the truth lies where the prediction is unreliable.
+    fn bounds(
+        &self,
+        policy: &Policy,
+        before: &Assignment,
+        after: &Assignment,
+        possible: &DeviceSet,
+        is_reliable: bool,
+    ) -> Vec<GroupBounds> {
+        let named = policy.guard.invariants.iter().filter_map(|invariant| match &invariant.counts {
+            Counted::Group { name, .. } => Some(name),
+            _ => None,
+        });
+        named
+            .map(|name| {
+                let index = self.groups.find(name);
+                let count = |assignment: &Assignment, rows: &mut dyn Iterator<Item = Row>| {
+                    rows.filter(|row| Some(assignment.of(*row)) == index).count() as u64
+                };
+                let predicted = count(after, &mut self.scope.iter());
+                let is_certain = is_reliable && index.is_some_and(|index| !self.is_unpredictable(index));
+                let (least, most) = if is_certain {
+                    (predicted, predicted)
+                } else {
+                    let reported = |row: Row| {
+                        let live = self.snapshot.text(Field::RbacGroupName, row);
+                        live.is_some_and(|live| text::equal(&live, name))
+                    };
+                    let sure = |row: &Row| reported(*row) && !possible.contains(*row);
+                    let least = self.scope.iter().filter(sure).count() as u64;
+                    let most =
+                        self.scope.iter().filter(|row| reported(*row) || possible.contains(*row)).count();
+                    (least.min(predicted), (most as u64).max(predicted))
+                };
+                GroupBounds {
+                    group: name.clone(),
+                    before: count(before, &mut self.scope.iter()),
+                    least,
+                    most,
+                }
+            })
+            .collect()
+    }
+
+    fn exposure(&self) -> Exposure {
+        let high = 10 * self.snapshot.len() as u64;
+        let weight = |value: Option<DeviceValue>| match value {
+            Some(DeviceValue::Low) => 75,
+            Some(DeviceValue::High) => high,
+            Some(DeviceValue::Normal) | None => 100,
+        };
+        let live = |row: Row| weight(self.snapshot.value(row).and_then(DeviceValue::parse));
+        let before: u64 = self.scope.iter().map(live).sum();
+        let mut after = before;
+        for (change, row) in self.in_scope() {
+            if let Some(new) = change.value {
+                after = (after + weight(Some(new.to))).saturating_sub(live(row));
+            }
+        }
+        Exposure { before, after }
+    }
+}
+
+/// Those of `some` that are not among `others`; nobody named means everyone.
+fn without(some: &[String], others: &[String]) -> Vec<String> {
+    match (some.is_empty(), others.is_empty()) {
+        (true, true) | (false, true) => Vec::new(),
+        (true, false) => vec!["everyone".to_owned()],
+        (false, false) => some.iter().filter(|one| !others.contains(one)).cloned().collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

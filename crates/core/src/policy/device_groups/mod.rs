@@ -1,0 +1,284 @@
+//! The tenant's device groups, as a data file of the policy states them: ranked rules, and what a group means for a device.
+//!
+//! Tags decide device groups; groups decide who sees a device and how far automatic remediation goes. Which device is in which
+//! group is for `groups`.
+
+mod platforms;
+mod read;
+
+pub use read::read;
+
+use super::reader::Reader;
+use super::syntax::{Entry, shown};
+use super::{Axis, Counted, Guard, keys};
+use crate::diagnostic::{Diagnostic, Span};
+
+use crate::tag::TagCase;
+
+/// The device groups of a tenant, the highest rank first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DeviceGroups {
+    /// In order of rank; a device is in the first whose conditions all hold.
+    pub groups: Vec<DeviceGroup>,
+    /// What the file calls the group of all other devices, and what it means for them.
+    pub ungrouped: Ungrouped,
+    /// How tag conditions compare; without case unless `deviceGroups.tagCase: exact` says otherwise.
+    pub tag_case: TagCase,
+    /// What a reader of the plan should know about the file: one sentence each.
+    pub notes: Vec<String>,
+    /// The path as written.
+    pub file: String,
+}
+
+/// Where a device is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum GroupIndex {
+    /// In the group of this rank, from 0.
+    Group(u16),
+    /// In no group of the file.
+    Ungrouped,
+    /// Merged into another device: in no group at all.
+    Merged,
+}
+
+/// The devices that no group's conditions hold for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ungrouped {
+    /// The file's name for them, where it has one.
+    pub name: Option<String>,
+    /// How far automatic remediation goes on them, where the file says.
+    pub remediation: Option<Remediation>,
+    /// Who sees them; nobody named means everyone.
+    pub access: Vec<String>,
+}
+
+/// One device group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeviceGroup {
+    /// Its name, unique in the file.
+    pub name: String,
+    /// How far automatic remediation goes, where the file says.
+    pub remediation: Option<Remediation>,
+    /// The access groups that see its devices; none means everyone.
+    pub access: Vec<String>,
+    /// Its conditions. One without conditions matches no device.
+    pub conditions: Vec<Condition>,
+    /// Why its members cannot be predicted: a condition that is not understood.
+    pub unpredictable: Option<String>,
+}
+
+/// One condition: the property meets one of the tests. Several conditions on one property are alternatives, too; those on
+/// different properties must all hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Condition {
+    /// What is looked at.
+    pub property: Property,
+    /// How it is compared, without case.
+    pub operator: Operator,
+    /// The values, any of which will do.
+    pub values: Vec<String>,
+}
+
+/// What a condition of a device group looks at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Property {
+    /// `computerDnsName`.
+    Name,
+    /// The name after its first dot.
+    Domain,
+    /// Any of the device's tags.
+    Tag,
+    /// `osPlatform`, by the names that the portal uses.
+    Os,
+}
+
+impl Property {
+    /// All of them.
+    pub const ALL: [Property; 4] = [Property::Name, Property::Domain, Property::Tag, Property::Os];
+
+    /// The word in files and reports.
+    pub fn word(self) -> &'static str {
+        match self {
+            Property::Name => "name",
+            Property::Domain => "domain",
+            Property::Tag => "tag",
+            Property::Os => "os",
+        }
+    }
+}
+
+/// How a condition of a device group compares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Operator {
+    /// Portal 0.
+    StartsWith,
+    /// Portal 1.
+    EndsWith,
+    /// Portal 2.
+    Equals,
+    /// Portal 3.
+    Contains,
+    /// Portal 4.
+    In,
+}
+
+impl Operator {
+    /// All of them.
+    pub const ALL: [Operator; 5] =
+        [Operator::StartsWith, Operator::EndsWith, Operator::Equals, Operator::Contains, Operator::In];
+
+    /// The word in files and reports.
+    pub fn word(self) -> &'static str {
+        match self {
+            Operator::StartsWith => "startsWith",
+            Operator::EndsWith => "endsWith",
+            Operator::Equals => "equals",
+            Operator::Contains => "contains",
+            Operator::In => "in",
+        }
+    }
+}
+
+/// How far automatic remediation goes, in rising order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Remediation {
+    /// No automated response.
+    None,
+    /// Approval for every folder.
+    ApproveAll,
+    /// Approval for folders that are not temporary.
+    ApproveNonTemporary,
+    /// Approval for core folders.
+    ApproveCore,
+    /// No approval needed.
+    Full,
+}
+
+impl Remediation {
+    /// All of them.
+    pub const ALL: [Remediation; 5] = [
+        Remediation::None,
+        Remediation::ApproveAll,
+        Remediation::ApproveNonTemporary,
+        Remediation::ApproveCore,
+        Remediation::Full,
+    ];
+
+    /// The word in files and reports.
+    pub fn word(self) -> &'static str {
+        match self {
+            Remediation::None => "none",
+            Remediation::ApproveAll => "approve-all",
+            Remediation::ApproveNonTemporary => "approve-non-temporary",
+            Remediation::ApproveCore => "approve-core",
+            Remediation::Full => "full",
+        }
+    }
+}
+
+impl Operator {
+    /// Whether a text meets the operator with this value; both already folded where case does not count.
+    pub fn holds(self, text: &str, value: &str) -> bool {
+        match self {
+            Operator::StartsWith => text.starts_with(value),
+            Operator::EndsWith => text.ends_with(value),
+            Operator::Equals | Operator::In => text == value,
+            Operator::Contains => text.contains(value),
+        }
+    }
+}
+
+impl DeviceGroups {
+    /// The name of a group in reports.
+    pub fn name(&self, index: GroupIndex) -> &str {
+        match index {
+            GroupIndex::Group(rank) => &self.groups[usize::from(rank)].name,
+            GroupIndex::Ungrouped => self.ungrouped.name.as_deref().unwrap_or("ungrouped"),
+            GroupIndex::Merged => "merged",
+        }
+    }
+
+    /// The remediation level of a group, where the file states one.
+    pub fn remediation(&self, index: GroupIndex) -> Option<Remediation> {
+        match index {
+            GroupIndex::Group(rank) => self.groups[usize::from(rank)].remediation,
+            GroupIndex::Ungrouped => self.ungrouped.remediation,
+            GroupIndex::Merged => None,
+        }
+    }
+
+    /// Who sees the devices of a group; nobody named means everyone.
+    pub fn access(&self, index: GroupIndex) -> &[String] {
+        match index {
+            GroupIndex::Group(rank) => &self.groups[usize::from(rank)].access,
+            GroupIndex::Ungrouped => &self.ungrouped.access,
+            GroupIndex::Merged => &[],
+        }
+    }
+
+    /// The group with this name, compared without case; `UnassignedGroup` and the file's own name are the ungrouped devices.
+    pub fn find(&self, name: &str) -> Option<GroupIndex> {
+        let is_same = |other: &str| crate::text::equal(other, name);
+        if let Some(rank) = self.groups.iter().position(|group| is_same(&group.name)) {
+            return u16::try_from(rank).ok().map(GroupIndex::Group);
+        }
+        let is_ungrouped = is_same("UnassignedGroup") || self.ungrouped.name.as_deref().is_some_and(is_same);
+        is_ungrouped.then_some(GroupIndex::Ungrouped)
+    }
+}
+
+impl Reader<'_> {
+    /// What the guard says of device groups needs their file, and names that stand in it. `is_stated`: the set names a file,
+    /// which may be unusable and told already.
+    pub(super) fn check_groups(&mut self, guard: &Guard, groups: Option<&DeviceGroups>, is_stated: bool) {
+        let cap = guard.caps.iter().find(|(axis, _)| *axis == Axis::GroupMoves).and_then(|(_, cap)| cap.span);
+        let named = guard.invariants.iter().filter_map(|invariant| match &invariant.counts {
+            Counted::Group { name, span } => Some((name, *span)),
+            _ => None,
+        });
+        let named: Vec<(&String, Span)> = named.collect();
+        if !is_stated {
+            for span in cap.into_iter().chain(named.iter().map(|(_, span)| *span)) {
+                let finding = Diagnostic::error("E0322", span, "this needs the tenant's device groups");
+                self.report(finding.help("add `deviceGroups: { file: data/device-groups.json }`"));
+            }
+        }
+        let Some(groups) = groups else { return };
+        let known: Vec<&str> = groups.groups.iter().map(|group| group.name.as_str()).collect();
+        for (name, span) in named.into_iter().filter(|(name, _)| groups.find(name).is_none()) {
+            self.unknown("E0322", span, &format!("device group `{}`", shown(name)), name, &known);
+        }
+    }
+
+    /// `deviceGroups` of the set, with its file read.
+    pub(super) fn device_groups(&mut self, entry: &Entry) -> Option<(DeviceGroups, Span)> {
+        let fields = self.fields(&entry.value, keys::DEVICE_GROUPS, "`deviceGroups`")?;
+        let tag_case = match fields.get("tagCase") {
+            Some(node) if self.word(node, "`tagCase`", &["exact", "insensitive"])? == "exact" => {
+                TagCase::Exact
+            }
+            _ => TagCase::Insensitive,
+        };
+        let node = fields.get("file")?;
+        let file = self.filled_text(node, "`file`")?.to_owned();
+        let text = self.data_text(&file, node.span)?.to_owned();
+        match read(&text, tag_case) {
+            Ok(groups) => {
+                for note in &groups.notes {
+                    self.report(Diagnostic::warning(
+                        "W0321",
+                        node.span,
+                        format!("`{}`: {}", shown(&file), shown(note)),
+                    ));
+                }
+                Some((DeviceGroups { file, ..groups }, entry.key_span))
+            }
+            Err(why) => {
+                let message = format!("`{}` cannot be used: {}", shown(&file), shown(&why));
+                let finding = Diagnostic::error("E0321", node.span, message);
+                self.report(finding.help("`mdetag validate --explain E0321` says which forms it may have"));
+                None
+            }
+        }
+    }
+}
