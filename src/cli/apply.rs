@@ -9,6 +9,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::store::journal::{self, Recorded};
 use crate::store::lock::{Lock, LockError};
+use crate::store::path_text::shown;
 use crate::tenant::Need;
 use mdetag_core::apply::resume;
 use mdetag_core::plan::guard::Allowance;
@@ -85,7 +86,7 @@ async fn resume_run(
         let is_new = journal::runs(&session.state).map_or(true, |runs| runs.is_empty());
         session.close().await;
         if is_new {
-            let folder = context.state_dir().display().to_string();
+            let folder = shown(&context.state_dir());
             return Err(Failure::usage(format!("there is no run to resume in the state directory {folder}"))
                 .help("carry the state directory between CI jobs as a cache or artifact, or name it with --state-dir"));
         }

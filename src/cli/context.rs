@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use crate::store::path_text::shown;
 use crate::store::{regular_file, repository};
 use mdetag_core::diagnostic::{Diagnostic, Source, Sources};
 use mdetag_core::plan::{Options, ValueRoute};
@@ -158,7 +159,7 @@ fn read_settings(folder: &Path, repository: Option<&Path>) -> Result<(Settings, 
         if std::fs::symlink_metadata(&path).is_err() {
             continue;
         }
-        let name = from_folder(&real, &path).display().to_string();
+        let name = shown(&from_folder(&real, &path));
         let text = regular_file::text(&path, MAX_BYTES as u64)
             .map_err(|why| Failure::file(format!("{name} cannot be read: {why}")))?;
         let source = Source::new(name.as_str(), 0, "mdetag.yaml", text);

@@ -5,6 +5,7 @@
 
 use serde_json::{Value, json};
 
+use crate::store::path_text::shown;
 use crate::tenant::{self, Need, TenantError};
 use mdetag_core::plan::Lane;
 use mdetag_core::report::escape::terminal;
@@ -124,7 +125,7 @@ fn surroundings(context: &Context, prepared: &Prepared) -> Vec<Check> {
         Check::good("sign-in host", endpoints.login.as_str()),
         Check::good("API host", endpoints.api.as_str()),
         Check::good("proxy", proxy),
-        Check::good("state", context.state_dir().display().to_string()),
+        Check::good("state", shown(&context.state_dir())),
     ]
 }
 

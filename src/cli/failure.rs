@@ -87,7 +87,9 @@ impl fmt::Display for Failure {
 
 impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Failure {
-        if error.kind() == std::io::ErrorKind::BrokenPipe {
+        // ERROR_PIPE_NOT_CONNECTED, which the standard library has no kind for.
+        let is_disconnected = cfg!(windows) && error.raw_os_error() == Some(233);
+        if error.kind() == std::io::ErrorKind::BrokenPipe || is_disconnected {
             return Failure::new(BROKEN_PIPE, "standard output was closed");
         }
         Failure::file(error.to_string())

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::store::history::{self, Happening};
 use crate::store::journal::{self, Recorded};
+use crate::store::path_text::shown;
 use crate::store::state::StateDir;
 use mdetag_core::apply::Outcome;
 use mdetag_core::plan::{Cause, ChangeKey, ChangeWhat, Plan, document, stale};
@@ -30,7 +31,7 @@ pub fn run(context: &Context, args: &HistoryArgs) -> Result<Exit, Failure> {
     let mut documents = Vec::new();
     for state in states(context)? {
         let runs = journal::runs(&state)
-            .map_err(|error| Failure::file(format!("{}: {error}", state.runs().display())))?;
+            .map_err(|error| Failure::file(format!("{}: {error}", shown(&state.runs()))))?;
         for run in runs {
             let recorded = match journal::read(&state, &run) {
                 Ok(recorded) => recorded,
@@ -57,9 +58,7 @@ pub fn run(context: &Context, args: &HistoryArgs) -> Result<Exit, Failure> {
             .as_ref()
             .map(|subject| format!(" about `{}`", terminal(subject)))
             .unwrap_or_default();
-        context
-            .console
-            .result(&format!("no run in {} says anything{of}\n", context.state_dir().display()))?;
+        context.console.result(&format!("no run in {} says anything{of}\n", shown(&context.state_dir())))?;
     } else {
         context.console.result(&text)?;
     }

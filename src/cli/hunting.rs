@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::store::path_text::shown;
 use crate::store::regular_file;
 use mdetag_core::plan::{ChangeKey, ChangeWhat};
 use mdetag_core::policy::Policy;
@@ -20,7 +21,7 @@ use super::session::{Session, unreachable_tenant};
 /// A file that cannot be read or holds something else.
 pub fn recorded(context: &Context) -> Result<HuntingResults, Failure> {
     let Some(path) = &context.global.hunting_results else { return Ok(HuntingResults::default()) };
-    let named = |error: String| Failure::file(format!("{}: {error}", path.display()));
+    let named = |error: String| Failure::file(format!("{}: {error}", shown(path)));
     let bytes = std::fs::read(path).map_err(|error| named(regular_file::reason(&error)))?;
     HuntingResults::from_json(&bytes).map_err(named)
 }

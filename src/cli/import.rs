@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::store::path_text::shown;
 use crate::store::whole_file;
 use crate::tenant::Need;
 use mdetag_core::diagnostic::{DataFile, Source as Text, Sources};
@@ -35,7 +36,7 @@ pub async fn run(context: &Context, args: &ImportArgs) -> Result<Exit, Failure> 
         .collect();
     if !taken.is_empty() {
         let failure =
-            Failure::file(format!("{} exists already in {}", taken.join(", "), args.output.display()));
+            Failure::file(format!("{} exists already in {}", taken.join(", "), shown(&args.output)));
         return Err(failure.help("nothing was written; choose another folder with -o"));
     }
     prove(context, &imported, &source)?;
@@ -105,7 +106,7 @@ fn summary(context: &Context, args: &ImportArgs, imported: &Imported) -> String 
         "Wrote {} with {} to {}: it plans to zero changes.\n{} have a selector that fits exactly; the others list their devices, with the nearest selector in a comment.\n",
         counted(imported.files.len() as u64, "file"),
         counted(imported.rules.len() as u64, "rule"),
-        args.output.display(),
+        shown(&args.output),
         counted(exact as u64, "rule"),
     );
     for (tag, reason) in &imported.left_out {

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde_json::json;
 
+use crate::store::path_text::shown;
 use crate::store::whole_file;
 
 use super::args::{Format, InitArgs, SchemaOf};
@@ -48,7 +49,7 @@ pub fn run(context: &Context, args: &InitArgs) -> Result<Exit, Failure> {
     let taken: Vec<&str> =
         files.iter().map(|(path, _)| *path).filter(|path| args.dir.join(path).exists()).collect();
     if !taken.is_empty() {
-        let failure = Failure::file(format!("{} exists already in {}", taken.join(", "), args.dir.display()));
+        let failure = Failure::file(format!("{} exists already in {}", taken.join(", "), shown(&args.dir)));
         return Err(failure.help("nothing was written; choose an empty folder, or move the file away"));
     }
     let mut text = String::new();
@@ -58,7 +59,7 @@ pub fn run(context: &Context, args: &InitArgs) -> Result<Exit, Failure> {
     }
     if context.global.format == Format::Json {
         let paths: Vec<&str> = files.iter().map(|(path, _)| *path).collect();
-        let folder = args.dir.display().to_string();
+        let folder = shown(&args.dir);
         let document = json!({ "formatVersion": "1.0", "folder": folder, "files": paths });
         context.console.result(&format!("{document:#}\n"))?;
         return Ok(Exit::Success);
@@ -66,7 +67,7 @@ pub fn run(context: &Context, args: &InitArgs) -> Result<Exit, Failure> {
     context.console.result(&format!(
         "Wrote {} files to {}:\n{text}{}",
         files.len(),
-        args.dir.display(),
+        shown(&args.dir),
         next(&args.dir)
     ))?;
     Ok(Exit::Success)
@@ -74,7 +75,7 @@ pub fn run(context: &Context, args: &InitArgs) -> Result<Exit, Failure> {
 
 /// What to do next.
 fn next(folder: &Path) -> String {
-    let enter = if folder == Path::new(".") { String::new() } else { format!("  cd {}\n", folder.display()) };
+    let enter = if folder == Path::new(".") { String::new() } else { format!("  cd {}\n", shown(folder)) };
     format!(
         "Next, without an account:\n{enter}  mdetag validate\n  mdetag test\n  mdetag plan --sandbox\n\
          Then name your tenant in mdetag.yaml and delete the CI files that you do not use.\n"

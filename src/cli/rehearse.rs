@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::store::path_text::shown;
 use crate::store::whole_file;
 use mdetag_core::policy;
 use mdetag_core::rehearsal::{self, Rehearsal};
@@ -32,7 +33,7 @@ pub fn run(context: &Context, args: &TestArgs) -> Result<Exit, Failure> {
         return Err(Failure::policy(sources, findings));
     }
     if tests.tests.is_empty() {
-        let named: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
+        let named: Vec<String> = paths.iter().map(|path| shown(path)).collect();
         return Err(Failure::usage(format!("there is no policy test in {}", named.join(", ")))
             .help("tests stand beside the policies, in files named *.test.yaml"));
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
+use crate::store::path_text::shown;
 use mdetag_core::policy::{Policy, TagExpressionKind};
 use mdetag_core::report::escape;
 use mdetag_core::report::words::counted;
@@ -48,13 +49,13 @@ fn create(context: &Context, name: &str, devices: usize, seed: u64) -> Result<Ex
         sandbox::Options { devices: devices as u64, seed, ..session::sandbox_options(context, None) };
     Sandbox::create(&directory, &options, context.clock.clone()).map_err(failed)?;
     let devices = counted(devices as u64, "device");
-    let text = format!("SANDBOX {name} has {devices}, in {}\n", directory.display());
+    let text = format!("SANDBOX {name} has {devices}, in {}\n", shown(&directory));
     say(context, &text, || serde_json::json!({ "sandbox": name, "devices": options.devices, "seed": seed }))
 }
 
 /// A sandbox of given devices.
 fn create_from(context: &Context, name: &str, fleet: &Path) -> Result<Exit, Failure> {
-    let named = |error: std::io::Error| Failure::file(format!("cannot read {}: {error}", fleet.display()));
+    let named = |error: std::io::Error| Failure::file(format!("cannot read {}: {error}", shown(fleet)));
     let lines = std::fs::read_to_string(fleet).map_err(named)?;
     let directory = session::sandbox_dir(context, name)?;
     let options = session::sandbox_options(context, None);
@@ -64,8 +65,8 @@ fn create_from(context: &Context, name: &str, fleet: &Path) -> Result<Exit, Fail
     let text = format!(
         "SANDBOX {name} has {} of {}, in {}\n",
         counted(devices as u64, "device"),
-        fleet.display(),
-        directory.display()
+        shown(fleet),
+        shown(&directory)
     );
     say(context, &text, || serde_json::json!({ "sandbox": name, "devices": devices, "fleet": fleet }))
 }
@@ -135,12 +136,12 @@ fn disturb(
 }
 
 fn generate(context: &Context, devices: usize, seed: u64, path: &Path) -> Result<Exit, Failure> {
-    let named = |error: std::io::Error| Failure::file(format!("cannot write {}: {error}", path.display()));
+    let named = |error: std::io::Error| Failure::file(format!("cannot write {}: {error}", shown(path)));
     let file = std::fs::File::create(path).map_err(named)?;
     let mut writer = BufWriter::with_capacity(1 << 20, file);
     let fleet = FleetFile { devices: devices as u64, seed, created: context.policy_now(), header: true };
     sandbox::generate(&mut writer, &fleet).and_then(|()| writer.flush()).map_err(named)?;
-    let text = format!("{} in {}\n", counted(devices as u64, "device"), path.display());
+    let text = format!("{} in {}\n", counted(devices as u64, "device"), shown(path));
     say(context, &text, || serde_json::json!({ "devices": devices, "seed": seed, "file": path }))
 }
 

@@ -1,5 +1,6 @@
 //! `mdetag show`: prints a saved plan as `plan` did.
 
+use crate::store::path_text::shown;
 use crate::store::regular_file::reason;
 use mdetag_core::plan::Plan;
 use mdetag_core::plan::document;
@@ -39,7 +40,7 @@ pub fn run(context: &Context, args: &ShowArgs) -> Result<Exit, Failure> {
 /// # Errors
 /// A file that cannot be read, is too large, or is no plan of this version.
 pub fn read(path: &std::path::Path) -> Result<Plan, Failure> {
-    let named = |error: &dyn std::fmt::Display| Failure::plan(format!("{}: {error}", path.display()));
+    let named = |error: &dyn std::fmt::Display| Failure::plan(format!("{}: {error}", shown(path)));
     let length = std::fs::metadata(path).map_err(|error| named(&reason(&error)))?.len();
     if length > MAX_BYTES {
         return Err(named(&"the file is too large for a plan"));

@@ -2,6 +2,7 @@
 
 use std::sync::Mutex;
 
+use crate::store::path_text::shown;
 use crate::store::snapshot_file::SnapshotStamp;
 use crate::store::snapshot_writer::SnapshotPages;
 use crate::tenant::{Need, ReadDevices, ReadScope, ReadWatch};
@@ -55,7 +56,7 @@ pub async fn run(context: &Context, args: &SnapshotArgs) -> Result<Exit, Failure
             format!(
                 "{is_sandbox}{} in {} ({verdict})\n",
                 counted(snapshot.len() as u64, "device"),
-                args.output.display()
+                shown(&args.output)
             )
         }
     };

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::store::path_text::shown;
 use crate::store::snapshot_file;
 use crate::store::state::StateDir;
 use crate::tenant::{self, Need, ReadDevices, ReadScope, ReadWatch};
@@ -132,7 +133,7 @@ fn from_file(context: &Context, path: &std::path::Path, policy: Option<&Policy>)
         && !pin.eq_ignore_ascii_case(id)
     {
         let mut failure =
-            Failure::tenant(format!("{} is of tenant {id}, and `guard.tenantId` pins {pin}", path.display()))
+            Failure::tenant(format!("{} is of tenant {id}, and `guard.tenantId` pins {pin}", shown(path)))
                 .help("nothing was planned; read the pinned tenant, or correct the pin");
         failure.exit = Exit::Refused;
         return Err(failure);

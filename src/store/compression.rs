@@ -28,6 +28,10 @@ enum Inner {
 impl Unpacked {
     /// Opens a file and looks at its first bytes.
     pub(super) fn open(path: &Path) -> io::Result<Unpacked> {
+        // Windows calls it "permission denied".
+        if path.is_dir() {
+            return Err(io::ErrorKind::IsADirectory.into());
+        }
         let mut file = BufReader::with_capacity(1 << 18, File::open(path)?);
         let head = file.fill_buf()?;
         let inner = if head.starts_with(&[0x1f, 0x8b]) {

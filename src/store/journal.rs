@@ -13,6 +13,7 @@ use mdetag_core::plan::{Plan, WithheldReason, stale};
 use mdetag_core::time::{TICKS_PER_SECOND, Timestamp};
 
 use super::journal_line::{self as line, Line};
+use super::path_text::shown;
 use super::state::StateDir;
 use super::whole_file;
 
@@ -180,7 +181,7 @@ impl Journal {
 }
 
 fn unusable(path: &Path, source: std::io::Error) -> JournalError {
-    JournalError::Unusable { path: path.display().to_string(), source }
+    JournalError::Unusable { path: shown(path), source }
 }
 
 fn ends_torn(file: &mut File) -> std::io::Result<bool> {
@@ -235,7 +236,7 @@ impl Recorded {
 pub fn read(state: &StateDir, run: &str) -> Result<Recorded, JournalError> {
     let path = state.journal(run);
     if !super::state::is_name(run) || !path.is_file() {
-        let folder = state.runs().display().to_string();
+        let folder = shown(&state.runs());
         return Err(JournalError::NoSuchRun { run: run.to_owned(), folder });
     }
     let file = File::open(&path).map_err(|source| unusable(&path, source))?;
@@ -269,7 +270,7 @@ fn read_lines(mut reader: impl BufRead, path: &Path) -> Result<Recorded, Journal
             None => recorded.damaged += 1,
         }
     }
-    if has_header { Ok(recorded) } else { Err(JournalError::NoHeader { path: path.display().to_string() }) }
+    if has_header { Ok(recorded) } else { Err(JournalError::NoHeader { path: shown(path) }) }
 }
 
 /// The ids of all runs, the oldest first.

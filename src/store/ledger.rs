@@ -14,6 +14,7 @@ use mdetag_core::apply::{Admission, Meter, Ticket};
 use mdetag_core::plan::Lane;
 use mdetag_core::time::{Clock, Timestamp};
 
+use super::path_text::shown;
 use super::whole_file;
 
 /// The first words of every file; a number that changes with each rewriting follows.
@@ -74,7 +75,7 @@ impl Ledger {
             inner.fault.get_or_insert_with(|| {
                 format!(
                     "the ledger in {} cannot be used ({error}): other processes' calls are not seen",
-                    self.folder.display()
+                    shown(&self.folder)
                 )
             });
         }

@@ -6,6 +6,8 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
+use super::path_text::shown;
+
 /// A held lock: dropped, it is free.
 #[derive(Debug)]
 pub struct Lock {
@@ -38,7 +40,7 @@ impl Lock {
     /// # Errors
     /// [`LockError`].
     pub fn take(path: &Path, holder: &str) -> Result<Lock, LockError> {
-        let unusable = |source| LockError::Unusable { path: path.display().to_string(), source };
+        let unusable = |source| LockError::Unusable { path: shown(path), source };
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder).map_err(unusable)?;
         }

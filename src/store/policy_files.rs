@@ -11,6 +11,7 @@ use mdetag_core::diagnostic::{DataFile, Diagnostic, Source, Sources};
 use mdetag_core::plan::{FileReference, PolicyReference};
 use mdetag_core::policy::{self, MAX_BYTES};
 
+use super::path_text::shown;
 use super::regular_file::{self, reason};
 
 /// The largest data file: a row of 250 bytes for each of two million devices.
@@ -58,7 +59,7 @@ pub fn read(arguments: &[PathBuf]) -> PolicyFiles {
             if !fs::canonicalize(&full).is_ok_and(|real| seen.insert(real)) {
                 continue;
             }
-            let name = if found.is_folder { shown_path(argument, &path) } else { slashed(argument) };
+            let name = if found.is_folder { shown_path(argument, &path) } else { shown(argument) };
             let is_test = is_test(&path);
             let into = if is_test { &mut files.tests } else { &mut files.policy };
             match regular_file::text(&full, MAX_BYTES as u64) {
@@ -85,7 +86,7 @@ impl PolicyFiles {
         let base = fs::canonicalize(base).unwrap_or_else(|_| base.to_path_buf());
         let relative = |root: u32, path: &str| {
             let full = self.roots[root as usize].join(path);
-            slashed(full.strip_prefix(&base).unwrap_or(&full))
+            shown(full.strip_prefix(&base).unwrap_or(&full))
         };
         let texts = self
             .policy
@@ -102,7 +103,7 @@ impl PolicyFiles {
         files.dedup();
         let list: String = files.iter().map(|file| format!("{}  {}\n", file.digest, file.path)).collect();
         let arguments =
-            self.arguments.iter().map(|path| match slashed(path.strip_prefix(&base).unwrap_or(path)) {
+            self.arguments.iter().map(|path| match shown(path.strip_prefix(&base).unwrap_or(path)) {
                 base if base.is_empty() => ".".to_owned(),
                 path => path,
             });
@@ -127,7 +128,7 @@ struct Found {
 }
 
 fn find(argument: &Path) -> Result<Found, Box<Diagnostic>> {
-    let name = slashed(argument);
+    let name = shown(argument);
     let real = fs::canonicalize(argument).map_err(|error| {
         Diagnostic::error("E0111", None, format!("`{name}` cannot be read: {}", reason(&error)))
             .help("name a policy file or a folder of them; `mdetag init` writes a first policy")
@@ -139,6 +140,9 @@ fn find(argument: &Path) -> Result<Found, Box<Diagnostic>> {
         let folder = fs::canonicalize(parent).map_err(|error| unread(&name, &reason(&error)))?;
         let file = argument.file_name().and_then(|file| file.to_str());
         let file = file.ok_or_else(|| unread(&name, "its name is not UTF-8 text"))?;
+        // Windows and macOS take `Servers.YAML` for `servers.yaml`. The disk's spelling counts, or a plan would not know its file.
+        let on_disk = real.file_name().and_then(|real| real.to_str());
+        let file = on_disk.filter(|real| real.to_lowercase() == file.to_lowercase()).unwrap_or(file);
         return Ok(Found { folder, is_folder: false, paths: vec![file.to_owned()], findings: Vec::new() });
     }
     let mut walk =
@@ -245,18 +249,13 @@ fn unread(name: &str, why: &str) -> Diagnostic {
 
 /// The path for people: the argument as given, and the path below it.
 fn shown_path(argument: &Path, relative: &str) -> String {
-    let argument = slashed(argument);
+    let argument = shown(argument);
     let argument = argument.strip_prefix("./").unwrap_or(&argument).trim_end_matches('/');
     match argument {
         "" | "." => relative.to_owned(),
         folder if relative.is_empty() => folder.to_owned(),
         folder => format!("{folder}/{relative}"),
     }
-}
-
-fn slashed(path: &Path) -> String {
-    let text = path.to_string_lossy();
-    if std::path::MAIN_SEPARATOR == '/' { text.into_owned() } else { text.replace('\\', "/") }
 }
 
 fn data_file(root: &Path, path: &str) -> DataFile {

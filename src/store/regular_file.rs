@@ -11,7 +11,11 @@ use std::path::Path;
 /// # Errors
 /// As [`bytes`], and where it is not UTF-8; as the end of the sentence "it cannot be read: …".
 pub fn text(path: &Path, most: u64) -> Result<String, String> {
-    String::from_utf8(bytes(path, most)?).map_err(|error| {
+    let bytes = bytes(path, most)?;
+    if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
+        return Err("it is UTF-16, as `>` writes it in PowerShell 5; save it as UTF-8".to_owned());
+    }
+    String::from_utf8(bytes).map_err(|error| {
         let valid = error.utf8_error().valid_up_to();
         let line = 1 + error.as_bytes()[..valid].iter().filter(|byte| **byte == b'\n').count();
         format!("it is not UTF-8 text (line {line}); save it as UTF-8")
@@ -45,7 +49,10 @@ pub fn reason(error: &std::io::Error) -> String {
         ErrorKind::PermissionDenied => "permission denied".to_owned(),
         ErrorKind::IsADirectory => "it is a folder".to_owned(),
         ErrorKind::InvalidData => "it is not UTF-8 text".to_owned(),
-        _ if error.raw_os_error() == Some(40) => "it is a link that leads back to itself".to_owned(),
+        // This kind cannot be named yet (`io_error_more`), and its number differs between systems.
+        kind if format!("{kind:?}") == "FilesystemLoop" => {
+            "it is a link that leads back to itself".to_owned()
+        }
         _ => error.to_string(),
     }
 }
@@ -53,6 +60,15 @@ pub fn reason(error: &std::io::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_that_leads_back_to_itself_is_called_so_on_every_system() {
+        let folder = tempfile::tempdir().unwrap();
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink(&link, &link).unwrap();
+        assert_eq!(text(&link, 5).unwrap_err(), "it is a link that leads back to itself");
+    }
 
     #[test]
     fn what_is_no_text_file_says_so_without_being_read() {
@@ -65,6 +81,11 @@ mod tests {
         assert_eq!(text(&file, 4).unwrap_err(), "it has more than 4 bytes");
         fs::write(&file, b"a\n\xff").unwrap();
         assert_eq!(text(&file, 5).unwrap_err(), "it is not UTF-8 text (line 2); save it as UTF-8");
+        fs::write(&file, b"\xff\xfea\0").unwrap();
+        assert_eq!(
+            text(&file, 5).unwrap_err(),
+            "it is UTF-16, as `>` writes it in PowerShell 5; save it as UTF-8"
+        );
         if cfg!(unix) {
             assert_eq!(text(Path::new("/dev/zero"), 5).unwrap_err(), "it is not a regular file");
         }

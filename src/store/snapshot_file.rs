@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::compression::Unpacked;
+use super::path_text::shown;
 use mdetag_core::inventory::{BlockReader, Distrust, ReadFault, Snapshot, SnapshotBuilder, Trust};
 use mdetag_core::plan::TenantReference;
 use mdetag_core::time::Timestamp;
@@ -35,7 +36,7 @@ pub struct SnapshotFile {
 #[derive(Debug, thiserror::Error)]
 pub enum SnapshotFileError {
     /// The file system or the decompressor said no.
-    #[error("cannot {verb} {}", path.display())]
+    #[error("cannot {verb} {}", shown(path))]
     File {
         /// `read` or `write`.
         verb: &'static str,
@@ -45,7 +46,7 @@ pub enum SnapshotFileError {
         source: io::Error,
     },
     /// The content is no inventory.
-    #[error("{} is no inventory: {fault}", path.display())]
+    #[error("{} is no inventory: {fault}", shown(path))]
     Content {
         /// Which file.
         path: PathBuf,

@@ -6,6 +6,8 @@ use std::fs::File;
 use std::io::{BufWriter, Result, Write};
 use std::path::Path;
 
+use super::path_text::shown;
+
 /// Writes a file, and the folders above it where they are missing. Readers see the old content or the new one, never a part,
 /// even where the power fails.
 ///
@@ -38,7 +40,7 @@ fn put(
     settle: impl FnOnce(&File) -> Result<()>,
 ) -> Result<()> {
     let named = |error: std::io::Error| {
-        std::io::Error::new(error.kind(), format!("cannot write {}: {error}", path.display()))
+        std::io::Error::new(error.kind(), format!("cannot write {}: {error}", shown(path)))
     };
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder).map_err(named)?;

@@ -19,6 +19,10 @@ use mdetag_core::time::{Clock, Timestamp};
 use super::clouds::Origin;
 use super::scrub::SecretsInUse;
 
+/// Where people put the certificates of a proxy: Windows and macOS ask their own stores, and no variable.
+pub(super) const CERTIFICATES: &str =
+    if cfg!(any(windows, target_os = "macos")) { "the system's certificate store" } else { "SSL_CERT_FILE" };
+
 /// A list page has at most 10,000 devices of about 1.2 kB; some have forty tags.
 pub(super) const LIST_LIMIT: usize = 64 << 20;
 /// A bulk answer repeats at most 500 devices.
@@ -80,7 +84,7 @@ fn build(near: bool) -> Result<Client, Trouble> {
         .pool_idle_timeout(Duration::from_secs(50));
     let builder = if near { builder.no_proxy() } else { builder };
     builder.build().map_err(|error| {
-        let detail = format!("the HTTP client cannot start: {} (check SSL_CERT_FILE)", causes(&error));
+        let detail = format!("the HTTP client cannot start: {} (check {CERTIFICATES})", causes(&error));
         Trouble::Lost { detail, maybe_sent: false }
     })
 }

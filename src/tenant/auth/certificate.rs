@@ -14,6 +14,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use secrecy::SecretString;
 use serde_json::json;
 
+use crate::store::path_text::shown;
 use crate::tenant::error::{TenantError, TenantErrorKind};
 use mdetag_core::time::Timestamp;
 
@@ -32,7 +33,7 @@ impl Signer {
     /// # Errors
     /// The file cannot be read, or holds no such pair; PKCS#12 and encrypted keys with the command that converts them.
     pub(super) fn load(path: &Path) -> Result<Signer, TenantError> {
-        let shown = path.display();
+        let shown = shown(path);
         let bytes = std::fs::read(path).map_err(|error| {
             wrong(format!("AZURE_CLIENT_CERTIFICATE_PATH: {shown} cannot be read: {error}"))
                 .help("name a PEM file with the certificate and its key that this user may read")

@@ -9,8 +9,11 @@ use reqwest::header::AUTHORIZATION;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
+use crate::store::path_text::shown;
 use crate::tenant::error::{TenantError, TenantErrorKind, said};
-use crate::tenant::http::{Answer, SMALL_LIMIT, Trouble, clean, encode, encode_pairs, secret_header};
+use crate::tenant::http::{
+    Answer, CERTIFICATES, SMALL_LIMIT, Trouble, clean, encode, encode_pairs, secret_header,
+};
 
 use super::choose::is_near;
 use super::{CredentialSource, Kind, TokenSource, ambient, meaning};
@@ -117,7 +120,7 @@ async fn proof(source: &TokenSource, client: &str, path: &str) -> Result<Proof, 
         Kind::FederatedFile(file) => {
             // Read each time: the platform replaces the file before its token ends.
             let text = std::fs::read_to_string(file).map_err(|error| {
-                let what = format!("AZURE_FEDERATED_TOKEN_FILE: {} cannot be read: {error}", file.display());
+                let what = format!("AZURE_FEDERATED_TOKEN_FILE: {} cannot be read: {error}", shown(file));
                 TenantError::new(TenantErrorKind::Configuration, what)
                     .help("in Kubernetes: label the pod azure.workload.identity/use=true and name the service account")
             })?;
@@ -219,8 +222,9 @@ pub(super) fn unreadable(source: CredentialSource) -> TenantError {
 }
 
 pub(in crate::tenant) fn unreachable_service(host: &str, trouble: &Trouble) -> TenantError {
-    TenantError::new(TenantErrorKind::Network, format!("cannot sign in: {host}: {}", trouble.detail()))
-        .help("check the network, HTTPS_PROXY and, for a proxy with its own certificates, SSL_CERT_FILE")
+    TenantError::new(TenantErrorKind::Network, format!("cannot sign in: {host}: {}", trouble.detail())).help(
+        format!("check the network, HTTPS_PROXY and, for a proxy with its own certificates, {CERTIFICATES}"),
+    )
 }
 
 /// What the sign-in service says about a failure.

@@ -11,7 +11,7 @@ use std::time::Duration;
 use reqwest::Method;
 
 use crate::tenant::error::{TenantError, TenantErrorKind, said};
-use crate::tenant::http::{Answer, LIST_LIMIT, Trouble};
+use crate::tenant::http::{Answer, CERTIFICATES, LIST_LIMIT, Trouble};
 use crate::tenant::{Connection, wire};
 use mdetag_core::apply::{Admission, Meter, Ticket};
 use mdetag_core::device;
@@ -221,8 +221,9 @@ impl Fetch<'_> {
             // No status: this is not tried again, the answer would be as long.
             return TenantError::new(TenantErrorKind::Answer, what);
         }
-        TenantError::new(TenantErrorKind::Network, what)
-            .help("check the network, HTTPS_PROXY and, for a proxy with its own certificates, SSL_CERT_FILE")
+        TenantError::new(TenantErrorKind::Network, what).help(format!(
+            "check the network, HTTPS_PROXY and, for a proxy with its own certificates, {CERTIFICATES}"
+        ))
     }
 
     fn broken(&self, why: String, answer: &Answer) -> TenantError {

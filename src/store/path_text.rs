@@ -1,0 +1,51 @@
+//! Paths as messages, plans and reports write them: with forward slashes on every system, so that a plan of one is a plan of the
+//! other.
+//!
+//! Looks at no file.
+
+use std::path::{MAIN_SEPARATOR, Path};
+
+/// The path for people and for files that another system reads.
+pub fn shown(path: &Path) -> String {
+    let text = path.to_string_lossy();
+    if MAIN_SEPARATOR == '\\' { forward(&text) } else { text.into_owned() }
+}
+
+/// A path of Windows with forward slashes, and without the prefix that turns off the limit of 260 characters: resolving a link
+/// puts it there, and nobody typed it.
+fn forward(path: &str) -> String {
+    let short = match path.strip_prefix(r"\\?\") {
+        Some(rest) => match rest.strip_prefix(r"UNC\") {
+            Some(share) => format!(r"\\{share}"),
+            None => rest.to_owned(),
+        },
+        None => path.to_owned(),
+    };
+    short.replace('\\', "/")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn windows_paths_are_written_with_forward_slashes_and_without_their_prefix() {
+        for (path, expected) in [
+            (r"policies\servers.yaml", "policies/servers.yaml"),
+            (r"\\?\C:\Büro Ost\policies", "C:/Büro Ost/policies"),
+            (r"\\?\UNC\server\share\policies", "//server/share/policies"),
+            (r"\\server\share", "//server/share"),
+            (r"C:\policies", "C:/policies"),
+            ("policies/servers.yaml", "policies/servers.yaml"),
+        ] {
+            assert_eq!(forward(path), expected);
+        }
+    }
+
+    #[test]
+    fn a_backslash_is_part_of_a_name_where_it_is_no_separator() {
+        if MAIN_SEPARATOR == '/' {
+            assert_eq!(shown(Path::new(r"a\b/c")), r"a\b/c");
+        }
+    }
+}
