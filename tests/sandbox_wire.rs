@@ -8,6 +8,8 @@
 mod client;
 #[path = "sandbox_wire/documents.rs"]
 mod documents;
+#[path = "sandbox_wire/groups.rs"]
+mod groups;
 #[path = "sandbox_wire/identity.rs"]
 mod identity;
 #[path = "sandbox_wire/nasty.rs"]

@@ -11,6 +11,7 @@ use crate::disk;
 use crate::disturb;
 use crate::edits::{Change, Edit};
 use crate::fleet::Fleet;
+use crate::groups::Groups;
 use crate::hunting;
 use crate::identity;
 use crate::jwt;
@@ -58,6 +59,9 @@ pub(super) fn answer(service: &mut Service, request: &Request, now: Timestamp) -
             let owned: Vec<String> = owned.filter_map(Value::as_str).map(str::to_owned).collect();
             disturb::disturb(service, count, seed, &owned, now).map(|done| json!(done))
         }
+        ("POST", "groups") => Groups::parse(&body).and_then(|_| {
+            service.commit_or_say(&[Edit::now(now, Change::Groups { groups: body })]).map(|()| json!({}))
+        }),
         ("POST", "credentials") => trust(service, &body),
         ("POST", "federated-token") => {
             let text = |name: &str| body[name].as_str().unwrap_or_default();

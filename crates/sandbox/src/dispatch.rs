@@ -172,6 +172,7 @@ impl Service {
             Route::Get => Work::Answer(read::get(self, subject, &caller, now)),
             Route::FindByTag => Work::Answer(read::find_by_tag(self, request, &caller, now)),
             Route::Hunting | Route::OldHunting => Work::Answer(hunting::run(self, request, route, now)),
+            Route::DeviceGroups => Work::Answer(read::device_groups(self, now)),
             Route::Metadata => Work::Answer(read::metadata()),
             _ => Work::Write(write::begin(self, request, route, subject, &caller, now)?),
         })

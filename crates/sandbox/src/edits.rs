@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::fleet::Fleet;
+use crate::groups::Groups;
 use crate::record::{Group, State, Tag};
 use mdetag_vocabulary::device::DeviceValue;
 use mdetag_vocabulary::time::Timestamp;
@@ -42,9 +43,11 @@ pub(super) enum Change {
     /// A rule takes the value back then.
     Revert { id: Box<str>, value: DeviceValue, due: i64 },
     /// The group changes then.
-    Regroup { id: Box<str>, group: i32, name: String, due: i64 },
+    Regroup { id: Box<str>, group: i32, name: Option<String>, due: i64 },
     /// A device appears, or is replaced.
     Insert { device: serde_json::Value },
+    /// The tenant's device groups are these, and every device is where their rules put it.
+    Groups { groups: serde_json::Value },
     /// Devices disappear.
     Delete { ids: Vec<Box<str>> },
     /// The clock was moved forward by so many ticks.
@@ -96,13 +99,23 @@ impl Edit {
             }
             Change::Regroup { id, group, name, due } => {
                 if let Some(row) = fleet.row(id) {
-                    let group = Group { id: *group, name: Some(name.as_str().into()) };
-                    fleet.devices[row].regroup(group, Timestamp::from_ticks(*due));
+                    let group = Group { id: *group, name: name.as_deref().map(Into::into) };
+                    fleet.devices[row].regroup(
+                        group,
+                        Timestamp::from_ticks(self.at),
+                        Timestamp::from_ticks(*due),
+                    );
                 }
             }
             Change::Insert { device } => {
                 // Only devices that could be put in are ever recorded.
                 let _ = fleet.insert(device);
+            }
+            // Only groups that could be read are ever recorded.
+            Change::Groups { groups } => {
+                if let Ok(groups) = Groups::parse(groups) {
+                    fleet.regroup(groups, Timestamp::from_ticks(self.at));
+                }
             }
             Change::Delete { ids } => fleet.delete(ids),
             Change::Clock { .. } => {}
@@ -113,6 +126,7 @@ impl Edit {
         let moment = Timestamp::from_ticks;
         for id in ids {
             if let Some(row) = fleet.row(id) {
+                fleet.devices[row].forget_past(moment(self.at));
                 let mut state = fleet.devices[row].state.clone();
                 edit(&mut state);
                 fleet.devices[row].write(state, moment(self.at), moment(self.list), moment(self.hunting));

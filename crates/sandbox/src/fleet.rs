@@ -10,9 +10,10 @@ use rayon::prelude::*;
 use serde_json::{Map, Value};
 
 use crate::generate;
+use crate::groups::{Groups, Seen};
 use crate::people;
 use crate::random::hash;
-use crate::record::{Group, Record, Tag, write_text};
+use crate::record::{Eye, Group, Record, Shows, Tag, write_text};
 use mdetag_vocabulary::device::DeviceValue;
 use mdetag_vocabulary::time::Timestamp;
 
@@ -21,6 +22,7 @@ use mdetag_vocabulary::time::Timestamp;
 pub(super) struct Fleet {
     pub(super) devices: Vec<Record>,
     rows: HashTable<u32>,
+    pub(super) groups: Groups,
     tags: HashMap<Box<str>, Tag>,
 }
 
@@ -57,6 +59,27 @@ impl Fleet {
             fleet.insert(&device).map_err(named)?;
         }
         Ok(fleet)
+    }
+
+    /// The group that the rules give a device as it is now.
+    pub(super) fn group_of(&self, row: usize, now: Timestamp) -> Group {
+        let device = &self.devices[row];
+        if device.text("mergedIntoMachineId").is_some() {
+            return Group::default();
+        }
+        let shown = device.shown(now, Eye::Writer, Shows::All);
+        let tags: Vec<&str> = shown.tags.iter().map(|tag| &***tag).collect();
+        let (name, platform) = (device.text("computerDnsName"), device.text("osPlatform"));
+        self.groups.of(&Seen { name: name.as_deref(), platform: platform.as_deref(), tags: &tags })
+    }
+
+    /// Puts every device where other groups' rules put it.
+    pub(super) fn regroup(&mut self, groups: Groups, now: Timestamp) {
+        self.groups = groups;
+        for row in 0..self.devices.len() {
+            let group = self.group_of(row, now);
+            self.devices[row].regroup(group, now, now);
+        }
     }
 
     /// Finds every row anew, after rows have moved.

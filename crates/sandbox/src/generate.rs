@@ -11,6 +11,7 @@ use std::time::Duration;
 use rayon::prelude::*;
 
 use crate::draft::{Draft, Kind};
+use crate::groups;
 use crate::people;
 use crate::record::{self, Group, Record, Tag};
 use crate::settings::TENANT_ID;
@@ -29,7 +30,7 @@ impl Words {
         let share = |text: &'static str| (text, Arc::from(text));
         Words {
             tags: people::tags().map(share).collect(),
-            groups: people::GROUPS.iter().filter_map(|(_, name)| name.map(share)).collect(),
+            groups: groups::NAMES.iter().map(|(_, name)| share(name)).collect(),
         }
     }
 

@@ -15,6 +15,7 @@ mod routes;
 mod faults;
 mod switches;
 mod settings;
+mod groups;
 mod draft;
 mod people;
 mod generate;

@@ -58,8 +58,7 @@ pub(super) fn owned(
     let fleet = disk::first_fleet(Some(directory), &settings, now)?;
     let mut service = Service::new(settings, Switches::default(), fleet);
     configure(&mut service, options)?;
-    // Nothing is on disk yet as far as the service knows, so replaying writes nothing.
-    let _ = service.commit(&saved.edits);
+    service.replay(&saved.edits);
     for (key, at) in &saved.slots {
         service.limits.recall(key, *at);
     }

@@ -3,23 +3,10 @@
 //! Only decides what a row is; `generate` writes it.
 
 use crate::draft::{Azure, Draft, Kind, days_before};
+use crate::groups::{self, Groups, Seen};
 use crate::random::Random;
 use mdetag_vocabulary::device::DeviceValue;
 use mdetag_vocabulary::time::Timestamp;
-
-/// Device groups of the sandbox tenant.
-pub(super) const GROUPS: &[(i32, Option<&str>)] = &[
-    (0, None),
-    (140, Some("EU-Workstations")),
-    (141, Some("US-Workstations")),
-    (150, Some("Servers")),
-    (151, Some("Tier-0")),
-    (152, Some("Linux")),
-    (160, Some("Mobile")),
-];
-
-/// The group that a device joins when it carries `Tier0` and groups follow tags.
-pub(super) const TIER0_GROUP: (i32, &str) = (151, "Tier-0");
 
 const DEPARTMENTS: &[(&str, &str)] = &[
     ("fin", "Finance"),
@@ -108,7 +95,7 @@ pub(super) fn draft(seed: u64, devices: u64, row: u64, created: Timestamp) -> Dr
         risk: random.pick(&[Some("None"), Some("None"), Some("Low"), Some("Medium"), Some("High"), None]),
         exposure: random.pick(&["None", "Low", "Low", "Medium", "High"]),
         value: DeviceValue::Normal,
-        group: group(random, kind),
+        group: undecided(random, kind),
         excluded: false,
         duplicate: false,
         merged_into: None,
@@ -136,6 +123,7 @@ pub(super) fn draft(seed: u64, devices: u64, row: u64, created: Timestamp) -> Dr
         made.merged_into = Some(draft(seed, devices, row + 40, created).id);
     }
     tag(&mut made, random);
+    made.group = group(&made);
     made
 }
 
@@ -269,16 +257,21 @@ fn name(random: &mut Random, kind: Kind, row: u64, every: u64) -> Option<String>
     })
 }
 
-fn group(random: &mut Random, kind: Kind) -> (i32, Option<&'static str>) {
-    match kind {
-        Kind::DomainController => GROUPS[4],
-        Kind::Server => GROUPS[3],
-        Kind::Linux => GROUPS[5],
-        Kind::Workstation if random.chance(600) => GROUPS[1],
-        Kind::Workstation | Kind::Mac if random.chance(800) => GROUPS[2],
-        Kind::Phone => GROUPS[6],
-        _ => GROUPS[0],
+/// Draws the lots that once decided the group: without them every seed would make another fleet.
+fn undecided(random: &mut Random, kind: Kind) -> (i32, Option<&'static str>) {
+    if kind == Kind::Mac || kind == Kind::Workstation && !random.chance(600) {
+        random.next();
     }
+    (0, None)
+}
+
+/// The group by the tenant's rules.
+fn group(draft: &Draft) -> (i32, Option<&'static str>) {
+    let tags: Vec<&str> = draft.manual.iter().chain(&draft.registry).chain(&draft.dynamic).copied().collect();
+    let seen = Seen { name: draft.name.as_deref(), platform: Some(draft.platform), tags: &tags };
+    let group = Groups::usual().of(&seen);
+    let known = groups::NAMES.iter().find(|(id, _)| *id == group.id && draft.merged_into.is_none());
+    known.map_or((0, None), |(id, name)| (*id, Some(*name)))
 }
 
 fn address(random: &mut Random, kind: Kind) -> [u8; 4] {

@@ -2,6 +2,7 @@
 //!
 //! Changes nothing, except where a fault says that the fleet moves between two pages.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use crate::access::Caller;
@@ -286,6 +287,22 @@ pub(super) fn find_by_tag(service: &Service, request: &Request, caller: &Caller,
     let devices = service.fleet.devices.iter().enumerate();
     let rows: Vec<usize> = devices.filter(|(_, device)| found(device)).map(|(row, _)| row).collect();
     Answer::ok(collection(service, &rows, Eye::List, now))
+}
+
+/// `GET /api/DeviceGroups`: known from the service's metadata alone, so there only where a switch says so.
+pub(super) fn device_groups(service: &Service, now: Timestamp) -> Answer {
+    if !service.switches.on(Switch::DeviceGroups) {
+        return service.error(404, "NotFound", "The requested resource does not exist.");
+    }
+    let mut counts = HashMap::new();
+    for device in &service.fleet.devices {
+        *counts.entry(device.shown(now, Eye::List, service.shows()).group.id).or_default() += 1;
+    }
+    let body = serde_json::json!({
+        "@odata.context": format!("https://{CONTEXT_HOST}/api/$metadata#DeviceGroups"),
+        "value": service.fleet.groups.entities(&counts),
+    });
+    Answer::ok(body.to_string().into_bytes())
 }
 
 /// `GET /api/$metadata`: the routes' shape in outline, not the service's own document.

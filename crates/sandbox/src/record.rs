@@ -172,9 +172,8 @@ impl Record {
         tags
     }
 
-    /// Takes a new state that the list and hunting see from these moments on.
+    /// Takes a new state, made from the present one after [`Record::forget_past`], that the list and hunting see from these moments on.
     pub(super) fn write(&mut self, state: State, now: Timestamp, list_at: Timestamp, hunting_at: Timestamp) {
-        self.forget_past(now);
         let before = std::mem::replace(&mut self.state, state);
         if list_at > now || hunting_at > now {
             self.later_mut().pending.push(Pending { list_at, hunting_at, before });
@@ -193,8 +192,15 @@ impl Record {
     }
 
     /// The group changes at `due`.
-    pub(super) fn regroup(&mut self, group: Group, due: Timestamp) {
+    pub(super) fn regroup(&mut self, group: Group, now: Timestamp, due: Timestamp) {
+        self.forget_past(now);
         self.later_mut().regroup = Some((group, due));
+    }
+
+    /// The group that the device is in or on its way to.
+    pub(super) fn coming_group(&self) -> &Group {
+        let coming = self.later.as_ref().and_then(|later| later.regroup.as_ref());
+        coming.map_or(&self.state.group, |(group, _)| group)
     }
 
     /// Whether a tag of another origin than the API is on the device and not hidden.
@@ -207,7 +213,7 @@ impl Record {
     }
 
     /// What has come to pass becomes the state, so that the next write starts from it.
-    fn forget_past(&mut self, now: Timestamp) {
+    pub(super) fn forget_past(&mut self, now: Timestamp) {
         let Some(later) = &mut self.later else { return };
         later.pending.retain(|pending| pending.list_at > now || pending.hunting_at > now);
         later.suppressed.retain(|(_, until)| *until > now);

@@ -27,6 +27,8 @@ pub enum Route {
     Hunting,
     /// `POST /api/advancedqueries/run`.
     OldHunting,
+    /// `GET /api/DeviceGroups`.
+    DeviceGroups,
     /// `GET /api/$metadata`.
     Metadata,
     /// Managed identities and the OIDC issuer.
@@ -47,6 +49,7 @@ impl Route {
         Route::SetValue,
         Route::UpdateDevice,
         Route::Hunting,
+        Route::DeviceGroups,
     ];
 
     /// The name in faults, in the call log and in throttling keys.
@@ -62,6 +65,7 @@ impl Route {
             Route::UpdateDevice => "updateDevice",
             Route::Hunting => "hunting",
             Route::OldHunting => "oldHunting",
+            Route::DeviceGroups => "deviceGroups",
             Route::Metadata => "metadata",
             Route::Identity => "identity",
             Route::Unknown => "unknown",
@@ -114,6 +118,7 @@ pub(super) fn route(method: &str, path: &str) -> (Route, String) {
         ("POST", ["machines", id, "setDeviceValue"]) => (Route::SetValue, (*id).to_owned()),
         ("PATCH", ["machines", id]) if !id.is_empty() => (Route::UpdateDevice, (*id).to_owned()),
         ("POST", ["advancedqueries", "run"]) => (Route::OldHunting, String::new()),
+        ("GET", ["DeviceGroups"]) => (Route::DeviceGroups, String::new()),
         ("GET", ["$metadata"]) => (Route::Metadata, String::new()),
         _ => (Route::Unknown, String::new()),
     }

@@ -235,6 +235,15 @@ impl Sandbox {
         self.control("POST", "reset", &Value::Null).map(drop)
     }
 
+    /// Sets the tenant's device groups, as an array of the `DeviceGroups` entity set, and puts every device where their rules
+    /// put it.
+    ///
+    /// # Errors
+    /// A sentence that names the group that cannot be read.
+    pub fn set_groups(&self, groups: &Value) -> Result<(), String> {
+        self.control("POST", "groups", groups).map(drop)
+    }
+
     /// Takes out devices.
     ///
     /// # Errors

@@ -16,6 +16,7 @@ use crate::routes::Route;
 use crate::settings::Settings;
 use crate::switches::{Switch, Switches};
 use crate::wire::Answer;
+use mdetag_vocabulary::time::Timestamp;
 
 /// The whole tenant.
 #[derive(Debug)]
@@ -116,13 +117,67 @@ impl Service {
                 "",
             ));
         }
+        let touched = self.touched_groups(edits);
+        self.replay(edits);
+        let moves = self.group_moves(touched);
+        if moves.is_empty() { Ok(()) } else { self.commit(&moves) }
+    }
+
+    /// Makes changes that are written down already.
+    pub(super) fn replay(&mut self, edits: &[Edit]) {
         for edit in edits {
             if let Change::Clock { by } = edit.change {
                 self.ahead += Duration::from_nanos(by.unsigned_abs().saturating_mul(100));
             }
             edit.apply(&mut self.fleet);
         }
-        Ok(())
+    }
+
+    /// Devices whose edits touch a tag that some group's rule looks at, with the time of the edit.
+    fn touched_groups(&self, edits: &[Edit]) -> Vec<(Box<str>, i64)> {
+        if self.switches.is(Switch::GroupDelay, "off") {
+            return Vec::new();
+        }
+        let groups = &self.fleet.groups;
+        let mut touched = Vec::new();
+        for edit in edits {
+            match &edit.change {
+                Change::Add { tag, ids } | Change::Remove { tag, ids } if groups.look_at(tag) => {
+                    touched.extend(ids.iter().map(|id| (id.clone(), edit.at)));
+                }
+                Change::Tags { id, tags } => {
+                    let row = self.fleet.row(id);
+                    let old = row.map(|row| &*self.fleet.devices[row].state.manual).unwrap_or_default();
+                    let is_lost = |tag: &&str| !tags.iter().any(|kept| kept == tag);
+                    let is_new = |tag: &&str| !old.iter().any(|known| **known == **tag);
+                    let lost = old.iter().map(|tag| &**tag).filter(is_lost);
+                    let mut changed = lost.chain(tags.iter().map(String::as_str).filter(is_new));
+                    if changed.any(|tag| groups.look_at(tag)) {
+                        touched.push((id.clone(), edit.at));
+                    }
+                }
+                _ => {}
+            }
+        }
+        touched
+    }
+
+    /// The moves of these devices, due after the delay of the service.
+    fn group_moves(&self, touched: Vec<(Box<str>, i64)>) -> Vec<Edit> {
+        let delay = self.scaled(Duration::from_secs(self.switches.number(Switch::GroupDelay)));
+        let mut moves = Vec::new();
+        for (id, at) in touched {
+            let now = Timestamp::from_ticks(at);
+            let Some(row) = self.fleet.row(&id) else { continue };
+            let group = self.fleet.group_of(row, now);
+            if group == *self.fleet.devices[row].coming_group() {
+                continue;
+            }
+            let name = group.name.as_deref().map(str::to_owned);
+            let due = now.plus(delay).ticks();
+            moves.push(Edit::now(now, Change::Regroup { id, group: group.id, name, due }));
+        }
+        moves
     }
 
     /// As [`Service::commit`], with the reason as text.

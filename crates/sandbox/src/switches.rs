@@ -91,7 +91,8 @@ switches! {
     Miscased "miscased" "InvalidRequestBody|MissingRequiredParameter" "InvalidRequestBody" "A" "The error for a required name in the wrong case.";
     VisibleAfter "visible_after_s" "NUMBER" "0" "D" "Seconds until reads show a write.";
     HuntingAfter "hunting_after_s" "NUMBER" "0" "D" "Seconds until hunting shows a write.";
-    GroupAfter "group_after_s" "off|NUMBER" "off" "D" "Seconds until a device with `Tier0` is in the group Tier-0.";
+    GroupDelay "group_delay_s" "off|NUMBER" "900" "D" "Seconds until a device group follows a tag write; `off`: never.";
+    DeviceGroups "device_groups" "off|on" "off" "C" "Whether there is the undocumented entity set `DeviceGroups`.";
     RmwDelay "rmw_delay_ms" "NUMBER" "0" "A" "Milliseconds between reading and writing a device's tags: overlapping writes lose one.";
     Roles "roles" "none|TEXT" "Machine.Read.All+Machine.ReadWrite.All+ThreatHunting.Read.All" "D" "The app roles that are granted, joined by `+`.";
     Delegated "delegated" "off|on" "off" "D" "Tokens are a user's: `scp` in place of `roles`.";

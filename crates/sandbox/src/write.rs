@@ -9,7 +9,6 @@ use serde_json::{Map, Value};
 
 use crate::access::Caller;
 use crate::edits::{Change, Edit};
-use crate::people::TIER0_GROUP;
 use crate::read;
 use crate::record::Eye;
 use crate::refusals;
@@ -278,22 +277,10 @@ fn tag_edits(service: &Service, ids: &[Box<str>], tag: &str, adds: bool, now: Ti
         }
     }
     for (tag, ids) in changed {
-        edits.extend(regroup(service, &tag, &ids, adds, now));
         let change = if adds { Change::Add { tag, ids } } else { Change::Remove { tag, ids } };
         edits.push(Edit::seen(now, list, hunting, change));
     }
     edits
-}
-
-/// Groups follow tags later, where that is switched on.
-fn regroup(service: &Service, tag: &str, ids: &[Box<str>], adds: bool, now: Timestamp) -> Vec<Edit> {
-    if tag != "Tier0" || service.switches.is(Switch::GroupAfter, "off") {
-        return Vec::new();
-    }
-    let due = now.plus(read::delay(service, Switch::GroupAfter)).ticks();
-    let (group, name) = if adds { TIER0_GROUP } else { (150, "Servers") };
-    let change = |id: &str| Change::Regroup { id: id.into(), group, name: name.to_owned(), due };
-    ids.iter().map(|id| Edit::now(now, change(id))).collect()
 }
 
 fn value(
