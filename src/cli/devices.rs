@@ -2,6 +2,7 @@
 
 use mdetag_core::device::Field;
 use mdetag_core::diagnostic::{Source, Sources};
+use mdetag_core::groups::{Membership, TagEdits};
 use mdetag_core::inventory::{DeviceSet, Row, Snapshot};
 use mdetag_core::policy::{self, Policy, Protection};
 use mdetag_core::report::escape::terminal;
@@ -66,7 +67,32 @@ fn wanted(context: &Context, args: &DevicesArgs, seen: &Seen) -> Result<DeviceSe
         }
         wanted.intersect_with(&carriers);
     }
+    if let Some(name) = &args.group {
+        wanted.intersect_with(&by_group(seen, name)?);
+    }
     Ok(wanted)
+}
+
+/// The devices that are predicted in a device group.
+fn by_group(seen: &Seen, name: &str) -> Result<DeviceSet, Failure> {
+    let Some((groups, _)) = &seen.set.policy.device_groups else {
+        return Err(Failure::usage("`--group` needs the tenant's device groups")
+            .help("add `deviceGroups: { file: data/device-groups.json }` to a policy file"));
+    };
+    let Some(index) = groups.find(name) else {
+        let near = mdetag_core::diagnostic::did_you_mean(
+            name,
+            groups.groups.iter().map(|group| group.name.as_str()),
+        );
+        let failure = Failure::usage(format!("there is no device group `{}`", terminal(name)));
+        return Err(match near {
+            Some(near) => failure.help(format!("did you mean `{near}`?")),
+            None => failure.help("`mdetag groups` lists them"),
+        });
+    };
+    let snapshot = &seen.source.inventory.snapshot;
+    let assignment = Membership::new(groups, snapshot).assign(&TagEdits::default());
+    Ok(DeviceSet::of(snapshot.len(), snapshot.rows().filter(|row| assignment.of(*row) == index)))
 }
 
 /// The devices, in scope or not, that a selector written on the command line holds for.

@@ -23,6 +23,7 @@ pub mod explain;
 pub mod exit;
 pub mod failure;
 pub mod findings;
+pub mod groups;
 pub mod history;
 pub mod hunting;
 pub mod import;
@@ -130,6 +131,7 @@ async fn run(context: &Context, command: Command) -> Result<Exit, Failure> {
         Command::Tags(args) => tags::run(context, &args).await,
         Command::Devices(args) => devices::run(context, &args).await,
         Command::Coverage(args) => coverage::run(context, &args).await,
+        Command::Groups(args) => groups::run(context, &args).await,
         Command::Import(args) => import::run(context, &args).await,
         Command::Snapshot(args) => snapshot::run(context, &args).await,
         Command::History(args) => history::run(context, &args),

@@ -71,7 +71,14 @@ pub fn read(arguments: &[PathBuf]) -> PolicyFiles {
         }
         files.roots.push(found.folder);
     }
-    for request in policy::data_files(&files.policy) {
+    let requests = policy::data_files(&files.policy);
+    // What a policy names as data is data, wherever it lies. A file that says it is a policy stays one all the same: naming the
+    // guard's file as a list must not switch the guard off.
+    files.policy.files.retain(|file| {
+        let is_data = requests.iter().any(|request| request.root == file.root && request.path == file.path);
+        !is_data || file.text.lines().any(|line| line.starts_with("version:"))
+    });
+    for request in requests {
         let root = &files.roots[request.root as usize];
         let path = request.path.clone();
         files.policy.data.entry((request.root, request.path)).or_insert_with(|| data_file(root, &path));
@@ -404,5 +411,18 @@ mod tests {
         assert_eq!(first, reference());
         fs::write(folder.path().join("p/l.txt"), "other").unwrap();
         assert_ne!(first.digest, reference().digest);
+    }
+
+    #[test]
+    fn a_file_that_a_policy_names_as_data_is_no_policy_unless_it_says_that_it_is_one() {
+        let folder = folder(&[
+            ("p/a.yaml", "version: 1\ndeviceGroups: { file: groups.yaml }\nx: { inFile: guard.yaml }"),
+            ("p/groups.yaml", "groups: []"),
+            ("p/guard.yaml", "version: 1\nguard: {}"),
+        ]);
+        let files = read(&[folder.path().join("p")]);
+        let names: Vec<&str> = files.policy.files.iter().map(|file| file.path.as_str()).collect();
+        assert_eq!(names, ["a.yaml", "guard.yaml"]);
+        assert_eq!(files.policy.data.len(), 2);
     }
 }

@@ -89,3 +89,30 @@ fn without_policies_the_tags_are_listed_all_the_same() {
     let html = project.run(&["tags", "--inventory", "fleet.ndjson", "--format", "junit"]).exits(1);
     assert!(html.err.contains("choose one of"), "{}", html.err);
 }
+
+#[test]
+fn groups_are_shown_as_predicted_and_as_reported() {
+    let project = Project::with_policy(
+        "version: 1\ndeviceGroups: { file: groups.yaml }\nrules:\n  - { name: a, select: { everything: true }, tags: [A] }\n",
+    );
+    project.write(
+        "policies/groups.yaml",
+        "groups:\n  - { name: Tier-0, remediation: none, access: [SOC], when: { tag: [{ equals: Tier0 }] } }\n",
+    );
+    let reported = FLEET.replace(r#""id":"a1","#, r#""id":"a1","rbacGroupName":"Old group","#);
+    project.write("fleet.ndjson", &reported);
+    let document = look(&project, &["groups"]);
+    let row = |index: usize, key: &str| document["rows"][index][key].clone();
+    assert_eq!(
+        (row(0, "group"), row(0, "predicted"), row(0, "reported")),
+        ("Tier-0".into(), 2.into(), 0.into())
+    );
+    assert_eq!((row(0, "remediation"), row(0, "access")[0].clone()), ("none".into(), "SOC".into()));
+    assert_eq!((row(1, "predicted"), row(1, "reported")), (1.into(), 2.into()));
+    assert_eq!((row(2, "group"), row(2, "reported")), ("Old group".into(), 1.into()));
+    assert_eq!(column(&look(&project, &["devices", "--group", "tier-0"]), "id"), ["a1", "a2"]);
+    let none = Project::with_policy(POLICY);
+    none.write("fleet.ndjson", FLEET);
+    let error = none.run(&["groups", "--inventory", "fleet.ndjson"]).exits(1);
+    assert!(error.err.contains("deviceGroups: { file:"), "{}", error.err);
+}

@@ -1,4 +1,4 @@
-//! The words of the commands that look before anything is written: `tags`, `devices`, `coverage`.
+//! The words of the commands that look before anything is written: `tags`, `devices`, `coverage`, `groups`.
 
 use std::path::PathBuf;
 
@@ -36,6 +36,9 @@ pub struct DevicesArgs {
     /// Only devices that carry a tag which matches
     #[arg(long, value_name = "GLOB")]
     pub tag: Option<String>,
+    /// Only devices that the policies' file of device groups puts into this group
+    #[arg(long, value_name = "NAME")]
+    pub group: Option<String>,
     /// The columns, as fields of the policy language
     #[arg(
         long,
@@ -49,6 +52,14 @@ pub struct DevicesArgs {
 /// `coverage`.
 #[derive(Debug, Args)]
 pub struct CoverageArgs {
+    /// Policy files or directories [default: the profile's policies, else policies/]
+    #[arg(value_name = "POLICY")]
+    pub policy: Vec<PathBuf>,
+}
+
+/// `groups`.
+#[derive(Debug, Args)]
+pub struct GroupsArgs {
     /// Policy files or directories [default: the profile's policies, else policies/]
     #[arg(value_name = "POLICY")]
     pub policy: Vec<PathBuf>,

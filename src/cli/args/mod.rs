@@ -197,6 +197,8 @@ pub enum Command {
     Devices(DevicesArgs),
     /// Say which devices no rule selects, which tags nobody claims, which rules hold for nobody
     Coverage(CoverageArgs),
+    /// List the device groups, with the devices that are predicted in each and those that the service reports
+    Groups(GroupsArgs),
     /// Write a policy set from the live tags that plans to zero changes
     Import(ImportArgs),
     /// Save the inventory to a file (.zst and .gz by extension)
