@@ -271,21 +271,31 @@ impl Reader<'_> {
                 let (file, column) = (fields.get("file")?, fields.get("column")?);
                 let (path, column_name) = (self.filled_text(file, "`file`")?, self.text(column, "`column`")?);
                 let table = self.table(path, file.span)?;
-                let known: Vec<&str> = table.columns.iter().map(String::as_str).collect();
-                let Some(index) = table.columns.iter().position(|name| name == column_name) else {
-                    let what = format!("column `{}` of `{}`", shown(column_name), shown(path));
-                    self.unknown("E0306", column.span, &what, column_name, &known);
-                    return None;
+                let index = self.column_of(&table, path, column_name, column.span)?;
+                let mut filters = Vec::new();
+                let entries = match fields.get("where") {
+                    Some(node) => self.map(node, "`where`")?,
+                    None => &[],
                 };
-                let cells = table.cells.iter().skip(index).step_by(table.columns.len());
-                let values: Vec<String> = cells
-                    .map(|cell| cell.trim())
+                for entry in entries {
+                    let wanted = self.text(&entry.value, "a value of `where`")?;
+                    filters.push((self.column_of(&table, path, &entry.key, entry.key_span)?, wanted.trim()));
+                }
+                let rows = table.cells.chunks(table.columns.len().max(1));
+                let kept = rows.filter(|row| filters.iter().all(|(at, wanted)| row[*at].trim() == *wanted));
+                let values: Vec<String> = kept
+                    .map(|row| row[index].trim())
                     .filter(|cell| !cell.is_empty())
                     .map(str::to_owned)
                     .collect();
                 if values.is_empty() {
                     let message =
                         format!("the column `{}` of `{}` is empty", shown(column_name), shown(path));
+                    let message = if filters.is_empty() {
+                        message
+                    } else {
+                        format!("no row of `{}` has what `where` asks for", shown(path))
+                    };
                     self.report(Diagnostic::error("E0304", column.span, message));
                     return None;
                 }

@@ -101,6 +101,17 @@ pub(super) struct Table {
 }
 
 impl Reader<'_> {
+    /// The place of a table's column.
+    pub(super) fn column_of(&mut self, table: &Table, path: &str, name: &str, span: Span) -> Option<usize> {
+        let index = table.columns.iter().position(|known| known == name);
+        if index.is_none() {
+            let known: Vec<&str> = table.columns.iter().map(String::as_str).collect();
+            let what = format!("column `{}` of `{}`", shown(name), shown(path));
+            self.unknown("E0306", span, &what, name, &known);
+        }
+        index
+    }
+
     /// The bytes of a data file, as text.
     pub(super) fn data_text(&mut self, written: &str, span: Span) -> Option<&str> {
         let source = self.sources.file(span.source);

@@ -284,6 +284,7 @@ pub(super) static HUNTING: &[Key] = &[
 pub(super) static IN_FILE: &[Key] = &[
     required("file", Shape::Path, "A .csv, .json or .ndjson file, relative to this file."),
     required("column", Shape::Text, "Its column."),
+    key("where", Shape::Named(&Shape::Text), "Only rows whose columns hold exactly these texts."),
 ];
 
 /// The top level of a policy test file.

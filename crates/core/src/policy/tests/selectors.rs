@@ -318,6 +318,10 @@ fn list_files_are_lines_or_columns() {
     assert_eq!(wrong("l.txt", &[]), ["E0301"]);
     assert_eq!(wrong("../l.txt", &[]), ["E0302"]);
     assert_eq!(wrong("l.txt", &[("l.txt", "# none\n")]), ["E0304"]);
+    let shared = [("l.csv", "tag,id\nA,1\nB,2\n A ,3\n")];
+    assert_eq!(read("{ file: l.csv, column: id, where: { tag: A } }", &shared).0, ["1", "3"]);
+    assert_eq!(wrong("{ file: l.csv, column: id, where: { tags: A } }", &shared), ["E0306"]);
+    assert_eq!(wrong("{ file: l.csv, column: id, where: { tag: C } }", &shared), ["E0304"]);
     assert_eq!(wrong("{ file: l.csv, column: hst }", &[("l.csv", "host\na\n")]), ["E0306"]);
     assert_eq!(wrong("{ file: l.csv }", &[("l.csv", "host\na\n")]), ["E0105"]);
     assert_eq!(wrong("{ file: l.txt, column: a }", &[("l.txt", "a\n")]), ["E0303"]);
