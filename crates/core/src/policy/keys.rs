@@ -335,6 +335,7 @@ pub(super) static SETTINGS: &[Key] = &[
     required("version", Shape::Version, "The version of this file's form: 1."),
     key("defaultTenant", Shape::Text, "The profile that is used where none is named."),
     key("tenants", Shape::Named(&Shape::Mapping(PROFILE)), "Tenant profiles, by name."),
+    key("tenantsFile", Shape::Path, "A YAML, JSON or CSV file with further profiles."),
     key("budget", Shape::Mapping(BUDGET), "The service's limits as this client keeps them."),
     key("writes", Shape::Mapping(WRITES), "How changes are written."),
     key("tagCase", Shape::Words(&TAG_CASES), "Whether tags that differ only in case are two tags or one."),
@@ -347,6 +348,16 @@ pub(super) static PROFILE: &[Key] = &[
     key("cloud", Shape::Words(&CLOUDS), "The cloud; `public` unless written."),
     key("geo", Shape::Words(&GEOS), "The region whose host is called."),
     key("policies", Shape::List(&Shape::Text), "Policy files and directories, relative to this file."),
+    key(
+        "labels",
+        Shape::Named(&Shape::Text),
+        "What tells tenants apart, as `region: eu`; `--select` picks by it.",
+    ),
+    key(
+        "extends",
+        Shape::Text,
+        "The profile that gives each key that this one does not state. That one is then no tenant.",
+    ),
     key("endpoints", Shape::Mapping(ENDPOINTS), "Other hosts, for tests."),
 ];
 

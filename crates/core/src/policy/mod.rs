@@ -11,6 +11,7 @@ mod lints;
 mod names;
 mod operators;
 mod overlap;
+mod profiles;
 mod reader;
 pub mod reference;
 mod renames;
@@ -32,6 +33,7 @@ pub use device_groups::{
     Condition, DeviceGroup, DeviceGroups, GroupIndex, Operator, Property, Remediation, Ungrouped,
     read as read_device_groups,
 };
+pub use profiles::read_profiles;
 pub use resolve::resolve;
 pub use schema::{policy_schema, settings_schema, test_schema};
 pub use syntax::MAX_BYTES;

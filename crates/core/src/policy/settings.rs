@@ -19,6 +19,8 @@ pub struct Settings {
     pub default_tenant: Option<String>,
     /// Profiles in file order.
     pub profiles: Vec<Profile>,
+    /// A file with further profiles, relative to `mdetag.yaml`.
+    pub tenants_file: Option<String>,
     /// Limits.
     pub budget: BudgetSettings,
     /// How changes are written.
@@ -42,6 +44,10 @@ pub struct Profile {
     pub geo: Option<String>,
     /// Policy files and directories, relative to the file.
     pub policies: Vec<String>,
+    /// What tells tenants apart: `--select` picks by it.
+    pub labels: BTreeMap<String, String>,
+    /// The profile that gives what this one does not say.
+    pub extends: Option<String>,
     /// Other hosts, by `api`, `login` and `graph`: for tests.
     pub endpoints: BTreeMap<String, String>,
 }
@@ -81,6 +87,7 @@ impl Default for Settings {
         Settings {
             default_tenant: None,
             profiles: Vec::new(),
+            tenants_file: None,
             budget: BudgetSettings {
                 per_minute: 100,
                 per_hour: 1500,
@@ -133,7 +140,7 @@ fn names_a_secret(key: &str) -> bool {
 
 impl Reader<'_> {
     /// A secret in a reviewed file is a leaked secret; say so before anything else.
-    fn refuse_secrets(&mut self, node: &Node) {
+    pub(super) fn refuse_secrets(&mut self, node: &Node) {
         match &node.kind {
             NodeKind::Map(entries) => {
                 for entry in entries {
@@ -162,10 +169,12 @@ impl Reader<'_> {
         if let Some(entries) = fields.get("tenants").and_then(|node| self.map(node, "`tenants`")) {
             settings.profiles = entries.iter().filter_map(|entry| self.profile(entry)).collect();
         }
+        settings.tenants_file = self.owned(fields, "tenantsFile");
         if let Some(node) = fields.get("defaultTenant") {
             settings.default_tenant = self.filled_text(node, "`defaultTenant`").map(str::to_owned);
             let names: Vec<&str> = settings.profiles.iter().map(|profile| profile.name.as_str()).collect();
             if let Some(name) = &settings.default_tenant
+                && settings.tenants_file.is_none()
                 && !names.contains(&name.as_str())
             {
                 self.unknown("E0802", node.span, &format!("profile `{}`", syntax::shown(name)), name, &names);
@@ -188,7 +197,7 @@ impl Reader<'_> {
         }
     }
 
-    fn profile(&mut self, entry: &Entry) -> Option<Profile> {
+    pub(super) fn profile(&mut self, entry: &Entry) -> Option<Profile> {
         let what = format!("the profile `{}`", syntax::shown(&entry.key));
         let fields = self.fields(&entry.value, keys::PROFILE, &what)?;
         let mut profile = Profile { name: entry.key.clone(), ..Profile::default() };
@@ -202,6 +211,12 @@ impl Reader<'_> {
         }
         profile.tenant_id = fields.get("tenantId").and_then(|node| self.tenant_id(node));
         profile.client_id = self.owned(&fields, "clientId");
+        profile.extends = self.owned(&fields, "extends");
+        for entry in fields.get("labels").and_then(|node| self.map(node, "`labels`")).unwrap_or_default() {
+            if let Some(text) = self.filled_text(&entry.value, "a label") {
+                profile.labels.insert(entry.key.clone(), text.to_owned());
+            }
+        }
         profile.cloud = self.one_of(&fields, "cloud", &keys::CLOUDS);
         profile.geo = self.one_of(&fields, "geo", &keys::GEOS);
         if let Some(texts) = fields.get("policies").and_then(|node| self.texts(node, "`policies`")) {
