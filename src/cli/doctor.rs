@@ -171,10 +171,17 @@ async fn reachability(session: &Session) -> Vec<Check> {
     match session.tenant.reader().glimpse(session.ledger.as_ref()).await {
         Err(error) => vec![Check::failed("list", &error)],
         Ok(glimpse) => {
-            let found =
-                if glimpse.has_devices { "answers, with devices" } else { "answers, without devices" };
+            let list = if glimpse.has_devices {
+                Check::good("list", "answers, with devices")
+            } else {
+                Check::bad(
+                    "list",
+                    "answers, without any device: reads will be untrusted",
+                    "if the tenant has devices, check `cloud`, `endpoints.api` and what the application may see",
+                )
+            };
             let clock = glimpse.clock_ahead_millis.map(clock);
-            std::iter::once(Check::good("list", found)).chain(clock).collect()
+            std::iter::once(list).chain(clock).collect()
         }
     }
 }

@@ -24,6 +24,12 @@ pub async fn run(context: &Context, args: &DriftArgs) -> Result<Exit, Failure> {
     // A guard that refuses is an error here: 3 is for commands that plan or apply.
     let as_error = |failure: Failure| Failure { exit: Exit::Error, ..failure };
     let planned = plan::plan_and_report(context, &request).await.map_err(as_error)?;
+    if planned.saw_nothing {
+        return Err(Failure::tenant("no device was read, so nobody can say whether there is drift")
+            .help(
+                "check the token's roles, `cloud` and `endpoints.api`: `mdetag doctor` shows them\nif this tenant has no devices yet, write `guard: { inventory: { min: 0 } }`",
+            ));
+    }
     let exit = if planned.plan().is_empty() { Exit::Success } else { Exit::Changes };
     context.let_go(planned);
     Ok(exit)

@@ -27,6 +27,10 @@ use super::source::{self, Source};
 pub async fn run(context: &Context, args: &ImportArgs) -> Result<Exit, Failure> {
     output::only(context.global.format, "import", &[Format::Human, Format::Json])?;
     let source = source::read(context, None, Need::Read).await?;
+    let trust = &source.inventory.trust;
+    if !trust.is_trusted() {
+        context.console.say(&format!("untrusted: {}", trust.sentences().join("; ")));
+    }
     let imported = import::import(&source.inventory.snapshot, source.inventory.tenant.id.as_deref());
     let taken: Vec<&str> = imported
         .files

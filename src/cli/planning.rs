@@ -68,6 +68,8 @@ pub struct Planned {
     pub selections: Selections,
     /// What this run counted: the next run's `last`, if this one is trusted.
     pub counts: Counts,
+    /// No device was read, and nothing says that there should be none (`guard.inventory.min: 0`).
+    pub saw_nothing: bool,
 }
 
 impl Planned {
@@ -98,8 +100,10 @@ pub fn foresee(set: &PolicySet, snapshot: &Snapshot, fresh: &mut Fresh, history:
 /// What the guard says to a plan.
 pub fn guarded(set: &PolicySet, fresh: Fresh, allowances: &[Allowance]) -> Planned {
     let Fresh { plan, selections, counts } = fresh;
+    let expects_none = set.policy.guard.min_devices.as_ref().is_some_and(|(minimum, _)| *minimum == 0);
     let verdict = SafePlan::new(plan, &set.policy.guard, allowances, &set.sources);
-    Planned { verdict, selections, counts }
+    let saw_nothing = counts.devices == 0 && !expects_none;
+    Planned { verdict, selections, counts, saw_nothing }
 }
 
 /// The devices that any protection matches.

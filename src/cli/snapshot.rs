@@ -35,6 +35,9 @@ pub async fn run(context: &Context, args: &SnapshotArgs) -> Result<Exit, Failure
     let read = session.tenant.reader().read(&ReadScope { filter: None }, watch).await;
     reading.end();
     let (snapshot, trust) = read.map_err(session::unreachable_tenant)?;
+    if !trust.is_trusted() {
+        context.console.say(&format!("untrusted: {}", trust.sentences().join("; ")));
+    }
     let pages = pages.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
     let stamp = SnapshotStamp {
         tenant: session.reference.clone(),

@@ -3,6 +3,7 @@
 //! Plans nothing.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use crate::store::path_text::shown;
 use crate::store::snapshot_file;
@@ -13,6 +14,7 @@ use mdetag_core::plan::guard::Allowance;
 use mdetag_core::plan::{ChangeKey, History};
 use mdetag_core::policy::Policy;
 use mdetag_core::selection::HuntingResults;
+use mdetag_core::time::{Timestamp, spoken};
 
 use super::context::Context;
 use super::exit::Exit;
@@ -138,12 +140,32 @@ fn from_file(context: &Context, path: &std::path::Path, policy: Option<&Policy>)
         failure.exit = Exit::Refused;
         return Err(failure);
     }
+    note_age(context, path, file.read_at);
     let hunting = hunting::recorded(context)?;
     let is_named = file.tenant.id.is_some() && file.tenant.cloud.is_some();
     let state = if is_named { session::state_of(context, &file.tenant).ok() } else { None };
     let last = state.as_ref().and_then(StateDir::last_counts);
     let inventory = Inventory { snapshot: file.snapshot, trust: file.trust, tenant: file.tenant };
     Ok(Source { inventory, session: None, state, hunting, origins: BTreeMap::new(), last })
+}
+
+/// Says how old a recorded inventory is, once it is older than a day: ages in policies count from now, not from then.
+fn note_age(context: &Context, path: &std::path::Path, read_at: Option<Timestamp>) {
+    const DAY: Duration = Duration::from_secs(86_400);
+    let Some(read_at) = read_at else { return };
+    let now = context.policy_now();
+    let (age, what) = match (now.since(read_at), read_at.since(now)) {
+        (_, ahead) if ahead > DAY => (ahead, "after"),
+        (age, _) => (age, "before"),
+    };
+    if age > DAY {
+        context.console.say(&format!(
+            "note: {} was read {} {what} the time of this plan, to which ages like `lastSeen` are compared; to plan as of then: --now {}",
+            path.display(),
+            spoken(age),
+            Timestamp::from_seconds(read_at.seconds()),
+        ));
+    }
 }
 
 /// Says that a shrink cannot be seen yet. A guard that silently does nothing is worse than none.

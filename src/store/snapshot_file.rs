@@ -2,14 +2,16 @@
 //!
 //! Says how far the file may be trusted; decides nothing that follows from it.
 
-use std::io::{self, Read};
+use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::compression::Unpacked;
 use super::path_text::shown;
-use mdetag_core::inventory::{BlockReader, Distrust, ReadFault, Snapshot, SnapshotBuilder, Trust};
+use mdetag_core::inventory::{
+    BlockReader, Distrust, ReadFault, Snapshot, SnapshotBuilder, Trust, foreign_encoding, seems_to_be,
+};
 use mdetag_core::plan::TenantReference;
 use mdetag_core::time::Timestamp;
 
@@ -18,6 +20,9 @@ const FORMAT_VERSION: &str = "1.0";
 
 /// Bytes that one core parses at a time. Larger blocks are no faster, and leave larger holes in the memory of a large read.
 const BLOCK: usize = 1 << 19;
+
+/// Bytes from which a file that is no inventory is told.
+const SNIFFED: usize = 1 << 16;
 
 /// A file of devices, read.
 #[derive(Debug)]
@@ -156,11 +161,17 @@ pub fn read(path: &Path) -> Result<SnapshotFile, SnapshotFileError> {
     if head.starts_with(b"\xef\xbb\xbf") {
         head.drain(..3);
     }
+    if let Some(encoding) = foreign_encoding(&head) {
+        return Err(content(format!(
+            "it is {encoding}, and JSON is UTF-8; save it as UTF-8 (PowerShell: Out-File -Encoding utf8)"
+        )));
+    }
     let first = head.iter().copied().find(|byte| !byte.is_ascii_whitespace());
     let mut builder = SnapshotBuilder::new();
     let mut header = None;
     let mut is_cut = false;
     let line = first_line(&head);
+    let start = head[..head.len().min(SNIFFED)].to_vec();
     if first == Some(b'{') {
         header = Header::parse(&head[..line]).transpose().map_err(content)?;
     }
@@ -174,13 +185,22 @@ pub fn read(path: &Path) -> Result<SnapshotFile, SnapshotFileError> {
             })?;
         }
         Some(b'{' | b'[') => {
-            builder.read_stream(head.chain(&mut source)).map_err(|fault| content(fault.to_string()))?;
+            // The parser asks for one byte at a time.
+            let stream = BufReader::with_capacity(BLOCK, head.chain(&mut source));
+            builder.read_stream(stream).map_err(|fault| content(fault.to_string()))?;
         }
         Some(_) => return Err(content("it starts with neither `{` nor `[`".to_owned())),
         None if source.is_torn => {
             return Err(content("it is compressed, and damaged or cut before its first byte".to_owned()));
         }
         None => return Err(content("it is empty".to_owned())),
+    }
+    if header.is_none()
+        && builder.len() == 0
+        && builder.tally().unreadable == 0
+        && builder.tally().without_id > 0
+    {
+        return Err(content(format!("it seems to be {}", seems_to_be(&start))));
     }
     Ok(finish(builder, header, is_cut || source.is_torn))
 }
@@ -196,8 +216,8 @@ fn is_json(line: &[u8]) -> bool {
 }
 
 fn finish(builder: SnapshotBuilder, header: Option<Header>, is_cut: bool) -> SnapshotFile {
-    let found = builder.len() as u64 + builder.without_id();
-    let (snapshot, without_id) = builder.finish();
+    let found = builder.len() as u64 + builder.tally().skipped();
+    let (snapshot, counted) = builder.finish();
     let mut reasons = match &header {
         None => vec![Distrust::NoHeader],
         Some(header) if found < header.devices => {
@@ -208,7 +228,7 @@ fn finish(builder: SnapshotBuilder, header: Option<Header>, is_cut: bool) -> Sna
     if is_cut && !matches!(reasons.first(), Some(Distrust::ShortFile { .. })) {
         reasons.push(Distrust::CutFile);
     }
-    reasons.extend(without_id);
+    reasons.extend(counted);
     if snapshot.is_empty() {
         reasons.push(Distrust::EmptyAnswer);
     }
@@ -460,6 +480,38 @@ mod tests {
         let fault = read_bytes(b"{\"id\":\"a\"}\n{oops}\n{\"id\":\"b\"}\n").unwrap_err().to_string();
         assert!(fault.contains("line 2"), "{fault}");
         assert!(read(Path::new("/nowhere/at/all")).is_err());
+    }
+
+    #[test]
+    fn other_json_is_refused_with_what_it_seems_to_be() {
+        let cases = [
+            (r#"{"error":{"code":"Forbidden","message":"no"}}"#, "an error document"),
+            (r#"{"schema":[{"name":"DeviceId"}],"results":[{"DeviceId":"a"}]}"#, "a hunting result"),
+            (r#"[{"value":[{"id":"a"}]},{"value":[{"id":"b"}]}]"#, "an array of list pages"),
+            (r#"{"formatVersion":"1.0","tool":"mdetag","changes":[]}"#, "a plan file"),
+            ("{\"a\":1}\n{\"b\":2}\n", "no device `id`"),
+            (r#"{"value":[{"name":"x"}]}"#, "no device `id`"),
+            ("{\n  \"error\": {}\n}", "an error document"),
+        ];
+        for (text, expected) in cases {
+            let fault = read_bytes(text.as_bytes()).unwrap_err().to_string();
+            assert!(fault.contains("is no inventory: it seems to be") && fault.contains(expected), "{fault}");
+        }
+        for empty in [r#"{"value":[]}"#, "[]"] {
+            assert_eq!(read_bytes(empty.as_bytes()).unwrap().snapshot.len(), 0);
+        }
+        let wide: Vec<u8> = "{\"id\":\"a\"}".encode_utf16().flat_map(u16::to_le_bytes).collect();
+        for bytes in [wide.clone(), [&b"\xff\xfe"[..], &wide].concat()] {
+            assert!(read_bytes(&bytes).unwrap_err().to_string().contains("it is UTF-16"));
+        }
+    }
+
+    #[test]
+    fn flattened_tags_make_a_file_untrusted_and_the_device_is_named() {
+        let text = "{\"id\":\"a\",\"computerDnsName\":\"dc01\",\"machineTags\":\"x, y\"}\n{\"id\":\"b\"}\n";
+        let file = read_bytes(text.as_bytes()).unwrap();
+        assert_eq!(file.snapshot.len(), 1);
+        assert!(file.trust.sentences().iter().any(|reason| reason.contains("dc01")), "{:?}", file.trust);
     }
 
     #[test]

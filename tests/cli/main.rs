@@ -16,6 +16,7 @@ mod offline;
 mod origins;
 mod outcomes;
 mod project;
+mod reading;
 mod refusals;
 mod reviewed;
 mod secrets;

@@ -10,7 +10,7 @@ use hashbrown::HashSet;
 use crate::tenant::Connection;
 use crate::tenant::error::{TenantError, TenantErrorKind};
 use crate::tenant::wire::ListQuery;
-use mdetag_core::inventory::{Distrust, Snapshot, SnapshotBuilder};
+use mdetag_core::inventory::{Distrust, Snapshot, SnapshotBuilder, Tally};
 use mdetag_core::plan::Lane;
 use mdetag_core::time::Timestamp;
 
@@ -38,6 +38,8 @@ pub(super) struct Pass {
     /// Rows whose device came before in this pass.
     pub(super) repeated: u64,
     without_id: u64,
+    /// Devices that the columns do not hold, although they have an id.
+    skipped: Tally,
     count: Option<u64>,
     pub(super) extent: Extent,
     /// The order moved between pages, so a device may have slipped through.
@@ -180,6 +182,7 @@ fn verdict(pass: &Pass, before: Option<&Pass>, agreed: bool) -> Vec<Distrust> {
     if pass.without_id > 0 {
         reasons.push(Distrust::WithoutId(pass.without_id));
     }
+    reasons.extend(pass.skipped.skips());
     reasons.extend(pass.short.iter().cloned().map(Distrust::PagingContradiction));
     let clean = agreed || before.is_none() && pass.is_clean();
     if let Some(count) = pass.count.filter(|count| *count > pass.seen.len() as u64 + pass.without_id) {
@@ -267,12 +270,15 @@ impl Survey<'_> {
             }
         }
         if !page.not_found {
-            self.builder.read_page(&page.body).map_err(|fault| {
+            let found = self.builder.read_page(&page.body).map_err(|fault| {
                 TenantError::new(
                     TenantErrorKind::Answer,
                     format!("a page of the device list cannot be read: {fault}"),
                 )
             })?;
+            // Rows without an id are counted above, one by one.
+            pass.skipped.add(&found.tally);
+            pass.skipped.without_id = 0;
             if let Some(sink) = &mut self.sink {
                 sink(&page.body).map_err(|why| TenantError::new(TenantErrorKind::Configuration, why))?;
             }

@@ -357,6 +357,16 @@ async fn answers_that_never_become_right_are_errors_for_people() {
 }
 
 #[tokio::test]
+async fn devices_whose_tags_are_no_list_are_skipped_counted_and_named() {
+    let body =
+        json!({ "value": [{ "id": "a" }, { "id": "b", "computerDnsName": "dc01", "machineTags": "x, y" }] });
+    let (fake, result, _) = in_turn(vec![Say::json(200, &body)]).await;
+    let (snapshot, trust) = result.unwrap();
+    let expected = Distrust::UnreadableTags { devices: 1, names: vec!["dc01".into()] };
+    assert_eq!((snapshot.len(), trust.reasons, fake.calls().len()), (1, vec![expected], 1));
+}
+
+#[tokio::test]
 async fn a_gateways_answer_is_no_empty_tenant() {
     let html = "<html><h1>Not here</h1></html>";
     let odd = json!({ "message": "no route" }).to_string();

@@ -72,6 +72,8 @@ const VALUES: &[&str] = &[
     "[\"B\",\"A\",\"B\"]",
     "[\"x\", \"y\"]",
     "[\"x\",5,null,[\"z\"]]",
+    "[\"x\",\"\"]",
+    "\"a, b\"",
     "[\"x\",]",
     "{}",
     "{\"a\":1}",
@@ -104,17 +106,17 @@ fn line() -> impl Strategy<Value = String> {
 }
 
 /// What the JSON parser alone makes of lines.
-fn parsed(lines: &[String]) -> Option<(String, u64)> {
+fn parsed(lines: &[String]) -> Option<(String, Tally)> {
     let mut builder = SnapshotBuilder::new();
     for line in lines {
         builder.read_device(line.as_bytes()).ok()?;
     }
-    let without_id = builder.without_id();
-    Some((builder.finish().0.digest(), without_id))
+    let tally = builder.tally().clone();
+    Some((builder.finish().0.digest(), tally))
 }
 
 /// What the blocks make of the same lines.
-fn scanned(lines: &[String], split: usize) -> Option<(String, u64)> {
+fn scanned(lines: &[String], split: usize) -> Option<(String, Tally)> {
     let (first, second) = lines.split_at(split.min(lines.len()));
     let mut reader = BlockReader::new(0);
     for half in [first, second] {
@@ -122,8 +124,8 @@ fn scanned(lines: &[String], split: usize) -> Option<(String, u64)> {
         reader.read(&[block], || ()).ok()?;
     }
     let builder = reader.finish().ok()?;
-    let without_id = builder.without_id();
-    Some((builder.finish().0.digest(), without_id))
+    let tally = builder.tally().clone();
+    Some((builder.finish().0.digest(), tally))
 }
 
 proptest! {

@@ -9,6 +9,7 @@ use super::builder::{self, ReadFault};
 use super::columns::{Adopted, Columns};
 use super::draft::Draft;
 use super::scan::Scanner;
+use super::tally::Tally;
 
 /// Words that a chunk keeps for its next block; one that knows more starts anew. Few fleets have so many, and a hostile one
 /// must not be held once a chunk.
@@ -65,7 +66,7 @@ impl BlockReader {
                 return Err(fault.after(self.lines));
             }
             self.lines += chunk.lines;
-            self.builder.take_columns(&chunk.columns, &mut chunk.adopted, chunk.without_id)?;
+            self.builder.take_columns(&chunk.columns, &mut chunk.adopted, &chunk.tally)?;
         }
         Ok(())
     }
@@ -87,7 +88,7 @@ struct Chunk {
     adopted: Adopted,
     scanner: Scanner,
     lines: u64,
-    without_id: u64,
+    tally: Tally,
     fault: Option<ReadFault>,
 }
 
@@ -97,7 +98,7 @@ impl Chunk {
             *self = Chunk::default();
         }
         self.columns.clear_rows();
-        (self.lines, self.without_id) = (0, 0);
+        (self.lines, self.tally) = (0, Tally::default());
         self.fault = self.read_lines(bytes).err();
     }
 
@@ -109,13 +110,13 @@ impl Chunk {
             let scanned = self.scanner.device(rest, &mut draft, &mut self.columns);
             let after = scanned.and_then(|length| after_line_end(&rest[length..]));
             rest = if let Some(after) = after {
-                self.without_id += u64::from(!draft.finish(&mut self.columns));
+                draft.finish(&mut self.columns, &mut self.tally);
                 after
             } else {
                 let (line, after) = rest.split_once('\n').unwrap_or((rest, ""));
                 if !line.trim_ascii().is_empty() {
                     let found = builder::read_json(line, &mut self.columns);
-                    self.without_id += found.map_err(|fault| fault.after(self.lines))?.without_id;
+                    self.tally.add(&found.map_err(|fault| fault.after(self.lines))?.tally);
                 }
                 after
             };

@@ -8,6 +8,7 @@ use serde::de::DeserializeSeed;
 use super::columns::{Adopted, Columns};
 use super::layout;
 use super::read::{Top, Yield};
+use super::tally::Tally;
 use super::{Distrust, Snapshot};
 
 /// Devices that have been read so far.
@@ -17,7 +18,7 @@ pub struct SnapshotBuilder {
     /// Ids of the rows before `known`: a repeat is seen while pages arrive.
     ids: HashSet<Box<str>>,
     known: usize,
-    without_id: u64,
+    tally: Tally,
 }
 
 /// What one list page held.
@@ -29,8 +30,8 @@ pub struct Page {
     pub next_link: Option<String>,
     /// Devices that came before, on this page or an earlier one.
     pub repeated: u64,
-    /// Devices that were skipped because they have no usable id.
-    pub without_id: u64,
+    /// Devices that were skipped.
+    pub tally: Tally,
 }
 
 /// Why bytes could not be read as devices.
@@ -82,7 +83,8 @@ pub(super) fn text_of(bytes: &[u8]) -> Result<&str, ReadFault> {
         let before = &bytes[..error.valid_up_to()];
         let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
         let start = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |newline| newline + 1);
-        let detail = "a byte that is no UTF-8".to_owned();
+        let detail =
+            "a byte that is no UTF-8: the text has another encoding, such as Windows-1252".to_owned();
         ReadFault::Json { detail, line, column: before.len() - start + 1 }
     })
 }
@@ -105,14 +107,9 @@ impl SnapshotBuilder {
         self.columns.len()
     }
 
-    /// Whether no device has been read.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// Devices that were skipped because they have no usable id.
-    pub fn without_id(&self) -> u64 {
-        self.without_id
+    /// What was counted beside the rows.
+    pub fn tally(&self) -> &Tally {
+        &self.tally
     }
 
     /// Reads one list page: `{"value": […], "@odata.nextLink": …}`.
@@ -125,14 +122,14 @@ impl SnapshotBuilder {
         if !found.is_list {
             return Err(ReadFault::NoList);
         }
-        self.take_columns(&part, &mut Adopted::default(), found.without_id)?;
+        self.take_columns(&part, &mut Adopted::default(), &found.tally)?;
         let mut repeated = 0;
         while self.known < self.columns.len() {
             let id = self.columns.texts[layout::ID].get(self.known);
             repeated += u64::from(!self.ids.insert(id.into()));
             self.known += 1;
         }
-        Ok(Page { rows: found.rows, next_link: found.next_link, repeated, without_id: found.without_id })
+        Ok(Page { rows: found.rows, next_link: found.next_link, repeated, tally: found.tally })
     }
 
     /// Reads one device object: one NDJSON line, or the answer for one device.
@@ -140,7 +137,7 @@ impl SnapshotBuilder {
     /// # Errors
     /// Bytes that are no JSON object.
     pub fn read_device(&mut self, bytes: &[u8]) -> Result<(), ReadFault> {
-        self.without_id += read_json(text_of(bytes)?, &mut self.columns)?.without_id;
+        self.tally.add(&read_json(text_of(bytes)?, &mut self.columns)?.tally);
         Ok(())
     }
 
@@ -154,7 +151,7 @@ impl SnapshotBuilder {
         // `end` is how serde_json says that only white space is left; anything else is the next value.
         while json.end().is_err() {
             let found = Top { columns: &mut self.columns }.deserialize(&mut json)?;
-            self.without_id += found.without_id;
+            self.tally.add(&found.tally);
         }
         Ok(())
     }
@@ -164,15 +161,15 @@ impl SnapshotBuilder {
         &mut self,
         part: &Columns,
         adopted: &mut Adopted,
-        without_id: u64,
+        tally: &Tally,
     ) -> Result<(), ReadFault> {
-        self.without_id += without_id;
+        self.tally.add(tally);
         if self.columns.append(part, adopted) { Ok(()) } else { Err(ReadFault::TooLarge) }
     }
 
     /// The snapshot, and what the devices themselves say against it.
     pub fn finish(self) -> (Snapshot, Vec<Distrust>) {
-        let reasons = (self.without_id > 0).then_some(Distrust::WithoutId(self.without_id));
-        (Snapshot::new(self.columns), reasons.into_iter().collect())
+        let reasons = self.tally.reasons();
+        (Snapshot::new(self.columns), reasons)
     }
 }

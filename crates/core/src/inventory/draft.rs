@@ -8,6 +8,7 @@ use super::address;
 use super::columns::{Columns, Interner, NO_TIME, SYMBOLS, TEXTS, TIMES};
 use super::layout::{self, Column};
 use super::lenient::Scalar;
+use super::tally::Tally;
 use crate::device::{self, Field};
 use crate::time::Timestamp;
 
@@ -21,6 +22,8 @@ pub(super) struct Draft<'de> {
     pub(super) addresses: Vec<u8>,
     pub(super) hardware: Vec<u8>,
     pub(super) tags: Vec<u32>,
+    /// `machineTags` is there and is neither a list of texts nor null.
+    pub(super) tags_are_unreadable: bool,
 }
 
 impl Default for Draft<'_> {
@@ -33,6 +36,7 @@ impl Default for Draft<'_> {
             addresses: Vec::new(),
             hardware: Vec::new(),
             tags: Vec::new(),
+            tags_are_unreadable: false,
         }
     }
 }
@@ -47,6 +51,7 @@ impl<'de> Draft<'de> {
         self.addresses.clear();
         self.hardware.clear();
         self.tags.clear();
+        self.tags_are_unreadable = false;
     }
 
     /// Takes one value; symbols are interned at once.
@@ -83,9 +88,15 @@ impl<'de> Draft<'de> {
         }
     }
 
-    /// Appends the device as a row; `false` if it has no usable id.
-    pub(super) fn finish(&mut self, columns: &mut Columns) -> bool {
+    /// Appends the device as a row, or counts it as skipped. Says whether it became a row.
+    pub(super) fn finish(&mut self, columns: &mut Columns, tally: &mut Tally) -> bool {
         if !device::is_id(&self.texts[layout::ID]) {
+            tally.without_id += 1;
+            return false;
+        }
+        if self.tags_are_unreadable {
+            let name = &self.texts[layout::NAME];
+            tally.skip_unreadable(if name.is_empty() { &self.texts[layout::ID] } else { name });
             return false;
         }
         let derived = subscription_of(&self.texts[layout::RESOURCE_ID]);

@@ -94,6 +94,8 @@ pub(crate) enum Key {
     Value,
     /// The place of the next list page.
     NextLink,
+    /// How many devices the whole list has.
+    Count,
     /// Nothing that is known.
     Other,
 }
@@ -106,6 +108,7 @@ pub(crate) fn key(name: &str) -> Key {
         "vmMetadata" => Key::Vm,
         "value" => Key::Value,
         "@odata.nextLink" => Key::NextLink,
+        "@odata.count" => Key::Count,
         name => field(name).map_or(Key::Other, Key::Field),
     }
 }

@@ -8,19 +8,23 @@ mod builder;
 mod columns;
 mod digest;
 mod draft;
+mod foreign;
 mod layout;
 mod lenient;
 mod read;
 mod scan;
 mod set;
 mod snapshot;
+mod tally;
 mod trust;
 
 pub use address::{Stored, normal_hardware, parse_ip};
 pub use blocks::BlockReader;
 pub use builder::{Page, ReadFault, SnapshotBuilder};
+pub use foreign::{foreign_encoding, seems_to_be};
 pub use set::DeviceSet;
 pub use snapshot::Snapshot;
+pub use tally::Tally;
 pub use trust::{Counts, Distrust, Trust, judge};
 
 /// Number of a device in a [`Snapshot`].

@@ -13,14 +13,15 @@ use super::columns::Columns;
 use super::draft::Draft;
 use super::layout::{self, Key};
 use super::lenient::{NameSeed, Reads, Scalar, ScalarSeed, Tolerant};
+use super::tally::{PageTally, Tally};
 
 /// What one JSON value at the top level yielded.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Yield {
     /// Devices that became rows.
     pub(crate) rows: u64,
-    /// Devices without a usable id: not an object, no id, or one that could not stand in a path.
-    pub(crate) without_id: u64,
+    /// Devices that were skipped, and what a page says of the others.
+    pub(crate) tally: Tally,
     /// `@odata.nextLink`.
     pub(crate) next_link: Option<String>,
     /// Whether it was a list page or an array, even an empty one.
@@ -56,8 +57,10 @@ impl<'de> Visitor<'de> for Top<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Yield, A::Error> {
         let mut found = Yield::default();
         let mut draft = Draft::default();
+        let mut count = None;
         while let Some(key) = entries.next_key_seed(KeySeed)? {
             match key {
+                Key::Count => count = entries.next_value_seed(ScalarSeed)?.integer(),
                 Key::Value => {
                     let list = List { columns: self.columns, found: &mut found };
                     entries.next_value_seed(list)?;
@@ -68,10 +71,14 @@ impl<'de> Visitor<'de> for Top<'_> {
                 key => read_entry(key, &mut entries, &mut draft, self.columns)?,
             }
         }
-        if !found.is_list {
-            let is_row = draft.finish(self.columns);
-            found.rows += u64::from(is_row);
-            found.without_id += u64::from(!is_row);
+        if found.is_list {
+            found.tally.pages = Some(PageTally {
+                rows: found.rows + found.tally.skipped(),
+                count: count.and_then(|count| u64::try_from(count).ok()),
+                goes_on: found.next_link.is_some(),
+            });
+        } else {
+            found.rows += u64::from(draft.finish(self.columns, &mut found.tally));
         }
         Ok(found)
     }
@@ -116,13 +123,16 @@ fn read_items<'de, A: SeqAccess<'de>>(
 ) -> Result<(), A::Error> {
     let mut draft = Draft::default();
     loop {
-        let mut is_row = false;
-        let item = Item { columns, draft: &mut draft, is_row: &mut is_row };
+        let mut is_object = false;
+        let item = Item { columns, draft: &mut draft, is_object: &mut is_object };
         if items.next_element_seed(Tolerant(item))?.is_none() {
             return Ok(());
         }
-        found.rows += u64::from(is_row);
-        found.without_id += u64::from(!is_row);
+        if is_object {
+            found.rows += u64::from(draft.finish(columns, &mut found.tally));
+        } else {
+            found.tally.without_id += 1;
+        }
     }
 }
 
@@ -130,7 +140,7 @@ fn read_items<'de, A: SeqAccess<'de>>(
 struct Item<'c, 'd, 'de> {
     columns: &'c mut Columns,
     draft: &'d mut Draft<'de>,
-    is_row: &'d mut bool,
+    is_object: &'d mut bool,
 }
 
 impl<'de> Reads<'de> for Item<'_, '_, 'de> {
@@ -139,7 +149,7 @@ impl<'de> Reads<'de> for Item<'_, '_, 'de> {
         while let Some(key) = entries.next_key_seed(KeySeed)? {
             read_entry(key, &mut entries, self.draft, self.columns)?;
         }
-        *self.is_row = self.draft.finish(self.columns);
+        *self.is_object = true;
         Ok(())
     }
 }
@@ -157,7 +167,8 @@ fn read_entry<'de, A: MapAccess<'de>>(
         }
         Key::Tags => {
             draft.tags.clear();
-            entries.next_value_seed(Tolerant(TagList { draft, columns }))?;
+            draft.tags_are_unreadable = false;
+            entries.next_value_seed(TagList { draft, columns })?;
         }
         Key::Addresses => {
             draft.addresses.clear();
@@ -165,7 +176,7 @@ fn read_entry<'de, A: MapAccess<'de>>(
             entries.next_value_seed(Tolerant(Interfaces { draft }))?;
         }
         Key::Vm => entries.next_value_seed(Tolerant(Vm { draft, columns }))?,
-        Key::Value | Key::NextLink | Key::Other => {
+        Key::Value | Key::NextLink | Key::Count | Key::Other => {
             entries.next_value::<IgnoredAny>()?;
         }
     }
@@ -178,13 +189,64 @@ struct TagList<'c, 'd, 'de> {
     columns: &'c mut Columns,
 }
 
-impl<'de> Reads<'de> for TagList<'_, '_, 'de> {
-    fn seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
+impl<'de> DeserializeSeed<'de> for TagList<'_, '_, 'de> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+/// A list of texts, or null. Exports flatten the list, and then the tags are unknown rather than absent.
+impl<'de> Visitor<'de> for TagList<'_, '_, 'de> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of tags")
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
         while let Some(tag) = items.next_element_seed(ScalarSeed)? {
-            if let Some(text) = tag.text() {
-                self.draft.tags.push(self.columns.tag_names.intern(&text) - 1);
+            match tag {
+                Scalar::Text(text) if text.is_empty() => {}
+                Scalar::Text(text) => self.draft.tags.push(self.columns.tag_names.intern(&text) - 1),
+                _ => self.draft.tags_are_unreadable = true,
             }
         }
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, entries: A) -> Result<(), A::Error> {
+        self.draft.tags_are_unreadable = true;
+        ScalarSeed.visit_map(entries).map(drop)
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<(), E> {
+        self.draft.tags_are_unreadable = true;
+        Ok(())
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        self.draft.tags_are_unreadable = true;
+        Ok(())
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+        self.draft.tags_are_unreadable = true;
+        Ok(())
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+        self.draft.tags_are_unreadable = true;
+        Ok(())
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+        self.draft.tags_are_unreadable = true;
         Ok(())
     }
 }

@@ -61,9 +61,11 @@ impl Scanner {
                 },
                 Key::Tags => {
                     draft.tags.clear();
+                    // Anything but texts is left to the JSON parser, which judges it.
                     cursor.list(|cursor| {
-                        if let Some(tag) = cursor.scalar()?.text() {
-                            draft.tags.push(columns.tag_names.intern(&tag) - 1);
+                        let tag = cursor.string()?;
+                        if !tag.is_empty() {
+                            draft.tags.push(columns.tag_names.intern(tag) - 1);
                         }
                         Some(())
                     })?;
@@ -75,7 +77,7 @@ impl Scanner {
                 }
                 Key::Vm => vm_metadata(&mut cursor, draft, columns)?,
                 Key::Other => drop(member.code(&mut cursor, Cursor::skip)?),
-                Key::Value | Key::NextLink => return None,
+                Key::Value | Key::NextLink | Key::Count => return None,
             }
             if !cursor.goes_on()? {
                 break;

@@ -68,11 +68,6 @@ impl DeviceSet {
         set
     }
 
-    /// How many devices the snapshot has: the size of the universe, not of the set.
-    pub fn universe(&self) -> usize {
-        self.length
-    }
-
     /// Adds a device.
     pub fn insert(&mut self, row: Row) {
         assert!(row.index() < self.length, "rows come from the set's snapshot");
@@ -92,19 +87,6 @@ impl DeviceSet {
             }
             Form::Rows(rows) if rows.binary_search(&row.0).is_ok() => {}
             Form::Rows(_) => self.bits().insert(row.index()),
-        }
-    }
-
-    /// Takes a device out.
-    pub fn remove(&mut self, row: Row) {
-        match &mut self.form {
-            Form::Bits(bits) => bits.remove(row.index()),
-            Form::Rows(rows) if rows.len() <= SHORT => {
-                if let Ok(place) = rows.binary_search(&row.0) {
-                    rows.remove(place);
-                }
-            }
-            Form::Rows(_) => self.bits().remove(row.index()),
         }
     }
 
@@ -129,14 +111,6 @@ impl DeviceSet {
         match &self.form {
             Form::Bits(bits) => bits.is_clear(),
             Form::Rows(rows) => rows.is_empty(),
-        }
-    }
-
-    /// Whether every device is in it.
-    pub fn is_full(&self) -> bool {
-        match &self.form {
-            Form::Bits(bits) => bits.is_full(),
-            Form::Rows(rows) => rows.len() == self.length,
         }
     }
 
@@ -262,12 +236,11 @@ mod tests {
         for length in [0, 1, 63, 64, 65, 1000] {
             let set = DeviceSet::collect(length, |row| row.0 % 3 == 0);
             assert_eq!(set.count(), length.div_ceil(3));
-            assert_eq!(set.universe(), length);
             let mut rest = set.clone();
             rest.complement();
             assert_eq!(rest.count() + set.count(), length);
             rest.union_with(&set);
-            assert!(rest.is_full());
+            assert_eq!(rest.count(), length);
         }
     }
 
@@ -315,9 +288,6 @@ mod tests {
             let common = &left & &right;
             prop_assert_eq!(set(&one).count_common(&set(&other)), common.len());
             prop_assert_eq!(set(&one).is_disjoint(&set(&other)), common.is_empty());
-            let mut fewer = set(&one);
-            other.iter().for_each(|row| fewer.remove(Row(*row)));
-            prop_assert_eq!(shown(&fewer), &left - &right);
         }
     }
 }

@@ -230,13 +230,6 @@ impl Snapshot {
     pub fn digest(&self) -> String {
         self.digest.get_or_init(|| digest::digest_of(&self.columns, &self.tags, &self.order)).clone()
     }
-
-    /// Whether two reads saw the same devices: what a second pass over the list must show.
-    pub fn has_same_ids(&self, other: &Snapshot) -> bool {
-        let ids = |snapshot: &Snapshot| snapshot.order.len();
-        ids(self) == ids(other)
-            && self.order.iter().zip(&other.order).all(|(one, two)| self.id(*one) == other.id(*two))
-    }
 }
 
 /// The name up to the first dot, and the rest.

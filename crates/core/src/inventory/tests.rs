@@ -27,9 +27,9 @@ fn a_page_yields_its_devices_and_the_next_link() {
             "brandNew": {"deep": [1, {"x": null}]}
         }]
     }));
-    assert_eq!((page.rows, page.repeated, page.without_id), (1, 0, 0));
+    assert_eq!((page.rows, page.repeated, page.tally.skipped()), (1, 0, 0));
     assert_eq!(page.next_link.as_deref(), Some("https://h/api/machines?$skip=1"));
-    assert_eq!(reasons, []);
+    assert_eq!(reasons, [Distrust::FirstPage { devices: 1, of: None }]);
     let row = snapshot.find("a1").unwrap();
     let shown = |field| snapshot.shown(field, row);
     assert_eq!(shown(Field::DeviceName).as_deref(), Some("DC01"));
@@ -50,7 +50,7 @@ fn a_page_yields_its_devices_and_the_next_link() {
 #[test]
 fn other_types_than_expected_are_read_leniently_or_missing() {
     let snapshot = fleet(&[json!({
-        "osVersion": 10.5, "rbacGroupId": "140", "osBuild": "x", "computerDnsName": 7, "machineTags": {"a": 1},
+        "osVersion": 10.5, "rbacGroupId": "140", "osBuild": "x", "computerDnsName": 7, "machineTags": null,
         "isExcluded": "True", "isAadJoined": 3, "lastSeen": 5, "ipAddresses": null, "vmMetadata": [1, null], "agentVersion": "",
         "managedBy": ["x"], "firstSeen": "2026-01-01T00:00:00", "lastIpAddress": false
     })]);
@@ -92,8 +92,60 @@ fn escaped_text_and_repeated_keys_are_read_as_json_says() {
 fn devices_without_a_usable_id_are_skipped_counted_and_make_the_read_untrusted() {
     let (snapshot, page, reasons) =
         page(&json!({"value": [{"id": "a"}, {"id": "../x"}, {}, null, "s", 4, [1]]}));
-    assert_eq!((snapshot.len(), page.rows, page.without_id), (1, 1, 6));
+    assert_eq!((snapshot.len(), page.rows, page.tally.without_id), (1, 1, 6));
     assert_eq!(reasons, [Distrust::WithoutId(6)]);
+}
+
+#[test]
+fn devices_whose_tags_are_no_list_of_texts_are_skipped_and_named() {
+    for tags in [
+        json!("a, b"),
+        json!(""),
+        json!(5),
+        json!(1.5),
+        json!(-1),
+        json!(true),
+        json!({"a": 1}),
+        json!(["a", 5]),
+        json!(["a", null]),
+        json!([["a"]]),
+    ] {
+        let devices = json!({"value": [
+            {"id": "a", "computerDnsName": "dc01", "machineTags": tags},
+            {"id": "b", "machineTags": tags},
+            {"id": "c", "machineTags": null},
+            {"id": "d"},
+            {"id": "e", "machineTags": tags, "machineTags": ["x"]},
+        ]});
+        let (snapshot, page, reasons) = page(&devices);
+        // An object keeps the last of repeated keys.
+        assert_eq!((snapshot.len(), page.tally.unreadable), (3, 2), "{tags}");
+        let expected = Distrust::UnreadableTags { devices: 2, names: vec!["dc01".into(), "b".into()] };
+        assert_eq!(reasons, [expected], "{tags}");
+        assert!(
+            reasons[0].to_string().ends_with("at 2 devices, which were skipped: dc01, b"),
+            "{}",
+            reasons[0]
+        );
+    }
+}
+
+#[test]
+fn a_recorded_page_that_speaks_of_more_is_the_first_of_more() {
+    let reasons = |pages: &[serde_json::Value]| {
+        let mut builder = SnapshotBuilder::new();
+        for page in pages {
+            builder.read_stream(page.to_string().as_bytes()).unwrap();
+        }
+        builder.finish().1
+    };
+    let (one, two) = (json!([{"id": "a"}]), json!([{"id": "b"}]));
+    let linked = json!({"value": one, "@odata.nextLink": "x"});
+    assert_eq!(reasons(std::slice::from_ref(&linked)), [Distrust::FirstPage { devices: 1, of: None }]);
+    assert_eq!(reasons(&[linked, json!({"value": two})]), []);
+    let counted = json!({"@odata.count": 7, "value": one});
+    assert_eq!(reasons(std::slice::from_ref(&counted)), [Distrust::FirstPage { devices: 1, of: Some(7) }]);
+    assert_eq!(reasons(&[json!({"@odata.count": 2, "value": one}), json!({"value": two})]), []);
 }
 
 #[test]
@@ -135,7 +187,7 @@ fn cut_json_and_json_of_another_shape_are_faults_and_never_a_short_list() {
         assert!(builder.read_page(bytes).is_err(), "{}", String::from_utf8_lossy(bytes));
     }
     assert_eq!(builder.read_page(b"{\"error\":{\"code\":\"x\"}}"), Err(ReadFault::NoList));
-    assert_eq!(builder.read_page(b"{\"value\":null}").unwrap(), Page::default());
+    assert_eq!(builder.read_page(b"{\"value\":null}").unwrap().rows, 0);
     let deep = format!("{{\"id\":\"a\",\"x\":{}", "[".repeat(100_000));
     assert!(builder.read_device(deep.as_bytes()).is_err());
 }

@@ -60,6 +60,20 @@ pub enum Distrust {
     },
     /// Devices without a usable id were skipped.
     WithoutId(u64),
+    /// Devices whose `machineTags` is neither a list of texts nor null were skipped.
+    UnreadableTags {
+        /// How many.
+        devices: u64,
+        /// What the first of them are called.
+        names: Vec<String>,
+    },
+    /// A recorded list page that says that there is more than it holds.
+    FirstPage {
+        /// Devices of the recorded pages.
+        devices: u64,
+        /// Devices of the list, where the page counts them.
+        of: Option<u64>,
+    },
     /// Fewer devices than `guard.inventory.min`.
     BelowMinimum {
         /// Devices read.
@@ -112,6 +126,24 @@ impl fmt::Display for Distrust {
             ),
             Distrust::WithoutId(1) => f.write_str("1 device has no usable id and was skipped"),
             Distrust::WithoutId(count) => write!(f, "{count} devices have no usable id and were skipped"),
+            Distrust::UnreadableTags { devices, names } => {
+                let (noun, verb) = if *devices == 1 { ("device", "was") } else { ("devices", "were") };
+                write!(
+                    f,
+                    "`machineTags` is no list of texts at {devices} {noun}, which {verb} skipped: {}",
+                    names.join(", ")
+                )?;
+                if *devices > names.len() as u64 { f.write_str(", …") } else { Ok(()) }
+            }
+            Distrust::FirstPage { devices, of: Some(of) } => {
+                write!(f, "the file is the first page of more: it holds {devices} of {of} devices")
+            }
+            Distrust::FirstPage { devices, of: None } => {
+                write!(
+                    f,
+                    "the file is the first page of more: it holds {devices} devices and a link to the next page"
+                )
+            }
             Distrust::BelowMinimum { found, minimum } => {
                 write!(f, "{found} devices were read and `guard.inventory.min` asks for at least {minimum}")
             }
