@@ -28,7 +28,7 @@ fn read(criterion: &mut Criterion) {
             bencher.iter(|| {
                 let mut reader = BlockReader::new(0);
                 reader.read(&[text], || ()).expect("the fleet is JSON");
-                reader.finish().expect("the fleet is JSON").len()
+                reader.finish().expect("the fleet is JSON").rows()
             });
         });
         group.bench_with_input(BenchmarkId::new("file", devices), &path, |bencher, path| {

@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 
 use crate::store::path_text::shown;
-use crate::store::snapshot_file::SnapshotStamp;
+use crate::store::snapshot_header::SnapshotStamp;
 use crate::store::snapshot_writer::SnapshotPages;
 use crate::tenant::{Need, ReadDevices, ReadScope, ReadWatch};
 use mdetag_core::report::words::counted;

@@ -12,6 +12,7 @@ pub mod path_text;
 pub mod policy_files;
 pub mod regular_file;
 pub mod repository;
+pub mod snapshot_header;
 pub mod snapshot_file;
 pub mod snapshot_writer;
 pub mod state;

@@ -5,18 +5,14 @@
 use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
-
 use super::compression::Unpacked;
 use super::path_text::shown;
+use super::snapshot_header::SnapshotHeader;
 use mdetag_core::inventory::{
     BlockReader, Distrust, ReadFault, Snapshot, SnapshotBuilder, Trust, foreign_encoding, seems_to_be,
 };
 use mdetag_core::plan::TenantReference;
 use mdetag_core::time::Timestamp;
-
-/// The version that is written; any 1.x is read.
-const FORMAT_VERSION: &str = "1.0";
 
 /// Bytes that one core parses at a time. Larger blocks are no faster, and leave larger holes in the memory of a large read.
 const BLOCK: usize = 1 << 19;
@@ -60,92 +56,6 @@ pub enum SnapshotFileError {
     },
 }
 
-/// What the header of a snapshot file says.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct SnapshotStamp {
-    /// Where it was read.
-    pub tenant: TenantReference,
-    /// When it was read.
-    pub read_at: Option<Timestamp>,
-    /// Devices, one a line.
-    pub devices: u64,
-    /// Why the read is untrusted; empty: it is trusted.
-    pub reasons: Vec<String>,
-}
-
-/// The first line of a snapshot file.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct Header {
-    format_version: String,
-    kind: String,
-    #[serde(default)]
-    tenant: HeaderTenant,
-    #[serde(default)]
-    read_at: Option<Timestamp>,
-    #[serde(default)]
-    devices: u64,
-    #[serde(default)]
-    trusted: bool,
-    #[serde(default)]
-    reasons: Vec<String>,
-}
-
-#[derive(Debug, Default, Serialize, Deserialize)]
-struct HeaderTenant {
-    #[serde(default)]
-    id: Option<String>,
-    #[serde(default)]
-    name: Option<String>,
-    #[serde(default)]
-    cloud: Option<String>,
-}
-
-impl Header {
-    pub(super) fn new(stamp: &SnapshotStamp) -> Header {
-        let TenantReference { id, name, cloud } = stamp.tenant.clone();
-        Header {
-            format_version: FORMAT_VERSION.to_owned(),
-            kind: "snapshot".to_owned(),
-            tenant: HeaderTenant { id, name, cloud },
-            read_at: stamp.read_at,
-            devices: stamp.devices,
-            trusted: stamp.reasons.is_empty(),
-            reasons: stamp.reasons.clone(),
-        }
-    }
-
-    /// The header that a line is, if it is one.
-    fn parse(line: &[u8]) -> Option<Result<Header, String>> {
-        #[derive(Deserialize)]
-        struct Kind {
-            kind: Option<String>,
-        }
-        let kind: Kind = serde_json::from_slice(line).ok()?;
-        if kind.kind.as_deref() != Some("snapshot") {
-            return None;
-        }
-        let header = serde_json::from_slice::<Header>(line).map_err(|error| format!("its header: {error}"));
-        Some(header.and_then(|header| match header.format_version.split('.').next() {
-            Some("1") => Ok(header),
-            _ => Err(format!(
-                "format version {} is newer than this program reads (1.x)",
-                header.format_version
-            )),
-        }))
-    }
-
-    fn reasons(&self) -> Vec<Distrust> {
-        if self.trusted && self.reasons.is_empty() {
-            return Vec::new();
-        }
-        if self.reasons.is_empty() {
-            return vec![Distrust::Recorded("the read was untrusted, and no reason was kept".to_owned())];
-        }
-        self.reasons.iter().cloned().map(Distrust::Recorded).collect()
-    }
-}
-
 /// Reads a file of devices: a snapshot file, a list page, an array, one device or plain NDJSON, perhaps compressed. NDJSON is parsed
 /// on all cores; memory holds the devices' columns and a few blocks of the file.
 ///
@@ -173,7 +83,7 @@ pub fn read(path: &Path) -> Result<SnapshotFile, SnapshotFileError> {
     let line = first_line(&head);
     let start = head[..head.len().min(SNIFFED)].to_vec();
     if first == Some(b'{') {
-        header = Header::parse(&head[..line]).transpose().map_err(content)?;
+        header = SnapshotHeader::parse(&head[..line]).transpose().map_err(content)?;
     }
     match first {
         Some(b'{') if header.is_some() || is_json(&head[..line]) => {
@@ -196,7 +106,7 @@ pub fn read(path: &Path) -> Result<SnapshotFile, SnapshotFileError> {
         None => return Err(content("it is empty".to_owned())),
     }
     if header.is_none()
-        && builder.len() == 0
+        && builder.rows() == 0
         && builder.tally().unreadable == 0
         && builder.tally().without_id > 0
     {
@@ -215,8 +125,8 @@ fn is_json(line: &[u8]) -> bool {
     serde_json::from_slice::<serde::de::IgnoredAny>(line).is_ok()
 }
 
-fn finish(builder: SnapshotBuilder, header: Option<Header>, is_cut: bool) -> SnapshotFile {
-    let found = builder.len() as u64 + builder.tally().skipped();
+fn finish(builder: SnapshotBuilder, header: Option<SnapshotHeader>, is_cut: bool) -> SnapshotFile {
+    let found = builder.rows() as u64 + builder.tally().skipped();
     let (snapshot, counted) = builder.finish();
     let mut reasons = match &header {
         None => vec![Distrust::NoHeader],
@@ -232,7 +142,7 @@ fn finish(builder: SnapshotBuilder, header: Option<Header>, is_cut: bool) -> Sna
     if snapshot.is_empty() {
         reasons.push(Distrust::EmptyAnswer);
     }
-    reasons.extend(header.iter().flat_map(Header::reasons));
+    reasons.extend(header.iter().flat_map(SnapshotHeader::reasons));
     let (tenant, read_at) = header.map(|header| (header.tenant, header.read_at)).unwrap_or_default();
     let tenant = TenantReference { id: tenant.id, name: tenant.name, cloud: tenant.cloud };
     SnapshotFile { snapshot, trust: Trust { reasons }, tenant, read_at }
@@ -347,6 +257,7 @@ mod tests {
 
     use serde_json::json;
 
+    use super::super::snapshot_header::SnapshotStamp;
     use super::super::snapshot_writer::SnapshotPages;
     use super::*;
     use mdetag_core::inventory::Row;

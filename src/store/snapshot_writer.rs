@@ -13,7 +13,8 @@ use serde_json::value::RawValue;
 use tempfile::NamedTempFile;
 
 use super::compression::Packer;
-use super::snapshot_file::{Header, SnapshotFileError, SnapshotStamp};
+use super::snapshot_file::SnapshotFileError;
+use super::snapshot_header::{SnapshotHeader, SnapshotStamp};
 use mdetag_core::device;
 use mdetag_core::time::Timestamp;
 
@@ -116,7 +117,7 @@ impl SnapshotLines {
     /// The folder cannot be written.
     pub fn create(path: &Path, stamp: &SnapshotStamp) -> Result<SnapshotLines, SnapshotFileError> {
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let header = Header::new(stamp);
+        let header = SnapshotHeader::new(stamp);
         let begin = || {
             let mut packer = Packer::new(path, NamedTempFile::new_in(folder)?);
             serde_json::to_writer(&mut packer, &header)?;

@@ -72,11 +72,7 @@ fn a_recording_older_than_a_day_is_told_with_the_now_that_fits() {
     project.write("old.ndjson", &format!("{header}\n{{\"id\":\"a\"}}\n"));
     let plan = |now: &str| project.run(&["plan", "--inventory", "old.ndjson", "--now", now]);
     let ran = plan("2026-11-22T04:00:00Z");
-    assert!(
-        ran.err.contains("2 d before") && ran.err.contains("--now 2026-11-20T03:00:00Z"),
-        "{}",
-        ran.err
-    );
+    assert!(ran.err.contains("2 d before") && ran.err.contains("--now 2026-11-20T03:00:00Z"), "{}", ran.err);
     assert!(plan("2026-11-18T02:00:00Z").err.contains("after the time of this plan"));
     for fitting in ["2026-11-20T03:00:00Z", "2026-11-21T03:00:00Z", "2026-11-19T12:00:00Z"] {
         assert!(!plan(fitting).err.contains("was read"), "{fitting}");

@@ -103,7 +103,7 @@ impl SnapshotBuilder {
     }
 
     /// Devices read so far, repeated ones included.
-    pub fn len(&self) -> usize {
+    pub fn rows(&self) -> usize {
         self.columns.len()
     }
 

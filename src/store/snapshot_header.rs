@@ -1,0 +1,99 @@
+//! The first line of a snapshot file: whose devices follow, when they were read, and how far to believe them.
+//!
+//! Reads no devices.
+
+use serde::{Deserialize, Serialize};
+
+use mdetag_core::inventory::Distrust;
+use mdetag_core::plan::TenantReference;
+use mdetag_core::time::Timestamp;
+
+/// The version that is written; any 1.x is read.
+const FORMAT_VERSION: &str = "1.0";
+
+/// What the header of a snapshot file says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SnapshotStamp {
+    /// Where it was read.
+    pub tenant: TenantReference,
+    /// When it was read.
+    pub read_at: Option<Timestamp>,
+    /// Devices, one a line.
+    pub devices: u64,
+    /// Why the read is untrusted; empty: it is trusted.
+    pub reasons: Vec<String>,
+}
+
+/// The first line of a snapshot file.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct SnapshotHeader {
+    format_version: String,
+    kind: String,
+    #[serde(default)]
+    pub(super) tenant: HeaderTenant,
+    #[serde(default)]
+    pub(super) read_at: Option<Timestamp>,
+    #[serde(default)]
+    pub(super) devices: u64,
+    #[serde(default)]
+    trusted: bool,
+    #[serde(default)]
+    reasons: Vec<String>,
+}
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(super) struct HeaderTenant {
+    #[serde(default)]
+    pub(super) id: Option<String>,
+    #[serde(default)]
+    pub(super) name: Option<String>,
+    #[serde(default)]
+    pub(super) cloud: Option<String>,
+}
+
+impl SnapshotHeader {
+    pub(super) fn new(stamp: &SnapshotStamp) -> SnapshotHeader {
+        let TenantReference { id, name, cloud } = stamp.tenant.clone();
+        SnapshotHeader {
+            format_version: FORMAT_VERSION.to_owned(),
+            kind: "snapshot".to_owned(),
+            tenant: HeaderTenant { id, name, cloud },
+            read_at: stamp.read_at,
+            devices: stamp.devices,
+            trusted: stamp.reasons.is_empty(),
+            reasons: stamp.reasons.clone(),
+        }
+    }
+
+    /// The header that a line is, if it is one.
+    pub(super) fn parse(line: &[u8]) -> Option<Result<SnapshotHeader, String>> {
+        #[derive(Deserialize)]
+        struct Kind {
+            kind: Option<String>,
+        }
+        let kind: Kind = serde_json::from_slice(line).ok()?;
+        if kind.kind.as_deref() != Some("snapshot") {
+            return None;
+        }
+        let header =
+            serde_json::from_slice::<SnapshotHeader>(line).map_err(|error| format!("its header: {error}"));
+        Some(header.and_then(|header| match header.format_version.split('.').next() {
+            Some("1") => Ok(header),
+            _ => Err(format!(
+                "format version {} is newer than this program reads (1.x)",
+                header.format_version
+            )),
+        }))
+    }
+
+    pub(super) fn reasons(&self) -> Vec<Distrust> {
+        if self.trusted && self.reasons.is_empty() {
+            return Vec::new();
+        }
+        if self.reasons.is_empty() {
+            return vec![Distrust::Recorded("the read was untrusted, and no reason was kept".to_owned())];
+        }
+        self.reasons.iter().cloned().map(Distrust::Recorded).collect()
+    }
+}
