@@ -192,6 +192,14 @@ fn edits<'a>(plan: &'a Plan, rows: &[Option<Row>]) -> TagEdits<'a> {
     edits
 }
 
+/// The devices that go from one group to another.
+#[derive(Default)]
+struct Movers {
+    devices: u64,
+    tags: BTreeSet<String>,
+    sample: Vec<String>,
+}
+
 struct Foresight<'a> {
     groups: &'a DeviceGroups,
     snapshot: &'a Snapshot,
@@ -235,8 +243,7 @@ impl Foresight<'_> {
     }
 
     fn moves(&self, before: &Assignment, after: &Assignment) -> (Vec<GroupMove>, u64) {
-        let mut found: BTreeMap<(GroupIndex, GroupIndex), (u64, BTreeSet<String>, Vec<String>)> =
-            BTreeMap::new();
+        let mut found: BTreeMap<(GroupIndex, GroupIndex), Movers> = BTreeMap::new();
         let mut total = 0;
         for (change, row) in self.in_scope() {
             let (from, to) = (before.of(row), after.of(row));
@@ -244,30 +251,22 @@ impl Foresight<'_> {
                 continue;
             }
             total += 1;
-            let (devices, tags, sample) = found.entry((from, to)).or_default();
-            *devices += 1;
-            if tags.len() < MOST_TAGS {
-                tags.extend(self.watched(change));
+            let movers = found.entry((from, to)).or_default();
+            movers.devices += 1;
+            if movers.tags.len() < MOST_TAGS {
+                movers.tags.extend(self.watched(change));
             }
-            if sample.len() < SAMPLE {
-                sample.push(self.snapshot.label(row).to_owned());
+            if movers.sample.len() < SAMPLE {
+                movers.sample.push(self.snapshot.label(row).to_owned());
             }
         }
-        let mut moves: Vec<GroupMove> = found
-            .into_iter()
-            .map(|((from, to), (devices, tags, sample))| self.group_move((from, to), devices, tags, sample))
-            .collect();
-        moves.sort_by(|one, other| other.devices.cmp(&one.devices));
+        let mut moves: Vec<GroupMove> =
+            found.into_iter().map(|(ends, movers)| self.group_move(ends, movers)).collect();
+        moves.sort_by_key(|one| std::cmp::Reverse(one.devices));
         (moves, total)
     }
 
-    fn group_move(
-        &self,
-        (from, to): (GroupIndex, GroupIndex),
-        devices: u64,
-        tags: BTreeSet<String>,
-        sample: Vec<String>,
-    ) -> GroupMove {
+    fn group_move(&self, (from, to): (GroupIndex, GroupIndex), movers: Movers) -> GroupMove {
         let remediation = match (self.groups.remediation(from), self.groups.remediation(to)) {
             (Some(old), Some(new)) if new > old => RemediationChange::Rises,
             (Some(old), Some(new)) if new < old => RemediationChange::Falls,
@@ -278,12 +277,12 @@ impl Foresight<'_> {
         GroupMove {
             from: self.groups.name(from).to_owned(),
             to: self.groups.name(to).to_owned(),
-            devices,
-            tags: tags.into_iter().take(MOST_TAGS).collect(),
+            devices: movers.devices,
+            tags: movers.tags.into_iter().take(MOST_TAGS).collect(),
             remediation,
             gain: without(new, old),
             lose: without(old, new),
-            sample,
+            sample: movers.sample,
         }
     }
 

@@ -95,8 +95,8 @@ impl<'n> Sections<'n> {
 
     /// Reads what was collected: names first, then what uses them.
     fn read(&self, reader: &mut Reader<'_>) -> Policy {
-        let mut policy = Policy::default();
-        policy.device_groups = self.device_groups.and_then(|entry| reader.device_groups(entry));
+        let device_groups = self.device_groups.and_then(|entry| reader.device_groups(entry));
+        let mut policy = Policy { device_groups, ..Policy::default() };
         if let Some(entry) = self.guard {
             policy.guard = reader.guard(entry);
             let has_groups = self.device_groups.is_some();
