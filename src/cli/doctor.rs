@@ -12,7 +12,7 @@ use mdetag_core::report::escape::terminal;
 use mdetag_core::report::words::{counted, number};
 use mdetag_core::selection;
 
-use super::args::Format;
+use super::args::{DoctorArgs, Format};
 use super::context::Context;
 use super::exit::Exit;
 use super::failure::Failure;
@@ -51,12 +51,15 @@ impl Check {
 ///
 /// # Errors
 /// A profile, host or credential that cannot be used at all. Everything after it is a finding.
-pub async fn run(context: &Context) -> Result<Exit, Failure> {
+pub async fn run(context: &Context, args: &DoctorArgs) -> Result<Exit, Failure> {
     output::only(context.global.format, "doctor", &[Format::Human, Format::Json])?;
     let (set, policies) = policies(context);
     let prepared = session::prepare(context, set.as_ref().map(|set| &set.policy)).await?;
     let mut checks = surroundings(context, &prepared);
     checks.push(policies);
+    if args.check_version {
+        checks.push(version().await);
+    }
     let endpoints = prepared.endpoints().clone();
     let session = match prepared.connect(context, None).await {
         Ok(session) => Some(session),
@@ -106,6 +109,24 @@ fn policies(context: &Context) -> (Option<PolicySet>, Check) {
         None => "not pinned to a tenant (`guard.tenantId`)".to_owned(),
     };
     (Some(set), Check::good(NAME, found))
+}
+
+/// Whether a newer version is out. Nobody is told who asks: no credential and no tenant goes along.
+async fn version() -> Check {
+    const NAME: &str = "version";
+    const CURRENT: &str = env!("CARGO_PKG_VERSION");
+    let url = std::env::var("MDETAG_RELEASES_URL").ok().filter(|url| !url.is_empty());
+    match tenant::newest(url.as_deref().unwrap_or(tenant::RELEASES)).await {
+        Ok(newest) if tenant::is_newer(&newest, CURRENT) => {
+            Check::good(NAME, format!("{CURRENT}; {newest} is out, and CHANGELOG.md says what is new"))
+        }
+        Ok(_) => Check::good(NAME, format!("{CURRENT}, the newest")),
+        Err(why) => Check::bad(
+            NAME,
+            format!("{CURRENT}; whether it is the newest cannot be asked: {}", terminal(&why)),
+            "see https://github.com/mdetag/mdetag/releases, or name a mirror in MDETAG_RELEASES_URL",
+        ),
+    }
 }
 
 /// What holds before anything is sent.

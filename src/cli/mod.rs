@@ -135,7 +135,7 @@ async fn run(context: &Context, command: Command) -> Result<Exit, Failure> {
         Command::Import(args) => import::run(context, &args).await,
         Command::Snapshot(args) => snapshot::run(context, &args).await,
         Command::History(args) => history::run(context, &args),
-        Command::Doctor(_) => doctor::run(context).await,
+        Command::Doctor(args) => doctor::run(context, &args).await,
         Command::Tenants(_) => tenants::run(context),
         Command::Sandbox(args) => sandbox::run(context, &args).await,
         Command::Schema(args) => schema::run(context, &args),

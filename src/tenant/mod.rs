@@ -11,6 +11,7 @@ mod fake;
 mod http;
 mod hunting;
 mod read;
+mod releases;
 mod scrub;
 mod wire;
 mod write;
@@ -33,6 +34,7 @@ pub use self::clouds::{Cloud, Endpoints, GEOS, Origin, Override, Overrides};
 pub use self::error::{TenantError, TenantErrorKind};
 pub use self::hunting::{Hunted, Hunter, ORIGINS_QUERY, TagOrigins};
 pub use self::read::{Glimpse, PageSink, ReadDevices, ReadProgress, ReadScope, ReadWatch, Reader, pushed};
+pub use self::releases::{RELEASES, is_newer, newest};
 pub use self::write::{CALL_TIMEOUT, WriteDevices, Writer};
 
 use self::auth::{Token, TokenSource};

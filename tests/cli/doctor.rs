@@ -1,5 +1,7 @@
 //! `mdetag doctor`: every check with what it found, as far as it can go.
 
+use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -150,4 +152,46 @@ fn policies_that_cannot_be_read_and_a_wrong_pin_are_findings() {
     project.write("policies/p.yaml", &format!("{POLICY}{pin}"));
     let ran = project.run_in(&service.secret(), &["doctor"]).exits(1);
     assert!(line(&ran, "sign-in  ").contains("guard.tenantId"), "{}", ran.out);
+}
+
+/// Answers one request with a release, and gives back what was asked.
+fn release(tag: &'static str) -> (String, std::thread::JoinHandle<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/latest", listener.local_addr().unwrap());
+    let served = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut request = Vec::new();
+        let mut byte = [0];
+        while !request.ends_with(b"\r\n\r\n") && stream.read(&mut byte).unwrap() == 1 {
+            request.push(byte[0]);
+        }
+        let body = format!("{{\"tag_name\":\"{tag}\"}}");
+        let length = body.len();
+        write!(stream, "HTTP/1.1 200 OK\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}")
+            .unwrap();
+        String::from_utf8(request).unwrap()
+    });
+    (url, served)
+}
+
+#[test]
+fn a_newer_version_is_told_only_when_asked_and_nobody_is_told_who_asks() {
+    let service = Service::start(&[]);
+    let project = Project::with_policy(POLICY);
+    for (tag, says) in [("v99.1.2", "99.1.2 is out"), ("v0.0.1", ", the newest")] {
+        let (url, served) = release(tag);
+        let environment = [&service.secret()[..], &[("MDETAG_RELEASES_URL", url)]].concat();
+        // Without the flag the listener hears nothing: its first request is the one below.
+        project.run_in(&environment, &["doctor"]).exits(0);
+        let ran = project.run_in(&environment, &["doctor", "--check-version"]).exits(0);
+        assert!(line(&ran, "version").contains(says), "{}", ran.out);
+        let asked = served.join().unwrap().to_lowercase();
+        assert!(asked.starts_with("get /latest") && !asked.contains("authorization"), "{asked}");
+        assert!(!asked.contains(&service.sandbox.credentials().client_secret.to_lowercase()), "{asked}");
+    }
+    let (url, served) = release("nonsense");
+    let environment = [&service.secret()[..], &[("MDETAG_RELEASES_URL", url)]].concat();
+    let ran = project.run_in(&environment, &["doctor", "--check-version"]).exits(1);
+    assert!(line(&ran, "version").contains("cannot be asked: the answer is no release"), "{}", ran.out);
+    served.join().unwrap();
 }

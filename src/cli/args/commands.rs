@@ -211,7 +211,11 @@ pub struct RevertArgs {
 
 /// `doctor`.
 #[derive(Debug, Args)]
-pub struct DoctorArgs {}
+pub struct DoctorArgs {
+    /// Also ask whether a newer version was released
+    #[arg(long)]
+    pub check_version: bool,
+}
 
 /// `tenants`.
 #[derive(Debug, Args)]
