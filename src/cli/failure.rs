@@ -102,7 +102,7 @@ pub fn chain(error: &dyn std::error::Error) -> String {
     let mut source = error.source();
     while let Some(cause) = source {
         let cause_text = match cause.downcast_ref::<std::io::Error>() {
-            Some(error) if error.raw_os_error().is_some() => reason(error),
+            Some(error) if error.raw_os_error().is_some() || error.get_ref().is_none() => reason(error),
             _ => cause.to_string(),
         };
         if !text.contains(&cause_text) {

@@ -6,14 +6,18 @@ use std::fs;
 use std::io::{ErrorKind, Read as _};
 use std::path::Path;
 
+use mdetag_core::inventory::foreign_encoding;
+
 /// The text of a file.
 ///
 /// # Errors
 /// As [`bytes`], and where it is not UTF-8; as the end of the sentence "it cannot be read: …".
 pub fn text(path: &Path, most: u64) -> Result<String, String> {
     let bytes = bytes(path, most)?;
-    if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
-        return Err("it is UTF-16, as `>` writes it in PowerShell 5; save it as UTF-8".to_owned());
+    if let Some(encoding) = foreign_encoding(&bytes) {
+        return Err(format!(
+            "it is not UTF-8 text but {encoding}, as `>` of PowerShell 5 writes it; save it as UTF-8"
+        ));
     }
     String::from_utf8(bytes).map_err(|error| {
         let valid = error.utf8_error().valid_up_to();
@@ -84,7 +88,7 @@ mod tests {
         fs::write(&file, b"\xff\xfea\0").unwrap();
         assert_eq!(
             text(&file, 5).unwrap_err(),
-            "it is UTF-16, as `>` writes it in PowerShell 5; save it as UTF-8"
+            "it is not UTF-8 text but UTF-16, as `>` of PowerShell 5 writes it; save it as UTF-8"
         );
         if cfg!(unix) {
             assert_eq!(text(Path::new("/dev/zero"), 5).unwrap_err(), "it is not a regular file");
