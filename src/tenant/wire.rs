@@ -237,6 +237,66 @@ pub(super) fn sketch(body: &[u8]) -> Result<Sketch<'_>, String> {
     }
 }
 
+/// A field that a list can be split by where `lastSeen` does not: both of the service's lists of filterable fields name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SplitField {
+    OsPlatform,
+    HealthStatus,
+    RbacGroupId,
+}
+
+impl SplitField {
+    pub(super) const ALL: [SplitField; 3] =
+        [SplitField::OsPlatform, SplitField::HealthStatus, SplitField::RbacGroupId];
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            SplitField::OsPlatform => "osPlatform",
+            SplitField::HealthStatus => "healthStatus",
+            SplitField::RbacGroupId => "rbacGroupId",
+        }
+    }
+
+    /// A value as the filter writes it.
+    pub(super) fn literal(self, value: &str) -> String {
+        match self {
+            // Only whole numbers are offered as values.
+            SplitField::RbacGroupId => value.to_owned(),
+            _ => format!("'{}'", value.replace('\'', "''")),
+        }
+    }
+}
+
+/// The values of a field on a list page, row by row; `None` where there is none to filter by.
+///
+/// # Errors
+/// The body is no list page.
+pub(super) fn values(body: &[u8], field: SplitField) -> Result<Vec<Option<String>>, String> {
+    #[derive(Deserialize)]
+    struct Wide {
+        value: Option<Vec<WideRow>>,
+    }
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct WideRow {
+        os_platform: Option<serde_json::Value>,
+        health_status: Option<serde_json::Value>,
+        rbac_group_id: Option<serde_json::Value>,
+    }
+    let page: Wide =
+        serde_json::from_slice(body).map_err(|error| format!("the page is no JSON as expected: {error}"))?;
+    let value = |row: WideRow| match field {
+        SplitField::OsPlatform => row.os_platform?.as_str().map(str::to_owned),
+        SplitField::HealthStatus => row.health_status?.as_str().map(str::to_owned),
+        SplitField::RbacGroupId => {
+            let value = row.rbac_group_id?;
+            let number = value.as_i64().or_else(|| value.as_str()?.parse().ok())?;
+            Some(number.to_string())
+        }
+    };
+    Ok(page.value.unwrap_or_default().into_iter().map(value).collect())
+}
+
 struct PageVisitor;
 
 impl<'de> Visitor<'de> for PageVisitor {

@@ -17,6 +17,11 @@ use mdetag_core::time::Timestamp;
 use super::fetch::{Fetch, Fingerprints, Page};
 use super::{PageSink, ReadProgress, ReadScope, ReadWatch};
 
+/// Ten times the largest tenant that this program is made for: a list that goes on is one without an end.
+const MOST_DEVICES: usize = 10_000_000;
+/// From so many pages on, each must have held so many devices on average: a list of one row a page is one without an end.
+const FEW_PAGES: usize = 1_000;
+const FEWEST_ROWS: usize = 10;
 /// The first pass, and at most two more.
 const PASSES: u32 = 3;
 
@@ -47,6 +52,8 @@ pub(super) struct Pass {
     /// What keeps this pass from ever being whole.
     pub(super) short: Vec<String>,
     not_found: bool,
+    /// Pages taken.
+    pages: usize,
 }
 
 impl Pass {
@@ -284,7 +291,17 @@ impl Survey<'_> {
             }
         }
         self.counters.devices.store(pass.seen.len() as u64, Ordering::Relaxed);
-        self.counters.pages.fetch_add(1, Ordering::Relaxed);
+        let pages = self.counters.pages.fetch_add(1, Ordering::Relaxed) + 1;
+        pass.pages += 1;
+        if pass.seen.len() > MOST_DEVICES
+            || pass.pages > FEW_PAGES && pass.seen.len() < pass.pages * FEWEST_ROWS
+        {
+            let what = format!(
+                "the device list does not end: {pages} pages held {} different devices so far",
+                pass.seen.len()
+            );
+            return Err(TenantError::new(TenantErrorKind::Answer, what));
+        }
         (self.progress)(&self.counters.progress(None));
         Ok(new)
     }

@@ -1,15 +1,19 @@
-//! The list by disjoint ranges of `lastSeen`, oldest first, for a service that never gives more than so many rows.
+//! The list in disjoint parts, for a service that never gives more than so many rows: ranges of `lastSeen`, oldest first, and
+//! where one instant alone fills a page, values of another field.
 //!
 //! Oldest first, because a device that reports while the list is read moves to the newest range: it may come twice, and
-//! is never missed.
+//! is never missed. The parts cover everything, also what no row has shown yet.
 
-use crate::tenant::error::TenantError;
+use std::collections::BTreeMap;
+
+use crate::tenant::error::{TenantError, TenantErrorKind};
+use crate::tenant::wire::{self, SplitField};
 use mdetag_core::time::Timestamp;
 
 use super::fetch::Page;
 use super::pass::{Pass, Survey};
 
-/// More ranges than a million devices need, many times over.
+/// More parts than a million devices need, many times over.
 const MOST: usize = 20_000;
 
 /// `from` inclusive, `to` exclusive; open ends are `None`.
@@ -22,14 +26,10 @@ struct Range {
 impl Range {
     const ALL: Range = Range { from: None, to: None };
 
-    /// As a condition; `None` for everything.
-    fn condition(self) -> Option<String> {
-        match (self.from, self.to) {
-            (None, None) => None,
-            (Some(from), None) => Some(format!("lastSeen ge {from}")),
-            (None, Some(to)) => Some(format!("lastSeen lt {to}")),
-            (Some(from), Some(to)) => Some(format!("lastSeen ge {from} and lastSeen lt {to}")),
-        }
+    fn conditions(self) -> impl Iterator<Item = String> {
+        let from = self.from.map(|from| format!("lastSeen ge {from}"));
+        let to = self.to.map(|to| format!("lastSeen lt {to}"));
+        from.into_iter().chain(to)
     }
 
     fn holds(self, moment: Timestamp) -> bool {
@@ -52,65 +52,160 @@ impl Range {
     }
 }
 
-impl Survey<'_> {
-    /// Reads range by range; `first` is a page of everything, to split by.
-    pub(super) async fn ranges(&mut self, pass: &mut Pass, first: &Page) -> Result<(), TenantError> {
-        let Some((older, newer)) = Range::ALL.halves(first) else {
-            self.take(pass, first, None)?;
-            pass.short
-                .push("the list ends at a limit, and its devices have no lastSeen to split it by".to_owned());
-            return Ok(());
+/// When the devices of a part were last seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Seen {
+    /// Whenever, or never.
+    Any,
+    Never,
+    Within(Range),
+}
+
+/// A field that has a value, or any other value or none: together everything, however the service compares with null.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct ValueTest {
+    field: SplitField,
+    value: String,
+    is_equal: bool,
+}
+
+impl ValueTest {
+    fn condition(&self) -> String {
+        let (name, literal) = (self.field.name(), self.field.literal(&self.value));
+        match self.is_equal {
+            true => format!("{name} eq {literal}"),
+            false => format!("({name} ne {literal} or {name} eq null)"),
+        }
+    }
+}
+
+/// A part of the list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Part {
+    seen: Seen,
+    tests: Vec<ValueTest>,
+}
+
+impl Part {
+    fn condition(&self) -> Option<String> {
+        let mut conditions: Vec<String> = match self.seen {
+            Seen::Any => Vec::new(),
+            Seen::Never => vec!["lastSeen eq null".to_owned()],
+            Seen::Within(range) => range.conditions().collect(),
         };
-        let mut open = vec![newer, older];
-        let mut asked = 0;
-        while let Some(range) = open.pop() {
-            asked += 1;
-            let Some(page) = self.narrowed(pass, range.condition(), first).await? else { return Ok(()) };
-            if page.rows.iter().filter_map(|row| row.last_seen).any(|seen| !range.holds(seen)) {
-                return self.give_up(pass, first, "the service does not filter the list by lastSeen");
+        conditions.extend(self.tests.iter().map(ValueTest::condition));
+        (!conditions.is_empty()).then(|| conditions.join(" and "))
+    }
+
+    /// The field by which the service did not narrow the page to this part.
+    fn ignored(&self, page: &Page) -> Result<Option<&'static str>, String> {
+        let times = page.rows.iter().map(|row| row.last_seen);
+        let is_inside = |seen: Option<Timestamp>| match self.seen {
+            Seen::Any => true,
+            Seen::Never => seen.is_none(),
+            // A row without a readable time proves nothing against the filter.
+            Seen::Within(range) => seen.is_none_or(|seen| range.holds(seen)),
+        };
+        if !times.into_iter().all(is_inside) {
+            return Ok(Some("lastSeen"));
+        }
+        for test in &self.tests {
+            let values = wire::values(&page.body, test.field)?;
+            if values.iter().any(|value| (value.as_deref() == Some(&*test.value)) != test.is_equal) {
+                return Ok(Some(test.field.name()));
             }
-            let full = page.rows.len() >= self.size || page.next_link.is_some();
-            match range.halves(&page).filter(|_| full && asked < MOST) {
-                Some((older, newer)) => open.extend([newer, older]),
-                None => {
-                    self.take(pass, &page, None)?;
-                    if full {
-                        pass.short.push(format!(
-                            "{} devices or more have the same lastSeen, and the service gives no more of them",
-                            page.rows.len()
-                        ));
-                    }
+        }
+        Ok(None)
+    }
+
+    /// Smaller parts that make up this one, to be read in this order; `None` where all rows of the page are alike.
+    fn split(&self, page: &Page) -> Result<Option<Vec<Part>>, String> {
+        let part = |seen| Part { seen, tests: self.tests.clone() };
+        let range = match self.seen {
+            Seen::Any => Some(Range::ALL),
+            Seen::Never => None,
+            Seen::Within(range) => Some(range),
+        };
+        if let Some((older, newer)) = range.and_then(|range| range.halves(page)) {
+            let never = (self.seen == Seen::Any).then(|| part(Seen::Never));
+            let halves = [part(Seen::Within(older)), part(Seen::Within(newer))];
+            return Ok(Some(halves.into_iter().chain(never).collect()));
+        }
+        // The value that comes nearest to halving the page.
+        let mut best: Option<(usize, SplitField, String)> = None;
+        for field in SplitField::ALL {
+            let values = wire::values(&page.body, field)?;
+            let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+            for value in values.into_iter().flatten() {
+                *counts.entry(value).or_default() += 1;
+            }
+            for (value, count) in counts {
+                let rest = page.rows.len() - count;
+                let distance = count.abs_diff(rest);
+                if rest > 0 && best.as_ref().is_none_or(|(nearest, ..)| distance < *nearest) {
+                    best = Some((distance, field, value));
                 }
             }
         }
-        let Some(unseen) = self.narrowed(pass, Some("lastSeen eq null".to_owned()), first).await? else {
+        let Some((_, field, value)) = best else { return Ok(None) };
+        let with = |is_equal| {
+            let mut tests = self.tests.clone();
+            tests.push(ValueTest { field, value: value.clone(), is_equal });
+            Part { seen: self.seen, tests }
+        };
+        Ok(Some(vec![with(true), with(false)]))
+    }
+}
+
+impl Survey<'_> {
+    /// Reads part by part; `first` is a page of everything, to split by.
+    pub(super) async fn ranges(&mut self, pass: &mut Pass, first: &Page) -> Result<(), TenantError> {
+        let unreadable = |why| TenantError::new(TenantErrorKind::Answer, why);
+        let all = Part { seen: Seen::Any, tests: Vec::new() };
+        let Some(mut open) = all.split(first).map_err(unreadable)? else {
+            self.take(pass, first, None)?;
+            pass.short.push(alike(first));
             return Ok(());
         };
-        if unseen.rows.iter().any(|row| row.last_seen.is_some()) {
-            return self.give_up(pass, first, "the service does not filter the list by lastSeen");
+        open.reverse();
+        let mut asked = 0;
+        while let Some(part) = open.pop() {
+            asked += 1;
+            let Some(page) = self.narrowed(pass, &part, first).await? else { return Ok(()) };
+            if let Some(field) = part.ignored(&page).map_err(unreadable)? {
+                return self.give_up(
+                    pass,
+                    first,
+                    &format!("the service does not filter the list by {field}"),
+                );
+            }
+            let full = page.rows.len() >= self.size || page.next_link.is_some();
+            let parts = if full && asked < MOST { part.split(&page).map_err(unreadable)? } else { None };
+            if let Some(parts) = parts {
+                open.extend(parts.into_iter().rev());
+                continue;
+            }
+            self.take(pass, &page, None)?;
+            if full {
+                pass.short.push(alike(&page));
+            }
         }
-        if unseen.rows.len() >= self.size {
-            pass.short.push(format!("{} devices or more have no lastSeen", unseen.rows.len()));
-        }
-        self.take(pass, &unseen, None)?;
         Ok(())
     }
 
-    /// A page of a range; `None` if the service refuses the condition, and the pass then says so.
+    /// A page of a part; `None` if the service refuses the condition, and the pass then says so.
     async fn narrowed(
         &mut self,
         pass: &mut Pass,
-        condition: Option<String>,
+        part: &Part,
         first: &Page,
     ) -> Result<Option<Page>, TenantError> {
-        match self.list(condition.as_deref(), 0).await {
+        match self.list(part.condition().as_deref(), 0).await {
             Ok(page) => Ok(Some(page)),
             Err(error) if error.status == Some(400) => {
-                self.give_up(
-                    pass,
-                    first,
-                    &format!("the service refuses to split the list by lastSeen ({error})"),
-                )?;
+                let fields = part.tests.last().map_or("lastSeen", |test| test.field.name());
+                let why = format!("the service refuses to split the list by {fields} ({error})");
+                self.give_up(pass, first, &why)?;
                 Ok(None)
             }
             Err(error) => Err(error),
@@ -124,4 +219,13 @@ impl Survey<'_> {
         pass.short.push(format!("the list ends at {} devices, and {why}", first.rows.len()));
         Ok(())
     }
+}
+
+/// A page at the limit whose rows nothing tells apart.
+fn alike(page: &Page) -> String {
+    format!(
+        "{} devices have the same lastSeen, osPlatform, healthStatus and rbacGroupId, and the service gives no more of \
+         them: others like them cannot be ruled out",
+        page.rows.len()
+    )
 }

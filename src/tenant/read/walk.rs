@@ -74,7 +74,8 @@ impl Survey<'_> {
     /// up the whole. A limit that cut the whole would not cut the halves at the same place. `None` where the service
     /// cannot be asked.
     async fn is_whole(&self, read: Extent) -> Result<Option<bool>, TenantError> {
-        let Some(oldest) = read.oldest else { return Ok(None) };
+        // Where all rows share one moment, or have none, a half is the whole: it would be cut at the same place.
+        let Some(oldest) = read.oldest.filter(|_| read.newer() > 0) else { return Ok(Some(false)) };
         let halves = [
             (format!("lastSeen gt {oldest}"), read.newer()),
             (format!("(lastSeen le {oldest} or lastSeen eq null)"), read.rows() - read.newer()),

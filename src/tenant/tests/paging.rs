@@ -23,6 +23,10 @@ struct Quirks {
     rotate: usize,
     /// Gives the first device of each page twice.
     twice: bool,
+    /// All devices have one `lastSeen`.
+    same: bool,
+    /// All devices are alike in whatever can be filtered.
+    alike: bool,
     /// Ignores `$filter`.
     deaf: bool,
     /// Refuses `$filter` with 400.
@@ -46,6 +50,8 @@ enum Links {
 struct Device {
     id: String,
     seen: Option<Timestamp>,
+    platform: Option<&'static str>,
+    group: Option<i64>,
 }
 
 /// Devices a minute apart; every eleventh has no time.
@@ -55,22 +61,36 @@ fn fleet(count: usize) -> Vec<Device> {
         (index % 11 != 10)
             .then(|| Timestamp::from_seconds(base.seconds() + (index * 7919 % 100_003) as i64 * 60))
     };
-    (0..count).map(|index| Device { id: format!("{index:040x}"), seen: seen(index) }).collect()
+    let platforms = [Some("Windows11"), Some("O'Brien OS"), None, Some("Windows11")];
+    (0..count)
+        .map(|index| Device {
+            id: format!("{index:040x}"),
+            seen: seen(index),
+            platform: platforms[index % 4],
+            group: (index % 5 > 0).then_some(index as i64 % 5 * 100),
+        })
+        .collect()
 }
 
 /// The few forms that the reader sends.
 fn holds(filter: &str, device: &Device) -> bool {
-    if let Some(inner) = filter.strip_prefix('(').and_then(|rest| rest.strip_suffix(')'))
-        && !inner.contains('(')
-        && !inner.contains(')')
-    {
-        return inner.split(" or ").any(|part| holds(part, device));
-    }
     filter.split(" and ").all(|part| {
         let part = part.trim_start_matches('(').trim_end_matches(')');
+        if part.contains(" or ") {
+            return part.split(" or ").any(|part| holds(part, device));
+        }
         let (name, rest) = part.split_once(' ').unwrap();
         let (operator, value) = rest.split_once(' ').unwrap();
-        assert_eq!(name, "lastSeen", "{filter}");
+        let text = match name {
+            "osPlatform" => device.platform.map(|platform| format!("'{}'", platform.replace('\'', "''"))),
+            "rbacGroupId" => device.group.map(|group| group.to_string()),
+            "healthStatus" => Some("'Active'".to_owned()),
+            _ => None,
+        };
+        if name != "lastSeen" {
+            let value = (value != "null").then(|| value.to_owned());
+            return (text == value) == (operator == "eq");
+        }
         if value == "null" {
             return device.seen.is_none();
         }
@@ -106,8 +126,10 @@ fn list(fleet: &[Device], quirks: &Quirks, request: usize, base: &str, seen: &Se
     let total = rows.len();
     let visible = rows.len().min(quirks.cap.unwrap_or(usize::MAX));
     let page = &rows[skip.min(visible)..(skip + top).min(visible)];
-    let row =
-        |device: &&Device| json!({ "id": device.id, "lastSeen": device.seen.map(|seen| seen.to_string()) });
+    let row = |device: &&Device| {
+        json!({ "id": device.id, "lastSeen": device.seen.map(|seen| seen.to_string()),
+            "osPlatform": device.platform, "rbacGroupId": device.group, "healthStatus": "Active" })
+    };
     let mut value: Vec<Value> = page.iter().map(row).collect();
     if quirks.twice && !value.is_empty() {
         value.push(value[0].clone());
@@ -149,7 +171,16 @@ async fn read(count: usize, quirks: Quirks) -> Outcome {
 }
 
 async fn read_scoped(count: usize, quirks: Quirks, filter: Option<&str>) -> Outcome {
-    let (fleet, requests) = (fleet(count), AtomicUsize::new(0));
+    let (mut fleet, requests) = (fleet(count), AtomicUsize::new(0));
+    let one = Timestamp::parse("2026-03-01T00:00:00Z").unwrap();
+    for device in &mut fleet {
+        if quirks.same {
+            device.seen = Some(one);
+        }
+        if quirks.alike {
+            (device.platform, device.group) = (Some("Windows11"), Some(0));
+        }
+    }
     let base: std::sync::Arc<Mutex<String>> = std::sync::Arc::default();
     let known = base.clone();
     let fake = Fake::tenant(&["Machine.Read.All"], move |seen| {
@@ -354,6 +385,40 @@ async fn answers_that_never_become_right_are_errors_for_people() {
     let (fake, result, _) = in_turn(vec![Say::text(200, "{}")]).await;
     assert!(result.unwrap_err().what.contains("no list `value`"));
     assert_eq!(fake.calls().len(), 5);
+}
+
+#[tokio::test]
+async fn rows_of_one_moment_behind_a_cap_are_split_by_another_field() {
+    for (count, cap) in [(120, 100), (250, 100), (100, 100), (90, 30)] {
+        let quirks = Quirks { page: 100, cap: Some(cap), same: true, ..Quirks::default() };
+        read(count, quirks).await.whole(count);
+    }
+    let mut never = Quirks { page: 100, cap: Some(100), same: true, alike: true, ..Quirks::default() };
+    for count in [100, 120] {
+        let why = read(count, never.clone()).await.untrusted();
+        assert!(
+            why.contains("100 devices have the same lastSeen") && why.contains("cannot be ruled out"),
+            "{why}"
+        );
+    }
+    never.same = false;
+    read(250, never).await.whole(250);
+}
+
+#[tokio::test]
+async fn a_list_without_an_end_is_an_error() {
+    let next = AtomicUsize::new(0);
+    let fake = Fake::tenant(&["Machine.Read.All"], move |_| {
+        let number = next.fetch_add(1, Ordering::Relaxed);
+        let link = format!("/api/machines?$skip={number}");
+        Say::json(200, &json!({ "value": [{ "id": format!("d{number}") }], "@odata.nextLink": link }))
+    })
+    .await;
+    let reader = connect(fake.options(), Need::Read).await.unwrap().reader();
+    let meter = Open::default();
+    let error = reader.read(&ReadScope::default(), watch(&meter)).await.unwrap_err();
+    assert!(error.what.contains("does not end"), "{error}");
+    assert_eq!(fake.calls().len(), 1001);
 }
 
 #[tokio::test]
