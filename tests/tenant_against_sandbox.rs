@@ -168,6 +168,43 @@ async fn a_link_to_a_foreign_host_makes_the_read_untrusted() {
 }
 
 #[tokio::test]
+async fn rows_that_share_one_moment_behind_a_cap_are_all_found_or_the_read_is_untrusted() {
+    for same in ["same_last_seen=450", "same_last_seen=120", "same_last_seen=99"] {
+        let service = Service::start(450, &["paging=hard_cap", "page=100", same]).await;
+        let (snapshot, trust) = service.read().await;
+        let missing = service.ids().difference(&ids_of(&snapshot)).count();
+        assert!(missing == 0 || !trust.is_trusted(), "{same}: {missing} missing, {:?}", trust.sentences());
+        if !trust.is_trusted() {
+            let why = trust.sentences().join("; ");
+            assert!(why.contains("100 devices have the same lastSeen"), "{why}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn lists_and_answers_without_an_end_do_end() {
+    for paging in ["paging=nextlink_endless", "paging=skip_endless"] {
+        let service = Service::start(450, &[paging, "nextlink_with_top=on", "page=100"]).await;
+        let reader = service.tenant(Need::Read).await.unwrap().reader();
+        let watch = ReadWatch { meter: &Open, progress: &|_| {}, pages: None };
+        if let Ok((snapshot, trust)) = reader.read(&ReadScope::default(), watch).await {
+            assert!(!trust.is_trusted() || ids_of(&snapshot) == service.ids(), "{paging}");
+        }
+    }
+    for fault in ["drip=list:1-9", "endless_1xx=list:1-9"] {
+        let service = Service::start(50, &[fault, "drip_ms=20"]).await;
+        let mut options = service.options(service.secret());
+        options.request_timeout = Duration::from_millis(300);
+        let reader = connect(options, Need::Read).await.unwrap().reader();
+        let watch = ReadWatch { meter: &Open, progress: &|_| {}, pages: None };
+        let error = reader.read(&ReadScope::default(), watch).await.unwrap_err();
+        assert_eq!(error.kind, TenantErrorKind::Network, "{fault}: {error}");
+        let lists = service.sandbox.calls().iter().filter(|call| call.path.ends_with("/machines")).count();
+        assert_eq!(lists, 2, "{fault}: a call that had its whole time is tried once more");
+    }
+}
+
+#[tokio::test]
 async fn an_empty_tenant_is_untrusted_however_it_answers() {
     for empty in ["empty=200", "empty=404"] {
         let service = Service::start(0, &[empty]).await;

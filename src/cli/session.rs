@@ -92,6 +92,7 @@ pub async fn open(context: &Context, policy: Option<&Policy>, need: Need) -> Res
 /// A profile, host or credential that cannot be used.
 pub async fn prepare(context: &Context, policy: Option<&Policy>) -> Result<Prepared, Failure> {
     let pin = policy.and_then(|policy| policy.guard.tenant_id.as_ref()).map(|(id, _)| id.clone());
+    check_certificates()?;
     let target = match &context.global.sandbox {
         Some(name) => sandboxed(context, name, pin.as_deref()).await?,
         None => real(context)?,
@@ -135,6 +136,7 @@ impl Prepared {
         options.pin.clone_from(&pin);
         options.page_size = target.page_size;
         options.backoff /= target.scale;
+        options.request_timeout = context.global.request_timeout;
         let connected = tenant::sign_in(options).await.and_then(|connected| {
             need.map_or(Ok(()), |need| connected.check(need))?;
             Ok(connected)
@@ -283,6 +285,21 @@ fn real(context: &Context) -> Result<Target, Failure> {
         scale: context.settings.budget.time_scale,
         sandbox: None,
     })
+}
+
+/// The TLS library passes over a file that it cannot use, and then says only that it trusts nobody: the cause is named here.
+fn check_certificates() -> Result<(), Failure> {
+    let Some(file) = std::env::var("SSL_CERT_FILE").ok().filter(|file| !file.is_empty()) else {
+        return Ok(());
+    };
+    let help = "name a PEM file with the certificates to trust, or unset SSL_CERT_FILE to trust the system's";
+    let text = std::fs::read(&file)
+        .map_err(|error| Failure::file(format!("SSL_CERT_FILE: cannot read {file}: {error}")).help(help))?;
+    let mark = b"-----BEGIN CERTIFICATE-----";
+    if text.windows(mark.len()).any(|window| window == mark) {
+        return Ok(());
+    }
+    Err(Failure::file(format!("SSL_CERT_FILE: {file} holds no certificate in PEM form")).help(help))
 }
 
 /// The state directory of a tenant that is named in full.

@@ -14,7 +14,7 @@ use reqwest::header::{
 use reqwest::{Client, Method, RequestBuilder, Response, Url};
 use secrecy::{ExposeSecret, SecretString};
 
-use mdetag_core::time::{Clock, Timestamp};
+use mdetag_core::time::{Clock, Timestamp, spoken};
 
 use super::clouds::Origin;
 use super::scrub::SecretsInUse;
@@ -152,6 +152,9 @@ impl Request {
     }
 }
 
+const TIMED_OUT: &str = "timed out";
+const NOT_ENDED: &str = "the body did not end";
+
 /// No usable answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Trouble {
@@ -173,7 +176,7 @@ impl Trouble {
         // A time-out while connecting is both: nothing was sent then.
         let maybe_sent = !error.is_connect() && !error.is_builder();
         let detail = if error.is_timeout() && maybe_sent {
-            format!("timed out after {} s", timeout.as_secs())
+            format!("{TIMED_OUT} after {}", spoken(timeout))
         } else {
             causes(error)
         };
@@ -183,6 +186,12 @@ impl Trouble {
     /// Whether the other side's certificate was not trusted, which no further try changes.
     pub(super) fn is_distrust(&self) -> bool {
         matches!(self, Trouble::Lost { detail, .. } if detail.contains("invalid peer certificate"))
+    }
+
+    /// Whether the call used up its time.
+    pub(super) fn is_timeout(&self) -> bool {
+        let detail = self.detail();
+        detail.starts_with(TIMED_OUT) || detail.starts_with(NOT_ENDED)
     }
 
     /// For people.
@@ -250,7 +259,7 @@ impl Answer {
                     return Err(Trouble::Broken { status, detail });
                 }
                 Err(error) if error.is_timeout() => {
-                    let detail = format!("the body did not end within {} s", timeout.as_secs());
+                    let detail = format!("{NOT_ENDED} within {}", spoken(timeout));
                     return Err(Trouble::Broken { status, detail });
                 }
                 Err(error) => {

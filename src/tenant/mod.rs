@@ -59,6 +59,8 @@ pub struct ConnectOptions {
     pub backoff: Duration,
     /// Rows that a full list page has: 10,000, unless a simulated service is known to have smaller ones.
     pub page_size: usize,
+    /// Total time of one call, however slowly bytes arrive. Sign-ins and writes may have less.
+    pub request_timeout: Duration,
 }
 
 impl ConnectOptions {
@@ -71,6 +73,7 @@ impl ConnectOptions {
             clock,
             backoff: Duration::from_secs(1),
             page_size: 10_000,
+            request_timeout: Duration::from_secs(300),
         }
     }
 }
@@ -106,6 +109,7 @@ pub async fn sign_in(options: ConnectOptions) -> Result<Tenant, TenantError> {
             audience,
             options.clock.clone(),
             options.backoff,
+            options.request_timeout,
         )
     };
     let connection = Connection {
@@ -118,6 +122,7 @@ pub async fn sign_in(options: ConnectOptions) -> Result<Tenant, TenantError> {
         clock: options.clock,
         backoff: options.backoff,
         page_size: options.page_size.max(2),
+        request_timeout: options.request_timeout.max(Duration::from_millis(1)),
     };
     let token = connection.token(Lane::List, None).await?;
     Ok(Tenant { connection: Arc::new(connection), claims: token.claims, source: token.source })
@@ -203,6 +208,7 @@ struct Connection {
     clock: Arc<dyn Clock>,
     backoff: Duration,
     page_size: usize,
+    request_timeout: Duration,
 }
 
 impl Connection {
@@ -247,7 +253,7 @@ impl Connection {
                 Some(body) => request.json(body.clone()),
                 None => request,
             };
-            request.send(timeout, limit).await
+            request.send(timeout.min(self.request_timeout), limit).await
         };
         let token = self.token(lane, None).await?;
         let answer = send(&token).await;

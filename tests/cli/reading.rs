@@ -66,6 +66,25 @@ fn doctor_snapshot_and_import_say_that_a_read_without_devices_is_untrusted() {
 }
 
 #[test]
+fn a_certificate_file_that_cannot_be_used_is_named() {
+    let project = Project::with_policy(POLICY);
+    project.write("ca.der", "0\u{82}");
+    for (file, expected) in
+        [("/nowhere/ca.pem", "cannot read /nowhere/ca.pem"), ("ca.der", "no certificate in PEM form")]
+    {
+        let variables = [
+            ("SSL_CERT_FILE", file.to_owned()),
+            ("AZURE_TENANT_ID", "t-1".to_owned()),
+            ("AZURE_CLIENT_ID", "c-1".to_owned()),
+            ("AZURE_CLIENT_SECRET", "hunter2".to_owned()),
+        ];
+        let ran = project.run_in(&variables, &["plan"]).exits(1);
+        assert!(ran.err.contains("SSL_CERT_FILE") && ran.err.contains(expected), "{}", ran.err);
+        ran.is_for_people();
+    }
+}
+
+#[test]
 fn a_recording_older_than_a_day_is_told_with_the_now_that_fits() {
     let project = Project::with_policy(POLICY);
     let header = r#"{"formatVersion":"1.0","kind":"snapshot","readAt":"2026-11-20T03:00:00.5Z","devices":1,"trusted":true}"#;

@@ -6,6 +6,7 @@ mod commands;
 mod looks;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::builder::FalseyValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -13,7 +14,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub use commands::*;
 pub use looks::*;
 
-use mdetag_core::time::Timestamp;
+use mdetag_core::time::{self, Timestamp};
 
 /// Declarative tags and device values for Microsoft Defender for Endpoint, from reviewed files in git.
 #[derive(Debug, Parser)]
@@ -78,6 +79,10 @@ pub struct Global {
     /// The clock of the policy's ages and dates: RFC 3339, or a date (midnight UTC)
     #[arg(long, global = true, value_name = "TIME", env = "MDETAG_NOW", value_parser = Timestamp::parse)]
     pub now: Option<Timestamp>,
+
+    /// Total time of one call to the tenant, the sign-in or hunting, however slowly it answers
+    #[arg(long, global = true, value_name = "D", env = "MDETAG_REQUEST_TIMEOUT", value_parser = time::parse_duration, default_value = "5m")]
+    pub request_timeout: Duration,
 
     /// How results are written to standard output
     #[arg(long, global = true, value_enum, env = "MDETAG_FORMAT", default_value = "human")]

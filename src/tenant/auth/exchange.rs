@@ -62,7 +62,7 @@ async fn client_credentials(source: &TokenSource) -> Result<Granted, TenantError
         let form = form(client, source.audience, &proof);
         let request = source.http.request(Method::POST, &source.login, &path, None).form(form);
         let request = request.secret(proof.secret()).grants_token();
-        let answer = request.send(TIMEOUT, SMALL_LIMIT).await;
+        let answer = request.send(source.timeout(TIMEOUT), SMALL_LIMIT).await;
         let wait = source.backoff.saturating_mul(2u32.saturating_pow(attempt - 1));
         match answer {
             Ok(answer) if answer.is_success() => return granted(&answer, kind),
@@ -163,7 +163,7 @@ async fn github(
         let request =
             source.http.service(Method::GET, url.clone(), near).header(AUTHORIZATION, bearer.clone());
         let request = request.secret(token).grants_token();
-        match request.send(TIMEOUT, SMALL_LIMIT).await {
+        match request.send(source.timeout(TIMEOUT), SMALL_LIMIT).await {
             Ok(answer) if answer.is_success() => {
                 let document: Option<Value> = serde_json::from_slice(&answer.body).ok();
                 let value = document.as_ref().and_then(|document| document.get("value")?.as_str());

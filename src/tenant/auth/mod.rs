@@ -199,6 +199,8 @@ pub(super) struct TokenSource {
     pub(super) clock: Arc<dyn Clock>,
     /// First wait after a failed try; doubles.
     pub(super) backoff: Duration,
+    /// Total time of one call at most.
+    request_timeout: Duration,
     cache: Mutex<Option<Token>>,
 }
 
@@ -210,8 +212,15 @@ impl TokenSource {
         audience: &'static str,
         clock: Arc<dyn Clock>,
         backoff: Duration,
+        request_timeout: Duration,
     ) -> TokenSource {
-        TokenSource { http, login, credential, audience, clock, backoff, cache: Mutex::new(None) }
+        let cache = Mutex::new(None);
+        TokenSource { http, login, credential, audience, clock, backoff, request_timeout, cache }
+    }
+
+    /// The time that one call of the sign-in has: its usual time, or less where less is asked for.
+    pub(super) fn timeout(&self, usual: Duration) -> Duration {
+        usual.min(self.request_timeout)
     }
 
     /// A token with some life left. Callers that come together wait for one sign-in.

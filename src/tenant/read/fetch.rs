@@ -18,8 +18,6 @@ use mdetag_core::device;
 use mdetag_core::plan::Lane;
 use mdetag_core::time::{Timestamp, spoken};
 
-/// A page of 10,000 devices has about 12 MB before compression; a hunting query may take three minutes.
-const TIMEOUT: Duration = Duration::from_secs(200);
 const TRIES: u32 = 5;
 /// Answers of 429 in a row after which the service is not asked again.
 const THROTTLES: u32 = 10;
@@ -105,7 +103,8 @@ impl Fetch<'_> {
         loop {
             let ticket = self.admitted().await;
             let body = body.map(<[u8]>::to_vec);
-            let answer = self.connection.send_on(self.lane, method.clone(), path, body, TIMEOUT, limit).await;
+            let timeout = self.connection.request_timeout;
+            let answer = self.connection.send_on(self.lane, method.clone(), path, body, timeout, limit).await;
             let throttled = match &answer {
                 Ok(Ok(answer)) if answer.status == 429 => Some(answer.retry_after(&*self.connection.clock)),
                 _ => None,
@@ -129,10 +128,14 @@ impl Fetch<'_> {
                     Err(why) => (self.broken(why, &answer), None),
                 },
                 Ok(answer) => return Ok((answer, T::default())),
-                Err(trouble) => (self.lost(&trouble), None),
+                Err(trouble) => {
+                    // The call has had its whole time: one more try, not four.
+                    failures += if trouble.is_timeout() { TRIES / 2 } else { 0 };
+                    (self.lost(&trouble), None)
+                }
             };
             failures += 1;
-            if failures == TRIES || why.kind == TenantErrorKind::Answer && why.status.is_none() {
+            if failures >= TRIES || why.kind == TenantErrorKind::Answer && why.status.is_none() {
                 return Err(why);
             }
             let wait = self.connection.backoff.saturating_mul(1 << (failures - 1));

@@ -6,6 +6,8 @@
 
 use std::collections::BTreeMap;
 
+use hashbrown::HashSet;
+
 use crate::tenant::error::{TenantError, TenantErrorKind};
 use crate::tenant::wire::{self, SplitField};
 use mdetag_core::time::Timestamp;
@@ -179,6 +181,10 @@ impl Survey<'_> {
                     &format!("the service does not filter the list by {field}"),
                 );
             }
+            if repeats_itself(&page) {
+                // A service that fills its pages with copies fills those of smaller parts, too.
+                return self.give_up(pass, first, "a page holds the same few devices again and again");
+            }
             let full = page.rows.len() >= self.size || page.next_link.is_some();
             let parts = if full && asked < MOST { part.split(&page).map_err(unreadable)? } else { None };
             if let Some(parts) = parts {
@@ -219,6 +225,12 @@ impl Survey<'_> {
         pass.short.push(format!("the list ends at {} devices, and {why}", first.rows.len()));
         Ok(())
     }
+}
+
+/// Whether most rows of a page are copies of the others.
+fn repeats_itself(page: &Page) -> bool {
+    let distinct: HashSet<u128> = page.rows.iter().filter_map(|row| row.id).collect();
+    !distinct.is_empty() && distinct.len() * 2 < page.rows.len()
 }
 
 /// A page at the limit whose rows nothing tells apart.
