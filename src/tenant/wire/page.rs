@@ -1,0 +1,243 @@
+//! The head of a list page: ids, times, links, and the values that a list can be split by.
+//!
+//! Devices as columns come from `inventory`.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+
+/// The head of a list page: what paging needs to know.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(in crate::tenant) struct Sketch<'a> {
+    /// Id and `lastSeen` of each row, where they are text.
+    pub(in crate::tenant) rows: Vec<SketchRow<'a>>,
+    /// `@odata.nextLink`.
+    pub(in crate::tenant) next_link: Option<Cow<'a, str>>,
+    /// `@odata.count`.
+    pub(in crate::tenant) count: Option<u64>,
+}
+
+/// One row of a [`Sketch`].
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(in crate::tenant) struct SketchRow<'a> {
+    pub(in crate::tenant) id: Option<Cow<'a, str>>,
+    pub(in crate::tenant) last_seen: Option<Cow<'a, str>>,
+}
+
+/// Reads the head of a list page.
+///
+/// # Errors
+/// The body is no JSON object with a list `value`.
+pub(in crate::tenant) fn sketch(body: &[u8]) -> Result<Sketch<'_>, String> {
+    let text = std::str::from_utf8(body).map_err(|_| "the page is not UTF-8".to_owned())?;
+    let mut json = serde_json::Deserializer::from_str(text);
+    let sketch = json.deserialize_map(PageVisitor).and_then(|sketch| json.end().map(|()| sketch));
+    match sketch {
+        Ok(Some(sketch)) => Ok(sketch),
+        Ok(None) => Err("the page has no list `value`".to_owned()),
+        Err(error) => Err(format!("the page is no JSON as expected: {error}")),
+    }
+}
+
+/// A field that a list can be split by where `lastSeen` does not: both of the service's lists of filterable fields name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::tenant) enum SplitField {
+    OsPlatform,
+    HealthStatus,
+    RbacGroupId,
+}
+
+impl SplitField {
+    pub(in crate::tenant) const ALL: [SplitField; 3] =
+        [SplitField::OsPlatform, SplitField::HealthStatus, SplitField::RbacGroupId];
+
+    pub(in crate::tenant) fn name(self) -> &'static str {
+        match self {
+            SplitField::OsPlatform => "osPlatform",
+            SplitField::HealthStatus => "healthStatus",
+            SplitField::RbacGroupId => "rbacGroupId",
+        }
+    }
+
+    /// A value as the filter writes it.
+    pub(in crate::tenant) fn literal(self, value: &str) -> String {
+        match self {
+            // Only whole numbers are offered as values.
+            SplitField::RbacGroupId => value.to_owned(),
+            _ => format!("'{}'", value.replace('\'', "''")),
+        }
+    }
+}
+
+/// The values of a field on a list page, row by row; `None` where there is none to filter by.
+///
+/// # Errors
+/// The body is no list page.
+pub(in crate::tenant) fn values(body: &[u8], field: SplitField) -> Result<Vec<Option<String>>, String> {
+    #[derive(Deserialize)]
+    struct Wide {
+        value: Option<Vec<WideRow>>,
+    }
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct WideRow {
+        os_platform: Option<serde_json::Value>,
+        health_status: Option<serde_json::Value>,
+        rbac_group_id: Option<serde_json::Value>,
+    }
+    let page: Wide =
+        serde_json::from_slice(body).map_err(|error| format!("the page is no JSON as expected: {error}"))?;
+    let value = |row: WideRow| match field {
+        SplitField::OsPlatform => row.os_platform?.as_str().map(str::to_owned),
+        SplitField::HealthStatus => row.health_status?.as_str().map(str::to_owned),
+        SplitField::RbacGroupId => {
+            let value = row.rbac_group_id?;
+            let number = value.as_i64().or_else(|| value.as_str()?.parse().ok())?;
+            Some(number.to_string())
+        }
+    };
+    Ok(page.value.unwrap_or_default().into_iter().map(value).collect())
+}
+
+struct PageVisitor;
+
+impl<'de> Visitor<'de> for PageVisitor {
+    type Value = Option<Sketch<'de>>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object with the list `value`")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut sketch = Sketch::default();
+        let mut listed = false;
+        while let Some(key) = map.next_key_seed(TextOrNothing)? {
+            match key.as_deref().unwrap_or("") {
+                "value" => {
+                    sketch.rows = map.next_value::<Option<Rows<'de>>>()?.unwrap_or_default().0;
+                    listed = true;
+                }
+                "@odata.nextLink" => sketch.next_link = map.next_value_seed(TextOrNothing)?,
+                "@odata.count" => sketch.count = map.next_value::<serde_json::Value>()?.as_u64(),
+                _ => {
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        Ok(listed.then_some(sketch))
+    }
+}
+
+#[derive(Default)]
+struct Rows<'a>(Vec<SketchRow<'a>>);
+
+impl<'de> Deserialize<'de> for Rows<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Rows<'de>, D::Error> {
+        struct RowsVisitor;
+        impl<'de> Visitor<'de> for RowsVisitor {
+            type Value = Rows<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of devices")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+                let mut rows = Vec::new();
+                while let Some(row) = seq.next_element::<Row<'de>>()? {
+                    rows.push(row.0);
+                }
+                Ok(Rows(rows))
+            }
+        }
+        deserializer.deserialize_seq(RowsVisitor)
+    }
+}
+
+struct Row<'a>(SketchRow<'a>);
+
+impl<'de> Deserialize<'de> for Row<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Row<'de>, D::Error> {
+        struct RowVisitor;
+        impl<'de> Visitor<'de> for RowVisitor {
+            type Value = Row<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a device object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut row = SketchRow::default();
+                while let Some(key) = map.next_key_seed(TextOrNothing)? {
+                    match key.as_deref().unwrap_or("") {
+                        "id" => row.id = map.next_value_seed(TextOrNothing)?,
+                        "lastSeen" => row.last_seen = map.next_value_seed(TextOrNothing)?,
+                        _ => {
+                            map.next_value::<IgnoredAny>()?;
+                        }
+                    }
+                }
+                Ok(Row(row))
+            }
+        }
+        deserializer.deserialize_map(RowVisitor)
+    }
+}
+
+/// A text, borrowed where it has no escapes, or a whole number as text; any other value is nothing.
+struct TextOrNothing;
+
+impl<'de> DeserializeSeed<'de> for TextOrNothing {
+    type Value = Option<Cow<'de, str>>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for TextOrNothing {
+    type Value = Option<Cow<'de, str>>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any value")
+    }
+
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
+        Ok(Some(Cow::Borrowed(text)))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+        Ok(Some(Cow::Owned(text.to_owned())))
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_i64<E>(self, number: i64) -> Result<Self::Value, E> {
+        Ok(Some(Cow::Owned(number.to_string())))
+    }
+
+    fn visit_u64<E>(self, number: u64) -> Result<Self::Value, E> {
+        Ok(Some(Cow::Owned(number.to_string())))
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        while seq.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(None)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(None)
+    }
+}
