@@ -1,4 +1,5 @@
-//! `mdetag import`: a policy set from live tags that plans to zero changes. Proves that before it writes a file.
+//! `mdetag import`: a policy set from live tags that plans to zero changes. Proves that before it writes a file, and writes none
+//! from a list that may be short.
 
 use std::sync::Arc;
 
@@ -6,32 +7,35 @@ use crate::store::path_text::shown;
 use crate::store::whole_file;
 use crate::tenant::Need;
 use mdetag_core::diagnostic::{DataFile, Source as Text, Sources};
-use mdetag_core::import::{self, Gives, Imported};
+use mdetag_core::import::{self, Gives, ImportOptions, Imported};
 use mdetag_core::plan::{History, PolicyReference};
 use mdetag_core::policy;
-use mdetag_core::report::escape;
+use mdetag_core::report::listing::{Cell, Listing};
 use mdetag_core::report::words::counted;
+use mdetag_core::tag::TagPattern;
 
 use super::args::{Format, ImportArgs};
 use super::context::Context;
 use super::exit::Exit;
 use super::failure::Failure;
+use super::looking;
 use super::output;
 use super::planning::{self, PolicySet, has_errors};
+use super::policy_set;
 use super::source::{self, Source};
 
 /// Reads the tenant and writes the policy set.
 ///
 /// # Errors
-/// Identity, network, files that are there already, and a set that would not plan to zero changes (a bug, said as one).
+/// An untrusted inventory, identity, network, files that are there already, and a set that would not plan to zero changes (a
+/// bug, said as one).
 pub async fn run(context: &Context, args: &ImportArgs) -> Result<Exit, Failure> {
     output::only(context.global.format, "import", &[Format::Human, Format::Json])?;
+    let mut options = asked(args)?;
     let source = source::read(context, None, Need::Read).await?;
-    let trust = &source.inventory.trust;
-    if !trust.is_trusted() {
-        context.console.say(&format!("untrusted: {}", trust.sentences().join("; ")));
-    }
-    let imported = import::import(&source.inventory.snapshot, source.inventory.tenant.id.as_deref());
+    trusted(context, args, &source)?;
+    look_around(context, args, &source, &mut options);
+    let imported = import::import(&source.inventory.snapshot, &options);
     let taken: Vec<&str> = imported
         .files
         .iter()
@@ -47,9 +51,67 @@ pub async fn run(context: &Context, args: &ImportArgs) -> Result<Exit, Failure> 
     for file in &imported.files {
         whole_file::write(&args.output.join(&file.path), file.text.as_bytes())?;
     }
-    context.console.result(&summary(context, args, &imported))?;
+    show(context, args, &imported)?;
     source.close().await;
     Ok(Exit::Success)
+}
+
+/// What the flags ask for.
+fn asked(args: &ImportArgs) -> Result<ImportOptions, Failure> {
+    let pattern = |flag: &str, text: &String| {
+        TagPattern::parse(text).map_err(|error| Failure::usage(format!("{flag} {text}: {error}")))
+    };
+    let percent = args.fit.trim().trim_end_matches('%').trim_end().parse::<f64>().ok();
+    let percent = percent.filter(|percent| (1.0..=100.0).contains(percent));
+    let fit = percent.ok_or_else(|| {
+        Failure::usage(format!("--fit {}: a percentage from 1 to 100 is meant, as in --fit 95", args.fit))
+    })?;
+    let claims = args.claim.iter().map(|text| Ok((text.clone(), pattern("--claim", text)?)));
+    Ok(ImportOptions {
+        tags: args.tag.iter().map(|text| pattern("--tag", text)).collect::<Result<_, Failure>>()?,
+        claims: claims.collect::<Result<_, Failure>>()?,
+        fit: fit / 100.0,
+        ..ImportOptions::default()
+    })
+}
+
+/// A list that may be short explains tags by devices that are missing, and a claim on it would take tags away later.
+fn trusted(context: &Context, args: &ImportArgs, source: &Source) -> Result<(), Failure> {
+    let trust = &source.inventory.trust;
+    if trust.is_trusted() {
+        return Ok(());
+    }
+    let reasons = trust.sentences().join("; ");
+    if !args.untrusted_ok {
+        let mut failure = Failure::tenant(format!("the inventory is untrusted: {reasons}"))
+            .help("nothing was written; --untrusted-ok writes rules without claims");
+        failure.exit = Exit::Refused;
+        return Err(failure);
+    }
+    if !args.claim.is_empty() {
+        let mut failure = Failure::tenant(format!("--claim needs a trusted inventory: {reasons}"))
+            .help("nothing was written; leave out --claim, and add claims once the list is whole");
+        failure.exit = Exit::Refused;
+        return Err(failure);
+    }
+    context.console.say(&format!("note: the inventory is untrusted: {reasons}"));
+    Ok(())
+}
+
+/// Where editors find the schema, seen from the folder of the policies.
+const SCHEMAS: [&str; 2] = ["../schema/policy.schema.json", "schema/policy.schema.json"];
+
+/// Fits the set into the folder that it is written to: names of rules, a guard, a schema that are there already.
+fn look_around(context: &Context, args: &ImportArgs, source: &Source, options: &mut ImportOptions) {
+    let mut has_guard = false;
+    if args.output.exists() {
+        let there = policy_set::read(context, std::slice::from_ref(&args.output), context.policy_now()).set;
+        options.taken = there.policy.rules.iter().map(|rule| rule.name.clone()).collect();
+        let mut lines = there.sources.files.iter().flat_map(|file| file.text.lines());
+        has_guard = lines.any(|line| line.starts_with("guard:"));
+    }
+    options.guard = source.inventory.tenant.id.clone().filter(|_| !has_guard);
+    options.schema = SCHEMAS.into_iter().find(|path| args.output.join(path).is_file()).map(str::to_owned);
 }
 
 /// Plans the imported set on the devices that it was made from. An empty plan is the promise; anything else is our mistake.
@@ -86,35 +148,77 @@ fn in_memory(imported: &Imported) -> Sources {
     sources
 }
 
-fn summary(context: &Context, args: &ImportArgs, imported: &Imported) -> String {
+fn show(context: &Context, args: &ImportArgs, imported: &Imported) -> Result<(), Failure> {
     if context.global.format == Format::Json {
-        let rules = imported.rules.iter().map(|rule| {
-            let (tag, value) = match &rule.gives {
-                Gives::Tag(tag) => (Some(tag.as_str()), None),
-                Gives::Value(value) => (None, Some(value.word())),
-            };
-            serde_json::json!({
-                "rule": rule.name, "tag": tag, "deviceValue": value, "devices": rule.devices, "selector": rule.selector,
-                "precision": rule.precision, "recall": rule.recall, "exact": rule.is_exact,
-            })
-        });
-        let files: Vec<&str> = imported.files.iter().map(|file| file.path.as_str()).collect();
-        let document = serde_json::json!({
-            "formatVersion": "1.0", "folder": args.output, "files": files, "rules": rules.collect::<Vec<_>>(),
-            "leftOut": imported.left_out.iter().map(|(tag, why)| serde_json::json!({ "tag": tag, "reason": why })).collect::<Vec<_>>(),
-        });
-        return format!("{document:#}");
+        return Ok(context.console.result(&format!("{:#}", document(args, imported)))?);
     }
-    let exact = imported.rules.iter().filter(|rule| rule.is_exact).count();
-    let mut text = format!(
-        "Wrote {} with {} to {}: it plans to zero changes.\n{} have a selector that fits exactly; the others list their devices, with the nearest selector in a comment.\n",
+    looking::show(context, &listing(args, imported), true)
+}
+
+fn document(args: &ImportArgs, imported: &Imported) -> serde_json::Value {
+    let rules = imported.rules.iter().map(|rule| {
+        let (tag, value) = match &rule.gives {
+            Gives::Tag(tag) => (Some(tag.as_str()), None),
+            Gives::Value(value) => (None, Some(value.word())),
+        };
+        serde_json::json!({
+            "rule": rule.name, "tag": tag, "deviceValue": value, "devices": rule.devices, "selector": rule.selector,
+            "precision": rule.precision, "recall": rule.recall, "selected": rule.is_selected,
+            "exceptions": rule.without.len() + rule.besides.len(),
+        })
+    });
+    let files: Vec<&str> = imported.files.iter().map(|file| file.path.as_str()).collect();
+    serde_json::json!({
+        "formatVersion": "1.0", "folder": args.output, "files": files, "claims": imported.claims,
+        "rules": rules.collect::<Vec<_>>(),
+        "leftOut": imported.left_out.iter().map(|(tag, why)| serde_json::json!({ "tag": tag, "reason": why })).collect::<Vec<_>>(),
+    })
+}
+
+fn listing(args: &ImportArgs, imported: &Imported) -> Listing {
+    let claims = match imported.claims.as_slice() {
+        [] => "claims nothing".to_owned(),
+        claims => format!("claims {}", claims.join(", ")),
+    };
+    let heading = format!(
+        "Wrote {} with {} to {}: it plans to zero changes and {claims}.",
         counted(imported.files.len() as u64, "file"),
         counted(imported.rules.len() as u64, "rule"),
         shown(&args.output),
-        counted(exact as u64, "rule"),
     );
-    for (tag, reason) in &imported.left_out {
-        text.push_str(&format!("  left out: {} ({reason})\n", escape::terminal(tag)));
+    let mut listing = Listing { kind: "import", heading, ..Listing::default() }
+        .column("tag")
+        .column("devices")
+        .column("selector or list")
+        .column("precision")
+        .column("recall")
+        .column("exceptions");
+    for rule in &imported.rules {
+        let given = match &rule.gives {
+            Gives::Tag(tag) => tag.clone(),
+            Gives::Value(value) => format!("value {value}"),
+        };
+        let cells = match rule.selector.as_ref().filter(|_| rule.is_selected) {
+            Some(selector) => [
+                Cell::Text(selector.clone()),
+                Cell::Percent(share(rule.precision)),
+                Cell::Percent(share(rule.recall)),
+                Cell::Number((rule.without.len() + rule.besides.len()) as u64),
+            ],
+            // A list has its devices by name: it is never wrong and explains nothing.
+            None => [Cell::Text("list".to_owned()), Cell::Missing, Cell::Missing, Cell::Missing],
+        };
+        listing
+            .rows
+            .push([Cell::Text(given), Cell::Number(rule.devices as u64)].into_iter().chain(cells).collect());
     }
-    text
+    for (tag, reason) in &imported.left_out {
+        listing.remarks.push(format!("left out: {tag} ({reason})"));
+    }
+    listing
+}
+
+/// Per cent, and 100 only where nothing is missing.
+fn share(share: f64) -> f64 {
+    (share * 1000.0).floor() / 10.0
 }

@@ -9,6 +9,7 @@ mod doctor;
 mod engine;
 mod foreign_hosts;
 mod identity;
+mod import;
 mod hostile;
 mod looks;
 mod main_job;

@@ -180,6 +180,18 @@ pub struct ImportArgs {
     /// Where to write the policy set
     #[arg(short, long, value_name = "DIR", default_value = "policies")]
     pub output: PathBuf,
+    /// Tags to claim, repeatable; without it the policy claims nothing
+    #[arg(long, value_name = "GLOB")]
+    pub claim: Vec<String>,
+    /// Import only these tags, repeatable
+    #[arg(long, value_name = "GLOB")]
+    pub tag: Vec<String>,
+    /// The precision and recall that a selector must reach, in per cent
+    #[arg(long, value_name = "PERCENT", default_value = "100")]
+    pub fit: String,
+    /// Write rules without claims although the list may be short
+    #[arg(long)]
+    pub untrusted_ok: bool,
 }
 
 /// `snapshot`.

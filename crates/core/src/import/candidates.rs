@@ -1,212 +1,208 @@
-//! Small selectors that might fit a tag: one field's value or prefix, a few values of one field, two conditions together.
+//! Conditions that might explain a tag: values, prefixes, name parts and networks, each with the devices that the selection
+//! engine finds for it. What is counted here is therefore what a plan will select.
 //!
-//! Counts only; whether a fit is good enough is for the caller.
+//! Judges nothing; that is `fit`.
 
 use std::collections::BTreeMap;
 
-use crate::device::Field;
-use crate::inventory::{DeviceSet, Row, Snapshot};
+use crate::device::{Field, Kind};
+use crate::inventory::{DeviceSet, Snapshot};
+use crate::policy::{Test, TextList};
+use crate::selection;
 use crate::text;
 
-use super::write::scalar;
-
-/// Fields whose values are worth a condition, the most telling first.
-const FIELDS: [Field; 9] = [
+/// Fields that are compared as a whole, the most telling first. Ids and names are one device's own, times and risks change by
+/// the day, and tags must not explain each other.
+const FIELDS: [Field; 19] = [
     Field::OsPlatform,
     Field::Domain,
+    Field::DeviceName,
     Field::VmSubscriptionId,
     Field::RbacGroupName,
     Field::OnboardingStatus,
     Field::ManagedBy,
+    Field::IsAadJoined,
     Field::Version,
+    Field::OsVersion,
+    Field::OsBuild,
+    Field::OsProcessor,
     Field::OsArchitecture,
+    Field::VmCloudProvider,
+    Field::LastIpAddress,
+    Field::IsExcluded,
+    Field::ExclusionReason,
+    Field::ManagedByStatus,
     Field::HealthStatus,
 ];
 
-/// Values beyond this many of one field say little about a group of devices.
-const MOST_VALUES: usize = 400;
+/// A condition that fewer devices meet says nothing about a group of devices.
+const FEWEST_DEVICES: usize = 3;
 
-/// How many single conditions are tried in pairs.
-const PAIRED: usize = 12;
+/// Conditions of one field and kind beyond this many are one device's own.
+const MOST_VALUES: usize = 500;
 
-/// The most values in one `in` list: longer lists are no selector that a person would write.
-const LONGEST_LIST: usize = 8;
-
-/// One condition on one field and the devices in scope for which it holds.
-struct Atom {
-    field: Field,
-    condition: Condition,
-    devices: DeviceSet,
-    count: usize,
+/// How a value is compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Comparison {
+    Equals,
+    StartsWith,
+    EndsWith,
+    Contains,
+    Network,
 }
 
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
-enum Condition {
-    Equals(String),
-    StartsWith(String),
+/// One condition on one field, and the devices in scope for which it holds.
+#[derive(Debug)]
+pub(super) struct Candidate {
+    /// The place of the field in [`FIELDS`].
+    pub(super) order: usize,
+    pub(super) field: Field,
+    pub(super) comparison: Comparison,
+    pub(super) value: String,
+    pub(super) devices: DeviceSet,
+    pub(super) count: usize,
 }
 
-/// All conditions, and for each device those that hold.
-pub(super) struct Candidates {
-    atoms: Vec<Atom>,
-    holding: Vec<Vec<u32>>,
-}
-
-/// How well a selector fits a set of devices.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Fit {
-    /// As YAML in flow style.
-    pub(super) selector: String,
-    hits: usize,
-    selected: usize,
-    wanted: usize,
-}
-
-impl Fit {
-    pub(super) fn precision(&self) -> f64 {
-        self.hits as f64 / self.selected.max(1) as f64
-    }
-
-    pub(super) fn recall(&self) -> f64 {
-        self.hits as f64 / self.wanted.max(1) as f64
-    }
-
-    pub(super) fn is_exact(&self) -> bool {
-        self.hits == self.selected && self.hits == self.wanted
-    }
-
-    /// The harmonic mean of precision and recall.
-    fn score(&self) -> f64 {
-        2.0 * self.hits as f64 / (self.selected + self.wanted).max(1) as f64
-    }
-}
-
-impl Candidates {
-    pub(super) fn new(snapshot: &Snapshot, scope: &DeviceSet) -> Candidates {
-        let mut sets: BTreeMap<(usize, Condition), Vec<Row>> = BTreeMap::new();
-        for (order, field) in FIELDS.into_iter().enumerate() {
-            for row in scope.iter() {
-                let Some(value) = snapshot.text(field, row) else { continue };
-                sets.entry((order, Condition::Equals(value.into_owned()))).or_default().push(row);
-            }
-        }
+/// Every condition that some devices in scope meet and others do not.
+pub(super) fn candidates(snapshot: &Snapshot, scope: &DeviceSet) -> Vec<Candidate> {
+    let mut proposed: BTreeMap<(usize, Comparison, String), (String, usize)> = BTreeMap::new();
+    for (order, field) in FIELDS.into_iter().enumerate() {
         for row in scope.iter() {
-            for (order, field) in [(0, Field::OsPlatform), (FIELDS.len(), Field::DeviceName)] {
-                let stem = snapshot.text(field, row).and_then(|value| letters_before_a_digit(&value));
-                let Some(stem) = stem else { continue };
-                sets.entry((order, Condition::StartsWith(stem))).or_default().push(row);
+            let Some(value) = snapshot.shown(field, row).filter(|value| !value.is_empty()) else { continue };
+            for (comparison, text) in proposals(field, &value) {
+                let key = (order, comparison, text::fold(&text).into_owned());
+                proposed.entry(key).or_insert((text, 0)).1 += 1;
             }
         }
-        let mut per_field: BTreeMap<usize, Vec<(Condition, Vec<Row>)>> = BTreeMap::new();
-        for ((order, condition), rows) in sets {
-            per_field.entry(order).or_default().push((condition, rows));
-        }
-        let mut atoms = Vec::new();
-        let mut holding = vec![Vec::new(); snapshot.len()];
-        for (order, mut conditions) in per_field {
-            conditions
-                .sort_by(|left, right| right.1.len().cmp(&left.1.len()).then_with(|| left.0.cmp(&right.0)));
-            for (condition, rows) in conditions.into_iter().take(MOST_VALUES) {
-                for row in &rows {
-                    holding[row.index()].push(atoms.len() as u32);
-                }
-                let field = FIELDS.get(order).copied().unwrap_or(Field::DeviceName);
-                let count = rows.len();
-                atoms.push(Atom { field, condition, devices: DeviceSet::of(snapshot.len(), rows), count });
-            }
-        }
-        Candidates { atoms, holding }
     }
+    let mut kept: Vec<(usize, Comparison, String, usize)> = proposed
+        .into_iter()
+        .filter(|(_, (_, count))| *count >= FEWEST_DEVICES)
+        .map(|((order, comparison, _), (text, count))| (order, comparison, text, count))
+        .collect();
+    kept.sort_by(|left, right| (left.0, left.1, right.3, &left.2).cmp(&(right.0, right.1, left.3, &right.2)));
+    let mut seen = (usize::MAX, Comparison::Equals, 0);
+    kept.retain(|(order, comparison, ..)| {
+        let number = if (seen.0, seen.1) == (*order, *comparison) { seen.2 + 1 } else { 0 };
+        seen = (*order, *comparison, number);
+        number < MOST_VALUES
+    });
+    let tests: Vec<(Field, Test)> = kept
+        .iter()
+        .map(|(order, comparison, value, _)| (FIELDS[*order], test(FIELDS[*order], *comparison, value)))
+        .collect();
+    let sets = selection::sets_of(snapshot, &tests);
+    let in_scope = scope.count();
+    let found = kept.into_iter().zip(sets).map(|((order, comparison, value, _), mut devices)| {
+        devices.intersect_with(scope);
+        let count = devices.count();
+        Candidate { order, field: FIELDS[order], comparison, value, devices, count }
+    });
+    longest_forms(found.filter(|found| found.count < in_scope).collect())
+}
 
-    /// The best small selector for these devices: the best score, and of equal ones the shortest.
-    pub(super) fn best(&self, wanted: &[Row]) -> Option<Fit> {
-        let mut hits: BTreeMap<u32, usize> = BTreeMap::new();
-        for row in wanted {
-            for atom in &self.holding[row.index()] {
-                *hits.entry(*atom).or_default() += 1;
-            }
+/// Of several beginnings, ends or parts that the same devices share, the longest one.
+fn longest_forms(mut candidates: Vec<Candidate>) -> Vec<Candidate> {
+    candidates.sort_by(|left, right| {
+        let key = |one: &Candidate| (one.order, one.comparison, one.count);
+        key(left).cmp(&key(right)).then_with(|| right.value.len().cmp(&left.value.len()))
+    });
+    let mut kept: Vec<Candidate> = Vec::new();
+    for candidate in candidates {
+        let same = kept.iter().rev().take_while(|other| {
+            (other.order, other.comparison, other.count)
+                == (candidate.order, candidate.comparison, candidate.count)
+        });
+        let is_part = candidate.comparison != Comparison::Equals;
+        let is_known = |other: &Candidate| other.devices.count_common(&candidate.devices) == candidate.count;
+        if !(is_part && same.into_iter().any(is_known)) {
+            kept.push(candidate);
         }
-        let mut singles: Vec<(u32, Fit)> =
-            hits.iter().map(|(atom, hits)| (*atom, self.single(*atom, *hits, wanted))).collect();
-        singles.sort_by(|left, right| better(&left.1, &right.1));
-        let mut fits: Vec<Fit> = singles.iter().take(1).map(|(_, fit)| fit.clone()).collect();
-        fits.extend(self.lists(&hits, wanted));
-        let set = DeviceSet::of(self.holding.len(), wanted.iter().copied());
-        let leading: Vec<u32> = singles.iter().take(PAIRED).map(|(atom, _)| *atom).collect();
-        for (index, one) in leading.iter().enumerate() {
-            for other in &leading[index + 1..] {
-                fits.extend(self.pair(*one, *other, &set, wanted.len()));
-            }
-        }
-        fits.into_iter().min_by(better)
     }
+    kept
+}
 
-    fn single(&self, atom: u32, hits: usize, wanted: &[Row]) -> Fit {
-        let atom = &self.atoms[atom as usize];
-        let selector = format!("{{ {} }}", entry(atom.field, std::slice::from_ref(&&atom.condition)));
-        Fit { selector, hits, selected: atom.count, wanted: wanted.len() }
-    }
-
-    /// For each field: the values that only wanted devices have, together.
-    fn lists(&self, hits: &BTreeMap<u32, usize>, wanted: &[Row]) -> Vec<Fit> {
-        let mut pure: BTreeMap<Field, Vec<u32>> = BTreeMap::new();
-        for (atom, count) in hits {
-            let known = &self.atoms[*atom as usize];
-            if *count == known.count && matches!(known.condition, Condition::Equals(_)) {
-                pure.entry(known.field).or_default().push(*atom);
-            }
+/// The conditions that a value suggests.
+fn proposals(field: Field, value: &str) -> Vec<(Comparison, String)> {
+    match field {
+        Field::DeviceName => name_parts(&value.to_lowercase()),
+        Field::Domain => {
+            let domain = value.to_lowercase();
+            let ends = domain.match_indices('.').map(|(at, _)| domain[at + 1..].to_owned());
+            let ends = ends.filter(|end| end.contains('.')).map(|end| (Comparison::EndsWith, end));
+            ends.chain([(Comparison::EndsWith, domain.clone()), (Comparison::Equals, domain.clone())])
+                .collect()
         }
-        let lists = pure.into_iter().filter(|(_, atoms)| (2..=LONGEST_LIST).contains(&atoms.len()));
-        lists
-            .map(|(field, atoms)| {
-                let selected = atoms.iter().map(|atom| self.atoms[*atom as usize].count).sum();
-                let conditions: Vec<&Condition> =
-                    atoms.iter().map(|atom| &self.atoms[*atom as usize].condition).collect();
-                let selector = format!("{{ {} }}", entry(field, &conditions));
-                Fit { selector, hits: selected, selected, wanted: wanted.len() }
-            })
-            .collect()
-    }
-
-    fn pair(&self, one: u32, other: u32, wanted: &DeviceSet, count: usize) -> Option<Fit> {
-        let (one, other) = (&self.atoms[one as usize], &self.atoms[other as usize]);
-        if one.field == other.field {
-            return None;
+        Field::LastIpAddress => {
+            let Ok(address) = value.parse::<std::net::Ipv4Addr>() else { return Vec::new() };
+            let [a, b, c, _] = address.octets();
+            vec![
+                (Comparison::Network, format!("{a}.{b}.{c}.0/24")),
+                (Comparison::Network, format!("{a}.{b}.0.0/16")),
+            ]
         }
-        let mut both = one.devices.clone();
-        both.intersect_with(&other.devices);
-        let (first, second) = (entry(one.field, &[&one.condition]), entry(other.field, &[&other.condition]));
-        let selector = format!("{{ {first}, {second} }}");
-        Some(Fit { selector, hits: both.count_common(wanted), selected: both.count(), wanted: count })
+        Field::OsPlatform => {
+            let stem = value.find(|scalar: char| scalar.is_ascii_digit()).filter(|end| *end >= 2);
+            let stem = stem.map(|end| (Comparison::StartsWith, value[..end].to_owned()));
+            stem.into_iter().chain([(Comparison::Equals, value.to_owned())]).collect()
+        }
+        _ => vec![(Comparison::Equals, value.to_owned())],
     }
 }
 
-/// Better first.
-fn better(left: &Fit, right: &Fit) -> std::cmp::Ordering {
-    let score = right.score().total_cmp(&left.score());
-    score
-        .then_with(|| left.selector.len().cmp(&right.selector.len()))
-        .then_with(|| left.selector.cmp(&right.selector))
-}
-
-/// `osPlatform: Ubuntu`, `osPlatform: [CentOS, Ubuntu]`, `deviceName: { startsWith: dc }`.
-fn entry(field: Field, conditions: &[&Condition]) -> String {
-    let condition = match conditions {
-        [Condition::StartsWith(stem)] => format!("{{ startsWith: {} }}", scalar(stem)),
-        [Condition::Equals(value)] => scalar(value),
-        several => {
-            let values = several.iter().map(|condition| match condition {
-                Condition::Equals(value) | Condition::StartsWith(value) => scalar(value),
-            });
-            format!("[{}]", values.collect::<Vec<_>>().join(", "))
+/// Beginnings of a name up to each boundary, parts between separators, and the part after the last one: `dc` of `dc01`, `fin-`
+/// and `fin-lt-` of `fin-lt-0012`, `-lt-`.
+fn name_parts(name: &str) -> Vec<(Comparison, String)> {
+    let is_separator = |scalar: char| matches!(scalar, '-' | '_' | ' ');
+    let mut parts = Vec::new();
+    let scalars: Vec<(usize, char)> = name.char_indices().collect();
+    for pair in scalars.windows(2) {
+        let ((_, before), (at, after)) = (pair[0], pair[1]);
+        let turns = before.is_alphabetic() && after.is_ascii_digit();
+        if at >= 2 && (turns || is_separator(before)) && parts.len() < 6 {
+            parts.push((Comparison::StartsWith, name[..at].to_owned()));
         }
-    };
-    format!("{}: {condition}", field.name())
+    }
+    let cuts: Vec<usize> =
+        scalars.iter().filter(|(_, scalar)| is_separator(*scalar)).map(|(at, _)| *at).collect();
+    for pair in cuts.windows(2) {
+        let inner = &name[pair[0] + 1..pair[1]];
+        if inner.len() >= 2 && inner.chars().any(char::is_alphabetic) {
+            parts.push((Comparison::Contains, name[pair[0]..=pair[1]].to_owned()));
+        }
+    }
+    if let Some(last) = cuts.last() {
+        let end = &name[last + 1..];
+        if end.len() >= 2 && end.chars().all(char::is_alphabetic) {
+            parts.push((Comparison::EndsWith, name[*last..].to_owned()));
+        }
+    }
+    parts
 }
 
-/// The stem that names of one kind share: `dc` of `DC01`, `WindowsServer` of `WindowsServer2022`; two letters at least.
-fn letters_before_a_digit(text: &str) -> Option<String> {
-    let end = text.find(|scalar: char| scalar.is_ascii_digit()).filter(|end| *end < text.len())?;
-    let stem = text[..end].trim_end_matches('-');
-    (stem.chars().count() >= 2).then(|| text::fold(stem).into_owned())
+/// The condition as the engine evaluates it.
+fn test(field: Field, comparison: Comparison, value: &str) -> Test {
+    let values = || vec![value.to_owned()];
+    match (comparison, field.kind()) {
+        (Comparison::StartsWith, _) => Test::StartsWith(values()),
+        (Comparison::EndsWith, _) => Test::EndsWith(values()),
+        (Comparison::Contains, _) => Test::Contains(values()),
+        (Comparison::Network, _) => Test::Cidr(value.parse().into_iter().collect()),
+        (_, Kind::Integer) => Test::Integer(value.parse().into_iter().collect()),
+        (_, Kind::Boolean) => Test::Boolean(value == "true"),
+        _ => Test::Text(TextList { values: values().into(), file: None }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_suggests_its_beginnings_and_parts() {
+        let parts: Vec<String> = name_parts("fin-lt-0012").into_iter().map(|(_, text)| text).collect();
+        assert_eq!(parts, ["fin-", "fin-lt-", "-lt-"]);
+        let parts: Vec<String> = name_parts("dc01").into_iter().map(|(_, text)| text).collect();
+        assert_eq!(parts, ["dc"]);
+    }
 }

@@ -1,29 +1,59 @@
 //! Takes over a tenant as it is: a policy set, written as a person would write it, that plans to zero changes.
 //!
-//! Only suggests: a rule gets a selector where that selects exactly the devices that carry the tag, and a list of ids with
-//! the nearest selector in a comment where none does. Writes no file; `cli` does.
+//! Only suggests: a rule gets a selector where one fits well enough, with its exceptions in sight, and stands in one shared
+//! list of devices where none does. Claims nothing that was not asked for. Writes no file; `cli` does.
 
 mod candidates;
+mod fit;
 mod write;
 
 pub use write::ImportedFile;
 
 use std::collections::BTreeSet;
 
-use crate::device::DeviceValue;
-use crate::device::Field;
+use crate::device::{DeviceValue, Field};
 use crate::inventory::{DeviceSet, Row, Snapshot};
-use crate::tag;
+use crate::tag::{self, TagPattern};
 
-use candidates::{Candidates, Fit};
+/// What an import is asked for.
+#[derive(Clone, Debug)]
+pub struct ImportOptions {
+    /// Tags to import; empty: every tag, and the device values.
+    pub tags: Vec<TagPattern>,
+    /// Tags to claim, as written and as read; empty: none.
+    pub claims: Vec<(String, TagPattern)>,
+    /// The precision and the recall that a selector must reach, 0 to 1.
+    pub fit: f64,
+    /// Names of rules that the folder has already.
+    pub taken: BTreeSet<String>,
+    /// What the guard pins; `None` writes no guard.
+    pub guard: Option<String>,
+    /// Where editors find the schema, relative to the policy file.
+    pub schema: Option<String>,
+}
+
+impl Default for ImportOptions {
+    fn default() -> ImportOptions {
+        ImportOptions {
+            tags: Vec::new(),
+            claims: Vec::new(),
+            fit: 1.0,
+            taken: BTreeSet::new(),
+            guard: None,
+            schema: None,
+        }
+    }
+}
 
 /// A policy set made from live tags.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Imported {
-    /// Files to write, policy first, then lists of ids.
+    /// Files to write, policy first.
     pub files: Vec<ImportedFile>,
     /// What each rule is about, for the summary.
     pub rules: Vec<ImportedRule>,
+    /// Tags and globs that the policy claims.
+    pub claims: Vec<String>,
     /// Live tags that a policy cannot name, with the reason.
     pub left_out: Vec<(String, String)>,
 }
@@ -43,8 +73,12 @@ pub struct ImportedRule {
     pub precision: f64,
     /// Share of the devices that carry it which the selector selects.
     pub recall: f64,
-    /// Whether the rule uses the selector (it is exact) or a list of ids.
-    pub is_exact: bool,
+    /// Whether the rule uses the selector; otherwise its devices stand in the list.
+    pub is_selected: bool,
+    /// Devices that the selector selects and that do not carry it.
+    pub without: Vec<Row>,
+    /// Devices that carry it and that the selector does not select.
+    pub besides: Vec<Row>,
 }
 
 /// What a rule gives.
@@ -59,17 +93,59 @@ pub enum Gives {
 /// Fewer devices than this are listed by id even when some selector happens to fit: it would fit by chance.
 const FEWEST_FOR_A_SELECTOR: usize = 3;
 
-/// A policy set that leaves this inventory as it is. `tenant_id` becomes the guard's pin.
-pub fn import(snapshot: &Snapshot, tenant_id: Option<&str>) -> Imported {
+/// A policy set that leaves this inventory as it is.
+pub fn import(snapshot: &Snapshot, options: &ImportOptions) -> Imported {
     let scope =
         DeviceSet::collect(snapshot.len(), |row| snapshot.text(Field::MergedIntoMachineId, row).is_none());
-    let candidates = Candidates::new(snapshot, &scope);
-    let mut names = BTreeSet::new();
+    let candidates = candidates::candidates(snapshot, &scope);
+    let (found, left_out) = carried(snapshot, &scope, options);
+    let mut names = options.taken.clone();
+    let mut rules = Vec::new();
+    let mut listed = Vec::new();
+    for (gives, rows) in found {
+        let wanted = DeviceSet::of(snapshot.len(), rows.iter().copied());
+        let fit = fit::best(&candidates, &wanted, options.fit);
+        let (precision, recall) = fit.as_ref().map_or((0.0, 0.0), |fit| (fit.precision(), fit.recall()));
+        let is_selected =
+            rows.len() >= FEWEST_FOR_A_SELECTOR && precision >= options.fit && recall >= options.fit;
+        let (mut without, mut besides) = (Vec::new(), Vec::new());
+        if let Some(fit) = fit.as_ref().filter(|_| is_selected) {
+            without = fit.selected.iter().filter(|row| !wanted.contains(*row)).collect();
+            besides = rows.iter().copied().filter(|row| !fit.selected.contains(*row)).collect();
+        }
+        rules.push(ImportedRule {
+            name: rule_name(&gives, &mut names),
+            devices: rows.len(),
+            selector: fit.as_ref().map(fit::Fit::selector),
+            precision,
+            recall,
+            is_selected,
+            without,
+            besides,
+            gives,
+        });
+        listed.push(rows);
+    }
+    let claims = claims(snapshot, &rules, options);
+    let files = write::files(snapshot, &rules, &listed, &claims, &left_out, options);
+    Imported { files, rules, claims, left_out }
+}
+
+/// What the devices in scope carry and options ask for, in the order of the text, and what no policy can name.
+#[expect(clippy::type_complexity, reason = "two lists that are taken apart at once")]
+fn carried(
+    snapshot: &Snapshot,
+    scope: &DeviceSet,
+    options: &ImportOptions,
+) -> (Vec<(Gives, Vec<Row>)>, Vec<(String, String)>) {
     let mut left_out = Vec::new();
     let mut found: Vec<(Gives, Vec<Row>)> = Vec::new();
+    let is_asked =
+        |tag: &str| options.tags.is_empty() || options.tags.iter().any(|pattern| pattern.matches(tag, false));
     for tag in snapshot.tag_ids() {
         let text = snapshot.tag(tag);
         let reason = match tag::check(text) {
+            _ if !is_asked(text) => continue,
             Err(fault) => Some(fault.to_string()),
             Ok(()) if tag::is_reserved(text) => {
                 Some("it is reserved; `guard.allowReserved` would allow it".to_owned())
@@ -86,30 +162,37 @@ pub fn import(snapshot: &Snapshot, tenant_id: Option<&str>) -> Imported {
     }
     for value in [DeviceValue::High, DeviceValue::Low] {
         let rows: Vec<Row> = scope.iter().filter(|row| snapshot.value(*row) == Some(value.word())).collect();
-        if !rows.is_empty() {
+        if !rows.is_empty() && options.tags.is_empty() {
             found.push((Gives::Value(value), rows));
         }
     }
     found.sort_by(|left, right| left.0.cmp(&right.0));
     left_out.sort();
-    let mut rules = Vec::new();
-    let mut rows_of = Vec::new();
-    for (gives, rows) in found {
-        let fit = candidates.best(&rows);
-        let is_exact = rows.len() >= FEWEST_FOR_A_SELECTOR && fit.as_ref().is_some_and(Fit::is_exact);
-        rules.push(ImportedRule {
-            name: rule_name(&gives, &mut names),
-            devices: rows.len(),
-            selector: fit.as_ref().map(|fit| fit.selector.clone()),
-            precision: fit.as_ref().map_or(0.0, Fit::precision),
-            recall: fit.as_ref().map_or(0.0, Fit::recall),
-            is_exact,
-            gives,
-        });
-        rows_of.push(rows);
+    (found, left_out)
+}
+
+/// What the policy claims: a glob as it was asked for where every live tag that it matches has a rule, otherwise the tags of the
+/// rules by name, so that a claim removes nothing.
+fn claims(snapshot: &Snapshot, rules: &[ImportedRule], options: &ImportOptions) -> Vec<String> {
+    let tags: BTreeSet<&str> = rules
+        .iter()
+        .filter_map(|rule| match &rule.gives {
+            Gives::Tag(tag) => Some(tag.as_str()),
+            Gives::Value(_) => None,
+        })
+        .collect();
+    let mut claims = BTreeSet::new();
+    for (written, pattern) in &options.claims {
+        let live = snapshot.tag_ids().map(|tag| snapshot.tag(tag));
+        let mut matched = live.filter(|tag| pattern.matches(tag, false)).peekable();
+        if matched.peek().is_some() && matched.all(|tag| tags.contains(tag)) {
+            claims.insert(written.clone());
+        } else {
+            let named = tags.iter().filter(|tag| pattern.matches(tag, false));
+            claims.extend(named.map(|tag| crate::pattern::escape(tag)));
+        }
     }
-    let files = write::files(snapshot, &rules, &rows_of, &left_out, tenant_id);
-    Imported { files, rules, left_out }
+    claims.into_iter().collect()
 }
 
 /// A rule name from a tag: its slug, numbered where two tags have the same.

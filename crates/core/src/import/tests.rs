@@ -9,45 +9,123 @@ fn server(name: &str, platform: &str, tags: &[&str]) -> serde_json::Value {
     json!({ "computerDnsName": name, "osPlatform": platform, "machineTags": tags, "deviceValue": "Normal" })
 }
 
-#[test]
-fn a_tag_that_a_small_selector_explains_gets_it() {
-    let mut devices: Vec<_> = (0..5)
-        .map(|number| server(&format!("dc{number:02}.corp.example.com"), "WindowsServer2022", &["Tier0"]))
-        .collect();
-    devices.extend(
-        (0..9).map(|number| server(&format!("web{number}.corp.example.com"), "WindowsServer2022", &[])),
-    );
-    let imported = import(&fleet(&devices), None);
-    let rule = &imported.rules[0];
-    assert!(rule.is_exact, "{rule:?}");
-    assert_eq!(rule.selector.as_deref(), Some("{ deviceName: { startsWith: dc } }"));
-    assert!(imported.files[0].text.contains("tags: [Tier0]"), "{}", imported.files[0].text);
+fn servers() -> Vec<serde_json::Value> {
+    let controller =
+        |number: usize| server(&format!("dc{number:02}.corp.example.com"), "WindowsServer2022", &["Tier0"]);
+    let web = |number: usize| server(&format!("web{number}.corp.example.com"), "WindowsServer2022", &[]);
+    (0..5).map(controller).chain((0..9).map(web)).collect()
 }
 
 #[test]
-fn a_tag_that_nothing_explains_lists_its_devices_and_says_what_is_nearest() {
-    let devices: Vec<_> = (0..30)
+fn a_tag_that_a_small_selector_explains_gets_it_and_nothing_is_claimed() {
+    let imported = import(&fleet(&servers()), &ImportOptions::default());
+    let rule = &imported.rules[0];
+    assert!(rule.is_selected, "{rule:?}");
+    assert_eq!(rule.selector.as_deref(), Some("{ deviceName: { startsWith: dc } }"));
+    let text = &imported.files[0].text;
+    assert!(
+        text.contains("tags: [Tier0]") && !text.contains("claims") && !text.contains("$schema"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_glob_is_claimed_as_written_only_where_all_that_it_matches_has_a_rule() {
+    let mut devices = servers();
+    devices.push(server("x", "Ubuntu", &["env/prod", "env/test"]));
+    let snapshot = fleet(&devices);
+    let pattern = |text: &str| (text.to_owned(), TagPattern::parse(text).unwrap());
+    let options = ImportOptions { claims: vec![pattern("env/*")], ..ImportOptions::default() };
+    assert_eq!(import(&snapshot, &options).claims, ["env/*"]);
+    let tags = vec![TagPattern::parse("env/p*").unwrap()];
+    let imported = import(&snapshot, &ImportOptions { tags, ..options });
+    assert_eq!(imported.claims, ["env/prod"], "env/test has no rule");
+    assert_eq!(imported.rules.len(), 1);
+}
+
+#[test]
+fn a_selector_is_counted_as_it_is_evaluated() {
+    let device = |platform: &str, group: &str, tags: &[&str]| {
+        let mut device = server("x", platform, tags);
+        device["rbacGroupName"] = json!(group);
+        device
+    };
+    let devices = [
+        device("Windows11", "G", &["t"]),
+        device("Windows11", "G", &["t"]),
+        device("Windows10", "G", &["t"]),
+        device("WindowsServer2022", "G", &[]),
+        device("Windows11", "H", &[]),
+    ];
+    let imported = import(&fleet(&devices), &ImportOptions::default());
+    let rule = &imported.rules[0];
+    assert!(!rule.is_selected || rule.precision == 1.0, "{rule:?}");
+    assert!(!rule.selector.as_ref().unwrap().contains("startsWith: Windows,"), "{rule:?}");
+}
+
+#[test]
+fn exceptions_stand_beside_the_selector() {
+    let mut devices: Vec<_> = (0..40)
         .map(|number| {
-            server(&format!("pc{number}"), "Windows11", if number % 2 == 0 { &["Pilot"] } else { &[] })
+            server(&format!("fin-lt-{number:03}"), "Windows11", if number == 7 { &[] } else { &["Finance"] })
         })
         .collect();
-    let imported = import(&fleet(&devices), Some("11111111-2222-3333-4444-555555555555"));
-    assert!(!imported.rules[0].is_exact);
-    assert!(imported.files[0].text.contains("inFile: data/pilot.txt"), "{}", imported.files[0].text);
+    devices.extend((0..40).map(|number| {
+        server(&format!("hr-lt-{number:03}"), "Windows11", if number == 3 { &["Finance"] } else { &[] })
+    }));
+    let imported = import(&fleet(&devices), &ImportOptions { fit: 0.95, ..ImportOptions::default() });
+    let rule = &imported.rules[0];
+    assert_eq!((rule.without.len(), rule.besides.len()), (1, 1), "{rule:?}");
+    let text = &imported.files[0].text;
     assert!(
-        imported.files[0].text.contains("precision 50.0 %, recall 100.0 %"),
-        "{}",
-        imported.files[0].text
+        text.contains("startsWith: fin-lt-") && text.contains("# fin-lt-007") && text.contains("# hr-lt-003"),
+        "{text}"
     );
-    assert_eq!(imported.files[2].text.lines().filter(|line| !line.starts_with('#')).count(), 15);
+}
+
+#[test]
+fn domains_that_differ_only_in_case_are_one() {
+    let name = |number: usize| match number % 2 {
+        0 => format!("a{number}.Corp.Example.com"),
+        _ => format!("a{number}.corp.example.com"),
+    };
+    let mut devices: Vec<_> = (0..8).map(|number| server(&name(number), "Windows11", &["Corp"])).collect();
+    devices.extend((0..8).map(|number| server(&format!("a{number}.lab.example.net"), "Windows11", &[])));
+    let imported = import(&fleet(&devices), &ImportOptions::default());
+    assert_eq!(imported.rules[0].selector.as_deref(), Some("{ domain: corp.example.com }"));
+}
+
+#[test]
+fn tags_that_nothing_explains_share_one_list() {
+    let device = |number: usize| {
+        let tags: &[&str] = match number % 4 {
+            0 => &["Pilot"],
+            1 => &["\u{202e}odd"],
+            _ => &[],
+        };
+        server(&format!("pc{number}"), "Windows11", tags)
+    };
+    let devices: Vec<_> = (0..30).map(device).collect();
+    let guard = Some("11111111-2222-3333-4444-555555555555".to_owned());
+    let imported = import(&fleet(&devices), &ImportOptions { guard, ..ImportOptions::default() });
+    let paths: Vec<&str> = imported.files.iter().map(|file| &*file.path).collect();
+    assert_eq!(paths, ["imported.yaml", "guard.yaml", "data/imported.csv"]);
+    let (text, list) = (&imported.files[0].text, &imported.files[2].text);
+    assert!(text.contains("where: { tag: Pilot }"), "{text}");
+    assert!(list.starts_with("tag,id,name\nPilot,") || list.contains("\nPilot,"), "{list}");
+    assert!(
+        !text.contains('\u{202e}') && !list.contains('\u{202e}') && text.contains("\\u202E"),
+        "{text}{list}"
+    );
 }
 
 #[test]
 fn tags_that_a_policy_cannot_name_are_left_out_by_name() {
-    let devices = [server("a", "Windows11", &["MDE-Management", " untrimmed", "fine{x}", "n*"])];
-    let imported = import(&fleet(&devices), None);
+    let devices = [server("a", "Windows11", &["MDE-Management", "fine{x}", "n*"])];
+    let claims = vec![("*".to_owned(), TagPattern::parse("*").unwrap())];
+    let imported = import(&fleet(&devices), &ImportOptions { claims, ..ImportOptions::default() });
     let left: Vec<&str> = imported.left_out.iter().map(|(tag, _)| tag.as_str()).collect();
-    assert_eq!(left, [" untrimmed", "MDE-Management"]);
+    assert_eq!(left, ["MDE-Management"]);
     let text = &imported.files[0].text;
-    assert!(text.contains(r#"tags: ["fine{{x}}"]"#) && text.contains(r#"- "n\\*""#), "{text}");
+    assert!(text.contains(r#"tags: ["fine{{x}}"]"#) && text.contains(r#"- "*""#), "{text}");
 }

@@ -1,11 +1,10 @@
-//! An imported policy as text: claims, one rule a tag or value, lists of ids beside it.
+//! An imported policy as text: claims, one rule a tag or value with its exceptions, one shared list of devices beside it.
 
 use std::fmt::Write;
 
 use crate::inventory::{Row, Snapshot};
-use crate::pattern;
 
-use super::{Gives, ImportedRule};
+use super::{Gives, ImportOptions, ImportedRule};
 
 /// A file of an imported policy set.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,121 +15,158 @@ pub struct ImportedFile {
     pub text: String,
 }
 
-/// More ids than this go into a file of their own.
-const MOST_INLINE_IDS: usize = 10;
+/// The list of all rules without a selector.
+const LIST: &str = "data/imported.csv";
 
-/// The first line of every policy file that the tool writes: editors complete and check by it.
-const SCHEMA_COMMENT: &str = "# yaml-language-server: $schema=../schema/policy.schema.json\n";
-
+/// The files of an import. `rows` are the devices of each rule.
 pub(super) fn files(
     snapshot: &Snapshot,
     rules: &[ImportedRule],
     rows: &[Vec<Row>],
+    claims: &[String],
     left_out: &[(String, String)],
-    tenant_id: Option<&str>,
+    options: &ImportOptions,
 ) -> Vec<ImportedFile> {
+    let schema = options.schema.as_ref();
+    let schema = schema.map(|path| format!("# yaml-language-server: $schema={path}\n")).unwrap_or_default();
     let mut text = format!(
-        "{SCHEMA_COMMENT}# Imported from the live tags: as it stands, it plans to zero changes.\nversion: 1\n"
+        "{schema}# Imported from the live tags: as it stands, it plans to zero changes.\nversion: 1\n"
     );
-    let claims = rules.iter().filter_map(|rule| match &rule.gives {
-        Gives::Tag(tag) => Some(scalar(&pattern::escape(tag))),
-        Gives::Value(_) => None,
-    });
-    let claims: Vec<String> = claims.collect();
     if !claims.is_empty() {
         text.push_str("\nclaims:\n");
         for claim in claims {
-            line(&mut text, &format!("  - {claim}"));
+            line(&mut text, &format!("  - {}", scalar(claim)));
         }
     }
     for (tag, reason) in left_out {
         line(&mut text, &format!("# left out: {} ({reason})", scalar(tag)));
     }
-    let mut lists = Vec::new();
     if !rules.is_empty() {
         text.push_str("\nrules:\n");
     }
+    let mut list = csv::Writer::from_writer(Vec::new());
+    list.write_record(["tag", "id", "name"]).expect("memory takes any row");
+    let mut listed = 0;
     for (index, (rule, rows)) in rules.iter().zip(rows).enumerate() {
         if index > 0 {
             text.push('\n');
         }
-        write_rule(&mut text, snapshot, rule, rows, &mut lists);
+        line(&mut text, &format!("  - name: {}", scalar(&rule.name)));
+        if rule.is_selected {
+            write_selector(&mut text, snapshot, rule);
+        } else {
+            listed += rows.len();
+            write_listed(&mut text, snapshot, rule, rows, &mut list);
+        }
+        match &rule.gives {
+            Gives::Tag(tag) => {
+                let tag = tag.replace('{', "{{").replace('}', "}}");
+                line(&mut text, &format!("    tags: [{}]", scalar(&tag)));
+            }
+            Gives::Value(value) => line(&mut text, &format!("    deviceValue: {value}")),
+        }
     }
     let mut files = vec![ImportedFile { path: "imported.yaml".to_owned(), text }];
-    if let Some(id) = tenant_id {
-        let text = format!("{SCHEMA_COMMENT}version: 1\n\nguard:\n  tenantId: {}\n", scalar(id));
+    if let Some(id) = &options.guard {
+        let text = format!("{schema}version: 1\n\nguard:\n  tenantId: {}\n", scalar(id));
         files.push(ImportedFile { path: "guard.yaml".to_owned(), text });
     }
-    files.extend(lists);
+    if listed > 0 {
+        let bytes = list.into_inner().expect("memory takes any row");
+        let text = String::from_utf8(bytes).expect("rows are text");
+        files.push(ImportedFile { path: LIST.to_owned(), text });
+    }
     files
 }
 
-fn write_rule(
-    text: &mut String,
-    snapshot: &Snapshot,
-    rule: &ImportedRule,
-    rows: &[Row],
-    lists: &mut Vec<ImportedFile>,
-) {
-    line(text, &format!("  - name: {}", scalar(&rule.name)));
-    match (&rule.selector, rule.is_exact) {
-        (Some(selector), true) => line(text, &format!("    select: {selector}")),
-        (selector, _) => {
-            if let Some(selector) = selector {
-                let (precision, recall) = (percent(rule.precision), percent(rule.recall));
-                line(
-                    text,
-                    &format!("    # nearest selector: {selector} (precision {precision}, recall {recall})"),
-                );
-            }
-            write_ids(text, snapshot, rule, rows, lists);
-        }
+/// The selector, and beside it the devices that it gets wrong.
+fn write_selector(text: &mut String, snapshot: &Snapshot, rule: &ImportedRule) {
+    let selector = rule.selector.as_deref().unwrap_or_default();
+    if rule.without.is_empty() && rule.besides.is_empty() {
+        line(text, &format!("    select: {selector}"));
+        return;
     }
-    match &rule.gives {
-        Gives::Tag(tag) => {
-            line(text, &format!("    tags: [{}]", scalar(&tag.replace('{', "{{").replace('}', "}}"))))
-        }
-        Gives::Value(value) => line(text, &format!("    deviceValue: {value}")),
+    line(
+        text,
+        &format!(
+            "    # precision {}, recall {}; the exceptions follow",
+            percent(rule.precision),
+            percent(rule.recall)
+        ),
+    );
+    text.push_str("    select:\n      any:\n");
+    if rule.without.is_empty() {
+        line(text, &format!("        - {selector}"));
+    } else {
+        text.push_str("        - all:\n");
+        line(text, &format!("            - {selector}"));
+        text.push_str("            - not:\n                id:\n");
+        write_ids(text, snapshot, &rule.without, "                  ");
+    }
+    if !rule.besides.is_empty() {
+        text.push_str("        - id:\n");
+        write_ids(text, snapshot, &rule.besides, "            ");
     }
 }
 
-/// The rule's devices by id: inline with their names, or in a file of their own.
-fn write_ids(
+/// Ids with their names, in order of the ids.
+fn write_ids(text: &mut String, snapshot: &Snapshot, rows: &[Row], indent: &str) {
+    let mut rows = rows.to_vec();
+    rows.sort_by_key(|row| snapshot.id(*row));
+    for row in rows {
+        let name = snapshot.name(row).map(|name| format!("  # {}", comment(name))).unwrap_or_default();
+        line(text, &format!("{indent}- {}{name}", scalar(snapshot.id(row))));
+    }
+}
+
+/// The rule's rows of the shared list, under its tag.
+fn write_listed(
     text: &mut String,
     snapshot: &Snapshot,
     rule: &ImportedRule,
     rows: &[Row],
-    lists: &mut Vec<ImportedFile>,
+    list: &mut csv::Writer<Vec<u8>>,
 ) {
+    if let Some(selector) = &rule.selector {
+        let (precision, recall) = (percent(rule.precision), percent(rule.recall));
+        line(text, &format!("    # nearest selector: {selector} (precision {precision}, recall {recall})"));
+    }
+    let key = match &rule.gives {
+        // A cell is compared without the blanks at its ends, and nobody tells hidden characters apart in a table.
+        Gives::Tag(tag) if tag.trim() == tag && !tag.chars().any(is_hidden) => tag.clone(),
+        _ => format!("rule {}", rule.name),
+    };
+    line(
+        text,
+        &format!(
+            "    select: {{ id: {{ inFile: {{ file: {LIST}, column: id, where: {{ tag: {} }} }} }} }}",
+            scalar(&key)
+        ),
+    );
     let mut rows = rows.to_vec();
     rows.sort_by_key(|row| snapshot.id(*row));
-    if rows.len() <= MOST_INLINE_IDS {
-        text.push_str("    select:\n      id:\n");
-        for row in rows {
-            let name = snapshot.name(row).map(|name| format!("  # {}", comment(name))).unwrap_or_default();
-            line(text, &format!("        - {}{name}", scalar(snapshot.id(row))));
-        }
-        return;
-    }
-    let path = format!("data/{}.txt", rule.name);
-    line(text, &format!("    select: {{ id: {{ inFile: {} }} }}", scalar(&path)));
-    let mut list = String::new();
     for row in rows {
-        if let Some(name) = snapshot.name(row) {
-            line(&mut list, &format!("# {}", comment(name)));
-        }
-        line(&mut list, snapshot.id(row));
+        let name = comment(snapshot.name(row).unwrap_or_default());
+        list.write_record([key.as_str(), snapshot.id(row), &name]).expect("memory takes any row");
     }
-    lists.push(ImportedFile { path, text: list });
 }
 
 fn line(text: &mut String, content: &str) {
     writeln!(text, "{content}").expect("a String takes any text");
 }
 
-/// A name that cannot leave its comment.
+/// A name that neither leaves its comment nor looks like another.
 fn comment(name: &str) -> String {
-    name.chars().map(|scalar| if scalar.is_control() { '\u{FFFD}' } else { scalar }).collect()
+    name.chars().map(|scalar| if is_hidden(scalar) { '\u{FFFD}' } else { scalar }).collect()
+}
+
+/// Characters that control, hide or turn text around.
+fn is_hidden(scalar: char) -> bool {
+    scalar.is_control()
+        || matches!(scalar,
+            '\u{AD}' | '\u{34F}' | '\u{61C}' | '\u{115F}' | '\u{1160}' | '\u{17B4}' | '\u{17B5}' | '\u{180B}'..='\u{180F}'
+            | '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{206F}' | '\u{2800}' | '\u{3164}'
+            | '\u{FE00}'..='\u{FE0F}' | '\u{FEFF}' | '\u{FFA0}' | '\u{FFF0}'..='\u{FFFB}' | '\u{E0000}'..='\u{E0FFF}')
 }
 
 /// `97.4 %`, and 100 % only where nothing is missing.
@@ -149,5 +185,19 @@ pub(super) fn scalar(text: &str) -> String {
     if starts && !word && text.bytes().all(plain) {
         return text.to_owned();
     }
-    serde_json::to_string(text).expect("text is JSON")
+    // JSON's escapes are YAML's too; what no eye tells apart is written out as well.
+    let json = serde_json::to_string(text).expect("text is JSON");
+    let mut out = String::with_capacity(json.len());
+    for scalar in json.chars() {
+        match scalar {
+            hidden if is_hidden(hidden) && (hidden as u32) > 0xFFFF => {
+                write!(out, "\\U{:08X}", hidden as u32).expect("a String takes any text");
+            }
+            hidden if is_hidden(hidden) => {
+                write!(out, "\\u{:04X}", hidden as u32).expect("a String takes any text")
+            }
+            shown => out.push(shown),
+        }
+    }
+    out
 }

@@ -1,0 +1,60 @@
+//! Import on the real binary: what it writes plans to zero changes, claims nothing unasked, and never comes from a short list.
+
+use crate::project::Project;
+
+#[test]
+fn what_import_writes_plans_to_zero_changes_and_claims_nothing() {
+    let project = Project::new();
+    let imported = project.run(&["import", "--sandbox", "-o", "policies", "--fit", "90"]).exits(0);
+    assert!(imported.out.contains("plans to zero changes and claims nothing"), "{}", imported.out);
+    assert!(imported.out.contains("Tier0"), "{}", imported.out);
+    let policy = project.read("policies/imported.yaml");
+    assert!(!policy.contains("claims:") && !policy.contains("$schema"), "{policy}");
+    assert!(project.read("policies/data/imported.csv").starts_with("tag,id,name\n"));
+    let plan = project.run(&["plan", "--sandbox", "--format", "json"]).exits(0).json();
+    assert_eq!(plan["changes"].as_array().map(Vec::len), Some(0));
+    let again = project.run(&["import", "--sandbox"]).exits(1);
+    assert!(
+        again.err.contains("exists already") && again.err.contains("nothing was written"),
+        "{}",
+        again.err
+    );
+}
+
+#[test]
+fn import_fits_into_a_folder_with_policies_and_a_guard() {
+    let project = Project::new();
+    project.write(
+        "policies/p.yaml",
+        "version: 1\nclaims: [Own]\nrules:\n  - { name: tier0, select: { osPlatform: Ubuntu }, tags: [Own] }\n\nguard:\n  inventory: { min: 1 }\n",
+    );
+    let words = ["import", "--sandbox", "--tag", "Tier0", "--claim", "Tier*", "--format", "json"];
+    let document = project.run(&words).exits(0).json();
+    assert_eq!(document["rules"][0]["rule"], "tier0-2", "the folder has a rule of this name");
+    assert_eq!(document["claims"], serde_json::json!(["Tier*"]));
+    assert!(!project.path().join("policies/guard.yaml").exists(), "the folder has a guard");
+    project.run(&["validate"]).exits(0);
+}
+
+#[test]
+fn an_untrusted_list_writes_nothing_unless_asked_and_never_claims() {
+    let project = Project::new();
+    project.write(
+        "i.json",
+        "{\"value\":[{\"id\":\"a\",\"machineTags\":[\"T\"]},{\"id\":\"b\",\"machineTags\":[]}]}",
+    );
+    let words = ["import", "--inventory", "i.json", "-o", "out"];
+    let refused = project.run(&words).exits(3);
+    assert!(
+        refused.err.contains("untrusted") && refused.err.contains("nothing was written"),
+        "{}",
+        refused.err
+    );
+    assert!(!project.path().join("out").exists());
+    let claimed = project.run(&[&words[..], &["--untrusted-ok", "--claim", "*"]].concat()).exits(3);
+    assert!(claimed.err.contains("--claim needs a trusted inventory"), "{}", claimed.err);
+    project.run(&[&words[..], &["--untrusted-ok"]].concat()).exits(0);
+    assert!(project.read("out/imported.yaml").contains("tags: [T]"));
+    let wrong = project.run(&[&words[..], &["--fit", "0"]].concat()).exits(1);
+    assert!(wrong.err.contains("--fit 95"), "{}", wrong.err);
+}

@@ -1,0 +1,183 @@
+//! Import finds the rules that people followed: on fleets whose tags follow rules with a few exceptions made by hand, and on the
+//! sandbox's. What it writes plans to zero changes.
+
+#![allow(clippy::unwrap_used)]
+
+use std::sync::Arc;
+
+use mdetag::cli::planning::{self, Circumstances, Inventory, PolicySet};
+use mdetag_core::diagnostic::{Source, Sources};
+use mdetag_core::import::{ImportOptions, Imported, import};
+use mdetag_core::inventory::{Snapshot, SnapshotBuilder, Trust};
+use mdetag_core::plan::{History, Options, PolicyReference, TenantReference};
+use mdetag_core::policy;
+use mdetag_core::random::SeededNumbers;
+use mdetag_core::selection::HuntingResults;
+use mdetag_core::time::Timestamp;
+use mdetag_sandbox::{FleetFile, generate};
+use serde_json::{Value, json};
+
+fn now() -> Timestamp {
+    Timestamp::parse("2026-11-24T12:00:00Z").unwrap()
+}
+
+fn snapshot(devices: &[Value]) -> Snapshot {
+    let mut builder = SnapshotBuilder::new();
+    for device in devices {
+        builder.read_device(device.to_string().as_bytes()).unwrap();
+    }
+    builder.finish().0
+}
+
+/// The changes that the imported set plans on the devices that it was made from.
+fn changes(imported: &Imported, snapshot: Snapshot) -> usize {
+    let mut sources = Sources::default();
+    for file in &imported.files {
+        match file.path.ends_with(".yaml") {
+            true => sources.files.push(Source::new(&*file.path, 0, &*file.path, &*file.text)),
+            false => drop(sources.data.insert((0, file.path.clone()), Ok(Arc::from(file.text.as_bytes())))),
+        }
+    }
+    let (policy, findings) = policy::resolve(&sources, now());
+    assert!(!planning::has_errors(&findings), "{findings:?}\n{}", imported.files[0].text);
+    let set = PolicySet { sources, policy, findings, reference: PolicyReference::default() };
+    let inventory = Inventory { snapshot, trust: Trust::default(), tenant: TenantReference::default() };
+    let with = Circumstances {
+        now: now(),
+        created_at: now(),
+        options: Options::default(),
+        hunting: &HuntingResults::default(),
+        history: &History::default(),
+        last: None,
+        allowances: &[],
+    };
+    let planned = planning::plan(&set, &inventory, &with).unwrap_or_else(|failure| panic!("{failure:?}"));
+    planned.plan().changes.len()
+}
+
+/// A company: sites and departments in names, domains, platforms, subscriptions.
+fn company(numbers: &mut SeededNumbers, devices: u64) -> Vec<Value> {
+    fn pick<'a>(numbers: &mut SeededNumbers, words: &[&'a str]) -> &'a str {
+        words[numbers.below(words.len() as u64) as usize]
+    }
+    let device = |number: u64| {
+        let is_server = numbers.below(10) < 4;
+        let site = pick(numbers, &["ber", "nyc", "tok"]);
+        let (name, platform) = if is_server {
+            let role = pick(numbers, &["dc", "sql", "web", "k8s"]);
+            let platforms = ["WindowsServer2019", "WindowsServer2022", "Ubuntu", "Debian"];
+            (format!("{role}{number:04}"), pick(numbers, &platforms))
+        } else {
+            let department = pick(numbers, &["fin", "hr", "eng", "ops"]);
+            (format!("{site}-{department}-{number:04}"), pick(numbers, &["Windows10", "Windows11", "macOS"]))
+        };
+        let domain = pick(
+            numbers,
+            &["corp.example.com", "emea.corp.example.com", "Lab.Example.net", "lab.example.net"],
+        );
+        let subscription = format!("0000000{}-0000-4000-8000-000000000000", numbers.below(4));
+        let azure = is_server.then(|| json!({ "subscriptionId": subscription, "cloudProvider": "Azure" }));
+        json!({
+            "id": format!("{number:040x}"), "computerDnsName": format!("{name}.{domain}"), "osPlatform": platform,
+            "vmMetadata": azure, "machineTags": [], "deviceValue": "Normal", "lastSeen": "2026-11-24T00:00:00Z",
+            "onboardingStatus": "Onboarded", "healthStatus": pick(numbers, &["Active", "Inactive"]),
+            "lastIpAddress": format!("10.{}.{}.{}", numbers.below(4), numbers.below(200), number % 250),
+        })
+    };
+    (0..devices).map(device).collect()
+}
+
+type Law = (&'static str, fn(&Value) -> bool);
+
+fn text<'a>(device: &'a Value, field: &str) -> &'a str {
+    device[field].as_str().unwrap_or_default()
+}
+
+fn domain(device: &Value) -> String {
+    text(device, "computerDnsName").split_once('.').unwrap().1.to_lowercase()
+}
+
+/// What people followed when they gave each tag.
+const LAWS: &[Law] = &[
+    ("emea", |device| domain(device) == "emea.corp.example.com"),
+    ("lab", |device| domain(device) == "lab.example.net"),
+    ("os/server", |device| text(device, "osPlatform").starts_with("WindowsServer")),
+    ("os/mac", |device| text(device, "osPlatform") == "macOS"),
+    ("os/linux", |device| ["Ubuntu", "Debian"].contains(&text(device, "osPlatform"))),
+    ("Tier0", |device| text(device, "computerDnsName").starts_with("dc")),
+    ("cluster", |device| text(device, "computerDnsName").starts_with("k8s")),
+    ("dept:fin", |device| text(device, "computerDnsName").contains("-fin-")),
+    ("dept:hr", |device| text(device, "computerDnsName").contains("-hr-")),
+    ("Berlin", |device| text(device, "computerDnsName").starts_with("ber-")),
+    ("sub/1", |device| text(&device["vmMetadata"], "subscriptionId").starts_with("00000001")),
+    ("data", |device| {
+        let name = text(device, "computerDnsName");
+        name.starts_with("sql") || name.starts_with("web")
+    }),
+    ("lab-clients", |device| {
+        text(device, "osPlatform") == "Windows11" && domain(device) == "lab.example.net"
+    }),
+];
+
+/// Gives the tags, then makes two exceptions in a hundred by hand: devices that lost the tag, and others that got it. Returns
+/// how many there are of each tag.
+fn tagged(numbers: &mut SeededNumbers, devices: &mut [Value]) -> Vec<usize> {
+    let mut exceptions = Vec::new();
+    for (tag, holds) in LAWS {
+        let (mut with, mut without): (Vec<usize>, Vec<usize>) =
+            (0..devices.len()).partition(|row| holds(&devices[*row]));
+        let wrong = with.len() / 50;
+        for _ in 0..wrong {
+            let lost = with.swap_remove(numbers.below(with.len() as u64) as usize);
+            let gained = without.swap_remove(numbers.below(without.len() as u64) as usize);
+            with.push(gained);
+            without.push(lost);
+        }
+        for row in &with {
+            devices[*row]["machineTags"].as_array_mut().unwrap().push(json!(tag));
+        }
+        exceptions.push(wrong);
+    }
+    exceptions
+}
+
+#[test]
+fn rules_that_people_followed_are_found_with_their_exceptions() {
+    let (mut found, mut all) = (0, 0);
+    for seed in 1..=20 {
+        let mut numbers = SeededNumbers::new(seed);
+        let mut devices = company(&mut numbers, 600);
+        let exceptions = tagged(&mut numbers, &mut devices);
+        let snapshot = snapshot(&devices);
+        let imported = import(&snapshot, &ImportOptions { fit: 0.95, ..ImportOptions::default() });
+        for ((tag, _), wrong) in LAWS.iter().zip(exceptions) {
+            let gives = mdetag_core::import::Gives::Tag((*tag).to_owned());
+            let rule = imported.rules.iter().find(|rule| rule.gives == gives).unwrap();
+            let listed = rule.without.len().max(rule.besides.len());
+            all += 1;
+            found += usize::from(rule.is_selected && listed <= wrong);
+            if !rule.is_selected || listed > wrong {
+                println!("seed {seed}: {tag}: {rule:?}, {wrong} exceptions");
+            }
+        }
+        assert_eq!(changes(&imported, snapshot), 0, "seed {seed}\n{}", imported.files[0].text);
+    }
+    println!("{found} of {all} rules found");
+    assert!(found * 100 >= all * 80, "{found} of {all}");
+}
+
+#[test]
+fn the_sandboxs_fleet_plans_to_zero_changes_at_every_fit() {
+    let mut lines = Vec::new();
+    generate(&mut lines, &FleetFile { devices: 2_000, seed: 1, created: now(), header: false }).unwrap();
+    let lines = String::from_utf8(lines).unwrap();
+    let devices: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    for fit in [1.0, 0.9, 0.6] {
+        let snapshot = snapshot(&devices);
+        let imported = import(&snapshot, &ImportOptions { fit, ..ImportOptions::default() });
+        let selected = imported.rules.iter().filter(|rule| rule.is_selected).count();
+        println!("fit {fit}: {selected} of {} rules have selectors", imported.rules.len());
+        assert!(imported.files.len() <= 2, "one list for all");
+        assert_eq!(changes(&imported, snapshot), 0, "fit {fit}");
+    }
+}
