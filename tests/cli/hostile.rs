@@ -257,7 +257,7 @@ fn with_format_json_standard_output_is_one_document_for_every_command() {
         "plan --inventory i.json -o plan.json",
         "show plan.json",
         "explain h1 --inventory i.json",
-        "import --inventory i.json -o imported",
+        "import --inventory i.json -o imported --untrusted-ok",
         "history",
         "tenants",
         "schema",

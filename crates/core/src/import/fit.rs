@@ -149,9 +149,11 @@ fn joined(
     base: Option<usize>,
 ) -> Option<Attempt> {
     let mut values = Vec::new();
-    let mut covered = DeviceSet::new(inside.universe());
-    let mut hits = 0;
-    for (at, ..) in group {
+    let (first, others) = group.split_first()?;
+    values.push(first.0);
+    let mut covered = candidates[first.0].devices.clone();
+    let mut hits = first.1;
+    for (at, ..) in others {
         let mut next = covered.clone();
         next.union_with(&candidates[*at].devices);
         let reached = next.count_common(inside);
@@ -167,8 +169,8 @@ fn joined(
 }
 
 fn finished(candidates: &[Candidate], attempt: &Attempt, wanted: usize) -> Fit {
-    let mut selected = DeviceSet::new(candidates[attempt.values[0]].devices.universe());
-    attempt.values.iter().for_each(|at| selected.union_with(&candidates[*at].devices));
+    let mut selected = candidates[attempt.values[0]].devices.clone();
+    attempt.values[1..].iter().for_each(|at| selected.union_with(&candidates[*at].devices));
     let mut conditions = Vec::new();
     if let Some(base) = attempt.base {
         selected.intersect_with(&candidates[base].devices);
