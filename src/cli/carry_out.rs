@@ -21,7 +21,7 @@ use mdetag_core::time::{Clock, Timestamp};
 use super::args::ApplyArgs;
 use super::ci;
 use super::context::Context;
-use super::drive::{ReadAgain, Reread, Sight, Surroundings, drive};
+use super::drive::{DriveContext, DriveEvent, ReadAgain, Reread, drive};
 use super::exit::Exit;
 use super::failure::{Failure, chain};
 use super::progress::Meter;
@@ -88,7 +88,7 @@ pub async fn carry_out(errand: &Errand<'_>, signals: UnboundedReceiver<()>) -> R
     }
     journal.append(entries).map_err(unusable)?;
     let mut screen = Screen::new(errand, start);
-    let around = Surroundings {
+    let around = DriveContext {
         writer: Arc::new(session.tenant.writer().map_err(super::session::unreachable_tenant)?),
         read_again: read_again(context, session),
         ledger: &session.ledger,
@@ -96,7 +96,7 @@ pub async fn carry_out(errand: &Errand<'_>, signals: UnboundedReceiver<()>) -> R
         clock: context.clock.clone(),
         signals,
         deadline: errand.args.max_duration.map(|span| context.started.plus(span)),
-        watch: &mut |sight, progress| screen.show(sight, progress),
+        watch: &mut |event, progress| screen.show(event, progress),
     };
     let driven = drive(&mut run, around).await;
     screen.meter.end();
@@ -202,12 +202,12 @@ impl<'a> Screen<'a> {
         }
     }
 
-    fn show(&mut self, sight: Sight<'_>, progress: Progress) {
+    fn show(&mut self, event: DriveEvent<'_>, progress: Progress) {
         let now = self.clock.now();
         let mut wait = None;
-        match sight {
-            Sight::Entry(entry) => self.take(entry, now),
-            Sight::Waiting(until) => wait = until.map(|until| until.since(now)),
+        match event {
+            DriveEvent::Entry(entry) => self.take(entry, now),
+            DriveEvent::Waiting(until) => wait = until.map(|until| until.since(now)),
         }
         let minute = self.session.scaled(Duration::from_secs(60));
         while self.sent.front().is_some_and(|sent| now.since(*sent) >= minute) {

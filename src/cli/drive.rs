@@ -35,17 +35,17 @@ pub struct Reread {
 /// Reads the list again; an error is one sentence.
 pub type ReadAgain = dyn Fn() -> Pending<'static, Result<Reread, String>> + Send + Sync;
 
-/// What a watcher is told.
+/// What the loop reports while it runs.
 #[derive(Clone, Copy, Debug)]
-pub enum Sight<'a> {
+pub enum DriveEvent<'a> {
     /// The journal has this entry now.
     Entry(&'a Entry),
     /// Nothing can be sent; the next call may start then, unless only replies are awaited.
     Waiting(Option<Timestamp>),
 }
 
-/// Everything a run needs of the world.
-pub struct Surroundings<'a> {
+/// What the loop needs besides the run.
+pub struct DriveContext<'a> {
     /// Sends calls.
     pub writer: Arc<dyn WriteDevices>,
     /// Reads the list again.
@@ -61,12 +61,12 @@ pub struct Surroundings<'a> {
     /// `--max-duration`, as a moment.
     pub deadline: Option<Timestamp>,
     /// Progress on the screen.
-    pub watch: &'a mut (dyn FnMut(Sight<'_>, Progress) + Send),
+    pub watch: &'a mut (dyn FnMut(DriveEvent<'_>, Progress) + Send),
 }
 
-/// What a task brings back.
-enum Brought {
-    /// With the moment at which it came: a slot frees one window after that, however busy the loop was with others.
+/// How a task ended.
+enum TaskEnd {
+    /// With the moment of its arrival: its slot frees one window later, however busy the loop was meanwhile.
     Reply(CallId, Reply, Timestamp),
     Reread(Result<Reread, String>),
 }
@@ -75,9 +75,9 @@ enum Brought {
 ///
 /// # Errors
 /// The journal cannot be written: what is in flight is abandoned, and nothing more is sent.
-pub async fn drive(run: &mut Run<'_>, mut around: Surroundings<'_>) -> Result<(), JournalError> {
+pub async fn drive(run: &mut Run<'_>, mut around: DriveContext<'_>) -> Result<(), JournalError> {
     let mut tasks = Tasks::default();
-    let driven = turn(run, &mut around, &mut tasks).await;
+    let driven = drive_loop(run, &mut around, &mut tasks).await;
     if driven.is_err() {
         let _ = around.ledger.with(|budget, now| run.abandon(now, budget));
         let _ = around.ledger.with(|budget, now| run.next(now, budget));
@@ -100,13 +100,13 @@ fn is_complete(run: &Run<'_>, ledger: &Ledger) -> bool {
 
 #[derive(Default)]
 struct Tasks {
-    set: JoinSet<Brought>,
+    set: JoinSet<TaskEnd>,
     calls: HashMap<tokio::task::Id, CallId>,
 }
 
-async fn turn(
+async fn drive_loop(
     run: &mut Run<'_>,
-    around: &mut Surroundings<'_>,
+    around: &mut DriveContext<'_>,
     tasks: &mut Tasks,
 ) -> Result<(), JournalError> {
     let mut grace: Option<Timestamp> = None;
@@ -126,7 +126,7 @@ async fn turn(
             let (writer, clock) = (around.writer.clone(), around.clock.clone());
             let task = tasks.set.spawn(async move {
                 let reply = writer.send(&request).await;
-                Brought::Reply(call, reply, clock.now())
+                TaskEnd::Reply(call, reply, clock.now())
             });
             tasks.calls.insert(task.id(), call);
         }
@@ -134,24 +134,24 @@ async fn turn(
             Step::Finished => return Ok(()),
             Step::Verify => {
                 let read_again = around.read_again.clone();
-                tasks.set.spawn(async move { Brought::Reread(read_again().await) });
+                tasks.set.spawn(async move { TaskEnd::Reread(read_again().await) });
                 continue;
             }
             Step::WaitUntil(moment) => Some(moment),
             Step::AwaitReply | Step::Send(..) => None,
         };
-        (around.watch)(Sight::Waiting(until), run.progress());
+        (around.watch)(DriveEvent::Waiting(until), run.progress());
         let limits = [until, grace, around.deadline.filter(|_| run.stopped().is_none())];
         let now = around.clock.now();
         let sleep = limits.into_iter().flatten().map(|moment| moment.since(now)).min();
         let sleep = sleep.unwrap_or(LONGEST_SLEEP).min(LONGEST_SLEEP);
         tokio::select! {
-            Some(brought) = tasks.set.join_next_with_id() => {
-                let mut entries = receive(run, around, tasks, brought);
-                while let Some(brought) = tasks.set.try_join_next_with_id() {
-                    entries.extend(receive(run, around, tasks, brought));
+            Some(ended) = tasks.set.join_next_with_id() => {
+                let mut entries = receive(run, around, tasks, ended);
+                while let Some(ended) = tasks.set.try_join_next_with_id() {
+                    entries.extend(receive(run, around, tasks, ended));
                 }
-                tell(run, around, entries)?;
+                record(run, around, entries)?;
             }
             Some(()) = around.signals.recv() => {
                 if run.stopped() == Some(StopReason::Signal) {
@@ -165,18 +165,18 @@ async fn turn(
 }
 
 /// Ends what is in flight without an answer.
-fn abandon(run: &mut Run<'_>, around: &mut Surroundings<'_>, tasks: &mut Tasks) -> Result<(), JournalError> {
+fn abandon(run: &mut Run<'_>, around: &mut DriveContext<'_>, tasks: &mut Tasks) -> Result<(), JournalError> {
     tasks.set.abort_all();
     tasks.calls.clear();
     let entries = around.ledger.with(|budget, now| run.abandon(now, budget));
-    tell(run, around, entries)
+    record(run, around, entries)
 }
 
 /// The calls that may start now, and what comes after them. Their intents are on disk with one synchronisation: on a slow
 /// disk one each would cost more than the limits do.
 fn steps(
     run: &mut Run<'_>,
-    around: &mut Surroundings<'_>,
+    around: &mut DriveContext<'_>,
 ) -> Result<(Step, Vec<(CallId, Call)>), JournalError> {
     let (mut entries, mut starts) = (Vec::new(), Vec::new());
     let step = around.ledger.with(|budget, now| {
@@ -188,46 +188,46 @@ fn steps(
             starts.push((call, request));
         }
     });
-    tell(run, around, entries)?;
+    record(run, around, entries)?;
     Ok((step, starts))
 }
 
-/// Learns from what a task brought; what is to be journalled of it.
+/// Learns from what a task ended; what is to be journalled of it.
 fn receive(
     run: &mut Run<'_>,
-    around: &Surroundings<'_>,
+    around: &DriveContext<'_>,
     tasks: &mut Tasks,
-    brought: Result<(tokio::task::Id, Brought), tokio::task::JoinError>,
+    ended: Result<(tokio::task::Id, TaskEnd), tokio::task::JoinError>,
 ) -> Vec<Entry> {
-    let brought = match brought {
-        Ok((task, brought)) => {
+    let ended = match ended {
+        Ok((task, ended)) => {
             tasks.calls.remove(&task);
-            brought
+            ended
         }
         Err(error) => match tasks.calls.remove(&error.id()) {
             Some(call) => {
                 let detail = "the call ended without an answer".to_owned();
-                Brought::Reply(call, Reply::Lost { detail, maybe_sent: true }, around.clock.now())
+                TaskEnd::Reply(call, Reply::Lost { detail, maybe_sent: true }, around.clock.now())
             }
             None if error.is_cancelled() => return Vec::new(),
-            None => Brought::Reread(Err("the read ended without an answer".to_owned())),
+            None => TaskEnd::Reread(Err("the read ended without an answer".to_owned())),
         },
     };
-    match brought {
-        Brought::Reply(call, reply, at) => around.ledger.with(|budget, _| run.reply(call, reply, at, budget)),
-        Brought::Reread(Ok(reread)) => run.verify(&*reread.observed, reread.is_trusted, around.clock.now()),
-        Brought::Reread(Err(reason)) => run.verify_failed(&reason, around.clock.now()),
+    match ended {
+        TaskEnd::Reply(call, reply, at) => around.ledger.with(|budget, _| run.reply(call, reply, at, budget)),
+        TaskEnd::Reread(Ok(reread)) => run.verify(&*reread.observed, reread.is_trusted, around.clock.now()),
+        TaskEnd::Reread(Err(reason)) => run.verify_failed(&reason, around.clock.now()),
     }
 }
 
 /// Journals entries, then shows them: the screen never knows more than the journal.
-fn tell(run: &Run<'_>, around: &mut Surroundings<'_>, entries: Vec<Entry>) -> Result<(), JournalError> {
+fn record(run: &Run<'_>, around: &mut DriveContext<'_>, entries: Vec<Entry>) -> Result<(), JournalError> {
     if entries.is_empty() {
         return Ok(());
     }
     around.journal.append(entries.clone())?;
     let progress = run.progress();
-    entries.iter().for_each(|entry| (around.watch)(Sight::Entry(entry), progress));
+    entries.iter().for_each(|entry| (around.watch)(DriveEvent::Entry(entry), progress));
     Ok(())
 }
 
@@ -324,7 +324,7 @@ mod tests {
         let service = Arc::new(service);
         let mut run = Run::new(plan, &before, RunOptions::default(), clock.now());
         let start = Instant::now();
-        let around = Surroundings {
+        let around = DriveContext {
             writer: service.clone(),
             read_again: Arc::new(|| Box::pin(async { Err("not needed".to_owned()) })),
             ledger: &ledger,

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use mdetag_core::apply::budget::{Budget, Limits, Record};
+use mdetag_core::apply::budget::{Budget, Limits, SlotRecord};
 use mdetag_core::apply::{Admission, Meter, Ticket};
 use mdetag_core::plan::Lane;
 use mdetag_core::time::{Clock, Timestamp};
@@ -125,7 +125,7 @@ impl Inner {
         Ok(())
     }
 
-    fn write_all(&mut self, folder: &Path, records: &[Record], now: Timestamp) -> std::io::Result<()> {
+    fn write_all(&mut self, folder: &Path, records: &[SlotRecord], now: Timestamp) -> std::io::Result<()> {
         for lane in Lane::ALL {
             let lines: String = records.iter().filter(|record| lane_of(record) == lane).map(line).collect();
             if lines.is_empty() {
@@ -153,36 +153,38 @@ fn path(folder: &Path, lane: Lane) -> PathBuf {
     folder.join(format!("{}.ledger", lane.name()))
 }
 
-fn lane_of(record: &Record) -> Lane {
+fn lane_of(record: &SlotRecord) -> Lane {
     match record {
-        Record::Taken { lane, .. } | Record::Answered { lane, .. } | Record::Closed { lane, .. } => *lane,
+        SlotRecord::Taken { lane, .. }
+        | SlotRecord::Answered { lane, .. }
+        | SlotRecord::Closed { lane, .. } => *lane,
     }
 }
 
-fn line(record: &Record) -> String {
+fn line(record: &SlotRecord) -> String {
     match record {
-        Record::Taken { slot, at, .. } => format!("t {slot:x} {}\n", at.ticks()),
-        Record::Answered { slot, at, .. } => format!("a {slot:x} {}\n", at.ticks()),
-        Record::Closed { until, .. } => format!("c 0 {}\n", until.ticks()),
+        SlotRecord::Taken { slot, at, .. } => format!("t {slot:x} {}\n", at.ticks()),
+        SlotRecord::Answered { slot, at, .. } => format!("a {slot:x} {}\n", at.ticks()),
+        SlotRecord::Closed { until, .. } => format!("c 0 {}\n", until.ticks()),
     }
 }
 
 /// A line's record; `None` for anything else: the file may be torn or foreign.
-fn parse(lane: Lane, line: &str) -> Option<Record> {
+fn parse(lane: Lane, line: &str) -> Option<SlotRecord> {
     let mut words = line.split(' ');
     let (kind, slot, ticks) = (words.next()?, words.next()?, words.next()?);
     let slot = u64::from_str_radix(slot, 16).ok()?;
     let at = Timestamp::from_ticks(ticks.parse().ok()?);
     match (kind, words.next()) {
-        ("t", None) => Some(Record::Taken { lane, slot, at }),
-        ("a", None) => Some(Record::Answered { lane, slot, at }),
-        ("c", None) => Some(Record::Closed { lane, until: at }),
+        ("t", None) => Some(SlotRecord::Taken { lane, slot, at }),
+        ("a", None) => Some(SlotRecord::Answered { lane, slot, at }),
+        ("c", None) => Some(SlotRecord::Closed { lane, until: at }),
         _ => None,
     }
 }
 
 /// What a lane's file says beyond what was read of it, and whether it was rewritten since.
-fn read(folder: &Path, lane: Lane, state: &mut LaneFile) -> std::io::Result<(Vec<Record>, bool)> {
+fn read(folder: &Path, lane: Lane, state: &mut LaneFile) -> std::io::Result<(Vec<SlotRecord>, bool)> {
     let mut file = match File::open(path(folder, lane)) {
         Ok(file) => file,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -247,9 +249,9 @@ fn append(
 fn recent(folder: &Path, lane: Lane, oldest: Timestamp) -> std::io::Result<String> {
     let mut whole = LaneFile::default();
     let (records, _) = read(folder, lane, &mut whole)?;
-    let is_recent = |record: &Record| match record {
-        Record::Taken { at, .. } | Record::Answered { at, .. } => *at > oldest,
-        Record::Closed { until, .. } => *until > oldest,
+    let is_recent = |record: &SlotRecord| match record {
+        SlotRecord::Taken { at, .. } | SlotRecord::Answered { at, .. } => *at > oldest,
+        SlotRecord::Closed { until, .. } => *until > oldest,
     };
     Ok(records.iter().filter(|record| is_recent(record)).map(line).collect())
 }

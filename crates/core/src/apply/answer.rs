@@ -1,6 +1,6 @@
 //! What replies mean: which changes they prove, which are tried again, which end.
 //!
-//! A 2xx is not a proof: the answer must show the device as the change wants it. What it does not prove is re-read.
+//! A 2xx is not a proof: the answer must show the device as the change wants it. Effect it does not prove is re-read.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,11 +10,11 @@ use crate::plan::Lane;
 use crate::time::Timestamp;
 
 use super::budget::Budget;
-use super::changes::{Change, ChangeIndex, Doubt, Evidence, What};
+use super::changes::{ChangeIndex, ChangeRow, Doubt, Effect, Evidence};
 use super::isolate::{self, Isolation};
-use super::queue::{Job, JobIndex, Kind, Members, Queue};
+use super::queue::{ItemIndex, ItemKind, Members, Queue, WorkItem};
 use super::retry::{MAX_RETRY_AFTER, MAX_TRIES, MIN_WAIT};
-use super::run::{Flight, Run};
+use super::run::{CallInFlight, Run};
 use super::{CallId, DeviceState, Entry, Outcome, Rejection, Reply};
 
 /// How long after a 404 the device is asked for again: some are passing (field-reported).
@@ -40,12 +40,14 @@ impl Run<'_> {
         self.drain()
     }
 
-    fn answered(&mut self, flight: Flight, devices: &[DeviceState], now: Timestamp) {
-        self.circuits[flight.lane as usize].succeeded();
-        self.bulk_has_worked |= flight.lane == Lane::BulkTag;
+    fn answered(&mut self, flight: CallInFlight, devices: &[DeviceState], now: Timestamp) {
+        self.lanes.circuit_mut(flight.lane).succeeded();
+        if flight.lane == Lane::BulkTag {
+            self.bulk.call_worked();
+        }
         let states: HashMap<&str, &DeviceState> =
             devices.iter().map(|state| (state.id.as_ref(), state)).collect();
-        if matches!(self.queues.job(flight.job).kind, Kind::Combined { .. }) {
+        if matches!(self.queues.item(flight.item).kind, ItemKind::Combined { .. }) {
             let id = self.changes.device_id(flight.devices[0]).clone();
             return self.combined_answered(&flight, states.get(id.as_ref()).copied(), now);
         }
@@ -62,11 +64,11 @@ impl Run<'_> {
                 );
             }
         }
-        if let Some(isolation) = &mut self.queues.job_mut(flight.job).isolation {
+        if let Some(isolation) = &mut self.queues.item_mut(flight.item).isolation {
             isolation.has_succeeded = true;
         }
-        self.answer_probe(flight.job, now);
-        self.advance(flight.job);
+        self.answer_probe(flight.item, now);
+        self.advance(flight.item);
     }
 
     /// Holds one change against the device as an answer shows it.
@@ -84,10 +86,10 @@ impl Run<'_> {
 
     /// Looks at what a call was not meant to touch: twins of a removed tag, and all tags after a `PATCH` of a value.
     pub(super) fn check_neighbours(&mut self, change: ChangeIndex, state: &DeviceState, now: Timestamp) {
-        let Change { device, what, is_twin, is_patched, .. } = *self.changes.get(change);
+        let ChangeRow { device, what, is_twin, is_patched, .. } = *self.changes.get(change);
         let expected = match what {
-            What::Remove(tag) if is_twin => self.changes.kept_twins(device, tag),
-            What::Value(_) if is_patched => self.changes.expected_tags(device),
+            Effect::Remove(tag) if is_twin => self.changes.kept_twins(device, tag),
+            Effect::Value(_) if is_patched => self.changes.expected_tags(device),
             _ => return,
         };
         let carries = |tag: &u32| state.tags.iter().any(|own| *own == self.changes.tags[*tag as usize]);
@@ -99,14 +101,16 @@ impl Run<'_> {
         if is_patched && !lost.is_empty() {
             self.stop_patch("a PATCH of a value alone lost tags", now);
         }
-        self.is_patch_proven |= is_patched && lost.is_empty();
+        if is_patched && lost.is_empty() {
+            self.patch.prove();
+        }
         for tag in &lost {
             self.put_back(device, tag, Some(now));
         }
     }
 
     fn stop_patch(&mut self, reason: &str, now: Timestamp) {
-        let circuit = &mut self.circuits[Lane::UpdateDevice as usize];
+        let circuit = self.lanes.circuit_mut(Lane::UpdateDevice);
         if circuit.opened().is_none() {
             circuit.open(reason.to_owned());
             self.note(now, format!("{reason}: values go by setDeviceValue from here on"));
@@ -116,7 +120,7 @@ impl Run<'_> {
     /// Plans a call that puts a lost tag back. `now`: journals that it is to be put back.
     pub(super) fn put_back(&mut self, device: u32, tag: &Arc<str>, now: Option<Timestamp>) {
         let index = self.changes.tag(tag);
-        if !self.repairing.insert((device, index)) {
+        if !self.patch.repair(device, index) {
             return;
         }
         let repair = self.changes.push_repair(device, index);
@@ -129,19 +133,19 @@ impl Run<'_> {
 
     fn rejected(
         &mut self,
-        flight: Flight,
+        flight: CallInFlight,
         rejection: &Rejection,
         words: &str,
         now: Timestamp,
         budget: &mut Budget,
     ) {
         if !matches!(rejection.status, 408 | 409 | 423 | 425 | 429 | 500..=599) {
-            self.circuits[flight.lane as usize].answered();
+            self.lanes.circuit_mut(flight.lane).answered();
         }
         match rejection.status {
             429 => {
-                self.back_to_read(flight.job);
-                self.queues.enqueue(flight.job);
+                self.back_to_read(flight.item);
+                self.queues.enqueue(flight.item);
             }
             408 | 409 | 423 | 425 | 500..=599 => {
                 if let Some(wait) = rejection.retry_after {
@@ -159,19 +163,19 @@ impl Run<'_> {
     }
 
     /// The effect is unknown: sent again, as adds, removals and values are idempotent, up to a limit.
-    fn try_again(&mut self, flight: Flight, may_have_effect: bool, words: &str, now: Timestamp) {
-        self.circuits[flight.lane as usize].struggled(flight.devices[0]);
-        self.back_to_read(flight.job);
-        let job = self.queues.job_mut(flight.job);
-        job.tries += 1;
-        job.may_have_effect |= may_have_effect && flight.lane != Lane::Get;
-        if job.tries < MAX_TRIES {
-            let wait = self.jitter.backoff(u32::from(job.tries));
-            self.queues.delay(flight.job, now.plus(wait));
+    fn try_again(&mut self, flight: CallInFlight, may_have_effect: bool, words: &str, now: Timestamp) {
+        self.lanes.circuit_mut(flight.lane).struggled(flight.devices[0]);
+        self.back_to_read(flight.item);
+        let item = self.queues.item_mut(flight.item);
+        item.tries += 1;
+        item.may_have_effect |= may_have_effect && flight.lane != Lane::Get;
+        if item.tries < MAX_TRIES {
+            let wait = self.jitter.backoff(u32::from(item.tries));
+            self.queues.delay(flight.item, now.plus(wait));
             return;
         }
         let error: Arc<str> = format!("{words} ({MAX_TRIES} tries)").into();
-        let may_have_effect = self.queues.job(flight.job).may_have_effect;
+        let may_have_effect = self.queues.item(flight.item).may_have_effect;
         for change in &flight.members {
             if !self.changes.is_waiting(*change) {
                 continue;
@@ -184,13 +188,13 @@ impl Run<'_> {
             }
         }
         self.failed(&flight, &error, now);
-        self.forbid_probe(flight.job, &error);
-        self.advance(flight.job);
+        self.forbid_probe(flight.item, &error);
+        self.advance(flight.item);
     }
 
     /// A call was given up: enough of them in a row give the lane up.
-    fn failed(&mut self, flight: &Flight, error: &str, now: Timestamp) {
-        if self.circuits[flight.lane as usize].failed(flight.devices[0], error) {
+    fn failed(&mut self, flight: &CallInFlight, error: &str, now: Timestamp) {
+        if self.lanes.circuit_mut(flight.lane).failed(flight.devices[0], error) {
             let text = format!(
                 "the {} lane is given up: five failures in a row, the last: {error}",
                 flight.lane.name()
@@ -200,21 +204,21 @@ impl Run<'_> {
     }
 
     /// The service said no, and will say so again.
-    fn refused(&mut self, flight: Flight, rejection: &Rejection, words: &str, now: Timestamp) {
-        let job = self.queues.job_mut(flight.job);
+    fn refused(&mut self, flight: CallInFlight, rejection: &Rejection, words: &str, now: Timestamp) {
+        let item = self.queues.item_mut(flight.item);
         // `PATCH` is the route that documents contradict each other on; the others still stand.
         if flight.lane == Lane::UpdateDevice {
-            match job.kind {
-                Kind::Combined { .. } => {
+            match item.kind {
+                ItemKind::Combined { .. } => {
                     self.note(
                         now,
                         format!("a combined PATCH was refused ({words}): its changes go one by one"),
                     );
-                    self.uncombine(flight.job);
+                    self.uncombine(flight.item);
                 }
                 _ => {
-                    job.queue = Queue::SetValue;
-                    self.queues.enqueue(flight.job);
+                    item.queue = Queue::SetValue;
+                    self.queues.enqueue(flight.item);
                 }
             }
             return self.failed(&flight, words, now);
@@ -225,36 +229,36 @@ impl Run<'_> {
                 self.changes.end(*change, Outcome::Failed, Some(&error));
             }
         }
-        let job = self.queues.job_mut(flight.job);
-        let tag_at_fault = match &mut job.isolation {
+        let item = self.queues.item_mut(flight.item);
+        let tag_at_fault = match &mut item.isolation {
             Some(isolation) if flight.members.len() == 1 => isolation.fails_alone(&code(rejection)),
             _ => false,
         };
         if tag_at_fault {
             let error: Arc<str> = format!("{words} (the same for two devices: the tag is at fault)").into();
-            self.end_job(flight.job, Outcome::Failed, &error);
+            self.end_item(flight.item, Outcome::Failed, &error);
         }
-        let is_isolated = self.queues.job(flight.job).isolation.is_some();
+        let is_isolated = self.queues.item(flight.item).isolation.is_some();
         if !is_isolated || tag_at_fault {
             self.failed(&flight, words, now);
         }
-        self.forbid_probe(flight.job, &error);
-        self.advance(flight.job);
+        self.forbid_probe(flight.item, &error);
+        self.advance(flight.item);
     }
 
     /// A bad id fails a whole call: those that the message names are dropped, else the call is halved.
-    fn isolate(&mut self, flight: &Flight, rejection: &Rejection, words: &str) {
+    fn isolate(&mut self, flight: &CallInFlight, rejection: &Rejection, words: &str) {
         let id = |change: ChangeIndex| &**self.changes.device_id(self.changes.get(change).device);
         let mut split = isolate::named(&flight.members, id, &rejection.message);
-        let job = self.queues.job_mut(flight.job);
-        let isolation = job.isolation.get_or_insert_with(|| Box::new(Isolation::default()));
-        (job.tries, job.misses) = (0, 0);
+        let item = self.queues.item_mut(flight.item);
+        let isolation = item.isolation.get_or_insert_with(|| Box::new(Isolation::default()));
+        (item.tries, item.misses) = (0, 0);
         if split.is_some() && !isolation.may_trust_names() {
             split = None;
         }
         match split {
             Some((named, others)) => {
-                job.members = Members::from(others);
+                item.members = Members::from(others);
                 let error: Arc<str> = words.into();
                 for change in named {
                     if self.changes.is_waiting(change) {
@@ -264,20 +268,20 @@ impl Run<'_> {
             }
             None => {
                 let (first, second) = isolate::halves(&flight.members);
-                job.members = Members::from(first);
-                job.rest.push(second);
+                item.members = Members::from(first);
+                item.rest.push(second);
             }
         }
-        self.queues.enqueue(flight.job);
+        self.queues.enqueue(flight.item);
     }
 
     /// 404 once may pass; twice, the device is gone, and every change of it.
-    fn missed(&mut self, flight: &Flight, words: &str, now: Timestamp) {
-        self.back_to_read(flight.job);
-        let job = self.queues.job_mut(flight.job);
-        job.misses += 1;
-        if job.misses < 2 {
-            return self.queues.delay(flight.job, now.plus(MISS_WAIT));
+    fn missed(&mut self, flight: &CallInFlight, words: &str, now: Timestamp) {
+        self.back_to_read(flight.item);
+        let item = self.queues.item_mut(flight.item);
+        item.misses += 1;
+        if item.misses < 2 {
+            return self.queues.delay(flight.item, now.plus(MISS_WAIT));
         }
         let error: Arc<str> = words.into();
         let device = flight.devices[0];
@@ -286,39 +290,39 @@ impl Run<'_> {
                 self.changes.end(change, Outcome::Gone, Some(&error));
             }
         }
-        self.forbid_probe(flight.job, &error);
-        self.advance(flight.job);
+        self.forbid_probe(flight.item, &error);
+        self.advance(flight.item);
     }
 
     // Halving a forbidden call would cost 999 calls for 500 devices and tell nothing: one single call tells whether it is
     // the route that is forbidden.
-    fn bulk_forbidden(&mut self, flight: &Flight) {
-        if self.is_bulk_forbidden {
-            return self.split_to_singles(flight.job);
+    fn bulk_forbidden(&mut self, flight: &CallInFlight) {
+        if self.bulk.is_forbidden() {
+            return self.split_to_singles(flight.item);
         }
-        self.queues.job_mut(flight.job).tries = 0;
+        self.queues.item_mut(flight.item).tries = 0;
         let first = flight.members[0];
-        self.probe(flight.job, first);
+        self.probe(flight.item, first);
     }
 
-    fn probe(&mut self, held: JobIndex, change: ChangeIndex) {
-        let job = self.queues.job_mut(held);
-        let Kind::Tags { tag, action } = job.kind else { return };
-        let mut probe = Job::new(Kind::Tags { tag, action }, Queue::Single, i64::MAX, Members::One(change));
+    fn probe(&mut self, held: ItemIndex, change: ChangeIndex) {
+        let item = self.queues.item_mut(held);
+        let ItemKind::Tags { tag, action } = item.kind else { return };
+        let mut probe =
+            WorkItem::new(ItemKind::Tags { tag, action }, Queue::Single, i64::MAX, Members::One(change));
         probe.probes_for = Some(held);
-        probe.failed_probes = job.failed_probes;
+        probe.failed_probes = item.failed_probes;
         let index = self.queues.push(probe);
-        self.probes += 1;
+        self.bulk.probe_started();
         self.queues.enqueue(index);
     }
 
     /// A probe worked: the bulk route is what is forbidden.
-    fn answer_probe(&mut self, probe: JobIndex, now: Timestamp) {
-        let Some(held) = self.queues.job_mut(probe).probes_for.take() else { return };
-        self.probes -= 1;
+    fn answer_probe(&mut self, probe: ItemIndex, now: Timestamp) {
+        let Some(held) = self.queues.item_mut(probe).probes_for.take() else { return };
+        self.bulk.probe_ended();
         // Where bulk calls have worked before, it is this one that is forbidden and not the route.
-        if !self.bulk_has_worked && !self.is_bulk_forbidden {
-            self.is_bulk_forbidden = true;
+        if self.bulk.forbid() {
             self.note(
                 now,
                 "the bulk tag route is forbidden and single tag calls work: one call a device from here on"
@@ -329,26 +333,26 @@ impl Run<'_> {
     }
 
     /// A probe did not work either: a second device is asked, then the whole call has failed.
-    fn forbid_probe(&mut self, probe: JobIndex, error: &Arc<str>) {
-        let Some(held) = self.queues.job_mut(probe).probes_for.take() else { return };
-        self.probes -= 1;
-        let job = self.queues.job_mut(held);
-        job.failed_probes += 1;
-        let has_chance = job.failed_probes < 2 && job.members.as_slice().len() > 1;
-        let members = job.members.as_slice().to_vec();
+    fn forbid_probe(&mut self, probe: ItemIndex, error: &Arc<str>) {
+        let Some(held) = self.queues.item_mut(probe).probes_for.take() else { return };
+        self.bulk.probe_ended();
+        let item = self.queues.item_mut(held);
+        item.failed_probes += 1;
+        let has_chance = item.failed_probes < 2 && item.members.as_slice().len() > 1;
+        let members = item.members.as_slice().to_vec();
         let other = members.into_iter().rev().find(|change| self.changes.is_waiting(*change));
         match other {
             Some(other) if has_chance => self.probe(held, other),
-            _ => self.end_job(held, Outcome::Failed, error),
+            _ => self.end_item(held, Outcome::Failed, error),
         }
     }
 
-    /// Goes on to the next call of a job, if it has one.
-    pub(super) fn advance(&mut self, index: JobIndex) {
-        let job = self.queues.job_mut(index);
-        if let Some(next) = job.rest.pop() {
-            job.members = Members::from(next);
-            (job.tries, job.misses, job.may_have_effect) = (0, 0, false);
+    /// Goes on to the next call of an item, if it has one.
+    pub(super) fn advance(&mut self, index: ItemIndex) {
+        let item = self.queues.item_mut(index);
+        if let Some(next) = item.rest.pop() {
+            item.members = Members::from(next);
+            (item.tries, item.misses, item.may_have_effect) = (0, 0, false);
             self.queues.enqueue(index);
         }
     }

@@ -1,7 +1,7 @@
 //! The budget: which lane may start a call when, so that no window is exceeded as the service could count it.
 //!
 //! A slot is taken when a call starts and frees one window after its answer: wherever between the two the service counted
-//! the call, its window has passed by then. Does no I/O; the ledger on disk saves and merges [`Record`]s.
+//! the call, its window has passed by then. Does no I/O; the ledger on disk saves and merges [`SlotRecord`]s.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -9,12 +9,12 @@ use std::time::Duration;
 use crate::plan::Lane;
 use crate::time::Timestamp;
 
+use super::meter::{Admission, Ticket};
 use super::retry::{Jitter, MAX_RETRY_AFTER, MAX_THROTTLES, MIN_WAIT};
-use super::{Admission, Ticket};
 
 /// How many calls in how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Window {
+pub struct RateWindow {
     /// Calls.
     pub calls: u32,
     /// Half-open: an answer at `t` no longer counts at `t + length`.
@@ -52,19 +52,19 @@ impl Default for Limits {
 }
 
 impl Limits {
-    fn windows(&self, lane: Lane) -> [Window; 2] {
+    fn windows(&self, lane: Lane) -> [RateWindow; 2] {
         let scaled = |seconds: f64| Duration::from_secs_f64(seconds / self.time_scale.max(1.0e-6));
         let per_minute = if lane == Lane::Hunting { self.hunting_per_minute } else { self.per_minute };
         [
-            Window { calls: per_minute.max(1), length: scaled(60.0) },
-            Window { calls: self.per_hour.max(1), length: scaled(3_600.0) },
+            RateWindow { calls: per_minute.max(1), length: scaled(60.0) },
+            RateWindow { calls: self.per_hour.max(1), length: scaled(3_600.0) },
         ]
     }
 }
 
 /// What happened to a slot or a lane: what processes on one state directory tell each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Record {
+pub enum SlotRecord {
     /// A call takes a slot.
     Taken {
         /// The lane.
@@ -94,22 +94,22 @@ pub enum Record {
 
 /// A slot without an answer yet.
 #[derive(Clone, Copy, Debug)]
-struct Open {
+struct OpenSlot {
     slot: u64,
     expires: Timestamp,
 }
 
 /// One pair of windows and what fills them.
 #[derive(Clone, Debug)]
-struct Track {
-    windows: [Window; 2],
+struct SlotWindows {
+    windows: [RateWindow; 2],
     /// Ascending; older than both windows is dropped.
     answered: VecDeque<Timestamp>,
-    open: Vec<Open>,
+    open: Vec<OpenSlot>,
     closed_until: Option<Timestamp>,
 }
 
-impl Track {
+impl SlotWindows {
     fn longest(&self) -> Duration {
         self.windows[0].length.max(self.windows[1].length)
     }
@@ -134,7 +134,7 @@ impl Track {
         }
     }
 
-    fn used(&self, window: Window, now: Timestamp) -> usize {
+    fn used(&self, window: RateWindow, now: Timestamp) -> usize {
         let freed = self.answered.partition_point(|at| at.plus(window.length) <= now);
         self.answered.len() - freed + self.open.len()
     }
@@ -165,7 +165,7 @@ impl Track {
 
 /// How one lane fares.
 #[derive(Clone, Debug, Default)]
-struct LaneState {
+struct LanePatience {
     throttles: u32,
     given_up: Option<String>,
 }
@@ -174,11 +174,11 @@ struct LaneState {
 #[derive(Clone, Debug)]
 pub struct Budget {
     limits: Limits,
-    tracks: Vec<Track>,
-    lanes: [LaneState; Lane::ALL.len()],
+    tracks: Vec<SlotWindows>,
+    lanes: [LanePatience; Lane::ALL.len()],
     jitter: Jitter,
     next_slot: u64,
-    records: Vec<Record>,
+    records: Vec<SlotRecord>,
 }
 
 impl Budget {
@@ -186,7 +186,7 @@ impl Budget {
     pub fn new(limits: Limits, seed: u64) -> Budget {
         let mut jitter = Jitter::new(seed);
         let next_slot = jitter.number();
-        let tracks = Lane::ALL.map(|lane| Track {
+        let tracks = Lane::ALL.map(|lane| SlotWindows {
             windows: limits.windows(lane),
             answered: VecDeque::new(),
             open: Vec::new(),
@@ -211,7 +211,7 @@ impl Budget {
         if self.limits.shared && lane != Lane::Hunting { Lane::List as usize } else { lane as usize }
     }
 
-    fn track(&mut self, lane: Lane) -> &mut Track {
+    fn track(&mut self, lane: Lane) -> &mut SlotWindows {
         let place = self.place(lane);
         &mut self.tracks[place]
     }
@@ -228,8 +228,8 @@ impl Budget {
         let slot = self.next_slot;
         self.next_slot = self.next_slot.wrapping_add(1);
         let expires = now.plus(self.limits.call_timeout);
-        self.track(lane).open.push(Open { slot, expires });
-        self.records.push(Record::Taken { lane, slot, at: now });
+        self.track(lane).open.push(OpenSlot { slot, expires });
+        self.records.push(SlotRecord::Taken { lane, slot, at: now });
         Ticket { lane, slot }
     }
 
@@ -245,7 +245,7 @@ impl Budget {
         let track = self.track(lane);
         track.open.retain(|open| open.slot != slot);
         track.insert(now);
-        self.records.push(Record::Answered { lane, slot, at: now });
+        self.records.push(SlotRecord::Answered { lane, slot, at: now });
         let state = &mut self.lanes[lane as usize];
         let Some(retry_after) = throttled else {
             state.throttles = 0;
@@ -270,7 +270,7 @@ impl Budget {
     pub fn close(&mut self, lane: Lane, until: Timestamp) {
         let track = self.track(lane);
         track.closed_until = track.closed_until.max(Some(until));
-        self.records.push(Record::Closed { lane, until });
+        self.records.push(SlotRecord::Closed { lane, until });
     }
 
     /// Gives a lane up for the rest of this process. The first reason stays.
@@ -284,18 +284,18 @@ impl Budget {
     }
 
     /// Takes in what another process, or an earlier one, did. Times in the future count as now.
-    pub fn merge(&mut self, record: Record, now: Timestamp) {
+    pub fn merge(&mut self, record: SlotRecord, now: Timestamp) {
         let timeout = self.limits.call_timeout;
         match record {
-            Record::Taken { lane, slot, at } => {
-                self.track(lane).open.push(Open { slot, expires: at.min(now).plus(timeout) });
+            SlotRecord::Taken { lane, slot, at } => {
+                self.track(lane).open.push(OpenSlot { slot, expires: at.min(now).plus(timeout) });
             }
-            Record::Answered { lane, slot, at } => {
+            SlotRecord::Answered { lane, slot, at } => {
                 let track = self.track(lane);
                 track.open.retain(|open| open.slot != slot);
                 track.insert(at.min(now));
             }
-            Record::Closed { lane, until } => {
+            SlotRecord::Closed { lane, until } => {
                 let track = self.track(lane);
                 let until = until.min(now.plus(MAX_RETRY_AFTER));
                 track.closed_until = track.closed_until.max(Some(until));
@@ -314,12 +314,12 @@ impl Budget {
 
     /// How long a record can matter.
     pub fn memory(&self) -> Duration {
-        let longest = self.tracks.iter().map(Track::longest).max().unwrap_or_default();
+        let longest = self.tracks.iter().map(SlotWindows::longest).max().unwrap_or_default();
         longest + self.limits.call_timeout
     }
 
     /// What happened here since the last call: for the ledger.
-    pub fn drain_records(&mut self) -> Vec<Record> {
+    pub fn drain_records(&mut self) -> Vec<SlotRecord> {
         std::mem::take(&mut self.records)
     }
 

@@ -16,15 +16,15 @@ use super::{ChangeKey, ChangeOutcome, ChangeWhat, DeviceState, Outcome};
 /// Index of a change.
 pub(super) type ChangeIndex = u32;
 
-/// No job carries the change now: once released it goes to the pool.
-pub(super) const NO_JOB: u32 = u32::MAX;
+/// No item carries the change now: once released it goes to the pool.
+pub(super) const NO_ITEM: u32 = u32::MAX;
 
 /// No answer has confirmed the change.
 const NEVER: u32 = u32::MAX;
 
 /// What a change does; tags are indices into [`Changes::tags`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum What {
+pub(super) enum Effect {
     Add(u32),
     Remove(u32),
     Value(DeviceValue),
@@ -32,7 +32,7 @@ pub(super) enum What {
 
 /// How a change stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum State {
+pub(super) enum ChangeState {
     /// To be sent (again).
     Waiting,
     /// Sent, and only a re-read can tell.
@@ -41,12 +41,12 @@ pub(super) enum State {
 }
 
 #[derive(Clone, Debug)]
-pub(super) struct Change {
+pub(super) struct ChangeRow {
     pub(super) device: u32,
-    pub(super) what: What,
-    pub(super) state: State,
-    /// The job that carries it.
-    pub(super) job: u32,
+    pub(super) what: Effect,
+    pub(super) state: ChangeState,
+    /// The item that carries it.
+    pub(super) item: u32,
     /// A removal whose tag differs only in case from one that stays: it goes last, and what stays is checked after it.
     pub(super) is_twin: bool,
     /// A tag that the service lost: not in the plan, so not in its counts.
@@ -60,7 +60,7 @@ pub(super) struct Change {
 }
 
 #[derive(Clone, Copy, Debug, Default)]
-struct Row {
+struct DeviceRow {
     first: ChangeIndex,
     end: ChangeIndex,
     additions: u32,
@@ -97,8 +97,8 @@ pub(super) struct Changes<'p> {
     classes: Vec<u32>,
     class_of: HashMap<String, u32>,
     tag_of: HashMap<Arc<str>, u32>,
-    rows: Vec<Change>,
-    devices: Vec<Row>,
+    rows: Vec<ChangeRow>,
+    devices: Vec<DeviceRow>,
     /// Devices that only repairs name.
     others: Vec<Arc<str>>,
     errors: HashMap<ChangeIndex, Arc<str>>,
@@ -138,15 +138,15 @@ impl<'p> Changes<'p> {
         }
         for (device, change) in plan.changes.iter().enumerate() {
             let first = changes.rows.len() as u32;
-            let adds = change.add.iter().map(|add| What::Add(add.tag.0));
-            let removes = change.remove.iter().map(|remove| What::Remove(remove.tag.0));
-            let value = change.value.map(|value| What::Value(value.to));
+            let adds = change.add.iter().map(|add| Effect::Add(add.tag.0));
+            let removes = change.remove.iter().map(|remove| Effect::Remove(remove.tag.0));
+            let value = change.value.map(|value| Effect::Value(value.to));
             for what in adds.chain(removes).chain(value) {
-                changes.rows.push(Change {
+                changes.rows.push(ChangeRow {
                     device: device as u32,
                     what,
-                    state: State::Waiting,
-                    job: NO_JOB,
+                    state: ChangeState::Waiting,
+                    item: NO_ITEM,
                     is_twin: false,
                     is_repair: false,
                     is_patched: false,
@@ -155,9 +155,10 @@ impl<'p> Changes<'p> {
                 });
             }
             let end = changes.rows.len() as u32;
-            let mut row = Row { first, end, additions: change.add.len() as u32, ..Row::default() };
+            let mut row =
+                DeviceRow { first, end, additions: change.add.len() as u32, ..DeviceRow::default() };
             for index in first..end {
-                if let What::Remove(tag) = changes.rows[index as usize].what {
+                if let Effect::Remove(tag) = changes.rows[index as usize].what {
                     let is_twin = changes.has_twin(device as u32, tag);
                     changes.rows[index as usize].is_twin = is_twin;
                     row.removals += u32::from(!is_twin);
@@ -168,7 +169,7 @@ impl<'p> Changes<'p> {
         changes
     }
 
-    /// Releases removals that wait for nothing. Call it once, when every change has its job.
+    /// Releases removals that wait for nothing. Call it once, when every change has its item.
     pub(super) fn release_first(&mut self) {
         for device in 0..self.devices.len() as u32 {
             if self.devices[device as usize].additions == 0 {
@@ -212,16 +213,16 @@ impl<'p> Changes<'p> {
         self.rows.len() as u32
     }
 
-    pub(super) fn get(&self, index: ChangeIndex) -> &Change {
+    pub(super) fn get(&self, index: ChangeIndex) -> &ChangeRow {
         &self.rows[index as usize]
     }
 
     pub(super) fn is_waiting(&self, index: ChangeIndex) -> bool {
-        self.rows[index as usize].state == State::Waiting
+        self.rows[index as usize].state == ChangeState::Waiting
     }
 
-    pub(super) fn set_job(&mut self, index: ChangeIndex, job: u32) {
-        self.rows[index as usize].job = job;
+    pub(super) fn set_item(&mut self, index: ChangeIndex, item: u32) {
+        self.rows[index as usize].item = item;
     }
 
     /// The planned changes of a device.
@@ -243,7 +244,7 @@ impl<'p> Changes<'p> {
         let known = self.others.iter().position(|other| other == id);
         let place = known.unwrap_or_else(|| {
             self.others.push(id.clone());
-            self.devices.push(Row::default());
+            self.devices.push(DeviceRow::default());
             self.others.len() - 1
         });
         (self.plan.changes.len() + place) as u32
@@ -262,15 +263,16 @@ impl<'p> Changes<'p> {
         let change = self.get(index);
         let row = self.devices[change.device as usize];
         match change.what {
-            What::Remove(_) => row.additions == 0 && (!change.is_twin || row.removals == 0),
+            Effect::Remove(_) => row.additions == 0 && (!change.is_twin || row.removals == 0),
             _ => true,
         }
     }
 
     /// The change of a device with this tag, if it is planned.
     pub(super) fn planned_tag(&self, device: u32, tag: u32) -> Option<ChangeIndex> {
-        self.of_device(device)
-            .find(|index| matches!(self.get(*index).what, What::Add(own) | What::Remove(own) if own == tag))
+        self.of_device(device).find(
+            |index| matches!(self.get(*index).what, Effect::Add(own) | Effect::Remove(own) if own == tag),
+        )
     }
 
     /// Tags that a device carries if nobody else changes it: as read, with what is done.
@@ -280,9 +282,9 @@ impl<'p> Changes<'p> {
         for index in self.of_device(device) {
             let change = self.get(index);
             match (change.what, change.state) {
-                (What::Add(tag), State::Ended(Outcome::Done | Outcome::Noop)) => expected.push(tag),
+                (Effect::Add(tag), ChangeState::Ended(Outcome::Done | Outcome::Noop)) => expected.push(tag),
                 // Once a removal may have been sent, the tag's absence says nothing.
-                (What::Remove(tag), _) => expected.retain(|other| *other != tag),
+                (Effect::Remove(tag), _) => expected.retain(|other| *other != tag),
                 _ => {}
             }
         }
@@ -301,9 +303,9 @@ impl<'p> Changes<'p> {
     pub(super) fn is_so(&self, index: ChangeIndex, state: &DeviceState) -> bool {
         let carries = |tag: u32| state.tags.iter().any(|own| **own == *self.tags[tag as usize]);
         match self.get(index).what {
-            What::Add(tag) => carries(tag),
-            What::Remove(tag) => !carries(tag),
-            What::Value(value) => state.value.as_deref() == Some(value.word()),
+            Effect::Add(tag) => carries(tag),
+            Effect::Remove(tag) => !carries(tag),
+            Effect::Value(value) => state.value.as_deref() == Some(value.word()),
         }
     }
 
@@ -311,20 +313,20 @@ impl<'p> Changes<'p> {
         let change = self.get(index);
         let tag = |tag: u32| self.tags[tag as usize].clone();
         let what = match change.what {
-            What::Add(own) => ChangeWhat::Add(tag(own)),
-            What::Remove(own) => ChangeWhat::Remove(tag(own)),
-            What::Value(value) => ChangeWhat::Value(value),
+            Effect::Add(own) => ChangeWhat::Add(tag(own)),
+            Effect::Remove(own) => ChangeWhat::Remove(tag(own)),
+            Effect::Value(value) => ChangeWhat::Value(value),
         };
         ChangeKey { device: self.device_id(change.device).clone(), what }
     }
 
     /// A change that the plan does not have: puts a lost tag back.
     pub(super) fn push_repair(&mut self, device: u32, tag: u32) -> ChangeIndex {
-        self.rows.push(Change {
+        self.rows.push(ChangeRow {
             device,
-            what: What::Add(tag),
-            state: State::Waiting,
-            job: NO_JOB,
+            what: Effect::Add(tag),
+            state: ChangeState::Waiting,
+            item: NO_ITEM,
             is_twin: false,
             is_repair: true,
             is_patched: false,
@@ -337,14 +339,14 @@ impl<'p> Changes<'p> {
     /// Only a re-read can tell how the change ended.
     pub(super) fn doubt(&mut self, index: ChangeIndex, doubt: Doubt) {
         debug_assert!(self.is_waiting(index));
-        self.rows[index as usize].state = State::Unproven;
+        self.rows[index as usize].state = ChangeState::Unproven;
         self.tag_doubts += u64::from(self.is_tag(index));
         self.last_doubt = self.last_doubt.max(doubt.since);
         self.doubts.insert(index, doubt);
     }
 
     fn is_tag(&self, index: ChangeIndex) -> bool {
-        !matches!(self.get(index).what, What::Value(_))
+        !matches!(self.get(index).what, Effect::Value(_))
     }
 
     /// When the last doubt arose, if there are any: about tags only, or about anything.
@@ -369,9 +371,9 @@ impl<'p> Changes<'p> {
     /// Ends a change, and releases or ends what waits for it.
     pub(super) fn end(&mut self, index: ChangeIndex, outcome: Outcome, error: Option<&Arc<str>>) {
         let change = &mut self.rows[index as usize];
-        debug_assert!(!matches!(change.state, State::Ended(_)), "a change ends once");
-        change.state = State::Ended(outcome);
-        let Change { device, what, is_twin, is_repair, .. } = *change;
+        debug_assert!(!matches!(change.state, ChangeState::Ended(_)), "a change ends once");
+        change.state = ChangeState::Ended(outcome);
+        let ChangeRow { device, what, is_twin, is_repair, .. } = *change;
         if self.doubts.remove(&index).is_some() {
             self.tag_doubts -= u64::from(self.is_tag(index));
         }
@@ -383,17 +385,17 @@ impl<'p> Changes<'p> {
             return;
         }
         self.counts[outcome as usize] += 1;
-        if matches!(what, What::Remove(_)) {
+        if matches!(what, Effect::Remove(_)) {
             self.free(index);
         }
         let row = &mut self.devices[device as usize];
         match what {
-            What::Add(_) => {
+            Effect::Add(_) => {
                 row.additions -= 1;
                 row.is_unconfirmed |= !matches!(outcome, Outcome::Done | Outcome::Noop);
                 self.after_addition(device);
             }
-            What::Remove(_) if !is_twin => {
+            Effect::Remove(_) if !is_twin => {
                 row.removals -= 1;
                 if row.removals == 0 && row.additions == 0 && !row.is_unconfirmed {
                     self.release(device, true);
@@ -410,7 +412,7 @@ impl<'p> Changes<'p> {
         if row.is_unconfirmed {
             let reason: Arc<str> = "an addition to this device was not confirmed".into();
             for index in row.first..row.end {
-                if matches!(self.get(index).what, What::Remove(_)) && self.is_waiting(index) {
+                if matches!(self.get(index).what, Effect::Remove(_)) && self.is_waiting(index) {
                     self.end(index, Outcome::NotAttempted, Some(&reason));
                 }
             }
@@ -425,7 +427,7 @@ impl<'p> Changes<'p> {
     fn release(&mut self, device: u32, twins: bool) {
         for index in self.of_device(device) {
             let change = self.get(index);
-            if matches!(change.what, What::Remove(_)) && change.is_twin == twins {
+            if matches!(change.what, Effect::Remove(_)) && change.is_twin == twins {
                 self.free(index);
             }
         }
@@ -440,8 +442,10 @@ impl<'p> Changes<'p> {
 
     /// Replaces a good outcome that later evidence refutes.
     pub(super) fn revise(&mut self, index: ChangeIndex, outcome: Outcome, error: &Arc<str>) {
-        let State::Ended(before @ (Outcome::Done | Outcome::Noop)) = self.get(index).state else { return };
-        self.rows[index as usize].state = State::Ended(outcome);
+        let ChangeState::Ended(before @ (Outcome::Done | Outcome::Noop)) = self.get(index).state else {
+            return;
+        };
+        self.rows[index as usize].state = ChangeState::Ended(outcome);
         if !self.get(index).is_repair {
             self.counts[before as usize] -= 1;
             self.counts[outcome as usize] += 1;
@@ -465,7 +469,7 @@ impl<'p> Changes<'p> {
 
     /// How a change ended, if it has.
     pub(super) fn outcome(&self, index: ChangeIndex) -> Option<ChangeOutcome> {
-        let State::Ended(outcome) = self.get(index).state else { return None };
+        let ChangeState::Ended(outcome) = self.get(index).state else { return None };
         let error = self.errors.get(&index).map(|error| error.to_string());
         Some(ChangeOutcome { key: self.key(index), outcome, error })
     }

@@ -6,28 +6,33 @@
 use crate::device::DeviceValue;
 use crate::time::Timestamp;
 
-use super::changes::{ChangeIndex, What};
-use super::queue::{Combined, Job, JobIndex, Kind, Members, Queue};
-use super::run::{Flight, Run};
+use super::changes::{ChangeIndex, Effect};
+use super::queue::{ItemIndex, ItemKind, Members, PatchBody, Queue, WorkItem};
+use super::run::{CallInFlight, Run};
 use super::{DeviceState, Outcome};
 
 impl Run<'_> {
     /// The answer to a read or a write of a combined device.
-    pub(super) fn combined_answered(&mut self, flight: &Flight, state: Option<&DeviceState>, now: Timestamp) {
-        let Kind::Combined { list, .. } = &mut self.queues.job_mut(flight.job).kind else { return };
+    pub(super) fn combined_answered(
+        &mut self,
+        flight: &CallInFlight,
+        state: Option<&DeviceState>,
+        now: Timestamp,
+    ) {
+        let ItemKind::Combined { list, .. } = &mut self.queues.item_mut(flight.item).kind else { return };
         match (list.take(), state) {
             (Some(sent), state) => {
-                self.in_hand -= 1;
+                self.patch.device_let_go();
                 self.compare(flight, &sent, state, now);
             }
             (None, Some(state)) => self.build(flight, state, now),
-            (None, None) => self.uncombine(flight.job),
+            (None, None) => self.uncombine(flight.item),
         }
     }
 
     /// Builds the write from a fresh read: what is so already needs no call.
-    fn build(&mut self, flight: &Flight, state: &DeviceState, now: Timestamp) {
-        let Kind::Combined { has_written, .. } = self.queues.job(flight.job).kind else { return };
+    fn build(&mut self, flight: &CallInFlight, state: &DeviceState, now: Timestamp) {
+        let ItemKind::Combined { has_written, .. } = self.queues.item(flight.item).kind else { return };
         let so = if has_written { Outcome::Done } else { Outcome::Noop };
         for change in &flight.members {
             if self.changes.is_waiting(*change) && self.changes.is_so(*change, state) {
@@ -39,9 +44,9 @@ impl Run<'_> {
         let mut changes_tags = false;
         for change in flight.members.iter().filter(|change| self.changes.is_waiting(**change)) {
             match self.changes.get(*change).what {
-                What::Add(tag) => tags.push(self.changes.tags[tag as usize].clone()),
-                What::Remove(tag) => tags.retain(|own| *own != self.changes.tags[tag as usize]),
-                What::Value(to) => {
+                Effect::Add(tag) => tags.push(self.changes.tags[tag as usize].clone()),
+                Effect::Remove(tag) => tags.retain(|own| *own != self.changes.tags[tag as usize]),
+                Effect::Value(to) => {
                     value = Some(to);
                     continue;
                 }
@@ -52,30 +57,36 @@ impl Run<'_> {
             return;
         }
         if changes_tags && tags.is_empty() {
-            return self.uncombine(flight.job);
+            return self.uncombine(flight.item);
         }
         let tags = changes_tags.then_some(tags);
-        let job = self.queues.job_mut(flight.job);
-        job.kind = Kind::Combined { list: Some(Combined { value, tags, read_at: now }), has_written };
-        job.queue = Queue::Write;
-        self.in_hand += 1;
-        self.queues.enqueue(flight.job);
+        let item = self.queues.item_mut(flight.item);
+        item.kind = ItemKind::Combined { list: Some(PatchBody { value, tags, read_at: now }), has_written };
+        item.queue = Queue::Write;
+        self.patch.device_read();
+        self.queues.enqueue(flight.item);
     }
 
     /// A write that has to be sent again is read anew first.
-    pub(super) fn back_to_read(&mut self, index: JobIndex) {
-        let job = self.queues.job_mut(index);
-        if let Kind::Combined { list, has_written } = &mut job.kind {
+    pub(super) fn back_to_read(&mut self, index: ItemIndex) {
+        let item = self.queues.item_mut(index);
+        if let ItemKind::Combined { list, has_written } = &mut item.kind {
             if list.take().is_some() {
                 *has_written = true;
-                self.in_hand -= 1;
+                self.patch.device_let_go();
             }
-            job.queue = Queue::Read;
+            item.queue = Queue::Read;
         }
     }
 
     /// Holds the answer against the list that was sent; a difference is left to bulk calls.
-    fn compare(&mut self, flight: &Flight, sent: &Combined, state: Option<&DeviceState>, now: Timestamp) {
+    fn compare(
+        &mut self,
+        flight: &CallInFlight,
+        sent: &PatchBody,
+        state: Option<&DeviceState>,
+        now: Timestamp,
+    ) {
         let device = flight.devices[0];
         let Some(state) = state else {
             flight.members.iter().for_each(|change| self.check(*change, None, now));
@@ -87,7 +98,7 @@ impl Run<'_> {
                 continue;
             }
             match self.changes.get(*change).what {
-                What::Value(_) => self.check(*change, Some(state), now),
+                Effect::Value(_) => self.check(*change, Some(state), now),
                 _ if self.changes.is_so(*change, state) => self.changes.confirm(*change, now),
                 _ => {
                     differs = true;
@@ -106,7 +117,7 @@ impl Run<'_> {
             let value = flight
                 .members
                 .iter()
-                .find(|change| matches!(self.changes.get(**change).what, What::Value(_)));
+                .find(|change| matches!(self.changes.get(**change).what, Effect::Value(_)));
             if let Some(value) = value {
                 self.changes.set_patched(*value);
                 self.check_neighbours(*value, state, now);
@@ -119,26 +130,26 @@ impl Run<'_> {
     }
 
     /// The documented routes, one change at a time, for what one `PATCH` cannot carry.
-    pub(super) fn uncombine(&mut self, index: JobIndex) {
+    pub(super) fn uncombine(&mut self, index: ItemIndex) {
         self.back_to_read(index);
-        let job = self.queues.job_mut(index);
-        let members = std::mem::replace(&mut job.members, Members::Many(Vec::new()));
-        let priority = job.priority;
+        let item = self.queues.item_mut(index);
+        let members = std::mem::replace(&mut item.members, Members::Many(Vec::new()));
+        let priority = item.priority;
         for change in members.as_slice().iter().copied() {
             if !self.changes.is_waiting(change) {
                 continue;
             }
             match self.changes.get(change).what {
-                What::Value(to) => self.value_alone(change, to, priority),
+                Effect::Value(to) => self.value_alone(change, to, priority),
                 _ => self.pool(change),
             }
         }
     }
 
     fn value_alone(&mut self, change: ChangeIndex, to: DeviceValue, priority: i64) {
-        let job = Job::new(Kind::Value(to), Queue::SetValue, priority, Members::One(change));
-        let index = self.queues.push(job);
-        self.changes.set_job(change, index);
+        let item = WorkItem::new(ItemKind::Value(to), Queue::SetValue, priority, Members::One(change));
+        let index = self.queues.push(item);
+        self.changes.set_item(change, index);
         self.queues.enqueue(index);
     }
 }

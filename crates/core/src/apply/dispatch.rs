@@ -9,9 +9,9 @@ use crate::plan::{Lane, ValueRoute};
 use crate::time::Timestamp;
 
 use super::budget::Budget;
-use super::changes::{ChangeIndex, Doubt, Evidence, NO_JOB, What};
-use super::queue::{Job, JobIndex, Kind, Members, Queue};
-use super::run::{Flight, Run, Step, StopReason};
+use super::changes::{ChangeIndex, Doubt, Effect, Evidence, NO_ITEM};
+use super::queue::{ItemIndex, ItemKind, Members, Queue, WorkItem};
+use super::run::{CallInFlight, Run, Step, StopReason};
 use super::{Call, CallId, Entry, Outcome, TagAction};
 
 /// How long a combined device's read stays good: a second writer has no longer than this to be overwritten.
@@ -41,7 +41,7 @@ impl Run<'_> {
             {
                 return step;
             }
-            // A job may have moved to a queue that was looked at already.
+            // An item may have moved to a queue that was looked at already.
             if moves == self.queues.moves() {
                 return self.wait(now, budget);
             }
@@ -55,16 +55,16 @@ impl Run<'_> {
     /// Removals whose device is ready for them: a batch goes when all of its removals may.
     pub(super) fn enqueue_released(&mut self) {
         for change in self.changes.drain_released() {
-            let job = self.changes.get(change).job;
-            if job == NO_JOB {
+            let item = self.changes.get(change).item;
+            if item == NO_ITEM {
                 self.pool(change);
                 continue;
             }
-            let blocked = self.queues.job_mut(job);
-            if matches!(blocked.kind, Kind::Tags { .. }) && blocked.blockers > 0 {
+            let blocked = self.queues.item_mut(item);
+            if matches!(blocked.kind, ItemKind::Tags { .. }) && blocked.blockers > 0 {
                 blocked.blockers -= 1;
                 if blocked.blockers == 0 {
-                    self.queues.enqueue(job);
+                    self.queues.enqueue(item);
                 }
             }
         }
@@ -75,14 +75,14 @@ impl Run<'_> {
         if !self.changes.is_waiting(change) {
             return;
         }
-        self.changes.set_job(change, NO_JOB);
+        self.changes.set_item(change, NO_ITEM);
         match self.changes.get(change).what {
-            What::Add(tag) => self.queues.pool(tag, TagAction::Add, change),
-            What::Remove(tag) if self.changes.is_released(change) => {
+            Effect::Add(tag) => self.queues.pool(tag, TagAction::Add, change),
+            Effect::Remove(tag) if self.changes.is_released(change) => {
                 self.queues.pool(tag, TagAction::Remove, change);
             }
             // It comes back when it is released.
-            What::Remove(_) | What::Value(_) => {}
+            Effect::Remove(_) | Effect::Value(_) => {}
         }
     }
 
@@ -94,10 +94,10 @@ impl Run<'_> {
         for ((tag, action), changes) in self.queues.drain_pool() {
             for chunk in changes.chunks(MAX_BULK) {
                 let members = Members::from(chunk.to_vec());
-                let mut job = Job::new(Kind::Tags { tag, action }, Queue::Bulk, i64::MAX, members);
-                job.is_last = chunk.iter().any(|change| self.changes.get(*change).is_twin);
-                let index = self.queues.push(job);
-                chunk.iter().for_each(|change| self.changes.set_job(*change, index));
+                let mut item = WorkItem::new(ItemKind::Tags { tag, action }, Queue::Bulk, i64::MAX, members);
+                item.is_last = chunk.iter().any(|change| self.changes.get(*change).is_twin);
+                let index = self.queues.push(item);
+                chunk.iter().for_each(|change| self.changes.set_item(*change, index));
                 self.queues.enqueue(index);
             }
         }
@@ -107,7 +107,7 @@ impl Run<'_> {
         self.plan.header.options.values == ValueRoute::Both
     }
 
-    /// Ends the jobs of queues that no lane serves any more.
+    /// Ends the items of queues that no lane serves any more.
     fn end_given_up(&mut self, now: Timestamp, budget: &Budget) {
         for queue in Queue::ALL {
             if !self.queues.has_ready(queue) {
@@ -116,23 +116,23 @@ impl Run<'_> {
             let lanes = queue.lanes(self.takes_both_routes());
             let reasons: Vec<_> = lanes
                 .iter()
-                .filter_map(|lane| self.given_up_reason(*lane, budget).map(|why| (*lane, why)))
+                .filter_map(|lane| self.lanes.given_up(*lane, budget).map(|why| (*lane, why)))
                 .collect();
             let needs_patch =
-                queue == Queue::Read && self.given_up_reason(Lane::UpdateDevice, budget).is_some();
+                queue == Queue::Read && self.lanes.given_up(Lane::UpdateDevice, budget).is_some();
             if reasons.len() < lanes.len() && !needs_patch {
                 continue;
             }
             let reason: Option<Arc<str>> = reasons
                 .first()
                 .map(|(lane, why)| format!("the {} lane was given up: {why}", lane.name()).into());
-            while let Some(job) = self.queues.pop(queue) {
-                match (&self.queues.job(job).kind, &reason) {
+            while let Some(item) = self.queues.pop(queue) {
+                match (&self.queues.item(item).kind, &reason) {
                     // The documented routes still stand where `PATCH` does not.
-                    (Kind::Combined { .. }, _) => self.uncombine(job),
+                    (ItemKind::Combined { .. }, _) => self.uncombine(item),
                     (_, Some(reason)) => {
-                        self.doubt_members(job, reason, now);
-                        self.end_job(job, Outcome::NotAttempted, reason);
+                        self.doubt_members(item, reason, now);
+                        self.end_item(item, Outcome::NotAttempted, reason);
                     }
                     (_, None) => {}
                 }
@@ -141,13 +141,13 @@ impl Run<'_> {
         self.emit_ended(now);
     }
 
-    /// What a try may have done is re-read, however the job ends.
-    fn doubt_members(&mut self, job: JobIndex, error: &Arc<str>, now: Timestamp) {
-        let job = self.queues.job(job);
-        if !job.may_have_effect {
+    /// What a try may have done is re-read, however the item ends.
+    fn doubt_members(&mut self, item: ItemIndex, error: &Arc<str>, now: Timestamp) {
+        let item = self.queues.item(item);
+        if !item.may_have_effect {
             return;
         }
-        for change in job.members.as_slice() {
+        for change in item.members.as_slice() {
             if self.changes.is_waiting(*change) {
                 let doubt = Doubt { since: now, evidence: Evidence::None, error: error.clone() };
                 self.changes.doubt(*change, doubt);
@@ -155,14 +155,14 @@ impl Run<'_> {
         }
     }
 
-    /// Ends every change of a job that still waits.
-    pub(super) fn end_job(&mut self, job: JobIndex, outcome: Outcome, reason: &Arc<str>) {
-        let job = self.queues.job_mut(job);
-        let rest = std::mem::take(&mut job.rest);
-        let members = std::mem::replace(&mut job.members, Members::Many(Vec::new()));
-        if let Some(held) = job.probes_for.take() {
-            self.probes -= 1;
-            self.end_job(held, outcome, reason);
+    /// Ends every change of an item that still waits.
+    pub(super) fn end_item(&mut self, item: ItemIndex, outcome: Outcome, reason: &Arc<str>) {
+        let item = self.queues.item_mut(item);
+        let rest = std::mem::take(&mut item.rest);
+        let members = std::mem::replace(&mut item.members, Members::Many(Vec::new()));
+        if let Some(held) = item.probes_for.take() {
+            self.bulk.probe_ended();
+            self.end_item(held, outcome, reason);
         }
         for change in members.as_slice().iter().chain(rest.iter().flatten()) {
             if self.changes.is_waiting(*change) {
@@ -177,9 +177,9 @@ impl Run<'_> {
             Queue::ALL.into_iter().flat_map(|queue| queue.lanes(both).iter().map(move |lane| (queue, *lane)));
         let mut open: Vec<(Queue, Lane)> = pairs.filter(|(queue, _)| self.queues.has_ready(*queue)).collect();
         // The least busy lane first: a slow lane must not take every place in flight.
-        open.sort_by_key(|(queue, lane)| (self.in_flight[*lane as usize], *queue));
+        open.sort_by_key(|(queue, lane)| (self.lanes.in_flight(*lane), *queue));
         for (queue, lane) in open {
-            if self.given_up_reason(lane, budget).is_some()
+            if self.lanes.given_up(lane, budget).is_some()
                 || budget.ready_at(lane, now) > now
                 || !self.may_send(queue, lane, now, budget)
             {
@@ -196,12 +196,12 @@ impl Run<'_> {
     fn may_send(&mut self, queue: Queue, lane: Lane, now: Timestamp, budget: &mut Budget) -> bool {
         match queue {
             // Until a single call shows which it is, a forbidden bulk route is not asked again.
-            Queue::Bulk if self.probes > 0 => return false,
+            Queue::Bulk if self.bulk.is_being_probed() => return false,
             // `PATCH` with a value alone should leave the tags alone; one call at a time, until an answer has shown it.
             Queue::Value
                 if lane == Lane::UpdateDevice
-                    && !self.is_patch_proven
-                    && self.in_flight[lane as usize] > 0 =>
+                    && !self.patch.is_proven()
+                    && self.lanes.in_flight(lane) > 0 =>
             {
                 return false;
             }
@@ -210,14 +210,14 @@ impl Run<'_> {
             _ => {}
         }
         // A lane in trouble draws in no further device while calls that are in trouble already may still succeed.
-        let is_retry = self.queues.peek(queue).is_some_and(|job| self.queues.job(job).is_retry());
+        let is_retry = self.queues.peek(queue).is_some_and(|item| self.queues.item(item).is_retry());
         let may_recover = self.queues.has_delayed() || !self.flights.is_empty();
-        is_retry || !may_recover || !self.circuits[lane as usize].is_struggling()
+        is_retry || !may_recover || !self.lanes.circuit(lane).is_struggling()
     }
 
     /// When a read could be followed at once by its write, after the writes that are due already.
     fn read_pays_at(&self, now: Timestamp, budget: &mut Budget) -> Timestamp {
-        let calls = u64::from(self.in_hand) + 1 + u64::from(budget.limits().shared);
+        let calls = u64::from(self.patch.in_hand()) + 1 + u64::from(budget.limits().shared);
         budget.earliest(Lane::UpdateDevice, calls, now)
     }
 
@@ -226,22 +226,22 @@ impl Run<'_> {
             if !self.settle_members(index) {
                 continue;
             }
-            if queue == Queue::Bulk && self.is_bulk_forbidden {
+            if queue == Queue::Bulk && self.bulk.is_forbidden() {
                 self.split_to_singles(index);
                 continue;
             }
-            let job = self.queues.job_mut(index);
-            if let Kind::Combined { list: list @ Some(_), .. } = &mut job.kind {
+            let item = self.queues.item_mut(index);
+            if let ItemKind::Combined { list: list @ Some(_), .. } = &mut item.kind {
                 let is_stale = list.as_ref().is_some_and(|list| now.since(list.read_at) > READ_IS_FRESH);
                 if is_stale {
                     *list = None;
-                    job.queue = Queue::Read;
-                    self.in_hand -= 1;
+                    item.queue = Queue::Read;
+                    self.patch.device_let_go();
                     self.queues.enqueue(index);
                     continue;
                 }
             }
-            let members = self.queues.job(index).members.as_slice().to_vec();
+            let members = self.queues.item(index).members.as_slice().to_vec();
             let mut devices: Vec<u32> =
                 members.iter().map(|change| self.changes.get(*change).device).collect();
             devices.dedup();
@@ -254,54 +254,54 @@ impl Run<'_> {
         None
     }
 
-    /// Drops members that have ended meanwhile; says whether any call is left of the job.
-    fn settle_members(&mut self, index: JobIndex) -> bool {
+    /// Drops members that have ended meanwhile; says whether any call is left of the item.
+    fn settle_members(&mut self, index: ItemIndex) -> bool {
         loop {
-            let members = self.queues.job(index).members.as_slice();
+            let members = self.queues.item(index).members.as_slice();
             if members.iter().any(|change| !self.changes.is_waiting(*change)) {
                 let waiting: Vec<u32> =
                     members.iter().copied().filter(|change| self.changes.is_waiting(*change)).collect();
-                self.queues.job_mut(index).members = Members::Many(waiting);
+                self.queues.item_mut(index).members = Members::Many(waiting);
             }
-            let job = self.queues.job_mut(index);
-            if !job.members.as_slice().is_empty() {
+            let item = self.queues.item_mut(index);
+            if !item.members.as_slice().is_empty() {
                 return true;
             }
-            match job.rest.pop() {
-                Some(next) => job.members = Members::from(next),
+            match item.rest.pop() {
+                Some(next) => item.members = Members::from(next),
                 None => break,
             }
         }
-        let job = self.queues.job_mut(index);
-        if matches!(job.kind, Kind::Combined { list: Some(_), .. }) {
-            self.in_hand -= 1;
+        let item = self.queues.item_mut(index);
+        if matches!(item.kind, ItemKind::Combined { list: Some(_), .. }) {
+            self.patch.device_let_go();
         }
-        if let Some(held) = self.queues.job_mut(index).probes_for.take() {
+        if let Some(held) = self.queues.item_mut(index).probes_for.take() {
             // What was to be probed has ended otherwise: the bulk call is asked again.
-            self.probes -= 1;
+            self.bulk.probe_ended();
             self.queues.enqueue(held);
         }
         false
     }
 
     /// One call a change from now on.
-    pub(super) fn split_to_singles(&mut self, index: JobIndex) {
-        let job = self.queues.job_mut(index);
-        let rest = std::mem::take(&mut job.rest);
-        let members = std::mem::replace(&mut job.members, Members::Many(Vec::new()));
-        let (kind, priority, is_last) = (job.kind.clone(), job.priority, job.is_last);
+    pub(super) fn split_to_singles(&mut self, index: ItemIndex) {
+        let item = self.queues.item_mut(index);
+        let rest = std::mem::take(&mut item.rest);
+        let members = std::mem::replace(&mut item.members, Members::Many(Vec::new()));
+        let (kind, priority, is_last) = (item.kind.clone(), item.priority, item.is_last);
         for change in members.as_slice().iter().chain(rest.iter().flatten()) {
-            let mut single = Job::new(kind.clone(), Queue::Single, priority, Members::One(*change));
+            let mut single = WorkItem::new(kind.clone(), Queue::Single, priority, Members::One(*change));
             single.is_last = is_last;
             let single = self.queues.push(single);
-            self.changes.set_job(*change, single);
+            self.changes.set_item(*change, single);
             self.queues.enqueue(single);
         }
     }
 
     fn send(
         &mut self,
-        index: JobIndex,
+        index: ItemIndex,
         members: Vec<ChangeIndex>,
         devices: Vec<u32>,
         lane: Lane,
@@ -309,35 +309,35 @@ impl Run<'_> {
         budget: &mut Budget,
     ) -> Step {
         let id = |device: &u32| self.changes.device_id(*device).clone();
-        let job = self.queues.job(index);
+        let item = self.queues.item(index);
         let device = id(&devices[0]);
-        let call = match (&job.kind, lane) {
-            (Kind::Tags { tag, action }, Lane::SingleTag) => {
+        let call = match (&item.kind, lane) {
+            (ItemKind::Tags { tag, action }, Lane::SingleTag) => {
                 Call::SingleTag { tag: self.changes.tags[*tag as usize].clone(), action: *action, device }
             }
-            (Kind::Tags { tag, action }, _) => Call::BulkTag {
+            (ItemKind::Tags { tag, action }, _) => Call::BulkTag {
                 tag: self.changes.tags[*tag as usize].clone(),
                 action: *action,
                 devices: devices.iter().map(id).collect(),
             },
-            (Kind::Value(value), Lane::UpdateDevice) => {
+            (ItemKind::Value(value), Lane::UpdateDevice) => {
                 Call::Update { device, value: Some(*value), tags: None }
             }
-            (Kind::Value(value), _) => Call::SetValue { device, value: *value },
-            (Kind::Combined { list: Some(list), .. }, _) => {
+            (ItemKind::Value(value), _) => Call::SetValue { device, value: *value },
+            (ItemKind::Combined { list: Some(list), .. }, _) => {
                 Call::Update { device, value: list.value, tags: list.tags.clone() }
             }
-            (Kind::Combined { list: None, .. }, _) => Call::Get { device },
+            (ItemKind::Combined { list: None, .. }, _) => Call::Get { device },
         };
-        if matches!((&job.kind, lane), (Kind::Value(_), Lane::UpdateDevice)) {
+        if matches!((&item.kind, lane), (ItemKind::Value(_), Lane::UpdateDevice)) {
             self.changes.set_patched(members[0]);
         }
         let ticket = budget.take(lane, now);
         devices.iter().for_each(|device| self.busy[*device as usize] = true);
-        self.in_flight[lane as usize] += 1;
+        self.lanes.call_started(lane);
         self.calls += 1;
         let number = CallId(self.first_call + self.calls);
-        self.flights.insert(number, Flight { job: index, members, lane, ticket, devices });
+        self.flights.insert(number, CallInFlight { item: index, members, lane, ticket, devices });
         Step::Send(number, call)
     }
 
@@ -384,8 +384,8 @@ impl Run<'_> {
         let phrase = self.stopped.map_or("the end of the run", StopReason::phrase);
         let stopped: Arc<str> = format!("stopped by {phrase} before it was sent").into();
         let unread: Arc<str> = format!("stopped by {phrase} before the list was read again").into();
-        for job in self.queues.unclear() {
-            self.doubt_members(job, &unread, now);
+        for item in self.queues.unclear() {
+            self.doubt_members(item, &unread, now);
         }
         let doubts: Vec<ChangeIndex> = self.changes.doubts.keys().copied().collect();
         for change in doubts {
@@ -419,9 +419,9 @@ impl Run<'_> {
     }
 
     /// Takes a call out of flight and frees its devices.
-    pub(super) fn land(&mut self, call: CallId) -> Option<Flight> {
+    pub(super) fn land(&mut self, call: CallId) -> Option<CallInFlight> {
         let flight = self.flights.remove(&call)?;
-        self.in_flight[flight.lane as usize] -= 1;
+        self.lanes.call_ended(flight.lane);
         for device in &flight.devices {
             self.busy[*device as usize] = false;
             self.queues.unpark(*device);

@@ -14,10 +14,10 @@ use super::TagAction;
 use super::changes::ChangeIndex;
 use super::isolate::Isolation;
 
-/// Index of a job.
-pub(super) type JobIndex = u32;
+/// Index of an item.
+pub(super) type ItemIndex = u32;
 
-/// Where a job waits. The order is that of preference where lanes are equally busy.
+/// Where an item waits. The order is that of preference where lanes are equally busy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Queue {
     /// Combined devices that were just read: to be written before somebody else does.
@@ -51,20 +51,20 @@ impl Queue {
     }
 }
 
-/// What a job does.
+/// What an item does.
 #[derive(Clone, Debug)]
-pub(super) enum Kind {
+pub(super) enum ItemKind {
     /// One tag, one action.
     Tags { tag: u32, action: TagAction },
     /// One value on one device.
     Value(DeviceValue),
     /// Everything of one device in one `PATCH`, after a read.
-    Combined { list: Option<Combined>, has_written: bool },
+    Combined { list: Option<PatchBody>, has_written: bool },
 }
 
 /// What a combined write will send: built from a read at `read_at`.
 #[derive(Clone, Debug)]
-pub(super) struct Combined {
+pub(super) struct PatchBody {
     pub(super) value: Option<DeviceValue>,
     pub(super) tags: Option<Vec<Arc<str>>>,
     pub(super) read_at: Timestamp,
@@ -92,8 +92,8 @@ impl Members {
 
 /// A unit of work: its changes go in one call, or, once the service rejected that, in several, one after the other.
 #[derive(Clone, Debug)]
-pub(super) struct Job {
-    pub(super) kind: Kind,
+pub(super) struct WorkItem {
+    pub(super) kind: ItemKind,
     pub(super) queue: Queue,
     pub(super) priority: i64,
     /// What the next call carries.
@@ -111,15 +111,15 @@ pub(super) struct Job {
     /// Some member is a twin's removal: goes after everything else.
     pub(super) is_last: bool,
     pub(super) isolation: Option<Box<Isolation>>,
-    /// The job that waits to learn whether a single call works where its bulk call was forbidden.
-    pub(super) probes_for: Option<JobIndex>,
+    /// The item that waits to learn whether a single call works where its bulk call was forbidden.
+    pub(super) probes_for: Option<ItemIndex>,
     /// Probes that were forbidden too.
     pub(super) failed_probes: u8,
 }
 
-impl Job {
-    pub(super) fn new(kind: Kind, queue: Queue, priority: i64, members: Members) -> Job {
-        Job {
+impl WorkItem {
+    pub(super) fn new(kind: ItemKind, queue: Queue, priority: i64, members: Members) -> WorkItem {
+        WorkItem {
             kind,
             queue,
             priority,
@@ -143,15 +143,15 @@ impl Job {
 }
 
 /// The lesser goes first: retries, then priority, then size, then age; twins' removals after everything.
-type Rank = (u8, Reverse<i64>, Reverse<u32>, JobIndex);
+type Rank = (u8, Reverse<i64>, Reverse<u32>, ItemIndex);
 
-/// All jobs, ready, delayed, or waiting for a device.
+/// All items, ready, delayed, or waiting for a device.
 #[derive(Default)]
 pub(super) struct Queues {
-    jobs: Vec<Job>,
+    items: Vec<WorkItem>,
     ready: [BinaryHeap<Reverse<Rank>>; Queue::ALL.len()],
-    delayed: BinaryHeap<Reverse<(Timestamp, JobIndex)>>,
-    parked: HashMap<u32, Vec<JobIndex>>,
+    delayed: BinaryHeap<Reverse<(Timestamp, ItemIndex)>>,
+    parked: HashMap<u32, Vec<ItemIndex>>,
     parked_count: usize,
     moves: u64,
     /// Single changes that will go in bulk calls: repairs, and what other routes left over.
@@ -159,30 +159,30 @@ pub(super) struct Queues {
 }
 
 impl Queues {
-    pub(super) fn push(&mut self, job: Job) -> JobIndex {
-        self.jobs.push(job);
-        self.jobs.len() as JobIndex - 1
+    pub(super) fn push(&mut self, item: WorkItem) -> ItemIndex {
+        self.items.push(item);
+        self.items.len() as ItemIndex - 1
     }
 
-    pub(super) fn job(&self, index: JobIndex) -> &Job {
-        &self.jobs[index as usize]
+    pub(super) fn item(&self, index: ItemIndex) -> &WorkItem {
+        &self.items[index as usize]
     }
 
-    pub(super) fn job_mut(&mut self, index: JobIndex) -> &mut Job {
-        &mut self.jobs[index as usize]
+    pub(super) fn item_mut(&mut self, index: ItemIndex) -> &mut WorkItem {
+        &mut self.items[index as usize]
     }
 
-    /// Puts a job into its queue.
-    pub(super) fn enqueue(&mut self, index: JobIndex) {
-        let job = &self.jobs[index as usize];
-        let class = match (job.is_retry(), job.is_last) {
+    /// Puts an item into its queue.
+    pub(super) fn enqueue(&mut self, index: ItemIndex) {
+        let item = &self.items[index as usize];
+        let class = match (item.is_retry(), item.is_last) {
             (true, _) => 0,
             (false, false) => 1,
             (false, true) => 2,
         };
-        let size = job.members.as_slice().len() as u32;
-        let rank = (class, Reverse(job.priority), Reverse(size), index);
-        self.ready[job.queue as usize].push(Reverse(rank));
+        let size = item.members.as_slice().len() as u32;
+        let rank = (class, Reverse(item.priority), Reverse(size), index);
+        self.ready[item.queue as usize].push(Reverse(rank));
         self.moves += 1;
     }
 
@@ -191,21 +191,21 @@ impl Queues {
         self.moves
     }
 
-    /// The job that goes next on a queue.
-    pub(super) fn peek(&self, queue: Queue) -> Option<JobIndex> {
+    /// The item that goes next on a queue.
+    pub(super) fn peek(&self, queue: Queue) -> Option<ItemIndex> {
         self.ready[queue as usize].peek().map(|Reverse((_, _, _, index))| *index)
     }
 
-    pub(super) fn pop(&mut self, queue: Queue) -> Option<JobIndex> {
+    pub(super) fn pop(&mut self, queue: Queue) -> Option<ItemIndex> {
         self.ready[queue as usize].pop().map(|Reverse((_, _, _, index))| index)
     }
 
-    /// Puts a job into its queue at a later moment.
-    pub(super) fn delay(&mut self, index: JobIndex, until: Timestamp) {
+    /// Puts an item into its queue at a later moment.
+    pub(super) fn delay(&mut self, index: ItemIndex, until: Timestamp) {
         self.delayed.push(Reverse((until, index)));
     }
 
-    /// Enqueues delayed jobs whose time has come.
+    /// Enqueues delayed items whose time has come.
     pub(super) fn wake(&mut self, now: Timestamp) {
         while let Some(Reverse((until, index))) = self.delayed.peek().copied() {
             if until > now {
@@ -216,13 +216,13 @@ impl Queues {
         }
     }
 
-    /// When the next delayed job wakes.
+    /// When the next delayed item wakes.
     pub(super) fn next_wake(&self) -> Option<Timestamp> {
         self.delayed.peek().map(|Reverse((until, _))| *until)
     }
 
-    /// Sets a job aside until a device is free.
-    pub(super) fn park(&mut self, index: JobIndex, device: u32) {
+    /// Sets an item aside until a device is free.
+    pub(super) fn park(&mut self, index: ItemIndex, device: u32) {
         self.parked.entry(device).or_default().push(index);
         self.parked_count += 1;
     }
@@ -244,9 +244,9 @@ impl Queues {
     }
 
     /// Jobs of which a try may have reached the service.
-    pub(super) fn unclear(&self) -> Vec<JobIndex> {
-        let jobs = self.jobs.iter().enumerate();
-        jobs.filter(|(_, job)| job.may_have_effect).map(|(index, _)| index as JobIndex).collect()
+    pub(super) fn unclear(&self) -> Vec<ItemIndex> {
+        let items = self.items.iter().enumerate();
+        items.filter(|(_, item)| item.may_have_effect).map(|(index, _)| index as ItemIndex).collect()
     }
 
     /// Whether nothing is ready, delayed, set aside or pooled.
@@ -259,7 +259,7 @@ impl Queues {
 
     /// Whether no tag call is ready, delayed or set aside.
     pub(super) fn has_no_tag_work(&self) -> bool {
-        let is_tag = |index: JobIndex| matches!(self.job(index).kind, Kind::Tags { .. });
+        let is_tag = |index: ItemIndex| matches!(self.item(index).kind, ItemKind::Tags { .. });
         !self.has_ready(Queue::Bulk)
             && !self.has_ready(Queue::Single)
             && self.pool.is_empty()

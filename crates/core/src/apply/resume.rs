@@ -36,7 +36,7 @@ pub fn outcomes(journal: &[Entry]) -> HashMap<&ChangeKey, &ChangeOutcome> {
     last
 }
 
-/// How reviewed changes end that are not in the plan that is applied. What earlier processes of the run ended for good is
+/// How reviewed changes end that are not in the plan that is applied. Effect earlier processes of the run ended for good is
 /// left out: the run takes it from the journal. A change that was sent without an answer, and is so now, is done.
 pub fn settle(dropped: &[(ChangeKey, Dropped)], journal: &[Entry]) -> Vec<ChangeOutcome> {
     let before = outcomes(journal);

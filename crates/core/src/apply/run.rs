@@ -1,17 +1,19 @@
 //! The run: a plan being applied. Says which call comes next, and when to wait, re-read or stop.
 //!
-//! What replies mean is `answer`; how devices, jobs and windows are kept is `changes`, `queue` and `budget`.
+//! What replies mean is `answer`; how devices, items and windows are kept is `changes`, `queue` and `budget`.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use crate::plan::{Lane, Plan, SafePlan, calls};
 use crate::time::Timestamp;
 
 use super::budget::Budget;
-use super::changes::{ChangeIndex, Changes, What};
-use super::queue::{Job, JobIndex, Kind, Members, Queue, Queues};
-use super::retry::{Circuit, Jitter};
+use super::changes::{ChangeIndex, Changes, Effect};
+use super::lanes::Lanes;
+use super::queue::{ItemIndex, ItemKind, Members, Queue, Queues, WorkItem};
+use super::retry::Jitter;
+use super::routes::{BulkRoute, PatchRoute};
 use super::{Call, CallId, ChangeKey, ChangeOutcome, Entry, Outcome, TagAction, Ticket};
 
 /// How a run writes.
@@ -93,8 +95,8 @@ pub struct Progress {
 
 /// A call in flight.
 #[derive(Clone, Debug)]
-pub(super) struct Flight {
-    pub(super) job: JobIndex,
+pub(super) struct CallInFlight {
+    pub(super) item: ItemIndex,
     pub(super) members: Vec<ChangeIndex>,
     pub(super) lane: Lane,
     pub(super) ticket: Ticket,
@@ -108,10 +110,11 @@ pub struct Run<'p> {
     pub(super) options: RunOptions,
     pub(super) changes: Changes<'p>,
     pub(super) queues: Queues,
-    pub(super) circuits: [Circuit; Lane::ALL.len()],
-    pub(super) flights: HashMap<CallId, Flight>,
+    pub(super) lanes: Lanes,
+    pub(super) bulk: BulkRoute,
+    pub(super) patch: PatchRoute,
+    pub(super) flights: HashMap<CallId, CallInFlight>,
     pub(super) busy: Vec<bool>,
-    pub(super) in_flight: [usize; Lane::ALL.len()],
     pub(super) jitter: Jitter,
     /// Calls started by this process.
     pub(super) calls: u64,
@@ -121,15 +124,6 @@ pub struct Run<'p> {
     pub(super) entries: Vec<Entry>,
     /// When the re-read that is under way was asked for.
     pub(super) verifying: Option<Timestamp>,
-    /// Combined devices that are read and not yet written.
-    pub(super) in_hand: u32,
-    pub(super) probes: u32,
-    /// Lost tags that are to be put back.
-    pub(super) repairing: HashSet<(u32, u32)>,
-    pub(super) bulk_has_worked: bool,
-    /// An answer to a `PATCH` of a value alone has shown the device with all its tags.
-    pub(super) is_patch_proven: bool,
-    pub(super) is_bulk_forbidden: bool,
     /// Outcomes from before this process, of changes that are not in its plan.
     pub(super) settled: BTreeMap<ChangeKey, ChangeOutcome>,
     /// Changes of the plan.
@@ -146,57 +140,52 @@ impl<'p> Run<'p> {
             options,
             changes: Changes::new(plan, now),
             queues: Queues::default(),
-            circuits: Default::default(),
+            lanes: Lanes::default(),
+            bulk: BulkRoute::default(),
+            patch: PatchRoute::default(),
             flights: HashMap::new(),
             busy: vec![false; plan.changes.len()],
-            in_flight: [0; Lane::ALL.len()],
             jitter: Jitter::new(options.seed),
             calls: 0,
             first_call: 0,
             stopped: None,
             entries: Vec::new(),
             verifying: None,
-            in_hand: 0,
-            probes: 0,
-            repairing: HashSet::new(),
-            bulk_has_worked: false,
-            is_patch_proven: false,
-            is_bulk_forbidden: false,
             settled: BTreeMap::new(),
             planned: 0,
         };
         run.planned = u64::from(run.changes.len());
-        run.build_jobs();
+        run.build_items();
         run.resume(journal);
         run.changes.release_first();
         run
     }
 
-    fn build_jobs(&mut self) {
+    fn build_items(&mut self) {
         let work = calls::work(self.plan, &self.plan.header.options);
         for device in work.combined {
             let members: Vec<u32> = self.changes.of_device(device).collect();
-            let kind = Kind::Combined { list: None, has_written: false };
-            let job = Job::new(kind, Queue::Read, self.priority_of(device), Members::from(members));
-            self.add_job(job, true);
+            let kind = ItemKind::Combined { list: None, has_written: false };
+            let item = WorkItem::new(kind, Queue::Read, self.priority_of(device), Members::from(members));
+            self.add_item(item, true);
         }
         for batch in work.batches {
             let find = |device: &u32| self.changes.planned_tag(*device, batch.tag.0);
             let members: Vec<u32> = batch.devices.iter().filter_map(find).collect();
-            let kind = Kind::Tags { tag: batch.tag.0, action: batch.action };
-            let mut job = Job::new(kind, Queue::Bulk, batch.priority, Members::from(members));
+            let kind = ItemKind::Tags { tag: batch.tag.0, action: batch.action };
+            let mut item = WorkItem::new(kind, Queue::Bulk, batch.priority, Members::from(members));
             if batch.action == TagAction::Remove {
-                job.blockers = job.members.as_slice().len() as u32;
-                job.is_last = job.members.as_slice().iter().any(|change| self.changes.get(*change).is_twin);
+                item.blockers = item.members.as_slice().len() as u32;
+                item.is_last = item.members.as_slice().iter().any(|change| self.changes.get(*change).is_twin);
             }
             let is_ready = batch.action == TagAction::Add;
-            self.add_job(job, is_ready);
+            self.add_item(item, is_ready);
         }
         for value in work.values {
             let Some(change) = self.changes.of_device(value.device).last() else { continue };
-            let What::Value(to) = self.changes.get(change).what else { continue };
-            let job = Job::new(Kind::Value(to), Queue::Value, value.priority, Members::One(change));
-            self.add_job(job, true);
+            let Effect::Value(to) = self.changes.get(change).what else { continue };
+            let item = WorkItem::new(ItemKind::Value(to), Queue::Value, value.priority, Members::One(change));
+            self.add_item(item, true);
         }
     }
 
@@ -208,11 +197,11 @@ impl<'p> Run<'p> {
         causes.map(|cause| calls::priority(self.plan, cause)).max().unwrap_or(0)
     }
 
-    fn add_job(&mut self, job: Job, is_ready: bool) {
-        let index = self.queues.push(job);
-        for place in 0..self.queues.job(index).members.as_slice().len() {
-            let member = self.queues.job(index).members.as_slice()[place];
-            self.changes.set_job(member, index);
+    fn add_item(&mut self, item: WorkItem, is_ready: bool) {
+        let index = self.queues.push(item);
+        for place in 0..self.queues.item(index).members.as_slice().len() {
+            let member = self.queues.item(index).members.as_slice()[place];
+            self.changes.set_item(member, index);
         }
         if is_ready {
             self.queues.enqueue(index);
@@ -231,7 +220,7 @@ impl<'p> Run<'p> {
         vec![Entry::Ended { at: now, ended: outcomes }]
     }
 
-    /// Starts no further call. What is in flight may still be answered.
+    /// Starts no further call. Effect is in flight may still be answered.
     pub fn stop(&mut self, reason: StopReason) {
         self.stopped.get_or_insert(reason);
     }
@@ -243,12 +232,8 @@ impl<'p> Run<'p> {
 
     /// Lanes that were given up, and why.
     pub fn given_up(&self, budget: &Budget) -> Vec<(Lane, String)> {
-        let reason = |lane: Lane| self.given_up_reason(lane, budget).map(|reason| (lane, reason.to_owned()));
+        let reason = |lane: Lane| self.lanes.given_up(lane, budget).map(|reason| (lane, reason.to_owned()));
         Lane::ALL.into_iter().filter_map(reason).collect()
-    }
-
-    pub(super) fn given_up_reason<'a>(&'a self, lane: Lane, budget: &'a Budget) -> Option<&'a str> {
-        self.circuits[lane as usize].opened().or_else(|| budget.given_up(lane))
     }
 
     /// How many changes ended how, in the order of [`Outcome::ALL`]; changes settled before the run included.

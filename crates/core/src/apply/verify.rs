@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::time::Timestamp;
 
-use super::changes::{ChangeIndex, Evidence, State, What};
+use super::changes::{ChangeIndex, ChangeState, Effect, Evidence};
 use super::run::Run;
 use super::{DeviceState, Entry, Outcome};
 
@@ -19,7 +19,7 @@ impl Run<'_> {
         }
         // A device's removals wait for its additions; they must not wait for hours of other devices' values too.
         let last = self.changes.last_doubt(!is_idle)?;
-        let is_tag = |change: &ChangeIndex| !matches!(self.changes.get(*change).what, What::Value(_));
+        let is_tag = |change: &ChangeIndex| !matches!(self.changes.get(*change).what, Effect::Value(_));
         let is_due = is_idle
             || self.queues.has_no_tag_work()
                 && !self.flights.values().any(|flight| flight.members.iter().any(is_tag));
@@ -118,7 +118,7 @@ impl Run<'_> {
         let error: Arc<str> = "confirmed by its answer, and undone since: another origin holds it".into();
         for change in 0..self.changes.len() {
             let is_old = |confirmed: Timestamp| confirmed.plus(self.options.visibility) <= asked;
-            if self.changes.get(change).state != State::Ended(Outcome::Done)
+            if self.changes.get(change).state != ChangeState::Ended(Outcome::Done)
                 || !self.changes.confirmed_at(change).is_some_and(is_old)
             {
                 continue;

@@ -1,0 +1,99 @@
+//! What a run has learned about the two routes whose behaviour is disputed: bulk tagging and `PATCH`.
+//!
+//! Pure notes; `answer` and `dispatch` act on them.
+
+use std::collections::HashSet;
+
+/// Whether bulk tag calls may be used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum BulkAccess {
+    #[default]
+    Untested,
+    Works,
+    Forbidden,
+}
+
+/// The bulk tag route.
+#[derive(Debug, Default)]
+pub(super) struct BulkRoute {
+    access: BulkAccess,
+    /// Single calls under way that tell whether a forbidden bulk call was about the route.
+    probes: u32,
+}
+
+impl BulkRoute {
+    pub(super) fn call_worked(&mut self) {
+        if self.access == BulkAccess::Untested {
+            self.access = BulkAccess::Works;
+        }
+    }
+
+    pub(super) fn is_forbidden(&self) -> bool {
+        self.access == BulkAccess::Forbidden
+    }
+
+    /// Closes the route unless a bulk call has worked before: then it was that one call that is forbidden. Says whether
+    /// this closed it.
+    pub(super) fn forbid(&mut self) -> bool {
+        let closes = self.access == BulkAccess::Untested;
+        if closes {
+            self.access = BulkAccess::Forbidden;
+        }
+        closes
+    }
+
+    pub(super) fn probe_started(&mut self) {
+        self.probes += 1;
+    }
+
+    pub(super) fn probe_ended(&mut self) {
+        self.probes -= 1;
+    }
+
+    /// Until a single call shows which it is, a forbidden bulk route is not asked again.
+    pub(super) fn is_being_probed(&self) -> bool {
+        self.probes > 0
+    }
+}
+
+/// `PATCH`, which may replace the tag list.
+#[derive(Debug, Default)]
+pub(super) struct PatchRoute {
+    /// An answer to a `PATCH` of a value alone has shown the device with all its tags.
+    is_proven: bool,
+    /// Combined devices that are read and not yet written.
+    in_hand: u32,
+    /// Lost tags that are to be put back, as device and tag.
+    repairing: HashSet<(u32, u32)>,
+}
+
+impl PatchRoute {
+    pub(super) fn is_proven(&self) -> bool {
+        self.is_proven
+    }
+
+    pub(super) fn prove(&mut self) {
+        self.is_proven = true;
+    }
+
+    pub(super) fn in_hand(&self) -> u32 {
+        self.in_hand
+    }
+
+    pub(super) fn device_read(&mut self) {
+        self.in_hand += 1;
+    }
+
+    pub(super) fn device_let_go(&mut self) {
+        self.in_hand -= 1;
+    }
+
+    /// Notes that a tag is to be put back; `false` if that is under way.
+    pub(super) fn repair(&mut self, device: u32, tag: u32) -> bool {
+        self.repairing.insert((device, tag))
+    }
+
+    pub(super) fn repaired(&mut self, device: u32, tag: u32) {
+        self.repairing.remove(&(device, tag));
+    }
+}
