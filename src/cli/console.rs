@@ -53,6 +53,8 @@ impl Console {
     /// From the flags and from what the streams are.
     pub fn new(global: &Global) -> Console {
         let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+        // The console of Windows shows colours as rubbish until it is asked not to.
+        let draws = anstyle_query::windows::enable_ansi_colors().unwrap_or(true);
         let shows = |terminal: bool| match global.color {
             Colour::Always => true,
             Colour::Never => false,
@@ -62,7 +64,7 @@ impl Console {
             {
                 true
             }
-            Colour::Auto => terminal && std::env::var("TERM").as_deref() != Ok("dumb"),
+            Colour::Auto => terminal && draws && std::env::var("TERM").as_deref() != Ok("dumb"),
         };
         let (out, err) = (io::stdout().is_terminal(), io::stderr().is_terminal());
         let columns = std::env::var("COLUMNS").ok().and_then(|text| text.parse().ok());

@@ -14,7 +14,7 @@ use super::failure::Failure;
 use super::schema;
 
 /// What is written where. The CI recipes are those of `examples/ci`, so that what is tested there is what people get.
-const FILES: [(&str, &str); 11] = [
+const FILES: [(&str, &str); 12] = [
     ("policies/servers.yaml", include_str!("init/servers.yaml")),
     ("policies/servers.test.yaml", include_str!("init/servers.test.yaml")),
     ("policies/guard.yaml", include_str!("init/guard.yaml")),
@@ -26,6 +26,7 @@ const FILES: [(&str, &str); 11] = [
         ),
     ),
     (".gitignore", include_str!("init/gitignore")),
+    (".gitattributes", include_str!("init/gitattributes")),
     (".github/CODEOWNERS.sample", include_str!("init/codeowners")),
     (".github/workflows/mdetag-plan.yml", include_str!("../../examples/ci/github/mdetag-plan.yml")),
     (".github/workflows/mdetag-apply.yml", include_str!("../../examples/ci/github/mdetag-apply.yml")),

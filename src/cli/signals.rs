@@ -1,4 +1,4 @@
-//! SIGINT and SIGTERM: asked to stop once, told to stop twice.
+//! SIGINT and SIGTERM, and what Windows has in their place: asked to stop once, told to stop twice.
 
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
@@ -54,17 +54,44 @@ impl Signals {
     }
 }
 
-/// Ctrl-C, which is all there is elsewhere.
-#[cfg(not(unix))]
-struct Signals;
+/// Ctrl-C and Ctrl-Break; the window that is closed, the session and the computer that end give some seconds.
+#[cfg(windows)]
+struct Signals {
+    interrupt: Option<tokio::signal::windows::CtrlC>,
+    interrupt_too: Option<tokio::signal::windows::CtrlBreak>,
+    close: Option<tokio::signal::windows::CtrlClose>,
+    shutdown: Option<tokio::signal::windows::CtrlShutdown>,
+}
 
-#[cfg(not(unix))]
+#[cfg(windows)]
 impl Signals {
     fn new() -> Signals {
-        Signals
+        use tokio::signal::windows::{ctrl_break, ctrl_c, ctrl_close, ctrl_shutdown};
+        // What cannot be caught ends the process, as it would without this.
+        Signals {
+            interrupt: ctrl_c().ok(),
+            interrupt_too: ctrl_break().ok(),
+            close: ctrl_close().ok(),
+            shutdown: ctrl_shutdown().ok(),
+        }
     }
 
     async fn next(&mut self) {
-        let _ = tokio::signal::ctrl_c().await;
+        macro_rules! one {
+            ($signal:expr) => {
+                async {
+                    match &mut $signal {
+                        Some(signal) => drop(signal.recv().await),
+                        None => std::future::pending().await,
+                    }
+                }
+            };
+        }
+        tokio::select! {
+            () = one!(self.interrupt) => {}
+            () = one!(self.interrupt_too) => {}
+            () = one!(self.close) => {}
+            () = one!(self.shutdown) => {}
+        }
     }
 }
