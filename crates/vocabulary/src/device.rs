@@ -2,45 +2,20 @@
 //!
 //! Knows names, not storage (that is `inventory`) and not the wire (that is `tenant::wire`).
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 
-/// How much a device weighs in the tenant's exposure score.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema,
-)]
-pub enum DeviceValue {
-    /// 0.75.
-    Low,
-    /// 1: the service's default.
-    Normal,
-    /// A tenth of the tenant's assets: one wrong High moves the score.
-    High,
-}
-
-impl DeviceValue {
-    /// All values.
-    pub const ALL: [DeviceValue; 3] = [DeviceValue::Low, DeviceValue::Normal, DeviceValue::High];
-
-    /// The word on the wire and in policies.
-    pub fn word(self) -> &'static str {
-        match self {
-            DeviceValue::Low => "Low",
-            DeviceValue::Normal => "Normal",
-            DeviceValue::High => "High",
-        }
-    }
-
-    /// The value with exactly this word.
-    pub fn parse(word: &str) -> Option<DeviceValue> {
-        DeviceValue::ALL.into_iter().find(|value| value.word() == word)
-    }
-}
-
-impl fmt::Display for DeviceValue {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.word())
+crate::words! {
+    /// How much a device weighs in the tenant's exposure score.
+    #[derive(
+        Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema,
+    )]
+    pub enum DeviceValue {
+        /// 0.75.
+        Low = "Low",
+        /// 1: the service's default.
+        Normal = "Normal",
+        /// A tenth of the tenant's assets: one wrong High moves the score.
+        High = "High",
     }
 }
 

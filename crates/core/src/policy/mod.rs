@@ -155,14 +155,16 @@ pub enum SelectorKind {
     Hunting(Hunting),
 }
 
-/// Which of several devices of one name `superseded` keeps. Ties keep the smallest id.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Keep {
-    /// The greatest `lastSeen`.
-    #[default]
-    Newest,
-    /// The least `firstSeen`.
-    Oldest,
+crate::words! {
+    /// Which of several devices of one name `superseded` keeps. Ties keep the smallest id.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub enum Keep {
+        /// The greatest `lastSeen`.
+        #[default]
+        Newest = "newest",
+        /// The least `firstSeen`.
+        Oldest = "oldest",
+    }
 }
 
 /// A hunting selector.

@@ -107,10 +107,7 @@ impl Reader<'_> {
         let by = Field::parse(self.word(by, "`by`", &words)?)?;
         let keep = match fields.get("keep") {
             None => Keep::Newest,
-            Some(keep) => match self.word(keep, "`keep`", &["newest", "oldest"])? {
-                "oldest" => Keep::Oldest,
-                _ => Keep::Newest,
-            },
+            Some(keep) => Keep::parse(self.word(keep, "`keep`", &Keep::WORDS)?)?,
         };
         Some(SelectorKind::Superseded { by, keep })
     }
