@@ -159,7 +159,7 @@ fn one(
         lookup.matches = Field::Id;
         lookup.keys.iter_mut().for_each(|key| *key = snapshot.id(Row(0)).to_owned());
     }
-    let selections = match selection::select(&policy, &snapshot, hunting, now) {
+    let selections = match selection::select_stated(&policy, &snapshot, hunting, now) {
         Ok(selections) => selections,
         Err(findings) => {
             rehearsed.conflicts = findings;

@@ -43,7 +43,7 @@ pub struct Desired<'a> {
     pub groups: Vec<Group>,
     /// Groups that must be settled together: families and renames join them. Indices into `groups`.
     pub parts: Vec<Vec<u32>>,
-    /// Devices for which a template's data is missing.
+    /// Devices for which a template yields no tag: its data is missing, or the result cannot be a tag.
     pub gaps: Vec<Gap>,
     /// Who should have which value.
     pub values: Values,
@@ -114,7 +114,8 @@ pub enum Claimed {
     Rename(u32),
 }
 
-/// Devices for which a template yields nothing because data is missing: live claimed tags that it could yield stay.
+/// Devices for which a template yields no tag: live claimed tags that it could have yielded stay there, because bad data must not
+/// take tags away any more than missing data.
 #[derive(Clone, Debug)]
 pub struct Gap {
     /// Index into [`Policy::rules`].
@@ -221,6 +222,12 @@ impl Desired<'_> {
     pub fn forbidders(&self, group: &Group, row: Row) -> Vec<u32> {
         let bans = group.bans.iter().filter(|ban| self.forbids(group, ban, row));
         strongest(bans.map(|ban| (ban.priority, ban.rule)))
+    }
+
+    /// The highest priority that forbids a group's tag on a device; the least number where nothing forbids it.
+    pub fn ban_priority(&self, group: &Group, row: Row) -> i64 {
+        let bans = group.bans.iter().filter(|ban| self.forbids(group, ban, row));
+        bans.map(|ban| ban.priority).max().unwrap_or(i64::MIN)
     }
 
     /// The value that the policy gives a device, the default included.

@@ -83,7 +83,7 @@ fn one(
     let mut tags: Vec<(Arc<str>, Vec<Row>)> = Vec::new();
     let mut numbers: HashMap<Arc<str>, usize> = HashMap::new();
     let mut known: HashMap<Vec<Option<String>>, Yield> = HashMap::new();
-    let mut missing_rows = Vec::new();
+    let mut open_rows = Vec::new();
     let mut report = Unresolved {
         rule,
         template: template.source.clone(),
@@ -117,9 +117,12 @@ fn one(
         };
         match outcome {
             Yield::Tag(number) => tags[number].1.push(row),
-            Yield::Unusable => report.unusable += u64::from(is_counted),
+            Yield::Unusable => {
+                open_rows.push(row);
+                report.unusable += u64::from(is_counted);
+            }
             Yield::Missing => {
-                missing_rows.push(row);
+                open_rows.push(row);
                 if is_counted {
                     report.missing += 1;
                     name_missing(template, &values, &mut report.placeholders);
@@ -127,8 +130,8 @@ fn one(
             }
         }
     }
-    if !missing_rows.is_empty() {
-        rendered.gaps.push(Gap { rule, glob: template.glob.clone(), rows: missing_rows });
+    if !open_rows.is_empty() {
+        rendered.gaps.push(Gap { rule, glob: template.glob.clone(), rows: open_rows });
     }
     if report.missing + report.unusable > 0 {
         rendered.unresolved.push(report);

@@ -180,7 +180,15 @@ fn removals(desired: &Desired<'_>, part: &Part, tag: &Settled, gaps: &[Glob], fo
             }
             let name = found.names.of_live(*spelling);
             for row in rows.iter().map(|local| part.window.row(local)) {
-                let gap = open.iter().find(|gap| gap.rows.binary_search(&row).is_ok());
+                // What `retire` or a ban of the same or a higher priority orders is done whatever the template would give.
+                let yields_to = |gap: &crate::desired::Gap| match *reason {
+                    Reason::Rule => {
+                        desired.ban_priority(group, row) < desired.policy.rules[gap.rule as usize].priority
+                    }
+                    Reason::Retired(_) => false,
+                    _ => true,
+                };
+                let gap = open.iter().find(|gap| gap.rows.binary_search(&row).is_ok() && yields_to(gap));
                 let gap = gap.and_then(|gap| NonZero::new(gap.rule + 1));
                 let cause = same_for_all
                     .unwrap_or_else(|| found.causes.number(Why::Rules(desired.forbidders(group, row))));

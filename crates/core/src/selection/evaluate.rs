@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use super::compile::{Node, NodeId, Program};
 use super::leaves::{self, World};
 use super::superseded::superseded;
-use super::{HuntingResults, Selections, join};
+use super::{HuntingResults, Selections, hunting, join};
 use crate::device::Field;
 use crate::inventory::{DeviceSet, Snapshot};
 use crate::policy::Policy;
@@ -20,17 +20,22 @@ pub(super) fn evaluate(
     policy: &Policy,
     program: &Program<'_>,
     snapshot: &Snapshot,
-    hunting: &HuntingResults,
+    results: &HuntingResults,
     now: Timestamp,
 ) -> Selections {
     let joined: Vec<_> = policy.lookups.iter().map(|lookup| join::join(lookup, snapshot)).collect();
     let (joins, missing): (Vec<_>, Vec<_>) = joined.into_iter().unzip();
     let world = World { policy, snapshot, joins: &joins, now };
     let (leaves, unmatched_values) = leaves::evaluate(&world, &program.leaves);
+    let hunted = program
+        .hunting
+        .iter()
+        .map(|(query, _)| hunting::matches(query, results.get(query).unwrap_or_default(), snapshot));
+    let (hunted, strangers): (Vec<_>, Vec<_>) = hunted.unzip();
     let graph = Graph {
         program,
         snapshot,
-        hunting,
+        hunted: &hunted,
         scope: OnceLock::new(),
         uses: uses(program),
         leaves: leaves.into_iter().map(|set| Mutex::new(Some(Arc::new(set)))).collect(),
@@ -52,7 +57,7 @@ pub(super) fn evaluate(
     let rule = |node: &Option<NodeId>| node.map_or_else(|| DeviceSet::new(snapshot.len()), within_scope);
     let rules = program.rules.par_iter().map(rule).collect();
     let protections = program.protections.par_iter().map(|node| within_scope(*node)).collect();
-    let unmatched = missing.into_iter().flatten().chain(unmatched_values).collect();
+    let unmatched = missing.into_iter().chain(strangers).flatten().chain(unmatched_values).collect();
     let scope = graph.scope.into_inner().expect("the scope was set before the rules");
     Selections { scope, rules, protections, joins, unmatched }
 }
@@ -80,7 +85,8 @@ fn owned(set: Arc<DeviceSet>) -> DeviceSet {
 struct Graph<'a, 'p> {
     program: &'a Program<'p>,
     snapshot: &'a Snapshot,
-    hunting: &'a HuntingResults,
+    /// The devices of each query's result.
+    hunted: &'a [DeviceSet],
     /// Set before any node that reads it is asked.
     scope: OnceLock<DeviceSet>,
     uses: Vec<u32>,
@@ -123,10 +129,7 @@ impl Graph<'_, '_> {
                 let none = || DeviceSet::new(length);
                 self.scope.get().map_or_else(none, |scope| superseded(self.snapshot, scope, *by, *keep))
             }
-            Node::Hunting(query) => {
-                let ids = self.hunting.get(&self.program.hunting[*query].0).unwrap_or_default();
-                DeviceSet::of(length, ids.iter().filter_map(|id| self.snapshot.find(id)))
-            }
+            Node::Hunting(query) => self.hunted[*query].clone(),
         };
         Arc::new(set)
     }

@@ -3,9 +3,15 @@
 //! Runs no query.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use hashbrown::HashMap;
+
+use super::Unmatched;
 use crate::diagnostic::{Diagnostic, Span};
+use crate::inventory::{DeviceSet, Row, Snapshot};
 use crate::policy::Hunting;
+use crate::text;
 
 /// Device ids by query.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -73,4 +79,32 @@ pub(super) fn faults(queries: &[(Hunting, Span)], results: &HuntingResults) -> V
         faults.push(fault);
     }
     faults
+}
+
+/// The devices whose id is in a result, compared without case as the field `id` is, and the ids that are no device.
+pub(super) fn matches(
+    query: &Hunting,
+    ids: &[String],
+    snapshot: &Snapshot,
+) -> (DeviceSet, Option<Unmatched>) {
+    let mut numbers: HashMap<String, usize> = HashMap::with_capacity(ids.len());
+    for (number, id) in ids.iter().enumerate() {
+        numbers.entry(text::fold(id.trim()).into_owned()).or_insert(number);
+    }
+    let used: Vec<AtomicBool> = ids.iter().map(|_| AtomicBool::new(false)).collect();
+    let is_listed = |row: Row| {
+        let number = numbers.get(&*text::fold(snapshot.id(row)));
+        number.inspect(|number| used[**number].store(true, Ordering::Relaxed)).is_some()
+    };
+    let set = DeviceSet::collect(snapshot.len(), is_listed);
+    let mut unused: Vec<usize> =
+        numbers.into_values().filter(|number| !used[*number].load(Ordering::Relaxed)).collect();
+    unused.sort_unstable();
+    let unused = unused.into_iter().map(|number| ids[number].as_str());
+    (set, Unmatched::report(&title(query), false, unused))
+}
+
+/// Whether a device's id is in a result.
+pub(super) fn lists(ids: &[String], id: &str) -> bool {
+    ids.iter().any(|listed| text::equal(listed.trim(), id))
 }

@@ -79,8 +79,24 @@ impl Unmatched {
 /// Which devices every selector in force holds for, each distinct condition evaluated once.
 ///
 /// # Errors
-/// Every hunting query without a recorded result, or with one without rows: a failed export must not take tags away.
+/// Every hunting query without a recorded result, or with one without rows, and every lookup or result of which nothing matches a
+/// device: a failed or a foreign export must not take tags away.
 pub fn select(
+    policy: &Policy,
+    snapshot: &Snapshot,
+    hunting: &HuntingResults,
+    now: Timestamp,
+) -> Result<Selections, Vec<Diagnostic>> {
+    let selections = select_stated(policy, snapshot, hunting, now)?;
+    let faults = strangers(policy, snapshot, hunting, &selections, now);
+    if faults.is_empty() { Ok(selections) } else { Err(faults) }
+}
+
+/// As [`select`] for devices that a policy test states: they are few, and say nothing about whose export a data file is.
+///
+/// # Errors
+/// Every hunting query without a result, or with one without rows.
+pub fn select_stated(
     policy: &Policy,
     snapshot: &Snapshot,
     hunting: &HuntingResults,
@@ -102,6 +118,51 @@ pub fn sets_of(snapshot: &Snapshot, tests: &[(Field, Test)]) -> Vec<DeviceSet> {
     let leaves: Vec<compile::Leaf<'_>> =
         tests.iter().map(|(field, test)| compile::Leaf { field: *field, test }).collect();
     leaves::evaluate(&world, &leaves).0
+}
+
+/// From how many rows on a source of which nothing matches is taken for another tenant's export or the wrong column.
+const TELLING_ROWS: usize = 5;
+
+/// Lookups and hunting results of some length of which no row is a device that was read. With no device there is no verdict.
+fn strangers(
+    policy: &Policy,
+    snapshot: &Snapshot,
+    results: &HuntingResults,
+    selections: &Selections,
+    now: Timestamp,
+) -> Vec<Diagnostic> {
+    if snapshot.is_empty() {
+        return Vec::new();
+    }
+    let mut faults = Vec::new();
+    for (lookup, join) in policy.lookups.iter().zip(&selections.joins) {
+        if lookup.keys.len() >= TELLING_ROWS && snapshot.rows().all(|row| join.line(row).is_none()) {
+            let message = format!(
+                "none of the {} keys of the lookup `{}` is the `{}` of a device",
+                lookup.keys.len(),
+                lookup.name,
+                lookup.matches.name()
+            );
+            let finding = Diagnostic::error("E0307", lookup.span, message).label("matches no device");
+            faults.push(
+                finding.help(
+                    "the key column, `match` or the file is wrong: every tag that depends on it would go",
+                ),
+            );
+        }
+    }
+    for (query, span) in &compile::compile(policy, now).hunting {
+        let ids = results.get(query).unwrap_or_default();
+        if ids.len() >= TELLING_ROWS && hunting::matches(query, ids, snapshot).0.is_empty() {
+            let message = format!("none of the {} ids of this hunting result is a device", ids.len());
+            let finding = Diagnostic::error("E0703", *span, message).label("matches no device");
+            faults.push(finding.help(format!(
+                "`{}` must hold device ids of this tenant: every tag that depends on it would go",
+                query.column
+            )));
+        }
+    }
+    faults
 }
 
 /// The hunting queries that the selectors in force use, each once.

@@ -294,6 +294,15 @@ fn hunting_needs_a_result_with_rows() {
     let results = HuntingResults::from_json(br#"{"DeviceInfo": ["d1", "gone"]}"#).unwrap();
     let selections = found(&results).unwrap();
     assert_eq!(selections.rules[0].iter().collect::<Vec<_>>(), [Row(1)]);
+    assert_eq!((selections.unmatched[0].count, &*selections.unmatched[0].sample[0]), (1, "gone"));
+    let shouted = HuntingResults::from_json(br#"{"DeviceInfo": ["D1"]}"#).unwrap();
+    let shouting = found(&shouted).unwrap();
+    assert_eq!(shouting.rules[0].iter().collect::<Vec<_>>(), [Row(1)], "ids compare without case");
+    assert!(trace(&policy, &snapshot, &shouting, &shouted, now(), &policy.rules[0].select, Row(1)).holds);
+    let foreign = HuntingResults::from_json(br#"{"DeviceInfo": ["a", "b", "c", "e", "f"]}"#).unwrap();
+    assert_eq!(found(&foreign).unwrap_err()[0].code, "E0703", "another tenant's export");
+    let nobody = select(&policy, &fleet(&[]), &foreign, now());
+    assert!(nobody.is_ok(), "with no device read there is no verdict");
     assert!(trace(&policy, &snapshot, &selections, &results, now(), &policy.rules[0].select, Row(1)).holds);
     assert_eq!(count_sources(&policy, &snapshot, &results).sources["hunting: DeviceInfo"], 2);
 }

@@ -88,7 +88,7 @@ impl Tracer<'_> {
             }
             SelectorKind::Hunting(query) => {
                 let ids = self.hunting.get(query).unwrap_or_default();
-                let holds = ids.iter().any(|id| id == self.snapshot.id(self.row));
+                let holds = hunting::lists(ids, self.snapshot.id(self.row));
                 (hunting::title(query), holds, None, Vec::new())
             }
         };

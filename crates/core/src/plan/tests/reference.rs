@@ -118,15 +118,19 @@ impl View<'_> {
                 TagExpressionKind::Literal(tag) => tags.push(tag.clone()),
                 TagExpressionKind::Template(template) => {
                     let Some(tag) = self.template(&template.parts) else { continue };
-                    let reserved = tag.to_lowercase() == "mde-management";
-                    let refused = reserved && self.world.policy.guard.allow_reserved.is_empty();
-                    if tag::check(&tag).is_ok() && !refused {
+                    if self.is_usable(&tag) {
                         tags.push(tag);
                     }
                 }
             }
         }
         tags
+    }
+
+    fn is_usable(&self, tag: &str) -> bool {
+        let reserved = tag.to_lowercase() == "mde-management";
+        let refused = reserved && self.world.policy.guard.allow_reserved.is_empty();
+        tag::check(tag).is_ok() && !refused
     }
 
     fn say(&self, tag: &str) -> Say {
@@ -174,12 +178,14 @@ impl View<'_> {
         claim.map(|claim| claim.pattern.to_string()).or_else(family).or_else(rename)
     }
 
-    /// The first rule with a template that could give the tag if its data were there.
-    fn gap(&self, tag: &str) -> Option<String> {
-        for (_, rule) in &self.rules {
+    /// The first rule with a template that could give the tag if its data were there and usable; `above`: the priority of what bans
+    /// the tag, which only a higher one holds up.
+    fn gap(&self, tag: &str, above: Option<i64>) -> Option<String> {
+        for (_, rule) in self.rules.iter().filter(|(_, rule)| above.is_none_or(|above| rule.priority > above))
+        {
             for expression in &rule.tags {
                 if let TagExpressionKind::Template(template) = &expression.kind
-                    && self.template(&template.parts).is_none()
+                    && !self.template(&template.parts).is_some_and(|tag| self.is_usable(&tag))
                     && covers(&TagPattern::Glob(template.glob.clone()), tag, self.world.case, true)
                 {
                     return Some(rule.name.clone());
@@ -383,7 +389,14 @@ fn place(
         put(target, &|found| drop(found.add.insert(tag.clone(), cause.clone())));
     }
     for (tag, cause) in &tags.remove {
-        let gap = || view.claim(tag).and_then(|_| view.gap(tag)).map(|rule| ("unresolved".to_owned(), rule));
+        let above = match view.say(tag) {
+            Say::Ban(rules) => rules.first().map(|rule| view.world.policy.rules[*rule as usize].priority),
+            _ => None,
+        };
+        let gap = || {
+            let holds = || view.claim(tag).filter(|_| cause != "retired").and_then(|_| view.gap(tag, above));
+            holds().map(|rule| ("unresolved".to_owned(), rule))
+        };
         let waits = || {
             let to = cause.strip_prefix("renamed ")?;
             let origin = held.iter().find(|(new, _)| view.same(new, to)).map(|(_, origin)| origin.clone())?;
