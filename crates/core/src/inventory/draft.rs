@@ -12,6 +12,10 @@ use super::tally::Tally;
 use crate::device::{self, Field};
 use crate::time::Timestamp;
 
+/// Tags or interfaces of one device. The service's devices have dozens; a list beyond this is no device's, and reading it to
+/// its end would take minutes and gigabytes.
+pub(super) const LONGEST_LIST: usize = 10_000;
+
 /// One device while its object is being read; later keys win over earlier ones of the same name.
 pub(super) struct Draft<'de> {
     /// Empty: missing.

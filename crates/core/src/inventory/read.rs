@@ -10,7 +10,7 @@ use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess,
 
 use super::address;
 use super::columns::Columns;
-use super::draft::Draft;
+use super::draft::{Draft, LONGEST_LIST};
 use super::layout::{self, Key};
 use super::lenient::{NameSeed, Reads, Scalar, ScalarSeed, Tolerant};
 use super::tally::{PageTally, Tally};
@@ -210,7 +210,12 @@ impl<'de> Visitor<'de> for TagList<'_, '_, 'de> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
+        let mut length = 0;
         while let Some(tag) = items.next_element_seed(ScalarSeed)? {
+            length += 1;
+            if length > LONGEST_LIST {
+                return Err(too_long("machineTags"));
+            }
             match tag {
                 Scalar::Text(text) if text.is_empty() => {}
                 Scalar::Text(text) => self.draft.tags.push(self.columns.tag_names.intern(&text) - 1),
@@ -251,6 +256,10 @@ impl<'de> Visitor<'de> for TagList<'_, '_, 'de> {
     }
 }
 
+fn too_long<E: serde::de::Error>(name: &str) -> E {
+    E::custom(format_args!("`{name}` of one device has more than {LONGEST_LIST} entries"))
+}
+
 /// `ipAddresses`: objects with `ipAddress` and `macAddress`.
 struct Interfaces<'d, 'de> {
     draft: &'d mut Draft<'de>,
@@ -258,7 +267,13 @@ struct Interfaces<'d, 'de> {
 
 impl<'de> Reads<'de> for Interfaces<'_, 'de> {
     fn seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
-        while items.next_element_seed(Tolerant(Interfaces { draft: self.draft }))?.is_some() {}
+        let mut length = 0;
+        while items.next_element_seed(Tolerant(Interfaces { draft: self.draft }))?.is_some() {
+            length += 1;
+            if length > LONGEST_LIST {
+                return Err(too_long("ipAddresses"));
+            }
+        }
         Ok(())
     }
 

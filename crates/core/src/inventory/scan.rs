@@ -5,7 +5,7 @@
 
 use super::address;
 use super::columns::Columns;
-use super::draft::{self, Draft};
+use super::draft::{self, Draft, LONGEST_LIST};
 use super::layout::{self, Column, Key};
 use super::lenient::Scalar;
 
@@ -234,13 +234,15 @@ impl<'t> Cursor<'t> {
             return Some(());
         }
         self.expect("[")?;
-        loop {
+        for _ in 0..LONGEST_LIST {
             item(self)?;
             if self.expect("]").is_some() {
                 return Some(());
             }
             self.expect(",")?;
         }
+        // The JSON parser says what is wrong.
+        None
     }
 
     /// Whether a text stands here.

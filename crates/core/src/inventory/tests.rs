@@ -131,6 +131,27 @@ fn devices_whose_tags_are_no_list_of_texts_are_skipped_and_named() {
 }
 
 #[test]
+fn a_device_with_more_tags_than_any_device_has_is_refused_at_once() {
+    let device = |tags: usize, key: &str, item: &str| {
+        format!("{{\"id\":\"a\",\"{key}\":[{}{item}]}}\n", format!("{item},").repeat(tags - 1))
+    };
+    for (key, item) in [("machineTags", "\"t\""), ("ipAddresses", "{\"ipAddress\":\"10.0.0.1\"}")] {
+        for (length, is_fine) in [(10_000, true), (10_001, false)] {
+            let line = device(length, key, item);
+            let mut builder = SnapshotBuilder::new();
+            let mut reader = BlockReader::new(0);
+            let streamed = builder.read_stream(line.as_bytes());
+            let blocks = reader.read(&[&line], || ()).and_then(|()| reader.finish().map(drop));
+            for read in [streamed, blocks] {
+                assert_eq!(read.is_ok(), is_fine, "{key} {length}");
+                let why = read.err().map_or(String::new(), |fault| fault.to_string());
+                assert!(is_fine || why.contains("more than 10000 entries"), "{why}");
+            }
+        }
+    }
+}
+
+#[test]
 fn a_recorded_page_that_speaks_of_more_is_the_first_of_more() {
     let reasons = |pages: &[serde_json::Value]| {
         let mut builder = SnapshotBuilder::new();
