@@ -43,6 +43,11 @@ pub async fn results(
     if queries.is_empty() {
         return Ok(results);
     }
+    if session.is_sandbox() {
+        context.console.say(
+            "note: the sandbox does not interpret KQL: it knows plain columns of DeviceInfo; give other results with --hunting-results",
+        );
+    }
     let hunter = session.tenant.hunter().await.map_err(unreachable_tenant)?;
     for query in queries {
         let hunted = hunter

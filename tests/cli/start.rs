@@ -126,3 +126,12 @@ fn a_sandbox_is_made_of_a_fleet_file() {
     let torn = project.run(&["sandbox", "create", "--sandbox=other", "--fleet", "torn.ndjson"]).exits(1);
     assert!(torn.err.contains("line 2"), "{}", torn.err);
 }
+
+#[test]
+fn a_plan_on_the_sandbox_says_that_it_interprets_no_kql() {
+    let project = Project::with_policy(
+        "version: 1\nrules:\n  - { name: r, select: { deviceName: { startsWith: dc }, hunting: { query: \"DeviceInfo | project DeviceId\" } }, tags: [T] }\n",
+    );
+    let plan = project.run(&["plan", "--sandbox"]).exits(0);
+    assert!(plan.err.contains("does not interpret KQL"), "{}", plan.err);
+}

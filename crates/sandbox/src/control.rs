@@ -15,7 +15,7 @@ use crate::groups::Groups;
 use crate::hunting;
 use crate::identity;
 use crate::jwt;
-use crate::record::{Eye, Quirks};
+use crate::record::{Quirks, Viewer};
 use crate::service::Service;
 use crate::switches::{SwitchRow, table};
 use crate::wire::{Answer, Request};
@@ -165,7 +165,7 @@ fn state(service: &Service, now: Timestamp) -> Value {
 pub(super) fn fleet(service: &Service, now: Timestamp) -> Answer {
     let mut out = Vec::new();
     for device in &service.fleet.devices {
-        device.render(&mut out, &device.shown(now, Eye::Writer, service.shows()), &Quirks::default());
+        device.render(&mut out, &device.shown(now, Viewer::Writer, service.shows()), &Quirks::default());
         out.push(b'\n');
     }
     Answer { status: 200, body: out, ..Answer::default() }.header("content-type", "application/x-ndjson")

@@ -29,7 +29,7 @@ const CALLS_KEPT: usize = 20_000;
 
 /// A call that has arrived and not yet been answered.
 #[derive(Debug)]
-pub(super) struct Begun {
+pub(super) struct OpenCall {
     /// How long until [`Service::finish`] is due.
     pub(super) wait: Duration,
     call: Option<LoggedCall>,
@@ -49,11 +49,11 @@ enum Work {
 
 impl Service {
     /// The first half of a call: everything up to the moment at which the service has made up its mind.
-    pub(super) fn begin(&mut self, request: &Request, clock: Timestamp) -> Begun {
+    pub(super) fn begin(&mut self, request: &Request, clock: Timestamp) -> OpenCall {
         let now = clock.plus(self.ahead);
         if request.path.starts_with("/_sim/") {
             let answer = control::answer(self, request, now);
-            return Begun {
+            return OpenCall {
                 wait: Duration::ZERO,
                 call: None,
                 work: Work::Answer(answer),
@@ -87,24 +87,24 @@ impl Service {
         if fault == Some(Fault::Slow) {
             wait += Duration::from_millis(self.switches.number(Switch::SlowMs));
         }
-        Begun { wait: wait / self.speed.max(1), call: Some(call), work, fault, ids, echo }
+        OpenCall { wait: wait / self.speed.max(1), call: Some(call), work, fault, ids, echo }
     }
 
     /// The second half: the write, if there is one left, and the answer.
-    pub(super) fn finish(&mut self, begun: Begun, clock: Timestamp) -> Answer {
+    pub(super) fn finish(&mut self, open: OpenCall, clock: Timestamp) -> Answer {
         let now = clock.plus(self.ahead);
-        let answer = match begun.work {
+        let answer = match open.work {
             Work::Answer(answer) => answer,
             Work::Write(write) => write::finish(self, write, now),
         };
-        let answer = match begun.echo {
+        let answer = match open.echo {
             Some(header) if answer.status >= 400 => echoing(answer, &header),
             _ => answer,
         };
         let drip = Duration::from_millis(self.switches.number(Switch::DripMs)) / self.speed.max(1);
-        let answer = spoil(answer, begun.fault, drip);
-        if let Some(mut call) = begun.call {
-            for id in &begun.ids {
+        let answer = spoil(answer, open.fault, drip);
+        if let Some(mut call) = open.call {
+            for id in &open.ids {
                 let empty = self.under_way.get_mut(id).is_some_and(|calls| {
                     calls.retain(|other| *other != call.number);
                     calls.is_empty()

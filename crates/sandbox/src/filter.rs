@@ -395,7 +395,7 @@ fn time_of(text: &str) -> Option<Timestamp> {
 mod tests {
     use super::*;
     use crate::fleet::Fleet;
-    use crate::record::{Eye, Shows};
+    use crate::record::{Shows, Viewer};
 
     fn passes(filter: &str) -> bool {
         let mut fleet = Fleet::default();
@@ -406,7 +406,7 @@ mod tests {
         fleet.insert(&device).unwrap();
         let filter = Filter::parse(filter, Dialect::default()).unwrap();
         let device = &fleet.devices[0];
-        filter.holds(device, &device.shown(Timestamp::EPOCH, Eye::List, Shows::All))
+        filter.holds(device, &device.shown(Timestamp::EPOCH, Viewer::List, Shows::All))
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::access::Caller;
 use crate::edits::{Change, Edit};
 use crate::filter::{Dialect, Filter};
-use crate::record::{Eye, Quirks, Record, Shown, write_text};
+use crate::record::{Quirks, Record, Shown, Viewer, write_text};
 use crate::service::Service;
 use crate::switches::{self, Switch};
 use crate::wire::{Answer, Request, entity_start, list_start};
@@ -109,7 +109,7 @@ fn dialect(service: &Service) -> Dialect {
 
 /// A device as the list shows it.
 fn listed(service: &Service, row: usize, now: Timestamp) -> Shown<'_> {
-    let mut shown = service.fleet.devices[row].shown(now, Eye::List, service.shows());
+    let mut shown = service.fleet.devices[row].shown(now, Viewer::List, service.shows());
     if (row as u64) < service.switches.number(Switch::SameLastSeen) {
         shown.last_seen = Some(service.settings.created);
     }
@@ -235,10 +235,10 @@ pub(super) fn quirks(service: &Service) -> Quirks {
 pub(super) fn get(service: &Service, subject: &str, caller: &Caller, now: Timestamp) -> Answer {
     let Some(row) = service.fleet.row_of_id_or_name(subject) else { return not_found(service, subject) };
     let device = &service.fleet.devices[row];
-    if !caller.sees(device.shown(now, Eye::List, service.shows()).group) {
+    if !caller.sees(device.shown(now, Viewer::List, service.shows()).group) {
         return not_found(service, subject);
     }
-    Answer::ok(entity(service, row, Eye::List, now))
+    Answer::ok(entity(service, row, Viewer::List, now))
 }
 
 /// The answer for a device that is not there.
@@ -247,17 +247,17 @@ pub(super) fn not_found(service: &Service, subject: &str) -> Answer {
 }
 
 /// One device as a body of its own.
-pub(super) fn entity(service: &Service, row: usize, eye: Eye, now: Timestamp) -> Vec<u8> {
+pub(super) fn entity(service: &Service, row: usize, viewer: Viewer, now: Timestamp) -> Vec<u8> {
     let device = &service.fleet.devices[row];
     let mut out = entity_start(CONTEXT_HOST);
     let start = out.len();
-    device.render(&mut out, &device.shown(now, eye, service.shows()), &quirks(service));
+    device.render(&mut out, &device.shown(now, viewer, service.shows()), &quirks(service));
     out.remove(start);
     out
 }
 
 /// Some devices as a list body, as the writer sees them.
-pub(super) fn collection(service: &Service, rows: &[usize], eye: Eye, now: Timestamp) -> Vec<u8> {
+pub(super) fn collection(service: &Service, rows: &[usize], viewer: Viewer, now: Timestamp) -> Vec<u8> {
     let mut out = list_start(CONTEXT_HOST);
     let (shows, quirks) = (service.shows(), quirks(service));
     for (place, row) in rows.iter().enumerate() {
@@ -265,7 +265,7 @@ pub(super) fn collection(service: &Service, rows: &[usize], eye: Eye, now: Times
             out.push(b',');
         }
         let device = &service.fleet.devices[*row];
-        device.render(&mut out, &device.shown(now, eye, shows), &quirks);
+        device.render(&mut out, &device.shown(now, viewer, shows), &quirks);
     }
     out.extend_from_slice(b"]}");
     out
@@ -280,13 +280,13 @@ pub(super) fn find_by_tag(service: &Service, request: &Request, caller: &Caller,
         request.parameter("useStartsWithFilter").is_some_and(|text| text.eq_ignore_ascii_case("true"));
     let shows = service.shows();
     let found = |device: &Record| {
-        let shown = device.shown(now, Eye::List, shows);
+        let shown = device.shown(now, Viewer::List, shows);
         let matches = |other: &str| if prefix { other.starts_with(&*tag) } else { other == tag };
         caller.sees(shown.group) && shown.tags.iter().any(|other| matches(other))
     };
     let devices = service.fleet.devices.iter().enumerate();
     let rows: Vec<usize> = devices.filter(|(_, device)| found(device)).map(|(row, _)| row).collect();
-    Answer::ok(collection(service, &rows, Eye::List, now))
+    Answer::ok(collection(service, &rows, Viewer::List, now))
 }
 
 /// `GET /api/DeviceGroups`: known from the service's metadata alone, so there only where a switch says so.
@@ -296,7 +296,7 @@ pub(super) fn device_groups(service: &Service, now: Timestamp) -> Answer {
     }
     let mut counts = HashMap::new();
     for device in &service.fleet.devices {
-        *counts.entry(device.shown(now, Eye::List, service.shows()).group.id).or_default() += 1;
+        *counts.entry(device.shown(now, Viewer::List, service.shows()).group.id).or_default() += 1;
     }
     let body = serde_json::json!({
         "@odata.context": format!("https://{CONTEXT_HOST}/api/$metadata#DeviceGroups"),

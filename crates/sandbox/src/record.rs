@@ -72,7 +72,7 @@ struct Pending {
 
 /// Who looks: a write's own answer sees everything at once, the list and hunting later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Eye {
+pub(super) enum Viewer {
     Writer,
     List,
     Hunting,
@@ -127,7 +127,7 @@ impl Record {
     }
 
     /// How a reader sees it.
-    pub(super) fn shown(&self, now: Timestamp, eye: Eye, shows: Shows) -> Shown<'_> {
+    pub(super) fn shown(&self, now: Timestamp, viewer: Viewer, shows: Shows) -> Shown<'_> {
         let Some(later) = &self.later else {
             return Shown {
                 value: self.state.value,
@@ -136,10 +136,10 @@ impl Record {
                 last_seen: self.last_seen,
             };
         };
-        let visible_at = |pending: &Pending| match eye {
-            Eye::Writer => now,
-            Eye::List => pending.list_at,
-            Eye::Hunting => pending.hunting_at,
+        let visible_at = |pending: &Pending| match viewer {
+            Viewer::Writer => now,
+            Viewer::List => pending.list_at,
+            Viewer::Hunting => pending.hunting_at,
         };
         let unseen = later.pending.iter().find(|pending| visible_at(pending) > now);
         let state = unseen.map_or(&self.state, |pending| &pending.before);
@@ -373,11 +373,11 @@ mod tests {
         let second = |at| Timestamp::from_seconds(at);
         let state = State { value: Some(DeviceValue::High), ..State::default() };
         record.write(state, second(0), second(10), second(20));
-        let value = |at, eye| record.shown(second(at), eye, Shows::All).value;
-        assert_eq!(value(0, Eye::Writer), Some(DeviceValue::High));
-        assert_eq!(value(9, Eye::List), None);
-        assert_eq!(value(10, Eye::List), Some(DeviceValue::High));
-        assert_eq!(value(19, Eye::Hunting), None);
+        let value = |at, viewer| record.shown(second(at), viewer, Shows::All).value;
+        assert_eq!(value(0, Viewer::Writer), Some(DeviceValue::High));
+        assert_eq!(value(9, Viewer::List), None);
+        assert_eq!(value(10, Viewer::List), Some(DeviceValue::High));
+        assert_eq!(value(19, Viewer::Hunting), None);
     }
 
     #[test]
@@ -391,7 +391,11 @@ mod tests {
     fn the_rendered_object_has_every_changing_member_once() {
         let record = record();
         let mut out = Vec::new();
-        record.render(&mut out, &record.shown(Timestamp::EPOCH, Eye::List, Shows::All), &Quirks::default());
+        record.render(
+            &mut out,
+            &record.shown(Timestamp::EPOCH, Viewer::List, Shows::All),
+            &Quirks::default(),
+        );
         let device: serde_json::Value = serde_json::from_slice(&out).unwrap();
         assert_eq!(device["machineTags"], serde_json::json!([]));
         assert_eq!(device["rbacGroupId"], 0);

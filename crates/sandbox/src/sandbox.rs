@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 
 use crate::delivery::Coding;
 use crate::disk;
-use crate::dispatch::Begun;
+use crate::dispatch::OpenCall;
 use crate::disturb::Disturbance;
 use crate::fleet::Fleet;
 use crate::log::LoggedCall;
@@ -27,13 +27,13 @@ use crate::wire::{Answer, Request};
 use mdetag_vocabulary::time::{Clock, Timestamp};
 
 /// Where a connection goes.
-pub(super) enum Door {
+pub(super) enum Destination {
     /// To this process.
     Here,
     /// To the process that owns the sandbox.
     Elsewhere(TcpStream),
     /// Nobody answers.
-    Shut,
+    Nowhere,
 }
 
 /// A sandbox. Clones are handles on the same one.
@@ -86,7 +86,7 @@ impl std::fmt::Debug for Sandbox {
 
 /// A call that has arrived at a sandbox and not yet been answered: the first half of [`Sandbox::begin`].
 #[derive(Debug)]
-pub struct Arrived(Begun);
+pub struct Arrived(OpenCall);
 
 impl Arrived {
     /// How long until [`Sandbox::finish`] is due.
@@ -425,21 +425,21 @@ impl Sandbox {
     }
 
     /// Where a connection goes now.
-    pub(super) async fn door(&self) -> Door {
+    pub(super) async fn destination(&self) -> Destination {
         let mut waited = Duration::ZERO;
         loop {
             // The lock first: an address that an ended process left may be somebody else's by now.
             if self.takes_over() {
-                return Door::Here;
+                return Destination::Here;
             }
             let address = self.inner.directory.as_deref().and_then(disk::address);
             if let Some(address) = address
                 && let Ok(stream) = TcpStream::connect(address).await
             {
-                return Door::Elsewhere(stream);
+                return Destination::Elsewhere(stream);
             }
             if waited >= OWNER_WAIT {
-                return Door::Shut;
+                return Destination::Nowhere;
             }
             tokio::time::sleep(PAUSE).await;
             waited += PAUSE;

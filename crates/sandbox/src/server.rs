@@ -16,7 +16,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
 use crate::delivery::{Coding, Payload, Wire, payload};
-use crate::sandbox::{Door, Sandbox};
+use crate::sandbox::{Destination, Sandbox};
 use crate::settings::SandboxError;
 use crate::wire::{Answer, Delivery, Request};
 
@@ -96,10 +96,10 @@ async fn accept(listener: TcpListener, sandbox: Sandbox, mut stopped: watch::Rec
 }
 
 async fn connection(stream: TcpStream, sandbox: Sandbox, mut stopped: watch::Receiver<bool>) {
-    match sandbox.door().await {
-        Door::Shut => {}
-        Door::Elsewhere(owner) => hand_on(stream, owner, stopped).await,
-        Door::Here => {
+    match sandbox.destination().await {
+        Destination::Nowhere => {}
+        Destination::Elsewhere(owner) => hand_on(stream, owner, stopped).await,
+        Destination::Here => {
             let wire = Wire(Arc::new(stream));
             let interim = wire.clone();
             let service = service_fn(move |request| {
@@ -155,12 +155,12 @@ async fn respond(
         Err(error) => return Err(io::Error::other(error)),
     };
     let offers_gzip = request.header("accept-encoding").is_some_and(|accepted| accepted.contains("gzip"));
-    let begun = sandbox.begin(&request);
-    let Some(begun) = begun else { return Err(io::Error::other("the sandbox is closed")) };
-    if !begun.wait().is_zero() {
-        tokio::time::sleep(begun.wait()).await;
+    let open = sandbox.begin(&request);
+    let Some(open) = open else { return Err(io::Error::other("the sandbox is closed")) };
+    if !open.wait().is_zero() {
+        tokio::time::sleep(open.wait()).await;
     }
-    let Some(answer) = sandbox.finish(begun) else { return Err(io::Error::other("the sandbox is closed")) };
+    let Some(answer) = sandbox.finish(open) else { return Err(io::Error::other("the sandbox is closed")) };
     if answer.delivery == Delivery::Interim {
         return Err(interim.send_interim_answers().await);
     }

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use crate::access::Caller;
 use crate::edits::{Change, Edit};
 use crate::read;
-use crate::record::Eye;
+use crate::record::Viewer;
 use crate::refusals;
 use crate::routes::Route;
 use crate::service::Service;
@@ -79,14 +79,14 @@ pub(super) fn finish(service: &mut Service, write: Write, now: Timestamp) -> Ans
     let rows: Vec<usize> = write.rows.iter().filter_map(|id| service.fleet.row(id)).collect();
     if write.route != Route::BulkTag {
         return match rows.first() {
-            Some(row) => Answer::ok(read::entity(service, *row, Eye::Writer, now)),
+            Some(row) => Answer::ok(read::entity(service, *row, Viewer::Writer, now)),
             None => read::not_found(service, write.rows.first().map_or("", |id| id)),
         };
     }
     match service.switches.text(Switch::BulkBody) {
         "empty" => Answer::empty(200),
         "204" => Answer::empty(204),
-        _ => Answer::ok(read::collection(service, &rows, Eye::Writer, now)),
+        _ => Answer::ok(read::collection(service, &rows, Viewer::Writer, now)),
     }
 }
 

@@ -11,6 +11,8 @@ pub use write::ImportedFile;
 
 use std::collections::BTreeSet;
 
+use rayon::prelude::*;
+
 use crate::device::{DeviceValue, Field};
 use crate::inventory::{DeviceSet, Row, Snapshot};
 use crate::tag::{self, TagPattern};
@@ -102,9 +104,15 @@ pub fn import(snapshot: &Snapshot, options: &ImportOptions) -> Imported {
     let mut names = options.taken.clone();
     let mut rules = Vec::new();
     let mut listed = Vec::new();
-    for (gives, rows) in found {
-        let wanted = DeviceSet::of(snapshot.len(), rows.iter().copied());
-        let fit = fit::best(&candidates, &wanted, options.fit);
+    let fits: Vec<(DeviceSet, Option<fit::Fit>)> = found
+        .par_iter()
+        .map(|(_, rows)| {
+            let wanted = DeviceSet::of(snapshot.len(), rows.iter().copied());
+            let fit = fit::best(&candidates, &wanted, options.fit);
+            (wanted, fit)
+        })
+        .collect();
+    for ((gives, rows), (wanted, fit)) in found.into_iter().zip(fits) {
         let (precision, recall) = fit.as_ref().map_or((0.0, 0.0), |fit| (fit.precision(), fit.recall()));
         let is_selected =
             rows.len() >= FEWEST_FOR_A_SELECTOR && precision >= options.fit && recall >= options.fit;
