@@ -13,9 +13,8 @@ use crate::store::path_text::shown;
 use crate::tenant::Need;
 use mdetag_core::apply::resume;
 use mdetag_core::plan::guard::Allowance;
-use mdetag_core::plan::revert::{self, Reach};
 use mdetag_core::plan::stale::{self, Dropped};
-use mdetag_core::plan::{ChangeKey, Plan, SafePlan, WithheldReason, document};
+use mdetag_core::plan::{ChangeKey, ChangeWhat, Plan, SafePlan, WithheldReason, document, revert};
 use mdetag_core::policy::Policy;
 use mdetag_core::report::model::{Input, Model, Subject};
 
@@ -93,7 +92,7 @@ async fn resume_run(
         context.console.say("nothing to resume: the last run came to its end");
         return Ok(Exit::Success);
     };
-    let reviewed = show::read(&session.state.plan(&recorded.header.run))?;
+    let reviewed = past::plan_of(&session.state, &recorded)?;
     let paths = arguments(context, &reviewed);
     let job = Job { reviewed: Some(reviewed), resumed: Some(recorded), paths };
     let set = load(context, &job)?;
@@ -106,13 +105,14 @@ async fn resume_run(
 fn job(context: &Context, args: &ApplyArgs) -> Result<Job, Failure> {
     let is_plan = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "json");
     match args.paths.as_slice() {
-        [path] if is_plan(path) => {
+        // A plan file does not choose the policies that judge it: they are the profile's or the arguments'.
+        [path, policies @ ..] if is_plan(path) && !policies.iter().any(is_plan) => {
             let reviewed = show::read(path)?;
-            let paths = arguments(context, &reviewed);
-            Ok(Job { reviewed: Some(reviewed), resumed: None, paths })
+            inside(&reviewed)?;
+            Ok(Job { reviewed: Some(reviewed), resumed: None, paths: context.policy_paths(policies)? })
         }
         paths if paths.iter().any(is_plan) => {
-            Err(Failure::usage("a plan is applied alone: it names its own policies"))
+            Err(Failure::usage("one plan is applied at a time: `mdetag apply PLAN [POLICY…]`"))
         }
         paths => Ok(Job { reviewed: None, resumed: None, paths: context.policy_paths(paths)? }),
     }
@@ -153,6 +153,21 @@ fn whole_profile(context: &Context, paths: &[PathBuf]) -> Result<(), Failure> {
     }
 }
 
+/// Files outside the repository are in nobody's review.
+fn inside(reviewed: &Plan) -> Result<(), Failure> {
+    let is_outside =
+        |path: &str| Path::new(path).is_absolute() || path.split(['/', '\\']).any(|part| part == "..");
+    let files = &reviewed.header.policy.files;
+    match files.iter().find(|file| is_outside(&file.path)) {
+        None => Ok(()),
+        Some(file) => Err(Failure::plan(format!(
+            "the plan was made from `{}`, which is outside the repository",
+            file.path
+        ))
+        .help("plan from the policies of the repository")),
+    }
+}
+
 fn same_policy(reviewed: &Plan, set: &PolicySet) -> Result<(), Failure> {
     let (then, now) = (&reviewed.header.policy, &set.reference);
     if then.digest == now.digest {
@@ -163,7 +178,7 @@ fn same_policy(reviewed: &Plan, set: &PolicySet) -> Result<(), Failure> {
     };
     let file = other(&then.files, &now.files).or_else(|| other(&now.files, &then.files)).unwrap_or_default();
     Err(Failure::plan(format!("the policy files are not those of the plan: `{file}` differs"))
-        .help("make a new plan from these files and have it reviewed"))
+        .help("make a new plan from these files and have it reviewed; policies other than the profile's (default `policies/`) are named after the plan, as they were for `mdetag plan`"))
 }
 
 /// A recorded inventory says nothing about now.
@@ -316,10 +331,14 @@ impl Task<'_> {
             let snapshot = &source.inventory.snapshot;
             let met = match reviewed.header.reverts {
                 None => stale::intersect(reviewed, fresh.plan, snapshot),
-                Some(_) => {
+                Some(ref run) => {
+                    let state = source.state.as_ref();
+                    let state = state.ok_or_else(|| Failure::usage("`apply` needs a tenant"))?;
+                    let ran = past::run(state, run)?;
                     let protected = planning::protected(&fresh.selections, snapshot.len());
-                    let reach = Reach { snapshot, scope: &fresh.selections.scope, protected: &protected };
-                    revert::refit(reviewed, fresh.plan, reach)
+                    let reach = planning::reach(self.set, snapshot, &fresh.selections, &protected);
+                    revert::refit(reviewed, ran.as_past(), fresh.plan, reach)
+                        .map_err(|key| foreign(run, &key))?
                 }
             };
             (fresh.plan, dropped, unreviewed) = (met.plan, met.dropped, met.unreviewed);
@@ -423,6 +442,20 @@ impl Task<'_> {
             }
         }
     }
+}
+
+/// A plan file that claims to undo what no run did.
+fn foreign(run: &str, key: &ChangeKey) -> Failure {
+    let what = match &key.what {
+        ChangeWhat::Add(tag) => format!("adds `{tag}` to"),
+        ChangeWhat::Remove(tag) => format!("removes `{tag}` from"),
+        ChangeWhat::Value(value) => format!("sets the value {value} on"),
+    };
+    let device = &key.device;
+    Failure::plan(format!(
+        "the plan {what} device {device}, and the journal of run {run} holds nothing that this undoes"
+    ))
+    .help(format!("nothing was written; make the plan with `mdetag revert {run} -o FILE`"))
 }
 
 /// Whether an untrusted inventory left something out.

@@ -1,11 +1,19 @@
 //! What is known beside the list: changes that are contested or pending, from the journals of a tenant, and tags whose
 //! origin hunting named.
 
+use std::collections::HashSet;
+
 use crate::store::history::{self, Present};
-use mdetag_core::plan::{History, Plan, WithheldReason, stale};
+use crate::store::journal::{self, Recorded};
+use crate::store::state::StateDir;
+use mdetag_core::apply::{Outcome, resume};
+use mdetag_core::plan::revert::PastRun;
+use mdetag_core::plan::{ChangeKey, History, Plan, WithheldReason, stale};
 use mdetag_core::time::Timestamp;
 
 use super::context::Context;
+use super::failure::{Failure, chain};
+use super::show;
 use super::source::Source;
 
 /// The history of a tenant; empty where no tenant is named or nothing ran yet.
@@ -18,6 +26,52 @@ pub fn history(context: &Context, source: &Source, policy: &str, retry_contested
         history.contested.extend(source.origins.iter().map(|(key, origin)| (key.clone(), origin.clone())));
     }
     history
+}
+
+/// A run as the state proves it.
+pub struct ProvenRun {
+    /// Its journal.
+    pub recorded: Recorded,
+    /// The plan that it applied; its digest is that of the journal's header.
+    pub plan: Plan,
+    /// What the journal confirms.
+    pub confirmed: HashSet<ChangeKey>,
+}
+
+impl ProvenRun {
+    /// For the planner.
+    pub fn as_past(&self) -> PastRun<'_> {
+        PastRun { id: &self.recorded.header.run, plan: &self.plan, confirmed: &self.confirmed }
+    }
+}
+
+/// A run of the state, proven.
+///
+/// # Errors
+/// No such run, or a plan beside its journal that is not the one that the journal names.
+pub fn run(state: &StateDir, run: &str) -> Result<ProvenRun, Failure> {
+    let recorded = journal::read(state, run).map_err(|error| {
+        Failure::file(chain(&error)).help("`mdetag history` lists the runs of the state directory")
+    })?;
+    let plan = plan_of(state, &recorded)?;
+    let outcomes = resume::outcomes(&recorded.entries).into_iter();
+    let confirmed = outcomes.filter(|(_, ended)| ended.outcome == Outcome::Done).map(|(key, _)| key.clone());
+    Ok(ProvenRun { confirmed: confirmed.collect(), plan, recorded })
+}
+
+/// The plan of a run. Whoever can replace the file beside the journal must not be able to replace what the run was about.
+///
+/// # Errors
+/// A file that is no plan, or not the one that the journal's header names.
+pub fn plan_of(state: &StateDir, recorded: &Recorded) -> Result<Plan, Failure> {
+    let path = state.plan(&recorded.header.run);
+    let (plan, digest) = show::read_with_digest(&path)?;
+    if digest == recorded.header.plan {
+        return Ok(plan);
+    }
+    let (path, run) = (path.display(), &recorded.header.run);
+    Err(Failure::plan(format!("{path} is not the plan of run {run}: its journal names another digest"))
+        .help("nothing was written; restore the state directory, or plan anew with `mdetag plan`"))
 }
 
 /// Keeps which pending changes a trusted live read still did not show.

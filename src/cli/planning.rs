@@ -6,6 +6,7 @@ use mdetag_core::desired;
 use mdetag_core::diagnostic::{Diagnostic, Severity, Sources};
 use mdetag_core::inventory::{self, Counts, DeviceSet, Snapshot, Trust};
 use mdetag_core::plan::guard::Allowance;
+use mdetag_core::plan::revert::Reach;
 use mdetag_core::plan::{
     self, Header, History, InventoryReference, Options, Plan, PolicyReference, Refused, SafePlan,
     TenantReference,
@@ -111,6 +112,17 @@ pub fn protected(selections: &Selections, devices: usize) -> DeviceSet {
     let mut protected = DeviceSet::new(devices);
     selections.protections.iter().for_each(|rows| protected.union_with(rows));
     protected
+}
+
+/// Where a revert may act under a policy set. `protected`: as [`protected()`] has it.
+pub fn reach<'a>(
+    set: &PolicySet,
+    snapshot: &'a Snapshot,
+    selections: &'a Selections,
+    protected: &'a DeviceSet,
+) -> Reach<'a> {
+    let allows_reserved = set.policy.guard.allows_reserved();
+    Reach { snapshot, scope: &selections.scope, protected, allows_reserved }
 }
 
 /// A plan that the guard has not seen.

@@ -40,13 +40,21 @@ pub fn run(context: &Context, args: &ShowArgs) -> Result<Exit, Failure> {
 /// # Errors
 /// A file that cannot be read, is too large, or is no plan of this version.
 pub fn read(path: &std::path::Path) -> Result<Plan, Failure> {
+    read_with_digest(path).map(|(plan, _)| plan)
+}
+
+/// As [`read`], with the plan's digest.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_with_digest(path: &std::path::Path) -> Result<(Plan, String), Failure> {
     let named = |error: &dyn std::fmt::Display| Failure::plan(format!("{}: {error}", shown(path)));
     let length = std::fs::metadata(path).map_err(|error| named(&reason(&error)))?.len();
     if length > MAX_BYTES {
         return Err(named(&"the file is too large for a plan"));
     }
     let text = std::fs::read_to_string(path).map_err(|error| named(&reason(&error)))?;
-    document::read(&text).map_err(|error| {
+    document::read_with_digest(&text).map_err(|error| {
         named(&error)
             .help("plans are written by `mdetag plan -o FILE`; make a new one if it was edited or cut")
     })

@@ -17,6 +17,7 @@ mod offline;
 mod origins;
 mod outcomes;
 mod project;
+mod proposals;
 mod reading;
 mod refusals;
 mod reviewed;

@@ -19,6 +19,13 @@ crate::words! {
     }
 }
 
+impl DeviceValue {
+    /// Whether writing this value lowers a device. What the service reports and we do not know counts as the highest.
+    pub fn lowers(self, from: Option<&str>) -> bool {
+        from.and_then(DeviceValue::parse).map_or(self != DeviceValue::High, |from| self < from)
+    }
+}
+
 /// What kind of conditions a field takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {

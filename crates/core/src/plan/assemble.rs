@@ -99,20 +99,9 @@ pub(super) fn assemble(desired: &Desired<'_>, history: &History, arranged: Arran
             }
             Target::Pending => (WithheldReason::Pending, None),
         };
-        let group = withheld(reason, name, devices);
+        let group = Withheld::new(reason, name, devices);
         if reason == WithheldReason::Pending { plan.pending.push(group) } else { plan.withheld.push(group) }
     }
-}
-
-fn withheld(reason: WithheldReason, name: Option<String>, devices: Vec<DeviceChange>) -> Withheld {
-    let (mut additions, mut removals, mut values) = (0, 0, 0);
-    for device in &devices {
-        let counts = device.counts();
-        additions += counts.0;
-        removals += counts.1;
-        values += counts.2;
-    }
-    Withheld { reason, name, additions, removals, values, device_count: devices.len() as u64, devices }
 }
 
 /// Entries by device, devices in the order of their ids: counted into place, because a sort of millions by id is slow.
@@ -348,7 +337,8 @@ impl<'a> Sorter<'a> {
         if let Some(target) = self.known_from(entry.row, ChangeWhat::Value(entry.to)) {
             return target;
         }
-        if entry.is_default && !self.is_trusted { Target::Untrusted } else { Target::Planned }
+        let lowers = entry.is_default || entry.to.lowers(self.names.value(entry.row).map(|value| &**value));
+        if lowers && !self.is_trusted { Target::Untrusted } else { Target::Planned }
     }
 
     /// Whether history says anything about a device.

@@ -266,6 +266,10 @@ fn planned(plan: &Plan) -> Vec<(Axis, Option<Arc<str>>, u64, u64)> {
 /// Whether a removal is the second half of a rename whose first half is in the same plan.
 fn gains_new_name(plan: &Plan, change: &DeviceChange, cause: &Cause) -> bool {
     let Cause::Renamed { to, .. } = cause else { return false };
+    // A revert carries the causes of the run that it undoes: they explain, and exempt nothing.
+    if plan.header.reverts.is_some() {
+        return false;
+    }
     change.add.iter().any(|add| plan.is_tag(add.tag, to))
 }
 

@@ -322,6 +322,20 @@ pub struct Withheld {
     pub devices: Vec<DeviceChange>,
 }
 
+impl Withheld {
+    /// A group with its sums.
+    pub fn new(reason: WithheldReason, name: Option<String>, devices: Vec<DeviceChange>) -> Withheld {
+        let (mut additions, mut removals, mut values) = (0, 0, 0);
+        for device in &devices {
+            let counts = device.counts();
+            additions += counts.0;
+            removals += counts.1;
+            values += counts.2;
+        }
+        Withheld { reason, name, additions, removals, values, device_count: devices.len() as u64, devices }
+    }
+}
+
 /// A finding about a plan.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Warning {

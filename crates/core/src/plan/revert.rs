@@ -1,14 +1,19 @@
 //! Undoing a run: the inverse of its confirmed changes, as a plan like any other.
 //!
-//! A change is undone only where the device is still as the run left it: what somebody changed since is theirs.
+//! A change is undone only where the device is still as the run left it: what somebody changed since is theirs. A plan file
+//! only narrows what is undone: the run's own plan and journal say what there is to undo.
 
 use std::collections::HashMap;
 use std::collections::HashSet;
 
-use super::stale::{Dropped, Intersection, is_so, keys};
-use super::{ChangeKey, ChangeWhat, DeviceChange, Plan, TagIndex, ValueChange, WithheldReason, cost};
+use super::stale::{self, Intersection, keys};
+use super::{
+    ChangeKey, ChangeWhat, DeviceChange, Plan, TagChange, TagIndex, ValueChange, Withheld, WithheldReason,
+    cost,
+};
 use crate::device::DeviceValue;
 use crate::inventory::{DeviceSet, Snapshot};
+use crate::tag::{RESERVED, is_reserved};
 
 /// Where a revert may act.
 #[derive(Clone, Copy, Debug)]
@@ -19,77 +24,116 @@ pub struct Reach<'a> {
     pub scope: &'a DeviceSet,
     /// Devices that a protection matches.
     pub protected: &'a DeviceSet,
+    /// Whether the guard names the reserved tag.
+    pub allows_reserved: bool,
 }
 
-/// The inverse of the confirmed changes of the run `run`. `ran`: the plan that the run applied; `confirmed`: what its journal
-/// confirms; `fresh`: a plan of today's policies on today's inventory, for header, base figures and warnings.
-pub fn inverse(run: &str, ran: &Plan, confirmed: &HashSet<ChangeKey>, fresh: Plan, reach: Reach<'_>) -> Plan {
-    let mut plan = on(fresh, ran);
-    plan.header.reverts = Some(run.to_owned());
-    for change in &ran.changes {
-        let mut undone = DeviceChange { add: Vec::new(), remove: Vec::new(), value: None, ..change.clone() };
-        let is_confirmed =
-            |what: ChangeWhat| confirmed.contains(&ChangeKey { device: change.id.clone(), what });
-        let tag = |index: TagIndex| ran.tag(index).clone();
-        undone.remove.extend(change.add.iter().filter(|add| is_confirmed(ChangeWhat::Add(tag(add.tag)))));
-        undone
-            .add
-            .extend(change.remove.iter().filter(|gone| is_confirmed(ChangeWhat::Remove(tag(gone.tag)))));
-        // A value that the service did not know before cannot be written again.
-        let before = change.observed_value.as_deref().and_then(DeviceValue::parse);
-        if let (Some(set), Some(to)) = (change.value, before)
-            && is_confirmed(ChangeWhat::Value(set.to))
-        {
-            undone.value = Some(ValueChange { to, cause: set.cause });
-        }
-        plan.changes.push(undone);
-    }
-    let left = as_the_run_left(ran);
-    keep_fitting(&mut plan, &reach, |change| {
-        let value_is_left = left.get(&change.id).is_none_or(|value| {
-            reach.snapshot.find(&change.id).is_some_and(|row| reach.snapshot.value(row) == Some(value.word()))
-        });
-        if !value_is_left {
+/// A run as the state proves it: what is undone comes from here, never from a plan file.
+#[derive(Clone, Copy, Debug)]
+pub struct PastRun<'a> {
+    /// The run's id.
+    pub id: &'a str,
+    /// The plan that it applied.
+    pub plan: &'a Plan,
+    /// The changes that its journal confirms.
+    pub confirmed: &'a HashSet<ChangeKey>,
+}
+
+/// The inverse of the confirmed changes of a run. `fresh`: a plan of today's policies on today's inventory, for header, base
+/// figures and warnings.
+pub fn inverse(ran: PastRun<'_>, fresh: Plan, reach: Reach<'_>) -> Plan {
+    let is_trusted = fresh.is_trusted();
+    let mut plan = on(fresh, ran.plan);
+    plan.header.reverts = Some(ran.id.to_owned());
+    plan.changes = undone(ran);
+    let left = as_the_run_left(ran.plan);
+    let mut aside = Aside::default();
+    keep_fitting(&mut plan, &reach, &mut aside, |change| {
+        let value = reach.snapshot.find(&change.id).and_then(|row| reach.snapshot.value(row));
+        if left.get(&change.id).is_some_and(|set| value != Some(set.word())) {
             change.value = None;
         }
     });
+    if !is_trusted {
+        aside.hold_untrusted(&mut plan.changes);
+    }
+    plan.withheld = aside.groups();
     measured(plan, &reach)
 }
 
-/// What is left of a reviewed revert on the tenant as it is now.
-pub fn refit(reviewed: &Plan, fresh: Plan, reach: Reach<'_>) -> Intersection {
-    let is_trusted = fresh.is_trusted();
-    let mut plan = on(fresh, reviewed);
-    plan.header.reverts.clone_from(&reviewed.header.reverts);
-    plan.changes.clone_from(&reviewed.changes);
-    keep_fitting(&mut plan, &reach, |change| {
-        if !is_trusted {
-            change.remove.clear();
+/// What is left of a reviewed revert on the tenant as it is now: the part of it that the run's inverse holds as well.
+///
+/// # Errors
+/// The first reviewed change that the journal of the run does not prove.
+pub fn refit(
+    reviewed: &Plan,
+    ran: PastRun<'_>,
+    fresh: Plan,
+    reach: Reach<'_>,
+) -> Result<Intersection, ChangeKey> {
+    let undone = undone(ran);
+    let proven: HashSet<ChangeKey> = undone.iter().flat_map(|change| keys(ran.plan, change)).collect();
+    let foreign = reviewed.changes.iter().flat_map(|change| keys(reviewed, change));
+    if let Some(key) = foreign.into_iter().find(|key| !proven.contains(key)) {
+        return Err(key);
+    }
+    Ok(stale::intersect(reviewed, inverse(ran, fresh, reach), reach.snapshot))
+}
+
+/// The inverse of what a run's journal confirms, wherever its devices are by now.
+fn undone(ran: PastRun<'_>) -> Vec<DeviceChange> {
+    let inverse = |change: &DeviceChange| {
+        let is_confirmed =
+            |what: ChangeWhat| ran.confirmed.contains(&ChangeKey { device: change.id.clone(), what });
+        let tag = |index: TagIndex| ran.plan.tag(index).clone();
+        let added = change.add.iter().filter(|add| is_confirmed(ChangeWhat::Add(tag(add.tag))));
+        let removed = change.remove.iter().filter(|gone| is_confirmed(ChangeWhat::Remove(tag(gone.tag))));
+        // A value that the service did not know before cannot be written again.
+        let before = change.observed_value.as_deref().and_then(DeviceValue::parse);
+        let set = change.value.filter(|set| is_confirmed(ChangeWhat::Value(set.to)));
+        DeviceChange {
+            add: removed.copied().collect(),
+            remove: added.copied().collect(),
+            value: set.zip(before).map(|(set, to)| ValueChange { to, cause: set.cause }),
+            ..change.clone()
         }
-        // Still the reviewed device here: a value that somebody set since the review is theirs.
-        let row = reach.snapshot.find(&change.id);
-        if row.and_then(|row| reach.snapshot.value(row)) != change.observed_value.as_deref() {
-            change.value = None;
+    };
+    ran.plan.changes.iter().map(inverse).collect()
+}
+
+/// Changes of a revert that are seen and not done.
+#[derive(Default)]
+struct Aside {
+    protected: Vec<DeviceChange>,
+    reserved: Vec<DeviceChange>,
+    untrusted: Vec<DeviceChange>,
+}
+
+impl Aside {
+    /// Takes out what a read that may be short must not cause: removals and lowered values.
+    fn hold_untrusted(&mut self, changes: &mut Vec<DeviceChange>) {
+        for change in changes.iter_mut() {
+            let held = DeviceChange {
+                add: Vec::new(),
+                remove: std::mem::take(&mut change.remove),
+                value: change.value.take_if(|set| set.to.lowers(change.observed_value.as_deref())),
+                ..change.clone()
+            };
+            self.untrusted.extend(Some(held).filter(|held| !held.is_empty()));
         }
-    });
-    let plan = measured(plan, &reach);
-    let kept: HashSet<ChangeKey> = plan.changes.iter().flat_map(|change| keys(&plan, change)).collect();
-    let all = reviewed.changes.iter().flat_map(|change| keys(reviewed, change));
-    let dropped = all.filter(|key| !kept.contains(key)).map(|key| {
-        let row = reach.snapshot.find(&key.device);
-        let is_protected = row.is_some_and(|row| reach.protected.contains(row));
-        let why = match () {
-            () if is_so(reach.snapshot, &key) => Dropped::Noop,
-            () if is_protected => Dropped::Withheld(WithheldReason::Protected),
-            () if !is_trusted && matches!(key.what, ChangeWhat::Remove(_)) => {
-                Dropped::Withheld(WithheldReason::Untrusted)
-            }
-            () => Dropped::Stale,
-        };
-        (key, why)
-    });
-    let dropped = dropped.collect();
-    Intersection { plan, dropped, unreviewed: 0 }
+        changes.retain(|change| !change.is_empty());
+    }
+
+    fn groups(self) -> Vec<Withheld> {
+        let reserved = format!("the reserved tag {RESERVED}, which `guard.allowReserved` does not name");
+        let groups = [
+            (WithheldReason::Protected, None, self.protected),
+            (WithheldReason::Protected, Some(reserved), self.reserved),
+            (WithheldReason::Untrusted, None, self.untrusted),
+        ];
+        let held = groups.into_iter().filter(|(_, _, devices)| !devices.is_empty());
+        held.map(|(reason, name, devices)| Withheld::new(reason, name, devices)).collect()
+    }
 }
 
 /// A fresh plan without its changes, over the tags, causes and rules of another.
@@ -112,13 +156,12 @@ fn as_the_run_left(ran: &Plan) -> HashMap<std::sync::Arc<str>, DeviceValue> {
     ran.changes.iter().filter_map(|change| Some((change.id.clone(), change.value?.to))).collect()
 }
 
-/// Takes out what is so already, what no device in reach has, and what `limit` takes out; looks at each device anew.
-fn keep_fitting(plan: &mut Plan, reach: &Reach<'_>, limit: impl Fn(&mut DeviceChange)) {
+/// Takes out what is so already, what no device in reach has, what is protected or reserved, and what `limit` takes out; looks
+/// at each device anew.
+fn keep_fitting(plan: &mut Plan, reach: &Reach<'_>, aside: &mut Aside, limit: impl Fn(&mut DeviceChange)) {
     let mut changes = std::mem::take(&mut plan.changes);
     for change in &mut changes {
-        let row = reach.snapshot.find(&change.id);
-        let Some(row) = row.filter(|row| reach.scope.contains(*row) && !reach.protected.contains(*row))
-        else {
+        let Some(row) = reach.snapshot.find(&change.id).filter(|row| reach.scope.contains(*row)) else {
             (change.add, change.remove, change.value) = (Vec::new(), Vec::new(), None);
             continue;
         };
@@ -132,6 +175,19 @@ fn keep_fitting(plan: &mut Plan, reach: &Reach<'_>, limit: impl Fn(&mut DeviceCh
         let value = reach.snapshot.value(row);
         change.value = change.value.filter(|set| value != Some(set.to.word()));
         observe(plan, reach.snapshot, row, change);
+        if reach.protected.contains(row) {
+            let none = DeviceChange { add: Vec::new(), remove: Vec::new(), value: None, ..change.clone() };
+            let held = std::mem::replace(change, none);
+            aside.protected.extend(Some(held).filter(|held| !held.is_empty()));
+        } else if !reach.allows_reserved {
+            let is_reserved = |entry: &TagChange| is_reserved(plan.tag(entry.tag));
+            let mut held = DeviceChange { value: None, ..change.clone() };
+            held.add.retain(is_reserved);
+            held.remove.retain(is_reserved);
+            change.add.retain(|add| !is_reserved(add));
+            change.remove.retain(|remove| !is_reserved(remove));
+            aside.reserved.extend(Some(held).filter(|held| !held.is_empty()));
+        }
     }
     changes.retain(|change| !change.is_empty());
     plan.changes = changes;
@@ -180,7 +236,8 @@ mod tests {
 
     use super::*;
     use crate::inventory::fleet;
-    use crate::plan::{Cause, CauseIndex, TagChange};
+    use crate::plan::stale::Dropped;
+    use crate::plan::{Cause, CauseIndex};
 
     fn ran() -> Plan {
         let change = DeviceChange {
@@ -202,12 +259,26 @@ mod tests {
         let key = |what: &ChangeWhat| ChangeKey { device: "d0".into(), what: what.clone() };
         let confirmed = confirmed.iter().map(key).collect();
         inverse(
-            "r",
-            &ran(),
-            &confirmed,
+            PastRun { id: "r", plan: &ran(), confirmed: &confirmed },
             Plan::default(),
-            Reach { snapshot: &snapshot, scope: &scope, protected: &protected },
+            Reach { snapshot: &snapshot, scope: &scope, protected: &protected, allows_reserved: false },
         )
+    }
+
+    /// A reviewed plan on another inventory, against what the journal confirms.
+    fn meet(
+        reviewed: &Plan,
+        device: serde_json::Value,
+        confirmed: &[ChangeWhat],
+        is_protected: bool,
+    ) -> Result<Intersection, ChangeKey> {
+        let snapshot = fleet(&[device]);
+        let (scope, free) = (DeviceSet::full(1), DeviceSet::new(1));
+        let protected = if is_protected { &scope } else { &free };
+        let reach = Reach { snapshot: &snapshot, scope: &scope, protected, allows_reserved: false };
+        let key = |what: &ChangeWhat| ChangeKey { device: "d0".into(), what: what.clone() };
+        let confirmed = confirmed.iter().map(key).collect();
+        refit(reviewed, PastRun { id: "r", plan: &ran(), confirmed: &confirmed }, Plan::default(), reach)
     }
 
     #[test]
@@ -244,16 +315,41 @@ mod tests {
 
     #[test]
     fn a_reviewed_revert_is_kept_where_it_fits_and_the_rest_is_told() {
-        let plan =
-            undo(json!({ "machineTags": ["New"], "deviceValue": "High" }), &[ChangeWhat::Add("New".into())]);
-        let snapshot = fleet(&[json!({ "machineTags": ["New"] })]);
-        let (scope, protected) = (DeviceSet::full(1), DeviceSet::full(1));
-        let free = DeviceSet::new(1);
-        let reach = Reach { snapshot: &snapshot, scope: &scope, protected: &free };
-        assert_eq!(refit(&plan, Plan::default(), reach).plan.changes.len(), 1);
-        let met = refit(&plan, Plan::default(), Reach { protected: &protected, ..reach });
+        let added = [ChangeWhat::Add("New".into())];
+        let plan = undo(json!({ "machineTags": ["New"], "deviceValue": "High" }), &added);
+        let now = json!({ "machineTags": ["New"] });
+        assert_eq!(meet(&plan, now.clone(), &added, false).unwrap().plan.changes.len(), 1);
+        let met = meet(&plan, now, &added, true).unwrap();
         assert_eq!(met.plan.changes, []);
         assert_eq!(met.dropped[0].1, Dropped::Withheld(WithheldReason::Protected));
+    }
+
+    #[test]
+    fn a_reviewed_change_that_the_journal_does_not_prove_refuses_the_plan() {
+        let all = [ChangeWhat::Add("New".into()), ChangeWhat::Remove("Old".into())];
+        let now = json!({ "machineTags": ["New"], "deviceValue": "High" });
+        let plan = undo(now.clone(), &all);
+        let foreign = meet(&plan, now, &all[..1], false).unwrap_err();
+        assert_eq!(foreign.what, ChangeWhat::Add("Old".into()));
+    }
+
+    #[test]
+    fn a_reserved_tag_comes_back_only_where_the_guard_names_it() {
+        let mut ran = ran();
+        ran.tags[1] = RESERVED.into();
+        let snapshot = fleet(&[json!({ "machineTags": [] })]);
+        let (scope, protected) = (DeviceSet::full(1), DeviceSet::new(1));
+        let key = ChangeKey { device: "d0".into(), what: ChangeWhat::Remove(RESERVED.into()) };
+        let confirmed = HashSet::from([key]);
+        let ran = PastRun { id: "r", plan: &ran, confirmed: &confirmed };
+        for allows_reserved in [false, true] {
+            let reach = Reach { snapshot: &snapshot, scope: &scope, protected: &protected, allows_reserved };
+            let plan = inverse(ran, Plan::default(), reach);
+            assert_eq!(
+                (plan.changes.len(), plan.withheld.len()),
+                (usize::from(allows_reserved), usize::from(!allows_reserved))
+            );
+        }
     }
 
     #[test]
@@ -262,9 +358,7 @@ mod tests {
         let plan = undo(json!({ "machineTags": [], "deviceValue": "High" }), &set);
         assert_eq!(plan.changes[0].value.map(|value| value.to), Some(DeviceValue::Low));
         let met = |value: &str| {
-            let snapshot = fleet(&[json!({ "machineTags": [], "deviceValue": value })]);
-            let (scope, free) = (DeviceSet::full(1), DeviceSet::new(1));
-            refit(&plan, Plan::default(), Reach { snapshot: &snapshot, scope: &scope, protected: &free })
+            meet(&plan, json!({ "machineTags": [], "deviceValue": value }), &set, false).unwrap()
         };
         assert_eq!(met("High").plan.changes.len(), 1);
         assert_eq!((met("Normal").plan.changes.len(), met("Normal").dropped[0].1), (0, Dropped::Stale));

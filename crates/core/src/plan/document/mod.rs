@@ -15,7 +15,7 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use read::{DocumentError, read};
+pub use read::{DocumentError, read, read_with_digest};
 pub use write::{write_open, write_to};
 
 use super::consequences::Consequences;

@@ -55,6 +55,14 @@ fn in_words(message: &str) -> String {
 /// # Errors
 /// Where the text is no plan of version 1.x, its digest is wrong, or its content contradicts itself.
 pub fn read(json: &str) -> Result<Plan, DocumentError> {
+    read_with_digest(json).map(|(plan, _)| plan)
+}
+
+/// As [`read`], with the digest that was proved.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_with_digest(json: &str) -> Result<(Plan, String), DocumentError> {
     let refused = |error: serde_json::Error| refusal(json).err().unwrap_or_else(|| form(&error));
     let document: Document<Vec<&RawValue>> = serde_json::from_str(json).map_err(refused)?;
     check_version(&document.format_version)?;
@@ -74,7 +82,7 @@ pub fn read(json: &str) -> Result<Plan, DocumentError> {
         return Err(DocumentError::Digest { found: document.digest, actual });
     }
     content?;
-    plan(tables, document, changes)
+    Ok((plan(tables, document, changes)?, actual))
 }
 
 fn form(error: &serde_json::Error) -> DocumentError {

@@ -413,10 +413,13 @@ fn place(
     if let Some((to, cause)) = value {
         let is_default = cause == "default";
         let unresolved = is_default && view.device.value.is_none();
+        // What nobody knows may be the highest.
+        let before = view.device.value.as_deref().and_then(DeviceValue::parse).unwrap_or(DeviceValue::High);
+        let lowers = (to as u8) < before as u8;
         let target = protected
             .or_else(|| unresolved.then(|| ("unresolved".to_owned(), String::new())))
             .or_else(|| view.history(ChangeWhat::Value(to)))
-            .or_else(|| untrusted().filter(|_| is_default));
+            .or_else(|| untrusted().filter(|_| is_default || lowers));
         put(target, &|found| found.value = Some((to, cause.clone())));
     }
 }
