@@ -7,6 +7,8 @@ use std::net::IpAddr;
 
 use reqwest::Url;
 
+use mdetag_core::policy::GEOS;
+
 use super::error::{TenantError, TenantErrorKind};
 
 /// A cloud with its own sign-in and API hosts.
@@ -48,9 +50,6 @@ impl fmt::Display for Cloud {
         f.write_str(self.word())
     }
 }
-
-/// The regions of the public cloud that have an API host of their own.
-pub const GEOS: [&str; 7] = ["us", "eu", "uk", "au", "swa", "ina", "aea"];
 
 /// Who named a host. A file may come from a pull request; whoever sets the environment has the credential anyway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -431,6 +430,11 @@ mod tests {
             api("http://proxy.example.com", &["proxy.example.com"]).is_err(),
             "plain http is for loopback only"
         );
+    }
+
+    #[test]
+    fn the_clouds_are_those_of_the_settings() {
+        assert_eq!(Cloud::ALL.map(Cloud::word), mdetag_core::policy::CLOUDS);
     }
 
     #[test]

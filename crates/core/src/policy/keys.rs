@@ -319,10 +319,10 @@ pub(super) static EXPECT: &[Key] = &[
 ];
 
 /// The words of `cloud` in `mdetag.yaml`.
-pub(super) static CLOUDS: [&str; 4] = ["public", "gcc", "gcc-high", "dod"];
+pub static CLOUDS: [&str; 4] = ["public", "gcc", "gcc-high", "dod"];
 
 /// The words of `geo` in `mdetag.yaml`.
-pub(super) static GEOS: [&str; 7] = ["us", "eu", "uk", "au", "swa", "ina", "aea"];
+pub static GEOS: [&str; 7] = ["us", "eu", "uk", "au", "swa", "ina", "aea"];
 
 /// The words of `tagCase`.
 pub(super) static TAG_CASES: [&str; 2] = ["exact", "insensitive"];
