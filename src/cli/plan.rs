@@ -65,21 +65,22 @@ pub async fn plan_and_report(context: &Context, request: &Request<'_>) -> Result
     let reports = Reports::new(context.global.format, request.report)?;
     let allowances = allowances(request.allow)?;
     let now = context.policy_now();
-    let set = policy_set::load(context, &context.policy_paths(request.paths)?, now)
+    let paths = context.policy_paths(request.paths)?;
+    let set = policy_set::load(context, &paths, now)
         .inspect_err(|failure| ci::annotate_failure(request.report.ci, failure, &context.console))?;
     findings::warn(&context.console, &set.sources, &policy_set::warnings(&set.findings));
-    let base =
-        request.base.map(|path| policy_set::load(context, std::slice::from_ref(path), now)).transpose()?;
+    let base = request.base.and_then(|folder| policy_set::base(context, folder, &paths, now));
     let source = source::read(context, Some(&set), Need::Read).await?;
     let history = past::history(context, &source, &set.reference.digest, false);
     let with = source.circumstances(context, &history, &allowances);
     let mut fresh = planning::fresh(&set, &source.inventory, &with)?;
     fresh.plan.ledger = source.session.as_ref().map(|session| ledger_text::ledger(session, &fresh.plan));
     let planned = planning::guarded(&set, fresh, &allowances);
-    let base_plan = match &base {
-        Some(base) => Some(planning::plan(base, &source.inventory, &with)?),
-        None => None,
-    };
+    // Its rules may contradict each other on this inventory, which is no fault of the set at hand.
+    let base_plan = base.as_ref().and_then(|base| planning::plan(base, &source.inventory, &with).ok());
+    if let (Some(folder), Some(_), None) = (request.base, &base, &base_plan) {
+        policy_set::warn_unsplit(context, folder, "cannot be planned");
+    }
     let changes = base.as_ref().map(|base| guard_changes::changes(&base.policy.guard, &set.policy.guard));
     let guard_changes = changes.unwrap_or_default();
     let mut input = Input::new(request.subject, planned.plan());

@@ -2,8 +2,10 @@
 //!
 //! Shows nothing; commands decide what becomes of findings.
 
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 
+use crate::store::path_text::shown;
 use crate::store::{policy_files, repository};
 use mdetag_core::diagnostic::{Diagnostic, Sources, Span};
 use mdetag_core::policy;
@@ -40,6 +42,41 @@ pub fn load(context: &Context, paths: &[PathBuf], now: Timestamp) -> Result<Poli
         return Err(Failure::policy(set.sources, set.findings));
     }
     Ok(set)
+}
+
+/// The set that `--base` names, for the given paths of the set at hand. A checkout (it holds `.git`, `mdetag.yaml` or the first of
+/// the paths) has its policies at the same paths; else it is a folder of policies. What is not there is empty: on the first
+/// pull request everything is new. Nothing where it has errors, which is said: a pull request may be what repairs them.
+pub fn base(context: &Context, folder: &Path, paths: &[PathBuf], now: Timestamp) -> Option<PolicySet> {
+    let below = |path: &PathBuf| {
+        let base = fs::canonicalize(&context.base).unwrap_or_else(|_| context.base.clone());
+        let real = fs::canonicalize(path).ok()?;
+        real.strip_prefix(base).ok().filter(|path| !path.as_os_str().is_empty()).map(|path| folder.join(path))
+    };
+    let there: Vec<PathBuf> = paths.iter().filter_map(below).collect();
+    let is_checkout = folder.join(".git").exists()
+        || folder.join("mdetag.yaml").exists()
+        || there.first().is_some_and(|path| path.exists());
+    let chosen = if is_checkout && !there.is_empty() { there } else { vec![folder.to_path_buf()] };
+    let present: Vec<PathBuf> = chosen.into_iter().filter(|path| path.exists()).collect();
+    let is_empty = |set: &PolicySet| set.findings.iter().any(|finding| finding.code == "E0111");
+    let holds = |path: &PathBuf| !is_empty(&read(context, std::slice::from_ref(path), now).set);
+    let present: Vec<PathBuf> = present.into_iter().filter(holds).collect();
+    let mut set = read(context, &present, now).set;
+    if present.is_empty() {
+        // That there is no policy is the only finding.
+        set.findings.clear();
+    }
+    if has_errors(&set.findings) {
+        warn_unsplit(context, folder, "has errors");
+        return None;
+    }
+    Some(set)
+}
+
+/// Says that a plan is not split, and why.
+pub fn warn_unsplit(context: &Context, folder: &Path, why: &str) {
+    context.console.say(&format!("warning: the base {} {why}, so the plan is not split", shown(folder)));
 }
 
 /// The findings that a command other than `validate` shows: notes are for `validate`.

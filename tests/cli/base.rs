@@ -71,3 +71,36 @@ fn without_a_change_everything_was_there_already() {
     assert_eq!(plan["split"]["before"]["additions"], 3);
     assert_eq!(plan["split"]["before"]["removals"], 2);
 }
+
+#[test]
+fn a_base_without_policies_is_the_empty_set_and_one_with_errors_is_a_warning() {
+    let project = drifted();
+    let plan = |base: &str| {
+        let ran =
+            project.run(&["plan", "--sandbox", "--base", base, "--format", "json", "policies"]).exits(0);
+        (ran.json(), ran.err)
+    };
+    std::fs::create_dir(project.path().join("empty")).unwrap();
+    for base in ["nowhere", "empty"] {
+        let (document, err) = plan(base);
+        let split = &document["split"];
+        // Everything is this change.
+        let counts = [&split["thisChange"], &split["before"]].map(|half| half["additions"].as_u64().unwrap());
+        assert_eq!(counts, [13, 0], "{base}: {split}");
+        assert!(!err.contains("not split"), "{err}");
+    }
+    project.write("broken/p.yaml", "version: 1\nclaimz: [Old]\n");
+    let (document, err) = plan("broken");
+    assert!(document["split"].is_null(), "{}", document["split"]);
+    assert!(err.contains("warning") && err.contains("broken") && err.contains("not split"), "{err}");
+}
+
+#[test]
+fn a_checkout_as_base_has_the_policies_at_the_same_paths() {
+    let project = drifted();
+    project.write("old/policies/p.yaml", &policy(""));
+    project.write("more/q.yaml", "version: 1\n");
+    let words = ["plan", "--sandbox", "--base", "old", "--format", "json", "policies", "more"];
+    let split = project.run(&words).exits(0).json()["split"].clone();
+    assert_eq!((&split["thisChange"]["additions"], &split["before"]["additions"]), (&json!(10), &json!(3)));
+}
