@@ -280,7 +280,7 @@ fn end(errand: &Errand<'_>, run_id: String, run: &Run<'_>, screen: Screen<'_>, s
     if errand.withheld {
         exit = exit.worst(Exit::Refused);
     }
-    if bad > 0 || !given_up.is_empty() || left > 0 && run.stopped().is_none() {
+    if bad > 0 || left > 0 && run.stopped().is_none() {
         exit = exit.worst(Exit::Partial);
     }
     if run.stopped().is_some() && left + count(Outcome::Unknown) > 0 {

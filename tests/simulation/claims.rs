@@ -326,3 +326,59 @@ fn a_throttled_lane_waits_and_nothing_fails() {
     let fared = apply(&values(60), faults);
     assert_eq!(fared.count(Outcome::Done), 60);
 }
+
+#[test]
+fn a_run_whose_last_call_is_the_last_allowed_ends_whole() {
+    let (plan, service) = fleet(&values(20), Faults::default());
+    let plan = safe(plan);
+    let mut world = World::new(service, Limits::default(), 1);
+    let options = RunOptions { max_calls: Some(20), ..RunOptions::default() };
+    let mut run = Run::new(&plan, &[], options, world.now);
+    assert!(world.play(&mut run, usize::MAX));
+    assert_eq!((run.counts()[Outcome::Done as usize], run.stopped()), (20, None));
+}
+
+#[test]
+fn devices_that_a_rule_owns_do_not_close_the_value_lane() {
+    let (plan, mut service) = fleet(&values(100), Faults::default());
+    service.devices.values_mut().take(30).for_each(|device| device.is_forbidden = true);
+    let fared = apply_with(plan, service, RunOptions::default());
+    assert_eq!((fared.count(Outcome::Done), fared.count(Outcome::Failed)), (70, 30));
+}
+
+#[test]
+fn a_value_lane_that_is_forbidden_for_all_is_given_up_after_few_calls() {
+    let fared = apply(&values(400), Faults { forbidden: true, ..Faults::default() });
+    assert!(fared.calls(Lane::SetValue) <= 5 + 20 + 8, "{}", fared.calls(Lane::SetValue));
+    assert_eq!(fared.count(Outcome::Failed) + fared.count(Outcome::NotAttempted), 400);
+}
+
+#[test]
+fn after_a_sound_patch_a_missing_tag_was_removed_by_a_person_and_stays_away() {
+    let wish = Wish { has: &["own", "portal"], value: true, ..Wish::default() };
+    let (mut plan, mut service) = fleet(&[wish; 40], Faults::default());
+    plan.header.options.values = ValueRoute::Both;
+    service.devices.values_mut().skip(20).for_each(|device| device.tags.clear());
+    let fared = apply_with(plan, service, RunOptions::default());
+    assert_eq!((fared.count(Outcome::Done), fared.repairs), (40, 0));
+    assert!((20..40).all(|device| fared.tags(device).is_empty()));
+}
+
+#[test]
+fn a_removal_does_not_rest_on_an_addition_that_an_earlier_part_confirmed() {
+    let wish = Wish { add: &["New"], remove: &["Old"], ..Wish::default() };
+    let (plan, service) = fleet(&[wish], Faults::default());
+    let plan = safe(plan);
+    let mut world = World::new(service, Limits::default(), 1);
+    let options = RunOptions { max_calls: Some(1), ..RunOptions::default() };
+    let mut first = Run::new(&plan, &[], options, world.now);
+    assert!(world.play(&mut first, usize::MAX));
+    assert_eq!(first.counts()[Outcome::Done as usize], 1);
+    // A person takes the new tag away before the run is resumed with a fresh plan of both changes.
+    world.service.devices.values_mut().for_each(|device| device.tags.retain(|tag| **tag != *"New"));
+    let journal = world.journal.clone();
+    let mut second = Run::new(&plan, &journal, RunOptions::default(), world.now);
+    assert!(world.play(&mut second, usize::MAX));
+    let device = world.service.devices.values().next().expect("one device");
+    assert!(device.tags.iter().any(|tag| **tag == *"Old"), "{:?}", device.tags);
+}

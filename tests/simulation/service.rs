@@ -72,6 +72,8 @@ pub(crate) struct Device {
     pub(crate) registry: Option<Arc<str>>,
     /// Unknown to the write routes.
     pub(crate) is_bad: bool,
+    /// 403 for single calls on it: a rule of somebody else owns it.
+    pub(crate) is_forbidden: bool,
     /// Earlier states and until when the list shows them.
     pub(crate) shown: VecDeque<(Timestamp, Vec<Arc<str>>, String)>,
 }
@@ -174,6 +176,8 @@ impl Service {
             }
         } else if self.faults.forbidden {
             return rejected(403, "Forbidden", "not for you");
+        } else if call.devices().iter().any(|id| self.devices[id].is_forbidden) {
+            return rejected(403, "Forbidden", "a rule owns this device");
         } else if self.hits(self.faults.passing_404) {
             return rejected(404, "ResourceNotFound", "Machine was not found");
         }

@@ -238,7 +238,8 @@ impl World {
             let mut keep = |what: ChangeWhat, is_so: bool| {
                 let key = ChangeKey { device: change.id.clone(), what };
                 if ended.contains(&key) {
-                    return true;
+                    // A plan of a fresh list has no change that the list shows.
+                    return !is_so;
                 }
                 if is_so {
                     settled.push(ChangeOutcome { key, outcome: Outcome::Done, error: None });

@@ -13,7 +13,7 @@ use super::budget::Budget;
 use super::changes::{ChangeIndex, ChangeRow, Doubt, Effect, Evidence};
 use super::isolate::{self, Isolation};
 use super::queue::{ItemIndex, ItemKind, Members, Queue, WorkItem};
-use super::retry::{MAX_RETRY_AFTER, MAX_TRIES, MIN_WAIT};
+use super::retry::{MAX_FAILURES, MAX_FORBIDDEN, MAX_RETRY_AFTER, MAX_TRIES, MIN_WAIT};
 use super::run::{CallInFlight, Run};
 use super::{CallId, DeviceState, Entry, Outcome, Rejection, Reply};
 
@@ -89,7 +89,8 @@ impl Run<'_> {
         let ChangeRow { device, what, is_twin, is_patched, .. } = *self.changes.get(change);
         let expected = match what {
             Effect::Remove(tag) if is_twin => self.changes.kept_twins(device, tag),
-            Effect::Value(_) if is_patched => self.changes.expected_tags(device),
+            // Once an answer has shown that PATCH leaves tags alone, a missing tag was removed by somebody.
+            Effect::Value(_) if is_patched && !self.patch.is_proven() => self.changes.expected_tags(device),
             _ => return,
         };
         let carries = |tag: &u32| state.tags.iter().any(|own| *own == self.changes.tags[*tag as usize]);
@@ -203,6 +204,40 @@ impl Run<'_> {
         }
     }
 
+    // A refusal of one device says nothing about the lane: a rule may own that device. Only a missing role, a token that a
+    // fresh sign-in did not mend, or 403 for devices drawn evenly from the whole queue do.
+    fn learn_from_refusal(
+        &mut self,
+        flight: &CallInFlight,
+        rejection: &Rejection,
+        words: &str,
+        now: Timestamp,
+    ) {
+        if rejection.status == 401 {
+            return self.failed(flight, words, now);
+        }
+        if rejection.status != 403 {
+            return;
+        }
+        let circuit = self.lanes.circuit_mut(flight.lane);
+        let is_closed = match circuit.forbidden() {
+            _ if names_missing_role(&rejection.message) => true,
+            Some(count) => {
+                if count == MAX_FAILURES {
+                    let queue = self.queues.item(flight.item).queue;
+                    self.queues.draw_evenly(queue, MAX_FORBIDDEN);
+                }
+                count >= MAX_FAILURES + MAX_FORBIDDEN
+            }
+            None => false,
+        };
+        let circuit = self.lanes.circuit_mut(flight.lane);
+        if is_closed && circuit.opened().is_none() {
+            circuit.open(format!("it is forbidden, the last answer: {words}"));
+            self.note(now, format!("the {} lane is given up: it is forbidden ({words})", flight.lane.name()));
+        }
+    }
+
     /// The service said no, and will say so again.
     fn refused(&mut self, flight: CallInFlight, rejection: &Rejection, words: &str, now: Timestamp) {
         let item = self.queues.item_mut(flight.item);
@@ -221,7 +256,7 @@ impl Run<'_> {
                     self.queues.enqueue(flight.item);
                 }
             }
-            return self.failed(&flight, words, now);
+            return self.learn_from_refusal(&flight, rejection, words, now);
         }
         let error: Arc<str> = words.into();
         for change in &flight.members {
@@ -238,10 +273,7 @@ impl Run<'_> {
             let error: Arc<str> = format!("{words} (the same for two devices: the tag is at fault)").into();
             self.end_item(flight.item, Outcome::Failed, &error);
         }
-        let is_isolated = self.queues.item(flight.item).isolation.is_some();
-        if !is_isolated || tag_at_fault {
-            self.failed(&flight, words, now);
-        }
+        self.learn_from_refusal(&flight, rejection, words, now);
         self.forbid_probe(flight.item, &error);
         self.advance(flight.item);
     }
@@ -356,6 +388,12 @@ impl Run<'_> {
             self.queues.enqueue(index);
         }
     }
+}
+
+/// Whether a message blames the application's roles and not the device.
+fn names_missing_role(message: &str) -> bool {
+    let message = message.to_lowercase();
+    message.contains("application roles") || message.contains("missing") && message.contains("role")
 }
 
 /// The code of a rejection, or its status where it has none.

@@ -3,6 +3,8 @@
 //! A slot is taken when a call starts and frees one window after its answer: wherever between the two the service counted
 //! the call, its window has passed by then. Does no I/O; the ledger on disk saves and merges [`SlotRecord`]s.
 
+#![expect(missing_docs, reason = "fields are named by what they hold")]
+
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -15,7 +17,6 @@ use super::retry::{Jitter, MAX_RETRY_AFTER, MAX_THROTTLES, MIN_WAIT};
 /// How many calls in how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RateWindow {
-    /// Calls.
     pub calls: u32,
     /// Half-open: an answer at `t` no longer counts at `t + length`.
     pub length: Duration,
@@ -67,25 +68,15 @@ impl Limits {
 pub enum SlotRecord {
     /// A call takes a slot.
     Taken {
-        /// The lane.
         lane: Lane,
         /// The slot's number, unique over processes.
         slot: u64,
-        /// When.
         at: Timestamp,
     },
     /// Its answer has arrived, or will not.
-    Answered {
-        /// The lane.
-        lane: Lane,
-        /// The slot's number.
-        slot: u64,
-        /// When.
-        at: Timestamp,
-    },
+    Answered { lane: Lane, slot: u64, at: Timestamp },
     /// The service asked to leave the lane alone.
     Closed {
-        /// The lane.
         lane: Lane,
         /// Until when.
         until: Timestamp,
@@ -96,6 +87,7 @@ pub enum SlotRecord {
 #[derive(Clone, Copy, Debug)]
 struct OpenSlot {
     slot: u64,
+    taken: Timestamp,
     expires: Timestamp,
 }
 
@@ -166,7 +158,10 @@ impl SlotWindows {
 /// How one lane fares.
 #[derive(Clone, Debug, Default)]
 struct LanePatience {
+    /// Episodes of 429 in a row without a call that passed.
     throttles: u32,
+    /// When the last episode began: calls that were in flight then belong to it.
+    episode: Option<Timestamp>,
     given_up: Option<String>,
 }
 
@@ -228,7 +223,7 @@ impl Budget {
         let slot = self.next_slot;
         self.next_slot = self.next_slot.wrapping_add(1);
         let expires = now.plus(self.limits.call_timeout);
-        self.track(lane).open.push(OpenSlot { slot, expires });
+        self.track(lane).open.push(OpenSlot { slot, taken: now, expires });
         self.records.push(SlotRecord::Taken { lane, slot, at: now });
         Ticket { lane, slot }
     }
@@ -243,6 +238,7 @@ impl Budget {
     pub fn answered(&mut self, ticket: Ticket, now: Timestamp, throttled: Option<Option<Duration>>) {
         let Ticket { lane, slot } = ticket;
         let track = self.track(lane);
+        let taken = track.open.iter().find(|open| open.slot == slot).map(|open| open.taken);
         track.open.retain(|open| open.slot != slot);
         track.insert(now);
         self.records.push(SlotRecord::Answered { lane, slot, at: now });
@@ -251,14 +247,21 @@ impl Budget {
             state.throttles = 0;
             return;
         };
-        state.throttles += 1;
+        let is_same_episode = state.episode.zip(taken).is_some_and(|(began, taken)| taken < began);
+        if !is_same_episode {
+            state.throttles += 1;
+            state.episode = Some(now);
+        }
         let throttles = state.throttles;
         match retry_after {
             Some(wait) if wait > MAX_RETRY_AFTER => {
                 self.give_up(lane, format!("the service asks for a wait of {} s", wait.as_secs()));
             }
             _ if throttles >= MAX_THROTTLES => {
-                self.give_up(lane, format!("{MAX_THROTTLES} answers of 429 in a row"));
+                self.give_up(
+                    lane,
+                    format!("{MAX_THROTTLES} times in a row the service asked to slow down (429)"),
+                );
             }
             _ => {}
         }
@@ -288,7 +291,11 @@ impl Budget {
         let timeout = self.limits.call_timeout;
         match record {
             SlotRecord::Taken { lane, slot, at } => {
-                self.track(lane).open.push(OpenSlot { slot, expires: at.min(now).plus(timeout) });
+                self.track(lane).open.push(OpenSlot {
+                    slot,
+                    taken: at.min(now),
+                    expires: at.min(now).plus(timeout),
+                });
             }
             SlotRecord::Answered { lane, slot, at } => {
                 let track = self.track(lane);
@@ -450,6 +457,22 @@ mod tests {
         assert_eq!(patient.given_up(Lane::Get), None);
         throttle(&mut patient, Some(3_601));
         assert!(patient.given_up(Lane::Get).is_some());
+    }
+
+    #[test]
+    fn answers_to_calls_that_were_in_flight_together_are_one_episode() {
+        let mut budget = Budget::new(Limits::default(), 1);
+        for round in 0..9 {
+            let start = f64::from(round) * 1_000.0;
+            let tickets: Vec<Ticket> = (0..8).map(|_| budget.take(Lane::Get, at(start))).collect();
+            for (number, ticket) in tickets.into_iter().enumerate() {
+                budget.answered(ticket, at(start + 1.0 + number as f64 / 10.0), Some(None));
+            }
+        }
+        assert_eq!(budget.given_up(Lane::Get), None, "nine episodes of eight answers each");
+        let ticket = budget.take(Lane::Get, at(9_000.0));
+        budget.answered(ticket, at(9_001.0), Some(None));
+        assert!(budget.given_up(Lane::Get).is_some());
     }
 
     #[test]

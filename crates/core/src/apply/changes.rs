@@ -405,6 +405,15 @@ impl<'p> Changes<'p> {
         }
     }
 
+    /// An addition was confirmed by an earlier part of the run, and the list at hand lacks it: somebody may have taken it
+    /// away, so the removals of its device are not written on its strength.
+    pub(super) fn distrust_addition(&mut self, index: ChangeIndex) {
+        let ChangeRow { device, what, .. } = *self.get(index);
+        if matches!(what, Effect::Add(_)) {
+            self.devices[device as usize].is_unconfirmed = true;
+        }
+    }
+
     // A device must not fall out of a device group between two calls: where an addition is not confirmed, its removals
     // stay undone.
     fn after_addition(&mut self, device: u32) {

@@ -21,7 +21,9 @@ impl Run<'_> {
     /// What to do next. A call that it returns has its slot of the budget.
     pub fn next(&mut self, now: Timestamp, budget: &mut Budget) -> Step {
         self.queues.wake(now);
-        if self.options.max_calls.is_some_and(|most| self.calls >= most) && !self.has_nothing_to_send() {
+        self.enqueue_released();
+        // Answers that are still on their way may end everything: only a call that cannot be made stops the run.
+        if self.options.max_calls.is_some_and(|most| self.calls >= most) && !self.queues.is_idle() {
             self.stop(StopReason::CallLimit);
         }
         if self.stopped.is_some() {
@@ -46,10 +48,6 @@ impl Run<'_> {
                 return self.wait(now, budget);
             }
         }
-    }
-
-    fn has_nothing_to_send(&self) -> bool {
-        self.flights.is_empty() && self.queues.is_idle()
     }
 
     /// Removals whose device is ready for them: a batch goes when all of its removals may.
@@ -91,7 +89,9 @@ impl Run<'_> {
         if !self.queues.has_pooled() || self.queues.has_ready(Queue::Bulk) {
             return;
         }
-        for ((tag, action), changes) in self.queues.drain_pool() {
+        for ((tag, action), mut changes) in self.queues.drain_pool() {
+            // A repair and a planned change may concern one device: its id goes once, and its answer ends both.
+            changes.sort_by_key(|change| self.changes.get(*change).device);
             for chunk in changes.chunks(MAX_BULK) {
                 let members = Members::from(chunk.to_vec());
                 let mut item = WorkItem::new(ItemKind::Tags { tag, action }, Queue::Bulk, i64::MAX, members);
@@ -397,6 +397,11 @@ impl Run<'_> {
             }
         }
         self.emit_ended(now);
+        let counts = self.changes.counts();
+        if counts[Outcome::NotAttempted as usize] + counts[Outcome::Unknown as usize] == 0 {
+            // Nothing was left to do: the run ended whole, whatever limit it touched at the same moment.
+            self.stopped = None;
+        }
     }
 
     /// Calls in flight get no answer any more: their effect is unknown. For the end of the grace time.

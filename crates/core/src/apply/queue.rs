@@ -186,7 +186,7 @@ impl Queues {
         self.moves += 1;
     }
 
-    /// How often anything was put into a queue or the pool: equal numbers mean that nothing moved.
+    /// How often anything was put into a queue or the pool, or taken out of a queue: equal numbers mean that nothing moved.
     pub(super) fn moves(&self) -> u64 {
         self.moves
     }
@@ -197,7 +197,19 @@ impl Queues {
     }
 
     pub(super) fn pop(&mut self, queue: Queue) -> Option<ItemIndex> {
+        // An item that turns out to need no call leaves room for what is pooled: the dispatcher looks once more.
+        self.moves += 1;
         self.ready[queue as usize].pop().map(|Reverse((_, _, _, index))| index)
+    }
+
+    /// Moves items drawn evenly over a queue to its front, so that a few calls speak for all of it.
+    pub(super) fn draw_evenly(&mut self, queue: Queue, count: usize) {
+        let mut waiting = std::mem::take(&mut self.ready[queue as usize]).into_sorted_vec();
+        let step = (waiting.len() / count).max(1);
+        for Reverse(rank) in waiting.iter_mut().step_by(step).take(count) {
+            rank.0 = 0;
+        }
+        self.ready[queue as usize] = waiting.into();
     }
 
     /// Puts an item into its queue at a later moment.

@@ -110,6 +110,7 @@ pub fn lost_tags(
     let mut changes = Changes::new(plan, Timestamp::EPOCH);
     end_all(&mut changes, &mut outcomes(journal));
     let mut lost = BTreeSet::new();
+    let is_patch_proven = has_proven_patch(journal);
     for call in open {
         for device in call.devices() {
             let Some(state) = observed(device) else { continue };
@@ -120,7 +121,7 @@ pub fn lost_tags(
                     let tag = changes.tag(tag);
                     changes.kept_twins(index, tag)
                 }
-                Call::Update { tags: None, .. } => changes.expected_tags(index),
+                Call::Update { tags: None, .. } if !is_patch_proven => changes.expected_tags(index),
                 _ => continue,
             };
             let tags = expected.into_iter().map(|tag| changes.tags[tag as usize].clone());
@@ -131,6 +132,24 @@ pub fn lost_tags(
         }
     }
     lost.into_iter().collect()
+}
+
+/// Whether a `PATCH` of a value alone was answered, and no tag had to be put back: what is missing later was removed by
+/// somebody.
+fn has_proven_patch(journal: &[Entry]) -> bool {
+    let mut patches = HashSet::new();
+    let mut is_proven = false;
+    for entry in journal {
+        match entry {
+            Entry::Intent { call, request: Call::Update { tags: None, .. }, .. } => {
+                patches.insert(*call);
+            }
+            Entry::Reply { call, answer, .. } => is_proven |= answer == "200" && patches.contains(call),
+            Entry::Repair { .. } => return false,
+            _ => {}
+        }
+    }
+    is_proven
 }
 
 fn answered(entry: &Entry) -> Option<CallId> {
@@ -149,6 +168,9 @@ fn end_all(changes: &mut Changes<'_>, before: &mut HashMap<&ChangeKey, &ChangeOu
         let Some(ended) = before.remove(&changes.key(index)) else { continue };
         if is_final(ended.outcome) && changes.is_waiting(index) {
             let error = ended.error.as_deref().map(Arc::from);
+            if ended.outcome == Outcome::Done {
+                changes.distrust_addition(index);
+            }
             changes.end(index, ended.outcome, error.as_ref());
         }
     }

@@ -12,6 +12,9 @@ pub const MAX_TRIES: u8 = 5;
 /// Failures in a row, each on other devices, that open a lane's circuit.
 pub const MAX_FAILURES: usize = 5;
 
+/// So many devices, drawn evenly from a lane's queue, must end in 403 before the lane itself counts as forbidden.
+pub const MAX_FORBIDDEN: usize = 20;
+
 /// Answers of 429 in a row that open a lane's circuit.
 pub const MAX_THROTTLES: u32 = 10;
 
@@ -53,6 +56,9 @@ impl Jitter {
 pub struct Circuit {
     failed: Vec<u32>,
     struggling: Vec<u32>,
+    has_passed: bool,
+    /// Answers of 403 while no call has passed.
+    forbidden: usize,
     opened: Option<String>,
 }
 
@@ -71,6 +77,13 @@ impl Circuit {
     pub fn succeeded(&mut self) {
         self.failed.clear();
         self.struggling.clear();
+        self.has_passed = true;
+    }
+
+    /// A call ended in 403. Returns how many have, or `None` once any call has passed: then it is about the device.
+    pub fn forbidden(&mut self) -> Option<usize> {
+        self.forbidden += 1;
+        (!self.has_passed).then_some(self.forbidden)
     }
 
     /// The service said no clearly: it is not in trouble.
