@@ -366,11 +366,9 @@ fn invariant_report(
     let most = invariant
         .at_most
         .map(|quantity| (-shortfall(before, quantity, in_scope), -shortfall(after, quantity, in_scope)));
-    // What is broken already may only get better: then a repair is not refused for being incomplete.
-    let refuses = [least, most]
-        .into_iter()
-        .flatten()
-        .any(|(before, after)| after > 0 && !(before > 0 && after < before));
+    // What is broken already refuses only what makes it worse: neither an incomplete repair nor an unrelated change waits for it.
+    let refuses =
+        [least, most].into_iter().flatten().any(|(before, after)| after > 0 && after > before.max(0));
     InvariantReport {
         name: invariant.name.clone(),
         demand: demand(invariant),
