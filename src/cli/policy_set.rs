@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::store::path_text::shown;
 use crate::store::{policy_files, repository};
 use mdetag_core::diagnostic::{Diagnostic, Sources, Span};
-use mdetag_core::policy;
+use mdetag_core::policy::{self, settings};
 use mdetag_core::time::Timestamp;
 
 use super::context::Context;
@@ -29,6 +29,7 @@ pub fn read(context: &Context, paths: &[PathBuf], now: Timestamp) -> Read {
     let mut reference = files.reference(&context.base);
     reference.commit = context.repository.as_deref().and_then(repository::commit);
     let (policy, findings) = policy::resolve(&files.policy, now);
+    let findings = settings::apply_lints(&context.settings.lints, findings);
     Read { set: PolicySet { sources: files.policy, policy, findings, reference }, tests: files.tests }
 }
 

@@ -339,7 +339,11 @@ pub(super) static SETTINGS: &[Key] = &[
     key("budget", Shape::Mapping(BUDGET), "The service's limits as this client keeps them."),
     key("writes", Shape::Mapping(WRITES), "How changes are written."),
     key("tagCase", Shape::Words(&TAG_CASES), "Whether tags that differ only in case are two tags or one."),
+    key("lints", Shape::Named(&Shape::Words(&LINT_LEVELS)), "How warnings count, by code: `W0713: deny`."),
 ];
+
+/// Levels of a warning.
+pub(super) const LINT_LEVELS: [&str; 3] = ["allow", "warn", "deny"];
 
 /// A profile of `tenants`.
 pub(super) static PROFILE: &[Key] = &[

@@ -4,6 +4,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::dead_rules;
 use super::overlap::{Effort, Shape};
 use super::reader::Reader;
 use super::selector::{uses, walk};
@@ -34,6 +35,7 @@ pub(super) fn check(reader: &mut Reader<'_>, policy: &Policy) {
     if !reader.has_errors() {
         unused_selectors(reader, policy);
         idle_priorities(reader, policy);
+        dead_rules::check(reader, policy);
     }
 }
 

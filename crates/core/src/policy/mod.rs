@@ -4,10 +4,12 @@
 
 mod condition;
 mod data;
+mod dead_rules;
 mod device_groups;
 mod guard;
 mod keys;
 mod lints;
+mod logic;
 mod names;
 mod operators;
 mod overlap;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::keys;
 use super::reader::{Fields, Reader};
 use super::syntax::{self, Entry, Node, NodeKind};
-use crate::diagnostic::{Diagnostic, SourceId, Sources};
+use crate::diagnostic::{Diagnostic, Severity, SourceId, Sources};
 use crate::tag::TagCase;
 use crate::time::{self, Timestamp};
 
@@ -27,6 +27,37 @@ pub struct Settings {
     pub writes: WriteSettings,
     /// How tags of other case count.
     pub tag_case: TagCase,
+    /// How warnings count, by code.
+    pub lints: BTreeMap<String, LintLevel>,
+}
+
+/// How a warning counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LintLevel {
+    /// Not told.
+    Allow,
+    /// Told, and stops nothing.
+    Warn,
+    /// An error.
+    Deny,
+}
+
+/// Warnings of these beginnings speak of the guard, of approvals and of reserved tags: who may silence the guard switches it off.
+const NEVER_ALLOWED: [&str; 2] = ["W05", "W06"];
+
+/// Counts findings as the settings say: warnings and notes are left out, told, or errors.
+pub fn apply_lints(lints: &BTreeMap<String, LintLevel>, findings: Vec<Diagnostic>) -> Vec<Diagnostic> {
+    let judged = findings.into_iter().filter_map(|mut finding| {
+        let level = lints.get(finding.code).filter(|_| finding.severity != Severity::Error);
+        match level {
+            Some(LintLevel::Allow) => return None,
+            Some(LintLevel::Warn) => finding.severity = Severity::Warning,
+            Some(LintLevel::Deny) => finding.severity = Severity::Error,
+            None => {}
+        }
+        Some(finding)
+    });
+    judged.collect()
 }
 
 /// A tenant profile.
@@ -103,6 +134,7 @@ impl Default for Settings {
                 origins: false,
             },
             tag_case: TagCase::default(),
+            lints: BTreeMap::new(),
         }
     }
 }
@@ -195,6 +227,40 @@ impl Reader<'_> {
         {
             settings.tag_case = if word == "exact" { TagCase::Exact } else { TagCase::Insensitive };
         }
+        for entry in fields.get("lints").and_then(|node| self.map(node, "`lints`")).unwrap_or_default() {
+            if let Some(level) = self.lint_level(entry) {
+                settings.lints.insert(entry.key.clone(), level);
+            }
+        }
+    }
+
+    fn lint_level(&mut self, entry: &Entry) -> Option<LintLevel> {
+        let code = entry.key.as_str();
+        let is_code = code.len() == 5
+            && code.starts_with(['W', 'N'])
+            && code[1..].bytes().all(|byte| byte.is_ascii_digit());
+        if !is_code {
+            let message = format!("`{}` is no code of a warning or a note", syntax::shown(code));
+            let finding = Diagnostic::error("E0208", entry.key_span, message);
+            self.report(
+                finding.help("write a code as `mdetag validate` prints it: `W0713`; errors have no level"),
+            );
+            return None;
+        }
+        let level = match self.word(&entry.value, "a level", &keys::LINT_LEVELS)? {
+            "allow" => LintLevel::Allow,
+            "warn" => LintLevel::Warn,
+            _ => LintLevel::Deny,
+        };
+        if level == LintLevel::Allow && NEVER_ALLOWED.iter().any(|beginning| code.starts_with(beginning)) {
+            let message = format!("`{code}` speaks of the guard and cannot be allowed");
+            self.report(
+                Diagnostic::error("E0208", entry.value.span, message)
+                    .help("mend what it says, or leave it a warning"),
+            );
+            return None;
+        }
+        Some(level)
     }
 
     pub(super) fn profile(&mut self, entry: &Entry) -> Option<Profile> {
@@ -319,6 +385,27 @@ mod tests {
         assert!(settings.writes.both_routes && settings.writes.combine && settings.budget.shared);
         assert!(settings.writes.origins && !Settings::default().writes.origins);
         assert_eq!((settings.writes.settle.as_secs(), settings.tag_case), (5, TagCase::Insensitive));
+    }
+
+    #[test]
+    fn warnings_count_as_the_settings_say_and_the_guards_are_never_silenced() {
+        let (settings, findings) = read(&Sources::from_text(
+            "mdetag.yaml",
+            "version: 1\nlints: { W0713: deny, W0712: allow, N0403: warn }\n",
+        ));
+        assert_eq!(findings, []);
+        let told = |code, severity| Diagnostic { severity, ..Diagnostic::warning(code, None, "x") };
+        let findings =
+            ["W0713", "W0712", "N0403", "W0401"].map(|code| told(code, Severity::Warning)).to_vec();
+        let judged = apply_lints(&settings.lints, findings);
+        let judged: Vec<_> = judged.iter().map(|finding| (finding.code, finding.severity)).collect();
+        assert_eq!(
+            judged,
+            [("W0713", Severity::Error), ("N0403", Severity::Warning), ("W0401", Severity::Warning)]
+        );
+        assert_eq!(codes("version: 1\nlints: { W0501: allow }\n"), ["E0208"]);
+        assert_eq!(codes("version: 1\nlints: { E0203: allow }\n"), ["E0208"]);
+        assert_eq!(codes("version: 1\nlints: { W0501: deny }\n"), Vec::<&str>::new());
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The sentences of the language reference as tests, by chapter.
 
+mod dead;
 mod files;
 mod hostile;
 mod rules;

@@ -1,0 +1,270 @@
+//! Lints that only logic shows: selectors that hold for no device or for every one, rules that say nothing new, family members that
+//! can never stay, lookups that nothing reads.
+//!
+//! Each claim holds for every inventory: a rule that is called dead never changes a plan.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use super::logic::{Formula, Formulas};
+use super::reader::Reader;
+use super::selector::walk;
+use super::settle::is_dead;
+use super::syntax::shown;
+use super::{Policy, Rule, SelectorKind, TagExpressionKind, TemplatePart, Test};
+use crate::device::Field;
+use crate::diagnostic::{Diagnostic, Span};
+
+/// Sets with more rules are spared the lints that compare every rule with every other.
+const MOST_COMPARED: usize = 1_000;
+
+/// Devices report in full about once a day (documented), so that a shorter window flaps.
+const REPORT_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Reports what logic shows. The set has no errors.
+pub(super) fn check(reader: &mut Reader<'_>, policy: &Policy) {
+    let mut formulas = Formulas::new(policy);
+    let rules: Vec<Looked<'_>> = policy
+        .rules
+        .iter()
+        .filter(|rule| !is_dead(rule, reader.now))
+        .map(|rule| Looked { rule, formula: formulas.of(&rule.select) })
+        .collect();
+    let mut useless = selectors(reader, policy, &mut formulas, &rules);
+    if rules.len() <= MOST_COMPARED {
+        repeated(reader, &rules, &mut useless);
+        family_members(reader, policy, &rules, &useless);
+    }
+    unused_lookups(reader, policy);
+    short_windows(reader, policy);
+}
+
+/// A rule and its selector as a formula; `None` where that is too large.
+struct Looked<'p> {
+    rule: &'p Rule,
+    formula: Option<Formula<'p>>,
+}
+
+/// Selectors that hold for nobody, or for everybody in other words. Returns the rules that hold for nobody.
+fn selectors<'p>(
+    reader: &mut Reader<'_>,
+    policy: &'p Policy,
+    formulas: &mut Formulas<'p>,
+    rules: &[Looked<'p>],
+) -> HashSet<String> {
+    let mut useless = HashSet::new();
+    let tell = |reader: &mut Reader<'_>, who: String, span: Span, formula: &Formula<'_>| {
+        if formula.is_impossible() {
+            let finding =
+                Diagnostic::warning("W0710", span, format!("{who} holds for no device, whatever it is"));
+            reader.report(finding.label("contradicts itself").help("delete it, or one of the conditions"));
+            return true;
+        }
+        if formula.is_certain() {
+            let finding = Diagnostic::warning("W0711", span, format!("{who} holds for every device"));
+            reader.report(finding.label("always true").help("write `everything: true` if that is meant"));
+        }
+        false
+    };
+    for Looked { rule, formula } in rules {
+        let Some(formula) = formula.as_ref().filter(|_| !is_plainly_everything(&rule.select.kind)) else {
+            continue;
+        };
+        if tell(reader, format!("the selector of rule `{}`", shown(&rule.name)), rule.span, formula) {
+            useless.insert(rule.name.clone());
+        }
+    }
+    for protection in policy.protections.iter().filter(|one| !is_plainly_everything(&one.select.kind)) {
+        if let Some(formula) = formulas.of(&protection.select) {
+            tell(reader, format!("the protection `{}`", shown(&protection.name)), protection.span, &formula);
+        }
+    }
+    useless
+}
+
+/// `everything: true`, alone: what its author wrote is what it does.
+fn is_plainly_everything(kind: &SelectorKind) -> bool {
+    match kind {
+        SelectorKind::Everything => true,
+        SelectorKind::All(parts) => parts.len() == 1 && is_plainly_everything(&parts[0].kind),
+        _ => false,
+    }
+}
+
+/// Rules that another rule makes superfluous: it says the same, and more, for all of their devices.
+fn repeated(reader: &mut Reader<'_>, rules: &[Looked<'_>], useless: &mut HashSet<String>) {
+    for (at, one) in rules.iter().enumerate() {
+        let Some(formula) = one.formula.as_ref().filter(|_| !useless.contains(&one.rule.name)) else {
+            continue;
+        };
+        let covering = rules.iter().enumerate().find(|(index, other)| {
+            *index != at
+                && !useless.contains(&other.rule.name)
+                && says_all_of(other.rule, one.rule)
+                && other.formula.as_ref().is_some_and(|wider| formula.implies(wider))
+        });
+        let Some((index, other)) = covering else { continue };
+        let is_same = says_all_of(one.rule, other.rule)
+            && other.formula.as_ref().is_some_and(|wider| wider.implies(formula));
+        // Of two that say the same, the later one is told.
+        if is_same && index > at {
+            continue;
+        }
+        useless.insert(one.rule.name.clone());
+        let (name, its) = (shown(&one.rule.name), shown(&other.rule.name));
+        let finding = if is_same {
+            Diagnostic::warning(
+                "W0712",
+                one.rule.span,
+                format!("rule `{name}` says the same as rule `{its}`"),
+            )
+            .label("said before")
+        } else {
+            let message =
+                format!("rule `{name}` changes nothing: rule `{its}` says all of it for all of its devices");
+            Diagnostic::warning("W0713", one.rule.span, message).label("says nothing new")
+        };
+        reader.report(finding.related(other.rule.span, "said here").help("delete one of them"));
+    }
+}
+
+/// Whether a rule states at least what another one does, as strongly and on each of its days.
+fn says_all_of(more: &Rule, less: &Rule) -> bool {
+    let tags = |rule: &Rule| -> Vec<String> {
+        let text = |kind: &TagExpressionKind| match kind {
+            TagExpressionKind::Literal(tag) => format!("literal {tag}"),
+            TagExpressionKind::Template(template) => format!("template {}", template.source),
+        };
+        rule.tags.iter().map(|expression| text(&expression.kind)).collect()
+    };
+    let removed = |rule: &Rule| -> Vec<String> {
+        rule.remove_tags.iter().map(|remove| remove.pattern.to_string()).collect()
+    };
+    let has_all = |more: Vec<String>, less: Vec<String>| less.iter().all(|one| more.contains(one));
+    let starts = more.from.is_none_or(|from| less.from.is_some_and(|day| from <= day));
+    let ends = more.until.is_none_or(|until| less.until.is_some_and(|day| day <= until));
+    // Within one rule `tags` win over its own `removeTags`: then the wider rule could say less.
+    let has_own_exceptions = !more.remove_tags.is_empty() && !more.tags.is_empty();
+    starts
+        && ends
+        && !has_own_exceptions
+        && more.priority >= less.priority
+        && has_all(tags(more), tags(less))
+        && has_all(removed(more), removed(less))
+        && less.device_value.is_none_or(|value| more.device_value == Some(value))
+}
+
+/// Family members that every device loses again: whoever is given one is always given a stronger one.
+fn family_members(reader: &mut Reader<'_>, policy: &Policy, rules: &[Looked<'_>], useless: &HashSet<String>) {
+    let gives = |looked: &&Looked<'_>, tag: &str| {
+        looked.rule.tags.iter().any(
+            |expression| matches!(&expression.kind, TagExpressionKind::Literal(literal) if literal == tag),
+        )
+    };
+    let may_give = |tag: &str| {
+        let templates = rules.iter().flat_map(|looked| &looked.rule.tags);
+        templates.into_iter().any(|expression| match &expression.kind {
+            TagExpressionKind::Template(template) => template.glob.matches(tag),
+            TagExpressionKind::Literal(_) => false,
+        }) || policy.renames.iter().any(|rename| rename.to == tag)
+    };
+    let is_banned = |tag: &str| {
+        let bans = rules.iter().flat_map(|looked| &looked.rule.remove_tags);
+        bans.into_iter().any(|remove| remove.pattern.matches(tag, true))
+    };
+    for family in &policy.families {
+        for (rank, member) in family.members.iter().enumerate().skip(1) {
+            let givers: Vec<&Looked<'_>> = rules.iter().filter(|looked| gives(looked, &member.tag)).collect();
+            if givers.is_empty() || may_give(&member.tag) {
+                continue;
+            }
+            let stronger = family.members[..rank].iter().filter(|other| !is_banned(&other.tag));
+            let stronger: Vec<&Looked<'_>> = stronger
+                .flat_map(|other| rules.iter().filter(|looked| gives(looked, &other.tag)))
+                .filter(|looked| looked.rule.from.is_none() && looked.rule.until.is_none())
+                .collect();
+            let is_overruled = |giver: &&Looked<'_>| {
+                useless.contains(&giver.rule.name)
+                    || giver.formula.as_ref().is_some_and(|formula| {
+                        stronger
+                            .iter()
+                            .any(|other| other.formula.as_ref().is_some_and(|wider| formula.implies(wider)))
+                    })
+            };
+            if givers.iter().all(is_overruled) {
+                let message = format!(
+                    "the family `{}` never keeps `{}`: every device that is given it is given a stronger member too",
+                    shown(&family.name),
+                    shown(&member.tag)
+                );
+                let finding = Diagnostic::warning("W0714", member.span, message).label("never stays");
+                reader.report(
+                    finding
+                        .related(givers[0].rule.span, "given here")
+                        .help("move it up in the family, or narrow the rule of the stronger member"),
+                );
+            }
+        }
+    }
+}
+
+/// Lookups of which no selector and no template reads a column.
+fn unused_lookups(reader: &mut Reader<'_>, policy: &Policy) {
+    let mut used: HashSet<u16> = HashSet::new();
+    let roots = policy
+        .rules
+        .iter()
+        .map(|rule| &rule.select)
+        .chain(&policy.scope)
+        .chain(policy.protections.iter().map(|protection| &protection.select))
+        .chain(policy.selectors.iter().map(|named| &named.selector));
+    for selector in roots {
+        walk(selector, &mut |part| {
+            if let SelectorKind::Field { field: Field::Lookup { lookup, .. }, .. } = &part.kind {
+                used.insert(*lookup);
+            }
+        });
+    }
+    for expression in policy.rules.iter().flat_map(|rule| &rule.tags) {
+        let TagExpressionKind::Template(template) = &expression.kind else { continue };
+        for part in &template.parts {
+            if let TemplatePart::Placeholder { field: Field::Lookup { lookup, .. }, .. } = part {
+                used.insert(*lookup);
+            }
+        }
+    }
+    for (index, lookup) in policy.lookups.iter().enumerate() {
+        if u16::try_from(index).is_ok_and(|index| !used.contains(&index)) {
+            let message = format!("nothing reads the lookup `{}`", shown(&lookup.name));
+            reader.report(
+                Diagnostic::warning("W0715", lookup.span, message)
+                    .label("not used")
+                    .help("delete it, or use one of its columns"),
+            );
+        }
+    }
+}
+
+/// Ages of `lastSeen` under a day: the service reports it about daily, so that devices come and go within the window.
+fn short_windows(reader: &mut Reader<'_>, policy: &Policy) {
+    let rules = policy.rules.iter().map(|rule| &rule.select);
+    let selectors = rules.chain(&policy.scope).chain(policy.selectors.iter().map(|named| &named.selector));
+    for selector in selectors.chain(policy.protections.iter().map(|protection| &protection.select)) {
+        walk(selector, &mut |part| {
+            let SelectorKind::Field { field: Field::LastSeen, test } = &part.kind else { return };
+            let (Test::Within(span) | Test::OlderThan(span)) = test else { return };
+            if *span < REPORT_INTERVAL {
+                let finding = Diagnostic::warning(
+                    "W0718",
+                    part.span,
+                    "this window is shorter than a day, and devices report `lastSeen` about once a day",
+                );
+                reader.report(
+                    finding
+                        .label("devices will come and go")
+                        .help("use at least `48h`, so that one missed report changes nothing"),
+                );
+            }
+        });
+    }
+}

@@ -1,0 +1,346 @@
+//! Selectors as formulas: which of them no device can meet, which every device meets, and which follow from others.
+//!
+//! Sound and incomplete: what it claims holds for every inventory; what it does not see is only not claimed.
+
+use std::collections::HashMap;
+
+use super::{Policy, Selector, SelectorKind, Test};
+use crate::device::{Field, Kind};
+use crate::text;
+
+/// Formulas with more parts are not looked into: a comparison may look at every pair.
+const MOST_PARTS: usize = 200;
+
+/// Lists with more values are not compared value by value.
+const MOST_VALUES: usize = 200;
+
+/// A selector without names and nested lists of one kind; negations stand at atoms only.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Formula<'p> {
+    Always,
+    Never,
+    /// At least two, none of them `All`.
+    All(Vec<Formula<'p>>),
+    /// At least two, none of them `Any`.
+    Any(Vec<Formula<'p>>),
+    /// A test, or what is only compared as a whole.
+    Atom(Atom<'p>),
+    /// An atom that must not hold.
+    Not(Atom<'p>),
+}
+
+/// The smallest part of a selector.
+#[derive(Clone, Debug)]
+pub(super) struct Atom<'p> {
+    test: Option<(Field, &'p Test)>,
+    /// Two atoms of one key hold for the same devices.
+    key: String,
+}
+
+impl PartialEq for Atom<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.key == other.key
+    }
+}
+
+impl Eq for Atom<'_> {}
+
+/// The selectors of a policy as formulas; named selectors are expanded once.
+pub(super) struct Formulas<'p> {
+    policy: &'p Policy,
+    named: HashMap<usize, Option<Formula<'p>>>,
+}
+
+impl<'p> Formulas<'p> {
+    pub(super) fn new(policy: &'p Policy) -> Formulas<'p> {
+        Formulas { policy, named: HashMap::new() }
+    }
+
+    /// The formula of a selector; `None` where it is too large to look into.
+    pub(super) fn of(&mut self, selector: &'p Selector) -> Option<Formula<'p>> {
+        let formula = self.formula(selector, false)?;
+        (formula.parts() <= MOST_PARTS).then_some(formula)
+    }
+
+    fn formula(&mut self, selector: &'p Selector, is_negated: bool) -> Option<Formula<'p>> {
+        let atom = |test: Option<(Field, &'p Test)>, key: String| {
+            let atom = Atom { test, key };
+            Some(if is_negated { Formula::Not(atom) } else { Formula::Atom(atom) })
+        };
+        match &selector.kind {
+            SelectorKind::Everything => Some(if is_negated { Formula::Never } else { Formula::Always }),
+            SelectorKind::All(parts) => self.parts(parts, is_negated, !is_negated),
+            SelectorKind::Any(parts) => self.parts(parts, is_negated, is_negated),
+            SelectorKind::Not(inner) => self.formula(inner, !is_negated),
+            SelectorKind::Use(index) => {
+                let formula = match self.named.get(index) {
+                    Some(known) => known.clone(),
+                    None => {
+                        // A circle is an error that is told elsewhere; here it is not looked into.
+                        self.named.insert(*index, None);
+                        let policy = self.policy;
+                        let found = self.formula(&policy.selectors[*index].selector, false);
+                        let found = found.filter(|formula| formula.parts() <= MOST_PARTS);
+                        self.named.insert(*index, found.clone());
+                        found
+                    }
+                };
+                formula.map(|formula| if is_negated { formula.negated() } else { formula })
+            }
+            SelectorKind::Field { field, test } => {
+                atom(Some((*field, test)), format!("{field:?} {}", key(test)))
+            }
+            SelectorKind::Superseded { by, keep } => atom(None, format!("superseded {by:?} {keep:?}")),
+            SelectorKind::Hunting(query) => atom(None, format!("hunting {query:?}")),
+        }
+    }
+
+    fn parts(&mut self, parts: &'p [Selector], is_negated: bool, is_all: bool) -> Option<Formula<'p>> {
+        let parts = parts.iter().map(|part| self.formula(part, is_negated)).collect::<Option<Vec<_>>>()?;
+        Some(joined(parts, is_all))
+    }
+}
+
+/// A test as text. Patterns are known by their sources; `Debug` of a compiled one is long and says no more.
+fn key(test: &Test) -> String {
+    match test {
+        Test::Glob(globs) => format!("glob {:?}", globs.iter().map(|glob| glob.source()).collect::<Vec<_>>()),
+        Test::TagMatches(globs) => {
+            format!("matches {:?}", globs.iter().map(|glob| glob.source()).collect::<Vec<_>>())
+        }
+        Test::Regex(patterns) => {
+            format!("regex {:?}", patterns.iter().map(|pattern| pattern.as_str()).collect::<Vec<_>>())
+        }
+        other => format!("{other:?}"),
+    }
+}
+
+/// The parts as one formula, flat and without what changes nothing.
+fn joined(parts: Vec<Formula<'_>>, is_all: bool) -> Formula<'_> {
+    let (neutral, deciding) =
+        if is_all { (Formula::Always, Formula::Never) } else { (Formula::Never, Formula::Always) };
+    let mut flat: Vec<Formula<'_>> = Vec::new();
+    for part in parts {
+        match part {
+            Formula::All(inner) if is_all => flat.extend(inner),
+            Formula::Any(inner) if !is_all => flat.extend(inner),
+            part if part == neutral => {}
+            part if part == deciding => return deciding,
+            part => flat.push(part),
+        }
+    }
+    let mut distinct: Vec<Formula<'_>> = Vec::new();
+    for part in flat {
+        if !distinct.contains(&part) {
+            distinct.push(part);
+        }
+    }
+    match distinct.len() {
+        0 => neutral,
+        1 => distinct.remove(0),
+        _ if is_all => Formula::All(distinct),
+        _ => Formula::Any(distinct),
+    }
+}
+
+impl<'p> Formula<'p> {
+    fn parts(&self) -> usize {
+        match self {
+            Formula::All(parts) | Formula::Any(parts) => parts.iter().map(Formula::parts).sum(),
+            _ => 1,
+        }
+    }
+
+    /// What holds for exactly the other devices.
+    pub(super) fn negated(&self) -> Formula<'p> {
+        match self {
+            Formula::Always => Formula::Never,
+            Formula::Never => Formula::Always,
+            Formula::All(parts) => Formula::Any(parts.iter().map(Formula::negated).collect()),
+            Formula::Any(parts) => Formula::All(parts.iter().map(Formula::negated).collect()),
+            Formula::Atom(atom) => Formula::Not(atom.clone()),
+            Formula::Not(atom) => Formula::Atom(atom.clone()),
+        }
+    }
+
+    /// Whether no device can meet it.
+    pub(super) fn is_impossible(&self) -> bool {
+        match self {
+            Formula::Never => true,
+            Formula::Any(parts) => parts.iter().all(Formula::is_impossible),
+            Formula::All(parts) => {
+                parts.iter().any(Formula::is_impossible)
+                    || parts
+                        .iter()
+                        .enumerate()
+                        .any(|(index, part)| parts[index + 1..].iter().any(|other| part.excludes(other)))
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether every device meets it.
+    pub(super) fn is_certain(&self) -> bool {
+        self.negated().is_impossible()
+    }
+
+    /// Whether no device meets both.
+    fn excludes(&self, other: &Formula<'p>) -> bool {
+        match (self, other) {
+            (Formula::Any(parts), other) | (other, Formula::Any(parts)) => {
+                parts.iter().all(|part| part.excludes(other))
+            }
+            (Formula::All(parts), other) | (other, Formula::All(parts)) => {
+                parts.iter().any(|part| part.excludes(other))
+            }
+            (Formula::Atom(one), Formula::Atom(two)) => excludes(one, two),
+            (Formula::Atom(one), Formula::Not(two)) | (Formula::Not(two), Formula::Atom(one)) => {
+                follows(one, two)
+            }
+            (Formula::Never, _) | (_, Formula::Never) => true,
+            _ => false,
+        }
+    }
+
+    /// Whether every device that meets it meets the other one, too.
+    pub(super) fn implies(&self, other: &Formula<'p>) -> bool {
+        if self == other || *other == Formula::Always || *self == Formula::Never {
+            return true;
+        }
+        match (self, other) {
+            (Formula::Any(parts), other) => parts.iter().all(|part| part.implies(other)),
+            (one, Formula::All(parts)) => parts.iter().all(|part| one.implies(part)),
+            (one, Formula::Any(parts)) if parts.iter().any(|part| one.implies(part)) => true,
+            (Formula::All(parts), other) => parts.iter().any(|part| part.implies(other)),
+            (Formula::Atom(one), Formula::Atom(two)) => follows(one, two),
+            (Formula::Not(one), Formula::Not(two)) => follows(two, one),
+            (Formula::Atom(one), Formula::Not(two)) => excludes(one, two),
+            _ => false,
+        }
+    }
+}
+
+/// Whether the field has at most one value a device: then two different values exclude each other.
+fn is_single(field: Field) -> bool {
+    matches!(field.kind(), Kind::Text | Kind::Version | Kind::Integer | Kind::Boolean | Kind::Time)
+}
+
+/// Whether the second holds wherever the first does.
+fn follows(one: &Atom<'_>, two: &Atom<'_>) -> bool {
+    if one == two {
+        return true;
+    }
+    let (Some((field, one)), Some((other, two))) = (one.test, two.test) else { return false };
+    if field != other {
+        return false;
+    }
+    match (one, two) {
+        (Test::Exists(_), _) => false,
+        (Test::HasNone(some), Test::HasNone(fewer)) => fewer.iter().all(|tag| some.contains(tag)),
+        (Test::HasNone(_), _) => false,
+        // Whatever a field is compared with, it is there.
+        (_, Test::Exists(true)) => true,
+        (Test::HasAll(some), Test::HasAll(fewer)) => fewer.iter().all(|tag| some.contains(tag)),
+        (Test::HasAll(some), Test::HasAny(more)) => some.iter().any(|tag| more.contains(tag)),
+        (Test::HasAny(some), Test::HasAny(more)) => some.iter().all(|tag| more.contains(tag)),
+        (Test::HasAll(some), Test::TagMatches(globs)) => {
+            some.iter().any(|tag| globs.iter().any(|glob| glob.matches(tag)))
+        }
+        (Test::HasAny(some), Test::TagMatches(globs)) => {
+            some.iter().all(|tag| globs.iter().any(|glob| glob.matches(tag)))
+        }
+        (Test::Within(short), Test::Within(long)) => short <= long,
+        (Test::OlderThan(long), Test::OlderThan(short)) => long >= short,
+        (Test::Before(early), Test::Before(late)) => early <= late,
+        (Test::After(late), Test::After(early)) => late >= early,
+        (Test::Integer(some), Test::Integer(more)) => some.iter().all(|number| more.contains(number)),
+        (Test::Integer(some), Test::IntegerRange { least, greatest }) => {
+            some.iter().all(|number| (least..=greatest).contains(&number))
+        }
+        (Test::IntegerRange { least, greatest }, Test::IntegerRange { least: lower, greatest: higher }) => {
+            lower <= least && greatest <= higher
+        }
+        (Test::StartsWith(some), Test::StartsWith(more)) => {
+            every_text(some, more, |text, other| text.starts_with(other))
+        }
+        (Test::EndsWith(some), Test::EndsWith(more)) => {
+            every_text(some, more, |text, other| text.ends_with(other))
+        }
+        (Test::StartsWith(some) | Test::EndsWith(some) | Test::Contains(some), Test::Contains(more)) => {
+            every_text(some, more, |text, other| text.contains(other))
+        }
+        (Test::Text(list), two) if is_single(field) && list.values.len() <= MOST_VALUES => {
+            list.values.iter().all(|value| holds(two, value) == Some(true))
+        }
+        _ => false,
+    }
+}
+
+fn every_text(some: &[String], more: &[String], is_met: impl Fn(&str, &str) -> bool) -> bool {
+    some.iter().all(|text| {
+        let folded = text::fold(text);
+        more.iter().any(|other| is_met(&folded, &text::fold(other)))
+    })
+}
+
+/// Whether no device meets both.
+fn excludes(one: &Atom<'_>, two: &Atom<'_>) -> bool {
+    let (Some((field, one)), Some((other, two))) = (one.test, two.test) else { return false };
+    if field != other {
+        return false;
+    }
+    match (one, two) {
+        (Test::Exists(false), Test::HasNone(_)) | (Test::HasNone(_), Test::Exists(false)) => false,
+        (Test::Exists(false), Test::Exists(false)) => false,
+        (Test::Exists(false), _) | (_, Test::Exists(false)) => true,
+        (Test::HasNone(none), Test::HasAny(any)) | (Test::HasAny(any), Test::HasNone(none)) => {
+            any.iter().all(|tag| none.contains(tag))
+        }
+        (Test::HasNone(none), Test::HasAll(all)) | (Test::HasAll(all), Test::HasNone(none)) => {
+            all.iter().any(|tag| none.contains(tag))
+        }
+        (Test::Within(young), Test::OlderThan(old)) | (Test::OlderThan(old), Test::Within(young)) => {
+            young <= old
+        }
+        (Test::Before(early), Test::After(late)) | (Test::After(late), Test::Before(early)) => early <= late,
+        (Test::Boolean(one), Test::Boolean(two)) => one != two,
+        (Test::Integer(some), Test::Integer(others)) if is_single(field) => {
+            some.iter().all(|number| !others.contains(number))
+        }
+        (Test::Integer(some), Test::IntegerRange { least, greatest })
+        | (Test::IntegerRange { least, greatest }, Test::Integer(some))
+            if is_single(field) =>
+        {
+            some.iter().all(|number| !(least..=greatest).contains(&number))
+        }
+        (Test::IntegerRange { least, greatest }, Test::IntegerRange { least: lower, greatest: higher }) => {
+            greatest < lower || higher < least
+        }
+        (Test::Text(list), other) | (other, Test::Text(list))
+            if is_single(field) && list.values.len() <= MOST_VALUES =>
+        {
+            list.values.iter().all(|value| holds(other, value) == Some(false))
+        }
+        _ => false,
+    }
+}
+
+/// Whether a test of a text field holds for a value; `None` where that is not decided here.
+fn holds(test: &Test, value: &str) -> Option<bool> {
+    let folded = text::fold(value);
+    let any = |parts: &[String], is_met: &dyn Fn(&str) -> bool| {
+        Some(parts.iter().any(|part| is_met(&text::fold(part))))
+    };
+    match test {
+        Test::Exists(is_there) => Some(*is_there),
+        Test::Text(list) if list.values.len() <= MOST_VALUES => {
+            Some(list.values.iter().any(|other| text::equal(other, value)))
+        }
+        Test::Glob(globs) => Some(globs.iter().any(|glob| glob.matches(value))),
+        Test::Regex(patterns) => Some(patterns.iter().any(|pattern| pattern.is_match(value))),
+        Test::StartsWith(parts) => any(parts, &|part| folded.starts_with(part)),
+        Test::EndsWith(parts) => any(parts, &|part| folded.ends_with(part)),
+        Test::Contains(parts) => any(parts, &|part| folded.contains(part)),
+        _ => None,
+    }
+}
