@@ -107,7 +107,7 @@ fn benches(criterion: &mut Criterion) {
         bench.iter(|| black_box(Model::new(Input::new(Subject::Plan, &plan))).totals.devices);
     });
     let model = Model::new(Input::new(Subject::Plan, &plan));
-    for format in report::Format::ALL {
+    for format in report::Format::ALL.iter().copied() {
         group.bench_function(format!("render {}", format.name()), |bench| {
             let style = Style { colour: false, width: 120, details: false };
             bench.iter(|| {

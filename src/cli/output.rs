@@ -16,26 +16,10 @@ use super::failure::Failure;
 /// Reports that were asked for, checked before any work is done.
 #[derive(Clone, Debug)]
 pub struct Reports {
-    format: report::Format,
-    files: Vec<(Kind, PathBuf)>,
+    format: Format,
+    files: Vec<(Format, PathBuf)>,
     details: bool,
     max_chars: usize,
-}
-
-/// What a file gets: a report, or what GitLab shows beside the lines of a merge request.
-#[derive(Clone, Copy, Debug)]
-enum Kind {
-    Report(report::Format),
-    CodeQuality,
-}
-
-impl Kind {
-    fn parse(name: &str) -> Option<Kind> {
-        match name {
-            "codequality" => Some(Kind::CodeQuality),
-            name => report::Format::parse(name).map(Kind::Report),
-        }
-    }
 }
 
 impl Reports {
@@ -47,14 +31,17 @@ impl Reports {
         let mut files = Vec::new();
         for text in &args.reports {
             let wrong = || {
-                let known = report::Format::ALL.map(report::Format::name).join(", ");
+                let known = Format::ALL.iter().filter(|format| **format != Format::Github);
+                let known = known.map(|format| format.name()).collect::<Vec<_>>().join(", ");
                 Failure::usage(format!("`--report {text}` is not FORMAT=FILE")).help(format!(
-                    "write for example --report markdown=plan.md; the formats are {known}, codequality"
+                    "write for example --report markdown=plan.md; the formats are {known}"
                 ))
             };
             let (name, path) = text.split_once('=').ok_or_else(wrong)?;
-            let kind = Kind::parse(name).filter(|_| !path.is_empty()).ok_or_else(wrong)?;
-            files.push((kind, PathBuf::from(path)));
+            let format = Format::parse(name)
+                .filter(|format| *format != Format::Github && !path.is_empty())
+                .ok_or_else(wrong)?;
+            files.push((format, PathBuf::from(path)));
         }
         Ok(Reports {
             format: report_format(format)?,
@@ -66,7 +53,7 @@ impl Reports {
 
     /// Whether standard output is for people.
     pub fn is_human(&self) -> bool {
-        self.format == report::Format::Human
+        self.format == Format::Human
     }
 
     /// Writes the report to standard output and to every file.
@@ -95,16 +82,9 @@ impl Reports {
     /// # Errors
     /// A file that cannot be written.
     pub fn write_files(&self, model: &Model<'_>) -> Result<(), Failure> {
-        for (kind, path) in &self.files {
-            let style = Style { colour: false, width: 120, details: self.details };
-            match kind {
-                Kind::Report(format) => whole_file::write_with(path, |out| {
-                    report::write(*format, model, &style, self.max_chars, out)
-                })?,
-                Kind::CodeQuality => {
-                    whole_file::write(path, report::ci::code_quality(model).as_bytes())?;
-                }
-            }
+        let style = Style { colour: false, width: 120, details: self.details };
+        for (format, path) in &self.files {
+            whole_file::write_with(path, |out| report::write(*format, model, &style, self.max_chars, out))?;
         }
         Ok(())
     }
@@ -114,12 +94,12 @@ impl Reports {
 ///
 /// # Errors
 /// `github`, which is for findings only.
-pub fn report_format(format: Format) -> Result<report::Format, Failure> {
-    report::Format::parse(&format.word()).ok_or_else(|| {
-        Failure::usage(format!("`--format {}` is for `validate`", format.word())).help(
-            "annotations come by themselves in GitHub Actions (--ci github); choose another format here",
-        )
-    })
+pub fn report_format(format: Format) -> Result<Format, Failure> {
+    if format.is_offered() {
+        return Ok(format);
+    }
+    Err(Failure::usage(format!("`--format {}` is for `validate`", format.name()))
+        .help("annotations come by themselves in GitHub Actions (--ci github); choose another format here"))
 }
 
 /// Refuses formats that a command does not have.
@@ -130,7 +110,7 @@ pub fn only(format: Format, command: &str, known: &[Format]) -> Result<(), Failu
     if known.contains(&format) {
         return Ok(());
     }
-    let words: Vec<String> = known.iter().map(|format| format.word()).collect();
-    Err(Failure::usage(format!("`{command}` has no `--format {}`", format.word()))
+    let words: Vec<&str> = known.iter().map(|format| format.name()).collect();
+    Err(Failure::usage(format!("`{command}` has no `--format {}`", format.name()))
         .help(format!("choose one of {}", words.join(", "))))
 }

@@ -57,7 +57,7 @@ pub struct TestArgs {
 /// What `plan`, `drift` and `apply` have in common.
 #[derive(Clone, Debug, Default, Args)]
 pub struct ReportArgs {
-    /// Write a further report (repeatable): human, json, ndjson, markdown, html, junit, sarif, openmetrics, csv, codequality
+    /// Write a further report (repeatable): human, json, ndjson, markdown, html, junit, sarif, openmetrics, csv, csv-bom, codequality
     #[arg(long = "report", value_name = "FORMAT=FILE")]
     pub reports: Vec<String>,
     /// Cut Markdown at this many characters, by group

@@ -8,12 +8,13 @@ mod looks;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::FalseyValueParser;
+use clap::builder::{FalseyValueParser, PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use commands::*;
 pub use looks::*;
 
+pub use mdetag_core::report::Format;
 use mdetag_core::time::{self, Timestamp};
 
 /// Declarative tags and device values for Microsoft Defender for Endpoint, from reviewed files in git.
@@ -85,7 +86,7 @@ pub struct Global {
     pub request_timeout: Duration,
 
     /// How results are written to standard output
-    #[arg(long, global = true, value_enum, env = "MDETAG_FORMAT", default_value = "human")]
+    #[arg(long, global = true, value_name = "FORMAT", env = "MDETAG_FORMAT", default_value = "human", value_parser = formats())]
     pub format: Format,
 
     /// When to use colour; NO_COLOR and CLICOLOR_FORCE are honoured
@@ -109,36 +110,13 @@ pub struct Global {
     pub no_progress: bool,
 }
 
-/// Forms of a result.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, ValueEnum)]
-pub enum Format {
-    /// For people.
-    Human,
-    /// One JSON document.
-    Json,
-    /// One change a line.
-    Ndjson,
-    /// For a pull-request comment.
-    Markdown,
-    /// One self-contained page.
-    Html,
-    /// Test results.
-    Junit,
-    /// Code scanning.
-    Sarif,
-    /// Metrics for a text collector.
-    Openmetrics,
-    /// A table.
-    Csv,
-    /// GitHub annotations.
-    Github,
-}
-
-impl Format {
-    /// The word on the command line.
-    pub fn word(self) -> String {
-        self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
-    }
+/// The formats of `--format`. `github` is for `validate` alone, which names it itself.
+fn formats() -> impl TypedValueParser<Value = Format> {
+    let words = Format::ALL.iter().filter(|format| **format != Format::CodeQuality);
+    let words: Vec<PossibleValue> = words
+        .map(|format| PossibleValue::new(format.name()).help(format.meaning()).hide(!format.is_offered()))
+        .collect();
+    PossibleValuesParser::new(words).map(|word| Format::parse(&word).expect("each word is a format's name"))
 }
 
 /// When to use colour.

@@ -42,6 +42,15 @@ pub fn csv(model: &Model<'_>, out: &mut dyn Write) -> io::Result<()> {
     writer.flush()
 }
 
+/// Writes the report with a byte order mark, without which Excel takes UTF-8 for the local code page.
+///
+/// # Errors
+/// Those of the writer.
+pub fn csv_bom(model: &Model<'_>, out: &mut dyn Write) -> io::Result<()> {
+    out.write_all("\u{feff}".as_bytes())?;
+    csv(model, out)
+}
+
 fn cells(model: &Model<'_>, row: &Row<'_>) -> [String; 14] {
     let plan = model.plan();
     let cause = row.cause.and_then(|index| plan.causes.get(index.0 as usize));
@@ -81,6 +90,16 @@ mod tests {
     fn every_column_is_documented() {
         let guide = include_str!("../../../../docs/reports.md");
         assert!(COLUMNS.iter().all(|column| guide.contains(&format!("`{column}`"))));
+    }
+
+    #[test]
+    fn the_byte_order_mark_stands_before_the_same_table() {
+        let plan = fixtures::example();
+        let model = Model::new(Input::new(Subject::Plan, &plan));
+        let (mut plain, mut marked) = (Vec::new(), Vec::new());
+        csv(&model, &mut plain).unwrap();
+        csv_bom(&model, &mut marked).unwrap();
+        assert_eq!(marked, [b"\xef\xbb\xbf", &plain[..]].concat());
     }
 
     #[test]

@@ -3,13 +3,15 @@
 //! A plan's changes are no failures: only its guard can fail. Drift fails; the end of a run fails where a change did.
 
 use std::io::{self, Write};
+use std::time::Duration;
 
 use hashbrown::HashSet;
+use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
 use crate::apply::Outcome;
 use crate::plan::Cause;
 
-use super::escape::{clip, xml};
+use super::escape::{clip, visible};
 use super::finding::{Finding, findings};
 use super::model::{Model, Subject};
 use super::words::{number, rule_name};
@@ -47,50 +49,44 @@ pub fn junit(model: &Model<'_>, out: &mut dyn Write) -> io::Result<()> {
     let sandbox = if model.is_sandbox() { "SANDBOX " } else { "" };
     let tenant = &model.plan().header.tenant;
     let tenant = tenant.name.as_deref().or(tenant.id.as_deref()).unwrap_or("unnamed tenant");
-    let name = xml(&format!("{sandbox}mdetag {} {}", model.input.subject.word(), clip(tenant, 100)));
-    let all = counts(suites.iter().flat_map(|(_, cases)| cases));
-    writeln!(out, r#"<?xml version="1.0" encoding="UTF-8"?>"#)?;
-    writeln!(out, r#"<testsuites name="{name}" {all} time="{}">"#, seconds(model))?;
-    for (suite, cases) in &suites {
-        write_suite(model, suite, cases, out)?;
+    let name = format!("{sandbox}mdetag {} {}", model.input.subject.word(), clip(tenant, 100));
+    let mut report = Report::new(&*visible(&name));
+    report.set_time(seconds(model));
+    for (name, cases) in &suites {
+        let mut suite = TestSuite::new(&*visible(name));
+        suite.set_time(seconds(model));
+        // In our own spelling of times; the setter would ask for the type of another time library.
+        suite.extra.insert("timestamp".into(), model.plan().header.created_at.to_string().into());
+        suite.add_test_cases(cases.iter().map(test_case));
+        report.add_test_suite(suite);
     }
-    writeln!(out, "</testsuites>")
+    report.serialize(out).map_err(io::Error::other)
 }
 
-fn seconds(model: &Model<'_>) -> u64 {
-    model.input.run.map_or(0, |run| run.seconds)
+fn seconds(model: &Model<'_>) -> Duration {
+    Duration::from_secs(model.input.run.map_or(0, |run| run.seconds))
 }
 
-fn counts<'a>(cases: impl Iterator<Item = &'a Case>) -> String {
-    let (mut tests, mut failures, mut skipped) = (0, 0, 0);
-    for case in cases {
-        tests += 1;
-        failures += u32::from(matches!(case.end, End::Failed(_)));
-        skipped += u32::from(matches!(case.end, End::Skipped(_)));
-    }
-    format!(r#"tests="{tests}" failures="{failures}" errors="0" skipped="{skipped}""#)
-}
-
-fn write_suite(model: &Model<'_>, suite: &str, cases: &[Case], out: &mut dyn Write) -> io::Result<()> {
-    let created = model.plan().header.created_at;
-    let counts = counts(cases.iter());
-    let time = seconds(model);
-    writeln!(out, r#"  <testsuite name="{}" {counts} time="{time}" timestamp="{created}">"#, xml(suite))?;
-    for case in cases {
-        let (class, name) = (xml(&case.class), xml(&clip(&case.name, 300)));
-        write!(out, r#"    <testcase classname="mdetag.{class}" name="{name}" time="0">"#)?;
-        match &case.end {
-            End::Passed(text) if text.is_empty() => {}
-            End::Passed(text) => write!(out, "<system-out>{}</system-out>", xml(text))?,
-            End::Failed(text) => {
-                let text = xml(text);
-                write!(out, r#"<failure message="{text}" type="{class}">{text}</failure>"#)?;
-            }
-            End::Skipped(text) => write!(out, r#"<skipped message="{}"/>"#, xml(text))?,
+fn test_case(case: &Case) -> TestCase {
+    let (status, output) = match &case.end {
+        End::Passed(text) => (TestCaseStatus::success(), Some(text).filter(|text| !text.is_empty())),
+        End::Failed(text) => {
+            let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
+            status.set_message(&*visible(text)).set_type(&*visible(&case.class)).set_description(&*visible(text));
+            (status, None)
         }
-        writeln!(out, "</testcase>")?;
+        End::Skipped(text) => {
+            let mut status = TestCaseStatus::skipped();
+            status.set_message(&*visible(text));
+            (status, None)
+        }
+    };
+    let mut written = TestCase::new(&*visible(&clip(&case.name, 300)), status);
+    written.set_classname(&*visible(&format!("mdetag.{}", case.class))).set_time(Duration::ZERO);
+    if let Some(text) = output {
+        written.set_system_out(&*visible(text));
     }
-    writeln!(out, "  </testsuite>")
+    written
 }
 
 fn case(model: &Model<'_>, finding: &Finding<'_>) -> Case {
@@ -165,8 +161,8 @@ mod tests {
         let mut plan = fixtures::example();
         plan.rules.push(fixtures::rule("quiet", 40));
         let text = render(Input::new(Subject::Drift, &plan));
-        assert!(text.contains(r#"tests="6" failures="4" errors="0" skipped="1""#), "{text}");
-        assert!(text.contains(r#"classname="mdetag.rule/quiet" name="no drift" time="0"></testcase>"#));
+        assert!(text.contains(r#"tests="6" skipped="1" failures="4" errors="0""#), "{text}");
+        assert!(text.contains(r#"name="no drift" classname="mdetag.rule/quiet" time="0.000""#), "{text}");
         assert!(text.contains("12 devices lack tag &quot;Tier0&quot;"));
     }
 
@@ -179,8 +175,8 @@ mod tests {
     #[test]
     fn hostile_names_leave_the_document_well_formed() {
         let text = render(Input::new(Subject::Drift, &fixtures::hostile()));
-        let opened = text.matches("<testcase ").count();
-        assert_eq!(opened, text.matches("</testcase>").count());
+        let read = Report::deserialize_from_str(&text).expect("a reader takes it");
+        assert_eq!(read.tests, text.matches("<testcase ").count());
         assert!(!text.contains("<script") && !text.contains('\u{1b}') && !text.contains("]]>"));
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Prints nothing, reads no clock: writers and widths come in.
 
+mod format;
 pub mod escape;
 pub mod words;
 pub mod pages;
@@ -38,67 +39,9 @@ mod laws;
 
 use std::io::{self, Write};
 
+pub use format::Format;
 pub use model::{Input, Model, RunEnd, Subject};
 pub use style::Style;
-
-/// A form of a report.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Format {
-    /// Text for people.
-    #[default]
-    Human,
-    /// One JSON document.
-    Json,
-    /// One JSON line a change.
-    Ndjson,
-    /// A comment on a pull request.
-    Markdown,
-    /// One self-contained page.
-    Html,
-    /// Test results.
-    Junit,
-    /// Code-scanning results.
-    Sarif,
-    /// Metrics.
-    Openmetrics,
-    /// A table.
-    Csv,
-}
-
-impl Format {
-    /// All formats.
-    pub const ALL: [Format; 9] = [
-        Format::Human,
-        Format::Json,
-        Format::Ndjson,
-        Format::Markdown,
-        Format::Html,
-        Format::Junit,
-        Format::Sarif,
-        Format::Openmetrics,
-        Format::Csv,
-    ];
-
-    /// The word on the command line.
-    pub fn name(self) -> &'static str {
-        match self {
-            Format::Human => "human",
-            Format::Json => "json",
-            Format::Ndjson => "ndjson",
-            Format::Markdown => "markdown",
-            Format::Html => "html",
-            Format::Junit => "junit",
-            Format::Sarif => "sarif",
-            Format::Openmetrics => "openmetrics",
-            Format::Csv => "csv",
-        }
-    }
-
-    /// The format with this name.
-    pub fn parse(name: &str) -> Option<Format> {
-        Format::ALL.into_iter().find(|format| format.name() == name)
-    }
-}
 
 /// Writes a report. `max_chars` bounds `markdown` (see [`markdown::MAX_CHARS`]); `style` is for `human`.
 ///
@@ -122,6 +65,9 @@ pub fn write(
         Format::Sarif => sarif::sarif(model, &mut out),
         Format::Openmetrics => openmetrics::openmetrics(model, &mut out),
         Format::Csv => csv::csv(model, &mut out),
+        Format::CsvBom => csv::csv_bom(model, &mut out),
+        Format::Github => out.write_all(ci::annotations(ci::System::Github, model).as_bytes()),
+        Format::CodeQuality => out.write_all(ci::code_quality(model).as_bytes()),
     }?;
     out.flush()
 }

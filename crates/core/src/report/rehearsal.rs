@@ -2,8 +2,11 @@
 //!
 //! Tests nothing: that is `rehearsal`. Names in tests come from a pull request and are escaped as everywhere.
 
+use std::borrow::Cow;
 use std::io::{self, Write};
+use std::time::Duration;
 
+use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 use similar::{Algorithm, DiffOp, capture_diff_slices};
 
 use crate::diagnostic::{Sources, Span};
@@ -11,7 +14,7 @@ use crate::policy::Policy;
 use crate::rehearsal::{Failure, Rehearsal, Rehearsed};
 
 use super::diagnostics;
-use super::escape::{clip, terminal, xml};
+use super::escape::{clip, terminal, visible};
 use super::explain;
 use super::style::{Paint, Style, prose};
 use super::words::{self, counted, number};
@@ -140,50 +143,40 @@ fn summary(tested: &Tested<'_>, style: &Style, out: &mut dyn Write) -> io::Resul
 /// # Errors
 /// Those of the writer.
 pub fn junit(tested: &Tested<'_>, out: &mut dyn Write) -> io::Result<()> {
-    let all = tested.rehearsal.tests.len();
-    let failures = tested.rehearsal.failed();
-    writeln!(out, r#"<?xml version="1.0" encoding="UTF-8"?>"#)?;
-    writeln!(
-        out,
-        r#"<testsuites name="mdetag test" tests="{all}" failures="{failures}" errors="0" skipped="0" time="0">"#
-    )?;
+    let mut report = Report::new("mdetag test");
+    report.set_time(Duration::ZERO);
     let file = |test: &&Rehearsed| tested.tests.place(test.span).file;
     for tests in
         tested.rehearsal.tests.iter().collect::<Vec<_>>().chunk_by(|one, next| file(one) == file(next))
     {
-        let name = xml(&tested.tests.place(tests[0].span).file);
-        let failures = tests.iter().filter(|test| !test.has_passed()).count();
-        let count = tests.len();
-        writeln!(
-            out,
-            r#"  <testsuite name="{name}" tests="{count}" failures="{failures}" errors="0" skipped="0" time="0">"#
-        )?;
-        tests.iter().try_for_each(|test| case(tested, test, &name, out))?;
-        writeln!(out, "  </testsuite>")?;
+        let name = visible(&tested.tests.place(tests[0].span).file).into_owned();
+        let mut suite = TestSuite::new(&*name);
+        suite.set_time(Duration::ZERO);
+        for test in tests {
+            suite.add_test_case(case(tested, test, &name)?);
+        }
+        report.add_test_suite(suite);
     }
-    writeln!(out, "</testsuites>")
+    report.serialize(out).map_err(io::Error::other)
 }
 
-fn case(tested: &Tested<'_>, test: &Rehearsed, class: &str, out: &mut dyn Write) -> io::Result<()> {
-    let name = xml(&clip(&test.name, 300));
-    write!(out, r#"    <testcase classname="{class}" name="{name}" time="0">"#)?;
+fn case(tested: &Tested<'_>, test: &Rehearsed, class: &str) -> io::Result<TestCase> {
+    let mut status = TestCaseStatus::success();
     if !test.has_passed() {
         let mut text = Vec::new();
         failed(tested, test, &Style { width: usize::MAX, ..Style::default() }, &mut text)?;
         let text = String::from_utf8_lossy(&text).into_owned();
         // Line by line: the escape of a whole text would write its line breaks out.
-        let body: Vec<String> = text.lines().map(xml).collect();
+        let body: Vec<Cow<'_, str>> = text.lines().map(visible).collect();
         let keys: Vec<&str> = test.failures.iter().map(|failure| failure.key).collect();
         let message =
             if keys.is_empty() { "the test could not be rehearsed".to_owned() } else { keys.join(", ") };
-        write!(
-            out,
-            r#"<failure message="{}" type="expectation">{}</failure>"#,
-            xml(&message),
-            body.join("\n")
-        )?;
+        status = TestCaseStatus::non_success(NonSuccessKind::Failure);
+        status.set_message(&*visible(&message)).set_type("expectation").set_description(body.join("\n"));
     }
-    writeln!(out, "</testcase>")
+    let mut case = TestCase::new(&*visible(&clip(&test.name, 300)), status);
+    case.set_classname(class).set_time(Duration::ZERO);
+    Ok(case)
 }
 
 #[cfg(test)]
@@ -251,7 +244,7 @@ tests:
     #[test]
     fn junit_counts_and_escapes() {
         let text = render(|tested, out| junit(tested, out).unwrap());
-        assert!(text.contains(r#"<testsuite name="policy.test.yaml" tests="2" failures="1""#), "{text}");
+        assert!(text.contains(r#"<testsuite name="policy.test.yaml" tests="2" skipped="0" errors="0" failures="1""#), "{text}");
         assert!(text.contains(r#"name="wrong &lt;b&gt;""#) && text.contains("    - Tier1\n"), "{text}");
     }
 }

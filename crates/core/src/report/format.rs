@@ -1,0 +1,84 @@
+//! The forms of a report: one list that the command line, its help and the dispatch share.
+//!
+//! Renders nothing; `report::write` does.
+
+/// Declares each format once; a format that [`super::write`] forgets does not compile.
+macro_rules! formats {
+    ($(#[doc = $meaning:literal] $(#[$attribute:ident])? $format:ident = $name:literal,)+) => {
+        /// A form of a report.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Format {
+            $(#[doc = $meaning] $(#[$attribute])? $format,)+
+        }
+
+        impl Format {
+            /// In the order in which help lists them.
+            pub const ALL: &[Format] = &[$(Format::$format),+];
+
+            /// The word on the command line.
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Format::$format => $name,)+
+                }
+            }
+
+            /// What help says about it.
+            pub fn meaning(self) -> &'static str {
+                match self {
+                    $(Format::$format => $meaning.trim_ascii(),)+
+                }
+            }
+        }
+    };
+}
+
+formats! {
+    /// For people
+    #[default]
+    Human = "human",
+    /// One JSON document
+    Json = "json",
+    /// One JSON line a change
+    Ndjson = "ndjson",
+    /// A comment on a pull request
+    Markdown = "markdown",
+    /// One self-contained page
+    Html = "html",
+    /// Test results
+    Junit = "junit",
+    /// Code-scanning results
+    Sarif = "sarif",
+    /// Metrics for a text collector
+    Openmetrics = "openmetrics",
+    /// A table
+    Csv = "csv",
+    /// A table with a byte order mark, for Excel
+    CsvBom = "csv-bom",
+    /// Annotations of GitHub Actions
+    Github = "github",
+    /// What GitLab shows beside the lines of a merge request
+    CodeQuality = "codequality",
+}
+
+impl Format {
+    /// `None` for a word that is no format's name.
+    pub fn parse(name: &str) -> Option<Format> {
+        Format::ALL.iter().copied().find(|format| format.name() == name)
+    }
+
+    /// Whether commands that report a plan write it to standard output. The others are for `validate` or for files.
+    pub fn is_offered(self) -> bool {
+        !matches!(self, Format::Github | Format::CodeQuality)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_is_read_back() {
+        assert!(Format::ALL.iter().all(|format| Format::parse(format.name()) == Some(*format)));
+        assert_eq!(Format::parse("xml"), None);
+    }
+}
