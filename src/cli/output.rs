@@ -33,9 +33,8 @@ impl Reports {
             let wrong = || {
                 let known = Format::ALL.iter().filter(|format| **format != Format::Github);
                 let known = known.map(|format| format.name()).collect::<Vec<_>>().join(", ");
-                Failure::usage(format!("`--report {text}` is not FORMAT=FILE")).help(format!(
-                    "write for example --report markdown=plan.md; the formats are {known}"
-                ))
+                Failure::usage(format!("`--report {text}` is not FORMAT=FILE"))
+                    .help(format!("write for example --report markdown=plan.md; the formats are {known}"))
             };
             let (name, path) = text.split_once('=').ok_or_else(wrong)?;
             let format = Format::parse(name)

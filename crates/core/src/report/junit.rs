@@ -72,7 +72,10 @@ fn test_case(case: &Case) -> TestCase {
         End::Passed(text) => (TestCaseStatus::success(), Some(text).filter(|text| !text.is_empty())),
         End::Failed(text) => {
             let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
-            status.set_message(&*visible(text)).set_type(&*visible(&case.class)).set_description(&*visible(text));
+            status
+                .set_message(&*visible(text))
+                .set_type(&*visible(&case.class))
+                .set_description(&*visible(text));
             (status, None)
         }
         End::Skipped(text) => {

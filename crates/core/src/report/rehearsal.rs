@@ -244,7 +244,12 @@ tests:
     #[test]
     fn junit_counts_and_escapes() {
         let text = render(|tested, out| junit(tested, out).unwrap());
-        assert!(text.contains(r#"<testsuite name="policy.test.yaml" tests="2" skipped="0" errors="0" failures="1""#), "{text}");
+        assert!(
+            text.contains(
+                r#"<testsuite name="policy.test.yaml" tests="2" skipped="0" errors="0" failures="1""#
+            ),
+            "{text}"
+        );
         assert!(text.contains(r#"name="wrong &lt;b&gt;""#) && text.contains("    - Tier1\n"), "{text}");
     }
 }
