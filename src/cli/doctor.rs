@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::store::path_text::shown;
 use crate::tenant::{self, Need, TenantError};
 use mdetag_core::plan::Lane;
-use mdetag_core::report::escape::terminal;
+use mdetag_core::report::escape::{self, terminal};
 use mdetag_core::report::words::{counted, number};
 use mdetag_core::selection;
 
@@ -304,5 +304,6 @@ fn document(session: Option<&Session>, checks: &[Check]) -> String {
         let reference = &session.reference;
         json!({ "id": reference.id, "name": reference.name, "cloud": reference.cloud })
     });
-    format!("{:#}", json!({ "formatVersion": "1.0", "tenant": tenant, "checks": checks, "budget": budget }))
+    let document = json!({ "formatVersion": "1.0", "tenant": tenant, "checks": checks, "budget": budget });
+    escape::json_document(&document)
 }

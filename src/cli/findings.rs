@@ -3,8 +3,8 @@
 //! Renders nothing itself; that is `report::diagnostics`.
 
 use mdetag_core::diagnostic::{Diagnostic, Sources};
-use mdetag_core::report::diagnostics;
 use mdetag_core::report::style::Style;
+use mdetag_core::report::{diagnostics, escape};
 
 use super::args::Format;
 use super::console::Console;
@@ -40,7 +40,7 @@ pub fn fail(console: &Console, format: Format, failure: &Failure) {
     };
     if format == Format::Json {
         // Nobody is left to tell when standard output is gone too.
-        let _ = console.result(&format!("{:#}", diagnostics::json(sources, findings)));
+        let _ = console.result(&escape::json_document(&diagnostics::json(sources, findings)));
         return;
     }
     match &failure.findings {

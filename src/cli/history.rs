@@ -11,7 +11,7 @@ use crate::store::path_text::shown;
 use crate::store::state::StateDir;
 use mdetag_core::apply::Outcome;
 use mdetag_core::plan::{Cause, ChangeKey, ChangeWhat, Plan, document, stale};
-use mdetag_core::report::escape::terminal;
+use mdetag_core::report::escape::{self, terminal};
 use mdetag_core::report::words::{counted, number};
 
 use super::args::{Format, HistoryArgs};
@@ -51,7 +51,7 @@ pub fn run(context: &Context, args: &HistoryArgs) -> Result<Exit, Failure> {
     if context.global.format == Format::Json {
         let key = if args.subject.is_some() { "changes" } else { "runs" };
         let document = json!({ "formatVersion": "1.0", key: documents });
-        context.console.result(&format!("{document:#}"))?;
+        context.console.result(&escape::json_document(&document))?;
     } else if text.is_empty() {
         let of = args
             .subject

@@ -167,7 +167,7 @@ fn faults(context: &Context) -> Result<Exit, Failure> {
 /// The result as text, or as one JSON document.
 fn say(context: &Context, text: &str, json: impl FnOnce() -> serde_json::Value) -> Result<Exit, Failure> {
     match context.global.format {
-        Format::Json => context.console.result(&format!("{:#}", json()))?,
+        Format::Json => context.console.result(&escape::json_document(&json()))?,
         _ => context.console.result(text)?,
     }
     Ok(Exit::Success)

@@ -3,9 +3,9 @@
 use serde_json::json;
 
 use mdetag_core::diagnostic::Severity;
-use mdetag_core::report::diagnostics;
 use mdetag_core::report::pages;
 use mdetag_core::report::style::Style;
+use mdetag_core::report::{diagnostics, escape};
 
 use super::args::{Format, ValidateArgs};
 use super::ci;
@@ -46,7 +46,7 @@ pub fn run(context: &Context, args: &ValidateArgs) -> Result<Exit, Failure> {
     let (sources, findings) =
         policy_set::merged(read.set.sources, read.set.findings, &read.tests, test_findings);
     let text = match format {
-        Format::Json => format!("{:#}\n", diagnostics::json(&sources, &findings)),
+        Format::Json => escape::json_document(&diagnostics::json(&sources, &findings)),
         Format::Sarif => format!("{:#}\n", diagnostics::sarif(&sources, &findings)),
         Format::Github => diagnostics::github(&sources, &findings),
         _ => {

@@ -4,6 +4,7 @@
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
+use std::fmt::Write;
 
 use regex_syntax::hir::{ClassUnicode, ClassUnicodeRange};
 
@@ -75,6 +76,42 @@ pub fn slug(text: &str) -> String {
     }
     slug.truncate(slug.trim_end_matches('-').len());
     slug
+}
+
+/// Whether a scalar moves the cursor, changes the direction of text, takes no room or looks like a space: it can make text
+/// look like other text.
+pub fn is_deceptive(scalar: char) -> bool {
+    scalar.is_control()
+        || matches!(scalar,
+            '\u{a0}' | '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{1680}' | '\u{17b4}' | '\u{17b5}'
+            | '\u{180b}'..='\u{180f}' | '\u{2000}'..='\u{200f}' | '\u{2028}'..='\u{202f}' | '\u{205f}'..='\u{206f}'
+            | '\u{2800}' | '\u{3000}' | '\u{3164}' | '\u{fdd0}'..='\u{fdef}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}'
+            | '\u{ffa0}' | '\u{fff0}'..='\u{fffc}' | '\u{fffe}' | '\u{ffff}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d159}'
+            | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
+}
+
+/// Writes the visible form of a scalar: `\n`, `\t`, `\r`, else `\u{202e}`.
+pub fn push_visible(text: &mut String, scalar: char) {
+    match scalar {
+        '\n' => text.push_str("\\n"),
+        '\r' => text.push_str("\\r"),
+        '\t' => text.push_str("\\t"),
+        other => {
+            let _ = write!(text, "\\u{{{:x}}}", u32::from(other));
+        }
+    }
+}
+
+/// Text in one line without control, direction and invisible characters: each is written out, `\u{202e}`.
+pub fn visible(text: &str) -> Cow<'_, str> {
+    if text.bytes().all(|byte| (b' '..=b'~').contains(&byte)) || !text.contains(is_deceptive) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len() + 16);
+    for scalar in text.chars() {
+        if is_deceptive(scalar) { push_visible(&mut shown, scalar) } else { shown.push(scalar) }
+    }
+    Cow::Owned(shown)
 }
 
 #[cfg(test)]

@@ -157,16 +157,7 @@ fn line(text: &mut String, content: &str) {
 
 /// A name that neither leaves its comment nor looks like another.
 fn comment(name: &str) -> String {
-    name.chars().map(|scalar| if is_hidden(scalar) { '\u{FFFD}' } else { scalar }).collect()
-}
-
-/// Characters that control, hide or turn text around.
-fn is_hidden(scalar: char) -> bool {
-    scalar.is_control()
-        || matches!(scalar,
-            '\u{AD}' | '\u{34F}' | '\u{61C}' | '\u{115F}' | '\u{1160}' | '\u{17B4}' | '\u{17B5}' | '\u{180B}'..='\u{180F}'
-            | '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{206F}' | '\u{2800}' | '\u{3164}'
-            | '\u{FE00}'..='\u{FE0F}' | '\u{FEFF}' | '\u{FFA0}' | '\u{FFF0}'..='\u{FFFB}' | '\u{E0000}'..='\u{E0FFF}')
+    name.chars().map(|scalar| if crate::text::is_deceptive(scalar) { '\u{FFFD}' } else { scalar }).collect()
 }
 
 /// `97.4 %`, and 100 % only where nothing is missing.
@@ -190,10 +181,10 @@ pub(super) fn scalar(text: &str) -> String {
     let mut out = String::with_capacity(json.len());
     for scalar in json.chars() {
         match scalar {
-            hidden if is_hidden(hidden) && (hidden as u32) > 0xFFFF => {
+            hidden if crate::text::is_deceptive(hidden) && (hidden as u32) > 0xFFFF => {
                 write!(out, "\\U{:08X}", hidden as u32).expect("a String takes any text");
             }
-            hidden if is_hidden(hidden) => {
+            hidden if crate::text::is_deceptive(hidden) => {
                 write!(out, "\\u{:04X}", hidden as u32).expect("a String takes any text")
             }
             shown => out.push(shown),

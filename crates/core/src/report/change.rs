@@ -7,6 +7,8 @@ use crate::device::DeviceValue;
 pub use crate::plan::Totals;
 use crate::plan::{CauseIndex, Withheld, WithheldReason};
 
+use super::escape;
+
 /// What a difference is as a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Class {
@@ -124,10 +126,10 @@ impl<'a> What<'a> {
         }
     }
 
-    /// The tag, or `Normal → High`.
+    /// The tag, in quotes where white space ends it, or `Normal → High`.
     pub fn label(self) -> String {
         match self {
-            What::Add(tag) | What::Remove(tag) => tag.to_owned(),
+            What::Add(tag) | What::Remove(tag) => escape::tag(tag).into_owned(),
             What::Value { from, to } => format!("{} → {to}", from.unwrap_or("(none)")),
         }
     }

@@ -236,7 +236,9 @@ mod tests {
         let issues: Value =
             serde_json::from_str(&code_quality(&Model::new(Input::new(Subject::Drift, &plan)))).unwrap();
         assert_eq!(issues[0]["location"]["path"], "policies/servers.yaml");
-        assert_eq!(issues[0]["location"]["lines"]["begin"], 12);
+        // The removal of `env/test` is the riskiest and comes first; its claim stands at line 4.
+        assert_eq!(issues[0]["location"]["lines"]["begin"], 4);
+        assert_eq!(issues[1]["location"]["lines"]["begin"], 12);
         assert_eq!(issues[0]["fingerprint"].as_str().unwrap().len(), 64);
     }
 }

@@ -5,41 +5,10 @@
 
 use std::borrow::Cow;
 use std::fmt::Write;
+use std::io;
 
-/// Whether a scalar moves the cursor, changes the direction of text, or takes no room: it can make text look like other
-/// text.
-fn is_deceptive(scalar: char) -> bool {
-    scalar.is_control()
-        || matches!(scalar,
-            '\u{ad}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{180b}'..='\u{180f}' | '\u{200b}' | '\u{200e}'
-            | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{feff}' | '\u{ffa0}'
-            | '\u{fff0}'..='\u{fffb}' | '\u{fffe}' | '\u{ffff}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}'
-            | '\u{e0000}'..='\u{e0fff}')
-}
-
-/// Writes the visible form of a scalar: `\n`, `\t`, `\r`, else `\u{202e}`.
-fn push_visible(text: &mut String, scalar: char) {
-    match scalar {
-        '\n' => text.push_str("\\n"),
-        '\r' => text.push_str("\\r"),
-        '\t' => text.push_str("\\t"),
-        other => {
-            let _ = write!(text, "\\u{{{:x}}}", u32::from(other));
-        }
-    }
-}
-
-/// Text in one line without control, direction and invisible characters: each is written out, `\u{202e}`.
-pub fn visible(text: &str) -> Cow<'_, str> {
-    if text.bytes().all(|byte| (b' '..=b'~').contains(&byte)) || !text.contains(is_deceptive) {
-        return Cow::Borrowed(text);
-    }
-    let mut shown = String::with_capacity(text.len() + 16);
-    for scalar in text.chars() {
-        if is_deceptive(scalar) { push_visible(&mut shown, scalar) } else { shown.push(scalar) }
-    }
-    Cow::Owned(shown)
-}
+pub use crate::text::visible;
+use crate::text::{is_deceptive, push_visible};
 
 /// For terminals and logs: [`visible`], and nothing that a CI system's log reader takes for a command (`::error::` where a
 /// line could begin with it, `##[…]` and `##vso[…]` anywhere).
@@ -52,8 +21,9 @@ pub fn terminal(text: &str) -> Cow<'_, str> {
     let mut before = ' ';
     for (at, scalar) in shown.char_indices() {
         let rest = &shown[at..];
+        let starts_word = before.is_whitespace() || before == ':';
         let is_command =
-            rest.starts_with("##") || (rest.starts_with("::") && (before.is_whitespace() || before == ':'));
+            rest.starts_with("##") || (rest.starts_with("::") && starts_word && !starts_with_address(rest));
         if is_command {
             push_visible(&mut safe, scalar)
         } else {
@@ -62,6 +32,60 @@ pub fn terminal(text: &str) -> Cow<'_, str> {
         before = scalar;
     }
     Cow::Owned(safe)
+}
+
+/// Whether text begins with an IPv6 address such as `::1`. No command's name is one: it would end in `-` or a letter beyond f.
+fn starts_with_address(text: &str) -> bool {
+    let end = text.find(|scalar: char| !(scalar.is_ascii_hexdigit() || matches!(scalar, ':' | '.')));
+    let (address, rest) = text.split_at(end.unwrap_or(text.len()));
+    let ends_word = !rest.starts_with(|scalar: char| scalar.is_alphanumeric() || matches!(scalar, '-' | '_'));
+    ends_word && address.parse::<std::net::Ipv6Addr>().is_ok()
+}
+
+/// A tag with the white space at its ends made visible by quotes.
+pub fn tag(text: &str) -> Cow<'_, str> {
+    if text.trim() == text { Cow::Borrowed(text) } else { Cow::Owned(format!("\"{text}\"")) }
+}
+
+/// Writes JSON so that no log reader finds a command (`##vso[…]`, `##[…]`) in it: of two `#` in a row the second becomes an
+/// escape. Outside of strings JSON has no `#`.
+pub struct JsonLog<W> {
+    out: W,
+    /// Whether the last byte written was a `#`.
+    follows_hash: bool,
+}
+
+impl<W: io::Write> JsonLog<W> {
+    /// Wraps a writer.
+    pub fn new(out: W) -> JsonLog<W> {
+        JsonLog { out, follows_hash: false }
+    }
+}
+
+impl<W: io::Write> io::Write for JsonLog<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut start = 0;
+        for (at, byte) in bytes.iter().enumerate() {
+            let is_hash = *byte == b'#';
+            if is_hash && self.follows_hash {
+                self.out.write_all(&bytes[start..at])?;
+                self.out.write_all(b"\\u0023")?;
+                start = at + 1;
+            }
+            self.follows_hash = is_hash;
+        }
+        self.out.write_all(&bytes[start..])?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+/// A small JSON document, indented, in which no log reader finds a command.
+pub fn json_document(document: &serde_json::Value) -> String {
+    format!("{document:#}").replace("##", "#\\u0023")
 }
 
 /// At most `limit` characters; a longer text ends in `…`. Cut before escaping, so that no escape is halved.
@@ -272,6 +296,40 @@ mod tests {
         assert_eq!(terminal("a ::set-output"), "a \\u{3a}:set-output");
         assert_eq!(terminal("##vso[task]"), "\\u{23}#vso[task]");
         assert_eq!(terminal("env::prod"), "env::prod");
+        assert_eq!(terminal("::add-mask::x"), "\\u{3a}:add-mask::x");
+        assert_eq!(terminal("from ::1 to ::ffff:10.0.0.1/96"), "from ::1 to ::ffff:10.0.0.1/96");
+    }
+
+    #[test]
+    fn whatever_is_invisible_or_blank_is_written_out() {
+        let kind =
+            regex::Regex::new(r"^[\p{Default_Ignorable_Code_Point}\p{Z}\p{Cc}\u{2800}\u{1d159}]$").unwrap();
+        let seen: Vec<char> = ('\0'..=char::MAX)
+            .filter(|scalar| *scalar != ' ' && kind.is_match(scalar.encode_utf8(&mut [0; 4])))
+            .filter(|scalar| !is_deceptive(*scalar))
+            .collect();
+        assert_eq!(seen, Vec::<char>::new());
+    }
+
+    #[test]
+    fn json_holds_no_log_command_and_the_same_text() {
+        use std::io::Write;
+        let name = "a ##vso[task]### ##[group]#";
+        let text = serde_json::to_string(name).unwrap();
+        let mut out = Vec::new();
+        let mut log = JsonLog::new(&mut out);
+        text.as_bytes().chunks(3).for_each(|piece| log.write_all(piece).unwrap());
+        let written = String::from_utf8(out).unwrap();
+        assert!(!written.contains("##"), "{written}");
+        assert_eq!(serde_json::from_str::<String>(&written).unwrap(), name);
+        let document = json_document(&serde_json::json!({ "name": name }));
+        assert!(!document.contains("##"), "{document}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&document).unwrap()["name"], name);
+    }
+
+    #[test]
+    fn white_space_at_the_ends_of_a_tag_is_seen() {
+        assert_eq!((tag("a b"), tag("a "), tag(" a")), ("a b".into(), "\"a \"".into(), "\" a\"".into()));
     }
 
     #[test]

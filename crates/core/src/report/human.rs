@@ -21,6 +21,9 @@ use super::words::{counted, lane, noun_for, number, outcome_phrase};
 /// # Errors
 /// Those of the writer.
 pub fn human(model: &Model<'_>, style: &Style, out: &mut dyn Write) -> io::Result<()> {
+    if model.input.subject == Subject::Plan {
+        refused_first(model, style, out)?;
+    }
     head(model, style, out)?;
     for part in &model.parts {
         if let Some(origin) = part.origin {
@@ -179,17 +182,35 @@ fn guard(model: &Model<'_>, style: &Style, out: &mut dyn Write) -> io::Result<()
     refused(model, style, out)
 }
 
-/// One paragraph for each reason of a refusal.
-///
-/// # Errors
-/// Those of the writer.
-pub fn refused(model: &Model<'_>, style: &Style, out: &mut dyn Write) -> io::Result<()> {
-    for refusal in refusal::refusals(model.plan()) {
-        writeln!(out)?;
-        said(&format!("refused: {}", terminal(&refusal.headline)), Paint::Bad, (0, 2), style, out)?;
-        said(&terminal(&refusal.arithmetic), Paint::Plain, (2, 4), style, out)?;
-        // Never broken: the command line in it is there to be copied.
-        writeln!(out, "  {}", terminal(&refusal.proceed))?;
+/// Before anything else: that the plan is refused, by what, and what to paste to proceed.
+fn refused_first(model: &Model<'_>, style: &Style, out: &mut dyn Write) -> io::Result<()> {
+    let refusals = refusal::refusals(model.plan());
+    for (at, refusal) in refusals.iter().enumerate() {
+        let sandbox = if at == 0 && model.is_sandbox() { "SANDBOX · " } else { "" };
+        said(&format!("{sandbox}refused: {}", terminal(&refusal.headline)), Paint::Bad, (0, 2), style, out)?;
+    }
+    if let Some(snippet) = refusal::snippet(model.plan()) {
+        // Never broken: it is there to be copied.
+        writeln!(out, "  to proceed: {}", terminal(&snippet.arguments))?;
+        writeln!(out, "  or in the guard file, below `approvals:`")?;
+        for entry in &snippet.approvals {
+            writeln!(out, "    {}", terminal(entry))?;
+        }
+    }
+    if refusals.is_empty() { Ok(()) } else { writeln!(out) }
+}
+
+/// The arithmetic of each reason of a refusal.
+fn refused(model: &Model<'_>, style: &Style, out: &mut dyn Write) -> io::Result<()> {
+    let plan = model.plan();
+    let caps = plan.guard.axes.iter().filter(|axis| axis.is_exceeded()).count();
+    for (at, refusal) in refusal::refusals(plan).iter().enumerate() {
+        let name = terminal(&refusal.name);
+        said(&format!("{name}: {}", terminal(&refusal.arithmetic)), Paint::Plain, (2, 4), style, out)?;
+        // What raises caps stands in the snippet; an invariant says itself what to do.
+        if at >= caps {
+            said(&terminal(&refusal.proceed), Paint::Plain, (4, 4), style, out)?;
+        }
     }
     Ok(())
 }
@@ -280,12 +301,12 @@ mod tests {
 Plan for contoso (11111111-2222-3333-4444-555555555555) · 48,210 devices read, 41,877 in scope · policy 3f2a91c ·
   inventory trusted
 
+  - env/test              211 devices   unselected: claimed by "env/*"  policies/servers.yaml:4
+      srv0000.corp.example.com, srv0001.corp.example.com, srv0002.corp.example.com, … 208 more
   + Tier0                  12 devices   domain-controllers              policies/servers.yaml:12
       dc01.corp.example.com, dc02.corp.example.com, dc03.corp.example.com, … 9 more
   + env/prod            3,104 devices   production                      policies/servers.yaml:23
       srv0000.corp.example.com, srv0001.corp.example.com, srv0002.corp.example.com, … 3,101 more
-  - env/test              211 devices   unselected: claimed by "env/*"  policies/servers.yaml:4
-      srv0000.corp.example.com, srv0001.corp.example.com, srv0002.corp.example.com, … 208 more
   ~ Normal → High          12 devices   domain-controllers              policies/servers.yaml:12
       dc01.corp.example.com, dc02.corp.example.com, dc03.corp.example.com, … 9 more
 
@@ -353,12 +374,17 @@ Guard: devices 7.4 % of 50 %, additions 7.4 % of 100 %, removals 2.1 % of 10 %, 
             place: Some(fixtures::place("policies/guard.yaml", 9)),
         }];
         let text = plan_text(&plan, 200);
-        let refusal = "\
+        let first = "\
 refused: 312 removals of tag \"Tier0\" are over the limit of 260
-  312 of 1,040 devices that carry it (30.0 %); limit `guard.caps.removalsPerTag: 25 %, floor 5` in policies/guard.yaml:9
-  to proceed once: --allow removalsPerTag:Tier0=312, or an `approvals` entry in the guard file
+  to proceed: --allow removalsPerTag:Tier0=312
+  or in the guard file, below `approvals:`
+    - { cap: removalsPerTag, tag: \"Tier0\", max: 312, reason: \"WHY\", expires: YYYY-MM-DD }
+
 ";
-        assert!(text.ends_with(refusal), "{text}");
+        let last = "\
+  removalsPerTag:Tier0: 312 of 1,040 devices that carry it (30.0 %); limit `guard.caps.removalsPerTag: 25 %, floor 5` in policies/guard.yaml:9
+";
+        assert!(text.starts_with(first) && text.ends_with(last), "{text}");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use super::cut;
 use super::escape::{clip, markdown as code, terminal};
 use super::fold::{self, Line};
 use super::human::outcomes;
-use super::model::{Class, Group, Model, Part, Subject};
+use super::model::{Class, Group, Model, Part, Subject, What};
 use super::refusal;
 use super::sentences::{self, Phrase};
 use super::words::{self, number, outcome_phrase};
@@ -75,7 +75,7 @@ fn truncated(text: &str, max_chars: usize) -> &str {
 fn head(model: &Model<'_>) -> String {
     let sandbox = if model.is_sandbox() { "SANDBOX · " } else { "" };
     let notices = sentences::notices(model);
-    let mut text = String::new();
+    let mut text = refused(model);
     for (index, notice) in notices.iter().take(SENTENCES).enumerate() {
         let sandbox = if index == 0 { sandbox } else { "" };
         text.push_str(&format!("**{sandbox}⚠ {}**\n\n", code(&clip(notice, 500))));
@@ -135,11 +135,16 @@ fn row(model: &Model<'_>, line: &Line<'_, '_>) -> String {
                     format!("{}: {}", outcome_phrase(outcome), code(&clip(error, 300)))
                 }
                 (Some(outcome), None) => outcome_phrase(outcome).to_owned(),
+                (None, _) if group.takes_last => format!("{why}, **last devices**"),
                 (None, _) => why,
             };
             let label = name(&group.what.label());
             let count = number(group.devices());
-            format!("| {} | {label} | {count} | {why} | {at} |\n", group.what.symbol())
+            {
+                // A removal is seen without colour, too.
+                let strong = if matches!(group.what, What::Remove(_)) { "**" } else { "" };
+                format!("| {} | {strong}{label}{strong} | {count} | {why} | {at} |\n", group.what.symbol())
+            }
         }
         Line::Tags { cause, groups, .. } => {
             let (why, at) = reason(model, Some(*cause));
@@ -191,7 +196,7 @@ fn samples(model: &Model<'_>, lines: &[Vec<Line<'_, '_>>], room: usize) -> Strin
         Line::Tags { .. } | Line::Rest { .. } => None,
     });
     let (must, may): (Vec<&Group<'_>>, Vec<&Group<'_>>) =
-        groups.partition(|group| matches!(group.what, super::model::What::Remove(_)));
+        groups.partition(|group| matches!(group.what, What::Remove(_)));
     for group in must.into_iter().chain(may) {
         let mut names: Vec<String> =
             group.members.iter().take(3).map(|member| name(model.device_name(*member))).collect();
@@ -266,18 +271,32 @@ fn closing(model: &Model<'_>) -> String {
     for approval in plan.guard.approvals.iter().take(SENTENCES) {
         text.push_str(&format!("Raised once: {}\n\n", name(approval)));
     }
+    text
+}
+
+/// Before anything else: why the plan is refused, and what to paste to proceed.
+fn refused(model: &Model<'_>) -> String {
+    let plan = model.plan();
     let refusals = refusal::refusals(plan);
-    if !refusals.is_empty() {
-        text.push_str("~~~text\n");
-        for refusal in refusals.iter().take(SENTENCES) {
-            let lines =
-                [&refusal.headline, &refusal.arithmetic, &refusal.proceed].map(|line| clip(line, 400));
-            let [headline, arithmetic, proceed] = &lines.each_ref().map(|line| terminal(line));
-            text.push_str(&format!("refused: {headline}\n  {arithmetic}\n  {proceed}\n"));
-        }
-        text.push_str("~~~\n\n");
-        text.push_str(&more(refusals.len(), "refusal"));
+    if refusals.is_empty() || model.input.subject != Subject::Plan {
+        return String::new();
     }
+    let sandbox = if model.is_sandbox() { "SANDBOX · " } else { "" };
+    let mut text = format!("**{sandbox}⛔ Refused by the guard: nothing will be written**\n\n~~~text\n");
+    for refusal in refusals.iter().take(SENTENCES) {
+        let lines = [&refusal.headline, &refusal.arithmetic].map(|line| clip(line, 400));
+        let [headline, arithmetic] = &lines.each_ref().map(|line| terminal(line));
+        text.push_str(&format!("refused: {headline}\n  {arithmetic}\n"));
+    }
+    if let Some(snippet) = refusal::snippet(plan) {
+        text.push_str(&format!("\nto proceed: {}\n", terminal(&clip(&snippet.arguments, 2_000))));
+        text.push_str("or in the guard file, below `approvals:`\n");
+        for entry in snippet.approvals.iter().take(SENTENCES) {
+            text.push_str(&format!("  {}\n", terminal(&clip(entry, 400))));
+        }
+    }
+    text.push_str("~~~\n\n");
+    text.push_str(&more(refusals.len(), "refusal"));
     text
 }
 

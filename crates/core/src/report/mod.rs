@@ -8,6 +8,7 @@ pub mod words;
 pub mod pages;
 pub mod change;
 pub mod model;
+mod risk;
 mod split;
 pub mod style;
 pub mod sentences;
@@ -57,12 +58,12 @@ pub fn write(
     let mut out = io::BufWriter::with_capacity(1 << 16, out);
     match format {
         Format::Human => human::human(model, style, &mut out),
-        Format::Json => json::json(model, &mut out),
-        Format::Ndjson => ndjson::ndjson(model, &mut out),
+        Format::Json => json::json(model, &mut escape::JsonLog::new(&mut out)),
+        Format::Ndjson => ndjson::ndjson(model, &mut escape::JsonLog::new(&mut out)),
         Format::Markdown => markdown::markdown(model, max_chars, &mut out),
         Format::Html => html::html(model, &mut out),
         Format::Junit => junit::junit(model, &mut out),
-        Format::Sarif => sarif::sarif(model, &mut out),
+        Format::Sarif => sarif::sarif(model, &mut escape::JsonLog::new(&mut out)),
         Format::Openmetrics => openmetrics::openmetrics(model, &mut out),
         Format::Csv => csv::csv(model, &mut out),
         Format::CsvBom => csv::csv_bom(model, &mut out),

@@ -9,7 +9,7 @@ use crate::apply::{ChangeOutcome, ChangeWhat, Outcome};
 use crate::plan::{CauseIndex, DeviceChange, Plan, TagAction, TagChange, TagIndex, Withheld};
 
 pub use super::change::{Class, Origin, Row, Totals, What};
-use super::split;
+use super::{risk, split};
 
 /// What a report is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,6 +102,8 @@ pub struct Group<'a> {
     pub error: Option<&'a str>,
     /// Numbers of the changes' devices, ascending: see [`Model::device`]. A device is in a group once.
     pub members: Vec<u32>,
+    /// Whether the plan leaves the tag that is removed on no device.
+    pub takes_last: bool,
 }
 
 impl Group<'_> {
@@ -116,7 +118,7 @@ impl Group<'_> {
 pub struct Part<'a> {
     /// Which half; `None` where the report is whole.
     pub origin: Option<Origin>,
-    /// Additions, removals, values; then by tag.
+    /// The riskiest first.
     pub groups: Vec<Group<'a>>,
     /// Their sums.
     pub totals: Totals,
@@ -305,7 +307,7 @@ impl<'a> Model<'a> {
             }
             totals.devices += u64::from(totals.changes() > before);
         }
-        groups.part(origin, totals)
+        groups.part(plan, origin, totals)
     }
 
     /// How every change of a run ended.
@@ -322,7 +324,7 @@ impl<'a> Model<'a> {
             devices.insert(row.id);
         }
         totals.devices = devices.len() as u64;
-        groups.part(None, totals)
+        groups.part(self.plan(), None, totals)
     }
 
     /// Which half the planned change with this number is of.
@@ -365,14 +367,21 @@ impl<'a> Groups<'a> {
         error: Option<&'a str>,
     ) -> usize {
         *self.places.entry((what, cause, outcome, error)).or_insert_with(|| {
-            self.list.push(Group { what, cause, outcome, error, members: Vec::new() });
+            self.list.push(Group { what, cause, outcome, error, members: Vec::new(), takes_last: false });
             self.list.len() - 1
         })
     }
 
-    fn part(self, origin: Option<Origin>, totals: Totals) -> Part<'a> {
+    fn part(self, plan: &Plan, origin: Option<Origin>, totals: Totals) -> Part<'a> {
         let mut groups = self.list;
-        groups.sort_by_key(|group| (group.what, group.cause, group.outcome, group.error));
+        let carriers = risk::Carriers::new(plan);
+        for group in &mut groups {
+            group.takes_last = carriers.loses_last(group.what);
+        }
+        groups.sort_by_cached_key(|group| {
+            let risk = carriers.rank(plan, group.what, group.cause, group.members.len() as u64);
+            (risk, group.what, group.cause, group.outcome, group.error)
+        });
         Part { origin, groups, totals }
     }
 }

@@ -28,6 +28,37 @@ pub fn refusals(plan: &Plan) -> Vec<Refusal> {
     caps.chain(invariants).collect()
 }
 
+/// What to paste where a plan is refused by caps: all of them at once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Snippet {
+    /// `--allow removals=312 --allow removalsPerTag:Tier0=312`.
+    pub arguments: String,
+    /// Entries below `guard.approvals`, one a line.
+    pub approvals: Vec<String>,
+}
+
+/// The snippet; `None` where only invariants refuse, which no flag overrides.
+pub fn snippet(plan: &Plan) -> Option<Snippet> {
+    let exceeded: Vec<&AxisReport> = plan.guard.axes.iter().filter(|axis| axis.is_exceeded()).collect();
+    let arguments: Vec<String> = exceeded.iter().map(|axis| format!("--allow {}", allowance(axis))).collect();
+    let approvals = exceeded.iter().map(|axis| {
+        let tag = axis.tag.as_ref().map_or_else(String::new, |tag| format!("tag: {}, ", yaml(tag)));
+        let (cap, max) = (axis.axis.name(), axis.planned);
+        format!("- {{ cap: {cap}, {tag}max: {max}, reason: \"WHY\", expires: YYYY-MM-DD }}")
+    });
+    (!exceeded.is_empty()).then(|| Snippet { arguments: arguments.join(" "), approvals: approvals.collect() })
+}
+
+/// A double-quoted YAML scalar; JSON's escapes are YAML's.
+fn yaml(text: &str) -> String {
+    serde_json::to_string(text).expect("text is JSON")
+}
+
+fn allowance(axis: &AxisReport) -> String {
+    let tag = axis.tag.as_ref().map_or_else(String::new, |tag| format!(":{tag}"));
+    escape::shell(&format!("{}{tag}={}", axis.axis.name(), axis.planned))
+}
+
 fn cap(axis: &AxisReport) -> Refusal {
     let (things, base) = match axis.axis {
         Axis::Devices => ("changed device", "devices in scope"),
@@ -46,7 +77,7 @@ fn cap(axis: &AxisReport) -> Refusal {
     };
     let name = axis.axis.name();
     let tag = axis.tag.as_ref().map_or_else(String::new, |tag| format!(":{tag}"));
-    let allow = escape::shell(&format!("{name}{tag}={}", axis.planned));
+    let allow = allowance(axis);
     Refusal {
         name: format!("{name}{tag}"),
         headline: format!("{things}{of_tag} {verb} over the limit of {}", number(axis.allowed)),
@@ -58,7 +89,7 @@ fn cap(axis: &AxisReport) -> Refusal {
             axis.percent,
             number(axis.floor),
         ),
-        proceed: format!("to proceed once: --allow {allow}, or an `approvals` entry in the guard file"),
+        proceed: format!("to proceed: --allow {allow}, or an `approvals` entry in the guard file"),
     }
 }
 
@@ -75,5 +106,41 @@ fn invariant(invariant: &InvariantReport) -> Refusal {
         proceed: "to proceed: change the rules so that it holds, or the invariant in a reviewed change of the guard \
                   file; no flag overrides it"
             .to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    #[test]
+    fn one_snippet_raises_every_cap_that_refuses() {
+        let mut plan = Plan::default();
+        let axis = |axis, tag: Option<&str>, planned| AxisReport {
+            axis,
+            tag: tag.map(Arc::from),
+            planned,
+            allowed: 5,
+            base: 100,
+            percent: "5 %".to_owned(),
+            floor: 5,
+            place: None,
+        };
+        plan.guard.axes = vec![
+            axis(Axis::Removals, None, 12),
+            axis(Axis::RemovalsPerTag, Some("a b"), 9),
+            axis(Axis::Values, None, 1),
+        ];
+        let snippet = snippet(&plan).expect("two caps are exceeded");
+        assert_eq!(snippet.arguments, "--allow removals=12 --allow 'removalsPerTag:a b=9'");
+        assert_eq!(
+            snippet.approvals,
+            [
+                "- { cap: removals, max: 12, reason: \"WHY\", expires: YYYY-MM-DD }",
+                "- { cap: removalsPerTag, tag: \"a b\", max: 9, reason: \"WHY\", expires: YYYY-MM-DD }",
+            ]
+        );
     }
 }

@@ -150,7 +150,8 @@ mod tests {
     fn drift_stands_at_the_line_of_its_rule() {
         let plan = fixtures::example();
         let document = document(Input::new(Subject::Drift, &plan));
-        let result = &document["runs"][0]["results"][0];
+        // The removal is riskier and comes before it.
+        let result = &document["runs"][0]["results"][1];
         assert_eq!(result["ruleId"], "rule/domain-controllers");
         let location = &result["locations"][0]["physicalLocation"];
         assert_eq!(location["artifactLocation"]["uri"], "policies/servers.yaml");

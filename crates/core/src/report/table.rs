@@ -128,6 +128,9 @@ fn group_cells(model: &Model<'_>, group: &Group<'_>, with_samples: bool, style: 
         below = wrap(names.chain(more), ", ", (6, 6), style.width);
     }
     let mut reason = reason(model, group.cause);
+    if group.takes_last && group.outcome.is_none() {
+        reason.cause.push_str("; last devices");
+    }
     if let Some(outcome) = group.outcome {
         let error =
             group.error.map_or_else(String::new, |error| format!(": {}", terminal(&clip(error, 300))));
