@@ -150,7 +150,9 @@ fn in_memory(imported: &Imported) -> Sources {
 
 fn show(context: &Context, args: &ImportArgs, imported: &Imported) -> Result<(), Failure> {
     if context.global.format == Format::Json {
-        return Ok(context.console.result(&mdetag_core::report::escape::json_document(&document(args, imported)))?);
+        return Ok(context
+            .console
+            .result(&mdetag_core::report::escape::json_document(&document(args, imported)))?);
     }
     looking::show(context, &listing(args, imported), true)
 }
