@@ -133,7 +133,7 @@ fn write_listed(
     }
     let key = match &rule.gives {
         // A cell is compared without the blanks at its ends, and nobody tells hidden characters apart in a table.
-        Gives::Tag(tag) if tag.trim() == tag && !tag.chars().any(is_hidden) => tag.clone(),
+        Gives::Tag(tag) if tag.trim() == tag && !tag.chars().any(crate::text::is_deceptive) => tag.clone(),
         _ => format!("rule {}", rule.name),
     };
     line(
