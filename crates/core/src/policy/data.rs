@@ -176,7 +176,7 @@ impl Reader<'_> {
         }
     }
 
-    /// The values of a list file: one a line; `#` starts a comment at the start of a line or after white space.
+    /// The values of a list file: one a line; `#` at the start of a line starts a comment.
     pub(super) fn list_file(&mut self, written: &str, span: Span) -> Option<Vec<String>> {
         let text = self.data_text(written, span)?;
         let values: Vec<String> =
@@ -197,15 +197,13 @@ impl Reader<'_> {
 
 fn uncommented(line: &str) -> &str {
     let line = line.trim();
-    if line.starts_with('#') {
-        return "";
-    }
-    let comment = line.match_indices('#').find(|(at, _)| line[..*at].ends_with(char::is_whitespace));
-    comment.map_or(line, |(at, _)| line[..at].trim_end())
+    // Names hold `#` (`Kiosk #4`), so it opens a comment only at the start of a line.
+    if line.starts_with('#') { "" } else { line }
 }
 
 fn csv_table(text: &str) -> Result<Table, String> {
-    let mut reader = csv::ReaderBuilder::new().from_reader(text.as_bytes());
+    // White space around names and cells is an export's padding, and would part keys from the devices they mean.
+    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(text.as_bytes());
     let plain = |error: csv::Error| match error.kind() {
         csv::ErrorKind::UnequalLengths { pos, expected_len, len } => {
             let line = pos.as_ref().map_or(0, csv::Position::line);
@@ -352,7 +350,9 @@ impl Draft {
 fn cell(raw: &RawValue) -> Result<Box<str>, String> {
     let text = raw.get();
     match text.as_bytes().first() {
-        Some(b'"') => serde_json::from_str::<String>(text).map(Box::from).map_err(|error| error.to_string()),
+        Some(b'"') => serde_json::from_str::<String>(text)
+            .map(|text| Box::from(text.trim()))
+            .map_err(|error| error.to_string()),
         Some(b'n') => Ok(Box::default()),
         Some(b'[' | b'{') => Err("is a list or an object; cells are text, numbers or booleans".to_owned()),
         _ => Ok(text.into()),
@@ -411,7 +411,15 @@ mod tests {
     fn list_files_hold_one_value_a_line_and_comments() {
         let lines = ["srv01", "  srv 02  ", "# all", "srv#3", "srv04 # old", ""];
         let values: Vec<_> = lines.iter().map(|line| uncommented(line)).collect();
-        assert_eq!(values, ["srv01", "srv 02", "", "srv#3", "srv04", ""]);
+        assert_eq!(values, ["srv01", "srv 02", "", "srv#3", "srv04 # old", ""]);
+    }
+
+    #[test]
+    fn white_space_around_cells_and_names_is_removed() {
+        let table = csv_table(" k ,o\n srv01 ,\" BER \"\n").unwrap();
+        assert_eq!(table.columns, ["k", "o"]);
+        assert_eq!(table.cells.iter().map(|cell| &**cell).collect::<Vec<_>>(), ["srv01", "BER"]);
+        assert_eq!(&*json_table("[{\"k\": \" a \"}]").unwrap().cells[0], "a");
     }
 
     #[test]

@@ -46,7 +46,7 @@ pub(super) fn rule(
     });
     let device_value = fields.get("deviceValue").map(|value| reader.device_value(value, "`deviceValue`"));
     let priority =
-        fields.get("priority").and_then(|priority| reader.integer(priority, "`priority`")).unwrap_or(0);
+        fields.get("priority").and_then(|priority| bounded_priority(reader, priority)).unwrap_or(0);
     let from = fields.get("from").and_then(|from| reader.date(from, "`from`"));
     let until = fields.get("until").and_then(|until| reader.date(until, "`until`"));
     let description = reader.optional_text(&fields, "description");
@@ -87,6 +87,19 @@ pub(super) fn rule(
         until,
         span,
     })
+}
+
+/// The greatest priority, either way: every reader of a plan holds it exactly.
+const MAX_PRIORITY: i64 = 1_000_000;
+
+fn bounded_priority(reader: &mut Reader<'_>, node: &Node) -> Option<i64> {
+    let priority = reader.integer(node, "`priority`")?;
+    if (-MAX_PRIORITY..=MAX_PRIORITY).contains(&priority) {
+        return Some(priority);
+    }
+    let message = format!("`priority` is a number from -1000000 to 1000000, found {priority}");
+    reader.report(Diagnostic::error("E0208", node.span, message));
+    None
 }
 
 /// A selector in place of a missing one: no device.

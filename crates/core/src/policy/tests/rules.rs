@@ -276,3 +276,10 @@ fn approvals_name_a_cap_a_number_and_a_last_day() {
     assert_eq!(approval("cap: removals, tag: A, max: 800, expires: 2027-01-01").codes(), ["E0503"]);
     assert_eq!(approval("cap: removalsPerTag, tag: A, max: 800, expires: 2027-01-01").codes(), none());
 }
+
+#[test]
+fn a_priority_is_at_most_a_million_either_way() {
+    assert_eq!(rule("deviceValue: High, priority: 1000001").codes(), ["E0208"]);
+    assert_eq!(rule("deviceValue: High, priority: -9007199254740993").codes(), ["E0208"]);
+    assert_eq!(rule("deviceValue: High, priority: -1000000").policy.rules[0].priority, -1_000_000);
+}
