@@ -1,4 +1,4 @@
-//! mdetag at its edges: files, the service, the command line. The decisions are made in `mdetag-core`.
+//! mdetag at its edges: files and the service. `mdetag-core` decides; the command line is private to the binary.
 //!
 //! The modules stand in the order in which data flows, and a module uses only the modules above it in this list.
 
@@ -7,5 +7,3 @@
 
 pub mod store;
 pub mod tenant;
-#[allow(clippy::disallowed_methods)]
-pub mod cli;

@@ -1,7 +1,14 @@
-//! The `mdetag` binary: hands the command line to the library and its exit code to the shell. Decides nothing.
+//! The `mdetag` binary: the command line over the library's files and tenants. Private here, so that rustc finds dead code.
 
 use std::process::ExitCode;
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the command line owns the clock, the environment and the terminal"
+)]
+#[expect(unreachable_pub, reason = "nobody can reach into a binary: `pub` here means the sibling modules")]
+mod cli;
+
 fn main() -> ExitCode {
-    mdetag::cli::main()
+    cli::main()
 }

@@ -200,7 +200,9 @@ const CRATES: [&str; 4] = ["", "crates/vocabulary", "crates/core", "crates/sandb
 static SOURCES: LazyLock<Vec<(&'static str, House, Vec<Source>)>> = LazyLock::new(|| {
     let read = |folder: &'static str| {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
-        let lib = fs::read_to_string(root.join("src/lib.rs")).expect("every crate has a lib.rs");
+        let mut lib = fs::read_to_string(root.join("src/lib.rs")).expect("every crate has a lib.rs");
+        // The binary's private modules come after the library's.
+        lib.push_str(&fs::read_to_string(root.join("src/main.rs")).unwrap_or_default());
         let sources =
             ["src", "tests", "benches"].into_iter().flat_map(|part| rust_files(&root, part)).collect();
         (folder, House::read(folder, &lib), sources)

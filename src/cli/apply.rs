@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use crate::store::journal::{self, Recorded};
-use crate::store::lock::{Lock, LockError};
-use crate::store::path_text::shown;
-use crate::tenant::Need;
+use mdetag::store::journal::{self, Recorded};
+use mdetag::store::lock::{Lock, LockError};
+use mdetag::store::path_text::shown;
+use mdetag::tenant::Need;
 use mdetag_core::apply::resume;
 use mdetag_core::plan::guard::Allowance;
 use mdetag_core::plan::stale::{self, Dropped};

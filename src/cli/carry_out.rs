@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use crate::store::journal::{self, Header, Journal, Recorded};
-use crate::tenant::{ReadDevices, ReadScope, ReadWatch};
+use mdetag::store::journal::{self, Header, Journal, Recorded};
+use mdetag::tenant::{ReadDevices, ReadScope, ReadWatch};
 use mdetag_core::apply::{
     ChangeOutcome, DeviceState, Entry, Outcome, Progress, Run, RunOptions, StopReason, resume,
 };
@@ -155,7 +155,7 @@ fn read_again(context: &Context, session: &Session) -> Arc<ReadAgain> {
         let (reader, ledger, console) = (tenant.reader(), ledger.clone(), console.clone());
         Box::pin(async move {
             tracing::info!("reading the list again");
-            let quiet = |_: &crate::tenant::ReadProgress| {};
+            let quiet = |_: &mdetag::tenant::ReadProgress| {};
             let watch = ReadWatch { meter: ledger.as_ref(), progress: &quiet, pages: None };
             let read = reader.read(&ReadScope { filter: None }, watch).await;
             let (snapshot, trust) = read.map_err(|error| error.to_string())?;

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::store::path_text::shown;
-use crate::store::{regular_file, repository};
+use mdetag::store::path_text::shown;
+use mdetag::store::{regular_file, repository};
 use mdetag_core::diagnostic::{Diagnostic, Source, Sources};
 use mdetag_core::plan::{Options, ValueRoute};
 use mdetag_core::policy::MAX_BYTES;

@@ -5,8 +5,8 @@
 
 use serde_json::{Value, json};
 
-use crate::store::path_text::shown;
-use crate::tenant::{self, Need, TenantError};
+use mdetag::store::path_text::shown;
+use mdetag::tenant::{self, Need, TenantError};
 use mdetag_core::plan::Lane;
 use mdetag_core::report::escape::{self, terminal};
 use mdetag_core::report::words::{counted, number};

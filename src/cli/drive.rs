@@ -9,9 +9,9 @@ use std::time::Duration;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinSet;
 
-use crate::store::journal::{Closing, Journal, JournalError};
-use crate::store::ledger::Ledger;
-use crate::tenant::{Pending, WriteDevices};
+use mdetag::store::journal::{Closing, Journal, JournalError};
+use mdetag::store::ledger::Ledger;
+use mdetag::tenant::{Pending, WriteDevices};
 use mdetag_core::apply::{Call, CallId, DeviceState, Entry, Outcome, Progress, Reply, Run, Step, StopReason};
 use mdetag_core::time::{Clock, Timestamp};
 
@@ -239,8 +239,8 @@ mod tests {
     use tokio::time::Instant;
 
     use super::*;
-    use crate::store::journal::{self, Header};
-    use crate::store::state::StateDir;
+    use mdetag::store::journal::{self, Header};
+    use mdetag::store::state::StateDir;
     use mdetag_core::apply::RunOptions;
     use mdetag_core::apply::budget::Limits;
     use mdetag_core::device::DeviceValue;

@@ -1,6 +1,6 @@
 //! `mdetag explain`: why a device has, gets or loses a tag or value, or why not.
 
-use crate::tenant::Need;
+use mdetag::tenant::Need;
 use mdetag_core::desired;
 use mdetag_core::explain;
 use mdetag_core::plan::guard::Allowance;

@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use crate::store::regular_file::reason;
+use mdetag::store::regular_file::reason;
 use mdetag_core::diagnostic::{Diagnostic, Sources};
 
 use super::exit::Exit;

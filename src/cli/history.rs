@@ -5,10 +5,10 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::store::history::{self, Happening};
-use crate::store::journal::{self, Recorded};
-use crate::store::path_text::shown;
-use crate::store::state::StateDir;
+use mdetag::store::history::{self, Happening};
+use mdetag::store::journal::{self, Recorded};
+use mdetag::store::path_text::shown;
+use mdetag::store::state::StateDir;
 use mdetag_core::apply::Outcome;
 use mdetag_core::plan::{Cause, ChangeKey, ChangeWhat, Plan, document, stale};
 use mdetag_core::report::escape::{self, terminal};

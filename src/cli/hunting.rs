@@ -5,8 +5,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::store::path_text::shown;
-use crate::store::regular_file;
+use mdetag::store::path_text::shown;
+use mdetag::store::regular_file;
 use mdetag_core::plan::{ChangeKey, ChangeWhat};
 use mdetag_core::policy::Policy;
 use mdetag_core::selection::{self, HuntingResults};

@@ -3,9 +3,9 @@
 
 use std::sync::Arc;
 
-use crate::store::path_text::shown;
-use crate::store::whole_file;
-use crate::tenant::Need;
+use mdetag::store::path_text::shown;
+use mdetag::store::whole_file;
+use mdetag::tenant::Need;
 use mdetag_core::diagnostic::{DataFile, Source as Text, Sources};
 use mdetag_core::import::{self, Gives, ImportOptions, Imported};
 use mdetag_core::plan::{History, PolicyReference};

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use serde_json::json;
 
-use crate::store::path_text::shown;
-use crate::store::whole_file;
+use mdetag::store::path_text::shown;
+use mdetag::store::whole_file;
 
 use super::args::{Format, InitArgs, SchemaOf};
 use super::context::Context;

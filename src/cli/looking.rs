@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use crate::tenant::Need;
+use mdetag::tenant::Need;
 use mdetag_core::diagnostic::Sources;
 use mdetag_core::plan::PolicyReference;
 use mdetag_core::policy::Policy;

@@ -7,48 +7,54 @@ use std::process::ExitCode;
 use clap::Parser;
 use clap::error::ErrorKind;
 
-pub mod all_tenants;
-pub mod apply;
-pub mod args;
-pub mod carry_out;
-pub mod ci;
-pub mod console;
-pub mod context;
-pub mod coverage;
-pub mod devices;
-pub mod doctor;
-pub mod drift;
-pub mod drive;
-pub mod explain;
-pub mod exit;
-pub mod failure;
-pub mod findings;
-pub mod groups;
-pub mod history;
-pub mod hunting;
-pub mod import;
-pub mod init;
-pub mod ledger_text;
-pub mod looking;
-pub mod output;
-pub mod past;
-pub mod plan;
-pub mod planning;
-pub mod policy_set;
-pub mod progress;
-pub mod rehearse;
-pub mod revert;
-pub mod sandbox;
-pub mod schema;
-pub mod session;
-pub mod shell;
-pub mod show;
-pub mod signals;
-pub mod snapshot;
-pub mod source;
-pub mod tags;
-pub mod tenants;
-pub mod validate;
+mod all_tenants;
+mod apply;
+mod args;
+mod carry_out;
+mod ci;
+mod console;
+mod context;
+mod coverage;
+mod devices;
+mod doctor;
+#[cfg(test)]
+mod documents;
+mod drift;
+mod drive;
+mod explain;
+mod exit;
+mod failure;
+mod findings;
+mod groups;
+mod history;
+mod hunting;
+mod import;
+#[cfg(test)]
+mod import_round_trip;
+mod init;
+mod ledger_text;
+mod looking;
+mod output;
+mod past;
+mod plan;
+mod planning;
+mod policy_set;
+mod progress;
+#[cfg(test)]
+mod reference_policies;
+mod rehearse;
+mod revert;
+mod sandbox;
+mod schema;
+mod session;
+mod shell;
+mod show;
+mod signals;
+mod snapshot;
+mod source;
+mod tags;
+mod tenants;
+mod validate;
 
 use args::{Cli, Command, Format};
 use console::Console;
@@ -57,7 +63,7 @@ use exit::Exit;
 use failure::Failure;
 
 /// Runs the command line of this process.
-pub fn main() -> ExitCode {
+pub(crate) fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return usage(&error).into(),

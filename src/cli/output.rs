@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use crate::store::whole_file;
+use mdetag::store::whole_file;
 use mdetag_core::report;
 use mdetag_core::report::model::Model;
 use mdetag_core::report::style::Style;

@@ -3,9 +3,9 @@
 
 use std::collections::HashSet;
 
-use crate::store::history::{self, Present};
-use crate::store::journal::{self, Recorded};
-use crate::store::state::StateDir;
+use mdetag::store::history::{self, Present};
+use mdetag::store::journal::{self, Recorded};
+use mdetag::store::state::StateDir;
 use mdetag_core::apply::{Outcome, resume};
 use mdetag_core::plan::revert::PastRun;
 use mdetag_core::plan::{ChangeKey, History, Plan, WithheldReason, stale};

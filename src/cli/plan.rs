@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use crate::store::whole_file;
-use crate::tenant::Need;
+use mdetag::store::whole_file;
+use mdetag::tenant::Need;
 use mdetag_core::plan::document;
 use mdetag_core::plan::guard::Allowance;
 use mdetag_core::plan::guard_changes;

@@ -5,8 +5,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::store::path_text::shown;
-use crate::store::{policy_files, repository};
+use mdetag::store::path_text::shown;
+use mdetag::store::{policy_files, repository};
 use mdetag_core::diagnostic::{Diagnostic, Sources, Span};
 use mdetag_core::policy::{self, settings};
 use mdetag_core::time::Timestamp;

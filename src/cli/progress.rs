@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::tenant::ReadProgress;
+use mdetag::tenant::ReadProgress;
 use mdetag_core::report::progress;
 
 use super::console::Console;

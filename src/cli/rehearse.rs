@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::store::path_text::shown;
-use crate::store::whole_file;
+use mdetag::store::path_text::shown;
+use mdetag::store::whole_file;
 use mdetag_core::policy;
 use mdetag_core::rehearsal::{self, Rehearsal};
 use mdetag_core::report::diagnostics;

@@ -1,7 +1,7 @@
 //! `mdetag revert`: a plan that undoes a run's confirmed changes, to be reviewed and applied like any other.
 
-use crate::store::whole_file;
-use crate::tenant::Need;
+use mdetag::store::whole_file;
+use mdetag::tenant::Need;
 use mdetag_core::plan::{document, revert};
 use mdetag_core::report::model::{Input, Model, Subject};
 

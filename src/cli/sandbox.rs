@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use crate::store::path_text::shown;
+use mdetag::store::path_text::shown;
 use mdetag_core::policy::{Policy, TagExpressionKind};
 use mdetag_core::report::escape;
 use mdetag_core::report::words::counted;

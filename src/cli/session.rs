@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::store::ledger::Ledger;
-use crate::store::state::StateDir;
-use crate::tenant::{
+use mdetag::store::ledger::Ledger;
+use mdetag::store::state::StateDir;
+use mdetag::tenant::{
     self, Cloud, ConnectOptions, Credential, CredentialSource, Endpoints, IdentityOptions, Need, Override,
     Overrides, Tenant, TenantError, TenantErrorKind,
 };

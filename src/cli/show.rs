@@ -1,7 +1,7 @@
 //! `mdetag show`: prints a saved plan as `plan` did.
 
-use crate::store::path_text::shown;
-use crate::store::regular_file::reason;
+use mdetag::store::path_text::shown;
+use mdetag::store::regular_file::reason;
 use mdetag_core::plan::Plan;
 use mdetag_core::plan::document;
 use mdetag_core::report::model::{Input, Model, Subject};

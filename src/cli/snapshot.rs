@@ -2,10 +2,10 @@
 
 use std::sync::Mutex;
 
-use crate::store::path_text::shown;
-use crate::store::snapshot_header::SnapshotStamp;
-use crate::store::snapshot_writer::SnapshotPages;
-use crate::tenant::{Need, ReadDevices, ReadScope, ReadWatch};
+use mdetag::store::path_text::shown;
+use mdetag::store::snapshot_header::SnapshotStamp;
+use mdetag::store::snapshot_writer::SnapshotPages;
+use mdetag::tenant::{Need, ReadDevices, ReadScope, ReadWatch};
 use mdetag_core::report::words::counted;
 
 use super::args::{Format, SnapshotArgs};
@@ -29,7 +29,7 @@ pub async fn run(context: &Context, args: &SnapshotArgs) -> Result<Exit, Failure
     let session = session::open(context, None, Need::Read).await?;
     let pages = Mutex::new(SnapshotPages::new()?);
     let reading = Reading::start(&context.console);
-    let progress = |progress: &crate::tenant::ReadProgress| reading.show(progress);
+    let progress = |progress: &mdetag::tenant::ReadProgress| reading.show(progress);
     let mut sink = |page: &[u8]| pages.lock().unwrap_or_else(std::sync::PoisonError::into_inner).add(page);
     let watch = ReadWatch { meter: session.ledger.as_ref(), progress: &progress, pages: Some(&mut sink) };
     let read = session.tenant.reader().read(&ReadScope { filter: None }, watch).await;

@@ -5,10 +5,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::store::path_text::shown;
-use crate::store::snapshot_file;
-use crate::store::state::StateDir;
-use crate::tenant::{self, Need, ReadDevices, ReadScope, ReadWatch};
+use mdetag::store::path_text::shown;
+use mdetag::store::snapshot_file;
+use mdetag::store::state::StateDir;
+use mdetag::tenant::{self, Need, ReadDevices, ReadScope, ReadWatch};
 use mdetag_core::inventory::Counts;
 use mdetag_core::plan::guard::Allowance;
 use mdetag_core::plan::{ChangeKey, History};

@@ -5,7 +5,6 @@
 
 use std::collections::BTreeMap;
 
-use mdetag::cli::planning::{self, Circumstances, Inventory, PolicySet};
 use mdetag::store::policy_files;
 use mdetag_core::inventory::{SnapshotBuilder, Trust};
 use mdetag_core::plan::{History, Options, Plan, TenantReference};
@@ -15,6 +14,8 @@ use mdetag_core::time::Timestamp;
 use mdetag_core::{plan, policy};
 use mdetag_sandbox::{self as sandbox, FleetFile};
 use serde_json::Value;
+
+use super::planning::{self, Circumstances, Inventory, PolicySet};
 
 const NOW: &str = "2026-11-24T12:00:00Z";
 

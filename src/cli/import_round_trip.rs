@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use mdetag::cli::planning::{self, Circumstances, Inventory, PolicySet};
+use super::planning::{self, Circumstances, Inventory, PolicySet};
 use mdetag_core::diagnostic::{Source, Sources};
 use mdetag_core::import::{ImportOptions, Imported, import};
 use mdetag_core::inventory::{Snapshot, SnapshotBuilder, Trust};
