@@ -115,7 +115,7 @@ fn a_clash_of_names_shows_both_places_also_over_files() {
 
 #[test]
 fn names_are_unique_per_kind_only() {
-    let text = "selectors: { a: { everything: true } }\nfamilies: { a: [T] }\nrules: [{ name: a, select: { use: a }, tags: [T] }]\n\
+    let text = "selectors: { a: { osPlatform: a } }\nfamilies: { a: [T] }\nrules: [{ name: a, select: { use: a }, tags: [T] }]\n\
                 protect: [{ name: a, select: { use: a } }]\n";
     one(text).sound();
 }
@@ -123,7 +123,7 @@ fn names_are_unique_per_kind_only() {
 #[test]
 fn anchors_aliases_and_merge_keys_work() {
     let text = "x-base: &base { tags: [T], priority: 5 }\nclaims: [T]\nrules:\n  - <<: *base\n    name: a\n    select: { everything: true }\n  \
-                - { <<: *base, name: b, priority: 7, select: { everything: true } }\n";
+                - { <<: *base, name: b, priority: 7, select: { osPlatform: b } }\n";
     let policy = one(text).sound();
     assert_eq!(policy.rules.iter().map(|rule| rule.priority).collect::<Vec<_>>(), [5, 7]);
 }

@@ -129,7 +129,8 @@ fn globs_escape_where_a_literal_or_glob_is_allowed() {
 
 #[test]
 fn a_tag_is_in_one_family_once() {
-    let rules = "rules: [{ name: r, select: { id: x }, tags: [A, B] }]\n";
+    let rules =
+        "rules: [{ name: r, select: { id: x }, tags: [A] }, { name: s, select: { id: y }, tags: [B] }]\n";
     assert_eq!(one(&format!("{rules}families: {{ f: [A, B] }}\n")).codes(), none());
     assert_eq!(one(&format!("{rules}families: {{ f: [A], g: [A, B] }}\n")).codes(), ["E0407"]);
     assert_eq!(one(&format!("{rules}families: {{ f: [A, A] }}\n")).codes(), ["E0407"]);

@@ -66,7 +66,7 @@ fn empty_lists_are_errors() {
 fn used_selectors_are_known_and_do_not_use_each_other_in_a_circle() {
     let set = select("{ use: servers }");
     assert_eq!(set.shown(), ["E0205 5:20 servers"]);
-    let text = "selectors:\n  servers: { osPlatform: a }\n  clients: { not: { use: servers } }\nclaims: [T]\n\
+    let text = "selectors:\n  servers: { osPlatform: a }\n  clients: { not: { use: others } }\n  others: { osPlatform: b }\nclaims: [T]\n\
                 rules: [{ name: r, select: { use: [servers, clients] }, tags: [T] }]\n";
     let policy = one(text).sound();
     assert!(
