@@ -12,7 +12,7 @@ use mdetag::store::lock::{Lock, LockError};
 use mdetag::store::path_text::shown;
 use mdetag::tenant::Need;
 use mdetag_core::apply::resume;
-use mdetag_core::plan::guard::Allowance;
+use mdetag_core::plan::guard::{Allowance, changes_digest};
 use mdetag_core::plan::stale::{self, Dropped};
 use mdetag_core::plan::{ChangeKey, ChangeWhat, Plan, SafePlan, WithheldReason, document, revert};
 use mdetag_core::policy::Policy;
@@ -342,6 +342,7 @@ impl Task<'_> {
                 }
             };
             (fresh.plan, dropped, unreviewed) = (met.plan, met.dropped, met.unreviewed);
+            fresh.plan.measures.part_of = Some(changes_digest(reviewed));
             planning::foresee(self.set, snapshot, &mut fresh, &history);
         }
         fresh.plan.ledger = source.session.as_ref().map(|session| ledger_text::ledger(session, &fresh.plan));

@@ -2,24 +2,38 @@
 //!
 //! Knows no flag that switches it off: a cap is raised to a number, on the record, or the plan is refused.
 
+mod approvals;
+mod changes_digest;
+mod snippet;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Cause, DeviceChange, Plan, TagIndex, Warning};
+pub use approvals::{Allowance, ApprovalOrigin, ApprovalReport, ApprovalUse};
+pub use changes_digest::changes_digest;
+pub use snippet::{Snippet, snippet};
+
+use super::{Cause, DeviceChange, Plan, TagIndex};
 use crate::diagnostic::{Place, Sources};
-use crate::policy::{Axis, Cap, Counted, Guard, Invariant, Quantity};
+use crate::policy::{Axis, Counted, Guard, Invariant, Quantity};
 
 /// The guard's arithmetic.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct GuardReport {
     /// Whether anything is over a limit.
     pub refused: bool,
-    /// Allowances and approvals that raised a cap, as `removals=800 (approval, SEC-2001)`.
+    /// Allowances and approvals that raised a cap.
     #[serde(default)]
-    pub approvals: Vec<String>,
+    pub approvals: Vec<ApprovalReport>,
+    /// What to paste to raise every cap that refuses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snippet: Option<Snippet>,
+    /// The `changesDigest` of the reviewed plan that this one is a part of.
+    #[serde(default, rename = "partOf", skip_serializing_if = "Option::is_none")]
+    pub part_of: Option<String>,
     /// One entry an axis, and for `removalsPerTag` one a tag with removals.
     #[serde(default)]
     pub axes: Vec<AxisReport>,
@@ -40,6 +54,12 @@ pub struct AxisReport {
     pub planned: u64,
     /// How many are allowed, approvals included.
     pub allowed: u64,
+    /// How many the cap alone allows.
+    #[serde(default)]
+    pub cap: u64,
+    /// Which of the guard's `approvals` set the limit; none where the cap did.
+    #[serde(default, rename = "raisedBy", skip_serializing_if = "Option::is_none")]
+    pub raised_by: Option<u32>,
     /// What the percentage is of.
     pub base: u64,
     /// The cap, as `10 %` and its floor.
@@ -77,46 +97,6 @@ pub struct InvariantReport {
     pub place: Place,
 }
 
-/// A cap raised on the command line: `--allow AXIS[:TAG]=N`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Allowance {
-    /// Which cap.
-    pub axis: Axis,
-    /// Which tag; only with `removalsPerTag`, where none means every tag.
-    pub tag: Option<String>,
-    /// Raised to this; a lower number changes nothing.
-    pub max: u64,
-}
-
-impl Allowance {
-    /// Reads `removals=153` or `removalsPerTag:Tier0=312`: the tag starts after the first `:` and ends before the last `=`.
-    ///
-    /// # Errors
-    /// A sentence that says what is wrong with the text.
-    pub fn parse(text: &str) -> Result<Allowance, String> {
-        let form = "write AXIS=N or removalsPerTag:TAG=N, as in `removals=153`";
-        let (left, number) = text.rsplit_once('=').ok_or_else(|| format!("`{text}` has no `=`: {form}"))?;
-        let (name, tag) = left.split_once(':').map_or((left, None), |(name, tag)| (name, Some(tag)));
-        let axis = Axis::parse(name).ok_or_else(|| {
-            let known = Axis::ALL.map(Axis::name).join(", ");
-            format!("`{name}` is no cap; the caps are {known}")
-        })?;
-        let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
-        let max = number
-            .parse()
-            .ok()
-            .filter(|_| is_number)
-            .ok_or_else(|| format!("`{number}` is no whole number: {form}"))?;
-        match tag {
-            Some(_) if axis != Axis::RemovalsPerTag => {
-                Err(format!("`{name}` takes no tag: only `removalsPerTag` does"))
-            }
-            Some("") => Err(format!("`{text}` names no tag after the `:`")),
-            _ => Ok(Allowance { axis, tag: tag.map(str::to_owned), max }),
-        }
-    }
-}
-
 /// A plan that the guard let pass: the only thing that `apply` takes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SafePlan {
@@ -141,26 +121,28 @@ impl SafePlan {
         allowances: &[Allowance],
         sources: &Sources,
     ) -> Result<SafePlan, Box<Refused>> {
-        let raises = raises(&mut plan, guard, allowances, sources);
-        let mut report = GuardReport::default();
-        let mut used = vec![false; raises.len()];
+        plan.changes_digest = changes_digest(&plan);
+        let raises = approvals::raises(&mut plan, guard, allowances, sources);
+        let mut report = GuardReport { part_of: plan.measures.part_of.clone(), ..GuardReport::default() };
         for (axis, tag, planned, base) in planned(&plan) {
             let cap = guard.cap(axis);
-            let mut allowed = cap.allowed(base);
-            for (raise, used) in raises.iter().zip(&mut used) {
-                if raise.axis == axis && raise.covers(tag.as_deref()) && raise.max > cap.allowed(base) {
-                    allowed = allowed.max(raise.max);
-                    *used = true;
-                }
-            }
-            report.axes.push(axis_report(axis, tag, planned, allowed, base, cap, sources));
+            let raised = raise(&plan, &raises, axis, tag.as_deref(), cap.allowed(base));
+            let raised_by = raised.map(|(raise, used)| record(&mut report.approvals, raise, used));
+            let allowed = raised.map_or(cap.allowed(base), |(raise, used)| raise.max.saturating_sub(used));
+            let place = cap.span.map(|span| sources.place(span));
+            report.axes.push(AxisReport {
+                axis,
+                tag,
+                planned,
+                allowed,
+                cap: cap.allowed(base),
+                raised_by,
+                base,
+                percent: cap.percent.to_string(),
+                floor: cap.floor,
+                place,
+            });
         }
-        report.approvals = raises
-            .iter()
-            .zip(used)
-            .filter(|(_, used)| *used)
-            .map(|(raise, _)| raise.record.clone())
-            .collect();
         plan.measures.invariants = after(&plan, guard);
         let counts = guard.invariants.iter().zip(&plan.measures.invariants);
         report.invariants = counts
@@ -168,6 +150,7 @@ impl SafePlan {
             .collect();
         report.refused = report.axes.iter().any(AxisReport::is_exceeded)
             || report.invariants.iter().any(|invariant| invariant.refuses);
+        report.snippet = snippet(&report.axes, plan.header.now);
         plan.guard = report;
         if plan.guard.refused { Err(Box::new(Refused { plan })) } else { Ok(SafePlan { plan }) }
     }
@@ -178,55 +161,30 @@ impl SafePlan {
     }
 }
 
-/// An allowance or an unexpired approval.
-struct Raise {
+/// What raises a cap the most, of several the first, with what earlier runs used of it; none where nothing is above the cap itself.
+fn raise<'a>(
+    plan: &Plan,
+    raises: &'a [ApprovalReport],
     axis: Axis,
-    tag: Option<String>,
-    max: u64,
-    record: String,
+    tag: Option<&str>,
+    cap: u64,
+) -> Option<(&'a ApprovalReport, u64)> {
+    let case = plan.header.options.tag_case;
+    let covering = raises.iter().filter(|raise| raise.covers(axis, tag, case));
+    let with_use = covering.map(|raise| (raise, approvals::used(&plan.measures.uses, raise, tag, case)));
+    let left = |(raise, used): &(&ApprovalReport, u64)| raise.max.saturating_sub(*used);
+    with_use.rev().filter(|raise| left(raise) > cap).max_by_key(left)
 }
 
-impl Raise {
-    fn covers(&self, tag: Option<&str>) -> bool {
-        self.tag.is_none() || self.tag.as_deref() == tag
-    }
-}
-
-/// Everything that raises a cap today; expired approvals become warnings of the plan.
-fn raises(plan: &mut Plan, guard: &Guard, allowances: &[Allowance], sources: &Sources) -> Vec<Raise> {
-    let name = |axis: Axis, tag: &Option<String>| match tag {
-        Some(tag) => format!("{}:{tag}", axis.name()),
-        None => axis.name().to_owned(),
-    };
-    let mut raises: Vec<Raise> = allowances
-        .iter()
-        .map(|allowance| Raise {
-            axis: allowance.axis,
-            tag: allowance.tag.clone(),
-            max: allowance.max,
-            record: format!("{}={} (--allow)", name(allowance.axis, &allowance.tag), allowance.max),
-        })
-        .collect();
-    for approval in &guard.approvals {
-        let cap = format!("{}={}", name(approval.axis, &approval.tag), approval.max);
-        if plan.header.now.date() <= approval.expires {
-            let because = approval.ticket.as_ref().or(approval.reason.as_ref());
-            let record =
-                because.map_or(format!("{cap} (approval)"), |because| format!("{cap} (approval, {because})"));
-            raises.push(Raise { axis: approval.axis, tag: approval.tag.clone(), max: approval.max, record });
-            continue;
-        }
-        let place = sources.place(approval.span);
-        let message = format!(
-            "the approval {cap} at {}:{} expired on {} and no longer counts",
-            place.file, place.line, approval.expires
-        );
-        let warning = Warning { code: "W0604".into(), message };
-        if !plan.warnings.contains(&warning) {
-            plan.warnings.push(warning);
-        }
-    }
-    raises
+/// Lists what raised a cap, once, and says at which place.
+fn record(approvals: &mut Vec<ApprovalReport>, raise: &ApprovalReport, used: u64) -> u32 {
+    let is_same = |other: &ApprovalReport| ApprovalReport { used: 0, ..other.clone() } == *raise;
+    let at = approvals.iter().position(is_same).unwrap_or_else(|| {
+        approvals.push(raise.clone());
+        approvals.len() - 1
+    });
+    approvals[at].used = approvals[at].used.max(used);
+    at as u32
 }
 
 /// What a plan has on each axis, and the base of each.
@@ -271,28 +229,6 @@ fn gains_new_name(plan: &Plan, change: &DeviceChange, cause: &Cause) -> bool {
         return false;
     }
     change.add.iter().any(|add| plan.is_tag(add.tag, to))
-}
-
-fn axis_report(
-    axis: Axis,
-    tag: Option<Arc<str>>,
-    planned: u64,
-    allowed: u64,
-    base: u64,
-    cap: Cap,
-    sources: &Sources,
-) -> AxisReport {
-    let place = cap.span.map(|span| sources.place(span));
-    AxisReport {
-        axis,
-        tag,
-        planned,
-        allowed,
-        base,
-        percent: cap.percent.to_string(),
-        floor: cap.floor,
-        place,
-    }
 }
 
 /// What every invariant counts before the plan (as measured) and after it.

@@ -76,7 +76,9 @@ fn demand(invariant: &Invariant) -> String {
 }
 
 fn allowance(approval: &Approval) -> String {
-    format!("up to {} until {}", approval.max, approval.expires)
+    let bound =
+        approval.changes.as_ref().map_or_else(String::new, |changes| format!(" for the changes {changes}"));
+    format!("up to {} until {}{bound}", approval.max, approval.expires)
 }
 
 #[cfg(test)]

@@ -40,6 +40,7 @@ pub(super) fn measures(desired: &Desired<'_>, plan: &Plan) -> Measures {
         removable_pairs: removable.flat_map(|group| &group.live).map(|tag| in_scope(*tag)).sum(),
         carriers,
         invariants: invariants.collect(),
+        ..Measures::default()
     }
 }
 

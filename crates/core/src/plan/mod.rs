@@ -76,6 +76,8 @@ pub struct Plan {
     pub measures: Measures,
     /// Devices that change device group, and what that means; where the policy names device groups.
     pub groups: Option<consequences::Consequences>,
+    /// Which changes on which tenant, as a digest; filled by the guard.
+    pub changes_digest: String,
     /// The guard's arithmetic and verdict; filled by the guard.
     pub guard: GuardReport,
     /// Calls a lane, minimum, shortest time.
@@ -356,6 +358,10 @@ pub struct Measures {
     pub carriers: Vec<(TagIndex, u64)>,
     /// For every invariant, in policy order: how many it counts before and after the plan.
     pub invariants: Vec<(u64, u64)>,
+    /// The `changesDigest` of the reviewed plan that this one is a part of: an approval may be bound to that.
+    pub part_of: Option<String>,
+    /// What earlier runs used of approvals, as far as the kept state knows.
+    pub uses: Vec<guard::ApprovalUse>,
 }
 
 /// Add or remove.

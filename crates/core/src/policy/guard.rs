@@ -5,12 +5,18 @@
 use std::collections::HashMap;
 
 use super::keys;
+use super::limits::MOST_DAYS_AHEAD;
 use super::reader::{Fields, Reader};
 use super::syntax::{Entry, Node, NodeKind, shown};
 use super::{Approval, Axis, Cap, Counted, Guard, Invariant, Percent, Quantity};
 use crate::device::DeviceValue;
 use crate::diagnostic::{Diagnostic, Span};
-use crate::tag;
+use crate::pattern;
+use crate::tag::{self, TagPattern};
+use crate::time::Date;
+
+/// Literal characters at the start of an approval's glob.
+const LEAST_LITERAL: usize = 3;
 
 const VALUE_WORDS: [&str; 3] = ["Low", "Normal", "High"];
 
@@ -195,7 +201,8 @@ impl Reader<'_> {
         let axis = fields.get("cap").and_then(|cap| Axis::parse(self.word(cap, "`cap`", &words)?));
         let max = fields.get("max").and_then(|max| self.count(max, "`max`"));
         let expires = fields.get("expires").and_then(|expires| self.date(expires, "`expires`"));
-        let tag = fields.get("tag").map(|tag| self.tag(tag, "`tag`", true));
+        let tag = fields.get("tag").map(|tag| self.approved_tags(tag));
+        let changes = fields.get("changes").map(|changes| self.changes_digest(changes));
         if let (Some(node), Some(axis)) = (fields.get("tag"), axis)
             && axis != Axis::RemovalsPerTag
         {
@@ -205,16 +212,66 @@ impl Reader<'_> {
         let reason = self.optional_text(&fields, "reason");
         let ticket = self.optional_text(&fields, "ticket");
         let (axis, max, expires) = (axis?, max?, expires?);
-        if expires < self.now.date() {
-            let at = fields.get("expires").map_or(fields.span, |node| node.span);
+        let at = fields.get("expires").map_or(fields.span, |node| node.span);
+        self.check_expiry(expires, at);
+        Some(Approval {
+            axis,
+            tag: tag.map_or(Some(None), |tag| tag.map(Some))?,
+            max,
+            changes: changes.map_or(Some(None), |changes| changes.map(Some))?,
+            reason,
+            ticket,
+            expires,
+            span: node.span,
+        })
+    }
+
+    /// The tags of an approval: an approval for everything is a cap that is gone.
+    fn approved_tags(&mut self, node: &Node) -> Option<TagPattern> {
+        let pattern = self.tag_pattern(node, "`tag`", true)?;
+        let TagPattern::Glob(glob) = &pattern else { return Some(pattern) };
+        let source = glob.source();
+        let start = source.find(['*', '?', '[', '{']).unwrap_or(source.len());
+        if pattern::unescape(&source[..start]).chars().count() >= LEAST_LITERAL {
+            return Some(pattern);
+        }
+        let message =
+            format!("the glob `{}` starts with fewer than {LEAST_LITERAL} literal characters", shown(source));
+        self.report(
+            Diagnostic::error("E0503", node.span, message)
+                .label("would approve too much")
+                .help("write the tag, or more of its start"),
+        );
+        None
+    }
+
+    fn changes_digest(&mut self, node: &Node) -> Option<String> {
+        let text = self.text(node, "`changes`")?;
+        let digits = text.strip_prefix("sha256:").filter(|digits| digits.len() == 64);
+        let is_digit = |byte: u8| byte.is_ascii_digit() || matches!(byte, b'a'..=b'f');
+        if digits.is_some_and(|digits| digits.bytes().all(is_digit)) {
+            return Some(text.to_owned());
+        }
+        let message = "`changes` is the `changesDigest` of a plan: `sha256:` and 64 digits of 0-9 and a-f";
+        self.report(Diagnostic::error("E0503", node.span, message).label("not one"));
+        None
+    }
+
+    /// Says that an approval does not count today.
+    fn check_expiry(&mut self, expires: Date, at: Span) {
+        let today = self.now.date();
+        let last = today.plus_days(MOST_DAYS_AHEAD);
+        if expires < today {
             let finding = Diagnostic::warning("W0501", at, format!("this approval expired on {expires}"));
             self.report(finding.label("no longer counts").help("delete it"));
+        } else if expires > last {
+            let message = format!(
+                "this approval expires on {expires}, more than {MOST_DAYS_AHEAD} days from now: it does not count"
+            );
+            self.report(Diagnostic::warning("W0501", at, message).label("too far ahead").help(format!(
+                "write {last} or an earlier day, and have it renewed when it is needed longer"
+            )));
         }
-        let tag = match tag {
-            Some(tag) => Some(tag?),
-            None => None,
-        };
-        Some(Approval { axis, tag, max, reason, ticket, expires, span: node.span })
     }
 
     /// The text at an optional key.

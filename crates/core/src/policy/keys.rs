@@ -252,11 +252,16 @@ pub(super) static APPROVAL: &[Key] = &[
         Shape::Words(&["devices", "additions", "removals", "removalsPerTag", "values", "groupMoves"]),
         "Which cap.",
     ),
-    key("tag", Shape::Tag, "Which tag; only with removalsPerTag."),
-    required("max", Shape::Count, "Raised to this number."),
+    key(
+        "tag",
+        Shape::TagOrGlob,
+        "Which tags; only with removalsPerTag. A glob starts with at least three literal characters.",
+    ),
+    required("max", Shape::Count, "Raised to this number: a total over all runs until it expires."),
+    key("changes", Shape::Text, "Only for the changes with this `changesDigest` of a plan: sha256:…."),
     key("reason", Shape::Text, "Why."),
     key("ticket", Shape::Text, "Where it was decided."),
-    required("expires", Shape::Date, "Last day, UTC, inclusive."),
+    required("expires", Shape::Date, "Last day, UTC, inclusive; at most 90 days ahead."),
 ];
 
 /// `superseded` of a selector.

@@ -4,7 +4,11 @@
 
 use crate::device::DeviceValue;
 use crate::diagnostic::Span;
+use crate::tag::TagPattern;
 use crate::time::Date;
+
+/// An approval that expires more days ahead does not count: nobody reviews a cap that is raised for years.
+pub const MOST_DAYS_AHEAD: i32 = 90;
 
 /// What a change is measured against.
 #[derive(
@@ -216,10 +220,12 @@ pub enum Quantity {
 pub struct Approval {
     /// Which cap.
     pub axis: Axis,
-    /// Which tag; only with `removalsPerTag`.
-    pub tag: Option<String>,
-    /// Raised to this; a lower number changes nothing.
+    /// Which tags; only with `removalsPerTag`.
+    pub tag: Option<TagPattern>,
+    /// Raised to this, a total over all runs until it expires; a lower number changes nothing.
     pub max: u64,
+    /// The plan's `changesDigest` that it is bound to.
+    pub changes: Option<String>,
     /// Why.
     pub reason: Option<String>,
     /// Where it was decided.

@@ -116,6 +116,8 @@ pub(super) fn example() -> Plan {
         tag: None,
         planned,
         allowed: floor.max(base * percent / 100),
+        cap: floor.max(base * percent / 100),
+        raised_by: None,
         base,
         percent: format!("{percent} %"),
         floor,

@@ -177,7 +177,7 @@ fn guard(model: &Model<'_>, style: &Style, out: &mut dyn Write) -> io::Result<()
         }
     }
     for approval in &plan.guard.approvals {
-        said(&format!("raised once: {}", terminal(approval)), Paint::Plain, (2, 4), style, out)?;
+        said(&format!("raised: {}", terminal(&approval.sentence())), Paint::Plain, (2, 4), style, out)?;
     }
     refused(model, style, out)
 }
@@ -368,17 +368,21 @@ Guard: devices 7.4 % of 50 %, additions 7.4 % of 100 %, removals 2.1 % of 10 %, 
             tag: Some("Tier0".into()),
             planned: 312,
             allowed: 260,
+            cap: 260,
+            raised_by: None,
             base: 1_040,
             percent: "25 %".to_owned(),
             floor: 5,
             place: Some(fixtures::place("policies/guard.yaml", 9)),
         }];
+        plan.header.now = crate::time::Timestamp::parse("2026-11-22T03:00:00Z").unwrap();
+        plan.guard.snippet = crate::plan::guard::snippet(&plan.guard.axes, plan.header.now);
         let text = plan_text(&plan, 200);
         let first = "\
 refused: 312 removals of tag \"Tier0\" are over the limit of 260
   to proceed: --allow removalsPerTag:Tier0=312
   or in the guard file, below `approvals:`
-    - { cap: removalsPerTag, tag: \"Tier0\", max: 312, reason: \"WHY\", expires: YYYY-MM-DD }
+    - { cap: removalsPerTag, tag: \"Tier0\", max: 312, reason: \"WHY\", expires: 2026-12-06 }
 
 ";
         let last = "\

@@ -269,7 +269,7 @@ fn closing(model: &Model<'_>) -> String {
         text.push_str(&format!("Guard: {}: {verdict}\n\n", phrases.join(", ")));
     }
     for approval in plan.guard.approvals.iter().take(SENTENCES) {
-        text.push_str(&format!("Raised once: {}\n\n", name(approval)));
+        text.push_str(&format!("Raised: {}\n\n", name(&approval.sentence())));
     }
     text
 }

@@ -23,7 +23,7 @@ pub struct Refusal {
 
 /// Every reason, caps first.
 pub fn refusals(plan: &Plan) -> Vec<Refusal> {
-    let caps = plan.guard.axes.iter().filter(|axis| axis.is_exceeded()).map(cap);
+    let caps = plan.guard.axes.iter().filter(|axis| axis.is_exceeded()).map(|axis| cap(plan, axis));
     let invariants = plan.guard.invariants.iter().filter(|invariant| invariant.refuses).map(invariant);
     caps.chain(invariants).collect()
 }
@@ -37,21 +37,11 @@ pub struct Snippet {
     pub approvals: Vec<String>,
 }
 
-/// The snippet; `None` where only invariants refuse, which no flag overrides.
+/// The snippet as text; `None` where only invariants refuse, which no flag overrides.
 pub fn snippet(plan: &Plan) -> Option<Snippet> {
-    let exceeded: Vec<&AxisReport> = plan.guard.axes.iter().filter(|axis| axis.is_exceeded()).collect();
-    let arguments: Vec<String> = exceeded.iter().map(|axis| format!("--allow {}", allowance(axis))).collect();
-    let approvals = exceeded.iter().map(|axis| {
-        let tag = axis.tag.as_ref().map_or_else(String::new, |tag| format!("tag: {}, ", yaml(tag)));
-        let (cap, max) = (axis.axis.name(), axis.planned);
-        format!("- {{ cap: {cap}, {tag}max: {max}, reason: \"WHY\", expires: YYYY-MM-DD }}")
-    });
-    (!exceeded.is_empty()).then(|| Snippet { arguments: arguments.join(" "), approvals: approvals.collect() })
-}
-
-/// A double-quoted YAML scalar; JSON's escapes are YAML's.
-fn yaml(text: &str) -> String {
-    serde_json::to_string(text).expect("text is JSON")
+    let snippet = plan.guard.snippet.as_ref()?;
+    let words: Vec<String> = snippet.allow.iter().map(|word| escape::shell(word)).collect();
+    Some(Snippet { arguments: words.join(" "), approvals: snippet.approvals.clone() })
 }
 
 fn allowance(axis: &AxisReport) -> String {
@@ -59,7 +49,7 @@ fn allowance(axis: &AxisReport) -> String {
     escape::shell(&format!("{}{tag}={}", axis.axis.name(), axis.planned))
 }
 
-fn cap(axis: &AxisReport) -> Refusal {
+fn cap(plan: &Plan, axis: &AxisReport) -> Refusal {
     let (things, base) = match axis.axis {
         Axis::Devices => ("changed device", "devices in scope"),
         Axis::Additions => ("addition", "devices in scope"),
@@ -82,15 +72,24 @@ fn cap(axis: &AxisReport) -> Refusal {
         name: format!("{name}{tag}"),
         headline: format!("{things}{of_tag} {verb} over the limit of {}", number(axis.allowed)),
         arithmetic: format!(
-            "{} of {} {base} ({}); limit `guard.caps.{name}: {}, floor {}`{stated}",
+            "{} of {} {base} ({}); limit `guard.caps.{name}: {}, floor {}`{stated}{}",
             number(axis.planned),
             number(axis.base),
             share(axis.planned, axis.base),
             axis.percent,
             number(axis.floor),
+            raised(plan, axis),
         ),
         proceed: format!("to proceed: --allow {allow}, or an `approvals` entry in the guard file"),
     }
+}
+
+/// `, raised to 800 until …` with its place, where an approval set the limit.
+fn raised(plan: &Plan, axis: &AxisReport) -> String {
+    let raise = axis.raised_by.and_then(|index| plan.guard.approvals.get(index as usize));
+    let Some(raise) = raise else { return String::new() };
+    let at = raise.place.as_ref().map_or_else(String::new, |at| format!(" in {}", place(at)));
+    format!(", raised by {}{at}", raise.sentence())
 }
 
 fn invariant(invariant: &InvariantReport) -> Refusal {
@@ -114,6 +113,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::plan::guard;
 
     #[test]
     fn one_snippet_raises_every_cap_that_refuses() {
@@ -123,6 +123,8 @@ mod tests {
             tag: tag.map(Arc::from),
             planned,
             allowed: 5,
+            cap: 5,
+            raised_by: None,
             base: 100,
             percent: "5 %".to_owned(),
             floor: 5,
@@ -133,13 +135,15 @@ mod tests {
             axis(Axis::RemovalsPerTag, Some("a b"), 9),
             axis(Axis::Values, None, 1),
         ];
+        plan.header.now = crate::time::Timestamp::parse("2026-11-22T03:00:00Z").unwrap();
+        plan.guard.snippet = guard::snippet(&plan.guard.axes, plan.header.now);
         let snippet = snippet(&plan).expect("two caps are exceeded");
         assert_eq!(snippet.arguments, "--allow removals=12 --allow 'removalsPerTag:a b=9'");
         assert_eq!(
             snippet.approvals,
             [
-                "- { cap: removals, max: 12, reason: \"WHY\", expires: YYYY-MM-DD }",
-                "- { cap: removalsPerTag, tag: \"a b\", max: 9, reason: \"WHY\", expires: YYYY-MM-DD }",
+                "- { cap: removals, max: 12, reason: \"WHY\", expires: 2026-12-06 }",
+                "- { cap: removalsPerTag, tag: \"a b\", max: 9, reason: \"WHY\", expires: 2026-12-06 }",
             ]
         );
     }

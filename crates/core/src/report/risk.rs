@@ -99,6 +99,8 @@ mod tests {
                 tag: Some(Arc::from(tag)),
                 planned,
                 allowed: 0,
+                cap: 0,
+                raised_by: None,
                 base,
                 percent: String::new(),
                 floor: 0,

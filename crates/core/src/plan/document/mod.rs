@@ -76,6 +76,9 @@ pub struct Document<Changes = Vec<ChangeLine<'static>>> {
     pub summary: Totals,
     /// What the plan costs in calls.
     pub calls: Schedule,
+    /// Which changes on which tenant: `sha256:…`, as an approval's `changes` may name it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub changes_digest: String,
     /// The guard's arithmetic.
     pub guard: GuardReport,
     /// Seen and deliberately not done.

@@ -144,6 +144,7 @@ fn plan<Changes>(
         groups: document.groups.clone(),
         warnings: document.warnings.clone(),
         measures,
+        changes_digest: document.changes_digest.clone(),
         guard: document.guard.clone(),
         schedule: document.calls.clone(),
         ledger: document.ledger.clone(),
@@ -163,6 +164,8 @@ fn measures(tables: &mut Tables, in_scope: u64, guard: &GuardReport) -> Measures
         removable_pairs: removals.map_or(0, |axis| axis.base),
         carriers: per_tag.map(|(tag, base)| (tables.tag(&tag), base)).collect(),
         invariants: guard.invariants.iter().map(|invariant| (invariant.before, invariant.after)).collect(),
+        part_of: guard.part_of.clone(),
+        uses: Vec::new(),
     }
 }
 

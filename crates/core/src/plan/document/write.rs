@@ -109,6 +109,7 @@ fn document(plan: &Plan) -> Document {
         changes: Vec::new(),
         summary: plan.totals(),
         calls: plan.schedule.clone(),
+        changes_digest: plan.changes_digest.clone(),
         guard: plan.guard.clone(),
         withheld: plan.withheld.iter().map(withheld).collect(),
         pending: plan.pending.iter().map(withheld).collect(),

@@ -4,7 +4,8 @@ use super::*;
 use crate::device::DeviceValue;
 use crate::diagnostic::{SourceId, Span};
 use crate::plan::{CauseIndex, Measures, TagChange, ValueChange};
-use crate::policy::{Approval, Percent};
+use crate::policy::{Approval, Cap, Percent};
+use crate::tag::TagPattern;
 use crate::time::{Date, Timestamp};
 
 const SPAN: Span = Span { source: SourceId(0), start: 0, end: 1 };
@@ -33,7 +34,7 @@ fn removing(removals: usize, in_scope: u64) -> Plan {
             in_scope,
             removable_pairs: in_scope,
             carriers: vec![(TagIndex(0), in_scope)],
-            invariants: Vec::new(),
+            ..Measures::default()
         },
         ..Plan::default()
     };
@@ -100,7 +101,8 @@ fn every_axis_is_in_the_report_and_per_tag_once_a_tag_with_removals() {
 fn allowances_raise_one_cap_to_a_number_and_never_lower_it() {
     let raised = check(removing(50, 100), &Guard::default(), &[allow("removals=50")]);
     assert!(!raised.refused);
-    assert_eq!(raised.approvals, ["removals=50 (--allow)"]);
+    assert_eq!(raised.approvals[0].sentence(), "removals=50 for this run (--allow)");
+    assert_eq!((raised.axes[2].raised_by, raised.axes[2].cap), (Some(0), 10));
     assert!(check(removing(50, 100), &Guard::default(), &[allow("removals=49")]).refused);
     let lower = check(removing(10, 100), &Guard::default(), &[allow("removals=1")]);
     assert!(!lower.refused && lower.approvals.is_empty());
@@ -125,28 +127,107 @@ fn allowances_take_the_first_colon_and_the_last_equals_sign() {
     }
 }
 
+fn approval(axis: Axis, max: u64, expires: &str) -> Approval {
+    let expires = Date::parse(expires).unwrap();
+    let ticket = Some("SEC-2001".into());
+    Approval { axis, tag: None, max, changes: None, reason: None, ticket, expires, span: SPAN }
+}
+
+fn approved(approvals: Vec<Approval>) -> Guard {
+    Guard { approvals, ..Guard::default() }
+}
+
 #[test]
 fn approvals_count_through_their_last_day_and_warn_after_it() {
-    let approval = |expires: &str| Guard {
-        approvals: vec![Approval {
-            axis: Axis::Removals,
-            tag: None,
-            max: 50,
-            reason: None,
-            ticket: Some("SEC-2001".into()),
-            expires: Date::parse(expires).unwrap(),
-            span: SPAN,
-        }],
-        ..Guard::default()
-    };
-    let report = check(removing(50, 100), &approval("2026-11-22"), &[]);
+    let until = |expires| approved(vec![approval(Axis::Removals, 50, expires)]);
+    let report = check(removing(50, 100), &until("2026-11-22"), &[]);
     assert!(!report.refused);
-    assert_eq!(report.approvals, ["removals=50 (approval, SEC-2001)"]);
-    let Err(refused) = SafePlan::new(removing(50, 100), &approval("2026-11-21"), &[], &sources()) else {
+    assert_eq!(report.approvals[0].sentence(), "removals=50 until 2026-11-22 (approval, SEC-2001)");
+    let Err(refused) = SafePlan::new(removing(50, 100), &until("2026-11-21"), &[], &sources()) else {
         panic!("an expired approval does not count")
     };
     assert_eq!(refused.plan.warnings.len(), 1);
     assert!(refused.plan.warnings[0].message.contains("expired on 2026-11-21"));
+}
+
+#[test]
+fn an_approval_more_than_ninety_days_ahead_does_not_count_and_is_warned_about() {
+    let until = |expires| approved(vec![approval(Axis::Removals, 50, expires)]);
+    assert!(!check(removing(50, 100), &until("2027-02-20"), &[]).refused);
+    let Err(refused) = SafePlan::new(removing(50, 100), &until("2027-02-21"), &[], &sources()) else {
+        panic!("too far ahead")
+    };
+    assert!(refused.plan.warnings[0].message.contains("the last day that counts is 2027-02-20"));
+}
+
+#[test]
+fn the_number_of_an_approval_is_a_total_over_all_runs() {
+    let guard = approved(vec![approval(Axis::Removals, 50, "2026-12-01")]);
+    let listed = check(removing(30, 100), &guard, &[]).approvals.remove(0);
+    let mut second = removing(20, 100);
+    second.measures.uses = vec![ApprovalUse { approval: listed.clone(), tag: None, count: 30 }];
+    let report = check(second.clone(), &guard, &[]);
+    assert!(!report.refused);
+    let used = "removals=50 until 2026-12-01 (approval, SEC-2001; earlier runs used 30, 20 are left)";
+    assert_eq!(report.approvals[0].sentence(), used);
+    let mut third = removing(21, 100);
+    third.measures.uses = second.measures.uses;
+    let report = check(third.clone(), &guard, &[]);
+    assert!(report.refused, "30 + 21 are more than 50");
+    assert_eq!(axis(&report, Axis::Removals).allowed, 20);
+    let renewed = approved(vec![approval(Axis::Removals, 50, "2026-12-02")]);
+    assert!(!check(third, &renewed, &[]).refused, "another last day is another approval");
+}
+
+#[test]
+fn the_tag_of_an_approval_is_a_literal_or_a_glob() {
+    let of = |tag: &str| {
+        let tag = Some(TagPattern::parse(tag).unwrap());
+        let per_tag = Approval { tag, ..approval(Axis::RemovalsPerTag, 60, "2026-12-01") };
+        approved(vec![approval(Axis::Removals, 60, "2026-12-01"), per_tag])
+    };
+    let plan = || {
+        let mut plan = removing(60, 100);
+        plan.tags[0] = "env/test".into();
+        plan
+    };
+    assert!(!check(plan(), &of("env/*"), &[]).refused);
+    assert!(!check(plan(), &of("env/test"), &[]).refused);
+    assert!(check(plan(), &of("environment/*"), &[]).refused);
+}
+
+#[test]
+fn an_approval_with_a_digest_counts_for_those_changes_or_a_part_of_them() {
+    let plan = removing(50, 100);
+    let digest = changes_digest(&plan);
+    let bound = |changes: &str| {
+        let changes = Some(changes.to_owned());
+        approved(vec![Approval { changes, ..approval(Axis::Removals, 50, "2026-12-01") }])
+    };
+    assert!(!check(plan, &bound(&digest), &[]).refused);
+    let mut part = removing(49, 100);
+    assert!(check(part.clone(), &bound(&digest), &[]).refused, "other changes");
+    part.measures.part_of = Some(digest.clone());
+    let report = check(part, &bound(&digest), &[]);
+    assert!(!report.refused);
+    assert_eq!(report.part_of, Some(digest));
+}
+
+#[test]
+fn a_refusal_offers_what_to_paste_for_all_caps_at_once() {
+    let report = check(removing(60, 100), &Guard::default(), &[]);
+    let snippet = report.snippet.expect("two caps are exceeded");
+    assert_eq!(snippet.allow, ["--allow", "removals=60", "--allow", "removalsPerTag:T=60"]);
+    let allowances = [allow(&snippet.allow[1]), allow(&snippet.allow[3])];
+    assert!(!check(removing(60, 100), &Guard::default(), &allowances).refused);
+    let text = format!("version: 1\nguard:\n  approvals:\n    {}\n", snippet.approvals.join("\n    "));
+    let now = removing(0, 1).header.now;
+    let (policy, findings) = crate::policy::resolve(&Sources::from_text("guard.yaml", &text), now);
+    assert!(
+        findings.iter().all(|finding| !finding.code.starts_with('E') || finding.code == "E0111"),
+        "{findings:?}"
+    );
+    assert!(!check(removing(60, 100), &policy.guard, &[]).refused);
 }
 
 #[test]

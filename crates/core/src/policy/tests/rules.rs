@@ -276,6 +276,20 @@ fn approvals_name_a_cap_a_number_and_a_last_day() {
     assert_eq!(approval("cap: removal, max: 800, expires: 2027-01-01").codes(), ["E0209"]);
     assert_eq!(approval("cap: removals, tag: A, max: 800, expires: 2027-01-01").codes(), ["E0503"]);
     assert_eq!(approval("cap: removalsPerTag, tag: A, max: 800, expires: 2027-01-01").codes(), none());
+    let tag = |tag: &str| {
+        approval(&format!("cap: removalsPerTag, tag: '{tag}', max: 8, expires: 2027-01-01")).codes()
+    };
+    assert_eq!(tag("env*"), none());
+    assert_eq!(tag("en*"), ["E0503"]);
+    assert_eq!(tag("*"), ["E0503"]);
+    assert_eq!(tag("{env,x}*"), ["E0503"]);
+    let bound = |changes: &str| {
+        approval(&format!("cap: removals, max: 8, changes: {changes}, expires: 2027-01-01")).codes()
+    };
+    assert_eq!(bound(&format!("'sha256:{}'", "0a".repeat(32))), none());
+    assert_eq!(bound("'sha256:0a'"), ["E0503"]);
+    assert_eq!(approval("cap: removals, max: 800, expires: 2027-02-20").codes(), none());
+    assert_eq!(approval("cap: removals, max: 800, expires: 2027-02-21").codes(), ["W0501"]);
 }
 
 #[test]

@@ -150,7 +150,7 @@ fn guard(model: &Model<'_>, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "<section aria-labelledby=\"guard\"><h2 id=\"guard\">Guard: {verdict}</h2>")?;
     writeln!(out, "<p>{}</p>", phrases.join(", "))?;
     for approval in plan.guard.approvals.iter().take(LIST) {
-        writeln!(out, "<p>Raised once: {}</p>", text(approval))?;
+        writeln!(out, "<p>Raised: {}</p>", text(&approval.sentence()))?;
     }
     for refusal in refusal::refusals(plan).iter().take(LIST) {
         let [headline, arithmetic, proceed] =
