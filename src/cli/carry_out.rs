@@ -247,10 +247,7 @@ impl<'a> Screen<'a> {
     }
 
     fn take(&mut self, entry: &Entry, now: Timestamp) {
-        let bad = |ended: &&ChangeOutcome| {
-            matches!(ended.outcome, Outcome::Failed | Outcome::Bounced | Outcome::Unknown)
-        };
-        self.failed += entry.ended().iter().filter(bad).count() as u64;
+        self.failed += entry.ended().iter().filter(|ended| ended.outcome.is_bad()).count() as u64;
         match entry {
             Entry::Intent { request, .. } => {
                 self.sent.push_back(now);
@@ -274,8 +271,10 @@ fn end(errand: &Errand<'_>, run_id: String, run: &Run<'_>, screen: Screen<'_>, s
     let counts = run.counts();
     let count = |outcome: Outcome| counts[outcome as usize];
     let given_up = errand.session.ledger.with(|budget, _| run.given_up(budget));
-    let bad = count(Outcome::Failed) + count(Outcome::Bounced) + count(Outcome::Unknown);
+    let bad: u64 = Outcome::ALL.into_iter().filter(|outcome| outcome.is_bad()).map(count).sum();
     let left = count(Outcome::NotAttempted);
+    // Only time is missing: a resumed run finds them in the list.
+    let waiting = count(Outcome::Pending) + count(Outcome::Unconfirmed);
     let mut exit = Exit::Success;
     if errand.withheld {
         exit = exit.worst(Exit::Refused);
@@ -283,7 +282,7 @@ fn end(errand: &Errand<'_>, run_id: String, run: &Run<'_>, screen: Screen<'_>, s
     if bad > 0 || left > 0 && run.stopped().is_none() {
         exit = exit.worst(Exit::Partial);
     }
-    if run.stopped().is_some() && left + count(Outcome::Unknown) > 0 {
+    if waiting > 0 || run.stopped().is_some() && left + count(Outcome::Unknown) > 0 {
         exit = exit.worst(Exit::Stopped);
     }
     let mut notes = screen.notes;
@@ -305,7 +304,7 @@ fn end(errand: &Errand<'_>, run_id: String, run: &Run<'_>, screen: Screen<'_>, s
         run_id,
         outcomes: run.outcomes().collect(),
         stopped: run.stopped().map(StopReason::phrase).map(|phrase| format!("it was stopped by {phrase}")),
-        is_resumable: left + count(Outcome::Unknown) > 0,
+        is_resumable: left + waiting + count(Outcome::Unknown) > 0,
         unreviewed: errand.unreviewed,
         plan_digest: errand.digest.clone(),
         notes,

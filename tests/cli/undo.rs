@@ -43,7 +43,7 @@ fn an_untrusted_read_takes_nothing_back_and_ends_with_3() {
     project.run(&["revert", run, "-o", "undo.json", "--sandbox"]).exits(3);
     let undo = [&["apply", "undo.json", "--format", "json"], &allowed[..]].concat();
     let undone = project.run(&[&undo[..], &["--sandbox-fault", "delegated=on"]].concat()).exits(3).json();
-    assert_eq!(&undone["outcomes"]["withheld"], done, "{undone}");
+    assert_eq!(&undone["outcomes"]["stale"], done, "{undone}");
     assert_eq!(undone["outcomes"]["done"], 0, "{undone}");
     let undone = project.run(&undo).exits(0).json();
     assert_eq!(&undone["outcomes"]["done"], done, "what was kept can be taken back by a trusted read");

@@ -17,12 +17,16 @@ pub enum Outcome {
     Stale,
     /// Accepted, yet a re-read shows the old state: another origin holds it.
     Bounced,
-    /// 404 twice.
+    /// 404 twice, and a fresh read does not show the device.
     Gone,
-    /// Rejected, with the service's code and message.
+    /// The service said no to this device, in its own words.
+    Refused,
+    /// It did not work, with the service's code and message.
     Failed,
-    /// Withheld by the plan.
-    Withheld,
+    /// Confirmed, and the list does not show it yet.
+    Pending,
+    /// A removal that waits for the addition that replaces it.
+    Unconfirmed,
     /// Never sent: a limit, a signal, an open circuit, an addition that was not confirmed.
     NotAttempted,
     /// Sent, no answer, and a re-read was impossible.
@@ -31,14 +35,16 @@ pub enum Outcome {
 
 impl Outcome {
     /// All outcomes, in the order of reports.
-    pub const ALL: [Outcome; 9] = [
+    pub const ALL: [Outcome; 11] = [
         Outcome::Done,
         Outcome::Noop,
         Outcome::Stale,
         Outcome::Bounced,
         Outcome::Gone,
+        Outcome::Refused,
         Outcome::Failed,
-        Outcome::Withheld,
+        Outcome::Pending,
+        Outcome::Unconfirmed,
         Outcome::NotAttempted,
         Outcome::Unknown,
     ];
@@ -51,12 +57,20 @@ impl Outcome {
             Outcome::Stale => "stale",
             Outcome::Bounced => "bounced",
             Outcome::Gone => "gone",
+            Outcome::Refused => "refused",
             Outcome::Failed => "failed",
-            Outcome::Withheld => "withheld",
+            Outcome::Pending => "pending",
+            Outcome::Unconfirmed => "unconfirmed",
             Outcome::NotAttempted => "notAttempted",
             Outcome::Unknown => "unknown",
         }
     }
+
+    /// Whether the change did not end as it should, and waiting does not help.
+    pub fn is_bad(self) -> bool {
+        matches!(self, Outcome::Bounced | Outcome::Refused | Outcome::Failed | Outcome::Unknown)
+    }
+
     pub fn parse(word: &str) -> Option<Outcome> {
         Outcome::ALL.into_iter().find(|outcome| outcome.word() == word)
     }

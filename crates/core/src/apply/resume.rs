@@ -5,8 +5,8 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use crate::plan::Plan;
 use crate::plan::stale::Dropped;
+use crate::plan::{Plan, WithheldReason};
 use crate::time::Timestamp;
 
 use super::changes::Changes;
@@ -24,7 +24,10 @@ pub struct LostTag {
 
 /// Whether a resumed run leaves a change with this outcome alone.
 pub fn is_final(outcome: Outcome) -> bool {
-    !matches!(outcome, Outcome::NotAttempted | Outcome::Unknown)
+    !matches!(
+        outcome,
+        Outcome::NotAttempted | Outcome::Unknown | Outcome::Pending | Outcome::Unconfirmed
+    )
 }
 
 /// The last outcome of each change in a journal.
@@ -51,8 +54,11 @@ pub fn settle(dropped: &[(ChangeKey, Dropped)], journal: &[Entry]) -> Vec<Change
             Dropped::Stale => {
                 (Outcome::Stale, Some("it is no longer wanted, or its device is out of sight".to_owned()))
             }
+            Dropped::Withheld(WithheldReason::Pending) => {
+                (Outcome::Pending, Some("an answer confirmed it, and the list does not show it yet".to_owned()))
+            }
             Dropped::Withheld(reason) => {
-                (Outcome::Withheld, Some(format!("withheld now: {}", reason.word())))
+                (Outcome::Stale, Some(format!("withheld now: {}", reason.word())))
             }
         };
         ChangeOutcome { key: key.clone(), outcome, error }

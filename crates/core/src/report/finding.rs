@@ -2,7 +2,6 @@
 //!
 //! Messages hold names as they are; each renderer escapes them for its target.
 
-use crate::apply::Outcome;
 use crate::diagnostic::{Place, Severity};
 use crate::plan::{Cause, Plan, Withheld};
 
@@ -105,7 +104,7 @@ fn grouped<'a>(model: &Model<'a>, group: &Group<'a>, origin: Option<Origin>) -> 
     let cause = group.cause.and_then(|cause| plan.causes.get(cause.0 as usize));
     let (severity, class, is_failure) = match (model.input.subject, group.outcome) {
         (_, Some(outcome)) => {
-            let is_failure = matches!(outcome, Outcome::Failed | Outcome::Bounced | Outcome::Unknown);
+            let is_failure = outcome.is_bad();
             let severity = if is_failure { Severity::Error } else { Severity::Note };
             (severity, outcome.word(), is_failure)
         }

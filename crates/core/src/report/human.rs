@@ -218,8 +218,7 @@ fn refused(model: &Model<'_>, style: &Style, out: &mut dyn Write) -> io::Result<
 /// How the run ended, and how to continue.
 fn ending(model: &Model<'_>, style: &Style, out: &mut dyn Write) -> io::Result<()> {
     let Some(run) = model.input.run else { return Ok(()) };
-    let bad = [Outcome::Failed, Outcome::Bounced, Outcome::Unknown];
-    let is_bad = bad.into_iter().any(|outcome| model.outcome(outcome) > 0);
+    let is_bad = Outcome::ALL.into_iter().any(|outcome| outcome.is_bad() && model.outcome(outcome) > 0);
     let (lead, paint) = match (&run.stopped, is_bad || model.outcome(Outcome::NotAttempted) > 0) {
         (Some(_), _) => ("stopped", Paint::Notice),
         (None, true) => ("applied in part", Paint::Bad),

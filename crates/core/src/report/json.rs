@@ -78,12 +78,16 @@ pub struct OutcomesDocument {
     pub stale: u64,
     /// Accepted, yet a re-read shows the old state.
     pub bounced: u64,
-    /// 404 twice.
+    /// 404 twice, and a fresh read does not show the device.
     pub gone: u64,
-    /// Rejected.
+    /// The service said no to the device.
+    pub refused: u64,
+    /// It did not work.
     pub failed: u64,
-    /// Withheld by the plan.
-    pub withheld: u64,
+    /// Confirmed, and not shown yet.
+    pub pending: u64,
+    /// Removals that wait for an addition.
+    pub unconfirmed: u64,
     /// Never sent.
     pub not_attempted: u64,
     /// Sent, no answer, no re-read.
@@ -171,8 +175,10 @@ fn applied<'m, 'a>(model: &'m Model<'a>) -> ApplyDocument<Rows<'m, 'a>> {
             stale: count(Outcome::Stale),
             bounced: count(Outcome::Bounced),
             gone: count(Outcome::Gone),
+            refused: count(Outcome::Refused),
             failed: count(Outcome::Failed),
-            withheld: count(Outcome::Withheld),
+            pending: count(Outcome::Pending),
+            unconfirmed: count(Outcome::Unconfirmed),
             not_attempted: count(Outcome::NotAttempted),
             unknown: count(Outcome::Unknown),
         },

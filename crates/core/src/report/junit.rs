@@ -97,7 +97,13 @@ fn case(model: &Model<'_>, finding: &Finding<'_>) -> Case {
     let text = format!("{}{at}", finding.message);
     let is_skipped = match model.input.subject {
         Subject::Applied => {
-            let skipped = [Outcome::Stale, Outcome::Gone, Outcome::Withheld, Outcome::NotAttempted];
+            let skipped = [
+                Outcome::Stale,
+                Outcome::Gone,
+                Outcome::Pending,
+                Outcome::Unconfirmed,
+                Outcome::NotAttempted,
+            ];
             skipped.iter().any(|outcome| outcome.word() == finding.class)
         }
         Subject::Plan | Subject::Drift => {

@@ -138,7 +138,7 @@ pub struct Model<'a> {
     /// How many changes are of each class, in the order of [`Class::ALL`].
     pub classes: [u64; 7],
     /// How many changes ended how, in the order of [`Outcome::ALL`].
-    pub outcomes: [u64; 9],
+    pub outcomes: [u64; Outcome::ALL.len()],
     /// Changes that the base wants too, by their number in the order of rows.
     before: FixedBitSet,
 }
@@ -156,7 +156,7 @@ impl<'a> Model<'a> {
             totals: Totals::default(),
             dropped,
             classes: [0; 7],
-            outcomes: [0; 9],
+            outcomes: [0; Outcome::ALL.len()],
             before,
         };
         model.parts = match input.run {

@@ -76,7 +76,7 @@ fn by_outcome(model: &Model<'_>) -> Vec<Bar> {
         .map(|outcome| {
             let colour = match outcome {
                 Outcome::Done | Outcome::Noop => "add",
-                Outcome::Failed | Outcome::Bounced | Outcome::Unknown => "remove",
+                outcome if outcome.is_bad() => "remove",
                 _ => "rest",
             };
             Bar::counted(outcome_phrase(outcome), model.outcome(outcome), colour)
