@@ -103,10 +103,7 @@ fn was_accepted(outcome: Outcome) -> bool {
 
 /// A run that did not learn how a change fares neither ends nor adds to its row.
 fn says_nothing(outcome: Outcome) -> bool {
-    matches!(
-        outcome,
-        Outcome::NotAttempted | Outcome::Unknown | Outcome::Pending | Outcome::Unconfirmed
-    )
+    matches!(outcome, Outcome::NotAttempted | Outcome::Unknown | Outcome::Pending | Outcome::Unconfirmed)
 }
 
 /// Who probably holds what the service accepted and undid.

@@ -24,10 +24,7 @@ pub struct LostTag {
 
 /// Whether a resumed run leaves a change with this outcome alone.
 pub fn is_final(outcome: Outcome) -> bool {
-    !matches!(
-        outcome,
-        Outcome::NotAttempted | Outcome::Unknown | Outcome::Pending | Outcome::Unconfirmed
-    )
+    !matches!(outcome, Outcome::NotAttempted | Outcome::Unknown | Outcome::Pending | Outcome::Unconfirmed)
 }
 
 /// The last outcome of each change in a journal.
@@ -54,12 +51,11 @@ pub fn settle(dropped: &[(ChangeKey, Dropped)], journal: &[Entry]) -> Vec<Change
             Dropped::Stale => {
                 (Outcome::Stale, Some("it is no longer wanted, or its device is out of sight".to_owned()))
             }
-            Dropped::Withheld(WithheldReason::Pending) => {
-                (Outcome::Pending, Some("an answer confirmed it, and the list does not show it yet".to_owned()))
-            }
-            Dropped::Withheld(reason) => {
-                (Outcome::Stale, Some(format!("withheld now: {}", reason.word())))
-            }
+            Dropped::Withheld(WithheldReason::Pending) => (
+                Outcome::Pending,
+                Some("an answer confirmed it, and the list does not show it yet".to_owned()),
+            ),
+            Dropped::Withheld(reason) => (Outcome::Stale, Some(format!("withheld now: {}", reason.word()))),
         };
         ChangeOutcome { key: key.clone(), outcome, error }
     })
