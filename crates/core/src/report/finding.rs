@@ -5,6 +5,7 @@
 use crate::diagnostic::{Place, Severity};
 use crate::plan::{Cause, Plan, Withheld};
 
+use super::consequences;
 use super::escape::clip;
 use super::model::{Class, Group, Model, Origin, Subject, What};
 use super::refusal;
@@ -48,6 +49,7 @@ impl Finding<'_> {
 pub fn findings<'a>(model: &Model<'a>) -> Vec<Finding<'a>> {
     let mut findings = refused(model.plan());
     findings.extend(untrusted(model.plan()));
+    findings.extend(moved(model));
     let mut rest = (0, 0);
     for part in &model.parts {
         for group in &part.groups {
@@ -210,6 +212,31 @@ fn untrusted(plan: &Plan) -> Option<Finding<'_>> {
         changes: 0,
         origin: None,
     })
+}
+
+/// What a reviewer of device groups must see: a file that is wrong, and moves that widen access or raise remediation.
+fn moved<'a>(model: &Model<'a>) -> Vec<Finding<'a>> {
+    let Some(found) = consequences::foreseen(model) else { return Vec::new() };
+    let finding = |rule: &str, title: String, message: String| Finding {
+        rule: format!("groups/{rule}"),
+        severity: Severity::Warning,
+        class: "groups",
+        is_failure: false,
+        title,
+        message,
+        place: None,
+        changes: 0,
+        origin: None,
+    };
+    let name = |name: &str| clip(name, 100).into_owned();
+    let doubt = consequences::doubt(&found.check).map(|text| {
+        finding("differ", "device groups differ from the file".to_owned(), clip(&text, 1_000).into_owned())
+    });
+    let moves = found.moves.iter().filter(|one| consequences::widens(one)).take(MOST / 4).map(|one| {
+        let title = format!("device group \"{}\" to \"{}\"", name(&one.from), name(&one.to));
+        finding("move", title, consequences::sentence(one, &name))
+    });
+    doubt.into_iter().chain(moves).collect()
 }
 
 fn refused(plan: &Plan) -> Vec<Finding<'_>> {

@@ -230,3 +230,35 @@ pub(super) fn run(plan: &Plan) -> super::model::RunEnd {
         exit_code: 4,
     }
 }
+
+/// A plan that takes three devices out of a guarded group, by a file that is out of date.
+pub(super) fn regrouped() -> Plan {
+    use crate::plan::consequences::*;
+    let count = |name: &str, devices| GroupCount { name: name.to_owned(), devices };
+    let mut plan = example();
+    plan.groups = Some(Consequences {
+        before: vec![count("Servers", 40), count("Lab", 5), count("Tier-0 servers", 3)],
+        after: vec![count("Servers", 43), count("Lab", 5), count("Tier-0 servers", 0)],
+        moves: vec![GroupMove {
+            from: "Tier-0 servers".to_owned(),
+            to: "Servers".to_owned(),
+            devices: 3,
+            tags: vec!["-Tier0".to_owned()],
+            remediation: RemediationChange::Rises,
+            gain: vec!["SOC tier 1".to_owned()],
+            lose: Vec::new(),
+            sample: vec!["dc01".to_owned(), "dc02".to_owned()],
+        }],
+        check: GroupCheck {
+            differ: 7,
+            of: 100,
+            reliable: false,
+            sample: vec!["web1: reported in Lab, predicted in Servers".to_owned()],
+        },
+        exposure: Exposure { before: 120_450, after: 121_000 },
+        predicted: 3,
+        possible: 12,
+        bounds: Vec::new(),
+    });
+    plan
+}

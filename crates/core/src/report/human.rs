@@ -7,7 +7,8 @@ use std::io::{self, Write};
 
 use crate::apply::Outcome;
 
-use super::escape::terminal;
+use super::consequences;
+use super::escape::{clip, terminal};
 use super::fold;
 use super::model::{Class, Model, Part, Subject};
 use super::refusal;
@@ -33,6 +34,7 @@ pub fn human(model: &Model<'_>, style: &Style, out: &mut dyn Write) -> io::Resul
         writeln!(out)?;
         groups(model, part, style, out)?;
     }
+    moves(model, style, out)?;
     asides(model, style, out)?;
     writeln!(out)?;
     match model.input.run {
@@ -75,6 +77,35 @@ fn groups(model: &Model<'_>, part: &Part<'_>, style: &Style, out: &mut dyn Write
         fold::gathered(fold::folded(&part.groups, fold::SCREEN))
     };
     table::write(model, &lines, style, out)
+}
+
+/// What the plan causes in the device groups.
+fn moves(model: &Model<'_>, style: &Style, out: &mut dyn Write) -> io::Result<()> {
+    const MOVES: usize = 20;
+    let Some(found) = consequences::foreseen(model) else { return Ok(()) };
+    writeln!(out)?;
+    said(&consequences::heading(found), Paint::Strong, (0, 2), style, out)?;
+    let shown = if style.details { usize::MAX } else { MOVES };
+    let name = |name: &str| terminal(&clip(name, 80)).into_owned();
+    for one in found.moves.iter().take(shown) {
+        let paint = if consequences::widens(one) { Paint::Notice } else { Paint::Plain };
+        said(&consequences::sentence(one, &name), paint, (2, 6), style, out)?;
+    }
+    if found.moves.len() > shown {
+        writeln!(out, "  … {}", counted((found.moves.len() - shown) as u64, "more move"))?;
+    }
+    let counts = consequences::counts(found);
+    for (group, before, after) in counts.iter().take(shown) {
+        let count = counted(*after, "device");
+        said(&format!("{}: {} → {count}", name(group), number(*before)), Paint::Plain, (2, 6), style, out)?;
+    }
+    if counts.len() > shown {
+        writeln!(out, "  … {}", counted((counts.len() - shown) as u64, "more group"))?;
+    }
+    match consequences::exposure(found) {
+        Some(exposure) => writeln!(out, "  {exposure}"),
+        None => Ok(()),
+    }
 }
 
 /// What is seen and not written, what data files name in vain, and warnings.

@@ -5,6 +5,7 @@
 
 use std::io::{self, Write};
 
+use super::consequences;
 use super::cut;
 use super::escape::{clip, markdown as code, terminal};
 use super::fold::{self, Line};
@@ -35,7 +36,7 @@ pub fn marker(model: &Model<'_>) -> String {
 /// # Errors
 /// Those of the writer.
 pub fn markdown(model: &Model<'_>, max_chars: usize, out: &mut dyn Write) -> io::Result<()> {
-    let head = head(model);
+    let head = format!("{}{}", head(model), moves(model, max_chars / 4));
     let tail = format!("{}{}\n{}\n", asides(model), closing(model), marker(model));
     let lines: Vec<Vec<Line<'_, '_>>> =
         model.parts.iter().map(|part| fold::folded(&part.groups, ROWS)).collect();
@@ -107,6 +108,33 @@ fn head(model: &Model<'_>) -> String {
             text.push_str(&format!("By class: {}\n\n", classes.join(" · ")));
         }
     }
+    text
+}
+
+/// What the plan causes in the device groups, in about as many characters as there is room for.
+fn moves(model: &Model<'_>, room: usize) -> String {
+    let Some(found) = consequences::foreseen(model) else { return String::new() };
+    let mut text = format!("**{}**\n\n", consequences::heading(found));
+    let name = |text: &str| code(&clip(text, 60));
+    let moves = found.moves.iter().map(|one| consequences::sentence(one, &name));
+    let counts = consequences::counts(found).into_iter().map(|(group, before, after)| {
+        format!("{}: {} → {}", name(group), number(before), words::counted(after, "device"))
+    });
+    for (noun, lines) in [("more move", moves.collect::<Vec<_>>()), ("more group", counts.collect())] {
+        let mut left = room / 2;
+        for (at, line) in lines.iter().enumerate() {
+            if length(line) > left {
+                text.push_str(&format!("- … {}\n", words::counted((lines.len() - at) as u64, noun)));
+                break;
+            }
+            left -= length(line);
+            text.push_str(&format!("- {line}\n"));
+        }
+    }
+    if let Some(exposure) = consequences::exposure(found) {
+        text.push_str(&format!("- {exposure}\n"));
+    }
+    text.push('\n');
     text
 }
 

@@ -12,6 +12,7 @@ mod risk;
 mod split;
 pub mod style;
 pub mod sentences;
+pub mod consequences;
 pub mod refusal;
 pub mod fold;
 mod table;

@@ -8,8 +8,10 @@ use std::io::{self, Write};
 use hashbrown::HashMap;
 
 use crate::apply::Outcome;
+use crate::plan::consequences::RemediationChange;
 
-use super::escape;
+use super::consequences;
+use super::escape::{self, clip};
 use super::finding::rule_id;
 use super::model::{Class, Model};
 
@@ -20,7 +22,7 @@ const SERIES: usize = 200;
 type Sample = (Vec<(&'static str, String)>, u64);
 
 /// Every metric that can be written: name and help.
-pub const METRICS: [(&str, &str); 21] = [
+pub const METRICS: [(&str, &str); 25] = [
     ("mdetag_report_timestamp_seconds", "When the plan was made, in seconds since 1970."),
     ("mdetag_devices", "Devices read."),
     ("mdetag_devices_in_scope", "Devices in scope of the policy set."),
@@ -43,6 +45,10 @@ pub const METRICS: [(&str, &str); 21] = [
     ("mdetag_guard_planned", "What the guard counts, by axis."),
     ("mdetag_guard_allowed", "What the guard allows, by axis."),
     ("mdetag_guard_refused", "1 where the guard refuses the plan."),
+    ("mdetag_group_moves", "Devices that change device group as predicted, by move; the largest ones."),
+    ("mdetag_groups_differ", "Devices in another device group than the file predicts."),
+    ("mdetag_groups_reliable", "1 where the predicted moves may be relied on."),
+    ("mdetag_exposure_weight_hundredths", "Weight of the devices in the exposure score, in hundredths."),
     ("mdetag_outcomes", "How the changes of the last run ended."),
     ("mdetag_exit_code", "Exit code of the last run."),
 ];
@@ -107,6 +113,10 @@ fn samples(model: &Model<'_>, name: &str) -> Vec<Sample> {
             .map(|outcome| (vec![("outcome", outcome.word().to_owned())], model.outcome(outcome)))
             .into(),
         "mdetag_exit_code" => model.input.run.map_or_else(Vec::new, |run| one(run.exit_code.into())),
+        "mdetag_group_moves"
+        | "mdetag_groups_differ"
+        | "mdetag_groups_reliable"
+        | "mdetag_exposure_weight_hundredths" => foreseen(model, name),
         _ if !is_run => cost(model, name),
         _ => Vec::new(),
     }
@@ -133,6 +143,47 @@ fn cost(model: &Model<'_>, name: &str) -> Vec<Sample> {
             axes.map(|axis| (vec![("axis", axis.axis.name().to_owned())], axis.allowed)).collect()
         }
         _ => Vec::new(),
+    }
+}
+
+/// What the plan causes in the device groups.
+fn foreseen(model: &Model<'_>, name: &str) -> Vec<Sample> {
+    let Some(found) = consequences::foreseen(model) else { return Vec::new() };
+    match name {
+        "mdetag_group_moves" => {
+            let labels = |from: &str, to: &str, remediation: &str| {
+                vec![
+                    ("from", clip(from, 100).into_owned()),
+                    ("to", clip(to, 100).into_owned()),
+                    ("remediation", remediation.to_owned()),
+                ]
+            };
+            let shown = found.moves.iter().take(SERIES);
+            let mut moves: Vec<Sample> = shown
+                .map(|one| (labels(&one.from, &one.to, remediation(one.remediation)), one.devices))
+                .collect();
+            let rest: u64 = found.moves.iter().skip(SERIES).map(|one| one.devices).sum();
+            if rest > 0 {
+                moves.push((labels("", "", ""), rest));
+            }
+            moves
+        }
+        "mdetag_groups_differ" => one(found.check.differ),
+        "mdetag_groups_reliable" => one(u64::from(found.check.reliable)),
+        "mdetag_exposure_weight_hundredths" => {
+            let stages = [("before", found.exposure.before), ("after", found.exposure.after)];
+            stages.map(|(stage, weight)| (vec![("stage", stage.to_owned())], weight)).into()
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn remediation(change: RemediationChange) -> &'static str {
+    match change {
+        RemediationChange::Rises => "rises",
+        RemediationChange::Falls => "falls",
+        RemediationChange::Same => "same",
+        RemediationChange::Unknown => "unknown",
     }
 }
 

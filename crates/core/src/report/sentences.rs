@@ -8,6 +8,7 @@ use crate::plan::{AxisReport, Plan, Withheld};
 use crate::policy::{Axis, Percent};
 use crate::time;
 
+use super::consequences;
 use super::model::{Class, Model, Subject, Totals};
 use super::words::{counted, lane, noun_for, number, share};
 
@@ -76,7 +77,7 @@ pub fn facts(model: &Model<'_>) -> Vec<String> {
     facts
 }
 
-/// What a reviewer must read first: a changed guard, then an untrusted inventory. Not escaped.
+/// What a reviewer must read first: a changed guard, an untrusted inventory, a file of device groups that is wrong. Not escaped.
 pub fn notices(model: &Model<'_>) -> Vec<String> {
     let guard = model.input.guard_changes.iter().map(|change| format!("guard changed: {change}"));
     let inventory = &model.plan().header.inventory;
@@ -86,7 +87,8 @@ pub fn notices(model: &Model<'_>) -> Vec<String> {
             inventory.reasons.join("; ")
         )
     });
-    guard.chain(untrusted).collect()
+    let doubt = consequences::foreseen(model).and_then(|found| consequences::doubt(&found.check));
+    guard.chain(untrusted).chain(doubt).collect()
 }
 
 /// `3,116 additions, 211 removals, 12 values on 3,201 devices`.

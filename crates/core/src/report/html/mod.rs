@@ -5,6 +5,7 @@
 
 mod charts;
 mod island;
+mod moves;
 
 use std::io::{self, Write};
 
@@ -51,6 +52,7 @@ pub fn html(model: &Model<'_>, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "<main>")?;
     sums(model, out)?;
     guard(model, out)?;
+    moves::write(model, out)?;
     charts::write(model, out)?;
     groups(model, out)?;
     asides(model, out)?;

@@ -1,0 +1,227 @@
+//! What a plan causes in the tenant's device groups, in the sentences that several renderers share.
+//!
+//! Names of groups, tags and devices come from elsewhere: each renderer passes its own way to escape them.
+
+use crate::plan::consequences::{Consequences, GroupCheck, GroupMove, RemediationChange};
+
+use super::model::{Model, Subject};
+use super::words::{counted, noun_for, number};
+
+/// Access groups and tags that are named in one sentence before the rest is a number.
+const NAMES: usize = 5;
+
+/// How a renderer shows a name.
+pub type Escape<'a> = &'a dyn Fn(&str) -> String;
+
+/// What the report foresees; nothing for a run, which is over.
+pub fn foreseen<'a>(model: &Model<'a>) -> Option<&'a Consequences> {
+    let plan = model.plan();
+    plan.groups.as_ref().filter(|_| model.input.subject != Subject::Applied)
+}
+
+/// What must be read before any move: how many devices the file is wrong about. Not escaped.
+pub fn doubt(check: &GroupCheck) -> Option<String> {
+    if check.differ == 0 && check.reliable {
+        return None;
+    }
+    let sample = match check.sample.as_slice() {
+        [] => String::new(),
+        sample => format!(" ({})", sample.join("; ")),
+    };
+    let verdict = if check.reliable { "" } else { "; the moves below are UNRELIABLE" };
+    let verb = noun_for(check.differ, "is|are");
+    Some(format!(
+        "device groups: {} of {} that the plan leaves alone {verb} in another group than the file predicts{sample}{verdict}",
+        number(check.differ),
+        counted(check.of, "device"),
+    ))
+}
+
+/// `Device groups: 3 devices change group`.
+pub fn heading(found: &Consequences) -> String {
+    let unreliable = if found.check.reliable {
+        String::new()
+    } else {
+        format!(" as predicted (UNRELIABLE: up to {})", number(found.judged_moves()))
+    };
+    match found.predicted {
+        0 => format!("Device groups: no device changes group{unreliable}"),
+        count => {
+            let verb = noun_for(count, "changes|change");
+            format!("Device groups: {} {verb} group{unreliable}", counted(count, "device"))
+        }
+    }
+}
+
+/// `Tier-0 servers → Servers: 3 devices because of -Tier0; …`: one move in a sentence.
+pub fn sentence(one: &GroupMove, escape: Escape<'_>) -> String {
+    let mut text = format!("{} → {}: {}", escape(&one.from), escape(&one.to), counted(one.devices, "device"));
+    if !one.tags.is_empty() {
+        text.push_str(&format!(" because of {}", names(&one.tags, escape)));
+    }
+    for (lead, list) in [("gain sight: ", &one.gain), ("lose sight: ", &one.lose)] {
+        if !list.is_empty() {
+            text.push_str(&format!("; {lead}{}", names(list, escape)));
+        }
+    }
+    text.push_str(&format!("; {}", remediation(one.remediation)));
+    if !one.sample.is_empty() {
+        let mut sample = names(&one.sample, escape);
+        let rest = one.devices.saturating_sub(one.sample.len() as u64);
+        if rest > 0 {
+            sample.push_str(&format!(", … {} more", number(rest)));
+        }
+        text.push_str(&format!("; {sample}"));
+    }
+    text
+}
+
+/// What a move does to automatic remediation.
+pub fn remediation(change: RemediationChange) -> &'static str {
+    match change {
+        RemediationChange::Rises => "automatic remediation RISES",
+        RemediationChange::Falls => "automatic remediation falls",
+        RemediationChange::Same => "automatic remediation stays",
+        RemediationChange::Unknown => "automatic remediation is unknown",
+    }
+}
+
+/// Some names in a row, the rest as a number.
+pub fn names(list: &[String], escape: Escape<'_>) -> String {
+    let mut shown: Vec<String> = list.iter().take(NAMES).map(|name| escape(name)).collect();
+    if list.len() > NAMES {
+        shown.push(format!("… {} more", number((list.len() - NAMES) as u64)));
+    }
+    shown.join(", ")
+}
+
+/// Devices of each group whose number changes: name, before, after.
+pub fn counts(found: &Consequences) -> Vec<(&str, u64, u64)> {
+    let both =
+        found.before.iter().zip(&found.after).filter(|(before, after)| before.devices != after.devices);
+    both.map(|(before, after)| (&*before.name, before.devices, after.devices)).collect()
+}
+
+/// `Exposure weight: 1,204.50 → 1,210.00 (+5.50)`, where it changes.
+pub fn exposure(found: &Consequences) -> Option<String> {
+    let (before, after) = (found.exposure.before, found.exposure.after);
+    let sign = match after.cmp(&before) {
+        std::cmp::Ordering::Equal => return None,
+        std::cmp::Ordering::Less => '-',
+        std::cmp::Ordering::Greater => '+',
+    };
+    let by = after.abs_diff(before);
+    Some(format!(
+        "Exposure weight: {} → {} ({sign}{})",
+        hundredths(before),
+        hundredths(after),
+        hundredths(by)
+    ))
+}
+
+fn hundredths(value: u64) -> String {
+    format!("{}.{:02}", number(value / 100), value % 100)
+}
+
+/// Whether more happens without an approval, or more people see the devices.
+pub fn widens(one: &GroupMove) -> bool {
+    one.remediation == RemediationChange::Rises || !one.gain.is_empty()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::markdown::MAX_CHARS;
+    use crate::report::model::Input;
+    use crate::report::{Format, Style, fixtures, write};
+
+    fn render(format: Format, plan: &crate::plan::Plan) -> String {
+        let mut out = Vec::new();
+        let model = Model::new(Input::new(Subject::Plan, plan));
+        write(format, &model, &Style { width: 300, ..Style::default() }, MAX_CHARS, &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn people_read_the_doubt_first_then_every_move() {
+        let text = render(Format::Human, &fixtures::regrouped());
+        let doubt = "device groups: 7 of 100 devices that the plan leaves alone are in another group than the file \
+                     predicts (web1: reported in Lab, predicted in Servers); the moves below are UNRELIABLE";
+        assert!(text.starts_with(doubt), "{text}");
+        let moves = "
+Device groups: 3 devices change group as predicted (UNRELIABLE: up to 12)
+  Tier-0 servers → Servers: 3 devices because of -Tier0; gain sight: SOC tier 1; automatic remediation RISES; dc01, dc02, … 1 more
+  Servers: 40 → 43 devices
+  Tier-0 servers: 3 → 0 devices
+  Exposure weight: 1,204.50 → 1,210.00 (+5.50)
+";
+        assert!(text.contains(moves), "{text}");
+    }
+
+    #[test]
+    fn a_file_that_agrees_raises_no_doubt_and_no_move_is_said_too() {
+        let mut plan = fixtures::empty();
+        plan.groups = Some(Consequences {
+            check: GroupCheck { reliable: true, of: 9, ..GroupCheck::default() },
+            ..Consequences::default()
+        });
+        let text = render(Format::Human, &plan);
+        assert!(text.contains("Device groups: no device changes group\n"), "{text}");
+        assert!(!text.contains("UNRELIABLE") && !text.contains("Exposure"), "{text}");
+        assert!(!render(Format::Html, &plan).contains("class=\"flow"));
+    }
+
+    #[test]
+    fn a_comment_shows_moves_in_code_spans_and_keeps_its_length() {
+        let text = render(Format::Markdown, &fixtures::regrouped());
+        assert!(text.starts_with("**⚠ `device groups: 7 of 100"), "{text}");
+        assert!(
+            text.contains("- `Tier-0 servers` → `Servers`: 3 devices because of `-Tier0`; gain sight"),
+            "{text}"
+        );
+        assert!(text.contains("- `Servers`: 40 → 43 devices"), "{text}");
+        let mut many = fixtures::regrouped();
+        let groups = many.groups.as_mut().unwrap();
+        groups.moves = vec![groups.moves[0].clone(); 4_000];
+        groups.moves.iter_mut().for_each(|one| one.from = "g".repeat(4_000));
+        let text = render(Format::Markdown, &many);
+        assert!(crate::report::markdown::length(&text) <= MAX_CHARS);
+        assert!(text.contains("more moves") && text.ends_with("-->\n"), "{text}");
+    }
+
+    #[test]
+    fn moves_that_widen_access_or_raise_remediation_are_findings() {
+        for format in [Format::Junit, Format::Sarif, Format::CodeQuality] {
+            let text = render(format, &fixtures::regrouped());
+            assert!(text.contains("gain sight: SOC tier 1"), "{format:?}: {text}");
+        }
+        let mut harmless = fixtures::regrouped();
+        let one = &mut harmless.groups.as_mut().unwrap().moves[0];
+        (one.remediation, one.lose) = (RemediationChange::Falls, std::mem::take(&mut one.gain));
+        assert!(!render(Format::Sarif, &harmless).contains("lose sight"));
+    }
+
+    #[test]
+    fn gauges_count_moves_and_devices_that_differ() {
+        let text = render(Format::Openmetrics, &fixtures::regrouped());
+        for line in [
+            "mdetag_group_moves{tenant=\"contoso\",from=\"Tier-0 servers\",to=\"Servers\",remediation=\"rises\"} 3",
+            "mdetag_groups_differ{tenant=\"contoso\"} 7",
+            "mdetag_groups_reliable{tenant=\"contoso\"} 0",
+        ] {
+            assert!(text.contains(line), "{text}");
+        }
+        assert!(!render(Format::Openmetrics, &fixtures::example()).contains("mdetag_group"));
+    }
+
+    #[test]
+    fn the_page_has_a_table_and_a_picture_of_the_moves() {
+        let mut plan = fixtures::regrouped();
+        let text = render(Format::Html, &plan);
+        assert!(text.contains("<td><bdi>Tier-0 servers</bdi></td><td><bdi>Servers</bdi></td>"), "{text}");
+        assert!(text.contains("class=\"flow rises\""), "{text}");
+        plan.groups.as_mut().unwrap().moves[0].to = "</svg><script>x".to_owned();
+        let text = render(Format::Html, &plan);
+        assert!(!text.contains("<script>x") && text.contains("&lt;/svg&gt;"), "{text}");
+    }
+}
