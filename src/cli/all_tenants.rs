@@ -5,16 +5,16 @@
 use std::future::Future;
 use std::io::Write;
 
-use futures_util::future::join_all;
+use futures_util::stream::{self, StreamExt as _};
 use serde_json::{Value, json};
 
-use super::args::{ApplyArgs, DriftArgs, Format, PlanArgs};
+use super::args::{ApplyArgs, DriftArgs, FleetArgs, Format, PlanArgs};
 use super::console::Kept;
 use super::context::Context;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::output;
-use super::{apply, drift, findings, plan};
+use super::{apply, drift, findings, fleet, plan};
 
 /// `plan` for every profile.
 ///
@@ -22,7 +22,7 @@ use super::{apply, drift, findings, plan};
 /// No profile, or flags that name one file for all.
 pub async fn plan(context: &Context, args: &PlanArgs) -> Result<Exit, Failure> {
     no_shared_file(args.output.is_some() || !args.report.reports.is_empty())?;
-    each(context, |context| async move { plan::run(&context, args).await }).await
+    each(context, &args.report.fleet, |context| async move { plan::run(&context, args).await }).await
 }
 
 /// `drift` for every profile.
@@ -31,7 +31,7 @@ pub async fn plan(context: &Context, args: &PlanArgs) -> Result<Exit, Failure> {
 /// As [`plan()`].
 pub async fn drift(context: &Context, args: &DriftArgs) -> Result<Exit, Failure> {
     no_shared_file(!args.report.reports.is_empty())?;
-    each(context, |context| async move { drift::run(&context, args).await }).await
+    each(context, &args.report.fleet, |context| async move { drift::run(&context, args).await }).await
 }
 
 /// `apply` for every profile. Asks nobody: questions of several tenants at once cannot be told apart.
@@ -44,7 +44,7 @@ pub async fn apply(context: &Context, args: &ApplyArgs) -> Result<Exit, Failure>
         return Err(Failure::usage("`apply --all-tenants` needs `--auto-approve`")
             .help("review the plans first: mdetag plan --all-tenants"));
     }
-    each(context, |context| async move { apply::run(&context, args).await }).await
+    each(context, &args.report.fleet, |context| async move { apply::run(&context, args).await }).await
 }
 
 fn no_shared_file(is_shared: bool) -> Result<(), Failure> {
@@ -56,7 +56,7 @@ fn no_shared_file(is_shared: bool) -> Result<(), Failure> {
 }
 
 /// Runs for every profile and says at the end how each ended.
-async fn each<Work, Ended>(context: &Context, work: Work) -> Result<Exit, Failure>
+async fn each<Work, Ended>(context: &Context, fleet: &FleetArgs, work: Work) -> Result<Exit, Failure>
 where
     Work: Fn(Context) -> Ended,
     Ended: Future<Output = Result<Exit, Failure>>,
@@ -66,18 +66,27 @@ where
         "--all-tenants",
         &[Format::Human, Format::Json, Format::Ndjson, Format::Markdown],
     )?;
-    let names: Vec<String> = context.settings.profiles.iter().map(|profile| profile.name.clone()).collect();
-    if names.is_empty() {
+    if context.settings.tenants().next().is_none() {
         return Err(Failure::usage("`--all-tenants` needs tenant profiles")
             .help("name them in mdetag.yaml under `tenants`; `mdetag init` writes one with an example"));
     }
-    let own: Vec<Context> = names.iter().map(|name| own(context, name)).collect();
-    let kept: Vec<Kept> = own.iter().filter_map(|own| own.console.kept.clone()).collect();
-    let ended = join_all(own.into_iter().map(work)).await;
+    let names = fleet::names(context, &fleet.select, fleet.shard.as_deref())?;
+    if names.is_empty() {
+        context.console.say("no tenant fits `--select` and `--shard`: nothing to do");
+        return Ok(Exit::Success);
+    }
+    // Never more than so many at a time: memory is theirs, however many tenants there are.
+    let runs = stream::iter(&names).map(|name| {
+        let own = own(context, name);
+        let kept = own.console.kept.clone().unwrap_or_default();
+        let ending = work(own);
+        async move { (name, ending.await, kept) }
+    });
+    let mut runs = std::pin::pin!(runs.buffered(usize::from(fleet.parallel)));
     let mut worst = Exit::Success;
     let mut summary = String::from("All tenants:\n");
     let mut documents = Vec::new();
-    for ((name, ended), kept) in names.iter().zip(ended).zip(kept) {
+    while let Some((name, ended, kept)) = runs.next().await {
         let (exit, words) = match &ended {
             Ok(exit) => (*exit, exit.meaning().to_owned()),
             Err(failure) => (failure.exit, failure.to_string()),

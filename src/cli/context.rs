@@ -10,8 +10,9 @@ use mdetag::store::path_text::shown;
 use mdetag::store::{regular_file, repository};
 use mdetag_core::diagnostic::{Diagnostic, Source, Sources};
 use mdetag_core::plan::{Options, ValueRoute};
-use mdetag_core::policy::MAX_BYTES;
 use mdetag_core::policy::settings::{self, Profile, Settings};
+use mdetag_core::policy::{self, MAX_BYTES};
+use mdetag_core::report::escape::terminal;
 use mdetag_core::time::{Clock, Timestamp};
 
 use super::args::{Command, Global};
@@ -96,15 +97,17 @@ impl Context {
     /// `--tenant` names none of the profiles.
     pub fn profile(&self) -> Result<Option<&Profile>, Failure> {
         let Some(name) = self.global.tenant.as_deref().or(self.settings.default_tenant.as_deref()) else {
-            return Ok(match self.settings.profiles.as_slice() {
-                [only] => Some(only),
-                _ => None,
-            });
+            let mut tenants = self.settings.tenants();
+            return Ok(tenants.next().filter(|_| tenants.next().is_none()));
         };
+        if self.settings.is_base(name) {
+            return Err(Failure::usage(format!("`{name}` is a base of other profiles, and no tenant"))
+                .help("name one of the profiles that extend it; `mdetag tenants` lists them"));
+        }
         if let Some(profile) = self.settings.profile(name) {
             return Ok(Some(profile));
         }
-        let known: Vec<&str> = self.settings.profiles.iter().map(|profile| profile.name.as_str()).collect();
+        let known: Vec<&str> = self.settings.tenants().map(|profile| profile.name.as_str()).collect();
         let failure = Failure::usage(format!("there is no tenant profile `{name}`"));
         Err(if known.is_empty() {
             failure.help("profiles stand in mdetag.yaml under `tenants`; `mdetag init` writes one")
@@ -164,14 +167,48 @@ fn read_settings(folder: &Path, repository: Option<&Path>) -> Result<(Settings, 
             .map_err(|why| Failure::file(format!("{name} cannot be read: {why}")))?;
         let source = Source::new(name.as_str(), 0, "mdetag.yaml", text);
         let sources = Sources { files: vec![source], ..Sources::default() };
-        let (settings, findings) = settings::read(&sources);
+        let (mut settings, findings) = settings::read(&sources);
         if has_errors(&findings) {
             let errors: Vec<Diagnostic> = findings;
             return Err(Failure::policy(sources, errors));
         }
+        add_tenants_file(&mut settings, place, repository.unwrap_or(place), &name)?;
+        settings.inherit().map_err(|why| Failure::usage(format!("{name}: {why}")))?;
         return Ok((settings, Some(place.to_path_buf())));
     }
     Ok((Settings::default(), None))
+}
+
+/// Adds the profiles of `tenantsFile`, which lies below `root` like everything that `mdetag.yaml` names.
+fn add_tenants_file(
+    settings: &mut Settings,
+    folder: &Path,
+    root: &Path,
+    naming: &str,
+) -> Result<(), Failure> {
+    let Some(written) = settings.tenants_file.clone() else { return Ok(()) };
+    let refused = |why: &str| {
+        Failure::file(format!("`tenantsFile` of {naming}: `{}` cannot be used: {why}", terminal(&written)))
+            .help("it is a .yaml, .json or .csv file in the repository, relative to mdetag.yaml")
+    };
+    let real = std::fs::canonicalize(folder.join(&written))
+        .map_err(|error| refused(&regular_file::reason(&error)))?;
+    let root = std::fs::canonicalize(root).unwrap_or_else(|_| root.to_path_buf());
+    if !real.starts_with(&root) {
+        return Err(refused("it lies outside the repository"));
+    }
+    let text = regular_file::text(&real, MAX_BYTES as u64).map_err(|why| refused(&why))?;
+    let source = Source::new(written.as_str(), 0, written.as_str(), text);
+    let sources = Sources { files: vec![source], ..Sources::default() };
+    let (profiles, findings) = policy::read_profiles(&sources);
+    if has_errors(&findings) {
+        return Err(Failure::policy(sources, findings));
+    }
+    let taken = settings.add_profiles(profiles);
+    match taken.first() {
+        None => Ok(()),
+        Some(name) => Err(refused(&format!("the tenant `{name}` stands in {naming}, too"))),
+    }
 }
 
 /// A path as seen from a folder: relative where it lies below it, else as it is.

@@ -25,6 +25,7 @@ mod explain;
 mod exit;
 mod failure;
 mod findings;
+mod fleet;
 mod groups;
 mod history;
 mod hunting;
@@ -142,7 +143,7 @@ async fn run(context: &Context, command: Command) -> Result<Exit, Failure> {
         Command::Snapshot(args) => snapshot::run(context, &args).await,
         Command::History(args) => history::run(context, &args),
         Command::Doctor(args) => doctor::run(context, &args).await,
-        Command::Tenants(_) => tenants::run(context),
+        Command::Tenants(args) => tenants::run(context, &args),
         Command::Sandbox(args) => sandbox::run(context, &args).await,
         Command::Schema(args) => schema::run(context, &args),
         Command::Completions(args) => shell::completions(context, &args),

@@ -3,9 +3,11 @@
 use serde_json::json;
 
 use super::args::Format;
+use super::args::TenantsArgs;
 use super::context::Context;
 use super::exit::Exit;
 use super::failure::Failure;
+use super::fleet;
 use super::output;
 
 /// Lists the profiles. As JSON: `{ "include": [ { "tenant", "tenantId", "clientId", "cloud", "policies" } ] }`, which GitHub
@@ -13,9 +15,11 @@ use super::output;
 ///
 /// # Errors
 /// Standard output that cannot be written.
-pub fn run(context: &Context) -> Result<Exit, Failure> {
+pub fn run(context: &Context, args: &TenantsArgs) -> Result<Exit, Failure> {
     output::only(context.global.format, "tenants", &[Format::Human, Format::Json])?;
-    let profiles = &context.settings.profiles;
+    let names = fleet::names(context, &args.select, None)?;
+    let profiles: Vec<_> =
+        context.settings.tenants().filter(|profile| names.contains(&profile.name)).collect();
     if context.global.format == Format::Json {
         let rows: Vec<_> = profiles
             .iter()

@@ -123,3 +123,71 @@ fn the_matrix_names_every_profile_and_no_host() {
     let table = project.run(&["tenants"]).exits(0).out;
     assert!(table.contains("beta") && table.contains(IDS[1]), "{table}");
 }
+
+/// Many profiles in a file of their own, told apart by labels and based on one that is no tenant.
+fn many() -> Project {
+    let project = Project::with_policy(&POLICY.replace("everything: true", "id: none"));
+    project.write(
+        "mdetag.yaml",
+        "version: 1\ntenantsFile: tenants.csv\ntenants:\n  base: { policies: [policies/], labels: { region: us } }\n",
+    );
+    let mut csv = String::from("name,tenantId,extends,label.region\n");
+    for number in 0..6 {
+        let region = if number % 2 == 0 { "eu" } else { "" };
+        csv.push_str(&format!("t{number},{number:08}-2222-3333-4444-555555555555,base,{region}\n"));
+    }
+    project.write("tenants.csv", &csv);
+    project
+}
+
+fn tenants(project: &Project, words: &[&str]) -> Vec<String> {
+    let words: Vec<&str> = ["tenants", "--format", "json"].iter().chain(words).copied().collect();
+    let document = project.run(&words).exits(0).json();
+    let rows = document["include"].as_array().unwrap();
+    rows.iter().map(|row| row["tenant"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn a_file_of_tenants_is_added_and_labels_pick_among_them() {
+    let project = many();
+    assert_eq!(tenants(&project, &[]), ["t0", "t1", "t2", "t3", "t4", "t5"]);
+    assert_eq!(tenants(&project, &["--select", "region=eu"]), ["t0", "t2", "t4"]);
+    assert_eq!(tenants(&project, &["--select", "region=us"]), ["t1", "t3", "t5"]);
+    let base = project.run(&["plan", "--sandbox", "--tenant", "base"]).exits(1);
+    assert!(base.err.contains("`base` is a base of other profiles"), "{}", base.err);
+    let wrong = project.run(&["tenants", "--select", "eu"]).exits(1);
+    assert!(wrong.err.contains("LABEL=VALUE"), "{}", wrong.err);
+}
+
+#[test]
+fn the_shards_of_all_tenants_run_each_of_them_once() {
+    let project = many();
+    let mut seen = Vec::new();
+    for shard in ["1/3", "2/3", "3/3"] {
+        let words =
+            ["plan", "--all-tenants", "--sandbox", "--parallel", "2", "--shard", shard, "--format", "json"];
+        let ran = project.run(&words).exits(0);
+        if ran.out.trim().is_empty() {
+            continue;
+        }
+        let document = ran.json();
+        let names = document["tenants"].as_array().unwrap().iter().map(|row| row["tenant"].to_string());
+        seen.extend(names);
+    }
+    seen.sort();
+    assert_eq!(seen.len(), 6, "{seen:?}");
+    seen.dedup();
+    assert_eq!(seen.len(), 6, "{seen:?}");
+}
+
+#[test]
+fn a_file_of_tenants_stays_in_the_repository_and_says_what_is_wrong() {
+    let project = many();
+    project.write("mdetag.yaml", "version: 1\ntenantsFile: ../tenants.csv\n");
+    let outside = project.run(&["tenants"]).exits(1);
+    assert!(outside.err.contains("cannot be used"), "{}", outside.err);
+    project.write("mdetag.yaml", "version: 1\ntenantsFile: tenants.csv\ntenants: { t0: {} }\n");
+    assert!(project.run(&["tenants"]).exits(1).err.contains("the tenant `t0` stands in"));
+    project.write("mdetag.yaml", "version: 1\ntenants: { a: { extends: b }, b: { extends: a } }\n");
+    assert!(project.run(&["tenants"]).exits(1).err.contains("extends itself"));
+}

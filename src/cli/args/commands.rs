@@ -54,6 +54,21 @@ pub struct TestArgs {
     pub junit: Option<PathBuf>,
 }
 
+/// Which of all tenants a command runs for, and how many at a time.
+#[derive(Clone, Debug, Default, Args)]
+pub struct FleetArgs {
+    /// Only tenants with this label (repeatable; all must fit)
+    #[arg(long, value_name = "LABEL=VALUE", requires = "all_tenants")]
+    pub select: Vec<String>,
+    /// Tenants at a time
+    #[arg(long, value_name = "N", default_value = "8", requires = "all_tenants",
+          value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub parallel: u16,
+    /// Only part I of N of the tenants, the same part in each run; in a Kubernetes Indexed Job `auto/N`
+    #[arg(long, value_name = "I/N", requires = "all_tenants")]
+    pub shard: Option<String>,
+}
+
 /// What `plan`, `drift` and `apply` have in common.
 #[derive(Clone, Debug, Default, Args)]
 pub struct ReportArgs {
@@ -72,6 +87,9 @@ pub struct ReportArgs {
     /// Run for every profile of mdetag.yaml side by side
     #[arg(long, conflicts_with_all = ["tenant", "inventory"])]
     pub all_tenants: bool,
+    /// Which of all tenants, and how many at a time.
+    #[command(flatten)]
+    pub fleet: FleetArgs,
 }
 
 /// `plan`.
@@ -231,7 +249,11 @@ pub struct DoctorArgs {
 
 /// `tenants`.
 #[derive(Debug, Args)]
-pub struct TenantsArgs {}
+pub struct TenantsArgs {
+    /// Only tenants with this label (repeatable; all must fit)
+    #[arg(long, value_name = "LABEL=VALUE")]
+    pub select: Vec<String>,
+}
 
 /// `sandbox`.
 #[derive(Debug, Args)]

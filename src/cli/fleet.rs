@@ -1,0 +1,114 @@
+//! Which tenants of `mdetag.yaml` a command runs for: by label, and by a part of all that stays the same from run to run.
+//!
+//! Signs in nowhere.
+
+use mdetag_core::policy::settings::Profile;
+use mdetag_core::report::escape::terminal;
+
+use super::context::Context;
+use super::failure::Failure;
+
+/// The most parts that tenants can be cut into.
+const MOST_SHARDS: u64 = 10_000;
+
+/// The names of the tenants that carry all of these labels and are in this part, in file order.
+///
+/// # Errors
+/// A label or a part that cannot be read.
+pub fn names(context: &Context, select: &[String], shard: Option<&str>) -> Result<Vec<String>, Failure> {
+    let labels = select.iter().map(|text| label(text)).collect::<Result<Vec<_>, _>>()?;
+    let index = std::env::var("JOB_COMPLETION_INDEX").ok();
+    let part = shard.map(|text| part(text, index.as_deref())).transpose()?;
+    let tenants = context.settings.tenants().filter(|profile| fits(profile, &labels));
+    let mine = tenants.filter(|profile| part.is_none_or(|part| part.holds(key(profile))));
+    Ok(mine.map(|profile| profile.name.clone()).collect())
+}
+
+fn label(text: &str) -> Result<(&str, &str), Failure> {
+    text.split_once('=').filter(|(name, _)| !name.is_empty()).ok_or_else(|| {
+        Failure::usage(format!("`--select {}` names no label and value", terminal(text)))
+            .help("write LABEL=VALUE, as in `--select region=eu`")
+    })
+}
+
+fn fits(profile: &Profile, labels: &[(&str, &str)]) -> bool {
+    labels.iter().all(|(name, value)| profile.labels.get(*name).is_some_and(|has| has == value))
+}
+
+/// What a tenant is known by, whatever its profile is called.
+fn key(profile: &Profile) -> &str {
+    profile.tenant_id.as_deref().unwrap_or(&profile.name)
+}
+
+/// One of several parts of all tenants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Part {
+    /// From 1.
+    index: u64,
+    of: u64,
+}
+
+impl Part {
+    /// Whether a tenant is in this part: by a hash of its id, so that a tenant that comes or goes moves no other.
+    fn holds(self, key: &str) -> bool {
+        let digest = ring::digest::digest(&ring::digest::SHA256, key.to_ascii_lowercase().as_bytes());
+        let first = digest.as_ref().iter().take(8).fold(0u64, |number, byte| number << 8 | u64::from(*byte));
+        first % self.of == self.index - 1
+    }
+}
+
+/// Reads `2/8`, or `auto/8` with the index that a Kubernetes Indexed Job gives each pod, from 0.
+fn part(text: &str, job_index: Option<&str>) -> Result<Part, Failure> {
+    let wrong = || {
+        Failure::usage(format!("`--shard {}` is no part", terminal(text))).help(
+            "write I/N with I from 1 to N, as in `--shard 2/8`; in a Kubernetes Indexed Job `--shard auto/8`",
+        )
+    };
+    let (index, of) = text.split_once('/').ok_or_else(wrong)?;
+    let of: u64 = of.parse().ok().filter(|of| (1..=MOST_SHARDS).contains(of)).ok_or_else(wrong)?;
+    let index = match index {
+        "auto" => {
+            let index = job_index.and_then(|index| index.parse::<u64>().ok()).ok_or_else(|| {
+                Failure::usage("`--shard auto/N` needs JOB_COMPLETION_INDEX")
+                    .help("a Kubernetes Indexed Job sets it; elsewhere write the number: `--shard 2/8`")
+            })?;
+            index + 1
+        }
+        index => index.parse().map_err(|_| wrong())?,
+    };
+    (1..=of).contains(&index).then_some(Part { index, of }).ok_or_else(wrong)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_parts_hold_every_tenant_once() {
+        let parts: Vec<Part> = (1..=7).map(|index| part(&format!("{index}/7"), None).unwrap()).collect();
+        let mut sizes = [0; 7];
+        for number in 0..2_000 {
+            let key = format!("{number:08}-2222-3333-4444-555555555555");
+            let holding: Vec<usize> = (0..7).filter(|at| parts[*at].holds(&key)).collect();
+            let [only] = holding.as_slice() else { panic!("{key}: {holding:?}") };
+            sizes[*only] += 1;
+        }
+        assert!(sizes.iter().all(|size| *size > 200), "{sizes:?}");
+    }
+
+    #[test]
+    fn a_part_is_read_or_refused() {
+        assert_eq!(part("auto/8", Some("0")).unwrap(), Part { index: 1, of: 8 });
+        for (text, index) in [
+            ("0/8", None),
+            ("9/8", None),
+            ("x/8", None),
+            ("1/0", None),
+            ("3", None),
+            ("auto/8", None),
+            ("auto/8", Some("8")),
+        ] {
+            assert!(part(text, index).is_err(), "{text} {index:?}");
+        }
+    }
+}
