@@ -166,11 +166,12 @@ impl Survey<'_> {
         let all = Part { seen: Seen::Any, tests: Vec::new() };
         let Some(mut open) = all.split(first).map_err(unreadable)? else {
             self.take(pass, first, None)?;
-            pass.short.push(alike(first));
+            pass.short.extend(self.cut(pass, first.rows.len(), first.next_link.is_some()));
             return Ok(());
         };
         open.reverse();
         let mut asked = 0;
+        let mut undivided = Vec::new();
         while let Some(part) = open.pop() {
             asked += 1;
             let Some(page) = self.narrowed(pass, &part, first).await? else { return Ok(()) };
@@ -193,10 +194,20 @@ impl Survey<'_> {
             }
             self.take(pass, &page, None)?;
             if full {
-                pass.short.push(alike(&page));
+                undivided.push((page.rows.len(), page.next_link.is_some()));
             }
         }
+        for (rows, has_more) in undivided {
+            pass.short.extend(self.cut(pass, rows, has_more));
+        }
         Ok(())
+    }
+
+    /// Why a full page that nothing divides may lack devices. `None` for a small tenant, all of whose devices were made alike at
+    /// one moment: it has no other devices, the page has fewer rows than were asked for, and no service would cut there.
+    fn cut(&self, pass: &Pass, rows: usize, has_more: bool) -> Option<String> {
+        let is_small = rows < self.fetch.connection.page_size && !has_more && pass.seen.len() <= rows;
+        (!is_small || is_common_limit(rows)).then(|| alike(rows))
     }
 
     /// A page of a part; `None` if the service refuses the condition, and the pass then says so.
@@ -234,10 +245,18 @@ fn repeats_itself(page: &Page) -> bool {
 }
 
 /// A page at the limit whose rows nothing tells apart.
-fn alike(page: &Page) -> String {
+fn alike(rows: usize) -> String {
     format!(
-        "{} devices have the same lastSeen, osPlatform, healthStatus and rbacGroupId, and the service gives no more of \
-         them: others like them cannot be ruled out",
-        page.rows.len()
+        "{rows} devices have the same lastSeen, osPlatform, healthStatus and rbacGroupId, and the service gives no more of \
+         them: others like them cannot be ruled out"
     )
+}
+
+/// Whether services use this number as a limit: 50, 100, 200, 250 and their multiples by ten.
+fn is_common_limit(rows: usize) -> bool {
+    let mut leading = rows;
+    while leading >= 100 && leading.is_multiple_of(10) {
+        leading /= 10;
+    }
+    rows >= 50 && matches!(leading, 10 | 20 | 25 | 50)
 }
