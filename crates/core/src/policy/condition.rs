@@ -270,7 +270,7 @@ impl Reader<'_> {
                 let fields = self.fields(node, keys::IN_FILE, what)?;
                 let (file, column) = (fields.get("file")?, fields.get("column")?);
                 let (path, column_name) = (self.filled_text(file, "`file`")?, self.text(column, "`column`")?);
-                let table = self.table(path, file.span)?;
+                let table = self.table(path, file.span, fields.get("delimiter"))?;
                 let index = self.column_of(&table, path, column_name, column.span)?;
                 let mut filters = Vec::new();
                 let entries = match fields.get("where") {
@@ -280,6 +280,10 @@ impl Reader<'_> {
                 for entry in entries {
                     let wanted = self.text(&entry.value, "a value of `where`")?;
                     filters.push((self.column_of(&table, path, &entry.key, entry.key_span)?, wanted.trim()));
+                }
+                let read: Vec<usize> = filters.iter().map(|(at, _)| *at).chain([index]).collect();
+                if self.refuse_absent(&table, path, file.span, &read).is_some() {
+                    return None;
                 }
                 let rows = table.cells.chunks(table.columns.len().max(1));
                 let kept = rows.filter(|row| filters.iter().all(|(at, wanted)| row[*at].trim() == *wanted));

@@ -2,10 +2,11 @@
 //!
 //! Reads no file: `store` hands the bytes over in [`Sources::data`].
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use serde_json::value::RawValue;
 
+use super::delimited;
 use super::reader::Reader;
 use super::syntax::{self, Node, NodeKind, shown};
 use crate::diagnostic::{Diagnostic, SourceId, Sources, Span};
@@ -98,6 +99,8 @@ pub(super) struct Table {
     pub(super) cells: Vec<Box<str>>,
     /// The line of each row.
     pub(super) lines: Vec<u64>,
+    /// Places in `cells` that the file does not state: rows that end early.
+    pub(super) unknown: HashSet<usize>,
 }
 
 impl Reader<'_> {
@@ -110,6 +113,30 @@ impl Reader<'_> {
             self.unknown("E0306", span, &what, name, &known);
         }
         index
+    }
+
+    /// Refuses rows that end before one of these columns: what they leave unsaid is not the same as nothing.
+    pub(super) fn refuse_absent(
+        &mut self,
+        table: &Table,
+        path: &str,
+        span: Span,
+        columns: &[usize],
+    ) -> Option<()> {
+        let width = table.columns.len();
+        let absent = table.unknown.iter().filter(|at| columns.contains(&(*at % width))).min()?;
+        let column = &table.columns[absent % width];
+        let message = format!(
+            "`{}` cannot be understood: line {} ends before the column `{}`",
+            shown(path),
+            table.lines[absent / width],
+            shown(column)
+        );
+        self.report(
+            Diagnostic::error("E0303", span, message)
+                .help("restore the row; an empty cell keeps its delimiter"),
+        );
+        Some(())
     }
 
     /// The bytes of a data file, as text.
@@ -136,24 +163,30 @@ impl Reader<'_> {
                 return None;
             }
         };
-        match std::str::from_utf8(bytes) {
-            Ok(text) => Some(text.strip_prefix('\u{feff}').unwrap_or(text)),
-            Err(error) => {
-                let line = 1 + bytes[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count();
-                let message = format!("`{}` is not UTF-8 text (line {line})", shown(written));
-                self.report(Diagnostic::error("E0303", span, message).help("save the file as UTF-8"));
+        match decode(bytes) {
+            Ok(text) => Some(text),
+            Err(why) => {
+                let message = format!("`{}` is {why}", shown(written));
+                let finding = Diagnostic::error("E0303", span, message);
+                self.report(finding.help(
+                    "save the file as UTF-8: in Excel, \"CSV UTF-8\"; in PowerShell, `-Encoding utf8`",
+                ));
                 None
             }
         }
     }
 
-    /// The rows of a table file, by its extension.
-    pub(super) fn table(&mut self, written: &str, span: Span) -> Option<Table> {
+    /// The rows of a table file, by its extension; `delimiter` is the policy's word for what parts the cells of a CSV file.
+    pub(super) fn table(&mut self, written: &str, span: Span, delimiter: Option<&Node>) -> Option<Table> {
         let extension = written.rsplit_once('.').map_or("", |(_, extension)| extension).to_ascii_lowercase();
-        let parse: fn(&str) -> Result<Table, String> = match &*extension {
-            "csv" => csv_table,
-            "json" => json_table,
-            "ndjson" | "jsonl" => ndjson_table,
+        let named = match delimiter {
+            Some(node) => Some(self.delimiter(node, extension == "csv")?),
+            None => None,
+        };
+        let parsed = match &*extension {
+            "csv" => delimited::table(self.data_text(written, span)?, named),
+            "json" => json_table(self.data_text(written, span)?),
+            "ndjson" | "jsonl" => ndjson_table(self.data_text(written, span)?),
             _ => {
                 let message = format!("`{}` is no table file", shown(written));
                 self.report(
@@ -162,7 +195,7 @@ impl Reader<'_> {
                 return None;
             }
         };
-        match parse(self.data_text(written, span)?) {
+        match parsed {
             Ok(table) if table.lines.is_empty() => {
                 self.no_rows(written, span);
                 None
@@ -174,6 +207,22 @@ impl Reader<'_> {
                 None
             }
         }
+    }
+
+    fn delimiter(&mut self, node: &Node, is_csv: bool) -> Option<u8> {
+        let text = self.text(node, "`delimiter`")?;
+        let finding = match delimited::delimiter(text) {
+            Some(_) if !is_csv => Diagnostic::error("E0208", node.span, "only .csv files have a delimiter"),
+            Some(delimiter) => return Some(delimiter),
+            None => Diagnostic::error(
+                "E0209",
+                node.span,
+                format!("unknown value `{}` of `delimiter`", shown(text)),
+            )
+            .help("write one of `,` `;` `\"\\t\"`, in quotes"),
+        };
+        self.report(finding);
+        None
     }
 
     /// The values of a list file: one a line; `#` at the start of a line starts a comment.
@@ -195,63 +244,32 @@ impl Reader<'_> {
     }
 }
 
+/// The text of a data file. UTF-16 without its mark reads as UTF-8 text full of NUL characters.
+fn decode(bytes: &[u8]) -> Result<&str, String> {
+    if bytes.starts_with(b"\xff\xfe\0\0") || bytes.starts_with(b"\0\0\xfe\xff") {
+        return Err("UTF-32 text".to_owned());
+    }
+    if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") || bytes.contains(&0) {
+        return Err("UTF-16 text, or no text".to_owned());
+    }
+    let text = std::str::from_utf8(bytes).map_err(|error| {
+        let line = 1 + bytes[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count();
+        format!("not UTF-8 text (line {line}); it may be Windows-1252 or another code page")
+    })?;
+    Ok(text.strip_prefix('\u{feff}').unwrap_or(text))
+}
+
 fn uncommented(line: &str) -> &str {
     let line = line.trim();
     // Names hold `#` (`Kiosk #4`), so it opens a comment only at the start of a line.
     if line.starts_with('#') { "" } else { line }
 }
 
-fn csv_table(text: &str) -> Result<Table, String> {
-    // White space around names and cells is an export's padding, and would part keys from the devices they mean.
-    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(text.as_bytes());
-    let plain = |error: csv::Error| match error.kind() {
-        csv::ErrorKind::UnequalLengths { pos, expected_len, len } => {
-            let line = pos.as_ref().map_or(0, csv::Position::line);
-            format!("line {line} has {len} cells, the header has {expected_len}")
-        }
-        _ => error.to_string(),
-    };
-    let mut table = Table::default();
-    for column in reader.headers().map_err(plain)? {
-        table.add_column(column)?;
-    }
-    let mut row = csv::StringRecord::new();
-    let mut last = 0;
-    while reader.read_record(&mut row).map_err(plain)? {
-        let (line, at) = row.position().map_or((0, 0), |position| (position.line(), position.byte()));
-        last = at as usize;
-        table.lines.push(line);
-        table.cells.extend(row.iter().map(Box::from));
-        table.check_size()?;
-    }
-    if text.get(last..).is_some_and(is_open) {
-        let line = table.lines.last().unwrap_or(&1);
-        return Err(format!(
-            "the quote that opens in line {line} or below is never closed: the file was cut"
-        ));
-    }
-    Ok(table)
-}
-
-/// Whether the last record ends inside a quoted cell. The CSV reader closes it silently, and the rows that a cut took away
-/// would take tags with them.
-fn is_open(record: &str) -> bool {
-    let (mut is_quoted, mut starts_cell) = (false, true);
-    for byte in record.bytes() {
-        // A doubled quote closes and opens again.
-        let opens = byte == b'"' && !is_quoted && starts_cell;
-        let was_quoted = is_quoted;
-        is_quoted = opens || is_quoted && byte != b'"';
-        starts_cell = !is_quoted && (matches!(byte, b',' | b'\n' | b'\r') || was_quoted);
-    }
-    is_quoted
-}
-
 /// A row as it is parsed: names and raw values.
 struct Row<'t>(Vec<(String, &'t RawValue)>);
 
-impl<'de> serde::Deserialize<'de> for Row<'de> {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Row<'de>, D::Error> {
+impl<'de: 't, 't> serde::Deserialize<'de> for Row<'t> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Row<'t>, D::Error> {
         struct Visitor;
         impl<'de> serde::de::Visitor<'de> for Visitor {
             type Value = Row<'de>;
@@ -272,9 +290,20 @@ impl<'de> serde::Deserialize<'de> for Row<'de> {
     }
 }
 
+/// An answer of an API: its rows stand under `value`.
+#[derive(serde::Deserialize)]
+struct Answer<'t> {
+    #[serde(borrow)]
+    value: Vec<Row<'t>>,
+}
+
 fn json_table(text: &str) -> Result<Table, String> {
-    let rows: Vec<Row<'_>> =
-        serde_json::from_str(text).map_err(|error| format!("{error} (expected a list of objects)"))?;
+    let rows: Vec<Row<'_>> = if text.trim_start().starts_with('{') {
+        serde_json::from_str::<Answer<'_>>(text).map(|answer| answer.value)
+    } else {
+        serde_json::from_str(text)
+    }
+    .map_err(|error| format!("{error} (expected a list of objects)"))?;
     let mut draft = Draft::default();
     // Rows are in order, so their lines are counted in one pass.
     let (mut at, mut line) = (0, 1);
@@ -360,7 +389,7 @@ fn cell(raw: &RawValue) -> Result<Box<str>, String> {
 }
 
 impl Table {
-    fn add_column(&mut self, name: &str) -> Result<(), String> {
+    pub(super) fn add_column(&mut self, name: &str) -> Result<(), String> {
         // An unnamed column cannot be named, so two of them cannot be confused.
         if !name.is_empty() && self.columns.iter().any(|known| known == name) {
             return Err(format!("the column `{name}` stands twice"));
@@ -372,7 +401,7 @@ impl Table {
         Ok(())
     }
 
-    fn check_size(&self) -> Result<(), String> {
+    pub(super) fn check_size(&self) -> Result<(), String> {
         if self.lines.len().saturating_mul(self.columns.len()) > MAX_CELLS {
             return Err(format!("it has more than {MAX_CELLS} cells"));
         }
@@ -383,19 +412,6 @@ impl Table {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_csv_file_that_ends_inside_a_quote_was_cut() {
-        for whole in
-            ["k,o\na,\"x\"\n", "k,o\na,\"x\"\"y\"", "k,o\na,5\" disk\n", "k,o\n\"a\",\"x\ny\"\n\n", "k,o\n"]
-        {
-            assert!(csv_table(whole).is_ok(), "{whole}");
-        }
-        for cut in ["k,o\na,\"x\nb,y\n", "k,o\na,\"x\"\"", "k,o\na,\"", "k,o\nb,\"x\"\n\"c"] {
-            let why = csv_table(cut).err().unwrap_or_else(|| panic!("{cut}"));
-            assert!(why.contains("never closed") || why.contains("cells"), "{cut}: {why}");
-        }
-    }
 
     #[test]
     fn paths_are_relative_to_the_naming_file_and_stay_below_the_root() {
@@ -415,11 +431,22 @@ mod tests {
     }
 
     #[test]
-    fn white_space_around_cells_and_names_is_removed() {
-        let table = csv_table(" k ,o\n srv01 ,\" BER \"\n").unwrap();
-        assert_eq!(table.columns, ["k", "o"]);
-        assert_eq!(table.cells.iter().map(|cell| &**cell).collect::<Vec<_>>(), ["srv01", "BER"]);
-        assert_eq!(&*json_table("[{\"k\": \" a \"}]").unwrap().cells[0], "a");
+    fn rows_may_stand_in_an_object_under_value() {
+        let table =
+            json_table("{\"@odata.context\": {\"a\": 1},\n \"value\": [\n {\"k\": \" a \"}]}").unwrap();
+        assert_eq!((&*table.cells[0], table.lines[0]), ("a", 3));
+        assert!(json_table("{\"rows\": []}").unwrap_err().contains("value"));
+    }
+
+    #[test]
+    fn other_encodings_are_refused_by_name() {
+        assert_eq!(decode(b"\xef\xbb\xbfk\n"), Ok("k\n"));
+        assert!(decode(b"\xff\xfek\0").unwrap_err().contains("UTF-16"));
+        assert!(decode(b"\xfe\xff\0k").unwrap_err().contains("UTF-16"));
+        assert!(decode(b"k\0;\0").unwrap_err().contains("UTF-16"));
+        assert!(decode(b"\xff\xfe\0\0k\0\0\0").unwrap_err().contains("UTF-32"));
+        let why = decode(b"k\r\nM\xfcnchen\n").unwrap_err();
+        assert!(why.contains("line 2") && why.contains("Windows-1252"), "{why}");
     }
 
     #[test]
@@ -438,11 +465,9 @@ mod tests {
 
     #[test]
     fn malformed_tables_say_where() {
-        assert_eq!(csv_table("a,b\n1\n").unwrap_err(), "line 2 has 1 cells, the header has 2");
-        assert!(csv_table("a,a\n1,2\n").unwrap_err().contains("stands twice"));
-        assert!(json_table("{}").unwrap_err().contains("list of objects"));
+        assert!(json_table("[1]").unwrap_err().contains("expected an object"));
+        assert!(json_table("7").unwrap_err().contains("list of objects"));
         assert!(ndjson_table("{}\n[1]\n").unwrap_err().starts_with("line 2"));
         assert!(json_table("[{\"a\":[1]}]").unwrap_err().contains("cells are text"));
-        assert_eq!(csv_table("a\n\"x\ny\"\nz\n").unwrap().lines, [2, 4], "a quoted cell may span lines");
     }
 }

@@ -147,6 +147,11 @@ pub(super) static LOOKUP: &[Key] = &[
         ]),
         "The device field that equals the key.",
     ),
+    key(
+        "delimiter",
+        Shape::Words(&[",", ";", "\t"]),
+        "What parts the cells of a .csv file; without it the header row decides.",
+    ),
 ];
 
 /// An entry of `rules`.
@@ -289,6 +294,11 @@ pub(super) static HUNTING: &[Key] = &[
 pub(super) static IN_FILE: &[Key] = &[
     required("file", Shape::Path, "A .csv, .json or .ndjson file, relative to this file."),
     required("column", Shape::Text, "Its column."),
+    key(
+        "delimiter",
+        Shape::Words(&[",", ";", "\t"]),
+        "What parts the cells of a .csv file; without it the header row decides.",
+    ),
     key("where", Shape::Named(&Shape::Text), "Only rows whose columns hold exactly these texts."),
 ];
 

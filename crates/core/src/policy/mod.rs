@@ -5,6 +5,7 @@
 mod condition;
 mod data;
 mod dead_rules;
+mod delimited;
 mod device_groups;
 mod guard;
 mod keys;

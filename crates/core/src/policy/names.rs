@@ -94,7 +94,11 @@ fn lookup(reader: &mut Reader<'_>, entry: &Entry) -> Option<Lookup> {
     });
     let file = fields.get("file").and_then(|file| Some((reader.filled_text(file, "`file`")?, file.span)));
     let (key, matches, file) = (key?, matches?, file?);
-    let table = reader.table(file.0, file.1)?;
+    let table = reader.table(file.0, file.1, fields.get("delimiter"))?;
+    let columns: Vec<usize> = (0..table.columns.len()).collect();
+    if reader.refuse_absent(&table, file.0, file.1, &columns).is_some() {
+        return None;
+    }
     let known: Vec<&str> = table.columns.iter().map(String::as_str).collect();
     let Some(key_column) = known.iter().position(|column| *column == key.0) else {
         let what = format!("column `{}` of `{}`", shown(key.0), shown(file.0));

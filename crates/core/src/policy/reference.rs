@@ -113,7 +113,9 @@ fn takes(shape: &Shape) -> String {
         Shape::Boolean => "`true` or `false`".to_owned(),
         Shape::Date => "date".to_owned(),
         Shape::Time => "date or time".to_owned(),
-        Shape::Words(words) => words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", "),
+        Shape::Words(words) => {
+            words.iter().map(|word| format!("`{}`", word.escape_default())).collect::<Vec<_>>().join(", ")
+        }
         Shape::Selector => "selector".to_owned(),
         Shape::List(item) => format!("list: {}", takes(item)),
         Shape::Named(value) => format!("by name: {}", takes(value)),

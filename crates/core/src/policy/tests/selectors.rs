@@ -322,6 +322,16 @@ fn list_files_are_lines_or_columns() {
     assert_eq!(read("{ file: l.csv, column: id, where: { tag: A } }", &shared).0, ["1", "3"]);
     assert_eq!(wrong("{ file: l.csv, column: id, where: { tags: A } }", &shared), ["E0306"]);
     assert_eq!(wrong("{ file: l.csv, column: id, where: { tag: C } }", &shared), ["E0304"]);
+    let german = [("l.csv", "sep=;\r\nhost;Bemerkung\r\na;x, y\r\nb\r\n")];
+    assert_eq!(read("{ file: l.csv, column: host }", &german).0, ["a", "b"]);
+    assert_eq!(read("{ file: l.csv, column: host, delimiter: \";\" }", &german).0, ["a", "b"]);
+    assert_eq!(
+        read("{ file: l.csv, column: host, delimiter: \"\\t\" }", &[("l.csv", "host\ta;b\na\tx\n")]).0,
+        ["a"]
+    );
+    assert_eq!(wrong("{ file: l.csv, column: host, delimiter: \"|\" }", &german), ["E0209"]);
+    assert_eq!(wrong("{ file: l.json, column: host, delimiter: \",\" }", &[("l.json", "[]")]), ["E0208"]);
+    assert_eq!(wrong("{ file: l.csv, column: Bemerkung }", &german), ["E0303"], "line 4 leaves it unsaid");
     assert_eq!(wrong("{ file: l.csv, column: hst }", &[("l.csv", "host\na\n")]), ["E0306"]);
     assert_eq!(wrong("{ file: l.csv }", &[("l.csv", "host\na\n")]), ["E0105"]);
     assert_eq!(wrong("{ file: l.txt, column: a }", &[("l.txt", "a\n")]), ["E0303"]);

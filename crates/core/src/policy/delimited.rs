@@ -1,0 +1,292 @@
+//! Delimited text: the CSV files that people and programs export, and the delimiter that parts their cells.
+//!
+//! Knows text and rows; which file is read, and what its columns mean, is for `data` and `names`.
+
+use super::data::Table;
+
+/// What may part the cells of a CSV file.
+const DELIMITERS: [char; 3] = [',', ';', '\t'];
+
+/// The delimiter that a policy names.
+pub(super) fn delimiter(text: &str) -> Option<u8> {
+    let scalar = text.chars().next().filter(|first| DELIMITERS.contains(first))?;
+    (text.len() == 1).then_some(scalar as u8)
+}
+
+/// The rows of a CSV file. Without a named delimiter its `sep=` line decides, then its header row.
+pub(super) fn table(text: &str, named: Option<u8>) -> Result<Table, String> {
+    let preamble = Preamble::read(text)?;
+    let text = preamble.rest;
+    let delimiter = match named.or(preamble.delimiter) {
+        Some(delimiter) => delimiter,
+        None => sniff(text)?,
+    };
+    // White space around names and cells is an export's padding, and would part keys from the devices they mean.
+    let mut reader = csv::ReaderBuilder::new()
+        .trim(csv::Trim::All)
+        .delimiter(delimiter)
+        .flexible(true)
+        .from_reader(text.as_bytes());
+    let mut lines = LineCounter { text, at: 0, line: preamble.lines + 1 };
+    let header_line = lines.of_record_at(0);
+    let mut table = Table::default();
+    for column in reader.headers().map_err(|error| error.to_string())? {
+        table.add_column(column).map_err(|why| format!("line {header_line}: {why}"))?;
+    }
+    let width = table.columns.len();
+    let mut row = csv::StringRecord::new();
+    let mut last = 0;
+    while reader.read_record(&mut row).map_err(|error| error.to_string())? {
+        last = row.position().map_or(0, |position| position.byte() as usize);
+        let line = lines.of_record_at(last);
+        if let Some(extra) = row.iter().skip(width).find(|cell| !cell.is_empty()) {
+            let cells = row
+                .iter()
+                .enumerate()
+                .filter(|(_, cell)| !cell.is_empty())
+                .last()
+                .map_or(0, |(at, _)| at + 1);
+            return Err(format!(
+                "line {line} has {cells} cells, the header has {width}; `{extra}` belongs to no column"
+            ));
+        }
+        let start = table.cells.len();
+        table.cells.extend(row.iter().take(width).map(Box::from));
+        for absent in table.cells.len()..start + width {
+            table.unknown.insert(absent);
+            table.cells.push(Box::default());
+        }
+        table.lines.push(line);
+        table.check_size()?;
+    }
+    if text.get(last..).is_some_and(|record| is_open(record, delimiter)) {
+        let line = table.lines.last().copied().unwrap_or(header_line);
+        return Err(format!(
+            "the quote that opens in line {line} or below is never closed: the file was cut"
+        ));
+    }
+    Ok(table)
+}
+
+/// Lines before the header that programs write and no table holds: `sep=;` of Excel, `#TYPE` of PowerShell.
+struct Preamble<'t> {
+    rest: &'t str,
+    /// How many lines were read past.
+    lines: u64,
+    delimiter: Option<u8>,
+}
+
+impl Preamble<'_> {
+    fn read(text: &str) -> Result<Preamble<'_>, String> {
+        let mut preamble = Preamble { rest: text, lines: 0, delimiter: None };
+        loop {
+            let (line, rest) = preamble.rest.split_once('\n').unwrap_or((preamble.rest, ""));
+            let line = line.strip_suffix('\r').unwrap_or(line);
+            if let Some(separator) = separator(line) {
+                let known = delimiter(separator).ok_or_else(|| {
+                    format!("its line `{line}` names a delimiter that is none of , ; and tab")
+                })?;
+                preamble.delimiter = Some(known);
+            } else if !line.strip_prefix("#TYPE").is_some_and(|rest| rest.is_empty() || rest.starts_with(' '))
+            {
+                return Ok(preamble);
+            }
+            preamble.rest = rest;
+            preamble.lines += 1;
+        }
+    }
+}
+
+/// The one character of a `sep=X` line.
+fn separator(line: &str) -> Option<&str> {
+    let line = line.strip_prefix('"').and_then(|line| line.strip_suffix('"')).unwrap_or(line);
+    let (word, separator) = line.split_at_checked(4)?;
+    (word.eq_ignore_ascii_case("sep=") && separator.chars().count() == 1).then_some(separator)
+}
+
+/// The delimiter that stands in the header row outside quotes.
+fn sniff(text: &str) -> Result<u8, String> {
+    let header = header_row(text);
+    let mut found: Vec<char> = Vec::new();
+    for (at, scalar) in outside_quotes(header) {
+        let is_padding = scalar == '\t' && is_beside_delimiter(header, at);
+        if DELIMITERS.contains(&scalar) && !is_padding && !found.contains(&scalar) {
+            found.push(scalar);
+        }
+    }
+    match found[..] {
+        [] => Ok(b','),
+        [one] => Ok(one as u8),
+        _ => {
+            let named: Vec<String> =
+                found.iter().map(|scalar| format!("`{}`", scalar.escape_default())).collect();
+            Err(format!(
+                "its header row holds {} outside quotes; say with `delimiter` which one parts its cells",
+                named.join(" and ")
+            ))
+        }
+    }
+}
+
+/// The first row that is not blank, without its end.
+fn header_row(text: &str) -> &str {
+    let text = text.trim_start_matches(['\r', '\n']);
+    let end = outside_quotes(text).find(|(_, scalar)| matches!(scalar, '\n' | '\r'));
+    end.map_or(text, |(at, _)| &text[..at])
+}
+
+/// The characters outside quoted cells, with their places. A quote opens only where a cell starts.
+fn outside_quotes(text: &str) -> impl Iterator<Item = (usize, char)> {
+    let (mut is_quoted, mut starts_cell) = (false, true);
+    text.char_indices().filter(move |(_, scalar)| {
+        let was_quoted = is_quoted;
+        is_quoted = if *scalar == '"' { !is_quoted && starts_cell } else { is_quoted };
+        // A doubled quote closes and opens again.
+        starts_cell = !is_quoted
+            && (DELIMITERS.contains(scalar)
+                || matches!(scalar, '\n' | '\r')
+                || (was_quoted && *scalar == '"'));
+        !is_quoted && !was_quoted
+    })
+}
+
+/// Whether nothing but white space parts this tab from another delimiter: then it is padding.
+fn is_beside_delimiter(header: &str, at: usize) -> bool {
+    let before = header[..at].trim_end_matches([' ', '\t']);
+    let after = header[at..].trim_start_matches([' ', '\t']);
+    before.ends_with([',', ';']) || after.starts_with([',', ';'])
+}
+
+/// Counts the lines of a text as an editor does, up to places that only move forward.
+struct LineCounter<'t> {
+    text: &'t str,
+    at: usize,
+    line: u64,
+}
+
+impl LineCounter<'_> {
+    /// The line on which a record starts. Readers place it before the line ends that part it from the record above.
+    fn of_record_at(&mut self, at: usize) -> u64 {
+        let bytes = self.text.as_bytes();
+        let ends = bytes[at..].iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+        while self.at < at + ends {
+            let ends_line = match bytes[self.at] {
+                b'\n' => true,
+                b'\r' => bytes.get(self.at + 1) != Some(&b'\n'),
+                _ => false,
+            };
+            self.line += u64::from(ends_line);
+            self.at += 1;
+        }
+        self.line
+    }
+}
+
+/// Whether the last record ends inside a quoted cell. The CSV reader closes it silently, and the rows that a cut took away
+/// would take tags with them.
+fn is_open(record: &str, delimiter: u8) -> bool {
+    let (mut is_quoted, mut starts_cell) = (false, true);
+    for byte in record.bytes() {
+        // A doubled quote closes and opens again.
+        let opens = byte == b'"' && !is_quoted && starts_cell;
+        let was_quoted = is_quoted;
+        is_quoted = opens || is_quoted && byte != b'"';
+        starts_cell = !is_quoted && (byte == delimiter || matches!(byte, b'\n' | b'\r') || was_quoted);
+    }
+    is_quoted
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cells(text: &str, named: Option<u8>) -> Vec<String> {
+        let table = table(text, named).unwrap_or_else(|why| panic!("{text:?}: {why}"));
+        table.columns.iter().cloned().chain(table.cells.iter().map(|cell| cell.to_string())).collect()
+    }
+
+    #[test]
+    fn the_header_row_decides_what_parts_the_cells() {
+        for text in ["k,o\na,b\n", "k;o\na;b\n", "k\to\na\tb\n", "k ;\to\na;b\n", "\r\n\r\nk;o\r\na;b\r\n"] {
+            assert_eq!(cells(text, None), ["k", "o", "a", "b"], "{text:?}");
+        }
+    }
+
+    #[test]
+    fn delimiters_in_quoted_names_do_not_count() {
+        assert_eq!(cells("\"k,x\";o\na;b\n", None), ["k,x", "o", "a", "b"]);
+        assert_eq!(cells("k;\"a \"\"q\"\", b\"\na;b\n", None), ["k", "a \"q\", b", "a", "b"]);
+        assert_eq!(cells("\"k\n,\"\na\n", None), ["k\n,", "a"]);
+    }
+
+    #[test]
+    fn two_delimiters_in_the_header_ask_for_the_right_one() {
+        let why = table("k;o,p\na;b\n", None).unwrap_err();
+        assert!(why.contains("`;` and `,`") && why.contains("`delimiter`"), "{why}");
+        assert_eq!(cells("k;o,p\na;b\n", Some(b';')), ["k", "o,p", "a", "b"]);
+        assert!(table("k\to;p\n", None).unwrap_err().contains("`\\t` and `;`"));
+    }
+
+    #[test]
+    fn lines_that_programs_put_before_the_header_are_read_past() {
+        assert_eq!(cells("sep=;\r\nk;o,p\r\na;b\r\n", None), ["k", "o,p", "a", "b"]);
+        assert_eq!(cells("SEP=,\nk,o;p\na,b\n", None), ["k", "o;p", "a", "b"]);
+        assert_eq!(cells("sep=,\nk;o\na;b\n", Some(b';')), ["k", "o", "a", "b"], "a named delimiter wins");
+        assert_eq!(
+            cells("#TYPE System.Object\r\n\"k\",\"o\"\r\n\"a\",\"b\"\r\n", None),
+            ["k", "o", "a", "b"]
+        );
+        assert_eq!(cells("#TYPES,o\na,b\n", None)[0], "#TYPES");
+        assert!(table("sep=|\nk|o\n", None).unwrap_err().contains("none of"));
+        assert_eq!(table("sep=;\r\n#TYPE x\r\nk\r\na\r\n", None).unwrap().lines, [4]);
+    }
+
+    #[test]
+    fn lines_are_those_of_the_file_whatever_ends_them() {
+        for end in ["\n", "\r\n", "\r"] {
+            let text = ["k,o", "a,b", "", "\"c", "\",d", "e,f,g"].join(end);
+            assert!(table(&text, None).unwrap_err().starts_with("line 6 has 3 cells"), "{end:?}");
+            let text = ["k,o", "a,b", "", "\"c", "\",d", "e,f"].join(end);
+            assert_eq!(table(&text, None).unwrap().lines, [2, 4, 6], "{end:?}");
+        }
+    }
+
+    #[test]
+    fn a_row_may_be_shorter_or_padded_and_never_longer() {
+        let short = table("k,o,p\na\nb,,\nc,d,e,,\n", None).unwrap();
+        let unknown: std::collections::BTreeSet<usize> = short.unknown.iter().copied().collect();
+        assert_eq!(unknown.into_iter().collect::<Vec<_>>(), [1, 2], "an absent cell is not an empty one");
+        let why = table("k,o\r\na,b\r\nc,d,,x\r\n", None).unwrap_err();
+        assert_eq!(why, "line 3 has 4 cells, the header has 2; `x` belongs to no column");
+    }
+
+    #[test]
+    fn two_columns_of_one_name_are_refused_at_their_line() {
+        assert_eq!(table("sep=;\nk; k\n1;2\n", None).unwrap_err(), "line 2: the column `k` stands twice");
+        assert_eq!(
+            cells("k;;\na;;\n", None),
+            ["k", "", "", "a", "", ""],
+            "unnamed columns cannot be confused"
+        );
+    }
+
+    #[test]
+    fn a_csv_file_that_ends_inside_a_quote_was_cut() {
+        for whole in
+            ["k,o\na,\"x\"\n", "k,o\na,\"x\"\"y\"", "k,o\na,5\" disk\n", "k,o\n\"a\",\"x\ny\"\n\n", "k,o\n"]
+        {
+            assert!(table(whole, None).is_ok(), "{whole}");
+        }
+        for cut in
+            ["k,o\na,\"x\nb,y\n", "k,o\na,\"x\"\"", "k,o\na,\"", "k,o\nb,\"x\"\n\"c", "k;o\na;\"x", "k,\"o"]
+        {
+            let why = table(cut, None).err().unwrap_or_else(|| panic!("{cut}"));
+            assert!(why.contains("never closed"), "{cut}: {why}");
+        }
+    }
+
+    #[test]
+    fn white_space_around_cells_and_names_is_removed() {
+        assert_eq!(cells(" k ,o\n srv01 ,\" BER \"\n", None), ["k", "o", "srv01", "BER"]);
+    }
+}
