@@ -1,7 +1,7 @@
 //! Every machine format, read by a program that other people wrote for it.
 //!
 //! Names are hostile throughout: what a reader sees must be the names as text, and nothing that acts. The readers of SARIF
-//! and OpenMetrics come from other registries than crates.io; `.ci/run` installs them
+//! and OpenMetrics are no crates; `.ci/run` installs them
 //! and names their folder in `MDETAG_READERS`; without it those two tests pass unseen.
 
 #![allow(clippy::unwrap_used)] // a report that cannot be written or read has failed
