@@ -126,7 +126,14 @@ fn every_change_ends_once_whatever_the_service_does() {
             }
         }
     }
-    for outcome in [Outcome::Done, Outcome::Bounced, Outcome::Failed, Outcome::Gone, Outcome::NotAttempted] {
+    for outcome in [
+        Outcome::Done,
+        Outcome::Bounced,
+        Outcome::Refused,
+        Outcome::Failed,
+        Outcome::Gone,
+        Outcome::NotAttempted,
+    ] {
         assert!(
             seeds().count() < 100 || counts.contains_key(&outcome),
             "no seed ends a change as {}",
@@ -141,7 +148,7 @@ fn without_faults_a_run_makes_exactly_the_planned_calls() {
         let Fleet { plan, mut service } = Fleet::of_seed(seed);
         service.faults = service::Faults { slowest: 200, ..service::Faults::default() };
         for device in service.devices.values_mut() {
-            (device.registry, device.is_bad) = (None, false);
+            (device.registry, device.is_bad, device.is_gone) = (None, false, false);
         }
         let schedule = cost::schedule(&plan, &plan.header.options);
         let plan = safe(plan);

@@ -12,6 +12,7 @@ use mdetag::tenant::{ReadDevices, ReadScope, ReadWatch};
 use mdetag_core::apply::{
     ChangeOutcome, DeviceState, Entry, Outcome, Progress, Run, RunOptions, StopReason, resume,
 };
+use mdetag_core::device::Field;
 use mdetag_core::inventory::{Row, Snapshot};
 use mdetag_core::plan::{Lane, Plan, SafePlan};
 use mdetag_core::report::model::RunEnd;
@@ -81,6 +82,11 @@ pub async fn carry_out(errand: &Errand<'_>, signals: UnboundedReceiver<()>) -> R
     let mut journal = open_journal(errand, &run_id, start).map_err(unusable)?;
     let before = errand.resumed.map(|recorded| recorded.entries.as_slice()).unwrap_or_default();
     let mut run = Run::new(errand.safe, before, options(errand, start), start);
+    let onboarding = |id: &str| {
+        let row = errand.snapshot.find(id)?;
+        errand.snapshot.text(Field::OnboardingStatus, row)
+    };
+    run.know_onboarded(&|id| onboarding(id).is_some_and(|status| status == "Onboarded"));
     let mut entries = run.settle(errand.settled.clone(), start);
     if let Some(plan) = errand.reviewed.filter(|_| errand.resumed.is_some()) {
         let lost = resume::lost_tags(plan, before, &|id| state_of(errand.snapshot, id));

@@ -162,25 +162,79 @@ fn one_bad_id_of_500_costs_two_calls_named_and_twenty_unnamed() {
 #[test]
 fn a_tag_that_nobody_takes_is_known_after_few_calls() {
     let fared = apply(&adds(500), Faults { refused_tag: Some("Tier0"), ..Faults::default() });
-    assert_eq!(fared.count(Outcome::Failed), 500);
-    assert!(fared.calls(Lane::BulkTag) <= 12, "{}", fared.calls(Lane::BulkTag));
+    assert_eq!((fared.count(Outcome::Refused), fared.count(Outcome::Failed)), (4, 496));
+    assert_eq!((fared.calls(Lane::BulkTag), fared.calls(Lane::SingleTag)), (4, 4));
+    assert!(fared.errors.iter().any(|error| error.contains("the tag is at fault")));
 }
 
 #[test]
 fn a_forbidden_bulk_route_falls_back_to_single_calls_and_says_so_once() {
     let mut wishes = adds(30);
     wishes.extend(vec![Wish { add: &["Finance"], remove: &["Old"], ..Wish::default() }; 30]);
-    let fared = apply(&wishes, Faults { bulk_forbidden: true, ..Faults::default() });
+    let fared = apply(&wishes, Faults { bulk_closed: Some(403), ..Faults::default() });
     assert_eq!(fared.count(Outcome::Done), 90);
     assert_eq!(fared.notes().len(), 1, "{:?}", fared.notes());
-    assert!(fared.calls(Lane::BulkTag) <= 2 && fared.calls(Lane::SingleTag) == 90);
+    assert!(fared.calls(Lane::BulkTag) <= 4 && fared.calls(Lane::SingleTag) == 90);
 }
 
 #[test]
-fn a_403_is_never_bisected() {
+fn a_403_for_all_costs_few_calls() {
     let fared = apply(&adds(500), Faults { forbidden: true, ..Faults::default() });
-    assert_eq!(fared.count(Outcome::Failed), 500);
-    assert_eq!((fared.calls(Lane::BulkTag), fared.calls(Lane::SingleTag)), (1, 2));
+    assert_eq!(fared.count(Outcome::Failed) + fared.count(Outcome::Refused), 500);
+    let calls = fared.calls(Lane::BulkTag) + fared.calls(Lane::SingleTag);
+    assert!(calls <= 10, "{calls}");
+}
+
+/// 40 additions of which these are refused.
+fn forty(bad_ids: BadIds, bad: &[usize]) -> Fared {
+    let (plan, mut service) = fleet(&adds(40), Faults { bad_ids, ..Faults::default() });
+    for (place, device) in service.devices.values_mut().enumerate() {
+        device.is_bad = bad.contains(&place);
+    }
+    apply_with(plan, service, RunOptions::default())
+}
+
+#[test]
+fn good_devices_are_never_lost_with_bad_ones() {
+    for bad_ids in [BadIds::Named, BadIds::Slowly, BadIds::WithGood, BadIds::Echo, BadIds::Unnamed] {
+        for bad in [&[0, 1][..], &[0, 39], &[5, 15, 25, 35], &[0, 10, 20, 30, 39], &[20, 21, 22, 23, 24, 25]] {
+            let fared = forty(bad_ids, bad);
+            let ended = (fared.count(Outcome::Done), fared.count(Outcome::Refused));
+            assert_eq!(ended, (40 - bad.len() as u64, bad.len() as u64), "{bad_ids:?} {bad:?}");
+        }
+        let all: Vec<usize> = (0..40).collect();
+        assert_eq!(forty(bad_ids, &all[..39]).count(Outcome::Done), 1, "{bad_ids:?}: one good device");
+    }
+}
+
+#[test]
+fn names_spare_calls_also_where_they_come_one_by_one() {
+    let bad: Vec<usize> = (0..20).collect();
+    let calls = |fared: &Fared| fared.calls(Lane::BulkTag) + fared.calls(Lane::SingleTag);
+    let (named, slowly) = (forty(BadIds::Named, &bad), forty(BadIds::Slowly, &bad));
+    assert!(calls(&named) <= 2 + 40, "{}", calls(&named));
+    assert!(calls(&slowly) <= 21 + 40 + 4, "{}", calls(&slowly));
+}
+
+#[test]
+fn a_bulk_route_that_is_missing_loses_no_device() {
+    for status in [403, 404, 405] {
+        let fared = apply(&adds(50), Faults { bulk_closed: Some(status), ..Faults::default() });
+        assert_eq!(fared.count(Outcome::Done), 50, "{status}");
+        assert_eq!((fared.calls(Lane::BulkTag), fared.calls(Lane::SingleTag)), (2, 50), "{status}");
+        assert_eq!(fared.notes().len(), 1, "{:?}", fared.notes());
+    }
+}
+
+#[test]
+fn what_is_not_found_is_gone_only_if_the_list_does_not_show_it() {
+    let (plan, mut service) = fleet(&values(5), Faults::default());
+    for (place, device) in service.devices.values_mut().enumerate().take(2) {
+        (device.is_bad, device.is_gone) = (true, place == 0);
+    }
+    let fared = apply_with(plan, service, RunOptions::default());
+    let ended = [Outcome::Gone, Outcome::Refused, Outcome::Done].map(|outcome| fared.count(outcome));
+    assert_eq!(ended, [1, 1, 3]);
 }
 
 #[test]
@@ -189,7 +243,7 @@ fn additions_go_before_removals_and_removals_wait_until_they_are_confirmed() {
     let fared = apply(&wishes, Faults { slowest: 3_000, ..Faults::default() });
     assert_eq!((fared.count(Outcome::Done), fared.world.sent.len()), (6, 2));
     let refused = apply(&wishes, Faults { refused_tag: Some("New"), ..Faults::default() });
-    assert_eq!((refused.count(Outcome::Failed), refused.count(Outcome::NotAttempted)), (3, 3));
+    assert_eq!((refused.count(Outcome::Refused), refused.count(Outcome::NotAttempted)), (3, 3));
     assert!(refused.tags(0).contains(&"Old"));
 }
 
@@ -221,7 +275,8 @@ fn an_idle_lane_does_not_wait_for_a_slow_one() {
 #[test]
 fn a_device_that_is_not_found_twice_is_gone() {
     let (plan, mut service) = fleet(&values(5), Faults::default());
-    service.devices.values_mut().next().unwrap().is_bad = true;
+    let first = service.devices.values_mut().next().unwrap();
+    (first.is_bad, first.is_gone) = (true, true);
     let fared = apply_with(plan, service, RunOptions::default());
     assert_eq!((fared.count(Outcome::Gone), fared.count(Outcome::Done)), (1, 4));
     assert_eq!(fared.calls(Lane::SetValue), 6);
@@ -343,14 +398,14 @@ fn devices_that_a_rule_owns_do_not_close_the_value_lane() {
     let (plan, mut service) = fleet(&values(100), Faults::default());
     service.devices.values_mut().take(30).for_each(|device| device.is_forbidden = true);
     let fared = apply_with(plan, service, RunOptions::default());
-    assert_eq!((fared.count(Outcome::Done), fared.count(Outcome::Failed)), (70, 30));
+    assert_eq!((fared.count(Outcome::Done), fared.count(Outcome::Refused)), (70, 30));
 }
 
 #[test]
 fn a_value_lane_that_is_forbidden_for_all_is_given_up_after_few_calls() {
     let fared = apply(&values(400), Faults { forbidden: true, ..Faults::default() });
     assert!(fared.calls(Lane::SetValue) <= 5 + 20 + 8, "{}", fared.calls(Lane::SetValue));
-    assert_eq!(fared.count(Outcome::Failed) + fared.count(Outcome::NotAttempted), 400);
+    assert_eq!(fared.count(Outcome::Refused) + fared.count(Outcome::NotAttempted), 400);
 }
 
 #[test]

@@ -35,7 +35,14 @@ impl Fleet {
         let size = [3, 40, 120, 700][pick(4) as usize] + pick(20);
         let mut faults = Faults { slowest: [20, 200, 3_000][pick(3) as usize], ..Faults::default() };
         faults.retry_after = pick(2) == 0;
-        faults.bad_ids = [BadIds::Named, BadIds::Unnamed, BadIds::Partial][pick(3) as usize];
+        faults.bad_ids = [
+            BadIds::Named,
+            BadIds::Slowly,
+            BadIds::WithGood,
+            BadIds::Echo,
+            BadIds::Unnamed,
+            BadIds::Partial,
+        ][pick(6) as usize];
         faults.patch = [Patch::Replace, Patch::Append, Patch::Legacy][pick(3) as usize];
         let mut bad = 0;
         let mut held = 0;
@@ -50,7 +57,7 @@ impl Fleet {
                 5 => faults.broken = rate,
                 6 => faults.timed_out = rate / 4,
                 7 => faults.passing_404 = rate / 4,
-                8 => faults.bulk_forbidden = true,
+                8 => faults.bulk_closed = Some([403, 404, 405][pick(3) as usize]),
                 9 => faults.empty_bodies = true,
                 10 => faults.patch_wipes = true,
                 11 => faults.folds_removals = true,
@@ -113,6 +120,7 @@ impl Fleet {
                 device.registry = Some(TAGS[change.remove[0].tag.0 as usize].into());
             }
             device.is_bad = number >= size - bad.min(size);
+            device.is_gone = device.is_bad && number % 2 == 0;
             change.observed_tags = observed.into();
             if values && pick(2) == 0 {
                 change.value = Some(ValueChange { to: DeviceValue::High, cause });

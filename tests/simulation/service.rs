@@ -25,6 +25,12 @@ pub(crate) enum Patch {
 pub(crate) enum BadIds {
     #[default]
     Named,
+    /// Named one by one.
+    Slowly,
+    /// With a good id among them.
+    WithGood,
+    /// Every id of the call is in the text.
+    Echo,
     Unnamed,
     /// 200 with the known devices only.
     Partial,
@@ -43,7 +49,8 @@ pub(crate) struct Faults {
     pub(crate) timed_out: u64,
     pub passing_404: u64,
     pub(crate) bad_ids: BadIds,
-    pub(crate) bulk_forbidden: bool,
+    /// The status of every bulk call, where that route is closed.
+    pub(crate) bulk_closed: Option<u16>,
     pub(crate) empty_bodies: bool,
     pub(crate) patch: Patch,
     /// A `PATCH` of a value alone empties the tag list.
@@ -72,6 +79,8 @@ pub(crate) struct Device {
     pub(crate) registry: Option<Arc<str>>,
     /// Unknown to the write routes.
     pub(crate) is_bad: bool,
+    /// Unknown to the list too.
+    pub(crate) is_gone: bool,
     /// 403 for single calls on it: a rule of somebody else owns it.
     pub(crate) is_forbidden: bool,
     /// Earlier states and until when the list shows them.
@@ -171,8 +180,8 @@ impl Service {
             return rejected(400, "InvalidInput", "the tag is not allowed");
         }
         if let Call::BulkTag { .. } = call {
-            if self.faults.bulk_forbidden || self.faults.forbidden {
-                return rejected(403, "Forbidden", "not for you");
+            if let Some(status) = self.faults.bulk_closed.or(self.faults.forbidden.then_some(403)) {
+                return rejected(status, "Forbidden", "not for you");
             }
         } else if self.faults.forbidden {
             return rejected(403, "Forbidden", "not for you");
@@ -191,6 +200,16 @@ impl Service {
                 (Call::BulkTag { .. }, BadIds::Named) => {
                     let message = format!("Failed to find machines: {}", unknown.join(", "));
                     return rejected(400, "InvalidInput", &message);
+                }
+                (Call::BulkTag { .. }, BadIds::Slowly) => {
+                    return rejected(400, "InvalidInput", &format!("Failed to find {}", unknown[0]));
+                }
+                (Call::BulkTag { .. }, BadIds::WithGood) => {
+                    let message = format!("Failed: {} {}", unknown.join(", "), call.devices()[0]);
+                    return rejected(400, "InvalidInput", &message);
+                }
+                (Call::BulkTag { devices, .. }, BadIds::Echo) => {
+                    return rejected(400, "InvalidInput", &format!("Bad: {}", devices.join(", ")));
                 }
                 (Call::BulkTag { .. }, BadIds::Unnamed) => {
                     return rejected(400, "InvalidInput", "Bad request");
@@ -272,7 +291,7 @@ impl Service {
 
     /// The device as the list shows it.
     pub(crate) fn listed(&mut self, id: &str, now: Timestamp) -> Option<DeviceState> {
-        let (id, device) = self.devices.get_key_value(id)?;
+        let (id, device) = self.devices.get_key_value(id).filter(|(_, device)| !device.is_gone)?;
         let old = device.shown.iter().find(|(until, ..)| *until > now);
         let (tags, value) = old.map_or((&device.tags, &device.value), |(_, tags, value)| (tags, value));
         Some(DeviceState { id: id.clone(), tags: tags.clone(), value: Some(value.as_str().into()) })

@@ -13,7 +13,7 @@ use mdetag_core::apply::{
 use mdetag_core::apply::{DeviceState, TagAction};
 use mdetag_core::diagnostic::Sources;
 use mdetag_core::plan::guard::Allowance;
-use mdetag_core::plan::{Plan, SafePlan};
+use mdetag_core::plan::{Plan, SafePlan, stale};
 use mdetag_core::policy::{Axis, Guard};
 use mdetag_core::time::Timestamp;
 
@@ -99,11 +99,18 @@ impl World {
         }
         for key in keys(call) {
             assert!(
-                !self.confirmed.contains(&key) || self.is_repair(&key),
+                !self.confirmed.contains(&key) || self.is_repair(&key) || self.asks_route(call),
                 "{key:?} is confirmed and sent again"
             );
         }
         self.in_flight.insert(id, devices);
+    }
+
+    /// A bulk call with one device, after a single call worked for it.
+    fn asks_route(&self, call: &Call) -> bool {
+        let Call::BulkTag { devices, .. } = call else { return false };
+        let is_single = |sent: &Call| matches!(sent, Call::SingleTag { device, .. } if devices[..] == [device.clone()]);
+        self.sent.iter().any(|(_, sent)| is_single(sent))
     }
 
     fn is_repair(&self, key: &ChangeKey) -> bool {
@@ -233,7 +240,15 @@ impl World {
         let mut settled = Vec::new();
         let mut rest = plan.clone();
         for change in &mut rest.changes {
-            let listed = self.service.listed(&change.id, self.now).expect("known");
+            let Some(listed) = self.service.listed(&change.id, self.now) else {
+                let open = stale::keys(plan, change).filter(|key| !ended.contains(key));
+                let error = Some("its device is out of sight".to_owned());
+                settled.extend(open.map(|key| ChangeOutcome { key, outcome: Outcome::Stale, error: error.clone() }));
+                change.add.clear();
+                change.remove.clear();
+                change.value = None;
+                continue;
+            };
             let tag = |index: mdetag_core::plan::TagIndex| plan.tags[index.0 as usize].clone();
             let mut keep = |what: ChangeWhat, is_so: bool| {
                 let key = ChangeKey { device: change.id.clone(), what };

@@ -11,8 +11,7 @@ use crate::time::Timestamp;
 
 use super::budget::Budget;
 use super::changes::{ChangeIndex, ChangeRow, Doubt, Effect, Evidence};
-use super::isolate::{self, Isolation};
-use super::queue::{ItemIndex, ItemKind, Members, Queue, WorkItem};
+use super::queue::{ItemKind, Queue};
 use super::retry::{MAX_FAILURES, MAX_FORBIDDEN, MAX_RETRY_AFTER, MAX_TRIES, MIN_WAIT};
 use super::run::{CallInFlight, Run};
 use super::{CallId, DeviceState, Entry, Outcome, Rejection, Reply};
@@ -64,10 +63,12 @@ impl Run<'_> {
                 );
             }
         }
-        if let Some(isolation) = &mut self.queues.item_mut(flight.item).isolation {
-            isolation.has_succeeded = true;
+        if let ItemKind::Tags { tag, action } = self.queues.item(flight.item).kind {
+            self.taken.insert((tag, action));
         }
-        self.answer_probe(flight.item, now);
+        if flight.lane == Lane::SingleTag && self.ask_route(&flight) {
+            return;
+        }
         self.advance(flight.item);
     }
 
@@ -154,11 +155,14 @@ impl Run<'_> {
                 }
                 self.try_again(flight, true, words, now);
             }
-            403 if flight.lane == Lane::BulkTag => self.bulk_forbidden(&flight),
-            400 | 404 | 413 if flight.lane == Lane::BulkTag && flight.members.len() > 1 => {
-                self.isolate(&flight, rejection, words);
+            400 | 402..=499 if flight.lane == Lane::BulkTag => {
+                if self.queues.item(flight.item).queue == Queue::Probe {
+                    self.close_route(flight.item, words, now);
+                } else {
+                    self.isolate(&flight, rejection, words);
+                }
             }
-            404 => self.missed(&flight, words, now),
+            404 => self.missed(&flight, rejection, words, now),
             _ => self.refused(flight, rejection, words, now),
         }
     }
@@ -189,7 +193,6 @@ impl Run<'_> {
             }
         }
         self.failed(&flight, &error, now);
-        self.forbid_probe(flight.item, &error);
         self.advance(flight.item);
     }
 
@@ -258,135 +261,37 @@ impl Run<'_> {
             }
             return self.learn_from_refusal(&flight, rejection, words, now);
         }
+        // A token that a fresh sign-in did not mend says nothing about the device.
+        let is_about_device = (400..500).contains(&rejection.status) && rejection.status != 401;
+        let outcome = if is_about_device { Outcome::Refused } else { Outcome::Failed };
         let error: Arc<str> = words.into();
         for change in &flight.members {
             if self.changes.is_waiting(*change) {
-                self.changes.end(*change, Outcome::Failed, Some(&error));
+                self.changes.end(*change, outcome, Some(&error));
             }
         }
-        let item = self.queues.item_mut(flight.item);
-        let tag_at_fault = match &mut item.isolation {
-            Some(isolation) if flight.members.len() == 1 => isolation.fails_alone(&code(rejection)),
-            _ => false,
-        };
-        if tag_at_fault {
-            let error: Arc<str> = format!("{words} (the same for two devices: the tag is at fault)").into();
-            self.end_item(flight.item, Outcome::Failed, &error);
-        }
+        self.refused_alone(flight.item, rejection);
         self.learn_from_refusal(&flight, rejection, words, now);
-        self.forbid_probe(flight.item, &error);
         self.advance(flight.item);
     }
 
-    /// A bad id fails a whole call: those that the message names are dropped, else the call is halved.
-    fn isolate(&mut self, flight: &CallInFlight, rejection: &Rejection, words: &str) {
-        let id = |change: ChangeIndex| &**self.changes.device_id(self.changes.get(change).device);
-        let mut split = isolate::named(&flight.members, id, &rejection.message);
-        let item = self.queues.item_mut(flight.item);
-        let isolation = item.isolation.get_or_insert_with(|| Box::new(Isolation::default()));
-        (item.tries, item.misses) = (0, 0);
-        if split.is_some() && !isolation.may_trust_names() {
-            split = None;
-        }
-        match split {
-            Some((named, others)) => {
-                item.members = Members::from(others);
-                let error: Arc<str> = words.into();
-                for change in named {
-                    if self.changes.is_waiting(change) {
-                        self.changes.end(change, Outcome::Failed, Some(&error));
-                    }
-                }
-            }
-            None => {
-                let (first, second) = isolate::halves(&flight.members);
-                item.members = Members::from(first);
-                item.rest.push(second);
-            }
-        }
-        self.queues.enqueue(flight.item);
-    }
-
-    /// 404 once may pass; twice, the device is gone, and every change of it.
-    fn missed(&mut self, flight: &CallInFlight, words: &str, now: Timestamp) {
+    /// 404 once may pass; twice, the list tells whether the device is gone or the service only refuses it. Nothing else is
+    /// sent to it meanwhile.
+    fn missed(&mut self, flight: &CallInFlight, rejection: &Rejection, words: &str, now: Timestamp) {
         self.back_to_read(flight.item);
         let item = self.queues.item_mut(flight.item);
         item.misses += 1;
         if item.misses < 2 {
             return self.queues.delay(flight.item, now.plus(MISS_WAIT));
         }
-        let error: Arc<str> = words.into();
-        let device = flight.devices[0];
-        for change in self.changes.of_device(device).chain(flight.members.iter().copied()) {
+        let doubt = Doubt { since: now, evidence: Evidence::Missing, error: words.into() };
+        for change in self.changes.of_device(flight.devices[0]).chain(flight.members.iter().copied()) {
             if self.changes.is_waiting(change) {
-                self.changes.end(change, Outcome::Gone, Some(&error));
+                self.changes.doubt(change, doubt.clone());
             }
         }
-        self.forbid_probe(flight.item, &error);
+        self.refused_alone(flight.item, rejection);
         self.advance(flight.item);
-    }
-
-    // Halving a forbidden call would cost 999 calls for 500 devices and tell nothing: one single call tells whether it is
-    // the route that is forbidden.
-    fn bulk_forbidden(&mut self, flight: &CallInFlight) {
-        if self.bulk.is_forbidden() {
-            return self.split_to_singles(flight.item);
-        }
-        self.queues.item_mut(flight.item).tries = 0;
-        let first = flight.members[0];
-        self.probe(flight.item, first);
-    }
-
-    fn probe(&mut self, held: ItemIndex, change: ChangeIndex) {
-        let item = self.queues.item_mut(held);
-        let ItemKind::Tags { tag, action } = item.kind else { return };
-        let mut probe =
-            WorkItem::new(ItemKind::Tags { tag, action }, Queue::Single, i64::MAX, Members::One(change));
-        probe.probes_for = Some(held);
-        probe.failed_probes = item.failed_probes;
-        let index = self.queues.push(probe);
-        self.bulk.probe_started();
-        self.queues.enqueue(index);
-    }
-
-    /// A probe worked: the bulk route is what is forbidden.
-    fn answer_probe(&mut self, probe: ItemIndex, now: Timestamp) {
-        let Some(held) = self.queues.item_mut(probe).probes_for.take() else { return };
-        self.bulk.probe_ended();
-        // Where bulk calls have worked before, it is this one that is forbidden and not the route.
-        if self.bulk.forbid() {
-            self.note(
-                now,
-                "the bulk tag route is forbidden and single tag calls work: one call a device from here on"
-                    .into(),
-            );
-        }
-        self.split_to_singles(held);
-    }
-
-    /// A probe did not work either: a second device is asked, then the whole call has failed.
-    fn forbid_probe(&mut self, probe: ItemIndex, error: &Arc<str>) {
-        let Some(held) = self.queues.item_mut(probe).probes_for.take() else { return };
-        self.bulk.probe_ended();
-        let item = self.queues.item_mut(held);
-        item.failed_probes += 1;
-        let has_chance = item.failed_probes < 2 && item.members.as_slice().len() > 1;
-        let members = item.members.as_slice().to_vec();
-        let other = members.into_iter().rev().find(|change| self.changes.is_waiting(*change));
-        match other {
-            Some(other) if has_chance => self.probe(held, other),
-            _ => self.end_item(held, Outcome::Failed, error),
-        }
-    }
-
-    /// Goes on to the next call of an item, if it has one.
-    pub(super) fn advance(&mut self, index: ItemIndex) {
-        let item = self.queues.item_mut(index);
-        if let Some(next) = item.rest.pop() {
-            item.members = Members::from(next);
-            (item.tries, item.misses, item.may_have_effect) = (0, 0, false);
-            self.queues.enqueue(index);
-        }
     }
 }
 
@@ -394,11 +299,6 @@ impl Run<'_> {
 fn names_missing_role(message: &str) -> bool {
     let message = message.to_lowercase();
     message.contains("application roles") || message.contains("missing") && message.contains("role")
-}
-
-/// The code of a rejection, or its status where it has none.
-fn code(rejection: &Rejection) -> String {
-    if rejection.code.is_empty() { rejection.status.to_string() } else { rejection.code.clone() }
 }
 
 /// A reply in short, for journals and errors.

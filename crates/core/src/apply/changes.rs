@@ -73,6 +73,8 @@ struct DeviceRow {
 pub(super) enum Evidence {
     /// There was no answer that took the call.
     None,
+    /// The service says that there is no such device.
+    Missing,
     /// The service took it, and does not show the device.
     Accepted,
     /// The service took it, and shows the device in the old state.

@@ -132,7 +132,7 @@ impl Run<'_> {
                     (ItemKind::Combined { .. }, _) => self.uncombine(item),
                     (_, Some(reason)) => {
                         self.doubt_members(item, reason, now);
-                        self.end_item(item, Outcome::NotAttempted, reason);
+                        self.end_members(item, reason);
                     }
                     (_, None) => {}
                 }
@@ -155,20 +155,23 @@ impl Run<'_> {
         }
     }
 
-    /// Ends every change of an item that still waits.
-    pub(super) fn end_item(&mut self, item: ItemIndex, outcome: Outcome, reason: &Arc<str>) {
-        let item = self.queues.item_mut(item);
-        let rest = std::mem::take(&mut item.rest);
-        let members = std::mem::replace(&mut item.members, Members::Many(Vec::new()));
-        if let Some(held) = item.probes_for.take() {
-            self.bulk.probe_ended();
-            self.end_item(held, outcome, reason);
-        }
-        for change in members.as_slice().iter().chain(rest.iter().flatten()) {
+    /// The lane of an item's next call was given up: what other lanes carry of it goes on.
+    fn end_members(&mut self, index: ItemIndex, reason: &Arc<str>) {
+        for change in self.queues.item(index).members.as_slice() {
             if self.changes.is_waiting(*change) {
-                self.changes.end(*change, outcome, Some(reason));
+                self.changes.end(*change, Outcome::NotAttempted, Some(reason));
             }
         }
+        self.advance(index);
+    }
+
+    /// Ends every change of an item that still waits.
+    pub(super) fn end_item(&mut self, index: ItemIndex, outcome: Outcome, reason: &Arc<str>) {
+        for change in self.unsettled(index) {
+            self.changes.end(change, outcome, Some(reason));
+        }
+        self.queues.item_mut(index).rest.clear();
+        self.release_route(index);
     }
 
     fn start_any(&mut self, now: Timestamp, budget: &mut Budget) -> Option<Step> {
@@ -223,7 +226,7 @@ impl Run<'_> {
 
     fn start(&mut self, queue: Queue, lane: Lane, now: Timestamp, budget: &mut Budget) -> Option<Step> {
         while let Some(index) = self.queues.pop(queue) {
-            if !self.settle_members(index) {
+            if queue != Queue::Probe && !self.settle_members(index) {
                 continue;
             }
             if queue == Queue::Bulk && self.bulk.is_forbidden() {
@@ -267,34 +270,35 @@ impl Run<'_> {
             if !item.members.as_slice().is_empty() {
                 return true;
             }
-            match item.rest.pop() {
-                Some(next) => item.members = Members::from(next),
-                None => break,
+            let queue = item.queue;
+            if !self.take_next(index) {
+                break;
+            }
+            if self.queues.item(index).queue != queue {
+                self.queues.enqueue(index);
+                return false;
             }
         }
         let item = self.queues.item_mut(index);
         if matches!(item.kind, ItemKind::Combined { list: Some(_), .. }) {
             self.patch.device_let_go();
         }
-        if let Some(held) = self.queues.item_mut(index).probes_for.take() {
-            // What was to be probed has ended otherwise: the bulk call is asked again.
-            self.bulk.probe_ended();
-            self.queues.enqueue(held);
-        }
         false
     }
 
     /// One call a change from now on.
     pub(super) fn split_to_singles(&mut self, index: ItemIndex) {
+        let left = self.unsettled(index);
+        self.release_route(index);
         let item = self.queues.item_mut(index);
-        let rest = std::mem::take(&mut item.rest);
-        let members = std::mem::replace(&mut item.members, Members::Many(Vec::new()));
+        item.rest.clear();
+        item.members = Members::Many(Vec::new());
         let (kind, priority, is_last) = (item.kind.clone(), item.priority, item.is_last);
-        for change in members.as_slice().iter().chain(rest.iter().flatten()) {
-            let mut single = WorkItem::new(kind.clone(), Queue::Single, priority, Members::One(*change));
+        for change in left {
+            let mut single = WorkItem::new(kind.clone(), Queue::Single, priority, Members::One(change));
             single.is_last = is_last;
             let single = self.queues.push(single);
-            self.changes.set_item(*change, single);
+            self.changes.set_item(change, single);
             self.queues.enqueue(single);
         }
     }

@@ -1,72 +1,240 @@
-//! Finding the bad ids of a rejected call with few further calls.
+//! Finding the bad ids of a rejected call with few further calls, so that no good device is lost with a bad one.
 //!
-//! One unknown id fails a whole bulk call (field-reported), so it is cut down to the bad id: by the ids that the message
-//! names, else by halves, depth first, so that a tag that the service takes from nobody is known after few calls.
+//! One refused device fails a whole bulk call (field-reported). Ids that the message names are asked alone, for a text may
+//! name good ones too; without names the call is halved, breadth first: the sibling of a rejected half is mostly good.
+//! Whether the tag or the bulk route itself is at fault is asked with few calls before every device is.
+
+use std::collections::{HashSet, VecDeque};
+
+use crate::time::Timestamp;
 
 use super::changes::ChangeIndex;
+use super::queue::{ItemIndex, ItemKind, Members, Queue};
+use super::run::{CallInFlight, Run};
+use super::{Outcome, Rejection};
 
-/// How often in a row the names in a message are believed.
-const MAX_NAMED: u32 = 3;
+/// Single devices that must be refused alike before the tag is suspected.
+const SAMPLE: usize = 4;
+
+/// Rejected calls of an item before single devices are drawn from it: the whole and both halves.
+const SUSPICIOUS: u32 = 3;
+
+/// So many ids that a message names without leaving any other are asked one by one; more may be an echo of the call.
+const MAX_ECHO: usize = 10;
 
 /// What is known about a call that was rejected and is being cut down.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Isolation {
-    /// Some device of the call was taken.
-    pub(super) has_succeeded: bool,
-    /// How often names in a message were believed.
-    named: u32,
-    /// Codes of single-device calls that failed, and how often.
-    codes: Vec<(String, u32)>,
+    /// Calls of several devices that were rejected.
+    rejections: u32,
+    /// Codes of the devices that were drawn and refused alone; `None` until they are drawn.
+    sample: Option<Vec<String>>,
+    /// The code with which all others, asked together once more, must fail for the tag to be at fault.
+    suspected: Option<String>,
+    /// An answer of 403, 404 or 405 may be about the route.
+    doubts_route: bool,
+    /// Other bulk calls wait until this item knows whether the route is closed.
+    pub(super) holds_route: bool,
 }
 
-impl Isolation {
-    /// Whether the names in a message are believed once more. A service that blames one device after the other may mean
-    /// the tag: after a few, halves tell more with fewer calls.
-    pub(super) fn may_trust_names(&mut self) -> bool {
-        self.named += 1;
-        self.named <= MAX_NAMED
-    }
-
-    /// Notes that a call on one device failed; says whether the tag is at fault: twice the same code, and no device of the
-    /// call has been taken.
-    pub(super) fn fails_alone(&mut self, code: &str) -> bool {
-        let count = match self.codes.iter_mut().find(|(known, _)| known == code) {
-            Some((_, count)) => {
-                *count += 1;
-                *count
-            }
-            None => {
-                self.codes.push((code.to_owned(), 1));
-                1
-            }
-        };
-        count >= 2 && !self.has_succeeded
-    }
-}
-
-/// Splits the members of a rejected call into those that the message names and the others. A message that names all of
-/// them, or none, tells nothing: `None`.
+/// The members of a call that a message names, and the others.
 pub(super) fn named<'a>(
     members: &[ChangeIndex],
     id: impl Fn(ChangeIndex) -> &'a str,
     message: &str,
-) -> Option<(Vec<ChangeIndex>, Vec<ChangeIndex>)> {
+) -> (Vec<ChangeIndex>, Vec<ChangeIndex>) {
     // Ids are words of `A-Z a-z 0-9 . _ -`; a full stop may also end the sentence.
     let is_id = |scalar: char| scalar.is_ascii_alphanumeric() || matches!(scalar, '.' | '_' | '-');
-    let words: std::collections::HashSet<&str> = message
+    let words: HashSet<&str> = message
         .split(|scalar| !is_id(scalar))
         .flat_map(|word| [word, word.trim_end_matches('.')])
         .filter(|word| !word.is_empty())
         .collect();
-    let (named, others): (Vec<u32>, Vec<u32>) =
-        members.iter().partition(|member| words.contains(id(**member)));
-    (!named.is_empty() && !others.is_empty()).then_some((named, others))
+    members.iter().partition(|member| words.contains(id(**member)))
 }
 
 /// Two halves, the first not the smaller.
-pub(super) fn halves(members: &[ChangeIndex]) -> (Vec<ChangeIndex>, Vec<ChangeIndex>) {
+fn halves(members: &[ChangeIndex]) -> [Vec<ChangeIndex>; 2] {
     let (first, second) = members.split_at(members.len().div_ceil(2));
-    (first.to_vec(), second.to_vec())
+    [first.to_vec(), second.to_vec()]
+}
+
+/// The code of a rejection, or its status where it has none.
+fn code(rejection: &Rejection) -> String {
+    if rejection.code.is_empty() { rejection.status.to_string() } else { rejection.code.clone() }
+}
+
+impl Run<'_> {
+    /// A bulk call was rejected with 4xx: cuts it down to the devices that the service does not take.
+    pub(super) fn isolate(&mut self, flight: &CallInFlight, rejection: &Rejection, words: &str) {
+        if self.bulk.is_forbidden() {
+            return self.split_to_singles(flight.item);
+        }
+        let id = |change: ChangeIndex| &**self.changes.device_id(self.changes.get(change).device);
+        let (named, others) = named(&flight.members, id, &rejection.message);
+        let is_taken = self.is_taken(flight.item);
+        let item = self.queues.item_mut(flight.item);
+        let isolation = item.isolation.get_or_insert_with(Box::default);
+        isolation.rejections += 1;
+        let is_first = isolation.rejections == 1;
+        let is_about_route = matches!(rejection.status, 403..=405);
+        isolation.doubts_route |= is_about_route;
+        if !is_taken && isolation.suspected.take().is_some_and(|suspected| suspected == code(rejection)) {
+            let error = format!("{words} (the same for {SAMPLE} devices alone: the tag is at fault)");
+            return self.end_item(flight.item, Outcome::Failed, &error.into());
+        }
+        let is_sampled = isolation.sample.is_some();
+        let is_echo = others.is_empty() && named.len() > MAX_ECHO && !is_sampled;
+        if flight.members.len() == 1 {
+            item.rest.push_front(flight.members.clone());
+        } else if named.is_empty() || is_echo {
+            item.rest.extend(halves(&flight.members));
+        } else {
+            item.rest.extend(named.into_iter().map(|change| vec![change]));
+            if !others.is_empty() {
+                item.rest.push_front(others);
+            }
+        }
+        if is_about_route && is_first && flight.members.len() > 1 {
+            self.ask_alone(flight, 1);
+        } else if !is_taken && !is_sampled && self.isolation(flight.item).rejections >= SUSPICIOUS {
+            self.ask_alone(flight, SAMPLE);
+        }
+        self.advance(flight.item);
+    }
+
+    fn isolation(&mut self, item: ItemIndex) -> &mut Isolation {
+        self.queues.item_mut(item).isolation.get_or_insert_with(Box::default)
+    }
+
+    /// Draws single devices from different parts of an item, to be asked next; those that are onboarded first.
+    fn ask_alone(&mut self, flight: &CallInFlight, count: usize) {
+        let waiting = self.unsettled(flight.item);
+        let mut drawn = VecDeque::new();
+        for part in 0..count {
+            let (from, to) = (waiting.len() * part / count, waiting.len() * (part + 1) / count);
+            let part = &waiting[from..to];
+            let is_onboarded =
+                |change: &&ChangeIndex| self.is_onboarded(self.changes.get(**change).device);
+            if let Some(change) = part.iter().find(is_onboarded).or(part.get(part.len() / 2)) {
+                drawn.push_back(vec![*change]);
+            }
+        }
+        let item = self.queues.item_mut(flight.item);
+        let isolation = item.isolation.get_or_insert_with(Box::default);
+        if count == SAMPLE && drawn.len() == SAMPLE {
+            isolation.sample = Some(Vec::new());
+        }
+        drawn.append(&mut item.rest);
+        item.rest = drawn;
+        if isolation.doubts_route && !std::mem::replace(&mut isolation.holds_route, true) {
+            self.bulk.probe_started();
+        }
+    }
+
+    /// What is left of an item, each change once.
+    pub(super) fn unsettled(&self, item: ItemIndex) -> Vec<ChangeIndex> {
+        let item = self.queues.item(item);
+        let all = item.members.as_slice().iter().chain(item.rest.iter().flatten()).copied();
+        let mut left: Vec<ChangeIndex> = all.filter(|change| self.changes.is_waiting(*change)).collect();
+        left.sort_unstable();
+        left.dedup();
+        left
+    }
+
+    /// Whether the service has taken the item's tag from any device in this run.
+    fn is_taken(&self, item: ItemIndex) -> bool {
+        match self.queues.item(item).kind {
+            ItemKind::Tags { tag, action } => self.taken.contains(&(tag, action)),
+            _ => true,
+        }
+    }
+
+    /// A call on one device of a rejected call was refused too: four alike cast suspicion on the tag, and all others are
+    /// asked together once more.
+    pub(super) fn refused_alone(&mut self, index: ItemIndex, rejection: &Rejection) {
+        let (is_taken, others) = (self.is_taken(index), self.unsettled(index));
+        let item = self.queues.item_mut(index);
+        let Some(isolation) = &mut item.isolation else { return };
+        let Some(sample) = &mut isolation.sample else { return };
+        sample.push(code(rejection));
+        let is_unknown_device = rejection.status == 404;
+        let is_alike = sample.len() == SAMPLE && sample.iter().all(|other| *other == sample[0]);
+        if is_alike && !is_taken && !is_unknown_device && others.len() > 1 {
+            isolation.suspected = Some(code(rejection));
+            item.rest = VecDeque::from([others]);
+        }
+    }
+
+    /// A call on one device worked where the bulk call was forbidden or not found: a bulk call with that device alone tells
+    /// whether the route is closed. Says whether it asks.
+    pub(super) fn ask_route(&mut self, flight: &CallInFlight) -> bool {
+        let item = self.queues.item_mut(flight.item);
+        let Some(isolation) = &mut item.isolation else { return false };
+        if !std::mem::take(&mut isolation.doubts_route) {
+            return false;
+        }
+        if self.bulk.is_forbidden() {
+            self.split_to_singles(flight.item);
+            return true;
+        }
+        if !std::mem::replace(&mut isolation.holds_route, true) {
+            self.bulk.probe_started();
+        }
+        item.members = Members::One(flight.members[0]);
+        item.queue = Queue::Probe;
+        self.queues.enqueue(flight.item);
+        true
+    }
+
+    /// The bulk call with one device, for which a single call worked, was rejected: the route is closed to us.
+    pub(super) fn close_route(&mut self, item: ItemIndex, words: &str, now: Timestamp) {
+        // Where bulk calls have worked before, this one is rejected and not the route.
+        if self.bulk.forbid() {
+            self.note(
+                now,
+                format!(
+                    "the bulk tag route is closed to us ({words}) and single tag calls work: one call a device from here on"
+                ),
+            );
+        }
+        self.split_to_singles(item);
+    }
+
+    /// Lets other bulk calls go on.
+    pub(super) fn release_route(&mut self, item: ItemIndex) {
+        let isolation = self.queues.item_mut(item).isolation.as_mut();
+        if isolation.is_some_and(|isolation| std::mem::take(&mut isolation.holds_route)) {
+            self.bulk.probe_ended();
+        }
+    }
+
+    /// Goes on to the next call of an item, if it has one.
+    pub(super) fn advance(&mut self, index: ItemIndex) {
+        if self.take_next(index) {
+            self.queues.enqueue(index);
+        }
+    }
+
+    /// Makes the next part of an item its members; says whether there was one.
+    pub(super) fn take_next(&mut self, index: ItemIndex) -> bool {
+        let item = self.queues.item_mut(index);
+        let Some(next) = item.rest.pop_front() else {
+            item.members = Members::Many(Vec::new());
+            self.release_route(index);
+            return false;
+        };
+        item.members = Members::from(next);
+        (item.tries, item.misses, item.may_have_effect) = (0, 0, false);
+        if item.isolation.is_some() {
+            let is_single = item.members.as_slice().len() == 1;
+            item.queue = if is_single { Queue::Single } else { Queue::Bulk };
+            if !is_single {
+                self.release_route(index);
+            }
+        }
+        true
+    }
 }
 
 #[cfg(test)]
@@ -74,23 +242,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn named_ids_are_found_in_prose_and_an_echo_of_all_ids_tells_nothing() {
+    fn named_ids_are_found_in_prose() {
         let ids = ["aa-1", "bb.2", "cc_3"];
         let split = |message: &str| named(&[0, 1, 2], |member| ids[member as usize], message);
-        assert_eq!(split("Failed to find machines: bb.2."), Some((vec![1], vec![0, 2])));
-        assert_eq!(split("Failed to find machines: [\"aa-1\",\"cc_3\"]"), Some((vec![0, 2], vec![1])));
-        assert_eq!(split("aa-11 is unknown"), None, "only whole ids count");
-        assert_eq!(split("bad request aa-1 bb.2 cc_3"), None);
-        assert_eq!(split(""), None);
-    }
-
-    #[test]
-    fn the_tag_is_at_fault_only_while_nobody_took_it() {
-        let mut isolation = Isolation::default();
-        assert!(!isolation.fails_alone("InvalidInput"));
-        assert!(!isolation.fails_alone("Other"));
-        assert!(isolation.fails_alone("InvalidInput"));
-        let mut taken = Isolation { has_succeeded: true, ..Isolation::default() };
-        assert!(!taken.fails_alone("x") && !taken.fails_alone("x"));
+        assert_eq!(split("Failed to find machines: bb.2."), (vec![1], vec![0, 2]));
+        assert_eq!(split("Failed to find machines: [\"aa-1\",\"cc_3\"]"), (vec![0, 2], vec![1]));
+        assert!(split("aa-11 is unknown").0.is_empty(), "only whole ids count");
+        assert_eq!(split("bad request aa-1 bb.2 cc_3"), (vec![0, 1, 2], vec![]));
+        assert!(split("").0.is_empty());
     }
 }

@@ -3,7 +3,7 @@
 //! Does not know the budget or what answers mean.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, HashMap};
+use std::collections::{BTreeMap, BinaryHeap, HashMap, VecDeque};
 use std::sync::Arc;
 
 use crate::device::DeviceValue;
@@ -22,6 +22,8 @@ pub(super) type ItemIndex = u32;
 pub(super) enum Queue {
     /// Combined devices that were just read: to be written before somebody else does.
     Write,
+    /// A bulk call with one device that tells whether the bulk route is closed to us.
+    Probe,
     /// Bulk tag calls.
     Bulk,
     /// Single tag calls.
@@ -35,14 +37,14 @@ pub(super) enum Queue {
 }
 
 impl Queue {
-    pub(super) const ALL: [Queue; 6] =
-        [Queue::Write, Queue::Bulk, Queue::Single, Queue::SetValue, Queue::Value, Queue::Read];
+    pub(super) const ALL: [Queue; 7] =
+        [Queue::Write, Queue::Probe, Queue::Bulk, Queue::Single, Queue::SetValue, Queue::Value, Queue::Read];
 
     /// The lanes that serve it. Values go by `PATCH` only where `both` routes are chosen.
     pub(super) fn lanes(self, both: bool) -> &'static [Lane] {
         match self {
             Queue::Write => &[Lane::UpdateDevice],
-            Queue::Bulk => &[Lane::BulkTag],
+            Queue::Probe | Queue::Bulk => &[Lane::BulkTag],
             Queue::Single => &[Lane::SingleTag],
             Queue::Value if both => &[Lane::SetValue, Lane::UpdateDevice],
             Queue::SetValue | Queue::Value => &[Lane::SetValue],
@@ -98,8 +100,8 @@ pub(super) struct WorkItem {
     pub(super) priority: i64,
     /// What the next call carries.
     pub(super) members: Members,
-    /// What further calls will carry, the last first.
-    pub(super) rest: Vec<Vec<ChangeIndex>>,
+    /// What further calls will carry, the first first; a change may be in several, and goes once.
+    pub(super) rest: VecDeque<Vec<ChangeIndex>>,
     /// How often the next call was sent without a clear answer.
     pub(super) tries: u8,
     /// How often it met 404.
@@ -111,10 +113,6 @@ pub(super) struct WorkItem {
     /// Some member is a twin's removal: goes after everything else.
     pub(super) is_last: bool,
     pub(super) isolation: Option<Box<Isolation>>,
-    /// The item that waits to learn whether a single call works where its bulk call was forbidden.
-    pub(super) probes_for: Option<ItemIndex>,
-    /// Probes that were forbidden too.
-    pub(super) failed_probes: u8,
 }
 
 impl WorkItem {
@@ -124,21 +122,19 @@ impl WorkItem {
             queue,
             priority,
             members,
-            rest: Vec::new(),
+            rest: VecDeque::new(),
             tries: 0,
             misses: 0,
             may_have_effect: false,
             blockers: 0,
             is_last: false,
             isolation: None,
-            probes_for: None,
-            failed_probes: 0,
         }
     }
 
     /// Whether it has been sent before: retries and bisections go before new work.
     pub(super) fn is_retry(&self) -> bool {
-        self.tries > 0 || self.misses > 0 || self.isolation.is_some() || self.probes_for.is_some()
+        self.tries > 0 || self.misses > 0 || self.isolation.is_some()
     }
 }
 
@@ -272,7 +268,8 @@ impl Queues {
     /// Whether no tag call is ready, delayed or set aside.
     pub(super) fn has_no_tag_work(&self) -> bool {
         let is_tag = |index: ItemIndex| matches!(self.item(index).kind, ItemKind::Tags { .. });
-        !self.has_ready(Queue::Bulk)
+        !self.has_ready(Queue::Probe)
+            && !self.has_ready(Queue::Bulk)
             && !self.has_ready(Queue::Single)
             && self.pool.is_empty()
             && !self.delayed.iter().any(|Reverse((_, index))| is_tag(*index))

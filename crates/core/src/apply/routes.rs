@@ -17,7 +17,7 @@ enum BulkAccess {
 #[derive(Debug, Default)]
 pub(super) struct BulkRoute {
     access: BulkAccess,
-    /// Single calls under way that tell whether a forbidden bulk call was about the route.
+    /// Items that ask single devices whether the route is closed.
     probes: u32,
 }
 

@@ -2,7 +2,7 @@
 //!
 //! What replies mean is `answer`; how devices, items and windows are kept is `changes`, `queue` and `budget`.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use crate::plan::{Lane, Plan, SafePlan, calls};
@@ -112,6 +112,10 @@ pub struct Run<'p> {
     pub(super) queues: Queues,
     pub(super) lanes: Lanes,
     pub(super) bulk: BulkRoute,
+    /// Tags, and what was done with them, that the service took from some device.
+    pub(super) taken: HashSet<(u32, TagAction)>,
+    /// By place in the plan; empty where nothing is known.
+    onboarded: Vec<bool>,
     pub(super) patch: PatchRoute,
     pub(super) flights: HashMap<CallId, CallInFlight>,
     pub(super) busy: Vec<bool>,
@@ -142,6 +146,8 @@ impl<'p> Run<'p> {
             queues: Queues::default(),
             lanes: Lanes::default(),
             bulk: BulkRoute::default(),
+            taken: HashSet::new(),
+            onboarded: Vec::new(),
             patch: PatchRoute::default(),
             flights: HashMap::new(),
             busy: vec![false; plan.changes.len()],
@@ -206,6 +212,15 @@ impl<'p> Run<'p> {
         if is_ready {
             self.queues.enqueue(index);
         }
+    }
+
+    /// Says which devices are onboarded: they are asked first where single devices speak for others.
+    pub fn know_onboarded(&mut self, is_onboarded: &dyn Fn(&str) -> bool) {
+        self.onboarded = self.plan.changes.iter().map(|change| is_onboarded(&change.id)).collect();
+    }
+
+    pub(super) fn is_onboarded(&self, device: u32) -> bool {
+        self.onboarded.get(device as usize).copied().unwrap_or(false)
     }
 
     /// Ends changes that were decided before the run: stale, noop, withheld ones of the reviewed plan. They count in

@@ -80,6 +80,9 @@ impl Run<'_> {
         let Some(doubt) = self.changes.doubts.get(&change).cloned() else { return };
         let device = self.changes.get(change).device;
         let Some(state) = observed(self.changes.device_id(device)) else {
+            if doubt.evidence == Evidence::Missing && is_trusted {
+                return self.changes.end(change, Outcome::Gone, Some(&doubt.error));
+            }
             let list = if is_trusted {
                 "the list no longer has the device"
             } else {
@@ -98,6 +101,7 @@ impl Run<'_> {
             doubt.evidence == Evidence::Accepted && asked < doubt.since.plus(self.options.visibility);
         let (outcome, error) = match doubt.evidence {
             Evidence::None => (Outcome::Failed, doubt.error),
+            Evidence::Missing => (Outcome::Refused, format!("{}; the list shows the device", doubt.error).into()),
             _ if may_lag => {
                 let error = format!(
                     "{}, and the list does not show it yet: it may lag; plan again later",
