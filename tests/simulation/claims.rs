@@ -197,7 +197,8 @@ fn forty(bad_ids: BadIds, bad: &[usize]) -> Fared {
 #[test]
 fn good_devices_are_never_lost_with_bad_ones() {
     for bad_ids in [BadIds::Named, BadIds::Slowly, BadIds::WithGood, BadIds::Echo, BadIds::Unnamed] {
-        for bad in [&[0, 1][..], &[0, 39], &[5, 15, 25, 35], &[0, 10, 20, 30, 39], &[20, 21, 22, 23, 24, 25]] {
+        for bad in [&[0, 1][..], &[0, 39], &[5, 15, 25, 35], &[0, 10, 20, 30, 39], &[20, 21, 22, 23, 24, 25]]
+        {
             let fared = forty(bad_ids, bad);
             let ended = (fared.count(Outcome::Done), fared.count(Outcome::Refused));
             assert_eq!(ended, (40 - bad.len() as u64, bad.len() as u64), "{bad_ids:?} {bad:?}");

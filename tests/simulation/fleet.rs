@@ -35,14 +35,9 @@ impl Fleet {
         let size = [3, 40, 120, 700][pick(4) as usize] + pick(20);
         let mut faults = Faults { slowest: [20, 200, 3_000][pick(3) as usize], ..Faults::default() };
         faults.retry_after = pick(2) == 0;
-        faults.bad_ids = [
-            BadIds::Named,
-            BadIds::Slowly,
-            BadIds::WithGood,
-            BadIds::Echo,
-            BadIds::Unnamed,
-            BadIds::Partial,
-        ][pick(6) as usize];
+        faults.bad_ids =
+            [BadIds::Named, BadIds::Slowly, BadIds::WithGood, BadIds::Echo, BadIds::Unnamed, BadIds::Partial]
+                [pick(6) as usize];
         faults.patch = [Patch::Replace, Patch::Append, Patch::Legacy][pick(3) as usize];
         let mut bad = 0;
         let mut held = 0;

@@ -109,7 +109,8 @@ impl World {
     /// A bulk call with one device, after a single call worked for it.
     fn asks_route(&self, call: &Call) -> bool {
         let Call::BulkTag { devices, .. } = call else { return false };
-        let is_single = |sent: &Call| matches!(sent, Call::SingleTag { device, .. } if devices[..] == [device.clone()]);
+        let is_single =
+            |sent: &Call| matches!(sent, Call::SingleTag { device, .. } if devices[..] == [device.clone()]);
         self.sent.iter().any(|(_, sent)| is_single(sent))
     }
 
@@ -243,7 +244,11 @@ impl World {
             let Some(listed) = self.service.listed(&change.id, self.now) else {
                 let open = stale::keys(plan, change).filter(|key| !ended.contains(key));
                 let error = Some("its device is out of sight".to_owned());
-                settled.extend(open.map(|key| ChangeOutcome { key, outcome: Outcome::Stale, error: error.clone() }));
+                settled.extend(open.map(|key| ChangeOutcome {
+                    key,
+                    outcome: Outcome::Stale,
+                    error: error.clone(),
+                }));
                 change.add.clear();
                 change.remove.clear();
                 change.value = None;

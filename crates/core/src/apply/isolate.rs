@@ -114,8 +114,7 @@ impl Run<'_> {
         for part in 0..count {
             let (from, to) = (waiting.len() * part / count, waiting.len() * (part + 1) / count);
             let part = &waiting[from..to];
-            let is_onboarded =
-                |change: &&ChangeIndex| self.is_onboarded(self.changes.get(**change).device);
+            let is_onboarded = |change: &&ChangeIndex| self.is_onboarded(self.changes.get(**change).device);
             if let Some(change) = part.iter().find(is_onboarded).or(part.get(part.len() / 2)) {
                 drawn.push_back(vec![*change]);
             }

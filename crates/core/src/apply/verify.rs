@@ -101,7 +101,9 @@ impl Run<'_> {
             doubt.evidence == Evidence::Accepted && asked < doubt.since.plus(self.options.visibility);
         let (outcome, error) = match doubt.evidence {
             Evidence::None => (Outcome::Failed, doubt.error),
-            Evidence::Missing => (Outcome::Refused, format!("{}; the list shows the device", doubt.error).into()),
+            Evidence::Missing => {
+                (Outcome::Refused, format!("{}; the list shows the device", doubt.error).into())
+            }
             _ if may_lag => {
                 let error = format!(
                     "{}, and the list does not show it yet: it may lag; plan again later",
