@@ -4,11 +4,12 @@
 
 use std::future::Future;
 use std::io::Write;
+use std::path::Path;
 
 use futures_util::stream::{self, StreamExt as _};
 use serde_json::{Value, json};
 
-use super::args::{ApplyArgs, DriftArgs, FleetArgs, Format, PlanArgs};
+use super::args::{ApplyArgs, DriftArgs, FleetArgs, Format, PlanArgs, ReportArgs};
 use super::console::Kept;
 use super::context::Context;
 use super::exit::Exit;
@@ -21,7 +22,7 @@ use super::{apply, drift, findings, fleet, plan};
 /// # Errors
 /// No profile, or flags that name one file for all.
 pub async fn plan(context: &Context, args: &PlanArgs) -> Result<Exit, Failure> {
-    no_shared_file(args.output.is_some() || !args.report.reports.is_empty())?;
+    no_shared_file(args.output.as_deref(), &args.report)?;
     each(context, &args.report.fleet, |context| async move { plan::run(&context, args).await }).await
 }
 
@@ -30,7 +31,7 @@ pub async fn plan(context: &Context, args: &PlanArgs) -> Result<Exit, Failure> {
 /// # Errors
 /// As [`plan()`].
 pub async fn drift(context: &Context, args: &DriftArgs) -> Result<Exit, Failure> {
-    no_shared_file(!args.report.reports.is_empty())?;
+    no_shared_file(None, &args.report)?;
     each(context, &args.report.fleet, |context| async move { drift::run(&context, args).await }).await
 }
 
@@ -39,7 +40,7 @@ pub async fn drift(context: &Context, args: &DriftArgs) -> Result<Exit, Failure>
 /// # Errors
 /// As [`plan()`], and without `--auto-approve`.
 pub async fn apply(context: &Context, args: &ApplyArgs) -> Result<Exit, Failure> {
-    no_shared_file(!args.report.reports.is_empty())?;
+    no_shared_file(None, &args.report)?;
     if !args.auto_approve {
         return Err(Failure::usage("`apply --all-tenants` needs `--auto-approve`")
             .help("review the plans first: mdetag plan --all-tenants"));
@@ -47,12 +48,13 @@ pub async fn apply(context: &Context, args: &ApplyArgs) -> Result<Exit, Failure>
     each(context, &args.report.fleet, |context| async move { apply::run(&context, args).await }).await
 }
 
-fn no_shared_file(is_shared: bool) -> Result<(), Failure> {
-    if !is_shared {
+fn no_shared_file(output: Option<&Path>, report: &ReportArgs) -> Result<(), Failure> {
+    let mut names = report.reports.iter().map(String::as_str).chain(output.and_then(Path::to_str));
+    if names.all(|name| name.contains(output::TENANT)) {
         return Ok(());
     }
     Err(Failure::usage("`--all-tenants` cannot write the reports of several tenants to one file")
-        .help("run one job a tenant: `mdetag tenants --format json` prints the matrix"))
+        .help("put {tenant} into the name, as in plan-{tenant}.json, or run one job a tenant: `mdetag tenants --format json` prints the matrix"))
 }
 
 /// Runs for every profile and says at the end how each ended.

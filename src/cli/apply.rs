@@ -46,7 +46,7 @@ struct Job {
 /// # Errors
 /// Policy, identity, network, files, a plan that no longer fits, no approval.
 pub async fn run(context: &Context, args: &ApplyArgs) -> Result<Exit, Failure> {
-    let reports = Reports::new(context.global.format, &args.report)?;
+    let reports = Reports::new(context, &args.report)?;
     let allowances = plan::allowances(&args.allow)?;
     refuse_recorded(context)?;
     if let Some(run) = &args.resume {

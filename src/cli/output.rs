@@ -2,15 +2,16 @@
 //!
 //! Renders nothing itself; that is `report`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use mdetag::store::whole_file;
+use mdetag::store::output_file;
 use mdetag_core::report;
 use mdetag_core::report::model::Model;
 use mdetag_core::report::style::Style;
 
 use super::args::{Format, ReportArgs};
 use super::console::Console;
+use super::context::Context;
 use super::failure::Failure;
 
 /// Reports that were asked for, checked before any work is done.
@@ -27,7 +28,7 @@ impl Reports {
     ///
     /// # Errors
     /// A format that is none, or a report without a file.
-    pub fn new(format: Format, args: &ReportArgs) -> Result<Reports, Failure> {
+    pub fn new(context: &Context, args: &ReportArgs) -> Result<Reports, Failure> {
         let mut files = Vec::new();
         for text in &args.reports {
             let wrong = || {
@@ -40,10 +41,10 @@ impl Reports {
             let format = Format::parse(name)
                 .filter(|format| *format != Format::Github && !path.is_empty())
                 .ok_or_else(wrong)?;
-            files.push((format, PathBuf::from(path)));
+            files.push((format, named(context, Path::new(path))?));
         }
         Ok(Reports {
-            format: report_format(format)?,
+            format: report_format(context.global.format)?,
             files,
             details: args.details,
             max_chars: args.max_chars,
@@ -83,10 +84,29 @@ impl Reports {
     pub fn write_files(&self, model: &Model<'_>) -> Result<(), Failure> {
         let style = Style { colour: false, width: 120, details: self.details };
         for (format, path) in &self.files {
-            whole_file::write_with(path, |out| report::write(*format, model, &style, self.max_chars, out))?;
+            output_file::write(path, |out| report::write(*format, model, &style, self.max_chars, out))?;
         }
         Ok(())
     }
+}
+
+/// What stands for the tenant in the name of a file, so that several tenants can share one command line.
+pub const TENANT: &str = "{tenant}";
+
+/// An output's path with the tenant in it: its profile, else the sandbox.
+///
+/// # Errors
+/// A path that asks for a tenant which has no name.
+pub fn named(context: &Context, path: &Path) -> Result<PathBuf, Failure> {
+    let Some(text) = path.to_str().filter(|text| text.contains(TENANT)) else {
+        return Ok(path.to_path_buf());
+    };
+    let profile = context.profile()?.map(|profile| profile.name.as_str());
+    let name = profile.or(context.global.sandbox.as_deref()).ok_or_else(|| {
+        Failure::usage(format!("`{text}` asks for the tenant's name, and no tenant profile is in use"))
+            .help("profiles stand in mdetag.yaml under `tenants`; `mdetag init` writes one")
+    })?;
+    Ok(PathBuf::from(text.replace(TENANT, name)))
 }
 
 /// A report's format, where the word names one.

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use mdetag::store::whole_file;
+use mdetag::store::output_file;
 use mdetag::tenant::Need;
 use mdetag_core::plan::document;
 use mdetag_core::plan::guard::Allowance;
@@ -14,7 +14,7 @@ use super::context::Context;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::findings;
-use super::output::Reports;
+use super::output::{self, Reports};
 use super::planning::{self, Planned};
 use super::policy_set;
 use super::source::{self, Source};
@@ -62,7 +62,8 @@ pub async fn run(context: &Context, args: &PlanArgs) -> Result<Exit, Failure> {
 /// # Errors
 /// Policy, identity, network, files.
 pub async fn plan_and_report(context: &Context, request: &Request<'_>) -> Result<Planned, Failure> {
-    let reports = Reports::new(context.global.format, request.report)?;
+    let reports = Reports::new(context, request.report)?;
+    let output_path = request.output.map(|path| output::named(context, path)).transpose()?;
     let allowances = allowances(request.allow)?;
     let now = context.policy_now();
     let paths = context.policy_paths(request.paths)?;
@@ -87,10 +88,9 @@ pub async fn plan_and_report(context: &Context, request: &Request<'_>) -> Result
     input.base = base_plan.as_ref().map(Planned::plan);
     input.guard_changes = &guard_changes;
     // The plan's file does not wait for its reports to be computed, and a reader of them that goes away does not lose it.
-    let save = |path: &PathBuf| {
-        whole_file::write_proved(path, |out| document::write_to(planned.plan(), out).map(drop))
-    };
-    let (model, saved) = rayon::join(|| Model::new(input), || request.output.map(save).transpose());
+    let save =
+        |path: &PathBuf| output_file::write(path, |out| document::write_to(planned.plan(), out).map(drop));
+    let (model, saved) = rayon::join(|| Model::new(input), || output_path.as_ref().map(save).transpose());
     ci::report(request.report.ci, &model, &context.console)?;
     reports.write(&model, &context.console)?;
     saved?;

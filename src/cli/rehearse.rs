@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
+use mdetag::store::output_file;
 use mdetag::store::path_text::shown;
-use mdetag::store::whole_file;
 use mdetag_core::policy;
 use mdetag_core::rehearsal::{self, Rehearsal};
 use mdetag_core::report::diagnostics;
@@ -44,7 +44,7 @@ pub fn run(context: &Context, args: &TestArgs) -> Result<Exit, Failure> {
     if let Some(path) = &args.junit {
         let mut text = Vec::new();
         rendered::junit(&tested, &mut text)?;
-        whole_file::write(path, &text)?;
+        output_file::write(path, |out| out.write_all(&text))?;
     }
     let mut text = Vec::new();
     match context.global.format {

@@ -1,6 +1,6 @@
 //! `mdetag revert`: a plan that undoes a run's confirmed changes, to be reviewed and applied like any other.
 
-use mdetag::store::whole_file;
+use mdetag::store::output_file;
 use mdetag::tenant::Need;
 use mdetag_core::plan::{document, revert};
 use mdetag_core::report::model::{Input, Model, Subject};
@@ -9,7 +9,7 @@ use super::args::{CiSystem, ReportArgs, RevertArgs};
 use super::context::Context;
 use super::exit::Exit;
 use super::failure::Failure;
-use super::output::Reports;
+use super::output::{self, Reports};
 use super::planning::{self, Fresh};
 use super::session;
 use super::source;
@@ -21,7 +21,7 @@ use super::{apply, past, policy_set};
 /// No such run, its policies gone, identity, network, files.
 pub async fn run(context: &Context, args: &RevertArgs) -> Result<Exit, Failure> {
     let plain = ReportArgs { max_chars: 60_000, ci: CiSystem::None, ..ReportArgs::default() };
-    let reports = Reports::new(context.global.format, &plain)?;
+    let reports = Reports::new(context, &plain)?;
     let session = session::open(context, None, Need::Read).await?;
     let ran = past::run(&session.state, &args.run)?;
     let set = policy_set::load(context, &apply::arguments(context, &ran.plan), context.policy_now())?;
@@ -36,7 +36,9 @@ pub async fn run(context: &Context, args: &RevertArgs) -> Result<Exit, Failure> 
     let mut fresh = Fresh { plan, selections, counts };
     planning::foresee(&set, snapshot, &mut fresh, &history);
     let planned = planning::guarded(&set, fresh, &[]);
-    whole_file::write_proved(&args.output, |out| document::write_to(planned.plan(), out).map(drop))?;
+    output_file::write(&output::named(context, &args.output)?, |out| {
+        document::write_to(planned.plan(), out).map(drop)
+    })?;
     let model = Model::new(Input::new(Subject::Plan, planned.plan()));
     reports.write(&model, &context.console)?;
     source.close().await;

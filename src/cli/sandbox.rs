@@ -1,9 +1,9 @@
 //! `mdetag sandbox`: make, serve, disturb and generate simulated tenants.
 
 use std::collections::BTreeSet;
-use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
+use mdetag::store::output_file;
 use mdetag::store::path_text::shown;
 use mdetag_core::policy::{Policy, TagExpressionKind};
 use mdetag_core::report::escape;
@@ -136,11 +136,8 @@ fn disturb(
 }
 
 fn generate(context: &Context, devices: usize, seed: u64, path: &Path) -> Result<Exit, Failure> {
-    let named = |error: std::io::Error| Failure::file(format!("cannot write {}: {error}", shown(path)));
-    let file = std::fs::File::create(path).map_err(named)?;
-    let mut writer = BufWriter::with_capacity(1 << 20, file);
     let fleet = FleetFile { devices: devices as u64, seed, created: context.policy_now(), header: true };
-    sandbox::generate(&mut writer, &fleet).and_then(|()| writer.flush()).map_err(named)?;
+    output_file::write(path, |mut out| sandbox::generate(&mut out, &fleet))?;
     let text = format!("{} in {}\n", counted(devices as u64, "device"), shown(path));
     say(context, &text, || serde_json::json!({ "devices": devices, "seed": seed, "file": path }))
 }

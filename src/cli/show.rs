@@ -28,7 +28,7 @@ pub fn run(context: &Context, args: &ShowArgs) -> Result<Exit, Failure> {
         all_tenants: false,
         fleet: FleetArgs::default(),
     };
-    let reports = Reports::new(context.global.format, &report)?;
+    let reports = Reports::new(context, &report)?;
     let plan = read(&args.plan)?;
     let model = Model::new(Input::new(Subject::Plan, &plan));
     reports.write(&model, &context.console)?;

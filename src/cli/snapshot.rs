@@ -26,6 +26,7 @@ pub async fn run(context: &Context, args: &SnapshotArgs) -> Result<Exit, Failure
         return Err(Failure::usage("`snapshot` reads the tenant, and `--inventory` names a file")
             .help("leave `--inventory` out; to convert a file, copy it"));
     }
+    let output_path = output::named(context, &args.output)?;
     let session = session::open(context, None, Need::Read).await?;
     let pages = Mutex::new(SnapshotPages::new()?);
     let reading = Reading::start(&context.console);
@@ -45,13 +46,13 @@ pub async fn run(context: &Context, args: &SnapshotArgs) -> Result<Exit, Failure
         devices: snapshot.len() as u64,
         reasons: trust.sentences(),
     };
-    pages.write(&args.output, &stamp).map_err(|error| Failure::file(chain(&error)))?;
+    pages.write(&output_path, &stamp).map_err(|error| Failure::file(chain(&error)))?;
     let is_sandbox = if session.is_sandbox() { "SANDBOX: " } else { "" };
     session.close().await;
     let text = match context.global.format {
         Format::Json => format!(
             "{:#}",
-            serde_json::json!({ "file": args.output, "devices": snapshot.len(), "trusted": trust.is_trusted(), "reasons": trust.sentences() })
+            serde_json::json!({ "file": output_path, "devices": snapshot.len(), "trusted": trust.is_trusted(), "reasons": trust.sentences() })
         ),
         _ => {
             let verdict =
@@ -59,7 +60,7 @@ pub async fn run(context: &Context, args: &SnapshotArgs) -> Result<Exit, Failure
             format!(
                 "{is_sandbox}{} in {} ({verdict})\n",
                 counted(snapshot.len() as u64, "device"),
-                shown(&args.output)
+                shown(&output_path)
             )
         }
     };

@@ -8,6 +8,7 @@ pub mod journal;
 mod journal_line;
 pub mod ledger;
 pub mod lock;
+pub mod output_file;
 pub mod path_text;
 pub mod policy_files;
 pub mod regular_file;

@@ -12,6 +12,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use tempfile::NamedTempFile;
 
+use super::output_file;
+
 use super::compression::Packer;
 use super::snapshot_file::SnapshotFileError;
 use super::snapshot_header::{SnapshotHeader, SnapshotStamp};
@@ -116,10 +118,9 @@ impl SnapshotLines {
     /// # Errors
     /// The folder cannot be written.
     pub fn create(path: &Path, stamp: &SnapshotStamp) -> Result<SnapshotLines, SnapshotFileError> {
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let header = SnapshotHeader::new(stamp);
         let begin = || {
-            let mut packer = Packer::new(path, NamedTempFile::new_in(folder)?);
+            let mut packer = Packer::new(path, output_file::temporary(path)?);
             serde_json::to_writer(&mut packer, &header)?;
             packer.write_all(b"\n")?;
             Ok(packer)
@@ -146,7 +147,7 @@ impl SnapshotLines {
         let place = |packer: Packer<NamedTempFile>| {
             let file = packer.finish()?;
             file.as_file().sync_all()?;
-            file.persist(&path).map(drop).map_err(|error| error.error)
+            output_file::put(file, &path)
         };
         place(self.packer).map_err(|source| write_error(&path, source))
     }

@@ -3,7 +3,7 @@
 //! Knows no format.
 
 use std::fs::File;
-use std::io::{BufWriter, Result, Write};
+use std::io::{Result, Write};
 use std::path::Path;
 
 use super::path_text::shown;
@@ -14,55 +14,28 @@ use super::path_text::shown;
 /// # Errors
 /// A sentence with the path, where a folder or the file cannot be written.
 pub fn write(path: &Path, content: &[u8]) -> Result<()> {
-    write_with(path, |out| out.write_all(content))
-}
-
-/// As [`write()`], for content that is made piece by piece.
-///
-/// # Errors
-/// As [`write()`], and those of the content.
-pub fn write_with(path: &Path, content: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
-    put(path, content, File::sync_data)
-}
-
-/// As [`write_with`], for content that its readers prove, as a plan by its digest. It may be large and can be made again, so
-/// nobody waits for the disk: a loss of power can leave a part, which is then refused.
-///
-/// # Errors
-/// As [`write_with`].
-pub fn write_proved(path: &Path, content: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
-    put(path, content, |_| Ok(()))
-}
-
-fn put(
-    path: &Path,
-    content: impl FnOnce(&mut dyn Write) -> Result<()>,
-    settle: impl FnOnce(&File) -> Result<()>,
-) -> Result<()> {
     let named = |error: std::io::Error| {
         std::io::Error::new(error.kind(), format!("cannot write {}: {error}", shown(path)))
     };
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder).map_err(named)?;
     let mut file = tempfile::Builder::new().prefix(".mdetag-").tempfile_in(folder).map_err(named)?;
-    let mut out = BufWriter::with_capacity(1 << 18, file.as_file_mut());
-    content(&mut out).and_then(|()| out.flush()).map_err(named)?;
-    drop(out);
-    settle(file.as_file()).map_err(named)?;
-    readable(file.as_file()).map_err(named)?;
+    file.write_all(content).map_err(named)?;
+    file.as_file().sync_data().map_err(named)?;
+    make_readable(file.as_file()).map_err(named)?;
     file.persist(path).map_err(|error| named(error.error))?;
     Ok(())
 }
 
 /// Temporary files are for their owner only; what we leave behind is read by CI steps of other users.
 #[cfg(unix)]
-fn readable(file: &File) -> Result<()> {
+pub(super) fn make_readable(file: &File) -> Result<()> {
     use std::os::unix::fs::PermissionsExt;
     file.set_permissions(std::fs::Permissions::from_mode(0o644))
 }
 
 #[cfg(not(unix))]
-fn readable(_: &File) -> Result<()> {
+pub(super) fn make_readable(_: &File) -> Result<()> {
     Ok(())
 }
 

@@ -16,6 +16,7 @@ mod main_job;
 mod offline;
 mod origins;
 mod outcomes;
+mod outputs;
 mod project;
 mod proposals;
 mod reading;

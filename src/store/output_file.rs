@@ -1,0 +1,236 @@
+//! Files that people name for output: a plan, a report, a snapshot. Pipes and devices are written into, files appear whole.
+//!
+//! Knows no format. A repository may bring links: one that leads out of the working directory is replaced, not followed.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufWriter, ErrorKind, Result, Seek, Write};
+use std::path::{Path, PathBuf};
+
+use tempfile::NamedTempFile;
+
+use super::path_text::shown;
+use super::whole_file;
+
+/// More links than this lead nowhere, as in Linux.
+const MAX_LINKS: usize = 40;
+
+/// Where the content of an output goes.
+enum Place {
+    /// A regular file at this path, there or not: replaced at once.
+    Whole(PathBuf),
+    /// A pipe, a device, or a descriptor of this process: written into.
+    Open(File),
+}
+
+/// Writes an output that is made piece by piece. What is left of a regular file after a loss of power may be a part.
+///
+/// # Errors
+/// A sentence with the path, where it cannot be written, and the errors of the content.
+pub fn write(path: &Path, content: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
+    written(path, content)
+        .map_err(|error| io::Error::new(error.kind(), format!("cannot write {}: {error}", shown(path))))
+}
+
+fn written(path: &Path, content: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
+    match place(path)? {
+        Place::Open(file) => buffered(file, content),
+        Place::Whole(path) => match beside(&path) {
+            Ok(mut file) => {
+                buffered(file.as_file_mut(), content)?;
+                replace(file, &path)
+            }
+            // A file that is mounted alone often stands in a folder that cannot be written.
+            Err(error) => match in_place(&path, &error) {
+                Some(file) => buffered(file?, content),
+                None => Err(error),
+            },
+        },
+    }
+}
+
+fn buffered(file: impl Write, content: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
+    let mut out = BufWriter::with_capacity(1 << 18, file);
+    content(&mut out)?;
+    out.flush()
+}
+
+/// A temporary file for content that is seen at `path` when [`put`] is called.
+///
+/// # Errors
+/// No place for it.
+pub fn temporary(path: &Path) -> Result<NamedTempFile> {
+    // What is written into needs no neighbour; opening it now would make a reader of a pipe wait with us.
+    match fs::metadata(path).is_ok_and(|known| !known.is_file()) {
+        true => NamedTempFile::new(),
+        false => beside(path).or_else(|_| NamedTempFile::new()),
+    }
+}
+
+/// Puts the content of a temporary file where `path` says.
+///
+/// # Errors
+/// The place cannot be written.
+pub fn put(mut file: NamedTempFile, path: &Path) -> Result<()> {
+    match place(path)? {
+        Place::Whole(path) => replace(file, &path),
+        Place::Open(mut target) => {
+            file.rewind()?;
+            io::copy(&mut file, &mut target).map(drop)
+        }
+    }
+}
+
+/// Where a path leads: through links, as far as they may be followed.
+fn place(path: &Path) -> Result<Place> {
+    let mut current = path.to_path_buf();
+    for _ in 0..MAX_LINKS {
+        if let Some(file) = descriptor(&current) {
+            return file.map(Place::Open);
+        }
+        let Ok(known) = fs::symlink_metadata(&current) else { return Ok(regular(path, current)) };
+        if known.is_dir() {
+            return Err(ErrorKind::IsADirectory.into());
+        }
+        if known.is_file() {
+            return Ok(regular(path, current));
+        }
+        if !known.is_symlink() {
+            return OpenOptions::new().write(true).open(&current).map(Place::Open);
+        }
+        current = folder(&current).join(fs::read_link(&current)?);
+    }
+    Ok(Place::Whole(path.to_path_buf()))
+}
+
+/// The regular file to replace: where the links lead, if that is inside the working directory, else the link itself.
+fn regular(path: &Path, target: PathBuf) -> Place {
+    let is_inside = || {
+        let (Ok(here), Ok(there)) = (fs::canonicalize("."), fs::canonicalize(folder(&target))) else {
+            return false;
+        };
+        there.starts_with(here)
+    };
+    if target != path && is_inside() { Place::Whole(target) } else { Place::Whole(path.to_path_buf()) }
+}
+
+/// An open descriptor, where the path names one: `/dev/stdout`, `/dev/fd/63`, `/proc/self/fd/1`. A regular file behind it
+/// belongs to whoever opened it, so it is neither replaced nor emptied.
+#[cfg(unix)]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the path names the stream, and only a copy of it shares its position"
+)]
+fn descriptor(path: &Path) -> Option<Result<File>> {
+    use std::os::fd::AsFd;
+    let number: u32 = path.file_name()?.to_str()?.parse().ok()?;
+    let folder = fs::canonicalize(folder(path)).ok()?;
+    let is_own = folder == Path::new("/dev/fd")
+        || folder == Path::new("/proc").join(std::process::id().to_string()).join("fd");
+    let is_any = is_own || (folder.starts_with("/proc") && folder.ends_with("fd"));
+    let own = |file: std::os::fd::BorrowedFd<'_>| file.try_clone_to_owned().map(File::from);
+    match number {
+        // A socket cannot be opened by its path, but a copy of the descriptor can be written.
+        1 if is_own => Some(own(io::stdout().as_fd())),
+        2 if is_own => Some(own(io::stderr().as_fd())),
+        _ if is_any => Some(OpenOptions::new().append(true).open(path)),
+        _ => None,
+    }
+}
+
+#[cfg(not(unix))]
+fn descriptor(_: &Path) -> Option<Result<File>> {
+    None
+}
+
+fn folder(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// A temporary file in the folder of another, which is made where it is missing.
+fn beside(path: &Path) -> Result<NamedTempFile> {
+    let folder = folder(path);
+    fs::create_dir_all(folder)?;
+    tempfile::Builder::new().prefix(".mdetag-").tempfile_in(folder)
+}
+
+/// Renames a temporary file over another, or copies its content where that cannot be.
+fn replace(mut file: NamedTempFile, path: &Path) -> Result<()> {
+    whole_file::make_readable(file.as_file())?;
+    let Err(failed) = file.persist(path) else { return Ok(()) };
+    file = failed.file;
+    match in_place(path, &failed.error) {
+        Some(target) => {
+            file.rewind()?;
+            io::copy(&mut file, &mut target?).map(drop)
+        }
+        None => Err(failed.error),
+    }
+}
+
+/// A regular file, emptied to be written where it is, if the error says that it cannot be replaced: it is a mount of its own, or
+/// its folder cannot be written.
+fn in_place(path: &Path, error: &io::Error) -> Option<Result<File>> {
+    let is_fixed = matches!(
+        error.kind(),
+        ErrorKind::ResourceBusy
+            | ErrorKind::CrossesDevices
+            | ErrorKind::PermissionDenied
+            | ErrorKind::ReadOnlyFilesystem
+    );
+    let is_file = fs::symlink_metadata(path).is_ok_and(|known| known.is_file());
+    (is_fixed && is_file).then(|| OpenOptions::new().write(true).truncate(true).open(path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folders_are_made_and_old_content_is_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a/b/c.txt");
+        for text in ["one", "two"] {
+            write(&path, |out| out.write_all(text.as_bytes())).unwrap();
+        }
+        assert_eq!(fs::read(&path).unwrap(), b"two");
+        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "nothing is left beside it");
+    }
+
+    #[test]
+    fn content_that_fails_leaves_the_old_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("plan.json");
+        fs::write(&path, "old").unwrap();
+        let failed = write(&path, |out| {
+            out.write_all(b"half")?;
+            Err(io::Error::other("no more"))
+        });
+        assert!(failed.unwrap_err().to_string().contains("plan.json: no more"));
+        assert_eq!(fs::read_to_string(&path).unwrap(), "old");
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_renamed_over_is_written_in_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("mounted.json");
+        fs::write(&path, "a longer old text").unwrap();
+        for kind in [ErrorKind::ResourceBusy, ErrorKind::CrossesDevices, ErrorKind::PermissionDenied] {
+            in_place(&path, &kind.into()).unwrap().unwrap().write_all(b"new").unwrap();
+            assert_eq!(fs::read_to_string(&path).unwrap(), "new");
+        }
+        assert!(in_place(&path, &ErrorKind::StorageFull.into()).is_none());
+        assert!(in_place(&folder.path().join("none"), &ErrorKind::PermissionDenied.into()).is_none());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_that_leads_out_of_the_working_directory_is_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let (other, link) = (folder.path().join("other"), folder.path().join("link"));
+        fs::write(&other, "keep").unwrap();
+        std::os::unix::fs::symlink(&other, &link).unwrap();
+        write(&link, |out| out.write_all(b"plan")).unwrap();
+        assert!(fs::symlink_metadata(&link).unwrap().is_file());
+        assert_eq!(fs::read_to_string(&other).unwrap(), "keep");
+    }
+}

@@ -1,0 +1,109 @@
+//! `-o` and `--report`: what is a file is replaced, what is none is written into.
+
+use crate::project::Project;
+
+const POLICY: &str =
+    "version: 1\nclaims: [T]\nrules: [{ name: r, select: { osPlatform: Windows11 }, tags: [T] }]\n";
+const FLEET: &str = r#"[{"id":"1111111111111111111111111111111111111111","computerDnsName":"a","osPlatform":"Windows11","machineTags":[]}]"#;
+const PLAN: [&str; 4] = ["plan", "--inventory", "i.json", "-q"];
+
+fn project() -> Project {
+    let project = Project::with_policy(POLICY);
+    project.write("i.json", FLEET);
+    project
+}
+
+#[cfg(unix)]
+mod unix {
+    use std::os::unix::fs::{FileTypeExt, symlink};
+    use std::process::Stdio;
+
+    use super::{PLAN, project};
+    use crate::project::ran;
+
+    #[test]
+    fn standard_output_is_written_into_through_any_link() {
+        let project = project();
+        symlink("/proc/self/fd/1", project.path().join("out")).unwrap();
+        symlink("/dev/stdout", project.path().join("out2")).unwrap();
+        for path in ["out", "out2", "/dev/stdout", "/dev/fd/1"] {
+            let written =
+                project.run(&[&PLAN[..], &["--report", &format!("ndjson={path}")]].concat()).exits(0);
+            assert!(written.out.contains(r#""report""#), "{path}: {}", written.out);
+            let saved = project.run(&[&PLAN[..], &["-o", path]].concat()).exits(0);
+            assert!(saved.out.contains(r#""formatVersion""#), "{path}: {}", saved.out);
+        }
+        assert!(project.path().join("out").is_symlink() && project.path().join("out2").is_symlink());
+    }
+
+    #[test]
+    fn standard_output_that_is_a_file_keeps_both_texts() {
+        let project = project();
+        let file = std::fs::File::create(project.path().join("all.txt")).unwrap();
+        let mut command = project.command(&[&PLAN[..], &["-o", "/dev/stdout"]].concat());
+        ran(command.stdout(Stdio::from(file)).output().unwrap()).exits(0);
+        let text = project.read("all.txt");
+        assert!(text.contains(r#""formatVersion""#) && text.contains("1 addition"), "{text}");
+    }
+
+    #[test]
+    fn a_pipe_is_written_into_and_stays_a_pipe() {
+        let project = project();
+        let pipe = project.path().join("pipe");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        symlink("pipe", project.path().join("link")).unwrap();
+        for path in ["pipe", "link"] {
+            let reader = {
+                let pipe = pipe.clone();
+                std::thread::spawn(move || std::fs::read_to_string(pipe).unwrap())
+            };
+            project.run(&[&PLAN[..], &["-o", path]].concat()).exits(0);
+            assert!(reader.join().unwrap().contains(r#""formatVersion""#), "{path}");
+        }
+        assert!(std::fs::symlink_metadata(&pipe).unwrap().file_type().is_fifo());
+        assert!(project.path().join("link").is_symlink());
+    }
+
+    #[test]
+    fn a_link_is_followed_inside_the_working_directory_and_replaced_elsewhere() {
+        let (project, other) = (project(), tempfile::tempdir().unwrap());
+        let secret = other.path().join("authorized_keys");
+        std::fs::write(&secret, "keep").unwrap();
+        symlink(&secret, project.path().join("leads-out.json")).unwrap();
+        std::fs::create_dir(project.path().join("sub")).unwrap();
+        symlink("sub/plan.json", project.path().join("inside.json")).unwrap();
+        for path in ["leads-out.json", "inside.json"] {
+            project.run(&[&PLAN[..], &["-o", path]].concat()).exits(0);
+            assert!(project.read(path).contains(r#""formatVersion""#));
+        }
+        assert_eq!(std::fs::read_to_string(&secret).unwrap(), "keep");
+        assert!(!project.path().join("leads-out.json").is_symlink());
+        assert!(project.path().join("inside.json").is_symlink());
+        assert!(project.read("sub/plan.json").contains(r#""formatVersion""#));
+    }
+
+    #[test]
+    fn snapshots_and_fleets_go_into_devices_too() {
+        let project = project();
+        symlink("/dev/stdout", project.path().join("out")).unwrap();
+        let fleet = project.run(&["sandbox", "generate", "--devices", "2", "-o", "out", "-q"]).exits(0);
+        assert!(fleet.out.contains(r#""machineTags""#), "{}", fleet.out);
+        project.run(&["sandbox", "create", "--devices", "2"]).exits(0);
+        let snapshot = project.run(&["snapshot", "--sandbox", "-o", "out"]).exits(0);
+        assert!(snapshot.out.contains(r#""machineTags""#), "{}", snapshot.out);
+        assert!(project.path().join("out").is_symlink());
+    }
+}
+
+#[test]
+fn the_tenant_stands_in_the_name_of_a_file() {
+    let project = project();
+    project.write("mdetag.yaml", "version: 1\ntenants: { one: {}, two: {} }\n");
+    let words = ["--report", "markdown=r/{tenant}.md", "-o", "{tenant}.json"];
+    project.run(&[&PLAN[..], &["--tenant", "one"], &words].concat()).exits(0);
+    assert!(project.read("r/one.md").contains("plan") && project.read("one.json").contains("formatVersion"));
+    project.run(&[&["plan", "--all-tenants", "--sandbox", "-q"], &words[..]].concat()).exits(0);
+    assert!(project.read("r/two.md").contains("plan") && project.read("two.json").contains("formatVersion"));
+    let shared = project.run(&["plan", "--all-tenants", "--sandbox", "-o", "plan.json"]).exits(1);
+    assert!(shared.err.contains("{tenant}"), "{}", shared.err);
+}
