@@ -29,7 +29,7 @@ use super::planning::{self, PolicySet};
 use super::policy_set;
 use super::session::{self, Session};
 use super::source::{self, Source};
-use super::{ci, ledger_text, past, plan, show, signals};
+use super::{ci, ledger_text, past, plan, question, show, signals};
 
 /// A plan that is older by the wall clock than the plan's own: clocks differ by this much at most.
 const CLOCK_SLACK: Duration = Duration::from_secs(300);
@@ -424,14 +424,7 @@ impl Task<'_> {
         safe: &SafePlan,
         signals: &mut UnboundedReceiver<()>,
     ) -> Result<bool, Failure> {
-        let name =
-            session.reference.name.as_deref().or(session.reference.id.as_deref()).unwrap_or("the tenant");
-        let (additions, removals, values) = safe.plan().counts();
-        let total = mdetag_core::report::words::counted(additions + removals + values, "change");
-        let question = format!(
-            "\nApply {total} to {}? Only `yes` is taken as a yes: ",
-            mdetag_core::report::escape::terminal(name)
-        );
+        let question = question::question(&session.reference, safe.plan().counts());
         let console = self.context.console.clone();
         let answer = tokio::task::spawn_blocking(move || console.ask(&question));
         tokio::select! {

@@ -122,7 +122,7 @@ fn summary(run: &str, recorded: &Recorded) -> (String, Vec<Value>) {
     let started = recorded.started.map(|at| at.to_string()).unwrap_or_default();
     let cloud = if header.cloud == SANDBOX { "SANDBOX · " } else { "" };
     let line = format!(
-        "{run} · {cloud}{started} · {} on {}{commit} · {} · {}\n",
+        "{run} · {cloud}{started} · by {} on {}{commit} · {} · {}\n",
         terminal(who),
         terminal(place),
         if outcomes.is_empty() { "no change".to_owned() } else { outcomes.join(", ") },
@@ -166,8 +166,8 @@ fn happened(run: &str, recorded: &Recorded, state: &StateDir, subject: &str) -> 
         let because = reason.map(|reason| format!(" · {}", terminal(&reason.because))).unwrap_or_default();
         let error_text = error.as_deref().map(|error| format!(" ({})", terminal(error))).unwrap_or_default();
         text.push_str(&format!(
-            "{at}  {symbol} {}  {}  {}{error_text}{because} · {} · run {run}{commit}\n",
-            terminal(&what),
+            "{at}  {symbol} {}  {}  {}{error_text}{because} · by {} · run {run}{commit}\n",
+            terminal(&escape::tag(&what)),
             terminal(name.unwrap_or(&key.device)),
             outcome.word(),
             terminal(header.who.as_deref().unwrap_or("unknown")),

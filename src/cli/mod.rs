@@ -41,6 +41,7 @@ mod plan;
 mod planning;
 mod policy_set;
 mod progress;
+mod question;
 #[cfg(test)]
 mod reference_policies;
 mod rehearse;

@@ -2,6 +2,8 @@
 //!
 //! The form of a plan is `plan::document`'s. With a base, a `split` key stands at its end and outside its digest.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use schemars::JsonSchema;
@@ -12,8 +14,13 @@ use crate::apply::Outcome;
 use crate::plan::{TenantReference, Totals, document};
 use crate::time::Timestamp;
 
+use super::alike::alike;
+use super::escape::clip;
 use super::model::{Model, Origin, Subject};
 use super::row::{self, RowDocument};
+
+/// Characters of an error that a change repeats.
+const BEGINNING: usize = 200;
 
 /// What `apply` prints. `Changes` is a list of changes with their outcome, or what writes one.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
@@ -29,7 +36,9 @@ pub struct ApplyDocument<Changes> {
     pub plan: PlanReferenceDocument,
     /// How many changes ended how; every outcome is named.
     pub outcomes: OutcomesDocument,
-    /// Every change with its outcome.
+    /// Why changes were not done: each text once, in full, though it may stand for thousands of changes.
+    pub errors: Vec<ErrorDocument>,
+    /// Every change with its outcome. The `error` of one is its beginning; all of it stands in `errors`.
     pub changes: Changes,
     /// Changes that are wanted now but were not reviewed: left for the next plan.
     pub unreviewed: u64,
@@ -46,6 +55,15 @@ pub struct ApplyDocument<Changes> {
     pub seconds: u64,
     /// The exit code of the command.
     pub exit_code: u8,
+}
+
+/// Why changes were not done. Texts that differ only in a request id, a time or a device id are one.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct ErrorDocument {
+    /// The service's code and message, or the reason, as the first change has it.
+    pub error: String,
+    /// How many changes it is about.
+    pub changes: u64,
 }
 
 /// The plan that was applied.
@@ -182,6 +200,7 @@ fn applied<'m, 'a>(model: &'m Model<'a>) -> ApplyDocument<Rows<'m, 'a>> {
             not_attempted: count(Outcome::NotAttempted),
             unknown: count(Outcome::Unknown),
         },
+        errors: errors(model),
         changes: Rows { model, only: None },
         unreviewed: run.unreviewed,
         stopped: run.stopped,
@@ -191,6 +210,23 @@ fn applied<'m, 'a>(model: &'m Model<'a>) -> ApplyDocument<Rows<'m, 'a>> {
         seconds: run.seconds,
         exit_code: run.exit_code,
     }
+}
+
+/// The error texts of a run, the most frequent first.
+fn errors(model: &Model<'_>) -> Vec<ErrorDocument> {
+    let mut found: BTreeMap<Cow<'_, str>, ErrorDocument> = BTreeMap::new();
+    for group in model.parts.iter().flat_map(|part| &part.groups) {
+        let Some(error) = group.error else { continue };
+        // A group's first text may be about any of its devices.
+        let device = group.members.first().map_or("", |member| model.device_id(*member));
+        let entry = found
+            .entry(alike(error, device))
+            .or_insert_with(|| ErrorDocument { error: error.to_owned(), changes: 0 });
+        entry.changes += group.devices();
+    }
+    let mut errors: Vec<ErrorDocument> = found.into_values().collect();
+    errors.sort_by_key(|entry| std::cmp::Reverse(entry.changes));
+    errors
 }
 
 /// The rows of a model as a list, written one by one.
@@ -203,7 +239,10 @@ impl Serialize for Rows<'_, '_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut list = serializer.serialize_seq(None)?;
         for row in self.model.rows().filter(|row| self.only.is_none() || row.origin == self.only) {
-            list.serialize_element(&row::document(self.model.plan(), &row))?;
+            let mut document = row::document(self.model.plan(), &row);
+            document.error =
+                row.outcome.and_then(|outcome| outcome.error.as_deref()).map(|error| clip(error, BEGINNING));
+            list.serialize_element(&document)?;
         }
         list.end()
     }
@@ -237,13 +276,42 @@ mod tests {
     }
 
     #[test]
+    fn one_cause_is_one_error_in_full_whatever_its_request_ids() {
+        let plan = fixtures::example();
+        let mut run = fixtures::run(&plan);
+        let (mut texts, long) = (0, "x".repeat(5_000));
+        for outcome in run.outcomes.iter_mut().filter(|outcome| outcome.outcome == Outcome::Failed) {
+            texts += 1;
+            outcome.error = Some(format!(
+                "BadRequest: {} is bad (request 4b2b6e9e-8a3b-4b6e-9b4c-0000000000{texts:02}): {long}",
+                outcome.key.device
+            ));
+        }
+        assert!(texts > 1);
+        let input = Input { run: Some(&run), ..Input::new(Subject::Applied, &plan) };
+        let failed = Model::new(input).parts[0]
+            .groups
+            .iter()
+            .filter(|group| group.outcome == Some(Outcome::Failed))
+            .map(|group| group.what)
+            .collect::<Vec<_>>();
+        assert_eq!(failed.iter().collect::<std::collections::HashSet<_>>().len(), failed.len());
+        let text = render(input);
+        assert_eq!(text.matches(&long).count(), 1);
+        let value: Value = serde_json::from_str(&text).unwrap();
+        let errors = value["errors"].as_array().unwrap();
+        let error = errors.iter().find(|entry| entry["error"].as_str().unwrap().starts_with("BadRequest"));
+        assert_eq!(error.unwrap()["changes"], texts);
+    }
+
+    #[test]
     fn outcomes_add_up_and_fit_their_schema() {
         let plan = fixtures::example();
         let run = fixtures::run(&plan);
         let text = render(Input { run: Some(&run), ..Input::new(Subject::Applied, &plan) });
         let value: Value = serde_json::from_str(&text).unwrap();
         let outcomes = value["outcomes"].as_object().unwrap();
-        assert_eq!(outcomes.len(), 9);
+        assert_eq!(outcomes.len(), Outcome::ALL.len());
         let sum: u64 = outcomes.values().map(|count| count.as_u64().unwrap()).sum();
         assert_eq!(sum, 3_339);
         let failed = value["changes"].as_array().unwrap().iter().find(|change| change["outcome"] == "failed");

@@ -11,6 +11,7 @@ pub mod model;
 mod risk;
 mod split;
 pub mod style;
+mod alike;
 pub mod sentences;
 pub mod consequences;
 pub mod refusal;

@@ -2,12 +2,15 @@
 //!
 //! Decides what belongs together, not how it looks. Names in it are as they came from devices: renderers escape them.
 
+use std::borrow::Cow;
+
 use fixedbitset::FixedBitSet;
 use hashbrown::{HashMap, HashSet};
 
 use crate::apply::{ChangeOutcome, ChangeWhat, Outcome};
 use crate::plan::{CauseIndex, DeviceChange, Plan, TagAction, TagChange, TagIndex, Withheld};
 
+use super::alike::alike;
 pub use super::change::{Class, Origin, Row, Totals, What};
 use super::{risk, split};
 
@@ -98,7 +101,7 @@ pub struct Group<'a> {
     pub cause: Option<CauseIndex>,
     /// How it ended, for [`Subject::Applied`].
     pub outcome: Option<Outcome>,
-    /// The error that these outcomes share.
+    /// The error that these outcomes share, as the first of them has it: ids and times differ from call to call.
     pub error: Option<&'a str>,
     /// Numbers of the changes' devices, ascending: see [`Model::device`]. A device is in a group once.
     pub members: Vec<u32>,
@@ -214,6 +217,11 @@ impl<'a> Model<'a> {
         name.unwrap_or(id)
     }
 
+    /// The id of a member of a group.
+    pub fn device_id(&self, member: u32) -> &'a str {
+        self.device(member).0
+    }
+
     /// Every change that is planned, one a row, in plan order; for [`Subject::Applied`] every outcome.
     pub fn rows(&self) -> Box<dyn Iterator<Item = Row<'a>> + '_> {
         match self.input.run {
@@ -318,7 +326,7 @@ impl<'a> Model<'a> {
         for (member, row) in outcome_rows(self.input, &run.outcomes) {
             let outcome = row.outcome.map(|outcome| outcome.outcome);
             let error = row.outcome.and_then(|outcome| outcome.error.as_deref());
-            let place = groups.place(row.what, row.cause, outcome, error);
+            let place = groups.place(row.what, row.cause, outcome, error.map(|error| (error, row.id)));
             groups.list[place].members.push(member);
             totals.count(row.what);
             devices.insert(row.id);
@@ -355,18 +363,20 @@ struct Groups<'a> {
 }
 
 /// What changes of one group have in common.
-type GroupKey<'a> = (What<'a>, Option<CauseIndex>, Option<Outcome>, Option<&'a str>);
+type GroupKey<'a> = (What<'a>, Option<CauseIndex>, Option<Outcome>, Option<Cow<'a, str>>);
 
 impl<'a> Groups<'a> {
-    /// Where in the list the group of such changes is.
+    /// Where in the list the group of such changes is. An error comes with the device that it is about.
     fn place(
         &mut self,
         what: What<'a>,
         cause: Option<CauseIndex>,
         outcome: Option<Outcome>,
-        error: Option<&'a str>,
+        error: Option<(&'a str, &str)>,
     ) -> usize {
-        *self.places.entry((what, cause, outcome, error)).or_insert_with(|| {
+        let alike = error.map(|(error, device)| alike(error, device));
+        let error = error.map(|(error, _)| error);
+        *self.places.entry((what, cause, outcome, alike)).or_insert_with(|| {
             self.list.push(Group { what, cause, outcome, error, members: Vec::new(), takes_last: false });
             self.list.len() - 1
         })

@@ -88,7 +88,7 @@ pub struct RowDocument<'a> {
     pub outcome: Option<&'static str>,
     /// The service's code and message, or the reason.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub error: Option<&'a str>,
+    pub error: Option<Cow<'a, str>>,
 }
 
 /// A row as a document.
@@ -127,7 +127,7 @@ pub fn document<'a>(plan: &'a Plan, row: &Row<'a>) -> RowDocument<'a> {
             .map(|aside| aside.reason.word()),
         reason_name: row.aside.and_then(|aside| aside.name.as_deref()),
         outcome: row.outcome.map(|outcome| outcome.outcome.word()),
-        error: row.outcome.and_then(|outcome| outcome.error.as_deref()),
+        error: row.outcome.and_then(|outcome| outcome.error.as_deref()).map(Cow::Borrowed),
     }
 }
 
