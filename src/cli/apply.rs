@@ -322,8 +322,7 @@ impl Task<'_> {
 
     /// Plans anew, and keeps of it what was reviewed.
     fn fit(&self, source: &Source, reviewed: Option<&Plan>) -> Result<Fitting, Failure> {
-        let history =
-            past::history(self.context, source, &self.set.reference.digest, self.args.retry_contested);
+        let history = past::history(self.context, source, &self.set.reference, self.args.retry_contested);
         let with = source.circumstances(self.context, &history, self.allowances);
         let mut fresh = planning::fresh(self.set, &source.inventory, &with)?;
         let (mut dropped, mut unreviewed) = (Vec::new(), 0);

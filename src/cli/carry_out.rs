@@ -25,6 +25,7 @@ use super::context::Context;
 use super::drive::{DriveContext, DriveEvent, ReadAgain, Reread, drive};
 use super::exit::Exit;
 use super::failure::{Failure, chain};
+use super::past;
 use super::progress::Meter;
 use super::session::Session;
 
@@ -137,6 +138,8 @@ fn open_journal(errand: &Errand<'_>, run: &str, now: Timestamp) -> Result<Journa
         commit: plan.header.policy.commit.clone(),
         policy: plan.header.policy.digest.clone(),
         plan: errand.digest.clone(),
+        set: past::set_of(errand.context, &plan.header.policy),
+        raised: plan.guard.needed(&plan.state),
     };
     match errand.resumed {
         Some(_) => Journal::resume(&errand.session.state, &header, now),

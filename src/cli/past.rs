@@ -2,13 +2,16 @@
 //! origin hunting named.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use mdetag::store::history::{self, Present};
 use mdetag::store::journal::{self, Recorded};
+use mdetag::store::repository;
 use mdetag::store::state::StateDir;
-use mdetag_core::apply::{Outcome, resume};
+use mdetag_core::apply::{Entry, Outcome, resume};
 use mdetag_core::plan::revert::PastRun;
-use mdetag_core::plan::{ChangeKey, History, Plan, WithheldReason, stale};
+use mdetag_core::plan::{ChangeKey, History, Plan, PolicyReference, WithheldReason, guard, stale};
+use mdetag_core::policy::MOST_DAYS_AHEAD;
 use mdetag_core::time::Timestamp;
 
 use super::context::Context;
@@ -17,15 +20,77 @@ use super::show;
 use super::source::Source;
 
 /// The history of a tenant; empty where no tenant is named or nothing ran yet.
-pub fn history(context: &Context, source: &Source, policy: &str, retry_contested: bool) -> History {
+pub fn history(
+    context: &Context,
+    source: &Source,
+    policy: &PolicyReference,
+    retry_contested: bool,
+) -> History {
     let Some(state) = &source.state else { return History::default() };
     let (now, visibility) = (context.clock.now(), context.settings.writes.visibility);
-    let mut history = history::read(state, Present { now, visibility, policy, retry_contested });
+    let mut history =
+        history::read(state, Present { now, visibility, policy: &policy.digest, retry_contested });
+    history.past = counted(state, &set_of(context, policy), now);
     if !retry_contested {
         // What hunting says of an origin is better than what bounces let guess.
         history.contested.extend(source.origins.iter().map(|(key, origin)| (key.clone(), origin.clone())));
     }
     history
+}
+
+/// How the state names a policy set: by its repository and its roots, whatever it says today.
+pub fn set_of(context: &Context, policy: &PolicyReference) -> String {
+    let origin = context.repository.as_deref().and_then(repository::origin).unwrap_or_default();
+    let mut roots: Vec<&str> = policy.arguments.iter().map(|root| root.trim_end_matches('/')).collect();
+    roots.sort_unstable();
+    roots.dedup();
+    format!("{origin} {}", roots.join(" "))
+}
+
+/// What earlier runs of a policy set did, as the guard counts it; none where no run is kept.
+fn counted(state: &StateDir, set: &str, now: Timestamp) -> Option<guard::Past> {
+    const DAY: Duration = Duration::from_secs(86_400);
+    let oldest = now.minus(DAY * MOST_DAYS_AHEAD.unsigned_abs());
+    let since = now.minus(DAY);
+    let runs = journal::runs(state).unwrap_or_default();
+    if runs.is_empty() {
+        return None;
+    }
+    let mut count = guard::PastCount::default();
+    for run in runs {
+        let Some((started, header)) = journal::header(state, &run) else { continue };
+        if header.set != set || started < oldest {
+            continue;
+        }
+        let Ok(recorded) = journal::read(state, &run) else { continue };
+        let raised = recorded.raised();
+        let is_of_day = recorded.entries.last().is_some_and(|entry| entry.at() >= since);
+        if !is_of_day && raised.is_empty() {
+            continue;
+        }
+        let changed = changed(&recorded.entries);
+        let first = recorded.entries.partition_point(|entry| entry.at() < since);
+        let of_day = self::changed(&recorded.entries[first..]);
+        // What cannot be explained counts whole.
+        let plan = plan_of(state, &recorded).ok();
+        count.add(&guard::PastWork {
+            run: &run,
+            plan: plan.as_ref(),
+            changed: &changed,
+            of_day: &of_day,
+            raised: &raised,
+        });
+    }
+    Some(count.sum())
+}
+
+/// What is done, or may be.
+fn changed(entries: &[Entry]) -> HashSet<ChangeKey> {
+    let outcomes = resume::outcomes(entries).into_iter();
+    let ended = outcomes.filter(|(_, ended)| matches!(ended.outcome, Outcome::Done | Outcome::Unknown));
+    let mut changed: HashSet<ChangeKey> = ended.map(|(key, _)| key.clone()).collect();
+    changed.extend(resume::sent_without_answer(entries));
+    changed
 }
 
 /// A run as the state proves it.

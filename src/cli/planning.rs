@@ -158,7 +158,8 @@ pub fn fresh(set: &PolicySet, inventory: &Inventory, with: &Circumstances<'_>) -
         options: with.options,
         ..Header::default()
     };
-    let plan = plan::diff(&desired, with.history, header, &set.sources);
+    let mut plan = plan::diff(&desired, with.history, header, &set.sources);
+    plan.measures.past = with.history.past.clone();
     Ok(Fresh { plan, selections, counts })
 }
 

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use mdetag_core::apply::{ChangeKey, Entry};
+use mdetag_core::plan::guard::ApprovalUse;
 use mdetag_core::plan::{Plan, WithheldReason, stale};
 use mdetag_core::time::{TICKS_PER_SECOND, Timestamp};
 
@@ -48,6 +49,12 @@ pub struct Header {
     pub policy: String,
     /// Digest of the plan.
     pub plan: String,
+    /// Which policy set, whatever it says: its repository and its roots.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub set: String,
+    /// The approvals and allowances that it needed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub raised: Vec<ApprovalUse>,
 }
 
 /// How a run ended, by its last line.
@@ -223,6 +230,33 @@ pub struct Recorded {
 }
 
 impl Recorded {
+    /// The approvals and allowances that the run needed, with its resumptions.
+    pub fn raised(&self) -> Vec<ApprovalUse> {
+        let mut raised: Vec<ApprovalUse> = Vec::new();
+        let headers = std::iter::once(&self.header).chain(self.resumed.iter().map(|(_, header)| header));
+        for of_run in headers.flat_map(|header| &header.raised) {
+            let is_it = |other: &ApprovalUse| {
+                (
+                    &other.approval.from,
+                    &other.approval.expires,
+                    &other.approval.changes,
+                    &other.approval.cap,
+                    &other.tag,
+                ) == (
+                    &of_run.approval.from,
+                    &of_run.approval.expires,
+                    &of_run.approval.changes,
+                    &of_run.approval.cap,
+                    &of_run.tag,
+                )
+            };
+            if !raised.iter().any(is_it) {
+                raised.push(of_run.clone());
+            }
+        }
+        raised
+    }
+
     /// Whether the run ended early and can be resumed.
     pub fn is_resumable(&self) -> bool {
         !self.closing.as_ref().is_some_and(|closing| closing.is_complete)
@@ -271,6 +305,17 @@ fn read_lines(mut reader: impl BufRead, path: &Path) -> Result<Recorded, Journal
         }
     }
     if has_header { Ok(recorded) } else { Err(JournalError::NoHeader { path: shown(path) }) }
+}
+
+/// The first header of a run's journal with its time, without the rest.
+pub fn header(state: &StateDir, run: &str) -> Option<(Timestamp, Header)> {
+    let file = File::open(state.journal(run)).ok()?;
+    let mut bytes = Vec::new();
+    BufReader::new(file).take(LONGEST_LINE).read_until(b'\n', &mut bytes).ok()?;
+    match line::parse(&bytes) {
+        Some(Line::Run { at, header, .. }) => Some((at, header)),
+        _ => None,
+    }
 }
 
 /// The ids of all runs, the oldest first.

@@ -34,6 +34,25 @@ pub fn commit(root: &Path) -> Option<String> {
         .and_then(|(id, _)| hash(id))
 }
 
+/// The address of the remote `origin`, without a user or password in it.
+pub fn origin(root: &Path) -> Option<String> {
+    let git = git_folder(root)?;
+    let common =
+        fs::read_to_string(git.join("commondir")).map_or_else(|_| git.clone(), |text| git.join(text.trim()));
+    let config = fs::read_to_string(common.join("config")).ok()?;
+    let section = config.lines().map(str::trim).skip_while(|line| *line != "[remote \"origin\"]").skip(1);
+    let mut keys = section.take_while(|line| !line.starts_with('[')).filter_map(|line| line.split_once('='));
+    let (_, address) = keys.find(|(key, _)| key.trim().eq_ignore_ascii_case("url"))?;
+    let address = address.trim();
+    Some(match address.split_once("://") {
+        Some((scheme, rest)) => {
+            let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
+            format!("{scheme}://{}/{path}", host.rsplit_once('@').map_or(host, |(_, host)| host))
+        }
+        None => address.to_owned(),
+    })
+}
+
 /// `.git`, or the folder that a `.git` file names.
 fn git_folder(root: &Path) -> Option<PathBuf> {
     let git = root.join(".git");
@@ -52,6 +71,17 @@ fn hash(text: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_origin_is_named_without_its_secret() {
+        let folder = tempfile::tempdir().unwrap();
+        let git = folder.path().join(".git");
+        fs::create_dir_all(&git).unwrap();
+        assert_eq!(origin(folder.path()), None);
+        let config = "[core]\n\tbare = false\n[remote \"origin\"]\n\turl = https://user:secret@git.example.com/a/b.git\n";
+        fs::write(git.join("config"), config).unwrap();
+        assert_eq!(origin(folder.path()).as_deref(), Some("https://git.example.com/a/b.git"));
+    }
 
     #[test]
     fn a_commit_is_found_loose_packed_or_detached() {

@@ -4,6 +4,7 @@
 
 mod all_tenants;
 mod base;
+mod caps;
 mod ci;
 mod doctor;
 mod engine;

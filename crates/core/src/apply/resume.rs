@@ -63,7 +63,7 @@ pub fn settle(dropped: &[(ChangeKey, Dropped)], journal: &[Entry]) -> Vec<Change
 }
 
 /// Changes of calls whose answer is not in the journal.
-fn sent_without_answer(journal: &[Entry]) -> HashSet<ChangeKey> {
+pub fn sent_without_answer(journal: &[Entry]) -> HashSet<ChangeKey> {
     let mut sent = HashSet::new();
     for call in unanswered(journal) {
         let tag = |tag: &Arc<str>, action: &TagAction| match action {

@@ -4,6 +4,8 @@
 
 mod approvals;
 mod changes_digest;
+mod day;
+mod past;
 mod snippet;
 
 use std::collections::HashMap;
@@ -14,6 +16,8 @@ use serde::{Deserialize, Serialize};
 
 pub use approvals::{Allowance, ApprovalOrigin, ApprovalReport, ApprovalUse};
 pub use changes_digest::changes_digest;
+pub use day::{DayReport, StateReport};
+pub use past::{Past, PastCount, PastWork};
 pub use snippet::{Snippet, snippet};
 
 use super::{Cause, DeviceChange, Plan, TagIndex};
@@ -73,6 +77,21 @@ pub struct AxisReport {
     pub place: Option<Place>,
 }
 
+impl GuardReport {
+    /// The approvals and allowances without which this plan would be refused, with what it uses of each.
+    pub fn needed(&self, state: &StateReport) -> Vec<ApprovalUse> {
+        let needs = |axis: &&AxisReport| {
+            let mut day = state.day.iter().filter(|day| day.axis == axis.axis && day.tag == axis.tag);
+            axis.planned > axis.cap || day.any(|day| day.planned == 0 && axis.planned > 0)
+        };
+        let of = |axis: &AxisReport| {
+            let approval = self.approvals.get(axis.raised_by? as usize)?.clone();
+            Some(ApprovalUse { approval, tag: axis.tag.as_deref().map(str::to_owned), count: axis.planned })
+        };
+        self.axes.iter().filter(needs).filter_map(of).collect()
+    }
+}
+
 impl AxisReport {
     /// Whether the plan is over it.
     pub fn is_exceeded(&self) -> bool {
@@ -124,17 +143,31 @@ impl SafePlan {
         plan.changes_digest = changes_digest(&plan);
         let raises = approvals::raises(&mut plan, guard, allowances, sources);
         let mut report = GuardReport { part_of: plan.measures.part_of.clone(), ..GuardReport::default() };
-        for (axis, tag, planned, base) in planned(&plan) {
+        let no_past = Past::default();
+        let past = plan.measures.past.as_ref().unwrap_or(&no_past);
+        let mut state = StateReport { is_unknown: plan.measures.past.is_none(), ..StateReport::default() };
+        for Row { axis, tag, planned, of_day, base } in planned(&plan) {
             let cap = guard.cap(axis);
-            let raised = raise(&plan, &raises, axis, tag.as_deref(), cap.allowed(base));
-            let raised_by = raised.map(|(raise, used)| record(&mut report.approvals, raise, used));
-            let allowed = raised.map_or(cap.allowed(base), |(raise, used)| raise.max.saturating_sub(used));
             let place = cap.span.map(|span| sources.place(span));
+            let (day_cap, has_day) = (guard.day_cap(axis), of_day > 0 && plan.header.reverts.is_none());
+            let day_place = day_cap.span.map(|span| sources.place(span));
+            let day = day::measure(past, (axis, tag.clone()), of_day, base, (day_cap, day_place));
+            let mut day = day.filter(|_| has_day);
+            let needs_day = day.as_ref().is_some_and(DayReport::is_exceeded);
+            let least = if needs_day { planned.saturating_sub(1) } else { cap.allowed(base) };
+            let raised = raise(&plan, &raises, axis, tag.as_deref(), least.min(cap.allowed(base)));
+            let left = raised.map_or(0, |(raise, used)| raise.max.saturating_sub(used));
+            // What an allowance covers does not count against the day.
+            if let Some(day) = day.as_mut().filter(|_| left >= planned) {
+                day.planned = 0;
+            }
+            let raised_by = raised.map(|(raise, used)| record(&mut report.approvals, raise, used));
+            state.day.extend(day);
             report.axes.push(AxisReport {
                 axis,
                 tag,
                 planned,
-                allowed,
+                allowed: left.max(cap.allowed(base)),
                 cap: cap.allowed(base),
                 raised_by,
                 base,
@@ -149,8 +182,10 @@ impl SafePlan {
             .map(|(invariant, counts)| invariant_report(invariant, *counts, plan.measures.in_scope, sources))
             .collect();
         report.refused = report.axes.iter().any(AxisReport::is_exceeded)
+            || state.day.iter().any(DayReport::is_exceeded)
             || report.invariants.iter().any(|invariant| invariant.refuses);
-        report.snippet = snippet(&report.axes, plan.header.now);
+        report.snippet = snippet(&report.axes, &state.day, plan.header.now);
+        plan.state = state;
         plan.guard = report;
         if plan.guard.refused { Err(Box::new(Refused { plan })) } else { Ok(SafePlan { plan }) }
     }
@@ -170,8 +205,9 @@ fn raise<'a>(
     cap: u64,
 ) -> Option<(&'a ApprovalReport, u64)> {
     let case = plan.header.options.tag_case;
+    let uses = plan.measures.past.as_ref().map(|past| &*past.uses).unwrap_or_default();
     let covering = raises.iter().filter(|raise| raise.covers(axis, tag, case));
-    let with_use = covering.map(|raise| (raise, approvals::used(&plan.measures.uses, raise, tag, case)));
+    let with_use = covering.map(|raise| (raise, approvals::used(uses, raise, tag, case)));
     let left = |(raise, used): &(&ApprovalReport, u64)| raise.max.saturating_sub(*used);
     with_use.rev().filter(|raise| left(raise) > cap).max_by_key(left)
 }
@@ -187,36 +223,51 @@ fn record(approvals: &mut Vec<ApprovalReport>, raise: &ApprovalReport, used: u64
     at as u32
 }
 
+/// What a plan has on an axis.
+struct Row {
+    axis: Axis,
+    tag: Option<Arc<str>>,
+    planned: u64,
+    /// The same without what counts against no day.
+    of_day: u64,
+    base: u64,
+}
+
 /// What a plan has on each axis, and the base of each.
-fn planned(plan: &Plan) -> Vec<(Axis, Option<Arc<str>>, u64, u64)> {
+fn planned(plan: &Plan) -> Vec<Row> {
     let in_scope = plan.measures.in_scope;
-    let (mut additions, mut removals, mut values) = (0, 0, 0);
-    let mut per_tag: HashMap<TagIndex, u64> = HashMap::new();
+    let (mut additions, mut removals, mut removals_of_day, mut values) = (0, 0, 0, 0);
+    let mut per_tag: HashMap<TagIndex, (u64, u64)> = HashMap::new();
     for change in &plan.changes {
         additions += change.add.len() as u64;
         values += u64::from(change.value.is_some());
         for remove in &change.remove {
+            let cause = plan.cause(remove.cause);
             // A rename moves a device from one name to the other; it takes nothing away.
-            let counted = u64::from(!gains_new_name(plan, change, plan.cause(remove.cause)));
-            removals += counted;
-            *per_tag.entry(remove.tag).or_default() += counted;
+            let counted = u64::from(!gains_new_name(plan, change, cause));
+            let of_day = if past::is_replaced(plan, cause) { 0 } else { counted };
+            (removals, removals_of_day) = (removals + counted, removals_of_day + of_day);
+            let of_tag = per_tag.entry(remove.tag).or_default();
+            (of_tag.0, of_tag.1) = (of_tag.0 + counted, of_tag.1 + of_day);
         }
     }
     let carriers: HashMap<TagIndex, u64> = plan.measures.carriers.iter().copied().collect();
-    let mut tags: Vec<(Arc<str>, u64, u64)> = per_tag
-        .into_iter()
-        .map(|(tag, count)| (plan.tag(tag).clone(), count, carriers.get(&tag).copied().unwrap_or(0)))
-        .collect();
-    tags.sort();
+    let of_tag = |(tag, (planned, of_day))| {
+        let base = carriers.get(&tag).copied().unwrap_or(0);
+        Row { axis: Axis::RemovalsPerTag, tag: Some(plan.tag(tag).clone()), planned, of_day, base }
+    };
+    let mut tags: Vec<Row> = per_tag.into_iter().map(of_tag).collect();
+    tags.sort_by(|one, other| one.tag.cmp(&other.tag));
+    let row = |axis, planned, of_day, base| Row { axis, tag: None, planned, of_day, base };
     let mut rows = vec![
-        (Axis::Devices, None, plan.changes.len() as u64, in_scope),
-        (Axis::Additions, None, additions, in_scope),
-        (Axis::Removals, None, removals, plan.measures.removable_pairs),
+        row(Axis::Devices, plan.changes.len() as u64, 0, in_scope),
+        row(Axis::Additions, additions, 0, in_scope),
+        row(Axis::Removals, removals, removals_of_day, plan.measures.removable_pairs),
     ];
-    rows.extend(tags.into_iter().map(|(tag, count, base)| (Axis::RemovalsPerTag, Some(tag), count, base)));
-    rows.push((Axis::Values, None, values, in_scope));
+    rows.extend(tags);
+    rows.push(row(Axis::Values, values, values, in_scope));
     if let Some(groups) = &plan.groups {
-        rows.push((Axis::GroupMoves, None, groups.judged_moves(), in_scope));
+        rows.push(row(Axis::GroupMoves, groups.judged_moves(), groups.judged_moves(), in_scope));
     }
     rows
 }

@@ -40,6 +40,10 @@ fn statements(guard: &Guard) -> Statements {
         let cap = guard.cap(axis);
         state(format!("caps.{}", axis.name()), format!("{} with a floor of {}", cap.percent, cap.floor));
     }
+    for (axis, _) in &guard.day_caps {
+        let cap = guard.day_cap(*axis);
+        state(format!("caps.{}.day", axis.name()), format!("{} with a floor of {}", cap.percent, cap.floor));
+    }
     if let Some((least, _)) = guard.min_devices {
         state("inventory.min".to_owned(), least.to_string());
     }

@@ -80,6 +80,8 @@ pub struct Plan {
     pub changes_digest: String,
     /// The guard's arithmetic and verdict; filled by the guard.
     pub guard: GuardReport,
+    /// What the kept state says about it; filled by the guard, outside the digest.
+    pub state: guard::StateReport,
     /// Calls a lane, minimum, shortest time.
     pub schedule: Schedule,
     /// What is left of the budget now; outside the digest, like the wall clock.
@@ -360,8 +362,8 @@ pub struct Measures {
     pub invariants: Vec<(u64, u64)>,
     /// The `changesDigest` of the reviewed plan that this one is a part of: an approval may be bound to that.
     pub part_of: Option<String>,
-    /// What earlier runs used of approvals, as far as the kept state knows.
-    pub uses: Vec<guard::ApprovalUse>,
+    /// What earlier runs of the policy set did; none where no state is kept.
+    pub past: Option<guard::Past>,
 }
 
 /// Add or remove.
@@ -402,6 +404,8 @@ pub struct History {
     pub pending: BTreeSet<ChangeKey>,
     /// Devices that a run of the last 24 hours wrote: the service may not have put them into their group yet.
     pub written_lately: BTreeSet<Arc<str>>,
+    /// What earlier runs of the policy set did, as the guard counts it; none where no state is kept.
+    pub past: Option<guard::Past>,
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use super::keys;
 use super::limits::MOST_DAYS_AHEAD;
 use super::reader::{Fields, Reader};
 use super::syntax::{Entry, Node, NodeKind, shown};
-use super::{Approval, Axis, Cap, Counted, Guard, Invariant, Percent, Quantity};
+use super::{Approval, Axis, Cap, Counted, DayCap, Guard, Invariant, Percent, Quantity};
 use crate::device::DeviceValue;
 use crate::diagnostic::{Diagnostic, Span};
 use crate::pattern;
@@ -34,7 +34,7 @@ impl Reader<'_> {
             guard.tenant_id = self.tenant_id(node).map(|id| (id, node.span));
         }
         if let Some(node) = fields.get("caps") {
-            guard.caps = self.caps(node);
+            self.caps(node, &mut guard);
         }
         if let Some(inventory) =
             fields.get("inventory").and_then(|node| self.fields(node, keys::INVENTORY, "`inventory`"))
@@ -95,31 +95,43 @@ impl Reader<'_> {
         is_id.then(|| text.to_ascii_lowercase())
     }
 
-    fn caps(&mut self, node: &Node) -> Vec<(Axis, Cap)> {
-        let Some(fields) = self.fields(node, keys::CAPS, "`caps`") else { return Vec::new() };
-        let mut caps = Vec::new();
+    fn caps(&mut self, node: &Node, guard: &mut Guard) {
+        let Some(fields) = self.fields(node, keys::CAPS, "`caps`") else { return };
         for entry in fields.entries() {
             let Some(axis) = Axis::parse(&entry.key) else { continue };
             let what = format!("the cap `{}`", entry.key);
-            let Some(parts) = self.fields(&entry.value, keys::CAP, &what) else { continue };
-            let default = axis.default_cap();
-            let percent = parts.get("percent").map(|node| self.percent(node, "`percent`"));
-            let floor = parts.get("floor").map(|node| self.count(node, "`floor`"));
-            if percent.is_none() && floor.is_none() {
-                let finding = Diagnostic::error(
-                    "E0105",
-                    parts.span,
-                    format!("{what} states neither `percent` nor `floor`"),
-                );
-                self.report(finding);
+            let (known, has_day) = match axis {
+                Axis::Devices | Axis::Additions => (keys::CAP, false),
+                _ => (keys::CAP_WITH_DAY, true),
+            };
+            let Some(parts) = self.fields(&entry.value, known, &what) else { continue };
+            let (default, span) = (axis.default_cap(), Some(entry.key_span));
+            let day = has_day.then(|| parts.get("day")).flatten();
+            let (percent, floor) = self.cap_parts(&parts, &what, day.is_some());
+            let (percent, floor) = (percent.unwrap_or(default.percent), floor.unwrap_or(default.floor));
+            guard.caps.push((axis, Cap { percent, floor, span }));
+            let what = format!("the cap `{}.day`", entry.key);
+            if let Some(day) = day.and_then(|day| Some((day.span, self.fields(day, keys::CAP, &what)?))) {
+                let (percent, floor) = self.cap_parts(&day.1, &what, false);
+                guard.day_caps.push((axis, DayCap { percent, floor, span: day.0 }));
             }
-            let percent = percent.flatten().unwrap_or(default.percent);
-            caps.push((
-                axis,
-                Cap { percent, floor: floor.flatten().unwrap_or(default.floor), span: Some(entry.key_span) },
-            ));
         }
-        caps
+    }
+
+    /// The percentage and the floor of a cap; one of them has to be stated, unless something else is.
+    fn cap_parts(
+        &mut self,
+        parts: &Fields<'_>,
+        what: &str,
+        has_more: bool,
+    ) -> (Option<Percent>, Option<u64>) {
+        let percent = parts.get("percent").map(|node| self.percent(node, "`percent`"));
+        let floor = parts.get("floor").map(|node| self.count(node, "`floor`"));
+        if percent.is_none() && floor.is_none() && !has_more {
+            let message = format!("{what} states neither `percent` nor `floor`");
+            self.report(Diagnostic::error("E0105", parts.span, message));
+        }
+        (percent.flatten(), floor.flatten())
     }
 
     fn percent(&mut self, node: &Node, what: &str) -> Option<Percent> {

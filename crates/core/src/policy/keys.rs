@@ -208,18 +208,22 @@ pub(super) static CAPS: &[Key] = &[
     key("additions", Shape::Mapping(CAP), "Tags added, of devices in scope. Default 100 %, floor 100."),
     key(
         "removals",
-        Shape::Mapping(CAP),
+        Shape::Mapping(CAP_WITH_DAY),
         "Tags removed, of live tags that this set may remove. Default 10 %, floor 10.",
     ),
     key(
         "removalsPerTag",
-        Shape::Mapping(CAP),
+        Shape::Mapping(CAP_WITH_DAY),
         "One tag removed, of the devices that carry it. Default 50 %, floor 5.",
     ),
-    key("values", Shape::Mapping(CAP), "Device values changed, of devices in scope. Default 25 %, floor 25."),
+    key(
+        "values",
+        Shape::Mapping(CAP_WITH_DAY),
+        "Device values changed, of devices in scope. Default 25 %, floor 25.",
+    ),
     key(
         "groupMoves",
-        Shape::Mapping(CAP),
+        Shape::Mapping(CAP_WITH_DAY),
         "Devices that change device group, of the devices in scope (10%, floor 10); needs `deviceGroups`.",
     ),
 ];
@@ -228,6 +232,17 @@ pub(super) static CAPS: &[Key] = &[
 pub(super) static CAP: &[Key] = &[
     key("percent", Shape::Percent, "Percent of the base."),
     key("floor", Shape::Count, "So many are always allowed."),
+];
+
+/// One cap, with a second one over 24 hours.
+pub(super) static CAP_WITH_DAY: &[Key] = &[
+    key("percent", Shape::Percent, "Percent of the base."),
+    key("floor", Shape::Count, "So many are always allowed."),
+    key(
+        "day",
+        Shape::Mapping(CAP),
+        "The same over 24 hours and all runs, by default twice as much; not with `devices` and `additions`.",
+    ),
 ];
 
 /// `guard.inventory`.

@@ -142,6 +142,17 @@ impl Cap {
     }
 }
 
+/// A cap over 24 hours as written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DayCap {
+    /// Share of the base.
+    pub percent: Option<Percent>,
+    /// What is allowed however small the base.
+    pub floor: Option<u64>,
+    /// Where it stands.
+    pub span: Span,
+}
+
 /// The guard.
 #[derive(Clone, Debug, Default)]
 pub struct Guard {
@@ -149,6 +160,8 @@ pub struct Guard {
     pub tenant_id: Option<(String, Span)>,
     /// Caps that the guard states, at most one an axis; a key left out keeps its default.
     pub caps: Vec<(Axis, Cap)>,
+    /// Caps over 24 hours that the guard states; a key left out is twice the cap of a run.
+    pub day_caps: Vec<(Axis, DayCap)>,
     /// Distrust a read with fewer devices.
     pub min_devices: Option<(u64, Span)>,
     /// Distrust a read that shrank by more than this since the last trusted run.
@@ -167,6 +180,17 @@ impl Guard {
     /// The cap of an axis.
     pub fn cap(&self, axis: Axis) -> Cap {
         self.caps.iter().find(|(named, _)| *named == axis).map_or_else(|| axis.default_cap(), |(_, cap)| *cap)
+    }
+
+    /// The cap of an axis over 24 hours.
+    pub fn day_cap(&self, axis: Axis) -> Cap {
+        let run = self.cap(axis);
+        let stated = self.day_caps.iter().find(|(named, _)| *named == axis).map(|(_, day)| *day);
+        Cap {
+            percent: stated.and_then(|day| day.percent).unwrap_or(Percent(run.percent.0 * 2)),
+            floor: stated.and_then(|day| day.floor).unwrap_or(run.floor.saturating_mul(2)),
+            span: stated.map_or(run.span, |day| Some(day.span)),
+        }
     }
 
     /// Whether the reserved tag may be written.

@@ -59,7 +59,9 @@ use crate::time::{Date, Timestamp};
 
 mod limits;
 
-pub use limits::{Approval, Axis, Cap, Counted, Guard, Invariant, MOST_DAYS_AHEAD, Percent, Quantity};
+pub use limits::{
+    Approval, Axis, Cap, Counted, DayCap, Guard, Invariant, MOST_DAYS_AHEAD, Percent, Quantity,
+};
 
 /// A policy set, resolved: names are indices, patterns are compiled, every part knows its place.
 #[derive(Clone, Debug, Default)]

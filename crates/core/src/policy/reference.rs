@@ -79,7 +79,7 @@ pub fn key_table(of: &str) -> Option<String> {
         "protection" => keys::PROTECTION,
         "guard" => keys::GUARD,
         "caps" => keys::CAPS,
-        "cap" => keys::CAP,
+        "cap" => keys::CAP_WITH_DAY,
         "inventory" => keys::INVENTORY,
         "invariant" => keys::INVARIANT,
         "approval" => keys::APPROVAL,

@@ -57,7 +57,7 @@ fn mapping(keys: &'static [Key]) -> Value {
     } else if std::ptr::eq(keys, keys::INVARIANT) {
         schema["oneOf"] = needs(&["tag", "deviceValue", "group"]).into();
         schema["anyOf"] = needs(&["atLeast", "atMost"]).into();
-    } else if std::ptr::eq(keys, keys::CAP) || std::ptr::eq(keys, keys::EXPECT) {
+    } else if [keys::CAP, keys::CAP_WITH_DAY, keys::EXPECT].iter().any(|some| std::ptr::eq(keys, *some)) {
         schema["minProperties"] = 1.into();
     }
     schema
@@ -254,6 +254,9 @@ mod tests {
             "protect: [{ name: p }]",
             "guard: { caps: { removals: { percent: 5, floor: 20 }, values: { percent: 2.5% } }, inventory: { min: 5, maxShrink: 10% } }",
             "guard: { caps: { removals: {} } }",
+            "guard: { caps: { removals: { day: { percent: 20 } }, values: { floor: 5, day: { floor: 9 } } } }",
+            "guard: { caps: { removals: { day: {} } } }",
+            "guard: { caps: { devices: { day: { floor: 9 } } } }",
             "guard: { caps: { removal: { floor: 1 } } }",
             "guard: { caps: { removals: { percent: 101 } } }",
             "guard: { invariants: [{ name: a, tag: T, atLeast: 4 }, { name: b, deviceValue: High, atMost: 5% }] }",

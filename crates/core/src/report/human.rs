@@ -406,7 +406,7 @@ Guard: devices 7.4 % of 50 %, additions 7.4 % of 100 %, removals 2.1 % of 10 %, 
             place: Some(fixtures::place("policies/guard.yaml", 9)),
         }];
         plan.header.now = crate::time::Timestamp::parse("2026-11-22T03:00:00Z").unwrap();
-        plan.guard.snippet = crate::plan::guard::snippet(&plan.guard.axes, plan.header.now);
+        plan.guard.snippet = crate::plan::guard::snippet(&plan.guard.axes, &[], plan.header.now);
         let text = plan_text(&plan, 200);
         let first = "\
 refused: 312 removals of tag \"Tier0\" are over the limit of 260

@@ -2,6 +2,7 @@
 //!
 //! Does not judge: the verdicts are the guard's. Names are not escaped here.
 
+use crate::plan::guard::DayReport;
 use crate::plan::{AxisReport, InvariantReport, Plan};
 use crate::policy::Axis;
 
@@ -25,7 +26,8 @@ pub struct Refusal {
 pub fn refusals(plan: &Plan) -> Vec<Refusal> {
     let caps = plan.guard.axes.iter().filter(|axis| axis.is_exceeded()).map(|axis| cap(plan, axis));
     let invariants = plan.guard.invariants.iter().filter(|invariant| invariant.refuses).map(invariant);
-    caps.chain(invariants).collect()
+    let days = plan.state.day.iter().filter(|day| day.is_exceeded()).map(|over| day(plan, over));
+    caps.chain(days).chain(invariants).collect()
 }
 
 /// What to paste where a plan is refused by caps: all of them at once.
@@ -84,6 +86,42 @@ fn cap(plan: &Plan, axis: &AxisReport) -> Refusal {
     }
 }
 
+fn day(plan: &Plan, day: &DayReport) -> Refusal {
+    let name = day.axis.name();
+    let tag = day.tag.as_ref().map_or_else(String::new, |tag| format!(":{tag}"));
+    let of_tag = day.tag.as_ref().map_or_else(String::new, |tag| format!(" of tag \"{tag}\""));
+    let things = match day.axis {
+        Axis::Values => "changed value",
+        Axis::GroupMoves => "device that changes group|devices that change group",
+        _ => "removal",
+    };
+    let stated = match &day.place {
+        Some(at) => format!(" in {}", place(at)),
+        None => " (the default)".to_owned(),
+    };
+    let planned = plan.guard.axes.iter().find(|axis| axis.axis == day.axis && axis.tag == day.tag);
+    let allow = planned.map_or_else(String::new, allowance);
+    Refusal {
+        name: format!("{name}{tag} of a day"),
+        headline: format!(
+            "{}{of_tag} and the {} of the last 24 hours are over the day's limit of {}",
+            counted(day.planned, things),
+            number(day.done),
+            number(day.allowed)
+        ),
+        arithmetic: format!(
+            "{} + {} of {} ({}); limit `guard.caps.{name}.day: {}, floor {}`{stated}",
+            number(day.done),
+            number(day.planned),
+            number(day.base),
+            share(day.done + day.planned, day.base),
+            day.percent,
+            number(day.floor),
+        ),
+        proceed: format!("to proceed: --allow {allow}, an `approvals` entry in the guard file, or wait"),
+    }
+}
+
 /// `, raised to 800 until …` with its place, where an approval set the limit.
 fn raised(plan: &Plan, axis: &AxisReport) -> String {
     let raise = axis.raised_by.and_then(|index| plan.guard.approvals.get(index as usize));
@@ -136,7 +174,7 @@ mod tests {
             axis(Axis::Values, None, 1),
         ];
         plan.header.now = crate::time::Timestamp::parse("2026-11-22T03:00:00Z").unwrap();
-        plan.guard.snippet = guard::snippet(&plan.guard.axes, plan.header.now);
+        plan.guard.snippet = guard::snippet(&plan.guard.axes, &[], plan.header.now);
         let snippet = snippet(&plan).expect("two caps are exceeded");
         assert_eq!(snippet.arguments, "--allow removals=12 --allow 'removalsPerTag:a b=9'");
         assert_eq!(

@@ -19,6 +19,7 @@ pub use read::{DocumentError, read, read_with_digest};
 pub use write::{write_open, write_to};
 
 use super::consequences::Consequences;
+use super::guard::StateReport;
 use super::{
     GuardReport, InventoryReference, Ledger, Options, PolicyReference, RuleReference, Schedule,
     TenantReference, Totals, Unmatched, Warning, WithheldReason,
@@ -30,8 +31,8 @@ use crate::time::Timestamp;
 /// The version that this tool writes.
 pub const FORMAT_VERSION: &str = "1.0";
 
-/// Keys that stand outside the digest: the wall clock, the ledger, and what a report adds when it compares with a base.
-pub const OUTSIDE_DIGEST: [&str; 4] = ["createdAt", "digest", "ledger", "split"];
+/// Keys that stand outside the digest: the wall clock, the ledger, the figures of the kept state, and what a report adds when it compares with a base.
+pub const OUTSIDE_DIGEST: [&str; 5] = ["createdAt", "digest", "ledger", "split", "state"];
 
 /// The schema of a plan file.
 pub fn schema() -> serde_json::Value {
@@ -81,6 +82,9 @@ pub struct Document<Changes = Vec<ChangeLine<'static>>> {
     pub changes_digest: String,
     /// The guard's arithmetic.
     pub guard: GuardReport,
+    /// The figures of the kept state; outside the digest.
+    #[serde(default)]
+    pub state: StateReport,
     /// Seen and deliberately not done.
     #[serde(default)]
     pub withheld: Vec<WithheldEntry>,
@@ -102,7 +106,7 @@ pub struct Document<Changes = Vec<ChangeLine<'static>>> {
     /// What is left of the budget; outside the digest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ledger: Option<Ledger>,
-    /// `sha256:…` over the canonical form (RFC 8785) without `createdAt`, `ledger` and `digest`.
+    /// `sha256:…` over the canonical form (RFC 8785) without `createdAt`, `ledger`, `state` and `digest`.
     #[serde(default)]
     pub digest: String,
 }

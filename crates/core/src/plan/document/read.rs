@@ -146,6 +146,7 @@ fn plan<Changes>(
         measures,
         changes_digest: document.changes_digest.clone(),
         guard: document.guard.clone(),
+        state: document.state.clone(),
         schedule: document.calls.clone(),
         ledger: document.ledger.clone(),
         header: header(document),
@@ -165,7 +166,7 @@ fn measures(tables: &mut Tables, in_scope: u64, guard: &GuardReport) -> Measures
         carriers: per_tag.map(|(tag, base)| (tables.tag(&tag), base)).collect(),
         invariants: guard.invariants.iter().map(|invariant| (invariant.before, invariant.after)).collect(),
         part_of: guard.part_of.clone(),
-        uses: Vec::new(),
+        past: None,
     }
 }
 

@@ -111,6 +111,7 @@ fn document(plan: &Plan) -> Document {
         calls: plan.schedule.clone(),
         changes_digest: plan.changes_digest.clone(),
         guard: plan.guard.clone(),
+        state: plan.state.clone(),
         withheld: plan.withheld.iter().map(withheld).collect(),
         pending: plan.pending.iter().map(withheld).collect(),
         unresolved: plan.unresolved.iter().map(|entry| unresolved(plan, entry)).collect(),

@@ -133,11 +133,12 @@ fn covers(pattern: &str, from: ApprovalOrigin, tag: &str, case: TagCase) -> bool
 }
 
 /// What earlier runs used of an approval.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ApprovalUse {
     /// The approval as the earlier plan listed it.
     pub approval: ApprovalReport,
     /// Which tag, for `removalsPerTag`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tag: Option<String>,
     /// How many changes.
     pub count: u64,

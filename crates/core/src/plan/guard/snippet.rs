@@ -5,7 +5,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::AxisReport;
+use super::{AxisReport, DayReport};
 use crate::pattern;
 use crate::policy::Axis;
 use crate::time::Timestamp;
@@ -23,10 +23,13 @@ pub struct Snippet {
 }
 
 /// The snippet for the caps that are exceeded; none where only invariants refuse, which nothing overrides.
-pub fn snippet(axes: &[AxisReport], now: Timestamp) -> Option<Snippet> {
+pub fn snippet(axes: &[AxisReport], day: &[DayReport], now: Timestamp) -> Option<Snippet> {
+    let is_over_day = |axis: &AxisReport| {
+        day.iter().any(|day| day.axis == axis.axis && day.tag == axis.tag && day.is_exceeded())
+    };
     let expires = now.date().plus_days(DAYS);
     let mut snippet = Snippet::default();
-    for axis in axes.iter().filter(|axis| axis.is_exceeded()) {
+    for axis in axes.iter().filter(|axis| axis.is_exceeded() || is_over_day(axis)) {
         let (cap, max) = (axis.axis.name(), axis.planned);
         let tag = axis.tag.as_ref().map_or_else(String::new, |tag| format!(":{tag}"));
         snippet.allow.extend(["--allow".to_owned(), format!("{cap}{tag}={max}")]);

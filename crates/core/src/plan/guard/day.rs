@@ -1,0 +1,76 @@
+//! The second cap of an axis, over 24 hours: ten runs must not do what one may not.
+//!
+//! Knows this plan and the sums of earlier runs; counts no journal.
+
+use std::sync::Arc;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::Past;
+use crate::diagnostic::Place;
+use crate::policy::{Axis, Cap};
+
+/// What the kept state says about this plan; outside the plan's digest.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct StateReport {
+    /// The day's caps, of each axis on which this plan changes something.
+    #[serde(default)]
+    pub day: Vec<DayReport>,
+    /// No state is kept here: what earlier runs of the last 24 hours did is unknown.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_unknown: bool,
+}
+
+/// One axis over 24 hours.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct DayReport {
+    /// The axis.
+    pub axis: Axis,
+    /// The tag, for `removalsPerTag`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tag: Option<Arc<str>>,
+    /// What earlier runs did, except what an allowance covered and what was undone.
+    pub done: u64,
+    /// What this plan adds; nothing where an allowance covers it.
+    #[serde(default)]
+    pub planned: u64,
+    /// How many are allowed within 24 hours.
+    pub allowed: u64,
+    /// What the percentage is of: the base at hand, and the removals so counted.
+    #[serde(default)]
+    pub base: u64,
+    /// The cap, as `20 %`.
+    #[serde(default)]
+    pub percent: String,
+    /// The floor.
+    #[serde(default)]
+    pub floor: u64,
+    /// Where the cap is stated; `None` for a default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<Place>,
+}
+
+impl DayReport {
+    /// Whether this plan goes over the day's cap: one that adds nothing never does.
+    pub fn is_exceeded(&self) -> bool {
+        self.planned > 0 && self.done + self.planned > self.allowed
+    }
+}
+
+/// An axis of this plan against its day's cap; none where it has none.
+pub(super) fn measure(
+    past: &Past,
+    (axis, tag): (Axis, Option<Arc<str>>),
+    planned: u64,
+    base: u64,
+    (cap, place): (Cap, Option<Place>),
+) -> Option<DayReport> {
+    let done = past.of_day(axis, tag.as_deref())?;
+    // What was removed is gone from the base, and the day began with it.
+    let removed = if matches!(axis, Axis::Removals | Axis::RemovalsPerTag) { done } else { 0 };
+    let base = base + removed;
+    let (percent, floor) = (cap.percent.to_string(), cap.floor);
+    Some(DayReport { axis, tag, done, planned, allowed: cap.allowed(base), base, percent, floor, place })
+}

@@ -1,0 +1,176 @@
+//! What earlier runs of the policy set did, as the guard counts it: in the last 24 hours, and under which approvals.
+//!
+//! Reads no journal, and does not judge; a run that cannot show its plan counts whole.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+
+use super::{ApprovalUse, gains_new_name};
+use crate::plan::{Cause, ChangeKey, ChangeWhat, DeviceChange, Plan};
+use crate::policy::Axis;
+
+/// What earlier runs did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Past {
+    /// What they used of approvals.
+    pub uses: Vec<ApprovalUse>,
+    /// Device-tag pairs that they removed in the last 24 hours.
+    pub removals: u64,
+    /// The same, by tag.
+    pub removals_per_tag: BTreeMap<Arc<str>, u64>,
+    /// Device values that they changed in the last 24 hours.
+    pub values: u64,
+    /// Devices that changed device group by them in the last 24 hours.
+    pub group_moves: u64,
+}
+
+impl Past {
+    /// What counts against the day's cap of an axis; none where the axis has none.
+    pub fn of_day(&self, axis: Axis, tag: Option<&str>) -> Option<u64> {
+        match axis {
+            Axis::Removals => Some(self.removals),
+            Axis::RemovalsPerTag => {
+                Some(tag.and_then(|tag| self.removals_per_tag.get(tag)).copied().unwrap_or(0))
+            }
+            Axis::Values => Some(self.values),
+            Axis::GroupMoves => Some(self.group_moves),
+            Axis::Devices | Axis::Additions => None,
+        }
+    }
+}
+
+/// A run that wrote something.
+#[derive(Clone, Copy, Debug)]
+pub struct PastWork<'a> {
+    /// Its id.
+    pub run: &'a str,
+    /// Its plan, where the state proves it.
+    pub plan: Option<&'a Plan>,
+    /// Every change that is done, or may be.
+    pub changed: &'a HashSet<ChangeKey>,
+    /// Those of the last 24 hours.
+    pub of_day: &'a HashSet<ChangeKey>,
+    /// The approvals and allowances that it needed.
+    pub raised: &'a [ApprovalUse],
+}
+
+/// Adds up runs, the oldest first.
+#[derive(Debug, Default)]
+pub struct PastCount {
+    uses: Vec<ApprovalUse>,
+    removed: HashSet<(Arc<str>, Arc<str>)>,
+    removed_of_tag: HashSet<(Arc<str>, Arc<str>)>,
+    /// By device: its value before.
+    values: HashMap<Arc<str>, Option<Arc<str>>>,
+    moves: BTreeMap<String, u64>,
+}
+
+impl PastCount {
+    /// Adds a run.
+    pub fn add(&mut self, work: &PastWork<'_>) {
+        let uses = work.raised.iter().map(|raised| {
+            let count = count(work, raised.approval.cap, raised.tag.as_deref());
+            ApprovalUse { count, ..raised.clone() }
+        });
+        self.uses.extend(uses);
+        let covered: HashSet<(Axis, Option<&str>)> =
+            work.raised.iter().map(|raised| (raised.approval.cap, raised.tag.as_deref())).collect();
+        for key in work.of_day {
+            let change = find(work.plan, &key.device);
+            match &key.what {
+                ChangeWhat::Add(tag) => {
+                    let pair = (key.device.clone(), tag.clone());
+                    self.removed.remove(&pair);
+                    self.removed_of_tag.remove(&pair);
+                }
+                ChangeWhat::Remove(tag) if takes_away(work.plan, change, tag, true) => {
+                    let pair = (key.device.clone(), tag.clone());
+                    if !covered.contains(&(Axis::RemovalsPerTag, Some(&**tag))) {
+                        self.removed_of_tag.insert(pair.clone());
+                    }
+                    if !covered.contains(&(Axis::Removals, None)) {
+                        self.removed.insert(pair);
+                    }
+                }
+                ChangeWhat::Remove(_) => {}
+                ChangeWhat::Value(value) => {
+                    let is_back = |before: &Option<Arc<str>>| before.as_deref() == Some(value.word());
+                    if self.values.get(&key.device).is_some_and(is_back) {
+                        self.values.remove(&key.device);
+                    } else if !covered.contains(&(Axis::Values, None)) {
+                        let before = change.and_then(|change| change.observed_value.clone());
+                        self.values.entry(key.device.clone()).or_insert(before);
+                    }
+                }
+            }
+        }
+        if let Some(undone) = work.plan.and_then(|plan| plan.header.reverts.as_ref()) {
+            self.moves.remove(undone);
+        }
+        if !work.of_day.is_empty() && !covered.contains(&(Axis::GroupMoves, None)) {
+            self.moves.insert(work.run.to_owned(), moves(work.plan, work.of_day));
+        }
+    }
+
+    /// The sums.
+    pub fn sum(self) -> Past {
+        let mut removals_per_tag: BTreeMap<Arc<str>, u64> = BTreeMap::new();
+        for (_, tag) in self.removed_of_tag {
+            *removals_per_tag.entry(tag).or_default() += 1;
+        }
+        Past {
+            uses: self.uses,
+            removals: self.removed.len() as u64,
+            removals_per_tag,
+            values: self.values.len() as u64,
+            group_moves: self.moves.values().sum(),
+        }
+    }
+}
+
+/// What a run changed on an axis.
+fn count(work: &PastWork<'_>, axis: Axis, tag: Option<&str>) -> u64 {
+    let counts = |key: &&ChangeKey| match (&key.what, axis) {
+        (ChangeWhat::Add(_), Axis::Additions) | (ChangeWhat::Value(_), Axis::Values) => true,
+        (ChangeWhat::Remove(removed), Axis::Removals | Axis::RemovalsPerTag) => {
+            tag.is_none_or(|tag| tag == &**removed)
+                && takes_away(work.plan, find(work.plan, &key.device), removed, false)
+        }
+        _ => false,
+    };
+    match axis {
+        Axis::Devices => devices(work.changed),
+        Axis::GroupMoves => moves(work.plan, work.changed),
+        _ => work.changed.iter().filter(counts).count() as u64,
+    }
+}
+
+fn devices(changed: &HashSet<ChangeKey>) -> u64 {
+    changed.iter().map(|key| &key.device).collect::<HashSet<_>>().len() as u64
+}
+
+/// The moves that a run's plan foresaw, at most one for each device that it wrote.
+fn moves(plan: Option<&Plan>, changed: &HashSet<ChangeKey>) -> u64 {
+    let foreseen = plan.and_then(|plan| plan.groups.as_ref()).map_or(0, |groups| groups.judged_moves());
+    foreseen.min(devices(changed))
+}
+
+fn find<'a>(plan: Option<&'a Plan>, device: &str) -> Option<&'a DeviceChange> {
+    let plan = plan?;
+    plan.changes.binary_search_by(|change| (*change.id).cmp(device)).ok().map(|at| &plan.changes[at])
+}
+
+/// Whether a removal counts: not one half of a rename, and for a day (`replaced`) not a family member that another replaces.
+fn takes_away(plan: Option<&Plan>, change: Option<&DeviceChange>, tag: &str, replaced: bool) -> bool {
+    let (Some(plan), Some(change)) = (plan, change) else { return true };
+    let Some(remove) = change.remove.iter().find(|remove| &**plan.tag(remove.tag) == tag) else {
+        return true;
+    };
+    let cause = plan.cause(remove.cause);
+    !gains_new_name(plan, change, cause) && !(replaced && is_replaced(plan, cause))
+}
+
+/// Whether a stronger member of the tag's family stays on the device.
+pub(super) fn is_replaced(plan: &Plan, cause: &Cause) -> bool {
+    plan.header.reverts.is_none() && matches!(cause, Cause::Family { .. })
+}
