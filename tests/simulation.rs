@@ -14,7 +14,7 @@ mod world;
 use std::collections::{BTreeMap, BTreeSet};
 
 use mdetag_core::apply::budget::Limits;
-use mdetag_core::apply::{ChangeKey, ChangeOutcome, ChangeWhat, Outcome, Run};
+use mdetag_core::apply::{ChangeKey, ChangeOutcome, ChangeWhat, Outcome, Run, RunOptions, Step, StopReason};
 use mdetag_core::plan::{Plan, cost, stale};
 
 use fleet::Fleet;
@@ -169,6 +169,49 @@ fn a_run_killed_at_any_entry_and_resumed_ends_every_change_once() {
         for kill_at in (1..entries).step_by(step) {
             play(seed, &[kill_at]);
             play(seed, &[kill_at, kill_at + 3]);
+        }
+    }
+}
+
+#[test]
+fn outcomes_add_up_to_the_plan_for_every_way_in_which_a_run_can_end() {
+    let all = 1_000;
+    let faults = [
+        service::Faults { throttled: all, ..service::Faults::default() },
+        service::Faults { throttled: all, retry_after: true, ..service::Faults::default() },
+        service::Faults { failing: all, ..service::Faults::default() },
+        service::Faults { applied_but_failing: all, ..service::Faults::default() },
+        service::Faults { reset_before: all, ..service::Faults::default() },
+        service::Faults { broken: all, ..service::Faults::default() },
+        service::Faults { timed_out: all, ..service::Faults::default() },
+        service::Faults { passing_404: all, bulk_closed: Some(404), ..service::Faults::default() },
+        service::Faults { forbidden: true, ..service::Faults::default() },
+        service::Faults::default(),
+    ];
+    for (seed, faults) in (0..4).flat_map(|seed| faults.iter().map(move |faults| (seed, faults))) {
+        for (stop, max_calls) in [
+            (None, None),
+            (None, Some(2)),
+            (Some((StopReason::Signal, 3)), None),
+            (Some((StopReason::Deadline, 6)), None),
+        ] {
+            let Fleet { plan, mut service } = Fleet::of_seed(seed);
+            service.faults = service::Faults { slowest: 200, ..faults.clone() };
+            let planned: u64 =
+                plan.changes.iter().map(|change| stale::keys(&plan, change).count() as u64).sum();
+            let plan = safe(plan);
+            let mut world = World::new(service, Limits::default(), seed);
+            let options = RunOptions { max_calls, ..world.options(seed) };
+            let mut run = Run::new(&plan, &[], options, world.now);
+            let kill_at = stop.map_or(usize::MAX, |(_, entries)| entries);
+            if !world.play(&mut run, kill_at) {
+                run.stop(stop.expect("only a stop ends it early").0);
+                run.abandon(world.now, &mut world.budget);
+                assert_eq!(run.next(world.now, &mut world.budget), Step::Finished);
+            }
+            let told = format!("seed {seed}, {stop:?}, {max_calls:?}, {faults:?}");
+            assert_eq!(run.counts().iter().sum::<u64>(), planned, "{told}");
+            assert_eq!(run.outcomes().count() as u64, planned, "{told}");
         }
     }
 }
