@@ -2,6 +2,7 @@
 //!
 //! Decides nothing about a change: what is applied is what the plan, the review and the guard agree on.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use mdetag::store::path_text::shown;
 use mdetag::tenant::Need;
 use mdetag_core::apply::resume;
 use mdetag_core::plan::guard::{Allowance, changes_digest};
+use mdetag_core::plan::replacement::Replacements;
 use mdetag_core::plan::stale::{self, Dropped};
 use mdetag_core::plan::{ChangeKey, ChangeWhat, Plan, SafePlan, WithheldReason, document, revert};
 use mdetag_core::policy::Policy;
@@ -329,7 +331,11 @@ impl Task<'_> {
         if let Some(reviewed) = reviewed {
             let snapshot = &source.inventory.snapshot;
             let met = match reviewed.header.reverts {
-                None => stale::intersect(reviewed, fresh.plan, snapshot),
+                None => {
+                    let case = fresh.plan.header.options.tag_case;
+                    let replacements = Replacements::new(&self.set.policy, case);
+                    stale::intersect(reviewed, fresh.plan, snapshot, Some(&replacements))
+                }
                 Some(ref run) => {
                     let state = source.state.as_ref();
                     let state = state.ok_or_else(|| Failure::usage("`apply` needs a tenant"))?;
@@ -405,6 +411,7 @@ impl Task<'_> {
             settled,
             unreviewed: fitting.unreviewed,
             withheld,
+            waiting: waiting(safe.plan()),
         };
         let end = carry_out::carry_out(&errand, signals).await?;
         let mut input = Input::new(Subject::Applied, safe.plan());
@@ -456,4 +463,21 @@ fn untrusted(plan: &Plan) -> bool {
     plan.withheld
         .iter()
         .any(|group| group.reason == WithheldReason::Untrusted && group.removals + group.values > 0)
+}
+
+/// How an apply ends because of removals that wait for an addition: with 5 where waiting or the next review frees all of them, with
+/// 4 where another origin keeps the addition away.
+fn waiting(plan: &Plan) -> Exit {
+    let contested = plan.withheld.iter().filter(|group| group.reason == WithheldReason::Contested);
+    let mut stuck: HashSet<(&str, &str)> = HashSet::new();
+    for device in contested.flat_map(|group| &group.devices) {
+        stuck.extend(device.add.iter().map(|add| (&*device.id, &**plan.tag(add.tag))));
+    }
+    let mut exit = Exit::Success;
+    for group in plan.withheld.iter().filter(|group| group.reason == WithheldReason::Unconfirmed) {
+        let tag = group.name.as_deref().unwrap_or_default();
+        let is_stuck = group.devices.iter().any(|device| stuck.contains(&(&*device.id, tag)));
+        exit = exit.worst(if is_stuck { Exit::Partial } else { Exit::Stopped });
+    }
+    exit
 }

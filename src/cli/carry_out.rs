@@ -55,6 +55,8 @@ pub struct Errand<'a> {
     pub unreviewed: u64,
     /// Whether an untrusted inventory left something out.
     pub withheld: bool,
+    /// How it ends because of removals that wait for an addition.
+    pub waiting: Exit,
 }
 
 /// How it ended.
@@ -72,7 +74,7 @@ pub struct End {
 pub async fn carry_out(errand: &Errand<'_>, signals: UnboundedReceiver<()>) -> Result<End, Failure> {
     let (context, session) = (errand.context, errand.session);
     if errand.safe.plan().is_empty() && errand.settled.is_empty() && errand.resumed.is_none() {
-        let exit = if errand.withheld { Exit::Refused } else { Exit::Success };
+        let exit = if errand.withheld { Exit::Refused } else { errand.waiting };
         let run = RunEnd { plan_digest: errand.digest.clone(), exit_code: exit.code(), ..RunEnd::default() };
         return Ok(End { run, exit });
     }
@@ -284,7 +286,7 @@ fn end(errand: &Errand<'_>, run_id: String, run: &Run<'_>, screen: Screen<'_>, s
     let left = count(Outcome::NotAttempted);
     // Only time is missing: a resumed run finds them in the list.
     let waiting = count(Outcome::Pending) + count(Outcome::Unconfirmed);
-    let mut exit = Exit::Success;
+    let mut exit = errand.waiting;
     if errand.withheld {
         exit = exit.worst(Exit::Refused);
     }

@@ -55,6 +55,9 @@ pub fn settle(dropped: &[(ChangeKey, Dropped)], journal: &[Entry]) -> Vec<Change
                 Outcome::Pending,
                 Some("an answer confirmed it, and the list does not show it yet".to_owned()),
             ),
+            Dropped::Withheld(WithheldReason::Unconfirmed) => {
+                (Outcome::Unconfirmed, Some("it waits for the tag that comes instead of it".to_owned()))
+            }
             Dropped::Withheld(reason) => (Outcome::Stale, Some(format!("withheld now: {}", reason.word()))),
         };
         ChangeOutcome { key: key.clone(), outcome, error }

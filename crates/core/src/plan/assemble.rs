@@ -10,9 +10,10 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use super::diff::{Differences, Names, TagEntry, ValueEntry};
+use super::replacement::{Caused, Replacements, is_consequence};
 use super::{
-    Cause, ChangeKey, ChangeWhat, DeviceChange, History, Plan, TagChange, ValueChange, Withheld,
-    WithheldReason,
+    Cause, CauseIndex, ChangeKey, ChangeWhat, DeviceChange, History, Plan, TagChange, TagIndex, ValueChange,
+    Withheld, WithheldReason,
 };
 use crate::desired::Desired;
 use crate::inventory::{DeviceSet, Row, TagId};
@@ -29,6 +30,16 @@ enum Target {
     /// By this origin.
     Contested(String),
     Pending,
+    /// Waits for this tag.
+    Unconfirmed(Arc<str>),
+}
+
+/// An addition that is not written now, and may hold removals.
+struct Held {
+    tag: TagIndex,
+    cause: CauseIndex,
+    /// Another origin keeps the tag away for good: what is ordered whatever else the device carries does not wait for it.
+    is_contested: bool,
 }
 
 /// Devices that are put together before the next ones: on all cores, in bounded memory.
@@ -98,6 +109,7 @@ pub(super) fn assemble(desired: &Desired<'_>, history: &History, arranged: Arran
                 (WithheldReason::Contested, Some(origin).filter(|origin| !origin.is_empty()))
             }
             Target::Pending => (WithheldReason::Pending, None),
+            Target::Unconfirmed(tag) => (WithheldReason::Unconfirmed, Some(tag.to_string())),
         };
         let group = Withheld::new(reason, name, devices);
         if reason == WithheldReason::Pending { plan.pending.push(group) } else { plan.withheld.push(group) }
@@ -183,6 +195,7 @@ struct Sorter<'a> {
     is_trusted: bool,
     causes: &'a [Cause],
     names: &'a Names<'a>,
+    replacements: Replacements<'a>,
 }
 
 impl<'a> Sorter<'a> {
@@ -195,7 +208,8 @@ impl<'a> Sorter<'a> {
     ) -> Sorter<'a> {
         let keys = history.contested.keys().chain(&history.pending);
         let known = keys.map(|key| &*key.device).collect();
-        Sorter { desired, history, known, is_trusted, causes, names }
+        let replacements = Replacements::new(desired.policy, desired.tag_case);
+        Sorter { desired, history, known, is_trusted, causes, names, replacements }
     }
 
     /// Appends the changes of some devices to where they go.
@@ -249,8 +263,7 @@ impl<'a> Sorter<'a> {
         }
         let value = device.value.map(|entry| self.value_target(entry));
         let tags = || {
-            // Old names whose new name is contested: they must not go while the new one does not come.
-            let mut held: Vec<(Arc<str>, String)> = Vec::new();
+            let mut held: Vec<Held> = Vec::new();
             device.tags.iter().map(move |entry| self.tag_target(entry, &mut held))
         };
         match itertools::Itertools::all_equal_value(&mut tags().chain(value.clone())) {
@@ -301,7 +314,7 @@ impl<'a> Sorter<'a> {
         protections.iter().position(|protection| protection.contains(row)).map(|index| index as u32)
     }
 
-    fn tag_target(&self, entry: &TagEntry, held: &mut Vec<(Arc<str>, String)>) -> Target {
+    fn tag_target(&self, entry: &TagEntry, held: &mut Vec<Held>) -> Target {
         if let Some(rule) = entry.gap {
             return Target::Unresolved(Some(rule.get() - 1));
         }
@@ -309,24 +322,33 @@ impl<'a> Sorter<'a> {
             let name = &self.names.list[entry.tag.0 as usize];
             let what = if entry.is_removal { ChangeWhat::Remove } else { ChangeWhat::Add };
             if let Some(target) = self.known_from(entry.row, what(name.clone())) {
-                if let (false, Target::Contested(origin)) = (entry.is_removal, &target) {
-                    held.push((name.clone(), origin.clone()));
+                if !entry.is_removal {
+                    let is_contested = matches!(target, Target::Contested(_));
+                    held.push(Held { tag: entry.tag, cause: entry.cause, is_contested });
                 }
                 return target;
             }
         }
         if entry.is_removal {
-            if let Cause::Renamed { to, .. } = &self.causes[entry.cause.0 as usize] {
-                let case = self.desired.tag_case;
-                if let Some((_, origin)) = held.iter().find(|(name, _)| case.is_same(name, to)) {
-                    return Target::Contested(origin.clone());
-                }
+            if let Some(addition) = held.iter().find(|addition| self.holds(addition, entry)) {
+                return Target::Unconfirmed(self.names.list[addition.tag.0 as usize].clone());
             }
             if !self.is_trusted {
                 return Target::Untrusted;
             }
         }
         Target::Planned
+    }
+
+    /// Whether a removal waits for an addition that is not written now: the device must never have neither of the two.
+    fn holds(&self, addition: &Held, removal: &TagEntry) -> bool {
+        let caused = |tag: TagIndex, cause: CauseIndex| Caused {
+            tag: &self.names.list[tag.0 as usize],
+            cause: &self.causes[cause.0 as usize],
+        };
+        let removed = caused(removal.tag, removal.cause);
+        (!addition.is_contested || is_consequence(removed.cause))
+            && self.replacements.replaces(caused(addition.tag, addition.cause), removed)
     }
 
     fn value_target(&self, entry: &ValueEntry) -> Target {

@@ -14,6 +14,7 @@ pub mod guard;
 pub mod guard_changes;
 mod header;
 mod measure;
+pub mod replacement;
 pub mod revert;
 pub mod stale;
 
@@ -292,6 +293,8 @@ pub enum WithheldReason {
     Contested,
     /// An answer confirmed it and the list does not show it yet; only in [`Plan::pending`].
     Pending,
+    /// A removal that waits for the addition that replaces it on the same device.
+    Unconfirmed,
 }
 
 impl WithheldReason {
@@ -303,6 +306,7 @@ impl WithheldReason {
             WithheldReason::Unresolved => "unresolved",
             WithheldReason::Contested => "contested",
             WithheldReason::Pending => "pending",
+            WithheldReason::Unconfirmed => "unconfirmed",
         }
     }
 }
@@ -312,7 +316,7 @@ impl WithheldReason {
 pub struct Withheld {
     /// Why.
     pub reason: WithheldReason,
-    /// The protection, the rule of a template, the origin of a contest.
+    /// The protection, the rule of a template, the origin of a contest, the tag that a removal waits for.
     pub name: Option<String>,
     /// Tags that would be added.
     pub additions: u64,

@@ -77,7 +77,7 @@ pub fn refit(
     if let Some(key) = foreign.into_iter().find(|key| !proven.contains(key)) {
         return Err(key);
     }
-    Ok(stale::intersect(reviewed, inverse(ran, fresh, reach), reach.snapshot))
+    Ok(stale::intersect(reviewed, inverse(ran, fresh, reach), reach.snapshot, None))
 }
 
 /// The inverse of what a run's journal confirms, wherever its devices are by now.

@@ -2,11 +2,11 @@
 //!
 //! Reads nothing anew; it is handed the fresh plan and the snapshot that it was made from.
 
-use std::collections::HashMap;
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use super::{Cause, ChangeKey, ChangeWhat, DeviceChange, Plan, WithheldReason, cost};
+use super::replacement::{Caused, Replacements};
+use super::{ChangeKey, ChangeWhat, DeviceChange, Plan, TagChange, TagIndex, Withheld, WithheldReason, cost};
 use crate::inventory::Row;
 use crate::inventory::Snapshot;
 
@@ -32,21 +32,38 @@ pub enum Dropped {
     Withheld(WithheldReason),
 }
 
-/// Keeps of a fresh plan what a reviewed plan has too. `snapshot` is the one that `fresh` was made from.
-pub fn intersect(reviewed: &Plan, fresh: Plan, snapshot: &Snapshot) -> Intersection {
+/// Keeps of a fresh plan what a reviewed plan has too. `snapshot` is the one that `fresh` was made from. A removal waits for an
+/// addition that replaces it and was not reviewed; without `replacements` (a revert) every addition of a device replaces its removals.
+pub fn intersect(
+    reviewed: &Plan,
+    fresh: Plan,
+    snapshot: &Snapshot,
+    replacements: Option<&Replacements<'_>>,
+) -> Intersection {
     let wanted: HashSet<ChangeKey> =
         reviewed.changes.iter().flat_map(|change| keys(reviewed, change)).collect();
-    let withheld = withheld_now(&fresh);
     let mut plan = fresh;
     let mut kept: HashSet<ChangeKey> = HashSet::new();
     let mut unreviewed = 0;
     let mut changes = std::mem::take(&mut plan.changes);
+    let mut waiting: BTreeMap<TagIndex, Vec<DeviceChange>> = BTreeMap::new();
     for change in &mut changes {
-        unreviewed += restrict(&plan, change, &wanted);
+        let unseen = restrict(&plan, change, &wanted);
+        unreviewed += unseen.count;
+        for (tag, removals) in wait(&plan, change, &unseen.additions, replacements) {
+            let whole = DeviceChange { add: Vec::new(), remove: removals, value: None, ..change.clone() };
+            waiting.entry(tag).or_default().push(whole);
+        }
         kept.extend(keys(&plan, change));
     }
     changes.retain(|change| !change.is_empty());
     plan.changes = changes;
+    let groups = waiting.into_iter().map(|(tag, devices)| {
+        Withheld::new(WithheldReason::Unconfirmed, Some(plan.tag(tag).to_string()), devices)
+    });
+    let groups: Vec<Withheld> = groups.collect();
+    plan.withheld.extend(groups);
+    let withheld = withheld_now(&plan);
     plan.guard = super::GuardReport::default();
     plan.schedule = cost::schedule(&plan, &plan.header.options);
 
@@ -75,32 +92,48 @@ pub fn keys<'a>(plan: &'a Plan, change: &'a DeviceChange) -> impl Iterator<Item 
     adds.chain(removes).chain(change.value.iter().map(move |value| key(ChangeWhat::Value(value.to))))
 }
 
-/// Takes out of a fresh device what the review did not see; returns how many changes that were.
-fn restrict(plan: &Plan, change: &mut DeviceChange, wanted: &HashSet<ChangeKey>) -> u64 {
+/// What the review did not see of a fresh device.
+struct Unseen {
+    count: u64,
+    additions: Vec<TagChange>,
+}
+
+/// Takes out of a fresh device what the review did not see.
+fn restrict(plan: &Plan, change: &mut DeviceChange, wanted: &HashSet<ChangeKey>) -> Unseen {
     let id = change.id.clone();
     let is_wanted = |what: ChangeWhat| wanted.contains(&ChangeKey { device: id.clone(), what });
     let before: u64 = count(change);
-    let new_names: Vec<Arc<str>> = change.add.iter().map(|add| plan.tag(add.tag).clone()).collect();
-    change.add.retain(|add| is_wanted(ChangeWhat::Add(plan.tag(add.tag).clone())));
+    let is_seen = |add: &mut TagChange| is_wanted(ChangeWhat::Add(plan.tag(add.tag).clone()));
+    let additions = change.add.extract_if(.., |add| !is_seen(add)).collect();
     change.remove.retain(|remove| is_wanted(ChangeWhat::Remove(plan.tag(remove.tag).clone())));
     if change.value.is_some_and(|value| !is_wanted(ChangeWhat::Value(value.to))) {
         change.value = None;
     }
-    let unreviewed = before - count(change);
-    // An old name goes only once the new one is there: if its addition waits for the next review, so does the removal.
-    let added = &change.add;
-    change.remove.retain(|remove| match plan.cause(remove.cause) {
-        Cause::Renamed { to, .. } => {
-            !new_names.iter().any(|name| counts_as(plan, name, to))
-                || added.iter().any(|add| counts_as(plan, plan.tag(add.tag), to))
-        }
-        _ => true,
-    });
-    unreviewed
+    Unseen { count: before - count(change), additions }
 }
 
-fn counts_as(plan: &Plan, name: &str, tag: &str) -> bool {
-    plan.header.options.tag_case.is_same(name, tag)
+/// Takes out of a device the removals that wait for additions which were not reviewed, by the addition.
+fn wait(
+    plan: &Plan,
+    change: &mut DeviceChange,
+    unseen: &[TagChange],
+    replacements: Option<&Replacements<'_>>,
+) -> BTreeMap<TagIndex, Vec<TagChange>> {
+    let caused = |change: &TagChange| Caused { tag: plan.tag(change.tag), cause: plan.cause(change.cause) };
+    let replaces = |add: &TagChange, remove: &TagChange| {
+        replacements.is_none_or(|known| known.replaces(caused(add), caused(remove)))
+    };
+    let mut waiting: BTreeMap<TagIndex, Vec<TagChange>> = BTreeMap::new();
+    if !unseen.is_empty() {
+        change.remove.retain(|remove| match unseen.iter().find(|add| replaces(add, remove)) {
+            Some(add) => {
+                waiting.entry(add.tag).or_default().push(*remove);
+                false
+            }
+            None => true,
+        });
+    }
+    waiting
 }
 
 fn count(change: &DeviceChange) -> u64 {
@@ -136,7 +169,9 @@ mod tests {
     use crate::device::DeviceValue;
     use crate::diagnostic::Place;
     use crate::inventory;
-    use crate::plan::{CauseIndex, TagChange, TagIndex, ValueChange, Withheld};
+    use crate::plan::{Cause, CauseIndex, ValueChange};
+    use crate::policy::Policy;
+    use crate::tag::TagCase;
 
     const TAGS: [&str; 3] = ["Old", "New", "X"];
 
@@ -170,7 +205,12 @@ mod tests {
         let fresh =
             plan(vec![change("d0", &[1], &[(0, 0)], Some(DeviceValue::Low)), change("d2", &[1], &[], None)]);
         let snapshot = inventory::fleet(&[json!({ "machineTags": ["X"] }), json!({ "machineTags": [] })]);
-        let left = intersect(&reviewed, fresh, &snapshot);
+        let left = intersect(
+            &reviewed,
+            fresh,
+            &snapshot,
+            Some(&Replacements::new(&Policy::default(), TagCase::Exact)),
+        );
         assert_eq!(left.plan.changes, [change("d0", &[1], &[], None)]);
         assert_eq!(left.unreviewed, 3, "the removal, the other value, the other device");
         let dropped: Vec<_> = left.dropped.iter().map(|(key, why)| (&*key.device, *why)).collect();
@@ -183,9 +223,17 @@ mod tests {
         let reviewed = plan(vec![change("d0", &[], &[(0, 1)], None)]);
         let fresh = plan(vec![change("d0", &[1], &[(0, 1)], None)]);
         let snapshot = inventory::fleet(&[json!({ "machineTags": ["Old"] })]);
-        let left = intersect(&reviewed, fresh, &snapshot);
+        let left = intersect(
+            &reviewed,
+            fresh,
+            &snapshot,
+            Some(&Replacements::new(&Policy::default(), TagCase::Exact)),
+        );
         assert!(left.plan.changes.is_empty());
-        assert_eq!((left.unreviewed, left.dropped.len()), (1, 1));
+        assert_eq!(left.unreviewed, 1);
+        assert_eq!(left.dropped[0].1, Dropped::Withheld(WithheldReason::Unconfirmed));
+        let [group] = left.plan.withheld.as_slice() else { panic!("one group") };
+        assert_eq!((group.name.as_deref(), group.removals), (Some("New"), 1));
     }
 
     #[test]
@@ -204,8 +252,16 @@ mod tests {
         fresh.withheld = vec![group(WithheldReason::Untrusted, change("d0", &[], &[(0, 0)], None))];
         fresh.pending = vec![group(WithheldReason::Pending, change("d0", &[1], &[], None))];
         let snapshot = inventory::fleet(&[json!({ "machineTags": ["Old"] })]);
-        let dropped: Vec<_> =
-            intersect(&reviewed, fresh, &snapshot).dropped.into_iter().map(|(_, why)| why).collect();
+        let dropped: Vec<_> = intersect(
+            &reviewed,
+            fresh,
+            &snapshot,
+            Some(&Replacements::new(&Policy::default(), TagCase::Exact)),
+        )
+        .dropped
+        .into_iter()
+        .map(|(_, why)| why)
+        .collect();
         assert_eq!(dropped, [Dropped::Noop, Dropped::Withheld(WithheldReason::Untrusted)]);
     }
 }

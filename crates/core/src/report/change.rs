@@ -58,7 +58,9 @@ impl Class {
         match reason {
             WithheldReason::Protected => Class::Protected,
             WithheldReason::Contested => Class::Contested,
-            WithheldReason::Untrusted | WithheldReason::Unresolved => Class::Withheld,
+            WithheldReason::Untrusted | WithheldReason::Unresolved | WithheldReason::Unconfirmed => {
+                Class::Withheld
+            }
             WithheldReason::Pending => Class::Pending,
         }
     }

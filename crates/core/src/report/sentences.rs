@@ -248,6 +248,9 @@ fn aside_phrase(class: Class, aside: &Withheld) -> Phrase {
             format!("{named} contested: another origin holds {}", noun_for(total, "it|them"))
         }
         (_, crate::plan::WithheldReason::Unresolved) => format!("{named} withheld where data is missing"),
+        (_, crate::plan::WithheldReason::Unconfirmed) => {
+            format!("{named} withheld until the device has the tag that comes instead")
+        }
         _ => format!("{named} withheld: the inventory is untrusted"),
     };
     Phrase::new(text, aside.name.clone())

@@ -4,6 +4,7 @@
 //! Parses no policy: worlds are built from the resolved types, so that a mistake in the parser cannot hide one here.
 
 mod reference;
+mod waiting;
 mod world;
 
 use std::collections::BTreeMap;
@@ -170,7 +171,7 @@ proptest! {
         let world = World::random(seed);
         if let Ok(plan) = planned(&world) {
             let snapshot = world.snapshot();
-            let same = stale::intersect(&plan, plan.clone(), &snapshot);
+            let same = stale::intersect(&plan, plan.clone(), &snapshot, Some(&replacement::Replacements::new(&world.policy, world.case)));
             prop_assert_eq!(&same.plan.changes, &plan.changes);
             prop_assert!(same.dropped.is_empty() && same.unreviewed == 0);
         }

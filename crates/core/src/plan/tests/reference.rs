@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
+use super::waiting::replaces;
 use super::world::{Device, World};
 use crate::device::DeviceValue;
 use crate::pattern::Glob;
@@ -61,8 +62,8 @@ fn same(case: TagCase, one: &str, other: &str) -> bool {
 }
 
 /// One device in one world.
-struct View<'a> {
-    world: &'a World,
+pub(super) struct View<'a> {
+    pub(super) world: &'a World,
     index: usize,
     device: &'a Device,
     /// Live rules that select the device.
@@ -78,11 +79,11 @@ enum Say {
 }
 
 impl View<'_> {
-    fn covers(&self, pattern: &TagPattern, tag: &str) -> bool {
+    pub(super) fn covers(&self, pattern: &TagPattern, tag: &str) -> bool {
         covers(pattern, tag, self.world.case, self.world.policy.guard.allows_reserved())
     }
 
-    fn same(&self, one: &str, other: &str) -> bool {
+    pub(super) fn same(&self, one: &str, other: &str) -> bool {
         same(self.world.case, one, other)
     }
 
@@ -379,12 +380,12 @@ fn place(
     let protected =
         protection.map(|index| ("protected".to_owned(), view.world.policy.protections[index].name.clone()));
     let untrusted = || (!view.world.is_trusted).then(|| ("untrusted".to_owned(), String::new()));
-    let mut held: BTreeMap<String, String> = BTreeMap::new();
+    let mut held: Vec<(String, String, bool)> = Vec::new();
     for (tag, cause) in &tags.add {
         let spelled = spelled(view, tag);
         let target = protected.clone().or_else(|| view.history(ChangeWhat::Add(spelled.as_str().into())));
-        if let Some((_, origin)) = target.as_ref().filter(|(reason, _)| reason == "contested") {
-            held.insert(tag.clone(), origin.clone());
+        if let Some((reason, _)) = target.as_ref().filter(|(reason, _)| reason != "protected") {
+            held.push((spelled.clone(), cause.clone(), reason == "contested"));
         }
         put(target, &|found| drop(found.add.insert(tag.clone(), cause.clone())));
     }
@@ -398,9 +399,13 @@ fn place(
             holds().map(|rule| ("unresolved".to_owned(), rule))
         };
         let waits = || {
-            let to = cause.strip_prefix("renamed ")?;
-            let origin = held.iter().find(|(new, _)| view.same(new, to)).map(|(_, origin)| origin.clone())?;
-            Some(("contested".to_owned(), origin))
+            let mut additions: Vec<_> = held.iter().collect();
+            additions.sort();
+            let addition = additions.into_iter().find(|(new, why, is_contested)| {
+                let is_ordered = cause == "retired" || cause.starts_with("rule ");
+                !(*is_contested && is_ordered) && replaces(view, (new, why), (tag, cause))
+            });
+            addition.map(|(new, _, _)| ("unconfirmed".to_owned(), new.clone()))
         };
         let target = protected
             .clone()
