@@ -64,14 +64,17 @@ pub fn compare_versions(left: &str, right: &str) -> Ordering {
     }
 }
 
-/// Lower case; ASCII letters and digits kept, every other run one `-`, trimmed.
+/// ASCII in lower case: other scripts are transliterated by a table that never changes, because another one would rename
+/// tags; every other run, of characters that the table lacks too, is one `-`; trimmed.
 pub fn slug(text: &str) -> String {
     let mut slug = String::with_capacity(text.len());
-    for scalar in text.to_lowercase().chars() {
-        if scalar.is_ascii_alphanumeric() {
-            slug.push(scalar);
-        } else if !slug.is_empty() && !slug.ends_with('-') {
-            slug.push('-');
+    for spelled in text.chars().map(|scalar| deunicode::deunicode_char(scalar).unwrap_or(" ")) {
+        for scalar in spelled.chars() {
+            if scalar.is_ascii_alphanumeric() {
+                slug.push(scalar.to_ascii_lowercase());
+            } else if !slug.is_empty() && !slug.ends_with('-') {
+                slug.push('-');
+            }
         }
     }
     slug.truncate(slug.trim_end_matches('-').len());
@@ -148,5 +151,33 @@ mod tests {
     fn slugs_are_trimmed_runs() {
         assert_eq!(slug("  Ops & Team_7 "), "ops-team-7");
         assert_eq!(slug("---"), "");
+    }
+
+    #[test]
+    fn slugs_transliterate_other_letters() {
+        let spelled = [
+            ("Büro München", "buro-munchen"),
+            ("Bu\u{308}ro", "buro"),
+            ("Straße", "strasse"),
+            ("Łódź / Kraków", "lodz-krakow"),
+            ("İzmir", "izmir"),
+            ("Москва", "moskva"),
+            ("Αθήνα", "athena"),
+            ("北京", "bei-jing"),
+            ("a\u{a0}b\u{e000}c", "a-b-c"),
+        ];
+        for (text, expected) in spelled {
+            assert_eq!(slug(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_table_of_slugs_never_changes() {
+        let scalars = ('\u{0}'..='\u{52f}').chain('\u{1e00}'..='\u{1fff}').chain('\u{3040}'..='\u{30ff}');
+        let mut digest = crc32fast::Hasher::new();
+        for scalar in scalars {
+            digest.update(format!("{:x} {}\n", scalar as u32, slug(&format!("a{scalar}z"))).as_bytes());
+        }
+        assert_eq!(digest.finalize(), 402_432_427, "another table renames tags: it would be another filter");
     }
 }
