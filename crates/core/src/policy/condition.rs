@@ -8,7 +8,6 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use regex::{Regex, RegexBuilder};
 
-use super::keys;
 use super::names::Names;
 use super::operators::{Operand, kind_name, operand, operators};
 use super::reader::{Reader, suggestion};
@@ -264,56 +263,6 @@ impl Reader<'_> {
         });
     }
 
-    fn in_file(&mut self, what: &str, node: &Node) -> Option<Test> {
-        let (file, values) = match &node.kind {
-            NodeKind::Map(_) => {
-                let fields = self.fields(node, keys::IN_FILE, what)?;
-                let (file, column) = (fields.get("file")?, fields.get("column")?);
-                let (path, column_name) = (self.filled_text(file, "`file`")?, self.text(column, "`column`")?);
-                let table = self.table(path, file.span, fields.get("delimiter"))?;
-                let index = self.column_of(&table, path, column_name, column.span)?;
-                let mut filters = Vec::new();
-                let entries = match fields.get("where") {
-                    Some(node) => self.map(node, "`where`")?,
-                    None => &[],
-                };
-                for entry in entries {
-                    let wanted = self.text(&entry.value, "a value of `where`")?;
-                    filters.push((self.column_of(&table, path, &entry.key, entry.key_span)?, wanted.trim()));
-                }
-                let read: Vec<usize> = filters.iter().map(|(at, _)| *at).chain([index]).collect();
-                if self.refuse_absent(&table, path, file.span, &read).is_some() {
-                    return None;
-                }
-                let rows = table.cells.chunks(table.columns.len().max(1));
-                let kept = rows.filter(|row| filters.iter().all(|(at, wanted)| row[*at].trim() == *wanted));
-                let values: Vec<String> = kept
-                    .map(|row| row[index].trim())
-                    .filter(|cell| !cell.is_empty())
-                    .map(str::to_owned)
-                    .collect();
-                if values.is_empty() {
-                    let message =
-                        format!("the column `{}` of `{}` is empty", shown(column_name), shown(path));
-                    let message = if filters.is_empty() {
-                        message
-                    } else {
-                        format!("no row of `{}` has what `where` asks for", shown(path))
-                    };
-                    self.report(Diagnostic::error("E0304", column.span, message));
-                    return None;
-                }
-                (path, values)
-            }
-            _ => {
-                let path = self.filled_text(node, what)?;
-                (path, self.list_file(path, node.span)?)
-            }
-        };
-        let values = distinct(values.iter().map(String::as_str));
-        Some(Test::Text(TextList { values, file: Some(file.into()) }))
-    }
-
     /// Compiled patterns, each finding at its own place.
     pub(super) fn globs(
         &mut self,
@@ -485,7 +434,7 @@ impl Reader<'_> {
 }
 
 /// Values without duplicates, in order.
-fn distinct<'t>(values: impl Iterator<Item = &'t str>) -> Arc<[String]> {
+pub(super) fn distinct<'t>(values: impl Iterator<Item = &'t str>) -> Arc<[String]> {
     let mut seen = std::collections::HashSet::new();
     values.filter(|value| seen.insert(text::fold(value).into_owned())).map(str::to_owned).collect()
 }

@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 use serde_json::value::RawValue;
 
 use super::delimited;
-use super::reader::Reader;
+use super::reader::{Fields, Reader};
 use super::syntax::{self, Node, NodeKind, shown};
 use crate::diagnostic::{Diagnostic, SourceId, Sources, Span};
 
@@ -177,7 +177,13 @@ impl Reader<'_> {
     }
 
     /// The rows of a table file, by its extension; `delimiter` is the policy's word for what parts the cells of a CSV file.
-    pub(super) fn table(&mut self, written: &str, span: Span, delimiter: Option<&Node>) -> Option<Table> {
+    pub(super) fn table(
+        &mut self,
+        written: &str,
+        span: Span,
+        delimiter: Option<&Node>,
+        allow_empty: bool,
+    ) -> Option<Table> {
         let extension = written.rsplit_once('.').map_or("", |(_, extension)| extension).to_ascii_lowercase();
         let named = match delimiter {
             Some(node) => Some(self.delimiter(node, extension == "csv")?),
@@ -196,7 +202,7 @@ impl Reader<'_> {
             }
         };
         match parsed {
-            Ok(table) if table.lines.is_empty() => {
+            Ok(table) if table.lines.is_empty() && !allow_empty => {
                 self.no_rows(written, span);
                 None
             }
@@ -226,20 +232,25 @@ impl Reader<'_> {
     }
 
     /// The values of a list file: one a line; `#` at the start of a line starts a comment.
-    pub(super) fn list_file(&mut self, written: &str, span: Span) -> Option<Vec<String>> {
+    pub(super) fn list_file(&mut self, written: &str, span: Span, allow_empty: bool) -> Option<Vec<String>> {
         let text = self.data_text(written, span)?;
         let values: Vec<String> =
             text.lines().map(uncommented).filter(|value| !value.is_empty()).map(str::to_owned).collect();
-        if values.is_empty() {
+        if values.is_empty() && !allow_empty {
             self.no_rows(written, span);
             return None;
         }
         Some(values)
     }
 
+    /// Whether a source says that it may hold no rows.
+    pub(super) fn allow_empty(&mut self, fields: &Fields<'_>) -> Option<bool> {
+        fields.get("allowEmpty").map_or(Some(false), |node| self.boolean(node, "`allowEmpty`"))
+    }
+
     fn no_rows(&mut self, written: &str, span: Span) {
         let finding = Diagnostic::error("E0304", span, format!("`{}` holds no rows", shown(written)))
-            .help("an empty export would take tags away; restore the file, or remove what reads it");
+            .help("an empty export would take tags away; restore the file; if no rows is right, write `allowEmpty: true`");
         self.report(finding);
     }
 }

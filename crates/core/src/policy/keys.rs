@@ -152,6 +152,11 @@ pub(super) static LOOKUP: &[Key] = &[
         Shape::Words(&[",", ";", "\t"]),
         "What parts the cells of a .csv file; without it the header row decides.",
     ),
+    key(
+        "allowEmpty",
+        Shape::Boolean,
+        "Whether it may hold no rows; without it that is an error, and nothing is taken away.",
+    ),
 ];
 
 /// An entry of `rules`.
@@ -303,16 +308,26 @@ pub(super) static HUNTING: &[Key] = &[
     key("query", Shape::Text, "The query, KQL."),
     key("queryFile", Shape::Path, "A file with the query, relative to this file."),
     key("column", Shape::Text, "The column with device ids; default DeviceId."),
+    key(
+        "allowEmpty",
+        Shape::Boolean,
+        "Whether it may hold no rows; without it that is an error, and nothing is taken away.",
+    ),
 ];
 
 /// The long form of `inFile`.
 pub(super) static IN_FILE: &[Key] = &[
     required("file", Shape::Path, "A .csv, .json or .ndjson file, relative to this file."),
-    required("column", Shape::Text, "Its column."),
+    key("column", Shape::Text, "Its column; tables need it, files with one value a line have none."),
     key(
         "delimiter",
         Shape::Words(&[",", ";", "\t"]),
         "What parts the cells of a .csv file; without it the header row decides.",
+    ),
+    key(
+        "allowEmpty",
+        Shape::Boolean,
+        "Whether it may hold no rows; without it that is an error, and nothing is taken away.",
     ),
     key("where", Shape::Named(&Shape::Text), "Only rows whose columns hold exactly these texts."),
 ];

@@ -8,6 +8,7 @@ mod dead_rules;
 mod delimited;
 mod device_groups;
 mod guard;
+mod in_file;
 mod keys;
 mod lints;
 mod logic;
@@ -180,6 +181,8 @@ pub struct Hunting {
     pub query: Arc<str>,
     /// The column that holds device ids; `DeviceId` unless written.
     pub column: Arc<str>,
+    /// Whether a result without rows is right.
+    pub allow_empty: bool,
 }
 
 /// One operator with its operand. Lists mean *any*, unless the operator says otherwise. Never an empty list.

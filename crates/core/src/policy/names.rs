@@ -94,7 +94,8 @@ fn lookup(reader: &mut Reader<'_>, entry: &Entry) -> Option<Lookup> {
     });
     let file = fields.get("file").and_then(|file| Some((reader.filled_text(file, "`file`")?, file.span)));
     let (key, matches, file) = (key?, matches?, file?);
-    let table = reader.table(file.0, file.1, fields.get("delimiter"))?;
+    let allow_empty = reader.allow_empty(&fields)?;
+    let table = reader.table(file.0, file.1, fields.get("delimiter"), allow_empty)?;
     let columns: Vec<usize> = (0..table.columns.len()).collect();
     if reader.refuse_absent(&table, file.0, file.1, &columns).is_some() {
         return None;
@@ -138,7 +139,7 @@ fn lookup(reader: &mut Reader<'_>, entry: &Entry) -> Option<Lookup> {
         lookup.keys.push(key);
         lookup.cells.extend(row);
     }
-    report_rows(reader, &lookup, file.1, &clashes, without_key)?;
+    report_rows(reader, &lookup, file.1, &clashes, without_key, allow_empty)?;
     Some(lookup)
 }
 
@@ -148,6 +149,7 @@ fn report_rows(
     span: Span,
     clashes: &[(String, u64, u64)],
     without_key: usize,
+    allow_empty: bool,
 ) -> Option<()> {
     for (key, first, second) in clashes.iter().take(20) {
         let message = format!(
@@ -163,7 +165,7 @@ fn report_rows(
         let message = format!("`{}` holds {} more such keys", shown(&lookup.file), clashes.len() - 20);
         reader.report(Diagnostic::error("E0305", span, message));
     }
-    if lookup.keys.is_empty() {
+    if lookup.keys.is_empty() && (without_key > 0 || !allow_empty) {
         let finding =
             Diagnostic::error("E0304", span, format!("no row of `{}` has a key", shown(&lookup.file)));
         reader.report(

@@ -143,7 +143,7 @@ impl Reader<'_> {
                 return None;
             }
         };
-        Some(Hunting { query, column: column.into() })
+        Some(Hunting { query, column: column.into(), allow_empty: self.allow_empty(&fields)? })
     }
 }
 

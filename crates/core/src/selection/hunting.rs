@@ -66,17 +66,18 @@ pub(super) fn faults(queries: &[(Hunting, Span)], results: &HuntingResults) -> V
     let mut named = BTreeSet::new();
     let mut faults = Vec::new();
     for (query, span) in queries {
-        if !named.insert((&query.query, &query.column)) {
-            continue;
-        }
         let fault = match results.get(query) {
             None => Diagnostic::error("E0701", *span, "there is no result for this hunting query")
                 .help("plan against a tenant, or hand a recorded result in with `--hunting-results FILE`"),
-            Some([]) => Diagnostic::error("E0702", *span, "the result of this hunting query has no rows")
-                .help("an empty result would take tags away; if it is right, take the selector out"),
+            Some([]) if !query.allow_empty => {
+                Diagnostic::error("E0702", *span, "the result of this hunting query has no rows")
+                    .help("an empty result would take tags away; if it is right, write `allowEmpty: true`")
+            }
             Some(_) => continue,
         };
-        faults.push(fault);
+        if named.insert((&query.query, &query.column)) {
+            faults.push(fault);
+        }
     }
     faults
 }

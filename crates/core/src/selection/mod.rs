@@ -169,7 +169,8 @@ fn strangers(
 pub fn queries(policy: &Policy, now: Timestamp) -> Vec<Hunting> {
     let mut queries: Vec<Hunting> = Vec::new();
     for (query, _) in compile::compile(policy, now).hunting {
-        if !queries.contains(&query) {
+        let is_same = |known: &Hunting| known.query == query.query && known.column == query.column;
+        if !queries.iter().any(is_same) {
             queries.push(query);
         }
     }

@@ -285,7 +285,7 @@ fn of_devices_with_one_name_only_the_kept_one_is_not_superseded() {
 #[test]
 fn hunting_needs_a_result_with_rows() {
     let snapshot = fleet(&[json!({}), json!({})]);
-    let query = Hunting { query: "DeviceInfo\n".into(), column: "DeviceId".into() };
+    let query = Hunting { query: "DeviceInfo\n".into(), column: "DeviceId".into(), allow_empty: false };
     let policy = policy(vec![selector(SelectorKind::Hunting(query.clone()))]);
     let found = |results: &HuntingResults| select(&policy, &snapshot, results, now());
     assert_eq!(found(&HuntingResults::default()).unwrap_err()[0].code, "E0701");

@@ -332,6 +332,16 @@ fn list_files_are_lines_or_columns() {
     assert_eq!(wrong("{ file: l.csv, column: host, delimiter: \"|\" }", &german), ["E0209"]);
     assert_eq!(wrong("{ file: l.json, column: host, delimiter: \",\" }", &[("l.json", "[]")]), ["E0208"]);
     assert_eq!(wrong("{ file: l.csv, column: Bemerkung }", &german), ["E0303"], "line 4 leaves it unsaid");
+    assert_eq!(read("{ file: l.txt, allowEmpty: true }", &[("l.txt", "# none\n")]).0, Vec::<String>::new());
+    assert_eq!(
+        read("{ file: l.csv, column: host, allowEmpty: true }", &[("l.csv", "host\n")]).0,
+        Vec::<String>::new()
+    );
+    assert_eq!(wrong("{ file: l.csv, column: host }", &[("l.csv", "host\n")]), ["E0304"]);
+    assert_eq!(
+        wrong("{ file: l.csv, column: host, allowEmpty: true }", &[("l.csv", "host,x\n,1\n")]),
+        ["E0304"]
+    );
     assert_eq!(wrong("{ file: l.csv, column: hst }", &[("l.csv", "host\na\n")]), ["E0306"]);
     assert_eq!(wrong("{ file: l.csv }", &[("l.csv", "host\na\n")]), ["E0105"]);
     assert_eq!(wrong("{ file: l.txt, column: a }", &[("l.txt", "a\n")]), ["E0303"]);
@@ -367,6 +377,9 @@ fn lookups_are_tables_keyed_by_a_device_field() {
         Vec::<&str>::new(),
         "the same row twice is one"
     );
+    let empty = text("c.csv, allowEmpty: true", "lookup.cmdb.env: x");
+    assert_eq!(with_data(&empty, &[("c.csv", "host,env\n")]).sound().lookups[0].keys.len(), 0);
+    assert_eq!(with_data(&empty, &[("c.csv", "host,env\n,x\n")]).codes(), ["E0304"], "keys were lost");
     assert_eq!(with_data(&text("../c.csv", "id: x"), &[]).codes(), ["E0302"]);
     let field = "lookups:\n  c: { file: c.csv, key: host, match: osPlatform }\n";
     assert_eq!(with_data(field, &[("c.csv", csv)]).codes(), ["E0209"]);
