@@ -173,6 +173,23 @@ fn nothing_is_half_done(source: &Source, _: &House) -> Vec<String> {
     dry.chain(ignored).collect()
 }
 
+/// What opens a way to write, and the files beside `src/tenant` that may name it.
+const WAYS_TO_WRITE: [(&str, &[&str]); 2] = [
+    ("sign_in_to_write", &["src/cli/session.rs"]),
+    ("open_to_write", &["src/cli/session.rs", "src/cli/apply.rs"]),
+];
+
+fn only_apply_opens_a_way_to_write(source: &Source, _: &House) -> Vec<String> {
+    let is_elsewhere = |named: &&Named| {
+        WAYS_TO_WRITE.iter().any(|(way, files)| {
+            named.path.iter().any(|part| part == way) && !files.contains(&source.path.as_str())
+        })
+    };
+    let paths = source.paths();
+    let found = paths.iter().filter(is_elsewhere);
+    found.map(|named| finding(source, named.line, "only `apply` writes: open a reading session")).collect()
+}
+
 fn rust_files(root: &Path, folder: &str) -> Vec<Source> {
     fn walk(folder: &Path, found: &mut Vec<Source>, root: &Path) {
         let Ok(entries) = fs::read_dir(folder) else { return };
@@ -256,6 +273,11 @@ fn no_dry_run_flag_and_no_ignored_test() {
     hold(nothing_is_half_done, &["src", "tests", "benches"]);
 }
 
+#[test]
+fn only_apply_can_write() {
+    hold(only_apply_opens_a_way_to_write, &["src/cli", "src/store"]);
+}
+
 mod the_rules_see {
     use super::*;
 
@@ -315,6 +337,14 @@ mod the_rules_see {
             "src/policy/mod.rs",
             "// machine\nconst A: &str = \"mergedIntoMachineId machineTags\";",
         );
+    }
+
+    #[test]
+    fn a_way_to_write_outside_of_apply() {
+        let open = "fn f() { session::open_to_write(context, None) }";
+        refused(only_apply_opens_a_way_to_write, "src/cli/plan.rs", open);
+        allowed(only_apply_opens_a_way_to_write, "src/cli/apply.rs", open);
+        refused(only_apply_opens_a_way_to_write, "src/cli/apply.rs", "use mdetag::tenant::sign_in_to_write;");
     }
 
     #[test]

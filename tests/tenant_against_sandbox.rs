@@ -12,6 +12,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use mdetag::tenant::{
     Cloud, ConnectOptions, Credential, CredentialSource, Endpoints, IdentityOptions, Need, Overrides,
     ReadDevices, ReadScope, ReadWatch, Tenant, TenantError, TenantErrorKind, WriteDevices, choose, sign_in,
+    sign_in_to_write,
 };
 use mdetag_core::apply::{Admission, Call, Meter, Reply, TagAction, Ticket};
 use mdetag_core::device::DeviceValue;
@@ -289,7 +290,7 @@ async fn failures_of_the_sign_in_are_explained() {
 #[tokio::test]
 async fn tags_and_values_are_written_and_read_back() {
     let service = Service::start(10, &["token_life_s=60"]).await;
-    let writer = service.tenant(Need::Write).await.unwrap().writer().unwrap();
+    let writer = sign_in_to_write(service.options(service.secret())).await.unwrap().split().1;
     let ids: Vec<Arc<str>> = service.ids().iter().map(|id| id.as_str().into()).collect();
     let calls = [
         Call::BulkTag { tag: "T 1".into(), action: TagAction::Add, devices: ids.clone() },

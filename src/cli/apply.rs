@@ -11,7 +11,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use mdetag::store::journal::{self, Recorded};
 use mdetag::store::lock::{Lock, LockError};
 use mdetag::store::path_text::shown;
-use mdetag::tenant::Need;
+use mdetag::tenant::Writer;
 use mdetag_core::apply::resume;
 use mdetag_core::plan::guard::{Allowance, changes_digest};
 use mdetag_core::plan::replacement::Replacements;
@@ -29,7 +29,7 @@ use super::findings;
 use super::output::Reports;
 use super::planning::{self, PolicySet};
 use super::policy_set;
-use super::session::{self, Session};
+use super::session::{self, Session, WritingSession};
 use super::source::{self, Source};
 use super::{ci, ledger_text, past, plan, question, show, signals};
 
@@ -62,7 +62,7 @@ pub async fn run(context: &Context, args: &ApplyArgs) -> Result<Exit, Failure> {
     }
     let set = load(context, &job)
         .inspect_err(|failure| ci::annotate_failure(args.report.ci, failure, &context.console))?;
-    let session = session::open(context, Some(&set.policy), Need::Write).await?;
+    let session = session::open_to_write(context, Some(&set.policy)).await?;
     let errand = Task { context, args, set: &set, allowances: &allowances, reports: &reports };
     errand.apply(session, job).await
 }
@@ -78,14 +78,15 @@ async fn resume_run(
     if !args.paths.is_empty() {
         return Err(Failure::usage("`--resume` takes no plan and no policies: the run keeps its own"));
     }
-    let session = session::open(context, None, Need::Write).await?;
+    let session = session::open_to_write(context, None).await?;
+    let state = &session.reading.state;
     let found = match run {
-        "" => journal::last_resumable(&session.state),
-        run => journal::read(&session.state, run).map(Some),
+        "" => journal::last_resumable(state),
+        run => journal::read(state, run).map(Some),
     };
     let Some(recorded) = found.map_err(|error| Failure::file(chain(&error)))? else {
-        let is_new = journal::runs(&session.state).map_or(true, |runs| runs.is_empty());
-        session.close().await;
+        let is_new = journal::runs(state).map_or(true, |runs| runs.is_empty());
+        session.reading.close().await;
         if is_new {
             let folder = shown(&context.state_dir());
             return Err(Failure::usage(format!("there is no run to resume in the state directory {folder}"))
@@ -94,11 +95,11 @@ async fn resume_run(
         context.console.say("nothing to resume: the last run came to its end");
         return Ok(Exit::Success);
     };
-    let reviewed = past::plan_of(&session.state, &recorded)?;
+    let reviewed = past::plan_of(state, &recorded)?;
     let paths = arguments(context, &reviewed);
     let job = Job { reviewed: Some(reviewed), resumed: Some(recorded), paths };
     let set = load(context, &job)?;
-    check_pin(&session, &set.policy)?;
+    check_pin(&session.reading, &set.policy)?;
     let task = Task { context, args, set: &set, allowances, reports };
     task.apply(session, job).await
 }
@@ -234,7 +235,8 @@ struct Fitting {
 }
 
 impl Task<'_> {
-    async fn apply(&self, session: Session, mut job: Job) -> Result<Exit, Failure> {
+    async fn apply(&self, session: WritingSession, mut job: Job) -> Result<Exit, Failure> {
+        let WritingSession { reading: session, writer } = session;
         if let Some(reviewed) = &job.reviewed {
             self.check_reviewed(reviewed, &session)?;
         }
@@ -254,7 +256,7 @@ impl Task<'_> {
             Some(()) = signals.recv() => return Err(Failure::stopped()),
         };
         let fitting = self.fit(&source, job.reviewed.as_ref())?;
-        let exit = self.show_and_carry_out(&source, job, fitting, signals).await;
+        let exit = self.show_and_carry_out(&source, writer, job, fitting, signals).await;
         source.close().await;
         exit
     }
@@ -357,6 +359,7 @@ impl Task<'_> {
     async fn show_and_carry_out(
         &self,
         source: &Source,
+        writer: Writer,
         job: Job,
         fitting: Fitting,
         mut signals: UnboundedReceiver<()>,
@@ -402,6 +405,7 @@ impl Task<'_> {
             context: self.context,
             args: self.args,
             session,
+            writer,
             snapshot: &source.inventory.snapshot,
             safe: &safe,
             document,

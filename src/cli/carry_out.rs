@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use mdetag::store::journal::{self, Header, Journal, Recorded};
-use mdetag::tenant::{ReadDevices, ReadScope, ReadWatch};
+use mdetag::tenant::{ReadDevices, ReadScope, ReadWatch, Writer};
 use mdetag_core::apply::{
     ChangeOutcome, DeviceState, Entry, Outcome, Progress, Run, RunOptions, StopReason, resume,
 };
@@ -37,6 +37,8 @@ pub struct Errand<'a> {
     pub args: &'a ApplyArgs,
     /// The tenant.
     pub session: &'a Session,
+    /// Sends the calls.
+    pub writer: Writer,
     /// The devices as they were read.
     pub snapshot: &'a Snapshot,
     /// The plan.
@@ -98,7 +100,7 @@ pub async fn carry_out(errand: &Errand<'_>, signals: UnboundedReceiver<()>) -> R
     journal.append(entries).map_err(unusable)?;
     let mut screen = Screen::new(errand, start);
     let around = DriveContext {
-        writer: Arc::new(session.tenant.writer().map_err(super::session::unreachable_tenant)?),
+        writer: Arc::new(errand.writer.clone()),
         read_again: read_again(context, session),
         ledger: &session.ledger,
         journal: &mut journal,

@@ -1,6 +1,5 @@
 //! `mdetag explain`: why a device has, gets or loses a tag or value, or why not.
 
-use mdetag::tenant::Need;
 use mdetag_core::desired;
 use mdetag_core::explain;
 use mdetag_core::plan::guard::Allowance;
@@ -27,7 +26,7 @@ const MOST: usize = 5;
 pub async fn run(context: &Context, args: &ExplainArgs) -> Result<Exit, Failure> {
     output::only(context.global.format, "explain", &[Format::Human, Format::Json])?;
     let set = policy_set::load(context, &context.policy_paths(&args.policy)?, context.policy_now())?;
-    let source = source::read(context, Some(&set), Need::Read).await?;
+    let source = source::read(context, Some(&set)).await?;
     let text = explained(context, args, &set, &source)?;
     context.console.result(&text)?;
     source.close().await;

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use mdetag::store::path_text::shown;
 use mdetag::store::whole_file;
-use mdetag::tenant::Need;
 use mdetag_core::diagnostic::{DataFile, Source as Text, Sources};
 use mdetag_core::import::{self, Gives, ImportOptions, Imported};
 use mdetag_core::plan::{History, PolicyReference};
@@ -32,7 +31,7 @@ use super::source::{self, Source};
 pub async fn run(context: &Context, args: &ImportArgs) -> Result<Exit, Failure> {
     output::only(context.global.format, "import", &[Format::Human, Format::Json])?;
     let mut options = asked(args)?;
-    let source = source::read(context, None, Need::Read).await?;
+    let source = source::read(context, None).await?;
     trusted(context, args, &source)?;
     look_around(context, args, &source, &mut options);
     let imported = import::import(&source.inventory.snapshot, &options);

@@ -4,7 +4,6 @@
 
 use std::path::PathBuf;
 
-use mdetag::tenant::Need;
 use mdetag_core::diagnostic::Sources;
 use mdetag_core::plan::PolicyReference;
 use mdetag_core::policy::Policy;
@@ -44,7 +43,7 @@ pub async fn read(context: &Context, given: &[PathBuf]) -> Result<Seen, Failure>
     } else {
         policy_set::load(context, &paths, context.policy_now())?
     };
-    let source = source::read(context, Some(&set), Need::Read).await?;
+    let source = source::read(context, Some(&set)).await?;
     if !source.inventory.trust.is_trusted() {
         for reason in source.inventory.trust.sentences() {
             context.console.say(&format!("note: the inventory is untrusted: {reason}"));

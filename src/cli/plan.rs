@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use mdetag::store::output_file;
-use mdetag::tenant::Need;
 use mdetag_core::plan::document;
 use mdetag_core::plan::guard::Allowance;
 use mdetag_core::plan::guard_changes;
@@ -71,7 +70,7 @@ pub async fn plan_and_report(context: &Context, request: &Request<'_>) -> Result
         .inspect_err(|failure| ci::annotate_failure(request.report.ci, failure, &context.console))?;
     findings::warn(&context.console, &set.sources, &policy_set::warnings(&set.findings));
     let base = request.base.and_then(|folder| policy_set::base(context, folder, &paths, now));
-    let source = source::read(context, Some(&set), Need::Read).await?;
+    let source = source::read(context, Some(&set)).await?;
     let history = past::history(context, &source, &set.reference, false);
     let with = source.circumstances(context, &history, &allowances);
     let mut fresh = planning::fresh(&set, &source.inventory, &with)?;

@@ -1,7 +1,6 @@
 //! `mdetag revert`: a plan that undoes a run's confirmed changes, to be reviewed and applied like any other.
 
 use mdetag::store::output_file;
-use mdetag::tenant::Need;
 use mdetag_core::plan::{document, revert};
 use mdetag_core::report::model::{Input, Model, Subject};
 
@@ -22,7 +21,7 @@ use super::{apply, past, policy_set};
 pub async fn run(context: &Context, args: &RevertArgs) -> Result<Exit, Failure> {
     let plain = ReportArgs { max_chars: 60_000, ci: CiSystem::None, ..ReportArgs::default() };
     let reports = Reports::new(context, &plain)?;
-    let session = session::open(context, None, Need::Read).await?;
+    let session = session::open(context, None).await?;
     let ran = past::run(&session.state, &args.run)?;
     let set = policy_set::load(context, &apply::arguments(context, &ran.plan), context.policy_now())?;
     apply::check_pin(&session, &set.policy)?;

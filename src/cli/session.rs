@@ -1,6 +1,6 @@
 //! A tenant for the length of one command: signed in to, metered by the ledger, real or simulated.
 //!
-//! Plans nothing and writes nothing by itself; hands out the reading and the writing half.
+//! Plans nothing and writes nothing by itself. A [`Session`] reads; only `apply` opens a [`WritingSession`].
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use mdetag::store::ledger::Ledger;
 use mdetag::store::state::StateDir;
 use mdetag::tenant::{
     self, Cloud, ConnectOptions, Credential, CredentialSource, Endpoints, IdentityOptions, Need, Override,
-    Overrides, Tenant, TenantError, TenantErrorKind,
+    Overrides, Tenant, TenantError, TenantErrorKind, Writer,
 };
 use mdetag_core::apply::budget::Limits;
 use mdetag_core::plan::TenantReference;
@@ -21,7 +21,7 @@ use super::context::Context;
 use super::exit::Exit;
 use super::failure::Failure;
 
-/// A tenant that a command works on.
+/// A tenant that a command reads. Nothing in it leads to a writer.
 pub struct Session {
     /// The tenant.
     pub tenant: Tenant,
@@ -56,6 +56,14 @@ impl Session {
     }
 }
 
+/// A tenant that a command writes to.
+pub struct WritingSession {
+    /// The same tenant, for reading.
+    pub reading: Session,
+    /// Sends the calls.
+    pub writer: Writer,
+}
+
 /// The cloud of simulated tenants in plans, journals and state paths.
 pub const SANDBOX: &str = "sandbox";
 
@@ -78,12 +86,24 @@ struct Target {
     sandbox: Option<(Sandbox, Running)>,
 }
 
-/// Signs in to the tenant that flags, environment and profile name.
+/// Signs in, to read, to the tenant that flags, environment and profile name.
 ///
 /// # Errors
 /// A profile or host that cannot be used, and every failure of the sign-in, with what to do next.
-pub async fn open(context: &Context, policy: Option<&Policy>, need: Need) -> Result<Session, Failure> {
-    prepare(context, policy).await?.connect(context, Some(need)).await
+pub async fn open(context: &Context, policy: Option<&Policy>) -> Result<Session, Failure> {
+    prepare(context, policy).await?.connect(context, Some(Need::Read)).await
+}
+
+/// Signs in, to write, to the tenant that flags, environment and profile name. `tests/architecture.rs` lists who may.
+///
+/// # Errors
+/// As [`open`], and a token that lacks the role.
+pub async fn open_to_write(context: &Context, policy: Option<&Policy>) -> Result<WritingSession, Failure> {
+    let prepared = prepare(context, policy).await?;
+    let options = prepared.options(context);
+    let tenant = tenant::sign_in_to_write(options).await.map_err(|error| prepared.failure(error))?;
+    let (tenant, writer) = tenant.split();
+    Ok(WritingSession { reading: prepared.session(context, tenant)?, writer })
 }
 
 /// Finds the tenant and the credential that flags, environment and profile name.
@@ -124,48 +144,56 @@ impl Prepared {
         &self.target.endpoints
     }
 
-    /// Signs in, and checks the role where one is needed.
+    /// Signs in to read, and checks the role where one is needed.
     ///
     /// # Errors
     /// Every failure of the sign-in, with what to do next; a state directory that cannot be used.
     pub async fn connect(self, context: &Context, need: Option<Need>) -> Result<Session, Failure> {
+        let signed_in = tenant::sign_in(self.options(context)).await.and_then(|tenant| {
+            need.map_or(Ok(()), |need| tenant.check(need))?;
+            Ok(tenant)
+        });
+        let tenant = signed_in.map_err(|error| self.failure(error))?;
+        self.session(context, tenant)
+    }
+
+    /// What the sign-in needs.
+    fn options(&self, context: &Context) -> ConnectOptions {
         let Prepared { target, credential, pin } = self;
         tracing::info!(credential = credential.source().name(), "signing in");
-        let client = credential.client().map(str::to_owned);
-        let mut options = ConnectOptions::new(target.endpoints, credential, context.clock.clone());
-        options.pin.clone_from(&pin);
+        let mut options =
+            ConnectOptions::new(target.endpoints.clone(), credential.clone(), context.clock.clone());
+        options.pin.clone_from(pin);
         options.page_size = target.page_size;
         options.backoff /= target.scale;
         options.request_timeout = context.global.request_timeout;
-        let connected = tenant::sign_in(options).await.and_then(|connected| {
-            need.map_or(Ok(()), |need| connected.check(need))?;
-            Ok(connected)
-        });
-        let connected = connected.map_err(|error| {
-            let is_guarded = pin.is_some() && error.kind == TenantErrorKind::OtherTenant;
-            let mut failure = unreachable_tenant(error);
-            if is_guarded {
-                failure.exit = Exit::Refused;
-            }
-            failure
-        })?;
+        options
+    }
+
+    /// A sign-in that failed. Another tenant than the guard's is refused.
+    fn failure(&self, error: TenantError) -> Failure {
+        let is_guarded = self.pin.is_some() && error.kind == TenantErrorKind::OtherTenant;
+        let mut failure = unreachable_tenant(error);
+        if is_guarded {
+            failure.exit = Exit::Refused;
+        }
+        failure
+    }
+
+    /// The session of a tenant that was signed in to.
+    fn session(self, context: &Context, tenant: Tenant) -> Result<Session, Failure> {
+        let Prepared { target, credential, .. } = self;
         let reference = TenantReference {
-            id: Some(connected.id().to_owned()),
+            id: Some(tenant.id().to_owned()),
             name: target.name,
             cloud: Some(target.cloud),
         };
         let state = state_of(context, &reference)?;
         // A managed identity or a login of the Azure CLI names its application only in the token.
-        let app = connected.claims().app.clone().or(client).unwrap_or_else(|| "unknown".to_owned());
-        let ledger = ledger(context, &state, &app, target.scale)?;
-        Ok(Session {
-            tenant: connected,
-            reference,
-            state,
-            ledger: Arc::new(ledger),
-            scale: target.scale,
-            sandbox: target.sandbox,
-        })
+        let client = credential.client().map(str::to_owned);
+        let app = tenant.claims().app.clone().or(client).unwrap_or_else(|| "unknown".to_owned());
+        let ledger = Arc::new(ledger(context, &state, &app, target.scale)?);
+        Ok(Session { tenant, reference, state, ledger, scale: target.scale, sandbox: target.sandbox })
     }
 }
 

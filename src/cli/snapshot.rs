@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use mdetag::store::path_text::shown;
 use mdetag::store::snapshot_header::SnapshotStamp;
 use mdetag::store::snapshot_writer::SnapshotPages;
-use mdetag::tenant::{Need, ReadDevices, ReadScope, ReadWatch};
+use mdetag::tenant::{ReadDevices, ReadScope, ReadWatch};
 use mdetag_core::report::words::counted;
 
 use super::args::{Format, SnapshotArgs};
@@ -27,7 +27,7 @@ pub async fn run(context: &Context, args: &SnapshotArgs) -> Result<Exit, Failure
             .help("leave `--inventory` out; to convert a file, copy it"));
     }
     let output_path = output::named(context, &args.output)?;
-    let session = session::open(context, None, Need::Read).await?;
+    let session = session::open(context, None).await?;
     let pages = Mutex::new(SnapshotPages::new()?);
     let reading = Reading::start(&context.console);
     let progress = |progress: &mdetag::tenant::ReadProgress| reading.show(progress);

@@ -8,7 +8,7 @@ use std::time::Duration;
 use mdetag::store::path_text::shown;
 use mdetag::store::snapshot_file;
 use mdetag::store::state::StateDir;
-use mdetag::tenant::{self, Need, ReadDevices, ReadScope, ReadWatch};
+use mdetag::tenant::{self, ReadDevices, ReadScope, ReadWatch};
 use mdetag_core::inventory::Counts;
 use mdetag_core::plan::guard::Allowance;
 use mdetag_core::plan::{ChangeKey, History};
@@ -72,12 +72,12 @@ impl Source {
 ///
 /// # Errors
 /// Files, identity, network, and a tenant other than the pinned one.
-pub async fn read(context: &Context, set: Option<&PolicySet>, need: Need) -> Result<Source, Failure> {
+pub async fn read(context: &Context, set: Option<&PolicySet>) -> Result<Source, Failure> {
     let policy = set.map(|set| &set.policy);
     if let Some(path) = &context.global.inventory {
         return from_file(context, path, policy);
     }
-    of_session(context, set, session::open(context, policy, need).await?).await
+    of_session(context, set, session::open(context, policy).await?).await
 }
 
 /// Reads the devices of a tenant that is signed in to. A recorded inventory still goes first: a sandbox may be applied to

@@ -21,7 +21,7 @@ use mdetag_core::time::{Clock, Timestamp};
 
 use super::{
     Cloud, ConnectOptions, Credential, Endpoints, IdentityOptions, Need, Overrides, Tenant, TenantError,
-    choose, claims, sign_in,
+    Writer, choose, claims, sign_in, sign_in_to_write,
 };
 
 /// A request as it came.
@@ -150,6 +150,11 @@ pub(super) async fn connect(options: ConnectOptions, need: Need) -> Result<Tenan
     let tenant = sign_in(options).await?;
     tenant.check(need)?;
     Ok(tenant)
+}
+
+/// Signs in to write.
+pub(super) async fn writer(options: ConnectOptions) -> Result<Writer, TenantError> {
+    sign_in_to_write(options).await.map(|tenant| tenant.split().1)
 }
 
 pub(super) const TENANT: &str = "11111111-2222-3333-4444-555555555555";

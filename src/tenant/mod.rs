@@ -78,7 +78,40 @@ impl ConnectOptions {
     }
 }
 
-/// A tenant that was signed in to, and whose token was checked.
+/// A tenant to read: it was signed in to, its token was checked, and nothing leads from it to a [`Writer`].
+///
+/// ```
+/// use mdetag::tenant::{Reader, Tenant, WriteDevices, Writer, WritingTenant};
+///
+/// fn reader(tenant: &Tenant) -> Reader { tenant.reader() }
+/// fn halves(tenant: WritingTenant) -> (Tenant, Writer) { tenant.split() }
+/// fn writes<W: WriteDevices>(_: &W) {}
+/// fn a_writer_writes(writer: &Writer) { writes(writer) }
+/// ```
+///
+/// What `plan`, `drift` and `explain` hold does not compile as a way to write:
+///
+/// ```compile_fail,E0277
+/// use mdetag::tenant::{Reader, WriteDevices};
+/// fn writes<W: WriteDevices>(_: &W) {}
+/// fn a_reader_writes(reader: &Reader) { writes(reader) }
+/// ```
+///
+/// ```compile_fail,E0277
+/// use mdetag::tenant::{Tenant, WriteDevices};
+/// fn writes<W: WriteDevices>(_: &W) {}
+/// fn a_tenant_writes(tenant: &Tenant) { writes(tenant) }
+/// ```
+///
+/// ```compile_fail,E0599
+/// use mdetag::tenant::{Tenant, Writer};
+/// fn halves(tenant: Tenant) -> (Tenant, Writer) { tenant.split() }
+/// ```
+///
+/// ```compile_fail,E0599
+/// use mdetag::tenant::{Tenant, Writer};
+/// fn writer(tenant: &Tenant) -> Writer { tenant.writer() }
+/// ```
 #[derive(Clone)]
 pub struct Tenant {
     connection: Arc<Connection>,
@@ -126,6 +159,29 @@ pub async fn sign_in(options: ConnectOptions) -> Result<Tenant, TenantError> {
     };
     let token = connection.token(Lane::List, None).await?;
     Ok(Tenant { connection: Arc::new(connection), claims: token.claims, source: token.source })
+}
+
+/// A tenant that may be written to: signed in to for that, with a token that has the role.
+pub struct WritingTenant {
+    tenant: Tenant,
+}
+
+/// Signs in to write: the only way to a [`Writer`].
+///
+/// # Errors
+/// Those of [`sign_in`], and a token that lacks the role; the error names it and how to grant it.
+pub async fn sign_in_to_write(options: ConnectOptions) -> Result<WritingTenant, TenantError> {
+    let tenant = sign_in(options).await?;
+    tenant.check(Need::Write)?;
+    Ok(WritingTenant { tenant })
+}
+
+impl WritingTenant {
+    /// The tenant for reading, and the writer.
+    pub fn split(self) -> (Tenant, Writer) {
+        let writer = Writer::new(self.tenant.connection.clone());
+        (self.tenant, writer)
+    }
 }
 
 /// Asks the sign-in host for nothing, without a credential: shows that it can be reached, and how many milliseconds this
@@ -185,15 +241,6 @@ impl Tenant {
         let token = self.connection.token(Lane::Hunting, None).await?;
         token.claims.check_role(Need::Hunting, token.source)?;
         Ok(Hunter::new(self.connection.clone()))
-    }
-
-    /// The writing half.
-    ///
-    /// # Errors
-    /// The token lacks the role; the error names it and how to grant it.
-    pub fn writer(&self) -> Result<Writer, TenantError> {
-        self.check(Need::Write)?;
-        Ok(Writer::new(self.connection.clone()))
     }
 }
 

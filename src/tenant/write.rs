@@ -15,13 +15,13 @@ use super::{Connection, Pending, wire};
 /// about as long.
 pub const CALL_TIMEOUT: Duration = Duration::from_secs(100);
 
-/// Sends calls. Handed only to `apply`.
+/// Sends calls. Only `apply` has one.
 pub trait WriteDevices: Send + Sync {
     /// Sends one call. Never fails: a lost connection is a reply, too.
     fn send<'a>(&'a self, call: &'a Call) -> Pending<'a, Reply>;
 }
 
-/// A tenant that may be written to: its token has the role.
+/// Sends to a tenant whose token has the role. Comes only from [`super::sign_in_to_write`].
 #[derive(Clone)]
 pub struct Writer {
     connection: Arc<Connection>,

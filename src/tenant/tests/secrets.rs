@@ -9,7 +9,7 @@ use secrecy::ExposeSecret;
 use serde_json::json;
 use tracing_subscriber::fmt::MakeWriter;
 
-use crate::tenant::fake::{Fake, Open, Say, TENANT, claims_with, connect, from, secret};
+use crate::tenant::fake::{Fake, Open, Say, TENANT, claims_with, connect, from, secret, writer};
 use crate::tenant::{ConnectOptions, Need, ReadDevices, ReadScope, ReadWatch, WriteDevices, claims};
 use mdetag_core::apply::Call;
 use mdetag_core::device::DeviceValue;
@@ -65,7 +65,7 @@ async fn a_whole_session_at_trace_level_shows_neither_secret_nor_token() {
     tracing::callsite::rebuild_interest_cache();
     let tenant = connect(fake.options(), Need::Write).await.unwrap();
     let call = Call::SetValue { device: "a1".into(), value: DeviceValue::High };
-    let reply = tenant.writer().unwrap().send(&call).await;
+    let reply = writer(fake.options()).await.unwrap().send(&call).await;
     let glimpse = tenant.reader().glimpse(&Open::default()).await;
     let mut text = format!("{reply:?} {glimpse:?} {:?} {:?}", tenant.claims(), secret());
     let log = String::from_utf8_lossy(&kept.0.lock().unwrap()).into_owned();
@@ -105,7 +105,7 @@ async fn a_service_that_repeats_the_token_in_any_form_does_not_get_it_shown() {
             .await;
             let tenant = connect(fake.options(), Need::Write).await.unwrap();
             let call = Call::SetValue { device: "a1".into(), value: DeviceValue::High };
-            let reply = tenant.writer().unwrap().send(&call).await;
+            let reply = writer(fake.options()).await.unwrap().send(&call).await;
             let meter = Open::default();
             let mut pages = Vec::new();
             let mut sink = |page: &[u8]| {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::tenant::fake::{Fake, Open, Say, connect, granted};
+use crate::tenant::fake::{Fake, Open, Say, connect, granted, writer};
 use crate::tenant::{Need, TenantErrorKind, WriteDevices};
 use mdetag_core::apply::{Call, DeviceState, Reply, TagAction};
 use mdetag_core::device::DeviceValue;
@@ -19,17 +19,17 @@ fn value_call() -> Call {
 
 async fn reply_to(say: Say) -> Reply {
     let fake = Fake::tenant(WRITES, move |_| say.clone()).await;
-    let tenant = connect(fake.options(), Need::Write).await.unwrap();
-    tenant.writer().unwrap().send(&value_call()).await
+    let writer = writer(fake.options()).await.unwrap();
+    writer.send(&value_call()).await
 }
 
 #[tokio::test]
 async fn a_bulk_call_goes_out_as_documented_and_its_devices_come_back() {
     let body = json!({ "value": [{ "id": "a1", "machineTags": ["T"], "deviceValue": "Normal" }] });
     let fake = Fake::tenant(WRITES, move |_| Say::json(200, &body)).await;
-    let tenant = connect(fake.options(), Need::Write).await.unwrap();
+    let writer = writer(fake.options()).await.unwrap();
     let call = Call::BulkTag { tag: "T".into(), action: TagAction::Add, devices: vec!["a1".into()] };
-    let reply = tenant.writer().unwrap().send(&call).await;
+    let reply = writer.send(&call).await;
     let tags: Vec<Arc<str>> = vec!["T".into()];
     let devices = vec![DeviceState { id: "a1".into(), tags, value: Some("Normal".into()) }];
     assert_eq!(reply, Reply::Answered { devices });
@@ -82,8 +82,8 @@ async fn a_401_is_answered_with_a_new_token_once() {
         Say::text(401, "")
     })
     .await;
-    let tenant = connect(fake.options(), Need::Write).await.unwrap();
-    let Reply::Rejected(rejection) = tenant.writer().unwrap().send(&value_call()).await else { panic!() };
+    let writer = writer(fake.options()).await.unwrap();
+    let Reply::Rejected(rejection) = writer.send(&value_call()).await else { panic!() };
     assert_eq!(rejection.status, 401);
     assert_eq!((signed.load(Ordering::Relaxed), fake.calls().len()), (2, 2));
 }
@@ -100,28 +100,27 @@ async fn no_connection_is_a_lost_reply_that_was_not_sent() {
     };
     options.endpoints =
         crate::tenant::Endpoints::new(crate::tenant::Cloud::Public, None, &overrides, &[]).unwrap();
-    let tenant = connect(options, Need::Write).await.unwrap();
-    let reply = tenant.writer().unwrap().send(&value_call()).await;
+    let writer = writer(options).await.unwrap();
+    let reply = writer.send(&value_call()).await;
     assert!(matches!(&reply, Reply::Lost { maybe_sent: false, .. }), "{reply:?}");
 }
 
 #[tokio::test]
 async fn an_id_that_could_leave_its_path_is_not_sent() {
     let fake = Fake::tenant(WRITES, |_| Say::text(200, "")).await;
-    let tenant = connect(fake.options(), Need::Write).await.unwrap();
+    let writer = writer(fake.options()).await.unwrap();
     let call = Call::SetValue { device: "../alerts".into(), value: DeviceValue::Low };
-    assert!(matches!(tenant.writer().unwrap().send(&call).await, Reply::Rejected(_)));
+    assert!(matches!(writer.send(&call).await, Reply::Rejected(_)));
     assert!(fake.calls().is_empty());
 }
 
 #[tokio::test]
 async fn a_reading_token_has_no_writer_and_the_error_says_how_to_get_one() {
     let fake = Fake::tenant(&["Machine.Read.All"], |_| Say::text(200, "")).await;
-    let tenant = connect(fake.options(), Need::Read).await.unwrap();
-    let error = tenant.writer().err().unwrap();
+    assert!(connect(fake.options(), Need::Read).await.is_ok());
+    let error = writer(fake.options()).await.err().unwrap();
     assert_eq!(error.kind, TenantErrorKind::Role);
     assert!(error.help.iter().any(|step| step.contains("Machine.ReadWrite.All")));
-    assert!(connect(fake.options(), Need::Write).await.is_err());
     assert!(fake.calls().is_empty(), "refused before the first call");
 }
 
