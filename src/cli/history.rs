@@ -81,6 +81,17 @@ fn states(context: &Context) -> Result<Vec<StateDir>, Failure> {
         if only_cloud.as_ref().is_some_and(|only| *only != cloud) {
             continue;
         }
+        if cloud == SANDBOX {
+            let only = context.global.sandbox.as_ref();
+            for name in
+                folders(&root.join(SANDBOX)).into_iter().filter(|name| only.is_none_or(|one| one == name))
+            {
+                for tenant in folders(&root.join(SANDBOX).join(&name)) {
+                    states.extend(StateDir::of_sandbox(&root, &name, &tenant));
+                }
+            }
+            continue;
+        }
         for tenant in folders(&root.join(&cloud)) {
             if only_tenant.as_ref().is_some_and(|only| !only.eq_ignore_ascii_case(&tenant)) {
                 continue;

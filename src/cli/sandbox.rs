@@ -45,6 +45,7 @@ fn failed(error: impl std::fmt::Display) -> Failure {
 
 fn create(context: &Context, name: &str, devices: usize, seed: u64) -> Result<Exit, Failure> {
     let directory = session::sandbox_dir(context, name)?;
+    session::start_empty(context, name)?;
     let options =
         sandbox::Options { devices: devices as u64, seed, ..session::sandbox_options(context, None) };
     Sandbox::create(&directory, &options, context.clock.clone()).map_err(failed)?;
@@ -58,6 +59,7 @@ fn create_from(context: &Context, name: &str, fleet: &Path) -> Result<Exit, Fail
     let named = |error: std::io::Error| Failure::file(format!("cannot read {}: {error}", shown(fleet)));
     let lines = std::fs::read_to_string(fleet).map_err(named)?;
     let directory = session::sandbox_dir(context, name)?;
+    session::start_empty(context, name)?;
     let options = session::sandbox_options(context, None);
     let sandbox =
         Sandbox::create_from(&directory, &lines, &options, context.clock.clone()).map_err(failed)?;

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mdetag::store::ledger::Ledger;
-use mdetag::store::state::StateDir;
+pub use mdetag::store::state::SANDBOX;
+use mdetag::store::state::{StateDir, forget_sandbox};
 use mdetag::tenant::{
     self, Cloud, ConnectOptions, Credential, CredentialSource, Endpoints, IdentityOptions, Need, Override,
     Overrides, Tenant, TenantError, TenantErrorKind, Writer,
@@ -63,9 +64,6 @@ pub struct WritingSession {
     /// Sends the calls.
     pub writer: Writer,
 }
-
-/// The cloud of simulated tenants in plans, journals and state paths.
-pub const SANDBOX: &str = "sandbox";
 
 /// A tenant and a credential for it, before anything is sent.
 pub struct Prepared {
@@ -246,9 +244,22 @@ async fn sandboxed(context: &Context, name: &str, pin: Option<&str>) -> Result<T
 /// A name that is no folder name, a wrong switch, a state directory that cannot be used.
 pub fn open_sandbox(context: &Context, name: &str, tenant_id: Option<String>) -> Result<Sandbox, Failure> {
     let directory = sandbox_dir(context, name)?;
+    start_empty(context, name)?;
     let options = sandbox_options(context, tenant_id);
     Sandbox::open(&directory, &options, context.clock.clone())
         .map_err(|error| Failure::tenant(error.to_string()))
+}
+
+/// Drops the state of an earlier sandbox of this name, where the sandbox is about to be made.
+///
+/// # Errors
+/// State that cannot be removed.
+pub fn start_empty(context: &Context, name: &str) -> Result<(), Failure> {
+    if sandbox_dir(context, name)?.exists() {
+        return Ok(());
+    }
+    forget_sandbox(&context.state_dir(), name)
+        .map_err(|error| Failure::file(format!("the state of the last sandbox {name} stays: {error}")))
 }
 
 /// What flags say about a sandbox.
@@ -336,7 +347,12 @@ fn check_certificates() -> Result<(), Failure> {
 /// A cloud or id that cannot name a folder.
 pub fn state_of(context: &Context, tenant: &TenantReference) -> Result<StateDir, Failure> {
     let (cloud, id) = (tenant.cloud.as_deref().unwrap_or_default(), tenant.id.as_deref().unwrap_or_default());
-    StateDir::new(&context.state_dir(), cloud, id).map_err(Failure::file)
+    let state = context.state_dir();
+    match (cloud, tenant.name.as_deref()) {
+        (SANDBOX, Some(name)) => StateDir::of_sandbox(&state, name, id),
+        _ => StateDir::new(&state, cloud, id),
+    }
+    .map_err(Failure::file)
 }
 
 /// A tenant's error as a failure, with its steps.

@@ -6,7 +6,11 @@ use std::path::{Path, PathBuf};
 
 use mdetag_core::inventory::Counts;
 
+use super::path_text::shown;
 use super::whole_file;
+
+/// The cloud of simulated tenants.
+pub const SANDBOX: &str = "sandbox";
 
 /// The directory of one tenant: `STATE/<cloud>/<tenant id>/`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,15 +24,20 @@ impl StateDir {
     /// # Errors
     /// A sentence, where the cloud or the id could name another directory.
     pub fn new(state: &Path, cloud: &str, tenant: &str) -> Result<StateDir, String> {
-        for (what, word) in [("cloud", cloud), ("tenant id", tenant)] {
-            if !is_name(word) {
-                return Err(format!(
-                    "the {what} `{word}` cannot name a directory: write letters, digits, `.`, `_` and `-`"
-                ));
-            }
-        }
+        check("cloud", cloud)?;
+        check("tenant id", tenant)?;
         // Ids are GUIDs, which people and tokens write in either case.
         Ok(StateDir { path: state.join(cloud).join(tenant.to_ascii_lowercase()) })
+    }
+
+    /// The directory of a tenant in a sandbox: `STATE/sandbox/<name>/<tenant id>/`. Sandboxes may share the id of a tenant.
+    ///
+    /// # Errors
+    /// As [`StateDir::new`].
+    pub fn of_sandbox(state: &Path, name: &str, tenant: &str) -> Result<StateDir, String> {
+        check("sandbox", name)?;
+        StateDir::new(state, SANDBOX, tenant)?;
+        Ok(StateDir { path: state.join(SANDBOX).join(name).join(tenant.to_ascii_lowercase()) })
     }
 
     /// The directory itself.
@@ -89,6 +98,40 @@ impl StateDir {
     }
 }
 
+/// Drops what earlier runs on a sandbox of this name left: a new one starts with empty state.
+///
+/// # Errors
+/// A name that could name another directory, a link on the way, a disk that says no.
+pub fn forget_sandbox(state: &Path, name: &str) -> std::io::Result<()> {
+    check("sandbox", name).map_err(std::io::Error::other)?;
+    let all = state.join(SANDBOX);
+    let own = all.join(name);
+    let mut known = [state, &all, &own].into_iter().map(std::fs::symlink_metadata);
+    // Only the state directory itself may be a link: whoever named it chose where it lies.
+    if known.next().is_none_or(|known| known.is_err()) {
+        return Ok(());
+    }
+    for known in known {
+        match known {
+            Ok(known) if known.is_dir() => {}
+            Ok(_) => {
+                let why = format!("{} is no folder: look at it, then remove it", shown(&own));
+                return Err(std::io::Error::other(why));
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(error),
+        }
+    }
+    std::fs::remove_dir_all(own)
+}
+
+fn check(what: &str, word: &str) -> Result<(), String> {
+    if is_name(word) {
+        return Ok(());
+    }
+    Err(format!("the {what} `{word}` cannot name a directory: write letters, digits, `.`, `_` and `-`"))
+}
+
 /// Whether a word can name a file here and nothing else: it comes from flags, plans and tokens.
 pub(super) fn is_name(word: &str) -> bool {
     let is_safe = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
@@ -104,6 +147,24 @@ mod tests {
         let state = StateDir::new(Path::new(".mdetag"), "public", "1111-22").unwrap();
         assert_eq!(state.journal("r1"), Path::new(".mdetag/public/1111-22/runs/r1.jsonl"));
         assert_eq!(state.ledger("app").unwrap(), Path::new(".mdetag/public/1111-22/ledger/app"));
+    }
+
+    #[test]
+    fn sandboxes_of_one_tenant_id_share_nothing() {
+        let of = |name| StateDir::of_sandbox(Path::new("s"), name, "1A").map(|state| state.lock());
+        assert_eq!(of("one").unwrap(), Path::new("s/sandbox/one/1a/apply.lock"));
+        assert_ne!(of("one"), of("two"));
+        assert!(of("..").is_err());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_in_place_of_a_sandbox_state_is_not_followed() {
+        let (state, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        std::fs::create_dir_all(other.path().join("one")).unwrap();
+        std::os::unix::fs::symlink(other.path(), state.path().join(SANDBOX)).unwrap();
+        assert!(forget_sandbox(state.path(), "one").is_err());
+        assert!(other.path().join("one").exists());
     }
 
     #[test]

@@ -23,6 +23,7 @@ mod proposals;
 mod reading;
 mod refusals;
 mod reviewed;
+mod sandboxes;
 mod secrets;
 mod service;
 mod start;
