@@ -62,7 +62,7 @@ fn a_plan_that_was_put_beside_a_journal_is_not_resumed() {
     let project = Project::with_policy(&policy("New", "tags: [New]\n    deviceValue: High"));
     project.devices(3);
     project.run(&["apply", "--sandbox", "--auto-approve", "--max-calls", "1"]).exits(5);
-    let runs = std::fs::read_dir(project.path().join(".mdetag/sandbox")).unwrap();
+    let runs = std::fs::read_dir(project.path().join(".mdetag/sandbox/default")).unwrap();
     let tenant = runs.map(|entry| entry.unwrap().path().join("runs")).find(|path| path.is_dir()).unwrap();
     let plan = std::fs::read_dir(tenant).unwrap().map(|entry| entry.unwrap().path());
     let plan = plan.into_iter().find(|path| path.to_string_lossy().ends_with(".plan.json")).unwrap();

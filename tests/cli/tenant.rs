@@ -80,7 +80,7 @@ impl Project {
 
     /// The journals of the tenant, the oldest first.
     pub(crate) fn journals(&self) -> Vec<PathBuf> {
-        let tenants = std::fs::read_dir(self.path().join(".mdetag/sandbox")).into_iter().flatten();
+        let tenants = std::fs::read_dir(self.path().join(".mdetag/sandbox/default")).into_iter().flatten();
         let runs = tenants.flatten().flat_map(|tenant| std::fs::read_dir(tenant.path().join("runs")));
         let files = runs.flatten().flatten().map(|file| file.path());
         let mut journals: Vec<PathBuf> =
@@ -92,7 +92,7 @@ impl Project {
     /// Whether a call of this lane was drawn from the budget.
     pub(crate) fn has_budget_of(&self, lane: &str) -> bool {
         let below = |path: PathBuf| std::fs::read_dir(path).into_iter().flatten().flatten();
-        let tenants = below(self.path().join(".mdetag/sandbox"));
+        let tenants = below(self.path().join(".mdetag/sandbox/default"));
         let mut budgets = tenants.flat_map(|tenant| below(tenant.path().join("ledger")));
         budgets.any(|budget| budget.path().join(format!("{lane}.ledger")).exists())
     }
