@@ -11,7 +11,7 @@ use rayon::prelude::*;
 
 use super::consequences::consequences;
 use super::{
-    Cause, CauseIndex, Header, History, Plan, RuleReference, TagIndex, assemble, cost, guard, measure,
+    Cause, CauseIndex, Header, History, Plan, RuleReference, TagIndex, assemble, cost, guard, idle, measure,
 };
 use crate::desired::{Claimed, Desired, Part, Reason, Settled};
 use crate::device::{DeviceValue, Field};
@@ -85,6 +85,7 @@ pub fn diff(desired: &Desired<'_>, history: &History, header: Header, sources: &
     plan.unresolved = desired.unresolved.clone();
     plan.unmatched = desired.selections.unmatched.clone();
     plan.warnings = measure::twins(desired);
+    plan.warnings.extend(idle::idle(desired));
     plan.measures = measure::measures(desired, &plan);
     plan.groups = consequences(
         desired.policy,

@@ -13,6 +13,7 @@ pub mod document;
 pub mod guard;
 pub mod guard_changes;
 mod header;
+mod idle;
 mod measure;
 pub mod replacement;
 pub mod revert;

@@ -108,7 +108,7 @@ fn moves(model: &Model<'_>, style: &Style, out: &mut dyn Write) -> io::Result<()
     }
 }
 
-/// What is seen and not written, what data files name in vain, and warnings.
+/// What is seen and not written, what is named in vain, and warnings.
 fn asides(model: &Model<'_>, style: &Style, out: &mut dyn Write) -> io::Result<()> {
     let phrases = sentences::not_written(model);
     let unmatched = sentences::unmatched(model.plan());
@@ -130,7 +130,8 @@ fn asides(model: &Model<'_>, style: &Style, out: &mut dyn Write) -> io::Result<(
         said(&escaped(&phrase), Paint::Plain, (2, 4), style, out)?;
     }
     for warning in warnings {
-        let text = format!("warning[{}]: {}", warning.code, terminal(&warning.message));
+        let kind = if warning.code.starts_with('N') { "note" } else { "warning" };
+        let text = format!("{kind}[{}]: {}", warning.code, terminal(&warning.message));
         said(&text, Paint::Notice, (2, 4), style, out)?;
     }
     Ok(())

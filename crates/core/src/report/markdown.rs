@@ -259,7 +259,7 @@ fn asides(model: &Model<'_>) -> String {
         let phrase = Phrase { text: said.clone(), names: names.clone() };
         text.push_str(&format!("{}: {}\n\n", name(source), phrase.render(name)));
     }
-    text.push_str(&more(unmatched.len(), "data file"));
+    text.push_str(&more(unmatched.len(), "source"));
     let warnings = &model.plan().warnings;
     for warning in warnings.iter().take(SENTENCES) {
         text.push_str(&format!("⚠ {} {}\n\n", warning.code, code(&clip(&warning.message, 300))));

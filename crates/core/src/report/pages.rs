@@ -86,6 +86,7 @@ const PAGES: &[(&str, &str)] = &[
     ("W0501", include_str!("../../../../docs/diagnostics/W0501.md")),
     ("W0603", include_str!("../../../../docs/diagnostics/W0603.md")),
     ("W0604", include_str!("../../../../docs/diagnostics/W0604.md")),
+    ("W0605", include_str!("../../../../docs/diagnostics/W0605.md")),
     ("W0710", include_str!("../../../../docs/diagnostics/W0710.md")),
     ("W0711", include_str!("../../../../docs/diagnostics/W0711.md")),
     ("W0712", include_str!("../../../../docs/diagnostics/W0712.md")),
@@ -98,6 +99,8 @@ const PAGES: &[(&str, &str)] = &[
     ("N0402", include_str!("../../../../docs/diagnostics/N0402.md")),
     ("N0403", include_str!("../../../../docs/diagnostics/N0403.md")),
     ("N0404", include_str!("../../../../docs/diagnostics/N0404.md")),
+    ("N0601", include_str!("../../../../docs/diagnostics/N0601.md")),
+    ("N0602", include_str!("../../../../docs/diagnostics/N0602.md")),
 ];
 
 /// The codes that have a page.

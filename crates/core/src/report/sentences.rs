@@ -256,7 +256,7 @@ fn aside_phrase(class: Class, aside: &Withheld) -> Phrase {
     Phrase::new(text, aside.name.clone())
 }
 
-/// What data files name and no device has, one phrase a source.
+/// What data files and policies name and no device has, one phrase a source.
 pub fn unmatched(plan: &Plan) -> Vec<(String, String, Vec<String>)> {
     let sources = plan.unmatched.iter().filter(|unmatched| unmatched.count > 0);
     sources

@@ -50,6 +50,8 @@ pub(super) struct Program<'p> {
     /// By rule; `None` for rules that are not in force.
     pub(super) rules: Vec<Option<NodeId>>,
     pub(super) protections: Vec<NodeId>,
+    /// By named selector; `None` for those that nothing in force uses.
+    pub(super) named: Vec<Option<NodeId>>,
 }
 
 /// Compiles the scope, the rules in force and the protections.
@@ -66,7 +68,7 @@ pub(super) fn compile(policy: &Policy, now: Timestamp) -> Program<'_> {
         policy.rules.iter().map(|rule| rule.is_live(now).then(|| compiler.selector(&rule.select))).collect();
     let protections =
         policy.protections.iter().map(|protection| compiler.selector(&protection.select)).collect();
-    Program { scope, rules, protections, ..compiler.program }
+    Program { scope, rules, protections, named: compiler.named, ..compiler.program }
 }
 
 struct Compiler<'p> {

@@ -57,15 +57,18 @@ pub(super) fn evaluate(
     let rule = |node: &Option<NodeId>| node.map_or_else(|| DeviceSet::new(snapshot.len()), within_scope);
     let rules = program.rules.par_iter().map(rule).collect();
     let protections = program.protections.par_iter().map(|node| within_scope(*node)).collect();
+    let idle = |node: &Option<NodeId>| node.is_some_and(|node| graph.set(node).is_disjoint(scope));
+    let idle_selectors = (0..program.named.len()).filter(|index| idle(&program.named[*index])).collect();
     let unmatched = missing.into_iter().chain(strangers).flatten().chain(unmatched_values).collect();
     let scope = graph.scope.into_inner().expect("the scope was set before the rules");
-    Selections { scope, rules, protections, joins, unmatched }
+    Selections { scope, rules, protections, joins, unmatched, idle_selectors }
 }
 
 /// How many parents and roots ask for each node.
 fn uses(program: &Program<'_>) -> Vec<u32> {
     let mut uses = vec![0u32; program.nodes.len()];
-    let roots = program.rules.iter().flatten().chain(&program.protections).chain(&program.scope);
+    let named = program.named.iter().flatten();
+    let roots = program.rules.iter().flatten().chain(&program.protections).chain(&program.scope).chain(named);
     roots.for_each(|root| uses[*root] += 1);
     for node in &program.nodes {
         match node {

@@ -10,7 +10,8 @@ use regex::RegexSet;
 use super::address::AddressMatcher;
 use super::compile::Leaf;
 use super::hits::gather;
-use super::matcher::{FileList, TextMatcher};
+use super::matcher::{SeenList, TextMatcher};
+use super::mentions::Mentions;
 use super::{Join, Unmatched};
 use crate::device::{Field, Kind};
 use crate::inventory::{DeviceSet, Row, Snapshot, Stored, TagId};
@@ -29,18 +30,19 @@ pub(super) struct World<'a> {
 /// The tests of one field, by their number in the program.
 type Tests<'p> = Vec<(usize, &'p Test)>;
 
-/// The devices for which each leaf holds, and the values of list files that match no device.
+/// The devices for which each leaf holds, and the values that match no device: those of list files, and inline
+/// ones of fields that name single devices.
 pub(super) fn evaluate(world: &World<'_>, leaves: &[Leaf<'_>]) -> (Vec<DeviceSet>, Vec<Unmatched>) {
     let mut fields: BTreeMap<Field, Tests<'_>> = BTreeMap::new();
     for (index, leaf) in leaves.iter().enumerate() {
         fields.entry(leaf.field).or_default().push((index, leaf.test));
     }
     let mut sets: Vec<Option<DeviceSet>> = leaves.iter().map(|_| None).collect();
-    let mut files = Files::default();
+    let mut mentions = Mentions::default();
     // Side by side: where a field is prepared on one core, another field has the others.
     let found: Vec<_> = fields.par_iter().map(|(field, tests)| field_sets(world, *field, tests)).collect();
-    for (tests, (found, lists)) in fields.values().zip(found) {
-        files.take(&lists);
+    for ((field, tests), (found, lists)) in fields.iter().zip(found) {
+        mentions.take(*field, &lists);
         for ((index, test), mut set) in tests.iter().zip(found) {
             if matches!(test, Test::Exists(false) | Test::HasNone(_)) {
                 set.complement();
@@ -48,13 +50,14 @@ pub(super) fn evaluate(world: &World<'_>, leaves: &[Leaf<'_>]) -> (Vec<DeviceSet
             sets[*index] = Some(set);
         }
     }
-    let sets =
+    let sets: Vec<DeviceSet> =
         sets.into_iter().map(|set| set.expect("every leaf has a field, and every field was asked")).collect();
-    (sets, files.unmatched())
+    mentions.take_globs(world, leaves, &sets);
+    (sets, mentions.unmatched())
 }
 
 /// One set a test, `exists: false` and `hasNone` as their complements; and the lists from files, with what was seen.
-fn field_sets<'p>(world: &World<'_>, field: Field, tests: &Tests<'p>) -> (Vec<DeviceSet>, Vec<FileList<'p>>) {
+fn field_sets<'p>(world: &World<'_>, field: Field, tests: &Tests<'p>) -> (Vec<DeviceSet>, Vec<SeenList<'p>>) {
     let sets = match field.kind() {
         Kind::Time => time_sets(world, field, tests),
         Kind::Address => address_sets(world, field, tests),
@@ -73,7 +76,7 @@ fn field_sets<'p>(world: &World<'_>, field: Field, tests: &Tests<'p>) -> (Vec<De
         Kind::Text | Kind::Version | Kind::Integer | Kind::Boolean => {
             let matcher = TextMatcher::new(numbered(tests));
             let sets = text_sets(world, field, &matcher, tests.len());
-            return (sets, matcher.files);
+            return (sets, matcher.lists);
         }
     };
     (sets, Vec::new())
@@ -270,33 +273,4 @@ fn tag_sets(snapshot: &Snapshot, tests: &Tests<'_>) -> Vec<DeviceSet> {
         _ => union(&mut snapshot.tag_ids()),
     };
     tests.par_iter().map(set_of).collect()
-}
-
-/// Which values of which list file some device has, over all tests that read the file.
-#[derive(Default)]
-struct Files<'p> {
-    /// By path: values in file order, with whether they were seen.
-    files: BTreeMap<&'p str, (Vec<&'p str>, BTreeMap<&'p str, bool>)>,
-}
-
-impl<'p> Files<'p> {
-    fn take(&mut self, lists: &[FileList<'p>]) {
-        for list in lists {
-            let Some(path) = &list.list.file else { continue };
-            let (order, seen) = self.files.entry(path).or_default();
-            for (index, value) in list.list.values.iter().enumerate() {
-                *seen.entry(value).or_insert_with(|| {
-                    order.push(value);
-                    false
-                }) |= list.is_seen(index);
-            }
-        }
-    }
-
-    fn unmatched(&self) -> Vec<Unmatched> {
-        let report = |(path, (order, seen)): (&&str, &(Vec<&'p str>, BTreeMap<&str, bool>))| {
-            Unmatched::report(path, false, order.iter().filter(|value| !seen[**value]).copied())
-        };
-        self.files.iter().filter_map(report).collect()
-    }
 }

@@ -39,18 +39,18 @@ pub(super) struct TextMatcher<'p> {
     below: Vec<(&'p str, u32)>,
     /// Tests that look at the text one by one: numbers, booleans.
     others: Vec<(u32, &'p Test)>,
-    /// Lists from files, with the values that were seen.
-    pub(super) files: Vec<FileList<'p>>,
+    /// Lists, with the values that were seen.
+    pub(super) lists: Vec<SeenList<'p>>,
 }
 
-/// A list from a file and which of its values some device has.
+/// A list and which of its values some device has.
 #[derive(Debug)]
-pub(super) struct FileList<'p> {
+pub(super) struct SeenList<'p> {
     pub(super) list: &'p TextList,
     seen: Vec<AtomicBool>,
 }
 
-impl FileList<'_> {
+impl SeenList<'_> {
     pub(super) fn is_seen(&self, index: usize) -> bool {
         self.seen[index].load(Ordering::Relaxed)
     }
@@ -59,7 +59,7 @@ impl FileList<'_> {
 #[derive(Clone, Copy, Debug)]
 struct Literal {
     leaf: u32,
-    /// File list and index into it.
+    /// List and index into it.
     value: Option<(u32, u32)>,
 }
 
@@ -213,13 +213,11 @@ impl<'p> TextMatcher<'p> {
     }
 
     fn add_list(&mut self, leaf: u32, list: &'p TextList) {
-        let file = list.file.is_some().then_some(self.files.len() as u32);
-        if file.is_some() {
-            let seen = list.values.iter().map(|_| AtomicBool::new(false)).collect();
-            self.files.push(FileList { list, seen });
-        }
+        let number = self.lists.len() as u32;
+        let seen = list.values.iter().map(|_| AtomicBool::new(false)).collect();
+        self.lists.push(SeenList { list, seen });
         for (index, value) in list.values.iter().enumerate() {
-            self.add_literal(leaf, value, file.map(|file| (file, index as u32)));
+            self.add_literal(leaf, value, Some((number, index as u32)));
         }
     }
 
@@ -309,7 +307,7 @@ impl<'p> TextMatcher<'p> {
         self.always.iter().for_each(|leaf| visit(*leaf));
         for literal in self.literals.get(folded).into_iter().flatten() {
             if let Some((file, index)) = literal.value {
-                self.files[file as usize].seen[index as usize].store(true, Ordering::Relaxed);
+                self.lists[file as usize].seen[index as usize].store(true, Ordering::Relaxed);
             }
             visit(literal.leaf);
         }

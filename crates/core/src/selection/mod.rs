@@ -10,6 +10,7 @@ mod hunting;
 mod join;
 mod leaves;
 mod matcher;
+mod mentions;
 mod superseded;
 mod trace;
 mod trie;
@@ -38,17 +39,19 @@ pub struct Selections {
     pub protections: Vec<DeviceSet>,
     /// For each of [`Policy::lookups`] the row of each device.
     pub joins: Vec<Join>,
-    /// Values of list files and keys of lookups that match no device of the inventory.
+    /// Values of list files, inline values of fields that name devices, and keys of lookups that match no device of the inventory.
     pub unmatched: Vec<Unmatched>,
+    /// Named selectors in force that hold for no device in scope, as indexes into [`Policy::selectors`].
+    pub idle_selectors: Vec<usize>,
 }
 
-/// Values of a data file that match no device: reported, never silently dropped.
+/// Values of a data file or of a policy that match no device: reported, never silently dropped.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Unmatched {
-    /// The list file's path, or the lookup's name.
+    /// The list file's path, the lookup's name, or the field that inline values are of.
     pub source: String,
-    /// Whether it is a lookup (its keys) or a list file (its values).
+    /// Whether it is a lookup (its keys) or values.
     #[serde(default)]
     pub is_lookup: bool,
     /// How many.

@@ -361,6 +361,41 @@ fn values_of_a_list_file_that_no_device_has_are_reported() {
 }
 
 #[test]
+fn inline_values_that_name_no_device_are_reported_by_their_field() {
+    let snapshot = named(&["web01", "db01"]);
+    let list = |values: &[&str]| Test::Text(TextList { values: strings(values).into(), file: None });
+    let globs = |sources: &[&str]| Test::Glob(sources.iter().map(|one| Glob::without_case(one).unwrap()).collect());
+    let policy = policy(vec![
+        field(Field::DeviceName, list(&["web01", "wbe02"])),
+        field(Field::DeviceName, globs(&["x*", "db*"])),
+        field(Field::ComputerDnsName, globs(&["wbe*"])),
+        field(Field::OsPlatform, list(&["Windows12"])),
+    ]);
+    let unmatched = run(&policy, &snapshot).unmatched;
+    let said: Vec<_> = unmatched.iter().map(|one| (&*one.source, one.count, one.sample.join(" "))).collect();
+    let expected = [("computerDnsName", 1, "wbe*".to_owned()), ("deviceName", 2, "wbe02 x*".to_owned())];
+    assert_eq!(said, expected, "a platform is no device's name");
+}
+
+#[test]
+fn named_selectors_that_hold_for_nobody_are_known() {
+    let snapshot = named(&["web01"]);
+    let selector_of = |name: &str, value: &str| NamedSelector {
+        name: name.into(),
+        selector: field(Field::DeviceName, Test::StartsWith(strings(&[value]))),
+        span: SPAN,
+    };
+    let selectors = vec![selector_of("web", "web"), selector_of("db", "db"), selector_of("unused", "x")];
+    let both = selector(SelectorKind::Any(vec![
+        selector(SelectorKind::Use(0)),
+        selector(SelectorKind::Use(1)),
+    ]));
+    let policy = Policy { selectors, ..policy(vec![both]) };
+    let selections = run(&policy, &snapshot);
+    assert_eq!((selections.idle_selectors, selections.rules[0].count()), (vec![1], 1));
+}
+
+#[test]
 fn a_rule_outside_its_dates_selects_nothing() {
     let snapshot = fleet(&[json!({})]);
     let date = |text| Some(crate::time::Date::parse(text).unwrap());

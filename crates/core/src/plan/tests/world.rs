@@ -164,6 +164,7 @@ impl World {
             protections: self.protected.iter().map(set).collect(),
             joins: Vec::new(),
             unmatched: Vec::new(),
+            idle_selectors: Vec::new(),
         }
     }
 

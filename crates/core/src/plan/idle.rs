@@ -1,0 +1,51 @@
+//! Rules, selectors and protections that hold for no device: likely slips, so they are said.
+//!
+//! Judges nothing; a plan with them is as good as any.
+
+use super::Warning;
+use crate::desired::Desired;
+
+/// How many names are told.
+const NAMED: usize = 5;
+
+/// Notes on rules and selectors in force, and a warning on protections, that hold for no device in scope. With no device read
+/// there is nothing to say.
+pub(super) fn idle(desired: &Desired<'_>) -> Vec<Warning> {
+    if desired.snapshot.is_empty() {
+        return Vec::new();
+    }
+    let (policy, selections) = (desired.policy, &desired.selections);
+    let rules = policy.rules.iter().zip(&selections.rules);
+    let rules = rules.filter(|(rule, set)| rule.is_live(desired.now) && set.is_empty());
+    let selectors = selections.idle_selectors.iter().map(|index| &*policy.selectors[*index].name);
+    let protections = policy.protections.iter().zip(&selections.protections);
+    let protections = protections.filter(|(_, set)| set.is_empty());
+    let found = [
+        told("N0601", "rule", "holds|hold", rules.map(|(rule, _)| &*rule.name)),
+        told("N0602", "selector", "holds|hold", selectors),
+        told("W0605", "protection", "protects|protect", protections.map(|(protection, _)| &*protection.name)),
+    ];
+    found.into_iter().flatten().collect()
+}
+
+fn told<'a>(
+    code: &'static str,
+    noun: &str,
+    verbs: &str,
+    names: impl Iterator<Item = &'a str>,
+) -> Option<Warning> {
+    let names: Vec<&str> = names.collect();
+    let (one, several) = verbs.split_once('|')?;
+    let shown = names.iter().take(NAMED).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    let more = match names.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let object = if one == "holds" { "for no device in scope" } else { "no device in scope" };
+    let message = match names.len() {
+        0 => return None,
+        1 => format!("the {noun} {shown} {one} {object}"),
+        count => format!("{count} {noun}s {several} {object}: {shown}{more}"),
+    };
+    Some(Warning { code: code.into(), message })
+}
