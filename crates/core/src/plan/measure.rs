@@ -88,12 +88,15 @@ pub(super) fn twins(desired: &Desired<'_>) -> Vec<Warning> {
     let targets: HashSet<&str> = desired.policy.renames.iter().map(|rename| rename.to.as_str()).collect();
     let given =
         desired.groups.iter().filter(|group| !group.carries.is_empty() || targets.contains(&*group.name));
+    let renames = desired.policy.renames.iter().map(|rename| (rename.from.as_str(), rename.to.as_str()));
+    let renames: HashSet<(&str, &str)> = renames.collect();
     let mut warnings = Vec::new();
     let mut untold = 0u64;
     for group in given {
         for twin in live.get(&*text::fold(&group.name)).into_iter().flatten() {
             let twin = snapshot.tag(*twin);
-            if twin == &*group.name {
+            // A rename to the tag settles the pair.
+            if twin == &*group.name || renames.contains(&(twin, &*group.name)) {
                 continue;
             }
             if warnings.len() == MOST_TWINS {

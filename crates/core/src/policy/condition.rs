@@ -16,7 +16,6 @@ use super::{Selector, SelectorKind, Test, TextList};
 use crate::device::{Field, Kind};
 use crate::diagnostic::{Diagnostic, Span};
 use crate::pattern::Glob;
-use crate::tag;
 use crate::text;
 use crate::time::{Timestamp, parse_duration};
 
@@ -418,11 +417,7 @@ impl Reader<'_> {
             return self.globs(what, &texts, Glob::exact).map(Test::TagMatches);
         }
         for (text, span) in &texts {
-            if let Err(fault) = tag::check(text) {
-                self.report(
-                    Diagnostic::error("E0402", *span, fault.to_string()).label("no device can carry this"),
-                );
-            }
+            self.check_live_tag(text, *span);
         }
         let tags: Vec<String> = texts.iter().map(|(text, _)| (*text).to_owned()).collect();
         Some(match operator {

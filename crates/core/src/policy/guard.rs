@@ -171,7 +171,7 @@ impl Reader<'_> {
         let at_least = fields.get("atLeast").map(|node| self.quantity(node, "`atLeast`"));
         let at_most = fields.get("atMost").map(|node| self.quantity(node, "`atMost`"));
         let counts = match (fields.get("tag"), fields.get("deviceValue"), fields.get("group")) {
-            (Some(tag), None, None) => self.tag(tag, "`tag`", true).map(Counted::Tag),
+            (Some(tag), None, None) => self.live_tag(tag, "`tag`").map(Counted::Tag),
             (None, Some(value), None) => self.device_value(value, "`deviceValue`").map(Counted::Value),
             (None, None, Some(group)) => {
                 let name = self.filled_text(group, "`group`");
@@ -215,6 +215,7 @@ impl Reader<'_> {
         let expires = fields.get("expires").and_then(|expires| self.date(expires, "`expires`"));
         let tag = fields.get("tag").map(|tag| self.approved_tags(tag));
         let changes = fields.get("changes").map(|changes| self.changes_digest(changes));
+        let tag = fields.get("tag").map(|tag| self.live_tag(tag, "`tag`"));
         if let (Some(node), Some(axis)) = (fields.get("tag"), axis)
             && axis != Axis::RemovalsPerTag
         {

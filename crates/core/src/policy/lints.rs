@@ -292,13 +292,17 @@ fn twins(reader: &mut Reader<'_>, policy: &Policy) {
         });
     }
     named.sort_by_key(|(_, span)| (span.source, span.start));
+    let renamed: HashMap<&str, &str> =
+        policy.renames.iter().map(|rename| (rename.from.as_str(), rename.to.as_str())).collect();
+    let last = |tag| renamed.get(tag).copied().unwrap_or(tag);
     let mut spellings: HashMap<String, Vec<(&str, Span)>> = HashMap::new();
     for (tag, span) in named {
         let known = spellings.entry(text::fold(tag).into_owned()).or_default();
         if known.iter().any(|(other, _)| *other == tag) {
             continue;
         }
-        if let Some((other, first)) = known.first() {
+        // A rename from one spelling to the other is the remedy, not the fault.
+        if let Some((other, first)) = known.iter().find(|(other, _)| last(other) != last(tag)) {
             let message =
                 format!("`{}` and `{}` differ only in case, and are two tags", shown(tag), shown(other));
             let finding = Diagnostic::warning("W0404", span, message)

@@ -41,7 +41,8 @@ pub(super) fn renames(reader: &mut Reader<'_>, entries: &[&Entry], allow_reserve
     let mut written: Vec<Rename> = Vec::new();
     let mut index: HashMap<String, usize> = HashMap::new();
     for entry in entries {
-        let from = reader.check_tag(&entry.key, entry.key_span, allow_reserved).then(|| entry.key.clone());
+        let from =
+            reader.check_removable(&entry.key, entry.key_span, allow_reserved).then(|| entry.key.clone());
         let to = reader.tag(&entry.value, "the new name of a tag", allow_reserved);
         let (Some(from), Some(to)) = (from, to) else { continue };
         reader.check_portal(&to, entry.value.span);

@@ -22,7 +22,13 @@ impl Reader<'_> {
         self.check_tag(&text, node.span, allow_reserved).then_some(text)
     }
 
-    /// A tag or a glob, checked.
+    /// A tag that is only compared with live ones, checked.
+    pub(super) fn live_tag(&mut self, node: &Node, what: &str) -> Option<String> {
+        let text = self.text(node, what)?.to_owned();
+        self.check_live_tag(&text, node.span).then_some(text)
+    }
+
+    /// Live tags, named or by a glob, checked.
     pub(super) fn tag_pattern(
         &mut self,
         node: &Node,
@@ -41,7 +47,7 @@ impl Reader<'_> {
         };
         match &pattern {
             TagPattern::Literal(literal) => {
-                self.check_tag(literal, node.span, allow_reserved).then_some(pattern)
+                self.check_removable(literal, node.span, allow_reserved).then_some(pattern)
             }
             TagPattern::Glob(_) => Some(pattern),
         }
@@ -53,6 +59,25 @@ impl Reader<'_> {
             self.report(Diagnostic::error("E0402", span, fault.to_string()).label("cannot be a tag"));
             return false;
         }
+        self.check_reserved(text, span, allow_reserved)
+    }
+
+    /// Reports what keeps a text from being a live tag. Other programs write tags that this one would not, such as ones with
+    /// white space at their ends, and these must be nameable to get rid of them.
+    pub(super) fn check_live_tag(&mut self, text: &str, span: Span) -> bool {
+        if text.is_empty() {
+            let message = tag::TagFault::Empty.to_string();
+            self.report(Diagnostic::error("E0402", span, message).label("no device can carry this"));
+        }
+        !text.is_empty()
+    }
+
+    /// Reports what keeps a live tag from being removed by this set.
+    pub(super) fn check_removable(&mut self, text: &str, span: Span, allow_reserved: bool) -> bool {
+        self.check_live_tag(text, span) && self.check_reserved(text, span, allow_reserved)
+    }
+
+    fn check_reserved(&mut self, text: &str, span: Span, allow_reserved: bool) -> bool {
         if tag::is_reserved(text) && !allow_reserved {
             let message = format!(
                 "the tag `{}` is reserved: it changes who manages the device's configuration",

@@ -83,8 +83,6 @@ impl<'p> Mentions<'p> {
 
 /// Whether a value of the field is written to name a device or a few, so that one that no device has is likely a slip.
 fn names_devices(field: Field) -> bool {
-    matches!(
-        field,
-        Field::Id | Field::ComputerDnsName | Field::DeviceName | Field::AadDeviceId
-    ) || field.name().starts_with("vmMetadata.")
+    matches!(field, Field::Id | Field::ComputerDnsName | Field::DeviceName | Field::AadDeviceId)
+        || field.name().starts_with("vmMetadata.")
 }

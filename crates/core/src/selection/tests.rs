@@ -364,7 +364,8 @@ fn values_of_a_list_file_that_no_device_has_are_reported() {
 fn inline_values_that_name_no_device_are_reported_by_their_field() {
     let snapshot = named(&["web01", "db01"]);
     let list = |values: &[&str]| Test::Text(TextList { values: strings(values).into(), file: None });
-    let globs = |sources: &[&str]| Test::Glob(sources.iter().map(|one| Glob::without_case(one).unwrap()).collect());
+    let globs =
+        |sources: &[&str]| Test::Glob(sources.iter().map(|one| Glob::without_case(one).unwrap()).collect());
     let policy = policy(vec![
         field(Field::DeviceName, list(&["web01", "wbe02"])),
         field(Field::DeviceName, globs(&["x*", "db*"])),
@@ -386,10 +387,8 @@ fn named_selectors_that_hold_for_nobody_are_known() {
         span: SPAN,
     };
     let selectors = vec![selector_of("web", "web"), selector_of("db", "db"), selector_of("unused", "x")];
-    let both = selector(SelectorKind::Any(vec![
-        selector(SelectorKind::Use(0)),
-        selector(SelectorKind::Use(1)),
-    ]));
+    let both =
+        selector(SelectorKind::Any(vec![selector(SelectorKind::Use(0)), selector(SelectorKind::Use(1))]));
     let policy = Policy { selectors, ..policy(vec![both]) };
     let selections = run(&policy, &snapshot);
     assert_eq!((selections.idle_selectors, selections.rules[0].count()), (vec![1], 1));
