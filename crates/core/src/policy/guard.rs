@@ -215,7 +215,6 @@ impl Reader<'_> {
         let expires = fields.get("expires").and_then(|expires| self.date(expires, "`expires`"));
         let tag = fields.get("tag").map(|tag| self.approved_tags(tag));
         let changes = fields.get("changes").map(|changes| self.changes_digest(changes));
-        let tag = fields.get("tag").map(|tag| self.live_tag(tag, "`tag`"));
         if let (Some(node), Some(axis)) = (fields.get("tag"), axis)
             && axis != Axis::RemovalsPerTag
         {
