@@ -132,7 +132,7 @@ impl Journal {
         let file = OpenOptions::new().append(true).create_new(true).open(&path).map_err(unusable)?;
         let mut journal = Journal { file, path: path.clone() };
         let contested = contested(plan);
-        journal.write(&[Line::Run { at: now, header: header.clone(), contested }])?;
+        journal.write(&[Line::Run { at: now, header: Box::new(header.clone()), contested }])?;
         Ok(journal)
     }
 
@@ -152,7 +152,7 @@ impl Journal {
         if is_torn {
             journal.write_bytes(b"\n")?;
         }
-        journal.write(&[Line::Run { at: now, header: header.clone(), contested: Vec::new() }])?;
+        journal.write(&[Line::Run { at: now, header: Box::new(header.clone()), contested: Vec::new() }])?;
         Ok(journal)
     }
 
@@ -293,10 +293,10 @@ fn read_lines(mut reader: impl BufRead, path: &Path) -> Result<Recorded, Journal
         match line::parse(&bytes) {
             Some(Line::Run { at, header, contested }) if !has_header => {
                 has_header = true;
-                (recorded.started, recorded.header, recorded.contested) = (Some(at), header, contested);
+                (recorded.started, recorded.header, recorded.contested) = (Some(at), *header, contested);
             }
             Some(Line::Run { at, header, .. }) => {
-                recorded.resumed.push((at, header));
+                recorded.resumed.push((at, *header));
                 recorded.closing = None;
             }
             Some(Line::Entry(entry)) => recorded.entries.push(entry),
@@ -313,7 +313,7 @@ pub fn header(state: &StateDir, run: &str) -> Option<(Timestamp, Header)> {
     let mut bytes = Vec::new();
     BufReader::new(file).take(LONGEST_LINE).read_until(b'\n', &mut bytes).ok()?;
     match line::parse(&bytes) {
-        Some(Line::Run { at, header, .. }) => Some((at, header)),
+        Some(Line::Run { at, header, .. }) => Some((at, *header)),
         _ => None,
     }
 }

@@ -16,7 +16,7 @@ use super::journal::{Closing, Header};
 /// What a line says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Line {
-    Run { at: Timestamp, header: Header, contested: Vec<ChangeKey> },
+    Run { at: Timestamp, header: Box<Header>, contested: Vec<ChangeKey> },
     Entry(Entry),
     Closed(Closing),
 }
@@ -176,7 +176,7 @@ fn written(line: &Line) -> Written {
         Line::Run { at, header, contested } => {
             let body = Body {
                 format_version: Some("1.0".to_owned()),
-                header: Some(header.clone()),
+                header: Some((**header).clone()),
                 contested: keys_grouped(contested),
                 ..Body::default()
             };
@@ -246,7 +246,7 @@ fn read(written: Written) -> Option<Line> {
     Some(match kind {
         Kind::Run => {
             let contested = body.contested.iter().flat_map(Group::keys).collect();
-            Line::Run { at, header: body.header?, contested }
+            Line::Run { at, header: Box::new(body.header?), contested }
         }
         Kind::Closed => {
             Line::Closed(Closing { at, is_complete: body.complete?, reason: body.text.unwrap_or_default() })
@@ -313,7 +313,11 @@ mod tests {
         vec![
             Line::Run {
                 at,
-                header: Header { run: "r".into(), job: Some("https://ci/1".into()), ..Header::default() },
+                header: Box::new(Header {
+                    run: "r".into(),
+                    job: Some("https://ci/1".into()),
+                    ..Header::default()
+                }),
                 contested: vec![key(&a, ChangeWhat::Remove(tag.clone()))],
             },
             request(bulk),

@@ -46,7 +46,7 @@ fn the_number_of_an_approval_is_a_total_over_runs() {
     let path = "policies/p.yaml";
     project.run(&["sandbox", "create", "--devices", "100"]).exits(0);
     let first = project.run(&["plan", "--sandbox", "--format", "json"]).exits(0).json();
-    let expires = format!("{}", first["createdAt"].as_str().unwrap().split('T').next().unwrap());
+    let expires = first["createdAt"].as_str().unwrap().split('T').next().unwrap().to_string();
     let approvals = format!("  approvals: [{{ cap: removals, max: 12, expires: {expires} }}]\n");
     let changes = first["changes"].as_array().unwrap();
     let ids: Vec<String> =

@@ -167,7 +167,9 @@ fn takes_away(plan: Option<&Plan>, change: Option<&DeviceChange>, tag: &str, rep
         return true;
     };
     let cause = plan.cause(remove.cause);
-    !gains_new_name(plan, change, cause) && !(replaced && is_replaced(plan, cause))
+    let is_renamed = gains_new_name(plan, change, cause);
+    let is_swapped = replaced && is_replaced(plan, cause);
+    !is_renamed && !is_swapped
 }
 
 /// Whether a stronger member of the tag's family stays on the device.
