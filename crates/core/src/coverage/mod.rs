@@ -1,5 +1,5 @@
 //! What the policies cover and what they leave out: every tag with who owns and writes it, devices that no rule selects, rules and
-//! protections that hold for nobody.
+//! protections that match no device.
 //!
 //! Judges nothing: a gap may be meant. How it looks is for `report`.
 

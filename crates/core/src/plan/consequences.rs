@@ -418,7 +418,7 @@ impl Foresight<'_> {
     }
 }
 
-/// Those of `some` that are not among `others`; nobody named means everyone.
+/// The access groups in `some` that are not in `others`; an empty list means everyone.
 fn without(some: &[String], others: &[String]) -> Vec<String> {
     match (some.is_empty(), others.is_empty()) {
         (true, true) | (false, true) => Vec::new(),

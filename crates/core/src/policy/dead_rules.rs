@@ -45,7 +45,7 @@ struct Looked<'p> {
     formula: Option<Formula<'p>>,
 }
 
-/// Selectors that hold for nobody, or for everybody in other words. Returns the rules that hold for nobody.
+/// Selectors that no device or every device meets, whatever the inventory. Returns the names of rules that select no device.
 fn selectors<'p>(
     reader: &mut Reader<'_>,
     policy: &'p Policy,
@@ -154,7 +154,7 @@ fn says_all_of(more: &Rule, less: &Rule) -> bool {
         && less.device_value.is_none_or(|value| more.device_value == Some(value))
 }
 
-/// Family members that every device loses again: whoever is given one is always given a stronger one.
+/// Family members that never stay: every device that is given one is also given a stronger one.
 fn family_members(reader: &mut Reader<'_>, policy: &Policy, rules: &[Looked<'_>], useless: &HashSet<String>) {
     let gives = |looked: &&Looked<'_>, tag: &str| {
         looked.rule.tags.iter().any(
