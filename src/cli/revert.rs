@@ -2,6 +2,7 @@
 
 use mdetag::store::output_file;
 use mdetag_core::plan::{document, revert};
+use mdetag_core::report::markdown::MAX_CHARS;
 use mdetag_core::report::model::{Input, Model, Subject};
 
 use super::args::{CiSystem, ReportArgs, RevertArgs};
@@ -19,7 +20,7 @@ use super::{apply, past, policy_set};
 /// # Errors
 /// No such run, its policies gone, identity, network, files.
 pub async fn run(context: &Context, args: &RevertArgs) -> Result<Exit, Failure> {
-    let plain = ReportArgs { max_chars: 60_000, ci: CiSystem::None, ..ReportArgs::default() };
+    let plain = ReportArgs { max_chars: MAX_CHARS, ci: CiSystem::None, ..ReportArgs::default() };
     let reports = Reports::new(context, &plain)?;
     let session = session::open(context, None).await?;
     let ran = past::run(&session.state, &args.run)?;

@@ -78,11 +78,6 @@ impl SnapshotPages {
         Ok(())
     }
 
-    /// Different devices kept so far.
-    pub fn devices(&self) -> u64 {
-        self.kept.len() as u64
-    }
-
     /// Writes the snapshot file; the number of devices is put into the header here.
     ///
     /// # Errors

@@ -215,11 +215,6 @@ impl Tenant {
         self.source
     }
 
-    /// The hosts.
-    pub fn endpoints(&self) -> &Endpoints {
-        &self.connection.endpoints
-    }
-
     /// Whether the token has the role.
     ///
     /// # Errors

@@ -13,7 +13,7 @@ use crate::explain::{self, Explanation};
 use crate::inventory::{Row, Snapshot, SnapshotBuilder};
 use crate::plan::{self, Header, History, Plan};
 use crate::policy::{
-    Expectations, Hunting, Lookup, Policy, PolicyTest, PolicyTests, Selector, SelectorKind, TestValueKind,
+    Expectations, Hunting, Lookup, Policy, PolicyTest, PolicyTests, Selector, SelectorKind, TestValue,
 };
 use crate::selection::{self, HuntingResults, Selections};
 use crate::tag::TagCase;
@@ -282,14 +282,14 @@ fn fill(lookup: &mut Lookup, row: &BTreeMap<String, String>, problems: &mut Vec<
 fn snapshot(test: &PolicyTest) -> Result<Snapshot, String> {
     let mut object = Map::new();
     for (name, value) in &test.device {
-        let value = match &value.kind {
-            TestValueKind::Null => Value::Null,
-            TestValueKind::Boolean(boolean) => json!(boolean),
-            TestValueKind::Number(digits) => {
+        let value = match value {
+            TestValue::Null => Value::Null,
+            TestValue::Boolean(boolean) => json!(boolean),
+            TestValue::Number(digits) => {
                 digits.parse::<i64>().map_or_else(|_| json!(digits), |number| json!(number))
             }
-            TestValueKind::Text(text) => json!(text),
-            TestValueKind::List(items) => json!(items),
+            TestValue::Text(text) => json!(text),
+            TestValue::List(items) => json!(items),
         };
         object.insert(name.clone(), value);
     }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::CiSystem;
+use mdetag_core::report::markdown::MAX_CHARS;
 use mdetag_core::time;
 
 /// Policy files or directories.
@@ -76,7 +77,7 @@ pub struct ReportArgs {
     #[arg(long = "report", value_name = "FORMAT=FILE")]
     pub reports: Vec<String>,
     /// Cut Markdown at this many characters, by group
-    #[arg(long, value_name = "N", default_value_t = 60_000)]
+    #[arg(long, value_name = "N", default_value_t = MAX_CHARS)]
     pub max_chars: usize,
     /// List every device
     #[arg(long)]
@@ -125,7 +126,7 @@ pub struct ShowArgs {
     #[arg(long)]
     pub details: bool,
     /// Cut Markdown at this many characters, by group
-    #[arg(long, value_name = "N", default_value_t = 60_000)]
+    #[arg(long, value_name = "N", default_value_t = MAX_CHARS)]
     pub max_chars: usize,
 }
 

@@ -27,8 +27,6 @@ pub struct Settled {
     pub given: DeviceSet,
     /// Devices that should carry it because they carry an old name of it, by rename.
     pub renamed: Vec<(u32, DeviceSet)>,
-    /// Devices that rules forbid it on.
-    pub banned: DeviceSet,
     /// Devices that carry it and should not, by reason; disjoint, in the order of [`Reason`].
     pub unwanted: Vec<(Reason, DeviceSet)>,
 }
@@ -90,7 +88,6 @@ impl Desired<'_> {
                 any_live,
                 given: decision.carried.clone(),
                 renamed: Vec::new(),
-                banned: decision.banned.clone(),
                 unwanted: Vec::new(),
             });
         }

@@ -42,9 +42,7 @@ pub use profiles::read_profiles;
 pub use resolve::resolve;
 pub use schema::{policy_schema, settings_schema, test_schema};
 pub use syntax::MAX_BYTES;
-pub use tests_file::{
-    Expectations, Expected, PolicyTest, PolicyTests, TestValue, TestValueKind, parse_tests,
-};
+pub use tests_file::{Expectations, Expected, PolicyTest, PolicyTests, TestValue, parse_tests};
 
 use std::sync::Arc;
 use std::time::Duration;

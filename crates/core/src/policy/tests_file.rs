@@ -36,17 +36,8 @@ pub struct PolicyTest {
 }
 
 /// A value of a device field.
-#[derive(Clone, Debug)]
-pub struct TestValue {
-    /// What it is.
-    pub kind: TestValueKind,
-    /// Where it stands.
-    pub span: Span,
-}
-
-/// What a value of a device field is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TestValueKind {
+pub enum TestValue {
     /// Missing.
     Null,
     /// A boolean.
@@ -170,30 +161,30 @@ fn device_field(
         reader.unknown("E0201", span, &format!("field `{}` of a device", shown(&name)), &name, &known);
         return None;
     };
-    let kind = field_value(reader, field, node)?;
-    device.insert(name, TestValue { kind, span: node.span });
+    let value = field_value(reader, field, node)?;
+    device.insert(name, value);
     Some(())
 }
 
-fn field_value(reader: &mut Reader<'_>, field: Field, node: &Node) -> Option<TestValueKind> {
+fn field_value(reader: &mut Reader<'_>, field: Field, node: &Node) -> Option<TestValue> {
     let what = format!("`{}`", field.name());
     if matches!(node.kind, NodeKind::Null) {
-        return Some(TestValueKind::Null);
+        return Some(TestValue::Null);
     }
     Some(match field.kind() {
-        Kind::Boolean => TestValueKind::Boolean(reader.boolean(node, &what)?),
-        Kind::Integer => TestValueKind::Number(reader.integer(node, &what)?.to_string()),
-        Kind::Tags => TestValueKind::List(texts(reader, node, &what)?),
+        Kind::Boolean => TestValue::Boolean(reader.boolean(node, &what)?),
+        Kind::Integer => TestValue::Number(reader.integer(node, &what)?.to_string()),
+        Kind::Tags => TestValue::List(texts(reader, node, &what)?),
         Kind::Hardware | Kind::Address if matches!(field, Field::MacAddresses | Field::IpAddresses) => {
-            TestValueKind::List(texts(reader, node, &what)?)
+            TestValue::List(texts(reader, node, &what)?)
         }
         Kind::Time => {
             let text = reader.text(node, &what)?;
             // A bare date is midnight here as everywhere else in the language; the API's year 1 stays what it is.
             let moment = reader.parsed(node.span, &what, Timestamp::parse(text))?;
-            TestValueKind::Text(moment.to_string())
+            TestValue::Text(moment.to_string())
         }
-        _ => TestValueKind::Text(reader.text(node, &what)?.to_owned()),
+        _ => TestValue::Text(reader.text(node, &what)?.to_owned()),
     })
 }
 
@@ -275,7 +266,7 @@ mod tests {
         assert_eq!(codes, Vec::<&str>::new());
         let test = &tests.tests[0];
         assert_eq!(test.now.unwrap().to_string(), "2026-11-22T00:00:00Z");
-        assert_eq!(test.device["machineTags"].kind, TestValueKind::List(vec!["Legacy".to_owned()]));
+        assert_eq!(test.device["machineTags"], TestValue::List(vec!["Legacy".to_owned()]));
         assert_eq!(test.lookups["cmdb"]["owner"], "Ops Team");
         assert_eq!(test.expect.removes.as_ref().unwrap().value, Vec::<String>::new());
         assert_eq!(test.expect.device_value.as_ref().unwrap().value, DeviceValue::High);

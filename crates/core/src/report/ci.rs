@@ -140,11 +140,6 @@ pub fn annotations(system: System, model: &Model<'_>) -> String {
     text
 }
 
-/// The line that adds a Markdown file to the summary of an Azure DevOps run.
-pub fn azure_summary(path: &str) -> String {
-    format!("##vso[task.uploadsummary]{}\n", escape::azure_message(path))
-}
-
 /// GitLab's code quality report: findings beside the changed lines of a merge request.
 pub fn code_quality(model: &Model<'_>) -> String {
     let issues: Vec<Value> = findings(model)

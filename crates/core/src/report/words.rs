@@ -7,7 +7,6 @@ use crate::diagnostic::Place;
 use crate::plan::Cause;
 use crate::plan::Lane;
 use crate::plan::Plan;
-use crate::plan::TagIndex;
 
 /// An outcome in a sentence.
 pub fn outcome_phrase(outcome: Outcome) -> &'static str {
@@ -98,11 +97,6 @@ pub fn cause_place<'a>(plan: &'a Plan, cause: &'a Cause) -> Option<&'a Place> {
 /// `policies/servers.yaml:12`.
 pub fn place(place: &Place) -> String {
     if place.line == 0 { place.file.to_string() } else { format!("{}:{}", place.file, place.line) }
-}
-
-/// A tag of the plan.
-pub fn tag(plan: &Plan, tag: TagIndex) -> &str {
-    plan.tags.get(tag.0 as usize).map_or("", |tag| tag)
 }
 
 /// A lane in a sentence.

@@ -33,12 +33,6 @@ impl HuntingResults {
         Ok(HuntingResults { results })
     }
 
-    /// The JSON that [`HuntingResults::from_json`] reads.
-    pub fn to_json(&self) -> serde_json::Value {
-        let entries = self.results.iter().map(|((query, _), ids)| (query.clone(), ids.clone().into()));
-        serde_json::Value::Object(entries.collect())
-    }
-
     /// Adds the result of a live query.
     pub fn insert(&mut self, query: &Hunting, ids: Vec<String>) {
         let key = (query.query.trim().to_owned(), Some(query.column.to_string()));
