@@ -21,7 +21,7 @@ use mdetag_core::policy::Policy;
 use mdetag_core::report::model::{Input, Model, Subject};
 
 use super::args::ApplyArgs;
-use super::carry_out::{self, Errand};
+use super::carry_out::{self, RunInputs};
 use super::context::{Context, from_folder};
 use super::exit::Exit;
 use super::failure::{Failure, chain};
@@ -63,8 +63,8 @@ pub async fn run(context: &Context, args: &ApplyArgs) -> Result<Exit, Failure> {
     let set = load(context, &job)
         .inspect_err(|failure| ci::annotate_failure(args.report.ci, failure, &context.console))?;
     let session = session::open_to_write(context, Some(&set.policy)).await?;
-    let errand = Task { context, args, set: &set, allowances: &allowances, reports: &reports };
-    errand.apply(session, job).await
+    let inputs = Task { context, args, set: &set, allowances: &allowances, reports: &reports };
+    inputs.apply(session, job).await
 }
 
 /// Finishes an interrupted run: its plan, minus its journal.
@@ -228,7 +228,7 @@ struct Task<'a> {
 }
 
 /// What is left of a job on the tenant as it is.
-struct Fitting {
+struct Remaining {
     verdict: planning::Planned,
     dropped: Vec<(ChangeKey, Dropped)>,
     unreviewed: u64,
@@ -325,9 +325,9 @@ impl Task<'_> {
     }
 
     /// Plans anew, and keeps of it what was reviewed.
-    fn fit(&self, source: &Source, reviewed: Option<&Plan>) -> Result<Fitting, Failure> {
+    fn fit(&self, source: &Source, reviewed: Option<&Plan>) -> Result<Remaining, Failure> {
         let history = past::history(self.context, source, &self.set.reference, self.args.retry_contested);
-        let with = source.circumstances(self.context, &history, self.allowances);
+        let with = source.plan_inputs(self.context, &history, self.allowances);
         let mut fresh = planning::fresh(self.set, &source.inventory, &with)?;
         let (mut dropped, mut unreviewed) = (Vec::new(), 0);
         if let Some(reviewed) = reviewed {
@@ -353,7 +353,7 @@ impl Task<'_> {
             planning::foresee(self.set, snapshot, &mut fresh, &history);
         }
         fresh.plan.ledger = source.session.as_ref().map(|session| ledger_text::ledger(session, &fresh.plan));
-        Ok(Fitting { verdict: planning::guarded(self.set, fresh, self.allowances), dropped, unreviewed })
+        Ok(Remaining { verdict: planning::guarded(self.set, fresh, self.allowances), dropped, unreviewed })
     }
 
     async fn show_and_carry_out(
@@ -361,7 +361,7 @@ impl Task<'_> {
         source: &Source,
         writer: Writer,
         job: Job,
-        fitting: Fitting,
+        fitting: Remaining,
         mut signals: UnboundedReceiver<()>,
     ) -> Result<Exit, Failure> {
         let Some(session) = &source.session else {
@@ -401,7 +401,7 @@ impl Task<'_> {
         let settled = resume::settle(&fitting.dropped, journal);
         let mut document = Vec::new();
         let digest = document::write_to(job.reviewed.as_ref().unwrap_or(safe.plan()), &mut document)?;
-        let errand = Errand {
+        let inputs = RunInputs {
             context: self.context,
             args: self.args,
             session,
@@ -417,7 +417,7 @@ impl Task<'_> {
             withheld,
             waiting: waiting(safe.plan()),
         };
-        let end = carry_out::carry_out(&errand, signals).await?;
+        let end = carry_out::carry_out(&inputs, signals).await?;
         let mut input = Input::new(Subject::Applied, safe.plan());
         input.run = Some(&end.run);
         input.reviewed = job.reviewed.as_ref();

@@ -30,7 +30,7 @@ use super::progress::Meter;
 use super::session::Session;
 
 /// What is to be carried out, and with what.
-pub struct Errand<'a> {
+pub struct RunInputs<'a> {
     /// The command's context.
     pub context: &'a Context,
     /// The command's flags.
@@ -73,62 +73,62 @@ pub struct End {
 ///
 /// # Errors
 /// A journal that cannot be written: nothing is sent without it.
-pub async fn carry_out(errand: &Errand<'_>, signals: UnboundedReceiver<()>) -> Result<End, Failure> {
-    let (context, session) = (errand.context, errand.session);
-    if errand.safe.plan().is_empty() && errand.settled.is_empty() && errand.resumed.is_none() {
-        let exit = if errand.withheld { Exit::Refused } else { errand.waiting };
-        let run = RunEnd { plan_digest: errand.digest.clone(), exit_code: exit.code(), ..RunEnd::default() };
+pub async fn carry_out(inputs: &RunInputs<'_>, signals: UnboundedReceiver<()>) -> Result<End, Failure> {
+    let (context, session) = (inputs.context, inputs.session);
+    if inputs.safe.plan().is_empty() && inputs.settled.is_empty() && inputs.resumed.is_none() {
+        let exit = if inputs.withheld { Exit::Refused } else { inputs.waiting };
+        let run = RunEnd { plan_digest: inputs.digest.clone(), exit_code: exit.code(), ..RunEnd::default() };
         return Ok(End { run, exit });
     }
     let start = context.clock.now();
     let unusable = |error: journal::JournalError| Failure::file(chain(&error));
     let run_id =
-        errand.resumed.map_or_else(|| journal::run_id(start), |recorded| recorded.header.run.clone());
-    let mut journal = open_journal(errand, &run_id, start).map_err(unusable)?;
-    let before = errand.resumed.map(|recorded| recorded.entries.as_slice()).unwrap_or_default();
-    let mut run = Run::new(errand.safe, before, options(errand, start), start);
+        inputs.resumed.map_or_else(|| journal::run_id(start), |recorded| recorded.header.run.clone());
+    let mut journal = open_journal(inputs, &run_id, start).map_err(unusable)?;
+    let before = inputs.resumed.map(|recorded| recorded.entries.as_slice()).unwrap_or_default();
+    let mut run = Run::new(inputs.safe, before, options(inputs, start), start);
     let onboarding = |id: &str| {
-        let row = errand.snapshot.find(id)?;
-        errand.snapshot.text(Field::OnboardingStatus, row)
+        let row = inputs.snapshot.find(id)?;
+        inputs.snapshot.text(Field::OnboardingStatus, row)
     };
     run.know_onboarded(&|id| onboarding(id).is_some_and(|status| status == "Onboarded"));
-    let mut entries = run.settle(errand.settled.clone(), start);
-    if let Some(plan) = errand.reviewed.filter(|_| errand.resumed.is_some()) {
-        let lost = resume::lost_tags(plan, before, &|id| state_of(errand.snapshot, id));
+    let mut entries = run.settle(inputs.settled.clone(), start);
+    if let Some(plan) = inputs.reviewed.filter(|_| inputs.resumed.is_some()) {
+        let lost = resume::lost_tags(plan, before, &|id| state_of(inputs.snapshot, id));
         entries.extend(run.restore(&lost, start));
     }
     journal.append(entries).map_err(unusable)?;
-    let mut screen = Screen::new(errand, start);
+    let mut screen = RunDisplay::new(inputs, start);
     let around = DriveContext {
-        writer: Arc::new(errand.writer.clone()),
+        writer: Arc::new(inputs.writer.clone()),
         read_again: read_again(context, session),
         ledger: &session.ledger,
         journal: &mut journal,
         clock: context.clock.clone(),
         signals,
-        deadline: errand.args.max_duration.map(|span| context.started.plus(span)),
+        deadline: inputs.args.max_duration.map(|span| context.started.plus(span)),
         watch: &mut |event, progress| screen.show(event, progress),
     };
     let driven = drive(&mut run, around).await;
     screen.meter.end();
     driven.map_err(unusable)?;
-    Ok(end(errand, run_id, &run, screen, start))
+    Ok(end(inputs, run_id, &run, screen, start))
 }
 
-fn options(errand: &Errand<'_>, now: Timestamp) -> RunOptions {
-    let (settings, session) = (&errand.context.settings, errand.session);
+fn options(inputs: &RunInputs<'_>, now: Timestamp) -> RunOptions {
+    let (settings, session) = (&inputs.context.settings, inputs.session);
     RunOptions {
         concurrency: settings.budget.concurrency as usize,
         settle: session.scaled(settings.writes.settle),
         visibility: settings.writes.visibility,
-        max_calls: errand.args.max_calls,
+        max_calls: inputs.args.max_calls,
         seed: now.ticks() as u64 ^ u64::from(std::process::id()),
     }
 }
 
 /// The journal of a new run with its plan beside it, or the one of the run that is resumed.
-fn open_journal(errand: &Errand<'_>, run: &str, now: Timestamp) -> Result<Journal, journal::JournalError> {
-    let plan = errand.safe.plan();
+fn open_journal(inputs: &RunInputs<'_>, run: &str, now: Timestamp) -> Result<Journal, journal::JournalError> {
+    let plan = inputs.safe.plan();
     let text = |value: &Option<String>| value.clone().unwrap_or_default();
     let origin = ci::who();
     let header = Header {
@@ -141,13 +141,13 @@ fn open_journal(errand: &Errand<'_>, run: &str, now: Timestamp) -> Result<Journa
         job: origin.job,
         commit: plan.header.policy.commit.clone(),
         policy: plan.header.policy.digest.clone(),
-        plan: errand.digest.clone(),
-        set: past::set_of(errand.context, &plan.header.policy),
+        plan: inputs.digest.clone(),
+        set: past::set_of(inputs.context, &plan.header.policy),
         raised: plan.guard.needed(&plan.state),
     };
-    match errand.resumed {
-        Some(_) => Journal::resume(&errand.session.state, &header, now),
-        None => Journal::create(&errand.session.state, &header, plan, &errand.document, now),
+    match inputs.resumed {
+        Some(_) => Journal::resume(&inputs.session.state, &header, now),
+        None => Journal::create(&inputs.session.state, &header, plan, &inputs.document, now),
     }
 }
 
@@ -182,7 +182,7 @@ fn read_again(context: &Context, session: &Session) -> Arc<ReadAgain> {
 }
 
 /// What is shown of a run while it runs.
-struct Screen<'a> {
+struct RunDisplay<'a> {
     meter: Meter,
     session: &'a Session,
     /// Calls that are left of the schedule, by lane. A fallback moves calls to a lane that the schedule does not have.
@@ -197,15 +197,15 @@ struct Screen<'a> {
     least: Option<(Timestamp, Timestamp)>,
 }
 
-impl<'a> Screen<'a> {
-    fn new(errand: &Errand<'a>, start: Timestamp) -> Screen<'a> {
-        let plan = errand.safe.plan();
+impl<'a> RunDisplay<'a> {
+    fn new(inputs: &RunInputs<'a>, start: Timestamp) -> RunDisplay<'a> {
+        let plan = inputs.safe.plan();
         let (additions, removals, values) = plan.counts();
-        Screen {
-            meter: Meter::start(&errand.context.console, additions + removals + values),
-            session: errand.session,
+        RunDisplay {
+            meter: Meter::start(&inputs.context.console, additions + removals + values),
+            session: inputs.session,
             lanes: plan.schedule.lanes.iter().map(|cost| (cost.lane, cost.calls)).collect(),
-            clock: errand.context.clock.clone(),
+            clock: inputs.context.clock.clone(),
             failed: 0,
             notes: Vec::new(),
             sent: std::collections::VecDeque::new(),
@@ -280,16 +280,22 @@ impl<'a> Screen<'a> {
 }
 
 /// Outcomes, and the exit code that they mean.
-fn end(errand: &Errand<'_>, run_id: String, run: &Run<'_>, screen: Screen<'_>, start: Timestamp) -> End {
+fn end(
+    inputs: &RunInputs<'_>,
+    run_id: String,
+    run: &Run<'_>,
+    screen: RunDisplay<'_>,
+    start: Timestamp,
+) -> End {
     let counts = run.counts();
     let count = |outcome: Outcome| counts[outcome as usize];
-    let given_up = errand.session.ledger.with(|budget, _| run.given_up(budget));
+    let given_up = inputs.session.ledger.with(|budget, _| run.given_up(budget));
     let bad: u64 = Outcome::ALL.into_iter().filter(|outcome| outcome.is_bad()).map(count).sum();
     let left = count(Outcome::NotAttempted);
     // Only time is missing: a resumed run finds them in the list.
     let waiting = count(Outcome::Pending) + count(Outcome::Unconfirmed);
-    let mut exit = errand.waiting;
-    if errand.withheld {
+    let mut exit = inputs.waiting;
+    if inputs.withheld {
         exit = exit.worst(Exit::Refused);
     }
     if bad > 0 || left > 0 && run.stopped().is_none() {
@@ -318,8 +324,8 @@ fn end(errand: &Errand<'_>, run_id: String, run: &Run<'_>, screen: Screen<'_>, s
         outcomes: run.outcomes().collect(),
         stopped: run.stopped().map(StopReason::phrase).map(|phrase| format!("it was stopped by {phrase}")),
         is_resumable: left + waiting + count(Outcome::Unknown) > 0,
-        unreviewed: errand.unreviewed,
-        plan_digest: errand.digest.clone(),
+        unreviewed: inputs.unreviewed,
+        plan_digest: inputs.digest.clone(),
         notes,
         calls: screen.calls,
         seconds: screen.last.since(start).as_secs(),

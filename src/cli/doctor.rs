@@ -189,10 +189,10 @@ async fn reachability(session: &Session) -> Vec<Check> {
     if session.tenant.check(Need::Read).is_err() {
         return Vec::new();
     }
-    match session.tenant.reader().glimpse(session.ledger.as_ref()).await {
+    match session.tenant.reader().check_list(session.ledger.as_ref()).await {
         Err(error) => vec![Check::failed("list", &error)],
-        Ok(glimpse) => {
-            let list = if glimpse.has_devices {
+        Ok(list_check) => {
+            let list = if list_check.has_devices {
                 Check::good("list", "answers, with devices")
             } else {
                 Check::bad(
@@ -201,7 +201,7 @@ async fn reachability(session: &Session) -> Vec<Check> {
                     "if the tenant has devices, check `cloud`, `endpoints.api` and what the application may see",
                 )
             };
-            let clock = glimpse.clock_ahead_millis.map(clock);
+            let clock = list_check.clock_ahead_millis.map(clock);
             std::iter::once(list).chain(clock).collect()
         }
     }

@@ -65,7 +65,7 @@ pub struct DriveContext<'a> {
 }
 
 /// How a task ended.
-enum TaskEnd {
+enum CallEnd {
     /// With the moment of its arrival: its slot frees one window later, however busy the loop was meanwhile.
     Reply(CallId, Reply, Timestamp),
     Reread(Result<Reread, String>),
@@ -100,7 +100,7 @@ fn is_complete(run: &Run<'_>, ledger: &Ledger) -> bool {
 
 #[derive(Default)]
 struct Tasks {
-    set: JoinSet<TaskEnd>,
+    set: JoinSet<CallEnd>,
     calls: HashMap<tokio::task::Id, CallId>,
 }
 
@@ -126,7 +126,7 @@ async fn drive_loop(
             let (writer, clock) = (around.writer.clone(), around.clock.clone());
             let task = tasks.set.spawn(async move {
                 let reply = writer.send(&request).await;
-                TaskEnd::Reply(call, reply, clock.now())
+                CallEnd::Reply(call, reply, clock.now())
             });
             tasks.calls.insert(task.id(), call);
         }
@@ -134,7 +134,7 @@ async fn drive_loop(
             Step::Finished => return Ok(()),
             Step::Verify => {
                 let read_again = around.read_again.clone();
-                tasks.set.spawn(async move { TaskEnd::Reread(read_again().await) });
+                tasks.set.spawn(async move { CallEnd::Reread(read_again().await) });
                 continue;
             }
             Step::WaitUntil(moment) => Some(moment),
@@ -197,7 +197,7 @@ fn receive(
     run: &mut Run<'_>,
     around: &DriveContext<'_>,
     tasks: &mut Tasks,
-    ended: Result<(tokio::task::Id, TaskEnd), tokio::task::JoinError>,
+    ended: Result<(tokio::task::Id, CallEnd), tokio::task::JoinError>,
 ) -> Vec<Entry> {
     let ended = match ended {
         Ok((task, ended)) => {
@@ -207,16 +207,16 @@ fn receive(
         Err(error) => match tasks.calls.remove(&error.id()) {
             Some(call) => {
                 let detail = "the call ended without an answer".to_owned();
-                TaskEnd::Reply(call, Reply::Lost { detail, maybe_sent: true }, around.clock.now())
+                CallEnd::Reply(call, Reply::Lost { detail, maybe_sent: true }, around.clock.now())
             }
             None if error.is_cancelled() => return Vec::new(),
-            None => TaskEnd::Reread(Err("the read ended without an answer".to_owned())),
+            None => CallEnd::Reread(Err("the read ended without an answer".to_owned())),
         },
     };
     match ended {
-        TaskEnd::Reply(call, reply, at) => around.ledger.with(|budget, _| run.reply(call, reply, at, budget)),
-        TaskEnd::Reread(Ok(reread)) => run.verify(&*reread.observed, reread.is_trusted, around.clock.now()),
-        TaskEnd::Reread(Err(reason)) => run.verify_failed(&reason, around.clock.now()),
+        CallEnd::Reply(call, reply, at) => around.ledger.with(|budget, _| run.reply(call, reply, at, budget)),
+        CallEnd::Reread(Ok(reread)) => run.verify(&*reread.observed, reread.is_trusted, around.clock.now()),
+        CallEnd::Reread(Err(reason)) => run.verify_failed(&reason, around.clock.now()),
     }
 }
 

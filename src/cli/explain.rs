@@ -52,7 +52,7 @@ fn explained(
     let now = context.policy_now();
     let history = past::history(context, source, &set.reference, false);
     let allowances: [Allowance; 0] = [];
-    let with = source.circumstances(context, &history, &allowances);
+    let with = source.plan_inputs(context, &history, &allowances);
     let findings = |findings| Failure::policy(set.sources.clone(), findings);
     let planned = planning::plan(set, &source.inventory, &with)?;
     let desired = desired::desire(&set.policy, snapshot, &planned.selections, now, with.options.tag_case)

@@ -42,13 +42,13 @@ fn key(profile: &Profile) -> &str {
 
 /// One of several parts of all tenants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Part {
+struct Shard {
     /// From 1.
     index: u64,
     of: u64,
 }
 
-impl Part {
+impl Shard {
     /// Whether a tenant is in this part: by a hash of its id, so that a tenant that comes or goes moves no other.
     fn holds(self, key: &str) -> bool {
         let digest = ring::digest::digest(&ring::digest::SHA256, key.to_ascii_lowercase().as_bytes());
@@ -58,7 +58,7 @@ impl Part {
 }
 
 /// Reads `2/8`, or `auto/8` with the index that a Kubernetes Indexed Job gives each pod, from 0.
-fn part(text: &str, job_index: Option<&str>) -> Result<Part, Failure> {
+fn part(text: &str, job_index: Option<&str>) -> Result<Shard, Failure> {
     let wrong = || {
         Failure::usage(format!("`--shard {}` is no part", terminal(text))).help(
             "write I/N with I from 1 to N, as in `--shard 2/8`; in a Kubernetes Indexed Job `--shard auto/8`",
@@ -76,7 +76,7 @@ fn part(text: &str, job_index: Option<&str>) -> Result<Part, Failure> {
         }
         index => index.parse().map_err(|_| wrong())?,
     };
-    (1..=of).contains(&index).then_some(Part { index, of }).ok_or_else(wrong)
+    (1..=of).contains(&index).then_some(Shard { index, of }).ok_or_else(wrong)
 }
 
 #[cfg(test)]
@@ -85,7 +85,7 @@ mod tests {
 
     #[test]
     fn the_parts_hold_every_tenant_once() {
-        let parts: Vec<Part> = (1..=7).map(|index| part(&format!("{index}/7"), None).unwrap()).collect();
+        let parts: Vec<Shard> = (1..=7).map(|index| part(&format!("{index}/7"), None).unwrap()).collect();
         let mut sizes = [0; 7];
         for number in 0..2_000 {
             let key = format!("{number:08}-2222-3333-4444-555555555555");
@@ -98,7 +98,7 @@ mod tests {
 
     #[test]
     fn a_part_is_read_or_refused() {
-        assert_eq!(part("auto/8", Some("0")).unwrap(), Part { index: 1, of: 8 });
+        assert_eq!(part("auto/8", Some("0")).unwrap(), Shard { index: 1, of: 8 });
         for (text, index) in [
             ("0/8", None),
             ("9/8", None),

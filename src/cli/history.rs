@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use mdetag::store::history::{self, Happening};
+use mdetag::store::history::{self, HistoryEntry};
 use mdetag::store::journal::{self, Recorded};
 use mdetag::store::path_text::shown;
 use mdetag::store::state::StateDir;
@@ -114,8 +114,8 @@ fn folders(path: &Path) -> Vec<String> {
 
 /// One line a run.
 fn summary(run: &str, recorded: &Recorded) -> (String, Vec<Value>) {
-    let happenings = history::happenings(recorded);
-    let count = |outcome: Outcome| happenings.iter().filter(|one| one.outcome == outcome).count() as u64;
+    let entries = history::entries_of(recorded);
+    let count = |outcome: Outcome| entries.iter().filter(|one| one.outcome == outcome).count() as u64;
     let outcomes: Vec<String> = Outcome::ALL
         .into_iter()
         .filter(|outcome| count(*outcome) > 0)
@@ -155,7 +155,7 @@ fn happened(run: &str, recorded: &Recorded, state: &StateDir, subject: &str) -> 
     let known = plan.as_ref().map(reasons).unwrap_or_default();
     let mut text = String::new();
     let mut documents = Vec::new();
-    for Happening { at, key, outcome, error } in history::happenings(recorded) {
+    for HistoryEntry { at, key, outcome, error } in history::entries_of(recorded) {
         let reason = known.get(&key);
         let name = reason.and_then(|reason| reason.name.as_deref());
         let (symbol, what) = match &key.what {

@@ -122,7 +122,7 @@ fn prove(context: &Context, imported: &Imported, source: &Source) -> Result<(), 
     }
     let set = PolicySet { sources, policy, findings, reference: PolicyReference::default() };
     let history = History::default();
-    let planned = planning::plan(&set, &source.inventory, &source.circumstances(context, &history, &[]))?;
+    let planned = planning::plan(&set, &source.inventory, &source.plan_inputs(context, &history, &[]))?;
     if planned.plan().is_empty() {
         return Ok(());
     }

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::planning::{self, Circumstances, Inventory, PolicySet};
+use super::planning::{self, Inventory, PlanInputs, PolicySet};
 use mdetag_core::diagnostic::{Source, Sources};
 use mdetag_core::import::{ImportOptions, Imported, import};
 use mdetag_core::inventory::{Snapshot, SnapshotBuilder, Trust};
@@ -42,7 +42,7 @@ fn changes(imported: &Imported, snapshot: Snapshot) -> usize {
     assert!(!planning::has_errors(&findings), "{findings:?}\n{}", imported.files[0].text);
     let set = PolicySet { sources, policy, findings, reference: PolicyReference::default() };
     let inventory = Inventory { snapshot, trust: Trust::default(), tenant: TenantReference::default() };
-    let with = Circumstances {
+    let with = PlanInputs {
         now: now(),
         created_at: now(),
         options: Options::default(),

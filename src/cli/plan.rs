@@ -72,7 +72,7 @@ pub async fn plan_and_report(context: &Context, request: &Request<'_>) -> Result
     let base = request.base.and_then(|folder| policy_set::base(context, folder, &paths, now));
     let source = source::read(context, Some(&set)).await?;
     let history = past::history(context, &source, &set.reference, false);
-    let with = source.circumstances(context, &history, &allowances);
+    let with = source.plan_inputs(context, &history, &allowances);
     let mut fresh = planning::fresh(&set, &source.inventory, &with)?;
     fresh.plan.ledger = source.session.as_ref().map(|session| ledger_text::ledger(session, &fresh.plan));
     let planned = planning::guarded(&set, fresh, &allowances);

@@ -43,7 +43,7 @@ pub struct Inventory {
 
 /// What a plan is made with, beside the policy set and the inventory.
 #[derive(Clone, Copy, Debug)]
-pub struct Circumstances<'a> {
+pub struct PlanInputs<'a> {
     /// The clock of ages and dates.
     pub now: Timestamp,
     /// The wall clock.
@@ -87,7 +87,7 @@ impl Planned {
 ///
 /// # Errors
 /// Conflicts between rules and hunting queries without a usable result, as policy findings.
-pub fn plan(set: &PolicySet, inventory: &Inventory, with: &Circumstances<'_>) -> Result<Planned, Failure> {
+pub fn plan(set: &PolicySet, inventory: &Inventory, with: &PlanInputs<'_>) -> Result<Planned, Failure> {
     Ok(guarded(set, fresh(set, inventory, with)?, with.allowances))
 }
 
@@ -140,7 +140,7 @@ pub struct Fresh {
 ///
 /// # Errors
 /// As [`plan()`].
-pub fn fresh(set: &PolicySet, inventory: &Inventory, with: &Circumstances<'_>) -> Result<Fresh, Failure> {
+pub fn fresh(set: &PolicySet, inventory: &Inventory, with: &PlanInputs<'_>) -> Result<Fresh, Failure> {
     let (policy, snapshot) = (&set.policy, &inventory.snapshot);
     let findings = |findings: Vec<Diagnostic>| Failure::policy(set.sources.clone(), findings);
     let counts = selection::count_sources(policy, snapshot, with.hunting);

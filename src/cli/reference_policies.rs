@@ -15,7 +15,7 @@ use mdetag_core::{plan, policy};
 use mdetag_sandbox::{self as sandbox, FleetFile};
 use serde_json::Value;
 
-use super::planning::{self, Circumstances, Inventory, PolicySet};
+use super::planning::{self, Inventory, PlanInputs, PolicySet};
 
 const NOW: &str = "2026-11-24T12:00:00Z";
 
@@ -49,7 +49,7 @@ fn planned(set: &PolicySet, fleet: &BTreeMap<String, Value>) -> (Plan, bool) {
     }
     let (snapshot, _) = builder.finish();
     let inventory = Inventory { snapshot, trust: Trust::default(), tenant: TenantReference::default() };
-    let with = Circumstances {
+    let with = PlanInputs {
         now: now(),
         created_at: now(),
         options: Options::default(),

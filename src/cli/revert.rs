@@ -28,7 +28,7 @@ pub async fn run(context: &Context, args: &RevertArgs) -> Result<Exit, Failure> 
     apply::check_pin(&session, &set.policy)?;
     let source = source::of_session(context, Some(&set), session).await?;
     let history = past::history(context, &source, &set.reference, false);
-    let fresh = planning::fresh(&set, &source.inventory, &source.circumstances(context, &history, &[]))?;
+    let fresh = planning::fresh(&set, &source.inventory, &source.plan_inputs(context, &history, &[]))?;
     let Fresh { plan, selections, counts } = fresh;
     let snapshot = &source.inventory.snapshot;
     let protected = planning::protected(&selections, snapshot.len());

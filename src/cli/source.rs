@@ -20,7 +20,7 @@ use super::context::Context;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::hunting;
-use super::planning::{Circumstances, Inventory, PolicySet};
+use super::planning::{Inventory, PlanInputs, PolicySet};
 use super::progress::Reading;
 use super::session::{self, Session};
 
@@ -42,13 +42,13 @@ pub struct Source {
 
 impl Source {
     /// What a plan is made with.
-    pub fn circumstances<'a>(
+    pub fn plan_inputs<'a>(
         &'a self,
         context: &Context,
         history: &'a History,
         allowances: &'a [Allowance],
-    ) -> Circumstances<'a> {
-        Circumstances {
+    ) -> PlanInputs<'a> {
+        PlanInputs {
             now: context.policy_now(),
             created_at: context.clock.now(),
             options: context.options(),

@@ -205,7 +205,7 @@ pub fn keep_pending<'a>(
 
 /// One line of `mdetag history`: how a change ended, when, in which run.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Happening {
+pub struct HistoryEntry {
     /// When.
     pub at: Timestamp,
     /// Which change.
@@ -217,13 +217,13 @@ pub struct Happening {
 }
 
 /// How the changes of a run ended, in the order of the journal, the last word on each only.
-pub fn happenings(recorded: &Recorded) -> Vec<Happening> {
+pub fn entries_of(recorded: &Recorded) -> Vec<HistoryEntry> {
     let mut last: BTreeMap<&ChangeKey, usize> = BTreeMap::new();
-    let mut all: Vec<Happening> = Vec::new();
+    let mut all: Vec<HistoryEntry> = Vec::new();
     for entry in &recorded.entries {
         for ended in entry.ended() {
             last.insert(&ended.key, all.len());
-            all.push(Happening {
+            all.push(HistoryEntry {
                 at: entry.at(),
                 key: ended.key.clone(),
                 outcome: ended.outcome,
@@ -325,7 +325,7 @@ mod tests {
             Entry::Ended { at, ended: vec![ended(Outcome::NotAttempted)] },
             Entry::Ended { at, ended: vec![ended(Outcome::Done)] },
         ];
-        let happened = happenings(&Recorded { entries, ..Recorded::default() });
+        let happened = entries_of(&Recorded { entries, ..Recorded::default() });
         assert_eq!(happened.iter().map(|one| one.outcome).collect::<Vec<_>>(), [Outcome::Done]);
     }
 }

@@ -9,7 +9,7 @@ use super::compression::Unpacked;
 use super::path_text::shown;
 use super::snapshot_header::SnapshotHeader;
 use mdetag_core::inventory::{
-    BlockReader, Distrust, ReadFault, Snapshot, SnapshotBuilder, Trust, foreign_encoding, seems_to_be,
+    BlockReader, ReadFault, Snapshot, SnapshotBuilder, Trust, UntrustedReason, foreign_encoding, seems_to_be,
 };
 use mdetag_core::plan::TenantReference;
 use mdetag_core::time::Timestamp;
@@ -129,18 +129,18 @@ fn finish(builder: SnapshotBuilder, header: Option<SnapshotHeader>, is_cut: bool
     let found = builder.rows() as u64 + builder.tally().skipped();
     let (snapshot, counted) = builder.finish();
     let mut reasons = match &header {
-        None => vec![Distrust::NoHeader],
+        None => vec![UntrustedReason::NoHeader],
         Some(header) if found < header.devices => {
-            vec![Distrust::ShortFile { expected: header.devices, found }]
+            vec![UntrustedReason::ShortFile { expected: header.devices, found }]
         }
         Some(_) => Vec::new(),
     };
-    if is_cut && !matches!(reasons.first(), Some(Distrust::ShortFile { .. })) {
-        reasons.push(Distrust::CutFile);
+    if is_cut && !matches!(reasons.first(), Some(UntrustedReason::ShortFile { .. })) {
+        reasons.push(UntrustedReason::CutFile);
     }
     reasons.extend(counted);
     if snapshot.is_empty() {
-        reasons.push(Distrust::EmptyAnswer);
+        reasons.push(UntrustedReason::EmptyAnswer);
     }
     reasons.extend(header.iter().flat_map(SnapshotHeader::reasons));
     let (tenant, read_at) = header.map(|header| (header.tenant, header.read_at)).unwrap_or_default();
@@ -342,7 +342,7 @@ mod tests {
         pages().write(&path, &stamp(&["the token acts for a user"])).unwrap();
         assert_eq!(
             read(&path).unwrap().trust.reasons,
-            [Distrust::Recorded("the token acts for a user".to_owned())]
+            [UntrustedReason::Recorded("the token acts for a user".to_owned())]
         );
     }
 
@@ -361,7 +361,11 @@ mod tests {
             format!("\u{feff}{lines}\r\n"),
         ] {
             let file = read_bytes(text.as_bytes()).unwrap();
-            assert_eq!((file.snapshot.len(), file.trust.reasons), (2, vec![Distrust::NoHeader]), "{text}");
+            assert_eq!(
+                (file.snapshot.len(), file.trust.reasons),
+                (2, vec![UntrustedReason::NoHeader]),
+                "{text}"
+            );
             assert_eq!(file.tenant, TenantReference::default());
         }
         let one = serde_json::to_string_pretty(&devices[0]).unwrap();
@@ -378,8 +382,8 @@ mod tests {
         let text = |devices| format!("{}{{\"id\":\"a\"}}\n{{\"id\":\"a\"}}\n", header(devices));
         assert!(read_bytes(text(2).as_bytes()).unwrap().trust.is_trusted());
         let short = read_bytes(text(3).as_bytes()).unwrap().trust.reasons;
-        assert_eq!(short, [Distrust::ShortFile { expected: 3, found: 2 }]);
-        assert_eq!(read_bytes(header(0).as_bytes()).unwrap().trust.reasons, [Distrust::EmptyAnswer]);
+        assert_eq!(short, [UntrustedReason::ShortFile { expected: 3, found: 2 }]);
+        assert_eq!(read_bytes(header(0).as_bytes()).unwrap().trust.reasons, [UntrustedReason::EmptyAnswer]);
         assert!(read_bytes(header(1).replace("1.7", "2.0").as_bytes()).is_err());
     }
 

@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use mdetag_core::inventory::Distrust;
+use mdetag_core::inventory::UntrustedReason;
 use mdetag_core::plan::TenantReference;
 use mdetag_core::time::Timestamp;
 
@@ -87,13 +87,15 @@ impl SnapshotHeader {
         }))
     }
 
-    pub(super) fn reasons(&self) -> Vec<Distrust> {
+    pub(super) fn reasons(&self) -> Vec<UntrustedReason> {
         if self.trusted && self.reasons.is_empty() {
             return Vec::new();
         }
         if self.reasons.is_empty() {
-            return vec![Distrust::Recorded("the read was untrusted, and no reason was kept".to_owned())];
+            return vec![UntrustedReason::Recorded(
+                "the read was untrusted, and no reason was kept".to_owned(),
+            )];
         }
-        self.reasons.iter().cloned().map(Distrust::Recorded).collect()
+        self.reasons.iter().cloned().map(UntrustedReason::Recorded).collect()
     }
 }

@@ -36,8 +36,8 @@ pub(super) const SMALL_LIMIT: usize = 1 << 20;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Http {
     secrets: SecretsInUse,
-    far: Arc<OnceLock<Result<Client, Trouble>>>,
-    near: Arc<OnceLock<Result<Client, Trouble>>>,
+    far: Arc<OnceLock<Result<Client, HttpFailure>>>,
+    near: Arc<OnceLock<Result<Client, HttpFailure>>>,
 }
 
 impl Http {
@@ -73,7 +73,7 @@ impl Http {
 }
 
 /// Installs the TLS provider (once a process) and builds a client.
-fn build(near: bool) -> Result<Client, Trouble> {
+fn build(near: bool) -> Result<Client, HttpFailure> {
     // Another part of the process may have installed one already: both are fine.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let builder = Client::builder()
@@ -85,7 +85,7 @@ fn build(near: bool) -> Result<Client, Trouble> {
     let builder = if near { builder.no_proxy() } else { builder };
     builder.build().map_err(|error| {
         let detail = format!("the HTTP client cannot start: {} (check {CERTIFICATES})", causes(&error));
-        Trouble::Lost { detail, maybe_sent: false }
+        HttpFailure::Lost { detail, maybe_sent: false }
     })
 }
 
@@ -104,7 +104,7 @@ pub(super) fn secret_header(text: &str) -> HeaderValue {
 /// A request that is being built.
 pub(super) struct Request {
     /// Or why there is no client for it.
-    builder: Result<RequestBuilder, Trouble>,
+    builder: Result<RequestBuilder, HttpFailure>,
     secrets: SecretsInUse,
     grants: bool,
 }
@@ -144,9 +144,9 @@ impl Request {
 
     /// Sends it and reads at most `limit` bytes of the (decompressed) body. `timeout` is the total: from here to the last
     /// byte of the body, however slowly the bytes arrive.
-    pub(super) async fn send(self, timeout: Duration, limit: usize) -> Result<Answer, Trouble> {
+    pub(super) async fn send(self, timeout: Duration, limit: usize) -> Result<Answer, HttpFailure> {
         let response =
-            self.builder?.timeout(timeout).send().await.map_err(|error| Trouble::of(&error, timeout))?;
+            self.builder?.timeout(timeout).send().await.map_err(|error| HttpFailure::of(&error, timeout))?;
         let answer = Answer::read(response, limit, timeout).await?;
         if self.grants && answer.is_success() { Ok(answer) } else { Ok(answer.scrubbed(&self.secrets)) }
     }
@@ -157,7 +157,7 @@ const NOT_ENDED: &str = "the body did not end";
 
 /// No usable answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Trouble {
+pub(super) enum HttpFailure {
     /// The connection failed or the time ran out.
     Lost {
         /// What happened, without the URL.
@@ -171,8 +171,8 @@ pub(super) enum Trouble {
     TooLarge { status: u16, limit: usize },
 }
 
-impl Trouble {
-    fn of(error: &reqwest::Error, timeout: Duration) -> Trouble {
+impl HttpFailure {
+    fn of(error: &reqwest::Error, timeout: Duration) -> HttpFailure {
         // A time-out while connecting is both: nothing was sent then.
         let maybe_sent = !error.is_connect() && !error.is_builder();
         let detail = if error.is_timeout() && maybe_sent {
@@ -180,12 +180,12 @@ impl Trouble {
         } else {
             causes(error)
         };
-        Trouble::Lost { detail, maybe_sent }
+        HttpFailure::Lost { detail, maybe_sent }
     }
 
     /// Whether the other side's certificate was not trusted, which no further try changes.
     pub(super) fn is_distrust(&self) -> bool {
-        matches!(self, Trouble::Lost { detail, .. } if detail.contains("invalid peer certificate"))
+        matches!(self, HttpFailure::Lost { detail, .. } if detail.contains("invalid peer certificate"))
     }
 
     /// Whether the call used up its time.
@@ -197,8 +197,8 @@ impl Trouble {
     /// For people.
     pub(super) fn detail(&self) -> String {
         match self {
-            Trouble::Lost { detail, .. } | Trouble::Broken { detail, .. } => detail.clone(),
-            Trouble::TooLarge { limit, .. } => format!("the answer is longer than {} MB", limit >> 20),
+            HttpFailure::Lost { detail, .. } | HttpFailure::Broken { detail, .. } => detail.clone(),
+            HttpFailure::TooLarge { limit, .. } => format!("the answer is longer than {} MB", limit >> 20),
         }
     }
 }
@@ -242,29 +242,29 @@ impl Answer {
         self
     }
 
-    async fn read(mut response: Response, limit: usize, timeout: Duration) -> Result<Answer, Trouble> {
+    async fn read(mut response: Response, limit: usize, timeout: Duration) -> Result<Answer, HttpFailure> {
         let status = response.status().as_u16();
         let headers = std::mem::take(response.headers_mut());
         let mut body = Vec::new();
         loop {
             match response.chunk().await {
                 Ok(Some(chunk)) if body.len() + chunk.len() > limit => {
-                    return Err(Trouble::TooLarge { status, limit });
+                    return Err(HttpFailure::TooLarge { status, limit });
                 }
                 Ok(Some(chunk)) => body.extend_from_slice(&chunk),
                 Ok(None) => {
                     let answer = Answer { status, headers, body };
                     let Some(encoding) = answer.foreign_encoding() else { return Ok(answer) };
                     let detail = format!("the answer is packed with `{encoding}`, and only gzip was offered");
-                    return Err(Trouble::Broken { status, detail });
+                    return Err(HttpFailure::Broken { status, detail });
                 }
                 Err(error) if error.is_timeout() => {
                     let detail = format!("{NOT_ENDED} within {}", spoken(timeout));
-                    return Err(Trouble::Broken { status, detail });
+                    return Err(HttpFailure::Broken { status, detail });
                 }
                 Err(error) => {
                     let detail = format!("the body broke off: {}", causes(&error));
-                    return Err(Trouble::Broken { status, detail });
+                    return Err(HttpFailure::Broken { status, detail });
                 }
             }
         }

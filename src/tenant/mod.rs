@@ -33,13 +33,13 @@ pub use self::claims::{Claims, Need};
 pub use self::clouds::{Cloud, Endpoints, Origin, Override, Overrides};
 pub use self::error::{TenantError, TenantErrorKind};
 pub use self::hunting::{Hunted, Hunter, ORIGINS_QUERY, TagOrigins};
-pub use self::read::{Glimpse, PageSink, ReadDevices, ReadProgress, ReadScope, ReadWatch, Reader, pushed};
+pub use self::read::{ListCheck, PageSink, ReadDevices, ReadProgress, ReadScope, ReadWatch, Reader, pushed};
 pub use self::releases::{RELEASES, is_newer, newest};
 pub use self::write::{CALL_TIMEOUT, WriteDevices, Writer};
 
 use self::auth::{Token, TokenSource};
 use self::claims::Expected;
-use self::http::{Answer, Http, Trouble};
+use self::http::{Answer, Http, HttpFailure};
 
 /// What a trait method gives back: something to wait for, whatever stands behind the trait.
 pub type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -194,7 +194,7 @@ pub async fn reach(endpoints: &Endpoints, clock: &dyn Clock) -> Result<Option<i6
     // Whatever it answers is an answer, however long.
     match request.send(Duration::from_secs(30), http::SMALL_LIMIT).await {
         Ok(answer) => Ok(answer.date().map(|there| clock.now().millis() - there.millis())),
-        Err(Trouble::Broken { .. } | Trouble::TooLarge { .. }) => Ok(None),
+        Err(HttpFailure::Broken { .. } | HttpFailure::TooLarge { .. }) => Ok(None),
         Err(trouble) => Err(auth::unreachable_service(endpoints.login.as_str(), &trouble)),
     }
 }
@@ -288,7 +288,7 @@ impl Connection {
         body: Option<Vec<u8>>,
         timeout: Duration,
         limit: usize,
-    ) -> Result<Result<Answer, Trouble>, TenantError> {
+    ) -> Result<Result<Answer, HttpFailure>, TenantError> {
         let send = async |token: &Token| {
             let request = self.http.request(method.clone(), self.origin(lane), path, Some(&token.secret));
             let request = match &body {

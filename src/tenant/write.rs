@@ -8,7 +8,7 @@ use std::time::Duration;
 use mdetag_core::apply::{Call, Rejection, Reply};
 
 use super::error::{TenantError, TenantErrorKind};
-use super::http::{Answer, CALL_LIMIT, Trouble};
+use super::http::{Answer, CALL_LIMIT, HttpFailure};
 use super::{Connection, Pending, wire};
 
 /// After this long without an answer a call is lost. The service documents no limit; its own gateways give up after
@@ -50,8 +50,8 @@ async fn send(connection: &Connection, call: &Call) -> Reply {
     };
     match connection.send_on(call.lane(), method, &path, body, CALL_TIMEOUT, CALL_LIMIT).await {
         Ok(Ok(answer)) => reply(connection, &answer),
-        Ok(Err(Trouble::Lost { detail, maybe_sent })) => Reply::Lost { detail, maybe_sent },
-        Ok(Err(trouble @ (Trouble::Broken { status, .. } | Trouble::TooLarge { status, .. }))) => {
+        Ok(Err(HttpFailure::Lost { detail, maybe_sent })) => Reply::Lost { detail, maybe_sent },
+        Ok(Err(trouble @ (HttpFailure::Broken { status, .. } | HttpFailure::TooLarge { status, .. }))) => {
             broken(status, trouble.detail())
         }
         Err(error) => unsigned(&error),

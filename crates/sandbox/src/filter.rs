@@ -5,7 +5,7 @@
 use std::cmp::Ordering;
 
 use crate::filter_words::{Word, split};
-use crate::record::{Record, Shown};
+use crate::record::{DeviceView, Record};
 use mdetag_vocabulary::time::Timestamp;
 
 /// What of the grammar is accepted.
@@ -110,11 +110,11 @@ impl Filter {
     }
 
     /// Whether a device as shown passes.
-    pub(super) fn holds(&self, device: &Record, shown: &Shown<'_>) -> bool {
+    pub(super) fn holds(&self, device: &Record, shown: &DeviceView<'_>) -> bool {
         self.test(&|name| property(device, shown, name), shown, None)
     }
 
-    fn test(&self, get: &dyn Fn(&str) -> Literal, shown: &Shown<'_>, tag: Option<&str>) -> bool {
+    fn test(&self, get: &dyn Fn(&str) -> Literal, shown: &DeviceView<'_>, tag: Option<&str>) -> bool {
         let read = |operand: &Operand| match operand {
             Operand::Property(name) => get(name),
             Operand::Tag => tag.map_or(Literal::Null, |tag| Literal::Text(tag.to_owned())),
@@ -141,7 +141,7 @@ impl Filter {
     }
 }
 
-fn property(device: &Record, shown: &Shown<'_>, name: &str) -> Literal {
+fn property(device: &Record, shown: &DeviceView<'_>, name: &str) -> Literal {
     let text = |text: Option<String>| text.map_or(Literal::Null, Literal::Text);
     match name {
         "id" => Literal::Text((*device.id).to_owned()),
@@ -395,7 +395,7 @@ fn time_of(text: &str) -> Option<Timestamp> {
 mod tests {
     use super::*;
     use crate::fleet::Fleet;
-    use crate::record::{Shows, Viewer};
+    use crate::record::{ShownOrigins, Viewer};
 
     fn passes(filter: &str) -> bool {
         let mut fleet = Fleet::default();
@@ -406,7 +406,7 @@ mod tests {
         fleet.insert(&device).unwrap();
         let filter = Filter::parse(filter, Dialect::default()).unwrap();
         let device = &fleet.devices[0];
-        filter.holds(device, &device.shown(Timestamp::EPOCH, Viewer::List, Shows::All))
+        filter.holds(device, &device.shown(Timestamp::EPOCH, Viewer::List, ShownOrigins::All))
     }
 
     #[test]

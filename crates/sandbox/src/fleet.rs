@@ -13,7 +13,7 @@ use crate::generate;
 use crate::groups::{Groups, Seen};
 use crate::people;
 use crate::random::hash;
-use crate::record::{Group, Record, Shows, Tag, Viewer, write_text};
+use crate::record::{Group, Record, ShownOrigins, Tag, Viewer, write_text};
 use mdetag_vocabulary::device::DeviceValue;
 use mdetag_vocabulary::time::Timestamp;
 
@@ -67,7 +67,7 @@ impl Fleet {
         if device.text("mergedIntoMachineId").is_some() {
             return Group::default();
         }
-        let shown = device.shown(now, Viewer::Writer, Shows::All);
+        let shown = device.shown(now, Viewer::Writer, ShownOrigins::All);
         let tags: Vec<&str> = shown.tags.iter().map(|tag| &***tag).collect();
         let (name, platform) = (device.text("computerDnsName"), device.text("osPlatform"));
         self.groups.of(&Seen { name: name.as_deref(), platform: platform.as_deref(), tags: &tags })

@@ -4,7 +4,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::record::{Record, Shows, Viewer};
+use crate::record::{Record, ShownOrigins, Viewer};
 use crate::routes::Route;
 use crate::service::Service;
 use crate::switches::Switch;
@@ -178,7 +178,7 @@ fn cell(device: &Record, column: &str, now: Timestamp, null: bool) -> Value {
         true => empty(),
         false => json!(json!(tags).to_string()),
     };
-    let shown = device.shown(now, Viewer::Hunting, Shows::Manual);
+    let shown = device.shown(now, Viewer::Hunting, ShownOrigins::Manual);
     match column {
         "DeviceId" => json!(device.id),
         "DeviceName" => json!(device.text("computerDnsName").unwrap_or_default()),

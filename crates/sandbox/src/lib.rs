@@ -51,7 +51,7 @@ pub use faults::{Fault, When};
 pub use generate::{FleetFile, generate};
 pub use log::LoggedCall;
 pub use routes::Route;
-pub use sandbox::{Arrived, Credentials, Sandbox};
+pub use sandbox::{Credentials, ReceivedCall, Sandbox};
 pub use server::{Running, serve};
 pub use settings::{CLIENT_ID, Federated, Options, SandboxError, TENANT_ID};
 pub use switches::{Switch, SwitchRow, table};

@@ -117,7 +117,7 @@ pub(super) fn draft(seed: u64, devices: u64, row: u64, created: Timestamp) -> Dr
         locked: false,
     };
     times(&mut made, random, row, created);
-    circumstances(&mut made, random, row);
+    plan_inputs(&mut made, random, row);
     if made.duplicate && row % 400 == 87 && row + 40 < devices {
         // The entity that took this one's place stands forty rows further and was merged into none itself.
         made.merged_into = Some(draft(seed, devices, row + 40, created).id);
@@ -318,7 +318,7 @@ fn times(draft: &mut Draft, random: &mut Random, row: u64, created: Timestamp) {
 }
 
 /// Duplicates, merged devices, discovered ones, clouds, Entra.
-fn circumstances(draft: &mut Draft, random: &mut Random, row: u64) {
+fn plan_inputs(draft: &mut Draft, random: &mut Random, row: u64) {
     if draft.kind == Kind::Discovered {
         draft.onboarding =
             random.pick(&["CanBeOnboarded", "CanBeOnboarded", "Unsupported", "InsufficientInfo"]);

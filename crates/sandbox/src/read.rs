@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::access::Caller;
 use crate::edits::{Change, Edit};
 use crate::filter::{Dialect, Filter};
-use crate::record::{Quirks, Record, Shown, Viewer, write_text};
+use crate::record::{DeviceView, Quirks, Record, Viewer, write_text};
 use crate::service::Service;
 use crate::switches::{self, Switch};
 use crate::wire::{Answer, Request, entity_start, list_start};
@@ -108,7 +108,7 @@ fn dialect(service: &Service) -> Dialect {
 }
 
 /// A device as the list shows it.
-fn listed(service: &Service, row: usize, now: Timestamp) -> Shown<'_> {
+fn listed(service: &Service, row: usize, now: Timestamp) -> DeviceView<'_> {
     let mut shown = service.fleet.devices[row].shown(now, Viewer::List, service.shows());
     if (row as u64) < service.switches.number(Switch::SameLastSeen) {
         shown.last_seen = Some(service.settings.created);

@@ -47,12 +47,12 @@ pub(super) struct Record {
     pub(super) dynamic: Vec<Tag>,
     /// The value that a dynamic rule holds.
     pub(super) locked: Option<DeviceValue>,
-    later: Option<Box<Later>>,
+    later: Option<Box<TimedState>>,
 }
 
 /// What changes by itself when time passes. Few devices have any of it, so it is kept apart.
 #[derive(Clone, Debug, Default)]
-struct Later {
+struct TimedState {
     pending: Vec<Pending>,
     /// Registry and dynamic tags that a write removed, until they are reported again.
     suppressed: Vec<(Tag, Timestamp)>,
@@ -80,7 +80,7 @@ pub(super) enum Viewer {
 
 /// Which origins `machineTags` shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Shows {
+pub(super) enum ShownOrigins {
     Manual,
     ManualAndRegistry,
     All,
@@ -88,7 +88,7 @@ pub(super) enum Shows {
 
 /// How a device looks to a reader at one moment.
 #[derive(Clone, Debug)]
-pub(super) struct Shown<'a> {
+pub(super) struct DeviceView<'a> {
     pub(super) value: Option<DeviceValue>,
     pub(super) group: &'a Group,
     pub(super) tags: Vec<&'a Tag>,
@@ -127,9 +127,9 @@ impl Record {
     }
 
     /// How a reader sees it.
-    pub(super) fn shown(&self, now: Timestamp, viewer: Viewer, shows: Shows) -> Shown<'_> {
+    pub(super) fn shown(&self, now: Timestamp, viewer: Viewer, shows: ShownOrigins) -> DeviceView<'_> {
         let Some(later) = &self.later else {
-            return Shown {
+            return DeviceView {
                 value: self.state.value,
                 group: &self.state.group,
                 tags: self.tags(&self.state.manual, &[], now, shows),
@@ -145,7 +145,7 @@ impl Record {
         let state = unseen.map_or(&self.state, |pending| &pending.before);
         let reverted = later.reverts.filter(|(_, due)| *due <= now && unseen.is_none());
         let regrouped = later.regroup.as_ref().filter(|(_, due)| *due <= now);
-        Shown {
+        DeviceView {
             value: reverted.map_or(state.value, |(value, _)| value),
             group: regrouped.map_or(&state.group, |(group, _)| group),
             tags: self.tags(&state.manual, &later.suppressed, now, shows),
@@ -158,11 +158,11 @@ impl Record {
         manual: &'a [Tag],
         suppressed: &[(Tag, Timestamp)],
         now: Timestamp,
-        shows: Shows,
+        shows: ShownOrigins,
     ) -> Vec<&'a Tag> {
         let mut tags: Vec<&Tag> = manual.iter().collect();
-        let registry = self.registry.iter().filter(|_| shows != Shows::Manual);
-        let dynamic = self.dynamic.iter().filter(|_| shows == Shows::All);
+        let registry = self.registry.iter().filter(|_| shows != ShownOrigins::Manual);
+        let dynamic = self.dynamic.iter().filter(|_| shows == ShownOrigins::All);
         for tag in registry.chain(dynamic) {
             let hidden = suppressed.iter().any(|(other, until)| other == tag && *until > now);
             if !hidden && !tags.contains(&tag) {
@@ -208,7 +208,7 @@ impl Record {
         self.registry.as_deref() == Some(tag) || self.dynamic.iter().any(|other| &**other == tag)
     }
 
-    fn later_mut(&mut self) -> &mut Later {
+    fn later_mut(&mut self) -> &mut TimedState {
         self.later.get_or_insert_with(Box::default)
     }
 
@@ -233,7 +233,7 @@ impl Record {
     }
 
     /// Writes the JSON object as a reader sees it.
-    pub(super) fn render(&self, out: &mut Vec<u8>, shown: &Shown<'_>, quirks: &Quirks) {
+    pub(super) fn render(&self, out: &mut Vec<u8>, shown: &DeviceView<'_>, quirks: &Quirks) {
         let (state_at, tags_at) = (self.state_at as usize, self.tags_at as usize);
         let start = out.len();
         out.extend_from_slice(&self.json[..state_at]);
@@ -373,7 +373,7 @@ mod tests {
         let second = |at| Timestamp::from_seconds(at);
         let state = State { value: Some(DeviceValue::High), ..State::default() };
         record.write(state, second(0), second(10), second(20));
-        let value = |at, viewer| record.shown(second(at), viewer, Shows::All).value;
+        let value = |at, viewer| record.shown(second(at), viewer, ShownOrigins::All).value;
         assert_eq!(value(0, Viewer::Writer), Some(DeviceValue::High));
         assert_eq!(value(9, Viewer::List), None);
         assert_eq!(value(10, Viewer::List), Some(DeviceValue::High));
@@ -393,7 +393,7 @@ mod tests {
         let mut out = Vec::new();
         record.render(
             &mut out,
-            &record.shown(Timestamp::EPOCH, Viewer::List, Shows::All),
+            &record.shown(Timestamp::EPOCH, Viewer::List, ShownOrigins::All),
             &Quirks::default(),
         );
         let device: serde_json::Value = serde_json::from_slice(&out).unwrap();

@@ -86,9 +86,9 @@ impl std::fmt::Debug for Sandbox {
 
 /// A call that has arrived at a sandbox and not yet been answered: the first half of [`Sandbox::begin`].
 #[derive(Debug)]
-pub struct Arrived(OpenCall);
+pub struct ReceivedCall(OpenCall);
 
-impl Arrived {
+impl ReceivedCall {
     /// How long until [`Sandbox::finish`] is due.
     pub fn wait(&self) -> Duration {
         self.0.wait
@@ -331,17 +331,17 @@ impl Sandbox {
 
     /// The first half of a call; `None` for a guest. For simulations without a socket: wait as long as it says, then
     /// [`Sandbox::finish`].
-    pub fn begin(&self, request: &Request) -> Option<Arrived> {
+    pub fn begin(&self, request: &Request) -> Option<ReceivedCall> {
         // The clock is read under the lock: calls are counted in the order of their times, or one that waited for the lock
         // would meet the future of another and be throttled for it.
         match &mut *self.role() {
-            Role::Owner(service) => Some(Arrived(service.begin(request, self.inner.clock.now()))),
+            Role::Owner(service) => Some(ReceivedCall(service.begin(request, self.inner.clock.now()))),
             Role::Guest => None,
         }
     }
 
     /// The second half of a call; `None` for a guest.
-    pub fn finish(&self, arrived: Arrived) -> Option<Answer> {
+    pub fn finish(&self, arrived: ReceivedCall) -> Option<Answer> {
         match &mut *self.role() {
             Role::Owner(service) => Some(service.finish(arrived.0, self.inner.clock.now())),
             Role::Guest => None,

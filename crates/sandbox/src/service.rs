@@ -11,7 +11,7 @@ use crate::fleet::Fleet;
 use crate::limits::{Limits, Window};
 use crate::log::LoggedCall;
 use crate::random::Random;
-use crate::record::Shows;
+use crate::record::ShownOrigins;
 use crate::routes::Route;
 use crate::settings::Settings;
 use crate::switches::{Switch, Switches};
@@ -191,11 +191,11 @@ impl Service {
     }
 
     /// Which origins `machineTags` shows.
-    pub(super) fn shows(&self) -> Shows {
+    pub(super) fn shows(&self) -> ShownOrigins {
         match self.switches.text(Switch::MachineTagsShows) {
-            "manual" => Shows::Manual,
-            "manual+registry" => Shows::ManualAndRegistry,
-            _ => Shows::All,
+            "manual" => ShownOrigins::Manual,
+            "manual+registry" => ShownOrigins::ManualAndRegistry,
+            _ => ShownOrigins::All,
         }
     }
 }

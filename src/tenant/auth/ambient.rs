@@ -16,7 +16,7 @@ use crate::tenant::http::{Answer, SMALL_LIMIT, clean, secret_header};
 use mdetag_core::time::Timestamp;
 
 use super::choose::is_near;
-use super::exchange::{Granted, granted, number, unreachable_service};
+use super::exchange::{IssuedToken, granted, number, unreachable_service};
 use super::{CredentialSource, TokenSource};
 
 /// A virtual machine's identity service is one hop away; elsewhere nothing answers, and nobody should wait for that.
@@ -29,7 +29,7 @@ pub(super) async fn imds(
     source: &TokenSource,
     base: &Url,
     timeout: Duration,
-) -> Result<Granted, TenantError> {
+) -> Result<IssuedToken, TenantError> {
     let mut url = base.clone();
     url.set_path("/metadata/identity/oauth2/token");
     let header = (HeaderName::from_static("metadata"), HeaderValue::from_static("true"));
@@ -41,7 +41,7 @@ pub(super) async fn app_service(
     source: &TokenSource,
     url: &Url,
     secret: &SecretString,
-) -> Result<Granted, TenantError> {
+) -> Result<IssuedToken, TenantError> {
     let header = (HeaderName::from_static("x-identity-header"), secret_header(secret.expose_secret()));
     source.http.remember(secret);
     ask(source, url.clone(), "2019-08-01", header, CredentialSource::AppService, TIMEOUT).await
@@ -54,7 +54,7 @@ async fn ask(
     header: (HeaderName, HeaderValue),
     kind: CredentialSource,
     timeout: Duration,
-) -> Result<Granted, TenantError> {
+) -> Result<IssuedToken, TenantError> {
     url.query_pairs_mut().append_pair("api-version", version).append_pair("resource", source.audience);
     if let Some(client) = source.credential.client() {
         url.query_pairs_mut().append_pair("client_id", client);
@@ -112,7 +112,7 @@ fn refused(answer: &Answer, kind: CredentialSource, source: &TokenSource) -> Ten
 }
 
 /// `az account get-access-token`.
-pub(super) async fn azure_cli(source: &TokenSource, program: &Path) -> Result<Granted, TenantError> {
+pub(super) async fn azure_cli(source: &TokenSource, program: &Path) -> Result<IssuedToken, TenantError> {
     let mut command = tokio::process::Command::new(program);
     command.args(["account", "get-access-token", "--output", "json", "--resource", source.audience]);
     if let Some(tenant) = source.credential.tenant() {
@@ -139,7 +139,7 @@ pub(super) async fn azure_cli(source: &TokenSource, program: &Path) -> Result<Gr
     let token = document.get("accessToken").and_then(Value::as_str).filter(|token| !token.is_empty());
     let token = token.ok_or_else(|| failed("the Azure CLI (az) answered without a token".to_owned()))?;
     let ends = document.get("expires_on").and_then(number).and_then(|ends| i64::try_from(ends).ok());
-    Ok(Granted {
+    Ok(IssuedToken {
         token: SecretString::from(token.to_owned()),
         life: ends.map(|ends| Timestamp::from_seconds(ends).since(source.clock.now())),
         source: CredentialSource::AzureCli,
@@ -151,7 +151,7 @@ pub(super) async fn whichever(
     source: &TokenSource,
     base: &Url,
     program: &Path,
-) -> Result<Granted, TenantError> {
+) -> Result<IssuedToken, TenantError> {
     let identity = match imds(source, base, PROBE).await {
         Ok(granted) => return Ok(granted),
         Err(error) => error,

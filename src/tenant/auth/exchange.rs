@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::store::path_text::shown;
 use crate::tenant::error::{TenantError, TenantErrorKind, said};
 use crate::tenant::http::{
-    Answer, CERTIFICATES, SMALL_LIMIT, Trouble, clean, encode, encode_pairs, secret_header,
+    Answer, CERTIFICATES, HttpFailure, SMALL_LIMIT, clean, encode, encode_pairs, secret_header,
 };
 
 use super::choose::is_near;
@@ -24,7 +24,7 @@ const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-be
 const EXCHANGE_AUDIENCE: &str = "api://AzureADTokenExchange";
 
 /// A token as it was granted.
-pub(super) struct Granted {
+pub(super) struct IssuedToken {
     pub(super) token: SecretString,
     /// How long it lives from now.
     pub(super) life: Option<Duration>,
@@ -32,7 +32,7 @@ pub(super) struct Granted {
 }
 
 /// Gets a token, whatever the credential; tries again where that can help.
-pub(super) async fn acquire(source: &TokenSource) -> Result<Granted, TenantError> {
+pub(super) async fn acquire(source: &TokenSource) -> Result<IssuedToken, TenantError> {
     match &source.credential.kind {
         Kind::AppService { url, header } => ambient::app_service(source, url, header).await,
         Kind::Imds(url) => ambient::imds(source, url, TIMEOUT).await,
@@ -45,7 +45,7 @@ pub(super) async fn acquire(source: &TokenSource) -> Result<Granted, TenantError
 }
 
 /// `POST /{tenant}/oauth2/v2.0/token`.
-async fn client_credentials(source: &TokenSource) -> Result<Granted, TenantError> {
+async fn client_credentials(source: &TokenSource) -> Result<IssuedToken, TenantError> {
     let credential = &source.credential;
     let (tenant, client) = match (&credential.tenant, &credential.client) {
         (Some(tenant), Some(client)) => (tenant, client),
@@ -189,7 +189,7 @@ async fn github(
 }
 
 /// The token in a 2xx answer, of Entra and of managed identities alike. Numbers may be text.
-pub(super) fn granted(answer: &Answer, source: CredentialSource) -> Result<Granted, TenantError> {
+pub(super) fn granted(answer: &Answer, source: CredentialSource) -> Result<IssuedToken, TenantError> {
     let document: Option<Value> = serde_json::from_slice(&answer.body).ok();
     let field = |name: &str| document.as_ref().and_then(|document| document.get(name));
     let token = field("access_token").and_then(Value::as_str).filter(|token| !token.is_empty());
@@ -197,7 +197,7 @@ pub(super) fn granted(answer: &Answer, source: CredentialSource) -> Result<Grant
         TenantError::new(TenantErrorKind::SignIn, format!("the sign-in with {} gave no token", source.name()))
     })?;
     let seconds = field("expires_in").and_then(number);
-    Ok(Granted {
+    Ok(IssuedToken {
         token: SecretString::from(token.to_owned()),
         life: seconds.map(|seconds| Duration::from_secs(seconds.min(86_400 * 2))),
         source,
@@ -221,7 +221,7 @@ pub(super) fn unreadable(source: CredentialSource) -> TenantError {
     .help("check that the sign-in host is right")
 }
 
-pub(in crate::tenant) fn unreachable_service(host: &str, trouble: &Trouble) -> TenantError {
+pub(in crate::tenant) fn unreachable_service(host: &str, trouble: &HttpFailure) -> TenantError {
     TenantError::new(TenantErrorKind::Network, format!("cannot sign in: {host}: {}", trouble.detail())).help(
         format!("check the network, HTTPS_PROXY and, for a proxy with its own certificates, {CERTIFICATES}"),
     )

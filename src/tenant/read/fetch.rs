@@ -11,7 +11,7 @@ use std::time::Duration;
 use reqwest::Method;
 
 use crate::tenant::error::{TenantError, TenantErrorKind, said};
-use crate::tenant::http::{Answer, CERTIFICATES, LIST_LIMIT, Trouble};
+use crate::tenant::http::{Answer, CERTIFICATES, HttpFailure, LIST_LIMIT};
 use crate::tenant::{Connection, wire};
 use mdetag_core::apply::{Admission, Meter, Ticket};
 use mdetag_core::device;
@@ -218,9 +218,9 @@ impl Fetch<'_> {
         error.help("another program may spend the same budget: limits count per tenant and application")
     }
 
-    fn lost(&self, trouble: &Trouble) -> TenantError {
+    fn lost(&self, trouble: &HttpFailure) -> TenantError {
         let what = format!("{} failed: {}", self.route(), trouble.detail());
-        if let Trouble::TooLarge { .. } = trouble {
+        if let HttpFailure::TooLarge { .. } = trouble {
             // No status: this is not tried again, the answer would be as long.
             return TenantError::new(TenantErrorKind::Answer, what);
         }

@@ -11,18 +11,18 @@ use crate::tenant::http::{clean, encode};
 use crate::tenant::wire;
 
 use super::fetch::Page;
-use super::pass::{Pass, Survey};
+use super::pass::{Pass, ReadContext};
 
 /// Where a link leads.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Lead {
+enum LinkKind {
     /// To the list, with these options.
     List { options: Vec<(String, String)> },
     /// To somewhere that never gets a token.
     Elsewhere(String),
 }
 
-impl Survey<'_> {
+impl ReadContext<'_> {
     /// Follows the links, whose first page is at hand. False: they lead elsewhere, in a circle, or nowhere.
     pub(super) async fn follow(&mut self, pass: &mut Pass, first: &Page) -> Result<bool, TenantError> {
         self.take(pass, first, None)?;
@@ -33,9 +33,9 @@ impl Survey<'_> {
         let mut last = first.rows.last().and_then(|row| row.id);
         let mut next = first.next_link.clone();
         while let Some(link) = next {
-            let options = match self.lead(&link) {
-                Lead::List { options } => options,
-                Lead::Elsewhere(why) => {
+            let options = match self.classify(&link) {
+                LinkKind::List { options } => options,
+                LinkKind::Elsewhere(why) => {
                     tracing::warn!(reason = why, "a link to the next page is not followed");
                     self.strange.push(why);
                     return Ok(false);
@@ -65,11 +65,11 @@ impl Survey<'_> {
         Ok(true)
     }
 
-    fn lead(&self, link: &str) -> Lead {
+    fn classify(&self, link: &str) -> LinkKind {
         let origin = &self.fetch.connection.endpoints.api;
         let base = origin.at(wire::LIST);
         let Ok(url) = base.join(link) else {
-            return Lead::Elsewhere("a link to the next page is no URL and was not followed".to_owned());
+            return LinkKind::Elsewhere("a link to the next page is no URL and was not followed".to_owned());
         };
         let host = url.host_str().unwrap_or("");
         // The public service's regions name its global host in their links (field-reported): the request still goes to the
@@ -77,18 +77,20 @@ impl Survey<'_> {
         let sibling = url.scheme() == "https" && url.port().is_none() && is_service_host(host);
         if !origin.holds(&url) && !sibling {
             let host = clean(host, 80);
-            return Lead::Elsewhere(format!(
+            return LinkKind::Elsewhere(format!(
                 "a link to the next page names the host {host}; it was not followed"
             ));
         }
         if !wire::is_list_path(url.path()) {
             let path = clean(url.path(), 80);
-            return Lead::Elsewhere(format!(
+            return LinkKind::Elsewhere(format!(
                 "a link to the next page names the path {path}; it was not followed"
             ));
         }
         let options = url.query_pairs().filter(|(name, _)| !name.eq_ignore_ascii_case("$filter"));
-        Lead::List { options: options.map(|(name, value)| (name.into_owned(), value.into_owned())).collect() }
+        LinkKind::List {
+            options: options.map(|(name, value)| (name.into_owned(), value.into_owned())).collect(),
+        }
     }
 
     fn linked(&self, options: &[(String, String)]) -> String {

@@ -15,7 +15,7 @@ use std::time::Duration;
 use reqwest::Method;
 
 use mdetag_core::apply::Meter;
-use mdetag_core::inventory::{Distrust, Snapshot, Trust};
+use mdetag_core::inventory::{Snapshot, Trust, UntrustedReason};
 use mdetag_core::plan::Lane;
 
 use super::error::{TenantError, TenantErrorKind};
@@ -78,7 +78,7 @@ pub struct Reader {
 
 /// What the list answered to a request for one row: for `doctor`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Glimpse {
+pub struct ListCheck {
     /// Whether there was a device.
     pub has_devices: bool,
     /// Milliseconds that this computer's clock is ahead of the service's (negative: behind), where the answer had a date.
@@ -95,7 +95,7 @@ impl Reader {
     ///
     /// # Errors
     /// No usable answer.
-    pub async fn glimpse(&self, meter: &dyn Meter) -> Result<Glimpse, TenantError> {
+    pub async fn check_list(&self, meter: &dyn Meter) -> Result<ListCheck, TenantError> {
         let query = wire::ListQuery { filter: None, top: 1, skip: 0 };
         let quiet = |_: Duration| {};
         let fetch = Fetch { connection: &self.connection, meter, lane: Lane::List, waiting: &quiet };
@@ -103,12 +103,12 @@ impl Reader {
         let here = self.connection.clock.now();
         let clock_ahead_millis = answer.date().map(|there| here.millis() - there.millis());
         if answer.status == 404 && wire::is_service_error(&answer.body) {
-            return Ok(Glimpse { has_devices: false, clock_ahead_millis });
+            return Ok(ListCheck { has_devices: false, clock_ahead_millis });
         }
         fetch.success(&answer)?;
         let page =
             wire::sketch(&answer.body).map_err(|why| TenantError::new(TenantErrorKind::Answer, why))?;
-        Ok(Glimpse { has_devices: !page.rows.is_empty(), clock_ahead_millis })
+        Ok(ListCheck { has_devices: !page.rows.is_empty(), clock_ahead_millis })
     }
 }
 
@@ -121,7 +121,7 @@ impl ReadDevices for Reader {
         Box::pin(async move {
             let (snapshot, mut reasons) = pass::read(&self.connection, scope, watch).await?;
             if self.delegated {
-                reasons.insert(0, Distrust::DelegatedToken);
+                reasons.insert(0, UntrustedReason::DelegatedToken);
             }
             Ok((snapshot, Trust { reasons }))
         })

@@ -10,7 +10,7 @@ use hashbrown::HashSet;
 use crate::tenant::Connection;
 use crate::tenant::error::{TenantError, TenantErrorKind};
 use crate::tenant::wire::ListQuery;
-use mdetag_core::inventory::{Distrust, Snapshot, SnapshotBuilder, Tally};
+use mdetag_core::inventory::{Snapshot, SnapshotBuilder, Tally, UntrustedReason};
 use mdetag_core::plan::Lane;
 use mdetag_core::time::Timestamp;
 
@@ -46,7 +46,7 @@ pub(super) struct Pass {
     /// Devices that the columns do not hold, although they have an id.
     skipped: Tally,
     count: Option<u64>,
-    pub(super) extent: Extent,
+    pub(super) extent: LastSeenSpread,
     /// The order moved between pages, so a device may have slipped through.
     pub(super) moved: bool,
     /// What keeps this pass from ever being whole.
@@ -66,14 +66,14 @@ impl Pass {
 
 /// How the rows of a pass lie in time: enough to count them in two halves.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Extent {
+pub(super) struct LastSeenSpread {
     pub(super) oldest: Option<Timestamp>,
     at_oldest: usize,
     timed: usize,
     untimed: usize,
 }
 
-impl Extent {
+impl LastSeenSpread {
     fn add(&mut self, last_seen: Option<Timestamp>) {
         let Some(seen) = last_seen else {
             self.untimed += 1;
@@ -99,7 +99,7 @@ impl Extent {
 }
 
 /// What all passes of one read share.
-pub(super) struct Survey<'a> {
+pub(super) struct ReadContext<'a> {
     pub(super) fetch: Fetch<'a>,
     pub(super) ids: Fingerprints,
     pub(super) filter: Option<String>,
@@ -136,11 +136,11 @@ pub(super) async fn read(
     connection: &Connection,
     scope: &ReadScope,
     watch: ReadWatch<'_>,
-) -> Result<(Snapshot, Vec<Distrust>), TenantError> {
+) -> Result<(Snapshot, Vec<UntrustedReason>), TenantError> {
     let counters = Counters::default();
     let ReadWatch { meter, progress, pages } = watch;
     let waiting = |wait: Duration| progress(&counters.progress(Some(wait)));
-    let mut survey = Survey {
+    let mut survey = ReadContext {
         fetch: Fetch { connection, meter, lane: Lane::List, waiting: &waiting },
         ids: Fingerprints::default(),
         filter: scope.filter.clone(),
@@ -173,41 +173,41 @@ pub(super) async fn read(
         );
         before = Some(pass);
     }
-    reasons.extend(survey.strange.drain(..).map(Distrust::PagingContradiction));
+    reasons.extend(survey.strange.drain(..).map(UntrustedReason::PagingContradiction));
     let (snapshot, _) = survey.builder.finish();
     Ok((snapshot, reasons))
 }
 
 /// What the last pass says against the read.
-fn verdict(pass: &Pass, before: Option<&Pass>, agreed: bool) -> Vec<Distrust> {
+fn verdict(pass: &Pass, before: Option<&Pass>, agreed: bool) -> Vec<UntrustedReason> {
     let mut reasons = Vec::new();
     if pass.not_found {
-        reasons.push(Distrust::NotFound);
+        reasons.push(UntrustedReason::NotFound);
     } else if pass.seen.is_empty() {
-        reasons.push(Distrust::EmptyAnswer);
+        reasons.push(UntrustedReason::EmptyAnswer);
     }
     if pass.without_id > 0 {
-        reasons.push(Distrust::WithoutId(pass.without_id));
+        reasons.push(UntrustedReason::WithoutId(pass.without_id));
     }
     reasons.extend(pass.skipped.skips());
-    reasons.extend(pass.short.iter().cloned().map(Distrust::PagingContradiction));
+    reasons.extend(pass.short.iter().cloned().map(UntrustedReason::PagingContradiction));
     let clean = agreed || before.is_none() && pass.is_clean();
     if let Some(count) = pass.count.filter(|count| *count > pass.seen.len() as u64 + pass.without_id) {
         let found = pass.seen.len();
-        reasons.push(Distrust::PagingContradiction(format!(
+        reasons.push(UntrustedReason::PagingContradiction(format!(
             "the service counts {count} devices and lists {found}"
         )));
     } else if !clean && pass.short.is_empty() {
         if pass.repeated > 0 {
-            reasons.push(Distrust::RepeatedPage { devices: pass.repeated });
+            reasons.push(UntrustedReason::RepeatedPage { devices: pass.repeated });
         }
         let first = before.map_or(0, |before| before.seen.len() as u64);
-        reasons.push(Distrust::CountChanged { first, second: pass.seen.len() as u64 });
+        reasons.push(UntrustedReason::CountChanged { first, second: pass.seen.len() as u64 });
     }
     reasons
 }
 
-impl Survey<'_> {
+impl ReadContext<'_> {
     /// One pass, by `method` or by the next that works.
     async fn pass(&mut self, method: &mut Method) -> Result<Pass, TenantError> {
         let first = self.list(None, 0).await?;

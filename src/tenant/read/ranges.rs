@@ -13,7 +13,7 @@ use crate::tenant::wire::{self, SplitField};
 use mdetag_core::time::Timestamp;
 
 use super::fetch::Page;
-use super::pass::{Pass, Survey};
+use super::pass::{Pass, ReadContext};
 
 /// More parts than a million devices need, many times over.
 const MOST: usize = 20_000;
@@ -56,7 +56,7 @@ impl Range {
 
 /// When the devices of a part were last seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Seen {
+enum LastSeenTimes {
     /// Whenever, or never.
     Any,
     Never,
@@ -83,17 +83,17 @@ impl ValueTest {
 
 /// A part of the list.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Part {
-    seen: Seen,
+struct ListRange {
+    seen: LastSeenTimes,
     tests: Vec<ValueTest>,
 }
 
-impl Part {
+impl ListRange {
     fn condition(&self) -> Option<String> {
         let mut conditions: Vec<String> = match self.seen {
-            Seen::Any => Vec::new(),
-            Seen::Never => vec!["lastSeen eq null".to_owned()],
-            Seen::Within(range) => range.conditions().collect(),
+            LastSeenTimes::Any => Vec::new(),
+            LastSeenTimes::Never => vec!["lastSeen eq null".to_owned()],
+            LastSeenTimes::Within(range) => range.conditions().collect(),
         };
         conditions.extend(self.tests.iter().map(ValueTest::condition));
         (!conditions.is_empty()).then(|| conditions.join(" and "))
@@ -103,10 +103,10 @@ impl Part {
     fn ignored(&self, page: &Page) -> Result<Option<&'static str>, String> {
         let times = page.rows.iter().map(|row| row.last_seen);
         let is_inside = |seen: Option<Timestamp>| match self.seen {
-            Seen::Any => true,
-            Seen::Never => seen.is_none(),
+            LastSeenTimes::Any => true,
+            LastSeenTimes::Never => seen.is_none(),
             // A row without a readable time proves nothing against the filter.
-            Seen::Within(range) => seen.is_none_or(|seen| range.holds(seen)),
+            LastSeenTimes::Within(range) => seen.is_none_or(|seen| range.holds(seen)),
         };
         if !times.into_iter().all(is_inside) {
             return Ok(Some("lastSeen"));
@@ -121,16 +121,16 @@ impl Part {
     }
 
     /// Smaller parts that make up this one, to be read in this order; `None` where all rows of the page are alike.
-    fn split(&self, page: &Page) -> Result<Option<Vec<Part>>, String> {
-        let part = |seen| Part { seen, tests: self.tests.clone() };
+    fn split(&self, page: &Page) -> Result<Option<Vec<ListRange>>, String> {
+        let part = |seen| ListRange { seen, tests: self.tests.clone() };
         let range = match self.seen {
-            Seen::Any => Some(Range::ALL),
-            Seen::Never => None,
-            Seen::Within(range) => Some(range),
+            LastSeenTimes::Any => Some(Range::ALL),
+            LastSeenTimes::Never => None,
+            LastSeenTimes::Within(range) => Some(range),
         };
         if let Some((older, newer)) = range.and_then(|range| range.halves(page)) {
-            let never = (self.seen == Seen::Any).then(|| part(Seen::Never));
-            let halves = [part(Seen::Within(older)), part(Seen::Within(newer))];
+            let never = (self.seen == LastSeenTimes::Any).then(|| part(LastSeenTimes::Never));
+            let halves = [part(LastSeenTimes::Within(older)), part(LastSeenTimes::Within(newer))];
             return Ok(Some(halves.into_iter().chain(never).collect()));
         }
         // The value that comes nearest to halving the page.
@@ -153,17 +153,17 @@ impl Part {
         let with = |is_equal| {
             let mut tests = self.tests.clone();
             tests.push(ValueTest { field, value: value.clone(), is_equal });
-            Part { seen: self.seen, tests }
+            ListRange { seen: self.seen, tests }
         };
         Ok(Some(vec![with(true), with(false)]))
     }
 }
 
-impl Survey<'_> {
+impl ReadContext<'_> {
     /// Reads part by part; `first` is a page of everything, to split by.
     pub(super) async fn ranges(&mut self, pass: &mut Pass, first: &Page) -> Result<(), TenantError> {
         let unreadable = |why| TenantError::new(TenantErrorKind::Answer, why);
-        let all = Part { seen: Seen::Any, tests: Vec::new() };
+        let all = ListRange { seen: LastSeenTimes::Any, tests: Vec::new() };
         let Some(mut open) = all.split(first).map_err(unreadable)? else {
             self.take(pass, first, None)?;
             pass.short.extend(self.cut(pass, first.rows.len(), first.next_link.is_some()));
@@ -214,7 +214,7 @@ impl Survey<'_> {
     async fn narrowed(
         &mut self,
         pass: &mut Pass,
-        part: &Part,
+        part: &ListRange,
         first: &Page,
     ) -> Result<Option<Page>, TenantError> {
         match self.list(part.condition().as_deref(), 0).await {

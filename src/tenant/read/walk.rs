@@ -5,12 +5,12 @@
 use crate::tenant::error::{TenantError, TenantErrorKind};
 
 use super::fetch::{Page, all};
-use super::pass::{Extent, Pass, Survey};
+use super::pass::{LastSeenSpread, Pass, ReadContext};
 
 /// Pages that are asked for side by side.
 const WIDTH: usize = 4;
 
-impl Survey<'_> {
+impl ReadContext<'_> {
     /// Walks the list, whose first page is at hand. False: pages contradict each other the way a cap on rows makes them.
     pub(super) async fn walk(&mut self, pass: &mut Pass, first: &Page) -> Result<bool, TenantError> {
         self.take(pass, first, None)?;
@@ -73,7 +73,7 @@ impl Survey<'_> {
     /// Whether the service has no device beyond those that were read: asks for the row after the last of two halves that make
     /// up the whole. A limit that cut the whole would not cut the halves at the same place. `None` where the service
     /// cannot be asked.
-    async fn is_whole(&self, read: Extent) -> Result<Option<bool>, TenantError> {
+    async fn is_whole(&self, read: LastSeenSpread) -> Result<Option<bool>, TenantError> {
         // Where all rows share one moment, or have none, a half is the whole: it would be cut at the same place.
         let Some(oldest) = read.oldest.filter(|_| read.newer() > 0) else { return Ok(Some(false)) };
         let halves = [

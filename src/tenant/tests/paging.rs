@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::tenant::fake::{Fake, Open, Say, Seen, connect};
 use crate::tenant::{Need, ReadDevices, ReadScope, ReadWatch, TenantError, TenantErrorKind};
-use mdetag_core::inventory::{Distrust, Snapshot, Trust};
+use mdetag_core::inventory::{Snapshot, Trust, UntrustedReason};
 use mdetag_core::time::Timestamp;
 
 /// What of the simulated list may go wrong.
@@ -326,7 +326,7 @@ async fn an_empty_answer_and_a_404_are_untrusted_and_no_error() {
     .await;
     let tenant = connect(fake.options(), Need::Read).await.unwrap();
     let (_, trust) = tenant.reader().read(&ReadScope::default(), watch(&Open::default())).await.unwrap();
-    assert_eq!(trust.reasons, [Distrust::NotFound]);
+    assert_eq!(trust.reasons, [UntrustedReason::NotFound]);
 }
 
 fn watch(meter: &Open) -> ReadWatch<'_> {
@@ -432,7 +432,7 @@ async fn devices_whose_tags_are_no_list_are_skipped_counted_and_named() {
         json!({ "value": [{ "id": "a" }, { "id": "b", "computerDnsName": "dc01", "machineTags": "x, y" }] });
     let (fake, result, _) = in_turn(vec![Say::json(200, &body)]).await;
     let (snapshot, trust) = result.unwrap();
-    let expected = Distrust::UnreadableTags { devices: 1, names: vec!["dc01".into()] };
+    let expected = UntrustedReason::UnreadableTags { devices: 1, names: vec!["dc01".into()] };
     assert_eq!((snapshot.len(), trust.reasons, fake.calls().len()), (1, vec![expected], 1));
 }
 
@@ -452,7 +452,7 @@ async fn a_gateways_answer_is_no_empty_tenant() {
         })
         .await;
         let reader = connect(fake.options(), Need::Read).await.unwrap().reader();
-        assert!(reader.glimpse(&Open::default()).await.is_err(), "{status} {body}");
+        assert!(reader.check_list(&Open::default()).await.is_err(), "{status} {body}");
     }
 }
 
@@ -471,5 +471,5 @@ async fn devices_without_an_id_are_skipped_and_counted() {
     let body = json!({ "value": [{ "id": "a" }, { "id": "../x" }, { "id": null }, {}] });
     let (_, result, _) = in_turn(vec![Say::json(200, &body)]).await;
     let (snapshot, trust) = result.unwrap();
-    assert_eq!((snapshot.len(), trust.reasons), (1, vec![Distrust::WithoutId(3)]));
+    assert_eq!((snapshot.len(), trust.reasons), (1, vec![UntrustedReason::WithoutId(3)]));
 }

@@ -66,8 +66,8 @@ async fn a_whole_session_at_trace_level_shows_neither_secret_nor_token() {
     let tenant = connect(fake.options(), Need::Write).await.unwrap();
     let call = Call::SetValue { device: "a1".into(), value: DeviceValue::High };
     let reply = writer(fake.options()).await.unwrap().send(&call).await;
-    let glimpse = tenant.reader().glimpse(&Open::default()).await;
-    let mut text = format!("{reply:?} {glimpse:?} {:?} {:?}", tenant.claims(), secret());
+    let list_check = tenant.reader().check_list(&Open::default()).await;
+    let mut text = format!("{reply:?} {list_check:?} {:?} {:?}", tenant.claims(), secret());
     let log = String::from_utf8_lossy(&kept.0.lock().unwrap()).into_owned();
     assert!(
         log.contains("signed in") && log.contains("client-secret"),

@@ -317,10 +317,10 @@ async fn a_token_serves_until_shortly_before_its_end() {
     let reader = connect(options, Need::Read).await.unwrap().reader();
     let (meter, sign_ins) = (Open::default(), || fake.seen().len() - fake.calls().len());
     clock.forward(3599 - 301);
-    let _ = tokio::join!(reader.glimpse(&meter), reader.glimpse(&meter));
+    let _ = tokio::join!(reader.check_list(&meter), reader.check_list(&meter));
     assert_eq!(sign_ins(), 1);
     clock.forward(2);
-    let _ = tokio::join!(reader.glimpse(&meter), reader.glimpse(&meter));
+    let _ = tokio::join!(reader.check_list(&meter), reader.check_list(&meter));
     assert_eq!(sign_ins(), 2, "two callers, one sign-in");
 }
 
@@ -352,5 +352,5 @@ async fn a_delegated_token_reads_and_is_not_believed() {
     let watch = crate::tenant::ReadWatch { meter: &meter, progress: &|_| {}, pages: None };
     let (_, trust) =
         crate::tenant::ReadDevices::read(&reader, &crate::tenant::ReadScope::default(), watch).await.unwrap();
-    assert_eq!(trust.reasons, [mdetag_core::inventory::Distrust::DelegatedToken]);
+    assert_eq!(trust.reasons, [mdetag_core::inventory::UntrustedReason::DelegatedToken]);
 }

@@ -132,7 +132,7 @@ async fn a_glimpse_shows_how_far_the_clocks_are_apart() {
     })
     .await;
     let reader = connect(fake.options(), Need::Read).await.unwrap().reader();
-    let glimpse = reader.glimpse(&Open::default()).await.unwrap();
-    assert_eq!((glimpse.has_devices, glimpse.clock_ahead_millis), (true, Some(10_000)));
+    let list_check = reader.check_list(&Open::default()).await.unwrap();
+    assert_eq!((list_check.has_devices, list_check.clock_ahead_millis), (true, Some(10_000)));
     assert_eq!(fake.calls()[0].option("$top"), Some("1"));
 }

@@ -10,7 +10,7 @@ use crate::plan::Lane;
 use crate::time::Timestamp;
 
 use super::budget::Budget;
-use super::changes::{ChangeIndex, ChangeRow, Doubt, Effect, Evidence};
+use super::changes::{ChangeIndex, ChangeRow, Effect, Evidence, RereadReason};
 use super::queue::{ItemKind, Queue};
 use super::retry::{MAX_FAILURES, MAX_FORBIDDEN, MAX_RETRY_AFTER, MAX_TRIES, MIN_WAIT};
 use super::run::{CallInFlight, Run};
@@ -82,7 +82,7 @@ impl Run<'_> {
             Some(_) => (Evidence::Refuted, "the service accepted it, and its answer shows the old state"),
             None => (Evidence::Accepted, "the service accepted it, and its answer does not show the device"),
         };
-        self.changes.doubt(change, Doubt { since: now, evidence, error: error.into() });
+        self.changes.doubt(change, RereadReason { since: now, evidence, error: error.into() });
     }
 
     /// Looks at what a call was not meant to touch: twins of a removed tag, and all tags after a `PATCH` of a value.
@@ -186,7 +186,7 @@ impl Run<'_> {
                 continue;
             }
             if may_have_effect {
-                let doubt = Doubt { since: now, evidence: Evidence::None, error: error.clone() };
+                let doubt = RereadReason { since: now, evidence: Evidence::None, error: error.clone() };
                 self.changes.doubt(*change, doubt);
             } else {
                 self.changes.end(*change, Outcome::Failed, Some(&error));
@@ -284,7 +284,7 @@ impl Run<'_> {
         if item.misses < 2 {
             return self.queues.delay(flight.item, now.plus(MISS_WAIT));
         }
-        let doubt = Doubt { since: now, evidence: Evidence::Missing, error: words.into() };
+        let doubt = RereadReason { since: now, evidence: Evidence::Missing, error: words.into() };
         for change in self.changes.of_device(flight.devices[0]).chain(flight.members.iter().copied()) {
             if self.changes.is_waiting(change) {
                 self.changes.doubt(change, doubt.clone());

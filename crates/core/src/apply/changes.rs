@@ -83,7 +83,7 @@ pub(super) enum Evidence {
 
 /// Why only a re-read can tell.
 #[derive(Clone, Debug)]
-pub(super) struct Doubt {
+pub(super) struct RereadReason {
     pub(super) since: Timestamp,
     pub(super) evidence: Evidence,
     /// What came back, for people.
@@ -104,7 +104,7 @@ pub(super) struct Changes<'p> {
     /// Devices that only repairs name.
     others: Vec<Arc<str>>,
     errors: HashMap<ChangeIndex, Arc<str>>,
-    pub(super) doubts: BTreeMap<ChangeIndex, Doubt>,
+    pub(super) doubts: BTreeMap<ChangeIndex, RereadReason>,
     /// Of the doubts, those about tags.
     tag_doubts: u64,
     /// When the last doubt arose.
@@ -339,7 +339,7 @@ impl<'p> Changes<'p> {
     }
 
     /// Only a re-read can tell how the change ended.
-    pub(super) fn doubt(&mut self, index: ChangeIndex, doubt: Doubt) {
+    pub(super) fn doubt(&mut self, index: ChangeIndex, doubt: RereadReason) {
         debug_assert!(self.is_waiting(index));
         self.rows[index as usize].state = ChangeState::Unproven;
         self.tag_doubts += u64::from(self.is_tag(index));

@@ -9,7 +9,7 @@ use crate::plan::{Lane, ValueRoute};
 use crate::time::Timestamp;
 
 use super::budget::Budget;
-use super::changes::{ChangeIndex, Doubt, Effect, Evidence, NO_ITEM};
+use super::changes::{ChangeIndex, Effect, Evidence, NO_ITEM, RereadReason};
 use super::queue::{ItemIndex, ItemKind, Members, Queue, WorkItem};
 use super::run::{CallInFlight, Run, Step, StopReason};
 use super::{Call, CallId, Entry, Outcome, TagAction};
@@ -149,7 +149,7 @@ impl Run<'_> {
         }
         for change in item.members.as_slice() {
             if self.changes.is_waiting(*change) {
-                let doubt = Doubt { since: now, evidence: Evidence::None, error: error.clone() };
+                let doubt = RereadReason { since: now, evidence: Evidence::None, error: error.clone() };
                 self.changes.doubt(*change, doubt);
             }
         }

@@ -15,10 +15,10 @@ use crate::tag::{self, TagCase, TagPattern};
 use crate::time::Timestamp;
 
 /// One tag that a template yields, and the devices, ascending.
-pub(super) type Yield = (Arc<str>, Vec<Row>);
+pub(super) type TagDevices = (Arc<str>, Vec<Row>);
 
 /// What templates yield: the rule, and each tag.
-pub(super) type Yields = Vec<(u32, Vec<Yield>)>;
+pub(super) type TagsByRule = Vec<(u32, Vec<TagDevices>)>;
 
 /// Every tag that is assigned, named by a family or a rename, or live and covered by a pattern; and which of them must be
 /// settled together.
@@ -28,7 +28,7 @@ pub(super) fn collect(
     selections: &Selections,
     now: Timestamp,
     case: TagCase,
-    yields: Yields,
+    yields: TagsByRule,
 ) -> (Vec<Group>, Vec<Vec<u32>>) {
     let mut table = Table { case, groups: Vec::new(), numbers: HashMap::new() };
     carries(policy, now, yields, &mut table);
@@ -109,11 +109,11 @@ impl Table {
 }
 
 /// The tags that rules give. Rules of higher priority come first, so that theirs is the spelling that is written.
-fn carries(policy: &Policy, now: Timestamp, yields: Yields, table: &mut Table) {
+fn carries(policy: &Policy, now: Timestamp, yields: TagsByRule, table: &mut Table) {
     let mut order: Vec<u32> = (0..policy.rules.len() as u32).collect();
     order.retain(|rule| policy.rules[*rule as usize].is_live(now));
     order.sort_by_key(|rule| (std::cmp::Reverse(policy.rules[*rule as usize].priority), *rule));
-    let mut by_rule: BTreeMap<u32, Vec<Yield>> = BTreeMap::new();
+    let mut by_rule: BTreeMap<u32, Vec<TagDevices>> = BTreeMap::new();
     for (rule, tags) in yields {
         by_rule.entry(rule).or_default().extend(tags);
     }

@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::groups::Yields;
+use super::groups::TagsByRule;
 use super::{Gap, Unresolved};
 use crate::inventory::{DeviceSet, Row, Snapshot};
 use crate::policy::{Filter, Policy, TagExpressionKind, Template, TemplatePart};
@@ -17,14 +17,14 @@ use crate::time::Timestamp;
 /// Everything that templates gave.
 pub(super) struct Rendered {
     /// For each template that yields tags: the rule, and for each tag the devices, ascending.
-    pub(super) yields: Yields,
+    pub(super) yields: TagsByRule,
     pub(super) gaps: Vec<Gap>,
     pub(super) unresolved: Vec<Unresolved>,
 }
 
 /// What a template makes of the values of one device.
 #[derive(Clone, Copy)]
-enum Yield {
+enum TemplateResult {
     /// Index into the tags found so far.
     Tag(usize),
     /// A placeholder is missing or empties.
@@ -82,7 +82,7 @@ fn one(
         .collect();
     let mut tags: Vec<(Arc<str>, Vec<Row>)> = Vec::new();
     let mut numbers: HashMap<Arc<str>, usize> = HashMap::new();
-    let mut known: HashMap<Vec<Option<String>>, Yield> = HashMap::new();
+    let mut known: HashMap<Vec<Option<String>>, TemplateResult> = HashMap::new();
     let mut open_rows = Vec::new();
     let mut report = Unresolved {
         rule,
@@ -99,29 +99,31 @@ fn one(
             Some(outcome) => *outcome,
             None => {
                 let outcome = match fill(template, &values) {
-                    None => Yield::Missing,
+                    None => TemplateResult::Missing,
                     Some(tag) if tag::check(&tag).is_err() || (tag::is_reserved(&tag) && !allow_reserved) => {
                         if is_counted && report.sample.len() < 3 && !report.sample.contains(&tag) {
                             report.sample.push(tag);
                         }
-                        Yield::Unusable
+                        TemplateResult::Unusable
                     }
-                    Some(tag) => Yield::Tag(*numbers.entry(Arc::from(tag)).or_insert_with_key(|tag| {
-                        tags.push((tag.clone(), Vec::new()));
-                        tags.len() - 1
-                    })),
+                    Some(tag) => {
+                        TemplateResult::Tag(*numbers.entry(Arc::from(tag)).or_insert_with_key(|tag| {
+                            tags.push((tag.clone(), Vec::new()));
+                            tags.len() - 1
+                        }))
+                    }
                 };
                 known.insert(values.clone(), outcome);
                 outcome
             }
         };
         match outcome {
-            Yield::Tag(number) => tags[number].1.push(row),
-            Yield::Unusable => {
+            TemplateResult::Tag(number) => tags[number].1.push(row),
+            TemplateResult::Unusable => {
                 open_rows.push(row);
                 report.unusable += u64::from(is_counted);
             }
-            Yield::Missing => {
+            TemplateResult::Missing => {
                 open_rows.push(row);
                 if is_counted {
                     report.missing += 1;

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use super::SnapshotBuilder;
 use super::builder::{self, ReadFault};
-use super::columns::{Adopted, Columns};
+use super::columns::{CodeMapping, Columns};
 use super::draft::Draft;
 use super::scan::Scanner;
 use super::tally::Tally;
@@ -85,7 +85,7 @@ impl BlockReader {
 #[derive(Debug, Default)]
 struct Chunk {
     columns: Columns,
-    adopted: Adopted,
+    adopted: CodeMapping,
     scanner: Scanner,
     lines: u64,
     tally: Tally,

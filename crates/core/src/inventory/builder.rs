@@ -5,11 +5,11 @@
 use hashbrown::HashSet;
 use serde::de::DeserializeSeed;
 
-use super::columns::{Adopted, Columns};
+use super::columns::{CodeMapping, Columns};
 use super::layout;
-use super::read::{Top, Yield};
+use super::read::{ParsedValue, Top};
 use super::tally::Tally;
-use super::{Distrust, Snapshot};
+use super::{Snapshot, UntrustedReason};
 
 /// Devices that have been read so far.
 #[derive(Debug, Default)]
@@ -89,7 +89,7 @@ pub(super) fn text_of(bytes: &[u8]) -> Result<&str, ReadFault> {
     })
 }
 
-pub(super) fn read_json(text: &str, columns: &mut Columns) -> Result<Yield, ReadFault> {
+pub(super) fn read_json(text: &str, columns: &mut Columns) -> Result<ParsedValue, ReadFault> {
     let mut json = serde_json::Deserializer::from_str(text);
     let found = Top { columns }.deserialize(&mut json)?;
     json.end()?;
@@ -122,7 +122,7 @@ impl SnapshotBuilder {
         if !found.is_list {
             return Err(ReadFault::NoList);
         }
-        self.take_columns(&part, &mut Adopted::default(), &found.tally)?;
+        self.take_columns(&part, &mut CodeMapping::default(), &found.tally)?;
         let mut repeated = 0;
         while self.known < self.columns.len() {
             let id = self.columns.texts[layout::ID].get(self.known);
@@ -160,7 +160,7 @@ impl SnapshotBuilder {
     pub(super) fn take_columns(
         &mut self,
         part: &Columns,
-        adopted: &mut Adopted,
+        adopted: &mut CodeMapping,
         tally: &Tally,
     ) -> Result<(), ReadFault> {
         self.tally.add(tally);
@@ -168,7 +168,7 @@ impl SnapshotBuilder {
     }
 
     /// The snapshot, and what the devices themselves say against it.
-    pub fn finish(self) -> (Snapshot, Vec<Distrust>) {
+    pub fn finish(self) -> (Snapshot, Vec<UntrustedReason>) {
         let reasons = self.tally.reasons();
         (Snapshot::new(self.columns), reasons)
     }

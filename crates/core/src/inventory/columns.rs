@@ -289,7 +289,7 @@ pub(crate) const NO_TIME: i64 = i64::MIN;
 
 /// What the numbers in the dictionaries of a part are in those of the whole.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Adopted {
+pub(crate) struct CodeMapping {
     symbols: [Vec<u32>; SYMBOLS],
     tags: Vec<u32>,
 }
@@ -316,7 +316,7 @@ impl Columns {
 
     /// Appends the rows of another part. `false`, with nothing appended, if an arena would pass 4 GiB. `adopted` belongs to the
     /// other part: it starts empty, and spares the words that were adopted before if its dictionaries live on.
-    pub(crate) fn append(&mut self, other: &Columns, adopted: &mut Adopted) -> bool {
+    pub(crate) fn append(&mut self, other: &Columns, adopted: &mut CodeMapping) -> bool {
         let fits = |own: usize, more: usize| own + more < u32::MAX as usize;
         let mut pairs =
             self.texts.iter().zip(&other.texts).map(|(own, more)| (own.arena.len(), more.arena.len()));

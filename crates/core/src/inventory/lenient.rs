@@ -118,9 +118,9 @@ pub(super) trait Reads<'de>: Sized {
 }
 
 /// Reads objects and lists as told and passes over everything else.
-pub(super) struct Tolerant<R>(pub(super) R);
+pub(super) struct LenientReader<R>(pub(super) R);
 
-impl<'de, R: Reads<'de>> DeserializeSeed<'de> for Tolerant<R> {
+impl<'de, R: Reads<'de>> DeserializeSeed<'de> for LenientReader<R> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -128,7 +128,7 @@ impl<'de, R: Reads<'de>> DeserializeSeed<'de> for Tolerant<R> {
     }
 }
 
-impl<'de, R: Reads<'de>> Visitor<'de> for Tolerant<R> {
+impl<'de, R: Reads<'de>> Visitor<'de> for LenientReader<R> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

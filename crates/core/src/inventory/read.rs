@@ -12,12 +12,12 @@ use super::address;
 use super::columns::Columns;
 use super::draft::{Draft, LONGEST_LIST};
 use super::layout::{self, Key};
-use super::lenient::{NameSeed, Reads, Scalar, ScalarSeed, Tolerant};
+use super::lenient::{LenientReader, NameSeed, Reads, Scalar, ScalarSeed};
 use super::tally::{PageTally, Tally};
 
 /// What one JSON value at the top level yielded.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Yield {
+pub(crate) struct ParsedValue {
     /// Devices that became rows.
     pub(crate) rows: u64,
     /// Devices that were skipped, and what a page says of the others.
@@ -34,28 +34,28 @@ pub(crate) struct Top<'c> {
 }
 
 impl<'de> DeserializeSeed<'de> for Top<'_> {
-    type Value = Yield;
+    type Value = ParsedValue;
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Yield, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<ParsedValue, D::Error> {
         deserializer.deserialize_any(self)
     }
 }
 
 impl<'de> Visitor<'de> for Top<'_> {
-    type Value = Yield;
+    type Value = ParsedValue;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a device, a list page, or an array of devices")
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, items: A) -> Result<Yield, A::Error> {
-        let mut found = Yield { is_list: true, ..Yield::default() };
+    fn visit_seq<A: SeqAccess<'de>>(self, items: A) -> Result<ParsedValue, A::Error> {
+        let mut found = ParsedValue { is_list: true, ..ParsedValue::default() };
         read_items(items, self.columns, &mut found)?;
         Ok(found)
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Yield, A::Error> {
-        let mut found = Yield::default();
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<ParsedValue, A::Error> {
+        let mut found = ParsedValue::default();
         let mut draft = Draft::default();
         let mut count = None;
         while let Some(key) = entries.next_key_seed(KeySeed)? {
@@ -87,7 +87,7 @@ impl<'de> Visitor<'de> for Top<'_> {
 /// The value of `value`: a list of devices. `null` is an empty list.
 struct List<'c> {
     columns: &'c mut Columns,
-    found: &'c mut Yield,
+    found: &'c mut ParsedValue,
 }
 
 impl<'de> DeserializeSeed<'de> for List<'_> {
@@ -119,13 +119,13 @@ impl<'de> Visitor<'de> for List<'_> {
 fn read_items<'de, A: SeqAccess<'de>>(
     mut items: A,
     columns: &mut Columns,
-    found: &mut Yield,
+    found: &mut ParsedValue,
 ) -> Result<(), A::Error> {
     let mut draft = Draft::default();
     loop {
         let mut is_object = false;
         let item = Item { columns, draft: &mut draft, is_object: &mut is_object };
-        if items.next_element_seed(Tolerant(item))?.is_none() {
+        if items.next_element_seed(LenientReader(item))?.is_none() {
             return Ok(());
         }
         if is_object {
@@ -173,9 +173,9 @@ fn read_entry<'de, A: MapAccess<'de>>(
         Key::Addresses => {
             draft.addresses.clear();
             draft.hardware.clear();
-            entries.next_value_seed(Tolerant(Interfaces { draft }))?;
+            entries.next_value_seed(LenientReader(Interfaces { draft }))?;
         }
-        Key::Vm => entries.next_value_seed(Tolerant(Vm { draft, columns }))?,
+        Key::Vm => entries.next_value_seed(LenientReader(Vm { draft, columns }))?,
         Key::Value | Key::NextLink | Key::Count | Key::Other => {
             entries.next_value::<IgnoredAny>()?;
         }
@@ -268,7 +268,7 @@ struct Interfaces<'d, 'de> {
 impl<'de> Reads<'de> for Interfaces<'_, 'de> {
     fn seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
         let mut length = 0;
-        while items.next_element_seed(Tolerant(Interfaces { draft: self.draft }))?.is_some() {
+        while items.next_element_seed(LenientReader(Interfaces { draft: self.draft }))?.is_some() {
             length += 1;
             if length > LONGEST_LIST {
                 return Err(too_long("ipAddresses"));

@@ -2,7 +2,7 @@
 //!
 //! Knows no JSON.
 
-use super::Distrust;
+use super::UntrustedReason;
 
 /// Names of unreadable devices that are kept for the message.
 const NAMED: usize = 3;
@@ -61,9 +61,9 @@ impl Tally {
     }
 
     /// The skipped devices as reasons against the read.
-    pub fn skips(&self) -> Vec<Distrust> {
-        let without_id = (self.without_id > 0).then_some(Distrust::WithoutId(self.without_id));
-        let unreadable = (self.unreadable > 0).then(|| Distrust::UnreadableTags {
+    pub fn skips(&self) -> Vec<UntrustedReason> {
+        let without_id = (self.without_id > 0).then_some(UntrustedReason::WithoutId(self.without_id));
+        let unreadable = (self.unreadable > 0).then(|| UntrustedReason::UnreadableTags {
             devices: self.unreadable,
             names: self.unreadable_names.clone(),
         });
@@ -71,12 +71,12 @@ impl Tally {
     }
 
     /// Everything that speaks against a recorded read.
-    pub fn reasons(&self) -> Vec<Distrust> {
+    pub fn reasons(&self) -> Vec<UntrustedReason> {
         let mut reasons = self.skips();
         if let Some(pages) = self.pages
             && (pages.goes_on || pages.count.is_some_and(|count| count != pages.rows))
         {
-            reasons.push(Distrust::FirstPage { devices: pages.rows, of: pages.count });
+            reasons.push(UntrustedReason::FirstPage { devices: pages.rows, of: pages.count });
         }
         reasons
     }

@@ -6,7 +6,7 @@ use serde_json::json;
 use super::*;
 use crate::device::Field;
 
-fn page(value: &serde_json::Value) -> (Snapshot, Page, Vec<Distrust>) {
+fn page(value: &serde_json::Value) -> (Snapshot, Page, Vec<UntrustedReason>) {
     let mut builder = SnapshotBuilder::new();
     let page = builder.read_page(value.to_string().as_bytes()).unwrap();
     let (snapshot, reasons) = builder.finish();
@@ -29,7 +29,7 @@ fn a_page_yields_its_devices_and_the_next_link() {
     }));
     assert_eq!((page.rows, page.repeated, page.tally.skipped()), (1, 0, 0));
     assert_eq!(page.next_link.as_deref(), Some("https://h/api/machines?$skip=1"));
-    assert_eq!(reasons, [Distrust::FirstPage { devices: 1, of: None }]);
+    assert_eq!(reasons, [UntrustedReason::FirstPage { devices: 1, of: None }]);
     let row = snapshot.find("a1").unwrap();
     let shown = |field| snapshot.shown(field, row);
     assert_eq!(shown(Field::DeviceName).as_deref(), Some("DC01"));
@@ -93,7 +93,7 @@ fn devices_without_a_usable_id_are_skipped_counted_and_make_the_read_untrusted()
     let (snapshot, page, reasons) =
         page(&json!({"value": [{"id": "a"}, {"id": "../x"}, {}, null, "s", 4, [1]]}));
     assert_eq!((snapshot.len(), page.rows, page.tally.without_id), (1, 1, 6));
-    assert_eq!(reasons, [Distrust::WithoutId(6)]);
+    assert_eq!(reasons, [UntrustedReason::WithoutId(6)]);
 }
 
 #[test]
@@ -120,7 +120,7 @@ fn devices_whose_tags_are_no_list_of_texts_are_skipped_and_named() {
         let (snapshot, page, reasons) = page(&devices);
         // An object keeps the last of repeated keys.
         assert_eq!((snapshot.len(), page.tally.unreadable), (3, 2), "{tags}");
-        let expected = Distrust::UnreadableTags { devices: 2, names: vec!["dc01".into(), "b".into()] };
+        let expected = UntrustedReason::UnreadableTags { devices: 2, names: vec!["dc01".into(), "b".into()] };
         assert_eq!(reasons, [expected], "{tags}");
         assert!(
             reasons[0].to_string().ends_with("at 2 devices, which were skipped: dc01, b"),
@@ -162,10 +162,13 @@ fn a_recorded_page_that_speaks_of_more_is_the_first_of_more() {
     };
     let (one, two) = (json!([{"id": "a"}]), json!([{"id": "b"}]));
     let linked = json!({"value": one, "@odata.nextLink": "x"});
-    assert_eq!(reasons(std::slice::from_ref(&linked)), [Distrust::FirstPage { devices: 1, of: None }]);
+    assert_eq!(reasons(std::slice::from_ref(&linked)), [UntrustedReason::FirstPage { devices: 1, of: None }]);
     assert_eq!(reasons(&[linked, json!({"value": two})]), []);
     let counted = json!({"@odata.count": 7, "value": one});
-    assert_eq!(reasons(std::slice::from_ref(&counted)), [Distrust::FirstPage { devices: 1, of: Some(7) }]);
+    assert_eq!(
+        reasons(std::slice::from_ref(&counted)),
+        [UntrustedReason::FirstPage { devices: 1, of: Some(7) }]
+    );
     assert_eq!(reasons(&[json!({"@odata.count": 2, "value": one}), json!({"value": two})]), []);
 }
 

@@ -13,7 +13,7 @@ use crate::policy::{Guard, Percent};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Trust {
     /// Why the read could be short.
-    pub reasons: Vec<Distrust>,
+    pub reasons: Vec<UntrustedReason>,
 }
 
 impl Trust {
@@ -30,7 +30,7 @@ impl Trust {
 
 /// Why a read could be short. Each shows as one sentence, lower case, without full stop.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Distrust {
+pub enum UntrustedReason {
     /// A file without the snapshot header: nobody says how many devices it should hold.
     NoHeader,
     /// A snapshot file with fewer devices than its header says: torn.
@@ -105,28 +105,36 @@ pub enum Distrust {
     },
 }
 
-impl fmt::Display for Distrust {
+impl fmt::Display for UntrustedReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Distrust::NoHeader => f.write_str(
+            UntrustedReason::NoHeader => f.write_str(
                 "the file has no snapshot header, so nothing says how many devices it should hold",
             ),
-            Distrust::ShortFile { expected, found } => write!(
+            UntrustedReason::ShortFile { expected, found } => write!(
                 f,
                 "the file holds {found} of the {expected} devices that its header announces; it was cut"
             ),
-            Distrust::CutFile => f.write_str("the file ends in the middle of a device; it was cut"),
-            Distrust::Recorded(reason) => write!(f, "when the snapshot was taken: {reason}"),
-            Distrust::RepeatedPage { devices: 1 } => f.write_str("1 device came on more than one page"),
-            Distrust::RepeatedPage { devices } => write!(f, "{devices} devices came on more than one page"),
-            Distrust::PagingContradiction(detail) => write!(f, "the pages contradict each other: {detail}"),
-            Distrust::CountChanged { first, second } => write!(
+            UntrustedReason::CutFile => f.write_str("the file ends in the middle of a device; it was cut"),
+            UntrustedReason::Recorded(reason) => write!(f, "when the snapshot was taken: {reason}"),
+            UntrustedReason::RepeatedPage { devices: 1 } => {
+                f.write_str("1 device came on more than one page")
+            }
+            UntrustedReason::RepeatedPage { devices } => {
+                write!(f, "{devices} devices came on more than one page")
+            }
+            UntrustedReason::PagingContradiction(detail) => {
+                write!(f, "the pages contradict each other: {detail}")
+            }
+            UntrustedReason::CountChanged { first, second } => write!(
                 f,
                 "two passes over the list saw different devices ({first} in the first, {second} in the second)"
             ),
-            Distrust::WithoutId(1) => f.write_str("1 device has no usable id and was skipped"),
-            Distrust::WithoutId(count) => write!(f, "{count} devices have no usable id and were skipped"),
-            Distrust::UnreadableTags { devices, names } => {
+            UntrustedReason::WithoutId(1) => f.write_str("1 device has no usable id and was skipped"),
+            UntrustedReason::WithoutId(count) => {
+                write!(f, "{count} devices have no usable id and were skipped")
+            }
+            UntrustedReason::UnreadableTags { devices, names } => {
                 let (noun, verb) = if *devices == 1 { ("device", "was") } else { ("devices", "were") };
                 write!(
                     f,
@@ -135,30 +143,30 @@ impl fmt::Display for Distrust {
                 )?;
                 if *devices > names.len() as u64 { f.write_str(", …") } else { Ok(()) }
             }
-            Distrust::FirstPage { devices, of: Some(of) } => {
+            UntrustedReason::FirstPage { devices, of: Some(of) } => {
                 write!(f, "the file is the first page of more: it holds {devices} of {of} devices")
             }
-            Distrust::FirstPage { devices, of: None } => {
+            UntrustedReason::FirstPage { devices, of: None } => {
                 write!(
                     f,
                     "the file is the first page of more: it holds {devices} devices and a link to the next page"
                 )
             }
-            Distrust::BelowMinimum { found, minimum } => {
+            UntrustedReason::BelowMinimum { found, minimum } => {
                 write!(f, "{found} devices were read and `guard.inventory.min` asks for at least {minimum}")
             }
-            Distrust::Shrunk { what, from, to, limit } => write!(
+            UntrustedReason::Shrunk { what, from, to, limit } => write!(
                 f,
                 "{what} went from {from} to {to} since the last trusted run; `guard.inventory.maxShrink` allows {limit}"
             ),
-            Distrust::DelegatedToken => {
+            UntrustedReason::DelegatedToken => {
                 f.write_str("the token acts for a user and may see only the devices of that user's groups")
             }
-            Distrust::EmptyAnswer => f.write_str("the service answered with no device at all"),
-            Distrust::NotFound => {
+            UntrustedReason::EmptyAnswer => f.write_str("the service answered with no device at all"),
+            UntrustedReason::NotFound => {
                 f.write_str("the device list answered 404, as it does when it has no device")
             }
-            Distrust::NoTenant { pinned } => {
+            UntrustedReason::NoTenant { pinned } => {
                 write!(f, "the file names no tenant and `guard.tenantId` pins {pinned}")
             }
         }
@@ -177,13 +185,18 @@ pub struct Counts {
 
 /// What the guard finds against a read. `tenant`: the id of the tenant that was read, as far as known; `last`: the counts of
 /// the last trusted run on it.
-pub fn judge(guard: &Guard, tenant: Option<&str>, counts: &Counts, last: Option<&Counts>) -> Vec<Distrust> {
+pub fn judge(
+    guard: &Guard,
+    tenant: Option<&str>,
+    counts: &Counts,
+    last: Option<&Counts>,
+) -> Vec<UntrustedReason> {
     let mut reasons = Vec::new();
     if let (Some((pinned, _)), None) = (&guard.tenant_id, tenant) {
-        reasons.push(Distrust::NoTenant { pinned: pinned.clone() });
+        reasons.push(UntrustedReason::NoTenant { pinned: pinned.clone() });
     }
     if let Some((minimum, _)) = guard.min_devices.filter(|(minimum, _)| counts.devices < *minimum) {
-        reasons.push(Distrust::BelowMinimum { found: counts.devices, minimum });
+        reasons.push(UntrustedReason::BelowMinimum { found: counts.devices, minimum });
     }
     if let (Some((limit, _)), Some(last)) = (guard.max_shrink, last) {
         let devices = ("devices".to_owned(), last.devices, counts.devices);
@@ -192,7 +205,7 @@ pub fn judge(guard: &Guard, tenant: Option<&str>, counts: &Counts, last: Option<
         });
         for (what, from, to) in std::iter::once(devices).chain(sources) {
             if has_shrunk(from, to, limit) {
-                reasons.push(Distrust::Shrunk { what, from, to, limit });
+                reasons.push(UntrustedReason::Shrunk { what, from, to, limit });
             }
         }
     }
@@ -237,7 +250,7 @@ mod tests {
     #[test]
     fn a_file_without_a_tenant_is_untrusted_while_one_is_pinned() {
         let reasons = judge(&guard(), None, &counts(500, 0), None);
-        assert_eq!(reasons, [Distrust::NoTenant { pinned: "t".into() }]);
+        assert_eq!(reasons, [UntrustedReason::NoTenant { pinned: "t".into() }]);
         assert_eq!(judge(&Guard::default(), None, &Counts::default(), Some(&counts(9, 9))), []);
     }
 }

@@ -20,7 +20,7 @@ use crate::inventory::{DeviceSet, Row, TagId};
 
 /// Where a change goes.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Target {
+enum ChangeSlot {
     Planned,
     /// The protection with this index.
     Protected(u32),
@@ -49,7 +49,7 @@ const AT_ONCE: usize = 1 << 16;
 const AHEAD: usize = 64;
 
 /// Differences by device, and the tables that they refer to.
-pub(super) struct Arranged<'a> {
+pub(super) struct DifferencesByDevice<'a> {
     tags: ByDevice<TagEntry>,
     values: ByDevice<ValueEntry>,
     names: Names<'a>,
@@ -57,7 +57,7 @@ pub(super) struct Arranged<'a> {
 }
 
 /// Puts differences into the order of a plan, and makes the tags of their devices known.
-pub(super) fn arrange<'a>(desired: &Desired<'_>, differences: Differences<'a>) -> Arranged<'a> {
+pub(super) fn arrange<'a>(desired: &Desired<'_>, differences: Differences<'a>) -> DifferencesByDevice<'a> {
     let Differences { tags, values, mut names, causes } = differences;
     let rows = tags.iter().map(|entry| entry.row).chain(values.iter().map(|entry| entry.row));
     names.observe(&DeviceSet::of(desired.snapshot.len(), rows));
@@ -69,18 +69,23 @@ pub(super) fn arrange<'a>(desired: &Desired<'_>, differences: Differences<'a>) -
     of_device.for_each(|entries| {
         entries.sort_unstable_by_key(|entry| (entry.is_removal, places[entry.tag.0 as usize]));
     });
-    Arranged { tags, values, names, causes: causes.list }
+    DifferencesByDevice { tags, values, names, causes: causes.list }
 }
 
 /// Fills a plan's tags, causes, changes, withheld and pending changes.
-pub(super) fn assemble(desired: &Desired<'_>, history: &History, arranged: Arranged<'_>, plan: &mut Plan) {
-    let Arranged { tags, values, names, causes } = arranged;
+pub(super) fn assemble(
+    desired: &Desired<'_>,
+    history: &History,
+    arranged: DifferencesByDevice<'_>,
+    plan: &mut Plan,
+) {
+    let DifferencesByDevice { tags, values, names, causes } = arranged;
     plan.causes = causes;
     let sorter = Sorter::new(desired, history, plan.is_trusted(), &plan.causes, &names);
-    let mut groups: BTreeMap<Target, Vec<DeviceChange>> = BTreeMap::new();
+    let mut groups: BTreeMap<ChangeSlot, Vec<DeviceChange>> = BTreeMap::new();
     // Room for all at once: a list that grows step by step leaves holes of its own size. Pages that are not used cost nothing.
     let most = desired.snapshot.len().min(tags.entries.len() + values.entries.len());
-    groups.insert(Target::Planned, Vec::with_capacity(most));
+    groups.insert(ChangeSlot::Planned, Vec::with_capacity(most));
     let mut devices = per_device(desired.snapshot.order_by_id(), &tags, &values);
     loop {
         let devices: Vec<Device<'_>> = devices.by_ref().take(AT_ONCE).collect();
@@ -92,24 +97,24 @@ pub(super) fn assemble(desired: &Desired<'_>, history: &History, arranged: Arran
     plan.tags = names.list;
     for (target, devices) in groups {
         let (reason, name) = match target {
-            Target::Planned => {
+            ChangeSlot::Planned => {
                 plan.changes = devices;
                 continue;
             }
-            Target::Protected(index) => {
+            ChangeSlot::Protected(index) => {
                 let name = desired.policy.protections[index as usize].name.clone();
                 (WithheldReason::Protected, Some(name))
             }
-            Target::Untrusted => (WithheldReason::Untrusted, None),
-            Target::Unresolved(rule) => {
+            ChangeSlot::Untrusted => (WithheldReason::Untrusted, None),
+            ChangeSlot::Unresolved(rule) => {
                 let name = rule.map(|rule| desired.policy.rules[rule as usize].name.clone());
                 (WithheldReason::Unresolved, name)
             }
-            Target::Contested(origin) => {
+            ChangeSlot::Contested(origin) => {
                 (WithheldReason::Contested, Some(origin).filter(|origin| !origin.is_empty()))
             }
-            Target::Pending => (WithheldReason::Pending, None),
-            Target::Unconfirmed(tag) => (WithheldReason::Unconfirmed, Some(tag.to_string())),
+            ChangeSlot::Pending => (WithheldReason::Pending, None),
+            ChangeSlot::Unconfirmed(tag) => (WithheldReason::Unconfirmed, Some(tag.to_string())),
         };
         let group = Withheld::new(reason, name, devices);
         if reason == WithheldReason::Pending { plan.pending.push(group) } else { plan.withheld.push(group) }
@@ -179,11 +184,11 @@ struct Observed<'a> {
 }
 
 /// Where the changes of one device go.
-enum Targets {
+enum DeviceSlots {
     /// All to one place, as nearly always.
-    One(Target),
+    One(ChangeSlot),
     /// Each tag, and the value.
-    Each(Vec<Target>, Option<Target>),
+    Each(Vec<ChangeSlot>, Option<ChangeSlot>),
 }
 
 /// Decides for each change where it goes.
@@ -213,13 +218,13 @@ impl<'a> Sorter<'a> {
     }
 
     /// Appends the changes of some devices to where they go.
-    fn sort(&self, devices: &[Device<'_>], groups: &mut BTreeMap<Target, Vec<DeviceChange>>) {
-        let targets: Vec<Targets> = devices.par_iter().map(|device| self.targets(device)).collect();
-        let mut members: BTreeMap<&Target, Vec<usize>> = BTreeMap::new();
+    fn sort(&self, devices: &[Device<'_>], groups: &mut BTreeMap<ChangeSlot, Vec<DeviceChange>>) {
+        let targets: Vec<DeviceSlots> = devices.par_iter().map(|device| self.targets(device)).collect();
+        let mut members: BTreeMap<&ChangeSlot, Vec<usize>> = BTreeMap::new();
         for (index, targets) in targets.iter().enumerate() {
             let (tags, value) = match targets {
-                Targets::One(target) => (std::slice::from_ref(target), &None),
-                Targets::Each(tags, value) => (tags.as_slice(), value),
+                DeviceSlots::One(target) => (std::slice::from_ref(target), &None),
+                DeviceSlots::Each(tags, value) => (tags.as_slice(), value),
             };
             for target in tags.iter().chain(value) {
                 let members = members.entry(target).or_default();
@@ -257,9 +262,9 @@ impl<'a> Sorter<'a> {
         }
     }
 
-    fn targets(&self, device: &Device<'_>) -> Targets {
+    fn targets(&self, device: &Device<'_>) -> DeviceSlots {
         if let Some(protection) = self.protection(device.row) {
-            return Targets::One(Target::Protected(protection));
+            return DeviceSlots::One(ChangeSlot::Protected(protection));
         }
         let value = device.value.map(|entry| self.value_target(entry));
         let tags = || {
@@ -267,8 +272,8 @@ impl<'a> Sorter<'a> {
             device.tags.iter().map(move |entry| self.tag_target(entry, &mut held))
         };
         match itertools::Itertools::all_equal_value(&mut tags().chain(value.clone())) {
-            Ok(target) => Targets::One(target),
-            Err(_) => Targets::Each(tags().collect(), value),
+            Ok(target) => DeviceSlots::One(target),
+            Err(_) => DeviceSlots::Each(tags().collect(), value),
         }
     }
 
@@ -277,22 +282,22 @@ impl<'a> Sorter<'a> {
         &self,
         device: &Device<'_>,
         observed: &Observed<'_>,
-        targets: &Targets,
-        target: &Target,
+        targets: &DeviceSlots,
+        target: &ChangeSlot,
     ) -> DeviceChange {
         let change = |entry: &TagEntry| TagChange { tag: entry.tag, cause: entry.cause };
         let additions = device.tags.partition_point(|entry| !entry.is_removal);
         let changes = |range: Range<usize>| -> Vec<TagChange> {
             let entries = &device.tags[range.clone()];
-            let Targets::Each(tags, _) = targets else { return entries.iter().map(change).collect() };
+            let DeviceSlots::Each(tags, _) = targets else { return entries.iter().map(change).collect() };
             let here = entries.iter().zip(&tags[range]).filter(|(_, at)| *at == target);
             let mut changes = Vec::with_capacity(here.clone().count());
             changes.extend(here.map(|(entry, _)| change(entry)));
             changes
         };
         let value = device.value.filter(|_| match targets {
-            Targets::One(_) => true,
-            Targets::Each(_, value) => value.as_ref() == Some(target),
+            DeviceSlots::One(_) => true,
+            DeviceSlots::Each(_, value) => value.as_ref() == Some(target),
         });
         DeviceChange {
             id: observed.id.into(),
@@ -314,16 +319,16 @@ impl<'a> Sorter<'a> {
         protections.iter().position(|protection| protection.contains(row)).map(|index| index as u32)
     }
 
-    fn tag_target(&self, entry: &TagEntry, held: &mut Vec<Held>) -> Target {
+    fn tag_target(&self, entry: &TagEntry, held: &mut Vec<Held>) -> ChangeSlot {
         if let Some(rule) = entry.gap {
-            return Target::Unresolved(Some(rule.get() - 1));
+            return ChangeSlot::Unresolved(Some(rule.get() - 1));
         }
         if self.is_known(entry.row) {
             let name = &self.names.list[entry.tag.0 as usize];
             let what = if entry.is_removal { ChangeWhat::Remove } else { ChangeWhat::Add };
             if let Some(target) = self.known_from(entry.row, what(name.clone())) {
                 if !entry.is_removal {
-                    let is_contested = matches!(target, Target::Contested(_));
+                    let is_contested = matches!(target, ChangeSlot::Contested(_));
                     held.push(Held { tag: entry.tag, cause: entry.cause, is_contested });
                 }
                 return target;
@@ -331,13 +336,13 @@ impl<'a> Sorter<'a> {
         }
         if entry.is_removal {
             if let Some(addition) = held.iter().find(|addition| self.holds(addition, entry)) {
-                return Target::Unconfirmed(self.names.list[addition.tag.0 as usize].clone());
+                return ChangeSlot::Unconfirmed(self.names.list[addition.tag.0 as usize].clone());
             }
             if !self.is_trusted {
-                return Target::Untrusted;
+                return ChangeSlot::Untrusted;
             }
         }
-        Target::Planned
+        ChangeSlot::Planned
     }
 
     /// Whether a removal waits for an addition that is not written now: the device must never have neither of the two.
@@ -351,16 +356,16 @@ impl<'a> Sorter<'a> {
             && self.replacements.replaces(caused(addition.tag, addition.cause), removed)
     }
 
-    fn value_target(&self, entry: &ValueEntry) -> Target {
+    fn value_target(&self, entry: &ValueEntry) -> ChangeSlot {
         // A default is no statement about this device; where the service reports nothing there is nothing to return from.
         if entry.is_default && self.names.value(entry.row).is_none() {
-            return Target::Unresolved(None);
+            return ChangeSlot::Unresolved(None);
         }
         if let Some(target) = self.known_from(entry.row, ChangeWhat::Value(entry.to)) {
             return target;
         }
         let lowers = entry.is_default || entry.to.lowers(self.names.value(entry.row).map(|value| &**value));
-        if lowers && !self.is_trusted { Target::Untrusted } else { Target::Planned }
+        if lowers && !self.is_trusted { ChangeSlot::Untrusted } else { ChangeSlot::Planned }
     }
 
     /// Whether history says anything about a device.
@@ -368,14 +373,14 @@ impl<'a> Sorter<'a> {
         !self.known.is_empty() && self.known.contains(self.desired.snapshot.id(row))
     }
 
-    fn known_from(&self, row: Row, what: ChangeWhat) -> Option<Target> {
+    fn known_from(&self, row: Row, what: ChangeWhat) -> Option<ChangeSlot> {
         if !self.is_known(row) {
             return None;
         }
         let key = ChangeKey { device: self.desired.snapshot.id(row).into(), what };
         if self.history.pending.contains(&key) {
-            return Some(Target::Pending);
+            return Some(ChangeSlot::Pending);
         }
-        self.history.contested.get(&key).map(|origin| Target::Contested(origin.clone()))
+        self.history.contested.get(&key).map(|origin| ChangeSlot::Contested(origin.clone()))
     }
 }

@@ -148,7 +148,8 @@ pub fn consequences(
     let edits = edits(plan, &changed);
     let before = membership.assign(&TagEdits::default());
     let after = membership.assign(&edits);
-    let foresight = Foresight { groups, snapshot, scope, plan, changed: &changed, membership: &membership };
+    let foresight =
+        MovePrediction { groups, snapshot, scope, plan, changed: &changed, membership: &membership };
     let possible = foresight.possible();
     let (moves, predicted) = foresight.moves(&before, &after);
     let check = foresight.check(&before, written_lately);
@@ -194,13 +195,13 @@ fn edits<'a>(plan: &'a Plan, rows: &[Option<Row>]) -> TagEdits<'a> {
 
 /// The devices that go from one group to another.
 #[derive(Default)]
-struct Movers {
+struct MovedDevices {
     devices: u64,
     tags: BTreeSet<String>,
     sample: Vec<String>,
 }
 
-struct Foresight<'a> {
+struct MovePrediction<'a> {
     groups: &'a DeviceGroups,
     snapshot: &'a Snapshot,
     scope: &'a DeviceSet,
@@ -209,7 +210,7 @@ struct Foresight<'a> {
     membership: &'a Membership<'a>,
 }
 
-impl Foresight<'_> {
+impl MovePrediction<'_> {
     /// The changes with their rows, those in scope only.
     fn in_scope(&self) -> impl Iterator<Item = (&DeviceChange, Row)> {
         let changes = self.plan.changes.iter().zip(self.changed);
@@ -243,7 +244,7 @@ impl Foresight<'_> {
     }
 
     fn moves(&self, before: &Assignment, after: &Assignment) -> (Vec<GroupMove>, u64) {
-        let mut found: BTreeMap<(GroupIndex, GroupIndex), Movers> = BTreeMap::new();
+        let mut found: BTreeMap<(GroupIndex, GroupIndex), MovedDevices> = BTreeMap::new();
         let mut total = 0;
         for (change, row) in self.in_scope() {
             let (from, to) = (before.of(row), after.of(row));
@@ -266,7 +267,7 @@ impl Foresight<'_> {
         (moves, total)
     }
 
-    fn group_move(&self, (from, to): (GroupIndex, GroupIndex), movers: Movers) -> GroupMove {
+    fn group_move(&self, (from, to): (GroupIndex, GroupIndex), movers: MovedDevices) -> GroupMove {
         let remediation = match (self.groups.remediation(from), self.groups.remediation(to)) {
             (Some(old), Some(new)) if new > old => RemediationChange::Rises,
             (Some(old), Some(new)) if new < old => RemediationChange::Falls,

@@ -127,12 +127,13 @@ fn additions(desired: &Desired<'_>, part: &Part, tag: &Settled, found: &mut Diff
     if !given.is_empty() {
         // Without a search where only one rule gives the tag.
         let only = match group.carries.as_slice() {
-            [only] => Some(found.causes.number(Why::Rules(vec![only.rule]))),
+            [only] => Some(found.causes.number(CauseSource::Rules(vec![only.rule]))),
             _ => None,
         };
         let name = found.names.of_text(&group.name);
         for row in given.iter().map(|local| part.window.row(local)) {
-            let cause = only.unwrap_or_else(|| found.causes.number(Why::Rules(desired.givers(group, row))));
+            let cause =
+                only.unwrap_or_else(|| found.causes.number(CauseSource::Rules(desired.givers(group, row))));
             found.tags.push(TagEntry { row, tag: name, cause, is_removal: false, gap: None });
         }
     }
@@ -142,7 +143,7 @@ fn additions(desired: &Desired<'_>, part: &Part, tag: &Settled, found: &mut Diff
         if rows.is_empty() {
             continue;
         }
-        let cause = found.causes.number(Why::Renamed(*rename));
+        let cause = found.causes.number(CauseSource::Renamed(*rename));
         let name = found.names.of_text(&group.name);
         for row in rows.iter().map(|local| part.window.row(local)) {
             found.tags.push(TagEntry { row, tag: name, cause, is_removal: false, gap: None });
@@ -165,11 +166,11 @@ fn removals(desired: &Desired<'_>, part: &Part, tag: &Settled, gaps: &[Glob], fo
     for (reason, rows) in &tag.unwanted {
         let same_for_all = match *reason {
             Reason::Rule => None,
-            Reason::Family(family) => Some(Why::Family(family)),
-            Reason::Renamed(rename) => Some(Why::Renamed(rename)),
-            Reason::Retired(retire) => Some(Why::Retired(retire)),
+            Reason::Family(family) => Some(CauseSource::Family(family)),
+            Reason::Renamed(rename) => Some(CauseSource::Renamed(rename)),
+            Reason::Retired(retire) => Some(CauseSource::Retired(retire)),
             Reason::Unselected => {
-                Some(Why::Unselected(group.claimed.expect("only claimed tags are unselected")))
+                Some(CauseSource::Unselected(group.claimed.expect("only claimed tags are unselected")))
             }
         };
         let same_for_all = same_for_all.map(|why| found.causes.number(why));
@@ -191,8 +192,9 @@ fn removals(desired: &Desired<'_>, part: &Part, tag: &Settled, gaps: &[Glob], fo
                 };
                 let gap = open.iter().find(|gap| gap.rows.binary_search(&row).is_ok() && yields_to(gap));
                 let gap = gap.and_then(|gap| NonZero::new(gap.rule + 1));
-                let cause = same_for_all
-                    .unwrap_or_else(|| found.causes.number(Why::Rules(desired.forbidders(group, row))));
+                let cause = same_for_all.unwrap_or_else(|| {
+                    found.causes.number(CauseSource::Rules(desired.forbidders(group, row)))
+                });
                 found.tags.push(TagEntry { row, tag: name, cause, is_removal: true, gap });
             }
         }
@@ -212,14 +214,14 @@ fn values(desired: &Desired<'_>, found: &mut Differences<'_>) {
         let mut rows = given.clone();
         rows.difference_with(&live);
         for row in rows.iter() {
-            let cause = found.causes.number(Why::Rules(desired.valuers(row)));
+            let cause = found.causes.number(CauseSource::Rules(desired.valuers(row)));
             found.values.push(ValueEntry { row, to: value, cause, is_default: false });
         }
         if is_default {
             let mut rows = desired.values.defaulted.clone();
             rows.difference_with(&live);
             for row in rows.iter() {
-                let cause = found.causes.number(Why::Default);
+                let cause = found.causes.number(CauseSource::Default);
                 found.values.push(ValueEntry { row, to: value, cause, is_default: true });
             }
         }
@@ -312,7 +314,7 @@ impl<'a> Names<'a> {
 
 /// A cause by index into the policy.
 #[derive(Clone, PartialEq, Eq, Hash)]
-enum Why {
+enum CauseSource {
     Rules(Vec<u32>),
     Unselected(Claimed),
     Family(u32),
@@ -326,11 +328,11 @@ pub(super) struct Causes<'a> {
     desired: &'a Desired<'a>,
     sources: &'a Sources,
     pub(super) list: Vec<Cause>,
-    numbers: HashMap<Why, CauseIndex>,
+    numbers: HashMap<CauseSource, CauseIndex>,
 }
 
 impl Causes<'_> {
-    fn number(&mut self, why: Why) -> CauseIndex {
+    fn number(&mut self, why: CauseSource) -> CauseIndex {
         if let Some(number) = self.numbers.get(&why) {
             return *number;
         }
@@ -340,33 +342,35 @@ impl Causes<'_> {
         number
     }
 
-    fn cause(&self, why: &Why) -> Cause {
+    fn cause(&self, why: &CauseSource) -> Cause {
         let policy = self.desired.policy;
         let place = |span| self.sources.place(span);
         match why {
-            Why::Rules(rules) => Cause::Rule(rules.clone()),
-            Why::Unselected(Claimed::Claim(index)) => {
+            CauseSource::Rules(rules) => Cause::Rule(rules.clone()),
+            CauseSource::Unselected(Claimed::Claim(index)) => {
                 let claim = &policy.claims[*index as usize];
                 Cause::Unselected { claim: claim.pattern.to_string(), place: place(claim.span) }
             }
-            Why::Unselected(Claimed::Family(index)) => {
+            CauseSource::Unselected(Claimed::Family(index)) => {
                 let family = &policy.families[*index as usize];
                 Cause::Unselected { claim: family.name.clone(), place: place(family.span) }
             }
-            Why::Unselected(Claimed::Rename(index)) => {
+            CauseSource::Unselected(Claimed::Rename(index)) => {
                 let rename = &policy.renames[*index as usize];
                 Cause::Unselected { claim: rename.from.clone(), place: place(rename.span) }
             }
-            Why::Family(index) => {
+            CauseSource::Family(index) => {
                 let family = &policy.families[*index as usize];
                 Cause::Family { family: family.name.clone(), place: place(family.span) }
             }
-            Why::Renamed(index) => {
+            CauseSource::Renamed(index) => {
                 let rename = &policy.renames[*index as usize];
                 Cause::Renamed { to: rename.to.as_str().into(), place: place(rename.span) }
             }
-            Why::Retired(index) => Cause::Retired { place: place(policy.retire[*index as usize].span) },
-            Why::Default => {
+            CauseSource::Retired(index) => {
+                Cause::Retired { place: place(policy.retire[*index as usize].span) }
+            }
+            CauseSource::Default => {
                 let default = policy.default_value.expect("only a default value is planned by default");
                 Cause::Default { place: place(default.span) }
             }

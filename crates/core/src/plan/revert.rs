@@ -47,7 +47,7 @@ pub fn inverse(ran: PastRun<'_>, fresh: Plan, reach: Reach<'_>) -> Plan {
     plan.header.reverts = Some(ran.id.to_owned());
     plan.changes = undone(ran);
     let left = as_the_run_left(ran.plan);
-    let mut aside = Aside::default();
+    let mut aside = ExcludedChanges::default();
     keep_fitting(&mut plan, &reach, &mut aside, |change| {
         let value = reach.snapshot.find(&change.id).and_then(|row| reach.snapshot.value(row));
         if left.get(&change.id).is_some_and(|set| value != Some(set.word())) {
@@ -103,13 +103,13 @@ fn undone(ran: PastRun<'_>) -> Vec<DeviceChange> {
 
 /// Changes of a revert that are seen and not done.
 #[derive(Default)]
-struct Aside {
+struct ExcludedChanges {
     protected: Vec<DeviceChange>,
     reserved: Vec<DeviceChange>,
     untrusted: Vec<DeviceChange>,
 }
 
-impl Aside {
+impl ExcludedChanges {
     /// Takes out what a read that may be short must not cause: removals and lowered values.
     fn hold_untrusted(&mut self, changes: &mut Vec<DeviceChange>) {
         for change in changes.iter_mut() {
@@ -158,7 +158,12 @@ fn as_the_run_left(ran: &Plan) -> HashMap<std::sync::Arc<str>, DeviceValue> {
 
 /// Takes out what is so already, what no device in reach has, what is protected or reserved, and what `limit` takes out; looks
 /// at each device anew.
-fn keep_fitting(plan: &mut Plan, reach: &Reach<'_>, aside: &mut Aside, limit: impl Fn(&mut DeviceChange)) {
+fn keep_fitting(
+    plan: &mut Plan,
+    reach: &Reach<'_>,
+    aside: &mut ExcludedChanges,
+    limit: impl Fn(&mut DeviceChange),
+) {
     let mut changes = std::mem::take(&mut plan.changes);
     for change in &mut changes {
         let Some(row) = reach.snapshot.find(&change.id).filter(|row| reach.scope.contains(*row)) else {

@@ -93,13 +93,13 @@ pub fn keys<'a>(plan: &'a Plan, change: &'a DeviceChange) -> impl Iterator<Item 
 }
 
 /// What the review did not see of a fresh device.
-struct Unseen {
+struct UnreviewedChanges {
     count: u64,
     additions: Vec<TagChange>,
 }
 
 /// Takes out of a fresh device what the review did not see.
-fn restrict(plan: &Plan, change: &mut DeviceChange, wanted: &HashSet<ChangeKey>) -> Unseen {
+fn restrict(plan: &Plan, change: &mut DeviceChange, wanted: &HashSet<ChangeKey>) -> UnreviewedChanges {
     let id = change.id.clone();
     let is_wanted = |what: ChangeWhat| wanted.contains(&ChangeKey { device: id.clone(), what });
     let before: u64 = count(change);
@@ -109,7 +109,7 @@ fn restrict(plan: &Plan, change: &mut DeviceChange, wanted: &HashSet<ChangeKey>)
     if change.value.is_some_and(|value| !is_wanted(ChangeWhat::Value(value.to))) {
         change.value = None;
     }
-    Unseen { count: before - count(change), additions }
+    UnreviewedChanges { count: before - count(change), additions }
 }
 
 /// Takes out of a device the removals that wait for additions which were not reviewed, by the addition.

@@ -24,11 +24,11 @@ const REPORT_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
 /// Reports what logic shows. The set has no errors.
 pub(super) fn check(reader: &mut Reader<'_>, policy: &Policy) {
     let mut formulas = Formulas::new(policy);
-    let rules: Vec<Looked<'_>> = policy
+    let rules: Vec<RuleFormula<'_>> = policy
         .rules
         .iter()
         .filter(|rule| !is_dead(rule, reader.now))
-        .map(|rule| Looked { rule, formula: formulas.of(&rule.select) })
+        .map(|rule| RuleFormula { rule, formula: formulas.of(&rule.select) })
         .collect();
     let mut useless = selectors(reader, policy, &mut formulas, &rules);
     if rules.len() <= MOST_COMPARED {
@@ -40,7 +40,7 @@ pub(super) fn check(reader: &mut Reader<'_>, policy: &Policy) {
 }
 
 /// A rule and its selector as a formula; `None` where that is too large.
-struct Looked<'p> {
+struct RuleFormula<'p> {
     rule: &'p Rule,
     formula: Option<Formula<'p>>,
 }
@@ -50,7 +50,7 @@ fn selectors<'p>(
     reader: &mut Reader<'_>,
     policy: &'p Policy,
     formulas: &mut Formulas<'p>,
-    rules: &[Looked<'p>],
+    rules: &[RuleFormula<'p>],
 ) -> HashSet<String> {
     let mut useless = HashSet::new();
     let tell = |reader: &mut Reader<'_>, who: String, span: Span, formula: &Formula<'_>| {
@@ -66,7 +66,7 @@ fn selectors<'p>(
         }
         false
     };
-    for Looked { rule, formula } in rules {
+    for RuleFormula { rule, formula } in rules {
         let Some(formula) = formula.as_ref().filter(|_| !is_plainly_everything(&rule.select.kind)) else {
             continue;
         };
@@ -92,7 +92,7 @@ fn is_plainly_everything(kind: &SelectorKind) -> bool {
 }
 
 /// Rules that another rule makes superfluous: it says the same, and more, for all of their devices.
-fn repeated(reader: &mut Reader<'_>, rules: &[Looked<'_>], useless: &mut HashSet<String>) {
+fn repeated(reader: &mut Reader<'_>, rules: &[RuleFormula<'_>], useless: &mut HashSet<String>) {
     for (at, one) in rules.iter().enumerate() {
         let Some(formula) = one.formula.as_ref().filter(|_| !useless.contains(&one.rule.name)) else {
             continue;
@@ -155,8 +155,13 @@ fn says_all_of(more: &Rule, less: &Rule) -> bool {
 }
 
 /// Family members that never stay: every device that is given one is also given a stronger one.
-fn family_members(reader: &mut Reader<'_>, policy: &Policy, rules: &[Looked<'_>], useless: &HashSet<String>) {
-    let gives = |looked: &&Looked<'_>, tag: &str| {
+fn family_members(
+    reader: &mut Reader<'_>,
+    policy: &Policy,
+    rules: &[RuleFormula<'_>],
+    useless: &HashSet<String>,
+) {
+    let gives = |looked: &&RuleFormula<'_>, tag: &str| {
         looked.rule.tags.iter().any(
             |expression| matches!(&expression.kind, TagExpressionKind::Literal(literal) if literal == tag),
         )
@@ -174,16 +179,17 @@ fn family_members(reader: &mut Reader<'_>, policy: &Policy, rules: &[Looked<'_>]
     };
     for family in &policy.families {
         for (rank, member) in family.members.iter().enumerate().skip(1) {
-            let givers: Vec<&Looked<'_>> = rules.iter().filter(|looked| gives(looked, &member.tag)).collect();
+            let givers: Vec<&RuleFormula<'_>> =
+                rules.iter().filter(|looked| gives(looked, &member.tag)).collect();
             if givers.is_empty() || may_give(&member.tag) {
                 continue;
             }
             let stronger = family.members[..rank].iter().filter(|other| !is_banned(&other.tag));
-            let stronger: Vec<&Looked<'_>> = stronger
+            let stronger: Vec<&RuleFormula<'_>> = stronger
                 .flat_map(|other| rules.iter().filter(|looked| gives(looked, &other.tag)))
                 .filter(|looked| looked.rule.from.is_none() && looked.rule.until.is_none())
                 .collect();
-            let is_overruled = |giver: &&Looked<'_>| {
+            let is_overruled = |giver: &&RuleFormula<'_>| {
                 useless.contains(&giver.rule.name)
                     || giver.formula.as_ref().is_some_and(|formula| {
                         stronger

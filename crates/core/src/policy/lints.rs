@@ -5,7 +5,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::dead_rules;
-use super::overlap::{Effort, Shape};
+use super::overlap::{ComparisonBudget, FlatPattern};
 use super::reader::Reader;
 use super::selector::{uses, walk};
 use super::settle::is_dead;
@@ -144,7 +144,7 @@ fn rename_targets(reader: &mut Reader<'_>, policy: &Policy) {
 /// What rules that are not dead could assign.
 struct Assignable {
     literals: HashSet<String>,
-    templates: Vec<(Glob, Shape)>,
+    templates: Vec<(Glob, FlatPattern)>,
 }
 
 impl Assignable {
@@ -154,7 +154,9 @@ impl Assignable {
             match &tag.kind {
                 TagExpressionKind::Literal(literal) => drop(assignable.literals.insert(literal.clone())),
                 TagExpressionKind::Template(template) => {
-                    assignable.templates.push((template.glob.clone(), Shape::new(template.glob.source())));
+                    assignable
+                        .templates
+                        .push((template.glob.clone(), FlatPattern::new(template.glob.source())));
                 }
             }
         }
@@ -166,11 +168,11 @@ impl Assignable {
             || self.templates.iter().any(|(glob, shape)| shape.may_match(tag) && glob.matches(tag))
     }
 
-    fn could_match(&self, pattern: &TagPattern, effort: &mut Effort) -> bool {
+    fn could_match(&self, pattern: &TagPattern, effort: &mut ComparisonBudget) -> bool {
         match pattern {
             TagPattern::Literal(literal) => self.could(literal),
             TagPattern::Glob(glob) => {
-                let shape = Shape::new(glob.source());
+                let shape = FlatPattern::new(glob.source());
                 self.literals.iter().any(|tag| shape.may_match(tag) && glob.matches(tag))
                     || self.templates.iter().any(|(_, other)| shape.overlaps(other, effort))
             }
@@ -214,7 +216,7 @@ fn samples(template: &Template) -> impl Iterator<Item = String> {
 /// Claims and family members that nothing assigns: the tag only ever goes.
 fn unassigned(reader: &mut Reader<'_>, policy: &Policy) {
     let assignable = Assignable::new(policy, reader);
-    let mut effort = Effort::new();
+    let mut effort = ComparisonBudget::new();
     for claim in &policy.claims {
         let is_renamed = policy.renames.iter().any(|rename| claim.pattern.matches(&rename.to, true));
         if is_renamed || assignable.could_match(&claim.pattern, &mut effort) {
@@ -341,11 +343,11 @@ fn idle_priorities(reader: &mut Reader<'_>, policy: &Policy) {
     if rules.len() > MAX_COMPARED {
         return;
     }
-    let subjects: Vec<(Vec<Shape>, bool)> =
+    let subjects: Vec<(Vec<FlatPattern>, bool)> =
         rules.iter().map(|rule| (subjects(rule), rule.device_value.is_some())).collect();
-    let mut effort = Effort::new();
+    let mut effort = ComparisonBudget::new();
     for (at, rule) in rules.iter().enumerate().filter(|(_, rule)| rule.priority != 0) {
-        let meets = |other: usize, effort: &mut Effort| {
+        let meets = |other: usize, effort: &mut ComparisonBudget| {
             let ((one, one_value), (two, two_value)) = (&subjects[at], &subjects[other]);
             (*one_value && *two_value)
                 || one.iter().any(|shape| two.iter().any(|other| shape.overlaps(other, effort)))
@@ -363,14 +365,14 @@ fn idle_priorities(reader: &mut Reader<'_>, policy: &Policy) {
     }
 }
 
-fn subjects(rule: &Rule) -> Vec<Shape> {
+fn subjects(rule: &Rule) -> Vec<FlatPattern> {
     let assigned = rule.tags.iter().map(|tag| match &tag.kind {
-        TagExpressionKind::Literal(literal) => Shape::new(&crate::pattern::escape(literal)),
-        TagExpressionKind::Template(template) => Shape::new(template.glob.source()),
+        TagExpressionKind::Literal(literal) => FlatPattern::new(&crate::pattern::escape(literal)),
+        TagExpressionKind::Template(template) => FlatPattern::new(template.glob.source()),
     });
     let removed = rule.remove_tags.iter().map(|tag| match &tag.pattern {
-        TagPattern::Literal(literal) => Shape::new(&crate::pattern::escape(literal)),
-        TagPattern::Glob(glob) => Shape::new(glob.source()),
+        TagPattern::Literal(literal) => FlatPattern::new(&crate::pattern::escape(literal)),
+        TagPattern::Glob(glob) => FlatPattern::new(glob.source()),
     });
     assigned.chain(removed).collect()
 }

@@ -6,11 +6,11 @@
 const MAX_ALTERNATIVES: usize = 32;
 
 /// Work that may still be spent, in compared pairs of pattern positions; when it is used up everything overlaps.
-pub(super) struct Effort(usize);
+pub(super) struct ComparisonBudget(usize);
 
-impl Effort {
-    pub(super) fn new() -> Effort {
-        Effort(10_000_000)
+impl ComparisonBudget {
+    pub(super) fn new() -> ComparisonBudget {
+        ComparisonBudget(10_000_000)
     }
 }
 
@@ -25,15 +25,15 @@ enum Piece {
 
 /// A pattern without alternatives, several times.
 #[derive(Clone, Debug)]
-pub(super) struct Shape {
+pub(super) struct FlatPattern {
     alternatives: Vec<Vec<Piece>>,
     /// What every matching text starts with.
     prefix: String,
 }
 
-impl Shape {
+impl FlatPattern {
     /// The shape of a checked glob.
-    pub(super) fn new(glob: &str) -> Shape {
+    pub(super) fn new(glob: &str) -> FlatPattern {
         let mut alternatives = vec![Vec::new()];
         let mut scalars = glob.chars().peekable();
         while let Some(scalar) = scalars.next() {
@@ -51,7 +51,7 @@ impl Shape {
             alternatives.iter_mut().for_each(|pieces| pieces.push(piece.clone()));
         }
         let special = glob.find(['*', '?', '[', '{', '\\']).unwrap_or(glob.len());
-        Shape { alternatives, prefix: glob[..special].to_owned() }
+        FlatPattern { alternatives, prefix: glob[..special].to_owned() }
     }
 
     /// Whether a text can match: a cheap first look.
@@ -60,7 +60,7 @@ impl Shape {
     }
 
     /// Whether a text can match both.
-    pub(super) fn overlaps(&self, other: &Shape, effort: &mut Effort) -> bool {
+    pub(super) fn overlaps(&self, other: &FlatPattern, effort: &mut ComparisonBudget) -> bool {
         if !self.prefix.starts_with(&other.prefix) && !other.prefix.starts_with(&self.prefix) {
             return false;
         }
@@ -146,7 +146,7 @@ fn branch(scalars: &mut std::iter::Peekable<std::str::Chars<'_>>, alternatives: 
 }
 
 /// Walks the grid of positions of both patterns: the end of both is reachable exactly if some text matches both.
-fn meet(one: &[Piece], two: &[Piece], effort: &mut Effort) -> bool {
+fn meet(one: &[Piece], two: &[Piece], effort: &mut ComparisonBudget) -> bool {
     let cells = (one.len() + 1) * (two.len() + 1);
     if effort.0 < cells {
         effort.0 = 0;
@@ -207,9 +207,9 @@ mod tests {
             ("a", "a", true),
         ];
         for (one, two, expected) in cases {
-            let (one, two) = (Shape::new(one), Shape::new(two));
-            assert_eq!(one.overlaps(&two, &mut Effort::new()), expected, "{one:?} {two:?}");
-            assert_eq!(two.overlaps(&one, &mut Effort::new()), expected, "{two:?} {one:?}");
+            let (one, two) = (FlatPattern::new(one), FlatPattern::new(two));
+            assert_eq!(one.overlaps(&two, &mut ComparisonBudget::new()), expected, "{one:?} {two:?}");
+            assert_eq!(two.overlaps(&one, &mut ComparisonBudget::new()), expected, "{two:?} {one:?}");
         }
     }
 }

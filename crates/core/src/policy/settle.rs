@@ -4,7 +4,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::overlap::{Effort, Shape};
+use super::overlap::{ComparisonBudget, FlatPattern};
 use super::reader::Reader;
 use super::selector::walk;
 use super::syntax::shown;
@@ -31,7 +31,7 @@ struct Write {
 #[derive(Default)]
 pub(super) struct Writes {
     literals: HashMap<String, Write>,
-    globs: Vec<(Glob, Shape, Write, Coverage)>,
+    globs: Vec<(Glob, FlatPattern, Write, Coverage)>,
     value: Option<Write>,
 }
 
@@ -58,7 +58,7 @@ impl Writes {
                     TagExpressionKind::Template(template) => {
                         let is_open = template.glob.source().bytes().all(|byte| byte == b'*');
                         let coverage = if is_open { Coverage::Anything } else { Coverage::Some };
-                        let shape = Shape::new(template.glob.source());
+                        let shape = FlatPattern::new(template.glob.source());
                         writes.globs.push((template.glob.clone(), shape, write, coverage));
                     }
                 }
@@ -104,7 +104,7 @@ impl Writes {
         match pattern {
             TagPattern::Literal(literal) => self.literal(literal, write),
             TagPattern::Glob(glob) => {
-                self.globs.push((glob.clone(), Shape::new(glob.source()), write, Coverage::All));
+                self.globs.push((glob.clone(), FlatPattern::new(glob.source()), write, Coverage::All));
             }
         }
     }
@@ -114,16 +114,17 @@ impl Writes {
         if let Some(write) = self.literals.get(tag) {
             return Some((write, true));
         }
-        let matching =
-            |(glob, shape, _, _): &&(Glob, Shape, Write, Coverage)| shape.may_match(tag) && glob.matches(tag);
-        let all: Option<&(Glob, Shape, Write, Coverage)> =
+        let matching = |(glob, shape, _, _): &&(Glob, FlatPattern, Write, Coverage)| {
+            shape.may_match(tag) && glob.matches(tag)
+        };
+        let all: Option<&(Glob, FlatPattern, Write, Coverage)> =
             self.globs.iter().filter(matching).min_by_key(|(.., coverage)| *coverage == Coverage::Anything);
         all.map(|(_, _, write, coverage)| (write, *coverage != Coverage::Anything))
     }
 
     /// The first write that a `matches` glob may read, and whether it is sure.
-    fn matching(&self, glob: &Glob, effort: &mut Effort) -> Option<(&Write, bool)> {
-        let shape = Shape::new(glob.source());
+    fn matching(&self, glob: &Glob, effort: &mut ComparisonBudget) -> Option<(&Write, bool)> {
+        let shape = FlatPattern::new(glob.source());
         let literals = self.literals.iter().filter(|(tag, _)| shape.may_match(tag) && glob.matches(tag));
         if let Some((_, write)) = literals.min_by_key(|(_, write)| (write.span.source, write.span.start)) {
             return Some((write, true));
@@ -149,7 +150,7 @@ pub(super) fn check(reader: &mut Reader<'_>, policy: &Policy) {
         writes: &writes,
         visited: HashSet::new(),
         noted: HashSet::new(),
-        effort: Effort::new(),
+        effort: ComparisonBudget::new(),
     };
     if let Some(scope) = &policy.scope {
         checker.scope(scope);
@@ -178,7 +179,7 @@ struct Checker<'c, 'a> {
     visited: HashSet<usize>,
     /// Places that have their note.
     noted: HashSet<Span>,
-    effort: Effort,
+    effort: ComparisonBudget,
 }
 
 impl Checker<'_, '_> {

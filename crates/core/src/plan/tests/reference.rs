@@ -71,7 +71,7 @@ pub(super) struct View<'a> {
 }
 
 /// What the rules say about a tag on a device.
-enum Say {
+enum TagStatement {
     Nothing,
     Carry(Vec<u32>),
     Ban(Vec<u32>),
@@ -134,7 +134,7 @@ impl View<'_> {
         tag::check(tag).is_ok() && !refused
     }
 
-    fn say(&self, tag: &str) -> Say {
+    fn say(&self, tag: &str) -> TagStatement {
         let mut carries: Vec<(i64, u32)> = Vec::new();
         let mut bans: Vec<(i64, u32)> = Vec::new();
         for (index, rule) in &self.rules {
@@ -156,10 +156,10 @@ impl View<'_> {
             list.iter().filter(|(priority, _)| Some(*priority) == highest).map(|(_, rule)| *rule).collect()
         };
         match (top(&carries), top(&bans)) {
-            (None, None) => Say::Nothing,
-            (one, other) if one == other => Say::Conflict,
-            (one, other) if one > other => Say::Carry(at_top(&carries)),
-            _ => Say::Ban(at_top(&bans)),
+            (None, None) => TagStatement::Nothing,
+            (one, other) if one == other => TagStatement::Conflict,
+            (one, other) if one > other => TagStatement::Carry(at_top(&carries)),
+            _ => TagStatement::Ban(at_top(&bans)),
         }
     }
 
@@ -213,8 +213,8 @@ impl View<'_> {
         let mut should: BTreeMap<String, String> = BTreeMap::new();
         for name in &names {
             match self.say(name) {
-                Say::Carry(rules) => drop(should.insert(key(name), format!("rule {rules:?}"))),
-                Say::Conflict => drop(conflicts.insert(key(name))),
+                TagStatement::Carry(rules) => drop(should.insert(key(name), format!("rule {rules:?}"))),
+                TagStatement::Conflict => drop(conflicts.insert(key(name))),
                 _ => {}
             }
         }
@@ -240,7 +240,7 @@ impl View<'_> {
             if !self.carries(&rename.from) || given.contains(&key(&rename.from)) {
                 continue;
             }
-            if matches!(self.say(&rename.to), Say::Ban(_)) {
+            if matches!(self.say(&rename.to), TagStatement::Ban(_)) {
                 stays.insert(key(&rename.from));
                 continue;
             }
@@ -260,7 +260,7 @@ impl View<'_> {
             if should.contains_key(&its) || conflicts.contains(&its) {
                 continue;
             }
-            let cause = if let Say::Ban(rules) = self.say(live) {
+            let cause = if let TagStatement::Ban(rules) = self.say(live) {
                 format!("rule {rules:?}")
             } else if let Some(cause) = weaker.get(&its).or_else(|| old.get(&its)) {
                 cause.clone()
@@ -391,7 +391,9 @@ fn place(
     }
     for (tag, cause) in &tags.remove {
         let above = match view.say(tag) {
-            Say::Ban(rules) => rules.first().map(|rule| view.world.policy.rules[*rule as usize].priority),
+            TagStatement::Ban(rules) => {
+                rules.first().map(|rule| view.world.policy.rules[*rule as usize].priority)
+            }
             _ => None,
         };
         let gap = || {
