@@ -2,10 +2,12 @@
 //! origin hunting named.
 
 use std::collections::HashSet;
+use std::path::Path;
 use std::time::Duration;
 
 use mdetag::store::history::{self, Present};
 use mdetag::store::journal::{self, Recorded};
+use mdetag::store::path_text::shown;
 use mdetag::store::repository;
 use mdetag::store::state::StateDir;
 use mdetag_core::apply::{Entry, Outcome, resume};
@@ -52,19 +54,30 @@ fn counted(state: &StateDir, set: &str, now: Timestamp) -> Option<guard::Past> {
     const DAY: Duration = Duration::from_secs(86_400);
     let oldest = now.minus(DAY * MOST_DAYS_AHEAD.unsigned_abs());
     let since = now.minus(DAY);
-    let runs = journal::runs(state).unwrap_or_default();
+    let mut count = guard::PastCount::default();
+    let unread = |path: &Path, may_be_of_day| guard::UnreadJournal { file: shown(path), may_be_of_day };
+    let Ok(runs) = journal::runs(state) else {
+        count.add_unread(unread(&state.runs(), true));
+        return Some(count.sum());
+    };
     if runs.is_empty() {
         return None;
     }
-    let mut count = guard::PastCount::default();
-    for run in runs {
-        let Some((started, header)) = journal::header(state, &run) else { continue };
-        if header.set != set || started < oldest {
+    for run in runs.iter().filter(|run| **run >= journal::run_id(oldest)) {
+        // Without its first line it could be of any set.
+        let header = journal::header(state, run).map(|(_, header)| header);
+        if header.is_some_and(|header| header.set != set) {
             continue;
         }
-        let Ok(recorded) = journal::read(state, &run) else { continue };
+        let Ok(recorded) = journal::read(state, run) else {
+            count.add_unread(unread(&state.journal(run), true));
+            continue;
+        };
         let raised = recorded.raised();
         let is_of_day = recorded.entries.last().is_some_and(|entry| entry.at() >= since);
+        if recorded.is_broken {
+            count.add_unread(unread(&state.journal(run), is_of_day));
+        }
         if !is_of_day && raised.is_empty() {
             continue;
         }
@@ -74,7 +87,7 @@ fn counted(state: &StateDir, set: &str, now: Timestamp) -> Option<guard::Past> {
         // What cannot be explained counts whole.
         let plan = plan_of(state, &recorded).ok();
         count.add(&guard::PastWork {
-            run: &run,
+            run,
             plan: plan.as_ref(),
             changed: &changed,
             of_day: &of_day,

@@ -227,6 +227,8 @@ pub struct Recorded {
     pub closing: Option<Closing>,
     /// Lines that are torn or damaged: at most one where a run was killed.
     pub damaged: u64,
+    /// A line was lost that was not the last of its part: no kill does that, and nobody knows what it said.
+    pub is_broken: bool,
 }
 
 impl Recorded {
@@ -281,6 +283,7 @@ fn read_lines(mut reader: impl BufRead, path: &Path) -> Result<Recorded, Journal
     let mut recorded = Recorded::default();
     let mut has_header = false;
     let mut bytes = Vec::new();
+    let mut is_torn = false;
     loop {
         bytes.clear();
         let mut limited = reader.by_ref().take(LONGEST_LINE);
@@ -290,7 +293,10 @@ fn read_lines(mut reader: impl BufRead, path: &Path) -> Result<Recorded, Journal
         if bytes == b"\n" {
             continue;
         }
-        match line::parse(&bytes) {
+        let line = line::parse(&bytes);
+        recorded.is_broken |= is_torn && !matches!(line, Some(Line::Run { .. }));
+        is_torn = line.is_none();
+        match line {
             Some(Line::Run { at, header, contested }) if !has_header => {
                 has_header = true;
                 (recorded.started, recorded.header, recorded.contested) = (Some(at), *header, contested);
@@ -385,6 +391,25 @@ mod tests {
         assert_eq!(last_resumable(&state).unwrap(), None);
         assert_eq!(runs(&state).unwrap(), std::slice::from_ref(&header.run));
         assert_eq!(std::fs::read(state.plan(&header.run)).unwrap(), b"{}");
+    }
+
+    #[test]
+    fn only_the_last_line_of_a_part_may_be_torn() {
+        let folder = tempfile::tempdir().unwrap();
+        let (state, header, mut journal) = started(&folder);
+        journal.append(vec![note("one"), note("two"), note("three")]).unwrap();
+        let path = state.journal(&header.run);
+        let text = std::fs::read_to_string(&path).unwrap();
+        let is_broken = |text: &str| {
+            std::fs::write(&path, text).unwrap();
+            read(&state, &header.run).unwrap().is_broken
+        };
+        assert!(!is_broken(&text));
+        assert!(is_broken(&text.replace("two", "TWO")));
+        assert!(!is_broken(&text.replace("three", "THREE")), "as a kill leaves it");
+        is_broken(&text[..text.len() - 5]);
+        Journal::resume(&state, &header, Timestamp::EPOCH).unwrap().append(vec![note("four")]).unwrap();
+        assert!(!read(&state, &header.run).unwrap().is_broken, "a resumption follows what a kill tore");
     }
 
     #[test]

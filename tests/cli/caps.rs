@@ -34,6 +34,61 @@ fn runs_of_a_day_stop_at_the_second_cap_until_an_allowance_covers_more() {
 }
 
 #[test]
+fn a_journal_that_cannot_be_read_leaves_no_approval_to_count() {
+    let policy = |without: &[String], approvals: &str| {
+        format!(
+            "version: 1\nscope: {{ everything: true }}\nclaims: [Zebra]\nrules:\n  - name: all\n    select: {{ not: {{ id: [{}] }} }}\n    \
+             tags: [Zebra]\nguard:\n  caps: {{ removals: {{ percent: 1, floor: 1 }} }}\n{approvals}",
+            without.iter().map(|id| format!("'{id}'")).collect::<Vec<_>>().join(", ")
+        )
+    };
+    let project = Project::with_policy(&policy(&["none".to_owned()], ""));
+    project.run(&["sandbox", "create", "--devices", "20"]).exits(0);
+    let first = project.run(&["plan", "--sandbox", "--format", "json"]).exits(0).json();
+    let expires = first["createdAt"].as_str().unwrap().split('T').next().unwrap().to_string();
+    let approvals = format!("  approvals: [{{ cap: removals, max: 12, expires: {expires} }}]\n");
+    let changes = first["changes"].as_array().unwrap();
+    let ids: Vec<String> =
+        changes.iter().map(|change| change["device"]["id"].as_str().unwrap().to_owned()).collect();
+    project.run(&["apply", "--sandbox", "--auto-approve"]).exits(0);
+    project.write("policies/p.yaml", &policy(&ids[..2], &approvals));
+    let runs =
+        walk(&project.path().join(".mdetag/sandbox")).find(|path| path.extension() == Some("jsonl".as_ref()));
+    let journal = runs.unwrap();
+    let whole = std::fs::read_to_string(&journal).unwrap();
+    let torn =
+        whole.lines().enumerate().map(|(at, line)| if at == 1 { "{\n".into() } else { format!("{line}\n") });
+    for damaged in [torn.collect(), "{}".to_owned(), String::new()] {
+        std::fs::write(&journal, damaged).unwrap();
+        let plan = project.run(&["plan", "--sandbox", "--format", "json"]).exits(3).json();
+        assert_eq!(plan["state"]["isUnknown"], true, "{}", plan["state"]);
+        let file = plan["state"]["unreadable"][0].as_str().unwrap();
+        assert!(file.ends_with(".jsonl"), "{file}");
+        for format in ["human", "markdown", "html"] {
+            let shown = project.run(&["plan", "--sandbox", "--format", format]).exits(3).out;
+            let words = shown.split_whitespace().collect::<Vec<_>>().join(" ");
+            assert!(words.contains("cannot be read whole"), "{format}: {shown}");
+        }
+        project.run(&["plan", "--sandbox", "--allow", "removals=2"]).exits(0);
+    }
+    std::fs::write(&journal, whole).unwrap();
+    project.run(&["plan", "--sandbox"]).exits(0);
+}
+
+/// Every file below a folder.
+fn walk(folder: &std::path::Path) -> impl Iterator<Item = std::path::PathBuf> {
+    let mut files = Vec::new();
+    let mut folders = vec![folder.to_path_buf()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() { folders.push(path) } else { files.push(path) }
+        }
+    }
+    files.into_iter()
+}
+
+#[test]
 fn the_number_of_an_approval_is_a_total_over_runs() {
     let policy = |without: &[String], approvals: &str| {
         format!(

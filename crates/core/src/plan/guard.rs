@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 pub use approvals::{Allowance, ApprovalOrigin, ApprovalReport, ApprovalUse};
 pub use changes_digest::changes_digest;
 pub use day::{DayReport, StateReport};
-pub use past::{Past, PastCount, PastWork};
+pub use past::{Past, PastCount, PastWork, UnreadJournal};
 pub use snippet::{Snippet, snippet};
 
 use super::{Cause, DeviceChange, Plan, TagIndex};
@@ -145,7 +145,7 @@ impl SafePlan {
         let mut report = GuardReport { part_of: plan.measures.part_of.clone(), ..GuardReport::default() };
         let no_past = Past::default();
         let past = plan.measures.past.as_ref().unwrap_or(&no_past);
-        let mut state = StateReport { is_unknown: plan.measures.past.is_none(), ..StateReport::default() };
+        let mut state = StateReport::of(plan.measures.past.as_ref());
         for Row { axis, tag, planned, of_day, base } in planned(&plan) {
             let cap = guard.cap(axis);
             let place = cap.span.map(|span| sources.place(span));
@@ -205,8 +205,12 @@ fn raise<'a>(
     cap: u64,
 ) -> Option<(&'a ApprovalReport, u64)> {
     let case = plan.header.options.tag_case;
-    let uses = plan.measures.past.as_ref().map(|past| &*past.uses).unwrap_or_default();
-    let covering = raises.iter().filter(|raise| raise.covers(axis, tag, case));
+    let past = plan.measures.past.as_ref();
+    let uses = past.map(|past| &*past.uses).unwrap_or_default();
+    // A total whose use is unknown has nothing left that could be proven; `--allow` is no total over runs.
+    let is_unknown = past.is_some_and(|past| !past.unread.is_empty());
+    let counts = |raise: &&ApprovalReport| raise.from == ApprovalOrigin::Flag || !is_unknown;
+    let covering = raises.iter().filter(counts).filter(|raise| raise.covers(axis, tag, case));
     let with_use = covering.map(|raise| (raise, approvals::used(uses, raise, tag, case)));
     let left = |(raise, used): &(&ApprovalReport, u64)| raise.max.saturating_sub(*used);
     with_use.rev().filter(|raise| left(raise) > cap).max_by_key(left)

@@ -299,6 +299,9 @@ fn closing(model: &Model<'_>) -> String {
     for approval in plan.guard.approvals.iter().take(SENTENCES) {
         text.push_str(&format!("Raised: {}\n\n", name(&approval.sentence())));
     }
+    for unknown in sentences::state(plan) {
+        text.push_str(&format!("State: {}\n\n", name(&unknown)));
+    }
     text
 }
 

@@ -12,6 +12,9 @@ use super::consequences;
 use super::model::{Class, Model, Subject, Totals};
 use super::words::{counted, lane, noun_for, number, share};
 
+/// So many files are named in one sentence.
+const MOST_FILES: usize = 3;
+
 /// A text, and names to be shown in parentheses behind it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Phrase {
@@ -198,6 +201,25 @@ pub fn guard(model: &Model<'_>) -> Vec<Phrase> {
         ));
     }
     phrases
+}
+
+/// What the guard could not learn from the kept state. Names are not escaped.
+pub fn state(plan: &Plan) -> Vec<String> {
+    let state = &plan.state;
+    if state.unreadable.is_empty() {
+        // Only where a day's cap is compared with it: a plan that takes nothing away asks for no figure.
+        let matters = state.is_unknown && state.day.iter().any(|day| day.planned > 0);
+        let unknown = "no earlier run is kept here: what this policy set did in the last 24 hours is unknown";
+        return matters.then(|| unknown.to_owned()).into_iter().collect();
+    }
+    let files = state.unreadable.iter().take(MOST_FILES).cloned().collect::<Vec<_>>().join(", ");
+    let more = state.unreadable.len().saturating_sub(MOST_FILES);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let day = if state.is_unknown { ", and so is what was done in the last 24 hours" } else { "" };
+    vec![format!(
+        "{files}{more} cannot be read whole: what earlier runs used of approvals is unknown{day}; \
+         no approval counts until the journal is restored or moved away (`--allow` does)"
+    )]
 }
 
 /// `7.6 % of 50 %` where the percentage is the limit, `5 of 100` where a floor or an approval is.

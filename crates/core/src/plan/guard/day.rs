@@ -18,9 +18,25 @@ pub struct StateReport {
     /// The day's caps, of each axis on which this plan changes something.
     #[serde(default)]
     pub day: Vec<DayReport>,
-    /// No state is kept here: what earlier runs of the last 24 hours did is unknown.
+    /// What earlier runs of the last 24 hours did is unknown: no state is kept here, or it cannot be read. `done` is then what can
+    /// be proven.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_unknown: bool,
+    /// Journals that cannot be read whole. While there is one, no approval of the policy counts: what is left of it is unknown.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unreadable: Vec<String>,
+}
+
+impl StateReport {
+    /// What to report of a past; `None`: no run is kept.
+    pub(super) fn of(past: Option<&Past>) -> StateReport {
+        let unread = past.map(|past| &*past.unread).unwrap_or_default();
+        StateReport {
+            is_unknown: past.is_none() || unread.iter().any(|journal| journal.may_be_of_day),
+            unreadable: unread.iter().map(|journal| journal.file.clone()).collect(),
+            ..StateReport::default()
+        }
+    }
 }
 
 /// One axis over 24 hours.

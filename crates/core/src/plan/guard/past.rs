@@ -22,6 +22,17 @@ pub struct Past {
     pub values: u64,
     /// Devices that changed device group by them in the last 24 hours.
     pub group_moves: u64,
+    /// Journals that cannot be read whole: what these runs did is unknown.
+    pub unread: Vec<UnreadJournal>,
+}
+
+/// A journal that cannot be read whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnreadJournal {
+    /// The file.
+    pub file: String,
+    /// What it lost may be of the last 24 hours.
+    pub may_be_of_day: bool,
 }
 
 impl Past {
@@ -63,9 +74,15 @@ pub struct PastCount {
     /// By device: its value before.
     values: HashMap<Arc<str>, Option<Arc<str>>>,
     moves: BTreeMap<String, u64>,
+    unread: Vec<UnreadJournal>,
 }
 
 impl PastCount {
+    /// Adds a run whose journal cannot be read whole.
+    pub fn add_unread(&mut self, journal: UnreadJournal) {
+        self.unread.push(journal);
+    }
+
     /// Adds a run.
     pub fn add(&mut self, work: &PastWork<'_>) {
         let uses = work.raised.iter().map(|raised| {
@@ -124,6 +141,7 @@ impl PastCount {
             removals_per_tag,
             values: self.values.len() as u64,
             group_moves: self.moves.values().sum(),
+            unread: self.unread,
         }
     }
 }

@@ -154,6 +154,9 @@ fn guard(model: &Model<'_>, out: &mut dyn Write) -> io::Result<()> {
     for approval in plan.guard.approvals.iter().take(LIST) {
         writeln!(out, "<p>Raised: {}</p>", text(&approval.sentence()))?;
     }
+    for unknown in sentences::state(plan) {
+        writeln!(out, "<p>State: {}</p>", text(&unknown))?;
+    }
     for refusal in refusal::refusals(plan).iter().take(LIST) {
         let [headline, arithmetic, proceed] =
             [&refusal.headline, &refusal.arithmetic, &refusal.proceed].map(|line| text(line));
