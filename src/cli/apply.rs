@@ -90,7 +90,7 @@ async fn resume_run(
         if is_new {
             let folder = shown(&context.state_dir());
             return Err(Failure::usage(format!("there is no run to resume in the state directory {folder}"))
-                .help("carry the state directory between CI jobs as a cache or artifact, or name it with --state-dir"));
+                .help("carry the state directory between CI jobs as a cache or artifact, or name it with --state"));
         }
         context.console.say("nothing to resume: the last run came to its end");
         return Ok(Exit::Success);

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use mdetag::store::backend::StatePlace;
 use mdetag::store::path_text::shown;
 use mdetag::store::{regular_file, repository};
 use mdetag_core::diagnostic::{Diagnostic, Source, Sources};
@@ -19,6 +20,7 @@ use super::args::{Command, Global};
 use super::console::Console;
 use super::failure::Failure;
 use super::planning::has_errors;
+use super::state_place;
 
 /// The system's clock.
 #[derive(Clone, Copy, Debug)]
@@ -52,6 +54,8 @@ pub struct Context {
     pub base: PathBuf,
     /// The repository root, if there is one.
     pub repository: Option<PathBuf>,
+    /// The folder of sandboxes; of all state, where that lies in a folder.
+    local: PathBuf,
 }
 
 impl Context {
@@ -69,6 +73,21 @@ impl Context {
             (Settings::default(), None)
         };
         let base = repository.clone().unwrap_or_else(|| folder.clone());
+        let env = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let (old_name, allowed) = (env("MDETAG_STATE_DIR"), env("MDETAG_ALLOW_HOSTS").unwrap_or_default());
+        let words = state_place::Words {
+            named: global.state.as_deref().or(old_name.as_deref()),
+            file: settings.state.as_deref(),
+            allowed: &allowed,
+            settings_folder: settings_folder.as_deref(),
+            repository: repository.as_deref(),
+            folder: &folder,
+        };
+        let (place, standard) = (words.place()?, words.standard());
+        let StatePlace::Folder(local) = place else {
+            return Err(Failure::usage(format!("state cannot lie in {place} yet"))
+                .help(format!("name a folder with --state, such as {}", shown(&standard))));
+        };
         Ok(Context {
             global,
             console,
@@ -79,6 +98,7 @@ impl Context {
             folder,
             base,
             repository,
+            local,
         })
     }
 
@@ -144,9 +164,9 @@ impl Context {
         Options { tag_case: self.settings.tag_case, values, combine: self.settings.writes.combine }
     }
 
-    /// The state directory.
+    /// The state directory; of sandboxes alone, where state lies in a store.
     pub fn state_dir(&self) -> PathBuf {
-        self.global.state_dir.clone()
+        self.local.clone()
     }
 }
 

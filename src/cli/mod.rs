@@ -54,6 +54,7 @@ mod show;
 mod signals;
 mod snapshot;
 mod source;
+mod state_place;
 mod tags;
 mod tenants;
 mod validate;

@@ -2,6 +2,7 @@
 //!
 //! Decides nothing: what a file says goes to the pipeline, what the pipeline says goes into a file.
 
+pub mod backend;
 mod compression;
 pub mod history;
 pub mod journal;

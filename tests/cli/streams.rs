@@ -36,7 +36,7 @@ fn a_flag_wins_over_the_environment_and_the_environment_over_the_default() {
     project.write("i.json", "[]");
     with(&project, &["plan"], &[("MDETAG_INVENTORY", "i.json"), ("MDETAG_NOW", "2026-11-22")]).exits(0);
     with(&project, &["plan", "--now", "2026-11-22"], &[("MDETAG_INVENTORY", "none")]).exits(1);
-    with(&project, &["plan"], &[("MDETAG_SANDBOX", "two"), ("MDETAG_STATE_DIR", "elsewhere")]).exits(0);
+    with(&project, &["plan"], &[("MDETAG_SANDBOX", "two"), ("MDETAG_STATE", "elsewhere")]).exits(0);
     assert!(project.path().join("elsewhere/sandboxes/two").exists());
 }
 

@@ -8,7 +8,9 @@ mod looks;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::{FalseyValueParser, PossibleValue, PossibleValuesParser, TypedValueParser};
+use clap::builder::{
+    FalseyValueParser, NonEmptyStringValueParser, PossibleValue, PossibleValuesParser, TypedValueParser,
+};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use commands::*;
@@ -73,9 +75,9 @@ pub struct Global {
     )]
     pub sandbox_fault: Vec<String>,
 
-    /// Where ledgers, journals and sandboxes are kept
-    #[arg(long, global = true, value_name = "DIR", env = "MDETAG_STATE_DIR", default_value = ".mdetag")]
-    pub state_dir: PathBuf,
+    /// Where ledgers, journals and locks are kept: a folder
+    #[arg(long, global = true, value_name = "PLACE", env = "MDETAG_STATE", alias = "state-dir", value_parser = NonEmptyStringValueParser::new())]
+    pub state: Option<String>,
 
     /// The clock of the policy's ages and dates: RFC 3339, or a date (midnight UTC)
     #[arg(long, global = true, value_name = "TIME", env = "MDETAG_NOW", value_parser = Timestamp::parse)]

@@ -383,6 +383,11 @@ pub(super) static SETTINGS: &[Key] = &[
     key("tenantsFile", Shape::Path, "A YAML, JSON or CSV file with further profiles."),
     key("budget", Shape::Mapping(BUDGET), "The service's limits as this client keeps them."),
     key("writes", Shape::Mapping(WRITES), "How changes are written."),
+    key(
+        "state",
+        Shape::Text,
+        "Where ledgers, journals and locks are kept: a folder, `azblob://…` or `s3://…`.",
+    ),
     key("tagCase", Shape::Words(&TAG_CASES), "Whether tags that differ only in case are two tags or one."),
     key("lints", Shape::Named(&Shape::Words(&LINT_LEVELS)), "How warnings count, by code: `W0713: deny`."),
 ];

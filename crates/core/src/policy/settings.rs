@@ -25,6 +25,8 @@ pub struct Settings {
     pub budget: BudgetSettings,
     /// How changes are written.
     pub writes: WriteSettings,
+    /// Where state is kept: a folder relative to the file, or the address of a store.
+    pub state: Option<String>,
     /// How tags of other case count.
     pub tag_case: TagCase,
     /// How warnings count, by code.
@@ -133,6 +135,7 @@ impl Default for Settings {
                 visibility: Duration::from_secs(3600),
                 origins: false,
             },
+            state: None,
             tag_case: TagCase::default(),
             lints: BTreeMap::new(),
         }
@@ -202,6 +205,7 @@ impl Reader<'_> {
             settings.profiles = entries.iter().filter_map(|entry| self.profile(entry)).collect();
         }
         settings.tenants_file = self.owned(fields, "tenantsFile");
+        settings.state = self.owned(fields, "state");
         if let Some(node) = fields.get("defaultTenant") {
             settings.default_tenant = self.filled_text(node, "`defaultTenant`").map(str::to_owned);
             let names: Vec<&str> = settings.profiles.iter().map(|profile| profile.name.as_str()).collect();

@@ -1,0 +1,196 @@
+//! Where state lies: `--state`, `MDETAG_STATE`, `state:` in `mdetag.yaml`, else `.mdetag` beside it.
+//!
+//! Opens nothing. Who can change the file can change the pull request: it alone may not move the state elsewhere.
+
+use std::path::{Component, Path, PathBuf};
+
+use mdetag::store::backend::{StatePlace, StoreAddress};
+use mdetag_core::report::escape::terminal;
+
+use super::failure::Failure;
+
+/// The name of the folder, where nobody names another.
+const DEFAULT: &str = ".mdetag";
+
+/// What has a say in where state lies.
+pub struct Words<'a> {
+    /// `--state` or `MDETAG_STATE`, by its old names too.
+    pub named: Option<&'a str>,
+    /// `state:` of `mdetag.yaml`.
+    pub file: Option<&'a str>,
+    /// `MDETAG_ALLOW_HOSTS`.
+    pub allowed: &'a str,
+    /// The folder of the `mdetag.yaml` in use.
+    pub settings_folder: Option<&'a Path>,
+    /// The root of the repository.
+    pub repository: Option<&'a Path>,
+    /// The working directory.
+    pub folder: &'a Path,
+}
+
+impl Words<'_> {
+    /// The place that holds.
+    ///
+    /// # Errors
+    /// Words that name no place, and a file that names a place outside the repository that nobody vouched for.
+    pub fn place(&self) -> Result<StatePlace, Failure> {
+        let named = self.named.map(|text| self.parse(text, "`--state` or MDETAG_STATE")).transpose()?;
+        if let Some(named) = named {
+            return Ok(named);
+        }
+        match self.file.map(|text| self.parse(text, "`state` of mdetag.yaml")).transpose()? {
+            None => Ok(StatePlace::Folder(self.standard())),
+            Some(StatePlace::Folder(folder)) => {
+                self.inside(&folder)?;
+                Ok(StatePlace::Folder(folder))
+            }
+            Some(StatePlace::Store(address)) => {
+                self.vouched_for(&address)?;
+                Ok(StatePlace::Store(address))
+            }
+        }
+    }
+
+    /// The local folder, where nobody names another: sandboxes lie there also where state lies in a store.
+    pub fn standard(&self) -> PathBuf {
+        from_here(self.folder, self.home().join(DEFAULT))
+    }
+
+    /// A relative path counts from here, from wherever the command is typed.
+    fn home(&self) -> &Path {
+        self.settings_folder.or(self.repository).unwrap_or(self.folder)
+    }
+
+    fn parse(&self, text: &str, from: &str) -> Result<StatePlace, Failure> {
+        let place = StatePlace::parse(text).map_err(|why| {
+            Failure::usage(format!("{from}: {}", terminal(&why)))
+                .help("name a folder, azblob://ACCOUNT/CONTAINER/PREFIX or s3://BUCKET/PREFIX")
+        })?;
+        Ok(match place {
+            StatePlace::Folder(folder) => {
+                StatePlace::Folder(from_here(self.folder, self.home().join(folder)))
+            }
+            store => store,
+        })
+    }
+
+    fn inside(&self, folder: &Path) -> Result<(), Failure> {
+        let root = self.repository.unwrap_or_else(|| self.home());
+        let real = |path: &Path| std::fs::canonicalize(path).unwrap_or_else(|_| plain(path));
+        // What does not exist yet cannot be a link: its nearest folder that exists decides.
+        let whole = plain(&self.folder.join(folder));
+        let nearest = whole.ancestors().find(|place| place.symlink_metadata().is_ok());
+        let is_inside = nearest.is_some_and(|nearest| real(nearest).starts_with(real(root)))
+            && (whole.starts_with(plain(root)) || whole.starts_with(real(root)));
+        if is_inside {
+            return Ok(());
+        }
+        let file = terminal(self.file.unwrap_or_default()).into_owned();
+        Err(Failure::file(format!("`state` of mdetag.yaml names `{file}`, which lies outside the repository"))
+            .help("name a folder of the repository, or name it with --state or MDETAG_STATE: the file lies in the pull request"))
+    }
+
+    fn vouched_for(&self, address: &StoreAddress) -> Result<(), Failure> {
+        let root = address.root();
+        let mut allowed = self.allowed.split([',', ' ']).map(|host| host.trim_end_matches('/'));
+        if allowed.any(|allowed| allowed.eq_ignore_ascii_case(&root)) {
+            return Ok(());
+        }
+        Err(Failure::file(format!("`state` of mdetag.yaml names {address}, and the environment does not vouch for it"))
+            .help(format!(
+                "if it is meant, set MDETAG_STATE={address} or add {root} to MDETAG_ALLOW_HOSTS: another store is another lock, and the file lies in the pull request"
+            )))
+    }
+}
+
+/// Relative to the working directory where it lies below it: messages stay short.
+fn from_here(folder: &Path, path: PathBuf) -> PathBuf {
+    match path.strip_prefix(folder) {
+        Ok(relative) if !relative.as_os_str().is_empty() => relative.to_path_buf(),
+        _ => path,
+    }
+}
+
+/// Without `.` and `..`, as written.
+fn plain(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir => {
+                plain.pop();
+            }
+            part => plain.push(part),
+        }
+    }
+    plain
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(words: Words<'_>) -> Result<String, String> {
+        words.place().map(|place| place.to_string()).map_err(|failure| failure.message)
+    }
+
+    fn words<'a>(
+        named: Option<&'a str>,
+        file: Option<&'a str>,
+        allowed: &'a str,
+        root: &'a Path,
+    ) -> Words<'a> {
+        Words { named, file, allowed, settings_folder: Some(root), repository: Some(root), folder: root }
+    }
+
+    #[test]
+    fn a_store_that_only_the_file_names_is_not_used() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = "s3://contoso-state/mdetag";
+        let root = folder.path();
+        assert!(place(words(None, Some(store), "", root)).is_err());
+        assert!(place(words(None, Some(store), "s3://other", root)).is_err());
+        assert_eq!(place(words(None, Some(store), "a, s3://contoso-state", root)).as_deref(), Ok(store));
+        assert_eq!(place(words(Some(store), Some(store), "", root)).as_deref(), Ok(store));
+    }
+
+    #[test]
+    fn the_environment_goes_before_the_file_and_the_file_stays_inside_the_repository() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        assert_eq!(place(words(Some("mine"), Some("theirs"), "", root)).as_deref(), Ok("mine"));
+        assert_eq!(place(words(None, Some("state/here"), "", root)).as_deref(), Ok("state/here"));
+        for outside in ["../x", "/var/lib/mdetag", "state/../../x"] {
+            assert!(place(words(None, Some(outside), "", root)).is_err(), "{outside}");
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_out_of_the_repository_is_no_folder_of_it() {
+        let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        std::os::unix::fs::symlink(other.path(), folder.path().join("state")).unwrap();
+        assert!(place(words(None, Some("state"), "", folder.path())).is_err());
+        assert!(place(words(None, Some("state/new"), "", folder.path())).is_err());
+    }
+
+    #[test]
+    fn the_folder_is_the_same_from_wherever_the_command_is_typed() {
+        let folder = tempfile::tempdir().unwrap();
+        let (root, deep) = (folder.path(), folder.path().join("policies"));
+        let from = |folder, named| {
+            let words = Words {
+                named,
+                file: None,
+                allowed: "",
+                settings_folder: Some(root),
+                repository: None,
+                folder,
+            };
+            folder.join(words.place().unwrap().folder().unwrap())
+        };
+        assert_eq!(from(&deep, None), root.join(".mdetag"));
+        assert_eq!(from(root, None), root.join(".mdetag"));
+        assert_eq!(from(&deep, Some("s")), from(root, Some("s")));
+    }
+}
