@@ -59,6 +59,12 @@ fn commands() -> Vec<(String, Vec<String>)> {
     found
 }
 
+/// The program's own sources: path and text.
+pub(super) fn sources() -> Vec<(String, String)> {
+    let own = files(&["rs"]).into_iter().filter(|path| path.starts_with("src/"));
+    own.map(|path| (path.clone(), read(&path))).collect()
+}
+
 #[test]
 fn every_command_that_is_printed_exists() {
     let commands = commands();

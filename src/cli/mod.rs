@@ -4,7 +4,7 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::FromArgMatches;
 use clap::error::ErrorKind;
 
 mod all_tenants;
@@ -27,6 +27,7 @@ mod failure;
 mod findings;
 mod fleet;
 mod groups;
+mod help;
 mod history;
 mod hunting;
 mod import;
@@ -35,6 +36,7 @@ mod import_round_trip;
 mod init;
 mod ledger_text;
 mod looking;
+mod manual;
 mod output;
 mod past;
 mod plan;
@@ -67,7 +69,7 @@ use failure::Failure;
 
 /// Runs the command line of this process.
 pub(crate) fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match parse() {
         Ok(cli) => cli,
         Err(error) => return usage(&error).into(),
     };
@@ -82,6 +84,12 @@ pub(crate) fn main() -> ExitCode {
             exit.into()
         }
     }
+}
+
+fn parse() -> Result<Cli, clap::Error> {
+    let mut command = args::folded();
+    let matches = command.try_get_matches_from_mut(std::env::args_os())?;
+    Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
 }
 
 /// A usage error ends with 1, not with clap's 2, which means drift here; help and version are results.
@@ -151,6 +159,7 @@ async fn run(context: &Context, command: Command) -> Result<Exit, Failure> {
         Command::Completions(args) => shell::completions(context, &args),
         Command::Revert(args) => revert::run(context, &args).await,
         Command::Test(args) => rehearse::run(context, &args),
-        Command::Man(_) => shell::man(context),
+        Command::Man(args) => manual::run(context, &args),
+        Command::Help(args) => help::run(context, &args),
     }
 }

@@ -1,4 +1,4 @@
-//! `mdetag completions` and `mdetag man`: made from the same declaration that parses the command line.
+//! `mdetag completions`: made from the same declaration that parses the command line.
 
 use clap::CommandFactory;
 use serde_json::json;
@@ -15,22 +15,6 @@ use super::failure::Failure;
 pub fn completions(context: &Context, args: &CompletionsArgs) -> Result<Exit, Failure> {
     let mut text = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "mdetag", &mut text);
-    print(context, &text)
-}
-
-/// Prints the manual page, all commands in one.
-///
-/// # Errors
-/// Standard output that cannot be written.
-pub fn man(context: &Context) -> Result<Exit, Failure> {
-    let mut command = Cli::command();
-    command.build();
-    let mut text = Vec::new();
-    clap_mangen::Man::new(command.clone()).render(&mut text)?;
-    for sub in command.get_subcommands().filter(|sub| !sub.is_hide_set()) {
-        let name = format!("mdetag-{}", sub.get_name());
-        clap_mangen::Man::new(sub.clone().name(name)).render(&mut text)?;
-    }
     print(context, &text)
 }
 

@@ -11,6 +11,7 @@ mod engine;
 mod foreign_hosts;
 mod identity;
 mod import;
+mod help;
 mod hostile;
 mod looks;
 mod main_job;

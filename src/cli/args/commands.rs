@@ -348,4 +348,19 @@ pub struct CompletionsArgs {
 
 /// `man`.
 #[derive(Debug, Args)]
-pub struct ManArgs {}
+pub struct ManArgs {
+    /// The command [default: mdetag itself]
+    #[arg(value_name = "COMMAND", conflicts_with = "output")]
+    pub command: Option<String>,
+    /// Write all pages into this folder
+    #[arg(short, long, value_name = "DIR")]
+    pub output: Option<PathBuf>,
+}
+
+/// `help`.
+#[derive(Debug, Args)]
+pub struct HelpArgs {
+    /// A command, a topic, a diagnostic's code or a page of the guide
+    #[arg(value_name = "COMMAND | TOPIC")]
+    pub topic: Vec<String>,
+}

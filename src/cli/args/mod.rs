@@ -3,6 +3,8 @@
 //! Reads nothing but the words; the words of single commands are in `commands`.
 
 mod commands;
+mod declaration;
+pub mod examples;
 mod looks;
 
 use std::path::PathBuf;
@@ -14,6 +16,7 @@ use clap::builder::{
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use commands::*;
+pub use declaration::{declaration, folded};
 pub use looks::*;
 
 pub use mdetag_core::report::Format;
@@ -29,7 +32,7 @@ use mdetag_core::time::{self, Timestamp};
     disable_help_subcommand = true
 )]
 #[command(
-    after_help = "A first look needs no account:\n  mdetag plan --sandbox\n  mdetag apply --sandbox --auto-approve\n\nExit codes: 0 success, 1 error, 2 drift or changes, 3 refused, 4 applied in part, 5 stopped early."
+    after_help = "A first look needs no account:\n  mdetag plan --sandbox\n  mdetag apply --sandbox --auto-approve\n\nExit codes: 0 success, 1 error, 2 drift or changes, 3 refused, 4 applied in part, 5 stopped early.\n`mdetag help TOPIC` prints the guide: exit-codes, environment, selectors, quickstart, cookbook and more."
 )]
 pub struct Cli {
     /// What to do.
@@ -202,8 +205,10 @@ pub enum Command {
     Schema(SchemaArgs),
     /// Print a shell's completions
     Completions(CompletionsArgs),
-    /// Print the manual page
+    /// Print a manual page, or write all of them
     Man(ManArgs),
+    /// Print the help of a command, a topic, a diagnostic or a page of the guide
+    Help(HelpArgs),
 }
 
 impl Command {
@@ -211,7 +216,9 @@ impl Command {
     pub fn reads_settings(&self) -> bool {
         match self {
             Command::Validate(args) => args.explain.is_none(),
-            Command::Init(_) | Command::Schema(_) | Command::Completions(_) | Command::Man(_) => false,
+            Command::Init(_) | Command::Schema(_) | Command::Completions(_) | Command::Man(_) | Command::Help(_) => {
+                false
+            },
             _ => true,
         }
     }

@@ -1,0 +1,247 @@
+//! Two or three examples of each command: what stands below its help and in its manual page.
+//!
+//! A test parses each of them with the command line's own declaration.
+
+/// An example: the command line, and what it is for.
+pub type Example = (&'static str, &'static str);
+
+/// The examples by command. Commands of commands are written with a space.
+const EXAMPLES: &[(&str, &[Example])] = &[
+    (
+        "init",
+        &[
+            ("mdetag init tags", "a new repository in the folder tags"),
+            ("mdetag init", "in the working directory"),
+        ],
+    ),
+    (
+        "validate",
+        &[
+            ("mdetag validate --deny-warnings", "what a pull request must pass"),
+            ("mdetag validate --explain E0203", "what a code means, and what to do"),
+            ("mdetag validate --format sarif", "findings for a code-scanning page"),
+        ],
+    ),
+    (
+        "test",
+        &[
+            ("mdetag test", "all *.test.yaml files below policies/"),
+            ("mdetag test --junit tests.xml", "with a report for the CI system"),
+        ],
+    ),
+    (
+        "plan",
+        &[
+            ("mdetag plan --sandbox", "a first look, without an account"),
+            ("mdetag plan -o plan.json --detailed-exitcode", "save it for the review; 2 says that there are changes"),
+            ("mdetag plan --base ../main --report html=plan.html", "this change apart from drift, also as a page"),
+        ],
+    ),
+    (
+        "show",
+        &[
+            ("mdetag show plan.json", "what was planned"),
+            ("mdetag show plan.json --details", "with every device"),
+        ],
+    ),
+    (
+        "apply",
+        &[
+            ("mdetag apply plan.json", "what was reviewed, as far as it still fits"),
+            ("mdetag apply --auto-approve --max-duration 50m", "in a job that is ended after an hour"),
+            ("mdetag apply --resume", "the rest of an interrupted run"),
+        ],
+    ),
+    (
+        "drift",
+        &[
+            ("mdetag drift --report html=drift.html", "2 says that there is drift"),
+            ("mdetag drift --all-tenants --format json", "every profile of mdetag.yaml in one document"),
+        ],
+    ),
+    (
+        "explain",
+        &[
+            ("mdetag explain dc01.corp.example.com", "everything about a device"),
+            ("mdetag explain dc01.corp.example.com Tier0 --sandbox", "why it has this tag, or why not"),
+        ],
+    ),
+    (
+        "tags",
+        &[
+            ("mdetag tags --unclaimed", "live tags that nobody owns"),
+            ("mdetag tags --dead --format csv", "named by the policies, on no device"),
+        ],
+    ),
+    (
+        "devices",
+        &[
+            ("mdetag devices --where '{ osPlatform: Windows11 }'", "try a selector before it is a rule"),
+            ("mdetag devices --tag env/* --fields computerDnsName,lastSeen", "who carries a tag"),
+        ],
+    ),
+    (
+        "coverage",
+        &[
+            ("mdetag coverage", "devices without a rule, rules without devices"),
+            ("mdetag coverage --inventory devices.ndjson.gz --format json", "on a recorded inventory"),
+        ],
+    ),
+    (
+        "groups",
+        &[
+            ("mdetag groups", "device groups, predicted and reported"),
+            ("mdetag groups --format csv", "the same as a table"),
+        ],
+    ),
+    (
+        "import",
+        &[
+            ("mdetag import", "rules for all live tags, claiming none"),
+            ("mdetag import --claim env/* --fit 95 -o imported", "own env/*; selectors may miss one device in twenty"),
+        ],
+    ),
+    (
+        "snapshot",
+        &[
+            ("mdetag snapshot -o devices.ndjson.gz", "the inventory, for --inventory"),
+            ("mdetag snapshot -o devices.ndjson.zst --tenant contoso", "of another profile"),
+        ],
+    ),
+    (
+        "history",
+        &[
+            ("mdetag history", "all runs"),
+            ("mdetag history dc01.corp.example.com", "what was ever written to a device"),
+        ],
+    ),
+    (
+        "revert",
+        &[
+            ("mdetag revert 20261122T120000Z-1a2b -o undo.json", "a plan that undoes the run"),
+            ("mdetag revert 20261122T120000Z-1a2b -o undo.json --sandbox", "a run on the sandbox"),
+        ],
+    ),
+    (
+        "doctor",
+        &[
+            ("mdetag doctor", "may this identity read and write, and what is left of the budget?"),
+            ("mdetag doctor --check-version", "also: is there a newer version?"),
+        ],
+    ),
+    (
+        "tenants",
+        &[
+            ("mdetag tenants --select region=eu", "the profiles with a label"),
+            ("mdetag tenants --format json", "a matrix for CI"),
+        ],
+    ),
+    (
+        "sandbox create",
+        &[
+            ("mdetag sandbox create --devices 50000", "a larger tenant"),
+            ("mdetag sandbox create --fleet devices.ndjson.gz", "one of your own devices, from a snapshot"),
+        ],
+    ),
+    (
+        "sandbox serve",
+        &[
+            ("mdetag sandbox serve", "on a free port"),
+            ("mdetag sandbox serve --listen 127.0.0.1:8080 --sandbox-speed 60", "a minute lasts a second"),
+        ],
+    ),
+    (
+        "sandbox disturb",
+        &[
+            ("mdetag sandbox disturb", "twelve edits, as in the portal"),
+            ("mdetag sandbox disturb --edits 100 --seed 7 policies/", "edits of what these policies own"),
+        ],
+    ),
+    (
+        "sandbox generate",
+        &[
+            ("mdetag sandbox generate -o fleet.ndjson", "2,000 devices"),
+            ("mdetag sandbox generate --devices 1000000 -o fleet.ndjson", "a million"),
+        ],
+    ),
+    (
+        "sandbox faults",
+        &[
+            ("mdetag sandbox faults", "what --sandbox-fault takes"),
+            ("mdetag sandbox faults --format json", "the same as a document"),
+        ],
+    ),
+    (
+        "schema",
+        &[
+            ("mdetag schema policy", "for editors"),
+            ("mdetag schema apply", "of what `apply --format json` prints"),
+        ],
+    ),
+    (
+        "completions",
+        &[
+            ("mdetag completions bash", "see `mdetag help installing` for where to put it"),
+            ("mdetag completions powershell", "for PowerShell"),
+        ],
+    ),
+    (
+        "man",
+        &[
+            ("mdetag man plan", "the page of a command"),
+            ("mdetag man -o man1", "all pages into a folder"),
+        ],
+    ),
+    (
+        "help",
+        &[
+            ("mdetag help exit-codes", "a topic"),
+            ("mdetag help cookbook", "a page of the guide"),
+            ("mdetag help E0203", "a diagnostic"),
+        ],
+    ),
+];
+
+/// The examples of a command.
+pub fn examples(command: &str) -> &'static [Example] {
+    EXAMPLES.iter().find(|(name, _)| *name == command).map_or(&[], |(_, examples)| examples)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory, Parser};
+
+    use super::*;
+    use crate::cli::args::Cli;
+
+    /// The commands that do something, by their words.
+    fn leaves(command: &clap::Command, words: &str) -> Vec<String> {
+        let subs = command.get_subcommands().filter(|sub| !sub.is_hide_set());
+        let named = |sub: &clap::Command| format!("{words} {}", sub.get_name()).trim().to_owned();
+        let below: Vec<String> = subs.flat_map(|sub| leaves(sub, &named(sub))).collect();
+        if below.is_empty() { vec![words.to_owned()] } else { below }
+    }
+
+    #[test]
+    fn every_command_has_two_or_three_examples_that_parse_as_that_command() {
+        let commands = leaves(&Cli::command(), "");
+        for command in &commands {
+            let examples = examples(command);
+            assert!((2..=3).contains(&examples.len()), "`{command}` has {} examples", examples.len());
+            for (line, _) in examples {
+                assert!(line.starts_with(&format!("mdetag {command}")), "`{line}` is no example of `{command}`");
+                let quoted = line.split_once('\'').and_then(|(before, rest)| {
+                    let (inside, after) = rest.split_once('\'')?;
+                    Some(before.split_whitespace().chain([inside]).chain(after.split_whitespace()).collect())
+                });
+                let words: Vec<&str> = quoted.unwrap_or_else(|| line.split_whitespace().collect());
+                if let Err(error) = Cli::try_parse_from(words) {
+                    panic!("{line}: {error}");
+                }
+            }
+        }
+        let unknown: Vec<_> =
+            EXAMPLES.iter().filter(|(name, _)| !commands.iter().any(|it| it == name)).collect();
+        assert!(unknown.is_empty(), "{unknown:?}");
+    }
+}
