@@ -113,7 +113,8 @@ fn unknown(word: &str) -> Failure {
     let command = folded();
     let commands = command.get_subcommands().map(Command::get_name);
     let known = TOPICS.into_iter().chain(GUIDE.iter().map(|(name, _)| *name)).chain(commands);
-    let nearest = did_you_mean(word, known).map_or_else(String::new, |name| format!("did you mean `{name}`? "));
+    let nearest =
+        did_you_mean(word, known).map_or_else(String::new, |name| format!("did you mean `{name}`? "));
     Failure::usage(format!("there is no command, topic, diagnostic or page `{word}`"))
         .help(format!("{nearest}topics: {}; `mdetag --help` lists the commands", listed().join(", ")))
 }
@@ -143,14 +144,18 @@ pub fn variables() -> Vec<(String, String)> {
         if found.iter().any(|(known, _)| known == name) {
             continue;
         }
-        found.push((name.to_owned(), format!("{}: {}", flag(arg), arg.get_help().cloned().unwrap_or_default())));
+        found.push((
+            name.to_owned(),
+            format!("{}: {}", flag(arg), arg.get_help().cloned().unwrap_or_default()),
+        ));
     }
     found.extend(VARIABLES.iter().map(|(name, meaning)| ((*name).to_owned(), (*meaning).to_owned())));
     found
 }
 
 fn flag(arg: &Arg) -> String {
-    let value = arg.get_value_names().and_then(|names| names.first()).filter(|_| arg.get_action().takes_values());
+    let value =
+        arg.get_value_names().and_then(|names| names.first()).filter(|_| arg.get_action().takes_values());
     let value = value.map_or_else(String::new, |name| format!(" {name}"));
     format!("--{}{value}", arg.get_long().unwrap_or_default())
 }
@@ -209,7 +214,8 @@ mod tests {
     #[test]
     fn every_variable_that_the_program_reads_is_named() {
         let known = variables();
-        let name = Regex::new(r#""((?:MDETAG|AZURE|ACTIONS_ID|IDENTITY|NO_COLOR|CLICOLOR|SSL)[A-Z_]*)""#).expect("sound");
+        let name = Regex::new(r#""((?:MDETAG|AZURE|ACTIONS_ID|IDENTITY|NO_COLOR|CLICOLOR|SSL)[A-Z_]*)""#)
+            .expect("sound");
         let files = crate::cli::documents::sources();
         for (file, text) in &files {
             for found in name.captures_iter(text) {

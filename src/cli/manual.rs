@@ -17,7 +17,10 @@ use super::help;
 
 /// Files that commands read and write.
 const FILES: [(&str, &str); 4] = [
-    ("mdetag.yaml", "tenants and limits; looked for in the working directory and its parents up to the repository root"),
+    (
+        "mdetag.yaml",
+        "tenants and limits; looked for in the working directory and its parents up to the repository root",
+    ),
     ("policies/", "the policy set, unless the profile or the arguments name another"),
     ("*.test.yaml", "policy tests"),
     (".mdetag/", "ledgers, journals and sandboxes (--state-dir)"),
@@ -40,7 +43,9 @@ pub fn run(context: &Context, args: &ManArgs) -> Result<Exit, Failure> {
         }
         return print(context, &format!("{}\n", names.join("\n")));
     }
-    let Some(name) = &args.command else { return print(context, &String::from_utf8_lossy(&page(&root, "")?)) };
+    let Some(name) = &args.command else {
+        return print(context, &String::from_utf8_lossy(&page(&root, "")?));
+    };
     let command = root.find_subcommand(name).ok_or_else(|| {
         Failure::usage(format!("there is no command `{name}`")).help("`mdetag --help` lists the commands")
     })?;
@@ -109,7 +114,9 @@ fn more(command: &Command, words: &str) -> Roff {
         entry(&mut roff, &exit.code().to_string(), exit.meaning());
     }
     heading(&mut roff, "SEE ALSO");
-    roff.text([roman("mdetag help TOPIC prints the guide: exit-codes, environment, selectors, cookbook and more.")]);
+    roff.text([roman(
+        "mdetag help TOPIC prints the guide: exit-codes, environment, selectors, cookbook and more.",
+    )]);
     roff
 }
 

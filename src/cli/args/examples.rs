@@ -33,8 +33,14 @@ const EXAMPLES: &[(&str, &[Example])] = &[
         "plan",
         &[
             ("mdetag plan --sandbox", "a first look, without an account"),
-            ("mdetag plan -o plan.json --detailed-exitcode", "save it for the review; 2 says that there are changes"),
-            ("mdetag plan --base ../main --report html=plan.html", "this change apart from drift, also as a page"),
+            (
+                "mdetag plan -o plan.json --detailed-exitcode",
+                "save it for the review; 2 says that there are changes",
+            ),
+            (
+                "mdetag plan --base ../main --report html=plan.html",
+                "this change apart from drift, also as a page",
+            ),
         ],
     ),
     (
@@ -98,7 +104,10 @@ const EXAMPLES: &[(&str, &[Example])] = &[
         "import",
         &[
             ("mdetag import", "rules for all live tags, claiming none"),
-            ("mdetag import --claim env/* --fit 95 -o imported", "own env/*; selectors may miss one device in twenty"),
+            (
+                "mdetag import --claim env/* --fit 95 -o imported",
+                "own env/*; selectors may miss one device in twenty",
+            ),
         ],
     ),
     (
@@ -187,10 +196,7 @@ const EXAMPLES: &[(&str, &[Example])] = &[
     ),
     (
         "man",
-        &[
-            ("mdetag man plan", "the page of a command"),
-            ("mdetag man -o man1", "all pages into a folder"),
-        ],
+        &[("mdetag man plan", "the page of a command"), ("mdetag man -o man1", "all pages into a folder")],
     ),
     (
         "help",
@@ -229,7 +235,10 @@ mod tests {
             let examples = examples(command);
             assert!((2..=3).contains(&examples.len()), "`{command}` has {} examples", examples.len());
             for (line, _) in examples {
-                assert!(line.starts_with(&format!("mdetag {command}")), "`{line}` is no example of `{command}`");
+                assert!(
+                    line.starts_with(&format!("mdetag {command}")),
+                    "`{line}` is no example of `{command}`"
+                );
                 let quoted = line.split_once('\'').and_then(|(before, rest)| {
                     let (inside, after) = rest.split_once('\'')?;
                     Some(before.split_whitespace().chain([inside]).chain(after.split_whitespace()).collect())

@@ -216,9 +216,11 @@ impl Command {
     pub fn reads_settings(&self) -> bool {
         match self {
             Command::Validate(args) => args.explain.is_none(),
-            Command::Init(_) | Command::Schema(_) | Command::Completions(_) | Command::Man(_) | Command::Help(_) => {
-                false
-            },
+            Command::Init(_)
+            | Command::Schema(_)
+            | Command::Completions(_)
+            | Command::Man(_)
+            | Command::Help(_) => false,
             _ => true,
         }
     }
