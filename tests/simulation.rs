@@ -1,6 +1,6 @@
 //! The engine against a simulated service under virtual time: thousands of fault schedules, each reproducible by its seed.
 //!
-//! Nothing sleeps, no socket opens. `SEEDS=N` plays more seeds, `SEED=N` plays one, `KILLED=N` kills runs of more seeds.
+//! Nothing sleeps, no socket opens. `SEEDS=N` plays more seeds, `FROM=N` others, `SEED=N` plays one, `KILLED=N` kills runs of more seeds.
 
 #[path = "simulation/claims.rs"]
 mod claims;
@@ -14,8 +14,10 @@ mod world;
 use std::collections::{BTreeMap, BTreeSet};
 
 use mdetag_core::apply::budget::Limits;
-use mdetag_core::apply::{ChangeKey, ChangeOutcome, ChangeWhat, Outcome, Run, RunOptions, Step, StopReason};
-use mdetag_core::plan::{Plan, cost, stale};
+use mdetag_core::apply::{
+    Call, ChangeKey, ChangeOutcome, ChangeWhat, Outcome, Run, RunOptions, Step, StopReason,
+};
+use mdetag_core::plan::{Lane, Plan, cost, stale};
 
 use fleet::Fleet;
 use world::{World, safe};
@@ -111,7 +113,10 @@ fn number(name: &str) -> Option<u64> {
 fn seeds() -> std::ops::Range<u64> {
     match number("SEED") {
         Some(seed) => seed..seed + 1,
-        None => 0..number("SEEDS").unwrap_or(200),
+        None => {
+            let first = number("FROM").unwrap_or(0);
+            first..first + number("SEEDS").unwrap_or(200)
+        }
     }
 }
 
@@ -151,11 +156,17 @@ fn without_faults_a_run_makes_exactly_the_planned_calls() {
             (device.registry, device.is_bad, device.is_gone) = (None, false, false);
         }
         let schedule = cost::schedule(&plan, &plan.header.options);
-        let plan = safe(plan);
+        let (plan, origins) = (safe(plan), service.origins());
         let mut world = World::new(service, Limits::default(), seed);
         let mut run = Run::new(&plan, &[], world.options(seed), world.now);
+        run.know_origins(&origins);
         assert!(world.play(&mut run, usize::MAX));
-        assert_eq!(world.sent.len() as u64, schedule.total, "seed {seed}");
+        let calls = |read: bool| {
+            let of = |call: &Call| matches!(call, Call::Get { .. }) == read;
+            world.sent.iter().filter(|(_, call)| of(call)).count() as u64
+        };
+        let reads = schedule.lanes.iter().find(|cost| cost.lane == Lane::Get).map_or(0, |cost| cost.calls);
+        assert_eq!((calls(false), calls(true)), (schedule.total - reads, reads), "seed {seed}");
         let (done, all) = (run.counts()[Outcome::Done as usize], run.progress().changes);
         assert_eq!(done, all, "seed {seed}");
     }

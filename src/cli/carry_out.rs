@@ -274,7 +274,7 @@ impl<'a> RunDisplay<'a> {
                 self.meter.say(text);
                 self.notes.push(text.clone());
             }
-            Entry::Ended { .. } | Entry::Repair { .. } => {}
+            Entry::Ended { .. } | Entry::Repair { .. } | Entry::Canary { .. } => {}
         }
     }
 }

@@ -38,6 +38,7 @@ enum Kind {
     Reply,
     Ended,
     Repair,
+    Canary,
     Note,
     Closed,
     #[serde(other)]
@@ -199,6 +200,10 @@ fn written(line: &Line) -> Written {
             let (devices, tag) = (vec![device.clone()], Some(tag.clone()));
             (Kind::Repair, Body { devices, tag, restored: *restored, ..Body::default() })
         }
+        Entry::Canary { device, tags, .. } => {
+            let (devices, tags) = (vec![device.clone()], Some(tags.clone()));
+            (Kind::Canary, Body { devices, tags, ..Body::default() })
+        }
         Entry::Note { text, .. } => (Kind::Note, Body { text: Some(text.clone()), ..Body::default() }),
     };
     Written { kind, at: entry.at(), body }
@@ -260,6 +265,10 @@ fn read(written: Written) -> Option<Line> {
         Kind::Repair => {
             let device = body.devices.first()?.clone();
             Line::Entry(Entry::Repair { at, device, tag: body.tag?, restored: body.restored })
+        }
+        Kind::Canary => {
+            let device = body.devices.first()?.clone();
+            Line::Entry(Entry::Canary { at, device, tags: body.tags? })
         }
         Kind::Note => Line::Entry(Entry::Note { at, text: body.text? }),
         Kind::Unknown => Line::Entry(Entry::Note {
@@ -333,7 +342,8 @@ mod tests {
             }),
             Line::Entry(Entry::Ended { at, ended: vec![ended(&a, Outcome::Bounced, Some("held"))] }),
             Line::Entry(Entry::Repair { at, device: a.clone(), tag: tag.clone(), restored: None }),
-            Line::Entry(Entry::Repair { at, device: a, tag, restored: Some(true) }),
+            Line::Entry(Entry::Repair { at, device: a.clone(), tag: tag.clone(), restored: Some(true) }),
+            Line::Entry(Entry::Canary { at, device: a, tags: vec![tag] }),
             Line::Entry(Entry::Note { at, text: "said once".into() }),
             Line::Closed(Closing { at, is_complete: false, reason: "stopped by a signal".into() }),
         ]

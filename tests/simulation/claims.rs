@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mdetag_core::apply::budget::Limits;
-use mdetag_core::apply::{Call, Entry, Outcome, Run, RunOptions, StopReason, TagAction};
+use mdetag_core::apply::{Call, Entry, Origins, Outcome, Run, RunOptions, StopReason, TagAction};
 use mdetag_core::device::DeviceValue;
 use mdetag_core::diagnostic::Place;
 use mdetag_core::plan::{
@@ -101,9 +101,24 @@ fn fleet(wishes: &[Wish], faults: Faults) -> (Plan, Service) {
 }
 
 fn apply_with(plan: Plan, service: Service, options: RunOptions) -> Fared {
+    apply_knowing(plan, service, options, &Origins::default())
+}
+
+/// All tags that the plan saw as manual ones.
+fn all_manual(plan: &Plan) -> Origins {
+    let mut origins = Origins::default();
+    for change in &plan.changes {
+        let tags = change.observed_tags.iter().map(|tag| plan.tag(*tag).clone());
+        origins.insert(change.id.clone(), tags, []);
+    }
+    origins
+}
+
+fn apply_knowing(plan: Plan, service: Service, options: RunOptions, origins: &Origins) -> Fared {
     let plan = safe(plan);
     let mut world = World::new(service, Limits::default(), 1);
     let mut run = Run::new(&plan, &[], options, world.now);
+    run.know_origins(origins);
     assert!(world.play(&mut run, usize::MAX));
     assert_eq!(world.service.violations, Vec::<String>::new());
     let errors = run.outcomes().filter_map(|ended| ended.error).collect();
@@ -125,11 +140,15 @@ fn values(devices: usize) -> Vec<Wish> {
 
 /// Seconds from the first start to the last, over the closed form for `calls` on each lane.
 fn over_formula(devices: usize, route: ValueRoute) -> f64 {
-    let (mut plan, service) = fleet(&values(devices), Faults { slowest: 100, ..Faults::default() });
+    let wish = Wish { has: &["own"], value: true, ..Wish::default() };
+    let (mut plan, service) = fleet(&vec![wish; devices], Faults { slowest: 100, ..Faults::default() });
     plan.header.options.values = route;
-    let fared = apply_with(plan, service, RunOptions::default());
+    let origins = all_manual(&plan);
+    let fared = apply_knowing(plan, service, RunOptions::default(), &origins);
     assert_eq!(fared.count(Outcome::Done), devices as u64);
-    let (first, last) = (fared.world.sent[0].0, fared.world.sent[devices - 1].0);
+    let writes = fared.world.sent.iter().filter(|(_, call)| !matches!(call, Call::Get { .. }));
+    let writes: Vec<_> = writes.map(|(at, _)| *at).collect();
+    let (first, last) = (writes[0], writes[devices - 1]);
     let calls = if route == ValueRoute::Both { devices.div_ceil(2) } else { devices } as u64;
     let formula = 3_600 * ((calls - 1) / 1_500) + 60 * ((calls - 1) % 1_500 / 100);
     last.since(first).as_secs_f64() / formula as f64
@@ -418,6 +437,45 @@ fn after_a_sound_patch_a_missing_tag_was_removed_by_a_person_and_stays_away() {
     let fared = apply_with(plan, service, RunOptions::default());
     assert_eq!((fared.count(Outcome::Done), fared.repairs), (40, 0));
     assert!((20..40).all(|device| fared.tags(device).is_empty()));
+}
+
+#[test]
+fn a_canary_whose_tags_come_from_its_registry_proves_nothing() {
+    let wish = Wish { has: &["own"], value: true, ..Wish::default() };
+    let (mut plan, mut service) = fleet(&[wish; 40], Faults { patch_wipes: true, ..Faults::default() });
+    plan.header.options.values = ValueRoute::Both;
+    service.devices.values_mut().take(20).for_each(|device| device.registry = Some("own".into()));
+    let fared = apply_with(plan, service, RunOptions::default());
+    assert_eq!(fared.count(Outcome::Done), 40);
+    assert!((0..40).all(|device| fared.tags(device) == ["own"]), "no tag is lost");
+}
+
+#[test]
+fn a_canary_with_manual_tags_is_read_and_then_values_go_side_by_side() {
+    let wish = Wish { has: &["own"], value: true, ..Wish::default() };
+    let (mut plan, service) = fleet(&[wish; 40], Faults::default());
+    plan.header.options.values = ValueRoute::Both;
+    let mut origins = Origins::default();
+    origins.insert(plan.changes[30].id.clone(), ["own".into()], []);
+    let chosen = plan.changes[30].id.clone();
+    let fared = apply_knowing(plan, service, RunOptions::default(), &origins);
+    let reads = fared.world.sent.iter().filter_map(|(_, call)| match call {
+        Call::Get { device } => Some(device.clone()),
+        _ => None,
+    });
+    assert_eq!(reads.collect::<Vec<_>>(), [chosen], "one canary");
+    assert!(fared.calls(Lane::UpdateDevice) > 10);
+}
+
+#[test]
+fn a_tag_that_a_person_removes_before_the_canary_is_read_stays_away() {
+    let wish = Wish { has: &["own", "portal"], value: true, ..Wish::default() };
+    let (mut plan, mut service) = fleet(&[wish; 40], Faults::default());
+    plan.header.options.values = ValueRoute::Both;
+    service.devices.values_mut().for_each(|device| device.tags.retain(|tag| **tag == *"own"));
+    let fared = apply_with(plan, service, RunOptions::default());
+    assert_eq!((fared.count(Outcome::Done), fared.repairs), (40, 0));
+    assert!((0..40).all(|device| fared.tags(device) == ["own"]));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mdetag_core::apply::retry::Jitter;
-use mdetag_core::apply::{Call, DeviceState, Rejection, Reply, TagAction};
+use mdetag_core::apply::{Call, DeviceState, Origins, Rejection, Reply, TagAction};
 use mdetag_core::plan::Lane;
 use mdetag_core::time::Timestamp;
 
@@ -295,6 +295,17 @@ impl Service {
         let old = device.shown.iter().find(|(until, ..)| *until > now);
         let (tags, value) = old.map_or((&device.tags, &device.value), |(_, tags, value)| (tags, value));
         Some(DeviceState { id: id.clone(), tags: tags.clone(), value: Some(value.as_str().into()) })
+    }
+
+    /// Where the tags come from, as hunting would tell.
+    pub(crate) fn origins(&self) -> Origins {
+        let mut origins = Origins::default();
+        for (id, device) in &self.devices {
+            let (foreign, manual): (Vec<_>, Vec<_>) =
+                device.tags.iter().cloned().partition(|tag| device.registry.as_ref() == Some(tag));
+            origins.insert(id.clone(), manual, foreign);
+        }
+        origins
     }
 
     /// Every device's tags that the plan does not name.

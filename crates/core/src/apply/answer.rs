@@ -56,11 +56,6 @@ impl Run<'_> {
             self.check(*change, state, now);
             if let Some(state) = state {
                 self.check_neighbours(*change, state, now);
-            } else if flight.lane == Lane::UpdateDevice {
-                self.stop_patch(
-                    "the answer to a PATCH does not show the device, so a lost tag would not be seen",
-                    now,
-                );
             }
         }
         if let ItemKind::Tags { tag, action } = self.queues.item(flight.item).kind {
@@ -78,58 +73,33 @@ impl Run<'_> {
             return;
         }
         let (evidence, error) = match state {
-            Some(state) if self.changes.is_so(change, state) => return self.changes.confirm(change, now),
+            Some(state) if self.changes.is_so(change, state) => {
+                self.changes.confirm(change, now);
+                let ChangeRow { device, what, .. } = *self.changes.get(change);
+                if matches!(what, Effect::Add(_)) {
+                    self.suggest_canary(device);
+                }
+                return;
+            }
             Some(_) => (Evidence::Refuted, "the service accepted it, and its answer shows the old state"),
             None => (Evidence::Accepted, "the service accepted it, and its answer does not show the device"),
         };
         self.changes.doubt(change, RereadReason { since: now, evidence, error: error.into() });
     }
 
-    /// Looks at what a call was not meant to touch: twins of a removed tag, and all tags after a `PATCH` of a value.
+    /// Looks at what a call was not meant to touch: twins of a removed tag, and the tags of a canary.
     pub(super) fn check_neighbours(&mut self, change: ChangeIndex, state: &DeviceState, now: Timestamp) {
-        let ChangeRow { device, what, is_twin, is_patched, .. } = *self.changes.get(change);
-        let expected = match what {
-            Effect::Remove(tag) if is_twin => self.changes.kept_twins(device, tag),
-            // Once an answer has shown that PATCH leaves tags alone, a missing tag was removed by somebody.
-            Effect::Value(_) if is_patched && !self.patch.is_proven() => self.changes.expected_tags(device),
-            _ => return,
-        };
-        let carries = |tag: &u32| state.tags.iter().any(|own| *own == self.changes.tags[*tag as usize]);
-        let lost: Vec<Arc<str>> = expected
-            .iter()
-            .filter(|tag| !carries(tag))
-            .map(|tag| self.changes.tags[*tag as usize].clone())
-            .collect();
-        if is_patched && !lost.is_empty() {
-            self.stop_patch("a PATCH of a value alone lost tags", now);
-        }
-        if is_patched && lost.is_empty() {
-            self.patch.prove();
-        }
-        for tag in &lost {
-            self.put_back(device, tag, Some(now));
-        }
-    }
-
-    fn stop_patch(&mut self, reason: &str, now: Timestamp) {
-        let circuit = self.lanes.circuit_mut(Lane::UpdateDevice);
-        if circuit.opened().is_none() {
-            circuit.open(reason.to_owned());
-            self.note(now, format!("{reason}: values go by setDeviceValue from here on"));
-        }
-    }
-
-    /// Plans a call that puts a lost tag back. `now`: journals that it is to be put back.
-    pub(super) fn put_back(&mut self, device: u32, tag: &Arc<str>, now: Option<Timestamp>) {
-        let index = self.changes.tag(tag);
-        if !self.patch.repair(device, index) {
+        let ChangeRow { device, what, is_twin, .. } = *self.changes.get(change);
+        self.check_watched(device, state, false, now);
+        let Effect::Remove(tag) = what else { return };
+        if !is_twin {
             return;
         }
-        let repair = self.changes.push_repair(device, index);
-        self.queues.pool(index, super::TagAction::Add, repair);
-        if let Some(at) = now {
-            let device = self.changes.device_id(device).clone();
-            self.entries.push(Entry::Repair { at, device, tag: tag.clone(), restored: None });
+        let kept = self.changes.kept_twins(device, tag);
+        let lost = kept.into_iter().map(|tag| self.changes.tags[tag as usize].clone());
+        let lost: Vec<Arc<str>> = lost.filter(|tag| !state.tags.contains(tag)).collect();
+        for tag in &lost {
+            self.put_back(device, tag, Some(now));
         }
     }
 
@@ -143,6 +113,10 @@ impl Run<'_> {
     ) {
         if !matches!(rejection.status, 408 | 409 | 423 | 425 | 429 | 500..=599) {
             self.lanes.circuit_mut(flight.lane).answered();
+            if flight.lane == Lane::UpdateDevice {
+                // It had no effect.
+                self.patch.watched.remove(&flight.devices[0]);
+            }
         }
         match rejection.status {
             429 => {
@@ -180,6 +154,11 @@ impl Run<'_> {
             return;
         }
         let error: Arc<str> = format!("{words} ({MAX_TRIES} tries)").into();
+        if flight.lane == Lane::Get {
+            // The documented routes need no read.
+            self.failed(&flight, &error, now);
+            return self.uncombine(flight.item);
+        }
         let may_have_effect = self.queues.item(flight.item).may_have_effect;
         for change in &flight.members {
             if !self.changes.is_waiting(*change) {
@@ -244,14 +223,15 @@ impl Run<'_> {
     /// The service said no, and will say so again.
     fn refused(&mut self, flight: CallInFlight, rejection: &Rejection, words: &str, now: Timestamp) {
         let item = self.queues.item_mut(flight.item);
-        // `PATCH` is the route that documents contradict each other on; the others still stand.
-        if flight.lane == Lane::UpdateDevice {
-            match item.kind {
-                ItemKind::Combined { .. } => {
-                    self.note(
-                        now,
-                        format!("a combined PATCH was refused ({words}): its changes go one by one"),
-                    );
+        // `PATCH` is the route that documents contradict each other on; the others still stand, and need no read.
+        if matches!(flight.lane, Lane::UpdateDevice | Lane::Get) {
+            match &item.kind {
+                ItemKind::Combined { list, .. } => {
+                    if list.as_ref().is_some_and(|list| list.tags.is_some()) {
+                        let text =
+                            format!("a combined PATCH was refused ({words}): its changes go one by one");
+                        self.note(now, text);
+                    }
                     self.uncombine(flight.item);
                 }
                 _ => {

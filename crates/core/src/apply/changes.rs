@@ -51,8 +51,6 @@ pub(super) struct ChangeRow {
     pub(super) is_twin: bool,
     /// A tag that the service lost: not in the plan, so not in its counts.
     pub(super) is_repair: bool,
-    /// A `PATCH` of a value alone may have reached the device: its tags are checked with the next that is seen of it.
-    pub(super) is_patched: bool,
     /// Said to be released; each removal is, once, even if it ended before.
     is_freed: bool,
     /// Seconds from the run's start to its confirmation by an answer; [`NEVER`] without one.
@@ -151,7 +149,6 @@ impl<'p> Changes<'p> {
                     item: NO_ITEM,
                     is_twin: false,
                     is_repair: false,
-                    is_patched: false,
                     is_freed: false,
                     confirmed: NEVER,
                 });
@@ -256,10 +253,6 @@ impl<'p> Changes<'p> {
         self.devices.len()
     }
 
-    pub(super) fn set_patched(&mut self, index: ChangeIndex) {
-        self.rows[index as usize].is_patched = true;
-    }
-
     /// Whether a removal may be sent: every addition of its device is confirmed, and for a twin every other removal ended.
     pub(super) fn is_released(&self, index: ChangeIndex) -> bool {
         let change = self.get(index);
@@ -331,7 +324,6 @@ impl<'p> Changes<'p> {
             item: NO_ITEM,
             is_twin: false,
             is_repair: true,
-            is_patched: false,
             is_freed: false,
             confirmed: NEVER,
         });

@@ -32,6 +32,7 @@ impl Run<'_> {
 
     /// Builds the write from a fresh read: what is so already needs no call.
     fn build(&mut self, flight: &CallInFlight, state: &DeviceState, now: Timestamp) {
+        self.check_watched(flight.devices[0], state, false, now);
         let ItemKind::Combined { has_written, .. } = self.queues.item(flight.item).kind else { return };
         let so = if has_written { Outcome::Done } else { Outcome::Noop };
         for change in &flight.members {
@@ -61,7 +62,9 @@ impl Run<'_> {
         }
         let tags = changes_tags.then_some(tags);
         let item = self.queues.item_mut(flight.item);
-        item.kind = ItemKind::Combined { list: Some(PatchBody { value, tags, read_at: now }), has_written };
+        let before = state.tags.clone();
+        let list = Some(PatchBody { value, tags, before, read_at: now });
+        item.kind = ItemKind::Combined { list, has_written };
         item.queue = Queue::Write;
         self.patch.device_read();
         self.queues.enqueue(flight.item);
@@ -90,6 +93,11 @@ impl Run<'_> {
         let device = flight.devices[0];
         let Some(state) = state else {
             flight.members.iter().for_each(|change| self.check(*change, None, now));
+            if sent.tags.is_none() && !self.patch.is_proven() {
+                let reason =
+                    "the answer to a PATCH does not show the device, so a lost tag would not be seen";
+                self.stop_patch(reason, now);
+            }
             return;
         };
         let mut differs = false;
@@ -114,14 +122,7 @@ impl Run<'_> {
             }
         }
         if sent.tags.is_none() {
-            let value = flight
-                .members
-                .iter()
-                .find(|change| matches!(self.changes.get(**change).what, Effect::Value(_)));
-            if let Some(value) = value {
-                self.changes.set_patched(*value);
-                self.check_neighbours(*value, state, now);
-            }
+            self.check_watched(device, state, true, now);
         }
         if differs {
             let id = self.changes.device_id(device);

@@ -10,7 +10,7 @@ use crate::time::Timestamp;
 
 use super::budget::Budget;
 use super::changes::{ChangeIndex, Effect, Evidence, NO_ITEM, RereadReason};
-use super::queue::{ItemIndex, ItemKind, Members, Queue, WorkItem};
+use super::queue::{ItemIndex, ItemKind, Members, PatchBody, Queue, WorkItem};
 use super::run::{CallInFlight, Run, Step, StopReason};
 use super::{Call, CallId, Entry, Outcome, TagAction};
 
@@ -200,12 +200,8 @@ impl Run<'_> {
         match queue {
             // Until a single call shows which it is, a forbidden bulk route is not asked again.
             Queue::Bulk if self.bulk.is_being_probed() => return false,
-            // `PATCH` with a value alone should leave the tags alone; one call at a time, until an answer has shown it.
-            Queue::Value
-                if lane == Lane::UpdateDevice
-                    && !self.patch.is_proven()
-                    && self.lanes.in_flight(lane) > 0 =>
-            {
+            // A `PATCH` of a value alone should leave the tags alone: one at a time, until an answer has shown it.
+            Queue::Value if lane == Lane::UpdateDevice && !self.patch.is_proven() && self.has_canary() => {
                 return false;
             }
             // A device is read only if it can be written at once: what stands between is lost to the other writer.
@@ -225,6 +221,10 @@ impl Run<'_> {
     }
 
     fn start(&mut self, queue: Queue, lane: Lane, now: Timestamp, budget: &mut Budget) -> Option<Step> {
+        if queue == Queue::Value && lane == Lane::UpdateDevice && !self.patch.is_proven() {
+            self.start_canary();
+            return None;
+        }
         while let Some(index) = self.queues.pop(queue) {
             if queue != Queue::Probe && !self.settle_members(index) {
                 continue;
@@ -333,8 +333,9 @@ impl Run<'_> {
             }
             (ItemKind::Combined { list: None, .. }, _) => Call::Get { device },
         };
-        if matches!((&item.kind, lane), (ItemKind::Value(_), Lane::UpdateDevice)) {
-            self.changes.set_patched(members[0]);
+        if let ItemKind::Combined { list: Some(PatchBody { tags: None, before, .. }), .. } = &item.kind {
+            let before = before.clone();
+            self.watch(devices[0], before, now);
         }
         let ticket = budget.take(lane, now);
         devices.iter().for_each(|device| self.busy[*device as usize] = true);

@@ -34,6 +34,9 @@ pub enum Entry {
         /// `None` while it is still to be put back; then whether it is back.
         restored: Option<bool>,
     },
+    /// The tags of a device as a read showed them just before a `PATCH` of its value: what the call loses is put back
+    /// from these. Written before the intent of that call.
+    Canary { at: Timestamp, device: Arc<str>, tags: Vec<Arc<str>> },
     /// Something to know, said once: a fallback, a closed lane.
     Note {
         at: Timestamp,
@@ -49,6 +52,7 @@ impl Entry {
             | Entry::Reply { at, .. }
             | Entry::Ended { at, .. }
             | Entry::Repair { at, .. }
+            | Entry::Canary { at, .. }
             | Entry::Note { at, .. } => *at,
         }
     }

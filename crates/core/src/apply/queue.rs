@@ -69,6 +69,8 @@ pub(super) enum ItemKind {
 pub(super) struct PatchBody {
     pub(super) value: Option<DeviceValue>,
     pub(super) tags: Option<Vec<Arc<str>>>,
+    /// The tags that the read showed.
+    pub(super) before: Vec<Arc<str>>,
     pub(super) read_at: Timestamp,
 }
 
@@ -196,6 +198,13 @@ impl Queues {
         // An item that turns out to need no call leaves room for what is pooled: the dispatcher looks once more.
         self.moves += 1;
         self.ready[queue as usize].pop().map(|Reverse((_, _, _, index))| index)
+    }
+
+    /// Takes one item out of its queue, wherever in it it stands; says whether it was there.
+    pub(super) fn take(&mut self, queue: Queue, wanted: ItemIndex) -> bool {
+        let before = self.ready[queue as usize].len();
+        self.ready[queue as usize].retain(|Reverse((_, _, _, index))| *index != wanted);
+        self.ready[queue as usize].len() < before
     }
 
     /// Moves items drawn evenly over a queue to its front, so that a few calls speak for all of it.

@@ -2,14 +2,14 @@
 //!
 //! Does not read journals, nor the list; both are handed in.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::plan::stale::Dropped;
 use crate::plan::{Plan, WithheldReason};
 use crate::time::Timestamp;
 
-use super::changes::Changes;
+use super::changes::{Changes, Effect};
 use super::run::Run;
 use super::{Call, CallId, ChangeKey, ChangeOutcome, ChangeWhat, DeviceState, Entry, Outcome, TagAction};
 
@@ -101,60 +101,88 @@ fn unanswered(journal: &[Entry]) -> Vec<&Call> {
     open.collect()
 }
 
-/// Tags that calls without an answer took along: twins of a removed tag, and any tag after a `PATCH` of a value alone.
-/// `plan` is the plan as the run that was cut short had it, `observed` the list as it is now.
+/// Tags that calls took along and that no answer showed: twins of a removed tag, and the tags of a canary. `plan` is the plan as
+/// the run that was cut short had it, `observed` the list as it is now.
 pub fn lost_tags(
     plan: &Plan,
     journal: &[Entry],
     observed: &dyn Fn(&str) -> Option<DeviceState>,
 ) -> Vec<LostTag> {
-    let open = unanswered(journal);
-    if open.is_empty() {
+    let (open, canaries) = (unanswered(journal), unseen_canaries(journal));
+    if open.is_empty() && canaries.is_empty() {
         return Vec::new();
     }
     let mut changes = Changes::new(plan, Timestamp::EPOCH);
     end_all(&mut changes, &mut outcomes(journal));
     let mut lost = BTreeSet::new();
-    let is_patch_proven = has_proven_patch(journal);
+    let mut compare = |device: &Arc<str>, expected: &mut dyn Iterator<Item = Arc<str>>| {
+        let Some(state) = observed(device) else { return };
+        let missing = expected.filter(|tag| !state.tags.contains(tag));
+        lost.extend(missing.map(|tag| LostTag { device: device.clone(), tag }));
+    };
     for call in open {
+        let (Call::BulkTag { tag, action: TagAction::Remove, .. }
+        | Call::SingleTag { tag, action: TagAction::Remove, .. }) = call
+        else {
+            continue;
+        };
         for device in call.devices() {
-            let Some(state) = observed(device) else { continue };
-            let index = changes.device(device);
-            let expected = match call {
-                Call::BulkTag { tag, action: TagAction::Remove, .. }
-                | Call::SingleTag { tag, action: TagAction::Remove, .. } => {
-                    let tag = changes.tag(tag);
-                    changes.kept_twins(index, tag)
-                }
-                Call::Update { tags: None, .. } if !is_patch_proven => changes.expected_tags(index),
-                _ => continue,
-            };
-            let tags = expected.into_iter().map(|tag| changes.tags[tag as usize].clone());
-            lost.extend(
-                tags.filter(|tag| !state.tags.contains(tag))
-                    .map(|tag| LostTag { device: device.clone(), tag }),
-            );
+            let (index, tag) = (changes.device(device), changes.tag(tag));
+            let kept = changes.kept_twins(index, tag);
+            compare(device, &mut kept.into_iter().map(|tag| changes.tags[tag as usize].clone()));
         }
+    }
+    for (device, tags) in canaries {
+        let index = changes.device(device);
+        let mut kept = Vec::new();
+        for tag in tags {
+            let own = changes.tag(tag);
+            let planned = changes.planned_tag(index, own).map(|change| changes.get(change).what);
+            if !matches!(planned, Some(Effect::Remove(_))) {
+                kept.push(tag.clone());
+            }
+        }
+        compare(device, &mut kept.into_iter());
     }
     lost.into_iter().collect()
 }
 
-/// Whether a `PATCH` of a value alone was answered, and no tag had to be put back: what is missing later was removed by
-/// somebody.
-fn has_proven_patch(journal: &[Entry]) -> bool {
-    let mut patches = HashSet::new();
-    let mut is_proven = false;
+/// Canaries that may have reached the service and whose effect on the tags no answer showed: their devices, and the tags
+/// that a read showed just before.
+fn unseen_canaries(journal: &[Entry]) -> BTreeMap<&Arc<str>, &Vec<Arc<str>>> {
+    let mut read: BTreeMap<&Arc<str>, &Vec<Arc<str>>> = BTreeMap::new();
+    let mut sent: HashMap<CallId, &Arc<str>> = HashMap::new();
+    let mut unseen = BTreeMap::new();
     for entry in journal {
         match entry {
-            Entry::Intent { call, request: Call::Update { tags: None, .. }, .. } => {
-                patches.insert(*call);
+            Entry::Canary { device, tags, .. } => drop(read.insert(device, tags)),
+            Entry::Intent { call, request: Call::Update { device, tags: None, .. }, .. } => {
+                if let Some(tags) = read.remove(device) {
+                    sent.insert(*call, device);
+                    unseen.insert(device, tags);
+                }
             }
-            Entry::Reply { call, answer, .. } => is_proven |= answer == "200" && patches.contains(call),
-            Entry::Repair { .. } => return false,
+            Entry::Reply { call, answer, .. } => {
+                // A call that was rejected had no effect; a conflict or a time-out may have had one.
+                let is_unclear = ["408", "409", "423", "425"].iter().any(|status| answer.starts_with(status));
+                if answer.starts_with('4')
+                    && !is_unclear
+                    && let Some(device) = sent.get(call)
+                {
+                    unseen.remove(device);
+                }
+            }
             _ => {}
         }
+        let values = entry
+            .ended()
+            .iter()
+            .filter(|ended| ended.outcome == Outcome::Done && matches!(ended.key.what, ChangeWhat::Value(_)));
+        for ended in values {
+            unseen.remove(&ended.key.device);
+        }
     }
-    is_proven
+    unseen
 }
 
 fn answered(entry: &Entry) -> Option<CallId> {

@@ -2,7 +2,13 @@
 //!
 //! Pure notes; `answer` and `dispatch` act on them.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use super::queue::ItemIndex;
+
+/// So many devices are kept in mind for a canary.
+const MOST_CANDIDATES: usize = 8;
 
 /// Whether bulk tag calls may be used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -59,8 +65,14 @@ impl BulkRoute {
 /// `PATCH`, which may replace the tag list.
 #[derive(Debug, Default)]
 pub(super) struct PatchRoute {
-    /// An answer to a `PATCH` of a value alone has shown the device with all its tags.
+    /// A canary kept tags that are known as manual.
     is_proven: bool,
+    /// The last canary, until the next.
+    pub(super) canary: Option<ItemIndex>,
+    /// Devices that would make a good canary: they carry manual tags and wait for a value. The last goes first.
+    candidates: Vec<u32>,
+    /// By device: its tags as they were read just before a `PATCH` of its value that may have reached it.
+    pub(super) watched: HashMap<u32, Vec<Arc<str>>>,
     /// Combined devices that are read and not yet written.
     in_hand: u32,
     /// Lost tags that are to be put back, as device and tag.
@@ -74,6 +86,18 @@ impl PatchRoute {
 
     pub(super) fn prove(&mut self) {
         self.is_proven = true;
+        self.candidates = Vec::new();
+    }
+
+    /// Notes a device for a canary, as long as one is wanted and few are known.
+    pub(super) fn suggest(&mut self, device: u32) {
+        if !self.is_proven && self.candidates.len() < MOST_CANDIDATES {
+            self.candidates.push(device);
+        }
+    }
+
+    pub(super) fn next_candidate(&mut self) -> Option<u32> {
+        self.candidates.pop()
     }
 
     pub(super) fn in_hand(&self) -> u32 {

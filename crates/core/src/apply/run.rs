@@ -11,6 +11,7 @@ use crate::time::Timestamp;
 use super::budget::Budget;
 use super::changes::{ChangeIndex, Changes, Effect};
 use super::lanes::Lanes;
+use super::origins::Origins;
 use super::queue::{ItemIndex, ItemKind, Members, Queue, Queues, WorkItem};
 use super::retry::Jitter;
 use super::routes::{BulkRoute, PatchRoute};
@@ -117,6 +118,7 @@ pub struct Run<'p> {
     /// By place in the plan; empty where nothing is known.
     onboarded: Vec<bool>,
     pub(super) patch: PatchRoute,
+    pub(super) origins: Option<&'p Origins>,
     pub(super) flights: HashMap<CallId, CallInFlight>,
     pub(super) busy: Vec<bool>,
     pub(super) jitter: Jitter,
@@ -149,6 +151,7 @@ impl<'p> Run<'p> {
             taken: HashSet::new(),
             onboarded: Vec::new(),
             patch: PatchRoute::default(),
+            origins: None,
             flights: HashMap::new(),
             busy: vec![false; plan.changes.len()],
             jitter: Jitter::new(options.seed),

@@ -91,6 +91,8 @@ impl Run<'_> {
             let error: Arc<str> = format!("{}; {list}", doubt.error).into();
             return self.changes.end(change, Outcome::Unknown, Some(&error));
         };
+        // A list that lags shows the tags from before the call: then nothing seems lost.
+        self.check_watched(device, &state, false, now);
         if self.changes.is_so(change, &state) {
             self.changes.end(change, Outcome::Done, None);
             // The list shows the change, so it is new enough to show what else the call did.

@@ -76,6 +76,7 @@ pub fn count(plan: &Plan, options: &Options) -> Counts {
     let moved = moved(options, values, combined);
     let (values, combined) = (values as u64, combined as u64);
     let minimum = if options.combine { choice.minimum } else { batches + values + 2 * combined };
+    let minimum = minimum + u64::from(moved > 0);
     Counts {
         batches,
         set_value: values - moved as u64,

@@ -1,0 +1,151 @@
+//! The canary: the first `PATCH` of a value alone, read just before and compared just after, because it may replace the tag list.
+//!
+//! Until a canary has kept tags that are known as manual, each `PATCH` is one, and they go one at a time: a device whose
+//! tags all come from its registry or from rules shows nothing. Puts back only what the read showed.
+
+use std::sync::Arc;
+
+use crate::plan::{Lane, TagIndex};
+use crate::time::Timestamp;
+
+use super::changes::{ChangeState, Effect};
+use super::origins::Origin;
+use super::queue::{ItemKind, Queue};
+use super::run::Run;
+use super::{DeviceState, Entry, Outcome, TagAction};
+
+impl<'p> Run<'p> {
+    /// Says where tags come from, as far as that is known: the devices whose tags are manual are asked first.
+    pub fn know_origins(&mut self, origins: &'p super::Origins) {
+        self.origins = Some(origins);
+        if !self.takes_both_routes() {
+            return;
+        }
+        for (device, change) in self.plan.changes.iter().enumerate() {
+            let stays = |tag: &&TagIndex| change.remove.iter().all(|remove| remove.tag != **tag);
+            let is_manual =
+                |tag: &TagIndex| origins.of(&change.id, self.plan.tag(*tag)) == Some(Origin::Manual);
+            if change.value.is_some() && change.observed_tags.iter().filter(stays).any(is_manual) {
+                self.patch.suggest(device as u32);
+            }
+        }
+    }
+
+    /// Whether a tag that a device carries was certainly set by hand or by the API: hunting says so, or this run added it.
+    pub(super) fn is_manual(&self, device: u32, tag: &Arc<str>) -> bool {
+        let told = self.origins.and_then(|origins| origins.of(self.changes.device_id(device), tag));
+        if told.is_some() {
+            return told == Some(Origin::Manual);
+        }
+        self.changes.of_device(device).any(|index| {
+            let change = self.changes.get(index);
+            let is_tag = matches!(change.what, Effect::Add(own) if self.changes.tags[own as usize] == *tag);
+            is_tag
+                && change.state == ChangeState::Ended(Outcome::Done)
+                && self.changes.confirmed_at(index).is_some()
+        })
+    }
+
+    /// An answer confirmed an addition: its device carries a manual tag, and may have a value to write.
+    pub(super) fn suggest_canary(&mut self, device: u32) {
+        if self.takes_both_routes() {
+            self.patch.suggest(device);
+        }
+    }
+
+    /// Whether a canary is on its way, so that no other `PATCH` of a value may go.
+    pub(super) fn has_canary(&self) -> bool {
+        self.patch.canary.is_some_and(|index| {
+            let item = self.queues.item(index);
+            matches!(item.kind, ItemKind::Combined { .. })
+                && item.members.as_slice().iter().any(|change| self.changes.is_waiting(*change))
+        })
+    }
+
+    /// Makes a canary of a device that carries manual tags, else of the next in line: it is read first.
+    pub(super) fn start_canary(&mut self) {
+        let mut chosen = None;
+        while let (None, Some(device)) = (chosen, self.patch.next_candidate()) {
+            let value = self.changes.of_device(device).last();
+            let waits = |index: &u32| {
+                matches!(self.changes.get(*index).what, Effect::Value(_)) && self.changes.is_waiting(*index)
+            };
+            let item = value.filter(waits).map(|index| self.changes.get(index).item);
+            chosen = item.filter(|item| self.queues.take(Queue::Value, *item));
+        }
+        let Some(index) = chosen.or_else(|| self.queues.pop(Queue::Value)) else { return };
+        let item = self.queues.item_mut(index);
+        item.kind = ItemKind::Combined { list: None, has_written: false };
+        item.queue = Queue::Read;
+        self.patch.canary = Some(index);
+        self.queues.enqueue(index);
+    }
+
+    /// A `PATCH` of a value alone is about to be sent: what it may lose is kept in mind and in the journal.
+    pub(super) fn watch(&mut self, device: u32, tags: Vec<Arc<str>>, now: Timestamp) {
+        if self.patch.is_proven() {
+            return;
+        }
+        let id = self.changes.device_id(device).clone();
+        self.entries.push(Entry::Canary { at: now, device: id, tags: tags.clone() });
+        self.patch.watched.insert(device, tags);
+    }
+
+    /// Holds a device against the read from before its `PATCH`. `is_answer`: the state is the answer to that very call.
+    pub(super) fn check_watched(
+        &mut self,
+        device: u32,
+        state: &DeviceState,
+        is_answer: bool,
+        now: Timestamp,
+    ) {
+        if !self.patch.watched.contains_key(&device) {
+            return;
+        }
+        let before = self.patch.watched.remove(&device).unwrap_or_default();
+        let (mut lost, mut has_kept_manual) = (Vec::new(), false);
+        for tag in before {
+            let index = self.changes.tag(&tag);
+            let planned = self.changes.planned_tag(device, index);
+            // What this run removes may go meanwhile.
+            if planned.is_some_and(|change| matches!(self.changes.get(change).what, Effect::Remove(_))) {
+                continue;
+            }
+            if !state.tags.contains(&tag) {
+                lost.push(tag);
+            } else if self.is_manual(device, &tag) {
+                has_kept_manual = true;
+            }
+        }
+        if !lost.is_empty() {
+            self.stop_patch("a PATCH of a value alone lost tags", now);
+        } else if is_answer && has_kept_manual {
+            self.patch.prove();
+        }
+        for tag in &lost {
+            self.put_back(device, tag, Some(now));
+        }
+    }
+
+    pub(super) fn stop_patch(&mut self, reason: &str, now: Timestamp) {
+        let circuit = self.lanes.circuit_mut(Lane::UpdateDevice);
+        if circuit.opened().is_none() {
+            circuit.open(reason.to_owned());
+            self.note(now, format!("{reason}: values go by setDeviceValue from here on"));
+        }
+    }
+
+    /// Plans a call that puts a lost tag back. `now`: journals that it is to be put back.
+    pub(super) fn put_back(&mut self, device: u32, tag: &Arc<str>, now: Option<Timestamp>) {
+        let index = self.changes.tag(tag);
+        if !self.patch.repair(device, index) {
+            return;
+        }
+        let repair = self.changes.push_repair(device, index);
+        self.queues.pool(index, TagAction::Add, repair);
+        if let Some(at) = now {
+            let device = self.changes.device_id(device).clone();
+            self.entries.push(Entry::Repair { at, device, tag: tag.clone(), restored: None });
+        }
+    }
+}

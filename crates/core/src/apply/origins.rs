@@ -1,0 +1,50 @@
+//! Where tags come from, as hunting told it before the run: manual ones may be sent in a list, others must not.
+//!
+//! Does not ask; a tag that nobody told of has no known origin.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+/// Where a tag of a device comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Made in the portal or by the API.
+    Manual,
+    /// Only the device's registry or a dynamic rule sets it.
+    Foreign,
+}
+
+/// The origins of tags, by device.
+#[derive(Clone, Debug, Default)]
+pub struct Origins {
+    devices: HashMap<Arc<str>, Known>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Known {
+    manual: HashSet<Arc<str>>,
+    foreign: HashSet<Arc<str>>,
+}
+
+impl Origins {
+    /// Notes the tags of one device.
+    pub fn insert(
+        &mut self,
+        device: Arc<str>,
+        manual: impl IntoIterator<Item = Arc<str>>,
+        foreign: impl IntoIterator<Item = Arc<str>>,
+    ) {
+        let known = self.devices.entry(device).or_default();
+        known.manual.extend(manual);
+        known.foreign.extend(foreign);
+    }
+
+    /// Where a tag of a device comes from, if that is known. A tag that is set by hand and by a rule is manual too.
+    pub fn of(&self, device: &str, tag: &str) -> Option<Origin> {
+        let known = self.devices.get(device)?;
+        if known.manual.contains(tag) {
+            return Some(Origin::Manual);
+        }
+        known.foreign.contains(tag).then_some(Origin::Foreign)
+    }
+}
