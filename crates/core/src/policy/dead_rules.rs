@@ -223,6 +223,7 @@ fn unused_lookups(reader: &mut Reader<'_>, policy: &Policy) {
         .map(|rule| &rule.select)
         .chain(&policy.scope)
         .chain(policy.protections.iter().map(|protection| &protection.select))
+        .chain(policy.guard.selectors())
         .chain(policy.selectors.iter().map(|named| &named.selector));
     for selector in roots {
         walk(selector, &mut |part| {

@@ -134,7 +134,7 @@ impl Reader<'_> {
         (percent.flatten(), floor.flatten())
     }
 
-    fn percent(&mut self, node: &Node, what: &str) -> Option<Percent> {
+    pub(super) fn percent(&mut self, node: &Node, what: &str) -> Option<Percent> {
         let (NodeKind::Text(text) | NodeKind::Number(text)) = &node.kind else {
             return self.quantity_fault(node, what, "a percentage (`10%`)");
         };
@@ -142,7 +142,7 @@ impl Reader<'_> {
             .or_else(|| self.quantity_fault(node, what, "0 to 100 with at most four decimals (`10%`, 2.5)"))
     }
 
-    fn quantity(&mut self, node: &Node, what: &str) -> Option<Quantity> {
+    pub(super) fn quantity(&mut self, node: &Node, what: &str) -> Option<Quantity> {
         match &node.kind {
             NodeKind::Text(text) if text.ends_with('%') => self.percent(node, what).map(Quantity::Share),
             NodeKind::Number(_) => self.count(node, what).map(Quantity::Count),

@@ -205,6 +205,37 @@ pub(super) static GUARD: &[Key] = &[
     key("allowReserved", Shape::List(&Shape::Tag), "Reserved tags that this set may write after all."),
     key("invariants", Shape::List(&Shape::Mapping(INVARIANT)), "What must hold after every plan."),
     key("approvals", Shape::List(&Shape::Mapping(APPROVAL)), "Caps raised for a while."),
+    key("rollout", Shape::Mapping(ROLLOUT), "How large plans are let out in waves, and what stops them."),
+];
+
+/// `guard.rollout`.
+pub(super) static ROLLOUT: &[Key] = &[
+    key("from", Shape::Count, "Plans that change fewer devices are one wave. Default 100."),
+    required(
+        "waves",
+        Shape::List(&Shape::Quantity),
+        "Cumulative: devices, or per cent of the devices with changes, in rising order; a last wave of 100% is added.",
+    ),
+    key("first", Shape::Selector, "All of these devices go into the first wave, however many they are."),
+    key("wait", Shape::Text, "Between the end of a wave and the start of the next, such as `2h`. Default 0."),
+    key("stopAt", Shape::Mapping(STOP_AT), "Which share of a wave's devices may end badly."),
+    key("health", Shape::Mapping(HEALTH), "Which devices of a wave may not fall ill before the next."),
+];
+
+/// `guard.rollout.stopAt`.
+pub(super) static STOP_AT: &[Key] = &[
+    key("failed", Shape::Percent, "Above this share failed or unknown, the rollout stops. Default 5 %."),
+    key("bounced", Shape::Percent, "Above this share undone by another origin, it stops. Default 20 %."),
+];
+
+/// `guard.rollout.health`.
+pub(super) static HEALTH: &[Key] = &[
+    required("select", Shape::Selector, "Which devices are ill."),
+    required(
+        "atMost",
+        Shape::Percent,
+        "Above this share that match now and did not before the wave, it stops.",
+    ),
 ];
 
 /// `guard.caps`.

@@ -2,6 +2,8 @@
 //!
 //! Says what is allowed; whether a plan keeps to it is for `plan`.
 
+use super::Selector;
+use super::rollout::Rollout;
 use crate::device::DeviceValue;
 use crate::diagnostic::Span;
 use crate::tag::TagPattern;
@@ -172,6 +174,8 @@ pub struct Guard {
     pub invariants: Vec<Invariant>,
     /// Caps raised for a while.
     pub approvals: Vec<Approval>,
+    /// How large plans are let out.
+    pub rollout: Option<Rollout>,
     /// Where `guard` stands; `None` where no file states one.
     pub span: Option<Span>,
 }
@@ -191,6 +195,13 @@ impl Guard {
             floor: stated.and_then(|day| day.floor).unwrap_or(run.floor.saturating_mul(2)),
             span: stated.map_or(run.span, |day| Some(day.span)),
         }
+    }
+
+    /// The selectors of the rollout: which devices go first, and which are ill.
+    pub fn selectors(&self) -> impl Iterator<Item = &Selector> {
+        let first = self.rollout.iter().filter_map(|rollout| rollout.first.as_ref());
+        let health = self.rollout.iter().filter_map(|rollout| rollout.health.as_ref());
+        first.chain(health.map(|health| &health.select))
     }
 
     /// Whether the reserved tag may be written.

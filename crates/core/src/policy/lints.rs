@@ -25,6 +25,7 @@ const MAX_COMPARED: usize = 2_000;
 /// Reports everything that only shows when the whole set is known.
 pub(super) fn check(reader: &mut Reader<'_>, policy: &Policy) {
     dates(reader, policy);
+    super::rollout::blind_health(policy).into_iter().for_each(|finding| reader.report(finding));
     retired(reader, policy);
     rename_targets(reader, policy);
     twins(reader, policy);
@@ -318,7 +319,7 @@ fn twins(reader: &mut Reader<'_>, policy: &Policy) {
 
 fn unused_selectors(reader: &mut Reader<'_>, policy: &Policy) {
     let roots = policy.rules.iter().map(|rule| &rule.select).chain(&policy.scope);
-    let roots = roots.chain(policy.protections.iter().map(|one| &one.select));
+    let roots = roots.chain(policy.protections.iter().map(|one| &one.select)).chain(policy.guard.selectors());
     let mut used: HashSet<usize> = HashSet::new();
     let mut waiting: Vec<usize> = roots.flat_map(uses).map(|(index, _)| index).collect();
     while let Some(index) = waiting.pop() {

@@ -20,6 +20,7 @@ mod reader;
 pub mod reference;
 mod renames;
 mod resolve;
+mod rollout;
 mod rules;
 mod scalars;
 mod schema;
@@ -57,6 +58,8 @@ use crate::tag::TagPattern;
 use crate::time::{Date, Timestamp};
 
 mod limits;
+
+pub use rollout::{Health, Rollout, StopAt, blind_bounces};
 
 pub use limits::{
     Approval, Axis, Cap, Counted, DayCap, Guard, Invariant, MOST_DAYS_AHEAD, Percent, Quantity,

@@ -125,6 +125,9 @@ impl<'n> Sections<'n> {
         }
         selector::check_uses(reader, &mut policy.selectors);
         policy.scope = self.scope.map(|entry| reader.selector(&entry.value, "`scope`", &names));
+        if let Some(entry) = self.guard.and_then(|guard| rollout_of(guard)) {
+            policy.guard.rollout = reader.rollout(&entry.value, &names, entry.key_span);
+        }
         policy.rules =
             self.rules.iter().filter_map(|node| rules::rule(reader, node, &names, allow_reserved)).collect();
         reader.unique("rule", policy.rules.iter().map(|rule| (rule.name.as_str(), rule.span)));
@@ -151,6 +154,12 @@ impl<'n> Sections<'n> {
         policy.lookups = names.lookups;
         policy
     }
+}
+
+/// The rollout of a guard: read after the selectors, which it may use.
+fn rollout_of(guard: &Entry) -> Option<&Entry> {
+    let NodeKind::Map(entries) = &guard.value.kind else { return None };
+    entries.iter().find(|entry| entry.key == "rollout")
 }
 
 pub(super) fn check_version(reader: &mut Reader<'_>, node: &Node) {

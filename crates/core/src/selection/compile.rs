@@ -50,11 +50,15 @@ pub(super) struct Program<'p> {
     /// By rule; `None` for rules that are not in force.
     pub(super) rules: Vec<Option<NodeId>>,
     pub(super) protections: Vec<NodeId>,
+    /// The rollout's `first`.
+    pub(super) first: Option<NodeId>,
+    /// The rollout's `health`.
+    pub(super) ill: Option<NodeId>,
     /// By named selector; `None` for those that nothing in force uses.
     pub(super) named: Vec<Option<NodeId>>,
 }
 
-/// Compiles the scope, the rules in force and the protections.
+/// Compiles the scope, the rules in force, the protections and the rollout.
 pub(super) fn compile(policy: &Policy, now: Timestamp) -> Program<'_> {
     let mut compiler = Compiler {
         policy,
@@ -68,7 +72,12 @@ pub(super) fn compile(policy: &Policy, now: Timestamp) -> Program<'_> {
         policy.rules.iter().map(|rule| rule.is_live(now).then(|| compiler.selector(&rule.select))).collect();
     let protections =
         policy.protections.iter().map(|protection| compiler.selector(&protection.select)).collect();
-    Program { scope, rules, protections, named: compiler.named, ..compiler.program }
+    let rollout = policy.guard.rollout.as_ref();
+    let first = rollout.and_then(|rollout| rollout.first.as_ref());
+    let first = first.map(|select| compiler.selector(select));
+    let ill = rollout.and_then(|rollout| rollout.health.as_ref());
+    let ill = ill.map(|health| compiler.selector(&health.select));
+    Program { scope, rules, protections, first, ill, named: compiler.named, ..compiler.program }
 }
 
 struct Compiler<'p> {
@@ -179,7 +188,8 @@ pub(super) fn for_each_selector(policy: &Policy, visit: &mut impl FnMut(&Selecto
         .iter()
         .chain(policy.selectors.iter().map(|named| &named.selector))
         .chain(policy.rules.iter().map(|rule| &rule.select))
-        .chain(policy.protections.iter().map(|protection| &protection.select));
+        .chain(policy.protections.iter().map(|protection| &protection.select))
+        .chain(policy.guard.selectors());
     let mut open: Vec<&Selector> = roots.collect();
     while let Some(selector) = open.pop() {
         visit(selector);

@@ -57,18 +57,22 @@ pub(super) fn evaluate(
     let rule = |node: &Option<NodeId>| node.map_or_else(|| DeviceSet::new(snapshot.len()), within_scope);
     let rules = program.rules.par_iter().map(rule).collect();
     let protections = program.protections.par_iter().map(|node| within_scope(*node)).collect();
+    let first = program.first.map(within_scope);
+    // A device that leaves the scope while a rollout is open can be ill all the same.
+    let ill = program.ill.map(|node| owned(graph.set(node)));
     let idle = |node: &Option<NodeId>| node.is_some_and(|node| graph.set(node).is_disjoint(scope));
     let idle_selectors = (0..program.named.len()).filter(|index| idle(&program.named[*index])).collect();
     let unmatched = missing.into_iter().chain(strangers).flatten().chain(unmatched_values).collect();
     let scope = graph.scope.into_inner().expect("the scope was set before the rules");
-    Selections { scope, rules, protections, joins, unmatched, idle_selectors }
+    Selections { scope, rules, protections, first, ill, joins, unmatched, idle_selectors }
 }
 
 /// How many parents and roots ask for each node.
 fn uses(program: &Program<'_>) -> Vec<u32> {
     let mut uses = vec![0u32; program.nodes.len()];
     let named = program.named.iter().flatten();
-    let roots = program.rules.iter().flatten().chain(&program.protections).chain(&program.scope).chain(named);
+    let roots = program.rules.iter().flatten().chain(&program.protections).chain(&program.scope);
+    let roots = roots.chain(&program.first).chain(&program.ill).chain(named);
     roots.for_each(|root| uses[*root] += 1);
     for node in &program.nodes {
         match node {

@@ -37,6 +37,10 @@ pub struct Selections {
     pub rules: Vec<DeviceSet>,
     /// For each of [`Policy::protections`] the devices in scope that it protects.
     pub protections: Vec<DeviceSet>,
+    /// Devices in scope that go into the first wave of a rollout; none where the policy names none.
+    pub first: Option<DeviceSet>,
+    /// Devices, in scope or not, that are ill as the rollout's `health` has it; none where the policy has no such gate.
+    pub ill: Option<DeviceSet>,
     /// For each of [`Policy::lookups`] the row of each device.
     pub joins: Vec<Join>,
     /// Values of list files, inline values of fields that name devices, and keys of lookups that match no device of the inventory.

@@ -162,6 +162,8 @@ impl World {
             scope: set(&self.scope),
             rules: rules.map(|(index, rows)| set(if live(index) { rows } else { &none })).collect(),
             protections: self.protected.iter().map(set).collect(),
+            first: None,
+            ill: None,
             joins: Vec::new(),
             unmatched: Vec::new(),
             idle_selectors: Vec::new(),

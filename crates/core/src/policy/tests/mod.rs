@@ -3,6 +3,7 @@
 mod dead;
 mod files;
 mod hostile;
+mod rollout;
 mod rules;
 mod selectors;
 

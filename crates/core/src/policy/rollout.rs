@@ -1,0 +1,167 @@
+//! `guard.rollout`: how a plan is let out in waves, and what stops it.
+//!
+//! Says what is wanted; which device is in which wave is for `plan`, and what a gate saw for `apply`.
+
+use std::time::Duration;
+
+use super::keys;
+use super::names::Names;
+use super::reader::Reader;
+use super::syntax::Node;
+use super::{Percent, Policy, Quantity, Selector};
+use crate::diagnostic::{Diagnostic, Span};
+use crate::time::{parse_duration, spoken};
+
+/// More waves are no rollout: each is a review of its own.
+const MOST_WAVES: usize = 100;
+
+/// Plans that change fewer devices are one wave, unless the policy says otherwise.
+const SMALLEST: u64 = 100;
+
+/// Devices report to the service about hourly: a gate on their health sees nothing earlier.
+const REPORTS_AFTER: Duration = Duration::from_secs(3_600);
+
+/// `guard.rollout`.
+#[derive(Clone, Debug)]
+pub struct Rollout {
+    /// Plans that change fewer devices are one wave.
+    pub from: u64,
+    /// Cumulative: after each wave so many devices, or this share of the devices with changes, were written. Never empty.
+    pub waves: Vec<Quantity>,
+    /// All of these devices go into the first wave.
+    pub first: Option<Selector>,
+    /// Between the end of a wave and the start of the next.
+    pub wait: Duration,
+    /// How many of a wave's devices may end badly.
+    pub stop_at: StopAt,
+    /// How many of a wave's devices may fall ill.
+    pub health: Option<Health>,
+    /// Where the key stands.
+    pub span: Span,
+}
+
+/// `guard.rollout.stopAt`: a wave stops the rollout above these shares of its devices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StopAt {
+    /// Failed or unknown.
+    pub failed: Percent,
+    /// Accepted, and shown in the old state later.
+    pub bounced: Percent,
+    /// Where `bounced` is written; none for the default.
+    pub bounced_span: Option<Span>,
+}
+
+impl Default for StopAt {
+    fn default() -> StopAt {
+        StopAt { failed: Percent::whole(5), bounced: Percent::whole(20), bounced_span: None }
+    }
+}
+
+/// `guard.rollout.health`.
+#[derive(Clone, Debug)]
+pub struct Health {
+    /// Which devices are ill.
+    pub select: Selector,
+    /// How many of a wave's devices may match now that did not before.
+    pub at_most: Percent,
+    /// Where the key stands.
+    pub span: Span,
+}
+
+impl Reader<'_> {
+    /// The rollout of a guard.
+    pub(super) fn rollout(&mut self, node: &Node, names: &Names, span: Span) -> Option<Rollout> {
+        let fields = self.fields(node, keys::ROLLOUT, "`rollout`")?;
+        let from = fields.get("from").and_then(|node| self.count(node, "`from`")).unwrap_or(SMALLEST);
+        let waves = fields.get("waves").map(|node| self.waves(node)).unwrap_or_default();
+        let first = fields.get("first").map(|node| self.selector(node, "`rollout.first`", names));
+        let wait = fields.get("wait").and_then(|node| {
+            let text = self.text(node, "`wait`")?;
+            self.parsed(node.span, "`wait`", parse_duration(text))
+        });
+        let stop_at = fields.get("stopAt").map(|node| self.stop_at(node)).unwrap_or_default();
+        let health = fields.get("health").and_then(|node| {
+            let fields = self.fields(node, keys::HEALTH, "`rollout.health`")?;
+            let select = fields.get("select").map(|node| self.selector(node, "`rollout.health`", names));
+            let at_most = fields.get("atMost").and_then(|node| self.percent(node, "`atMost`"));
+            Some(Health { select: select?, at_most: at_most?, span: node.span })
+        });
+        let wait = wait.unwrap_or_default();
+        Some(Rollout { from, waves, first, wait, stop_at, health, span })
+    }
+
+    /// The steps, each above the one before as far as both are of one kind.
+    fn waves(&mut self, node: &Node) -> Vec<Quantity> {
+        let Some(items) = self.filled_list(node, "`waves`") else { return Vec::new() };
+        if items.len() > MOST_WAVES {
+            let message = format!("{} waves; at most {MOST_WAVES} are carried out", items.len());
+            self.report(Diagnostic::error("E0506", node.span, message).label("too many"));
+            return Vec::new();
+        }
+        let mut waves: Vec<Quantity> = Vec::new();
+        for item in items {
+            let Some(step) = self.quantity(item, "a wave") else { continue };
+            let above = |before: &Quantity| match (before, step) {
+                (Quantity::Count(before), Quantity::Count(step)) => step > *before,
+                (Quantity::Share(before), Quantity::Share(step)) => step > *before,
+                (Quantity::Share(before), Quantity::Count(_)) => *before < Percent::whole(100),
+                (Quantity::Count(_), Quantity::Share(_)) => true,
+            };
+            let is_nothing = matches!(step, Quantity::Count(0))
+                || matches!(step, Quantity::Share(share) if share == Percent::whole(0));
+            if is_nothing || !waves.iter().all(above) {
+                let message = if is_nothing {
+                    "a wave of no device"
+                } else {
+                    "waves are cumulative: each writes more devices than the one before"
+                };
+                self.report(
+                    Diagnostic::error("E0506", item.span, message)
+                        .label("adds no device")
+                        .help("write them in rising order, such as `[25, 10%, 100%]`"),
+                );
+                continue;
+            }
+            waves.push(step);
+        }
+        waves
+    }
+
+    fn stop_at(&mut self, node: &Node) -> StopAt {
+        let mut stop_at = StopAt::default();
+        let Some(fields) = self.fields(node, keys::STOP_AT, "`rollout.stopAt`") else { return stop_at };
+        if let Some(share) = fields.get("failed").and_then(|node| self.percent(node, "`failed`")) {
+            stop_at.failed = share;
+        }
+        if let Some(node) = fields.get("bounced")
+            && let Some(share) = self.percent(node, "`bounced`")
+        {
+            (stop_at.bounced, stop_at.bounced_span) = (share, Some(node.span));
+        }
+        stop_at
+    }
+}
+
+/// The gate on bounced changes, where it cannot see them in time. `visibility`: how long the list may lag behind an answer.
+pub fn blind_bounces(policy: &Policy, visibility: Duration) -> Option<Diagnostic> {
+    let rollout = policy.guard.rollout.as_ref()?;
+    let why = "the list may lag behind a write for `writes.visibility`";
+    blind(rollout, rollout.stop_at.bounced_span?, "bounced", why, visibility)
+}
+
+/// The gate on health, where it cannot see it in time.
+pub(super) fn blind_health(policy: &Policy) -> Option<Diagnostic> {
+    let rollout = policy.guard.rollout.as_ref()?;
+    let why = "devices report about once an hour";
+    blind(rollout, rollout.health.as_ref()?.span, "health", why, REPORTS_AFTER)
+}
+
+fn blind(rollout: &Rollout, span: Span, gate: &str, why: &str, needed: Duration) -> Option<Diagnostic> {
+    if rollout.wait >= needed {
+        return None;
+    }
+    let message = format!("`{gate}` cannot see in time what it is there for: {why}");
+    let finding =
+        Diagnostic::warning("W0502", span, message).label(format!("`wait` is {}", spoken(rollout.wait)));
+    Some(finding.help(format!("write a `wait` of {} or more, or delete the gate", spoken(needed))))
+}
