@@ -74,6 +74,7 @@ pub async fn plan_and_report(context: &Context, request: &Request<'_>) -> Result
     let history = past::history(context, &source, &set.reference, false);
     let with = source.plan_inputs(context, &history, &allowances);
     let mut fresh = planning::fresh(&set, &source.inventory, &with)?;
+    planning::roll_out(&set, &source.inventory.snapshot, &mut fresh);
     fresh.plan.ledger = source.session.as_ref().map(|session| ledger_text::ledger(session, &fresh.plan));
     let planned = planning::guarded(&set, fresh, &allowances);
     // Its rules may contradict each other on this inventory, which is no fault of the set at hand.

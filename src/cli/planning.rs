@@ -9,7 +9,7 @@ use mdetag_core::plan::guard::Allowance;
 use mdetag_core::plan::revert::Reach;
 use mdetag_core::plan::{
     self, Header, History, InventoryReference, Options, Plan, PolicyReference, Refused, SafePlan,
-    TenantReference,
+    TenantReference, waves,
 };
 use mdetag_core::policy::Policy;
 use mdetag_core::selection::{self, HuntingResults, Selections};
@@ -88,7 +88,9 @@ impl Planned {
 /// # Errors
 /// Conflicts between rules and hunting queries without a usable result, as policy findings.
 pub fn plan(set: &PolicySet, inventory: &Inventory, with: &PlanInputs<'_>) -> Result<Planned, Failure> {
-    Ok(guarded(set, fresh(set, inventory, with)?, with.allowances))
+    let mut fresh = fresh(set, inventory, with)?;
+    roll_out(set, &inventory.snapshot, &mut fresh);
+    Ok(guarded(set, fresh, with.allowances))
 }
 
 /// Says anew what a plan causes, once it is no longer the whole difference: part of it, or the inverse of a run.
@@ -96,6 +98,15 @@ pub fn foresee(set: &PolicySet, snapshot: &Snapshot, fresh: &mut Fresh, history:
     let scope = &fresh.selections.scope;
     fresh.plan.groups =
         plan::consequences::consequences(&set.policy, snapshot, scope, &fresh.plan, &history.written_lately);
+}
+
+/// Cuts a plan into the waves that the policy asks for.
+pub fn roll_out(set: &PolicySet, snapshot: &Snapshot, fresh: &mut Fresh) {
+    let Some(rollout) = &set.policy.guard.rollout else { return };
+    let first = fresh.selections.first.as_ref();
+    let is_first =
+        |id: &str| first.is_some_and(|first| snapshot.find(id).is_some_and(|row| first.contains(row)));
+    waves::assign(&mut fresh.plan, rollout, &is_first);
 }
 
 /// What the guard says to a plan.

@@ -155,6 +155,27 @@ pub fn schedule(plan: &Plan, options: &Options) -> Schedule {
     }
 }
 
+/// The cost of plans that are carried out one after the other.
+pub(super) fn one_after_the_other(mut sum: Schedule, next: &Schedule) -> Schedule {
+    for cost in &next.lanes {
+        match sum.lanes.iter_mut().find(|own| own.lane == cost.lane) {
+            Some(own) => {
+                own.calls += cost.calls;
+                own.minimum += cost.minimum;
+            }
+            None => sum.lanes.push(*cost),
+        }
+    }
+    sum.lanes.sort_by_key(|cost| cost.lane);
+    sum.total += next.total;
+    sum.minimum += next.minimum;
+    if let Some(calls) = next.uncombined {
+        sum.uncombined = Some(sum.uncombined.unwrap_or(0) + calls);
+    }
+    sum.seconds = sum.lanes.iter().map(|cost| seconds(cost.calls)).max().unwrap_or(0);
+    sum
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use crate::policy::{Approval, Axis, Counted, Guard, Invariant, Quantity};
+use crate::time::spoken;
 
 /// What a guard says, key by key, in words that do not depend on where it stands.
 type Statements = BTreeMap<String, String>;
@@ -60,7 +61,28 @@ fn statements(guard: &Guard) -> Statements {
         let tag = approval.tag.as_ref().map(|tag| format!(" of `{tag}`")).unwrap_or_default();
         state(format!("approvals `{}`{tag}", approval.axis.name()), allowance(approval));
     }
+    if let Some(rollout) = &guard.rollout {
+        let steps: Vec<String> = rollout.waves.iter().copied().map(quantity).collect();
+        state("rollout.waves".to_owned(), steps.join(", "));
+        state("rollout.from".to_owned(), rollout.from.to_string());
+        state("rollout.wait".to_owned(), spoken(rollout.wait));
+        state("rollout.stopAt.failed".to_owned(), rollout.stop_at.failed.to_string());
+        state("rollout.stopAt.bounced".to_owned(), rollout.stop_at.bounced.to_string());
+        if rollout.first.is_some() {
+            state("rollout.first".to_owned(), rollout.first_text.clone());
+        }
+        if let Some(health) = &rollout.health {
+            state("rollout.health".to_owned(), format!("at most {} of {}", health.at_most, health.text));
+        }
+    }
     statements
+}
+
+fn quantity(quantity: Quantity) -> String {
+    match quantity {
+        Quantity::Count(count) => count.to_string(),
+        Quantity::Share(share) => share.to_string(),
+    }
 }
 
 fn demand(invariant: &Invariant) -> String {
@@ -70,12 +92,9 @@ fn demand(invariant: &Invariant) -> String {
         Counted::Group { name, .. } => format!("devices in the device group `{name}`"),
     };
     let bounds = [("at least", invariant.at_least), ("at most", invariant.at_most)];
-    let bounds = bounds.into_iter().filter_map(|(word, bound)| {
-        bound.map(|bound| match bound {
-            Quantity::Count(count) => format!("{word} {count}"),
-            Quantity::Share(share) => format!("{word} {share}"),
-        })
-    });
+    let bounds = bounds
+        .into_iter()
+        .filter_map(|(word, bound)| bound.map(|bound| format!("{word} {}", quantity(bound))));
     format!("{} {what}", bounds.collect::<Vec<_>>().join(" and "))
 }
 
@@ -102,6 +121,25 @@ mod tests {
         assert_eq!(
             lost[1],
             "guard.caps.removals changes from 5 % with a floor of 20 to 10 % with a floor of 10"
+        );
+    }
+
+    #[test]
+    fn a_rollout_that_loses_its_wait_or_a_gate_is_said() {
+        let guard = |keys: &str| {
+            let text = format!("version: 1\nguard:\n  rollout: {{ {keys} }}\n");
+            let sources = crate::diagnostic::Sources::from_text("p.yaml", &text);
+            crate::policy::resolve(&sources, crate::time::Timestamp::EPOCH).0.guard
+        };
+        let health = "health: { select: { healthStatus: Inactive }, atMost: 5% }";
+        let base = guard(&format!("waves: [5], wait: 2h, {health}"));
+        let lost = changes(&base, &guard("waves: [5]"));
+        assert_eq!(
+            lost,
+            [
+                "guard.rollout.health is taken out; it was at most 5 % of { healthStatus: Inactive }",
+                "guard.rollout.wait changes from 2 h to 0 s"
+            ]
         );
     }
 

@@ -18,6 +18,7 @@ mod measure;
 pub mod replacement;
 pub mod revert;
 pub mod stale;
+pub mod waves;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -39,6 +40,7 @@ use crate::device::DeviceValue;
 use crate::diagnostic::Place;
 pub use crate::selection::Unmatched;
 pub use crate::tag::TagCase;
+pub use waves::{PlannedWave, PlannedWaves};
 
 /// The most devices of one bulk call (documented).
 pub const MAX_BULK: usize = 500;
@@ -78,6 +80,8 @@ pub struct Plan {
     pub measures: Measures,
     /// Devices that change device group, and what that means; where the policy names device groups.
     pub groups: Option<consequences::Consequences>,
+    /// The waves in which it is written; none where it is written at once.
+    pub rollout: Option<PlannedWaves>,
     /// Which changes on which tenant, as a digest; filled by the guard.
     pub changes_digest: String,
     /// The guard's arithmetic and verdict; filled by the guard.

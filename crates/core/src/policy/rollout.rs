@@ -30,6 +30,8 @@ pub struct Rollout {
     pub waves: Vec<Quantity>,
     /// All of these devices go into the first wave.
     pub first: Option<Selector>,
+    /// The same as written.
+    pub first_text: String,
     /// Between the end of a wave and the start of the next.
     pub wait: Duration,
     /// How many of a wave's devices may end badly.
@@ -62,6 +64,8 @@ impl Default for StopAt {
 pub struct Health {
     /// Which devices are ill.
     pub select: Selector,
+    /// The same as written.
+    pub text: String,
     /// How many of a wave's devices may match now that did not before.
     pub at_most: Percent,
     /// Where the key stands.
@@ -84,10 +88,16 @@ impl Reader<'_> {
             let fields = self.fields(node, keys::HEALTH, "`rollout.health`")?;
             let select = fields.get("select").map(|node| self.selector(node, "`rollout.health`", names));
             let at_most = fields.get("atMost").and_then(|node| self.percent(node, "`atMost`"));
-            Some(Health { select: select?, at_most: at_most?, span: node.span })
+            let text = self.on_one_line(fields.get("select")?);
+            Some(Health { select: select?, text, at_most: at_most?, span: node.span })
         });
         let wait = wait.unwrap_or_default();
-        Some(Rollout { from, waves, first, wait, stop_at, health, span })
+        let first_text = fields.get("first").map(|node| self.on_one_line(node)).unwrap_or_default();
+        Some(Rollout { from, waves, first, first_text, wait, stop_at, health, span })
+    }
+
+    fn on_one_line(&self, node: &Node) -> String {
+        self.sources.text(node.span).split_whitespace().collect::<Vec<_>>().join(" ")
     }
 
     /// The steps, each above the one before as far as both are of one kind.

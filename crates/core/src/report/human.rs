@@ -15,6 +15,7 @@ use super::refusal;
 use super::sentences::{self, Phrase};
 use super::style::{Paint, Style, prose, wrap};
 use super::table;
+use super::waves;
 use super::words::{counted, lane, noun_for, number, outcome_phrase};
 
 /// Writes the report.
@@ -172,6 +173,9 @@ fn sums(model: &Model<'_>, style: &Style, out: &mut dyn Write) -> io::Result<()>
     }
     if let Some(calls) = sentences::calls(model) {
         said(&calls, Paint::Plain, (0, 2), style, out)?;
+        if let Some(waves) = waves::sentence(model) {
+            said(&waves, Paint::Plain, (0, 2), style, out)?;
+        }
         if style.details {
             lanes(model, out)?;
         }

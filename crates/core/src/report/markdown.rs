@@ -13,6 +13,7 @@ use super::human::outcomes;
 use super::model::{Class, Group, Model, Part, Subject, What};
 use super::refusal;
 use super::sentences::{self, Phrase};
+use super::waves;
 use super::words::{self, number, outcome_phrase};
 
 /// The length of a comment unless asked otherwise: GitHub takes 65,536.
@@ -286,6 +287,9 @@ fn closing(model: &Model<'_>) -> String {
     }
     if let Some(calls) = sentences::calls(model) {
         text.push_str(&format!("{calls}\n\n"));
+    }
+    if let Some(waves) = waves::sentence(model) {
+        text.push_str(&format!("{waves}\n\n"));
     }
     if model.input.subject == Subject::Drift {
         return text;

@@ -15,6 +15,7 @@ mod alike;
 pub mod sentences;
 pub mod consequences;
 pub mod refusal;
+mod waves;
 pub mod fold;
 mod table;
 pub mod human;

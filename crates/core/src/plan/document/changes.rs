@@ -31,7 +31,8 @@ pub(super) fn write(plan: &Plan, is_drift: bool, sha256: &mut Sha256, out: &mut 
     // No comma stands before the first line.
     let mut written_from = 1;
     let take = |block: &Block| out.write_all(&block.text[std::mem::take(&mut written_from)..]);
-    blocks::in_order(&plan.changes, |block, changes| fill(block, &texts, changes), hash, take)
+    let places: Vec<usize> = (0..plan.changes.len()).collect();
+    blocks::in_order(&places, |block, places| fill(block, &texts, places), hash, take)
 }
 
 /// Some changes, a line each, with a comma before each.
@@ -42,13 +43,13 @@ struct Block {
     lines: Vec<Range<usize>>,
 }
 
-fn fill(block: &mut Block, texts: &Texts<'_>, changes: &[DeviceChange]) {
+fn fill(block: &mut Block, texts: &Texts<'_>, places: &[usize]) {
     block.text.clear();
     block.lines.clear();
-    for change in changes {
+    for place in places {
         block.text.extend_from_slice(b",\n    ");
         let start = block.text.len();
-        texts.change(change, &mut block.text);
+        texts.change(*place, &mut block.text);
         block.lines.push(start..block.text.len());
     }
 }
@@ -151,7 +152,8 @@ impl<'a> Texts<'a> {
         Texts { plan, tags, causes: plan.causes.iter().enumerate().map(cause).collect(), is_drift }
     }
 
-    fn change(&self, change: &DeviceChange, out: &mut Vec<u8>) {
+    fn change(&self, place: usize, out: &mut Vec<u8>) {
+        let change: &DeviceChange = &self.plan.changes[place];
         out.extend_from_slice(b"{\"add\":[");
         list(&change.add, out, |add, out| self.tag_change(*add, "missing", out));
         out.extend_from_slice(b"],\"device\":{\"id\":");
@@ -169,7 +171,12 @@ impl<'a> Texts<'a> {
         list(&change.observed_tags, out, |tag, out| out.extend_from_slice(self.tag(*tag)));
         out.extend_from_slice(b"]},\"remove\":[");
         list(&change.remove, out, |remove, out| self.tag_change(*remove, "extra", out));
-        out.extend_from_slice(b"]}");
+        out.push(b']');
+        if let Some(waves) = &self.plan.rollout {
+            out.extend_from_slice(b",\"wave\":");
+            append(&waves.of[place], out);
+        }
+        out.push(b'}');
     }
 
     fn tag_change(&self, change: TagChange, class: &str, out: &mut Vec<u8>) {

@@ -21,7 +21,7 @@ pub use write::{write_open, write_to};
 use super::consequences::Consequences;
 use super::guard::StateReport;
 use super::{
-    GuardReport, InventoryReference, Ledger, Options, PolicyReference, RuleReference, Schedule,
+    GuardReport, InventoryReference, Ledger, Options, PlannedWaves, PolicyReference, RuleReference, Schedule,
     TenantReference, Totals, Unmatched, Warning, WithheldReason,
 };
 use crate::device::DeviceValue;
@@ -100,6 +100,9 @@ pub struct Document<Changes = Vec<ChangeLine<'static>>> {
     /// Devices that change device group, and what that means; where the policy names device groups.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub groups: Option<Consequences>,
+    /// The waves in which it is written; where there are any, each device has its `wave`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollout: Option<PlannedWaves>,
     /// Findings.
     #[serde(default)]
     pub warnings: Vec<Warning>,
@@ -181,6 +184,9 @@ pub struct ChangeLine<'a> {
     /// Tags to remove, bytewise.
     #[serde(default, borrow)]
     pub remove: Vec<TagChangeLine<'a>>,
+    /// The wave in which the device is written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wave: Option<u32>,
 }
 
 /// A text within a change.

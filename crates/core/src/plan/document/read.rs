@@ -1,13 +1,16 @@
 //! Reads a plan file back into a [`Plan`]. A plan file is input: every reference, id and tag in it is checked.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
 
 use super::seal::seal;
 use super::tables::{Tables, checked_id};
 use super::{ChangeLine, Document, OUTSIDE_DIGEST, WithheldEntry, changes};
-use crate::plan::{DeviceChange, GuardReport, Header, Measures, Plan, Unresolved, Withheld, digest};
+use crate::plan::{
+    DeviceChange, GuardReport, Header, Measures, Plan, PlannedWaves, Unresolved, Withheld, digest,
+};
 use crate::policy::Axis;
 
 /// Why a text is no plan that can be used.
@@ -68,10 +71,12 @@ pub fn read_with_digest(json: &str) -> Result<(Plan, String), DocumentError> {
     check_version(&document.format_version)?;
     let mut tables = Tables::default();
     let mut changes = Vec::with_capacity(document.changes.len());
+    let mut waves = Vec::new();
     // A content that contradicts itself is told only where the form and the digest are right.
     let mut content = tables.start(&document.rules, &document.causes);
     let actual = seal(&without_changes(json, &document.changes), |sha256| {
         changes::read(&document.changes, sha256, |documents| {
+            waves.extend(documents.iter().map(|change| change.wave));
             if content.is_ok() {
                 content = tables.changes(documents, &mut changes);
             }
@@ -82,6 +87,8 @@ pub fn read_with_digest(json: &str) -> Result<(Plan, String), DocumentError> {
         return Err(DocumentError::Digest { found: document.digest, actual });
     }
     content?;
+    let mut document = document;
+    document.rollout = rollout(document.rollout.take(), &waves)?;
     Ok((plan(tables, document, changes)?, actual))
 }
 
@@ -142,6 +149,7 @@ fn plan<Changes>(
         unresolved,
         unmatched: document.unmatched.clone(),
         groups: document.groups.clone(),
+        rollout: document.rollout.clone(),
         warnings: document.warnings.clone(),
         measures,
         changes_digest: document.changes_digest.clone(),
@@ -154,6 +162,22 @@ fn plan<Changes>(
         causes: tables.causes,
         rules: tables.rules,
     })
+}
+
+/// The waves with that of each device: every device is in one that is listed, and the counts are theirs.
+fn rollout(
+    listed: Option<PlannedWaves>,
+    of_devices: &[Option<u32>],
+) -> Result<Option<PlannedWaves>, DocumentError> {
+    let Some(mut waves) = listed else { return Ok(None) };
+    let contradiction = || DocumentError::Content("its waves are not those of its devices".to_owned());
+    let of: Option<Vec<u32>> = of_devices.iter().copied().collect();
+    waves.of = of.ok_or_else(contradiction)?;
+    let mut counts: BTreeMap<u32, u64> = BTreeMap::new();
+    waves.of.iter().for_each(|wave| *counts.entry(*wave).or_default() += 1);
+    let is_same = counts.into_iter().eq(waves.waves.iter().map(|wave| (wave.wave, wave.devices)));
+    let starts_at_one = waves.waves.first().is_some_and(|wave| wave.wave > 0);
+    if is_same && starts_at_one { Ok(Some(waves)) } else { Err(contradiction()) }
 }
 
 /// The guard's arithmetic holds what the plan was measured against.

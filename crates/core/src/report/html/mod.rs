@@ -15,6 +15,7 @@ use super::human::outcomes;
 use super::model::{Model, Subject, What};
 use super::refusal;
 use super::sentences::{self, Phrase};
+use super::waves;
 use super::words::{self, number, outcome_phrase};
 
 const STYLE: &str = include_str!("page.css");
@@ -130,6 +131,9 @@ fn sums(model: &Model<'_>, out: &mut dyn Write) -> io::Result<()> {
         }
     } else if let Some(calls) = sentences::calls(model) {
         writeln!(out, "<p>{}</p>", text(&calls))?;
+        if let Some(waves) = waves::sentence(model) {
+            writeln!(out, "<p>{}</p>", text(&waves))?;
+        }
     }
     if model.dropped.changes() > 0 {
         let dropped = text(&sentences::totals(model.dropped));
