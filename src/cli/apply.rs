@@ -19,6 +19,7 @@ use mdetag_core::plan::stale::{self, Dropped};
 use mdetag_core::plan::{ChangeKey, ChangeWhat, Plan, SafePlan, WithheldReason, document, revert};
 use mdetag_core::policy::Policy;
 use mdetag_core::report::model::{Input, Model, Subject};
+use mdetag_core::report::progress::waiting_for;
 
 use super::args::ApplyArgs;
 use super::carry_out::{self, RunInputs};
@@ -30,8 +31,9 @@ use super::output::Reports;
 use super::planning::{self, PolicySet};
 use super::policy_set;
 use super::session::{self, Session, WritingSession};
+use super::signals::Stops;
 use super::source::{self, Source};
-use super::{ci, ledger_text, past, plan, question, show, signals};
+use super::{ci, ledger_text, past, plan, progress, question, show};
 
 /// A plan that is older by the wall clock than the plan's own: clocks differ by this much at most.
 const CLOCK_SLACK: Duration = Duration::from_secs(300);
@@ -62,9 +64,11 @@ pub async fn run(context: &Context, args: &ApplyArgs) -> Result<Exit, Failure> {
     }
     let set = load(context, &job)
         .inspect_err(|failure| ci::annotate_failure(args.report.ci, failure, &context.console))?;
-    let session = session::open_to_write(context, Some(&set.policy)).await?;
+    // From here on, Ctrl-C requests a stop. Every wait must listen for it, or the process hangs.
+    let mut stops = Stops::listen(context, args.max_duration);
+    let session = stops.or(session::open_to_write(context, Some(&set.policy))).await?;
     let inputs = Task { context, args, set: &set, allowances: &allowances, reports: &reports };
-    inputs.apply(session, job).await
+    inputs.apply(session, job, stops).await
 }
 
 /// Finishes an interrupted run: its plan, minus its journal.
@@ -78,7 +82,8 @@ async fn resume_run(
     if !args.paths.is_empty() {
         return Err(Failure::usage("`--resume` takes no plan and no policies: the run keeps its own"));
     }
-    let session = session::open_to_write(context, None).await?;
+    let mut stops = Stops::listen(context, args.max_duration);
+    let session = stops.or(session::open_to_write(context, None)).await?;
     let state = &session.reading.state;
     let found = match run {
         "" => journal::last_resumable(state),
@@ -101,7 +106,7 @@ async fn resume_run(
     let set = load(context, &job)?;
     check_pin(&session.reading, &set.policy)?;
     let task = Task { context, args, set: &set, allowances, reports };
-    task.apply(session, job).await
+    task.apply(session, job, stops).await
 }
 
 /// A plan file, or policies.
@@ -235,28 +240,20 @@ struct Remaining {
 }
 
 impl Task<'_> {
-    async fn apply(&self, session: WritingSession, mut job: Job) -> Result<Exit, Failure> {
+    async fn apply(&self, session: WritingSession, mut job: Job, mut stops: Stops) -> Result<Exit, Failure> {
         let WritingSession { reading: session, writer } = session;
         if let Some(reviewed) = &job.reviewed {
             self.check_reviewed(reviewed, &session)?;
         }
-        // From here on a signal is a wish to stop; what is not told of it would hold the process.
-        let mut signals = signals::listen();
-        let _lock = tokio::select! {
-            lock = self.lock(&session) => lock?,
-            Some(()) = signals.recv() => return Err(Failure::stopped()),
-        };
+        let _lock = stops.or(self.lock(&session)).await?;
         // Whoever held the lock until now may have gone on with the run.
         if let Some(recorded) = &mut job.resumed {
             *recorded = journal::read(&session.state, &recorded.header.run)
                 .map_err(|error| Failure::file(chain(&error)))?;
         }
-        let source = tokio::select! {
-            source = self.read(session) => source?,
-            Some(()) = signals.recv() => return Err(Failure::stopped()),
-        };
+        let source = stops.or(self.read(session)).await?;
         let fitting = self.fit(&source, job.reviewed.as_ref())?;
-        let exit = self.show_and_carry_out(&source, writer, job, fitting, signals).await;
+        let exit = self.show_and_carry_out(&source, writer, job, fitting, stops.signals).await;
         source.close().await;
         exit
     }
@@ -298,15 +295,15 @@ impl Task<'_> {
         let holder =
             format!("process {} of {}, since {}", std::process::id(), ci::origin(), self.context.clock.now());
         let deadline = self.context.clock.now().plus(self.args.lock_timeout);
-        let mut is_told = false;
+        let screen = progress::Meter::start(&self.context.console, 0);
         loop {
             match Lock::take(&session.state.lock(), &holder) {
                 Ok(lock) => return Ok(lock),
                 Err(error @ LockError::Held { .. }) if self.context.clock.now() < deadline => {
-                    if !is_told {
-                        self.context.console.say(&format!("waiting: {error}"));
-                        is_told = true;
-                    }
+                    let now = self.context.clock.now();
+                    let text = || waiting_for(deadline.since(now), &error.to_string(), now);
+                    screen.show(0, text);
+                    screen.wait(deadline.since(now), text);
                     tokio::time::sleep(Duration::from_millis(200)).await;
                 }
                 Err(error @ LockError::Held { .. }) => {

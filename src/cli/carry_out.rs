@@ -26,7 +26,7 @@ use super::drive::{DriveContext, DriveEvent, ReadAgain, Reread, drive};
 use super::exit::Exit;
 use super::failure::{Failure, chain};
 use super::past;
-use super::progress::Meter;
+use super::progress::{Meter, Reading};
 use super::session::Session;
 
 /// What is to be carried out, and with what.
@@ -163,13 +163,18 @@ fn state_of(snapshot: &Snapshot, id: &str) -> Option<DeviceState> {
 
 /// Reads the whole list again, within the budget.
 fn read_again(context: &Context, session: &Session) -> Arc<ReadAgain> {
-    let (tenant, ledger, console) = (session.tenant.clone(), session.ledger.clone(), context.console.clone());
+    // The bar of the run is still there: lines of the read stand above it, and no second bar is drawn.
+    let mut context = context.clone();
+    context.console.lines |= context.console.bars;
+    context.console.bars = false;
+    let (tenant, ledger) = (session.tenant.clone(), session.ledger.clone());
     Arc::new(move || {
-        let (reader, ledger, console) = (tenant.reader(), ledger.clone(), console.clone());
+        let (reader, console) = (tenant.reader(), context.console.clone());
+        let reading = Reading::start(&context, &ledger);
         Box::pin(async move {
             tracing::info!("reading the list again");
             let quiet = |_: &mdetag::tenant::ReadProgress| {};
-            let watch = ReadWatch { meter: ledger.as_ref(), progress: &quiet, pages: None };
+            let watch = ReadWatch { meter: &reading, progress: &quiet, pages: None };
             let read = reader.read(&ReadScope { filter: None }, watch).await;
             let (snapshot, trust) = read.map_err(|error| error.to_string())?;
             if !trust.is_trusted() {
@@ -222,6 +227,9 @@ impl<'a> RunDisplay<'a> {
             DriveEvent::Entry(entry) => self.take(entry, now),
             DriveEvent::Waiting(until) => wait = until.map(|until| until.since(now)),
         }
+        if let Some(left) = wait {
+            self.meter.wait(left, || self.reason(now.plus(left), now));
+        }
         let minute = self.session.scaled(Duration::from_secs(60));
         while self.sent.front().is_some_and(|sent| now.since(*sent) >= minute) {
             self.sent.pop_front();
@@ -244,6 +252,20 @@ impl<'a> RunDisplay<'a> {
                 least,
             })
         });
+    }
+
+    /// What the run waits for until a moment.
+    fn reason(&self, until: Timestamp, now: Timestamp) -> String {
+        let wait = self.session.ledger.with(|budget, now| {
+            let waits = Lane::ALL.into_iter().filter_map(|lane| budget.wait(lane, now));
+            waits.into_iter().find(|wait| now.plus(wait.span) == until)
+        });
+        match wait {
+            Some(wait) => progress::waiting(&wait, now),
+            None => {
+                progress::waiting_for(until.since(now), "a call is tried again, or the list read again", now)
+            }
+        }
     }
 
     /// The least time until the last call may start. Worked out once a second: it walks over every call that is left.

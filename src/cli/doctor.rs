@@ -19,6 +19,7 @@ use super::failure::Failure;
 use super::output;
 use super::planning::{PolicySet, has_errors};
 use super::policy_set;
+use super::progress::Reading;
 use super::session::{self, Prepared, Session};
 
 /// Clocks further apart than this make tokens and ages wrong.
@@ -72,7 +73,7 @@ pub async fn run(context: &Context, args: &DoctorArgs) -> Result<Exit, Failure> 
     };
     if let Some(session) = &session {
         checks.extend(identity(session));
-        checks.extend(reachability(session).await);
+        checks.extend(reachability(context, session).await);
         checks.extend(hunting(context, session, set.as_ref()).await);
         checks.extend(ledger(session));
     }
@@ -185,11 +186,14 @@ fn identity(session: &Session) -> Vec<Check> {
     checks
 }
 
-async fn reachability(session: &Session) -> Vec<Check> {
+async fn reachability(context: &Context, session: &Session) -> Vec<Check> {
     if session.tenant.check(Need::Read).is_err() {
         return Vec::new();
     }
-    match session.tenant.reader().check_list(session.ledger.as_ref()).await {
+    let reading = Reading::start(context, &session.ledger);
+    let list_check = session.tenant.reader().check_list(&reading).await;
+    reading.end();
+    match list_check {
         Err(error) => vec![Check::failed("list", &error)],
         Ok(list_check) => {
             let list = if list_check.has_devices {

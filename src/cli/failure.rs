@@ -56,6 +56,19 @@ impl Failure {
         Failure { exit: Exit::Stopped, ..failure.help("run the same command again") }
     }
 
+    /// A time limit that ended before anything was written.
+    pub fn out_of_time() -> Failure {
+        let what = "stopped by the time limit (--max-duration) before the first call: nothing was written";
+        let failure = Failure::new("E9005", what);
+        Failure { exit: Exit::Stopped, ..failure.help("run the same command again, or with more time") }
+    }
+
+    /// A signal that ended a command which only reads.
+    pub fn stopped_reading() -> Failure {
+        let failure = Failure::new("E9005", "stopped by a signal");
+        Failure { exit: Exit::Stopped, ..failure.help("run the same command again") }
+    }
+
     /// A policy set with errors: the findings are the message.
     pub fn policy(sources: Sources, findings: Vec<Diagnostic>) -> Failure {
         let mut failure = Failure::new("E9000", "the policy set has errors");

@@ -13,6 +13,7 @@ use mdetag_core::selection::{self, HuntingResults};
 
 use super::context::Context;
 use super::failure::Failure;
+use super::progress::Reading;
 use super::session::{Session, unreachable_tenant};
 
 /// Recorded results from `--hunting-results`, or none.
@@ -49,11 +50,9 @@ pub async fn results(
         );
     }
     let hunter = session.tenant.hunter().await.map_err(unreachable_tenant)?;
+    let reading = Reading::start(context, &session.ledger);
     for query in queries {
-        let hunted = hunter
-            .run(&query.query, &query.column, session.ledger.as_ref())
-            .await
-            .map_err(unreachable_tenant)?;
+        let hunted = hunter.run(&query.query, &query.column, &reading).await.map_err(unreachable_tenant)?;
         tracing::info!(
             rows = hunted.rows,
             devices = hunted.devices.len(),
@@ -75,7 +74,8 @@ pub async fn origins(context: &Context, session: &Session) -> Result<BTreeMap<Ch
         return Ok(foreign);
     }
     let hunter = session.tenant.hunter().await.map_err(unreachable_tenant)?;
-    for origins in hunter.origins(session.ledger.as_ref()).await.map_err(unreachable_tenant)? {
+    let reading = Reading::start(context, &session.ledger);
+    for origins in hunter.origins(&reading).await.map_err(unreachable_tenant)? {
         let device: Arc<str> = origins.device.as_str().into();
         let registry =
             origins.registry.iter().map(|tag| (tag, "the device's registry or its management profile"));

@@ -135,13 +135,21 @@ fn start(cli: Cli, console: &Console) -> Result<Exit, Failure> {
 
 async fn run(context: &Context, command: Command) -> Result<Exit, Failure> {
     match command {
+        Command::Apply(args) if args.report.all_tenants => all_tenants::apply(context, &args).await,
+        Command::Apply(args) => apply::run(context, &args).await,
+        Command::Sandbox(args) => sandbox::run(context, &args).await,
+        command => signals::end_reading(read(context, command)).await,
+    }
+}
+
+/// A command that writes nothing to a tenant.
+async fn read(context: &Context, command: Command) -> Result<Exit, Failure> {
+    match command {
         Command::Init(args) => init::run(context, &args),
         Command::Validate(args) => validate::run(context, &args),
         Command::Plan(args) if args.report.all_tenants => all_tenants::plan(context, &args).await,
         Command::Plan(args) => plan::run(context, &args).await,
         Command::Show(args) => show::run(context, &args),
-        Command::Apply(args) if args.report.all_tenants => all_tenants::apply(context, &args).await,
-        Command::Apply(args) => apply::run(context, &args).await,
         Command::Drift(args) if args.report.all_tenants => all_tenants::drift(context, &args).await,
         Command::Drift(args) => drift::run(context, &args).await,
         Command::Explain(args) => explain::run(context, &args).await,
@@ -154,12 +162,12 @@ async fn run(context: &Context, command: Command) -> Result<Exit, Failure> {
         Command::History(args) => history::run(context, &args),
         Command::Doctor(args) => doctor::run(context, &args).await,
         Command::Tenants(args) => tenants::run(context, &args),
-        Command::Sandbox(args) => sandbox::run(context, &args).await,
         Command::Schema(args) => schema::run(context, &args),
         Command::Completions(args) => shell::completions(context, &args),
         Command::Revert(args) => revert::run(context, &args).await,
         Command::Test(args) => rehearse::run(context, &args),
         Command::Man(args) => manual::run(context, &args),
         Command::Help(args) => help::run(context, &args),
+        Command::Apply(_) | Command::Sandbox(_) => unreachable!("they end on signals by themselves"),
     }
 }

@@ -2,15 +2,20 @@
 //!
 //! The words come from `report::progress`; this room only decides where and when they appear.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use mdetag::store::ledger::Ledger;
 use mdetag::tenant::ReadProgress;
-use mdetag_core::report::progress;
+use mdetag_core::apply::{self, Admission, LaneWait, Ticket};
+use mdetag_core::plan::Lane;
+use mdetag_core::report::progress::{self, WaitNotes};
+use mdetag_core::time::Clock;
 
 use super::console::Console;
+use super::context::Context;
 
 /// How often a plain line is written.
 const LINE_EVERY: Duration = Duration::from_secs(30);
@@ -19,7 +24,9 @@ const LINE_EVERY: Duration = Duration::from_secs(30);
 pub struct Meter {
     bar: Option<ProgressBar>,
     console: Console,
+    start: Instant,
     last: Mutex<Instant>,
+    waits: Mutex<WaitNotes>,
 }
 
 impl Meter {
@@ -34,7 +41,18 @@ impl Meter {
             bar.enable_steady_tick(Duration::from_millis(250));
             bar
         });
-        Meter { bar, console: console.clone(), last: Mutex::new(Instant::now()) }
+        let start = Instant::now();
+        let console = console.clone();
+        Meter { bar, console, start, last: Mutex::new(start), waits: Mutex::default() }
+    }
+
+    /// Tells of a wait that has so much left. `text` says for what; it is made only when it is shown. A bar shows waits by
+    /// itself.
+    pub fn wait(&self, left: Duration, text: impl Fn() -> String) {
+        let mut waits = self.waits.lock().unwrap_or_else(PoisonError::into_inner);
+        if waits.is_due(left, self.start.elapsed()) && self.bar.is_none() {
+            self.console.say(&text());
+        }
     }
 
     /// Shows how far the work is. `text` is made only when it is shown.
@@ -43,7 +61,7 @@ impl Meter {
             bar.set_position(done);
             bar.set_message(folded(&text(), self.console.width));
         } else if self.console.lines {
-            let mut last = self.last.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
             if last.elapsed() >= LINE_EVERY {
                 *last = Instant::now();
                 self.console.complain(&text());
@@ -88,32 +106,64 @@ fn folded(text: &str, width: usize) -> String {
     folded
 }
 
-/// Progress of a read of the list.
+impl Drop for Meter {
+    /// A bar that is left when a command is stopped would stand in the terminal's last line.
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// Progress of a read, and the meter of its calls: whatever is read, its waits are told.
 pub struct Reading {
     meter: Meter,
+    ledger: Arc<Ledger>,
+    clock: Arc<dyn Clock>,
+    last: Mutex<ReadProgress>,
 }
 
 impl Reading {
     /// Starts with nothing read.
-    pub fn start(console: &Console) -> Reading {
-        Reading { meter: Meter::start(console, 0) }
+    pub fn start(context: &Context, ledger: &Arc<Ledger>) -> Reading {
+        Reading {
+            meter: Meter::start(&context.console, 0),
+            ledger: ledger.clone(),
+            clock: context.clock.clone(),
+            last: Mutex::default(),
+        }
     }
 
     /// Shows how far the read is.
     pub fn show(&self, read: &ReadProgress) {
-        self.meter.show(0, || {
-            progress::reading(&progress::Reading {
-                devices: read.devices,
-                pages: read.pages,
-                pass: read.pass,
-                wait: read.waiting,
-            })
-        });
+        self.last.lock().unwrap_or_else(PoisonError::into_inner).clone_from(read);
+        self.meter.show(0, || far(read));
     }
 
     /// Takes the line away.
     pub fn end(&self) {
         self.meter.end();
+    }
+}
+
+fn far(read: &ReadProgress) -> String {
+    progress::reading(&progress::Reading { devices: read.devices, pages: read.pages, pass: read.pass })
+}
+
+impl apply::Meter for Reading {
+    fn admit(&self, lane: Lane) -> Admission {
+        self.ledger.admit(lane)
+    }
+
+    fn answered(&self, ticket: Ticket, throttled: Option<Option<Duration>>) {
+        self.ledger.answered(ticket, throttled);
+    }
+
+    fn waits(&self, wait: &LaneWait) {
+        let text = || progress::waiting(wait, self.clock.now());
+        if let Some(bar) = self.meter.bar.as_ref().filter(|_| wait.span >= Duration::from_secs(1)) {
+            let read = far(&self.last.lock().unwrap_or_else(PoisonError::into_inner));
+            bar.set_message(folded(&format!("{read} · {}", text()), self.meter.console.width));
+        }
+        self.meter.wait(wait.span, text);
     }
 }
 

@@ -1,6 +1,80 @@
 //! SIGINT and SIGTERM, and what Windows has in their place: asked to stop once, told to stop twice.
 
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mdetag_core::time::{Clock, Timestamp};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
+use super::context::Context;
+use super::exit::Exit;
+use super::failure::Failure;
+
+/// What ends an apply early, before its first call as well as after it.
+pub struct Stops {
+    /// One message a signal.
+    pub signals: UnboundedReceiver<()>,
+    deadline: Option<Timestamp>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Stops {
+    /// Listens from now on. A time limit counts from the start of the command.
+    pub fn listen(context: &Context, limit: Option<Duration>) -> Stops {
+        Stops {
+            signals: listen(),
+            deadline: limit.map(|limit| context.started.plus(limit)),
+            clock: context.clock.clone(),
+        }
+    }
+
+    /// Does some work before the first call, unless a signal or the time limit comes first.
+    ///
+    /// # Errors
+    /// Those of the work; stopped.
+    pub async fn or<T>(&mut self, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+        let deadline = self.deadline;
+        let time = async {
+            match deadline {
+                Some(deadline) => tokio::time::sleep(deadline.since(self.clock.now())).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            done = work => done,
+            Some(()) = self.signals.recv() => Err(Failure::stopped()),
+            () = time => Err(Failure::out_of_time()),
+        }
+    }
+}
+
+/// How long a command that only reads may take to notice a signal: it may be in the middle of planning.
+const READING_GRACE: Duration = Duration::from_secs(2);
+
+/// A command that writes nothing to a tenant, ended by the first signal.
+///
+/// # Errors
+/// Those of the command; stopped.
+pub async fn end_reading(command: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
+    let (sender, mut stop) = unbounded_channel();
+    let mut signals = Signals::new();
+    let listener = tokio::spawn(async move {
+        signals.next().await;
+        let _ = sender.send(());
+        tokio::select! {
+            () = tokio::time::sleep(READING_GRACE) => {}
+            () = signals.next() => {}
+        }
+        std::process::exit(i32::from(Exit::Stopped.code()));
+    });
+    let ended = tokio::select! {
+        ended = command => ended,
+        Some(()) = stop.recv() => Err(Failure::stopped_reading()),
+    };
+    listener.abort();
+    ended
+}
 
 /// One message a signal, from now on: none is lost between two of them.
 pub fn listen() -> UnboundedReceiver<()> {
@@ -93,5 +167,40 @@ impl Signals {
             () = one!(self.close) => {}
             () = one!(self.shutdown) => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::time::Instant;
+
+    /// Tokio's own clock, which the test stops.
+    struct Paused(Instant);
+
+    impl Clock for Paused {
+        fn now(&self) -> Timestamp {
+            Timestamp::EPOCH.plus(self.0.elapsed())
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_time_limit_and_a_signal_end_what_comes_before_the_first_call() {
+        let (sender, signals) = unbounded_channel();
+        let start = Instant::now();
+        let deadline = Some(Timestamp::EPOCH.plus(Duration::from_secs(3_000)));
+        let mut stops = Stops { signals, deadline, clock: Arc::new(Paused(start)) };
+        let hour = async || {
+            tokio::time::sleep(Duration::from_secs(3_600)).await;
+            Ok(())
+        };
+        let failure = stops.or(hour()).await.unwrap_err();
+        assert_eq!((failure.exit, start.elapsed().as_secs()), (Exit::Stopped, 3_000));
+        assert!(failure.message.contains("--max-duration"), "{failure}");
+        stops.deadline = None;
+        stops.or(hour()).await.unwrap();
+        sender.send(()).unwrap();
+        let failure = stops.or(hour()).await.unwrap_err();
+        assert_eq!((failure.exit, start.elapsed().as_secs()), (Exit::Stopped, 6_600));
     }
 }

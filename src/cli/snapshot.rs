@@ -29,10 +29,10 @@ pub async fn run(context: &Context, args: &SnapshotArgs) -> Result<Exit, Failure
     let output_path = output::named(context, &args.output)?;
     let session = session::open(context, None).await?;
     let pages = Mutex::new(SnapshotPages::new()?);
-    let reading = Reading::start(&context.console);
+    let reading = Reading::start(context, &session.ledger);
     let progress = |progress: &mdetag::tenant::ReadProgress| reading.show(progress);
     let mut sink = |page: &[u8]| pages.lock().unwrap_or_else(std::sync::PoisonError::into_inner).add(page);
-    let watch = ReadWatch { meter: session.ledger.as_ref(), progress: &progress, pages: Some(&mut sink) };
+    let watch = ReadWatch { meter: &reading, progress: &progress, pages: Some(&mut sink) };
     let read = session.tenant.reader().read(&ReadScope { filter: None }, watch).await;
     reading.end();
     let (snapshot, trust) = read.map_err(session::unreachable_tenant)?;

@@ -112,9 +112,9 @@ pub async fn live(
     policy: Option<&Policy>,
 ) -> Result<Inventory, Failure> {
     let filter = policy.and_then(|policy| pushed(policy, context));
-    let reading = Reading::start(&context.console);
+    let reading = Reading::start(context, &session.ledger);
     let progress = |progress: &tenant::ReadProgress| reading.show(progress);
-    let watch = ReadWatch { meter: session.ledger.as_ref(), progress: &progress, pages: None };
+    let watch = ReadWatch { meter: &reading, progress: &progress, pages: None };
     let read = session.tenant.reader().read(&ReadScope { filter }, watch).await;
     reading.end();
     let (snapshot, trust) = read.map_err(session::unreachable_tenant)?;

@@ -278,6 +278,13 @@ mod tests {
         Ledger::open(folder, Limits::default(), seed, clock.clone())
     }
 
+    fn wait(ledger: &Ledger, lane: Lane) -> Option<Duration> {
+        match ledger.admit(lane) {
+            Admission::Wait(wait) => Some(wait.span),
+            _ => None,
+        }
+    }
+
     fn calls(ledger: &Ledger, lane: Lane) -> u32 {
         let mut calls = 0;
         while let Admission::Go(ticket) = ledger.admit(lane) {
@@ -297,7 +304,7 @@ mod tests {
             assert!(matches!(other.admit(Lane::List), Admission::Go(_)));
         }
         assert_eq!(calls(&one, Lane::List), 40);
-        assert_eq!(other.admit(Lane::List), Admission::Wait(Duration::from_secs(60)));
+        assert_eq!(wait(&other, Lane::List), Some(Duration::from_secs(60)));
         assert_eq!(calls(&other, Lane::Get), 100, "each lane has its own windows");
         assert_eq!(calls(&open(folder.path(), 3, &clock), Lane::List), 0, "a later process sees them too");
     }
@@ -309,7 +316,24 @@ mod tests {
         let (one, other) = (open(folder.path(), 1, &clock), open(folder.path(), 2, &clock));
         let Admission::Go(ticket) = one.admit(Lane::BulkTag) else { panic!("unused") };
         one.answered(ticket, Some(Some(Duration::from_secs(42))));
-        assert_eq!(other.admit(Lane::BulkTag), Admission::Wait(Duration::from_secs(42)));
+        assert_eq!(wait(&other, Lane::BulkTag), Some(Duration::from_secs(42)));
+    }
+
+    #[test]
+    fn a_wait_beyond_an_hour_is_an_error_in_every_process_that_meets_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = clock();
+        let one = open(folder.path(), 1, &clock);
+        let Admission::Go(ticket) = one.admit(Lane::List) else { panic!("unused") };
+        one.answered(ticket, Some(Some(Duration::from_secs(7_200))));
+        for seed in 1..3 {
+            let met = open(folder.path(), seed, &clock).admit(Lane::List);
+            let Admission::GivenUp(reason) = met else { panic!("{met:?}") };
+            assert_eq!(reason, "the service asked for a wait until 1970-01-12T15:46:40Z");
+        }
+        assert!(matches!(one.admit(Lane::List), Admission::GivenUp(_)));
+        clock.0.fetch_add(3_600, Ordering::SeqCst);
+        assert_eq!(wait(&open(folder.path(), 3, &clock), Lane::List), Some(Duration::from_secs(3_600)));
     }
 
     #[test]

@@ -15,6 +15,7 @@ use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
+use mdetag_core::apply::budget::{Budget, Limits};
 use mdetag_core::apply::{Admission, Meter, Ticket};
 use mdetag_core::plan::Lane;
 use mdetag_core::time::{Clock, Timestamp};
@@ -208,20 +209,39 @@ impl Clock for HandClock {
     }
 }
 
-/// Admits everything and keeps what it was told.
-#[derive(Default)]
+/// A budget whose waits take no time, and what it was told.
 pub(super) struct Open {
     pub(super) admitted: Mutex<Vec<Lane>>,
     pub(super) throttled: Mutex<Vec<Option<Duration>>>,
+    budget: Mutex<(Budget, Timestamp)>,
+}
+
+impl Default for Open {
+    fn default() -> Open {
+        let budget = Budget::new(Limits::default(), 1);
+        Open {
+            admitted: Mutex::default(),
+            throttled: Mutex::default(),
+            budget: Mutex::new((budget, Timestamp::from_seconds(1_795_000_000))),
+        }
+    }
 }
 
 impl Meter for Open {
     fn admit(&self, lane: Lane) -> Admission {
         self.admitted.lock().unwrap().push(lane);
-        Admission::Go(Ticket { lane, slot: 0 })
+        let (budget, now) = &mut *self.budget.lock().unwrap();
+        loop {
+            match budget.admit(lane, *now) {
+                Admission::Wait(wait) => *now = now.plus(wait.span),
+                admission => return admission,
+            }
+        }
     }
 
-    fn answered(&self, _: Ticket, throttled: Option<Option<Duration>>) {
+    fn answered(&self, ticket: Ticket, throttled: Option<Option<Duration>>) {
         self.throttled.lock().unwrap().extend(throttled);
+        let (budget, now) = &mut *self.budget.lock().unwrap();
+        budget.answered(ticket, *now, throttled);
     }
 }

@@ -5,7 +5,6 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use reqwest::Method;
 use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
@@ -124,8 +123,7 @@ impl Hunter {
 
     async fn table(&self, query: &str, columns: &[&str], meter: &dyn Meter) -> Result<Table, TenantError> {
         let body = json!({ "Query": query }).to_string().into_bytes();
-        let quiet = |_: Duration| {};
-        let fetch = Fetch { connection: &self.connection, meter, lane: Lane::Hunting, waiting: &quiet };
+        let fetch = Fetch { connection: &self.connection, meter, lane: Lane::Hunting };
         let read = |body: &[u8]| match Table::parse(body, columns) {
             Err(ParseFault::CutShort(why)) => Err(why),
             parsed => Ok(Some(parsed)),

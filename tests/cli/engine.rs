@@ -142,6 +142,27 @@ fn a_signal_before_the_first_write_ends_with_5_and_without_a_run() {
 }
 
 #[test]
+fn a_reader_that_waits_says_for_what_also_because_of_an_earlier_process_and_ends_with_5_on_a_signal() {
+    let project = values(20);
+    let slow = ["plan", "--sandbox", "--sandbox-fault", "throttle_long=list:always"];
+    for words in [&slow[..], &["drift", "--sandbox"]] {
+        let mut reading = project.start(words);
+        let mut errors = std::io::BufReader::new(reading.stderr.take().unwrap());
+        let mut line = String::new();
+        std::io::BufRead::read_line(&mut errors, &mut line).unwrap();
+        assert!(line.starts_with("waiting ") && line.contains(" min"), "{line}");
+        assert!(line.ends_with(": the service asked to leave the lane list alone\n"), "{line}");
+        signal(&reading, "TERM");
+        let stopped = ran(reading.wait_with_output().unwrap());
+        assert_eq!(stopped.code, 5, "{stopped:?}");
+    }
+    let limited = ["apply", "--sandbox", "--auto-approve", "--max-duration", "1s"];
+    let limited = project.run(&limited).exits(5);
+    limited.is_for_people();
+    assert!(limited.err.contains("(--max-duration) before the first call"), "{}", limited.err);
+}
+
+#[test]
 fn limits_of_calls_and_of_time_stop_with_5_and_each_run_makes_progress() {
     let project = values(60);
     let limited = [&APPLY[..], &["--max-calls", "25", "--format", "json"]].concat();

@@ -16,20 +16,17 @@ use crate::tenant::{Connection, wire};
 use mdetag_core::apply::{Admission, Meter, Ticket};
 use mdetag_core::device;
 use mdetag_core::plan::Lane;
-use mdetag_core::time::{Timestamp, spoken};
+use mdetag_core::time::{Clock, Timestamp};
 
 const TRIES: u32 = 5;
-/// Answers of 429 in a row after which the service is not asked again.
-const THROTTLES: u32 = 10;
-/// A longer `Retry-After` than this is the end of the read.
-const LONGEST_WAIT: Duration = Duration::from_secs(3600);
+/// The longest sleep: the screen shows that time passes, and another process may have changed what is waited for.
+const LONGEST_SLEEP: Duration = Duration::from_secs(5);
 
 /// How one lane is read.
 pub(in crate::tenant) struct Fetch<'a> {
     pub(in crate::tenant) connection: &'a Connection,
     pub(in crate::tenant) meter: &'a dyn Meter,
     pub(in crate::tenant) lane: Lane,
-    pub(in crate::tenant) waiting: &'a (dyn Fn(Duration) + Send + Sync),
 }
 
 /// One row of a page, as far as paging cares.
@@ -61,24 +58,6 @@ impl Fingerprints {
 }
 
 impl Fetch<'_> {
-    /// A slot of the lane, however long that takes.
-    async fn admitted(&self) -> Ticket {
-        loop {
-            match self.meter.admit(self.lane) {
-                Admission::Go(ticket) => return ticket,
-                Admission::Wait(wait) => {
-                    tracing::debug!(
-                        lane = self.lane.name(),
-                        seconds = wait.as_secs_f64(),
-                        "waiting for the budget"
-                    );
-                    (self.waiting)(wait);
-                    tokio::time::sleep(wait).await;
-                }
-            }
-        }
-    }
-
     /// An answer that is no 429 and no 5xx, after as many tries as that may take.
     pub(in crate::tenant) async fn send(
         &self,
@@ -99,39 +78,36 @@ impl Fetch<'_> {
         limit: usize,
         read: impl Fn(&[u8]) -> Result<T, String>,
     ) -> Result<(Answer, T), TenantError> {
-        let (mut failures, mut throttles) = (0, 0);
+        let mut failures = 0;
+        let mut refusal = None;
         loop {
-            let ticket = self.admitted().await;
+            let ticket = match admitted(self.meter, self.lane).await {
+                Ok(ticket) => ticket,
+                Err(reason) => return Err(self.throttled(refusal, &reason)),
+            };
             let body = body.map(<[u8]>::to_vec);
             let timeout = self.connection.request_timeout;
             let answer = self.connection.send_on(self.lane, method.clone(), path, body, timeout, limit).await;
             let throttled = match &answer {
-                Ok(Ok(answer)) if answer.status == 429 => Some(answer.retry_after(&*self.connection.clock)),
+                Ok(Ok(answer)) => throttled(answer, &*self.connection.clock),
                 _ => None,
             };
             self.meter.answered(ticket, throttled);
-            let (why, asked) = match answer? {
-                Ok(answer) if answer.status == 429 => {
-                    throttles += 1;
-                    let asked = throttled.flatten();
-                    if throttles == THROTTLES || asked.is_some_and(|wait| wait > LONGEST_WAIT) {
-                        return Err(self.throttled(&answer, asked));
-                    }
+            let why = match answer? {
+                Ok(answer) if throttled.is_some() => {
+                    refusal = Some(self.rejected(&answer));
                     continue;
                 }
-                Ok(answer) if answer.status >= 500 => {
-                    let asked = answer.retry_after(&*self.connection.clock);
-                    (self.rejected(&answer), asked)
-                }
+                Ok(answer) if answer.status >= 500 => self.rejected(&answer),
                 Ok(answer) if answer.is_success() => match read(&answer.body) {
                     Ok(found) => return Ok((answer, found)),
-                    Err(why) => (self.broken(why, &answer), None),
+                    Err(why) => self.broken(why, &answer),
                 },
                 Ok(answer) => return Ok((answer, T::default())),
                 Err(trouble) => {
                     // The call has had its whole time: one more try, not four.
                     failures += if trouble.is_timeout() { TRIES / 2 } else { 0 };
-                    (self.lost(&trouble), None)
+                    self.lost(&trouble)
                 }
             };
             failures += 1;
@@ -139,7 +115,6 @@ impl Fetch<'_> {
                 return Err(why);
             }
             let wait = self.connection.backoff.saturating_mul(1 << (failures - 1));
-            let wait = asked.map_or(wait, |asked| asked.min(Duration::from_secs(60)).max(wait));
             tracing::debug!(lane = self.lane.name(), error = %why, "trying again");
             tokio::time::sleep(wait).await;
         }
@@ -208,14 +183,14 @@ impl Fetch<'_> {
         }
     }
 
-    fn throttled(&self, answer: &Answer, asked: Option<Duration>) -> TenantError {
-        let mut error = self.rejected(answer);
-        error.kind = TenantErrorKind::Throttled;
-        error.what = match asked {
-            Some(wait) => format!("{} is throttled; the service asks for {}", self.route(), spoken(wait)),
-            None => format!("{} is throttled; the service refused {THROTTLES} times in a row", self.route()),
-        };
-        error.help("another program may spend the same budget: limits count per tenant and application")
+    /// The lane is given up; `refusal` is the service's last answer, where this process has one.
+    fn throttled(&self, refusal: Option<TenantError>, reason: &str) -> TenantError {
+        let what = format!("{} is throttled: {reason}", self.route());
+        let error = refusal.unwrap_or_else(|| TenantError::new(TenantErrorKind::Throttled, String::new()));
+        let error = TenantError { kind: TenantErrorKind::Throttled, what, help: Vec::new(), ..error };
+        error
+            .help("run the same command again later")
+            .help("another program may spend the same budget: limits count per tenant and application")
     }
 
     fn lost(&self, trouble: &HttpFailure) -> TenantError {
@@ -232,6 +207,37 @@ impl Fetch<'_> {
     fn broken(&self, why: String, answer: &Answer) -> TenantError {
         let error = TenantError::new(TenantErrorKind::Answer, format!("{}: {why}", self.route()));
         TenantError { status: Some(answer.status), request_id: answer.request_id().map(Into::into), ..error }
+    }
+}
+
+/// A slot of a lane, however long that takes.
+///
+/// # Errors
+/// Why the lane is given up.
+async fn admitted(meter: &dyn Meter, lane: Lane) -> Result<Ticket, String> {
+    loop {
+        match meter.admit(lane) {
+            Admission::Go(ticket) => return Ok(ticket),
+            Admission::GivenUp(reason) => return Err(reason),
+            Admission::Wait(wait) => {
+                tracing::debug!(
+                    lane = lane.name(),
+                    seconds = wait.span.as_secs_f64(),
+                    "waiting for the budget"
+                );
+                meter.waits(&wait);
+                tokio::time::sleep(wait.span.min(LONGEST_SLEEP)).await;
+            }
+        }
+    }
+}
+
+/// What an answer asks to be left alone for, if it does: 429 always, 503 where it names a time.
+fn throttled(answer: &Answer, clock: &dyn Clock) -> Option<Option<Duration>> {
+    match (answer.status, answer.retry_after(clock)) {
+        (429, asked) => Some(asked),
+        (503, Some(asked)) => Some(Some(asked)),
+        _ => None,
     }
 }
 
@@ -253,4 +259,60 @@ pub(super) async fn all<F: Future>(requests: Vec<F>) -> Vec<F::Output> {
         Poll::Ready(answers.iter_mut().filter_map(Option::take).collect())
     })
     .await
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use mdetag_core::apply::budget::{Budget, Limits};
+    use mdetag_core::apply::{LaneWait, WaitReason};
+    use tokio::time::Instant;
+
+    use super::*;
+
+    /// A budget on tokio's clock, which the test stops, and the waits that it was told of.
+    struct Watched {
+        start: Instant,
+        budget: Mutex<Budget>,
+        told: Mutex<Vec<(u64, LaneWait)>>,
+    }
+
+    impl Watched {
+        fn now(&self) -> Timestamp {
+            Timestamp::EPOCH.plus(self.start.elapsed())
+        }
+    }
+
+    impl Meter for Watched {
+        fn admit(&self, lane: Lane) -> Admission {
+            self.budget.lock().unwrap().admit(lane, self.now())
+        }
+
+        fn answered(&self, ticket: Ticket, throttled: Option<Option<Duration>>) {
+            self.budget.lock().unwrap().answered(ticket, self.now(), throttled);
+        }
+
+        fn waits(&self, wait: &LaneWait) {
+            self.told.lock().unwrap().push((self.start.elapsed().as_secs(), *wait));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_read_tells_what_it_waits_for_all_the_while() {
+        let meter = Watched {
+            start: Instant::now(),
+            budget: Mutex::new(Budget::new(Limits::default(), 1)),
+            told: Mutex::default(),
+        };
+        let Ok(ticket) = admitted(&meter, Lane::List).await else { panic!("unused") };
+        meter.answered(ticket, Some(Some(Duration::from_secs(2_400))));
+        admitted(&meter, Lane::List).await.unwrap();
+        let told = meter.told.lock().unwrap().clone();
+        assert_eq!(meter.start.elapsed().as_secs(), 2_400);
+        assert_eq!(told.len(), 480, "every five seconds");
+        for (at, wait) in told {
+            assert_eq!((wait.reason, wait.span.as_secs()), (WaitReason::Throttled, 2_400 - at));
+        }
+    }
 }

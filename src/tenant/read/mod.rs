@@ -10,7 +10,6 @@ mod ranges;
 mod walk;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use reqwest::Method;
 
@@ -41,15 +40,13 @@ pub struct ReadProgress {
     pub pages: u64,
     /// Which pass over the list, from 1.
     pub pass: u32,
-    /// How long the budget makes the read wait now.
-    pub waiting: Option<Duration>,
 }
 
 /// What a read needs besides its scope.
 pub struct ReadWatch<'a> {
     /// Admits the calls.
     pub meter: &'a dyn Meter,
-    /// Called after each page and before each wait.
+    /// Called after each page.
     pub progress: &'a (dyn Fn(&ReadProgress) + Send + Sync),
     /// Is handed the raw body of each list page, also of repeated passes: a snapshot file may repeat ids. An error ends the
     /// read with its text.
@@ -97,8 +94,7 @@ impl Reader {
     /// No usable answer.
     pub async fn check_list(&self, meter: &dyn Meter) -> Result<ListCheck, TenantError> {
         let query = wire::ListQuery { filter: None, top: 1, skip: 0 };
-        let quiet = |_: Duration| {};
-        let fetch = Fetch { connection: &self.connection, meter, lane: Lane::List, waiting: &quiet };
+        let fetch = Fetch { connection: &self.connection, meter, lane: Lane::List };
         let answer = fetch.send(Method::GET, &query.path(), None, CALL_LIMIT).await?;
         let here = self.connection.clock.now();
         let clock_ahead_millis = answer.date().map(|there| here.millis() - there.millis());

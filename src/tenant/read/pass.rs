@@ -3,7 +3,6 @@
 //! How one pass asks for its pages is for `links`, `walk` and `ranges`.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use hashbrown::HashSet;
 
@@ -121,12 +120,11 @@ struct Counters {
 }
 
 impl Counters {
-    fn progress(&self, waiting: Option<Duration>) -> ReadProgress {
+    fn progress(&self) -> ReadProgress {
         ReadProgress {
             devices: self.devices.load(Ordering::Relaxed),
             pages: self.pages.load(Ordering::Relaxed),
             pass: self.pass.load(Ordering::Relaxed) as u32,
-            waiting,
         }
     }
 }
@@ -139,9 +137,8 @@ pub(super) async fn read(
 ) -> Result<(Snapshot, Vec<UntrustedReason>), TenantError> {
     let counters = Counters::default();
     let ReadWatch { meter, progress, pages } = watch;
-    let waiting = |wait: Duration| progress(&counters.progress(Some(wait)));
     let mut survey = ReadContext {
-        fetch: Fetch { connection, meter, lane: Lane::List, waiting: &waiting },
+        fetch: Fetch { connection, meter, lane: Lane::List },
         ids: Fingerprints::default(),
         filter: scope.filter.clone(),
         size: connection.page_size,
@@ -302,7 +299,7 @@ impl ReadContext<'_> {
             );
             return Err(TenantError::new(TenantErrorKind::Answer, what));
         }
-        (self.progress)(&self.counters.progress(None));
+        (self.progress)(&self.counters.progress());
         Ok(new)
     }
 }

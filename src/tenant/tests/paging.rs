@@ -371,8 +371,17 @@ async fn endless_throttling_and_long_waits_end_the_read() {
     let (fake, result, _) = in_turn(vec![Say::text(429, "")]).await;
     assert_eq!(result.unwrap_err().kind, TenantErrorKind::Throttled);
     assert_eq!(fake.calls().len(), 10);
-    let (_, result, _) = in_turn(vec![Say::text(429, "").with("retry-after", "3601")]).await;
-    assert!(result.unwrap_err().what.contains("asks for 1 h"));
+    let (fake, result, _) = in_turn(vec![Say::text(503, "").with("retry-after", "120")]).await;
+    assert_eq!(
+        result.unwrap_err().kind,
+        TenantErrorKind::Throttled,
+        "a 503 that names a time waits as a 429"
+    );
+    assert_eq!(fake.calls().len(), 10);
+    let (fake, result, _) = in_turn(vec![Say::text(429, "").with("retry-after", "3601")]).await;
+    let error = result.unwrap_err();
+    assert!(error.what.contains("asks for a wait of 1 h") && error.status == Some(429), "{error}");
+    assert_eq!(fake.calls().len(), 1);
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use crate::time::Timestamp;
 use super::budget::Budget;
 use super::changes::{ChangeIndex, ChangeRow, Effect, Evidence, RereadReason};
 use super::queue::{ItemKind, Queue};
-use super::retry::{MAX_FAILURES, MAX_FORBIDDEN, MAX_RETRY_AFTER, MAX_TRIES, MIN_WAIT};
+use super::retry::{LONGEST_CLOSURE, MAX_FAILURES, MAX_FORBIDDEN, MAX_TRIES, MIN_WAIT};
 use super::run::{CallInFlight, Run};
 use super::{CallId, DeviceState, Entry, Outcome, Rejection, Reply};
 
@@ -125,7 +125,7 @@ impl Run<'_> {
             }
             408 | 409 | 423 | 425 | 500..=599 => {
                 if let Some(wait) = rejection.retry_after {
-                    budget.close(flight.lane, now.plus(wait.clamp(MIN_WAIT, MAX_RETRY_AFTER)));
+                    budget.close(flight.lane, now.plus(wait.clamp(MIN_WAIT, LONGEST_CLOSURE)));
                 }
                 self.try_again(flight, true, words, now);
             }

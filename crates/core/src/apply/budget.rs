@@ -3,24 +3,17 @@
 //! A slot is taken when a call starts and frees one window after its answer: wherever between the two the service counted
 //! the call, its window has passed by then. Does no I/O; the ledger on disk saves and merges [`SlotRecord`]s.
 
-#![expect(missing_docs, reason = "fields are named by what they hold")]
-
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::plan::Lane;
-use crate::time::Timestamp;
+use crate::time::{Timestamp, spoken};
 
-use super::meter::{Admission, Ticket};
-use super::retry::{Jitter, MAX_RETRY_AFTER, MAX_THROTTLES, MIN_WAIT};
+use super::meter::{Admission, LaneWait, Ticket};
+use super::retry::{Jitter, LONGEST_CLOSURE, MAX_RETRY_AFTER, MAX_THROTTLES, MIN_WAIT};
+use super::slots::{OpenSlot, SlotWindows};
 
-/// How many calls in how long.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RateWindow {
-    pub calls: u32,
-    /// Half-open: an answer at `t` no longer counts at `t + length`.
-    pub length: Duration,
-}
+pub use super::slots::{RateWindow, SlotRecord};
 
 /// The limits of all lanes.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -60,98 +53,6 @@ impl Limits {
             RateWindow { calls: per_minute.max(1), length: scaled(60.0) },
             RateWindow { calls: self.per_hour.max(1), length: scaled(3_600.0) },
         ]
-    }
-}
-
-/// What happened to a slot or a lane: what processes on one state directory tell each other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SlotRecord {
-    /// A call takes a slot.
-    Taken {
-        lane: Lane,
-        /// The slot's number, unique over processes.
-        slot: u64,
-        at: Timestamp,
-    },
-    /// Its answer has arrived, or will not.
-    Answered { lane: Lane, slot: u64, at: Timestamp },
-    /// The service asked to leave the lane alone.
-    Closed {
-        lane: Lane,
-        /// Until when.
-        until: Timestamp,
-    },
-}
-
-/// A slot without an answer yet.
-#[derive(Clone, Copy, Debug)]
-struct OpenSlot {
-    slot: u64,
-    taken: Timestamp,
-    expires: Timestamp,
-}
-
-/// One pair of windows and what fills them.
-#[derive(Clone, Debug)]
-struct SlotWindows {
-    windows: [RateWindow; 2],
-    /// Ascending; older than both windows is dropped.
-    answered: VecDeque<Timestamp>,
-    open: Vec<OpenSlot>,
-    closed_until: Option<Timestamp>,
-}
-
-impl SlotWindows {
-    fn longest(&self) -> Duration {
-        self.windows[0].length.max(self.windows[1].length)
-    }
-
-    fn insert(&mut self, at: Timestamp) {
-        let place = match self.answered.back() {
-            Some(last) if *last > at => self.answered.partition_point(|other| *other <= at),
-            _ => self.answered.len(),
-        };
-        self.answered.insert(place, at);
-    }
-
-    /// Drops what no window counts any more; a slot whose call has timed out counts as answered then.
-    fn prune(&mut self, now: Timestamp) {
-        let longest = self.longest();
-        let expired: Vec<Timestamp> =
-            self.open.iter().filter(|open| open.expires <= now).map(|open| open.expires).collect();
-        self.open.retain(|open| open.expires > now);
-        expired.into_iter().for_each(|at| self.insert(at));
-        while self.answered.front().is_some_and(|at| at.plus(longest) <= now) {
-            self.answered.pop_front();
-        }
-    }
-
-    fn used(&self, window: RateWindow, now: Timestamp) -> usize {
-        let freed = self.answered.partition_point(|at| at.plus(window.length) <= now);
-        self.answered.len() - freed + self.open.len()
-    }
-
-    /// When the next call may start; not before `now`.
-    fn ready_at(&self, now: Timestamp) -> Timestamp {
-        let mut ready = self.closed_until.map_or(now, |until| until.max(now));
-        for window in self.windows {
-            let used = self.used(window, now);
-            let Some(over) = used.checked_sub(window.calls as usize) else { continue };
-            let freed = self.answered.partition_point(|at| at.plus(window.length) <= now);
-            // Slots in flight free no earlier than one window from now, so they come after all that are answered.
-            let nth = match self.answered.get(freed + over) {
-                Some(at) => *at,
-                None => self.nth_open(freed + over - self.answered.len()),
-            };
-            ready = ready.max(nth.plus(window.length));
-        }
-        ready
-    }
-
-    fn nth_open(&self, nth: usize) -> Timestamp {
-        let mut expiries: Vec<Timestamp> = self.open.iter().map(|open| open.expires).collect();
-        expiries.sort_unstable();
-        expiries[nth.min(expiries.len() - 1)]
     }
 }
 
@@ -215,7 +116,26 @@ impl Budget {
     pub fn ready_at(&mut self, lane: Lane, now: Timestamp) -> Timestamp {
         let track = self.track(lane);
         track.prune(now);
-        track.ready_at(now)
+        track.ready_at(now).0
+    }
+
+    /// How long the next call of a lane waits, and for what; `None` if it may start at once.
+    pub fn wait(&mut self, lane: Lane, now: Timestamp) -> Option<LaneWait> {
+        let track = self.track(lane);
+        track.prune(now);
+        let (ready, reason) = track.ready_at(now);
+        (ready > now).then(|| LaneWait { lane, span: ready.since(now), reason })
+    }
+
+    /// Gives up the lanes that the service wants left alone for longer than anybody waits, whichever process it told so.
+    pub fn give_up_distant(&mut self, now: Timestamp) {
+        for lane in Lane::ALL {
+            let closed = self.track(lane).closed_until;
+            if let Some(until) = closed.filter(|until| until.since(now) > MAX_RETRY_AFTER) {
+                let until = Timestamp::from_seconds(until.seconds());
+                self.give_up(lane, format!("the service asked for a wait until {until}"));
+            }
+        }
     }
 
     /// Takes a slot. Call it only when [`Budget::ready_at`] says now.
@@ -228,10 +148,16 @@ impl Budget {
         Ticket { lane, slot }
     }
 
-    /// Takes a slot, or says how long to wait.
+    /// Takes a slot, or says how long to wait, or that waiting is no use.
     pub fn admit(&mut self, lane: Lane, now: Timestamp) -> Admission {
-        let ready = self.ready_at(lane, now);
-        if ready > now { Admission::Wait(ready.since(now)) } else { Admission::Go(self.take(lane, now)) }
+        self.give_up_distant(now);
+        if let Some(reason) = self.given_up(lane) {
+            return Admission::GivenUp(reason.to_owned());
+        }
+        match self.wait(lane, now) {
+            Some(wait) => Admission::Wait(wait),
+            None => Admission::Go(self.take(lane, now)),
+        }
     }
 
     /// The answer to a call has arrived, or will not. `throttled`: it was a 429 that asks for this wait, or for none.
@@ -255,7 +181,7 @@ impl Budget {
         let throttles = state.throttles;
         match retry_after {
             Some(wait) if wait > MAX_RETRY_AFTER => {
-                self.give_up(lane, format!("the service asks for a wait of {} s", wait.as_secs()));
+                self.give_up(lane, format!("the service asks for a wait of {}", spoken(wait)));
             }
             _ if throttles >= MAX_THROTTLES => {
                 self.give_up(
@@ -266,7 +192,7 @@ impl Budget {
             _ => {}
         }
         let wait = retry_after.unwrap_or_else(|| self.jitter.backoff(throttles));
-        self.close(lane, now.plus(wait.clamp(MIN_WAIT, MAX_RETRY_AFTER)));
+        self.close(lane, now.plus(wait.clamp(MIN_WAIT, LONGEST_CLOSURE)));
     }
 
     /// Leaves a lane alone until a moment.
@@ -304,7 +230,7 @@ impl Budget {
             }
             SlotRecord::Closed { lane, until } => {
                 let track = self.track(lane);
-                let until = until.min(now.plus(MAX_RETRY_AFTER));
+                let until = until.min(now.plus(LONGEST_CLOSURE));
                 track.closed_until = track.closed_until.max(Some(until));
             }
         }

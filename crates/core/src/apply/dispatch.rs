@@ -33,6 +33,7 @@ impl Run<'_> {
             self.end_rest(now);
             return Step::Finished;
         }
+        budget.give_up_distant(now);
         loop {
             let moves = self.queues.moves();
             self.enqueue_released();

@@ -16,15 +16,43 @@ pub trait Meter: Send + Sync {
     /// The answer to an admitted call has arrived (or will not): its slot frees one window from now. `throttled`: the
     /// answer was a 429 that asks for this wait, or for none.
     fn answered(&self, ticket: Ticket, throttled: Option<Option<Duration>>);
+    /// Called before and during each wait with what is left of it: nobody should wait without knowing for what.
+    fn waits(&self, _wait: &LaneWait) {}
 }
 
 /// What a [`Meter`] says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Admission {
     /// Send now, and hand the ticket back with the answer.
     Go(Ticket),
     /// Ask again after this long.
-    Wait(Duration),
+    Wait(LaneWait),
+    /// Waiting is no use: why.
+    GivenUp(String),
+}
+
+/// A wait of a lane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LaneWait {
+    pub lane: Lane,
+    pub span: Duration,
+    pub reason: WaitReason,
+}
+
+/// Why a lane waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WaitReason {
+    /// The service asked for it, perhaps an earlier process.
+    Throttled,
+    /// As many calls as a window takes have started, those of other processes included.
+    Spent { calls: u32, window: WindowSpan },
+}
+
+/// The windows of a lane by their unscaled lengths.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WindowSpan {
+    Minute,
+    Hour,
 }
 
 /// A slot that was taken.

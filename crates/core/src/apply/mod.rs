@@ -9,6 +9,7 @@ mod outcome;
 mod entry;
 mod meter;
 pub mod retry;
+mod slots;
 pub mod budget;
 mod changes;
 mod isolate;
@@ -27,7 +28,7 @@ pub mod resume;
 
 pub use call::{Call, CallId, DeviceState, Rejection, Reply};
 pub use entry::Entry;
-pub use meter::{Admission, Meter, Ticket};
+pub use meter::{Admission, LaneWait, Meter, Ticket, WaitReason, WindowSpan};
 pub use origins::{Origin, Origins};
 pub use outcome::{ChangeOutcome, Outcome};
 pub use run::{Progress, Run, RunOptions, Step, StopReason};

@@ -21,6 +21,9 @@ pub const MAX_THROTTLES: u32 = 10;
 /// The longest `Retry-After` that a lane waits out.
 pub const MAX_RETRY_AFTER: Duration = Duration::from_secs(3_600);
 
+/// The longest time for which a lane is remembered as closed: a ledger may be damaged, and must not close it for ever.
+pub const LONGEST_CLOSURE: Duration = Duration::from_secs(86_400);
+
 /// The shortest wait after an answer that asks for one: a service that says 0 is not asked again at once.
 pub const MIN_WAIT: Duration = Duration::from_secs(1);
 

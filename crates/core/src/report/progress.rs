@@ -4,7 +4,8 @@
 
 use std::time::Duration;
 
-use crate::time::spoken;
+use crate::apply::{LaneWait, WaitReason, WindowSpan};
+use crate::time::{Timestamp, spoken};
 
 use super::words::{counted, noun_for, number};
 
@@ -17,8 +18,6 @@ pub struct Reading {
     pub pages: u64,
     /// Which pass over the list, from 1: a list that changed under the read is read again.
     pub pass: u32,
-    /// Until a call may be sent, where the read waits for it.
-    pub wait: Option<Duration>,
 }
 
 /// How far an apply is.
@@ -40,14 +39,13 @@ pub struct Applying {
     pub least: Option<Duration>,
 }
 
-/// `20,000 devices in 2 pages · pass 2 · next window in 42 s`.
+/// `20,000 devices in 2 pages · pass 2`.
 pub fn reading(reading: &Reading) -> String {
     let devices = counted(reading.devices, "device");
     let mut parts = vec![format!("{devices} in {}", counted(reading.pages, "page"))];
     if reading.pass > 1 {
         parts.push(format!("pass {}", number(reading.pass.into())));
     }
-    parts.extend(waiting(reading.wait));
     parts.join(" · ")
 }
 
@@ -62,7 +60,7 @@ pub fn applying(applying: &Applying) -> String {
     if let Some((left, of)) = applying.left {
         parts.push(format!("{} of {} left this hour", number(left), number(of)));
     }
-    parts.extend(waiting(applying.wait));
+    parts.extend(next_window(applying.wait));
     if let Some(least) = applying.least.filter(|least| !least.is_zero()) {
         parts.push(format!("at least {} left", spoken(least)));
     }
@@ -70,14 +68,70 @@ pub fn applying(applying: &Applying) -> String {
 }
 
 /// A wait of under a second is no news.
-fn waiting(wait: Option<Duration>) -> Option<String> {
+fn next_window(wait: Option<Duration>) -> Option<String> {
     let wait = wait.filter(|wait| *wait >= Duration::from_secs(1))?;
     Some(format!("next window in {}", spoken(wait)))
+}
+
+/// `waiting 42 s, until 03:52:10 UTC: the service asked to leave the lane list alone`.
+pub fn waiting(wait: &LaneWait, now: Timestamp) -> String {
+    let lane = wait.lane.name();
+    let reason = match wait.reason {
+        WaitReason::Throttled => format!("the service asked to leave the lane {lane} alone"),
+        WaitReason::Spent { calls, window } => {
+            let window = match window {
+                WindowSpan::Minute => "a minute",
+                WindowSpan::Hour => "an hour",
+            };
+            format!(
+                "the {} {window} of the lane {lane} are used up, by earlier commands as well",
+                counted(calls.into(), "call")
+            )
+        }
+    };
+    waiting_for(wait.span, &reason, now)
+}
+
+/// The same for any reason.
+pub fn waiting_for(span: Duration, reason: &str, now: Timestamp) -> String {
+    // Rounded up: who looks at the clock then must not find the wait still going on.
+    let span = Duration::from_secs(span.as_secs() + u64::from(span.subsec_nanos() > 0));
+    let end = now.plus(span).to_string();
+    let time = end.get(11..19).unwrap_or(&end);
+    format!("waiting {}, until {time} UTC: {reason}", spoken(span))
+}
+
+/// Which waits are told when there is no bar: one of more than ten seconds at once, and then every thirty seconds.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct WaitNotes {
+    told: Option<Duration>,
+    seen: Option<Duration>,
+}
+
+impl WaitNotes {
+    /// Whoever waits comes by every five seconds: after a longer silence it is another wait.
+    const SAME_WAIT: Duration = Duration::from_secs(6);
+
+    /// Whether a wait with so much `left` is to be told. `elapsed` counts from any start.
+    pub fn is_due(&mut self, left: Duration, elapsed: Duration) -> bool {
+        let is_same = self.seen.is_some_and(|seen| elapsed.saturating_sub(seen) <= Self::SAME_WAIT);
+        self.seen = Some(elapsed);
+        self.told = self.told.filter(|_| is_same);
+        let is_due = match self.told {
+            None => left > Duration::from_secs(10),
+            Some(told) => elapsed.saturating_sub(told) >= Duration::from_secs(30),
+        };
+        if is_due {
+            self.told = Some(elapsed);
+        }
+        is_due
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::Lane;
 
     #[test]
     fn a_line_says_how_far_how_fast_and_how_long() {
@@ -98,12 +152,41 @@ mod tests {
     }
 
     #[test]
+    fn a_wait_is_told_with_its_reason_and_its_end() {
+        let now = Timestamp::parse("2026-11-24T03:51:28Z").unwrap();
+        let span = Duration::from_millis(41_500);
+        let wait = LaneWait { lane: Lane::List, span, reason: WaitReason::Throttled };
+        assert_eq!(
+            waiting(&wait, now),
+            "waiting 42 s, until 03:52:10 UTC: the service asked to leave the lane list alone"
+        );
+        let reason = WaitReason::Spent { calls: 1_500, window: WindowSpan::Hour };
+        assert!(
+            waiting(&LaneWait { reason, ..wait }, now).ends_with(
+                "the 1,500 calls an hour of the lane list are used up, by earlier commands as well"
+            )
+        );
+    }
+
+    #[test]
+    fn a_wait_of_more_than_ten_seconds_is_told_at_once_and_every_thirty_seconds() {
+        let mut notes = WaitNotes::default();
+        let seconds = Duration::from_secs;
+        let told = |notes: &mut WaitNotes, start: u64, span: u64| {
+            let told = (0..=span).filter(|at| notes.is_due(seconds(span - at), seconds(start + at)));
+            told.collect::<Vec<u64>>()
+        };
+        assert_eq!(told(&mut notes, 0, 10), Vec::<u64>::new());
+        assert_eq!(told(&mut notes, 20, 100), [0, 30, 60, 90]);
+        assert_eq!(told(&mut notes, 140, 11), [0], "the next wait is told at once as well");
+    }
+
+    #[test]
     fn what_is_nothing_is_not_said() {
         let line = applying(&Applying { ended: 1, changes: 1, per_minute: 1, ..Applying::default() });
         assert_eq!(line, "1 of 1 change · 1 call a minute");
-        let read = Reading { devices: 20_000, pages: 2, pass: 1, wait: Some(Duration::from_millis(20)) };
+        let read = Reading { devices: 20_000, pages: 2, pass: 1 };
         assert_eq!(reading(&read), "20,000 devices in 2 pages");
-        let again = Reading { pass: 2, wait: Some(Duration::from_secs(42)), ..read };
-        assert_eq!(reading(&again), "20,000 devices in 2 pages · pass 2 · next window in 42 s");
+        assert_eq!(reading(&Reading { pass: 2, ..read }), "20,000 devices in 2 pages · pass 2");
     }
 }
