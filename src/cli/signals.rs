@@ -56,6 +56,7 @@ const READING_GRACE: Duration = Duration::from_secs(2);
 ///
 /// # Errors
 /// Those of the command; stopped.
+#[expect(clippy::exit, reason = "planning does not look up, and nothing that it holds has to be closed")]
 pub async fn end_reading(command: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
     let (sender, mut stop) = unbounded_channel();
     let mut signals = Signals::new();
