@@ -193,6 +193,41 @@ fn only_apply_opens_a_way_to_write(source: &Source, _: &House) -> Vec<String> {
     found.map(|named| finding(source, named.line, "only `apply` writes: open a reading session")).collect()
 }
 
+/// The files that may open files: each opens without waiting and looks at what it opened, or says why it need not.
+const OPENERS: [(&str, &str); 6] = [
+    ("src/cli/reference_policies.rs", "a test of the README"),
+    ("src/store/regular_file.rs", "the guarded way itself"),
+    ("src/store/state_file.rs", "the same for the state directory"),
+    ("src/store/output_file.rs", "outputs may be pipes and devices"),
+    ("src/store/whole_file.rs", "new files beside the old ones"),
+    ("src/sandbox_file.rs", "the sandbox shares no code with the client"),
+];
+
+fn files_are_opened_with_care(source: &Source, _: &House) -> Vec<String> {
+    if OPENERS.iter().any(|(path, _)| source.path == *path) {
+        return Vec::new();
+    }
+    let is_opening = |named: &&Named| {
+        let two: Vec<&str> = named.path.iter().rev().take(2).map(String::as_str).collect();
+        match two.as_slice() {
+            ["open" | "create" | "create_new" | "options", "File"] | ["new" | "open", "OpenOptions"] => true,
+            ["read" | "read_to_string" | "write" | "copy", "fs"] => true,
+            _ => false,
+        }
+    };
+    let paths = source.paths();
+    let found = paths.iter().filter(is_opening);
+    found
+        .map(|named| {
+            finding(
+                source,
+                named.line,
+                "what lies there may be a pipe, a device or a link: open it with `store::regular_file`",
+            )
+        })
+        .collect()
+}
+
 fn rust_files(root: &Path, folder: &str) -> Vec<Source> {
     fn walk(folder: &Path, found: &mut Vec<Source>, root: &Path) {
         let Ok(entries) = fs::read_dir(folder) else { return };
@@ -281,6 +316,11 @@ fn only_apply_can_write() {
     hold(only_apply_opens_a_way_to_write, &["src"]);
 }
 
+#[test]
+fn no_file_is_opened_unguarded() {
+    hold(files_are_opened_with_care, &["src"]);
+}
+
 mod the_rules_see {
     use super::*;
 
@@ -348,6 +388,20 @@ mod the_rules_see {
         refused(only_apply_opens_a_way_to_write, "src/cli/plan.rs", open);
         allowed(only_apply_opens_a_way_to_write, "src/cli/apply.rs", open);
         refused(only_apply_opens_a_way_to_write, "src/cli/apply.rs", "use mdetag::tenant::sign_in_to_write;");
+    }
+
+    #[test]
+    fn a_file_that_is_opened_unguarded() {
+        for text in [
+            "fn f() { std::fs::read(path) }",
+            "fn f() { fs::read_to_string(path) }",
+            "fn f() { File::open(path) }",
+            "fn f() { fs::OpenOptions::new() }",
+        ] {
+            refused(files_are_opened_with_care, "src/cli/plan.rs", text);
+            allowed(files_are_opened_with_care, "src/store/regular_file.rs", text);
+        }
+        allowed(files_are_opened_with_care, "src/cli/plan.rs", "fn f() { state_file::read(path) }");
     }
 
     #[test]

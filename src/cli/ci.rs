@@ -2,6 +2,9 @@
 //!
 //! Renders nothing itself; that is `report::ci`.
 
+use std::path::Path;
+
+use mdetag::store::{output_file, regular_file};
 use mdetag_core::diagnostic::{Diagnostic, Sources};
 use mdetag_core::report;
 use mdetag_core::report::ci::{self as manners, SUMMARY_CHARS, System};
@@ -67,7 +70,7 @@ pub fn report(asked: CiSystem, model: &Model<'_>, console: &Console) -> Result<(
     let Some(path) = variable("GITHUB_STEP_SUMMARY").filter(|_| system == System::Github) else {
         return Ok(());
     };
-    let mut file = std::fs::OpenOptions::new().create(true).append(true).open(&path)?;
+    let mut file = output_file::append(Path::new(&path))?;
     report::write(report::Format::Markdown, model, &Style::default(), SUMMARY_CHARS, &mut file)?;
     Ok(())
 }
@@ -112,7 +115,7 @@ pub fn who() -> Origin {
         None => None,
     };
     let names = ["GITHUB_ACTOR", "GITLAB_USER_LOGIN", "BUILD_REQUESTEDFOR", "USER", "USERNAME"];
-    let host = std::fs::read_to_string("/etc/hostname").ok().map(|name| name.trim().to_owned());
+    let host = regular_file::text(Path::new("/etc/hostname"), 4096).ok().map(|name| name.trim().to_owned());
     Origin {
         who: names.into_iter().find_map(variable),
         host: host

@@ -151,7 +151,7 @@ fn summary(run: &str, recorded: &Recorded) -> (String, Vec<Value>) {
 
 /// What a run did to one device or tag.
 fn happened(run: &str, recorded: &Recorded, state: &StateDir, subject: &str) -> (String, Vec<Value>) {
-    let plan = std::fs::read_to_string(state.plan(run)).ok().and_then(|text| document::read(&text).ok());
+    let plan = journal::plan_text(state, run).ok().and_then(|text| document::read(&text).ok());
     let known = plan.as_ref().map(reasons).unwrap_or_default();
     let mut text = String::new();
     let mut documents = Vec::new();

@@ -16,6 +16,9 @@ use super::failure::Failure;
 use super::progress::Reading;
 use super::session::{Session, unreachable_tenant};
 
+/// The largest file of results: a row of 1,000 bytes for each of two million devices.
+const MAX_BYTES: u64 = 2 << 30;
+
 /// Recorded results from `--hunting-results`, or none.
 ///
 /// # Errors
@@ -23,7 +26,7 @@ use super::session::{Session, unreachable_tenant};
 pub fn recorded(context: &Context) -> Result<HuntingResults, Failure> {
     let Some(path) = &context.global.hunting_results else { return Ok(HuntingResults::default()) };
     let named = |error: String| Failure::file(format!("{}: {error}", shown(path)));
-    let bytes = std::fs::read(path).map_err(|error| named(regular_file::reason(&error)))?;
+    let bytes = regular_file::argument(path, MAX_BYTES).map_err(named)?;
     HuntingResults::from_json(&bytes).map_err(named)
 }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use mdetag::store::history::{self, Present};
 use mdetag::store::journal::{self, Recorded};
 use mdetag::store::path_text::shown;
+use mdetag::store::regular_file::reason;
 use mdetag::store::repository;
 use mdetag::store::state::StateDir;
 use mdetag_core::apply::{Entry, Outcome, resume};
@@ -143,11 +144,13 @@ pub fn run(state: &StateDir, run: &str) -> Result<ProvenRun, Failure> {
 /// A file that is no plan, or not the one that the journal's header names.
 pub fn plan_of(state: &StateDir, recorded: &Recorded) -> Result<Plan, Failure> {
     let path = state.plan(&recorded.header.run);
-    let (plan, digest) = show::read_with_digest(&path)?;
+    let text = journal::plan_text(state, &recorded.header.run)
+        .map_err(|error| Failure::plan(format!("{}: {}", shown(&path), reason(&error))))?;
+    let (plan, digest) = show::parse(&path, &text)?;
     if digest == recorded.header.plan {
         return Ok(plan);
     }
-    let (path, run) = (path.display(), &recorded.header.run);
+    let (path, run) = (shown(&path), &recorded.header.run);
     Err(Failure::plan(format!("{path} is not the plan of run {run}: its journal names another digest"))
         .help("nothing was written; restore the state directory, or plan anew with `mdetag plan`"))
 }

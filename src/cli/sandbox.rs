@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use mdetag::store::output_file;
 use mdetag::store::path_text::shown;
+use mdetag::store::{output_file, regular_file};
 use mdetag_core::policy::{Policy, TagExpressionKind};
 use mdetag_core::report::escape;
 use mdetag_core::report::words::counted;
@@ -54,10 +54,13 @@ fn create(context: &Context, name: &str, devices: usize, seed: u64) -> Result<Ex
     say(context, &text, || serde_json::json!({ "sandbox": name, "devices": options.devices, "seed": seed }))
 }
 
+/// The largest fleet: a million devices of 4 KB.
+const MAX_FLEET_BYTES: u64 = 4 << 30;
+
 /// A sandbox of given devices.
 fn create_from(context: &Context, name: &str, fleet: &Path) -> Result<Exit, Failure> {
-    let named = |error: std::io::Error| Failure::file(format!("cannot read {}: {error}", shown(fleet)));
-    let lines = std::fs::read_to_string(fleet).map_err(named)?;
+    let named = |why: String| Failure::file(format!("cannot read {}: {why}", shown(fleet)));
+    let lines = regular_file::argument_text(fleet, MAX_FLEET_BYTES).map_err(named)?;
     let directory = session::sandbox_dir(context, name)?;
     session::start_empty(context, name)?;
     let options = session::sandbox_options(context, None);

@@ -2,11 +2,12 @@
 //!
 //! Plans nothing and writes nothing by itself. A [`Session`] reads; only `apply` opens a [`WritingSession`].
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use mdetag::store::ledger::Ledger;
+use mdetag::store::regular_file;
 pub use mdetag::store::state::SANDBOX;
 use mdetag::store::state::{StateDir, forget_sandbox};
 use mdetag::tenant::{
@@ -326,14 +327,17 @@ fn real(context: &Context) -> Result<Target, Failure> {
     })
 }
 
+/// Bundles of every public authority take a quarter of a megabyte.
+const MOST_CERTIFICATES: u64 = 64 << 20;
+
 /// The TLS library passes over a file that it cannot use, and then says only that it trusts nobody: the cause is named here.
 fn check_certificates() -> Result<(), Failure> {
     let Some(file) = std::env::var("SSL_CERT_FILE").ok().filter(|file| !file.is_empty()) else {
         return Ok(());
     };
     let help = "name a PEM file with the certificates to trust, or unset SSL_CERT_FILE to trust the system's";
-    let text = std::fs::read(&file)
-        .map_err(|error| Failure::file(format!("SSL_CERT_FILE: cannot read {file}: {error}")).help(help))?;
+    let text = regular_file::bytes(Path::new(&file), MOST_CERTIFICATES)
+        .map_err(|why| Failure::file(format!("SSL_CERT_FILE: cannot read {file}: {why}")).help(help))?;
     let mark = b"-----BEGIN CERTIFICATE-----";
     if text.windows(mark.len()).any(|window| window == mark) {
         return Ok(());

@@ -1,7 +1,7 @@
 //! `mdetag show`: prints a saved plan as `plan` did.
 
 use mdetag::store::path_text::shown;
-use mdetag::store::regular_file::reason;
+use mdetag::store::regular_file;
 use mdetag_core::plan::Plan;
 use mdetag_core::plan::document;
 use mdetag_core::report::model::{Input, Model, Subject};
@@ -49,14 +49,18 @@ pub fn read(path: &std::path::Path) -> Result<Plan, Failure> {
 /// # Errors
 /// As [`read`].
 pub fn read_with_digest(path: &std::path::Path) -> Result<(Plan, String), Failure> {
-    let named = |error: &dyn std::fmt::Display| Failure::plan(format!("{}: {error}", shown(path)));
-    let length = std::fs::metadata(path).map_err(|error| named(&reason(&error)))?.len();
-    if length > MAX_BYTES {
-        return Err(named(&"the file is too large for a plan"));
-    }
-    let text = std::fs::read_to_string(path).map_err(|error| named(&reason(&error)))?;
-    document::read_with_digest(&text).map_err(|error| {
-        named(&error)
+    let text = regular_file::argument_text(path, MAX_BYTES)
+        .map_err(|why| Failure::plan(format!("{}: {why}", shown(path))))?;
+    parse(path, &text)
+}
+
+/// The plan in the text of a file, with its digest.
+///
+/// # Errors
+/// A text that is no plan of this version.
+pub fn parse(path: &std::path::Path, text: &str) -> Result<(Plan, String), Failure> {
+    document::read_with_digest(text).map_err(|error| {
+        Failure::plan(format!("{}: {error}", shown(path)))
             .help("plans are written by `mdetag plan -o FILE`; make a new one if it was edited or cut")
     })
 }

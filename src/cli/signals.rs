@@ -77,17 +77,22 @@ pub async fn end_reading(command: impl Future<Output = Result<Exit, Failure>>) -
     ended
 }
 
-/// One message a signal, from now on: none is lost between two of them.
+/// How long after the second signal the process may still close its journal and tell what happened.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// One message a signal, from now on: none is lost between two of them. After the second the process ends, whatever it is
+/// waiting for: a disk that hangs must not hold it.
 pub fn listen() -> UnboundedReceiver<()> {
     let (sender, receiver) = unbounded_channel();
     let mut signals = Signals::new();
     tokio::spawn(async move {
-        loop {
-            signals.next().await;
-            if sender.send(()).is_err() {
-                return;
-            }
-        }
+        signals.next().await;
+        // A receiver that is gone still wants the process to end at the second.
+        let _ = sender.send(());
+        signals.next().await;
+        let _ = sender.send(());
+        tokio::time::sleep(PATIENCE).await;
+        std::process::exit(Exit::Stopped.code().into());
     });
     receiver
 }

@@ -12,6 +12,8 @@ use flate2::write::GzEncoder;
 use ruzstd::decoding::FrameDecoder;
 use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 
+use super::regular_file;
+
 /// Bytes of a file, decompressed where they are compressed.
 pub(super) struct Unpacked {
     inner: Inner,
@@ -28,11 +30,7 @@ enum Inner {
 impl Unpacked {
     /// Opens a file and looks at its first bytes.
     pub(super) fn open(path: &Path) -> io::Result<Unpacked> {
-        // Windows calls it "permission denied".
-        if path.is_dir() {
-            return Err(io::ErrorKind::IsADirectory.into());
-        }
-        let mut file = BufReader::with_capacity(1 << 18, File::open(path)?);
+        let mut file = BufReader::with_capacity(1 << 18, regular_file::open_argument(path)?);
         let head = file.fill_buf()?;
         let inner = if head.starts_with(&[0x1f, 0x8b]) {
             Inner::Gzip(Box::new(MultiGzDecoder::new(file)))

@@ -14,10 +14,13 @@ use mdetag_core::time::Timestamp;
 
 use super::journal::{self, Recorded};
 use super::state::StateDir;
-use super::whole_file;
+use super::state_file;
 
 /// So many runs in a row a change must have bounced to be contested.
 const BOUNCES: u32 = 3;
+
+/// More bytes than the pending changes of a million devices take.
+const MOST_PENDING: u64 = 1 << 30;
 
 /// How many runs back contested changes are looked for.
 const MOST_RUNS: usize = 50;
@@ -168,7 +171,7 @@ struct SeenChange {
 
 fn seen(state: &StateDir) -> Seen {
     let nothing = Seen { read_at: Timestamp::from_ticks(i64::MIN), missing: BTreeSet::new() };
-    let Ok(bytes) = std::fs::read(state.pending()) else { return nothing };
+    let Ok(bytes) = state_file::read(&state.pending(), MOST_PENDING) else { return nothing };
     let Ok(file) = serde_json::from_slice::<SeenFile>(&bytes) else { return nothing };
     let key = |change: SeenChange| {
         let add = change.add.map(ChangeWhat::Add);
@@ -200,7 +203,7 @@ pub fn keep_pending<'a>(
         change
     });
     let file = SeenFile { read_at, missing: missing.collect() };
-    whole_file::write(&state.pending(), &serde_json::to_vec(&file).map_err(std::io::Error::other)?)
+    state_file::write(&state.pending(), &serde_json::to_vec(&file).map_err(std::io::Error::other)?)
 }
 
 /// One line of `mdetag history`: how a change ended, when, in which run.

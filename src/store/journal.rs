@@ -2,7 +2,7 @@
 //!
 //! The journal is the audit record that the service lacks. What it means for a later plan is `history`.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 
@@ -16,7 +16,7 @@ use mdetag_core::time::{TICKS_PER_SECOND, Timestamp};
 use super::journal_line::{self as line, Line};
 use super::path_text::shown;
 use super::state::StateDir;
-use super::whole_file;
+use super::state_file;
 
 /// Longer lines are no journal lines: an entry has at most 1,000 changes.
 const LONGEST_LINE: u64 = 4 * 1024 * 1024;
@@ -128,8 +128,8 @@ impl Journal {
     ) -> Result<Journal, JournalError> {
         let path = state.journal(&header.run);
         let unusable = |source| unusable(&path, source);
-        whole_file::write(&state.plan(&header.run), document).map_err(unusable)?;
-        let file = OpenOptions::new().append(true).create_new(true).open(&path).map_err(unusable)?;
+        state_file::write(&state.plan(&header.run), document).map_err(unusable)?;
+        let file = state_file::create_new(&path).map_err(unusable)?;
         let mut journal = Journal { file, path: path.clone() };
         let contested = contested(plan);
         journal.write(&[Line::Run { at: now, header: Box::new(header.clone()), contested }])?;
@@ -142,11 +142,7 @@ impl Journal {
     /// [`JournalError`].
     pub fn resume(state: &StateDir, header: &Header, now: Timestamp) -> Result<Journal, JournalError> {
         let path = state.journal(&header.run);
-        let mut file = OpenOptions::new()
-            .read(true)
-            .append(true)
-            .open(&path)
-            .map_err(|source| unusable(&path, source))?;
+        let mut file = state_file::open_to_append(&path).map_err(|source| unusable(&path, source))?;
         let is_torn = ends_torn(&mut file).map_err(|source| unusable(&path, source))?;
         let mut journal = Journal { file, path };
         if is_torn {
@@ -270,14 +266,29 @@ impl Recorded {
 /// # Errors
 /// [`JournalError`].
 pub fn read(state: &StateDir, run: &str) -> Result<Recorded, JournalError> {
-    let path = state.journal(run);
-    if !super::state::is_name(run) || !path.is_file() {
-        let folder = shown(&state.runs());
-        return Err(JournalError::NoSuchRun { run: run.to_owned(), folder });
+    let none = || JournalError::NoSuchRun { run: run.to_owned(), folder: shown(&state.runs()) };
+    if !super::state::is_name(run) {
+        return Err(none());
     }
-    let file = File::open(&path).map_err(|source| unusable(&path, source))?;
+    let path = state.journal(run);
+    let file = state_file::open_to_read(&path).map_err(|source| match source.kind() {
+        std::io::ErrorKind::NotFound => none(),
+        _ => unusable(&path, source),
+    })?;
     read_lines(BufReader::new(file), &path)
 }
+
+/// The plan that a run applies, as it was kept beside its journal.
+///
+/// # Errors
+/// Where there is none, or it cannot be read.
+pub fn plan_text(state: &StateDir, run: &str) -> std::io::Result<String> {
+    let bytes = state_file::read(&state.plan(run), MOST_PLAN)?;
+    String::from_utf8(bytes).map_err(|_| std::io::ErrorKind::InvalidData.into())
+}
+
+/// The largest plan that is read: a million changes take a third of it.
+const MOST_PLAN: u64 = 4 << 30;
 
 fn read_lines(mut reader: impl BufRead, path: &Path) -> Result<Recorded, JournalError> {
     let mut recorded = Recorded::default();
@@ -315,7 +326,7 @@ fn read_lines(mut reader: impl BufRead, path: &Path) -> Result<Recorded, Journal
 
 /// The first header of a run's journal with its time, without the rest.
 pub fn header(state: &StateDir, run: &str) -> Option<(Timestamp, Header)> {
-    let file = File::open(state.journal(run)).ok()?;
+    let file = state_file::open_to_read(&state.journal(run)).ok()?;
     let mut bytes = Vec::new();
     BufReader::new(file).take(LONGEST_LINE).read_until(b'\n', &mut bytes).ok()?;
     match line::parse(&bytes) {

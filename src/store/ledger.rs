@@ -3,7 +3,7 @@
 //! A file for each lane, one line for each record, under a lock; a slot is written before its call. It holds no truth that
 //! cannot be lost: a torn, foreign or missing ledger costs some 429s, so every fault is tolerated and told once.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,7 +15,7 @@ use mdetag_core::plan::Lane;
 use mdetag_core::time::{Clock, Timestamp};
 
 use super::path_text::shown;
-use super::whole_file;
+use super::state_file;
 
 /// The first words of every file; a number that changes with each rewriting follows.
 const HEADER: &str = "mdetag-ledger 1 ";
@@ -88,9 +88,7 @@ impl Ledger {
     }
 
     fn lock(&self) -> std::io::Result<File> {
-        std::fs::create_dir_all(&self.folder)?;
-        let path = self.folder.join("lock");
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+        let file = state_file::open_to_lock(&self.folder.join("lock"))?;
         for _ in 0..LOCK_TRIES {
             match file.try_lock() {
                 Ok(()) => return Ok(file),
@@ -185,7 +183,7 @@ fn parse(lane: Lane, line: &str) -> Option<SlotRecord> {
 
 /// What a lane's file says beyond what was read of it, and whether it was rewritten since.
 fn read(folder: &Path, lane: Lane, state: &mut LaneFile) -> std::io::Result<(Vec<SlotRecord>, bool)> {
-    let mut file = match File::open(path(folder, lane)) {
+    let mut file = match state_file::open_to_read(&path(folder, lane)) {
         Ok(file) => file,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             let was_there = !state.generation.is_empty();
@@ -234,9 +232,9 @@ fn append(
         state.generation = format!("{rewrites:x}");
         let text = format!("{HEADER}{}\n{kept}{lines}", state.generation);
         state.read = text.len() as u64;
-        return whole_file::write(&path, text.as_bytes());
+        return state_file::write(&path, text.as_bytes());
     }
-    let mut file = OpenOptions::new().append(true).open(&path)?;
+    let mut file = state_file::open_to_append(&path)?;
     let length = file.metadata()?.len();
     // A torn line is ended first, or it would swallow the next.
     let text = if length > state.read { format!("\n{lines}") } else { lines.to_owned() };

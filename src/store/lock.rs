@@ -2,11 +2,12 @@
 //!
 //! The file stays behind; the operating system lets go of the lock when its holder ends, however it ends.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
 use super::path_text::shown;
+use super::state_file;
 
 /// A held lock: dropped, it is free.
 #[derive(Debug)]
@@ -41,16 +42,7 @@ impl Lock {
     /// [`LockError`].
     pub fn take(path: &Path, holder: &str) -> Result<Lock, LockError> {
         let unusable = |source| LockError::Unusable { path: shown(path), source };
-        if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder).map_err(unusable)?;
-        }
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(path)
-            .map_err(unusable)?;
+        let mut file = state_file::open_to_lock(path).map_err(unusable)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {

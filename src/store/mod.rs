@@ -17,5 +17,6 @@ pub mod repository;
 pub mod snapshot_header;
 pub mod snapshot_file;
 pub mod snapshot_writer;
+mod state_file;
 pub mod state;
 pub mod whole_file;

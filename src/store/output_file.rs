@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
 
 use super::path_text::shown;
+use super::regular_file::{self, Links};
 use super::whole_file;
 
 /// More links than this lead nowhere, as in Linux.
@@ -46,6 +47,20 @@ fn written(path: &Path, content: impl FnOnce(&mut dyn Write) -> Result<()>) -> R
             },
         },
     }
+}
+
+/// Opens an output to write behind what is there: a step summary, which the steps of a job share.
+///
+/// # Errors
+/// A sentence with the path, where it cannot be written.
+pub fn append(path: &Path) -> Result<File> {
+    let opened = place(path).and_then(|place| match place {
+        Place::Open(file) => Ok(file),
+        Place::Whole(path) => {
+            regular_file::open(&path, Links::Followed, OpenOptions::new().create(true).append(true))
+        }
+    });
+    opened.map_err(|error| io::Error::new(error.kind(), format!("cannot write {}: {error}", shown(path))))
 }
 
 fn buffered(file: impl Write, content: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
@@ -178,7 +193,8 @@ fn in_place(path: &Path, error: &io::Error) -> Option<Result<File>> {
             | ErrorKind::ReadOnlyFilesystem
     );
     let is_file = fs::symlink_metadata(path).is_ok_and(|known| known.is_file());
-    (is_fixed && is_file).then(|| OpenOptions::new().write(true).truncate(true).open(path))
+    (is_fixed && is_file)
+        .then(|| regular_file::open(path, Links::Refused, OpenOptions::new().write(true).truncate(true)))
 }
 
 #[cfg(test)]

@@ -1,19 +1,114 @@
-//! Regular files that are read whole, within a bound: what a person or a pull request hands in may be a pipe or endless.
+//! The one way to open a file that may be anything: never waits for a pipe, never reads a device, and looks at what it opened.
 //!
-//! Knows no format.
+//! A look before opening would be a guess: what lies at a path may be another thing a moment later. Knows no format.
 
-use std::fs;
-use std::io::{ErrorKind, Read as _};
+use std::fs::{File, OpenOptions};
+use std::io::{self, ErrorKind, Read as _};
 use std::path::Path;
 
 use mdetag_core::inventory::foreign_encoding;
+
+/// What a path may lead through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Links {
+    /// Links are followed: whoever named the path chose where it leads.
+    Followed,
+    /// The last part is no link: nobody but mdetag makes files there.
+    Refused,
+}
+
+/// Opens a regular file as `options` say; whatever else is there is refused without waiting for it.
+///
+/// # Errors
+/// As the end of the sentence "it cannot be opened: …", with [`reason`].
+pub fn open(path: &Path, links: Links, options: &mut OpenOptions) -> io::Result<File> {
+    guard(options, links);
+    let file = options.open(path).map_err(|error| match error.kind() {
+        // Systems differ in how they refuse a link that must not be followed; that it is one says more than any of them.
+        ErrorKind::NotFound | ErrorKind::AlreadyExists => error,
+        _ if links == Links::Refused && path.is_symlink() => refusal("it is a link"),
+        // Windows calls it "permission denied".
+        _ if path.is_dir() => ErrorKind::IsADirectory.into(),
+        // A pipe that nobody reads, or a socket.
+        _ if path.metadata().is_ok_and(|known| !known.is_file()) => refusal(NOT_REGULAR),
+        _ => error,
+    })?;
+    let known = file.metadata()?;
+    match known.file_type() {
+        kind if kind.is_file() => Ok(file),
+        kind if kind.is_dir() => Err(ErrorKind::IsADirectory.into()),
+        kind if kind.is_symlink() => Err(refusal("it is a link")),
+        _ => Err(refusal(NOT_REGULAR)),
+    }
+}
+
+const NOT_REGULAR: &str = "it is not a regular file";
+
+fn refusal(why: &'static str) -> io::Error {
+    io::Error::new(ErrorKind::InvalidInput, why)
+}
+
+#[cfg(unix)]
+fn guard(options: &mut OpenOptions, links: Links) {
+    use std::os::unix::fs::OpenOptionsExt;
+    let link = if links == Links::Refused { libc::O_NOFOLLOW } else { 0 };
+    // Not to wait for the other end of a pipe, and not to make a terminal ours. A regular file takes no notice of either.
+    options.custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY | link);
+}
+
+#[cfg(windows)]
+fn guard(options: &mut OpenOptions, links: Links) {
+    use std::os::windows::fs::OpenOptionsExt;
+    /// `FILE_FLAG_OPEN_REPARSE_POINT`: opens the link itself, which is then no regular file.
+    const OPEN_LINK: u32 = 0x0020_0000;
+    if links == Links::Refused {
+        options.custom_flags(OPEN_LINK);
+    }
+}
+
+/// Opens what a person typed as an argument: a regular file, or a stream that this process was given (`/dev/stdin`,
+/// `/dev/fd/63` of a process substitution).
+///
+/// # Errors
+/// As [`open`].
+pub fn open_argument(path: &Path) -> io::Result<File> {
+    match is_own_descriptor(path) {
+        true => File::open(path),
+        false => open(path, Links::Followed, OpenOptions::new().read(true)),
+    }
+}
+
+#[cfg(unix)]
+fn is_own_descriptor(path: &Path) -> bool {
+    let own = Path::new("/proc").join(std::process::id().to_string()).join("fd");
+    let Some(parent) = path.parent() else { return false };
+    // `/dev/stdin` is a link to `/proc/self/fd/0` on Linux, and a device of its own on macOS.
+    let is_stream = path == Path::new("/dev/stdin");
+    is_stream || std::fs::canonicalize(parent).is_ok_and(|real| real == own || real == Path::new("/dev/fd"))
+}
+
+#[cfg(not(unix))]
+fn is_own_descriptor(_: &Path) -> bool {
+    false
+}
 
 /// The text of a file.
 ///
 /// # Errors
 /// As [`bytes`], and where it is not UTF-8; as the end of the sentence "it cannot be read: …".
 pub fn text(path: &Path, most: u64) -> Result<String, String> {
-    let bytes = bytes(path, most)?;
+    utf8(bytes(path, most)?)
+}
+
+/// The text of a file or stream that a person typed as an argument.
+///
+/// # Errors
+/// As [`text`].
+pub fn argument_text(path: &Path, most: u64) -> Result<String, String> {
+    utf8(argument(path, most)?)
+}
+
+fn utf8(bytes: Vec<u8>) -> Result<String, String> {
     if let Some(encoding) = foreign_encoding(&bytes) {
         return Err(format!(
             "it is not UTF-8 text but {encoding}, as `>` of PowerShell 5 writes it; save it as UTF-8"
@@ -31,23 +126,35 @@ pub fn text(path: &Path, most: u64) -> Result<String, String> {
 /// # Errors
 /// What is there is no regular file, cannot be opened, or has more than `most` bytes; as the end of a sentence.
 pub fn bytes(path: &Path, most: u64) -> Result<Vec<u8>, String> {
-    let meta = fs::metadata(path).map_err(|error| reason(&error))?;
-    if !meta.is_file() {
-        // Opening a pipe would wait for a writer for ever.
-        return Err(if meta.is_dir() { "it is a folder" } else { "it is not a regular file" }.to_owned());
-    }
-    let too_large = || format!("it has more than {most} bytes");
-    if meta.len() > most {
+    let file = open(path, Links::Followed, OpenOptions::new().read(true));
+    file.and_then(|file| whole(file, most)).map_err(|error| reason(&error))
+}
+
+/// The bytes of a file or stream that a person typed as an argument, if there are not too many.
+///
+/// # Errors
+/// As [`bytes`].
+pub fn argument(path: &Path, most: u64) -> Result<Vec<u8>, String> {
+    open_argument(path).and_then(|file| whole(file, most)).map_err(|error| reason(&error))
+}
+
+/// All bytes of an open file, if there are not too many.
+///
+/// # Errors
+/// More than `most`, and those of reading.
+pub(super) fn whole(file: File, most: u64) -> io::Result<Vec<u8>> {
+    let too_large = || io::Error::new(ErrorKind::FileTooLarge, format!("it has more than {most} bytes"));
+    let length = file.metadata()?.len();
+    if length > most {
         return Err(too_large());
     }
-    let file = fs::File::open(path).map_err(|error| reason(&error))?;
-    let mut bytes = Vec::with_capacity(meta.len() as usize);
-    file.take(most + 1).read_to_end(&mut bytes).map_err(|error| reason(&error))?;
+    let mut bytes = Vec::with_capacity(length as usize);
+    file.take(most + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > most { Err(too_large()) } else { Ok(bytes) }
 }
 
 /// An I/O error in words, without the number of the operating system.
-pub fn reason(error: &std::io::Error) -> String {
+pub fn reason(error: &io::Error) -> String {
     match error.kind() {
         ErrorKind::NotFound => "there is no such file".to_owned(),
         ErrorKind::PermissionDenied => "permission denied".to_owned(),
@@ -63,7 +170,48 @@ pub fn reason(error: &std::io::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn pipes_and_devices_are_refused_without_waiting_for_their_other_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink("pipe", &link).unwrap();
+        let _socket = std::os::unix::net::UnixListener::bind(folder.path().join("socket")).unwrap();
+        for path in [pipe, link, folder.path().join("socket"), "/dev/zero".into(), "/dev/tty".into()] {
+            for options in [OpenOptions::new().read(true), OpenOptions::new().append(true).create(true)] {
+                let why = reason(&open(&path, Links::Followed, options).unwrap_err());
+                assert!(
+                    why == "it is not a regular file" || path.ends_with("tty"),
+                    "{}: {why}",
+                    path.display()
+                );
+            }
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_is_followed_only_where_that_is_wanted() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, link) = (folder.path().join("file"), folder.path().join("link"));
+        fs::write(&file, "keep").unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        assert_eq!(text(&link, 5).unwrap(), "keep");
+        for options in [
+            OpenOptions::new().read(true),
+            OpenOptions::new().write(true).truncate(true),
+            OpenOptions::new().append(true).create(true),
+        ] {
+            assert_eq!(reason(&open(&link, Links::Refused, options).unwrap_err()), "it is a link");
+        }
+        assert_eq!(fs::read_to_string(&file).unwrap(), "keep");
+    }
 
     #[cfg(unix)]
     #[test]

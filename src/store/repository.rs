@@ -5,6 +5,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::regular_file;
+
 /// The nearest folder at or above `start` that holds `.git`.
 pub fn root(start: &Path) -> Option<PathBuf> {
     let start = fs::canonicalize(start).ok()?;
@@ -14,19 +16,18 @@ pub fn root(start: &Path) -> Option<PathBuf> {
 /// The commit that is checked out at a repository root: 40 or 64 hex digits.
 pub fn commit(root: &Path) -> Option<String> {
     let git = git_folder(root)?;
-    let head = fs::read_to_string(git.join("HEAD")).ok()?;
+    let head = small_text(&git.join("HEAD"))?;
     let Some(name) = head.trim().strip_prefix("ref: ") else { return hash(head.trim()) };
     if name.split('/').any(|part| part == "..") {
         return None;
     }
     // A work tree keeps its HEAD apart; branches and packed references lie in the common folder.
-    let common =
-        fs::read_to_string(git.join("commondir")).map_or_else(|_| git.clone(), |text| git.join(text.trim()));
-    let loose = [&git, &common].into_iter().find_map(|folder| fs::read_to_string(folder.join(name)).ok());
+    let common = common_folder(&git);
+    let loose = [&git, &common].into_iter().find_map(|folder| small_text(&folder.join(name)));
     if let Some(text) = loose {
         return hash(text.trim());
     }
-    let packed = fs::read_to_string(common.join("packed-refs")).ok()?;
+    let packed = small_text(&common.join("packed-refs"))?;
     packed
         .lines()
         .filter_map(|line| line.split_once(' '))
@@ -37,9 +38,8 @@ pub fn commit(root: &Path) -> Option<String> {
 /// The address of the remote `origin`, without a user or password in it.
 pub fn origin(root: &Path) -> Option<String> {
     let git = git_folder(root)?;
-    let common =
-        fs::read_to_string(git.join("commondir")).map_or_else(|_| git.clone(), |text| git.join(text.trim()));
-    let config = fs::read_to_string(common.join("config")).ok()?;
+    let common = common_folder(&git);
+    let config = small_text(&common.join("config"))?;
     let section = config.lines().map(str::trim).skip_while(|line| *line != "[remote \"origin\"]").skip(1);
     let mut keys = section.take_while(|line| !line.starts_with('[')).filter_map(|line| line.split_once('='));
     let (_, address) = keys.find(|(key, _)| key.trim().eq_ignore_ascii_case("url"))?;
@@ -59,8 +59,18 @@ fn git_folder(root: &Path) -> Option<PathBuf> {
     if git.is_dir() {
         return Some(git);
     }
-    let text = fs::read_to_string(&git).ok()?;
+    let text = small_text(&git)?;
     Some(root.join(text.trim().strip_prefix("gitdir: ")?))
+}
+
+/// What the work trees of a repository share.
+fn common_folder(git: &Path) -> PathBuf {
+    small_text(&git.join("commondir")).map_or_else(|| git.to_path_buf(), |text| git.join(text.trim()))
+}
+
+/// A text file of git's own, of which the largest lists every reference.
+fn small_text(path: &Path) -> Option<String> {
+    regular_file::text(path, 64 << 20).ok()
 }
 
 fn hash(text: &str) -> Option<String> {

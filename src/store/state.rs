@@ -7,10 +7,13 @@ use std::path::{Path, PathBuf};
 use mdetag_core::inventory::Counts;
 
 use super::path_text::shown;
-use super::whole_file;
+use super::state_file;
 
 /// The cloud of simulated tenants.
 pub const SANDBOX: &str = "sandbox";
+
+/// More bytes than any counts take.
+const MOST_COUNTS: u64 = 64 << 20;
 
 /// The directory of one tenant: `STATE/<cloud>/<tenant id>/`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,7 +89,7 @@ impl StateDir {
 
     /// What the last trusted run counted; none where that is unknown or cannot be read.
     pub fn last_counts(&self) -> Option<Counts> {
-        serde_json::from_slice(&std::fs::read(self.counts()).ok()?).ok()
+        serde_json::from_slice(&state_file::read(&self.counts(), MOST_COUNTS).ok()?).ok()
     }
 
     /// Keeps what a trusted run counted.
@@ -94,7 +97,7 @@ impl StateDir {
     /// # Errors
     /// Where the file cannot be written.
     pub fn keep_counts(&self, counts: &Counts) -> std::io::Result<()> {
-        whole_file::write(&self.counts(), &serde_json::to_vec(counts).map_err(std::io::Error::other)?)
+        state_file::write(&self.counts(), &serde_json::to_vec(counts).map_err(std::io::Error::other)?)
     }
 }
 

@@ -14,6 +14,19 @@ use super::path_text::shown;
 /// # Errors
 /// A sentence with the path, where a folder or the file cannot be written.
 pub fn write(path: &Path, content: &[u8]) -> Result<()> {
+    written(path, content, make_readable)
+}
+
+/// The same for a file that only its owner may read.
+///
+/// # Errors
+/// As [`write`].
+pub(super) fn write_private(path: &Path, content: &[u8]) -> Result<()> {
+    // Temporary files are for their owner only, on every system.
+    written(path, content, |_| Ok(()))
+}
+
+fn written(path: &Path, content: &[u8], open_up: impl FnOnce(&File) -> Result<()>) -> Result<()> {
     let named = |error: std::io::Error| {
         std::io::Error::new(error.kind(), format!("cannot write {}: {error}", shown(path)))
     };
@@ -22,7 +35,7 @@ pub fn write(path: &Path, content: &[u8]) -> Result<()> {
     let mut file = tempfile::Builder::new().prefix(".mdetag-").tempfile_in(folder).map_err(named)?;
     file.write_all(content).map_err(named)?;
     file.as_file().sync_data().map_err(named)?;
-    make_readable(file.as_file()).map_err(named)?;
+    open_up(file.as_file()).map_err(named)?;
     file.persist(path).map_err(|error| named(error.error))?;
     Ok(())
 }

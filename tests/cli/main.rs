@@ -27,6 +27,7 @@ mod reviewed;
 mod sandboxes;
 mod secrets;
 mod service;
+mod special_files;
 mod start;
 mod streams;
 mod tenant;

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use crate::edits::Edit;
 use crate::fleet::Fleet;
 use crate::log::LoggedCall;
+use crate::sandbox_file;
 use crate::settings::{SandboxError, Settings};
 use mdetag_vocabulary::time::Timestamp;
 
@@ -44,7 +45,7 @@ fn failed(path: &Path) -> impl FnOnce(io::Error) -> SandboxError + '_ {
 /// The settings of a directory, if there is a sandbox in it.
 pub(super) fn settings(directory: &Path) -> Result<Option<Settings>, SandboxError> {
     let path = directory.join("sandbox.json");
-    let text = match fs::read_to_string(&path) {
+    let text = match sandbox_file::text(&path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         other => other.map_err(failed(&path))?,
     };
@@ -65,7 +66,7 @@ pub(super) fn save_settings(directory: &Path, settings: &Settings) -> Result<(),
 
 /// Keeps the devices that a sandbox is made of.
 pub(super) fn save_fleet(directory: &Path, lines: &str) -> Result<(), SandboxError> {
-    fs::create_dir_all(directory).map_err(failed(directory))?;
+    sandbox_file::make_directory(directory).map_err(failed(directory))?;
     let path = directory.join("fleet.ndjson");
     replace(&path, lines.as_bytes()).map_err(failed(&path))
 }
@@ -79,7 +80,7 @@ pub(super) fn first_fleet(
     let Some(path) = directory.map(|directory| directory.join("fleet.ndjson")) else {
         return Ok(Fleet::generated(settings.devices, settings.seed, settings.created, now));
     };
-    match fs::read_to_string(&path) {
+    match sandbox_file::text(&path) {
         Ok(lines) => Fleet::of_lines(&lines)
             .map_err(|detail| SandboxError::Foreign { path: path.display().to_string(), detail }),
         Err(error) if error.kind() == io::ErrorKind::NotFound => first_fleet(None, settings, now),
@@ -97,10 +98,10 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
 
 /// Takes the lock of a directory, which is made if it is not there; `None` if another process holds it.
 pub(super) fn lock(directory: &Path) -> Result<Option<File>, SandboxError> {
-    fs::create_dir_all(directory).map_err(failed(directory))?;
+    sandbox_file::make_directory(directory).map_err(failed(directory))?;
     let path = directory.join("lock");
-    let file =
-        OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(failed(&path))?;
+    let file = sandbox_file::open(&path, OpenOptions::new().create(true).truncate(false).write(true))
+        .map_err(failed(&path))?;
     match file.try_lock() {
         Ok(()) => Ok(Some(file)),
         Err(TryLockError::WouldBlock) => Ok(None),
@@ -110,7 +111,7 @@ pub(super) fn lock(directory: &Path) -> Result<Option<File>, SandboxError> {
 
 /// Where the process that holds the lock serves, as far as it has said so.
 pub(super) fn address(directory: &Path) -> Option<std::net::SocketAddr> {
-    fs::read_to_string(directory.join("address")).ok()?.trim().parse().ok()
+    sandbox_file::text(&directory.join("address")).ok()?.trim().parse().ok()
 }
 
 impl Disk {
@@ -127,8 +128,9 @@ impl Disk {
         let saved_edits = read_edits(&edits)?;
         let slots = directory.join("slots.log");
         let saved_slots = read_slots(&slots, now)?;
-        let append =
-            |path: &Path| OpenOptions::new().create(true).append(true).open(path).map_err(failed(path));
+        let append = |path: &Path| {
+            sandbox_file::open(path, OpenOptions::new().create(true).append(true)).map_err(failed(path))
+        };
         let disk = Disk {
             directory: directory.to_owned(),
             edits: append(&edits)?,
@@ -182,7 +184,7 @@ impl Disk {
 
 /// Reads the edits and cuts off a torn last line.
 fn read_edits(path: &Path) -> Result<Vec<Edit>, SandboxError> {
-    let file = match OpenOptions::new().read(true).write(true).open(path) {
+    let file = match sandbox_file::open(path, OpenOptions::new().read(true).write(true)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         other => other.map_err(failed(path))?,
     };
@@ -211,7 +213,7 @@ fn read_edits(path: &Path) -> Result<Vec<Edit>, SandboxError> {
 
 /// Reads the slots that may still count, and keeps only those.
 fn read_slots(path: &Path, now: Timestamp) -> Result<Vec<(String, Timestamp)>, SandboxError> {
-    let text = match fs::read_to_string(path) {
+    let text = match sandbox_file::text(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         other => other.map_err(failed(path))?,
     };

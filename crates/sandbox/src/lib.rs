@@ -25,6 +25,7 @@ mod filter;
 mod limits;
 mod edits;
 mod log;
+mod sandbox_file;
 mod disk;
 mod jwt;
 mod service;

@@ -15,8 +15,12 @@ use secrecy::SecretString;
 use serde_json::json;
 
 use crate::store::path_text::shown;
+use crate::store::regular_file;
 use crate::tenant::error::{TenantError, TenantErrorKind};
 use mdetag_core::time::Timestamp;
+
+/// Bytes of a certificate file with its chain and key; real ones have some kilobytes.
+const MOST_CERTIFICATE: u64 = 1 << 20;
 
 /// How long an assertion lives, in seconds: long enough for a slow clock, short enough to be worthless in a log.
 const LIFE: i64 = 540;
@@ -34,8 +38,8 @@ impl Signer {
     /// The file cannot be read, or holds no such pair; PKCS#12 and encrypted keys with the command that converts them.
     pub(super) fn load(path: &Path) -> Result<Signer, TenantError> {
         let shown = shown(path);
-        let bytes = std::fs::read(path).map_err(|error| {
-            wrong(format!("AZURE_CLIENT_CERTIFICATE_PATH: {shown} cannot be read: {error}"))
+        let bytes = regular_file::bytes(path, MOST_CERTIFICATE).map_err(|why| {
+            wrong(format!("AZURE_CLIENT_CERTIFICATE_PATH: {shown} cannot be read: {why}"))
                 .help("name a PEM file with the certificate and its key that this user may read")
         })?;
         Signer::parse(&bytes).map_err(|why| {

@@ -10,6 +10,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
 use crate::store::path_text::shown;
+use crate::store::regular_file;
 use crate::tenant::error::{TenantError, TenantErrorKind, said};
 use crate::tenant::http::{
     Answer, CERTIFICATES, HttpFailure, SMALL_LIMIT, clean, encode, encode_pairs, secret_header,
@@ -110,6 +111,9 @@ impl Proof {
     }
 }
 
+/// Bytes of a token file; real ones have two kilobytes.
+const MOST_TOKEN: u64 = 1 << 20;
+
 async fn proof(source: &TokenSource, client: &str, path: &str) -> Result<Proof, TenantError> {
     Ok(match &source.credential.kind {
         Kind::Secret(secret) => Proof::Secret(secret.clone()),
@@ -119,8 +123,8 @@ async fn proof(source: &TokenSource, client: &str, path: &str) -> Result<Proof, 
         }
         Kind::FederatedFile(file) => {
             // Read each time: the platform replaces the file before its token ends.
-            let text = std::fs::read_to_string(file).map_err(|error| {
-                let what = format!("AZURE_FEDERATED_TOKEN_FILE: {} cannot be read: {error}", shown(file));
+            let text = regular_file::text(file, MOST_TOKEN).map_err(|why| {
+                let what = format!("AZURE_FEDERATED_TOKEN_FILE: {} cannot be read: {why}", shown(file));
                 TenantError::new(TenantErrorKind::Configuration, what)
                     .help("in Kubernetes: label the pod azure.workload.identity/use=true and name the service account")
             })?;

@@ -1,0 +1,132 @@
+//! Files of the state directory: made for their owner alone, and opened only where they are regular files and no links.
+//!
+//! Whoever can write the folder may put anything in place of a file. Knows no format, and not which files there are.
+
+use std::fs::{File, OpenOptions};
+use std::io::{ErrorKind, Result};
+use std::path::Path;
+
+use super::path_text::shown;
+use super::regular_file::{self, Links};
+use super::whole_file;
+
+fn open(path: &Path, options: &mut OpenOptions) -> Result<File> {
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(options, 0o600);
+    regular_file::open(path, Links::Refused, options)
+}
+
+/// Opens a file to read it.
+///
+/// # Errors
+/// It is missing, no regular file, or cannot be opened.
+pub(super) fn open_to_read(path: &Path) -> Result<File> {
+    open(path, OpenOptions::new().read(true))
+}
+
+/// Opens a file to read it and to write behind its end. It must be there.
+///
+/// # Errors
+/// As [`open_to_read`].
+pub(super) fn open_to_append(path: &Path) -> Result<File> {
+    open(path, OpenOptions::new().read(true).append(true))
+}
+
+/// Makes a file to write behind its end, with the folders above it. It must not be there.
+///
+/// # Errors
+/// As [`open_to_read`], and where something is at its place.
+pub(super) fn create_new(path: &Path) -> Result<File> {
+    make_folder_of(path)?;
+    open(path, OpenOptions::new().append(true).create_new(true))
+}
+
+/// Opens a file to lock, read and rewrite it; makes it, and the folders above it, where they are missing.
+///
+/// # Errors
+/// As [`open_to_read`].
+pub(super) fn open_to_lock(path: &Path) -> Result<File> {
+    make_folder_of(path)?;
+    open(path, OpenOptions::new().read(true).write(true).create(true).truncate(false))
+}
+
+/// The bytes of a file, if there are at most `most`.
+///
+/// # Errors
+/// As [`open_to_read`], and where it is larger.
+pub(super) fn read(path: &Path, most: u64) -> Result<Vec<u8>> {
+    regular_file::whole(open_to_read(path)?, most)
+}
+
+/// Replaces a file whole, and makes the folders above it where they are missing.
+///
+/// # Errors
+/// A sentence with the path, where it cannot be written or something else than a regular file is at its place.
+pub(super) fn write(path: &Path, content: &[u8]) -> Result<()> {
+    // A rename would put the file in place of a link or pipe unseen; that one is there means that somebody else writes here.
+    match std::fs::symlink_metadata(path) {
+        Ok(known) if known.is_file() => {}
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Ok(_) => {
+            let why = format!("cannot write {}: it is not a regular file", shown(path));
+            return Err(std::io::Error::new(ErrorKind::InvalidInput, why));
+        }
+        Err(error) => return Err(error),
+    }
+    make_folder_of(path)?;
+    whole_file::write_private(path, content)
+}
+
+/// Makes a folder of the state with those above it, for the owner alone.
+///
+/// # Errors
+/// Where a folder cannot be made.
+pub(super) fn make_folder(folder: &Path) -> Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder)
+}
+
+fn make_folder_of(path: &Path) -> Result<()> {
+    path.parent().map_or(Ok(()), make_folder)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn files_and_folders_are_for_their_owner_alone() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        let (one, two, three) =
+            (folder.path().join("a/b/one"), folder.path().join("a/two"), folder.path().join("a/three"));
+        write(&one, b"1").unwrap();
+        create_new(&two).unwrap();
+        open_to_lock(&three).unwrap();
+        assert_eq!([&one, &two, &three].map(|path| mode(path)), [0o600; 3]);
+        assert_eq!([&folder.path().join("a"), &folder.path().join("a/b")].map(|path| mode(path)), [0o700; 2]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_stands_in_place_of_a_file_is_neither_read_written_nor_emptied() {
+        let folder = tempfile::tempdir().unwrap();
+        let (other, link, pipe) =
+            (folder.path().join("other"), folder.path().join("link"), folder.path().join("pipe"));
+        std::fs::write(&other, "keep").unwrap();
+        std::os::unix::fs::symlink(&other, &link).unwrap();
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        for path in [&link, &pipe, folder.path()] {
+            assert!(open_to_read(path).is_err() && read(path, 9).is_err(), "{}", path.display());
+            assert!(open_to_append(path).is_err() && open_to_lock(path).is_err(), "{}", path.display());
+            assert!(create_new(path).is_err() && write(path, b"x").is_err(), "{}", path.display());
+        }
+        assert_eq!(std::fs::read_to_string(&other).unwrap(), "keep");
+        assert!(link.is_symlink());
+    }
+}

@@ -1,0 +1,191 @@
+//! Pipes, devices and links in place of files: refused by name, at once; never read, emptied or waited for.
+#![cfg(unix)]
+
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::project::{Project, Ran, ran};
+
+const POLICY: &str = "version: 1\nclaims: [T]\nguard: { inventory: { maxShrink: 10% } }\nrules: [{ name: r, select: { osPlatform: Windows11 }, tags: [T] }]\n";
+const FLEET: &str = r#"{"id":"1111111111111111111111111111111111111111","computerDnsName":"a","osPlatform":"Windows11","machineTags":[]}"#;
+
+fn pipe(path: &Path) {
+    let _ = std::fs::remove_file(path);
+    assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
+}
+
+/// Runs to the end; a command that still runs after a minute waits for somebody.
+fn soon(project: &Project, environment: &[(&str, &str)], words: &[&str]) -> Ran {
+    let mut command = project.command(words);
+    command.envs(environment.iter().copied());
+    let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let id = child.id().to_string();
+    let (sender, receiver) = std::sync::mpsc::channel();
+    std::thread::spawn(move || sender.send(child.wait_with_output().unwrap()));
+    match receiver.recv_timeout(Duration::from_secs(60)) {
+        Ok(output) => ran(output),
+        Err(_) => {
+            let _ = Command::new("kill").args(["-9", &id]).status();
+            panic!("{words:?} waits for ever");
+        }
+    }
+}
+
+#[test]
+fn files_that_a_person_names_are_regular_ones() {
+    let project = Project::with_policy(POLICY);
+    project.write("i.json", FLEET);
+    pipe(&project.path().join("pipe"));
+    let with = |words: &[&'static str]| [&["plan", "--inventory", "i.json"], words].concat();
+    for special in ["pipe", "/dev/zero"] {
+        for words in [
+            vec!["show", special],
+            vec!["apply", "--sandbox", "link.json"],
+            vec!["plan", "--inventory", special],
+            vec!["sandbox", "create", "--fleet", special],
+            with(&["--hunting-results", special]),
+            with(&[special]),
+        ] {
+            let link = project.path().join("link.json");
+            let _ = std::fs::remove_file(&link);
+            symlink(special, &link).unwrap();
+            let ended = soon(&project, &[], &words).exits(1);
+            assert!(ended.err.contains("not a regular file"), "{words:?}: {}", ended.err);
+            ended.is_for_people();
+        }
+    }
+}
+
+#[test]
+fn secrets_and_certificates_lie_in_regular_files() {
+    let project = Project::with_policy(POLICY);
+    project.write("mdetag.yaml", "version: 1\ntenants: { t: { tenantId: 11111111-2222-3333-4444-555555555555, clientId: 66666666-7777-8888-9999-000000000000 } }\n");
+    pipe(&project.path().join("pipe"));
+    for special in ["pipe", "/dev/zero"] {
+        for name in ["SSL_CERT_FILE", "AZURE_FEDERATED_TOKEN_FILE", "AZURE_CLIENT_CERTIFICATE_PATH"] {
+            let login =
+                [("MDETAG_LOGIN_URL", "http://127.0.0.1:9"), ("MDETAG_API_URL", "http://127.0.0.1:9")];
+            let ended = soon(&project, &[&login[..], &[(name, special)]].concat(), &["plan"]).exits(1);
+            assert!(ended.err.contains(name) && ended.err.contains("not a regular file"), "{}", ended.err);
+        }
+    }
+}
+
+#[test]
+fn a_stream_that_the_shell_hands_in_is_read() {
+    let project = Project::with_policy(POLICY);
+    let file = project.write("i.json", FLEET);
+    let mut command = project.command(&["plan", "--inventory", "/dev/stdin"]);
+    let ended = ran(command.stdin(std::fs::File::open(file).unwrap()).output().unwrap()).exits(0);
+    assert!(ended.out.contains("1 addition"), "{}", ended.out);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    std::io::Write::write_all(&mut child.stdin.take().unwrap(), FLEET.as_bytes()).unwrap();
+    assert!(ran(child.wait_with_output().unwrap()).exits(0).out.contains("1 addition"));
+}
+
+#[test]
+fn git_is_asked_nothing_that_waits() {
+    let project = Project::with_policy(POLICY);
+    project.write("i.json", FLEET);
+    for file in ["HEAD", "commondir", "packed-refs", "config"] {
+        for special in ["", "/dev/zero"] {
+            let _ = std::fs::remove_dir_all(project.path().join(".git"));
+            project.write(".git/HEAD", "ref: refs/heads/main\n");
+            let path = project.path().join(".git").join(file);
+            pipe(&path);
+            if !special.is_empty() {
+                std::fs::remove_file(&path).unwrap();
+                symlink(special, &path).unwrap();
+            }
+            soon(&project, &[], &["plan", "--inventory", "i.json"]).exits(0);
+        }
+    }
+}
+
+/// A sandbox with one finished run; the folder of its state.
+fn applied() -> (Project, std::path::PathBuf) {
+    let project = Project::with_policy(POLICY);
+    project.write("i.json", FLEET);
+    project.run(&["sandbox", "create", "--fleet", "i.json"]).exits(0);
+    project.run(&["apply", "--sandbox", "--auto-approve"]).exits(0);
+    let sandbox = project.path().join(".mdetag/sandbox/default");
+    let tenant = std::fs::read_dir(sandbox).unwrap().next().unwrap().unwrap().path();
+    (project, tenant)
+}
+
+#[test]
+fn a_link_in_place_of_the_lock_is_neither_followed_nor_emptied() {
+    let (project, state) = applied();
+    let other = project.write("precious.txt", "keep\n");
+    let lock = state.join("apply.lock");
+    std::fs::remove_file(&lock).unwrap();
+    symlink(&other, &lock).unwrap();
+    let ended = soon(&project, &[], &["apply", "--sandbox", "--auto-approve"]).exits(1);
+    assert!(ended.err.contains("apply.lock") && ended.err.contains("it is a link"), "{}", ended.err);
+    assert_eq!(project.read("precious.txt"), "keep\n");
+    assert!(lock.is_symlink());
+}
+
+#[test]
+fn nothing_in_the_state_directory_is_waited_for() {
+    let (project, state) = applied();
+    let mut files = Vec::new();
+    let mut folders = vec![state.clone()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() { folders.push(path) } else { files.push(path) }
+        }
+    }
+    assert!(files.len() >= 4, "{files:?}");
+    for file in files {
+        let kept = std::fs::read(&file).unwrap();
+        let other = project.write("precious.txt", "keep\n");
+        for special in [None, Some(Path::new("/dev/zero")), Some(&other)] {
+            std::fs::remove_file(&file).unwrap();
+            match special {
+                None => pipe(&file),
+                Some(target) => symlink(target, &file).unwrap(),
+            }
+            for words in [
+                &["plan", "--sandbox"][..],
+                &["apply", "--sandbox", "--auto-approve"],
+                &["history"],
+                &["history", "T"],
+                &["drift", "--sandbox"],
+                &["apply", "--sandbox", "--resume", "--auto-approve"],
+            ] {
+                let ended = soon(&project, &[], words);
+                ended.is_for_people();
+            }
+            assert_eq!(project.read("precious.txt"), "keep\n", "{}", file.display());
+            std::fs::remove_file(&file).unwrap();
+            std::fs::write(&file, &kept).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_second_signal_ends_a_process_that_waits_for_its_input() {
+    let (project, _) = applied();
+    let words = ["apply", "--sandbox", "--auto-approve", "--inventory", "/dev/stdin"];
+    let mut command = project.command(&words);
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let start = Instant::now();
+    let ended = loop {
+        if let Some(ended) = child.try_wait().unwrap() {
+            break ended;
+        }
+        if start.elapsed() > Duration::from_secs(60) {
+            let _ = child.kill();
+            panic!("two signals were ignored");
+        }
+        // The first ones may come before the process listens; then they end it.
+        let _ = Command::new("kill").args(["-TERM", &child.id().to_string()]).status();
+        std::thread::yield_now();
+    };
+    assert!(!ended.success());
+}
