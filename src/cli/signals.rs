@@ -82,6 +82,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// One message a signal, from now on: none is lost between two of them. After the second the process ends, whatever it is
 /// waiting for: a disk that hangs must not hold it.
+#[expect(clippy::exit, reason = "whatever waits cannot be told, so the process ends without it")]
 pub fn listen() -> UnboundedReceiver<()> {
     let (sender, receiver) = unbounded_channel();
     let mut signals = Signals::new();
