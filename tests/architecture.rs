@@ -209,11 +209,12 @@ fn files_are_opened_with_care(source: &Source, _: &House) -> Vec<String> {
     }
     let is_opening = |named: &&Named| {
         let two: Vec<&str> = named.path.iter().rev().take(2).map(String::as_str).collect();
-        match two.as_slice() {
-            ["open" | "create" | "create_new" | "options", "File"] | ["new" | "open", "OpenOptions"] => true,
-            ["read" | "read_to_string" | "write" | "copy", "fs"] => true,
-            _ => false,
-        }
+        matches!(
+            two.as_slice(),
+            ["open" | "create" | "create_new" | "options", "File"]
+                | ["new" | "open", "OpenOptions"]
+                | ["read" | "read_to_string" | "write" | "copy", "fs"]
+        )
     };
     let paths = source.paths();
     let found = paths.iter().filter(is_opening);
