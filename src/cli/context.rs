@@ -145,11 +145,25 @@ impl Context {
             return Ok(given.to_vec());
         }
         let profile = self.profile()?.map(|profile| profile.policies.as_slice()).unwrap_or_default();
-        if profile.is_empty() {
-            return Ok(vec![PathBuf::from("policies")]);
-        }
         let folder = self.settings_folder.as_deref().unwrap_or(&self.folder);
-        Ok(profile.iter().map(|path| from_folder(&self.folder, &folder.join(path))).collect())
+        let paths: Vec<PathBuf> = match profile {
+            [] => vec![PathBuf::from("policies")],
+            own => own.iter().map(|path| from_folder(&self.folder, &folder.join(path))).collect(),
+        };
+        paths.iter().try_for_each(|path| self.within_the_repository(path))?;
+        Ok(paths)
+    }
+
+    /// Nobody typed these paths: a pull request may have written them, or put a link at their place.
+    fn within_the_repository(&self, path: &Path) -> Result<(), Failure> {
+        let root = self.repository.as_deref().or(self.settings_folder.as_deref()).unwrap_or(&self.folder);
+        match regular_file::within(&self.folder.join(path), root) {
+            // What is not there is told with the other findings.
+            Err(_) if !self.folder.join(path).exists() => Ok(()),
+            Err(why) => Err(Failure::file(format!("the policies `{}` cannot be read: {why}", shown(path)))
+                .help("mdetag.yaml names paths of the repository; others are typed as arguments")),
+            Ok(_) => Ok(()),
+        }
     }
 
     /// The clock of the policy: `--now`, else the present.
@@ -183,7 +197,8 @@ fn read_settings(folder: &Path, repository: Option<&Path>) -> Result<(Settings, 
             continue;
         }
         let name = shown(&from_folder(&real, &path));
-        let text = regular_file::text(&path, MAX_BYTES as u64)
+        // A pull request brings this file: what it links to may be a secret of the runner.
+        let text = regular_file::text_within(&path, repository.unwrap_or(place), MAX_BYTES as u64)
             .map_err(|why| Failure::file(format!("{name} cannot be read: {why}")))?;
         let source = Source::new(name.as_str(), 0, "mdetag.yaml", text);
         let sources = Sources { files: vec![source], ..Sources::default() };
@@ -211,13 +226,8 @@ fn add_tenants_file(
         Failure::file(format!("`tenantsFile` of {naming}: `{}` cannot be used: {why}", terminal(&written)))
             .help("it is a .yaml, .json or .csv file in the repository, relative to mdetag.yaml")
     };
-    let real = std::fs::canonicalize(folder.join(&written))
-        .map_err(|error| refused(&regular_file::reason(&error)))?;
-    let root = std::fs::canonicalize(root).unwrap_or_else(|_| root.to_path_buf());
-    if !real.starts_with(&root) {
-        return Err(refused("it lies outside the repository"));
-    }
-    let text = regular_file::text(&real, MAX_BYTES as u64).map_err(|why| refused(&why))?;
+    let text = regular_file::text_within(&folder.join(&written), root, MAX_BYTES as u64)
+        .map_err(|why| refused(&why))?;
     let source = Source::new(written.as_str(), 0, written.as_str(), text);
     let sources = Sources { files: vec![source], ..Sources::default() };
     let (profiles, findings) = policy::read_profiles(&sources);

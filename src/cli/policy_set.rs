@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use mdetag::store::path_text::shown;
-use mdetag::store::{policy_files, repository};
+use mdetag::store::{policy_files, regular_file, repository};
 use mdetag_core::diagnostic::{Diagnostic, Sources, Span};
 use mdetag_core::policy::{self, settings};
 use mdetag_core::time::Timestamp;
@@ -62,6 +62,10 @@ pub fn base(context: &Context, folder: &Path, paths: &[PathBuf], now: Timestamp)
         || there.first().is_some_and(|path| path.exists());
     let chosen = if is_checkout && !there.is_empty() { there } else { vec![folder.to_path_buf()] };
     let present: Vec<PathBuf> = chosen.into_iter().filter(|path| path.exists()).collect();
+    if present.iter().any(|path| regular_file::within(path, folder).is_err()) {
+        warn_unsplit(context, folder, "has policies that link out of it");
+        return None;
+    }
     let is_empty = |set: &PolicySet| set.findings.iter().any(|finding| finding.code == "E0111");
     let holds = |path: &PathBuf| !is_empty(&read(context, std::slice::from_ref(path), now).set);
     let present: Vec<PathBuf> = present.into_iter().filter(holds).collect();

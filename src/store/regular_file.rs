@@ -4,7 +4,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Read as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use mdetag_core::inventory::foreign_encoding;
 
@@ -90,6 +90,26 @@ fn is_own_descriptor(path: &Path) -> bool {
 #[cfg(not(unix))]
 fn is_own_descriptor(_: &Path) -> bool {
     false
+}
+
+/// Where a path leads, if that is inside of `root` once every link is resolved.
+///
+/// # Errors
+/// It leads elsewhere or nowhere; as the end of the sentence "it cannot be read: …".
+pub fn within(path: &Path, root: &Path) -> Result<PathBuf, String> {
+    let real = |path: &Path| std::fs::canonicalize(path).map_err(|error| reason(&error));
+    let (root, real) = (real(root)?, real(path)?);
+    if real.starts_with(root) { Ok(real) } else { Err("it lies outside the repository".to_owned()) }
+}
+
+/// The text of a file inside of `root`, links resolved.
+///
+/// # Errors
+/// As [`within`] and [`text`].
+pub fn text_within(path: &Path, root: &Path, most: u64) -> Result<String, String> {
+    // A link that took its place meanwhile is refused.
+    let file = open(&within(path, root)?, Links::Refused, OpenOptions::new().read(true));
+    utf8(file.and_then(|file| whole(file, most)).map_err(|error| reason(&error))?)
 }
 
 /// The text of a file.

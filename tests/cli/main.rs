@@ -21,6 +21,7 @@ mod outcomes;
 mod outputs;
 mod project;
 mod proposals;
+mod reach;
 mod reading;
 mod refusals;
 mod reviewed;
