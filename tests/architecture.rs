@@ -39,7 +39,7 @@ fn finding(source: &Source, line: usize, message: impl AsRef<str>) -> String {
 }
 
 /// The modules that `mdetag-core` passes on from the crate of words.
-const VOCABULARY: [&str; 7] = ["device", "diagnostic", "pattern", "random", "tag", "text", "time"];
+const VOCABULARY: [&str; 8] = ["cloud", "device", "diagnostic", "pattern", "random", "tag", "text", "time"];
 
 fn layers(source: &Source, house: &House) -> Vec<String> {
     let module = source.module();

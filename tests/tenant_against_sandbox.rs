@@ -10,11 +10,12 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use mdetag::tenant::{
-    Cloud, ConnectOptions, Credential, CredentialSource, Endpoints, IdentityOptions, Need, Overrides,
-    ReadDevices, ReadScope, ReadWatch, Tenant, TenantError, TenantErrorKind, WriteDevices, choose, sign_in,
+    ConnectOptions, Credential, CredentialSource, Endpoints, IdentityOptions, Need, Overrides, ReadDevices,
+    ReadScope, ReadWatch, Tenant, TenantError, TenantErrorKind, WriteDevices, choose, sign_in,
     sign_in_to_write,
 };
 use mdetag_core::apply::{Admission, Call, Meter, Reply, TagAction, Ticket};
+use mdetag_core::cloud::Cloud;
 use mdetag_core::device::DeviceValue;
 use mdetag_core::inventory::{Row, Snapshot, Trust};
 use mdetag_core::plan::Lane;

@@ -330,7 +330,7 @@ fn end(
     for (lane, reason) in &given_up {
         // The run itself tells of most lanes that it gives up.
         if !notes.iter().any(|note| note.contains(reason)) {
-            notes.push(format!("the lane {} was given up: {reason}", lane.name()));
+            notes.push(format!("the lane {} was given up: {reason}", lane.word()));
         }
     }
     let repairs = run.repairs().filter(|repair| repair.outcome == Outcome::Done).count();

@@ -289,7 +289,7 @@ fn text(context: &Context, session: Option<&Session>, checks: &[Check]) -> Strin
     text.push_str("budget left this hour\n");
     for (lane, left, of) in budget(session) {
         let (left, of) = (number(u64::from(left)), number(u64::from(of)));
-        text.push_str(&format!("     {:<12} {left:>6} of {of}\n", lane.name()));
+        text.push_str(&format!("     {:<12} {left:>6} of {of}\n", lane.word()));
     }
     text
 }
@@ -302,7 +302,7 @@ fn document(session: Option<&Session>, checks: &[Check]) -> String {
     let budget: Vec<Value> = session
         .into_iter()
         .flat_map(budget)
-        .map(|(lane, left, of)| json!({ "lane": lane.name(), "left": left, "of": of }))
+        .map(|(lane, left, of)| json!({ "lane": lane.word(), "left": left, "of": of }))
         .collect();
     let tenant = session.map(|session| {
         let reference = &session.reference;

@@ -11,10 +11,11 @@ use mdetag::store::regular_file;
 pub use mdetag::store::state::SANDBOX;
 use mdetag::store::state::{StateDir, forget_sandbox};
 use mdetag::tenant::{
-    self, Cloud, ConnectOptions, Credential, CredentialSource, Endpoints, IdentityOptions, Need, Override,
+    self, ConnectOptions, Credential, CredentialSource, Endpoints, IdentityOptions, Need, Override,
     Overrides, Tenant, TenantError, TenantErrorKind, Writer,
 };
 use mdetag_core::apply::budget::Limits;
+use mdetag_core::cloud::Cloud;
 use mdetag_core::plan::TenantReference;
 use mdetag_core::policy::Policy;
 use mdetag_sandbox::{self as sandbox, Running, Sandbox};
@@ -290,13 +291,7 @@ pub fn sandbox_dir(context: &Context, name: &str) -> Result<PathBuf, Failure> {
 fn real(context: &Context) -> Result<Target, Failure> {
     let profile = context.profile()?.cloned().unwrap_or_default();
     let env = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-    let cloud = match profile.cloud.as_deref() {
-        None => Cloud::Public,
-        Some(word) => Cloud::parse(word).ok_or_else(|| {
-            let known = Cloud::ALL.map(Cloud::word).join(", ");
-            Failure::usage(format!("`{word}` is not a cloud")).help(format!("use one of {known}"))
-        })?,
-    };
+    let cloud = profile.cloud.unwrap_or_default();
     let endpoint = |variable: &str, key: &str| {
         let file = || profile.endpoints.get(key).map(Override::file);
         env(variable).map(Override::environment).or_else(file)
@@ -309,8 +304,7 @@ fn real(context: &Context) -> Result<Target, Failure> {
     let allowed = env("MDETAG_ALLOW_HOSTS").unwrap_or_default();
     let allowed: Vec<String> =
         allowed.split([',', ' ']).filter(|host| !host.is_empty()).map(str::to_ascii_lowercase).collect();
-    let endpoints =
-        Endpoints::new(cloud, profile.geo.as_deref(), &overrides, &allowed).map_err(unreachable_tenant)?;
+    let endpoints = Endpoints::new(cloud, profile.geo, &overrides, &allowed).map_err(unreachable_tenant)?;
     Ok(Target {
         endpoints,
         identity: IdentityOptions {

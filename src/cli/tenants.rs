@@ -32,7 +32,7 @@ pub fn run(context: &Context, args: &TenantsArgs) -> Result<Exit, Failure> {
                     "tenant": profile.name,
                     "tenantId": profile.tenant_id,
                     "clientId": profile.client_id,
-                    "cloud": profile.cloud.as_deref().unwrap_or("public"),
+                    "cloud": profile.cloud.unwrap_or_default().word(),
                     "policies": policies,
                 })
             })
@@ -48,7 +48,7 @@ pub fn run(context: &Context, args: &TenantsArgs) -> Result<Exit, Failure> {
     let mut text = format!("{:<width$}  {:<36}  {:<8}  POLICIES\n", "TENANT", "ID", "CLOUD");
     for profile in profiles {
         let id = profile.tenant_id.as_deref().unwrap_or("-");
-        let cloud = profile.cloud.as_deref().unwrap_or("public");
+        let cloud = profile.cloud.unwrap_or_default().word();
         let policies =
             if profile.policies.is_empty() { "policies".to_owned() } else { profile.policies.join(" ") };
         text.push_str(&format!("{:<width$}  {id:<36}  {cloud:<8}  {policies}\n", profile.name));

@@ -211,7 +211,7 @@ fn written(line: &Line) -> Written {
 
 fn intent(call: &Call) -> Body {
     let body = Body {
-        lane: Some(call.lane().name().to_owned()),
+        lane: Some(call.lane().word().to_owned()),
         devices: call.devices().to_vec(),
         ..Body::default()
     };

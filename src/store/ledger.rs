@@ -148,7 +148,7 @@ impl Meter for Ledger {
 }
 
 fn path(folder: &Path, lane: Lane) -> PathBuf {
-    folder.join(format!("{}.ledger", lane.name()))
+    folder.join(format!("{}.ledger", lane.word()))
 }
 
 fn lane_of(record: &SlotRecord) -> Lane {

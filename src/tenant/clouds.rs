@@ -7,49 +7,9 @@ use std::net::IpAddr;
 
 use reqwest::Url;
 
-use mdetag_core::policy::GEOS;
+use mdetag_core::cloud::{Cloud, Region};
 
 use super::error::{TenantError, TenantErrorKind};
-
-/// A cloud with its own sign-in and API hosts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Cloud {
-    /// The commercial cloud.
-    #[default]
-    Public,
-    /// US government community cloud: commercial sign-in, own API host.
-    Gcc,
-    /// US government, high.
-    GccHigh,
-    /// US department of defense.
-    Dod,
-}
-
-impl Cloud {
-    /// All clouds, in the order of the documentation.
-    pub const ALL: [Cloud; 4] = [Cloud::Public, Cloud::Gcc, Cloud::GccHigh, Cloud::Dod];
-
-    /// The word in `mdetag.yaml`, plans and the state directory.
-    pub fn word(self) -> &'static str {
-        match self {
-            Cloud::Public => "public",
-            Cloud::Gcc => "gcc",
-            Cloud::GccHigh => "gcc-high",
-            Cloud::Dod => "dod",
-        }
-    }
-
-    /// The cloud with exactly this word.
-    pub fn parse(word: &str) -> Option<Cloud> {
-        Cloud::ALL.into_iter().find(|cloud| cloud.word() == word)
-    }
-}
-
-impl fmt::Display for Cloud {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.word())
-    }
-}
 
 /// Who named a host. A file may come from a pull request; whoever sets the environment has the credential anyway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -232,7 +192,7 @@ pub(super) fn is_service_host(host: &str) -> bool {
         .strip_suffix(".securitycenter.microsoft.com")
         .or(host.strip_suffix(".securitycenter.windows.com"));
     let government = ["api-gcc.securitycenter.microsoft.us", "api-gov.securitycenter.microsoft.us"];
-    current.is_some_and(|geo| geo.is_empty() || (GEOS.contains(&geo) && host.contains(".api.")))
+    current.is_some_and(|geo| geo.is_empty() || (Region::parse(geo).is_some() && host.contains(".api.")))
         || legacy.is_some_and(|name| matches!(name, "api" | "api-us" | "api-eu" | "api-uk" | "api-au"))
         || government.contains(&host)
 }
@@ -259,10 +219,10 @@ impl Endpoints {
     /// the environment vouches for (`MDETAG_ALLOW_HOSTS`).
     ///
     /// # Errors
-    /// An unknown region, a region outside the public cloud, or an override that [`Origin`] refuses.
+    /// A region outside the public cloud, or an override that [`Origin`] refuses.
     pub fn new(
         cloud: Cloud,
-        geo: Option<&str>,
+        geo: Option<Region>,
         overrides: &Overrides,
         allowed: &[String],
     ) -> Result<Endpoints, TenantError> {
@@ -326,18 +286,13 @@ impl Endpoints {
 }
 
 /// The API host of a region.
-fn regional(cloud: Cloud, geo: &str) -> Result<Origin, TenantError> {
+fn regional(cloud: Cloud, geo: Region) -> Result<Origin, TenantError> {
     let wrong = |what: String| TenantError::new(TenantErrorKind::Configuration, what);
     if cloud != Cloud::Public {
         return Err(wrong(format!(
-            "`geo: {}` is set, but only the public cloud has regions; this is {cloud}",
-            shown(geo)
+            "`geo: {geo}` is set, but only the public cloud has regions; this is {cloud}"
         ))
         .help("leave out `geo`"));
-    }
-    if !GEOS.contains(&geo) {
-        return Err(wrong(format!("`{}` is not a region of the service", shown(geo)))
-            .help(format!("use one of {}, or leave out `geo`", GEOS.join(", "))));
     }
     Ok(Origin::known(&format!("https://{geo}.api.security.microsoft.com")))
 }
@@ -346,7 +301,7 @@ fn regional(cloud: Cloud, geo: &str) -> Result<Origin, TenantError> {
 mod tests {
     use super::*;
 
-    fn hosts(cloud: Cloud, geo: Option<&str>) -> [String; 5] {
+    fn hosts(cloud: Cloud, geo: Option<Region>) -> [String; 5] {
         let ends = Endpoints::new(cloud, geo, &Overrides::default(), &[]).unwrap();
         let audiences = [ends.api_audience.to_owned(), ends.graph_audience.to_owned()];
         let [api_audience, graph_audience] = audiences;
@@ -368,7 +323,11 @@ mod tests {
         let graph = ("graph.microsoft.com", "https://graph.microsoft.com");
         let table = [
             (Cloud::Public, None, [com, "api.security.microsoft.com", graph.0, public, graph.1]),
-            (Cloud::Public, Some("eu"), [com, "eu.api.security.microsoft.com", graph.0, public, graph.1]),
+            (
+                Cloud::Public,
+                Some(Region::Eu),
+                [com, "eu.api.security.microsoft.com", graph.0, public, graph.1],
+            ),
             (Cloud::Gcc, None, [com, "api-gcc.securitycenter.microsoft.us", graph.0, gcc, graph.1]),
             (
                 Cloud::GccHigh,
@@ -396,12 +355,11 @@ mod tests {
         for (cloud, geo, expected) in table {
             assert_eq!(hosts(cloud, geo), expected.map(str::to_owned), "{cloud} {geo:?}");
         }
-        for geo in GEOS {
+        for geo in Region::ALL {
             let expected = format!("{geo}.api.security.microsoft.com");
             assert_eq!(hosts(Cloud::Public, Some(geo))[1], expected);
             assert!(Endpoints::new(Cloud::Gcc, Some(geo), &Overrides::default(), &[]).is_err());
         }
-        assert!(Endpoints::new(Cloud::Public, Some("de"), &Overrides::default(), &[]).is_err());
     }
 
     fn api(text: &str, allowed: &[&str]) -> Result<Endpoints, TenantError> {
@@ -430,11 +388,6 @@ mod tests {
             api("http://proxy.example.com", &["proxy.example.com"]).is_err(),
             "plain http is for loopback only"
         );
-    }
-
-    #[test]
-    fn the_clouds_are_those_of_the_settings() {
-        assert_eq!(Cloud::ALL.map(Cloud::word), mdetag_core::policy::CLOUDS);
     }
 
     #[test]

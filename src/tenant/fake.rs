@@ -17,12 +17,13 @@ use tokio::net::TcpListener;
 
 use mdetag_core::apply::budget::{Budget, Limits};
 use mdetag_core::apply::{Admission, Meter, Ticket};
+use mdetag_core::cloud::Cloud;
 use mdetag_core::plan::Lane;
 use mdetag_core::time::{Clock, Timestamp};
 
 use super::{
-    Cloud, ConnectOptions, Credential, Endpoints, IdentityOptions, Need, Overrides, Tenant, TenantError,
-    Writer, choose, claims, sign_in, sign_in_to_write,
+    ConnectOptions, Credential, Endpoints, IdentityOptions, Need, Overrides, Tenant, TenantError, Writer,
+    choose, claims, sign_in, sign_in_to_write,
 };
 
 /// A request as it came.

@@ -30,7 +30,7 @@ use mdetag_core::time::Clock;
 
 pub use self::auth::{Credential, CredentialSource, IdentityOptions, choose};
 pub use self::claims::{Claims, Need};
-pub use self::clouds::{Cloud, Endpoints, Origin, Override, Overrides};
+pub use self::clouds::{Endpoints, Origin, Override, Overrides};
 pub use self::error::{TenantError, TenantErrorKind};
 pub use self::hunting::{Hunted, Hunter, ORIGINS_QUERY, TagOrigins};
 pub use self::read::{ListCheck, PageSink, ReadDevices, ReadProgress, ReadScope, ReadWatch, Reader, pushed};

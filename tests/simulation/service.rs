@@ -136,7 +136,7 @@ impl Service {
                 "{now}: {} in a minute, {} in an hour on {}",
                 minute,
                 arrivals.len(),
-                lane.name()
+                lane.word()
             ));
         }
     }

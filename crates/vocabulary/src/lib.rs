@@ -8,6 +8,7 @@
 
 pub mod random;
 pub mod words;
+pub mod cloud;
 pub mod time;
 pub mod diagnostic;
 pub mod text;

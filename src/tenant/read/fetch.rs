@@ -115,7 +115,7 @@ impl Fetch<'_> {
                 return Err(why);
             }
             let wait = self.connection.backoff.saturating_mul(1 << (failures - 1));
-            tracing::debug!(lane = self.lane.name(), error = %why, "trying again");
+            tracing::debug!(lane = self.lane.word(), error = %why, "trying again");
             tokio::time::sleep(wait).await;
         }
     }
@@ -221,7 +221,7 @@ async fn admitted(meter: &dyn Meter, lane: Lane) -> Result<Ticket, String> {
             Admission::GivenUp(reason) => return Err(reason),
             Admission::Wait(wait) => {
                 tracing::debug!(
-                    lane = lane.name(),
+                    lane = lane.word(),
                     seconds = wait.span.as_secs_f64(),
                     "waiting for the budget"
                 );

@@ -99,7 +99,7 @@ async fn no_connection_is_a_lost_reply_that_was_not_sent() {
         graph: None,
     };
     options.endpoints =
-        crate::tenant::Endpoints::new(crate::tenant::Cloud::Public, None, &overrides, &[]).unwrap();
+        crate::tenant::Endpoints::new(mdetag_core::cloud::Cloud::Public, None, &overrides, &[]).unwrap();
     let writer = writer(options).await.unwrap();
     let reply = writer.send(&value_call()).await;
     assert!(matches!(&reply, Reply::Lost { maybe_sent: false, .. }), "{reply:?}");

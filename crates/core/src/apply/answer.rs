@@ -180,7 +180,7 @@ impl Run<'_> {
         if self.lanes.circuit_mut(flight.lane).failed(flight.devices[0], error) {
             let text = format!(
                 "the {} lane is given up: five failures in a row, the last: {error}",
-                flight.lane.name()
+                flight.lane.word()
             );
             self.note(now, text);
         }
@@ -216,7 +216,7 @@ impl Run<'_> {
         let circuit = self.lanes.circuit_mut(flight.lane);
         if is_closed && circuit.opened().is_none() {
             circuit.open(format!("it is forbidden, the last answer: {words}"));
-            self.note(now, format!("the {} lane is given up: it is forbidden ({words})", flight.lane.name()));
+            self.note(now, format!("the {} lane is given up: it is forbidden ({words})", flight.lane.word()));
         }
     }
 

@@ -126,7 +126,7 @@ impl Run<'_> {
             }
             let reason: Option<Arc<str>> = reasons
                 .first()
-                .map(|(lane, why)| format!("the {} lane was given up: {why}", lane.name()).into());
+                .map(|(lane, why)| format!("the {} lane was given up: {why}", lane.word()).into());
             while let Some(item) = self.queues.pop(queue) {
                 match (&self.queues.item(item).kind, &reason) {
                     // The documented routes still stand where `PATCH` does not.

@@ -13,55 +13,26 @@ const PER_MINUTE: u64 = 100;
 /// Calls a lane may take in an hour (documented for each API).
 const PER_HOUR: u64 = 1_500;
 
-/// A route whose limits calls spend. Each has its own windows, because the documentation states limits per API and an
-/// observed throttle message names destination, tenant and app.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub enum Lane {
-    /// `GET /api/machines`.
-    List,
-    /// `GET /api/machines/{id}`.
-    Get,
-    /// `POST /api/machines/AddOrRemoveTagForMultipleMachines`.
-    BulkTag,
-    /// `POST /api/machines/{id}/tags`.
-    SingleTag,
-    /// `POST /api/machines/{id}/setDeviceValue`.
-    SetValue,
-    /// `PATCH /api/machines/{id}`.
-    UpdateDevice,
-    /// Microsoft Graph `runHuntingQuery`.
-    Hunting,
-}
-
-impl Lane {
-    /// All lanes.
-    pub const ALL: [Lane; 7] = [
-        Lane::List,
-        Lane::Get,
-        Lane::BulkTag,
-        Lane::SingleTag,
-        Lane::SetValue,
-        Lane::UpdateDevice,
-        Lane::Hunting,
-    ];
-
-    /// The word in plans, journals and ledgers.
-    pub fn name(self) -> &'static str {
-        match self {
-            Lane::List => "list",
-            Lane::Get => "get",
-            Lane::BulkTag => "bulkTag",
-            Lane::SingleTag => "singleTag",
-            Lane::SetValue => "setValue",
-            Lane::UpdateDevice => "updateDevice",
-            Lane::Hunting => "hunting",
-        }
-    }
-
-    /// The lane with this name.
-    pub fn parse(name: &str) -> Option<Lane> {
-        Lane::ALL.into_iter().find(|lane| lane.name() == name)
+mdetag_vocabulary::words! {
+    /// A route whose limits calls spend. Each has its own windows, because the documentation states limits per API and an
+    /// observed throttle message names destination, tenant and app.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+    #[serde(rename_all = "camelCase")]
+    pub enum Lane {
+        /// `GET /api/machines`.
+        List = "list",
+        /// `GET /api/machines/{id}`.
+        Get = "get",
+        /// `POST /api/machines/AddOrRemoveTagForMultipleMachines`.
+        BulkTag = "bulkTag",
+        /// `POST /api/machines/{id}/tags`.
+        SingleTag = "singleTag",
+        /// `POST /api/machines/{id}/setDeviceValue`.
+        SetValue = "setValue",
+        /// `PATCH /api/machines/{id}`.
+        UpdateDevice = "updateDevice",
+        /// Microsoft Graph `runHuntingQuery`.
+        Hunting = "hunting",
     }
 }
 

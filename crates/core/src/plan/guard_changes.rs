@@ -39,11 +39,11 @@ fn statements(guard: &Guard) -> Statements {
     }
     for axis in Axis::ALL {
         let cap = guard.cap(axis);
-        state(format!("caps.{}", axis.name()), format!("{} with a floor of {}", cap.percent, cap.floor));
+        state(format!("caps.{}", axis.word()), format!("{} with a floor of {}", cap.percent, cap.floor));
     }
     for (axis, _) in &guard.day_caps {
         let cap = guard.day_cap(*axis);
-        state(format!("caps.{}.day", axis.name()), format!("{} with a floor of {}", cap.percent, cap.floor));
+        state(format!("caps.{}.day", axis.word()), format!("{} with a floor of {}", cap.percent, cap.floor));
     }
     if let Some((least, _)) = guard.min_devices {
         state("inventory.min".to_owned(), least.to_string());
@@ -59,7 +59,7 @@ fn statements(guard: &Guard) -> Statements {
     }
     for approval in &guard.approvals {
         let tag = approval.tag.as_ref().map(|tag| format!(" of `{tag}`")).unwrap_or_default();
-        state(format!("approvals `{}`{tag}", approval.axis.name()), allowance(approval));
+        state(format!("approvals `{}`{tag}", approval.axis.word()), allowance(approval));
     }
     if let Some(rollout) = &guard.rollout {
         let steps: Vec<String> = rollout.waves.iter().copied().map(quantity).collect();

@@ -209,7 +209,7 @@ impl Reader<'_> {
 
     fn approval(&mut self, node: &Node) -> Option<Approval> {
         let fields = self.fields(node, keys::APPROVAL, "an approval")?;
-        let words = Axis::ALL.map(Axis::name);
+        let words = Axis::ALL.map(Axis::word);
         let axis = fields.get("cap").and_then(|cap| Axis::parse(self.word(cap, "`cap`", &words)?));
         let max = fields.get("max").and_then(|max| self.count(max, "`max`"));
         let expires = fields.get("expires").and_then(|expires| self.date(expires, "`expires`"));
@@ -218,7 +218,7 @@ impl Reader<'_> {
         if let (Some(node), Some(axis)) = (fields.get("tag"), axis)
             && axis != Axis::RemovalsPerTag
         {
-            let message = format!("`tag` goes with the cap `removalsPerTag`, not with `{}`", axis.name());
+            let message = format!("`tag` goes with the cap `removalsPerTag`, not with `{}`", axis.word());
             self.report(Diagnostic::error("E0503", node.span, message));
         }
         let reason = self.optional_text(&fields, "reason");

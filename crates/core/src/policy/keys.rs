@@ -3,6 +3,8 @@
 //!
 //! Does not read anything.
 
+use crate::cloud::{Cloud, Region};
+
 /// A key of a mapping.
 pub(super) struct Key {
     pub(super) name: &'static str,
@@ -394,12 +396,6 @@ pub(super) static EXPECT: &[Key] = &[
     key("rules", Shape::List(&Shape::Text), "Exactly the rules that select the device."),
 ];
 
-/// The words of `cloud` in `mdetag.yaml`.
-pub static CLOUDS: [&str; 4] = ["public", "gcc", "gcc-high", "dod"];
-
-/// The words of `geo` in `mdetag.yaml`.
-pub static GEOS: [&str; 7] = ["us", "eu", "uk", "au", "swa", "ina", "aea"];
-
 /// The words of `tagCase`.
 pub(super) static TAG_CASES: [&str; 2] = ["exact", "insensitive"];
 
@@ -430,8 +426,8 @@ pub(super) const LINT_LEVELS: [&str; 3] = ["allow", "warn", "deny"];
 pub(super) static PROFILE: &[Key] = &[
     key("tenantId", Shape::Text, "Directory id of the tenant."),
     key("clientId", Shape::Text, "Application id of the identity."),
-    key("cloud", Shape::Words(&CLOUDS), "The cloud; `public` unless written."),
-    key("geo", Shape::Words(&GEOS), "The region whose host is called."),
+    key("cloud", Shape::Words(&Cloud::WORDS), "The cloud; `public` unless written."),
+    key("geo", Shape::Words(&Region::WORDS), "The region whose host is called."),
     key("policies", Shape::List(&Shape::Text), "Policy files and directories, relative to this file."),
     key(
         "labels",

@@ -12,64 +12,39 @@ use crate::time::Date;
 /// An approval that expires more days ahead does not count: nobody reviews a cap that is raised for years.
 pub const MOST_DAYS_AHEAD: i32 = 90;
 
-/// What a change is measured against.
-#[derive(
-    Clone,
-    Copy,
-    Debug,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    Hash,
-    serde::Serialize,
-    serde::Deserialize,
-    schemars::JsonSchema,
-)]
-#[serde(rename_all = "camelCase")]
-pub enum Axis {
-    /// Devices changed, of devices in scope.
-    Devices,
-    /// Device-tag pairs added, of devices in scope.
-    Additions,
-    /// Device-tag pairs removed, of live pairs in scope that this set may remove.
-    Removals,
-    /// Pairs of one tag removed, of live devices in scope that carry it.
-    RemovalsPerTag,
-    /// Device values changed, of devices in scope.
-    Values,
-    /// Devices that change device group, of devices in scope; judged only where device groups are given.
-    GroupMoves,
+mdetag_vocabulary::words! {
+    /// What a change is measured against.
+    #[derive(
+        Clone,
+        Copy,
+        Debug,
+        PartialEq,
+        Eq,
+        PartialOrd,
+        Ord,
+        Hash,
+        serde::Serialize,
+        serde::Deserialize,
+        schemars::JsonSchema,
+    )]
+    #[serde(rename_all = "camelCase")]
+    pub enum Axis {
+        /// Devices changed, of devices in scope.
+        Devices = "devices",
+        /// Device-tag pairs added, of devices in scope.
+        Additions = "additions",
+        /// Device-tag pairs removed, of live pairs in scope that this set may remove.
+        Removals = "removals",
+        /// Pairs of one tag removed, of live devices in scope that carry it.
+        RemovalsPerTag = "removalsPerTag",
+        /// Device values changed, of devices in scope.
+        Values = "values",
+        /// Devices that change device group, of devices in scope; judged only where device groups are given.
+        GroupMoves = "groupMoves",
+    }
 }
 
 impl Axis {
-    /// All axes, in the order of reports.
-    pub const ALL: [Axis; 6] = [
-        Axis::Devices,
-        Axis::Additions,
-        Axis::Removals,
-        Axis::RemovalsPerTag,
-        Axis::Values,
-        Axis::GroupMoves,
-    ];
-
-    /// The key in `guard.caps`, in plans and in `--allow`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Axis::Devices => "devices",
-            Axis::Additions => "additions",
-            Axis::Removals => "removals",
-            Axis::RemovalsPerTag => "removalsPerTag",
-            Axis::Values => "values",
-            Axis::GroupMoves => "groupMoves",
-        }
-    }
-
-    /// The axis with this name.
-    pub fn parse(name: &str) -> Option<Axis> {
-        Axis::ALL.into_iter().find(|axis| axis.name() == name)
-    }
-
     /// The cap that holds where the guard states none.
     pub fn default_cap(self) -> Cap {
         let (percent, floor) = match self {

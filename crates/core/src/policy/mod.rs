@@ -38,7 +38,6 @@ pub use device_groups::{
     Condition, DeviceGroup, DeviceGroups, GroupIndex, Operator, Property, Remediation, Ungrouped,
     read as read_device_groups,
 };
-pub use keys::{CLOUDS, GEOS};
 pub use profiles::read_profiles;
 pub use resolve::resolve;
 pub use schema::{policy_schema, settings_schema, test_schema};

@@ -184,6 +184,7 @@ fn line_span(text: &str, at: usize) -> Span {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cloud::Cloud;
     use crate::policy::settings;
 
     const TENANT: &str = "11111111-2222-3333-4444-555555555555";
@@ -198,7 +199,7 @@ mod tests {
         let names: Vec<&str> = settings.tenants().map(|profile| profile.name.as_str()).collect();
         assert_eq!(names, ["one", "two"]);
         let one = settings.profile("one").unwrap();
-        assert_eq!((one.client_id.as_deref(), one.cloud.as_deref()), (Some("c"), Some("gcc")));
+        assert_eq!((one.client_id.as_deref(), one.cloud), (Some("c"), Some(Cloud::Gcc)));
         assert_eq!((one.policies.as_slice(), &*one.labels["tier"]), (["one/".to_owned()].as_slice(), "gold"));
         assert_eq!(settings.profile("two").unwrap().labels["tier"], "silver");
     }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::keys;
 use super::reader::{Fields, Reader};
 use super::syntax::{self, Entry, Node, NodeKind};
+use crate::cloud::{Cloud, Region};
 use crate::diagnostic::{Diagnostic, Severity, SourceId, Sources};
 use crate::tag::TagCase;
 use crate::time::{self, Timestamp};
@@ -72,9 +73,9 @@ pub struct Profile {
     /// Application id.
     pub client_id: Option<String>,
     /// `public`, `gcc`, `gcc-high` or `dod`.
-    pub cloud: Option<String>,
+    pub cloud: Option<Cloud>,
     /// `us`, `eu`, `uk`, `au`, `swa`, `ina` or `aea`.
-    pub geo: Option<String>,
+    pub geo: Option<Region>,
     /// Policy files and directories, relative to the file.
     pub policies: Vec<String>,
     /// What tells tenants apart: `--select` picks by it.
@@ -287,8 +288,8 @@ impl Reader<'_> {
                 profile.labels.insert(entry.key.clone(), text.to_owned());
             }
         }
-        profile.cloud = self.one_of(&fields, "cloud", &keys::CLOUDS);
-        profile.geo = self.one_of(&fields, "geo", &keys::GEOS);
+        profile.cloud = self.one_of(&fields, "cloud", &Cloud::WORDS).and_then(|word| Cloud::parse(&word));
+        profile.geo = self.one_of(&fields, "geo", &Region::WORDS).and_then(|word| Region::parse(&word));
         if let Some(texts) = fields.get("policies").and_then(|node| self.texts(node, "`policies`")) {
             profile.policies = texts.into_iter().map(|(text, _)| text.to_owned()).collect();
         }
@@ -381,7 +382,7 @@ mod tests {
         let (settings, findings) = read(&Sources::from_text("mdetag.yaml", text));
         assert_eq!(findings, []);
         let profile = settings.profile("contoso").unwrap();
-        assert_eq!((profile.cloud.as_deref(), profile.policies.len()), (Some("gcc-high"), 1));
+        assert_eq!((profile.cloud, profile.policies.len()), (Some(Cloud::GccHigh), 1));
         assert_eq!(
             (settings.budget.per_minute, settings.budget.per_hour, settings.budget.time_scale),
             (10, 1500, 60)

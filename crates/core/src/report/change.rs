@@ -9,50 +9,28 @@ use crate::plan::{CauseIndex, Withheld, WithheldReason};
 
 use super::escape;
 
-/// What a difference is as a finding.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Class {
-    /// A tag that the device should carry.
-    Missing,
-    /// A tag that it should not carry.
-    Extra,
-    /// A value that differs.
-    Value,
-    /// Another origin holds it.
-    Contested,
-    /// Written, and not shown by the service yet.
-    Pending,
-    /// Not done: the inventory is untrusted, or data is missing.
-    Withheld,
-    /// Not done: a protection matches. Listed, but no drift.
-    Protected,
+mdetag_vocabulary::words! {
+    /// What a difference is as a finding.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+    pub enum Class {
+        /// A tag that the device should carry.
+        Missing = "missing",
+        /// A tag that it should not carry.
+        Extra = "extra",
+        /// A value that differs.
+        Value = "value",
+        /// Another origin holds it.
+        Contested = "contested",
+        /// Written, and not shown by the service yet.
+        Pending = "pending",
+        /// Not done: the inventory is untrusted, or data is missing.
+        Withheld = "withheld",
+        /// Not done: a protection matches. Listed, but no drift.
+        Protected = "protected",
+    }
 }
 
 impl Class {
-    /// All classes, in the order of reports.
-    pub const ALL: [Class; 7] = [
-        Class::Missing,
-        Class::Extra,
-        Class::Value,
-        Class::Contested,
-        Class::Pending,
-        Class::Withheld,
-        Class::Protected,
-    ];
-
-    /// The word in documents.
-    pub fn word(self) -> &'static str {
-        match self {
-            Class::Missing => "missing",
-            Class::Extra => "extra",
-            Class::Value => "value",
-            Class::Contested => "contested",
-            Class::Pending => "pending",
-            Class::Withheld => "withheld",
-            Class::Protected => "protected",
-        }
-    }
-
     /// The class of what is withheld for a reason.
     pub fn of(reason: WithheldReason) -> Class {
         match reason {
@@ -66,24 +44,18 @@ impl Class {
     }
 }
 
-/// Which of the two halves a change belongs to when there is a base.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Origin {
-    /// Only this policy set wants it.
-    ThisChange,
-    /// The base wants it too: drift that was there already.
-    Before,
+mdetag_vocabulary::words! {
+    /// Which of the two halves a change belongs to when there is a base.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+    pub enum Origin {
+        /// Only this policy set wants it.
+        ThisChange = "thisChange",
+        /// The base wants it too: drift that was there already.
+        Before = "before",
+    }
 }
 
 impl Origin {
-    /// The word in documents.
-    pub fn word(self) -> &'static str {
-        match self {
-            Origin::ThisChange => "thisChange",
-            Origin::Before => "before",
-        }
-    }
-
     /// The heading of the half.
     pub fn heading(self) -> &'static str {
         match self {

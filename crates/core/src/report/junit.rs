@@ -126,7 +126,7 @@ fn checks(model: &Model<'_>) -> Vec<Case> {
             let axes = plan.guard.axes.iter().filter(|axis| !axis.is_exceeded() && axis.tag.is_none());
             axes.map(|axis| Case {
                 class: "guard".to_owned(),
-                name: axis.axis.name().to_owned(),
+                name: axis.axis.word().to_owned(),
                 end: End::Passed(format!("{} of {}", number(axis.planned), number(axis.allowed))),
             })
             .collect()

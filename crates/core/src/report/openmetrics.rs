@@ -125,7 +125,7 @@ fn samples(model: &Model<'_>, name: &str) -> Vec<Sample> {
 /// Calls, budget and guard.
 fn cost(model: &Model<'_>, name: &str) -> Vec<Sample> {
     let plan = model.plan();
-    let lane = |lane: crate::plan::Lane| vec![("lane", lane.name().to_owned())];
+    let lane = |lane: crate::plan::Lane| vec![("lane", lane.word().to_owned())];
     let lanes = plan.schedule.lanes.iter();
     let axes = plan.guard.axes.iter().filter(|axis| axis.tag.is_none());
     match name {
@@ -137,10 +137,10 @@ fn cost(model: &Model<'_>, name: &str) -> Vec<Sample> {
             lanes.map(|left| (lane(left.lane), left.left)).collect()
         }
         "mdetag_guard_planned" => {
-            axes.map(|axis| (vec![("axis", axis.axis.name().to_owned())], axis.planned)).collect()
+            axes.map(|axis| (vec![("axis", axis.axis.word().to_owned())], axis.planned)).collect()
         }
         "mdetag_guard_allowed" => {
-            axes.map(|axis| (vec![("axis", axis.axis.name().to_owned())], axis.allowed)).collect()
+            axes.map(|axis| (vec![("axis", axis.axis.word().to_owned())], axis.allowed)).collect()
         }
         _ => Vec::new(),
     }

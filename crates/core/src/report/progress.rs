@@ -75,7 +75,7 @@ fn next_window(wait: Option<Duration>) -> Option<String> {
 
 /// `waiting 42 s, until 03:52:10 UTC: the service asked to leave the lane list alone`.
 pub fn waiting(wait: &LaneWait, now: Timestamp) -> String {
-    let lane = wait.lane.name();
+    let lane = wait.lane.word();
     let reason = match wait.reason {
         WaitReason::Throttled => format!("the service asked to leave the lane {lane} alone"),
         WaitReason::Spent { calls, window } => {

@@ -48,7 +48,7 @@ pub fn snippet(plan: &Plan) -> Option<Snippet> {
 
 fn allowance(axis: &AxisReport) -> String {
     let tag = axis.tag.as_ref().map_or_else(String::new, |tag| format!(":{tag}"));
-    escape::shell(&format!("{}{tag}={}", axis.axis.name(), axis.planned))
+    escape::shell(&format!("{}{tag}={}", axis.axis.word(), axis.planned))
 }
 
 fn cap(plan: &Plan, axis: &AxisReport) -> Refusal {
@@ -67,7 +67,7 @@ fn cap(plan: &Plan, axis: &AxisReport) -> Refusal {
         Some(at) => format!(" in {}", place(at)),
         None => " (the default)".to_owned(),
     };
-    let name = axis.axis.name();
+    let name = axis.axis.word();
     let tag = axis.tag.as_ref().map_or_else(String::new, |tag| format!(":{tag}"));
     let allow = allowance(axis);
     Refusal {
@@ -87,7 +87,7 @@ fn cap(plan: &Plan, axis: &AxisReport) -> Refusal {
 }
 
 fn day(plan: &Plan, day: &DayReport) -> Refusal {
-    let name = day.axis.name();
+    let name = day.axis.word();
     let tag = day.tag.as_ref().map_or_else(String::new, |tag| format!(":{tag}"));
     let of_tag = day.tag.as_ref().map_or_else(String::new, |tag| format!(" of tag \"{tag}\""));
     let things = match day.axis {

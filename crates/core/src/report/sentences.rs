@@ -180,7 +180,7 @@ pub fn guard(model: &Model<'_>) -> Vec<Phrase> {
                     count => format!(" besides {}", counted(count, "rename")),
                 };
                 phrases
-                    .push(Phrase::new(format!("{} {}{besides}", axis.axis.name(), of_allowed(axis)), None));
+                    .push(Phrase::new(format!("{} {}{besides}", axis.axis.word(), of_allowed(axis)), None));
             }
             Some(_) => {
                 // Compared as fractions: planned / allowed.

@@ -33,7 +33,7 @@ impl Allowance {
         let (left, number) = text.rsplit_once('=').ok_or_else(|| format!("`{text}` has no `=`: {form}"))?;
         let (name, tag) = left.split_once(':').map_or((left, None), |(name, tag)| (name, Some(tag)));
         let axis = Axis::parse(name).ok_or_else(|| {
-            let known = Axis::ALL.map(Axis::name).join(", ");
+            let known = Axis::ALL.map(Axis::word).join(", ");
             format!("`{name}` is no cap; the caps are {known}")
         })?;
         let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
@@ -95,7 +95,7 @@ impl ApprovalReport {
     /// `removalsPerTag:Tier0=312`.
     pub fn text(&self) -> String {
         let tag = self.tag.as_ref().map_or_else(String::new, |tag| format!(":{tag}"));
-        format!("{}{tag}={}", self.cap.name(), self.max)
+        format!("{}{tag}={}", self.cap.word(), self.max)
     }
 
     /// `removals=800 until 2026-12-15 (approval, SEC-2001; earlier runs used 300, 500 are left)`.

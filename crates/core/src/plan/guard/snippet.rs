@@ -30,7 +30,7 @@ pub fn snippet(axes: &[AxisReport], day: &[DayReport], now: Timestamp) -> Option
     let expires = now.date().plus_days(DAYS);
     let mut snippet = Snippet::default();
     for axis in axes.iter().filter(|axis| axis.is_exceeded() || is_over_day(axis)) {
-        let (cap, max) = (axis.axis.name(), axis.planned);
+        let (cap, max) = (axis.axis.word(), axis.planned);
         let tag = axis.tag.as_ref().map_or_else(String::new, |tag| format!(":{tag}"));
         snippet.allow.extend(["--allow".to_owned(), format!("{cap}{tag}={max}")]);
         let tag = match (&axis.tag, axis.axis) {

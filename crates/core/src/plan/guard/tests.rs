@@ -86,7 +86,7 @@ fn nothing_allowed_means_none_and_not_unlimited() {
 #[test]
 fn every_axis_is_in_the_report_and_per_tag_once_a_tag_with_removals() {
     let report = check(removing(1, 1000), &Guard::default(), &[]);
-    let axes: Vec<_> = report.axes.iter().map(|entry| (entry.axis.name(), entry.tag.as_deref())).collect();
+    let axes: Vec<_> = report.axes.iter().map(|entry| (entry.axis.word(), entry.tag.as_deref())).collect();
     let expected = [
         ("devices", None),
         ("additions", None),

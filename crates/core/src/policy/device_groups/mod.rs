@@ -79,100 +79,52 @@ pub struct Condition {
     pub values: Vec<String>,
 }
 
-/// What a condition of a device group looks at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Property {
-    /// `computerDnsName`.
-    Name,
-    /// The name after its first dot.
-    Domain,
-    /// Any of the device's tags.
-    Tag,
-    /// `osPlatform`, by the names that the portal uses.
-    Os,
-}
-
-impl Property {
-    /// All of them.
-    pub const ALL: [Property; 4] = [Property::Name, Property::Domain, Property::Tag, Property::Os];
-
-    /// The word in files and reports.
-    pub fn word(self) -> &'static str {
-        match self {
-            Property::Name => "name",
-            Property::Domain => "domain",
-            Property::Tag => "tag",
-            Property::Os => "os",
-        }
+mdetag_vocabulary::words! {
+    /// What a condition of a device group looks at.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+    pub enum Property {
+        /// `computerDnsName`.
+        Name = "name",
+        /// The name after its first dot.
+        Domain = "domain",
+        /// Any of the device's tags.
+        Tag = "tag",
+        /// `osPlatform`, by the names that the portal uses.
+        Os = "os",
     }
 }
 
-/// How a condition of a device group compares.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Operator {
-    /// Portal 0.
-    StartsWith,
-    /// Portal 1.
-    EndsWith,
-    /// Portal 2.
-    Equals,
-    /// Portal 3.
-    Contains,
-    /// Portal 4.
-    In,
-}
-
-impl Operator {
-    /// All of them.
-    pub const ALL: [Operator; 5] =
-        [Operator::StartsWith, Operator::EndsWith, Operator::Equals, Operator::Contains, Operator::In];
-
-    /// The word in files and reports.
-    pub fn word(self) -> &'static str {
-        match self {
-            Operator::StartsWith => "startsWith",
-            Operator::EndsWith => "endsWith",
-            Operator::Equals => "equals",
-            Operator::Contains => "contains",
-            Operator::In => "in",
-        }
+mdetag_vocabulary::words! {
+    /// How a condition of a device group compares.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+    pub enum Operator {
+        /// Portal 0.
+        StartsWith = "startsWith",
+        /// Portal 1.
+        EndsWith = "endsWith",
+        /// Portal 2.
+        Equals = "equals",
+        /// Portal 3.
+        Contains = "contains",
+        /// Portal 4.
+        In = "in",
     }
 }
 
-/// How far automatic remediation goes, in rising order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Remediation {
-    /// No automated response.
-    None,
-    /// Approval for every folder.
-    ApproveAll,
-    /// Approval for folders that are not temporary.
-    ApproveNonTemporary,
-    /// Approval for core folders.
-    ApproveCore,
-    /// No approval needed.
-    Full,
-}
-
-impl Remediation {
-    /// All of them.
-    pub const ALL: [Remediation; 5] = [
-        Remediation::None,
-        Remediation::ApproveAll,
-        Remediation::ApproveNonTemporary,
-        Remediation::ApproveCore,
-        Remediation::Full,
-    ];
-
-    /// The word in files and reports.
-    pub fn word(self) -> &'static str {
-        match self {
-            Remediation::None => "none",
-            Remediation::ApproveAll => "approve-all",
-            Remediation::ApproveNonTemporary => "approve-non-temporary",
-            Remediation::ApproveCore => "approve-core",
-            Remediation::Full => "full",
-        }
+mdetag_vocabulary::words! {
+    /// How far automatic remediation goes, in rising order.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+    pub enum Remediation {
+        /// No automated response.
+        None = "none",
+        /// Approval for every folder.
+        ApproveAll = "approve-all",
+        /// Approval for folders that are not temporary.
+        ApproveNonTemporary = "approve-non-temporary",
+        /// Approval for core folders.
+        ApproveCore = "approve-core",
+        /// No approval needed.
+        Full = "full",
     }
 }
 
