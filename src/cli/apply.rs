@@ -365,7 +365,7 @@ impl Task<'_> {
             return Err(Failure::usage("`apply` needs a tenant"));
         };
         let shown = fitting.verdict.plan();
-        past::keep(source, shown, self.context.clock.now());
+        past::keep(source, shown, source.clock(self.context).now());
         plan::keep_counts(source, &fitting.verdict);
         let is_left_out = |why: &Dropped| *why == Dropped::Withheld(WithheldReason::Untrusted);
         let withheld = untrusted(shown) || fitting.dropped.iter().any(|(_, why)| is_left_out(why));

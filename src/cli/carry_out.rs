@@ -80,7 +80,8 @@ pub async fn carry_out(inputs: &RunInputs<'_>, signals: UnboundedReceiver<()>) -
         let run = RunEnd { plan_digest: inputs.digest.clone(), exit_code: exit.code(), ..RunEnd::default() };
         return Ok(End { run, exit });
     }
-    let start = context.clock.now();
+    let clock = session.ledger.clock().clone();
+    let start = clock.now();
     let unusable = |error: journal::JournalError| Failure::file(chain(&error));
     let run_id =
         inputs.resumed.map_or_else(|| journal::run_id(start), |recorded| recorded.header.run.clone());
@@ -104,9 +105,12 @@ pub async fn carry_out(inputs: &RunInputs<'_>, signals: UnboundedReceiver<()>) -
         read_again: read_again(context, session),
         ledger: &session.ledger,
         journal: &mut journal,
-        clock: context.clock.clone(),
+        clock: clock.clone(),
         signals,
-        deadline: inputs.args.max_duration.map(|span| context.started.plus(span)),
+        deadline: inputs
+            .args
+            .max_duration
+            .map(|span| clock.now().plus(context.started.plus(span).since(context.clock.now()))),
         watch: &mut |event, progress| screen.show(event, progress),
     };
     let driven = drive(&mut run, around).await;
@@ -210,7 +214,7 @@ impl<'a> RunDisplay<'a> {
             meter: Meter::start(&inputs.context.console, additions + removals + values),
             session: inputs.session,
             lanes: plan.schedule.lanes.iter().map(|cost| (cost.lane, cost.calls)).collect(),
-            clock: inputs.context.clock.clone(),
+            clock: inputs.session.ledger.clock().clone(),
             failed: 0,
             notes: Vec::new(),
             sent: std::collections::VecDeque::new(),

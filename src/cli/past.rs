@@ -30,7 +30,7 @@ pub fn history(
     retry_contested: bool,
 ) -> History {
     let Some(state) = &source.state else { return History::default() };
-    let (now, visibility) = (context.clock.now(), context.settings.writes.visibility);
+    let (now, visibility) = (source.clock(context).now(), context.settings.writes.visibility);
     let mut history =
         history::read(state, Present { now, visibility, policy: &policy.digest, retry_contested });
     history.past = counted(state, &set_of(context, policy), now);

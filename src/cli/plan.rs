@@ -94,7 +94,7 @@ pub async fn plan_and_report(context: &Context, request: &Request<'_>) -> Result
     ci::report(request.report.ci, &model, &context.console)?;
     reports.write(&model, &context.console)?;
     saved?;
-    past::keep(&source, planned.plan(), context.clock.now());
+    past::keep(&source, planned.plan(), source.clock(context).now());
     keep_counts(&source, &planned);
     context.let_go((source.close().await, base_plan));
     Ok(planned)

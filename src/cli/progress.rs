@@ -127,7 +127,7 @@ impl Reading {
         Reading {
             meter: Meter::start(&context.console, 0),
             ledger: ledger.clone(),
-            clock: context.clock.clone(),
+            clock: ledger.clock().clone(),
             last: Mutex::default(),
         }
     }

@@ -18,6 +18,7 @@ use mdetag_core::apply::budget::Limits;
 use mdetag_core::cloud::Cloud;
 use mdetag_core::plan::TenantReference;
 use mdetag_core::policy::Policy;
+use mdetag_core::time::Clock;
 use mdetag_sandbox::{self as sandbox, Running, Sandbox};
 
 use super::context::Context;
@@ -192,13 +193,19 @@ impl Prepared {
         // A managed identity or a login of the Azure CLI names its application only in the token.
         let client = credential.client().map(str::to_owned);
         let app = tenant.claims().app.clone().or(client).unwrap_or_else(|| "unknown".to_owned());
-        let ledger = Arc::new(ledger(context, &state, &app, target.scale)?);
+        let ledger = Arc::new(ledger(context, &state, &app, target.scale, tenant.clock())?);
         Ok(Session { tenant, reference, state, ledger, scale: target.scale, sandbox: target.sandbox })
     }
 }
 
 /// The ledger of an application in a tenant's folder.
-fn ledger(context: &Context, state: &StateDir, app: &str, scale: u32) -> Result<Ledger, Failure> {
+fn ledger(
+    context: &Context,
+    state: &StateDir,
+    app: &str,
+    scale: u32,
+    clock: Arc<dyn Clock>,
+) -> Result<Ledger, Failure> {
     let budget = context.settings.budget;
     let limits = Limits {
         per_minute: budget.per_minute,
@@ -208,7 +215,7 @@ fn ledger(context: &Context, state: &StateDir, app: &str, scale: u32) -> Result<
         ..Limits::default()
     };
     let folder = state.ledger(app).map_err(Failure::file)?;
-    Ok(Ledger::open(&folder, limits, context.clock.now().ticks() as u64, context.clock.clone()))
+    Ok(Ledger::open(&folder, limits, context.clock.now().ticks() as u64, clock))
 }
 
 /// A sandbox in the state directory, served in this process over a real socket.

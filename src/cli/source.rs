@@ -14,7 +14,7 @@ use mdetag_core::plan::guard::Allowance;
 use mdetag_core::plan::{ChangeKey, History};
 use mdetag_core::policy::Policy;
 use mdetag_core::selection::HuntingResults;
-use mdetag_core::time::{Timestamp, spoken};
+use mdetag_core::time::{Clock, Timestamp, spoken};
 
 use super::context::Context;
 use super::exit::Exit;
@@ -57,6 +57,11 @@ impl Source {
             last: self.last.as_ref(),
             allowances,
         }
+    }
+
+    /// The clock of the journals: the service's where the tenant was asked, else this computer's.
+    pub fn clock<'a>(&'a self, context: &'a Context) -> &'a dyn Clock {
+        self.session.as_ref().map_or(&*context.clock, |session| &**session.ledger.clock())
     }
 
     /// Ends a simulated tenant's server, and hands back what may be large.

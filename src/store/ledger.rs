@@ -62,6 +62,11 @@ impl Ledger {
         Ledger { folder: folder.to_owned(), clock, inner: Mutex::new(inner) }
     }
 
+    /// The clock of its times, and of every journal beside it.
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
+    }
+
     /// Acts on the budget while no other process does: what others did is merged before, what `act` did is written after.
     pub fn with<T>(&self, act: impl FnOnce(&mut Budget, Timestamp) -> T) -> T {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);

@@ -18,6 +18,7 @@ use mdetag_core::time::{Clock, Timestamp, spoken};
 
 use super::clouds::Origin;
 use super::scrub::SecretsInUse;
+use super::service_clock::ServiceClock;
 
 /// Where people put the certificates of a proxy: Windows and macOS ask their own stores, and no variable.
 pub(super) const CERTIFICATES: &str =
@@ -33,9 +34,10 @@ pub(super) const SMALL_LIMIT: usize = 1 << 20;
 /// Two clients: one that honours the proxy of the environment, and one for addresses of this computer, where a proxy would
 /// see a token that is meant to stay here. Each is built when it is first needed, because that reads the system's
 /// certificates. Every answer is scrubbed of the secrets that went out through here.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub(super) struct Http {
     secrets: SecretsInUse,
+    clock: Option<Arc<ServiceClock>>,
     far: Arc<OnceLock<Result<Client, HttpFailure>>>,
     near: Arc<OnceLock<Result<Client, HttpFailure>>>,
 }
@@ -50,11 +52,17 @@ impl Http {
         path: &str,
         token: Option<&SecretString>,
     ) -> Request {
-        let request = self.service(method, origin.at(path), origin.is_loopback());
+        let mut request = self.service(method, origin.at(path), origin.is_loopback());
+        request.clock.clone_from(&self.clock);
         match token {
             Some(token) => request.header(AUTHORIZATION, bearer(token)).secret(token),
             None => request,
         }
+    }
+
+    /// One whose answers set a clock.
+    pub(super) fn setting(clock: Arc<ServiceClock>) -> Http {
+        Http { clock: Some(clock), ..Http::default() }
     }
 
     /// Adds a secret that every answer from now on is scrubbed of.
@@ -68,7 +76,7 @@ impl Http {
         let client = if near { &self.near } else { &self.far };
         let client = client.get_or_init(|| build(near));
         let builder = client.as_ref().map(|client| client.request(method, url)).map_err(Clone::clone);
-        Request { builder, secrets: self.secrets.clone(), grants: false }
+        Request { builder, secrets: self.secrets.clone(), clock: None, grants: false }
     }
 }
 
@@ -106,6 +114,7 @@ pub(super) struct Request {
     /// Or why there is no client for it.
     builder: Result<RequestBuilder, HttpFailure>,
     secrets: SecretsInUse,
+    clock: Option<Arc<ServiceClock>>,
     grants: bool,
 }
 
@@ -145,8 +154,12 @@ impl Request {
     /// Sends it and reads at most `limit` bytes of the (decompressed) body. `timeout` is the total: from here to the last
     /// byte of the body, however slowly the bytes arrive.
     pub(super) async fn send(self, timeout: Duration, limit: usize) -> Result<Answer, HttpFailure> {
+        let sent = self.clock.as_ref().map(|clock| clock.local());
         let response =
             self.builder?.timeout(timeout).send().await.map_err(|error| HttpFailure::of(&error, timeout))?;
+        if let (Some(clock), Some(sent), Some(date)) = (&self.clock, sent, date_of(response.headers())) {
+            clock.learn(date, sent);
+        }
         let answer = Answer::read(response, limit, timeout).await?;
         if self.grants && answer.is_success() { Ok(answer) } else { Ok(answer.scrubbed(&self.secrets)) }
     }
@@ -289,7 +302,7 @@ impl Answer {
 
     /// The answer's own clock.
     pub(super) fn date(&self) -> Option<Timestamp> {
-        self.headers.get(DATE).and_then(|value| value.to_str().ok()).and_then(parse_http_date)
+        date_of(&self.headers)
     }
 
     /// `Retry-After` as a wait of at least one second: seconds (a fraction rounds up), or an HTTP date against the answer's own `Date`, so that a
@@ -314,6 +327,10 @@ impl Answer {
         let value = names.iter().find_map(|name| self.headers.get(*name)?.to_str().ok())?;
         Some(clean(value, 80)).filter(|id| !id.is_empty())
     }
+}
+
+fn date_of(headers: &HeaderMap) -> Option<Timestamp> {
+    headers.get(DATE).and_then(|value| value.to_str().ok()).and_then(parse_http_date)
 }
 
 /// The three date forms of HTTP, to the second.

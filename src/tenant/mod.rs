@@ -13,6 +13,7 @@ mod hunting;
 mod read;
 mod releases;
 mod scrub;
+mod service_clock;
 mod wire;
 mod write;
 #[cfg(test)]
@@ -40,6 +41,7 @@ pub use self::write::{CALL_TIMEOUT, WriteDevices, Writer};
 use self::auth::{Token, TokenSource};
 use self::claims::Expected;
 use self::http::{Answer, Http, HttpFailure};
+use self::service_clock::ServiceClock;
 
 /// What a trait method gives back: something to wait for, whatever stands behind the trait.
 pub type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -133,7 +135,8 @@ pub async fn sign_in(options: ConnectOptions) -> Result<Tenant, TenantError> {
             .help("nothing was read or written")
             .help("choose the right profile with --tenant, or correct guard.tenantId"));
     }
-    let http = Http::default();
+    let service_clock = Arc::new(ServiceClock::new(options.clock.clone()));
+    let http = Http::setting(service_clock.clone());
     let tokens = |audience| {
         TokenSource::new(
             http.clone(),
@@ -153,6 +156,7 @@ pub async fn sign_in(options: ConnectOptions) -> Result<Tenant, TenantError> {
         pin: options.pin,
         tenant,
         clock: options.clock,
+        service_clock,
         backoff: options.backoff,
         page_size: options.page_size.max(2),
         request_timeout: options.request_timeout.max(Duration::from_millis(1)),
@@ -210,6 +214,11 @@ impl Tenant {
         &self.claims
     }
 
+    /// The service's clock: the ledger's and the journal's, so that hosts with different clocks agree.
+    pub fn clock(&self) -> Arc<dyn Clock> {
+        self.connection.service_clock.clone()
+    }
+
     /// The credential that signed in.
     pub fn source(&self) -> CredentialSource {
         self.source
@@ -248,6 +257,7 @@ struct Connection {
     pin: Option<String>,
     tenant: Option<String>,
     clock: Arc<dyn Clock>,
+    service_clock: Arc<ServiceClock>,
     backoff: Duration,
     page_size: usize,
     request_timeout: Duration,

@@ -68,7 +68,7 @@ fn broken(status: u16, detail: String) -> Reply {
 
 fn reply(connection: &Connection, answer: &Answer) -> Reply {
     if !answer.is_success() {
-        return Reply::Rejected(wire::rejection(answer, answer.retry_after(&*connection.clock)));
+        return Reply::Rejected(wire::rejection(answer, answer.retry_after(&*connection.service_clock)));
     }
     match wire::devices(&answer.body) {
         Ok(devices) => Reply::Answered { devices },

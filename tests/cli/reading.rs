@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::project::Project;
-use crate::service::{Fake, Say};
+use crate::service::{Fake, Say, TENANT};
 
 const POLICY: &str =
     "version: 1\nclaims: [Zebra]\nrules:\n  - { name: all, select: { everything: true }, tags: [Zebra] }\n";
@@ -122,4 +122,20 @@ fn what_is_no_inventory_is_refused_with_what_it_seems_to_be() {
     let out = ran.out.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(out.contains("first page of more: it holds 2 of 5 devices"), "{out}");
     assert!(out.contains("skipped: b"), "{out}");
+}
+
+#[test]
+fn the_ledger_counts_by_the_services_clock() {
+    let service = Fake::tenant(&json!({ "roles": [ROLES] }), |_| {
+        let date = ("date", "Thu, 01 Jan 2099 00:00:00 GMT".to_owned());
+        Say(200, vec![date], r#"{"value":[{"id":"a"}]}"#.to_owned())
+    });
+    let project = Project::with_policy(POLICY);
+    project.run_in(&service.secret(), &["plan"]).exits(0);
+    let folder = project.path().join(".mdetag/public").join(TENANT).join("ledger/app-1");
+    let text = std::fs::read_to_string(folder.join("list.ledger")).unwrap();
+    let answered = text.lines().find(|line| line.starts_with("a ")).unwrap();
+    let ticks: i64 = answered.split(' ').nth(2).unwrap().parse().unwrap();
+    let apart = mdetag_core::time::Timestamp::from_ticks(ticks).seconds() - 4_070_908_800;
+    assert!((0..=60).contains(&apart), "{answered}");
 }

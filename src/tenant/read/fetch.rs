@@ -89,7 +89,7 @@ impl Fetch<'_> {
             let timeout = self.connection.request_timeout;
             let answer = self.connection.send_on(self.lane, method.clone(), path, body, timeout, limit).await;
             let throttled = match &answer {
-                Ok(Ok(answer)) => throttled(answer, &*self.connection.clock),
+                Ok(Ok(answer)) => throttled(answer, &*self.connection.service_clock),
                 _ => None,
             };
             self.meter.answered(ticket, throttled);
