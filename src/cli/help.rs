@@ -14,7 +14,7 @@ use super::exit::Exit;
 use super::failure::Failure;
 
 /// The pages of the guide by their names.
-const GUIDE: [(&str, &str); 18] = [
+const GUIDE: [(&str, &str); 19] = [
     ("applying", include_str!("../../docs/applying.md")),
     ("ci", include_str!("../../docs/ci.md")),
     ("configuration", include_str!("../../docs/configuration.md")),
@@ -31,6 +31,7 @@ const GUIDE: [(&str, &str); 18] = [
     ("quickstart", include_str!("../../examples/quickstart/README.md")),
     ("releasing", include_str!("../../docs/releasing.md")),
     ("reports", include_str!("../../docs/reports.md")),
+    ("rollout", include_str!("../../docs/rollout.md")),
     ("sandbox-guide", include_str!("../../docs/sandbox.md")),
     ("upgrading", include_str!("../../docs/upgrading.md")),
 ];
@@ -39,12 +40,13 @@ const GUIDE: [(&str, &str); 18] = [
 const TOPICS: [&str; 3] = ["exit-codes", "environment", "selectors"];
 
 /// Variables that no flag stands for: name, and what it says.
-const VARIABLES: [(&str, &str); 21] = [
+const VARIABLES: [(&str, &str); 22] = [
     ("MDETAG_ALLOW_HOSTS", "hosts beside those of the clouds that mdetag.yaml may name, with their port"),
     ("MDETAG_API_URL", "the service's address; loopback needs no leave"),
     ("MDETAG_LOGIN_URL", "the sign-in's address; loopback needs no leave"),
     ("MDETAG_GRAPH_URL", "the address of advanced hunting; loopback needs no leave"),
     ("MDETAG_RELEASES_URL", "where `doctor --check-version` asks"),
+    ("MDETAG_STATE_DIR", "the old name of MDETAG_STATE; a folder only"),
     ("AZURE_TENANT_ID", "the directory to sign in to"),
     ("AZURE_CLIENT_ID", "the application that signs in"),
     ("AZURE_CLIENT_SECRET", "its secret"),
