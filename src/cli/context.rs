@@ -8,7 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use mdetag::store::backend::StatePlace;
 use mdetag::store::path_text::shown;
-use mdetag::store::{regular_file, repository};
+use mdetag::store::{regular_file, repository, state};
 use mdetag_core::diagnostic::{Diagnostic, Source, Sources};
 use mdetag_core::plan::{Options, ValueRoute};
 use mdetag_core::policy::settings::{self, Profile, Settings};
@@ -88,6 +88,9 @@ impl Context {
             return Err(Failure::usage(format!("state cannot lie in {place} yet"))
                 .help(format!("name a folder with --state, such as {}", shown(&standard))));
         };
+        if command.uses_state() {
+            refuse_tracked(&local, repository.as_deref())?;
+        }
         Ok(Context {
             global,
             console,
@@ -182,6 +185,16 @@ impl Context {
     pub fn state_dir(&self) -> PathBuf {
         self.local.clone()
     }
+}
+
+/// State that comes with the repository is what a pull request says about earlier runs.
+fn refuse_tracked(state: &Path, repository: Option<&Path>) -> Result<(), Failure> {
+    let Some(file) = repository.and_then(|root| state::tracked(state, root)) else { return Ok(()) };
+    let what = format!("git tracks `{}`, which lies in the state directory", terminal(&file));
+    Err(Failure::file(what).help(format!(
+        "take it out of git with `git rm -r --cached {}`, and commit that; state decides what later runs do",
+        shown(state)
+    )))
 }
 
 /// `mdetag.yaml` of the working directory or of a parent up to the repository root; outside a repository only here.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use mdetag::store::path_text::shown;
-use mdetag::store::{output_file, regular_file};
+use mdetag::store::{output_file, regular_file, state};
 use mdetag_core::policy::{Policy, TagExpressionKind};
 use mdetag_core::report::escape;
 use mdetag_core::report::words::counted;
@@ -44,6 +44,7 @@ fn failed(error: impl std::fmt::Display) -> Failure {
 }
 
 fn create(context: &Context, name: &str, devices: usize, seed: u64) -> Result<Exit, Failure> {
+    state::prepare(&context.state_dir());
     let directory = session::sandbox_dir(context, name)?;
     session::start_empty(context, name)?;
     let options =
@@ -61,6 +62,7 @@ const MAX_FLEET_BYTES: u64 = 4 << 30;
 fn create_from(context: &Context, name: &str, fleet: &Path) -> Result<Exit, Failure> {
     let named = |why: String| Failure::file(format!("cannot read {}: {why}", shown(fleet)));
     let lines = regular_file::argument_text(fleet, MAX_FLEET_BYTES).map_err(named)?;
+    state::prepare(&context.state_dir());
     let directory = session::sandbox_dir(context, name)?;
     session::start_empty(context, name)?;
     let options = session::sandbox_options(context, None);

@@ -9,7 +9,7 @@ use std::time::Duration;
 use mdetag::store::ledger::Ledger;
 use mdetag::store::regular_file;
 pub use mdetag::store::state::SANDBOX;
-use mdetag::store::state::{StateDir, forget_sandbox};
+use mdetag::store::state::{self, StateDir, forget_sandbox};
 use mdetag::tenant::{
     self, ConnectOptions, Credential, CredentialSource, Endpoints, IdentityOptions, Need, Override,
     Overrides, Tenant, TenantError, TenantErrorKind, Writer,
@@ -114,6 +114,7 @@ pub async fn open_to_write(context: &Context, policy: Option<&Policy>) -> Result
 pub async fn prepare(context: &Context, policy: Option<&Policy>) -> Result<Prepared, Failure> {
     let pin = policy.and_then(|policy| policy.guard.tenant_id.as_ref()).map(|(id, _)| id.clone());
     check_certificates()?;
+    state::prepare(&context.state_dir());
     let target = match &context.global.sandbox {
         Some(name) => sandboxed(context, name, pin.as_deref()).await?,
         None => real(context)?,
@@ -291,7 +292,7 @@ pub fn sandbox_dir(context: &Context, name: &str) -> Result<PathBuf, Failure> {
         return Err(Failure::usage(format!("`{name}` cannot name a sandbox"))
             .help("use 1 to 60 letters, digits, `_` and `-`, as in --sandbox=second"));
     }
-    Ok(context.state_dir().join("sandboxes").join(name))
+    state::unlinked(&context.state_dir(), &["sandboxes", name]).map_err(Failure::file)
 }
 
 /// A real tenant, from the profile and the environment.

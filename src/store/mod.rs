@@ -17,6 +17,7 @@ pub mod repository;
 pub mod snapshot_header;
 pub mod snapshot_file;
 pub mod snapshot_writer;
+mod git_index;
 mod state_file;
 pub mod state;
 pub mod whole_file;

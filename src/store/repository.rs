@@ -54,13 +54,20 @@ pub fn origin(root: &Path) -> Option<String> {
 }
 
 /// `.git`, or the folder that a `.git` file names.
-fn git_folder(root: &Path) -> Option<PathBuf> {
+pub(super) fn git_folder(root: &Path) -> Option<PathBuf> {
     let git = root.join(".git");
     if git.is_dir() {
         return Some(git);
     }
     let text = small_text(&git)?;
     Some(root.join(text.trim().strip_prefix("gitdir: ")?))
+}
+
+/// Whether object ids have 32 bytes in place of 20.
+pub(super) fn is_sha256(root: &Path) -> bool {
+    let config = git_folder(root).and_then(|git| small_text(&common_folder(&git).join("config")));
+    let plain = config.unwrap_or_default().to_ascii_lowercase().replace([' ', '\t'], "");
+    plain.lines().any(|line| line == "objectformat=sha256")
 }
 
 /// What the work trees of a repository share.

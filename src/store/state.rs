@@ -2,10 +2,12 @@
 //!
 //! Knows what the last trusted run counted; what the other files say is for the modules that write them.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use mdetag_core::inventory::Counts;
 
+use super::git_index;
 use super::path_text::shown;
 use super::state_file;
 
@@ -30,7 +32,7 @@ impl StateDir {
         check("cloud", cloud)?;
         check("tenant id", tenant)?;
         // Ids are GUIDs, which people and tokens write in either case.
-        Ok(StateDir { path: state.join(cloud).join(tenant.to_ascii_lowercase()) })
+        StateDir::below(state, &[cloud, &tenant.to_ascii_lowercase()])
     }
 
     /// The directory of a tenant in a sandbox: `STATE/sandbox/<name>/<tenant id>/`. Sandboxes may share the id of a tenant.
@@ -39,8 +41,14 @@ impl StateDir {
     /// As [`StateDir::new`].
     pub fn of_sandbox(state: &Path, name: &str, tenant: &str) -> Result<StateDir, String> {
         check("sandbox", name)?;
-        StateDir::new(state, SANDBOX, tenant)?;
-        Ok(StateDir { path: state.join(SANDBOX).join(name).join(tenant.to_ascii_lowercase()) })
+        check("tenant id", tenant)?;
+        StateDir::below(state, &[SANDBOX, name, &tenant.to_ascii_lowercase()])
+    }
+
+    fn below(state: &Path, folders: &[&str]) -> Result<StateDir, String> {
+        let path = unlinked(state, folders)?;
+        unlinked(&path, &["runs"])?;
+        Ok(StateDir { path })
     }
 
     /// The directory itself.
@@ -71,7 +79,7 @@ impl StateDir {
         if !is_name(app) {
             return Err(format!("the client id `{app}` cannot name a directory"));
         }
-        Ok(self.path.join("ledger").join(app.to_ascii_lowercase()))
+        unlinked(&self.path, &["ledger", &app.to_ascii_lowercase()])
     }
 
     /// The lock that an `apply` holds.
@@ -99,6 +107,45 @@ impl StateDir {
     pub fn keep_counts(&self, counts: &Counts) -> std::io::Result<()> {
         state_file::write(&self.counts(), &serde_json::to_vec(counts).map_err(std::io::Error::other)?)
     }
+}
+
+/// A folder below another, none of which is a link: whoever can put one there could lead state elsewhere.
+///
+/// # Errors
+/// A sentence, where one is a link.
+pub fn unlinked(root: &Path, folders: &[&str]) -> Result<PathBuf, String> {
+    let mut path = root.to_path_buf();
+    for folder in folders {
+        path.push(folder);
+        if path.is_symlink() {
+            return Err(format!("{} is a link, and state is not followed through links", shown(&path)));
+        }
+    }
+    Ok(path)
+}
+
+/// Makes the state directory for its owner alone, where it is missing, and keeps git away from it. That it cannot be made is told
+/// by what is written there.
+pub fn prepare(state: &Path) {
+    let is_own = !state.exists() || state.file_name().is_some_and(|name| name == ".mdetag");
+    if state_file::make_folder(state).is_ok() && is_own {
+        // There already, or on a disk that nobody can write.
+        let _ = state_file::create_new(&state.join(".gitignore")).and_then(|mut file| file.write_all(b"*\n"));
+    }
+}
+
+/// A file of the state that git tracks, from the repository's root.
+pub fn tracked(state: &Path, root: &Path) -> Option<String> {
+    let root = std::fs::canonicalize(root).ok()?;
+    let above = state.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let state = std::fs::canonicalize(above).ok()?.join(state.file_name()?);
+    let own = shown(state.strip_prefix(&root).ok()?);
+    let is_state = |path: &String| {
+        let Some(rest) = path.strip_prefix(&own) else { return false };
+        // Neither of these is state, and both are ways to keep it out of git.
+        rest.is_empty() || (rest.starts_with('/') && rest != "/.gitignore" && rest != "/.gitkeep")
+    };
+    git_index::tracked(&root).into_iter().find(is_state)
 }
 
 /// Drops what earlier runs on a sandbox of this name left: a new one starts with empty state.

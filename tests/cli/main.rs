@@ -30,6 +30,7 @@ mod secrets;
 mod service;
 mod special_files;
 mod start;
+mod state_folder;
 mod streams;
 mod tenant;
 mod undo;

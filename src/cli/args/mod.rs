@@ -224,6 +224,13 @@ impl Command {
             _ => true,
         }
     }
+
+    /// Whether what earlier runs left matters.
+    pub fn uses_state(&self) -> bool {
+        let is_offline =
+            matches!(self, Command::Validate(_) | Command::Test(_) | Command::Show(_) | Command::Tenants(_));
+        self.reads_settings() && !is_offline
+    }
 }
 
 #[cfg(test)]
