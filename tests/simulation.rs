@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use mdetag_core::apply::budget::Limits;
 use mdetag_core::apply::{
-    Call, ChangeKey, ChangeOutcome, ChangeWhat, Outcome, Run, RunOptions, Step, StopReason,
+    Call, ChangeKey, ChangeOutcome, ChangeWhat, Origins, Outcome, Run, RunOptions, Step, StopReason,
 };
 use mdetag_core::plan::{Lane, Plan, cost, stale};
 
@@ -26,6 +26,8 @@ use world::{World, safe};
 fn play(seed: u64, kills: &[usize]) -> World {
     let Fleet { plan, service } = Fleet::of_seed(seed);
     let limits = Limits { shared: service.is_shared, ..Limits::default() };
+    // Every second tenant has hunting say where its tags come from.
+    let origins = if seed.is_multiple_of(2) { service.origins() } else { Origins::default() };
     let mut world = World::new(service, limits, seed);
     let claimed = BTreeSet::from(fleet::TAGS);
     let before = world.service.unclaimed(&claimed);
@@ -36,6 +38,7 @@ fn play(seed: u64, kills: &[usize]) -> World {
         let journal = world.journal.clone();
         let options = world.options(seed ^ journal.len() as u64);
         let mut run = Run::new(&current, &journal, options, world.now);
+        run.know_origins(&origins);
         let mut entries = run.settle(std::mem::take(&mut settled), world.now);
         entries.extend(run.restore(&lost, world.now));
         world.journal.extend(entries);

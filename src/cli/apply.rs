@@ -403,6 +403,7 @@ impl Task<'_> {
             args: self.args,
             session,
             writer,
+            origins: &source.known,
             snapshot: &source.inventory.snapshot,
             safe: &safe,
             document,

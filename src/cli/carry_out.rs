@@ -10,7 +10,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use mdetag::store::journal::{self, Header, Journal, Recorded};
 use mdetag::tenant::{ReadDevices, ReadScope, ReadWatch, Writer};
 use mdetag_core::apply::{
-    ChangeOutcome, DeviceState, Entry, Outcome, Progress, Run, RunOptions, StopReason, resume,
+    ChangeOutcome, DeviceState, Entry, Origins, Outcome, Progress, Run, RunOptions, StopReason, resume,
 };
 use mdetag_core::device::Field;
 use mdetag_core::inventory::{Row, Snapshot};
@@ -39,6 +39,8 @@ pub struct RunInputs<'a> {
     pub session: &'a Session,
     /// Sends the calls.
     pub writer: Writer,
+    /// Where tags come from, as far as hunting told.
+    pub origins: &'a Origins,
     /// The devices as they were read.
     pub snapshot: &'a Snapshot,
     /// The plan.
@@ -92,6 +94,7 @@ pub async fn carry_out(inputs: &RunInputs<'_>, signals: UnboundedReceiver<()>) -
         let row = inputs.snapshot.find(id)?;
         inputs.snapshot.text(Field::OnboardingStatus, row)
     };
+    run.know_origins(inputs.origins);
     run.know_onboarded(&|id| onboarding(id).is_some_and(|status| status == "Onboarded"));
     let mut entries = run.settle(inputs.settled.clone(), start);
     if let Some(plan) = inputs.reviewed.filter(|_| inputs.resumed.is_some()) {

@@ -7,6 +7,8 @@ use std::sync::Arc;
 
 use mdetag::store::path_text::shown;
 use mdetag::store::regular_file;
+use mdetag::tenant::OriginsOf;
+use mdetag_core::apply::Origins;
 use mdetag_core::plan::{ChangeKey, ChangeWhat};
 use mdetag_core::policy::Policy;
 use mdetag_core::selection::{self, HuntingResults};
@@ -67,27 +69,44 @@ pub async fn results(
     Ok(results)
 }
 
-/// Removals that would not last, with the origin of their tags: asked once, where `writes.origins` wants it.
+/// What hunting says of where tags come from.
+#[derive(Default)]
+pub struct KnownOrigins {
+    /// Removals that would not last, with the origin of their tags.
+    pub foreign: BTreeMap<ChangeKey, String>,
+    /// Manual and foreign tags by device.
+    pub known: Origins,
+}
+
+/// Where tags come from: asked once, where `writes.origins` wants it. All devices are asked for only where a combined `PATCH` needs
+/// to know the manual tags.
 ///
 /// # Errors
 /// A missing role, and a query that fails or is cut.
-pub async fn origins(context: &Context, session: &Session) -> Result<BTreeMap<ChangeKey, String>, Failure> {
-    let mut foreign = BTreeMap::new();
-    if !context.settings.writes.origins {
-        return Ok(foreign);
+pub async fn origins(context: &Context, session: &Session) -> Result<KnownOrigins, Failure> {
+    let mut found = KnownOrigins::default();
+    let writes = &context.settings.writes;
+    if !writes.origins {
+        return Ok(found);
     }
+    let devices = if writes.combine { OriginsOf::All } else { OriginsOf::Foreign };
     let hunter = session.tenant.hunter().await.map_err(unreachable_tenant)?;
     let reading = Reading::start(context, &session.ledger);
-    for origins in hunter.origins(&reading).await.map_err(unreachable_tenant)? {
+    for origins in hunter.origins(devices, &reading).await.map_err(unreachable_tenant)? {
         let device: Arc<str> = origins.device.as_str().into();
         let registry =
             origins.registry.iter().map(|tag| (tag, "the device's registry or its management profile"));
         let dynamic = origins.dynamic.iter().map(|tag| (tag, "a dynamic rule"));
         for (tag, origin) in registry.chain(dynamic).filter(|(tag, _)| origins.is_foreign(tag)) {
             let what = ChangeWhat::Remove(tag.as_str().into());
-            foreign.insert(ChangeKey { device: device.clone(), what }, format!("{origin} sets the tag"));
+            found
+                .foreign
+                .insert(ChangeKey { device: device.clone(), what }, format!("{origin} sets the tag"));
         }
+        let foreign = origins.registry.iter().chain(&origins.dynamic);
+        let shared = |tag: &String| Arc::from(tag.as_str());
+        found.known.insert(device, origins.manual.iter().map(shared), foreign.map(shared));
     }
-    tracing::info!(tags = foreign.len(), "tags of other origins");
-    Ok(foreign)
+    tracing::info!(tags = found.foreign.len(), "tags of other origins");
+    Ok(found)
 }

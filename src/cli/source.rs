@@ -9,6 +9,7 @@ use mdetag::store::path_text::shown;
 use mdetag::store::snapshot_file;
 use mdetag::store::state::StateDir;
 use mdetag::tenant::{self, ReadDevices, ReadScope, ReadWatch};
+use mdetag_core::apply::Origins;
 use mdetag_core::inventory::Counts;
 use mdetag_core::plan::guard::Allowance;
 use mdetag_core::plan::{ChangeKey, History};
@@ -36,6 +37,8 @@ pub struct Source {
     pub hunting: HuntingResults,
     /// Removals that would not last, with the origin of their tags; empty unless `writes.origins` asks for them.
     pub origins: BTreeMap<ChangeKey, String>,
+    /// Where tags come from, as far as hunting told.
+    pub known: Origins,
     /// What the last trusted run counted.
     pub last: Option<Counts>,
 }
@@ -97,14 +100,14 @@ pub async fn of_session(
 ) -> Result<Source, Failure> {
     let policy = set.map(|set| &set.policy);
     let hunting = hunting::results(context, policy, &session).await?;
-    let origins = hunting::origins(context, &session).await?;
+    let hunting::KnownOrigins { foreign: origins, known } = hunting::origins(context, &session).await?;
     let inventory = match &context.global.inventory {
         Some(path) => from_file(context, path, policy)?.inventory,
         None => live(context, &session, policy).await?,
     };
     let (state, last) = (session.state.clone(), session.state.last_counts());
     note_missing_counts(context, policy, last.as_ref());
-    Ok(Source { inventory, session: Some(session), state: Some(state), hunting, origins, last })
+    Ok(Source { inventory, session: Some(session), state: Some(state), hunting, origins, known, last })
 }
 
 /// Reads the list of a tenant that is signed in to.
@@ -151,7 +154,15 @@ fn from_file(context: &Context, path: &std::path::Path, policy: Option<&Policy>)
     let state = if is_named { session::state_of(context, &file.tenant).ok() } else { None };
     let last = state.as_ref().and_then(StateDir::last_counts);
     let inventory = Inventory { snapshot: file.snapshot, trust: file.trust, tenant: file.tenant };
-    Ok(Source { inventory, session: None, state, hunting, origins: BTreeMap::new(), last })
+    Ok(Source {
+        inventory,
+        session: None,
+        state,
+        hunting,
+        origins: BTreeMap::new(),
+        known: Origins::default(),
+        last,
+    })
 }
 
 /// Says how old a recorded inventory is, once it is older than a day: ages in policies count from now, not from then.

@@ -33,6 +33,12 @@ pub const ORIGINS_QUERY: &str = "DeviceInfo\n\
     | where isnotempty(RegistryDeviceTag) or (isnotempty(DeviceDynamicTags) and DeviceDynamicTags != \"[]\")\n\
     | project DeviceId, DeviceManualTags, DeviceDynamicTags, RegistryDeviceTag";
 
+/// The same for every device that hunting knows.
+const ALL_ORIGINS_QUERY: &str = "DeviceInfo\n\
+    | where Timestamp > ago(30d) and isnotempty(OSPlatform)\n\
+    | summarize arg_max(Timestamp, DeviceManualTags, DeviceDynamicTags, RegistryDeviceTag) by DeviceId\n\
+    | project DeviceId, DeviceManualTags, DeviceDynamicTags, RegistryDeviceTag";
+
 /// Runs hunting queries. Its token has the role; it is for Microsoft Graph and goes nowhere else.
 #[derive(Clone)]
 pub struct Hunter {
@@ -61,6 +67,24 @@ pub struct TagOrigins {
     pub dynamic: Vec<String>,
     /// Reported by the device itself.
     pub registry: Option<String>,
+}
+
+/// The devices whose tags are asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OriginsOf {
+    /// Those that carry a tag of an asset rule or of their own: far fewer than all.
+    Foreign,
+    /// All that hunting knows, so that manual tags are known as such.
+    All,
+}
+
+impl OriginsOf {
+    fn query(self) -> &'static str {
+        match self {
+            OriginsOf::Foreign => ORIGINS_QUERY,
+            OriginsOf::All => ALL_ORIGINS_QUERY,
+        }
+    }
 }
 
 impl TagOrigins {
@@ -106,13 +130,17 @@ impl Hunter {
         Ok(Hunted { devices: devices.into_iter().collect(), rows, unusable: rows - usable })
     }
 
-    /// Reads which tags come from asset rules and from the devices themselves; devices with none of these are left out.
+    /// Reads which tags come from asset rules and from the devices themselves.
     ///
     /// # Errors
     /// As [`Hunter::run`], except that an empty result is fine.
-    pub async fn origins(&self, meter: &dyn Meter) -> Result<Vec<TagOrigins>, TenantError> {
+    pub async fn origins(
+        &self,
+        devices: OriginsOf,
+        meter: &dyn Meter,
+    ) -> Result<Vec<TagOrigins>, TenantError> {
         let columns = ["DeviceId", "DeviceManualTags", "DeviceDynamicTags", "RegistryDeviceTag"];
-        let table = self.table(ORIGINS_QUERY, &columns, meter).await?;
+        let table = self.table(devices.query(), &columns, meter).await?;
         let of = |row: &Vec<Option<String>>| {
             let list = |index: usize| listed(row[index].as_deref().unwrap_or(""));
             let registry = row[3].clone().filter(|tag| !tag.is_empty());

@@ -147,7 +147,9 @@ fn a_plan_of_another_tenant_other_policies_or_other_options_is_refused() {
     refused(&project, &APPLY, &["policies/q.yaml", "new plan"]);
     std::fs::remove_file(project.path().join("policies/q.yaml")).unwrap();
 
-    for options in ["writes: { combine: true }", "tagCase: insensitive", "writes: { values: both }"] {
+    for options in
+        ["writes: { combine: true, origins: true }", "tagCase: insensitive", "writes: { values: both }"]
+    {
         project.write("mdetag.yaml", &format!("version: 1\n{options}\n"));
         refused(&project, &APPLY, &["options", "new plan"]);
     }
@@ -175,9 +177,10 @@ fn a_tag_that_a_person_adds_between_plan_and_apply_or_during_it_survives() {
     const DEVICES: usize = 90;
     // Tags of their own make devices worth combining.
     let rule = "tags: [\"one/{computerDnsName}\", \"two/{computerDnsName}\"]\n    deviceValue: High";
-    for (settings, route) in
-        [("version: 1\n", "bulkTag"), ("version: 1\nwrites: { combine: true }\n", "updateDevice")]
-    {
+    for (settings, route) in [
+        ("version: 1\n", "bulkTag"),
+        ("version: 1\nwrites: { combine: true, origins: true }\n", "updateDevice"),
+    ] {
         let project = Project::with_policy(&policy("one/*, two/*, Old", rule));
         project.write("mdetag.yaml", settings);
         project.devices(0);

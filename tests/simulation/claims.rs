@@ -364,7 +364,11 @@ fn a_combined_patch_keeps_a_strangers_tag_and_repairs_what_differs() {
                 add.tag = TagIndex(plan.tags.len() as u32 - 1);
             }
         }
-        let fared = apply_with(plan, service, RunOptions::default());
+        let mut origins = all_manual(&plan);
+        for change in &plan.changes {
+            origins.insert(change.id.clone(), ["stranger".into()], []);
+        }
+        let fared = apply_knowing(plan, service, RunOptions::default(), &origins);
         assert_eq!(fared.count(Outcome::Done), 12, "{patch:?}");
         assert!(fared.calls(Lane::UpdateDevice) > 0, "{patch:?}");
         for device in 0..3 {
@@ -375,6 +379,44 @@ fn a_combined_patch_keeps_a_strangers_tag_and_repairs_what_differs() {
             );
         }
     }
+}
+
+/// Three devices that one `PATCH` each serves best; each carries a tag of its own, of its registry, and of a stranger.
+fn combined(known: impl Fn(&mut Origins, Arc<str>)) -> Fared {
+    let wish = Wish { has: &["own", "site"], value: true, ..Wish::default() };
+    let (mut plan, mut service) =
+        fleet(&[wish; 3], Faults { meddler: Some("stranger"), ..Faults::default() });
+    plan.header.options.combine = true;
+    let mut origins = Origins::default();
+    for (number, change) in plan.changes.iter_mut().enumerate() {
+        for name in ["a", "b"] {
+            plan.tags.push(format!("{name}{number}").into());
+            change.add.push(TagChange { tag: TagIndex(plan.tags.len() as u32 - 1), cause: CauseIndex(0) });
+        }
+        known(&mut origins, change.id.clone());
+    }
+    service.devices.values_mut().for_each(|device| device.registry = Some("site".into()));
+    apply_knowing(plan, service, RunOptions::default(), &origins)
+}
+
+#[test]
+fn a_combined_patch_pins_no_tag_of_another_origin() {
+    let fared =
+        combined(|origins, id| origins.insert(id, ["own".into(), "stranger".into()], ["site".into()]));
+    assert_eq!((fared.count(Outcome::Done), fared.calls(Lane::UpdateDevice)), (9, 3));
+    for (_, call) in &fared.world.sent {
+        if let Call::Update { tags: Some(tags), .. } = call {
+            assert!(!tags.iter().any(|tag| **tag == *"site"), "{tags:?}");
+            assert!(tags.iter().any(|tag| **tag == *"own"), "{tags:?}");
+        }
+    }
+}
+
+#[test]
+fn a_tag_of_unknown_origin_sends_its_device_over_the_documented_routes() {
+    let fared = combined(|origins, id| origins.insert(id, ["own".into()], ["site".into()]));
+    assert_eq!((fared.count(Outcome::Done), fared.calls(Lane::UpdateDevice)), (9, 0));
+    assert!((0..3).all(|device| fared.tags(device).contains(&"stranger")));
 }
 
 #[test]

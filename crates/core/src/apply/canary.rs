@@ -31,19 +31,27 @@ impl<'p> Run<'p> {
         }
     }
 
-    /// Whether a tag that a device carries was certainly set by hand or by the API: hunting says so, or this run added it.
-    pub(super) fn is_manual(&self, device: u32, tag: &Arc<str>) -> bool {
+    /// Where a tag that a device carries comes from: as hunting told, or by this run, which added it.
+    pub(super) fn origin(&self, device: u32, tag: &Arc<str>) -> Option<Origin> {
         let told = self.origins.and_then(|origins| origins.of(self.changes.device_id(device), tag));
-        if told.is_some() {
-            return told == Some(Origin::Manual);
-        }
-        self.changes.of_device(device).any(|index| {
-            let change = self.changes.get(index);
-            let is_tag = matches!(change.what, Effect::Add(own) if self.changes.tags[own as usize] == *tag);
-            is_tag
-                && change.state == ChangeState::Ended(Outcome::Done)
-                && self.changes.confirmed_at(index).is_some()
+        told.or_else(|| {
+            let added = self.changes.of_device(device).any(|index| {
+                let change = self.changes.get(index);
+                let is_tag =
+                    matches!(change.what, Effect::Add(own) if self.changes.tags[own as usize] == *tag);
+                is_tag
+                    && change.state == ChangeState::Ended(Outcome::Done)
+                    && self.changes.confirmed_at(index).is_some()
+            });
+            added.then_some(Origin::Manual)
         })
+    }
+
+    /// Whether the plan removes a tag from a device.
+    pub(super) fn removes(&mut self, device: u32, tag: &Arc<str>) -> bool {
+        let index = self.changes.tag(tag);
+        let planned = self.changes.planned_tag(device, index);
+        planned.is_some_and(|change| matches!(self.changes.get(change).what, Effect::Remove(_)))
     }
 
     /// An answer confirmed an addition: its device carries a manual tag, and may have a value to write.
@@ -105,15 +113,13 @@ impl<'p> Run<'p> {
         let before = self.patch.watched.remove(&device).unwrap_or_default();
         let (mut lost, mut has_kept_manual) = (Vec::new(), false);
         for tag in before {
-            let index = self.changes.tag(&tag);
-            let planned = self.changes.planned_tag(device, index);
             // What this run removes may go meanwhile.
-            if planned.is_some_and(|change| matches!(self.changes.get(change).what, Effect::Remove(_))) {
+            if self.removes(device, &tag) {
                 continue;
             }
             if !state.tags.contains(&tag) {
                 lost.push(tag);
-            } else if self.is_manual(device, &tag) {
+            } else if self.origin(device, &tag) == Some(Origin::Manual) {
                 has_kept_manual = true;
             }
         }

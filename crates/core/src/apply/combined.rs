@@ -3,10 +3,13 @@
 //! `PATCH` replaces the tag list (observed; the documents contradict each other), so the list is built from a read just
 //! before, is never empty, and is never sent twice as it was. Does not choose the devices; that is `plan::combine`.
 
+use std::sync::Arc;
+
 use crate::device::DeviceValue;
 use crate::time::Timestamp;
 
 use super::changes::{ChangeIndex, Effect};
+use super::origins::Origin;
 use super::queue::{ItemIndex, ItemKind, Members, PatchBody, Queue, WorkItem};
 use super::run::{CallInFlight, Run};
 use super::{DeviceState, Outcome};
@@ -40,13 +43,27 @@ impl Run<'_> {
                 self.changes.end(*change, so, None);
             }
         }
-        let mut tags = state.tags.clone();
+        let waits_for_tags = |change: &ChangeIndex| {
+            self.changes.is_waiting(*change) && !matches!(self.changes.get(*change).what, Effect::Value(_))
+        };
+        let mut tags = Vec::new();
+        if flight.members.iter().any(waits_for_tags) {
+            let Some(manual) = self.manual_tags(flight.devices[0], state) else {
+                return self.uncombine(flight.item);
+            };
+            tags = manual;
+        }
         let mut value: Option<DeviceValue> = None;
         let mut changes_tags = false;
         for change in flight.members.iter().filter(|change| self.changes.is_waiting(**change)) {
             match self.changes.get(*change).what {
-                Effect::Add(tag) => tags.push(self.changes.tags[tag as usize].clone()),
-                Effect::Remove(tag) => tags.retain(|own| *own != self.changes.tags[tag as usize]),
+                Effect::Add(tag) => {
+                    let tag = &self.changes.tags[tag as usize];
+                    if !tags.contains(tag) {
+                        tags.push(tag.clone());
+                    }
+                }
+                Effect::Remove(_) => {}
                 Effect::Value(to) => {
                     value = Some(to);
                     continue;
@@ -68,6 +85,23 @@ impl Run<'_> {
         item.queue = Queue::Write;
         self.patch.device_read();
         self.queues.enqueue(flight.item);
+    }
+
+    /// The tags of a device that its `PATCH` may carry: the manual ones. A registry or dynamic tag would become a manual one with
+    /// it. `None`: the origin of some tag is not known, and it would be lost or pinned.
+    fn manual_tags(&mut self, device: u32, state: &DeviceState) -> Option<Vec<Arc<str>>> {
+        let mut manual = Vec::new();
+        for tag in &state.tags {
+            if self.removes(device, tag) {
+                // It goes anyway, where it is one that this call can take away.
+                continue;
+            }
+            match self.origin(device, tag)? {
+                Origin::Manual => manual.push(tag.clone()),
+                Origin::Foreign => {}
+            }
+        }
+        Some(manual)
     }
 
     /// A write that has to be sent again is read anew first.

@@ -226,6 +226,14 @@ impl Reader<'_> {
             fields.get("writes").and_then(|node| self.fields(node, keys::WRITES, "`writes`"))
         {
             self.writes(&fields, &mut settings.writes);
+            let combine =
+                fields.get("combine").filter(|_| settings.writes.combine && !settings.writes.origins);
+            if let Some(node) = combine {
+                let message = "`combine: true` needs `origins: true`";
+                self.report(Diagnostic::error("E0208", node.span, message).help(
+                    "add `origins: true`: a PATCH replaces the whole list, so it may carry only tags that hunting knows as manual",
+                ));
+            }
         }
         if let Some(node) = fields.get("tagCase")
             && let Some(word) = self.word(node, "`tagCase`", &keys::TAG_CASES)
@@ -419,6 +427,7 @@ mod tests {
         assert_eq!(codes("version: 1\ndefaultTenant: b\ntenants: { a: {} }\n"), ["E0802"]);
         assert_eq!(codes("version: 2\n"), ["E0208"]);
         assert_eq!(codes("version: 1\nbudget: { perMinute: 0 }\n"), ["E0208"]);
+        assert_eq!(codes("version: 1\nwrites: { combine: true }\n"), ["E0208"]);
         assert_eq!(codes("tagCase: exact\n"), ["E0105"]);
     }
 }
