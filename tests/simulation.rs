@@ -6,6 +6,8 @@
 mod claims;
 #[path = "simulation/fleet.rs"]
 mod fleet;
+#[path = "simulation/patch.rs"]
+mod patch;
 #[path = "simulation/service.rs"]
 mod service;
 #[path = "simulation/world.rs"]

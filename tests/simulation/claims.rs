@@ -11,34 +11,34 @@ use mdetag_core::plan::{
     Cause, CauseIndex, DeviceChange, Lane, Plan, RuleReference, TagChange, TagIndex, ValueChange, ValueRoute,
 };
 
-use super::service::{BadIds, Device, Faults, Patch, Service};
+use super::service::{BadIds, Device, Faults, Service};
 use super::world::{World, safe};
 
 /// One device of a small fleet: tags to add and to remove, and whether its value changes.
 #[derive(Clone, Copy, Default)]
-struct Wish {
-    add: &'static [&'static str],
-    remove: &'static [&'static str],
-    has: &'static [&'static str],
-    value: bool,
+pub(crate) struct Wish {
+    pub(crate) add: &'static [&'static str],
+    pub(crate) remove: &'static [&'static str],
+    pub(crate) has: &'static [&'static str],
+    pub(crate) value: bool,
     /// The cause of all its changes: rule number, of priority ten times that.
-    rule: u32,
+    pub(crate) rule: u32,
 }
 
 /// How a small fleet fared.
-struct Fared {
-    world: World,
+pub(crate) struct Fared {
+    pub(crate) world: World,
     counts: [u64; Outcome::ALL.len()],
     errors: Vec<String>,
-    repairs: usize,
+    pub(crate) repairs: usize,
 }
 
 impl Fared {
-    fn count(&self, outcome: Outcome) -> u64 {
+    pub(crate) fn count(&self, outcome: Outcome) -> u64 {
         self.counts[outcome as usize]
     }
 
-    fn calls(&self, lane: Lane) -> u64 {
+    pub(crate) fn calls(&self, lane: Lane) -> u64 {
         self.world.service.calls.get(&lane).copied().unwrap_or(0)
     }
 
@@ -50,7 +50,7 @@ impl Fared {
         notes.collect()
     }
 
-    fn tags(&self, device: usize) -> Vec<&str> {
+    pub(crate) fn tags(&self, device: usize) -> Vec<&str> {
         let device = self.world.service.devices.values().nth(device).expect("a device of the fleet");
         device.tags.iter().map(AsRef::as_ref).collect()
     }
@@ -60,7 +60,7 @@ fn place() -> Place {
     Place { file: "p.yaml".into(), line: 1, column: 1, end_line: 1, end_column: 1 }
 }
 
-fn fleet(wishes: &[Wish], faults: Faults) -> (Plan, Service) {
+pub(crate) fn fleet(wishes: &[Wish], faults: Faults) -> (Plan, Service) {
     let mut plan = Plan { causes: (0..3).map(|rule| Cause::Rule(vec![rule])).collect(), ..Plan::default() };
     plan.rules = (0..3)
         .map(|rule| RuleReference {
@@ -100,12 +100,12 @@ fn fleet(wishes: &[Wish], faults: Faults) -> (Plan, Service) {
     (plan, service)
 }
 
-fn apply_with(plan: Plan, service: Service, options: RunOptions) -> Fared {
+pub(crate) fn apply_with(plan: Plan, service: Service, options: RunOptions) -> Fared {
     apply_knowing(plan, service, options, &Origins::default())
 }
 
 /// All tags that the plan saw as manual ones.
-fn all_manual(plan: &Plan) -> Origins {
+pub(crate) fn all_manual(plan: &Plan) -> Origins {
     let mut origins = Origins::default();
     for change in &plan.changes {
         let tags = change.observed_tags.iter().map(|tag| plan.tag(*tag).clone());
@@ -114,7 +114,7 @@ fn all_manual(plan: &Plan) -> Origins {
     origins
 }
 
-fn apply_knowing(plan: Plan, service: Service, options: RunOptions, origins: &Origins) -> Fared {
+pub(crate) fn apply_knowing(plan: Plan, service: Service, options: RunOptions, origins: &Origins) -> Fared {
     let plan = safe(plan);
     let mut world = World::new(service, Limits::default(), 1);
     let mut run = Run::new(&plan, &[], options, world.now);
@@ -351,85 +351,6 @@ fn a_twin_goes_last_and_what_it_takes_along_is_put_back() {
 }
 
 #[test]
-fn a_combined_patch_keeps_a_strangers_tag_and_repairs_what_differs() {
-    for patch in [Patch::Replace, Patch::Append, Patch::Legacy] {
-        let wish = Wish { add: &["a", "b"], remove: &["c"], has: &["own"], value: true, ..Wish::default() };
-        let faults = Faults { patch, meddler: Some("stranger"), ..Faults::default() };
-        let (mut plan, service) = fleet(&[wish; 3], faults);
-        plan.header.options.combine = true;
-        // Unlike tags make bulk calls dear enough for the planner to combine.
-        for (number, change) in plan.changes.iter_mut().enumerate() {
-            for add in &mut change.add {
-                plan.tags.push(format!("{}{number}", plan.tags[add.tag.0 as usize]).into());
-                add.tag = TagIndex(plan.tags.len() as u32 - 1);
-            }
-        }
-        let mut origins = all_manual(&plan);
-        for change in &plan.changes {
-            origins.insert(change.id.clone(), ["stranger".into()], []);
-        }
-        let fared = apply_knowing(plan, service, RunOptions::default(), &origins);
-        assert_eq!(fared.count(Outcome::Done), 12, "{patch:?}");
-        assert!(fared.calls(Lane::UpdateDevice) > 0, "{patch:?}");
-        for device in 0..3 {
-            let tags = fared.tags(device);
-            assert!(
-                tags.contains(&"stranger") && tags.contains(&"own") && !tags.contains(&"c"),
-                "{patch:?} {tags:?}"
-            );
-        }
-    }
-}
-
-/// Three devices that one `PATCH` each serves best; each carries a tag of its own, of its registry, and of a stranger.
-fn combined(known: impl Fn(&mut Origins, Arc<str>)) -> Fared {
-    let wish = Wish { has: &["own", "site"], value: true, ..Wish::default() };
-    let (mut plan, mut service) =
-        fleet(&[wish; 3], Faults { meddler: Some("stranger"), ..Faults::default() });
-    plan.header.options.combine = true;
-    let mut origins = Origins::default();
-    for (number, change) in plan.changes.iter_mut().enumerate() {
-        for name in ["a", "b"] {
-            plan.tags.push(format!("{name}{number}").into());
-            change.add.push(TagChange { tag: TagIndex(plan.tags.len() as u32 - 1), cause: CauseIndex(0) });
-        }
-        known(&mut origins, change.id.clone());
-    }
-    service.devices.values_mut().for_each(|device| device.registry = Some("site".into()));
-    apply_knowing(plan, service, RunOptions::default(), &origins)
-}
-
-#[test]
-fn a_combined_patch_pins_no_tag_of_another_origin() {
-    let fared =
-        combined(|origins, id| origins.insert(id, ["own".into(), "stranger".into()], ["site".into()]));
-    assert_eq!((fared.count(Outcome::Done), fared.calls(Lane::UpdateDevice)), (9, 3));
-    for (_, call) in &fared.world.sent {
-        if let Call::Update { tags: Some(tags), .. } = call {
-            assert!(!tags.iter().any(|tag| **tag == *"site"), "{tags:?}");
-            assert!(tags.iter().any(|tag| **tag == *"own"), "{tags:?}");
-        }
-    }
-}
-
-#[test]
-fn a_tag_of_unknown_origin_sends_its_device_over_the_documented_routes() {
-    let fared = combined(|origins, id| origins.insert(id, ["own".into()], ["site".into()]));
-    assert_eq!((fared.count(Outcome::Done), fared.calls(Lane::UpdateDevice)), (9, 0));
-    assert!((0..3).all(|device| fared.tags(device).contains(&"stranger")));
-}
-
-#[test]
-fn a_patch_that_loses_tags_stops_its_lane_and_the_tags_are_put_back() {
-    let wish = Wish { has: &["own", "portal"], value: true, ..Wish::default() };
-    let (mut plan, service) = fleet(&[wish; 40], Faults { patch_wipes: true, ..Faults::default() });
-    plan.header.options.values = ValueRoute::Both;
-    let fared = apply_with(plan, service, RunOptions::default());
-    assert_eq!((fared.count(Outcome::Done), fared.calls(Lane::UpdateDevice), fared.repairs), (40, 1, 2));
-    assert!((0..40).all(|device| fared.tags(device).len() == 2));
-}
-
-#[test]
 fn a_call_limit_stops_early_and_names_the_rest() {
     let (plan, service) = fleet(&values(50), Faults::default());
     let fared = apply_with(plan, service, RunOptions { max_calls: Some(20), ..RunOptions::default() });
@@ -468,56 +389,6 @@ fn a_value_lane_that_is_forbidden_for_all_is_given_up_after_few_calls() {
     let fared = apply(&values(400), Faults { forbidden: true, ..Faults::default() });
     assert!(fared.calls(Lane::SetValue) <= 5 + 20 + 8, "{}", fared.calls(Lane::SetValue));
     assert_eq!(fared.count(Outcome::Refused) + fared.count(Outcome::NotAttempted), 400);
-}
-
-#[test]
-fn after_a_sound_patch_a_missing_tag_was_removed_by_a_person_and_stays_away() {
-    let wish = Wish { has: &["own", "portal"], value: true, ..Wish::default() };
-    let (mut plan, mut service) = fleet(&[wish; 40], Faults::default());
-    plan.header.options.values = ValueRoute::Both;
-    service.devices.values_mut().skip(20).for_each(|device| device.tags.clear());
-    let fared = apply_with(plan, service, RunOptions::default());
-    assert_eq!((fared.count(Outcome::Done), fared.repairs), (40, 0));
-    assert!((20..40).all(|device| fared.tags(device).is_empty()));
-}
-
-#[test]
-fn a_canary_whose_tags_come_from_its_registry_proves_nothing() {
-    let wish = Wish { has: &["own"], value: true, ..Wish::default() };
-    let (mut plan, mut service) = fleet(&[wish; 40], Faults { patch_wipes: true, ..Faults::default() });
-    plan.header.options.values = ValueRoute::Both;
-    service.devices.values_mut().take(20).for_each(|device| device.registry = Some("own".into()));
-    let fared = apply_with(plan, service, RunOptions::default());
-    assert_eq!(fared.count(Outcome::Done), 40);
-    assert!((0..40).all(|device| fared.tags(device) == ["own"]), "no tag is lost");
-}
-
-#[test]
-fn a_canary_with_manual_tags_is_read_and_then_values_go_side_by_side() {
-    let wish = Wish { has: &["own"], value: true, ..Wish::default() };
-    let (mut plan, service) = fleet(&[wish; 40], Faults::default());
-    plan.header.options.values = ValueRoute::Both;
-    let mut origins = Origins::default();
-    origins.insert(plan.changes[30].id.clone(), ["own".into()], []);
-    let chosen = plan.changes[30].id.clone();
-    let fared = apply_knowing(plan, service, RunOptions::default(), &origins);
-    let reads = fared.world.sent.iter().filter_map(|(_, call)| match call {
-        Call::Get { device } => Some(device.clone()),
-        _ => None,
-    });
-    assert_eq!(reads.collect::<Vec<_>>(), [chosen], "one canary");
-    assert!(fared.calls(Lane::UpdateDevice) > 10);
-}
-
-#[test]
-fn a_tag_that_a_person_removes_before_the_canary_is_read_stays_away() {
-    let wish = Wish { has: &["own", "portal"], value: true, ..Wish::default() };
-    let (mut plan, mut service) = fleet(&[wish; 40], Faults::default());
-    plan.header.options.values = ValueRoute::Both;
-    service.devices.values_mut().for_each(|device| device.tags.retain(|tag| **tag == *"own"));
-    let fared = apply_with(plan, service, RunOptions::default());
-    assert_eq!((fared.count(Outcome::Done), fared.repairs), (40, 0));
-    assert!((0..40).all(|device| fared.tags(device) == ["own"]));
 }
 
 #[test]
