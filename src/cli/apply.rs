@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedReceiver;
 
+use mdetag::store::backend::Hold;
 use mdetag::store::journal::{self, Recorded};
-use mdetag::store::lock::{Lock, LockError};
+use mdetag::store::lock::LockError;
 use mdetag::store::path_text::shown;
 use mdetag::tenant::Writer;
 use mdetag_core::apply::resume;
@@ -291,13 +292,13 @@ impl Task<'_> {
     }
 
     /// One apply a tenant: waits for another as long as asked, then refuses with the holder's name.
-    async fn lock(&self, session: &Session) -> Result<Lock, Failure> {
+    async fn lock(&self, session: &Session) -> Result<Hold, Failure> {
         let holder =
             format!("process {} of {}, since {}", std::process::id(), ci::origin(), self.context.clock.now());
         let deadline = self.context.clock.now().plus(self.args.lock_timeout);
         let screen = progress::Meter::start(&self.context.console, 0);
         loop {
-            match Lock::take(&session.state.lock(), &holder) {
+            match session.state.backend().hold(&session.state.lock(), &holder) {
                 Ok(lock) => return Ok(lock),
                 Err(error @ LockError::Held { .. }) if self.context.clock.now() < deadline => {
                     let now = self.context.clock.now();

@@ -14,7 +14,6 @@ use mdetag_core::time::Timestamp;
 
 use super::journal::{self, Recorded};
 use super::state::StateDir;
-use super::state_file;
 
 /// So many runs in a row a change must have bounced to be contested.
 const BOUNCES: u32 = 3;
@@ -171,7 +170,7 @@ struct SeenChange {
 
 fn seen(state: &StateDir) -> Seen {
     let nothing = Seen { read_at: Timestamp::from_ticks(i64::MIN), missing: BTreeSet::new() };
-    let Ok(bytes) = state_file::read(&state.pending(), MOST_PENDING) else { return nothing };
+    let Ok(bytes) = state.backend().read(&state.pending(), MOST_PENDING) else { return nothing };
     let Ok(file) = serde_json::from_slice::<SeenFile>(&bytes) else { return nothing };
     let key = |change: SeenChange| {
         let add = change.add.map(ChangeWhat::Add);
@@ -203,7 +202,7 @@ pub fn keep_pending<'a>(
         change
     });
     let file = SeenFile { read_at, missing: missing.collect() };
-    state_file::write(&state.pending(), &serde_json::to_vec(&file).map_err(std::io::Error::other)?)
+    state.backend().write(&state.pending(), &serde_json::to_vec(&file).map_err(std::io::Error::other)?)
 }
 
 /// One line of `mdetag history`: how a change ended, when, in which run.

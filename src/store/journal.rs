@@ -2,8 +2,7 @@
 //!
 //! The journal is the audit record that the service lacks. What it means for a later plan is `history`.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -13,10 +12,10 @@ use mdetag_core::plan::guard::ApprovalUse;
 use mdetag_core::plan::{Plan, WithheldReason, stale};
 use mdetag_core::time::{TICKS_PER_SECOND, Timestamp};
 
+use super::backend::{Log, is_lease_lost};
 use super::journal_line::{self as line, Line};
 use super::path_text::shown;
 use super::state::StateDir;
-use super::state_file;
 
 /// Longer lines are no journal lines: an entry has at most 1,000 changes.
 const LONGEST_LINE: u64 = 4 * 1024 * 1024;
@@ -71,7 +70,7 @@ pub struct Closing {
 /// An open journal.
 #[derive(Debug)]
 pub struct Journal {
-    file: File,
+    log: Box<dyn Log>,
     path: PathBuf,
 }
 
@@ -83,6 +82,13 @@ pub enum JournalError {
     Unusable {
         /// The file.
         path: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Somebody else may write to the tenant now: nothing more is written here.
+    #[error("the journal is closed to this process")]
+    LeaseLost {
         /// Why.
         #[source]
         source: std::io::Error,
@@ -128,9 +134,9 @@ impl Journal {
     ) -> Result<Journal, JournalError> {
         let path = state.journal(&header.run);
         let unusable = |source| unusable(&path, source);
-        state_file::write(&state.plan(&header.run), document).map_err(unusable)?;
-        let file = state_file::create_new(&path).map_err(unusable)?;
-        let mut journal = Journal { file, path: path.clone() };
+        state.backend().write(&state.plan(&header.run), document).map_err(unusable)?;
+        let log = state.backend().create_log(&path).map_err(unusable)?;
+        let mut journal = Journal { log, path: path.clone() };
         let contested = contested(plan);
         journal.write(&[Line::Run { at: now, header: Box::new(header.clone()), contested }])?;
         Ok(journal)
@@ -142,12 +148,8 @@ impl Journal {
     /// [`JournalError`].
     pub fn resume(state: &StateDir, header: &Header, now: Timestamp) -> Result<Journal, JournalError> {
         let path = state.journal(&header.run);
-        let mut file = state_file::open_to_append(&path).map_err(|source| unusable(&path, source))?;
-        let is_torn = ends_torn(&mut file).map_err(|source| unusable(&path, source))?;
-        let mut journal = Journal { file, path };
-        if is_torn {
-            journal.write_bytes(b"\n")?;
-        }
+        let log = state.backend().continue_log(&path).map_err(|source| unusable(&path, source))?;
+        let mut journal = Journal { log, path };
         journal.write(&[Line::Run { at: now, header: Box::new(header.clone()), contested: Vec::new() }])?;
         Ok(journal)
     }
@@ -166,36 +168,26 @@ impl Journal {
     /// # Errors
     /// [`JournalError::Unusable`].
     pub fn close(&mut self, closing: Closing) -> Result<(), JournalError> {
-        self.write(&[Line::Closed(closing)])
+        self.write(&[Line::Closed(closing)])?;
+        self.log.finish();
+        Ok(())
     }
 
     fn write(&mut self, lines: &[Line]) -> Result<(), JournalError> {
         if lines.is_empty() {
             return Ok(());
         }
-        let text: String = lines.iter().map(line::render).collect();
-        self.write_bytes(text.as_bytes())
-    }
-
-    fn write_bytes(&mut self, bytes: &[u8]) -> Result<(), JournalError> {
-        let written = self.file.write_all(bytes).and_then(|()| self.file.sync_data());
-        written.map_err(|source| unusable(&self.path, source))
+        let fence = self.log.fence();
+        let text: String = lines.iter().map(|line| line::render(line, fence)).collect();
+        self.log.append(text.as_bytes()).map_err(|source| unusable(&self.path, source))
     }
 }
 
 fn unusable(path: &Path, source: std::io::Error) -> JournalError {
-    JournalError::Unusable { path: shown(path), source }
-}
-
-fn ends_torn(file: &mut File) -> std::io::Result<bool> {
-    use std::io::{Seek, SeekFrom};
-    if file.metadata()?.len() == 0 {
-        return Ok(false);
+    if is_lease_lost(&source) {
+        return JournalError::LeaseLost { source };
     }
-    let mut last = [0u8];
-    file.seek(SeekFrom::End(-1))?;
-    file.read_exact(&mut last)?;
-    Ok(last != *b"\n")
+    JournalError::Unusable { path: shown(path), source }
 }
 
 /// Changes that the plan withholds because another origin holds them: a later plan must not take their absence from this
@@ -271,11 +263,11 @@ pub fn read(state: &StateDir, run: &str) -> Result<Recorded, JournalError> {
         return Err(none());
     }
     let path = state.journal(run);
-    let file = state_file::open_to_read(&path).map_err(|source| match source.kind() {
+    let log = state.backend().read_log(&path).map_err(|source| match source.kind() {
         std::io::ErrorKind::NotFound => none(),
         _ => unusable(&path, source),
     })?;
-    read_lines(BufReader::new(file), &path)
+    read_lines(BufReader::new(log), &path)
 }
 
 /// The plan that a run applies, as it was kept beside its journal.
@@ -283,7 +275,7 @@ pub fn read(state: &StateDir, run: &str) -> Result<Recorded, JournalError> {
 /// # Errors
 /// Where there is none, or it cannot be read.
 pub fn plan_text(state: &StateDir, run: &str) -> std::io::Result<String> {
-    let bytes = state_file::read(&state.plan(run), MOST_PLAN)?;
+    let bytes = state.backend().read(&state.plan(run), MOST_PLAN)?;
     String::from_utf8(bytes).map_err(|_| std::io::ErrorKind::InvalidData.into())
 }
 
@@ -326,9 +318,9 @@ fn read_lines(mut reader: impl BufRead, path: &Path) -> Result<Recorded, Journal
 
 /// The first header of a run's journal with its time, without the rest.
 pub fn header(state: &StateDir, run: &str) -> Option<(Timestamp, Header)> {
-    let file = state_file::open_to_read(&state.journal(run)).ok()?;
+    let log = state.backend().read_log(&state.journal(run)).ok()?;
     let mut bytes = Vec::new();
-    BufReader::new(file).take(LONGEST_LINE).read_until(b'\n', &mut bytes).ok()?;
+    BufReader::new(log).take(LONGEST_LINE).read_until(b'\n', &mut bytes).ok()?;
     match line::parse(&bytes) {
         Some(Line::Run { at, header, .. }) => Some((at, *header)),
         _ => None,
@@ -340,19 +332,7 @@ pub fn header(state: &StateDir, run: &str) -> Option<(Timestamp, Header)> {
 /// # Errors
 /// Where the folder cannot be read; a missing one has no runs.
 pub fn runs(state: &StateDir) -> std::io::Result<Vec<String>> {
-    let listing = match std::fs::read_dir(state.runs()) {
-        Ok(listing) => listing,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(error),
-    };
-    let mut runs = Vec::new();
-    for file in listing {
-        let name = file?.file_name();
-        let run = name.to_str().and_then(|name| name.strip_suffix(".jsonl"));
-        runs.extend(run.filter(|run| super::state::is_name(run)).map(str::to_owned));
-    }
-    runs.sort_unstable();
-    Ok(runs)
+    state.backend().logs(&state.runs())
 }
 
 /// The newest run that ended early, if the newest run did.

@@ -278,10 +278,13 @@ fn read(written: Written) -> Option<Line> {
     })
 }
 
-/// The line with its checksum and its end.
-pub(super) fn render(line: &Line) -> String {
+/// The line with its checksum and its end, and the number of the lease under which it is written.
+pub(super) fn render(line: &Line, fence: Option<u64>) -> String {
     let mut json = serde_json::to_string(&written(line)).expect("plain data has a JSON form");
     json.pop();
+    if let Some(fence) = fence {
+        json.push_str(&format!(",\"fence\":{fence}"));
+    }
     let checksum = crc32fast::hash(json.as_bytes());
     format!("{json},\"crc\":\"{checksum:08x}\"}}\n")
 }
@@ -352,7 +355,7 @@ mod tests {
     #[test]
     fn every_line_reads_back_as_it_was_written() {
         for line in lines() {
-            let text = render(&line);
+            let text = render(&line, None);
             assert_eq!(parse(text.as_bytes()), Some(line), "{text}");
         }
     }
@@ -360,7 +363,7 @@ mod tests {
     #[test]
     fn a_torn_or_edited_line_is_none() {
         for line in lines() {
-            let text = render(&line);
+            let text = render(&line, None);
             for end in 0..text.len() {
                 assert_eq!(parse(&text.as_bytes()[..end]), None);
             }

@@ -4,9 +4,11 @@
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use mdetag_core::inventory::Counts;
 
+use super::backend::{Backend, Directory};
 use super::git_index;
 use super::path_text::shown;
 use super::state_file;
@@ -18,9 +20,10 @@ pub const SANDBOX: &str = "sandbox";
 const MOST_COUNTS: u64 = 64 << 20;
 
 /// The directory of one tenant: `STATE/<cloud>/<tenant id>/`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct StateDir {
     path: PathBuf,
+    backend: Arc<dyn Backend>,
 }
 
 impl StateDir {
@@ -48,7 +51,32 @@ impl StateDir {
     fn below(state: &Path, folders: &[&str]) -> Result<StateDir, String> {
         let path = unlinked(state, folders)?;
         unlinked(&path, &["runs"])?;
-        Ok(StateDir { path })
+        Ok(StateDir { path, backend: Arc::new(Directory) })
+    }
+
+    /// The state of a tenant in a store, as [`StateDir::new`] and, with the name of a sandbox, [`StateDir::of_sandbox`] lay it out.
+    /// `store`: the address, for paths.
+    ///
+    /// # Errors
+    /// As [`StateDir::new`].
+    pub fn in_store(
+        backend: Arc<dyn Backend>,
+        store: &str,
+        cloud: &str,
+        sandbox: Option<&str>,
+        tenant: &str,
+    ) -> Result<StateDir, String> {
+        check("cloud", cloud)?;
+        check("tenant id", tenant)?;
+        sandbox.map_or(Ok(()), |name| check("sandbox", name))?;
+        let mut path = Path::new(store).join(cloud);
+        path.extend(sandbox);
+        Ok(StateDir { path: path.join(tenant.to_ascii_lowercase()), backend })
+    }
+
+    /// What keeps the bytes.
+    pub fn backend(&self) -> &dyn Backend {
+        &*self.backend
     }
 
     /// The directory itself.
@@ -97,7 +125,7 @@ impl StateDir {
 
     /// What the last trusted run counted; none where that is unknown or cannot be read.
     pub fn last_counts(&self) -> Option<Counts> {
-        serde_json::from_slice(&state_file::read(&self.counts(), MOST_COUNTS).ok()?).ok()
+        serde_json::from_slice(&self.backend.read(&self.counts(), MOST_COUNTS).ok()?).ok()
     }
 
     /// Keeps what a trusted run counted.
@@ -105,7 +133,7 @@ impl StateDir {
     /// # Errors
     /// Where the file cannot be written.
     pub fn keep_counts(&self, counts: &Counts) -> std::io::Result<()> {
-        state_file::write(&self.counts(), &serde_json::to_vec(counts).map_err(std::io::Error::other)?)
+        self.backend.write(&self.counts(), &serde_json::to_vec(counts).map_err(std::io::Error::other)?)
     }
 }
 
@@ -203,7 +231,7 @@ mod tests {
     fn sandboxes_of_one_tenant_id_share_nothing() {
         let of = |name| StateDir::of_sandbox(Path::new("s"), name, "1A").map(|state| state.lock());
         assert_eq!(of("one").unwrap(), Path::new("s/sandbox/one/1a/apply.lock"));
-        assert_ne!(of("one"), of("two"));
+        assert_ne!(of("one").unwrap(), of("two").unwrap());
         assert!(of("..").is_err());
     }
 

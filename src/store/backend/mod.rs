@@ -1,9 +1,123 @@
 //! Where a tenant's state lies: a folder of this computer, or a store that several computers share.
 //!
-//! Knows no format: journals, ledgers and counts are bytes here.
+//! Knows no format: journals, plans and counts are bytes here. Paths are those of `StateDir`.
 
+mod directory;
 mod place;
 
+use std::fmt;
+use std::io::{Read, Result};
+use std::path::Path;
+use std::sync::Arc;
+
+pub use directory::Directory;
 pub use place::{StatePlace, StoreAddress};
 
+use super::lock::LockError;
 use super::state::is_name;
+
+/// What keeps the bytes of a tenant's state. What a method has written is durable when it returns.
+pub trait Backend: fmt::Debug + Send + Sync {
+    /// The bytes of a file, if there are at most `most`.
+    ///
+    /// # Errors
+    /// It is missing, larger, or cannot be read.
+    fn read(&self, path: &Path, most: u64) -> Result<Vec<u8>>;
+
+    /// Replaces a file whole: readers see the old content or the new one.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    fn write(&self, path: &Path, content: &[u8]) -> Result<()>;
+
+    /// The names of the journals in a folder, without their endings, sorted. A missing folder has none.
+    ///
+    /// # Errors
+    /// Where the folder cannot be read.
+    fn logs(&self, folder: &Path) -> Result<Vec<String>>;
+
+    /// Begins a journal that is not there yet.
+    ///
+    /// # Errors
+    /// It is there, or cannot be written.
+    fn create_log(&self, path: &Path) -> Result<Box<dyn Log>>;
+
+    /// Goes on with a journal. A torn last line is ended first, or it would swallow the next.
+    ///
+    /// # Errors
+    /// It is missing, or cannot be written.
+    fn continue_log(&self, path: &Path) -> Result<Box<dyn Log>>;
+
+    /// Reads a journal from its beginning, as far as it is written.
+    ///
+    /// # Errors
+    /// It is missing, or cannot be read.
+    fn read_log(&self, path: &Path) -> Result<Box<dyn Read>>;
+
+    /// Takes the right to write to the tenant, or says who has it; never waits. `holder` describes this process in one line.
+    ///
+    /// # Errors
+    /// [`LockError`].
+    fn hold(&self, path: &Path, holder: &str) -> std::result::Result<Hold, LockError>;
+}
+
+/// A journal that is written to.
+pub trait Log: fmt::Debug + Send {
+    /// Writes behind the end.
+    ///
+    /// # Errors
+    /// Where that fails; [`LeaseLost`] where somebody else may write to the tenant now.
+    fn append(&mut self, bytes: &[u8]) -> Result<()>;
+
+    /// The number of the lease under which it is written: entries carry it. None where no lease is needed.
+    fn fence(&self) -> Option<u64>;
+
+    /// Says that the run ended: what helps later readers may be done now. A failure loses nothing.
+    fn finish(&mut self) {}
+}
+
+/// The right to write to a tenant: dropped, it is free for others.
+#[derive(Clone, Debug)]
+pub struct Hold(Arc<dyn Held>);
+
+impl Hold {
+    /// A right that `held` keeps.
+    pub fn new(held: impl Held + 'static) -> Hold {
+        Hold(Arc::new(held))
+    }
+
+    /// Whether nobody else may write now.
+    ///
+    /// # Errors
+    /// It was not renewed in time: no further call may be sent.
+    pub fn check(&self) -> std::result::Result<(), LeaseLost> {
+        self.0.check()
+    }
+
+    /// How long calls of the holder before may still be under way, of which each takes `call` at most; none after a clean end.
+    pub fn quarantine(&self, call: std::time::Duration) -> Option<std::time::Duration> {
+        self.0.quarantine(call)
+    }
+}
+
+/// What keeps a right to write.
+pub trait Held: fmt::Debug + Send + Sync {
+    /// As [`Hold::check`].
+    ///
+    /// # Errors
+    /// As [`Hold::check`].
+    fn check(&self) -> std::result::Result<(), LeaseLost>;
+
+    /// As [`Hold::quarantine`].
+    fn quarantine(&self, call: std::time::Duration) -> Option<std::time::Duration>;
+}
+
+/// Somebody else may write to the tenant.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the lease on the tenant was lost: {0}")]
+pub struct LeaseLost(pub String);
+
+/// Whether an error says that the lease was lost.
+pub fn is_lease_lost(error: &std::io::Error) -> bool {
+    error.get_ref().is_some_and(|inner| inner.is::<LeaseLost>())
+}

@@ -1,0 +1,99 @@
+//! State in a folder: a journal is one file, and the lock is the operating system's.
+//!
+//! Serves the processes of one computer. A folder that several computers mount has no lock that holds.
+
+use std::fs::File;
+use std::io::{BufReader, ErrorKind, Read, Result, Seek, SeekFrom, Write};
+use std::path::Path;
+use std::time::Duration;
+
+use super::{Backend, Held, Hold, LeaseLost, Log};
+use crate::store::lock::{Lock, LockError};
+use crate::store::{state, state_file};
+
+/// The folders of this computer. Paths are used as they are.
+#[derive(Clone, Copy, Debug)]
+pub struct Directory;
+
+impl Backend for Directory {
+    fn read(&self, path: &Path, most: u64) -> Result<Vec<u8>> {
+        state_file::read(path, most)
+    }
+
+    fn write(&self, path: &Path, content: &[u8]) -> Result<()> {
+        state_file::write(path, content)
+    }
+
+    fn logs(&self, folder: &Path) -> Result<Vec<String>> {
+        let listing = match std::fs::read_dir(folder) {
+            Ok(listing) => listing,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(error),
+        };
+        let mut names = Vec::new();
+        for file in listing {
+            let name = file?.file_name();
+            let log = name.to_str().and_then(|name| name.strip_suffix(".jsonl"));
+            names.extend(log.filter(|log| state::is_name(log)).map(str::to_owned));
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    fn create_log(&self, path: &Path) -> Result<Box<dyn Log>> {
+        Ok(Box::new(FileLog(state_file::create_new(path)?)))
+    }
+
+    fn continue_log(&self, path: &Path) -> Result<Box<dyn Log>> {
+        let mut file = state_file::open_to_append(path)?;
+        let is_torn = ends_torn(&mut file)?;
+        let mut log = FileLog(file);
+        if is_torn {
+            log.append(b"\n")?;
+        }
+        Ok(Box::new(log))
+    }
+
+    fn read_log(&self, path: &Path) -> Result<Box<dyn Read>> {
+        Ok(Box::new(BufReader::new(state_file::open_to_read(path)?)))
+    }
+
+    fn hold(&self, path: &Path, holder: &str) -> std::result::Result<Hold, LockError> {
+        Lock::take(path, holder).map(Hold::new)
+    }
+}
+
+#[derive(Debug)]
+struct FileLog(File);
+
+impl Log for FileLog {
+    fn append(&mut self, bytes: &[u8]) -> Result<()> {
+        self.0.write_all(bytes)?;
+        self.0.sync_data()
+    }
+
+    fn fence(&self) -> Option<u64> {
+        None
+    }
+}
+
+/// The operating system takes a file's lock from no living process.
+impl Held for Lock {
+    fn check(&self) -> std::result::Result<(), LeaseLost> {
+        Ok(())
+    }
+
+    fn quarantine(&self, _: Duration) -> Option<Duration> {
+        None
+    }
+}
+
+fn ends_torn(file: &mut File) -> Result<bool> {
+    if file.metadata()?.len() == 0 {
+        return Ok(false);
+    }
+    let mut last = [0u8];
+    file.seek(SeekFrom::End(-1))?;
+    file.read_exact(&mut last)?;
+    Ok(last != *b"\n")
+}
