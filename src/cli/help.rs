@@ -14,7 +14,7 @@ use super::exit::Exit;
 use super::failure::Failure;
 
 /// The pages of the guide by their names.
-const GUIDE: [(&str, &str); 19] = [
+const GUIDE: [(&str, &str); 20] = [
     ("applying", include_str!("../../docs/applying.md")),
     ("ci", include_str!("../../docs/ci.md")),
     ("configuration", include_str!("../../docs/configuration.md")),
@@ -33,6 +33,7 @@ const GUIDE: [(&str, &str); 19] = [
     ("reports", include_str!("../../docs/reports.md")),
     ("rollout", include_str!("../../docs/rollout.md")),
     ("sandbox-guide", include_str!("../../docs/sandbox.md")),
+    ("service", include_str!("../../docs/service.md")),
     ("upgrading", include_str!("../../docs/upgrading.md")),
 ];
 
