@@ -1,8 +1,9 @@
 //! What is known beside the list: changes that are contested or pending, from the journals of a tenant, and tags whose
 //! origin hunting named.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use mdetag::store::history::{self, Present};
@@ -13,7 +14,9 @@ use mdetag::store::repository;
 use mdetag::store::state::StateDir;
 use mdetag_core::apply::{Entry, Outcome, resume};
 use mdetag_core::plan::revert::PastRun;
-use mdetag_core::plan::{ChangeKey, History, Plan, PolicyReference, WithheldReason, guard, stale};
+use mdetag_core::plan::{
+    ChangeKey, ChangeWhat, History, Plan, PolicyReference, WithheldReason, guard, stale,
+};
 use mdetag_core::policy::MOST_DAYS_AHEAD;
 use mdetag_core::time::Timestamp;
 
@@ -21,6 +24,12 @@ use super::context::Context;
 use super::failure::{Failure, chain};
 use super::show;
 use super::source::Source;
+
+/// By device.
+type ValuesBefore = BTreeMap<Arc<str>, BTreeSet<Option<Arc<str>>>>;
+
+/// So many runs back values are looked for.
+const MOST_RUNS: usize = 50;
 
 /// The history of a tenant; empty where no tenant is named or nothing ran yet.
 pub fn history(
@@ -33,12 +42,38 @@ pub fn history(
     let (now, visibility) = (source.clock(context).now(), context.settings.writes.visibility);
     let mut history =
         history::read(state, Present { now, visibility, policy: &policy.digest, retry_contested });
+    if history.pending.iter().any(|key| matches!(key.what, ChangeWhat::Value(_))) {
+        history.values_before = values_before(state, &history, now.minus(visibility));
+    }
     history.past = counted(state, &set_of(context, policy), now);
     if !retry_contested {
         // What hunting says of an origin is better than what bounces let guess.
         history.contested.extend(source.origins.iter().map(|(key, origin)| (key.clone(), origin.clone())));
     }
     history
+}
+
+/// The values that devices with a pending value had before the runs that set them, as their plans saw them.
+fn values_before(state: &StateDir, history: &History, oldest: Timestamp) -> ValuesBefore {
+    let mut before = ValuesBefore::new();
+    for run in journal::runs(state).unwrap_or_default().iter().rev().take(MOST_RUNS) {
+        let Ok(recorded) = journal::read(state, run) else { continue };
+        if recorded.entries.last().is_none_or(|entry| entry.at() <= oldest) {
+            continue;
+        }
+        let Ok(plan) = plan_of(state, &recorded) else {
+            // What the list showed before is not known, so nothing is told apart.
+            return ValuesBefore::new();
+        };
+        for change in &plan.changes {
+            let Some(value) = change.value else { continue };
+            let key = ChangeKey { device: change.id.clone(), what: ChangeWhat::Value(value.to) };
+            if history.pending.contains(&key) {
+                before.entry(key.device).or_default().insert(change.observed_value.clone());
+            }
+        }
+    }
+    before
 }
 
 /// How the state names a policy set: by its repository and its roots, whatever it says today.

@@ -181,6 +181,23 @@ fn what_the_list_does_not_show_yet_is_pending_and_neither_planned_again_nor_drif
 }
 
 #[test]
+fn a_value_that_somebody_else_set_is_drift_although_ours_is_pending() {
+    let project = Project::with_policy(&policy("", "deviceValue: Low"));
+    project.devices(2);
+    apply(&project, &["visible_after_s=86400"], 0);
+    project.portal(|sandbox| {
+        let device = json!({ "id": id(0), "computerDnsName": "d0.example.com", "deviceValue": "High" });
+        sandbox.insert(&json!([device])).unwrap();
+    });
+    let late = ["--sandbox-speed", "600", "--sandbox-fault", "visible_after_s=86400"];
+    let drift =
+        project.run(&[&["drift", "--sandbox", "--format", "json"][..], &late].concat()).exits(2).json();
+    assert_eq!(drift["changes"].as_array().map(Vec::len), Some(1), "{drift}");
+    apply(&project, &[], 0);
+    assert_eq!(project.fleet()[&id(0)].1, "Low");
+}
+
+#[test]
 fn a_device_that_answers_404_twice_is_gone_and_that_is_no_failure() {
     let project = Project::with_policy(&policy("", "deviceValue: High"));
     project.devices(9);

@@ -368,6 +368,16 @@ impl<'a> Sorter<'a> {
         if lowers && !self.is_trusted { ChangeSlot::Untrusted } else { ChangeSlot::Planned }
     }
 
+    /// Whether the list may show a device as it was before the write that is pending. A tag has two states only; a value that is
+    /// neither the old one nor ours was set by somebody else.
+    fn may_be_old(&self, row: Row, key: &ChangeKey) -> bool {
+        let before = self.history.values_before.get(&key.device);
+        let ChangeWhat::Value(_) = key.what else { return true };
+        before.is_none_or(|before| {
+            before.iter().any(|old| old.as_deref() == self.names.value(row).map(|value| &**value))
+        })
+    }
+
     /// Whether history says anything about a device.
     fn is_known(&self, row: Row) -> bool {
         !self.known.is_empty() && self.known.contains(self.desired.snapshot.id(row))
@@ -378,7 +388,7 @@ impl<'a> Sorter<'a> {
             return None;
         }
         let key = ChangeKey { device: self.desired.snapshot.id(row).into(), what };
-        if self.history.pending.contains(&key) {
+        if self.history.pending.contains(&key) && self.may_be_old(row, &key) {
             return Some(ChangeSlot::Pending);
         }
         self.history.contested.get(&key).map(|origin| ChangeSlot::Contested(origin.clone()))

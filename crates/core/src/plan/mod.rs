@@ -411,6 +411,9 @@ pub struct History {
     pub contested: BTreeMap<ChangeKey, String>,
     /// Confirmed by an answer so lately that the list may not show it yet.
     pub pending: BTreeSet<ChangeKey>,
+    /// By device with a pending value: the values that the list showed before these writes. Another one is somebody
+    /// else's. A device without an entry is not known.
+    pub values_before: BTreeMap<Arc<str>, BTreeSet<Option<Arc<str>>>>,
     /// Devices that a run of the last 24 hours wrote: the service may not have put them into their group yet.
     pub written_lately: BTreeSet<Arc<str>>,
     /// What earlier runs of the policy set did, as the guard counts it; none where no state is kept.

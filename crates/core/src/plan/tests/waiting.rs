@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::reference::View;
 use super::*;
+use crate::device::DeviceValue;
 use crate::diagnostic::Sources;
 use crate::policy::{self, Claim, Family};
 use crate::selection::{self, HuntingResults};
@@ -60,6 +61,29 @@ fn waiting(policy: &str, live: &[&str], tag: &str, is_pending: bool) -> (Vec<Str
         format!("{} {name}: {}", group.reason.word(), removals(&group.devices).join(" "))
     });
     (removals(&plan.changes), withheld.collect())
+}
+
+/// Whether a pending `Low` is planned where the list shows this value and showed `Normal` before the write.
+fn plans_low(live: &str) -> bool {
+    let policy = "version: 1\nrules:\n  - { name: r, select: { everything: true }, deviceValue: Low }\n";
+    let sources = Sources::from_text("p.yaml", policy);
+    let now = Timestamp::parse("2026-11-22T03:00:00Z").unwrap();
+    let (policy, _) = policy::resolve(&sources, now);
+    let snapshot = crate::inventory::fleet(&[json!({ "machineTags": [], "deviceValue": live })]);
+    let selections = selection::select(&policy, &snapshot, &HuntingResults::default(), now).unwrap();
+    let desired = desire(&policy, &snapshot, &selections, now, TagCase::Exact).unwrap();
+    let mut history = History::default();
+    history.pending.insert(ChangeKey { device: "d0".into(), what: ChangeWhat::Value(DeviceValue::Low) });
+    history.values_before.insert("d0".into(), BTreeSet::from([Some("Normal".into())]));
+    let plan = diff(&desired, &history, Header::default(), &sources);
+    assert_eq!(plan.pending.is_empty(), !plan.changes.is_empty());
+    !plan.changes.is_empty()
+}
+
+#[test]
+fn a_pending_value_hides_the_old_state_and_no_other() {
+    assert!(!plans_low("Normal"), "the list may lag");
+    assert!(plans_low("High"), "somebody set it");
 }
 
 const RULE: &str = "rules:\n  - name: r\n    select: { everything: true }\n";
