@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use mdetag::store::output_file;
 use mdetag_core::plan::document;
 use mdetag_core::plan::guard::Allowance;
-use mdetag_core::plan::guard_changes;
 use mdetag_core::report::model::{Input, Model, Subject};
 
 use super::args::{PlanArgs, ReportArgs};
@@ -70,6 +69,8 @@ pub async fn plan_and_report(context: &Context, request: &Request<'_>) -> Result
         .inspect_err(|failure| ci::annotate_failure(request.report.ci, failure, &context.console))?;
     findings::warn(&context.console, &set.sources, &policy_set::warnings(&set.findings));
     let base = request.base.and_then(|folder| policy_set::base(context, folder, &paths, now));
+    let policy_changes = base.as_ref().map(|base| base.differences(context, &set)).unwrap_or_default();
+    let base = base.as_ref().and_then(|base| base.usable(context));
     let source = source::read(context, Some(&set)).await?;
     let history = past::history(context, &source, &set.reference, false);
     let with = source.plan_inputs(context, &history, &allowances);
@@ -78,15 +79,13 @@ pub async fn plan_and_report(context: &Context, request: &Request<'_>) -> Result
     fresh.plan.ledger = source.session.as_ref().map(|session| ledger_text::ledger(session, &fresh.plan));
     let planned = planning::guarded(&set, fresh, &allowances);
     // Its rules may contradict each other on this inventory, which is no fault of the set at hand.
-    let base_plan = base.as_ref().and_then(|base| planning::plan(base, &source.inventory, &with).ok());
-    if let (Some(folder), Some(_), None) = (request.base, &base, &base_plan) {
+    let base_plan = base.and_then(|base| planning::plan(base, &source.inventory, &with).ok());
+    if let (Some(folder), Some(_), None) = (request.base, base, &base_plan) {
         policy_set::warn_unsplit(context, folder, "cannot be planned");
     }
-    let changes = base.as_ref().map(|base| guard_changes::changes(&base.policy.guard, &set.policy.guard));
-    let guard_changes = changes.unwrap_or_default();
     let mut input = Input::new(request.subject, planned.plan());
     input.base = base_plan.as_ref().map(Planned::plan);
-    input.guard_changes = &guard_changes;
+    input.policy_changes = &policy_changes;
     // The plan's file does not wait for its reports to be computed, and a reader of them that goes away does not lose it.
     let save =
         |path: &PathBuf| output_file::write(path, |out| document::write_to(planned.plan(), out).map(drop));

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use mdetag::store::path_text::shown;
 use mdetag::store::{policy_files, regular_file, repository};
 use mdetag_core::diagnostic::{Diagnostic, Sources, Span};
+use mdetag_core::plan::guard_changes;
 use mdetag_core::policy::{self, settings};
 use mdetag_core::time::Timestamp;
 
@@ -49,8 +50,8 @@ pub fn load(context: &Context, paths: &[PathBuf], now: Timestamp) -> Result<Poli
 
 /// The set that `--base` names, for the given paths of the set at hand. A checkout (it holds `.git`, `mdetag.yaml` or the first of
 /// the paths) has its policies at the same paths; else it is a folder of policies. What is not there is empty: on the first
-/// pull request everything is new. Nothing where it has errors, which is said: a pull request may be what repairs them.
-pub fn base(context: &Context, folder: &Path, paths: &[PathBuf], now: Timestamp) -> Option<PolicySet> {
+/// pull request everything is new.
+pub fn base(context: &Context, folder: &Path, paths: &[PathBuf], now: Timestamp) -> Option<Base> {
     let below = |path: &PathBuf| {
         let base = fs::canonicalize(&context.base).unwrap_or_else(|_| context.base.clone());
         let real = fs::canonicalize(path).ok()?;
@@ -74,11 +75,61 @@ pub fn base(context: &Context, folder: &Path, paths: &[PathBuf], now: Timestamp)
         // That there is no policy is the only finding.
         set.findings.clear();
     }
-    if has_errors(&set.findings) {
-        warn_unsplit(context, folder, "has errors");
-        return None;
+    Some(Base { folder: folder.to_owned(), set, is_checkout })
+}
+
+/// The set that `--base` names.
+pub struct Base {
+    folder: PathBuf,
+    set: PolicySet,
+    is_checkout: bool,
+}
+
+impl Base {
+    /// What can be planned. Nothing where it has errors, which is said: a pull request may be what repairs them.
+    pub fn usable(&self, context: &Context) -> Option<&PolicySet> {
+        if has_errors(&self.set.findings) {
+            warn_unsplit(context, &self.folder, "has errors");
+            return None;
+        }
+        Some(&self.set)
     }
-    Some(set)
+
+    /// How the set at hand differs in what keeps it safe, one sentence each. Also said of a base with errors, as far as it can
+    /// be read: nobody gets past the reviewer with a base that is broken.
+    pub fn differences(&self, context: &Context, set: &PolicySet) -> Vec<String> {
+        let mut sentences = Vec::new();
+        if !has_errors(&self.set.findings) {
+            let guard = guard_changes::changes(&self.set.policy.guard, &set.policy.guard);
+            sentences.extend(guard.into_iter().map(|change| format!("guard changed: {change}")));
+        }
+        sentences.extend(policy::differences(&self.set.sources, &set.sources));
+        if self.is_checkout {
+            sentences.extend(self.settings_differences(context));
+        }
+        sentences
+    }
+
+    fn settings_differences(&self, context: &Context) -> Vec<String> {
+        const NAME: &str = "mdetag.yaml";
+        let own = context.settings_folder.as_deref();
+        let real = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
+        let below = own.and_then(|own| own.strip_prefix(real(&context.base)).ok().map(Path::to_path_buf));
+        let read = |path: &Path, root: &Path| match fs::symlink_metadata(path) {
+            Err(_) => Ok(String::new()),
+            Ok(_) => regular_file::text_within(path, root, policy::MAX_BYTES as u64)
+                .map_err(|why| format!("{NAME} cannot be compared: {}: {why}", shown(path))),
+        };
+        let base = self.folder.join(below.unwrap_or_default()).join(NAME);
+        let base = read(&base, &self.folder);
+        let own = own.map_or(Ok(String::new()), |own| {
+            read(&own.join(NAME), context.repository.as_deref().unwrap_or(own))
+        });
+        match (base, own) {
+            (Ok(base), Ok(own)) => policy::settings_differences(&base, &own),
+            (Err(why), _) | (_, Err(why)) => vec![why],
+        }
+    }
 }
 
 /// Says that a plan is not split, and why.

@@ -104,3 +104,37 @@ fn a_checkout_as_base_has_the_policies_at_the_same_paths() {
     let split = project.run(&words).exits(0).json()["split"].clone();
     assert_eq!((&split["thisChange"]["additions"], &split["before"]["additions"]), (&json!(10), &json!(3)));
 }
+
+#[test]
+fn every_difference_of_what_keeps_a_set_safe_is_listed_before_the_plan() {
+    let project = drifted();
+    let rails = |approvals: &str, protect: &str, scope: &str| {
+        policy("")
+            .replace("scope: { everything: true }", &format!("scope: {scope}\n{protect}"))
+            .replace("guard:", &format!("guard:\n  approvals: [{approvals}]"))
+    };
+    let one = "{ cap: removals, max: 800, expires: 2999-01-01 }";
+    let both = format!("{one}, {}", one.replace("800", "900"));
+    let protect = "protect:\n  - { name: glass, select: { machineTags: { has: Own } } }";
+    project.write("old/policies/p.yaml", &rails(one, protect, "{ machineTags: { has: Own } }"));
+    project.write("old/mdetag.yaml", "version: 1\n");
+    project.write("policies/p.yaml", &rails(&both, "", "{ everything: true }"));
+    project.write("mdetag.yaml", "version: 1\nwrites: { combine: true }\nlints: { W0710: allow }\n");
+    let expected = [
+        "policy changed: guard.approvals is new: ",
+        "policy changed: protect is taken out: ",
+        "policy changed: scope was ",
+        "mdetag.yaml changed: lints.W0710 is new: allow",
+        "mdetag.yaml changed: writes.combine is new: true",
+    ];
+    let words = ["plan", "--sandbox", "--base", "old", "policies", "--format"];
+    for format in ["human", "json", "markdown", "html"] {
+        let ran = project.run(&[&words[..], &[format]].concat()).exits(0);
+        let text: String = ran.out.replace('\\', "").split_whitespace().collect::<Vec<_>>().join(" ");
+        for sentence in expected {
+            assert!(text.contains(sentence.trim_end()), "{format}: no `{sentence}`");
+        }
+        let plan = text.find("Prod").unwrap();
+        assert!(format == "json" || text.find("policy changed").unwrap() < plan, "{format}: before the plan");
+    }
+}

@@ -1,10 +1,11 @@
-//! How one guard differs from another: a reviewer must see first that the rails themselves were moved.
+//! How the figures of one guard differ from another's, defaults included: a reviewer must see first that the rails
+//! themselves were moved.
 //!
-//! Judges nothing; one sentence a difference.
+//! Judges nothing; one sentence a difference. Lists of the guard are compared as they are written: `policy::differences`.
 
 use std::collections::BTreeMap;
 
-use crate::policy::{Approval, Axis, Counted, Guard, Invariant, Quantity};
+use crate::policy::{Axis, Guard, Quantity};
 use crate::time::spoken;
 
 /// What a guard says, key by key, in words that do not depend on where it stands.
@@ -54,13 +55,6 @@ fn statements(guard: &Guard) -> Statements {
     for (tag, _) in &guard.allow_reserved {
         state(format!("allowReserved `{tag}`"), "allowed".to_owned());
     }
-    for invariant in &guard.invariants {
-        state(format!("invariants `{}`", invariant.name), demand(invariant));
-    }
-    for approval in &guard.approvals {
-        let tag = approval.tag.as_ref().map(|tag| format!(" of `{tag}`")).unwrap_or_default();
-        state(format!("approvals `{}`{tag}", approval.axis.word()), allowance(approval));
-    }
     if let Some(rollout) = &guard.rollout {
         let steps: Vec<String> = rollout.waves.iter().copied().map(quantity).collect();
         state("rollout.waves".to_owned(), steps.join(", "));
@@ -83,25 +77,6 @@ fn quantity(quantity: Quantity) -> String {
         Quantity::Count(count) => count.to_string(),
         Quantity::Share(share) => share.to_string(),
     }
-}
-
-fn demand(invariant: &Invariant) -> String {
-    let what = match &invariant.counts {
-        Counted::Tag(tag) => format!("devices with tag `{tag}`"),
-        Counted::Value(value) => format!("devices of value {value}"),
-        Counted::Group { name, .. } => format!("devices in the device group `{name}`"),
-    };
-    let bounds = [("at least", invariant.at_least), ("at most", invariant.at_most)];
-    let bounds = bounds
-        .into_iter()
-        .filter_map(|(word, bound)| bound.map(|bound| format!("{word} {}", quantity(bound))));
-    format!("{} {what}", bounds.collect::<Vec<_>>().join(" and "))
-}
-
-fn allowance(approval: &Approval) -> String {
-    let bound =
-        approval.changes.as_ref().map_or_else(String::new, |changes| format!(" for the changes {changes}"));
-    format!("up to {} until {}{bound}", approval.max, approval.expires)
 }
 
 #[cfg(test)]

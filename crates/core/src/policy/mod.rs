@@ -4,6 +4,7 @@
 
 mod condition;
 mod data;
+mod differences;
 mod dead_rules;
 mod delimited;
 mod device_groups;
@@ -38,6 +39,7 @@ pub use device_groups::{
     Condition, DeviceGroup, DeviceGroups, GroupIndex, Operator, Property, Remediation, Ungrouped,
     read as read_device_groups,
 };
+pub use differences::{differences, settings_differences};
 pub use profiles::read_profiles;
 pub use resolve::resolve;
 pub use schema::{policy_schema, settings_schema, test_schema};

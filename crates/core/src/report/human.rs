@@ -389,8 +389,8 @@ Guard: devices 7.4 % of 50 %, additions 7.4 % of 100 %, removals 2.1 % of 10 %, 
         plan.header.tenant.cloud = Some("sandbox".to_owned());
         assert!(plan_text(&plan, 120).starts_with("SANDBOX · Plan for contoso"));
         plan.header.inventory.reasons = vec!["page 2 repeats page 1".to_owned()];
-        let lost = ["`guard.caps.removals` is gone".to_owned()];
-        let input = Input { guard_changes: &lost, ..Input::new(Subject::Plan, &plan) };
+        let lost = ["guard changed: `guard.caps.removals` is gone".to_owned()];
+        let input = Input { policy_changes: &lost, ..Input::new(Subject::Plan, &plan) };
         let text = render(input, Style { width: 200, ..Style::default() });
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines[0], "SANDBOX · guard changed: `guard.caps.removals` is gone");

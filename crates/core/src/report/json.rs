@@ -122,6 +122,8 @@ pub struct SplitDocument<Changes> {
     pub before: Totals,
     /// What only the base wants.
     pub dropped: Totals,
+    /// How guard, protections, scope, claims, data files and `mdetag.yaml` differ from the base's, one sentence each.
+    pub policy_changes: Vec<String>,
     /// The changes of this change, one by one; all others were there before.
     pub changes: Changes,
 }
@@ -164,6 +166,7 @@ fn planned(model: &Model<'_>, out: &mut dyn Write) -> io::Result<()> {
             this_change: this.totals,
             before: before.totals,
             dropped: model.dropped,
+            policy_changes: model.input.policy_changes.to_vec(),
             changes: Rows { model, only: Some(Origin::ThisChange) },
         };
         out.write_all(b",\n  \"split\": ")?;

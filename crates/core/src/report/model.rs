@@ -45,8 +45,9 @@ pub struct Input<'a> {
     pub plan: &'a Plan,
     /// The plan of the target branch's policies on the same inventory: splits the report in two.
     pub base: Option<&'a Plan>,
-    /// How the guard differs from the base's, one sentence each: the first lines of every report.
-    pub guard_changes: &'a [String],
+    /// How guard, protections, scope, claims, data and settings differ from the base's, one sentence each: the first lines of
+    /// every report.
+    pub policy_changes: &'a [String],
     /// How the run ended; only for [`Subject::Applied`].
     pub run: Option<&'a RunEnd>,
     /// The reviewed plan, where one was applied: it knows the devices of changes that were no longer to be made.
@@ -56,7 +57,7 @@ pub struct Input<'a> {
 impl<'a> Input<'a> {
     /// A report about a plan and nothing beside it.
     pub fn new(subject: Subject, plan: &'a Plan) -> Input<'a> {
-        Input { subject, plan, base: None, guard_changes: &[], run: None, reviewed: None }
+        Input { subject, plan, base: None, policy_changes: &[], run: None, reviewed: None }
     }
 }
 

@@ -82,7 +82,7 @@ pub fn facts(model: &Model<'_>) -> Vec<String> {
 
 /// What a reviewer must read first: a changed guard, an untrusted inventory, a file of device groups that is wrong. Not escaped.
 pub fn notices(model: &Model<'_>) -> Vec<String> {
-    let guard = model.input.guard_changes.iter().map(|change| format!("guard changed: {change}"));
+    let guard = model.input.policy_changes.iter().cloned();
     let inventory = &model.plan().header.inventory;
     let untrusted = (!inventory.reasons.is_empty()).then(|| {
         format!(
