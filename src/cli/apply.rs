@@ -118,6 +118,7 @@ fn job(context: &Context, args: &ApplyArgs) -> Result<Job, Failure> {
         [path, policies @ ..] if is_plan(path) && !policies.iter().any(is_plan) => {
             let reviewed = show::read(path)?;
             inside(&reviewed)?;
+            check_sandbox(context, &reviewed)?;
             Ok(Job { reviewed: Some(reviewed), resumed: None, paths: context.policy_paths(policies)? })
         }
         paths if paths.iter().any(is_plan) => {
@@ -160,6 +161,18 @@ fn whole_profile(context: &Context, paths: &[PathBuf]) -> Result<(), Failure> {
         Some(missing) => Err(Failure::usage(format!("the arguments leave out `{missing}` of profile `{}`", profile.name))
             .help("a guard that is not read cannot protect; leave the arguments out, or name all policies of the profile")),
     }
+}
+
+/// A plan of a sandbox fits nothing but that sandbox: said before anybody is asked to sign in.
+fn check_sandbox(context: &Context, reviewed: &Plan) -> Result<(), Failure> {
+    let tenant = &reviewed.header.tenant;
+    if tenant.cloud.as_deref() != Some(session::SANDBOX) || context.global.sandbox.is_some() {
+        return Ok(());
+    }
+    let name = tenant.name.as_deref().unwrap_or("default");
+    let flag = if name == "default" { "--sandbox".to_owned() } else { format!("--sandbox={name}") };
+    Err(Failure::plan(format!("the plan is for the sandbox `{name}`, and this is no sandbox"))
+        .help(format!("nothing was written; pass {flag}, or make a plan for the tenant")))
 }
 
 /// Files outside the repository are in nobody's review.
@@ -422,7 +435,7 @@ impl Task<'_> {
         input.reviewed = job.reviewed.as_ref();
         let model = Model::new(input);
         ci::report(self.args.report.ci, &model, &self.context.console)?;
-        self.reports.write(&model, &self.context.console)?;
+        self.reports.write_end(&model, &self.context.console)?;
         Ok(end.exit)
     }
 

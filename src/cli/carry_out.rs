@@ -308,6 +308,39 @@ impl<'a> RunDisplay<'a> {
     }
 }
 
+/// What was said on the command line that a resumed run has to hear again: which tenant, and what was raised.
+fn resume_flags(inputs: &RunInputs<'_>) -> String {
+    let global = &inputs.context.global;
+    let mut flags = String::new();
+    if let Some(tenant) = &global.tenant {
+        flags.push_str(&format!(" --tenant {}", quoted(tenant)));
+    }
+    match global.sandbox.as_deref() {
+        Some("default") => flags.push_str(" --sandbox"),
+        Some(name) => flags.push_str(&format!(" --sandbox={}", quoted(name))),
+        None => {}
+    }
+    if let Some(state) = &global.state {
+        flags.push_str(&format!(" --state {}", quoted(state)));
+    }
+    if inputs.args.retry_contested {
+        flags.push_str(" --retry-contested");
+    }
+    for allowed in &inputs.args.allow {
+        flags.push_str(&format!(" --allow {}", quoted(allowed)));
+    }
+    flags
+}
+
+/// A word as shells take it.
+fn quoted(word: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./:=,@".contains(&byte);
+    if !word.is_empty() && word.bytes().all(is_plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', "'\\''"))
+}
+
 /// Outcomes, and the exit code that they mean.
 fn end(
     inputs: &RunInputs<'_>,
@@ -352,6 +385,7 @@ fn end(
         run_id,
         outcomes: run.outcomes().collect(),
         stopped: run.stopped().map(StopReason::phrase).map(|phrase| format!("it was stopped by {phrase}")),
+        resume_flags: resume_flags(inputs),
         is_resumable: left + waiting + count(Outcome::Unknown) > 0,
         unreviewed: inputs.unreviewed,
         plan_digest: inputs.digest.clone(),

@@ -75,6 +75,7 @@ fn explained(
         colour: context.console.colour,
         width: context.console.width,
         details: context.global.verbose > 0,
+        ..Style::default()
     };
     if source.inventory.tenant.cloud.as_deref() == Some(super::session::SANDBOX) {
         text.extend_from_slice(b"SANDBOX\n");

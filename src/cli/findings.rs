@@ -51,5 +51,5 @@ pub fn fail(console: &Console, format: Format, failure: &Failure) {
 
 /// How text on standard error looks.
 pub fn style(console: &Console) -> Style {
-    Style { colour: console.error_colour, width: console.width, details: false }
+    Style { colour: console.error_colour, width: console.width, details: false, ..Style::default() }
 }

@@ -66,7 +66,8 @@ pub fn formats(context: &Context, command: &str) -> Result<(), Failure> {
 /// # Errors
 /// Standard output that cannot be written.
 pub fn show(context: &Context, listing: &Listing, details: bool) -> Result<(), Failure> {
-    let style = Style { colour: context.console.colour, width: context.console.width, details };
+    let style =
+        Style { colour: context.console.colour, width: context.console.width, details, ..Style::default() };
     let mut out = context.console.out();
     match context.global.format {
         Format::Json => listing::json_document(listing, &mut out)?,

@@ -61,10 +61,26 @@ impl Reports {
     /// # Errors
     /// Standard output or a file that cannot be written.
     pub fn write(&self, model: &Model<'_>, console: &Console) -> Result<(), Failure> {
-        let style = Style { colour: console.colour, width: console.width, details: self.details };
+        let style =
+            Style { colour: console.colour, width: console.width, details: self.details, ..Style::default() };
         self.write_files(model)?;
         report::write(self.format, model, &style, self.max_chars, &mut console.out())?;
         Ok(())
+    }
+
+    /// Writes the report of a run: to files in full, to people, who have just seen the plan, only what differs from it.
+    ///
+    /// # Errors
+    /// Standard output or a file that cannot be written.
+    pub fn write_end(&self, model: &Model<'_>, console: &Console) -> Result<(), Failure> {
+        let style = Style { follows_plan: self.is_human(), ..self.style(console) };
+        self.write_files(model)?;
+        report::write(self.format, model, &style, self.max_chars, &mut console.out())?;
+        Ok(())
+    }
+
+    fn style(&self, console: &Console) -> Style {
+        Style { colour: console.colour, width: console.width, details: self.details, ..Style::default() }
     }
 
     /// Shows a report to people before the final one: standard output only.
@@ -72,7 +88,8 @@ impl Reports {
     /// # Errors
     /// Standard output that cannot be written.
     pub fn show(&self, model: &Model<'_>, console: &Console) -> Result<(), Failure> {
-        let style = Style { colour: console.colour, width: console.width, details: self.details };
+        let style =
+            Style { colour: console.colour, width: console.width, details: self.details, ..Style::default() };
         report::write(self.format, model, &style, self.max_chars, &mut console.out())?;
         Ok(())
     }
@@ -82,7 +99,7 @@ impl Reports {
     /// # Errors
     /// A file that cannot be written.
     pub fn write_files(&self, model: &Model<'_>) -> Result<(), Failure> {
-        let style = Style { colour: false, width: 120, details: self.details };
+        let style = Style { colour: false, width: 120, details: self.details, ..Style::default() };
         for (format, path) in &self.files {
             output_file::write(path, |out| report::write(*format, model, &style, self.max_chars, out))?;
         }

@@ -51,8 +51,12 @@ pub fn run(context: &Context, args: &TestArgs) -> Result<Exit, Failure> {
         Format::Json => text.extend_from_slice(format!("{:#}\n", document(&tested)).as_bytes()),
         Format::Junit => rendered::junit(&tested, &mut text)?,
         _ => {
-            let style =
-                Style { colour: context.console.colour, width: context.console.width, details: false };
+            let style = Style {
+                colour: context.console.colour,
+                width: context.console.width,
+                details: false,
+                ..Style::default()
+            };
             rendered::human(&tested, &style, &mut text)?;
         }
     }

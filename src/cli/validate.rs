@@ -50,8 +50,12 @@ pub fn run(context: &Context, args: &ValidateArgs) -> Result<Exit, Failure> {
         Format::Sarif => format!("{:#}\n", diagnostics::sarif(&sources, &findings)),
         Format::Github => diagnostics::github(&sources, &findings),
         _ => {
-            let style =
-                Style { colour: context.console.colour, width: context.console.width, details: false };
+            let style = Style {
+                colour: context.console.colour,
+                width: context.console.width,
+                details: false,
+                ..Style::default()
+            };
             let shown = diagnostics::human(&sources, &findings, &style);
             if shown.is_empty() { summary(&read.set.policy, sources.files.len()) } else { shown }
         }

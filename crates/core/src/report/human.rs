@@ -26,6 +26,9 @@ pub fn human(model: &Model<'_>, style: &Style, out: &mut dyn Write) -> io::Resul
     if model.input.subject == Subject::Plan {
         refused_first(model, style, out)?;
     }
+    if style.follows_plan && model.input.run.is_some() {
+        return what_differs(model, style, out);
+    }
     head(model, style, out)?;
     for part in &model.parts {
         if let Some(origin) = part.origin {
@@ -42,6 +45,28 @@ pub fn human(model: &Model<'_>, style: &Style, out: &mut dyn Write) -> io::Resul
         Some(_) => ending(model, style, out),
         None => sums(model, style, out),
     }
+}
+
+/// After a plan that was shown: changes that did not end as planned, and how the run ended.
+fn what_differs(model: &Model<'_>, style: &Style, out: &mut dyn Write) -> io::Result<()> {
+    let sandbox = if model.is_sandbox() { "SANDBOX · " } else { "" };
+    for part in &model.parts {
+        let others = part.groups.iter().filter(|group| group.outcome != Some(Outcome::Done));
+        let others: Vec<_> = others.cloned().collect();
+        if others.is_empty() {
+            continue;
+        }
+        let heading = format!("\n{sandbox}Not done as planned:\n");
+        writeln!(out, "{}", style.paint(Paint::Strong, &heading))?;
+        let lines = if style.details {
+            fold::unfolded(&others)
+        } else {
+            fold::gathered(fold::folded(&others, fold::SCREEN))
+        };
+        table::write(model, &lines, style, out)?;
+    }
+    writeln!(out)?;
+    ending(model, style, out)
 }
 
 /// The first lines: what must be read before anything else, and what the report is about.
@@ -268,7 +293,8 @@ fn ending(model: &Model<'_>, style: &Style, out: &mut dyn Write) -> io::Result<(
         said(&format!("because {}", terminal(reason)), Paint::Plain, (2, 4), style, out)?;
     }
     if run.is_resumable {
-        writeln!(out, "  to continue: mdetag apply --resume")?;
+        // Never broken: it is there to be copied.
+        writeln!(out, "  to continue: mdetag apply --resume{}", terminal(&run.resume_flags))?;
     }
     if run.unreviewed > 0 {
         let verb = noun_for(run.unreviewed, "is|are");

@@ -282,7 +282,7 @@ mod tests {
 
     #[test]
     fn every_format_has_every_row_and_disarms_names() {
-        let style = Style { colour: false, width: 80, details: false };
+        let style = Style { colour: false, width: 80, details: false, ..Style::default() };
         let text = written(|listing, out| human(listing, &style, out));
         assert!(text.contains("1,200") && text.contains("a; <b>") && !text.contains('\u{202e}'), "{text}");
         assert!(!text.contains("LAST RUN") && text.contains("1 tag is on no device"), "{text}");
@@ -297,7 +297,7 @@ mod tests {
 
     #[test]
     fn a_narrow_terminal_cuts_cells_and_keeps_columns() {
-        let style = Style { colour: false, width: 40, details: true };
+        let style = Style { colour: false, width: 40, details: true, ..Style::default() };
         let mut long = listing();
         long.rows[0][0] = Cell::Text("x".repeat(200));
         let mut out = Vec::new();

@@ -277,7 +277,8 @@ fn closing(model: &Model<'_>) -> String {
             text.push_str(&format!("Stopped because {}\n\n", code(&clip(reason, 300))));
         }
         if run.is_resumable {
-            text.push_str("To continue: `mdetag apply --resume`\n\n");
+            let command = format!("mdetag apply --resume{}", run.resume_flags);
+            text.push_str(&format!("To continue: {}\n\n", code(&clip(&command, 300))));
         }
         for note in run.notes.iter().take(SENTENCES) {
             text.push_str(&format!("Note: {}\n\n", code(&clip(note, 300))));

@@ -81,6 +81,8 @@ pub struct RunEnd {
     pub stopped: Option<String>,
     /// Whether `apply --resume` has work left.
     pub is_resumable: bool,
+    /// The flags that a resumed run needs again, each after a space: ` --sandbox --allow removals=153`.
+    pub resume_flags: String,
     /// Changes that are wanted now but were not reviewed: left for the next plan.
     pub unreviewed: u64,
     /// What else happened, one sentence each: a fallback, a repair, an open circuit.

@@ -13,11 +13,13 @@ pub struct Style {
     pub width: usize,
     /// Whether every device is listed.
     pub details: bool,
+    /// Whether the reader has just seen the plan: then only what differs from it follows.
+    pub follows_plan: bool,
 }
 
 impl Default for Style {
     fn default() -> Style {
-        Style { colour: false, width: 120, details: false }
+        Style { colour: false, width: 120, details: false, follows_plan: false }
     }
 }
 

@@ -124,7 +124,8 @@ fn sums(model: &Model<'_>, out: &mut dyn Write) -> io::Result<()> {
             writeln!(out, "<p>Stopped because {}</p>", text(stopped))?;
         }
         if run.is_resumable {
-            writeln!(out, "<p>To continue: <code>mdetag apply --resume</code></p>")?;
+            let flags = text(&run.resume_flags);
+            writeln!(out, "<p>To continue: <code>mdetag apply --resume{flags}</code></p>")?;
         }
         for note in run.notes.iter().take(LIST) {
             writeln!(out, "<p>Note: {}</p>", text(note))?;
