@@ -109,7 +109,7 @@ fn benches(criterion: &mut Criterion) {
     let model = Model::new(Input::new(Subject::Plan, &plan));
     for format in report::Format::ALL.iter().copied() {
         group.bench_function(format!("render {}", format.name()), |bench| {
-            let style = Style { colour: false, width: 120, details: false };
+            let style = Style::default();
             bench.iter(|| {
                 report::write(format, &model, &style, markdown::MAX_CHARS, &mut std::io::sink()).is_ok()
             });
