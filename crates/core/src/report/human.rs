@@ -5,9 +5,8 @@
 use std::borrow::Cow;
 use std::io::{self, Write};
 
-use crate::apply::Outcome;
-
 use super::consequences;
+use super::ending;
 use super::escape::{clip, terminal};
 use super::fold;
 use super::model::{Class, Model, Part, Subject};
@@ -16,7 +15,7 @@ use super::sentences::{self, Phrase};
 use super::style::{Paint, Style, prose, wrap};
 use super::table;
 use super::waves;
-use super::words::{counted, lane, noun_for, number, outcome_phrase};
+use super::words::{counted, lane, number};
 
 /// Writes the report.
 ///
@@ -27,7 +26,7 @@ pub fn human(model: &Model<'_>, style: &Style, out: &mut dyn Write) -> io::Resul
         refused_first(model, style, out)?;
     }
     if style.follows_plan && model.input.run.is_some() {
-        return what_differs(model, style, out);
+        return ending::what_differs(model, style, out);
     }
     head(model, style, out)?;
     for part in &model.parts {
@@ -42,31 +41,9 @@ pub fn human(model: &Model<'_>, style: &Style, out: &mut dyn Write) -> io::Resul
     asides(model, style, out)?;
     writeln!(out)?;
     match model.input.run {
-        Some(_) => ending(model, style, out),
+        Some(_) => ending::write(model, style, out),
         None => sums(model, style, out),
     }
-}
-
-/// After a plan that was shown: changes that did not end as planned, and how the run ended.
-fn what_differs(model: &Model<'_>, style: &Style, out: &mut dyn Write) -> io::Result<()> {
-    let sandbox = if model.is_sandbox() { "SANDBOX · " } else { "" };
-    for part in &model.parts {
-        let others = part.groups.iter().filter(|group| group.outcome != Some(Outcome::Done));
-        let others: Vec<_> = others.cloned().collect();
-        if others.is_empty() {
-            continue;
-        }
-        let heading = format!("\n{sandbox}Not done as planned:\n");
-        writeln!(out, "{}", style.paint(Paint::Strong, &heading))?;
-        let lines = if style.details {
-            fold::unfolded(&others)
-        } else {
-            fold::gathered(fold::folded(&others, fold::SCREEN))
-        };
-        table::write(model, &lines, style, out)?;
-    }
-    writeln!(out)?;
-    ending(model, style, out)
 }
 
 /// The first lines: what must be read before anything else, and what the report is about.
@@ -279,55 +256,12 @@ fn refused(model: &Model<'_>, style: &Style, out: &mut dyn Write) -> io::Result<
     Ok(())
 }
 
-/// How the run ended, and how to continue.
-fn ending(model: &Model<'_>, style: &Style, out: &mut dyn Write) -> io::Result<()> {
-    let Some(run) = model.input.run else { return Ok(()) };
-    let is_bad = Outcome::ALL.into_iter().any(|outcome| outcome.is_bad() && model.outcome(outcome) > 0);
-    let (lead, paint) = match (&run.stopped, is_bad || model.outcome(Outcome::NotAttempted) > 0) {
-        (Some(_), _) => ("stopped", Paint::Notice),
-        (None, true) => ("applied in part", Paint::Bad),
-        (None, false) => ("applied", Paint::Good),
-    };
-    said(&format!("{lead}: {}", outcomes(model)), paint, (0, 2), style, out)?;
-    if let Some(reason) = &run.stopped {
-        said(&format!("because {}", terminal(reason)), Paint::Plain, (2, 4), style, out)?;
-    }
-    if run.is_resumable {
-        // Never broken: it is there to be copied.
-        writeln!(out, "  to continue: mdetag apply --resume{}", terminal(&run.resume_flags))?;
-    }
-    if run.unreviewed > 0 {
-        let verb = noun_for(run.unreviewed, "is|are");
-        let was = noun_for(run.unreviewed, "was|were");
-        let changes = counted(run.unreviewed, "more change");
-        writeln!(out, "  {changes} {verb} wanted now but {was} not reviewed: left for the next plan")?;
-    }
-    for note in &run.notes {
-        said(&format!("note: {}", terminal(note)), Paint::Plain, (2, 4), style, out)?;
-    }
-    Ok(())
-}
-
-/// `8,412 of 9,000 changes done, 3 failed, 585 not attempted`: every outcome that occurred, so that they add up.
-pub fn outcomes(model: &Model<'_>) -> String {
-    let total: u64 = model.outcomes.iter().sum();
-    let done = model.outcome(Outcome::Done);
-    let mut text = format!("{} of {} done", number(done), counted(total, "change"));
-    for outcome in Outcome::ALL.into_iter().filter(|outcome| *outcome != Outcome::Done) {
-        let count = model.outcome(outcome);
-        if count > 0 {
-            text.push_str(&format!(", {} {}", number(count), outcome_phrase(outcome)));
-        }
-    }
-    text
-}
-
 fn escaped(phrase: &Phrase) -> String {
     phrase.render(|name| terminal(&super::escape::clip(name, 80)).into_owned())
 }
 
 /// Writes a sentence over as many lines as it takes.
-fn said(
+pub(super) fn said(
     text: &str,
     paint: Paint,
     indents: (usize, usize),

@@ -7,9 +7,9 @@ use std::io::{self, Write};
 
 use super::consequences;
 use super::cut;
+use super::ending::outcomes;
 use super::escape::{clip, markdown as code, terminal};
 use super::fold::{self, Line};
-use super::human::outcomes;
 use super::model::{Class, Group, Model, Part, Subject, What};
 use super::refusal;
 use super::sentences::{self, Phrase};

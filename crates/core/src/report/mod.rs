@@ -18,6 +18,7 @@ pub mod refusal;
 mod waves;
 pub mod fold;
 mod table;
+mod ending;
 pub mod human;
 pub mod row;
 pub mod json;

@@ -9,9 +9,9 @@ mod moves;
 
 use std::io::{self, Write};
 
+use super::ending::outcomes;
 use super::escape::{self, clip, html as text};
 use super::fold::{self, Line};
-use super::human::outcomes;
 use super::model::{Model, Subject, What};
 use super::refusal;
 use super::sentences::{self, Phrase};

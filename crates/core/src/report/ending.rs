@@ -1,0 +1,80 @@
+//! How a run ended, for people: outcomes, why it stopped, how to continue.
+//!
+//! The plan itself is shown by `human`.
+
+use std::io::{self, Write};
+
+use crate::apply::Outcome;
+
+use super::escape::terminal;
+use super::fold;
+use super::human::said;
+use super::model::Model;
+use super::style::{Paint, Style};
+use super::table;
+use super::words::{counted, noun_for, number, outcome_phrase};
+
+/// After a plan that was shown: changes that did not end as planned, and how the run ended.
+pub(super) fn what_differs(model: &Model<'_>, style: &Style, out: &mut dyn Write) -> io::Result<()> {
+    let sandbox = if model.is_sandbox() { "SANDBOX · " } else { "" };
+    for part in &model.parts {
+        let others = part.groups.iter().filter(|group| group.outcome != Some(Outcome::Done));
+        let others: Vec<_> = others.cloned().collect();
+        if others.is_empty() {
+            continue;
+        }
+        let heading = format!("\n{sandbox}Not done as planned:\n");
+        writeln!(out, "{}", style.paint(Paint::Strong, &heading))?;
+        let lines = if style.details {
+            fold::unfolded(&others)
+        } else {
+            fold::gathered(fold::folded(&others, fold::SCREEN))
+        };
+        table::write(model, &lines, style, out)?;
+    }
+    writeln!(out)?;
+    write(model, style, out)
+}
+
+/// How the run ended, and how to continue.
+pub(super) fn write(model: &Model<'_>, style: &Style, out: &mut dyn Write) -> io::Result<()> {
+    let Some(run) = model.input.run else { return Ok(()) };
+    let is_bad = Outcome::ALL.into_iter().any(|outcome| outcome.is_bad() && model.outcome(outcome) > 0);
+    let (lead, paint) = match (&run.stopped, is_bad || model.outcome(Outcome::NotAttempted) > 0) {
+        (Some(_), _) => ("stopped", Paint::Notice),
+        (None, true) => ("applied in part", Paint::Bad),
+        (None, false) => ("applied", Paint::Good),
+    };
+    said(&format!("{lead}: {}", outcomes(model)), paint, (0, 2), style, out)?;
+    if let Some(reason) = &run.stopped {
+        said(&format!("because {}", terminal(reason)), Paint::Plain, (2, 4), style, out)?;
+    }
+    if run.is_resumable {
+        // Never broken: it is there to be copied.
+        writeln!(out, "  to continue: mdetag apply --resume{}", terminal(&run.resume_flags))?;
+    }
+    if run.unreviewed > 0 {
+        let verb = noun_for(run.unreviewed, "is|are");
+        let was = noun_for(run.unreviewed, "was|were");
+        let changes = counted(run.unreviewed, "more change");
+        writeln!(out, "  {changes} {verb} wanted now but {was} not reviewed: left for the next plan")?;
+    }
+    for note in &run.notes {
+        said(&format!("note: {}", terminal(note)), Paint::Plain, (2, 4), style, out)?;
+    }
+    Ok(())
+}
+
+/// `8,412 of 9,000 changes done, 3 failed, 585 not attempted`: every outcome that occurred, so that they add up.
+pub(super) fn outcomes(model: &Model<'_>) -> String {
+    let total: u64 = model.outcomes.iter().sum();
+    let done = model.outcome(Outcome::Done);
+    let mut text = format!("{} of {} done", number(done), counted(total, "change"));
+    for outcome in Outcome::ALL.into_iter().filter(|outcome| *outcome != Outcome::Done) {
+        let count = model.outcome(outcome);
+        if count > 0 {
+            text.push_str(&format!(", {} {}", number(count), outcome_phrase(outcome)));
+        }
+    }
+    text
+}
