@@ -209,7 +209,7 @@ fn read_settings(folder: &Path, repository: Option<&Path>) -> Result<(Settings, 
         if std::fs::symlink_metadata(&path).is_err() {
             continue;
         }
-        let name = shown(&from_folder(&real, &path));
+        let name = shown(&from_folder(repository.unwrap_or(&real), &path));
         // A pull request brings this file: what it links to may be a secret of the runner.
         let text = regular_file::text_within(&path, repository.unwrap_or(place), MAX_BYTES as u64)
             .map_err(|why| Failure::file(format!("{name} cannot be read: {why}")))?;

@@ -26,7 +26,7 @@ pub struct Read {
 
 /// Reads policy files. Never fails: errors are findings.
 pub fn read(context: &Context, paths: &[PathBuf], now: Timestamp) -> Read {
-    let files = policy_files::read(paths);
+    let files = policy_files::read(paths, &context.base);
     let mut reference = files.reference(&context.base);
     reference.commit = context.repository.as_deref().and_then(repository::commit);
     let (policy, findings) = policy::resolve(&files.policy, now);

@@ -25,7 +25,7 @@ fn now() -> Timestamp {
 
 fn policy_set(folder: &str) -> PolicySet {
     // Tests run in the package's root.
-    let files = policy_files::read(&[folder.into()]);
+    let files = policy_files::read(&[folder.into()], std::path::Path::new("."));
     let (policy, findings) = policy::resolve(&files.policy, now());
     assert!(!planning::has_errors(&findings), "{findings:?}");
     PolicySet { sources: files.policy, policy, findings, reference: plan::PolicyReference::default() }

@@ -35,12 +35,14 @@ pub struct PolicyFiles {
 }
 
 /// Reads policy files, their tests, and the data files that they name. Each argument is a file or a folder, and a root of
-/// its own. A file that two arguments stand for is read once.
-pub fn read(arguments: &[PathBuf]) -> PolicyFiles {
+/// its own. A file that two arguments stand for is read once. Messages name files from `base` (the repository's root, else the
+/// working directory), where they lie below it, else as the arguments do.
+pub fn read(arguments: &[PathBuf], base: &Path) -> PolicyFiles {
+    let base = fs::canonicalize(base).unwrap_or_else(|_| base.to_path_buf());
     let mut files = PolicyFiles::default();
     let mut seen = HashSet::new();
     for (root, argument) in arguments.iter().enumerate() {
-        let found = match find(argument) {
+        let found = match find(argument, &name_of(argument, &base)) {
             Ok(found) => found,
             Err(finding) => {
                 files.policy.unread.push(*finding);
@@ -59,7 +61,10 @@ pub fn read(arguments: &[PathBuf]) -> PolicyFiles {
             if !fs::canonicalize(&full).is_ok_and(|real| seen.insert(real)) {
                 continue;
             }
-            let name = if found.is_folder { shown_path(argument, &path) } else { shown(argument) };
+            let name = match found.is_folder {
+                true => below(&name_of(argument, &base), &path),
+                false => name_of(argument, &base),
+            };
             let is_test = is_test(&path);
             let into = if is_test { &mut files.tests } else { &mut files.policy };
             match regular_file::text(&full, MAX_BYTES as u64) {
@@ -134,8 +139,7 @@ struct Found {
     findings: Vec<Diagnostic>,
 }
 
-fn find(argument: &Path) -> Result<Found, Box<Diagnostic>> {
-    let name = shown(argument);
+fn find(argument: &Path, name: &str) -> Result<Found, Box<Diagnostic>> {
     let real = fs::canonicalize(argument).map_err(|error| {
         Diagnostic::error("E0111", None, format!("`{name}` cannot be read: {}", reason(&error)))
             .help("name a policy file or a folder of them; `mdetag init` writes a first policy")
@@ -144,16 +148,15 @@ fn find(argument: &Path) -> Result<Found, Box<Diagnostic>> {
         // The name as given counts, not that of a link's target: it decides whether this is a test.
         let parent =
             argument.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let folder = fs::canonicalize(parent).map_err(|error| unread(&name, &reason(&error)))?;
+        let folder = fs::canonicalize(parent).map_err(|error| unread(name, &reason(&error)))?;
         let file = argument.file_name().and_then(|file| file.to_str());
-        let file = file.ok_or_else(|| unread(&name, "its name is not UTF-8 text"))?;
+        let file = file.ok_or_else(|| unread(name, "its name is not UTF-8 text"))?;
         // Windows and macOS take `Servers.YAML` for `servers.yaml`. The disk's spelling counts, or a plan would not know its file.
         let on_disk = real.file_name().and_then(|real| real.to_str());
         let file = on_disk.filter(|real| real.to_lowercase() == file.to_lowercase()).unwrap_or(file);
         return Ok(Found { folder, is_folder: false, paths: vec![file.to_owned()], findings: Vec::new() });
     }
-    let mut walk =
-        Walk { root: real.clone(), name: &name, paths: Vec::new(), findings: Vec::new(), entries: 0 };
+    let mut walk = Walk { root: real.clone(), name, paths: Vec::new(), findings: Vec::new(), entries: 0 };
     walk.folder(&real, "", &mut vec![real.clone()]);
     let Walk { mut paths, mut findings, .. } = walk;
     paths.sort_by(|one, other| one.as_bytes().cmp(other.as_bytes()));
@@ -238,7 +241,7 @@ impl Walk<'_> {
     }
 
     fn unread(&mut self, relative: &str, why: &str) {
-        self.findings.push(unread(&shown_path(Path::new(self.name), relative), why));
+        self.findings.push(unread(&below(self.name, relative), why));
     }
 }
 
@@ -254,10 +257,24 @@ fn unread(name: &str, why: &str) -> Diagnostic {
     Diagnostic::error("E0109", None, format!("`{name}` cannot be read: {why}"))
 }
 
-/// The path for people: the argument as given, and the path below it.
-fn shown_path(argument: &Path, relative: &str) -> String {
-    let argument = shown(argument);
-    let argument = argument.strip_prefix("./").unwrap_or(&argument).trim_end_matches('/');
+/// What people call an argument: its path from the repository's root, whatever folder they are in; outside of it, as they typed it.
+fn name_of(argument: &Path, base: &Path) -> String {
+    let parent = argument.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let real = match argument.file_name() {
+        // Not what a link leads to, but the link itself is what they know.
+        Some(file) => fs::canonicalize(parent).map(|parent| parent.join(file)),
+        None => fs::canonicalize(argument),
+    };
+    match real.as_deref().unwrap_or(argument).strip_prefix(base) {
+        Ok(inside) if inside.as_os_str().is_empty() => ".".to_owned(),
+        Ok(inside) => shown(inside),
+        Err(_) => shown(argument),
+    }
+}
+
+/// The path for people: the name of an argument, and the path below it.
+fn below(argument: &str, relative: &str) -> String {
+    let argument = argument.strip_prefix("./").unwrap_or(argument).trim_end_matches('/');
     match argument {
         "" | "." => relative.to_owned(),
         folder if relative.is_empty() => folder.to_owned(),
@@ -316,7 +333,7 @@ mod tests {
             ("a/z.test.yml", ""),
             ("t.test.yaml", ""),
         ]);
-        let files = read(&[folder.path().to_path_buf()]);
+        let files = read(&[folder.path().to_path_buf()], Path::new("nowhere"));
         assert_eq!(paths(&files.policy), ["B.yaml", "a-b.yaml", "a.yaml", "a/z.yml", "b.yaml"]);
         assert_eq!(paths(&files.tests), ["a/z.test.yml", "t.test.yaml"]);
         assert!(files.policy.unread.is_empty());
@@ -326,7 +343,7 @@ mod tests {
     fn a_file_argument_has_its_folder_as_root_and_keeps_its_name() {
         let folder = folder(&[("p/a.yaml", "x: { inFile: data/l.txt }"), ("p/data/l.txt", "srv")]);
         let argument = folder.path().join("p/a.yaml");
-        let files = read(&[argument.clone(), folder.path().join("p")]);
+        let files = read(&[argument.clone(), folder.path().join("p")], Path::new("nowhere"));
         assert_eq!(&*files.policy.files[0].name, argument.to_str().unwrap());
         assert_eq!(files.policy.files.len(), 1, "the same file twice is read once");
         assert_eq!(files.policy.data[&(0, "data/l.txt".to_owned())].as_deref(), Ok(b"srv".as_slice()));
@@ -343,7 +360,7 @@ mod tests {
             ("secret.txt", "secret"),
         ]);
         std::os::unix::fs::symlink("../../secret.txt", folder.path().join("p/sub/link.txt")).unwrap();
-        let files = read(&[folder.path().join("p")]);
+        let files = read(&[folder.path().join("p")], Path::new("nowhere"));
         let data: Vec<_> =
             files.policy.data.iter().map(|((_, path), data)| (path.as_str(), data.is_ok())).collect();
         assert_eq!(data, [("l.txt", true), ("sub/link.txt", false), ("sub/none.txt", false)]);
@@ -361,7 +378,7 @@ mod tests {
         link("../out/c.yaml", "out.yaml");
         link("a.yaml", "same.yaml");
         link("gone.yaml", "broken.yaml");
-        let files = read(&[folder.path().join("p")]);
+        let files = read(&[folder.path().join("p")], Path::new("nowhere"));
         assert_eq!(paths(&files.policy), ["a.yaml", "real/b.yaml"]);
         let back = "it is a link that leads back to";
         let leaves = "it is a link that leaves the policy root";
@@ -382,7 +399,7 @@ mod tests {
         let folder = folder(&[("a.yaml", "version: 1")]);
         fs::write(folder.path().join("b.yaml"), b"a: 1\nb: \xff\n").unwrap();
         fs::File::create(folder.path().join("c.yaml")).unwrap().set_len(50 << 20).unwrap();
-        let files = read(&[folder.path().to_path_buf(), folder.path().join("nowhere")]);
+        let files = read(&[folder.path().to_path_buf(), folder.path().join("nowhere")], Path::new("nowhere"));
         assert_eq!(paths(&files.policy), ["a.yaml"]);
         assert_eq!(
             unread_of(&files),
@@ -393,20 +410,23 @@ mod tests {
             ]
         );
         let empty = tempfile::tempdir().unwrap();
-        assert_eq!(read(&[empty.path().to_path_buf()]).policy.unread[0].code, "E0111");
+        assert_eq!(read(&[empty.path().to_path_buf()], Path::new("nowhere")).policy.unread[0].code, "E0111");
     }
 
     #[test]
     fn the_reference_holds_every_file_and_changes_with_each() {
         let folder = folder(&[("p/a.yaml", "x: { inFile: l.txt }"), ("p/l.txt", "srv")]);
-        let reference = || read(&[folder.path().join("p")]).reference(folder.path());
+        let reference = || read(&[folder.path().join("p")], Path::new("nowhere")).reference(folder.path());
         let first = reference();
         assert_eq!(
             first.files.iter().map(|file| file.path.as_str()).collect::<Vec<_>>(),
             ["p/a.yaml", "p/l.txt"]
         );
         assert_eq!(first.arguments, ["p"]);
-        assert_eq!(read(&[folder.path().join("p/a.yaml")]).reference(folder.path()).arguments, ["p/a.yaml"]);
+        assert_eq!(
+            read(&[folder.path().join("p/a.yaml")], Path::new("nowhere")).reference(folder.path()).arguments,
+            ["p/a.yaml"]
+        );
         assert_eq!(first.digest.len(), "sha256:".len() + 64);
         assert_eq!(first, reference());
         fs::write(folder.path().join("p/l.txt"), "other").unwrap();
@@ -420,7 +440,7 @@ mod tests {
             ("p/groups.yaml", "groups: []"),
             ("p/guard.yaml", "version: 1\nguard: {}"),
         ]);
-        let files = read(&[folder.path().join("p")]);
+        let files = read(&[folder.path().join("p")], Path::new("nowhere"));
         let names: Vec<&str> = files.policy.files.iter().map(|file| file.path.as_str()).collect();
         assert_eq!(names, ["a.yaml", "guard.yaml"]);
         assert_eq!(files.policy.data.len(), 2);

@@ -99,7 +99,11 @@ fn is_own_descriptor(_: &Path) -> bool {
 pub fn within(path: &Path, root: &Path) -> Result<PathBuf, String> {
     let real = |path: &Path| std::fs::canonicalize(path).map_err(|error| reason(&error));
     let (root, real) = (real(root)?, real(path)?);
-    if real.starts_with(root) { Ok(real) } else { Err("it lies outside the repository".to_owned()) }
+    if real.starts_with(root) {
+        return Ok(real);
+    }
+    let is_special = real.metadata().is_ok_and(|known| !known.is_file() && !known.is_dir());
+    Err(if is_special { NOT_REGULAR } else { "it lies outside the repository" }.to_owned())
 }
 
 /// The text of a file inside of `root`, links resolved.

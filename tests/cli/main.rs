@@ -9,6 +9,7 @@ mod caps;
 mod ci;
 mod doctor;
 mod engine;
+mod folders;
 mod foreign_hosts;
 mod identity;
 mod import;
