@@ -18,11 +18,17 @@ use super::state::StateDir;
 /// So many runs in a row a change must have bounced to be contested.
 const BOUNCES: u32 = 3;
 
+/// So long the runs must be apart in which it bounced.
+const BOUNCES_APART: Duration = Duration::from_secs(6 * 3_600);
+
+/// So long after it bounced last a contested change is tried again.
+const RETRIED_AFTER: Duration = Duration::from_secs(7 * 86_400);
+
 /// More bytes than the pending changes of a million devices take.
 const MOST_PENDING: u64 = 1 << 30;
 
 /// How many runs back contested changes are looked for.
-const MOST_RUNS: usize = 50;
+const MOST_RUNS: usize = 200;
 
 /// How a plan is to be made, as far as history matters.
 #[derive(Clone, Copy, Debug)]
@@ -51,48 +57,77 @@ pub fn read(state: &StateDir, present: Present<'_>) -> History {
             break;
         }
     }
-    let contested = streaks.unwrap_or_default().into_iter().filter(|(_, streak)| streak.bounces >= BOUNCES);
+    let contested =
+        streaks.unwrap_or_default().into_iter().filter(|(_, streak)| streak.is_contested(present.now));
     history.contested = contested.map(|(key, _)| (key.clone(), origin(&key).to_owned())).collect();
     history
 }
 
 /// A change that was accepted in the newest runs, one after the other, and is wanted again.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Streak {
     bounces: u32,
     is_over: bool,
+    /// When it was accepted last.
+    newest: Option<Timestamp>,
+    /// When the oldest run started in which it counted as bounced.
+    oldest: Option<Timestamp>,
+}
+
+impl Streak {
+    fn is_open(&self) -> bool {
+        !self.is_over && self.bounces < BOUNCES
+    }
+
+    /// Counts a bounce, unless it is too near to one that counts: three quick changes by a person are one.
+    fn count(&mut self, at: Timestamp) {
+        if self.oldest.is_none_or(|oldest| at.plus(BOUNCES_APART) <= oldest) {
+            self.bounces += 1;
+            self.oldest = Some(at);
+        }
+        self.newest.get_or_insert(at);
+    }
+
+    /// Whether it is contested: bounced often enough, and not so long ago that it is worth another try.
+    fn is_contested(&self, now: Timestamp) -> bool {
+        self.bounces >= BOUNCES && self.newest.is_some_and(|newest| now < newest.plus(RETRIED_AFTER))
+    }
 }
 
 /// Follows changes one run further back; says whether any may still become contested.
 fn follow(recorded: &Recorded, policy: &str, streaks: &mut Option<HashMap<ChangeKey, Streak>>) -> bool {
     let outcomes = resume::outcomes(&recorded.entries);
     let contested: BTreeSet<&ChangeKey> = recorded.contested.iter().collect();
+    let at = recorded.started.unwrap_or(Timestamp::EPOCH);
+    let is_same_policy = recorded.header.policy == policy;
     let Some(streaks) = streaks else {
-        let is_same_policy = recorded.header.policy == policy;
-        let held = contested.iter().map(|key| (*key, 0));
-        let found = held.chain(outcomes.iter().filter_map(|(key, ended)| match ended.outcome {
-            outcome if was_accepted(outcome) => is_same_policy.then_some((*key, 1)),
-            outcome => says_nothing(outcome).then_some((*key, 0)),
-        }));
-        let found: HashMap<ChangeKey, Streak> =
-            found.map(|(key, bounces)| (key.clone(), Streak { bounces, is_over: false })).collect();
+        let mut found: HashMap<ChangeKey, Streak> =
+            contested.iter().map(|key| ((*key).clone(), Streak::default())).collect();
+        for (key, ended) in &outcomes {
+            if was_accepted(ended.outcome) && is_same_policy {
+                found.entry((*key).clone()).or_default().count(at);
+            } else if says_nothing(ended.outcome) {
+                found.entry((*key).clone()).or_default();
+            }
+        }
         let is_open = !found.is_empty();
         *streaks = Some(found);
         return is_open;
     };
     let mut is_open = false;
-    for (key, streak) in streaks.iter_mut().filter(|(_, streak)| !streak.is_over && streak.bounces < BOUNCES)
-    {
+    for (key, streak) in streaks.iter_mut().filter(|(_, streak)| streak.is_open()) {
         match outcomes.get(key).map(|ended| ended.outcome) {
             Some(outcome) if was_accepted(outcome) => {
-                streak.is_over = streak.bounces == 0 && recorded.header.policy != policy;
-                streak.bounces += u32::from(!streak.is_over);
+                streak.is_over = streak.bounces == 0 && !is_same_policy;
+                if !streak.is_over {
+                    streak.count(at);
+                }
             }
             Some(outcome) if says_nothing(outcome) => {}
             None if contested.contains(key) => {}
             _ => streak.is_over = true,
         }
-        is_open |= !streak.is_over && streak.bounces < BOUNCES;
+        is_open |= streak.is_open();
     }
     is_open
 }
@@ -281,27 +316,41 @@ mod tests {
     }
 
     #[test]
-    fn a_change_that_bounced_in_the_last_three_runs_is_contested() {
+    fn a_change_that_bounced_in_the_last_three_runs_six_hours_apart_is_contested() {
         let folder = tempfile::tempdir().unwrap();
         let state = state(&folder);
-        for hour in [1, 3, 5] {
+        for hour in [1, 7, 13] {
             assert!(read(&state, at(hour, "p")).contested.is_empty());
-            let other = if hour == 3 { Outcome::Noop } else { Outcome::Done };
+            let other = if hour == 7 { Outcome::Noop } else { Outcome::Done };
             record(&state, hour, "p", &[("held", Outcome::Done), ("free", other)]);
         }
-        let history = read(&state, at(9, "p"));
+        let history = read(&state, at(19, "p"));
         assert_eq!(history.contested.keys().collect::<Vec<_>>(), [&key("held")]);
         assert!(history.contested[&key("held")].contains("registry"));
-        record(&state, 10, "p", &[("held", Outcome::NotAttempted)]);
-        assert_eq!(read(&state, at(12, "p")).contested.len(), 1, "a run that did not try says nothing");
-        let retried = Present { retry_contested: true, ..at(12, "p") };
+        record(&state, 20, "p", &[("held", Outcome::NotAttempted)]);
+        assert_eq!(read(&state, at(22, "p")).contested.len(), 1, "a run that did not try says nothing");
+        let retried = Present { retry_contested: true, ..at(22, "p") };
         assert!(read(&state, retried).contested.is_empty());
-        assert!(read(&state, at(12, "changed")).contested.is_empty(), "its rule may have changed");
-        record(&state, 13, "p", &[("free", Outcome::Done)]);
-        assert!(
-            read(&state, at(15, "p")).contested.is_empty(),
-            "a run in which it was at peace ends the row"
-        );
+        assert!(read(&state, at(22, "changed")).contested.is_empty(), "its rule may have changed");
+        assert_eq!(read(&state, at(13 + 7 * 24 - 1, "p")).contested.len(), 1);
+        assert!(read(&state, at(13 + 7 * 24, "p")).contested.is_empty(), "after 7 days it is tried again");
+        record(&state, 23, "p", &[("free", Outcome::Done)]);
+        let ended = read(&state, at(25, "p"));
+        assert!(ended.contested.is_empty(), "a run in which it was at peace ends the row");
+    }
+
+    #[test]
+    fn quick_changes_by_a_person_make_nothing_contested() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = state(&folder);
+        for hour in 1..8 {
+            record(&state, hour, "p", &[("held", Outcome::Done)]);
+        }
+        assert!(read(&state, at(8, "p")).contested.is_empty(), "two at most are six hours apart");
+        for hour in 8..14 {
+            record(&state, hour, "p", &[("held", Outcome::Done)]);
+        }
+        assert_eq!(read(&state, at(14, "p")).contested.len(), 1, "12 hours are no accident");
     }
 
     #[test]
