@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedReceiver;
 
+use mdetag::store::history_index;
 use mdetag::store::journal::{self, Header, Journal, Recorded};
 use mdetag::tenant::{ReadDevices, ReadScope, ReadWatch, Writer};
 use mdetag_core::apply::{
@@ -28,6 +29,9 @@ use super::failure::{Failure, chain};
 use super::past;
 use super::progress::{Meter, Reading};
 use super::session::Session;
+
+/// Larger runs are indexed when somebody asks for their history: the apply ends without that wait.
+const MOST_INDEXED: usize = 20_000;
 
 /// What is to be carried out, and with what.
 pub struct RunInputs<'a> {
@@ -119,6 +123,10 @@ pub async fn carry_out(inputs: &RunInputs<'_>, signals: UnboundedReceiver<()>) -
     let driven = drive(&mut run, around).await;
     screen.meter.end();
     driven.map_err(unusable)?;
+    if inputs.safe.plan().changes.len() <= MOST_INDEXED {
+        // `history` indexes it, if it could not be done here.
+        let _ = history_index::read(&session.state, &run_id);
+    }
     Ok(end(inputs, run_id, &run, screen, start))
 }
 

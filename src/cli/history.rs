@@ -1,18 +1,19 @@
 //! `mdetag history`: who put which tag where, when, by which rule, commit and run, from the journals.
+//!
+//! Reads them through their index, which makes itself.
 
-use std::collections::HashMap;
 use std::path::Path;
 
 use serde_json::{Value, json};
 
-use mdetag::store::history::{self, HistoryEntry};
-use mdetag::store::journal::{self, Recorded};
+use mdetag::store::history_index::{self, IndexedChange, IndexedRun};
+use mdetag::store::journal;
 use mdetag::store::path_text::shown;
 use mdetag::store::state::StateDir;
 use mdetag_core::apply::Outcome;
-use mdetag_core::plan::{Cause, ChangeKey, ChangeWhat, Plan, document, stale};
 use mdetag_core::report::escape::{self, terminal};
 use mdetag_core::report::words::{counted, number};
+use mdetag_core::time::{Date, Timestamp, parse_duration};
 
 use super::args::{Format, HistoryArgs};
 use super::context::Context;
@@ -21,48 +22,77 @@ use super::failure::{Failure, chain};
 use super::output;
 use super::session::{SANDBOX, sandbox_dir};
 
-/// Prints the runs, or what happened to one device or tag.
+/// A line, its document, and the time that it is sorted by.
+struct Told {
+    at: Option<Timestamp>,
+    text: String,
+    document: Value,
+}
+
+/// Prints the runs, or what happened to one device or tag, by time.
 ///
 /// # Errors
-/// No state directory, journals that cannot be read.
+/// No state directory, journals that cannot be read, a time that is none.
 pub fn run(context: &Context, args: &HistoryArgs) -> Result<Exit, Failure> {
     output::only(context.global.format, "history", &[Format::Human, Format::Json])?;
-    let mut text = String::new();
-    let mut documents = Vec::new();
+    let since = args.since.as_deref().map(|text| moment(context, "--since", text)).transpose()?;
+    let until = args.until.as_deref().map(|text| moment(context, "--until", text)).transpose()?;
+    let mut told = Vec::new();
     for state in states(context)? {
         let runs = journal::runs(&state)
             .map_err(|error| Failure::file(format!("{}: {error}", shown(&state.runs()))))?;
-        for run in runs {
-            let recorded = match journal::read(&state, &run) {
-                Ok(recorded) => recorded,
-                Err(error) => {
-                    context.console.say(&format!("left out: {}", chain(&error)));
-                    continue;
-                }
-            };
-            let (lines, document) = match &args.subject {
-                None => summary(&run, &recorded),
-                Some(subject) => happened(&run, &recorded, &state, subject),
-            };
-            text.push_str(&lines);
-            documents.extend(document);
+        // A run that started later than that holds nothing earlier.
+        for run in runs.iter().filter(|run| until.is_none_or(|until| **run < journal::run_id(until))) {
+            match history_index::read(&state, run) {
+                Ok(indexed) => match &args.subject {
+                    None => told.push(summary(run, &indexed)),
+                    Some(subject) => told.extend(happened(run, &indexed, subject)),
+                },
+                Err(error) => context.console.say(&format!("left out: {}", chain(&error))),
+            }
         }
     }
+    told.retain(|told| {
+        told.at.is_none_or(|at| since.is_none_or(|since| at >= since) && until.is_none_or(|until| at < until))
+    });
+    told.sort_by_key(|told| told.at);
+    let left_out = args.limit.map_or(0, |limit| told.len().saturating_sub(limit));
+    told.drain(..left_out);
+    if left_out > 0 {
+        context.console.say(&format!("{} left out by --limit", counted(left_out as u64, "older line")));
+    }
+    show(context, args, told)
+}
+
+fn show(context: &Context, args: &HistoryArgs, told: Vec<Told>) -> Result<Exit, Failure> {
     if context.global.format == Format::Json {
         let key = if args.subject.is_some() { "changes" } else { "runs" };
+        let documents: Vec<Value> = told.into_iter().map(|told| told.document).collect();
         let document = json!({ "formatVersion": "1.0", key: documents });
         context.console.result(&escape::json_document(&document))?;
-    } else if text.is_empty() {
-        let of = args
-            .subject
-            .as_ref()
-            .map(|subject| format!(" about `{}`", terminal(subject)))
-            .unwrap_or_default();
-        context.console.result(&format!("no run in {} says anything{of}\n", shown(&context.state_dir())))?;
+    } else if told.is_empty() {
+        let subject = args.subject.as_ref();
+        let of = subject.map(|subject| format!(" about `{}`", terminal(subject))).unwrap_or_default();
+        let when = if args.since.is_some() || args.until.is_some() { " in that time" } else { "" };
+        let folder = shown(&context.state_dir());
+        context.console.result(&format!("no run in {folder} says anything{of}{when}\n"))?;
     } else {
+        let text: String = told.into_iter().map(|told| told.text).collect();
         context.console.result(&text)?;
     }
     Ok(Exit::Success)
+}
+
+/// A time, a day (its first moment), or a span before now.
+fn moment(context: &Context, flag: &str, text: &str) -> Result<Timestamp, Failure> {
+    if let Ok(span) = parse_duration(text) {
+        return Ok(context.policy_now().minus(span));
+    }
+    let day = || Date::parse(text).map(Date::midnight);
+    day().or_else(|_| Timestamp::parse(text)).map_err(|_| {
+        Failure::usage(format!("{flag}: `{}` is no time", terminal(text)))
+            .help("write 2026-11-24, 2026-11-24T03:00:00Z, or a span before now such as 30d")
+    })
 }
 
 /// The tenants whose journals are looked at: the sandbox or profile that was named, else all in the state directory.
@@ -113,115 +143,93 @@ fn folders(path: &Path) -> Vec<String> {
 }
 
 /// One line a run.
-fn summary(run: &str, recorded: &Recorded) -> (String, Vec<Value>) {
-    let entries = history::entries_of(recorded);
-    let count = |outcome: Outcome| entries.iter().filter(|one| one.outcome == outcome).count() as u64;
+fn summary(run: &str, indexed: &IndexedRun) -> Told {
     let outcomes: Vec<String> = Outcome::ALL
         .into_iter()
-        .filter(|outcome| count(*outcome) > 0)
-        .map(|outcome| format!("{} {}", number(count(outcome)), outcome.word()))
+        .filter(|outcome| indexed.count(*outcome) > 0)
+        .map(|outcome| format!("{} {}", number(indexed.count(outcome)), outcome.word()))
         .collect();
-    let header = &recorded.header;
+    let header = &indexed.header;
     let who = header.who.as_deref().unwrap_or("unknown");
     let place = header.job.as_deref().or(header.host.as_deref()).unwrap_or("unknown");
-    let commit = header
-        .commit
-        .as_deref()
-        .map(|commit| format!(" · commit {}", &commit[..commit.len().min(7)]))
-        .unwrap_or_default();
-    let ended = recorded.closing.as_ref().map_or("not ended", |closing| closing.reason.as_str());
-    let started = recorded.started.map(|at| at.to_string()).unwrap_or_default();
-    let cloud = if header.cloud == SANDBOX { "SANDBOX · " } else { "" };
-    let line = format!(
-        "{run} · {cloud}{started} · by {} on {}{commit} · {} · {}\n",
+    let started = indexed.started.map(|at| at.to_string()).unwrap_or_default();
+    let text = format!(
+        "{run} · {}{started} · by {} on {}{} · {} · {}\n",
+        tenant(indexed),
         terminal(who),
         terminal(place),
+        commit(indexed),
         if outcomes.is_empty() { "no change".to_owned() } else { outcomes.join(", ") },
-        terminal(ended),
+        terminal(&indexed.ended),
     );
-    let outcomes: serde_json::Map<String, Value> =
-        Outcome::ALL.into_iter().map(|outcome| (outcome.word().to_owned(), count(outcome).into())).collect();
+    let outcomes: serde_json::Map<String, Value> = Outcome::ALL
+        .into_iter()
+        .map(|outcome| (outcome.word().to_owned(), indexed.count(outcome).into()))
+        .collect();
     let document = json!({
-        "run": run, "startedAt": recorded.started, "tenant": header.tenant, "cloud": header.cloud, "who": header.who,
+        "run": run, "startedAt": indexed.started, "tenant": header.tenant, "cloud": header.cloud, "who": header.who,
         "host": header.host, "job": header.job, "commit": header.commit, "policy": header.policy, "plan": header.plan,
-        "outcomes": outcomes, "ended": ended, "resumable": recorded.is_resumable(), "damagedLines": recorded.damaged,
+        "outcomes": outcomes, "ended": indexed.ended, "resumable": indexed.is_resumable,
+        "damagedLines": indexed.damaged,
     });
-    (line, vec![document])
+    Told { at: indexed.started, text, document }
+}
+
+/// SANDBOX, or the tenant's id: one state directory may hold many.
+fn tenant(indexed: &IndexedRun) -> String {
+    let header = &indexed.header;
+    if header.cloud == SANDBOX {
+        "SANDBOX · ".to_owned()
+    } else {
+        format!("{} · ", terminal(&header.tenant))
+    }
+}
+
+fn commit(indexed: &IndexedRun) -> String {
+    let commit = indexed.header.commit.as_deref();
+    commit
+        .map(|commit| format!(" · commit {}", terminal(&commit.chars().take(7).collect::<String>())))
+        .unwrap_or_default()
 }
 
 /// What a run did to one device or tag.
-fn happened(run: &str, recorded: &Recorded, state: &StateDir, subject: &str) -> (String, Vec<Value>) {
-    let plan = journal::plan_text(state, run).ok().and_then(|text| document::read(&text).ok());
-    let known = plan.as_ref().map(reasons).unwrap_or_default();
-    let mut text = String::new();
-    let mut documents = Vec::new();
-    for HistoryEntry { at, key, outcome, error } in history::entries_of(recorded) {
-        let reason = known.get(&key);
-        let name = reason.and_then(|reason| reason.name.as_deref());
-        let (symbol, what) = match &key.what {
-            ChangeWhat::Add(tag) => ("+", tag.to_string()),
-            ChangeWhat::Remove(tag) => ("-", tag.to_string()),
-            ChangeWhat::Value(value) => ("~", value.to_string()),
+fn happened<'a>(
+    run: &'a str,
+    indexed: &'a IndexedRun,
+    subject: &'a str,
+) -> impl Iterator<Item = Told> + use<'a> {
+    let is_about = move |change: &&IndexedChange| {
+        let name = change.name.as_deref();
+        change.device == subject
+            || change.what == subject
+            || name.is_some_and(|name| mdetag_core::text::equal(name, subject))
+    };
+    indexed.changes.iter().filter(is_about).map(move |change| {
+        let symbol = match change.action.as_str() {
+            "add" => "+",
+            "remove" => "-",
+            _ => "~",
         };
-        let is_device =
-            *key.device == *subject || name.is_some_and(|name| mdetag_core::text::equal(name, subject));
-        if !is_device && what != subject {
-            continue;
-        }
-        let header = &recorded.header;
-        let commit = header
-            .commit
-            .as_deref()
-            .map(|commit| format!(" · commit {}", &commit[..commit.len().min(7)]))
-            .unwrap_or_default();
-        let because = reason.map(|reason| format!(" · {}", terminal(&reason.because))).unwrap_or_default();
-        let error_text = error.as_deref().map(|error| format!(" ({})", terminal(error))).unwrap_or_default();
-        text.push_str(&format!(
-            "{at}  {symbol} {}  {}  {}{error_text}{because} · by {} · run {run}{commit}\n",
-            terminal(&escape::tag(&what)),
-            terminal(name.unwrap_or(&key.device)),
-            outcome.word(),
+        let because = change.because.as_deref().map(|because| format!(" · {}", terminal(because)));
+        let error = change.error.as_deref().map(|error| format!(" ({})", terminal(error)));
+        let header = &indexed.header;
+        let text = format!(
+            "{}  {symbol} {}  {}  {}{}{} · by {} · {}run {run}{}\n",
+            change.at,
+            terminal(&escape::tag(&change.what)),
+            terminal(change.name.as_deref().unwrap_or(&change.device)),
+            terminal(&change.outcome),
+            error.unwrap_or_default(),
+            because.unwrap_or_default(),
             terminal(header.who.as_deref().unwrap_or("unknown")),
-        ));
-        documents.push(json!({
-            "at": at, "device": { "id": &*key.device, "name": name }, "action": symbol_word(symbol), "what": what,
-            "outcome": outcome.word(), "error": error, "because": reason.map(|reason| &reason.because), "run": run,
-            "who": header.who, "commit": header.commit,
-        }));
-    }
-    (text, documents)
-}
-
-fn symbol_word(symbol: &str) -> &'static str {
-    match symbol {
-        "+" => "add",
-        "-" => "remove",
-        _ => "value",
-    }
-}
-
-/// Why a change was planned, and the device's name.
-struct Reason {
-    name: Option<String>,
-    because: String,
-}
-
-fn reasons(plan: &Plan) -> HashMap<ChangeKey, Reason> {
-    let mut reasons = HashMap::new();
-    for change in &plan.changes {
-        let causes = change
-            .add
-            .iter()
-            .chain(&change.remove)
-            .map(|tag| tag.cause)
-            .chain(change.value.map(|value| value.cause));
-        for (key, cause) in stale::keys(plan, change).zip(causes) {
-            let because = match plan.cause(cause) {
-                Cause::Rule(rules) if rules.len() > 3 => counted(rules.len() as u64, "rule"),
-                cause => mdetag_core::report::words::cause(plan, cause),
-            };
-            reasons.insert(key, Reason { name: change.name.as_deref().map(str::to_owned), because });
-        }
-    }
-    reasons
+            tenant(indexed),
+            commit(indexed),
+        );
+        let document = json!({
+            "at": change.at, "device": { "id": change.device, "name": change.name }, "action": change.action,
+            "what": change.what, "outcome": change.outcome, "error": change.error, "because": change.because,
+            "run": run, "tenant": header.tenant, "cloud": header.cloud, "who": header.who, "commit": header.commit,
+        });
+        Told { at: Some(change.at), text, document }
+    })
 }

@@ -6,6 +6,7 @@ pub mod backend;
 mod compression;
 pub mod history;
 pub mod journal;
+pub mod history_index;
 mod journal_line;
 pub mod ledger;
 pub mod lock;

@@ -110,6 +110,11 @@ impl StateDir {
         unlinked(&self.path, &["ledger", &app.to_ascii_lowercase()])
     }
 
+    /// What a finished run did, for `history`.
+    pub fn history(&self, run: &str) -> PathBuf {
+        self.path.join("history").join(format!("{run}.json"))
+    }
+
     /// The lock that an `apply` holds.
     pub fn lock(&self) -> PathBuf {
         self.path.join("apply.lock")

@@ -227,6 +227,15 @@ pub struct HistoryArgs {
     /// Only this device (id or name) or this tag
     #[arg(value_name = "DEVICE | TAG")]
     pub subject: Option<String>,
+    /// Only what happened from then on: a time, a day, or a span such as `30d` before now
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
+    /// Only what happened before then
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<String>,
+    /// Only the newest N
+    #[arg(long, value_name = "N")]
+    pub limit: Option<usize>,
 }
 
 /// `revert`.

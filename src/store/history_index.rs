@@ -1,0 +1,198 @@
+//! The index of the journals: what each finished run did, as `history` shows it, in one small file a run.
+//!
+//! Holds nothing that the journals and their plans do not say: it may be deleted at any time and is made again when it is needed.
+//! Decides nothing by it: plans, reverts and resumptions read the journals.
+
+use std::collections::HashMap;
+
+use serde::{Deserialize, Serialize};
+
+use mdetag_core::apply::Outcome;
+use mdetag_core::plan::{Cause, ChangeKey, ChangeWhat, Plan, document, stale};
+use mdetag_core::report::words::{self, counted};
+use mdetag_core::time::Timestamp;
+
+use super::history;
+use super::journal::{self, Header, JournalError, Recorded};
+use super::state::StateDir;
+
+/// Another number, another meaning: such a file is made anew.
+const FORMAT: u32 = 1;
+
+/// More bytes than the index of any run takes: a million changes have about 300 MB.
+const MOST_BYTES: u64 = 1 << 30;
+
+/// What a run did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct IndexedRun {
+    format: u32,
+    /// When it started.
+    pub started: Option<Timestamp>,
+    /// Who, where, what.
+    pub header: Header,
+    /// How it ended.
+    pub ended: String,
+    /// Whether it can be resumed; such a run is never kept here.
+    pub is_resumable: bool,
+    /// Lines of the journal that cannot be read.
+    pub damaged: u64,
+    /// The last word on each change, in the order of the journal.
+    pub changes: Vec<IndexedChange>,
+}
+
+/// How a change ended, and why it was planned.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct IndexedChange {
+    /// When.
+    pub at: Timestamp,
+    /// The device.
+    pub device: String,
+    /// Its name, where the plan knows it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// `add`, `remove` or `value`.
+    pub action: String,
+    /// The tag or the value.
+    pub what: String,
+    /// How it ended.
+    pub outcome: String,
+    /// Why, if not well.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// Why it was planned.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub because: Option<String>,
+}
+
+impl IndexedRun {
+    /// How many changes ended so.
+    pub fn count(&self, outcome: Outcome) -> u64 {
+        self.changes.iter().filter(|change| change.outcome == outcome.word()).count() as u64
+    }
+}
+
+/// A run, from the index or else from its journal, which is then indexed if it is finished.
+///
+/// # Errors
+/// A journal that cannot be read.
+pub fn read(state: &StateDir, run: &str) -> Result<IndexedRun, JournalError> {
+    let path = state.history(run);
+    let kept = state.backend().read(&path, MOST_BYTES).ok();
+    let kept = kept.and_then(|bytes| serde_json::from_slice::<IndexedRun>(&bytes).ok());
+    if let Some(kept) = kept.filter(|kept| kept.format == FORMAT && kept.header.run == run) {
+        return Ok(kept);
+    }
+    let made = make(state, &journal::read(state, run)?);
+    if !made.is_resumable
+        && let Ok(bytes) = serde_json::to_vec(&made)
+        && let Err(error) = state.backend().write(&path, &bytes)
+    {
+        // Nothing is lost: the next reader makes it again.
+        tracing::debug!(%error, run, "the run cannot be indexed");
+    }
+    Ok(made)
+}
+
+fn make(state: &StateDir, recorded: &Recorded) -> IndexedRun {
+    let run = &recorded.header.run;
+    let plan = journal::plan_text(state, run).ok().and_then(|text| document::read(&text).ok());
+    let known = plan.as_ref().map(reasons).unwrap_or_default();
+    let changes = history::entries_of(recorded).into_iter().map(|entry| {
+        let (action, what) = match &entry.key.what {
+            ChangeWhat::Add(tag) => ("add", tag.to_string()),
+            ChangeWhat::Remove(tag) => ("remove", tag.to_string()),
+            ChangeWhat::Value(value) => ("value", value.to_string()),
+        };
+        let reason = known.get(&entry.key);
+        IndexedChange {
+            at: entry.at,
+            device: entry.key.device.to_string(),
+            name: reason.and_then(|reason| reason.name.clone()),
+            action: action.to_owned(),
+            what,
+            outcome: entry.outcome.word().to_owned(),
+            error: entry.error,
+            because: reason.map(|reason| reason.because.clone()),
+        }
+    });
+    IndexedRun {
+        format: FORMAT,
+        started: recorded.started,
+        header: recorded.header.clone(),
+        ended: recorded.closing.as_ref().map_or_else(|| "not ended".to_owned(), |end| end.reason.clone()),
+        is_resumable: recorded.is_resumable(),
+        damaged: recorded.damaged,
+        changes: changes.collect(),
+    }
+}
+
+/// Why a change was planned, and the device's name.
+struct Reason {
+    name: Option<String>,
+    because: String,
+}
+
+fn reasons(plan: &Plan) -> HashMap<ChangeKey, Reason> {
+    let mut reasons = HashMap::new();
+    for change in &plan.changes {
+        let tags = change.add.iter().chain(&change.remove).map(|tag| tag.cause);
+        let causes = tags.chain(change.value.map(|value| value.cause));
+        for (key, cause) in stale::keys(plan, change).zip(causes) {
+            let because = match plan.cause(cause) {
+                Cause::Rule(rules) if rules.len() > 3 => counted(rules.len() as u64, "rule"),
+                cause => words::cause(plan, cause),
+            };
+            reasons.insert(key, Reason { name: change.name.as_deref().map(str::to_owned), because });
+        }
+    }
+    reasons
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::journal::{Closing, Journal};
+    use super::*;
+    use mdetag_core::apply::{ChangeOutcome, Entry};
+
+    fn run(state: &StateDir, second: i64, is_complete: bool) -> String {
+        let now = Timestamp::from_seconds(1_800_000_000 + second);
+        let header = Header { run: journal::run_id(now), ..Header::default() };
+        let mut journal = Journal::create(state, &header, &Plan::default(), b"{}", now).unwrap();
+        let key = ChangeKey { device: "d".into(), what: ChangeWhat::Add("T".into()) };
+        let done = ChangeOutcome { key, outcome: Outcome::Done, error: None };
+        journal.append(vec![Entry::Ended { at: now, ended: vec![done] }]).unwrap();
+        journal.close(Closing { at: now, is_complete, reason: "finished".to_owned() }).unwrap();
+        header.run
+    }
+
+    #[test]
+    fn the_index_says_what_the_journals_say_and_is_made_again_when_it_is_gone_or_damaged() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = StateDir::new(folder.path(), "public", "t").unwrap();
+        let run = run(&state, 0, true);
+        let first = read(&state, &run).unwrap();
+        assert_eq!((first.changes.len(), first.count(Outcome::Done)), (1, 1));
+        let hidden = folder.path().join("hidden");
+        std::fs::rename(state.journal(&run), &hidden).unwrap();
+        assert_eq!(read(&state, &run).unwrap(), first, "without the journal");
+        std::fs::rename(&hidden, state.journal(&run)).unwrap();
+        for damage in ["", "{", "{\"format\":0}"] {
+            std::fs::write(state.history(&run), damage).unwrap();
+            assert_eq!(read(&state, &run).unwrap(), first);
+            assert!(std::fs::metadata(state.history(&run)).unwrap().len() > 20, "made again");
+        }
+        std::fs::remove_file(state.history(&run)).unwrap();
+        assert_eq!(read(&state, &run).unwrap(), first);
+    }
+
+    #[test]
+    fn a_run_that_may_go_on_is_read_from_its_journal() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = StateDir::new(folder.path(), "public", "t").unwrap();
+        let run = run(&state, 0, false);
+        assert!(read(&state, &run).unwrap().is_resumable);
+        assert!(!state.history(&run).exists());
+    }
+}
