@@ -70,15 +70,14 @@ fn policy_text() -> String {
 fn benches(criterion: &mut Criterion) {
     let now = Timestamp::parse("2026-11-22T03:00:00Z").expect("a time");
     let sources = Sources::from_text("policy.yaml", &policy_text());
-    let (policy, findings): (Policy, _) = policy::resolve(&sources, now);
+    let (policy, findings): (Policy, _) = policy::resolve(&sources, TagCase::Exact, now);
     let errors: Vec<_> = findings.iter().filter(|finding| finding.severity == Severity::Error).collect();
     assert!(errors.is_empty(), "{errors:?}");
     let devices = devices();
     let snapshot = fleet(devices);
     let hunting = HuntingResults::default();
     let selections = select(&policy, &snapshot, &hunting, now).expect("there is no hunting");
-    let desired =
-        desire(&policy, &snapshot, &selections, now, TagCase::Exact).expect("no rule is in conflict");
+    let desired = desire(&policy, &snapshot, &selections, now).expect("no rule is in conflict");
     let plan = diff(&desired, &History::default(), Header::default(), &sources);
 
     let mut group = criterion.benchmark_group(format!("{devices} devices, {RULES} rules"));
@@ -87,7 +86,7 @@ fn benches(criterion: &mut Criterion) {
         bench.iter(|| black_box(select(&policy, &snapshot, &hunting, now)).is_ok());
     });
     group.bench_function("desire", |bench| {
-        bench.iter(|| black_box(desire(&policy, &snapshot, &selections, now, TagCase::Exact)).is_ok());
+        bench.iter(|| black_box(desire(&policy, &snapshot, &selections, now)).is_ok());
     });
     group.bench_function("diff", |bench| {
         bench.iter(|| {
@@ -118,7 +117,7 @@ fn benches(criterion: &mut Criterion) {
     group.bench_function("select, desire, diff", |bench| {
         bench.iter(|| {
             let selections = select(&policy, &snapshot, &hunting, now).expect("there is no hunting");
-            let desired = desire(&policy, &snapshot, &selections, now, TagCase::Exact).expect("no conflict");
+            let desired = desire(&policy, &snapshot, &selections, now).expect("no conflict");
             black_box(diff(&desired, &History::default(), Header::default(), &sources)).changes.len()
         });
     });

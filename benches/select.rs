@@ -12,6 +12,7 @@ use mdetag_core::diagnostic::{Severity, Sources};
 use mdetag_core::inventory::BlockReader;
 use mdetag_core::policy;
 use mdetag_core::selection::{self, HuntingResults};
+use mdetag_core::tag::TagCase;
 use mdetag_core::time::Timestamp;
 
 fn select(criterion: &mut Criterion) {
@@ -23,8 +24,11 @@ fn select(criterion: &mut Criterion) {
         reader.read(&[fleet::ndjson(devices)], || ()).expect("the fleet is JSON");
         let (snapshot, _) = reader.finish().expect("the fleet is JSON").finish();
         for rules in [10, 100, 1000] {
-            let (policy, findings) =
-                policy::resolve(&Sources::from_text("bench.yaml", &fleet::policy(rules)), now);
+            let (policy, findings) = policy::resolve(
+                &Sources::from_text("bench.yaml", &fleet::policy(rules)),
+                TagCase::Exact,
+                now,
+            );
             let error = findings.iter().find(|finding| finding.severity == Severity::Error);
             assert_eq!(error, None);
             group.throughput(Throughput::Elements(devices));

@@ -13,6 +13,7 @@ use mdetag_core::diagnostic::{Diagnostic, Severity, Sources};
 use mdetag_core::policy;
 use mdetag_core::report::style::Style;
 use mdetag_core::report::{diagnostics, pages};
+use mdetag_core::tag::TagCase;
 use mdetag_core::time::Timestamp;
 use regex::Regex;
 
@@ -30,7 +31,7 @@ fn resolve(name: &str, text: &str, data: &[(String, String)]) -> (Sources, Vec<D
     for (path, text) in data {
         sources.data.insert((0, path.clone()), Ok(text.as_bytes().into()));
     }
-    let (_, findings) = policy::resolve(&sources, now());
+    let (_, findings) = policy::resolve(&sources, TagCase::Exact, now());
     (sources, findings)
 }
 

@@ -11,6 +11,7 @@ use std::path::{Component, Path};
 
 use mdetag_core::diagnostic::{Diagnostic, Severity, Source, Sources};
 use mdetag_core::policy;
+use mdetag_core::tag::TagCase;
 use mdetag_core::time::Timestamp;
 
 use documents::{files, nothing, read, root};
@@ -128,7 +129,7 @@ fn the_rooms_in_the_architecture_are_the_modules_in_their_order() {
 /// A policy's findings that are errors or warnings, as lines.
 fn findings(sources: &Sources) -> Vec<String> {
     let now = Timestamp::parse("2026-11-24").expect("a date");
-    lines(sources, policy::resolve(sources, now).1)
+    lines(sources, policy::resolve(sources, TagCase::Exact, now).1)
 }
 
 fn lines(sources: &Sources, found: Vec<Diagnostic>) -> Vec<String> {

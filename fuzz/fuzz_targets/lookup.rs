@@ -5,6 +5,7 @@
 use libfuzzer_sys::fuzz_target;
 use mdetag_core::diagnostic::Sources;
 use mdetag_core::policy;
+use mdetag_core::tag::TagCase;
 use mdetag_core::time::Timestamp;
 
 const FILES: [&str; 4] = ["t.csv", "t.json", "t.ndjson", "list.txt"];
@@ -21,5 +22,5 @@ fuzz_target!(|bytes: &[u8]| {
     let mut sources = Sources::from_text("p.yaml", &text);
     sources.files[0].path = "p.yaml".to_owned();
     sources.data.insert((0, file.to_owned()), Ok(content.into()));
-    policy::resolve(&sources, Timestamp::EPOCH);
+    policy::resolve(&sources, TagCase::Exact, Timestamp::EPOCH);
 });

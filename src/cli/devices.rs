@@ -60,9 +60,12 @@ fn wanted(context: &Context, args: &DevicesArgs, seen: &Seen) -> Result<DeviceSe
         wanted.intersect_with(&by_rule(context, seen, name)?);
     }
     if let Some(glob) = &args.tag {
-        let pattern = TagPattern::parse(glob).map_err(Failure::usage)?;
+        let pattern = TagPattern::parse(glob, context.settings.tag_case).map_err(Failure::usage)?;
         let mut carriers = DeviceSet::new(snapshot.len());
-        for tag in snapshot.tag_ids().filter(|tag| pattern.matches(snapshot.tag(*tag), true)) {
+        for tag in snapshot
+            .tag_ids()
+            .filter(|tag| pattern.matches(snapshot.tag(*tag), context.settings.tag_case, true))
+        {
             carriers.union_with(&snapshot.carriers(tag));
         }
         wanted.intersect_with(&carriers);
@@ -102,7 +105,7 @@ fn by_selector(context: &Context, seen: &Seen, selector: &str) -> Result<DeviceS
     let text = format!("version: 1\nselectors:\n  {WHERE}:\n{indented}");
     let mut sources: Sources = seen.set.sources.clone();
     sources.files.push(Source::new("--where", 0, "--where", text));
-    let (policy, findings) = policy::resolve(&sources, context.policy_now());
+    let (policy, findings) = policy::resolve(&sources, context.settings.tag_case, context.policy_now());
     if has_errors(&findings) {
         return Err(Failure::policy(sources, findings));
     }

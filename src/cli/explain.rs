@@ -55,8 +55,7 @@ fn explained(
     let with = source.plan_inputs(context, &history, &allowances);
     let findings = |findings| Failure::policy(set.sources.clone(), findings);
     let planned = planning::plan(set, &source.inventory, &with)?;
-    let desired = desired::desire(&set.policy, snapshot, &planned.selections, now, with.options.tag_case)
-        .map_err(findings)?;
+    let desired = desired::desire(&set.policy, snapshot, &planned.selections, now).map_err(findings)?;
     let explain = |row| {
         explain::explain(&desired, planned.plan(), &source.hunting, &set.sources, row, args.tag.as_deref())
     };

@@ -11,7 +11,7 @@ use mdetag_core::plan::{History, PolicyReference};
 use mdetag_core::policy;
 use mdetag_core::report::listing::{Cell, Listing};
 use mdetag_core::report::words::counted;
-use mdetag_core::tag::TagPattern;
+use mdetag_core::tag::{TagCase, TagPattern};
 
 use super::args::{Format, ImportArgs};
 use super::context::Context;
@@ -58,7 +58,8 @@ pub async fn run(context: &Context, args: &ImportArgs) -> Result<Exit, Failure> 
 /// What the flags ask for.
 fn asked(args: &ImportArgs) -> Result<ImportOptions, Failure> {
     let pattern = |flag: &str, text: &String| {
-        TagPattern::parse(text).map_err(|error| Failure::usage(format!("{flag} {text}: {error}")))
+        TagPattern::parse(text, TagCase::Exact)
+            .map_err(|error| Failure::usage(format!("{flag} {text}: {error}")))
     };
     let percent = args.fit.trim().trim_end_matches('%').trim_end().parse::<f64>().ok();
     let percent = percent.filter(|percent| (1.0..=100.0).contains(percent));
@@ -116,7 +117,7 @@ fn look_around(context: &Context, args: &ImportArgs, source: &Source, options: &
 /// Plans the imported set on the devices that it was made from. An empty plan is the promise; anything else is our mistake.
 fn prove(context: &Context, imported: &Imported, source: &Source) -> Result<(), Failure> {
     let sources = in_memory(imported);
-    let (policy, findings) = policy::resolve(&sources, context.policy_now());
+    let (policy, findings) = policy::resolve(&sources, context.settings.tag_case, context.policy_now());
     if has_errors(&findings) {
         return Err(Failure::policy(sources, findings));
     }

@@ -13,6 +13,7 @@ use mdetag_core::plan::{History, Options, PolicyReference, TenantReference};
 use mdetag_core::policy;
 use mdetag_core::random::SeededNumbers;
 use mdetag_core::selection::HuntingResults;
+use mdetag_core::tag::TagCase;
 use mdetag_core::time::Timestamp;
 use mdetag_sandbox::{FleetFile, generate};
 use serde_json::{Value, json};
@@ -38,7 +39,7 @@ fn changes(imported: &Imported, snapshot: Snapshot) -> usize {
             false => drop(sources.data.insert((0, file.path.clone()), Ok(Arc::from(file.text.as_bytes())))),
         }
     }
-    let (policy, findings) = policy::resolve(&sources, now());
+    let (policy, findings) = policy::resolve(&sources, TagCase::Exact, now());
     assert!(!planning::has_errors(&findings), "{findings:?}\n{}", imported.files[0].text);
     let set = PolicySet { sources, policy, findings, reference: PolicyReference::default() };
     let inventory = Inventory { snapshot, trust: Trust::default(), tenant: TenantReference::default() };

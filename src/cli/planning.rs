@@ -158,8 +158,7 @@ pub fn fresh(set: &PolicySet, inventory: &Inventory, with: &PlanInputs<'_>) -> R
     let mut trust = inventory.trust.clone();
     trust.reasons.extend(inventory::judge(&policy.guard, inventory.tenant.id.as_deref(), &counts, with.last));
     let selections = selection::select(policy, snapshot, with.hunting, with.now).map_err(findings)?;
-    let desired =
-        desired::desire(policy, snapshot, &selections, with.now, with.options.tag_case).map_err(findings)?;
+    let desired = desired::desire(policy, snapshot, &selections, with.now).map_err(findings)?;
     let header = Header {
         created_at: with.created_at,
         now: with.now,

@@ -29,8 +29,7 @@ pub fn read(context: &Context, paths: &[PathBuf], now: Timestamp) -> Read {
     let files = policy_files::read(paths, &context.base);
     let mut reference = files.reference(&context.base);
     reference.commit = context.repository.as_deref().and_then(repository::commit);
-    let (policy, findings) = policy::resolve(&files.policy, now);
-    let mut findings = findings;
+    let (policy, mut findings) = policy::resolve(&files.policy, context.settings.tag_case, now);
     findings.extend(policy::blind_bounces(&policy, context.settings.writes.visibility));
     let findings = settings::apply_lints(&context.settings.lints, findings);
     Read { set: PolicySet { sources: files.policy, policy, findings, reference }, tests: files.tests }

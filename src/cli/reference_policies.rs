@@ -10,6 +10,7 @@ use mdetag_core::inventory::{SnapshotBuilder, Trust};
 use mdetag_core::plan::{History, Options, Plan, TenantReference};
 use mdetag_core::report::{Input, Model, Style, Subject, human};
 use mdetag_core::selection::HuntingResults;
+use mdetag_core::tag::TagCase;
 use mdetag_core::time::Timestamp;
 use mdetag_core::{plan, policy};
 use mdetag_sandbox::{self as sandbox, FleetFile};
@@ -26,7 +27,7 @@ fn now() -> Timestamp {
 fn policy_set(folder: &str) -> PolicySet {
     // Tests run in the package's root.
     let files = policy_files::read(&[folder.into()], std::path::Path::new("."));
-    let (policy, findings) = policy::resolve(&files.policy, now());
+    let (policy, findings) = policy::resolve(&files.policy, TagCase::Exact, now());
     assert!(!planning::has_errors(&findings), "{findings:?}");
     PolicySet { sources: files.policy, policy, findings, reference: plan::PolicyReference::default() }
 }

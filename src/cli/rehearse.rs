@@ -38,8 +38,7 @@ pub fn run(context: &Context, args: &TestArgs) -> Result<Exit, Failure> {
             .help("tests stand beside the policies, in files named *.test.yaml"));
     }
     let hunting = hunting::recorded(context)?;
-    let ended =
-        rehearsal::rehearse(&set.policy, &set.sources, &tests, &hunting, now, context.options().tag_case);
+    let ended = rehearsal::rehearse(&set.policy, &set.sources, &tests, &hunting, now);
     let tested = Tested { rehearsal: &ended, policy: &set.policy, sources: &set.sources, tests: &sources };
     if let Some(path) = &args.junit {
         let mut text = Vec::new();

@@ -16,7 +16,7 @@
 //!     "servers.yaml",
 //!     "version: 1\nclaims: [Tier0]\nrules:\n  - { name: dcs, select: { computerDnsName: { glob: \"dc*\" } }, tags: [Tier0] }\n",
 //! );
-//! let (policy, findings) = policy::resolve(&sources, now);
+//! let (policy, findings) = policy::resolve(&sources, TagCase::Exact, now);
 //! assert!(findings.is_empty());
 //!
 //! let mut devices = SnapshotBuilder::new();
@@ -25,7 +25,7 @@
 //! let (snapshot, _distrust) = devices.finish();
 //!
 //! let selections = selection::select(&policy, &snapshot, &HuntingResults::default(), now).unwrap();
-//! let desired = desired::desire(&policy, &snapshot, &selections, now, TagCase::Exact).unwrap();
+//! let desired = desired::desire(&policy, &snapshot, &selections, now).unwrap();
 //! let plan = plan::diff(&desired, &History::default(), Header::default(), &sources);
 //! assert_eq!(plan.counts(), (1, 1, 0)); // one tag added, one removed, no value set
 //! assert_eq!(&*plan.changes[0].id, "a1");
@@ -51,13 +51,13 @@
 //! #     "servers.yaml",
 //! #     "version: 1\nclaims: [Tier0]\nrules:\n  - { name: dcs, select: { computerDnsName: { glob: \"dc*\" } }, tags: [Tier0] }\n",
 //! # );
-//! # let (policy, _) = policy::resolve(&sources, now);
+//! # let (policy, _) = policy::resolve(&sources, TagCase::Exact, now);
 //! # let mut devices = SnapshotBuilder::new();
 //! # devices.read_device(br#"{ "id": "a2", "computerDnsName": "pc01.corp.example.com", "machineTags": ["Tier0"] }"#).unwrap();
 //! # let (snapshot, _) = devices.finish();
 //! # let hunting = HuntingResults::default();
 //! # let selections = selection::select(&policy, &snapshot, &hunting, now).unwrap();
-//! # let desired = desired::desire(&policy, &snapshot, &selections, now, TagCase::Exact).unwrap();
+//! # let desired = desired::desire(&policy, &snapshot, &selections, now).unwrap();
 //! # let plan = plan::diff(&desired, &History::default(), Header::default(), &sources);
 //! let row = snapshot.find_device("pc01")[0];
 //! let explanation = explain::explain(&desired, &plan, &hunting, &sources, row, Some("Tier0"));

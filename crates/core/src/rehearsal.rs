@@ -16,7 +16,6 @@ use crate::policy::{
     Expectations, Hunting, Lookup, Policy, PolicyTest, PolicyTests, Selector, SelectorKind, TestValue,
 };
 use crate::selection::{self, HuntingResults, Selections};
-use crate::tag::TagCase;
 use crate::time::Timestamp;
 
 /// The id of a test's device that states none.
@@ -109,7 +108,6 @@ pub fn rehearse(
     tests: &PolicyTests,
     hunting: &HuntingResults,
     now: Timestamp,
-    tag_case: TagCase,
 ) -> Rehearsal {
     // Tests state the rows of lookups themselves, so that they do not change with the data files.
     let mut bare = policy.clone();
@@ -122,7 +120,7 @@ pub fn rehearse(
     let rehearsed = tests
         .tests
         .iter()
-        .map(|test| one(&bare, sources, test, &hunting, test.now.unwrap_or(now), tag_case, &mut is_matched))
+        .map(|test| one(&bare, sources, test, &hunting, test.now.unwrap_or(now), &mut is_matched))
         .collect();
     let unmatched = (0..policy.rules.len() as u32).filter(|rule| !is_matched[*rule as usize]).collect();
     Rehearsal { tests: rehearsed, unmatched }
@@ -134,7 +132,6 @@ fn one(
     test: &PolicyTest,
     hunting: &HuntingResults,
     now: Timestamp,
-    tag_case: TagCase,
     is_matched: &mut [bool],
 ) -> Rehearsed {
     let mut rehearsed = Rehearsed {
@@ -168,7 +165,7 @@ fn one(
     };
     let rules = selecting(&selections);
     rules.iter().for_each(|rule| is_matched[*rule as usize] = true);
-    let desired = match desired::desire(&policy, &snapshot, &selections, now, tag_case) {
+    let desired = match desired::desire(&policy, &snapshot, &selections, now) {
         Ok(desired) => desired,
         Err(conflicts) => {
             rehearsed.conflicts = conflicts;
@@ -396,14 +393,14 @@ rules:
     fn run(tests: &str) -> Rehearsal {
         let now = Timestamp::parse("2026-11-22").unwrap();
         let sources = Sources::from_text("policy.yaml", POLICY);
-        let (policy, findings) = policy::resolve(&sources, now);
+        let (policy, findings) = policy::resolve(&sources, crate::tag::TagCase::Exact, now);
         assert!(
             findings.iter().all(|finding| finding.severity != crate::diagnostic::Severity::Error),
             "{findings:?}"
         );
         let (tests, findings) = policy::parse_tests(&Sources::from_text("policy.test.yaml", tests), now);
         assert!(findings.is_empty(), "{findings:?}");
-        rehearse(&policy, &sources, &tests, &HuntingResults::default(), now, TagCase::Exact)
+        rehearse(&policy, &sources, &tests, &HuntingResults::default(), now)
     }
 
     #[test]

@@ -97,11 +97,14 @@ impl TagCase {
         one == other || (self == TagCase::Insensitive && text::equal(one, other))
     }
 
-    /// A glob over tags: without case where case does not count.
-    pub fn glob(self, glob: &Glob) -> Glob {
+    /// Reads a glob over tags: without case where case does not count.
+    ///
+    /// # Errors
+    /// A sentence that says what is wrong with the pattern.
+    pub fn parse_glob(self, source: &str) -> Result<Glob, String> {
         match self {
-            TagCase::Exact => glob.clone(),
-            TagCase::Insensitive => Glob::without_case(glob.source()).unwrap_or_else(|_| glob.clone()),
+            TagCase::Exact => Glob::exact(source),
+            TagCase::Insensitive => Glob::without_case(source),
         }
     }
 
@@ -128,17 +131,17 @@ impl TagPattern {
     ///
     /// # Errors
     /// A sentence that says what is wrong with the pattern.
-    pub fn parse(source: &str) -> Result<TagPattern, String> {
+    pub fn parse(source: &str, case: TagCase) -> Result<TagPattern, String> {
         if pattern::is_glob(source) {
-            return Glob::exact(source).map(TagPattern::Glob);
+            return case.parse_glob(source).map(TagPattern::Glob);
         }
         Ok(TagPattern::Literal(pattern::unescape(source)))
     }
 
-    /// Whether it covers a tag. `allow_reserved`: whether the guard names the reserved tag; without that no glob matches it.
-    pub fn matches(&self, tag: &str, allow_reserved: bool) -> bool {
+    /// Whether it covers a tag; its glob was read with the same `case`. `allow_reserved`: whether the guard names the reserved tag; without that no glob matches it.
+    pub fn matches(&self, tag: &str, case: TagCase, allow_reserved: bool) -> bool {
         match self {
-            TagPattern::Literal(literal) => literal == tag,
+            TagPattern::Literal(literal) => case.is_same(literal, tag),
             TagPattern::Glob(glob) => glob.matches(tag) && (allow_reserved || !is_reserved(tag)),
         }
     }
@@ -160,11 +163,11 @@ mod tests {
     #[test]
     fn the_reserved_tag_is_known_in_any_case_and_hidden_from_globs() {
         assert!(is_reserved("mde-management"));
-        let glob = TagPattern::parse("MDE*").unwrap();
+        let glob = TagPattern::parse("MDE*", TagCase::Exact).unwrap();
         assert!(
-            glob.matches("MDE-x", false)
-                && !glob.matches("MDE-Management", false)
-                && glob.matches("MDE-Management", true)
+            glob.matches("MDE-x", TagCase::Exact, false)
+                && !glob.matches("MDE-Management", TagCase::Exact, false)
+                && glob.matches("MDE-Management", TagCase::Exact, true)
         );
     }
 

@@ -34,6 +34,14 @@ pub fn fold_char(scalar: char) -> char {
     least.to_ascii_lowercase()
 }
 
+/// Ranges of scalars with every scalar that is equal to one of theirs without case.
+pub fn fold_ranges(ranges: &[(char, char)]) -> Vec<(char, char)> {
+    let mut class = ClassUnicode::new(ranges.iter().map(|(low, high)| ClassUnicodeRange::new(*low, *high)));
+    // Only a build without Unicode tables fails here, and the workspace's has them.
+    let _ = class.try_case_fold_simple();
+    class.ranges().iter().map(|range| (range.start(), range.end())).collect()
+}
+
 /// Equal without case.
 pub fn equal(left: &str, right: &str) -> bool {
     left == right || fold(left) == fold(right)

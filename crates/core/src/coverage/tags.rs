@@ -139,25 +139,25 @@ fn literal(pattern: &TagPattern) -> Option<String> {
 }
 
 fn owners(policy: &Policy, sources: &Sources, tag: &str) -> Vec<TagOwner> {
-    let allow_reserved = policy.guard.allows_reserved();
+    let is_same = |other: &str| policy.tag_case.is_same(other, tag);
     let owner =
         |standing, name: &str, span| TagOwner { standing, name: name.to_owned(), place: sources.place(span) };
     let mut owners = Vec::new();
-    for claim in policy.claims.iter().filter(|claim| claim.pattern.matches(tag, allow_reserved)) {
+    for claim in policy.claims.iter().filter(|claim| policy.covers(&claim.pattern, tag)) {
         owners.push(owner(TagStanding::Claims, &claim.pattern.to_string(), claim.span));
     }
     for family in &policy.families {
-        for member in family.members.iter().filter(|member| member.tag == tag) {
+        for member in family.members.iter().filter(|member| is_same(&member.tag)) {
             owners.push(owner(TagStanding::Family, &family.name, member.span));
         }
     }
-    for rename in policy.renames.iter().filter(|rename| rename.from == tag) {
+    for rename in policy.renames.iter().filter(|rename| is_same(&rename.from)) {
         owners.push(owner(TagStanding::Renames, &rename.to, rename.span));
     }
     for rule in &policy.rules {
         for expression in &rule.tags {
             match &expression.kind {
-                TagExpressionKind::Literal(literal) if literal == tag => {
+                TagExpressionKind::Literal(literal) if is_same(literal) => {
                     owners.push(owner(TagStanding::Gives, &rule.name, expression.span));
                 }
                 TagExpressionKind::Template(template) if template.glob.matches(tag) => {
@@ -166,11 +166,11 @@ fn owners(policy: &Policy, sources: &Sources, tag: &str) -> Vec<TagOwner> {
                 _ => {}
             }
         }
-        for remove in rule.remove_tags.iter().filter(|remove| remove.pattern.matches(tag, allow_reserved)) {
+        for remove in rule.remove_tags.iter().filter(|remove| policy.covers(&remove.pattern, tag)) {
             owners.push(owner(TagStanding::Removes, &rule.name, remove.span));
         }
     }
-    for retire in policy.retire.iter().filter(|retire| retire.pattern.matches(tag, allow_reserved)) {
+    for retire in policy.retire.iter().filter(|retire| policy.covers(&retire.pattern, tag)) {
         owners.push(owner(TagStanding::Retires, &retire.pattern.to_string(), retire.span));
     }
     owners.sort_by_key(|owner| owner.standing);

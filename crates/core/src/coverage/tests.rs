@@ -5,6 +5,7 @@ use crate::diagnostic::Sources;
 use crate::inventory::SnapshotBuilder;
 use crate::policy;
 use crate::selection::{self, HuntingResults};
+use crate::tag::TagCase;
 
 const POLICY: &str = r#"version: 1
 claims: [Tier0, "env/*"]
@@ -22,7 +23,7 @@ protect:
 fn world() -> (Policy, Sources, Snapshot, Selections, Timestamp) {
     let now = Timestamp::parse("2026-11-24").unwrap();
     let sources = Sources::from_text("p.yaml", POLICY);
-    let (policy, findings) = policy::resolve(&sources, now);
+    let (policy, findings) = policy::resolve(&sources, TagCase::Exact, now);
     assert!(
         findings.iter().all(|finding| finding.severity != crate::diagnostic::Severity::Error),
         "{findings:?}"

@@ -121,7 +121,12 @@ fn carries(policy: &Policy, now: Timestamp, yields: TagsByRule, table: &mut Tabl
         let stated = &policy.rules[rule as usize];
         let mut add = |tag: &str, rows: Rows| {
             let number = table.number(tag);
-            table.groups[number as usize].carries.push(Carry { rule, priority: stated.priority, rows });
+            let group = &mut table.groups[number as usize];
+            // Of two spellings that are wanted with one priority, the bytewise first is written.
+            if *group.name > *tag && group.carries.iter().all(|carry| carry.priority == stated.priority) {
+                group.name = tag.into();
+            }
+            group.carries.push(Carry { rule, priority: stated.priority, rows });
         };
         for expression in &stated.tags {
             if let TagExpressionKind::Literal(tag) = &expression.kind {
@@ -148,7 +153,7 @@ impl Kind {
                 TagPattern::Literal(tag) => {
                     kind.literals.entry(case.key(tag).into()).or_default().push(number);
                 }
-                TagPattern::Glob(glob) => kind.globs.push((number, case.glob(glob))),
+                TagPattern::Glob(glob) => kind.globs.push((number, glob.clone())),
             }
         }
         kind

@@ -164,13 +164,13 @@ pub fn desire<'a>(
     snapshot: &'a Snapshot,
     selections: &'a Selections,
     now: Timestamp,
-    tag_case: TagCase,
 ) -> Result<Desired<'a>, Vec<Diagnostic>> {
     let mut protected = DeviceSet::new(snapshot.len());
     for protection in &selections.protections {
         protected.union_with(protection);
     }
     protected.intersect_with(&selections.scope);
+    let tag_case = policy.tag_case;
     let rendered = template::render(policy, snapshot, selections, now, &protected);
     let (values, value_conflicts) = value::values(policy, snapshot, selections, now);
     let (groups, parts) = groups::collect(policy, snapshot, selections, now, tag_case, rendered.yields);

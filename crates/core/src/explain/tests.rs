@@ -39,13 +39,13 @@ fn explained(device: Value, tag: Option<&str>) -> Explanation {
     let table: &[u8] = b"host,owner\ndc1,Ops Team\nweb1,\n";
     sources.data.insert((0, "cmdb.csv".to_owned()), Ok(table.into()));
     data_files(&sources);
-    let (policy, findings) = resolve(&sources, now);
+    let (policy, findings) = resolve(&sources, TagCase::Exact, now);
     let error = findings.iter().find(|finding| finding.severity == crate::diagnostic::Severity::Error);
     assert!(error.is_none(), "{error:?}");
     let snapshot = fleet(&[device]);
     let hunting = HuntingResults::default();
     let selections = select(&policy, &snapshot, &hunting, now).unwrap();
-    let desired = desire(&policy, &snapshot, &selections, now, TagCase::Exact).unwrap();
+    let desired = desire(&policy, &snapshot, &selections, now).unwrap();
     let plan = diff(&desired, &History::default(), Header::default(), &sources);
     let verdict = SafePlan::new(plan, &policy.guard, &[], &sources);
     let plan = match &verdict {

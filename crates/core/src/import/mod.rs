@@ -15,7 +15,7 @@ use rayon::prelude::*;
 
 use crate::device::{DeviceValue, Field};
 use crate::inventory::{DeviceSet, Row, Snapshot};
-use crate::tag::{self, TagPattern};
+use crate::tag::{self, TagCase, TagPattern};
 
 /// What an import is asked for.
 #[derive(Clone, Debug)]
@@ -148,8 +148,10 @@ fn carried(
 ) -> (Vec<(Gives, Vec<Row>)>, Vec<(String, String)>) {
     let mut left_out = Vec::new();
     let mut found: Vec<(Gives, Vec<Row>)> = Vec::new();
-    let is_asked =
-        |tag: &str| options.tags.is_empty() || options.tags.iter().any(|pattern| pattern.matches(tag, false));
+    let is_asked = |tag: &str| {
+        options.tags.is_empty()
+            || options.tags.iter().any(|pattern| pattern.matches(tag, TagCase::Exact, false))
+    };
     for tag in snapshot.tag_ids() {
         let text = snapshot.tag(tag);
         let reason = match tag::check(text) {
@@ -192,11 +194,11 @@ fn claims(snapshot: &Snapshot, rules: &[ImportedRule], options: &ImportOptions) 
     let mut claims = BTreeSet::new();
     for (written, pattern) in &options.claims {
         let live = snapshot.tag_ids().map(|tag| snapshot.tag(tag));
-        let mut matched = live.filter(|tag| pattern.matches(tag, false)).peekable();
+        let mut matched = live.filter(|tag| pattern.matches(tag, TagCase::Exact, false)).peekable();
         if matched.peek().is_some() && matched.all(|tag| tags.contains(tag)) {
             claims.insert(written.clone());
         } else {
-            let named = tags.iter().filter(|tag| pattern.matches(tag, false));
+            let named = tags.iter().filter(|tag| pattern.matches(tag, TagCase::Exact, false));
             claims.extend(named.map(|tag| crate::pattern::escape(tag)));
         }
     }

@@ -34,10 +34,10 @@ fn a_glob_is_claimed_as_written_only_where_all_that_it_matches_has_a_rule() {
     let mut devices = servers();
     devices.push(server("x", "Ubuntu", &["env/prod", "env/test"]));
     let snapshot = fleet(&devices);
-    let pattern = |text: &str| (text.to_owned(), TagPattern::parse(text).unwrap());
+    let pattern = |text: &str| (text.to_owned(), TagPattern::parse(text, TagCase::Exact).unwrap());
     let options = ImportOptions { claims: vec![pattern("env/*")], ..ImportOptions::default() };
     assert_eq!(import(&snapshot, &options).claims, ["env/*"]);
-    let tags = vec![TagPattern::parse("env/p*").unwrap()];
+    let tags = vec![TagPattern::parse("env/p*", TagCase::Exact).unwrap()];
     let imported = import(&snapshot, &ImportOptions { tags, ..options });
     assert_eq!(imported.claims, ["env/prod"], "env/test has no rule");
     assert_eq!(imported.rules.len(), 1);
@@ -122,7 +122,7 @@ fn tags_that_nothing_explains_share_one_list() {
 #[test]
 fn tags_that_a_policy_cannot_name_are_left_out_by_name() {
     let devices = [server("a", "Windows11", &["MDE-Management", "fine{x}", "n*"])];
-    let claims = vec![("*".to_owned(), TagPattern::parse("*").unwrap())];
+    let claims = vec![("*".to_owned(), TagPattern::parse("*", TagCase::Exact).unwrap())];
     let imported = import(&fleet(&devices), &ImportOptions { claims, ..ImportOptions::default() });
     let left: Vec<&str> = imported.left_out.iter().map(|(tag, _)| tag.as_str()).collect();
     assert_eq!(left, ["MDE-Management"]);

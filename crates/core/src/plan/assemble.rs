@@ -17,6 +17,7 @@ use super::{
 };
 use crate::desired::Desired;
 use crate::inventory::{DeviceSet, Row, TagId};
+use crate::text;
 
 /// Where a change goes.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -391,6 +392,21 @@ impl<'a> Sorter<'a> {
         if self.history.pending.contains(&key) && self.may_be_old(row, &key) {
             return Some(ChangeSlot::Pending);
         }
-        self.history.contested.get(&key).map(|origin| ChangeSlot::Contested(origin.clone()))
+        let stated = self.history.contested.get(&key)?;
+        let twin = match &key.what {
+            ChangeWhat::Add(tag) => self.twin(row, tag),
+            ChangeWhat::Remove(_) | ChangeWhat::Value(_) => None,
+        };
+        let origin = twin.map(|twin| {
+            format!("the device carries `{twin}`, which differs only in case: the service takes the two for one tag")
+        });
+        Some(ChangeSlot::Contested(origin.unwrap_or_else(|| stated.clone())))
+    }
+
+    /// A tag of the device that differs from another one only in case.
+    fn twin(&self, row: Row, tag: &str) -> Option<&str> {
+        let snapshot = self.desired.snapshot;
+        let mut live = snapshot.tags(row).iter().map(|live| snapshot.tag(*live));
+        live.find(|live| *live != tag && text::equal(live, tag))
     }
 }

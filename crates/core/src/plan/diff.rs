@@ -106,7 +106,7 @@ fn differences<'a>(desired: &'a Desired<'a>, sources: &'a Sources) -> Difference
         names: Names::new(desired),
         causes: Causes { desired, sources, list: Vec::new(), numbers: HashMap::new() },
     };
-    let gaps: Vec<Glob> = desired.gaps.iter().map(|gap| desired.tag_case.glob(&gap.glob)).collect();
+    let gaps: Vec<Glob> = desired.gaps.iter().map(|gap| gap.glob.clone()).collect();
     for parts in desired.parts.chunks(AT_ONCE) {
         let settled: Vec<Part> = parts.par_iter().map(|part| desired.settle(part)).collect();
         for part in &settled {

@@ -104,7 +104,9 @@ mod tests {
         let guard = |keys: &str| {
             let text = format!("version: 1\nguard:\n  rollout: {{ {keys} }}\n");
             let sources = crate::diagnostic::Sources::from_text("p.yaml", &text);
-            crate::policy::resolve(&sources, crate::time::Timestamp::EPOCH).0.guard
+            crate::policy::resolve(&sources, crate::tag::TagCase::Exact, crate::time::Timestamp::EPOCH)
+                .0
+                .guard
         };
         let health = "health: { select: { healthStatus: Inactive }, atMost: 5% }";
         let base = guard(&format!("waves: [5], wait: 2h, {health}"));

@@ -27,7 +27,7 @@ impl<'a> Replacements<'a> {
     /// Of a policy.
     pub fn new(policy: &'a Policy, case: TagCase) -> Replacements<'a> {
         let glob = |pattern: &TagPattern| match pattern {
-            TagPattern::Glob(glob) => Some(case.glob(glob)),
+            TagPattern::Glob(glob) => Some(glob.clone()),
             TagPattern::Literal(_) => None,
         };
         Replacements {

@@ -154,7 +154,8 @@ mod tests {
     fn rollout(keys: &str) -> Rollout {
         let text = format!("version: 1\nguard:\n  rollout: {{ {keys} }}\n");
         let sources = crate::diagnostic::Sources::from_text("p.yaml", &text);
-        let (policy, _): (Policy, _) = crate::policy::resolve(&sources, crate::time::Timestamp::EPOCH);
+        let (policy, _): (Policy, _) =
+            crate::policy::resolve(&sources, crate::tag::TagCase::Exact, crate::time::Timestamp::EPOCH);
         policy.guard.rollout.expect("the test writes a rollout")
     }
 

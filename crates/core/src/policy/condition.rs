@@ -267,10 +267,10 @@ impl Reader<'_> {
         &mut self,
         what: &str,
         texts: &[(&str, Span)],
-        compile: fn(&str) -> Result<Glob, String>,
+        compile: impl Fn(&str) -> Result<Glob, String>,
     ) -> Option<Vec<Glob>> {
         let globs: Vec<_> =
-            texts.iter().filter_map(|(text, span)| self.pattern(what, text, *span, compile)).collect();
+            texts.iter().filter_map(|(text, span)| self.pattern(what, text, *span, &compile)).collect();
         (globs.len() == texts.len()).then_some(globs)
     }
 
@@ -414,7 +414,8 @@ impl Reader<'_> {
     fn tag_test(&mut self, what: &str, operator: &str, node: &Node) -> Option<Test> {
         let texts = self.texts(node, what)?;
         if operator == "matches" {
-            return self.globs(what, &texts, Glob::exact).map(Test::TagMatches);
+            let case = self.tag_case;
+            return self.globs(what, &texts, |text| case.parse_glob(text)).map(Test::TagMatches);
         }
         for (text, span) in &texts {
             self.check_live_tag(text, *span);

@@ -163,7 +163,7 @@ fn family_members(
 ) {
     let gives = |looked: &&RuleFormula<'_>, tag: &str| {
         looked.rule.tags.iter().any(
-            |expression| matches!(&expression.kind, TagExpressionKind::Literal(literal) if literal == tag),
+            |expression| matches!(&expression.kind, TagExpressionKind::Literal(literal) if policy.tag_case.is_same(literal, tag)),
         )
     };
     let may_give = |tag: &str| {
@@ -171,11 +171,11 @@ fn family_members(
         templates.into_iter().any(|expression| match &expression.kind {
             TagExpressionKind::Template(template) => template.glob.matches(tag),
             TagExpressionKind::Literal(_) => false,
-        }) || policy.renames.iter().any(|rename| rename.to == tag)
+        }) || policy.renames.iter().any(|rename| policy.tag_case.is_same(&rename.to, tag))
     };
     let is_banned = |tag: &str| {
         let bans = rules.iter().flat_map(|looked| &looked.rule.remove_tags);
-        bans.into_iter().any(|remove| remove.pattern.matches(tag, true))
+        bans.into_iter().any(|remove| policy.covers(&remove.pattern, tag))
     };
     for family in &policy.families {
         for (rank, member) in family.members.iter().enumerate().skip(1) {

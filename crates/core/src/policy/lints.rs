@@ -2,6 +2,7 @@
 //!
 //! Looks at the text alone; what happens to real devices is for `desired` and `plan`.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
 use super::dead_rules;
@@ -13,7 +14,7 @@ use super::syntax::shown;
 use super::{Counted, Policy, Rule, SelectorKind, TagExpressionKind, Template, TemplatePart, Test};
 use crate::diagnostic::{Diagnostic, Span};
 use crate::pattern::Glob;
-use crate::tag::TagPattern;
+use crate::tag::{TagCase, TagPattern};
 use crate::text;
 
 /// A rule whose last day is this near gets a warning.
@@ -76,24 +77,24 @@ fn dates(reader: &mut Reader<'_>, policy: &Policy) {
     }
 }
 
-/// Retiring a tag that a rule in force assigns literally can only be a mistake.
+/// Retiring a tag that a rule assigns literally, now or later, can only be a mistake.
 fn retired(reader: &mut Reader<'_>, policy: &Policy) {
-    let allow_reserved = policy.guard.allows_reserved();
-    let mut assigned: HashMap<&str, (Span, &str)> = HashMap::new();
-    for rule in policy.rules.iter().filter(|rule| rule.is_live(reader.now)) {
+    let case = policy.tag_case;
+    let mut assigned: HashMap<Cow<'_, str>, (&str, Span, &str)> = HashMap::new();
+    for rule in policy.rules.iter().filter(|rule| !is_dead(rule, reader.now)) {
         for (literal, span) in literals(rule) {
-            assigned.entry(literal).or_insert((span, &rule.name));
+            assigned.entry(case.key(literal)).or_insert((literal, span, &rule.name));
         }
     }
     for retire in &policy.retire {
         let hit = match &retire.pattern {
-            TagPattern::Literal(literal) => assigned.get_key_value(literal.as_str()),
+            TagPattern::Literal(literal) => assigned.get(&case.key(literal)),
             TagPattern::Glob(_) => {
-                let matching = assigned.iter().filter(|(tag, _)| retire.pattern.matches(tag, allow_reserved));
-                matching.min_by_key(|(_, (span, _))| (span.source, span.start))
+                let matching = assigned.values().filter(|(tag, ..)| policy.covers(&retire.pattern, tag));
+                matching.min_by_key(|(_, span, _)| (span.source, span.start))
             }
         };
-        if let Some((tag, (span, rule))) = hit {
+        if let Some((tag, span, rule)) = hit {
             let message =
                 format!("the tag `{}` is retired, and rule `{}` assigns it", shown(tag), shown(rule));
             let finding = Diagnostic::error("E0412", retire.span, message).label("retired here");
@@ -103,10 +104,9 @@ fn retired(reader: &mut Reader<'_>, policy: &Policy) {
 }
 
 fn rename_targets(reader: &mut Reader<'_>, policy: &Policy) {
-    let allow_reserved = policy.guard.allows_reserved();
     let assignable = Assignable::new(policy, reader);
     for rename in &policy.renames {
-        let retired = policy.retire.iter().find(|retire| retire.pattern.matches(&rename.to, allow_reserved));
+        let retired = policy.retire.iter().find(|retire| policy.covers(&retire.pattern, &rename.to));
         if let Some(retired) = retired {
             let message =
                 format!("`{}` is renamed to `{}`, which is retired", shown(&rename.from), shown(&rename.to));
@@ -121,11 +121,15 @@ fn rename_targets(reader: &mut Reader<'_>, policy: &Policy) {
         let claim = policy
             .claims
             .iter()
-            .find(|claim| claim.pattern.matches(&rename.to, allow_reserved))
+            .find(|claim| policy.covers(&claim.pattern, &rename.to))
             .map(|claim| claim.span);
         let members = policy.families.iter().flat_map(|family| &family.members);
-        let claim = claim
-            .or_else(|| members.filter(|member| member.tag == rename.to).map(|member| member.span).next());
+        let claim = claim.or_else(|| {
+            members
+                .filter(|member| policy.tag_case.is_same(&member.tag, &rename.to))
+                .map(|member| member.span)
+                .next()
+        });
         let is_hopeless = !reader.is_partial && !assignable.could(&rename.to);
         let Some(claim) = claim.filter(|_| is_hopeless) else { continue };
         let message = format!(
@@ -144,20 +148,26 @@ fn rename_targets(reader: &mut Reader<'_>, policy: &Policy) {
 
 /// What rules that are not dead could assign.
 struct Assignable {
+    case: TagCase,
+    /// By key.
     literals: HashSet<String>,
     templates: Vec<(Glob, FlatPattern)>,
 }
 
 impl Assignable {
     fn new(policy: &Policy, reader: &Reader<'_>) -> Assignable {
-        let mut assignable = Assignable { literals: HashSet::new(), templates: Vec::new() };
+        let mut assignable =
+            Assignable { case: policy.tag_case, literals: HashSet::new(), templates: Vec::new() };
+        let case = policy.tag_case;
         for tag in policy.rules.iter().filter(|rule| !is_dead(rule, reader.now)).flat_map(|rule| &rule.tags) {
             match &tag.kind {
-                TagExpressionKind::Literal(literal) => drop(assignable.literals.insert(literal.clone())),
+                TagExpressionKind::Literal(literal) => {
+                    assignable.literals.extend([case.key(literal).into_owned()])
+                }
                 TagExpressionKind::Template(template) => {
                     assignable
                         .templates
-                        .push((template.glob.clone(), FlatPattern::new(template.glob.source())));
+                        .push((template.glob.clone(), FlatPattern::new(template.glob.source(), case)));
                 }
             }
         }
@@ -165,7 +175,7 @@ impl Assignable {
     }
 
     fn could(&self, tag: &str) -> bool {
-        self.literals.contains(tag)
+        self.literals.contains(&*self.case.key(tag))
             || self.templates.iter().any(|(glob, shape)| shape.may_match(tag) && glob.matches(tag))
     }
 
@@ -173,7 +183,7 @@ impl Assignable {
         match pattern {
             TagPattern::Literal(literal) => self.could(literal),
             TagPattern::Glob(glob) => {
-                let shape = FlatPattern::new(glob.source());
+                let shape = FlatPattern::new(glob.source(), self.case);
                 self.literals.iter().any(|tag| shape.may_match(tag) && glob.matches(tag))
                     || self.templates.iter().any(|(_, other)| shape.overlaps(other, effort))
             }
@@ -219,7 +229,7 @@ fn unassigned(reader: &mut Reader<'_>, policy: &Policy) {
     let assignable = Assignable::new(policy, reader);
     let mut effort = ComparisonBudget::new();
     for claim in &policy.claims {
-        let is_renamed = policy.renames.iter().any(|rename| claim.pattern.matches(&rename.to, true));
+        let is_renamed = policy.renames.iter().any(|rename| policy.covers(&claim.pattern, &rename.to));
         if is_renamed || assignable.could_match(&claim.pattern, &mut effort) {
             continue;
         }
@@ -233,7 +243,8 @@ fn unassigned(reader: &mut Reader<'_>, policy: &Policy) {
     }
     for family in &policy.families {
         for member in &family.members {
-            let is_renamed = policy.renames.iter().any(|rename| rename.to == member.tag);
+            let is_renamed =
+                policy.renames.iter().any(|rename| policy.tag_case.is_same(&rename.to, &member.tag));
             if is_renamed || assignable.could(&member.tag) {
                 continue;
             }
@@ -249,8 +260,11 @@ fn unassigned(reader: &mut Reader<'_>, policy: &Policy) {
     }
 }
 
-/// Tags of the set that differ only in case.
+/// Tags of the set that differ only in case. Nothing to say where that makes them one tag.
 fn twins(reader: &mut Reader<'_>, policy: &Policy) {
+    if policy.tag_case == TagCase::Insensitive {
+        return;
+    }
     let mut named: Vec<(&str, Span)> = Vec::new();
     fn pattern(pattern: &TagPattern) -> Option<&str> {
         match pattern {
@@ -345,7 +359,7 @@ fn idle_priorities(reader: &mut Reader<'_>, policy: &Policy) {
         return;
     }
     let subjects: Vec<(Vec<FlatPattern>, bool)> =
-        rules.iter().map(|rule| (subjects(rule), rule.device_value.is_some())).collect();
+        rules.iter().map(|rule| (subjects(rule, policy.tag_case), rule.device_value.is_some())).collect();
     let mut effort = ComparisonBudget::new();
     for (at, rule) in rules.iter().enumerate().filter(|(_, rule)| rule.priority != 0) {
         let meets = |other: usize, effort: &mut ComparisonBudget| {
@@ -366,14 +380,14 @@ fn idle_priorities(reader: &mut Reader<'_>, policy: &Policy) {
     }
 }
 
-fn subjects(rule: &Rule) -> Vec<FlatPattern> {
+fn subjects(rule: &Rule, case: TagCase) -> Vec<FlatPattern> {
     let assigned = rule.tags.iter().map(|tag| match &tag.kind {
-        TagExpressionKind::Literal(literal) => FlatPattern::new(&crate::pattern::escape(literal)),
-        TagExpressionKind::Template(template) => FlatPattern::new(template.glob.source()),
+        TagExpressionKind::Literal(literal) => FlatPattern::new(&crate::pattern::escape(literal), case),
+        TagExpressionKind::Template(template) => FlatPattern::new(template.glob.source(), case),
     });
     let removed = rule.remove_tags.iter().map(|tag| match &tag.pattern {
-        TagPattern::Literal(literal) => FlatPattern::new(&crate::pattern::escape(literal)),
-        TagPattern::Glob(glob) => FlatPattern::new(glob.source()),
+        TagPattern::Literal(literal) => FlatPattern::new(&crate::pattern::escape(literal), case),
+        TagPattern::Glob(glob) => FlatPattern::new(glob.source(), case),
     });
     assigned.chain(removed).collect()
 }

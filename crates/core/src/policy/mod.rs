@@ -55,7 +55,7 @@ use regex::Regex;
 use crate::device::{DeviceValue, Field};
 use crate::diagnostic::Span;
 use crate::pattern::Glob;
-use crate::tag::TagPattern;
+use crate::tag::{TagCase, TagPattern};
 use crate::time::{Date, Timestamp};
 
 mod limits;
@@ -93,14 +93,22 @@ pub struct Policy {
     pub device_groups: Option<(DeviceGroups, Span)>,
     /// Caps, invariants, approvals, the tenant pin.
     pub guard: Guard,
+    /// How tags of other case count, everywhere in this policy.
+    pub tag_case: TagCase,
 }
 
 impl Policy {
     /// Whether a claim, a family or a rename makes this set the owner of a tag: live ones that no rule assigns go.
     pub fn claims_tag(&self, tag: &str) -> bool {
-        self.claims.iter().any(|claim| claim.pattern.matches(tag, self.guard.allows_reserved()))
-            || self.families.iter().any(|family| family.members.iter().any(|member| member.tag == tag))
-            || self.renames.iter().any(|rename| rename.from == tag)
+        let is_same = |other: &str| self.tag_case.is_same(other, tag);
+        self.claims.iter().any(|claim| self.covers(&claim.pattern, tag))
+            || self.families.iter().any(|family| family.members.iter().any(|member| is_same(&member.tag)))
+            || self.renames.iter().any(|rename| is_same(&rename.from))
+    }
+
+    /// Whether a pattern of this policy covers a tag. No glob covers the reserved tag unless the guard names it.
+    pub fn covers(&self, pattern: &TagPattern, tag: &str) -> bool {
+        pattern.matches(tag, self.tag_case, self.guard.allows_reserved())
     }
 }
 

@@ -2,6 +2,9 @@
 //!
 //! May say yes where the answer is no (many alternatives, very long patterns); never the other way round.
 
+use crate::tag::TagCase;
+use crate::text;
+
 /// The most alternatives a pattern is expanded into; beyond it a `{…}` counts as `*`.
 const MAX_ALTERNATIVES: usize = 32;
 
@@ -29,34 +32,36 @@ pub(super) struct FlatPattern {
     alternatives: Vec<Vec<Piece>>,
     /// What every matching text starts with.
     prefix: String,
+    /// How both compare.
+    case: TagCase,
 }
 
 impl FlatPattern {
     /// The shape of a checked glob.
-    pub(super) fn new(glob: &str) -> FlatPattern {
+    pub(super) fn new(glob: &str, case: TagCase) -> FlatPattern {
         let mut alternatives = vec![Vec::new()];
         let mut scalars = glob.chars().peekable();
         while let Some(scalar) = scalars.next() {
             let piece = match scalar {
                 '*' => Piece::Run,
                 '?' => Piece::Scalar(vec![('\0', char::MAX)]),
-                '[' => class(&mut scalars),
-                '\\' => one(scalars.next().unwrap_or('\\')),
+                '[' => class(&mut scalars, case),
+                '\\' => one(scalars.next().unwrap_or('\\'), case),
                 '{' => {
-                    branch(&mut scalars, &mut alternatives);
+                    branch(&mut scalars, case, &mut alternatives);
                     continue;
                 }
-                other => one(other),
+                other => one(other, case),
             };
             alternatives.iter_mut().for_each(|pieces| pieces.push(piece.clone()));
         }
         let special = glob.find(['*', '?', '[', '{', '\\']).unwrap_or(glob.len());
-        FlatPattern { alternatives, prefix: glob[..special].to_owned() }
+        FlatPattern { alternatives, prefix: case.key(&glob[..special]).into_owned(), case }
     }
 
     /// Whether a text can match: a cheap first look.
     pub(super) fn may_match(&self, text: &str) -> bool {
-        text.starts_with(&self.prefix)
+        self.case.key(text).starts_with(&self.prefix)
     }
 
     /// Whether a text can match both.
@@ -68,12 +73,20 @@ impl FlatPattern {
     }
 }
 
-fn one(scalar: char) -> Piece {
-    Piece::Scalar(vec![(scalar, scalar)])
+fn one(scalar: char, case: TagCase) -> Piece {
+    Piece::Scalar(counted(vec![(scalar, scalar)], case))
+}
+
+/// Ranges with the scalars that count as theirs.
+fn counted(ranges: Vec<(char, char)>, case: TagCase) -> Vec<(char, char)> {
+    match case {
+        TagCase::Exact => ranges,
+        TagCase::Insensitive => text::fold_ranges(&ranges),
+    }
 }
 
 /// A checked `[…]`, after its bracket.
-fn class(scalars: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Piece {
+fn class(scalars: &mut std::iter::Peekable<std::str::Chars<'_>>, case: TagCase) -> Piece {
     let is_negated = scalars.next_if_eq(&'!').is_some();
     let mut ranges: Vec<(char, char)> = Vec::new();
     while let Some(scalar) = scalars.next() {
@@ -92,6 +105,7 @@ fn class(scalars: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Piece {
         }
         ranges.push((low, high));
     }
+    let mut ranges = counted(ranges, case);
     if !is_negated {
         return Piece::Scalar(ranges);
     }
@@ -116,7 +130,11 @@ fn class(scalars: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Piece {
 }
 
 /// A checked `{a,b}`, after its brace: multiplies the alternatives.
-fn branch(scalars: &mut std::iter::Peekable<std::str::Chars<'_>>, alternatives: &mut Vec<Vec<Piece>>) {
+fn branch(
+    scalars: &mut std::iter::Peekable<std::str::Chars<'_>>,
+    case: TagCase,
+    alternatives: &mut Vec<Vec<Piece>>,
+) {
     let mut branches = vec![Vec::new()];
     while let Some(scalar) = scalars.next() {
         let piece = match scalar {
@@ -127,9 +145,9 @@ fn branch(scalars: &mut std::iter::Peekable<std::str::Chars<'_>>, alternatives: 
             }
             '*' => Piece::Run,
             '?' => Piece::Scalar(vec![('\0', char::MAX)]),
-            '[' => class(scalars),
-            '\\' => one(scalars.next().unwrap_or('\\')),
-            other => one(other),
+            '[' => class(scalars, case),
+            '\\' => one(scalars.next().unwrap_or('\\'), case),
+            other => one(other, case),
         };
         if let Some(last) = branches.last_mut() {
             last.push(piece);
@@ -207,9 +225,19 @@ mod tests {
             ("a", "a", true),
         ];
         for (one, two, expected) in cases {
-            let (one, two) = (FlatPattern::new(one), FlatPattern::new(two));
+            let (one, two) = (FlatPattern::new(one, TagCase::Exact), FlatPattern::new(two, TagCase::Exact));
             assert_eq!(one.overlaps(&two, &mut ComparisonBudget::new()), expected, "{one:?} {two:?}");
             assert_eq!(two.overlaps(&one, &mut ComparisonBudget::new()), expected, "{two:?} {one:?}");
+        }
+    }
+
+    #[test]
+    fn globs_overlap_without_case_where_case_does_not_count() {
+        for (one, two, expected) in [("ENV/*", "env/p*", true), ("[A-C]x", "bX", true), ("[!b]", "B", false)]
+        {
+            let (one, two) =
+                (FlatPattern::new(one, TagCase::Insensitive), FlatPattern::new(two, TagCase::Insensitive));
+            assert_eq!(one.overlaps(&two, &mut ComparisonBudget::new()), expected, "{one:?} {two:?}");
         }
     }
 }

@@ -8,6 +8,7 @@ use super::reader::Reader;
 use super::settings::{Profile, Settings};
 use super::syntax::{self, Entry, Node, NodeKind, shown};
 use crate::diagnostic::{Diagnostic, SourceId, Sources, Span};
+use crate::tag::TagCase;
 use crate::time::Timestamp;
 
 /// The prefix of a CSV column that holds one label.
@@ -98,7 +99,7 @@ pub fn read_profiles(sources: &Sources) -> (Vec<Profile>, Vec<Diagnostic>) {
         source.name.rsplit('.').next().is_some_and(|extension| extension.eq_ignore_ascii_case("csv"));
     let (root, mut findings) =
         if is_csv { csv_root(&source.text) } else { syntax::parse(&source.text, SourceId(0)) };
-    let mut reader = Reader::new(sources, Timestamp::EPOCH);
+    let mut reader = Reader::new(sources, TagCase::Exact, Timestamp::EPOCH);
     let mut profiles = Vec::new();
     if let Some(root) = root {
         reader.refuse_secrets(&root);

@@ -5,6 +5,7 @@
 use super::keys::Key;
 use super::syntax::{Entry, Node, NodeKind, shown};
 use crate::diagnostic::{Diagnostic, Severity, Sources, Span, did_you_mean};
+use crate::tag::TagCase;
 use crate::time::{Date, Timestamp};
 
 /// The most findings of one severity in one run: beyond it nobody reads, and a hostile file must not make millions.
@@ -20,6 +21,7 @@ const MAX_CANDIDATES: usize = 1_000;
 pub(super) struct Reader<'a> {
     pub(super) sources: &'a Sources,
     pub(super) now: Timestamp,
+    pub(super) tag_case: TagCase,
     findings: Vec<Diagnostic>,
     /// How many of each severity there are, the ones that are not kept included.
     counts: [usize; 3],
@@ -54,8 +56,16 @@ impl<'n> Fields<'n> {
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(sources: &'a Sources, now: Timestamp) -> Reader<'a> {
-        Reader { sources, now, findings: Vec::new(), counts: [0; 3], patterns: 0, is_partial: false }
+    pub(super) fn new(sources: &'a Sources, tag_case: TagCase, now: Timestamp) -> Reader<'a> {
+        Reader {
+            sources,
+            now,
+            tag_case,
+            findings: Vec::new(),
+            counts: [0; 3],
+            patterns: 0,
+            is_partial: false,
+        }
     }
 
     /// Notes a finding.

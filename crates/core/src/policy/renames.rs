@@ -21,14 +21,15 @@ pub(super) fn families(reader: &mut Reader<'_>, entries: &[&Entry], allow_reserv
         for item in reader.filled_list(&entry.value, &what).unwrap_or_default() {
             let Some(tag) = reader.tag(item, "a member of a family", allow_reserved) else { continue };
             reader.check_portal(&tag, item.span);
-            if let Some((earlier, family)) = first.get(&tag) {
+            let key = reader.tag_case.key(&tag).into_owned();
+            if let Some((earlier, family)) = first.get(&key) {
                 let message =
                     format!("the tag `{}` is in {what} and in the family `{}`", shown(&tag), shown(family));
                 let finding = Diagnostic::error("E0407", item.span, message).label("again here");
                 reader.report(finding.related(*earlier, "first here").help("a tag is in one family, once"));
                 continue;
             }
-            first.insert(tag.clone(), (item.span, entry.key.clone()));
+            first.insert(key, (item.span, entry.key.clone()));
             members.push(Member { tag, span: item.span });
         }
         families.push(Family { name: entry.key.clone(), members, span: entry.key_span });
@@ -55,7 +56,18 @@ pub(super) fn renames(reader: &mut Reader<'_>, entries: &[&Entry], allow_reserve
             reader.report(finding.label("no new name").help("delete the entry"));
             continue;
         }
-        if let Some(earlier) = index.get(&from) {
+        let case = reader.tag_case;
+        if case.is_same(&from, &to) {
+            let message =
+                format!("`{}` and `{}` are one tag where case does not count", shown(&from), shown(&to));
+            let finding = Diagnostic::warning("W0407", entry.key_span, message).label("renames nothing");
+            reader.report(
+                finding
+                    .help("delete the entry: with `tagCase: insensitive` every spelling counts as the tag"),
+            );
+            continue;
+        }
+        if let Some(earlier) = index.get(&*case.key(&from)) {
             let finding = Diagnostic::error(
                 "E0409",
                 entry.key_span,
@@ -66,7 +78,7 @@ pub(super) fn renames(reader: &mut Reader<'_>, entries: &[&Entry], allow_reserve
             reader.report(finding.help("a tag has one new name"));
             continue;
         }
-        index.insert(from.clone(), written.len());
+        index.insert(case.key(&from).into_owned(), written.len());
         written.push(Rename { from, to, span: entry.key_span });
     }
     let ends = ends(reader, &written, &index);
@@ -99,7 +111,7 @@ fn ends(reader: &mut Reader<'_>, written: &[Rename], index: &HashMap<String, usi
                 State::New => {
                     states[at] = State::Walking;
                     path.push(at);
-                    match index.get(&written[at].to) {
+                    match index.get(&*reader.tag_case.key(&written[at].to)) {
                         Some(next) => at = *next,
                         None => break Some(at),
                     }

@@ -8,14 +8,15 @@ use super::reader::Reader;
 use super::syntax::{self, Entry, Node, NodeKind, shown};
 use super::{Claim, DefaultValue, NamedSelector, Policy, Retire, lints, renames, rules, selector, settle};
 use crate::diagnostic::{Diagnostic, SourceId, Sources, Span};
+use crate::tag::TagCase;
 use crate::time::Timestamp;
 
 /// Reads a policy set: what could be understood, and every finding in the order of files and lines.
 ///
 /// Never fails. A policy with an error among its findings must not be used: parts that could not be read are missing from
 /// it, and a selector that could not be read selects nothing.
-pub fn resolve(sources: &Sources, now: Timestamp) -> (Policy, Vec<Diagnostic>) {
-    let mut reader = Reader::new(sources, now);
+pub fn resolve(sources: &Sources, tag_case: TagCase, now: Timestamp) -> (Policy, Vec<Diagnostic>) {
+    let mut reader = Reader::new(sources, tag_case, now);
     sources.unread.iter().for_each(|finding| reader.report(finding.clone()));
     reader.is_partial = !sources.unread.is_empty();
     if sources.files.is_empty() && sources.unread.is_empty() {
@@ -96,7 +97,7 @@ impl<'n> Sections<'n> {
     /// Reads what was collected: names first, then what uses them.
     fn read(&self, reader: &mut Reader<'_>) -> Policy {
         let device_groups = self.device_groups.and_then(|entry| reader.device_groups(entry));
-        let mut policy = Policy { device_groups, ..Policy::default() };
+        let mut policy = Policy { device_groups, tag_case: reader.tag_case, ..Policy::default() };
         if let Some(entry) = self.guard {
             policy.guard = reader.guard(entry);
             let has_groups = self.device_groups.is_some();

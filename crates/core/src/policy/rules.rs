@@ -122,8 +122,12 @@ fn check_rule_name(reader: &mut Reader<'_>, name: &str, span: Span) {
 fn check_own_tags(reader: &mut Reader<'_>, what: &str, tags: &[TagExpression], remove_tags: &[RemoveTag]) {
     for removed in remove_tags {
         let TagPattern::Literal(literal) = &removed.pattern else { continue };
-        let assigned =
-            tags.iter().find(|tag| matches!(&tag.kind, TagExpressionKind::Literal(own) if own == literal));
+        let case = reader.tag_case;
+        let is_same = |kind: &TagExpressionKind| match kind {
+            TagExpressionKind::Literal(own) => case.is_same(own, literal),
+            TagExpressionKind::Template(_) => false,
+        };
+        let assigned = tags.iter().find(|tag| is_same(&tag.kind));
         if let Some(assigned) = assigned {
             let message = format!("{what} both assigns and removes the tag `{}`", shown(literal));
             let finding = Diagnostic::error("E0405", removed.span, message).label("removed here");

@@ -278,8 +278,11 @@ mod tests {
         ];
         for text in agreed {
             let text = format!("version: 1\n{text}\n");
-            let (_, findings) =
-                crate::policy::resolve(&Sources::from_text("p.yaml", &text), Timestamp::EPOCH);
+            let (_, findings) = crate::policy::resolve(
+                &Sources::from_text("p.yaml", &text),
+                crate::tag::TagCase::Exact,
+                Timestamp::EPOCH,
+            );
             let errors: Vec<_> =
                 findings.iter().filter(|finding| finding.severity == Severity::Error).collect();
             assert_eq!(is_valid(&schema, &text), errors.is_empty(), "{text}{errors:#?}");

@@ -154,7 +154,7 @@ impl Settings {
 pub fn read(sources: &Sources) -> (Settings, Vec<Diagnostic>) {
     let mut settings = Settings::default();
     let (node, mut findings) = syntax::parse(&sources.files[0].text, SourceId(0));
-    let mut reader = Reader::new(sources, Timestamp::EPOCH);
+    let mut reader = Reader::new(sources, TagCase::Exact, Timestamp::EPOCH);
     if let Some(node) = node {
         reader.refuse_secrets(&node);
         if let Some(fields) = reader.fields(&node, keys::SETTINGS, "mdetag.yaml") {

@@ -12,27 +12,65 @@ use super::{Policy, Rule, Selector, SelectorKind, TagExpressionKind, Test, templ
 use crate::device::Field;
 use crate::diagnostic::{Diagnostic, Span};
 use crate::pattern::Glob;
-use crate::tag::TagPattern;
-use crate::time::Timestamp;
+use crate::tag::{self, TagCase, TagPattern};
+use crate::time::{Date, Timestamp};
 
 /// Whether the last day of a rule has passed: it never comes back.
 pub(super) fn is_dead(rule: &Rule, now: Timestamp) -> bool {
     rule.until.is_some_and(|until| now >= until.end())
 }
 
-/// Where the set writes a tag, and how: the end of "the set writes it: …".
+/// The days on which a rule, or what stands outside of rules, is in force: both ends inclusive, open where there is none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Period {
+    from: Option<Date>,
+    until: Option<Date>,
+}
+
+impl Period {
+    fn of(rule: &Rule) -> Period {
+        Period { from: rule.from, until: rule.until }
+    }
+
+    /// Whether some day lies in both.
+    fn meets(self, other: Period) -> bool {
+        let starts_in_time = |one: Period, two: Period| {
+            one.from.is_none_or(|from| two.until.is_none_or(|until| from <= until))
+        };
+        starts_in_time(self, other) && starts_in_time(other, self)
+    }
+
+    /// Whether every day of the other one lies in this one.
+    fn covers(self, other: Period) -> bool {
+        self.from.is_none_or(|from| other.from.is_some_and(|start| from <= start))
+            && self.until.is_none_or(|until| other.until.is_some_and(|end| end <= until))
+    }
+}
+
+/// Where the set writes a tag, how (the end of "the set writes it: …") and when.
 #[derive(Clone, Debug)]
 struct Write {
     span: Span,
     how: String,
+    period: Period,
+}
+
+/// A glob by which the set writes tags.
+struct GlobWrite {
+    glob: Glob,
+    shape: FlatPattern,
+    write: Write,
+    coverage: Coverage,
 }
 
 /// Everything that the set writes.
-#[derive(Default)]
 pub(super) struct Writes {
-    literals: HashMap<String, Write>,
-    globs: Vec<(Glob, FlatPattern, Write, Coverage)>,
-    value: Option<Write>,
+    case: TagCase,
+    allow_reserved: bool,
+    /// By key; a write of a period that an earlier one covers is left out.
+    literals: HashMap<String, Vec<Write>>,
+    globs: Vec<GlobWrite>,
+    value: Vec<Write>,
 }
 
 /// How surely a glob writes a tag that it matches.
@@ -48,96 +86,130 @@ enum Coverage {
 
 impl Writes {
     fn new(policy: &Policy, now: Timestamp) -> Writes {
-        let mut writes = Writes::default();
+        let mut writes = Writes {
+            case: policy.tag_case,
+            allow_reserved: policy.guard.allows_reserved(),
+            literals: HashMap::new(),
+            globs: Vec::new(),
+            value: Vec::new(),
+        };
         for rule in policy.rules.iter().filter(|rule| !is_dead(rule, now)) {
-            let name = shown(&rule.name);
-            for tag in &rule.tags {
-                let write = Write { span: tag.span, how: format!("rule `{name}` assigns it") };
-                match &tag.kind {
-                    TagExpressionKind::Literal(literal) => writes.literal(literal, write),
-                    TagExpressionKind::Template(template) => {
-                        let is_open = template.glob.source().bytes().all(|byte| byte == b'*');
-                        let coverage = if is_open { Coverage::Anything } else { Coverage::Some };
-                        let shape = FlatPattern::new(template.glob.source());
-                        writes.globs.push((template.glob.clone(), shape, write, coverage));
-                    }
-                }
-            }
-            for tag in &rule.remove_tags {
-                let how = format!("rule `{name}` removes it");
-                writes.pattern(&tag.pattern, Write { span: tag.span, how });
-            }
-            if rule.device_value.is_some() && writes.value.is_none() {
-                writes.value = Some(Write { span: rule.span, how: format!("rule `{name}` sets values") });
-            }
+            writes.rule(rule);
         }
+        let always = |span: Span, how: &str| Write { span, how: how.to_owned(), period: Period::default() };
         for claim in &policy.claims {
-            writes.pattern(&claim.pattern, Write { span: claim.span, how: "it is claimed here".to_owned() });
+            writes.pattern(&claim.pattern, always(claim.span, "it is claimed here"));
         }
         for retire in &policy.retire {
-            writes
-                .pattern(&retire.pattern, Write { span: retire.span, how: "it is retired here".to_owned() });
+            writes.pattern(&retire.pattern, always(retire.span, "it is retired here"));
         }
         for rename in &policy.renames {
-            let write = Write { span: rename.span, how: "it is renamed here".to_owned() };
-            writes.literal(&rename.from, write.clone());
-            writes.literal(&rename.to, write);
+            writes.literal(&rename.from, always(rename.span, "it is renamed here"));
+            writes.literal(&rename.to, always(rename.span, "it is renamed here"));
         }
         for family in &policy.families {
             for member in &family.members {
                 let how = format!("it is kept in the family `{}`", shown(&family.name));
-                writes.literal(&member.tag, Write { span: member.span, how });
+                writes.literal(&member.tag, always(member.span, &how));
             }
         }
-        if let (Some(default), None) = (policy.default_value, &writes.value) {
-            writes.value =
-                Some(Write { span: default.span, how: "the default value is set here".to_owned() });
+        if let Some(default) = policy.default_value {
+            note(&mut writes.value, always(default.span, "the default value is set here"));
         }
         writes
     }
 
+    fn rule(&mut self, rule: &Rule) {
+        let (name, period) = (shown(&rule.name), Period::of(rule));
+        for tag in &rule.tags {
+            let write = Write { span: tag.span, how: format!("rule `{name}` assigns it"), period };
+            match &tag.kind {
+                TagExpressionKind::Literal(literal) => self.literal(literal, write),
+                TagExpressionKind::Template(template) => {
+                    let is_open = template.glob.source().bytes().all(|byte| byte == b'*');
+                    let coverage = if is_open { Coverage::Anything } else { Coverage::Some };
+                    self.glob(&template.glob, write, coverage);
+                }
+            }
+        }
+        for tag in &rule.remove_tags {
+            let how = format!("rule `{name}` removes it");
+            self.pattern(&tag.pattern, Write { span: tag.span, how, period });
+        }
+        if rule.device_value.is_some() {
+            let how = format!("rule `{name}` sets values");
+            note(&mut self.value, Write { span: rule.span, how, period });
+        }
+    }
+
+    /// Without the guard's leave the reserved tag is never written, and naming it is an error of its own.
+    fn hides(&self, tag: &str) -> bool {
+        !self.allow_reserved && tag::is_reserved(tag)
+    }
+
     fn literal(&mut self, tag: &str, write: Write) {
-        self.literals.entry(tag.to_owned()).or_insert(write);
+        if !self.hides(tag) {
+            note(self.literals.entry(self.case.key(tag).into_owned()).or_default(), write);
+        }
+    }
+
+    fn glob(&mut self, glob: &Glob, write: Write, coverage: Coverage) {
+        let shape = FlatPattern::new(glob.source(), self.case);
+        self.globs.push(GlobWrite { glob: glob.clone(), shape, write, coverage });
     }
 
     fn pattern(&mut self, pattern: &TagPattern, write: Write) {
         match pattern {
             TagPattern::Literal(literal) => self.literal(literal, write),
-            TagPattern::Glob(glob) => {
-                self.globs.push((glob.clone(), FlatPattern::new(glob.source()), write, Coverage::All));
-            }
+            TagPattern::Glob(glob) => self.glob(glob, write, Coverage::All),
         }
     }
 
-    /// The first write of a tag, and whether it is sure.
-    fn of(&self, tag: &str) -> Option<(&Write, bool)> {
-        if let Some(write) = self.literals.get(tag) {
+    /// The first write of a tag within a period, and whether it is sure.
+    fn of(&self, tag: &str, period: Period) -> Option<(&Write, bool)> {
+        if self.hides(tag) {
+            return None;
+        }
+        let literal = self.literals.get(&*self.case.key(tag));
+        if let Some(write) = literal.and_then(|writes| within(writes, period)) {
             return Some((write, true));
         }
-        let matching = |(glob, shape, _, _): &&(Glob, FlatPattern, Write, Coverage)| {
-            shape.may_match(tag) && glob.matches(tag)
-        };
-        let all: Option<&(Glob, FlatPattern, Write, Coverage)> =
-            self.globs.iter().filter(matching).min_by_key(|(.., coverage)| *coverage == Coverage::Anything);
-        all.map(|(_, _, write, coverage)| (write, *coverage != Coverage::Anything))
+        let matching = self.globs.iter().filter(|one| {
+            one.write.period.meets(period) && one.shape.may_match(tag) && one.glob.matches(tag)
+        });
+        let surest = matching.min_by_key(|one| one.coverage == Coverage::Anything)?;
+        Some((&surest.write, surest.coverage != Coverage::Anything))
     }
 
-    /// The first write that a `matches` glob may read, and whether it is sure.
-    fn matching(&self, glob: &Glob, effort: &mut ComparisonBudget) -> Option<(&Write, bool)> {
-        let shape = FlatPattern::new(glob.source());
+    /// The first write within a period that a `matches` glob may read, and whether it is sure.
+    fn matching(&self, glob: &Glob, period: Period, effort: &mut ComparisonBudget) -> Option<(&Write, bool)> {
+        let shape = FlatPattern::new(glob.source(), self.case);
         let literals = self.literals.iter().filter(|(tag, _)| shape.may_match(tag) && glob.matches(tag));
-        if let Some((_, write)) = literals.min_by_key(|(_, write)| (write.span.source, write.span.start)) {
+        let literals = literals.filter_map(|(_, writes)| within(writes, period));
+        if let Some(write) = literals.min_by_key(|write| (write.span.source, write.span.start)) {
             return Some((write, true));
         }
-        let overlapping = self.globs.iter().find(|(_, other, ..)| shape.overlaps(other, effort));
-        overlapping.map(|(_, _, write, _)| (write, false))
+        let mut globs = self.globs.iter().filter(|one| one.write.period.meets(period));
+        globs.find(|one| shape.overlaps(&one.shape, effort)).map(|one| (&one.write, false))
     }
 
-    /// Any write of a tag: the first in the order of files.
-    fn any(&self) -> Option<&Write> {
-        let all = self.literals.values().chain(self.globs.iter().map(|(_, _, write, _)| write));
-        all.min_by_key(|write| (write.span.source, write.span.start))
+    /// Any write of a tag within a period: the first in the order of files.
+    fn any(&self, period: Period) -> Option<&Write> {
+        let literals = self.literals.values().filter_map(|writes| within(writes, period));
+        let globs = self.globs.iter().map(|one| &one.write).filter(|write| write.period.meets(period));
+        literals.chain(globs).min_by_key(|write| (write.span.source, write.span.start))
     }
+}
+
+/// Adds a write that no earlier one covers.
+fn note(writes: &mut Vec<Write>, write: Write) {
+    if !writes.iter().any(|known| known.period.covers(write.period)) {
+        writes.push(write);
+    }
+}
+
+fn within(writes: &[Write], period: Period) -> Option<&Write> {
+    writes.iter().find(|write| write.period.meets(period))
 }
 
 /// Reports every selector that reads what the set writes, and `superseded` inside `scope`.
@@ -148,24 +220,27 @@ pub(super) fn check(reader: &mut Reader<'_>, policy: &Policy) {
         reader,
         policy,
         writes: &writes,
-        visited: HashSet::new(),
+        visited: HashMap::new(),
+        found: HashSet::new(),
         noted: HashSet::new(),
         effort: ComparisonBudget::new(),
     };
     if let Some(scope) = &policy.scope {
         checker.scope(scope);
-        checker.selector(scope, "`scope`");
+        checker.selector(scope, "`scope`", Period::default());
     }
     for protection in &policy.protections {
-        checker.selector(&protection.select, &format!("protection `{}`", shown(&protection.name)));
+        let who = format!("protection `{}`", shown(&protection.name));
+        checker.selector(&protection.select, &who, Period::default());
     }
     for rule in policy.rules.iter().filter(|rule| !is_dead(rule, now)) {
         let who = format!("rule `{}`", shown(&rule.name));
-        checker.selector(&rule.select, &who);
+        let period = Period::of(rule);
+        checker.selector(&rule.select, &who, period);
         for tag in &rule.tags {
             let TagExpressionKind::Template(template) = &tag.kind else { continue };
             for field in template::fields(template) {
-                checker.template_field(field, tag.span, &who);
+                checker.template_field(field, tag.span, &who, period);
             }
         }
     }
@@ -175,8 +250,10 @@ struct Checker<'c, 'a> {
     reader: &'c mut Reader<'a>,
     policy: &'c Policy,
     writes: &'c Writes,
-    /// Named selectors that were checked for their first user.
-    visited: HashSet<usize>,
+    /// Named selectors with the periods that they were checked for.
+    visited: HashMap<usize, Vec<Period>>,
+    /// Places of which it was said that they read what the set writes.
+    found: HashSet<(Span, &'static str)>,
     /// Places that have their note.
     noted: HashSet<Span>,
     effort: ComparisonBudget,
@@ -213,14 +290,19 @@ impl Checker<'_, '_> {
         }
     }
 
-    /// Checks a selector and, once, the named ones that it uses.
-    fn selector(&mut self, selector: &Selector, who: &str) {
+    /// Checks a selector and, once a period, the named ones that it uses.
+    fn selector(&mut self, selector: &Selector, who: &str, period: Period) {
         let mut waiting = vec![(selector, who.to_owned(), None)];
         while let Some((selector, who, via)) = waiting.pop() {
             let mut tests = Vec::new();
             walk(selector, &mut |part| match &part.kind {
                 SelectorKind::Field { field, test } => tests.push((*field, test, part.span)),
-                SelectorKind::Use(index) if self.visited.insert(*index) => {
+                SelectorKind::Use(index) => {
+                    let visited = self.visited.entry(*index).or_default();
+                    if visited.iter().any(|known| known.covers(period)) {
+                        return;
+                    }
+                    visited.push(period);
                     let named = &self.policy.selectors[*index];
                     let who = format!("the selector `{}`, used by {who},", shown(&named.name));
                     waiting.push((&named.selector, who, Some(part.span)));
@@ -228,15 +310,15 @@ impl Checker<'_, '_> {
                 _ => {}
             });
             for (field, test, span) in tests {
-                self.test(field, test, span, &who, via);
+                self.test(field, test, span, &who, via, period);
             }
         }
     }
 
-    fn test(&mut self, field: Field, test: &Test, span: Span, who: &str, via: Option<Span>) {
+    fn test(&mut self, field: Field, test: &Test, span: Span, who: &str, via: Option<Span>, period: Period) {
         match field {
             Field::DeviceValue => {
-                if let Some(write) = &self.writes.value {
+                if let Some(write) = within(&self.writes.value, period) {
                     self.unsettled(span, who, "`deviceValue`", (write, true), via);
                 }
             }
@@ -245,9 +327,9 @@ impl Checker<'_, '_> {
         }
         let found = match test {
             Test::HasAny(tags) | Test::HasAll(tags) | Test::HasNone(tags) => {
-                let hits = tags
-                    .iter()
-                    .filter_map(|tag| Some((format!("the tag `{}`", shown(tag)), self.writes.of(tag)?)));
+                let hits = tags.iter().filter_map(|tag| {
+                    Some((format!("the tag `{}`", shown(tag)), self.writes.of(tag, period)?))
+                });
                 // A sure one first.
                 hits.min_by_key(|(_, (_, is_sure))| !*is_sure)
             }
@@ -256,13 +338,13 @@ impl Checker<'_, '_> {
                 let hits = globs.iter().filter_map(|glob| {
                     Some((
                         format!("tags that match `{}`", shown(glob.source())),
-                        writes.matching(glob, effort)?,
+                        writes.matching(glob, period, effort)?,
                     ))
                 });
                 hits.min_by_key(|(_, (_, is_sure))| !*is_sure)
             }
             Test::Exists(_) if field == Field::MachineTags => {
-                self.writes.any().map(|write| ("every tag".to_owned(), (write, true)))
+                self.writes.any(period).map(|write| ("every tag".to_owned(), (write, true)))
             }
             _ => None,
         };
@@ -279,6 +361,10 @@ impl Checker<'_, '_> {
         (write, is_sure): (&Write, bool),
         via: Option<Span>,
     ) {
+        // A named selector is looked at once for each of its users' periods.
+        if !self.found.insert((span, if is_sure { "E0211" } else { "W0202" })) {
+            return;
+        }
         let related =
             if what == "every tag" { "the set writes tags, for example here" } else { write.how.as_str() };
         let finding = if is_sure {
@@ -310,8 +396,8 @@ impl Checker<'_, '_> {
         }
     }
 
-    fn template_field(&mut self, field: Field, span: Span, who: &str) {
-        match (field, &self.writes.value) {
+    fn template_field(&mut self, field: Field, span: Span, who: &str, period: Period) {
+        match (field, within(&self.writes.value, period)) {
             (Field::DeviceValue, Some(write)) => {
                 let message = format!("the template of {who} reads `deviceValue`, which this set writes");
                 let finding =

@@ -8,7 +8,7 @@ use super::syntax::{Node, shown};
 use super::{Filter, TagExpression, TagExpressionKind, Template, TemplatePart};
 use crate::device::{Field, Kind};
 use crate::diagnostic::{Diagnostic, Span};
-use crate::pattern::{self, Glob};
+use crate::pattern;
 use crate::tag::{self, TagPattern};
 
 /// The filters by name.
@@ -36,12 +36,13 @@ impl Reader<'_> {
         allow_reserved: bool,
     ) -> Option<TagPattern> {
         let text = self.text(node, what)?;
+        let case = self.tag_case;
         if text.is_empty() {
             self.check_tag(text, node.span, allow_reserved);
             return None;
         }
         let pattern = if pattern::is_glob(text) {
-            self.pattern(what, text, node.span, TagPattern::parse)?
+            self.pattern(what, text, node.span, |text| TagPattern::parse(text, case))?
         } else {
             TagPattern::Literal(pattern::unescape(text))
         };
@@ -118,6 +119,7 @@ impl Reader<'_> {
             return is_tag.then_some(TagExpression { kind: TagExpressionKind::Literal(literal), span });
         }
         self.check_literals(&parts, span)?;
+        let case = self.tag_case;
         let glob: String = parts
             .iter()
             .map(|part| match part {
@@ -125,7 +127,7 @@ impl Reader<'_> {
                 TemplatePart::Placeholder { .. } => "*".to_owned(),
             })
             .collect();
-        let glob = self.pattern("a template", &glob, span, Glob::exact)?;
+        let glob = self.pattern("a template", &glob, span, |text| case.parse_glob(text))?;
         let template = Template { source: text.to_owned(), parts, glob };
         Some(TagExpression { kind: TagExpressionKind::Template(template), span })
     }

@@ -9,6 +9,7 @@ use super::reader::{Fields, Reader};
 use super::syntax::{self, Node, NodeKind, shown};
 use crate::device::{DeviceValue, Field, Kind};
 use crate::diagnostic::{Diagnostic, SourceId, Sources, Span};
+use crate::tag::TagCase;
 use crate::time::Timestamp;
 
 /// All tests of a set of test files.
@@ -79,7 +80,7 @@ pub struct Expectations {
 /// Reads test files: never fails; every finding comes back in the order of files and lines. `now` is only the clock of the
 /// reader, tests without one of their own have none.
 pub fn parse_tests(sources: &Sources, now: Timestamp) -> (PolicyTests, Vec<Diagnostic>) {
-    let mut reader = Reader::new(sources, now);
+    let mut reader = Reader::new(sources, TagCase::Exact, now);
     sources.unread.iter().for_each(|finding| reader.report(finding.clone()));
     let mut tests = PolicyTests::default();
     for (index, source) in sources.files.iter().enumerate() {

@@ -84,6 +84,7 @@ const PAGES: &[(&str, &str)] = &[
     ("W0404", include_str!("../../../../docs/diagnostics/W0404.md")),
     ("W0405", include_str!("../../../../docs/diagnostics/W0405.md")),
     ("W0406", include_str!("../../../../docs/diagnostics/W0406.md")),
+    ("W0407", include_str!("../../../../docs/diagnostics/W0407.md")),
     ("W0501", include_str!("../../../../docs/diagnostics/W0501.md")),
     ("W0502", include_str!("../../../../docs/diagnostics/W0502.md")),
     ("W0603", include_str!("../../../../docs/diagnostics/W0603.md")),

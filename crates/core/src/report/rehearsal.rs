@@ -213,17 +213,11 @@ tests:
     fn render(write: impl Fn(&Tested<'_>, &mut Vec<u8>)) -> String {
         let now = Timestamp::parse("2026-11-22").unwrap();
         let sources = Sources::from_text("policy.yaml", POLICY);
-        let (policy, _) = crate::policy::resolve(&sources, now);
+        let (policy, _) = crate::policy::resolve(&sources, TagCase::Exact, now);
         let files = Sources::from_text("policy.test.yaml", TESTS);
         let (tests, _) = crate::policy::parse_tests(&files, now);
-        let rehearsal = crate::rehearsal::rehearse(
-            &policy,
-            &sources,
-            &tests,
-            &HuntingResults::default(),
-            now,
-            TagCase::Exact,
-        );
+        let rehearsal =
+            crate::rehearsal::rehearse(&policy, &sources, &tests, &HuntingResults::default(), now);
         let mut out = Vec::new();
         write(&Tested { rehearsal: &rehearsal, policy: &policy, sources: &sources, tests: &files }, &mut out);
         String::from_utf8(out).unwrap()

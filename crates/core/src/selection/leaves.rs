@@ -2,7 +2,7 @@
 //!
 //! Does not combine tests; that is `evaluate`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use rayon::prelude::*;
 use regex::RegexSet;
@@ -16,6 +16,7 @@ use super::{Join, Unmatched};
 use crate::device::{Field, Kind};
 use crate::inventory::{DeviceSet, Row, Snapshot, Stored, TagId};
 use crate::policy::{Policy, Test};
+use crate::tag::TagCase;
 use crate::text;
 use crate::time::Timestamp;
 
@@ -61,7 +62,7 @@ fn field_sets<'p>(world: &World<'_>, field: Field, tests: &Tests<'p>) -> (Vec<De
     let sets = match field.kind() {
         Kind::Time => time_sets(world, field, tests),
         Kind::Address => address_sets(world, field, tests),
-        Kind::Tags => tag_sets(world.snapshot, tests),
+        Kind::Tags => tag_sets(world.snapshot, world.policy.tag_case, tests),
         Kind::Hardware => {
             let matcher = TextMatcher::new(numbered(tests));
             gather(world.snapshot.len(), tests.len(), String::new, |shown, row, hit| {
@@ -244,21 +245,29 @@ fn address_sets(world: &World<'_>, field: Field, tests: &Tests<'_>) -> Vec<Devic
     )
 }
 
-fn tag_sets(snapshot: &Snapshot, tests: &Tests<'_>) -> Vec<DeviceSet> {
+fn tag_sets(snapshot: &Snapshot, case: TagCase, tests: &Tests<'_>) -> Vec<DeviceSet> {
+    // Spellings of one tag, by what they have in common; needed only where case does not count.
+    let mut spellings: HashMap<String, Vec<TagId>> = HashMap::new();
+    if case == TagCase::Insensitive {
+        for tag in snapshot.tag_ids() {
+            spellings.entry(case.key(snapshot.tag(tag)).into_owned()).or_default().push(tag);
+        }
+    }
+    let find = |tag: &str| match case {
+        TagCase::Exact => snapshot.find_tag(tag).into_iter().collect(),
+        TagCase::Insensitive => spellings.get(&*case.key(tag)).cloned().unwrap_or_default(),
+    };
     let union = |tags: &mut dyn Iterator<Item = TagId>| {
         let mut set = DeviceSet::new(snapshot.len());
         tags.for_each(|tag| snapshot.carrier_rows(tag).iter().for_each(|row| set.insert(*row)));
         set
     };
     let set_of = |(_, test): &(usize, &Test)| match test {
-        Test::HasAny(tags) | Test::HasNone(tags) => {
-            union(&mut tags.iter().filter_map(|tag| snapshot.find_tag(tag)))
-        }
+        Test::HasAny(tags) | Test::HasNone(tags) => union(&mut tags.iter().flat_map(|tag| find(tag))),
         Test::HasAll(tags) => {
             let mut set = DeviceSet::full(snapshot.len());
             for tag in tags {
-                let carriers = snapshot.find_tag(tag).map(|tag| snapshot.carriers(tag));
-                set.intersect_with(&carriers.unwrap_or_else(|| DeviceSet::new(snapshot.len())));
+                set.intersect_with(&union(&mut find(tag).into_iter()));
             }
             set
         }

@@ -192,7 +192,8 @@ impl Tracer<'_> {
     fn tags_hold(&self, test: &Test) -> bool {
         let tags: Vec<&str> =
             self.snapshot.tags(self.row).iter().map(|tag| self.snapshot.tag(*tag)).collect();
-        let has = |tag: &String| tags.contains(&tag.as_str());
+        let case = self.policy.tag_case;
+        let has = |tag: &String| tags.iter().any(|own| case.is_same(own, tag));
         match test {
             Test::Exists(wanted) => tags.is_empty() != *wanted,
             Test::HasAny(wanted) => wanted.iter().any(has),

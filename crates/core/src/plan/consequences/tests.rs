@@ -33,13 +33,13 @@ struct Planned {
 fn planned(policy_text: &str, devices: &[String], history: &History) -> Planned {
     let now = Timestamp::parse("2026-11-24").unwrap();
     let sources = sources(policy_text);
-    let (policy, findings) = policy::resolve(&sources, now);
+    let (policy, findings) = policy::resolve(&sources, TagCase::Exact, now);
     assert!(findings.iter().all(|finding| finding.severity != Severity::Error), "{findings:?}");
     let mut builder = SnapshotBuilder::new();
     devices.iter().for_each(|device| builder.read_device(device.as_bytes()).unwrap());
     let snapshot = builder.finish().0;
     let selections = selection::select(&policy, &snapshot, &HuntingResults::default(), now).unwrap();
-    let desired = desired::desire(&policy, &snapshot, &selections, now, TagCase::Exact).unwrap();
+    let desired = desired::desire(&policy, &snapshot, &selections, now).unwrap();
     let plan = plan::diff(&desired, history, Header::default(), &sources);
     let verdict = SafePlan::new(plan.clone(), &policy.guard, &[], &sources);
     Planned { plan, verdict }

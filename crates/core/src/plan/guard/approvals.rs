@@ -124,10 +124,9 @@ impl ApprovalReport {
 
 /// A flag names one tag; an approval may name many. No glob covers the reserved tag.
 fn covers(pattern: &str, from: ApprovalOrigin, tag: &str, case: TagCase) -> bool {
-    match (from, TagPattern::parse(pattern)) {
+    match (from, TagPattern::parse(pattern, case)) {
         (ApprovalOrigin::Flag, _) => case.is_same(pattern, tag),
-        (ApprovalOrigin::Policy, Ok(TagPattern::Literal(literal))) => case.is_same(&literal, tag),
-        (ApprovalOrigin::Policy, Ok(glob @ TagPattern::Glob(_))) => glob.matches(tag, false),
+        (ApprovalOrigin::Policy, Ok(pattern)) => pattern.matches(tag, case, false),
         (ApprovalOrigin::Policy, Err(_)) => false,
     }
 }

@@ -5,7 +5,7 @@ use crate::device::DeviceValue;
 use crate::diagnostic::{SourceId, Span};
 use crate::plan::{CauseIndex, ChangeKey, ChangeWhat, Measures, TagChange, ValueChange};
 use crate::policy::{Approval, Cap, Percent};
-use crate::tag::TagPattern;
+use crate::tag::{TagCase, TagPattern};
 use crate::time::{Date, Timestamp};
 
 const SPAN: Span = Span { source: SourceId(0), start: 0, end: 1 };
@@ -183,7 +183,7 @@ fn the_number_of_an_approval_is_a_total_over_all_runs() {
 #[test]
 fn the_tag_of_an_approval_is_a_literal_or_a_glob() {
     let of = |tag: &str| {
-        let tag = Some(TagPattern::parse(tag).unwrap());
+        let tag = Some(TagPattern::parse(tag, TagCase::Exact).unwrap());
         let per_tag = Approval { tag, ..approval(Axis::RemovalsPerTag, 60, "2026-12-01") };
         approved(vec![approval(Axis::Removals, 60, "2026-12-01"), per_tag])
     };
@@ -223,7 +223,8 @@ fn a_refusal_offers_what_to_paste_for_all_caps_at_once() {
     assert!(!check(removing(60, 100), &Guard::default(), &allowances).refused);
     let text = format!("version: 1\nguard:\n  approvals:\n    {}\n", snippet.approvals.join("\n    "));
     let now = removing(0, 1).header.now;
-    let (policy, findings) = crate::policy::resolve(&Sources::from_text("guard.yaml", &text), now);
+    let (policy, findings) =
+        crate::policy::resolve(&Sources::from_text("guard.yaml", &text), TagCase::Exact, now);
     assert!(
         findings.iter().all(|finding| !finding.code.starts_with('E') || finding.code == "E0111"),
         "{findings:?}"

@@ -21,7 +21,7 @@ use world::World;
 fn planned(world: &World) -> Result<Plan, BTreeSet<String>> {
     let snapshot = world.snapshot();
     let selections = world.selections(&snapshot);
-    let desired = desire(&world.policy, &snapshot, &selections, world.now(), world.case);
+    let desired = desire(&world.policy, &snapshot, &selections, world.now());
     let desired: Desired<'_> = desired.map_err(|diagnostics| {
         let subject = |found: &crate::diagnostic::Diagnostic| {
             let count = found.devices.as_ref().unwrap().count;

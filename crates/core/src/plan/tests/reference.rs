@@ -306,7 +306,19 @@ impl View<'_> {
         if self.world.history.pending.contains(&key) {
             return Some(("pending".to_owned(), String::new()));
         }
-        self.world.history.contested.get(&key).map(|origin| ("contested".to_owned(), origin.clone()))
+        let twin = match &key.what {
+            ChangeWhat::Add(tag) => self
+                .device
+                .tags
+                .iter()
+                .find(|own| ***own != **tag && own.to_lowercase() == tag.to_lowercase()),
+            _ => None,
+        };
+        let origin = self.world.history.contested.get(&key)?;
+        let origin = twin.map_or(origin.clone(), |twin| {
+            format!("the device carries `{twin}`, which differs only in case: the service takes the two for one tag")
+        });
+        Some(("contested".to_owned(), origin))
     }
 }
 

@@ -33,16 +33,15 @@ pub(super) fn replaces(view: &View<'_>, (new, why): (&str, &str), (old, cause): 
         || policy.claims.iter().any(in_claim)
 }
 
-/// What a policy plans for one device with these tags, where history contests or awaits the addition of a tag: the planned
-/// removals, and what is withheld by reason and name.
-fn waiting(policy: &str, live: &[&str], tag: &str, is_pending: bool) -> (Vec<String>, Vec<String>) {
+/// The plan for one device with these tags, where history contests or awaits the addition of a tag.
+fn plan_of(policy: &str, live: &[&str], tag: &str, is_pending: bool) -> Plan {
     let sources = Sources::from_text("p.yaml", &format!("version: 1\n{policy}"));
     let now = Timestamp::parse("2026-11-22T03:00:00Z").unwrap();
-    let (policy, findings) = policy::resolve(&sources, now);
+    let (policy, findings) = policy::resolve(&sources, TagCase::Exact, now);
     assert!(!findings.iter().any(|one| one.severity == crate::diagnostic::Severity::Error), "{findings:?}");
     let snapshot = crate::inventory::fleet(&[json!({ "machineTags": live })]);
     let selections = selection::select(&policy, &snapshot, &HuntingResults::default(), now).unwrap();
-    let desired = desire(&policy, &snapshot, &selections, now, TagCase::Exact).unwrap();
+    let desired = desire(&policy, &snapshot, &selections, now).unwrap();
     let key = ChangeKey { device: "d0".into(), what: ChangeWhat::Add(tag.into()) };
     let mut history = History::default();
     if is_pending {
@@ -50,7 +49,12 @@ fn waiting(policy: &str, live: &[&str], tag: &str, is_pending: bool) -> (Vec<Str
     } else {
         history.contested.insert(key, "another origin".to_owned());
     }
-    let plan = diff(&desired, &history, Header::default(), &sources);
+    diff(&desired, &history, Header::default(), &sources)
+}
+
+/// The planned removals, and what is withheld by reason and name.
+fn waiting(policy: &str, live: &[&str], tag: &str, is_pending: bool) -> (Vec<String>, Vec<String>) {
+    let plan = plan_of(policy, live, tag, is_pending);
     let removals = |changes: &[DeviceChange]| -> Vec<String> {
         let all = changes.iter().flat_map(|change| &change.remove);
         all.map(|remove| plan.tag(remove.tag).to_string()).collect()
@@ -68,10 +72,10 @@ fn plans_low(live: &str) -> bool {
     let policy = "version: 1\nrules:\n  - { name: r, select: { everything: true }, deviceValue: Low }\n";
     let sources = Sources::from_text("p.yaml", policy);
     let now = Timestamp::parse("2026-11-22T03:00:00Z").unwrap();
-    let (policy, _) = policy::resolve(&sources, now);
+    let (policy, _) = policy::resolve(&sources, crate::tag::TagCase::Exact, now);
     let snapshot = crate::inventory::fleet(&[json!({ "machineTags": [], "deviceValue": live })]);
     let selections = selection::select(&policy, &snapshot, &HuntingResults::default(), now).unwrap();
-    let desired = desire(&policy, &snapshot, &selections, now, TagCase::Exact).unwrap();
+    let desired = desire(&policy, &snapshot, &selections, now).unwrap();
     let mut history = History::default();
     history.pending.insert(ChangeKey { device: "d0".into(), what: ChangeWhat::Value(DeviceValue::Low) });
     history.values_before.insert("d0".into(), BTreeSet::from([Some("Normal".into())]));
@@ -129,4 +133,16 @@ fn what_is_ordered_waits_for_a_pending_addition_and_for_no_contested_one() {
 fn a_removal_does_not_wait_for_an_addition_that_has_nothing_to_do_with_it() {
     let policy = format!("claims: [Other, grp-a]\n{RULE}    tags: [grp-b]\n");
     assert_eq!(waiting(&policy, &["Other"], "grp-b", true), (vec!["Other".to_owned()], vec![]));
+}
+
+#[test]
+fn a_contested_addition_beside_its_twin_blames_the_twin() {
+    let name = |live: &[&str]| {
+        let policy = format!("claims: [TIER0, Tier0, Other]\n{RULE}    tags: [TIER0]\n");
+        let plan = plan_of(&policy, live, "TIER0", false);
+        let contested = plan.withheld.iter().find(|group| group.reason == WithheldReason::Contested).unwrap();
+        contested.name.clone().unwrap()
+    };
+    assert_eq!(name(&["Other"]), "another origin");
+    assert!(name(&["Tier0"]).starts_with("the device carries `Tier0`, which differs only in case"));
 }

@@ -7,7 +7,6 @@ use std::collections::BTreeSet;
 use crate::device::{DeviceValue, Field};
 use crate::diagnostic::{SourceId, Sources, Span};
 use crate::inventory::{self, DeviceSet, Row, Snapshot};
-use crate::pattern::Glob;
 use crate::plan::{ChangeKey, ChangeWhat, Header, History, InventoryReference, Plan};
 use crate::policy::{
     Claim, Counted, DefaultValue, Family, Filter, Guard, Invariant, Member, Policy, Protection, Quantity,
@@ -78,18 +77,18 @@ impl World {
         let count = 1 + dice.below(most);
         let devices: Vec<Device> = (0..count).map(|index| device(&mut dice, index)).collect();
         let scope = if dice.chance(2) { (0..count).collect() } else { dice.subset(count, 2) };
-        let mut policy = Policy::default();
+        let mut policy = Policy { tag_case: case, ..Policy::default() };
         if dice.chance(4) {
             policy.guard.allow_reserved.push(("mde-management".to_owned(), SPAN));
         }
         let rules = dice.below(6);
         let density = 1 + dice.below(4);
         for index in 0..rules {
-            let rule = rule(&mut dice, index, &policy.guard);
+            let rule = rule(&mut dice, index, &policy);
             policy.rules.push(rule);
         }
         for _ in 0..dice.below(4) {
-            policy.claims.push(Claim { pattern: pattern(&mut dice, &policy.guard), span: SPAN });
+            policy.claims.push(Claim { pattern: pattern(&mut dice, &policy), span: SPAN });
         }
         if dice.chance(3) {
             policy.default_value = Some(DefaultValue { value: *dice.pick(&DeviceValue::ALL), span: SPAN });
@@ -218,11 +217,11 @@ fn everything() -> Selector {
     Selector { kind: SelectorKind::Everything, span: SPAN }
 }
 
-fn pattern(dice: &mut Dice, guard: &Guard) -> TagPattern {
+fn pattern(dice: &mut Dice, policy: &Policy) -> TagPattern {
     if dice.chance(2) {
-        return TagPattern::parse(GLOBS[dice.below(GLOBS.len())]).unwrap();
+        return TagPattern::parse(GLOBS[dice.below(GLOBS.len())], policy.tag_case).unwrap();
     }
-    TagPattern::Literal(literal(dice, guard))
+    TagPattern::Literal(literal(dice, &policy.guard))
 }
 
 /// A tag that the policy may name.
@@ -235,17 +234,18 @@ fn literal(dice: &mut Dice, guard: &Guard) -> String {
     }
 }
 
-fn rule(dice: &mut Dice, index: usize, guard: &Guard) -> Rule {
+fn rule(dice: &mut Dice, index: usize, policy: &Policy) -> Rule {
+    let guard = &policy.guard;
     let mut tags = Vec::new();
     for _ in 0..dice.below(3) {
         tags.push(TagExpressionKind::Literal(literal(dice, guard)));
     }
     if dice.chance(3) {
-        tags.push(TagExpressionKind::Template(template(dice)));
+        tags.push(TagExpressionKind::Template(template(dice, policy.tag_case)));
     }
     let mut remove_tags = Vec::new();
     for _ in 0..dice.below(3) {
-        let pattern = pattern(dice, guard);
+        let pattern = pattern(dice, policy);
         let same = |kind: &TagExpressionKind| match (kind, &pattern) {
             (TagExpressionKind::Literal(tag), TagPattern::Literal(removed)) => {
                 crate::text::equal(tag, removed)
@@ -274,7 +274,7 @@ fn rule(dice: &mut Dice, index: usize, guard: &Guard) -> Rule {
     }
 }
 
-fn template(dice: &mut Dice) -> Template {
+fn template(dice: &mut Dice, case: TagCase) -> Template {
     let filters = [vec![], vec![Filter::Slug], vec![Filter::Upper], vec![Filter::Lower]];
     let placeholder = TemplatePart::Placeholder {
         field: Field::OsPlatform,
@@ -286,7 +286,7 @@ fn template(dice: &mut Dice) -> Template {
         "" => vec![placeholder],
         literal => vec![TemplatePart::Literal(literal.to_owned()), placeholder],
     };
-    let glob = Glob::exact(&format!("{prefix}*")).unwrap();
+    let glob = case.parse_glob(&format!("{prefix}*")).unwrap();
     Template { source: format!("{prefix}{{osPlatform}}"), parts, glob }
 }
 
@@ -322,7 +322,7 @@ fn renames(dice: &mut Dice, case: TagCase, policy: &mut Policy) {
 
 /// Retired tags: none that a rule assigns literally, none that a rename leads to.
 fn retire(dice: &mut Dice, case: TagCase, policy: &mut Policy) {
-    let pattern = pattern(dice, &policy.guard);
+    let pattern = pattern(dice, policy);
     let covers = |tag: &str| super::reference::covers(&pattern, tag, case, policy.guard.allows_reserved());
     let rules = policy.rules.iter().flat_map(|rule| &rule.tags);
     let is_assigned = rules.into_iter().any(|tag| match &tag.kind {

@@ -22,7 +22,7 @@ fn findings(text: &str) -> Vec<Diagnostic> {
     let mut sources = Sources { files: vec![Source::new("p.yaml", 0, "p.yaml", text)], ..Sources::default() };
     let table = b"hostname,owner\nx,y\n";
     sources.data.insert((0, "c.csv".to_owned()), Ok(std::sync::Arc::from(table.as_slice())));
-    policy::resolve(&sources, now()).1
+    policy::resolve(&sources, TagCase::Exact, now()).1
 }
 
 fn logical(text: &str) -> Vec<(&'static str, String)> {
@@ -180,12 +180,12 @@ fn changes(rules: &[&String], snapshot: &Snapshot) -> Option<BTreeSet<String>> {
         rules.iter().map(|rule| rule.as_str()).collect::<String>()
     );
     let sources = Sources::from_text("p.yaml", &text);
-    let (policy, findings) = policy::resolve(&sources, now());
+    let (policy, findings) = policy::resolve(&sources, TagCase::Exact, now());
     if findings.iter().any(|finding| finding.severity == Severity::Error) {
         return None;
     }
     let selections = selection::select(&policy, snapshot, &HuntingResults::default(), now()).unwrap();
-    let desired = desired::desire(&policy, snapshot, &selections, now(), TagCase::Exact).ok()?;
+    let desired = desired::desire(&policy, snapshot, &selections, now()).ok()?;
     let plan = plan::diff(&desired, &History::default(), Header::default(), &sources);
     let mut found = BTreeSet::new();
     for change in &plan.changes {

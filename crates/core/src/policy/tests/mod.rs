@@ -6,9 +6,11 @@ mod hostile;
 mod rollout;
 mod rules;
 mod selectors;
+mod settle;
 
 use super::{Policy, data_files, resolve};
 use crate::diagnostic::{Diagnostic, Severity, Source, Sources};
+use crate::tag::TagCase;
 use crate::time::Timestamp;
 
 /// The clock of these tests.
@@ -36,13 +38,20 @@ pub(super) struct Set {
 pub(super) fn set(files: &[(&str, &str)], data: &[(&str, &str)]) -> Set {
     let sources = sources(files, data);
     data_files(&sources);
-    let (policy, findings) = resolve(&sources, now());
+    let (policy, findings) = resolve(&sources, TagCase::Exact, now());
     Set { sources, policy, findings }
 }
 
 /// One file; `version: 1` is put before it.
 pub(super) fn one(text: &str) -> Set {
     set(&[("p.yaml", &format!("version: 1\n{text}"))], &[])
+}
+
+/// One file read where tags that differ only in case are one.
+pub(super) fn one_without_case(text: &str) -> Set {
+    let sources = sources(&[("p.yaml", &format!("version: 1\n{text}"))], &[]);
+    let (policy, findings) = resolve(&sources, TagCase::Insensitive, now());
+    Set { sources, policy, findings }
 }
 
 /// One file with data files.

@@ -168,14 +168,15 @@ fn renames_that_cannot_be_are_errors() {
 }
 
 #[test]
-fn retiring_a_tag_that_a_rule_in_force_assigns_is_an_error() {
+fn retiring_a_tag_that_a_rule_assigns_now_or_later_is_an_error() {
     let retire = |pattern: &str, rest: &str| {
         one(&format!("retire: ['{pattern}']\nclaims: [T]\nrules: [{{ name: r, select: {{ id: x }}, tags: [T]{rest} }}]\n")).codes()
     };
     assert_eq!(retire("T", ""), ["E0412"]);
     assert_eq!(retire("T*", ""), ["E0412"]);
     assert_eq!(retire("U", ""), none());
-    assert_eq!(retire("T", ", from: 2027-01-01"), none(), "not in force");
+    assert_eq!(retire("T", ", from: 2027-01-01"), ["E0412"], "it will be in force");
+    assert_eq!(retire("T", ", until: 2020-01-01"), ["W0405", "W0402"], "it never comes back");
     let template = "retire: ['T:*']\nrules: [{ name: r, select: { id: x }, tags: ['T:{id}'] }]\n";
     assert_eq!(one(template).codes(), none(), "only a template gives it");
 }
@@ -205,6 +206,31 @@ fn tags_that_differ_only_in_case_get_a_warning() {
     let rule = "rules: [{ name: a, select: { id: x }, tags: [Tier0] }]\n";
     assert_eq!(one(&format!("{rule}renames: {{ tier0: Tier0, TIER0: Tier0 }}\n")).codes(), none(), "settled");
     assert_eq!(one(&format!("{rule}renames: {{ tier0: Tier1 }}\n")).codes(), ["W0404"]);
+}
+
+#[test]
+fn spellings_are_one_tag_where_case_does_not_count() {
+    let rule = "rules: [{ name: a, select: { id: x }, tags: [Tier0] }]\n";
+    for (rest, exact, without) in [
+        ("claims: [tier0]\n", vec!["W0405", "W0404"], vec![]),
+        ("retire: [tier0]\n", vec!["W0404"], vec!["E0412"]),
+        ("retire: ['tier?']\n", vec![], vec!["E0412"]),
+        ("renames: { tier0: Tier0 }\n", vec![], vec!["W0407"]),
+        ("renames: { b: c, B: d }\n", vec!["W0404"], vec!["E0409"]),
+        ("renames: { b: c, C: B }\n", vec!["W0404", "W0404"], vec!["E0408"]),
+        ("families: { f: [Tier0], g: [tier0] }\n", vec!["W0404", "W0406"], vec!["E0407"]),
+        ("renames: { old: TIER0 }\nclaims: [tier0]\n", vec!["W0404", "W0404", "W0405"], vec![]),
+    ] {
+        let text = format!("{rule}{rest}");
+        let sorted = |mut codes: Vec<&'static str>| {
+            codes.sort_unstable();
+            codes
+        };
+        assert_eq!(sorted(one(&text).codes()), sorted(exact), "{rest}");
+        assert_eq!(sorted(one_without_case(&text).codes()), without, "{rest}");
+    }
+    let own = "rules: [{ name: a, select: { id: x }, tags: [Tier0], removeTags: [tier0] }]\n";
+    assert_eq!(one_without_case(own).codes(), ["E0405"]);
 }
 
 #[test]
