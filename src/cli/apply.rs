@@ -34,10 +34,7 @@ use super::policy_set;
 use super::session::{self, Session, WritingSession};
 use super::signals::Stops;
 use super::source::{self, Source};
-use super::{ci, ledger_text, past, plan, progress, question, show};
-
-/// A plan that is older by the wall clock than the plan's own: clocks differ by this much at most.
-const CLOCK_SLACK: Duration = Duration::from_secs(300);
+use super::{age, ci, ledger_text, past, plan, progress, question, show};
 
 /// What is applied: a plan that somebody saw, or what the policies say now.
 struct Job {
@@ -257,7 +254,7 @@ impl Task<'_> {
     async fn apply(&self, session: WritingSession, mut job: Job, mut stops: Stops) -> Result<Exit, Failure> {
         let WritingSession { reading: session, writer } = session;
         if let Some(reviewed) = &job.reviewed {
-            self.check_reviewed(reviewed, &session)?;
+            self.check_reviewed(reviewed, job.resumed.as_ref(), &session)?;
         }
         let _lock = stops.or(self.lock(&session)).await?;
         // Whoever held the lock until now may have gone on with the run.
@@ -273,7 +270,12 @@ impl Task<'_> {
     }
 
     /// Tenant, age and options of a reviewed plan.
-    fn check_reviewed(&self, reviewed: &Plan, session: &Session) -> Result<(), Failure> {
+    fn check_reviewed(
+        &self,
+        reviewed: &Plan,
+        resumed: Option<&Recorded>,
+        session: &Session,
+    ) -> Result<(), Failure> {
         let (then, now) = (&reviewed.header.tenant, &session.reference);
         if then.id != now.id || then.cloud != now.cloud {
             let of = |tenant: &mdetag_core::plan::TenantReference| {
@@ -283,18 +285,7 @@ impl Task<'_> {
             return Err(Failure::plan(format!("the plan is for {}, and this is {}", of(then), of(now)))
                 .help("nothing was written; choose the right profile with --tenant, or make a plan for this tenant"));
         }
-        let (created, wall) = (reviewed.header.created_at, self.context.clock.now());
-        if created > wall.plus(CLOCK_SLACK) {
-            return Err(Failure::plan(format!("the plan was made at {created}, which is in the future"))
-                .help("correct the clock of this computer, or of the one that planned"));
-        }
-        if wall.since(created) > self.args.plan_max_age {
-            let age = mdetag_core::time::spoken(wall.since(created));
-            return Err(Failure::plan(format!("the plan is {age} old")).help(format!(
-                "make a new one; plans are applied for {} (--plan-max-age)",
-                mdetag_core::time::spoken(self.args.plan_max_age)
-            )));
-        }
+        age::check(reviewed, resumed, self.args, self.context.clock.now())?;
         if reviewed.header.options != self.context.options() {
             return Err(Failure::plan(
                 "the plan was made with other options (`tagCase` or `writes` of mdetag.yaml)",

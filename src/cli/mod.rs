@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use clap::FromArgMatches;
 use clap::error::ErrorKind;
 
+mod age;
 mod all_tenants;
 mod apply;
 mod args;

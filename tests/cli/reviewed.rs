@@ -136,6 +136,18 @@ fn a_plan_that_is_too_old_or_from_the_future_is_refused() {
 }
 
 #[test]
+fn the_rest_of_a_run_is_as_old_as_its_last_line_and_not_as_its_plan() {
+    let project = reviewed(8);
+    project.run(&["apply", "--sandbox", "plan.json", "--max-calls", "1"]).exits(5);
+    let resume = ["apply", "--sandbox", "--resume"];
+    let old: Vec<&str> = resume.into_iter().chain(["--resume-max-age", "0s"]).collect();
+    let ran = project.run(&old).exits(1);
+    assert!(ran.err.contains("wrote its last line") && ran.err.contains("--resume-max-age"), "{}", ran.err);
+    let rest: Vec<&str> = resume.into_iter().chain(["--plan-max-age", "0s"]).collect();
+    project.run(&rest).exits(0);
+}
+
+#[test]
 fn a_plan_of_another_tenant_other_policies_or_other_options_is_refused() {
     let project = reviewed(8);
     project.write("edited.json", &project.read("plan.json"));

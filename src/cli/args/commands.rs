@@ -151,6 +151,9 @@ pub struct ApplyArgs {
     /// Refuse a reviewed plan older than this
     #[arg(long, value_name = "D", value_parser = time::parse_duration, default_value = "24h")]
     pub plan_max_age: Duration,
+    /// Refuse to resume a run whose last journal line is older than this
+    #[arg(long, value_name = "D", value_parser = time::parse_duration, default_value = "7d")]
+    pub resume_max_age: Duration,
     /// Wait this long for another apply on the tenant
     #[arg(long, value_name = "D", value_parser = time::parse_duration, default_value = "0s")]
     pub lock_timeout: Duration,

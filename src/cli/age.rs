@@ -1,0 +1,52 @@
+//! How old what is applied may be: a reviewed plan by when it was made, the rest of a run by what its journal said last.
+//!
+//! Knows nothing of what the plan says; that the rest still fits the tenant is `plan::stale`.
+
+use std::time::Duration;
+
+use mdetag::store::journal::Recorded;
+use mdetag_core::plan::Plan;
+use mdetag_core::time::{Timestamp, spoken};
+
+use super::args::ApplyArgs;
+use super::failure::Failure;
+
+/// Clocks of the computer that planned and of this one differ by this much at most.
+const CLOCK_SLACK: Duration = Duration::from_secs(300);
+
+/// Refuses a plan from the future or one that is too old. Of a run that is resumed it is the last journal line that counts: a
+/// long run outlives the age of its plan.
+///
+/// # Errors
+/// Too old, or made in the future.
+pub fn check(
+    plan: &Plan,
+    resumed: Option<&Recorded>,
+    args: &ApplyArgs,
+    now: Timestamp,
+) -> Result<(), Failure> {
+    let created = plan.header.created_at;
+    if created > now.plus(CLOCK_SLACK) {
+        return Err(Failure::plan(format!("the plan was made at {created}, which is in the future"))
+            .help("correct the clock of this computer, or of the one that planned"));
+    }
+    let Some(recorded) = resumed else {
+        let (age, most) = (now.since(created), args.plan_max_age);
+        if age <= most {
+            return Ok(());
+        }
+        let help = format!("make a new one; plans are applied for {} (--plan-max-age)", spoken(most));
+        return Err(Failure::plan(format!("the plan is {} old", spoken(age))).help(help));
+    };
+    let closed = recorded.closing.as_ref().map(|closing| closing.at);
+    let last = recorded.entries.last().map(|entry| entry.at()).max(closed).or(recorded.started);
+    let (age, most) = (now.since(last.unwrap_or(created)), args.resume_max_age);
+    if age <= most {
+        return Ok(());
+    }
+    let run = &recorded.header.run;
+    Err(Failure::plan(format!("run {run} wrote its last line {} ago", spoken(age))).help(format!(
+        "plan anew with `mdetag plan`; runs are resumed for {} (--resume-max-age)",
+        spoken(most)
+    )))
+}
