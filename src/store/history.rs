@@ -3,6 +3,7 @@
 //! Reads journals; decides nothing about devices, that is `plan`.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -27,6 +28,8 @@ const RETRIED_AFTER: Duration = Duration::from_secs(7 * 86_400);
 /// More bytes than the pending changes of a million devices take.
 const MOST_PENDING: u64 = 1 << 30;
 
+const DAY: Duration = Duration::from_secs(86_400);
+
 /// How many runs back contested changes are looked for.
 const MOST_RUNS: usize = 200;
 
@@ -49,11 +52,13 @@ pub fn read(state: &StateDir, present: Present<'_>) -> History {
     let mut history = History::default();
     let mut streaks: Option<HashMap<ChangeKey, Streak>> = None;
     let seen = seen(state);
-    for run in runs.iter().rev().take(MOST_RUNS) {
+    let mut is_open = !present.retry_contested;
+    for (number, run) in runs.iter().rev().enumerate() {
         let Ok(recorded) = journal::read(state, run) else { continue };
         let is_recent = collect_pending(&recorded, present, &seen, &mut history.pending);
-        let is_open = !present.retry_contested && follow(&recorded, present.policy, &mut streaks);
-        if !is_recent && !is_open {
+        is_open = is_open && number < MOST_RUNS && follow(&recorded, present.policy, &mut streaks);
+        let is_of_day = collect_written(&recorded, present.now, &mut history.written_lately);
+        if !is_recent && !is_open && !is_of_day {
             break;
         }
     }
@@ -61,6 +66,22 @@ pub fn read(state: &StateDir, present: Present<'_>) -> History {
         streaks.unwrap_or_default().into_iter().filter(|(_, streak)| streak.is_contested(present.now));
     history.contested = contested.map(|(key, _)| (key.clone(), origin(&key).to_owned())).collect();
     history
+}
+
+/// The devices that a run wrote within the last day: the service moves them between device groups hours later, so their groups
+/// prove nothing yet. Says whether any of the run is of that day.
+fn collect_written(recorded: &Recorded, now: Timestamp, written: &mut BTreeSet<Arc<str>>) -> bool {
+    let oldest = now.minus(DAY);
+    let of_day = recorded.entries.iter().filter(|entry| entry.at() > oldest);
+    let may_be_written =
+        |outcome: Outcome| was_accepted(outcome) || matches!(outcome, Outcome::Unknown | Outcome::Pending);
+    let mut is_of_day = false;
+    for entry in of_day {
+        is_of_day = true;
+        let ended = entry.ended().iter().filter(|ended| may_be_written(ended.outcome));
+        written.extend(ended.map(|ended| ended.key.device.clone()));
+    }
+    is_of_day
 }
 
 /// A change that was accepted in the newest runs, one after the other, and is wanted again.
@@ -279,8 +300,6 @@ pub fn entries_of(recorded: &Recorded) -> Vec<HistoryEntry> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::super::journal::{Header, Journal};
     use super::*;
     use mdetag_core::apply::{CallId, ChangeOutcome};
@@ -337,6 +356,17 @@ mod tests {
         record(&state, 23, "p", &[("free", Outcome::Done)]);
         let ended = read(&state, at(25, "p"));
         assert!(ended.contested.is_empty(), "a run in which it was at peace ends the row");
+    }
+
+    #[test]
+    fn devices_that_any_run_of_the_last_day_wrote_are_known() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = state(&folder);
+        record(&state, 1, "p", &[("t", Outcome::Done)]);
+        record(&state, 20, "other", &[("t", Outcome::Failed)]);
+        let written = |hour| read(&state, at(hour, "p")).written_lately.into_iter().collect::<Vec<_>>();
+        assert_eq!(written(24), ["d1".into()]);
+        assert!(written(26).is_empty(), "what failed was not written, and what was is a day old");
     }
 
     #[test]
