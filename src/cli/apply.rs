@@ -371,7 +371,7 @@ impl Task<'_> {
         };
         let shown = fitting.verdict.plan();
         past::keep(source, shown, source.clock(self.context).now());
-        plan::keep_counts(source, &fitting.verdict);
+        plan::keep_counts(self.context, self.set, source, &fitting.verdict);
         let is_left_out = |why: &Dropped| *why == Dropped::Withheld(WithheldReason::Untrusted);
         let withheld = untrusted(shown) || fitting.dropped.iter().any(|(_, why)| is_left_out(why));
         let safe = match fitting.verdict.verdict {

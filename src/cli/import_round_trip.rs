@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::planning::{self, Inventory, PlanInputs, PolicySet};
+use super::planning::{self, Inventory, KeptCounts, PlanInputs, PolicySet};
 use mdetag_core::diagnostic::{Source, Sources};
 use mdetag_core::import::{ImportOptions, Imported, import};
 use mdetag_core::inventory::{Snapshot, SnapshotBuilder, Trust};
@@ -49,7 +49,7 @@ fn changes(imported: &Imported, snapshot: Snapshot) -> usize {
         options: Options::default(),
         hunting: &HuntingResults::default(),
         history: &History::default(),
-        last: None,
+        kept: &KeptCounts::default(),
         allowances: &[],
     };
     let planned = planning::plan(&set, &inventory, &with).unwrap_or_else(|failure| panic!("{failure:?}"));

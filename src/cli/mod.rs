@@ -56,6 +56,7 @@ mod shell;
 mod show;
 mod signals;
 mod snapshot;
+mod state;
 mod source;
 mod state_place;
 mod tags;
@@ -161,6 +162,7 @@ async fn read(context: &Context, command: Command) -> Result<Exit, Failure> {
         Command::Import(args) => import::run(context, &args).await,
         Command::Snapshot(args) => snapshot::run(context, &args).await,
         Command::History(args) => history::run(context, &args),
+        Command::State(args) => state::run(context, &args).await,
         Command::Doctor(args) => doctor::run(context, &args).await,
         Command::Tenants(args) => tenants::run(context, &args),
         Command::Schema(args) => schema::run(context, &args),

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use mdetag::store::output_file;
+use mdetag::store::{baselines_file, output_file};
 use mdetag_core::plan::document;
 use mdetag_core::plan::guard::Allowance;
 use mdetag_core::report::model::{Input, Model, Subject};
@@ -13,7 +13,7 @@ use super::exit::Exit;
 use super::failure::Failure;
 use super::findings;
 use super::output::{self, Reports};
-use super::planning::{self, Planned};
+use super::planning::{self, Planned, PolicySet};
 use super::policy_set;
 use super::source::{self, Source};
 use super::{ci, ledger_text, past};
@@ -94,18 +94,27 @@ pub async fn plan_and_report(context: &Context, request: &Request<'_>) -> Result
     reports.write(&model, &context.console)?;
     saved?;
     past::keep(&source, planned.plan(), source.clock(context).now());
-    keep_counts(&source, &planned);
+    // A plan is a question: only what runs on a schedule, or writes, says what the set should count.
+    if request.subject == Subject::Drift {
+        keep_counts(context, &set, &source, &planned);
+    }
     context.let_go((source.close().await, base_plan));
     Ok(planned)
 }
 
-/// Keeps what a trusted read of a tenant counted, for the next run's `maxShrink`.
-pub fn keep_counts(source: &Source, planned: &Planned) {
+/// Keeps what a trusted read of a tenant counted, for `maxShrink` of later runs.
+pub fn keep_counts(context: &Context, set: &PolicySet, source: &Source, planned: &Planned) {
     let (Some(_), Some(state)) = (&source.session, &source.state) else { return };
-    if planned.plan().is_trusted()
-        && let Err(error) = state.keep_counts(&planned.counts)
-    {
-        tracing::warn!(%error, "cannot keep what this run counted; the next one cannot check maxShrink");
+    if !planned.plan().is_trusted() {
+        return;
+    }
+    let (name, now) = (past::set_of(context, &set.reference), context.clock.now());
+    let kept = baselines_file::update(state, &name, |baselines| {
+        baselines.add(&planned.counts, &source.kept.filter, now);
+        None
+    });
+    if let Err(error) = kept {
+        tracing::warn!(%error, "cannot keep what this run counted: `maxShrink` of the next one does not know it");
     }
 }
 

@@ -4,7 +4,9 @@
 
 use mdetag_core::desired;
 use mdetag_core::diagnostic::{Diagnostic, Severity, Sources};
-use mdetag_core::inventory::{self, Counts, DeviceSet, Snapshot, Trust};
+use mdetag_core::inventory::{
+    self, Baselines, Compared, Counts, DeviceSet, Snapshot, Trust, UntrustedReason,
+};
 use mdetag_core::plan::guard::Allowance;
 use mdetag_core::plan::revert::Reach;
 use mdetag_core::plan::{
@@ -41,6 +43,17 @@ pub struct Inventory {
     pub tenant: TenantReference,
 }
 
+/// What trusted runs of a policy set counted, as far as the state directory knows.
+#[derive(Clone, Debug, Default)]
+pub struct KeptCounts {
+    /// The counts; none where no run of the set is kept.
+    pub baselines: Option<Baselines>,
+    /// The file that should hold them and cannot be read.
+    pub unreadable: Option<String>,
+    /// The `$filter` of the read, with its times at the epoch so that it is the same on another day; empty for every device.
+    pub filter: String,
+}
+
 /// What a plan is made with, beside the policy set and the inventory.
 #[derive(Clone, Copy, Debug)]
 pub struct PlanInputs<'a> {
@@ -54,8 +67,8 @@ pub struct PlanInputs<'a> {
     pub hunting: &'a HuntingResults,
     /// What journals say.
     pub history: &'a History,
-    /// Counts of the last trusted run on the tenant.
-    pub last: Option<&'a Counts>,
+    /// What trusted runs of the set counted.
+    pub kept: &'a KeptCounts,
     /// `--allow`.
     pub allowances: &'a [Allowance],
 }
@@ -156,7 +169,13 @@ pub fn fresh(set: &PolicySet, inventory: &Inventory, with: &PlanInputs<'_>) -> R
     let findings = |findings: Vec<Diagnostic>| Failure::policy(set.sources.clone(), findings);
     let counts = selection::count_sources(policy, snapshot, with.hunting);
     let mut trust = inventory.trust.clone();
-    trust.reasons.extend(inventory::judge(&policy.guard, inventory.tenant.id.as_deref(), &counts, with.last));
+    trust.reasons.extend(inventory::judge(&policy.guard, inventory.tenant.id.as_deref(), &counts));
+    let KeptCounts { baselines, unreadable, filter } = with.kept;
+    trust
+        .reasons
+        .extend(unreadable.iter().map(|file| UntrustedReason::UnreadableBaselines { file: file.clone() }));
+    let compared = Compared { baselines: baselines.as_ref(), filter, now: with.now };
+    let shrunk = inventory::compare(&policy.guard, &counts, compared, &set.sources, &mut trust.reasons);
     let selections = selection::select(policy, snapshot, with.hunting, with.now).map_err(findings)?;
     let desired = desired::desire(policy, snapshot, &selections, with.now).map_err(findings)?;
     let header = Header {
@@ -170,6 +189,7 @@ pub fn fresh(set: &PolicySet, inventory: &Inventory, with: &PlanInputs<'_>) -> R
     };
     let mut plan = plan::diff(&desired, with.history, header, &set.sources);
     plan.measures.past = with.history.past.clone();
+    plan.measures.baselines = shrunk;
     Ok(Fresh { plan, selections, counts })
 }
 

@@ -16,7 +16,7 @@ use mdetag_core::{plan, policy};
 use mdetag_sandbox::{self as sandbox, FleetFile};
 use serde_json::Value;
 
-use super::planning::{self, Inventory, PlanInputs, PolicySet};
+use super::planning::{self, Inventory, KeptCounts, PlanInputs, PolicySet};
 
 const NOW: &str = "2026-11-24T12:00:00Z";
 
@@ -56,7 +56,7 @@ fn planned(set: &PolicySet, fleet: &BTreeMap<String, Value>) -> (Plan, bool) {
         options: Options::default(),
         hunting: &HuntingResults::default(),
         history: &History::default(),
-        last: None,
+        kept: &KeptCounts::default(),
         allowances: &[],
     };
     let planned = planning::plan(set, &inventory, &with).unwrap_or_else(|failure| panic!("{failure:?}"));

@@ -8,9 +8,9 @@ use std::time::Duration;
 use mdetag::store::path_text::shown;
 use mdetag::store::snapshot_file;
 use mdetag::store::state::StateDir;
+use mdetag::store::{baselines_file, journal};
 use mdetag::tenant::{self, ReadDevices, ReadScope, ReadWatch};
 use mdetag_core::apply::Origins;
-use mdetag_core::inventory::Counts;
 use mdetag_core::plan::guard::Allowance;
 use mdetag_core::plan::{ChangeKey, History};
 use mdetag_core::policy::Policy;
@@ -21,7 +21,8 @@ use super::context::Context;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::hunting;
-use super::planning::{Inventory, PlanInputs, PolicySet};
+use super::past;
+use super::planning::{Inventory, KeptCounts, PlanInputs, PolicySet};
 use super::progress::Reading;
 use super::session::{self, Session};
 
@@ -39,8 +40,8 @@ pub struct Source {
     pub origins: BTreeMap<ChangeKey, String>,
     /// Where tags come from, as far as hunting told.
     pub known: Origins,
-    /// What the last trusted run counted.
-    pub last: Option<Counts>,
+    /// What trusted runs of the policy set counted.
+    pub kept: KeptCounts,
 }
 
 impl Source {
@@ -57,7 +58,7 @@ impl Source {
             options: context.options(),
             hunting: &self.hunting,
             history,
-            last: self.last.as_ref(),
+            kept: &self.kept,
             allowances,
         }
     }
@@ -83,7 +84,7 @@ impl Source {
 pub async fn read(context: &Context, set: Option<&PolicySet>) -> Result<Source, Failure> {
     let policy = set.map(|set| &set.policy);
     if let Some(path) = &context.global.inventory {
-        return from_file(context, path, policy);
+        return from_file(context, path, set);
     }
     of_session(context, set, session::open(context, policy).await?).await
 }
@@ -102,12 +103,17 @@ pub async fn of_session(
     let hunting = hunting::results(context, policy, &session).await?;
     let hunting::KnownOrigins { foreign: origins, known } = hunting::origins(context, &session).await?;
     let inventory = match &context.global.inventory {
-        Some(path) => from_file(context, path, policy)?.inventory,
+        Some(path) => from_file(context, path, set)?.inventory,
         None => live(context, &session, policy).await?,
     };
-    let (state, last) = (session.state.clone(), session.state.last_counts());
-    note_missing_counts(context, policy, last.as_ref());
-    Ok(Source { inventory, session: Some(session), state: Some(state), hunting, origins, known, last })
+    let state = session.state.clone();
+    let is_recorded = context.global.inventory.is_some();
+    let kept = kept(context, &state, set, is_recorded);
+    // On the very first run there is nothing to compare with, and nothing to say.
+    if journal::runs(&state).is_ok_and(|runs| !runs.is_empty()) {
+        note_missing_counts(context, policy, &kept);
+    }
+    Ok(Source { inventory, session: Some(session), state: Some(state), hunting, origins, known, kept })
 }
 
 /// Reads the list of a tenant that is signed in to.
@@ -119,7 +125,7 @@ pub async fn live(
     session: &Session,
     policy: Option<&Policy>,
 ) -> Result<Inventory, Failure> {
-    let filter = policy.and_then(|policy| pushed(policy, context));
+    let filter = policy.and_then(|policy| pushed(policy, context.policy_now()));
     let reading = Reading::start(context, &session.ledger);
     let progress = |progress: &tenant::ReadProgress| reading.show(progress);
     let watch = ReadWatch { meter: &reading, progress: &progress, pages: None };
@@ -129,14 +135,25 @@ pub async fn live(
     Ok(Inventory { snapshot, trust, tenant: session.reference.clone() })
 }
 
-/// The scope's conditions that the service can evaluate. None while the guard counts devices: it counts before scope.
-fn pushed(policy: &Policy, context: &Context) -> Option<String> {
-    let counts = policy.guard.min_devices.is_some() || policy.guard.max_shrink.is_some();
-    let scope = policy.scope.as_ref().filter(|_| !counts)?;
-    tenant::pushed(scope, &policy.selectors, context.policy_now())
+/// The scope's conditions that the service can evaluate. None while the guard asks for a least number of devices: it counts
+/// before scope.
+fn pushed(policy: &Policy, now: Timestamp) -> Option<String> {
+    let scope = policy.scope.as_ref().filter(|_| policy.guard.min_devices.is_none())?;
+    tenant::pushed(scope, &policy.selectors, now)
 }
 
-fn from_file(context: &Context, path: &std::path::Path, policy: Option<&Policy>) -> Result<Source, Failure> {
+/// What trusted runs of a set counted. `is_recorded`: the devices come from a file, which no filter cut.
+fn kept(context: &Context, state: &StateDir, set: Option<&PolicySet>, is_recorded: bool) -> KeptCounts {
+    let Some(set) = set else { return KeptCounts::default() };
+    let filter = pushed(&set.policy, Timestamp::EPOCH).filter(|_| !is_recorded).unwrap_or_default();
+    match baselines_file::read(state, &past::set_of(context, &set.reference)) {
+        Ok(baselines) => KeptCounts { baselines, unreadable: None, filter },
+        Err(_) => KeptCounts { baselines: None, unreadable: Some(shown(&state.baselines())), filter },
+    }
+}
+
+fn from_file(context: &Context, path: &std::path::Path, set: Option<&PolicySet>) -> Result<Source, Failure> {
+    let policy = set.map(|set| &set.policy);
     let file = snapshot_file::read(path).map_err(|error| Failure::file(super::failure::chain(&error)))?;
     let pin = policy.and_then(|policy| policy.guard.tenant_id.as_ref());
     if let (Some((pin, _)), Some(id)) = (pin, &file.tenant.id)
@@ -152,7 +169,8 @@ fn from_file(context: &Context, path: &std::path::Path, policy: Option<&Policy>)
     let hunting = hunting::recorded(context)?;
     let is_named = file.tenant.id.is_some() && file.tenant.cloud.is_some();
     let state = if is_named { session::state_of(context, &file.tenant).ok() } else { None };
-    let last = state.as_ref().and_then(StateDir::last_counts);
+    let kept = state.as_ref().map(|state| kept(context, state, set, true)).unwrap_or_default();
+    note_missing_counts(context, policy, &kept);
     let inventory = Inventory { snapshot: file.snapshot, trust: file.trust, tenant: file.tenant };
     Ok(Source {
         inventory,
@@ -161,7 +179,7 @@ fn from_file(context: &Context, path: &std::path::Path, policy: Option<&Policy>)
         hunting,
         origins: BTreeMap::new(),
         known: Origins::default(),
-        last,
+        kept,
     })
 }
 
@@ -184,11 +202,13 @@ fn note_age(context: &Context, path: &std::path::Path, read_at: Option<Timestamp
     }
 }
 
-/// Says that a shrink cannot be seen yet. A guard that silently does nothing is worse than none.
-fn note_missing_counts(context: &Context, policy: Option<&Policy>, last: Option<&Counts>) {
-    if last.is_none() && policy.is_some_and(|policy| policy.guard.max_shrink.is_some()) {
+/// Says that a shrink cannot be seen. A guard that silently does nothing is worse than none.
+fn note_missing_counts(context: &Context, policy: Option<&Policy>, kept: &KeptCounts) {
+    let has_count = kept.baselines.as_ref().is_some_and(|baselines| baselines.counts_devices(&kept.filter));
+    let is_known = has_count || kept.unreadable.is_some();
+    if !is_known && policy.is_some_and(|policy| policy.guard.max_shrink.is_some()) {
         context.console.say(
-            "note: the state directory holds no earlier run of this tenant, so `guard.inventory.maxShrink` cannot be checked this time",
+            "note: the state directory holds no trusted run of this policy set that read the same devices, so `guard.inventory.maxShrink` did not compare their number",
         );
     }
 }

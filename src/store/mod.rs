@@ -3,6 +3,7 @@
 //! Decides nothing: what a file says goes to the pipeline, what the pipeline says goes into a file.
 
 pub mod backend;
+pub mod baselines_file;
 mod compression;
 pub mod history;
 pub mod journal;

@@ -1,12 +1,10 @@
 //! The state directory: what lies where, a directory for each tenant.
 //!
-//! Knows what the last trusted run counted; what the other files say is for the modules that write them.
+//! What the files say is for the modules that write them.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-
-use mdetag_core::inventory::Counts;
 
 use super::backend::{Backend, Directory};
 use super::git_index;
@@ -15,9 +13,6 @@ use super::state_file;
 
 /// The cloud of simulated tenants.
 pub const SANDBOX: &str = "sandbox";
-
-/// More bytes than any counts take.
-const MOST_COUNTS: u64 = 64 << 20;
 
 /// The directory of one tenant: `STATE/<cloud>/<tenant id>/`.
 #[derive(Clone, Debug)]
@@ -124,21 +119,9 @@ impl StateDir {
         self.path.join("pending.json")
     }
 
-    fn counts(&self) -> PathBuf {
-        self.path.join("counts.json")
-    }
-
-    /// What the last trusted run counted; none where that is unknown or cannot be read.
-    pub fn last_counts(&self) -> Option<Counts> {
-        serde_json::from_slice(&self.backend.read(&self.counts(), MOST_COUNTS).ok()?).ok()
-    }
-
-    /// Keeps what a trusted run counted.
-    ///
-    /// # Errors
-    /// Where the file cannot be written.
-    pub fn keep_counts(&self, counts: &Counts) -> std::io::Result<()> {
-        self.backend.write(&self.counts(), &serde_json::to_vec(counts).map_err(std::io::Error::other)?)
+    /// What trusted runs counted, by policy set.
+    pub fn baselines(&self) -> PathBuf {
+        self.path.join("baselines.json")
     }
 }
 

@@ -31,6 +31,7 @@ mod sandboxes;
 mod secrets;
 mod service;
 mod special_files;
+mod shrink;
 mod start;
 mod state_folder;
 mod streams;

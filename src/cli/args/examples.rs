@@ -125,6 +125,13 @@ const EXAMPLES: &[(&str, &[Example])] = &[
         ],
     ),
     (
+        "state accept",
+        &[
+            ("mdetag state accept devices --reason 'site sold'", "fewer devices than `maxShrink` allows are right"),
+            ("mdetag state accept cmdb --reason 'new export'", "so is a smaller lookup"),
+        ],
+    ),
+    (
         "revert",
         &[
             ("mdetag revert 20261122T120000Z-1a2b -o undo.json", "a plan that undoes the run"),

@@ -6,6 +6,7 @@ mod commands;
 mod declaration;
 pub mod examples;
 mod looks;
+mod state;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -18,6 +19,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub use commands::*;
 pub use declaration::{declaration, folded};
 pub use looks::*;
+pub use state::*;
 
 pub use mdetag_core::report::Format;
 use mdetag_core::time::{self, Timestamp};
@@ -195,6 +197,8 @@ pub enum Command {
     History(HistoryArgs),
     /// Write a plan that undoes a run's confirmed changes
     Revert(RevertArgs),
+    /// What earlier runs left: accept a source that really became smaller
+    State(StateArgs),
     /// Check identity, roles, reachability, clock and budget
     Doctor(DoctorArgs),
     /// List the tenant profiles of mdetag.yaml (`--format json`: a CI matrix)

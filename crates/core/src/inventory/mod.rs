@@ -3,6 +3,7 @@
 //! Reads bytes that it is handed; opens no file and no socket.
 
 mod address;
+mod baseline;
 mod blocks;
 mod builder;
 mod columns;
@@ -19,6 +20,7 @@ mod tally;
 mod trust;
 
 pub use address::{Stored, normal_hardware, parse_ip};
+pub use baseline::{BaselineReport, Baselines, Compared, DEVICES, compare};
 pub use blocks::BlockReader;
 pub use builder::{Page, ReadFault, SnapshotBuilder};
 pub use foreign::{foreign_encoding, seems_to_be};

@@ -145,7 +145,7 @@ impl SafePlan {
         let mut report = GuardReport { part_of: plan.measures.part_of.clone(), ..GuardReport::default() };
         let no_past = Past::default();
         let past = plan.measures.past.as_ref().unwrap_or(&no_past);
-        let mut state = StateReport::of(plan.measures.past.as_ref());
+        let mut state = StateReport::of(&plan.measures);
         for Row { axis, tag, planned, of_day, base } in planned(&plan) {
             let cap = guard.cap(axis);
             let place = cap.span.map(|span| sources.place(span));

@@ -38,6 +38,7 @@ pub use header::{
 pub use crate::desired::Unresolved;
 use crate::device::DeviceValue;
 use crate::diagnostic::Place;
+use crate::inventory::BaselineReport;
 pub use crate::selection::Unmatched;
 pub use crate::tag::TagCase;
 pub use waves::{PlannedWave, PlannedWaves};
@@ -373,6 +374,8 @@ pub struct Measures {
     pub part_of: Option<String>,
     /// What earlier runs of the policy set did; none where no state is kept.
     pub past: Option<guard::Past>,
+    /// Sources that shrank or went, against the kept counts.
+    pub baselines: Vec<BaselineReport>,
 }
 
 /// Add or remove.

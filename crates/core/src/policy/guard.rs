@@ -8,7 +8,7 @@ use super::keys;
 use super::limits::MOST_DAYS_AHEAD;
 use super::reader::{Fields, Reader};
 use super::syntax::{Entry, Node, NodeKind, shown};
-use super::{Approval, Axis, Cap, Counted, DayCap, Guard, Invariant, Percent, Quantity};
+use super::{Approval, Axis, Cap, Counted, DayCap, Guard, Invariant, Percent, Quantity, ShrinkApproval};
 use crate::device::DeviceValue;
 use crate::diagnostic::{Diagnostic, Span};
 use crate::pattern;
@@ -17,6 +17,9 @@ use crate::time::Date;
 
 /// Literal characters at the start of an approval's glob.
 const LEAST_LITERAL: usize = 3;
+
+/// The word of `cap` for a source that became smaller.
+const SHRINK: &str = "shrink";
 
 const VALUE_WORDS: [&str; 3] = ["Low", "Normal", "High"];
 
@@ -54,7 +57,9 @@ impl Reader<'_> {
             self.unique("invariant", names);
         }
         if let Some(items) = fields.get("approvals").and_then(|node| self.list(node, "`approvals`")) {
-            guard.approvals = items.iter().filter_map(|item| self.approval(item)).collect();
+            for item in items {
+                self.approval(item, &mut guard);
+            }
         }
         guard
     }
@@ -207,10 +212,48 @@ impl Reader<'_> {
         })
     }
 
-    fn approval(&mut self, node: &Node) -> Option<Approval> {
+    fn approval(&mut self, node: &Node, guard: &mut Guard) -> Option<()> {
         let fields = self.fields(node, keys::APPROVAL, "an approval")?;
-        let words = Axis::ALL.map(Axis::word);
-        let axis = fields.get("cap").and_then(|cap| Axis::parse(self.word(cap, "`cap`", &words)?));
+        let words: Vec<&str> = Axis::ALL.map(Axis::word).into_iter().chain([SHRINK]).collect();
+        let cap = fields.get("cap").and_then(|cap| self.word(cap, "`cap`", &words))?;
+        let is_shrink = cap == SHRINK;
+        let (needed, foreign): (&[&str], &[&str]) = if is_shrink {
+            (&["source", "to"], &["max", "tag", "changes"])
+        } else {
+            (&["max"], &["source", "to"])
+        };
+        for key in needed.iter().filter(|key| fields.get(key).is_none()) {
+            let message = format!("an approval of the cap `{cap}` needs `{key}`");
+            self.report(Diagnostic::error("E0503", fields.span, message));
+        }
+        for key in foreign {
+            if let Some(node) = fields.get(key) {
+                let message = format!("`{key}` does not go with the cap `{cap}`");
+                self.report(Diagnostic::error("E0503", node.span, message));
+            }
+        }
+        if is_shrink {
+            guard.shrinks.extend(self.shrink_approval(node, &fields));
+        } else {
+            guard.approvals.extend(self.cap_approval(node, &fields, Axis::parse(cap)));
+        }
+        Some(())
+    }
+
+    /// `{ cap: shrink, source, to, reason, expires }`.
+    fn shrink_approval(&mut self, node: &Node, fields: &Fields<'_>) -> Option<ShrinkApproval> {
+        let source = fields.get("source").and_then(|source| self.filled_text(source, "`source`"));
+        let source = source.map(str::to_owned);
+        let to = fields.get("to").and_then(|to| self.count(to, "`to`"));
+        let expires = fields.get("expires").and_then(|expires| self.date(expires, "`expires`"));
+        self.optional_text(fields, "reason");
+        self.optional_text(fields, "ticket");
+        let expires = expires?;
+        self.check_expiry(expires, fields.get("expires").map_or(fields.span, |node| node.span));
+        Some(ShrinkApproval { source: source?, to: to?, expires, span: node.span })
+    }
+
+    fn cap_approval(&mut self, node: &Node, fields: &Fields<'_>, axis: Option<Axis>) -> Option<Approval> {
         let max = fields.get("max").and_then(|max| self.count(max, "`max`"));
         let expires = fields.get("expires").and_then(|expires| self.date(expires, "`expires`"));
         let tag = fields.get("tag").map(|tag| self.approved_tags(tag));
@@ -221,8 +264,8 @@ impl Reader<'_> {
             let message = format!("`tag` goes with the cap `removalsPerTag`, not with `{}`", axis.word());
             self.report(Diagnostic::error("E0503", node.span, message));
         }
-        let reason = self.optional_text(&fields, "reason");
-        let ticket = self.optional_text(&fields, "ticket");
+        let reason = self.optional_text(fields, "reason");
+        let ticket = self.optional_text(fields, "ticket");
         let (axis, max, expires) = (axis?, max?, expires?);
         let at = fields.get("expires").map_or(fields.span, |node| node.span);
         self.check_expiry(expires, at);

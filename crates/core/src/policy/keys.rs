@@ -289,7 +289,7 @@ pub(super) static INVENTORY: &[Key] = &[
     key(
         "maxShrink",
         Shape::Percent,
-        "Distrust a read that shrank by more than this since the last trusted run.",
+        "Distrust a read that shrank by more than this against the trusted runs of 7 days. Default 20 %.",
     ),
 ];
 
@@ -307,15 +307,33 @@ pub(super) static INVARIANT: &[Key] = &[
 pub(super) static APPROVAL: &[Key] = &[
     required(
         "cap",
-        Shape::Words(&["devices", "additions", "removals", "removalsPerTag", "values", "groupMoves"]),
-        "Which cap.",
+        Shape::Words(&[
+            "devices",
+            "additions",
+            "removals",
+            "removalsPerTag",
+            "values",
+            "groupMoves",
+            "shrink",
+        ]),
+        "Which cap, or `shrink`: a source that really became smaller.",
     ),
     key(
         "tag",
         Shape::TagOrGlob,
         "Which tags; only with removalsPerTag. A glob starts with at least three literal characters.",
     ),
-    required("max", Shape::Count, "Raised to this number: a total over all runs until it expires."),
+    key(
+        "max",
+        Shape::Count,
+        "Raised to this number: a total over all runs until it expires. All but `shrink` need it.",
+    ),
+    key(
+        "source",
+        Shape::Text,
+        "With `shrink`: `devices`, the name of a lookup, or a list file as the policy writes it.",
+    ),
+    key("to", Shape::Count, "With `shrink`: counts down to this number are trusted."),
     key("changes", Shape::Text, "Only for the changes with this `changesDigest` of a plan: sha256:…."),
     key("reason", Shape::Text, "Why."),
     key("ticket", Shape::Text, "Where it was decided."),

@@ -151,6 +151,8 @@ pub struct Guard {
     pub approvals: Vec<Approval>,
     /// How large plans are let out.
     pub rollout: Option<Rollout>,
+    /// Sources that really became smaller.
+    pub shrinks: Vec<ShrinkApproval>,
     /// Where `guard` stands; `None` where no file states one.
     pub span: Option<Span>,
 }
@@ -177,6 +179,11 @@ impl Guard {
         let first = self.rollout.iter().filter_map(|rollout| rollout.first.as_ref());
         let health = self.rollout.iter().filter_map(|rollout| rollout.health.as_ref());
         first.chain(health.map(|health| &health.select))
+    }
+
+    /// How much a read may shrink.
+    pub fn max_shrink(&self) -> Percent {
+        self.max_shrink.map_or(Percent::whole(20), |(limit, _)| limit)
     }
 
     /// Whether the reserved tag may be written.
@@ -244,4 +251,24 @@ pub struct Approval {
     pub expires: Date,
     /// Where it stands.
     pub span: Span,
+}
+
+/// An entry of `guard.approvals` with the cap `shrink`.
+#[derive(Clone, Debug)]
+pub struct ShrinkApproval {
+    /// `devices`, or the name of a source.
+    pub source: String,
+    /// Counts down to this are trusted.
+    pub to: u64,
+    /// Last day, UTC.
+    pub expires: Date,
+    /// Where it stands.
+    pub span: Span,
+}
+
+impl ShrinkApproval {
+    /// Whether it counts: not expired, and not too far ahead.
+    pub fn counts_on(&self, today: Date) -> bool {
+        (0..=MOST_DAYS_AHEAD).contains(&self.expires.days_since(today))
+    }
 }

@@ -64,6 +64,7 @@ pub use rollout::{Health, Rollout, StopAt, blind_bounces};
 
 pub use limits::{
     Approval, Axis, Cap, Counted, DayCap, Guard, Invariant, MOST_DAYS_AHEAD, Percent, Quantity,
+    ShrinkApproval,
 };
 
 /// A policy set, resolved: names are indices, patterns are compiled, every part knows its place.

@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use crate::inventory::BaselineReport;
 use crate::plan::{AxisReport, Plan, Withheld};
 use crate::policy::{Axis, Percent};
 use crate::time;
@@ -91,7 +92,8 @@ pub fn notices(model: &Model<'_>) -> Vec<String> {
         )
     });
     let doubt = consequences::foreseen(model).and_then(|found| consequences::doubt(&found.check));
-    guard.chain(untrusted).chain(doubt).collect()
+    let baselines = model.plan().state.baselines.iter().filter_map(baseline);
+    guard.chain(untrusted).chain(baselines).chain(doubt).collect()
 }
 
 /// `3,116 additions, 211 removals, 12 values on 3,201 devices`.
@@ -203,23 +205,36 @@ pub fn guard(model: &Model<'_>) -> Vec<Phrase> {
     phrases
 }
 
+/// What a kept count changed; one that nobody approved is a reason why the read is untrusted, and stands there.
+fn baseline(report: &BaselineReport) -> Option<String> {
+    let (source, from) = (&report.source, number(report.from));
+    let Some(to) = report.to else {
+        return Some(format!(
+            "the policy set no longer has the source {source}; the last trusted runs counted {from} rows in it"
+        ));
+    };
+    let approved = report.approved.as_ref()?;
+    let place = format!("{}:{}", approved.file, approved.line);
+    Some(format!("{source} went from {from} to {}, which the approval at {place} accepts", number(to)))
+}
+
 /// What the guard could not learn from the kept state. Names are not escaped.
-pub fn state(plan: &Plan) -> Vec<String> {
+pub fn state(plan: &Plan) -> Option<String> {
     let state = &plan.state;
     if state.unreadable.is_empty() {
         // Only where a day's cap is compared with it: a plan that takes nothing away asks for no figure.
         let matters = state.is_unknown && state.day.iter().any(|day| day.planned > 0);
         let unknown = "no earlier run is kept here: what this policy set did in the last 24 hours is unknown";
-        return matters.then(|| unknown.to_owned()).into_iter().collect();
+        return matters.then(|| unknown.to_owned());
     }
     let files = state.unreadable.iter().take(MOST_FILES).cloned().collect::<Vec<_>>().join(", ");
     let more = state.unreadable.len().saturating_sub(MOST_FILES);
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     let day = if state.is_unknown { ", and so is what was done in the last 24 hours" } else { "" };
-    vec![format!(
+    Some(format!(
         "{files}{more} cannot be read whole: what earlier runs used of approvals is unknown{day}; \
          no approval counts until the journal is restored or moved away (`--allow` does)"
-    )]
+    ))
 }
 
 /// `7.6 % of 50 %` where the percentage is the limit, `5 of 100` where a floor or an approval is.

@@ -205,7 +205,7 @@ pub fn text_of<'a>(
 pub fn count_sources(policy: &Policy, snapshot: &Snapshot, hunting: &HuntingResults) -> Counts {
     let mut sources: BTreeMap<String, u64> = BTreeMap::new();
     for lookup in &policy.lookups {
-        sources.insert(lookup.file.clone(), lookup.keys.len() as u64);
+        sources.insert(lookup.name.clone(), lookup.keys.len() as u64);
     }
     compile::for_each_selector(policy, &mut |selector| match &selector.kind {
         SelectorKind::Field { test: Test::Text(list), .. } => {

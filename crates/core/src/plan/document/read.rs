@@ -191,6 +191,7 @@ fn measures(tables: &mut Tables, in_scope: u64, guard: &GuardReport) -> Measures
         invariants: guard.invariants.iter().map(|invariant| (invariant.before, invariant.after)).collect(),
         part_of: guard.part_of.clone(),
         past: None,
+        baselines: Vec::new(),
     }
 }
 

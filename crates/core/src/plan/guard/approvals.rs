@@ -168,12 +168,14 @@ pub(super) fn raises(
     sources: &Sources,
 ) -> Vec<ApprovalReport> {
     let mut raises: Vec<ApprovalReport> = allowances.iter().map(from_flag).collect();
+    let today = plan.header.now.date();
+    for shrink in &guard.shrinks {
+        let (text, place) = (format!("shrink:{}={}", shrink.source, shrink.to), sources.place(shrink.span));
+        warn(plan, unusable(&text, Some(&place), shrink.expires, today));
+    }
     for approval in &guard.approvals {
         let report = from_policy(approval, sources);
-        if let Some(warning) = unusable(&report, approval.expires, plan.header.now.date()) {
-            if !plan.warnings.contains(&warning) {
-                plan.warnings.push(warning);
-            }
+        if warn(plan, unusable(&report.text(), report.place.as_ref(), approval.expires, today)) {
             continue;
         }
         let is_of_plan = |changes: &String| {
@@ -222,10 +224,19 @@ fn written(pattern: &TagPattern) -> String {
     }
 }
 
+/// Adds a warning once; says whether there was one.
+fn warn(plan: &mut Plan, warning: Option<Warning>) -> bool {
+    let Some(warning) = warning else { return false };
+    if !plan.warnings.contains(&warning) {
+        plan.warnings.push(warning);
+    }
+    true
+}
+
 /// Why an approval does not count today.
-fn unusable(report: &ApprovalReport, expires: Date, today: Date) -> Option<Warning> {
-    let at = report.place.as_ref().map_or_else(String::new, |at| format!(" at {}:{}", at.file, at.line));
-    let (text, ahead) = (report.text(), expires.days_since(today));
+fn unusable(text: &str, place: Option<&Place>, expires: Date, today: Date) -> Option<Warning> {
+    let at = place.map_or_else(String::new, |at| format!(" at {}:{}", at.file, at.line));
+    let ahead = expires.days_since(today);
     if ahead < 0 {
         let message = format!("the approval {text}{at} expired on {expires} and no longer counts");
         return Some(Warning { code: "W0604".into(), message });

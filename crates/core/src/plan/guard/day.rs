@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Past;
 use crate::diagnostic::Place;
+use crate::inventory::BaselineReport;
+use crate::plan::Measures;
 use crate::policy::{Axis, Cap};
 
 /// What the kept state says about this plan; outside the plan's digest.
@@ -25,15 +27,20 @@ pub struct StateReport {
     /// Journals that cannot be read whole. While there is one, no approval of the policy counts: what is left of it is unknown.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unreadable: Vec<String>,
+    /// Sources that are smaller than what earlier trusted runs counted by more than `guard.inventory.maxShrink`, or gone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub baselines: Vec<BaselineReport>,
 }
 
 impl StateReport {
-    /// What to report of a past; `None`: no run is kept.
-    pub(super) fn of(past: Option<&Past>) -> StateReport {
+    /// What to report of a plan's past.
+    pub(super) fn of(measures: &Measures) -> StateReport {
+        let past = measures.past.as_ref();
         let unread = past.map(|past| &*past.unread).unwrap_or_default();
         StateReport {
             is_unknown: past.is_none() || unread.iter().any(|journal| journal.may_be_of_day),
             unreadable: unread.iter().map(|journal| journal.file.clone()).collect(),
+            baselines: measures.baselines.clone(),
             ..StateReport::default()
         }
     }

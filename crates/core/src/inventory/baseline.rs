@@ -1,0 +1,256 @@
+//! What earlier trusted runs of a policy set counted: what the counts of the next run are compared with.
+//!
+//! Reads no file, and decides nothing about changes.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Counts, UntrustedReason};
+use crate::diagnostic::{Place, Sources};
+use crate::policy::Guard;
+use crate::time::Timestamp;
+
+/// How `guard.approvals` and `mdetag state accept` name the inventory.
+pub const DEVICES: &str = "devices";
+
+/// The greatest count of so many days counts: many small steps are one large one.
+const WINDOW: Duration = Duration::from_secs(7 * 86_400);
+
+/// One count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct CountedAt {
+    /// When.
+    at: Timestamp,
+    /// How many.
+    count: u64,
+}
+
+/// What trusted runs counted of one source.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Baseline {
+    /// Oldest first, each greater than the next: a smaller one before a greater one can never matter again.
+    runs: Vec<CountedAt>,
+    /// A trusted run told that the set no longer has this source.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    is_gone: bool,
+}
+
+impl Baseline {
+    /// The greatest count of the last 7 days and of the last run before them.
+    fn greatest(&self, now: Timestamp) -> Option<CountedAt> {
+        let window = now.minus(WINDOW);
+        let first = self.runs.partition_point(|run| run.at < window);
+        self.runs.get(first.saturating_sub(1)).copied()
+    }
+
+    /// Adds what a trusted run counted.
+    fn add(&mut self, mut run: CountedAt) {
+        self.is_gone = false;
+        // A clock that went back must not break the order.
+        run.at = self.runs.last().map_or(run.at, |last| last.at.max(run.at));
+        let window = run.at.minus(WINDOW);
+        let old = self.runs.partition_point(|earlier| earlier.at < window).saturating_sub(1);
+        self.runs.drain(..old);
+        let kept = self.runs.partition_point(|earlier| earlier.count > run.count);
+        self.runs.truncate(kept);
+        self.runs.push(run);
+    }
+}
+
+/// What trusted runs of one policy set counted.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Baselines {
+    /// Devices, by the `$filter` of the read; the empty one asks for every device.
+    devices: BTreeMap<String, Baseline>,
+    /// Rows of each source.
+    sources: BTreeMap<String, Baseline>,
+}
+
+impl Baselines {
+    /// Keeps what a trusted run counted. A source that took the place of another is compared with it from now on.
+    pub fn add(&mut self, counts: &Counts, filter: &str, at: Timestamp) {
+        let replaced = self.replaced(counts);
+        for (name, count) in &counts.sources {
+            if let Some(before) = replaced.get(name).and_then(|before| self.sources.get(before)) {
+                self.sources.insert(name.clone(), before.clone());
+            }
+            self.sources.entry(name.clone()).or_default().add(CountedAt { at, count: *count });
+        }
+        for (_, baseline) in self.sources.iter_mut().filter(|(name, _)| !counts.sources.contains_key(*name)) {
+            baseline.is_gone = true;
+        }
+        self.devices.entry(filter.to_owned()).or_default().add(CountedAt { at, count: counts.devices });
+    }
+
+    /// Whether a read with this `$filter` can be compared.
+    pub fn counts_devices(&self, filter: &str) -> bool {
+        self.devices.contains_key(filter)
+    }
+
+    /// Takes the count at hand for what it should be; says what it was before. `None`: there is no such source.
+    pub fn accept(
+        &mut self,
+        source: &str,
+        counts: &Counts,
+        filter: &str,
+        at: Timestamp,
+    ) -> Option<(Option<u64>, u64)> {
+        let (baseline, count) = if source == DEVICES {
+            (self.devices.entry(filter.to_owned()).or_default(), counts.devices)
+        } else {
+            let count = *counts.sources.get(source)?;
+            (self.sources.entry(source.to_owned()).or_default(), count)
+        };
+        let before = baseline.greatest(at).map(|run| run.count);
+        *baseline = Baseline { runs: vec![CountedAt { at, count }], is_gone: false };
+        Some((before, count))
+    }
+
+    /// For every source without a baseline: the one that it seems to replace. A file of the same name in another folder, or
+    /// the only one that went where only one came.
+    fn replaced(&self, counts: &Counts) -> BTreeMap<String, String> {
+        let gone = self
+            .sources
+            .iter()
+            .filter(|(name, baseline)| !baseline.is_gone && !counts.sources.contains_key(*name));
+        let gone: Vec<&String> = gone.map(|(name, _)| name).collect();
+        let new: Vec<&String> =
+            counts.sources.keys().filter(|name| !self.sources.contains_key(*name)).collect();
+        let file = |name: &str| name.rsplit('/').next().unwrap_or(name).to_owned();
+        let of = |name: &&String| {
+            let moved = gone.iter().find(|before| file(before) == file(name));
+            moved
+                .or(gone.first().filter(|_| gone.len() == 1 && new.len() == 1))
+                .map(|before| (*before).clone())
+        };
+        new.iter().filter_map(|name| Some(((*name).clone(), of(name)?))).collect()
+    }
+}
+
+/// With what a run is compared.
+#[derive(Clone, Copy, Debug)]
+pub struct Compared<'a> {
+    /// What earlier runs counted; `None` where none is kept.
+    pub baselines: Option<&'a Baselines>,
+    /// The `$filter` of the read.
+    pub filter: &'a str,
+    /// Today decides which approvals count.
+    pub now: Timestamp,
+}
+
+/// A source whose count the kept state changed something about; outside the plan's digest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct BaselineReport {
+    /// `devices`, or the name of a lookup, list file or hunting query.
+    pub source: String,
+    /// The source that it took the place of, where it has another name now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<String>,
+    /// The greatest count of the trusted runs of the last 7 days and of the last one before.
+    pub from: u64,
+    /// The count now; none where the set no longer has the source.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<u64>,
+    /// The approval that accepts it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approved: Option<Place>,
+}
+
+/// Every source that shrank by more than the guard allows, and every one that is gone. `reasons` is where distrust goes.
+pub fn compare(
+    guard: &Guard,
+    counts: &Counts,
+    with: Compared<'_>,
+    places: &Sources,
+    reasons: &mut Vec<UntrustedReason>,
+) -> Vec<BaselineReport> {
+    let Some(baselines) = with.baselines else { return Vec::new() };
+    let (limit, today) = (guard.max_shrink(), with.now.date());
+    let mut reports = Vec::new();
+    let mut compare = |source: &str, before: Option<&String>, baseline: Option<&Baseline>, to: u64| {
+        let Some(from) = baseline.and_then(|baseline| baseline.greatest(with.now)) else { return };
+        if !has_shrunk(from.count, to, limit) {
+            return;
+        }
+        let approval = guard
+            .shrinks
+            .iter()
+            .find(|approval| approval.source == source && to >= approval.to && approval.counts_on(today));
+        let approved = approval.map(|approval| places.place(approval.span));
+        if approved.is_none() {
+            let what = if source == DEVICES { source.to_owned() } else { format!("`{source}`") };
+            let what = before.map_or(what.clone(), |before| format!("{what} (before: `{before}`)"));
+            let (source, from) = (source.to_owned(), from.count);
+            reasons.push(UntrustedReason::Shrunk { what, source, from, to, limit });
+        }
+        let before = before.cloned();
+        reports.push(BaselineReport {
+            source: source.to_owned(),
+            before,
+            from: from.count,
+            to: Some(to),
+            approved,
+        });
+    };
+    compare(DEVICES, None, baselines.devices.get(with.filter), counts.devices);
+    let replaced = baselines.replaced(counts);
+    for (name, rows) in &counts.sources {
+        let before = replaced.get(name);
+        compare(name, before, baselines.sources.get(before.unwrap_or(name)), *rows);
+    }
+    let gone = baselines.sources.iter().filter(|(name, baseline)| {
+        !baseline.is_gone
+            && !counts.sources.contains_key(*name)
+            && !replaced.values().any(|before| before == *name)
+    });
+    reports.extend(gone.filter_map(|(name, baseline)| {
+        let from = baseline.greatest(with.now)?.count;
+        Some(BaselineReport { source: name.clone(), before: None, from, to: None, approved: None })
+    }));
+    reports
+}
+
+/// Whether it shrank by more than the limit, without rounding.
+fn has_shrunk(from: u64, to: u64, limit: crate::policy::Percent) -> bool {
+    let lost = u128::from(from.saturating_sub(to));
+    lost * 1_000_000 > u128::from(limit.units()) * u128::from(from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY: i64 = 86_400;
+
+    fn day(day: i64) -> Timestamp {
+        Timestamp::from_seconds(day * DAY)
+    }
+
+    #[test]
+    fn the_greatest_of_seven_days_and_of_the_last_run_before_counts() {
+        let mut baseline = Baseline::default();
+        for (at, count) in [(0, 100), (1, 91), (2, 83), (3, 85)] {
+            baseline.add(CountedAt { at: day(at), count });
+        }
+        let greatest = |now| baseline.greatest(day(now)).unwrap().count;
+        assert_eq!((greatest(3), greatest(8), greatest(9), greatest(11)), (100, 100, 91, 85));
+        assert_eq!(greatest(400), 85, "the last run before, however long ago");
+    }
+
+    #[test]
+    fn what_can_never_matter_again_is_not_kept() {
+        let mut baseline = Baseline::default();
+        for at in 0..100 {
+            baseline.add(CountedAt { at: day(at), count: 1_000 - at as u64 });
+        }
+        assert!(baseline.runs.len() <= 9, "{}", baseline.runs.len());
+        baseline.add(CountedAt { at: day(100), count: 5_000 });
+        assert_eq!(baseline.runs.len(), 1);
+    }
+}

@@ -1,0 +1,34 @@
+//! The words of `state`: what earlier runs left.
+
+use clap::{Args, Subcommand};
+
+use super::PolicyPaths;
+
+/// `state`.
+#[derive(Debug, Args)]
+pub struct StateArgs {
+    /// What to do with it.
+    #[command(subcommand)]
+    pub command: StateCommand,
+}
+
+/// What to do with the state.
+#[derive(Debug, Subcommand)]
+pub enum StateCommand {
+    /// Take the count of a source at hand for right: it really became smaller
+    Accept(AcceptArgs),
+}
+
+/// `state accept`.
+#[derive(Debug, Args)]
+pub struct AcceptArgs {
+    /// `devices`, the name of a lookup, or a list file as the policy writes it
+    #[arg(value_name = "SOURCE")]
+    pub source: String,
+    /// Why; kept with the count
+    #[arg(long, value_name = "TEXT")]
+    pub reason: String,
+    /// The policy set.
+    #[command(flatten)]
+    pub policy: PolicyPaths,
+}

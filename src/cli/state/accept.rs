@@ -1,0 +1,69 @@
+//! `mdetag state accept`: the count of a source at hand is right, whatever earlier runs counted.
+//!
+//! Counts the tenant and the files as they are, and writes nothing to the tenant.
+
+use mdetag::store::baselines_file::{self, Accepted};
+use mdetag_core::inventory::DEVICES;
+use mdetag_core::report::escape::terminal;
+use mdetag_core::selection;
+
+use super::super::args::AcceptArgs;
+use super::super::context::Context;
+use super::super::exit::Exit;
+use super::super::failure::{Failure, chain};
+use super::super::source;
+use super::super::{ci, past, policy_set};
+
+/// Accepts the count at hand.
+///
+/// # Errors
+/// A source that the set does not have, a read that could be short, policy, identity, network, files.
+pub async fn run(context: &Context, args: &AcceptArgs) -> Result<Exit, Failure> {
+    if context.global.inventory.is_some() {
+        return Err(Failure::usage("`state accept` counts the tenant as it is: it takes no `--inventory`"));
+    }
+    if args.reason.trim().is_empty() {
+        return Err(Failure::usage("`--reason` is empty").help("say why the source became smaller"));
+    }
+    let paths = context.policy_paths(&args.policy.policy)?;
+    let set = policy_set::load(context, &paths, context.policy_now())?;
+    let source = source::read(context, Some(&set)).await?;
+    let (now, origin) = (context.clock.now(), ci::origin());
+    let Some(state) = source.state.clone() else {
+        return Err(Failure::usage("`state accept` needs a tenant"));
+    };
+    let trust = &source.inventory.trust;
+    if args.source == DEVICES && !trust.is_trusted() {
+        return Err(Failure::tenant(format!("the read could be short: {}", trust.sentences().join("; ")))
+            .help("nothing was accepted; a count is accepted only from a trusted read"));
+    }
+    let holder = format!("process {} of {origin}, since {now}", std::process::id());
+    let _lock = state.backend().hold(&state.lock(), &holder).map_err(|error| Failure::file(chain(&error)))?;
+    let counts = selection::count_sources(&set.policy, &source.inventory.snapshot, &source.hunting);
+    let name = past::set_of(context, &set.reference);
+    let mut accepted = None;
+    let kept = baselines_file::update(&state, &name, |baselines| {
+        accepted = baselines.accept(&args.source, &counts, &source.kept.filter, now);
+        let (_, count) = accepted?;
+        let by = format!("{now} {origin}");
+        Some(Accepted {
+            set: name.clone(),
+            by,
+            source: args.source.clone(),
+            count,
+            reason: args.reason.clone(),
+        })
+    });
+    kept.map_err(|error| Failure::file(chain(&error)))?;
+    let Some((before, count)) = accepted else {
+        let known: Vec<&str> =
+            std::iter::once(DEVICES).chain(counts.sources.keys().map(String::as_str)).collect();
+        return Err(Failure::usage(format!("the policy set has no source `{}`", terminal(&args.source)))
+            .help(format!("its sources are {}", terminal(&known.join(", ")))));
+    };
+    let from =
+        before.map_or_else(|| "for the first time: ".to_owned(), |before| format!("from {before} to "));
+    context.console.result(&format!("accepted: {} {from}{count}\n", terminal(&args.source)))?;
+    source.close().await;
+    Ok(Exit::Success)
+}

@@ -1,0 +1,18 @@
+//! `mdetag state`: what earlier runs left, one file a subcommand.
+
+mod accept;
+
+use super::args::{StateArgs, StateCommand};
+use super::context::Context;
+use super::exit::Exit;
+use super::failure::Failure;
+
+/// Runs a subcommand.
+///
+/// # Errors
+/// As the subcommand says.
+pub async fn run(context: &Context, args: &StateArgs) -> Result<Exit, Failure> {
+    match &args.command {
+        StateCommand::Accept(args) => accept::run(context, args).await,
+    }
+}

@@ -1,0 +1,170 @@
+//! A source that shrank takes nothing away, whoever planned what in between.
+
+use crate::project::Project;
+
+const ALL: usize = 100;
+
+/// A set whose rule reads a list of ids; `file` is the list, relative to the set's folder.
+fn policy(file: &str, approvals: &str) -> String {
+    format!(
+        "version: 1\nscope: {{ everything: true }}\nclaims: [Zebra]\nrules:\n  - name: listed\n    select: {{ id: {{ inFile: {file} }} }}\n    \
+         tags: [Zebra]\nguard:\n  caps: {{ removals: {{ percent: 100 }}, removalsPerTag: {{ percent: 100 }} }}\n  \
+         inventory: {{ maxShrink: 10% }}\n{approvals}"
+    )
+}
+
+/// A project whose set was applied once with the whole list.
+fn applied() -> (Project, Vec<String>) {
+    let project = Project::new();
+    project.run(&["sandbox", "create", "--devices", &ALL.to_string()]).exits(0);
+    project.write(
+        "all/p.yaml",
+        "version: 1\nscope: { everything: true }\nrules:\n  - name: all\n    select: { everything: true }\n    tags: [T]\n",
+    );
+    let plan = project.run(&["plan", "all", "--sandbox", "--format", "json"]).exits(0).json();
+    let ids = plan["changes"].as_array().unwrap().iter();
+    let ids: Vec<String> = ids.map(|change| change["device"]["id"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(ids.len(), ALL);
+    project.write("policies/p.yaml", &policy("data/list.txt", ""));
+    list(&project, "policies/data/list.txt", &ids);
+    project.run(&["apply", "--sandbox", "--auto-approve"]).exits(0);
+    (project, ids)
+}
+
+fn list(project: &Project, path: &str, ids: &[String]) {
+    project.write(path, &ids.iter().map(|id| format!("{id}\n")).collect::<String>());
+}
+
+/// Devices that carry the tag.
+fn carriers(project: &Project) -> usize {
+    let devices =
+        project.run(&["devices", "--sandbox", "--format", "json", "--tag", "Zebra"]).exits(0).json();
+    devices["rows"].as_array().unwrap().len()
+}
+
+#[test]
+fn a_plan_of_another_set_does_not_lower_what_a_source_is_compared_with() {
+    let (project, ids) = applied();
+    project.write("other/p.yaml", &policy("data/list.txt", ""));
+    list(&project, "other/data/list.txt", &ids[..10]);
+    project.run(&["plan", "other", "--sandbox"]);
+    list(&project, "policies/data/list.txt", &ids[..10]);
+    project.run(&["plan", "--sandbox"]).exits(0);
+    let refused = project.run(&["apply", "--sandbox", "--auto-approve"]).exits(3);
+    assert!(refused.out.contains("mdetag state accept"), "{}", refused.out);
+    assert_eq!(carriers(&project), ALL);
+}
+
+#[test]
+fn many_small_steps_are_one_large_one() {
+    let (project, ids) = applied();
+    list(&project, "policies/data/list.txt", &ids[..91]);
+    project.run(&["apply", "--sandbox", "--auto-approve"]).exits(0);
+    list(&project, "policies/data/list.txt", &ids[..83]);
+    project.run(&["apply", "--sandbox", "--auto-approve"]).exits(3);
+    project.run(&["drift", "--sandbox"]);
+    project.run(&["apply", "--sandbox", "--auto-approve"]).exits(3);
+    assert_eq!(carriers(&project), 91);
+}
+
+#[test]
+fn a_renamed_file_is_compared_with_what_it_was() {
+    let (project, ids) = applied();
+    project.write("policies/p.yaml", &policy("data/names.txt", ""));
+    list(&project, "policies/data/names.txt", &ids[..10]);
+    std::fs::remove_file(project.path().join("policies/data/list.txt")).unwrap();
+    let refused = project.run(&["apply", "--sandbox", "--auto-approve"]).exits(3);
+    assert!(refused.out.contains("data/list.txt"), "{}", refused.out);
+    assert_eq!(carriers(&project), ALL);
+    list(&project, "policies/data/names.txt", &ids[..95]);
+    project.run(&["apply", "--sandbox", "--auto-approve"]).exits(0);
+    assert_eq!(carriers(&project), 95);
+}
+
+#[test]
+fn a_source_that_a_set_no_longer_has_is_told_once() {
+    let (project, _) = applied();
+    project.write(
+        "policies/p.yaml",
+        "version: 1\nscope: { everything: true }\nrules:\n  - name: all\n    select: { everything: true }\n    tags: [Zebra]\n",
+    );
+    let told = |ran: &crate::project::Ran| ran.out.contains("data/list.txt") && ran.out.contains("100 rows");
+    let first = project.run(&["apply", "--sandbox", "--auto-approve"]).exits(0);
+    assert!(told(&first), "{}", first.out);
+    let second = project.run(&["apply", "--sandbox", "--auto-approve"]).exits(0);
+    assert!(!told(&second), "{}", second.out);
+}
+
+#[test]
+fn an_approval_lets_a_source_shrink_to_its_number_and_no_further() {
+    let (project, ids) = applied();
+    let plan = project.run(&["plan", "--sandbox", "--format", "json"]).exits(0).json();
+    let today = plan["createdAt"].as_str().unwrap().split('T').next().unwrap().to_owned();
+    let approval = |to: u64, expires: &str| {
+        format!(
+            "  approvals: [{{ cap: shrink, source: data/list.txt, to: {to}, reason: sold, expires: {expires} }}]\n"
+        )
+    };
+    list(&project, "policies/data/list.txt", &ids[..40]);
+    for (to, expires, code) in
+        [(41, today.as_str(), 3), (40, "2020-01-01", 3), (40, "2099-01-01", 3), (40, &today, 0)]
+    {
+        project.write("policies/p.yaml", &policy("data/list.txt", &approval(to, expires)));
+        project.run(&["apply", "--sandbox", "--auto-approve"]).exits(code);
+    }
+    assert_eq!(carriers(&project), 40);
+}
+
+#[test]
+fn the_count_at_hand_is_accepted_with_a_reason() {
+    let (project, ids) = applied();
+    list(&project, "policies/data/list.txt", &ids[..40]);
+    project.run(&["state", "accept", "data/list.txt", "--sandbox"]).exits(1);
+    project.run(&["state", "accept", "data/list", "--sandbox", "--reason", "sold"]).exits(1);
+    let told =
+        project.run(&["state", "accept", "data/list.txt", "--sandbox", "--reason", "site sold"]).exits(0);
+    assert!(told.out.contains("from 100 to 40"), "{}{}", told.out, told.err);
+    let plan = project.run(&["plan", "--sandbox", "--format", "json"]).exits(0).json();
+    assert_eq!(plan["inventory"]["trusted"], true);
+    project.run(&["apply", "--sandbox", "--auto-approve"]).exits(0);
+    assert_eq!(carriers(&project), 40);
+    list(&project, "policies/data/list.txt", &ids[..30]);
+    project.run(&["apply", "--sandbox", "--auto-approve"]).exits(3);
+}
+
+#[test]
+fn damaged_baselines_trust_no_read() {
+    let (project, _) = applied();
+    let file = std::fs::read_dir(project.path().join(".mdetag/sandbox")).unwrap();
+    let name = file.map(|entry| entry.unwrap().path()).find(|path| path.is_dir()).unwrap();
+    let tenant = std::fs::read_dir(name).unwrap().next().unwrap().unwrap().path();
+    std::fs::write(tenant.join("baselines.json"), "{").unwrap();
+    let plan = project.run(&["plan", "--sandbox", "--format", "json"]).exits(0).json();
+    assert_eq!(plan["inventory"]["trusted"], false);
+    assert!(
+        plan["inventory"]["reasons"][0].as_str().unwrap().contains("baselines.json"),
+        "{}",
+        plan["inventory"]
+    );
+}
+
+#[test]
+fn a_recorded_inventory_is_compared_or_says_that_it_was_not() {
+    let (project, ids) = applied();
+    project.run(&["snapshot", "--sandbox", "-o", "devices.ndjson"]).exits(0);
+    list(&project, "policies/data/list.txt", &ids[..10]);
+    let plan = project.run(&["plan", "--inventory", "devices.ndjson", "--format", "json"]).exits(0);
+    assert!(plan.json()["inventory"]["reasons"][0].as_str().unwrap().contains("from 100"), "{}", plan.out);
+    std::fs::remove_dir_all(project.path().join(".mdetag/sandbox")).unwrap();
+    let plan = project.run(&["plan", "--inventory", "devices.ndjson"]).exits(0);
+    assert!(plan.err.contains("maxShrink"), "{}", plan.err);
+}
+
+#[test]
+fn the_very_first_plan_of_a_tenant_says_nothing_of_shrinking() {
+    let project = Project::with_policy(&policy("data/list.txt", ""));
+    project.write("policies/data/list.txt", "a\n");
+    project.run(&["sandbox", "create", "--devices", "3"]).exits(0);
+    let plan = project.run(&["plan", "--sandbox"]);
+    assert!(!plan.err.contains("maxShrink"), "{}", plan.err);
+}
