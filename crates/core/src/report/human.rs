@@ -217,7 +217,7 @@ fn guard(model: &Model<'_>, style: &Style, out: &mut dyn Write) -> io::Result<()
     for approval in &plan.guard.approvals {
         said(&format!("raised: {}", terminal(&approval.sentence())), Paint::Plain, (2, 4), style, out)?;
     }
-    for unknown in sentences::state(plan) {
+    if let Some(unknown) = sentences::state(plan) {
         said(&format!("state: {}", terminal(&unknown)), Paint::Notice, (2, 4), style, out)?;
     }
     refused(model, style, out)

@@ -304,7 +304,7 @@ fn closing(model: &Model<'_>) -> String {
     for approval in plan.guard.approvals.iter().take(SENTENCES) {
         text.push_str(&format!("Raised: {}\n\n", name(&approval.sentence())));
     }
-    for unknown in sentences::state(plan) {
+    if let Some(unknown) = sentences::state(plan) {
         text.push_str(&format!("State: {}\n\n", name(&unknown)));
     }
     text

@@ -159,7 +159,7 @@ fn guard(model: &Model<'_>, out: &mut dyn Write) -> io::Result<()> {
     for approval in plan.guard.approvals.iter().take(LIST) {
         writeln!(out, "<p>Raised: {}</p>", text(&approval.sentence()))?;
     }
-    for unknown in sentences::state(plan) {
+    if let Some(unknown) = sentences::state(plan) {
         writeln!(out, "<p>State: {}</p>", text(&unknown))?;
     }
     for refusal in refusal::refusals(plan).iter().take(LIST) {
