@@ -127,7 +127,10 @@ const EXAMPLES: &[(&str, &[Example])] = &[
     (
         "state accept",
         &[
-            ("mdetag state accept devices --reason 'site sold'", "fewer devices than `maxShrink` allows are right"),
+            (
+                "mdetag state accept devices --reason 'site sold'",
+                "fewer devices than `maxShrink` allows are right",
+            ),
             ("mdetag state accept cmdb --reason 'new export'", "so is a smaller lookup"),
         ],
     ),
