@@ -7,12 +7,12 @@ use mdetag_core::inventory::DEVICES;
 use mdetag_core::report::escape::terminal;
 use mdetag_core::selection;
 
-use super::super::args::AcceptArgs;
-use super::super::context::Context;
-use super::super::exit::Exit;
-use super::super::failure::{Failure, chain};
-use super::super::source;
-use super::super::{ci, past, policy_set};
+use crate::cli::args::AcceptArgs;
+use crate::cli::context::Context;
+use crate::cli::exit::Exit;
+use crate::cli::failure::{Failure, chain};
+use crate::cli::source;
+use crate::cli::{ci, past, policy_set};
 
 /// Accepts the count at hand.
 ///
