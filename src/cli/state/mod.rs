@@ -2,10 +2,10 @@
 
 mod accept;
 
-use crate::cli::args::{StateArgs, StateCommand};
-use crate::cli::context::Context;
-use crate::cli::exit::Exit;
-use crate::cli::failure::Failure;
+use super::args::{StateArgs, StateCommand};
+use super::context::Context;
+use super::exit::Exit;
+use super::failure::Failure;
 
 /// Runs a subcommand.
 ///
