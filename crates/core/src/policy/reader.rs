@@ -3,6 +3,7 @@
 //! Knows no key by name; those are in `keys`.
 
 use super::keys::Key;
+use super::scalars;
 use super::syntax::{Entry, Node, NodeKind, shown};
 use crate::diagnostic::{Diagnostic, Severity, Sources, Span, did_you_mean};
 use crate::tag::TagCase;
@@ -213,7 +214,7 @@ impl<'a> Reader<'a> {
     /// A whole number.
     pub(super) fn integer(&mut self, node: &Node, what: &str) -> Option<i64> {
         let NodeKind::Number(raw) = &node.kind else { return self.wrong(node, what, "a whole number") };
-        if let Ok(number) = raw.parse() {
+        if let Some(number) = scalars::whole(raw) {
             return Some(number);
         }
         let message =

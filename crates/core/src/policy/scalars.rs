@@ -32,6 +32,15 @@ fn plain(text: Cow<'_, str>) -> NodeKind {
     }
 }
 
+/// The whole number that a number's text is: decimal, or octal and hexadecimal behind `0o` and `0x`.
+pub(super) fn whole(text: &str) -> Option<i64> {
+    let prefixed = [("0o", 8), ("0x", 16)]
+        .into_iter()
+        .find_map(|(prefix, radix)| Some((text.strip_prefix(prefix)?, radix)));
+    let (digits, radix) = prefixed.unwrap_or((text, 10));
+    i64::from_str_radix(digits, radix).ok()
+}
+
 fn is_number(text: &str) -> bool {
     let all = |digits: &str, is: fn(&u8) -> bool| !digits.is_empty() && digits.as_bytes().iter().all(is);
     if let Some(digits) = text.strip_prefix("0o") {
@@ -76,5 +85,15 @@ mod tests {
         }
         assert!(matches!(plain("True".into()), NodeKind::Boolean(true)));
         assert!(matches!(plain("~".into()), NodeKind::Null));
+    }
+
+    #[test]
+    fn octal_and_hexadecimal_numbers_are_whole_numbers() {
+        let cases =
+            [("0x10", Some(16)), ("0o17", Some(15)), ("012", Some(12)), ("-3", Some(-3)), ("1.0", None)];
+        for (text, number) in cases {
+            assert_eq!(whole(text), number, "{text}");
+        }
+        assert_eq!(whole("0xffffffffffffffff"), None, "too large");
     }
 }
