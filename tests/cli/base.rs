@@ -119,13 +119,13 @@ fn every_difference_of_what_keeps_a_set_safe_is_listed_before_the_plan() {
     project.write("old/policies/p.yaml", &rails(one, protect, "{ machineTags: { has: Own } }"));
     project.write("old/mdetag.yaml", "version: 1\n");
     project.write("policies/p.yaml", &rails(&both, "", "{ everything: true }"));
-    project.write("mdetag.yaml", "version: 1\nwrites: { combine: true }\nlints: { W0710: allow }\n");
+    project.write("mdetag.yaml", "version: 1\nwrites: { visibility: 2h }\nlints: { W0710: allow }\n");
     let expected = [
         "policy changed: guard.approvals is new: ",
         "policy changed: protect is taken out: ",
         "policy changed: scope was ",
         "mdetag.yaml changed: lints.W0710 is new: allow",
-        "mdetag.yaml changed: writes.combine is new: true",
+        "mdetag.yaml changed: writes.visibility is new: 2h",
     ];
     let words = ["plan", "--sandbox", "--base", "old", "policies", "--format"];
     for format in ["human", "json", "markdown", "html"] {
