@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use mdetag_core::apply::{Call, CallId, ChangeKey, ChangeOutcome, ChangeWhat, Entry, Outcome, TagAction};
+use mdetag_core::apply::{
+    Call, CallId, ChangeKey, ChangeOutcome, ChangeWhat, Entry, Gate, Halt, Outcome, TagAction, WaveEvent,
+};
 use mdetag_core::device::DeviceValue;
 use mdetag_core::plan::Lane;
 use mdetag_core::time::Timestamp;
@@ -40,6 +42,7 @@ enum Kind {
     Repair,
     Canary,
     Note,
+    Wave,
     Closed,
     #[serde(other)]
     Unknown,
@@ -79,6 +82,8 @@ struct Body {
     text: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     complete: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    wave: Option<WaveBody>,
 }
 
 #[derive(Clone, Copy, Serialize, Deserialize, PartialEq)]
@@ -103,6 +108,70 @@ struct Group {
     devices: Vec<Arc<str>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     error: Option<String>,
+}
+
+/// What happened to a wave.
+#[derive(Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct WaveBody {
+    wave: u32,
+    event: WaveKind,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    not_before: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    gate: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bad: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    of: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    at_most: Option<String>,
+}
+
+#[derive(Clone, Copy, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+enum WaveKind {
+    #[default]
+    Started,
+    Ended,
+    Halted,
+    Passed,
+    Closed,
+}
+
+fn wave_body(wave: u32, event: &WaveEvent) -> Body {
+    let of = |event| WaveBody { wave, event, ..WaveBody::default() };
+    let (wave, devices, text) = match event {
+        WaveEvent::Started { ill } => (of(WaveKind::Started), ill.clone(), None),
+        WaveEvent::Ended { not_before } => {
+            let not_before = Some(*not_before);
+            (WaveBody { not_before, ..of(WaveKind::Ended) }, Vec::new(), None)
+        }
+        WaveEvent::Halted(Halt { gate, bad, of: judged, at_most, devices, .. }) => {
+            let (gate, at_most) = (Some(gate.word().to_owned()), at_most.clone());
+            let (bad, judged) = (Some(*bad), Some(*judged));
+            let body = WaveBody { gate, bad, of: judged, at_most, ..of(WaveKind::Halted) };
+            (body, devices.clone(), None)
+        }
+        WaveEvent::Passed { reason } => (of(WaveKind::Passed), Vec::new(), reason.clone()),
+        WaveEvent::Closed { reason } => (of(WaveKind::Closed), Vec::new(), Some(reason.clone())),
+    };
+    Body { wave: Some(wave), devices, text, ..Body::default() }
+}
+
+fn wave_entry(at: Timestamp, body: Body) -> Option<Entry> {
+    let WaveBody { wave, event, not_before, gate, bad, of, at_most } = body.wave?;
+    let event = match event {
+        WaveKind::Started => WaveEvent::Started { ill: body.devices },
+        WaveKind::Ended => WaveEvent::Ended { not_before: not_before? },
+        WaveKind::Halted => {
+            let gate = Gate::parse(&gate?)?;
+            WaveEvent::Halted(Halt { wave, gate, bad: bad?, of: of?, at_most, devices: body.devices })
+        }
+        WaveKind::Passed => WaveEvent::Passed { reason: body.text },
+        WaveKind::Closed => WaveEvent::Closed { reason: body.text? },
+    };
+    Some(Entry::Wave { at, wave, event })
 }
 
 impl Group {
@@ -204,6 +273,7 @@ fn written(line: &Line) -> Written {
             let (devices, tags) = (vec![device.clone()], Some(tags.clone()));
             (Kind::Canary, Body { devices, tags, ..Body::default() })
         }
+        Entry::Wave { wave, event, .. } => (Kind::Wave, wave_body(*wave, event)),
         Entry::Note { text, .. } => (Kind::Note, Body { text: Some(text.clone()), ..Body::default() }),
     };
     Written { kind, at: entry.at(), body }
@@ -270,6 +340,7 @@ fn read(written: Written) -> Option<Line> {
             let device = body.devices.first()?.clone();
             Line::Entry(Entry::Canary { at, device, tags: body.tags? })
         }
+        Kind::Wave => Line::Entry(wave_entry(at, body)?),
         Kind::Note => Line::Entry(Entry::Note { at, text: body.text? }),
         Kind::Unknown => Line::Entry(Entry::Note {
             at,
@@ -313,6 +384,7 @@ mod tests {
             outcome,
             error: error.map(str::to_owned),
         };
+        let wave = |event| Line::Entry(Entry::Wave { at, wave: 2, event });
         let request = |call: Call| Line::Entry(Entry::Intent { call: CallId(7), at, request: call });
         let bulk =
             Call::BulkTag { tag: tag.clone(), action: TagAction::Add, devices: vec![a.clone(), b.clone()] };
@@ -348,6 +420,19 @@ mod tests {
             Line::Entry(Entry::Repair { at, device: a.clone(), tag: tag.clone(), restored: Some(true) }),
             Line::Entry(Entry::Canary { at, device: a, tags: vec![tag] }),
             Line::Entry(Entry::Note { at, text: "said once".into() }),
+            wave(WaveEvent::Started { ill: vec!["a".into()] }),
+            wave(WaveEvent::Ended { not_before: at }),
+            wave(WaveEvent::Halted(Halt {
+                wave: 2,
+                gate: Gate::Health,
+                bad: 3,
+                of: 20,
+                at_most: Some("5 %".into()),
+                devices: vec!["a".into()],
+            })),
+            wave(WaveEvent::Passed { reason: None }),
+            wave(WaveEvent::Passed { reason: Some("looked at them".into()) }),
+            wave(WaveEvent::Closed { reason: "not needed".into() }),
             Line::Closed(Closing { at, is_complete: false, reason: "stopped by a signal".into() }),
         ]
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::time::Timestamp;
 
-use super::{Call, CallId, ChangeOutcome};
+use super::{Call, CallId, ChangeOutcome, WaveEvent};
 
 /// One thing that happened in a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +37,8 @@ pub enum Entry {
     /// The tags of a device as a read showed them just before a `PATCH` of its value: what the call loses is put back
     /// from these. Written before the intent of that call.
     Canary { at: Timestamp, device: Arc<str>, tags: Vec<Arc<str>> },
+    /// Something happened to a wave of the plan.
+    Wave { at: Timestamp, wave: u32, event: WaveEvent },
     /// Something to know, said once: a fallback, a closed lane.
     Note {
         at: Timestamp,
@@ -52,6 +54,7 @@ impl Entry {
             | Entry::Reply { at, .. }
             | Entry::Ended { at, .. }
             | Entry::Repair { at, .. }
+            | Entry::Wave { at, .. }
             | Entry::Canary { at, .. }
             | Entry::Note { at, .. } => *at,
         }

@@ -6,6 +6,7 @@ pub use crate::plan::{ChangeKey, ChangeWhat, TagAction};
 
 mod call;
 mod outcome;
+mod gate;
 mod entry;
 mod meter;
 pub mod retry;
@@ -25,10 +26,13 @@ mod canary;
 mod answer;
 mod verify;
 pub mod resume;
+pub mod waves;
 
 pub use call::{Call, CallId, DeviceState, Rejection, Reply};
 pub use entry::Entry;
 pub use meter::{Admission, LaneWait, Meter, Ticket, WaitReason, WindowSpan};
+pub use gate::{Gate, Halt, WaveEvent};
+pub use meter::{Admission, Meter, Ticket};
 pub use origins::{Origin, Origins};
 pub use outcome::{ChangeOutcome, Outcome};
 pub use run::{Progress, Run, RunOptions, Step, StopReason};

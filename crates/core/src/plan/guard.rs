@@ -194,6 +194,12 @@ impl SafePlan {
     pub fn plan(&self) -> &Plan {
         &self.plan
     }
+
+    /// Some waves of it: a part of what the guard let pass is safe too.
+    #[must_use]
+    pub fn waves(&self, waves: std::ops::RangeInclusive<u32>) -> SafePlan {
+        SafePlan { plan: super::waves::part(&self.plan, waves) }
+    }
 }
 
 /// What raises a cap the most, of several the first, with what earlier runs used of it; none where nothing is above the cap itself.

@@ -118,7 +118,7 @@ fn set(plan: &mut Plan, of: Vec<u32>) {
     let mut whole = Schedule::default();
     let mut waves = Vec::with_capacity(numbers.len());
     for wave in numbers {
-        let (part, _) = part(plan, wave);
+        let part = part(plan, wave..=wave);
         let schedule = cost::schedule(&part, &part.header.options);
         waves.push(PlannedWave { wave, devices: part.changes.len() as u64, calls: schedule.total });
         whole = cost::one_after_the_other(whole, &schedule);
@@ -129,20 +129,18 @@ fn set(plan: &mut Plan, of: Vec<u32>) {
     }
 }
 
-/// One wave of a plan as a plan of its own, and the places of its devices in the whole.
-pub fn part(plan: &Plan, wave: u32) -> (Plan, Vec<u32>) {
+/// Some waves of a plan as a plan of its own.
+pub(super) fn part(plan: &Plan, waves: std::ops::RangeInclusive<u32>) -> Plan {
     let of = plan.rollout.as_ref().map(|waves| waves.of.as_slice()).unwrap_or_default();
-    let places: Vec<u32> =
-        of.iter().enumerate().filter(|(_, of)| **of == wave).map(|(place, _)| place as u32).collect();
-    let part = Plan {
+    let changes = plan.changes.iter().zip(of).filter(|(_, of)| waves.contains(of));
+    Plan {
         header: plan.header.clone(),
         tags: plan.tags.clone(),
         causes: plan.causes.clone(),
         rules: plan.rules.clone(),
-        changes: places.iter().map(|place| plan.changes[*place as usize].clone()).collect(),
+        changes: changes.map(|(change, _)| change.clone()).collect(),
         ..Plan::default()
-    };
-    (part, places)
+    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,407 @@
+//! Waves: which one is written next, what the gates between them say, and when the next may start.
+//!
+//! All of it follows from the journal, so that a resumed run decides as the run that was cut short would have. Sends nothing:
+//! one wave is one [`super::Run`] of a part of the plan.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::plan::waves::wave_of;
+use crate::plan::{ChangeKey, DeviceChange, Plan, PlannedWaves, stale};
+use crate::policy::{Percent, Rollout};
+use crate::time::Timestamp;
+
+use super::resume::is_final;
+use super::{ChangeOutcome, ChangeWhat, DeviceState, Entry, Gate, Halt, Outcome, WaveEvent};
+
+/// Fewer devices say nothing about a wave, unless they are all of it.
+const FEWEST: u64 = 3;
+
+/// Devices that one journal line names.
+const LINE: usize = 10_000;
+
+/// Devices that a failed gate names.
+const NAMED: usize = 20;
+
+/// What a wave must stand before the next one starts.
+#[derive(Clone, Copy, Debug)]
+pub struct Gates {
+    /// The most that may fail or end unknown.
+    pub failed: Percent,
+    /// The most that may bounce.
+    pub bounced: Percent,
+    /// The most that may fall ill; none where the policy does not ask.
+    pub health: Option<Percent>,
+    /// Between the end of a wave and the start of the next.
+    pub wait: Duration,
+    /// How long the list may lag behind an answer.
+    pub visibility: Duration,
+}
+
+impl Gates {
+    /// The gates of a policy.
+    pub fn new(rollout: &Rollout, visibility: Duration) -> Gates {
+        Gates {
+            failed: rollout.stop_at.failed,
+            bounced: rollout.stop_at.bounced,
+            health: rollout.health.as_ref().map(|health| health.at_most),
+            wait: rollout.wait,
+            visibility,
+        }
+    }
+}
+
+/// What comes next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WaveStep {
+    /// Write what is left of the waves above `after` up to `wave`.
+    Write {
+        /// The last wave that is written.
+        wave: u32,
+        /// The wave before the first that is written.
+        after: u32,
+    },
+    /// Read the list again, and hand it to [`Waves::inspect`].
+    Inspect,
+    /// The next wave may not start before this moment.
+    WaitUntil(Timestamp),
+    /// A gate failed: only a person lets the next wave start.
+    Halted(Halt),
+    /// The rollout was ended by a person or by a revert, for this reason.
+    Closed(String),
+    /// Every wave was written.
+    Finished,
+}
+
+/// The list, read again between two waves.
+pub struct GateRead<'a> {
+    /// When the read began.
+    pub asked: Timestamp,
+    /// Whether a device's absence means anything.
+    pub is_trusted: bool,
+    /// The device with an id, if the list has it.
+    pub observed: &'a dyn Fn(&str) -> Option<DeviceState>,
+    /// Whether the policy's `health` holds for a device.
+    pub is_ill: &'a dyn Fn(&str) -> bool,
+}
+
+/// On which side of a gate a device is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Side {
+    Good,
+    Failed,
+    Bounced,
+    /// The service said no to this device alone: that tells nothing about the wave.
+    Refused,
+    /// Gone, or nothing was to be written.
+    Apart,
+}
+
+/// A rollout that is carried out.
+pub struct Waves<'p> {
+    whole: &'p Plan,
+    waves: &'p PlannedWaves,
+    gates: Gates,
+    /// The last outcome of each change, and when an answer confirmed it.
+    outcomes: HashMap<ChangeKey, (ChangeOutcome, Option<Timestamp>)>,
+    /// The last wave that was started; 0 before the first.
+    current: u32,
+    is_ended: bool,
+    is_passed: bool,
+    has_work_left: bool,
+    not_before: Option<Timestamp>,
+    ill_before: HashSet<Arc<str>>,
+    /// What this process found: what an earlier one did is looked at again, since devices may have recovered.
+    fresh_halt: Option<Halt>,
+    closed: Option<String>,
+}
+
+impl<'p> Waves<'p> {
+    /// A rollout as its journal left it; none where the plan has no waves. `rest` is what is left of `whole` on the list at hand.
+    pub fn new(whole: &'p Plan, rest: &Plan, gates: Gates, journal: &[Entry]) -> Option<Waves<'p>> {
+        let waves = whole.rollout.as_ref().filter(|waves| !waves.waves.is_empty())?;
+        let mut rollout = Waves {
+            whole,
+            waves,
+            gates,
+            outcomes: HashMap::new(),
+            current: 0,
+            is_ended: false,
+            is_passed: false,
+            has_work_left: false,
+            not_before: None,
+            ill_before: HashSet::new(),
+            fresh_halt: None,
+            closed: None,
+        };
+        rollout.learn(journal);
+        rollout.has_work_left = rest.changes.iter().any(|change| {
+            let is_started = wave_of(whole, &change.id).is_some_and(|wave| wave <= rollout.current);
+            is_started && stale::keys(rest, change).any(|key| !rollout.is_final(&key))
+        });
+        Some(rollout)
+    }
+
+    fn is_final(&self, key: &ChangeKey) -> bool {
+        self.outcomes.get(key).is_some_and(|(ended, _)| is_final(ended.outcome))
+    }
+
+    /// Takes in what the journal holds since.
+    pub fn learn(&mut self, entries: &[Entry]) {
+        for entry in entries {
+            let confirmed = matches!(entry, Entry::Reply { .. }).then(|| entry.at());
+            for ended in entry.ended() {
+                self.outcomes.insert(ended.key.clone(), (ended.clone(), confirmed));
+            }
+            if let Entry::Wave { wave, event, .. } = entry {
+                self.learn_event(*wave, event);
+            }
+        }
+    }
+
+    fn learn_event(&mut self, wave: u32, event: &WaveEvent) {
+        match event {
+            WaveEvent::Started { ill } => {
+                if wave > self.current {
+                    self.current = wave;
+                    (self.is_ended, self.is_passed, self.not_before) = (false, false, None);
+                    self.ill_before.clear();
+                    self.fresh_halt = None;
+                }
+                self.ill_before.extend(ill.iter().cloned());
+            }
+            WaveEvent::Ended { not_before } if wave == self.current => {
+                (self.is_ended, self.not_before) = (true, Some(*not_before));
+            }
+            WaveEvent::Passed { .. } if wave == self.current => {
+                self.is_passed = true;
+                self.fresh_halt = None;
+            }
+            WaveEvent::Closed { reason } => self.closed = Some(reason.clone()),
+            _ => {}
+        }
+    }
+
+    /// The wave that was started last; 0 before the first.
+    pub fn current(&self) -> u32 {
+        self.current
+    }
+
+    /// What to do next.
+    pub fn next(&self, now: Timestamp) -> WaveStep {
+        if let Some(reason) = &self.closed {
+            return WaveStep::Closed(reason.clone());
+        }
+        if self.current > 0 && (!self.is_ended || self.has_work_left) {
+            return WaveStep::Write { wave: self.current, after: 0 };
+        }
+        let next = self.waves.waves.iter().map(|wave| wave.wave).find(|wave| *wave > self.current);
+        let Some(wave) = next else { return WaveStep::Finished };
+        if self.current == 0 || self.is_passed {
+            return WaveStep::Write { wave, after: self.current };
+        }
+        if let Some(halt) = self.fresh_halt.clone().or_else(|| self.judge()) {
+            return WaveStep::Halted(halt);
+        }
+        match self.not_before {
+            Some(moment) if now < moment => WaveStep::WaitUntil(moment),
+            _ => WaveStep::Inspect,
+        }
+    }
+
+    /// The entries before the first call of a wave: which of its devices are ill already.
+    pub fn start(&mut self, wave: u32, is_ill: &dyn Fn(&str) -> bool, now: Timestamp) -> Vec<Entry> {
+        if wave <= self.current {
+            return Vec::new();
+        }
+        let ids = self.devices(wave).map(|change| change.id.clone());
+        let ill: Vec<Arc<str>> = ids.filter(|id| is_ill(id)).collect();
+        let mut lines: Vec<Vec<Arc<str>>> = ill.chunks(LINE).map(<[_]>::to_vec).collect();
+        if lines.is_empty() {
+            lines.push(Vec::new());
+        }
+        let event = |ill| Entry::Wave { at: now, wave, event: WaveEvent::Started { ill } };
+        let entries: Vec<Entry> = lines.into_iter().map(event).collect();
+        self.learn(&entries);
+        entries
+    }
+
+    /// The entries after the last call of a wave; `entries` is what its run journalled.
+    pub fn end(&mut self, entries: &[Entry], is_stopped: bool, now: Timestamp) -> Vec<Entry> {
+        self.learn(entries);
+        if is_stopped {
+            return Vec::new();
+        }
+        self.has_work_left = false;
+        let wait = if self.current == self.waves.last() { Duration::ZERO } else { self.gates.wait };
+        let wave = self.current;
+        let event = WaveEvent::Ended { not_before: now.plus(wait) };
+        let mut said = vec![Entry::Wave { at: now, wave, event }];
+        self.learn(&said);
+        if let Some(halt) = self.judge().filter(|_| !self.is_passed && wave < self.waves.last()) {
+            said.push(Entry::Wave { at: now, wave, event: WaveEvent::Halted(halt) });
+        }
+        self.learn(&said[1..]);
+        said
+    }
+
+    /// Judges the wave by a fresh read, or by the reason why there is none. The entries say whether the next may start.
+    pub fn inspect(&mut self, read: Result<&GateRead<'_>, &str>, now: Timestamp) -> Vec<Entry> {
+        let mut entries = Vec::new();
+        if let Ok(read) = read {
+            let ended = self.bounced(read);
+            if !ended.is_empty() {
+                entries.push(Entry::Ended { at: now, ended });
+                self.learn(&entries);
+            }
+        }
+        let wave = self.current;
+        self.fresh_halt = self.judge().or_else(|| self.health(read));
+        let event = match self.fresh_halt.clone() {
+            Some(halt) => WaveEvent::Halted(halt),
+            None => WaveEvent::Passed { reason: None },
+        };
+        let said = [Entry::Wave { at: now, wave, event }];
+        self.learn(&said);
+        entries.extend(said);
+        entries
+    }
+
+    /// A person lets the next wave start.
+    pub fn pass(&mut self, reason: String, now: Timestamp) -> Vec<Entry> {
+        let event = WaveEvent::Passed { reason: Some(reason) };
+        let entries = vec![Entry::Wave { at: now, wave: self.current, event }];
+        self.learn(&entries);
+        entries
+    }
+
+    fn devices(&self, wave: u32) -> impl Iterator<Item = &'p DeviceChange> + use<'p> {
+        let places = self.whole.changes.iter().zip(&self.waves.of);
+        places.filter(move |(_, of)| **of == wave).map(|(change, _)| change)
+    }
+
+    /// The devices of the wave at hand that are on one side of its gates or the other, and those that the service refused.
+    fn sides(&self) -> (Vec<(&'p Arc<str>, Side)>, Vec<&'p Arc<str>>) {
+        let (mut judged, mut refused) = (Vec::new(), Vec::new());
+        for change in self.devices(self.current) {
+            match self.side(change) {
+                Side::Apart => {}
+                Side::Refused => refused.push(&change.id),
+                side => judged.push((&change.id, side)),
+            }
+        }
+        (judged, refused)
+    }
+
+    fn side(&self, change: &DeviceChange) -> Side {
+        let keys = stale::keys(self.whole, change);
+        let outcomes: Vec<Outcome> =
+            keys.filter_map(|key| self.outcomes.get(&key)).map(|(ended, _)| ended.outcome).collect();
+        let has = |wanted: &[Outcome]| outcomes.iter().any(|outcome| wanted.contains(outcome));
+        let is_aside = has(&[Outcome::Refused, Outcome::Gone]);
+        if has(&[Outcome::Failed, Outcome::Unknown]) {
+            Side::Failed
+        } else if has(&[Outcome::Bounced]) {
+            Side::Bounced
+        } else if has(&[Outcome::NotAttempted]) && !is_aside {
+            // Nothing is known of it: missing evidence stops a rollout.
+            Side::Failed
+        } else if has(&[Outcome::Refused]) {
+            Side::Refused
+        } else if !is_aside && has(&[Outcome::Done, Outcome::Pending, Outcome::Unconfirmed]) {
+            Side::Good
+        } else {
+            Side::Apart
+        }
+    }
+
+    /// The gate that the outcomes of the wave at hand fail.
+    fn judge(&self) -> Option<Halt> {
+        let (judged, refused) = self.sides();
+        if judged.is_empty() && !refused.is_empty() {
+            return Some(self.halted(Gate::Evidence, refused.len() as u64, &refused, None));
+        }
+        let on = |side: Side| {
+            let devices = judged.iter().filter(|(_, of)| *of == side).map(|(id, _)| *id);
+            devices.collect::<Vec<_>>()
+        };
+        let of = judged.len() as u64;
+        self.gate(Gate::Failed, &on(Side::Failed), of, self.gates.failed)
+            .or_else(|| self.gate(Gate::Bounced, &on(Side::Bounced), of, self.gates.bounced))
+    }
+
+    fn gate(&self, gate: Gate, bad: &[&Arc<str>], of: u64, at_most: Percent) -> Option<Halt> {
+        let count = bad.len() as u64;
+        let is_above = u128::from(count) * 1_000_000 > u128::from(at_most.units()) * u128::from(of);
+        let speaks = count >= FEWEST || count == of;
+        (count > 0 && is_above && speaks).then(|| self.halted(gate, of, bad, Some(at_most)))
+    }
+
+    fn halted(&self, gate: Gate, of: u64, bad: &[&Arc<str>], at_most: Option<Percent>) -> Halt {
+        let devices = bad.iter().take(NAMED).map(|id| (*id).clone()).collect();
+        let at_most = at_most.map(|share| share.to_string());
+        Halt { wave: self.current, gate, bad: bad.len() as u64, of, at_most, devices }
+    }
+
+    /// What is ill, or cannot be seen.
+    fn health(&self, read: Result<&GateRead<'_>, &str>) -> Option<Halt> {
+        let (judged, _) = self.sides();
+        let of = judged.len() as u64;
+        let read = read.ok().filter(|read| read.is_trusted);
+        let Some(read) = read else {
+            let all: Vec<&Arc<str>> = judged.iter().map(|(id, _)| *id).collect();
+            return (of > 0).then(|| self.halted(Gate::Evidence, of, &all, None));
+        };
+        let at_most = self.gates.health?;
+        let is_bad =
+            |id: &str| (read.observed)(id).is_none() || (read.is_ill)(id) && !self.ill_before.contains(id);
+        let bad: Vec<&Arc<str>> = judged.iter().map(|(id, _)| *id).filter(|id| is_bad(id)).collect();
+        self.gate(Gate::Health, &bad, of, at_most)
+    }
+
+    /// Changes of the wave at hand that an answer confirmed longer ago than the list may lag, and that a trusted list does not show.
+    fn bounced(&self, read: &GateRead<'_>) -> Vec<ChangeOutcome> {
+        let error = "confirmed by its answer, and undone since: another origin holds it";
+        let mut bounced = Vec::new();
+        if !read.is_trusted {
+            return bounced;
+        }
+        for change in self.devices(self.current) {
+            let Some(state) = (read.observed)(&change.id) else { continue };
+            for key in stale::keys(self.whole, change) {
+                let Some((ended, Some(confirmed))) = self.outcomes.get(&key) else { continue };
+                let is_old = confirmed.plus(self.gates.visibility) <= read.asked;
+                if ended.outcome == Outcome::Done && is_old && !is_so(&key.what, &state) {
+                    let error = Some(error.to_owned());
+                    bounced.push(ChangeOutcome { key, outcome: Outcome::Bounced, error });
+                }
+            }
+        }
+        bounced
+    }
+
+    /// How every change of the whole plan stands: those of waves that were not started are not attempted.
+    pub fn outcomes(&self) -> Vec<ChangeOutcome> {
+        let mut all = Vec::new();
+        for (change, wave) in self.whole.changes.iter().zip(&self.waves.of) {
+            for key in stale::keys(self.whole, change) {
+                let known = self.outcomes.get(&key).map(|(ended, _)| ended.clone());
+                all.push(known.unwrap_or_else(|| ChangeOutcome {
+                    key,
+                    outcome: Outcome::NotAttempted,
+                    error: Some(format!("wave {wave} was not written")),
+                }));
+            }
+        }
+        all
+    }
+}
+
+fn is_so(what: &ChangeWhat, state: &DeviceState) -> bool {
+    match what {
+        ChangeWhat::Add(tag) => state.tags.contains(tag),
+        ChangeWhat::Remove(tag) => !state.tags.contains(tag),
+        ChangeWhat::Value(value) => state.value.as_deref() == Some(value.word()),
+    }
+}
