@@ -2,7 +2,6 @@
 //!
 //! Decides nothing about a change: what is applied is what the plan, the review and the guard agree on.
 
-use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -17,11 +16,12 @@ use mdetag_core::apply::resume;
 use mdetag_core::plan::guard::{Allowance, changes_digest};
 use mdetag_core::plan::replacement::Replacements;
 use mdetag_core::plan::stale::{self, Dropped};
-use mdetag_core::plan::{ChangeKey, ChangeWhat, Plan, SafePlan, WithheldReason, document, revert};
+use mdetag_core::plan::{ChangeKey, ChangeWhat, Plan, SafePlan, WithheldReason, document, revert, waves};
 use mdetag_core::policy::Policy;
 use mdetag_core::report::model::{Input, Model, Subject};
 use mdetag_core::report::progress::waiting_for;
 
+use super::applied::{Applied, tell_end};
 use super::args::ApplyArgs;
 use super::carry_out::{self, RunInputs};
 use super::context::{Context, from_folder};
@@ -31,10 +31,11 @@ use super::findings;
 use super::output::Reports;
 use super::planning::{self, PolicySet};
 use super::policy_set;
+use super::rollout;
 use super::session::{self, Session, WritingSession};
 use super::signals::Stops;
 use super::source::{self, Source};
-use super::{age, ci, ledger_text, past, plan, progress, question, show};
+use super::{age, ci, ledger_text, left_out, open_rollouts, past, plan, progress, question, reviewed, show};
 
 /// What is applied: a plan that somebody saw, or what the policies say now.
 struct Job {
@@ -48,6 +49,20 @@ struct Job {
 /// # Errors
 /// Policy, identity, network, files, a plan that no longer fits, no approval.
 pub async fn run(context: &Context, args: &ApplyArgs) -> Result<Exit, Failure> {
+    let mut applied = apply_once(context, args).await?;
+    while let Some(next) = applied.next.take() {
+        if !rollout::wait_for(context, args, &next).await? {
+            break;
+        }
+        // Hours may have passed: the rest is planned anew, as by whoever comes back later.
+        let resumed =
+            ApplyArgs { resume: Some(next.run), paths: Vec::new(), next_wave: false, ..args.clone() };
+        applied = apply_once(context, &resumed).await?;
+    }
+    Ok(applied.exit)
+}
+
+async fn apply_once(context: &Context, args: &ApplyArgs) -> Result<Applied, Failure> {
     let reports = Reports::new(context, &args.report)?;
     let allowances = plan::allowances(&args.allow)?;
     refuse_recorded(context)?;
@@ -76,7 +91,7 @@ async fn resume_run(
     run: &str,
     reports: &Reports,
     allowances: &[Allowance],
-) -> Result<Exit, Failure> {
+) -> Result<Applied, Failure> {
     if !args.paths.is_empty() {
         return Err(Failure::usage("`--resume` takes no plan and no policies: the run keeps its own"));
     }
@@ -84,7 +99,11 @@ async fn resume_run(
     let session = stops.or(session::open_to_write(context, None)).await?;
     let state = &session.reading.state;
     let found = match run {
-        "" => journal::last_resumable(state),
+        "" => match journal::last_resumable(state) {
+            // Runs beside an open rollout come to their end; it goes on all the same.
+            Ok(None) => open_rollouts::only(state),
+            found => found,
+        },
         run => journal::read(state, run).map(Some),
     };
     let Some(recorded) = found.map_err(|error| Failure::file(chain(&error)))? else {
@@ -96,13 +115,19 @@ async fn resume_run(
                 .help("carry the state directory between CI jobs as a cache or artifact, or name it with --state"));
         }
         context.console.say("nothing to resume: the last run came to its end");
-        return Ok(Exit::Success);
+        return Ok(Exit::Success.into());
     };
     let reviewed = past::plan_of(state, &recorded)?;
     let paths = arguments(context, &reviewed);
     let job = Job { reviewed: Some(reviewed), resumed: Some(recorded), paths };
     let set = load(context, &job)?;
     check_pin(&session.reading, &set.policy)?;
+    if let (Some(reviewed), Some(recorded)) = (&job.reviewed, &job.resumed)
+        && let Some(end) = rollout::held_back(context, args, &set, (reviewed, recorded), &session.reading)?
+    {
+        session.reading.close().await;
+        return tell_end(context, args, reports, (reviewed, None), &end, Exit::Waiting);
+    }
     let task = Task { context, args, set: &set, allowances, reports };
     task.apply(session, job, stops).await
 }
@@ -114,7 +139,7 @@ fn job(context: &Context, args: &ApplyArgs) -> Result<Job, Failure> {
         // A plan file does not choose the policies that judge it: they are the profile's or the arguments'.
         [path, policies @ ..] if is_plan(path) && !policies.iter().any(is_plan) => {
             let reviewed = show::read(path)?;
-            inside(&reviewed)?;
+            reviewed::inside(&reviewed)?;
             check_sandbox(context, &reviewed)?;
             Ok(Job { reviewed: Some(reviewed), resumed: None, paths: context.policy_paths(policies)? })
         }
@@ -136,7 +161,7 @@ fn load(context: &Context, job: &Job) -> Result<PolicySet, Failure> {
     whole_profile(context, &job.paths)?;
     let set = policy_set::load(context, &job.paths, context.policy_now())?;
     if let Some(reviewed) = &job.reviewed {
-        same_policy(reviewed, &set)?;
+        reviewed::same_policy(reviewed, &set)?;
     } else {
         findings::warn(&context.console, &set.sources, &policy_set::warnings(&set.findings));
     }
@@ -170,34 +195,6 @@ fn check_sandbox(context: &Context, reviewed: &Plan) -> Result<(), Failure> {
     let flag = if name == "default" { "--sandbox".to_owned() } else { format!("--sandbox={name}") };
     Err(Failure::plan(format!("the plan is for the sandbox `{name}`, and this is no sandbox"))
         .help(format!("nothing was written; pass {flag}, or make a plan for the tenant")))
-}
-
-/// Files outside the repository are in nobody's review.
-fn inside(reviewed: &Plan) -> Result<(), Failure> {
-    let is_outside =
-        |path: &str| Path::new(path).is_absolute() || path.split(['/', '\\']).any(|part| part == "..");
-    let files = &reviewed.header.policy.files;
-    match files.iter().find(|file| is_outside(&file.path)) {
-        None => Ok(()),
-        Some(file) => Err(Failure::plan(format!(
-            "the plan was made from `{}`, which is outside the repository",
-            file.path
-        ))
-        .help("plan from the policies of the repository")),
-    }
-}
-
-fn same_policy(reviewed: &Plan, set: &PolicySet) -> Result<(), Failure> {
-    let (then, now) = (&reviewed.header.policy, &set.reference);
-    if then.digest == now.digest {
-        return Ok(());
-    }
-    let other = |files: &[mdetag_core::plan::FileReference], of: &[mdetag_core::plan::FileReference]| {
-        files.iter().find(|file| !of.contains(file)).map(|file| file.path.clone())
-    };
-    let file = other(&then.files, &now.files).or_else(|| other(&now.files, &then.files)).unwrap_or_default();
-    Err(Failure::plan(format!("the policy files are not those of the plan: `{file}` differs"))
-        .help("make a new plan from these files and have it reviewed; policies other than the profile's (default `policies/`) are named after the plan, as they were for `mdetag plan`"))
 }
 
 /// A recorded inventory says nothing about now.
@@ -251,7 +248,12 @@ struct Remaining {
 }
 
 impl Task<'_> {
-    async fn apply(&self, session: WritingSession, mut job: Job, mut stops: Stops) -> Result<Exit, Failure> {
+    async fn apply(
+        &self,
+        session: WritingSession,
+        mut job: Job,
+        mut stops: Stops,
+    ) -> Result<Applied, Failure> {
         let WritingSession { reading: session, writer } = session;
         if let Some(reviewed) = &job.reviewed {
             self.check_reviewed(reviewed, job.resumed.as_ref(), &session)?;
@@ -263,7 +265,7 @@ impl Task<'_> {
                 .map_err(|error| Failure::file(chain(&error)))?;
         }
         let source = stops.or(self.read(session)).await?;
-        let fitting = self.fit(&source, job.reviewed.as_ref())?;
+        let fitting = self.fit(&source, &job)?;
         let exit = self.show_and_carry_out(&source, writer, job, fitting, stops.signals).await;
         source.close().await;
         exit
@@ -327,13 +329,18 @@ impl Task<'_> {
     }
 
     /// Plans anew, and keeps of it what was reviewed.
-    fn fit(&self, source: &Source, reviewed: Option<&Plan>) -> Result<Remaining, Failure> {
-        let history = past::history(self.context, source, &self.set.reference, self.args.retry_contested);
+    fn fit(&self, source: &Source, job: &Job) -> Result<Remaining, Failure> {
+        let resumed = job.resumed.as_ref().map(|recorded| &*recorded.header.run);
+        let (context, retry) = (self.context, self.args.retry_contested);
+        let history = past::history(context, source, &self.set.reference, retry, resumed);
         let with = source.plan_inputs(self.context, &history, self.allowances);
         let mut fresh = planning::fresh(self.set, &source.inventory, &with)?;
         let (mut dropped, mut unreviewed) = (Vec::new(), 0);
-        if let Some(reviewed) = reviewed {
-            let snapshot = &source.inventory.snapshot;
+        let snapshot = &source.inventory.snapshot;
+        if let Some(reviewed) = &job.reviewed {
+            if resumed.is_none() {
+                planning::same_waves(self.set, snapshot, &fresh.selections, reviewed)?;
+            }
             let met = match reviewed.header.reverts {
                 None => {
                     let case = fresh.plan.header.options.tag_case;
@@ -353,6 +360,11 @@ impl Task<'_> {
             (fresh.plan, dropped, unreviewed) = (met.plan, met.dropped, met.unreviewed);
             fresh.plan.measures.part_of = Some(changes_digest(reviewed));
             planning::foresee(self.set, snapshot, &mut fresh, &history);
+            if self.args.waves.is_none() && reviewed.header.reverts.is_none() {
+                waves::keep(&mut fresh.plan, reviewed);
+            }
+        } else if self.args.waves.is_none() {
+            planning::roll_out(self.set, snapshot, &mut fresh);
         }
         fresh.plan.ledger = source.session.as_ref().map(|session| ledger_text::ledger(session, &fresh.plan));
         Ok(Remaining { verdict: planning::guarded(self.set, fresh, self.allowances), dropped, unreviewed })
@@ -365,7 +377,7 @@ impl Task<'_> {
         job: Job,
         fitting: Remaining,
         mut signals: UnboundedReceiver<()>,
-    ) -> Result<Exit, Failure> {
+    ) -> Result<Applied, Failure> {
         let Some(session) = &source.session else {
             return Err(Failure::usage("`apply` needs a tenant"));
         };
@@ -373,12 +385,12 @@ impl Task<'_> {
         past::keep(source, shown, source.clock(self.context).now());
         plan::keep_counts(self.context, self.set, source, &fitting.verdict);
         let is_left_out = |why: &Dropped| *why == Dropped::Withheld(WithheldReason::Untrusted);
-        let withheld = untrusted(shown) || fitting.dropped.iter().any(|(_, why)| is_left_out(why));
+        let withheld = left_out::untrusted(shown) || fitting.dropped.iter().any(|(_, why)| is_left_out(why));
         let safe = match fitting.verdict.verdict {
             Err(refused) => {
                 let model = Model::new(Input::new(Subject::Plan, &refused.plan));
                 self.reports.write(&model, &self.context.console)?;
-                return Ok(Exit::Refused);
+                return Ok(Exit::Refused.into());
             }
             Ok(safe) => safe,
         };
@@ -394,7 +406,7 @@ impl Task<'_> {
             && !self.approved(session, &safe, &mut signals).await?
         {
             self.context.console.say("not applied: nothing was written");
-            return Ok(Exit::Success);
+            return Ok(Exit::Success.into());
         }
         if signals.try_recv().is_ok() {
             return Err(Failure::stopped());
@@ -410,6 +422,8 @@ impl Task<'_> {
             writer,
             origins: &source.known,
             snapshot: &source.inventory.snapshot,
+            set: self.set,
+            hunting: &source.hunting,
             safe: &safe,
             document,
             digest,
@@ -418,16 +432,11 @@ impl Task<'_> {
             settled,
             unreviewed: fitting.unreviewed,
             withheld,
-            waiting: waiting(safe.plan()),
+            waiting: left_out::waiting(safe.plan()),
         };
         let end = carry_out::carry_out(&inputs, signals).await?;
-        let mut input = Input::new(Subject::Applied, safe.plan());
-        input.run = Some(&end.run);
-        input.reviewed = job.reviewed.as_ref();
-        let model = Model::new(input);
-        ci::report(self.args.report.ci, &model, &self.context.console)?;
-        self.reports.write_end(&model, &self.context.console)?;
-        Ok(end.exit)
+        let plans = (safe.plan(), job.reviewed.as_ref());
+        tell_end(self.context, self.args, self.reports, plans, &end.run, end.exit)
     }
 
     /// Asks, and takes only a full yes.
@@ -463,28 +472,4 @@ fn foreign(run: &str, key: &ChangeKey) -> Failure {
         "the plan {what} device {device}, and the journal of run {run} holds nothing that this undoes"
     ))
     .help(format!("nothing was written; make the plan with `mdetag revert {run} -o FILE`"))
-}
-
-/// Whether an untrusted inventory left something out.
-fn untrusted(plan: &Plan) -> bool {
-    plan.withheld
-        .iter()
-        .any(|group| group.reason == WithheldReason::Untrusted && group.removals + group.values > 0)
-}
-
-/// How an apply ends because of removals that wait for an addition: with 5 where waiting or the next review frees all of them, with
-/// 4 where another origin keeps the addition away.
-fn waiting(plan: &Plan) -> Exit {
-    let contested = plan.withheld.iter().filter(|group| group.reason == WithheldReason::Contested);
-    let mut stuck: HashSet<(&str, &str)> = HashSet::new();
-    for device in contested.flat_map(|group| &group.devices) {
-        stuck.extend(device.add.iter().map(|add| (&*device.id, &**plan.tag(add.tag))));
-    }
-    let mut exit = Exit::Success;
-    for group in plan.withheld.iter().filter(|group| group.reason == WithheldReason::Unconfirmed) {
-        let tag = group.name.as_deref().unwrap_or_default();
-        let is_stuck = group.devices.iter().any(|device| stuck.contains(&(&*device.id, tag)));
-        exit = exit.worst(if is_stuck { Exit::Partial } else { Exit::Stopped });
-    }
-    exit
 }

@@ -15,19 +15,22 @@ use mdetag_core::apply::{
 };
 use mdetag_core::device::Field;
 use mdetag_core::inventory::{Row, Snapshot};
-use mdetag_core::plan::{Lane, Plan, SafePlan};
+use mdetag_core::plan::{Lane, Plan, PlannedWaves, SafePlan};
 use mdetag_core::report::model::RunEnd;
 use mdetag_core::report::progress::{self, Applying};
+use mdetag_core::selection::HuntingResults;
 use mdetag_core::time::{Clock, Timestamp};
 
 use super::args::ApplyArgs;
 use super::ci;
 use super::context::Context;
-use super::drive::{DriveContext, DriveEvent, ReadAgain, Reread, drive};
+use super::drive::{DriveContext, DriveEvent, ReadAgain, Reread, close, drive};
 use super::exit::Exit;
 use super::failure::{Failure, chain};
 use super::past;
+use super::planning::PolicySet;
 use super::progress::{Meter, Reading};
+use super::rollout;
 use super::session::Session;
 
 /// Larger runs are indexed when somebody asks for their history: the apply ends without that wait.
@@ -47,6 +50,10 @@ pub struct RunInputs<'a> {
     pub origins: &'a Origins,
     /// The devices as they were read.
     pub snapshot: &'a Snapshot,
+    /// The policy set.
+    pub set: &'a PolicySet,
+    /// Results of its hunting queries.
+    pub hunting: &'a HuntingResults,
     /// The plan.
     pub safe: &'a SafePlan,
     /// The plan file that is kept beside the journal: the reviewed plan, where there is one.
@@ -79,7 +86,7 @@ pub struct End {
 ///
 /// # Errors
 /// A journal that cannot be written: nothing is sent without it.
-pub async fn carry_out(inputs: &RunInputs<'_>, signals: UnboundedReceiver<()>) -> Result<End, Failure> {
+pub async fn carry_out(inputs: &RunInputs<'_>, mut signals: UnboundedReceiver<()>) -> Result<End, Failure> {
     let (context, session) = (inputs.context, inputs.session);
     if inputs.safe.plan().is_empty() && inputs.settled.is_empty() && inputs.resumed.is_none() {
         let exit = if inputs.withheld { Exit::Refused } else { inputs.waiting };
@@ -88,23 +95,21 @@ pub async fn carry_out(inputs: &RunInputs<'_>, signals: UnboundedReceiver<()>) -
     }
     let clock = session.ledger.clock().clone();
     let start = clock.now();
-    let unusable = |error: journal::JournalError| Failure::file(chain(&error));
     let run_id =
         inputs.resumed.map_or_else(|| journal::run_id(start), |recorded| recorded.header.run.clone());
     let mut journal = open_journal(inputs, &run_id, start).map_err(unusable)?;
+    if let Some(waves) = rollout::waves(inputs) {
+        return rollout::carry_out(inputs, waves, (run_id, journal), signals).await;
+    }
     let before = inputs.resumed.map(|recorded| recorded.entries.as_slice()).unwrap_or_default();
     let mut run = Run::new(inputs.safe, before, options(inputs, start), start);
-    let onboarding = |id: &str| {
-        let row = inputs.snapshot.find(id)?;
-        inputs.snapshot.text(Field::OnboardingStatus, row)
-    };
-    run.know_origins(inputs.origins);
-    run.know_onboarded(&|id| onboarding(id).is_some_and(|status| status == "Onboarded"));
+    tell_what_is_known(inputs, &mut run);
     let mut entries = run.settle(inputs.settled.clone(), start);
     if let Some(plan) = inputs.reviewed.filter(|_| inputs.resumed.is_some()) {
         let lost = resume::lost_tags(plan, before, &|id| state_of(inputs.snapshot, id));
         entries.extend(run.restore(&lost, start));
     }
+    entries.extend(rollout::all_at_once(inputs, start));
     journal.append(entries).map_err(unusable)?;
     let mut screen = RunDisplay::new(inputs, start);
     let around = DriveContext {
@@ -113,16 +118,13 @@ pub async fn carry_out(inputs: &RunInputs<'_>, signals: UnboundedReceiver<()>) -
         ledger: &session.ledger,
         journal: &mut journal,
         clock: clock.clone(),
-        signals,
-        deadline: inputs
-            .args
-            .max_duration
-            .map(|span| clock.now().plus(context.started.plus(span).since(context.clock.now()))),
+        signals: &mut signals,
+        deadline: deadline(inputs),
         watch: &mut |event, progress| screen.show(event, progress),
     };
     let driven = drive(&mut run, around).await;
     screen.meter.end();
-    driven.map_err(unusable)?;
+    driven.and_then(|()| close(&run, &session.ledger, &mut journal, clock.now())).map_err(unusable)?;
     if inputs.safe.plan().changes.len() <= MOST_INDEXED {
         // `history` indexes it, if it could not be done here.
         let _ = history_index::read(&session.state, &run_id);
@@ -130,7 +132,30 @@ pub async fn carry_out(inputs: &RunInputs<'_>, signals: UnboundedReceiver<()>) -
     Ok(end(inputs, run_id, &run, screen, start))
 }
 
-fn options(inputs: &RunInputs<'_>, now: Timestamp) -> RunOptions {
+/// What is known beside the plan: where tags come from, and which devices are onboarded.
+pub fn tell_what_is_known<'a>(inputs: &RunInputs<'a>, run: &mut Run<'a>) {
+    let onboarding = |id: &str| {
+        let row = inputs.snapshot.find(id)?;
+        inputs.snapshot.text(Field::OnboardingStatus, row)
+    };
+    run.know_origins(inputs.origins);
+    run.know_onboarded(&|id| onboarding(id).is_some_and(|status| status == "Onboarded"));
+}
+
+/// `--max-duration` as a moment of the ledger's clock.
+pub fn deadline(inputs: &RunInputs<'_>) -> Option<Timestamp> {
+    let (context, clock) = (inputs.context, inputs.session.ledger.clock());
+    let spent = context.clock.now().since(context.started);
+    inputs.args.max_duration.map(|span| clock.now().plus(span.saturating_sub(spent)))
+}
+
+/// A journal that cannot be written.
+pub fn unusable(error: journal::JournalError) -> Failure {
+    Failure::file(chain(&error))
+}
+
+/// How a run writes.
+pub fn options(inputs: &RunInputs<'_>, now: Timestamp) -> RunOptions {
     let (settings, session) = (&inputs.context.settings, inputs.session);
     RunOptions {
         concurrency: settings.budget.concurrency as usize,
@@ -159,6 +184,8 @@ fn open_journal(inputs: &RunInputs<'_>, run: &str, now: Timestamp) -> Result<Jou
         plan: inputs.digest.clone(),
         set: past::set_of(inputs.context, &plan.header.policy),
         raised: plan.guard.needed(&plan.state),
+        waves: inputs.reviewed.unwrap_or(plan).rollout.as_ref().map_or(0, PlannedWaves::last),
+        reverts: plan.header.reverts.clone(),
     };
     match inputs.resumed {
         Some(_) => Journal::resume(&inputs.session.state, &header, now),
@@ -167,7 +194,7 @@ fn open_journal(inputs: &RunInputs<'_>, run: &str, now: Timestamp) -> Result<Jou
 }
 
 /// A device as a snapshot has it.
-fn state_of(snapshot: &Snapshot, id: &str) -> Option<DeviceState> {
+pub fn state_of(snapshot: &Snapshot, id: &str) -> Option<DeviceState> {
     let row: Row = snapshot.find(id)?;
     Some(DeviceState {
         id: snapshot.id(row).into(),
@@ -177,7 +204,7 @@ fn state_of(snapshot: &Snapshot, id: &str) -> Option<DeviceState> {
 }
 
 /// Reads the whole list again, within the budget.
-fn read_again(context: &Context, session: &Session) -> Arc<ReadAgain> {
+pub fn read_again(context: &Context, session: &Session) -> Arc<ReadAgain> {
     // The bar of the run is still there: lines of the read stand above it, and no second bar is drawn.
     let mut context = context.clone();
     context.console.lines |= context.console.bars;
@@ -202,23 +229,28 @@ fn read_again(context: &Context, session: &Session) -> Arc<ReadAgain> {
 }
 
 /// What is shown of a run while it runs.
-struct RunDisplay<'a> {
-    meter: Meter,
+pub struct RunDisplay<'a> {
+    /// The bar.
+    pub meter: Meter,
     session: &'a Session,
     /// Calls that are left of the schedule, by lane. A fallback moves calls to a lane that the schedule does not have.
     lanes: Vec<(Lane, u64)>,
     clock: Arc<dyn Clock>,
     failed: u64,
-    notes: Vec<String>,
+    /// What else happened.
+    pub notes: Vec<String>,
     sent: std::collections::VecDeque<Timestamp>,
-    calls: u64,
-    last: Timestamp,
+    /// Calls sent.
+    pub calls: u64,
+    /// When the last answer came.
+    pub last: Timestamp,
     /// When the last call may start, as far as the limits go, and when that was worked out.
     least: Option<(Timestamp, Timestamp)>,
 }
 
 impl<'a> RunDisplay<'a> {
-    fn new(inputs: &RunInputs<'a>, start: Timestamp) -> RunDisplay<'a> {
+    /// Nothing has happened yet.
+    pub fn new(inputs: &RunInputs<'a>, start: Timestamp) -> RunDisplay<'a> {
         let plan = inputs.safe.plan();
         let (additions, removals, values) = plan.counts();
         RunDisplay {
@@ -235,7 +267,8 @@ impl<'a> RunDisplay<'a> {
         }
     }
 
-    fn show(&mut self, event: DriveEvent<'_>, progress: Progress) {
+    /// Takes in what happened.
+    pub fn show(&mut self, event: DriveEvent<'_>, progress: Progress) {
         let now = self.clock.now();
         let mut wait = None;
         match event {
@@ -311,13 +344,13 @@ impl<'a> RunDisplay<'a> {
                 self.meter.say(text);
                 self.notes.push(text.clone());
             }
-            Entry::Ended { .. } | Entry::Repair { .. } | Entry::Canary { .. } => {}
+            Entry::Wave { .. } | Entry::Ended { .. } | Entry::Repair { .. } | Entry::Canary { .. } => {}
         }
     }
 }
 
 /// What was said on the command line that a resumed run has to hear again: which tenant, and what was raised.
-fn resume_flags(inputs: &RunInputs<'_>) -> String {
+pub fn resume_flags(inputs: &RunInputs<'_>) -> String {
     let global = &inputs.context.global;
     let mut flags = String::new();
     if let Some(tenant) = &global.tenant {
@@ -401,6 +434,8 @@ fn end(
         calls: screen.calls,
         seconds: screen.last.since(start).as_secs(),
         exit_code: exit.code(),
+        not_before: None,
+        halt: None,
     };
     End { run: run_end, exit }
 }

@@ -57,7 +57,7 @@ pub struct DriveContext<'a> {
     /// The present.
     pub clock: Arc<dyn Clock>,
     /// One message a signal: the first stops the run, the second ends it at once.
-    pub signals: UnboundedReceiver<()>,
+    pub signals: &'a mut UnboundedReceiver<()>,
     /// `--max-duration`, as a moment.
     pub deadline: Option<Timestamp>,
     /// Progress on the screen.
@@ -82,14 +82,26 @@ pub async fn drive(run: &mut Run<'_>, mut around: DriveContext<'_>) -> Result<()
         let _ = around.ledger.with(|budget, now| run.abandon(now, budget));
         let _ = around.ledger.with(|budget, now| run.next(now, budget));
     }
-    driven?;
-    let is_complete = is_complete(run, around.ledger);
+    driven
+}
+
+/// Writes the journal's last line.
+///
+/// # Errors
+/// The journal cannot be written.
+pub fn close(
+    run: &Run<'_>,
+    ledger: &Ledger,
+    journal: &mut Journal,
+    at: Timestamp,
+) -> Result<(), JournalError> {
+    let is_complete = is_complete(run, ledger);
     let reason = match run.stopped() {
         Some(reason) => format!("stopped by {}", reason.phrase()),
         None if is_complete => "finished".to_owned(),
         None => "finished with work left".to_owned(),
     };
-    around.journal.close(Closing { at: around.clock.now(), is_complete, reason })
+    journal.close(Closing { at, is_complete, reason })
 }
 
 /// Whether a resumed run would find nothing to do.
@@ -319,7 +331,7 @@ mod tests {
             Journal::resume(&state, &header, clock.now()).unwrap()
         };
         let ledger = Ledger::open(&state.ledger("app").unwrap(), Limits::default(), 1, clock.clone());
-        let (sender, signals) = unbounded_channel();
+        let (sender, mut signals) = unbounded_channel();
         let service = Service { values: Mutex::default(), signals: sender, stop_at, is_mute };
         let service = Arc::new(service);
         let mut run = Run::new(plan, &before, RunOptions::default(), clock.now());
@@ -329,12 +341,13 @@ mod tests {
             read_again: Arc::new(|| Box::pin(async { Err("not needed".to_owned()) })),
             ledger: &ledger,
             journal: &mut journal,
-            clock,
-            signals,
+            clock: clock.clone(),
+            signals: &mut signals,
             deadline: None,
             watch: &mut |_, _| {},
         };
         drive(&mut run, around).await.unwrap();
+        close(&run, &ledger, &mut journal, clock.now()).unwrap();
         let sent = service.values.lock().unwrap().clone();
         Played { counts: run.counts(), sent, took: start.elapsed() }
     }

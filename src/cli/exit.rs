@@ -19,12 +19,21 @@ pub enum Exit {
     Partial,
     /// Stopped early with work left: `apply --resume`.
     Stopped,
+    /// Waiting for the next wave, nothing failed: `apply --resume` after `notBefore`.
+    Waiting,
 }
 
 impl Exit {
     /// All codes in ascending order.
-    pub const ALL: [Exit; 6] =
-        [Exit::Success, Exit::Error, Exit::Changes, Exit::Refused, Exit::Partial, Exit::Stopped];
+    pub const ALL: [Exit; 7] = [
+        Exit::Success,
+        Exit::Error,
+        Exit::Changes,
+        Exit::Refused,
+        Exit::Partial,
+        Exit::Stopped,
+        Exit::Waiting,
+    ];
 
     /// The number.
     pub fn code(self) -> u8 {
@@ -35,6 +44,7 @@ impl Exit {
             Exit::Refused => 3,
             Exit::Partial => 4,
             Exit::Stopped => 5,
+            Exit::Waiting => 6,
         }
     }
 
@@ -46,14 +56,23 @@ impl Exit {
             Exit::Changes => "`drift`: there is drift; `plan --detailed-exitcode`: there are changes",
             Exit::Refused => "refused by the guard, or removals withheld for an untrusted inventory",
             Exit::Partial => "applied in part: some changes failed, bounced, or are unknown",
+            Exit::Waiting => "waiting for the next wave, nothing failed: `apply --resume` after `notBefore`",
             Exit::Stopped => "stopped early with work left (deadline, call limit, signal): `apply --resume`",
         }
     }
 
-    /// Where several hold: the first of 1, 3, 4, 5, 2, 0.
+    /// Where several hold: the first of 1, 3, 4, 5, 6, 2, 0.
     #[must_use]
     pub fn worst(self, other: Exit) -> Exit {
-        let order = [Exit::Error, Exit::Refused, Exit::Partial, Exit::Stopped, Exit::Changes, Exit::Success];
+        let order = [
+            Exit::Error,
+            Exit::Refused,
+            Exit::Partial,
+            Exit::Stopped,
+            Exit::Waiting,
+            Exit::Changes,
+            Exit::Success,
+        ];
         order.into_iter().find(|exit| *exit == self || *exit == other).unwrap_or(Exit::Success)
     }
 }
@@ -69,8 +88,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_worst_of_several_is_the_first_of_1_3_4_5_2_0() {
+    fn the_worst_of_several_is_the_first_of_1_3_4_5_6_2_0() {
         assert_eq!(Exit::Changes.worst(Exit::Stopped), Exit::Stopped);
+        assert_eq!(Exit::Waiting.worst(Exit::Stopped), Exit::Stopped);
+        assert_eq!(Exit::Changes.worst(Exit::Waiting), Exit::Waiting);
         assert_eq!(Exit::Partial.worst(Exit::Refused), Exit::Refused);
         assert_eq!(Exit::Refused.worst(Exit::Error), Exit::Error);
         assert_eq!(Exit::Success.worst(Exit::Changes), Exit::Changes);

@@ -22,6 +22,7 @@ use mdetag_core::time::Timestamp;
 
 use super::context::Context;
 use super::failure::{Failure, chain};
+use super::open_rollouts;
 use super::show;
 use super::source::Source;
 
@@ -31,12 +32,13 @@ type ValuesBefore = BTreeMap<Arc<str>, BTreeSet<Option<Arc<str>>>>;
 /// So many runs back values are looked for.
 const MOST_RUNS: usize = 50;
 
-/// The history of a tenant; empty where no tenant is named or nothing ran yet.
+/// The history of a tenant; empty where no tenant is named or nothing ran yet. `resumed` is the run that goes on.
 pub fn history(
     context: &Context,
     source: &Source,
     policy: &PolicyReference,
     retry_contested: bool,
+    resumed: Option<&str>,
 ) -> History {
     let Some(state) = &source.state else { return History::default() };
     let (now, visibility) = (source.clock(context).now(), context.settings.writes.visibility);
@@ -45,7 +47,9 @@ pub fn history(
     if history.pending.iter().any(|key| matches!(key.what, ChangeWhat::Value(_))) {
         history.values_before = values_before(state, &history, now.minus(visibility));
     }
-    history.past = counted(state, &set_of(context, policy), now);
+    let set = set_of(context, policy);
+    history.past = counted(state, &set, now);
+    history.waiting_for_wave = open_rollouts::unwritten(state, &set, resumed);
     if !retry_contested {
         // What hunting says of an origin is better than what bounces let guess.
         history.contested.extend(source.origins.iter().map(|(key, origin)| (key.clone(), origin.clone())));

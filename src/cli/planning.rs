@@ -116,10 +116,40 @@ pub fn foresee(set: &PolicySet, snapshot: &Snapshot, fresh: &mut Fresh, history:
 /// Cuts a plan into the waves that the policy asks for.
 pub fn roll_out(set: &PolicySet, snapshot: &Snapshot, fresh: &mut Fresh) {
     let Some(rollout) = &set.policy.guard.rollout else { return };
-    let first = fresh.selections.first.as_ref();
-    let is_first =
-        |id: &str| first.is_some_and(|first| snapshot.find(id).is_some_and(|row| first.contains(row)));
-    waves::assign(&mut fresh.plan, rollout, &is_first);
+    waves::assign(&mut fresh.plan, rollout, &is_first(snapshot, &fresh.selections));
+}
+
+/// Refuses a plan file whose waves are not those that the policies give its changes: a file is a proposal.
+///
+/// # Errors
+/// Other waves.
+pub fn same_waves(
+    set: &PolicySet,
+    snapshot: &Snapshot,
+    selections: &Selections,
+    reviewed: &Plan,
+) -> Result<(), Failure> {
+    let mut again = Plan { header: reviewed.header.clone(), tags: reviewed.tags.clone(), ..Plan::default() };
+    again.causes.clone_from(&reviewed.causes);
+    again.rules.clone_from(&reviewed.rules);
+    again.changes.clone_from(&reviewed.changes);
+    if let (Some(rollout), None) = (&set.policy.guard.rollout, &reviewed.header.reverts) {
+        waves::assign(&mut again, rollout, &is_first(snapshot, selections));
+    }
+    if again.rollout == reviewed.rollout {
+        return Ok(());
+    }
+    Err(Failure::plan("the waves of the plan are not those that the policies give its changes").help(
+        "nothing was written; devices of `rollout.first` may have changed since: make a new plan with `mdetag plan`",
+    ))
+}
+
+fn is_first<'a>(
+    snapshot: &'a Snapshot,
+    selections: &'a Selections,
+) -> impl Fn(&str) -> bool + Sync + use<'a> {
+    let first = selections.first.as_ref();
+    move |id: &str| first.is_some_and(|first| snapshot.find(id).is_some_and(|row| first.contains(row)))
 }
 
 /// What the guard says to a plan.
@@ -188,6 +218,7 @@ pub fn fresh(set: &PolicySet, inventory: &Inventory, with: &PlanInputs<'_>) -> R
         ..Header::default()
     };
     let mut plan = plan::diff(&desired, with.history, header, &set.sources);
+    plan::waves::withhold(&mut plan, &with.history.waiting_for_wave);
     plan.measures.past = with.history.past.clone();
     plan.measures.baselines = shrunk;
     Ok(Fresh { plan, selections, counts })

@@ -54,6 +54,17 @@ pub struct Header {
     /// The approvals and allowances that it needed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub raised: Vec<ApprovalUse>,
+    /// The last wave of its plan; 0 where it is written at once.
+    #[serde(skip_serializing_if = "is_none")]
+    pub waves: u32,
+    /// The run that it undoes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reverts: Option<String>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+fn is_none(waves: &u32) -> bool {
+    *waves == 0
 }
 
 /// How a run ended, by its last line.
@@ -100,6 +111,12 @@ pub enum JournalError {
         run: String,
         /// Where.
         folder: String,
+    },
+    /// More than one run can go on.
+    #[error("several rollouts are open; name one with --resume: {runs}")]
+    Several {
+        /// Their ids.
+        runs: String,
     },
     /// The file has no header that can be read.
     #[error("{path} is no journal: its first line cannot be read")]

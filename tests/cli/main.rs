@@ -36,4 +36,5 @@ mod start;
 mod state_folder;
 mod streams;
 mod tenant;
+mod rollout;
 mod undo;

@@ -163,6 +163,18 @@ pub struct ApplyArgs {
     /// Raise one cap to a number for this run (repeatable): removals=153, removalsPerTag:Tier0=312
     #[arg(long, value_name = "AXIS[:TAG]=N")]
     pub allow: Vec<String>,
+    /// Let the next wave of a resumed run start, whatever its gate says
+    #[arg(long, requires = "resume", requires = "reason")]
+    pub next_wave: bool,
+    /// Write everything at once, without waves
+    #[arg(long, value_name = "all", value_parser = ["all"], requires = "reason", conflicts_with = "resume")]
+    pub waves: Option<String>,
+    /// Wait for the next wave instead of ending with 6
+    #[arg(long)]
+    pub wait: bool,
+    /// Why: kept in the journal
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
     /// Reports.
     #[command(flatten)]
     pub report: ReportArgs,

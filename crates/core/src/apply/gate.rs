@@ -6,35 +6,18 @@ use std::sync::Arc;
 
 use crate::time::Timestamp;
 
-/// What stops a rollout between two waves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Gate {
-    /// Too many devices failed, or ended unknown.
-    Failed,
-    /// Too many changes were undone by another origin.
-    Bounced,
-    /// Too many devices fell ill, or are not shown any more.
-    Health,
-    /// Nothing shows how the wave fared.
-    Evidence,
-}
-
-impl Gate {
-    const ALL: [Gate; 4] = [Gate::Failed, Gate::Bounced, Gate::Health, Gate::Evidence];
-
-    /// The word in journals and documents.
-    pub fn word(self) -> &'static str {
-        match self {
-            Gate::Failed => "failed",
-            Gate::Bounced => "bounced",
-            Gate::Health => "health",
-            Gate::Evidence => "evidence",
-        }
-    }
-
-    /// The gate with this word.
-    pub fn parse(word: &str) -> Option<Gate> {
-        Gate::ALL.into_iter().find(|gate| gate.word() == word)
+mdetag_vocabulary::words! {
+    /// What stops a rollout between two waves.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum Gate {
+        /// Too many devices failed, or ended unknown.
+        Failed = "failed",
+        /// Too many changes were undone by another origin.
+        Bounced = "bounced",
+        /// Too many devices fell ill, or are not shown any more.
+        Health = "health",
+        /// Nothing shows how the wave fared.
+        Evidence = "evidence",
     }
 }
 

@@ -30,9 +30,8 @@ pub mod waves;
 
 pub use call::{Call, CallId, DeviceState, Rejection, Reply};
 pub use entry::Entry;
-pub use meter::{Admission, LaneWait, Meter, Ticket, WaitReason, WindowSpan};
 pub use gate::{Gate, Halt, WaveEvent};
-pub use meter::{Admission, Meter, Ticket};
+pub use meter::{Admission, LaneWait, Meter, Ticket, WaitReason, WindowSpan};
 pub use origins::{Origin, Origins};
 pub use outcome::{ChangeOutcome, Outcome};
 pub use run::{Progress, Run, RunOptions, Step, StopReason};

@@ -3,7 +3,7 @@
 //! All of it follows from the journal, so that a resumed run decides as the run that was cut short would have. Sends nothing:
 //! one wave is one [`super::Run`] of a part of the plan.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -102,6 +102,8 @@ enum Side {
 pub struct Waves<'p> {
     whole: &'p Plan,
     waves: &'p PlannedWaves,
+    /// Waves of which something is left on the list at hand.
+    open: BTreeSet<u32>,
     gates: Gates,
     /// The last outcome of each change, and when an answer confirmed it.
     outcomes: HashMap<ChangeKey, (ChangeOutcome, Option<Timestamp>)>,
@@ -124,6 +126,7 @@ impl<'p> Waves<'p> {
         let mut rollout = Waves {
             whole,
             waves,
+            open: rest.changes.iter().filter_map(|change| wave_of(whole, &change.id)).collect(),
             gates,
             outcomes: HashMap::new(),
             current: 0,
@@ -136,6 +139,9 @@ impl<'p> Waves<'p> {
             closed: None,
         };
         rollout.learn(journal);
+        if rollout.current == 0 && rollout.open.is_empty() {
+            return None;
+        }
         rollout.has_work_left = rest.changes.iter().any(|change| {
             let is_started = wave_of(whole, &change.id).is_some_and(|wave| wave <= rollout.current);
             is_started && stale::keys(rest, change).any(|key| !rollout.is_final(&key))
@@ -196,8 +202,7 @@ impl<'p> Waves<'p> {
         if self.current > 0 && (!self.is_ended || self.has_work_left) {
             return WaveStep::Write { wave: self.current, after: 0 };
         }
-        let next = self.waves.waves.iter().map(|wave| wave.wave).find(|wave| *wave > self.current);
-        let Some(wave) = next else { return WaveStep::Finished };
+        let Some(wave) = self.following() else { return WaveStep::Finished };
         if self.current == 0 || self.is_passed {
             return WaveStep::Write { wave, after: self.current };
         }
@@ -208,6 +213,11 @@ impl<'p> Waves<'p> {
             Some(moment) if now < moment => WaveStep::WaitUntil(moment),
             _ => WaveStep::Inspect,
         }
+    }
+
+    /// The next wave of which something is left.
+    fn following(&self) -> Option<u32> {
+        self.open.range(self.current + 1..).next().copied()
     }
 
     /// The entries before the first call of a wave: which of its devices are ill already.
@@ -234,15 +244,21 @@ impl<'p> Waves<'p> {
             return Vec::new();
         }
         self.has_work_left = false;
-        let wait = if self.current == self.waves.last() { Duration::ZERO } else { self.gates.wait };
-        let wave = self.current;
-        let event = WaveEvent::Ended { not_before: now.plus(wait) };
-        let mut said = vec![Entry::Wave { at: now, wave, event }];
-        self.learn(&said);
-        if let Some(halt) = self.judge().filter(|_| !self.is_passed && wave < self.waves.last()) {
+        let mut said = Vec::new();
+        let is_last = self.following().is_none();
+        if is_last && self.current < self.waves.last() {
+            // Nothing is left of the later waves: the rollout must not stay open for them.
+            let event = WaveEvent::Started { ill: Vec::new() };
+            said.push(Entry::Wave { at: now, wave: self.waves.last(), event });
+            self.learn(&said);
+        }
+        let (wave, wait) = (self.current, if is_last { Duration::ZERO } else { self.gates.wait });
+        let ended = [Entry::Wave { at: now, wave, event: WaveEvent::Ended { not_before: now.plus(wait) } }];
+        self.learn(&ended);
+        said.extend(ended);
+        if let Some(halt) = self.judge().filter(|_| !self.is_passed && !is_last) {
             said.push(Entry::Wave { at: now, wave, event: WaveEvent::Halted(halt) });
         }
-        self.learn(&said[1..]);
         said
     }
 

@@ -301,6 +301,8 @@ pub enum WithheldReason {
     Pending,
     /// A removal that waits for the addition that replaces it on the same device.
     Unconfirmed,
+    /// The device waits for its wave of a rollout that is open.
+    Wave,
 }
 
 impl WithheldReason {
@@ -313,6 +315,7 @@ impl WithheldReason {
             WithheldReason::Contested => "contested",
             WithheldReason::Pending => "pending",
             WithheldReason::Unconfirmed => "unconfirmed",
+            WithheldReason::Wave => "wave",
         }
     }
 }
@@ -322,7 +325,7 @@ impl WithheldReason {
 pub struct Withheld {
     /// Why.
     pub reason: WithheldReason,
-    /// The protection, the rule of a template, the origin of a contest, the tag that a removal waits for.
+    /// The protection, the rule of a template, the origin of a contest, the tag that a removal waits for, the run of a rollout.
     pub name: Option<String>,
     /// Tags that would be added.
     pub additions: u64,
@@ -419,6 +422,8 @@ pub struct History {
     pub values_before: BTreeMap<Arc<str>, BTreeSet<Option<Arc<str>>>>,
     /// Devices that a run of the last 24 hours wrote: the service may not have put them into their group yet.
     pub written_lately: BTreeSet<Arc<str>>,
+    /// Devices that wait for their wave of an open rollout, with its run.
+    pub waiting_for_wave: BTreeMap<Arc<str>, String>,
     /// What earlier runs of the policy set did, as the guard counts it; none where no state is kept.
     pub past: Option<guard::Past>,
 }

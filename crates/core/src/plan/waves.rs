@@ -2,13 +2,16 @@
 //!
 //! Decides nothing about when a wave starts; that is `apply`.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use rayon::prelude::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::digest::Sha256;
 use super::guard::changes_digest;
-use super::{DeviceChange, Plan, Schedule, cost};
+use super::{DeviceChange, Plan, Schedule, Withheld, WithheldReason, cost};
 use crate::policy::{Quantity, Rollout};
 
 /// A plan in waves.
@@ -97,6 +100,29 @@ fn ends(steps: &[Quantity], devices: usize, first: usize) -> Vec<usize> {
         }
     }
     ends
+}
+
+/// Leaves devices that wait for their wave of an open rollout to it, and the rest in the plan. `waiting`: each with its run.
+pub fn withhold(plan: &mut Plan, waiting: &BTreeMap<Arc<str>, String>) {
+    if waiting.is_empty() {
+        return;
+    }
+    let mut held: BTreeMap<&str, Vec<DeviceChange>> = BTreeMap::new();
+    let mut kept = Vec::with_capacity(plan.changes.len());
+    for change in std::mem::take(&mut plan.changes) {
+        match waiting.get(&change.id) {
+            Some(run) => held.entry(run).or_default().push(change),
+            None => kept.push(change),
+        }
+    }
+    plan.changes = kept;
+    if !held.is_empty() {
+        let groups = held
+            .into_iter()
+            .map(|(run, devices)| Withheld::new(WithheldReason::Wave, Some(run.to_owned()), devices));
+        plan.withheld.extend(groups);
+        plan.schedule = cost::schedule(plan, &plan.header.options);
+    }
 }
 
 /// Gives a part of a reviewed plan the waves of the whole, whatever the policies would make of the part alone.
@@ -232,6 +258,19 @@ mod tests {
             assert_eq!(wave_of(&reviewed, &change.id), Some(*wave));
         }
         assert_eq!(waves.waves.iter().map(|wave| wave.devices).sum::<u64>(), 100);
+    }
+
+    #[test]
+    fn devices_of_an_open_rollout_are_withheld_with_its_run_and_the_rest_is_written() {
+        let mut plan = plan(3);
+        let waiting = BTreeMap::from([(Arc::from("000001"), "run-1".to_owned())]);
+        withhold(&mut plan, &waiting);
+        assert_eq!(plan.changes.iter().map(|change| &*change.id).collect::<Vec<_>>(), ["000000", "000002"]);
+        let held = &plan.withheld[0];
+        assert_eq!(
+            (held.reason, held.name.as_deref(), held.additions),
+            (WithheldReason::Wave, Some("run-1"), 1)
+        );
     }
 
     #[test]

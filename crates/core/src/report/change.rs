@@ -36,9 +36,10 @@ impl Class {
         match reason {
             WithheldReason::Protected => Class::Protected,
             WithheldReason::Contested => Class::Contested,
-            WithheldReason::Untrusted | WithheldReason::Unresolved | WithheldReason::Unconfirmed => {
-                Class::Withheld
-            }
+            WithheldReason::Untrusted
+            | WithheldReason::Unresolved
+            | WithheldReason::Unconfirmed
+            | WithheldReason::Wave => Class::Withheld,
             WithheldReason::Pending => Class::Pending,
         }
     }

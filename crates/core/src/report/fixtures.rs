@@ -229,6 +229,8 @@ pub(super) fn run(plan: &Plan) -> super::model::RunEnd {
         calls: 21,
         seconds: 75,
         exit_code: 4,
+        not_before: None,
+        halt: None,
     }
 }
 

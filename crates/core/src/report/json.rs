@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::ser::SerializeSeq;
 use serde::{Serialize, Serializer};
 
-use crate::apply::Outcome;
+use crate::apply::{Halt, Outcome};
 use crate::plan::{TenantReference, Totals, document};
 use crate::time::Timestamp;
 
@@ -47,6 +47,13 @@ pub struct ApplyDocument<Changes> {
     pub stopped: Option<String>,
     /// Whether `mdetag apply --resume` has work left.
     pub resumable: bool,
+    /// When the next wave may start, where one waits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub not_before: Option<Timestamp>,
+    /// The gate that stopped the rollout.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gate: Option<GateDocument>,
     /// What else happened.
     pub notes: Vec<String>,
     /// Calls sent.
@@ -55,6 +62,38 @@ pub struct ApplyDocument<Changes> {
     pub seconds: u64,
     /// The exit code of the command.
     pub exit_code: u8,
+}
+
+/// A gate that a wave failed.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct GateDocument {
+    /// The wave.
+    pub wave: u32,
+    /// `failed`, `bounced`, `health` or `evidence`.
+    pub gate: &'static str,
+    /// Devices on the wrong side of it.
+    pub bad: u64,
+    /// Devices that were judged.
+    pub of: u64,
+    /// The share that it allows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at_most: Option<String>,
+    /// Ids of the first few of them.
+    pub devices: Vec<std::sync::Arc<str>>,
+}
+
+impl From<&Halt> for GateDocument {
+    fn from(halt: &Halt) -> GateDocument {
+        GateDocument {
+            wave: halt.wave,
+            gate: halt.gate.word(),
+            bad: halt.bad,
+            of: halt.of,
+            at_most: halt.at_most.clone(),
+            devices: halt.devices.clone(),
+        }
+    }
 }
 
 /// Why changes were not done. Texts that differ only in a request id, a time or a device id are one.
@@ -208,6 +247,8 @@ fn applied<'m, 'a>(model: &'m Model<'a>) -> ApplyDocument<Rows<'m, 'a>> {
         unreviewed: run.unreviewed,
         stopped: run.stopped,
         resumable: run.is_resumable,
+        not_before: run.not_before,
+        gate: run.halt.as_ref().map(GateDocument::from),
         notes: run.notes,
         calls: run.calls,
         seconds: run.seconds,

@@ -48,6 +48,8 @@ pub struct Input<'a> {
     /// How guard, protections, scope, claims, data and settings differ from the base's, one sentence each: the first lines of
     /// every report.
     pub policy_changes: &'a [String],
+    /// What else must be read first, one sentence each.
+    pub notices: &'a [String],
     /// How the run ended; only for [`Subject::Applied`].
     pub run: Option<&'a RunEnd>,
     /// The reviewed plan, where one was applied: it knows the devices of changes that were no longer to be made.
@@ -57,7 +59,7 @@ pub struct Input<'a> {
 impl<'a> Input<'a> {
     /// A report about a plan and nothing beside it.
     pub fn new(subject: Subject, plan: &'a Plan) -> Input<'a> {
-        Input { subject, plan, base: None, policy_changes: &[], run: None, reviewed: None }
+        Input { subject, plan, base: None, policy_changes: &[], notices: &[], run: None, reviewed: None }
     }
 }
 
@@ -93,6 +95,10 @@ pub struct RunEnd {
     pub seconds: u64,
     /// The exit code.
     pub exit_code: u8,
+    /// When the next wave may start, where one waits.
+    pub not_before: Option<crate::time::Timestamp>,
+    /// The gate that stopped a rollout.
+    pub halt: Option<crate::apply::Halt>,
 }
 
 /// What changes of one kind have in common, and on how many devices.

@@ -93,7 +93,8 @@ pub fn notices(model: &Model<'_>) -> Vec<String> {
     });
     let doubt = consequences::foreseen(model).and_then(|found| consequences::doubt(&found.check));
     let baselines = model.plan().state.baselines.iter().filter_map(baseline);
-    guard.chain(untrusted).chain(baselines).chain(doubt).collect()
+    let notices = model.input.notices.iter().cloned();
+    notices.chain(guard).chain(untrusted).chain(baselines).chain(doubt).collect()
 }
 
 /// `3,116 additions, 211 removals, 12 values on 3,201 devices`.
@@ -287,6 +288,9 @@ fn aside_phrase(class: Class, aside: &Withheld) -> Phrase {
         (_, crate::plan::WithheldReason::Unresolved) => format!("{named} withheld where data is missing"),
         (_, crate::plan::WithheldReason::Unconfirmed) => {
             format!("{named} withheld until the device has the tag that comes instead")
+        }
+        (_, crate::plan::WithheldReason::Wave) => {
+            format!("{named} withheld until their wave of an open rollout")
         }
         _ => format!("{named} withheld: the inventory is untrusted"),
     };

@@ -1,0 +1,54 @@
+//! How an apply ended, its report, and when it may go on.
+//!
+//! Decides nothing; exit codes come from `carry_out` and `rollout`.
+
+use mdetag_core::plan::Plan;
+use mdetag_core::report::model::{Input, Model, RunEnd, Subject};
+
+use super::args::ApplyArgs;
+use super::ci;
+use super::context::Context;
+use super::exit::Exit;
+use super::failure::Failure;
+use super::output::Reports;
+use super::rollout::{self, NextWave};
+
+/// How an apply ended, and when it may go on.
+pub struct Applied {
+    /// For the shell.
+    pub exit: Exit,
+    /// The next wave of the run, where one waits.
+    pub next: Option<NextWave>,
+}
+
+impl From<Exit> for Applied {
+    fn from(exit: Exit) -> Applied {
+        Applied { exit, next: None }
+    }
+}
+
+/// Writes the report at the end of a run.
+///
+/// # Errors
+/// A report that cannot be written.
+pub fn tell_end(
+    context: &Context,
+    args: &ApplyArgs,
+    reports: &Reports,
+    (plan, reviewed): (&Plan, Option<&Plan>),
+    end: &RunEnd,
+    exit: Exit,
+) -> Result<Applied, Failure> {
+    let next = end.not_before.map(|not_before| NextWave { run: end.run_id.clone(), not_before });
+    if next.as_ref().is_some_and(|next| rollout::waits_for(context, args, next)) {
+        // The report is that of the last wave: a command prints one document.
+        return Ok(Applied { exit, next });
+    }
+    let notices: Vec<String> = rollout::notice(args).into_iter().collect();
+    let mut input = Input::new(Subject::Applied, plan);
+    (input.run, input.reviewed, input.notices) = (Some(end), reviewed, &notices);
+    let model = Model::new(input);
+    ci::report(args.report.ci, &model, &context.console)?;
+    reports.write_end(&model, &context.console)?;
+    Ok(Applied { exit, next })
+}

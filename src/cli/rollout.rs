@@ -1,0 +1,490 @@
+//! Carries out a plan in waves: each wave is a run of its own in one journal, and gates stand between them.
+//!
+//! Decides nothing about waves; that is `apply::waves`. A wait ends the command: whoever comes back plans anew.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc::UnboundedReceiver;
+
+use mdetag::store::journal::{Closing, Journal, Recorded};
+use mdetag::tenant::{ReadDevices, ReadScope, ReadWatch};
+use mdetag_core::apply::waves::{GateRead, Gates, WaveStep, Waves};
+use mdetag_core::apply::{Entry, Halt, Outcome, Run, RunOptions, StopReason, WaveEvent, resume};
+use mdetag_core::inventory::{DeviceSet, Snapshot, Trust};
+use mdetag_core::plan::{Lane, Plan};
+use mdetag_core::report::model::RunEnd;
+use mdetag_core::report::words::{counted, noun_for};
+use mdetag_core::selection;
+use mdetag_core::time::{Timestamp, spoken};
+
+use super::args::ApplyArgs;
+use super::carry_out::{self, End, RunDisplay, RunInputs, unusable};
+use super::context::Context;
+use super::drive::{DriveContext, DriveEvent, drive};
+use super::exit::Exit;
+use super::failure::Failure;
+use super::open_rollouts;
+use super::planning::PolicySet;
+use super::progress::Reading;
+use super::session::Session;
+use super::signals;
+
+/// Nothing waits in silence.
+const TOLD_EVERY: Duration = Duration::from_secs(30);
+
+/// The waves of what is to be carried out; none where it is written at once.
+pub fn waves<'a>(inputs: &RunInputs<'a>) -> Option<Waves<'a>> {
+    let rollout = inputs.set.policy.guard.rollout.as_ref()?;
+    let whole = inputs.reviewed.unwrap_or(inputs.safe.plan());
+    if inputs.args.waves.is_some() || whole.header.reverts.is_some() {
+        return None;
+    }
+    let before = inputs.resumed.map(|recorded| recorded.entries.as_slice()).unwrap_or_default();
+    let gates = Gates::new(rollout, inputs.context.settings.writes.visibility);
+    Waves::new(whole, inputs.safe.plan(), gates, before)
+}
+
+/// Why a rollout does not go on now.
+#[derive(Default)]
+struct Pause {
+    stopped: Option<StopReason>,
+    not_before: Option<Timestamp>,
+    halt: Option<Halt>,
+}
+
+/// A rollout that is under way.
+struct Rollout<'a, 'r> {
+    inputs: &'r RunInputs<'a>,
+    waves: Waves<'a>,
+    journal: Journal,
+    /// Everything that the journal holds.
+    entries: Vec<Entry>,
+    /// Devices that the last read showed ill.
+    ill: HashSet<Arc<str>>,
+    given_up: Vec<(Lane, String)>,
+    restored: u64,
+    calls: u64,
+    has_settled: bool,
+}
+
+/// Writes wave after wave until all are written, a gate fails, or the next has to wait.
+///
+/// # Errors
+/// A journal that cannot be written: nothing is sent without it.
+pub async fn carry_out<'a>(
+    inputs: &RunInputs<'a>,
+    waves: Waves<'a>,
+    (run_id, journal): (String, Journal),
+    mut signals: UnboundedReceiver<()>,
+) -> Result<End, Failure> {
+    let start = inputs.session.ledger.clock().now();
+    let entries = inputs.resumed.map(|recorded| recorded.entries.clone()).unwrap_or_default();
+    let ill = ill_of(inputs, inputs.snapshot).unwrap_or(None);
+    let ill = ids(inputs.snapshot, ill.as_ref());
+    let mut rollout = Rollout {
+        inputs,
+        waves,
+        journal,
+        entries,
+        ill,
+        given_up: Vec::new(),
+        restored: 0,
+        calls: 0,
+        has_settled: false,
+    };
+    let mut screen = RunDisplay::new(inputs, start);
+    if let Some(reason) = inputs.args.reason.clone().filter(|_| inputs.args.next_wave) {
+        let said = rollout.waves.pass(reason, start);
+        rollout.write(said)?;
+    }
+    let pause = rollout.go_on(&mut screen, &mut signals).await;
+    screen.meter.end();
+    let pause = pause?;
+    rollout.close(&pause)?;
+    Ok(rollout.end(run_id, &pause, screen, start))
+}
+
+impl Rollout<'_, '_> {
+    fn write(&mut self, entries: Vec<Entry>) -> Result<(), Failure> {
+        self.journal.append(entries.clone()).map_err(unusable)?;
+        self.entries.extend(entries);
+        Ok(())
+    }
+
+    async fn go_on(
+        &mut self,
+        screen: &mut RunDisplay<'_>,
+        signals: &mut UnboundedReceiver<()>,
+    ) -> Result<Pause, Failure> {
+        loop {
+            let now = self.inputs.session.ledger.clock().now();
+            match self.waves.next(now) {
+                WaveStep::Write { wave, after } => {
+                    let ill = &self.ill;
+                    let said = self.waves.start(wave, &|id| ill.contains(id), now);
+                    self.write(said)?;
+                    if let Some(stopped) = self.wave(wave, after, screen, signals).await? {
+                        return Ok(Pause { stopped: Some(stopped), ..Pause::default() });
+                    }
+                }
+                WaveStep::Inspect => {
+                    let read = tokio::select! {
+                        read = reread(self.inputs) => read,
+                        Some(()) = signals.recv() => {
+                            return Ok(Pause { stopped: Some(StopReason::Signal), ..Pause::default() });
+                        }
+                    };
+                    self.inspect(read, now)?;
+                }
+                WaveStep::WaitUntil(moment) => {
+                    return Ok(Pause { not_before: Some(moment), ..Pause::default() });
+                }
+                WaveStep::Halted(halt) => return Ok(Pause { halt: Some(halt), ..Pause::default() }),
+                WaveStep::Closed(_) | WaveStep::Finished => return Ok(Pause::default()),
+            }
+        }
+    }
+
+    /// Writes what is left of some waves; says why it stopped early, if it did.
+    async fn wave(
+        &mut self,
+        wave: u32,
+        after: u32,
+        screen: &mut RunDisplay<'_>,
+        signals: &mut UnboundedReceiver<()>,
+    ) -> Result<Option<StopReason>, Failure> {
+        let inputs = self.inputs;
+        let now = inputs.session.ledger.clock().now();
+        let part = inputs.safe.waves(after + 1..=wave);
+        let options = carry_out::options(inputs, now);
+        let max_calls = options.max_calls.map(|most| most.saturating_sub(self.calls));
+        let before = std::mem::take(&mut self.entries);
+        let mut run = Run::new(&part, &before, RunOptions { max_calls, ..options }, now);
+        carry_out::tell_what_is_known(inputs, &mut run);
+        let mut said = Vec::new();
+        if !std::mem::replace(&mut self.has_settled, true) {
+            said = run.settle(inputs.settled.clone(), now);
+            if let Some(plan) = inputs.reviewed.filter(|_| inputs.resumed.is_some()) {
+                let lost = resume::lost_tags(plan, &before, &|id| carry_out::state_of(inputs.snapshot, id));
+                said.extend(run.restore(&lost, now));
+            }
+        }
+        self.entries = before.clone();
+        self.waves.learn(&said);
+        self.write(said)?;
+        let mut seen: Vec<Entry> = Vec::new();
+        let around = DriveContext {
+            writer: Arc::new(inputs.writer.clone()),
+            read_again: carry_out::read_again(inputs.context, inputs.session),
+            ledger: &inputs.session.ledger,
+            journal: &mut self.journal,
+            clock: inputs.session.ledger.clock().clone(),
+            signals,
+            deadline: carry_out::deadline(inputs),
+            watch: &mut |event, progress| {
+                if let DriveEvent::Entry(entry) = event {
+                    seen.push(entry.clone());
+                }
+                screen.show(event, progress);
+            },
+        };
+        drive(&mut run, around).await.map_err(unusable)?;
+        self.calls += run.progress().calls;
+        self.given_up = inputs.session.ledger.with(|budget, _| run.given_up(budget));
+        self.restored += run.repairs().filter(|repair| repair.outcome == Outcome::Done).count() as u64;
+        let stopped = run.stopped();
+        let said = self.waves.end(&seen, stopped.is_some(), inputs.session.ledger.clock().now());
+        self.entries.extend(seen);
+        self.write(said)?;
+        Ok(stopped)
+    }
+
+    /// Judges the last wave by a fresh read.
+    fn inspect(&mut self, read: Result<(Snapshot, Trust), String>, asked: Timestamp) -> Result<(), Failure> {
+        let now = self.inputs.session.ledger.clock().now();
+        let judged = read.and_then(|(snapshot, trust)| {
+            let ill = ill_of(self.inputs, &snapshot)?;
+            Ok((snapshot, trust, ill))
+        });
+        let said = match judged {
+            Ok((snapshot, trust, ill)) => {
+                let observed = |id: &str| carry_out::state_of(&snapshot, id);
+                let is_ill = |id: &str| {
+                    let row = snapshot.find(id);
+                    ill.as_ref().is_some_and(|ill| row.is_some_and(|row| ill.contains(row)))
+                };
+                let is_trusted = trust.is_trusted();
+                let read = GateRead { asked, is_trusted, observed: &observed, is_ill: &is_ill };
+                let said = self.waves.inspect(Ok(&read), now);
+                self.ill = ids(&snapshot, ill.as_ref());
+                said
+            }
+            Err(reason) => {
+                self.inputs.context.console.say(&format!("the gate saw nothing: {reason}"));
+                self.waves.inspect(Err(&reason), now)
+            }
+        };
+        self.write(said)
+    }
+
+    fn close(&mut self, pause: &Pause) -> Result<(), Failure> {
+        let has_unknown = self.waves.outcomes().iter().any(|ended| ended.outcome == Outcome::Unknown);
+        let paused = pause.stopped.is_some() || pause.not_before.is_some() || pause.halt.is_some();
+        let is_complete = !paused && self.given_up.is_empty() && !has_unknown;
+        let reason = match pause {
+            Pause { stopped: Some(reason), .. } => format!("stopped by {}", reason.phrase()),
+            Pause { halt: Some(halt), .. } => format!("halted: {}", sentence(halt)),
+            Pause { not_before: Some(moment), .. } => format!("waits until {moment} for the next wave"),
+            _ if is_complete => "finished".to_owned(),
+            _ => "finished with work left".to_owned(),
+        };
+        let at = self.inputs.session.ledger.clock().now();
+        self.journal.close(Closing { at, is_complete, reason }).map_err(unusable)
+    }
+
+    fn end(self, run_id: String, pause: &Pause, screen: RunDisplay<'_>, start: Timestamp) -> End {
+        let inputs = self.inputs;
+        let whole = inputs.reviewed.unwrap_or(inputs.safe.plan());
+        let outcomes = self.waves.outcomes();
+        let is_rest = |outcome: Outcome| outcome == Outcome::NotAttempted;
+        let has = |wanted: &dyn Fn(Outcome) -> bool| outcomes.iter().any(|ended| wanted(ended.outcome));
+        let left = has(&|outcome| !resume::is_final(outcome));
+        let paused = pause.stopped.is_some() || pause.not_before.is_some();
+        let mut exit = inputs.waiting;
+        if inputs.withheld {
+            exit = exit.worst(Exit::Refused);
+        }
+        if has(&Outcome::is_bad) || pause.halt.is_some() || !paused && has(&is_rest) {
+            exit = exit.worst(Exit::Partial);
+        }
+        if pause.stopped.is_some() && left
+            || has(&|outcome| matches!(outcome, Outcome::Pending | Outcome::Unconfirmed))
+        {
+            exit = exit.worst(Exit::Stopped);
+        }
+        if pause.not_before.is_some() {
+            exit = exit.worst(Exit::Waiting);
+        }
+        let run = RunEnd {
+            resume_flags: carry_out::resume_flags(inputs),
+            stopped: why(pause),
+            is_resumable: left,
+            unreviewed: inputs.unreviewed,
+            plan_digest: inputs.digest.clone(),
+            notes: self.notes(&run_id, whole, pause, screen.notes),
+            calls: screen.calls,
+            seconds: screen.last.since(start).as_secs(),
+            exit_code: exit.code(),
+            not_before: pause.not_before,
+            halt: pause.halt.clone(),
+            outcomes,
+            run_id,
+        };
+        End { run, exit }
+    }
+
+    fn notes(&self, run_id: &str, whole: &Plan, pause: &Pause, mut notes: Vec<String>) -> Vec<String> {
+        let waves = whole.rollout.as_ref().map_or(0, |waves| waves.last());
+        notes.push(format!("wave {} of {waves} was the last that was written", self.waves.current()));
+        if let Some(halt) = &pause.halt {
+            let name = |id: &Arc<str>| {
+                let place = whole.changes.binary_search_by(|change| change.id.cmp(id)).ok();
+                let name = place.and_then(|place| whole.changes[place].name.clone());
+                name.unwrap_or_else(|| id.clone()).to_string()
+            };
+            let names: Vec<String> = halt.devices.iter().map(name).collect();
+            notes.push(format!("{}: {}", sentence(halt), names.join(", ")));
+            notes.push(format!(
+                "to let the next wave start all the same: mdetag apply --resume {run_id} --next-wave --reason TEXT; \
+                 to undo what was written: mdetag revert {run_id} -o plan.json"
+            ));
+        }
+        for (lane, reason) in &self.given_up {
+            if !notes.iter().any(|note| note.contains(reason)) {
+                notes.push(format!("the lane {} was given up: {reason}", lane.word()));
+            }
+        }
+        if self.restored > 0 {
+            let was = noun_for(self.restored, "was|were");
+            notes.push(format!("{} that the service lost {was} put back", counted(self.restored, "tag")));
+        }
+        notes
+    }
+}
+
+/// Why a rollout does not go on, as a sentence.
+fn why(pause: &Pause) -> Option<String> {
+    match pause {
+        Pause { stopped: Some(reason), .. } => Some(format!("it was stopped by {}", reason.phrase())),
+        Pause { halt: Some(halt), .. } => Some(sentence(halt)),
+        Pause { not_before: Some(moment), .. } => {
+            Some(format!("the next wave waits: it may start at {moment}, and nothing failed"))
+        }
+        _ => None,
+    }
+}
+
+/// `wave 1 fails the gate "failed": 9 of 25 devices (at most 2 %)`.
+fn sentence(halt: &Halt) -> String {
+    let bound = halt.at_most.as_ref().map_or_else(
+        || "nothing shows how the wave fared".to_owned(),
+        |share| format!("at most {share} may"),
+    );
+    let of = counted(halt.of, "device");
+    format!("wave {} fails the gate `{}`: {} of {of} ({bound})", halt.wave, halt.gate.word(), halt.bad)
+}
+
+/// `--waves all`: what the journal and the first line of every report say.
+pub fn all_at_once(inputs: &RunInputs<'_>, at: Timestamp) -> Vec<Entry> {
+    let Some(text) = notice(inputs.args) else { return Vec::new() };
+    let mut entries = vec![Entry::Note { at, text }];
+    // Nothing is left to open waves of: a resumed run writes the rest at once too.
+    if let Some(waves) = inputs.reviewed.and_then(|plan| plan.rollout.as_ref()) {
+        let event = WaveEvent::Started { ill: Vec::new() };
+        entries.push(Entry::Wave { at, wave: waves.last(), event });
+    }
+    entries
+}
+
+/// The sentence about `--waves all`.
+pub fn notice(args: &ApplyArgs) -> Option<String> {
+    args.waves.as_ref()?;
+    let reason = args.reason.as_deref().unwrap_or_default();
+    Some(format!("every wave is written at once (--waves all): {reason}"))
+}
+
+/// When a run's next wave may start.
+#[derive(Clone, Debug)]
+pub struct NextWave {
+    /// The run.
+    pub run: String,
+    /// Not earlier.
+    pub not_before: Timestamp,
+}
+
+/// Whether `--wait` reaches the next wave within the time limit.
+pub fn waits_for(context: &Context, args: &ApplyArgs, next: &NextWave) -> bool {
+    let deadline = args.max_duration.map(|span| context.started.plus(span));
+    args.wait && deadline.is_none_or(|deadline| deadline >= next.not_before)
+}
+
+/// Sleeps until a wave may start; says whether it may before the time limit.
+///
+/// # Errors
+/// A signal.
+pub async fn wait_for(context: &Context, args: &ApplyArgs, next: &NextWave) -> Result<bool, Failure> {
+    if !waits_for(context, args, next) {
+        return Ok(false);
+    }
+    let mut signals = signals::listen();
+    loop {
+        let now = context.clock.now();
+        if now >= next.not_before {
+            return Ok(true);
+        }
+        let left = next.not_before.since(now);
+        let (spoken, until) = (spoken(left), next.not_before);
+        context
+            .console
+            .say(&format!("waiting {spoken} for the next wave of run {}, until {until}", next.run));
+        tokio::select! {
+            () = tokio::time::sleep(left.min(TOLD_EVERY)) => {}
+            Some(()) = signals.recv() => return Err(Failure::stopped()),
+        }
+    }
+}
+
+/// Why a resumed run may not read or write now: its next wave waits, or somebody ended the rollout. Its report, where it waits.
+///
+/// # Errors
+/// A rollout that was ended; `--next-wave` without waves.
+pub fn held_back(
+    context: &Context,
+    args: &ApplyArgs,
+    set: &PolicySet,
+    (reviewed, recorded): (&Plan, &Recorded),
+    session: &Session,
+) -> Result<Option<RunEnd>, Failure> {
+    let run = &recorded.header.run;
+    let rollout = set.policy.guard.rollout.as_ref();
+    let gates = rollout.map(|rollout| Gates::new(rollout, context.settings.writes.visibility));
+    let waves =
+        gates.and_then(|gates| Waves::new(reviewed, &later(reviewed, recorded), gates, &recorded.entries));
+    let Some(waves) = waves else {
+        let message = format!("run {run} has no waves");
+        return if args.next_wave { Err(Failure::usage(message)) } else { Ok(None) };
+    };
+    if let Some(undo) = open_rollouts::undone_by(&session.state, run) {
+        return Err(Failure::usage(format!("run {run} was undone by run {undo}"))
+            .help("nothing was written; plan anew with `mdetag plan`"));
+    }
+    match waves.next(session.ledger.clock().now()) {
+        WaveStep::Closed(reason) => {
+            Err(Failure::usage(format!("the rollout of run {run} was ended: {reason}"))
+                .help("nothing was written; plan anew with `mdetag plan`"))
+        }
+        WaveStep::WaitUntil(moment) if !args.next_wave => {
+            Ok(Some(waiting(run, &recorded.header.plan, &waves, moment)))
+        }
+        _ => Ok(None),
+    }
+}
+
+/// What a plan has in the waves that were not started: all that a run can know of its rest without a read.
+fn later(reviewed: &Plan, recorded: &Recorded) -> Plan {
+    let current = open_rollouts::progress(recorded).current;
+    let of = reviewed.rollout.iter().flat_map(|waves| &waves.of);
+    let changes = reviewed.changes.iter().zip(of).filter(|(_, wave)| **wave > current);
+    Plan {
+        tags: reviewed.tags.clone(),
+        changes: changes.map(|(change, _)| change.clone()).collect(),
+        ..Plan::default()
+    }
+}
+
+/// The run at hand has to wait for its next wave: what it says without having read anything.
+fn waiting(run_id: &str, digest: &str, waves: &Waves<'_>, moment: Timestamp) -> RunEnd {
+    let pause = Pause { not_before: Some(moment), ..Pause::default() };
+    RunEnd {
+        run_id: run_id.to_owned(),
+        plan_digest: digest.to_owned(),
+        outcomes: waves.outcomes(),
+        stopped: why(&pause),
+        is_resumable: true,
+        not_before: Some(moment),
+        exit_code: Exit::Waiting.code(),
+        ..RunEnd::default()
+    }
+}
+
+/// The devices for which the policy's `health` holds.
+fn ill_of(inputs: &RunInputs<'_>, snapshot: &Snapshot) -> Result<Option<DeviceSet>, String> {
+    let policy = &inputs.set.policy;
+    if policy.guard.rollout.as_ref().is_none_or(|rollout| rollout.health.is_none()) {
+        return Ok(None);
+    }
+    let now = inputs.context.policy_now();
+    let selected = selection::select(policy, snapshot, inputs.hunting, now);
+    let first = |findings: Vec<mdetag_core::diagnostic::Diagnostic>| {
+        findings.into_iter().next().map_or_else(String::new, |finding| finding.message)
+    };
+    selected.map(|selections| selections.ill).map_err(first)
+}
+
+fn ids(snapshot: &Snapshot, devices: Option<&DeviceSet>) -> HashSet<Arc<str>> {
+    devices.into_iter().flat_map(DeviceSet::iter).map(|row| snapshot.id(row).into()).collect()
+}
+
+/// Reads the whole list again, within the budget.
+async fn reread(inputs: &RunInputs<'_>) -> Result<(Snapshot, Trust), String> {
+    let mut context = inputs.context.clone();
+    context.console.lines |= context.console.bars;
+    context.console.bars = false;
+    let reading = Reading::start(&context, &inputs.session.ledger);
+    let quiet = |_: &mdetag::tenant::ReadProgress| {};
+    let watch = ReadWatch { meter: &reading, progress: &quiet, pages: None };
+    let reader = inputs.session.tenant.reader();
+    reader.read(&ReadScope { filter: None }, watch).await.map_err(|error| error.to_string())
+}
