@@ -10,6 +10,8 @@ mod fleet;
 mod patch;
 #[path = "simulation/service.rs"]
 mod service;
+#[path = "simulation/waves.rs"]
+mod waves;
 #[path = "simulation/world.rs"]
 mod world;
 

@@ -395,7 +395,9 @@ impl Task<'_> {
             Ok(safe) => safe,
         };
         if self.reports.is_human() {
-            let model = Model::new(Input::new(Subject::Plan, safe.plan()));
+            let notices: Vec<String> = rollout::notice(self.args).into_iter().collect();
+            let input = Input { notices: &notices, ..Input::new(Subject::Plan, safe.plan()) };
+            let model = Model::new(input);
             ci::grouped(self.args.report.ci, "Plan", self.context, || {
                 self.reports.show(&model, &self.context.console)
             })?;

@@ -75,7 +75,7 @@ impl World {
     }
 
     /// Journals entries; says whether the run is killed here.
-    fn write(&mut self, entries: Vec<Entry>, kill_at: usize) -> bool {
+    pub(crate) fn write(&mut self, entries: Vec<Entry>, kill_at: usize) -> bool {
         for entry in entries {
             for ended in entry.ended() {
                 if matches!(ended.outcome, Outcome::Done | Outcome::Noop) {
