@@ -30,7 +30,7 @@ fn devices(plan: &Value) -> BTreeSet<&str> {
     changes.iter().map(|change| change["device"]["id"].as_str().unwrap()).collect()
 }
 
-fn wave<'a>(plan: &'a Value, wave: u64) -> BTreeSet<&'a str> {
+fn wave(plan: &Value, wave: u64) -> BTreeSet<&str> {
     let changes = plan["changes"].as_array().unwrap().iter();
     let of_wave = changes.filter(|change| change["wave"] == wave);
     of_wave.map(|change| change["device"]["id"].as_str().unwrap()).collect()
@@ -80,7 +80,7 @@ fn without_a_wait_wave_follows_wave_and_each_device_is_written_in_its_own() {
     let applied = project.run(&["apply", "plan.json", "--sandbox", "--format", "json"]).exits(0).json();
     assert_eq!(done(&applied), 300, "{applied}");
     let calls = project.calls("default", "bulkTag");
-    let sent: Vec<BTreeSet<String>> = calls.iter().map(|call| ids(call)).collect();
+    let sent: Vec<BTreeSet<String>> = calls.iter().map(ids).collect();
     assert_eq!(sent.len(), 3, "{calls:?}");
     for (number, sent) in (1..).zip(&sent) {
         let sent: BTreeSet<&str> = sent.iter().map(String::as_str).collect();

@@ -29,7 +29,8 @@ fn gates() -> Gates {
 fn rollout() -> Rollout {
     let text = "version: 1\nguard:\n  rollout: { waves: [25, 50%, 100%] }\n";
     let sources = mdetag_core::diagnostic::Sources::from_text("p.yaml", text);
-    let (policy, _) = mdetag_core::policy::resolve(&sources, Timestamp::EPOCH);
+    let (policy, _) =
+        mdetag_core::policy::resolve(&sources, mdetag_core::tag::TagCase::Exact, Timestamp::EPOCH);
     let rollout = policy.guard.rollout.expect("the policy has a rollout");
     assert_eq!(rollout.waves[0], Quantity::Count(25));
     rollout

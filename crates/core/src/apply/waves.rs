@@ -86,6 +86,9 @@ pub struct GateRead<'a> {
     pub is_ill: &'a dyn Fn(&str) -> bool,
 }
 
+/// The id of a device of the plan.
+type DeviceId<'p> = &'p Arc<str>;
+
 /// On which side of a gate a device is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Side {
@@ -298,7 +301,7 @@ impl<'p> Waves<'p> {
     }
 
     /// The devices of the wave at hand that are on one side of its gates or the other, and those that the service refused.
-    fn sides(&self) -> (Vec<(&'p Arc<str>, Side)>, Vec<&'p Arc<str>>) {
+    fn sides(&self) -> (Vec<(DeviceId<'p>, Side)>, Vec<DeviceId<'p>>) {
         let (mut judged, mut refused) = (Vec::new(), Vec::new());
         for change in self.devices(self.current) {
             match self.side(change) {
