@@ -28,7 +28,8 @@ pub struct Read {
 pub fn read(context: &Context, paths: &[PathBuf], now: Timestamp) -> Read {
     let files = policy_files::read(paths, &context.base);
     let mut reference = files.reference(&context.base);
-    reference.commit = context.repository.as_deref().and_then(repository::commit);
+    reference.commit = context.repository.as_deref().and_then(|root| repository::commit_of(root, &files));
+    reference.dirty = context.repository.is_some() && reference.commit.is_none();
     let (policy, mut findings) = policy::resolve(&files.policy, context.settings.tag_case, now);
     findings.extend(policy::blind_bounces(&policy, context.settings.writes.visibility));
     let findings = settings::apply_lints(&context.settings.lints, findings);

@@ -20,6 +20,7 @@ pub mod snapshot_header;
 pub mod snapshot_file;
 pub mod snapshot_writer;
 mod git_index;
+mod git_objects;
 mod state_file;
 pub mod state;
 pub mod whole_file;

@@ -92,6 +92,21 @@ pub fn read(arguments: &[PathBuf], base: &Path) -> PolicyFiles {
 }
 
 impl PolicyFiles {
+    /// Every file that was read, data files included, with its path from the repository's root; nothing where one lies outside.
+    pub(super) fn contents(&self, root: &Path) -> Option<Vec<(String, &[u8])>> {
+        let root = fs::canonicalize(root).ok()?;
+        let name = |of: u32, path: &str| {
+            let full = self.roots[of as usize].join(path);
+            full.strip_prefix(&root).ok().map(shown)
+        };
+        let texts =
+            self.policy.files.iter().map(|file| Some((name(file.root, &file.path)?, file.text.as_bytes())));
+        let data = self.policy.data.iter().filter_map(|((of, path), data)| {
+            data.as_ref().ok().map(|data| Some((name(*of, path)?, &data[..])))
+        });
+        texts.chain(data).collect()
+    }
+
     /// The files as plans record them, data files included: paths relative to `base` (the repository's root, else the
     /// working directory), and one digest over all. The commit is for the caller to add.
     pub fn reference(&self, base: &Path) -> PolicyReference {
@@ -120,7 +135,7 @@ impl PolicyFiles {
                 path => path,
             });
         let arguments = arguments.collect();
-        PolicyReference { digest: digest(list.as_bytes()), files, commit: None, arguments }
+        PolicyReference { digest: digest(list.as_bytes()), files, commit: None, dirty: false, arguments }
     }
 }
 

@@ -2,10 +2,13 @@
 //!
 //! Runs no `git`: a plan must also work where only a checkout is.
 
+use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::policy_files::PolicyFiles;
 use super::regular_file;
+use super::{git_index, git_objects};
 
 /// The nearest folder at or above `start` that holds `.git`.
 pub fn root(start: &Path) -> Option<PathBuf> {
@@ -33,6 +36,16 @@ pub fn commit(root: &Path) -> Option<String> {
         .filter_map(|line| line.split_once(' '))
         .find(|(_, known)| *known == name)
         .and_then(|(id, _)| hash(id))
+}
+
+/// The commit that is checked out, if every file of a policy set is tracked and as in that commit.
+pub fn commit_of(root: &Path, files: &PolicyFiles) -> Option<String> {
+    let commit = commit(root)?;
+    let contents = files.contents(root)?;
+    let tracked: HashSet<String> = git_index::tracked(root).into_iter().collect();
+    let are_tracked = contents.iter().all(|(path, _)| tracked.contains(path));
+    let contents = contents.iter().map(|(path, content)| (path.as_str(), *content));
+    (are_tracked && git_objects::holds(root, &commit, contents)).then_some(commit)
 }
 
 /// The address of the remote `origin`, without a user or password in it.
@@ -71,12 +84,12 @@ pub(super) fn is_sha256(root: &Path) -> bool {
 }
 
 /// What the work trees of a repository share.
-fn common_folder(git: &Path) -> PathBuf {
+pub(super) fn common_folder(git: &Path) -> PathBuf {
     small_text(&git.join("commondir")).map_or_else(|| git.to_path_buf(), |text| git.join(text.trim()))
 }
 
 /// A text file of git's own, of which the largest lists every reference.
-fn small_text(path: &Path) -> Option<String> {
+pub(super) fn small_text(path: &Path) -> Option<String> {
     regular_file::text(path, 64 << 20).ok()
 }
 

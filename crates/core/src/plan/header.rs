@@ -65,9 +65,12 @@ pub struct PolicyReference {
     /// Every file read, data files included; paths relative to the repository root (without one: the working directory).
     #[serde(default)]
     pub files: Vec<FileReference>,
-    /// Git commit, if any.
+    /// Git commit, if every file is tracked and as in it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub commit: Option<String>,
+    /// Whether a file is edited, untracked or outside of the repository: then no commit is named.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dirty: bool,
     /// The files and directories that were given, relative to the same folder as `files`: `apply` reads them again.
     #[serde(default)]
     pub arguments: Vec<String>,

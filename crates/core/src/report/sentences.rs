@@ -69,7 +69,8 @@ pub fn facts(model: &Model<'_>) -> Vec<String> {
         Some(commit) => facts.push(format!("policy {}", commit.chars().take(7).collect::<String>())),
         None if !header.policy.digest.is_empty() => {
             let digest = header.policy.digest.trim_start_matches("sha256:");
-            facts.push(format!("policy {}", digest.chars().take(7).collect::<String>()));
+            let state = if header.policy.dirty { ", not committed" } else { "" };
+            facts.push(format!("policy {}{state}", digest.chars().take(7).collect::<String>()));
         }
         None => {}
     }

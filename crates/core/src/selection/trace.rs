@@ -3,6 +3,8 @@
 //! Evaluates one test at a time, straight from the language reference, and shares nothing with the columns' way of doing it, so that
 //! each can be held against the other.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -30,7 +32,7 @@ pub struct Trace {
     pub children: Vec<Trace>,
 }
 
-/// Why a selector holds for a device or not. A hunting query without a result does not hold.
+/// Why a selector holds for a device or not. A named selector is explained where it is used first. A hunting query without a result does not hold.
 pub fn trace(
     policy: &Policy,
     snapshot: &Snapshot,
@@ -40,7 +42,8 @@ pub fn trace(
     selector: &Selector,
     row: Row,
 ) -> Trace {
-    Tracer { policy, snapshot, selections, hunting, now, row }.selector(selector)
+    let shared = RefCell::default();
+    Tracer { policy, snapshot, selections, hunting, now, row, shared }.selector(selector)
 }
 
 struct Tracer<'a> {
@@ -50,6 +53,8 @@ struct Tracer<'a> {
     hunting: &'a HuntingResults,
     now: Timestamp,
     row: Row,
+    /// Whether each named selector that was explained already holds: selectors that use each other twice would double each time.
+    shared: RefCell<HashMap<usize, bool>>,
 }
 
 impl Tracer<'_> {
@@ -71,8 +76,15 @@ impl Tracer<'_> {
             }
             SelectorKind::Use(index) => {
                 let named = &self.policy.selectors[*index];
-                let child = self.selector(&named.selector);
-                (format!("use {}", named.name), child.holds, None, vec![child])
+                let known = self.shared.borrow().get(index).copied();
+                match known {
+                    Some(holds) => (format!("use {}, as above", named.name), holds, None, Vec::new()),
+                    None => {
+                        let child = self.selector(&named.selector);
+                        self.shared.borrow_mut().insert(*index, child.holds);
+                        (format!("use {}", named.name), child.holds, None, vec![child])
+                    }
+                }
             }
             SelectorKind::Field { field, test } => {
                 let label = format!("{} {}", self.name(*field), condition(test));

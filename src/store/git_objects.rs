@@ -1,0 +1,321 @@
+//! Objects of a git repository, loose and packed, read without `git`: as far as it takes to compare files with a commit.
+//!
+//! Believes nothing that does not parse: what cannot be read is not there. Writes nothing.
+
+use std::fs::{File, OpenOptions};
+use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use flate2::bufread::ZlibDecoder;
+
+use super::regular_file::{self, Links};
+use super::repository;
+
+/// The largest commit or tree that is read.
+const MOST: u64 = 64 << 20;
+
+/// Deltas of deltas: git itself makes 50, and 4,095 at most.
+const MOST_DELTAS: usize = 4_096;
+
+/// Kinds of objects, as packs number them.
+const COMMIT: u8 = 1;
+const TREE: u8 = 2;
+
+/// Whether the tree of a commit holds each of these files, from the repository's root, with this content.
+pub(super) fn holds<'a>(
+    root: &Path,
+    commit: &str,
+    mut files: impl Iterator<Item = (&'a str, &'a [u8])>,
+) -> bool {
+    let Some(objects) = Objects::open(root) else { return false };
+    let Some(tree) = objects.tree_of(commit) else { return false };
+    files.all(|(path, content)| {
+        objects.find(&tree, path).is_some_and(|id| {
+            // Git on Windows may write `\r\n` for the `\n` of the commit.
+            let is = |content: &[u8]| objects.blob_id(content) == id;
+            is(content) || (content.contains(&b'\r') && is(&without_returns(content)))
+        })
+    })
+}
+
+fn without_returns(content: &[u8]) -> Vec<u8> {
+    let mut plain = Vec::with_capacity(content.len());
+    for (at, byte) in content.iter().enumerate() {
+        if *byte != b'\r' || content.get(at + 1) != Some(&b'\n') {
+            plain.push(*byte);
+        }
+    }
+    plain
+}
+
+/// Where the objects of a repository lie.
+struct Objects {
+    folders: Vec<PathBuf>,
+    /// Bytes of an id.
+    hash: usize,
+}
+
+impl Objects {
+    fn open(root: &Path) -> Option<Objects> {
+        let own = repository::common_folder(&repository::git_folder(root)?).join("objects");
+        let listed = repository::small_text(&own.join("info/alternates")).unwrap_or_default();
+        let others = listed.lines().filter(|line| !line.is_empty()).map(|line| own.join(line));
+        let folders = std::iter::once(own.clone()).chain(others).collect();
+        Some(Objects { folders, hash: if repository::is_sha256(root) { 32 } else { 20 } })
+    }
+
+    fn blob_id(&self, content: &[u8]) -> Vec<u8> {
+        let algorithm = match self.hash {
+            32 => &ring::digest::SHA256,
+            _ => &ring::digest::SHA1_FOR_LEGACY_USE_ONLY,
+        };
+        let mut context = ring::digest::Context::new(algorithm);
+        context.update(format!("blob {}\0", content.len()).as_bytes());
+        context.update(content);
+        context.finish().as_ref().to_vec()
+    }
+
+    fn tree_of(&self, commit: &str) -> Option<Vec<u8>> {
+        let text = self.read(&bytes_of(commit)?, COMMIT)?;
+        let text = String::from_utf8_lossy(&text);
+        bytes_of(text.lines().next()?.strip_prefix("tree ")?)
+    }
+
+    /// The id of the regular file at a path below a tree.
+    fn find(&self, tree: &[u8], path: &str) -> Option<Vec<u8>> {
+        let (folder, rest) = match path.split_once('/') {
+            Some((folder, rest)) => (folder, Some(rest)),
+            None => (path, None),
+        };
+        let content = self.read(tree, TREE)?;
+        let mut entries = content.as_slice();
+        while !entries.is_empty() {
+            let end = entries.iter().position(|byte| *byte == 0)?;
+            let entry = &entries[..end];
+            let id = entries.get(end + 1..end + 1 + self.hash)?;
+            entries = &entries[end + 1 + self.hash..];
+            let space = entry.iter().position(|byte| *byte == b' ')?;
+            if &entry[space + 1..] != folder.as_bytes() {
+                continue;
+            }
+            return match (rest, &entry[..space]) {
+                (Some(rest), b"40000") => self.find(id, rest),
+                (None, b"100644" | b"100755") => Some(id.to_vec()),
+                _ => None,
+            };
+        }
+        None
+    }
+
+    fn read(&self, id: &[u8], kind: u8) -> Option<Vec<u8>> {
+        let (found, content) = self.object(id, 0)?;
+        (found == kind).then_some(content)
+    }
+
+    fn object(&self, id: &[u8], depth: usize) -> Option<(u8, Vec<u8>)> {
+        self.folders.iter().find_map(|folder| loose(folder, id)).or_else(|| {
+            let packs = self.folders.iter().flat_map(|folder| packs(folder));
+            packs.into_iter().find_map(|index| {
+                let at = place(&index, id, self.hash)?;
+                self.packed(&index.with_extension("pack"), at, depth)
+            })
+        })
+    }
+
+    /// The object at an offset of a pack.
+    fn packed(&self, pack: &Path, at: u64, depth: usize) -> Option<(u8, Vec<u8>)> {
+        if depth > MOST_DELTAS {
+            return None;
+        }
+        let mut file = BufReader::new(open(pack)?);
+        file.seek(SeekFrom::Start(at)).ok()?;
+        let first = byte(&mut file)?;
+        let mut more = first & 0x80 != 0;
+        while more {
+            more = byte(&mut file)? & 0x80 != 0;
+        }
+        let (kind, base) = match first >> 4 & 7 {
+            kind @ 1..=4 => return Some((kind, inflated(file)?)),
+            6 => {
+                let mut next = byte(&mut file)?;
+                let mut back = u64::from(next & 0x7f);
+                while next & 0x80 != 0 {
+                    next = byte(&mut file)?;
+                    back = back.checked_add(1)?.checked_mul(128)? | u64::from(next & 0x7f);
+                }
+                self.packed(pack, at.checked_sub(back).filter(|_| back > 0)?, depth + 1)?
+            }
+            7 => {
+                let mut id = vec![0; self.hash];
+                file.read_exact(&mut id).ok()?;
+                self.object(&id, depth + 1)?
+            }
+            _ => return None,
+        };
+        Some((kind, patched(&base, &inflated(file)?)?))
+    }
+}
+
+fn bytes_of(hex: &str) -> Option<Vec<u8>> {
+    let digits = hex.as_bytes().chunks(2);
+    digits.map(|two| u8::from_str_radix(std::str::from_utf8(two).ok()?, 16).ok()).collect()
+}
+
+fn open(path: &Path) -> Option<File> {
+    regular_file::open(path, Links::Followed, OpenOptions::new().read(true)).ok()
+}
+
+fn byte(file: &mut impl Read) -> Option<u8> {
+    let mut one = [0];
+    file.read_exact(&mut one).ok()?;
+    Some(one[0])
+}
+
+fn inflated(file: BufReader<File>) -> Option<Vec<u8>> {
+    let mut content = Vec::new();
+    ZlibDecoder::new(file).take(MOST).read_to_end(&mut content).ok()?;
+    Some(content)
+}
+
+fn loose(folder: &Path, id: &[u8]) -> Option<(u8, Vec<u8>)> {
+    let hex = id.iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
+    let content = inflated(BufReader::new(open(&folder.join(hex.get(..2)?).join(hex.get(2..)?))?))?;
+    let end = content.iter().position(|byte| *byte == 0)?;
+    let kind = match content[..end].split(|byte| *byte == b' ').next()? {
+        b"commit" => COMMIT,
+        b"tree" => TREE,
+        _ => return None,
+    };
+    Some((kind, content[end + 1..].to_vec()))
+}
+
+fn packs(folder: &Path) -> Vec<PathBuf> {
+    let listing = std::fs::read_dir(folder.join("pack")).into_iter().flatten().flatten();
+    listing.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|it| it == "idx")).collect()
+}
+
+/// Where an object lies in the pack of an index of version 2.
+fn place(index: &Path, id: &[u8], hash: usize) -> Option<u64> {
+    let mut file = open(index)?;
+    let mut read = |at: u64, length: usize| {
+        let mut bytes = vec![0; length];
+        file.seek(SeekFrom::Start(at)).ok()?;
+        file.read_exact(&mut bytes).ok()?;
+        Some(bytes)
+    };
+    let number = |bytes: &[u8]| bytes.iter().fold(0u64, |number, byte| number << 8 | u64::from(*byte));
+    let head = read(0, 8 + 256 * 4)?;
+    if !head.starts_with(b"\xfftOc\0\0\0\x02") {
+        return None;
+    }
+    let fan = |at: usize| number(&head[8 + at * 4..12 + at * 4]);
+    let first = usize::from(*id.first()?);
+    let (mut low, mut high, all) = (if first == 0 { 0 } else { fan(first - 1) }, fan(first), fan(255));
+    let ids = 8 + 256 * 4;
+    while low < high {
+        let middle = low + (high - low) / 2;
+        let found = read(ids + middle * hash as u64, hash)?;
+        match found.as_slice().cmp(id) {
+            std::cmp::Ordering::Less => low = middle + 1,
+            std::cmp::Ordering::Greater => high = middle,
+            std::cmp::Ordering::Equal => {
+                // Checksums of four bytes stand between the ids and the offsets.
+                let offsets = ids + all * (hash as u64 + 4);
+                let offset = number(&read(offsets + middle * 4, 4)?);
+                let far = offset & 0x7fff_ffff;
+                return match offset == far {
+                    true => Some(offset),
+                    false => Some(number(&read(offsets + all * 4 + far * 8, 8)?)),
+                };
+            }
+        }
+    }
+    None
+}
+
+/// A base with the changes of a delta.
+fn patched(base: &[u8], delta: &[u8]) -> Option<Vec<u8>> {
+    let mut rest = delta;
+    let mut size = || -> Option<usize> {
+        let (mut value, mut shift) = (0usize, 0);
+        loop {
+            let (byte, after) = rest.split_first()?;
+            rest = after;
+            value |= usize::from(byte & 0x7f).checked_shl(shift)?;
+            shift += 7;
+            if byte & 0x80 == 0 {
+                return Some(value);
+            }
+        }
+    };
+    let (source, target) = (size()?, size()?);
+    if source != base.len() || target as u64 > MOST {
+        return None;
+    }
+    let mut content = Vec::with_capacity(target);
+    while let Some((command, after)) = rest.split_first() {
+        rest = after;
+        if command & 0x80 == 0 {
+            let (new, after) =
+                rest.split_at_checked(usize::from(*command)).filter(|(new, _)| !new.is_empty())?;
+            content.extend_from_slice(new);
+            rest = after;
+            continue;
+        }
+        let mut part = |bits: std::ops::Range<u8>| -> Option<usize> {
+            let start = bits.start;
+            bits.into_iter().filter(|bit| command >> bit & 1 == 1).try_fold(0, |value, bit| {
+                let (byte, after) = rest.split_first()?;
+                rest = after;
+                Some(value | usize::from(*byte) << (8 * (bit - start)))
+            })
+        };
+        let (start, length) = (part(0..4)?, part(4..7)?);
+        let length = if length == 0 { 0x1_0000 } else { length };
+        content.extend_from_slice(base.get(start..start.checked_add(length)?)?);
+    }
+    (content.len() == target).then_some(content)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::Command;
+
+    fn git(folder: &Path, words: &[&str]) -> bool {
+        let identity = ["-c", "user.name=n", "-c", "user.email=a@b"];
+        let run = Command::new("git").args(identity).args(words).current_dir(folder).output();
+        run.is_ok_and(|output| output.status.success())
+    }
+
+    #[test]
+    fn files_are_compared_with_the_commit_loose_and_packed() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        if !git(root, &["init", "-q"]) {
+            return;
+        }
+        std::fs::create_dir_all(root.join("p/deep")).unwrap();
+        // Many files make large trees, of which later ones are packed as deltas.
+        for round in 0..4 {
+            for file in 0..120 {
+                std::fs::write(
+                    root.join(format!("p/deep/{file}.yaml")),
+                    format!("{file} {}\n", round * (file % 7)),
+                )
+                .unwrap();
+            }
+            assert!(git(root, &["add", "-A"]) && git(root, &["commit", "-qm", "x"]));
+        }
+        for packed in [false, true] {
+            assert!(!packed || git(root, &["gc", "-q", "--aggressive", "--prune=now"]));
+            let commit = repository::commit(root).unwrap();
+            let text = format!("{} {}\n", 118, 3 * (118 % 7));
+            let is = |path, content: &str| holds(root, &commit, [(path, content.as_bytes())].into_iter());
+            assert!(is("p/deep/118.yaml", &text), "packed: {packed}");
+            assert!(is("p/deep/118.yaml", &text.replace('\n', "\r\n")));
+            assert!(!is("p/deep/118.yaml", "edited\n") && !is("p/deep/none.yaml", "") && !is("p/deep", ""));
+            assert!(!holds(root, &"0".repeat(40), std::iter::empty()), "an unknown commit holds nothing");
+        }
+    }
+}
