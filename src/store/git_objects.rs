@@ -2,13 +2,13 @@
 //!
 //! Believes nothing that does not parse: what cannot be read is not there. Writes nothing.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use flate2::bufread::ZlibDecoder;
 
-use super::regular_file::{self, Links};
+use super::regular_file;
 use super::repository;
 
 /// The largest commit or tree that is read.
@@ -162,7 +162,7 @@ fn bytes_of(hex: &str) -> Option<Vec<u8>> {
 }
 
 fn open(path: &Path) -> Option<File> {
-    regular_file::open(path, Links::Followed, OpenOptions::new().read(true)).ok()
+    regular_file::open_to_read(path).ok()
 }
 
 fn byte(file: &mut impl Read) -> Option<u8> {

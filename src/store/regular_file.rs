@@ -66,6 +66,14 @@ fn guard(options: &mut OpenOptions, links: Links) {
     }
 }
 
+/// Opens a regular file to read it, through links.
+///
+/// # Errors
+/// As [`open`].
+pub(super) fn open_to_read(path: &Path) -> io::Result<File> {
+    open(path, Links::Followed, OpenOptions::new().read(true))
+}
+
 /// Opens what a person typed as an argument: a regular file, or a stream that this process was given (`/dev/stdin`,
 /// `/dev/fd/63` of a process substitution).
 ///
