@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 
 use driver::Driver;
 use mdetag_core::diagnostic::Place;
+use mdetag_core::plan::guard::AxisReport;
 use mdetag_core::plan::{Cause, CauseIndex, DeviceChange, Plan, RuleReference, TagChange, TagIndex};
+use mdetag_core::policy::Axis;
 use mdetag_core::report::{self, Format, Input, Model, Style, Subject};
 
 const ROWS: usize = 100_000;
@@ -49,24 +51,104 @@ fn plan() -> Plan {
     }
 }
 
-#[test]
-fn a_hundred_thousand_rows_are_searched_and_sorted_by_keyboard_without_a_word_on_the_console() {
-    let Some(mut driver) = Driver::start() else {
-        // The gate installs them and says so; a contributor's machine may do without.
+/// Chromium with its driver. The gate installs them and says so; a contributor's machine may do without.
+fn browser() -> Option<Driver> {
+    let driver = Driver::start();
+    if driver.is_none() {
         assert!(
             std::env::var_os("MDETAG_NEEDS_BROWSER").is_none(),
             "Chromium and chromedriver must be installed here"
         );
         eprintln!("Chromium or chromedriver is not installed: the page was not looked at");
-        return;
-    };
+    }
+    driver
+}
+
+fn write(path: &std::path::Path, subject: Subject, plan: &Plan) {
+    let mut page = Vec::new();
+    let model = Model::new(Input::new(subject, plan));
+    report::write(Format::Html, &model, &Style::default(), 0, &mut page).unwrap();
+    std::fs::write(path, page).unwrap();
+}
+
+/// What axe-core finds on the page, where it is installed.
+fn axe(driver: &mut Driver) -> Option<String> {
+    let folder = std::env::var_os("MDETAG_READERS")?;
+    let script = std::path::Path::new(&folder).join("npm/node_modules/axe-core/axe.min.js");
+    let script = std::fs::read_to_string(script).ok()?;
+    driver.read(&script);
+    Some(driver.wait(
+        "const done = arguments[0]; axe.run().then((found) => done(found.violations.map((one) => one.id + ': ' + one.nodes.map((node) => node.html.slice(0, 200)).join(' | ')).join('\\n')), (error) => done(String(error)))",
+    ))
+}
+
+#[test]
+fn a_refused_plan_draws_its_guard_filters_by_group_and_reads_as_cards_on_a_phone() {
+    let Some(mut driver) = browser() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("refused.html");
+    let mut plan = plan();
+    plan.changes.truncate(1_000);
+    plan.guard.refused = true;
+    plan.guard.axes.push(AxisReport {
+        axis: Axis::Removals,
+        tag: None,
+        planned: 100,
+        allowed: 40,
+        cap: 40,
+        raised_by: None,
+        base: 400,
+        percent: "10 %".into(),
+        floor: 20,
+        place: None,
+    });
+    plan.header.tenant.cloud = Some("sandbox".into());
+    write(&file, Subject::Plan, &plan);
+    let url = format!("file://{}", file.display());
+    for dark in [false, true] {
+        driver.colours(dark);
+        driver.screen(1280);
+        driver.open(&url);
+        assert_eq!(driver.read("return String(document.querySelectorAll('.guard .limit').length)"), "1");
+        assert_eq!(driver.read("return String(document.body.innerText.split('SANDBOX').length - 1)"), "1");
+        let aligned = "const left = (at) => at.getBoundingClientRect().left; \
+            const heads = [...document.querySelectorAll('.heads .cell')].map(left); \
+            const cells = [...document.querySelector('.item').children].map(left); \
+            return String(heads.every((at, place) => Math.abs(at - cells[place]) < 1.5))";
+        assert_eq!(driver.read(aligned), "true", "heads stand over their cells");
+        if let Some(found) = axe(&mut driver) {
+            assert_eq!(found, "", "dark: {dark}");
+        }
+        driver.focus("tr.remove a");
+        driver.press("\u{e007}");
+        assert_eq!(
+            driver.read("return document.getElementById('count').textContent"),
+            "100 of 1,000 changes"
+        );
+        driver.focus("#clear");
+        driver.press("\u{e007}");
+        assert_eq!(driver.read("return document.getElementById('count').textContent"), "1,000 changes");
+
+        driver.screen(380);
+        driver.open(&url);
+        let fits = "return document.documentElement.scrollWidth <= 380 ? '' : [...document.querySelectorAll('body *')] \
+            .filter((one) => one.getBoundingClientRect().right > 381).map((one) => one.outerHTML.slice(0, 80)).join('; ')";
+        assert_eq!(driver.read(fits), "", "nothing is wider than the window");
+        let seen = "return String([...document.querySelector('.item').children].every((cell) => cell.offsetHeight > 10))";
+        assert_eq!(driver.read(seen), "true", "every column is in the card");
+        if let Some(found) = axe(&mut driver) {
+            assert_eq!(found, "", "narrow, dark: {dark}");
+        }
+    }
+    assert_eq!(driver.console(), Vec::<String>::new());
+}
+
+#[test]
+fn a_hundred_thousand_rows_are_searched_and_sorted_by_keyboard_without_a_word_on_the_console() {
+    let Some(mut driver) = browser() else { return };
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("report.html");
-    let plan = plan();
-    let mut page = Vec::new();
-    let model = Model::new(Input::new(Subject::Drift, &plan));
-    report::write(Format::Html, &model, &Style::default(), 0, &mut page).unwrap();
-    std::fs::write(&file, page).unwrap();
+    write(&file, Subject::Drift, &plan());
 
     let start = Instant::now();
     driver.open(&format!("file://{}", file.display()));
@@ -83,10 +165,10 @@ fn a_hundred_thousand_rows_are_searched_and_sorted_by_keyboard_without_a_word_on
     let shown = "return document.querySelector('.item').textContent";
     assert!(driver.read(shown).contains("host-99999.corp.example.com"));
 
-    // Backspaces empty the search; four tabs lead over the filter and two heads to the device's head.
+    // Backspaces empty the search; eight tabs lead over four filters, their button and two heads to the device's head.
     driver.press(&"\u{e003}".repeat("host-99999 prod".len()));
     assert_eq!(driver.wait(settled), "100,000 changes");
-    driver.press("\u{e004}\u{e004}\u{e004}\u{e004}");
+    driver.press(&"\u{e004}".repeat(8));
     assert_eq!(driver.read("return document.activeElement.textContent"), "Device");
     driver.press("\u{e007}\u{e007}");
     let sorted = "return document.querySelector('[aria-sort=descending]').textContent";

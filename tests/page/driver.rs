@@ -91,6 +91,23 @@ impl Driver {
         );
     }
 
+    /// Shows pages as a screen of this width would.
+    pub(super) fn screen(&mut self, width: u32) {
+        let screen = json!({ "width": width, "height": 900, "deviceScaleFactor": 1, "mobile": false });
+        self.devtools("Emulation.setDeviceMetricsOverride", &screen);
+    }
+
+    /// Asks for dark or light colours.
+    pub(super) fn colours(&mut self, dark: bool) {
+        let value = if dark { "dark" } else { "light" };
+        let features = json!({ "features": [{ "name": "prefers-color-scheme", "value": value }] });
+        self.devtools("Emulation.setEmulatedMedia", &features);
+    }
+
+    fn devtools(&mut self, command: &str, parameters: &Value) {
+        self.post("/goog/cdp/execute", &json!({ "cmd": command, "params": parameters }));
+    }
+
     /// Everything that the browser has to say.
     pub(super) fn console(&mut self) -> Vec<String> {
         let answer = self.post("/se/log", &json!({ "type": "browser" }));

@@ -37,21 +37,25 @@ impl Bar {
 
 /// Writes all charts that have something to show.
 pub(super) fn write(model: &Model<'_>, out: &mut dyn Write) -> io::Result<()> {
+    let first = match model.input.subject {
+        Subject::Applied => ("How the changes ended", by_outcome(model)),
+        Subject::Plan => ("Changes by class", by_class(model)),
+        Subject::Drift => ("Drift by class", by_class(model)),
+    };
+    let mut charts = vec![first, ("By rule or cause", by_cause(model)), ("By tag", by_tag(model))];
+    if model.input.run.is_none() {
+        charts.push(("Calls against this hour's budget", calls(model)));
+        charts.push(("Time under the limits", durations(model)));
+    }
+    charts.retain(|(_, bars)| bars.iter().any(|bar| bar.value > 0));
+    if charts.is_empty() {
+        return Ok(());
+    }
     writeln!(
         out,
         "<section aria-labelledby=\"charts\"><h2 id=\"charts\">At a glance</h2><div class=\"charts\">"
     )?;
-    match model.input.subject {
-        Subject::Applied => chart("How the changes ended", &by_outcome(model), out)?,
-        Subject::Plan => chart("Changes by class", &by_class(model), out)?,
-        Subject::Drift => chart("Drift by class", &by_class(model), out)?,
-    }
-    chart("By rule or cause", &by_cause(model), out)?;
-    chart("By tag", &by_tag(model), out)?;
-    if model.input.run.is_none() {
-        chart("Calls against this hour's budget", &calls(model), out)?;
-        chart("Time under the limits", &durations(model), out)?;
-    }
+    charts.iter().try_for_each(|(title, bars)| chart(title, bars, out))?;
     writeln!(out, "</div></section>")
 }
 
@@ -160,9 +164,6 @@ fn durations(model: &Model<'_>) -> Vec<Bar> {
 fn chart(title: &str, bars: &[Bar], out: &mut dyn Write) -> io::Result<()> {
     const WIDTH: u64 = 400;
     const STEP: usize = 36;
-    if bars.is_empty() {
-        return Ok(());
-    }
     let most = bars.iter().map(|bar| bar.value.max(bar.limit.unwrap_or(0))).max().unwrap_or(0).max(1);
     let scaled = |value: u64| (u128::from(value) * u128::from(WIDTH) / u128::from(most)) as u64;
     let height = bars.len() * STEP + 4;

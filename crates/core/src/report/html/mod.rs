@@ -4,6 +4,7 @@
 //! forbids the rest. Without script everything but the table of single changes is there.
 
 mod charts;
+mod guard;
 mod island;
 mod moves;
 
@@ -13,7 +14,6 @@ use super::ending::outcomes;
 use super::escape::{self, clip, html as text};
 use super::fold::{self, Line};
 use super::model::{Model, Subject, What};
-use super::refusal;
 use super::sentences::{self, Phrase};
 use super::waves;
 use super::words::{self, number, outcome_phrase};
@@ -49,10 +49,11 @@ pub fn html(model: &Model<'_>, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "<meta name=\"color-scheme\" content=\"light dark\">\n<title>{title}</title>")?;
     writeln!(out, "<style>{STYLE}</style>\n</head>\n<body>")?;
     writeln!(out, "<a class=\"skip\" href=\"#changes\">Skip to the list of changes</a>")?;
-    head(model, &title, out)?;
+    let heading = format!("{} {}", sentences::title(model.input.subject), clip(&tenant, 200));
+    head(model, &text(&heading), out)?;
     writeln!(out, "<main>")?;
     sums(model, out)?;
-    guard(model, out)?;
+    guard::write(model, out)?;
     moves::write(model, out)?;
     charts::write(model, out)?;
     groups(model, out)?;
@@ -143,36 +144,6 @@ fn sums(model: &Model<'_>, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "</section>")
 }
 
-/// The guard's arithmetic, and why it refuses.
-fn guard(model: &Model<'_>, out: &mut dyn Write) -> io::Result<()> {
-    let plan = model.plan();
-    if model.input.subject != Subject::Plan {
-        return Ok(());
-    }
-    let phrases: Vec<String> = sentences::guard(model).iter().map(shown).collect();
-    if phrases.is_empty() && !plan.guard.refused {
-        return Ok(());
-    }
-    let verdict = if plan.guard.refused { "<strong class=\"bad\">refused</strong>" } else { "within limits" };
-    writeln!(out, "<section aria-labelledby=\"guard\"><h2 id=\"guard\">Guard: {verdict}</h2>")?;
-    writeln!(out, "<p>{}</p>", phrases.join(", "))?;
-    for approval in plan.guard.approvals.iter().take(LIST) {
-        writeln!(out, "<p>Raised: {}</p>", text(&approval.sentence()))?;
-    }
-    if let Some(unknown) = sentences::state(plan) {
-        writeln!(out, "<p>State: {}</p>", text(&unknown))?;
-    }
-    for refusal in refusal::refusals(plan).iter().take(LIST) {
-        let [headline, arithmetic, proceed] =
-            [&refusal.headline, &refusal.arithmetic, &refusal.proceed].map(|line| text(line));
-        writeln!(
-            out,
-            "<div class=\"refusal\"><p><strong>{headline}</strong></p><p>{arithmetic}</p><p>{proceed}</p></div>"
-        )?;
-    }
-    writeln!(out, "</section>")
-}
-
 /// The list of groups, one table a half.
 fn groups(model: &Model<'_>, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "<section aria-labelledby=\"groups\"><h2 id=\"groups\">Groups</h2>")?;
@@ -192,7 +163,7 @@ fn groups(model: &Model<'_>, out: &mut dyn Write) -> io::Result<()> {
         let lines = fold::folded(&part.groups, GROUPS);
         writeln!(
             out,
-            "<div class=\"wide\"><table class=\"groups\"><thead><tr><th scope=\"col\">Change</th><th scope=\"col\">Tag or value</th>"
+            "<div class=\"wide\"><table class=\"groups cards\"><thead><tr><th scope=\"col\">Change</th><th scope=\"col\">Tag or value</th>"
         )?;
         writeln!(
             out,
@@ -217,6 +188,7 @@ fn groups(model: &Model<'_>, out: &mut dyn Write) -> io::Result<()> {
 
 fn group_row(model: &Model<'_>, line: &Line<'_, '_>, out: &mut dyn Write) -> io::Result<()> {
     let plan = model.plan();
+    let mut filter = None;
     let (class, action, label, cause) = match line {
         Line::Group(group) => {
             let word = match group.what {
@@ -244,11 +216,23 @@ fn group_row(model: &Model<'_>, line: &Line<'_, '_>, out: &mut dyn Write) -> io:
         let error = group.error.map_or_else(String::new, |error| format!(": {error}"));
         why = format!("{}{error}", outcome_phrase(outcome));
     }
+    if let Line::Group(group) = line {
+        // The words of the list below: a click leaves the changes of this group.
+        let outcome = group.outcome.map_or(group.what.class().word(), |outcome| outcome.word());
+        filter = Some([group.what.action(), outcome]);
+    }
     let at = cause.and_then(|cause| words::cause_place(plan, cause)).map_or_else(String::new, words::place);
+    let shown = text(&clip(&label, 400));
+    let label = match filter {
+        Some([action, class]) => format!(
+            "<a href=\"#changes\" data-action=\"{action}\" data-class=\"{class}\" data-tag=\"{shown}\" data-why=\"{}\"><bdi>{shown}</bdi></a>",
+            text(&clip(cause.map(|cause| words::cause(plan, cause)).as_deref().unwrap_or_default(), 400))
+        ),
+        None => format!("<bdi>{shown}</bdi>"),
+    };
     writeln!(
         out,
-        "<tr class=\"{class}\"><td>{action}</td><td><bdi>{}</bdi></td><td class=\"number\">{}</td><td>{}</td><td>{}</td></tr>",
-        text(&clip(&label, 400)),
+        "<tr class=\"{class}\"><td>{action}</td><td>{label}</td><td class=\"number\" data-name=\"Devices\">{}</td><td data-name=\"Why\">{}</td><td data-name=\"Where\">{}</td></tr>",
         number(line.changes()),
         text(&clip(&why, 400)),
         text(&at),
@@ -299,7 +283,12 @@ fn table(model: &Model<'_>, out: &mut dyn Write) -> io::Result<()> {
         out,
         "<div class=\"tools\"><label>Search <input type=\"search\" id=\"search\" placeholder=\"device, tag, rule, place\" autocomplete=\"off\" spellcheck=\"false\"></label>"
     )?;
-    writeln!(out, "<label>Class <select id=\"class\"><option value=\"\">all</option></select></label>")?;
+    for (name, id) in
+        [("Change", "action"), ("Rule or cause", "why"), ("Tag or value", "tag"), ("Class", "class")]
+    {
+        writeln!(out, "<label>{name} <select id=\"{id}\"><option value=\"\">all</option></select></label>")?;
+    }
+    writeln!(out, "<button type=\"button\" id=\"clear\">Show all</button>")?;
     writeln!(out, "<output id=\"count\" aria-live=\"polite\"></output></div>")?;
     writeln!(out, "<div id=\"grid\" class=\"grid\" role=\"table\" aria-labelledby=\"all\"></div>")?;
     writeln!(out, "<div id=\"print\" class=\"print\"></div></section>")

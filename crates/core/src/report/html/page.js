@@ -1,7 +1,9 @@
 "use strict";
 // The list of changes: only the rows in view are in the document, so a hundred thousand scroll and search at once.
 (() => {
-  const ROW = 28;
+  // Rows are cards where the window is narrow; their heights are those of the style.
+  const narrow = matchMedia("(max-width: 50rem)");
+  let ROW = 28;
   const PRINTED = 1000;
   const data = JSON.parse(document.getElementById("data").textContent);
   const { groups, devices, rows } = data;
@@ -10,7 +12,10 @@
   const names = ["Change", "Tag or value", "Device", "Why", "Where", "Class"].concat(halves ? ["Half"] : []);
   const grid = document.getElementById("grid");
   const search = document.getElementById("search");
-  const filter = document.getElementById("class");
+  // Filters by the column of a group that they ask for.
+  const filters = { action: 0, tag: 2, why: 3, class: 5 };
+  const MOST = 2000;
+  for (const id in filters) filters[id] = { column: filters[id], select: document.getElementById(id) };
   const count = document.getElementById("count");
 
   const element = (name, className, attributes) => {
@@ -45,7 +50,8 @@
 
   const matching = () => {
     const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
-    const wanted = filter.value;
+    const wanted = Object.values(filters).filter((filter) => filter.select.value !== "");
+    const fits = groups.map((group) => wanted.every((filter) => group[filter.column] === filter.select.value));
     let kept = [];
     if (words.length) prepare();
     const inGroup = words.map((word) => groupText.map((text) => text.includes(word)));
@@ -53,7 +59,7 @@
     for (let row = 0; row < total; row++) {
       const group = rows[2 * row];
       const device = rows[2 * row + 1];
-      if (wanted && groups[group][5] !== wanted) continue;
+      if (!fits[group]) continue;
       if (words.every((_, at) => inGroup[at][group] || inDevice[at][device])) kept.push(row);
     }
     return Uint32Array.from(kept);
@@ -121,6 +127,7 @@
         const cell = element("div", column === 0 ? "cell " + groups[rows[2 * row]][0] : "cell", { role: "cell" });
         cell.dir = column === 0 ? "ltr" : "auto";
         cell.textContent = text;
+        cell.dataset.name = names[column];
         cell.title = column === 2 ? text + "\n" + devices[2 * rows[2 * row + 1] + 1] : text;
         line.append(cell);
       }
@@ -142,17 +149,52 @@
     draw(true);
   };
 
-  for (const name of [...new Set(groups.map((group) => group[5]))].sort()) {
-    const option = element("option", "", { value: name });
-    option.textContent = name;
-    filter.append(option);
+  for (const { column, select } of Object.values(filters)) {
+    const found = [...new Set(groups.map((group) => group[column]))].filter(Boolean).sort();
+    for (const name of found.slice(0, MOST)) {
+      const option = element("option", "", { value: name });
+      option.textContent = name.length > 60 ? name.slice(0, 60) + "…" : name;
+      select.append(option);
+    }
   }
+  const choose = (select, value) => {
+    select.value = value;
+    if (select.value === value) return;
+    // More values than the list offers: the one that is asked for is added.
+    const option = element("option", "", { value });
+    option.textContent = value;
+    select.append(option);
+    select.value = value;
+  };
+  for (const link of document.querySelectorAll("a[data-action]")) {
+    link.addEventListener("click", () => {
+      search.value = "";
+      for (const id in filters) choose(filters[id].select, link.dataset[id]);
+      // The cause of a failed change is its error, which a group has in common only as far as ids go.
+      if (!groups.some((group) => group[3] === link.dataset.why && group[2] === link.dataset.tag)) choose(filters.why.select, "");
+      refresh();
+    });
+  }
+  document.getElementById("clear").addEventListener("click", () => {
+    search.value = "";
+    for (const { select } of Object.values(filters)) select.value = "";
+    refresh();
+  });
   let waiting = 0;
   search.addEventListener("input", () => {
     clearTimeout(waiting);
     waiting = setTimeout(refresh, 60);
   });
-  filter.addEventListener("change", refresh);
+  for (const { select } of Object.values(filters)) select.addEventListener("change", refresh);
+  const measure = () => {
+    ROW = narrow.matches ? 22 * names.length + 10 : 28;
+    grid.style.setProperty("--card", ROW + "px");
+  };
+  narrow.addEventListener("change", () => {
+    measure();
+    refresh();
+  });
+  measure();
   scroll.addEventListener("scroll", () => requestAnimationFrame(() => draw(false)), { passive: true });
   addEventListener("resize", () => draw(true));
 
