@@ -96,7 +96,10 @@ fn moment(context: &Context, flag: &str, text: &str) -> Result<Timestamp, Failur
 }
 
 /// The tenants whose journals are looked at: the sandbox or profile that was named, else all in the state directory.
-fn states(context: &Context) -> Result<Vec<StateDir>, Failure> {
+///
+/// # Errors
+/// A sandbox or a profile that is not there.
+pub fn states(context: &Context) -> Result<Vec<StateDir>, Failure> {
     let root = context.state_dir();
     let only_cloud = match &context.global.sandbox {
         Some(name) => sandbox_dir(context, name).map(|_| Some(SANDBOX.to_owned()))?,

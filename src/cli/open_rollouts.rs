@@ -35,6 +35,11 @@ pub fn progress(recorded: &Recorded) -> Progress {
     progress
 }
 
+/// Whether a run has an open rollout.
+pub fn is_open(state: &StateDir, recorded: &Recorded) -> bool {
+    open(state, None, None).iter().any(|open| open.header.run == recorded.header.run)
+}
+
 /// The open rollouts of a policy set, or of all, the oldest first: their journals. `except` is the run that goes on.
 pub fn open(state: &StateDir, set: Option<&str>, except: Option<&str>) -> Vec<Recorded> {
     let runs = journal::runs(state).unwrap_or_default();

@@ -139,3 +139,19 @@ fn a_person_lets_the_next_wave_start_and_a_revert_ends_the_rollout() {
     let anew = project.run(&["plan", "--sandbox", "--format", "json"]).exits(0).json();
     assert_eq!(anew["changes"].as_array().unwrap().len(), 300, "nothing is withheld any more");
 }
+
+#[test]
+fn a_rollout_that_is_ended_frees_its_devices_and_is_never_resumed() {
+    let project = project("waves: [25, 100%], wait: 2h");
+    let first = project.run(&APPLY).exits(6).json();
+    let run = first["runId"].as_str().unwrap();
+    project.run(&["state", "end", run, "--sandbox"]).exits(1);
+    project.run(&["state", "end", "nope", "--reason", "x", "--sandbox"]).exits(1);
+    let ended = project.run(&["state", "end", run, "--reason", "new scheme", "--sandbox"]).exits(0);
+    assert!(ended.out.contains("after wave 1 of 2"), "{}", ended.out);
+    project.run(&["state", "end", run, "--reason", "again", "--sandbox"]).exits(1);
+    let resumed = project.run(&["apply", "--resume", run, "--sandbox"]).exits(1);
+    assert!(resumed.err.contains("was ended: new scheme"), "{}", resumed.err);
+    let plan = project.run(&["plan", "--sandbox", "--format", "json"]).exits(0).json();
+    assert_eq!(devices(&plan).len(), 275, "{}", plan["withheld"]);
+}

@@ -135,6 +135,19 @@ const EXAMPLES: &[(&str, &[Example])] = &[
         ],
     ),
     (
+        "state end",
+        &[
+            (
+                "mdetag state end 20261122T120000Z-1a2b --reason 'new scheme'",
+                "the rollout stops after the waves that were written",
+            ),
+            (
+                "mdetag state end 20261122T120000Z-1a2b --reason 'new scheme' --sandbox",
+                "the same in the sandbox",
+            ),
+        ],
+    ),
+    (
         "revert",
         &[
             ("mdetag revert 20261122T120000Z-1a2b -o undo.json", "a plan that undoes the run"),

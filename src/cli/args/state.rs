@@ -17,6 +17,19 @@ pub struct StateArgs {
 pub enum StateCommand {
     /// Take the count of a source at hand for right: it really became smaller
     Accept(AcceptArgs),
+    /// End an open rollout: its unwritten waves are free for other plans
+    End(EndArgs),
+}
+
+/// `state end`.
+#[derive(Debug, Args)]
+pub struct EndArgs {
+    /// The run whose rollout is open
+    #[arg(value_name = "RUN")]
+    pub run: String,
+    /// Why; kept in the run's journal
+    #[arg(long, value_name = "TEXT")]
+    pub reason: String,
 }
 
 /// `state accept`.

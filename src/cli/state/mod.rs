@@ -1,6 +1,7 @@
 //! `mdetag state`: what earlier runs left, one file a subcommand.
 
 mod accept;
+mod end;
 
 use super::args::{StateArgs, StateCommand};
 use super::context::Context;
@@ -14,5 +15,6 @@ use super::failure::Failure;
 pub async fn run(context: &Context, args: &StateArgs) -> Result<Exit, Failure> {
     match &args.command {
         StateCommand::Accept(args) => accept::run(context, args).await,
+        StateCommand::End(args) => end::run(context, args),
     }
 }
