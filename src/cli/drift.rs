@@ -8,7 +8,7 @@ use super::exit::Exit;
 use super::failure::Failure;
 use super::plan::{self, Request};
 
-/// Reports drift. Exit 2 where there is some; a guard that would refuse the repair is shown and changes nothing here.
+/// Reports drift. Exit 2 where there is some, or where an invariant is broken already; a guard that would refuse the repair is shown and changes nothing here.
 ///
 /// # Errors
 /// Policy, identity, network, files.
@@ -30,7 +30,9 @@ pub async fn run(context: &Context, args: &DriftArgs) -> Result<Exit, Failure> {
                 "check the token's roles, `cloud` and `endpoints.api`: `mdetag doctor` shows them\nif this tenant has no devices yet, write `guard: { inventory: { min: 0 } }`",
             ));
     }
-    let exit = if planned.plan().is_empty() { Exit::Success } else { Exit::Changes };
+    let plan = planned.plan();
+    let is_clean = plan.is_empty() && plan.guard.broken().next().is_none();
+    let exit = if is_clean { Exit::Success } else { Exit::Changes };
     context.let_go(planned);
     Ok(exit)
 }

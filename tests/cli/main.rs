@@ -14,6 +14,7 @@ mod folders;
 mod foreign_hosts;
 mod identity;
 mod import;
+mod invariants;
 mod help;
 mod hostile;
 mod looks;

@@ -78,6 +78,11 @@ pub struct AxisReport {
 }
 
 impl GuardReport {
+    /// Invariants that do not hold on the tenant as it is.
+    pub fn broken(&self) -> impl Iterator<Item = &InvariantReport> {
+        self.invariants.iter().filter(|invariant| invariant.broken)
+    }
+
     /// The approvals and allowances without which this plan would be refused, with what it uses of each.
     pub fn needed(&self, state: &StateReport) -> Vec<ApprovalUse> {
         let needs = |axis: &&AxisReport| {
@@ -110,6 +115,9 @@ pub struct InvariantReport {
     pub before: u64,
     /// The count after the plan.
     pub after: u64,
+    /// Whether it is broken now, before the plan: said, and drift, but no refusal.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub broken: bool,
     /// Whether it refuses the plan.
     pub refuses: bool,
     /// Where it stands.
@@ -364,13 +372,14 @@ fn invariant_report(
         .at_most
         .map(|quantity| (-shortfall(before, quantity, in_scope), -shortfall(after, quantity, in_scope)));
     // What is broken already refuses only what makes it worse: neither an incomplete repair nor an unrelated change waits for it.
-    let refuses =
-        [least, most].into_iter().flatten().any(|(before, after)| after > 0 && after > before.max(0));
+    let bounds = || [least, most].into_iter().flatten();
+    let refuses = bounds().any(|(before, after)| after > 0 && after > before.max(0));
     InvariantReport {
         name: invariant.name.clone(),
         demand: demand(invariant),
         before,
         after,
+        broken: bounds().any(|(before, _)| before > 0),
         refuses,
         place: sources.place(invariant.span),
     }

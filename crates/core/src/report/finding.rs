@@ -9,6 +9,7 @@ use super::consequences;
 use super::escape::clip;
 use super::model::{Class, Group, Model, Origin, Subject, What};
 use super::refusal;
+use super::sentences;
 use super::words::{self, counted, noun_for, number, outcome_phrase};
 
 /// The most findings of a report; code-scanning services take a few thousand. The rest becomes one finding with its counts.
@@ -49,6 +50,7 @@ impl Finding<'_> {
 pub fn findings<'a>(model: &Model<'a>) -> Vec<Finding<'a>> {
     let mut findings = refused(model.plan());
     findings.extend(untrusted(model.plan()));
+    findings.extend(broken(model));
     findings.extend(moved(model));
     let mut rest = (0, 0);
     for part in &model.parts {
@@ -196,6 +198,25 @@ fn withheld<'a>(plan: &'a Plan, class: Class, aside: &'a Withheld) -> Option<Fin
         place: rule.map(|rule| &rule.place).filter(|place| !place.file.is_empty()),
         changes,
         origin: None,
+    })
+}
+
+/// Invariants that are broken already: drift, and no failure of a plan, which may well mend them.
+fn broken<'a>(model: &Model<'a>) -> impl Iterator<Item = Finding<'a>> {
+    let is_failure = model.input.subject == Subject::Drift;
+    sentences::broken(model).take(MOST / 4).map(move |invariant| {
+        let (headline, arithmetic) = refusal::broken(invariant);
+        Finding {
+            rule: format!("invariant/{}", clip(&invariant.name, 100)),
+            severity: Severity::Warning,
+            class: "invariant",
+            is_failure,
+            title: format!("invariant {} is broken", clip(&invariant.name, 100)),
+            message: format!("{headline}. {arithmetic}"),
+            place: Some(&invariant.place).filter(|place| !place.file.is_empty()),
+            changes: 0,
+            origin: None,
+        }
     })
 }
 

@@ -67,11 +67,7 @@ fn head(model: &Model<'_>, style: &Style, out: &mut dyn Write) -> io::Result<()>
 /// The list of groups.
 fn groups(model: &Model<'_>, part: &Part<'_>, style: &Style, out: &mut dyn Write) -> io::Result<()> {
     if part.groups.is_empty() {
-        let nothing = match model.input.subject {
-            Subject::Plan => "Nothing to change.",
-            Subject::Drift => "No drift.",
-            Subject::Applied => "Nothing was to be done.",
-        };
+        let nothing = sentences::nothing(model);
         return writeln!(out, "  {}", style.paint(Paint::Good, nothing));
     }
     let lines = if style.details {

@@ -144,11 +144,7 @@ fn heading(model: &Model<'_>, part: &Part<'_>) -> String {
         format!("#### {}: {}\n\n", origin.heading(), sentences::totals(part.totals))
     });
     if part.groups.is_empty() {
-        let nothing = match model.input.subject {
-            Subject::Plan => "Nothing to change.",
-            Subject::Drift => "No drift.",
-            Subject::Applied => "Nothing was to be done.",
-        };
+        let nothing = sentences::nothing(model);
         return format!("{heading}{nothing}\n\n");
     }
     heading

@@ -22,7 +22,7 @@ const SERIES: usize = 200;
 type Sample = (Vec<(&'static str, String)>, u64);
 
 /// Every metric that can be written: name and help.
-pub const METRICS: [(&str, &str); 25] = [
+pub const METRICS: [(&str, &str); 26] = [
     ("mdetag_report_timestamp_seconds", "When the plan was made, in seconds since 1970."),
     ("mdetag_devices", "Devices read."),
     ("mdetag_devices_in_scope", "Devices in scope of the policy set."),
@@ -45,6 +45,7 @@ pub const METRICS: [(&str, &str); 25] = [
     ("mdetag_guard_planned", "What the guard counts, by axis."),
     ("mdetag_guard_allowed", "What the guard allows, by axis."),
     ("mdetag_guard_refused", "1 where the guard refuses the plan."),
+    ("mdetag_invariant_broken", "1 where an invariant does not hold on the tenant as it is, by invariant."),
     ("mdetag_group_moves", "Devices that change device group as predicted, by move; the largest ones."),
     ("mdetag_groups_differ", "Devices in another device group than the file predicts."),
     ("mdetag_groups_reliable", "1 where the predicted moves may be relied on."),
@@ -141,6 +142,11 @@ fn cost(model: &Model<'_>, name: &str) -> Vec<Sample> {
         }
         "mdetag_guard_allowed" => {
             axes.map(|axis| (vec![("axis", axis.axis.word().to_owned())], axis.allowed)).collect()
+        }
+        "mdetag_invariant_broken" => {
+            let invariants = plan.guard.invariants.iter().take(SERIES);
+            let name = |name: &str| clip(name, 100).into_owned();
+            invariants.map(|one| (vec![("invariant", name(&one.name))], u64::from(one.broken))).collect()
         }
         _ => Vec::new(),
     }

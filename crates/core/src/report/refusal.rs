@@ -134,16 +134,26 @@ fn invariant(invariant: &InvariantReport) -> Refusal {
     Refusal {
         name: invariant.name.clone(),
         headline: format!("invariant `{}` would not hold: {}", invariant.name, invariant.demand),
-        arithmetic: format!(
-            "{} now, {} after the plan; `guard.invariants` in {}",
-            number(invariant.before),
-            number(invariant.after),
-            place(&invariant.place)
-        ),
+        arithmetic: counts(invariant),
         proceed: "to proceed: change the rules so that it holds, or the invariant in a reviewed change of the guard \
                   file; no flag overrides it"
             .to_owned(),
     }
+}
+
+/// An invariant that is broken already: what it demands, and the counts with its place.
+pub(super) fn broken(invariant: &InvariantReport) -> (String, String) {
+    let headline = format!("invariant `{}` is broken: {}", invariant.name, invariant.demand);
+    (headline, counts(invariant))
+}
+
+fn counts(invariant: &InvariantReport) -> String {
+    format!(
+        "{} now, {} after the plan; `guard.invariants` in {}",
+        number(invariant.before),
+        number(invariant.after),
+        place(&invariant.place)
+    )
 }
 
 #[cfg(test)]

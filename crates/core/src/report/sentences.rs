@@ -5,12 +5,13 @@
 use std::time::Duration;
 
 use crate::inventory::BaselineReport;
-use crate::plan::{AxisReport, Plan, Withheld};
+use crate::plan::{AxisReport, GuardReport, InvariantReport, Plan, Withheld};
 use crate::policy::{Axis, Percent};
 use crate::time;
 
 use super::consequences;
 use super::model::{Class, Model, Subject, Totals};
+use super::refusal;
 use super::words::{counted, lane, noun_for, number, share};
 
 /// So many files are named in one sentence.
@@ -82,7 +83,7 @@ pub fn facts(model: &Model<'_>) -> Vec<String> {
     facts
 }
 
-/// What a reviewer must read first: a changed guard, an untrusted inventory, a file of device groups that is wrong. Not escaped.
+/// What a reviewer must read first: a changed guard, an untrusted inventory, a broken invariant, a file of device groups that is wrong. Not escaped.
 pub fn notices(model: &Model<'_>) -> Vec<String> {
     let guard = model.input.policy_changes.iter().cloned();
     let inventory = &model.plan().header.inventory;
@@ -94,8 +95,28 @@ pub fn notices(model: &Model<'_>) -> Vec<String> {
     });
     let doubt = consequences::foreseen(model).and_then(|found| consequences::doubt(&found.check));
     let baselines = model.plan().state.baselines.iter().filter_map(baseline);
+    let broken = broken(model).map(|invariant| {
+        let (headline, arithmetic) = refusal::broken(invariant);
+        format!("{headline}; {arithmetic}")
+    });
     let notices = model.input.notices.iter().cloned();
-    notices.chain(guard).chain(untrusted).chain(baselines).chain(doubt).collect()
+    notices.chain(guard).chain(untrusted).chain(broken).chain(baselines).chain(doubt).collect()
+}
+
+/// Invariants that are broken already; after a run the tenant is no longer what they were counted on.
+pub fn broken<'a>(model: &Model<'a>) -> impl Iterator<Item = &'a InvariantReport> {
+    let guard = model.input.run.is_none().then_some(&model.plan().guard);
+    guard.into_iter().flat_map(GuardReport::broken)
+}
+
+/// What stands in place of an empty list of groups.
+pub fn nothing(model: &Model<'_>) -> &'static str {
+    match model.input.subject {
+        Subject::Plan => "Nothing to change.",
+        Subject::Drift if broken(model).next().is_some() => "No device differs, but an invariant is broken.",
+        Subject::Drift => "No drift.",
+        Subject::Applied => "Nothing was to be done.",
+    }
 }
 
 /// `3,116 additions, 211 removals, 12 values on 3,201 devices`.

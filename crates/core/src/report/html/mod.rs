@@ -13,7 +13,7 @@ use std::io::{self, Write};
 use super::ending::outcomes;
 use super::escape::{self, clip, html as text};
 use super::fold::{self, Line};
-use super::model::{Model, Subject, What};
+use super::model::{Model, What};
 use super::sentences::{self, Phrase};
 use super::waves;
 use super::words::{self, number, outcome_phrase};
@@ -152,11 +152,7 @@ fn groups(model: &Model<'_>, out: &mut dyn Write) -> io::Result<()> {
             writeln!(out, "<h3>{}: {}</h3>", origin.heading(), sentences::totals(part.totals))?;
         }
         if part.groups.is_empty() {
-            let nothing = match model.input.subject {
-                Subject::Plan => "Nothing to change.",
-                Subject::Drift => "No drift.",
-                Subject::Applied => "Nothing was to be done.",
-            };
+            let nothing = sentences::nothing(model);
             writeln!(out, "<p>{nothing}</p>")?;
             continue;
         }
@@ -301,7 +297,7 @@ fn shown(phrase: &Phrase) -> String {
 #[cfg(test)]
 mod tests {
     use crate::report::fixtures;
-    use crate::report::model::Input;
+    use crate::report::model::{Input, Subject};
 
     use super::*;
 
