@@ -2,9 +2,10 @@
 //!
 //! Compares no change; that is `plan::stale`.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
-use mdetag_core::plan::Plan;
+use mdetag_core::plan::{FileReference, Plan};
 
 use super::failure::Failure;
 use super::planning::PolicySet;
@@ -24,15 +25,28 @@ pub fn inside(reviewed: &Plan) -> Result<(), Failure> {
     }
 }
 
+/// So many files that differ are named.
+const MOST_FILES: usize = 10;
+
+/// The policies must say what they said when the plan was made; approvals may have come since.
+///
+/// # Errors
+/// The files that differ.
 pub fn same_policy(reviewed: &Plan, set: &PolicySet) -> Result<(), Failure> {
     let (then, now) = (&reviewed.header.policy, &set.reference);
     if then.digest == now.digest {
         return Ok(());
     }
-    let other = |files: &[mdetag_core::plan::FileReference], of: &[mdetag_core::plan::FileReference]| {
-        files.iter().find(|file| !of.contains(file)).map(|file| file.path.clone())
+    let other = |files: &[FileReference], of: &[FileReference]| {
+        files.iter().filter(|file| !of.contains(file)).map(|file| file.path.clone()).collect::<BTreeSet<_>>()
     };
-    let file = other(&then.files, &now.files).or_else(|| other(&now.files, &then.files)).unwrap_or_default();
-    Err(Failure::plan(format!("the policy files are not those of the plan: `{file}` differs"))
+    // An approval that came after the review shows here too: all names are given, so that the one that matters is among them.
+    let files = &other(&then.files, &now.files) | &other(&now.files, &then.files);
+    let mut names: Vec<String> = files.iter().take(MOST_FILES).map(|file| format!("`{file}`")).collect();
+    if files.len() > names.len() {
+        names.push(format!("{} more", files.len() - names.len()));
+    }
+    let (names, verb) = (names.join(", "), if files.len() == 1 { "differs" } else { "differ" });
+    Err(Failure::plan(format!("the policy files are not those of the plan: {names} {verb}"))
         .help("make a new plan from these files and have it reviewed; policies other than the profile's (default `policies/`) are named after the plan, as they were for `mdetag plan`"))
 }

@@ -108,27 +108,34 @@ impl PolicyFiles {
     }
 
     /// The files as plans record them, data files included: paths relative to `base` (the repository's root, else the
-    /// working directory), and one digest over all. The commit is for the caller to add.
+    /// working directory), and one digest over what a review covers of all. The commit is for the caller to add.
     pub fn reference(&self, base: &Path) -> PolicyReference {
         let base = fs::canonicalize(base).unwrap_or_else(|_| base.to_path_buf());
         let relative = |root: u32, path: &str| {
             let full = self.roots[root as usize].join(path);
             shown(full.strip_prefix(&base).unwrap_or(&full))
         };
-        let texts = self
-            .policy
-            .files
-            .iter()
-            .map(|file| (relative(file.root, &file.path), digest(file.text.as_bytes())));
-        let data =
-            self.policy.data.iter().filter_map(|((root, path), data)| {
-                Some((relative(*root, path), digest(data.as_ref().ok()?)))
+        let (mut files, mut reviewed) = (Vec::new(), Vec::new());
+        for file in &self.policy.files {
+            let path = relative(file.root, &file.path);
+            if let Some(content) = policy::reviewed_content(&file.text) {
+                reviewed.push(FileReference { path: path.clone(), digest: digest(content.as_bytes()) });
+            }
+            files.push(FileReference { path, digest: digest(file.text.as_bytes()) });
+        }
+        for ((root, path), data) in &self.policy.data {
+            let Ok(data) = data else { continue };
+            let file = FileReference { path: relative(*root, path), digest: digest(data) };
+            reviewed.push(file.clone());
+            files.push(file);
+        }
+        for list in [&mut files, &mut reviewed] {
+            list.sort_by(|one, other| {
+                one.path.as_bytes().cmp(other.path.as_bytes()).then_with(|| one.digest.cmp(&other.digest))
             });
-        let mut files: Vec<FileReference> =
-            texts.chain(data).map(|(path, digest)| FileReference { path, digest }).collect();
-        files.sort_by(|one, other| one.path.as_bytes().cmp(other.path.as_bytes()));
-        files.dedup();
-        let list: String = files.iter().map(|file| format!("{}  {}\n", file.digest, file.path)).collect();
+            list.dedup();
+        }
+        let list: String = reviewed.iter().map(|file| format!("{}  {}\n", file.digest, file.path)).collect();
         let arguments =
             self.arguments.iter().map(|path| match shown(path.strip_prefix(&base).unwrap_or(path)) {
                 base if base.is_empty() => ".".to_owned(),

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // a test that cannot read its own project has failed
 
 mod all_tenants;
+mod approvals;
 mod asking;
 mod base;
 mod caps;

@@ -21,6 +21,7 @@ mod reader;
 pub mod reference;
 mod renames;
 mod resolve;
+mod reviewed_content;
 mod rollout;
 mod rules;
 mod scalars;
@@ -42,6 +43,7 @@ pub use device_groups::{
 pub use differences::{differences, settings_differences};
 pub use profiles::read_profiles;
 pub use resolve::resolve;
+pub use reviewed_content::reviewed_content;
 pub use schema::{policy_schema, settings_schema, test_schema};
 pub use syntax::MAX_BYTES;
 pub use tests_file::{Expectations, Expected, PolicyTest, PolicyTests, TestValue, parse_tests};

@@ -1,0 +1,115 @@
+//! What of a policy file a review covers: everything but `guard.approvals`, which may come after the review.
+//!
+//! Judges nothing: a file that cannot be read is covered as it is.
+
+use std::borrow::Cow;
+
+use super::syntax::{self, Entry, Node, NodeKind};
+use crate::diagnostic::SourceId;
+
+/// The content of a policy file as it is read, without `guard.approvals`: comments and layout are none of it, the order of keys
+/// is. `None` where nothing but `version` is left, so that a file of approvals alone is as good as no file.
+pub fn reviewed_content(text: &str) -> Option<Cow<'_, str>> {
+    let (root, findings) = syntax::parse(text, SourceId(0));
+    let Some(mut root) = root.filter(|_| findings.is_empty()) else { return Some(text.into()) };
+    if let NodeKind::Map(sections) = &mut root.kind {
+        sections.iter_mut().for_each(leave_approvals_out);
+        sections.retain(|section| !is_empty_guard(section));
+        if matches!(&sections[..], [version] if version.key == "version") {
+            return None;
+        }
+    }
+    let mut content = String::with_capacity(text.len());
+    write(&root, &mut content);
+    Some(content.into())
+}
+
+fn leave_approvals_out(section: &mut Entry) {
+    if let ("guard", NodeKind::Map(entries)) = (&*section.key, &mut section.value.kind) {
+        entries.retain(|entry| entry.key != "approvals");
+    }
+}
+
+fn is_empty_guard(section: &Entry) -> bool {
+    section.key == "guard" && matches!(&section.value.kind, NodeKind::Map(entries) if entries.is_empty())
+}
+
+/// Two contents are written alike only where they are alike: text is quoted, everything else is not.
+fn write(node: &Node, out: &mut String) {
+    match &node.kind {
+        NodeKind::Null => out.push_str("null"),
+        NodeKind::Boolean(value) => out.push_str(if *value { "true" } else { "false" }),
+        NodeKind::Number(number) => out.push_str(number),
+        NodeKind::Text(text) => quote(text, out),
+        NodeKind::List(items) => {
+            out.push('[');
+            for item in items {
+                write(item, out);
+                out.push(',');
+            }
+            out.push(']');
+        }
+        NodeKind::Map(entries) => {
+            out.push('{');
+            for entry in entries {
+                quote(&entry.key, out);
+                out.push(':');
+                write(&entry.value, out);
+                out.push(',');
+            }
+            out.push('}');
+        }
+    }
+}
+
+fn quote(text: &str, out: &mut String) {
+    out.push('"');
+    for scalar in text.chars() {
+        if matches!(scalar, '"' | '\\') {
+            out.push('\\');
+        }
+        out.push(scalar);
+    }
+    out.push('"');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_same(one: &str, other: &str) -> bool {
+        reviewed_content(one) == reviewed_content(other)
+    }
+
+    const GUARD: &str = "version: 1\nguard:\n  caps: { values: { floor: 1 } }\n";
+
+    #[test]
+    fn approvals_comments_and_layout_are_none_of_it() {
+        let approved =
+            format!("# new\n{GUARD}  approvals: [{{ cap: values, max: 3, expires: 2027-01-01 }}]\n");
+        assert!(is_same(GUARD, &approved));
+        assert!(is_same(GUARD, "{ version: 1, guard: { caps: { values: { floor: 1 } } } }"));
+        assert!(is_same("version: 1\nclaims: [T]", "version: 1\nclaims: [T]\nguard: { approvals: [] }"));
+        assert_eq!(reviewed_content("version: 1\nguard: { approvals: [] }"), None);
+    }
+
+    #[test]
+    fn everything_else_is() {
+        for other in [
+            "version: 1\nguard:\n  caps: { values: { floor: 2 } }\n",
+            "version: 1\nguard:\n  caps: { values: { floor: \"1\" } }\n",
+            "version: 1\nguard:\n  caps: { values: { floor: 1, approvals: 3 } }\n",
+            "version: 1\nguard:\n  caps: { values: { floor: 1 } }\nx-approvals: 1\n",
+            "version: 1\nguard:\n  caps: { values: { floor: 1 } }\napprovals: []\n",
+            "version: 1\nguard: {}\n",
+            "version: 1\nguard: null\n",
+        ] {
+            assert!(!is_same(GUARD, other), "{other}");
+        }
+        assert!(!is_same("claims: [\"a\", \"b\"]", "claims: ['a\",\"b']"));
+        assert!(!is_same("claims: [\"null\"]", "claims: [null]"));
+        // What cannot be read is compared as it is.
+        assert!(!is_same("guard: [", "guard: [ "));
+        assert!(!is_same("guard: {}\n---\nclaims: [a]", "guard: {}\n---\nclaims: [b]"));
+    }
+}
