@@ -73,6 +73,20 @@ pub fn is_glob(text: &str) -> bool {
     false
 }
 
+/// The literal text that a "literal or glob" starts with.
+pub fn literal_start(text: &str) -> String {
+    let mut literal = String::new();
+    let mut scalars = text.chars();
+    while let Some(scalar) = scalars.next() {
+        match scalar {
+            '\\' => literal.extend(scalars.next()),
+            '*' | '?' | '[' | '{' => break,
+            _ => literal.push(scalar),
+        }
+    }
+    literal
+}
+
 /// The literal that a "literal or glob" without glob characters stands for: `\` escapes the next scalar.
 pub fn unescape(text: &str) -> String {
     let mut literal = String::with_capacity(text.len());

@@ -3,7 +3,7 @@
 //! Counts the tenant and the files as they are, and writes nothing to the tenant.
 
 use mdetag::store::baselines_file::{self, Accepted};
-use mdetag_core::inventory::DEVICES;
+use mdetag_core::policy::DEVICES;
 use mdetag_core::report::escape::terminal;
 use mdetag_core::selection;
 
@@ -56,8 +56,7 @@ pub async fn run(context: &Context, args: &AcceptArgs) -> Result<Exit, Failure> 
     });
     kept.map_err(|error| Failure::file(chain(&error)))?;
     let Some((before, count)) = accepted else {
-        let known: Vec<&str> =
-            std::iter::once(DEVICES).chain(counts.sources.keys().map(String::as_str)).collect();
+        let known: Vec<&str> = counts.names().collect();
         return Err(Failure::usage(format!("the policy set has no source `{}`", terminal(&args.source)))
             .help(format!("its sources are {}", terminal(&known.join(", ")))));
     };

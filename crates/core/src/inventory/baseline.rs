@@ -10,11 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Counts, UntrustedReason};
 use crate::diagnostic::{Place, Sources};
-use crate::policy::Guard;
+use crate::policy::{self, DEVICES, Guard};
 use crate::time::Timestamp;
-
-/// How `guard.approvals` and `mdetag state accept` name the inventory.
-pub const DEVICES: &str = "devices";
 
 /// The greatest count of so many days counts: many small steps are one large one.
 const WINDOW: Duration = Duration::from_secs(7 * 86_400);
@@ -103,8 +100,8 @@ impl Baselines {
         let (baseline, count) = if source == DEVICES {
             (self.devices.entry(filter.to_owned()).or_default(), counts.devices)
         } else {
-            let count = *counts.sources.get(source)?;
-            (self.sources.entry(source.to_owned()).or_default(), count)
+            let [source] = policy::named(counts.names(), source)[..] else { return None };
+            (self.sources.entry(source.to_owned()).or_default(), counts.sources[source])
         };
         let before = baseline.greatest(at).map(|run| run.count);
         *baseline = Baseline { runs: vec![CountedAt { at, count }], is_gone: false };
@@ -121,10 +118,13 @@ impl Baselines {
         let gone: Vec<&String> = gone.map(|(name, _)| name).collect();
         let new: Vec<&String> =
             counts.sources.keys().filter(|name| !self.sources.contains_key(*name)).collect();
-        let file = |name: &str| name.rsplit('/').next().unwrap_or(name).to_owned();
+        let last = |name: &str| name.rsplit('/').next().unwrap_or(name).to_owned();
+        let file = |name: &str| last(policy::file_of(name));
         let of = |name: &&String| {
-            let moved = gone.iter().find(|before| file(before) == file(name));
+            let moved = gone.iter().find(|before| last(before) == last(name));
+            let same_file = || gone.iter().find(|before| file(before) == file(name));
             moved
+                .or_else(same_file)
                 .or(gone.first().filter(|_| gone.len() == 1 && new.len() == 1))
                 .map(|before| (*before).clone())
         };
@@ -181,7 +181,8 @@ pub fn compare(
         let approval = guard
             .shrinks
             .iter()
-            .find(|approval| approval.source == source && to >= approval.to && approval.counts_on(today));
+            .filter(|approval| to >= approval.to && approval.counts_on(today))
+            .find(|approval| policy::named(counts.names(), &approval.source).contains(&source));
         let approved = approval.map(|approval| places.place(approval.span));
         if approved.is_none() {
             let what = if source == DEVICES { source.to_owned() } else { format!("`{source}`") };

@@ -7,7 +7,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::policy::{Guard, Percent};
+use crate::policy::{DEVICES, Guard, Percent};
 
 /// The verdict on a read. No reason: trusted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -194,6 +194,13 @@ pub struct Counts {
     /// Rows of each lookup, list file and hunting result, by a name that people know.
     #[serde(default)]
     pub sources: BTreeMap<String, u64>,
+}
+
+impl Counts {
+    /// Everything that is counted, by its name.
+    pub fn names(&self) -> impl Iterator<Item = &str> + Clone {
+        std::iter::once(DEVICES).chain(self.sources.keys().map(String::as_str))
+    }
 }
 
 /// A word of a command line: in quotes where a shell would cut it.

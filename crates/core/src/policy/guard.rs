@@ -286,8 +286,7 @@ impl Reader<'_> {
         let pattern = self.tag_pattern(node, "`tag`", true)?;
         let TagPattern::Glob(glob) = &pattern else { return Some(pattern) };
         let source = glob.source();
-        let start = source.find(['*', '?', '[', '{']).unwrap_or(source.len());
-        if pattern::unescape(&source[..start]).chars().count() >= LEAST_LITERAL {
+        if pattern::literal_start(source).chars().count() >= LEAST_LITERAL {
             return Some(pattern);
         }
         let message =

@@ -5,13 +5,13 @@
 use super::condition::distinct;
 use super::keys;
 use super::reader::{Fields, Reader};
-use super::syntax::{Node, NodeKind, shown};
-use super::{Test, TextList};
+use super::syntax::{Entry, Node, NodeKind, shown};
+use super::{ListFile, Test, TextList};
 use crate::diagnostic::Diagnostic;
 
 impl Reader<'_> {
     pub(super) fn in_file(&mut self, what: &str, node: &Node) -> Option<Test> {
-        let (file, values) = match &node.kind {
+        let (file, values): (ListFile, Vec<String>) = match &node.kind {
             NodeKind::Map(_) => {
                 let fields = self.fields(node, keys::IN_FILE, what)?;
                 let (file, allow_empty) = (fields.get("file")?, self.allow_empty(&fields)?);
@@ -52,15 +52,19 @@ impl Reader<'_> {
                     self.report(Diagnostic::error("E0304", column.span, message));
                     return None;
                 }
-                (path, values)
+                let kept_of = match fields.get("where") {
+                    Some(_) => format!("{column_name} where {}", pairs(entries)),
+                    None => column_name.to_owned(),
+                };
+                (self.list_source(path, file.span, Some(&kept_of)), values)
             }
             _ => {
                 let path = self.filled_text(node, what)?;
-                (path, self.list_file(path, node.span, false)?)
+                (self.list_source(path, node.span, None), self.list_file(path, node.span, false)?)
             }
         };
         let values = distinct(values.iter().map(String::as_str));
-        Some(Test::Text(TextList { values, file: Some(file.into()) }))
+        Some(Test::Text(TextList { values, file: Some(file) }))
     }
 
     /// `{ file, allowEmpty }`: one value a line. The keys of tables need a column.
@@ -84,6 +88,15 @@ impl Reader<'_> {
         }
         let values = self.list_file(path, file.span, allow_empty)?;
         let values = distinct(values.iter().map(String::as_str));
-        Some(Test::Text(TextList { values, file: Some(path.into()) }))
+        Some(Test::Text(TextList { values, file: Some(self.list_source(path, file.span, None)) }))
     }
+}
+
+/// `env=prod, site=A`.
+fn pairs(entries: &[Entry]) -> String {
+    let pairs = entries.iter().map(|entry| match &entry.value.kind {
+        NodeKind::Text(text) => format!("{}={}", entry.key, text.trim()),
+        _ => entry.key.clone(),
+    });
+    pairs.collect::<Vec<_>>().join(", ")
 }

@@ -5,6 +5,7 @@
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
+use super::data_sources;
 use super::dead_rules;
 use super::overlap::{ComparisonBudget, FlatPattern};
 use super::reader::Reader;
@@ -33,6 +34,7 @@ pub(super) fn check(reader: &mut Reader<'_>, policy: &Policy) {
     if !reader.is_partial {
         unclaimed(reader, policy);
         unassigned(reader, policy);
+        data_sources::check_approvals(reader, policy);
     }
     if !reader.has_errors() {
         unused_selectors(reader, policy);

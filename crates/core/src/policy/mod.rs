@@ -4,6 +4,7 @@
 
 mod condition;
 mod data;
+mod data_sources;
 mod differences;
 mod dead_rules;
 mod delimited;
@@ -36,6 +37,7 @@ mod tests;
 mod tests_file;
 
 pub use data::{DataRequest, data_files};
+pub use data_sources::{DEVICES, data_source, file_of, named};
 pub use device_groups::{
     Condition, DeviceGroup, DeviceGroups, GroupIndex, Operator, Property, Remediation, Ungrouped,
     read as read_device_groups,
@@ -260,8 +262,17 @@ pub enum Test {
 pub struct TextList {
     /// As written, in order, without duplicates.
     pub values: Arc<[String]>,
-    /// The path of the file they came from; values of a file that match no device are reported.
-    pub file: Option<Arc<str>>,
+    /// The file they came from; values of a file that match no device are reported.
+    pub file: Option<ListFile>,
+}
+
+/// The file of a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListFile {
+    /// The path as written, for messages.
+    pub written: Arc<str>,
+    /// The path from the repository's root, with the column where it is a table: no two lists share it.
+    pub source: Arc<str>,
 }
 
 /// An entry of `lookups`: a table joined to devices.

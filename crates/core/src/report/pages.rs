@@ -87,6 +87,7 @@ const PAGES: &[(&str, &str)] = &[
     ("W0407", include_str!("../../../../docs/diagnostics/W0407.md")),
     ("W0501", include_str!("../../../../docs/diagnostics/W0501.md")),
     ("W0502", include_str!("../../../../docs/diagnostics/W0502.md")),
+    ("W0503", include_str!("../../../../docs/diagnostics/W0503.md")),
     ("W0603", include_str!("../../../../docs/diagnostics/W0603.md")),
     ("W0604", include_str!("../../../../docs/diagnostics/W0604.md")),
     ("W0605", include_str!("../../../../docs/diagnostics/W0605.md")),

@@ -180,23 +180,3 @@ fn sources<'a>(patterns: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     sources.sort_unstable();
     sources
 }
-
-/// Visits every selector of a policy, nested ones included, in force or not.
-pub(super) fn for_each_selector(policy: &Policy, visit: &mut impl FnMut(&Selector)) {
-    let roots = policy
-        .scope
-        .iter()
-        .chain(policy.selectors.iter().map(|named| &named.selector))
-        .chain(policy.rules.iter().map(|rule| &rule.select))
-        .chain(policy.protections.iter().map(|protection| &protection.select))
-        .chain(policy.guard.selectors());
-    let mut open: Vec<&Selector> = roots.collect();
-    while let Some(selector) = open.pop() {
-        visit(selector);
-        match &selector.kind {
-            SelectorKind::All(parts) | SelectorKind::Any(parts) => open.extend(parts),
-            SelectorKind::Not(inner) => open.push(inner),
-            _ => {}
-        }
-    }
-}

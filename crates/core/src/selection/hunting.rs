@@ -47,14 +47,6 @@ impl HuntingResults {
     }
 }
 
-/// A query as people recognise it: its first line, cut.
-pub(super) fn title(query: &Hunting) -> String {
-    let line = query.query.trim().lines().next().unwrap_or_default();
-    let cut: String = line.chars().take(60).collect();
-    let dots = if cut.len() < query.query.trim().len() { "…" } else { "" };
-    format!("hunting: {cut}{dots}")
-}
-
 /// Queries that have no usable result, each named once.
 pub(super) fn faults(queries: &[(Hunting, Span)], results: &HuntingResults) -> Vec<Diagnostic> {
     let mut named = BTreeSet::new();
@@ -96,7 +88,7 @@ pub(super) fn matches(
         numbers.into_values().filter(|number| !used[*number].load(Ordering::Relaxed)).collect();
     unused.sort_unstable();
     let unused = unused.into_iter().map(|number| ids[number].as_str());
-    (set, Unmatched::report(&title(query), false, unused))
+    (set, Unmatched::report(&query.title(), false, unused))
 }
 
 /// Whether a device's id is in a result.

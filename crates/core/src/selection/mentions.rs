@@ -30,7 +30,7 @@ impl<'p> Mentions<'p> {
     pub(super) fn take(&mut self, field: Field, lists: &[SeenList<'p>]) {
         for list in lists {
             let source = match &list.list.file {
-                Some(path) => &**path,
+                Some(file) => &*file.written,
                 None if names_devices(field) => field.name(),
                 None => continue,
             };

@@ -21,7 +21,7 @@ use std::collections::BTreeMap;
 use crate::device::Field;
 use crate::diagnostic::Diagnostic;
 use crate::inventory::{Counts, DeviceSet, Row, Snapshot};
-use crate::policy::{Hunting, Policy, SelectorKind, Test};
+use crate::policy::{self, Hunting, Policy, SelectorKind, Test};
 use crate::time::Timestamp;
 
 pub use hunting::HuntingResults;
@@ -207,19 +207,18 @@ pub fn count_sources(policy: &Policy, snapshot: &Snapshot, hunting: &HuntingResu
     for lookup in &policy.lookups {
         sources.insert(lookup.name.clone(), lookup.keys.len() as u64);
     }
-    compile::for_each_selector(policy, &mut |selector| match &selector.kind {
-        SelectorKind::Field { test: Test::Text(list), .. } => {
-            if let Some(file) = &list.file {
-                let rows = sources.entry(file.to_string()).or_default();
-                *rows = (*rows).max(list.values.len() as u64);
-            }
+    policy.for_each_selector(&mut |selector| {
+        let count = match &selector.kind {
+            SelectorKind::Field { test: Test::Text(list), .. } => list.values.len(),
+            SelectorKind::Hunting(query) => match hunting.get(query) {
+                Some(ids) => ids.len(),
+                None => return,
+            },
+            _ => return,
+        };
+        if let Some(source) = policy::data_source(selector) {
+            sources.insert(source, count as u64);
         }
-        SelectorKind::Hunting(query) => {
-            if let Some(ids) = hunting.get(query) {
-                sources.insert(hunting::title(query), ids.len() as u64);
-            }
-        }
-        _ => {}
     });
     Counts { devices: snapshot.len() as u64, sources }
 }

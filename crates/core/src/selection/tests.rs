@@ -11,7 +11,7 @@ use super::*;
 use crate::diagnostic::{SourceId, Span};
 use crate::inventory::fleet;
 use crate::pattern::Glob;
-use crate::policy::{Hunting, Keep, Lookup, NamedSelector, Protection, Rule, Selector, TextList};
+use crate::policy::{Hunting, Keep, ListFile, Lookup, NamedSelector, Protection, Rule, Selector, TextList};
 
 const NOW: &str = "2026-11-22T00:00:00Z";
 pub(super) const SPAN: Span = Span { source: SourceId(0), start: 0, end: 0 };
@@ -347,7 +347,8 @@ fn lookups_join_without_case_and_report_keys_without_a_device() {
 fn values_of_a_list_file_that_no_device_has_are_reported() {
     let snapshot = fleet(&[json!({"computerDnsName": "WEB1", "osPlatform": "ubuntu"})]);
     let values: Arc<[String]> = strings(&["web1", "web2", "Ubuntu", "web3", "web4", "web5"]).into();
-    let from_file = || Test::Text(TextList { values: values.clone(), file: Some("hosts.txt".into()) });
+    let file = ListFile { written: "hosts.txt".into(), source: "hosts.txt".into() };
+    let from_file = || Test::Text(TextList { values: values.clone(), file: Some(file.clone()) });
     let policy =
         policy(vec![field(Field::ComputerDnsName, from_file()), field(Field::OsPlatform, from_file())]);
     let unmatched = run(&policy, &snapshot).unmatched;

@@ -101,7 +101,7 @@ impl Tracer<'_> {
             SelectorKind::Hunting(query) => {
                 let ids = self.hunting.get(query).unwrap_or_default();
                 let holds = hunting::lists(ids, self.snapshot.id(self.row));
-                (hunting::title(query), holds, None, Vec::new())
+                (query.title(), holds, None, Vec::new())
             }
         };
         Trace { label, holds, actual, span: selector.span, children }
@@ -262,7 +262,7 @@ fn condition(test: &Test) -> String {
         Test::Exists(true) => "exists".to_owned(),
         Test::Exists(false) => "does not exist".to_owned(),
         Test::Text(list) => match &list.file {
-            Some(file) => format!("inFile {file}"),
+            Some(file) => format!("inFile {}", file.written),
             None => listed("eq", "in", list.values.to_vec()),
         },
         Test::Glob(globs) => {

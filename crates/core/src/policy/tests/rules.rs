@@ -338,6 +338,8 @@ fn approvals_name_a_cap_a_number_and_a_last_day() {
     assert_eq!(tag("en*"), ["E0503"]);
     assert_eq!(tag("*"), ["E0503"]);
     assert_eq!(tag("{env,x}*"), ["E0503"]);
+    assert_eq!(tag("\\*ab\\?*"), none(), "what is escaped is literal");
+    assert_eq!(tag("\\*a*"), ["E0503"]);
     let bound = |changes: &str| {
         approval(&format!("cap: removals, max: 8, changes: {changes}, expires: 2027-01-01")).codes()
     };

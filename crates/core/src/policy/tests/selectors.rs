@@ -305,7 +305,7 @@ fn list_files_are_lines_or_columns() {
         .clone()
     {
         SelectorKind::Field { test: Test::Text(list), .. } => {
-            (list.values.to_vec(), list.file.unwrap().to_string())
+            (list.values.to_vec(), list.file.unwrap().written.to_string())
         }
         other => panic!("{other:?}"),
     };
