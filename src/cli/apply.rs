@@ -305,7 +305,16 @@ impl Task<'_> {
         let screen = progress::Meter::start(&self.context.console, 0);
         loop {
             match session.state.backend().hold(&session.state.lock(), &holder) {
-                Ok(lock) => return Ok(lock),
+                Ok(lock) => {
+                    if let Some(wait) = lock.quarantine(self.context.global.request_timeout) {
+                        let until = self.context.clock.now().plus(wait);
+                        self.context.console.say(&format!(
+                            "waiting until {until}: calls of the last holder of the lease may still be under way"
+                        ));
+                        tokio::time::sleep(wait).await;
+                    }
+                    return Ok(lock);
+                }
                 Err(error @ LockError::Held { .. }) if self.context.clock.now() < deadline => {
                     let now = self.context.clock.now();
                     let text = || waiting_for(deadline.since(now), &error.to_string(), now);

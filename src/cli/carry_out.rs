@@ -149,9 +149,13 @@ pub fn deadline(inputs: &RunInputs<'_>) -> Option<Timestamp> {
     inputs.args.max_duration.map(|span| clock.now().plus(span.saturating_sub(spent)))
 }
 
-/// A journal that cannot be written.
+/// A journal that cannot be written. Where the lease was lost, another process goes on.
 pub fn unusable(error: journal::JournalError) -> Failure {
-    Failure::file(chain(&error))
+    let mut failure = Failure::file(chain(&error));
+    if matches!(error, journal::JournalError::LeaseLost { .. }) {
+        failure.exit = Exit::Stopped;
+    }
+    failure
 }
 
 /// How a run writes.

@@ -21,6 +21,7 @@ use super::console::Console;
 use super::failure::Failure;
 use super::planning::has_errors;
 use super::state_place;
+use super::state_store::OpenedStore;
 
 /// The system's clock.
 #[derive(Clone, Copy, Debug)]
@@ -54,6 +55,10 @@ pub struct Context {
     pub base: PathBuf,
     /// The repository root, if there is one.
     pub repository: Option<PathBuf>,
+    /// Where state lies.
+    pub place: StatePlace,
+    /// The store, where it lies in one and is opened.
+    pub store: OpenedStore,
     /// The folder of sandboxes; of all state, where that lies in a folder.
     local: PathBuf,
 }
@@ -84,10 +89,7 @@ impl Context {
             folder: &folder,
         };
         let (place, standard) = (words.place()?, words.standard());
-        let StatePlace::Folder(local) = place else {
-            return Err(Failure::usage(format!("state cannot lie in {place} yet"))
-                .help(format!("name a folder with --state, such as {}", shown(&standard))));
-        };
+        let local = place.folder().map_or(standard, Path::to_path_buf);
         if command.uses_state() {
             refuse_tracked(&local, repository.as_deref())?;
         }
@@ -101,6 +103,8 @@ impl Context {
             folder,
             base,
             repository,
+            place,
+            store: OpenedStore::default(),
             local,
         })
     }

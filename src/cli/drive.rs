@@ -78,9 +78,17 @@ enum CallEnd {
 pub async fn drive(run: &mut Run<'_>, mut around: DriveContext<'_>) -> Result<(), JournalError> {
     let mut tasks = Tasks::default();
     let driven = drive_loop(run, &mut around, &mut tasks).await;
+    if let Err(JournalError::LeaseLost { .. }) = &driven {
+        // Whoever has the lease now reads again what was sent without an answer; this process writes nothing more.
+        run.stop(StopReason::LeaseLost);
+    }
     if driven.is_err() {
         let _ = around.ledger.with(|budget, now| run.abandon(now, budget));
         let _ = around.ledger.with(|budget, now| run.next(now, budget));
+    }
+    if matches!(driven, Err(JournalError::LeaseLost { .. })) {
+        tasks.set.abort_all();
+        return Ok(());
     }
     driven
 }
@@ -95,13 +103,20 @@ pub fn close(
     journal: &mut Journal,
     at: Timestamp,
 ) -> Result<(), JournalError> {
+    if run.stopped() == Some(StopReason::LeaseLost) {
+        return Ok(());
+    }
     let is_complete = is_complete(run, ledger);
     let reason = match run.stopped() {
         Some(reason) => format!("stopped by {}", reason.phrase()),
         None if is_complete => "finished".to_owned(),
         None => "finished with work left".to_owned(),
     };
-    journal.close(Closing { at, is_complete, reason })
+    match journal.close(Closing { at, is_complete, reason }) {
+        // Every change has ended: only the last line is missing, and it may be somebody else's to write.
+        Err(JournalError::LeaseLost { .. }) => Ok(()),
+        closed => closed,
+    }
 }
 
 /// Whether a resumed run would find nothing to do.
@@ -136,8 +151,13 @@ async fn drive_loop(
         let (step, starts) = steps(run, around)?;
         for (call, request) in starts {
             let (writer, clock) = (around.writer.clone(), around.clock.clone());
+            let hold = around.journal.hold();
             let task = tasks.set.spawn(async move {
-                let reply = writer.send(&request).await;
+                // A process that stood still since the intent was written may have lost its lease meanwhile.
+                let reply = match hold.map_or(Ok(()), |hold| hold.check()) {
+                    Ok(()) => writer.send(&request).await,
+                    Err(lost) => Reply::Lost { detail: lost.to_string(), maybe_sent: false },
+                };
                 CallEnd::Reply(call, reply, clock.now())
             });
             tasks.calls.insert(task.id(), call);

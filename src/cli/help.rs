@@ -14,7 +14,7 @@ use super::exit::Exit;
 use super::failure::Failure;
 
 /// The pages of the guide by their names.
-const GUIDE: [(&str, &str); 20] = [
+const GUIDE: [(&str, &str); 21] = [
     ("applying", include_str!("../../docs/applying.md")),
     ("ci", include_str!("../../docs/ci.md")),
     ("configuration", include_str!("../../docs/configuration.md")),
@@ -34,6 +34,7 @@ const GUIDE: [(&str, &str); 20] = [
     ("rollout", include_str!("../../docs/rollout.md")),
     ("sandbox-guide", include_str!("../../docs/sandbox.md")),
     ("service", include_str!("../../docs/service.md")),
+    ("state", include_str!("../../docs/state.md")),
     ("upgrading", include_str!("../../docs/upgrading.md")),
 ];
 
@@ -41,13 +42,13 @@ const GUIDE: [(&str, &str); 20] = [
 const TOPICS: [&str; 3] = ["exit-codes", "environment", "selectors"];
 
 /// Variables that no flag stands for: name, and what it says.
-const VARIABLES: [(&str, &str); 22] = [
+const VARIABLES: [(&str, &str); 26] = [
     ("MDETAG_ALLOW_HOSTS", "hosts beside those of the clouds that mdetag.yaml may name, with their port"),
     ("MDETAG_API_URL", "the service's address; loopback needs no leave"),
     ("MDETAG_LOGIN_URL", "the sign-in's address; loopback needs no leave"),
     ("MDETAG_GRAPH_URL", "the address of advanced hunting; loopback needs no leave"),
     ("MDETAG_RELEASES_URL", "where `doctor --check-version` asks"),
-    ("MDETAG_STATE_DIR", "the old name of MDETAG_STATE; a folder only"),
+    ("MDETAG_STATE_DIR", "the old name of MDETAG_STATE"),
     ("AZURE_TENANT_ID", "the directory to sign in to"),
     ("AZURE_CLIENT_ID", "the application that signs in"),
     ("AZURE_CLIENT_SECRET", "its secret"),
@@ -57,6 +58,10 @@ const VARIABLES: [(&str, &str); 22] = [
     ("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "GitHub's workload identity; GitHub sets it"),
     ("IDENTITY_ENDPOINT", "a managed identity; Azure sets it"),
     ("IDENTITY_HEADER", "a managed identity; Azure sets it"),
+    ("AZURE_STORAGE_ENDPOINT", "the address of the blob service, for state in azblob://"),
+    ("AZURE_STORAGE_ACCOUNT_KEY", "a key of the storage account; an identity is better"),
+    ("AWS_ENDPOINT_URL", "the address of the object service, for state in s3://; the usual AWS_ variables hold"),
+    ("AWS_REGION", "the region of the bucket"),
     ("AZURE_POD_IDENTITY_AUTHORITY_HOST", "where a virtual machine's managed identity answers"),
     ("JOB_COMPLETION_INDEX", "the pod's index for `--shard auto/N`; Kubernetes sets it"),
     ("HTTPS_PROXY", "a proxy for all calls; NO_PROXY names hosts without it"),

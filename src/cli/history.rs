@@ -6,6 +6,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
+use mdetag::store::backend::StatePlace;
 use mdetag::store::history_index::{self, IndexedChange, IndexedRun};
 use mdetag::store::journal;
 use mdetag::store::path_text::shown;
@@ -21,6 +22,7 @@ use super::exit::Exit;
 use super::failure::{Failure, chain};
 use super::output;
 use super::session::{SANDBOX, sandbox_dir};
+use super::state_store;
 
 /// A line, its document, and the time that it is sorted by.
 struct Told {
@@ -74,7 +76,7 @@ fn show(context: &Context, args: &HistoryArgs, told: Vec<Told>) -> Result<Exit, 
         let subject = args.subject.as_ref();
         let of = subject.map(|subject| format!(" about `{}`", terminal(subject))).unwrap_or_default();
         let when = if args.since.is_some() || args.until.is_some() { " in that time" } else { "" };
-        let folder = shown(&context.state_dir());
+        let folder = &context.place;
         context.console.result(&format!("no run in {folder} says anything{of}{when}\n"))?;
     } else {
         let text: String = told.into_iter().map(|told| told.text).collect();
@@ -109,6 +111,9 @@ pub fn states(context: &Context) -> Result<Vec<StateDir>, Failure> {
         (None, Some(_)) => context.profile()?.and_then(|profile| profile.tenant_id.clone()),
         _ => None,
     };
+    if let StatePlace::Store(address) = &context.place {
+        return state_store::tenants(context, address, context.global.sandbox.as_deref(), only_tenant.as_deref());
+    }
     let mut states = Vec::new();
     for cloud in folders(&root).into_iter().filter(|cloud| cloud != "sandboxes") {
         if only_cloud.as_ref().is_some_and(|only| *only != cloud) {

@@ -64,6 +64,7 @@ mod snapshot;
 mod state;
 mod source;
 mod state_place;
+mod state_store;
 mod tags;
 mod tenants;
 mod validate;

@@ -24,6 +24,7 @@ use mdetag_sandbox::{self as sandbox, Running, Sandbox};
 use super::context::Context;
 use super::exit::Exit;
 use super::failure::Failure;
+use super::state_store::{self, StateNeed};
 
 /// A tenant that a command reads. Nothing in it leads to a writer.
 pub struct Session {
@@ -104,7 +105,7 @@ pub async fn open_to_write(context: &Context, policy: Option<&Policy>) -> Result
     let options = prepared.options(context);
     let tenant = tenant::sign_in_to_write(options).await.map_err(|error| prepared.failure(error))?;
     let (tenant, writer) = tenant.split();
-    Ok(WritingSession { reading: prepared.session(context, tenant)?, writer })
+    Ok(WritingSession { reading: prepared.session(context, tenant, StateNeed::Must)?, writer })
 }
 
 /// Finds the tenant and the credential that flags, environment and profile name.
@@ -156,7 +157,7 @@ impl Prepared {
             Ok(tenant)
         });
         let tenant = signed_in.map_err(|error| self.failure(error))?;
-        self.session(context, tenant)
+        self.session(context, tenant, StateNeed::May)
     }
 
     /// What the sign-in needs.
@@ -183,18 +184,20 @@ impl Prepared {
     }
 
     /// The session of a tenant that was signed in to.
-    fn session(self, context: &Context, tenant: Tenant) -> Result<Session, Failure> {
+    fn session(self, context: &Context, tenant: Tenant, need: StateNeed) -> Result<Session, Failure> {
         let Prepared { target, credential, .. } = self;
         let reference = TenantReference {
             id: Some(tenant.id().to_owned()),
             name: target.name,
             cloud: Some(target.cloud),
         };
-        let state = state_of(context, &reference)?;
+        let state = state_store::of_tenant(context, &reference, need)?;
+        // Budgets are counted on this computer.
+        let local = state_store::local(context, &reference)?;
         // A managed identity or a login of the Azure CLI names its application only in the token.
         let client = credential.client().map(str::to_owned);
         let app = tenant.claims().app.clone().or(client).unwrap_or_else(|| "unknown".to_owned());
-        let ledger = Arc::new(ledger(context, &state, &app, target.scale, tenant.clock())?);
+        let ledger = Arc::new(ledger(context, &local, &app, target.scale, tenant.clock())?);
         Ok(Session { tenant, reference, state, ledger, scale: target.scale, sandbox: target.sandbox })
     }
 }
@@ -345,20 +348,6 @@ fn check_certificates() -> Result<(), Failure> {
         return Ok(());
     }
     Err(Failure::file(format!("SSL_CERT_FILE: {file} holds no certificate in PEM form")).help(help))
-}
-
-/// The state directory of a tenant that is named in full.
-///
-/// # Errors
-/// A cloud or id that cannot name a folder.
-pub fn state_of(context: &Context, tenant: &TenantReference) -> Result<StateDir, Failure> {
-    let (cloud, id) = (tenant.cloud.as_deref().unwrap_or_default(), tenant.id.as_deref().unwrap_or_default());
-    let state = context.state_dir();
-    match (cloud, tenant.name.as_deref()) {
-        (SANDBOX, Some(name)) => StateDir::of_sandbox(&state, name, id),
-        _ => StateDir::new(&state, cloud, id),
-    }
-    .map_err(Failure::file)
 }
 
 /// A tenant's error as a failure, with its steps.

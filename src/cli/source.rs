@@ -25,6 +25,7 @@ use super::past;
 use super::planning::{Inventory, KeptCounts, PlanInputs, PolicySet};
 use super::progress::Reading;
 use super::session::{self, Session};
+use super::state_store::{self, StateNeed};
 
 /// The devices of a command, and what is known beside them.
 pub struct Source {
@@ -168,7 +169,8 @@ fn from_file(context: &Context, path: &std::path::Path, set: Option<&PolicySet>)
     note_age(context, path, file.read_at);
     let hunting = hunting::recorded(context)?;
     let is_named = file.tenant.id.is_some() && file.tenant.cloud.is_some();
-    let state = if is_named { session::state_of(context, &file.tenant).ok() } else { None };
+    let state =
+        if is_named { state_store::of_tenant(context, &file.tenant, StateNeed::May).ok() } else { None };
     let kept = state.as_ref().map(|state| kept(context, state, set, true)).unwrap_or_default();
     note_missing_counts(context, policy, &kept);
     let inventory = Inventory { snapshot: file.snapshot, trust: file.trust, tenant: file.tenant };

@@ -12,7 +12,7 @@ use mdetag_core::plan::guard::ApprovalUse;
 use mdetag_core::plan::{Plan, WithheldReason, stale};
 use mdetag_core::time::{TICKS_PER_SECOND, Timestamp};
 
-use super::backend::{Log, is_lease_lost};
+use super::backend::{Hold, Log, is_lease_lost};
 use super::journal_line::{self as line, Line};
 use super::path_text::shown;
 use super::state::StateDir;
@@ -169,6 +169,11 @@ impl Journal {
         let mut journal = Journal { log, path };
         journal.write(&[Line::Run { at: now, header: Box::new(header.clone()), contested: Vec::new() }])?;
         Ok(journal)
+    }
+
+    /// The right to write to the tenant that this journal needs, where it needs one.
+    pub fn hold(&self) -> Option<Hold> {
+        self.log.hold()
     }
 
     /// Writes entries and returns once the disk has them.

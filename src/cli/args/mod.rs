@@ -80,7 +80,7 @@ pub struct Global {
     )]
     pub sandbox_fault: Vec<String>,
 
-    /// Where ledgers, journals and locks are kept: a folder
+    /// Where ledgers, journals and locks are kept: a folder, azblob://ACCOUNT/CONTAINER/PREFIX or s3://BUCKET/PREFIX
     #[arg(long, global = true, value_name = "PLACE", env = "MDETAG_STATE", alias = "state-dir", value_parser = NonEmptyStringValueParser::new())]
     pub state: Option<String>,
 

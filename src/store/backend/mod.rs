@@ -2,7 +2,13 @@
 //!
 //! Knows no format: journals, plans and counts are bytes here. Paths are those of `StateDir`.
 
+mod bucket;
+mod connect;
 mod directory;
+mod fault;
+mod lease;
+mod missing;
+mod objects;
 mod place;
 
 use std::fmt;
@@ -10,8 +16,15 @@ use std::io::{Read, Result};
 use std::path::Path;
 use std::sync::Arc;
 
+pub use bucket::Bucket;
+pub use connect::{connect, probe};
 pub use directory::Directory;
+pub use lease::{LIFE, Lease, unlock};
+pub use missing::Missing;
+pub use objects::{Cell, Cells, Condition, Objects, Version};
 pub use place::{StatePlace, StoreAddress};
+
+use mdetag_core::time::Clock;
 
 use super::lock::LockError;
 use super::state::is_name;
@@ -72,6 +85,11 @@ pub trait Log: fmt::Debug + Send {
     /// The number of the lease under which it is written: entries carry it. None where no lease is needed.
     fn fence(&self) -> Option<u64>;
 
+    /// The right to write under which it is written.
+    fn hold(&self) -> Option<Hold> {
+        None
+    }
+
     /// Says that the run ended: what helps later readers may be done now. A failure loses nothing.
     fn finish(&mut self) {}
 }
@@ -110,6 +128,16 @@ pub trait Held: fmt::Debug + Send + Sync {
 
     /// As [`Hold::quarantine`].
     fn quarantine(&self, call: std::time::Duration) -> Option<std::time::Duration>;
+}
+
+/// This computer's clock.
+#[derive(Clone)]
+struct OwnClock(Arc<dyn Clock>);
+
+impl fmt::Debug for OwnClock {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("OwnClock")
+    }
 }
 
 /// Somebody else may write to the tenant.

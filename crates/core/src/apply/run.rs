@@ -53,6 +53,8 @@ pub enum StopReason {
     Deadline,
     /// `--max-calls`.
     CallLimit,
+    /// Another process may write to the tenant now.
+    LeaseLost,
 }
 
 impl StopReason {
@@ -62,6 +64,7 @@ impl StopReason {
             StopReason::Signal => "a signal",
             StopReason::Deadline => "the time limit (--max-duration)",
             StopReason::CallLimit => "the call limit (--max-calls)",
+            StopReason::LeaseLost => "the loss of its lease on the tenant",
         }
     }
 }

@@ -1,0 +1,118 @@
+//! The state of a tenant as a command sees it: from the folder or from the store that holds it.
+//!
+//! A store is opened once a command. Who only reads goes on without it, and says which figures are missing.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, OnceLock};
+
+use mdetag::store::backend::{self, Bucket, Missing, Objects, StatePlace, StoreAddress};
+use mdetag::store::state::{SANDBOX, StateDir};
+use mdetag_core::plan::TenantReference;
+
+use super::context::Context;
+use super::failure::Failure;
+
+/// The store of a command, once it is opened; an error is one sentence.
+pub type OpenedStore = Arc<OnceLock<Result<Arc<Objects>, String>>>;
+
+/// What the state is needed for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StateNeed {
+    /// Writing to the tenant: nothing is written without it.
+    Must,
+    /// Looking: what it would add is missing, and said to be.
+    May,
+}
+
+/// The state of a tenant that is named in full.
+///
+/// # Errors
+/// A cloud or id that cannot name a folder; where it is a must, a store that cannot be used.
+pub fn of_tenant(context: &Context, tenant: &TenantReference, need: StateNeed) -> Result<StateDir, Failure> {
+    let StatePlace::Store(address) = &context.place else { return local(context, tenant) };
+    let (cloud, id) = (tenant.cloud.as_deref().unwrap_or_default(), tenant.id.as_deref().unwrap_or_default());
+    let sandbox = tenant.name.as_deref().filter(|_| cloud == SANDBOX);
+    let kept: Arc<dyn backend::Backend> = match opened(context, address) {
+        Ok(objects) => Arc::new(Bucket::new(objects.clone(), objects, context.clock.clone())),
+        Err(why) if need == StateNeed::Must => {
+            return Err(Failure::file(format!("the state in {address} cannot be used: {why}"))
+                .help("nothing was written; `mdetag doctor` looks at the state as well"));
+        }
+        Err(why) => {
+            context.console.complain(&format!(
+                "warning: the state in {address} cannot be used: {why}\nmissing: what earlier runs counted (maxShrink, the day's figures), contested and pending changes, and the runs"
+            ));
+            Arc::new(Missing)
+        }
+    };
+    StateDir::in_store(kept, &address.to_string(), cloud, sandbox, id).map_err(Failure::file)
+}
+
+/// The folder of a tenant on this computer.
+///
+/// # Errors
+/// A cloud or id that cannot name a folder.
+pub fn local(context: &Context, tenant: &TenantReference) -> Result<StateDir, Failure> {
+    let (cloud, id) = (tenant.cloud.as_deref().unwrap_or_default(), tenant.id.as_deref().unwrap_or_default());
+    let state = context.state_dir();
+    match (cloud, tenant.name.as_deref()) {
+        (SANDBOX, Some(name)) => StateDir::of_sandbox(&state, name, id),
+        _ => StateDir::new(&state, cloud, id),
+    }
+    .map_err(Failure::file)
+}
+
+/// The store, probed.
+///
+/// # Errors
+/// A sentence: no container, no rights, a clock that is off, conditions that are ignored.
+pub fn opened(context: &Context, address: &StoreAddress) -> Result<Arc<Objects>, String> {
+    let open = || {
+        let variables: Vec<(String, String)> = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .collect();
+        let objects =
+            backend::connect(address, &variables, &context.clock).map_err(|error| error.to_string())?;
+        backend::probe(&objects).map_err(|error| error.to_string())?;
+        Ok(objects)
+    };
+    context.store.get_or_init(open).clone()
+}
+
+/// The tenants that have runs in the store; `sandbox` and `tenant` narrow them.
+///
+/// # Errors
+/// A store that cannot be used.
+pub fn tenants(
+    context: &Context,
+    address: &StoreAddress,
+    sandbox: Option<&str>,
+    tenant: Option<&str>,
+) -> Result<Vec<StateDir>, Failure> {
+    let unusable = |why: String| Failure::file(format!("the state in {address} cannot be used: {why}"));
+    let objects = opened(context, address).map_err(unusable)?;
+    let keys = objects.list(address.prefix()).map_err(|error| unusable(error.to_string()))?;
+    let prefix = address.prefix();
+    let mut found: BTreeSet<(String, Option<String>, String)> = BTreeSet::new();
+    for (key, _) in &keys {
+        let below = key.strip_prefix(prefix).unwrap_or(key).trim_start_matches('/');
+        match below.split('/').collect::<Vec<_>>().as_slice() {
+            [cloud, name, id, "runs", ..] if *cloud == SANDBOX => {
+                found.insert(((*cloud).to_owned(), Some((*name).to_owned()), (*id).to_owned()));
+            }
+            [cloud, id, "runs", ..] => {
+                found.insert(((*cloud).to_owned(), None, (*id).to_owned()));
+            }
+            _ => {}
+        }
+    }
+    let is_wanted = |(_, name, id): &(String, Option<String>, String)| match sandbox {
+        Some(sandbox) => name.as_deref() == Some(sandbox),
+        None => tenant.is_none_or(|only| only.eq_ignore_ascii_case(id)),
+    };
+    let states = found.into_iter().filter(is_wanted).map(|(cloud, name, id)| {
+        let kept = Arc::new(Bucket::new(objects.clone(), objects.clone(), context.clock.clone()));
+        StateDir::in_store(kept, &address.to_string(), &cloud, name.as_deref(), &id)
+    });
+    states.collect::<Result<_, _>>().map_err(Failure::file)
+}

@@ -1,0 +1,259 @@
+//! State in a store: a journal is a folder of numbered segments, each written once; the lock is a lease.
+//!
+//! A run that ended is merged into one segment, so that later readers ask once.
+
+use std::collections::VecDeque;
+use std::io::{Cursor, Error, ErrorKind, Read, Result};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use mdetag_core::time::Clock;
+
+use super::lease::Lease;
+use super::objects::{Cells, Condition, Objects};
+use super::{Backend, Hold, LeaseLost, Log, OwnClock};
+use crate::store::lock::LockError;
+use crate::store::path_text::shown;
+
+/// The state of one tenant in a store.
+#[derive(Debug)]
+pub struct Bucket {
+    objects: Arc<Objects>,
+    cells: Arc<dyn Cells>,
+    clock: OwnClock,
+    lease: Mutex<Weak<Lease>>,
+}
+
+impl Bucket {
+    /// State in `objects`. Leases are taken through `cells`, by the store's clock, and believed in by `clock`.
+    pub fn new(objects: Arc<Objects>, cells: Arc<dyn Cells>, clock: Arc<dyn Clock>) -> Bucket {
+        Bucket { objects, cells, clock: OwnClock(clock), lease: Mutex::new(Weak::new()) }
+    }
+
+    /// The key of a path of `StateDir::in_store`.
+    fn key(&self, path: &Path) -> Result<String> {
+        key(&self.objects, path)
+    }
+
+    fn lease(&self) -> Result<Arc<Lease>> {
+        let lease = self.lease.lock().unwrap_or_else(PoisonError::into_inner).upgrade();
+        lease.ok_or_else(|| Error::other(LeaseLost("it was given back".to_owned())))
+    }
+
+    fn segments(&self, path: &Path) -> Result<Vec<Segment>> {
+        let folder = folder(&self.key(path)?);
+        let found = self.objects.list(&folder)?;
+        Ok(chosen(found.into_iter().filter_map(|(key, size)| Segment::parse(&folder, key, size)).collect()))
+    }
+}
+
+/// The key of a path below the store's address.
+pub(super) fn key(objects: &Objects, path: &Path) -> Result<String> {
+    let (path, root) = (shown(path), objects.address().to_string());
+    let below = path.strip_prefix(&root).map(|below| below.trim_start_matches('/'));
+    let below = below.ok_or_else(|| Error::other(format!("{path} does not lie in {root}")))?;
+    let prefix = objects.address().prefix();
+    Ok(if prefix.is_empty() { below.to_owned() } else { format!("{prefix}/{below}") })
+}
+
+fn folder(key: &str) -> String {
+    key.strip_suffix(".jsonl").unwrap_or(key).to_owned()
+}
+
+/// One object of a journal: the appends from `first` to `last`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Segment {
+    key: String,
+    first: u64,
+    last: u64,
+    size: u64,
+}
+
+impl Segment {
+    fn parse(folder: &str, key: String, size: u64) -> Option<Segment> {
+        let numbers = key.strip_prefix(folder)?.strip_prefix('/')?.strip_suffix(".jsonl")?;
+        let (first, last) = numbers.split_once('-').unwrap_or((numbers, numbers));
+        let (first, last) = (first.parse().ok()?, last.parse().ok()?);
+        Some(Segment { key, first, last, size })
+    }
+}
+
+/// Every append once, in order: a merged segment stands for those that it holds, also where they are still there.
+fn chosen(mut segments: Vec<Segment>) -> Vec<Segment> {
+    segments.sort_unstable_by_key(|segment| (segment.first, std::cmp::Reverse(segment.last)));
+    let mut end = 0;
+    segments.retain(|segment| {
+        let is_new = segment.last > end;
+        end = end.max(segment.last);
+        is_new
+    });
+    segments
+}
+
+impl Backend for Bucket {
+    fn read(&self, path: &Path, most: u64) -> Result<Vec<u8>> {
+        let cell = self.objects.get(&self.key(path)?)?;
+        let cell =
+            cell.ok_or_else(|| Error::new(ErrorKind::NotFound, format!("{} is not there", shown(path))))?;
+        if cell.bytes.len() as u64 > most {
+            return Err(Error::other(format!("{} has more than {most} bytes", shown(path))));
+        }
+        Ok(cell.bytes)
+    }
+
+    fn write(&self, path: &Path, content: &[u8]) -> Result<()> {
+        self.objects.put(&self.key(path)?, content.to_vec(), Condition::Any).map(drop)
+    }
+
+    fn logs(&self, path: &Path) -> Result<Vec<String>> {
+        let above = self.key(path)?;
+        let found = self.objects.list(&above)?;
+        let names = found.iter().filter_map(|(key, _)| {
+            let (name, segment) = key.strip_prefix(&above)?.strip_prefix('/')?.split_once('/')?;
+            (segment.ends_with(".jsonl") && super::is_name(name)).then(|| name.to_owned())
+        });
+        let mut names: Vec<String> = names.collect();
+        names.dedup();
+        Ok(names)
+    }
+
+    fn create_log(&self, path: &Path) -> Result<Box<dyn Log>> {
+        let (folder, lease) = (folder(&self.key(path)?), self.lease()?);
+        Ok(Box::new(SegmentLog { objects: self.objects.clone(), folder, last: 0, lease }))
+    }
+
+    fn continue_log(&self, path: &Path) -> Result<Box<dyn Log>> {
+        let last = self.segments(path)?.last().map(|segment| segment.last);
+        let last =
+            last.ok_or_else(|| Error::new(ErrorKind::NotFound, format!("{} is not there", shown(path))))?;
+        let (folder, lease) = (folder(&self.key(path)?), self.lease()?);
+        Ok(Box::new(SegmentLog { objects: self.objects.clone(), folder, last, lease }))
+    }
+
+    fn read_log(&self, path: &Path) -> Result<Box<dyn Read>> {
+        let segments = self.segments(path)?;
+        if segments.is_empty() {
+            return Err(Error::new(ErrorKind::NotFound, format!("{} is not there", shown(path))));
+        }
+        let keys = segments.into_iter().map(|segment| segment.key).collect();
+        Ok(Box::new(Segments {
+            objects: self.objects.clone(),
+            keys,
+            read: Cursor::new(Vec::new()),
+            ahead: 1,
+        }))
+    }
+
+    fn hold(&self, path: &Path, holder: &str) -> std::result::Result<Hold, LockError> {
+        let unusable = |source| LockError::Unusable { path: shown(path), source };
+        let key = self.key(path).map_err(unusable)?;
+        let lease = Lease::take(&self.cells, &key, holder, &self.clock.0)?;
+        Lease::keep(&lease);
+        *self.lease.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(&lease);
+        Ok(Hold(lease))
+    }
+}
+
+/// A journal that is written to: one object an append.
+#[derive(Debug)]
+struct SegmentLog {
+    objects: Arc<Objects>,
+    folder: String,
+    last: u64,
+    lease: Arc<Lease>,
+}
+
+impl Log for SegmentLog {
+    fn append(&mut self, bytes: &[u8]) -> Result<()> {
+        super::Held::check(&*self.lease).map_err(Error::other)?;
+        let key = format!("{}/{:06}.jsonl", self.folder, self.last + 1);
+        match self.objects.put(&key, bytes.to_vec(), Condition::Absent) {
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                // Either the answer to our own write was lost, or somebody else goes on with this run.
+                let found = self.objects.get(&key)?;
+                if found.is_none_or(|cell| cell.bytes != bytes) {
+                    return Err(Error::other(LeaseLost("another process goes on with this run".to_owned())));
+                }
+            }
+            Err(error) => return Err(error),
+        }
+        self.last += 1;
+        Ok(())
+    }
+
+    fn fence(&self) -> Option<u64> {
+        Some(self.lease.fence())
+    }
+
+    fn hold(&self) -> Option<Hold> {
+        Some(Hold(self.lease.clone()))
+    }
+
+    fn finish(&mut self) {
+        if let Err(error) = self.merge() {
+            tracing::debug!(%error, "the segments of this run stay apart");
+        }
+    }
+}
+
+impl SegmentLog {
+    /// Writes one segment for all, and removes them once it lies there whole.
+    fn merge(&self) -> Result<()> {
+        super::Held::check(&*self.lease).map_err(Error::other)?;
+        let found = self.objects.list(&self.folder)?;
+        let all =
+            found.into_iter().filter_map(|(key, size)| Segment::parse(&self.folder, key, size)).collect();
+        let segments = chosen(all);
+        let whole = segments.iter().map(|segment| segment.last + 1 - segment.first).sum::<u64>() == self.last;
+        if segments.len() < 2 || !whole {
+            return Ok(());
+        }
+        let keys: Vec<String> = segments.iter().map(|segment| segment.key.clone()).collect();
+        let bytes = self.objects.get_all(&keys)?.concat();
+        let size = bytes.len() as u64;
+        let merged = format!("{}/{:06}-{:06}.jsonl", self.folder, 1, self.last);
+        self.objects.put(&merged, bytes, Condition::Absent)?;
+        let is_there = self.objects.list(&self.folder)?.contains(&(merged, size));
+        if is_there { self.objects.remove(&keys) } else { Ok(()) }
+    }
+}
+
+/// The segments of a journal, one after the other. The first alone: many readers need no more.
+struct Segments {
+    objects: Arc<Objects>,
+    keys: VecDeque<String>,
+    read: Cursor<Vec<u8>>,
+    ahead: usize,
+}
+
+impl Read for Segments {
+    fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
+        loop {
+            let read = self.read.read(buffer)?;
+            if read > 0 || self.keys.is_empty() || buffer.is_empty() {
+                return Ok(read);
+            }
+            let next: Vec<String> = self.keys.drain(..self.ahead.min(self.keys.len())).collect();
+            self.ahead = 64;
+            self.read = Cursor::new(self.objects.get_all(&next)?.concat());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn segments(names: &[&str]) -> Vec<(u64, u64)> {
+        let of = |name: &&str| Segment::parse("runs/r", format!("runs/r/{name}.jsonl"), 1);
+        chosen(names.iter().filter_map(of).collect()).iter().map(|it| (it.first, it.last)).collect()
+    }
+
+    #[test]
+    fn a_merged_segment_stands_for_those_that_it_holds() {
+        assert_eq!(segments(&["000002", "000001", "000003"]), [(1, 1), (2, 2), (3, 3)]);
+        assert_eq!(segments(&["000001", "000001-000003", "000003", "000004"]), [(1, 3), (4, 4)]);
+        assert_eq!(segments(&["000001-000003", "000001-000005", "x"]), [(1, 5)]);
+    }
+}

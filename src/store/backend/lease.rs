@@ -1,0 +1,283 @@
+//! The lease on a tenant: one object in the store says who may write, until when, and under which number.
+//!
+//! A holder believes in its lease for less long than others do, so that two never believe at once. Who took part in neither clock
+//! reads no other computer's: ages are the store's, the holder's patience is its own.
+
+use std::io::{ErrorKind, Result};
+use std::path::Path;
+use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use mdetag_core::time::{Clock, Timestamp};
+
+use super::objects::{Cell, Cells, Condition, Version};
+use super::{Held, LeaseLost, OwnClock};
+use crate::store::lock::LockError;
+use crate::store::path_text::shown;
+
+/// Others may take a lease that was not renewed for so long, by the store's clock.
+pub const LIFE: Duration = Duration::from_secs(60);
+
+/// How often it is renewed.
+const RENEWAL: Duration = Duration::from_secs(15);
+
+/// How long its holder believes in it after the last renewal was sent: less than its life, for a request that comes late.
+const BELIEF: Duration = Duration::from_secs(50);
+
+/// The store tells times in whole seconds.
+const GRAIN: Duration = Duration::from_secs(1);
+
+/// What the lock object says.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Written {
+    holder: String,
+    /// Grows with each holder.
+    fence: u64,
+    /// Differs with each write: a store's versions may be hashes of the content, and an old one would come back.
+    nonce: String,
+    /// Given back.
+    #[serde(default)]
+    released: bool,
+    /// Given back for a holder that could not do so.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    by_hand: bool,
+}
+
+/// A lease that was taken.
+#[derive(Debug)]
+pub struct Lease {
+    cells: Arc<dyn Cells>,
+    key: String,
+    clock: OwnClock,
+    holder: String,
+    fence: u64,
+    /// How long the lease of the holder before had not been renewed, where it was not given back.
+    inherited: Option<Duration>,
+    inner: Mutex<Inner>,
+    /// Dropped with the lease: the renewing thread ends.
+    alive: Mutex<Option<SyncSender<()>>>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    version: Version,
+    renewed: Moment,
+    lost: Option<String>,
+}
+
+/// Two clocks: one stands still while the computer sleeps, the other may be set.
+#[derive(Clone, Copy, Debug)]
+struct Moment(Instant, Timestamp);
+
+impl Moment {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a clock that somebody sets back must not lengthen a lease"
+    )]
+    fn now(clock: &dyn Clock) -> Moment {
+        Moment(Instant::now(), clock.now())
+    }
+
+    fn elapsed(self, clock: &dyn Clock) -> Duration {
+        self.0.elapsed().max(clock.now().since(self.1))
+    }
+}
+
+impl Lease {
+    /// Takes the lease, or says who has it. `key`: of the lock object.
+    ///
+    /// # Errors
+    /// [`LockError`].
+    pub fn take(
+        cells: &Arc<dyn Cells>,
+        key: &str,
+        holder: &str,
+        clock: &Arc<dyn Clock>,
+    ) -> std::result::Result<Arc<Lease>, LockError> {
+        let unusable = |source| LockError::Unusable { path: shown(Path::new(key)), source };
+        let mut found = cells.get(key).map_err(unusable)?;
+        for _ in 0..3 {
+            let (fence, condition, inherited) = match &found {
+                None => (1, Condition::Absent, None),
+                Some(cell) => {
+                    let written = parse(cell).map_err(unusable)?;
+                    let age = cells.now().since(cell.modified);
+                    if !written.released && age <= LIFE + GRAIN {
+                        return Err(LockError::Held {
+                            holder: format!("{}, renewed {} s ago", written.holder, age.as_secs()),
+                        });
+                    }
+                    let inherited = (!written.released || written.by_hand).then_some(age);
+                    (written.fence + 1, Condition::Is(cell.version.clone()), inherited)
+                }
+            };
+            let renewed = Moment::now(&**clock);
+            let own = written(holder, fence, false);
+            let put = cells.put(key, bytes(&own), condition);
+            let version = match put {
+                Ok(version) => version,
+                Err(error) => {
+                    // The answer to a write that won may have been lost: the object says who did.
+                    found = cells.get(key).map_err(unusable)?;
+                    let won = found.as_ref().filter(|cell| is_own(cell, &own));
+                    match won {
+                        Some(cell) => cell.version.clone(),
+                        None if error.kind() == ErrorKind::AlreadyExists => continue,
+                        None => return Err(unusable(error)),
+                    }
+                }
+            };
+            let lease = Arc::new(Lease {
+                cells: cells.clone(),
+                key: key.to_owned(),
+                clock: OwnClock(clock.clone()),
+                holder: holder.to_owned(),
+                fence,
+                inherited,
+                inner: Mutex::new(Inner { version, renewed, lost: None }),
+                alive: Mutex::new(None),
+            });
+            return Ok(lease);
+        }
+        Err(LockError::Held { holder: "several processes start at once".to_owned() })
+    }
+
+    /// Renews the lease from now on, on a thread of its own, as long as it is held.
+    pub fn keep(lease: &Arc<Lease>) {
+        let (alive, ended) = sync_channel(1);
+        *lease.alive.lock().unwrap_or_else(PoisonError::into_inner) = Some(alive);
+        let weak = Arc::downgrade(lease);
+        std::thread::spawn(move || {
+            let mut wait = RENEWAL;
+            while ended.recv_timeout(wait) == Err(RecvTimeoutError::Timeout) {
+                let Some(lease) = weak.upgrade() else { return };
+                wait = match lease.renew() {
+                    Ok(()) => RENEWAL,
+                    // Tried again soon: belief ends before its life does.
+                    Err(_) => RENEWAL / 5,
+                };
+            }
+        });
+    }
+
+    /// Renews the lease once.
+    ///
+    /// # Errors
+    /// The store does not answer; a lease that is lost stays so.
+    pub fn renew(&self) -> Result<()> {
+        self.rewrite(false)
+    }
+
+    /// The number of this holder.
+    pub fn fence(&self) -> u64 {
+        self.fence
+    }
+
+    fn rewrite(&self, released: bool) -> Result<()> {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        if inner.lost.is_some() {
+            return Ok(());
+        }
+        let sent = Moment::now(&*self.clock.0);
+        let own = written(&self.holder, self.fence, released);
+        let put = self.cells.put(&self.key, bytes(&own), Condition::Is(inner.version.clone()));
+        let version = match put {
+            Ok(version) => version,
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => match self.cells.get(&self.key)? {
+                Some(cell) if is_own(&cell, &own) => cell.version,
+                Some(cell) => {
+                    let holder = parse(&cell).map_or_else(|_| "somebody".to_owned(), |by| by.holder);
+                    inner.lost = Some(format!("{holder} has it"));
+                    return Ok(());
+                }
+                None => {
+                    inner.lost = Some("its object was removed".to_owned());
+                    return Ok(());
+                }
+            },
+            Err(error) => return Err(error),
+        };
+        inner.version = version;
+        inner.renewed = sent;
+        Ok(())
+    }
+}
+
+impl Held for Lease {
+    fn check(&self) -> std::result::Result<(), LeaseLost> {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let elapsed = inner.renewed.elapsed(&*self.clock.0);
+        if inner.lost.is_none() && elapsed > BELIEF {
+            inner.lost = Some(format!("it was not renewed for {} s", elapsed.as_secs()));
+        }
+        inner.lost.clone().map_or(Ok(()), |why| Err(LeaseLost(why)))
+    }
+
+    fn quarantine(&self, call: Duration) -> Option<Duration> {
+        // The last holder may have sent a call until its belief ended.
+        let left = (BELIEF + call).saturating_sub(self.inherited?);
+        (!left.is_zero()).then_some(left)
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let _ = self.rewrite(true);
+    }
+}
+
+fn written(holder: &str, fence: u64, released: bool) -> Written {
+    let mut random = [0u8; 16];
+    // Without randomness the time still differs.
+    let _ = ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut random);
+    let nonce = random.iter().map(|byte| format!("{byte:02x}")).collect();
+    let holder =
+        holder.chars().map(|scalar| if scalar.is_control() { ' ' } else { scalar }).take(400).collect();
+    Written { holder, fence, nonce, released, by_hand: false }
+}
+
+fn bytes(written: &Written) -> Vec<u8> {
+    serde_json::to_vec(written).expect("plain data has a JSON form")
+}
+
+fn parse(cell: &Cell) -> Result<Written> {
+    serde_json::from_slice(&cell.bytes).map_err(|_| {
+        std::io::Error::new(
+            ErrorKind::InvalidData,
+            "the lock object cannot be read: look at it, then remove it",
+        )
+    })
+}
+
+fn is_own(cell: &Cell, own: &Written) -> bool {
+    parse(cell).is_ok_and(|found| found.nonce == own.nonce)
+}
+
+/// Ends a lease that was not renewed for its life. Says who held it; none where nobody does.
+///
+/// # Errors
+/// It is renewed still, or the store does not answer.
+pub fn unlock(cells: &dyn Cells, key: &str, reason: &str) -> Result<Option<String>> {
+    let Some(cell) = cells.get(key)? else { return Ok(None) };
+    let found = parse(&cell)?;
+    if found.released {
+        return Ok(None);
+    }
+    let age = cells.now().since(cell.modified);
+    if age <= LIFE + GRAIN {
+        return Err(std::io::Error::other(format!(
+            "{} renewed it {} s ago: it can be ended when it was not renewed for {} s",
+            found.holder,
+            age.as_secs(),
+            LIFE.as_secs()
+        )));
+    }
+    let own = written(&format!("ended by hand: {reason}"), found.fence + 1, true);
+    let own = Written { by_hand: true, ..own };
+    cells.put(key, bytes(&own), Condition::Is(cell.version))?;
+    Ok(Some(found.holder))
+}

@@ -1,0 +1,48 @@
+//! State that cannot be reached: readers go on without it.
+//!
+//! Holds nothing, keeps nothing, and lets nobody write to a tenant.
+
+use std::io::{Error, ErrorKind, Read, Result};
+use std::path::Path;
+
+use super::{Backend, Hold, Log};
+use crate::store::lock::LockError;
+use crate::store::path_text::shown;
+
+/// Stands in for a store that does not answer.
+#[derive(Clone, Copy, Debug)]
+pub struct Missing;
+
+fn gone() -> Error {
+    Error::new(ErrorKind::NotFound, "the state cannot be reached")
+}
+
+impl Backend for Missing {
+    fn read(&self, _: &Path, _: u64) -> Result<Vec<u8>> {
+        Err(gone())
+    }
+
+    fn write(&self, _: &Path, _: &[u8]) -> Result<()> {
+        Err(gone())
+    }
+
+    fn logs(&self, _: &Path) -> Result<Vec<String>> {
+        Ok(Vec::new())
+    }
+
+    fn create_log(&self, _: &Path) -> Result<Box<dyn Log>> {
+        Err(gone())
+    }
+
+    fn continue_log(&self, _: &Path) -> Result<Box<dyn Log>> {
+        Err(gone())
+    }
+
+    fn read_log(&self, _: &Path) -> Result<Box<dyn Read>> {
+        Err(gone())
+    }
+
+    fn hold(&self, path: &Path, _: &str) -> std::result::Result<Hold, LockError> {
+        Err(LockError::Unusable { path: shown(path), source: gone() })
+    }
+}

@@ -1,0 +1,281 @@
+//! Objects of a store, for callers that wait: whole objects by key, written on conditions, and the store's clock.
+//!
+//! Knows no layout. Appending is not offered: what the stores call so is not the same on both.
+
+use std::future::Future;
+use std::io::{Error, ErrorKind, Result};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
+
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use object_store::client::{
+    HttpClient, HttpConnector, HttpError, HttpRequest, HttpResponse, HttpService, ReqwestConnector,
+};
+use object_store::path::Path as Key;
+use object_store::{
+    ClientOptions, ObjectStore, ObjectStoreExt as _, PutMode, PutOptions, PutPayload, UpdateVersion,
+};
+
+use mdetag_core::time::{Clock, Timestamp};
+
+use super::fault::fault;
+use super::{OwnClock, StoreAddress};
+
+/// So many objects are read or removed at a time.
+const SIDE_BY_SIDE: usize = 32;
+
+/// A version of an object.
+#[derive(Clone, Debug)]
+pub struct Version(UpdateVersion);
+
+/// An object with its version and when the store took it, by the store's clock.
+#[derive(Clone, Debug)]
+pub struct Cell {
+    /// What is in it.
+    pub bytes: Vec<u8>,
+    /// Which version this is.
+    pub version: Version,
+    /// When the store took it.
+    pub modified: Timestamp,
+}
+
+/// When a write may happen.
+#[derive(Clone, Debug)]
+pub enum Condition {
+    /// Always.
+    Any,
+    /// Where nothing is there.
+    Absent,
+    /// Where still this version is there.
+    Is(Version),
+}
+
+/// The few objects that a lease needs.
+pub trait Cells: std::fmt::Debug + Send + Sync {
+    /// An object; none where nothing is there.
+    ///
+    /// # Errors
+    /// The store does not answer, or refuses.
+    fn get(&self, key: &str) -> Result<Option<Cell>>;
+
+    /// Writes an object.
+    ///
+    /// # Errors
+    /// [`ErrorKind::AlreadyExists`] where the condition does not hold. An answer that was lost on the way may say so too.
+    fn put(&self, key: &str, bytes: Vec<u8>, condition: Condition) -> Result<Version>;
+
+    /// The store's clock.
+    fn now(&self) -> Timestamp;
+}
+
+/// What was asked of a store, and how far its clock is from ours.
+#[derive(Debug, Default)]
+pub(super) struct Traffic {
+    requests: AtomicU64,
+    bytes: AtomicU64,
+    ahead_millis: AtomicI64,
+}
+
+/// A store.
+#[derive(Debug)]
+pub struct Objects {
+    store: Arc<dyn ObjectStore>,
+    runtime: Option<tokio::runtime::Runtime>,
+    traffic: Arc<Traffic>,
+    address: StoreAddress,
+    clock: OwnClock,
+}
+
+impl Objects {
+    /// Objects of `address` in a store that `open` makes with the connector.
+    ///
+    /// # Errors
+    /// Where no thread can be started, or the store's settings are wrong.
+    pub(super) fn new(
+        address: StoreAddress,
+        clock: Arc<dyn Clock>,
+        open: impl FnOnce(Watched) -> object_store::Result<Arc<dyn ObjectStore>>,
+    ) -> Result<Objects> {
+        // Its own thread: callers wait, some of them inside of another runtime.
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name("state store")
+            .enable_all()
+            .build()?;
+        let traffic = Arc::new(Traffic::default());
+        let watched = Watched { traffic: traffic.clone(), clock: OwnClock(clock.clone()) };
+        let store = open(watched).map_err(|error| fault(&error, &address, 0))?;
+        Ok(Objects { store, runtime: Some(runtime), traffic, address, clock: OwnClock(clock) })
+    }
+
+    /// Where it is.
+    pub fn address(&self) -> &StoreAddress {
+        &self.address
+    }
+
+    /// Requests sent and bytes written so far.
+    pub fn traffic(&self) -> (u64, u64) {
+        (self.traffic.requests.load(Ordering::Relaxed), self.traffic.bytes.load(Ordering::Relaxed))
+    }
+
+    /// Keys that begin with a folder's, with their sizes, sorted.
+    ///
+    /// # Errors
+    /// The store does not answer, or refuses.
+    pub fn list(&self, folder: &str) -> Result<Vec<(String, u64)>> {
+        let (store, folder) = (self.store.clone(), Key::from(folder));
+        let listing = self.wait(async move { store.list(Some(&folder)).try_collect::<Vec<_>>().await })?;
+        let mut keys: Vec<_> =
+            listing.into_iter().map(|meta| (meta.location.to_string(), meta.size)).collect();
+        keys.sort_unstable();
+        Ok(keys)
+    }
+
+    /// Several objects, in this order.
+    ///
+    /// # Errors
+    /// One is missing, or the store does not answer, or refuses.
+    pub fn get_all(&self, keys: &[String]) -> Result<Vec<Vec<u8>>> {
+        let (store, keys) = (self.store.clone(), keys.to_vec());
+        self.wait(async move {
+            let reads = keys.into_iter().map(|key| {
+                let store = store.clone();
+                async move { Ok(store.get(&Key::from(key)).await?.bytes().await?.to_vec()) }
+            });
+            stream::iter(reads).buffered(SIDE_BY_SIDE).try_collect().await
+        })
+    }
+
+    /// Removes objects. What is not there is removed already.
+    ///
+    /// # Errors
+    /// The store does not answer, or refuses.
+    pub fn remove(&self, keys: &[String]) -> Result<()> {
+        let (store, keys) = (self.store.clone(), keys.to_vec());
+        self.wait(async move {
+            let removals = keys.into_iter().map(|key| {
+                let store = store.clone();
+                async move {
+                    match store.delete(&Key::from(key)).await {
+                        Err(object_store::Error::NotFound { .. }) => Ok(()),
+                        ended => ended,
+                    }
+                }
+            });
+            stream::iter(removals).buffer_unordered(SIDE_BY_SIDE).try_collect::<()>().await
+        })
+    }
+
+    fn wait<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = object_store::Result<T>> + Send + 'static,
+    ) -> Result<T> {
+        let gone = || Error::other("the thread of the state store ended");
+        let runtime = self.runtime.as_ref().ok_or_else(gone)?;
+        let (sender, receiver) = std::sync::mpsc::sync_channel(1);
+        runtime.spawn(async move {
+            let _ = sender.send(work.await);
+        });
+        let is_on_worker = tokio::runtime::Handle::try_current()
+            .is_ok_and(|handle| handle.runtime_flavor() == tokio::runtime::RuntimeFlavor::MultiThread);
+        // Other tasks of this worker must go on meanwhile.
+        let ended =
+            if is_on_worker { tokio::task::block_in_place(|| receiver.recv()) } else { receiver.recv() };
+        let ahead = self.traffic.ahead_millis.load(Ordering::Relaxed);
+        ended.map_err(|_| gone())?.map_err(|error| fault(&error, &self.address, ahead))
+    }
+}
+
+impl Cells for Objects {
+    fn get(&self, key: &str) -> Result<Option<Cell>> {
+        let (store, key) = (self.store.clone(), Key::from(key));
+        let read = self.wait(async move {
+            let found = store.get(&key).await?;
+            let meta = found.meta.clone();
+            Ok((meta, found.bytes().await?))
+        });
+        match read {
+            Ok((meta, bytes)) => Ok(Some(Cell {
+                bytes: bytes.to_vec(),
+                modified: Timestamp::from_millis(meta.last_modified.timestamp_millis()),
+                version: Version(UpdateVersion { e_tag: meta.e_tag, version: meta.version }),
+            })),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn put(&self, key: &str, bytes: Vec<u8>, condition: Condition) -> Result<Version> {
+        let mode = match condition {
+            Condition::Any => PutMode::Overwrite,
+            Condition::Absent => PutMode::Create,
+            Condition::Is(version) => PutMode::Update(version.0),
+        };
+        let (store, key) = (self.store.clone(), Key::from(key));
+        let options = PutOptions { mode, ..PutOptions::default() };
+        let put = self.wait(async move { store.put_opts(&key, PutPayload::from(bytes), options).await })?;
+        Ok(Version(UpdateVersion { e_tag: put.e_tag, version: put.version }))
+    }
+
+    fn now(&self) -> Timestamp {
+        let ahead = self.traffic.ahead_millis.load(Ordering::Relaxed);
+        let now = self.clock.0.now();
+        let span = Duration::from_millis(ahead.unsigned_abs());
+        if ahead < 0 { now.minus(span) } else { now.plus(span) }
+    }
+}
+
+impl Drop for Objects {
+    fn drop(&mut self) {
+        // A runtime may not be waited for inside of another one.
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// Counts requests and reads the store's clock off their answers.
+#[derive(Clone, Debug)]
+pub(super) struct Watched {
+    traffic: Arc<Traffic>,
+    clock: OwnClock,
+}
+
+impl HttpConnector for Watched {
+    fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
+        let inner = ReqwestConnector::default().connect(options)?;
+        Ok(HttpClient::new(WatchedClient { inner, watched: self.clone() }))
+    }
+}
+
+#[derive(Debug)]
+struct WatchedClient {
+    inner: HttpClient,
+    watched: Watched,
+}
+
+type Answering<'a> = Pin<Box<dyn Future<Output = std::result::Result<HttpResponse, HttpError>> + Send + 'a>>;
+
+impl HttpService for WatchedClient {
+    fn call<'life, 'answer>(&'life self, request: HttpRequest) -> Answering<'answer>
+    where
+        'life: 'answer,
+        Self: 'answer,
+    {
+        Box::pin(async move {
+            let traffic = &self.watched.traffic;
+            traffic.requests.fetch_add(1, Ordering::Relaxed);
+            traffic.bytes.fetch_add(request.body().content_length() as u64, Ordering::Relaxed);
+            let response = self.inner.execute(request).await?;
+            let date = response.headers().get("date").and_then(|date| date.to_str().ok());
+            if let Some(date) = date.and_then(|date| httpdate::parse_http_date(date).ok()) {
+                let since = date.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+                let (theirs, ours) = (since.as_millis() as i64, self.watched.clock.0.now().millis());
+                traffic.ahead_millis.store(theirs - ours, Ordering::Relaxed);
+            }
+            Ok(response)
+        })
+    }
+}

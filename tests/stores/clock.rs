@@ -1,0 +1,71 @@
+//! Clocks that a test moves: no test waits for a lease to end.
+//!
+//! The computer's clock and the store's move together.
+
+use std::io::Result;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use mdetag::store::backend::{Cell, Cells, Condition, Objects, Version};
+use mdetag_core::time::{Clock, Timestamp};
+
+/// The wall clock.
+#[derive(Debug)]
+pub(crate) struct Wall;
+
+impl Clock for Wall {
+    fn now(&self) -> Timestamp {
+        Timestamp::EPOCH.plus(SystemTime::now().duration_since(UNIX_EPOCH).unwrap())
+    }
+}
+
+/// The wall clock, some seconds later.
+#[derive(Debug)]
+pub(crate) struct Shifted(AtomicU64);
+
+impl Shifted {
+    pub(crate) fn new() -> Arc<Shifted> {
+        Arc::new(Shifted(AtomicU64::new(0)))
+    }
+
+    pub(crate) fn pass(&self, seconds: u64) {
+        self.0.fetch_add(seconds, Ordering::SeqCst);
+    }
+
+    /// A store whose clock moves along.
+    pub(crate) fn store(self: &Arc<Self>, objects: Arc<Objects>) -> ShiftedStore {
+        ShiftedStore { objects, clock: self.clone() }
+    }
+
+    fn passed(&self) -> Duration {
+        Duration::from_secs(self.0.load(Ordering::SeqCst))
+    }
+}
+
+impl Clock for Shifted {
+    fn now(&self) -> Timestamp {
+        Wall.now().plus(self.passed())
+    }
+}
+
+/// A store some seconds later.
+#[derive(Debug)]
+pub(crate) struct ShiftedStore {
+    objects: Arc<Objects>,
+    clock: Arc<Shifted>,
+}
+
+impl Cells for ShiftedStore {
+    fn get(&self, key: &str) -> Result<Option<Cell>> {
+        self.objects.get(key)
+    }
+
+    fn put(&self, key: &str, bytes: Vec<u8>, condition: Condition) -> Result<Version> {
+        self.objects.put(key, bytes, condition)
+    }
+
+    fn now(&self) -> Timestamp {
+        self.objects.now().plus(self.clock.passed())
+    }
+}
