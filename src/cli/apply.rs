@@ -3,13 +3,10 @@
 //! Decides nothing about a change: what is applied is what the plan, the review and the guard agree on.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use mdetag::store::backend::Hold;
 use mdetag::store::journal::{self, Recorded};
-use mdetag::store::lock::LockError;
 use mdetag::store::path_text::shown;
 use mdetag::tenant::Writer;
 use mdetag_core::apply::resume;
@@ -19,7 +16,6 @@ use mdetag_core::plan::stale::{self, Dropped};
 use mdetag_core::plan::{ChangeKey, ChangeWhat, Plan, SafePlan, WithheldReason, document, revert, waves};
 use mdetag_core::policy::Policy;
 use mdetag_core::report::model::{Input, Model, Subject};
-use mdetag_core::report::progress::waiting_for;
 
 use super::applied::{Applied, tell_end};
 use super::args::ApplyArgs;
@@ -35,7 +31,7 @@ use super::rollout;
 use super::session::{self, Session, WritingSession};
 use super::signals::Stops;
 use super::source::{self, Source};
-use super::{age, ci, ledger_text, left_out, open_rollouts, past, plan, progress, question, reviewed, show};
+use super::{age, ci, ledger_text, left_out, lock, open_rollouts, past, plan, question, reviewed, show};
 
 /// What is applied: a plan that somebody saw, or what the policies say now.
 struct Job {
@@ -258,7 +254,7 @@ impl Task<'_> {
         if let Some(reviewed) = &job.reviewed {
             self.check_reviewed(reviewed, job.resumed.as_ref(), &session)?;
         }
-        let _lock = stops.or(self.lock(&session)).await?;
+        let _lock = stops.or(lock::lock(self.context, self.args, &session)).await?;
         // Whoever held the lock until now may have gone on with the run.
         if let Some(recorded) = &mut job.resumed {
             *recorded = journal::read(&session.state, &recorded.header.run)
@@ -295,41 +291,6 @@ impl Task<'_> {
             .help("make a new plan with the options that hold now"));
         }
         Ok(())
-    }
-
-    /// One apply a tenant: waits for another as long as asked, then refuses with the holder's name.
-    async fn lock(&self, session: &Session) -> Result<Hold, Failure> {
-        let holder =
-            format!("process {} of {}, since {}", std::process::id(), ci::origin(), self.context.clock.now());
-        let deadline = self.context.clock.now().plus(self.args.lock_timeout);
-        let screen = progress::Meter::start(&self.context.console, 0);
-        loop {
-            match session.state.backend().hold(&session.state.lock(), &holder) {
-                Ok(lock) => {
-                    if let Some(wait) = lock.quarantine(self.context.global.request_timeout) {
-                        let until = self.context.clock.now().plus(wait);
-                        self.context.console.say(&format!(
-                            "waiting until {until}: calls of the last holder of the lease may still be under way"
-                        ));
-                        tokio::time::sleep(wait).await;
-                    }
-                    return Ok(lock);
-                }
-                Err(error @ LockError::Held { .. }) if self.context.clock.now() < deadline => {
-                    let now = self.context.clock.now();
-                    let text = || waiting_for(deadline.since(now), &error.to_string(), now);
-                    screen.show(0, text);
-                    screen.wait(deadline.since(now), text);
-                    tokio::time::sleep(Duration::from_millis(200)).await;
-                }
-                Err(error @ LockError::Held { .. }) => {
-                    return Err(
-                        Failure::file(error.to_string()).help("wait for it, or pass --lock-timeout 30m")
-                    );
-                }
-                Err(error) => return Err(Failure::file(chain(&error))),
-            }
-        }
     }
 
     /// Reads the inventory anew, from the tenant (or, on a sandbox, from the file that was asked for).

@@ -60,7 +60,10 @@ const VARIABLES: [(&str, &str); 26] = [
     ("IDENTITY_HEADER", "a managed identity; Azure sets it"),
     ("AZURE_STORAGE_ENDPOINT", "the address of the blob service, for state in azblob://"),
     ("AZURE_STORAGE_ACCOUNT_KEY", "a key of the storage account; an identity is better"),
-    ("AWS_ENDPOINT_URL", "the address of the object service, for state in s3://; the usual AWS_ variables hold"),
+    (
+        "AWS_ENDPOINT_URL",
+        "the address of the object service, for state in s3://; the usual AWS_ variables hold",
+    ),
     ("AWS_REGION", "the region of the bucket"),
     ("AZURE_POD_IDENTITY_AUTHORITY_HOST", "where a virtual machine's managed identity answers"),
     ("JOB_COMPLETION_INDEX", "the pod's index for `--shard auto/N`; Kubernetes sets it"),

@@ -112,7 +112,12 @@ pub fn states(context: &Context) -> Result<Vec<StateDir>, Failure> {
         _ => None,
     };
     if let StatePlace::Store(address) = &context.place {
-        return state_store::tenants(context, address, context.global.sandbox.as_deref(), only_tenant.as_deref());
+        return state_store::tenants(
+            context,
+            address,
+            context.global.sandbox.as_deref(),
+            only_tenant.as_deref(),
+        );
     }
     let mut states = Vec::new();
     for cloud in folders(&root).into_iter().filter(|cloud| cloud != "sandboxes") {

@@ -38,6 +38,7 @@ mod import_round_trip;
 mod init;
 mod ledger_text;
 mod left_out;
+mod lock;
 mod looking;
 mod manual;
 mod open_rollouts;

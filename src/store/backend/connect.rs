@@ -64,11 +64,9 @@ fn s3(
 ) -> object_store::Result<Arc<dyn ObjectStore>> {
     let mut builder = AmazonS3Builder::new();
     let mut is_local = false;
-    for (name, value) in
-        variables.iter().filter(|(name, value)| name.starts_with("AWS_") && !value.is_empty())
-    {
+    for (name, value) in of("aws", variables) {
         let Ok(key) = name.to_ascii_lowercase().parse::<AmazonS3ConfigKey>() else { continue };
-        is_local |= name.starts_with("AWS_ENDPOINT") && is_loopback(value);
+        is_local |= matches!(key, AmazonS3ConfigKey::Endpoint) && is_loopback(value);
         builder = builder.with_config(key, value);
     }
     let store = builder
@@ -79,6 +77,17 @@ fn s3(
         .with_http_connector(watched)
         .build()?;
     Ok(Arc::new(store))
+}
+
+/// The variables of a cloud, as its own tools name them.
+fn of<'a>(
+    cloud: &'a str,
+    variables: &'a [(String, String)],
+) -> impl Iterator<Item = (&'a String, &'a String)> {
+    let of_cloud =
+        move |name: &str| name.split_once('_').is_some_and(|(first, _)| first.eq_ignore_ascii_case(cloud));
+    let known = variables.iter().filter(move |(name, value)| of_cloud(name) && !value.is_empty());
+    known.map(|(name, value)| (name, value))
 }
 
 fn is_loopback(url: &str) -> bool {
