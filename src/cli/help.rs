@@ -34,7 +34,7 @@ const GUIDE: [(&str, &str); 21] = [
     ("rollout", include_str!("../../docs/rollout.md")),
     ("sandbox-guide", include_str!("../../docs/sandbox.md")),
     ("service", include_str!("../../docs/service.md")),
-    ("state", include_str!("../../docs/state.md")),
+    ("shared-state", include_str!("../../docs/state.md")),
     ("upgrading", include_str!("../../docs/upgrading.md")),
 ];
 
