@@ -19,7 +19,7 @@ use crate::store::lock::LockError;
 use crate::store::path_text::shown;
 
 /// Others may take a lease that was not renewed for so long, by the store's clock.
-pub const LIFE: Duration = Duration::from_secs(60);
+const LIFE: Duration = Duration::from_secs(60);
 
 /// How often it is renewed.
 const RENEWAL: Duration = Duration::from_secs(15);

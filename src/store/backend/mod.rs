@@ -19,7 +19,7 @@ use std::sync::Arc;
 pub use bucket::Bucket;
 pub use connect::{connect, probe};
 pub use directory::Directory;
-pub use lease::{LIFE, Lease, unlock};
+pub use lease::{Lease, unlock};
 pub use missing::Missing;
 pub use objects::{Cell, Cells, Condition, Objects, Version};
 pub use place::{StatePlace, StoreAddress};
