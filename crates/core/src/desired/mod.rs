@@ -7,6 +7,8 @@ mod conflict;
 mod groups;
 mod settle;
 mod template;
+#[cfg(test)]
+mod tests;
 mod value;
 mod window;
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::groups::TagsByRule;
 use super::{Gap, Unresolved};
 use crate::inventory::{DeviceSet, Row, Snapshot};
-use crate::policy::{Filter, Policy, TagExpressionKind, Template, TemplatePart};
+use crate::policy::{Filter, Policy, TagExpressionKind, Template, TemplatePart, ValueMap};
 use crate::selection::{Selections, text_of};
 use crate::tag;
 use crate::text;
@@ -49,15 +49,7 @@ pub(super) fn render(
             let selected = &selections.rules[index];
             let value =
                 |field, row| text_of(policy, snapshot, selections, field, row).map(|text| text.into_owned());
-            one(
-                template,
-                index as u32,
-                selected,
-                protected,
-                policy.guard.allows_reserved(),
-                &value,
-                &mut rendered,
-            );
+            one(template, index as u32, selected, protected, policy, &value, &mut rendered);
         }
     }
     rendered
@@ -68,10 +60,11 @@ fn one(
     rule: u32,
     selected: &DeviceSet,
     protected: &DeviceSet,
-    allow_reserved: bool,
+    policy: &Policy,
     value: &dyn Fn(crate::device::Field, Row) -> Option<String>,
     rendered: &mut Rendered,
 ) {
+    let allow_reserved = policy.guard.allows_reserved();
     let fields: Vec<_> = template
         .parts
         .iter()
@@ -98,7 +91,7 @@ fn one(
         let outcome = match known.get(&values) {
             Some(outcome) => *outcome,
             None => {
-                let outcome = match fill(template, &values) {
+                let outcome = match fill(template, &values, &policy.maps) {
                     None => TemplateResult::Missing,
                     Some(tag) if tag::check(&tag).is_err() || (tag::is_reserved(&tag) && !allow_reserved) => {
                         if is_counted && report.sample.len() < 3 && !report.sample.contains(&tag) {
@@ -127,7 +120,7 @@ fn one(
                 open_rows.push(row);
                 if is_counted {
                     report.missing += 1;
-                    name_missing(template, &values, &mut report.placeholders);
+                    name_missing(template, &values, &policy.maps, &mut report.placeholders);
                 }
             }
         }
@@ -142,37 +135,44 @@ fn one(
 }
 
 /// The text of a template for the values of its placeholders; nothing where one is missing or empties.
-fn fill(template: &Template, values: &[Option<String>]) -> Option<String> {
+fn fill(template: &Template, values: &[Option<String>], maps: &[ValueMap]) -> Option<String> {
     let mut values = values.iter();
     let mut filled = String::new();
     for part in &template.parts {
         match part {
             TemplatePart::Literal(literal) => filled.push_str(literal),
             TemplatePart::Placeholder { filters, .. } => {
-                filled.push_str(&filtered(values.next()?.as_deref()?, filters)?);
+                filled.push_str(&filtered(values.next()?.as_deref(), filters, maps)?);
             }
         }
     }
     Some(filled)
 }
 
-/// A value through its filters; nothing where nothing is left.
-fn filtered(value: &str, filters: &[Filter]) -> Option<String> {
-    let apply = |text: String, filter: &Filter| match filter {
-        Filter::Lower => text.to_lowercase(),
-        Filter::Upper => text.to_uppercase(),
-        Filter::Slug => text::slug(&text),
-    };
-    Some(filters.iter().fold(value.to_owned(), apply)).filter(|text| !text.is_empty())
+/// A value through its filters; nothing where it is missing or nothing is left.
+fn filtered(value: Option<&str>, filters: &[Filter], maps: &[ValueMap]) -> Option<String> {
+    let mut value = value.map(str::to_owned);
+    for filter in filters {
+        value = match (filter, value.filter(|text| !text.is_empty())) {
+            (Filter::Default(text), None) => Some(text.to_string()),
+            (_, None) => None,
+            (Filter::Default(_), some) => some,
+            (Filter::Lower, Some(text)) => Some(text.to_lowercase()),
+            (Filter::Upper, Some(text)) => Some(text.to_uppercase()),
+            (Filter::Slug, Some(text)) => Some(text::slug(&text)),
+            (Filter::Map(map), Some(text)) => maps.get(*map)?.get(&text).map(str::to_owned),
+        };
+    }
+    value.filter(|text| !text.is_empty())
 }
 
 /// Adds the names of the placeholders that are missing for these values.
-fn name_missing(template: &Template, values: &[Option<String>], names: &mut Vec<String>) {
+fn name_missing(template: &Template, values: &[Option<String>], maps: &[ValueMap], names: &mut Vec<String>) {
     let mut values = values.iter();
     for part in &template.parts {
         let TemplatePart::Placeholder { filters, name, .. } = part else { continue };
         let value = values.next().and_then(Option::as_deref);
-        if value.and_then(|value| filtered(value, filters)).is_none() && !names.contains(name) {
+        if filtered(value, filters, maps).is_none() && !names.contains(name) {
             names.push(name.clone());
         }
     }

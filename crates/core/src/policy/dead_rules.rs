@@ -11,7 +11,7 @@ use super::reader::Reader;
 use super::selector::walk;
 use super::settle::is_dead;
 use super::syntax::shown;
-use super::{Policy, Rule, SelectorKind, TagExpressionKind, TemplatePart, Test};
+use super::{Filter, Policy, Rule, SelectorKind, TagExpressionKind, TemplatePart, Test};
 use crate::device::Field;
 use crate::diagnostic::{Diagnostic, Span};
 
@@ -36,6 +36,7 @@ pub(super) fn check(reader: &mut Reader<'_>, policy: &Policy) {
         family_members(reader, policy, &rules, &useless);
     }
     unused_lookups(reader, policy);
+    unused_maps(reader, policy);
     short_windows(reader, policy);
 }
 
@@ -249,6 +250,26 @@ fn unused_lookups(reader: &mut Reader<'_>, policy: &Policy) {
                     .help("delete it, or use one of its columns"),
             );
         }
+    }
+}
+
+/// Maps that no template names.
+fn unused_maps(reader: &mut Reader<'_>, policy: &Policy) {
+    let mut used: HashSet<usize> = HashSet::new();
+    for expression in policy.rules.iter().flat_map(|rule| &rule.tags) {
+        let TagExpressionKind::Template(template) = &expression.kind else { continue };
+        for part in &template.parts {
+            let TemplatePart::Placeholder { filters, .. } = part else { continue };
+            used.extend(filters.iter().filter_map(|filter| match filter {
+                Filter::Map(map) => Some(*map),
+                _ => None,
+            }));
+        }
+    }
+    for (_, map) in policy.maps.iter().enumerate().filter(|(index, _)| !used.contains(index)) {
+        let message = format!("nothing uses the map `{}`", shown(&map.name));
+        let finding = Diagnostic::warning("W0716", map.span, message).label("not used");
+        reader.report(finding.help("delete it, or name it in a template: `{FIELD|map:NAME}`"));
     }
 }
 

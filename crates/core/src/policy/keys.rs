@@ -90,6 +90,11 @@ pub(super) static POLICY: &[Key] = &[
         "Tables joined to devices: their columns are fields `lookup.NAME.COLUMN`.",
     ),
     key(
+        "maps",
+        Shape::Named(&Shape::Named(&Shape::Text)),
+        "What templates write in place of a value, by value: `{FIELD|map:NAME}`.",
+    ),
+    key(
         "families",
         Shape::Named(&Shape::List(&Shape::Tag)),
         "Tags of which a device keeps only the one listed first. Members are claimed.",

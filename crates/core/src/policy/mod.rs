@@ -14,6 +14,7 @@ mod in_file;
 mod keys;
 mod lints;
 mod logic;
+mod maps;
 mod names;
 mod operators;
 mod overlap;
@@ -43,6 +44,7 @@ pub use device_groups::{
     read as read_device_groups,
 };
 pub use differences::{differences, settings_differences};
+pub use maps::ValueMap;
 pub use profiles::read_profiles;
 pub use resolve::resolve;
 pub use reviewed_content::reviewed_content;
@@ -82,6 +84,8 @@ pub struct Policy {
     pub selectors: Vec<NamedSelector>,
     /// Lookup files, in file order.
     pub lookups: Vec<Lookup>,
+    /// What templates write in place of a value, in file order.
+    pub maps: Vec<ValueMap>,
     /// Families: of the members that a device should carry, the one listed first stays.
     pub families: Vec<Family>,
     /// Rules in file order, dead and future ones included (see [`Rule::is_live`]).
@@ -405,7 +409,7 @@ pub enum TemplatePart {
 }
 
 /// A template filter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Filter {
     /// Lower case.
     Lower,
@@ -413,6 +417,10 @@ pub enum Filter {
     Upper,
     /// See [`crate::text::slug`].
     Slug,
+    /// What the map at this index of [`Policy::maps`] holds for the value; missing where it holds nothing.
+    Map(usize),
+    /// This text in place of a missing or empty value.
+    Default(Arc<str>),
 }
 
 /// An entry of a rule's `removeTags`.

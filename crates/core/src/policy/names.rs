@@ -6,6 +6,7 @@ use std::collections::HashMap;
 
 use super::Lookup;
 use super::keys;
+use super::maps::Maps;
 use super::reader::Reader;
 use super::syntax::{Entry, shown};
 use crate::device::Field;
@@ -24,6 +25,8 @@ pub(super) struct Names {
     pub(super) selector_names: Vec<String>,
     /// The lookups that can be used.
     pub(super) lookups: Vec<Lookup>,
+    /// The maps that templates can use.
+    pub(super) maps: Maps,
     /// Names of lookups whose file could not be used: their columns are not known, and not reported again.
     broken: Vec<String>,
 }

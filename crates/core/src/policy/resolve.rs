@@ -50,6 +50,7 @@ struct Sections<'n> {
     claims: Vec<&'n Node>,
     selectors: Vec<&'n Entry>,
     lookups: Vec<&'n Entry>,
+    maps: Vec<&'n Entry>,
     families: Vec<&'n Entry>,
     rules: Vec<&'n Node>,
     renames: Vec<&'n Entry>,
@@ -87,6 +88,7 @@ impl<'n> Sections<'n> {
                 "protect" => self.protections.extend(reader.list(node, "`protect`").unwrap_or_default()),
                 "selectors" => self.selectors.extend(reader.map(node, "`selectors`").unwrap_or_default()),
                 "lookups" => self.lookups.extend(reader.map(node, "`lookups`").unwrap_or_default()),
+                "maps" => self.maps.extend(reader.map(node, "`maps`").unwrap_or_default()),
                 "families" => self.families.extend(reader.map(node, "`families`").unwrap_or_default()),
                 "renames" => self.renames.extend(reader.map(node, "`renames`").unwrap_or_default()),
                 _ => {}
@@ -112,6 +114,10 @@ impl<'n> Sections<'n> {
         for entry in unique(reader, "lookup", &self.lookups) {
             check_name(reader, "lookup", &entry.key, entry.key_span);
             names.add_lookup(reader, entry);
+        }
+        for entry in unique(reader, "map", &self.maps) {
+            check_name(reader, "map", &entry.key, entry.key_span);
+            names.maps.add(reader, entry);
         }
         let selectors = unique(reader, "selector", &self.selectors);
         for (index, entry) in selectors.iter().enumerate() {
@@ -153,6 +159,7 @@ impl<'n> Sections<'n> {
             Some(DefaultValue { value, span: entry.key_span })
         });
         policy.lookups = names.lookups;
+        policy.maps = names.maps.known;
         policy
     }
 }

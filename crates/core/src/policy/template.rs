@@ -11,9 +11,8 @@ use crate::diagnostic::{Diagnostic, Span};
 use crate::pattern;
 use crate::tag::{self, TagPattern};
 
-/// The filters by name.
-pub(super) const FILTERS: [(&str, Filter); 3] =
-    [("lower", Filter::Lower), ("upper", Filter::Upper), ("slug", Filter::Slug)];
+/// The filters by name; those that end in a colon take what follows it.
+const FILTERS: [&str; 5] = ["lower", "upper", "slug", "map:", "default:"];
 
 impl Reader<'_> {
     /// A literal tag, checked. `allow_reserved`: whether the guard names the reserved tag, or this place only reads.
@@ -195,14 +194,7 @@ impl Reader<'_> {
         let name = words.next().unwrap_or("");
         let mut filters = Vec::new();
         for word in words {
-            match FILTERS.iter().find(|(known, _)| *known == word) {
-                Some((_, filter)) => filters.push(*filter),
-                None => {
-                    let known = FILTERS.map(|(known, _)| known);
-                    self.unknown("E0404", span, &format!("filter `{}`", shown(word)), word, &known);
-                    return None;
-                }
-            }
+            filters.push(self.filter(word, span, names)?);
         }
         if name.is_empty() {
             let finding = Diagnostic::error("E0404", span, "the placeholder `{}` names no field");
@@ -222,6 +214,49 @@ impl Reader<'_> {
             return None;
         }
         Some(TemplatePart::Placeholder { field, filters, name: name.to_owned() })
+    }
+}
+
+impl Reader<'_> {
+    /// A filter as it is written behind `|`.
+    fn filter(&mut self, word: &str, span: Span, names: &Names) -> Option<Filter> {
+        let (name, operand) = match word.split_once(':') {
+            Some((name, operand)) => (name.trim_end(), Some(operand.trim())),
+            None => (word, None),
+        };
+        match (name, operand) {
+            ("lower", None) => Some(Filter::Lower),
+            ("upper", None) => Some(Filter::Upper),
+            ("slug", None) => Some(Filter::Slug),
+            ("map", Some(map)) => names.maps.find(self, map, span).map(Filter::Map),
+            ("default", Some(text)) => match tag::check(text) {
+                Ok(()) => Some(Filter::Default(text.into())),
+                Err(fault) => {
+                    let message = format!("`default:{}` gives no part of a tag: {fault}", shown(text));
+                    self.report(Diagnostic::error("E0404", span, message));
+                    None
+                }
+            },
+            ("map" | "default", None) => {
+                let (what, form) = match name {
+                    "map" => ("a map", "map:NAME"),
+                    _ => ("a text", "default:TEXT"),
+                };
+                let finding =
+                    Diagnostic::error("E0404", span, format!("the filter `{name}` names no {}", &what[2..]));
+                self.report(finding.help(format!("write {what} behind it: `{{FIELD|{form}}}`")));
+                None
+            }
+            ("lower" | "upper" | "slug", Some(_)) => {
+                let finding = Diagnostic::error("E0404", span, format!("the filter `{name}` takes nothing"));
+                self.report(finding.help(format!("write `{name}` alone")));
+                None
+            }
+            _ => {
+                self.unknown("E0404", span, &format!("filter `{}`", shown(word)), word, &FILTERS);
+                None
+            }
+        }
     }
 }
 

@@ -99,6 +99,7 @@ impl View<'_> {
                             Filter::Lower => value.to_lowercase(),
                             Filter::Upper => value.to_uppercase(),
                             Filter::Slug => text::slug(&value),
+                            Filter::Map(_) | Filter::Default(_) => unreachable!("the world uses neither"),
                         };
                     }
                     if value.is_empty() {

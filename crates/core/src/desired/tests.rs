@@ -1,0 +1,58 @@
+//! What templates yield, from the text of a policy to tags on devices.
+//!
+//! Tests only.
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::diagnostic::{Source, Sources};
+use crate::inventory::fleet;
+use crate::policy::resolve;
+use crate::selection::{HuntingResults, select_stated};
+
+/// The tags that a policy gives to each device, joined by a space; with the table `cmdb.csv` and its devices.
+fn tags(policy: &str, cmdb: &str, devices: &[Value]) -> Vec<String> {
+    let now = Timestamp::parse("2026-11-22T03:00:00Z").unwrap();
+    let text = format!("version: 1\n{policy}");
+    let mut sources = Sources { files: vec![Source::new("p.yaml", 0, "p.yaml", text)], ..Sources::default() };
+    sources.data.insert((0, "cmdb.csv".to_owned()), Ok(cmdb.as_bytes().into()));
+    let (policy, findings) = resolve(&sources, TagCase::Exact, now);
+    assert!(findings.iter().all(|finding| !finding.code.starts_with('E')), "{findings:#?}");
+    let snapshot = fleet(devices);
+    let selections = select_stated(&policy, &snapshot, &HuntingResults::default(), now).unwrap();
+    let desired = desire(&policy, &snapshot, &selections, now).unwrap();
+    snapshot.rows().map(|row| desired.tags_of(row).join(" ")).collect()
+}
+
+const CMDB: &str = "lookups: { cmdb: { file: cmdb.csv, key: host, match: deviceName } }\n";
+
+fn stages(template: &str) -> Vec<String> {
+    let maps = "maps: { stage: { PRD: prod, 'Production (EU)': prod, '*': other }, strict: { PRD: prod }, rule: { PRD: '--' } }";
+    let rule = format!("rules: [{{ name: r, select: {{ everything: true }}, tags: ['{template}'] }}]");
+    let devices = ["prd", "eu", "dev", "blank", "alien"];
+    let devices: Vec<Value> = devices.iter().map(|name| json!({"computerDnsName": name})).collect();
+    let table = "host,stage\nprd,prd\neu,PRODUCTION (EU)\ndev,Dev\nblank,\n";
+    tags(&format!("claims: ['s:*']\n{maps}\n{CMDB}{rule}\n"), table, &devices)
+}
+
+#[test]
+fn a_star_is_every_other_value_and_never_a_missing_one() {
+    assert_eq!(stages("s:{lookup.cmdb.stage|map:stage}"), ["s:prod", "s:prod", "s:other", "", ""]);
+}
+
+#[test]
+fn a_value_that_the_map_does_not_hold_is_missing() {
+    assert_eq!(stages("s:{lookup.cmdb.stage|map:strict}"), ["s:prod", "", "", "", ""]);
+}
+
+#[test]
+fn a_default_stands_in_for_what_is_missing_at_its_place_in_the_row_of_filters() {
+    let none = ["s:prod", "s:none", "s:none", "s:none", "s:none"];
+    assert_eq!(stages("s:{lookup.cmdb.stage|map:strict|default:none}"), none);
+    let first = ["s:prod", "", "", "s:prod", "s:prod"];
+    assert_eq!(stages("s:{lookup.cmdb.stage|default:PRD|map:strict}"), first);
+    let upper = ["s:PROD", "s:NONE", "s:NONE", "s:NONE", "s:NONE"];
+    assert_eq!(stages("s:{lookup.cmdb.stage|map:strict|default:none|upper}"), upper);
+    let emptied = "s:{lookup.cmdb.stage|map:rule|slug|default:x}";
+    assert_eq!(stages(emptied)[0], "s:x", "empty counts as missing");
+}
