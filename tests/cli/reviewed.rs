@@ -154,7 +154,7 @@ fn a_plan_of_another_tenant_other_policies_or_other_options_is_refused() {
     let text = project.read("policies/p.yaml");
     project.write("policies/p.yaml", &text.replace("deviceValue: High", "deviceValue: Low"));
     refused(&project, &APPLY, &["policies/p.yaml", "new plan"]);
-    project.write("policies/q.yaml", "version: 1\n");
+    project.write("policies/q.yaml", "version: 1\nretire: [Other]\n");
     project.write("policies/p.yaml", &text);
     refused(&project, &APPLY, &["policies/q.yaml", "new plan"]);
     std::fs::remove_file(project.path().join("policies/q.yaml")).unwrap();
