@@ -133,7 +133,7 @@ impl<'n> Sections<'n> {
         selector::check_uses(reader, &mut policy.selectors);
         policy.scope = self.scope.map(|entry| reader.selector(&entry.value, "`scope`", &names));
         if let Some(entry) = self.guard.and_then(|guard| rollout_of(guard)) {
-            policy.guard.rollout = reader.rollout(&entry.value, &names, entry.key_span);
+            policy.guard.rollout = reader.rollout(&entry.value, &names);
         }
         policy.rules =
             self.rules.iter().filter_map(|node| rules::rule(reader, node, &names, allow_reserved)).collect();

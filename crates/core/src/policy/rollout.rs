@@ -38,8 +38,6 @@ pub struct Rollout {
     pub stop_at: StopAt,
     /// How many of a wave's devices may fall ill.
     pub health: Option<Health>,
-    /// Where the key stands.
-    pub span: Span,
 }
 
 /// `guard.rollout.stopAt`: a wave stops the rollout above these shares of its devices.
@@ -74,7 +72,7 @@ pub struct Health {
 
 impl Reader<'_> {
     /// The rollout of a guard.
-    pub(super) fn rollout(&mut self, node: &Node, names: &Names, span: Span) -> Option<Rollout> {
+    pub(super) fn rollout(&mut self, node: &Node, names: &Names) -> Option<Rollout> {
         let fields = self.fields(node, keys::ROLLOUT, "`rollout`")?;
         let from = fields.get("from").and_then(|node| self.count(node, "`from`")).unwrap_or(SMALLEST);
         let waves = fields.get("waves").map(|node| self.waves(node)).unwrap_or_default();
@@ -93,7 +91,7 @@ impl Reader<'_> {
         });
         let wait = wait.unwrap_or_default();
         let first_text = fields.get("first").map(|node| self.on_one_line(node)).unwrap_or_default();
-        Some(Rollout { from, waves, first, first_text, wait, stop_at, health, span })
+        Some(Rollout { from, waves, first, first_text, wait, stop_at, health })
     }
 
     fn on_one_line(&self, node: &Node) -> String {
