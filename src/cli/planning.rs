@@ -207,7 +207,8 @@ pub fn fresh(set: &PolicySet, inventory: &Inventory, with: &PlanInputs<'_>) -> R
     let compared = Compared { baselines: baselines.as_ref(), filter, now: with.now };
     let shrunk = inventory::compare(&policy.guard, &counts, compared, &set.sources, &mut trust.reasons);
     let selections = selection::select(policy, snapshot, with.hunting, with.now).map_err(findings)?;
-    let desired = desired::desire(policy, snapshot, &selections, with.now).map_err(findings)?;
+    let mut desired = desired::desire(policy, snapshot, &selections, with.now).map_err(findings)?;
+    desired.doubt(&inventory::shrunk_sources(&trust.reasons));
     let header = Header {
         created_at: with.created_at,
         now: with.now,

@@ -249,3 +249,108 @@ fn ids(project: &Project) -> Vec<String> {
     let rows = devices["rows"].as_array().unwrap().iter();
     rows.map(|row| row["id"].as_str().unwrap().to_owned()).collect()
 }
+
+/// A set of which one rule reads a lookup; `more` comes behind its rules, with the guard.
+fn with_lookup(more: &str) -> String {
+    format!(
+        "version: 1\nclaims: [Unlisted, Family1, Family2]\n\
+         lookups: {{ cmdb: {{ file: cmdb.csv, key: id, match: id }} }}\n\
+         selectors:\n  unlisted: {{ not: {{ lookup.cmdb.env: {{ exists: true }} }} }}\n\
+         rules:\n  - {{ name: unlisted, select: {{ use: unlisted }}, tags: [Unlisted], deviceValue: High }}\n{more}"
+    )
+}
+
+const WIDE: &str =
+    "guard: { caps: { additions: { floor: 1000 }, values: { floor: 1000 }, devices: { floor: 1000 } } }\n";
+
+/// A project whose lookup went from every device to five after a trusted run; the set then says `more`.
+fn lookup_cut(more: &str) -> Project {
+    let project = Project::new();
+    project.run(&["sandbox", "create", "--devices", &ALL.to_string()]).exits(0);
+    let ids = ids(&project);
+    let table = |ids: &[String]| {
+        let rows: String = ids.iter().map(|id| format!("{id},prod\n")).collect();
+        project.write("policies/cmdb.csv", &format!("id,env\n{rows}"));
+    };
+    table(&ids);
+    project.write("policies/p.yaml", &with_lookup(&format!("scope: {{ everything: true }}\n{WIDE}")));
+    project.run(&["apply", "--sandbox", "--auto-approve"]).exits(0);
+    table(&ids[..5]);
+    project.write("policies/p.yaml", &with_lookup(&format!("{more}{WIDE}")));
+    project
+}
+
+/// Additions and values that are planned, and those that are withheld.
+fn planned(project: &Project) -> ((u64, u64), (u64, u64)) {
+    let plan = project.run(&["plan", "--sandbox", "--format", "json"]).exits(0).json();
+    assert_eq!(plan["inventory"]["trusted"], false);
+    let of = |of: &serde_json::Value| (of["additions"].as_u64().unwrap(), of["values"].as_u64().unwrap());
+    let withheld = plan["withheld"].as_array().unwrap().iter().filter(|one| one["reason"] == "untrusted");
+    (of(&plan["summary"]), withheld.map(of).fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1)))
+}
+
+#[test]
+fn nothing_of_a_rule_that_reads_a_cut_lookup_is_written_and_everything_else_is() {
+    let project = lookup_cut(
+        "  - { name: plain, select: { everything: true }, tags: [Plain] }\nscope: { everything: true }\n",
+    );
+    assert_eq!(planned(&project), ((100, 0), (95, 94)));
+    let ran = project.run(&["apply", "--sandbox", "--auto-approve"]).exits(3);
+    assert!(ran.out.contains("withheld: the inventory is untrusted"), "{}", ran.out);
+    let carriers = |tag: &str| {
+        let found = project.run(&["devices", "--sandbox", "--format", "json", "--tag", tag]).exits(0).json();
+        found["rows"].as_array().unwrap().len()
+    };
+    assert_eq!((carriers("Plain"), carriers("Unlisted")), (ALL, 0));
+}
+
+#[test]
+fn what_a_rule_that_reads_a_cut_lookup_would_forbid_or_outrank_is_not_written() {
+    for (what, more) in [
+        (
+            "a ban",
+            "  - { name: ban, select: { lookup.cmdb.env: prod }, removeTags: [Plain], priority: 1 }\n  \
+             - { name: plain, select: { everything: true }, tags: [Plain] }\nscope: { everything: true }\n",
+        ),
+        (
+            "a family",
+            "  - { name: first, select: { lookup.cmdb.env: prod }, tags: [Family1] }\n  \
+             - { name: second, select: { everything: true }, tags: [Family2] }\nfamilies: { f: [Family1, Family2] }\n\
+             scope: { everything: true }\n",
+        ),
+        (
+            "a value",
+            "  - { name: low, select: { lookup.cmdb.env: prod }, deviceValue: Low, priority: 1 }\n  \
+             - { name: high, select: { everything: true }, deviceValue: High }\nscope: { everything: true }\n",
+        ),
+        (
+            "a protection",
+            "  - { name: plain, select: { everything: true }, tags: [Plain] }\nscope: { everything: true }\n\
+             protect: [{ name: listed, select: { lookup.cmdb.env: prod }, reason: r }]\n",
+        ),
+        (
+            "the scope",
+            "  - { name: plain, select: { everything: true }, tags: [Plain] }\n\
+             scope: { not: { lookup.cmdb.env: { exists: true } } }\n",
+        ),
+        (
+            "a template",
+            "  - { name: env, select: { everything: true }, tags: ['env/{lookup.cmdb.env|default:none}'] }\n\
+             scope: { everything: true }\n",
+        ),
+    ] {
+        let ((additions, values), withheld) = planned(&lookup_cut(more));
+        assert_eq!((additions, values), (0, 0), "{what}");
+        assert!(withheld.0 + withheld.1 > 0, "{what}");
+    }
+}
+
+#[test]
+fn what_another_rule_gives_as_well_is_written() {
+    let project = lookup_cut(
+        "  - { name: all, select: { everything: true }, tags: [Unlisted], deviceValue: High }\nscope: { everything: true }\n",
+    );
+    let ((additions, values), withheld) = planned(&project);
+    assert_eq!((additions, withheld), (100, (0, 0)));
+    assert!(values > 90, "{values}");
+}

@@ -4,6 +4,7 @@
 //! Every tag is settled from sets of devices, not device by device.
 
 mod conflict;
+mod doubts;
 mod groups;
 mod settle;
 mod template;
@@ -12,6 +13,7 @@ mod tests;
 mod value;
 mod window;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::device::DeviceValue;
@@ -23,6 +25,7 @@ use crate::selection::Selections;
 use crate::tag::TagCase;
 use crate::time::Timestamp;
 
+pub use doubts::Doubts;
 pub use settle::{Part, Reason, Settled};
 pub use window::Window;
 
@@ -51,6 +54,8 @@ pub struct Desired<'a> {
     pub values: Values,
     /// Templates that yielded no tag, in rule order.
     pub unresolved: Vec<Unresolved>,
+    /// What depends on data that cannot be believed.
+    pub doubts: Doubts,
 }
 
 /// One tag (with `tagCase: insensitive`: all its spellings) and everything that the policy says about it.
@@ -188,12 +193,18 @@ pub fn desire<'a>(
         gaps: rendered.gaps,
         values,
         unresolved: rendered.unresolved,
+        doubts: Doubts::default(),
     };
     let found = conflict::diagnostics(&desired, value_conflicts);
     if found.is_empty() { Ok(desired) } else { Err(found) }
 }
 
 impl Desired<'_> {
+    /// Doubts what rules take from these data sources, which shrank.
+    pub fn doubt(&mut self, sources: &BTreeSet<String>) {
+        self.doubts = Doubts::new(self.policy, &self.groups, sources);
+    }
+
     /// Whether a rule exists at this moment.
     pub fn is_live(&self, rule: u32) -> bool {
         self.policy.rules[rule as usize].is_live(self.now)

@@ -2,7 +2,7 @@
 //!
 //! Reads no file, and decides nothing about changes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use schemars::JsonSchema;
@@ -215,6 +215,15 @@ pub fn compare(
         Some(BaselineReport { source: name.clone(), before: None, from, to: None, approved: None })
     }));
     reports
+}
+
+/// The data sources that shrank by more than the guard allows. Fewer devices leave data as it is.
+pub fn shrunk_sources(reasons: &[UntrustedReason]) -> BTreeSet<String> {
+    let source = |reason: &UntrustedReason| match reason {
+        UntrustedReason::Shrunk { source, .. } if source != DEVICES => Some(source.clone()),
+        _ => None,
+    };
+    reasons.iter().filter_map(source).collect()
 }
 
 /// Whether it shrank by more than the limit, without rounding.

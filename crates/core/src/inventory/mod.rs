@@ -20,7 +20,7 @@ mod tally;
 mod trust;
 
 pub use address::{Stored, normal_hardware, parse_ip};
-pub use baseline::{BaselineReport, Baselines, Compared, compare};
+pub use baseline::{BaselineReport, Baselines, Compared, compare, shrunk_sources};
 pub use blocks::BlockReader;
 pub use builder::{Page, ReadFault, SnapshotBuilder};
 pub use foreign::{foreign_encoding, seems_to_be};

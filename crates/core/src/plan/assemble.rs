@@ -343,6 +343,9 @@ impl<'a> Sorter<'a> {
                 return ChangeSlot::Untrusted;
             }
         }
+        if entry.is_doubted {
+            return ChangeSlot::Untrusted;
+        }
         ChangeSlot::Planned
     }
 
@@ -366,7 +369,11 @@ impl<'a> Sorter<'a> {
             return target;
         }
         let lowers = entry.is_default || entry.to.lowers(self.names.value(entry.row).map(|value| &**value));
-        if lowers && !self.is_trusted { ChangeSlot::Untrusted } else { ChangeSlot::Planned }
+        if entry.is_doubted || lowers && !self.is_trusted {
+            ChangeSlot::Untrusted
+        } else {
+            ChangeSlot::Planned
+        }
     }
 
     /// Whether the list may show a device as it was before the write that is pending. A tag has two states only; a value that is

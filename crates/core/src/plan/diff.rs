@@ -29,6 +29,8 @@ pub(super) struct TagEntry {
     pub(super) tag: TagIndex,
     pub(super) cause: CauseIndex,
     pub(super) is_removal: bool,
+    /// An addition that depends on data which cannot be believed.
+    pub(super) is_doubted: bool,
     /// One more than the rule whose template could yield the tag if its data were not missing: there may be millions of
     /// entries, and this takes half of an optional number.
     pub(super) gap: Option<NonZero<u32>>,
@@ -41,6 +43,8 @@ pub(super) struct ValueEntry {
     pub(super) to: DeviceValue,
     pub(super) cause: CauseIndex,
     pub(super) is_default: bool,
+    /// It depends on data which cannot be believed.
+    pub(super) is_doubted: bool,
 }
 
 /// Everything that differs, and the tables that it refers to.
@@ -130,11 +134,21 @@ fn additions(desired: &Desired<'_>, part: &Part, tag: &Settled, found: &mut Diff
             [only] => Some(found.causes.number(CauseSource::Rules(vec![only.rule]))),
             _ => None,
         };
+        let only_is_doubted = match group.carries.as_slice() {
+            [only] => desired.doubts.of_addition(group, &[only.rule]),
+            _ => false,
+        };
         let name = found.names.of_text(&group.name);
         for row in given.iter().map(|local| part.window.row(local)) {
-            let cause =
-                only.unwrap_or_else(|| found.causes.number(CauseSource::Rules(desired.givers(group, row))));
-            found.tags.push(TagEntry { row, tag: name, cause, is_removal: false, gap: None });
+            let (cause, is_doubted) = only.map_or_else(
+                || {
+                    let givers = desired.givers(group, row);
+                    let is_doubted = desired.doubts.of_addition(group, &givers);
+                    (found.causes.number(CauseSource::Rules(givers)), is_doubted)
+                },
+                |only| (only, only_is_doubted),
+            );
+            found.tags.push(TagEntry { row, tag: name, cause, is_removal: false, is_doubted, gap: None });
         }
     }
     for (rename, rows) in &tag.renamed {
@@ -144,9 +158,10 @@ fn additions(desired: &Desired<'_>, part: &Part, tag: &Settled, found: &mut Diff
             continue;
         }
         let cause = found.causes.number(CauseSource::Renamed(*rename));
+        let is_doubted = desired.doubts.of_addition(group, &[]);
         let name = found.names.of_text(&group.name);
         for row in rows.iter().map(|local| part.window.row(local)) {
-            found.tags.push(TagEntry { row, tag: name, cause, is_removal: false, gap: None });
+            found.tags.push(TagEntry { row, tag: name, cause, is_removal: false, is_doubted, gap: None });
         }
     }
 }
@@ -195,7 +210,7 @@ fn removals(desired: &Desired<'_>, part: &Part, tag: &Settled, gaps: &[Glob], fo
                 let cause = same_for_all.unwrap_or_else(|| {
                     found.causes.number(CauseSource::Rules(desired.forbidders(group, row)))
                 });
-                found.tags.push(TagEntry { row, tag: name, cause, is_removal: true, gap });
+                found.tags.push(TagEntry { row, tag: name, cause, is_removal: true, is_doubted: false, gap });
             }
         }
     }
@@ -214,15 +229,17 @@ fn values(desired: &Desired<'_>, found: &mut Differences<'_>) {
         let mut rows = given.clone();
         rows.difference_with(&live);
         for row in rows.iter() {
-            let cause = found.causes.number(CauseSource::Rules(desired.valuers(row)));
-            found.values.push(ValueEntry { row, to: value, cause, is_default: false });
+            let valuers = desired.valuers(row);
+            let is_doubted = desired.doubts.of_value(&desired.values, &valuers);
+            let cause = found.causes.number(CauseSource::Rules(valuers));
+            found.values.push(ValueEntry { row, to: value, cause, is_default: false, is_doubted });
         }
         if is_default {
             let mut rows = desired.values.defaulted.clone();
             rows.difference_with(&live);
             for row in rows.iter() {
                 let cause = found.causes.number(CauseSource::Default);
-                found.values.push(ValueEntry { row, to: value, cause, is_default: true });
+                found.values.push(ValueEntry { row, to: value, cause, is_default: true, is_doubted: false });
             }
         }
     }

@@ -8,14 +8,15 @@ use super::syntax::{self, Entry, Node, NodeKind};
 use crate::diagnostic::SourceId;
 
 /// The content of a policy file as it is read, without `guard.approvals`: comments and layout are none of it, the order of keys
-/// is. `None` where nothing but `version` is left, so that a file of approvals alone is as good as no file.
+/// is. `None` where the guard was all and nothing of it is left, so that a file of approvals alone is as good as no file.
 pub fn reviewed_content(text: &str) -> Option<Cow<'_, str>> {
     let (root, findings) = syntax::parse(text, SourceId(0));
     let Some(mut root) = root.filter(|_| findings.is_empty()) else { return Some(text.into()) };
     if let NodeKind::Map(sections) = &mut root.kind {
         sections.iter_mut().for_each(leave_approvals_out);
+        let before = sections.len();
         sections.retain(|section| !is_empty_guard(section));
-        if matches!(&sections[..], [version] if version.key == "version") {
+        if sections.len() < before && matches!(&sections[..], [version] if version.key == "version") {
             return None;
         }
     }
@@ -91,6 +92,7 @@ mod tests {
         assert!(is_same(GUARD, "{ version: 1, guard: { caps: { values: { floor: 1 } } } }"));
         assert!(is_same("version: 1\nclaims: [T]", "version: 1\nclaims: [T]\nguard: { approvals: [] }"));
         assert_eq!(reviewed_content("version: 1\nguard: { approvals: [] }"), None);
+        assert!(reviewed_content("version: 1\n").is_some(), "a file that nobody reviewed");
     }
 
     #[test]
