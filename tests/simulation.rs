@@ -160,7 +160,8 @@ fn without_faults_a_run_makes_exactly_the_planned_calls() {
         let Fleet { plan, mut service } = Fleet::of_seed(seed);
         service.faults = service::Faults { slowest: 200, ..service::Faults::default() };
         for device in service.devices.values_mut() {
-            (device.registry, device.is_bad, device.is_gone) = (None, false, false);
+            (device.registry, device.is_bad, device.is_gone, device.is_forbidden) =
+                (None, false, false, false);
         }
         let schedule = cost::schedule(&plan, &plan.header.options);
         let (plan, origins) = (safe(plan), service.origins());

@@ -41,9 +41,10 @@ impl Fleet {
         faults.patch = [Patch::Replace, Patch::Append, Patch::Legacy][pick(3) as usize];
         let mut bad = 0;
         let mut held = 0;
+        let mut forbidden = 0;
         for _ in 0..1 + pick(3) {
             let rate = [10, 60, 200][pick(3) as usize];
-            match pick(14) {
+            match pick(15) {
                 0 => faults.throttled = rate,
                 1 => faults.failing = rate,
                 2 => faults.applied_but_failing = rate,
@@ -57,7 +58,8 @@ impl Fleet {
                 10 => faults.patch_wipes = true,
                 11 => faults.folds_removals = true,
                 12 => bad = 1 + pick(size / 2),
-                _ => held = 1 + pick(size / 2),
+                13 => held = 1 + pick(size / 2),
+                _ => forbidden = 1 + pick(size / 2),
             }
         }
         if pick(4) == 0 {
@@ -115,6 +117,8 @@ impl Fleet {
                 device.registry = Some(TAGS[change.remove[0].tag.0 as usize].into());
             }
             device.is_bad = number >= size - bad.min(size);
+            // 403 for single calls on every other device from the front: a rule of somebody else owns it.
+            device.is_forbidden = number < forbidden && number % 2 == 1;
             device.is_gone = device.is_bad && number % 2 == 0;
             change.observed_tags = observed.into();
             if values && pick(2) == 0 {
