@@ -351,6 +351,17 @@ fn a_twin_goes_last_and_what_it_takes_along_is_put_back() {
 }
 
 #[test]
+fn a_twin_that_goes_along_is_put_back_also_where_the_registry_restores_the_removed_tag() {
+    let wishes = [Wish { add: &["tier0"], remove: &["Tier0"], ..Wish::default() }];
+    let faults = Faults { folds_removals: true, empty_bodies: true, ..Faults::default() };
+    let (plan, mut service) = fleet(&wishes, faults);
+    service.devices.values_mut().for_each(|device| device.registry = Some("Tier0".into()));
+    let fared = apply_with(plan, service, RunOptions::default());
+    assert_eq!((fared.count(Outcome::Done), fared.repairs), (1, 1));
+    assert_eq!(fared.tags(0), ["Tier0", "tier0"]);
+}
+
+#[test]
 fn a_call_limit_stops_early_and_names_the_rest() {
     let (plan, service) = fleet(&values(50), Faults::default());
     let fared = apply_with(plan, service, RunOptions { max_calls: Some(20), ..RunOptions::default() });

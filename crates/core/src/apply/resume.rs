@@ -108,8 +108,8 @@ pub fn lost_tags(
     journal: &[Entry],
     observed: &dyn Fn(&str) -> Option<DeviceState>,
 ) -> Vec<LostTag> {
-    let (open, canaries) = (unanswered(journal), unseen_canaries(journal));
-    if open.is_empty() && canaries.is_empty() {
+    let (removals, canaries) = (unshown_removals(journal), unseen_canaries(journal));
+    if removals.is_empty() && canaries.is_empty() {
         return Vec::new();
     }
     let mut changes = Changes::new(plan, Timestamp::EPOCH);
@@ -120,17 +120,10 @@ pub fn lost_tags(
         let missing = expected.filter(|tag| !state.tags.contains(tag));
         lost.extend(missing.map(|tag| LostTag { device: device.clone(), tag }));
     };
-    for call in open {
-        let (Call::BulkTag { tag, action: TagAction::Remove, .. }
-        | Call::SingleTag { tag, action: TagAction::Remove, .. }) = call
-        else {
-            continue;
-        };
-        for device in call.devices() {
-            let (index, tag) = (changes.device(device), changes.tag(tag));
-            let kept = changes.kept_twins(index, tag);
-            compare(device, &mut kept.into_iter().map(|tag| changes.tags[tag as usize].clone()));
-        }
+    for (device, tag) in removals {
+        let (index, tag) = (changes.device(device), changes.tag(tag));
+        let kept = changes.kept_twins(index, tag);
+        compare(device, &mut kept.into_iter().map(|tag| changes.tags[tag as usize].clone()));
     }
     for (device, tags) in canaries {
         let index = changes.device(device);
@@ -145,6 +138,35 @@ pub fn lost_tags(
         compare(device, &mut kept.into_iter());
     }
     lost.into_iter().collect()
+}
+
+/// Removals that may have reached the service and whose effect nothing has shown: devices and tags.
+fn unshown_removals(journal: &[Entry]) -> Vec<(&Arc<str>, &Arc<str>)> {
+    let without_effect: HashSet<CallId> = journal.iter().filter_map(had_no_effect).collect();
+    let ends = outcomes(journal);
+    let is_open = |device: &Arc<str>, tag: &Arc<str>| {
+        let key = ChangeKey { device: device.clone(), what: ChangeWhat::Remove(tag.clone()) };
+        ends.get(&key).is_none_or(|ended| ended.outcome == Outcome::Unknown)
+    };
+    let mut open = Vec::new();
+    for entry in journal {
+        if let Entry::Intent { call, request, .. } = entry
+            && let Call::BulkTag { tag, action: TagAction::Remove, .. }
+            | Call::SingleTag { tag, action: TagAction::Remove, .. } = request
+            && !without_effect.contains(call)
+        {
+            let devices = request.devices().iter().filter(|device| is_open(device, tag));
+            open.extend(devices.map(|device| (device, tag)));
+        }
+    }
+    open
+}
+
+/// The call of a reply that rejected it: it had no effect. A conflict or a time-out may have had one.
+fn had_no_effect(entry: &Entry) -> Option<CallId> {
+    let Entry::Reply { call, answer, .. } = entry else { return None };
+    let is_unclear = ["408", "409", "423", "425"].iter().any(|status| answer.starts_with(status));
+    (answer.starts_with('4') && !is_unclear).then_some(*call)
 }
 
 /// Canaries that may have reached the service and whose effect on the tags no answer showed: their devices, and the tags
@@ -162,11 +184,8 @@ fn unseen_canaries(journal: &[Entry]) -> BTreeMap<&Arc<str>, &Vec<Arc<str>>> {
                     unseen.insert(device, tags);
                 }
             }
-            Entry::Reply { call, answer, .. } => {
-                // A call that was rejected had no effect; a conflict or a time-out may have had one.
-                let is_unclear = ["408", "409", "423", "425"].iter().any(|status| answer.starts_with(status));
-                if answer.starts_with('4')
-                    && !is_unclear
+            Entry::Reply { call, .. } => {
+                if had_no_effect(entry).is_some()
                     && let Some(device) = sent.get(call)
                 {
                     unseen.remove(device);

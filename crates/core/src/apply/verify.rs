@@ -98,6 +98,10 @@ impl Run<'_> {
             // The list shows the change, so it is new enough to show what else the call did.
             return self.check_neighbours(change, &state, now);
         }
+        if doubt.evidence != Evidence::Missing {
+            // The registry may have put the removed tag back at once, and not the twin that went along with it.
+            self.check_neighbours(change, &state, now);
+        }
         // An answer that shows the old state is evidence of its own; one that is silent is not, while the list may lag.
         let may_lag =
             doubt.evidence == Evidence::Accepted && asked < doubt.since.plus(self.options.visibility);
