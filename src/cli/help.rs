@@ -142,7 +142,7 @@ fn indented(names: &[&str]) -> String {
 /// The table of exit codes.
 pub fn exit_codes() -> String {
     let rows = Exit::ALL.iter().map(|exit| format!("  {}  {}\n", exit.code(), exit.meaning()));
-    let order = "Where several hold, also with --all-tenants: the first of 1, 3, 4, 5, 2, 0.";
+    let order = "Where several hold, also with --all-tenants: the first of 1, 3, 4, 5, 6, 2, 0.";
     format!("Exit codes, the same for every command:\n\n{}\n{order}\n", rows.collect::<String>())
 }
 
