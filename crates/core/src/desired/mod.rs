@@ -13,7 +13,7 @@ mod tests;
 mod value;
 mod window;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::device::DeviceValue;
@@ -144,21 +144,53 @@ pub struct Values {
     pub rules: Vec<(u32, i64, DeviceValue)>,
 }
 
-/// Template results that are no tag.
+/// Devices on which a template yields no tag because of one placeholder, by reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unresolved {
     /// Index into [`Policy::rules`].
     pub rule: u32,
     /// The template as written.
     pub template: String,
-    /// Unprotected devices for which a placeholder is missing or empties.
-    pub missing: u64,
-    /// The placeholders that were missing, by name.
-    pub placeholders: Vec<String>,
-    /// Unprotected devices for which the result is no valid tag.
-    pub unusable: u64,
-    /// Up to three unusable results.
+    /// The first placeholder without a value, by name; of an unusable result all of the template's, parted by commas.
+    pub placeholder: String,
+    /// Unprotected devices by reason, those without any left out.
+    pub reasons: BTreeMap<GapReason, u64>,
+    /// Up to three values that were no use: not in the map, empty after `slug`, or no tag.
     pub sample: Vec<String>,
+}
+
+impl Unresolved {
+    /// Unprotected devices without a value.
+    pub fn missing(&self) -> u64 {
+        let missing = self.reasons.iter().filter(|(reason, _)| **reason != GapReason::Unusable);
+        missing.map(|(_, count)| count).sum()
+    }
+
+    /// Unprotected devices whose result is no tag.
+    pub fn unusable(&self) -> u64 {
+        self.reasons.get(&GapReason::Unusable).copied().unwrap_or_default()
+    }
+}
+
+crate::words! {
+    /// Why a template yields no tag on a device.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+    pub enum GapReason {
+        /// The device does not report the field.
+        Missing = "missing",
+        /// No row of the lookup is about the device.
+        NoRow = "noRow",
+        /// The row says nothing in this column.
+        EmptyCell = "emptyCell",
+        /// The map does not hold the value.
+        NotInMap = "notInMap",
+        /// `slug` leaves nothing of the value.
+        EmptySlug = "emptySlug",
+        /// The lookup does not say one thing: its rows differ in this column, or a row ends before it.
+        Conflict = "conflict",
+        /// The result is no valid tag.
+        Unusable = "unusable",
+    }
 }
 
 /// Works out what a policy says about a snapshot.

@@ -2,11 +2,12 @@
 //!
 //! Does not decide what a missing value protects; that is for the plan.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::groups::TagsByRule;
-use super::{Gap, Unresolved};
+use super::{Gap, GapReason, Unresolved};
+use crate::device::Field;
 use crate::inventory::{DeviceSet, Row, Snapshot};
 use crate::policy::{Filter, Policy, TagExpressionKind, Template, TemplatePart, ValueMap};
 use crate::selection::{Selections, text_of};
@@ -22,15 +23,25 @@ pub(super) struct Rendered {
     pub(super) unresolved: Vec<Unresolved>,
 }
 
+/// How many values are shown.
+const SAMPLE: usize = 3;
+
+/// The text of a field, or why there is none.
+type Value = Result<String, GapReason>;
+
 /// What a template makes of the values of one device.
-#[derive(Clone, Copy)]
 enum TemplateResult {
     /// Index into the tags found so far.
     Tag(usize),
-    /// A placeholder is missing or empties.
-    Missing,
-    /// The result is no tag.
-    Unusable,
+    None(Lack),
+}
+
+/// Why a template yields no tag.
+struct Lack {
+    placeholder: String,
+    reason: GapReason,
+    /// The value that was no use, if there was one.
+    value: Option<String>,
 }
 
 /// Renders every template of every live rule, on every device that the rule selects. Each distinct combination of values is
@@ -47,8 +58,10 @@ pub(super) fn render(
         for expression in &rule.tags {
             let TagExpressionKind::Template(template) = &expression.kind else { continue };
             let selected = &selections.rules[index];
-            let value =
-                |field, row| text_of(policy, snapshot, selections, field, row).map(|text| text.into_owned());
+            let value = |field, row| {
+                let text = text_of(policy, snapshot, selections, field, row).filter(|text| !text.is_empty());
+                text.map(|text| text.into_owned()).ok_or_else(|| reason(selections, field, row))
+            };
             one(template, index as u32, selected, protected, policy, &value, &mut rendered);
         }
     }
@@ -61,66 +74,48 @@ fn one(
     selected: &DeviceSet,
     protected: &DeviceSet,
     policy: &Policy,
-    value: &dyn Fn(crate::device::Field, Row) -> Option<String>,
+    value: &dyn Fn(Field, Row) -> Value,
     rendered: &mut Rendered,
 ) {
     let allow_reserved = policy.guard.allows_reserved();
-    let fields: Vec<_> = template
-        .parts
-        .iter()
-        .filter_map(|part| match part {
-            TemplatePart::Placeholder { field, .. } => Some(*field),
-            TemplatePart::Literal(_) => None,
-        })
-        .collect();
+    let fields: Vec<Field> = placeholders(template).map(|placeholder| placeholder.field).collect();
     let mut tags: Vec<(Arc<str>, Vec<Row>)> = Vec::new();
     let mut numbers: HashMap<Arc<str>, usize> = HashMap::new();
-    let mut known: HashMap<Vec<Option<String>>, TemplateResult> = HashMap::new();
+    let mut known: HashMap<Vec<Value>, TemplateResult> = HashMap::new();
     let mut open_rows = Vec::new();
-    let mut report = Unresolved {
-        rule,
-        template: template.source.clone(),
-        missing: 0,
-        placeholders: Vec::new(),
-        unusable: 0,
-        sample: Vec::new(),
-    };
+    let mut report: Vec<Unresolved> = Vec::new();
     for row in selected.iter() {
-        let values: Vec<Option<String>> = fields.iter().map(|field| value(*field, row)).collect();
-        let is_counted = !protected.contains(row);
+        let values: Vec<Value> = fields.iter().map(|field| value(*field, row)).collect();
         let outcome = match known.get(&values) {
-            Some(outcome) => *outcome,
+            Some(outcome) => outcome,
             None => {
                 let outcome = match fill(template, &values, &policy.maps) {
-                    None => TemplateResult::Missing,
-                    Some(tag) if tag::check(&tag).is_err() || (tag::is_reserved(&tag) && !allow_reserved) => {
-                        if is_counted && report.sample.len() < 3 && !report.sample.contains(&tag) {
-                            report.sample.push(tag);
-                        }
-                        TemplateResult::Unusable
+                    Err(gap) => TemplateResult::None(gap),
+                    Ok(tag) if tag::check(&tag).is_err() || (tag::is_reserved(&tag) && !allow_reserved) => {
+                        let names: Vec<&str> = placeholders(template).map(|one| one.name).collect();
+                        let gap = Lack {
+                            placeholder: names.join(", "),
+                            reason: GapReason::Unusable,
+                            value: Some(tag),
+                        };
+                        TemplateResult::None(gap)
                     }
-                    Some(tag) => {
+                    Ok(tag) => {
                         TemplateResult::Tag(*numbers.entry(Arc::from(tag)).or_insert_with_key(|tag| {
                             tags.push((tag.clone(), Vec::new()));
                             tags.len() - 1
                         }))
                     }
                 };
-                known.insert(values.clone(), outcome);
-                outcome
+                known.entry(values).or_insert(outcome)
             }
         };
         match outcome {
-            TemplateResult::Tag(number) => tags[number].1.push(row),
-            TemplateResult::Unusable => {
+            TemplateResult::Tag(number) => tags[*number].1.push(row),
+            TemplateResult::None(gap) => {
                 open_rows.push(row);
-                report.unusable += u64::from(is_counted);
-            }
-            TemplateResult::Missing => {
-                open_rows.push(row);
-                if is_counted {
-                    report.missing += 1;
-                    name_missing(template, &values, &policy.maps, &mut report.placeholders);
+                if !protected.contains(row) {
+                    count(&mut report, rule, template, gap);
                 }
             }
         }
@@ -128,52 +123,96 @@ fn one(
     if !open_rows.is_empty() {
         rendered.gaps.push(Gap { rule, glob: template.glob.clone(), rows: open_rows });
     }
-    if report.missing + report.unusable > 0 {
-        rendered.unresolved.push(report);
-    }
+    rendered.unresolved.extend(report);
     rendered.yields.push((rule, tags));
 }
 
-/// The text of a template for the values of its placeholders; nothing where one is missing or empties.
-fn fill(template: &Template, values: &[Option<String>], maps: &[ValueMap]) -> Option<String> {
-    let mut values = values.iter();
+/// Counts a device without a tag.
+fn count(report: &mut Vec<Unresolved>, rule: u32, template: &Template, gap: &Lack) {
+    let known = report.iter().position(|entry| entry.placeholder == gap.placeholder);
+    let at = known.unwrap_or_else(|| {
+        report.push(Unresolved {
+            rule,
+            template: template.source.clone(),
+            placeholder: gap.placeholder.clone(),
+            reasons: BTreeMap::new(),
+            sample: Vec::new(),
+        });
+        report.len() - 1
+    });
+    let entry = &mut report[at];
+    *entry.reasons.entry(gap.reason).or_default() += 1;
+    if let Some(value) = &gap.value
+        && entry.sample.len() < SAMPLE
+        && !entry.sample.contains(value)
+    {
+        entry.sample.push(value.clone());
+    }
+}
+
+/// A placeholder of a template.
+struct Placeholder<'t> {
+    field: Field,
+    filters: &'t [Filter],
+    name: &'t str,
+}
+
+fn placeholders(template: &Template) -> impl Iterator<Item = Placeholder<'_>> {
+    template.parts.iter().filter_map(|part| match part {
+        TemplatePart::Placeholder { field, filters, name } => {
+            Some(Placeholder { field: *field, filters, name })
+        }
+        TemplatePart::Literal(_) => None,
+    })
+}
+
+/// The text of a template for the values of its placeholders; where one is missing or empties, why.
+fn fill(template: &Template, values: &[Value], maps: &[ValueMap]) -> Result<String, Lack> {
+    let mut values = placeholders(template).zip(values);
     let mut filled = String::new();
     for part in &template.parts {
         match part {
             TemplatePart::Literal(literal) => filled.push_str(literal),
-            TemplatePart::Placeholder { filters, .. } => {
-                filled.push_str(&filtered(values.next()?.as_deref(), filters, maps)?);
+            TemplatePart::Placeholder { .. } => {
+                let (placeholder, value) = values.next().expect("a placeholder has a value, missing or not");
+                filled.push_str(&filtered(&placeholder, value, maps)?);
             }
         }
     }
-    Some(filled)
+    Ok(filled)
 }
 
-/// A value through its filters; nothing where it is missing or nothing is left.
-fn filtered(value: Option<&str>, filters: &[Filter], maps: &[ValueMap]) -> Option<String> {
-    let mut value = value.map(str::to_owned);
-    for filter in filters {
-        value = match (filter, value.filter(|text| !text.is_empty())) {
-            (Filter::Default(text), None) => Some(text.to_string()),
-            (_, None) => None,
-            (Filter::Default(_), some) => some,
-            (Filter::Lower, Some(text)) => Some(text.to_lowercase()),
-            (Filter::Upper, Some(text)) => Some(text.to_uppercase()),
-            (Filter::Slug, Some(text)) => Some(text::slug(&text)),
-            (Filter::Map(map), Some(text)) => maps.get(*map)?.get(&text).map(str::to_owned),
+/// A value through its filters; where nothing is left, why.
+fn filtered(placeholder: &Placeholder<'_>, value: &Value, maps: &[ValueMap]) -> Result<String, Lack> {
+    let lack = |reason, value| Lack { placeholder: placeholder.name.to_owned(), reason, value };
+    let mut value = value.clone().map_err(|reason| lack(reason, None));
+    for filter in placeholder.filters {
+        value = match (filter, value) {
+            // An unknown value may be any: no default can stand in for it.
+            (Filter::Default(text), Err(gap)) if gap.reason != GapReason::Conflict => Ok(text.to_string()),
+            (Filter::Default(_), some) | (_, some @ Err(_)) => some,
+            (Filter::Lower, Ok(text)) => Ok(text.to_lowercase()),
+            (Filter::Upper, Ok(text)) => Ok(text.to_uppercase()),
+            (Filter::Slug, Ok(text)) => match text::slug(&text) {
+                slug if slug.is_empty() => Err(lack(GapReason::EmptySlug, Some(text))),
+                slug => Ok(slug),
+            },
+            (Filter::Map(map), Ok(text)) => match maps.get(*map).and_then(|map| map.get(&text)) {
+                Some(other) => Ok(other.to_owned()),
+                None => Err(lack(GapReason::NotInMap, Some(text))),
+            },
         };
     }
-    value.filter(|text| !text.is_empty())
+    value
 }
 
-/// Adds the names of the placeholders that are missing for these values.
-fn name_missing(template: &Template, values: &[Option<String>], maps: &[ValueMap], names: &mut Vec<String>) {
-    let mut values = values.iter();
-    for part in &template.parts {
-        let TemplatePart::Placeholder { filters, name, .. } = part else { continue };
-        let value = values.next().and_then(Option::as_deref);
-        if filtered(value, filters, maps).is_none() && !names.contains(name) {
-            names.push(name.clone());
-        }
+/// Why a device has no text in a field.
+fn reason(selections: &Selections, field: Field, row: Row) -> GapReason {
+    match field {
+        Field::Lookup { lookup, .. } => match selections.joins[usize::from(lookup)].line(row) {
+            None => GapReason::NoRow,
+            Some(_) => GapReason::EmptyCell,
+        },
+        _ => GapReason::Missing,
     }
 }

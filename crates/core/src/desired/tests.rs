@@ -10,8 +10,8 @@ use crate::inventory::fleet;
 use crate::policy::resolve;
 use crate::selection::{HuntingResults, select_stated};
 
-/// The tags that a policy gives to each device, joined by a space; with the table `cmdb.csv` and its devices.
-fn tags(policy: &str, cmdb: &str, devices: &[Value]) -> Vec<String> {
+/// What `look` says about the outcome of a policy with the table `cmdb.csv`.
+fn with<T>(policy: &str, cmdb: &str, devices: &[Value], look: impl Fn(&Desired<'_>) -> T) -> T {
     let now = Timestamp::parse("2026-11-22T03:00:00Z").unwrap();
     let text = format!("version: 1\n{policy}");
     let mut sources = Sources { files: vec![Source::new("p.yaml", 0, "p.yaml", text)], ..Sources::default() };
@@ -21,7 +21,14 @@ fn tags(policy: &str, cmdb: &str, devices: &[Value]) -> Vec<String> {
     let snapshot = fleet(devices);
     let selections = select_stated(&policy, &snapshot, &HuntingResults::default(), now).unwrap();
     let desired = desire(&policy, &snapshot, &selections, now).unwrap();
-    snapshot.rows().map(|row| desired.tags_of(row).join(" ")).collect()
+    look(&desired)
+}
+
+/// The tags that a policy gives to each device, joined by a space.
+fn tags(policy: &str, cmdb: &str, devices: &[Value]) -> Vec<String> {
+    with(policy, cmdb, devices, |desired| {
+        desired.snapshot.rows().map(|row| desired.tags_of(row).join(" ")).collect()
+    })
 }
 
 const CMDB: &str = "lookups: { cmdb: { file: cmdb.csv, key: host, match: deviceName } }\n";
@@ -55,4 +62,37 @@ fn a_default_stands_in_for_what_is_missing_at_its_place_in_the_row_of_filters() 
     assert_eq!(stages("s:{lookup.cmdb.stage|map:strict|default:none|upper}"), upper);
     let emptied = "s:{lookup.cmdb.stage|map:rule|slug|default:x}";
     assert_eq!(stages(emptied)[0], "s:x", "empty counts as missing");
+}
+
+#[test]
+fn every_missing_tag_has_its_reason_and_the_value_that_was_no_use() {
+    let policy = "
+claims: ['s:*']
+maps: { stage: { PRD: prod } }
+rules:
+  - { name: a, select: { everything: true }, tags: ['s:{lookup.cmdb.stage|map:stage}'] }
+  - { name: b, select: { everything: true }, tags: ['t:{lookup.cmdb.stage|slug}'] }
+  - { name: c, select: { everything: true }, tags: ['u:{lookup.cmdb.stage|default:none}:{osPlatform}'] }
+  - { name: d, select: { deviceName: prd }, tags: ['v:{lookup.cmdb.note}:{lookup.cmdb.stage}'] }
+";
+    let devices = ["prd", "odd", "blank", "alien"].map(|name| json!({"computerDnsName": name}));
+    let table = "host,stage,note\nprd,PRD,\"a\u{1}b\"\nodd,--,\nblank,,\n";
+    let found = with(&format!("{CMDB}{policy}"), table, &devices, |desired| desired.unresolved.clone());
+    let shown: Vec<String> = found
+        .iter()
+        .map(|entry| {
+            let reasons = entry.reasons.iter().map(|(reason, count)| format!("{reason}={count}"));
+            let reasons = reasons.collect::<Vec<_>>().join(" ");
+            format!("{} {} {reasons} {:?}", entry.rule, entry.placeholder, entry.sample)
+        })
+        .collect();
+    assert_eq!(
+        shown,
+        [
+            r#"0 lookup.cmdb.stage noRow=1 emptyCell=1 notInMap=1 ["--"]"#,
+            r#"1 lookup.cmdb.stage noRow=1 emptyCell=1 emptySlug=1 ["--"]"#,
+            r#"2 osPlatform missing=4 []"#,
+            r#"3 lookup.cmdb.note, lookup.cmdb.stage unusable=1 ["v:a\u{1}b:PRD"]"#,
+        ]
+    );
 }

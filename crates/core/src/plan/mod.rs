@@ -35,7 +35,7 @@ pub use header::{
     FileReference, Header, InventoryReference, Options, PolicyReference, TenantReference, ValueRoute,
 };
 
-pub use crate::desired::Unresolved;
+pub use crate::desired::{GapReason, Unresolved};
 use crate::device::DeviceValue;
 use crate::diagnostic::Place;
 use crate::inventory::BaselineReport;

@@ -106,9 +106,8 @@ pub(super) fn example() -> Plan {
     plan.unresolved.push(Unresolved {
         rule: 1,
         template: "owner:{lookup.cmdb.owner|slug}".to_owned(),
-        missing: 37,
-        placeholders: vec!["lookup.cmdb.owner".to_owned()],
-        unusable: 0,
+        placeholder: "lookup.cmdb.owner".to_owned(),
+        reasons: [(crate::plan::GapReason::NoRow, 37)].into(),
         sample: vec![],
     });
     let axis = |axis: Axis, planned, base: u64, percent: u64, floor: u64| AxisReport {

@@ -222,7 +222,7 @@ fn withheld(model: &Model<'_>) -> Vec<Sample> {
 fn unresolved(model: &Model<'_>) -> Vec<Sample> {
     let plan = model.plan();
     let rules = plan.unresolved.iter().map(|entry| {
-        (super::words::rule_name(plan, entry.rule).to_owned(), "", entry.missing + entry.unusable)
+        (super::words::rule_name(plan, entry.rule).to_owned(), "", entry.missing() + entry.unusable())
     });
     largest("rule", rules).into_iter().map(|(labels, count)| (labels[..1].to_vec(), count)).collect()
 }

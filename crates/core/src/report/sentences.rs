@@ -275,15 +275,15 @@ fn of_allowed(axis: &AxisReport) -> String {
 pub fn not_written(model: &Model<'_>) -> Vec<Phrase> {
     let asides = model.asides().map(|(class, aside)| aside_phrase(class, aside));
     let templates = model.plan().unresolved.iter().flat_map(|unresolved| {
-        let missing = (unresolved.missing > 0).then(|| {
+        let missing = (unresolved.missing() > 0).then(|| {
             Phrase::new(
-                format!("{} unresolved", counted(unresolved.missing, "tag")),
-                unresolved.placeholders.clone(),
+                format!("{} unresolved", counted(unresolved.missing(), "tag")),
+                [unresolved.placeholder.clone()],
             )
         });
-        let unusable = (unresolved.unusable > 0).then(|| {
+        let unusable = (unresolved.unusable() > 0).then(|| {
             Phrase::new(
-                format!("{} unusable", counted(unresolved.unusable, "tag")),
+                format!("{} unusable", counted(unresolved.unusable(), "tag")),
                 unresolved.sample.clone(),
             )
         });

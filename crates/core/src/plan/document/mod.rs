@@ -10,6 +10,7 @@ mod tables;
 mod write;
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use schemars::JsonSchema;
@@ -281,15 +282,13 @@ pub struct UnresolvedEntry {
     pub rule: String,
     /// The template.
     pub template: String,
-    /// Devices whose data is missing.
-    pub missing: u64,
-    /// Placeholders that were missing.
+    /// The first placeholder without a value; of an unusable result all of the template's.
     #[serde(default)]
-    pub placeholders: Vec<String>,
-    /// Devices whose data makes an invalid tag.
+    pub placeholder: String,
+    /// Devices by reason: `missing`, `noRow`, `emptyCell`, `notInMap`, `emptySlug`, `conflict`, `unusable`.
     #[serde(default)]
-    pub unusable: u64,
-    /// Some of those results.
+    pub reasons: BTreeMap<String, u64>,
+    /// Some values that were no use.
     #[serde(default)]
     pub sample: Vec<String>,
 }

@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 use super::seal::seal;
 use super::tables::{Tables, checked_id};
 use super::{ChangeLine, Document, OUTSIDE_DIGEST, WithheldEntry, changes};
+use crate::plan::GapReason;
 use crate::plan::{
     DeviceChange, GuardReport, Header, Measures, Plan, PlannedWaves, Unresolved, Withheld, digest,
 };
@@ -132,9 +133,8 @@ fn plan<Changes>(
         Ok(Unresolved {
             rule: tables.rule(&entry.rule),
             template: entry.template.clone(),
-            missing: entry.missing,
-            placeholders: entry.placeholders.clone(),
-            unusable: entry.unusable,
+            placeholder: entry.placeholder.clone(),
+            reasons: entry.reasons.iter().map(gap_reason).collect::<Result<_, _>>()?,
             sample: entry.sample.clone(),
         })
     });
@@ -206,6 +206,12 @@ fn header<Changes>(document: Document<Changes>) -> Header {
         options: document.options,
         reverts: document.reverts,
     }
+}
+
+fn gap_reason((word, count): (&String, &u64)) -> Result<(GapReason, u64), DocumentError> {
+    let reason = GapReason::parse(word)
+        .ok_or_else(|| DocumentError::Content(format!("`{word}` is no reason for an unresolved tag")))?;
+    Ok((reason, *count))
 }
 
 fn withheld(document: &WithheldEntry) -> Result<Withheld, DocumentError> {

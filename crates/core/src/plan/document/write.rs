@@ -140,9 +140,8 @@ fn unresolved(plan: &Plan, entry: &Unresolved) -> UnresolvedEntry {
     UnresolvedEntry {
         rule: plan.rules[entry.rule as usize].name.clone(),
         template: entry.template.clone(),
-        missing: entry.missing,
-        placeholders: entry.placeholders.clone(),
-        unusable: entry.unusable,
+        placeholder: entry.placeholder.clone(),
+        reasons: entry.reasons.iter().map(|(reason, count)| (reason.word().to_owned(), *count)).collect(),
         sample: entry.sample.clone(),
     }
 }
