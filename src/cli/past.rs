@@ -33,17 +33,14 @@ type ValuesBefore = BTreeMap<Arc<str>, BTreeSet<Option<Arc<str>>>>;
 const MOST_RUNS: usize = 50;
 
 /// The history of a tenant; empty where no tenant is named or nothing ran yet. `resumed` is the run that goes on.
-///
-/// # Errors
-/// An open rollout whose devices are unknown.
 pub fn history(
     context: &Context,
     source: &Source,
     policy: &PolicyReference,
     retry_contested: bool,
     resumed: Option<&str>,
-) -> Result<History, Failure> {
-    let Some(state) = &source.state else { return Ok(History::default()) };
+) -> History {
+    let Some(state) = &source.state else { return History::default() };
     let (now, visibility) = (source.clock(context).now(), context.settings.writes.visibility);
     let mut history =
         history::read(state, Present { now, visibility, policy: &policy.digest, retry_contested });
@@ -52,12 +49,12 @@ pub fn history(
     }
     let set = set_of(context, policy);
     history.past = counted(state, &set, now);
-    history.waiting_for_wave = open_rollouts::unwritten(state, &set, resumed)?;
+    history.waiting_for_wave = open_rollouts::unwritten(state, &set, resumed);
     if !retry_contested {
         // What hunting says of an origin is better than what bounces let guess.
         history.contested.extend(source.origins.iter().map(|(key, origin)| (key.clone(), origin.clone())));
     }
-    Ok(history)
+    history
 }
 
 /// The values that devices with a pending value had before the runs that set them, as their plans saw them.
