@@ -404,9 +404,11 @@ impl Task<'_> {
             settled,
             unreviewed: fitting.unreviewed,
             withheld,
-            waiting: left_out::waiting(safe.plan()),
+            waiting: left_out::waiting(safe.plan())
+                .worst(left_out::unwritable(safe.plan(), &self.set.policy)),
         };
         let end = carry_out::carry_out(&inputs, signals).await?;
+        past::keep_refused(&inputs, &end.run.run_id, &end.run.outcomes);
         let plans = (safe.plan(), job.reviewed.as_ref());
         tell_end(self.context, self.args, self.reports, plans, &end.run, end.exit)
     }

@@ -4,9 +4,14 @@
 
 use std::collections::HashSet;
 
-use mdetag_core::plan::{Plan, WithheldReason};
+use mdetag_core::plan::{Cause, Plan, WithheldReason};
+use mdetag_core::policy::{Counted, Policy, Property};
+use mdetag_core::text;
 
 use super::exit::Exit;
+
+/// More than one in so many devices of the scope (5 %) that cannot be written are a fault of the whole.
+const MANY: u64 = 20;
 
 /// Whether an untrusted inventory left something out.
 pub fn untrusted(plan: &Plan) -> bool {
@@ -15,10 +20,43 @@ pub fn untrusted(plan: &Plan) -> bool {
         .any(|group| group.reason == WithheldReason::Untrusted && group.removals + group.values > 0)
 }
 
+/// How an apply ends because of changes that the service refuses: well, unless they are many, or one leaves a tag where a retirement,
+/// an invariant or a device group says that it matters.
+pub fn unwritable(plan: &Plan, policy: &Policy) -> Exit {
+    let groups = || plan.withheld.iter().filter(|group| group.reason == WithheldReason::Unwritable);
+    let devices: HashSet<&str> =
+        groups().flat_map(|group| &group.devices).map(|device| &*device.id).collect();
+    let case = plan.header.options.tag_case;
+    let is_named = |tag: &str| {
+        let invariants = policy.guard.invariants.iter();
+        invariants.map(|invariant| &invariant.counts).any(|counts| match counts {
+            Counted::Tag(own) => case.is_same(own, tag),
+            Counted::Value(_) | Counted::Group { .. } => false,
+        }) || policy.device_groups.iter().flat_map(|(groups, _)| &groups.groups).any(|group| {
+            let of_tags = group.conditions.iter().filter(|condition| condition.property == Property::Tag);
+            let tag = text::fold(tag);
+            of_tags
+                .flat_map(|condition| condition.values.iter().map(move |value| (condition.operator, value)))
+                .any(|(operator, value)| operator.holds(&tag, &text::fold(value)))
+        })
+    };
+    let matters =
+        groups().flat_map(|group| &group.devices).flat_map(|device| &device.remove).any(|removal| {
+            let is_retired = matches!(plan.causes.get(removal.cause.0 as usize), Some(Cause::Retired { .. }));
+            is_retired || is_named(plan.tag(removal.tag))
+        });
+    let are_many = devices.len() as u64 * MANY > plan.header.inventory.in_scope;
+    if matters || are_many { Exit::Partial } else { Exit::Success }
+}
+
 /// How an apply ends because of removals that wait for an addition: with 5 where waiting or the next review frees all of them, with
-/// 4 where another origin keeps the addition away.
+/// 4 where another origin keeps the addition away, or the service refuses it.
 pub fn waiting(plan: &Plan) -> Exit {
-    let contested = plan.withheld.iter().filter(|group| group.reason == WithheldReason::Contested);
+    let contested = plan
+        .withheld
+        .iter()
+        .filter(|group| group.reason == WithheldReason::Contested)
+        .chain(plan.withheld.iter().filter(|group| group.reason == WithheldReason::Unwritable));
     let mut stuck: HashSet<(&str, &str)> = HashSet::new();
     for device in contested.flat_map(|group| &group.devices) {
         stuck.extend(device.add.iter().map(|add| (&*device.id, &**plan.tag(add.tag))));

@@ -12,7 +12,10 @@ use mdetag::store::path_text::shown;
 use mdetag::store::regular_file::reason;
 use mdetag::store::repository;
 use mdetag::store::state::StateDir;
-use mdetag_core::apply::{Entry, Outcome, resume};
+use mdetag::store::unwritable::{self, DeviceStatus};
+use mdetag_core::apply::{ChangeOutcome, Entry, Outcome, resume};
+use mdetag_core::device::Field;
+use mdetag_core::inventory::Snapshot;
 use mdetag_core::plan::revert::PastRun;
 use mdetag_core::plan::{
     ChangeKey, ChangeWhat, History, Plan, PolicyReference, WithheldReason, guard, stale,
@@ -20,6 +23,7 @@ use mdetag_core::plan::{
 use mdetag_core::policy::MOST_DAYS_AHEAD;
 use mdetag_core::time::Timestamp;
 
+use super::carry_out::RunInputs;
 use super::context::Context;
 use super::failure::{Failure, chain};
 use super::open_rollouts;
@@ -51,10 +55,30 @@ pub fn history(
     history.past = counted(state, &set, now);
     history.waiting_for_wave = open_rollouts::unwritten(state, &set, resumed);
     if !retry_contested {
+        history.unwritable = unwritable::current(state, now, &|id| status_of(&source.inventory.snapshot, id));
         // What hunting says of an origin is better than what bounces let guess.
         history.contested.extend(source.origins.iter().map(|(key, origin)| (key.clone(), origin.clone())));
     }
     history
+}
+
+/// What the service says of a device that may explain a refusal.
+pub fn status_of(snapshot: &Snapshot, id: &str) -> DeviceStatus {
+    let Some(row) = snapshot.find(id) else { return DeviceStatus::default() };
+    let text = |field| snapshot.text(field, row).map(|text| text.into_owned());
+    DeviceStatus { onboarding: text(Field::OnboardingStatus), health: text(Field::HealthStatus) }
+}
+
+/// Keeps what the service refused in a run.
+pub fn keep_refused(inputs: &RunInputs<'_>, run: &str, outcomes: &[ChangeOutcome]) {
+    if run.is_empty() {
+        return;
+    }
+    let now = inputs.session.ledger.clock().now();
+    let status = |id: &str| status_of(inputs.snapshot, id);
+    if let Err(error) = unwritable::keep(&inputs.session.state, run, now, outcomes, &status) {
+        tracing::warn!(%error, "cannot keep which devices the service refuses");
+    }
 }
 
 /// The values that devices with a pending value had before the runs that set them, as their plans saw them.

@@ -23,4 +23,5 @@ mod git_index;
 mod git_objects;
 mod state_file;
 pub mod state;
+pub mod unwritable;
 pub mod whole_file;

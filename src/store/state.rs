@@ -119,6 +119,10 @@ impl StateDir {
         self.path.join("pending.json")
     }
 
+    pub(super) fn unwritable(&self) -> PathBuf {
+        self.path.join("unwritable.json")
+    }
+
     /// What trusted runs counted, by policy set.
     pub fn baselines(&self) -> PathBuf {
         self.path.join("baselines.json")

@@ -231,3 +231,40 @@ fn a_sandbox_that_dies_with_its_process_keeps_what_it_wrote() {
     child.wait().unwrap();
     assert_eq!(project.fleet()[&id(0)].0, ["New", "Own"]);
 }
+
+#[test]
+fn a_device_that_the_service_refuses_is_not_sent_for_ever() {
+    let project = tagged(40);
+    let devices: Vec<Value> = (0..2)
+        .map(|number| {
+            let mut device = device(number, json!(["Own"]));
+            device["onboardingStatus"] = "CanBeOnboarded".into();
+            device
+        })
+        .collect();
+    project.portal(|sandbox| sandbox.insert(&json!(devices)).unwrap());
+    let refuse = ["refuse=unonboarded", "refuse_answer=opaque"];
+    let first = apply(&project, &refuse, 4);
+    assert_eq!((count(&first, "done"), count(&first, "refused")), (38, 2), "{}", first["outcomes"]);
+    project.portal(|sandbox| {
+        sandbox.advance(std::time::Duration::from_secs(13 * 3_600)).unwrap();
+        sandbox.insert(&json!([device(50, json!(["Own"]))])).unwrap();
+    });
+    let second = apply(&project, &refuse, 4);
+    assert_eq!((count(&second, "done"), count(&second, "refused")), (1, 2), "{}", second["outcomes"]);
+    let writes = || project.calls("default", "bulkTag").len() + project.calls("default", "singleTag").len();
+    let sent = writes();
+    let third = apply(&project, &refuse, 0);
+    assert_eq!(writes(), sent, "{third}");
+    let held = project.run(&["plan", "--sandbox", "--format", "json"]).exits(0).json()["withheld"][0].clone();
+    assert_eq!((&held["reason"], &held["additions"]), (&"unwritable".into(), &2.into()), "{held}");
+    assert_eq!(held["sample"].as_array().map(Vec::len), Some(2));
+    assert!(held["name"].as_str().is_some_and(|reason| reason.starts_with("404")), "{held}");
+    let drift = project.run(&["drift", "--sandbox", "--format", "json"]).exits(0).json();
+    assert!(drift.to_string().contains("unwritable"), "{drift}");
+    project.portal(|sandbox| sandbox.advance(std::time::Duration::from_secs(26 * 3_600)).unwrap());
+    let later = apply(&project, &refuse, 4);
+    assert_eq!(count(&later, "refused"), 2, "tried again a day later: {}", later["outcomes"]);
+    let retried: Vec<&str> = APPLY.into_iter().chain(["--retry-contested"]).collect();
+    assert_eq!(count(&project.run(&retried).exits(0).json(), "done"), 2);
+}

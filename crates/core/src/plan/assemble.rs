@@ -30,6 +30,8 @@ enum ChangeSlot {
     Unresolved(Option<u32>),
     /// By this origin.
     Contested(String),
+    /// With the service's words.
+    Unwritable(String),
     Pending,
     /// Waits for this tag.
     Unconfirmed(Arc<str>),
@@ -39,7 +41,7 @@ enum ChangeSlot {
 struct Held {
     tag: TagIndex,
     cause: CauseIndex,
-    /// Another origin keeps the tag away for good: what is ordered whatever else the device carries does not wait for it.
+    /// Another origin or the service keeps the tag away for good: what is ordered whatever else the device carries does not wait for it.
     is_contested: bool,
 }
 
@@ -113,6 +115,9 @@ pub(super) fn assemble(
             }
             ChangeSlot::Contested(origin) => {
                 (WithheldReason::Contested, Some(origin).filter(|origin| !origin.is_empty()))
+            }
+            ChangeSlot::Unwritable(reason) => {
+                (WithheldReason::Unwritable, Some(reason).filter(|reason| !reason.is_empty()))
             }
             ChangeSlot::Pending => (WithheldReason::Pending, None),
             ChangeSlot::Unconfirmed(tag) => (WithheldReason::Unconfirmed, Some(tag.to_string())),
@@ -213,7 +218,8 @@ impl<'a> Sorter<'a> {
         names: &'a Names<'a>,
     ) -> Sorter<'a> {
         let keys = history.contested.keys().chain(&history.pending);
-        let known = keys.map(|key| &*key.device).collect();
+        let devices = keys.map(|key| &*key.device);
+        let known = devices.chain(history.unwritable.keys().map(|device| &**device)).collect();
         let replacements = Replacements::new(desired.policy, desired.tag_case);
         Sorter { desired, history, known, is_trusted, causes, names, replacements }
     }
@@ -329,7 +335,7 @@ impl<'a> Sorter<'a> {
             let what = if entry.is_removal { ChangeWhat::Remove } else { ChangeWhat::Add };
             if let Some(target) = self.known_from(entry.row, what(name.clone())) {
                 if !entry.is_removal {
-                    let is_contested = matches!(target, ChangeSlot::Contested(_));
+                    let is_contested = matches!(target, ChangeSlot::Contested(_) | ChangeSlot::Unwritable(_));
                     held.push(Held { tag: entry.tag, cause: entry.cause, is_contested });
                 }
                 return target;
@@ -398,6 +404,10 @@ impl<'a> Sorter<'a> {
         let key = ChangeKey { device: self.desired.snapshot.id(row).into(), what };
         if self.history.pending.contains(&key) && self.may_be_old(row, &key) {
             return Some(ChangeSlot::Pending);
+        }
+        let refused = self.history.unwritable.get(&key.device);
+        if let Some(refused) = refused.and_then(|all| all.iter().find(|one| one.covers(&key.what))) {
+            return Some(ChangeSlot::Unwritable(refused.reason.clone()));
         }
         let stated = self.history.contested.get(&key)?;
         let twin = match &key.what {

@@ -297,6 +297,8 @@ pub enum WithheldReason {
     Unresolved,
     /// It bounced in the last three runs: another origin holds it.
     Contested,
+    /// The service refused it in runs at least 12 hours apart: it is tried again later.
+    Unwritable,
     /// An answer confirmed it and the list does not show it yet; only in [`Plan::pending`].
     Pending,
     /// A removal that waits for the addition that replaces it on the same device.
@@ -313,6 +315,7 @@ impl WithheldReason {
             WithheldReason::Untrusted => "untrusted",
             WithheldReason::Unresolved => "unresolved",
             WithheldReason::Contested => "contested",
+            WithheldReason::Unwritable => "unwritable",
             WithheldReason::Pending => "pending",
             WithheldReason::Unconfirmed => "unconfirmed",
             WithheldReason::Wave => "wave",
@@ -410,11 +413,48 @@ pub enum ChangeWhat {
     Value(DeviceValue),
 }
 
+/// What a call does to a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum WriteAction {
+    /// A tag is added.
+    Add,
+    /// A tag is removed.
+    Remove,
+    /// The value is set.
+    Value,
+}
+
+/// What the service refuses of a device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unwritable {
+    /// Which changes.
+    pub action: WriteAction,
+    /// Of this tag alone, where others are written.
+    pub tag: Option<Arc<str>>,
+    /// The service's words.
+    pub reason: String,
+}
+
+impl Unwritable {
+    /// Whether a change of the device is among what is refused.
+    pub fn covers(&self, what: &ChangeWhat) -> bool {
+        let (action, tag) = match what {
+            ChangeWhat::Add(tag) => (WriteAction::Add, Some(tag)),
+            ChangeWhat::Remove(tag) => (WriteAction::Remove, Some(tag)),
+            ChangeWhat::Value(_) => (WriteAction::Value, None),
+        };
+        self.action == action && self.tag.as_ref().is_none_or(|own| Some(own) == tag)
+    }
+}
+
 /// What the journals of earlier runs say about changes that the list does not show.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct History {
     /// Bounced in the last three runs, or known to come from elsewhere, with the origin that holds the old state.
     pub contested: BTreeMap<ChangeKey, String>,
+    /// What the service refuses run after run, by device.
+    pub unwritable: BTreeMap<Arc<str>, Vec<Unwritable>>,
     /// Confirmed by an answer so lately that the list may not show it yet.
     pub pending: BTreeSet<ChangeKey>,
     /// By device with a pending value: the values that the list showed before these writes. Another one is somebody

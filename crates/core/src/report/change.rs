@@ -21,6 +21,8 @@ mdetag_vocabulary::words! {
         Value = "value",
         /// Another origin holds it.
         Contested = "contested",
+        /// The service refuses the device: tried again later. Listed, but no drift.
+        Unwritable = "unwritable",
         /// Written, and not shown by the service yet.
         Pending = "pending",
         /// Not done: the inventory is untrusted, or data is missing.
@@ -36,6 +38,7 @@ impl Class {
         match reason {
             WithheldReason::Protected => Class::Protected,
             WithheldReason::Contested => Class::Contested,
+            WithheldReason::Unwritable => Class::Unwritable,
             WithheldReason::Untrusted
             | WithheldReason::Unresolved
             | WithheldReason::Unconfirmed

@@ -107,7 +107,7 @@ fn case(model: &Model<'_>, finding: &Finding<'_>) -> Case {
             skipped.iter().any(|outcome| outcome.word() == finding.class)
         }
         Subject::Plan | Subject::Drift => {
-            matches!(finding.class, "contested" | "pending" | "withheld" | "protected")
+            matches!(finding.class, "contested" | "unwritable" | "pending" | "withheld" | "protected")
         }
     };
     let end = match (finding.is_failure, is_skipped) {

@@ -148,7 +148,7 @@ pub struct Model<'a> {
     /// Changes that the base would make and this policy set would not.
     pub dropped: Totals,
     /// How many changes are of each class, in the order of [`Class::ALL`].
-    pub classes: [u64; 7],
+    pub classes: [u64; Class::ALL.len()],
     /// How many changes ended how, in the order of [`Outcome::ALL`].
     pub outcomes: [u64; Outcome::ALL.len()],
     /// Changes that the base wants too, by their number in the order of rows.
@@ -167,7 +167,7 @@ impl<'a> Model<'a> {
             parts: Vec::new(),
             totals: Totals::default(),
             dropped,
-            classes: [0; 7],
+            classes: [0; Class::ALL.len()],
             outcomes: [0; Outcome::ALL.len()],
             before,
         };

@@ -104,7 +104,7 @@ fn result(model: &Model<'_>, finding: &Finding<'_>, number: usize) -> Value {
             Origin::Before => "unchanged".into(),
         };
     }
-    if model.input.subject == Subject::Drift && finding.class == "protected" {
+    if model.input.subject == Subject::Drift && matches!(finding.class, "protected" | "unwritable") {
         value["kind"] = "informational".into();
         value["level"] = "none".into();
     }

@@ -307,6 +307,9 @@ fn aside_phrase(class: Class, aside: &Withheld) -> Phrase {
         (Class::Contested, _) => {
             format!("{named} contested: another origin holds {}", noun_for(total, "it|them"))
         }
+        (Class::Unwritable, _) => {
+            format!("{named} unwritable: the service refuses {} run after run", noun_for(total, "it|them"))
+        }
         (_, crate::plan::WithheldReason::Unresolved) => format!("{named} withheld where data is missing"),
         (_, crate::plan::WithheldReason::Unconfirmed) => {
             format!("{named} withheld until the device has the tag that comes instead")

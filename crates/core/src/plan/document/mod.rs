@@ -256,9 +256,9 @@ pub struct ValueChangeLine<'a> {
 /// A group of changes that are not done.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct WithheldEntry {
-    /// `protected`, `untrusted`, `unresolved` or `contested` (in `pending`: `pending`).
+    /// `protected`, `untrusted`, `unresolved`, `contested`, `unwritable`, `unconfirmed` or `wave` (in `pending`: `pending`).
     pub reason: WithheldReason,
-    /// The protection, the rule, the origin.
+    /// The protection, the rule, the origin, the words of the service.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// Tags that would be added.

@@ -1,0 +1,260 @@
+//! Devices that the service refuses run after run: which changes are not worth sending for now.
+//!
+//! Counts refusals; what a plan does with them is `plan`. A record is for a device and an action, and beside it for the tag alone,
+//! because another tag may be written on the same device.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use mdetag_core::apply::{ChangeOutcome, ChangeWhat, Outcome};
+use mdetag_core::plan::{Unwritable, WriteAction};
+use mdetag_core::time::Timestamp;
+
+use super::state::StateDir;
+
+/// So many runs must have been refused.
+const REFUSALS: u32 = 2;
+
+/// So long those runs must be apart.
+const APART: Duration = Duration::from_secs(12 * 3_600);
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// The longest time between two tries, in days.
+const LONGEST_WAIT: u32 = 30;
+
+/// A record that no run renewed for so long is about a change that nobody wants any more.
+const KEPT: Duration = Duration::from_secs(60 * 86_400);
+
+/// More bytes than the records of a million devices take.
+const MOST_BYTES: u64 = 1 << 30;
+
+/// What the service says of a device that may explain a refusal: a change of it is worth another try.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceStatus {
+    /// `onboardingStatus`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub onboarding: Option<String>,
+    /// `healthStatus`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+struct RecordKey {
+    device: Arc<str>,
+    action: WriteAction,
+    /// The tag alone; none for every change of the action.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    tag: Option<Arc<str>>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Refusals {
+    count: u32,
+    newest: Timestamp,
+    /// The run of the newest one: a run that is resumed stays one run.
+    run: String,
+    reason: String,
+    #[serde(default)]
+    status: DeviceStatus,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Record {
+    #[serde(flatten)]
+    key: RecordKey,
+    #[serde(flatten)]
+    refusals: Refusals,
+}
+
+type Records = BTreeMap<RecordKey, Refusals>;
+
+fn read(state: &StateDir) -> Records {
+    let Ok(bytes) = state.backend().read(&state.unwritable(), MOST_BYTES) else { return Records::new() };
+    let records: Vec<Record> = serde_json::from_slice(&bytes).unwrap_or_default();
+    records.into_iter().map(|record| (record.key, record.refusals)).collect()
+}
+
+/// What is not worth sending now, by device.
+pub fn current(
+    state: &StateDir,
+    now: Timestamp,
+    status: &dyn Fn(&str) -> DeviceStatus,
+) -> BTreeMap<Arc<str>, Vec<Unwritable>> {
+    let mut current: BTreeMap<Arc<str>, Vec<Unwritable>> = BTreeMap::new();
+    for (key, refusals) in read(state) {
+        let Some(beyond) = refusals.count.checked_sub(REFUSALS) else { continue };
+        let days = 1u32.checked_shl(beyond).unwrap_or(LONGEST_WAIT).min(LONGEST_WAIT);
+        if now >= refusals.newest.plus(DAY * days) || status(&key.device) != refusals.status {
+            continue;
+        }
+        let unwritable = Unwritable { action: key.action, tag: key.tag, reason: refusals.reason };
+        current.entry(key.device).or_default().push(unwritable);
+    }
+    current
+}
+
+/// Counts what a run was refused, and forgets what it wrote.
+///
+/// # Errors
+/// Where the file cannot be written.
+pub fn keep(
+    state: &StateDir,
+    run: &str,
+    now: Timestamp,
+    outcomes: &[ChangeOutcome],
+    status: &dyn Fn(&str) -> DeviceStatus,
+) -> std::io::Result<()> {
+    let mut records = read(state);
+    if records.is_empty() && outcomes.iter().all(|ended| ended.outcome != Outcome::Refused) {
+        return Ok(());
+    }
+    let done = outcomes.iter().filter(|ended| ended.outcome == Outcome::Done);
+    // Two devices of a route tell whether it carried another one than any given device.
+    let mut carried: BTreeMap<bool, BTreeSet<&str>> = BTreeMap::new();
+    let mut written: BTreeSet<(&str, WriteAction)> = BTreeSet::new();
+    for ended in done {
+        let action = action(&ended.key.what);
+        written.insert((&ended.key.device, action));
+        let devices = carried.entry(action == WriteAction::Value).or_default();
+        if devices.len() < 2 {
+            devices.insert(&ended.key.device);
+        }
+    }
+    for ended in outcomes {
+        let (device, action) = (&ended.key.device, action(&ended.key.what));
+        let key = |tag| RecordKey { device: device.clone(), action, tag };
+        let tag = tag(&ended.key.what);
+        match ended.outcome {
+            Outcome::Done => {
+                records.remove(&key(None));
+                records.remove(&key(tag));
+            }
+            Outcome::Noop => drop(records.remove(&key(tag))),
+            Outcome::Refused => {
+                let others = carried.get(&(action == WriteAction::Value));
+                if !others.is_some_and(|others| others.iter().any(|other| **other != **device)) {
+                    continue;
+                }
+                let refusals = Refusals {
+                    count: 1,
+                    newest: now,
+                    run: run.to_owned(),
+                    reason: plain(ended.error.as_deref().unwrap_or_default(), device),
+                    status: status(device),
+                };
+                if !written.contains(&(device, action)) {
+                    count(&mut records, key(None), &refusals);
+                }
+                if tag.is_some() {
+                    count(&mut records, key(tag), &refusals);
+                }
+            }
+            _ => {}
+        }
+    }
+    records.retain(|_, refusals| now < refusals.newest.plus(KEPT));
+    let records: Vec<Record> = records.into_iter().map(|(key, refusals)| Record { key, refusals }).collect();
+    let bytes = serde_json::to_vec(&records).map_err(std::io::Error::other)?;
+    state.backend().write(&state.unwritable(), &bytes)
+}
+
+/// Counts a refusal, unless it is of a run that counts already or too near to it.
+fn count(records: &mut Records, key: RecordKey, refused: &Refusals) {
+    match records.get_mut(&key) {
+        Some(known) if known.run == refused.run || refused.newest < known.newest.plus(APART) => {}
+        Some(known) => *known = Refusals { count: known.count.saturating_add(1), ..refused.clone() },
+        None => drop(records.insert(key, refused.clone())),
+    }
+}
+
+fn action(what: &ChangeWhat) -> WriteAction {
+    match what {
+        ChangeWhat::Add(_) => WriteAction::Add,
+        ChangeWhat::Remove(_) => WriteAction::Remove,
+        ChangeWhat::Value(_) => WriteAction::Value,
+    }
+}
+
+fn tag(what: &ChangeWhat) -> Option<Arc<str>> {
+    match what {
+        ChangeWhat::Add(tag) | ChangeWhat::Remove(tag) => Some(tag.clone()),
+        ChangeWhat::Value(_) => None,
+    }
+}
+
+/// The words of the service without what differs from device to device, so that one reason is one group.
+fn plain(error: &str, device: &str) -> String {
+    let words = error.split(" (request ").next().unwrap_or_default();
+    words.replace(device, "ID")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mdetag_core::apply::ChangeKey;
+
+    fn ended(device: &str, tag: &str, outcome: Outcome) -> ChangeOutcome {
+        let what = ChangeWhat::Add(tag.into());
+        let error = Some(format!("400 InvalidInput: {device} (request 7)"));
+        ChangeOutcome { key: ChangeKey { device: device.into(), what }, outcome, error }
+    }
+
+    fn hour(hour: i64) -> Timestamp {
+        Timestamp::from_seconds(hour * 3_600)
+    }
+
+    fn none(_: &str) -> DeviceStatus {
+        DeviceStatus::default()
+    }
+
+    #[test]
+    fn refused_in_two_runs_twelve_hours_apart_is_unwritable_and_tried_again_after_1_2_and_4_days() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = StateDir::new(folder.path(), "sandbox", "t").unwrap();
+        let refused = |at: i64| {
+            let outcomes = [ended("d1", "t", Outcome::Refused), ended("d2", "t", Outcome::Done)];
+            keep(&state, &at.to_string(), hour(at), &outcomes, &none).unwrap();
+        };
+        let is_held = |at: i64| !current(&state, hour(at), &none).is_empty();
+        refused(0);
+        refused(11);
+        assert!(!is_held(11), "too near");
+        refused(12);
+        assert!(is_held(12) && is_held(35) && !is_held(36));
+        assert_eq!(current(&state, hour(12), &none)["d1"][0].reason, "400 InvalidInput: ID");
+        refused(36);
+        assert!(is_held(36 + 47) && !is_held(36 + 48));
+        refused(84);
+        assert!(is_held(84 + 95) && !is_held(84 + 96));
+        let onboarded = |_: &str| DeviceStatus { onboarding: Some("Onboarded".into()), health: None };
+        assert!(current(&state, hour(85), &onboarded).is_empty(), "its status changed");
+        keep(&state, "x", hour(90), &[ended("d1", "t", Outcome::Done)], &none).unwrap();
+        assert!(!is_held(90));
+    }
+
+    #[test]
+    fn a_route_that_carried_nothing_else_says_nothing_and_another_tag_that_was_written_leaves_the_tag_alone()
+    {
+        let folder = tempfile::tempdir().unwrap();
+        let state = StateDir::new(folder.path(), "sandbox", "t").unwrap();
+        for at in [0, 12] {
+            keep(&state, &at.to_string(), hour(at), &[ended("d1", "t", Outcome::Refused)], &none).unwrap();
+        }
+        assert!(current(&state, hour(12), &none).is_empty());
+        for at in [24, 36] {
+            let outcomes = [
+                ended("d1", "t", Outcome::Refused),
+                ended("d1", "other", Outcome::Done),
+                ended("d2", "t", Outcome::Done),
+            ];
+            keep(&state, &at.to_string(), hour(at), &outcomes, &none).unwrap();
+        }
+        let held = current(&state, hour(36), &none);
+        assert_eq!(held["d1"].iter().map(|one| one.tag.as_deref()).collect::<Vec<_>>(), [Some("t")]);
+    }
+}
