@@ -302,7 +302,7 @@ impl Task<'_> {
     fn fit(&self, source: &Source, job: &Job) -> Result<Remaining, Failure> {
         let resumed = job.resumed.as_ref().map(|recorded| &*recorded.header.run);
         let (context, retry) = (self.context, self.args.retry_contested);
-        let history = past::history(context, source, &self.set.reference, retry, resumed);
+        let history = past::history(context, source, &self.set.reference, retry, resumed)?;
         let with = source.plan_inputs(self.context, &history, self.allowances);
         let mut fresh = planning::fresh(self.set, &source.inventory, &with)?;
         let (mut dropped, mut unreviewed) = (Vec::new(), 0);

@@ -6,9 +6,11 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use mdetag::store::journal::{self, JournalError, Recorded};
+use mdetag::store::path_text::shown;
 use mdetag::store::state::StateDir;
 use mdetag_core::apply::{Entry, WaveEvent};
 
+use super::failure::{Failure, chain};
 use super::past;
 
 /// How far the rollout of a run is.
@@ -18,6 +20,13 @@ pub struct Progress {
     pub current: u32,
     /// Whether a person or a revert ended it.
     pub is_closed: bool,
+}
+
+impl Progress {
+    /// Whether a rollout of so many waves goes on.
+    fn is_open(self, waves: u32) -> bool {
+        self.current > 0 && self.current < waves && !self.is_closed
+    }
 }
 
 /// How far the rollout of a journal is.
@@ -37,12 +46,21 @@ pub fn progress(recorded: &Recorded) -> Progress {
 
 /// Whether a run has an open rollout.
 pub fn is_open(state: &StateDir, recorded: &Recorded) -> bool {
-    open(state, None, None).iter().any(|open| open.header.run == recorded.header.run)
+    let (header, progress) = (&recorded.header, progress(recorded));
+    header.waves > 1 && progress.is_open(header.waves) && undone_by(state, &header.run).is_none()
 }
 
 /// The open rollouts of a policy set, or of all, the oldest first: their journals. `except` is the run that goes on.
-pub fn open(state: &StateDir, set: Option<&str>, except: Option<&str>) -> Vec<Recorded> {
-    let runs = journal::runs(state).unwrap_or_default();
+///
+/// # Errors
+/// A journal that cannot be read: its rollout could be open.
+pub fn open(
+    state: &StateDir,
+    set: Option<&str>,
+    except: Option<&str>,
+) -> Result<Vec<Recorded>, JournalError> {
+    let runs = journal::runs(state)
+        .map_err(|source| JournalError::Unusable { path: shown(&state.runs()), source })?;
     let headers: Vec<_> = runs.iter().filter_map(|run| journal::header(state, run)).collect();
     let undone: HashSet<&str> = headers.iter().filter_map(|(_, header)| header.reverts.as_deref()).collect();
     let mut open = Vec::new();
@@ -51,13 +69,12 @@ pub fn open(state: &StateDir, set: Option<&str>, except: Option<&str>) -> Vec<Re
         if header.waves < 2 || is_other || undone.contains(&*header.run) {
             continue;
         }
-        let Ok(recorded) = journal::read(state, &header.run) else { continue };
-        let progress = progress(&recorded);
-        if progress.current > 0 && progress.current < header.waves && !progress.is_closed {
+        let recorded = journal::read(state, &header.run)?;
+        if progress(&recorded).is_open(header.waves) {
             open.push(recorded);
         }
     }
-    open
+    Ok(open)
 }
 
 /// The run that undid a run.
@@ -73,9 +90,9 @@ pub fn undone_by(state: &StateDir, run: &str) -> Option<String> {
 /// The open rollout of a state, where there is one.
 ///
 /// # Errors
-/// Several: the caller has to name one.
+/// Several: the caller has to name one. A journal that cannot be read.
 pub fn only(state: &StateDir) -> Result<Option<Recorded>, JournalError> {
-    let mut open = open(state, None, None);
+    let mut open = open(state, None, None)?;
     if open.len() > 1 {
         let runs = open.iter().map(|recorded| recorded.header.run.clone()).collect::<Vec<_>>();
         return Err(JournalError::Several { runs: runs.join(", ") });
@@ -84,21 +101,35 @@ pub fn only(state: &StateDir) -> Result<Option<Recorded>, JournalError> {
 }
 
 /// The devices of unwritten waves, each with the run whose rollout they wait for.
-pub fn unwritten(state: &StateDir, set: &str, except: Option<&str>) -> BTreeMap<Arc<str>, String> {
+///
+/// # Errors
+/// A rollout whose journal or plan cannot be read: its devices are unknown, and another plan would write them before their wave.
+pub fn unwritten(
+    state: &StateDir,
+    set: &str,
+    except: Option<&str>,
+) -> Result<BTreeMap<Arc<str>, String>, Failure> {
     let mut unwritten = BTreeMap::new();
-    for recorded in open(state, Some(set), except) {
+    let rollouts = open(state, Some(set), except).map_err(|error| {
+        Failure::file(format!("a rollout may be open, and its devices are unknown: {}", chain(&error)))
+            .help("nothing is planned beside it; restore the state directory")
+    })?;
+    for recorded in rollouts {
         let run = &recorded.header.run;
         let current = progress(&recorded).current;
-        let plan = match past::plan_of(state, &recorded) {
-            Ok(plan) => plan,
-            Err(_) => {
-                tracing::warn!(run, "the plan of an open rollout cannot be read: its devices are not known");
-                continue;
-            }
+        let unknown = |cause: String| {
+            Failure::plan(format!(
+                "the rollout of run {run} is open, and its unwritten devices are unknown: {cause}"
+            ))
+            .help(format!(
+                "nothing is planned beside it; restore the state directory, or end the rollout: \
+                 mdetag state end {run} --reason TEXT"
+            ))
         };
-        let Some(waves) = &plan.rollout else { continue };
+        let plan = past::plan_of(state, &recorded).map_err(|failure| unknown(failure.message))?;
+        let waves = plan.rollout.as_ref().ok_or_else(|| unknown("its plan has no waves".to_owned()))?;
         let later = plan.changes.iter().zip(&waves.of).filter(|(_, wave)| **wave > current);
         unwritten.extend(later.map(|(change, _)| (change.id.clone(), run.clone())));
     }
-    unwritten
+    Ok(unwritten)
 }

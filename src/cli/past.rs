@@ -37,14 +37,17 @@ type ValuesBefore = BTreeMap<Arc<str>, BTreeSet<Option<Arc<str>>>>;
 const MOST_RUNS: usize = 50;
 
 /// The history of a tenant; empty where no tenant is named or nothing ran yet. `resumed` is the run that goes on.
+///
+/// # Errors
+/// An open rollout whose devices are unknown.
 pub fn history(
     context: &Context,
     source: &Source,
     policy: &PolicyReference,
     retry_contested: bool,
     resumed: Option<&str>,
-) -> History {
-    let Some(state) = &source.state else { return History::default() };
+) -> Result<History, Failure> {
+    let Some(state) = &source.state else { return Ok(History::default()) };
     let (now, visibility) = (source.clock(context).now(), context.settings.writes.visibility);
     let mut history =
         history::read(state, Present { now, visibility, policy: &policy.digest, retry_contested });
@@ -53,13 +56,13 @@ pub fn history(
     }
     let set = set_of(context, policy);
     history.past = counted(state, &set, now);
-    history.waiting_for_wave = open_rollouts::unwritten(state, &set, resumed);
+    history.waiting_for_wave = open_rollouts::unwritten(state, &set, resumed)?;
     if !retry_contested {
         history.unwritable = unwritable::current(state, now, &|id| status_of(&source.inventory.snapshot, id));
         // What hunting says of an origin is better than what bounces let guess.
         history.contested.extend(source.origins.iter().map(|(key, origin)| (key.clone(), origin.clone())));
     }
-    history
+    Ok(history)
 }
 
 /// What the service says of a device that may explain a refusal.

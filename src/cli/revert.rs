@@ -27,7 +27,7 @@ pub async fn run(context: &Context, args: &RevertArgs) -> Result<Exit, Failure> 
     let set = policy_set::load(context, &apply::arguments(context, &ran.plan), context.policy_now())?;
     apply::check_pin(&session, &set.policy)?;
     let source = source::of_session(context, Some(&set), session).await?;
-    let history = past::history(context, &source, &set.reference, false, None);
+    let history = past::history(context, &source, &set.reference, false, None)?;
     let fresh = planning::fresh(&set, &source.inventory, &source.plan_inputs(context, &history, &[]))?;
     let Fresh { plan, selections, counts } = fresh;
     let snapshot = &source.inventory.snapshot;

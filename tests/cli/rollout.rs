@@ -155,3 +155,28 @@ fn a_rollout_that_is_ended_frees_its_devices_and_is_never_resumed() {
     let plan = project.run(&["plan", "--sandbox", "--format", "json"]).exits(0).json();
     assert_eq!(devices(&plan).len(), 275, "{}", plan["withheld"]);
 }
+
+#[test]
+fn an_open_rollout_whose_plan_cannot_be_read_refuses_every_other_plan_until_it_is_ended() {
+    let project = project("waves: [25, 100%], wait: 2h");
+    let first = project.run(&APPLY).exits(6).json();
+    let run = first["runId"].as_str().unwrap();
+    let tenants = std::fs::read_dir(project.path().join(".mdetag/sandbox/default")).unwrap();
+    let plans = tenants.map(|tenant| tenant.unwrap().path().join(format!("runs/{run}.plan.json")));
+    let plan = plans.into_iter().find(|plan| plan.exists()).expect("the run keeps its plan");
+    let calls = project.calls("default", "bulkTag").len();
+    for damage in [Some("{"), None] {
+        match damage {
+            Some(text) => std::fs::write(&plan, text).unwrap(),
+            None => std::fs::remove_file(&plan).unwrap(),
+        }
+        for words in [&APPLY[..3], &["plan", "--sandbox"], &["drift", "--sandbox"]] {
+            let refused = project.run(words).exits(1);
+            assert!(refused.err.contains("its unwritten devices are unknown"), "{}", refused.err);
+            assert!(refused.err.contains(&format!("mdetag state end {run} --reason")), "{}", refused.err);
+        }
+    }
+    assert_eq!(project.calls("default", "bulkTag").len(), calls, "nothing was written");
+    project.run(&["state", "end", run, "--reason", "its plan is lost", "--sandbox"]).exits(0);
+    project.run(&["plan", "--sandbox"]).exits(0);
+}
