@@ -5,8 +5,7 @@
 use std::collections::HashSet;
 
 use mdetag_core::plan::{Cause, Plan, WithheldReason};
-use mdetag_core::policy::{Counted, Policy, Property};
-use mdetag_core::text;
+use mdetag_core::policy::Policy;
 
 use super::exit::Exit;
 
@@ -26,24 +25,10 @@ pub fn unwritable(plan: &Plan, policy: &Policy) -> Exit {
     let groups = || plan.withheld.iter().filter(|group| group.reason == WithheldReason::Unwritable);
     let devices: HashSet<&str> =
         groups().flat_map(|group| &group.devices).map(|device| &*device.id).collect();
-    let case = plan.header.options.tag_case;
-    let is_named = |tag: &str| {
-        let invariants = policy.guard.invariants.iter();
-        invariants.map(|invariant| &invariant.counts).any(|counts| match counts {
-            Counted::Tag(own) => case.is_same(own, tag),
-            Counted::Value(_) | Counted::Group { .. } => false,
-        }) || policy.device_groups.iter().flat_map(|(groups, _)| &groups.groups).any(|group| {
-            let of_tags = group.conditions.iter().filter(|condition| condition.property == Property::Tag);
-            let tag = text::fold(tag);
-            of_tags
-                .flat_map(|condition| condition.values.iter().map(move |value| (condition.operator, value)))
-                .any(|(operator, value)| operator.holds(&tag, &text::fold(value)))
-        })
-    };
     let matters =
         groups().flat_map(|group| &group.devices).flat_map(|device| &device.remove).any(|removal| {
             let is_retired = matches!(plan.causes.get(removal.cause.0 as usize), Some(Cause::Retired { .. }));
-            is_retired || is_named(plan.tag(removal.tag))
+            is_retired || policy.is_counted_on(plan.tag(removal.tag))
         });
     let are_many = devices.len() as u64 * MANY > plan.header.inventory.in_scope;
     if matters || are_many { Exit::Partial } else { Exit::Success }

@@ -2,15 +2,17 @@
 
 use crate::project::Project;
 
+/// A policy that gives every device `Zebra`, but for those with these ids.
+fn striped_except(ids: &[String]) -> String {
+    let ids = ids.iter().map(|id| format!("'{id}'")).collect::<Vec<_>>().join(", ");
+    format!(
+        "version: 1\nscope: {{ everything: true }}\nclaims: [Zebra]\nrules:\n  - name: all\n    select: {{ not: {{ id: [{ids}] }} }}\n    tags: [Zebra]\n"
+    )
+}
+
 #[test]
 fn runs_of_a_day_stop_at_the_second_cap_until_an_allowance_covers_more() {
-    let policy = |without: &[String]| {
-        format!(
-            "version: 1\nscope: {{ everything: true }}\nclaims: [Zebra]\nrules:\n  - name: all\n    select: {{ not: {{ id: [{}] }} }}\n    tags: [Zebra]\n",
-            without.iter().map(|id| format!("'{id}'")).collect::<Vec<_>>().join(", ")
-        )
-    };
-    let project = Project::with_policy(&policy(&["none".to_owned()]));
+    let project = Project::with_policy(&striped_except(&["none".to_owned()]));
     let path = "policies/p.yaml";
     project.run(&["sandbox", "create", "--devices", "100"]).exits(0);
     let first = project.run(&["plan", "--sandbox", "--format", "json"]).exits(0).json();
@@ -21,10 +23,10 @@ fn runs_of_a_day_stop_at_the_second_cap_until_an_allowance_covers_more() {
     assert_eq!(ids.len(), 100);
     project.run(&["apply", "--sandbox", "--auto-approve"]).exits(0);
     for without in [10, 20] {
-        project.write(path, &policy(&ids[..without]));
+        project.write(path, &striped_except(&ids[..without]));
         project.run(&["apply", "--sandbox", "--auto-approve"]).exits(0);
     }
-    project.write(path, &policy(&ids[..30]));
+    project.write(path, &striped_except(&ids[..30]));
     let refused = project.run(&["apply", "--sandbox", "--auto-approve"]).exits(3);
     assert!(refused.out.contains("20 + 10 of 100"), "{}", refused.out);
     let day =
@@ -36,11 +38,8 @@ fn runs_of_a_day_stop_at_the_second_cap_until_an_allowance_covers_more() {
 #[test]
 fn a_journal_that_cannot_be_read_leaves_no_approval_to_count() {
     let policy = |without: &[String], approvals: &str| {
-        format!(
-            "version: 1\nscope: {{ everything: true }}\nclaims: [Zebra]\nrules:\n  - name: all\n    select: {{ not: {{ id: [{}] }} }}\n    \
-             tags: [Zebra]\nguard:\n  caps: {{ removals: {{ percent: 1, floor: 1 }} }}\n{approvals}",
-            without.iter().map(|id| format!("'{id}'")).collect::<Vec<_>>().join(", ")
-        )
+        let caps = "guard:\n  caps: { removals: { percent: 1, floor: 1 } }\n";
+        format!("{}{caps}{approvals}", striped_except(without))
     };
     let project = Project::with_policy(&policy(&["none".to_owned()], ""));
     project.run(&["sandbox", "create", "--devices", "20"]).exits(0);
@@ -91,11 +90,8 @@ fn walk(folder: &std::path::Path) -> impl Iterator<Item = std::path::PathBuf> {
 #[test]
 fn the_number_of_an_approval_is_a_total_over_runs() {
     let policy = |without: &[String], approvals: &str| {
-        format!(
-            "version: 1\nscope: {{ everything: true }}\nclaims: [Zebra]\nrules:\n  - name: all\n    select: {{ not: {{ id: [{}] }} }}\n    \
-             tags: [Zebra]\nguard:\n  caps: {{ removals: {{ percent: 1, floor: 1 }} }}\n{approvals}",
-            without.iter().map(|id| format!("'{id}'")).collect::<Vec<_>>().join(", ")
-        )
+        let caps = "guard:\n  caps: { removals: { percent: 1, floor: 1 } }\n";
+        format!("{}{caps}{approvals}", striped_except(without))
     };
     let project = Project::with_policy(&policy(&["none".to_owned()], ""));
     let path = "policies/p.yaml";

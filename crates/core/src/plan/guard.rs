@@ -261,8 +261,9 @@ fn planned(plan: &Plan) -> Vec<Row> {
         values += u64::from(change.value.is_some());
         for remove in &change.remove {
             let cause = plan.cause(remove.cause);
-            // A rename moves a device from one name to the other; it takes nothing away.
-            let counted = u64::from(!gains_new_name(plan, change, cause));
+            // A rename moves a device from one name to the other; it takes nothing away, unless somebody looks at the old name.
+            let is_free = gains_new_name(plan, change, cause) && !plan.measures.watched.contains(&remove.tag);
+            let counted = u64::from(!is_free);
             let of_day = if past::is_replaced(plan, cause) { 0 } else { counted };
             (removals, removals_of_day) = (removals + counted, removals_of_day + of_day);
             let of_tag = per_tag.entry(remove.tag).or_default();

@@ -29,6 +29,8 @@ pub(super) fn measures(desired: &Desired<'_>, plan: &Plan) -> Measures {
         plan.changes.iter().flat_map(|change| change.remove.iter().map(|remove| remove.tag)).collect();
     let mut removed: Vec<TagIndex> = removed.into_iter().collect();
     removed.sort_by(|one, other| plan.tag(*one).cmp(plan.tag(*other)));
+    let is_watched = |tag: &TagIndex| desired.policy.is_watched(plan.tag(*tag));
+    let watched = removed.iter().copied().filter(is_watched).collect();
     let carriers =
         removed.into_iter().map(|tag| (tag, snapshot.find_tag(plan.tag(tag)).map_or(0, in_scope))).collect();
     let invariants = desired.policy.guard.invariants.iter().map(|invariant| {
@@ -39,6 +41,7 @@ pub(super) fn measures(desired: &Desired<'_>, plan: &Plan) -> Measures {
         in_scope: desired.selections.scope.count() as u64,
         removable_pairs: removable.flat_map(|group| &group.live).map(|tag| in_scope(*tag)).sum(),
         carriers,
+        watched,
         invariants: invariants.collect(),
         ..Measures::default()
     }

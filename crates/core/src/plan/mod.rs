@@ -374,6 +374,8 @@ pub struct Measures {
     pub removable_pairs: u64,
     /// For every tag with removals: live devices in scope that carry it.
     pub carriers: Vec<(TagIndex, u64)>,
+    /// Removed tags that the guard or a device group names: a rename does not take these removals off any cap.
+    pub watched: Vec<TagIndex>,
     /// For every invariant, in policy order: how many it counts before and after the plan.
     pub invariants: Vec<(u64, u64)>,
     /// The `changesDigest` of the reviewed plan that this one is a part of: an approval may be bound to that.

@@ -36,6 +36,7 @@ mod template;
 #[cfg(test)]
 mod tests;
 mod tests_file;
+mod watched;
 
 pub use data::{DataRequest, data_files};
 pub use data_sources::{DEVICES, data_source, file_of, named};

@@ -187,6 +187,7 @@ fn measures(tables: &mut Tables, in_scope: u64, guard: &GuardReport) -> Measures
     Measures {
         in_scope,
         removable_pairs: removals.map_or(0, |axis| axis.base),
+        watched: Vec::new(),
         carriers: per_tag.map(|(tag, base)| (tables.tag(&tag), base)).collect(),
         invariants: guard.invariants.iter().map(|invariant| (invariant.before, invariant.after)).collect(),
         part_of: guard.part_of.clone(),

@@ -243,6 +243,11 @@ fn a_renamed_removal_is_free_where_the_device_gains_the_new_name() {
     let report = check(plan.clone(), &guard, &[]);
     assert!(!report.refused);
     assert_eq!(axis(&report, Axis::RemovalsPerTag).planned, 0);
+    let watched = Measures { watched: vec![TagIndex(0)], ..plan.measures.clone() };
+    assert!(
+        check(Plan { measures: watched, ..plan.clone() }, &guard, &[]).refused,
+        "the guard names the old tag"
+    );
     for change in &mut plan.changes {
         change.add.clear();
     }
