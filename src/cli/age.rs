@@ -46,7 +46,7 @@ pub fn check(
     }
     let run = &recorded.header.run;
     Err(Failure::plan(format!("run {run} wrote its last line {} ago", spoken(age))).help(format!(
-        "plan anew with `mdetag plan`; runs are resumed for {} (--resume-max-age)",
+        "plan again with `mdetag plan`; runs are resumed for {} (--resume-max-age)",
         spoken(most)
     )))
 }

@@ -50,7 +50,7 @@ pub async fn run(context: &Context, args: &ApplyArgs) -> Result<Exit, Failure> {
         if !rollout::wait_for(context, args, &next).await? {
             break;
         }
-        // Hours may have passed: the rest is planned anew, as by whoever comes back later.
+        // Hours may have passed, so the rest is planned again, just as a later resume would.
         let resumed =
             ApplyArgs { resume: Some(next.run), paths: Vec::new(), next_wave: false, ..args.clone() };
         applied = apply_once(context, &resumed).await?;

@@ -161,7 +161,7 @@ impl Context {
         Ok(paths)
     }
 
-    /// Nobody typed these paths: a pull request may have written them, or put a link at their place.
+    /// These paths were not typed: a pull request may have written them, or replaced them by links.
     fn within_the_repository(&self, path: &Path) -> Result<(), Failure> {
         let root = self.repository.as_deref().or(self.settings_folder.as_deref()).unwrap_or(&self.folder);
         match regular_file::within(&self.folder.join(path), root) {

@@ -79,7 +79,7 @@ pub async fn drive(run: &mut Run<'_>, mut around: DriveContext<'_>) -> Result<()
     let mut tasks = Tasks::default();
     let driven = drive_loop(run, &mut around, &mut tasks).await;
     if let Err(JournalError::LeaseLost { .. }) = &driven {
-        // Whoever has the lease now reads again what was sent without an answer; this process writes nothing more.
+        // The new holder of the lease re-reads what was sent without an answer; this process writes nothing more.
         run.stop(StopReason::LeaseLost);
     }
     if driven.is_err() {

@@ -218,7 +218,7 @@ pub fn plan_of(state: &StateDir, recorded: &Recorded) -> Result<Plan, Failure> {
     }
     let (path, run) = (shown(&path), &recorded.header.run);
     Err(Failure::plan(format!("{path} is not the plan of run {run}: its journal names another digest"))
-        .help("nothing was written; restore the state directory, or plan anew with `mdetag plan`"))
+        .help("nothing was written; restore the state directory, or plan again with `mdetag plan`"))
 }
 
 /// Keeps which pending changes a trusted live read still did not show.

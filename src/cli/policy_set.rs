@@ -96,7 +96,7 @@ impl Base {
     }
 
     /// How the set at hand differs in what keeps it safe, one sentence each. Also said of a base with errors, as far as it can
-    /// be read: nobody gets past the reviewer with a base that is broken.
+    /// be read: a broken base must not hide a change from the reviewer.
     pub fn differences(&self, context: &Context, set: &PolicySet) -> Vec<String> {
         let mut sentences = Vec::new();
         if !has_errors(&self.set.findings) {

@@ -10,7 +10,7 @@ use mdetag_core::plan::{FileReference, Plan};
 use super::failure::Failure;
 use super::planning::PolicySet;
 
-/// Files outside the repository are in nobody's review.
+/// Files outside the repository were not part of the review.
 pub fn inside(reviewed: &Plan) -> Result<(), Failure> {
     let is_outside =
         |path: &str| Path::new(path).is_absolute() || path.split(['/', '\\']).any(|part| part == "..");

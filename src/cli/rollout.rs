@@ -1,6 +1,6 @@
 //! Carries out a plan in waves: each wave is a run of its own in one journal, and gates stand between them.
 //!
-//! Decides nothing about waves; that is `apply::waves`. A wait ends the command: whoever comes back plans anew.
+//! Decides nothing about waves; that is `apply::waves`. A wait ends the command; the next one plans again.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -418,12 +418,12 @@ pub fn held_back(
     };
     if let Some(undo) = open_rollouts::undone_by(&session.state, run) {
         return Err(Failure::usage(format!("run {run} was undone by run {undo}"))
-            .help("nothing was written; plan anew with `mdetag plan`"));
+            .help("nothing was written; plan again with `mdetag plan`"));
     }
     match waves.next(session.ledger.clock().now()) {
         WaveStep::Closed(reason) => {
             Err(Failure::usage(format!("the rollout of run {run} was ended: {reason}"))
-                .help("nothing was written; plan anew with `mdetag plan`"))
+                .help("nothing was written; plan again with `mdetag plan`"))
         }
         WaveStep::WaitUntil(moment) if !args.next_wave => {
             Ok(Some(waiting(run, &recorded.header.plan, &waves, moment)))

@@ -9,7 +9,7 @@ use mdetag_core::report::escape::terminal;
 
 use super::failure::Failure;
 
-/// The name of the folder, where nobody names another.
+/// The default name of the folder.
 const DEFAULT: &str = ".mdetag";
 
 /// What has a say in where state lies.
@@ -32,7 +32,7 @@ impl Words<'_> {
     /// The place that holds.
     ///
     /// # Errors
-    /// Words that name no place, and a file that names a place outside the repository that nobody vouched for.
+    /// Words that name no place, and a file that names a place outside the repository that the environment does not vouch for.
     pub fn place(&self) -> Result<StatePlace, Failure> {
         let named = self.named.map(|text| self.parse(text, "`--state` or MDETAG_STATE")).transpose()?;
         if let Some(named) = named {
@@ -51,7 +51,7 @@ impl Words<'_> {
         }
     }
 
-    /// The local folder, where nobody names another: sandboxes lie there also where state lies in a store.
+    /// The default local folder; sandboxes stay there even if the state is in a store.
     pub fn standard(&self) -> PathBuf {
         from_here(self.folder, self.home().join(DEFAULT))
     }

@@ -16,7 +16,7 @@ use super::history;
 use super::journal::{self, Header, JournalError, Recorded};
 use super::state::StateDir;
 
-/// Another number, another meaning: such a file is made anew.
+/// A file of another version is rebuilt.
 const FORMAT: u32 = 1;
 
 /// More bytes than the index of any run takes: a million changes have about 300 MB.

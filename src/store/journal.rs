@@ -237,7 +237,7 @@ pub struct Recorded {
     pub closing: Option<Closing>,
     /// Lines that are torn or damaged: at most one where a run was killed.
     pub damaged: u64,
-    /// A line was lost that was not the last of its part: no kill does that, and nobody knows what it said.
+    /// A line was lost that was not the last of its part: no kill does that, and what it said is unknown.
     pub is_broken: bool,
 }
 

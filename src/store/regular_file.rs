@@ -11,9 +11,9 @@ use mdetag_core::inventory::foreign_encoding;
 /// What a path may lead through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Links {
-    /// Links are followed: whoever named the path chose where it leads.
+    /// Links are followed: the path was given by the user, who chose where it leads.
     Followed,
-    /// The last part is no link: nobody but mdetag makes files there.
+    /// The last part must not be a link: only mdetag makes files there.
     Refused,
 }
 
@@ -29,7 +29,7 @@ pub fn open(path: &Path, links: Links, options: &mut OpenOptions) -> io::Result<
         _ if links == Links::Refused && path.is_symlink() => refusal("it is a link"),
         // Windows calls it "permission denied".
         _ if path.is_dir() => ErrorKind::IsADirectory.into(),
-        // A pipe that nobody reads, or a socket.
+        // A pipe without a reader, or a socket.
         _ if path.metadata().is_ok_and(|known| !known.is_file()) => refusal(NOT_REGULAR),
         _ => error,
     })?;

@@ -129,7 +129,7 @@ impl StateDir {
     }
 }
 
-/// A folder below another, none of which is a link: whoever can put one there could lead state elsewhere.
+/// A folder below another, none of which is a link: a link there could redirect the state.
 ///
 /// # Errors
 /// A sentence, where one is a link.
@@ -149,7 +149,7 @@ pub fn unlinked(root: &Path, folders: &[&str]) -> Result<PathBuf, String> {
 pub fn prepare(state: &Path) {
     let is_own = !state.exists() || state.file_name().is_some_and(|name| name == ".mdetag");
     if state_file::make_folder(state).is_ok() && is_own {
-        // There already, or on a disk that nobody can write.
+        // It exists already, or the disk is read-only.
         let _ = state_file::create_new(&state.join(".gitignore")).and_then(|mut file| file.write_all(b"*\n"));
     }
 }
@@ -177,7 +177,7 @@ pub fn forget_sandbox(state: &Path, name: &str) -> std::io::Result<()> {
     let all = state.join(SANDBOX);
     let own = all.join(name);
     let mut known = [state, &all, &own].into_iter().map(std::fs::symlink_metadata);
-    // Only the state directory itself may be a link: whoever named it chose where it lies.
+    // Only the state directory itself may be a link: its path was given by the user.
     if known.next().is_none_or(|known| known.is_err()) {
         return Ok(());
     }

@@ -1,6 +1,6 @@
 //! Files of the state directory: made for their owner alone, and opened only where they are regular files and no links.
 //!
-//! Whoever can write the folder may put anything in place of a file. Knows no format, and not which files there are.
+//! An account that can write the folder can put anything in place of a file. Knows no format, and not which files there are.
 
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Result};

@@ -26,7 +26,7 @@ const DAY: Duration = Duration::from_secs(86_400);
 /// The longest time between two tries, in days.
 const LONGEST_WAIT: u32 = 30;
 
-/// A record that no run renewed for so long is about a change that nobody wants any more.
+/// A record that no run renewed for this long is about a change that is no longer wanted.
 const KEPT: Duration = Duration::from_secs(60 * 86_400);
 
 /// More bytes than the records of a million devices take.

@@ -1,6 +1,6 @@
 //! The service's clock, as its answers show it: what hosts with different clocks can agree on.
 //!
-//! Asks nobody: it learns from the `Date` of answers that come anyway, and until the first one it is the local clock.
+//! Sends no request of its own: it learns from the `Date` of answers that come anyway, and until the first one it is the local clock.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};

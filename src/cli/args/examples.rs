@@ -75,7 +75,7 @@ const EXAMPLES: &[(&str, &[Example])] = &[
     (
         "tags",
         &[
-            ("mdetag tags --unclaimed", "live tags that nobody owns"),
+            ("mdetag tags --unclaimed", "live tags that no policy claims"),
             ("mdetag tags --dead --format csv", "named by the policies, on no device"),
         ],
     ),

@@ -1,4 +1,4 @@
-//! `mdetag state end`: a rollout is over, and its unwritten waves are nobody's any more.
+//! `mdetag state end`: closes a rollout, and frees the devices of its unwritten waves.
 //!
 //! Undoes nothing; that is `revert`.
 

@@ -122,7 +122,7 @@ pub fn probe(objects: &Objects) -> Result<()> {
     objects.remove(std::slice::from_ref(&scratch))?;
     if !probed? {
         return Err(Error::other(format!(
-            "{} ignores the conditions of writes (If-None-Match, If-Match): a lease there would hold nobody back",
+            "{} ignores the conditions of writes (If-None-Match, If-Match): a lease there would not keep a second apply out",
             objects.address().root()
         )));
     }

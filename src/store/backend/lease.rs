@@ -257,7 +257,7 @@ fn is_own(cell: &Cell, own: &Written) -> bool {
     parse(cell).is_ok_and(|found| found.nonce == own.nonce)
 }
 
-/// Ends a lease that was not renewed for its life. Says who held it; none where nobody does.
+/// Ends a lease that was not renewed for its life. Returns its holder, or none if it is free.
 ///
 /// # Errors
 /// It is renewed still, or the store does not answer.

@@ -1,6 +1,6 @@
 //! State that cannot be reached: readers go on without it.
 //!
-//! Holds nothing, keeps nothing, and lets nobody write to a tenant.
+//! Stores nothing, and refuses the lease without which no tenant is written.
 
 use std::io::{Error, ErrorKind, Read, Result};
 use std::path::Path;

@@ -104,7 +104,7 @@ impl Hold {
         Hold(Arc::new(held))
     }
 
-    /// Whether nobody else may write now.
+    /// Whether this process alone may write now.
     ///
     /// # Errors
     /// It was not renewed in time: no further call may be sent.

@@ -271,7 +271,7 @@ mod tests {
 
     use super::*;
 
-    /// A budget on tokio's clock, which the test stops, and the waits that it was told of.
+    /// A budget on tokio's clock, which the test stops, and the waits that were reported to it.
     struct Watched {
         start: Instant,
         budget: Mutex<Budget>,

@@ -16,7 +16,7 @@ pub trait Meter: Send + Sync {
     /// The answer to an admitted call has arrived (or will not): its slot frees one window from now. `throttled`: the
     /// answer was a 429 that asks for this wait, or for none.
     fn answered(&self, ticket: Ticket, throttled: Option<Option<Duration>>);
-    /// Called before and during each wait with what is left of it: nobody should wait without knowing for what.
+    /// Called before and during each wait with what is left of it: no wait goes unexplained.
     fn waits(&self, _wait: &LaneWait) {}
 }
 

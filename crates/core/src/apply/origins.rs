@@ -1,6 +1,6 @@
 //! Where tags come from, as hunting told it before the run: manual ones may be sent in a list, others must not.
 //!
-//! Does not ask; a tag that nobody told of has no known origin.
+//! Asks no one itself: a tag that hunting did not list has no known origin.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;

@@ -170,7 +170,7 @@ impl fmt::Display for UntrustedReason {
             ),
             UntrustedReason::UnreadableBaselines { file } => write!(
                 f,
-                "{file} cannot be read, so nobody knows what should have been counted (restore it, or move it away)"
+                "{file} cannot be read, so the expected counts are unknown (restore it, or move it away)"
             ),
             UntrustedReason::DelegatedToken => {
                 f.write_str("the token acts for a user and may see only the devices of that user's groups")

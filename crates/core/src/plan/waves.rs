@@ -51,7 +51,7 @@ pub fn wave_of(plan: &Plan, id: &str) -> Option<u32> {
 
 /// Cuts a plan into the waves of its policy. `is_first`: whether a device goes into the first wave in any case.
 ///
-/// The others follow in the order of the SHA-256 of the changes' digest and the device's id: nobody can choose who goes first, and the
+/// The others follow in the order of the SHA-256 of the changes' digest and the device's id: no one can choose which go first, and the
 /// same changes give the same waves. A plan of one wave has none.
 pub fn assign(plan: &mut Plan, rollout: &Rollout, is_first: &(dyn Fn(&str) -> bool + Sync)) {
     plan.rollout = None;

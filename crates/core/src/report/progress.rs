@@ -109,7 +109,7 @@ pub struct WaitNotes {
 }
 
 impl WaitNotes {
-    /// Whoever waits comes by every five seconds: after a longer silence it is another wait.
+    /// A wait reports every five seconds; after a longer silence it is a new one.
     const SAME_WAIT: Duration = Duration::from_secs(6);
 
     /// Whether a wait with so much `left` is to be told. `elapsed` counts from any start.

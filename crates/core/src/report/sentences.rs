@@ -228,7 +228,7 @@ pub fn guard(model: &Model<'_>) -> Vec<Phrase> {
     phrases
 }
 
-/// What a kept count changed; one that nobody approved is a reason why the read is untrusted, and stands there.
+/// Shrinkage that an approval accepts. Without an approval it makes the read untrusted, and is listed there.
 fn baseline(report: &BaselineReport) -> Option<String> {
     let (source, from) = (&report.source, number(report.from));
     let Some(to) = report.to else {
