@@ -9,6 +9,7 @@ mod base;
 mod caps;
 mod ci;
 mod commits;
+mod composed;
 mod doctor;
 mod engine;
 mod folders;

@@ -5,16 +5,20 @@
 
 use regex::{Regex, RegexBuilder};
 
+use crate::text;
+
 /// A checked glob.
 #[derive(Clone, Debug)]
 pub struct Glob {
     source: String,
     regex: Regex,
+    /// Whether texts are composed before they are compared.
+    is_composed: bool,
 }
 
 impl PartialEq for Glob {
     fn eq(&self, other: &Glob) -> bool {
-        self.regex.as_str() == other.regex.as_str()
+        self.regex.as_str() == other.regex.as_str() && self.is_composed == other.is_composed
     }
 }
 
@@ -26,22 +30,31 @@ impl Glob {
     /// # Errors
     /// A sentence that says what is wrong with the pattern.
     pub fn exact(source: &str) -> Result<Glob, String> {
-        Glob::compile(source, false)
+        Glob::compile(source, source, false)
     }
 
-    /// A glob that compares without case (text fields).
+    /// A glob that compares without case (tags, where case does not count).
     ///
     /// # Errors
     /// A sentence that says what is wrong with the pattern.
     pub fn without_case(source: &str) -> Result<Glob, String> {
-        Glob::compile(source, true)
+        Glob::compile(source, source, true)
     }
 
-    fn compile(source: &str, ignore_case: bool) -> Result<Glob, String> {
+    /// A glob that compares composed and without case (text fields).
+    ///
+    /// # Errors
+    /// A sentence that says what is wrong with the pattern.
+    pub fn text(source: &str) -> Result<Glob, String> {
+        let glob = Glob::compile(source, &text::compose(source), true)?;
+        Ok(Glob { is_composed: true, ..glob })
+    }
+
+    fn compile(shown: &str, source: &str, ignore_case: bool) -> Result<Glob, String> {
         let translated = format!("{}{}", if ignore_case { "(?i)" } else { "" }, translate(source)?);
         let regex = RegexBuilder::new(&translated).size_limit(1 << 22).build();
         let regex = regex.map_err(|_| format!("the pattern `{source}` is too large"))?;
-        Ok(Glob { source: source.to_owned(), regex })
+        Ok(Glob { source: shown.to_owned(), regex, is_composed: false })
     }
 
     /// As written.
@@ -49,14 +62,15 @@ impl Glob {
         &self.source
     }
 
-    /// The equivalent regular expression, anchored, with its case flag: for matching many patterns in one pass.
+    /// The equivalent regular expression, anchored, with its case flag: for matching many patterns in one pass, over composed
+    /// texts where the glob is one of text fields.
     pub fn regex(&self) -> &str {
         self.regex.as_str()
     }
 
     /// Whether the whole text matches.
     pub fn matches(&self, text: &str) -> bool {
-        self.regex.is_match(text)
+        if self.is_composed { self.regex.is_match(&text::compose(text)) } else { self.regex.is_match(text) }
     }
 }
 
@@ -190,7 +204,7 @@ mod tests {
     use super::*;
 
     fn holds(glob: &str, text: &str) -> bool {
-        Glob::without_case(glob).unwrap().matches(text)
+        Glob::text(glob).unwrap().matches(text)
     }
 
     #[test]
@@ -199,6 +213,16 @@ mod tests {
         assert!(holds("a*", "a\nb"));
         assert!(!holds("a", "ab"), "the whole string");
         assert!(holds("?", "é"));
+    }
+
+    #[test]
+    fn letters_and_their_marks_compare_composed_in_text() {
+        assert!(
+            holds("mu\u{308}l*", "MÜLLER")
+                && holds("mül*", "MU\u{308}LLER")
+                && holds("m[ü]l?er", "mu\u{308}ller")
+        );
+        assert!(holds("[u\u{308}]", "Ü") && holds("?", "u\u{308}"));
     }
 
     #[test]

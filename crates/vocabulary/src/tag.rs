@@ -61,7 +61,18 @@ pub fn check(text: &str) -> Result<(), TagFault> {
 
 /// Whether the text is the reserved tag in any case.
 pub fn is_reserved(text: &str) -> bool {
-    text::equal(text, RESERVED)
+    text::equal_case(text, RESERVED)
+}
+
+/// How two tags differ that compare as one text, and that the service may take for one.
+pub fn difference(one: &str, other: &str) -> &'static str {
+    if text::equal_case(one, other) {
+        "only in case"
+    } else if text::compose(one) == text::compose(other) {
+        "only in Unicode form (one has its letters and marks apart)"
+    } else {
+        "only in case and Unicode form (one has its letters and marks apart)"
+    }
 }
 
 /// Whether the portal's tag filter is documented to fail on it: `,`, `(` or `)`.
@@ -94,7 +105,7 @@ pub enum TagCase {
 impl TagCase {
     /// Whether one tag counts as the other.
     pub fn is_same(self, one: &str, other: &str) -> bool {
-        one == other || (self == TagCase::Insensitive && text::equal(one, other))
+        one == other || (self == TagCase::Insensitive && text::equal_case(one, other))
     }
 
     /// Reads a glob over tags: without case where case does not count.
@@ -112,7 +123,7 @@ impl TagCase {
     pub fn key(self, tag: &str) -> Cow<'_, str> {
         match self {
             TagCase::Exact => Cow::Borrowed(tag),
-            TagCase::Insensitive => text::fold(tag),
+            TagCase::Insensitive => text::fold_case(tag),
         }
     }
 }
@@ -169,6 +180,15 @@ mod tests {
                 && !glob.matches("MDE-Management", TagCase::Exact, false)
                 && glob.matches("MDE-Management", TagCase::Exact, true)
         );
+    }
+
+    #[test]
+    fn tags_are_never_composed() {
+        for case in [TagCase::Exact, TagCase::Insensitive] {
+            assert!(!case.is_same("Büro", "Bu\u{308}ro"), "{case:?}");
+            assert_ne!(case.key("Büro"), case.key("Bu\u{308}ro"), "{case:?}");
+            assert!(!case.parse_glob("Büro*").unwrap().matches("Bu\u{308}ro"), "{case:?}");
+        }
     }
 
     #[test]

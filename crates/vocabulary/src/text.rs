@@ -1,17 +1,42 @@
-//! How text compares: Unicode simple case folding, dotted versions, slugs.
+//! How text compares: canonical composition, Unicode simple case folding, dotted versions, slugs.
 //!
-//! Tags never come here: they compare exactly.
+//! Tags compare exactly, or without case: they are never composed.
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::fmt::Write;
 
+use icu_normalizer::{ComposingNormalizerBorrowed, DecomposingNormalizerBorrowed};
 use regex_syntax::hir::{ClassUnicode, ClassUnicodeRange};
 
-/// The folded form of a text: two texts are equal without case exactly when their folded forms are equal.
+/// The text with letters and their marks composed (NFC): `u` and two dots are `ü`, as most programs write it.
+pub fn compose(text: &str) -> Cow<'_, str> {
+    if text.is_ascii() {
+        return Cow::Borrowed(text);
+    }
+    const { ComposingNormalizerBorrowed::new_nfc() }.normalize(text)
+}
+
+/// The text with letters and their marks apart (NFD), as some file systems and exports write it.
+pub fn decompose(text: &str) -> Cow<'_, str> {
+    if text.is_ascii() {
+        return Cow::Borrowed(text);
+    }
+    const { DecomposingNormalizerBorrowed::new_nfd() }.normalize(text)
+}
+
+/// What two texts have in common exactly when they compare as equal: composed, then folded.
+pub fn fold(text: &str) -> Cow<'_, str> {
+    match compose(text) {
+        Cow::Borrowed(composed) => fold_case(composed),
+        Cow::Owned(composed) => Cow::Owned(fold_case(&composed).into_owned()),
+    }
+}
+
+/// What two texts have in common exactly when they differ at most in case; letters and their marks stay as they are.
 ///
 /// The orbits are those of the `regex` crate (Unicode simple case folding), so `eq` and patterns always agree.
-pub fn fold(text: &str) -> Cow<'_, str> {
+pub fn fold_case(text: &str) -> Cow<'_, str> {
     // Without an early exit the processor looks at many bytes at a time; nearly every text is folded already.
     let is_other = |byte: u8| !byte.is_ascii() | byte.is_ascii_uppercase();
     if !text.bytes().fold(false, |any, byte| any | is_other(byte)) {
@@ -42,9 +67,14 @@ pub fn fold_ranges(ranges: &[(char, char)]) -> Vec<(char, char)> {
     class.ranges().iter().map(|range| (range.start(), range.end())).collect()
 }
 
-/// Equal without case.
+/// Equal as text fields compare: composed, and without case.
 pub fn equal(left: &str, right: &str) -> bool {
     left == right || fold(left) == fold(right)
+}
+
+/// Equal without case, composed or not as they are.
+pub fn equal_case(left: &str, right: &str) -> bool {
+    left == right || fold_case(left) == fold_case(right)
 }
 
 /// Compares dotted versions: two numeric parts as numbers (of any length), two others as text without case, a numeric
@@ -136,6 +166,16 @@ mod tests {
         assert!(equal("ÄÖ", "äö"));
         assert!(equal("Σ", "ς"));
         assert!(!equal("ß", "ss"), "simple folding never changes the length");
+    }
+
+    #[test]
+    fn text_compares_composed_and_tags_do_not() {
+        assert!(equal("MU\u{308}LLER", "müller"));
+        assert!(!equal_case("MU\u{308}LLER", "müller") && equal_case("MU\u{308}LLER", "mu\u{308}ller"));
+        assert!(equal("\u{212B}", "a\u{30a}"), "the sign of the unit, and the letter");
+        assert!(equal("가", "\u{1100}\u{1161}"), "syllables of Hangul");
+        assert_eq!((compose("Bu\u{308}ro"), decompose("Büro")), ("Büro".into(), "Bu\u{308}ro".into()));
+        assert!(matches!((compose("plain"), compose("büro")), (Cow::Borrowed(_), Cow::Borrowed(_))));
     }
 
     #[test]

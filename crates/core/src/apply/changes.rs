@@ -93,7 +93,7 @@ pub(super) struct Changes<'p> {
     plan: &'p Plan,
     start: Timestamp,
     pub(super) tags: Vec<Arc<str>>,
-    /// Tags of one class differ only in case.
+    /// Tags of one class differ only in case or Unicode form.
     classes: Vec<u32>,
     class_of: HashMap<String, u32>,
     tag_of: HashMap<Arc<str>, u32>,

@@ -17,7 +17,7 @@ pub struct TagRow {
     pub tag: String,
     /// Live devices that carry it, of all devices read.
     pub devices: u64,
-    /// Other live tags that differ from it only in case.
+    /// Other live tags that differ from it only in case or Unicode form.
     pub spellings: Vec<String>,
     /// Everything in the policies that concerns it, in file order within each standing.
     pub owners: Vec<TagOwner>,

@@ -166,7 +166,7 @@ fn placeholders(template: &Template) -> impl Iterator<Item = Placeholder<'_>> {
     })
 }
 
-/// The text of a template for the values of its placeholders; where one is missing or empties, why.
+/// The text of a template for the values of its placeholders, composed; where one is missing or empties, why.
 fn fill(template: &Template, values: &[Value], maps: &[ValueMap]) -> Result<String, Lack> {
     let mut values = placeholders(template).zip(values);
     let mut filled = String::new();
@@ -179,7 +179,7 @@ fn fill(template: &Template, values: &[Value], maps: &[ValueMap]) -> Result<Stri
             }
         }
     }
-    Ok(filled)
+    Ok(text::compose(&filled).into_owned())
 }
 
 /// A value through its filters; where nothing is left, why.

@@ -214,7 +214,7 @@ const FIXED: [(Property, Field); 3] = [
 fn folded(text: &str, case: TagCase) -> Cow<'_, str> {
     match case {
         TagCase::Exact => Cow::Borrowed(text),
-        TagCase::Insensitive => text::fold(text),
+        TagCase::Insensitive => text::fold_case(text),
     }
 }
 
@@ -228,7 +228,7 @@ fn patterns(condition: &Condition) -> Vec<Glob> {
             Operator::Contains => format!("*{literal}*"),
             Operator::Equals | Operator::In => literal,
         };
-        Glob::without_case(&source).ok()
+        Glob::text(&source).ok()
     };
     condition.values.iter().filter_map(pattern).collect()
 }

@@ -411,16 +411,16 @@ impl<'a> Sorter<'a> {
         }
         let stated = self.history.contested.get(&key)?;
         let twin = match &key.what {
-            ChangeWhat::Add(tag) => self.twin(row, tag),
+            ChangeWhat::Add(tag) => self.twin(row, tag).map(|twin| (twin, crate::tag::difference(tag, twin))),
             ChangeWhat::Remove(_) | ChangeWhat::Value(_) => None,
         };
-        let origin = twin.map(|twin| {
-            format!("the device carries `{twin}`, which differs only in case: the service takes the two for one tag")
+        let origin = twin.map(|(twin, difference)| {
+            format!("the device carries `{twin}`, which differs {difference}: the service takes the two for one tag")
         });
         Some(ChangeSlot::Contested(origin.unwrap_or_else(|| stated.clone())))
     }
 
-    /// A tag of the device that differs from another one only in case.
+    /// A tag of the device that differs from another one only in case or Unicode form.
     fn twin(&self, row: Row, tag: &str) -> Option<&str> {
         let snapshot = self.desired.snapshot;
         let mut live = snapshot.tags(row).iter().map(|live| snapshot.tag(*live));

@@ -12,6 +12,7 @@ use rayon::prelude::*;
 use super::consequences::consequences;
 use super::{
     Cause, CauseIndex, Header, History, Plan, RuleReference, TagIndex, assemble, cost, guard, idle, measure,
+    twins,
 };
 use crate::desired::{Claimed, Desired, Part, Reason, Settled};
 use crate::device::{DeviceValue, Field};
@@ -88,7 +89,7 @@ pub fn diff(desired: &Desired<'_>, history: &History, header: Header, sources: &
     assemble::assemble(desired, history, arranged, &mut plan);
     plan.unresolved = desired.unresolved.clone();
     plan.unmatched = desired.selections.unmatched.clone();
-    plan.warnings = measure::twins(desired);
+    plan.warnings = twins::twins(desired);
     plan.warnings.extend(idle::idle(desired));
     plan.measures = measure::measures(desired, &plan);
     plan.groups = consequences(

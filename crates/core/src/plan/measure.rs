@@ -1,18 +1,14 @@
-//! What caps and invariants are measured against, and tags that differ only in case.
+//! What caps and invariants are measured against.
 //!
 //! Judges nothing; that is `guard`.
 
-use std::collections::HashMap;
 use std::collections::HashSet;
 
-use super::{Measures, Plan, TagCase, TagIndex, Warning};
+use super::{Measures, Plan, TagCase, TagIndex};
 use crate::desired::Desired;
 use crate::inventory::{DeviceSet, TagId};
 use crate::policy::Counted;
 use crate::text;
-
-/// The most twins that are told one by one.
-const MOST_TWINS: usize = 20;
 
 /// Measures the live inventory for this plan; what invariants count afterwards is left equal to what they count before.
 pub(super) fn measures(desired: &Desired<'_>, plan: &Plan) -> Measures {
@@ -65,7 +61,7 @@ fn counted(desired: &Desired<'_>, counted: &Counted) -> u64 {
                     }
                 }
                 TagCase::Insensitive => {
-                    let twins = snapshot.tag_ids().filter(|live| text::equal(snapshot.tag(*live), tag));
+                    let twins = snapshot.tag_ids().filter(|live| text::equal_case(snapshot.tag(*live), tag));
                     twins.for_each(|twin| rows.union_with(&snapshot.carriers(twin)));
                 }
             }
@@ -74,48 +70,4 @@ fn counted(desired: &Desired<'_>, counted: &Counted) -> u64 {
     };
     rows.intersect_with(&desired.selections.scope);
     rows.count() as u64
-}
-
-/// Tags that rules or renames give and that differ only in case from a live one: the service may fold them.
-pub(super) fn twins(desired: &Desired<'_>) -> Vec<Warning> {
-    if desired.tag_case == TagCase::Insensitive {
-        return Vec::new();
-    }
-    let snapshot = desired.snapshot;
-    let mut live: HashMap<String, Vec<TagId>> = HashMap::new();
-    for tag in snapshot.tag_ids() {
-        if snapshot.carrier_rows(tag).iter().any(|row| desired.selections.scope.contains(*row)) {
-            live.entry(text::fold(snapshot.tag(tag)).into_owned()).or_default().push(tag);
-        }
-    }
-    let targets: HashSet<&str> = desired.policy.renames.iter().map(|rename| rename.to.as_str()).collect();
-    let given =
-        desired.groups.iter().filter(|group| !group.carries.is_empty() || targets.contains(&*group.name));
-    let renames = desired.policy.renames.iter().map(|rename| (rename.from.as_str(), rename.to.as_str()));
-    let renames: HashSet<(&str, &str)> = renames.collect();
-    let mut warnings = Vec::new();
-    let mut untold = 0u64;
-    for group in given {
-        for twin in live.get(&*text::fold(&group.name)).into_iter().flatten() {
-            let twin = snapshot.tag(*twin);
-            // A rename to the tag settles the pair.
-            if twin == &*group.name || renames.contains(&(twin, &*group.name)) {
-                continue;
-            }
-            if warnings.len() == MOST_TWINS {
-                untold += 1;
-                continue;
-            }
-            let message = format!(
-                "the tag `{}` of the policy and the live tag `{twin}` differ only in case; the service may take them for one",
-                group.name
-            );
-            warnings.push(Warning { code: "W0603".into(), message });
-        }
-    }
-    if untold > 0 {
-        let message = format!("{untold} more live tags differ only in case from a tag of the policy");
-        warnings.push(Warning { code: "W0603".into(), message });
-    }
-    warnings
 }

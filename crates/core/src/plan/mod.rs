@@ -18,6 +18,7 @@ mod measure;
 pub mod replacement;
 pub mod revert;
 pub mod stale;
+mod twins;
 pub mod waves;
 
 use std::borrow::Cow;

@@ -204,7 +204,7 @@ impl Reader<'_> {
         }
         let texts = self.texts(node, what)?;
         match operator {
-            "glob" => self.globs(what, &texts, Glob::without_case).map(Test::Glob),
+            "glob" => self.globs(what, &texts, Glob::text).map(Test::Glob),
             "regex" => self.regexes(what, &texts).map(Test::Regex),
             "eq" | "in" => {
                 for (value, span) in &texts {
@@ -304,8 +304,12 @@ impl Reader<'_> {
 
     fn regexes(&mut self, what: &str, texts: &[(&str, Span)]) -> Option<Vec<Regex>> {
         let compile = |source: &str| {
-            let built =
-                RegexBuilder::new(source).case_insensitive(true).size_limit(1 << 20).nest_limit(100).build();
+            let composed = text::compose(source);
+            let built = RegexBuilder::new(&composed)
+                .case_insensitive(true)
+                .size_limit(1 << 20)
+                .nest_limit(100)
+                .build();
             built.map_err(|error| match error {
                 regex::Error::CompiledTooBig(_) => {
                     "the expression is too large: use fewer or smaller repetitions".to_owned()

@@ -15,7 +15,7 @@ use super::syntax::shown;
 use super::{Counted, Policy, Rule, SelectorKind, TagExpressionKind, Template, TemplatePart, Test};
 use crate::diagnostic::{Diagnostic, Span};
 use crate::pattern::Glob;
-use crate::tag::{TagCase, TagPattern};
+use crate::tag::{self, TagCase, TagPattern};
 use crate::text;
 
 /// A rule whose last day is this near gets a warning.
@@ -262,11 +262,8 @@ fn unassigned(reader: &mut Reader<'_>, policy: &Policy) {
     }
 }
 
-/// Tags of the set that differ only in case. Nothing to say where that makes them one tag.
+/// Tags of the set that differ only in case, unless that makes them one tag, or only in Unicode form.
 fn twins(reader: &mut Reader<'_>, policy: &Policy) {
-    if policy.tag_case == TagCase::Insensitive {
-        return;
-    }
     let mut named: Vec<(&str, Span)> = Vec::new();
     fn pattern(pattern: &TagPattern) -> Option<&str> {
         match pattern {
@@ -317,13 +314,17 @@ fn twins(reader: &mut Reader<'_>, policy: &Policy) {
     let mut spellings: HashMap<String, Vec<(&str, Span)>> = HashMap::new();
     for (tag, span) in named {
         let known = spellings.entry(text::fold(tag).into_owned()).or_default();
-        if known.iter().any(|(other, _)| *other == tag) {
+        if known.iter().any(|(other, _)| policy.tag_case.is_same(other, tag)) {
             continue;
         }
         // A rename from one spelling to the other is the remedy, not the fault.
         if let Some((other, first)) = known.iter().find(|(other, _)| last(other) != last(tag)) {
-            let message =
-                format!("`{}` and `{}` differ only in case, and are two tags", shown(tag), shown(other));
+            let message = format!(
+                "`{}` and `{}` differ {}, and are two tags",
+                shown(tag),
+                shown(other),
+                tag::difference(tag, other)
+            );
             let finding = Diagnostic::warning("W0404", span, message)
                 .label("written so here")
                 .related(*first, "written otherwise here");

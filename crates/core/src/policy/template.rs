@@ -10,6 +10,7 @@ use crate::device::{Field, Kind};
 use crate::diagnostic::{Diagnostic, Span};
 use crate::pattern;
 use crate::tag::{self, TagPattern};
+use crate::text;
 
 /// The filters by name; those that end in a colon take what follows it.
 const FILTERS: [&str; 5] = ["lower", "upper", "slug", "map:", "default:"];
@@ -122,7 +123,8 @@ impl Reader<'_> {
         let glob: String = parts
             .iter()
             .map(|part| match part {
-                TemplatePart::Literal(text) => pattern::escape(text),
+                // What the template gives is composed, so what it could give is too.
+                TemplatePart::Literal(literal) => pattern::escape(&text::compose(literal)),
                 TemplatePart::Placeholder { .. } => "*".to_owned(),
             })
             .collect();

@@ -14,7 +14,7 @@ use crate::pattern::Glob;
 use crate::policy::{Keep, Lookup, NamedSelector, Selector, TextList};
 
 fn any_name() -> impl Strategy<Value = Option<String>> {
-    proptest::option::of("[aAbBkK.ſ\u{212A}]{0,4}")
+    proptest::option::of("[aAbBkK.ſ\u{212A}uü\u{308}]{0,4}")
 }
 
 fn any_device() -> impl Strategy<Value = Value> {
@@ -36,14 +36,13 @@ fn any_device() -> impl Strategy<Value = Value> {
 }
 
 fn any_text_test() -> impl Strategy<Value = Test> {
-    let part = || "[aAbBk.sS]{1,2}";
+    let part = || "[aAbBk.sSuÜ\u{308}]{1,2}";
     prop_oneof![
         any::<bool>().prop_map(Test::Exists),
-        proptest::collection::vec("[aAbBkK.s]{1,3}", 1..3)
+        proptest::collection::vec("[aAbBkK.su\u{308}Ü]{1,3}", 1..3)
             .prop_map(|values| Test::Text(TextList { values: values.into(), file: None })),
-        proptest::collection::vec("[aBk*.?]{1,4}|\\{a,b\\}[a*]|[aB]\\[!a\\]\\*", 1..3).prop_map(|globs| {
-            Test::Glob(globs.iter().map(|glob| Glob::without_case(glob).unwrap()).collect())
-        }),
+        proptest::collection::vec("[aBkuü\u{308}*.?]{1,4}|\\{a,b\\}[a*]|[aB]\\[!a\\]\\*", 1..3)
+            .prop_map(|globs| { Test::Glob(globs.iter().map(|glob| Glob::text(glob).unwrap()).collect()) }),
         proptest::collection::vec("\\^?[aBk.s]{1,3}\\$?", 1..3).prop_map(|sources| {
             let build =
                 |source: &String| regex::RegexBuilder::new(source).case_insensitive(true).build().unwrap();
@@ -111,7 +110,7 @@ proptest! {
     fn columns_and_single_devices_agree_on_every_selector(
         devices in proptest::collection::vec(any_device(), 1..8),
         selectors in proptest::collection::vec(any_selector(), 1..6),
-        keys in proptest::collection::hash_set("[abk]{1,2}", 0..3),
+        keys in proptest::collection::hash_set("[abkuü\u{308}]{1,2}", 0..3),
         servers in any_text_test(),
     ) {
         let keys: Vec<String> = keys.into_iter().collect();

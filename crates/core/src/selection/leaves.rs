@@ -17,7 +17,6 @@ use crate::device::{Field, Kind};
 use crate::inventory::{DeviceSet, Row, Snapshot, Stored, TagId};
 use crate::policy::{Policy, Test};
 use crate::tag::TagCase;
-use crate::text;
 use crate::time::Timestamp;
 
 /// What the tests are asked about.
@@ -70,7 +69,7 @@ fn field_sets<'p>(world: &World<'_>, field: Field, tests: &Tests<'p>) -> (Vec<De
                     shown.clear();
                     // Writing to a string cannot fail.
                     let _ = std::fmt::Write::write_fmt(shown, format_args!("{stored}"));
-                    matcher.find(shown, &text::fold(shown), &mut *hit);
+                    matcher.find(shown, &mut *hit);
                 }
             })
         }
@@ -105,7 +104,7 @@ fn text_sets(world: &World<'_>, field: Field, matcher: &TextMatcher<'_>, tests: 
         || (),
         |(), row, hit| {
             if let Some(text) = snapshot.plain(field, row) {
-                matcher.find(text, &text::fold(text), hit);
+                matcher.find(text, hit);
             }
         },
     )
@@ -124,7 +123,7 @@ fn coded_sets<'v>(
     let mut codes: Vec<Vec<u32>> = vec![Vec::new(); tests];
     for code in (1..bound as u32).filter(|code| !rows.of(*code).is_empty()) {
         let Some(text) = value(code) else { continue };
-        matcher.find(text, &text::fold(text), |test| {
+        matcher.find(text, |test| {
             let codes = &mut codes[test as usize];
             if codes.last() != Some(&code) {
                 codes.push(code);

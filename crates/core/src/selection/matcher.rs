@@ -31,7 +31,7 @@ pub(super) struct TextMatcher<'p> {
     parts: Parts,
     /// Searched in the folded text.
     inner: Set,
-    /// Searched in the text as it is: patterns ignore case themselves.
+    /// Searched in the composed text: patterns ignore case themselves.
     patterns: Set,
     /// Bounds of versions, ascending, each with the test that holds at or above it.
     at_least: Vec<(&'p str, u32)>,
@@ -75,7 +75,7 @@ enum Rest {
     Nothing,
     /// The folded text consists of these with any run between them.
     Segments(Vec<String>),
-    /// The text as it is matches.
+    /// The composed text matches.
     Pattern(Regex),
 }
 
@@ -302,8 +302,10 @@ impl<'p> TextMatcher<'p> {
         self.patterns.add(glob.regex().to_owned(), entry);
     }
 
-    /// Visits the tests that hold for a text, some perhaps more than once. `folded` is the same text folded.
-    pub(super) fn find(&self, text: &str, folded: &str, mut visit: impl FnMut(u32)) {
+    /// Visits the tests that hold for a text, some perhaps more than once.
+    pub(super) fn find(&self, text: &str, mut visit: impl FnMut(u32)) {
+        let text = &*text::compose(text);
+        let folded = &*text::fold_case(text);
         self.always.iter().for_each(|leaf| visit(*leaf));
         for literal in self.literals.get(folded).into_iter().flatten() {
             if let Some((file, index)) = literal.value {

@@ -38,7 +38,7 @@ pub(super) fn list(values: &[&str]) -> Test {
 }
 
 pub(super) fn glob(source: &str) -> Test {
-    Test::Glob(vec![Glob::without_case(source).unwrap()])
+    Test::Glob(vec![Glob::text(source).unwrap()])
 }
 
 pub(super) fn regex(source: &str) -> Test {
@@ -365,8 +365,7 @@ fn values_of_a_list_file_that_no_device_has_are_reported() {
 fn inline_values_that_name_no_device_are_reported_by_their_field() {
     let snapshot = named(&["web01", "db01"]);
     let list = |values: &[&str]| Test::Text(TextList { values: strings(values).into(), file: None });
-    let globs =
-        |sources: &[&str]| Test::Glob(sources.iter().map(|one| Glob::without_case(one).unwrap()).collect());
+    let globs = |sources: &[&str]| Test::Glob(sources.iter().map(|one| Glob::text(one).unwrap()).collect());
     let policy = policy(vec![
         field(Field::DeviceName, list(&["web01", "wbe02"])),
         field(Field::DeviceName, globs(&["x*", "db*"])),

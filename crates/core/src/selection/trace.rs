@@ -236,7 +236,8 @@ impl Tracer<'_> {
 }
 
 fn text_holds(test: &Test, text: &str) -> bool {
-    let folded = text::fold(text);
+    let text = &*text::compose(text);
+    let folded = text::fold_case(text);
     match test {
         Test::Text(list) => list.values.iter().any(|value| text::equal(value, text)),
         Test::Glob(globs) => globs.iter().any(|glob| glob.matches(text)),

@@ -57,7 +57,7 @@ pub(super) fn covers(pattern: &TagPattern, tag: &str, case: TagCase, allow_reser
 fn same(case: TagCase, one: &str, other: &str) -> bool {
     match case {
         TagCase::Exact => one == other,
-        TagCase::Insensitive => text::fold(one) == text::fold(other),
+        TagCase::Insensitive => text::fold_case(one) == text::fold_case(other),
     }
 }
 
@@ -208,7 +208,7 @@ impl View<'_> {
         names.extend(self.rules.iter().flat_map(|(_, rule)| self.tags_of(rule)));
         let key = |tag: &str| match self.world.case {
             TagCase::Exact => tag.to_owned(),
-            TagCase::Insensitive => text::fold(tag).into_owned(),
+            TagCase::Insensitive => text::fold_case(tag).into_owned(),
         };
         let mut conflicts = BTreeSet::new();
         let mut should: BTreeMap<String, String> = BTreeMap::new();
