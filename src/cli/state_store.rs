@@ -79,7 +79,10 @@ pub fn opened(context: &Context, address: &StoreAddress) -> Result<Arc<Objects>,
     context.store.get_or_init(open).clone()
 }
 
-/// The tenants that have runs in the store; `sandbox` and `tenant` narrow them.
+/// The lock object: an apply that died before its first entry left nothing else.
+const LOCK: &str = "apply.lock";
+
+/// The tenants that have runs or a lease in the store; `sandbox` and `tenant` narrow them.
 ///
 /// # Errors
 /// A store that cannot be used.
@@ -97,10 +100,10 @@ pub fn tenants(
     for (key, _) in &keys {
         let below = key.strip_prefix(prefix).unwrap_or(key).trim_start_matches('/');
         match below.split('/').collect::<Vec<_>>().as_slice() {
-            [cloud, name, id, "runs", ..] if *cloud == SANDBOX => {
+            [cloud, name, id, "runs" | LOCK, ..] if *cloud == SANDBOX => {
                 found.insert(((*cloud).to_owned(), Some((*name).to_owned()), (*id).to_owned()));
             }
-            [cloud, id, "runs", ..] => {
+            [cloud, id, "runs" | LOCK, ..] => {
                 found.insert(((*cloud).to_owned(), None, (*id).to_owned()));
             }
             _ => {}

@@ -100,3 +100,15 @@ fn a_state_directory_that_git_brings_as_a_link_is_refused() {
     assert!(ended.err.contains("git tracks `.mdetag`"), "{}", ended.err);
     assert_eq!(std::fs::read_dir(other.path()).unwrap().count(), 0);
 }
+
+#[test]
+fn there_is_no_lock_to_end_where_no_apply_is_at_work_and_a_reason_is_asked_for() {
+    let project = project();
+    project.run(&["state", "unlock", "--reason", "x", "--sandbox"]).exits(1);
+    project.run(&["sandbox", "create", "--fleet", "i.json"]).exits(0);
+    project.run(&["apply", "--sandbox", "--auto-approve"]).exits(0);
+    project.run(&["state", "unlock", "--sandbox"]).exits(1);
+    project.run(&["state", "unlock", "--reason", " ", "--sandbox"]).exits(1);
+    let told = project.run(&["state", "unlock", "--reason", "x", "--sandbox"]).exits(0);
+    assert!(told.out.contains("nobody holds the tenant"), "{}", told.out);
+}

@@ -148,6 +148,13 @@ const EXAMPLES: &[(&str, &[Example])] = &[
         ],
     ),
     (
+        "state unlock",
+        &[
+            ("mdetag state unlock --reason 'its pod is gone'", "the next apply need not wait for a lease"),
+            ("mdetag state unlock --reason 'its pod is gone' --tenant contoso", "of one tenant of several"),
+        ],
+    ),
+    (
         "revert",
         &[
             ("mdetag revert 20261122T120000Z-1a2b -o undo.json", "a plan that undoes the run"),

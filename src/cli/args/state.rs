@@ -19,6 +19,16 @@ pub enum StateCommand {
     Accept(AcceptArgs),
     /// End an open rollout: its unwritten waves are free for other plans
     End(EndArgs),
+    /// End the lease of an apply that is gone: it was not renewed for 60 seconds
+    Unlock(UnlockArgs),
+}
+
+/// `state unlock`.
+#[derive(Debug, Args)]
+pub struct UnlockArgs {
+    /// Why; kept with the lease until the next apply
+    #[arg(long, value_name = "TEXT")]
+    pub reason: String,
 }
 
 /// `state end`.

@@ -2,6 +2,7 @@
 
 mod accept;
 mod end;
+mod unlock;
 
 use super::args::{StateArgs, StateCommand};
 use super::context::Context;
@@ -16,5 +17,6 @@ pub async fn run(context: &Context, args: &StateArgs) -> Result<Exit, Failure> {
     match &args.command {
         StateCommand::Accept(args) => accept::run(context, args).await,
         StateCommand::End(args) => end::run(context, args),
+        StateCommand::Unlock(args) => unlock::run(context, args),
     }
 }

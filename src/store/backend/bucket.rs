@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use mdetag_core::time::Clock;
 
-use super::lease::Lease;
+use super::lease::{self, Lease};
 use super::objects::{Cells, Condition, Objects};
 use super::{Backend, Hold, LeaseLost, Log, OwnClock};
 use crate::store::lock::LockError;
@@ -151,6 +151,11 @@ impl Backend for Bucket {
         Lease::keep(&lease);
         *self.lease.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(&lease);
         Ok(Hold(lease))
+    }
+
+    fn unlock(&self, path: &Path, by: &str) -> std::result::Result<Option<String>, LockError> {
+        let unusable = |source| LockError::Unusable { path: shown(path), source };
+        lease::unlock(&*self.cells, &self.key(path).map_err(unusable)?, by)
     }
 }
 

@@ -257,27 +257,38 @@ fn is_own(cell: &Cell, own: &Written) -> bool {
     parse(cell).is_ok_and(|found| found.nonce == own.nonce)
 }
 
-/// Ends a lease that was not renewed for its life. Returns its holder, or none if it is free.
+/// Ends a lease that was not renewed for its life. Returns its holder, or none if it is free. `by`: who ends it, and why.
 ///
 /// # Errors
-/// It is renewed still, or the store does not answer.
-pub fn unlock(cells: &dyn Cells, key: &str, reason: &str) -> Result<Option<String>> {
-    let Some(cell) = cells.get(key)? else { return Ok(None) };
-    let found = parse(&cell)?;
+/// [`LockError::Held`] where it is renewed still, or taken meanwhile; the store does not answer.
+pub(super) fn unlock(
+    cells: &dyn Cells,
+    key: &str,
+    by: &str,
+) -> std::result::Result<Option<String>, LockError> {
+    let unusable = |source| LockError::Unusable { path: shown(Path::new(key)), source };
+    let Some(cell) = cells.get(key).map_err(unusable)? else { return Ok(None) };
+    let found = parse(&cell).map_err(unusable)?;
     if found.released {
         return Ok(None);
     }
     let age = cells.now().since(cell.modified);
     if age <= LIFE + GRAIN {
-        return Err(std::io::Error::other(format!(
-            "{} renewed it {} s ago: it can be ended when it was not renewed for {} s",
-            found.holder,
-            age.as_secs(),
-            LIFE.as_secs()
-        )));
+        let holder = format!("{}, renewed {} s ago", found.holder, age.as_secs());
+        return Err(LockError::Held { holder });
     }
-    let own = written(&format!("ended by hand: {reason}"), found.fence + 1, true);
-    let own = Written { by_hand: true, ..own };
-    cells.put(key, bytes(&own), Condition::Is(cell.version))?;
-    Ok(Some(found.holder))
+    let own = Written { by_hand: true, ..written(&format!("ended by hand: {by}"), found.fence + 1, true) };
+    let Err(error) = cells.put(key, bytes(&own), Condition::Is(cell.version)) else {
+        return Ok(Some(found.holder));
+    };
+    // The answer to our own write may have been lost, or the holder woke, or another took it.
+    match cells.get(key).map_err(unusable)? {
+        Some(cell) if is_own(&cell, &own) => Ok(Some(found.holder)),
+        Some(cell) if error.kind() == ErrorKind::AlreadyExists => {
+            let now = parse(&cell).map_err(unusable)?;
+            if now.released { Ok(None) } else { Err(LockError::Held { holder: now.holder }) }
+        }
+        None if error.kind() == ErrorKind::AlreadyExists => Ok(None),
+        _ => Err(unusable(error)),
+    }
 }

@@ -45,4 +45,8 @@ impl Backend for Missing {
     fn hold(&self, path: &Path, _: &str) -> std::result::Result<Hold, LockError> {
         Err(LockError::Unusable { path: shown(path), source: gone() })
     }
+
+    fn unlock(&self, path: &Path, _: &str) -> std::result::Result<Option<String>, LockError> {
+        Err(LockError::Unusable { path: shown(path), source: gone() })
+    }
 }

@@ -19,7 +19,7 @@ use std::sync::Arc;
 pub use bucket::Bucket;
 pub use connect::{connect, probe};
 pub use directory::Directory;
-pub use lease::{Lease, unlock};
+pub use lease::Lease;
 pub use missing::Missing;
 pub use objects::{Cell, Cells, Condition, Objects, Version};
 pub use place::{StatePlace, StoreAddress};
@@ -72,6 +72,12 @@ pub trait Backend: fmt::Debug + Send + Sync {
     /// # Errors
     /// [`LockError`].
     fn hold(&self, path: &Path, holder: &str) -> std::result::Result<Hold, LockError>;
+
+    /// Ends the right to write of a holder that is gone, and says who it was; none where nobody has it. `by`: who ends it, and why.
+    ///
+    /// # Errors
+    /// [`LockError::Held`] where its holder is at work.
+    fn unlock(&self, path: &Path, by: &str) -> std::result::Result<Option<String>, LockError>;
 }
 
 /// A journal that is written to.
