@@ -23,10 +23,11 @@ fn commands() -> Vec<(String, Vec<String>)> {
     let list = Regex::new(r"args: \[(.*)\]").expect("sound");
     let action = Regex::new(r"^\s*command: (\w.*)$").expect("sound");
     let expression = Regex::new(r"\$\{\{.*?\}\}").expect("sound");
+    let word = Regex::new(r#"(?:"[^"]*"|'[^']*'|\S)+"#).expect("sound");
     let mut add = |place: String, line: &str| {
         let end = [" #", " || ", " | ", " > ", " && ", ";"].iter().filter_map(|stop| line.find(stop)).min();
-        let words = line[..end.unwrap_or(line.len())].split_whitespace();
-        found.push((place, words.map(|word| word.trim_matches(['"', '\'']).to_owned()).collect()));
+        let words = word.find_iter(&line[..end.unwrap_or(line.len())]);
+        found.push((place, words.map(|word| word.as_str().trim_matches(['"', '\'']).to_owned()).collect()));
     };
     for document in files(&["md"]) {
         let text = read(&document);
