@@ -85,4 +85,5 @@ pub mod rehearsal;
 pub mod import;
 pub mod coverage;
 pub mod apply;
+pub mod probe;
 pub mod report;

@@ -1,0 +1,167 @@
+//! One call of a probe and its answer, and who carries it out.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::apply::{DeviceState, TagAction};
+use crate::device::DeviceValue;
+use crate::plan::Lane;
+use crate::time::Timestamp;
+
+/// A probe never makes more calls, clean-up included.
+pub const MAX_CALLS: u32 = 40;
+
+/// One call. Every call is about the one device of the probe, or reads the list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ask {
+    /// The device by its id.
+    Device,
+    /// One page of the list.
+    List {
+        /// `$top`.
+        top: Option<u32>,
+        /// `$skip`; 0 is not sent.
+        skip: u32,
+        /// `$filter`, which begins with a field's name.
+        filter: Option<String>,
+    },
+    /// A bulk call for a scratch tag, or for one of the device's own that `PATCH` took.
+    Bulk {
+        /// The tag.
+        tag: Arc<str>,
+        /// What to do with it.
+        action: TagAction,
+        /// The device's id, once or twice; an id that nobody has beside it; or nothing.
+        ids: Vec<Arc<str>>,
+    },
+    /// Sets the value that the device has.
+    Value {
+        /// That value.
+        value: DeviceValue,
+    },
+    /// `PATCH`; never empty.
+    Patch {
+        /// The value that the device has.
+        value: Option<DeviceValue>,
+        /// Tags of which every one is on the device.
+        tags: Option<Vec<Arc<str>>>,
+    },
+}
+
+impl Ask {
+    /// The lane whose budget it spends.
+    pub fn lane(&self) -> Lane {
+        match self {
+            Ask::Device => Lane::Get,
+            Ask::List { .. } => Lane::List,
+            Ask::Bulk { .. } => Lane::BulkTag,
+            Ask::Value { .. } => Lane::SetValue,
+            Ask::Patch { .. } => Lane::UpdateDevice,
+        }
+    }
+
+    /// Whether it can change the device.
+    pub fn writes(&self) -> bool {
+        !matches!(self, Ask::Device | Ask::List { .. })
+    }
+
+    /// Its shape as evidence: route and parameters, never a name, an id or a tag.
+    pub fn shape(&self) -> String {
+        match self {
+            Ask::Device => "GET a device by its id".to_owned(),
+            Ask::List { top, skip, filter } => {
+                let mut shape = "GET the list".to_owned();
+                if let Some(top) = top {
+                    shape.push_str(&format!(", $top={top}"));
+                }
+                if *skip > 0 {
+                    shape.push_str(&format!(", $skip={skip}"));
+                }
+                let field = filter.as_deref().and_then(|filter| filter.split(' ').next());
+                if let Some(field) = field {
+                    shape.push_str(&format!(", $filter on {field}"));
+                }
+                shape
+            }
+            Ask::Bulk { action, ids, .. } => {
+                let what = if *action == TagAction::Add { "Add" } else { "Remove" };
+                format!("POST the bulk call, {what}, {} ids", ids.len())
+            }
+            Ask::Value { .. } => "POST setDeviceValue".to_owned(),
+            Ask::Patch { value, tags } => {
+                let tags = tags.as_ref().map(|tags| format!("machineTags of {}", tags.len()));
+                let value = value.map(|_| "deviceValue".to_owned());
+                let parts: Vec<String> = value.into_iter().chain(tags).collect();
+                format!("PATCH with {}", parts.join(" and "))
+            }
+        }
+    }
+}
+
+/// What came back.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Answer {
+    /// HTTP status; 0 if no answer came.
+    pub status: u16,
+    /// `error.code`, or empty.
+    pub code: String,
+    /// `error.message`, or empty. Never becomes evidence.
+    pub message: String,
+    /// The probe's device, if the answer shows it.
+    pub device: Option<DeviceState>,
+    /// Devices in the answer.
+    pub rows: usize,
+    /// Whether there is a link to the next page.
+    pub next_link: bool,
+    /// Refusals for too many calls before this answer, and whether each said how long to wait.
+    pub throttled: Vec<bool>,
+}
+
+impl Answer {
+    /// 2xx.
+    pub fn is_success(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
+
+    /// Its shape as evidence.
+    pub fn shape(&self) -> String {
+        if self.status == 0 {
+            return "no answer".to_owned();
+        }
+        let mut shape = self.status.to_string();
+        let is_word = self.code.len() <= 40 && self.code.bytes().all(|byte| byte.is_ascii_alphabetic());
+        if !self.code.is_empty() && is_word {
+            shape.push_str(&format!(" {}", self.code));
+        }
+        if self.is_success() {
+            shape.push_str(&format!(", {} devices", self.rows));
+        }
+        if self.next_link {
+            shape.push_str(", next link");
+        }
+        shape
+    }
+}
+
+/// The probe ends early: a signal, a full journal, a lost lease.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Interrupted(pub String);
+
+/// Who carries out what a probe asks.
+pub trait Asker {
+    /// Makes one call within the budget; journals it first if it writes. Waits out 429s, renews the token.
+    ///
+    /// # Errors
+    /// The probe has to end.
+    fn ask(&mut self, ask: &Ask) -> impl Future<Output = Result<Answer, Interrupted>>;
+
+    /// Lets time pass.
+    ///
+    /// # Errors
+    /// The probe has to end.
+    fn pause(&mut self, wait: Duration) -> impl Future<Output = Result<(), Interrupted>>;
+
+    /// The time.
+    fn now(&self) -> Timestamp;
+}

@@ -1,0 +1,382 @@
+//! The questions in their order: what only reads first, then scratch tags, then value and `PATCH`, then the list's lag.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::asking::{Answer, Ask, Asker, Interrupted, MAX_CALLS};
+use super::profile::{Evidence, Finding, ServiceProfile};
+use super::questions::Question;
+use super::scratch::{DOCUMENTED_LENGTH, ScratchTags, is_scratch};
+use crate::apply::{DeviceState, TagAction};
+use crate::device::DeviceValue;
+
+/// Calls that measuring leaves for cleaning up: one removal a scratch tag, the tags that a `PATCH` lost, two reads.
+const LEFT_FOR_CLEANING: u32 = 10;
+/// The documented page.
+const FULL_PAGE: u32 = 10_000;
+/// When the list is read after the write, in seconds from it.
+const LAG_READS: [u64; 5] = [0, 5, 15, 60, 300];
+
+/// The device of a probe.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Device {
+    /// Its id.
+    pub id: Arc<str>,
+    /// An id of the same form that no device has.
+    pub unknown_id: Arc<str>,
+    /// Its tags that are known as manual; `None` if nobody asked advanced hunting.
+    pub manual: Option<Vec<Arc<str>>>,
+}
+
+/// What a probe came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Measured {
+    /// One finding a question.
+    pub profile: ServiceProfile,
+    /// The device as it was before, if it could be read.
+    pub before: Option<DeviceState>,
+    /// Calls made so far.
+    pub calls: u32,
+    /// Why the probe ended early.
+    pub interrupted: Option<Interrupted>,
+}
+
+/// Asks every question. The device may carry scratch tags afterwards: [`super::clean_up`] is the caller's next step, also
+/// after an interruption.
+pub async fn measure<A: Asker>(asker: &mut A, device: &Device, tags: &ScratchTags, tool: &str) -> Measured {
+    let mut probe =
+        Probe { asker, device, tags, tool, calls: 0, before: None, profile: ServiceProfile::new() };
+    let interrupted = probe.run().await.err();
+    for question in Question::ALL {
+        if !probe.profile.findings.iter().any(|finding| finding.question == question.word()) {
+            let why = match &interrupted {
+                Some(Interrupted(why)) => why.as_str(),
+                None if question == Question::Throttle => "no call was refused for being one too many",
+                None => "no call was left for it",
+            };
+            probe.skip(question, why);
+        }
+    }
+    let place = |finding: &Finding| Question::parse(&finding.question).map(|question| question as usize);
+    probe.profile.findings.sort_by_key(place);
+    Measured { profile: probe.profile, before: probe.before, calls: probe.calls, interrupted }
+}
+
+struct Probe<'a, A> {
+    asker: &'a mut A,
+    device: &'a Device,
+    tags: &'a ScratchTags,
+    tool: &'a str,
+    calls: u32,
+    before: Option<DeviceState>,
+    profile: ServiceProfile,
+}
+
+/// A verdict, with the number that belongs to it.
+type Verdict = Option<(&'static str, Option<u64>)>;
+
+impl<A: Asker> Probe<'_, A> {
+    async fn run(&mut self) -> Result<(), Interrupted> {
+        let Some(seen) = self.ask(&Ask::Device).await? else { return Ok(()) };
+        let Some(before) = seen.device.clone().filter(|_| seen.is_success()) else {
+            return Err(Interrupted(format!("the device cannot be read ({})", seen.shape())));
+        };
+        self.before = Some(before.clone());
+        self.paging().await?;
+        self.filters().await?;
+        self.scratch_tags().await?;
+        self.bulk_bodies().await?;
+        self.value(&before).await?;
+        self.patch(&before).await?;
+        self.lag().await
+    }
+
+    /// One call; `None` once no more are left for measuring.
+    async fn ask(&mut self, ask: &Ask) -> Result<Option<Answer>, Interrupted> {
+        if self.calls + LEFT_FOR_CLEANING >= MAX_CALLS {
+            return Ok(None);
+        }
+        self.calls += 1;
+        let answer = self.asker.ask(ask).await?;
+        if let Some(with_wait) = answer.throttled.first() {
+            let verdict = if *with_wait { "withRetryAfter" } else { "withoutRetryAfter" };
+            let evidence = vec![Evidence { request: ask.shape(), answer: "429".to_owned() }];
+            self.find(Question::Throttle, Some((verdict, None)), evidence);
+        }
+        Ok(Some(answer))
+    }
+
+    /// Asks, and notes the verdict that `judge` gives the answer.
+    async fn settle(
+        &mut self,
+        question: Question,
+        ask: &Ask,
+        judge: impl FnOnce(&Answer) -> Verdict,
+    ) -> Result<Option<Answer>, Interrupted> {
+        let Some(answer) = self.ask(ask).await? else { return Ok(None) };
+        self.note(question, ask, &answer, judge(&answer));
+        Ok(Some(answer))
+    }
+
+    fn note(&mut self, question: Question, ask: &Ask, answer: &Answer, verdict: Verdict) {
+        let evidence = vec![Evidence { request: ask.shape(), answer: answer.shape() }];
+        self.find(question, verdict, evidence);
+    }
+
+    fn find(&mut self, question: Question, verdict: Verdict, evidence: Vec<Evidence>) {
+        if self.profile.findings.iter().any(|finding| finding.question == question.word()) {
+            return;
+        }
+        let (word, number) = verdict.unwrap_or(("notMeasured", None));
+        let reason = verdict.is_none().then(|| "the answer does not tell".to_owned());
+        self.profile.findings.push(Finding {
+            question: question.word().to_owned(),
+            verdict: word.to_owned(),
+            number,
+            reason,
+            evidence,
+            measured_at: self.asker.now().to_string(),
+            tool: self.tool.to_owned(),
+            stale_since: None,
+        });
+    }
+
+    fn skip(&mut self, question: Question, why: &str) {
+        self.find(question, None, Vec::new());
+        if let Some(last) = self.profile.findings.last_mut().filter(|last| last.question == question.word()) {
+            last.reason = Some(why.to_owned());
+        }
+    }
+
+    async fn paging(&mut self) -> Result<(), Interrupted> {
+        let list = |top, skip| Ask::List { top, skip, filter: None };
+        let linked = |answer: &Answer| -> Verdict {
+            answer.is_success().then_some((if answer.next_link { "present" } else { "absent" }, None))
+        };
+        let first = self.ask(&list(Some(FULL_PAGE), 0)).await?;
+        let Some(first) = first.filter(Answer::is_success) else { return Ok(()) };
+        let rows = first.rows as u64;
+        // A link is only owed where there is more.
+        let beyond = list(Some(1), u32::try_from(first.rows).unwrap_or(FULL_PAGE));
+        let Some(more) = self.ask(&beyond).await? else { return Ok(()) };
+        let is_whole = more.is_success() && more.rows == 0 && !first.next_link && rows < u64::from(FULL_PAGE);
+        let ask = list(Some(FULL_PAGE), 0);
+        if is_whole {
+            self.note(Question::PageSize, &ask, &first, Some(("atLeast", Some(rows))));
+            for question in [Question::LinkWithTop, Question::LinkWithoutTop, Question::SkipBeyondPage] {
+                self.skip(question, "the whole tenant fits one page");
+            }
+            return Ok(());
+        }
+        self.note(Question::PageSize, &ask, &first, Some(("measured", Some(rows))));
+        self.note(Question::LinkWithTop, &ask, &first, linked(&first));
+        let goes_on = match (more.is_success(), more.rows) {
+            (true, 0) => Some(("capped", None)),
+            (true, _) => Some(("goesOn", None)),
+            (false, _) => (400..500).contains(&more.status).then_some(("refused", None)),
+        };
+        self.note(Question::SkipBeyondPage, &beyond, &more, goes_on);
+        self.settle(Question::LinkWithoutTop, &list(None, 0), linked).await?;
+        Ok(())
+    }
+
+    async fn filters(&mut self) -> Result<(), Interrupted> {
+        let asked = [
+            (Question::FilterLastSeen, "lastSeen ge 2000-01-01T00:00:00Z"),
+            (Question::FilterHealthStatus, "healthStatus eq 'Active'"),
+            (Question::FilterOnboardingStatus, "onboardingStatus eq 'Onboarded'"),
+            (Question::FilterRbacGroupId, "rbacGroupId eq 0"),
+        ];
+        for (question, filter) in asked {
+            let ask = Ask::List { top: Some(1), skip: 0, filter: Some(filter.to_owned()) };
+            self.settle(question, &ask, accepted).await?;
+        }
+        Ok(())
+    }
+
+    fn bulk(&self, tag: &str, action: TagAction, ids: &[&Arc<str>]) -> Ask {
+        Ask::Bulk { tag: tag.into(), action, ids: ids.iter().map(|id| Arc::clone(id)).collect() }
+    }
+
+    /// The device's tags after a write: from its answer, else read.
+    async fn tags_after(&mut self, answer: &Answer) -> Result<Option<Vec<Arc<str>>>, Interrupted> {
+        if let Some(device) = &answer.device {
+            return Ok(Some(device.tags.clone()));
+        }
+        let read = self.ask(&Ask::Device).await?;
+        Ok(read.and_then(|read| read.device).map(|device| device.tags))
+    }
+
+    async fn scratch_tags(&mut self) -> Result<(), Interrupted> {
+        let (tags, id) = (self.tags.clone(), self.device.id.clone());
+        let shown = |answer: &Answer| answered(answer, answer.device.is_some());
+        let add = self.bulk(&tags.plain, TagAction::Add, &[&id]);
+        let Some(added) = self.settle(Question::BulkAnswer, &add, shown).await? else { return Ok(()) };
+        if !added.is_success() {
+            return Ok(());
+        }
+        let twice = self.bulk(&tags.second, TagAction::Add, &[&id, &id]);
+        self.settle(Question::DuplicateIds, &twice, accepted).await?;
+        let cases: [(Question, &str, Kept); 4] = [
+            (Question::TagCase, &tags.upper, |tags, wanted| {
+                Some((
+                    if tags.iter().any(|tag| **tag == *wanted) { "sensitive" } else { "insensitive" },
+                    None,
+                ))
+            }),
+            (Question::TagBlanks, &tags.padded, |tags, wanted| {
+                let kept = tags.iter().any(|tag| **tag == *wanted);
+                let trimmed = tags.iter().any(|tag| **tag == *wanted.trim());
+                match (kept, trimmed) {
+                    (true, _) => Some(("kept", None)),
+                    (false, true) => Some(("trimmed", None)),
+                    (false, false) => None,
+                }
+            }),
+            (Question::TagLength, &tags.long, kept_length),
+            (Question::LongerTag, &tags.longer, kept_length),
+        ];
+        for (question, tag, judge) in cases {
+            let ask = self.bulk(tag, TagAction::Add, &[&id]);
+            let Some(answer) = self.ask(&ask).await? else { return Ok(()) };
+            let verdict = if answer.is_success() {
+                self.tags_after(&answer).await?.and_then(|now| judge(&now, tag))
+            } else if is_refusal(&answer) && question != Question::TagCase {
+                Some(("refused", None))
+            } else {
+                None
+            };
+            self.note(question, &ask, &answer, verdict);
+        }
+        Ok(())
+    }
+
+    async fn bulk_bodies(&mut self) -> Result<(), Interrupted> {
+        let (tags, id, unknown) = (self.tags.clone(), self.device.id.clone(), self.device.unknown_id.clone());
+        let mixed = self.bulk(&tags.plain, TagAction::Add, &[&id, &unknown]);
+        self.settle(Question::UnknownId, &mixed, |answer| {
+            let names = answer.message.to_ascii_lowercase().contains(&unknown.to_ascii_lowercase());
+            match (answer.is_success(), is_refusal(answer)) {
+                (true, _) => Some(("partial", None)),
+                (false, true) => Some((if names { "refusedNamed" } else { "refusedUnnamed" }, None)),
+                (false, false) => None,
+            }
+        })
+        .await?;
+        let absent = self.bulk(&tags.absent, TagAction::Remove, &[&id]);
+        self.settle(Question::RemoveAbsent, &absent, accepted).await?;
+        // A tag that is nowhere: whatever the service makes of an empty list, there is nothing to remove.
+        let nobody = self.bulk(&tags.absent, TagAction::Remove, &[]);
+        self.settle(Question::EmptyIds, &nobody, accepted).await?;
+        Ok(())
+    }
+
+    async fn value(&mut self, before: &DeviceState) -> Result<(), Interrupted> {
+        let Some(value) = before.value.as_deref().and_then(DeviceValue::parse) else {
+            self.skip(Question::ValueAnswer, "the device has no value that this version knows");
+            return Ok(());
+        };
+        let shown = |answer: &Answer| answered(answer, answer.device.is_some());
+        self.settle(Question::ValueAnswer, &Ask::Value { value }, shown).await?;
+        Ok(())
+    }
+
+    async fn patch(&mut self, before: &DeviceState) -> Result<(), Interrupted> {
+        let manual = self.device.manual.as_deref();
+        let is_known = |tag: &Arc<str>| manual.is_some_and(|manual| manual.contains(tag));
+        let own: Vec<Arc<str>> = before.tags.iter().filter(|tag| !is_scratch(tag)).cloned().collect();
+        if !own.iter().all(is_known) {
+            for question in [Question::PatchValue, Question::PatchTags] {
+                self.skip(question, "the device has tags that are not known as manual ones");
+            }
+            return Ok(());
+        }
+        let Some(value) = before.value.as_deref().and_then(DeviceValue::parse) else { return Ok(()) };
+        let ask = Ask::Patch { value: Some(value), tags: None };
+        let Some(answer) = self.ask(&ask).await? else { return Ok(()) };
+        let (plain, second): (Arc<str>, Arc<str>) =
+            (self.tags.plain.as_str().into(), self.tags.second.as_str().into());
+        let now = if answer.is_success() { self.tags_after(&answer).await? } else { None };
+        let verdict = match &now {
+            Some(now) if own.iter().chain([&plain]).all(|tag| now.contains(tag)) => Some(("keepsTags", None)),
+            Some(_) => Some(("losesTags", None)),
+            None => is_refusal(&answer).then_some(("refused", None)),
+        };
+        self.note(Question::PatchValue, &ask, &answer, verdict);
+        if !now.is_some_and(|now| now.contains(&plain) && now.contains(&second)) {
+            self.skip(Question::PatchTags, "the device does not show the two tags that tell");
+            return Ok(());
+        }
+        // Only tags that the device has, so that nothing new is pinned; one scratch tag is left out.
+        let list = own.iter().chain([&plain]).cloned().collect();
+        let ask = Ask::Patch { value: None, tags: Some(list) };
+        let Some(answer) = self.ask(&ask).await? else { return Ok(()) };
+        let verdict = if answer.is_success() {
+            let now = self.tags_after(&answer).await?;
+            now.map(|now| (if now.contains(&second) { "appends" } else { "replaces" }, None))
+        } else {
+            is_refusal(&answer).then_some(("refused", None))
+        };
+        self.note(Question::PatchTags, &ask, &answer, verdict);
+        Ok(())
+    }
+
+    /// Writes one more scratch tag, and reads the list until it shows it.
+    async fn lag(&mut self) -> Result<(), Interrupted> {
+        let id = self.device.id.clone();
+        let tag: Arc<str> = format!("{}-lag", self.tags.plain).into();
+        let write = self.bulk(&tag, TagAction::Add, &[&id]);
+        let Some(written) = self.ask(&write).await?.filter(Answer::is_success) else { return Ok(()) };
+        let ask = Ask::List { top: Some(1), skip: 0, filter: Some(format!("id eq '{id}'")) };
+        let mut waited = 0;
+        for at in LAG_READS {
+            if at > waited {
+                self.asker.pause(Duration::from_secs(at - waited)).await?;
+                waited = at;
+            }
+            let Some(answer) = self.ask(&ask).await? else { break };
+            let Some(device) = answer.device.as_ref().filter(|_| answer.is_success()) else {
+                self.skip(Question::ListLag, "the list cannot be asked for one device");
+                return Ok(());
+            };
+            if device.tags.contains(&tag) {
+                self.note(Question::ListLag, &ask, &answer, Some(("measured", Some(at))));
+                return Ok(());
+            }
+        }
+        self.note(Question::ListLag, &write, &written, Some(("atLeast", Some(waited))));
+        Ok(())
+    }
+}
+
+type Kept = fn(&[Arc<str>], &str) -> Verdict;
+
+fn kept_length(tags: &[Arc<str>], wanted: &str) -> Verdict {
+    if tags.iter().any(|tag| **tag == *wanted) {
+        return Some(("accepted", None));
+    }
+    let is_cut = |tag: &&Arc<str>| tag.len() > DOCUMENTED_LENGTH / 2 && wanted.starts_with(&***tag);
+    let longest = tags.iter().filter(is_cut).map(|tag| tag.chars().count()).max()?;
+    Some(("cut", Some(longest as u64)))
+}
+
+/// A 4xx that says something about the request.
+fn is_refusal(answer: &Answer) -> bool {
+    (400..500).contains(&answer.status) && !matches!(answer.status, 401 | 403 | 408 | 429)
+}
+
+fn accepted(answer: &Answer) -> Verdict {
+    match (answer.is_success(), is_refusal(answer)) {
+        (true, _) => Some(("accepted", None)),
+        (false, true) => Some(("refused", None)),
+        (false, false) => None,
+    }
+}
+
+fn answered(answer: &Answer, shows_device: bool) -> Verdict {
+    match (answer.is_success(), is_refusal(answer)) {
+        (true, _) => Some((if shows_device { "device" } else { "empty" }, None)),
+        (false, true) => Some(("refused", None)),
+        (false, false) => None,
+    }
+}

@@ -1,0 +1,19 @@
+//! Measuring the service: which of the disputed answers this tenant's service gives, asked with one device and scratch tags.
+//!
+//! Opens no socket and reads no clock: questions go to an [`Asker`], answers come back, and a [`ServiceProfile`] comes out.
+//! Writes nothing but scratch tags and what the device already has; [`scratch`] says which tags those are.
+
+mod asking;
+mod clean;
+mod measure;
+mod profile;
+mod questions;
+pub mod scratch;
+#[cfg(test)]
+mod tests;
+
+pub use asking::{Answer, Ask, Asker, Interrupted, MAX_CALLS};
+pub use clean::clean_up;
+pub use measure::{Device, Measured, measure};
+pub use profile::{Evidence, Finding, ServiceProfile, VALID_FOR};
+pub use questions::{Question, verdicts};

@@ -1,0 +1,120 @@
+//! What a probe found: one finding a question. Holds no name, id, tag or token, so that it may be given away.
+
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::questions::{Question, verdicts};
+use crate::time::Timestamp;
+
+/// A finding counts for so long.
+pub const VALID_FOR: Duration = Duration::from_secs(90 * 86_400);
+
+/// `service.json`: what was measured of the service of one tenant.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ServiceProfile {
+    /// `1.0`.
+    pub format_version: String,
+    /// In the order of [`Question::ALL`].
+    #[serde(default)]
+    pub findings: Vec<Finding>,
+}
+
+/// The answer to one question.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Finding {
+    /// A word of [`Question`]; a word of a later version is kept.
+    pub question: String,
+    /// One of the question's verdicts, or `notMeasured`.
+    pub verdict: String,
+    /// A number that belongs to the verdict: devices of a page, seconds of a lag, characters kept of a tag.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub number: Option<u64>,
+    /// Why it was not measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// What was asked and answered.
+    #[serde(default)]
+    pub evidence: Vec<Evidence>,
+    /// When, RFC 3339.
+    pub measured_at: String,
+    /// The version that measured.
+    pub tool: String,
+    /// Since when reality differed in a run; such a finding no longer counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stale_since: Option<String>,
+}
+
+/// One call and its answer, by their shapes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Evidence {
+    /// Route and parameters.
+    pub request: String,
+    /// Status, code and counts.
+    pub answer: String,
+}
+
+impl ServiceProfile {
+    /// An empty one.
+    pub fn new() -> ServiceProfile {
+        ServiceProfile { format_version: "1.0".to_owned(), findings: Vec::new() }
+    }
+
+    /// Reads `service.json`. Findings with a verdict that their question does not have are dropped: nothing is believed.
+    ///
+    /// # Errors
+    /// What is wrong with the file, in words.
+    pub fn read(text: &str) -> Result<ServiceProfile, String> {
+        let mut profile: ServiceProfile =
+            serde_json::from_str(text).map_err(|error| format!("no service profile: {error}"))?;
+        if !profile.format_version.starts_with("1.") {
+            return Err(format!("its format is {:?}, and this version reads 1.x", profile.format_version));
+        }
+        profile.findings.retain(|finding| match Question::parse(&finding.question) {
+            Some(question) => {
+                finding.verdict == "notMeasured" || verdicts(question).contains(&finding.verdict.as_str())
+            }
+            None => false,
+        });
+        Ok(profile)
+    }
+
+    /// The verdict of a question, if it was measured, is no older than [`VALID_FOR`] and was not found wrong since.
+    pub fn verdict(&self, question: Question, now: Timestamp) -> Option<&Finding> {
+        let finding = self.findings.iter().find(|finding| finding.question == question.word())?;
+        let measured = Timestamp::parse(&finding.measured_at).ok()?;
+        let counts = finding.verdict != "notMeasured"
+            && finding.stale_since.is_none()
+            && measured <= now
+            && now <= measured.plus(VALID_FOR);
+        counts.then_some(finding)
+    }
+
+    /// Takes the findings of a later probe; what it did not measure stays. Returns the questions whose verdict changed,
+    /// with both verdicts.
+    pub fn take(&mut self, later: ServiceProfile) -> Vec<(String, String, String)> {
+        let mut changed = Vec::new();
+        for finding in later.findings {
+            match self.findings.iter_mut().find(|known| known.question == finding.question) {
+                Some(_) if finding.verdict == "notMeasured" => {}
+                Some(known) => {
+                    if known.verdict != finding.verdict {
+                        changed.push((
+                            finding.question.clone(),
+                            known.verdict.clone(),
+                            finding.verdict.clone(),
+                        ));
+                    }
+                    *known = finding;
+                }
+                None => self.findings.push(finding),
+            }
+        }
+        let place = |finding: &Finding| Question::parse(&finding.question).map(|question| question as usize);
+        self.findings.sort_by_key(place);
+        changed
+    }
+}

@@ -1,0 +1,76 @@
+//! What a probe asks, and which answers each question has.
+
+mdetag_vocabulary::words! {
+    /// A question about the service, in the order in which they are asked.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+    pub enum Question {
+        /// Whether a list asked for with `$top` has a link to the next page.
+        LinkWithTop = "linkWithTop",
+        /// Whether a list asked for without `$top` has one.
+        LinkWithoutTop = "linkWithoutTop",
+        /// Devices on a full page.
+        PageSize = "pageSize",
+        /// Whether `$skip` goes on behind a full page.
+        SkipBeyondPage = "skipBeyondPage",
+        /// Whether `$filter` takes `lastSeen`.
+        FilterLastSeen = "filterLastSeen",
+        /// Whether `$filter` takes `healthStatus`.
+        FilterHealthStatus = "filterHealthStatus",
+        /// Whether `$filter` takes `onboardingStatus`.
+        FilterOnboardingStatus = "filterOnboardingStatus",
+        /// Whether `$filter` takes `rbacGroupId`.
+        FilterRbacGroupId = "filterRbacGroupId",
+        /// What a bulk call answers when all is well.
+        BulkAnswer = "bulkAnswer",
+        /// Whether a bulk call may name a device twice.
+        DuplicateIds = "duplicateIds",
+        /// Whether tags that differ only in case are different tags.
+        TagCase = "tagCase",
+        /// Whether blanks at a tag's ends are kept.
+        TagBlanks = "tagBlanks",
+        /// Whether a tag of 200 characters is taken.
+        TagLength = "tagLength",
+        /// What happens to a tag of 201 characters.
+        LongerTag = "longerTag",
+        /// What a bulk call with an id that nobody has answers.
+        UnknownId = "unknownId",
+        /// Whether removing a tag that the device lacks succeeds.
+        RemoveAbsent = "removeAbsent",
+        /// What a bulk call without ids answers.
+        EmptyIds = "emptyIds",
+        /// What setting a value answers.
+        ValueAnswer = "valueAnswer",
+        /// Whether `PATCH` with a value alone keeps the tags.
+        PatchValue = "patchValue",
+        /// What `PATCH` does with tags that its list leaves out.
+        PatchTags = "patchTags",
+        /// How long the list lags behind a write, in seconds.
+        ListLag = "listLag",
+        /// What a refusal for too many calls looks like, if one came.
+        Throttle = "throttle",
+    }
+}
+
+/// The verdicts that a question may end with, beside `notMeasured`, which each may.
+pub fn verdicts(question: Question) -> &'static [&'static str] {
+    match question {
+        Question::LinkWithTop | Question::LinkWithoutTop => &["present", "absent"],
+        Question::PageSize | Question::ListLag => &["measured", "atLeast"],
+        Question::SkipBeyondPage => &["goesOn", "capped", "refused"],
+        Question::FilterLastSeen
+        | Question::FilterHealthStatus
+        | Question::FilterOnboardingStatus
+        | Question::FilterRbacGroupId
+        | Question::DuplicateIds
+        | Question::RemoveAbsent => &["accepted", "refused"],
+        Question::BulkAnswer | Question::ValueAnswer => &["device", "empty", "refused"],
+        Question::TagCase => &["sensitive", "insensitive"],
+        Question::TagBlanks => &["kept", "trimmed", "refused"],
+        Question::TagLength | Question::LongerTag => &["accepted", "cut", "refused"],
+        Question::UnknownId => &["refusedNamed", "refusedUnnamed", "partial"],
+        Question::EmptyIds => &["accepted", "refused"],
+        Question::PatchValue => &["keepsTags", "losesTags", "refused"],
+        Question::PatchTags => &["replaces", "appends", "refused"],
+        Question::Throttle => &["withRetryAfter", "withoutRetryAfter"],
+    }
+}

@@ -1,0 +1,50 @@
+//! The tags that a probe may write and remove.
+
+use crate::text;
+
+/// How every scratch tag begins. Clean-up removes whatever of the device begins so, without case and blanks at the ends.
+pub const PREFIX: &str = "mdetag-probe-";
+
+/// The longest tag that the registry documentation allows; longer ones are tried too.
+pub const DOCUMENTED_LENGTH: usize = 200;
+
+/// Whether a tag was written by a probe: trimmed and case-folded it begins with [`PREFIX`].
+pub fn is_scratch(tag: &str) -> bool {
+    text::fold(tag.trim()).starts_with(PREFIX)
+}
+
+/// The scratch tags of one probe; `token` is a few letters and digits of its own, so that two probes never meet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScratchTags {
+    /// The one that most questions use.
+    pub plain: String,
+    /// A second one, which a `PATCH` leaves out.
+    pub second: String,
+    /// [`ScratchTags::plain`] in upper case.
+    pub upper: String,
+    /// With a blank at each end.
+    pub padded: String,
+    /// As long as documented.
+    pub long: String,
+    /// One character longer.
+    pub longer: String,
+    /// Written nowhere: only ever removed.
+    pub absent: String,
+}
+
+impl ScratchTags {
+    /// Scratch tags with a token of lower-case letters and digits.
+    pub fn new(token: &str) -> ScratchTags {
+        let of = |what: &str| format!("{PREFIX}{token}{what}");
+        let long = of(&format!("-{}", "l".repeat(DOCUMENTED_LENGTH - PREFIX.len() - token.len() - 1)));
+        ScratchTags {
+            plain: of(""),
+            second: of("-second"),
+            upper: of("").to_uppercase(),
+            padded: format!(" {} ", of("-padded")),
+            longer: format!("{long}m"),
+            long,
+            absent: of("-absent"),
+        }
+    }
+}
