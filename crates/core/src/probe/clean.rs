@@ -1,48 +1,102 @@
 //! Putting the device back: scratch tags go, tags that the probe took come back.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::asking::{Ask, Asker, Interrupted};
+use super::asking::{Answer, Ask, Asker, Interrupted, MAX_CALLS};
+use super::measure::{FOUND, Measured, is_refusal};
 use super::scratch::is_scratch;
 use crate::apply::{DeviceState, TagAction};
 
-/// Removes every scratch tag of the device `id` and puts back the tags of `before` that it lost, in at most `calls` calls.
-/// Returns the device as the last answer shows it, which has to equal `before` without scratch tags.
+/// How long clean-up waits before it reads again what it wrote, where answers do not show the device.
+const WAITS: [Duration; 4] =
+    [Duration::ZERO, Duration::from_secs(15), Duration::from_secs(60), Duration::from_secs(240)];
+
+/// What a probe may have left behind.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Leftover {
+    /// The device before, if a call was sent that can have lost a tag of it: a `PATCH`.
+    pub before: Option<DeviceState>,
+    /// Scratch tags that were added: a read that lags may not show them yet.
+    pub tags: Vec<Arc<str>>,
+    /// Calls that clean-up may make.
+    pub calls: u32,
+}
+
+impl Leftover {
+    /// What a probe that just ended left.
+    pub fn of(measured: &Measured) -> Leftover {
+        Leftover {
+            before: measured.before.clone().filter(|_| measured.patched),
+            tags: measured.left.clone(),
+            calls: MAX_CALLS - FOUND - measured.calls,
+        }
+    }
+}
+
+/// Removes every scratch tag of the device `id` and puts back tags of its own that it lost. Returns the device as the last
+/// answer shows it, without a scratch tag.
 ///
 /// # Errors
 /// The device cannot be read or does not come back; in words, for `doctor`.
 pub async fn clean_up<A: Asker>(
     asker: &mut A,
     id: &Arc<str>,
-    before: Option<&DeviceState>,
-    calls: u32,
+    leftover: &Leftover,
 ) -> Result<DeviceState, Interrupted> {
-    let mut calls = Calls { asker, left: calls };
-    let mut now = calls.read().await?;
+    let before = leftover.before.as_ref();
+    let mut calls = Calls { asker, left: leftover.calls };
+    let mut unseen: Vec<Arc<str>> = leftover.tags.clone();
+    let mut now = match (before, unseen.as_slice()) {
+        (None, [_, ..]) => None,
+        _ => Some(calls.read().await?),
+    };
+    let mut may_lag = true;
+    let mut accepted = BTreeSet::new();
+    let mut waits = WAITS.into_iter();
     loop {
-        let work = work(&now, before);
-        if work.is_empty() {
+        let open = work(now.as_ref(), before, &unseen);
+        if let Some(now) = now.take_if(|_| open.is_empty()) {
             return Ok(now);
         }
+        // What the service accepted is not sent again because a read does not show it yet.
+        let is_due = |work: &Work| !may_lag || !accepted.contains(work);
+        let due: Vec<Work> = open.into_iter().filter(is_due).collect();
         let mut shown = None;
-        for (tag, action) in work {
-            let ask = Ask::Bulk { tag, action, ids: vec![Arc::clone(id)] };
-            shown = calls.ask(&ask).await?.device;
+        for work in due {
+            let (tag, action) = &work;
+            let ask = Ask::Bulk { tag: Arc::clone(tag), action: *action, ids: vec![Arc::clone(id)] };
+            let answer = calls.ask(&ask).await?;
+            shown = None;
+            if answer.is_success() || is_refusal(&answer) {
+                unseen.retain(|unseen| unseen != tag);
+                shown = answer.device;
+                accepted.insert(work);
+            }
         }
-        // The answer to the last write knows them all; a read may lag behind it.
+        may_lag = shown.is_none();
         now = match shown {
-            Some(shown) => shown,
-            None => calls.read().await?,
+            Some(shown) => Some(shown),
+            None => {
+                calls.asker.pause(waits.next().unwrap_or(WAITS[WAITS.len() - 1])).await?;
+                Some(calls.read().await?)
+            }
         };
     }
 }
 
+/// One change of a tag.
+type Work = (Arc<str>, TagAction);
+
 /// Tags to put back, then tags to take off: a device never falls out of a group between two calls.
-fn work(now: &DeviceState, before: Option<&DeviceState>) -> Vec<(Arc<str>, TagAction)> {
+fn work(now: Option<&DeviceState>, before: Option<&DeviceState>, unseen: &[Arc<str>]) -> Vec<Work> {
+    let shown = now.map(|now| now.tags.as_slice()).unwrap_or_default();
     let own = before.into_iter().flat_map(|before| &before.tags).filter(|tag| !is_scratch(tag));
-    let lost = own.filter(|tag| !now.tags.contains(tag)).map(|tag| (Arc::clone(tag), TagAction::Add));
-    let scratch = now.tags.iter().filter(|tag| is_scratch(tag));
-    lost.chain(scratch.map(|tag| (Arc::clone(tag), TagAction::Remove))).collect()
+    let lost = own.filter(|tag| now.is_some() && !shown.contains(tag));
+    let lost = lost.map(|tag| (Arc::clone(tag), TagAction::Add));
+    let scratch: BTreeSet<&Arc<str>> = shown.iter().chain(unseen).filter(|tag| is_scratch(tag)).collect();
+    lost.chain(scratch.into_iter().map(|tag| (Arc::clone(tag), TagAction::Remove))).collect()
 }
 
 struct Calls<'a, A> {
@@ -51,7 +105,7 @@ struct Calls<'a, A> {
 }
 
 impl<A: Asker> Calls<'_, A> {
-    async fn ask(&mut self, ask: &Ask) -> Result<super::Answer, Interrupted> {
+    async fn ask(&mut self, ask: &Ask) -> Result<Answer, Interrupted> {
         let Some(left) = self.left.checked_sub(1) else {
             let why = "the device still shows what the probe wrote; it may lag behind: clean up again in some minutes";
             return Err(Interrupted(why.to_owned()));

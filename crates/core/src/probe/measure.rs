@@ -1,5 +1,6 @@
 //! The questions in their order: what only reads first, then scratch tags, then value and `PATCH`, then the list's lag.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,8 +11,12 @@ use super::scratch::{DOCUMENTED_LENGTH, ScratchTags, is_scratch};
 use crate::apply::{DeviceState, TagAction};
 use crate::device::DeviceValue;
 
-/// Calls that measuring leaves for cleaning up: one removal a scratch tag, the tags that a `PATCH` lost, two reads.
-const LEFT_FOR_CLEANING: u32 = 10;
+/// Calls that measuring leaves for cleaning up: one removal a scratch tag, the tags that a `PATCH` lost, three reads.
+const LEFT_FOR_CLEANING: u32 = 12;
+/// Of the own tags of a device, which a `PATCH` may lose, so many can be put back within [`LEFT_FOR_CLEANING`].
+const MOST_OWN_TAGS: usize = 3;
+/// The call that found the device.
+pub(super) const FOUND: u32 = 1;
 /// The documented page.
 const FULL_PAGE: u32 = 10_000;
 /// When the list is read after the write, in seconds from it.
@@ -35,6 +40,10 @@ pub struct Measured {
     pub profile: ServiceProfile,
     /// The device as it was before, if it could be read.
     pub before: Option<DeviceState>,
+    /// Scratch tags that the device may carry now.
+    pub left: Vec<Arc<str>>,
+    /// Whether a `PATCH` was sent: it alone can have lost a tag of the device.
+    pub patched: bool,
     /// Calls made so far.
     pub calls: u32,
     /// Why the probe ended early.
@@ -44,8 +53,9 @@ pub struct Measured {
 /// Asks every question. The device may carry scratch tags afterwards: [`super::clean_up`] is the caller's next step, also
 /// after an interruption.
 pub async fn measure<A: Asker>(asker: &mut A, device: &Device, tags: &ScratchTags, tool: &str) -> Measured {
-    let mut probe =
-        Probe { asker, device, tags, tool, calls: 0, before: None, profile: ServiceProfile::new() };
+    let profile = ServiceProfile::new();
+    let (left, patched) = (BTreeSet::new(), false);
+    let mut probe = Probe { asker, device, tags, tool, calls: 0, before: None, left, patched, profile };
     let interrupted = probe.run().await.err();
     for question in Question::ALL {
         if !probe.profile.findings.iter().any(|finding| finding.question == question.word()) {
@@ -59,7 +69,14 @@ pub async fn measure<A: Asker>(asker: &mut A, device: &Device, tags: &ScratchTag
     }
     let place = |finding: &Finding| Question::parse(&finding.question).map(|question| question as usize);
     probe.profile.findings.sort_by_key(place);
-    Measured { profile: probe.profile, before: probe.before, calls: probe.calls, interrupted }
+    Measured {
+        profile: probe.profile,
+        before: probe.before,
+        left: probe.left.into_iter().collect(),
+        patched: probe.patched,
+        calls: probe.calls,
+        interrupted,
+    }
 }
 
 struct Probe<'a, A> {
@@ -69,6 +86,8 @@ struct Probe<'a, A> {
     tool: &'a str,
     calls: u32,
     before: Option<DeviceState>,
+    left: BTreeSet<Arc<str>>,
+    patched: bool,
     profile: ServiceProfile,
 }
 
@@ -93,11 +112,20 @@ impl<A: Asker> Probe<'_, A> {
 
     /// One call; `None` once no more are left for measuring.
     async fn ask(&mut self, ask: &Ask) -> Result<Option<Answer>, Interrupted> {
-        if self.calls + LEFT_FOR_CLEANING >= MAX_CALLS {
+        if self.calls + LEFT_FOR_CLEANING >= MAX_CALLS - FOUND {
             return Ok(None);
         }
         self.calls += 1;
+        match ask {
+            Ask::Bulk { tag, action: TagAction::Add, .. } => drop(self.left.insert(Arc::clone(tag))),
+            Ask::Patch { .. } => self.patched = true,
+            _ => {}
+        }
         let answer = self.asker.ask(ask).await?;
+        // The answer to a write knows better than any read, which may lag.
+        if let Some(device) = answer.device.as_ref().filter(|_| ask.writes() && answer.is_success()) {
+            self.left = device.tags.iter().filter(|tag| is_scratch(tag)).cloned().collect();
+        }
         if let Some(with_wait) = answer.throttled.first() {
             let verdict = if *with_wait { "withRetryAfter" } else { "withoutRetryAfter" };
             let evidence = vec![Evidence { request: ask.shape(), answer: "429".to_owned() }];
@@ -191,20 +219,33 @@ impl<A: Asker> Probe<'_, A> {
             let ask = Ask::List { top: Some(1), skip: 0, filter: Some(filter.to_owned()) };
             self.settle(question, &ask, accepted).await?;
         }
+        self.settle(Question::FilterId, &by_id(&self.device.id), accepted).await?;
         Ok(())
+    }
+
+    fn has(&self, question: Question) -> bool {
+        self.profile.findings.iter().any(|finding| finding.question == question.word())
     }
 
     fn bulk(&self, tag: &str, action: TagAction, ids: &[&Arc<str>]) -> Ask {
         Ask::Bulk { tag: tag.into(), action, ids: ids.iter().map(|id| Arc::clone(id)).collect() }
     }
 
-    /// The device's tags after a write: from its answer, else read.
-    async fn tags_after(&mut self, answer: &Answer) -> Result<Option<Vec<Arc<str>>>, Interrupted> {
-        if let Some(device) = &answer.device {
-            return Ok(Some(device.tags.clone()));
+    /// The device's tags after a write: from its answer, else from the answer to setting the value that it has, else read.
+    async fn tags_after(&mut self, answer: Option<&Answer>) -> Result<Option<TagsSeen>, Interrupted> {
+        let known = answer.and_then(|answer| answer.device.as_ref());
+        if let Some(device) = known {
+            return Ok(Some(TagsSeen { tags: device.tags.clone(), may_lag: false }));
+        }
+        if let Some(before) = self.before.clone().filter(|_| !self.has(Question::ValueAnswer)) {
+            let device = self.value(&before).await?.and_then(|answer| answer.device);
+            if let Some(device) = device {
+                return Ok(Some(TagsSeen { tags: device.tags, may_lag: false }));
+            }
         }
         let read = self.ask(&Ask::Device).await?;
-        Ok(read.and_then(|read| read.device).map(|device| device.tags))
+        let device = read.filter(Answer::is_success).and_then(|read| read.device);
+        Ok(device.map(|device| TagsSeen { tags: device.tags, may_lag: true }))
     }
 
     async fn scratch_tags(&mut self) -> Result<(), Interrupted> {
@@ -218,35 +259,35 @@ impl<A: Asker> Probe<'_, A> {
         let twice = self.bulk(&tags.second, TagAction::Add, &[&id, &id]);
         self.settle(Question::DuplicateIds, &twice, accepted).await?;
         let cases: [(Question, &str, Kept); 4] = [
-            (Question::TagCase, &tags.upper, |tags, wanted| {
-                Some((
-                    if tags.iter().any(|tag| **tag == *wanted) { "sensitive" } else { "insensitive" },
-                    None,
-                ))
-            }),
-            (Question::TagBlanks, &tags.padded, |tags, wanted| {
-                let kept = tags.iter().any(|tag| **tag == *wanted);
-                let trimmed = tags.iter().any(|tag| **tag == *wanted.trim());
-                match (kept, trimmed) {
-                    (true, _) => Some(("kept", None)),
-                    (false, true) => Some(("trimmed", None)),
-                    (false, false) => None,
-                }
-            }),
+            (Question::TagCase, &tags.upper, kept_case),
+            (Question::TagBlanks, &tags.padded, kept_blanks),
             (Question::TagLength, &tags.long, kept_length),
             (Question::LongerTag, &tags.longer, kept_length),
         ];
+        let mut tried = Vec::new();
         for (question, tag, judge) in cases {
             let ask = self.bulk(tag, TagAction::Add, &[&id]);
-            let Some(answer) = self.ask(&ask).await? else { return Ok(()) };
+            let Some(answer) = self.ask(&ask).await? else { break };
+            tried.push((question, tag, judge, ask, answer));
+        }
+        // One look tells of all: none of them undoes another.
+        let last = tried.iter().rev().map(|(_, tag, _, _, answer)| (*tag, answer));
+        let last = last.into_iter().find(|(_, answer)| answer.is_success());
+        let seen = match last {
+            Some((_, answer)) => self.tags_after(Some(answer)).await?,
+            None => None,
+        };
+        // A read that lags shows none of them, or only some.
+        let seen = seen.filter(|seen| !seen.may_lag || last.is_some_and(|(tag, _)| shows(&seen.tags, tag)));
+        for (question, tag, judge, ask, answer) in &tried {
             let verdict = if answer.is_success() {
-                self.tags_after(&answer).await?.and_then(|now| judge(&now, tag))
-            } else if is_refusal(&answer) && question != Question::TagCase {
+                seen.as_ref().and_then(|seen| judge(&seen.tags, tag))
+            } else if is_refusal(answer) && *question != Question::TagCase {
                 Some(("refused", None))
             } else {
                 None
             };
-            self.note(question, &ask, &answer, verdict);
+            self.note(*question, ask, answer, verdict);
         }
         Ok(())
     }
@@ -271,14 +312,16 @@ impl<A: Asker> Probe<'_, A> {
         Ok(())
     }
 
-    async fn value(&mut self, before: &DeviceState) -> Result<(), Interrupted> {
+    async fn value(&mut self, before: &DeviceState) -> Result<Option<Answer>, Interrupted> {
+        if self.has(Question::ValueAnswer) {
+            return Ok(None);
+        }
         let Some(value) = before.value.as_deref().and_then(DeviceValue::parse) else {
             self.skip(Question::ValueAnswer, "the device has no value that this version knows");
-            return Ok(());
+            return Ok(None);
         };
         let shown = |answer: &Answer| answered(answer, answer.device.is_some());
-        self.settle(Question::ValueAnswer, &Ask::Value { value }, shown).await?;
-        Ok(())
+        self.settle(Question::ValueAnswer, &Ask::Value { value }, shown).await
     }
 
     async fn patch(&mut self, before: &DeviceState) -> Result<(), Interrupted> {
@@ -291,12 +334,20 @@ impl<A: Asker> Probe<'_, A> {
             }
             return Ok(());
         }
+        if own.len() > MOST_OWN_TAGS {
+            for question in [Question::PatchValue, Question::PatchTags] {
+                self.skip(question, "the device has more tags of its own than a probe can surely put back");
+            }
+            return Ok(());
+        }
         let Some(value) = before.value.as_deref().and_then(DeviceValue::parse) else { return Ok(()) };
         let ask = Ask::Patch { value: Some(value), tags: None };
         let Some(answer) = self.ask(&ask).await? else { return Ok(()) };
         let (plain, second): (Arc<str>, Arc<str>) =
             (self.tags.plain.as_str().into(), self.tags.second.as_str().into());
-        let now = if answer.is_success() { self.tags_after(&answer).await? } else { None };
+        let now = if answer.is_success() { self.tags_after(Some(&answer)).await? } else { None };
+        // A read that may lag says nothing about tags that are still there.
+        let now = now.filter(|seen| !seen.may_lag).map(|seen| seen.tags);
         let verdict = match &now {
             Some(now) if own.iter().chain([&plain]).all(|tag| now.contains(tag)) => Some(("keepsTags", None)),
             Some(_) => Some(("losesTags", None)),
@@ -312,7 +363,8 @@ impl<A: Asker> Probe<'_, A> {
         let ask = Ask::Patch { value: None, tags: Some(list) };
         let Some(answer) = self.ask(&ask).await? else { return Ok(()) };
         let verdict = if answer.is_success() {
-            let now = self.tags_after(&answer).await?;
+            let now = self.tags_after(Some(&answer)).await?;
+            let now = now.filter(|seen| !seen.may_lag).map(|seen| seen.tags);
             now.map(|now| (if now.contains(&second) { "appends" } else { "replaces" }, None))
         } else {
             is_refusal(&answer).then_some(("refused", None))
@@ -327,7 +379,11 @@ impl<A: Asker> Probe<'_, A> {
         let tag: Arc<str> = format!("{}-lag", self.tags.plain).into();
         let write = self.bulk(&tag, TagAction::Add, &[&id]);
         let Some(written) = self.ask(&write).await?.filter(Answer::is_success) else { return Ok(()) };
-        let ask = Ask::List { top: Some(1), skip: 0, filter: Some(format!("id eq '{id}'")) };
+        let takes_id = self.profile.findings.iter().any(|finding| {
+            finding.question == Question::FilterId.word() && finding.verdict == "accepted"
+        });
+        // Where the device cannot be read, its own route shows what reads show.
+        let ask = if takes_id { by_id(&id) } else { Ask::Device };
         let mut waited = 0;
         for at in LAG_READS {
             if at > waited {
@@ -336,7 +392,7 @@ impl<A: Asker> Probe<'_, A> {
             }
             let Some(answer) = self.ask(&ask).await? else { break };
             let Some(device) = answer.device.as_ref().filter(|_| answer.is_success()) else {
-                self.skip(Question::ListLag, "the list cannot be asked for one device");
+                self.skip(Question::ListLag, "the device cannot be read");
                 return Ok(());
             };
             if device.tags.contains(&tag) {
@@ -349,7 +405,39 @@ impl<A: Asker> Probe<'_, A> {
     }
 }
 
+/// The device's tags at some moment.
+struct TagsSeen {
+    tags: Vec<Arc<str>>,
+    /// They come from a read, not from the answer to a write.
+    may_lag: bool,
+}
+
+/// The list, asked for one device.
+fn by_id(id: &str) -> Ask {
+    Ask::List { top: Some(1), skip: 0, filter: Some(format!("id eq '{id}'")) }
+}
+
 type Kept = fn(&[Arc<str>], &str) -> Verdict;
+
+fn kept_case(tags: &[Arc<str>], wanted: &str) -> Verdict {
+    let is_there = tags.iter().any(|tag| **tag == *wanted);
+    Some((if is_there { "sensitive" } else { "insensitive" }, None))
+}
+
+fn kept_blanks(tags: &[Arc<str>], wanted: &str) -> Verdict {
+    let kept = tags.iter().any(|tag| **tag == *wanted);
+    let trimmed = tags.iter().any(|tag| **tag == *wanted.trim());
+    match (kept, trimmed) {
+        (true, _) => Some(("kept", None)),
+        (false, true) => Some(("trimmed", None)),
+        (false, false) => None,
+    }
+}
+
+/// Whether the tags show that this one was added, however the service changed it.
+fn shows(tags: &[Arc<str>], added: &str) -> bool {
+    kept_blanks(tags, added).is_some() || kept_length(tags, added).is_some()
+}
 
 fn kept_length(tags: &[Arc<str>], wanted: &str) -> Verdict {
     if tags.iter().any(|tag| **tag == *wanted) {
@@ -361,7 +449,7 @@ fn kept_length(tags: &[Arc<str>], wanted: &str) -> Verdict {
 }
 
 /// A 4xx that says something about the request.
-fn is_refusal(answer: &Answer) -> bool {
+pub(super) fn is_refusal(answer: &Answer) -> bool {
     (400..500).contains(&answer.status) && !matches!(answer.status, 401 | 403 | 408 | 429)
 }
 

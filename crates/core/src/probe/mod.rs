@@ -13,7 +13,7 @@ pub mod scratch;
 mod tests;
 
 pub use asking::{Answer, Ask, Asker, Interrupted, MAX_CALLS};
-pub use clean::clean_up;
+pub use clean::{Leftover, clean_up};
 pub use measure::{Device, Measured, measure};
 pub use profile::{Evidence, Finding, ServiceProfile, VALID_FOR};
 pub use questions::{Question, verdicts};

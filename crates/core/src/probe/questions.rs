@@ -20,6 +20,8 @@ mdetag_vocabulary::words! {
         FilterOnboardingStatus = "filterOnboardingStatus",
         /// Whether `$filter` takes `rbacGroupId`.
         FilterRbacGroupId = "filterRbacGroupId",
+        /// Whether `$filter` takes `id`.
+        FilterId = "filterId",
         /// What a bulk call answers when all is well.
         BulkAnswer = "bulkAnswer",
         /// Whether a bulk call may name a device twice.
@@ -61,6 +63,7 @@ pub fn verdicts(question: Question) -> &'static [&'static str] {
         | Question::FilterHealthStatus
         | Question::FilterOnboardingStatus
         | Question::FilterRbacGroupId
+        | Question::FilterId
         | Question::DuplicateIds
         | Question::RemoveAbsent => &["accepted", "refused"],
         Question::BulkAnswer | Question::ValueAnswer => &["device", "empty", "refused"],
