@@ -174,9 +174,10 @@ fn nothing_is_half_done(source: &Source, _: &House) -> Vec<String> {
 }
 
 /// What opens a way to write, and the files beside `src/tenant` that may name it.
-const WAYS_TO_WRITE: [(&str, &[&str]); 2] = [
+const WAYS_TO_WRITE: [(&str, &[&str]); 3] = [
     ("sign_in_to_write", &["src/cli/session.rs"]),
     ("open_to_write", &["src/cli/session.rs", "src/cli/apply.rs"]),
+    ("open_to_probe", &["src/cli/session.rs", "src/cli/doctor/probe.rs"]),
 ];
 
 fn only_apply_opens_a_way_to_write(source: &Source, _: &House) -> Vec<String> {
@@ -190,7 +191,7 @@ fn only_apply_opens_a_way_to_write(source: &Source, _: &House) -> Vec<String> {
     };
     let paths = source.paths();
     let found = paths.iter().filter(is_elsewhere);
-    found.map(|named| finding(source, named.line, "only `apply` writes: open a reading session")).collect()
+    found.map(|named| finding(source, named.line, "only `apply` and `doctor --probe` write: open a reading session")).collect()
 }
 
 /// The files that may open files: each opens without waiting and looks at what it opened, or says why it need not.

@@ -421,16 +421,7 @@ impl Task<'_> {
         signals: &mut UnboundedReceiver<()>,
     ) -> Result<bool, Failure> {
         let question = question::question(&session.reference, safe.plan().counts());
-        let console = self.context.console.clone();
-        let answer = tokio::task::spawn_blocking(move || console.ask(&question));
-        tokio::select! {
-            answer = answer => Ok(answer.map_err(std::io::Error::other)?? == "yes"),
-            Some(()) = signals.recv() => {
-                // The question stands without a line end.
-                self.context.console.say("");
-                Err(Failure::stopped())
-            }
-        }
+        question::approved(&self.context.console, question, signals).await
     }
 }
 

@@ -190,6 +190,7 @@ fn open_journal(inputs: &RunInputs<'_>, run: &str, now: Timestamp) -> Result<Jou
         raised: plan.guard.needed(&plan.state),
         waves: inputs.reviewed.unwrap_or(plan).rollout.as_ref().map_or(0, PlannedWaves::last),
         reverts: plan.header.reverts.clone(),
+        ..Header::default()
     };
     match inputs.resumed {
         Some(_) => Journal::resume(&inputs.session.state, &header, now),

@@ -8,8 +8,9 @@ use serde_json::{Value, json};
 
 use mdetag::store::backend::StatePlace;
 use mdetag::store::history_index::{self, IndexedChange, IndexedRun};
-use mdetag::store::journal;
+use mdetag::store::journal::{self, Header};
 use mdetag::store::path_text::shown;
+use mdetag::store::probe_journal;
 use mdetag::store::state::StateDir;
 use mdetag_core::apply::Outcome;
 use mdetag_core::report::escape::{self, terminal};
@@ -43,6 +44,7 @@ pub fn run(context: &Context, args: &HistoryArgs) -> Result<Exit, Failure> {
     for state in states(context)? {
         let runs = journal::runs(&state)
             .map_err(|error| Failure::file(format!("{}: {error}", shown(&state.runs()))))?;
+        told.extend(probes(context, &state, args.subject.as_deref())?);
         // A run that started later than that holds nothing earlier.
         for run in runs.iter().filter(|run| until.is_none_or(|until| **run < journal::run_id(until))) {
             match history_index::read(&state, run) {
@@ -168,7 +170,7 @@ fn summary(run: &str, indexed: &IndexedRun) -> Told {
     let started = indexed.started.map(|at| at.to_string()).unwrap_or_default();
     let text = format!(
         "{run} · {}{started} · by {} on {}{} · {} · {}\n",
-        tenant(indexed),
+        tenant(&indexed.header),
         terminal(who),
         terminal(place),
         commit(indexed),
@@ -188,9 +190,46 @@ fn summary(run: &str, indexed: &IndexedRun) -> Told {
     Told { at: indexed.started, text, document }
 }
 
+/// One line a probe: of the service, or of the device that is asked about.
+fn probes(context: &Context, state: &StateDir, subject: Option<&str>) -> Result<Vec<Told>, Failure> {
+    let runs = probe_journal::runs(state)
+        .map_err(|error| Failure::file(format!("{}: {error}", shown(&state.probes()))))?;
+    let mut told = Vec::new();
+    for run in &runs {
+        let recorded = match probe_journal::read(state, run) {
+            Ok(recorded) => recorded,
+            Err(error) => {
+                context.console.say(&format!("left out: {}", chain(&error)));
+                continue;
+            }
+        };
+        let device = recorded.before.as_ref().map(|device| &*device.id);
+        if subject.is_some_and(|subject| device != Some(subject)) {
+            continue;
+        }
+        let header = &recorded.header;
+        let started = recorded.started.map(|at| at.to_string()).unwrap_or_default();
+        let ended = recorded.closing.as_ref().map_or("did not put its device back", |closing| &closing.reason);
+        let text = format!(
+            "{run} · {}{started} · by {} on {} · probe of the service with device {} · {}\n",
+            tenant(header),
+            terminal(header.who.as_deref().unwrap_or("unknown")),
+            terminal(header.job.as_deref().or(header.host.as_deref()).unwrap_or("unknown")),
+            terminal(device.unwrap_or("unknown")),
+            terminal(ended),
+        );
+        let document = json!({
+            "run": run, "kind": "probe", "startedAt": recorded.started, "tenant": header.tenant,
+            "cloud": header.cloud, "who": header.who, "host": header.host, "job": header.job, "device": device,
+            "ended": ended,
+        });
+        told.push(Told { at: recorded.started, text, document });
+    }
+    Ok(told)
+}
+
 /// SANDBOX, or the tenant's id: one state directory may hold many.
-fn tenant(indexed: &IndexedRun) -> String {
-    let header = &indexed.header;
+fn tenant(header: &Header) -> String {
     if header.cloud == SANDBOX {
         "SANDBOX · ".to_owned()
     } else {
@@ -235,7 +274,7 @@ fn happened<'a>(
             error.unwrap_or_default(),
             because.unwrap_or_default(),
             terminal(header.who.as_deref().unwrap_or("unknown")),
-            tenant(indexed),
+            tenant(&indexed.header),
             commit(indexed),
         );
         let document = json!({

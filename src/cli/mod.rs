@@ -147,6 +147,9 @@ async fn run(context: &Context, command: Command) -> Result<Exit, Failure> {
         Command::Apply(args) if args.report.all_tenants => all_tenants::apply(context, &args).await,
         Command::Apply(args) => apply::run(context, &args).await,
         Command::Sandbox(args) => sandbox::run(context, &args).await,
+        Command::Doctor(args) if args.probe.is_some() || args.probe_cleanup.is_some() => {
+            doctor::probe::run(context, &args).await
+        }
         command => signals::end_reading(read(context, command)).await,
     }
 }

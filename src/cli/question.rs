@@ -1,19 +1,49 @@
-//! The question that `apply` asks before it writes.
+//! The question that `apply` asks before it writes, and how any question is asked.
+
+use tokio::sync::mpsc::UnboundedReceiver;
 
 use mdetag_core::plan::TenantReference;
 use mdetag_core::report::escape::terminal;
 use mdetag_core::report::words::counted;
 
+use super::console::Console;
+use super::failure::Failure;
 use super::session::SANDBOX;
+
+/// Asks, and takes only a full yes.
+///
+/// # Errors
+/// A signal, and a terminal that went away.
+pub async fn approved(
+    console: &Console,
+    question: String,
+    signals: &mut UnboundedReceiver<()>,
+) -> Result<bool, Failure> {
+    let asking = console.clone();
+    let answer = tokio::task::spawn_blocking(move || asking.ask(&question));
+    tokio::select! {
+        answer = answer => Ok(answer.map_err(std::io::Error::other)?? == "yes"),
+        Some(()) = signals.recv() => {
+            // The question stands without a line end.
+            console.say("");
+            Err(Failure::stopped())
+        }
+    }
+}
+
+/// How a question names a tenant.
+pub fn tenant_name(tenant: &TenantReference) -> String {
+    match (tenant.name.as_deref(), tenant.id.as_deref()) {
+        (Some(name), Some(id)) => format!("{} ({})", terminal(name), terminal(id)),
+        (Some(one), None) | (None, Some(one)) => terminal(one).into_owned(),
+        (None, None) => "the tenant".to_owned(),
+    }
+}
 
 /// Names the tenant and what will be done to it, so that a yes to the wrong one is hard to give.
 pub fn question(tenant: &TenantReference, (additions, removals, values): (u64, u64, u64)) -> String {
     let sandbox = if tenant.cloud.as_deref() == Some(SANDBOX) { "SANDBOX · " } else { "" };
-    let name = match (tenant.name.as_deref(), tenant.id.as_deref()) {
-        (Some(name), Some(id)) => format!("{} ({})", terminal(name), terminal(id)),
-        (Some(one), None) | (None, Some(one)) => terminal(one).into_owned(),
-        (None, None) => "the tenant".to_owned(),
-    };
+    let name = tenant_name(tenant);
     format!(
         "\n{sandbox}Apply {}, {} and {} to {name}? Only `yes` is taken as a yes: ",
         counted(additions, "addition"),

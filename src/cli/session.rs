@@ -12,7 +12,7 @@ pub use mdetag::store::state::SANDBOX;
 use mdetag::store::state::{self, StateDir, forget_sandbox};
 use mdetag::tenant::{
     self, ConnectOptions, Credential, CredentialSource, Endpoints, IdentityOptions, Need, Override,
-    Overrides, Tenant, TenantError, TenantErrorKind, Writer,
+    Overrides, Prober, Tenant, TenantError, TenantErrorKind, Writer,
 };
 use mdetag_core::apply::budget::Limits;
 use mdetag_core::cloud::Cloud;
@@ -106,6 +106,18 @@ pub async fn open_to_write(context: &Context, policy: Option<&Policy>) -> Result
     let tenant = tenant::sign_in_to_write(options).await.map_err(|error| prepared.failure(error))?;
     let (tenant, writer) = tenant.split();
     Ok(WritingSession { reading: prepared.session(context, tenant, StateNeed::Must)?, writer })
+}
+
+/// Signs in, to probe, to the tenant that flags, environment and profile name. `tests/architecture.rs` lists who may.
+///
+/// # Errors
+/// As [`open_to_write`].
+pub async fn open_to_probe(context: &Context, policy: Option<&Policy>) -> Result<(Session, Prober), Failure> {
+    let prepared = prepare(context, policy).await?;
+    let options = prepared.options(context);
+    let tenant = tenant::sign_in_to_write(options).await.map_err(|error| prepared.failure(error))?;
+    let (tenant, prober) = tenant.split_to_probe();
+    Ok((prepared.session(context, tenant)?, prober))
 }
 
 /// Finds the tenant and the credential that flags, environment and profile name.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use mdetag_core::apply::{ChangeKey, Entry};
+use mdetag_core::apply::{ChangeKey, DeviceState, Entry};
 use mdetag_core::plan::guard::ApprovalUse;
 use mdetag_core::plan::{Plan, WithheldReason, stale};
 use mdetag_core::time::{TICKS_PER_SECOND, Timestamp};
@@ -51,6 +51,9 @@ pub struct Header {
     /// Which policy set, whatever it says: its repository and its roots.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub set: String,
+    /// What it was.
+    #[serde(skip_serializing_if = "RunKind::is_apply")]
+    pub kind: RunKind,
     /// The approvals and allowances that it needed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub raised: Vec<ApprovalUse>,
@@ -65,6 +68,23 @@ pub struct Header {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
 fn is_none(waves: &u32) -> bool {
     *waves == 0
+}
+
+/// What a journal is of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum RunKind {
+    /// An apply.
+    #[default]
+    Apply,
+    /// A probe of the service, with one device.
+    Probe,
+}
+
+impl RunKind {
+    fn is_apply(&self) -> bool {
+        *self == RunKind::Apply
+    }
 }
 
 /// How a run ended, by its last line.
@@ -118,6 +138,12 @@ pub enum JournalError {
         /// Their ids.
         runs: String,
     },
+    /// The run is none that was applied.
+    #[error("run `{run}` is a probe of the service: it changed nothing that could be resumed or undone")]
+    IsProbe {
+        /// The id that was asked for.
+        run: String,
+    },
     /// The file has no header that can be read.
     #[error("{path} is no journal: its first line cannot be read")]
     NoHeader {
@@ -150,11 +176,21 @@ impl Journal {
         now: Timestamp,
     ) -> Result<Journal, JournalError> {
         let path = state.journal(&header.run);
-        let unusable = |source| unusable(&path, source);
-        state.backend().write(&state.plan(&header.run), document).map_err(unusable)?;
-        let log = state.backend().create_log(&path).map_err(unusable)?;
-        let mut journal = Journal { log, path: path.clone() };
-        let contested = contested(plan);
+        let kept = state.backend().write(&state.plan(&header.run), document);
+        kept.map_err(|source| unusable(&path, source))?;
+        Journal::begin(state, path, header, contested(plan), now)
+    }
+
+    /// Begins a journal at a path.
+    pub(super) fn begin(
+        state: &StateDir,
+        path: PathBuf,
+        header: &Header,
+        contested: Vec<ChangeKey>,
+        now: Timestamp,
+    ) -> Result<Journal, JournalError> {
+        let log = state.backend().create_log(&path).map_err(|source| unusable(&path, source))?;
+        let mut journal = Journal { log, path };
         journal.write(&[Line::Run { at: now, header: Box::new(header.clone()), contested }])?;
         Ok(journal)
     }
@@ -164,7 +200,16 @@ impl Journal {
     /// # Errors
     /// [`JournalError`].
     pub fn resume(state: &StateDir, header: &Header, now: Timestamp) -> Result<Journal, JournalError> {
-        let path = state.journal(&header.run);
+        Journal::go_on(state, state.journal(&header.run), header, now)
+    }
+
+    /// Goes on with the journal at a path.
+    pub(super) fn go_on(
+        state: &StateDir,
+        path: PathBuf,
+        header: &Header,
+        now: Timestamp,
+    ) -> Result<Journal, JournalError> {
         let log = state.backend().continue_log(&path).map_err(|source| unusable(&path, source))?;
         let mut journal = Journal { log, path };
         journal.write(&[Line::Run { at: now, header: Box::new(header.clone()), contested: Vec::new() }])?;
@@ -195,7 +240,7 @@ impl Journal {
         Ok(())
     }
 
-    fn write(&mut self, lines: &[Line]) -> Result<(), JournalError> {
+    pub(super) fn write(&mut self, lines: &[Line]) -> Result<(), JournalError> {
         if lines.is_empty() {
             return Ok(());
         }
@@ -205,7 +250,7 @@ impl Journal {
     }
 }
 
-fn unusable(path: &Path, source: std::io::Error) -> JournalError {
+pub(super) fn unusable(path: &Path, source: std::io::Error) -> JournalError {
     if is_lease_lost(&source) {
         return JournalError::LeaseLost { source };
     }
@@ -233,6 +278,8 @@ pub struct Recorded {
     pub entries: Vec<Entry>,
     /// Changes that the plan withheld as contested.
     pub contested: Vec<ChangeKey>,
+    /// The device of a probe, as it was before.
+    pub before: Option<DeviceState>,
     /// The last line; `None` for a run that was killed, or is at work.
     pub closing: Option<Closing>,
     /// Lines that are torn or damaged: at most one where a run was killed.
@@ -286,6 +333,9 @@ pub fn read(state: &StateDir, run: &str) -> Result<Recorded, JournalError> {
     }
     let path = state.journal(run);
     let log = state.backend().read_log(&path).map_err(|source| match source.kind() {
+        std::io::ErrorKind::NotFound if state.backend().read_log(&state.probe(run)).is_ok() => {
+            JournalError::IsProbe { run: run.to_owned() }
+        }
         std::io::ErrorKind::NotFound => none(),
         _ => unusable(&path, source),
     })?;
@@ -304,7 +354,7 @@ pub fn plan_text(state: &StateDir, run: &str) -> std::io::Result<String> {
 /// The largest plan that is read: a million changes take a third of it.
 const MOST_PLAN: u64 = 4 << 30;
 
-fn read_lines(mut reader: impl BufRead, path: &Path) -> Result<Recorded, JournalError> {
+pub(super) fn read_lines(mut reader: impl BufRead, path: &Path) -> Result<Recorded, JournalError> {
     let mut recorded = Recorded::default();
     let mut has_header = false;
     let mut bytes = Vec::new();
@@ -330,6 +380,7 @@ fn read_lines(mut reader: impl BufRead, path: &Path) -> Result<Recorded, Journal
                 recorded.resumed.push((at, *header));
                 recorded.closing = None;
             }
+            Some(Line::Before { device, .. }) => recorded.before = Some(device),
             Some(Line::Entry(entry)) => recorded.entries.push(entry),
             Some(Line::Closed(closing)) => recorded.closing = Some(closing),
             None => recorded.damaged += 1,

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use mdetag_core::apply::{
-    Call, CallId, ChangeKey, ChangeOutcome, ChangeWhat, Entry, Gate, Halt, Outcome, TagAction, WaveEvent,
+    Call, CallId, ChangeKey, ChangeOutcome, ChangeWhat, DeviceState, Entry, Gate, Halt, Outcome,
+    TagAction, WaveEvent,
 };
 use mdetag_core::device::DeviceValue;
 use mdetag_core::plan::Lane;
@@ -19,6 +20,7 @@ use super::journal::{Closing, Header};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Line {
     Run { at: Timestamp, header: Box<Header>, contested: Vec<ChangeKey> },
+    Before { at: Timestamp, device: DeviceState },
     Entry(Entry),
     Closed(Closing),
 }
@@ -36,6 +38,7 @@ struct Written {
 #[serde(rename_all = "camelCase")]
 enum Kind {
     Run,
+    Before,
     Intent,
     Reply,
     Ended,
@@ -78,6 +81,8 @@ struct Body {
     ended: Vec<Group>,
     #[serde(skip_serializing_if = "Option::is_none")]
     restored: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    value: Option<Arc<str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     text: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -252,6 +257,11 @@ fn written(line: &Line) -> Written {
             };
             return Written { kind: Kind::Run, at: *at, body };
         }
+        Line::Before { at, device: DeviceState { id, tags, value } } => {
+            let (devices, tags, value) = (vec![id.clone()], Some(tags.clone()), value.clone());
+            let body = Body { devices, tags, value, ..Body::default() };
+            return Written { kind: Kind::Before, at: *at, body };
+        }
         Line::Closed(Closing { at, is_complete, reason }) => {
             let body = Body { complete: Some(*is_complete), text: Some(reason.clone()), ..Body::default() };
             return Written { kind: Kind::Closed, at: *at, body };
@@ -305,14 +315,17 @@ fn call(body: Body) -> Option<Call> {
         Action::Add => TagAction::Add,
         Action::Remove => TagAction::Remove,
     });
+    // A probe asks what a bulk call without ids does.
+    if lane == Lane::BulkTag {
+        return Some(Call::BulkTag { tag: body.tag?, action: action?, devices: body.devices });
+    }
     let device = body.devices.first()?.clone();
     Some(match lane {
-        Lane::BulkTag => Call::BulkTag { tag: body.tag?, action: action?, devices: body.devices },
         Lane::SingleTag => Call::SingleTag { tag: body.tag?, action: action?, device },
         Lane::SetValue => Call::SetValue { device, value: body.device_value? },
         Lane::UpdateDevice => Call::Update { device, value: body.device_value, tags: body.tags },
         Lane::Get => Call::Get { device },
-        Lane::List | Lane::Hunting => return None,
+        Lane::BulkTag | Lane::List | Lane::Hunting => return None,
     })
 }
 
@@ -322,6 +335,10 @@ fn read(written: Written) -> Option<Line> {
         Kind::Run => {
             let contested = body.contested.iter().flat_map(Group::keys).collect();
             Line::Run { at, header: Box::new(body.header?), contested }
+        }
+        Kind::Before => {
+            let id = body.devices.first()?.clone();
+            Line::Before { at, device: DeviceState { id, tags: body.tags?, value: body.value } }
         }
         Kind::Closed => {
             Line::Closed(Closing { at, is_complete: body.complete?, reason: body.text.unwrap_or_default() })
@@ -404,6 +421,11 @@ mod tests {
                 }),
                 contested: vec![key(&a, ChangeWhat::Remove(tag.clone()))],
             },
+            Line::Before {
+                at,
+                device: DeviceState { id: a.clone(), tags: vec![tag.clone()], value: Some("Normal".into()) },
+            },
+            request(Call::BulkTag { tag: tag.clone(), action: TagAction::Remove, devices: Vec::new() }),
             request(bulk),
             request(update),
             request(Call::SetValue { device: b.clone(), value: DeviceValue::Low }),

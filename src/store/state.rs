@@ -94,6 +94,21 @@ impl StateDir {
         self.runs().join(format!("{run}.plan.json"))
     }
 
+    /// Where the journals of probes lie: apart from those of runs, so that nothing that reads runs takes one for an apply.
+    pub fn probes(&self) -> PathBuf {
+        self.path.join("probes")
+    }
+
+    /// The journal of a probe.
+    pub fn probe(&self, run: &str) -> PathBuf {
+        self.probes().join(format!("{run}.jsonl"))
+    }
+
+    /// What was measured of the service.
+    pub fn service(&self) -> PathBuf {
+        self.path.join("service.json")
+    }
+
     /// The ledger of an application: a file for each lane.
     ///
     /// # Errors

@@ -139,14 +139,36 @@ impl Hunter {
         devices: OriginsOf,
         meter: &dyn Meter,
     ) -> Result<Vec<TagOrigins>, TenantError> {
+        self.origins_by(devices.query(), meter).await
+    }
+
+    async fn origins_by(&self, query: &str, meter: &dyn Meter) -> Result<Vec<TagOrigins>, TenantError> {
         let columns = ["DeviceId", "DeviceManualTags", "DeviceDynamicTags", "RegistryDeviceTag"];
-        let table = self.table(devices.query(), &columns, meter).await?;
+        let table = self.table(query, &columns, meter).await?;
         let of = |row: &Vec<Option<String>>| {
             let list = |index: usize| listed(row[index].as_deref().unwrap_or(""));
             let registry = row[3].clone().filter(|tag| !tag.is_empty());
             Some(TagOrigins { device: row[0].clone()?, manual: list(1), dynamic: list(2), registry })
         };
         Ok(table.rows.iter().filter_map(of).collect())
+    }
+
+    /// Where the tags of one device come from; none where hunting does not know it.
+    ///
+    /// # Errors
+    /// As [`Hunter::origins`].
+    pub async fn origins_of(
+        &self,
+        device: &str,
+        meter: &dyn Meter,
+    ) -> Result<Option<TagOrigins>, TenantError> {
+        if !device::is_id(device) {
+            return Ok(None);
+        }
+        let one = format!("isnotempty(OSPlatform) and DeviceId == \"{device}\"");
+        let query = OriginsOf::All.query().replacen("isnotempty(OSPlatform)", &one, 1);
+        let origins = self.origins_by(&query, meter).await?;
+        Ok(origins.into_iter().find(|origins| origins.device.eq_ignore_ascii_case(device)))
     }
 
     async fn table(&self, query: &str, columns: &[&str], meter: &dyn Meter) -> Result<Table, TenantError> {

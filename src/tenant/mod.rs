@@ -10,6 +10,7 @@ mod error;
 mod fake;
 mod http;
 mod hunting;
+mod probing;
 mod read;
 mod releases;
 mod scrub;
@@ -34,6 +35,7 @@ pub use self::claims::{Claims, Need};
 pub use self::clouds::{Endpoints, Origin, Override, Overrides};
 pub use self::error::{TenantError, TenantErrorKind};
 pub use self::hunting::{Hunted, Hunter, ORIGINS_QUERY, OriginsOf, TagOrigins};
+pub use self::probing::{ProbeWatch, Prober, Probing};
 pub use self::read::{ListCheck, PageSink, ReadDevices, ReadProgress, ReadScope, ReadWatch, Reader, pushed};
 pub use self::releases::{RELEASES, is_newer, newest};
 pub use self::write::{CALL_TIMEOUT, WriteDevices, Writer};
@@ -170,7 +172,7 @@ pub struct WritingTenant {
     tenant: Tenant,
 }
 
-/// Signs in to write: the only way to a [`Writer`].
+/// Signs in to write: the only way to a [`Writer`] and to a [`Prober`].
 ///
 /// # Errors
 /// Those of [`sign_in`], and a token that lacks the role; the error names it and how to grant it.
@@ -185,6 +187,12 @@ impl WritingTenant {
     pub fn split(self) -> (Tenant, Writer) {
         let writer = Writer::new(self.tenant.connection.clone());
         (self.tenant, writer)
+    }
+
+    /// The tenant for reading, and the prober.
+    pub fn split_to_probe(self) -> (Tenant, Prober) {
+        let prober = Prober::new(self.tenant.connection.clone());
+        (self.tenant, prober)
     }
 }
 

@@ -270,6 +270,18 @@ pub struct DoctorArgs {
     /// Also ask whether a newer version was released
     #[arg(long)]
     pub check_version: bool,
+    /// Measure what the service does with this device (id or full name) and scratch tags, and put it back
+    #[arg(long, value_name = "DEVICE", conflicts_with = "probe_cleanup")]
+    pub probe: Option<String>,
+    /// Put back the device of a probe that was interrupted, or take the scratch tags off this one
+    #[arg(long, value_name = "DEVICE", num_args = 0..=1, require_equals = true, default_missing_value = "")]
+    pub probe_cleanup: Option<String>,
+    /// Write what was measured to this file, for the maintainers: no name, id, tag or token
+    #[arg(long, value_name = "FILE", requires = "probe")]
+    pub share: Option<PathBuf>,
+    /// Do not ask before a probe or its clean-up
+    #[arg(long)]
+    pub auto_approve: bool,
 }
 
 /// `tenants`.

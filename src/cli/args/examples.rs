@@ -166,6 +166,7 @@ const EXAMPLES: &[(&str, &[Example])] = &[
         &[
             ("mdetag doctor", "may this identity read and write, and what is left of the budget?"),
             ("mdetag doctor --check-version", "also: is there a newer version?"),
+            ("mdetag doctor --probe pc-1.contoso.com", "what does the service do? measured with one device"),
         ],
     ),
     (

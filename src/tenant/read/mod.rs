@@ -14,7 +14,8 @@ use std::sync::Arc;
 use reqwest::Method;
 
 use mdetag_core::apply::Meter;
-use mdetag_core::inventory::{Snapshot, Trust, UntrustedReason};
+use mdetag_core::device;
+use mdetag_core::inventory::{Snapshot, SnapshotBuilder, Trust, UntrustedReason};
 use mdetag_core::plan::Lane;
 
 use super::error::{TenantError, TenantErrorKind};
@@ -105,6 +106,29 @@ impl Reader {
         let page =
             wire::sketch(&answer.body).map_err(|why| TenantError::new(TenantErrorKind::Answer, why))?;
         Ok(ListCheck { has_devices: !page.rows.is_empty(), clock_ahead_millis })
+    }
+}
+
+impl Reader {
+    /// One device by its id or full name, as a snapshot of one row; none where the service knows no such device.
+    ///
+    /// # Errors
+    /// No usable answer.
+    pub async fn device(&self, named: &str, meter: &dyn Meter) -> Result<Option<Snapshot>, TenantError> {
+        if !device::is_id(named) {
+            return Ok(None);
+        }
+        let fetch = Fetch { connection: &self.connection, meter, lane: Lane::Get };
+        let answer = fetch.send(Method::GET, &wire::device_path(named), None, CALL_LIMIT).await?;
+        if answer.status == 404 && wire::is_service_error(&answer.body) {
+            return Ok(None);
+        }
+        fetch.success(&answer)?;
+        let mut builder = SnapshotBuilder::new();
+        let unusable = |why: String| TenantError::new(TenantErrorKind::Answer, why);
+        builder.read_device(&answer.body).map_err(|fault| unusable(fault.to_string()))?;
+        let snapshot = builder.finish().0;
+        Ok((snapshot.len() == 1).then_some(snapshot))
     }
 }
 

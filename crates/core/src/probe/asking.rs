@@ -4,7 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::apply::{DeviceState, TagAction};
+use crate::apply::{Call, DeviceState, TagAction};
 use crate::device::DeviceValue;
 use crate::plan::Lane;
 use crate::time::Timestamp;
@@ -66,6 +66,20 @@ impl Ask {
         !matches!(self, Ask::Device | Ask::List { .. })
     }
 
+    /// The same as a call of an apply, on the device of the probe; none for the list.
+    pub fn call(&self, device: &Arc<str>) -> Option<Call> {
+        let device = Arc::clone(device);
+        Some(match self {
+            Ask::Device => Call::Get { device },
+            Ask::List { .. } => return None,
+            Ask::Bulk { tag, action, ids } => {
+                Call::BulkTag { tag: Arc::clone(tag), action: *action, devices: ids.clone() }
+            }
+            Ask::Value { value } => Call::SetValue { device, value: *value },
+            Ask::Patch { value, tags } => Call::Update { device, value: *value, tags: tags.clone() },
+        })
+    }
+
     /// Its shape as evidence: route and parameters, never a name, an id or a tag.
     pub fn shape(&self) -> String {
         match self {
@@ -99,6 +113,26 @@ impl Ask {
     }
 }
 
+/// The codes that may be evidence: any other could be a word of the tenant's own, put there by a gateway.
+const KNOWN_CODES: [&str; 16] = [
+    "BadRequest",
+    "ODataError",
+    "InvalidInput",
+    "InvalidRequestBody",
+    "MissingRequiredParameter",
+    "MaximumBatchSizeExceeded",
+    "OrphanedMachine",
+    "Unauthorized",
+    "Forbidden",
+    "DisabledFeature",
+    "DisallowedOperation",
+    "NotFound",
+    "ResourceNotFound",
+    "UnsupportedMediaType",
+    "TooManyRequests",
+    "InternalServerError",
+];
+
 /// What came back.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Answer {
@@ -130,9 +164,10 @@ impl Answer {
             return "no answer".to_owned();
         }
         let mut shape = self.status.to_string();
-        let is_word = self.code.len() <= 40 && self.code.bytes().all(|byte| byte.is_ascii_alphabetic());
-        if !self.code.is_empty() && is_word {
-            shape.push_str(&format!(" {}", self.code));
+        match KNOWN_CODES.iter().find(|known| **known == self.code) {
+            Some(code) => shape.push_str(&format!(" {code}")),
+            None if self.code.is_empty() => {}
+            None => shape.push_str(" another code"),
         }
         if self.is_success() {
             shape.push_str(&format!(", {} devices", self.rows));

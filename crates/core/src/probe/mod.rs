@@ -16,4 +16,4 @@ pub use asking::{Answer, Ask, Asker, Interrupted, MAX_CALLS};
 pub use clean::{Leftover, clean_up};
 pub use measure::{Device, Measured, measure};
 pub use profile::{Evidence, Finding, ServiceProfile, VALID_FOR};
-pub use questions::{Question, verdicts};
+pub use questions::{Question, assumed};

@@ -53,8 +53,33 @@ mdetag_vocabulary::words! {
     }
 }
 
+/// What is assumed while nothing is measured: the verdict in whose place everything still comes out right, only slower.
+pub fn assumed(question: Question) -> &'static str {
+    match question {
+        Question::LinkWithTop | Question::LinkWithoutTop | Question::Throttle => "either",
+        Question::PageSize => "10,000",
+        Question::SkipBeyondPage => "either",
+        Question::FilterLastSeen
+        | Question::FilterHealthStatus
+        | Question::FilterOnboardingStatus
+        | Question::FilterRbacGroupId
+        | Question::FilterId
+        | Question::RemoveAbsent
+        | Question::TagLength => "accepted",
+        Question::DuplicateIds | Question::EmptyIds => "never sent",
+        Question::BulkAnswer | Question::ValueAnswer => "device",
+        Question::TagCase => "sensitive",
+        Question::TagBlanks => "kept",
+        Question::LongerTag => "refused",
+        Question::UnknownId => "refusedNamed",
+        Question::PatchValue => "keepsTags",
+        Question::PatchTags => "replaces",
+        Question::ListLag => "an hour at most",
+    }
+}
+
 /// The verdicts that a question may end with, beside `notMeasured`, which each may.
-pub fn verdicts(question: Question) -> &'static [&'static str] {
+pub(super) fn verdicts(question: Question) -> &'static [&'static str] {
     match question {
         Question::LinkWithTop | Question::LinkWithoutTop => &["present", "absent"],
         Question::PageSize | Question::ListLag => &["measured", "atLeast"],

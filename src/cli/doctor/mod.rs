@@ -1,13 +1,20 @@
-//! `mdetag doctor`: identity, roles, reachability, clock, proxy, budget left. Safe to paste into a ticket: it prints no
+//! `mdetag doctor`: identity, roles, reachability, clock, proxy, budget left, what probes measured. Safe to paste into a ticket: it prints no
 //! secret.
 //!
 //! Goes as far as it can: a missing role or a failed sign-in is a finding beside the others, not the end.
 
+mod cleaning;
+mod measured;
+pub mod probe;
+mod watch;
+
 use serde_json::{Value, json};
 
 use mdetag::store::path_text::shown;
+use mdetag::store::service_file;
 use mdetag::tenant::{self, Need, TenantError};
 use mdetag_core::plan::Lane;
+use mdetag_core::probe::ServiceProfile;
 use mdetag_core::report::escape::{self, terminal};
 use mdetag_core::report::words::{counted, number};
 use mdetag_core::selection;
@@ -78,15 +85,26 @@ pub async fn run(context: &Context, args: &DoctorArgs) -> Result<Exit, Failure> 
         checks.extend(ledger(session));
     }
     let is_good = checks.iter().all(|check| check.is_good);
+    let profile = session.as_ref().and_then(|session| profile(session, &mut checks));
+    let is_good = is_good && checks.iter().all(|check| check.is_good);
     let text = match context.global.format {
-        Format::Json => document(session.as_ref(), &checks),
-        _ => text(context, session.as_ref(), &checks),
+        Format::Json => document(session.as_ref(), &checks, profile.as_ref()),
+        _ => text(context, session.as_ref(), &checks, profile.as_ref()),
     };
     context.console.result(&text)?;
     if let Some(session) = session {
         session.close().await;
     }
     Ok(if is_good { Exit::Success } else { Exit::Error })
+}
+
+/// What probes measured, if any did.
+fn profile(session: &Session, checks: &mut Vec<Check>) -> Option<ServiceProfile> {
+    service_file::read(&session.state).unwrap_or_else(|error| {
+        let found = format!("{} cannot be used: {error}", shown(&session.state.service()));
+        checks.push(Check::bad("measured", found, "remove the file and measure anew: mdetag doctor --probe DEVICE"));
+        None
+    })
 }
 
 /// The policy set, if it can be read: its pin and its hunting queries matter here.
@@ -272,7 +290,12 @@ fn budget(session: &Session) -> Vec<(Lane, u32, u32)> {
     })
 }
 
-fn text(context: &Context, session: Option<&Session>, checks: &[Check]) -> String {
+fn text(
+    context: &Context,
+    session: Option<&Session>,
+    checks: &[Check],
+    profile: Option<&ServiceProfile>,
+) -> String {
     let mut text = String::new();
     if context.global.sandbox.is_some() {
         text.push_str("SANDBOX\n");
@@ -291,10 +314,13 @@ fn text(context: &Context, session: Option<&Session>, checks: &[Check]) -> Strin
         let (left, of) = (number(u64::from(left)), number(u64::from(of)));
         text.push_str(&format!("     {:<12} {left:>6} of {of}\n", lane.word()));
     }
+    if let Some(profile) = profile {
+        text.push_str(&measured::text(profile, session.ledger.clock().now()));
+    }
     text
 }
 
-fn document(session: Option<&Session>, checks: &[Check]) -> String {
+fn document(session: Option<&Session>, checks: &[Check], profile: Option<&ServiceProfile>) -> String {
     let checks: Vec<Value> = checks
         .iter()
         .map(|check| json!({ "check": check.name, "ok": check.is_good, "found": check.found, "help": check.help }))
@@ -308,6 +334,11 @@ fn document(session: Option<&Session>, checks: &[Check]) -> String {
         let reference = &session.reference;
         json!({ "id": reference.id, "name": reference.name, "cloud": reference.cloud })
     });
-    let document = json!({ "formatVersion": "1.0", "tenant": tenant, "checks": checks, "budget": budget });
+    let service = profile.zip(session).map(|(profile, session)| {
+        measured::document(profile, session.ledger.clock().now())
+    });
+    let document = json!({
+        "formatVersion": "1.0", "tenant": tenant, "checks": checks, "budget": budget, "service": service,
+    });
     escape::json_document(&document)
 }

@@ -1,0 +1,367 @@
+//! `mdetag doctor --probe`: asks the service what is disputed, with one device and scratch tags, and puts the device back.
+//!
+//! Decides nothing about a call: `probe` of the core asks. Here are the question before, the lock, the journal, and the end.
+
+use std::sync::Arc;
+
+use serde_json::json;
+
+use mdetag::store::backend::Hold;
+use mdetag::store::journal::{self, Closing, Header, Journal};
+use mdetag::store::{output_file, probe_journal, service_file};
+use mdetag::tenant::Prober;
+use mdetag_core::apply::DeviceState;
+use mdetag_core::device::Field;
+use mdetag_core::inventory::{Row, Snapshot};
+use mdetag_core::probe::scratch::{PREFIX, ScratchTags, is_scratch};
+use mdetag_core::probe::{Device, Leftover, MAX_CALLS, Measured, ServiceProfile, clean_up, measure};
+use mdetag_core::report::escape::{self, terminal};
+use mdetag_core::report::words::counted;
+use mdetag_core::selection;
+
+use super::cleaning;
+use super::measured;
+use super::watch::JournalWatch;
+use crate::cli::args::{DoctorArgs, Format};
+use crate::cli::context::Context;
+use crate::cli::exit::Exit;
+use crate::cli::failure::{Failure, chain};
+use crate::cli::planning::{self, PolicySet};
+use crate::cli::progress::Reading;
+use crate::cli::session::{self, SANDBOX, Session, unreachable_tenant};
+use crate::cli::signals::Stops;
+use crate::cli::{ci, hunting, output, policy_set, question};
+
+/// The version that measured.
+const TOOL: &str = concat!("mdetag ", env!("CARGO_PKG_VERSION"));
+
+/// Probes, or cleans up after a probe.
+///
+/// # Errors
+/// Policy, identity, network, files; a device that the policies keep from being written.
+pub async fn run(context: &Context, args: &DoctorArgs) -> Result<Exit, Failure> {
+    output::only(context.global.format, "doctor", &[Format::Human, Format::Json])?;
+    refuse_recorded(context)?;
+    let set = policies(context)?;
+    if !args.auto_approve && !context.console.asks {
+        return Err(Failure::usage("nobody can be asked: this is no terminal")
+            .help("pass --auto-approve, or run it in a terminal"));
+    }
+    if args.auto_approve && set.is_none() {
+        return Err(Failure::usage("there is no policy set here, which could protect the device")
+            .help("run it in the repository of the policies, or without --auto-approve in a terminal"));
+    }
+    let mut stops = Stops::listen(context, None);
+    let policy = set.as_ref().map(|set| &set.policy);
+    let (session, prober) = stops.or(session::open_to_probe(context, policy)).await?;
+    let now = session.ledger.clock().now();
+    let holder = format!("process {} of {}, since {now}", std::process::id(), ci::origin());
+    let held = session.state.backend().hold(&session.state.lock(), &holder);
+    let hold = held.map_err(|error| Failure::file(chain(&error)))?;
+    let bench = Bench { context, args, set: set.as_ref(), session: &session, prober: &prober, hold: &hold };
+    let ended = match (&args.probe, &args.probe_cleanup) {
+        (Some(device), _) => bench.probe(device, &mut stops).await,
+        (None, named) => cleaning::run(&bench, named.as_deref().unwrap_or_default(), &mut stops).await,
+    };
+    session.close().await;
+    ended
+}
+
+/// What is recorded says nothing about the service now.
+fn refuse_recorded(context: &Context) -> Result<(), Failure> {
+    let global = &context.global;
+    let flags = [
+        ("--inventory", global.inventory.is_some()),
+        ("--hunting-results", global.hunting_results.is_some()),
+        ("--now", global.now.is_some()),
+    ];
+    match flags.into_iter().find(|(_, is_set)| *is_set) {
+        Some((flag, _)) => {
+            Err(Failure::usage(format!("a probe takes no `{flag}`, from the environment either")))
+        }
+        None => Ok(()),
+    }
+}
+
+/// The policies that may keep the device from being written; none where there are none.
+fn policies(context: &Context) -> Result<Option<PolicySet>, Failure> {
+    let paths = context.policy_paths(&[])?;
+    if paths.iter().all(|path| std::fs::symlink_metadata(path).is_err()) {
+        return Ok(None);
+    }
+    policy_set::load(context, &paths, context.policy_now()).map(Some)
+}
+
+/// All that a probe and a clean-up need.
+pub struct Bench<'a> {
+    /// The command's context.
+    pub context: &'a Context,
+    /// The command's flags.
+    pub args: &'a DoctorArgs,
+    /// The policies, where there are any.
+    pub set: Option<&'a PolicySet>,
+    /// The tenant.
+    pub session: &'a Session,
+    /// Carries out the calls.
+    pub prober: &'a Prober,
+    /// The right to write to the tenant.
+    pub hold: &'a Hold,
+}
+
+/// A device that may be written.
+pub struct Subject {
+    /// Its id.
+    pub id: Arc<str>,
+    /// Its name and id, for people.
+    pub shown: String,
+    /// Its tags.
+    pub tags: Vec<Arc<str>>,
+    /// Its value.
+    pub value: Option<Arc<str>>,
+}
+
+impl Bench<'_> {
+    async fn probe(&self, named: &str, stops: &mut Stops) -> Result<Exit, Failure> {
+        if let Some(open) = cleaning::unfinished(self, None)? {
+            return Err(Failure::file(format!("the probe {} did not put its device back", open.header.run))
+                .help("put it back first: mdetag doctor --probe-cleanup"));
+        }
+        let subject = stops.or(self.subject(named)).await?;
+        let manual = stops.or(self.manual(&subject)).await?;
+        if !self.args.auto_approve {
+            let text = self.question(&subject);
+            if !question::approved(&self.context.console, text, &mut stops.signals).await? {
+                self.context.console.say("not probed: nothing was written");
+                return Ok(Exit::Success);
+            }
+        }
+        let clock = self.session.ledger.clock().clone();
+        let start = clock.now();
+        let header = self.header(&journal::run_id(start));
+        let mut journal = probe_journal::create(&self.session.state, &header, start).map_err(unusable)?;
+        let digest = ring::digest::digest(
+            &ring::digest::SHA256,
+            format!("{} {} {}", subject.id, header.run, std::process::id()).as_bytes(),
+        );
+        let hex: String = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+        // As long as the service's own, and nobody's: a service that writes to the devices that it knows writes to one.
+        let unknown_id = hex.chars().cycle().take(subject.id.chars().count()).collect::<String>().into();
+        let device = Device { id: subject.id.clone(), unknown_id, manual };
+        let tags = ScratchTags::new(&hex[..10]);
+        let measured = {
+            let mut asker = self.asker(&subject.id, &mut journal, Some(&mut stops.signals), None);
+            measure(&mut asker, &device, &tags, TOOL).await
+        };
+        let leftover = Leftover::of(&measured);
+        let cleaned = match &measured.before {
+            None => Ok(None),
+            Some(before) => self.cleaned(&mut journal, before, &leftover).await.map(Some),
+        };
+        self.end(&subject, measured, cleaned, &mut journal)
+    }
+
+    /// Cleans up, and holds back no signal: the next one ends the process, and the journal knows what is left.
+    pub async fn cleaned(
+        &self,
+        journal: &mut Journal,
+        before: &DeviceState,
+        leftover: &Leftover,
+    ) -> Result<DeviceState, String> {
+        let mut asker = self.asker(&before.id, journal, None, Some(before.clone()));
+        clean_up(&mut asker, &before.id, leftover).await.map_err(|interrupted| interrupted.0)
+    }
+
+    fn asker<'b>(
+        &'b self,
+        id: &Arc<str>,
+        journal: &'b mut Journal,
+        signals: Option<&'b mut tokio::sync::mpsc::UnboundedReceiver<()>>,
+        before: Option<DeviceState>,
+    ) -> mdetag::tenant::Probing<'b, JournalWatch<'b>> {
+        let clock = self.session.ledger.clock().clone();
+        let watch =
+            JournalWatch { journal, hold: self.hold, clock, signals, device: id.clone(), before, calls: 0 };
+        self.prober.probe(id.clone(), &*self.session.ledger, self.session.scale, watch)
+    }
+
+    /// The journal's first line.
+    pub fn header(&self, run: &str) -> Header {
+        let (origin, tenant) = (ci::who(), &self.session.reference);
+        Header {
+            run: run.to_owned(),
+            tool: TOOL.to_owned(),
+            tenant: tenant.id.clone().unwrap_or_default(),
+            cloud: tenant.cloud.clone().unwrap_or_default(),
+            who: origin.who,
+            host: origin.host,
+            job: origin.job,
+            ..Header::default()
+        }
+    }
+
+    /// The device, if the policies let it be written.
+    pub async fn subject(&self, named: &str) -> Result<Subject, Failure> {
+        let reading = Reading::start(self.context, &self.session.ledger);
+        let read = self.session.tenant.reader().device(named, &reading).await;
+        reading.end();
+        let snapshot = read.map_err(unreachable_tenant)?;
+        let snapshot = snapshot.filter(|snapshot| !snapshot.find_device(named).is_empty());
+        let Some(snapshot) = snapshot else {
+            return Err(Failure::usage(format!("the service knows no device `{}`", terminal(named)))
+                .help("name it by its id or its full name"));
+        };
+        self.check(&snapshot).await?;
+        let row = Row(0);
+        let id = snapshot.id(row);
+        let name = snapshot.text(Field::ComputerDnsName, row);
+        let shown = match name {
+            Some(name) => format!("{} ({})", terminal(&name), terminal(id)),
+            None => terminal(id).into_owned(),
+        };
+        let tags = snapshot.tags(row).iter().map(|tag| snapshot.tag(*tag).into()).collect();
+        Ok(Subject { id: id.into(), shown, tags, value: snapshot.value(row).map(Into::into) })
+    }
+
+    /// Refuses a device that `scope` leaves out or that is protected.
+    async fn check(&self, snapshot: &Snapshot) -> Result<(), Failure> {
+        let Some(set) = self.set else { return Ok(()) };
+        let hunting = hunting::results(self.context, Some(&set.policy), self.session).await?;
+        let selected = selection::select(&set.policy, snapshot, &hunting, self.context.policy_now());
+        let selections = selected.map_err(|findings| Failure::policy(set.sources.clone(), findings))?;
+        let why = if !selections.scope.contains(Row(0)) {
+            "is outside `scope` of the policies"
+        } else if planning::protected(&selections, 1).contains(Row(0)) {
+            "is protected by the policies"
+        } else {
+            return Ok(());
+        };
+        let failure = Failure::usage(format!("device {} {why}", terminal(snapshot.id(Row(0)))))
+            .help("nothing was written; probe with another device");
+        Err(Failure { exit: Exit::Refused, ..failure })
+    }
+
+    /// The tags that hunting knows as manual; none where it cannot be asked.
+    async fn manual(&self, subject: &Subject) -> Result<Option<Vec<Arc<str>>>, Failure> {
+        if subject.tags.iter().all(|tag| is_scratch(tag)) {
+            return Ok(Some(Vec::new()));
+        }
+        let Ok(hunter) = self.session.tenant.hunter().await else { return Ok(None) };
+        let reading = Reading::start(self.context, &self.session.ledger);
+        let origins = hunter.origins_of(&subject.id, &reading).await;
+        reading.end();
+        // Without an answer PATCH is not tried; the rest of the probe does not need it.
+        let manual = origins.ok().flatten().map(|origins| origins.manual);
+        Ok(manual.map(|manual| manual.iter().map(|tag| tag.as_str().into()).collect()))
+    }
+
+    fn question(&self, subject: &Subject) -> String {
+        let tenant = &self.session.reference;
+        let sandbox = if tenant.cloud.as_deref() == Some(SANDBOX) { "SANDBOX · " } else { "" };
+        let value = subject.value.as_deref().unwrap_or("none");
+        let nobody = if self.set.is_none() { "No policy set is here that could protect the device.\n" } else { "" };
+        format!(
+            "\n{sandbox}Probe {} with device {}?\n\
+             Reads the list, adds and removes tags that begin with {PREFIX}, and sets the value that the device has ({}).\n\
+             Where all of its tags are known as manual, PATCH is tried with the tags and the value that it has.\n\
+             At most {MAX_CALLS} calls. Then the scratch tags are removed, and its own {} are as before.\n\
+             After an interruption: mdetag doctor --probe-cleanup\n{nobody}Only `yes` is taken as a yes: ",
+            question::tenant_name(tenant),
+            subject.shown,
+            terminal(value),
+            counted(subject.tags.len() as u64, "tag"),
+        )
+    }
+
+    fn end(
+        &self,
+        subject: &Subject,
+        measured: Measured,
+        cleaned: Result<Option<DeviceState>, String>,
+        journal: &mut Journal,
+    ) -> Result<Exit, Failure> {
+        let early = measured.interrupted.as_ref().map(|interrupted| interrupted.0.clone());
+        let (restored, mut exit) = match (&measured.before, &cleaned) {
+            (None, _) => ("nothing was written".to_owned(), Exit::Success),
+            (Some(before), Ok(Some(now))) => restored(before, now),
+            (Some(_), Ok(None)) => (String::new(), Exit::Partial),
+            (Some(_), Err(why)) => (
+                format!("the device is not put back ({}): mdetag doctor --probe-cleanup", terminal(why)),
+                Exit::Partial,
+            ),
+        };
+        if early.is_some() {
+            exit = exit.worst(Exit::Stopped);
+        }
+        if cleaned.is_ok() {
+            let reason = early.clone().unwrap_or_else(|| "finished".to_owned());
+            let at = self.session.ledger.clock().now();
+            journal.close(Closing { at, is_complete: true, reason }).map_err(unusable)?;
+        }
+        let own = measured.profile.clone();
+        let changed = self.keep(measured.profile)?;
+        if let Some(file) = &self.args.share {
+            share(self.context, &own, file)?;
+        }
+        let now = self.session.ledger.clock().now();
+        let changed: Vec<String> = changed
+            .iter()
+            .map(|(question, was, is)| format!("{question} was {was} in an earlier probe, and is {is}"))
+            .collect();
+        if self.context.global.format == Format::Json {
+            let document = json!({
+                "formatVersion": "1.0", "device": &*subject.id, "service": measured::document(&own, now),
+                "changed": changed, "restored": cleaned.is_ok() && exit != Exit::Partial, "says": restored,
+                "endedEarly": early,
+            });
+            self.context.console.result(&escape::json_document(&document))?;
+            return Ok(exit);
+        }
+        let mut text = if self.session.is_sandbox() { "SANDBOX\n".to_owned() } else { String::new() };
+        text.push_str(&measured::text(&own, now));
+        for line in changed.iter().chain(&early.map(|why| format!("the probe ended early: {why}"))) {
+            text.push_str(&format!("{}\n", terminal(line)));
+        }
+        text.push_str(&format!("device {}: {restored}\n", subject.shown));
+        self.context.console.result(&text)?;
+        Ok(exit)
+    }
+
+    /// Keeps what was measured beside what earlier probes found.
+    fn keep(&self, later: ServiceProfile) -> Result<Vec<(String, String, String)>, Failure> {
+        let state = &self.session.state;
+        // A file that cannot be read holds nothing that counts: it is written anew.
+        let mut kept = service_file::read(state).ok().flatten().unwrap_or_else(ServiceProfile::new);
+        let changed = kept.take(later);
+        service_file::write(state, &kept).map_err(|error| Failure::file(error.to_string()))?;
+        Ok(changed)
+    }
+}
+
+/// Writes what may be given away: what this probe itself measured, and nothing that a file says.
+fn share(context: &Context, profile: &ServiceProfile, file: &std::path::Path) -> Result<(), Failure> {
+    let text = serde_json::to_string_pretty(profile).map_err(std::io::Error::from)?;
+    Ok(output_file::write(&output::named(context, file)?, |out| writeln!(out, "{text}"))?)
+}
+
+/// Whether the device is as it was, in words.
+pub fn restored(before: &DeviceState, now: &DeviceState) -> (String, Exit) {
+    let own = |state: &DeviceState| {
+        let mut tags: Vec<Arc<str>> = state.tags.iter().filter(|tag| !is_scratch(tag)).cloned().collect();
+        tags.sort();
+        tags
+    };
+    if own(before) == own(now) && before.value == now.value {
+        return ("its tags and its value are as before".to_owned(), Exit::Success);
+    }
+    let list = |state: &DeviceState| {
+        let tags: Vec<String> = own(state).iter().map(|tag| escape::tag(tag).into_owned()).collect();
+        format!("[{}], value {}", tags.join(", "), state.value.as_deref().unwrap_or("none"))
+    };
+    let what = format!("it differs from before: {}; now {}", list(before), list(now));
+    (terminal(&what).into_owned(), Exit::Partial)
+}
+
+/// A journal that cannot be used.
+pub fn unusable(error: journal::JournalError) -> Failure {
+    Failure::file(chain(&error))
+}

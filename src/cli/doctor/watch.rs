@@ -1,0 +1,88 @@
+//! What a probe is told before and after each call: signal, lease, journal.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc::UnboundedReceiver;
+
+use mdetag::store::backend::Hold;
+use mdetag::store::journal::{Journal, JournalError};
+use mdetag::store::probe_journal;
+use mdetag::tenant::ProbeWatch;
+use mdetag_core::apply::{CallId, DeviceState, Entry};
+use mdetag_core::probe::{Answer, Ask, Interrupted};
+use mdetag_core::time::Clock;
+
+use crate::cli::failure::chain;
+
+/// Journals what a probe writes before it is written.
+pub struct JournalWatch<'a> {
+    /// Of this probe.
+    pub journal: &'a mut Journal,
+    /// The right to write to the tenant.
+    pub hold: &'a Hold,
+    /// The journal's clock.
+    pub clock: Arc<dyn Clock>,
+    /// A signal ends a probe, and no clean-up.
+    pub signals: Option<&'a mut UnboundedReceiver<()>>,
+    /// The device.
+    pub device: Arc<str>,
+    /// The device as it was before the first write.
+    pub before: Option<DeviceState>,
+    /// Calls so far.
+    pub calls: u64,
+}
+
+impl JournalWatch<'_> {
+    fn append(&mut self, entry: Entry) -> Result<(), Interrupted> {
+        self.journal.append(vec![entry]).map_err(|error| ended(&error))
+    }
+}
+
+fn ended(error: &JournalError) -> Interrupted {
+    Interrupted(chain(error))
+}
+
+fn signalled() -> Interrupted {
+    Interrupted("stopped by a signal".to_owned())
+}
+
+impl ProbeWatch for JournalWatch<'_> {
+    fn before(&mut self, ask: &Ask) -> Result<(), Interrupted> {
+        if self.signals.as_mut().is_some_and(|signals| signals.try_recv().is_ok()) {
+            return Err(signalled());
+        }
+        self.calls += 1;
+        let Some(request) = ask.call(&self.device).filter(|_| ask.writes()) else { return Ok(()) };
+        if self.before.is_none() {
+            return Err(Interrupted("nobody knows yet how the device was before".to_owned()));
+        }
+        self.hold.check().map_err(|lost| Interrupted(lost.to_string()))?;
+        self.append(Entry::Intent { call: CallId(self.calls), at: self.clock.now(), request })
+    }
+
+    fn after(&mut self, ask: &Ask, answer: &Answer) -> Result<(), Interrupted> {
+        let now = self.clock.now();
+        if self.before.is_none()
+            && let (Ask::Device, Some(device), true) = (ask, &answer.device, answer.is_success())
+        {
+            probe_journal::keep(self.journal, device, now).map_err(|error| ended(&error))?;
+            self.before = Some(device.clone());
+        }
+        if !ask.writes() {
+            return Ok(());
+        }
+        self.append(Entry::Reply { call: CallId(self.calls), at: now, answer: answer.shape(), ended: Vec::new() })
+    }
+
+    async fn pause(&mut self, wait: Duration) -> Result<(), Interrupted> {
+        let Some(signals) = &mut self.signals else {
+            tokio::time::sleep(wait).await;
+            return Ok(());
+        };
+        tokio::select! {
+            () = tokio::time::sleep(wait) => Ok(()),
+            Some(()) = signals.recv() => Err(signalled()),
+        }
+    }
+}

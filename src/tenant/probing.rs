@@ -1,0 +1,183 @@
+//! The probing half of a tenant: carries out what a probe asks about one device.
+//!
+//! Decides nothing: `probe` of the core asks, and a watch journals before anything is written.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::Method;
+
+use mdetag_core::apply::{Admission, Meter, Ticket};
+use mdetag_core::probe::{Answer, Ask, Asker, Interrupted};
+use mdetag_core::time::{Clock, Timestamp};
+
+use super::http::{self, CALL_LIMIT, LIST_LIMIT};
+use super::write::CALL_TIMEOUT;
+use super::{Connection, wire};
+
+/// The longest sleep while a lane is full: a signal is noticed between two.
+const LONGEST_SLEEP: Duration = Duration::from_secs(1);
+
+/// Asks about one device, and writes to no other. Comes only from [`super::sign_in_to_write`].
+#[derive(Clone)]
+pub struct Prober {
+    connection: Arc<Connection>,
+}
+
+/// Who is told of each call of a probe, and may end it.
+pub trait ProbeWatch {
+    /// Before each call: a call that writes is journaled here. An error ends the probe, and the call is not made.
+    ///
+    /// # Errors
+    /// A signal, a journal that cannot be written, a lost lease.
+    fn before(&mut self, ask: &Ask) -> Result<(), Interrupted>;
+
+    /// After each answer.
+    ///
+    /// # Errors
+    /// As [`ProbeWatch::before`].
+    fn after(&mut self, ask: &Ask, answer: &Answer) -> Result<(), Interrupted>;
+
+    /// Lets time pass.
+    ///
+    /// # Errors
+    /// A signal.
+    fn pause(&mut self, wait: Duration) -> impl Future<Output = Result<(), Interrupted>>;
+}
+
+/// A probe of one device at work.
+pub struct Probing<'a, W> {
+    prober: &'a Prober,
+    device: Arc<str>,
+    meter: &'a dyn Meter,
+    scale: u32,
+    watch: W,
+}
+
+impl Prober {
+    pub(super) fn new(connection: Arc<Connection>) -> Prober {
+        Prober { connection }
+    }
+
+    /// Begins with a device. Every call is admitted by `meter` and told to `watch`. `scale`: how often time runs faster.
+    pub fn probe<'a, W: ProbeWatch>(
+        &'a self,
+        device: Arc<str>,
+        meter: &'a dyn Meter,
+        scale: u32,
+        watch: W,
+    ) -> Probing<'a, W> {
+        Probing { prober: self, device, meter, scale: scale.max(1), watch }
+    }
+}
+
+impl<W> Probing<'_, W> {
+    /// The watch, as the probe left it.
+    pub fn into_watch(self) -> W {
+        self.watch
+    }
+}
+
+impl<W: ProbeWatch> Asker for Probing<'_, W> {
+    async fn ask(&mut self, ask: &Ask) -> Result<Answer, Interrupted> {
+        self.watch.before(ask)?;
+        let mut throttled = Vec::new();
+        loop {
+            let ticket = self.admitted(ask).await?;
+            let sent = self.prober.send(&self.device, ask).await;
+            let refused = sent.as_ref().ok().filter(|answer| answer.status == 429);
+            let asked = refused.map(|answer| answer.retry_after(&*self.prober.connection.service_clock));
+            self.meter.answered(ticket, asked);
+            // A refusal for too many calls had no effect: the same call is made again.
+            if let Some(asked) = asked {
+                throttled.push(asked.is_some());
+                continue;
+            }
+            let answer = sent.map(|answer| self.understood(&answer)).unwrap_or_default();
+            let answer = Answer { throttled, ..answer };
+            self.watch.after(ask, &answer)?;
+            return Ok(answer);
+        }
+    }
+
+    async fn pause(&mut self, wait: Duration) -> Result<(), Interrupted> {
+        self.watch.pause(wait / self.scale).await
+    }
+
+    fn now(&self) -> Timestamp {
+        self.prober.connection.service_clock.now()
+    }
+}
+
+impl<W: ProbeWatch> Probing<'_, W> {
+    async fn admitted(&mut self, ask: &Ask) -> Result<Ticket, Interrupted> {
+        loop {
+            match self.meter.admit(ask.lane()) {
+                Admission::Go(ticket) => return Ok(ticket),
+                Admission::GivenUp(reason) => return Err(Interrupted(reason)),
+                Admission::Wait(wait) => {
+                    self.meter.waits(&wait);
+                    // The meter knows the scale by itself.
+                    self.watch.pause(wait.span.min(LONGEST_SLEEP)).await?;
+                }
+            }
+        }
+    }
+
+    fn understood(&self, answer: &http::Answer) -> Answer {
+        if !answer.is_success() {
+            let rejection = wire::rejection(answer, None);
+            let (code, message) = (rejection.code, rejection.message);
+            return Answer { status: answer.status, code, message, ..Answer::default() };
+        }
+        let devices = wire::devices(&answer.body).unwrap_or_default();
+        let rows = devices.len();
+        let is_it = |state: &mdetag_core::apply::DeviceState| state.id.eq_ignore_ascii_case(&self.device);
+        let device = devices.into_iter().find(is_it);
+        let next_link =
+            wire::sketch(&answer.body).ok().and_then(|page| page.next_link).is_some_and(|link| !link.is_empty());
+        Answer { status: answer.status, device, rows, next_link, ..Answer::default() }
+    }
+}
+
+impl Prober {
+    /// Sends a call once. No answer is an error without words: evidence has none for it.
+    async fn send(&self, device: &Arc<str>, ask: &Ask) -> Result<http::Answer, ()> {
+        let (method, path, body) = request(device, ask).ok_or(())?;
+        let limit = if matches!(ask, Ask::List { .. }) { LIST_LIMIT } else { CALL_LIMIT };
+        let timeout =
+            if ask.writes() { CALL_TIMEOUT } else { self.connection.request_timeout };
+        let sent = self.connection.send_on(ask.lane(), method, &path, body, timeout, limit).await;
+        match sent {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(failure)) => {
+                tracing::debug!(detail = failure.detail(), "no answer");
+                Err(())
+            }
+            Err(error) => {
+                tracing::debug!(%error, "no token");
+                Err(())
+            }
+        }
+    }
+}
+
+/// A call as a request; `None` where an id could leave its place in the path.
+fn request(device: &Arc<str>, ask: &Ask) -> Option<(Method, String, Option<Vec<u8>>)> {
+    match ask {
+        Ask::List { top, skip, filter } => {
+            Some((Method::GET, list_path(*top, *skip, filter.as_deref()), None))
+        }
+        _ => wire::request(&ask.call(device)?),
+    }
+}
+
+/// Unlike [`wire::ListQuery`], `$top` may be left out: what happens then is a question.
+fn list_path(top: Option<u32>, skip: u32, filter: Option<&str>) -> String {
+    let query = wire::ListQuery { filter: filter.map(str::to_owned), top: top.unwrap_or(0) as usize, skip: skip as usize };
+    let path = query.path();
+    match top {
+        Some(_) => path,
+        None => path.replacen("$top=0&", "", 1).replacen("?$top=0", "", 1),
+    }
+}
