@@ -191,7 +191,11 @@ fn only_apply_opens_a_way_to_write(source: &Source, _: &House) -> Vec<String> {
     };
     let paths = source.paths();
     let found = paths.iter().filter(is_elsewhere);
-    found.map(|named| finding(source, named.line, "only `apply` and `doctor --probe` write: open a reading session")).collect()
+    found
+        .map(|named| {
+            finding(source, named.line, "only `apply` and `doctor --probe` write: open a reading session")
+        })
+        .collect()
 }
 
 /// The files that may open files: each opens without waiting and looks at what it opened, or says why it need not.

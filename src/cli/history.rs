@@ -209,7 +209,8 @@ fn probes(context: &Context, state: &StateDir, subject: Option<&str>) -> Result<
         }
         let header = &recorded.header;
         let started = recorded.started.map(|at| at.to_string()).unwrap_or_default();
-        let ended = recorded.closing.as_ref().map_or("did not put its device back", |closing| &closing.reason);
+        let ended =
+            recorded.closing.as_ref().map_or("did not put its device back", |closing| &closing.reason);
         let text = format!(
             "{run} · {}{started} · by {} on {} · probe of the service with device {} · {}\n",
             tenant(header),

@@ -117,7 +117,7 @@ pub async fn open_to_probe(context: &Context, policy: Option<&Policy>) -> Result
     let options = prepared.options(context);
     let tenant = tenant::sign_in_to_write(options).await.map_err(|error| prepared.failure(error))?;
     let (tenant, prober) = tenant.split_to_probe();
-    Ok((prepared.session(context, tenant)?, prober))
+    Ok((prepared.session(context, tenant, StateNeed::Must)?, prober))
 }
 
 /// Finds the tenant and the credential that flags, environment and profile name.

@@ -134,8 +134,10 @@ impl<W: ProbeWatch> Probing<'_, W> {
         let rows = devices.len();
         let is_it = |state: &mdetag_core::apply::DeviceState| state.id.eq_ignore_ascii_case(&self.device);
         let device = devices.into_iter().find(is_it);
-        let next_link =
-            wire::sketch(&answer.body).ok().and_then(|page| page.next_link).is_some_and(|link| !link.is_empty());
+        let next_link = wire::sketch(&answer.body)
+            .ok()
+            .and_then(|page| page.next_link)
+            .is_some_and(|link| !link.is_empty());
         Answer { status: answer.status, device, rows, next_link, ..Answer::default() }
     }
 }
@@ -145,8 +147,7 @@ impl Prober {
     async fn send(&self, device: &Arc<str>, ask: &Ask) -> Result<http::Answer, ()> {
         let (method, path, body) = request(device, ask).ok_or(())?;
         let limit = if matches!(ask, Ask::List { .. }) { LIST_LIMIT } else { CALL_LIMIT };
-        let timeout =
-            if ask.writes() { CALL_TIMEOUT } else { self.connection.request_timeout };
+        let timeout = if ask.writes() { CALL_TIMEOUT } else { self.connection.request_timeout };
         let sent = self.connection.send_on(ask.lane(), method, &path, body, timeout, limit).await;
         match sent {
             Ok(Ok(answer)) => Ok(answer),
@@ -174,7 +175,11 @@ fn request(device: &Arc<str>, ask: &Ask) -> Option<(Method, String, Option<Vec<u
 
 /// Unlike [`wire::ListQuery`], `$top` may be left out: what happens then is a question.
 fn list_path(top: Option<u32>, skip: u32, filter: Option<&str>) -> String {
-    let query = wire::ListQuery { filter: filter.map(str::to_owned), top: top.unwrap_or(0) as usize, skip: skip as usize };
+    let query = wire::ListQuery {
+        filter: filter.map(str::to_owned),
+        top: top.unwrap_or(0) as usize,
+        skip: skip as usize,
+    };
     let path = query.path();
     match top {
         Some(_) => path,

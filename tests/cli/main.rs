@@ -25,6 +25,7 @@ mod offline;
 mod origins;
 mod outcomes;
 mod outputs;
+mod probe;
 mod project;
 mod proposals;
 mod reach;

@@ -43,8 +43,8 @@ pub async fn run(bench: &Bench<'_>, named: &str, stops: &mut Stops) -> Result<Ex
             probe_journal::resume(state, &bench.header(&recorded.header.run), now).map_err(unusable)?
         }
         None => {
-            let mut journal = probe_journal::create(state, &bench.header(&journal::run_id(now)), now)
-                .map_err(unusable)?;
+            let mut journal =
+                probe_journal::create(state, &bench.header(&journal::run_id(now)), now).map_err(unusable)?;
             probe_journal::keep(&mut journal, &before, now).map_err(unusable)?;
             journal
         }
@@ -90,7 +90,10 @@ fn asked(bench: &Bench<'_>, before: &DeviceState, open: Option<&Recorded>) -> St
     let back = open.filter(|recorded| probe_journal::is_patched(recorded)).map(|_| {
         let own = before.tags.iter().filter(|tag| !is_scratch(tag)).map(|own| tag(own).into_owned());
         let own: Vec<String> = own.collect();
-        format!("Puts back what the device lost of its tags from before the probe: {}\n", terminal(&own.join(", ")))
+        format!(
+            "Puts back what the device lost of its tags from before the probe: {}\n",
+            terminal(&own.join(", "))
+        )
     });
     format!(
         "\nClean up device {} of {}?\nRemoves its tags that begin with {PREFIX}.\n{}Only `yes` is taken as a yes: ",

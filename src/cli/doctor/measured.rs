@@ -11,7 +11,9 @@ use mdetag_core::time::Timestamp;
 pub fn text(profile: &ServiceProfile, now: Timestamp) -> String {
     let mut text = format!("     {:<24} {:<16} measured\n", "the service", "assumed");
     for question in Question::ALL {
-        let Some(finding) = profile.findings.iter().find(|one| one.question == question.word()) else { continue };
+        let Some(finding) = profile.findings.iter().find(|one| one.question == question.word()) else {
+            continue;
+        };
         let (what, why) = (verdict(finding), standing(profile, question, finding, now));
         let row = format!("     {:<24} {:<16} {what}{why}", question.word(), assumed(question));
         text.push_str(&format!("{}\n", terminal(row.trim_end())));

@@ -102,7 +102,11 @@ pub async fn run(context: &Context, args: &DoctorArgs) -> Result<Exit, Failure> 
 fn profile(session: &Session, checks: &mut Vec<Check>) -> Option<ServiceProfile> {
     service_file::read(&session.state).unwrap_or_else(|error| {
         let found = format!("{} cannot be used: {error}", shown(&session.state.service()));
-        checks.push(Check::bad("measured", found, "remove the file and measure anew: mdetag doctor --probe DEVICE"));
+        checks.push(Check::bad(
+            "measured",
+            found,
+            "remove the file and measure anew: mdetag doctor --probe DEVICE",
+        ));
         None
     })
 }
@@ -334,9 +338,9 @@ fn document(session: Option<&Session>, checks: &[Check], profile: Option<&Servic
         let reference = &session.reference;
         json!({ "id": reference.id, "name": reference.name, "cloud": reference.cloud })
     });
-    let service = profile.zip(session).map(|(profile, session)| {
-        measured::document(profile, session.ledger.clock().now())
-    });
+    let service = profile
+        .zip(session)
+        .map(|(profile, session)| measured::document(profile, session.ledger.clock().now()));
     let document = json!({
         "formatVersion": "1.0", "tenant": tenant, "checks": checks, "budget": budget, "service": service,
     });

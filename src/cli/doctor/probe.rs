@@ -258,7 +258,8 @@ impl Bench<'_> {
         let tenant = &self.session.reference;
         let sandbox = if tenant.cloud.as_deref() == Some(SANDBOX) { "SANDBOX · " } else { "" };
         let value = subject.value.as_deref().unwrap_or("none");
-        let nobody = if self.set.is_none() { "No policy set is here that could protect the device.\n" } else { "" };
+        let nobody =
+            if self.set.is_none() { "No policy set is here that could protect the device.\n" } else { "" };
         format!(
             "\n{sandbox}Probe {} with device {}?\n\
              Reads the list, adds and removes tags that begin with {PREFIX}, and sets the value that the device has ({}).\n\

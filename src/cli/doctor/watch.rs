@@ -72,7 +72,12 @@ impl ProbeWatch for JournalWatch<'_> {
         if !ask.writes() {
             return Ok(());
         }
-        self.append(Entry::Reply { call: CallId(self.calls), at: now, answer: answer.shape(), ended: Vec::new() })
+        self.append(Entry::Reply {
+            call: CallId(self.calls),
+            at: now,
+            answer: answer.shape(),
+            ended: Vec::new(),
+        })
     }
 
     async fn pause(&mut self, wait: Duration) -> Result<(), Interrupted> {

@@ -380,9 +380,10 @@ impl<A: Asker> Probe<'_, A> {
         let tag: Arc<str> = format!("{}-lag", self.tags.plain).into();
         let write = self.bulk(&tag, TagAction::Add, &[&id]);
         let Some(written) = self.ask(&write).await?.filter(Answer::is_success) else { return Ok(()) };
-        let takes_id = self.profile.findings.iter().any(|finding| {
-            finding.question == Question::FilterId.word() && finding.verdict == "accepted"
-        });
+        let takes_id =
+            self.profile.findings.iter().any(|finding| {
+                finding.question == Question::FilterId.word() && finding.verdict == "accepted"
+            });
         // Where the device cannot be read, its own route shows what reads show.
         let ask = if takes_id { by_id(&id) } else { Ask::Device };
         let mut waited = 0;
