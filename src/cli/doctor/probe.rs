@@ -331,7 +331,7 @@ impl Bench<'_> {
     fn keep(&self, later: ServiceProfile) -> Result<Vec<(String, String, String)>, Failure> {
         let state = &self.session.state;
         // A file that cannot be read holds nothing that counts: it is written anew.
-        let mut kept = service_file::read(state).ok().flatten().unwrap_or_else(ServiceProfile::new);
+        let mut kept = service_file::read(state).ok().flatten().unwrap_or_default();
         let changed = kept.take(later);
         service_file::write(state, &kept).map_err(|error| Failure::file(error.to_string()))?;
         Ok(changed)

@@ -53,7 +53,7 @@ pub struct Measured {
 /// Asks every question. The device may carry scratch tags afterwards: [`super::clean_up`] is the caller's next step, also
 /// after an interruption.
 pub async fn measure<A: Asker>(asker: &mut A, device: &Device, tags: &ScratchTags, tool: &str) -> Measured {
-    let profile = ServiceProfile::new();
+    let profile = ServiceProfile::default();
     let (left, patched) = (BTreeSet::new(), false);
     let mut probe = Probe { asker, device, tags, tool, calls: 0, before: None, left, patched, profile };
     let interrupted = probe.run().await.err();

@@ -12,7 +12,7 @@ use crate::time::Timestamp;
 pub const VALID_FOR: Duration = Duration::from_secs(90 * 86_400);
 
 /// `service.json`: what was measured of the service of one tenant.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ServiceProfile {
     /// `1.0`.
@@ -57,12 +57,14 @@ pub struct Evidence {
     pub answer: String,
 }
 
-impl ServiceProfile {
-    /// An empty one.
-    pub fn new() -> ServiceProfile {
+impl Default for ServiceProfile {
+    /// Of this version, and empty.
+    fn default() -> ServiceProfile {
         ServiceProfile { format_version: "1.0".to_owned(), findings: Vec::new() }
     }
+}
 
+impl ServiceProfile {
     /// Reads `service.json`. Findings with a verdict that their question does not have are dropped: nothing is believed.
     ///
     /// # Errors
