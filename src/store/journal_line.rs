@@ -7,8 +7,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use mdetag_core::apply::{
-    Call, CallId, ChangeKey, ChangeOutcome, ChangeWhat, DeviceState, Entry, Gate, Halt, Outcome,
-    TagAction, WaveEvent,
+    Call, CallId, ChangeKey, ChangeOutcome, ChangeWhat, DeviceState, Entry, Gate, Halt, Outcome, TagAction,
+    WaveEvent,
 };
 use mdetag_core::device::DeviceValue;
 use mdetag_core::plan::Lane;

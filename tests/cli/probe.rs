@@ -1,5 +1,7 @@
 //! `mdetag doctor --probe`: what it measures, what it leaves, and whom it refuses.
 
+use std::process::Stdio;
+
 use mdetag_sandbox::{LoggedCall, Route};
 use serde_json::{Value, json};
 
@@ -184,4 +186,120 @@ fn a_probe_is_a_run_of_its_own_kind() {
     assert!(ran.err.contains("no run to resume"), "{}", ran.err);
     let about = project.run_in(&service.secret(), &["history", DEVICE]).exits(0);
     assert!(about.out.contains("probe of the service"), "{}", about.out);
+}
+
+/// Runs a probe and kills it without warning once its journal has so many lines; whether it was still at work then.
+fn killed_at(project: &Project, service: &Service, lines: usize) -> bool {
+    let words = ["doctor", "--probe", NAME, "--auto-approve"];
+    let mut command = project.command(&words);
+    let mut child =
+        command.envs(service.secret()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    loop {
+        if child.try_wait().unwrap().is_some() {
+            return false;
+        }
+        let written = journals(project).first().map_or(0, |text| text.lines().count());
+        if written >= lines {
+            child.kill().unwrap();
+            child.wait().unwrap();
+            return true;
+        }
+        std::thread::yield_now();
+    }
+}
+
+/// The journals of all probes.
+fn journals(project: &Project) -> Vec<String> {
+    let tenants = std::fs::read_dir(project.path().join(".mdetag/public")).into_iter().flatten().flatten();
+    let folders = tenants.map(|tenant| tenant.path().join("probes"));
+    let files = folders.flat_map(|folder| std::fs::read_dir(folder).into_iter().flatten().flatten());
+    files.filter_map(|file| std::fs::read_to_string(file.path()).ok()).collect()
+}
+
+#[test]
+fn a_probe_that_is_killed_at_any_line_of_its_journal_is_put_right() {
+    let faults: [&[&str]; 2] =
+        [&["latency_ms=3"], &["latency_ms=3", "bulk_body=empty", "tag_case=insensitive_keep_first"]];
+    for faults in faults {
+        for lines in 1.. {
+            let service = tenant(faults);
+            let before = devices(&service);
+            let project = project(POLICY);
+            if !killed_at(&project, &service, lines) {
+                assert!(lines > 20, "only {lines} lines");
+                break;
+            }
+            let words = ["doctor", "--probe-cleanup", "--auto-approve"];
+            let ran = project.run_in(&service.secret(), &words).exits(0);
+            assert_eq!(devices(&service), before, "after line {lines}: {} {}", ran.out, ran.err);
+            only_the_device_was_touched(&calls(&service));
+            let again = project.run_in(&service.secret(), &words).exits(0);
+            assert!(again.err.contains("nothing to clean up"), "{}", again.err);
+        }
+    }
+}
+
+#[test]
+fn an_open_probe_is_cleaned_up_before_the_next() {
+    let service = tenant(&["latency_ms=3"]);
+    let project = project(POLICY);
+    assert!(killed_at(&project, &service, 8));
+    let ran = probe(&project, &service, &[]).exits(1);
+    assert!(ran.err.contains("--probe-cleanup"), "{}", ran.err);
+    project.run_in(&service.secret(), &["doctor", "--probe-cleanup", "--auto-approve"]).exits(0);
+    probe(&project, &service, &[]).exits(0);
+}
+
+#[test]
+fn the_scratch_tags_of_a_device_that_is_named_are_taken_off() {
+    let service = tenant(&[]);
+    let project = project(POLICY);
+    let before = devices(&service);
+    let mut device = service.sandbox.devices().unwrap().into_iter().find(|one| one["id"] == DEVICE).unwrap();
+    device["machineTags"] = json!(["Finance", "EU", "MDETAG-probe-x ", "mdetag-probe-y"]);
+    service.sandbox.delete(&[DEVICE]).unwrap();
+    service.sandbox.insert(&device).unwrap();
+    let named = format!("--probe-cleanup={NAME}");
+    project.run_in(&service.secret(), &["doctor", &named, "--auto-approve"]).exits(0);
+    assert_eq!(devices(&service), before);
+    only_the_device_was_touched(&calls(&service));
+}
+
+#[test]
+fn what_is_shared_holds_no_name_id_tag_or_token() {
+    let service = tenant(&[]);
+    let project = project(POLICY);
+    probe(&project, &service, &["--share", "profile.json"]).exits(0);
+    // Whoever can write the state cannot have it given away.
+    let state = std::fs::read_dir(project.path().join(".mdetag/public")).unwrap().flatten().next().unwrap();
+    let path = state.path().join("service.json");
+    let kept = std::fs::read_to_string(&path).unwrap().replace("GET a device by its id", "Planted");
+    std::fs::write(&path, kept.replace("\"present\"", "\"Planted\"")).unwrap();
+    probe(&project, &service, &["--share", "profile.json"]).exits(0);
+    let shared = project.read("profile.json");
+    let credentials = service.sandbox.credentials();
+    let secrets = [
+        DEVICE,
+        NAME,
+        "pc-probe",
+        "Finance",
+        "EU",
+        "mdetag-probe-",
+        "Planted",
+        "127.0.0.1",
+        &credentials.tenant_id,
+        &credentials.client_id,
+        &credentials.client_secret,
+    ];
+    for secret in secrets {
+        assert!(!shared.contains(secret), "{secret} in {shared}");
+    }
+    for device in service.sandbox.devices().unwrap() {
+        assert!(!shared.contains(device["id"].as_str().unwrap()));
+    }
+    let words: Value = serde_json::from_str(&shared).unwrap();
+    for finding in words["findings"].as_array().unwrap() {
+        let known = ["question", "verdict", "number", "reason", "evidence", "measuredAt", "tool"];
+        assert!(finding.as_object().unwrap().keys().all(|key| known.contains(&key.as_str())), "{finding}");
+    }
 }
