@@ -71,13 +71,6 @@ impl Prober {
     }
 }
 
-impl<W> Probing<'_, W> {
-    /// The watch, as the probe left it.
-    pub fn into_watch(self) -> W {
-        self.watch
-    }
-}
-
 impl<W: ProbeWatch> Asker for Probing<'_, W> {
     async fn ask(&mut self, ask: &Ask) -> Result<Answer, Interrupted> {
         self.watch.before(ask)?;

@@ -114,14 +114,13 @@ impl Ask {
 }
 
 /// The codes that may be evidence: any other could be a word of the tenant's own, put there by a gateway.
-const KNOWN_CODES: [&str; 16] = [
+const KNOWN_CODES: [&str; 15] = [
     "BadRequest",
     "ODataError",
     "InvalidInput",
     "InvalidRequestBody",
     "MissingRequiredParameter",
     "MaximumBatchSizeExceeded",
-    "OrphanedMachine",
     "Unauthorized",
     "Forbidden",
     "DisabledFeature",

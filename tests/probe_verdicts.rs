@@ -1,0 +1,199 @@
+//! A probe against the simulated service: each verdict is what the switch says, in combinations of all switches that a
+//! probe can tell apart, and the device is as before. Time is the sandbox's: nobody sleeps.
+
+#![allow(clippy::unwrap_used)]
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use mdetag::tenant::{
+    ConnectOptions, Endpoints, IdentityOptions, Overrides, ProbeWatch, Prober, choose, sign_in_to_write,
+};
+use mdetag_core::apply::{Admission, Meter, Ticket};
+use mdetag_core::cloud::Cloud;
+use mdetag_core::plan::Lane;
+use mdetag_core::probe::scratch::ScratchTags;
+use mdetag_core::probe::{
+    Answer, Ask, Device, Interrupted, Leftover, MAX_CALLS, Measured, clean_up, measure,
+};
+use mdetag_core::time::{Clock, Timestamp};
+use mdetag_sandbox::{Options, Running, Sandbox, serve};
+use serde_json::{Value, json};
+
+const DEVICE: &str = "aa00000000000000000000000000000000000001";
+const UNKNOWN: &str = "ffffffffffffffffffffffffffffffffffffffff";
+
+/// Each switch with its values, and those of the paging of 21 devices.
+const SWITCHES: [(&str, &[&str]); 11] = [
+    ("tag_case", &["sensitive", "insensitive_keep_first"]),
+    ("trim", &["off", "on"]),
+    ("long_tag", &["accept", "400", "cut"]),
+    ("bulk_unknown", &["reject_all", "reject_opaque", "partial"]),
+    ("bulk_body", &["full", "empty", "204"]),
+    ("patch", &["replace", "append", "legacy_400"]),
+    ("paging", &["skip_only", "hard_cap", "nextlink"]),
+    ("nextlink_with_top", &["off", "on"]),
+    ("page", &["7", "10000"]),
+    ("odata_strict", &["long", "doc_short"]),
+    ("visible_after_s", &["0", "10", "400"]),
+];
+
+struct WallClock;
+
+impl Clock for WallClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::EPOCH.plus(SystemTime::now().duration_since(UNIX_EPOCH).unwrap())
+    }
+}
+
+/// Admits everything.
+struct Open;
+
+impl Meter for Open {
+    fn admit(&self, lane: Lane) -> Admission {
+        Admission::Go(Ticket { lane, slot: 0 })
+    }
+
+    fn answered(&self, _: Ticket, _: Option<Option<Duration>>) {}
+}
+
+/// Moves the sandbox's clock in place of waiting.
+struct Hand<'a>(&'a Sandbox);
+
+impl ProbeWatch for Hand<'_> {
+    fn before(&mut self, _: &Ask) -> Result<(), Interrupted> {
+        Ok(())
+    }
+
+    fn after(&mut self, _: &Ask, _: &Answer) -> Result<(), Interrupted> {
+        Ok(())
+    }
+
+    async fn pause(&mut self, wait: Duration) -> Result<(), Interrupted> {
+        self.0.advance(wait).map_err(Interrupted)
+    }
+}
+
+async fn service() -> (Sandbox, Running, Prober) {
+    let faults = ["limit_minute=1000000", "limit_hour=1000000"].map(str::to_owned).into();
+    let options = Options { devices: 20, faults, ..Options::default() };
+    let sandbox = Sandbox::in_memory(&options, Arc::new(WallClock)).unwrap();
+    let device = json!({ "id": DEVICE, "machineTags": ["Finance", "EU"], "deviceValue": "Low" });
+    sandbox.insert(&device).unwrap();
+    let running = serve(&sandbox, SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await.unwrap();
+    let endpoints = Endpoints::new(Cloud::Public, None, &Overrides::local(&running.url()), &[]).unwrap();
+    let known = sandbox.credentials();
+    let look = |name: &str| match name {
+        "AZURE_TENANT_ID" => Some(known.tenant_id.clone()),
+        "AZURE_CLIENT_ID" => Some(known.client_id.clone()),
+        "AZURE_CLIENT_SECRET" => Some(known.client_secret.clone()),
+        _ => None,
+    };
+    let credential = choose(&IdentityOptions::default(), &look).unwrap();
+    let options = ConnectOptions::new(endpoints, credential, Arc::new(WallClock));
+    let (_, prober) = sign_in_to_write(options).await.unwrap().split_to_probe();
+    (sandbox, running, prober)
+}
+
+fn state(sandbox: &Sandbox) -> Vec<Value> {
+    let mut devices = sandbox.devices().unwrap();
+    for device in &mut devices {
+        if let Some(tags) = device["machineTags"].as_array_mut() {
+            tags.sort_by_key(|tag| tag.as_str().unwrap().to_owned());
+        }
+    }
+    devices
+}
+
+/// The verdicts that these switches mean.
+fn expected(switch: impl Fn(&str) -> &'static str) -> Vec<(&'static str, &'static str)> {
+    let is = |name, value| switch(name) == value;
+    let pick = |yes: bool, then: &'static str, other: &'static str| if yes { then } else { other };
+    let mut all = vec![
+        ("tagCase", pick(is("tag_case", "sensitive"), "sensitive", "insensitive")),
+        ("tagBlanks", pick(is("trim", "on"), "trimmed", "kept")),
+        ("tagLength", "accepted"),
+        ("bulkAnswer", pick(is("bulk_body", "full"), "device", "empty")),
+        ("valueAnswer", "device"),
+        ("patchValue", "keepsTags"),
+        ("filterLastSeen", "accepted"),
+        ("filterId", pick(is("odata_strict", "long"), "accepted", "refused")),
+        ("removeAbsent", "accepted"),
+        ("emptyIds", "refused"),
+        ("listLag", pick(is("visible_after_s", "400"), "atLeast", "measured")),
+    ];
+    all.push((
+        "longerTag",
+        match switch("long_tag") {
+            "accept" => "accepted",
+            "cut" => "cut",
+            _ => "refused",
+        },
+    ));
+    all.push((
+        "unknownId",
+        match switch("bulk_unknown") {
+            "reject_all" => "refusedNamed",
+            "reject_opaque" => "refusedUnnamed",
+            _ => "partial",
+        },
+    ));
+    all.push((
+        "patchTags",
+        match switch("patch") {
+            "replace" => "replaces",
+            "append" => "appends",
+            _ => "refused",
+        },
+    ));
+    // With 21 devices a page of 7 without anything behind it is a whole tenant.
+    if is("page", "7") && !is("paging", "hard_cap") {
+        let links = is("paging", "nextlink");
+        all.push(("pageSize", "measured"));
+        all.push(("skipBeyondPage", "goesOn"));
+        all.push(("linkWithoutTop", pick(links, "present", "absent")));
+        all.push(("linkWithTop", pick(links && is("nextlink_with_top", "on"), "present", "absent")));
+    } else {
+        all.push(("pageSize", "atLeast"));
+        all.push(("linkWithTop", "notMeasured"));
+    }
+    all
+}
+
+fn verdict<'m>(measured: &'m Measured, question: &str) -> &'m str {
+    let found = measured.profile.findings.iter().find(|finding| finding.question == question);
+    found.map_or("", |finding| finding.verdict.as_str())
+}
+
+#[tokio::test]
+async fn each_verdict_is_what_the_switch_says_in_a_hundred_combinations() {
+    let mut random: u64 = 7;
+    for number in 0..100 {
+        let (sandbox, running, prober) = service().await;
+        let mut chosen = Vec::new();
+        for (name, values) in SWITCHES {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let value = values[(random >> 33) as usize % values.len()];
+            sandbox.set(name, value).unwrap();
+            chosen.push((name, value));
+        }
+        let before = state(&sandbox);
+        let manual = Some(vec!["Finance".into(), "EU".into()]);
+        let device = Device { id: DEVICE.into(), unknown_id: UNKNOWN.into(), manual };
+        let mut asker = prober.probe(DEVICE.into(), &Open, 1, Hand(&sandbox));
+        let measured = measure(&mut asker, &device, &ScratchTags::new("k3"), "test").await;
+        assert_eq!(measured.interrupted, None, "{number}: {chosen:?}");
+        let cleaned = clean_up(&mut asker, &DEVICE.into(), &Leftover::of(&measured)).await;
+        assert!(cleaned.is_ok(), "{number}: {chosen:?}: {cleaned:?}");
+        assert_eq!(state(&sandbox), before, "{number}: {chosen:?}");
+        let calls = sandbox.calls().iter().filter(|call| call.path.starts_with("/api/")).count();
+        // One call is left for finding the device.
+        assert!(calls < MAX_CALLS as usize, "{number}: {calls} calls, {chosen:?}");
+        let switch = |name: &str| chosen.iter().find(|(known, _)| *known == name).unwrap().1;
+        for (question, wanted) in expected(switch) {
+            assert_eq!(verdict(&measured, question), wanted, "{number}: {question} with {chosen:?}");
+        }
+        running.stop().await;
+    }
+}
