@@ -147,7 +147,8 @@ pub fn states(context: &Context) -> Result<Vec<StateDir>, Failure> {
     Ok(states)
 }
 
-fn folders(path: &Path) -> Vec<String> {
+/// The names of the folders in a folder, sorted.
+pub fn folders(path: &Path) -> Vec<String> {
     let listing = std::fs::read_dir(path).into_iter().flatten().flatten();
     let mut names: Vec<String> = listing
         .filter(|entry| entry.path().is_dir())

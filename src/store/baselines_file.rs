@@ -46,6 +46,15 @@ pub fn read(state: &StateDir, set: &str) -> Result<Option<Baselines>> {
     Ok(whole(state)?.sets.remove(set))
 }
 
+/// What is kept of every policy set, and the counts that somebody accepted.
+///
+/// # Errors
+/// A file that cannot be read or understood.
+pub fn all(state: &StateDir) -> Result<(BTreeMap<String, Baselines>, Vec<Accepted>)> {
+    let file = whole(state)?;
+    Ok((file.sets, file.accepted))
+}
+
 /// Changes what is kept of a policy set. The caller holds the tenant's lock, or may lose a count to another run.
 ///
 /// # Errors

@@ -59,7 +59,7 @@ impl Lock {
 }
 
 /// What the holder wrote, made harmless: the file may hold anything.
-fn read_holder(file: &mut File) -> String {
+pub(super) fn read_holder(file: &mut File) -> String {
     let mut bytes = Vec::new();
     let read = file.seek(SeekFrom::Start(0)).and_then(|_| file.take(400).read_to_end(&mut bytes));
     let text = String::from_utf8_lossy(&bytes);

@@ -8,6 +8,7 @@ mod compression;
 pub mod history;
 pub mod journal;
 pub mod history_index;
+pub mod retention;
 mod journal_line;
 pub mod ledger;
 pub mod lock;

@@ -39,6 +39,7 @@ mod shared_selectors;
 mod special_files;
 mod shrink;
 mod start;
+mod state_commands;
 mod state_folder;
 mod streams;
 mod tenant;

@@ -125,6 +125,20 @@ const EXAMPLES: &[(&str, &[Example])] = &[
         ],
     ),
     (
+        "state show",
+        &[
+            ("mdetag state show", "what earlier runs left, tenant by tenant"),
+            ("mdetag state show --format json", "for a program"),
+        ],
+    ),
+    (
+        "state prune",
+        &[
+            ("mdetag state prune", "runs of more than 400 days go"),
+            ("mdetag state prune --keep 90d", "and these after 90 days"),
+        ],
+    ),
+    (
         "state accept",
         &[
             (

@@ -15,6 +15,10 @@ pub struct StateArgs {
 /// What to do with the state.
 #[derive(Debug, Subcommand)]
 pub enum StateCommand {
+    /// What the state holds: runs, open rollouts, counts, approvals used, calls left, the lock
+    Show,
+    /// Drop runs of which nothing is needed any more: their journals and plans
+    Prune(PruneArgs),
     /// Take the count of a source at hand for right: it really became smaller
     Accept(AcceptArgs),
     /// End an open rollout: its unwritten waves are free for other plans
@@ -29,6 +33,14 @@ pub struct UnlockArgs {
     /// Why; kept with the lease until the next apply
     #[arg(long, value_name = "TEXT")]
     pub reason: String,
+}
+
+/// `state prune`.
+#[derive(Debug, Args)]
+pub struct PruneArgs {
+    /// How long a run is kept after its end; 8 days at least
+    #[arg(long, value_name = "DURATION", default_value = "400d", value_parser = mdetag_core::time::parse_duration)]
+    pub keep: std::time::Duration,
 }
 
 /// `state end`.

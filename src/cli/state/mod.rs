@@ -2,6 +2,8 @@
 
 mod accept;
 mod end;
+mod prune;
+mod show;
 mod unlock;
 
 use super::args::{StateArgs, StateCommand};
@@ -15,6 +17,8 @@ use super::failure::Failure;
 /// As the subcommand says.
 pub async fn run(context: &Context, args: &StateArgs) -> Result<Exit, Failure> {
     match &args.command {
+        StateCommand::Show => show::run(context),
+        StateCommand::Prune(args) => prune::run(context, args),
         StateCommand::Accept(args) => accept::run(context, args).await,
         StateCommand::End(args) => end::run(context, args),
         StateCommand::Unlock(args) => unlock::run(context, args),

@@ -157,6 +157,23 @@ impl Backend for Bucket {
         let unusable = |source| LockError::Unusable { path: shown(path), source };
         lease::unlock(&*self.cells, &self.key(path).map_err(unusable)?, by)
     }
+
+    fn remove(&self, path: &Path) -> Result<()> {
+        self.objects.remove(&[self.key(path)?])
+    }
+
+    fn remove_log(&self, path: &Path) -> Result<()> {
+        let folder = folder(&self.key(path)?);
+        let keys: Vec<String> = self.objects.list(&folder)?.into_iter().map(|(key, _)| key).collect();
+        // The first one makes it a journal: it goes last, so that a removal that was interrupted is found again.
+        let Some((first, others)) = keys.split_first() else { return Ok(()) };
+        self.objects.remove(others)?;
+        self.objects.remove(std::slice::from_ref(first))
+    }
+
+    fn last_holder(&self, path: &Path) -> Result<Option<String>> {
+        lease::last_holder(&*self.cells, &self.key(path)?)
+    }
 }
 
 /// A journal that is written to: one object an append.

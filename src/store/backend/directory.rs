@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::{Backend, Held, Hold, LeaseLost, Log};
-use crate::store::lock::{Lock, LockError};
+use crate::store::lock::{self, Lock, LockError};
 use crate::store::{state, state_file};
 
 /// The folders of this computer. Paths are used as they are.
@@ -68,6 +68,27 @@ impl Backend for Directory {
             return Ok(None);
         }
         Lock::take(path, by).map(|_free| None)
+    }
+
+    fn remove(&self, path: &Path) -> Result<()> {
+        absent_is_fine(std::fs::remove_file(path)).map(drop)
+    }
+
+    fn remove_log(&self, path: &Path) -> Result<()> {
+        self.remove(path)
+    }
+
+    fn last_holder(&self, path: &Path) -> Result<Option<String>> {
+        let Some(mut file) = absent_is_fine(state_file::open_to_read(path))? else { return Ok(None) };
+        Ok(Some(lock::read_holder(&mut file)))
+    }
+}
+
+fn absent_is_fine<T>(result: Result<T>) -> Result<Option<T>> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
     }
 }
 

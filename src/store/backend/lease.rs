@@ -257,6 +257,18 @@ fn is_own(cell: &Cell, own: &Written) -> bool {
     parse(cell).is_ok_and(|found| found.nonce == own.nonce)
 }
 
+/// Who holds a lease, or held it last; none where nobody ever did.
+///
+/// # Errors
+/// The store does not answer, or the object cannot be understood.
+pub(super) fn last_holder(cells: &dyn Cells, key: &str) -> Result<Option<String>> {
+    let Some(cell) = cells.get(key)? else { return Ok(None) };
+    let found = parse(&cell)?;
+    let age = cells.now().since(cell.modified).as_secs();
+    let how = if found.released { "given back" } else { "renewed" };
+    Ok(Some(format!("{}, {how} {age} s ago", found.holder)))
+}
+
 /// Ends a lease that was not renewed for its life. Returns its holder, or none if it is free. `by`: who ends it, and why.
 ///
 /// # Errors

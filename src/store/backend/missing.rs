@@ -49,4 +49,16 @@ impl Backend for Missing {
     fn unlock(&self, path: &Path, _: &str) -> std::result::Result<Option<String>, LockError> {
         Err(LockError::Unusable { path: shown(path), source: gone() })
     }
+
+    fn remove(&self, _: &Path) -> Result<()> {
+        Err(gone())
+    }
+
+    fn remove_log(&self, _: &Path) -> Result<()> {
+        Err(gone())
+    }
+
+    fn last_holder(&self, _: &Path) -> Result<Option<String>> {
+        Err(gone())
+    }
 }

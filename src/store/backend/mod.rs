@@ -78,6 +78,24 @@ pub trait Backend: fmt::Debug + Send + Sync {
     /// # Errors
     /// [`LockError::Held`] where its holder is at work.
     fn unlock(&self, path: &Path, by: &str) -> std::result::Result<Option<String>, LockError>;
+
+    /// Removes a file. A missing one is no error.
+    ///
+    /// # Errors
+    /// Where it cannot be removed.
+    fn remove(&self, path: &Path) -> Result<()>;
+
+    /// Removes a journal. A missing one is no error.
+    ///
+    /// # Errors
+    /// Where it cannot be removed.
+    fn remove_log(&self, path: &Path) -> Result<()>;
+
+    /// Who took the right to write last, without taking it; none where nobody ever did.
+    ///
+    /// # Errors
+    /// Where that cannot be read.
+    fn last_holder(&self, path: &Path) -> Result<Option<String>>;
 }
 
 /// A journal that is written to.

@@ -1,0 +1,147 @@
+//! `mdetag state show`: what earlier runs left, tenant by tenant.
+//!
+//! Takes no lock and changes nothing.
+
+use std::time::Duration;
+
+use mdetag::store::history::{self, Present};
+use mdetag::store::state::StateDir;
+use mdetag::store::{baselines_file, history_index, journal, path_text::shown};
+use mdetag_core::report::escape::{self, terminal};
+use mdetag_core::report::words::counted;
+use serde_json::{Value, json};
+
+use crate::cli::args::Format;
+use crate::cli::context::Context;
+use crate::cli::exit::Exit;
+use crate::cli::failure::{Failure, chain};
+use crate::cli::{history as past_runs, open_rollouts, output};
+
+/// Prints what the state holds.
+///
+/// # Errors
+/// State that cannot be listed.
+pub fn run(context: &Context) -> Result<Exit, Failure> {
+    output::only(context.global.format, "state show", &[Format::Human, Format::Json])?;
+    let mut tenants = Vec::new();
+    for state in past_runs::states(context)? {
+        tenants.push(tenant(context, &state)?);
+    }
+    if context.global.format == Format::Json {
+        let document = json!({ "formatVersion": "1.0", "tenants": tenants });
+        context.console.result(&escape::json_document(&document))?;
+    } else if tenants.is_empty() {
+        context.console.result("the state holds no tenant\n")?;
+    } else {
+        context.console.result(&tenants.iter().map(text).collect::<String>())?;
+    }
+    Ok(Exit::Success)
+}
+
+/// What lies in the state of a tenant.
+fn tenant(context: &Context, state: &StateDir) -> Result<Value, Failure> {
+    let failed = |error: std::io::Error| Failure::file(format!("{}: {error}", shown(state.path())));
+    let runs = journal::runs(state).map_err(failed)?;
+    let (mut unfinished, mut unreadable, mut approvals) = (Vec::new(), Vec::new(), Vec::new());
+    let mut newest = None;
+    for run in &runs {
+        match history_index::read(state, run) {
+            Ok(indexed) => {
+                if indexed.is_resumable {
+                    unfinished.push(run.clone());
+                }
+                let raised = indexed.header.raised.iter();
+                approvals.extend(raised.map(|of_run| {
+                    json!({ "run": run, "cap": of_run.approval.cap, "tag": of_run.tag, "changes": of_run.count })
+                }));
+                newest = Some(indexed.header);
+            }
+            Err(error) => {
+                unreadable.push(run.clone());
+                context.console.say(&format!("left out: {}", chain(&error)));
+            }
+        }
+    }
+    let (now, visibility) = (context.clock.now(), context.settings.writes.visibility);
+    let policy = newest.as_ref().map_or("", |header| &header.policy);
+    let known = history::read(state, Present { now, visibility, policy, retry_contested: false });
+    let rollouts: Vec<String> =
+        open_rollouts::open(state, None, None).into_iter().map(|open| open.header.run).collect();
+    let (baselines, accepted) = baselines_file::all(state).map_err(failed)?;
+    let holder = state.backend().last_holder(&state.lock()).map_err(failed)?;
+    Ok(json!({
+        "state": shown(state.path()),
+        "runs": { "count": runs.len(), "oldest": runs.first(), "newest": runs.last() },
+        "unfinished": unfinished, "unreadable": unreadable, "openRollouts": rollouts,
+        "contested": known.contested.len(), "pending": known.pending.len(),
+        "baselines": baselines, "accepted": accepted, "approvals": approvals,
+        "ledger": ledger(context, state, now), "lastHolder": holder,
+    }))
+}
+
+/// How old the newest call is that each application made on each lane; the figures of the windows are `doctor`'s.
+fn ledger(context: &Context, state: &StateDir, now: mdetag_core::time::Timestamp) -> Value {
+    // Calls are counted on this computer, wherever the rest lies.
+    let place = context.place.to_string();
+    let below = state.path().strip_prefix(&place).map(std::path::Path::to_path_buf);
+    let folder = below.map_or_else(|_| state.path().to_path_buf(), |below| context.state_dir().join(below));
+    let mut applications = Vec::new();
+    for application in past_runs::folders(&folder.join("ledger")) {
+        let files =
+            std::fs::read_dir(folder.join("ledger").join(&application)).into_iter().flatten().flatten();
+        let written = files.filter_map(|file| file.metadata().ok()?.modified().ok()).max();
+        let since = written.and_then(|written| written.duration_since(std::time::UNIX_EPOCH).ok());
+        let age = since.map(|since| now.since(mdetag_core::time::Timestamp::EPOCH.plus(since)));
+        applications.push(
+            json!({ "application": application, "lastUsedSeconds": age.as_ref().map(Duration::as_secs) }),
+        );
+    }
+    Value::Array(applications)
+}
+
+/// The same for people.
+fn text(tenant: &Value) -> String {
+    let words = |key: &str| {
+        let listed = tenant[key].as_array().into_iter().flatten().filter_map(Value::as_str);
+        listed.map(|word| terminal(word).into_owned()).collect::<Vec<_>>().join(", ")
+    };
+    let length = |key: &str| tenant[key].as_array().map_or(0, Vec::len) as u64;
+    let number = |value: &Value| value.as_u64().unwrap_or_default();
+    let mut text = format!("{}\n", terminal(tenant["state"].as_str().unwrap_or_default()));
+    let mut line = |name: &str, what: String| text.push_str(&format!("  {name:<14} {what}\n"));
+    let runs = &tenant["runs"];
+    let span = match (runs["oldest"].as_str(), runs["newest"].as_str()) {
+        (Some(oldest), Some(newest)) => format!(", {} to {}", terminal(oldest), terminal(newest)),
+        _ => String::new(),
+    };
+    line("runs", format!("{}{span}", number(&runs["count"])));
+    for (name, key) in
+        [("unfinished", "unfinished"), ("open rollouts", "openRollouts"), ("unreadable", "unreadable")]
+    {
+        line(name, if length(key) == 0 { "none".to_owned() } else { words(key) });
+    }
+    line("contested", counted(number(&tenant["contested"]), "change"));
+    line("pending", counted(number(&tenant["pending"]), "change"));
+    let sets = tenant["baselines"].as_object().map_or(0, serde_json::Map::len) as u64;
+    line(
+        "baselines",
+        format!("of {}, {} accepted", counted(sets, "policy set"), counted(length("accepted"), "count")),
+    );
+    for used in tenant["approvals"].as_array().into_iter().flatten() {
+        let of = used["tag"].as_str().map(|tag| format!(" of {}", terminal(tag))).unwrap_or_default();
+        let (cap, run) = (used["cap"].as_str().unwrap_or_default(), used["run"].as_str().unwrap_or_default());
+        line(
+            "approval used",
+            format!("{}{of}: {} in run {}", terminal(cap), number(&used["changes"]), terminal(run)),
+        );
+    }
+    for ledger in tenant["ledger"].as_array().into_iter().flatten() {
+        let name = terminal(ledger["application"].as_str().unwrap_or_default());
+        line("ledger", format!("{name}, last used {} s ago", number(&ledger["lastUsedSeconds"])));
+    }
+    line(
+        "last holder",
+        terminal(tenant["lastHolder"].as_str().map_or("never taken", |holder| holder)).into_owned(),
+    );
+    text
+}
