@@ -54,8 +54,11 @@ fn prune(context: &Context, state: &StateDir, args: &PruneArgs) -> Result<Vec<St
     let now = context.clock.now();
     let holder = format!("process {} of {}, since {now}", std::process::id(), ci::origin());
     let hold = state.backend().hold(&state.lock(), &holder).map_err(|error| Failure::file(chain(&error)))?;
-    let open: BTreeSet<String> =
-        open_rollouts::open(state, None, None).into_iter().map(|recorded| recorded.header.run).collect();
+    // Which rollouts are open must be known: their journals are needed, and so are those of the runs that undid them.
+    let open = open_rollouts::open(state, None, None).map_err(|error| {
+        Failure::file(chain(&error)).help("nothing was dropped from this tenant; restore the journal first")
+    })?;
+    let open: BTreeSet<String> = open.into_iter().map(|recorded| recorded.header.run).collect();
     let runs = retention::prunable(state, now, args.keep, &open).map_err(|error| unusable(state, &error))?;
     for run in &runs {
         retention::remove(state, run, &hold).map_err(|error| unusable(state, &error))?;

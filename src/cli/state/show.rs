@@ -65,8 +65,13 @@ fn tenant(context: &Context, state: &StateDir) -> Result<Value, Failure> {
     let (now, visibility) = (context.clock.now(), context.settings.writes.visibility);
     let policy = newest.as_ref().map_or("", |header| &header.policy);
     let known = history::read(state, Present { now, visibility, policy, retry_contested: false });
-    let rollouts: Vec<String> =
-        open_rollouts::open(state, None, None).into_iter().map(|open| open.header.run).collect();
+    let rollouts: Option<Vec<String>> = match open_rollouts::open(state, None, None) {
+        Ok(open) => Some(open.into_iter().map(|recorded| recorded.header.run).collect()),
+        Err(error) => {
+            context.console.say(&format!("open rollouts are not known: {}", chain(&error)));
+            None
+        }
+    };
     let (baselines, accepted) = baselines_file::all(state).map_err(failed)?;
     let holder = state.backend().last_holder(&state.lock()).map_err(failed)?;
     Ok(json!({
@@ -118,7 +123,14 @@ fn text(tenant: &Value) -> String {
     for (name, key) in
         [("unfinished", "unfinished"), ("open rollouts", "openRollouts"), ("unreadable", "unreadable")]
     {
-        line(name, if length(key) == 0 { "none".to_owned() } else { words(key) });
+        line(
+            name,
+            match tenant[key].as_array() {
+                None => "not known".to_owned(),
+                Some(none) if none.is_empty() => "none".to_owned(),
+                Some(_) => words(key),
+            },
+        );
     }
     line("contested", counted(number(&tenant["contested"]), "change"));
     line("pending", counted(number(&tenant["pending"]), "change"));
