@@ -3,8 +3,7 @@
 //! Reads them through their index, which makes itself.
 
 use std::path::Path;
-
-use serde_json::{Value, json};
+use std::sync::Arc;
 
 use mdetag::store::backend::StatePlace;
 use mdetag::store::history_index::{self, IndexedChange, IndexedRun};
@@ -13,8 +12,9 @@ use mdetag::store::path_text::shown;
 use mdetag::store::probe_journal;
 use mdetag::store::state::StateDir;
 use mdetag_core::apply::Outcome;
-use mdetag_core::report::escape::{self, terminal};
-use mdetag_core::report::words::{counted, number};
+use mdetag_core::report::escape::terminal;
+use mdetag_core::report::history::{self, HistoryLine, PastChange, PastProbe, PastRun, RunOrigin};
+use mdetag_core::report::words::counted;
 use mdetag_core::time::{Date, Timestamp, parse_duration};
 
 use super::args::{Format, HistoryArgs};
@@ -25,13 +25,6 @@ use super::output;
 use super::session::{SANDBOX, sandbox_dir};
 use super::state_store;
 
-/// A line, its document, and the time that it is sorted by.
-struct Told {
-    at: Option<Timestamp>,
-    text: String,
-    document: Value,
-}
-
 /// Prints the runs, or what happened to one device or tag, by time.
 ///
 /// # Errors
@@ -40,50 +33,41 @@ pub fn run(context: &Context, args: &HistoryArgs) -> Result<Exit, Failure> {
     output::only(context.global.format, "history", &[Format::Human, Format::Json])?;
     let since = args.since.as_deref().map(|text| moment(context, "--since", text)).transpose()?;
     let until = args.until.as_deref().map(|text| moment(context, "--until", text)).transpose()?;
-    let mut told = Vec::new();
+    let mut lines = Vec::new();
     for state in states(context)? {
         let runs = journal::runs(&state)
             .map_err(|error| Failure::file(format!("{}: {error}", shown(&state.runs()))))?;
-        told.extend(probes(context, &state, args.subject.as_deref())?);
+        lines.extend(probes(context, &state, args.subject.as_deref())?);
         // A run that started later than that holds nothing earlier.
         for run in runs.iter().filter(|run| until.is_none_or(|until| **run < journal::run_id(until))) {
             match history_index::read(&state, run) {
                 Ok(indexed) => match &args.subject {
-                    None => told.push(summary(run, &indexed)),
-                    Some(subject) => told.extend(happened(run, &indexed, subject)),
+                    None => lines.push(HistoryLine::Run(past_run(run, &indexed))),
+                    Some(subject) => lines.extend(changes(run, indexed, subject).map(HistoryLine::Change)),
                 },
                 Err(error) => context.console.say(&format!("left out: {}", chain(&error))),
             }
         }
     }
-    told.retain(|told| {
-        told.at.is_none_or(|at| since.is_none_or(|since| at >= since) && until.is_none_or(|until| at < until))
+    lines.retain(|line| {
+        line.at()
+            .is_none_or(|at| since.is_none_or(|since| at >= since) && until.is_none_or(|until| at < until))
     });
-    told.sort_by_key(|told| told.at);
-    let left_out = args.limit.map_or(0, |limit| told.len().saturating_sub(limit));
-    told.drain(..left_out);
+    lines.sort_by_key(HistoryLine::at);
+    let left_out = args.limit.map_or(0, |limit| lines.len().saturating_sub(limit));
+    lines.drain(..left_out);
     if left_out > 0 {
         context.console.say(&format!("{} left out by --limit", counted(left_out as u64, "older line")));
     }
-    show(context, args, told)
-}
-
-fn show(context: &Context, args: &HistoryArgs, told: Vec<Told>) -> Result<Exit, Failure> {
-    if context.global.format == Format::Json {
-        let key = if args.subject.is_some() { "changes" } else { "runs" };
-        let documents: Vec<Value> = told.into_iter().map(|told| told.document).collect();
-        let document = json!({ "formatVersion": "1.0", key: documents });
-        context.console.result(&escape::json_document(&document))?;
-    } else if told.is_empty() {
-        let subject = args.subject.as_ref();
-        let of = subject.map(|subject| format!(" about `{}`", terminal(subject))).unwrap_or_default();
-        let when = if args.since.is_some() || args.until.is_some() { " in that time" } else { "" };
-        let folder = &context.place;
-        context.console.result(&format!("no run in {folder} says anything{of}{when}\n"))?;
+    let text = if context.global.format == Format::Json {
+        history::json(&lines, args.subject.is_some())
+    } else if lines.is_empty() {
+        let is_limited_in_time = args.since.is_some() || args.until.is_some();
+        history::nothing(&context.place.to_string(), args.subject.as_deref(), is_limited_in_time)
     } else {
-        let text: String = told.into_iter().map(|told| told.text).collect();
-        context.console.result(&text)?;
-    }
+        history::human(&lines)
+    };
+    context.console.result(&text)?;
     Ok(Exit::Success)
 }
 
@@ -158,44 +142,25 @@ pub fn folders(path: &Path) -> Vec<String> {
     names
 }
 
-/// One line a run.
-fn summary(run: &str, indexed: &IndexedRun) -> Told {
-    let outcomes: Vec<String> = Outcome::ALL
-        .into_iter()
-        .filter(|outcome| indexed.count(*outcome) > 0)
-        .map(|outcome| format!("{} {}", number(indexed.count(outcome)), outcome.word()))
-        .collect();
+fn past_run(run: &str, indexed: &IndexedRun) -> PastRun {
     let header = &indexed.header;
-    let who = header.who.as_deref().unwrap_or("unknown");
-    let place = header.job.as_deref().or(header.host.as_deref()).unwrap_or("unknown");
-    let started = indexed.started.map(|at| at.to_string()).unwrap_or_default();
-    let text = format!(
-        "{run} · {}{started} · by {} on {}{} · {} · {}\n",
-        tenant(&indexed.header),
-        terminal(who),
-        terminal(place),
-        commit(indexed),
-        if outcomes.is_empty() { "no change".to_owned() } else { outcomes.join(", ") },
-        terminal(&indexed.ended),
-    );
-    let outcomes: serde_json::Map<String, Value> = Outcome::ALL
-        .into_iter()
-        .map(|outcome| (outcome.word().to_owned(), indexed.count(outcome).into()))
-        .collect();
-    let document = json!({
-        "run": run, "startedAt": indexed.started, "tenant": header.tenant, "cloud": header.cloud, "who": header.who,
-        "host": header.host, "job": header.job, "commit": header.commit, "policy": header.policy, "plan": header.plan,
-        "outcomes": outcomes, "ended": indexed.ended, "resumable": indexed.is_resumable,
-        "damagedLines": indexed.damaged,
-    });
-    Told { at: indexed.started, text, document }
+    PastRun {
+        origin: origin(run, header),
+        started: indexed.started,
+        policy: header.policy.clone(),
+        plan: header.plan.clone(),
+        outcomes: Outcome::ALL.into_iter().map(|outcome| (outcome, indexed.count(outcome))).collect(),
+        ended: indexed.ended.clone(),
+        is_resumable: indexed.is_resumable,
+        damaged_lines: indexed.damaged,
+    }
 }
 
-/// One line a probe: of the service, or of the device that is asked about.
-fn probes(context: &Context, state: &StateDir, subject: Option<&str>) -> Result<Vec<Told>, Failure> {
+/// Probes of the service: all, or those with the device that is asked about.
+fn probes(context: &Context, state: &StateDir, subject: Option<&str>) -> Result<Vec<HistoryLine>, Failure> {
     let runs = probe_journal::runs(state)
         .map_err(|error| Failure::file(format!("{}: {error}", shown(&state.probes()))))?;
-    let mut told = Vec::new();
+    let mut lines = Vec::new();
     for run in &runs {
         let recorded = match probe_journal::read(state, run) {
             Ok(recorded) => recorded,
@@ -204,86 +169,53 @@ fn probes(context: &Context, state: &StateDir, subject: Option<&str>) -> Result<
                 continue;
             }
         };
-        let device = recorded.before.as_ref().map(|device| &*device.id);
-        if subject.is_some_and(|subject| device != Some(subject)) {
+        let device = recorded.before.as_ref().map(|device| device.id.to_string());
+        if subject.is_some_and(|subject| device.as_deref() != Some(subject)) {
             continue;
         }
-        let header = &recorded.header;
-        let started = recorded.started.map(|at| at.to_string()).unwrap_or_default();
         let ended =
             recorded.closing.as_ref().map_or("did not put its device back", |closing| &closing.reason);
-        let text = format!(
-            "{run} · {}{started} · by {} on {} · probe of the service with device {} · {}\n",
-            tenant(header),
-            terminal(header.who.as_deref().unwrap_or("unknown")),
-            terminal(header.job.as_deref().or(header.host.as_deref()).unwrap_or("unknown")),
-            terminal(device.unwrap_or("unknown")),
-            terminal(ended),
-        );
-        let document = json!({
-            "run": run, "kind": "probe", "startedAt": recorded.started, "tenant": header.tenant,
-            "cloud": header.cloud, "who": header.who, "host": header.host, "job": header.job, "device": device,
-            "ended": ended,
-        });
-        told.push(Told { at: recorded.started, text, document });
+        lines.push(HistoryLine::Probe(PastProbe {
+            origin: origin(run, &recorded.header),
+            started: recorded.started,
+            device,
+            ended: ended.to_owned(),
+        }));
     }
-    Ok(told)
+    Ok(lines)
 }
 
-/// SANDBOX, or the tenant's id: one state directory may hold many.
-fn tenant(header: &Header) -> String {
-    if header.cloud == SANDBOX {
-        "SANDBOX · ".to_owned()
-    } else {
-        format!("{} · ", terminal(&header.tenant))
+fn origin(run: &str, header: &Header) -> RunOrigin {
+    RunOrigin {
+        run: run.to_owned(),
+        tenant: header.tenant.clone(),
+        cloud: header.cloud.clone(),
+        is_sandbox: header.cloud == SANDBOX,
+        who: header.who.clone(),
+        host: header.host.clone(),
+        job: header.job.clone(),
+        commit: header.commit.clone(),
     }
-}
-
-fn commit(indexed: &IndexedRun) -> String {
-    let commit = indexed.header.commit.as_deref();
-    commit
-        .map(|commit| format!(" · commit {}", terminal(&commit.chars().take(7).collect::<String>())))
-        .unwrap_or_default()
 }
 
 /// What a run did to one device or tag.
-fn happened<'a>(
-    run: &'a str,
-    indexed: &'a IndexedRun,
-    subject: &'a str,
-) -> impl Iterator<Item = Told> + use<'a> {
-    let is_about = move |change: &&IndexedChange| {
+fn changes(run: &str, indexed: IndexedRun, subject: &str) -> impl Iterator<Item = PastChange> {
+    let is_about = move |change: &IndexedChange| {
         let name = change.name.as_deref();
         change.device == subject
             || change.what == subject
             || name.is_some_and(|name| mdetag_core::text::equal(name, subject))
     };
-    indexed.changes.iter().filter(is_about).map(move |change| {
-        let symbol = match change.action.as_str() {
-            "add" => "+",
-            "remove" => "-",
-            _ => "~",
-        };
-        let because = change.because.as_deref().map(|because| format!(" · {}", terminal(because)));
-        let error = change.error.as_deref().map(|error| format!(" ({})", terminal(error)));
-        let header = &indexed.header;
-        let text = format!(
-            "{}  {symbol} {}  {}  {}{}{} · by {} · {}run {run}{}\n",
-            change.at,
-            terminal(&escape::tag(&change.what)),
-            terminal(change.name.as_deref().unwrap_or(&change.device)),
-            terminal(&change.outcome),
-            error.unwrap_or_default(),
-            because.unwrap_or_default(),
-            terminal(header.who.as_deref().unwrap_or("unknown")),
-            tenant(&indexed.header),
-            commit(indexed),
-        );
-        let document = json!({
-            "at": change.at, "device": { "id": change.device, "name": change.name }, "action": change.action,
-            "what": change.what, "outcome": change.outcome, "error": change.error, "because": change.because,
-            "run": run, "tenant": header.tenant, "cloud": header.cloud, "who": header.who, "commit": header.commit,
-        });
-        Told { at: Some(change.at), text, document }
+    let origin = Arc::new(origin(run, &indexed.header));
+    indexed.changes.into_iter().filter(is_about).map(move |change| PastChange {
+        origin: Arc::clone(&origin),
+        at: change.at,
+        device: change.device,
+        name: change.name,
+        action: change.action,
+        what: change.what,
+        outcome: change.outcome,
+        error: change.error,
+        because: change.because,
     })
 }

@@ -37,6 +37,7 @@ pub mod explain;
 pub mod rehearsal;
 pub mod html;
 pub mod listing;
+pub mod history;
 #[cfg(test)]
 mod fixtures;
 #[cfg(test)]
