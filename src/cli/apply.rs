@@ -76,6 +76,8 @@ async fn apply_once(context: &Context, args: &ApplyArgs) -> Result<Applied, Fail
     // From here on, Ctrl-C requests a stop. Every wait must listen for it, or the process hangs.
     let mut stops = Stops::listen(context, args.max_duration);
     let session = stops.or(session::open_to_write(context, Some(&set.policy))).await?;
+    let context = &context.suited(&session.reading.known);
+    let set = policy_set::suited(context, set)?;
     let inputs = Task { context, args, set: &set, allowances: &allowances, reports: &reports };
     inputs.apply(session, job, stops).await
 }
@@ -118,6 +120,8 @@ async fn resume_run(
     let job = Job { reviewed: Some(reviewed), resumed: Some(recorded), paths };
     let set = load(context, &job)?;
     check_pin(&session.reading, &set.policy)?;
+    let context = &context.suited(&session.reading.known);
+    let set = policy_set::suited(context, set)?;
     if let (Some(reviewed), Some(recorded)) = (&job.reviewed, &job.resumed)
         && let Some(end) = rollout::held_back(context, args, &set, (reviewed, recorded), &session.reading)?
     {
@@ -284,11 +288,19 @@ impl Task<'_> {
                 .help("nothing was written; choose the right profile with --tenant, or make a plan for this tenant"));
         }
         age::check(reviewed, resumed, self.args, self.context.clock.now())?;
-        if reviewed.header.options != self.context.options() {
-            return Err(Failure::plan(
-                "the plan was made with other options (`tagCase` or `writes` of mdetag.yaml)",
-            )
-            .help("make a new plan with the options that hold now"));
+        let (then, now) = (reviewed.header.options, self.context.options());
+        if !then.agrees(now) {
+            let what = if then.profile == now.profile {
+                "the plan was made with other options (`tagCase` or `writes` of mdetag.yaml)"
+            } else {
+                "the plan was made with other options, which mdetag.yaml or the service profile of the state choose"
+            };
+            return Err(Failure::plan(what).help("make a new plan with the options that hold now"));
+        }
+        if then.profile != now.profile {
+            self.context.console.say(
+                "note: the plan was made with another service profile: its changes are planned again with the one at hand",
+            );
         }
         Ok(())
     }

@@ -13,6 +13,7 @@ use mdetag_core::diagnostic::{Diagnostic, Source, Sources};
 use mdetag_core::plan::{Options, ValueRoute};
 use mdetag_core::policy::settings::{self, Profile, Settings};
 use mdetag_core::policy::{self, MAX_BYTES};
+use mdetag_core::probe::KnownService;
 use mdetag_core::report::escape::terminal;
 use mdetag_core::time::{Clock, Timestamp};
 
@@ -59,6 +60,8 @@ pub struct Context {
     pub place: StatePlace,
     /// The store, where it lies in one and is opened.
     pub store: OpenedStore,
+    /// What was measured of the service; nothing until a tenant is at hand.
+    pub service: KnownService,
     /// The folder of sandboxes; of all state, where that lies in a folder.
     local: PathBuf,
 }
@@ -105,6 +108,7 @@ impl Context {
             repository,
             place,
             store: OpenedStore::default(),
+            service: KnownService::default(),
             local,
         })
     }
@@ -182,7 +186,21 @@ impl Context {
     pub fn options(&self) -> Options {
         let values =
             if self.settings.writes.both_routes { ValueRoute::Both } else { ValueRoute::SetDeviceValue };
-        Options { tag_case: self.settings.tag_case, values, combine: self.settings.writes.combine }
+        Options {
+            tag_case: self.settings.tag_case,
+            values,
+            combine: self.settings.writes.combine,
+            profile: self.service.digest(),
+        }
+    }
+
+    /// The same command on a service that was measured.
+    pub fn suited(&self, service: &KnownService) -> Context {
+        let mut suited = Context { service: service.clone(), ..self.clone() };
+        for sentence in service.suit(&mut suited.settings) {
+            self.console.say(&format!("note: {sentence}"));
+        }
+        suited
     }
 
     /// The state directory; of sandboxes alone, where state lies in a store.

@@ -27,7 +27,8 @@ pub async fn run(context: &Context, args: &ExplainArgs) -> Result<Exit, Failure>
     output::only(context.global.format, "explain", &[Format::Human, Format::Json])?;
     let set = policy_set::load(context, &context.policy_paths(&args.policy)?, context.policy_now())?;
     let source = source::read(context, Some(&set)).await?;
-    let text = explained(context, args, &set, &source)?;
+    let (context, set) = &source.suited(context, set)?;
+    let text = explained(context, args, set, &source)?;
     context.console.result(&text)?;
     source.close().await;
     Ok(Exit::Success)

@@ -44,6 +44,7 @@ pub async fn read(context: &Context, given: &[PathBuf]) -> Result<Seen, Failure>
         policy_set::load(context, &paths, context.policy_now())?
     };
     let source = source::read(context, Some(&set)).await?;
+    let (_, set) = source.suited(context, set)?;
     if !source.inventory.trust.is_trusted() {
         for reason in source.inventory.trust.sentences() {
             context.console.say(&format!("note: the inventory is untrusted: {reason}"));

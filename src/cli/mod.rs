@@ -36,6 +36,7 @@ mod import;
 #[cfg(test)]
 mod import_round_trip;
 mod init;
+mod known_service;
 mod ledger_text;
 mod left_out;
 mod lock;

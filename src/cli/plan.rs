@@ -68,10 +68,12 @@ pub async fn plan_and_report(context: &Context, request: &Request<'_>) -> Result
     let set = policy_set::load(context, &paths, now)
         .inspect_err(|failure| ci::annotate_failure(request.report.ci, failure, &context.console))?;
     findings::warn(&context.console, &set.sources, &policy_set::warnings(&set.findings));
+    let source = source::read(context, Some(&set)).await?;
+    let (context, set) = source.suited(context, set)?;
+    let context = &context;
     let base = request.base.and_then(|folder| policy_set::base(context, folder, &paths, now));
     let policy_changes = base.as_ref().map(|base| base.differences(context, &set)).unwrap_or_default();
     let base = base.as_ref().and_then(|base| base.usable(context));
-    let source = source::read(context, Some(&set)).await?;
     let history = past::history(context, &source, &set.reference, false, None)?;
     let with = source.plan_inputs(context, &history, &allowances);
     let mut fresh = planning::fresh(&set, &source.inventory, &with)?;

@@ -8,12 +8,13 @@ use std::path::{Path, PathBuf};
 use mdetag::store::path_text::shown;
 use mdetag::store::{policy_files, regular_file, repository};
 use mdetag_core::diagnostic::{Diagnostic, Sources, Span};
-use mdetag_core::plan::guard_changes;
+use mdetag_core::plan::{PolicyReference, guard_changes};
 use mdetag_core::policy::{self, settings};
 use mdetag_core::time::Timestamp;
 
 use super::context::Context;
 use super::failure::Failure;
+use super::findings;
 use super::planning::{PolicySet, has_errors};
 
 /// A policy set with everything that was found in it, errors included.
@@ -30,10 +31,7 @@ pub fn read(context: &Context, paths: &[PathBuf], now: Timestamp) -> Read {
     let mut reference = files.reference(&context.base);
     reference.commit = context.repository.as_deref().and_then(|root| repository::commit_of(root, &files));
     reference.dirty = context.repository.is_some() && reference.commit.is_none();
-    let (policy, mut findings) = policy::resolve(&files.policy, context.settings.tag_case, now);
-    findings.extend(policy::blind_bounces(&policy, context.settings.writes.visibility));
-    let findings = settings::apply_lints(&context.settings.lints, findings);
-    Read { set: PolicySet { sources: files.policy, policy, findings, reference }, tests: files.tests }
+    Read { set: resolved(context, files.policy, reference, now), tests: files.tests }
 }
 
 /// Reads a policy set that must be free of errors.
@@ -46,6 +44,32 @@ pub fn load(context: &Context, paths: &[PathBuf], now: Timestamp) -> Result<Poli
         return Err(Failure::policy(set.sources, set.findings));
     }
     Ok(set)
+}
+
+/// The same set where tags compare as the settings of a measured service say.
+///
+/// # Errors
+/// Every finding, where one of them is an error there.
+pub fn suited(context: &Context, set: PolicySet) -> Result<PolicySet, Failure> {
+    if set.policy.tag_case == context.settings.tag_case || set.sources.files.is_empty() {
+        return Ok(set);
+    }
+    let told = set.findings;
+    let set = resolved(context, set.sources, set.reference, context.policy_now());
+    if has_errors(&set.findings) {
+        return Err(Failure::policy(set.sources, set.findings));
+    }
+    let is_new = |finding: &&Diagnostic| !told.iter().any(|known| known.message == finding.message);
+    let new: Vec<Diagnostic> = warnings(&set.findings).iter().filter(is_new).cloned().collect();
+    findings::warn(&context.console, &set.sources, &new);
+    Ok(set)
+}
+
+fn resolved(context: &Context, sources: Sources, reference: PolicyReference, now: Timestamp) -> PolicySet {
+    let (policy, mut findings) = policy::resolve(&sources, context.settings.tag_case, now);
+    findings.extend(policy::blind_bounces(&policy, context.settings.writes.visibility));
+    let findings = settings::apply_lints(&context.settings.lints, findings);
+    PolicySet { sources, policy, findings, reference }
 }
 
 /// The set that `--base` names, for the given paths of the set at hand. A checkout (it holds `.git`, `mdetag.yaml` or the first of

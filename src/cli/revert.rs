@@ -27,15 +27,16 @@ pub async fn run(context: &Context, args: &RevertArgs) -> Result<Exit, Failure> 
     let set = policy_set::load(context, &apply::arguments(context, &ran.plan), context.policy_now())?;
     apply::check_pin(&session, &set.policy)?;
     let source = source::of_session(context, Some(&set), session).await?;
+    let (context, set) = &source.suited(context, set)?;
     let history = past::history(context, &source, &set.reference, false, None)?;
-    let fresh = planning::fresh(&set, &source.inventory, &source.plan_inputs(context, &history, &[]))?;
+    let fresh = planning::fresh(set, &source.inventory, &source.plan_inputs(context, &history, &[]))?;
     let Fresh { plan, selections, counts } = fresh;
     let snapshot = &source.inventory.snapshot;
     let protected = planning::protected(&selections, snapshot.len());
-    let plan = revert::inverse(ran.as_past(), plan, planning::reach(&set, snapshot, &selections, &protected));
+    let plan = revert::inverse(ran.as_past(), plan, planning::reach(set, snapshot, &selections, &protected));
     let mut fresh = Fresh { plan, selections, counts };
-    planning::foresee(&set, snapshot, &mut fresh, &history);
-    let planned = planning::guarded(&set, fresh, &[]);
+    planning::foresee(set, snapshot, &mut fresh, &history);
+    let planned = planning::guarded(set, fresh, &[]);
     output_file::write(&output::named(context, &args.output)?, |out| {
         document::write_to(planned.plan(), out).map(drop)
     })?;

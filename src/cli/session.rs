@@ -18,12 +18,14 @@ use mdetag_core::apply::budget::Limits;
 use mdetag_core::cloud::Cloud;
 use mdetag_core::plan::TenantReference;
 use mdetag_core::policy::Policy;
+use mdetag_core::probe::KnownService;
 use mdetag_core::time::Clock;
 use mdetag_sandbox::{self as sandbox, Running, Sandbox};
 
 use super::context::Context;
 use super::exit::Exit;
 use super::failure::Failure;
+use super::known_service;
 use super::state_store::{self, StateNeed};
 
 /// A tenant that a command reads. Nothing in it leads to a writer.
@@ -34,6 +36,8 @@ pub struct Session {
     pub reference: TenantReference,
     /// Its folder in the state directory.
     pub state: StateDir,
+    /// What was measured of its service.
+    pub known: KnownService,
     /// The ledger of this identity.
     pub ledger: Arc<Ledger>,
     /// How often time runs faster: waits are divided by it. 1 but on loopback.
@@ -210,7 +214,8 @@ impl Prepared {
         let client = credential.client().map(str::to_owned);
         let app = tenant.claims().app.clone().or(client).unwrap_or_else(|| "unknown".to_owned());
         let ledger = Arc::new(ledger(context, &local, &app, target.scale, tenant.clock())?);
-        Ok(Session { tenant, reference, state, ledger, scale: target.scale, sandbox: target.sandbox })
+        let known = known_service::read(context, &state, &reference);
+        Ok(Session { tenant, reference, state, known, ledger, scale: target.scale, sandbox: target.sandbox })
     }
 }
 

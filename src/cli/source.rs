@@ -14,6 +14,7 @@ use mdetag_core::apply::Origins;
 use mdetag_core::plan::guard::Allowance;
 use mdetag_core::plan::{ChangeKey, History};
 use mdetag_core::policy::Policy;
+use mdetag_core::probe::KnownService;
 use mdetag_core::selection::HuntingResults;
 use mdetag_core::time::{Clock, Timestamp, spoken};
 
@@ -21,8 +22,10 @@ use super::context::Context;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::hunting;
+use super::known_service;
 use super::past;
 use super::planning::{Inventory, KeptCounts, PlanInputs, PolicySet};
+use super::policy_set;
 use super::progress::Reading;
 use super::session::{self, Session};
 use super::state_store::{self, StateNeed};
@@ -43,9 +46,21 @@ pub struct Source {
     pub known: Origins,
     /// What trusted runs of the policy set counted.
     pub kept: KeptCounts,
+    /// What was measured of the service.
+    pub service: KnownService,
 }
 
 impl Source {
+    /// The command and its policies as they suit the service that these devices are of.
+    ///
+    /// # Errors
+    /// Policies that contradict themselves there.
+    pub fn suited(&self, context: &Context, set: PolicySet) -> Result<(Context, PolicySet), Failure> {
+        let context = context.suited(&self.service);
+        let set = policy_set::suited(&context, set)?;
+        Ok((context, set))
+    }
+
     /// What a plan is made with.
     pub fn plan_inputs<'a>(
         &'a self,
@@ -114,7 +129,17 @@ pub async fn of_session(
     if journal::runs(&state).is_ok_and(|runs| !runs.is_empty()) {
         note_missing_counts(context, policy, &kept);
     }
-    Ok(Source { inventory, session: Some(session), state: Some(state), hunting, origins, known, kept })
+    let service = session.known.clone();
+    Ok(Source {
+        inventory,
+        session: Some(session),
+        state: Some(state),
+        hunting,
+        origins,
+        known,
+        kept,
+        service,
+    })
 }
 
 /// Reads the list of a tenant that is signed in to.
@@ -173,6 +198,8 @@ fn from_file(context: &Context, path: &std::path::Path, set: Option<&PolicySet>)
         if is_named { state_store::of_tenant(context, &file.tenant, StateNeed::May).ok() } else { None };
     let kept = state.as_ref().map(|state| kept(context, state, set, true)).unwrap_or_default();
     note_missing_counts(context, policy, &kept);
+    let service =
+        state.as_ref().map(|state| known_service::read(context, state, &file.tenant)).unwrap_or_default();
     let inventory = Inventory { snapshot: file.snapshot, trust: file.trust, tenant: file.tenant };
     Ok(Source {
         inventory,
@@ -182,6 +209,7 @@ fn from_file(context: &Context, path: &std::path::Path, set: Option<&PolicySet>)
         origins: BTreeMap::new(),
         known: Origins::default(),
         kept,
+        service,
     })
 }
 

@@ -19,6 +19,7 @@ mod import;
 mod invariants;
 mod help;
 mod hostile;
+mod known_service;
 mod looks;
 mod main_job;
 mod offline;

@@ -10,11 +10,11 @@ use crate::service::Service;
 
 const POLICY: &str =
     "version: 1\nclaims: [Zebra]\nrules:\n  - { name: all, select: { everything: true }, tags: [Zebra] }\n";
-const DEVICE: &str = "aa00000000000000000000000000000000000001";
-const NAME: &str = "pc-probe.contoso.com";
+pub(crate) const DEVICE: &str = "aa00000000000000000000000000000000000001";
+pub(crate) const NAME: &str = "pc-probe.contoso.com";
 
 /// A tenant with one device more, which has two manual tags.
-fn tenant(faults: &[&str]) -> Service {
+pub(crate) fn tenant(faults: &[&str]) -> Service {
     let service = Service::start(faults);
     let device = json!({
         "id": DEVICE, "computerDnsName": NAME, "machineTags": ["Finance", "EU"], "deviceValue": "Low",
@@ -25,7 +25,7 @@ fn tenant(faults: &[&str]) -> Service {
 }
 
 /// A project whose waits are short.
-fn project(policy: &str) -> Project {
+pub(crate) fn project(policy: &str) -> Project {
     let project = Project::with_policy(policy);
     project.write("mdetag.yaml", "version: 1\nbudget: { timeScale: 100000 }\n");
     project
@@ -48,7 +48,7 @@ fn devices(service: &Service) -> Vec<(String, Vec<String>, Value)> {
 }
 
 /// The calls of the device API.
-fn calls(service: &Service) -> Vec<LoggedCall> {
+pub(crate) fn calls(service: &Service) -> Vec<LoggedCall> {
     let api = |call: &LoggedCall| call.path.starts_with("/api/");
     service.sandbox.calls().into_iter().filter(api).collect()
 }
@@ -87,7 +87,7 @@ fn measured<'v>(document: &'v Value, question: &str) -> &'v Value {
     &row.unwrap_or_else(|| panic!("no {question} in {document:#}"))["measured"]
 }
 
-fn probe(project: &Project, service: &Service, words: &[&str]) -> Ran {
+pub(crate) fn probe(project: &Project, service: &Service, words: &[&str]) -> Ran {
     let words = [&["doctor", "--probe", NAME, "--auto-approve"], words].concat();
     project.run_in(&service.secret(), &words)
 }

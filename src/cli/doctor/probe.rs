@@ -331,7 +331,9 @@ impl Bench<'_> {
     fn keep(&self, later: ServiceProfile) -> Result<Vec<(String, String, String)>, Failure> {
         let state = &self.session.state;
         // A file that cannot be read holds nothing that counts: it is written anew.
-        let mut kept = service_file::read(state).ok().flatten().unwrap_or_default();
+        let check = Some(ServiceProfile::check_of(&self.session.reference));
+        let kept = service_file::read(state).ok().flatten().filter(|kept| kept.check == check);
+        let mut kept = ServiceProfile { check, ..kept.unwrap_or_default() };
         let changed = kept.take(later);
         service_file::write(state, &kept).map_err(|error| Failure::file(error.to_string()))?;
         Ok(changed)

@@ -148,4 +148,61 @@ pub struct Options {
     pub values: ValueRoute,
     /// Whether one `PATCH` may carry a device's value and tags.
     pub combine: bool,
+    /// What of the measured service counted: it decides some of the above. Another one at `apply` is planned anew.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub profile: Option<ProfileDigest>,
+}
+
+impl Options {
+    /// Whether a plan made with these options may be applied with others: the measured service may differ, what follows from
+    /// it may not.
+    pub fn agrees(self, other: Options) -> bool {
+        Options { profile: None, ..self } == Options { profile: None, ..other }
+    }
+}
+
+/// A SHA-256 over what of the measured service counts; `sha256:…` as text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ProfileDigest([u8; 32]);
+
+impl ProfileDigest {
+    /// Of a text.
+    pub fn of(text: &str) -> ProfileDigest {
+        let digest = ring::digest::digest(&ring::digest::SHA256, text.as_bytes());
+        let mut bytes = [0; 32];
+        bytes.copy_from_slice(digest.as_ref());
+        ProfileDigest(bytes)
+    }
+}
+
+impl From<ProfileDigest> for String {
+    fn from(digest: ProfileDigest) -> String {
+        digest.0.iter().fold("sha256:".to_owned(), |text, byte| format!("{text}{byte:02x}"))
+    }
+}
+
+impl TryFrom<String> for ProfileDigest {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<ProfileDigest, String> {
+        let refused = || "a digest is `sha256:` and 64 hexadecimal digits".to_owned();
+        let digits = text.strip_prefix("sha256:").filter(|digits| digits.len() == 64 && digits.is_ascii());
+        let digits = digits.ok_or_else(refused)?;
+        let mut bytes = [0; 32];
+        for (byte, at) in bytes.iter_mut().zip((0..64).step_by(2)) {
+            *byte = u8::from_str_radix(&digits[at..at + 2], 16).map_err(|_| refused())?;
+        }
+        Ok(ProfileDigest(bytes))
+    }
+}
+
+impl JsonSchema for ProfileDigest {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "ProfileDigest".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "type": "string", "pattern": "^sha256:[0-9a-f]{64}$" })
+    }
 }

@@ -33,7 +33,8 @@ pub use cost::{Lane, LaneCost, LaneLeft, Ledger, Schedule};
 pub use diff::diff;
 pub use guard::{AxisReport, GuardReport, InvariantReport, Refused, SafePlan};
 pub use header::{
-    FileReference, Header, InventoryReference, Options, PolicyReference, TenantReference, ValueRoute,
+    FileReference, Header, InventoryReference, Options, PolicyReference, ProfileDigest, TenantReference,
+    ValueRoute,
 };
 
 pub use crate::desired::{GapReason, Unresolved};

@@ -30,6 +30,8 @@ pub struct Settings {
     pub state: Option<String>,
     /// How tags of other case count.
     pub tag_case: TagCase,
+    /// Whether the file says so, or nobody does.
+    pub says_tag_case: bool,
     /// How warnings count, by code.
     pub lints: BTreeMap<String, LintLevel>,
 }
@@ -110,6 +112,8 @@ pub struct WriteSettings {
     pub combine: bool,
     /// How long after the last write the list is read again.
     pub settle: Duration,
+    /// Whether the file says so, or nobody does.
+    pub says_settle: bool,
     /// How long a confirmed change may be missing from the list.
     pub visibility: Duration,
     /// Whether hunting is asked before each plan which tags come from elsewhere.
@@ -133,11 +137,13 @@ impl Default for Settings {
                 both_routes: false,
                 combine: false,
                 settle: Duration::from_secs(15),
+                says_settle: false,
                 visibility: Duration::from_secs(3600),
                 origins: false,
             },
             state: None,
             tag_case: TagCase::default(),
+            says_tag_case: false,
             lints: BTreeMap::new(),
         }
     }
@@ -239,6 +245,7 @@ impl Reader<'_> {
             && let Some(word) = self.word(node, "`tagCase`", &keys::TAG_CASES)
         {
             settings.tag_case = if word == "exact" { TagCase::Exact } else { TagCase::Insensitive };
+            settings.says_tag_case = true;
         }
         for entry in fields.get("lints").and_then(|node| self.map(node, "`lints`")).unwrap_or_default() {
             if let Some(level) = self.lint_level(entry) {
@@ -340,6 +347,7 @@ impl Reader<'_> {
         if let Some(origins) = fields.get("origins").and_then(|node| self.boolean(node, "`origins`")) {
             writes.origins = origins;
         }
+        writes.says_settle = fields.get("settle").is_some();
         for (name, place) in [("settle", &mut writes.settle), ("visibility", &mut writes.visibility)] {
             let Some(node) = fields.get(name) else { continue };
             let what = format!("`{name}`");

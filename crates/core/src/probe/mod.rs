@@ -5,6 +5,7 @@
 
 mod asking;
 mod clean;
+mod known;
 mod measure;
 mod profile;
 mod questions;
@@ -14,6 +15,7 @@ mod tests;
 
 pub use asking::{Answer, Ask, Asker, Interrupted, MAX_CALLS};
 pub use clean::{Leftover, clean_up};
+pub use known::KnownService;
 pub use measure::{Device, Measured, measure};
 pub use profile::{Evidence, Finding, ServiceProfile, VALID_FOR};
 pub use questions::{Question, assumed};

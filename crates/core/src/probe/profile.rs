@@ -6,10 +6,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::questions::{Question, verdicts};
+use crate::plan::{TenantReference, digest};
 use crate::time::Timestamp;
 
 /// A finding counts for so long.
 pub const VALID_FOR: Duration = Duration::from_secs(90 * 86_400);
+
+/// The service's clock dates a finding, and this computer's judges it.
+const CLOCKS_DIFFER: Duration = Duration::from_secs(300);
 
 /// `service.json`: what was measured of the service of one tenant.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -17,6 +21,9 @@ pub const VALID_FOR: Duration = Duration::from_secs(90 * 86_400);
 pub struct ServiceProfile {
     /// `1.0`.
     pub format_version: String,
+    /// Tells the profile of another tenant, and names none: 16 bits. Never given away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub check: Option<String>,
     /// In the order of [`Question::ALL`].
     #[serde(default)]
     pub findings: Vec<Finding>,
@@ -60,7 +67,7 @@ pub struct Evidence {
 impl Default for ServiceProfile {
     /// Of this version, and empty.
     fn default() -> ServiceProfile {
-        ServiceProfile { format_version: "1.0".to_owned(), findings: Vec::new() }
+        ServiceProfile { format_version: "1.0".to_owned(), check: None, findings: Vec::new() }
     }
 }
 
@@ -81,7 +88,19 @@ impl ServiceProfile {
             }
             None => false,
         });
+        for (at, finding) in profile.findings.iter().enumerate() {
+            if profile.findings[..at].iter().any(|other| other.question == finding.question) {
+                return Err(format!("it answers `{}` twice", finding.question));
+            }
+        }
         Ok(profile)
+    }
+
+    /// What [`ServiceProfile::check`] is for a tenant.
+    pub fn check_of(tenant: &TenantReference) -> String {
+        let text = |part: &Option<String>| part.clone().unwrap_or_default().to_ascii_lowercase();
+        let digest = digest::sha256(format!("{} {}", text(&tenant.cloud), text(&tenant.id)).as_bytes());
+        digest["sha256:".len()..][..4].to_owned()
     }
 
     /// The verdict of a question, if it was measured, is no older than [`VALID_FOR`] and was not found wrong since.
@@ -90,7 +109,7 @@ impl ServiceProfile {
         let measured = Timestamp::parse(&finding.measured_at).ok()?;
         let counts = finding.verdict != "notMeasured"
             && finding.stale_since.is_none()
-            && measured <= now
+            && measured <= now.plus(CLOCKS_DIFFER)
             && now <= measured.plus(VALID_FOR);
         counts.then_some(finding)
     }

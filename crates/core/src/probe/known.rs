@@ -1,0 +1,80 @@
+//! What of a profile counts, and what follows from it for a run.
+//!
+//! Never makes a read trusted, a cap wider or `PATCH` allowed: it only chooses among what is right either way.
+
+use std::collections::BTreeMap;
+
+use super::profile::ServiceProfile;
+use super::questions::Question;
+use crate::plan::{ProfileDigest, TenantReference};
+use crate::policy::settings::Settings;
+use crate::tag::TagCase;
+use crate::time::Timestamp;
+
+/// The verdicts that count now; empty where nothing was measured.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KnownService {
+    verdicts: BTreeMap<Question, (String, Option<u64>)>,
+}
+
+impl ServiceProfile {
+    /// What counts for a tenant.
+    ///
+    /// # Errors
+    /// Why nothing of it counts, as the end of the sentence "the service profile is not used: …".
+    pub fn known(&self, tenant: &TenantReference, now: Timestamp) -> Result<KnownService, &'static str> {
+        if self.check.as_deref() != Some(&*ServiceProfile::check_of(tenant)) {
+            return Err("it was not measured on this tenant");
+        }
+        let counts = |question: Question| {
+            let finding = self.verdict(question, now)?;
+            Some((question, (finding.verdict.clone(), finding.number)))
+        };
+        let verdicts: BTreeMap<_, _> = Question::ALL.into_iter().filter_map(counts).collect();
+        let is_measured = |verdict: &str| verdict != "notMeasured";
+        if verdicts.is_empty() && self.findings.iter().any(|finding| is_measured(&finding.verdict)) {
+            return Err("everything in it is older than 90 days, or was found wrong since");
+        }
+        Ok(KnownService { verdicts })
+    }
+}
+
+impl KnownService {
+    /// The verdict of a question.
+    pub fn verdict(&self, question: Question) -> Option<&str> {
+        self.verdicts.get(&question).map(|(verdict, _)| verdict.as_str())
+    }
+
+    /// The same over all verdicts that count: not when they were measured, and not by which calls.
+    pub fn digest(&self) -> Option<ProfileDigest> {
+        if self.verdicts.is_empty() {
+            return None;
+        }
+        let line = |(question, (verdict, number)): (&Question, &(String, Option<u64>))| {
+            format!(
+                "{}={verdict} {}\n",
+                question.word(),
+                number.map(|number| number.to_string()).unwrap_or_default()
+            )
+        };
+        Some(ProfileDigest::of(&self.verdicts.iter().map(line).collect::<String>()))
+    }
+
+    /// Makes settings suit the service where `mdetag.yaml` leaves it open. Gives what became otherwise, one sentence each.
+    pub fn suit(&self, settings: &mut Settings) -> Vec<String> {
+        let mut sentences = Vec::new();
+        let folds = self.verdict(Question::TagCase) == Some("insensitive");
+        if folds && settings.tag_case == TagCase::Exact {
+            if settings.says_tag_case {
+                sentences.push(
+                    "the service takes tags that differ only in case for one, as was measured; mdetag.yaml says `tagCase: exact`"
+                        .to_owned(),
+                );
+            } else {
+                settings.tag_case = TagCase::Insensitive;
+                sentences.push("tags compare without case, as the service was measured to do".to_owned());
+            }
+        }
+        sentences
+    }
+}
