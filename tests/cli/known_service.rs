@@ -23,6 +23,9 @@ fn run(project: &Project, service: &Service, words: &[&str]) -> Ran {
     project.run_in(&service.secret(), words)
 }
 
+/// A change of the profile's document.
+type Edit<'a> = &'a dyn Fn(&mut Value);
+
 /// The profile's file.
 fn file(project: &Project) -> PathBuf {
     let tenants = std::fs::read_dir(project.path().join(".mdetag/public")).unwrap();
@@ -77,7 +80,7 @@ fn a_profile_that_cannot_be_believed_is_told_and_not_used() {
             finding["measuredAt"] = json!("2026-01-01T00:00:00Z");
         }
     };
-    let changes: [(&str, &dyn Fn(&mut Value)); 6] = [
+    let changes: [(&str, Edit<'_>); 6] = [
         ("older than 90 days", &old),
         ("not measured on this tenant", &|document| document["check"] = json!("zzzz")),
         ("not measured on this tenant", &|document| document["check"] = Value::Null),
