@@ -49,6 +49,8 @@ pub fn history(
 ) -> Result<History, Failure> {
     let Some(state) = &source.state else { return Ok(History::default()) };
     let (now, visibility) = (source.clock(context).now(), context.settings.writes.visibility);
+    // Refusals are days apart: `--now` lets a sandbox show that.
+    let refusals_now = context.global.now.unwrap_or(now);
     let mut history =
         history::read(state, Present { now, visibility, policy: &policy.digest, retry_contested });
     if history.pending.iter().any(|key| matches!(key.what, ChangeWhat::Value(_))) {
@@ -58,7 +60,8 @@ pub fn history(
     history.past = counted(state, &set, now);
     history.waiting_for_wave = open_rollouts::unwritten(state, &set, resumed)?;
     if !retry_contested {
-        history.unwritable = unwritable::current(state, now, &|id| status_of(&source.inventory.snapshot, id));
+        history.unwritable =
+            unwritable::current(state, refusals_now, &|id| status_of(&source.inventory.snapshot, id));
         // What hunting says of an origin is better than what bounces let guess.
         history.contested.extend(source.origins.iter().map(|(key, origin)| (key.clone(), origin.clone())));
     }
@@ -77,7 +80,7 @@ pub fn keep_refused(inputs: &RunInputs<'_>, run: &str, outcomes: &[ChangeOutcome
     if run.is_empty() {
         return;
     }
-    let now = inputs.session.ledger.clock().now();
+    let now = inputs.context.global.now.unwrap_or_else(|| inputs.session.ledger.clock().now());
     let status = |id: &str| status_of(inputs.snapshot, id);
     if let Err(error) = unwritable::keep(&inputs.session.state, run, now, outcomes, &status) {
         tracing::warn!(%error, "cannot keep which devices the service refuses");

@@ -62,9 +62,11 @@ pub fn read(state: &StateDir, present: Present<'_>) -> History {
             break;
         }
     }
-    let contested =
-        streaks.unwrap_or_default().into_iter().filter(|(_, streak)| streak.is_contested(present.now));
-    history.contested = contested.map(|(key, _)| (key.clone(), origin(&key).to_owned())).collect();
+    for (key, streak) in streaks.unwrap_or_default() {
+        let Some(until) = streak.contested_until().filter(|until| present.now < *until) else { continue };
+        history.contested.insert(key.clone(), origin(&key).to_owned());
+        history.contested_until.insert(key, Timestamp::from_seconds(until.seconds()));
+    }
     history
 }
 
@@ -109,9 +111,9 @@ impl Streak {
         self.newest.get_or_insert(at);
     }
 
-    /// Whether it is contested: bounced often enough, and not so long ago that it is worth another try.
-    fn is_contested(&self, now: Timestamp) -> bool {
-        self.bounces >= BOUNCES && self.newest.is_some_and(|newest| now < newest.plus(RETRIED_AFTER))
+    /// Until when it is contested, if it bounced often enough: then it is worth another try.
+    fn contested_until(&self) -> Option<Timestamp> {
+        self.newest.filter(|_| self.bounces >= BOUNCES).map(|newest| newest.plus(RETRIED_AFTER))
     }
 }
 
@@ -346,6 +348,7 @@ mod tests {
         let history = read(&state, at(19, "p"));
         assert_eq!(history.contested.keys().collect::<Vec<_>>(), [&key("held")]);
         assert!(history.contested[&key("held")].contains("registry"));
+        assert_eq!(history.contested_until.len(), 1);
         record(&state, 20, "p", &[("held", Outcome::NotAttempted)]);
         assert_eq!(read(&state, at(22, "p")).contested.len(), 1, "a run that did not try says nothing");
         let retried = Present { retry_contested: true, ..at(22, "p") };

@@ -2,6 +2,10 @@
 //!
 //! Counts refusals; what a plan does with them is `plan`. A record is for a device and an action, and beside it for the tag alone,
 //! because another tag may be written on the same device.
+//!
+//! A broken route refuses everything, and must not make devices unwritable. So the first refusal counts only in a run in which the
+//! same route carried a change for another device. Once all others carry the tag, a run has nothing to carry besides what is
+//! refused: a later refusal counts there too if the service says the same as it said while the route worked.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -89,10 +93,11 @@ pub fn current(
     for (key, refusals) in read(state) {
         let Some(beyond) = refusals.count.checked_sub(REFUSALS) else { continue };
         let days = 1u32.checked_shl(beyond).unwrap_or(LONGEST_WAIT).min(LONGEST_WAIT);
-        if now >= refusals.newest.plus(DAY * days) || status(&key.device) != refusals.status {
+        let until = refusals.newest.plus(DAY * days);
+        if now >= until || status(&key.device) != refusals.status {
             continue;
         }
-        let unwritable = Unwritable { action: key.action, tag: key.tag, reason: refusals.reason };
+        let unwritable = Unwritable { action: key.action, tag: key.tag, reason: refusals.reason, until };
         current.entry(key.device).or_default().push(unwritable);
     }
     current
@@ -137,21 +142,19 @@ pub fn keep(
             Outcome::Noop => drop(records.remove(&key(tag))),
             Outcome::Refused => {
                 let others = carried.get(&(action == WriteAction::Value));
-                if !others.is_some_and(|others| others.iter().any(|other| **other != **device)) {
-                    continue;
-                }
+                let is_proven = others.is_some_and(|others| others.iter().any(|other| **other != **device));
                 let refusals = Refusals {
                     count: 1,
-                    newest: now,
+                    newest: Timestamp::from_seconds(now.seconds()),
                     run: run.to_owned(),
                     reason: plain(ended.error.as_deref().unwrap_or_default(), device),
                     status: status(device),
                 };
                 if !written.contains(&(device, action)) {
-                    count(&mut records, key(None), &refusals);
+                    count(&mut records, key(None), &refusals, is_proven);
                 }
                 if tag.is_some() {
-                    count(&mut records, key(tag), &refusals);
+                    count(&mut records, key(tag), &refusals, is_proven);
                 }
             }
             _ => {}
@@ -163,13 +166,21 @@ pub fn keep(
     state.backend().write(&state.unwritable(), &bytes)
 }
 
-/// Counts a refusal, unless it is of a run that counts already or too near to it.
-fn count(records: &mut Records, key: RecordKey, refused: &Refusals) {
+/// Counts a refusal, unless it is of a run that counts already or too near to it, or may be the route's fault: where the run does
+/// not prove that the route works, only the answer that the device got while it did is about the device.
+fn count(records: &mut Records, key: RecordKey, refused: &Refusals, is_proven: bool) {
     match records.get_mut(&key) {
         Some(known) if known.run == refused.run || refused.newest < known.newest.plus(APART) => {}
+        Some(known) if !is_proven && answer(&known.reason) != answer(&refused.reason) => {}
         Some(known) => *known = Refusals { count: known.count.saturating_add(1), ..refused.clone() },
-        None => drop(records.insert(key, refused.clone())),
+        None if is_proven => drop(records.insert(key, refused.clone())),
+        None => {}
     }
+}
+
+/// Status and code of an answer, without the sentence that may name anything.
+fn answer(reason: &str) -> &str {
+    reason.split(':').next().unwrap_or_default()
 }
 
 fn action(what: &ChangeWhat) -> WriteAction {
@@ -235,6 +246,25 @@ mod tests {
         assert!(current(&state, hour(85), &onboarded).is_empty(), "its status changed");
         keep(&state, "x", hour(90), &[ended("d1", "t", Outcome::Done)], &none).unwrap();
         assert!(!is_held(90));
+    }
+
+    #[test]
+    fn a_later_refusal_counts_without_other_work_only_if_the_service_says_the_same() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = StateDir::new(folder.path(), "sandbox", "t").unwrap();
+        let refused = |at: i64, error: &str, others: &[ChangeOutcome]| {
+            let refusal = ChangeOutcome { error: Some(error.into()), ..ended("d1", "t", Outcome::Refused) };
+            let outcomes = [&[refusal], others].concat();
+            keep(&state, &at.to_string(), hour(at), &outcomes, &none).unwrap();
+        };
+        refused(0, "404 ResourceNotFound: d1 (request 1)", &[ended("d2", "t", Outcome::Done)]);
+        refused(12, "403 Forbidden: d1 (request 2)", &[]);
+        assert!(current(&state, hour(12), &none).is_empty(), "the route may be closed");
+        refused(24, "404 ResourceNotFound: not d1 (request 3)", &[]);
+        let held = current(&state, hour(24), &none);
+        assert_eq!(held["d1"][0].until, hour(48));
+        refused(48, "404 ResourceNotFound: d1", &[]);
+        assert_eq!(current(&state, hour(48), &none)["d1"][0].until, hour(96), "each try is one more");
     }
 
     #[test]

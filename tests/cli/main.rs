@@ -46,3 +46,4 @@ mod streams;
 mod tenant;
 mod rollout;
 mod undo;
+mod unwritable;

@@ -13,11 +13,12 @@ use super::diff::{Differences, Names, TagEntry, ValueEntry};
 use super::replacement::{Caused, Replacements, is_consequence};
 use super::{
     Cause, CauseIndex, ChangeKey, ChangeWhat, DeviceChange, History, Plan, TagChange, TagIndex, ValueChange,
-    Withheld, WithheldReason,
+    Withheld, WithheldReason, stale,
 };
 use crate::desired::Desired;
 use crate::inventory::{DeviceSet, Row, TagId};
 use crate::text;
+use crate::time::Timestamp;
 
 /// Where a change goes.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -99,6 +100,7 @@ pub(super) fn assemble(
     }
     plan.tags = names.list;
     for (target, devices) in groups {
+        let until = next_try(history, plan, &target, &devices);
         let (reason, name) = match target {
             ChangeSlot::Planned => {
                 plan.changes = devices;
@@ -122,8 +124,27 @@ pub(super) fn assemble(
             ChangeSlot::Pending => (WithheldReason::Pending, None),
             ChangeSlot::Unconfirmed(tag) => (WithheldReason::Unconfirmed, Some(tag.to_string())),
         };
-        let group = Withheld::new(reason, name, devices);
+        let group = Withheld { until, ..Withheld::new(reason, name, devices) };
         if reason == WithheldReason::Pending { plan.pending.push(group) } else { plan.withheld.push(group) }
+    }
+}
+
+/// When the first of some changes is tried again that the service refuses, or that another origin holds.
+fn next_try(
+    history: &History,
+    plan: &Plan,
+    slot: &ChangeSlot,
+    devices: &[DeviceChange],
+) -> Option<Timestamp> {
+    let refused = |key: &ChangeKey| {
+        let all = history.unwritable.get(&key.device)?;
+        all.iter().find(|one| one.covers(&key.what)).map(|one| one.until)
+    };
+    let keys = devices.iter().flat_map(|device| stale::keys(plan, device));
+    match slot {
+        ChangeSlot::Unwritable(_) => keys.filter_map(|key| refused(&key)).min(),
+        ChangeSlot::Contested(_) => keys.filter_map(|key| history.contested_until.get(&key).copied()).min(),
+        _ => None,
     }
 }
 

@@ -43,6 +43,7 @@ use crate::diagnostic::Place;
 use crate::inventory::BaselineReport;
 pub use crate::selection::Unmatched;
 pub use crate::tag::TagCase;
+use crate::time::Timestamp;
 pub use waves::{PlannedWave, PlannedWaves};
 
 /// The most devices of one bulk call (documented).
@@ -332,6 +333,8 @@ pub struct Withheld {
     pub reason: WithheldReason,
     /// The protection, the rule of a template, the origin of a contest, the tag that a removal waits for, the run of a rollout.
     pub name: Option<String>,
+    /// When the first of them is tried again, where time alone brings that about.
+    pub until: Option<Timestamp>,
     /// Tags that would be added.
     pub additions: u64,
     /// Tags that would be removed.
@@ -354,7 +357,8 @@ impl Withheld {
             removals += counts.1;
             values += counts.2;
         }
-        Withheld { reason, name, additions, removals, values, device_count: devices.len() as u64, devices }
+        let device_count = devices.len() as u64;
+        Withheld { reason, name, until: None, additions, removals, values, device_count, devices }
     }
 }
 
@@ -438,6 +442,8 @@ pub struct Unwritable {
     pub tag: Option<Arc<str>>,
     /// The service's words.
     pub reason: String,
+    /// When it is tried again.
+    pub until: Timestamp,
 }
 
 impl Unwritable {
@@ -457,6 +463,8 @@ impl Unwritable {
 pub struct History {
     /// Bounced in the last three runs, or known to come from elsewhere, with the origin that holds the old state.
     pub contested: BTreeMap<ChangeKey, String>,
+    /// When those that bounced are tried again.
+    pub contested_until: BTreeMap<ChangeKey, Timestamp>,
     /// What the service refuses run after run, by device.
     pub unwritable: BTreeMap<Arc<str>, Vec<Unwritable>>,
     /// Confirmed by an answer so lately that the list may not show it yet.

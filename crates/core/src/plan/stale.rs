@@ -243,6 +243,7 @@ mod tests {
         let group = |reason: WithheldReason, device: DeviceChange| Withheld {
             reason,
             name: None,
+            until: None,
             additions: 0,
             removals: 0,
             values: 0,

@@ -63,9 +63,10 @@ pub fn findings<'a>(model: &Model<'a>) -> Vec<Finding<'a>> {
             }
         }
     }
-    if model.input.run.is_none() {
-        findings.extend(model.asides().filter_map(|(class, aside)| withheld(model.plan(), class, aside)));
-    }
+    // What a run left out is told with its plan; what the service refuses is a class of every report.
+    let is_told = |class: &Class| model.input.run.is_none() || *class == Class::Unwritable;
+    let asides = model.asides().filter(|(class, _)| is_told(class));
+    findings.extend(asides.filter_map(|(class, aside)| withheld(model.plan(), class, aside)));
     if rest.0 > 0 {
         findings.push(Finding {
             rule: "more".to_owned(),
@@ -188,13 +189,14 @@ fn withheld<'a>(plan: &'a Plan, class: Class, aside: &'a Withheld) -> Option<Fin
     let rule = plan.rules.iter().find(|rule| rule.name == name);
     let of = if name.is_empty() { String::new() } else { format!(" ({})", clip(name, 100)) };
     let devices = counted(aside.device_count, "device");
+    let retried = aside.until.map_or_else(String::new, |until| format!("; tried again from {until}"));
     Some(Finding {
         rule: format!("withheld/{word}"),
         severity: Severity::Note,
         class: class.word(),
         is_failure: false,
         title: format!("{word}{of}"),
-        message: format!("{} on {devices} not written: {word}{of}", counted(changes, "change")),
+        message: format!("{} on {devices} not written: {word}{of}{retried}", counted(changes, "change")),
         place: rule.map(|rule| &rule.place).filter(|place| !place.file.is_empty()),
         changes,
         origin: None,

@@ -97,6 +97,7 @@ pub(super) fn example() -> Plan {
     plan.withheld.push(Withheld {
         reason: WithheldReason::Protected,
         name: Some("break-glass".to_owned()),
+        until: None,
         additions: 3,
         removals: 1,
         values: 0,

@@ -40,6 +40,8 @@ pub struct ApplyDocument<Changes> {
     pub errors: Vec<ErrorDocument>,
     /// Every change with its outcome. The `error` of one is its beginning; all of it stands in `errors`.
     pub changes: Changes,
+    /// What was seen and not written, and why: no change of the run, and in none of its outcomes.
+    pub withheld: Vec<document::WithheldEntry>,
     /// Changes that are wanted now but were not reviewed: left for the next plan.
     pub unreviewed: u64,
     /// Why the run stopped with work left.
@@ -244,6 +246,7 @@ fn applied<'m, 'a>(model: &'m Model<'a>) -> ApplyDocument<Rows<'m, 'a>> {
         },
         errors: errors(model),
         changes: Rows { model, only: None },
+        withheld: model.plan().withheld.iter().map(document::withheld).collect(),
         unreviewed: run.unreviewed,
         stopped: run.stopped,
         resumable: run.is_resumable,

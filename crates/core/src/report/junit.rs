@@ -104,7 +104,7 @@ fn case(model: &Model<'_>, finding: &Finding<'_>) -> Case {
                 Outcome::Unconfirmed,
                 Outcome::NotAttempted,
             ];
-            skipped.iter().any(|outcome| outcome.word() == finding.class)
+            finding.class == "unwritable" || skipped.iter().any(|outcome| outcome.word() == finding.class)
         }
         Subject::Plan | Subject::Drift => {
             matches!(finding.class, "contested" | "unwritable" | "pending" | "withheld" | "protected")

@@ -104,7 +104,8 @@ fn result(model: &Model<'_>, finding: &Finding<'_>, number: usize) -> Value {
             Origin::Before => "unchanged".into(),
         };
     }
-    if model.input.subject == Subject::Drift && matches!(finding.class, "protected" | "unwritable") {
+    if finding.class == "unwritable" || model.input.subject == Subject::Drift && finding.class == "protected"
+    {
         value["kind"] = "informational".into();
         value["level"] = "none".into();
     }

@@ -301,14 +301,16 @@ fn aside_phrase(class: Class, aside: &Withheld) -> Phrase {
     let named: Vec<String> =
         parts.iter().filter(|(count, _)| *count > 0).map(|(count, noun)| counted(*count, noun)).collect();
     let named = named.join(", ");
+    let retried = aside.until.map_or_else(String::new, |until| format!("; tried again from {until}"));
     let text = match (class, aside.reason) {
         (Class::Pending, _) => format!("{named} pending: written, not shown by the service yet"),
         (Class::Protected, _) => format!("{} on protected devices", counted(total, "change")),
         (Class::Contested, _) => {
-            format!("{named} contested: another origin holds {}", noun_for(total, "it|them"))
+            format!("{named} contested: another origin holds {}{retried}", noun_for(total, "it|them"))
         }
         (Class::Unwritable, _) => {
-            format!("{named} unwritable: the service refuses {} run after run", noun_for(total, "it|them"))
+            let them = noun_for(total, "it|them");
+            format!("{named} unwritable: the service refuses {them} run after run{retried}")
         }
         (_, crate::plan::WithheldReason::Unresolved) => format!("{named} withheld where data is missing"),
         (_, crate::plan::WithheldReason::Unconfirmed) => {

@@ -17,6 +17,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use read::{DocumentError, read, read_with_digest};
+pub(crate) use write::withheld;
 pub use write::{write_open, write_to};
 
 use super::consequences::Consequences;
@@ -261,6 +262,10 @@ pub struct WithheldEntry {
     /// The protection, the rule, the origin, the words of the service.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    /// When the first of them is tried again, where time alone brings that about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub until: Option<Timestamp>,
     /// Tags that would be added.
     pub additions: u64,
     /// Tags that would be removed.

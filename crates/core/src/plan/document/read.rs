@@ -230,6 +230,7 @@ fn withheld(document: &WithheldEntry) -> Result<Withheld, DocumentError> {
     Ok(Withheld {
         reason: document.reason,
         name: document.name.clone(),
+        until: document.until,
         additions: document.additions,
         removals: document.removals,
         values: document.values,

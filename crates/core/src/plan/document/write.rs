@@ -124,10 +124,12 @@ fn document(plan: &Plan) -> Document {
     }
 }
 
-fn withheld(group: &Withheld) -> WithheldEntry {
+/// A group of changes that are not done.
+pub(crate) fn withheld(group: &Withheld) -> WithheldEntry {
     WithheldEntry {
         reason: group.reason,
         name: group.name.clone(),
+        until: group.until,
         additions: group.additions,
         removals: group.removals,
         values: group.values,
