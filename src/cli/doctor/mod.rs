@@ -4,19 +4,17 @@
 //! Goes as far as it can: a missing role or a failed sign-in is a finding beside the others, not the end.
 
 mod cleaning;
-mod measured;
 pub mod probe;
 mod watch;
-
-use serde_json::{Value, json};
 
 use mdetag::store::path_text::shown;
 use mdetag::store::service_file;
 use mdetag::tenant::{self, Need, TenantError};
 use mdetag_core::plan::Lane;
 use mdetag_core::probe::ServiceProfile;
-use mdetag_core::report::escape::{self, terminal};
-use mdetag_core::report::words::{counted, number};
+use mdetag_core::report::doctor::{self, DoctorCheck, LaneBudget, SignedIn};
+use mdetag_core::report::escape::terminal;
+use mdetag_core::report::words::counted;
 use mdetag_core::selection;
 
 use super::args::{DoctorArgs, Format};
@@ -32,27 +30,8 @@ use super::session::{self, Prepared, Session};
 /// Clocks further apart than this make tokens and ages wrong.
 const CLOCK_LIMIT_MILLIS: i64 = 120_000;
 
-/// One check.
-struct Check {
-    name: &'static str,
-    is_good: bool,
-    found: String,
-    /// Steps, one a line.
-    help: Option<String>,
-}
-
-impl Check {
-    fn good(name: &'static str, found: impl Into<String>) -> Check {
-        Check { name, is_good: true, found: found.into(), help: None }
-    }
-
-    fn bad(name: &'static str, found: impl Into<String>, help: impl Into<String>) -> Check {
-        Check { name, is_good: false, found: found.into(), help: Some(help.into()) }
-    }
-
-    fn failed(name: &'static str, error: &TenantError) -> Check {
-        Check::bad(name, error.to_string(), error.help.join("\n"))
-    }
+fn failed(name: &'static str, error: &TenantError) -> DoctorCheck {
+    DoctorCheck::bad(name, error.to_string(), error.help.join("\n"))
 }
 
 /// Runs the checks and says what each found.
@@ -73,7 +52,7 @@ pub async fn run(context: &Context, args: &DoctorArgs) -> Result<Exit, Failure> 
         Ok(session) => Some(session),
         Err(failure) => {
             let help = failure.help.clone().unwrap_or_default();
-            checks.push(Check::bad("sign-in", failure.to_string(), help));
+            checks.push(DoctorCheck::bad("sign-in", failure.to_string(), help));
             checks.extend(host(tenant::reach(&endpoints, &*context.clock).await));
             None
         }
@@ -87,9 +66,15 @@ pub async fn run(context: &Context, args: &DoctorArgs) -> Result<Exit, Failure> 
     let is_good = checks.iter().all(|check| check.is_good);
     let profile = session.as_ref().and_then(|session| profile(session, &mut checks));
     let is_good = is_good && checks.iter().all(|check| check.is_good);
+    let signed_in = session.as_ref().map(|session| SignedIn {
+        tenant: &session.reference,
+        budget: budget(session),
+        service: profile.as_ref(),
+        now: session.ledger.clock().now(),
+    });
     let text = match context.global.format {
-        Format::Json => document(session.as_ref(), &checks, profile.as_ref()),
-        _ => text(context, session.as_ref(), &checks, profile.as_ref()),
+        Format::Json => doctor::json(&checks, signed_in.as_ref()),
+        _ => doctor::human(context.global.sandbox.is_some(), &checks, signed_in.as_ref()),
     };
     context.console.result(&text)?;
     if let Some(session) = session {
@@ -99,10 +84,10 @@ pub async fn run(context: &Context, args: &DoctorArgs) -> Result<Exit, Failure> 
 }
 
 /// What probes measured, if any did.
-fn profile(session: &Session, checks: &mut Vec<Check>) -> Option<ServiceProfile> {
+fn profile(session: &Session, checks: &mut Vec<DoctorCheck>) -> Option<ServiceProfile> {
     service_file::read(&session.state).unwrap_or_else(|error| {
         let found = format!("{} cannot be used: {error}", shown(&session.state.service()));
-        checks.push(Check::bad(
+        checks.push(DoctorCheck::bad(
             "measured",
             found,
             "remove the file and measure anew: mdetag doctor --probe DEVICE",
@@ -112,39 +97,39 @@ fn profile(session: &Session, checks: &mut Vec<Check>) -> Option<ServiceProfile>
 }
 
 /// The policy set, if it can be read: its pin and its hunting queries matter here.
-fn policies(context: &Context) -> (Option<PolicySet>, Check) {
+fn policies(context: &Context) -> (Option<PolicySet>, DoctorCheck) {
     const NAME: &str = "policies";
     let paths = match context.policy_paths(&[]) {
         Ok(paths) => paths,
         Err(failure) => {
-            return (None, Check::bad(NAME, failure.to_string(), failure.help.unwrap_or_default()));
+            return (None, DoctorCheck::bad(NAME, failure.to_string(), failure.help.unwrap_or_default()));
         }
     };
     if !paths.iter().any(|path| path.exists()) {
-        return (None, Check::good(NAME, "none here: the tenant pin and hunting are not checked"));
+        return (None, DoctorCheck::good(NAME, "none here: the tenant pin and hunting are not checked"));
     }
     let set = policy_set::read(context, &paths, context.policy_now()).set;
     if has_errors(&set.findings) {
-        return (None, Check::bad(NAME, "the policy set has errors", "see them with: mdetag validate"));
+        return (None, DoctorCheck::bad(NAME, "the policy set has errors", "see them with: mdetag validate"));
     }
     let found = match &set.policy.guard.tenant_id {
         Some((pin, _)) => format!("pinned to tenant {pin}"),
         None => "not pinned to a tenant (`guard.tenantId`)".to_owned(),
     };
-    (Some(set), Check::good(NAME, found))
+    (Some(set), DoctorCheck::good(NAME, found))
 }
 
 /// Whether a newer version is out. Nobody is told who asks: no credential and no tenant goes along.
-async fn version() -> Check {
+async fn version() -> DoctorCheck {
     const NAME: &str = "version";
     const CURRENT: &str = env!("CARGO_PKG_VERSION");
     let url = std::env::var("MDETAG_RELEASES_URL").ok().filter(|url| !url.is_empty());
     match tenant::newest(url.as_deref().unwrap_or(tenant::RELEASES)).await {
         Ok(newest) if tenant::is_newer(&newest, CURRENT) => {
-            Check::good(NAME, format!("{CURRENT}; {newest} is out, and CHANGELOG.md says what is new"))
+            DoctorCheck::good(NAME, format!("{CURRENT}; {newest} is out, and CHANGELOG.md says what is new"))
         }
-        Ok(_) => Check::good(NAME, format!("{CURRENT}, the newest")),
-        Err(why) => Check::bad(
+        Ok(_) => DoctorCheck::good(NAME, format!("{CURRENT}, the newest")),
+        Err(why) => DoctorCheck::bad(
             NAME,
             format!("{CURRENT}; whether it is the newest cannot be asked: {}", terminal(&why)),
             "see https://github.com/mdetag/mdetag/releases, or name a mirror in MDETAG_RELEASES_URL",
@@ -153,7 +138,7 @@ async fn version() -> Check {
 }
 
 /// What holds before anything is sent.
-fn surroundings(context: &Context, prepared: &Prepared) -> Vec<Check> {
+fn surroundings(context: &Context, prepared: &Prepared) -> Vec<DoctorCheck> {
     let endpoints = prepared.endpoints();
     let proxy = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"]
         .into_iter()
@@ -165,41 +150,44 @@ fn surroundings(context: &Context, prepared: &Prepared) -> Vec<Check> {
         None => "none".to_owned(),
     };
     vec![
-        Check::good("credential", prepared.source().name()),
-        Check::good("sign-in host", endpoints.login.as_str()),
-        Check::good("API host", endpoints.api.as_str()),
-        Check::good("proxy", proxy),
-        Check::good("state", shown(&context.state_dir())),
+        DoctorCheck::good("credential", prepared.source().name()),
+        DoctorCheck::good("sign-in host", endpoints.login.as_str()),
+        DoctorCheck::good("API host", endpoints.api.as_str()),
+        DoctorCheck::good("proxy", proxy),
+        DoctorCheck::good("state", shown(&context.state_dir())),
     ]
 }
 
-fn identity(session: &Session) -> Vec<Check> {
+fn identity(session: &Session) -> Vec<DoctorCheck> {
     let (tenant, claims) = (&session.tenant, session.tenant.claims());
     let mut checks = vec![
-        Check::good("signed in by", tenant.source().name()),
-        Check::good("tenant", tenant.id()),
-        Check::good("application", claims.app.as_deref().unwrap_or("not named by the token")),
+        DoctorCheck::good("signed in by", tenant.source().name()),
+        DoctorCheck::good("tenant", tenant.id()),
+        DoctorCheck::good("application", claims.app.as_deref().unwrap_or("not named by the token")),
     ];
     let granted = if claims.is_delegated() { &claims.scopes } else { &claims.roles };
-    checks.push(Check::good("roles", if granted.is_empty() { "none".into() } else { granted.join(", ") }));
+    checks.push(DoctorCheck::good(
+        "roles",
+        if granted.is_empty() { "none".into() } else { granted.join(", ") },
+    ));
     checks.push(match tenant.check(Need::Read) {
-        Ok(()) => Check::good("may plan", "yes"),
-        Err(error) => Check::failed("may plan", &error),
+        Ok(()) => DoctorCheck::good("may plan", "yes"),
+        Err(error) => failed("may plan", &error),
     });
     // A plan identity is not supposed to write.
     checks.push(match tenant.check(Need::Write) {
-        Ok(()) => Check::good("may apply", "yes"),
-        Err(error) => Check {
+        Ok(()) => DoctorCheck::good("may apply", "yes"),
+        Err(error) => DoctorCheck {
             is_good: true,
             found: format!(
                 "no, which is right for an identity that only plans: it lacks {}",
                 Need::Write.role()
             ),
-            ..Check::failed("may apply", &error)
+            ..failed("may apply", &error)
         },
     });
     if claims.is_delegated() {
-        checks.push(Check::bad(
+        checks.push(DoctorCheck::bad(
             "token",
             "it acts for a user, who may not see every device",
             "reads will be untrusted; sign in as an application",
@@ -208,7 +196,7 @@ fn identity(session: &Session) -> Vec<Check> {
     checks
 }
 
-async fn reachability(context: &Context, session: &Session) -> Vec<Check> {
+async fn reachability(context: &Context, session: &Session) -> Vec<DoctorCheck> {
     if session.tenant.check(Need::Read).is_err() {
         return Vec::new();
     }
@@ -216,12 +204,12 @@ async fn reachability(context: &Context, session: &Session) -> Vec<Check> {
     let list_check = session.tenant.reader().check_list(&reading).await;
     reading.end();
     match list_check {
-        Err(error) => vec![Check::failed("list", &error)],
+        Err(error) => vec![failed("list", &error)],
         Ok(list_check) => {
             let list = if list_check.has_devices {
-                Check::good("list", "answers, with devices")
+                DoctorCheck::good("list", "answers, with devices")
             } else {
-                Check::bad(
+                DoctorCheck::bad(
                     "list",
                     "answers, without any device: reads will be untrusted",
                     "if the tenant has devices, check `cloud`, `endpoints.api` and what the application may see",
@@ -234,18 +222,18 @@ async fn reachability(context: &Context, session: &Session) -> Vec<Check> {
 }
 
 /// Whether the sign-in host answers at all, and what its clock says.
-fn host(reached: Result<Option<i64>, TenantError>) -> Vec<Check> {
+fn host(reached: Result<Option<i64>, TenantError>) -> Vec<DoctorCheck> {
     match reached {
-        Err(error) => vec![Check::failed("network", &error)],
+        Err(error) => vec![failed("network", &error)],
         Ok(ahead) => {
-            let answers = Check::good("network", "the sign-in host answers");
+            let answers = DoctorCheck::good("network", "the sign-in host answers");
             std::iter::once(answers).chain(ahead.map(clock)).collect()
         }
     }
 }
 
 /// How far this computer's clock is ahead of the service's.
-fn clock(ahead_millis: i64) -> Check {
+fn clock(ahead_millis: i64) -> DoctorCheck {
     let seconds = ahead_millis.abs() / 1000;
     let found = match seconds {
         0 => "less than a second from the service's".to_owned(),
@@ -253,96 +241,42 @@ fn clock(ahead_millis: i64) -> Check {
         _ => format!("{} ahead of the service's", counted(seconds as u64, "second")),
     };
     if ahead_millis.abs() <= CLOCK_LIMIT_MILLIS {
-        return Check::good("clock", found);
+        return DoctorCheck::good("clock", found);
     }
-    Check::bad("clock", found, "set this computer's clock: tokens and ages depend on it")
+    DoctorCheck::bad("clock", found, "set this computer's clock: tokens and ages depend on it")
 }
 
 /// The role for the queries of the policy set, where it has some.
-async fn hunting(context: &Context, session: &Session, set: Option<&PolicySet>) -> Option<Check> {
+async fn hunting(context: &Context, session: &Session, set: Option<&PolicySet>) -> Option<DoctorCheck> {
     const NAME: &str = "may hunt";
     let queries = set.map_or(0, |set| selection::queries(&set.policy, context.policy_now()).len());
     let needed_for = match (queries, context.settings.writes.origins) {
         (0, false) if set.is_none() => return None,
-        (0, false) => return Some(Check::good(NAME, "not needed: no selector in force hunts")),
+        (0, false) => return Some(DoctorCheck::good(NAME, "not needed: no selector in force hunts")),
         (0, true) => "`writes.origins`".to_owned(),
         (1, _) => "1 query of the policies".to_owned(),
         (queries, _) => format!("{queries} queries of the policies"),
     };
     Some(match session.tenant.hunter().await {
-        Ok(_) => Check::good(NAME, format!("yes, for {needed_for}")),
+        Ok(_) => DoctorCheck::good(NAME, format!("yes, for {needed_for}")),
         Err(error) => {
-            let failed = Check::failed(NAME, &error);
-            Check { found: format!("{} (for {needed_for})", failed.found), ..failed }
+            let check = failed(NAME, &error);
+            DoctorCheck { found: format!("{} (for {needed_for})", check.found), ..check }
         }
     })
 }
 
-fn ledger(session: &Session) -> Option<Check> {
+fn ledger(session: &Session) -> Option<DoctorCheck> {
     let fault = session.ledger.fault()?;
-    Some(Check::bad("ledger", fault, "make the state directory writable"))
+    Some(DoctorCheck::bad("ledger", fault, "make the state directory writable"))
 }
 
-/// Calls left on each lane this hour, and how many an hour has.
-fn budget(session: &Session) -> Vec<(Lane, u32, u32)> {
+fn budget(session: &Session) -> Vec<LaneBudget> {
     session.ledger.with(|budget, now| {
-        let left = |lane: Lane| {
+        let of_lane = |lane: Lane| {
             let (left, of) = budget.left(lane, now);
-            (lane, left, of)
+            LaneBudget { lane, left, of }
         };
-        Lane::ALL.into_iter().map(left).collect()
+        Lane::ALL.into_iter().map(of_lane).collect()
     })
-}
-
-fn text(
-    context: &Context,
-    session: Option<&Session>,
-    checks: &[Check],
-    profile: Option<&ServiceProfile>,
-) -> String {
-    let mut text = String::new();
-    if context.global.sandbox.is_some() {
-        text.push_str("SANDBOX\n");
-    }
-    for check in checks {
-        let mark = if check.is_good { "ok  " } else { "bad " };
-        text.push_str(&format!("{mark} {:<12} {}\n", check.name, terminal(&check.found)));
-        // Of a check that is good the steps are only for the document.
-        for step in check.help.iter().filter(|_| !check.is_good).flat_map(|help| help.lines()) {
-            text.push_str(&format!("     {:<12} {}\n", "", terminal(step)));
-        }
-    }
-    let Some(session) = session else { return text };
-    text.push_str("budget left this hour\n");
-    for (lane, left, of) in budget(session) {
-        let (left, of) = (number(u64::from(left)), number(u64::from(of)));
-        text.push_str(&format!("     {:<12} {left:>6} of {of}\n", lane.word()));
-    }
-    if let Some(profile) = profile {
-        text.push_str(&measured::text(profile, session.ledger.clock().now()));
-    }
-    text
-}
-
-fn document(session: Option<&Session>, checks: &[Check], profile: Option<&ServiceProfile>) -> String {
-    let checks: Vec<Value> = checks
-        .iter()
-        .map(|check| json!({ "check": check.name, "ok": check.is_good, "found": check.found, "help": check.help }))
-        .collect();
-    let budget: Vec<Value> = session
-        .into_iter()
-        .flat_map(budget)
-        .map(|(lane, left, of)| json!({ "lane": lane.word(), "left": left, "of": of }))
-        .collect();
-    let tenant = session.map(|session| {
-        let reference = &session.reference;
-        json!({ "id": reference.id, "name": reference.name, "cloud": reference.cloud })
-    });
-    let service = profile
-        .zip(session)
-        .map(|(profile, session)| measured::document(profile, session.ledger.clock().now()));
-    let document = json!({
-        "formatVersion": "1.0", "tenant": tenant, "checks": checks, "budget": budget, "service": service,
-    });
-    escape::json_document(&document)
 }

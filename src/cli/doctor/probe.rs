@@ -4,8 +4,6 @@
 
 use std::sync::Arc;
 
-use serde_json::json;
-
 use mdetag::store::backend::Hold;
 use mdetag::store::journal::{self, Closing, Header, Journal};
 use mdetag::store::{output_file, probe_journal, service_file};
@@ -15,12 +13,12 @@ use mdetag_core::device::Field;
 use mdetag_core::inventory::{Row, Snapshot};
 use mdetag_core::probe::scratch::{PREFIX, ScratchTags, is_scratch};
 use mdetag_core::probe::{Device, Leftover, MAX_CALLS, Measured, ServiceProfile, clean_up, measure};
-use mdetag_core::report::escape::{self, terminal};
+use mdetag_core::report::escape::terminal;
+use mdetag_core::report::probe::{self as report, ProbeEnd};
 use mdetag_core::report::words::counted;
 use mdetag_core::selection;
 
 use super::cleaning;
-use super::measured;
 use super::watch::JournalWatch;
 use crate::cli::args::{DoctorArgs, Format};
 use crate::cli::context::Context;
@@ -304,25 +302,21 @@ impl Bench<'_> {
             share(self.context, &own, file)?;
         }
         let now = self.session.ledger.clock().now();
-        let changed: Vec<String> = changed
-            .iter()
-            .map(|(question, was, is)| format!("{question} was {was} in an earlier probe, and is {is}"))
-            .collect();
-        if self.context.global.format == Format::Json {
-            let document = json!({
-                "formatVersion": "1.0", "device": &*subject.id, "service": measured::document(&own, now),
-                "changed": changed, "restored": cleaned.is_ok() && exit != Exit::Partial, "says": restored,
-                "endedEarly": early,
-            });
-            self.context.console.result(&escape::json_document(&document))?;
-            return Ok(exit);
-        }
-        let mut text = if self.session.is_sandbox() { "SANDBOX\n".to_owned() } else { String::new() };
-        text.push_str(&measured::text(&own, now));
-        for line in changed.iter().chain(&early.map(|why| format!("the probe ended early: {why}"))) {
-            text.push_str(&format!("{}\n", terminal(line)));
-        }
-        text.push_str(&format!("device {}: {restored}\n", subject.shown));
+        let end = ProbeEnd {
+            is_sandbox: self.session.is_sandbox(),
+            device: &subject.id,
+            shown: &subject.shown,
+            profile: &own,
+            now,
+            changed: &changed,
+            ended_early: early.as_deref(),
+            is_restored: cleaned.is_ok() && exit != Exit::Partial,
+            restored: &restored,
+        };
+        let text = match self.context.global.format {
+            Format::Json => report::json(&end),
+            _ => report::human(&end),
+        };
         self.context.console.result(&text)?;
         Ok(exit)
     }
@@ -348,20 +342,10 @@ fn share(context: &Context, profile: &ServiceProfile, file: &std::path::Path) ->
 
 /// Whether the device is as it was, in words.
 pub fn restored(before: &DeviceState, now: &DeviceState) -> (String, Exit) {
-    let own = |state: &DeviceState| {
-        let mut tags: Vec<Arc<str>> = state.tags.iter().filter(|tag| !is_scratch(tag)).cloned().collect();
-        tags.sort();
-        tags
-    };
-    if own(before) == own(now) && before.value == now.value {
-        return ("its tags and its value are as before".to_owned(), Exit::Success);
+    match report::difference(before, now) {
+        None => ("its tags and its value are as before".to_owned(), Exit::Success),
+        Some(what) => (what, Exit::Partial),
     }
-    let list = |state: &DeviceState| {
-        let tags: Vec<String> = own(state).iter().map(|tag| escape::tag(tag).into_owned()).collect();
-        format!("[{}], value {}", tags.join(", "), state.value.as_deref().unwrap_or("none"))
-    };
-    let what = format!("it differs from before: {}; now {}", list(before), list(now));
-    (terminal(&what).into_owned(), Exit::Partial)
 }
 
 /// A journal that cannot be used.

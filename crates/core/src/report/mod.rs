@@ -38,6 +38,8 @@ pub mod rehearsal;
 pub mod html;
 pub mod listing;
 pub mod history;
+pub mod probe;
+pub mod doctor;
 #[cfg(test)]
 mod fixtures;
 #[cfg(test)]

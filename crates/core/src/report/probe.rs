@@ -1,0 +1,150 @@
+//! What a probe measured of the service beside what is assumed, and how its device is afterwards.
+//!
+//! Measures nothing and decides no verdict: that is `probe`.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::escape::{self, json_document, terminal};
+use super::words::number;
+use crate::apply::DeviceState;
+use crate::probe::scratch::is_scratch;
+use crate::probe::{Finding, Question, ServiceProfile, assumed};
+use crate::time::Timestamp;
+
+/// The end of a probe.
+#[derive(Clone, Debug)]
+pub struct ProbeEnd<'a> {
+    /// Whether the tenant is simulated.
+    pub is_sandbox: bool,
+    /// The device's id.
+    pub device: &'a str,
+    /// The device as people know it, already escaped.
+    pub shown: &'a str,
+    /// What this probe itself measured.
+    pub profile: &'a ServiceProfile,
+    /// The time by which findings are too old to count.
+    pub now: Timestamp,
+    /// Verdicts that differ from those of an earlier probe: the question, what it was, what it is.
+    pub changed: &'a [(String, String, String)],
+    /// Why it ended early.
+    pub ended_early: Option<&'a str>,
+    /// Whether the device is as it was before.
+    pub is_restored: bool,
+    /// The same in words, already escaped.
+    pub restored: &'a str,
+}
+
+impl ProbeEnd<'_> {
+    fn changes(&self) -> Vec<String> {
+        let changed = self.changed.iter();
+        changed
+            .map(|(question, was, is)| format!("{question} was {was} in an earlier probe, and is {is}"))
+            .collect()
+    }
+}
+
+/// Writes the end of a probe for people.
+pub fn human(end: &ProbeEnd<'_>) -> String {
+    let mut text = if end.is_sandbox { "SANDBOX\n".to_owned() } else { String::new() };
+    text.push_str(&table(end.profile, end.now));
+    let early = end.ended_early.map(|why| format!("the probe ended early: {why}"));
+    for line in end.changes().iter().chain(&early) {
+        text.push_str(&format!("{}\n", terminal(line)));
+    }
+    text.push_str(&format!("device {}: {}\n", end.shown, end.restored));
+    text
+}
+
+/// Writes the end of a probe as one document.
+pub fn json(end: &ProbeEnd<'_>) -> String {
+    json_document(&json!({
+        "formatVersion": "1.0", "device": end.device, "service": rows(end.profile, end.now),
+        "changed": end.changes(), "restored": end.is_restored, "says": end.restored,
+        "endedEarly": end.ended_early,
+    }))
+}
+
+/// How a device differs from what it was before a probe, scratch tags aside; `None` where it does not.
+pub fn difference(before: &DeviceState, now: &DeviceState) -> Option<String> {
+    let own = |state: &DeviceState| {
+        let mut tags: Vec<Arc<str>> = state.tags.iter().filter(|tag| !is_scratch(tag)).cloned().collect();
+        tags.sort();
+        tags
+    };
+    if own(before) == own(now) && before.value == now.value {
+        return None;
+    }
+    let list = |state: &DeviceState| {
+        let tags: Vec<String> = own(state).iter().map(|tag| escape::tag(tag).into_owned()).collect();
+        format!("[{}], value {}", tags.join(", "), state.value.as_deref().unwrap_or("none"))
+    };
+    let what = format!("it differs from before: {}; now {}", list(before), list(now));
+    Some(terminal(&what).into_owned())
+}
+
+/// What was measured, for people. Findings that no longer count say why.
+pub(super) fn table(profile: &ServiceProfile, now: Timestamp) -> String {
+    let mut text = format!("     {:<24} {:<16} measured\n", "the service", "assumed");
+    for question in Question::ALL {
+        let Some(finding) = finding(profile, question) else { continue };
+        let (what, why) = (verdict(finding), standing(profile, question, finding, now));
+        let row = format!("     {:<24} {:<16} {what}{why}", question.word(), assumed(question));
+        text.push_str(&format!("{}\n", terminal(row.trim_end())));
+    }
+    text
+}
+
+/// What was measured, as rows of a document.
+pub(super) fn rows(profile: &ServiceProfile, now: Timestamp) -> Value {
+    let row = |question: Question| {
+        let finding = finding(profile, question)?;
+        Some(json!({
+            "question": question.word(), "assumed": assumed(question), "measured": finding.verdict,
+            "number": finding.number, "reason": finding.reason, "measuredAt": finding.measured_at,
+            "counts": profile.verdict(question, now).is_some(),
+        }))
+    };
+    Question::ALL.into_iter().filter_map(row).collect()
+}
+
+fn finding(profile: &ServiceProfile, question: Question) -> Option<&Finding> {
+    profile.findings.iter().find(|finding| finding.question == question.word())
+}
+
+fn verdict(finding: &Finding) -> String {
+    let number = finding.number.map(|count| format!(" {}", number(count))).unwrap_or_default();
+    let word = if finding.verdict == "notMeasured" { "not measured" } else { &finding.verdict };
+    format!("{word}{number}")
+}
+
+fn standing(profile: &ServiceProfile, question: Question, finding: &Finding, now: Timestamp) -> String {
+    let day = finding.measured_at.get(..10).unwrap_or_default();
+    match (&finding.reason, &finding.stale_since) {
+        (Some(reason), _) if finding.verdict == "notMeasured" => format!(": {reason}"),
+        (_, Some(since)) => format!(" on {day}, and otherwise since {}", since.get(..10).unwrap_or_default()),
+        _ if profile.verdict(question, now).is_none() => format!(" on {day}, too long ago to count"),
+        _ => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scratch_tags_and_the_order_of_tags_are_no_difference() {
+        let scratch = format!("{}x", crate::probe::scratch::PREFIX);
+        let state = |tags: &[&str]| DeviceState {
+            id: "d".into(),
+            tags: tags.iter().map(|tag| Arc::from(*tag)).collect(),
+            value: Some("High".into()),
+        };
+        assert_eq!(difference(&state(&["A", "B"]), &state(&["B", &scratch, "A"])), None);
+        assert_eq!(
+            difference(&state(&["A"]), &state(&[" B"])).unwrap(),
+            "it differs from before: [A], value High; now [\" B\"], value High"
+        );
+    }
+}
