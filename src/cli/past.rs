@@ -59,6 +59,7 @@ pub fn history(
     let set = set_of(context, policy);
     history.past = counted(state, &set, now);
     history.waiting_for_wave = open_rollouts::unwritten(state, &set, resumed)?;
+    history.limits = context.service.tag_limits();
     if !retry_contested {
         history.unwritable =
             unwritable::current(state, refusals_now, &|id| status_of(&source.inventory.snapshot, id));

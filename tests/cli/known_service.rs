@@ -127,3 +127,85 @@ fn a_reviewed_plan_with_another_profile_is_planned_again_and_with_other_options_
     assert!(ran.err.contains("another service profile"), "{}", ran.err);
     assert!(service.writes() > before, "{}", ran.out);
 }
+
+/// Gives a finding of the kept profile another verdict.
+fn set(project: &Project, question: &str, verdict: &str, number: Option<u64>) {
+    edit(project, |document| {
+        let findings = document["findings"].as_array_mut().unwrap();
+        let one = findings.iter_mut().find(|finding| finding["question"] == question).unwrap();
+        (one["verdict"], one["number"]) = (json!(verdict), json!(number));
+    });
+}
+
+/// The tags of the probe's device, sorted.
+fn tags(service: &Service) -> Vec<String> {
+    let devices = service.sandbox.devices().unwrap();
+    let device = devices.iter().find(|device| device["id"] == DEVICE).unwrap();
+    let mut tags: Vec<String> = serde_json::from_value(device["machineTags"].clone()).unwrap();
+    tags.sort();
+    tags
+}
+
+/// Gives the probe's device other tags.
+fn retag(service: &Service, tags: &[&str]) {
+    let devices = service.sandbox.devices().unwrap();
+    let mut device = devices.into_iter().find(|device| device["id"] == DEVICE).unwrap();
+    device["machineTags"] = json!(tags);
+    service.sandbox.delete(&[DEVICE]).unwrap();
+    service.sandbox.insert(&device).unwrap();
+}
+
+#[test]
+fn a_tag_whose_blanks_the_service_takes_off_is_not_removed_in_place_of_another() {
+    let service = tenant(&["trim=on"]);
+    let project = project(
+        "version: 1\nretire: [\" EU\"]\nrules:\n  - { name: eu, select: { id: aa00000000000000000000000000000000000001 }, tags: [EU] }\n",
+    );
+    probe(&project, &service, &[]).exits(0);
+    retag(&service, &[" EU", "EU"]);
+    let ran = run(&project, &service, &["apply", "--auto-approve"]).exits(4);
+    assert_eq!(tags(&service), [" EU", "EU"], "{}", ran.out);
+    assert!(ran.out.contains("unwritable") && ran.out.contains("white space"), "{}", ran.out);
+}
+
+#[test]
+fn a_tag_that_the_service_would_cut_is_withheld_before_anything_is_written() {
+    let service = tenant(&[]);
+    let long = "l".repeat(120);
+    let project = project(&format!(
+        "version: 1\nrules:\n  - {{ name: long, select: {{ id: {DEVICE} }}, tags: [{long}, Short] }}\n"
+    ));
+    probe(&project, &service, &[]).exits(0);
+    set(&project, "tagLength", "cut", Some(100));
+    let planned = plan(&project, &service);
+    assert_eq!(summary(&planned), (1, 0));
+    let withheld = &planned["withheld"][0];
+    assert_eq!((&withheld["reason"], &withheld["additions"]), (&json!("unwritable"), &json!(1)));
+    assert!(withheld["name"].as_str().unwrap().contains("100 characters"), "{withheld}");
+    set(&project, "tagLength", "accepted", None);
+    assert_eq!(summary(&plan(&project, &service)), (2, 0));
+}
+
+#[test]
+fn a_patch_that_was_measured_to_harm_is_not_sent() {
+    let service = tenant(&["patch=legacy_400"]);
+    retag(&service, &[]);
+    let project = project(&format!(
+        "version: 1\nrules:\n  - {{ name: high, select: {{ everything: true }}, deviceValue: High }}\n  - {{ name: t, select: {{ id: {DEVICE} }}, tags: [Finance] }}\n"
+    ));
+    let settings =
+        "version: 1\nbudget: { timeScale: 100000 }\nwrites: { values: both, combine: true, origins: true }\n";
+    project.write("mdetag.yaml", settings);
+    probe(&project, &service, &[]).exits(0);
+    set(&project, "patchValue", "losesTags", None);
+    let before = service.sandbox.calls().len();
+    let ran = run(&project, &service, &["apply", "--auto-approve"]).exits(0);
+    assert!(
+        ran.err.contains("setDeviceValue alone") && ran.err.contains("no PATCH carries tags"),
+        "{}",
+        ran.err
+    );
+    let calls = service.sandbox.calls().split_off(before);
+    assert!(calls.iter().all(|call| call.method != "PATCH"), "{}", ran.out);
+    assert!(calls.iter().any(|call| call.path.ends_with("/setDeviceValue")));
+}

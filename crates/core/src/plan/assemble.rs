@@ -12,8 +12,8 @@ use rayon::prelude::*;
 use super::diff::{Differences, Names, TagEntry, ValueEntry};
 use super::replacement::{Caused, Replacements, is_consequence};
 use super::{
-    Cause, CauseIndex, ChangeKey, ChangeWhat, DeviceChange, History, Plan, TagChange, TagIndex, ValueChange,
-    Withheld, WithheldReason, stale,
+    Cause, CauseIndex, ChangeKey, ChangeWhat, DeviceChange, History, Plan, TagChange, TagIndex, TagLimits,
+    ValueChange, Withheld, WithheldReason, stale,
 };
 use crate::desired::Desired;
 use crate::inventory::{DeviceSet, Row, TagId};
@@ -228,6 +228,8 @@ struct Sorter<'a> {
     causes: &'a [Cause],
     names: &'a Names<'a>,
     replacements: Replacements<'a>,
+    /// By tag: why no call may name it. Empty where nothing limits tags.
+    limited: Vec<Option<String>>,
 }
 
 impl<'a> Sorter<'a> {
@@ -242,7 +244,11 @@ impl<'a> Sorter<'a> {
         let devices = keys.map(|key| &*key.device);
         let known = devices.chain(history.unwritable.keys().map(|device| &**device)).collect();
         let replacements = Replacements::new(desired.policy, desired.tag_case);
-        Sorter { desired, history, known, is_trusted, causes, names, replacements }
+        let limits = history.limits;
+        let is_free = limits == TagLimits::default();
+        let limited = names.list.iter().take(if is_free { 0 } else { names.list.len() });
+        let limited = limited.map(|tag| limits.refusal(tag)).collect();
+        Sorter { desired, history, known, is_trusted, causes, names, replacements, limited }
     }
 
     /// Appends the changes of some devices to where they go.
@@ -350,6 +356,12 @@ impl<'a> Sorter<'a> {
     fn tag_target(&self, entry: &TagEntry, held: &mut Vec<Held>) -> ChangeSlot {
         if let Some(rule) = entry.gap {
             return ChangeSlot::Unresolved(Some(rule.get() - 1));
+        }
+        if let Some(Some(why)) = self.limited.get(entry.tag.0 as usize) {
+            if !entry.is_removal {
+                held.push(Held { tag: entry.tag, cause: entry.cause, is_contested: true });
+            }
+            return ChangeSlot::Unwritable(why.clone());
         }
         if self.is_known(entry.row) {
             let name = &self.names.list[entry.tag.0 as usize];

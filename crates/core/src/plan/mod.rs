@@ -14,6 +14,7 @@ pub mod guard;
 pub mod guard_changes;
 mod header;
 mod idle;
+mod limits;
 mod measure;
 pub mod replacement;
 pub mod revert;
@@ -36,6 +37,8 @@ pub use header::{
     FileReference, Header, InventoryReference, Options, PolicyReference, ProfileDigest, TenantReference,
     ValueRoute,
 };
+
+pub use limits::TagLimits;
 
 pub use crate::desired::{GapReason, Unresolved};
 use crate::device::DeviceValue;
@@ -478,6 +481,8 @@ pub struct History {
     pub waiting_for_wave: BTreeMap<Arc<str>, String>,
     /// What earlier runs of the policy set did, as the guard counts it; none where no state is kept.
     pub past: Option<guard::Past>,
+    /// What the service makes of tags.
+    pub limits: TagLimits,
 }
 
 #[cfg(test)]

@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 
 use super::profile::ServiceProfile;
 use super::questions::Question;
-use crate::plan::{ProfileDigest, TenantReference};
+use super::scratch::DOCUMENTED_LENGTH;
+use crate::plan::{ProfileDigest, TagLimits, TenantReference};
 use crate::policy::settings::Settings;
 use crate::tag::TagCase;
 use crate::time::Timestamp;
@@ -75,6 +76,33 @@ impl KnownService {
                 sentences.push("tags compare without case, as the service was measured to do".to_owned());
             }
         }
+        let values = self.verdict(Question::PatchValue);
+        if settings.writes.both_routes && matches!(values, Some("losesTags" | "refused")) {
+            settings.writes.both_routes = false;
+            sentences.push(match values {
+                Some("refused") => "values go by setDeviceValue alone: the service was measured to refuse a PATCH of a value",
+                _ => "values go by setDeviceValue alone: a PATCH of a value was measured to take tags away",
+            }.to_owned());
+        }
+        let tags = self.verdict(Question::PatchTags);
+        if settings.writes.combine && matches!(tags, Some("appends" | "refused")) {
+            settings.writes.combine = false;
+            sentences.push(match tags {
+                Some("refused") => "no PATCH carries tags: the service was measured to refuse that",
+                _ => "no PATCH carries tags: the service was measured to keep those that its list leaves out",
+            }.to_owned());
+        }
         sentences
+    }
+
+    /// What the service makes of tags.
+    pub fn tag_limits(&self) -> TagLimits {
+        let documented = DOCUMENTED_LENGTH as u64;
+        let longest = match self.verdicts.get(&Question::TagLength) {
+            Some((verdict, kept)) if verdict == "cut" => kept.filter(|kept| (1..documented).contains(kept)),
+            Some((verdict, _)) if verdict == "refused" => Some(documented - 1),
+            _ => None,
+        };
+        TagLimits { longest, trims: self.verdict(Question::TagBlanks) == Some("trimmed") }
     }
 }

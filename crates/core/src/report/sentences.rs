@@ -310,7 +310,7 @@ fn aside_phrase(class: Class, aside: &Withheld) -> Phrase {
         }
         (Class::Unwritable, _) => {
             let them = noun_for(total, "it|them");
-            format!("{named} unwritable: the service refuses {them} run after run{retried}")
+            format!("{named} unwritable: the service does not take {them}{retried}")
         }
         (_, crate::plan::WithheldReason::Unresolved) => format!("{named} withheld where data is missing"),
         (_, crate::plan::WithheldReason::Unconfirmed) => {
