@@ -6,6 +6,8 @@
 mod clock;
 #[path = "stores/emulators.rs"]
 mod emulators;
+#[path = "stores/ledger.rs"]
+mod ledger;
 
 use std::sync::{Arc, Barrier};
 use std::time::Duration;

@@ -211,15 +211,21 @@ fn steps(
     around: &mut DriveContext<'_>,
 ) -> Result<(Step, Vec<(CallId, Call)>), JournalError> {
     let (mut entries, mut starts) = (Vec::new(), Vec::new());
-    let step = around.ledger.with(|budget, now| {
-        loop {
-            let step = run.next(now, budget);
-            entries.extend(run.drain());
-            let Step::Send(call, request) = step else { return step };
-            entries.push(Entry::Intent { call, at: now, request: request.clone() });
-            starts.push((call, request));
+    let step = loop {
+        let step = around.ledger.with(|budget, now| {
+            loop {
+                let step = run.next(now, budget);
+                entries.extend(run.drain());
+                let Step::Send(call, request) = step else { return step };
+                entries.push(Entry::Intent { call, at: now, request: request.clone() });
+                starts.push((call, request));
+            }
+        });
+        // What may start already must not wait for the answer of a store.
+        if !starts.is_empty() || !around.ledger.reserves() {
+            break step;
         }
-    });
+    };
     record(run, around, entries)?;
     Ok((step, starts))
 }

@@ -208,21 +208,19 @@ impl Prepared {
             cloud: Some(target.cloud),
         };
         let state = state_store::of_tenant(context, &reference, need)?;
-        // Budgets are counted on this computer.
-        let local = state_store::local(context, &reference)?;
         // A managed identity or a login of the Azure CLI names its application only in the token.
         let client = credential.client().map(str::to_owned);
         let app = tenant.claims().app.clone().or(client).unwrap_or_else(|| "unknown".to_owned());
-        let ledger = Arc::new(ledger(context, &local, &app, target.scale, tenant.clock())?);
+        let ledger = Arc::new(ledger(context, (&state, &reference), &app, target.scale, tenant.clock())?);
         let known = known_service::read(context, &state, &reference);
         Ok(Session { tenant, reference, state, known, ledger, scale: target.scale, sandbox: target.sandbox })
     }
 }
 
-/// The ledger of an application in a tenant's folder.
+/// The ledger of an application, where the state lies: who shares the state shares the calls a minute.
 fn ledger(
     context: &Context,
-    state: &StateDir,
+    (state, reference): (&StateDir, &TenantReference),
     app: &str,
     scale: u32,
     clock: Arc<dyn Clock>,
@@ -235,8 +233,15 @@ fn ledger(
         time_scale: f64::from(scale),
         ..Limits::default()
     };
-    let folder = state.ledger(app).map_err(Failure::file)?;
-    Ok(Ledger::open(&folder, limits, context.clock.now().ticks() as u64, clock))
+    let seed = context.clock.now().ticks() as u64;
+    let place = state.shared_ledger(app).map_err(Failure::file)?;
+    let shared = state.backend().shared(&place).map_err(|error| Failure::file(error.to_string()))?;
+    if let Some(cell) = shared {
+        return Ok(Ledger::in_store(cell, &place, limits, seed, clock));
+    }
+    // A store that does not answer counts nothing: this computer's own calls are still known.
+    let local = state_store::local(context, reference)?;
+    Ok(Ledger::open(&local.ledger(app).map_err(Failure::file)?, limits, seed, clock))
 }
 
 /// A sandbox in the state directory, served in this process over a real socket.

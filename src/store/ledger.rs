@@ -1,7 +1,8 @@
-//! The ledger: the calls of the last hour, shared by every process on one state directory.
+//! The ledger: the calls of the last hour, shared by every process on one state.
 //!
-//! A file for each lane, one line for each record, under a lock; a slot is written before its call. It holds no truth that
-//! cannot be lost: a torn, foreign or missing ledger costs some 429s, so every fault is tolerated and told once.
+//! In a folder it is a file for each lane, one line for each record, under a lock; a slot is written before its call. In a store
+//! slots are reserved: `shared_ledger`. It holds no truth that cannot be lost: a torn, foreign or missing ledger costs some 429s,
+//! so every fault is tolerated and told once.
 
 use std::fs::{File, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -14,7 +15,9 @@ use mdetag_core::apply::{Admission, Meter, Ticket};
 use mdetag_core::plan::Lane;
 use mdetag_core::time::{Clock, Timestamp};
 
+use super::backend::SharedCell;
 use super::path_text::shown;
+use super::shared_ledger::SharedLedger;
 use super::state_file;
 
 /// The first words of every file; a number that changes with each rewriting follows.
@@ -31,15 +34,27 @@ const LOCK_TRIES: u32 = 2_000;
 
 /// The budget of one application in one tenant, as all processes have spent it.
 pub struct Ledger {
-    folder: PathBuf,
+    /// Where it lies, for messages.
+    place: String,
     clock: Arc<dyn Clock>,
     inner: Mutex<Inner>,
 }
 
 struct Inner {
     budget: Budget,
-    files: [LaneFile; Lane::ALL.len()],
+    keeper: Keeper,
     fault: Option<String>,
+}
+
+enum Keeper {
+    Folder(LaneFiles),
+    Store(SharedLedger),
+}
+
+/// The files of a folder, as far as they were read.
+struct LaneFiles {
+    folder: PathBuf,
+    files: [LaneFile; Lane::ALL.len()],
     rewrites: u64,
 }
 
@@ -53,13 +68,24 @@ struct LaneFile {
 impl Ledger {
     /// Opens the ledger in `folder`, which need not exist. `seed` must differ between processes.
     pub fn open(folder: &Path, limits: Limits, seed: u64, clock: Arc<dyn Clock>) -> Ledger {
-        let inner = Inner {
-            budget: Budget::new(limits, seed),
-            files: Default::default(),
-            fault: None,
-            rewrites: seed,
-        };
-        Ledger { folder: folder.to_owned(), clock, inner: Mutex::new(inner) }
+        let files = LaneFiles { folder: folder.to_owned(), files: Default::default(), rewrites: seed };
+        Ledger::kept(shown(folder), Keeper::Folder(files), limits, seed, clock)
+    }
+
+    /// Opens the ledger in an object of a store, which need not exist. `place`: where it lies, for messages.
+    pub fn in_store(
+        cell: SharedCell,
+        place: &Path,
+        limits: Limits,
+        seed: u64,
+        clock: Arc<dyn Clock>,
+    ) -> Ledger {
+        Ledger::kept(shown(place), Keeper::Store(SharedLedger::new(cell)), limits, seed, clock)
+    }
+
+    fn kept(place: String, keeper: Keeper, limits: Limits, seed: u64, clock: Arc<dyn Clock>) -> Ledger {
+        let inner = Inner { budget: Budget::new(limits, seed), keeper, fault: None };
+        Ledger { place, clock, inner: Mutex::new(inner) }
     }
 
     /// The clock of its times, and of every journal beside it.
@@ -70,28 +96,47 @@ impl Ledger {
     /// Acts on the budget while no other process does: what others did is merged before, what `act` did is written after.
     pub fn with<T>(&self, act: impl FnOnce(&mut Budget, Timestamp) -> T) -> T {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        let lock = self.lock();
-        let now = self.clock.now();
-        let merged = lock.and_then(|lock| inner.merge_all(&self.folder, now).map(|()| lock));
-        let done = act(&mut inner.budget, now);
-        let records = inner.budget.drain_records();
-        let written = merged.and_then(|_lock| inner.write_all(&self.folder, &records, now));
+        let Inner { budget, keeper, fault } = &mut *inner;
+        let (done, written) = match keeper {
+            Keeper::Folder(files) => {
+                let lock = files.lock();
+                let now = self.clock.now();
+                let merged = lock.and_then(|lock| files.merge_all(budget, now).map(|()| lock));
+                let done = act(budget, now);
+                let records = budget.drain_records();
+                let oldest = now.minus(budget.memory());
+                (done, merged.and_then(|_lock| files.write_all(&records, oldest)))
+            }
+            Keeper::Store(shared) => {
+                let read = shared.before(budget, self.clock.now());
+                let now = self.clock.now();
+                let done = act(budget, now);
+                (done, read.and(shared.after(budget, now)))
+            }
+        };
         if let Err(error) = written {
-            inner.fault.get_or_insert_with(|| {
+            fault.get_or_insert_with(|| {
                 format!(
                     "the ledger in {} cannot be used ({error}): other processes' calls are not seen",
-                    shown(&self.folder)
+                    self.place
                 )
             });
         }
         done
     }
 
+    /// Whether slots are to be reserved before the next call: [`Ledger::with`] does so first, and the question may be asked again.
+    pub fn reserves(&self) -> bool {
+        !self.inner.lock().unwrap_or_else(PoisonError::into_inner).budget.wanted().is_empty()
+    }
+
     /// Why the ledger is not shared, if it is not: one sentence for a warning.
     pub fn fault(&self) -> Option<String> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner).fault.clone()
     }
+}
 
+impl LaneFiles {
     fn lock(&self) -> std::io::Result<File> {
         let file = state_file::open_to_lock(&self.folder.join("lock"))?;
         for _ in 0..LOCK_TRIES {
@@ -103,48 +148,60 @@ impl Ledger {
         }
         Err(std::io::Error::other("another process holds its lock"))
     }
-}
 
-impl Inner {
-    fn merge_all(&mut self, folder: &Path, now: Timestamp) -> std::io::Result<()> {
+    fn merge_all(&mut self, budget: &mut Budget, now: Timestamp) -> std::io::Result<()> {
         let mut fresh = Vec::new();
         let mut is_rewritten = false;
         for lane in Lane::ALL {
-            let (records, rewritten) = read(folder, lane, &mut self.files[lane as usize])?;
+            let (records, rewritten) = read(&self.folder, lane, &mut self.files[lane as usize])?;
             is_rewritten |= rewritten;
             fresh.extend(records);
         }
         // Another process rewrote a file: what it left out no longer counts, and what it kept is known already. Reading
         // everything anew is the simplest way to count nothing twice.
         if is_rewritten {
-            self.budget.forget();
+            budget.forget();
             fresh.clear();
             for lane in Lane::ALL {
                 self.files[lane as usize].read = 0;
-                fresh.extend(read(folder, lane, &mut self.files[lane as usize])?.0);
+                fresh.extend(read(&self.folder, lane, &mut self.files[lane as usize])?.0);
             }
         }
-        fresh.into_iter().for_each(|record| self.budget.merge(record, now));
+        fresh.into_iter().for_each(|record| budget.merge(record, now));
         Ok(())
     }
 
-    fn write_all(&mut self, folder: &Path, records: &[SlotRecord], now: Timestamp) -> std::io::Result<()> {
+    fn write_all(&mut self, records: &[SlotRecord], oldest: Timestamp) -> std::io::Result<()> {
         for lane in Lane::ALL {
             let lines: String = records.iter().filter(|record| lane_of(record) == lane).map(line).collect();
             if lines.is_empty() {
                 continue;
             }
             self.rewrites += 1;
-            let oldest = now.minus(self.budget.memory());
-            append(folder, lane, &mut self.files[lane as usize], &lines, self.rewrites, oldest)?;
+            append(&self.folder, lane, &mut self.files[lane as usize], &lines, self.rewrites, oldest)?;
         }
         Ok(())
     }
 }
 
+impl Drop for Ledger {
+    fn drop(&mut self) {
+        let now = self.clock.now();
+        let Inner { budget, keeper, .. } = self.inner.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let Keeper::Store(shared) = keeper {
+            shared.end(budget, now);
+        }
+    }
+}
+
 impl Meter for Ledger {
     fn admit(&self, lane: Lane) -> Admission {
-        self.with(|budget, now| budget.admit(lane, now))
+        loop {
+            let admission = self.with(|budget, now| budget.admit(lane, now));
+            if matches!(admission, Admission::Go(_)) || !self.reserves() {
+                return admission;
+            }
+        }
     }
 
     fn answered(&self, ticket: Ticket, throttled: Option<Option<Duration>>) {

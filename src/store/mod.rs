@@ -10,6 +10,7 @@ pub mod journal;
 pub mod history_index;
 pub mod retention;
 mod journal_line;
+mod shared_ledger;
 pub mod ledger;
 pub mod lock;
 pub mod output_file;

@@ -120,6 +120,15 @@ impl StateDir {
         unlinked(&self.path, &["ledger", &app.to_ascii_lowercase()])
     }
 
+    /// The ledger of an application in a store: one object.
+    ///
+    /// # Errors
+    /// As [`StateDir::new`].
+    pub fn shared_ledger(&self, app: &str) -> Result<PathBuf, String> {
+        check("client id", app)?;
+        Ok(self.path.join("ledger").join(app.to_ascii_lowercase()))
+    }
+
     /// What a finished run did, for `history`.
     pub fn history(&self, run: &str) -> PathBuf {
         self.path.join("history").join(format!("{run}.json"))

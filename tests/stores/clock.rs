@@ -20,6 +20,26 @@ impl Clock for Wall {
     }
 }
 
+/// A clock that stands still between two moves.
+#[derive(Debug)]
+pub(crate) struct Standing(AtomicU64);
+
+impl Standing {
+    pub(crate) fn new() -> Arc<Standing> {
+        Arc::new(Standing(AtomicU64::new(1_700_000_000_000)))
+    }
+
+    pub(crate) fn pass(&self, span: Duration) {
+        self.0.fetch_add(span.as_millis() as u64, Ordering::SeqCst);
+    }
+}
+
+impl Clock for Standing {
+    fn now(&self) -> Timestamp {
+        Timestamp::EPOCH.plus(Duration::from_millis(self.0.load(Ordering::SeqCst)))
+    }
+}
+
 /// The wall clock, some seconds later.
 #[derive(Debug)]
 pub(crate) struct Shifted(AtomicU64);

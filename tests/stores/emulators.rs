@@ -173,13 +173,15 @@ impl Place {
     pub(crate) fn open_at(&self, clock: &Arc<Shifted>) -> StateDir {
         match &self.kind {
             Kind::Folder(folder) => StateDir::new(folder.path(), "public", "t").unwrap(),
-            Kind::Store(address) => {
-                let objects = self.objects().unwrap();
-                let cells: Arc<dyn Cells> = Arc::new(clock.store(objects.clone()));
-                let bucket = Arc::new(Bucket::new(objects, cells, clock.clone()));
-                StateDir::in_store(bucket, &address.to_string(), "public", None, "t").unwrap()
-            }
+            Kind::Store(_) => self.open_in(&self.objects().unwrap(), clock),
         }
+    }
+
+    /// The same over a store whose traffic the test counts.
+    pub(crate) fn open_in(&self, objects: &Arc<Objects>, clock: &Arc<Shifted>) -> StateDir {
+        let cells: Arc<dyn Cells> = Arc::new(clock.store(objects.clone()));
+        let bucket = Arc::new(Bucket::new(objects.clone(), cells, clock.clone()));
+        StateDir::in_store(bucket, &objects.address().to_string(), "public", None, "t").unwrap()
     }
 
     /// The store itself; none for a folder.

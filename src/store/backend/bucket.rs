@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use mdetag_core::time::Clock;
 
 use super::lease::{self, Lease};
-use super::objects::{Cells, Condition, Objects};
+use super::objects::{Cells, Condition, Objects, SharedCell};
 use super::{Backend, Hold, LeaseLost, Log, OwnClock};
 use crate::store::lock::LockError;
 use crate::store::path_text::shown;
@@ -173,6 +173,10 @@ impl Backend for Bucket {
 
     fn last_holder(&self, path: &Path) -> Result<Option<String>> {
         lease::last_holder(&*self.cells, &self.key(path)?)
+    }
+
+    fn shared(&self, path: &Path) -> Result<Option<SharedCell>> {
+        Ok(Some(SharedCell::new(self.cells.clone(), self.key(path)?)))
     }
 }
 

@@ -21,7 +21,7 @@ pub use connect::{connect, probe};
 pub use directory::Directory;
 pub use lease::Lease;
 pub use missing::Missing;
-pub use objects::{Cell, Cells, Condition, Objects, Version};
+pub use objects::{Cell, Cells, Condition, Objects, SharedCell, Version};
 pub use place::{StatePlace, StoreAddress};
 
 use mdetag_core::time::Clock;
@@ -96,6 +96,14 @@ pub trait Backend: fmt::Debug + Send + Sync {
     /// # Errors
     /// Where that cannot be read.
     fn last_holder(&self, path: &Path) -> Result<Option<String>>;
+
+    /// A file that computers change without the right to write to the tenant; none in a folder, where the system locks files.
+    ///
+    /// # Errors
+    /// A path that lies elsewhere.
+    fn shared(&self, _path: &Path) -> Result<Option<SharedCell>> {
+        Ok(None)
+    }
 }
 
 /// A journal that is written to.

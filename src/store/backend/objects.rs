@@ -70,6 +70,36 @@ pub trait Cells: std::fmt::Debug + Send + Sync {
     fn now(&self) -> Timestamp;
 }
 
+/// One object that several computers change.
+#[derive(Clone, Debug)]
+pub struct SharedCell {
+    cells: Arc<dyn Cells>,
+    key: String,
+}
+
+impl SharedCell {
+    /// The object with this key.
+    pub(super) fn new(cells: Arc<dyn Cells>, key: String) -> SharedCell {
+        SharedCell { cells, key }
+    }
+
+    /// As [`Cells::get`].
+    ///
+    /// # Errors
+    /// As [`Cells::get`].
+    pub fn get(&self) -> Result<Option<Cell>> {
+        self.cells.get(&self.key)
+    }
+
+    /// As [`Cells::put`].
+    ///
+    /// # Errors
+    /// As [`Cells::put`].
+    pub fn put(&self, bytes: Vec<u8>, condition: Condition) -> Result<Version> {
+        self.cells.put(&self.key, bytes, condition)
+    }
+}
+
 /// What was asked of a store, and how far its clock is from ours.
 #[derive(Debug, Default)]
 pub(super) struct Traffic {

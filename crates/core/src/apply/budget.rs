@@ -9,9 +9,9 @@ use std::time::Duration;
 use crate::plan::Lane;
 use crate::time::{Timestamp, spoken};
 
-use super::meter::{Admission, LaneWait, Ticket};
+use super::meter::{Admission, LaneWait, Ticket, WaitReason};
 use super::retry::{Jitter, LONGEST_CLOSURE, MAX_RETRY_AFTER, MAX_THROTTLES, MIN_WAIT};
-use super::slots::{OpenSlot, SlotWindows};
+use super::slots::{OpenSlot, Reserved, SlotWindows};
 
 pub use super::slots::{RateWindow, SlotRecord};
 
@@ -75,6 +75,8 @@ pub struct Budget {
     jitter: Jitter,
     next_slot: u64,
     records: Vec<SlotRecord>,
+    /// Of each track, where other computers fill the same windows.
+    reserved: Option<Vec<Reserved>>,
 }
 
 impl Budget {
@@ -95,12 +97,18 @@ impl Budget {
             jitter,
             next_slot,
             records: Vec::new(),
+            reserved: None,
         }
     }
 
     /// The limits it was made with.
     pub fn limits(&self) -> &Limits {
         &self.limits
+    }
+
+    /// The lane that stands for a lane's windows.
+    pub fn windows_of(&self, lane: Lane) -> Lane {
+        Lane::ALL[self.place(lane)]
     }
 
     fn place(&self, lane: Lane) -> usize {
@@ -112,18 +120,27 @@ impl Budget {
         &mut self.tracks[place]
     }
 
-    /// When the next call of a lane may start; `now` if it may start at once.
+    /// When the next call of a lane may start; `now` if it may start at once. Where slots must be reserved and none are, it is
+    /// noted that some are wanted.
     pub fn ready_at(&mut self, lane: Lane, now: Timestamp) -> Timestamp {
-        let track = self.track(lane);
+        let place = self.place(lane);
+        let track = &mut self.tracks[place];
         track.prune(now);
-        track.ready_at(now).0
+        let ready = track.ready_at(now, 1).0;
+        let Some(reserved) = self.reserved.as_mut().map(|all| &mut all[place]) else { return ready };
+        if ready > now || reserved.left(now) > 0 {
+            return ready;
+        }
+        // Slots free one after the other: asking for each would cost as much as the calls do.
+        let several = track.ready_at(now, Reserved::least(track.windows[0])).0;
+        reserved.ask_at(several, track.windows[0], now)
     }
 
     /// How long the next call of a lane waits, and for what; `None` if it may start at once.
     pub fn wait(&mut self, lane: Lane, now: Timestamp) -> Option<LaneWait> {
         let track = self.track(lane);
         track.prune(now);
-        let (ready, reason) = track.ready_at(now);
+        let (ready, reason) = track.ready_at(now, 1);
         (ready > now).then(|| LaneWait { lane, span: ready.since(now), reason })
     }
 
@@ -143,6 +160,10 @@ impl Budget {
         let slot = self.next_slot;
         self.next_slot = self.next_slot.wrapping_add(1);
         let expires = now.plus(self.limits.call_timeout);
+        let place = self.place(lane);
+        if let Some(reserved) = &mut self.reserved {
+            reserved[place].spend();
+        }
         self.track(lane).open.push(OpenSlot { slot, taken: now, expires });
         self.records.push(SlotRecord::Taken { lane, slot, at: now });
         Ticket { lane, slot }
@@ -154,10 +175,50 @@ impl Budget {
         if let Some(reason) = self.given_up(lane) {
             return Admission::GivenUp(reason.to_owned());
         }
-        match self.wait(lane, now) {
-            Some(wait) => Admission::Wait(wait),
-            None => Admission::Go(self.take(lane, now)),
+        if let Some(wait) = self.wait(lane, now) {
+            return Admission::Wait(wait);
         }
+        let ready = self.ready_at(lane, now);
+        if ready > now {
+            let reason = WaitReason::Reserving;
+            return Admission::Wait(LaneWait { lane, span: ready.since(now), reason });
+        }
+        Admission::Go(self.take(lane, now))
+    }
+
+    /// Whether lanes start only calls for which slots were reserved: other computers fill the same windows. What was reserved
+    /// before stays.
+    pub fn share(&mut self, is_shared: bool) {
+        match (is_shared, &self.reserved) {
+            (true, None) => self.reserved = Some(vec![Reserved::default(); self.tracks.len()]),
+            (false, Some(_)) => self.reserved = None,
+            _ => {}
+        }
+    }
+
+    /// The lanes for which slots are to be reserved.
+    pub fn wanted(&self) -> Vec<Lane> {
+        let reserved = self.reserved.as_deref().unwrap_or_default();
+        Lane::ALL
+            .into_iter()
+            .filter(|lane| reserved.get(*lane as usize).is_some_and(|it| it.is_wanted))
+            .collect()
+    }
+
+    /// Slots of a lane that are reserved and not taken, and until when they may be.
+    pub fn reserved(&self, lane: Lane, now: Timestamp) -> Option<(u32, Timestamp)> {
+        let reserved = self.reserved.as_ref()?.get(lane as usize)?;
+        (reserved.left(now) > 0).then_some((reserved.left(now), reserved.until))
+    }
+
+    /// Reserves slots of a wanted lane, as many as its windows have room for and are worth it. Returns how many there are then.
+    pub fn reserve(&mut self, lane: Lane, now: Timestamp) -> u32 {
+        let track = &mut self.tracks[lane as usize];
+        track.prune(now);
+        let room = |window: &RateWindow| window.calls.saturating_sub(track.used(*window, now) as u32);
+        let room = track.windows.iter().map(room).min().unwrap_or_default();
+        let Some(reserved) = &mut self.reserved else { return 0 };
+        reserved[lane as usize].grant(room, track.windows[0], now)
     }
 
     /// The answer to a call has arrived, or will not. `throttled`: it was a 429 that asks for this wait, or for none.
@@ -243,6 +304,11 @@ impl Budget {
             track.open.clear();
             track.closed_until = None;
         }
+    }
+
+    /// The length of the shorter window: a minute, unscaled.
+    pub fn minute(&self) -> Duration {
+        self.tracks.iter().map(|track| track.windows[0].length).min().unwrap_or_default()
     }
 
     /// How long a record can matter.

@@ -46,6 +46,8 @@ pub enum WaitReason {
     Throttled,
     /// As many calls as a window takes have started, those of other processes included.
     Spent { calls: u32, window: WindowSpan },
+    /// Slots are reserved first, where several computers share the windows.
+    Reserving,
 }
 
 /// The windows of a lane by their unscaled lengths.

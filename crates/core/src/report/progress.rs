@@ -78,6 +78,9 @@ pub fn waiting(wait: &LaneWait, now: Timestamp) -> String {
     let lane = wait.lane.word();
     let reason = match wait.reason {
         WaitReason::Throttled => format!("the service asked to leave the lane {lane} alone"),
+        WaitReason::Reserving => {
+            format!("calls of the lane {lane} are reserved, for other computers to know")
+        }
         WaitReason::Spent { calls, window } => {
             let window = match window {
                 WindowSpan::Minute => "a minute",
