@@ -6,11 +6,10 @@ use std::sync::Arc;
 use mdetag::store::path_text::shown;
 use mdetag::store::whole_file;
 use mdetag_core::diagnostic::{DataFile, Source as Text, Sources};
-use mdetag_core::import::{self, Gives, ImportOptions, Imported};
+use mdetag_core::import::{self, ImportOptions, Imported};
 use mdetag_core::plan::{History, PolicyReference};
 use mdetag_core::policy;
-use mdetag_core::report::listing::{Cell, Listing};
-use mdetag_core::report::words::counted;
+use mdetag_core::report::import as report;
 use mdetag_core::tag::{TagCase, TagPattern};
 
 use super::args::{Format, ImportArgs};
@@ -149,78 +148,9 @@ fn in_memory(imported: &Imported) -> Sources {
 }
 
 fn show(context: &Context, args: &ImportArgs, imported: &Imported) -> Result<(), Failure> {
+    let folder = shown(&args.output);
     if context.global.format == Format::Json {
-        return Ok(context
-            .console
-            .result(&mdetag_core::report::escape::json_document(&document(args, imported)))?);
+        return Ok(context.console.result(&report::json(&folder, imported))?);
     }
-    looking::show(context, &listing(args, imported), true)
-}
-
-fn document(args: &ImportArgs, imported: &Imported) -> serde_json::Value {
-    let rules = imported.rules.iter().map(|rule| {
-        let (tag, value) = match &rule.gives {
-            Gives::Tag(tag) => (Some(tag.as_str()), None),
-            Gives::Value(value) => (None, Some(value.word())),
-        };
-        serde_json::json!({
-            "rule": rule.name, "tag": tag, "deviceValue": value, "devices": rule.devices, "selector": rule.selector,
-            "precision": rule.precision, "recall": rule.recall, "selected": rule.is_selected,
-            "exceptions": rule.without.len() + rule.besides.len(),
-        })
-    });
-    let files: Vec<&str> = imported.files.iter().map(|file| file.path.as_str()).collect();
-    serde_json::json!({
-        "formatVersion": "1.0", "folder": args.output, "files": files, "claims": imported.claims,
-        "rules": rules.collect::<Vec<_>>(),
-        "leftOut": imported.left_out.iter().map(|(tag, why)| serde_json::json!({ "tag": tag, "reason": why })).collect::<Vec<_>>(),
-    })
-}
-
-fn listing(args: &ImportArgs, imported: &Imported) -> Listing {
-    let claims = match imported.claims.as_slice() {
-        [] => "claims nothing".to_owned(),
-        claims => format!("claims {}", claims.join(", ")),
-    };
-    let heading = format!(
-        "Wrote {} with {} to {}: it plans to zero changes and {claims}.",
-        counted(imported.files.len() as u64, "file"),
-        counted(imported.rules.len() as u64, "rule"),
-        shown(&args.output),
-    );
-    let mut listing = Listing { kind: "import", heading, ..Listing::default() }
-        .column("tag")
-        .column("devices")
-        .column("selector or list")
-        .column("precision")
-        .column("recall")
-        .column("exceptions");
-    for rule in &imported.rules {
-        let given = match &rule.gives {
-            Gives::Tag(tag) => tag.clone(),
-            Gives::Value(value) => format!("value {value}"),
-        };
-        let cells = match rule.selector.as_ref().filter(|_| rule.is_selected) {
-            Some(selector) => [
-                Cell::Text(selector.clone()),
-                Cell::Percent(share(rule.precision)),
-                Cell::Percent(share(rule.recall)),
-                Cell::Number((rule.without.len() + rule.besides.len()) as u64),
-            ],
-            // A list has its devices by name: it is never wrong and explains nothing.
-            None => [Cell::Text("list".to_owned()), Cell::Missing, Cell::Missing, Cell::Missing],
-        };
-        listing
-            .rows
-            .push([Cell::Text(given), Cell::Number(rule.devices as u64)].into_iter().chain(cells).collect());
-    }
-    for (tag, reason) in &imported.left_out {
-        listing.remarks.push(format!("left out: {tag} ({reason})"));
-    }
-    listing
-}
-
-/// Per cent, and 100 only where nothing is missing.
-fn share(share: f64) -> f64 {
-    (share * 1000.0).floor() / 10.0
+    looking::show(context, &report::listing(&folder, imported), true)
 }
