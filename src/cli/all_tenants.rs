@@ -7,7 +7,7 @@ use std::io::Write;
 use std::path::Path;
 
 use futures_util::stream::{self, StreamExt as _};
-use serde_json::{Value, json};
+use mdetag_core::report::tenants::{self, TenantEnd};
 
 use super::args::{ApplyArgs, DriftArgs, FleetArgs, Format, PlanArgs, ReportArgs};
 use super::console::Kept;
@@ -89,25 +89,32 @@ where
     let mut summary = String::from("All tenants:\n");
     let mut documents = Vec::new();
     while let Some((name, ended, kept)) = runs.next().await {
-        let (exit, words) = match &ended {
+        let (exit, says) = match &ended {
             Ok(exit) => (*exit, exit.meaning().to_owned()),
             Err(failure) => (failure.exit, failure.to_string()),
         };
         let block = kept.take();
+        let failure = ended.as_ref().err();
+        let end = TenantEnd {
+            tenant: name,
+            exit_code: exit.code(),
+            says,
+            report: &block,
+            failure: failure.map(|failure| (failure.code, failure.message.as_str(), failure.help.as_deref())),
+        };
         match context.global.format {
-            Format::Json => documents.push(document(name, exit, &block, ended.as_ref().err())),
+            Format::Json => documents.push(tenants::document(&end)),
             _ => context.console.out().write_all(&block)?,
         }
         if let (Err(failure), true) = (&ended, context.global.format != Format::Json) {
             context.console.complain(&format!("{name}:"));
             findings::fail(&context.console, Format::Human, failure);
         }
-        summary.push_str(&format!("  {name}: {words}\n"));
+        summary.push_str(&tenants::summary_line(&end));
         worst = worst.worst(exit);
     }
     if context.global.format == Format::Json {
-        let all = json!({ "formatVersion": "1.0", "tenants": documents, "exitCode": worst.code() });
-        context.console.result(&format!("{all:#}"))?;
+        context.console.result(&tenants::all_document(documents, worst.code()))?;
     }
     context.console.say(&summary);
     Ok(worst)
@@ -126,12 +133,4 @@ fn own(context: &Context, name: &str) -> Context {
         own.global.sandbox = Some(named);
     }
     own
-}
-
-/// One tenant's part of the JSON document: what it would have written alone, or its failure.
-fn document(name: &str, exit: Exit, block: &[u8], failure: Option<&Failure>) -> Value {
-    let report = serde_json::from_slice::<Value>(block).unwrap_or(Value::Null);
-    let error = failure
-        .map(|failure| json!({ "code": failure.code, "message": failure.message, "help": failure.help }));
-    json!({ "tenant": name, "exitCode": exit.code(), "report": report, "error": error })
 }
