@@ -1,11 +1,8 @@
 //! `mdetag init`: a ready GitOps repository. Never overwrites a file.
 
-use std::path::Path;
-
-use serde_json::json;
-
 use mdetag::store::path_text::shown;
 use mdetag::store::whole_file;
+use mdetag_core::report::init as report;
 
 use super::args::{Format, InitArgs, SchemaOf};
 use super::context::Context;
@@ -53,32 +50,14 @@ pub fn run(context: &Context, args: &InitArgs) -> Result<Exit, Failure> {
         let failure = Failure::file(format!("{} exists already in {}", taken.join(", "), shown(&args.dir)));
         return Err(failure.help("nothing was written; choose an empty folder, or move the file away"));
     }
-    let mut text = String::new();
     for (path, content) in &files {
         whole_file::write(&args.dir.join(path), content.as_bytes())?;
-        text.push_str(&format!("  {path}\n"));
     }
-    if context.global.format == Format::Json {
-        let paths: Vec<&str> = files.iter().map(|(path, _)| *path).collect();
-        let folder = shown(&args.dir);
-        let document = json!({ "formatVersion": "1.0", "folder": folder, "files": paths });
-        context.console.result(&format!("{document:#}\n"))?;
-        return Ok(Exit::Success);
-    }
-    context.console.result(&format!(
-        "Wrote {} files to {}:\n{text}{}",
-        files.len(),
-        shown(&args.dir),
-        next(&args.dir)
-    ))?;
+    let (folder, paths) = (shown(&args.dir), files.iter().map(|(path, _)| *path).collect::<Vec<_>>());
+    let text = match context.global.format {
+        Format::Json => report::json(&folder, &paths),
+        _ => report::human(&folder, &paths),
+    };
+    context.console.result(&text)?;
     Ok(Exit::Success)
-}
-
-/// What to do next.
-fn next(folder: &Path) -> String {
-    let enter = if folder == Path::new(".") { String::new() } else { format!("  cd {}\n", shown(folder)) };
-    format!(
-        "Next, without an account:\n{enter}  mdetag validate\n  mdetag test\n  mdetag plan --sandbox\n\
-         Then name your tenant in mdetag.yaml and delete the CI files that you do not use.\n"
-    )
 }
