@@ -6,8 +6,7 @@ use std::path::{Path, PathBuf};
 use mdetag::store::path_text::shown;
 use mdetag::store::{output_file, regular_file, state};
 use mdetag_core::policy::{Policy, TagExpressionKind};
-use mdetag_core::report::escape;
-use mdetag_core::report::words::counted;
+use mdetag_core::report::sandbox::{self as report, FaultRow, SandboxEdit, SandboxEditKind, SandboxReport};
 use mdetag_core::tag::is_reserved;
 use mdetag_sandbox::{self as sandbox, Disturbed, FleetFile, Sandbox};
 
@@ -50,9 +49,8 @@ fn create(context: &Context, name: &str, devices: usize, seed: u64) -> Result<Ex
     let options =
         sandbox::Options { devices: devices as u64, seed, ..session::sandbox_options(context, None) };
     Sandbox::create(&directory, &options, context.clock.clone()).map_err(failed)?;
-    let devices = counted(devices as u64, "device");
-    let text = format!("SANDBOX {name} has {devices}, in {}\n", shown(&directory));
-    say(context, &text, || serde_json::json!({ "sandbox": name, "devices": options.devices, "seed": seed }))
+    let folder = shown(&directory);
+    show(context, &SandboxReport::Generated { name, devices: options.devices, seed, folder })
 }
 
 /// The largest fleet: a million devices of 4 KB.
@@ -68,32 +66,23 @@ fn create_from(context: &Context, name: &str, fleet: &Path) -> Result<Exit, Fail
     let options = session::sandbox_options(context, None);
     let sandbox =
         Sandbox::create_from(&directory, &lines, &options, context.clock.clone()).map_err(failed)?;
-    let devices = sandbox.devices().map_err(failed)?.len();
-    let text = format!(
-        "SANDBOX {name} has {} of {}, in {}\n",
-        counted(devices as u64, "device"),
-        shown(fleet),
-        shown(&directory)
-    );
-    say(context, &text, || serde_json::json!({ "sandbox": name, "devices": devices, "fleet": fleet }))
+    let devices = sandbox.devices().map_err(failed)?.len() as u64;
+    let (fleet, folder) = (shown(fleet), shown(&directory));
+    show(context, &SandboxReport::Loaded { name, devices, fleet, folder })
 }
 
 async fn serve(context: &Context, name: &str, listen: std::net::SocketAddr) -> Result<Exit, Failure> {
     let sandbox = session::open_sandbox(context, name, None)?;
     let running = sandbox::serve(&sandbox, listen).await.map_err(failed)?;
     let (url, known) = (running.url(), sandbox.credentials());
-    let text = format!(
-        "SANDBOX {name} is served at {url}\n\nFor another client:\n  \
-         MDETAG_API_URL={url} MDETAG_LOGIN_URL={url} MDETAG_GRAPH_URL={url}\n  \
-         AZURE_TENANT_ID={} AZURE_CLIENT_ID={}\n  AZURE_CLIENT_SECRET={}\n\nCtrl-C ends it.\n",
-        known.tenant_id, known.client_id, known.client_secret
-    );
-    say(context, &text, || {
-        serde_json::json!({
-            "sandbox": name, "url": url, "tenantId": known.tenant_id, "clientId": known.client_id,
-            "clientSecret": known.client_secret,
-        })
-    })?;
+    let served = SandboxReport::Served {
+        name,
+        url: &url,
+        tenant_id: &known.tenant_id,
+        client_id: &known.client_id,
+        client_secret: &known.client_secret,
+    };
+    show(context, &served)?;
     super::signals::wait().await;
     running.stop().await;
     Ok(Exit::Success)
@@ -126,53 +115,40 @@ fn disturb(
         false => owned_tags(&policy_set::load(context, &paths, context.policy_now())?.policy, &sandbox)?,
     };
     let done = sandbox.disturb(edits as u64, seed, &owned).map_err(failed)?;
-    let mut text = format!(
-        "SANDBOX {name}: {} as a person in the portal would make\n",
-        counted(done.len() as u64, "edit")
-    );
-    for edit in &done {
-        let what = match &edit.what {
-            Disturbed::Added(tag) => format!("+ {}", escape::terminal(tag)),
-            Disturbed::Removed(tag) => format!("- {}", escape::terminal(tag)),
-            Disturbed::Value(value) => format!("~ {value}"),
-        };
-        let device = edit.name.as_deref().unwrap_or(&edit.device);
-        text.push_str(&format!("  {what}  {}\n", escape::terminal(device)));
-    }
-    say(context, &text, || serde_json::json!({ "sandbox": name, "edits": done }))
+    let edits = done.into_iter().map(|edit| SandboxEdit {
+        device: edit.device,
+        name: edit.name,
+        what: match edit.what {
+            Disturbed::Added(tag) => SandboxEditKind::Added(tag),
+            Disturbed::Removed(tag) => SandboxEditKind::Removed(tag),
+            Disturbed::Value(value) => SandboxEditKind::Value(value),
+        },
+    });
+    show(context, &SandboxReport::Disturbed { name, edits: edits.collect() })
 }
 
 fn generate(context: &Context, devices: usize, seed: u64, path: &Path) -> Result<Exit, Failure> {
     let fleet = FleetFile { devices: devices as u64, seed, created: context.policy_now(), header: true };
     output_file::write(path, |mut out| sandbox::generate(&mut out, &fleet))?;
-    let text = format!("{} in {}\n", counted(devices as u64, "device"), shown(path));
-    say(context, &text, || serde_json::json!({ "devices": devices, "seed": seed, "file": path }))
+    show(context, &SandboxReport::Written { devices: fleet.devices, seed, file: shown(path) })
 }
 
 fn faults(context: &Context) -> Result<Exit, Failure> {
-    let rows = sandbox::table();
-    let width = rows.iter().map(|row| row.name.len() + row.values.len() + 1).max().unwrap_or(0).min(50);
-    let mut text = String::new();
-    for row in &rows {
-        let setting = format!("{}={}", row.name, row.values);
-        text.push_str(&format!(
-            "{setting:<width$}  {} (default {}, {})\n",
-            row.meaning, row.default, row.mark
-        ));
-    }
-    say(context, &text, || {
-        let rows = rows.iter().map(|row| {
-            serde_json::json!({ "name": row.name, "values": row.values, "default": row.default, "mark": row.mark, "meaning": row.meaning })
-        });
-        rows.collect()
-    })
+    let rows = sandbox::table().into_iter().map(|row| FaultRow {
+        name: row.name,
+        values: row.values,
+        default: row.default,
+        mark: row.mark,
+        meaning: row.meaning,
+    });
+    show(context, &SandboxReport::Faults(rows.collect()))
 }
 
-/// The result as text, or as one JSON document.
-fn say(context: &Context, text: &str, json: impl FnOnce() -> serde_json::Value) -> Result<Exit, Failure> {
-    match context.global.format {
-        Format::Json => context.console.result(&escape::json_document(&json()))?,
-        _ => context.console.result(text)?,
-    }
+fn show(context: &Context, done: &SandboxReport<'_>) -> Result<Exit, Failure> {
+    let text = match context.global.format {
+        Format::Json => report::json(done),
+        _ => report::human(done),
+    };
+    context.console.result(&text)?;
     Ok(Exit::Success)
 }

@@ -38,6 +38,7 @@ pub mod rehearsal;
 pub mod html;
 pub mod listing;
 pub mod history;
+pub mod sandbox;
 pub mod init;
 pub mod tenants;
 pub mod import;
