@@ -47,3 +47,4 @@ mod tenant;
 mod rollout;
 mod undo;
 mod unwritable;
+mod write_order;

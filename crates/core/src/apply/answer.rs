@@ -10,7 +10,8 @@ use crate::plan::Lane;
 use crate::time::Timestamp;
 
 use super::budget::Budget;
-use super::changes::{ChangeIndex, ChangeRow, Effect, Evidence, RereadReason};
+use super::changes::{ChangeIndex, ChangeRow, Effect};
+use super::evidence::{Evidence, RereadReason};
 use super::queue::{ItemKind, Queue};
 use super::retry::{LONGEST_CLOSURE, MAX_FAILURES, MAX_FORBIDDEN, MAX_TRIES, MIN_WAIT};
 use super::run::{CallInFlight, Run};

@@ -11,6 +11,7 @@ use crate::plan::Plan;
 use crate::text;
 use crate::time::Timestamp;
 
+use super::evidence::RereadReason;
 use super::{ChangeKey, ChangeOutcome, ChangeWhat, DeviceState, Outcome};
 
 /// Index of a change.
@@ -53,6 +54,8 @@ pub(super) struct ChangeRow {
     pub(super) is_repair: bool,
     /// Said to be released; each removal is, once, even if it ended before.
     is_freed: bool,
+    /// Waits for changes of other devices: see `held`.
+    pub(super) is_held: bool,
     /// Seconds from the run's start to its confirmation by an answer; [`NEVER`] without one.
     confirmed: u32,
 }
@@ -64,28 +67,6 @@ struct DeviceRow {
     additions: u32,
     removals: u32,
     is_unconfirmed: bool,
-}
-
-/// What an answer said about a change that it does not prove.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Evidence {
-    /// There was no answer that took the call.
-    None,
-    /// The service says that there is no such device.
-    Missing,
-    /// The service took it, and does not show the device.
-    Accepted,
-    /// The service took it, and shows the device in the old state.
-    Refuted,
-}
-
-/// Why only a re-read can tell.
-#[derive(Clone, Debug)]
-pub(super) struct RereadReason {
-    pub(super) since: Timestamp,
-    pub(super) evidence: Evidence,
-    /// What came back, for people.
-    pub(super) error: Arc<str>,
 }
 
 /// All changes of a run.
@@ -150,6 +131,7 @@ impl<'p> Changes<'p> {
                     is_twin: false,
                     is_repair: false,
                     is_freed: false,
+                    is_held: false,
                     confirmed: NEVER,
                 });
             }
@@ -258,8 +240,23 @@ impl<'p> Changes<'p> {
         let change = self.get(index);
         let row = self.devices[change.device as usize];
         match change.what {
+            _ if change.is_held => false,
             Effect::Remove(_) => row.additions == 0 && (!change.is_twin || row.removals == 0),
             _ => true,
+        }
+    }
+
+    /// Keeps a change from being sent, whatever its device allows.
+    pub(super) fn hold(&mut self, index: ChangeIndex) {
+        self.rows[index as usize].is_held = true;
+    }
+
+    /// Lets a held change go. A removal is released if its device is ready for it, or if it ended meanwhile.
+    pub(super) fn unhold(&mut self, index: ChangeIndex) {
+        self.rows[index as usize].is_held = false;
+        let is_removal = matches!(self.get(index).what, Effect::Remove(_));
+        if is_removal && (!self.is_waiting(index) || self.is_released(index)) {
+            self.free(index);
         }
     }
 
@@ -325,6 +322,7 @@ impl<'p> Changes<'p> {
             is_twin: false,
             is_repair: true,
             is_freed: false,
+            is_held: false,
             confirmed: NEVER,
         });
         self.len() - 1
@@ -437,7 +435,8 @@ impl<'p> Changes<'p> {
     }
 
     fn free(&mut self, index: ChangeIndex) {
-        if !self.rows[index as usize].is_freed {
+        let row = self.get(index);
+        if !row.is_freed && !row.is_held {
             self.rows[index as usize].is_freed = true;
             self.released.push(index);
         }

@@ -9,7 +9,8 @@ use crate::plan::{Lane, ValueRoute};
 use crate::time::Timestamp;
 
 use super::budget::Budget;
-use super::changes::{ChangeIndex, Effect, Evidence, NO_ITEM, RereadReason};
+use super::changes::{ChangeIndex, Effect, NO_ITEM};
+use super::evidence::{Evidence, RereadReason};
 use super::queue::{ItemIndex, ItemKind, Members, PatchBody, Queue, WorkItem};
 use super::run::{CallInFlight, Run, Step, StopReason};
 use super::{Call, CallId, Entry, Outcome, TagAction};
@@ -36,6 +37,7 @@ impl Run<'_> {
         budget.give_up_distant(now);
         loop {
             let moves = self.queues.moves();
+            self.let_go();
             self.enqueue_released();
             self.flush_pool();
             self.end_given_up(now, budget);
@@ -45,7 +47,7 @@ impl Run<'_> {
                 return step;
             }
             // An item may have moved to a queue that was looked at already.
-            if moves == self.queues.moves() {
+            if moves == self.queues.moves() && !self.let_go_of_a_circle() {
                 return self.wait(now, budget);
             }
         }
@@ -59,12 +61,19 @@ impl Run<'_> {
                 self.pool(change);
                 continue;
             }
-            let blocked = self.queues.item_mut(item);
-            if matches!(blocked.kind, ItemKind::Tags { .. }) && blocked.blockers > 0 {
-                blocked.blockers -= 1;
-                if blocked.blockers == 0 {
-                    self.queues.enqueue(item);
-                }
+            if matches!(self.queues.item(item).kind, ItemKind::Tags { .. }) {
+                self.unblock(item);
+            }
+        }
+    }
+
+    /// One of the members that an item waits for may be sent.
+    pub(super) fn unblock(&mut self, index: ItemIndex) {
+        let blocked = self.queues.item_mut(index);
+        if blocked.blockers > 0 {
+            blocked.blockers -= 1;
+            if blocked.blockers == 0 {
+                self.queues.enqueue(index);
             }
         }
     }

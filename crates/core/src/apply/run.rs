@@ -10,6 +10,7 @@ use crate::time::Timestamp;
 
 use super::budget::Budget;
 use super::changes::{ChangeIndex, Changes, Effect};
+use super::held::HeldChanges;
 use super::lanes::Lanes;
 use super::origins::Origins;
 use super::queue::{ItemIndex, ItemKind, Members, Queue, Queues, WorkItem};
@@ -120,6 +121,7 @@ pub struct Run<'p> {
     pub(super) taken: HashSet<(u32, TagAction)>,
     /// By place in the plan; empty where nothing is known.
     onboarded: Vec<bool>,
+    pub(super) held: HeldChanges,
     pub(super) patch: PatchRoute,
     pub(super) origins: Option<&'p Origins>,
     pub(super) flights: HashMap<CallId, CallInFlight>,
@@ -143,7 +145,7 @@ impl<'p> Run<'p> {
     /// A run of a plan. `journal`: what earlier processes of this run did; what they ended stays ended and is not sent
     /// again, except what was not attempted or is unknown.
     pub fn new(plan: &'p SafePlan, journal: &[Entry], options: RunOptions, now: Timestamp) -> Run<'p> {
-        let plan = plan.plan();
+        let (tight, plan) = (plan.tight(), plan.plan());
         let mut run = Run {
             plan,
             options,
@@ -153,6 +155,7 @@ impl<'p> Run<'p> {
             bulk: BulkRoute::default(),
             taken: HashSet::new(),
             onboarded: Vec::new(),
+            held: HeldChanges::default(),
             patch: PatchRoute::default(),
             origins: None,
             flights: HashMap::new(),
@@ -167,6 +170,7 @@ impl<'p> Run<'p> {
             planned: 0,
         };
         run.planned = u64::from(run.changes.len());
+        run.hold(tight, journal);
         run.build_items();
         run.resume(journal);
         run.changes.release_first();
@@ -178,26 +182,30 @@ impl<'p> Run<'p> {
         for device in work.combined {
             let members: Vec<u32> = self.changes.of_device(device).collect();
             let kind = ItemKind::Combined { list: None, has_written: false };
-            let item = WorkItem::new(kind, Queue::Read, self.priority_of(device), Members::from(members));
-            self.add_item(item, true);
+            let blockers = self.held_among(&members);
+            let mut item = WorkItem::new(kind, Queue::Read, self.priority_of(device), Members::from(members));
+            item.blockers = blockers;
+            self.add_item(item);
         }
         for batch in work.batches {
             let find = |device: &u32| self.changes.planned_tag(*device, batch.tag.0);
             let members: Vec<u32> = batch.devices.iter().filter_map(find).collect();
             let kind = ItemKind::Tags { tag: batch.tag.0, action: batch.action };
             let mut item = WorkItem::new(kind, Queue::Bulk, batch.priority, Members::from(members));
+            item.blockers = self.held_among(item.members.as_slice());
             if batch.action == TagAction::Remove {
                 item.blockers = item.members.as_slice().len() as u32;
                 item.is_last = item.members.as_slice().iter().any(|change| self.changes.get(*change).is_twin);
             }
-            let is_ready = batch.action == TagAction::Add;
-            self.add_item(item, is_ready);
+            self.add_item(item);
         }
         for value in work.values {
             let Some(change) = self.changes.of_device(value.device).last() else { continue };
             let Effect::Value(to) = self.changes.get(change).what else { continue };
-            let item = WorkItem::new(ItemKind::Value(to), Queue::Value, value.priority, Members::One(change));
-            self.add_item(item, true);
+            let mut item =
+                WorkItem::new(ItemKind::Value(to), Queue::Value, value.priority, Members::One(change));
+            item.blockers = self.held_among(&[change]);
+            self.add_item(item);
         }
     }
 
@@ -209,7 +217,12 @@ impl<'p> Run<'p> {
         causes.map(|cause| calls::priority(self.plan, cause)).max().unwrap_or(0)
     }
 
-    fn add_item(&mut self, item: WorkItem, is_ready: bool) {
+    fn held_among(&self, members: &[ChangeIndex]) -> u32 {
+        members.iter().filter(|change| self.changes.get(**change).is_held).count() as u32
+    }
+
+    fn add_item(&mut self, item: WorkItem) {
+        let is_ready = item.blockers == 0;
         let index = self.queues.push(item);
         for place in 0..self.queues.item(index).members.as_slice().len() {
             let member = self.queues.item(index).members.as_slice()[place];

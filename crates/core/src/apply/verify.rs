@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use crate::time::Timestamp;
 
-use super::changes::{ChangeIndex, ChangeState, Effect, Evidence};
+use super::changes::{ChangeIndex, ChangeState, Effect};
+use super::evidence::Evidence;
 use super::run::Run;
 use super::{DeviceState, Entry, Outcome};
 

@@ -124,6 +124,12 @@ pub struct GroupBounds {
     pub least: u64,
     /// The most after it.
     pub most: u64,
+    /// Ids of devices that come into it, ascending.
+    #[serde(skip)]
+    pub gained: Vec<Arc<str>>,
+    /// Ids of devices that leave it, ascending.
+    #[serde(skip)]
+    pub lost: Vec<Arc<str>>,
 }
 
 impl Consequences {
@@ -390,7 +396,17 @@ impl MovePrediction<'_> {
                         self.scope.iter().filter(|row| reported(*row) || possible.contains(*row)).count();
                     (least.min(predicted), (most as u64).max(predicted))
                 };
+                let crosses = |row: Row, is_gained: bool| {
+                    let (was, is) = (Some(before.of(row)) == index, Some(after.of(row)) == index);
+                    was != is && is == is_gained
+                };
+                let crossing = |is_gained: bool| {
+                    let rows = self.in_scope().filter(|(_, row)| crosses(*row, is_gained));
+                    rows.map(|(change, _)| change.id.clone()).collect()
+                };
                 GroupBounds {
+                    gained: crossing(true),
+                    lost: crossing(false),
                     group: name.clone(),
                     before: count(before, &mut self.scope.iter()),
                     least,

@@ -20,6 +20,7 @@ pub use day::{DayReport, StateReport};
 pub use past::{Past, PastCount, PastWork, UnreadJournal};
 pub use snippet::{Snippet, snippet};
 
+use super::tight::{self, TightInvariant};
 use super::{Cause, DeviceChange, Plan, TagIndex};
 use crate::diagnostic::{Place, Sources};
 use crate::policy::{Axis, Counted, Guard, Invariant, Quantity};
@@ -128,6 +129,7 @@ pub struct InvariantReport {
 #[derive(Clone, Debug, PartialEq)]
 pub struct SafePlan {
     plan: Plan,
+    tight: Vec<TightInvariant>,
 }
 
 /// A plan that the guard refused, with the arithmetic in its [`GuardReport`]: to be shown, never to be applied.
@@ -195,7 +197,11 @@ impl SafePlan {
         report.snippet = snippet(&report.axes, &state.day, plan.header.now);
         plan.state = state;
         plan.guard = report;
-        if plan.guard.refused { Err(Box::new(Refused { plan })) } else { Ok(SafePlan { plan }) }
+        if plan.guard.refused {
+            return Err(Box::new(Refused { plan }));
+        }
+        let tight = tight::tight(&plan, guard);
+        Ok(SafePlan { plan, tight })
     }
 
     /// The plan.
@@ -203,10 +209,15 @@ impl SafePlan {
         &self.plan
     }
 
+    /// The invariants that this plan could break on its way.
+    pub fn tight(&self) -> &[TightInvariant] {
+        &self.tight
+    }
+
     /// Some waves of it: a part of what the guard let pass is safe too.
     #[must_use]
     pub fn waves(&self, waves: std::ops::RangeInclusive<u32>) -> SafePlan {
-        SafePlan { plan: super::waves::part(&self.plan, waves) }
+        SafePlan { plan: super::waves::part(&self.plan, waves), tight: self.tight.clone() }
     }
 }
 
@@ -337,7 +348,7 @@ fn in_group(plan: &Plan, invariant: &Invariant, name: &str) -> (u64, u64) {
     (bounds.before, worst)
 }
 
-fn counts_before(plan: &Plan, change: &DeviceChange, counted: &Counted) -> bool {
+pub(super) fn counts_before(plan: &Plan, change: &DeviceChange, counted: &Counted) -> bool {
     match counted {
         Counted::Value(value) => change.observed_value.as_deref() == Some(value.word()),
         Counted::Tag(tag) => change.observed_tags.iter().any(|observed| plan.is_tag(*observed, tag)),
@@ -346,7 +357,7 @@ fn counts_before(plan: &Plan, change: &DeviceChange, counted: &Counted) -> bool 
     }
 }
 
-fn counts_after(plan: &Plan, change: &DeviceChange, counted: &Counted) -> bool {
+pub(super) fn counts_after(plan: &Plan, change: &DeviceChange, counted: &Counted) -> bool {
     match counted {
         Counted::Value(value) => {
             change.value.map_or_else(|| counts_before(plan, change, counted), |new| new.to == *value)
@@ -387,7 +398,7 @@ fn invariant_report(
 }
 
 /// How far a count is below a quantity, in millionths of a device; negative above it.
-fn shortfall(count: u64, quantity: Quantity, in_scope: u64) -> i128 {
+pub(super) fn shortfall(count: u64, quantity: Quantity, in_scope: u64) -> i128 {
     let wanted = match quantity {
         Quantity::Count(count) => i128::from(count) * 1_000_000,
         Quantity::Share(percent) => i128::from(percent.units()) * i128::from(in_scope),

@@ -19,6 +19,7 @@ mod measure;
 pub mod replacement;
 pub mod revert;
 pub mod stale;
+pub mod tight;
 mod twins;
 pub mod waves;
 
