@@ -4,6 +4,7 @@
 
 use mdetag_core::plan::Plan;
 use mdetag_core::report::model::{Input, Model, RunEnd, Subject};
+use mdetag_core::report::notification::SummaryDocument;
 
 use super::args::ApplyArgs;
 use super::ci;
@@ -19,11 +20,13 @@ pub struct Applied {
     pub exit: Exit,
     /// The next wave of the run, where one waits.
     pub next: Option<NextWave>,
+    /// What a webhook is told; none where a person said no, or nothing was to be resumed.
+    pub summary: Option<Box<SummaryDocument>>,
 }
 
 impl From<Exit> for Applied {
     fn from(exit: Exit) -> Applied {
-        Applied { exit, next: None }
+        Applied { exit, next: None, summary: None }
     }
 }
 
@@ -42,7 +45,7 @@ pub fn tell_end(
     let next = end.not_before.map(|not_before| NextWave { run: end.run_id.clone(), not_before });
     if next.as_ref().is_some_and(|next| rollout::waits_for(context, args, next)) {
         // The report is that of the last wave: a command prints one document.
-        return Ok(Applied { exit, next });
+        return Ok(Applied { exit, next, summary: None });
     }
     let notices: Vec<String> = rollout::notice(args).into_iter().collect();
     let mut input = Input::new(Subject::Applied, plan);
@@ -50,5 +53,5 @@ pub fn tell_end(
     let model = Model::new(input);
     ci::report(args.report.ci, &model, &context.console)?;
     reports.write_end(&model, &context.console)?;
-    Ok(Applied { exit, next })
+    Ok(Applied { exit, next, summary: Some(Box::new(SummaryDocument::of_run(&model))) })
 }

@@ -16,6 +16,7 @@ use mdetag_core::plan::stale::{self, Dropped};
 use mdetag_core::plan::{ChangeKey, ChangeWhat, Plan, SafePlan, WithheldReason, document, revert, waves};
 use mdetag_core::policy::Policy;
 use mdetag_core::report::model::{Input, Model, Subject};
+use mdetag_core::report::notification::SummaryDocument;
 
 use super::applied::{Applied, tell_end};
 use super::args::ApplyArgs;
@@ -31,7 +32,9 @@ use super::rollout;
 use super::session::{self, Session, WritingSession};
 use super::signals::Stops;
 use super::source::{self, Source};
-use super::{age, ci, ledger_text, left_out, lock, open_rollouts, past, plan, question, reviewed, show};
+use super::{
+    age, ci, ledger_text, left_out, lock, notify, open_rollouts, past, plan, question, reviewed, show,
+};
 
 /// What is applied: a plan that somebody saw, or what the policies say now.
 struct Job {
@@ -45,6 +48,18 @@ struct Job {
 /// # Errors
 /// Policy, identity, network, files, a plan that no longer fits, no approval.
 pub async fn run(context: &Context, args: &ApplyArgs) -> Result<Exit, Failure> {
+    let ended = to_the_end(context, args).await;
+    let (summary, exit) = match ended {
+        Ok(applied) => (applied.summary, Ok(applied.exit)),
+        Err(failure) => (None, Err(failure)),
+    };
+    let told = exit.as_ref().map(|exit| *exit);
+    notify::tell(context, Subject::Applied, summary.map(|summary| *summary), told).await;
+    exit
+}
+
+/// Applies, and waits for later waves where that was asked for.
+async fn to_the_end(context: &Context, args: &ApplyArgs) -> Result<Applied, Failure> {
     let mut applied = apply_once(context, args).await?;
     while let Some(next) = applied.next.take() {
         if !rollout::wait_for(context, args, &next).await? {
@@ -55,7 +70,7 @@ pub async fn run(context: &Context, args: &ApplyArgs) -> Result<Exit, Failure> {
             ApplyArgs { resume: Some(next.run), paths: Vec::new(), next_wave: false, ..args.clone() };
         applied = apply_once(context, &resumed).await?;
     }
-    Ok(applied.exit)
+    Ok(applied)
 }
 
 async fn apply_once(context: &Context, args: &ApplyArgs) -> Result<Applied, Failure> {
@@ -372,7 +387,8 @@ impl Task<'_> {
             Err(refused) => {
                 let model = Model::new(Input::new(Subject::Plan, &refused.plan));
                 self.reports.write(&model, &self.context.console)?;
-                return Ok(Exit::Refused.into());
+                let summary = SummaryDocument::of_plan(Subject::Applied, &refused.plan);
+                return Ok(Applied { summary: Some(Box::new(summary)), ..Exit::Refused.into() });
             }
             Ok(safe) => safe,
         };

@@ -103,6 +103,27 @@ pub struct Origin {
     pub job: Option<String>,
 }
 
+/// The page of this job, for messages. Nothing but a plain https address: it is shown as a link.
+pub fn link() -> Option<String> {
+    let address = match manners::detect(variable)? {
+        System::Github => format!(
+            "{}/{}/actions/runs/{}",
+            variable("GITHUB_SERVER_URL")?,
+            variable("GITHUB_REPOSITORY")?,
+            variable("GITHUB_RUN_ID")?
+        ),
+        System::Gitlab => variable("CI_JOB_URL")?,
+        System::Azure => format!(
+            "{}{}/_build/results?buildId={}",
+            variable("SYSTEM_COLLECTIONURI")?,
+            report::escape::uri(&variable("SYSTEM_TEAMPROJECT")?),
+            variable("BUILD_BUILDID")?
+        ),
+    };
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~:/?#@!$&'()*+,;=%".contains(&byte);
+    (address.starts_with("https://") && address.bytes().all(is_plain)).then_some(address)
+}
+
 /// Who runs this, and where, as far as the environment tells.
 pub fn who() -> Origin {
     let job = match manners::detect(variable) {

@@ -1,11 +1,13 @@
 //! `mdetag drift`: the differences between policy and tenant, as a report for schedules and dashboards.
 
 use mdetag_core::report::model::Subject;
+use mdetag_core::report::notification::SummaryDocument;
 
 use super::args::DriftArgs;
 use super::context::Context;
 use super::exit::Exit;
 use super::failure::Failure;
+use super::notify;
 use super::plan::{self, Request};
 
 /// Reports drift. Exit 2 where there is some, or where an invariant is broken already; a guard that would refuse the repair is shown and changes nothing here.
@@ -13,6 +15,19 @@ use super::plan::{self, Request};
 /// # Errors
 /// Policy, identity, network, files.
 pub async fn run(context: &Context, args: &DriftArgs) -> Result<Exit, Failure> {
+    let mut summary = None;
+    let ended = compare(context, args, &mut summary).await;
+    let told = ended.as_ref().map(|exit| *exit);
+    notify::tell(context, Subject::Drift, summary, told).await;
+    ended
+}
+
+/// Plans and reports. The summary is there from the moment on when there is a plan, also where that is an error.
+async fn compare(
+    context: &Context,
+    args: &DriftArgs,
+    summary: &mut Option<SummaryDocument>,
+) -> Result<Exit, Failure> {
     let request = Request {
         subject: Subject::Drift,
         paths: &args.policy.policy,
@@ -24,6 +39,7 @@ pub async fn run(context: &Context, args: &DriftArgs) -> Result<Exit, Failure> {
     // A guard that refuses is an error here: 3 is for commands that plan or apply.
     let as_error = |failure: Failure| Failure { exit: Exit::Error, ..failure };
     let planned = plan::plan_and_report(context, &request).await.map_err(as_error)?;
+    *summary = Some(SummaryDocument::of_plan(Subject::Drift, planned.plan()));
     if planned.saw_nothing {
         return Err(Failure::tenant("no device was read, so nobody can say whether there is drift")
             .help(

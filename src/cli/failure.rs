@@ -32,7 +32,7 @@ impl Failure {
 
     /// Words on the command line that do not fit together.
     pub fn usage(message: impl Into<String>) -> Failure {
-        Failure::new("E9001", message)
+        Failure::new(USAGE, message)
     }
 
     /// A file that cannot be read or written.
@@ -83,11 +83,19 @@ impl Failure {
         self
     }
 
+    /// Whether the words on the command line do not fit together: nothing was tried.
+    pub fn is_usage(&self) -> bool {
+        self.code == USAGE
+    }
+
     /// Whether the reader of our output went away: nothing to say, and nobody to say it to.
     pub fn is_broken_pipe(&self) -> bool {
         self.code == BROKEN_PIPE
     }
 }
+
+/// The code of words that do not fit together.
+const USAGE: &str = "E9001";
 
 /// The code of a failure that is not reported.
 const BROKEN_PIPE: &str = "E9009";

@@ -14,7 +14,7 @@ use super::exit::Exit;
 use super::failure::Failure;
 
 /// The pages of the guide by their names.
-const GUIDE: [(&str, &str); 21] = [
+const GUIDE: [(&str, &str); 22] = [
     ("applying", include_str!("../../docs/applying.md")),
     ("ci", include_str!("../../docs/ci.md")),
     ("configuration", include_str!("../../docs/configuration.md")),
@@ -26,6 +26,7 @@ const GUIDE: [(&str, &str); 21] = [
     ("installing", include_str!("../../docs/installing.md")),
     ("language", include_str!("../../docs/language.md")),
     ("looking", include_str!("../../docs/looking.md")),
+    ("notifications", include_str!("../../docs/notifications.md")),
     ("performance", include_str!("../../docs/performance.md")),
     ("powershell", include_str!("../../docs/powershell.md")),
     ("quickstart", include_str!("../../examples/quickstart/README.md")),
@@ -42,12 +43,16 @@ const GUIDE: [(&str, &str); 21] = [
 const TOPICS: [&str; 3] = ["exit-codes", "environment", "selectors"];
 
 /// Variables that no flag stands for: name, and what it says.
-const VARIABLES: [(&str, &str); 26] = [
+const VARIABLES: [(&str, &str); 27] = [
     ("MDETAG_ALLOW_HOSTS", "hosts beside those of the clouds that mdetag.yaml may name, with their port"),
     ("MDETAG_API_URL", "the service's address; loopback needs no leave"),
     ("MDETAG_LOGIN_URL", "the sign-in's address; loopback needs no leave"),
     ("MDETAG_GRAPH_URL", "the address of advanced hunting; loopback needs no leave"),
     ("MDETAG_RELEASES_URL", "where `doctor --check-version` asks"),
+    (
+        "MDETAG_HOOK_NAME",
+        "the address of a webhook; `notify.webhook: env:MDETAG_HOOK_NAME` names it, with any NAME",
+    ),
     ("MDETAG_STATE_DIR", "the old name of MDETAG_STATE"),
     ("AZURE_TENANT_ID", "the directory to sign in to"),
     ("AZURE_CLIENT_ID", "the application that signs in"),

@@ -42,6 +42,7 @@ mod left_out;
 mod lock;
 mod looking;
 mod manual;
+mod notify;
 mod open_rollouts;
 mod output;
 mod past;

@@ -3,7 +3,7 @@
 use mdetag_core::plan::document;
 use mdetag_core::policy;
 use mdetag_core::report::diagnostics;
-use mdetag_core::report::json;
+use mdetag_core::report::{json, notification};
 
 use super::args::{SchemaArgs, SchemaOf};
 use super::context::Context;
@@ -28,6 +28,7 @@ pub fn text(of: SchemaOf) -> String {
         SchemaOf::Plan => pretty(&document::schema()),
         SchemaOf::Apply => pretty(&json::apply_schema()),
         SchemaOf::Diagnostics => pretty(&diagnostics::schema()),
+        SchemaOf::Notification => pretty(&notification::schema()),
     }
 }
 

@@ -129,6 +129,11 @@ impl Request {
         self.map(|request| request.header(CONTENT_TYPE, "application/json; charset=utf-8").body(body))
     }
 
+    /// With a body of this type.
+    pub(super) fn body(self, content_type: &'static str, body: Vec<u8>) -> Request {
+        self.map(|request| request.header(CONTENT_TYPE, content_type).body(body))
+    }
+
     /// With a form body; already encoded.
     pub(super) fn form(self, body: String) -> Request {
         self.map(|request| request.header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(body))

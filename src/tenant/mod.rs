@@ -15,6 +15,7 @@ mod read;
 mod releases;
 mod scrub;
 mod service_clock;
+mod webhook;
 mod wire;
 mod write;
 #[cfg(test)]
@@ -38,6 +39,7 @@ pub use self::hunting::{Hunted, Hunter, ORIGINS_QUERY, OriginsOf, TagOrigins};
 pub use self::probing::{ProbeWatch, Prober, Probing};
 pub use self::read::{ListCheck, PageSink, ReadDevices, ReadProgress, ReadScope, ReadWatch, Reader, pushed};
 pub use self::releases::{RELEASES, is_newer, newest};
+pub use self::webhook::{Delivery, deliver};
 pub use self::write::{CALL_TIMEOUT, WriteDevices, Writer};
 
 use self::auth::{Token, TokenSource};

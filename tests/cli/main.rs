@@ -22,6 +22,7 @@ mod hostile;
 mod known_service;
 mod looks;
 mod main_job;
+mod notifications;
 mod offline;
 mod origins;
 mod outcomes;

@@ -372,6 +372,8 @@ pub enum SchemaOf {
     Diagnostics,
     /// mdetag.yaml.
     Mdetag,
+    /// The data of a notification.
+    Notification,
 }
 
 /// `completions`.

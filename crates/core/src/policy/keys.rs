@@ -59,11 +59,11 @@ pub(super) enum Shape {
     Cell,
 }
 
-const fn key(name: &'static str, shape: Shape, about: &'static str) -> Key {
+pub(super) const fn key(name: &'static str, shape: Shape, about: &'static str) -> Key {
     Key { name, is_required: false, shape, about }
 }
 
-const fn required(name: &'static str, shape: Shape, about: &'static str) -> Key {
+pub(super) const fn required(name: &'static str, shape: Shape, about: &'static str) -> Key {
     Key { name, is_required: true, shape, about }
 }
 
@@ -440,6 +440,7 @@ pub(super) static SETTINGS: &[Key] = &[
     ),
     key("tagCase", Shape::Words(&TAG_CASES), "Whether tags that differ only in case are two tags or one."),
     key("lints", Shape::Named(&Shape::Words(&LINT_LEVELS)), "How warnings count, by code: `W0713: deny`."),
+    key("notify", Shape::Mapping(super::notify::KEYS), "Who is told how `apply` and `drift` ended."),
 ];
 
 /// Levels of a warning.

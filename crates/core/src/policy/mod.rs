@@ -16,6 +16,7 @@ mod lints;
 mod logic;
 mod maps;
 mod names;
+pub mod notify;
 mod operators;
 mod overlap;
 mod profiles;

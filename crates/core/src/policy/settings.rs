@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::keys;
+use super::notify::{self, NotifySettings};
 use super::reader::{Fields, Reader};
 use super::syntax::{self, Entry, Node, NodeKind};
 use crate::cloud::{Cloud, Region};
@@ -34,6 +35,8 @@ pub struct Settings {
     pub says_tag_case: bool,
     /// How warnings count, by code.
     pub lints: BTreeMap<String, LintLevel>,
+    /// Who is told how commands ended.
+    pub notify: Option<NotifySettings>,
 }
 
 /// How a warning counts.
@@ -145,6 +148,7 @@ impl Default for Settings {
             tag_case: TagCase::default(),
             says_tag_case: false,
             lints: BTreeMap::new(),
+            notify: None,
         }
     }
 }
@@ -241,6 +245,10 @@ impl Reader<'_> {
                 ));
             }
         }
+        settings.notify = fields
+            .get("notify")
+            .and_then(|node| self.fields(node, notify::KEYS, "`notify`"))
+            .and_then(|fields| self.notify(&fields));
         if let Some(node) = fields.get("tagCase")
             && let Some(word) = self.word(node, "`tagCase`", &keys::TAG_CASES)
         {

@@ -153,6 +153,26 @@ pub struct OutcomesDocument {
     pub unknown: u64,
 }
 
+impl OutcomesDocument {
+    /// Those of a model.
+    pub(super) fn of(model: &Model<'_>) -> OutcomesDocument {
+        let count = |outcome: Outcome| model.outcome(outcome);
+        OutcomesDocument {
+            done: count(Outcome::Done),
+            noop: count(Outcome::Noop),
+            stale: count(Outcome::Stale),
+            bounced: count(Outcome::Bounced),
+            gone: count(Outcome::Gone),
+            refused: count(Outcome::Refused),
+            failed: count(Outcome::Failed),
+            pending: count(Outcome::Pending),
+            unconfirmed: count(Outcome::Unconfirmed),
+            not_attempted: count(Outcome::NotAttempted),
+            unknown: count(Outcome::Unknown),
+        }
+    }
+}
+
 /// The two halves of a report with a base.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -219,7 +239,6 @@ fn planned(model: &Model<'_>, out: &mut dyn Write) -> io::Result<()> {
 fn applied<'m, 'a>(model: &'m Model<'a>) -> ApplyDocument<Rows<'m, 'a>> {
     let header = &model.plan().header;
     let run = model.input.run.cloned().unwrap_or_default();
-    let count = |outcome: Outcome| model.outcome(outcome);
     ApplyDocument {
         format_version: document::FORMAT_VERSION,
         tool: header.tool.clone(),
@@ -231,19 +250,7 @@ fn applied<'m, 'a>(model: &'m Model<'a>) -> ApplyDocument<Rows<'m, 'a>> {
             policy: header.policy.digest.clone(),
             commit: header.policy.commit.clone(),
         },
-        outcomes: OutcomesDocument {
-            done: count(Outcome::Done),
-            noop: count(Outcome::Noop),
-            stale: count(Outcome::Stale),
-            bounced: count(Outcome::Bounced),
-            gone: count(Outcome::Gone),
-            refused: count(Outcome::Refused),
-            failed: count(Outcome::Failed),
-            pending: count(Outcome::Pending),
-            unconfirmed: count(Outcome::Unconfirmed),
-            not_attempted: count(Outcome::NotAttempted),
-            unknown: count(Outcome::Unknown),
-        },
+        outcomes: OutcomesDocument::of(model),
         errors: errors(model),
         changes: Rows { model, only: None },
         withheld: model.plan().withheld.iter().map(document::withheld).collect(),

@@ -23,6 +23,7 @@ pub mod human;
 pub mod row;
 pub mod json;
 pub mod ndjson;
+pub mod notification;
 mod cut;
 pub mod markdown;
 pub mod diagnostics;

@@ -1,0 +1,73 @@
+//! Tells a webhook how `apply` and `drift` ended, where `notify` of `mdetag.yaml` wants it.
+//!
+//! Changes nothing about how the command ends: a message that cannot be sent is a warning.
+
+use mdetag::tenant::{Delivery, deliver};
+use mdetag_core::plan::TenantReference;
+use mdetag_core::policy::notify::{NotifySettings, Occasion};
+use mdetag_core::report::model::Subject;
+use mdetag_core::report::notification::{ErrorSummary, SummaryDocument, message};
+use secrecy::SecretString;
+
+use super::ci;
+use super::context::Context;
+use super::exit::Exit;
+use super::failure::Failure;
+use super::session::SANDBOX;
+
+/// Sends the message that the end of a command calls for, if any.
+pub async fn tell(
+    context: &Context,
+    subject: Subject,
+    summary: Option<SummaryDocument>,
+    ended: Result<Exit, &Failure>,
+) {
+    let Some(notify) = &context.settings.notify else { return };
+    // Nothing was tried, or nobody listens: the shell has heard it.
+    if ended.is_err_and(|failure| failure.is_usage() || failure.is_broken_pipe()) {
+        return;
+    }
+    let mut summary = summary.unwrap_or_else(|| {
+        SummaryDocument::new(subject, concat!("mdetag ", env!("CARGO_PKG_VERSION")), tenant(context))
+    });
+    summary.exit_code = ended.map_or_else(|failure| failure.exit, |exit| exit).code();
+    summary.link = ci::link();
+    summary.error = ended
+        .err()
+        .map(|failure| ErrorSummary { code: failure.code.to_owned(), message: failure.message.clone() });
+    let Some(occasion) = summary.occasion(&notify.on) else { return };
+    if let Err(why) = send(context, occasion, &summary, notify).await {
+        context.console.complain(&format!("warning: the notification cannot be sent: {why}"));
+    }
+}
+
+async fn send(
+    context: &Context,
+    occasion: Occasion,
+    summary: &SummaryDocument,
+    notify: &NotifySettings,
+) -> Result<(), String> {
+    let address = std::env::var(&notify.variable).ok().filter(|address| !address.trim().is_empty());
+    let Some(address) = address.map(SecretString::from) else {
+        return Err(format!("the environment variable {} is not set", notify.variable));
+    };
+    let now = context.clock.now();
+    // Each try of one message has the same id, so that a receiver can tell them from two messages.
+    let run = summary.run_id.as_deref().unwrap_or("none");
+    let id = format!("{run}-{}-{}", std::process::id(), now.ticks());
+    let message = message(notify.format, occasion, summary, &id, now);
+    deliver(&address, message.content_type, &message.body, Delivery::default(), &*context.clock).await
+}
+
+/// The tenant, as far as the command line and `mdetag.yaml` name it.
+fn tenant(context: &Context) -> TenantReference {
+    if let Some(name) = &context.global.sandbox {
+        return TenantReference { id: None, name: Some(name.clone()), cloud: Some(SANDBOX.to_owned()) };
+    }
+    let profile = context.profile().ok().flatten();
+    TenantReference {
+        id: profile.and_then(|profile| profile.tenant_id.clone()),
+        name: profile.map(|profile| profile.name.clone()),
+        cloud: profile.and_then(|profile| profile.cloud).map(|cloud| cloud.word().to_owned()),
+    }
+}

@@ -1,0 +1,89 @@
+//! Delivers a message to a webhook. Its address is a secret: it is never part of an error, and the answer is not shown.
+//!
+//! Does not know what a message says.
+
+use std::time::Duration;
+
+use reqwest::{Method, Url};
+use secrecy::{ExposeSecret, SecretString};
+
+use mdetag_core::time::Clock;
+
+use super::http::{Answer, Http, HttpFailure, SMALL_LIMIT};
+
+/// Tries of one message.
+const TRIES: u32 = 3;
+/// The longest wait that a receiver may ask for between two tries.
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
+
+/// How long a delivery may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Delivery {
+    /// Total time of one try.
+    pub timeout: Duration,
+    /// Wait after the first try that failed; doubles.
+    pub backoff: Duration,
+    /// Total time of all tries.
+    pub total: Duration,
+}
+
+impl Default for Delivery {
+    fn default() -> Delivery {
+        let seconds = Duration::from_secs;
+        Delivery { timeout: seconds(10), backoff: seconds(1), total: seconds(30) }
+    }
+}
+
+/// Posts a message. Tries again where the receiver was not reached, is busy or failed itself.
+///
+/// # Errors
+/// Why it was not taken, as the end of "cannot be sent: …", without the address.
+pub async fn deliver(
+    address: &SecretString,
+    content_type: &'static str,
+    body: &[u8],
+    delivery: Delivery,
+    clock: &dyn Clock,
+) -> Result<(), String> {
+    let url = Url::parse(address.expose_secret().trim()).map_err(|_| "the address is no URL".to_owned())?;
+    let is_near = matches!(url.host_str(), Some("127.0.0.1" | "[::1]" | "localhost"));
+    if url.scheme() != "https" && !(is_near && url.scheme() == "http") {
+        return Err("the address is not https".to_owned());
+    }
+    let http = Http::default();
+    http.remember(address);
+    let tries = async {
+        let mut wait = delivery.backoff;
+        for attempt in 1.. {
+            let request = http.service(Method::POST, url.clone(), is_near).body(content_type, body.to_vec());
+            let answer = request.send(delivery.timeout, SMALL_LIMIT).await;
+            let (why, asked) = match &answer {
+                Ok(answer) if answer.is_success() => return Ok(()),
+                Ok(answer) => (rejected(answer), answer.retry_after(clock)),
+                Err(failure) => (failure.detail(), None),
+            };
+            if attempt == TRIES || !is_worth_another(&answer) {
+                return Err(why);
+            }
+            tokio::time::sleep(asked.unwrap_or(wait).min(LONGEST_WAIT)).await;
+            wait *= 2;
+        }
+        Err("it was not tried".to_owned())
+    };
+    let ended = tokio::time::timeout(delivery.total, tries).await;
+    ended.unwrap_or_else(|_| Err("the receiver took too long".to_owned()))
+}
+
+fn rejected(answer: &Answer) -> String {
+    match answer.status {
+        300..400 => format!("the receiver redirects (HTTP {}), which is not followed", answer.status),
+        status => format!("the receiver answered with HTTP {status}"),
+    }
+}
+
+fn is_worth_another(answer: &Result<Answer, HttpFailure>) -> bool {
+    match answer {
+        Ok(answer) => matches!(answer.status, 408 | 429 | 500..),
+        Err(failure) => !failure.is_distrust(),
+    }
+}
