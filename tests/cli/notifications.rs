@@ -91,8 +91,9 @@ fn apply_tells_what_changed_with_the_run_and_the_job() {
 #[test]
 fn a_refusal_is_told_to_teams_and_a_plan_tells_nobody() {
     let (project, receiver) = (project("{ webhook: env:MDETAG_HOOK_OPS, format: teams }"), receiver(202));
-    let text =
-        project.read("policies/p.yaml").replace("removals: { percent: 100, floor: 100000 }", "removals: { percent: 0, floor: 0 }");
+    let text = project
+        .read("policies/p.yaml")
+        .replace("removals: { percent: 100, floor: 100000 }", "removals: { percent: 0, floor: 0 }");
     project.write("policies/p.yaml", &text);
     run(&project, &receiver.url, &["plan", "--sandbox"]).exits(3);
     assert_eq!(receiver.seen().len(), 0);
