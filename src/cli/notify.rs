@@ -30,7 +30,7 @@ pub async fn tell(
     let mut summary = summary.unwrap_or_else(|| {
         SummaryDocument::new(subject, concat!("mdetag ", env!("CARGO_PKG_VERSION")), tenant(context))
     });
-    summary.exit_code = ended.map_or_else(|failure| failure.exit, |exit| exit).code();
+    summary.exit_code = ended.unwrap_or_else(|failure| failure.exit).code();
     summary.link = ci::link();
     summary.error = ended
         .err()
