@@ -33,9 +33,60 @@ fn document(title: &str, keys: &'static [Key]) -> Value {
         schema["patternProperties"] =
             json!({ "^x-": { "description": "Free for your own use, such as anchors." } });
     }
-    schema["definitions"] = json!({ "selector": selector(), "device": device() });
+    let mut known = Map::new();
+    known.insert("selector".to_owned(), selector());
+    known.insert("device".to_owned(), device());
+    known.extend(conditions());
+    let used = used_definitions(&schema, &known);
+    if !used.is_empty() {
+        schema["definitions"] = used.into();
+    }
     schema
 }
+
+/// The definitions that a schema refers to, and those that these refer to.
+fn used_definitions(schema: &Value, known: &Map<String, Value>) -> Map<String, Value> {
+    let mut used = Map::new();
+    let mut open = references(schema);
+    while let Some(name) = open.pop() {
+        let Some(definition) = known.get(&name).filter(|_| !used.contains_key(&name)) else { continue };
+        open.extend(references(definition));
+        used.insert(name, definition.clone());
+    }
+    used
+}
+
+/// The names of the definitions that a value refers to.
+fn references(value: &Value) -> Vec<String> {
+    match value {
+        Value::Object(map) => {
+            let own = map.get("$ref").and_then(Value::as_str).and_then(|name| name.strip_prefix(DEFINITIONS));
+            map.values().flat_map(references).chain(own.map(str::to_owned)).collect()
+        }
+        Value::Array(items) => items.iter().flat_map(references).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// Where definitions stand.
+const DEFINITIONS: &str = "#/definitions/";
+
+/// The definition with the condition of a field: of all fields that take the same one, it has the name of the first.
+fn definition(field: Field) -> String {
+    let of_field = condition(field);
+    let first = Field::ALL.iter().find(|other| condition(**other) == of_field);
+    let name = first.map_or("lookup", |first| first.name());
+    format!("conditionOf.{name}")
+}
+
+/// The conditions of all fields, each once: most fields take the same.
+fn conditions() -> Map<String, Value> {
+    let fields = Field::ALL.iter().copied().chain([LOOKUP]);
+    fields.map(|field| (definition(field), condition(field))).collect()
+}
+
+/// Any column of any lookup.
+const LOOKUP: Field = Field::Lookup { lookup: 0, column: 0 };
 
 fn mapping(keys: &'static [Key]) -> Value {
     let mut properties = Map::new();
@@ -113,13 +164,15 @@ fn selector() -> Value {
     add("hunting", "The device's id is in the result of an advanced-hunting query.", mapping(keys::HUNTING));
     add("everything", "Every device.", json!({ "const": true }));
     for field in Field::ALL {
-        add(field.name(), field.about(), condition(*field));
+        let condition = format!("{DEFINITIONS}{}", definition(*field));
+        // Draft 7 reads nothing that stands beside a reference.
+        add(field.name(), field.about(), json!({ "allOf": [{ "$ref": condition }] }));
     }
     json!({
         "type": "object",
         "minProperties": 1,
         "properties": properties,
-        "patternProperties": { r"^lookup\.[^.]+\..+$": condition(Field::Lookup { lookup: 0, column: 0 }) },
+        "patternProperties": { r"^lookup\.[^.]+\..+$": json!({ "$ref": format!("{DEFINITIONS}{}", definition(LOOKUP)) }) },
         "additionalProperties": false,
     })
 }
@@ -288,6 +341,26 @@ mod tests {
             assert_eq!(is_valid(&schema, &text), errors.is_empty(), "{text}{errors:#?}");
         }
         assert!(!is_valid(&schema, "claims: []\n"), "the version is required");
+    }
+
+    #[test]
+    fn a_schema_holds_the_definitions_that_it_uses_and_no_others() {
+        for (schema, most) in
+            [(policy_schema(), 120_000), (test_schema(), 20_000), (settings_schema(), 20_000)]
+        {
+            let mut used: Vec<String> = references(&schema);
+            used.sort();
+            used.dedup();
+            let defined: Vec<String> = schema["definitions"]
+                .as_object()
+                .into_iter()
+                .flatten()
+                .map(|(name, _)| name.clone())
+                .collect();
+            assert_eq!(used, defined, "{}", schema["title"]);
+            let length = format!("{schema:#}").len();
+            assert!(length < most, "{} has {length} bytes", schema["title"]);
+        }
     }
 
     #[test]
