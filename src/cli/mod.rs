@@ -159,7 +159,7 @@ async fn run(context: &Context, command: Command) -> Result<Exit, Failure> {
 /// A command that writes nothing to a tenant.
 async fn read(context: &Context, command: Command) -> Result<Exit, Failure> {
     match command {
-        Command::Init(args) => init::run(context, &args),
+        Command::Init(args) => init::run(context, &args).await,
         Command::Validate(args) => validate::run(context, &args),
         Command::Plan(args) if args.report.all_tenants => all_tenants::plan(context, &args).await,
         Command::Plan(args) => plan::run(context, &args).await,

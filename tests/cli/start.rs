@@ -1,7 +1,9 @@
 //! The first hour with the tool: `init`, and the schemas that an editor uses.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
+use regex::Regex;
 use serde_json::Value;
 
 use crate::project::Project;
@@ -37,6 +39,118 @@ fn what_init_writes_passes_and_plans_without_an_account() {
         assert_eq!(std::fs::read_to_string(linked).unwrap(), printed, "{file}");
     }
     project.run(&["init"]).exits(1).is_for_people();
+}
+
+/// Every file below a folder, from there, with forward slashes; git's own and the state aside.
+fn files_below(root: &Path) -> BTreeSet<String> {
+    let (mut files, mut open) = (BTreeSet::new(), vec![root.to_path_buf()]);
+    while let Some(folder) = open.pop() {
+        for path in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            if path.is_dir() {
+                open.push(path);
+            } else {
+                files.insert(path.strip_prefix(root).unwrap().to_str().unwrap().replace('\\', "/"));
+            }
+        }
+    }
+    files
+}
+
+#[test]
+fn init_writes_the_recipe_of_one_ci_system_and_names_no_file_that_it_does_not_write() {
+    // A path with a folder, or a name that only a file has.
+    let named = Regex::new(r"(?:[\w.-]+/)+[\w-]+\.(?:ya?ml|json|sample)|[\w-]*CODEOWNERS[\w.]*").unwrap();
+    for (ci, recipes) in [
+        (
+            "github",
+            &[
+                ".github/CODEOWNERS.sample",
+                ".github/workflows/mdetag-plan.yml",
+                ".github/workflows/mdetag-apply.yml",
+                ".github/workflows/mdetag-drift.yml",
+            ][..],
+        ),
+        ("gitlab", &[".gitlab-ci.yml"]),
+        ("azure", &["azure-pipelines.yml"]),
+        ("none", &[]),
+    ] {
+        let project = Project::new();
+        let ran = project.run(&["init", "--ci", ci, "--format", "json"]).exits(0);
+        let written = files_below(project.path());
+        let told: BTreeSet<String> = ran.json()["files"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|file| file.as_str().unwrap().to_owned())
+            .collect();
+        assert_eq!(told, written, "{ci}");
+        for recipe in [
+            ".github/CODEOWNERS.sample",
+            ".github/workflows/mdetag-plan.yml",
+            ".gitlab-ci.yml",
+            "azure-pipelines.yml",
+        ] {
+            assert_eq!(written.contains(recipe), recipes.contains(&recipe), "{recipe} with {ci}");
+        }
+        for file in written.iter().filter(|file| !file.starts_with("schema/")) {
+            let text = project.read(file);
+            for found in named.find_iter(&text).map(|found| found.as_str()) {
+                let is_ours = found.starts_with("mdetag/mdetag/")
+                    || found.contains("plan/plan.json")
+                    || found.contains("PWD/");
+                let is_written = written.iter().any(|file| file.ends_with(found.trim_start_matches("../")));
+                assert!(is_ours || is_written || found == "CODEOWNERS", "{file} of {ci} names {found}");
+            }
+        }
+        project.run(&["validate", "--deny-warnings"]).exits(0);
+    }
+}
+
+#[test]
+fn init_adds_lines_to_what_is_there_and_overwrites_nothing() {
+    let project = Project::new();
+    project.write(".gitignore", "target\n");
+    project.write("README.md", "# Contoso\n");
+    project.write(".pre-commit-config.yaml", "repos:\n- repo: local\n  hooks: []\n");
+    let ran = project.run(&["init", "--ci", "none"]).exits(0);
+    assert!(ran.out.contains("Added lines to what was there:"), "{}", ran.out);
+    for (file, begins, holds) in [
+        (".gitignore", "target\n", "/.mdetag/"),
+        ("README.md", "# Contoso\n\n## Device tags\n", "mdetag plan --sandbox"),
+        (".pre-commit-config.yaml", "repos:\n- repo: local\n  hooks: []\n- repo: https://", "mdetag-test"),
+    ] {
+        let text = project.read(file);
+        assert!(text.starts_with(begins) && text.contains(holds), "{file}: {text}");
+    }
+    let kept = Project::new();
+    kept.write("mdetag.yaml", "version: 1\n");
+    kept.write(".gitignore", "target\n");
+    let ran = kept.run(&["init", "--ci", "github"]).exits(1);
+    assert!(
+        ran.err.contains("mdetag.yaml exists already") && ran.err.contains("nothing was written"),
+        "{}",
+        ran.err
+    );
+    assert_eq!(files_below(kept.path()).len(), 2);
+    let odd = Project::new();
+    odd.write(".pre-commit-config.yaml", "repos: []\n");
+    let ran = odd.run(&["init", "--ci", "none"]).exits(0);
+    assert!(ran.out.contains("by hand") && ran.out.contains("mdetag-validate"), "{}", ran.out);
+    assert_eq!(odd.read(".pre-commit-config.yaml"), "repos: []\n");
+}
+
+#[test]
+fn init_takes_the_ci_system_of_the_remote_where_nobody_can_be_asked() {
+    for (url, recipe) in [
+        ("git@github.com:contoso/tags.git", ".github/workflows/mdetag-plan.yml"),
+        ("https://gitlab.example.com/contoso/tags.git", ".gitlab-ci.yml"),
+        ("https://contoso@dev.azure.com/contoso/tags/_git/tags", "azure-pipelines.yml"),
+    ] {
+        let project = Project::new();
+        project.write(".git/config", &format!("[remote \"origin\"]\n\turl = {url}\n"));
+        let ran = project.run(&["init"]).exits(0);
+        assert!(project.path().join(recipe).exists(), "{url}: {}", ran.out);
+    }
 }
 
 #[test]

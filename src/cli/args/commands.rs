@@ -25,6 +25,37 @@ pub struct InitArgs {
     /// Where to write
     #[arg(value_name = "DIR", default_value = ".")]
     pub dir: PathBuf,
+    /// Whose CI recipe to write [default: asks on a terminal, else by the git remote]
+    #[arg(long, value_enum)]
+    pub ci: Option<InitCi>,
+}
+
+/// Whose CI recipe `init` writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum InitCi {
+    /// GitHub Actions.
+    Github,
+    /// GitLab CI.
+    Gitlab,
+    /// Azure DevOps.
+    Azure,
+    /// No recipe.
+    None,
+}
+
+impl InitCi {
+    /// All of them.
+    pub const ALL: [InitCi; 4] = [InitCi::Github, InitCi::Gitlab, InitCi::Azure, InitCi::None];
+
+    /// The word on the command line.
+    pub fn word(self) -> &'static str {
+        match self {
+            InitCi::Github => "github",
+            InitCi::Gitlab => "gitlab",
+            InitCi::Azure => "azure",
+            InitCi::None => "none",
+        }
+    }
 }
 
 /// `validate`.

@@ -10,8 +10,11 @@ const EXAMPLES: &[(&str, &[Example])] = &[
     (
         "init",
         &[
-            ("mdetag init tags", "a new repository in the folder tags"),
-            ("mdetag init", "in the working directory"),
+            (
+                "mdetag init tags --ci github",
+                "a new repository in the folder tags, with workflows for GitHub",
+            ),
+            ("mdetag init", "in the working directory; asks for the CI system"),
         ],
     ),
     (

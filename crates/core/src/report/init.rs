@@ -2,21 +2,58 @@
 
 use serde_json::json;
 
-/// Writes it for people. `folder`: as they typed it; `.` needs no `cd`.
-pub fn human(folder: &str, files: &[&str]) -> String {
-    let listed: String = files.iter().map(|path| format!("  {path}\n")).collect();
+/// What was written where.
+#[derive(Clone, Copy, Debug)]
+pub struct Written<'a> {
+    /// As people typed it; `.` needs no `cd`.
+    pub folder: &'a str,
+    /// The word of the CI system: `none` where no recipe was written.
+    pub ci: &'a str,
+    /// New files.
+    pub files: &'a [&'a str],
+    /// Files that got more lines.
+    pub added: &'a [&'a str],
+    /// A file that lines cannot be added to, with the lines.
+    pub by_hand: Option<(&'a str, &'a str)>,
+}
+
+/// Writes it for people.
+pub fn human(written: &Written<'_>) -> String {
+    let folder = written.folder;
+    let listed = |paths: &[&str]| paths.iter().map(|path| format!("  {path}\n")).collect::<String>();
+    let mut text = format!("Wrote {} files to {folder}:\n{}", written.files.len(), listed(written.files));
+    if !written.added.is_empty() {
+        text.push_str(&format!("Added lines to what was there:\n{}", listed(written.added)));
+    }
+    if let Some((file, lines)) = written.by_hand {
+        text.push_str(&format!(
+            "Add this to {file} by hand; its form is not one that lines can be added to:\n"
+        ));
+        text.push_str(&listed(&lines.lines().collect::<Vec<_>>()));
+    }
     let enter = if folder == "." { String::new() } else { format!("  cd {folder}\n") };
-    format!(
-        "Wrote {} files to {folder}:\n{listed}Next, without an account:\n{enter}  mdetag validate\n  mdetag test\n  \
-         mdetag plan --sandbox\n\
-         Then name your tenant in mdetag.yaml and delete the CI files that you do not use.\n",
-        files.len(),
-    )
+    let recipe = match written.ci {
+        "none" => "; --ci github, gitlab or azure would have written a CI recipe",
+        _ => "",
+    };
+    text.push_str(&format!(
+        "Next, without an account:\n{enter}  mdetag validate\n  mdetag test\n  mdetag plan --sandbox\n\
+         Then name your tenant in mdetag.yaml{recipe}.\n"
+    ));
+    text
 }
 
 /// Writes it as one document.
-pub fn json(folder: &str, files: &[&str]) -> String {
-    format!("{:#}\n", json!({ "formatVersion": "1.0", "folder": folder, "files": files }))
+pub fn json(written: &Written<'_>) -> String {
+    let document = json!({
+        "formatVersion": "1.0",
+        "folder": written.folder,
+        "ci": written.ci,
+        "files": written.files,
+        "added": written.added,
+        "byHand": written.by_hand.map(|(file, _)| file),
+    });
+    format!("{document:#}\n")
 }
 
 #[cfg(test)]
@@ -25,8 +62,9 @@ mod tests {
 
     #[test]
     fn the_next_steps_begin_with_the_new_folder() {
-        let text = human("tags", &["a", "b"]);
+        let written = Written { folder: "tags", ci: "github", files: &["a", "b"], added: &[], by_hand: None };
+        let text = human(&written);
         assert!(text.starts_with("Wrote 2 files to tags:\n  a\n  b\nNext") && text.contains("  cd tags\n"));
-        assert!(!human(".", &["a"]).contains("  cd "));
+        assert!(!human(&Written { folder: ".", ..written }).contains("  cd "));
     }
 }
