@@ -1,6 +1,6 @@
 //! What a device has: its fields, their kinds, and the values that the service is known to use.
 //!
-//! Knows names, not storage (that is `inventory`) and not the wire (that is `tenant::wire`).
+//! Says which column and which key a field has; stores nothing (that is `inventory`) and reads no JSON.
 
 use serde::{Deserialize, Serialize};
 
@@ -47,8 +47,47 @@ pub enum Kind {
     Tags,
 }
 
+/// Where the inventory stores a field: the kind of column and which of its kind.
+///
+/// Snapshots are digested column by column in this order, so a number never changes: a new field takes the next one of
+/// its kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Column {
+    /// Mostly distinct texts, one after the other.
+    Text(usize),
+    /// Texts of which there are few, or numbers and booleans: each value is stored once.
+    Symbol(usize),
+    /// Points in time.
+    Time(usize),
+    /// Encoded addresses.
+    Bytes(usize),
+    /// The part of the name up to the first dot.
+    DeviceName,
+    /// The part of the name after the first dot.
+    Domain,
+    /// The tags.
+    Tags,
+    /// Not in the inventory: a column of a lookup file.
+    Lookup,
+}
+
+/// Where the API's JSON has a field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JsonKey {
+    /// One value under this key of the device.
+    Device(&'static str),
+    /// One value under this key of the device's `vmMetadata`.
+    VmMetadata(&'static str),
+    /// A list, or a part of another field: the reader has code of its own for it.
+    Custom,
+}
+
+/// Declares each field once, with its column and its key: a field that lacks one of them does not compile.
 macro_rules! fields {
-    ($($variant:ident $name:literal $kind:ident $about:literal),* $(,)?) => {
+    ($(
+        $variant:ident $name:literal $kind:ident $column:ident $(($index:literal))? $key:ident $(($word:literal))?
+        $about:literal
+    ),* $(,)?) => {
         /// A field of a device that selectors can read. `Lookup` is a column of a lookup file, joined to the device.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Field {
@@ -82,6 +121,41 @@ macro_rules! fields {
                 }
             }
 
+            /// Where the inventory stores it.
+            #[inline]
+            pub const fn column(self) -> Column {
+                match self {
+                    $(Field::$variant => Column::$column $(($index))?,)*
+                    Field::Lookup { .. } => Column::Lookup,
+                }
+            }
+
+            /// Where the API's JSON has it.
+            pub const fn key(self) -> JsonKey {
+                match self {
+                    $(Field::$variant => JsonKey::$key $(($word))?,)*
+                    Field::Lookup { .. } => JsonKey::Custom,
+                }
+            }
+
+            /// The field whose one value stands under this key of a device. Keys are matched exactly, except
+            /// `onboardingstatus`, which the documentation spells so.
+            pub fn of_device_key(name: &str) -> Option<Field> {
+                let name = if name == "onboardingstatus" { "onboardingStatus" } else { name };
+                $(if let JsonKey::Device(word) = (JsonKey::$key $(($word))?) && word == name {
+                    return Some(Field::$variant);
+                })*
+                None
+            }
+
+            /// The field whose one value stands under this key inside `vmMetadata`.
+            pub fn of_vm_key(name: &str) -> Option<Field> {
+                $(if let JsonKey::VmMetadata(word) = (JsonKey::$key $(($word))?) && word == name {
+                    return Some(Field::$variant);
+                })*
+                None
+            }
+
             /// One line for the language reference.
             pub fn about(self) -> &'static str {
                 match self {
@@ -99,46 +173,125 @@ macro_rules! fields {
 }
 
 fields! {
-    ComputerDnsName "computerDnsName" Text "The name that the device reports: fully qualified or short, in any case.",
-    DeviceName "deviceName" Text "Derived: the name up to the first dot.",
-    Domain "domain" Text "Derived: the name after the first dot.",
-    OsPlatform "osPlatform" Text "The platform, free text: Windows11, WindowsServer2022, Ubuntu, macOS.",
-    OsProcessor "osProcessor" Text "The processor as reported: x64.",
-    OsArchitecture "osArchitecture" Text "32-bit or 64-bit.",
-    RbacGroupName "rbacGroupName" Text "The device group. Tags and values can move a device between groups.",
-    HealthStatus "healthStatus" Text "Sensor health.",
-    OnboardingStatus "onboardingStatus" Text "Whether the device is onboarded.",
-    RiskScore "riskScore" Text "Risk as evaluated by the service.",
-    ExposureLevel "exposureLevel" Text "Exposure as evaluated by the service; values move it.",
-    DeviceValue "deviceValue" Text "Low, Normal or High.",
-    ManagedBy "managedBy" Text "What manages the device.",
-    ManagedByStatus "managedByStatus" Text "State of that management.",
-    ExclusionReason "exclusionReason" Text "Why the device is excluded.",
-    AadDeviceId "aadDeviceId" Text "Entra device id.",
-    MergedIntoMachineId "mergedIntoMachineId" Text "The id of the device that this one was merged into.",
-    Id "id" Text "The device id.",
-    VmId "vmMetadata.vmId" Text "Id of the virtual machine.",
-    VmCloudProvider "vmMetadata.cloudProvider" Text "Cloud of the virtual machine.",
-    VmResourceId "vmMetadata.resourceId" Text "Azure resource id.",
-    VmSubscriptionId "vmMetadata.subscriptionId" Text "Azure subscription; derived from the resource id where absent.",
-    Version "version" Version "Version name of the operating system: 22H2.",
-    OsVersion "osVersion" Version "Version number of the operating system; usually absent.",
-    AgentVersion "agentVersion" Version "Version of the sensor.",
-    OsBuild "osBuild" Integer "Build number of the operating system.",
-    RbacGroupId "rbacGroupId" Integer "Number of the device group; 0 is ungrouped.",
-    IsAadJoined "isAadJoined" Boolean "Joined to Entra.",
-    IsExcluded "isExcluded" Boolean "Excluded from vulnerability management.",
-    IsPotentialDuplication "isPotentialDuplication" Boolean "The service suspects a duplicate.",
-    FirstSeen "firstSeen" Time "First report.",
-    LastSeen "lastSeen" Time "Last full report, about daily; not the portal's last seen.",
-    LastIpAddress "lastIpAddress" Address "Last internal address.",
-    LastExternalIpAddress "lastExternalIpAddress" Address "Last address seen from outside.",
-    IpAddresses "ipAddresses" Address "Derived: any of the device's addresses.",
-    MacAddresses "macAddresses" Hardware "Derived: any of the device's hardware addresses.",
-    MachineTags "machineTags" Tags "The tags.",
+    ComputerDnsName "computerDnsName" Text Text(1) Device("computerDnsName")
+        "The name that the device reports: fully qualified or short, in any case.",
+    DeviceName "deviceName" Text DeviceName Custom
+        "Derived: the name up to the first dot.",
+    Domain "domain" Text Domain Custom
+        "Derived: the name after the first dot.",
+    OsPlatform "osPlatform" Text Symbol(0) Device("osPlatform")
+        "The platform, free text: Windows11, WindowsServer2022, Ubuntu, macOS.",
+    OsProcessor "osProcessor" Text Symbol(1) Device("osProcessor")
+        "The processor as reported: x64.",
+    OsArchitecture "osArchitecture" Text Symbol(2) Device("osArchitecture")
+        "32-bit or 64-bit.",
+    RbacGroupName "rbacGroupName" Text Symbol(3) Device("rbacGroupName")
+        "The device group. Tags and values can move a device between groups.",
+    HealthStatus "healthStatus" Text Symbol(4) Device("healthStatus")
+        "Sensor health.",
+    OnboardingStatus "onboardingStatus" Text Symbol(5) Device("onboardingStatus")
+        "Whether the device is onboarded.",
+    RiskScore "riskScore" Text Symbol(6) Device("riskScore")
+        "Risk as evaluated by the service.",
+    ExposureLevel "exposureLevel" Text Symbol(7) Device("exposureLevel")
+        "Exposure as evaluated by the service; values move it.",
+    DeviceValue "deviceValue" Text Symbol(8) Device("deviceValue")
+        "Low, Normal or High.",
+    ManagedBy "managedBy" Text Symbol(9) Device("managedBy")
+        "What manages the device.",
+    ManagedByStatus "managedByStatus" Text Symbol(10) Device("managedByStatus")
+        "State of that management.",
+    ExclusionReason "exclusionReason" Text Symbol(11) Device("exclusionReason")
+        "Why the device is excluded.",
+    AadDeviceId "aadDeviceId" Text Text(3) Device("aadDeviceId")
+        "Entra device id.",
+    MergedIntoMachineId "mergedIntoMachineId" Text Text(4) Device("mergedIntoMachineId")
+        "The id of the device that this one was merged into.",
+    Id "id" Text Text(0) Device("id")
+        "The device id.",
+    VmId "vmMetadata.vmId" Text Text(5) VmMetadata("vmId")
+        "Id of the virtual machine.",
+    VmCloudProvider "vmMetadata.cloudProvider" Text Symbol(12) VmMetadata("cloudProvider")
+        "Cloud of the virtual machine.",
+    VmResourceId "vmMetadata.resourceId" Text Text(2) VmMetadata("resourceId")
+        "Azure resource id.",
+    VmSubscriptionId "vmMetadata.subscriptionId" Text Symbol(13) VmMetadata("subscriptionId")
+        "Azure subscription; derived from the resource id where absent.",
+    Version "version" Version Symbol(14) Device("version")
+        "Version name of the operating system: 22H2.",
+    OsVersion "osVersion" Version Symbol(15) Device("osVersion")
+        "Version number of the operating system; usually absent.",
+    AgentVersion "agentVersion" Version Symbol(16) Device("agentVersion")
+        "Version of the sensor.",
+    OsBuild "osBuild" Integer Symbol(17) Device("osBuild")
+        "Build number of the operating system.",
+    RbacGroupId "rbacGroupId" Integer Symbol(18) Device("rbacGroupId")
+        "Number of the device group; 0 is ungrouped.",
+    IsAadJoined "isAadJoined" Boolean Symbol(19) Device("isAadJoined")
+        "Joined to Entra.",
+    IsExcluded "isExcluded" Boolean Symbol(20) Device("isExcluded")
+        "Excluded from vulnerability management.",
+    IsPotentialDuplication "isPotentialDuplication" Boolean Symbol(21) Device("isPotentialDuplication")
+        "The service suspects a duplicate.",
+    FirstSeen "firstSeen" Time Time(0) Device("firstSeen")
+        "First report.",
+    LastSeen "lastSeen" Time Time(1) Device("lastSeen")
+        "Last full report, about daily; not the portal's last seen.",
+    LastIpAddress "lastIpAddress" Address Bytes(0) Device("lastIpAddress")
+        "Last internal address.",
+    LastExternalIpAddress "lastExternalIpAddress" Address Bytes(1) Device("lastExternalIpAddress")
+        "Last address seen from outside.",
+    IpAddresses "ipAddresses" Address Bytes(2) Custom
+        "Derived: any of the device's addresses.",
+    MacAddresses "macAddresses" Hardware Bytes(3) Custom
+        "Derived: any of the device's hardware addresses.",
+    MachineTags "machineTags" Tags Tags Custom
+        "The tags.",
 }
 
+/// Columns of each kind: texts, symbols, times, bytes.
+pub const COLUMNS: [usize; 4] = {
+    let mut counts = [0; 4];
+    let mut at = 0;
+    while at < Field::ALL.len() {
+        if let Some((kind, _)) = Field::ALL[at].place() {
+            counts[kind] += 1;
+        }
+        at += 1;
+    }
+    counts
+};
+
+// Two fields in one column, or a column that no field has, do not compile.
+const _: () = {
+    let mut at = 0;
+    while at < Field::ALL.len() {
+        if let Some((kind, index)) = Field::ALL[at].place() {
+            assert!(index < COLUMNS[kind], "a column's number is too high: take the next one of its kind");
+            let mut before = 0;
+            while before < at {
+                if let Some((its_kind, its_index)) = Field::ALL[before].place() {
+                    assert!(kind != its_kind || index != its_index, "two fields have one column");
+                }
+                before += 1;
+            }
+        }
+        at += 1;
+    }
+};
+
 impl Field {
+    /// The kind of a stored column as an index into [`COLUMNS`], and its number.
+    const fn place(self) -> Option<(usize, usize)> {
+        match self.column() {
+            Column::Text(index) => Some((0, index)),
+            Column::Symbol(index) => Some((1, index)),
+            Column::Time(index) => Some((2, index)),
+            Column::Bytes(index) => Some((3, index)),
+            Column::DeviceName | Column::Domain | Column::Tags | Column::Lookup => None,
+        }
+    }
+
     /// The values that the service is known to use, for fields that it enumerates; empty for others. Every enumeration is
     /// open: an unknown value is kept and only warned about in policies.
     pub fn known_values(self) -> &'static [&'static str] {
@@ -183,9 +336,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_field_parses_back_from_its_name() {
+    fn every_field_parses_back_from_its_name_and_from_its_key() {
         for field in Field::ALL {
             assert_eq!(Field::parse(field.name()), Some(*field));
+            match field.key() {
+                JsonKey::Device(key) => assert_eq!(Field::of_device_key(key), Some(*field)),
+                JsonKey::VmMetadata(key) => assert_eq!(Field::of_vm_key(key), Some(*field)),
+                JsonKey::Custom => assert_eq!(Field::of_device_key(field.name()), None),
+            }
         }
         assert_eq!(Field::ALL.len(), 37);
     }

@@ -7,6 +7,8 @@ use std::hash::BuildHasher;
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 
+use crate::device::COLUMNS;
+
 /// Interned texts: number 0 is "missing", whatever the text.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Interner {
@@ -279,10 +281,10 @@ impl<T: Copy> Lists<T> {
 }
 
 /// Number of fields stored as [`Texts`], [`Symbols`], times and address lists.
-pub(crate) const TEXTS: usize = 6;
-pub(crate) const SYMBOLS: usize = 22;
-pub(crate) const TIMES: usize = 2;
-pub(crate) const BYTES: usize = 4;
+pub(crate) const TEXTS: usize = COLUMNS[0];
+pub(crate) const SYMBOLS: usize = COLUMNS[1];
+pub(crate) const TIMES: usize = COLUMNS[2];
+pub(crate) const BYTES: usize = COLUMNS[3];
 
 /// A time that is missing.
 pub(crate) const NO_TIME: i64 = i64::MIN;

@@ -6,10 +6,10 @@ use std::borrow::Cow;
 
 use super::address;
 use super::columns::{Columns, Interner, NO_TIME, SYMBOLS, TEXTS, TIMES};
-use super::layout::{self, Column};
+use super::layout;
 use super::lenient::Scalar;
 use super::tally::Tally;
-use crate::device::{self, Field};
+use crate::device::{self, Column, Field};
 use crate::time::Timestamp;
 
 /// Tags or interfaces of one device. The service's devices have dozens; a list beyond this is no device's, and reading it to
@@ -60,7 +60,7 @@ impl<'de> Draft<'de> {
 
     /// Takes one value; symbols are interned at once.
     pub(super) fn take(&mut self, field: Field, value: Scalar<'de>, columns: &mut Columns) {
-        match (layout::column(field), value) {
+        match (field.column(), value) {
             (Column::Symbol(index), value) => {
                 self.symbols[index] = symbol(field, value, &mut columns.symbols[index].dictionary);
             }
@@ -81,7 +81,7 @@ impl<'de> Draft<'de> {
     /// Takes a text of a field that is no symbol.
     #[inline]
     pub(super) fn take_text(&mut self, field: Field, text: &'de str) {
-        match layout::column(field) {
+        match field.column() {
             Column::Text(index) => self.texts[index] = Cow::Borrowed(text),
             Column::Time(index) => self.times[index] = ticks(text),
             Column::Bytes(index) => {

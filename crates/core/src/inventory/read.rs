@@ -14,6 +14,7 @@ use super::draft::{Draft, LONGEST_LIST};
 use super::layout::{self, Key};
 use super::lenient::{LenientReader, NameSeed, Reads, Scalar, ScalarSeed};
 use super::tally::{PageTally, Tally};
+use crate::device::Field;
 
 /// What one JSON value at the top level yielded.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -301,7 +302,7 @@ impl<'de> Reads<'de> for Vm<'_, '_, 'de> {
     fn map<A: MapAccess<'de>>(self, mut entries: A) -> Result<(), A::Error> {
         while let Some(name) = entries.next_key_seed(NameSeed)? {
             let value = entries.next_value_seed(ScalarSeed)?;
-            if let Some(field) = layout::vm_key(&name) {
+            if let Some(field) = Field::of_vm_key(&name) {
                 self.draft.take(field, value, self.columns);
             }
         }

@@ -6,8 +6,9 @@
 use super::address;
 use super::columns::Columns;
 use super::draft::{self, Draft, LONGEST_LIST};
-use super::layout::{self, Column, Key};
+use super::layout::{self, Key};
 use super::lenient::Scalar;
+use crate::device::{Column, Field};
 
 /// Keys that are remembered of one object; a longer one is read all the same.
 const REMEMBERED: usize = 64;
@@ -46,7 +47,7 @@ impl Scanner {
         for place in 0.. {
             let member = self.devices.member(place, &mut cursor, layout::key)?;
             match member.key {
-                Key::Field(field) => match layout::column(field) {
+                Key::Field(field) => match field.column() {
                     Column::Symbol(index) => {
                         let dictionary = &mut columns.symbols[index].dictionary;
                         draft.symbols[index] = member.code(&mut cursor, |cursor| {
@@ -121,7 +122,7 @@ fn vm_metadata<'t>(cursor: &mut Cursor<'t>, draft: &mut Draft<'t>, columns: &mut
         let name = cursor.string()?;
         cursor.expect(":")?;
         let value = cursor.scalar()?;
-        if let Some(field) = layout::vm_key(name) {
+        if let Some(field) = Field::of_vm_key(name) {
             draft.take(field, value, columns);
         }
         if !cursor.goes_on()? {

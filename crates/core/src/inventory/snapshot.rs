@@ -9,9 +9,9 @@ use rayon::prelude::*;
 
 use super::address::{self, Stored};
 use super::columns::{Columns, Lists, NO_TIME};
-use super::layout::{self, Column};
+use super::layout;
 use super::{DeviceSet, Row, TagId, digest};
-use crate::device::Field;
+use crate::device::{Column, Field};
 use crate::text;
 use crate::time::Timestamp;
 
@@ -155,7 +155,7 @@ impl Snapshot {
 
     /// As [`Snapshot::text`], and booleans, borrowed.
     pub(crate) fn plain(&self, field: Field, row: Row) -> Option<&str> {
-        match layout::column(field) {
+        match field.column() {
             Column::Text(index) => Some(self.columns.texts[index].get(row.index())),
             Column::Symbol(index) => self.columns.symbols[index].get(row.index()),
             Column::DeviceName => self.name(row).map(|name| split(name).0),
@@ -167,31 +167,31 @@ impl Snapshot {
 
     /// Codes of a field of few distinct values run from 1 below this bound, and 0 is missing; `None` for other fields.
     pub(crate) fn code_bound(&self, field: Field) -> Option<usize> {
-        let Column::Symbol(index) = layout::column(field) else { return None };
+        let Column::Symbol(index) = field.column() else { return None };
         Some(self.columns.symbols[index].dictionary.bound())
     }
 
     /// The code of a field that has a [`Snapshot::code_bound`].
     pub(crate) fn code(&self, field: Field, row: Row) -> u32 {
-        let Column::Symbol(index) = layout::column(field) else { return 0 };
+        let Column::Symbol(index) = field.column() else { return 0 };
         self.columns.symbols[index].code(row.index())
     }
 
     /// The text of a code.
     pub(crate) fn code_text(&self, field: Field, code: u32) -> Option<&str> {
-        let Column::Symbol(index) = layout::column(field) else { return None };
+        let Column::Symbol(index) = field.column() else { return None };
         self.columns.symbols[index].dictionary.get(code)
     }
 
     /// All ticks of a time field by row; a missing time is [`i64::MIN`].
     pub(crate) fn ticks(&self, field: Field) -> &[i64] {
-        let Column::Time(index) = layout::column(field) else { return &[] };
+        let Column::Time(index) = field.column() else { return &[] };
         &self.columns.times[index]
     }
 
     /// A time field; `None` where it is missing.
     pub fn time(&self, field: Field, row: Row) -> Option<Timestamp> {
-        let Column::Time(index) = layout::column(field) else { return None };
+        let Column::Time(index) = field.column() else { return None };
         let ticks = self.columns.times[index][row.index()];
         (ticks != NO_TIME).then(|| Timestamp::from_ticks(ticks))
     }
@@ -208,7 +208,7 @@ impl Snapshot {
 
     /// An address or hardware-address field: its elements.
     pub fn addresses(&self, field: Field, row: Row) -> impl Iterator<Item = Stored<'_>> {
-        let bytes = match layout::column(field) {
+        let bytes = match field.column() {
             Column::Bytes(index) => self.columns.bytes[index].get(row.index()),
             _ => &[],
         };
@@ -218,7 +218,7 @@ impl Snapshot {
     /// Any field as people read it; `None` where it is missing (tags: where there are none).
     pub fn shown(&self, field: Field, row: Row) -> Option<String> {
         let joined = |items: Vec<String>| (!items.is_empty()).then(|| items.join(", "));
-        match layout::column(field) {
+        match field.column() {
             Column::Time(_) => self.time(field, row).map(|time| time.to_string()),
             Column::Bytes(_) => joined(self.addresses(field, row).map(|stored| stored.to_string()).collect()),
             Column::Tags => joined(self.tags(row).iter().map(|tag| self.tag(*tag).to_owned()).collect()),
