@@ -5,6 +5,8 @@
 use std::io::{self, IsTerminal, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use mdetag_core::report::tenants::Summary;
+
 use super::args::{Colour, Global, LogFormat};
 
 /// How this run talks.
@@ -30,18 +32,31 @@ pub struct Console {
 
 /// Results that wait for their turn.
 #[derive(Clone, Debug, Default)]
-pub struct Kept(Arc<Mutex<Vec<u8>>>);
+pub struct Kept {
+    text: Arc<Mutex<Vec<u8>>>,
+    summary: Arc<Mutex<Option<Summary>>>,
+}
 
 impl Kept {
     /// Takes what was kept.
     pub fn take(&self) -> Vec<u8> {
-        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *self.text.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Notes the figures of a report; the last report counts.
+    pub fn note(&self, summary: Summary) {
+        *self.summary.lock().unwrap_or_else(PoisonError::into_inner) = Some(summary);
+    }
+
+    /// The figures of the last report.
+    pub fn summary(&self) -> Option<Summary> {
+        self.summary.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
 impl Write for Kept {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).write(bytes)
+        self.text.lock().unwrap_or_else(PoisonError::into_inner).write(bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {

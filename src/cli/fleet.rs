@@ -17,11 +17,20 @@ const MOST_SHARDS: u64 = 10_000;
 /// A label or a part that cannot be read.
 pub fn names(context: &Context, select: &[String], shard: Option<&str>) -> Result<Vec<String>, Failure> {
     let labels = select.iter().map(|text| label(text)).collect::<Result<Vec<_>, _>>()?;
-    let index = std::env::var("JOB_COMPLETION_INDEX").ok();
-    let part = shard.map(|text| part(text, index.as_deref())).transpose()?;
     let tenants = context.settings.tenants().filter(|profile| fits(profile, &labels));
-    let mine = tenants.filter(|profile| part.is_none_or(|part| part.holds(key(profile))));
-    Ok(mine.map(|profile| profile.name.clone()).collect())
+    part_of(context, tenants.map(|profile| profile.name.clone()).collect(), shard)
+}
+
+/// Those of these tenants that are in this part.
+///
+/// # Errors
+/// A part that cannot be read.
+pub fn part_of(context: &Context, names: Vec<String>, shard: Option<&str>) -> Result<Vec<String>, Failure> {
+    let index = std::env::var("JOB_COMPLETION_INDEX").ok();
+    let Some(part) = shard.map(|text| part(text, index.as_deref())).transpose()? else { return Ok(names) };
+    let is_mine =
+        |name: &String| context.settings.profile(name).is_some_and(|profile| part.holds(key(profile)));
+    Ok(names.into_iter().filter(is_mine).collect())
 }
 
 fn label(text: &str) -> Result<(&str, &str), Failure> {
@@ -31,8 +40,12 @@ fn label(text: &str) -> Result<(&str, &str), Failure> {
     })
 }
 
+/// A label of its own, or `name`, which every profile has.
 fn fits(profile: &Profile, labels: &[(&str, &str)]) -> bool {
-    labels.iter().all(|(name, value)| profile.labels.get(*name).is_some_and(|has| has == value))
+    labels.iter().all(|(name, value)| match profile.labels.get(*name) {
+        Some(has) => has == value,
+        None => *name == "name" && profile.name == *value,
+    })
 }
 
 /// What a tenant is known by, whatever its profile is called.

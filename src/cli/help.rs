@@ -36,6 +36,7 @@ const GUIDE: [(&str, &str); 22] = [
     ("sandbox-guide", include_str!("../../docs/sandbox.md")),
     ("service", include_str!("../../docs/service.md")),
     ("shared-state", include_str!("../../docs/state.md")),
+    ("many-tenants", include_str!("../../docs/tenants.md")),
     ("upgrading", include_str!("../../docs/upgrading.md")),
 ];
 

@@ -43,6 +43,7 @@ mod lock;
 mod looking;
 mod manual;
 mod notify;
+mod merge;
 mod open_rollouts;
 mod output;
 mod past;
@@ -146,7 +147,7 @@ fn start(cli: Cli, console: &Console) -> Result<Exit, Failure> {
 
 async fn run(context: &Context, command: Command) -> Result<Exit, Failure> {
     match command {
-        Command::Apply(args) if args.report.all_tenants => all_tenants::apply(context, &args).await,
+        Command::Apply(args) if args.report.fleet.all_tenants => all_tenants::apply(context, &args).await,
         Command::Apply(args) => apply::run(context, &args).await,
         Command::Sandbox(args) => sandbox::run(context, &args).await,
         Command::Doctor(args) if args.probe.is_some() || args.probe_cleanup.is_some() => {
@@ -160,11 +161,12 @@ async fn run(context: &Context, command: Command) -> Result<Exit, Failure> {
 async fn read(context: &Context, command: Command) -> Result<Exit, Failure> {
     match command {
         Command::Init(args) => init::run(context, &args).await,
+        Command::Validate(args) if args.fleet.all_tenants => all_tenants::validate(context, &args),
         Command::Validate(args) => validate::run(context, &args),
-        Command::Plan(args) if args.report.all_tenants => all_tenants::plan(context, &args).await,
+        Command::Plan(args) if args.report.fleet.all_tenants => all_tenants::plan(context, &args).await,
         Command::Plan(args) => plan::run(context, &args).await,
         Command::Show(args) => show::run(context, &args),
-        Command::Drift(args) if args.report.all_tenants => all_tenants::drift(context, &args).await,
+        Command::Drift(args) if args.report.fleet.all_tenants => all_tenants::drift(context, &args).await,
         Command::Drift(args) => drift::run(context, &args).await,
         Command::Explain(args) => explain::run(context, &args).await,
         Command::Tags(args) => tags::run(context, &args).await,
@@ -176,10 +178,12 @@ async fn read(context: &Context, command: Command) -> Result<Exit, Failure> {
         Command::History(args) => history::run(context, &args),
         Command::State(args) => state::run(context, &args).await,
         Command::Doctor(args) => doctor::run(context, &args).await,
+        Command::Report(args) => merge::run(context, &args),
         Command::Tenants(args) => tenants::run(context, &args),
         Command::Schema(args) => schema::run(context, &args),
         Command::Completions(args) => shell::completions(context, &args),
         Command::Revert(args) => revert::run(context, &args).await,
+        Command::Test(args) if args.fleet.all_tenants => all_tenants::test(context, &args),
         Command::Test(args) => rehearse::run(context, &args),
         Command::Man(args) => manual::run(context, &args),
         Command::Help(args) => help::run(context, &args),

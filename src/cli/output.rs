@@ -8,6 +8,7 @@ use mdetag::store::output_file;
 use mdetag_core::report;
 use mdetag_core::report::model::Model;
 use mdetag_core::report::style::Style;
+use mdetag_core::report::tenants::Summary;
 
 use super::args::{Format, ReportArgs};
 use super::console::Console;
@@ -32,14 +33,14 @@ impl Reports {
         let mut files = Vec::new();
         for text in &args.reports {
             let wrong = || {
-                let known = Format::ALL.iter().filter(|format| **format != Format::Github);
+                let known = Format::ALL.iter().filter(|format| format.is_of_a_plan());
                 let known = known.map(|format| format.name()).collect::<Vec<_>>().join(", ");
                 Failure::usage(format!("`--report {text}` is not FORMAT=FILE"))
                     .help(format!("write for example --report markdown=plan.md; the formats are {known}"))
             };
             let (name, path) = text.split_once('=').ok_or_else(wrong)?;
             let format = Format::parse(name)
-                .filter(|format| *format != Format::Github && !path.is_empty())
+                .filter(|format| format.is_of_a_plan() && !path.is_empty())
                 .ok_or_else(wrong)?;
             files.push((format, named(context, Path::new(path))?));
         }
@@ -63,6 +64,7 @@ impl Reports {
     pub fn write(&self, model: &Model<'_>, console: &Console) -> Result<(), Failure> {
         let style =
             Style { colour: console.colour, width: console.width, details: self.details, ..Style::default() };
+        note(model, console);
         self.write_files(model)?;
         report::write(self.format, model, &style, self.max_chars, &mut console.out())?;
         Ok(())
@@ -74,6 +76,7 @@ impl Reports {
     /// Standard output or a file that cannot be written.
     pub fn write_end(&self, model: &Model<'_>, console: &Console) -> Result<(), Failure> {
         let style = Style { follows_plan: self.is_human(), ..self.style(console) };
+        note(model, console);
         self.write_files(model)?;
         report::write(self.format, model, &style, self.max_chars, &mut console.out())?;
         Ok(())
@@ -107,6 +110,13 @@ impl Reports {
     }
 }
 
+/// Notes the figures of a report where it is one of several tenants'.
+fn note(model: &Model<'_>, console: &Console) {
+    if let Some(kept) = &console.kept {
+        kept.note(Summary::of(model));
+    }
+}
+
 /// What stands for the tenant in the name of a file, so that several tenants can share one command line.
 pub const TENANT: &str = "{tenant}";
 
@@ -129,12 +139,13 @@ pub fn named(context: &Context, path: &Path) -> Result<PathBuf, Failure> {
 /// A report's format, where the word names one.
 ///
 /// # Errors
-/// `github`, which is for findings only.
+/// Formats of findings and of tenants.
 pub fn report_format(format: Format) -> Result<Format, Failure> {
     if format.is_offered() {
         return Ok(format);
     }
-    Err(Failure::usage(format!("`--format {}` is for `validate`", format.name()))
+    let of = if matches!(format, Format::Gitlab | Format::Kubernetes) { "tenants" } else { "validate" };
+    Err(Failure::usage(format!("`--format {}` is for `{of}`", format.name()))
         .help("annotations come by themselves in GitHub Actions (--ci github); choose another format here"))
 }
 

@@ -6,7 +6,7 @@ use mdetag_core::plan::Plan;
 use mdetag_core::plan::document;
 use mdetag_core::report::model::{Input, Model, Subject};
 
-use super::args::{CiSystem, FleetArgs, ReportArgs, ShowArgs};
+use super::args::{CiSystem, ReportArgs, ShowArgs};
 use super::context::Context;
 use super::exit::Exit;
 use super::failure::Failure;
@@ -25,8 +25,7 @@ pub fn run(context: &Context, args: &ShowArgs) -> Result<Exit, Failure> {
         max_chars: args.max_chars,
         details: args.details,
         ci: CiSystem::None,
-        all_tenants: false,
-        fleet: FleetArgs::default(),
+        ..ReportArgs::default()
     };
     let reports = Reports::new(context, &report)?;
     let plan = read(&args.plan)?;

@@ -1,42 +1,57 @@
 //! `mdetag tenants`: the profiles of `mdetag.yaml`, as a table or as a CI matrix.
 
-use mdetag_core::report::tenants::{self, ProfileRow};
+use mdetag_core::report::listing;
+use mdetag_core::report::style::Style;
+use mdetag_core::report::tenants::matrix::{self, TenantRow};
 
-use super::args::Format;
-use super::args::TenantsArgs;
+use super::args::{Format, TenantsArgs};
 use super::context::Context;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::fleet;
 use super::output;
 
-/// Lists the profiles. As JSON: `{ "include": [ { "tenant", "tenantId", "clientId", "cloud", "policies" } ] }`, which GitHub
-/// Actions and GitLab take as a matrix as it is.
+/// Lists the profiles, or prints the matrix of a CI system on one line.
 ///
 /// # Errors
-/// Standard output that cannot be written.
+/// A label that cannot be read, standard output that cannot be written.
 pub fn run(context: &Context, args: &TenantsArgs) -> Result<Exit, Failure> {
-    output::only(context.global.format, "tenants", &[Format::Human, Format::Json])?;
+    output::only(
+        context.global.format,
+        "tenants",
+        &[Format::Human, Format::Json, Format::Github, Format::Gitlab, Format::Kubernetes],
+    )?;
     let names = fleet::names(context, &args.select, None)?;
-    let profiles: Vec<ProfileRow<'_>> = context
-        .settings
-        .tenants()
-        .filter(|profile| names.contains(&profile.name))
-        .map(|profile| ProfileRow {
-            name: &profile.name,
-            tenant_id: profile.tenant_id.as_deref(),
-            client_id: profile.client_id.as_deref(),
-            cloud: profile.cloud.unwrap_or_default().word(),
+    let profiles = context.settings.tenants().filter(|profile| names.contains(&profile.name));
+    let rows: Vec<TenantRow> = profiles
+        .map(|profile| TenantRow {
+            tenant: profile.name.clone(),
+            tenant_id: profile.tenant_id.clone(),
+            client_id: profile.client_id.clone(),
+            cloud: profile.cloud.unwrap_or_default().word().to_owned(),
             policies: match profile.policies.as_slice() {
-                [] => vec!["policies"],
-                roots => roots.iter().map(String::as_str).collect(),
+                [] => vec!["policies".to_owned()],
+                own => own.to_vec(),
             },
         })
         .collect();
-    let text = match context.global.format {
-        Format::Json => tenants::matrix(&profiles),
-        _ => tenants::human(&profiles),
+    let matrix = match context.global.format {
+        Format::Json => matrix::all(&rows),
+        Format::Github => matrix::github(&rows),
+        Format::Gitlab => matrix::gitlab(&rows),
+        Format::Kubernetes => matrix::kubernetes(&rows),
+        _ if rows.is_empty() => {
+            let none = "mdetag.yaml names no tenants; `mdetag init` writes one with an example\n";
+            context.console.result(none)?;
+            return Ok(Exit::Success);
+        }
+        _ => {
+            let style =
+                Style { colour: context.console.colour, width: context.console.width, ..Style::default() };
+            listing::human(&matrix::table(&rows), &style, &mut context.console.out())?;
+            return Ok(Exit::Success);
+        }
     };
-    context.console.result(&text)?;
+    context.console.result(&matrix.to_string())?;
     Ok(Exit::Success)
 }

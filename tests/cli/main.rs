@@ -23,6 +23,7 @@ mod known_service;
 mod looks;
 mod main_job;
 mod notifications;
+mod many_tenants;
 mod offline;
 mod origins;
 mod outcomes;

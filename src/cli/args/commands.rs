@@ -5,6 +5,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::TypedValueParser as _;
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::CiSystem;
@@ -73,6 +74,9 @@ pub struct ValidateArgs {
     /// Whose manners to use in CI
     #[arg(long, value_enum, default_value = "auto", env = "MDETAG_CI")]
     pub ci: CiSystem,
+    /// For the policies of all tenants: each set once, however many share it.
+    #[command(flatten)]
+    pub fleet: FleetArgs,
 }
 
 /// `test`.
@@ -84,11 +88,17 @@ pub struct TestArgs {
     /// Write a JUnit report to this file too
     #[arg(long, value_name = "FILE")]
     pub junit: Option<PathBuf>,
+    /// For the policies of all tenants: each set once, however many share it.
+    #[command(flatten)]
+    pub fleet: FleetArgs,
 }
 
 /// Which of all tenants a command runs for, and how many at a time.
 #[derive(Clone, Debug, Default, Args)]
 pub struct FleetArgs {
+    /// Run for every profile of mdetag.yaml side by side
+    #[arg(long, conflicts_with_all = ["tenant", "inventory"])]
+    pub all_tenants: bool,
     /// Only tenants with this label (repeatable; all must fit)
     #[arg(long, value_name = "LABEL=VALUE", requires = "all_tenants")]
     pub select: Vec<String>,
@@ -99,6 +109,17 @@ pub struct FleetArgs {
     /// Only part I of N of the tenants, the same part in each run; in a Kubernetes Indexed Job `auto/N`
     #[arg(long, value_name = "I/N", requires = "all_tenants")]
     pub shard: Option<String>,
+}
+
+/// What is kept of many tenants, and when they start.
+#[derive(Clone, Debug, Default, Args)]
+pub struct ResultArgs {
+    /// Write plan, reports and result of each tenant into DIR/TENANT as it ends; `mdetag report merge DIR` reads them
+    #[arg(long, value_name = "DIR", requires = "all_tenants")]
+    pub out_dir: Option<PathBuf>,
+    /// Start after a part of this time that differs from part to part of the tenants, so that pods do not start at once
+    #[arg(long, value_name = "D", requires = "all_tenants", value_parser = time::parse_duration)]
+    pub jitter: Option<Duration>,
 }
 
 /// What `plan`, `drift` and `apply` have in common.
@@ -116,12 +137,12 @@ pub struct ReportArgs {
     /// Whose manners to use in CI
     #[arg(long, value_enum, default_value = "auto", env = "MDETAG_CI")]
     pub ci: CiSystem,
-    /// Run for every profile of mdetag.yaml side by side
-    #[arg(long, conflicts_with_all = ["tenant", "inventory"])]
-    pub all_tenants: bool,
     /// Which of all tenants, and how many at a time.
     #[command(flatten)]
     pub fleet: FleetArgs,
+    /// What is kept of many tenants.
+    #[command(flatten)]
+    pub results: ResultArgs,
 }
 
 /// `plan`.
@@ -206,6 +227,16 @@ pub struct ApplyArgs {
     /// Why: kept in the journal
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,
+    /// Apply the reviewed plan of each tenant: DIR/TENANT/plan.json, as `plan --all-tenants --out-dir DIR` wrote it
+    #[arg(long, value_name = "DIR", requires = "all_tenants", conflicts_with = "resume")]
+    pub plans: Option<PathBuf>,
+    /// Only the tenants of this wave of `guard.rollout.tenants`, from 1
+    #[arg(long, value_name = "N", requires = "all_tenants",
+          value_parser = clap::value_parser!(u16).range(1..).map(usize::from))]
+    pub tenant_wave: Option<usize>,
+    /// Where the results of the wave before lie: refused unless each of its tenants ended with 0
+    #[arg(long, value_name = "DIR", requires = "tenant_wave")]
+    pub after: Option<PathBuf>,
     /// Reports.
     #[command(flatten)]
     pub report: ReportArgs,
@@ -313,6 +344,32 @@ pub struct DoctorArgs {
     /// Do not ask before a probe or its clean-up
     #[arg(long)]
     pub auto_approve: bool,
+}
+
+/// `report`.
+#[derive(Debug, Args)]
+pub struct ReportCommandArgs {
+    /// What to do with results.
+    #[command(subcommand)]
+    pub command: ReportCommand,
+}
+
+/// What `report` does.
+#[derive(Debug, Subcommand)]
+pub enum ReportCommand {
+    /// One report over the results of many tenants, the worst first
+    Merge(MergeArgs),
+}
+
+/// `report merge`.
+#[derive(Debug, Args)]
+pub struct MergeArgs {
+    /// A folder that `--all-tenants --out-dir` wrote, or one that holds several of them
+    #[arg(value_name = "DIR")]
+    pub dir: PathBuf,
+    /// Write a further report (repeatable): human, json, markdown, html, csv, openmetrics
+    #[arg(long = "report", value_name = "FORMAT=FILE")]
+    pub reports: Vec<String>,
 }
 
 /// `tenants`.

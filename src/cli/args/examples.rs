@@ -187,6 +187,13 @@ const EXAMPLES: &[(&str, &[Example])] = &[
         ],
     ),
     (
+        "report merge",
+        &[
+            ("mdetag report merge results", "every tenant, the worst first"),
+            ("mdetag report merge results --report html=tenants.html", "also as a page"),
+        ],
+    ),
+    (
         "tenants",
         &[
             ("mdetag tenants --select region=eu", "the profiles with a label"),

@@ -201,7 +201,9 @@ pub enum Command {
     State(StateArgs),
     /// Check identity, roles, reachability, clock and budget
     Doctor(DoctorArgs),
-    /// List the tenant profiles of mdetag.yaml (`--format json`: a CI matrix)
+    /// One report over the results of many tenants
+    Report(ReportCommandArgs),
+    /// List the tenant profiles of mdetag.yaml (json, github, gitlab, k8s: a CI matrix)
     Tenants(TenantsArgs),
     /// A simulated tenant on this machine
     Sandbox(SandboxArgs),
@@ -231,8 +233,14 @@ impl Command {
 
     /// Whether what earlier runs left matters.
     pub fn uses_state(&self) -> bool {
-        let is_offline =
-            matches!(self, Command::Validate(_) | Command::Test(_) | Command::Show(_) | Command::Tenants(_));
+        let is_offline = matches!(
+            self,
+            Command::Validate(_)
+                | Command::Test(_)
+                | Command::Show(_)
+                | Command::Tenants(_)
+                | Command::Report(_)
+        );
         self.reads_settings() && !is_offline
     }
 }

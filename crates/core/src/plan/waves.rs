@@ -85,8 +85,8 @@ pub fn assign(plan: &mut Plan, rollout: &Rollout, is_first: &(dyn Fn(&str) -> bo
     set(plan, of);
 }
 
-/// How many devices were written after each wave: each adds some, the last reaches all, and the first holds its own.
-fn ends(steps: &[Quantity], devices: usize, first: usize) -> Vec<usize> {
+/// How many devices (or tenants) were written after each wave: each adds some, the last reaches all, and the first holds its own.
+pub fn ends(steps: &[Quantity], devices: usize, first: usize) -> Vec<usize> {
     let reach = |step: &Quantity| match step {
         Quantity::Count(count) => usize::try_from(*count).unwrap_or(usize::MAX).min(devices),
         Quantity::Share(share) => share.of(devices as u64) as usize,

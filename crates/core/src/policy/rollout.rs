@@ -38,6 +38,8 @@ pub struct Rollout {
     pub stop_at: StopAt,
     /// How many of a wave's devices may fall ill.
     pub health: Option<Health>,
+    /// Cumulative: tenants, or this share of them, after each wave of `--tenant-wave`. Empty where tenants have no waves.
+    pub tenants: Vec<Quantity>,
 }
 
 /// `guard.rollout.stopAt`: a wave stops the rollout above these shares of its devices.
@@ -75,7 +77,8 @@ impl Reader<'_> {
     pub(super) fn rollout(&mut self, node: &Node, names: &Names) -> Option<Rollout> {
         let fields = self.fields(node, keys::ROLLOUT, "`rollout`")?;
         let from = fields.get("from").and_then(|node| self.count(node, "`from`")).unwrap_or(SMALLEST);
-        let waves = fields.get("waves").map(|node| self.waves(node)).unwrap_or_default();
+        let waves = fields.get("waves").map(|node| self.waves(node, "`waves`")).unwrap_or_default();
+        let tenants = fields.get("tenants").map(|node| self.waves(node, "`tenants`")).unwrap_or_default();
         let first = fields.get("first").map(|node| self.selector(node, "`rollout.first`", names));
         let wait = fields.get("wait").and_then(|node| {
             let text = self.text(node, "`wait`")?;
@@ -91,7 +94,7 @@ impl Reader<'_> {
         });
         let wait = wait.unwrap_or_default();
         let first_text = fields.get("first").map(|node| self.on_one_line(node)).unwrap_or_default();
-        Some(Rollout { from, waves, first, first_text, wait, stop_at, health })
+        Some(Rollout { from, waves, first, first_text, wait, stop_at, health, tenants })
     }
 
     fn on_one_line(&self, node: &Node) -> String {
@@ -99,8 +102,8 @@ impl Reader<'_> {
     }
 
     /// The steps, each above the one before as far as both are of one kind.
-    fn waves(&mut self, node: &Node) -> Vec<Quantity> {
-        let Some(items) = self.filled_list(node, "`waves`") else { return Vec::new() };
+    fn waves(&mut self, node: &Node, what: &str) -> Vec<Quantity> {
+        let Some(items) = self.filled_list(node, what) else { return Vec::new() };
         if items.len() > MOST_WAVES {
             let message = format!("{} waves; at most {MOST_WAVES} are carried out", items.len());
             self.report(Diagnostic::error("E0506", node.span, message).label("too many"));

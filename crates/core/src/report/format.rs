@@ -58,6 +58,10 @@ formats! {
     Github = "github",
     /// What GitLab shows beside the lines of a merge request
     CodeQuality = "codequality",
+    /// A matrix of jobs for GitLab
+    Gitlab = "gitlab",
+    /// A Kubernetes Indexed Job
+    Kubernetes = "k8s",
 }
 
 impl Format {
@@ -66,9 +70,14 @@ impl Format {
         Format::ALL.iter().copied().find(|format| format.name() == name)
     }
 
+    /// Whether a plan has this form, on standard output or in a file.
+    pub fn is_of_a_plan(self) -> bool {
+        !matches!(self, Format::Github | Format::Gitlab | Format::Kubernetes)
+    }
+
     /// Whether commands that report a plan write it to standard output. The others are for `validate` or for files.
     pub fn is_offered(self) -> bool {
-        !matches!(self, Format::Github | Format::CodeQuality)
+        self.is_of_a_plan() && self != Format::CodeQuality
     }
 }
 

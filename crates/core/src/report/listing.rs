@@ -60,7 +60,8 @@ impl Cell {
         }
     }
 
-    fn shown(&self) -> String {
+    /// As people see it; a renderer escapes it further.
+    pub(super) fn shown(&self) -> String {
         match self {
             Cell::Missing => "-".to_owned(),
             Cell::Number(count) => number(*count),
@@ -79,7 +80,7 @@ impl Cell {
         }
     }
 
-    fn is_number(&self) -> bool {
+    pub(super) fn is_number(&self) -> bool {
         matches!(self, Cell::Number(_) | Cell::Percent(_))
     }
 }
@@ -97,7 +98,24 @@ impl Listing {
         self
     }
 
-    fn objects(&self) -> impl Iterator<Item = Value> + '_ {
+    /// The same without the columns that only files have.
+    #[must_use]
+    pub fn brief(&self) -> Listing {
+        let is_brief: Vec<bool> = self.columns.iter().map(|column| column.is_brief).collect();
+        let keep = |row: &Vec<Cell>| {
+            row.iter().zip(&is_brief).filter(|(_, keep)| **keep).map(|(cell, _)| cell.clone()).collect()
+        };
+        Listing {
+            kind: self.kind,
+            heading: self.heading.clone(),
+            columns: self.columns.iter().filter(|column| column.is_brief).cloned().collect(),
+            rows: self.rows.iter().map(keep).collect(),
+            remarks: self.remarks.clone(),
+        }
+    }
+
+    /// The rows as JSON objects.
+    pub(super) fn objects(&self) -> impl Iterator<Item = Value> + '_ {
         self.rows.iter().map(|row| {
             let cells = self.columns.iter().zip(row).map(|(column, cell)| (column.key.clone(), cell.json()));
             Value::Object(cells.collect::<Map<_, _>>())

@@ -38,6 +38,7 @@ pub mod explain;
 pub mod rehearsal;
 pub mod html;
 pub mod listing;
+pub mod tenants;
 pub mod history;
 pub mod sandbox;
 pub mod init;
@@ -81,6 +82,8 @@ pub fn write(
         Format::CsvBom => csv::csv_bom(model, &mut out),
         Format::Github => out.write_all(ci::annotations(ci::System::Github, model).as_bytes()),
         Format::CodeQuality => out.write_all(ci::code_quality(model).as_bytes()),
+        // Matrices are of tenants; a plan has none, and the command line offers none.
+        Format::Gitlab | Format::Kubernetes => Ok(()),
     }?;
     out.flush()
 }

@@ -6,6 +6,7 @@
 mod charts;
 mod guard;
 mod island;
+mod listing;
 mod moves;
 
 use std::io::{self, Write};
@@ -17,6 +18,8 @@ use super::model::{Model, What};
 use super::sentences::{self, Phrase};
 use super::waves;
 use super::words::{self, number, outcome_phrase};
+
+pub use listing::listing_page;
 
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
