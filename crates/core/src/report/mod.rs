@@ -38,7 +38,6 @@ pub mod explain;
 pub mod rehearsal;
 pub mod html;
 pub mod listing;
-pub mod tenants;
 pub mod history;
 pub mod sandbox;
 pub mod init;
