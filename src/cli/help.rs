@@ -14,7 +14,7 @@ use super::exit::Exit;
 use super::failure::Failure;
 
 /// The pages of the guide by their names.
-const GUIDE: [(&str, &str); 22] = [
+const GUIDE: &[(&str, &str)] = &[
     ("applying", include_str!("../../docs/applying.md")),
     ("ci", include_str!("../../docs/ci.md")),
     ("configuration", include_str!("../../docs/configuration.md")),
@@ -44,7 +44,7 @@ const GUIDE: [(&str, &str); 22] = [
 const TOPICS: [&str; 3] = ["exit-codes", "environment", "selectors"];
 
 /// Variables that no flag stands for: name, and what it says.
-const VARIABLES: [(&str, &str); 27] = [
+const VARIABLES: &[(&str, &str)] = &[
     ("MDETAG_ALLOW_HOSTS", "hosts beside those of the clouds that mdetag.yaml may name, with their port"),
     ("MDETAG_API_URL", "the service's address; loopback needs no leave"),
     ("MDETAG_LOGIN_URL", "the sign-in's address; loopback needs no leave"),
