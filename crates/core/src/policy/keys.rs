@@ -230,7 +230,7 @@ pub(super) static ROLLOUT: &[Key] = &[
     key(
         "tenants",
         Shape::List(&Shape::Quantity),
-        "Cumulative: tenants, or per cent of them, in rising order, for `apply --all-tenants --tenant-wave N`.",
+        "Cumulative: tenants, or per cent of them, for `--tenant-wave N`.",
     ),
 ];
 
