@@ -227,11 +227,7 @@ pub(super) static ROLLOUT: &[Key] = &[
     key("wait", Shape::Text, "Between the end of a wave and the start of the next, such as `2h`. Default 0."),
     key("stopAt", Shape::Mapping(STOP_AT), "Which share of a wave's devices may end badly."),
     key("health", Shape::Mapping(HEALTH), "Which devices of a wave may not fall ill before the next."),
-    key(
-        "tenants",
-        Shape::List(&Shape::Quantity),
-        "Cumulative: tenants, or per cent of them, for `--tenant-wave N`.",
-    ),
+    key("tenants", Shape::List(&Shape::Quantity), "Cumulative tenants, for `--tenant-wave`."),
 ];
 
 /// `guard.rollout.stopAt`.
