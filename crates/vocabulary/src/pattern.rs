@@ -1,16 +1,41 @@
 //! Globs: the whole string; `*` any run (dots and slashes included), `?` one Unicode scalar, `[a-z]`, `[!a-z]`, `{a,b}`
 //! (not nested), `\` escapes the next scalar.
 //!
-//! Globs are translated to regular expressions, so that matching takes linear time whatever the pattern.
+//! A glob is parsed once, into [`GlobPart`]s. Its regular expression, its literals and the question whether two globs can
+//! meet are read off them. Matching is the regular expression's: linear time whatever the pattern.
+
+use std::sync::Arc;
 
 use regex::{Regex, RegexBuilder};
 
 use crate::text;
 
+/// A part of a glob.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum GlobPart {
+    /// This scalar.
+    Literal(char),
+    /// Any run of scalars, also none.
+    Run,
+    /// One scalar.
+    AnyScalar,
+    /// One scalar in one of the ranges, or in none of them.
+    Class {
+        /// `[!…]`.
+        is_negated: bool,
+        /// First and last scalar of each, at least one range.
+        ranges: Vec<(char, char)>,
+    },
+    /// One of these; they hold no further alternatives.
+    Alternatives(Vec<Vec<GlobPart>>),
+}
+
 /// A checked glob.
 #[derive(Clone, Debug)]
 pub struct Glob {
     source: String,
+    /// Composed where texts are composed before they are compared.
+    parts: Arc<[GlobPart]>,
     regex: Regex,
     /// Whether texts are composed before they are compared.
     is_composed: bool,
@@ -51,15 +76,47 @@ impl Glob {
     }
 
     fn compile(shown: &str, source: &str, ignore_case: bool) -> Result<Glob, String> {
-        let translated = format!("{}{}", if ignore_case { "(?i)" } else { "" }, translate(source)?);
+        let parts = parse(source)?;
+        let mut translated = String::from(if ignore_case { "(?i)" } else { "" });
+        // `.` also matches a newline.
+        translated.push_str(r"(?s)\A");
+        translate(&parts, &mut translated);
+        translated.push_str(r"\z");
         let regex = RegexBuilder::new(&translated).size_limit(1 << 22).build();
         let regex = regex.map_err(|_| format!("the pattern `{source}` is too large"))?;
-        Ok(Glob { source: shown.to_owned(), regex, is_composed: false })
+        Ok(Glob { source: shown.to_owned(), parts: parts.into(), regex, is_composed: false })
     }
 
     /// As written.
     pub fn source(&self) -> &str {
         &self.source
+    }
+
+    /// What it consists of.
+    pub fn parts(&self) -> &[GlobPart] {
+        &self.parts
+    }
+
+    /// The literal text that every match starts with.
+    pub fn literal_start(&self) -> String {
+        let literals = self.parts.iter().map_while(|part| match part {
+            GlobPart::Literal(scalar) => Some(*scalar),
+            _ => None,
+        });
+        literals.collect()
+    }
+
+    /// The literals between its stars, if it has nothing but literals and stars: one more than it has stars.
+    pub fn segments(&self) -> Option<Vec<String>> {
+        let mut segments = vec![String::new()];
+        for part in &*self.parts {
+            match part {
+                GlobPart::Literal(scalar) => segments.last_mut()?.push(*scalar),
+                GlobPart::Run => segments.push(String::new()),
+                _ => return None,
+            }
+        }
+        Some(segments)
     }
 
     /// The equivalent regular expression, anchored, with its case flag: for matching many patterns in one pass, over composed
@@ -87,20 +144,6 @@ pub fn is_glob(text: &str) -> bool {
     false
 }
 
-/// The literal text that a "literal or glob" starts with.
-pub fn literal_start(text: &str) -> String {
-    let mut literal = String::new();
-    let mut scalars = text.chars();
-    while let Some(scalar) = scalars.next() {
-        match scalar {
-            '\\' => literal.extend(scalars.next()),
-            '*' | '?' | '[' | '{' => break,
-            _ => literal.push(scalar),
-        }
-    }
-    literal
-}
-
 /// The literal that a "literal or glob" without glob characters stands for: `\` escapes the next scalar.
 pub fn unescape(text: &str) -> String {
     let mut literal = String::with_capacity(text.len());
@@ -123,54 +166,57 @@ pub fn escape(text: &str) -> String {
     glob
 }
 
-/// A glob as an anchored regular expression; `.` also matches a newline.
-fn translate(source: &str) -> Result<String, String> {
-    let mut out = String::from(r"(?s)\A");
+/// The parts of a glob. The only place that knows how globs are written.
+fn parse(source: &str) -> Result<Vec<GlobPart>, String> {
+    let mut parts = Vec::new();
+    // The branches of the `{…}` that is open.
+    let mut open: Option<Vec<Vec<GlobPart>>> = None;
     let mut scalars = source.chars().peekable();
-    let mut in_braces = false;
     while let Some(scalar) = scalars.next() {
-        match scalar {
-            '*' => out.push_str(".*"),
-            '?' => out.push('.'),
-            '[' => class(&mut scalars, &mut out, source)?,
-            '{' if in_braces => {
+        let part = match (scalar, &mut open) {
+            ('*', _) => GlobPart::Run,
+            ('?', _) => GlobPart::AnyScalar,
+            ('[', _) => class(&mut scalars, source)?,
+            ('{', Some(_)) => {
                 return Err(format!("`{{` inside `{{…}}` in `{source}`: alternatives cannot be nested"));
             }
-            '{' => {
-                in_braces = true;
-                out.push_str("(?:");
+            ('{', None) => {
+                open = Some(vec![Vec::new()]);
+                continue;
             }
-            '}' if in_braces => {
-                in_braces = false;
-                out.push(')');
+            ('}', Some(_)) => {
+                parts.extend(open.take().map(GlobPart::Alternatives));
+                continue;
             }
-            ',' if in_braces => out.push('|'),
-            '\\' => {
+            (',', Some(branches)) => {
+                branches.push(Vec::new());
+                continue;
+            }
+            ('\\', _) => {
                 let escaped = scalars.next().ok_or_else(|| format!("`{source}` ends in a lone `\\`"))?;
-                out.push_str(&regex::escape(escaped.encode_utf8(&mut [0; 4])));
+                GlobPart::Literal(escaped)
             }
-            other => out.push_str(&regex::escape(other.encode_utf8(&mut [0; 4]))),
+            (other, _) => GlobPart::Literal(other),
+        };
+        match open.as_mut().and_then(|branches| branches.last_mut()) {
+            Some(branch) => branch.push(part),
+            None => parts.push(part),
         }
     }
-    if in_braces {
+    if open.is_some() {
         return Err(format!("`{{` without `}}` in `{source}`"));
     }
-    out.push_str(r"\z");
-    Ok(out)
+    Ok(parts)
 }
 
 /// One `[…]`: a leading `!` negates, a first `]` is literal, `a-z` is a range, `\` escapes.
-fn class(
-    scalars: &mut std::iter::Peekable<std::str::Chars<'_>>,
-    out: &mut String,
-    source: &str,
-) -> Result<(), String> {
+fn class(scalars: &mut std::iter::Peekable<std::str::Chars<'_>>, source: &str) -> Result<GlobPart, String> {
     let unclosed = || format!("`[` without `]` in `{source}`");
-    let negated = scalars.next_if_eq(&'!').is_some();
-    let mut members: Vec<(char, char)> = Vec::new();
+    let is_negated = scalars.next_if_eq(&'!').is_some();
+    let mut ranges: Vec<(char, char)> = Vec::new();
     loop {
         let mut low = scalars.next().ok_or_else(unclosed)?;
-        if low == ']' && !members.is_empty() {
+        if low == ']' && !ranges.is_empty() {
             break;
         }
         if low == '\\' {
@@ -189,14 +235,37 @@ fn class(
         if low > high {
             return Err(format!("the range `{low}-{high}` in `{source}` runs backwards"));
         }
-        members.push((low, high));
+        ranges.push((low, high));
     }
-    out.push_str(if negated { "[^" } else { "[" });
-    for (low, high) in members {
-        out.push_str(&format!(r"\x{{{:x}}}-\x{{{:x}}}", low as u32, high as u32));
+    Ok(GlobPart::Class { is_negated, ranges })
+}
+
+/// Appends the parts as a regular expression.
+fn translate(parts: &[GlobPart], out: &mut String) {
+    for part in parts {
+        match part {
+            GlobPart::Literal(scalar) => out.push_str(&regex::escape(scalar.encode_utf8(&mut [0; 4]))),
+            GlobPart::Run => out.push_str(".*"),
+            GlobPart::AnyScalar => out.push('.'),
+            GlobPart::Class { is_negated, ranges } => {
+                out.push_str(if *is_negated { "[^" } else { "[" });
+                for (low, high) in ranges {
+                    out.push_str(&format!(r"\x{{{:x}}}-\x{{{:x}}}", *low as u32, *high as u32));
+                }
+                out.push(']');
+            }
+            GlobPart::Alternatives(branches) => {
+                out.push_str("(?:");
+                for (index, branch) in branches.iter().enumerate() {
+                    if index > 0 {
+                        out.push('|');
+                    }
+                    translate(branch, out);
+                }
+                out.push(')');
+            }
+        }
     }
-    out.push(']');
-    Ok(())
 }
 
 #[cfg(test)]
@@ -237,6 +306,16 @@ mod tests {
         assert!(Glob::exact("[a").is_err());
         assert!(Glob::exact("{a").is_err());
         assert!(Glob::exact("a\\").is_err());
+    }
+
+    #[test]
+    fn segments_are_the_literals_between_stars() {
+        let segments = |glob| Glob::text(glob).unwrap().segments();
+        assert_eq!(segments(r"a\**b,}*").unwrap(), ["a*", "b,}", ""]);
+        assert_eq!(segments("").unwrap(), [""]);
+        assert!(segments("a?*").is_none() && segments("{a}*").is_none());
+        assert_eq!(Glob::exact(r"a\*b[c]d").unwrap().literal_start(), "a*b");
+        assert_eq!(Glob::exact("{a,b}c").unwrap().regex(), r"(?s)\A(?:a|b)c\z");
     }
 
     #[test]

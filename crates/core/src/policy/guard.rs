@@ -11,7 +11,6 @@ use super::syntax::{Entry, Node, NodeKind, shown};
 use super::{Approval, Axis, Cap, Counted, DayCap, Guard, Invariant, Percent, Quantity, ShrinkApproval};
 use crate::device::DeviceValue;
 use crate::diagnostic::{Diagnostic, Span};
-use crate::pattern;
 use crate::tag::{self, TagPattern};
 use crate::time::Date;
 
@@ -286,7 +285,7 @@ impl Reader<'_> {
         let pattern = self.tag_pattern(node, "`tag`", true)?;
         let TagPattern::Glob(glob) = &pattern else { return Some(pattern) };
         let source = glob.source();
-        if pattern::literal_start(source).chars().count() >= LEAST_LITERAL {
+        if glob.literal_start().chars().count() >= LEAST_LITERAL {
             return Some(pattern);
         }
         let message =

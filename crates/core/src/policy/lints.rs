@@ -169,7 +169,7 @@ impl Assignable {
                 TagExpressionKind::Template(template) => {
                     assignable
                         .templates
-                        .push((template.glob.clone(), FlatPattern::new(template.glob.source(), case)));
+                        .push((template.glob.clone(), FlatPattern::new(&template.glob, case)));
                 }
             }
         }
@@ -185,7 +185,7 @@ impl Assignable {
         match pattern {
             TagPattern::Literal(literal) => self.could(literal),
             TagPattern::Glob(glob) => {
-                let shape = FlatPattern::new(glob.source(), self.case);
+                let shape = FlatPattern::new(glob, self.case);
                 self.literals.iter().any(|tag| shape.may_match(tag) && glob.matches(tag))
                     || self.templates.iter().any(|(_, other)| shape.overlaps(other, effort))
             }
@@ -385,12 +385,12 @@ fn idle_priorities(reader: &mut Reader<'_>, policy: &Policy) {
 
 fn subjects(rule: &Rule, case: TagCase) -> Vec<FlatPattern> {
     let assigned = rule.tags.iter().map(|tag| match &tag.kind {
-        TagExpressionKind::Literal(literal) => FlatPattern::new(&crate::pattern::escape(literal), case),
-        TagExpressionKind::Template(template) => FlatPattern::new(template.glob.source(), case),
+        TagExpressionKind::Literal(literal) => FlatPattern::literal(literal, case),
+        TagExpressionKind::Template(template) => FlatPattern::new(&template.glob, case),
     });
     let removed = rule.remove_tags.iter().map(|tag| match &tag.pattern {
-        TagPattern::Literal(literal) => FlatPattern::new(&crate::pattern::escape(literal), case),
-        TagPattern::Glob(glob) => FlatPattern::new(glob.source(), case),
+        TagPattern::Literal(literal) => FlatPattern::literal(literal, case),
+        TagPattern::Glob(glob) => FlatPattern::new(glob, case),
     });
     assigned.chain(removed).collect()
 }

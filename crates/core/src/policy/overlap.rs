@@ -2,6 +2,7 @@
 //!
 //! May say yes where the answer is no (many alternatives, very long patterns); never the other way round.
 
+use crate::pattern::{Glob, GlobPart};
 use crate::tag::TagCase;
 use crate::text;
 
@@ -37,26 +38,28 @@ pub(super) struct FlatPattern {
 }
 
 impl FlatPattern {
-    /// The shape of a checked glob.
-    pub(super) fn new(glob: &str, case: TagCase) -> FlatPattern {
+    /// The shape of a glob.
+    pub(super) fn new(glob: &Glob, case: TagCase) -> FlatPattern {
+        FlatPattern::of_parts(glob.parts(), &glob.literal_start(), case)
+    }
+
+    /// The shape of exactly this text.
+    pub(super) fn literal(text: &str, case: TagCase) -> FlatPattern {
+        let parts: Vec<GlobPart> = text.chars().map(GlobPart::Literal).collect();
+        FlatPattern::of_parts(&parts, text, case)
+    }
+
+    fn of_parts(parts: &[GlobPart], prefix: &str, case: TagCase) -> FlatPattern {
         let mut alternatives = vec![Vec::new()];
-        let mut scalars = glob.chars().peekable();
-        while let Some(scalar) = scalars.next() {
-            let piece = match scalar {
-                '*' => Piece::Run,
-                '?' => Piece::Scalar(vec![('\0', char::MAX)]),
-                '[' => class(&mut scalars, case),
-                '\\' => one(scalars.next().unwrap_or('\\'), case),
-                '{' => {
-                    branch(&mut scalars, case, &mut alternatives);
-                    continue;
-                }
-                other => one(other, case),
-            };
-            alternatives.iter_mut().for_each(|pieces| pieces.push(piece.clone()));
+        for part in parts {
+            if let GlobPart::Alternatives(branches) = part {
+                multiply(&mut alternatives, branches, case);
+            } else {
+                let piece = piece(part, case);
+                alternatives.iter_mut().for_each(|pieces| pieces.push(piece.clone()));
+            }
         }
-        let special = glob.find(['*', '?', '[', '{', '\\']).unwrap_or(glob.len());
-        FlatPattern { alternatives, prefix: case.key(&glob[..special]).into_owned(), case }
+        FlatPattern { alternatives, prefix: case.key(prefix).into_owned(), case }
     }
 
     /// Whether a text can match: a cheap first look.
@@ -73,8 +76,15 @@ impl FlatPattern {
     }
 }
 
-fn one(scalar: char, case: TagCase) -> Piece {
-    Piece::Scalar(counted(vec![(scalar, scalar)], case))
+/// One part as a position. Alternatives are several, and count as any run here.
+fn piece(part: &GlobPart, case: TagCase) -> Piece {
+    match part {
+        GlobPart::Literal(scalar) => Piece::Scalar(counted(vec![(*scalar, *scalar)], case)),
+        GlobPart::AnyScalar => Piece::Scalar(vec![('\0', char::MAX)]),
+        GlobPart::Class { is_negated: false, ranges } => Piece::Scalar(counted(ranges.clone(), case)),
+        GlobPart::Class { is_negated: true, ranges } => Piece::Scalar(gaps(counted(ranges.clone(), case))),
+        GlobPart::Run | GlobPart::Alternatives(_) => Piece::Run,
+    }
 }
 
 /// Ranges with the scalars that count as theirs.
@@ -85,30 +95,8 @@ fn counted(ranges: Vec<(char, char)>, case: TagCase) -> Vec<(char, char)> {
     }
 }
 
-/// A checked `[…]`, after its bracket.
-fn class(scalars: &mut std::iter::Peekable<std::str::Chars<'_>>, case: TagCase) -> Piece {
-    let is_negated = scalars.next_if_eq(&'!').is_some();
-    let mut ranges: Vec<(char, char)> = Vec::new();
-    while let Some(scalar) = scalars.next() {
-        if scalar == ']' && !ranges.is_empty() {
-            break;
-        }
-        let low = if scalar == '\\' { scalars.next().unwrap_or('\\') } else { scalar };
-        let mut ahead = scalars.clone();
-        let mut high = low;
-        if ahead.next() == Some('-') && ahead.peek().is_some_and(|next| *next != ']') {
-            scalars.next();
-            high = scalars.next().unwrap_or(low);
-            if high == '\\' {
-                high = scalars.next().unwrap_or(low);
-            }
-        }
-        ranges.push((low, high));
-    }
-    let mut ranges = counted(ranges, case);
-    if !is_negated {
-        return Piece::Scalar(ranges);
-    }
+/// Every scalar that is in none of the ranges.
+fn gaps(mut ranges: Vec<(char, char)>) -> Vec<(char, char)> {
     ranges.sort_unstable();
     let mut gaps = Vec::new();
     let mut next = '\0';
@@ -121,42 +109,22 @@ fn class(scalars: &mut std::iter::Peekable<std::str::Chars<'_>>, case: TagCase) 
         if high >= next {
             match char::from_u32(high as u32 + 1).or_else(|| (high < char::MAX).then_some('\u{E000}')) {
                 Some(after) => next = after,
-                None => return Piece::Scalar(gaps),
+                None => return gaps,
             }
         }
     }
     gaps.push((next, char::MAX));
-    Piece::Scalar(gaps)
+    gaps
 }
 
-/// A checked `{a,b}`, after its brace: multiplies the alternatives.
-fn branch(
-    scalars: &mut std::iter::Peekable<std::str::Chars<'_>>,
-    case: TagCase,
-    alternatives: &mut Vec<Vec<Piece>>,
-) {
-    let mut branches = vec![Vec::new()];
-    while let Some(scalar) = scalars.next() {
-        let piece = match scalar {
-            '}' => break,
-            ',' => {
-                branches.push(Vec::new());
-                continue;
-            }
-            '*' => Piece::Run,
-            '?' => Piece::Scalar(vec![('\0', char::MAX)]),
-            '[' => class(scalars, case),
-            '\\' => one(scalars.next().unwrap_or('\\'), case),
-            other => one(other, case),
-        };
-        if let Some(last) = branches.last_mut() {
-            last.push(piece);
-        }
-    }
+/// Continues each alternative with each branch; too many count as any run.
+fn multiply(alternatives: &mut Vec<Vec<Piece>>, branches: &[Vec<GlobPart>], case: TagCase) {
     if branches.len() * alternatives.len() > MAX_ALTERNATIVES {
         alternatives.iter_mut().for_each(|pieces| pieces.push(Piece::Run));
         return;
     }
+    let branches: Vec<Vec<Piece>> =
+        branches.iter().map(|branch| branch.iter().map(|part| piece(part, case)).collect()).collect();
     *alternatives = alternatives
         .iter()
         .flat_map(|pieces| branches.iter().map(move |branch| [pieces.as_slice(), branch.as_slice()].concat()))
@@ -225,7 +193,8 @@ mod tests {
             ("a", "a", true),
         ];
         for (one, two, expected) in cases {
-            let (one, two) = (FlatPattern::new(one, TagCase::Exact), FlatPattern::new(two, TagCase::Exact));
+            let flat = |glob| FlatPattern::new(&Glob::exact(glob).unwrap(), TagCase::Exact);
+            let (one, two) = (flat(one), flat(two));
             assert_eq!(one.overlaps(&two, &mut ComparisonBudget::new()), expected, "{one:?} {two:?}");
             assert_eq!(two.overlaps(&one, &mut ComparisonBudget::new()), expected, "{two:?} {one:?}");
         }
@@ -235,8 +204,8 @@ mod tests {
     fn globs_overlap_without_case_where_case_does_not_count() {
         for (one, two, expected) in [("ENV/*", "env/p*", true), ("[A-C]x", "bX", true), ("[!b]", "B", false)]
         {
-            let (one, two) =
-                (FlatPattern::new(one, TagCase::Insensitive), FlatPattern::new(two, TagCase::Insensitive));
+            let flat = |glob| FlatPattern::new(&Glob::without_case(glob).unwrap(), TagCase::Insensitive);
+            let (one, two) = (flat(one), flat(two));
             assert_eq!(one.overlaps(&two, &mut ComparisonBudget::new()), expected, "{one:?} {two:?}");
         }
     }

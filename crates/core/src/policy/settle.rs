@@ -154,7 +154,7 @@ impl Writes {
     }
 
     fn glob(&mut self, glob: &Glob, write: Write, coverage: Coverage) {
-        let shape = FlatPattern::new(glob.source(), self.case);
+        let shape = FlatPattern::new(glob, self.case);
         self.globs.push(GlobWrite { glob: glob.clone(), shape, write, coverage });
     }
 
@@ -183,7 +183,7 @@ impl Writes {
 
     /// The first write within a period that a `matches` glob may read, and whether it is sure.
     fn matching(&self, glob: &Glob, period: Period, effort: &mut ComparisonBudget) -> Option<(&Write, bool)> {
-        let shape = FlatPattern::new(glob.source(), self.case);
+        let shape = FlatPattern::new(glob, self.case);
         let literals = self.literals.iter().filter(|(tag, _)| shape.may_match(tag) && glob.matches(tag));
         let literals = literals.filter_map(|(_, writes)| within(writes, period));
         if let Some(write) = literals.min_by_key(|write| (write.span.source, write.span.start)) {

@@ -278,22 +278,22 @@ impl<'p> TextMatcher<'p> {
     }
 
     fn add_glob(&mut self, leaf: u32, glob: &Glob) {
-        let (segments, is_plain) = plain_parts(glob.source());
-        match (segments.as_slice(), is_plain) {
-            ([whole], true) => self.add_literal(leaf, whole, None),
-            (several, true) => {
-                let parts: Vec<&str> = several.iter().map(String::as_str).collect();
-                self.add_segments(leaf, &parts);
+        let prefix = glob.literal_start();
+        match glob.segments().as_deref() {
+            Some([whole]) => self.add_literal(leaf, whole, None),
+            Some(several) => {
+                let segments: Vec<&str> = several.iter().map(String::as_str).collect();
+                self.add_segments(leaf, &segments);
             }
-            ([prefix, ..], false) if !prefix.is_empty() => {
+            None if !prefix.is_empty() => {
                 let pattern = Regex::new(glob.regex()).ok();
                 let entry = pattern.map(|pattern| self.add_entry(leaf, Rest::Pattern(pattern)));
                 match entry {
-                    Some(entry) => self.prefixes.insert(text::fold(prefix).bytes(), entry),
+                    Some(entry) => self.prefixes.insert(text::fold(&prefix).bytes(), entry),
                     None => self.add_whole(leaf, glob),
                 }
             }
-            _ => self.add_whole(leaf, glob),
+            None => self.add_whole(leaf, glob),
         }
     }
 
@@ -364,24 +364,4 @@ fn has_segments(text: &str, segments: &[String]) -> bool {
         text = &text[place + part.len()..];
     }
     true
-}
-
-/// The literal parts of a glob between its stars, and whether it has nothing but literals and stars; if it has more, the one
-/// part is the literal before the first special.
-fn plain_parts(glob: &str) -> (Vec<String>, bool) {
-    let mut parts = vec![String::new()];
-    let mut scalars = glob.chars();
-    while let Some(scalar) = scalars.next() {
-        let last = parts.len() - 1;
-        match scalar {
-            '*' => parts.push(String::new()),
-            '?' | '[' | '{' => {
-                parts.truncate(1);
-                return (parts, false);
-            }
-            '\\' => parts[last].extend(scalars.next()),
-            other => parts[last].push(other),
-        }
-    }
-    (parts, true)
 }
