@@ -328,7 +328,7 @@ impl Recorded {
 /// [`JournalError`].
 pub fn read(state: &StateDir, run: &str) -> Result<Recorded, JournalError> {
     let none = || JournalError::NoSuchRun { run: run.to_owned(), folder: shown(&state.runs()) };
-    if !super::state::is_name(run) {
+    if !super::path_text::is_name(run) {
         return Err(none());
     }
     let path = state.journal(run);

@@ -24,6 +24,12 @@ fn forward(path: &str) -> String {
     short.replace('\\', "/")
 }
 
+/// Whether a word can name a file here and nothing else: it comes from flags, plans and tokens.
+pub(super) fn is_name(word: &str) -> bool {
+    let is_safe = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    (1..=128).contains(&word.len()) && word.bytes().all(is_safe) && word.bytes().any(|byte| byte != b'.')
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::backend::{Backend, Directory};
 use super::git_index;
-use super::path_text::shown;
+use super::path_text::{is_name, shown};
 use super::state_file;
 
 /// The cloud of simulated tenants.
@@ -224,12 +224,6 @@ fn check(what: &str, word: &str) -> Result<(), String> {
         return Ok(());
     }
     Err(format!("the {what} `{word}` cannot name a directory: write letters, digits, `.`, `_` and `-`"))
-}
-
-/// Whether a word can name a file here and nothing else: it comes from flags, plans and tokens.
-pub(super) fn is_name(word: &str) -> bool {
-    let is_safe = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
-    (1..=128).contains(&word.len()) && word.bytes().all(is_safe) && word.bytes().any(|byte| byte != b'.')
 }
 
 #[cfg(test)]

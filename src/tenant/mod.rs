@@ -9,6 +9,7 @@ mod error;
 #[cfg(test)]
 mod fake;
 mod http;
+mod percent;
 mod hunting;
 mod probing;
 mod read;

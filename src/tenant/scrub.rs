@@ -146,7 +146,7 @@ impl Scrubber {
 /// The ways in which a service may write down what it was sent.
 fn forms(secret: &str) -> Vec<Vec<u8>> {
     let percent = utf8_percent_encode(secret, NON_ALPHANUMERIC).to_string();
-    let unreserved = super::http::encode(secret);
+    let unreserved = super::percent::encode(secret);
     let quoted = serde_json::Value::from(secret).to_string();
     let mut forms: Vec<Vec<u8>> = vec![
         secret.into(),
@@ -212,8 +212,8 @@ mod tests {
         let text = STANDARD_NO_PAD.encode(format!("client:{SECRET}"));
         let written = [
             SECRET.to_owned(),
-            super::super::http::encode(SECRET),
-            lower_escapes(&super::super::http::encode(SECRET)),
+            super::super::percent::encode(SECRET),
+            lower_escapes(&super::super::percent::encode(SECRET)),
             SECRET.replace('/', "\\/"),
             SECRET.replace('+', "\\u002B").replace('&', "\\u0026"),
             SECRET.replace('&', "&amp;"),

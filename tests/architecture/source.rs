@@ -69,6 +69,11 @@ impl Source {
         inner.split('/').filter(|part| !matches!(*part, "mod" | "lib" | "main" | "")).collect()
     }
 
+    /// Whether the whole file is a test.
+    pub(crate) fn is_test(&self) -> bool {
+        is_test_file(&self.path)
+    }
+
     /// Every name that is given to a type, a function or a module, with its keyword.
     pub(crate) fn definitions(&self) -> Vec<(usize, &str, &str)> {
         let tokens = tokens(&self.code);

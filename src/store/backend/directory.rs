@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::{Backend, Held, Hold, LeaseLost, Log};
 use crate::store::lock::{self, Lock, LockError};
-use crate::store::{state, state_file};
+use crate::store::state_file;
 
 /// The folders of this computer. Paths are used as they are.
 #[derive(Clone, Copy, Debug)]
@@ -34,7 +34,7 @@ impl Backend for Directory {
         for file in listing {
             let name = file?.file_name();
             let log = name.to_str().and_then(|name| name.strip_suffix(".jsonl"));
-            names.extend(log.filter(|log| state::is_name(log)).map(str::to_owned));
+            names.extend(log.filter(|log| super::is_name(log)).map(str::to_owned));
         }
         names.sort_unstable();
         Ok(names)

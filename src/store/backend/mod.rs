@@ -27,7 +27,7 @@ pub use place::{StatePlace, StoreAddress};
 use mdetag_core::time::Clock;
 
 use super::lock::LockError;
-use super::state::is_name;
+use super::path_text::is_name;
 
 /// What keeps the bytes of a tenant's state. What a method has written is durable when it returns.
 pub trait Backend: fmt::Debug + Send + Sync {

@@ -12,9 +12,8 @@ use serde_json::Value;
 use crate::store::path_text::shown;
 use crate::store::regular_file;
 use crate::tenant::error::{TenantError, TenantErrorKind, said};
-use crate::tenant::http::{
-    Answer, CERTIFICATES, HttpFailure, SMALL_LIMIT, clean, encode, encode_pairs, secret_header,
-};
+use crate::tenant::http::{Answer, CERTIFICATES, HttpFailure, SMALL_LIMIT, clean, secret_header};
+use crate::tenant::percent::{encode, encode_pairs};
 
 use super::choose::is_near;
 use super::{CredentialSource, Kind, TokenSource, ambient, meaning};

@@ -7,7 +7,8 @@ use std::collections::HashSet;
 
 use crate::tenant::clouds::is_service_host;
 use crate::tenant::error::TenantError;
-use crate::tenant::http::{clean, encode};
+use crate::tenant::http::clean;
+use crate::tenant::percent::encode;
 use crate::tenant::wire;
 
 use super::fetch::Page;

@@ -87,7 +87,7 @@ async fn a_service_that_repeats_the_token_in_any_form_does_not_get_it_shown() {
     let half = whole[..whole.len() / 2].to_owned();
     let packed = URL_SAFE_NO_PAD.encode(format!("Bearer {whole}"));
     let forms =
-        [whole.clone(), half.clone(), packed, crate::tenant::http::encode(&format!("Bearer {whole}"))];
+        [whole.clone(), half.clone(), packed, crate::tenant::percent::encode(&format!("Bearer {whole}"))];
     let mut text = String::new();
     for form in forms {
         for status in [200, 400, 403, 404] {

@@ -12,7 +12,8 @@ use serde_json::json;
 use mdetag_core::apply::{Call, DeviceState, Rejection, TagAction};
 use mdetag_core::device;
 
-use super::http::{Answer, clean, encode};
+use super::http::{Answer, clean};
+use super::percent::encode;
 
 mod page;
 

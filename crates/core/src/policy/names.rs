@@ -197,3 +197,15 @@ pub(super) fn matching_fields() -> impl Iterator<Item = Field> {
     ]
     .into_iter()
 }
+
+/// Names of anything but rules: text that can be shown on one line.
+pub(super) fn check_name(reader: &mut Reader<'_>, what: &str, name: &str, span: Span) {
+    let is_name = (1..=80).contains(&name.chars().count())
+        && name.trim() == name
+        && !name.chars().any(char::is_control);
+    if !is_name {
+        let message = format!("`{}` cannot name a {what}", shown(name));
+        let help = "a name has 1 to 80 characters, no control characters, and no white space at its ends";
+        reader.report(Diagnostic::error("E0113", span, message).help(help));
+    }
+}

@@ -4,8 +4,8 @@
 
 use std::collections::HashMap;
 
+use super::names::check_name;
 use super::reader::Reader;
-use super::resolve::check_name;
 use super::syntax::{Entry, shown};
 use super::{Family, Member, Rename};
 use crate::diagnostic::{Diagnostic, Span};

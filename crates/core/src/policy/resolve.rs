@@ -3,7 +3,7 @@
 //! Each section's own rules are with its reader; rules between sections are in `settle` and `lints`.
 
 use super::keys;
-use super::names::Names;
+use super::names::{Names, check_name};
 use super::reader::Reader;
 use super::syntax::{self, Entry, Node, NodeKind, shown};
 use super::{Claim, DefaultValue, NamedSelector, Policy, Retire, lints, renames, rules, selector, settle};
@@ -209,16 +209,4 @@ fn unique<'n>(reader: &mut Reader<'_>, what: &str, entries: &[&'n Entry]) -> Vec
         }
     }
     kept
-}
-
-/// Names of anything but rules: text that can be shown on one line.
-pub(super) fn check_name(reader: &mut Reader<'_>, what: &str, name: &str, span: Span) {
-    let is_name = (1..=80).contains(&name.chars().count())
-        && name.trim() == name
-        && !name.chars().any(char::is_control);
-    if !is_name {
-        let message = format!("`{}` cannot name a {what}", shown(name));
-        let help = "a name has 1 to 80 characters, no control characters, and no white space at its ends";
-        reader.report(Diagnostic::error("E0113", span, message).help(help));
-    }
 }

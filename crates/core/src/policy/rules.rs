@@ -4,8 +4,8 @@
 
 use super::keys;
 use super::names::Names;
+use super::names::check_name;
 use super::reader::Reader;
-use super::resolve::check_name;
 use super::syntax::{Node, NodeKind, shown};
 use super::{Protection, RemoveTag, Rule, Selector, SelectorKind, TagExpression, TagExpressionKind};
 use crate::diagnostic::{Diagnostic, Span};

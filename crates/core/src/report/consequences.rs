@@ -185,7 +185,7 @@ Device groups: 3 devices change group as predicted (UNRELIABLE: up to 12)
         groups.moves = vec![groups.moves[0].clone(); 4_000];
         groups.moves.iter_mut().for_each(|one| one.from = "g".repeat(4_000));
         let text = render(Format::Markdown, &many);
-        assert!(crate::report::markdown::length(&text) <= MAX_CHARS);
+        assert!(crate::report::words::length(&text) <= MAX_CHARS);
         assert!(text.contains("more moves") && text.ends_with("-->\n"), "{text}");
     }
 

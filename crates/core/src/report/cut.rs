@@ -6,10 +6,10 @@
 use itertools::Itertools;
 
 use super::fold::Line;
-use super::markdown::length;
 use super::model::{Group, Totals, What};
 use super::sentences;
-use super::words::{counted, number};
+
+use super::words::{counted, length, number};
 
 const HEADER: &str = "| | Tag or value | Devices | Why | Where |\n|---|---|---:|---|---|\n";
 

@@ -8,9 +8,9 @@ use crate::apply::Outcome;
 
 use super::escape::terminal;
 use super::fold;
-use super::human::said;
 use super::model::Model;
-use super::style::{Paint, Style};
+
+use super::style::{Paint, Style, write_prose};
 use super::table;
 use super::words::{counted, noun_for, number, outcome_phrase};
 
@@ -45,9 +45,9 @@ pub(super) fn write(model: &Model<'_>, style: &Style, out: &mut dyn Write) -> io
         (None, true) => ("applied in part", Paint::Bad),
         (None, false) => ("applied", Paint::Good),
     };
-    said(&format!("{lead}: {}", outcomes(model)), paint, (0, 2), style, out)?;
+    write_prose(&format!("{lead}: {}", outcomes(model)), paint, (0, 2), style, out)?;
     if let Some(reason) = &run.stopped {
-        said(&format!("because {}", terminal(reason)), Paint::Plain, (2, 4), style, out)?;
+        write_prose(&format!("because {}", terminal(reason)), Paint::Plain, (2, 4), style, out)?;
     }
     if run.is_resumable {
         // Never broken: it is there to be copied.
@@ -60,7 +60,7 @@ pub(super) fn write(model: &Model<'_>, style: &Style, out: &mut dyn Write) -> io
         writeln!(out, "  {changes} {verb} wanted now but {was} not reviewed: left for the next plan")?;
     }
     for note in &run.notes {
-        said(&format!("note: {}", terminal(note)), Paint::Plain, (2, 4), style, out)?;
+        write_prose(&format!("note: {}", terminal(note)), Paint::Plain, (2, 4), style, out)?;
     }
     Ok(())
 }

@@ -12,7 +12,7 @@ use super::fold;
 use super::model::{Class, Model, Part, Subject};
 use super::refusal;
 use super::sentences::{self, Phrase};
-use super::style::{Paint, Style, prose, wrap};
+use super::style::{Paint, Style, wrap, write_prose};
 use super::table;
 use super::waves;
 use super::words::{counted, lane, number};
@@ -50,7 +50,7 @@ pub fn human(model: &Model<'_>, style: &Style, out: &mut dyn Write) -> io::Resul
 fn head(model: &Model<'_>, style: &Style, out: &mut dyn Write) -> io::Result<()> {
     let mut sandbox = if model.is_sandbox() { "SANDBOX · " } else { "" };
     for notice in sentences::notices(model) {
-        said(&format!("{sandbox}{}", terminal(&notice)), Paint::Notice, (0, 2), style, out)?;
+        write_prose(&format!("{sandbox}{}", terminal(&notice)), Paint::Notice, (0, 2), style, out)?;
         sandbox = "";
     }
     let tenant = sentences::tenant(model.plan());
@@ -83,12 +83,12 @@ fn moves(model: &Model<'_>, style: &Style, out: &mut dyn Write) -> io::Result<()
     const MOVES: usize = 20;
     let Some(found) = consequences::foreseen(model) else { return Ok(()) };
     writeln!(out)?;
-    said(&consequences::heading(found), Paint::Strong, (0, 2), style, out)?;
+    write_prose(&consequences::heading(found), Paint::Strong, (0, 2), style, out)?;
     let shown = if style.details { usize::MAX } else { MOVES };
     let name = |name: &str| terminal(&clip(name, 80)).into_owned();
     for one in found.moves.iter().take(shown) {
         let paint = if consequences::widens(one) { Paint::Notice } else { Paint::Plain };
-        said(&consequences::sentence(one, &name), paint, (2, 6), style, out)?;
+        write_prose(&consequences::sentence(one, &name), paint, (2, 6), style, out)?;
     }
     if found.moves.len() > shown {
         writeln!(out, "  … {}", counted((found.moves.len() - shown) as u64, "more move"))?;
@@ -96,7 +96,13 @@ fn moves(model: &Model<'_>, style: &Style, out: &mut dyn Write) -> io::Result<()
     let counts = consequences::counts(found);
     for (group, before, after) in counts.iter().take(shown) {
         let count = counted(*after, "device");
-        said(&format!("{}: {} → {count}", name(group), number(*before)), Paint::Plain, (2, 6), style, out)?;
+        write_prose(
+            &format!("{}: {} → {count}", name(group), number(*before)),
+            Paint::Plain,
+            (2, 6),
+            style,
+            out,
+        )?;
     }
     if counts.len() > shown {
         writeln!(out, "  … {}", counted((counts.len() - shown) as u64, "more group"))?;
@@ -126,12 +132,12 @@ fn asides(model: &Model<'_>, style: &Style, out: &mut dyn Write) -> io::Result<(
     for (source, text, names) in unmatched {
         let source = terminal(&source).into_owned();
         let phrase = Phrase { text: format!("{source}: {text}"), names };
-        said(&escaped(&phrase), Paint::Plain, (2, 4), style, out)?;
+        write_prose(&escaped(&phrase), Paint::Plain, (2, 4), style, out)?;
     }
     for warning in warnings {
         let kind = if warning.code.starts_with('N') { "note" } else { "warning" };
         let text = format!("{kind}[{}]: {}", warning.code, terminal(&warning.message));
-        said(&text, Paint::Notice, (2, 4), style, out)?;
+        write_prose(&text, Paint::Notice, (2, 4), style, out)?;
     }
     Ok(())
 }
@@ -170,9 +176,9 @@ fn sums(model: &Model<'_>, style: &Style, out: &mut dyn Write) -> io::Result<()>
         }
     }
     if let Some(calls) = sentences::calls(model) {
-        said(&calls, Paint::Plain, (0, 2), style, out)?;
+        write_prose(&calls, Paint::Plain, (0, 2), style, out)?;
         if let Some(waves) = waves::sentence(model) {
-            said(&waves, Paint::Plain, (0, 2), style, out)?;
+            write_prose(&waves, Paint::Plain, (0, 2), style, out)?;
         }
         if style.details {
             lanes(model, out)?;
@@ -211,10 +217,16 @@ fn guard(model: &Model<'_>, style: &Style, out: &mut dyn Write) -> io::Result<()
         }
     }
     for approval in &plan.guard.approvals {
-        said(&format!("raised: {}", terminal(&approval.sentence())), Paint::Plain, (2, 4), style, out)?;
+        write_prose(
+            &format!("raised: {}", terminal(&approval.sentence())),
+            Paint::Plain,
+            (2, 4),
+            style,
+            out,
+        )?;
     }
     if let Some(unknown) = sentences::state(plan) {
-        said(&format!("state: {}", terminal(&unknown)), Paint::Notice, (2, 4), style, out)?;
+        write_prose(&format!("state: {}", terminal(&unknown)), Paint::Notice, (2, 4), style, out)?;
     }
     refused(model, style, out)
 }
@@ -224,7 +236,13 @@ fn refused_first(model: &Model<'_>, style: &Style, out: &mut dyn Write) -> io::R
     let refusals = refusal::refusals(model.plan());
     for (at, refusal) in refusals.iter().enumerate() {
         let sandbox = if at == 0 && model.is_sandbox() { "SANDBOX · " } else { "" };
-        said(&format!("{sandbox}refused: {}", terminal(&refusal.headline)), Paint::Bad, (0, 2), style, out)?;
+        write_prose(
+            &format!("{sandbox}refused: {}", terminal(&refusal.headline)),
+            Paint::Bad,
+            (0, 2),
+            style,
+            out,
+        )?;
     }
     if let Some(snippet) = refusal::snippet(model.plan()) {
         // Never broken: it is there to be copied.
@@ -243,10 +261,10 @@ fn refused(model: &Model<'_>, style: &Style, out: &mut dyn Write) -> io::Result<
     let caps = plan.guard.axes.iter().filter(|axis| axis.is_exceeded()).count();
     for (at, refusal) in refusal::refusals(plan).iter().enumerate() {
         let name = terminal(&refusal.name);
-        said(&format!("{name}: {}", terminal(&refusal.arithmetic)), Paint::Plain, (2, 4), style, out)?;
+        write_prose(&format!("{name}: {}", terminal(&refusal.arithmetic)), Paint::Plain, (2, 4), style, out)?;
         // What raises caps stands in the snippet; an invariant says itself what to do.
         if at >= caps {
-            said(&terminal(&refusal.proceed), Paint::Plain, (4, 4), style, out)?;
+            write_prose(&terminal(&refusal.proceed), Paint::Plain, (4, 4), style, out)?;
         }
     }
     Ok(())
@@ -254,19 +272,6 @@ fn refused(model: &Model<'_>, style: &Style, out: &mut dyn Write) -> io::Result<
 
 fn escaped(phrase: &Phrase) -> String {
     phrase.render(|name| terminal(&super::escape::clip(name, 80)).into_owned())
-}
-
-/// Writes a sentence over as many lines as it takes.
-pub(super) fn said(
-    text: &str,
-    paint: Paint,
-    indents: (usize, usize),
-    style: &Style,
-    out: &mut dyn Write,
-) -> io::Result<()> {
-    prose(text, indents, style.width)
-        .iter()
-        .try_for_each(|line| writeln!(out, "{}", style.paint(paint, line)))
 }
 
 fn lines(lines: &[String], out: &mut dyn Write) -> io::Result<()> {

@@ -14,7 +14,7 @@ use super::model::{Class, Group, Model, Part, Subject, What};
 use super::refusal;
 use super::sentences::{self, Phrase};
 use super::waves;
-use super::words::{self, number, outcome_phrase};
+use super::words::{self, length, number, outcome_phrase};
 
 /// The length of a comment unless asked otherwise: GitHub takes 65,536.
 pub const MAX_CHARS: usize = 60_000;
@@ -54,11 +54,6 @@ pub fn markdown(model: &Model<'_>, max_chars: usize, out: &mut dyn Write) -> io:
     text.push_str(&samples(model, &lines, left));
     text.push_str(&tail);
     out.write_all(truncated(&text, max_chars).as_bytes())
-}
-
-/// Characters as the strictest counter counts them (UTF-16 units).
-pub(super) fn length(text: &str) -> usize {
-    text.encode_utf16().count()
 }
 
 /// A limit too small for the head alone leaves its beginning.

@@ -2,6 +2,8 @@
 //!
 //! Does not find out what the terminal can do: that is for the command line.
 
+use std::io::{self, Write};
+
 use anstyle::{AnsiColor, Style as Ansi};
 
 /// How text for people looks.
@@ -126,6 +128,19 @@ pub fn wrap<'a>(
 /// A sentence in lines of at most `columns`, broken at spaces.
 pub fn prose(text: &str, indents: (usize, usize), columns: usize) -> Vec<String> {
     wrap(text.split(' ').map(std::borrow::Cow::Borrowed), " ", indents, columns)
+}
+
+/// Writes a sentence over as many lines as it takes.
+pub(super) fn write_prose(
+    text: &str,
+    paint: Paint,
+    indents: (usize, usize),
+    style: &Style,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    prose(text, indents, style.width)
+        .iter()
+        .try_for_each(|line| writeln!(out, "{}", style.paint(paint, line)))
 }
 
 #[cfg(test)]

@@ -17,6 +17,11 @@ pub fn outcome_phrase(outcome: Outcome) -> &'static str {
     }
 }
 
+/// Characters as the strictest counter counts them (UTF-16 units).
+pub(super) fn length(text: &str) -> usize {
+    text.encode_utf16().count()
+}
+
 /// `48,210`.
 pub fn number(count: u64) -> String {
     let digits = count.to_string();
