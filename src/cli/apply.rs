@@ -37,7 +37,7 @@ use super::{
 };
 
 /// What is applied: a plan that somebody saw, or what the policies say now.
-struct Job {
+struct ApplyRequest {
     reviewed: Option<Plan>,
     resumed: Option<Recorded>,
     paths: Vec<PathBuf>,
@@ -80,21 +80,21 @@ async fn apply_once(context: &Context, args: &ApplyArgs) -> Result<Applied, Fail
     if let Some(run) = &args.resume {
         return resume_run(context, args, run, &reports, &allowances).await;
     }
-    let job = job(context, args)?;
-    if job.reviewed.is_none() && !args.auto_approve && !context.console.asks {
+    let request = request(context, args)?;
+    if request.reviewed.is_none() && !args.auto_approve && !context.console.asks {
         return Err(Failure::usage("nobody can be asked: this is no terminal").help(
             "review the plan with `mdetag plan`, then pass --auto-approve, or apply a saved plan file",
         ));
     }
-    let set = load(context, &job)
+    let set = load(context, &request)
         .inspect_err(|failure| ci::annotate_failure(args.report.ci, failure, &context.console))?;
     // From here on, Ctrl-C requests a stop. Every wait must listen for it, or the process hangs.
     let mut stops = Stops::listen(context, args.max_duration);
     let session = stops.or(session::open_to_write(context, Some(&set.policy))).await?;
     let context = &context.suited(&session.reading.known);
     let set = policy_set::suited(context, set)?;
-    let inputs = Task { context, args, set: &set, allowances: &allowances, reports: &reports };
-    inputs.apply(session, job, stops).await
+    let inputs = ApplyInputs { context, args, set: &set, allowances: &allowances, reports: &reports };
+    inputs.apply(session, request, stops).await
 }
 
 /// Finishes an interrupted run: its plan, minus its journal.
@@ -132,23 +132,23 @@ async fn resume_run(
     };
     let reviewed = past::plan_of(state, &recorded)?;
     let paths = arguments(context, &reviewed);
-    let job = Job { reviewed: Some(reviewed), resumed: Some(recorded), paths };
-    let set = load(context, &job)?;
+    let request = ApplyRequest { reviewed: Some(reviewed), resumed: Some(recorded), paths };
+    let set = load(context, &request)?;
     check_pin(&session.reading, &set.policy)?;
     let context = &context.suited(&session.reading.known);
     let set = policy_set::suited(context, set)?;
-    if let (Some(reviewed), Some(recorded)) = (&job.reviewed, &job.resumed)
+    if let (Some(reviewed), Some(recorded)) = (&request.reviewed, &request.resumed)
         && let Some(end) = rollout::held_back(context, args, &set, (reviewed, recorded), &session.reading)?
     {
         session.reading.close().await;
         return tell_end(context, args, reports, (reviewed, None), &end, Exit::Waiting);
     }
-    let task = Task { context, args, set: &set, allowances, reports };
-    task.apply(session, job, stops).await
+    let inputs = ApplyInputs { context, args, set: &set, allowances, reports };
+    inputs.apply(session, request, stops).await
 }
 
 /// A plan file, or policies.
-fn job(context: &Context, args: &ApplyArgs) -> Result<Job, Failure> {
+fn request(context: &Context, args: &ApplyArgs) -> Result<ApplyRequest, Failure> {
     let is_plan = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "json");
     match args.paths.as_slice() {
         // A plan file does not choose the policies that judge it: they are the profile's or the arguments'.
@@ -156,12 +156,16 @@ fn job(context: &Context, args: &ApplyArgs) -> Result<Job, Failure> {
             let reviewed = show::read(path)?;
             reviewed::inside(&reviewed)?;
             check_sandbox(context, &reviewed)?;
-            Ok(Job { reviewed: Some(reviewed), resumed: None, paths: context.policy_paths(policies)? })
+            Ok(ApplyRequest {
+                reviewed: Some(reviewed),
+                resumed: None,
+                paths: context.policy_paths(policies)?,
+            })
         }
         paths if paths.iter().any(is_plan) => {
             Err(Failure::usage("one plan is applied at a time: `mdetag apply PLAN [POLICY…]`"))
         }
-        paths => Ok(Job { reviewed: None, resumed: None, paths: context.policy_paths(paths)? }),
+        paths => Ok(ApplyRequest { reviewed: None, resumed: None, paths: context.policy_paths(paths)? }),
     }
 }
 
@@ -171,11 +175,11 @@ pub fn arguments(context: &Context, plan: &Plan) -> Vec<PathBuf> {
     plan.header.policy.arguments.iter().map(here).collect()
 }
 
-/// Reads the policies of a job, all of its profile's among them, and compares them with the reviewed ones.
-fn load(context: &Context, job: &Job) -> Result<PolicySet, Failure> {
-    whole_profile(context, &job.paths)?;
-    let set = policy_set::load(context, &job.paths, context.policy_now())?;
-    if let Some(reviewed) = &job.reviewed {
+/// Reads the policies of a request, all of its profile's among them, and compares them with the reviewed ones.
+fn load(context: &Context, request: &ApplyRequest) -> Result<PolicySet, Failure> {
+    whole_profile(context, &request.paths)?;
+    let set = policy_set::load(context, &request.paths, context.policy_now())?;
+    if let Some(reviewed) = &request.reviewed {
         reviewed::same_policy(reviewed, &set)?;
     } else {
         findings::warn(&context.console, &set.sources, &policy_set::warnings(&set.findings));
@@ -247,7 +251,7 @@ pub fn check_pin(session: &Session, policy: &Policy) -> Result<(), Failure> {
 }
 
 /// An apply with everything that was given to it.
-struct Task<'a> {
+struct ApplyInputs<'a> {
     context: &'a Context,
     args: &'a ApplyArgs,
     set: &'a PolicySet,
@@ -255,33 +259,33 @@ struct Task<'a> {
     reports: &'a Reports,
 }
 
-/// What is left of a job on the tenant as it is.
+/// What is left of a request on the tenant as it is.
 struct Remaining {
     verdict: planning::Planned,
     dropped: Vec<(ChangeKey, Dropped)>,
     unreviewed: u64,
 }
 
-impl Task<'_> {
+impl ApplyInputs<'_> {
     async fn apply(
         &self,
         session: WritingSession,
-        mut job: Job,
+        mut request: ApplyRequest,
         mut stops: Stops,
     ) -> Result<Applied, Failure> {
         let WritingSession { reading: session, writer } = session;
-        if let Some(reviewed) = &job.reviewed {
-            self.check_reviewed(reviewed, job.resumed.as_ref(), &session)?;
+        if let Some(reviewed) = &request.reviewed {
+            self.check_reviewed(reviewed, request.resumed.as_ref(), &session)?;
         }
         let _lock = stops.or(lock::lock(self.context, self.args, &session)).await?;
         // Whoever held the lock until now may have gone on with the run.
-        if let Some(recorded) = &mut job.resumed {
+        if let Some(recorded) = &mut request.resumed {
             *recorded = journal::read(&session.state, &recorded.header.run)
                 .map_err(|error| Failure::file(chain(&error)))?;
         }
         let source = stops.or(self.read(session)).await?;
-        let fitting = self.fit(&source, &job)?;
-        let exit = self.show_and_carry_out(&source, writer, job, fitting, stops.signals).await;
+        let fitting = self.fit(&source, &request)?;
+        let exit = self.show_and_carry_out(&source, writer, request, fitting, stops.signals).await;
         source.close().await;
         exit
     }
@@ -326,15 +330,15 @@ impl Task<'_> {
     }
 
     /// Plans anew, and keeps of it what was reviewed.
-    fn fit(&self, source: &Source, job: &Job) -> Result<Remaining, Failure> {
-        let resumed = job.resumed.as_ref().map(|recorded| &*recorded.header.run);
+    fn fit(&self, source: &Source, request: &ApplyRequest) -> Result<Remaining, Failure> {
+        let resumed = request.resumed.as_ref().map(|recorded| &*recorded.header.run);
         let (context, retry) = (self.context, self.args.retry_contested);
         let history = past::history(context, source, &self.set.reference, retry, resumed)?;
         let with = source.plan_inputs(self.context, &history, self.allowances);
         let mut fresh = planning::fresh(self.set, &source.inventory, &with)?;
         let (mut dropped, mut unreviewed) = (Vec::new(), 0);
         let snapshot = &source.inventory.snapshot;
-        if let Some(reviewed) = &job.reviewed {
+        if let Some(reviewed) = &request.reviewed {
             if resumed.is_none() {
                 planning::same_waves(self.set, snapshot, &fresh.selections, reviewed)?;
             }
@@ -371,7 +375,7 @@ impl Task<'_> {
         &self,
         source: &Source,
         writer: Writer,
-        job: Job,
+        request: ApplyRequest,
         fitting: Remaining,
         mut signals: UnboundedReceiver<()>,
     ) -> Result<Applied, Failure> {
@@ -401,7 +405,7 @@ impl Task<'_> {
             })?;
         }
         if !safe.plan().is_empty()
-            && job.reviewed.is_none()
+            && request.reviewed.is_none()
             && !self.args.auto_approve
             && !self.approved(session, &safe, &mut signals).await?
         {
@@ -411,10 +415,11 @@ impl Task<'_> {
         if signals.try_recv().is_ok() {
             return Err(Failure::stopped());
         }
-        let journal = job.resumed.as_ref().map(|recorded| recorded.entries.as_slice()).unwrap_or_default();
+        let journal =
+            request.resumed.as_ref().map(|recorded| recorded.entries.as_slice()).unwrap_or_default();
         let settled = resume::settle(&fitting.dropped, journal);
         let mut document = Vec::new();
-        let digest = document::write_to(job.reviewed.as_ref().unwrap_or(safe.plan()), &mut document)?;
+        let digest = document::write_to(request.reviewed.as_ref().unwrap_or(safe.plan()), &mut document)?;
         let inputs = RunInputs {
             context: self.context,
             args: self.args,
@@ -427,8 +432,8 @@ impl Task<'_> {
             safe: &safe,
             document,
             digest,
-            reviewed: job.reviewed.as_ref(),
-            resumed: job.resumed.as_ref(),
+            reviewed: request.reviewed.as_ref(),
+            resumed: request.resumed.as_ref(),
             settled,
             unreviewed: fitting.unreviewed,
             withheld,
@@ -437,7 +442,7 @@ impl Task<'_> {
         };
         let end = carry_out::carry_out(&inputs, signals).await?;
         past::keep_refused(&inputs, &end.run.run_id, &end.run.outcomes);
-        let plans = (safe.plan(), job.reviewed.as_ref());
+        let plans = (safe.plan(), request.reviewed.as_ref());
         tell_end(self.context, self.args, self.reports, plans, &end.run, end.exit)
     }
 

@@ -76,8 +76,8 @@ enum CallEnd {
 /// # Errors
 /// The journal cannot be written: what is in flight is abandoned, and nothing more is sent.
 pub async fn drive(run: &mut Run<'_>, mut around: DriveContext<'_>) -> Result<(), JournalError> {
-    let mut tasks = Tasks::default();
-    let driven = drive_loop(run, &mut around, &mut tasks).await;
+    let mut in_flight = CallsInFlight::default();
+    let driven = drive_loop(run, &mut around, &mut in_flight).await;
     if let Err(JournalError::LeaseLost { .. }) = &driven {
         // The new holder of the lease re-reads what was sent without an answer; this process writes nothing more.
         run.stop(StopReason::LeaseLost);
@@ -87,7 +87,7 @@ pub async fn drive(run: &mut Run<'_>, mut around: DriveContext<'_>) -> Result<()
         let _ = around.ledger.with(|budget, now| run.next(now, budget));
     }
     if matches!(driven, Err(JournalError::LeaseLost { .. })) {
-        tasks.set.abort_all();
+        in_flight.set.abort_all();
         return Ok(());
     }
     driven
@@ -126,7 +126,7 @@ fn is_complete(run: &Run<'_>, ledger: &Ledger) -> bool {
 }
 
 #[derive(Default)]
-struct Tasks {
+struct CallsInFlight {
     set: JoinSet<CallEnd>,
     calls: HashMap<tokio::task::Id, CallId>,
 }
@@ -134,7 +134,7 @@ struct Tasks {
 async fn drive_loop(
     run: &mut Run<'_>,
     around: &mut DriveContext<'_>,
-    tasks: &mut Tasks,
+    in_flight: &mut CallsInFlight,
 ) -> Result<(), JournalError> {
     let mut grace: Option<Timestamp> = None;
     loop {
@@ -145,14 +145,14 @@ async fn drive_loop(
         if run.stopped().is_some() {
             let end = *grace.get_or_insert(now.plus(GRACE));
             if now >= end {
-                abandon(run, around, tasks)?;
+                abandon(run, around, in_flight)?;
             }
         }
         let (step, starts) = steps(run, around)?;
         for (call, request) in starts {
             let (writer, clock) = (around.writer.clone(), around.clock.clone());
             let hold = around.journal.hold();
-            let task = tasks.set.spawn(async move {
+            let task = in_flight.set.spawn(async move {
                 // A process that stood still since the intent was written may have lost its lease meanwhile.
                 let reply = match hold.map_or(Ok(()), |hold| hold.check()) {
                     Ok(()) => writer.send(&request).await,
@@ -160,13 +160,13 @@ async fn drive_loop(
                 };
                 CallEnd::Reply(call, reply, clock.now())
             });
-            tasks.calls.insert(task.id(), call);
+            in_flight.calls.insert(task.id(), call);
         }
         let until = match step {
             Step::Finished => return Ok(()),
             Step::Verify => {
                 let read_again = around.read_again.clone();
-                tasks.set.spawn(async move { CallEnd::Reread(read_again().await) });
+                in_flight.set.spawn(async move { CallEnd::Reread(read_again().await) });
                 continue;
             }
             Step::WaitUntil(moment) => Some(moment),
@@ -178,16 +178,16 @@ async fn drive_loop(
         let sleep = limits.into_iter().flatten().map(|moment| moment.since(now)).min();
         let sleep = sleep.unwrap_or(LONGEST_SLEEP).min(LONGEST_SLEEP);
         tokio::select! {
-            Some(ended) = tasks.set.join_next_with_id() => {
-                let mut entries = receive(run, around, tasks, ended);
-                while let Some(ended) = tasks.set.try_join_next_with_id() {
-                    entries.extend(receive(run, around, tasks, ended));
+            Some(ended) = in_flight.set.join_next_with_id() => {
+                let mut entries = receive(run, around, in_flight, ended);
+                while let Some(ended) = in_flight.set.try_join_next_with_id() {
+                    entries.extend(receive(run, around, in_flight, ended));
                 }
                 record(run, around, entries)?;
             }
             Some(()) = around.signals.recv() => {
                 if run.stopped() == Some(StopReason::Signal) {
-                    abandon(run, around, tasks)?;
+                    abandon(run, around, in_flight)?;
                 }
                 run.stop(StopReason::Signal);
             }
@@ -197,9 +197,13 @@ async fn drive_loop(
 }
 
 /// Ends what is in flight without an answer.
-fn abandon(run: &mut Run<'_>, around: &mut DriveContext<'_>, tasks: &mut Tasks) -> Result<(), JournalError> {
-    tasks.set.abort_all();
-    tasks.calls.clear();
+fn abandon(
+    run: &mut Run<'_>,
+    around: &mut DriveContext<'_>,
+    in_flight: &mut CallsInFlight,
+) -> Result<(), JournalError> {
+    in_flight.set.abort_all();
+    in_flight.calls.clear();
     let entries = around.ledger.with(|budget, now| run.abandon(now, budget));
     record(run, around, entries)
 }
@@ -234,15 +238,15 @@ fn steps(
 fn receive(
     run: &mut Run<'_>,
     around: &DriveContext<'_>,
-    tasks: &mut Tasks,
+    in_flight: &mut CallsInFlight,
     ended: Result<(tokio::task::Id, CallEnd), tokio::task::JoinError>,
 ) -> Vec<Entry> {
     let ended = match ended {
         Ok((task, ended)) => {
-            tasks.calls.remove(&task);
+            in_flight.calls.remove(&task);
             ended
         }
-        Err(error) => match tasks.calls.remove(&error.id()) {
+        Err(error) => match in_flight.calls.remove(&error.id()) {
             Some(call) => {
                 let detail = "the call ended without an answer".to_owned();
                 CallEnd::Reply(call, Reply::Lost { detail, maybe_sent: true }, around.clock.now())

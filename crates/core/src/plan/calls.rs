@@ -13,7 +13,7 @@ use super::{
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Work {
     /// Bulk calls, the ones to send first in front: higher priority, then the larger.
-    pub batches: Vec<Batch>,
+    pub batches: Vec<BulkCall>,
     /// One call a device value, higher priority first.
     pub values: Vec<ValueCall>,
     /// Devices (indices into [`Plan::changes`]) whose value and tags go in one `PATCH`, ascending.
@@ -22,7 +22,7 @@ pub struct Work {
 
 /// One tag, one action, at most [`MAX_BULK`] devices.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Batch {
+pub struct BulkCall {
     /// The tag.
     pub tag: TagIndex,
     /// Add or remove.
@@ -119,7 +119,7 @@ pub fn work(plan: &Plan, options: &Options) -> Work {
         members.sort_by_key(|(priority, device)| (std::cmp::Reverse(*priority), *device));
         for chunk in members.chunks(MAX_BULK) {
             let devices = chunk.iter().map(|(_, device)| *device).collect();
-            batches.push(Batch { tag, action, devices, priority: chunk[0].0 });
+            batches.push(BulkCall { tag, action, devices, priority: chunk[0].0 });
         }
     }
     batches.sort_by_key(|batch| {
