@@ -34,6 +34,7 @@ mod proposals;
 mod reach;
 mod reading;
 mod refusals;
+mod replaced;
 mod reviewed;
 mod sandboxes;
 mod secrets;
