@@ -14,7 +14,7 @@ use super::{
     Cause, CauseIndex, Header, History, Plan, RuleReference, TagIndex, assemble, cost, guard, idle, measure,
     twins,
 };
-use crate::desired::{Claimed, Desired, Part, Reason, Settled};
+use crate::desired::{Claimed, Desired, Gap, Group, Part, Reason, Settled};
 use crate::device::{DeviceValue, Field};
 use crate::diagnostic::Sources;
 use crate::inventory::{DeviceSet, Row, TagId};
@@ -172,14 +172,25 @@ fn removals(desired: &Desired<'_>, part: &Part, tag: &Settled, gaps: &[Glob], fo
         return;
     }
     let group = &desired.groups[tag.group as usize];
-    let open: Vec<&crate::desired::Gap> = match group.claimed {
-        None => Vec::new(),
-        Some(_) => {
-            let covering = desired.gaps.iter().zip(gaps).filter(|(_, glob)| glob.matches(&group.name));
-            covering.map(|(gap, _)| gap).collect()
-        }
+    let covering = |name: &str| -> Vec<&Gap> {
+        let covering = desired.gaps.iter().zip(gaps).filter(|(_, glob)| glob.matches(name));
+        covering.map(|(gap, _)| gap).collect()
     };
+    let own = group.claimed.map_or_else(Vec::new, |_| covering(&group.name));
     for (reason, rows) in &tag.unwanted {
+        // Of a claimed new name nothing is added. Where a rule that could give it has no data, the old one is all that the device has.
+        let new_name = match *reason {
+            Reason::Renamed(rename) => {
+                let new = &desired.policy.renames[rename as usize].to;
+                let is_new = |group: &Group| desired.tag_case.is_same(&group.name, new);
+                part.tags.iter().find(|tag| {
+                    let group = &desired.groups[tag.group as usize];
+                    group.claimed.is_some() && is_new(group)
+                })
+            }
+            _ => None,
+        };
+        let of_new = new_name.map_or_else(Vec::new, |new| covering(&desired.groups[new.group as usize].name));
         let same_for_all = match *reason {
             Reason::Rule => None,
             Reason::Family(family) => Some(CauseSource::Family(family)),
@@ -197,16 +208,21 @@ fn removals(desired: &Desired<'_>, part: &Part, tag: &Settled, gaps: &[Glob], fo
                 continue;
             }
             let name = found.names.of_live(*spelling);
-            for row in rows.iter().map(|local| part.window.row(local)) {
+            for local in rows.iter() {
+                let row = part.window.row(local);
                 // What `retire` or a ban of the same or a higher priority orders is done whatever the template would give.
-                let yields_to = |gap: &crate::desired::Gap| match *reason {
+                let yields_to = |gap: &Gap| match *reason {
                     Reason::Rule => {
                         desired.ban_priority(group, row) < desired.policy.rules[gap.rule as usize].priority
                     }
                     Reason::Retired(_) => false,
                     _ => true,
                 };
-                let gap = open.iter().find(|gap| gap.rows.binary_search(&row).is_ok() && yields_to(gap));
+                let is_open = |gap: &&&Gap| gap.rows.binary_search(&row).is_ok();
+                let is_given = new_name.is_some_and(|new| new.given.contains(local));
+                let mut of_new = of_new.iter().filter(|_| !is_given);
+                let gap = own.iter().filter(is_open).find(|gap| yields_to(gap));
+                let gap = gap.or_else(|| of_new.find(is_open));
                 let gap = gap.and_then(|gap| NonZero::new(gap.rule + 1));
                 let cause = same_for_all.unwrap_or_else(|| {
                     found.causes.number(CauseSource::Rules(desired.forbidders(group, row)))

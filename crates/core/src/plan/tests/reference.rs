@@ -411,7 +411,9 @@ fn place(
         };
         let gap = || {
             let holds = || view.claim(tag).filter(|_| cause != "retired").and_then(|_| view.gap(tag, above));
-            holds().map(|rule| ("unresolved".to_owned(), rule))
+            let new = cause.strip_prefix("renamed ").filter(|new| view.claim(new).is_some());
+            let new = new.filter(|new| !matches!(view.say(new), TagStatement::Carry(_)));
+            holds().or_else(|| view.gap(new?, None)).map(|rule| ("unresolved".to_owned(), rule))
         };
         let waits = || {
             let mut additions: Vec<_> = held.iter().collect();

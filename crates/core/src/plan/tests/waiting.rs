@@ -146,3 +146,18 @@ fn a_contested_addition_beside_its_twin_blames_the_twin() {
     assert_eq!(name(&["Other"]), "another origin");
     assert!(name(&["Tier0"]).starts_with("the device carries `Tier0`, which differs only in case"));
 }
+
+#[test]
+fn an_old_name_stays_where_the_rule_that_could_give_its_new_name_has_no_data() {
+    let policy = |rules: &str| {
+        format!(
+            "claims: [\"team/*\"]\nrenames: {{ Old: team/blue }}\nrules:\n  \
+             - {{ name: r, select: {{ everything: true }}, tags: [\"team/{{rbacGroupName}}\"] }}\n{rules}"
+        )
+    };
+    let (removed, withheld) = waiting(&policy(""), &["Old"], "team/blue", true);
+    assert_eq!((removed, withheld), (vec![], vec!["unresolved r: Old".to_owned()]));
+    let other = "  - { name: s, select: { everything: true }, tags: [team/blue] }\n";
+    let (removed, _) = waiting(&policy(other), &["Old", "team/blue"], "none", true);
+    assert_eq!(removed, ["Old"], "another rule gives it");
+}
