@@ -89,8 +89,8 @@ fn a_run_that_is_killed_after_any_entry_is_gone_on_with_from_an_empty_computer()
             drop(state);
             let state = place.open_at(&clock);
             let _hold = state.backend().hold(&state.lock(), "next").unwrap();
-            let found = journal::last_resumable(&state).unwrap().unwrap();
-            assert_eq!(found.header.run, run, "{}", place.name);
+            assert_eq!(journal::runs(&state).unwrap().last(), Some(&run), "{}", place.name);
+            assert!(journal::read(&state, &run).unwrap().is_resumable(), "{}", place.name);
             let mut journal = Journal::resume(&state, &header(&run), at(50)).unwrap();
             journal.append(note(killed_after + 1)).unwrap();
             journal.close(Closing { at: at(99), is_complete: true, reason: "finished".into() }).unwrap();

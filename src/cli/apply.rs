@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use mdetag::store::journal::{self, Recorded};
-use mdetag::store::path_text::shown;
 use mdetag::tenant::Writer;
 use mdetag_core::apply::resume;
 use mdetag_core::plan::guard::{Allowance, changes_digest};
@@ -28,19 +27,23 @@ use super::findings;
 use super::output::Reports;
 use super::planning::{self, PolicySet};
 use super::policy_set;
+use super::resuming::{self, Given, Resumed};
 use super::rollout;
 use super::session::{self, Session, WritingSession};
 use super::signals::Stops;
 use super::source::{self, Source};
-use super::{
-    age, ci, ledger_text, left_out, lock, notify, open_rollouts, past, plan, question, reviewed, show,
-};
+use super::{age, ci, ledger_text, left_out, lock, notify, past, plan, question, reviewed, show};
 
 /// What is applied: a plan that somebody saw, or what the policies say now.
-struct ApplyRequest {
-    reviewed: Option<Plan>,
-    resumed: Option<Recorded>,
-    paths: Vec<PathBuf>,
+pub struct ApplyRequest {
+    /// The plan that somebody saw.
+    pub reviewed: Option<Plan>,
+    /// The run that goes on.
+    pub resumed: Option<Recorded>,
+    /// The policies.
+    pub paths: Vec<PathBuf>,
+    /// `--or-plan`: the policies changed since, so the plan only bounds what the new one writes.
+    pub is_replanned: bool,
 }
 
 /// Applies.
@@ -77,8 +80,16 @@ async fn apply_once(context: &Context, args: &ApplyArgs) -> Result<Applied, Fail
     let reports = Reports::new(context, &args.report)?;
     let allowances = plan::allowances(&args.allow)?;
     refuse_recorded(context)?;
+    let mut is_unreviewed = false;
     if let Some(run) = &args.resume {
-        return resume_run(context, args, run, &reports, &allowances).await;
+        resuming::check_paths(args, run)?;
+        let mut stops = Stops::listen(context, args.max_duration);
+        let session = stops.or(session::open_to_write(context, None)).await?;
+        let given = Given { context, args, allowances: &allowances, reports: &reports };
+        match resuming::resume_run(given, run, session, stops).await? {
+            Resumed::Ended(applied) => return Ok(*applied),
+            Resumed::Plan { in_place_of_reviewed } => is_unreviewed = in_place_of_reviewed,
+        }
     }
     let request = request(context, args)?;
     if request.reviewed.is_none() && !args.auto_approve && !context.console.asks {
@@ -93,57 +104,8 @@ async fn apply_once(context: &Context, args: &ApplyArgs) -> Result<Applied, Fail
     let session = stops.or(session::open_to_write(context, Some(&set.policy))).await?;
     let context = &context.suited(&session.reading.known);
     let set = policy_set::suited(context, set)?;
-    let inputs = ApplyInputs { context, args, set: &set, allowances: &allowances, reports: &reports };
-    inputs.apply(session, request, stops).await
-}
-
-/// Finishes an interrupted run: its plan, minus its journal.
-async fn resume_run(
-    context: &Context,
-    args: &ApplyArgs,
-    run: &str,
-    reports: &Reports,
-    allowances: &[Allowance],
-) -> Result<Applied, Failure> {
-    if !args.paths.is_empty() {
-        return Err(Failure::usage("`--resume` takes no plan and no policies: the run keeps its own"));
-    }
-    let mut stops = Stops::listen(context, args.max_duration);
-    let session = stops.or(session::open_to_write(context, None)).await?;
-    let state = &session.reading.state;
-    let found = match run {
-        "" => match journal::last_resumable(state) {
-            // Runs beside an open rollout come to their end; it goes on all the same.
-            Ok(None) => open_rollouts::only(state),
-            found => found,
-        },
-        run => journal::read(state, run).map(Some),
-    };
-    let Some(recorded) = found.map_err(|error| Failure::file(chain(&error)))? else {
-        let is_new = journal::runs(state).map_or(true, |runs| runs.is_empty());
-        session.reading.close().await;
-        if is_new {
-            let folder = shown(&context.state_dir());
-            return Err(Failure::usage(format!("there is no run to resume in the state directory {folder}"))
-                .help("carry the state directory between CI jobs as a cache or artifact, or name it with --state"));
-        }
-        context.console.say("nothing to resume: the last run came to its end");
-        return Ok(Exit::Success.into());
-    };
-    let reviewed = past::plan_of(state, &recorded)?;
-    let paths = arguments(context, &reviewed);
-    let request = ApplyRequest { reviewed: Some(reviewed), resumed: Some(recorded), paths };
-    let set = load(context, &request)?;
-    check_pin(&session.reading, &set.policy)?;
-    let context = &context.suited(&session.reading.known);
-    let set = policy_set::suited(context, set)?;
-    if let (Some(reviewed), Some(recorded)) = (&request.reviewed, &request.resumed)
-        && let Some(end) = rollout::held_back(context, args, &set, (reviewed, recorded), &session.reading)?
-    {
-        session.reading.close().await;
-        return tell_end(context, args, reports, (reviewed, None), &end, Exit::Waiting);
-    }
-    let inputs = ApplyInputs { context, args, set: &set, allowances, reports };
+    let (allowances, reports) = (&allowances[..], &reports);
+    let inputs = ApplyInputs { context, args, set: &set, allowances, reports, is_unreviewed };
     inputs.apply(session, request, stops).await
 }
 
@@ -156,16 +118,16 @@ fn request(context: &Context, args: &ApplyArgs) -> Result<ApplyRequest, Failure>
             let reviewed = show::read(path)?;
             reviewed::inside(&reviewed)?;
             check_sandbox(context, &reviewed)?;
-            Ok(ApplyRequest {
-                reviewed: Some(reviewed),
-                resumed: None,
-                paths: context.policy_paths(policies)?,
-            })
+            let paths = context.policy_paths(policies)?;
+            Ok(ApplyRequest { reviewed: Some(reviewed), resumed: None, paths, is_replanned: false })
         }
         paths if paths.iter().any(is_plan) => {
             Err(Failure::usage("one plan is applied at a time: `mdetag apply PLAN [POLICY…]`"))
         }
-        paths => Ok(ApplyRequest { reviewed: None, resumed: None, paths: context.policy_paths(paths)? }),
+        paths => {
+            let paths = context.policy_paths(paths)?;
+            Ok(ApplyRequest { reviewed: None, resumed: None, paths, is_replanned: false })
+        }
     }
 }
 
@@ -188,7 +150,10 @@ fn load(context: &Context, request: &ApplyRequest) -> Result<PolicySet, Failure>
 }
 
 /// A guard or a rule that is not read cannot protect: the profile's policies must all be among the arguments.
-fn whole_profile(context: &Context, paths: &[PathBuf]) -> Result<(), Failure> {
+///
+/// # Errors
+/// The policies that are left out.
+pub fn whole_profile(context: &Context, paths: &[PathBuf]) -> Result<(), Failure> {
     let Some(profile) = context.profile()? else { return Ok(()) };
     let real = |path: &Path| std::fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
     let given: Vec<PathBuf> = paths.iter().map(|path| real(path)).collect();
@@ -251,12 +216,19 @@ pub fn check_pin(session: &Session, policy: &Policy) -> Result<(), Failure> {
 }
 
 /// An apply with everything that was given to it.
-struct ApplyInputs<'a> {
-    context: &'a Context,
-    args: &'a ApplyArgs,
-    set: &'a PolicySet,
-    allowances: &'a [Allowance],
-    reports: &'a Reports,
+pub struct ApplyInputs<'a> {
+    /// The command's context.
+    pub context: &'a Context,
+    /// The command's flags.
+    pub args: &'a ApplyArgs,
+    /// The policy set.
+    pub set: &'a PolicySet,
+    /// `--allow`.
+    pub allowances: &'a [Allowance],
+    /// Where reports go.
+    pub reports: &'a Reports,
+    /// `--or-plan` found nothing to resume, and plans of this set are reviewed: only a person's yes applies a new one.
+    pub is_unreviewed: bool,
 }
 
 /// What is left of a request on the tenant as it is.
@@ -264,10 +236,16 @@ struct Remaining {
     verdict: planning::Planned,
     dropped: Vec<(ChangeKey, Dropped)>,
     unreviewed: u64,
+    /// The whole plan, where the one that was reviewed only bounds what is written.
+    whole: Option<Box<planning::Planned>>,
 }
 
 impl ApplyInputs<'_> {
-    async fn apply(
+    /// Locks, reads, plans, asks and writes.
+    ///
+    /// # Errors
+    /// As [`run`].
+    pub async fn apply(
         &self,
         session: WritingSession,
         mut request: ApplyRequest,
@@ -275,7 +253,7 @@ impl ApplyInputs<'_> {
     ) -> Result<Applied, Failure> {
         let WritingSession { reading: session, writer } = session;
         if let Some(reviewed) = &request.reviewed {
-            self.check_reviewed(reviewed, request.resumed.as_ref(), &session)?;
+            self.check_reviewed(reviewed, &request, &session)?;
         }
         let _lock = stops.or(lock::lock(self.context, self.args, &session)).await?;
         // Whoever held the lock until now may have gone on with the run.
@@ -294,29 +272,16 @@ impl ApplyInputs<'_> {
     fn check_reviewed(
         &self,
         reviewed: &Plan,
-        resumed: Option<&Recorded>,
+        request: &ApplyRequest,
         session: &Session,
     ) -> Result<(), Failure> {
-        let (then, now) = (&reviewed.header.tenant, &session.reference);
-        if then.id != now.id || then.cloud != now.cloud {
-            let of = |tenant: &mdetag_core::plan::TenantReference| {
-                let part = |text: &Option<String>| text.clone().unwrap_or_else(|| "unnamed".into());
-                format!("tenant {} of cloud {}", part(&tenant.id), part(&tenant.cloud))
-            };
-            return Err(Failure::plan(format!("the plan is for {}, and this is {}", of(then), of(now)))
-                .help("nothing was written; choose the right profile with --tenant, or make a plan for this tenant"));
+        resuming::same_tenant(reviewed, session)?;
+        if request.is_replanned {
+            return Ok(());
         }
-        age::check(reviewed, resumed, self.args, self.context.clock.now())?;
-        let (then, now) = (reviewed.header.options, self.context.options());
-        if !then.agrees(now) {
-            let what = if then.profile == now.profile {
-                "the plan was made with other options (`tagCase` or `writes` of mdetag.yaml)"
-            } else {
-                "the plan was made with other options, which mdetag.yaml or the service profile of the state choose"
-            };
-            return Err(Failure::plan(what).help("make a new plan with the options that hold now"));
-        }
-        if then.profile != now.profile {
+        age::check(reviewed, request.resumed.as_ref(), self.args, self.context.clock.now())?;
+        resuming::same_options(self.context, reviewed)?;
+        if reviewed.header.options.profile != self.context.options().profile {
             self.context.console.say(
                 "note: the plan was made with another service profile: its changes are planned again with the one at hand",
             );
@@ -337,6 +302,11 @@ impl ApplyInputs<'_> {
         let with = source.plan_inputs(self.context, &history, self.allowances);
         let mut fresh = planning::fresh(self.set, &source.inventory, &with)?;
         let (mut dropped, mut unreviewed) = (Vec::new(), 0);
+        // The review and the run that goes on bound what is written; the next review sees everything.
+        let whole = match request.is_replanned {
+            true => Some(Box::new(planning::plan(self.set, &source.inventory, &with)?)),
+            false => None,
+        };
         let snapshot = &source.inventory.snapshot;
         if let Some(reviewed) = &request.reviewed {
             if resumed.is_none() {
@@ -368,7 +338,12 @@ impl ApplyInputs<'_> {
             planning::roll_out(self.set, snapshot, &mut fresh);
         }
         fresh.plan.ledger = source.session.as_ref().map(|session| ledger_text::ledger(session, &fresh.plan));
-        Ok(Remaining { verdict: planning::guarded(self.set, fresh, self.allowances), dropped, unreviewed })
+        Ok(Remaining {
+            verdict: planning::guarded(self.set, fresh, self.allowances),
+            dropped,
+            unreviewed,
+            whole,
+        })
     }
 
     async fn show_and_carry_out(
@@ -404,6 +379,10 @@ impl ApplyInputs<'_> {
                 self.reports.show(&model, &self.context.console)
             })?;
         }
+        if self.is_unreviewed && self.args.auto_approve && !safe.plan().is_empty() {
+            resuming::leave_to_review(self.context, self.args, safe.plan())?;
+            return Ok(Exit::Stopped.into());
+        }
         if !safe.plan().is_empty()
             && request.reviewed.is_none()
             && !self.args.auto_approve
@@ -420,6 +399,7 @@ impl ApplyInputs<'_> {
         let settled = resume::settle(&fitting.dropped, journal);
         let mut document = Vec::new();
         let digest = document::write_to(request.reviewed.as_ref().unwrap_or(safe.plan()), &mut document)?;
+        let is_left = fitting.whole.is_some() && fitting.unreviewed > 0;
         let inputs = RunInputs {
             context: self.context,
             args: self.args,
@@ -428,6 +408,7 @@ impl ApplyInputs<'_> {
             origins: &source.known,
             snapshot: &source.inventory.snapshot,
             set: self.set,
+            is_default_set: past::is_default(self.context, &self.set.reference),
             hunting: &source.hunting,
             safe: &safe,
             document,
@@ -438,10 +419,14 @@ impl ApplyInputs<'_> {
             unreviewed: fitting.unreviewed,
             withheld,
             waiting: left_out::waiting(safe.plan())
-                .worst(left_out::unwritable(safe.plan(), &self.set.policy)),
+                .worst(left_out::unwritable(safe.plan(), &self.set.policy))
+                .worst(if is_left { Exit::Stopped } else { Exit::Success }),
         };
         let end = carry_out::carry_out(&inputs, signals).await?;
         past::keep_refused(&inputs, &end.run.run_id, &end.run.outcomes);
+        if let Some(whole) = fitting.whole.filter(|_| is_left) {
+            resuming::leave_to_review(self.context, self.args, whole.plan())?;
+        }
         let plans = (safe.plan(), request.reviewed.as_ref());
         tell_end(self.context, self.args, self.reports, plans, &end.run, end.exit)
     }

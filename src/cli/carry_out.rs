@@ -52,6 +52,8 @@ pub struct RunInputs<'a> {
     pub snapshot: &'a Snapshot,
     /// The policy set.
     pub set: &'a PolicySet,
+    /// Whether it is the one that commands take which name none.
+    pub is_default_set: bool,
     /// Results of its hunting queries.
     pub hunting: &'a HuntingResults,
     /// The plan.
@@ -190,6 +192,10 @@ fn open_journal(inputs: &RunInputs<'_>, run: &str, now: Timestamp) -> Result<Jou
         raised: plan.guard.needed(&plan.state),
         waves: inputs.reviewed.unwrap_or(plan).rollout.as_ref().map_or(0, PlannedWaves::last),
         reverts: plan.header.reverts.clone(),
+        reviewed: match inputs.resumed {
+            Some(recorded) => recorded.header.reviewed,
+            None => Some(inputs.reviewed.is_some()),
+        },
         ..Header::default()
     };
     match inputs.resumed {
@@ -355,9 +361,13 @@ impl<'a> RunDisplay<'a> {
 }
 
 /// What was said on the command line that a resumed run has to hear again: which tenant, and what was raised.
-pub fn resume_flags(inputs: &RunInputs<'_>) -> String {
+pub fn resume_flags(inputs: &RunInputs<'_>, run: &str) -> String {
     let global = &inputs.context.global;
     let mut flags = String::new();
+    if !inputs.is_default_set {
+        // Without its id, a run of the default policies would be looked for.
+        flags.push_str(&format!(" {}", quoted(run)));
+    }
     if let Some(tenant) = &global.tenant {
         flags.push_str(&format!(" --tenant {}", quoted(tenant)));
     }
@@ -428,10 +438,10 @@ fn end(
         ));
     }
     let run_end = RunEnd {
+        resume_flags: resume_flags(inputs, &run_id),
         run_id,
         outcomes: run.outcomes().collect(),
         stopped: run.stopped().map(StopReason::phrase).map(|phrase| format!("it was stopped by {phrase}")),
-        resume_flags: resume_flags(inputs),
         is_resumable: left + waiting + count(Outcome::Unknown) > 0,
         unreviewed: inputs.unreviewed,
         plan_digest: inputs.digest.clone(),

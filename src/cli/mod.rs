@@ -55,6 +55,7 @@ mod question;
 #[cfg(test)]
 mod reference_policies;
 mod rehearse;
+mod resuming;
 mod revert;
 mod reviewed;
 mod rollout;
@@ -71,6 +72,7 @@ mod state_place;
 mod state_store;
 mod tags;
 mod tenants;
+mod unfinished;
 mod validate;
 
 use args::{Cli, Command, Format};

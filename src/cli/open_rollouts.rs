@@ -87,19 +87,6 @@ pub fn undone_by(state: &StateDir, run: &str) -> Option<String> {
         .map(|header| header.run)
 }
 
-/// The open rollout of a state, where there is one.
-///
-/// # Errors
-/// Several: the caller has to name one. A journal that cannot be read.
-pub fn only(state: &StateDir) -> Result<Option<Recorded>, JournalError> {
-    let mut open = open(state, None, None)?;
-    if open.len() > 1 {
-        let runs = open.iter().map(|recorded| recorded.header.run.clone()).collect::<Vec<_>>();
-        return Err(JournalError::Several { runs: runs.join(", ") });
-    }
-    Ok(open.pop())
-}
-
 /// The devices of unwritten waves, each with the run whose rollout they wait for.
 ///
 /// # Errors

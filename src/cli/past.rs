@@ -2,13 +2,14 @@
 //! origin hunting named.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use mdetag::store::history::{self, Present};
 use mdetag::store::journal::{self, Recorded};
 use mdetag::store::path_text::shown;
+use mdetag::store::policy_files;
 use mdetag::store::regular_file::reason;
 use mdetag::store::repository;
 use mdetag::store::state::StateDir;
@@ -118,6 +119,17 @@ pub fn set_of(context: &Context, policy: &PolicyReference) -> String {
     roots.sort_unstable();
     roots.dedup();
     format!("{origin} {}", roots.join(" "))
+}
+
+/// How the state names the policy set at these paths.
+pub fn set_at(context: &Context, paths: &[PathBuf]) -> String {
+    set_of(context, &policy_files::read(paths, &context.base).reference(&context.base))
+}
+
+/// Whether a policy set is the one that commands take which name none.
+pub fn is_default(context: &Context, policy: &PolicyReference) -> bool {
+    let default = context.policy_paths(&[]).map(|paths| set_at(context, &paths));
+    default.is_ok_and(|default| default == set_of(context, policy))
 }
 
 /// What earlier runs of a policy set did, as the guard counts it; none where no run is kept.

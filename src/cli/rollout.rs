@@ -268,7 +268,7 @@ impl Rollout<'_, '_> {
             exit = exit.worst(Exit::Waiting);
         }
         let run = RunEnd {
-            resume_flags: carry_out::resume_flags(inputs),
+            resume_flags: carry_out::resume_flags(inputs, &run_id),
             stopped: why(pause),
             is_resumable: left,
             unreviewed: inputs.unreviewed,

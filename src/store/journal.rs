@@ -63,6 +63,9 @@ pub struct Header {
     /// The run that it undoes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reverts: Option<String>,
+    /// Whether its plan was a file that somebody had reviewed; journals of earlier versions do not say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reviewed: Option<bool>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
@@ -131,12 +134,6 @@ pub enum JournalError {
         run: String,
         /// Where.
         folder: String,
-    },
-    /// More than one run can go on.
-    #[error("several rollouts are open; name one with --resume: {runs}")]
-    Several {
-        /// Their ids.
-        runs: String,
     },
     /// The run is none that was applied.
     #[error("run `{run}` is a probe of the service: it changed nothing that could be resumed or undone")]
@@ -408,17 +405,6 @@ pub fn runs(state: &StateDir) -> std::io::Result<Vec<String>> {
     state.backend().logs(&state.runs())
 }
 
-/// The newest run that ended early, if the newest run did.
-///
-/// # Errors
-/// Where the folder or the journal cannot be read.
-pub fn last_resumable(state: &StateDir) -> Result<Option<Recorded>, JournalError> {
-    let runs = runs(state).map_err(|source| unusable(&state.runs(), source))?;
-    let Some(newest) = runs.last() else { return Ok(None) };
-    let recorded = read(state, newest)?;
-    Ok(recorded.is_resumable().then_some(recorded))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -443,7 +429,8 @@ mod tests {
         let path = state.journal(&header.run);
         let text = std::fs::read(&path).unwrap();
         std::fs::write(&path, &text[..text.len() - 5]).unwrap();
-        let recorded = last_resumable(&state).unwrap().unwrap();
+        let recorded = read(&state, &header.run).unwrap();
+        assert!(recorded.is_resumable());
         assert_eq!((recorded.entries, recorded.damaged), (vec![note("one")], 1));
         let mut journal = Journal::resume(&state, &header, Timestamp::EPOCH).unwrap();
         journal.append(vec![note("three")]).unwrap();
@@ -452,7 +439,6 @@ mod tests {
         let recorded = read(&state, &header.run).unwrap();
         assert_eq!(recorded.entries, [note("one"), note("three")]);
         assert_eq!((recorded.resumed.len(), recorded.is_resumable()), (1, false));
-        assert_eq!(last_resumable(&state).unwrap(), None);
         assert_eq!(runs(&state).unwrap(), std::slice::from_ref(&header.run));
         assert_eq!(std::fs::read(state.plan(&header.run)).unwrap(), b"{}");
     }

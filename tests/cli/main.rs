@@ -35,6 +35,7 @@ mod reach;
 mod reading;
 mod refusals;
 mod replaced;
+mod resuming;
 mod reviewed;
 mod sandboxes;
 mod secrets;

@@ -191,9 +191,15 @@ pub struct ApplyArgs {
     /// Do not ask
     #[arg(long)]
     pub auto_approve: bool,
-    /// Finish an interrupted run (the last one, unless named)
+    /// Finish an interrupted run (the newest one of these policies, unless named)
     #[arg(long, value_name = "RUN", num_args = 0..=1, require_equals = false, default_missing_value = "")]
     pub resume: Option<String>,
+    /// Plan anew where no run can be resumed: none is unfinished, or its policies changed
+    #[arg(long, requires = "resume", conflicts_with = "next_wave")]
+    pub or_plan: bool,
+    /// Save the plan that --or-plan made and nobody has reviewed
+    #[arg(short, long, value_name = "FILE", requires = "or_plan")]
+    pub output: Option<PathBuf>,
     /// Stop after this long, with work left for --resume (50m)
     #[arg(long, value_name = "D", value_parser = time::parse_duration)]
     pub max_duration: Option<Duration>,

@@ -58,7 +58,7 @@ const EXAMPLES: &[(&str, &[Example])] = &[
         &[
             ("mdetag apply plan.json", "what was reviewed, as far as it still fits"),
             ("mdetag apply --auto-approve --max-duration 50m", "in a job that is ended after an hour"),
-            ("mdetag apply --resume", "the rest of an interrupted run"),
+            ("mdetag apply --resume --or-plan", "the rest of an interrupted run, or else a new plan"),
         ],
     ),
     (

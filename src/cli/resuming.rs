@@ -1,0 +1,241 @@
+//! `apply --resume`: which run goes on, whether it still may, and what `--or-plan` does where it may not.
+//!
+//! Writes nothing itself; the rest of the run is applied as any reviewed plan is.
+
+use std::path::PathBuf;
+
+use mdetag::store::journal::{self, Recorded};
+use mdetag::store::output_file;
+use mdetag::store::path_text::shown;
+use mdetag_core::plan::guard::Allowance;
+use mdetag_core::plan::{Plan, TenantReference, document};
+
+use super::applied::{Applied, tell_end};
+use super::apply::{self, ApplyInputs, ApplyRequest};
+use super::args::ApplyArgs;
+use super::context::Context;
+use super::exit::Exit;
+use super::failure::{Failure, chain};
+use super::output::{self, Reports};
+use super::planning::PolicySet;
+use super::session::{Session, WritingSession};
+use super::signals::Stops;
+use super::unfinished::{self, Unfinished};
+use super::{age, open_rollouts, past, policy_set, reviewed, rollout};
+
+/// What was given on the command line.
+#[derive(Clone, Copy)]
+pub struct Given<'a> {
+    /// The command's context.
+    pub context: &'a Context,
+    /// The command's flags.
+    pub args: &'a ApplyArgs,
+    /// `--allow`.
+    pub allowances: &'a [Allowance],
+    /// Where reports go.
+    pub reports: &'a Reports,
+}
+
+/// What became of `--resume`.
+pub enum Resumed {
+    /// It ended so.
+    Ended(Box<Applied>),
+    /// `--or-plan`: nothing can be resumed, so the policies are planned anew.
+    Plan {
+        /// Plans of this set are reviewed before they are applied.
+        in_place_of_reviewed: bool,
+    },
+}
+
+/// Finishes an interrupted run: its plan, minus its journal.
+///
+/// # Errors
+/// No such run, a run that can no longer be resumed, and everything that ends an apply.
+pub async fn resume_run(
+    given: Given<'_>,
+    run: &str,
+    session: WritingSession,
+    stops: Stops,
+) -> Result<Resumed, Failure> {
+    let Given { context, args, allowances, reports } = given;
+    let context = &context.suited(&session.reading.known);
+    let state = &session.reading.state;
+    let recorded = if run.is_empty() {
+        let set = past::set_at(context, &context.policy_paths(&args.paths)?);
+        let mut found = unfinished::find(state, &set)?;
+        found.tell(&context.console);
+        if found.runs.is_empty() {
+            session.reading.close().await;
+            return nothing_left(context, args, &found);
+        }
+        found.runs.remove(0)
+    } else {
+        journal::read(state, run).map_err(|error| Failure::file(chain(&error)))?
+    };
+    let run = &recorded.header.run;
+    if let Some(undo) = open_rollouts::undone_by(state, run) {
+        return Err(Failure::usage(format!("run {run} was undone by run {undo}"))
+            .help("nothing was written; plan again with `mdetag plan`"));
+    }
+    let reviewed = past::plan_of(state, &recorded)?;
+    same_tenant(&reviewed, &session.reading)?;
+    let (set, paths, is_replanned) = match still_fits(context, args, &reviewed, &recorded) {
+        Ok((set, paths)) => (set, paths, false),
+        Err(failure) if !args.or_plan => return Err(failure),
+        Err(failure) => {
+            context.console.say(&format!("run {run} is planned anew: {}", failure.message));
+            if !is_bound(&recorded, &session) {
+                session.reading.close().await;
+                return Ok(Resumed::Plan { in_place_of_reviewed: false });
+            }
+            let (set, paths) = anew(context, args, &recorded)?;
+            (set, paths, true)
+        }
+    };
+    apply::check_pin(&session.reading, &set.policy)?;
+    let held_back = rollout::held_back(context, args, &set, (&reviewed, &recorded), &session.reading)?;
+    if let Some(end) = held_back {
+        session.reading.close().await;
+        let applied = tell_end(context, args, reports, (&reviewed, None), &end, Exit::Waiting)?;
+        return Ok(Resumed::Ended(Box::new(applied)));
+    }
+    let request = ApplyRequest { reviewed: Some(reviewed), resumed: Some(recorded), paths, is_replanned };
+    let inputs = ApplyInputs { context, args, set: &set, allowances, reports, is_unreviewed: false };
+    Ok(Resumed::Ended(Box::new(inputs.apply(session, request, stops).await?)))
+}
+
+/// A run keeps its own policies; where none is named, policies say whose run it is.
+///
+/// # Errors
+/// A plan, or policies beside a run id.
+pub fn check_paths(args: &ApplyArgs, run: &str) -> Result<(), Failure> {
+    let is_plan = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "json");
+    if args.paths.iter().any(is_plan) || !args.paths.is_empty() && !run.is_empty() && !args.or_plan {
+        return Err(Failure::usage("`--resume` takes no plan and no policies: the run keeps its own"));
+    }
+    Ok(())
+}
+
+/// No run of the policies ended early.
+fn nothing_left(context: &Context, args: &ApplyArgs, found: &Unfinished) -> Result<Resumed, Failure> {
+    if args.or_plan {
+        context.console.say("nothing to resume: planning anew");
+        let newest = found.newest.as_ref();
+        let in_place_of_reviewed = newest.is_some_and(|header| header.reviewed != Some(false));
+        return Ok(Resumed::Plan { in_place_of_reviewed });
+    }
+    if found.is_new {
+        let folder = shown(&context.state_dir());
+        return Err(Failure::usage(format!("there is no run to resume in the state directory {folder}"))
+            .help(
+                "carry the state directory between CI jobs as a cache or artifact, or name it with --state",
+            ));
+    }
+    context.console.say("nothing to resume: the last run of these policies came to its end");
+    Ok(Resumed::Ended(Box::new(Exit::Success.into())))
+}
+
+/// The policies of a run, where its rest may still be written: they, its options and its age are as they have to be.
+fn still_fits(
+    context: &Context,
+    args: &ApplyArgs,
+    reviewed: &Plan,
+    recorded: &Recorded,
+) -> Result<(PolicySet, Vec<PathBuf>), Failure> {
+    let paths = apply::arguments(context, reviewed);
+    apply::whole_profile(context, &paths)?;
+    let set = policy_set::load(context, &paths, context.policy_now())?;
+    reviewed::same_policy(reviewed, &set).map_err(|failure| {
+        failure.help(
+            "`--or-plan` plans the rest anew; without it, plan with `mdetag plan` and have the plan reviewed",
+        )
+    })?;
+    age::check(reviewed, Some(recorded), args, context.clock.now())?;
+    same_options(context, reviewed)?;
+    Ok((set, paths))
+}
+
+/// Whether the run's own plan bounds what is written in its place: somebody reviewed it, or its waves are under way.
+fn is_bound(recorded: &Recorded, session: &WritingSession) -> bool {
+    recorded.header.reviewed != Some(false) || open_rollouts::is_open(&session.reading.state, recorded)
+}
+
+/// The policies at hand, for a run whose own have changed.
+fn anew(
+    context: &Context,
+    args: &ApplyArgs,
+    recorded: &Recorded,
+) -> Result<(PolicySet, Vec<PathBuf>), Failure> {
+    let paths = context.policy_paths(&args.paths)?;
+    apply::whole_profile(context, &paths)?;
+    let set = policy_set::load(context, &paths, context.policy_now())?;
+    let run = &recorded.header.run;
+    if past::set_of(context, &set.reference) != recorded.header.set {
+        return Err(Failure::usage(format!(
+            "run {run} is of other policies: {}",
+            recorded.header.set.trim()
+        ))
+        .help("name its policies as well: mdetag apply POLICY… --resume RUN --or-plan"));
+    }
+    if recorded.header.waves > 1 && set.policy.guard.rollout.is_none() {
+        return Err(Failure::plan(format!(
+            "run {run} is written in waves, and the policies at hand have no `guard.rollout`"
+        ))
+        .help(format!(
+            "nothing was written; bring `guard.rollout` back, or end the rollout: mdetag state end {run} --reason TEXT"
+        )));
+    }
+    Ok((set, paths))
+}
+
+/// Refuses a plan of another tenant.
+///
+/// # Errors
+/// Both tenants.
+pub fn same_tenant(reviewed: &Plan, session: &Session) -> Result<(), Failure> {
+    let (then, now) = (&reviewed.header.tenant, &session.reference);
+    if then.id == now.id && then.cloud == now.cloud {
+        return Ok(());
+    }
+    let of = |tenant: &TenantReference| {
+        let part = |text: &Option<String>| text.clone().unwrap_or_else(|| "unnamed".into());
+        format!("tenant {} of cloud {}", part(&tenant.id), part(&tenant.cloud))
+    };
+    Err(Failure::plan(format!("the plan is for {}, and this is {}", of(then), of(now)))
+        .help("nothing was written; choose the right profile with --tenant, or make a plan for this tenant"))
+}
+
+/// Refuses a plan that was made with options other than those at hand.
+///
+/// # Errors
+/// That they differ.
+pub fn same_options(context: &Context, reviewed: &Plan) -> Result<(), Failure> {
+    let (then, now) = (reviewed.header.options, context.options());
+    if then.agrees(now) {
+        return Ok(());
+    }
+    let what = if then.profile == now.profile {
+        "the plan was made with other options (`tagCase` or `writes` of mdetag.yaml)"
+    } else {
+        "the plan was made with other options, which mdetag.yaml or the service profile of the state choose"
+    };
+    Err(Failure::plan(what).help("make a new plan with the options that hold now"))
+}
+
+/// Keeps a plan that nobody has reviewed, in place of applying it.
+///
+/// # Errors
+/// A file that cannot be written.
+pub fn leave_to_review(context: &Context, args: &ApplyArgs, plan: &Plan) -> Result<(), Failure> {
+    let Some(path) = &args.output else {
+        context.console.say("the new plan was not reviewed, so it is not applied; save it with -o FILE");
+        return Ok(());
+    };
+    let path = output::named(context, path)?;
+    output_file::write(&path, |out| document::write_to(plan, out).map(drop))?;
+    let path = shown(&path);
+    context.console.say(&format!(
+        "the new plan was not reviewed, so it is not applied: it is in {path}; apply it with `mdetag apply {path}`"
+    ));
+    Ok(())
+}

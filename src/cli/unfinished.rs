@@ -1,0 +1,109 @@
+//! Which run `apply --resume` goes on with where none is named: the newest one of a policy set that ended early.
+//!
+//! Reads journals only; whether the rest of a run still fits is `apply`'s.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+use mdetag::store::journal::{self, Header, JournalError, Recorded};
+use mdetag::store::path_text::shown;
+use mdetag::store::state::StateDir;
+use mdetag_core::report::escape::terminal;
+
+use super::console::Console;
+use super::failure::{Failure, chain};
+use super::open_rollouts;
+
+/// The runs of a state that ended early.
+pub struct Unfinished {
+    /// Those of the policy set, the newest first.
+    pub runs: Vec<Recorded>,
+    /// Those of other policy sets.
+    others: Vec<Header>,
+    /// Whether the state knows any run.
+    pub is_new: bool,
+    /// The newest run of the set that undoes no other, finished or not.
+    pub newest: Option<Header>,
+}
+
+/// Finds the runs that ended early. A run is no longer unfinished once a later one of its set, which planned everything anew,
+/// came to its end; an open rollout goes on all the same, since later plans leave its devices alone.
+///
+/// # Errors
+/// A journal that cannot be read and may be of the newest run: going on with an older one would be a guess.
+pub fn find(state: &StateDir, set: &str) -> Result<Unfinished, Failure> {
+    let unreadable = |error: &JournalError| {
+        Failure::file(chain(error)).help(
+            "it may be the journal of the newest run; restore it, or name the run: mdetag apply --resume RUN",
+        )
+    };
+    let runs = journal::runs(state).map_err(|error| {
+        Failure::file(format!("cannot list the runs in {}: {error}", shown(&state.runs())))
+    })?;
+    let mut headers = Vec::new();
+    let mut unread: BTreeSet<&String> = BTreeSet::new();
+    for run in &runs {
+        match journal::header(state, run) {
+            Some((_, header)) => headers.push(header),
+            None => drop(unread.insert(run)),
+        }
+    }
+    let undone: HashSet<&str> = headers.iter().filter_map(|header| header.reverts.as_deref()).collect();
+    let mut found = BTreeMap::new();
+    let (mut over, mut ended, mut others) = (HashSet::new(), None, Vec::new());
+    for header in headers.iter().rev().filter(|header| !undone.contains(&*header.run)) {
+        if over.contains(&header.set) {
+            continue;
+        }
+        let recorded = match journal::read(state, &header.run) {
+            Ok(recorded) => recorded,
+            Err(error) if header.set == set => return Err(unreadable(&error)),
+            Err(_) => continue,
+        };
+        if !recorded.is_resumable() {
+            if header.reverts.is_none() {
+                over.insert(header.set.clone());
+                ended = ended.or_else(|| (header.set == set).then(|| header.run.clone()));
+            }
+        } else if !open_rollouts::progress(&recorded).is_closed {
+            match header.set == set {
+                true => drop(found.insert(header.run.clone(), recorded)),
+                false => others.push(header.clone()),
+            }
+        }
+    }
+    let decided = found.keys().next_back().or(ended.as_ref());
+    if let Some(run) = unread.last().filter(|run| decided.is_none_or(|decided| **run > decided)) {
+        return Err(unreadable(&JournalError::NoHeader { path: shown(&state.journal(run)) }));
+    }
+    for recorded in open_rollouts::open(state, Some(set), None).map_err(|error| unreadable(&error))? {
+        found.entry(recorded.header.run.clone()).or_insert(recorded);
+    }
+    let newest = headers.iter().rev().find(|header| header.set == set && header.reverts.is_none()).cloned();
+    Ok(Unfinished { runs: found.into_values().rev().collect(), others, is_new: runs.is_empty(), newest })
+}
+
+impl Unfinished {
+    /// Says which runs are left beside the one that goes on.
+    pub fn tell(&self, console: &Console) {
+        if let [chosen, rest @ ..] = &self.runs[..]
+            && !rest.is_empty()
+        {
+            console.say(&format!(
+                "{} runs of these policies ended early; the newest goes on, which is {}. Also unfinished, each resumed with \
+                 `mdetag apply --resume RUN`:",
+                self.runs.len(),
+                chosen.header.run
+            ));
+            rest.iter().for_each(|recorded| console.say(&format!("  {}", line(&recorded.header))));
+        }
+        if self.runs.is_empty() && !self.others.is_empty() {
+            console.say("runs of other policies ended early, each resumed with `mdetag apply --resume RUN`:");
+            self.others.iter().for_each(|header| console.say(&format!("  {}", line(header))));
+        }
+    }
+}
+
+/// `20261126T120000Z-000000 (https://github.com/contoso/tags policies)`.
+fn line(header: &Header) -> String {
+    format!("{} ({})", header.run, terminal(header.set.trim()))
+}
