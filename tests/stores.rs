@@ -15,6 +15,7 @@ use std::time::Duration;
 use clock::Shifted;
 use emulators::{places, stores};
 use mdetag::store::backend::{self, is_lease_lost};
+use mdetag::store::baselines_file;
 use mdetag::store::journal::{self, Closing, Header, Journal, JournalError};
 use mdetag::store::lock::LockError;
 use mdetag::store::state::StateDir;
@@ -63,7 +64,7 @@ fn a_journal_that_ended_is_read_by_another_computer_with_its_plan() {
         assert_eq!(texts(&other, "r1"), expected, "{}", place.name);
         assert!(!journal::read(&other, "r1").unwrap().is_resumable());
         assert_eq!(journal::plan_text(&other, "r1").unwrap(), "{}");
-        assert_eq!(journal::header(&other, "r1").unwrap().1.run, "r1");
+        assert_eq!(journal::header(&other, "r1").unwrap().unwrap().1.run, "r1");
         assert!(matches!(journal::read(&other, "r2"), Err(JournalError::NoSuchRun { .. })), "{}", place.name);
     }
 }
@@ -98,6 +99,29 @@ fn a_run_that_is_killed_after_any_entry_is_gone_on_with_from_an_empty_computer()
                 (1..=killed_after + 1).map(|number| format!("entry {number}")).collect();
             assert_eq!(texts(&place.open(), &run), expected, "{}", place.name);
         }
+    }
+}
+
+#[test]
+fn counts_that_are_kept_at_the_same_time_are_all_kept() {
+    const AT_ONCE: usize = 6;
+    for place in places() {
+        let start = Barrier::new(AT_ONCE);
+        std::thread::scope(|scope| {
+            for thread in 0..AT_ONCE {
+                let (place, start) = (&place, &start);
+                scope.spawn(move || {
+                    let state = place.open();
+                    start.wait();
+                    for round in 0..3 {
+                        let set = format!("set {thread} {round}");
+                        baselines_file::update(&state, &set, |_| None).unwrap();
+                    }
+                });
+            }
+        });
+        let (sets, _) = baselines_file::all(&place.open()).unwrap();
+        assert_eq!(sets.len(), AT_ONCE * 3, "{}", place.name);
     }
 }
 

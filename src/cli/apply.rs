@@ -298,7 +298,10 @@ impl ApplyInputs<'_> {
     fn fit(&self, source: &Source, request: &ApplyRequest) -> Result<Remaining, Failure> {
         let resumed = request.resumed.as_ref().map(|recorded| &*recorded.header.run);
         let (context, retry) = (self.context, self.args.retry_contested);
-        let history = past::history(context, source, &self.set.reference, retry, resumed)?;
+        let after_revert = self.args.after_revert
+            || job.reviewed.as_ref().is_some_and(|reviewed| reviewed.header.reverts.is_some());
+        let asked = past::Asked { retry_contested: retry, after_revert, resumed };
+        let history = past::history(context, source, &self.set.reference, asked)?;
         let with = source.plan_inputs(self.context, &history, self.allowances);
         let mut fresh = planning::fresh(self.set, &source.inventory, &with)?;
         let (mut dropped, mut unreviewed) = (Vec::new(), 0);

@@ -382,6 +382,9 @@ pub fn resume_flags(inputs: &RunInputs<'_>, run: &str) -> String {
     if inputs.args.retry_contested {
         flags.push_str(" --retry-contested");
     }
+    if inputs.args.after_revert {
+        flags.push_str(" --after-revert");
+    }
     for allowed in &inputs.args.allow {
         flags.push_str(&format!(" --allow {}", quoted(allowed)));
     }

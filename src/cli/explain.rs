@@ -51,7 +51,7 @@ fn explained(
         .help("name it by its id, its full name, or the name up to the first dot"));
     }
     let now = context.policy_now();
-    let history = past::history(context, source, &set.reference, false, None)?;
+    let history = past::history(context, source, &set.reference, past::Asked::default())?;
     let allowances: [Allowance; 0] = [];
     let with = source.plan_inputs(context, &history, &allowances);
     let findings = |findings| Failure::policy(set.sources.clone(), findings);

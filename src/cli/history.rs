@@ -45,6 +45,8 @@ pub fn run(context: &Context, args: &HistoryArgs) -> Result<Exit, Failure> {
                     None => lines.push(HistoryLine::Run(past_run(run, &indexed))),
                     Some(subject) => lines.extend(changes(run, indexed, subject).map(HistoryLine::Change)),
                 },
+                // It did nothing.
+                Err(journal::JournalError::NeverBegan { .. }) => {}
                 Err(error) => context.console.say(&format!("left out: {}", chain(&error))),
             }
         }

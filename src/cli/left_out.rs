@@ -37,11 +37,11 @@ pub fn unwritable(plan: &Plan, policy: &Policy) -> Exit {
 /// How an apply ends because of removals that wait for an addition: with 5 where waiting or the next review frees all of them, with
 /// 4 where another origin keeps the addition away, or the service refuses it.
 pub fn waiting(plan: &Plan) -> Exit {
-    let contested = plan
-        .withheld
-        .iter()
-        .filter(|group| group.reason == WithheldReason::Contested)
-        .chain(plan.withheld.iter().filter(|group| group.reason == WithheldReason::Unwritable));
+    let contested = plan.withheld.iter().filter(|group| group.reason == WithheldReason::Contested).chain(
+        plan.withheld
+            .iter()
+            .filter(|group| matches!(group.reason, WithheldReason::Unwritable | WithheldReason::Reverted)),
+    );
     let mut stuck: HashSet<(&str, &str)> = HashSet::new();
     for device in contested.flat_map(|group| &group.devices) {
         stuck.extend(device.add.iter().map(|add| (&*device.id, &**plan.tag(add.tag))));

@@ -72,6 +72,7 @@ mod state_place;
 mod state_store;
 mod tags;
 mod tenants;
+mod undone;
 mod unfinished;
 mod validate;
 

@@ -5,8 +5,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use mdetag::store::journal::{self, JournalError, Recorded};
-use mdetag::store::path_text::shown;
+use mdetag::store::journal::{self, Header, JournalError, Recorded};
 use mdetag::store::state::StateDir;
 use mdetag_core::apply::{Entry, WaveEvent};
 
@@ -24,7 +23,7 @@ pub struct Progress {
 
 impl Progress {
     /// Whether a rollout of so many waves goes on.
-    fn is_open(self, waves: u32) -> bool {
+    pub fn is_open(self, waves: u32) -> bool {
         self.current > 0 && self.current < waves && !self.is_closed
     }
 }
@@ -45,9 +44,12 @@ pub fn progress(recorded: &Recorded) -> Progress {
 }
 
 /// Whether a run has an open rollout.
-pub fn is_open(state: &StateDir, recorded: &Recorded) -> bool {
+///
+/// # Errors
+/// As [`undone_by`].
+pub fn is_open(state: &StateDir, recorded: &Recorded) -> Result<bool, JournalError> {
     let (header, progress) = (&recorded.header, progress(recorded));
-    header.waves > 1 && progress.is_open(header.waves) && undone_by(state, &header.run).is_none()
+    Ok(header.waves > 1 && progress.is_open(header.waves) && undone_by(state, &header.run)?.is_none())
 }
 
 /// The open rollouts of a policy set, or of all, the oldest first: their journals. `except` is the run that goes on.
@@ -59,12 +61,10 @@ pub fn open(
     set: Option<&str>,
     except: Option<&str>,
 ) -> Result<Vec<Recorded>, JournalError> {
-    let runs = journal::runs(state)
-        .map_err(|source| JournalError::Unusable { path: shown(&state.runs()), source })?;
-    let headers: Vec<_> = runs.iter().filter_map(|run| journal::header(state, run)).collect();
-    let undone: HashSet<&str> = headers.iter().filter_map(|(_, header)| header.reverts.as_deref()).collect();
+    let headers = journal::headers(state)?;
+    let undone: HashSet<&str> = headers.iter().filter_map(|header| header.reverts.as_deref()).collect();
     let mut open = Vec::new();
-    for (_, header) in &headers {
+    for header in &headers {
         let is_other = set.is_some_and(|set| header.set != set) || except == Some(&*header.run);
         if header.waves < 2 || is_other || undone.contains(&*header.run) {
             continue;
@@ -78,13 +78,12 @@ pub fn open(
 }
 
 /// The run that undid a run.
-pub fn undone_by(state: &StateDir, run: &str) -> Option<String> {
-    let runs = journal::runs(state).unwrap_or_default();
-    let headers = runs.iter().filter_map(|run| journal::header(state, run));
-    headers
-        .map(|(_, header)| header)
-        .find(|header| header.reverts.as_deref() == Some(run))
-        .map(|header| header.run)
+///
+/// # Errors
+/// A journal that cannot be read: it could be the one.
+pub fn undone_by(state: &StateDir, run: &str) -> Result<Option<String>, JournalError> {
+    let undoes = |header: &Header| header.reverts.as_deref() == Some(run);
+    Ok(journal::headers(state)?.into_iter().find(undoes).map(|header| header.run))
 }
 
 /// The devices of unwritten waves, each with the run whose rollout they wait for.
@@ -99,7 +98,10 @@ pub fn unwritten(
     let mut unwritten = BTreeMap::new();
     let rollouts = open(state, Some(set), except).map_err(|error| {
         Failure::file(format!("a rollout may be open, and its devices are unknown: {}", chain(&error)))
-            .help("nothing is planned beside it; restore the state directory")
+            .help(
+                "nothing is planned beside it; restore the file, or, where nobody has it any more, move it out of the state: \
+                 what it says is forgotten then",
+            )
     })?;
     for recorded in rollouts {
         let run = &recorded.header.run;

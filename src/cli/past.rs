@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mdetag::store::history::{self, Present};
-use mdetag::store::journal::{self, Recorded};
+use mdetag::store::journal::{self, JournalError, Recorded};
 use mdetag::store::path_text::shown;
 use mdetag::store::policy_files;
 use mdetag::store::regular_file::reason;
@@ -30,6 +30,7 @@ use super::failure::{Failure, chain};
 use super::open_rollouts;
 use super::show;
 use super::source::Source;
+use super::undone;
 
 /// By device.
 type ValuesBefore = BTreeMap<Arc<str>, BTreeSet<Option<Arc<str>>>>;
@@ -37,7 +38,18 @@ type ValuesBefore = BTreeMap<Arc<str>, BTreeSet<Option<Arc<str>>>>;
 /// So many runs back values are looked for.
 const MOST_RUNS: usize = 50;
 
-/// The history of a tenant; empty where no tenant is named or nothing ran yet. `resumed` is the run that goes on.
+/// What of the past a plan does not heed, because somebody asked for that.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Asked<'a> {
+    /// `--retry-contested`.
+    pub retry_contested: bool,
+    /// `--after-revert`, and every plan that undoes a run itself.
+    pub after_revert: bool,
+    /// The run that goes on.
+    pub resumed: Option<&'a str>,
+}
+
+/// The history of a tenant; empty where no tenant is named or nothing ran yet.
 ///
 /// # Errors
 /// An open rollout whose devices are unknown.
@@ -45,9 +57,9 @@ pub fn history(
     context: &Context,
     source: &Source,
     policy: &PolicyReference,
-    retry_contested: bool,
-    resumed: Option<&str>,
+    asked: Asked<'_>,
 ) -> Result<History, Failure> {
+    let Asked { retry_contested, after_revert, resumed } = asked;
     let Some(state) = &source.state else { return Ok(History::default()) };
     let (now, visibility) = (source.clock(context).now(), context.settings.writes.visibility);
     // Refusals are days apart: `--now` lets a sandbox show that.
@@ -59,6 +71,9 @@ pub fn history(
     }
     let set = set_of(context, policy);
     history.past = counted(state, &set, now);
+    if !after_revert {
+        history.reverted = undone::undone(state, &set, &policy.digest)?;
+    }
     history.waiting_for_wave = open_rollouts::unwritten(state, &set, resumed)?;
     history.limits = context.service.tag_limits();
     if !retry_contested {
@@ -93,7 +108,12 @@ pub fn keep_refused(inputs: &RunInputs<'_>, run: &str, outcomes: &[ChangeOutcome
 fn values_before(state: &StateDir, history: &History, oldest: Timestamp) -> ValuesBefore {
     let mut before = ValuesBefore::new();
     for run in journal::runs(state).unwrap_or_default().iter().rev().take(MOST_RUNS) {
-        let Ok(recorded) = journal::read(state, run) else { continue };
+        let recorded = match journal::read(state, run) {
+            Ok(recorded) => recorded,
+            Err(JournalError::NeverBegan { .. }) => continue,
+            // It may have set values, and what the list showed before is not known then.
+            Err(_) => return ValuesBefore::new(),
+        };
         if recorded.entries.last().is_none_or(|entry| entry.at() <= oldest) {
             continue;
         }
@@ -147,9 +167,9 @@ fn counted(state: &StateDir, set: &str, now: Timestamp) -> Option<guard::Past> {
         return None;
     }
     for run in runs.iter().filter(|run| **run >= journal::run_id(oldest)) {
-        // Without its first line it could be of any set.
-        let header = journal::header(state, run).map(|(_, header)| header);
-        if header.is_some_and(|header| header.set != set) {
+        // Without its first line it could be of any set, and what it says is unknown, also where nothing is left of it.
+        let header = journal::header(state, run).ok().flatten();
+        if header.is_some_and(|(_, header)| header.set != set) {
             continue;
         }
         let Ok(recorded) = journal::read(state, run) else {

@@ -74,7 +74,7 @@ pub async fn plan_and_report(context: &Context, request: &Request<'_>) -> Result
     let base = request.base.and_then(|folder| policy_set::base(context, folder, &paths, now));
     let policy_changes = base.as_ref().map(|base| base.differences(context, &set)).unwrap_or_default();
     let base = base.as_ref().and_then(|base| base.usable(context));
-    let history = past::history(context, &source, &set.reference, false, None)?;
+    let history = past::history(context, &source, &set.reference, past::Asked::default())?;
     let with = source.plan_inputs(context, &history, &allowances);
     let mut fresh = planning::fresh(&set, &source.inventory, &with)?;
     planning::roll_out(&set, &source.inventory.snapshot, &mut fresh);

@@ -21,7 +21,7 @@ use super::planning::PolicySet;
 use super::session::{Session, WritingSession};
 use super::signals::Stops;
 use super::unfinished::{self, Unfinished};
-use super::{age, open_rollouts, past, policy_set, reviewed, rollout};
+use super::{age, carry_out, open_rollouts, past, policy_set, reviewed, rollout};
 
 /// What was given on the command line.
 #[derive(Clone, Copy)]
@@ -73,7 +73,7 @@ pub async fn resume_run(
         journal::read(state, run).map_err(|error| Failure::file(chain(&error)))?
     };
     let run = &recorded.header.run;
-    if let Some(undo) = open_rollouts::undone_by(state, run) {
+    if let Some(undo) = open_rollouts::undone_by(state, run).map_err(carry_out::unusable)? {
         return Err(Failure::usage(format!("run {run} was undone by run {undo}"))
             .help("nothing was written; plan again with `mdetag plan`"));
     }
@@ -84,7 +84,7 @@ pub async fn resume_run(
         Err(failure) if !args.or_plan => return Err(failure),
         Err(failure) => {
             context.console.say(&format!("run {run} is planned anew: {}", failure.message));
-            if !is_bound(&recorded, &session) {
+            if !is_bound(&recorded, &session)? {
                 session.reading.close().await;
                 return Ok(Resumed::Plan { in_place_of_reviewed: false });
             }
@@ -156,8 +156,9 @@ fn still_fits(
 }
 
 /// Whether the run's own plan bounds what is written in its place: somebody reviewed it, or its waves are under way.
-fn is_bound(recorded: &Recorded, session: &WritingSession) -> bool {
-    recorded.header.reviewed != Some(false) || open_rollouts::is_open(&session.reading.state, recorded)
+fn is_bound(recorded: &Recorded, session: &WritingSession) -> Result<bool, Failure> {
+    let is_open = open_rollouts::is_open(&session.reading.state, recorded).map_err(carry_out::unusable)?;
+    Ok(is_open || recorded.header.reviewed != Some(false))
 }
 
 /// The policies at hand, for a run whose own have changed.

@@ -28,7 +28,12 @@ pub async fn run(context: &Context, args: &RevertArgs) -> Result<Exit, Failure> 
     apply::check_pin(&session, &set.policy)?;
     let source = source::of_session(context, Some(&set), session).await?;
     let (context, set) = &source.suited(context, set)?;
-    let history = past::history(context, &source, &set.reference, false, None)?;
+    let history = past::history(
+        context,
+        &source,
+        &set.reference,
+        past::Asked { after_revert: true, ..past::Asked::default() },
+    )?;
     let fresh = planning::fresh(set, &source.inventory, &source.plan_inputs(context, &history, &[]))?;
     let Fresh { plan, selections, counts } = fresh;
     let snapshot = &source.inventory.snapshot;

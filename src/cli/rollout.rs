@@ -416,7 +416,7 @@ pub fn held_back(
         let message = format!("run {run} has no waves");
         return if args.next_wave { Err(Failure::usage(message)) } else { Ok(None) };
     };
-    if let Some(undo) = open_rollouts::undone_by(&session.state, run) {
+    if let Some(undo) = open_rollouts::undone_by(&session.state, run).map_err(carry_out::unusable)? {
         return Err(Failure::usage(format!("run {run} was undone by run {undo}"))
             .help("nothing was written; plan again with `mdetag plan`"));
     }

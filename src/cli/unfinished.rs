@@ -43,8 +43,8 @@ pub fn find(state: &StateDir, set: &str) -> Result<Unfinished, Failure> {
     let mut unread: BTreeSet<&String> = BTreeSet::new();
     for run in &runs {
         match journal::header(state, run) {
-            Some((_, header)) => headers.push(header),
-            None => drop(unread.insert(run)),
+            Ok(header) => headers.extend(header.map(|(_, header)| header)),
+            Err(_) => drop(unread.insert(run)),
         }
     }
     let undone: HashSet<&str> = headers.iter().filter_map(|header| header.reverts.as_deref()).collect();
@@ -75,8 +75,15 @@ pub fn find(state: &StateDir, set: &str) -> Result<Unfinished, Failure> {
     if let Some(run) = unread.last().filter(|run| decided.is_none_or(|decided| **run > decided)) {
         return Err(unreadable(&JournalError::NoHeader { path: shown(&state.journal(run)) }));
     }
-    for recorded in open_rollouts::open(state, Some(set), None).map_err(|error| unreadable(&error))? {
-        found.entry(recorded.header.run.clone()).or_insert(recorded);
+    // An older one that cannot be read decides nothing here; where it may hold a rollout, planning says so.
+    for header in headers.iter().filter(|header| header.set == set && header.waves > 1) {
+        if undone.contains(&*header.run) || found.contains_key(&header.run) {
+            continue;
+        }
+        let recorded = journal::read(state, &header.run).map_err(|error| unreadable(&error))?;
+        if open_rollouts::progress(&recorded).is_open(header.waves) {
+            found.insert(header.run.clone(), recorded);
+        }
     }
     let newest = headers.iter().rev().find(|header| header.set == set && header.reverts.is_none()).cloned();
     Ok(Unfinished { runs: found.into_values().rev().collect(), others, is_new: runs.is_empty(), newest })

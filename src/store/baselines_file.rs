@@ -55,26 +55,30 @@ pub fn all(state: &StateDir) -> Result<(BTreeMap<String, Baselines>, Vec<Accepte
     Ok((file.sets, file.accepted))
 }
 
-/// Changes what is kept of a policy set. The caller holds the tenant's lock, or may lose a count to another run.
+/// Changes what is kept of a policy set. Runs that count at the same time lose nothing of each other.
 ///
 /// # Errors
 /// A file that cannot be read or written.
 pub fn update(
     state: &StateDir,
     set: &str,
-    change: impl FnOnce(&mut Baselines) -> Option<Accepted>,
+    mut change: impl FnMut(&mut Baselines) -> Option<Accepted>,
 ) -> Result<()> {
-    let mut file = whole(state)?;
-    let accepted = change(file.sets.entry(set.to_owned()).or_default());
-    file.accepted.extend(accepted);
-    state.backend().write(&state.baselines(), &serde_json::to_vec(&file).map_err(Error::other)?)
+    state.backend().update(&state.baselines(), MOST_BYTES, &mut |bytes| {
+        let mut file = bytes.map_or_else(|| Ok(File::default()), |bytes| parse(&bytes))?;
+        let accepted = change(file.sets.entry(set.to_owned()).or_default());
+        file.accepted.extend(accepted);
+        serde_json::to_vec(&file).map_err(Error::other)
+    })
+}
+
+fn parse(bytes: &[u8]) -> Result<File> {
+    serde_json::from_slice(bytes).map_err(|error| Error::new(ErrorKind::InvalidData, error))
 }
 
 fn whole(state: &StateDir) -> Result<File> {
     match state.backend().read(&state.baselines(), MOST_BYTES) {
-        Ok(bytes) => {
-            serde_json::from_slice(&bytes).map_err(|error| Error::new(ErrorKind::InvalidData, error))
-        }
+        Ok(bytes) => parse(&bytes),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(File::default()),
         Err(error) => Err(error),
     }

@@ -13,6 +13,7 @@ use mdetag_core::plan::{Plan, WithheldReason, stale};
 use mdetag_core::time::{TICKS_PER_SECOND, Timestamp};
 
 use super::backend::{Hold, Log, is_lease_lost};
+pub use super::journal_error::JournalError;
 use super::journal_line::{self as line, Line};
 use super::path_text::shown;
 use super::state::StateDir;
@@ -106,47 +107,6 @@ pub struct Closing {
 pub struct Journal {
     log: Box<dyn Log>,
     path: PathBuf,
-}
-
-/// Why a journal cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum JournalError {
-    /// The file cannot be read or written.
-    #[error("cannot use the journal {path}")]
-    Unusable {
-        /// The file.
-        path: String,
-        /// Why.
-        #[source]
-        source: std::io::Error,
-    },
-    /// Somebody else may write to the tenant now: nothing more is written here.
-    #[error("the journal is closed to this process")]
-    LeaseLost {
-        /// Why.
-        #[source]
-        source: std::io::Error,
-    },
-    /// There is no such run.
-    #[error("there is no run `{run}` in {folder}")]
-    NoSuchRun {
-        /// The id that was asked for.
-        run: String,
-        /// Where.
-        folder: String,
-    },
-    /// The run is none that was applied.
-    #[error("run `{run}` is a probe of the service: it changed nothing that could be resumed or undone")]
-    IsProbe {
-        /// The id that was asked for.
-        run: String,
-    },
-    /// The file has no header that can be read.
-    #[error("{path} is no journal: its first line cannot be read")]
-    NoHeader {
-        /// The file.
-        path: String,
-    },
 }
 
 /// An id for a run that starts now. Ids sort by time, within a second as well: the newest run is the one that is resumed.
@@ -354,7 +314,7 @@ const MOST_PLAN: u64 = 4 << 30;
 pub(super) fn read_lines(mut reader: impl BufRead, path: &Path) -> Result<Recorded, JournalError> {
     let mut recorded = Recorded::default();
     let mut has_header = false;
-    let mut bytes = Vec::new();
+    let (mut bytes, mut first) = (Vec::new(), Vec::new());
     let mut is_torn = false;
     loop {
         bytes.clear();
@@ -366,6 +326,9 @@ pub(super) fn read_lines(mut reader: impl BufRead, path: &Path) -> Result<Record
             continue;
         }
         let line = line::parse(&bytes);
+        if first.is_empty() {
+            first.clone_from(&bytes);
+        }
         recorded.is_broken |= is_torn && !matches!(line, Some(Line::Run { .. }));
         is_torn = line.is_none();
         match line {
@@ -383,18 +346,49 @@ pub(super) fn read_lines(mut reader: impl BufRead, path: &Path) -> Result<Record
             None => recorded.damaged += 1,
         }
     }
-    if has_header { Ok(recorded) } else { Err(JournalError::NoHeader { path: shown(path) }) }
+    match has_header {
+        true => Ok(recorded),
+        false if recorded.entries.is_empty() && recorded.damaged <= 1 && never_began(&first) => {
+            Err(JournalError::NeverBegan { path: shown(path) })
+        }
+        false => Err(JournalError::NoHeader { path: shown(path) }),
+    }
 }
 
-/// The first header of a run's journal with its time, without the rest.
-pub fn header(state: &StateDir, run: &str) -> Option<(Timestamp, Header)> {
-    let log = state.backend().read_log(&state.journal(run)).ok()?;
+/// The first header of a run's journal with its time, without the rest; none where the run was killed before it began: nothing
+/// is sent before the first line is whole.
+///
+/// # Errors
+/// A first line that cannot be read: what the run did is unknown.
+pub fn header(state: &StateDir, run: &str) -> Result<Option<(Timestamp, Header)>, JournalError> {
+    let path = state.journal(run);
+    let log = state.backend().read_log(&path).map_err(|source| unusable(&path, source))?;
     let mut bytes = Vec::new();
-    BufReader::new(log).take(LONGEST_LINE).read_until(b'\n', &mut bytes).ok()?;
+    let read = BufReader::new(log).take(LONGEST_LINE).read_until(b'\n', &mut bytes);
+    read.map_err(|source| unusable(&path, source))?;
     match line::parse(&bytes) {
-        Some(Line::Run { at, header, .. }) => Some((at, *header)),
-        _ => None,
+        Some(Line::Run { at, header, .. }) => Ok(Some((at, *header))),
+        _ if never_began(&bytes) => Ok(None),
+        _ => Err(JournalError::NoHeader { path: shown(&path) }),
     }
+}
+
+/// Whether these bytes are all that a kill within the first line leaves.
+fn never_began(bytes: &[u8]) -> bool {
+    bytes.is_empty() || bytes.starts_with(b"{") && !bytes.contains(&b'\n')
+}
+
+/// The first headers of all runs, the oldest first, without those that never began.
+///
+/// # Errors
+/// As [`header`]; where the folder cannot be read.
+pub fn headers(state: &StateDir) -> Result<Vec<Header>, JournalError> {
+    let runs = runs(state).map_err(|source| unusable(&state.runs(), source))?;
+    let mut headers = Vec::with_capacity(runs.len());
+    for run in &runs {
+        headers.extend(header(state, run)?.map(|(_, header)| header));
+    }
+    Ok(headers)
 }
 
 /// The ids of all runs, the oldest first.

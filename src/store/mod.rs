@@ -9,6 +9,7 @@ pub mod history;
 pub mod journal;
 pub mod history_index;
 pub mod retention;
+mod journal_error;
 mod journal_line;
 mod shared_ledger;
 pub mod ledger;

@@ -30,8 +30,8 @@ pub fn prunable(
 ) -> Result<Vec<String>> {
     let oldest = now.minus(keep.max(LEAST));
     let runs = journal::runs(state)?;
-    let headers: Vec<Header> =
-        runs.iter().filter_map(|run| journal::header(state, run)).map(|(_, header)| header).collect();
+    // One that cannot be read may undo any run, or be the newest of any set.
+    let headers: Vec<Header> = journal::headers(state).map_err(Error::other)?;
     // The oldest come first, so the last word is that of the newest run.
     let newest: BTreeMap<&str, &Header> = headers.iter().map(|header| (&*header.set, header)).collect();
     let contested = contested(state, now, newest.values().map(|header| &*header.policy));

@@ -2,9 +2,10 @@
 //!
 //! An account that can write the folder can put anything in place of a file. Knows no format, and not which files there are.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Result};
 use std::path::Path;
+use std::time::Duration;
 
 use super::path_text::shown;
 use super::regular_file::{self, Links};
@@ -48,6 +49,28 @@ pub(super) fn create_new(path: &Path) -> Result<File> {
 pub(super) fn open_to_lock(path: &Path) -> Result<File> {
     make_folder_of(path)?;
     open(path, OpenOptions::new().read(true).write(true).create(true).truncate(false))
+}
+
+/// Takes the lock of a file that is changed in a moment; waits at most this long.
+///
+/// # Errors
+/// As [`open_to_read`], and where another process holds it all the time.
+pub(super) fn lock_for(path: &Path, most: Duration) -> Result<File> {
+    const PAUSE: Duration = Duration::from_millis(2);
+    let file = open_to_lock(path)?;
+    let mut waited = Duration::ZERO;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::Error(error)) => return Err(error),
+            Err(TryLockError::WouldBlock) if waited >= most => {
+                let why = format!("another process holds {}", shown(path));
+                return Err(std::io::Error::new(ErrorKind::TimedOut, why));
+            }
+            Err(TryLockError::WouldBlock) => std::thread::sleep(PAUSE),
+        }
+        waited += PAUSE;
+    }
 }
 
 /// The bytes of a file, if there are at most `most`.

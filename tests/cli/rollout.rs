@@ -137,7 +137,13 @@ fn a_person_lets_the_next_wave_start_and_a_revert_ends_the_rollout() {
     let ended = project.run(&["apply", "--resume", run, "--sandbox"]).exits(1);
     assert!(ended.err.contains("was undone"), "{}", ended.err);
     let anew = project.run(&["plan", "--sandbox", "--format", "json"]).exits(0).json();
-    assert_eq!(anew["changes"].as_array().unwrap().len(), 300, "nothing is withheld any more");
+    assert_eq!(anew["changes"].as_array().unwrap().len(), 250, "only what was undone is withheld");
+    assert_eq!(
+        (&anew["withheld"][0]["reason"], &anew["withheld"][0]["devices"]),
+        (&"reverted".into(), &50.into())
+    );
+    let redone = project.run(&[&APPLY[..], &["--after-revert"]].concat()).exits(6).json();
+    assert_eq!(done(&redone), 25, "{redone}");
 }
 
 #[test]

@@ -1,6 +1,9 @@
 //! Looking back: history, and a run undone.
 
+use serde_json::Value;
+
 use crate::project::Project;
+use crate::tenant::policy;
 
 const TAG: &str = "version: 1\nscope: { everything: true }\nrules:\n  - name: servers\n    select: { osPlatform: { startsWith: WindowsServer } }\n    tags: [Rack]\n";
 
@@ -28,7 +31,8 @@ fn a_run_is_undone_where_its_devices_are_as_it_left_them() {
     assert_eq!(undone["outcomes"]["done"].as_u64(), Some(done), "{undone}");
     let again = project.run(&allowed).exits(0).json();
     assert_eq!(again["outcomes"]["noop"].as_u64(), Some(done), "{again}");
-    project.run(&["drift", "--sandbox"]).exits(2);
+    let drift = project.run(&["drift", "--sandbox"]).exits(0);
+    assert!(drift.out.contains("reverted"), "what a run undid is shown and is no drift: {}", drift.out);
 }
 
 #[test]
@@ -56,4 +60,146 @@ fn a_run_that_is_not_there_is_named_with_the_way_to_the_list() {
     assert!(ran.err.contains("mdetag history"), "{}", ran.err);
     ran.is_for_people();
     assert!(!project.path().join("undo.json").exists());
+}
+
+const APPLY: [&str; 5] = ["apply", "--sandbox", "--auto-approve", "--format", "json"];
+
+/// Four devices with the tag `Old` and the value `Normal`; the rule gives them `New` and `High`, and takes `Old`.
+fn tenant() -> Project {
+    let project = Project::with_policy(&policy("New, Old", "tags: [New]\n    deviceValue: High"));
+    project.devices(0);
+    let devices: Vec<Value> =
+        (0..4).map(|number| crate::tenant::device(number, serde_json::json!(["Old"]))).collect();
+    project.portal(|sandbox| sandbox.insert(&serde_json::json!(devices)).unwrap());
+    project
+}
+
+fn applied(project: &Project, words: &[&str]) -> Value {
+    project.run(&[&APPLY[..], words].concat()).exits(0).json()
+}
+
+fn id_of(document: &Value) -> String {
+    document["runId"].as_str().unwrap().to_owned()
+}
+
+/// Undoes a run; says which run did that.
+fn undo(project: &Project, run: &str) -> String {
+    let shown = project.run(&["revert", run, "-o", "undo.json", "--sandbox"]).exits(0);
+    assert!(shown.out.contains(&format!("undoes run {run}")), "{}", shown.out);
+    for words in [&["show", "undo.json"][..], &["show", "undo.json", "--format", "markdown"]] {
+        assert!(project.run(words).exits(0).out.contains("undoes run"), "{words:?}");
+    }
+    id_of(&project.run(&["apply", "undo.json", "--sandbox", "--format", "json"]).exits(0).json())
+}
+
+fn is(project: &Project, tag: &str, value: &str) -> bool {
+    project.fleet().values().all(|(tags, own)| tags == &[tag] && own == value)
+}
+
+#[test]
+fn what_was_undone_is_done_again_only_once_the_policies_change_or_after_revert() {
+    let project = tenant();
+    let undoing = undo(&project, &id_of(&applied(&project, &[])));
+    assert!(is(&project, "Old", "Normal"));
+    let plan = project.run(&["plan", "--sandbox", "--format", "json"]).exits(0).json();
+    assert_eq!(plan["changes"], serde_json::json!([]), "{plan}");
+    let held = &plan["withheld"][0];
+    assert_eq!((&held["reason"], &held["name"]), (&"reverted".into(), &undoing.as_str().into()), "{held}");
+    let counts = ["additions", "removals", "values"].map(|key| held[key].as_u64().unwrap());
+    assert_eq!(counts, [4, 4, 4], "{held}");
+    assert!(project.run(&["plan", "--sandbox"]).exits(0).out.contains("--after-revert"));
+    applied(&project, &[]);
+    assert!(is(&project, "Old", "Normal"), "an apply leaves it alone");
+
+    // A device that came later is no part of what was undone.
+    let newcomer = crate::tenant::device(9, serde_json::json!([]));
+    project.portal(|sandbox| sandbox.insert(&newcomer).unwrap());
+    assert_eq!(applied(&project, &[])["outcomes"]["done"], 2);
+    project.portal(|sandbox| sandbox.delete(&[&crate::tenant::id(9)]).unwrap());
+
+    applied(&project, &["--after-revert"]);
+    assert!(is(&project, "New", "High"));
+    project.portal(|sandbox| {
+        sandbox.insert(&crate::tenant::device(0, serde_json::json!(["Old"]))).unwrap();
+    });
+    // A person took it back, after it had been done once more: that is drift like any.
+    let later = project.run(&["plan", "--sandbox", "--format", "json"]).exits(0).json();
+    assert!(later["withheld"].as_array().unwrap().iter().all(|held| held["reason"] != "reverted"), "{later}");
+}
+
+#[test]
+fn a_changed_policy_set_is_free_of_what_was_undone_before() {
+    let project = tenant();
+    undo(&project, &id_of(&applied(&project, &[])));
+    project.write("policies/p.yaml", &policy("New, Old", "tags: [New]"));
+    let plan = project.run(&["plan", "--sandbox", "--format", "json"]).exits(0).json();
+    assert_eq!(plan["summary"]["additions"], 4, "{plan}");
+    project.write("policies/p.yaml", &policy("New, Old", "tags: [New]\n    deviceValue: High"));
+    project.run(&["plan", "--sandbox", "--detailed-exitcode"]).exits(0);
+    // A run of other policies was the change.
+    project.write("policies/p.yaml", &policy("New, Old, Other", "tags: [New, Other]"));
+    applied(&project, &[]);
+    project.write("policies/p.yaml", &policy("New, Old", "tags: [New]\n    deviceValue: High"));
+    assert_eq!(applied(&project, &[])["outcomes"]["done"], 4, "the values");
+}
+
+#[test]
+fn a_revert_can_be_undone_and_undone_again() {
+    let project = tenant();
+    let run = id_of(&applied(&project, &[]));
+    let undoing = undo(&project, &run);
+    assert!(is(&project, "Old", "Normal"));
+    let redoing = undo(&project, &undoing);
+    assert!(is(&project, "New", "High"));
+    project.run(&["plan", "--sandbox", "--detailed-exitcode"]).exits(0);
+    undo(&project, &redoing);
+    assert!(is(&project, "Old", "Normal"));
+    let plan = project.run(&["plan", "--sandbox", "--format", "json"]).exits(0).json();
+    assert_eq!(plan["withheld"][0]["reason"], "reverted", "{plan}");
+}
+
+#[test]
+fn a_run_that_was_resumed_is_undone_whole() {
+    let project = tenant();
+    let stopped = project.run(&[&APPLY[..], &["--max-calls", "2"]].concat()).exits(5).json();
+    project.run(&["apply", "--resume", "--sandbox"]).exits(0);
+    assert!(is(&project, "New", "High"));
+    undo(&project, &id_of(&stopped));
+    assert!(is(&project, "Old", "Normal"));
+    project.run(&["plan", "--sandbox", "--detailed-exitcode"]).exits(0);
+}
+
+#[test]
+fn a_revert_whose_plan_cannot_be_read_stops_what_it_may_have_undone() {
+    let project = tenant();
+    let undoing = undo(&project, &id_of(&applied(&project, &[])));
+    std::fs::write(project.journals()[0].with_file_name(format!("{undoing}.plan.json")), "{").unwrap();
+    let refused = project.run(&["apply", "--sandbox", "--auto-approve"]).exits(1);
+    assert!(refused.err.contains(&undoing) && refused.err.contains("--after-revert"), "{}", refused.err);
+    assert!(is(&project, "Old", "Normal"));
+    applied(&project, &["--after-revert"]);
+    assert!(is(&project, "New", "High"));
+}
+
+#[test]
+fn a_journal_whose_first_line_cannot_be_read_is_named_and_nothing_is_planned_beside_it() {
+    let project = tenant();
+    applied(&project, &[]);
+    let journal = project.journals().pop().unwrap();
+    let text = std::fs::read_to_string(&journal).unwrap();
+    std::fs::write(&journal, text.replacen("\"kind\":\"run\"", "\"kind\":\"ran\"", 1)).unwrap();
+    let name = journal.file_name().unwrap().to_str().unwrap().to_owned();
+    for words in [
+        &["plan", "--sandbox"][..],
+        &["state", "prune", "--sandbox"],
+        &["apply", "--sandbox", "--auto-approve"],
+    ] {
+        let ran = project.run(words).exits(1);
+        assert!(ran.err.contains(&name), "{words:?}: {}", ran.err);
+    }
+    // A run that was killed within its first line did nothing, and stops nobody.
+    for torn in ["", &text[..40]] {
+        std::fs::write(&journal, torn).unwrap();
+        project.run(&["plan", "--sandbox"]).exits(0);
+    }
 }

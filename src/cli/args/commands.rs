@@ -221,6 +221,9 @@ pub struct ApplyArgs {
     /// Raise one cap to a number for this run (repeatable): removals=153, removalsPerTag:Tier0=312
     #[arg(long, value_name = "AXIS[:TAG]=N")]
     pub allow: Vec<String>,
+    /// Write what a run undid although the policies still want it
+    #[arg(long)]
+    pub after_revert: bool,
     /// Let the next wave of a resumed run start, whatever its gate says
     #[arg(long, requires = "resume", requires = "reason")]
     pub next_wave: bool,

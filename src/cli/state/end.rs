@@ -22,7 +22,8 @@ pub fn run(context: &Context, args: &EndArgs) -> Result<Exit, Failure> {
     }
     let unusable = |error: journal::JournalError| Failure::file(chain(&error));
     let states = history::states(context)?;
-    let state = states.into_iter().find(|state| journal::header(state, &args.run).is_some());
+    let state =
+        states.into_iter().find(|state| journal::runs(state).is_ok_and(|runs| runs.contains(&args.run)));
     let Some(state) = state else {
         let message = format!("there is no run `{}`", terminal(&args.run));
         return Err(Failure::usage(message).help("`mdetag history` lists the runs of the state directory"));
@@ -31,7 +32,7 @@ pub fn run(context: &Context, args: &EndArgs) -> Result<Exit, Failure> {
     let holder = format!("process {} of {}, since {at}", std::process::id(), ci::origin());
     let _lock = state.backend().hold(&state.lock(), &holder).map_err(|error| Failure::file(chain(&error)))?;
     let recorded = journal::read(&state, &args.run).map_err(unusable)?;
-    if !open_rollouts::is_open(&state, &recorded) {
+    if !open_rollouts::is_open(&state, &recorded).map_err(unusable)? {
         return Err(Failure::usage(format!("run {} has no open rollout", terminal(&args.run)))
             .help("a rollout is open from its first wave until its last, a revert of it, or `state end`"));
     }

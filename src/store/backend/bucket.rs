@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use std::io::{Cursor, Error, ErrorKind, Read, Result};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
 
 use mdetag_core::time::Clock;
 
@@ -14,6 +15,9 @@ use super::objects::{Cells, Condition, Objects, SharedCell};
 use super::{Backend, Hold, LeaseLost, Log, OwnClock};
 use crate::store::lock::LockError;
 use crate::store::path_text::shown;
+
+/// So often a file that others change as well is changed again.
+const MOST_ROUNDS: u32 = 64;
 
 /// The state of one tenant in a store.
 #[derive(Debug)]
@@ -103,6 +107,38 @@ impl Backend for Bucket {
 
     fn write(&self, path: &Path, content: &[u8]) -> Result<()> {
         self.objects.put(&self.key(path)?, content.to_vec(), Condition::Any).map(drop)
+    }
+
+    fn update(
+        &self,
+        path: &Path,
+        most: u64,
+        change: &mut dyn FnMut(Option<Vec<u8>>) -> Result<Vec<u8>>,
+    ) -> Result<()> {
+        let key = self.key(path)?;
+        for round in 0..MOST_ROUNDS {
+            let (old, condition) = match self.cells.get(&key)? {
+                Some(cell) if cell.bytes.len() as u64 > most => return Err(ErrorKind::FileTooLarge.into()),
+                Some(cell) => (Some(cell.bytes), Condition::Is(cell.version)),
+                None => (None, Condition::Absent),
+            };
+            let new = change(old)?;
+            match self.cells.put(&key, new.clone(), condition) {
+                Ok(_) => return Ok(()),
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(error),
+            }
+            // The answer to our own write may have been lost.
+            if self.cells.get(&key)?.is_some_and(|cell| cell.bytes == new) {
+                return Ok(());
+            }
+            // Those who collided at once would collide again.
+            let spread = (std::process::id().wrapping_mul(2_654_435_761) >> 24) + 1;
+            std::thread::sleep(Duration::from_millis(
+                u64::from(spread % 16 + 1) * u64::from(round.min(8) + 1),
+            ));
+        }
+        Err(Error::new(ErrorKind::TimedOut, "others change it all the time"))
     }
 
     fn logs(&self, path: &Path) -> Result<Vec<String>> {

@@ -11,6 +11,9 @@ use super::{Backend, Held, Hold, LeaseLost, Log};
 use crate::store::lock::{self, Lock, LockError};
 use crate::store::state_file;
 
+/// A file is changed in less, unless its process stands still.
+const LONGEST_UPDATE: Duration = Duration::from_secs(10);
+
 /// The folders of this computer. Paths are used as they are.
 #[derive(Clone, Copy, Debug)]
 pub struct Directory;
@@ -22,6 +25,17 @@ impl Backend for Directory {
 
     fn write(&self, path: &Path, content: &[u8]) -> Result<()> {
         state_file::write(path, content)
+    }
+
+    fn update(
+        &self,
+        path: &Path,
+        most: u64,
+        change: &mut dyn FnMut(Option<Vec<u8>>) -> Result<Vec<u8>>,
+    ) -> Result<()> {
+        let _lock = state_file::lock_for(&path.with_extension("lock"), LONGEST_UPDATE)?;
+        let old = absent_is_fine(self.read(path, most))?;
+        self.write(path, &change(old)?)
     }
 
     fn logs(&self, folder: &Path) -> Result<Vec<String>> {

@@ -26,6 +26,10 @@ impl Backend for Missing {
         Err(gone())
     }
 
+    fn update(&self, _: &Path, _: u64, _: &mut dyn FnMut(Option<Vec<u8>>) -> Result<Vec<u8>>) -> Result<()> {
+        Err(gone())
+    }
+
     fn logs(&self, _: &Path) -> Result<Vec<String>> {
         Ok(Vec::new())
     }

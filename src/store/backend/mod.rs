@@ -43,6 +43,18 @@ pub trait Backend: fmt::Debug + Send + Sync {
     /// Where it cannot be written.
     fn write(&self, path: &Path, content: &[u8]) -> Result<()>;
 
+    /// Changes a file so that no change of another process is lost. `change` makes the new content of the old one (none where nothing
+    /// is there, at most `most` bytes), and is asked again where another process was faster.
+    ///
+    /// # Errors
+    /// Where it cannot be read or written, or others are at it without end; those of `change`.
+    fn update(
+        &self,
+        path: &Path,
+        most: u64,
+        change: &mut dyn FnMut(Option<Vec<u8>>) -> Result<Vec<u8>>,
+    ) -> Result<()>;
+
     /// The names of the journals in a folder, without their endings, sorted. A missing folder has none.
     ///
     /// # Errors

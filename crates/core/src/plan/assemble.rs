@@ -36,6 +36,8 @@ enum ChangeSlot {
     Pending,
     /// Waits for this tag.
     Unconfirmed(Arc<str>),
+    /// Undone by this run.
+    Reverted(Arc<str>),
 }
 
 /// An addition that is not written now, and may hold removals.
@@ -123,6 +125,7 @@ pub(super) fn assemble(
             }
             ChangeSlot::Pending => (WithheldReason::Pending, None),
             ChangeSlot::Unconfirmed(tag) => (WithheldReason::Unconfirmed, Some(tag.to_string())),
+            ChangeSlot::Reverted(run) => (WithheldReason::Reverted, Some(run.to_string())),
         };
         let group = Withheld { until, ..Withheld::new(reason, name, devices) };
         if reason == WithheldReason::Pending { plan.pending.push(group) } else { plan.withheld.push(group) }
@@ -240,7 +243,7 @@ impl<'a> Sorter<'a> {
         causes: &'a [Cause],
         names: &'a Names<'a>,
     ) -> Sorter<'a> {
-        let keys = history.contested.keys().chain(&history.pending);
+        let keys = history.contested.keys().chain(&history.pending).chain(history.reverted.keys());
         let devices = keys.map(|key| &*key.device);
         let known = devices.chain(history.unwritable.keys().map(|device| &**device)).collect();
         let replacements = Replacements::new(desired.policy, desired.tag_case);
@@ -437,6 +440,9 @@ impl<'a> Sorter<'a> {
         let key = ChangeKey { device: self.desired.snapshot.id(row).into(), what };
         if self.history.pending.contains(&key) && self.may_be_old(row, &key) {
             return Some(ChangeSlot::Pending);
+        }
+        if let Some(run) = self.history.reverted.get(&key) {
+            return Some(ChangeSlot::Reverted(run.clone()));
         }
         let refused = self.history.unwritable.get(&key.device);
         if let Some(refused) = refused.and_then(|all| all.iter().find(|one| one.covers(&key.what))) {

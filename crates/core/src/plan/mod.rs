@@ -312,6 +312,8 @@ pub enum WithheldReason {
     Unconfirmed,
     /// The device waits for its wave of a rollout that is open.
     Wave,
+    /// A run undid it, and the policies have not changed since.
+    Reverted,
 }
 
 impl WithheldReason {
@@ -326,6 +328,7 @@ impl WithheldReason {
             WithheldReason::Pending => "pending",
             WithheldReason::Unconfirmed => "unconfirmed",
             WithheldReason::Wave => "wave",
+            WithheldReason::Reverted => "reverted",
         }
     }
 }
@@ -335,7 +338,7 @@ impl WithheldReason {
 pub struct Withheld {
     /// Why.
     pub reason: WithheldReason,
-    /// The protection, the rule of a template, the origin of a contest, the tag that a removal waits for, the run of a rollout.
+    /// The protection, the rule of a template, the origin of a contest, the tag that a removal waits for, the run of a rollout, the run that undid it.
     pub name: Option<String>,
     /// When the first of them is tried again, where time alone brings that about.
     pub until: Option<Timestamp>,
@@ -476,6 +479,8 @@ pub struct History {
     /// By device with a pending value: the values that the list showed before these writes. Another one is somebody
     /// else's. A device without an entry is not known.
     pub values_before: BTreeMap<Arc<str>, BTreeSet<Option<Arc<str>>>>,
+    /// What the policies may want although a run undid it, with that run.
+    pub reverted: BTreeMap<ChangeKey, Arc<str>>,
     /// Devices that a run of the last 24 hours wrote: the service may not have put them into their group yet.
     pub written_lately: BTreeSet<Arc<str>>,
     /// Devices that wait for their wave of an open rollout, with its run.

@@ -42,7 +42,8 @@ impl Class {
             WithheldReason::Untrusted
             | WithheldReason::Unresolved
             | WithheldReason::Unconfirmed
-            | WithheldReason::Wave => Class::Withheld,
+            | WithheldReason::Wave
+            | WithheldReason::Reverted => Class::Withheld,
             WithheldReason::Pending => Class::Pending,
         }
     }

@@ -100,7 +100,10 @@ pub fn notices(model: &Model<'_>) -> Vec<String> {
         format!("{headline}; {arithmetic}")
     });
     let notices = model.input.notices.iter().cloned();
-    notices.chain(guard).chain(untrusted).chain(broken).chain(baselines).chain(doubt).collect()
+    let undoes = model.input.plan.header.reverts.iter().map(|run| {
+        format!("this undoes run {run}: until the policies change, or with --after-revert, it stays undone")
+    });
+    undoes.chain(notices).chain(guard).chain(untrusted).chain(broken).chain(baselines).chain(doubt).collect()
 }
 
 /// Invariants that are broken already; after a run the tenant is no longer what they were counted on.
@@ -315,6 +318,12 @@ fn aside_phrase(class: Class, aside: &Withheld) -> Phrase {
         (_, crate::plan::WithheldReason::Unresolved) => format!("{named} withheld where data is missing"),
         (_, crate::plan::WithheldReason::Unconfirmed) => {
             format!("{named} withheld until the device has the tag that comes instead")
+        }
+        (_, crate::plan::WithheldReason::Reverted) => {
+            let them = noun_for(total, "it|them");
+            format!(
+                "{named} reverted: a run undid {them}; withheld until the policies change, or --after-revert"
+            )
         }
         (_, crate::plan::WithheldReason::Wave) => {
             format!("{named} withheld until their wave of an open rollout")

@@ -1,0 +1,65 @@
+//! What runs undid although the policies want it: other applies leave it alone until the policy set changes.
+//!
+//! Reads journals and the plans beside them; withholds nothing itself, that is `plan`.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
+use mdetag::store::journal::{self, Header};
+use mdetag::store::state::StateDir;
+use mdetag_core::apply::{Outcome, resume};
+use mdetag_core::device::DeviceValue;
+use mdetag_core::plan::{ChangeKey, ChangeWhat, DeviceChange, Plan};
+
+use super::failure::{Failure, chain};
+use super::past;
+
+/// The changes that a plan of these policies must not make again, each with the run that undid it. `policy` is the digest of the
+/// set's files: once a run of the set has met others, what was undone before is free.
+///
+/// # Errors
+/// A journal, or the plan of a revert, that cannot be read: what it undid would be done again.
+pub fn undone(state: &StateDir, set: &str, policy: &str) -> Result<BTreeMap<ChangeKey, Arc<str>>, Failure> {
+    let unknown = |cause: String| {
+        Failure::file(format!("what a revert undid is unknown: {cause}"))
+            .help("restore the state directory, or pass --after-revert to `mdetag apply`: it writes what the policies want")
+    };
+    let headers = journal::headers(state).map_err(|error| unknown(chain(&error)))?;
+    let undone: HashSet<&str> = headers.iter().filter_map(|header| header.reverts.as_deref()).collect();
+    let of_policy = headers.iter().rev().filter(|header| header.set == set);
+    let of_policy: Vec<&Header> = of_policy.take_while(|header| header.policy == policy).collect();
+    // Reading journals takes time, and nearly no set has a revert.
+    let Some(oldest) = of_policy.iter().rposition(|header| header.reverts.is_some()) else {
+        return Ok(BTreeMap::new());
+    };
+    let mut held: BTreeMap<ChangeKey, Arc<str>> = BTreeMap::new();
+    let mut done_since: HashSet<ChangeKey> = HashSet::new();
+    for header in &of_policy[..=oldest] {
+        if undone.contains(&*header.run) {
+            continue;
+        }
+        let recorded = journal::read(state, &header.run).map_err(|error| unknown(chain(&error)))?;
+        if header.reverts.is_some() {
+            let plan = past::plan_of(state, &recorded).map_err(|failure| unknown(failure.message))?;
+            let keys = plan.changes.iter().flat_map(|change| inverse(&plan, change));
+            let run: Arc<str> = header.run.as_str().into();
+            for key in keys.filter(|key| !done_since.contains(key)) {
+                held.entry(key).or_insert_with(|| run.clone());
+            }
+        } else {
+            let outcomes = resume::outcomes(&recorded.entries).into_iter();
+            let done = outcomes.filter(|(_, ended)| ended.outcome == Outcome::Done);
+            done_since.extend(done.map(|(key, _)| key.clone()));
+        }
+    }
+    Ok(held)
+}
+
+/// What a change took back.
+fn inverse(plan: &Plan, change: &DeviceChange) -> Vec<ChangeKey> {
+    let key = |what| ChangeKey { device: change.id.clone(), what };
+    let taken = change.remove.iter().map(|remove| key(ChangeWhat::Add(plan.tag(remove.tag).clone())));
+    let given = change.add.iter().map(|add| key(ChangeWhat::Remove(plan.tag(add.tag).clone())));
+    let before = change.value.and(change.observed_value.as_deref()).and_then(DeviceValue::parse);
+    taken.chain(given).chain(before.map(|value| key(ChangeWhat::Value(value)))).collect()
+}

@@ -1,0 +1,50 @@
+//! Why a journal cannot be used, each with the file or the run.
+//!
+//! Says nothing of what its lines hold.
+
+/// Why a journal cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    /// The file cannot be read or written.
+    #[error("cannot use the journal {path}")]
+    Unusable {
+        /// The file.
+        path: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Somebody else may write to the tenant now: nothing more is written here.
+    #[error("the journal is closed to this process")]
+    LeaseLost {
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// There is no such run.
+    #[error("there is no run `{run}` in {folder}")]
+    NoSuchRun {
+        /// The id that was asked for.
+        run: String,
+        /// Where.
+        folder: String,
+    },
+    /// The run is none that was applied.
+    #[error("run `{run}` is a probe of the service: it changed nothing that could be resumed or undone")]
+    IsProbe {
+        /// The id that was asked for.
+        run: String,
+    },
+    /// The run was killed before its first line was whole: it did nothing.
+    #[error("{path} holds no run: it was killed before it began")]
+    NeverBegan {
+        /// The file.
+        path: String,
+    },
+    /// The file has no header that can be read.
+    #[error("{path} is no journal: its first line cannot be read")]
+    NoHeader {
+        /// The file.
+        path: String,
+    },
+}
