@@ -16,6 +16,7 @@ use mdetag_core::apply::{
 use mdetag_core::device::Field;
 use mdetag_core::inventory::{Row, Snapshot};
 use mdetag_core::plan::{Lane, Plan, PlannedWaves, SafePlan};
+use mdetag_core::policy::claimed_patterns;
 use mdetag_core::report::model::RunEnd;
 use mdetag_core::report::progress::{self, Applying};
 use mdetag_core::selection::HuntingResults;
@@ -189,6 +190,7 @@ fn open_journal(inputs: &RunInputs<'_>, run: &str, now: Timestamp) -> Result<Jou
         policy: plan.header.policy.digest.clone(),
         plan: inputs.digest.clone(),
         set: past::set_of(inputs.context, &plan.header.policy),
+        claims: claimed_patterns(&inputs.set.policy),
         raised: plan.guard.needed(&plan.state),
         waves: inputs.reviewed.unwrap_or(plan).rollout.as_ref().map_or(0, PlannedWaves::last),
         reverts: plan.header.reverts.clone(),

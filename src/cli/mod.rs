@@ -45,6 +45,7 @@ mod manual;
 mod notify;
 mod merge;
 mod open_rollouts;
+mod other_sets;
 mod output;
 mod past;
 mod plan;

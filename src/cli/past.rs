@@ -28,6 +28,7 @@ use super::carry_out::RunInputs;
 use super::context::Context;
 use super::failure::{Failure, chain};
 use super::open_rollouts;
+use super::other_sets;
 use super::show;
 use super::source::Source;
 use super::undone;
@@ -71,6 +72,7 @@ pub fn history(
     }
     let set = set_of(context, policy);
     history.past = counted(state, &set, now);
+    history.others = other_sets::other_sets(state, &set, now);
     if !after_revert {
         history.reverted = undone::undone(state, &set, &policy.digest)?;
     }

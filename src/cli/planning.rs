@@ -222,6 +222,7 @@ pub fn fresh(set: &PolicySet, inventory: &Inventory, with: &PlanInputs<'_>) -> R
     plan::waves::withhold(&mut plan, &with.history.waiting_for_wave);
     plan.measures.past = with.history.past.clone();
     plan.measures.baselines = shrunk;
+    plan.measures.rivals = plan::rivals(policy, &plan, &with.history.others);
     Ok(Fresh { plan, selections, counts })
 }
 

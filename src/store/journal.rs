@@ -52,6 +52,9 @@ pub struct Header {
     /// Which policy set, whatever it says: its repository and its roots.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub set: String,
+    /// What that set claims or retires, for the other sets of the tenant.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub claims: Vec<String>,
     /// What it was.
     #[serde(skip_serializing_if = "RunKind::is_apply")]
     pub kind: RunKind,

@@ -37,6 +37,7 @@ mod refusals;
 mod replaced;
 mod resuming;
 mod reviewed;
+mod rivals;
 mod sandboxes;
 mod secrets;
 mod service;

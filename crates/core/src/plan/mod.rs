@@ -18,6 +18,7 @@ mod limits;
 mod measure;
 pub mod replacement;
 pub mod revert;
+mod rivals;
 pub mod stale;
 pub mod tight;
 mod twins;
@@ -40,6 +41,7 @@ pub use header::{
 };
 
 pub use limits::TagLimits;
+pub use rivals::{OtherSet, Rival, rivals};
 
 pub use crate::desired::{GapReason, Unresolved};
 use crate::device::DeviceValue;
@@ -397,6 +399,8 @@ pub struct Measures {
     pub past: Option<guard::Past>,
     /// Sources that shrank or went, against the kept counts.
     pub baselines: Vec<BaselineReport>,
+    /// Other policy sets that own the same tags.
+    pub rivals: Vec<Rival>,
 }
 
 /// Add or remove.
@@ -485,6 +489,8 @@ pub struct History {
     pub written_lately: BTreeSet<Arc<str>>,
     /// Devices that wait for their wave of an open rollout, with its run.
     pub waiting_for_wave: BTreeMap<Arc<str>, String>,
+    /// The other policy sets of the tenant.
+    pub others: Vec<OtherSet>,
     /// What earlier runs of the policy set did, as the guard counts it; none where no state is kept.
     pub past: Option<guard::Past>,
     /// What the service makes of tags.

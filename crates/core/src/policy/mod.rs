@@ -32,6 +32,7 @@ mod schema;
 mod selector;
 pub mod settings;
 mod settle;
+mod shared_claims;
 mod syntax;
 mod template;
 #[cfg(test)]
@@ -51,6 +52,7 @@ pub use profiles::read_profiles;
 pub use resolve::resolve;
 pub use reviewed_content::reviewed_content;
 pub use schema::{policy_schema, settings_schema, test_schema};
+pub use shared_claims::{claimed_patterns, shared_claims};
 pub use syntax::MAX_BYTES;
 pub use tests_file::{Expectations, Expected, PolicyTest, PolicyTests, TestValue, parse_tests};
 

@@ -103,7 +103,35 @@ pub fn notices(model: &Model<'_>) -> Vec<String> {
     let undoes = model.input.plan.header.reverts.iter().map(|run| {
         format!("this undoes run {run}: until the policies change, or with --after-revert, it stays undone")
     });
-    undoes.chain(notices).chain(guard).chain(untrusted).chain(broken).chain(baselines).chain(doubt).collect()
+    let rivals = model.plan().state.rivals.iter().map(rival);
+    undoes
+        .chain(notices)
+        .chain(guard)
+        .chain(untrusted)
+        .chain(broken)
+        .chain(baselines)
+        .chain(rivals)
+        .chain(doubt)
+        .collect()
+}
+
+/// Another policy set that owns the same tags.
+fn rival(rival: &crate::plan::Rival) -> String {
+    let place = match &rival.repository {
+        Some(repository) => format!("{} of {repository}", rival.policies),
+        None => rival.policies.clone(),
+    };
+    let by = rival.who.as_ref().map_or_else(String::new, |who| format!(" by {who}"));
+    let mut parts = Vec::new();
+    if !rival.claims.is_empty() {
+        parts.push(format!("claims tags that these claim: {}", rival.claims.join(", ")));
+    }
+    if rival.undone > 0 {
+        let changes = counted(rival.undone, "change");
+        let (tags, sample) = (rival.tags.join(", "), rival.sample.join(", "));
+        parts.push(format!("wrote {changes} that this plan undoes ({tags} on {sample} …)"));
+    }
+    format!("another policy set ({place}; run {} at {}{by}) {}", rival.run, rival.at, parts.join(", and "))
 }
 
 /// Invariants that are broken already; after a run the tenant is no longer what they were counted on.

@@ -193,6 +193,7 @@ fn measures(tables: &mut Tables, in_scope: u64, guard: &GuardReport) -> Measures
         part_of: guard.part_of.clone(),
         past: None,
         baselines: Vec::new(),
+        rivals: Vec::new(),
     }
 }
 

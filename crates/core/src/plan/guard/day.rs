@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::Past;
 use crate::diagnostic::Place;
 use crate::inventory::BaselineReport;
-use crate::plan::Measures;
+use crate::plan::{Measures, Rival};
 use crate::policy::{Axis, Cap};
 
 /// What the kept state says about this plan; outside the plan's digest.
@@ -30,6 +30,9 @@ pub struct StateReport {
     /// Sources that are smaller than what earlier trusted runs counted by more than `guard.inventory.maxShrink`, or gone.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub baselines: Vec<BaselineReport>,
+    /// Other policy sets that own the same tags, or wrote what this plan undoes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rivals: Vec<Rival>,
 }
 
 impl StateReport {
@@ -41,6 +44,7 @@ impl StateReport {
             is_unknown: past.is_none() || unread.iter().any(|journal| journal.may_be_of_day),
             unreadable: unread.iter().map(|journal| journal.file.clone()).collect(),
             baselines: measures.baselines.clone(),
+            rivals: measures.rivals.clone(),
             ..StateReport::default()
         }
     }

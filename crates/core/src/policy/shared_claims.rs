@@ -1,0 +1,49 @@
+//! Which tags two policy sets own both, as far as their claims and retirements say.
+//!
+//! Compares patterns, not devices: an overlap may be empty today.
+
+use super::Policy;
+use super::overlap::{ComparisonBudget, FlatPattern};
+use crate::tag::{TagCase, TagPattern};
+
+/// What a policy set claims or retires, as it is written.
+pub fn claimed_patterns(policy: &Policy) -> Vec<String> {
+    let claims = policy.claims.iter().map(|claim| &claim.pattern);
+    let patterns = claims.chain(policy.retire.iter().map(|retire| &retire.pattern));
+    let mut sources: Vec<String> = patterns.map(source).collect();
+    sources.sort_unstable();
+    sources.dedup();
+    sources
+}
+
+fn source(pattern: &TagPattern) -> String {
+    match pattern {
+        TagPattern::Literal(literal) => literal.to_string(),
+        TagPattern::Glob(glob) => glob.source().to_owned(),
+    }
+}
+
+/// The patterns of a set that may match a tag which one of the others matches.
+pub fn shared_claims(own: &[String], others: &[String], case: TagCase) -> Vec<String> {
+    let mut effort = ComparisonBudget::new();
+    let others: Vec<FlatPattern> = others.iter().map(|other| FlatPattern::new(other, case)).collect();
+    let mut is_shared = |own: &&String| {
+        let own = FlatPattern::new(own, case);
+        others.iter().any(|other| own.overlaps(other, &mut effort))
+    };
+    own.iter().filter(|own| is_shared(own)).cloned().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_claim_is_shared_where_one_text_can_match_both() {
+        let set = |patterns: &[&str]| patterns.iter().map(|one| (*one).to_owned()).collect::<Vec<_>>();
+        let shared = |own: &[&str], others: &[&str]| shared_claims(&set(own), &set(others), TagCase::Exact);
+        assert_eq!(shared(&["env/*", "Tier0"], &["env/prod", "site:*"]), ["env/*"]);
+        assert!(shared(&["env/*"], &["Env/prod", "environment"]).is_empty());
+        assert_eq!(shared_claims(&set(&["Tier0"]), &set(&["TIER?"]), TagCase::Insensitive), ["Tier0"]);
+    }
+}

@@ -1,0 +1,52 @@
+//! Other policy sets that write to the same tenant, as their journals show them.
+//!
+//! Judges nothing: whether they own the same tags is the plan's.
+
+use std::collections::{BTreeMap, HashSet};
+use std::time::Duration;
+
+use mdetag::store::journal;
+use mdetag::store::state::StateDir;
+use mdetag_core::apply::{Outcome, resume};
+use mdetag_core::plan::OtherSet;
+use mdetag_core::time::Timestamp;
+
+/// A set that has not run for so long is nobody's rival.
+const LATELY: Duration = Duration::from_secs(90 * 86_400);
+
+/// So many of its newest runs are read for what they wrote.
+const MOST_RUNS: usize = 5;
+
+/// The sets beside `set` that ran lately, by name. Journals that cannot be read say nothing here; planning names them.
+pub fn other_sets(state: &StateDir, set: &str, now: Timestamp) -> Vec<OtherSet> {
+    let oldest = journal::run_id(now.minus(LATELY));
+    let mut others: BTreeMap<String, (OtherSet, usize)> = BTreeMap::new();
+    for run in journal::runs(state).unwrap_or_default().iter().rev().take_while(|run| **run >= oldest) {
+        let Ok(Some((at, header))) = journal::header(state, run) else { continue };
+        if header.set == set || header.set.is_empty() {
+            continue;
+        }
+        let (repository, policies) = header.set.split_once(' ').unwrap_or(("", &header.set));
+        let (other, read) = others.entry(header.set.clone()).or_insert_with(|| {
+            let other = OtherSet {
+                repository: Some(repository.to_owned()).filter(|repository| !repository.is_empty()),
+                policies: policies.to_owned(),
+                run: run.clone(),
+                at,
+                who: header.who.clone(),
+                claims: header.claims.clone(),
+                written: HashSet::new(),
+            };
+            (other, 0)
+        });
+        if *read >= MOST_RUNS {
+            continue;
+        }
+        *read += 1;
+        let Ok(recorded) = journal::read(state, run) else { continue };
+        let done = resume::outcomes(&recorded.entries).into_iter();
+        let done = done.filter(|(_, ended)| ended.outcome == Outcome::Done);
+        other.written.extend(done.map(|(key, _)| key.clone()));
+    }
+    others.into_values().map(|(other, _)| other).collect()
+}
