@@ -60,8 +60,8 @@ pub struct Stated {
 pub struct Condition {
     /// In the policy's words.
     pub label: String,
-    /// Whether it holds.
-    pub holds: bool,
+    /// Whether it holds; `null` where nobody knows: it reads unknown data, or has no result.
+    pub holds: Option<bool>,
     /// What the device has; absent where it has nothing, and for conditions that only combine others.
     pub actual: Option<String>,
     /// Where it stands.

@@ -3,6 +3,7 @@
 //! Reads no test file (that is `policy`) and does not say how a failure looks (that is `report`).
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
@@ -13,7 +14,8 @@ use crate::explain::{self, Explanation};
 use crate::inventory::{Row, Snapshot, SnapshotBuilder};
 use crate::plan::{self, Header, History, Plan};
 use crate::policy::{
-    Expectations, Hunting, Lookup, Policy, PolicyTest, PolicyTests, Selector, SelectorKind, TestValue,
+    Expectations, Hunting, Lookup, LookupRows, Policy, PolicyTest, PolicyTests, Selector, SelectorKind,
+    TestValue,
 };
 use crate::selection::{self, HuntingResults, Selections};
 use crate::time::Timestamp;
@@ -112,8 +114,7 @@ pub fn rehearse(
     // Tests state the rows of lookups themselves, so that they do not change with the data files.
     let mut bare = policy.clone();
     for lookup in &mut bare.lookups {
-        lookup.keys.clear();
-        lookup.cells.clear();
+        lookup.rows = Arc::default();
     }
     let hunting = completed(policy, hunting);
     let mut is_matched = vec![false; policy.rules.len()];
@@ -154,7 +155,8 @@ fn one(
     // Rows of lookups belong to this device whatever their key: it is joined by its id.
     for lookup in &mut policy.lookups {
         lookup.matches = Field::Id;
-        lookup.keys.iter_mut().for_each(|key| *key = snapshot.id(Row(0)).to_owned());
+        let keys = &mut Arc::make_mut(&mut lookup.rows).keys;
+        keys.iter_mut().for_each(|key| *key = snapshot.id(Row(0)).to_owned());
     }
     let selections = match selection::select_stated(&policy, &snapshot, hunting, now) {
         Ok(selections) => selections,
@@ -271,8 +273,9 @@ fn fill(lookup: &mut Lookup, row: &BTreeMap<String, String>, problems: &mut Vec<
         problems.push(format!("lookup `{}` has no column `{column}`", lookup.name));
     }
     let cell = |column: &String| row.get(column).map_or_else(|| "".into(), |cell| cell.as_str().into());
-    lookup.cells = lookup.columns.iter().map(cell).collect();
-    lookup.keys = vec![NAMELESS.to_owned()];
+    let cells = lookup.columns.iter().map(cell).collect();
+    let (keys, lines) = (vec![NAMELESS.to_owned()], vec![0]);
+    lookup.rows = Arc::new(LookupRows { keys, cells, lines, ..LookupRows::default() });
 }
 
 /// The device of a test as the only one of a snapshot, read as the service would answer it.

@@ -6,6 +6,7 @@
 mod conflict;
 mod doubts;
 mod groups;
+mod open;
 mod settle;
 mod template;
 #[cfg(test)]
@@ -95,7 +96,7 @@ pub struct Carry {
 pub enum Rows {
     /// All that the rule selects.
     Rule,
-    /// Those for which a template yields the tag, ascending.
+    /// Those for which a template yields the tag, ascending; also those of which nobody knows whether the rule selects them.
     Listed(Vec<Row>),
 }
 
@@ -140,6 +141,8 @@ pub struct Values {
     pub given: [DeviceSet; 3],
     /// Devices that no rule gives a value and the default applies to.
     pub defaulted: DeviceSet,
+    /// Devices whose value depends on unknown data, by the value that they may get then: nothing is written on any of them.
+    pub open: [DeviceSet; 3],
     /// Live rules with a value: rule, priority, value; the highest priority first, then in file order.
     pub rules: Vec<(u32, i64, DeviceValue)>,
 }
@@ -246,8 +249,28 @@ impl Desired<'_> {
     pub fn gives(&self, carry: &Carry, row: Row) -> bool {
         match &carry.rows {
             Rows::Rule => self.selections.rules[carry.rule as usize].contains(row),
-            Rows::Listed(rows) => rows.binary_search(&row).is_ok(),
+            Rows::Listed(rows) => rows.binary_search(&row).is_ok() && !self.is_undecided(carry.rule, row),
         }
+    }
+
+    /// Whether nobody knows if a rule selects a device.
+    pub fn is_undecided(&self, rule: u32, row: Row) -> bool {
+        self.selections.undecided.get(&rule).is_some_and(|rows| rows.contains(row))
+    }
+
+    /// The first rule that has a say in connected tags and of which nobody knows whether it selects a device.
+    pub fn undecided_rule(&self, part: &[u32], row: Row) -> Option<u32> {
+        let groups = part.iter().map(|group| &self.groups[*group as usize]);
+        let rules = groups.flat_map(|group| {
+            let carries = group.carries.iter().map(|carry| carry.rule);
+            carries.chain(group.bans.iter().map(|ban| ban.rule))
+        });
+        rules.filter(|rule| self.is_undecided(*rule, row)).min()
+    }
+
+    /// The first rule with a value of which nobody knows whether it selects a device.
+    pub fn undecided_valuer(&self, row: Row) -> Option<u32> {
+        self.values.rules.iter().map(|(rule, ..)| *rule).filter(|rule| self.is_undecided(*rule, row)).min()
     }
 
     /// Whether a rule forbids a group's tag on a device.

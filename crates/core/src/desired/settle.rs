@@ -29,6 +29,9 @@ pub struct Settled {
     pub renamed: Vec<(u32, DeviceSet)>,
     /// Devices that carry it and should not, by reason; disjoint, in the order of [`Reason`].
     pub unwanted: Vec<(Reason, DeviceSet)>,
+    /// Devices where unknown data decides whether the tag stays, comes or goes: nothing is written there. The other sets say what
+    /// follows if the rules in question do not hold. Nothing where there are none.
+    pub open: Option<DeviceSet>,
 }
 
 impl Settled {
@@ -63,6 +66,15 @@ pub(super) struct Decision {
     pub(super) banned: DeviceSet,
     /// Devices where the same highest priority gives and forbids, by priority.
     pub(super) conflicts: Vec<(i64, DeviceSet)>,
+    /// What could be, where rules have a say of which that is unknown.
+    pub(super) possible: Option<Possible>,
+}
+
+/// How a tag could be decided, over all that unknown data could be. Devices in several sets are open.
+pub(super) struct Possible {
+    pub(super) carried: DeviceSet,
+    pub(super) banned: DeviceSet,
+    pub(super) neither: DeviceSet,
 }
 
 impl Desired<'_> {
@@ -89,13 +101,16 @@ impl Desired<'_> {
                 given: decision.carried.clone(),
                 renamed: Vec::new(),
                 unwanted: Vec::new(),
+                open: None,
             });
         }
+        self.open(part, &mut tags, &decisions, window.len());
         let dropped = self.families(part, &mut tags, window.len());
         let (old, kept) = self.renames(part, &mut tags, &decisions, window.len());
         for (index, decision) in decisions.iter().enumerate() {
             self.unwanted(&mut tags[index], decision, &dropped[index], &old[index], &kept[index]);
         }
+        self.open_renames(part, &mut tags, &decisions);
         Part { window, tags }
     }
 
@@ -103,7 +118,7 @@ impl Desired<'_> {
         &self.groups[group as usize]
     }
 
-    /// The devices that matter to a part: those that carry one of its tags or are given one.
+    /// The devices that matter to a part: those that carry one of its tags, are given one or may be.
     pub(super) fn window(&self, part: &[u32]) -> Window {
         let fleet = self.snapshot.len();
         let mut rows = Vec::new();
@@ -114,9 +129,12 @@ impl Desired<'_> {
             }
             for carry in &group.carries {
                 match &carry.rows {
-                    Rows::Rule => rows.extend(
-                        self.selections.rules[carry.rule as usize].iter().take((fleet / 16).max(64) + 1),
-                    ),
+                    Rows::Rule => {
+                        let most = (fleet / 16).max(64) + 1;
+                        let undecided = self.selections.undecided.get(&carry.rule);
+                        rows.extend(self.selections.rules[carry.rule as usize].iter().take(most));
+                        rows.extend(undecided.into_iter().flat_map(DeviceSet::iter).take(most));
+                    }
                     Rows::Listed(listed) => rows.extend(listed),
                 }
                 if rows.len() > (fleet / 16).max(64) {
@@ -132,6 +150,11 @@ impl Desired<'_> {
         let none = || DeviceSet::new(window.len());
         let (mut carried, mut banned, mut decided) = (none(), none(), none());
         let mut conflicts = Vec::new();
+        let mut possible = self.has_undecided(group).then(|| Possible {
+            carried: none(),
+            banned: none(),
+            neither: DeviceSet::full(window.len()),
+        });
         let mut priorities: Vec<i64> = group.carries.iter().map(|carry| carry.priority).collect();
         priorities.extend(group.bans.iter().map(|ban| ban.priority));
         priorities.sort_unstable();
@@ -150,6 +173,12 @@ impl Desired<'_> {
                 }
                 forbids.union_with(&rows);
             }
+            let mut certain = DeviceSet::full(window.len());
+            if let Some(possible) = &mut possible {
+                certain.difference_with(&possible.carried);
+                certain.difference_with(&possible.banned);
+                self.allow(group, priority, window, (&gives, &forbids), possible);
+            }
             gives.difference_with(&decided);
             forbids.difference_with(&decided);
             decided.union_with(&gives);
@@ -160,11 +189,13 @@ impl Desired<'_> {
             forbids.difference_with(&both);
             carried.union_with(&gives);
             banned.union_with(&forbids);
+            // Where an unknown statement may come first, it is not known that rules contradict each other.
+            both.intersect_with(&certain);
             if !both.is_empty() {
                 conflicts.push((priority, both));
             }
         }
-        Decision { carried, banned, conflicts }
+        Decision { carried, banned, conflicts, possible }
     }
 
     fn carry_set(&self, carry: &super::Carry, window: &Window) -> DeviceSet {

@@ -2,6 +2,7 @@
 //!
 //! Does not decide what a missing value protects; that is for the plan.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use super::{Gap, GapReason, Unresolved};
 use crate::device::Field;
 use crate::inventory::{DeviceSet, Row, Snapshot};
 use crate::policy::{Filter, Policy, TagExpressionKind, Template, TemplatePart, ValueMap};
-use crate::selection::{Selections, text_of};
+use crate::selection::{Absent, Selections, text_of};
 use crate::tag;
 use crate::text;
 use crate::time::Timestamp;
@@ -27,7 +28,7 @@ pub(super) struct Rendered {
 const SAMPLE: usize = 3;
 
 /// The text of a field, or why there is none.
-type Value = Result<String, GapReason>;
+type Value = Result<String, Absent>;
 
 /// What a template makes of the values of one device.
 enum TemplateResult {
@@ -57,12 +58,16 @@ pub(super) fn render(
     for (index, rule) in policy.rules.iter().enumerate().filter(|(_, rule)| rule.is_live(now)) {
         for expression in &rule.tags {
             let TagExpressionKind::Template(template) = &expression.kind else { continue };
-            let selected = &selections.rules[index];
-            let value = |field, row| {
-                let text = text_of(policy, snapshot, selections, field, row).filter(|text| !text.is_empty());
-                text.map(|text| text.into_owned()).ok_or_else(|| reason(selections, field, row))
-            };
-            one(template, index as u32, selected, protected, policy, &value, &mut rendered);
+            // Where nobody knows whether the rule holds, its tag is one that it may give; such devices are not counted here.
+            let mut selected = Cow::Borrowed(&selections.rules[index]);
+            let mut uncounted = Cow::Borrowed(protected);
+            if let Some(undecided) = selections.undecided.get(&(index as u32)) {
+                selected.to_mut().union_with(undecided);
+                uncounted.to_mut().union_with(undecided);
+            }
+            let value =
+                |field, row| text_of(policy, snapshot, selections, field, row).map(|text| text.into_owned());
+            one(template, index as u32, &selected, &uncounted, policy, &value, &mut rendered);
         }
     }
     rendered
@@ -72,7 +77,7 @@ fn one(
     template: &Template,
     rule: u32,
     selected: &DeviceSet,
-    protected: &DeviceSet,
+    uncounted: &DeviceSet,
     policy: &Policy,
     value: &dyn Fn(Field, Row) -> Value,
     rendered: &mut Rendered,
@@ -114,7 +119,7 @@ fn one(
             TemplateResult::Tag(number) => tags[*number].1.push(row),
             TemplateResult::None(gap) => {
                 open_rows.push(row);
-                if !protected.contains(row) {
+                if !uncounted.contains(row) {
                     count(&mut report, rule, template, gap);
                 }
             }
@@ -185,7 +190,7 @@ fn fill(template: &Template, values: &[Value], maps: &[ValueMap]) -> Result<Stri
 /// A value through its filters; where nothing is left, why.
 fn filtered(placeholder: &Placeholder<'_>, value: &Value, maps: &[ValueMap]) -> Result<String, Lack> {
     let lack = |reason, value| Lack { placeholder: placeholder.name.to_owned(), reason, value };
-    let mut value = value.clone().map_err(|reason| lack(reason, None));
+    let mut value = value.clone().map_err(|absent| lack(reason(absent), None));
     for filter in placeholder.filters {
         value = match (filter, value) {
             // An unknown value may be any: no default can stand in for it.
@@ -206,13 +211,12 @@ fn filtered(placeholder: &Placeholder<'_>, value: &Value, maps: &[ValueMap]) -> 
     value
 }
 
-/// Why a device has no text in a field.
-fn reason(selections: &Selections, field: Field, row: Row) -> GapReason {
-    match field {
-        Field::Lookup { lookup, .. } => match selections.joins[usize::from(lookup)].line(row) {
-            None => GapReason::NoRow,
-            Some(_) => GapReason::EmptyCell,
-        },
-        _ => GapReason::Missing,
+/// Why a template yields no tag where a field has no text.
+pub(super) fn reason(absent: Absent) -> GapReason {
+    match absent {
+        Absent::Missing => GapReason::Missing,
+        Absent::NoRow => GapReason::NoRow,
+        Absent::EmptyCell => GapReason::EmptyCell,
+        Absent::Unknown => GapReason::Conflict,
     }
 }

@@ -33,11 +33,16 @@ pub(super) fn values(
     rules.sort_by_key(|(index, priority, _)| (std::cmp::Reverse(*priority), *index));
     let mut given = [none(), none(), none()];
     let mut decided = none();
+    let mut may = Possible::new(snapshot.len());
     let mut conflicts = Vec::new();
     for level in rules.chunk_by(|one, other| one.1 == other.1) {
         let mut here = [none(), none(), none()];
+        let above = may.any.clone();
         for (rule, _, value) in level {
             here[*value as usize].union_with(&selections.rules[*rule as usize]);
+            if let Some(undecided) = selections.undecided.get(rule) {
+                may.add(*value, undecided, &decided);
+            }
         }
         let mut any = none();
         let mut twice = none();
@@ -53,6 +58,8 @@ pub(super) fn values(
             set.difference_with(&twice);
             given.union_with(set);
         }
+        // Where an unknown statement may come first, it is not known that rules contradict each other.
+        twice.difference_with(&above);
         if !twice.is_empty() {
             conflicts.push(ValueConflict { priority: level[0].1, rows: twice });
         }
@@ -62,5 +69,36 @@ pub(super) fn values(
         defaulted.union_with(&selections.scope);
         defaulted.difference_with(&decided);
     }
-    (Values { given, defaulted, rules }, conflicts)
+    let open = may.open(&given);
+    (Values { given, defaulted, open, rules }, conflicts)
+}
+
+/// What rules may give of which nobody knows whether they select a device.
+struct Possible {
+    values: [DeviceSet; 3],
+    any: DeviceSet,
+}
+
+impl Possible {
+    fn new(length: usize) -> Possible {
+        let none = || DeviceSet::new(length);
+        Possible { values: [none(), none(), none()], any: none() }
+    }
+
+    /// `decided`: devices to which a rule of higher priority surely gives a value.
+    fn add(&mut self, value: DeviceValue, undecided: &DeviceSet, decided: &DeviceSet) {
+        let mut rows = undecided.clone();
+        rows.difference_with(decided);
+        self.any.union_with(&rows);
+        self.values[value as usize].union_with(&rows);
+    }
+
+    /// The devices that may get another value than the one that they surely get, if any, by that other value.
+    fn open(self, given: &[DeviceSet; 3]) -> [DeviceSet; 3] {
+        let mut open = self.values;
+        for (set, given) in open.iter_mut().zip(given) {
+            set.difference_with(given);
+        }
+        open
+    }
 }

@@ -82,7 +82,7 @@ fn the_stronger_rule_wins_and_the_weaker_one_is_named_as_losing() {
 fn an_ended_rule_has_no_say_and_says_that_it_is_not_live() {
     let explained = explained(device("web1", "macOS", &["Tier0"]), None);
     let over = explained.rules.iter().find(|rule| rule.name == "over").unwrap();
-    assert!(!over.is_live && !over.applies && over.condition.holds, "{over:?}");
+    assert!(!over.is_live && !over.applies && over.condition.holds == Some(true), "{over:?}");
     let tier0 = explained.tags.iter().find(|tag| tag.tag == "Tier0").unwrap();
     assert_eq!(tier0.verdict, Verdict::Removed);
     assert!(tier0.because.as_deref().unwrap().starts_with("unselected"), "{tier0:?}");
@@ -159,7 +159,7 @@ fn outside_of_the_scope_nothing_applies() {
     let other =
         json!({ "computerDnsName": "dc1.lab.example.com", "osPlatform": "macOS", "machineTags": ["Tier0"] });
     let explained = explained(other, None);
-    assert!(!explained.is_in_scope && !explained.scope.as_ref().unwrap().holds);
+    assert!(!explained.is_in_scope && explained.scope.as_ref().unwrap().holds == Some(false));
     assert_eq!(explained.scope.unwrap().actual.as_deref(), Some("lab.example.com"));
     assert_eq!(explained.tags[0].verdict, Verdict::OutOfScope);
     assert_eq!(explained.value.unwrap().verdict, Verdict::OutOfScope);
@@ -186,10 +186,10 @@ fn values_name_the_rule_or_the_default() {
 fn conditions_show_what_the_device_has_even_below_a_not() {
     let explained = explained(device("dc1", "Linux", &[]), None);
     let dcs = explained.rules.iter().find(|rule| rule.name == "dcs").unwrap();
-    assert!(!dcs.applies && !dcs.condition.holds);
+    assert!(!dcs.applies && dcs.condition.holds == Some(false));
     fn leaves<'c>(condition: &'c Condition, into: &mut Vec<(bool, &'c str)>) {
         if let Some(actual) = &condition.actual {
-            into.push((condition.holds, actual));
+            into.push((condition.holds == Some(true), actual));
         }
         condition.children.iter().for_each(|child| leaves(child, into));
     }

@@ -46,6 +46,8 @@ struct Held {
     cause: CauseIndex,
     /// Another origin or the service keeps the tag away for good: what is ordered whatever else the device carries does not wait for it.
     is_contested: bool,
+    /// Where the removals go that it holds.
+    slot: ChangeSlot,
 }
 
 /// Devices that are put together before the next ones: on all cores, in bounded memory.
@@ -358,7 +360,16 @@ impl<'a> Sorter<'a> {
 
     fn tag_target(&self, entry: &TagEntry, held: &mut Vec<Held>) -> ChangeSlot {
         if let Some(rule) = entry.gap {
-            return ChangeSlot::Unresolved(Some(rule.get() - 1));
+            let slot = ChangeSlot::Unresolved(Some(rule.get() - 1));
+            if !entry.is_removal {
+                held.push(Held {
+                    tag: entry.tag,
+                    cause: entry.cause,
+                    is_contested: true,
+                    slot: slot.clone(),
+                });
+            }
+            return slot;
         }
         if let Some(Some(why)) = self.limited.get(entry.tag.0 as usize) {
             if !entry.is_removal {
@@ -372,14 +383,15 @@ impl<'a> Sorter<'a> {
             if let Some(target) = self.known_from(entry.row, what(name.clone())) {
                 if !entry.is_removal {
                     let is_contested = matches!(target, ChangeSlot::Contested(_) | ChangeSlot::Unwritable(_));
-                    held.push(Held { tag: entry.tag, cause: entry.cause, is_contested });
+                    let slot = ChangeSlot::Unconfirmed(name.clone());
+                    held.push(Held { tag: entry.tag, cause: entry.cause, is_contested, slot });
                 }
                 return target;
             }
         }
         if entry.is_removal {
             if let Some(addition) = held.iter().find(|addition| self.holds(addition, entry)) {
-                return ChangeSlot::Unconfirmed(self.names.list[addition.tag.0 as usize].clone());
+                return addition.slot.clone();
             }
             if !self.is_trusted {
                 return ChangeSlot::Untrusted;
@@ -404,6 +416,9 @@ impl<'a> Sorter<'a> {
 
     fn value_target(&self, entry: &ValueEntry) -> ChangeSlot {
         // A default is no statement about this device; where the service reports nothing there is nothing to return from.
+        if let Some(rule) = entry.gap {
+            return ChangeSlot::Unresolved(Some(rule));
+        }
         if entry.is_default && self.names.value(entry.row).is_none() {
             return ChangeSlot::Unresolved(None);
         }

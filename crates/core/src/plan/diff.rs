@@ -11,12 +11,12 @@ use rayon::prelude::*;
 
 use super::consequences::consequences;
 use super::{
-    Cause, CauseIndex, Header, History, Plan, RuleReference, TagIndex, assemble, cost, guard, idle, measure,
-    twins,
+    Cause, CauseIndex, Header, History, Plan, RuleReference, TagIndex, Warning, assemble, cost, guard, idle,
+    measure, open, twins,
 };
 use crate::desired::{Claimed, Desired, Gap, Group, Part, Reason, Settled};
 use crate::device::{DeviceValue, Field};
-use crate::diagnostic::Sources;
+use crate::diagnostic::{Diagnostic, Sources};
 use crate::inventory::{DeviceSet, Row, TagId};
 use crate::pattern::Glob;
 
@@ -32,8 +32,8 @@ pub(super) struct TagEntry {
     pub(super) is_removal: bool,
     /// An addition that depends on data which cannot be believed.
     pub(super) is_doubted: bool,
-    /// One more than the rule whose template could yield the tag if its data were not missing: there may be millions of
-    /// entries, and this takes half of an optional number.
+    /// One more than the rule whose template could yield the tag if its data were not missing, or of which nobody knows whether it
+    /// holds: there may be millions of entries, and this takes half of an optional number.
     pub(super) gap: Option<NonZero<u32>>,
 }
 
@@ -46,6 +46,8 @@ pub(super) struct ValueEntry {
     pub(super) is_default: bool,
     /// It depends on data which cannot be believed.
     pub(super) is_doubted: bool,
+    /// The rule on which it depends and of which nobody knows whether it holds.
+    pub(super) gap: Option<u32>,
 }
 
 /// Everything that differs, and the tables that it refers to.
@@ -89,7 +91,9 @@ pub fn diff(desired: &Desired<'_>, history: &History, header: Header, sources: &
     assemble::assemble(desired, history, arranged, &mut plan);
     plan.unresolved = desired.unresolved.clone();
     plan.unmatched = desired.selections.unmatched.clone();
-    plan.warnings = twins::twins(desired);
+    let told = |finding: &Diagnostic| Warning { code: finding.code.into(), message: finding.message.clone() };
+    plan.warnings = desired.selections.findings.iter().map(told).collect();
+    plan.warnings.extend(twins::twins(desired));
     plan.warnings.extend(idle::idle(desired));
     plan.measures = measure::measures(desired, &plan);
     plan.groups = consequences(
@@ -118,6 +122,7 @@ fn differences<'a>(desired: &'a Desired<'a>, sources: &'a Sources) -> Difference
             for tag in &part.tags {
                 additions(desired, part, tag, &mut found);
                 removals(desired, part, tag, &gaps, &mut found);
+                open::differences(desired, part, tag, &mut found);
             }
         }
     }
@@ -140,7 +145,9 @@ fn additions(desired: &Desired<'_>, part: &Part, tag: &Settled, found: &mut Diff
             _ => false,
         };
         let name = found.names.of_text(&group.name);
-        for row in given.iter().map(|local| part.window.row(local)) {
+        for local in given.iter() {
+            let row = part.window.row(local);
+            let gap = open::gap(desired, part, tag, local);
             let (cause, is_doubted) = only.map_or_else(
                 || {
                     let givers = desired.givers(group, row);
@@ -149,7 +156,7 @@ fn additions(desired: &Desired<'_>, part: &Part, tag: &Settled, found: &mut Diff
                 },
                 |only| (only, only_is_doubted),
             );
-            found.tags.push(TagEntry { row, tag: name, cause, is_removal: false, is_doubted, gap: None });
+            found.tags.push(TagEntry { row, tag: name, cause, is_removal: false, is_doubted, gap });
         }
     }
     for (rename, rows) in &tag.renamed {
@@ -161,8 +168,9 @@ fn additions(desired: &Desired<'_>, part: &Part, tag: &Settled, found: &mut Diff
         let cause = found.causes.number(CauseSource::Renamed(*rename));
         let is_doubted = desired.doubts.of_addition(group, &[]);
         let name = found.names.of_text(&group.name);
-        for row in rows.iter().map(|local| part.window.row(local)) {
-            found.tags.push(TagEntry { row, tag: name, cause, is_removal: false, is_doubted, gap: None });
+        for local in rows.iter() {
+            let (row, gap) = (part.window.row(local), open::gap(desired, part, tag, local));
+            found.tags.push(TagEntry { row, tag: name, cause, is_removal: false, is_doubted, gap });
         }
     }
 }
@@ -224,6 +232,7 @@ fn removals(desired: &Desired<'_>, part: &Part, tag: &Settled, gaps: &[Glob], fo
                 let gap = own.iter().filter(is_open).find(|gap| yields_to(gap));
                 let gap = gap.or_else(|| of_new.find(is_open));
                 let gap = gap.and_then(|gap| NonZero::new(gap.rule + 1));
+                let gap = gap.or_else(|| open::gap(desired, part, tag, local));
                 let cause = same_for_all.unwrap_or_else(|| {
                     found.causes.number(CauseSource::Rules(desired.forbidders(group, row)))
                 });
@@ -249,17 +258,27 @@ fn values(desired: &Desired<'_>, found: &mut Differences<'_>) {
             let valuers = desired.valuers(row);
             let is_doubted = desired.doubts.of_value(&desired.values, &valuers);
             let cause = found.causes.number(CauseSource::Rules(valuers));
-            found.values.push(ValueEntry { row, to: value, cause, is_default: false, is_doubted });
+            let gap = open::value_gap(desired, row);
+            found.values.push(ValueEntry { row, to: value, cause, is_default: false, is_doubted, gap });
         }
         if is_default {
             let mut rows = desired.values.defaulted.clone();
             rows.difference_with(&live);
             for row in rows.iter() {
                 let cause = found.causes.number(CauseSource::Default);
-                found.values.push(ValueEntry { row, to: value, cause, is_default: true, is_doubted: false });
+                let gap = open::value_gap(desired, row);
+                found.values.push(ValueEntry {
+                    row,
+                    to: value,
+                    cause,
+                    is_default: true,
+                    is_doubted: false,
+                    gap,
+                });
             }
         }
     }
+    open::values(desired, found);
 }
 
 /// The plan's tags, each once, and the texts that its devices share.
@@ -348,7 +367,7 @@ impl<'a> Names<'a> {
 
 /// A cause by index into the policy.
 #[derive(Clone, PartialEq, Eq, Hash)]
-enum CauseSource {
+pub(super) enum CauseSource {
     Rules(Vec<u32>),
     Unselected(Claimed),
     Family(u32),
@@ -366,7 +385,7 @@ pub(super) struct Causes<'a> {
 }
 
 impl Causes<'_> {
-    fn number(&mut self, why: CauseSource) -> CauseIndex {
+    pub(super) fn number(&mut self, why: CauseSource) -> CauseIndex {
         if let Some(number) = self.numbers.get(&why) {
             return *number;
         }

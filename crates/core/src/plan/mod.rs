@@ -16,6 +16,7 @@ mod header;
 mod idle;
 mod limits;
 mod measure;
+mod open;
 pub mod replacement;
 pub mod revert;
 mod rivals;

@@ -138,7 +138,8 @@ mod tests {
     #[test]
     fn queries_that_begin_alike_are_two_sources() {
         let query = |query: &str| {
-            hunting_source(&Hunting { query: query.into(), column: "DeviceId".into(), allow_empty: false })
+            let (query, column) = (query.into(), "DeviceId".into());
+            hunting_source(&Hunting { query, column, allow_empty: false, is_unlisted_ok: false })
         };
         assert_eq!(query(" DeviceInfo "), "hunting: DeviceInfo");
         assert_ne!(query("DeviceInfo\n| where A"), query("DeviceInfo\n| where B"));

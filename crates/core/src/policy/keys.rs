@@ -3,7 +3,11 @@
 //!
 //! Does not read anything.
 
+mod data;
+
 use crate::cloud::{Cloud, Region};
+
+pub(super) use data::{HUNTING, IN_FILE, LOOKUP};
 
 /// A key of a mapping.
 pub(super) struct Key {
@@ -131,38 +135,6 @@ pub(super) static DEVICE_GROUPS: &[Key] = &[
         "tagCase",
         Shape::Words(&["exact", "insensitive"]),
         "How the groups' tag conditions compare. Default: without case.",
-    ),
-];
-
-/// An entry of `lookups`.
-pub(super) static LOOKUP: &[Key] = &[
-    required(
-        "file",
-        Shape::Path,
-        "A .csv (with a header row), .json (a list of objects) or .ndjson file, relative to this file.",
-    ),
-    required("key", Shape::Text, "The column whose values name devices."),
-    required(
-        "match",
-        Shape::Words(&[
-            "id",
-            "computerDnsName",
-            "deviceName",
-            "aadDeviceId",
-            "vmMetadata.vmId",
-            "vmMetadata.resourceId",
-        ]),
-        "The device field that equals the key.",
-    ),
-    key(
-        "delimiter",
-        Shape::Words(&[",", ";", "\t"]),
-        "What parts the cells of a .csv file; without it the header row decides.",
-    ),
-    key(
-        "allowEmpty",
-        Shape::Boolean,
-        "Whether it may hold no rows; without it that is an error, and nothing is taken away.",
     ),
 ];
 
@@ -358,35 +330,6 @@ pub(super) static SUPERSEDED: &[Key] = &[
         Shape::Words(&["newest", "oldest"]),
         "Which of them is not superseded: the greatest lastSeen (default) or the least firstSeen.",
     ),
-];
-
-/// `hunting` of a selector.
-pub(super) static HUNTING: &[Key] = &[
-    key("query", Shape::Text, "The query, KQL."),
-    key("queryFile", Shape::Path, "A file with the query, relative to this file."),
-    key("column", Shape::Text, "The column with device ids; default DeviceId."),
-    key(
-        "allowEmpty",
-        Shape::Boolean,
-        "Whether it may hold no rows; without it that is an error, and nothing is taken away.",
-    ),
-];
-
-/// The long form of `inFile`.
-pub(super) static IN_FILE: &[Key] = &[
-    required("file", Shape::Path, "A .csv, .json or .ndjson file, relative to this file."),
-    key("column", Shape::Text, "Its column; tables need it, files with one value a line have none."),
-    key(
-        "delimiter",
-        Shape::Words(&[",", ";", "\t"]),
-        "What parts the cells of a .csv file; without it the header row decides.",
-    ),
-    key(
-        "allowEmpty",
-        Shape::Boolean,
-        "Whether it may hold no rows; without it that is an error, and nothing is taken away.",
-    ),
-    key("where", Shape::Named(&Shape::Text), "Only rows whose columns hold exactly these texts."),
 ];
 
 /// The top level of a policy test file.

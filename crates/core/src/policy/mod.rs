@@ -14,6 +14,7 @@ mod in_file;
 mod keys;
 mod lints;
 mod logic;
+mod lookup;
 mod maps;
 mod names;
 pub mod notify;
@@ -47,6 +48,7 @@ pub use device_groups::{
     read as read_device_groups,
 };
 pub use differences::{differences, settings_differences};
+pub use lookup::{Cell, Lookup, LookupRows};
 pub use maps::ValueMap;
 pub use profiles::read_profiles;
 pub use resolve::resolve;
@@ -206,6 +208,8 @@ pub struct Hunting {
     pub column: Arc<str>,
     /// Whether a result without rows is right.
     pub allow_empty: bool,
+    /// Whether its rows need not be devices of this tenant.
+    pub is_unlisted_ok: bool,
 }
 
 /// One operator with its operand. Lists mean *any*, unless the operator says otherwise. Never an empty list.
@@ -281,33 +285,6 @@ pub struct ListFile {
     pub written: Arc<str>,
     /// The path from the repository's root, with the column where it is a table: no two lists share it.
     pub source: Arc<str>,
-}
-
-/// An entry of `lookups`: a table joined to devices.
-#[derive(Clone, Debug)]
-pub struct Lookup {
-    /// The name in `lookup.NAME.COLUMN`.
-    pub name: String,
-    /// The path as written, for messages.
-    pub file: String,
-    /// The device field that `key` equals.
-    pub matches: Field,
-    /// The column names, in file order.
-    pub columns: Vec<String>,
-    /// Keys as written, one a row.
-    pub keys: Vec<String>,
-    /// Row-major cells; empty text is missing.
-    pub cells: Vec<Box<str>>,
-    /// Where it stands.
-    pub span: Span,
-}
-
-impl Lookup {
-    /// A cell, `None` where it is empty.
-    pub fn cell(&self, row: usize, column: usize) -> Option<&str> {
-        let cell = &self.cells[row * self.columns.len() + column];
-        (!cell.is_empty()).then_some(cell)
-    }
 }
 
 /// An entry of `families`.

@@ -4,14 +4,14 @@
 
 use std::collections::HashMap;
 
-use super::Lookup;
+use super::data::Table;
 use super::keys;
+use super::lookup::{self, KeyedRows, Lookup};
 use super::maps::Maps;
 use super::reader::Reader;
 use super::syntax::{Entry, shown};
 use crate::device::Field;
 use crate::diagnostic::{Diagnostic, Span};
-use crate::text;
 
 /// The most lookups: a field names one by a 16-bit number.
 const MAX_LOOKUPS: usize = 1_000;
@@ -98,79 +98,116 @@ fn lookup(reader: &mut Reader<'_>, entry: &Entry) -> Option<Lookup> {
     let file = fields.get("file").and_then(|file| Some((reader.filled_text(file, "`file`")?, file.span)));
     let (key, matches, file) = (key?, matches?, file?);
     let allow_empty = reader.allow_empty(&fields)?;
+    let on_conflict = match fields.get("onConflict") {
+        None => OnConflict::Error,
+        Some(node) => OnConflict::parse(reader.word(node, "`onConflict`", &OnConflict::WORDS)?)?,
+    };
     let table = reader.table(file.0, file.1, fields.get("delimiter"), allow_empty)?;
-    let columns: Vec<usize> = (0..table.columns.len()).collect();
-    if reader.refuse_absent(&table, file.0, file.1, &columns).is_some() {
+    let key_column = key_column(reader, &table, file, key)?;
+    // A row that ends before its key could be about any device.
+    if reader.refuse_absent(&table, file.0, file.1, &[key_column]).is_some() {
         return None;
     }
-    let known: Vec<&str> = table.columns.iter().map(String::as_str).collect();
-    let Some(key_column) = known.iter().position(|column| *column == key.0) else {
-        let what = format!("column `{}` of `{}`", shown(key.0), shown(file.0));
-        reader.unknown("E0306", key.1, &what, key.0, &known);
-        return None;
-    };
-    let mut lookup = Lookup {
+    let columns = table.columns.clone();
+    let keyed = lookup::keyed(table, key_column);
+    report_clashes(reader, file, &keyed, on_conflict);
+    report_rows(reader, file, &keyed, allow_empty)?;
+    Some(Lookup {
         name: entry.key.clone(),
         file: file.0.to_owned(),
         matches,
-        columns: table.columns,
-        keys: Vec::with_capacity(table.lines.len()),
-        cells: Vec::with_capacity(table.cells.len()),
+        columns,
+        rows: keyed.rows.into(),
         span: entry.key_span,
-    };
-    let width = lookup.columns.len();
-    let mut rows: HashMap<String, (usize, u64)> = HashMap::with_capacity(table.lines.len());
-    let (mut clashes, mut without_key) = (Vec::new(), 0usize);
-    let mut cells = table.cells.into_iter();
-    for line in table.lines {
-        let row: Vec<Box<str>> = cells.by_ref().take(width).collect();
-        let key = row[key_column].to_string();
-        if key.is_empty() {
-            without_key += 1;
-            continue;
-        }
-        let folded = text::fold(&key).into_owned();
-        if let Some((earlier, first)) = rows.get(&folded) {
-            let kept = &lookup.cells[earlier * width..(earlier + 1) * width];
-            let differs = |column: usize| column != key_column && kept[column] != row[column];
-            if (0..width).any(differs) {
-                clashes.push((key, *first, line));
-            }
-            continue;
-        }
-        rows.insert(folded, (lookup.keys.len(), line));
-        lookup.keys.push(key);
-        lookup.cells.extend(row);
+    })
+}
+
+fn key_column(
+    reader: &mut Reader<'_>,
+    table: &Table,
+    file: (&str, Span),
+    key: (&str, Span),
+) -> Option<usize> {
+    let known: Vec<&str> = table.columns.iter().map(String::as_str).collect();
+    let found = known.iter().position(|column| *column == key.0);
+    if found.is_none() {
+        let what = format!("column `{}` of `{}`", shown(key.0), shown(file.0));
+        reader.unknown("E0306", key.1, &what, key.0, &known);
     }
-    report_rows(reader, &lookup, file.1, &clashes, without_key, allow_empty)?;
-    Some(lookup)
+    found
+}
+
+/// The most clashes that are told one by one.
+const TOLD: usize = 20;
+
+/// How many keys a warning names.
+const SAMPLE: usize = 3;
+
+/// Says which rows of one key differ, and which rows end early.
+fn report_clashes(reader: &mut Reader<'_>, file: (&str, Span), keyed: &KeyedRows, on_conflict: OnConflict) {
+    let (name, span) = (shown(file.0), file.1);
+    let more = |count: usize| match count.saturating_sub(SAMPLE) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    if !keyed.torn.is_empty() {
+        let lines: Vec<String> = keyed.torn.iter().take(SAMPLE).map(u64::to_string).collect();
+        let message = match keyed.torn.len() {
+            1 => format!("line {} of `{name}` ends before its last column", lines[0]),
+            count => format!(
+                "{count} rows of `{name}` end before their last column: lines {}{}",
+                lines.join(", "),
+                more(count)
+            ),
+        };
+        reader.report(Diagnostic::warning("W0302", span, message).help(
+            "what a row leaves out is unknown, and nothing is written that depends on it; an empty cell keeps its delimiter",
+        ));
+    }
+    let clashes = &keyed.clashes;
+    if on_conflict == OnConflict::Missing && !clashes.is_empty() {
+        let keys: Vec<String> = clashes
+            .iter()
+            .take(SAMPLE)
+            .map(|clash| format!("`{}` (lines {} and {})", shown(&clash.key), clash.lines.0, clash.lines.1))
+            .collect();
+        let rows = if clashes.len() == 1 { "1 row" } else { &format!("{} rows", clashes.len()) };
+        let message = format!(
+            "{rows} of `{name}` differ from an earlier one of the same key: {}{}",
+            keys.join(", "),
+            more(clashes.len())
+        );
+        reader.report(Diagnostic::warning("W0302", span, message).help(
+            "the columns in which they differ are unknown on these devices, and nothing is written that depends on them",
+        ));
+        return;
+    }
+    for clash in clashes.iter().take(TOLD) {
+        let (first, second) = clash.lines;
+        let message = format!(
+            "`{name}` holds the key `{}` twice with different rows: lines {first} and {second}",
+            shown(&clash.key)
+        );
+        let finding = Diagnostic::error("E0305", span, message);
+        reader.report(finding.help(
+            "one device cannot have two rows: keep one, choose another key column, or write `onConflict: missing`",
+        ));
+    }
+    if clashes.len() > TOLD {
+        let message = format!("`{name}` holds {} more such keys", clashes.len() - TOLD);
+        reader.report(Diagnostic::error("E0305", span, message));
+    }
 }
 
 fn report_rows(
     reader: &mut Reader<'_>,
-    lookup: &Lookup,
-    span: Span,
-    clashes: &[(String, u64, u64)],
-    without_key: usize,
+    file: (&str, Span),
+    keyed: &KeyedRows,
     allow_empty: bool,
 ) -> Option<()> {
-    for (key, first, second) in clashes.iter().take(20) {
-        let message = format!(
-            "`{}` holds the key `{}` twice with different rows: lines {first} and {second}",
-            shown(&lookup.file),
-            shown(key)
-        );
-        let finding = Diagnostic::error("E0305", span, message);
-        reader
-            .report(finding.help("one device cannot have two rows: keep one, or choose another key column"));
-    }
-    if clashes.len() > 20 {
-        let message = format!("`{}` holds {} more such keys", shown(&lookup.file), clashes.len() - 20);
-        reader.report(Diagnostic::error("E0305", span, message));
-    }
-    if lookup.keys.is_empty() && (without_key > 0 || !allow_empty) {
-        let finding =
-            Diagnostic::error("E0304", span, format!("no row of `{}` has a key", shown(&lookup.file)));
+    let (name, span, without_key) = (shown(file.0), file.1, keyed.without_key);
+    if keyed.rows.keys.is_empty() && (without_key > 0 || !allow_empty) {
+        let finding = Diagnostic::error("E0304", span, format!("no row of `{name}` has a key"));
         reader.report(
             finding.help("an empty export would take tags away; restore the file, or remove the lookup"),
         );
@@ -178,11 +215,22 @@ fn report_rows(
     }
     if without_key > 0 {
         let rows = if without_key == 1 { "1 row has".to_owned() } else { format!("{without_key} rows have") };
-        let finding =
-            Diagnostic::warning("W0301", span, format!("{rows} no key in `{}`", shown(&lookup.file)));
+        let finding = Diagnostic::warning("W0301", span, format!("{rows} no key in `{name}`"));
         reader.report(finding.help("rows without a key belong to no device and are left out"));
     }
     Some(())
+}
+
+crate::words! {
+    /// What two rows of one key that differ are.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub(super) enum OnConflict {
+        /// An error.
+        #[default]
+        Error = "error",
+        /// A warning: what they differ in is unknown.
+        Missing = "missing",
+    }
 }
 
 /// The fields that a lookup may match.

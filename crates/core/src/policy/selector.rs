@@ -143,7 +143,16 @@ impl Reader<'_> {
                 return None;
             }
         };
-        Some(Hunting { query, column: column.into(), allow_empty: self.allow_empty(&fields)? })
+        let is_unlisted_ok = match fields.get("unlisted") {
+            None => false,
+            Some(unlisted) => self.word(unlisted, "`unlisted`", &["ok"]).is_some(),
+        };
+        Some(Hunting {
+            query,
+            column: column.into(),
+            allow_empty: self.allow_empty(&fields)?,
+            is_unlisted_ok,
+        })
     }
 }
 

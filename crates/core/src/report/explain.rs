@@ -186,7 +186,7 @@ fn stated(stated: &Stated, is_full: bool, style: &Style, out: &mut dyn Write) ->
         (true, false) => "  does not apply",
     };
     let head =
-        format!("{} {}{says}{state}  {}", mark(stated.applies), shown(&stated.name), at(&stated.place));
+        format!("{} {}{says}{state}  {}", mark(Some(stated.applies)), shown(&stated.name), at(&stated.place));
     let paint = if stated.applies { Paint::Good } else { Paint::Faint };
     sentence(&head, paint, 2, style, out)?;
     if is_full {
@@ -198,13 +198,17 @@ fn stated(stated: &Stated, is_full: bool, style: &Style, out: &mut dyn Write) ->
     }
 }
 
-fn mark(holds: bool) -> &'static str {
-    if holds { "✓" } else { "✗" }
+fn mark(holds: Option<bool>) -> &'static str {
+    match holds {
+        Some(true) => "✓",
+        Some(false) => "✗",
+        None => "?",
+    }
 }
 
-/// The innermost condition that makes the whole fail.
+/// The innermost condition that makes the whole fail, or that nobody knows.
 fn first_failure(condition: &Condition) -> Option<&Condition> {
-    if condition.holds {
+    if condition.holds == Some(true) {
         return None;
     }
     Some(condition.children.iter().find_map(first_failure).unwrap_or(condition))
@@ -225,7 +229,11 @@ fn leaf(condition: &Condition, depth: usize, style: &Style, out: &mut dyn Write)
         None => String::new(),
     };
     let text = format!("{} {}{actual}", mark(condition.holds), shown(&condition.label));
-    let paint = if condition.holds { Paint::Good } else { Paint::Bad };
+    let paint = match condition.holds {
+        Some(true) => Paint::Good,
+        Some(false) => Paint::Bad,
+        None => Paint::Notice,
+    };
     sentence(&text, paint, 2 * depth.min(DEEPEST), style, out)
 }
 
@@ -244,13 +252,13 @@ mod tests {
 
     fn leaf(label: &str, holds: bool, actual: Option<&str>) -> Condition {
         let actual = actual.map(str::to_owned);
-        Condition { label: label.to_owned(), holds, actual, place: place(3), children: vec![] }
+        Condition { label: label.to_owned(), holds: Some(holds), actual, place: place(3), children: vec![] }
     }
 
     fn example() -> Explanation {
         let condition = Condition {
             label: "all".to_owned(),
-            holds: false,
+            holds: Some(false),
             actual: None,
             place: place(2),
             children: vec![

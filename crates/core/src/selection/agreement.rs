@@ -11,7 +11,7 @@ use super::tests::{SPAN, cmdb, field, not, now, policy, run, selector};
 use super::*;
 use crate::inventory::fleet;
 use crate::pattern::Glob;
-use crate::policy::{Keep, Lookup, NamedSelector, Selector, TextList};
+use crate::policy::{Keep, Lookup, LookupRows, NamedSelector, Selector, TextList};
 
 fn any_name() -> impl Strategy<Value = Option<String>> {
     proptest::option::of("[aAbBkK.ſ\u{212A}uü\u{308}]{0,4}")
@@ -112,21 +112,31 @@ proptest! {
         selectors in proptest::collection::vec(any_selector(), 1..6),
         keys in proptest::collection::hash_set("[abkuü\u{308}]{1,2}", 0..3),
         servers in any_text_test(),
+        unknown in proptest::collection::hash_set(0usize..6, 0..3),
     ) {
         let keys: Vec<String> = keys.into_iter().collect();
         let cells = keys.iter().flat_map(|key| [key.as_str().into(), key.repeat(2).into()]).collect();
+        let lines = vec![0; keys.len()];
+        let unknown = unknown.into_iter().filter(|place| place % 2 == 1 && place / 2 < keys.len()).collect();
+        let rows = LookupRows { keys, cells, lines, unknown };
         let policy = Policy {
-            lookups: vec![Lookup { keys, cells, ..cmdb() }],
+            lookups: vec![Lookup { rows: rows.into(), ..cmdb() }],
             selectors: vec![NamedSelector { name: "s".into(), selector: field(Field::OsPlatform, servers), span: SPAN }],
             ..policy(selectors)
         };
         let snapshot = fleet(&devices);
         let selections = run(&policy, &snapshot);
         let none = HuntingResults::default();
-        for (rule, set) in policy.rules.iter().zip(&selections.rules) {
+        for (index, (rule, set)) in policy.rules.iter().zip(&selections.rules).enumerate() {
+            let undecided = selections.undecided.get(&(index as u32));
             for row in snapshot.rows() {
                 let traced = trace(&policy, &snapshot, &selections, &none, now(), &rule.select, row);
-                prop_assert_eq!(traced.holds, set.contains(row), "{:?} on {}", traced, devices[row.index()]);
+                let is_unknown = undecided.is_some_and(|undecided| undecided.contains(row));
+                let holds = (!is_unknown).then(|| set.contains(row));
+                if !selections.scope.contains(row) {
+                    continue;
+                }
+                prop_assert_eq!(traced.holds, holds, "{:?} on {}", traced, devices[row.index()]);
             }
         }
     }

@@ -9,62 +9,117 @@ use rayon::prelude::*;
 use super::compile::{Node, NodeId, Program};
 use super::leaves::{self, World};
 use super::superseded::superseded;
-use super::{HuntingResults, Selections, hunting, join};
+use super::{Joined, Selections};
 use crate::device::Field;
 use crate::inventory::{DeviceSet, Snapshot};
 use crate::policy::Policy;
 use crate::time::Timestamp;
 
-/// Evaluates a program; every hunting query has a result.
+/// Evaluates a program.
 pub(super) fn evaluate(
     policy: &Policy,
     program: &Program<'_>,
     snapshot: &Snapshot,
-    results: &HuntingResults,
+    sources: Joined,
     now: Timestamp,
 ) -> Selections {
-    let joined: Vec<_> = policy.lookups.iter().map(|lookup| join::join(lookup, snapshot)).collect();
-    let (joins, missing): (Vec<_>, Vec<_>) = joined.into_iter().unzip();
+    let Joined { joins, hunted, mut unmatched, strangers } = sources;
     let world = World { policy, snapshot, joins: &joins, now };
     let (leaves, unmatched_values) = leaves::evaluate(&world, &program.leaves);
-    let hunted = program
-        .hunting
-        .iter()
-        .map(|(query, _)| hunting::matches(query, results.get(query).unwrap_or_default(), snapshot));
-    let (hunted, strangers): (Vec<_>, Vec<_>) = hunted.unzip();
+    let unknown = leaves::unknown(&world, &program.leaves);
     let graph = Graph {
         program,
         snapshot,
         hunted: &hunted,
         scope: OnceLock::new(),
         uses: uses(program),
+        open: open_nodes(program, &unknown, &strangers.queries),
+        unknown,
         leaves: leaves.into_iter().map(|set| Mutex::new(Some(Arc::new(set)))).collect(),
         shared: program.nodes.iter().map(|_| OnceLock::new()).collect(),
     };
     let in_scope = match program.scope {
-        Some(scope) => owned(graph.set(scope)),
+        Some(scope) => owned(graph.bounds(scope).surely),
         None => DeviceSet::collect(snapshot.len(), |row| {
             snapshot.plain(Field::MergedIntoMachineId, row).is_none()
         }),
     };
     let scope = graph.scope.get_or_init(|| in_scope);
-    let within_scope = |node: NodeId| {
-        let mut set = owned(graph.set(node));
+    let within_scope = |set: Arc<DeviceSet>| {
+        let mut set = owned(set);
         set.intersect_with(scope);
         set.shrink();
         set
     };
-    let rule = |node: &Option<NodeId>| node.map_or_else(|| DeviceSet::new(snapshot.len()), within_scope);
-    let rules = program.rules.par_iter().map(rule).collect();
-    let protections = program.protections.par_iter().map(|node| within_scope(*node)).collect();
-    let first = program.first.map(within_scope);
-    // A device that leaves the scope while a rollout is open can be ill all the same.
-    let ill = program.ill.map(|node| owned(graph.set(node)));
-    let idle = |node: &Option<NodeId>| node.is_some_and(|node| graph.set(node).is_disjoint(scope));
+    let rule = |node: &Option<NodeId>| {
+        let Some(node) = *node else { return (DeviceSet::new(snapshot.len()), None) };
+        if !graph.open[node] {
+            return (within_scope(graph.set(node)), None);
+        }
+        let Bounds { surely, possibly } = graph.bounds(node);
+        let mut undecided = owned(possibly);
+        undecided.difference_with(&surely);
+        let undecided = Some(within_scope(Arc::new(undecided))).filter(|some| !some.is_empty());
+        (within_scope(surely), undecided)
+    };
+    let (rules, undecided): (Vec<_>, Vec<_>) = program.rules.par_iter().map(rule).unzip();
+    let undecided = undecided.into_iter().enumerate();
+    let undecided = undecided.filter_map(|(index, set)| Some((index as u32, set?))).collect();
+    let possibly = |node: NodeId| graph.bounds(node).possibly;
+    let protections = program.protections.par_iter().map(|node| within_scope(possibly(*node))).collect();
+    // A change goes out early only where its device is known to be one of the first.
+    let first = program.first.map(|node| within_scope(graph.bounds(node).surely));
+    // A device that leaves the scope while a rollout is open can be ill all the same; missing evidence counts as ill.
+    let ill = program.ill.map(|node| owned(possibly(node)));
+    let idle = |node: &Option<NodeId>| node.is_some_and(|node| possibly(node).is_disjoint(scope));
     let idle_selectors = (0..program.named.len()).filter(|index| idle(&program.named[*index])).collect();
-    let unmatched = missing.into_iter().chain(strangers).flatten().chain(unmatched_values).collect();
+    unmatched.extend(unmatched_values);
     let scope = graph.scope.into_inner().expect("the scope was set before the rules");
-    Selections { scope, rules, protections, first, ill, joins, unmatched, idle_selectors }
+    let queries = program.hunting.iter().zip(&strangers.queries).filter(|(_, is_unknown)| **is_unknown);
+    let unknown_queries = queries.map(|((query, _), _)| query.clone()).collect();
+    Selections {
+        scope,
+        rules,
+        undecided,
+        protections,
+        first,
+        ill,
+        joins,
+        unmatched,
+        idle_selectors,
+        unknown_queries,
+        findings: strangers.findings,
+    }
+}
+
+/// Which nodes depend on unknown data.
+fn open_nodes(program: &Program<'_>, unknown: &[Option<Arc<DeviceSet>>], queries: &[bool]) -> Vec<bool> {
+    let mut open: Vec<bool> = Vec::with_capacity(program.nodes.len());
+    for node in &program.nodes {
+        let is_open = match node {
+            Node::Leaf(leaf) => unknown[*leaf].is_some(),
+            Node::Hunting(query) => queries.get(*query).is_some_and(|is_unknown| *is_unknown),
+            Node::All(parts) | Node::Any(parts) => parts.iter().any(|part| open[*part]),
+            Node::Not(part) => open[*part],
+            Node::Everything | Node::Superseded { .. } => false,
+        };
+        open.push(is_open);
+    }
+    open
+}
+
+/// The devices for which a selector holds whatever the unknown data are, and those for which it may hold. One set where nothing is
+/// unknown.
+#[derive(Clone)]
+struct Bounds {
+    surely: Arc<DeviceSet>,
+    possibly: Arc<DeviceSet>,
+}
+
+impl Bounds {
+    fn same(set: Arc<DeviceSet>) -> Bounds {
+        Bounds { surely: set.clone(), possibly: set }
+    }
 }
 
 /// How many parents and roots ask for each node.
@@ -97,18 +152,71 @@ struct Graph<'a, 'p> {
     /// Set before any node that reads it is asked.
     scope: OnceLock<DeviceSet>,
     uses: Vec<u32>,
+    /// By node: whether it depends on unknown data.
+    open: Vec<bool>,
+    /// By leaf: the devices of which nobody knows whether it holds.
+    unknown: Vec<Option<Arc<DeviceSet>>>,
     /// Taken out by the only node that uses them, so that the sets of tests go as those of rules come.
     leaves: Vec<Mutex<Option<Arc<DeviceSet>>>>,
     /// Sets of nodes that several use, made by the first that asks: so every node is computed once.
-    shared: Vec<OnceLock<Arc<DeviceSet>>>,
+    shared: Vec<OnceLock<Bounds>>,
 }
 
 impl Graph<'_, '_> {
+    /// The devices that a node which depends on nothing unknown holds for.
     fn set(&self, id: NodeId) -> Arc<DeviceSet> {
         if self.uses[id] > 1 {
-            return self.shared[id].get_or_init(|| self.compute(id)).clone();
+            return self.shared[id].get_or_init(|| Bounds::same(self.compute(id))).surely.clone();
         }
         self.compute(id)
+    }
+
+    fn bounds(&self, id: NodeId) -> Bounds {
+        if !self.open[id] {
+            return Bounds::same(self.set(id));
+        }
+        if self.uses[id] > 1 {
+            return self.shared[id].get_or_init(|| self.compute_bounds(id)).clone();
+        }
+        self.compute_bounds(id)
+    }
+
+    fn compute_bounds(&self, id: NodeId) -> Bounds {
+        let length = self.snapshot.len();
+        let joined =
+            |parts: &[NodeId], start: &dyn Fn() -> DeviceSet, join: fn(&mut DeviceSet, &DeviceSet)| {
+                let (mut surely, mut possibly) = (start(), start());
+                for part in parts {
+                    let bounds = self.bounds(*part);
+                    join(&mut surely, &bounds.surely);
+                    join(&mut possibly, &bounds.possibly);
+                }
+                (surely, possibly)
+            };
+        let (surely, possibly) = match &self.program.nodes[id] {
+            Node::Leaf(leaf) => {
+                let mut surely = owned(self.compute(id));
+                let mut possibly = surely.clone();
+                if let Some(unknown) = &self.unknown[*leaf] {
+                    surely.difference_with(unknown);
+                    possibly.union_with(unknown);
+                }
+                (surely, possibly)
+            }
+            Node::Not(part) => {
+                let Bounds { surely, possibly } = self.bounds(*part);
+                let (mut surely, mut possibly) = (owned(possibly), owned(surely));
+                surely.complement();
+                possibly.complement();
+                (surely, possibly)
+            }
+            Node::All(parts) => joined(parts, &|| DeviceSet::full(length), DeviceSet::intersect_with),
+            Node::Any(parts) => joined(parts, &|| DeviceSet::new(length), DeviceSet::union_with),
+            // Only a result that is about no device is open: it selects none, or any.
+            Node::Hunting(_) => (DeviceSet::new(length), DeviceSet::full(length)),
+            Node::Everything | Node::Superseded { .. } => return Bounds::same(self.compute(id)),
+        };
+        Bounds { surely: Arc::new(surely), possibly: Arc::new(possibly) }
     }
 
     fn compute(&self, id: NodeId) -> Arc<DeviceSet> {

@@ -2,19 +2,25 @@
 //!
 //! Compares without case, as text fields do; a device whose field is missing has no line.
 
+use std::collections::HashSet;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use hashbrown::HashMap;
 use rayon::prelude::*;
 
 use super::Unmatched;
-use crate::inventory::{Row, Snapshot};
-use crate::policy::Lookup;
+use crate::inventory::{DeviceSet, Row, Snapshot};
+use crate::policy::{Cell, Lookup, LookupRows};
 use crate::text;
 
 /// The line of each device in one lookup table.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct Join {
+    /// The rows that are joined.
+    pub rows: Arc<LookupRows>,
+    /// Whether the few rows of the table are about no device that was read: then nobody knows what it would say.
+    pub is_foreign: bool,
     /// Line + 1 by row; 0 is none.
     lines: Vec<u32>,
 }
@@ -24,15 +30,48 @@ impl Join {
     pub fn line(&self, row: Row) -> Option<usize> {
         self.lines.get(row.index()).and_then(|line| line.checked_sub(1)).map(|line| line as usize)
     }
+
+    /// What a column says about a device; `None` where no row is about it. `width`: how many columns there are.
+    pub fn cell(&self, row: Row, column: usize, width: usize) -> Option<Cell<'_>> {
+        if self.is_foreign {
+            return Some(Cell::Unknown);
+        }
+        self.line(row).map(|line| self.rows.cell(line, column, width))
+    }
+
+    /// Whether no row is about a device.
+    pub(super) fn matches_none(&self) -> bool {
+        self.lines.iter().all(|line| *line == 0)
+    }
+
+    /// The devices of which nobody knows what a column says; nothing where there are none.
+    pub(super) fn unknown(&self, column: usize, width: usize) -> Option<DeviceSet> {
+        let length = self.lines.len();
+        if self.is_foreign {
+            return Some(DeviceSet::full(length)).filter(|all| !all.is_empty());
+        }
+        let lines: HashSet<usize> = self
+            .rows
+            .unknown
+            .iter()
+            .filter(|place| *place % width == column)
+            .map(|place| place / width)
+            .collect();
+        if lines.is_empty() {
+            return None;
+        }
+        let is_unknown = |row: Row| self.line(row).is_some_and(|line| lines.contains(&line));
+        Some(DeviceSet::collect(length, is_unknown)).filter(|some| !some.is_empty())
+    }
 }
 
 /// Joins a table, and reports its keys that match no device.
 pub(super) fn join(lookup: &Lookup, snapshot: &Snapshot) -> (Join, Option<Unmatched>) {
-    let mut lines_of: HashMap<String, u32> = HashMap::with_capacity(lookup.keys.len());
-    for (line, key) in lookup.keys.iter().enumerate().filter(|(_, key)| !key.is_empty()) {
+    let mut lines_of: HashMap<String, u32> = HashMap::with_capacity(lookup.rows.keys.len());
+    for (line, key) in lookup.rows.keys.iter().enumerate().filter(|(_, key)| !key.is_empty()) {
         lines_of.entry(text::fold(key).into_owned()).or_insert(line as u32 + 1);
     }
-    let used: Vec<AtomicBool> = lookup.keys.iter().map(|_| AtomicBool::new(false)).collect();
+    let used: Vec<AtomicBool> = lookup.rows.keys.iter().map(|_| AtomicBool::new(false)).collect();
     let line_of = |row: u32| {
         let text = snapshot.plain(lookup.matches, Row(row))?;
         let line = *lines_of.get(&*text::fold(text))?;
@@ -45,13 +84,13 @@ pub(super) fn join(lookup: &Lookup, snapshot: &Snapshot) -> (Join, Option<Unmatc
         let is_own = lines_of.get(&*text::fold(key)) == Some(&(*line as u32 + 1));
         is_own && !used[*line].load(Ordering::Relaxed)
     };
-    let unused = lookup.keys.iter().enumerate().filter(is_unused).map(|(_, key)| key.as_str());
+    let unused = lookup.rows.keys.iter().enumerate().filter(is_unused).map(|(_, key)| key.as_str());
     let unmatched = Unmatched::report(&lookup.name, true, unused);
-    (Join { lines }, unmatched)
+    (Join { rows: lookup.rows.clone(), is_foreign: false, lines }, unmatched)
 }
 
 /// The line of one device, without joining the others.
 pub(super) fn line_of(lookup: &Lookup, snapshot: &Snapshot, row: Row) -> Option<usize> {
     let text = snapshot.plain(lookup.matches, row)?;
-    lookup.keys.iter().position(|key| !key.is_empty() && text::equal(key, text))
+    lookup.rows.keys.iter().position(|key| !key.is_empty() && text::equal(key, text))
 }

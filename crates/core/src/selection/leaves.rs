@@ -3,6 +3,7 @@
 //! Does not combine tests; that is `evaluate`.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use rayon::prelude::*;
 use regex::RegexSet;
@@ -15,7 +16,7 @@ use super::mentions::Mentions;
 use super::{Join, Unmatched};
 use crate::device::{Field, Kind};
 use crate::inventory::{DeviceSet, Row, Snapshot, Stored, TagId};
-use crate::policy::{Policy, Test};
+use crate::policy::{Cell, Policy, Test};
 use crate::tag::TagCase;
 use crate::time::Timestamp;
 
@@ -56,6 +57,20 @@ pub(super) fn evaluate(world: &World<'_>, leaves: &[Leaf<'_>]) -> (Vec<DeviceSet
     (sets, mentions.unmatched())
 }
 
+/// For each leaf the devices of which nobody knows whether it holds; nothing where there are none.
+pub(super) fn unknown(world: &World<'_>, leaves: &[Leaf<'_>]) -> Vec<Option<Arc<DeviceSet>>> {
+    let mut fields: BTreeMap<Field, Option<Arc<DeviceSet>>> = BTreeMap::new();
+    let mut unknown = |field: Field| {
+        let Field::Lookup { lookup, column } = field else { return None };
+        let of = || {
+            let width = world.policy.lookups[usize::from(lookup)].columns.len();
+            world.joins[usize::from(lookup)].unknown(usize::from(column), width).map(Arc::new)
+        };
+        fields.entry(field).or_insert_with(of).clone()
+    };
+    leaves.iter().map(|leaf| unknown(leaf.field)).collect()
+}
+
 /// One set a test, `exists: false` and `hasNone` as their complements; and the lists from files, with what was seen.
 fn field_sets<'p>(world: &World<'_>, field: Field, tests: &Tests<'p>) -> (Vec<DeviceSet>, Vec<SeenList<'p>>) {
     let sets = match field.kind() {
@@ -91,8 +106,12 @@ fn text_sets(world: &World<'_>, field: Field, matcher: &TextMatcher<'_>, tests: 
     if let Field::Lookup { lookup, column } = field {
         let (table, join) = (&world.policy.lookups[usize::from(lookup)], &world.joins[usize::from(lookup)]);
         let code = |row: Row| join.line(row).map_or(0, |line| line as u32 + 1);
-        let value = |code: u32| table.cell(code as usize - 1, usize::from(column));
-        return coded_sets(snapshot.len(), table.keys.len() + 1, code, value, matcher, tests);
+        let width = table.columns.len();
+        let value = |code: u32| match join.rows.cell(code as usize - 1, usize::from(column), width) {
+            Cell::Text(text) => Some(text),
+            Cell::Empty | Cell::Unknown => None,
+        };
+        return coded_sets(snapshot.len(), join.rows.keys.len() + 1, code, value, matcher, tests);
     }
     if let Some(bound) = snapshot.code_bound(field) {
         let value = |code: u32| snapshot.code_text(field, code);

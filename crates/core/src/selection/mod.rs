@@ -11,6 +11,7 @@ mod join;
 mod leaves;
 mod matcher;
 mod mentions;
+mod strangers;
 mod superseded;
 mod trace;
 mod trie;
@@ -21,7 +22,7 @@ use std::collections::BTreeMap;
 use crate::device::Field;
 use crate::diagnostic::Diagnostic;
 use crate::inventory::{Counts, DeviceSet, Row, Snapshot};
-use crate::policy::{self, Hunting, Policy, SelectorKind, Test};
+use crate::policy::{self, Cell, Hunting, Policy, SelectorKind, Test};
 use crate::time::Timestamp;
 
 pub use hunting::HuntingResults;
@@ -31,11 +32,14 @@ pub use trace::{Trace, trace};
 /// What the selectors of a policy hold for.
 #[derive(Clone, Debug)]
 pub struct Selections {
-    /// Devices that the policy may touch.
+    /// Devices that the policy may touch; those of which that is unknown are none.
     pub scope: DeviceSet,
     /// For each rule of [`Policy::rules`] the devices in scope that it selects; empty for rules that are not in force.
     pub rules: Vec<DeviceSet>,
-    /// For each of [`Policy::protections`] the devices in scope that it protects.
+    /// By rule: devices in scope of which nobody knows whether the rule selects them, because it reads unknown data. Rules without
+    /// any are absent; they are not among those that the rule selects.
+    pub undecided: BTreeMap<u32, DeviceSet>,
+    /// For each of [`Policy::protections`] the devices in scope that it protects, or may protect: unknown data protects.
     pub protections: Vec<DeviceSet>,
     /// Devices in scope that go into the first wave of a rollout; none where the policy names none.
     pub first: Option<DeviceSet>,
@@ -47,6 +51,10 @@ pub struct Selections {
     pub unmatched: Vec<Unmatched>,
     /// Named selectors in force that hold for no device in scope, as indexes into [`Policy::selectors`].
     pub idle_selectors: Vec<usize>,
+    /// Queries of whose result no row is a device: nobody knows what they select.
+    pub unknown_queries: Vec<Hunting>,
+    /// Warnings about data that leaves something unknown.
+    pub findings: Vec<Diagnostic>,
 }
 
 /// Values of a data file or of a policy that match no device: reported, never silently dropped.
@@ -86,17 +94,19 @@ impl Unmatched {
 /// Which devices every selector in force holds for, each distinct condition evaluated once.
 ///
 /// # Errors
-/// Every hunting query without a recorded result, or with one without rows, and every lookup or result of which nothing matches a
-/// device: a failed or a foreign export must not take tags away.
+/// Every hunting query without a recorded result, or with one without rows, and every lookup or result of some length of which
+/// nothing matches a device: a failed or a foreign export must not take tags away.
 pub fn select(
     policy: &Policy,
     snapshot: &Snapshot,
     hunting: &HuntingResults,
     now: Timestamp,
 ) -> Result<Selections, Vec<Diagnostic>> {
-    let selections = select_stated(policy, snapshot, hunting, now)?;
-    let faults = strangers(policy, snapshot, hunting, &selections, now);
-    if faults.is_empty() { Ok(selections) } else { Err(faults) }
+    let program = compile::compile(policy, now);
+    let mut sources = Joined::new(policy, &program, snapshot, hunting)?;
+    sources.strangers =
+        strangers::find(policy, &program, snapshot, hunting, &mut sources.joins, &sources.hunted)?;
+    Ok(evaluate::evaluate(policy, &program, snapshot, sources, now))
 }
 
 /// As [`select`] for devices that a policy test states: they are few, and say nothing about whose export a data file is.
@@ -110,11 +120,41 @@ pub fn select_stated(
     now: Timestamp,
 ) -> Result<Selections, Vec<Diagnostic>> {
     let program = compile::compile(policy, now);
-    let faults = hunting::faults(&program.hunting, hunting);
-    if !faults.is_empty() {
-        return Err(faults);
+    let sources = Joined::new(policy, &program, snapshot, hunting)?;
+    Ok(evaluate::evaluate(policy, &program, snapshot, sources, now))
+}
+
+/// Lookups and hunting results, joined to the devices.
+struct Joined {
+    joins: Vec<Join>,
+    /// The devices of each query's result.
+    hunted: Vec<DeviceSet>,
+    /// Keys and ids that are no device.
+    unmatched: Vec<Unmatched>,
+    strangers: strangers::Strangers,
+}
+
+impl Joined {
+    fn new(
+        policy: &Policy,
+        program: &compile::Program<'_>,
+        snapshot: &Snapshot,
+        results: &HuntingResults,
+    ) -> Result<Joined, Vec<Diagnostic>> {
+        let faults = hunting::faults(&program.hunting, results);
+        if !faults.is_empty() {
+            return Err(faults);
+        }
+        let joined = policy.lookups.iter().map(|lookup| join::join(lookup, snapshot));
+        let (joins, keys): (Vec<_>, Vec<_>) = joined.unzip();
+        let hunted = program
+            .hunting
+            .iter()
+            .map(|(query, _)| hunting::matches(query, results.get(query).unwrap_or_default(), snapshot));
+        let (hunted, ids): (Vec<_>, Vec<_>) = hunted.unzip();
+        let unmatched = keys.into_iter().chain(ids).flatten().collect();
+        Ok(Joined { joins, hunted, unmatched, strangers: strangers::Strangers::default() })
     }
-    Ok(evaluate::evaluate(policy, &program, snapshot, hunting, now))
 }
 
 /// The devices that each test of a field holds for, all in one pass a field. For tests that no policy states, such as those of
@@ -125,51 +165,6 @@ pub fn sets_of(snapshot: &Snapshot, tests: &[(Field, Test)]) -> Vec<DeviceSet> {
     let leaves: Vec<compile::Leaf<'_>> =
         tests.iter().map(|(field, test)| compile::Leaf { field: *field, test }).collect();
     leaves::evaluate(&world, &leaves).0
-}
-
-/// From how many rows on a source of which nothing matches is taken for another tenant's export or the wrong column.
-const TELLING_ROWS: usize = 5;
-
-/// Lookups and hunting results of some length of which no row is a device that was read. With no device there is no verdict.
-fn strangers(
-    policy: &Policy,
-    snapshot: &Snapshot,
-    results: &HuntingResults,
-    selections: &Selections,
-    now: Timestamp,
-) -> Vec<Diagnostic> {
-    if snapshot.is_empty() {
-        return Vec::new();
-    }
-    let mut faults = Vec::new();
-    for (lookup, join) in policy.lookups.iter().zip(&selections.joins) {
-        if lookup.keys.len() >= TELLING_ROWS && snapshot.rows().all(|row| join.line(row).is_none()) {
-            let message = format!(
-                "none of the {} keys of the lookup `{}` is the `{}` of a device",
-                lookup.keys.len(),
-                lookup.name,
-                lookup.matches.name()
-            );
-            let finding = Diagnostic::error("E0307", lookup.span, message).label("matches no device");
-            faults.push(
-                finding.help(
-                    "the key column, `match` or the file is wrong: every tag that depends on it would go",
-                ),
-            );
-        }
-    }
-    for (query, span) in &compile::compile(policy, now).hunting {
-        let ids = results.get(query).unwrap_or_default();
-        if ids.len() >= TELLING_ROWS && hunting::matches(query, ids, snapshot).0.is_empty() {
-            let message = format!("none of the {} ids of this hunting result is a device", ids.len());
-            let finding = Diagnostic::error("E0703", *span, message).label("matches no device");
-            faults.push(finding.help(format!(
-                "`{}` must hold device ids of this tenant: every tag that depends on it would go",
-                query.column
-            )));
-        }
-    }
-    faults
 }
 
 /// The hunting queries that the selectors in force use, each once.
@@ -185,27 +180,46 @@ pub fn queries(policy: &Policy, now: Timestamp) -> Vec<Hunting> {
 }
 
 /// A field of a device as text, lookup columns included: what templates insert.
+///
+/// # Errors
+/// Why there is none.
 pub fn text_of<'a>(
     policy: &'a Policy,
     snapshot: &'a Snapshot,
-    selections: &Selections,
+    selections: &'a Selections,
     field: Field,
     row: Row,
-) -> Option<Cow<'a, str>> {
-    match field {
-        Field::Lookup { lookup, column } => {
-            let line = selections.joins.get(usize::from(lookup))?.line(row)?;
-            policy.lookups[usize::from(lookup)].cell(line, usize::from(column)).map(Cow::Borrowed)
-        }
-        field => snapshot.text(field, row),
+) -> Result<Cow<'a, str>, Absent> {
+    let Field::Lookup { lookup, column } = field else {
+        return snapshot.text(field, row).filter(|text| !text.is_empty()).ok_or(Absent::Missing);
+    };
+    let width = policy.lookups[usize::from(lookup)].columns.len();
+    match selections.joins[usize::from(lookup)].cell(row, usize::from(column), width) {
+        Some(Cell::Text(text)) => Ok(Cow::Borrowed(text)),
+        Some(Cell::Empty) => Err(Absent::EmptyCell),
+        Some(Cell::Unknown) => Err(Absent::Unknown),
+        None => Err(Absent::NoRow),
     }
+}
+
+/// Why a device has no text in a field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Absent {
+    /// The device does not report it.
+    Missing,
+    /// No row of the lookup is about the device.
+    NoRow,
+    /// The row says nothing in this column.
+    EmptyCell,
+    /// Nobody knows what the lookup says.
+    Unknown,
 }
 
 /// What a run counted: devices, and the rows of every lookup, list file and hunting result that the policy names.
 pub fn count_sources(policy: &Policy, snapshot: &Snapshot, hunting: &HuntingResults) -> Counts {
     let mut sources: BTreeMap<String, u64> = BTreeMap::new();
     for lookup in &policy.lookups {
-        sources.insert(lookup.name.clone(), lookup.keys.len() as u64);
+        sources.insert(lookup.name.clone(), lookup.rows.keys.len() as u64);
     }
     policy.for_each_selector(&mut |selector| {
         let count = match &selector.kind {

@@ -2,6 +2,8 @@
 //!
 //! Tests only.
 
+mod unknown;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +13,9 @@ use super::*;
 use crate::diagnostic::{SourceId, Span};
 use crate::inventory::fleet;
 use crate::pattern::Glob;
-use crate::policy::{Hunting, Keep, ListFile, Lookup, NamedSelector, Protection, Rule, Selector, TextList};
+use crate::policy::{
+    Hunting, Keep, ListFile, Lookup, LookupRows, NamedSelector, Protection, Rule, Selector, TextList,
+};
 
 const NOW: &str = "2026-11-22T00:00:00Z";
 pub(super) const SPAN: Span = Span { source: SourceId(0), start: 0, end: 0 };
@@ -81,7 +85,12 @@ fn rows(snapshot: &Snapshot, select: Selector) -> Vec<u32> {
     for row in selections.scope.iter() {
         let none = HuntingResults::default();
         let traced = trace(&policy, snapshot, &selections, &none, now(), &policy.rules[0].select, row);
-        assert_eq!(traced.holds, selections.rules[0].contains(row), "{traced:?} on {}", snapshot.id(row));
+        assert_eq!(
+            traced.holds,
+            Some(selections.rules[0].contains(row)),
+            "{traced:?} on {}",
+            snapshot.id(row)
+        );
     }
     selections.rules[0].iter().map(|row| row.0).collect()
 }
@@ -285,7 +294,12 @@ fn of_devices_with_one_name_only_the_kept_one_is_not_superseded() {
 #[test]
 fn hunting_needs_a_result_with_rows() {
     let snapshot = fleet(&[json!({}), json!({})]);
-    let query = Hunting { query: "DeviceInfo\n".into(), column: "DeviceId".into(), allow_empty: false };
+    let query = Hunting {
+        query: "DeviceInfo\n".into(),
+        column: "DeviceId".into(),
+        allow_empty: false,
+        is_unlisted_ok: false,
+    };
     let policy = policy(vec![selector(SelectorKind::Hunting(query.clone()))]);
     let found = |results: &HuntingResults| select(&policy, &snapshot, results, now());
     assert_eq!(found(&HuntingResults::default()).unwrap_err()[0].code, "E0701");
@@ -298,13 +312,28 @@ fn hunting_needs_a_result_with_rows() {
     let shouted = HuntingResults::from_json(br#"{"DeviceInfo": ["D1"]}"#).unwrap();
     let shouting = found(&shouted).unwrap();
     assert_eq!(shouting.rules[0].iter().collect::<Vec<_>>(), [Row(1)], "ids compare without case");
-    assert!(trace(&policy, &snapshot, &shouting, &shouted, now(), &policy.rules[0].select, Row(1)).holds);
+    assert!(
+        trace(&policy, &snapshot, &shouting, &shouted, now(), &policy.rules[0].select, Row(1)).holds
+            == Some(true)
+    );
     let foreign = HuntingResults::from_json(br#"{"DeviceInfo": ["a", "b", "c", "e", "f"]}"#).unwrap();
     assert_eq!(found(&foreign).unwrap_err()[0].code, "E0703", "another tenant's export");
     let nobody = select(&policy, &fleet(&[]), &foreign, now());
     assert!(nobody.is_ok(), "with no device read there is no verdict");
-    assert!(trace(&policy, &snapshot, &selections, &results, now(), &policy.rules[0].select, Row(1)).holds);
+    assert!(
+        trace(&policy, &snapshot, &selections, &results, now(), &policy.rules[0].select, Row(1)).holds
+            == Some(true)
+    );
     assert_eq!(count_sources(&policy, &snapshot, &results).sources["hunting: DeviceInfo"], 2);
+}
+
+pub(super) fn rows_of(keys: &[&str], cells: &[&str], unknown: &[usize]) -> LookupRows {
+    LookupRows {
+        keys: strings(keys),
+        cells: cells.iter().map(|cell| Box::from(*cell)).collect(),
+        lines: (2..).take(keys.len()).collect(),
+        unknown: unknown.iter().copied().collect(),
+    }
 }
 
 pub(super) fn cmdb() -> Lookup {
@@ -313,8 +342,7 @@ pub(super) fn cmdb() -> Lookup {
         file: "cmdb.csv".into(),
         matches: Field::DeviceName,
         columns: strings(&["hostname", "owner"]),
-        keys: strings(&["WEB1", "db1", "gone"]),
-        cells: ["WEB1", "Ops", "db1", "", "gone", "x"].into_iter().map(Box::from).collect(),
+        rows: rows_of(&["WEB1", "db1", "gone"], &["WEB1", "Ops", "db1", "", "gone", "x"], &[]).into(),
         span: SPAN,
     }
 }
@@ -338,9 +366,13 @@ fn lookups_join_without_case_and_report_keys_without_a_device() {
     let unmatched =
         Unmatched { source: "cmdb".into(), is_lookup: true, count: 1, sample: strings(&["gone"]) };
     assert_eq!(selections.unmatched, [unmatched]);
-    assert_eq!(text_of(&policy, &snapshot, &selections, owner, Row(0)).as_deref(), Some("Ops"));
-    assert_eq!(text_of(&policy, &snapshot, &selections, owner, Row(1)), None, "an empty cell is missing");
-    assert_eq!(text_of(&policy, &snapshot, &selections, Field::DeviceName, Row(1)).as_deref(), Some("DB1"));
+    assert_eq!(text_of(&policy, &snapshot, &selections, owner, Row(0)).as_deref(), Ok("Ops"));
+    assert_eq!(
+        text_of(&policy, &snapshot, &selections, owner, Row(1)),
+        Err(Absent::EmptyCell),
+        "an empty cell is missing"
+    );
+    assert_eq!(text_of(&policy, &snapshot, &selections, Field::DeviceName, Row(1)).as_deref(), Ok("DB1"));
 }
 
 #[test]
@@ -422,12 +454,12 @@ fn a_named_selector_is_traced_by_its_name() {
     let selections = run(&policy, &snapshot);
     let none = HuntingResults::default();
     let traced = trace(&policy, &snapshot, &selections, &none, now(), &policy.rules[0].select, Row(0));
-    assert_eq!((traced.label.as_str(), traced.holds), ("use servers", true));
+    assert_eq!((traced.label.as_str(), traced.holds), ("use servers", Some(true)));
     let parts = &traced.children[0].children;
     assert_eq!(parts[0].label, "computerDnsName startsWith [web, app]");
     assert_eq!(parts[0].actual.as_deref(), Some("web1"));
     assert_eq!(
         (parts[1].label.as_str(), parts[1].holds, parts[1].actual.clone()),
-        ("osPlatform exists", false, None)
+        ("osPlatform exists", Some(false), None)
     );
 }

@@ -13,7 +13,7 @@ use super::{HuntingResults, Selections, address, hunting, join};
 use crate::device::{Field, Kind};
 use crate::diagnostic::Span;
 use crate::inventory::{Row, Snapshot, Stored};
-use crate::policy::{Keep, Policy, Selector, SelectorKind, Test};
+use crate::policy::{Cell, Hunting, Keep, Policy, Selector, SelectorKind, Test};
 use crate::text;
 use crate::time::{self, Timestamp};
 
@@ -22,8 +22,8 @@ use crate::time::{self, Timestamp};
 pub struct Trace {
     /// The condition, as short as it can be said in the policy's words.
     pub label: String,
-    /// Whether it holds.
-    pub holds: bool,
+    /// Whether it holds; `None` where nobody knows.
+    pub holds: Option<bool>,
     /// What the device has; `None` where it has nothing, and for conditions that only combine others.
     pub actual: Option<String>,
     /// Where the condition stands.
@@ -32,7 +32,7 @@ pub struct Trace {
     pub children: Vec<Trace>,
 }
 
-/// Why a selector holds for a device or not. A named selector is explained where it is used first. A hunting query without a result does not hold.
+/// Why a selector holds for a device or not. A named selector is explained where it is used first.
 pub fn trace(
     policy: &Policy,
     snapshot: &Snapshot,
@@ -54,25 +54,25 @@ struct Tracer<'a> {
     now: Timestamp,
     row: Row,
     /// Whether each named selector that was explained already holds: selectors that use each other twice would double each time.
-    shared: RefCell<HashMap<usize, bool>>,
+    shared: RefCell<HashMap<usize, Option<bool>>>,
 }
 
 impl Tracer<'_> {
     fn selector(&self, selector: &Selector) -> Trace {
         let several = |parts: &[Selector]| parts.iter().map(|part| self.selector(part)).collect::<Vec<_>>();
         let (label, holds, actual, children) = match &selector.kind {
-            SelectorKind::Everything => ("everything".to_owned(), true, None, Vec::new()),
+            SelectorKind::Everything => ("everything".to_owned(), Some(true), None, Vec::new()),
             SelectorKind::All(parts) => {
                 let children = several(parts);
-                ("all of".to_owned(), children.iter().all(|child| child.holds), None, children)
+                ("all of".to_owned(), joined(&children, true), None, children)
             }
             SelectorKind::Any(parts) => {
                 let children = several(parts);
-                ("any of".to_owned(), children.iter().any(|child| child.holds), None, children)
+                ("any of".to_owned(), joined(&children, false), None, children)
             }
             SelectorKind::Not(inner) => {
                 let child = self.selector(inner);
-                ("not".to_owned(), !child.holds, None, vec![child])
+                ("not".to_owned(), child.holds.map(|holds| !holds), None, vec![child])
             }
             SelectorKind::Use(index) => {
                 let named = &self.policy.selectors[*index];
@@ -88,7 +88,11 @@ impl Tracer<'_> {
             }
             SelectorKind::Field { field, test } => {
                 let label = format!("{} {}", self.name(*field), condition(test));
-                (label, self.holds(*field, test), self.actual(*field), Vec::new())
+                if self.is_unknown(*field) {
+                    (label, None, Some("a value that nobody knows".to_owned()), Vec::new())
+                } else {
+                    (label, Some(self.holds(*field, test)), self.actual(*field), Vec::new())
+                }
             }
             SelectorKind::Superseded { by, keep } => {
                 let (holds, actual) = self.superseded(*by, *keep);
@@ -96,15 +100,34 @@ impl Tracer<'_> {
                     Keep::Newest => "newest",
                     Keep::Oldest => "oldest",
                 };
-                (format!("superseded by {}, keep {kept}", by.name()), holds, actual, Vec::new())
+                (format!("superseded by {}, keep {kept}", by.name()), Some(holds), actual, Vec::new())
             }
             SelectorKind::Hunting(query) => {
-                let ids = self.hunting.get(query).unwrap_or_default();
-                let holds = hunting::lists(ids, self.snapshot.id(self.row));
-                (query.title(), holds, None, Vec::new())
+                let (holds, actual) = self.listed(query);
+                (query.title(), holds, Some(actual.to_owned()), Vec::new())
             }
         };
         Trace { label, holds, actual, span: selector.span, children }
+    }
+
+    /// Whether a hunting result lists the device.
+    fn listed(&self, query: &Hunting) -> (Option<bool>, &'static str) {
+        let Some(ids) = self.hunting.get(query) else { return (None, "no result") };
+        if self.selections.unknown_queries.contains(query) {
+            return (None, "a result of which no row is a device");
+        }
+        match hunting::lists(ids, self.snapshot.id(self.row)) {
+            true => (Some(true), "a row in the result"),
+            false => (Some(false), "no row in the result"),
+        }
+    }
+
+    fn is_unknown(&self, field: Field) -> bool {
+        let Field::Lookup { lookup, column } = field else { return false };
+        let table = &self.policy.lookups[usize::from(lookup)];
+        let cell = |line| table.rows.cell(line, usize::from(column), table.columns.len());
+        self.selections.joins[usize::from(lookup)].is_foreign
+            || join::line_of(table, self.snapshot, self.row).is_some_and(|line| cell(line) == Cell::Unknown)
     }
 
     fn name(&self, field: Field) -> String {
@@ -233,6 +256,14 @@ impl Tracer<'_> {
         }
         (true, Some(format!("{name}; {} is kept", self.snapshot.id(kept))))
     }
+}
+
+/// Whether all of these hold (`all`), or any: unknown where those that are known do not decide.
+fn joined(children: &[Trace], all: bool) -> Option<bool> {
+    if children.iter().any(|child| child.holds == Some(!all)) {
+        return Some(!all);
+    }
+    children.iter().all(|child| child.holds.is_some()).then_some(all)
 }
 
 fn text_holds(test: &Test, text: &str) -> bool {

@@ -4,6 +4,7 @@
 //! Parses no policy: worlds are built from the resolved types, so that a mistake in the parser cannot hide one here.
 
 mod reference;
+mod unknown;
 mod waiting;
 mod world;
 

@@ -2,7 +2,7 @@
 //!
 //! Builds only what a valid policy can say.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::device::{DeviceValue, Field};
 use crate::diagnostic::{SourceId, Sources, Span};
@@ -166,6 +166,9 @@ impl World {
             joins: Vec::new(),
             unmatched: Vec::new(),
             idle_selectors: Vec::new(),
+            undecided: BTreeMap::new(),
+            unknown_queries: Vec::new(),
+            findings: Vec::new(),
         }
     }
 

@@ -32,7 +32,7 @@ rules:
     assert_eq!(data_files(&set.sources)[0].path, "policies/data/cmdb.csv");
     assert_eq!(set.notes(), ["N0404", "N0401"]);
     let policy = set.sound();
-    assert_eq!((policy.rules.len(), policy.lookups[0].keys.len(), policy.rules[0].priority), (2, 1, 10));
+    assert_eq!((policy.rules.len(), policy.lookups[0].rows.keys.len(), policy.rules[0].priority), (2, 1, 10));
     assert_eq!(policy.lookups[0].cell(0, 2), Some("Ops Team"));
 }
 

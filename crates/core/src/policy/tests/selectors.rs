@@ -368,7 +368,7 @@ fn lookups_are_tables_keyed_by_a_device_field() {
     assert_eq!(wrong("c.csv", "lookup.cmdb.env: x", "name,env\na,b\n"), ["E0306"]);
     assert_eq!(wrong("c.csv", "lookup.cmdb.env: x", "host,env\n"), ["E0304"]);
     assert_eq!(wrong("c.xlsx", "lookup.cmdb.env: x", "host,env\n"), ["E0303"]);
-    assert_eq!(wrong("c.csv", "lookup.cmdb.env: x", "host,env\na\n"), ["E0303"]);
+    assert_eq!(wrong("c.csv", "lookup.cmdb.env: x", "host,env\na\n"), ["W0302"]);
     assert_eq!(wrong("c.csv", "lookup.cmdb.env: prod", "host,env\n,x\na,prod\n"), ["W0301"]);
     let twice = with_data(&text("c.csv", "lookup.cmdb.env: x"), &[("c.csv", "host,env\na,x\nb,y\nA,z\n")]);
     assert!(twice.only().message.contains("lines 2 and 4"), "{}", twice.only().message);
@@ -378,7 +378,7 @@ fn lookups_are_tables_keyed_by_a_device_field() {
         "the same row twice is one"
     );
     let empty = text("c.csv, allowEmpty: true", "lookup.cmdb.env: x");
-    assert_eq!(with_data(&empty, &[("c.csv", "host,env\n")]).sound().lookups[0].keys.len(), 0);
+    assert_eq!(with_data(&empty, &[("c.csv", "host,env\n")]).sound().lookups[0].rows.keys.len(), 0);
     assert_eq!(with_data(&empty, &[("c.csv", "host,env\n,x\n")]).codes(), ["E0304"], "keys were lost");
     assert_eq!(with_data(&text("../c.csv", "id: x"), &[]).codes(), ["E0302"]);
     let field = "lookups:\n  c: { file: c.csv, key: host, match: osPlatform }\n";

@@ -1,0 +1,144 @@
+//! Lookups: tables whose rows are joined to devices, and the cells that their rows leave unknown.
+//!
+//! Joins nothing; that is `selection`. Reads no file; that is `data`.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use super::data::Table;
+use crate::device::Field;
+use crate::diagnostic::Span;
+use crate::text;
+
+/// An entry of `lookups`: a table joined to devices.
+#[derive(Clone, Debug)]
+pub struct Lookup {
+    /// The name in `lookup.NAME.COLUMN`.
+    pub name: String,
+    /// The path as written, for messages.
+    pub file: String,
+    /// The device field that `key` equals.
+    pub matches: Field,
+    /// The column names, in file order.
+    pub columns: Vec<String>,
+    /// The rows that have a key.
+    pub rows: Arc<LookupRows>,
+    /// Where it stands.
+    pub span: Span,
+}
+
+/// Rows of a lookup, one a key.
+#[derive(Clone, Debug, Default)]
+pub struct LookupRows {
+    /// Keys as written, one a row.
+    pub keys: Vec<String>,
+    /// Row-major cells; empty text is missing.
+    pub cells: Vec<Box<str>>,
+    /// The line of each row in its file.
+    pub lines: Vec<u64>,
+    /// Places in `cells` of which nobody knows what they hold: two rows of one key differ there, or the row ends before.
+    pub unknown: HashSet<usize>,
+}
+
+/// What a lookup says in one column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cell<'a> {
+    /// This text.
+    Text(&'a str),
+    /// Nothing.
+    Empty,
+    /// Nobody knows what.
+    Unknown,
+}
+
+impl LookupRows {
+    /// A cell. `width`: how many columns there are.
+    pub fn cell(&self, row: usize, column: usize, width: usize) -> Cell<'_> {
+        let place = row * width + column;
+        match self.cells.get(place) {
+            _ if self.unknown.contains(&place) => Cell::Unknown,
+            Some(cell) if !cell.is_empty() => Cell::Text(cell),
+            _ => Cell::Empty,
+        }
+    }
+}
+
+impl Lookup {
+    /// The text of a cell, `None` where it is empty or unknown.
+    pub fn cell(&self, row: usize, column: usize) -> Option<&str> {
+        match self.rows.cell(row, column, self.columns.len()) {
+            Cell::Text(text) => Some(text),
+            Cell::Empty | Cell::Unknown => None,
+        }
+    }
+}
+
+/// Rows that one lookup cannot both have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Clash {
+    pub(crate) key: String,
+    /// The lines of the row that is kept and of the other.
+    pub(crate) lines: (u64, u64),
+}
+
+/// The rows of a table by key, and what is wrong with them.
+#[derive(Debug, Default)]
+pub(crate) struct KeyedRows {
+    pub(crate) rows: LookupRows,
+    pub(crate) clashes: Vec<Clash>,
+    /// How many rows have no key.
+    pub(crate) without_key: usize,
+    /// Lines of rows that end before their last column, ascending.
+    pub(crate) torn: Vec<u64>,
+}
+
+/// One row a key: where two differ, what they differ in is unknown.
+pub(crate) fn keyed(table: Table, key_column: usize) -> KeyedRows {
+    let width = table.columns.len();
+    let mut found = KeyedRows::default();
+    let mut known: HashMap<String, usize> = HashMap::with_capacity(table.lines.len());
+    let mut cells = table.cells.into_iter();
+    for (number, line) in table.lines.into_iter().enumerate() {
+        let row: Vec<Box<str>> = cells.by_ref().take(width).collect();
+        let is_absent = |column: usize| table.unknown.contains(&(number * width + column));
+        if (0..width).any(is_absent) {
+            found.torn.push(line);
+        }
+        let key = row[key_column].to_string();
+        if key.is_empty() || is_zero_guid(&key) {
+            found.without_key += 1;
+            continue;
+        }
+        let kept = *known.entry(text::fold(&key).into_owned()).or_insert(found.rows.keys.len());
+        let rows = &mut found.rows;
+        if kept < rows.keys.len() {
+            let place = |column: usize| kept * width + column;
+            let differs = |column: &usize| {
+                *column != key_column
+                    && (rows.cells[place(*column)] != row[*column]
+                        || is_absent(*column) != rows.unknown.contains(&place(*column)))
+            };
+            let differing: Vec<usize> = (0..width).filter(differs).collect();
+            if !differing.is_empty() {
+                found.clashes.push(Clash { key, lines: (rows.lines[kept], line) });
+                rows.unknown.extend(differing.into_iter().map(place));
+            }
+            continue;
+        }
+        rows.unknown
+            .extend((0..width).filter(|column| is_absent(*column)).map(|column| kept * width + column));
+        rows.keys.push(key);
+        rows.lines.push(line);
+        rows.cells.extend(row);
+    }
+    found
+}
+
+/// The GUID that stands for none.
+fn is_zero_guid(key: &str) -> bool {
+    key.len() == 36
+        && key
+            .bytes()
+            .enumerate()
+            .all(|(at, byte)| byte == if matches!(at, 8 | 13 | 18 | 23) { b'-' } else { b'0' })
+}

@@ -1,0 +1,92 @@
+//! Lookups and hunting results of which no row is a device that was read: another tenant's export, or the wrong column.
+//!
+//! Says which they are; what depends on them is for `evaluate`.
+
+use super::compile::Program;
+use super::{HuntingResults, Join};
+use crate::diagnostic::Diagnostic;
+use crate::inventory::{DeviceSet, Snapshot};
+use crate::policy::Policy;
+
+/// From how many rows on a source of which nothing matches is an error. Fewer can be gone by chance, and are unknown.
+const TELLING_ROWS: usize = 5;
+
+/// Sources of which no row is a device.
+#[derive(Debug, Default)]
+pub(super) struct Strangers {
+    /// By query of the program: whether its rows are about no device.
+    pub(super) queries: Vec<bool>,
+    /// Warnings about those that are unknown.
+    pub(super) findings: Vec<Diagnostic>,
+}
+
+/// Finds them, and marks the joins of lookups that are unknown. With no device read there is no verdict.
+///
+/// # Errors
+/// Sources that are too long to match nothing by chance.
+pub(super) fn find(
+    policy: &Policy,
+    program: &Program<'_>,
+    snapshot: &Snapshot,
+    results: &HuntingResults,
+    joins: &mut [Join],
+    hunted: &[DeviceSet],
+) -> Result<Strangers, Vec<Diagnostic>> {
+    let mut found = Strangers { queries: vec![false; program.hunting.len()], findings: Vec::new() };
+    if snapshot.is_empty() {
+        return Ok(found);
+    }
+    let mut faults = Vec::new();
+    for (lookup, join) in policy.lookups.iter().zip(joins) {
+        let keys = lookup.rows.keys.len();
+        if keys == 0 || !join.matches_none() {
+            continue;
+        }
+        let message = format!(
+            "{} of the lookup `{}` is the `{}` of a device",
+            none_of(keys, "key"),
+            lookup.name,
+            lookup.matches.name()
+        );
+        if keys >= TELLING_ROWS {
+            let finding = Diagnostic::error("E0307", lookup.span, message).label("matches no device");
+            faults.push(
+                finding.help(
+                    "the key column, `match` or the file is wrong: every tag that depends on it would go",
+                ),
+            );
+            continue;
+        }
+        join.is_foreign = true;
+        let finding = Diagnostic::warning("W0302", lookup.span, message).label("matches no device");
+        found.findings.push(
+            finding
+                .help("its columns are unknown, and nothing is written that depends on them: check the key column, `match` and the file"),
+        );
+    }
+    for (index, (query, span)) in program.hunting.iter().enumerate() {
+        let rows = results.get(query).unwrap_or_default().len();
+        if rows == 0 || query.is_unlisted_ok || !hunted[index].is_empty() {
+            continue;
+        }
+        let message = format!("{} of this hunting result is a device", none_of(rows, "id"));
+        if rows >= TELLING_ROWS {
+            let finding = Diagnostic::error("E0703", *span, message).label("matches no device");
+            faults.push(finding.help(format!(
+                "`{}` must hold device ids of this tenant: every tag that depends on it would go",
+                query.column
+            )));
+            continue;
+        }
+        found.queries[index] = true;
+        let finding = Diagnostic::warning("W0701", *span, message).label("matches no device");
+        found.findings.push(finding.help(
+            "whether it selects a device is unknown, and nothing is written that depends on it; if its rows need not be devices here, write `unlisted: ok`",
+        ));
+    }
+    if faults.is_empty() { Ok(found) } else { Err(faults) }
+}
+
+fn none_of(count: usize, noun: &str) -> String {
+    if count == 1 { format!("not even the one {noun}") } else { format!("none of the {count} {noun}s") }
+}

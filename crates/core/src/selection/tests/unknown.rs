@@ -1,0 +1,62 @@
+//! Selectors on data of which nobody knows what it says.
+//!
+//! Tests only.
+
+use super::*;
+
+#[test]
+fn an_unknown_cell_is_neither_true_nor_false_and_protects() {
+    let snapshot = named(&["web1", "db1"]);
+    let owner = Field::Lookup { lookup: 0, column: 1 };
+    let rows = rows_of(&["web1", "db1"], &["web1", "Ops", "db1", ""], &[1]);
+    let ops = || field(owner, list(&["ops"]));
+    let protection = Protection { name: "p".into(), select: ops(), reason: None, span: SPAN };
+    let policy = Policy {
+        lookups: vec![Lookup { rows: rows.into(), ..cmdb() }],
+        protections: vec![protection],
+        ..policy(vec![
+            ops(),
+            not(ops()),
+            selector(SelectorKind::Any(vec![ops(), selector(SelectorKind::Everything)])),
+            field(owner, Test::Exists(false)),
+        ])
+    };
+    let selections = run(&policy, &snapshot);
+    let surely: Vec<Vec<u32>> =
+        selections.rules.iter().map(|set| set.iter().map(|row| row.0).collect()).collect();
+    assert_eq!(surely, [vec![], vec![1], vec![0, 1], vec![1]]);
+    let undecided = selections.undecided.iter().map(|(rule, set)| (*rule, set.iter().collect::<Vec<_>>()));
+    let web1 = vec![Row(0)];
+    assert_eq!(undecided.collect::<Vec<_>>(), [(0, web1.clone()), (1, web1.clone()), (3, web1.clone())]);
+    assert_eq!(selections.protections[0].iter().collect::<Vec<_>>(), web1, "it may be protected");
+    let scoped = Policy { scope: Some(ops()), ..policy };
+    assert!(run(&scoped, &snapshot).scope.is_empty(), "it may be outside");
+}
+
+#[test]
+fn a_few_rows_of_which_none_is_a_device_say_nothing_and_five_are_an_error() {
+    let snapshot = named(&["web1"]);
+    let owner = Field::Lookup { lookup: 0, column: 1 };
+    let of = |keys: &[&str]| {
+        let cells: Vec<&str> = keys.iter().flat_map(|key| [*key, "ops"]).collect();
+        let lookup = Lookup { rows: rows_of(keys, &cells, &[]).into(), ..cmdb() };
+        let policy = Policy { lookups: vec![lookup], ..policy(vec![field(owner, Test::Exists(true))]) };
+        let found = select(&policy, &snapshot, &HuntingResults::default(), now());
+        found.map(|found| (found.undecided.len(), found.findings.len())).map_err(|faults| faults[0].code)
+    };
+    assert_eq!(of(&["a", "b", "c", "d"]), Ok((1, 1)));
+    assert_eq!(of(&["a", "b", "c", "d", "web1"]), Ok((0, 0)));
+    assert_eq!(of(&["a", "b", "c", "d", "e"]), Err("E0307"));
+    let hunting = |ids: &str, is_unlisted_ok: bool| {
+        let (query, column) = ("DeviceInfo".into(), "DeviceId".into());
+        let query = Hunting { query, column, allow_empty: false, is_unlisted_ok };
+        let policy = policy(vec![not(selector(SelectorKind::Hunting(query)))]);
+        let results = HuntingResults::from_json(format!("{{\"DeviceInfo\": {ids}}}").as_bytes()).unwrap();
+        let found = select(&policy, &snapshot, &results, now()).unwrap();
+        let traced = trace(&policy, &snapshot, &found, &results, now(), &policy.rules[0].select, Row(0));
+        (found.rules[0].count(), found.undecided.len(), found.findings.len(), traced.holds)
+    };
+    assert_eq!(hunting(r#"["gone"]"#, false), (0, 1, 1, None));
+    assert_eq!(hunting(r#"["gone"]"#, true), (1, 0, 0, Some(true)));
+    assert_eq!(hunting(r#"["gone", "d0"]"#, false), (0, 0, 0, Some(false)));
+}
