@@ -373,7 +373,8 @@ impl<'a> Sorter<'a> {
         }
         if let Some(Some(why)) = self.limited.get(entry.tag.0 as usize) {
             if !entry.is_removal {
-                held.push(Held { tag: entry.tag, cause: entry.cause, is_contested: true });
+                let slot = ChangeSlot::Unconfirmed(self.names.list[entry.tag.0 as usize].clone());
+                held.push(Held { tag: entry.tag, cause: entry.cause, is_contested: true, slot });
             }
             return ChangeSlot::Unwritable(why.clone());
         }
