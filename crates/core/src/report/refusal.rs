@@ -68,7 +68,7 @@ fn cap(plan: &Plan, axis: &AxisReport) -> Refusal {
         None => " (the default)".to_owned(),
     };
     let name = axis.axis.word();
-    let tag = axis.tag.as_ref().map_or_else(String::new, |tag| format!(":{tag}"));
+    let tag = axis.tag.as_ref().map_or_else(String::new, |tag| format!(":{}", escape::tag(tag)));
     let allow = allowance(axis);
     Refusal {
         name: format!("{name}{tag}"),
@@ -88,7 +88,7 @@ fn cap(plan: &Plan, axis: &AxisReport) -> Refusal {
 
 fn day(plan: &Plan, day: &DayReport) -> Refusal {
     let name = day.axis.word();
-    let tag = day.tag.as_ref().map_or_else(String::new, |tag| format!(":{tag}"));
+    let tag = day.tag.as_ref().map_or_else(String::new, |tag| format!(":{}", escape::tag(tag)));
     let of_tag = day.tag.as_ref().map_or_else(String::new, |tag| format!(" of tag \"{tag}\""));
     let things = match day.axis {
         Axis::Values => "changed value",

@@ -10,6 +10,7 @@ use crate::policy::{Axis, Percent};
 use crate::time;
 
 use super::consequences;
+use super::escape;
 use super::model::{Class, Model, Subject, Totals};
 use super::refusal;
 use super::words::{counted, lane, noun_for, number, share};
@@ -253,7 +254,7 @@ pub fn guard(model: &Model<'_>) -> Vec<Phrase> {
     if let Some(axis) = tightest {
         phrases.push(Phrase::new(
             format!("removalsPerTag {}", of_allowed(axis)),
-            axis.tag.as_deref().map(str::to_owned),
+            axis.tag.as_deref().map(|tag| escape::tag(tag).into_owned()),
         ));
     }
     phrases
