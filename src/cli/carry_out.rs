@@ -17,6 +17,7 @@ use mdetag_core::device::Field;
 use mdetag_core::inventory::{Row, Snapshot};
 use mdetag_core::plan::{Lane, Plan, PlannedWaves, SafePlan};
 use mdetag_core::policy::claimed_patterns;
+use mdetag_core::probe::Question;
 use mdetag_core::report::model::RunEnd;
 use mdetag_core::report::progress::{self, Applying};
 use mdetag_core::selection::HuntingResults;
@@ -169,6 +170,7 @@ pub fn options(inputs: &RunInputs<'_>, now: Timestamp) -> RunOptions {
         settle: session.scaled(settings.writes.settle),
         visibility: settings.writes.visibility,
         max_calls: inputs.args.max_calls,
+        names_unknown: inputs.context.service.verdict(Question::UnknownId) == Some("refusedNamed"),
         seed: now.ticks() as u64 ^ u64::from(std::process::id()),
     }
 }
@@ -222,15 +224,16 @@ pub fn read_again(context: &Context, session: &Session) -> Arc<ReadAgain> {
     let mut context = context.clone();
     context.console.lines |= context.console.bars;
     context.console.bars = false;
-    let (tenant, ledger) = (session.tenant.clone(), session.ledger.clone());
+    let (tenant, ledger, known) = (session.tenant.clone(), session.ledger.clone(), session.known.clone());
     Arc::new(move || {
         let (reader, console) = (tenant.reader(), context.console.clone());
         let reading = Reading::start(&context, &ledger);
+        let scope = ReadScope { service: known.clone(), ..ReadScope::default() };
         Box::pin(async move {
             tracing::info!("reading the list again");
             let quiet = |_: &mdetag::tenant::ReadProgress| {};
             let watch = ReadWatch { meter: &reading, progress: &quiet, pages: None };
-            let read = reader.read(&ReadScope { filter: None }, watch).await;
+            let read = reader.read(&scope, watch).await;
             let (snapshot, trust) = read.map_err(|error| error.to_string())?;
             if !trust.is_trusted() {
                 console.say(&format!("the second read is untrusted: {}", trust.sentences().join("; ")));

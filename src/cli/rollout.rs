@@ -486,5 +486,8 @@ async fn reread(inputs: &RunInputs<'_>) -> Result<(Snapshot, Trust), String> {
     let quiet = |_: &mdetag::tenant::ReadProgress| {};
     let watch = ReadWatch { meter: &reading, progress: &quiet, pages: None };
     let reader = inputs.session.tenant.reader();
-    reader.read(&ReadScope { filter: None }, watch).await.map_err(|error| error.to_string())
+    reader
+        .read(&ReadScope { service: inputs.session.known.clone(), ..ReadScope::default() }, watch)
+        .await
+        .map_err(|error| error.to_string())
 }

@@ -33,7 +33,11 @@ pub async fn run(context: &Context, args: &SnapshotArgs) -> Result<Exit, Failure
     let progress = |progress: &mdetag::tenant::ReadProgress| reading.show(progress);
     let mut sink = |page: &[u8]| pages.lock().unwrap_or_else(std::sync::PoisonError::into_inner).add(page);
     let watch = ReadWatch { meter: &reading, progress: &progress, pages: Some(&mut sink) };
-    let read = session.tenant.reader().read(&ReadScope { filter: None }, watch).await;
+    let read = session
+        .tenant
+        .reader()
+        .read(&ReadScope { service: session.known.clone(), ..ReadScope::default() }, watch)
+        .await;
     reading.end();
     let (snapshot, trust) = read.map_err(session::unreachable_tenant)?;
     if !trust.is_trusted() {

@@ -124,7 +124,7 @@ pub async fn of_session(
     };
     let state = session.state.clone();
     let is_recorded = context.global.inventory.is_some();
-    let kept = kept(context, &state, set, is_recorded);
+    let kept = kept(context, &state, set, &session.known, is_recorded);
     // On the very first run there is nothing to compare with, and nothing to say.
     if journal::runs(&state).is_ok_and(|runs| !runs.is_empty()) {
         note_missing_counts(context, policy, &kept);
@@ -151,11 +151,12 @@ pub async fn live(
     session: &Session,
     policy: Option<&Policy>,
 ) -> Result<Inventory, Failure> {
-    let filter = policy.and_then(|policy| pushed(policy, context.policy_now()));
+    let filter = policy.and_then(|policy| pushed(policy, &session.known, context.policy_now()));
     let reading = Reading::start(context, &session.ledger);
     let progress = |progress: &tenant::ReadProgress| reading.show(progress);
     let watch = ReadWatch { meter: &reading, progress: &progress, pages: None };
-    let read = session.tenant.reader().read(&ReadScope { filter }, watch).await;
+    let read =
+        session.tenant.reader().read(&ReadScope { filter, service: session.known.clone() }, watch).await;
     reading.end();
     let (snapshot, trust) = read.map_err(session::unreachable_tenant)?;
     Ok(Inventory { snapshot, trust, tenant: session.reference.clone() })
@@ -163,15 +164,21 @@ pub async fn live(
 
 /// The scope's conditions that the service can evaluate. None while the guard asks for a least number of devices: it counts
 /// before scope.
-fn pushed(policy: &Policy, now: Timestamp) -> Option<String> {
+fn pushed(policy: &Policy, service: &KnownService, now: Timestamp) -> Option<String> {
     let scope = policy.scope.as_ref().filter(|_| policy.guard.min_devices.is_none())?;
-    tenant::pushed(scope, &policy.selectors, now)
+    tenant::pushed(scope, &policy.selectors, &service.refused_filters(), now)
 }
 
 /// What trusted runs of a set counted. `is_recorded`: the devices come from a file, which no filter cut.
-fn kept(context: &Context, state: &StateDir, set: Option<&PolicySet>, is_recorded: bool) -> KeptCounts {
+fn kept(
+    context: &Context,
+    state: &StateDir,
+    set: Option<&PolicySet>,
+    service: &KnownService,
+    is_recorded: bool,
+) -> KeptCounts {
     let Some(set) = set else { return KeptCounts::default() };
-    let filter = pushed(&set.policy, Timestamp::EPOCH).filter(|_| !is_recorded).unwrap_or_default();
+    let filter = pushed(&set.policy, service, Timestamp::EPOCH).filter(|_| !is_recorded).unwrap_or_default();
     match baselines_file::read(state, &past::set_of(context, &set.reference)) {
         Ok(baselines) => KeptCounts { baselines, unreadable: None, filter },
         Err(_) => KeptCounts { baselines: None, unreadable: Some(shown(&state.baselines())), filter },
@@ -196,7 +203,10 @@ fn from_file(context: &Context, path: &std::path::Path, set: Option<&PolicySet>)
     let is_named = file.tenant.id.is_some() && file.tenant.cloud.is_some();
     let state =
         if is_named { state_store::of_tenant(context, &file.tenant, StateNeed::May).ok() } else { None };
-    let kept = state.as_ref().map(|state| kept(context, state, set, true)).unwrap_or_default();
+    let kept = state
+        .as_ref()
+        .map(|state| kept(context, state, set, &KnownService::default(), true))
+        .unwrap_or_default();
     note_missing_counts(context, policy, &kept);
     let service =
         state.as_ref().map(|state| known_service::read(context, state, &file.tenant)).unwrap_or_default();

@@ -24,12 +24,13 @@ mod tests;
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use reqwest::Method;
 
 use mdetag_core::plan::Lane;
+use mdetag_core::service::{Question, Sightings};
 use mdetag_core::time::Clock;
 
 pub use self::auth::{Credential, CredentialSource, IdentityOptions, choose};
@@ -165,6 +166,7 @@ pub async fn sign_in(options: ConnectOptions) -> Result<Tenant, TenantError> {
         backoff: options.backoff,
         page_size: options.page_size.max(2),
         request_timeout: options.request_timeout.max(Duration::from_millis(1)),
+        sightings: Mutex::default(),
     };
     let token = connection.token(Lane::List, None).await?;
     Ok(Tenant { connection: Arc::new(connection), claims: token.claims, source: token.source })
@@ -243,6 +245,11 @@ impl Tenant {
         self.claims.check_role(need, self.source)
     }
 
+    /// What the answers to reads told of the service beside.
+    pub fn sightings(&self) -> Sightings {
+        self.connection.sightings.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// The reading half.
     pub fn reader(&self) -> Reader {
         Reader::new(self.connection.clone(), self.claims.is_delegated())
@@ -272,9 +279,16 @@ struct Connection {
     backoff: Duration,
     page_size: usize,
     request_timeout: Duration,
+    /// What the answers to reads told of the service beside.
+    sightings: Mutex<Sightings>,
 }
 
 impl Connection {
+    /// Notes what an answer told of the service.
+    fn note(&self, question: Question, verdict: &'static str, number: Option<u64>) {
+        self.sightings.lock().unwrap_or_else(PoisonError::into_inner).note(question, verdict, number);
+    }
+
     /// Where the calls of a lane go.
     fn origin(&self, lane: Lane) -> &Origin {
         if lane == Lane::Hunting { &self.endpoints.graph } else { &self.endpoints.api }

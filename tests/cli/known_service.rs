@@ -209,3 +209,18 @@ fn a_patch_that_was_measured_to_harm_is_not_sent() {
     assert!(calls.iter().all(|call| call.method != "PATCH"), "{}", ran.out);
     assert!(calls.iter().any(|call| call.path.ends_with("/setDeviceValue")));
 }
+
+#[test]
+fn a_good_device_that_a_refusal_names_along_with_a_bad_one_is_not_lost() {
+    let service = tenant(&[&format!("refuse=ids:{DEVICE}"), "refuse_answer=named_with_good+single_404"]);
+    let policy = "version: 1\nrules:\n  - { name: all, select: { everything: true }, tags: [zebra-1] }\n";
+    let project = project(policy);
+    service.sandbox.set("refuse", "off").unwrap();
+    probe(&project, &service, &[]).exits(0);
+    service.sandbox.set("refuse", &format!("ids:{DEVICE}")).unwrap();
+    let ran = run(&project, &service, &["apply", "--auto-approve", "--format=json"]).exits(4);
+    let devices = service.sandbox.devices().unwrap();
+    let tagged = devices.iter().filter(|device| device["machineTags"].to_string().contains("zebra-1"));
+    assert_eq!(tagged.count(), devices.len() - 1, "{}", ran.out);
+    assert!(!tags(&service).contains(&"zebra-1".to_owned()));
+}

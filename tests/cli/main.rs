@@ -22,6 +22,7 @@ mod hostile;
 mod known_service;
 mod looks;
 mod main_job;
+mod measured_runs;
 mod notifications;
 mod many_tenants;
 mod offline;

@@ -32,7 +32,7 @@ pub(crate) fn project(policy: &str) -> Project {
 }
 
 /// Every device by its id: tags sorted, and value.
-fn devices(service: &Service) -> Vec<(String, Vec<String>, Value)> {
+pub(crate) fn devices(service: &Service) -> Vec<(String, Vec<String>, Value)> {
     let all = service.sandbox.devices().unwrap();
     let mut devices: Vec<_> = all
         .iter()

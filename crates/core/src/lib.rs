@@ -84,6 +84,7 @@ pub mod explain;
 pub mod rehearsal;
 pub mod import;
 pub mod coverage;
+pub mod service;
 pub mod apply;
 pub mod probe;
 pub mod report;

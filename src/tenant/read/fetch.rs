@@ -16,6 +16,7 @@ use crate::tenant::{Connection, wire};
 use mdetag_core::apply::{Admission, Meter, Ticket};
 use mdetag_core::device;
 use mdetag_core::plan::Lane;
+use mdetag_core::service::Question;
 use mdetag_core::time::{Clock, Timestamp};
 
 const TRIES: u32 = 5;
@@ -95,6 +96,7 @@ impl Fetch<'_> {
             self.meter.answered(ticket, throttled);
             let why = match answer? {
                 Ok(answer) if throttled.is_some() => {
+                    self.note_throttle(&answer, throttled.flatten());
                     refusal = Some(self.rejected(&answer));
                     continue;
                 }
@@ -118,6 +120,14 @@ impl Fetch<'_> {
             tracing::debug!(lane = self.lane.word(), error = %why, "trying again");
             tokio::time::sleep(wait).await;
         }
+    }
+
+    fn note_throttle(&self, answer: &Answer, asked: Option<Duration>) {
+        let verdict = if asked.is_some() { "withRetryAfter" } else { "withoutRetryAfter" };
+        self.connection.note(Question::Throttle, verdict, asked.map(|wait| wait.as_secs()));
+        let message = wire::rejection(answer, None).message.to_ascii_lowercase();
+        let key = if message.contains("appid") { "destinationTenantApp" } else { "other" };
+        self.connection.note(Question::ThrottleKey, key, None);
     }
 
     /// A list page at a path. The service's own 404 is an empty page that says so.

@@ -14,9 +14,22 @@ const DEPTH: usize = 16;
 
 /// A filter that holds for every device that `scope` selects, and perhaps for more; `None` where nothing is worth
 /// asking. Fields are used only where both of the service's lists of filterable fields name them, and only where
-/// the service's comparison cannot be narrower than ours: not free text, whose case the service may mind.
-pub fn pushed(scope: &Selector, named: &[NamedSelector], now: Timestamp) -> Option<String> {
-    condition(scope, named, now, DEPTH).map(|filter| filter.text)
+/// the service's comparison cannot be narrower than ours: not free text, whose case the service may mind. `refused`: fields
+/// that this service was measured to refuse.
+pub fn pushed(
+    scope: &Selector,
+    named: &[NamedSelector],
+    refused: &[Field],
+    now: Timestamp,
+) -> Option<String> {
+    Pushing { named, refused, now }.condition(scope, DEPTH).map(|filter| filter.text)
+}
+
+/// What is the same for every condition of a filter.
+struct Pushing<'a> {
+    named: &'a [NamedSelector],
+    refused: &'a [Field],
+    now: Timestamp,
 }
 
 struct Filter {
@@ -25,26 +38,29 @@ struct Filter {
     alternatives: bool,
 }
 
-fn condition(selector: &Selector, named: &[NamedSelector], now: Timestamp, depth: usize) -> Option<Filter> {
-    let depth = depth.checked_sub(1)?;
-    match &selector.kind {
-        // A part that cannot be pushed only makes the filter wider.
-        SelectorKind::All(parts) => {
-            let parts = parts.iter().filter_map(|part| condition(part, named, now, depth)).collect();
-            joined(parts, " and ")
+impl Pushing<'_> {
+    fn condition(&self, selector: &Selector, depth: usize) -> Option<Filter> {
+        let depth = depth.checked_sub(1)?;
+        match &selector.kind {
+            // A part that cannot be pushed only makes the filter wider.
+            SelectorKind::All(parts) => {
+                let parts = parts.iter().filter_map(|part| self.condition(part, depth)).collect();
+                joined(parts, " and ")
+            }
+            // An alternative that cannot be pushed makes the whole unknown.
+            SelectorKind::Any(parts) => {
+                let parts: Option<Vec<Filter>> =
+                    parts.iter().map(|part| self.condition(part, depth)).collect();
+                joined(parts?, " or ")
+            }
+            SelectorKind::Use(index) => self.condition(&self.named.get(*index)?.selector, depth),
+            SelectorKind::Field { field, .. } if self.refused.contains(field) => None,
+            SelectorKind::Field { field, test } => tested(*field, test, self.now),
+            SelectorKind::Not(_)
+            | SelectorKind::Everything
+            | SelectorKind::Superseded { .. }
+            | SelectorKind::Hunting(_) => None,
         }
-        // An alternative that cannot be pushed makes the whole unknown.
-        SelectorKind::Any(parts) => {
-            let parts: Option<Vec<Filter>> =
-                parts.iter().map(|part| condition(part, named, now, depth)).collect();
-            joined(parts?, " or ")
-        }
-        SelectorKind::Use(index) => condition(&named.get(*index)?.selector, named, now, depth),
-        SelectorKind::Field { field, test } => tested(*field, test, now),
-        SelectorKind::Not(_)
-        | SelectorKind::Everything
-        | SelectorKind::Superseded { .. }
-        | SelectorKind::Hunting(_) => None,
     }
 }
 
@@ -115,7 +131,7 @@ mod tests {
     }
 
     fn filter(selector: &Selector) -> Option<String> {
-        pushed(selector, &[], Timestamp::parse("2026-11-22").unwrap())
+        pushed(selector, &[], &[], Timestamp::parse("2026-11-22").unwrap())
     }
 
     #[test]
@@ -153,15 +169,26 @@ mod tests {
     }
 
     #[test]
+    fn a_field_that_the_service_refuses_is_left_out() {
+        let scope = node(SelectorKind::All(vec![
+            words(Field::OnboardingStatus, &["onboarded"]),
+            field(Field::RbacGroupId, Test::Integer(vec![140])),
+        ]));
+        let pushed = |refused: &[Field]| super::pushed(&scope, &[], refused, Timestamp::EPOCH);
+        assert_eq!(pushed(&[Field::OnboardingStatus]).unwrap(), "rbacGroupId eq 140");
+        assert_eq!(pushed(&[Field::OnboardingStatus, Field::RbacGroupId]), None);
+    }
+
+    #[test]
     fn named_selectors_are_followed_and_cycles_end() {
         let named = |index: usize| NamedSelector {
             name: "n".into(),
             selector: node(SelectorKind::Use(index)),
             span: Span { source: SourceId(0), start: 0, end: 0 },
         };
-        assert_eq!(pushed(&node(SelectorKind::Use(0)), &[named(0)], Timestamp::EPOCH), None);
+        assert_eq!(pushed(&node(SelectorKind::Use(0)), &[named(0)], &[], Timestamp::EPOCH), None);
         let found = NamedSelector { selector: words(Field::RiskScore, &["high"]), ..named(0) };
-        let filter = pushed(&node(SelectorKind::Use(0)), &[found], Timestamp::EPOCH);
+        let filter = pushed(&node(SelectorKind::Use(0)), &[found], &[], Timestamp::EPOCH);
         assert_eq!(filter.unwrap(), "riskScore eq 'High'");
     }
 }

@@ -17,6 +17,7 @@ use mdetag_core::apply::Meter;
 use mdetag_core::device;
 use mdetag_core::inventory::{Snapshot, SnapshotBuilder, Trust, UntrustedReason};
 use mdetag_core::plan::Lane;
+use mdetag_core::probe::KnownService;
 
 use super::error::{TenantError, TenantErrorKind};
 use super::http::CALL_LIMIT;
@@ -30,6 +31,8 @@ pub use self::filter::pushed;
 pub struct ReadScope {
     /// An OData filter that holds for every device in scope and perhaps for more; see [`pushed`]. None reads everything.
     pub filter: Option<String>,
+    /// What was measured of the service's paging: which way is tried first, never what is believed.
+    pub service: KnownService,
 }
 
 /// How far a read has come.

@@ -11,6 +11,8 @@ use crate::tenant::error::{TenantError, TenantErrorKind};
 use crate::tenant::wire::ListQuery;
 use mdetag_core::inventory::{Snapshot, SnapshotBuilder, Tally, UntrustedReason};
 use mdetag_core::plan::Lane;
+use mdetag_core::probe::{FILTERS, KnownService};
+use mdetag_core::service::Question;
 use mdetag_core::time::Timestamp;
 
 use super::fetch::{Fetch, Fingerprints, Page};
@@ -108,6 +110,8 @@ pub(super) struct ReadContext<'a> {
     sink: Option<&'a mut PageSink<'a>>,
     progress: &'a (dyn Fn(&ReadProgress) + Send + Sync),
     counters: &'a Counters,
+    /// What was measured of the service.
+    pub(super) service: &'a KnownService,
     /// Contradictions that no further pass can cure, such as a link to a foreign host.
     pub(super) strange: Vec<String>,
 }
@@ -150,6 +154,7 @@ pub(super) async fn read(
         },
         progress,
         counters: &counters,
+        service: &scope.service,
         strange: Vec::new(),
     };
     let mut method = Method::Links;
@@ -172,6 +177,9 @@ pub(super) async fn read(
     }
     reasons.extend(survey.strange.drain(..).map(UntrustedReason::PagingContradiction));
     let (snapshot, _) = survey.builder.finish();
+    let unknown = snapshot.unknown_words();
+    let verdict = if unknown > 0 { "seen" } else { "none" };
+    connection.note(Question::UnknownWords, verdict, Some(unknown));
     Ok((snapshot, reasons))
 }
 
@@ -207,7 +215,7 @@ fn verdict(pass: &Pass, before: Option<&Pass>, agreed: bool) -> Vec<UntrustedRea
 impl ReadContext<'_> {
     /// One pass, by `method` or by the next that works.
     async fn pass(&mut self, method: &mut Method) -> Result<Pass, TenantError> {
-        let first = self.list(None, 0).await?;
+        let first = self.first(*method).await?;
         let first = if first.not_found { self.list(None, 0).await? } else { first };
         let mut pass = Pass { count: first.count, not_found: first.not_found, ..Pass::default() };
         if *method == Method::Links && first.next_link.is_some() {
@@ -217,9 +225,29 @@ impl ReadContext<'_> {
             *method = Method::Walk;
             pass = Pass { count: first.count, ..Pass::default() };
         }
+        let is_capped = self.service.verdict(Question::SkipBeyondPage) == Some("capped");
+        let rows = first.rows.len();
+        let is_full = rows >= self.size || self.service.page_size() == Some(rows as u64);
+        if is_capped && *method < Method::Ranges && is_full {
+            self.size = rows;
+            // The walk would only find the cap. Where ranges do not work either, it is tried all the same.
+            self.ranges(&mut pass, &first).await?;
+            if pass.short.is_empty() {
+                *method = Method::Ranges;
+                return Ok(pass);
+            }
+            pass = Pass { count: first.count, ..Pass::default() };
+        }
         if *method < Method::Ranges {
             if self.walk(&mut pass, &first).await? {
+                if pass.pages > 2 && first.next_link.is_none() {
+                    self.fetch.connection.note(Question::SkipBeyondPage, "goesOn", None);
+                    self.fetch.connection.note(Question::LinkWithTop, "absent", None);
+                }
                 return Ok(pass);
+            }
+            if pass.repeated == 0 && first.next_link.is_none() {
+                self.fetch.connection.note(Question::SkipBeyondPage, "capped", None);
             }
             *method = Method::Ranges;
             // What was repeated may have been the order moving: the ranges must then agree with themselves.
@@ -227,6 +255,26 @@ impl ReadContext<'_> {
         }
         self.ranges(&mut pass, &first).await?;
         Ok(pass)
+    }
+
+    /// The first page. A filter that the service refuses is left out for good: every device is filtered here, too.
+    async fn first(&mut self, method: Method) -> Result<Page, TenantError> {
+        let refused = match self.list(None, 0).await {
+            Err(error) if error.status == Some(400) && self.filter.is_some() => error,
+            Ok(first) if method == Method::Links && first.next_link.is_some() => {
+                self.fetch.connection.note(Question::LinkWithTop, "present", None);
+                return Ok(first);
+            }
+            answered => return answered,
+        };
+        let filter = self.filter.take().unwrap_or_default();
+        tracing::warn!(error = %refused, "the service refuses the filter of the scope; everything is read and filtered here");
+        let named = FILTERS.iter().filter(|(field, _)| filter.contains(field.name()));
+        // Of several, nobody knows which one it was.
+        if let [(_, question)] = named.collect::<Vec<_>>().as_slice() {
+            self.fetch.connection.note(*question, "refused", None);
+        }
+        self.list(None, 0).await
     }
 
     /// A page of the list, narrowed by one more condition.

@@ -4,6 +4,8 @@
 
 use crate::tenant::error::{TenantError, TenantErrorKind};
 
+use mdetag_core::service::Question;
+
 use super::fetch::{Page, all};
 use super::pass::{LastSeenSpread, Pass, ReadContext};
 
@@ -19,8 +21,12 @@ impl ReadContext<'_> {
             // The service itself says that this page is full.
             self.size = rows;
         } else if rows < self.size {
-            if !looks_cut(pass, rows) || self.ends_after(pass, rows).await? {
+            let is_known_page = self.service.page_size() == Some(rows as u64);
+            if !is_known_page && (!looks_cut(pass, rows) || self.ends_after(pass, rows).await?) {
                 return Ok(true);
+            }
+            if !is_known_page {
+                self.fetch.connection.note(Question::PageSize, "measured", Some(rows as u64));
             }
             // More devices exist than this page has: a page is smaller here than we asked for.
             self.size = rows;

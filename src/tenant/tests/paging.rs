@@ -1,5 +1,7 @@
 //! Every way in which the service is known to page ends in the same devices, or in a verdict that says why not.
 
+mod measured;
+
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -8,6 +10,7 @@ use serde_json::{Value, json};
 use crate::tenant::fake::{Fake, Open, Say, Seen, connect};
 use crate::tenant::{Need, ReadDevices, ReadScope, ReadWatch, TenantError, TenantErrorKind};
 use mdetag_core::inventory::{Snapshot, Trust, UntrustedReason};
+use mdetag_core::service::Sightings;
 use mdetag_core::time::Timestamp;
 
 /// What of the simulated list may go wrong.
@@ -150,6 +153,7 @@ fn list(fleet: &[Device], quirks: &Quirks, request: usize, base: &str, seen: &Se
 struct Outcome {
     result: Result<(Snapshot, Trust), TenantError>,
     calls: Vec<Seen>,
+    sightings: Sightings,
 }
 
 impl Outcome {
@@ -171,6 +175,11 @@ async fn read(count: usize, quirks: Quirks) -> Outcome {
 }
 
 async fn read_scoped(count: usize, quirks: Quirks, filter: Option<&str>) -> Outcome {
+    let scope = ReadScope { filter: filter.map(str::to_owned), ..ReadScope::default() };
+    read_with(count, quirks, scope).await
+}
+
+async fn read_with(count: usize, quirks: Quirks, scope: ReadScope) -> Outcome {
     let (mut fleet, requests) = (fleet(count), AtomicUsize::new(0));
     let one = Timestamp::parse("2026-03-01T00:00:00Z").unwrap();
     for device in &mut fleet {
@@ -190,13 +199,13 @@ async fn read_scoped(count: usize, quirks: Quirks, filter: Option<&str>) -> Outc
     .await;
     *base.lock().unwrap() = fake.url.clone();
     let tenant = connect(fake.options(), Need::Read).await.unwrap();
-    let (meter, scope) = (Open::default(), ReadScope { filter: filter.map(str::to_owned) });
+    let meter = Open::default();
     let watch = ReadWatch { meter: &meter, progress: &|_| {}, pages: None };
     let result = tenant.reader().read(&scope, watch).await;
     let calls = fake.calls();
     assert_eq!(meter.admitted.lock().unwrap().len(), calls.len(), "every call is admitted");
     assert!(calls.iter().all(|call| call.header("user-agent").unwrap().starts_with("mdetag/")));
-    Outcome { result, calls }
+    Outcome { result, calls, sightings: tenant.sightings() }
 }
 
 fn pages(page: usize) -> Quirks {

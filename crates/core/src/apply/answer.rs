@@ -7,6 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::plan::Lane;
+use crate::service::Question;
+use crate::text;
 use crate::time::Timestamp;
 
 use super::budget::Budget;
@@ -19,6 +21,8 @@ use super::{CallId, DeviceState, Entry, Outcome, Rejection, Reply};
 
 /// How long after a 404 the device is asked for again: some are passing (field-reported).
 const MISS_WAIT: Duration = Duration::from_secs(1);
+/// A shorter tag of a device is hardly the rest of one that was cut: 100 characters fit in every account of the service.
+const CUT_BEYOND: usize = 99;
 
 impl Run<'_> {
     /// Learns from a reply. A reply to a call that is not in flight is ignored.
@@ -44,6 +48,12 @@ impl Run<'_> {
         self.lanes.circuit_mut(flight.lane).succeeded();
         if flight.lane == Lane::BulkTag {
             self.bulk.call_worked();
+        }
+        let shown = if devices.is_empty() { "empty" } else { "device" };
+        match flight.lane {
+            Lane::BulkTag => self.sightings.note(Question::BulkAnswer, shown, None),
+            Lane::SetValue => self.sightings.note(Question::ValueAnswer, shown, None),
+            _ => {}
         }
         let states: HashMap<&str, &DeviceState> =
             devices.iter().map(|state| (state.id.as_ref(), state)).collect();
@@ -82,10 +92,25 @@ impl Run<'_> {
                 }
                 return;
             }
-            Some(_) => (Evidence::Refuted, "the service accepted it, and its answer shows the old state"),
+            Some(state) => {
+                self.learn_tag(change, state);
+                (Evidence::Refuted, "the service accepted it, and its answer shows the old state")
+            }
             None => (Evidence::Accepted, "the service accepted it, and its answer does not show the device"),
         };
         self.changes.doubt(change, RereadReason { since: now, evidence, error: error.into() });
+    }
+
+    /// An answer that shows another tag than the one that was added tells what the service makes of tags.
+    fn learn_tag(&mut self, change: ChangeIndex, state: &DeviceState) {
+        let Effect::Add(tag) = self.changes.get(change).what else { return };
+        let tag = &self.changes.tags[tag as usize];
+        let is_cut = |other: &&Arc<str>| other.len() > CUT_BEYOND && tag.starts_with(&***other);
+        if state.tags.iter().any(|other| other != tag && text::equal_case(other, tag)) {
+            self.sightings.note(Question::TagCase, "insensitive", None);
+        } else if let Some(cut) = state.tags.iter().find(is_cut) {
+            self.sightings.note(Question::TagLength, "cut", Some(cut.chars().count() as u64));
+        }
     }
 
     /// Looks at what a call was not meant to touch: twins of a removed tag, and the tags of a canary.
@@ -121,6 +146,16 @@ impl Run<'_> {
         }
         match rejection.status {
             429 => {
+                let verdict =
+                    if rejection.retry_after.is_some() { "withRetryAfter" } else { "withoutRetryAfter" };
+                self.sightings.note(
+                    Question::Throttle,
+                    verdict,
+                    rejection.retry_after.map(|wait| wait.as_secs()),
+                );
+                let by_app = rejection.message.contains("AppID") || rejection.message.contains("AppId");
+                let key = if by_app { "destinationTenantApp" } else { "other" };
+                self.sightings.note(Question::ThrottleKey, key, None);
                 self.back_to_read(flight.item);
                 self.queues.enqueue(flight.item);
             }
@@ -134,7 +169,7 @@ impl Run<'_> {
                 if self.queues.item(flight.item).queue == Queue::Probe {
                     self.close_route(flight.item, words, now);
                 } else {
-                    self.isolate(&flight, rejection, words);
+                    self.isolate(&flight, rejection, words, now);
                 }
             }
             404 => self.missed(&flight, rejection, words, now),
@@ -265,6 +300,7 @@ impl Run<'_> {
         if item.misses < 2 {
             return self.queues.delay(flight.item, now.plus(MISS_WAIT));
         }
+        self.learn_unknown_id(flight.item, flight.devices[0]);
         let doubt = RereadReason { since: now, evidence: Evidence::Missing, error: words.into() };
         for change in self.changes.of_device(flight.devices[0]).chain(flight.members.iter().copied()) {
             if self.changes.is_waiting(change) {

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use crate::plan::{Lane, TagIndex};
+use crate::service::Question;
 use crate::time::Timestamp;
 
 use super::changes::{ChangeState, Effect};
@@ -124,8 +125,10 @@ impl<'p> Run<'p> {
             }
         }
         if !lost.is_empty() {
+            self.sightings.note(Question::PatchValue, "losesTags", None);
             self.stop_patch("a PATCH of a value alone lost tags", now);
         } else if is_answer && has_kept_manual {
+            self.sightings.note(Question::PatchValue, "keepsTags", None);
             self.patch.prove();
         }
         for tag in &lost {

@@ -337,6 +337,14 @@ impl<'p> Changes<'p> {
         self.doubts.insert(index, doubt);
     }
 
+    /// A doubt that the re-read raised anew: the change waits for a call again.
+    pub(super) fn wait_again(&mut self, index: ChangeIndex) {
+        if self.doubts.remove(&index).is_some() {
+            self.tag_doubts -= u64::from(self.is_tag(index));
+        }
+        self.rows[index as usize].state = ChangeState::Waiting;
+    }
+
     fn is_tag(&self, index: ChangeIndex) -> bool {
         !matches!(self.get(index).what, Effect::Value(_))
     }

@@ -13,6 +13,8 @@ pub(super) enum Evidence {
     None,
     /// The service says that there is no such device.
     Missing,
+    /// The service named the device as what a bulk call with others failed for.
+    Named,
     /// The service took it, and does not show the device.
     Accepted,
     /// The service took it, and shows the device in the old state.

@@ -5,13 +5,15 @@
 //! Whether the tag or the bulk route itself is at fault is asked with few calls before every device is.
 
 use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
 
 use crate::time::Timestamp;
 
-use super::changes::ChangeIndex;
-use super::queue::{ItemIndex, ItemKind, Members, Queue};
+use super::changes::{ChangeIndex, Effect, Evidence, NO_ITEM, RereadReason};
+use super::queue::{ItemIndex, ItemKind, Members, Queue, WorkItem};
 use super::run::{CallInFlight, Run};
-use super::{Outcome, Rejection};
+use super::{Outcome, Rejection, TagAction};
+use crate::service::Question;
 
 /// Single devices that must be refused alike before the tag is suspected.
 const SAMPLE: usize = 4;
@@ -33,6 +35,8 @@ pub(super) struct Isolation {
     suspected: Option<String>,
     /// An answer of 403, 404 or 405 may be about the route.
     doubts_route: bool,
+    /// Devices that a rejection named beside others that it did not.
+    named: HashSet<u32>,
     /// Other bulk calls wait until this item knows whether the route is closed.
     pub(super) holds_route: bool,
 }
@@ -66,7 +70,13 @@ fn code(rejection: &Rejection) -> String {
 
 impl Run<'_> {
     /// A bulk call was rejected with 4xx: cuts it down to the devices that the service does not take.
-    pub(super) fn isolate(&mut self, flight: &CallInFlight, rejection: &Rejection, words: &str) {
+    pub(super) fn isolate(
+        &mut self,
+        flight: &CallInFlight,
+        rejection: &Rejection,
+        words: &str,
+        now: Timestamp,
+    ) {
         if self.bulk.is_forbidden() {
             return self.split_to_singles(flight.item);
         }
@@ -84,23 +94,74 @@ impl Run<'_> {
             return self.end_item(flight.item, Outcome::Failed, &error.into());
         }
         let is_sampled = isolation.sample.is_some();
+        let mut dropped = Vec::new();
         let is_echo = others.is_empty() && named.len() > MAX_ECHO && !is_sampled;
         if flight.members.len() == 1 {
             item.rest.push_front(flight.members.clone());
         } else if named.is_empty() || is_echo {
             item.rest.extend(halves(&flight.members));
         } else {
-            item.rest.extend(named.into_iter().map(|change| vec![change]));
+            let is_sure = self.options.names_unknown && rejection.status == 400 && !others.is_empty();
+            if !others.is_empty() {
+                let devices = named.iter().map(|change| self.changes.get(*change).device);
+                isolation.named.extend(devices);
+            }
+            if is_sure {
+                dropped.clone_from(&named);
+            } else {
+                item.rest.extend(named.into_iter().map(|change| vec![change]));
+            }
             if !others.is_empty() {
                 item.rest.push_front(others);
             }
         }
+        self.drop_named(&dropped, words, now);
         if is_about_route && is_first && flight.members.len() > 1 {
             self.ask_alone(flight, 1);
         } else if !is_taken && !is_sampled && self.isolation(flight.item).rejections >= SUSPICIOUS {
             self.ask_alone(flight, SAMPLE);
         }
         self.advance(flight.item);
+    }
+
+    /// Leaves it to the list whether the devices that a rejection names are gone: nothing is sent to them meanwhile.
+    fn drop_named(&mut self, dropped: &[ChangeIndex], words: &str, now: Timestamp) {
+        let error: Arc<str> = words.into();
+        for named in dropped {
+            let device = self.changes.get(*named).device;
+            for change in self.changes.of_device(device).chain([*named]) {
+                if self.changes.is_waiting(change) {
+                    let doubt = RereadReason { since: now, evidence: Evidence::Named, error: error.clone() };
+                    self.changes.doubt(change, doubt);
+                }
+            }
+        }
+    }
+
+    /// The list shows a device that a rejection named: it is asked alone before it is blamed.
+    pub(super) fn ask_named_alone(&mut self, change: ChangeIndex) {
+        self.changes.wait_again(change);
+        let (kind, queue) = match self.changes.get(change).what {
+            Effect::Add(tag) => (ItemKind::Tags { tag, action: TagAction::Add }, Queue::Single),
+            // Its addition is not confirmed yet: it comes back when it is released.
+            Effect::Remove(_) if !self.changes.is_released(change) => {
+                return self.changes.set_item(change, NO_ITEM);
+            }
+            Effect::Remove(tag) => (ItemKind::Tags { tag, action: TagAction::Remove }, Queue::Single),
+            Effect::Value(to) => (ItemKind::Value(to), Queue::SetValue),
+        };
+        let item = self.queues.push(WorkItem::new(kind, queue, i64::MAX, Members::One(change)));
+        self.changes.set_item(change, item);
+        self.queues.enqueue(item);
+    }
+
+    /// A device of a rejected call turned out to be unknown: notes whether the rejection named it.
+    pub(super) fn learn_unknown_id(&mut self, item: ItemIndex, device: u32) {
+        let Some(isolation) = &self.queues.item(item).isolation else { return };
+        if isolation.rejections > 0 {
+            let verdict = if isolation.named.contains(&device) { "refusedNamed" } else { "refusedUnnamed" };
+            self.sightings.note(Question::UnknownId, verdict, None);
+        }
     }
 
     fn isolation(&mut self, item: ItemIndex) -> &mut Isolation {

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use crate::plan::{Lane, Plan, SafePlan, calls};
+use crate::service::Sightings;
 use crate::time::Timestamp;
 
 use super::budget::Budget;
@@ -29,6 +30,8 @@ pub struct RunOptions {
     pub visibility: Duration,
     /// The most calls that may start.
     pub max_calls: Option<u64>,
+    /// Whether the service was measured to name the unknown ids of a bulk call: the list is asked about them, not each alone.
+    pub names_unknown: bool,
     /// Chooses waits; the same seed and replies give the same run.
     pub seed: u64,
 }
@@ -40,6 +43,7 @@ impl Default for RunOptions {
             settle: Duration::from_secs(15),
             visibility: Duration::from_secs(3_600),
             max_calls: None,
+            names_unknown: false,
             seed: 0,
         }
     }
@@ -135,6 +139,8 @@ pub struct Run<'p> {
     pub(super) entries: Vec<Entry>,
     /// When the re-read that is under way was asked for.
     pub(super) verifying: Option<Timestamp>,
+    /// What the answers told of the service beside.
+    pub(super) sightings: Sightings,
     /// Outcomes from before this process, of changes that are not in its plan.
     pub(super) settled: BTreeMap<ChangeKey, ChangeOutcome>,
     /// Changes of the plan.
@@ -166,6 +172,7 @@ impl<'p> Run<'p> {
             stopped: None,
             entries: Vec::new(),
             verifying: None,
+            sightings: Sightings::default(),
             settled: BTreeMap::new(),
             planned: 0,
         };
@@ -290,6 +297,11 @@ impl<'p> Run<'p> {
     pub fn repairs(&self) -> impl Iterator<Item = ChangeOutcome> {
         let repairs = (0..self.changes.len()).filter(|index| self.changes.get(*index).is_repair);
         repairs.filter_map(|index| self.changes.outcome(index))
+    }
+
+    /// What the run saw of the service for free.
+    pub fn sightings(&self) -> &Sightings {
+        &self.sightings
     }
 
     /// How far the run is.

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use crate::service::Question;
 use crate::time::Timestamp;
 
 use super::changes::{ChangeIndex, ChangeState, Effect};
@@ -59,11 +60,16 @@ impl Run<'_> {
         let Some(asked) = self.verifying.take() else { return self.drain() };
         let settled = asked.minus(self.options.settle);
         let doubts = self.changes.doubts.iter().filter(|(_, doubt)| doubt.since <= settled);
+        let (named, doubts): (Vec<_>, Vec<_>) =
+            doubts.partition(|(_, doubt)| doubt.evidence == Evidence::Named);
+        let named: Vec<ChangeIndex> = named.into_iter().map(|(change, _)| *change).collect();
         let doubts: Vec<(ChangeIndex, Arc<str>)> = doubts
+            .into_iter()
             .map(|(change, doubt)| {
                 (*change, format!("{}; the list could not be read again: {reason}", doubt.error).into())
             })
             .collect();
+        named.into_iter().for_each(|change| self.ask_named_alone(change));
         for (change, error) in doubts {
             self.changes.end(change, Outcome::Unknown, Some(&error));
         }
@@ -80,8 +86,23 @@ impl Run<'_> {
     ) {
         let Some(doubt) = self.changes.doubts.get(&change).cloned() else { return };
         let device = self.changes.get(change).device;
-        let Some(state) = observed(self.changes.device_id(device)) else {
-            if doubt.evidence == Evidence::Missing && is_trusted {
+        let state = observed(self.changes.device_id(device));
+        if doubt.evidence == Evidence::Named && (state.is_some() || !is_trusted) {
+            return self.ask_named_alone(change);
+        }
+        let waited = Some(asked.since(doubt.since).as_secs());
+        let Some(state) = state else {
+            let is_missing = matches!(doubt.evidence, Evidence::Missing | Evidence::Named);
+            if is_trusted {
+                match doubt.evidence {
+                    Evidence::Named => self.sightings.note(Question::UnknownId, "refusedNamed", None),
+                    Evidence::Accepted if !matches!(self.changes.get(change).what, Effect::Value(_)) => {
+                        self.sightings.note(Question::UnknownId, "partial", None);
+                    }
+                    _ => {}
+                }
+            }
+            if is_missing && is_trusted {
                 return self.changes.end(change, Outcome::Gone, Some(&doubt.error));
             }
             let list = if is_trusted {
@@ -95,6 +116,9 @@ impl Run<'_> {
         // A list that lags shows the tags from before the call: then nothing seems lost.
         self.check_watched(device, &state, false, now);
         if self.changes.is_so(change, &state) {
+            if doubt.evidence == Evidence::Accepted {
+                self.sightings.note(Question::ListLag, "measured", waited);
+            }
             self.changes.end(change, Outcome::Done, None);
             // The list shows the change, so it is new enough to show what else the call did.
             return self.check_neighbours(change, &state, now);
@@ -112,6 +136,7 @@ impl Run<'_> {
                 (Outcome::Refused, format!("{}; the list shows the device", doubt.error).into())
             }
             _ if may_lag => {
+                self.sightings.note(Question::ListLag, "atLeast", waited);
                 let error = format!(
                     "{}, and the list does not show it yet: it may lag; plan again later",
                     doubt.error

@@ -183,6 +183,17 @@ impl Snapshot {
         self.columns.symbols[index].dictionary.get(code)
     }
 
+    /// Distinct words of closed lists that this version does not know.
+    pub fn unknown_words(&self) -> u64 {
+        let unknown = |field: &Field| {
+            let known = field.known_values();
+            let bound = self.code_bound(*field).filter(|_| !known.is_empty()).unwrap_or(0);
+            let words = (1..bound as u32).filter_map(|code| self.code_text(*field, code));
+            words.filter(|word| !known.contains(word)).count() as u64
+        };
+        Field::ALL.iter().map(unknown).sum()
+    }
+
     /// All ticks of a time field by row; a missing time is [`i64::MIN`].
     pub(crate) fn ticks(&self, field: Field) -> &[i64] {
         let Column::Time(index) = field.column() else { return &[] };

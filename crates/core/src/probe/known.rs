@@ -3,14 +3,28 @@
 //! Never makes a read trusted, a cap wider or `PATCH` allowed: it only chooses among what is right either way.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::profile::ServiceProfile;
-use super::questions::Question;
 use super::scratch::DOCUMENTED_LENGTH;
+use crate::device::Field;
 use crate::plan::{ProfileDigest, TagLimits, TenantReference};
 use crate::policy::settings::Settings;
+use crate::service::{Question, Sightings};
 use crate::tag::TagCase;
 use crate::time::Timestamp;
+
+/// The fields of filters that are asked about.
+pub const FILTERS: [(Field, Question); 4] = [
+    (Field::LastSeen, Question::FilterLastSeen),
+    (Field::HealthStatus, Question::FilterHealthStatus),
+    (Field::OnboardingStatus, Question::FilterOnboardingStatus),
+    (Field::RbacGroupId, Question::FilterRbacGroupId),
+];
+
+/// The list is read again no sooner and no later after a write, in seconds, whatever lag was measured.
+const LEAST_SETTLE: u64 = 2;
+const MOST_SETTLE: u64 = 600;
 
 /// The verdicts that count now; empty where nothing was measured.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -76,6 +90,10 @@ impl KnownService {
                 sentences.push("tags compare without case, as the service was measured to do".to_owned());
             }
         }
+        let lag = self.verdicts.get(&Question::ListLag).filter(|(verdict, _)| verdict == "measured");
+        if let Some((_, Some(lag))) = lag.filter(|_| !settings.writes.says_settle) {
+            settings.writes.settle = Duration::from_secs((lag + lag / 2).clamp(LEAST_SETTLE, MOST_SETTLE));
+        }
         let values = self.verdict(Question::PatchValue);
         if settings.writes.both_routes && matches!(values, Some("losesTags" | "refused")) {
             settings.writes.both_routes = false;
@@ -93,6 +111,38 @@ impl KnownService {
             }.to_owned());
         }
         sentences
+    }
+
+    /// Devices on a full page, where one was seen.
+    pub fn page_size(&self) -> Option<u64> {
+        let (_, rows) =
+            self.verdicts.get(&Question::PageSize).filter(|(verdict, _)| verdict == "measured")?;
+        rows.filter(|rows| *rows > 1)
+    }
+
+    /// The fields that `$filter` does not take.
+    pub fn refused_filters(&self) -> Vec<Field> {
+        let refused = FILTERS.iter().filter(|(_, question)| self.verdict(*question) == Some("refused"));
+        refused.map(|(field, _)| *field).collect()
+    }
+
+    /// The questions that reality answers otherwise than was measured, with what a run saw.
+    pub fn contradicted<'s>(&self, seen: &'s Sightings) -> Vec<(Question, &'s str, Option<u64>)> {
+        let differs = |(question, verdict, number): &(Question, &str, Option<u64>)| {
+            let Some((measured, measure)) = self.verdicts.get(question) else { return false };
+            match question {
+                // One refusal may say how long to wait, and the next may not.
+                Question::Throttle => false,
+                Question::ListLag => {
+                    let beyond = measure.map(|lag| lag + lag / 2 + LEAST_SETTLE);
+                    measured == "measured" && *verdict == "atLeast" && number > &beyond
+                }
+                Question::PageSize => measured == "measured" && number != measure || number < measure,
+                _ => measured != verdict,
+            }
+        };
+        let seen = seen.iter().map(|(question, verdict, number)| (question, verdict, number));
+        seen.filter(differs).collect()
     }
 
     /// What the service makes of tags.

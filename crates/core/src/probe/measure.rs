@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use super::asking::{Answer, Ask, Asker, Interrupted, MAX_CALLS};
 use super::profile::{Evidence, Finding, ServiceProfile};
-use super::questions::Question;
 use super::scratch::{DOCUMENTED_LENGTH, ScratchTags, is_scratch};
 use crate::apply::{DeviceState, TagAction};
 use crate::device::DeviceValue;
+use crate::service::Question;
 
 /// Calls that measuring leaves for cleaning up: one removal a scratch tag, the tags that a `PATCH` lost, three reads.
 const LEFT_FOR_CLEANING: u32 = 12;
@@ -62,6 +62,7 @@ pub async fn measure<A: Asker>(asker: &mut A, device: &Device, tags: &ScratchTag
             let why = match &interrupted {
                 // Its text may name files and hosts; a profile names none.
                 Some(_) => "the probe ended early",
+                None if question > Question::Throttle => "no probe asks; runs note it",
                 None if question == Question::Throttle => "no call was refused for being one too many",
                 None => "no call was left for it",
             };

@@ -8,14 +8,13 @@ mod clean;
 mod known;
 mod measure;
 mod profile;
-mod questions;
 pub mod scratch;
 #[cfg(test)]
 mod tests;
 
+pub use crate::service::{Question, assumed};
 pub use asking::{Answer, Ask, Asker, Interrupted, MAX_CALLS};
 pub use clean::{Leftover, clean_up};
-pub use known::KnownService;
+pub use known::{FILTERS, KnownService};
 pub use measure::{Device, Measured, measure};
 pub use profile::{Evidence, Finding, ServiceProfile, VALID_FOR};
-pub use questions::{Question, assumed};

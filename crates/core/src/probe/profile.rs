@@ -5,8 +5,8 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::questions::{Question, verdicts};
 use crate::plan::{TenantReference, digest};
+use crate::service::{Question, verdicts};
 use crate::time::Timestamp;
 
 /// A finding counts for so long.

@@ -1,4 +1,8 @@
-//! What a probe asks, and which answers each question has.
+//! The questions that the service's documentation leaves open, which answers each has, and what runs saw of them for free.
+//!
+//! Asks nothing; that is `probe`.
+
+use std::collections::BTreeMap;
 
 mdetag_vocabulary::words! {
     /// A question about the service, in the order in which they are asked.
@@ -50,6 +54,12 @@ mdetag_vocabulary::words! {
         ListLag = "listLag",
         /// What a refusal for too many calls looks like, if one came.
         Throttle = "throttle",
+        /// What a refusal for too many calls says its limit counts by. No probe asks; runs note it.
+        ThrottleKey = "throttleKey",
+        /// Properties of a device that this version does not know, as a number. No probe asks; runs note it.
+        UnknownProperties = "unknownProperties",
+        /// Words of closed lists that this version does not know, as a number. No probe asks; runs note it.
+        UnknownWords = "unknownWords",
     }
 }
 
@@ -57,6 +67,8 @@ mdetag_vocabulary::words! {
 pub fn assumed(question: Question) -> &'static str {
     match question {
         Question::LinkWithTop | Question::LinkWithoutTop | Question::Throttle => "either",
+        Question::ThrottleKey => "destinationTenantApp",
+        Question::UnknownProperties | Question::UnknownWords => "ignored",
         Question::PageSize => "10,000",
         Question::SkipBeyondPage => "either",
         Question::FilterLastSeen
@@ -79,7 +91,7 @@ pub fn assumed(question: Question) -> &'static str {
 }
 
 /// The verdicts that a question may end with, beside `notMeasured`, which each may.
-pub(super) fn verdicts(question: Question) -> &'static [&'static str] {
+pub fn verdicts(question: Question) -> &'static [&'static str] {
     match question {
         Question::LinkWithTop | Question::LinkWithoutTop => &["present", "absent"],
         Question::PageSize | Question::ListLag => &["measured", "atLeast"],
@@ -100,5 +112,35 @@ pub(super) fn verdicts(question: Question) -> &'static [&'static str] {
         Question::PatchValue => &["keepsTags", "losesTags", "refused"],
         Question::PatchTags => &["replaces", "appends", "refused"],
         Question::Throttle => &["withRetryAfter", "withoutRetryAfter"],
+        Question::ThrottleKey => &["destinationTenantApp", "other"],
+        Question::UnknownProperties | Question::UnknownWords => &["seen", "none"],
+    }
+}
+
+/// What a run saw of the service without a call of its own: the last answer to each question, and the longest lag.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sightings(BTreeMap<Question, (&'static str, Option<u64>)>);
+
+impl Sightings {
+    /// Notes an answer. Its verdict is one of the question's.
+    pub fn note(&mut self, question: Question, verdict: &'static str, number: Option<u64>) {
+        debug_assert!(verdicts(question).contains(&verdict), "{question:?} {verdict}");
+        let seen = (verdict, number);
+        let known = self.0.entry(question).or_insert(seen);
+        // One write that the list shows at once says nothing against another that it showed late.
+        let is_worse = question != Question::ListLag || number >= known.1;
+        if is_worse {
+            *known = seen;
+        }
+    }
+
+    /// Takes what another part of the run saw.
+    pub fn take(&mut self, other: &Sightings) {
+        other.iter().for_each(|(question, verdict, number)| self.note(question, verdict, number));
+    }
+
+    /// Each question with what was seen.
+    pub fn iter(&self) -> impl Iterator<Item = (Question, &'static str, Option<u64>)> {
+        self.0.iter().map(|(question, (verdict, number))| (*question, *verdict, *number))
     }
 }
