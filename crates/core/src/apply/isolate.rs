@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use crate::time::Timestamp;
 
-use super::changes::{ChangeIndex, Effect, Evidence, NO_ITEM, RereadReason};
+use super::changes::{ChangeIndex, Effect, NO_ITEM};
+use super::evidence::{Evidence, RereadReason};
 use super::queue::{ItemIndex, ItemKind, Members, Queue, WorkItem};
 use super::run::{CallInFlight, Run};
 use super::{Outcome, Rejection, TagAction};
