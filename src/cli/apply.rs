@@ -24,6 +24,7 @@ use super::context::{Context, from_folder};
 use super::exit::Exit;
 use super::failure::{Failure, chain};
 use super::findings;
+use super::known_service;
 use super::output::Reports;
 use super::planning::{self, PolicySet};
 use super::policy_set;
@@ -425,7 +426,9 @@ impl ApplyInputs<'_> {
                 .worst(left_out::unwritable(safe.plan(), &self.set.policy))
                 .worst(if is_left { Exit::Stopped } else { Exit::Success }),
         };
-        let end = carry_out::carry_out(&inputs, signals).await?;
+        let end = carry_out::carry_out(&inputs, signals).await;
+        known_service::learn(self.context, session);
+        let end = end?;
         past::keep_refused(&inputs, &end.run.run_id, &end.run.outcomes);
         if let Some(whole) = fitting.whole.filter(|_| is_left) {
             resuming::leave_to_review(self.context, self.args, whole.plan())?;

@@ -127,6 +127,7 @@ pub async fn carry_out(inputs: &RunInputs<'_>, mut signals: UnboundedReceiver<()
         watch: &mut |event, progress| screen.show(event, progress),
     };
     let driven = drive(&mut run, around).await;
+    session.tenant.add_sightings(run.sightings());
     screen.meter.end();
     driven.and_then(|()| close(&run, &session.ledger, &mut journal, clock.now())).map_err(unusable)?;
     if inputs.safe.plan().changes.len() <= MOST_INDEXED {

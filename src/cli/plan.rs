@@ -12,6 +12,7 @@ use super::context::Context;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::findings;
+use super::known_service;
 use super::output::{self, Reports};
 use super::planning::{self, Planned, PolicySet};
 use super::policy_set;
@@ -96,6 +97,9 @@ pub async fn plan_and_report(context: &Context, request: &Request<'_>) -> Result
     reports.write(&model, &context.console)?;
     saved?;
     past::keep(&source, planned.plan(), source.clock(context).now());
+    if let Some(session) = &source.session {
+        known_service::learn(context, session);
+    }
     // A plan is a question: only what runs on a schedule, or writes, says what the set should count.
     if request.subject == Subject::Drift {
         keep_counts(context, &set, &source, &planned);

@@ -190,7 +190,9 @@ impl Rollout<'_, '_> {
                 screen.show(event, progress);
             },
         };
-        drive(&mut run, around).await.map_err(unusable)?;
+        let driven = drive(&mut run, around).await;
+        inputs.session.tenant.add_sightings(run.sightings());
+        driven.map_err(unusable)?;
         self.calls += run.progress().calls;
         self.given_up = inputs.session.ledger.with(|budget, _| run.given_up(budget));
         self.restored += run.repairs().filter(|repair| repair.outcome == Outcome::Done).count() as u64;

@@ -23,6 +23,22 @@ pub fn read(state: &StateDir) -> Result<Option<ServiceProfile>> {
     ServiceProfile::read(&text).map(Some).map_err(|why| Error::new(ErrorKind::InvalidData, why))
 }
 
+/// Changes what is kept, whole or not at all, and never beside another process that changes it. A file that cannot be read is
+/// left alone. `change` gets the profile, empty where there is none, and says whether it changed it.
+///
+/// # Errors
+/// A file that cannot be read or written, or that somebody else is changing.
+pub fn update(state: &StateDir, change: impl Fn(&mut ServiceProfile) -> bool) -> Result<()> {
+    // Most runs see nothing new, and then nothing is locked.
+    if !change(&mut read(state)?.unwrap_or_default()) {
+        return Ok(());
+    }
+    let holder = format!("process {}", std::process::id());
+    let _held = state.backend().hold(&state.service_lock(), &holder).map_err(Error::other)?;
+    let mut profile = read(state)?.unwrap_or_default();
+    if change(&mut profile) { write(state, &profile) } else { Ok(()) }
+}
+
 /// Keeps a profile. The caller holds the tenant's lock.
 ///
 /// # Errors

@@ -104,6 +104,11 @@ impl StateDir {
         self.probes().join(format!("{run}.jsonl"))
     }
 
+    /// Held while the file of [`StateDir::service`] is changed.
+    pub(super) fn service_lock(&self) -> PathBuf {
+        self.path.join("service.lock")
+    }
+
     /// What was measured of the service.
     pub fn service(&self) -> PathBuf {
         self.path.join("service.json")

@@ -250,6 +250,11 @@ impl Tenant {
         self.connection.sightings.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Adds what the answers to writes told.
+    pub fn add_sightings(&self, seen: &Sightings) {
+        self.connection.sightings.lock().unwrap_or_else(PoisonError::into_inner).take(seen);
+    }
+
     /// The reading half.
     pub fn reader(&self) -> Reader {
         Reader::new(self.connection.clone(), self.claims.is_delegated())

@@ -1,6 +1,7 @@
 //! What a probe measured, used by `plan` and `apply`: what it changes, and when it does not count.
 
 use std::path::PathBuf;
+use std::process::Stdio;
 
 use serde_json::{Value, json};
 
@@ -223,4 +224,82 @@ fn a_good_device_that_a_refusal_names_along_with_a_bad_one_is_not_lost() {
     let tagged = devices.iter().filter(|device| device["machineTags"].to_string().contains("zebra-1"));
     assert_eq!(tagged.count(), devices.len() - 1, "{}", ran.out);
     assert!(!tags(&service).contains(&"zebra-1".to_owned()));
+}
+
+#[test]
+fn what_a_run_sees_otherwise_is_told_marked_and_not_used_again() {
+    let service = tenant(&[]);
+    let project = project(TWIN);
+    probe(&project, &service, &[]).exits(0);
+    // The service changes after the probe: it folds tags, and answers bulk calls without devices.
+    service.sandbox.set("tag_case", "insensitive_keep_first").unwrap();
+    let ran = run(&project, &service, &["apply", "--auto-approve"]);
+    assert!(ran.err.contains("tagCase is insensitive, not sensitive"), "{}", ran.err);
+    let kept: Value = serde_json::from_str(&std::fs::read_to_string(file(&project)).unwrap()).unwrap();
+    let findings = kept["findings"].as_array().unwrap();
+    let finding = |question: &str| findings.iter().find(|one| one["question"] == question).unwrap();
+    assert!(finding("tagCase")["staleSince"].is_string(), "{kept:#}");
+    assert!(finding("tagLength").get("staleSince").is_none());
+    let ran = run(&project, &service, &["doctor"]).exits(0);
+    let row = ran.out.lines().find(|line| line.contains("tagCase")).unwrap();
+    assert!(row.contains("otherwise since") && row.contains("runs saw insensitive"), "{row}");
+    let ran = run(&project, &service, &["plan"]).exits(0);
+    assert!(!ran.err.contains("measured otherwise"), "told once: {}", ran.err);
+}
+
+#[test]
+fn runs_note_what_they_see_and_no_name_id_tag_or_token() {
+    let service = tenant(&["unknown_enum=on", "throttle=bulkTag:1"]);
+    let project = project(TWIN);
+    run(&project, &service, &["apply", "--auto-approve"]).exits(0);
+    let text = std::fs::read_to_string(file(&project)).unwrap();
+    let kept: Value = serde_json::from_str(&text).unwrap();
+    let seen = |question: &str| {
+        let all = kept["seen"].as_array().unwrap();
+        all.iter().find(|one| one["question"] == question).map(|one| one["verdict"].clone())
+    };
+    assert_eq!(seen("bulkAnswer"), Some(json!("device")), "{text}");
+    assert_eq!(seen("unknownWords"), Some(json!("seen")), "{text}");
+    assert_eq!(kept["findings"], json!([]));
+    let credentials = service.sandbox.credentials();
+    let secrets = [
+        DEVICE,
+        "contoso",
+        "FINANCE",
+        "Finance",
+        "127.0.0.1",
+        &credentials.tenant_id,
+        &credentials.client_id,
+    ];
+    for secret in secrets.into_iter().chain([credentials.client_secret.as_str()]) {
+        assert!(!text.contains(secret), "{secret} in {text}");
+    }
+    let planned = plan(&project, &service);
+    assert_eq!(planned["options"].get("profile"), None, "nothing is decided by what was only seen");
+    let again = std::fs::read_to_string(file(&project)).unwrap();
+    assert_eq!(again, text, "a run that sees nothing new writes nothing");
+}
+
+#[test]
+fn two_runs_side_by_side_leave_a_whole_profile() {
+    let service = tenant(&[]);
+    let project = project(TWIN);
+    probe(&project, &service, &[]).exits(0);
+    edit(&project, |document| document["seen"] = json!([]));
+    let mut runs: Vec<_> = (0..4)
+        .map(|_| {
+            project
+                .command(&["plan"])
+                .envs(service.secret())
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .spawn()
+                .unwrap()
+        })
+        .collect();
+    for mut ran in runs.drain(..) {
+        assert!(ran.wait().unwrap().success());
+    }
+    let kept: Value = serde_json::from_str(&std::fs::read_to_string(file(&project)).unwrap()).unwrap();
+    assert!(kept["findings"].as_array().unwrap().len() > 20 && !kept["seen"].as_array().unwrap().is_empty());
 }

@@ -17,4 +17,4 @@ pub use asking::{Answer, Ask, Asker, Interrupted, MAX_CALLS};
 pub use clean::{Leftover, clean_up};
 pub use known::{FILTERS, KnownService};
 pub use measure::{Device, Measured, measure};
-pub use profile::{Evidence, Finding, ServiceProfile, VALID_FOR};
+pub use profile::{Evidence, Finding, Seen, ServiceProfile, VALID_FOR};

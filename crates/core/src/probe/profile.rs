@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::plan::{TenantReference, digest};
-use crate::service::{Question, verdicts};
+use crate::service::{Question, Sightings, verdicts};
 use crate::time::Timestamp;
 
 /// A finding counts for so long.
@@ -27,6 +27,24 @@ pub struct ServiceProfile {
     /// In the order of [`Question::ALL`].
     #[serde(default)]
     pub findings: Vec<Finding>,
+    /// What runs saw without asking, in the same order. Shown, and held against the findings; nothing is decided by it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub seen: Vec<Seen>,
+}
+
+/// What runs saw of one question.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Seen {
+    /// A word of [`Question`].
+    pub question: String,
+    /// One of the question's verdicts.
+    pub verdict: String,
+    /// As in [`Finding`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub number: Option<u64>,
+    /// When it was seen last, to a day.
+    pub last_seen: String,
 }
 
 /// The answer to one question.
@@ -67,7 +85,12 @@ pub struct Evidence {
 impl Default for ServiceProfile {
     /// Of this version, and empty.
     fn default() -> ServiceProfile {
-        ServiceProfile { format_version: "1.0".to_owned(), check: None, findings: Vec::new() }
+        ServiceProfile {
+            format_version: "1.0".to_owned(),
+            check: None,
+            findings: Vec::new(),
+            seen: Vec::new(),
+        }
     }
 }
 
@@ -87,6 +110,10 @@ impl ServiceProfile {
                 finding.verdict == "notMeasured" || verdicts(question).contains(&finding.verdict.as_str())
             }
             None => false,
+        });
+        profile.seen.retain(|seen| {
+            let question = Question::parse(&seen.question);
+            question.is_some_and(|question| verdicts(question).contains(&seen.verdict.as_str()))
         });
         for (at, finding) in profile.findings.iter().enumerate() {
             if profile.findings[..at].iter().any(|other| other.question == finding.question) {
@@ -112,6 +139,32 @@ impl ServiceProfile {
             && measured <= now.plus(CLOCKS_DIFFER)
             && now <= measured.plus(VALID_FOR);
         counts.then_some(finding)
+    }
+
+    /// Takes what a run saw. `contradicted`: questions whose findings count no more. Says whether anything is new.
+    pub fn learn(&mut self, sightings: &Sightings, contradicted: &[Question], now: Timestamp) -> bool {
+        let before = (self.findings.clone(), self.seen.clone());
+        let last_seen = now.to_string().get(..10).unwrap_or_default().to_owned();
+        for question in contradicted {
+            let found = self.findings.iter_mut().find(|finding| finding.question == question.word());
+            if let Some(finding) = found {
+                finding.stale_since.get_or_insert_with(|| now.to_string());
+            }
+        }
+        for (question, verdict, number) in sightings.iter() {
+            let seen = Seen {
+                question: question.word().to_owned(),
+                verdict: verdict.to_owned(),
+                number,
+                last_seen: last_seen.clone(),
+            };
+            match self.seen.iter_mut().find(|known| known.question == seen.question) {
+                Some(known) => *known = seen,
+                None => self.seen.push(seen),
+            }
+        }
+        self.seen.sort_by_key(|seen| Question::parse(&seen.question).map(|question| question as usize));
+        before != (self.findings.clone(), self.seen.clone())
     }
 
     /// Takes the findings of a later probe; what it did not measure stays. Returns the questions whose verdict changed,

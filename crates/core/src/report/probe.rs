@@ -10,7 +10,7 @@ use super::escape::{self, json_document, terminal};
 use super::words::number;
 use crate::apply::DeviceState;
 use crate::probe::scratch::is_scratch;
-use crate::probe::{Finding, Question, ServiceProfile, assumed};
+use crate::probe::{Finding, Question, Seen, ServiceProfile, assumed};
 use crate::time::Timestamp;
 
 /// The end of a probe.
@@ -88,9 +88,16 @@ pub fn difference(before: &DeviceState, now: &DeviceState) -> Option<String> {
 pub(super) fn table(profile: &ServiceProfile, now: Timestamp) -> String {
     let mut text = format!("     {:<24} {:<16} measured\n", "the service", "assumed");
     for question in Question::ALL {
-        let Some(finding) = finding(profile, question) else { continue };
-        let (what, why) = (verdict(finding), standing(profile, question, finding, now));
-        let row = format!("     {:<24} {:<16} {what}{why}", question.word(), assumed(question));
+        let (finding, seen) = (finding(profile, question), seen(profile, question));
+        if finding.is_none() && seen.is_none() {
+            continue;
+        }
+        let what = finding.map_or_else(
+            || "not measured".to_owned(),
+            |finding| format!("{}{}", verdict(finding), standing(profile, question, finding, now)),
+        );
+        let seen = seen.map(sighting).unwrap_or_default();
+        let row = format!("     {:<24} {:<16} {what}{seen}", question.word(), assumed(question));
         text.push_str(&format!("{}\n", terminal(row.trim_end())));
     }
     text
@@ -99,11 +106,19 @@ pub(super) fn table(profile: &ServiceProfile, now: Timestamp) -> String {
 /// What was measured, as rows of a document.
 pub(super) fn rows(profile: &ServiceProfile, now: Timestamp) -> Value {
     let row = |question: Question| {
-        let finding = finding(profile, question)?;
+        let (finding, seen) = (finding(profile, question), seen(profile, question));
+        if finding.is_none() && seen.is_none() {
+            return None;
+        }
         Some(json!({
-            "question": question.word(), "assumed": assumed(question), "measured": finding.verdict,
-            "number": finding.number, "reason": finding.reason, "measuredAt": finding.measured_at,
+            "question": question.word(), "assumed": assumed(question),
+            "measured": finding.map_or("notMeasured", |finding| &finding.verdict),
+            "number": finding.and_then(|finding| finding.number),
+            "reason": finding.and_then(|finding| finding.reason.clone()),
+            "measuredAt": finding.map(|finding| &finding.measured_at),
             "counts": profile.verdict(question, now).is_some(),
+            "staleSince": finding.and_then(|finding| finding.stale_since.clone()),
+            "seen": seen,
         }))
     };
     Question::ALL.into_iter().filter_map(row).collect()
@@ -111,6 +126,16 @@ pub(super) fn rows(profile: &ServiceProfile, now: Timestamp) -> Value {
 
 fn finding(profile: &ServiceProfile, question: Question) -> Option<&Finding> {
     profile.findings.iter().find(|finding| finding.question == question.word())
+}
+
+fn seen(profile: &ServiceProfile, question: Question) -> Option<&Seen> {
+    profile.seen.iter().find(|seen| seen.question == question.word())
+}
+
+/// What runs saw, behind the rest of a row.
+fn sighting(seen: &Seen) -> String {
+    let number = seen.number.map(|count| format!(" {}", number(count))).unwrap_or_default();
+    format!("; runs saw {}{number} on {}", seen.verdict, seen.last_seen)
 }
 
 fn verdict(finding: &Finding) -> String {
