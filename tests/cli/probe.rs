@@ -303,3 +303,47 @@ fn what_is_shared_holds_no_name_id_tag_or_token() {
         assert!(finding.as_object().unwrap().keys().all(|key| known.contains(&key.as_str())), "{finding}");
     }
 }
+
+#[test]
+fn refusals_for_too_many_calls_change_no_verdict_and_are_one_of_their_own() {
+    let plain = probe(&project(POLICY), &tenant(&[]), &["--format=json"]).exits(0).json();
+    for (fault, verdict) in [
+        ("throttle=bulkTag:2", "withRetryAfter"),
+        ("throttle_silent=list:/2", "withoutRetryAfter"),
+        ("throttle_garbled=setValue:1", "withoutRetryAfter"),
+    ] {
+        let service = tenant(&[fault]);
+        let before = devices(&service);
+        let document = probe(&project(POLICY), &service, &["--format=json"]).exits(0).json();
+        assert_eq!(devices(&service), before, "{fault}");
+        assert_eq!(measured(&document, "throttle"), verdict, "{fault}");
+        for row in plain["service"].as_array().unwrap().iter().filter(|row| row["question"] != "throttle") {
+            let question = row["question"].as_str().unwrap();
+            assert_eq!(measured(&document, question), &row["measured"], "{fault}: {question}");
+        }
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_probe_that_is_interrupted_by_a_signal_is_put_right() {
+    for lines in [2, 6, 12] {
+        let service = tenant(&["latency_ms=20"]);
+        let before = devices(&service);
+        let project = project(POLICY);
+        let mut command = project.command(&["doctor", "--probe", NAME, "--auto-approve"]);
+        let command = command.envs(service.secret()).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut child = command.spawn().unwrap();
+        while journals(&project).first().map_or(0, |text| text.lines().count()) < lines {
+            assert!(child.try_wait().unwrap().is_none(), "it ended before line {lines}");
+            std::thread::yield_now();
+        }
+        let signalled = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status();
+        assert!(signalled.unwrap().success());
+        assert_eq!(child.wait().unwrap().code(), Some(5), "after line {lines}");
+        // A probe that a signal ends cleans up by itself; the clean-up finds what it may have left.
+        project.run_in(&service.secret(), &["doctor", "--probe-cleanup", "--auto-approve"]).exits(0);
+        assert_eq!(devices(&service), before, "after line {lines}");
+        only_the_device_was_touched(&calls(&service));
+    }
+}

@@ -298,7 +298,10 @@ impl<A: Asker> Probe<'_, A> {
         let (tags, id, unknown) = (self.tags.clone(), self.device.id.clone(), self.device.unknown_id.clone());
         let mixed = self.bulk(&tags.plain, TagAction::Add, &[&id, &unknown]);
         self.settle(Question::UnknownId, &mixed, |answer| {
-            let names = answer.message.to_ascii_lowercase().contains(&unknown.to_ascii_lowercase());
+            let message = answer.message.to_ascii_lowercase();
+            let names = |id: &str| message.contains(&id.to_ascii_lowercase());
+            // A text that repeats the whole call names nobody.
+            let names = names(&unknown) && !names(&id);
             match (answer.is_success(), is_refusal(answer)) {
                 (true, _) => Some(("partial", None)),
                 (false, true) => Some((if names { "refusedNamed" } else { "refusedUnnamed" }, None)),
