@@ -141,8 +141,7 @@ impl KnownService {
                 _ => measured != verdict,
             }
         };
-        let seen = seen.iter().map(|(question, verdict, number)| (question, verdict, number));
-        seen.filter(differs).collect()
+        seen.iter().filter(differs).collect()
     }
 
     /// What the service makes of tags.
