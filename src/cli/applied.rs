@@ -50,6 +50,7 @@ pub fn tell_end(
     let notices: Vec<String> = rollout::notice(args).into_iter().collect();
     let mut input = Input::new(Subject::Applied, plan);
     (input.run, input.reviewed, input.notices) = (Some(end), reviewed, &notices);
+    input.repository = context.settings.repository_url.as_deref();
     let model = Model::new(input);
     ci::report(args.report.ci, &model, &context.console)?;
     reports.write_end(&model, &context.console)?;

@@ -368,7 +368,8 @@ impl ApplyInputs<'_> {
         let withheld = left_out::untrusted(shown) || fitting.dropped.iter().any(|(_, why)| is_left_out(why));
         let safe = match fitting.verdict.verdict {
             Err(refused) => {
-                let model = Model::new(Input::new(Subject::Plan, &refused.plan));
+                let repository = self.context.settings.repository_url.as_deref();
+                let model = Model::new(Input { repository, ..Input::new(Subject::Plan, &refused.plan) });
                 self.reports.write(&model, &self.context.console)?;
                 let summary = SummaryDocument::of_plan(Subject::Applied, &refused.plan);
                 return Ok(Applied { summary: Some(Box::new(summary)), ..Exit::Refused.into() });
@@ -377,7 +378,8 @@ impl ApplyInputs<'_> {
         };
         if self.reports.is_human() {
             let notices: Vec<String> = rollout::notice(self.args).into_iter().collect();
-            let input = Input { notices: &notices, ..Input::new(Subject::Plan, safe.plan()) };
+            let repository = self.context.settings.repository_url.as_deref();
+            let input = Input { notices: &notices, repository, ..Input::new(Subject::Plan, safe.plan()) };
             let model = Model::new(input);
             ci::grouped(self.args.report.ci, "Plan", self.context, || {
                 self.reports.show(&model, &self.context.console)

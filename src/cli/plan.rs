@@ -89,6 +89,7 @@ pub async fn plan_and_report(context: &Context, request: &Request<'_>) -> Result
     let mut input = Input::new(request.subject, planned.plan());
     input.base = base_plan.as_ref().map(Planned::plan);
     input.policy_changes = &policy_changes;
+    input.repository = context.settings.repository_url.as_deref();
     // The plan's file does not wait for its reports to be computed, and a reader of them that goes away does not lose it.
     let save =
         |path: &PathBuf| output_file::write(path, |out| document::write_to(planned.plan(), out).map(drop));

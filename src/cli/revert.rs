@@ -45,7 +45,10 @@ pub async fn run(context: &Context, args: &RevertArgs) -> Result<Exit, Failure> 
     output_file::write(&output::named(context, &args.output)?, |out| {
         document::write_to(planned.plan(), out).map(drop)
     })?;
-    let model = Model::new(Input::new(Subject::Plan, planned.plan()));
+    let model = Model::new(Input {
+        repository: context.settings.repository_url.as_deref(),
+        ..Input::new(Subject::Plan, planned.plan())
+    });
     reports.write(&model, &context.console)?;
     source.close().await;
     Ok(if planned.verdict.is_ok() { Exit::Success } else { Exit::Refused })

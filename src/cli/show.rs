@@ -29,7 +29,10 @@ pub fn run(context: &Context, args: &ShowArgs) -> Result<Exit, Failure> {
     };
     let reports = Reports::new(context, &report)?;
     let plan = read(&args.plan)?;
-    let model = Model::new(Input::new(Subject::Plan, &plan));
+    let model = Model::new(Input {
+        repository: context.settings.repository_url.as_deref(),
+        ..Input::new(Subject::Plan, &plan)
+    });
     reports.write(&model, &context.console)?;
     context.let_go(plan);
     Ok(Exit::Success)

@@ -107,3 +107,38 @@ fn the_tenant_stands_in_the_name_of_a_file() {
     let shared = project.run(&["plan", "--all-tenants", "--sandbox", "-o", "plan.json"]).exits(1);
     assert!(shared.err.contains("{tenant}"), "{}", shared.err);
 }
+
+#[test]
+fn places_link_to_the_repository_at_the_commit_of_the_plan() {
+    let project = Project::with_policy(
+        "version: 1\nclaims: [T]\nrules:\n  - { name: all, select: { everything: true }, tags: [T] }\n",
+    );
+    project.write("mdetag.yaml", "version: 1\nrepositoryUrl: https://github.com/contoso/device-tags\n");
+    project.write("fleet.ndjson", "{\"id\":\"a\",\"computerDnsName\":\"a.example.com\"}\n");
+    let git = |words: &[&str]| {
+        let words = [
+            &["-c", "user.name=A", "-c", "user.email=a@example.com", "-c", "init.defaultBranch=main"],
+            words,
+        ]
+        .concat();
+        let ran = std::process::Command::new("git").args(words).current_dir(project.path()).output().unwrap();
+        assert!(ran.status.success(), "{ran:?}");
+        String::from_utf8(ran.stdout).unwrap().trim().to_owned()
+    };
+    let report =
+        |format| project.run(&["plan", "--inventory", "fleet.ndjson", "--format", format]).exits(0).out;
+    git(&["init", "-q"]);
+    assert!(!report("markdown").contains("https://github.com/contoso"), "nothing is committed yet");
+    git(&["add", "."]);
+    git(&["commit", "-qm", "a"]);
+    let commit = git(&["rev-parse", "HEAD"]);
+    let link = format!("https://github.com/contoso/device-tags/blob/{commit}/policies/p.yaml#L4");
+    assert!(report("markdown").contains(&format!("[`policies/p.yaml:4`]({link})")), "{}", report("markdown"));
+    let html = report("html");
+    assert!(html.contains(&format!("<a href=\"{link}\" rel=\"noreferrer\">policies/p.yaml:4</a>")));
+    assert!(html.contains(&format!("\"{link}\"]")), "the list has it, too");
+    let sarif: serde_json::Value = serde_json::from_str(&report("sarif")).unwrap();
+    assert_eq!(sarif["runs"][0]["versionControlProvenance"][0]["revisionId"], commit);
+    let results = sarif["runs"][0]["results"].as_array().unwrap();
+    assert!(results.iter().any(|result| result["properties"]["link"] == link.as_str()), "{sarif:#}");
+}

@@ -384,6 +384,7 @@ pub(super) static SETTINGS: &[Key] = &[
     ),
     key("tagCase", Shape::Words(&TAG_CASES), "Whether tags that differ only in case are two tags or one."),
     key("lints", Shape::Named(&Shape::Words(&LINT_LEVELS)), "How warnings count, by code: `W0713: deny`."),
+    key("repositoryUrl", Shape::Text, "The repository's page, `https://…`: places in reports link to it."),
     key("notify", Shape::Mapping(super::notify::KEYS), "Who is told how `apply` and `drift` ended."),
 ];
 

@@ -35,6 +35,8 @@ pub struct Settings {
     pub says_tag_case: bool,
     /// How warnings count, by code.
     pub lints: BTreeMap<String, LintLevel>,
+    /// The repository's page, for links in reports.
+    pub repository_url: Option<String>,
     /// Who is told how commands ended.
     pub notify: Option<NotifySettings>,
 }
@@ -148,6 +150,7 @@ impl Default for Settings {
             tag_case: TagCase::default(),
             says_tag_case: false,
             lints: BTreeMap::new(),
+            repository_url: None,
             notify: None,
         }
     }
@@ -245,6 +248,9 @@ impl Reader<'_> {
                 ));
             }
         }
+        if let Some(node) = fields.get("repositoryUrl") {
+            settings.repository_url = self.repository_url(node);
+        }
         settings.notify = fields
             .get("notify")
             .and_then(|node| self.fields(node, notify::KEYS, "`notify`"))
@@ -260,6 +266,21 @@ impl Reader<'_> {
                 settings.lints.insert(entry.key.clone(), level);
             }
         }
+    }
+
+    /// A plain address: it stands in links, so it holds nothing that could end one, and no credential.
+    fn repository_url(&mut self, node: &Node) -> Option<String> {
+        let text = self.filled_text(node, "`repositoryUrl`")?;
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~:/%+".contains(&byte);
+        let rest = text.strip_prefix("https://").filter(|rest| !rest.is_empty() && !rest.starts_with('/'));
+        if rest.is_some_and(|rest| rest.bytes().all(is_plain)) {
+            return Some(text.to_owned());
+        }
+        let message = "`repositoryUrl` is an https address without user, query and fragment";
+        self.report(Diagnostic::error("E0208", node.span, message).help(
+            "copy the address of the repository's page, as in `https://github.com/contoso/device-tags`",
+        ));
+        None
     }
 
     fn lint_level(&mut self, entry: &Entry) -> Option<LintLevel> {
@@ -447,5 +468,15 @@ mod tests {
         assert_eq!(codes("version: 1\nbudget: { perMinute: 0 }\n"), ["E0208"]);
         assert_eq!(codes("version: 1\nwrites: { combine: true }\n"), ["E0208"]);
         assert_eq!(codes("tagCase: exact\n"), ["E0105"]);
+        for url in [
+            "http://github.com/o/r",
+            "https://user:x@github.com/o/r",
+            "https://a/b?c",
+            "https:///a",
+            "https://a/b)\"<",
+        ] {
+            assert_eq!(codes(&format!("version: 1\nrepositoryUrl: {url:?}\n")), ["E0208"], "{url}");
+        }
+        assert_eq!(codes("version: 1\nrepositoryUrl: https://github.com/o/r\n"), Vec::<&str>::new());
     }
 }

@@ -200,7 +200,13 @@ fn reason(model: &Model<'_>, cause: Option<crate::plan::CauseIndex>) -> (String,
     let Some(cause) = cause.and_then(|cause| plan.causes.get(cause.0 as usize)) else {
         return (String::new(), String::new());
     };
-    let at = words::cause_place(plan, cause).map_or_else(String::new, |at| name(&words::place(at)));
+    let at = words::cause_place(plan, cause).map_or_else(String::new, |at| {
+        let shown = name(&words::place(at));
+        match model.links().and_then(|links| links.link(at)) {
+            Some(link) => format!("[{shown}]({link})"),
+            None => shown,
+        }
+    });
     (code(&clip(&words::cause(plan, cause), 160)), at)
 }
 

@@ -7,6 +7,7 @@ pub mod escape;
 pub mod words;
 pub mod pages;
 pub mod change;
+mod links;
 pub mod model;
 mod risk;
 mod split;

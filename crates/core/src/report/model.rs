@@ -12,6 +12,7 @@ use crate::plan::{CauseIndex, DeviceChange, Plan, TagAction, TagChange, TagIndex
 
 use super::alike::alike;
 pub use super::change::{Class, Origin, Row, Totals, What};
+use super::links::RepositoryLinks;
 use super::{risk, split};
 
 /// What a report is about.
@@ -54,12 +55,23 @@ pub struct Input<'a> {
     pub run: Option<&'a RunEnd>,
     /// The reviewed plan, where one was applied: it knows the devices of changes that were no longer to be made.
     pub reviewed: Option<&'a Plan>,
+    /// `repositoryUrl` of `mdetag.yaml`: places become links to it.
+    pub repository: Option<&'a str>,
 }
 
 impl<'a> Input<'a> {
     /// A report about a plan and nothing beside it.
     pub fn new(subject: Subject, plan: &'a Plan) -> Input<'a> {
-        Input { subject, plan, base: None, policy_changes: &[], notices: &[], run: None, reviewed: None }
+        Input {
+            subject,
+            plan,
+            base: None,
+            policy_changes: &[],
+            notices: &[],
+            run: None,
+            reviewed: None,
+            repository: None,
+        }
     }
 }
 
@@ -194,6 +206,11 @@ impl<'a> Model<'a> {
     /// Whether the tenant is simulated: said in the first line of every report.
     pub fn is_sandbox(&self) -> bool {
         self.plan().header.tenant.cloud.as_deref() == Some("sandbox")
+    }
+
+    /// Where places link to, if anywhere.
+    pub(super) fn links(&self) -> Option<RepositoryLinks<'a>> {
+        RepositoryLinks::of(self.input.repository, self.input.plan)
     }
 
     /// How many changes are of this class.

@@ -34,7 +34,7 @@ pub fn sarif(model: &Model<'_>, out: &mut dyn Write) -> io::Result<()> {
     let sandbox = if model.is_sandbox() { "SANDBOX " } else { "" };
     let name = tenant.name.as_deref().or(tenant.id.as_deref()).unwrap_or("unnamed");
     let (_, version) = model.plan().header.tool.split_once(' ').unwrap_or(("mdetag", "0"));
-    let document = json!({
+    let mut document = json!({
         "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
         "version": "2.1.0",
         "runs": [{
@@ -59,6 +59,10 @@ pub fn sarif(model: &Model<'_>, out: &mut dyn Write) -> io::Result<()> {
             },
         }],
     });
+    if let Some(links) = model.links() {
+        document["runs"][0]["versionControlProvenance"] =
+            json!([{ "repositoryUri": links.url, "revisionId": links.commit }]);
+    }
     serde_json::to_writer_pretty(&mut *out, &document)?;
     out.write_all(b"\n")
 }
@@ -97,6 +101,9 @@ fn result(model: &Model<'_>, finding: &Finding<'_>, number: usize) -> Value {
         "partialFingerprints": { "mdetag/v1": finding.fingerprint() },
         "properties": { "class": finding.class, "changes": finding.changes },
     });
+    if let Some(link) = model.links().zip(finding.place).and_then(|(links, place)| links.link(place)) {
+        value["properties"]["link"] = link.into();
+    }
     if let Some(origin) = finding.origin {
         value["properties"]["origin"] = origin.word().into();
         value["baselineState"] = match origin {

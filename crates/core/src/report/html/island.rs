@@ -82,7 +82,7 @@ fn class(row: &Row<'_>) -> &'static str {
     row.outcome.map_or(row.class.word(), |outcome| outcome.outcome.word())
 }
 
-/// `[action, symbol, tag or value, cause, place, class, half]`.
+/// `[action, symbol, tag or value, cause, place, class, half, link]`.
 fn group(model: &Model<'_>, row: &Row<'_>) -> Value {
     let plan = model.plan();
     let cause = row.cause.and_then(|cause| plan.causes.get(cause.0 as usize));
@@ -93,7 +93,9 @@ fn group(model: &Model<'_>, row: &Row<'_>) -> Value {
     if let Some(error) = row.outcome.and_then(|outcome| outcome.error.as_deref()) {
         why = error.to_owned();
     }
-    let at = cause.and_then(|cause| words::cause_place(plan, cause)).map_or_else(String::new, words::place);
+    let place = cause.and_then(|cause| words::cause_place(plan, cause));
+    let at = place.map_or_else(String::new, words::place);
+    let link = place.zip(model.links()).and_then(|(place, links)| links.link(place));
     let half = match row.origin {
         Some(Origin::ThisChange) => "this change",
         Some(Origin::Before) => "before",
@@ -107,6 +109,7 @@ fn group(model: &Model<'_>, row: &Row<'_>) -> Value {
         shown(&why),
         shown(&at),
         class(row),
-        half
+        half,
+        link.unwrap_or_default()
     ])
 }

@@ -220,7 +220,12 @@ fn group_row(model: &Model<'_>, line: &Line<'_, '_>, out: &mut dyn Write) -> io:
         let outcome = group.outcome.map_or(group.what.class().word(), |outcome| outcome.word());
         filter = Some([group.what.action(), outcome]);
     }
-    let at = cause.and_then(|cause| words::cause_place(plan, cause)).map_or_else(String::new, words::place);
+    let place = cause.and_then(|cause| words::cause_place(plan, cause));
+    let at = place.map_or_else(String::new, |place| text(&words::place(place)));
+    let at = match place.zip(model.links()).and_then(|(place, links)| links.link(place)) {
+        Some(link) => format!("<a href=\"{}\" rel=\"noreferrer\">{at}</a>", text(&link)),
+        None => at,
+    };
     let shown = text(&clip(&label, 400));
     let label = match filter {
         Some([action, class]) => format!(
@@ -234,7 +239,7 @@ fn group_row(model: &Model<'_>, line: &Line<'_, '_>, out: &mut dyn Write) -> io:
         "<tr class=\"{class}\"><td>{action}</td><td>{label}</td><td class=\"number\" data-name=\"Devices\">{}</td><td data-name=\"Why\">{}</td><td data-name=\"Where\">{}</td></tr>",
         number(line.changes()),
         text(&clip(&why, 400)),
-        text(&at),
+        at,
     )
 }
 

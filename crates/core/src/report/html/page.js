@@ -38,7 +38,7 @@
   let deviceText = null;
   const prepare = () => {
     if (groupText) return;
-    groupText = groups.map((group) => group.join("\n").toLowerCase());
+    groupText = groups.map((group) => group.slice(0, 7).join("\n").toLowerCase());
     deviceText = new Array(devices.length / 2);
     for (let device = 0; device < deviceText.length; device++) {
       deviceText[device] = (devices[2 * device] + "\n" + devices[2 * device + 1]).toLowerCase();
@@ -126,7 +126,14 @@
         const text = cellText(row, column);
         const cell = element("div", column === 0 ? "cell " + groups[rows[2 * row]][0] : "cell", { role: "cell" });
         cell.dir = column === 0 ? "ltr" : "auto";
-        cell.textContent = text;
+        const link = column === 4 ? groups[rows[2 * row]][7] : "";
+        if (link) {
+          const anchor = element("a", "", { href: link, rel: "noreferrer" });
+          anchor.textContent = text;
+          cell.append(anchor);
+        } else {
+          cell.textContent = text;
+        }
         cell.dataset.name = names[column];
         cell.title = column === 2 ? text + "\n" + devices[2 * rows[2 * row + 1] + 1] : text;
         line.append(cell);
