@@ -1,8 +1,12 @@
 //! `mdetag explain`: why a device has, gets or loses a tag or value, or why not.
 
 use mdetag_core::desired;
+use mdetag_core::device::Field;
+use mdetag_core::diagnostic::did_you_mean;
 use mdetag_core::explain;
+use mdetag_core::inventory::Snapshot;
 use mdetag_core::plan::guard::Allowance;
+use mdetag_core::report::escape::terminal;
 use mdetag_core::report::explain as rendered;
 use mdetag_core::report::style::Style;
 
@@ -45,10 +49,10 @@ fn explained(
     if rows.is_empty() {
         return Err(Failure::usage(format!(
             "no device `{}` among the {} that were read",
-            mdetag_core::report::escape::terminal(&args.device),
+            terminal(&args.device),
             snapshot.len()
         ))
-        .help("name it by its id, its full name, or the name up to the first dot"));
+        .help(nearest(snapshot, &args.device)));
     }
     let now = context.policy_now();
     let history = past::history(context, source, &set.reference, past::Asked::default())?;
@@ -92,4 +96,17 @@ fn explained(
         );
     }
     Ok(String::from_utf8_lossy(&text).into_owned())
+}
+
+/// How to name a device, and the one that was probably meant.
+fn nearest(snapshot: &Snapshot, text: &str) -> String {
+    let how = "name it by its id, its full name, or the name up to the first dot";
+    let field = if text.contains('.') { Field::ComputerDnsName } else { Field::DeviceName };
+    let names: Vec<_> = snapshot.rows().filter_map(|row| snapshot.text(field, row)).collect();
+    let near = did_you_mean(text, names.iter().map(AsRef::as_ref).filter(|name| name.len() <= 80));
+    // Nobody means a name that is this long by a slip of the hand, and comparing it takes long.
+    match near.filter(|_| text.len() <= 80) {
+        Some(name) => format!("did you mean `{}`? {how}", terminal(name)),
+        None => how.to_owned(),
+    }
 }

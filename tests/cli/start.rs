@@ -249,3 +249,33 @@ fn a_plan_on_the_sandbox_says_that_it_interprets_no_kql() {
     let plan = project.run(&["plan", "--sandbox"]).exits(0);
     assert!(plan.err.contains("does not interpret KQL"), "{}", plan.err);
 }
+
+#[test]
+fn slips_are_told_with_what_was_probably_meant() {
+    let project = Project::with_policy("version: 1\nclaims: [Old]\n");
+    project.write("fleet.ndjson", "{\"id\":\"a\",\"computerDnsName\":\"dc01.example.com\"}\n");
+    for (named, near) in [("dc01.exmple.com", "dc01.example.com"), ("dc10", "dc01")] {
+        let err = project.run(&["explain", named, "--inventory", "fleet.ndjson"]).exits(1).err;
+        assert!(err.contains(&format!("did you mean `{near}`?")), "{err}");
+    }
+    let ran = project.run_in(&[("MDETAG_SANDBOX", "true".to_owned())], &["plan"]).exits(1);
+    assert!(ran.err.contains("it takes the name of a sandbox"), "{}", ran.err);
+    project.write(
+        "policies/p.yaml",
+        "version: 1\nrules:\n  - { name: a, select: { everything: true }, tags: [{osPlatform}] }\n",
+    );
+    let told = project.run(&["validate"]).exits(1).out;
+    assert!(told.contains("quote it: `\"{osPlatform}\"`"), "{told}");
+    project.write("policies/p.yaml", "version: 1\nclaims: [\"a\\tb\"]\n");
+    let told = project.run(&["validate"]).exits(0).out;
+    assert!(told.contains("the claim `a\\tb`") && !told.contains('\u{FFFD}'), "{told}");
+}
+
+#[test]
+fn doctor_does_not_call_a_credential_ok_that_nobody_has_seen() {
+    let project = Project::new();
+    let nobody = ("AZURE_POD_IDENTITY_AUTHORITY_HOST", crate::service::nobody());
+    let hosts = crate::service::hosts(&crate::service::nobody());
+    let out = project.run_in(&[hosts, vec![nobody]].concat(), &["doctor"]).exits(1).out;
+    assert!(!out.contains("ok   credential") && out.contains("bad  sign-in"), "{out}");
+}

@@ -63,7 +63,7 @@ pub struct Global {
 
     /// Work on a simulated tenant in the state directory; created with 2,000 devices the first time
     #[arg(long, global = true, value_name = "NAME", env = "MDETAG_SANDBOX", num_args = 0..=1, require_equals = true,
-          default_missing_value = "default")]
+          default_missing_value = "default", value_parser = sandbox_name)]
     pub sandbox: Option<String>,
 
     /// Shorten the sandbox's windows and waits by this factor, on both sides
@@ -243,6 +243,17 @@ impl Command {
         );
         self.reads_settings() && !is_offline
     }
+}
+
+/// A sandbox's name. A word that means yes or no is a slip: it would make a sandbox of that name.
+fn sandbox_name(text: &str) -> Result<String, String> {
+    let switches = ["true", "false", "yes", "no", "on", "off", "0", "1"];
+    if switches.iter().any(|word| text.eq_ignore_ascii_case(word)) {
+        return Err(
+            "it takes the name of a sandbox, as in `default`; leave it out to work on a tenant".to_owned()
+        );
+    }
+    Ok(text.to_owned())
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ mod watch;
 
 use mdetag::store::path_text::shown;
 use mdetag::store::service_file;
-use mdetag::tenant::{self, Need, TenantError};
+use mdetag::tenant::{self, CredentialSource, Need, TenantError};
 use mdetag_core::plan::Lane;
 use mdetag_core::probe::ServiceProfile;
 use mdetag_core::report::doctor::{self, DoctorCheck, LaneBudget, SignedIn};
@@ -47,10 +47,14 @@ pub async fn run(context: &Context, args: &DoctorArgs) -> Result<Exit, Failure> 
     if args.check_version {
         checks.push(version().await);
     }
-    let endpoints = prepared.endpoints().clone();
+    let (endpoints, prepared_source) = (prepared.endpoints().clone(), prepared.source());
     let session = match prepared.connect(context, None).await {
         Ok(session) => Some(session),
         Err(failure) => {
+            // It is only where a credential is looked for last; that there is one was not seen.
+            if matches!(prepared_source, CredentialSource::ManagedIdentity | CredentialSource::AzureCli) {
+                checks.retain(|check| check.name != "credential");
+            }
             let help = failure.help.clone().unwrap_or_default();
             checks.push(DoctorCheck::bad("sign-in", failure.to_string(), help));
             checks.extend(host(tenant::reach(&endpoints, &*context.clock).await));

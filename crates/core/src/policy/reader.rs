@@ -276,7 +276,13 @@ impl<'a> Reader<'a> {
 
     fn wrong<T>(&mut self, node: &Node, what: &str, expected: &str) -> Option<T> {
         let message = format!("{what} is {expected}, found {}", node.describe());
-        self.report(Diagnostic::error("E0104", node.span, message).label(format!("expected {expected}")));
+        let mut finding =
+            Diagnostic::error("E0104", node.span, message).label(format!("expected {expected}"));
+        if let Some(template) = node.unquoted_template().filter(|_| expected == "text") {
+            finding =
+                finding.help(format!("quote it: `\"{template}\"`; braces without quotes are a mapping"));
+        }
+        self.report(finding);
         None
     }
 }
@@ -299,9 +305,9 @@ fn listed(names: &[&str]) -> String {
     text
 }
 
-/// A sentence that quotes text of a file, with control characters replaced and cut where a hostile one goes on.
+/// A sentence that quotes text of a file, with control characters written out and cut where a hostile one goes on.
 fn shown_long(text: &str) -> String {
-    let clean = |scalar: char| if scalar.is_control() { '\u{FFFD}' } else { scalar };
-    let cut = text.chars().nth(300).is_some();
-    text.chars().take(300).map(clean).chain(cut.then_some('…')).collect()
+    let cut = if text.chars().nth(300).is_some() { "…" } else { "" };
+    let beginning: String = text.chars().take(300).collect();
+    format!("{}{cut}", crate::text::visible(&beginning))
 }

@@ -9,6 +9,7 @@ use serde_yaml::granit_parser::{Event, Options, Parser, ScalarStyle, ScanError, 
 
 use super::scalars::scalar;
 use crate::diagnostic::{Diagnostic, SourceId, Span};
+use crate::text::visible;
 
 /// The largest policy file that is read; ten thousand rules are about 3 MB.
 pub const MAX_BYTES: usize = 10 << 20;
@@ -61,6 +62,13 @@ pub(super) struct Entry {
 }
 
 impl Node {
+    /// What was meant as a template, where `{osPlatform}` stands without quotes: YAML reads a mapping with an empty value.
+    pub(super) fn unquoted_template(&self) -> Option<String> {
+        let NodeKind::Map(entries) = &self.kind else { return None };
+        let [Entry { key, value, .. }] = entries.as_slice() else { return None };
+        matches!(value.kind, NodeKind::Null).then(|| format!("{{{}}}", shown(key)))
+    }
+
     /// What it is, for "expected …, found …".
     pub(super) fn describe(&self) -> &'static str {
         match self.kind {
@@ -344,11 +352,12 @@ fn key_text(node: Node) -> Option<String> {
 
 /// Text of a file as it may stand in a message: short, without control characters.
 pub(super) fn shown(text: &str) -> String {
-    let clean = |scalar: char| if scalar.is_control() { '\u{FFFD}' } else { scalar };
+    // Cut before it is written out, so that no escape is halved.
     if text.chars().nth(80).is_none() {
-        return text.chars().map(clean).collect();
+        return visible(text).into_owned();
     }
-    text.chars().take(79).map(clean).chain(['…']).collect()
+    let beginning: String = text.chars().take(79).collect();
+    format!("{}…", visible(&beginning))
 }
 
 fn scan_finding(error: &ScanError, text: &str, loader: &Loader) -> Diagnostic {
