@@ -4,6 +4,8 @@
 
 #[path = "stores/clock.rs"]
 mod clock;
+#[path = "stores/copies.rs"]
+mod copies;
 #[path = "stores/emulators.rs"]
 mod emulators;
 #[path = "stores/ledger.rs"]

@@ -90,7 +90,20 @@ fn moment(context: &Context, flag: &str, text: &str) -> Result<Timestamp, Failur
 /// # Errors
 /// A sandbox or a profile that is not there.
 pub fn states(context: &Context) -> Result<Vec<StateDir>, Failure> {
-    let root = context.state_dir();
+    if let StatePlace::Store(address) = &context.place {
+        let (_, only_tenant) = only(context)?;
+        return state_store::tenants(
+            context,
+            address,
+            context.global.sandbox.as_deref(),
+            only_tenant.as_deref(),
+        );
+    }
+    states_in(context, &context.state_dir())
+}
+
+/// The cloud and the tenant that are named.
+fn only(context: &Context) -> Result<(Option<String>, Option<String>), Failure> {
     let only_cloud = match &context.global.sandbox {
         Some(name) => sandbox_dir(context, name).map(|_| Some(SANDBOX.to_owned()))?,
         None => None,
@@ -99,16 +112,17 @@ pub fn states(context: &Context) -> Result<Vec<StateDir>, Failure> {
         (None, Some(_)) => context.profile()?.and_then(|profile| profile.tenant_id.clone()),
         _ => None,
     };
-    if let StatePlace::Store(address) = &context.place {
-        return state_store::tenants(
-            context,
-            address,
-            context.global.sandbox.as_deref(),
-            only_tenant.as_deref(),
-        );
-    }
+    Ok((only_cloud, only_tenant))
+}
+
+/// The same of a folder.
+///
+/// # Errors
+/// As [`states`].
+pub fn states_in(context: &Context, root: &Path) -> Result<Vec<StateDir>, Failure> {
+    let (only_cloud, only_tenant) = only(context)?;
     let mut states = Vec::new();
-    for cloud in folders(&root).into_iter().filter(|cloud| cloud != "sandboxes") {
+    for cloud in folders(root).into_iter().filter(|cloud| cloud != "sandboxes") {
         if only_cloud.as_ref().is_some_and(|only| *only != cloud) {
             continue;
         }
@@ -118,7 +132,7 @@ pub fn states(context: &Context) -> Result<Vec<StateDir>, Failure> {
                 folders(&root.join(SANDBOX)).into_iter().filter(|name| only.is_none_or(|one| one == name))
             {
                 for tenant in folders(&root.join(SANDBOX).join(&name)) {
-                    states.extend(StateDir::of_sandbox(&root, &name, &tenant));
+                    states.extend(StateDir::of_sandbox(root, &name, &tenant));
                 }
             }
             continue;
@@ -127,7 +141,7 @@ pub fn states(context: &Context) -> Result<Vec<StateDir>, Failure> {
             if only_tenant.as_ref().is_some_and(|only| !only.eq_ignore_ascii_case(&tenant)) {
                 continue;
             }
-            states.extend(StateDir::new(&root, &cloud, &tenant));
+            states.extend(StateDir::new(root, &cloud, &tenant));
         }
     }
     Ok(states)

@@ -3,11 +3,16 @@
 //! A store is opened once a command. Who only reads goes on without it, and says which figures are missing.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use mdetag::store::backend::{self, Bucket, Missing, Objects, StatePlace, StoreAddress};
+use mdetag::store::path_text::shown;
 use mdetag::store::state::{SANDBOX, StateDir};
+use mdetag::store::state_copy;
 use mdetag_core::plan::TenantReference;
+use mdetag_core::report::escape::terminal;
+use mdetag_core::time::Timestamp;
 
 use super::context::Context;
 use super::failure::Failure;
@@ -29,7 +34,10 @@ pub enum StateNeed {
 /// # Errors
 /// A cloud or id that cannot name a folder; where it is a must, a store that cannot be used.
 pub fn of_tenant(context: &Context, tenant: &TenantReference, need: StateNeed) -> Result<StateDir, Failure> {
-    let StatePlace::Store(address) = &context.place else { return local(context, tenant) };
+    let StatePlace::Store(address) = &context.place else {
+        let state = local(context, tenant)?;
+        return if need == StateNeed::Must { original(state) } else { Ok(state) };
+    };
     let (cloud, id) = (tenant.cloud.as_deref().unwrap_or_default(), tenant.id.as_deref().unwrap_or_default());
     let sandbox = tenant.name.as_deref().filter(|_| cloud == SANDBOX);
     let kept: Arc<dyn backend::Backend> = match opened(context, address) {
@@ -53,13 +61,33 @@ pub fn of_tenant(context: &Context, tenant: &TenantReference, need: StateNeed) -
 /// # Errors
 /// A cloud or id that cannot name a folder.
 pub fn local(context: &Context, tenant: &TenantReference) -> Result<StateDir, Failure> {
+    in_folder(&context.state_dir(), tenant)
+}
+
+/// The folder of a tenant in another state directory.
+///
+/// # Errors
+/// As [`local`].
+pub fn in_folder(state: &Path, tenant: &TenantReference) -> Result<StateDir, Failure> {
     let (cloud, id) = (tenant.cloud.as_deref().unwrap_or_default(), tenant.id.as_deref().unwrap_or_default());
-    let state = context.state_dir();
     match (cloud, tenant.name.as_deref()) {
-        (SANDBOX, Some(name)) => StateDir::of_sandbox(&state, name, id),
-        _ => StateDir::new(&state, cloud, id),
+        (SANDBOX, Some(name)) => StateDir::of_sandbox(state, name, id),
+        _ => StateDir::new(state, cloud, id),
     }
     .map_err(Failure::file)
+}
+
+/// Refuses a copy: its lock keeps nobody out of the state that it was copied from.
+fn original(state: StateDir) -> Result<StateDir, Failure> {
+    let place = shown(state.path());
+    match state_copy::mark(&state) {
+        Ok(None) => Ok(state),
+        Ok(Some(mark)) => {
+            Err(Failure::file(format!("{place} is a copy of {}, made at {}", terminal(&mark.from), mark.at))
+                .help("use the state itself with --state, and bring the copy there with `mdetag state push`"))
+        }
+        Err(error) => Err(Failure::file(format!("{}: {error}", shown(&state.copy_mark())))),
+    }
 }
 
 /// The store, probed.
@@ -77,6 +105,26 @@ pub fn opened(context: &Context, address: &StoreAddress) -> Result<Arc<Objects>,
         Ok(objects)
     };
     context.store.get_or_init(open).clone()
+}
+
+/// The applications whose calls are counted in the store, with when the count was written last; none where it does not answer.
+pub fn ledgers(
+    context: &Context,
+    address: &StoreAddress,
+    state: &StateDir,
+) -> Vec<(String, Option<Timestamp>)> {
+    let root = address.to_string();
+    let below = state.path().strip_prefix(&root).map(shown).unwrap_or_default();
+    let folder = [address.prefix(), &below, "ledger"].join("/");
+    let folder = folder.trim_start_matches('/');
+    let keys =
+        opened(context, address).ok().and_then(|objects| objects.list(folder).ok()).unwrap_or_default();
+    let named = keys.iter().filter_map(|(key, _)| key.strip_prefix(folder)?.strip_prefix('/'));
+    let written = |application: &str| {
+        let cell = state.backend().shared(&state.shared_ledger(application).ok()?).ok()??;
+        Some(cell.get().ok()??.modified)
+    };
+    named.map(|application| (application.to_owned(), written(application))).collect()
 }
 
 /// The lock object: an apply that died before its first entry left nothing else.

@@ -18,6 +18,7 @@ pub mod output_file;
 pub mod path_text;
 pub mod policy_files;
 pub mod probe_journal;
+pub mod state_copy;
 pub mod regular_file;
 pub mod repository;
 pub mod service_file;

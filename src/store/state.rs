@@ -139,6 +139,16 @@ impl StateDir {
         self.path.join("history").join(format!("{run}.json"))
     }
 
+    /// What a copy of the state says of itself.
+    pub fn copy_mark(&self) -> PathBuf {
+        self.path.join("copy.json")
+    }
+
+    /// The files that are replaced whole, beside runs and probes.
+    pub(super) fn whole_files(&self) -> [PathBuf; 4] {
+        [self.pending(), self.unwritable(), self.baselines(), self.service()]
+    }
+
     /// The lock that an `apply` holds.
     pub fn lock(&self) -> PathBuf {
         self.path.join("apply.lock")

@@ -135,6 +135,23 @@ const EXAMPLES: &[(&str, &[Example])] = &[
         ],
     ),
     (
+        "state pull",
+        &[
+            ("mdetag state pull copy", "the state of all tenants, to look at or to keep"),
+            ("mdetag state pull copy --tenant contoso", "of one"),
+        ],
+    ),
+    (
+        "state push",
+        &[
+            (
+                "mdetag state push .mdetag --state s3://contoso-state/mdetag",
+                "state moves from a folder into a store",
+            ),
+            ("mdetag state push copy", "a copy goes back, if nothing was written since"),
+        ],
+    ),
+    (
         "state prune",
         &[
             ("mdetag state prune", "runs of more than 400 days go"),

@@ -17,6 +17,10 @@ pub struct StateArgs {
 pub enum StateCommand {
     /// What the state holds: runs, open rollouts, counts, approvals used, calls left, the lock
     Show,
+    /// Copy the state out of its place into a folder
+    Pull(CopyArgs),
+    /// Copy the state in a folder to its place, if nothing was written there since it was pulled
+    Push(CopyArgs),
     /// Drop runs of which nothing is needed any more: their journals and plans
     Prune(PruneArgs),
     /// Take the count of a source at hand for right: it really became smaller
@@ -25,6 +29,14 @@ pub enum StateCommand {
     End(EndArgs),
     /// End the lease of an apply that is gone: it was not renewed for 60 seconds
     Unlock(UnlockArgs),
+}
+
+/// `state pull` and `state push`.
+#[derive(Debug, Args)]
+pub struct CopyArgs {
+    /// The folder with the copy, another than where the state lies
+    #[arg(value_name = "FOLDER")]
+    pub folder: std::path::PathBuf,
 }
 
 /// `state unlock`.

@@ -1,6 +1,7 @@
 //! `mdetag state`: what earlier runs left, one file a subcommand.
 
 mod accept;
+mod copies;
 mod end;
 mod prune;
 mod show;
@@ -18,6 +19,8 @@ use super::failure::Failure;
 pub async fn run(context: &Context, args: &StateArgs) -> Result<Exit, Failure> {
     match &args.command {
         StateCommand::Show => show::run(context),
+        StateCommand::Pull(args) => copies::pull(context, args),
+        StateCommand::Push(args) => copies::push(context, args),
         StateCommand::Prune(args) => prune::run(context, args),
         StateCommand::Accept(args) => accept::run(context, args).await,
         StateCommand::End(args) => end::run(context, args),

@@ -4,18 +4,20 @@
 
 use std::time::Duration;
 
+use mdetag::store::backend::StatePlace;
 use mdetag::store::history::{self, Present};
 use mdetag::store::state::StateDir;
 use mdetag::store::{baselines_file, history_index, journal, path_text::shown};
 use mdetag_core::report::escape::{self, terminal};
 use mdetag_core::report::words::counted;
+use mdetag_core::time::Timestamp;
 use serde_json::{Value, json};
 
 use crate::cli::args::Format;
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::failure::{Failure, chain};
-use crate::cli::{history as past_runs, open_rollouts, output};
+use crate::cli::{history as past_runs, open_rollouts, output, state_store};
 
 /// Prints what the state holds.
 ///
@@ -85,23 +87,31 @@ fn tenant(context: &Context, state: &StateDir) -> Result<Value, Failure> {
 }
 
 /// How old the newest call is that each application made on each lane; the figures of the windows are `doctor`'s.
-fn ledger(context: &Context, state: &StateDir, now: mdetag_core::time::Timestamp) -> Value {
-    // Calls are counted on this computer, wherever the rest lies.
-    let place = context.place.to_string();
-    let below = state.path().strip_prefix(&place).map(std::path::Path::to_path_buf);
-    let folder = below.map_or_else(|_| state.path().to_path_buf(), |below| context.state_dir().join(below));
+fn ledger(context: &Context, state: &StateDir, now: Timestamp) -> Value {
+    let used = match &context.place {
+        StatePlace::Store(address) => state_store::ledgers(context, address, state),
+        StatePlace::Folder(_) => local_ledgers(state),
+    };
     let mut applications = Vec::new();
-    for application in past_runs::folders(&folder.join("ledger")) {
-        let files =
-            std::fs::read_dir(folder.join("ledger").join(&application)).into_iter().flatten().flatten();
-        let written = files.filter_map(|file| file.metadata().ok()?.modified().ok()).max();
-        let since = written.and_then(|written| written.duration_since(std::time::UNIX_EPOCH).ok());
-        let age = since.map(|since| now.since(mdetag_core::time::Timestamp::EPOCH.plus(since)));
+    for (application, used) in used {
+        let age = used.map(|used| now.since(used));
         applications.push(
             json!({ "application": application, "lastUsedSeconds": age.as_ref().map(Duration::as_secs) }),
         );
     }
     Value::Array(applications)
+}
+
+fn local_ledgers(state: &StateDir) -> Vec<(String, Option<Timestamp>)> {
+    let folder = state.path().join("ledger");
+    let written = |application: &String| {
+        let files = std::fs::read_dir(folder.join(application)).into_iter().flatten().flatten();
+        let written = files.filter_map(|file| file.metadata().ok()?.modified().ok()).max();
+        let since = written.and_then(|written| written.duration_since(std::time::UNIX_EPOCH).ok());
+        since.map(|since| Timestamp::EPOCH.plus(since))
+    };
+    let applications = past_runs::folders(&folder).into_iter();
+    applications.map(|application| (application.clone(), written(&application))).collect()
 }
 
 /// The same for people.
