@@ -6,6 +6,16 @@
 mod clock;
 #[path = "stores/copies.rs"]
 mod copies;
+#[path = "stores/processes.rs"]
+mod processes;
+#[path = "cli/project.rs"]
+#[expect(dead_code, reason = "the tests of the command line use more of it")]
+mod project;
+#[path = "stores/proxy.rs"]
+mod proxy;
+#[path = "cli/service.rs"]
+#[expect(dead_code, reason = "the tests of the command line use more of it")]
+mod service;
 #[path = "stores/emulators.rs"]
 mod emulators;
 #[path = "stores/ledger.rs"]
@@ -124,6 +134,31 @@ fn counts_that_are_kept_at_the_same_time_are_all_kept() {
         });
         let (sets, _) = baselines_file::all(&place.open()).unwrap();
         assert_eq!(sets.len(), AT_ONCE * 3, "{}", place.name);
+    }
+}
+
+#[test]
+fn a_reader_goes_on_where_the_segments_are_merged_meanwhile() {
+    for place in stores() {
+        let state = place.open();
+        let _hold = state.backend().hold(&state.lock(), "one").unwrap();
+        let mut journal = begin(&state, "r1");
+        (1..=80).for_each(|number| journal.append(note(number)).unwrap());
+        let read = |log: &mut dyn std::io::Read, most| {
+            let mut bytes = Vec::new();
+            std::io::Read::read_to_end(&mut std::io::Read::take(log, most), &mut bytes).unwrap();
+            bytes
+        };
+        let open = || place.open().backend().read_log(&state.journal("r1")).unwrap();
+        // One is in the middle of a segment, the other has looked and read nothing.
+        let (mut started, mut looked) = (open(), open());
+        let first = read(&mut started, 700);
+        journal.close(Closing { at: at(99), is_complete: true, reason: "finished".into() }).unwrap();
+        let objects = place.objects().unwrap();
+        assert_eq!(objects.list("team/public/t/runs/r1").unwrap().len(), 1, "{}: it is merged", place.name);
+        let whole = read(&mut open(), u64::MAX);
+        assert!(read(&mut looked, u64::MAX) == whole, "{}", place.name);
+        assert!([first, read(&mut started, u64::MAX)].concat() == whole, "{}", place.name);
     }
 }
 

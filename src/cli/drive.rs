@@ -230,7 +230,15 @@ fn steps(
             break step;
         }
     };
-    record(run, around, entries)?;
+    if let Err(error) = record(run, around, entries) {
+        // Without their intents in the journal they are not sent: what becomes of them is known.
+        for (call, _) in starts {
+            let detail = "its intent is not in the journal".to_owned();
+            let reply = Reply::Lost { detail, maybe_sent: false };
+            around.ledger.with(|budget, now| run.reply(call, reply, now, budget));
+        }
+        return Err(error);
+    }
     Ok((step, starts))
 }
 

@@ -54,7 +54,12 @@ impl Service {
             faults: faults.iter().map(|fault| (*fault).to_owned()).collect(),
             ..Options::default()
         };
-        let sandbox = Sandbox::in_memory(&options, Arc::new(WallClock)).unwrap();
+        Service::with(&options)
+    }
+
+    /// As told.
+    pub(crate) fn with(options: &Options) -> Service {
+        let sandbox = Sandbox::in_memory(options, Arc::new(WallClock)).unwrap();
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let running = runtime.block_on(serve(&sandbox, SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))).unwrap();

@@ -169,6 +169,37 @@ impl Place {
         self.open_at(&Shifted::new())
     }
 
+    /// What the binary needs to find it; `host` stands in for the store's.
+    pub(crate) fn environment(&self, host: Option<&str>) -> Vec<(String, String)> {
+        match (&self.kind, &self.emulators) {
+            (Kind::Folder(folder), _) => {
+                vec![("MDETAG_STATE".to_owned(), folder.path().display().to_string())]
+            }
+            (Kind::Store(address), emulators) => {
+                let emulators = emulators.as_ref().unwrap();
+                let mut variables = emulators.variables();
+                for (_, value) in variables.iter_mut().filter(|(name, _)| name.contains("ENDPOINT")) {
+                    let own = if value.contains(ACCOUNT) { &emulators.blob } else { &emulators.s3 };
+                    *value = value.replace(own.as_str(), host.unwrap_or(own));
+                }
+                variables.push(("MDETAG_STATE".to_owned(), address.to_string()));
+                variables
+            }
+        }
+    }
+
+    /// Where its emulator listens; none for a folder.
+    pub(crate) fn host(&self) -> Option<String> {
+        let emulators = self.emulators.as_ref()?;
+        Some(if self.name == "azblob" { emulators.blob.clone() } else { emulators.s3.clone() })
+    }
+
+    /// The state of another tenant, in a folder.
+    pub(crate) fn open_of(&self, tenant: &str) -> StateDir {
+        let Kind::Folder(folder) = &self.kind else { panic!("{} is no folder", self.name) };
+        StateDir::new(folder.path(), "public", tenant).unwrap()
+    }
+
     /// The same with clocks that a test moves.
     pub(crate) fn open_at(&self, clock: &Arc<Shifted>) -> StateDir {
         match &self.kind {

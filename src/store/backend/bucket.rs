@@ -45,9 +45,7 @@ impl Bucket {
     }
 
     fn segments(&self, path: &Path) -> Result<Vec<Segment>> {
-        let folder = folder(&self.key(path)?);
-        let found = self.objects.list(&folder)?;
-        Ok(chosen(found.into_iter().filter_map(|(key, size)| Segment::parse(&folder, key, size)).collect()))
+        segments(&self.objects, &folder(&self.key(path)?))
     }
 }
 
@@ -58,6 +56,11 @@ pub(super) fn key(objects: &Objects, path: &Path) -> Result<String> {
     let below = below.ok_or_else(|| Error::other(format!("{path} does not lie in {root}")))?;
     let prefix = objects.address().prefix();
     Ok(if prefix.is_empty() { below.to_owned() } else { format!("{prefix}/{below}") })
+}
+
+fn segments(objects: &Objects, folder: &str) -> Result<Vec<Segment>> {
+    let found = objects.list(folder)?;
+    Ok(chosen(found.into_iter().filter_map(|(key, size)| Segment::parse(folder, key, size)).collect()))
 }
 
 fn folder(key: &str) -> String {
@@ -155,7 +158,13 @@ impl Backend for Bucket {
 
     fn create_log(&self, path: &Path) -> Result<Box<dyn Log>> {
         let (folder, lease) = (folder(&self.key(path)?), self.lease()?);
-        Ok(Box::new(SegmentLog { objects: self.objects.clone(), folder, last: 0, lease }))
+        Ok(Box::new(SegmentLog {
+            objects: self.objects.clone(),
+            folder,
+            last: 0,
+            lease,
+            kept: Some(Vec::new()),
+        }))
     }
 
     fn continue_log(&self, path: &Path) -> Result<Box<dyn Log>> {
@@ -163,21 +172,24 @@ impl Backend for Bucket {
         let last =
             last.ok_or_else(|| Error::new(ErrorKind::NotFound, format!("{} is not there", shown(path))))?;
         let (folder, lease) = (folder(&self.key(path)?), self.lease()?);
-        Ok(Box::new(SegmentLog { objects: self.objects.clone(), folder, last, lease }))
+        Ok(Box::new(SegmentLog { objects: self.objects.clone(), folder, last, lease, kept: None }))
     }
 
     fn read_log(&self, path: &Path) -> Result<Box<dyn Read>> {
-        let segments = self.segments(path)?;
-        if segments.is_empty() {
-            return Err(Error::new(ErrorKind::NotFound, format!("{} is not there", shown(path))));
-        }
-        let keys = segments.into_iter().map(|segment| segment.key).collect();
-        Ok(Box::new(Segments {
+        let mut segments = Segments {
             objects: self.objects.clone(),
-            keys,
+            folder: folder(&self.key(path)?),
+            keys: VecDeque::new(),
             read: Cursor::new(Vec::new()),
             ahead: 1,
-        }))
+            delivered: 0,
+            skip: 0,
+            tries: 0,
+        };
+        if !segments.look()? {
+            return Err(Error::new(ErrorKind::NotFound, format!("{} is not there", shown(path))));
+        }
+        Ok(Box::new(segments))
     }
 
     fn hold(&self, path: &Path, holder: &str) -> std::result::Result<Hold, LockError> {
@@ -223,7 +235,12 @@ struct SegmentLog {
     folder: String,
     last: u64,
     lease: Arc<Lease>,
+    /// Everything that was appended, while it is little and all of it is from here: a merge need not read it again.
+    kept: Option<Vec<u8>>,
 }
+
+/// Journals above this are read again to be merged.
+const MOST_KEPT: usize = 16 << 20;
 
 impl Log for SegmentLog {
     fn append(&mut self, bytes: &[u8]) -> Result<()> {
@@ -241,6 +258,8 @@ impl Log for SegmentLog {
             Err(error) => return Err(error),
         }
         self.last += 1;
+        self.kept = self.kept.take().filter(|kept| kept.len() + bytes.len() <= MOST_KEPT);
+        self.kept.iter_mut().for_each(|kept| kept.extend_from_slice(bytes));
         Ok(())
     }
 
@@ -263,16 +282,17 @@ impl SegmentLog {
     /// Writes one segment for all, and removes them once it lies there whole.
     fn merge(&self) -> Result<()> {
         super::Held::check(&*self.lease).map_err(Error::other)?;
-        let found = self.objects.list(&self.folder)?;
-        let all =
-            found.into_iter().filter_map(|(key, size)| Segment::parse(&self.folder, key, size)).collect();
-        let segments = chosen(all);
+        let segments = segments(&self.objects, &self.folder)?;
         let whole = segments.iter().map(|segment| segment.last + 1 - segment.first).sum::<u64>() == self.last;
         if segments.len() < 2 || !whole {
             return Ok(());
         }
         let keys: Vec<String> = segments.iter().map(|segment| segment.key.clone()).collect();
-        let bytes = self.objects.get_all(&keys)?.concat();
+        let lies_there = segments.iter().map(|segment| segment.size).sum::<u64>();
+        let bytes = match &self.kept {
+            Some(kept) if kept.len() as u64 == lies_there => kept.clone(),
+            _ => self.objects.get_all(&keys)?.concat(),
+        };
         let size = bytes.len() as u64;
         let merged = format!("{}/{:06}-{:06}.jsonl", self.folder, 1, self.last);
         self.objects.put(&merged, bytes, Condition::Absent)?;
@@ -284,21 +304,56 @@ impl SegmentLog {
 /// The segments of a journal, one after the other. The first alone: many readers need no more.
 struct Segments {
     objects: Arc<Objects>,
+    folder: String,
     keys: VecDeque<String>,
     read: Cursor<Vec<u8>>,
     ahead: usize,
+    delivered: u64,
+    /// Bytes of the next segments that were delivered already.
+    skip: u64,
+    tries: u32,
+}
+
+/// A run that ends while it is read is merged once; one that is resumed meanwhile, once more.
+const LOOKS: u32 = 3;
+
+impl Segments {
+    /// Looks which segments there are; false where there are none.
+    fn look(&mut self) -> Result<bool> {
+        self.keys = segments(&self.objects, &self.folder)?.into_iter().map(|segment| segment.key).collect();
+        self.skip = self.delivered;
+        Ok(!self.keys.is_empty())
+    }
+
+    /// The next segments. Those that were merged meanwhile lie in another, which says the same.
+    fn next(&mut self) -> Result<()> {
+        let next: Vec<String> = self.keys.drain(..self.ahead.min(self.keys.len())).collect();
+        self.ahead = 64;
+        let bytes = match self.objects.get_all(&next) {
+            Ok(parts) => parts.concat(),
+            Err(error) if error.kind() == ErrorKind::NotFound && self.tries < LOOKS => {
+                self.tries += 1;
+                return if self.look()? { Ok(()) } else { Err(error) };
+            }
+            Err(error) => return Err(error),
+        };
+        let known = self.skip.min(bytes.len() as u64);
+        self.skip -= known;
+        self.read = Cursor::new(bytes);
+        self.read.set_position(known);
+        Ok(())
+    }
 }
 
 impl Read for Segments {
     fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
         loop {
             let read = self.read.read(buffer)?;
+            self.delivered += read as u64;
             if read > 0 || self.keys.is_empty() || buffer.is_empty() {
                 return Ok(read);
             }
-            let next: Vec<String> = self.keys.drain(..self.ahead.min(self.keys.len())).collect();
-            self.ahead = 64;
-            self.read = Cursor::new(self.objects.get_all(&next)?.concat());
+            self.next()?;
         }
     }
 }

@@ -121,13 +121,42 @@ pub fn probe(objects: &Objects) -> Result<()> {
     let probed = conditions(objects, &scratch);
     objects.remove(std::slice::from_ref(&scratch))?;
     if !probed? {
-        return Err(Error::other(format!(
-            "{} ignores the conditions of writes (If-None-Match, If-Match): a lease there would not keep a second apply out",
-            objects.address().root()
-        )));
+        return Err(ignores_conditions(objects));
     }
     let mark = br#"{"formatVersion":"1.0","conditions":"kept"}"#;
     objects.put(&key, mark.to_vec(), Condition::Any).map(drop)
+}
+
+/// Does in the store what runs do, with a scratch object: lists, writes on conditions, reads and removes. Returns by how many
+/// milliseconds this computer's clock is ahead of the store's.
+///
+/// # Errors
+/// What it does not let be done, and why.
+pub fn examine(objects: &Objects) -> Result<i64> {
+    let failed = |what: &str, error: &Error| Error::new(error.kind(), format!("cannot {what}: {error}"));
+    let prefix = objects.address().prefix();
+    let scratch = [prefix, &format!("{MARK}.doctor-{}", objects.now().ticks())].join("/");
+    let scratch = scratch.trim_start_matches('/').to_owned();
+    objects.list(&scratch).map_err(|error| failed("list", &error))?;
+    let kept = conditions(objects, &scratch).map_err(|error| failed("write", &error));
+    let read = objects.get(&scratch).map_err(|error| failed("read", &error));
+    let removed = objects.remove(std::slice::from_ref(&scratch)).map_err(|error| failed("remove", &error));
+    if !kept? {
+        return Err(ignores_conditions(objects));
+    }
+    // The first write was removed by nobody, the second refused, the third on its condition.
+    if read?.is_none_or(|cell| cell.bytes != b"3") {
+        return Err(Error::other("what was written is not what is read"));
+    }
+    removed?;
+    Ok(-objects.ahead_millis())
+}
+
+fn ignores_conditions(objects: &Objects) -> Error {
+    Error::other(format!(
+        "{} ignores the conditions of writes (If-None-Match, If-Match): a lease there would not keep a second apply out",
+        objects.address().root()
+    ))
 }
 
 fn conditions(objects: &Objects, scratch: &str) -> Result<bool> {

@@ -17,7 +17,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 pub use bucket::Bucket;
-pub use connect::{connect, probe};
+pub use connect::{connect, examine, probe};
 pub use directory::Directory;
 pub use lease::Lease;
 pub use missing::Missing;

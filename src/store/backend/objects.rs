@@ -150,6 +150,11 @@ impl Objects {
         (self.traffic.requests.load(Ordering::Relaxed), self.traffic.bytes.load(Ordering::Relaxed))
     }
 
+    /// How far the store's clock was ahead of ours when it answered last.
+    pub(super) fn ahead_millis(&self) -> i64 {
+        self.traffic.ahead_millis.load(Ordering::Relaxed)
+    }
+
     /// Keys that begin with a folder's, with their sizes, sorted.
     ///
     /// # Errors
@@ -185,16 +190,15 @@ impl Objects {
     pub fn remove(&self, keys: &[String]) -> Result<()> {
         let (store, keys) = (self.store.clone(), keys.to_vec());
         self.wait(async move {
-            let removals = keys.into_iter().map(|key| {
-                let store = store.clone();
-                async move {
-                    match store.delete(&Key::from(key)).await {
-                        Err(object_store::Error::NotFound { .. }) => Ok(()),
-                        ended => ended,
-                    }
+            // Hundreds go with one request.
+            let keys = stream::iter(keys).map(|key| Ok(Key::from(key))).boxed();
+            let removed = store.delete_stream(keys).filter_map(|ended| async move {
+                match ended {
+                    Ok(_) | Err(object_store::Error::NotFound { .. }) => None,
+                    Err(error) => Some(Err(error)),
                 }
             });
-            stream::iter(removals).buffer_unordered(SIDE_BY_SIDE).try_collect::<()>().await
+            removed.try_collect::<()>().await
         })
     }
 
