@@ -236,6 +236,7 @@ fn an_apply_of_three_hundred_calls_asks_little_of_the_store() {
     });
 }
 
+#[expect(clippy::print_stdout, reason = "its figures are for whoever wants to know")]
 fn apply_three_hundred(place: &Place, speed: u32) {
     let proxy = proxy(place);
     let service = Service::with(&Options { devices: 300, speed, ..Options::default() });
