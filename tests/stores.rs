@@ -18,6 +18,8 @@ mod proxy;
 mod service;
 #[path = "stores/emulators.rs"]
 mod emulators;
+#[path = "stores/faults.rs"]
+mod faults;
 #[path = "stores/ledger.rs"]
 mod ledger;
 

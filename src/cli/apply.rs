@@ -33,6 +33,7 @@ use super::rollout;
 use super::session::{self, Session, WritingSession};
 use super::signals::Stops;
 use super::source::{self, Source};
+use super::state_store;
 use super::{age, ci, ledger_text, left_out, lock, notify, past, plan, question, reviewed, show};
 
 /// What is applied: a plan that somebody saw, or what the policies say now.
@@ -257,6 +258,13 @@ impl ApplyInputs<'_> {
             self.check_reviewed(reviewed, &request, &session)?;
         }
         let _lock = stops.or(lock::lock(self.context, self.args, &session)).await?;
+        // Where runs are there, somebody carries them from job to job.
+        let is_new = || journal::runs(&session.state).is_ok_and(|runs| runs.is_empty());
+        if let Some(why) = state_store::local_in_ci(self.context).filter(|_| is_new()) {
+            self.context
+                .console
+                .complain(&format!("warning: {why}\n= help: {}\n", state_store::NAME_A_STORE));
+        }
         // Whoever held the lock until now may have gone on with the run.
         if let Some(recorded) = &mut request.resumed {
             *recorded = journal::read(&session.state, &recorded.header.run)

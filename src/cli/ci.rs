@@ -28,6 +28,11 @@ pub fn detect(asked: CiSystem) -> Option<System> {
     }
 }
 
+/// Whether a CI system of any kind runs this.
+pub fn is_ci() -> bool {
+    detect(CiSystem::Auto).is_some() || variable("CI").is_some_and(|value| value != "false")
+}
+
 fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }

@@ -58,6 +58,8 @@ pub struct Context {
     pub repository: Option<PathBuf>,
     /// Where state lies.
     pub place: StatePlace,
+    /// Whether nobody named the place.
+    pub is_default_place: bool,
     /// The store, where it lies in one and is opened.
     pub store: OpenedStore,
     /// What was measured of the service; nothing until a tenant is at hand.
@@ -92,6 +94,7 @@ impl Context {
             folder: &folder,
         };
         let (place, standard) = (words.place()?, words.standard());
+        let is_default_place = words.named.is_none() && words.file.is_none();
         let local = place.folder().map_or(standard, Path::to_path_buf);
         if command.uses_state() {
             refuse_tracked(&local, repository.as_deref())?;
@@ -107,6 +110,7 @@ impl Context {
             base,
             repository,
             place,
+            is_default_place,
             store: OpenedStore::default(),
             service: KnownService::default(),
             local,

@@ -125,11 +125,14 @@ fn nothing_left(context: &Context, args: &ApplyArgs, found: &Unfinished) -> Resu
         return Ok(Resumed::Plan { in_place_of_reviewed });
     }
     if found.is_new {
-        let folder = shown(&context.state_dir());
-        return Err(Failure::usage(format!("there is no run to resume in the state directory {folder}"))
-            .help(
+        let (place, help) = match context.place.folder() {
+            Some(folder) => (
+                format!("the state directory {}", shown(folder)),
                 "carry the state directory between CI jobs as a cache or artifact, or name it with --state",
-            ));
+            ),
+            None => (context.place.to_string(), "if the run has other state, name it with --state"),
+        };
+        return Err(Failure::usage(format!("there is no run to resume in {place}")).help(help));
     }
     context.console.say("nothing to resume: the last run of these policies came to its end");
     Ok(Resumed::Ended(Box::new(Exit::Success.into())))

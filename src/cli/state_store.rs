@@ -14,6 +14,7 @@ use mdetag_core::plan::TenantReference;
 use mdetag_core::report::escape::terminal;
 use mdetag_core::time::Timestamp;
 
+use super::ci;
 use super::context::Context;
 use super::failure::Failure;
 
@@ -55,6 +56,21 @@ pub fn of_tenant(context: &Context, tenant: &TenantReference, need: StateNeed) -
     };
     StateDir::in_store(kept, &address.to_string(), cloud, sandbox, id).map_err(Failure::file)
 }
+
+/// What is to be said where state lies in the default folder of a CI job, whose computer the next job does not have.
+pub fn local_in_ci(context: &Context) -> Option<String> {
+    let is_lost = context.is_default_place && context.global.sandbox.is_none() && ci::is_ci();
+    is_lost.then(|| {
+        format!(
+            "state lies in {} on this runner: the next job has it only if it is carried there, and another job does not see this one's lock",
+            shown(&context.state_dir())
+        )
+    })
+}
+
+/// What to do about it.
+pub const NAME_A_STORE: &str =
+    "set MDETAG_STATE to azblob://ACCOUNT/CONTAINER/PREFIX or s3://BUCKET/PREFIX (docs/state.md)";
 
 /// The folder of a tenant on this computer.
 ///

@@ -195,3 +195,28 @@ fn a_newer_version_is_told_only_when_asked_and_nobody_is_told_who_asks() {
     assert!(line(&ran, "version").contains("cannot be asked: the answer is no release"), "{}", ran.out);
     served.join().unwrap();
 }
+
+#[test]
+fn state_in_the_default_folder_of_a_ci_job_is_said_to_be_this_jobs_alone() {
+    let service = Service::start(&[]);
+    let project = Project::with_policy(
+        "version: 1\nclaims: [T]\nrules: [{ name: r, select: { everything: true }, tags: [T] }]\n",
+    );
+    let ci = [service.secret(), vec![("CI", "true".to_owned())]].concat();
+    let doctor = |environment: &[(&'static str, String)]| {
+        let told = project.run_in(environment, &["doctor"]).exits(0);
+        told.out.contains("another job does not see this one's lock")
+    };
+    assert!(doctor(&ci) && !doctor(&service.secret()));
+    let named = [ci.clone(), vec![("MDETAG_STATE", "kept".to_owned())]].concat();
+    assert!(!doctor(&named), "who names a folder keeps it");
+    let apply = |environment: &[(&'static str, String)]| {
+        project.run_in(environment, &["apply", "--auto-approve", "--allow", "devices=20"]).exits(0).err
+    };
+    let first = apply(&ci);
+    assert!(
+        first.contains("state lies in .mdetag on this runner") && first.contains("MDETAG_STATE"),
+        "{first}"
+    );
+    assert!(!apply(&ci).contains("on this runner"), "an earlier run is here: somebody carries the folder");
+}

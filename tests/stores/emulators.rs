@@ -188,6 +188,12 @@ impl Place {
         }
     }
 
+    /// Its address in the store.
+    pub(crate) fn address(&self) -> StoreAddress {
+        let Kind::Store(address) = &self.kind else { panic!("{} is no store", self.name) };
+        address.clone()
+    }
+
     /// Where its emulator listens; none for a folder.
     pub(crate) fn host(&self) -> Option<String> {
         let emulators = self.emulators.as_ref()?;

@@ -226,6 +226,31 @@ fn of_two_processes_that_start_at_once_one_writes() {
 }
 
 #[test]
+fn doctor_says_where_the_state_lies_and_whether_it_can_be_used() {
+    for place in stores() {
+        let (service, computer) = (Service::start(&[]), computer("High"));
+        let doctor = |environment: &[(&str, &str)]| {
+            let mut command = command(&computer, &service, &place, None, &["doctor", "--format", "json"]);
+            ran(command.envs(environment.iter().copied()).output().unwrap())
+        };
+        let check = |ran: &super::project::Ran, name: &str| {
+            let checks = ran.json()["checks"].clone();
+            checks.as_array().unwrap().iter().find(|check| check["check"] == name).cloned().unwrap()
+        };
+        let fit = doctor(&[]).exits(0);
+        assert_eq!(check(&fit, "state")["found"], place.address().to_string());
+        assert!(check(&fit, "store")["found"].as_str().unwrap().contains("keeps to the conditions"));
+        assert_eq!(check(&fit, "store clock")["ok"], true);
+        let elsewhere = place.address().to_string().replace("state-", "gone-");
+        let missing = doctor(&[("MDETAG_STATE", &elsewhere)]).exits(1);
+        let store = check(&missing, "store");
+        assert_eq!(store["ok"], false, "{store}");
+        assert!(store["found"].as_str().unwrap().starts_with("there is no "), "{store}");
+        missing.is_for_people();
+    }
+}
+
+#[test]
 fn an_apply_of_three_hundred_calls_asks_little_of_the_store() {
     // At 1 it takes the two minutes that the limits of a tenant make of it.
     let speed = std::env::var("MDETAG_SPEED").ok().and_then(|text| text.parse().ok()).unwrap_or(60);

@@ -22,6 +22,22 @@ pub(crate) struct Passed {
 /// Sees each request before the store does: method and path.
 type Watch = dyn Fn(&str, &str) + Send + Sync;
 
+/// What goes wrong with a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// The store never gets it, and this is answered.
+    Answer(u16, String),
+    /// The store gets it without its conditions.
+    NoConditions,
+    /// The store never gets it, and nothing is answered.
+    CutBefore,
+    /// The store gets it, and nothing is answered.
+    CutAfter,
+}
+
+/// Decides what goes wrong with a request: method and path.
+type Failing = dyn Fn(&str, &str) -> Option<Fault> + Send + Sync;
+
 /// What passed, by method and last folder of the path.
 pub(crate) type Routes = std::collections::BTreeMap<String, u64>;
 
@@ -39,6 +55,7 @@ struct Shared {
     ahead: AtomicI64,
     routes: Mutex<Routes>,
     watch: Mutex<Arc<Watch>>,
+    fail: Mutex<Arc<Failing>>,
 }
 
 impl Proxy {
@@ -54,6 +71,7 @@ impl Proxy {
             ahead: AtomicI64::new(0),
             routes: Mutex::default(),
             watch: Mutex::new(Arc::new(|_, _| {})),
+            fail: Mutex::new(Arc::new(|_, _| None)),
         });
         let kept = shared.clone();
         std::thread::spawn(move || {
@@ -74,6 +92,11 @@ impl Proxy {
     /// From now on each request is shown to `watch` before the store gets it.
     pub(crate) fn watch(&self, watch: impl Fn(&str, &str) + Send + Sync + 'static) {
         *self.shared.watch.lock().unwrap() = Arc::new(watch);
+    }
+
+    /// From now on `fail` says what goes wrong.
+    pub(crate) fn fail(&self, fail: impl Fn(&str, &str) -> Option<Fault> + Send + Sync + 'static) {
+        *self.shared.fail.lock().unwrap() = Arc::new(fail);
     }
 
     /// What passed since the last question.
@@ -113,11 +136,32 @@ fn pass(mut client: TcpStream, shared: &Shared) -> Option<()> {
     let watch = shared.watch.lock().unwrap().clone();
     watch(&method, &path);
 
+    let fail = shared.fail.lock().unwrap().clone();
+    let fault = fail(&method, &path);
+    match &fault {
+        Some(Fault::Answer(status, body)) => {
+            let length = body.len();
+            let date = httpdate::fmt_http_date(SystemTime::now());
+            let answer =
+                format!("HTTP/1.1 {status} x\r\nDate: {date}\r\nContent-Length: {length}\r\n\r\n{body}");
+            let answer = dated(answer.as_bytes(), shared.ahead.load(Ordering::SeqCst));
+            return client.write_all(&answer).ok();
+        }
+        Some(Fault::NoConditions) => {
+            let lines = head.split_inclusive("\r\n");
+            head = lines.filter(|line| !line.to_ascii_lowercase().starts_with("if-")).collect();
+        }
+        Some(Fault::CutBefore) => return None,
+        Some(Fault::CutAfter) | None => {}
+    }
     let mut store = TcpStream::connect(&shared.store).ok()?;
     store.write_all(format!("{head}connection: close\r\n\r\n").as_bytes()).ok()?;
     store.write_all(&body).ok()?;
     let mut answer = Vec::new();
     store.read_to_end(&mut answer).ok()?;
+    if fault == Some(Fault::CutAfter) {
+        return None;
+    }
     shared.requests.fetch_add(1, Ordering::SeqCst);
     shared.sent.fetch_add((head.len() + length) as u64, Ordering::SeqCst);
     shared.received.fetch_add(answer.len() as u64, Ordering::SeqCst);

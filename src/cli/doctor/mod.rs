@@ -7,6 +7,7 @@ mod cleaning;
 pub mod probe;
 mod watch;
 
+use mdetag::store::backend::{self, StatePlace};
 use mdetag::store::path_text::shown;
 use mdetag::store::service_file;
 use mdetag::tenant::{self, CredentialSource, Need, TenantError};
@@ -26,6 +27,7 @@ use super::planning::{PolicySet, has_errors};
 use super::policy_set;
 use super::progress::Reading;
 use super::session::{self, Prepared, Session};
+use super::state_store;
 
 /// Clocks further apart than this make tokens and ages wrong.
 const CLOCK_LIMIT_MILLIS: i64 = 120_000;
@@ -42,7 +44,8 @@ pub async fn run(context: &Context, args: &DoctorArgs) -> Result<Exit, Failure> 
     output::only(context.global.format, "doctor", &[Format::Human, Format::Json])?;
     let (set, policies) = policies(context);
     let prepared = session::prepare(context, set.as_ref().map(|set| &set.policy)).await?;
-    let mut checks = surroundings(context, &prepared);
+    let mut checks = surroundings(&prepared);
+    checks.extend(state(context));
     checks.push(policies);
     if args.check_version {
         checks.push(version().await);
@@ -142,7 +145,7 @@ async fn version() -> DoctorCheck {
 }
 
 /// What holds before anything is sent.
-fn surroundings(context: &Context, prepared: &Prepared) -> Vec<DoctorCheck> {
+fn surroundings(prepared: &Prepared) -> Vec<DoctorCheck> {
     let endpoints = prepared.endpoints();
     let proxy = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"]
         .into_iter()
@@ -158,8 +161,40 @@ fn surroundings(context: &Context, prepared: &Prepared) -> Vec<DoctorCheck> {
         DoctorCheck::good("sign-in host", endpoints.login.as_str()),
         DoctorCheck::good("API host", endpoints.api.as_str()),
         DoctorCheck::good("proxy", proxy),
-        DoctorCheck::good("state", shown(&context.state_dir())),
     ]
+}
+
+/// Where state lies, and whether it can be used.
+fn state(context: &Context) -> Vec<DoctorCheck> {
+    const NAME: &str = "state";
+    let StatePlace::Store(address) = &context.place else {
+        let check = DoctorCheck::good(NAME, shown(&context.state_dir()));
+        let lost = state_store::local_in_ci(context)
+            .map(|why| DoctorCheck::good("shared", format!("no: {why}; {}", state_store::NAME_A_STORE)));
+        return std::iter::once(check).chain(lost).collect();
+    };
+    let check = DoctorCheck::good(NAME, address.to_string());
+    let help = "see docs/state.md for the rights and the variables that each store needs";
+    let used = match state_store::opened(context, address) {
+        Err(why) => vec![DoctorCheck::bad("store", why, help)],
+        Ok(objects) => match backend::examine(&objects) {
+            Err(error) => vec![DoctorCheck::bad("store", error.to_string(), help)],
+            Ok(ahead_millis) => vec![
+                DoctorCheck::good(
+                    "store",
+                    "lists, writes, reads and removes; keeps to the conditions of writes",
+                ),
+                store_clock(ahead_millis),
+            ],
+        },
+    };
+    std::iter::once(check).chain(used).collect()
+}
+
+/// How far this computer's clock is ahead of the store's.
+fn store_clock(ahead_millis: i64) -> DoctorCheck {
+    let check = clock(ahead_millis);
+    DoctorCheck { name: "store clock", found: check.found.replace("service", "store"), ..check }
 }
 
 fn identity(session: &Session) -> Vec<DoctorCheck> {

@@ -30,8 +30,15 @@ pub(super) fn fault(error: &StoreError, address: &StoreAddress, ahead_millis: i6
             "there is no {what} {root}: create it, or correct the name of the state"
         ));
     }
+    // Listings and bulk removals tell their status in words only.
     let is_refused =
-        matches!(error, StoreError::PermissionDenied { .. } | StoreError::Unauthenticated { .. });
+        matches!(error, StoreError::PermissionDenied { .. } | StoreError::Unauthenticated { .. })
+            || says(&[
+                "status code: 401",
+                "status code: 403",
+                "AuthorizationPermissionMismatch",
+                "AccessDenied",
+            ]);
     let is_skewed = ahead_millis.unsigned_abs() > MOST_SKEW_MILLIS && is_refused;
     if is_skewed || says(&["RequestTimeTooSkewed"]) {
         let minutes = ahead_millis.abs() / 60_000;
@@ -44,7 +51,7 @@ pub(super) fn fault(error: &StoreError, address: &StoreAddress, ahead_millis: i6
         StoreError::AlreadyExists { .. } | StoreError::Precondition { .. } => {
             Error::new(ErrorKind::AlreadyExists, format!("somebody else wrote to {root} first"))
         }
-        _ if is_refused || says(&["AuthorizationPermissionMismatch", "AccessDenied"]) => Error::new(
+        _ if is_refused => Error::new(
             ErrorKind::PermissionDenied,
             format!(
                 "no rights on {root}: the identity needs to read, write, list and delete objects there (Storage Blob Data Contributor; s3:GetObject, PutObject, DeleteObject, ListBucket)"

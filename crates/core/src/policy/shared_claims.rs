@@ -4,6 +4,7 @@
 
 use super::Policy;
 use super::overlap::{ComparisonBudget, FlatPattern};
+use crate::pattern::Glob;
 use crate::tag::{TagCase, TagPattern};
 
 /// What a policy set claims or retires, as it is written.
@@ -26,10 +27,11 @@ fn source(pattern: &TagPattern) -> String {
 /// The patterns of a set that may match a tag which one of the others matches.
 pub fn shared_claims(own: &[String], others: &[String], case: TagCase) -> Vec<String> {
     let mut effort = ComparisonBudget::new();
-    let others: Vec<FlatPattern> = others.iter().map(|other| FlatPattern::new(other, case)).collect();
+    // What others own comes from their journals: a pattern that is none names no tag.
+    let flat = |pattern: &String| Glob::exact(pattern).ok().map(|glob| FlatPattern::new(&glob, case));
+    let others: Vec<FlatPattern> = others.iter().filter_map(flat).collect();
     let mut is_shared = |own: &&String| {
-        let own = FlatPattern::new(own, case);
-        others.iter().any(|other| own.overlaps(other, &mut effort))
+        flat(own).is_some_and(|own| others.iter().any(|other| own.overlaps(other, &mut effort)))
     };
     own.iter().filter(|own| is_shared(own)).cloned().collect()
 }
