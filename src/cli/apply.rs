@@ -308,7 +308,7 @@ impl ApplyInputs<'_> {
         let resumed = request.resumed.as_ref().map(|recorded| &*recorded.header.run);
         let (context, retry) = (self.context, self.args.retry_contested);
         let after_revert = self.args.after_revert
-            || job.reviewed.as_ref().is_some_and(|reviewed| reviewed.header.reverts.is_some());
+            || request.reviewed.as_ref().is_some_and(|reviewed| reviewed.header.reverts.is_some());
         let asked = past::Asked { retry_contested: retry, after_revert, resumed };
         let history = past::history(context, source, &self.set.reference, asked)?;
         let with = source.plan_inputs(self.context, &history, self.allowances);
