@@ -6,6 +6,7 @@ mod commands;
 mod declaration;
 pub mod examples;
 mod looks;
+mod many;
 mod state;
 
 use std::path::PathBuf;
@@ -19,6 +20,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub use commands::*;
 pub use declaration::{declaration, folded};
 pub use looks::*;
+pub use many::*;
 pub use state::*;
 
 pub use mdetag_core::report::Format;
