@@ -13,6 +13,7 @@ pub mod document;
 pub mod guard;
 pub mod guard_changes;
 mod header;
+mod history;
 mod idle;
 mod limits;
 mod measure;
@@ -26,8 +27,6 @@ mod twins;
 pub mod waves;
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use schemars::JsonSchema;
@@ -41,6 +40,7 @@ pub use header::{
     ValueRoute,
 };
 
+pub use history::History;
 pub use limits::TagLimits;
 pub use rivals::{OtherSet, Rival, rivals};
 
@@ -468,34 +468,6 @@ impl Unwritable {
         };
         self.action == action && self.tag.as_ref().is_none_or(|own| Some(own) == tag)
     }
-}
-
-/// What the journals of earlier runs say about changes that the list does not show.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct History {
-    /// Bounced in the last three runs, or known to come from elsewhere, with the origin that holds the old state.
-    pub contested: BTreeMap<ChangeKey, String>,
-    /// When those that bounced are tried again.
-    pub contested_until: BTreeMap<ChangeKey, Timestamp>,
-    /// What the service refuses run after run, by device.
-    pub unwritable: BTreeMap<Arc<str>, Vec<Unwritable>>,
-    /// Confirmed by an answer so lately that the list may not show it yet.
-    pub pending: BTreeSet<ChangeKey>,
-    /// By device with a pending value: the values that the list showed before these writes. Another one is somebody
-    /// else's. A device without an entry is not known.
-    pub values_before: BTreeMap<Arc<str>, BTreeSet<Option<Arc<str>>>>,
-    /// What the policies may want although a run undid it, with that run.
-    pub reverted: BTreeMap<ChangeKey, Arc<str>>,
-    /// Devices that a run of the last 24 hours wrote: the service may not have put them into their group yet.
-    pub written_lately: BTreeSet<Arc<str>>,
-    /// Devices that wait for their wave of an open rollout, with its run.
-    pub waiting_for_wave: BTreeMap<Arc<str>, String>,
-    /// The other policy sets of the tenant.
-    pub others: Vec<OtherSet>,
-    /// What earlier runs of the policy set did, as the guard counts it; none where no state is kept.
-    pub past: Option<guard::Past>,
-    /// What the service makes of tags.
-    pub limits: TagLimits,
 }
 
 #[cfg(test)]
