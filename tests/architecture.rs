@@ -338,7 +338,7 @@ const CIRCLES: &[(&str, &str)] = &[
         "cli/carry_out cli/open_rollouts cli/past cli/rollout cli/source cli/undone",
         "a rollout is a run cut into waves, and what earlier runs left decides both",
     ),
-    ("cli/context cli/state_store", "the opened store is kept with the flags that it was opened by"),
+    ("cli/ci cli/context cli/state_store", "the opened store is kept with the flags that it was opened by"),
     ("cli/doctor/cleaning cli/doctor/probe", "the bench, on which both work"),
     ("store/git_index store/git_objects store/repository", "where the repository's folder is"),
     ("store/journal store/journal_line", "the header and the closing line"),

@@ -2,8 +2,7 @@
 //!
 //! Shares no code with the planner: no sets of devices, no groups, no windows. Slow and obvious on purpose.
 
-use std::collections::BTreeMap;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::waiting::replaces;
 use super::world::{Device, World};
@@ -410,14 +409,13 @@ fn place(
             _ => None,
         };
         let gap = || {
-            let holds = || view.claim(tag).filter(|_| cause != "retired").and_then(|_| view.gap(tag, above));
+            let own = view.claim(tag).filter(|_| cause != "retired").and_then(|_| view.gap(tag, above));
             let new = cause.strip_prefix("renamed ").filter(|new| view.claim(new).is_some());
             let new = new.filter(|new| !matches!(view.say(new), TagStatement::Carry(_)));
-            holds().or_else(|| view.gap(new?, None)).map(|rule| ("unresolved".to_owned(), rule))
+            own.or_else(|| view.gap(new?, None)).map(|rule| ("unresolved".to_owned(), rule))
         };
         let waits = || {
-            let mut additions: Vec<_> = held.iter().collect();
-            additions.sort();
+            let additions: BTreeSet<_> = held.iter().collect();
             let addition = additions.into_iter().find(|(new, why, is_contested)| {
                 let is_ordered = cause == "retired" || cause.starts_with("rule ");
                 !(*is_contested && is_ordered) && replaces(view, (new, why), (tag, cause))
