@@ -5,6 +5,7 @@
 pub mod matrix;
 mod merged;
 mod metrics;
+mod render;
 
 use std::collections::BTreeMap;
 
@@ -20,7 +21,8 @@ use super::model::{Class, Model, Subject};
 use super::refusal;
 use super::words::{counted, number};
 
-pub use merged::{FORMATS, Merged, write};
+pub use merged::Merged;
+pub use render::{FORMATS, write};
 
 /// The name of the file in a tenant's folder.
 pub const RESULT_FILE: &str = "result.json";
