@@ -5,7 +5,8 @@ use std::fs;
 use serde_json::Value;
 
 use crate::all_tenants::{IDS, tagged, three};
-use crate::project::Project;
+use crate::project::{Project, ran};
+use crate::tenant::{policy, signal, wait_until};
 
 fn result(project: &Project, folder: &str, tenant: &str) -> Value {
     let path = project.path().join(folder).join(tenant).join("result.json");
@@ -142,4 +143,27 @@ fn a_matrix_is_printed_for_each_system() {
     assert_eq!(of("k8s")["spec"]["completions"], 1);
     let wrong = project.run(&["plan", "--sandbox", "--format", "gitlab"]).exits(1);
     assert!(wrong.err.contains("is for `tenants`"), "{}", wrong.err);
+}
+
+#[test]
+fn a_signal_stops_the_tenant_at_work_and_starts_no_other() {
+    let project = Project::with_policy(&policy("", "deviceValue: High"));
+    project.write("mdetag.yaml", "version: 1\ntenants: { a: {}, b: {}, c: {} }\n");
+    let words = ["apply", "--all-tenants", "--parallel", "1", "--auto-approve", "--out-dir", "results"];
+    let mut child = project.start(&[&words[..], &["--sandbox", "--sandbox-speed", "600"]].concat());
+    let writes = |tenant: &str| {
+        let below = |path: std::path::PathBuf| fs::read_dir(path).into_iter().flatten().flatten();
+        let tenants = below(project.path().join(".mdetag/sandbox").join(tenant));
+        let runs = tenants.flat_map(|tenant| below(tenant.path().join("runs")));
+        runs.map(|run| fs::read(run.path()).unwrap_or_default().len()).sum::<usize>()
+    };
+    wait_until(&mut child, || writes("a") > 4_000);
+    signal(&child, "INT");
+    let stopped = ran(child.wait_with_output().unwrap()).exits(5);
+    assert_eq!((writes("b"), writes("c")), (0, 0), "{}", stopped.err);
+    for tenant in ["b", "c"] {
+        let result = result(&project, "results", tenant);
+        assert_eq!(result["exitCode"], 5);
+        assert!(result["error"]["message"].as_str().unwrap().contains("nothing was written"), "{result}");
+    }
 }

@@ -26,7 +26,7 @@ use super::context::Context;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::output;
-use super::{apply, drift, findings, fleet, plan};
+use super::{apply, drift, findings, fleet, plan, signals};
 use results::Folder;
 
 pub use offline::{test, validate};
@@ -178,33 +178,36 @@ impl<'a> All<'a> {
             tokio::time::sleep(wait).await;
         }
         let out_dir = self.report.results.out_dir.as_deref();
+        let open = |name: &String| out_dir.map(|dir| Folder::open(dir, name)).transpose();
+        // A signal that stops the tenants at work must not start the next ones. Commands that only read end by themselves.
+        let mut signals = (self.command == Subject::Applied).then(signals::listen);
+        let mut is_stopping = move || signals.as_mut().is_some_and(|signals| signals.try_recv().is_ok());
+        let mut is_stopped = false;
         // Never more than so many at a time: memory is theirs, however many tenants there are.
         let runs = stream::iter(&names).map(|name| {
+            is_stopped |= is_stopping();
             let own = own(context, name);
             let kept = own.console.kept.clone().unwrap_or_default();
             let begun = TenantResult::begin(self.command, name, context.clock.now());
-            let folder = out_dir.map(|dir| Folder::open(dir, name)).transpose();
-            let ending = folder.map(|folder| (work(own, folder.clone()), folder));
+            let (folder, opened) = match open(name) {
+                Ok(folder) => (folder, Ok(())),
+                Err(failure) => (None, Err(failure)),
+            };
+            let may_start = opened.and_then(|()| if is_stopped { Err(Failure::stopped()) } else { Ok(()) });
+            let ending = may_start.map(|()| work(own, folder.clone()));
             async move {
-                match ending {
-                    Err(failure) => (begun, None, Err(failure), kept),
-                    Ok((ending, folder)) => (begun, folder, ending.await, kept),
-                }
+                let ended = match ending {
+                    Err(failure) => Err(failure),
+                    Ok(ending) => ending.await,
+                };
+                self.finish(begun, ended, kept, folder)
             }
         });
         let mut runs = std::pin::pin!(runs.buffered(usize::from(self.report.fleet.parallel)));
         let mut worst = Exit::Success;
         let mut summary = Ends::default();
         let mut list = (context.global.format == Format::Json).then(|| Listed::begin(context)).transpose()?;
-        while let Some((begun, folder, mut ended, kept)) = runs.next().await {
-            let mut result = self.result(begun, &ended, &kept);
-            if let Some(folder) = folder
-                && let Err(failure) = folder.finish(&result)
-            {
-                // A result that is lost must not look like a good end.
-                ended = Err(failure);
-                result = self.result(result, &ended, &kept);
-            }
+        while let Some((result, ended, kept)) = runs.next().await {
             let block = kept.take();
             match &mut list {
                 Some(list) => list.add(context, &result, &block)?,
@@ -222,6 +225,25 @@ impl<'a> All<'a> {
         }
         context.console.say(&summary.text());
         Ok(worst)
+    }
+
+    /// Writes a tenant's result as soon as its command came to an end.
+    fn finish(
+        &self,
+        begun: TenantResult,
+        mut ended: Result<Exit, Failure>,
+        kept: Kept,
+        folder: Option<Folder>,
+    ) -> (TenantResult, Result<Exit, Failure>, Kept) {
+        let mut result = self.result(begun, &ended, &kept);
+        if let Some(folder) = folder
+            && let Err(failure) = folder.finish(&result)
+        {
+            // A result that is lost must not look like a good end.
+            ended = Err(failure);
+            result = self.result(result, &ended, &kept);
+        }
+        (result, ended, kept)
     }
 
     /// What is known of a tenant once its command came to an end.
