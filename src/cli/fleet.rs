@@ -2,6 +2,8 @@
 //!
 //! Signs in nowhere.
 
+use std::collections::BTreeSet;
+
 use mdetag_core::policy::settings::Profile;
 use mdetag_core::report::escape::terminal;
 
@@ -18,7 +20,22 @@ const MOST_SHARDS: u64 = 10_000;
 pub fn names(context: &Context, select: &[String], shard: Option<&str>) -> Result<Vec<String>, Failure> {
     let labels = select.iter().map(|text| label(text)).collect::<Result<Vec<_>, _>>()?;
     let tenants = context.settings.tenants().filter(|profile| fits(profile, &labels));
-    part_of(context, tenants.map(|profile| profile.name.clone()).collect(), shard)
+    let names: Vec<String> = tenants.map(|profile| profile.name.clone()).collect();
+    // A slip in a label must not turn a nightly job green.
+    if names.is_empty() && !labels.is_empty() && context.settings.tenants().next().is_some() {
+        let known: BTreeSet<String> = context
+            .settings
+            .tenants()
+            .flat_map(|profile| profile.labels.iter().map(|(label, value)| format!("{label}={value}")))
+            .collect();
+        let known: Vec<String> = known.into_iter().chain(["name=PROFILE".to_owned()]).take(20).collect();
+        return Err(Failure::usage(format!(
+            "no tenant fits `--select {}`",
+            terminal(&select.join(" --select "))
+        ))
+        .help(format!("the profiles of mdetag.yaml have {}", known.join(", "))));
+    }
+    part_of(context, names, shard)
 }
 
 /// Those of these tenants that are in this part.

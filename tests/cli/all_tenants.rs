@@ -170,6 +170,8 @@ fn a_file_of_tenants_is_added_and_labels_pick_among_them() {
     assert!(base.err.contains("`base` is a base of other profiles"), "{}", base.err);
     let wrong = project.run(&["tenants", "--select", "eu"]).exits(1);
     assert!(wrong.err.contains("LABEL=VALUE"), "{}", wrong.err);
+    let slip = project.run(&["tenants", "--select", "regoin=eu"]).exits(1);
+    assert!(slip.err.contains("have region=eu, region=us, name=PROFILE"), "{}", slip.err);
 }
 
 #[test]

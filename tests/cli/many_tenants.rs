@@ -46,6 +46,8 @@ fn a_reviewed_plan_of_each_tenant_is_applied_and_the_merged_report_adds_up() {
     assert_eq!((&merged["exits"]["0"], &merged["exits"]["1"]), (&2.into(), &1.into()));
     assert_eq!(merged["planned"]["additions"], 40, "the sum of the parts");
     let text = project.run(&["report", "merge", "results", "--report", "html=all.html"]).exits(0);
+    let both = project.run(&["report", "merge", "."]).exits(0);
+    assert!(both.out.contains("6 results of 3 tenants: 2 exit 1, 4 exit 0"), "{}", both.out);
     assert!(
         text.out.contains("3 tenants: 1 exit 1, 2 exit 0") && text.out.contains("20 done"),
         "{}",

@@ -2,7 +2,7 @@
 //!
 //! Reads no files: results come in one by one, and what could not be read comes in as a sentence.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use hashbrown::HashMap;
 
@@ -23,6 +23,8 @@ pub struct Merged {
     pub results: Vec<TenantResult>,
     /// What could not be read or does not count, one sentence each.
     pub problems: Vec<String>,
+    /// What is good to know, one sentence each.
+    pub notes: Vec<String>,
 }
 
 impl Merged {
@@ -36,7 +38,7 @@ impl Merged {
             }
             hashbrown::hash_map::Entry::Occupied(place) => {
                 let kept = &mut self.results[*place.get()];
-                self.problems.push(format!(
+                self.notes.push(format!(
                     "`{}` has two results of `{}`: the later one counts, of {}",
                     result.tenant,
                     result.command,
@@ -85,10 +87,21 @@ impl Merged {
         sum(self.results.iter())
     }
 
+    /// Tenants, however many commands left a result of each.
+    fn tenant_count(&self) -> u64 {
+        let names: BTreeSet<&str> =
+            self.results.iter().map(|result| result.tenant_id.as_deref().unwrap_or(&result.tenant)).collect();
+        names.len() as u64
+    }
+
     fn heading(&self) -> String {
         let exits: Vec<String> =
             self.exits().iter().map(|(code, count)| format!("{} exit {code}", number(*count))).collect();
-        let count = counted(self.results.len() as u64, "tenant");
+        let results = self.results.len() as u64;
+        let count = match (results, self.tenant_count()) {
+            (results, tenants) if results == tenants => counted(tenants, "tenant"),
+            (results, tenants) => format!("{} of {}", counted(results, "result"), counted(tenants, "tenant")),
+        };
         if exits.is_empty() { count } else { format!("{count}: {}", exits.join(", ")) }
     }
 
@@ -97,12 +110,12 @@ impl Merged {
         let mut table = Listing {
             kind: "tenants",
             heading: self.heading(),
-            remarks: self.problems.clone(),
+            remarks: self.problems.iter().chain(&self.notes).cloned().collect(),
             ..Listing::default()
         }
         .column("tenant")
         .detail("tenantId")
-        .detail("command")
+        .column("command")
         .column("exit")
         .column("devices")
         .column("additions")

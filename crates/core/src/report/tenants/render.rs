@@ -42,7 +42,7 @@ pub fn write(merged: &Merged, format: Format, style: &Style, out: &mut dyn Write
     }
 }
 
-/// `{ "formatVersion", "exitCode", "exits", "planned", "policies": […], "tenants": […], "problems": […] }`.
+/// `{ "formatVersion", "exitCode", "exits", "planned", "policies": […], "tenants": […], "problems": […], "notes": […] }`.
 fn json_document(merged: &Merged, out: &mut dyn Write) -> io::Result<()> {
     let exits: BTreeMap<String, u64> =
         merged.exits().into_iter().map(|(code, count)| (code.to_string(), count)).collect();
@@ -54,6 +54,7 @@ fn json_document(merged: &Merged, out: &mut dyn Write) -> io::Result<()> {
         "policies": merged.policies().objects().collect::<Vec<_>>(),
         "tenants": merged.results,
         "problems": merged.problems,
+        "notes": merged.notes,
     });
     out.write_all(escape::json_document(&document).as_bytes())
 }
@@ -149,7 +150,7 @@ mod tests {
         for order in [[early.clone(), late.clone()], [late, early]] {
             let merged = merged(order.into());
             assert_eq!((merged.results.len(), merged.results[0].exit_code), (1, 3));
-            assert!(merged.problems[0].contains("`a` has two results of `drift`"), "{:?}", merged.problems);
+            assert!(merged.notes[0].contains("`a` has two results of `drift`"), "{:?}", merged.notes);
         }
     }
 }
