@@ -66,6 +66,18 @@ fn what_an_earlier_run_left_is_never_taken_for_the_present_one() {
     assert_eq!(result(&project, "plans", "beta")["exitCode"], 1);
 }
 
+#[cfg(unix)]
+#[test]
+fn a_link_in_place_of_a_tenants_folder_is_refused_and_what_lies_behind_it_stays() {
+    let (project, _services, environment) = three(&[]);
+    project.write("precious/report.json", "precious");
+    fs::create_dir(project.path().join("out")).unwrap();
+    std::os::unix::fs::symlink(project.path().join("precious"), project.path().join("out/alpha")).unwrap();
+    let ran = project.run_in(&environment, &["plan", "--all-tenants", "--out-dir", "out"]).exits(1);
+    assert!(ran.err.contains("out/alpha is no folder"), "{}", ran.err);
+    assert_eq!(fs::read_dir(project.path().join("precious")).unwrap().count(), 1);
+}
+
 #[test]
 fn a_result_that_cannot_be_read_is_named_and_ends_with_1() {
     let project = Project::with_policy("version: 1\nrules: []\n");
@@ -112,6 +124,10 @@ fn a_wave_of_tenants_waits_for_the_good_end_of_the_one_before() {
     let held = wave("2", &["--after", "results"]).exits(3);
     assert!(held.err.contains(&format!("{name} was applied with other policies")), "{}", held.err);
     fs::write(&path, good).unwrap();
+    project.write("results/other/result.json", "{ \"format");
+    let held = wave("2", &["--after", "results"]).exits(3);
+    assert!(held.err.contains("results/other/result.json does not count"), "{}", held.err);
+    fs::remove_file(project.path().join("results/other/result.json")).unwrap();
 
     wave("2", &["--after", "results"]).exits(0);
     assert_eq!(services.iter().map(tagged).sum::<usize>(), 40);

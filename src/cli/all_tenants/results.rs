@@ -39,6 +39,11 @@ impl Folder {
             Failure::file(format!("`--out-dir`: {}: {error}", shown(path)))
                 .help("choose a folder that can be written to")
         };
+        // A repository may bring a link in place of the folder: what lies behind it is not ours to replace.
+        if std::fs::symlink_metadata(&folder.0).is_ok_and(|found| !found.is_dir()) {
+            return Err(Failure::file(format!("`--out-dir`: {} is no folder", shown(&folder.0)))
+                .help("remove it, or choose another folder"));
+        }
         std::fs::create_dir_all(&folder.0).map_err(|error| failed(&folder.0, &error))?;
         for name in [RESULT_FILE, PLAN_FILE, REPORT_FILE] {
             let path = folder.file(name);

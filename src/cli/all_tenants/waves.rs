@@ -133,7 +133,8 @@ fn ended_well(
     let merged = results::read_all(dir).map_err(|failure| Failure { exit: Exit::Refused, ..failure })?;
     let applied: Vec<&TenantResult> =
         merged.results.iter().filter(|result| result.command == "apply").collect();
-    let mut reasons = Vec::new();
+    // What cannot be read could be a bad end.
+    let mut reasons = merged.problems.clone();
     for name in wave {
         let id = context.settings.profile(name).and_then(|profile| profile.tenant_id.as_deref());
         let found = applied.iter().find(|result| match (id, &result.tenant_id) {
@@ -161,7 +162,6 @@ fn ended_well(
     if more > 0 {
         named.push_str(&format!("\nand {more} more"));
     }
-    named.push_str(&merged.problems.iter().map(|problem| format!("\n{problem}")).collect::<String>());
     let failure =
         Failure::plan(format!("wave {number} of tenants has not come to a good end by `{}`", shown(dir)));
     let failure = Failure { exit: Exit::Refused, ..failure };

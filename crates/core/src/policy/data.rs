@@ -6,6 +6,7 @@ use std::collections::{HashMap, HashSet};
 
 use serde_json::value::RawValue;
 
+use super::answer::Answer;
 use super::delimited;
 use super::reader::{Fields, Reader};
 use super::syntax::{self, Node, NodeKind, shown};
@@ -301,20 +302,13 @@ impl<'de: 't, 't> serde::Deserialize<'de> for Row<'t> {
     }
 }
 
-/// An answer of an API: its rows stand under `value`.
-#[derive(serde::Deserialize)]
-struct Answer<'t> {
-    #[serde(borrow)]
-    value: Vec<Row<'t>>,
-}
-
 fn json_table(text: &str) -> Result<Table, String> {
+    let wrong = |error: serde_json::Error| format!("{error} (expected a list of objects)");
     let rows: Vec<Row<'_>> = if text.trim_start().starts_with('{') {
-        serde_json::from_str::<Answer<'_>>(text).map(|answer| answer.value)
+        serde_json::from_str::<Answer<Row<'_>>>(text).map_err(wrong)?.rows()?
     } else {
-        serde_json::from_str(text)
-    }
-    .map_err(|error| format!("{error} (expected a list of objects)"))?;
+        serde_json::from_str(text).map_err(wrong)?
+    };
     let mut draft = Draft::default();
     // Rows are in order, so their lines are counted in one pass.
     let (mut at, mut line) = (0, 1);
@@ -447,6 +441,11 @@ mod tests {
             json_table("{\"@odata.context\": {\"a\": 1},\n \"value\": [\n {\"k\": \" a \"}]}").unwrap();
         assert_eq!((&*table.cells[0], table.lines[0]), ("a", 3));
         assert!(json_table("{\"rows\": []}").unwrap_err().contains("value"));
+        for more in ["\"@odata.nextLink\": \"x\"", "\"nextLink\": \"x\"", "\"@odata.count\": 2"] {
+            let page = format!("{{ {more}, \"value\": [{{\"k\": \"a\"}}] }}");
+            assert!(json_table(&page).unwrap_err().contains("a page of a longer answer"), "{page}");
+        }
+        assert!(json_table("{\"@odata.count\": 1, \"value\": [{\"k\": \"a\"}]}").is_ok());
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //!
 //! Knows nothing about devices: which ones a selector holds for is for `selection`, what follows for `desired`.
 
+mod answer;
 mod condition;
 mod data;
 mod data_sources;

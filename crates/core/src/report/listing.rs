@@ -219,7 +219,8 @@ pub fn ndjson(listing: &Listing, out: &mut dyn Write) -> io::Result<()> {
 /// # Errors
 /// Those of the writer.
 pub fn csv(listing: &Listing, out: &mut dyn Write) -> io::Result<()> {
-    let mut rows = ::csv::Writer::from_writer(out);
+    // In quotes, so that no cell begins a line that a CI system reads as a command.
+    let mut rows = ::csv::WriterBuilder::new().quote_style(::csv::QuoteStyle::Always).from_writer(out);
     rows.write_record(listing.columns.iter().map(|column| column.key.as_str()))?;
     for row in &listing.rows {
         let cells: Vec<String> = row
@@ -308,7 +309,7 @@ mod tests {
         assert_eq!(document["rows"][1], json!({ "tag": ["a", "<b>"], "devices": 3, "lastRun": "r" }));
         assert_eq!(written(ndjson).lines().count(), 2);
         let text = written(csv);
-        assert!(text.starts_with("tag,devices,lastRun\n") && !text.contains("\n="), "{text}");
+        assert!(text.starts_with("\"tag\",\"devices\",\"lastRun\"\n") && !text.contains("\n="), "{text}");
         let text = written(markdown);
         assert!(text.contains("| `a` `<b>` | 3 | `r` |") && !text.contains('\u{202e}'), "{text}");
     }

@@ -3,15 +3,20 @@
 //! Runs no query.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use hashbrown::HashMap;
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 
 use super::Unmatched;
 use crate::diagnostic::{Diagnostic, Span};
 use crate::inventory::{DeviceSet, Row, Snapshot};
 use crate::policy::Hunting;
 use crate::text;
+
+/// Rows at which the service cuts a result: one that has so many may not be whole.
+const ROW_LIMIT: usize = 100_000;
 
 /// Device ids by query.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -26,10 +31,20 @@ impl HuntingResults {
     /// # Errors
     /// One sentence on what is wrong with the document.
     pub fn from_json(bytes: &[u8]) -> Result<HuntingResults, String> {
-        let recorded: BTreeMap<String, Vec<String>> = serde_json::from_slice(bytes)
+        let recorded: Recorded = serde_json::from_slice(bytes)
             .map_err(|error| format!("expected an object of query texts and lists of device ids: {error}"))?;
-        let results =
-            recorded.into_iter().map(|(query, ids)| ((query.trim().to_owned(), None), ids)).collect();
+        let mut results = BTreeMap::new();
+        for (query, ids) in recorded.0 {
+            if ids.len() >= ROW_LIMIT {
+                return Err(format!(
+                    "a result has {} rows: the service cuts at {ROW_LIMIT}, so it may not be whole",
+                    ids.len()
+                ));
+            }
+            if results.insert((query.trim().to_owned(), None), ids).is_some() {
+                return Err("a query stands there twice, with two results".to_owned());
+            }
+        }
         Ok(HuntingResults { results })
     }
 
@@ -44,6 +59,31 @@ impl HuntingResults {
         let text = query.query.trim().to_owned();
         let live = self.results.get(&(text.clone(), Some(query.column.to_string())));
         live.or_else(|| self.results.get(&(text, None))).map(Vec::as_slice)
+    }
+}
+
+/// Recorded results as they stand in the file: a query that stands there twice is seen.
+struct Recorded(Vec<(String, Vec<String>)>);
+
+impl<'de> Deserialize<'de> for Recorded {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Recorded, D::Error> {
+        struct Entries;
+        impl<'de> Visitor<'de> for Entries {
+            type Value = Recorded;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Recorded, A::Error> {
+                let mut entries = Vec::new();
+                while let Some(entry) = map.next_entry()? {
+                    entries.push(entry);
+                }
+                Ok(Recorded(entries))
+            }
+        }
+        deserializer.deserialize_map(Entries)
     }
 }
 

@@ -303,6 +303,10 @@ fn hunting_needs_a_result_with_rows() {
     let policy = policy(vec![selector(SelectorKind::Hunting(query.clone()))]);
     let found = |results: &HuntingResults| select(&policy, &snapshot, results, now());
     assert_eq!(found(&HuntingResults::default()).unwrap_err()[0].code, "E0701");
+    let cut = format!("{{\"DeviceInfo\": [{}\"x\"]}}", "\"x\",".repeat(99_999));
+    assert!(HuntingResults::from_json(cut.as_bytes()).unwrap_err().contains("may not be whole"));
+    let twice = HuntingResults::from_json(br#"{"DeviceInfo": [], "DeviceInfo": ["d1"]}"#).unwrap_err();
+    assert!(twice.contains("twice"), "{twice}");
     let empty = HuntingResults::from_json(br#"{"DeviceInfo": []}"#).unwrap();
     assert_eq!(found(&empty).unwrap_err()[0].code, "E0702");
     let results = HuntingResults::from_json(br#"{"DeviceInfo": ["d1", "gone"]}"#).unwrap();

@@ -44,7 +44,10 @@ impl Merged {
                     result.command,
                     kept.ended_at.max(result.ended_at)
                 ));
-                if result.ended_at > kept.ended_at {
+                // Of two that ended at once the worse one counts.
+                let key =
+                    |result: &TenantResult| (result.ended_at, std::cmp::Reverse(rank(result.exit_code)));
+                if key(&result) > key(kept) {
                     *kept = result;
                 }
             }
