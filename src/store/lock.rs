@@ -12,7 +12,7 @@ use super::state_file;
 /// A held lock: dropped, it is free.
 #[derive(Debug)]
 pub struct Lock {
-    _file: File,
+    file: File,
 }
 
 /// Why a lock was not taken.
@@ -54,7 +54,14 @@ impl Lock {
             holder.chars().map(|scalar| if scalar.is_control() { ' ' } else { scalar }).collect();
         file.set_len(0).map_err(unusable)?;
         file.write_all(format!("{line}\n").as_bytes()).map_err(unusable)?;
-        Ok(Lock { _file: file })
+        Ok(Lock { file })
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // A program that is being started holds a copy of every open file for a moment, and with it the lock.
+        let _ = self.file.unlock();
     }
 }
 
@@ -82,5 +89,15 @@ mod tests {
         drop(first);
         Lock::take(&path, "process 8").unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "process 8\n");
+    }
+
+    #[test]
+    fn a_lock_is_free_at_once_though_a_program_that_starts_still_has_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("apply.lock");
+        let lock = Lock::take(&path, "one").unwrap();
+        let _copy = lock.file.try_clone().unwrap();
+        drop(lock);
+        Lock::take(&path, "other").unwrap();
     }
 }

@@ -17,6 +17,10 @@ use super::clock::{Shifted, Wall};
 const ACCOUNT: &str = "devstoreaccount1";
 const KEY: &str = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
 
+/// Starts moto's server without threads.
+const ONE_AT_A_TIME: &str = "import moto.server as m; run = m.run_simple; \
+    m.run_simple = lambda *a, **k: run(*a, **{**k, 'threaded': False}); m.main()";
+
 /// Both emulators; dropped, they end.
 pub(crate) struct Emulators {
     children: Vec<Child>,
@@ -52,8 +56,11 @@ impl Emulators {
             .args(["--disableTelemetry", "--skipApiVersionCheck"])
             .stdout(Stdio::piped())
             .stderr(Stdio::null());
-        let mut moto = Command::new(tools.join("python/bin/moto_server"));
-        moto.args(["-H", "127.0.0.1", "-p", "0"]).stdout(Stdio::null()).stderr(Stdio::piped());
+        // Moto looks at a condition and writes in two steps, which S3 does in one: it serves one request at a time.
+        let mut moto = Command::new(tools.join("python/bin/python"));
+        moto.args(["-c", ONE_AT_A_TIME, "-H", "127.0.0.1", "-p", "0"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
         let mut azurite = azurite.spawn().expect("azurite starts");
         let mut moto = moto.spawn().expect("moto starts");
         let blob = address(azurite.stdout.take().unwrap());

@@ -105,8 +105,8 @@ fn is_killed_at(place: &Place, proxy: Option<&Proxy>, service: &Service, nth: u6
             while victim.load(Ordering::SeqCst) == 0 {
                 std::thread::sleep(Duration::from_millis(1));
             }
-            signal(victim.load(Ordering::SeqCst), "KILL");
             counted.store(1, Ordering::SeqCst);
+            signal(victim.load(Ordering::SeqCst), "KILL");
         }
     });
     let child = command.spawn().unwrap();
@@ -173,9 +173,9 @@ fn a_frozen_holder_that_wakes_after_another_took_over_writes_nothing_more() {
         comes.recv_timeout(PATIENCE).expect("it comes to its first intents");
         signal(child.id(), "STOP");
 
-        // For the next one more than a minute passed. It is in the middle of the work when the first wakes.
+        // For the next one more than a minute passed. It is in the middle of the work, with nothing sent, when the first wakes.
         next_proxy.move_clock(70);
-        let (comes, go_on) = hold_at(&next_proxy, 4);
+        let (comes, go_on) = hold_at(&next_proxy, 2);
         let taking_over = command(&next, &service, &place, Some(&next_proxy), &RESUME).spawn().unwrap();
         comes.recv_timeout(PATIENCE).expect("it takes over");
         let before = service.writes();
