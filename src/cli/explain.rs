@@ -78,7 +78,7 @@ fn explained(
     let style = Style {
         colour: context.console.colour,
         width: context.console.width,
-        details: context.global.verbose > 0,
+        details: args.details || context.global.verbose > 0,
         ..Style::default()
     };
     if source.inventory.tenant.cloud.as_deref() == Some(super::session::SANDBOX) {

@@ -12,6 +12,7 @@ mod commits;
 mod composed;
 mod doctor;
 mod engine;
+mod explained;
 mod folders;
 mod foreign_hosts;
 mod identity;

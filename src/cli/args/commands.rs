@@ -248,6 +248,9 @@ pub struct ExplainArgs {
     /// Policy files or directories [default: the profile's policies, else policies/]
     #[arg(long = "policy", value_name = "POLICY")]
     pub policy: Vec<PathBuf>,
+    /// Show the conditions of every rule and protection, not only of those that matter
+    #[arg(long)]
+    pub details: bool,
 }
 
 /// `import`.

@@ -73,6 +73,7 @@ const EXAMPLES: &[(&str, &[Example])] = &[
         &[
             ("mdetag explain dc01.corp.example.com", "everything about a device"),
             ("mdetag explain dc01.corp.example.com Tier0 --sandbox", "why it has this tag, or why not"),
+            ("mdetag explain dc01.corp.example.com --details", "with the conditions of every rule"),
         ],
     ),
     (
