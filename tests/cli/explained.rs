@@ -32,3 +32,44 @@ fn details_show_the_conditions_of_rules_that_do_not_matter() {
     assert!(full.contains("✗ domain eq corp.example.com · has nothing"), "{full}");
     assert_eq!(full, explained(&project, "[]", &["Server", "-v"]).out);
 }
+
+/// A lookup whose two rows about `web1` differ in `env`.
+const CMDB: &str =
+    "lookups: { cmdb: { file: cmdb.csv, key: host, match: deviceName, onConflict: missing } }\n";
+
+fn with_lookup(policy: &str, table: &str) -> Project {
+    let project = Project::with_policy(&format!("version: 1\n{CMDB}{policy}"));
+    project.write("policies/cmdb.csv", table);
+    project
+}
+
+#[test]
+fn a_rule_on_unknown_data_cannot_be_decided_and_does_not_read_as_one_that_does_not_apply() {
+    let policy =
+        "claims: [env/prod]\nrules: [{ name: prod, select: { lookup.cmdb.env: prod }, tags: [env/prod] }]\n";
+    let project = with_lookup(policy, "host,env\nweb1,prod\nweb1,test\n");
+    for (words, tags) in
+        [(&["env/prod"][..], r#"["env/prod"]"#), (&[], r#"["env/prod"]"#), (&["env/prod"], "[]")]
+    {
+        let told = explained(&project, tags, words).out;
+        let flat = told.split_whitespace().collect::<Vec<_>>().join(" ");
+        let expected = "? prod +env/prod cannot be decided: lookup.cmdb.env eq prod reads a value that nobody knows; \
+                        what it would change stays as it is";
+        assert!(flat.contains(expected), "{told}");
+        assert!(!told.contains("does not apply"), "{told}");
+    }
+    let json = explained(&project, "[]", &["env/prod", "--format", "json"]).json();
+    let rule = &json["rules"][0];
+    assert_eq!((&rule["applies"], &rule["isUndecided"]), (&false.into(), &true.into()), "{json}");
+    assert_eq!(json["tags"][0]["verdict"], "withheld");
+}
+
+#[test]
+fn a_protection_on_unknown_data_counts_and_says_so() {
+    let policy = "claims: [Zebra]\nprotect: [{ name: prod, select: { lookup.cmdb.env: prod } }]\nrules: [{ name: z, select: { everything: true }, tags: [Zebra] }]\n";
+    let project = with_lookup(policy, "host,env\nweb1,prod\nweb1,test\n");
+    let told = explained(&project, "[]", &["Zebra"]).out;
+    let flat = told.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(flat.contains("? prod cannot be decided: lookup.cmdb.env eq prod reads"), "{told}");
+    assert!(flat.contains("the device counts as protected"), "{told}");
+}

@@ -48,6 +48,8 @@ pub struct Stated {
     pub is_live: bool,
     /// Whether it applies to the device: it is live, the device is in scope, and the conditions hold.
     pub applies: bool,
+    /// Whether that depends on unknown data. What a rule would change then stays as it is; a protection then applies.
+    pub is_undecided: bool,
     /// Its conditions with the device's values.
     pub condition: Condition,
     /// What it says, as written: `+tag`, `-tag`, `=High`; for protections the reason.
@@ -213,13 +215,16 @@ impl Explainer<'_> {
 
     fn protection(&self, index: usize) -> Stated {
         let protection = &self.desired.policy.protections[index];
+        let applies = self.desired.selections.protections[index].contains(self.row);
+        let condition = self.condition(&protection.select);
         Stated {
             name: protection.name.clone(),
             place: self.place(protection.span),
             priority: None,
             is_live: true,
-            applies: self.desired.selections.protections[index].contains(self.row),
-            condition: self.condition(&protection.select),
+            applies,
+            is_undecided: applies && condition.holds.is_none(),
+            condition,
             says: protection.reason.iter().cloned().collect(),
         }
     }
@@ -238,6 +243,7 @@ impl Explainer<'_> {
             priority: Some(rule.priority),
             is_live: self.desired.is_live(index),
             applies: self.desired.selections.rules[index as usize].contains(self.row),
+            is_undecided: self.desired.is_undecided(index, self.row),
             condition: self.condition(&rule.select),
             says: tags.chain(removes).chain(value).collect(),
         }

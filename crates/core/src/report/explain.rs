@@ -30,8 +30,13 @@ pub fn json(explanation: &Explanation, out: &mut dyn Write) -> io::Result<()> {
 /// Those of the writer.
 pub fn human(explanation: &Explanation, style: &Style, out: &mut dyn Write) -> io::Result<()> {
     let name = explanation.name.as_deref().unwrap_or("a device without a name");
-    let scope =
-        if explanation.is_in_scope { "in scope" } else { "out of scope: the policy does not touch it" };
+    let scope = match &explanation.scope {
+        _ if explanation.is_in_scope => "in scope",
+        Some(Condition { holds: None, .. }) => {
+            "counts as out of scope, which cannot be decided: the policy does not touch it"
+        }
+        _ => "out of scope: the policy does not touch it",
+    };
     let head = format!("{} ({}) · {scope}", shown(name), shown(&explanation.id));
     writeln!(out, "{}", style.paint(Paint::Strong, &head))?;
     if let Some(scope) = &explanation.scope {
@@ -145,7 +150,9 @@ fn rules(explanation: &Explanation, style: &Style, out: &mut dyn Write) -> io::R
         [tag] if explanation.value.is_none() => Some(tag.tag.as_str()),
         _ => None,
     };
-    let matters = |rule: &Stated| style.details || asked.map_or(rule.applies, |tag| names(rule, tag));
+    let matters = |rule: &Stated| {
+        style.details || asked.map_or(rule.applies || rule.is_undecided, |tag| names(rule, tag))
+    };
     let (full, short): (Vec<&Stated>, Vec<&Stated>) =
         explanation.rules.iter().partition(|rule| matters(rule));
     if !full.is_empty() {
@@ -181,13 +188,18 @@ fn stated(stated: &Stated, is_full: bool, style: &Style, out: &mut dyn Write) ->
     let says: Vec<String> = stated.says.iter().map(|said| shown(said)).collect();
     let says = if says.is_empty() { String::new() } else { format!("  {}", says.join(" ")) };
     let state = match (stated.is_live, stated.applies) {
-        (false, _) => "  not in force now",
-        (true, true) => "",
-        (true, false) => "  does not apply",
+        (false, _) => "  not in force now".to_owned(),
+        (true, _) if stated.is_undecided => format!("  {}", undecided(stated)),
+        (true, true) => String::new(),
+        (true, false) => "  does not apply".to_owned(),
     };
-    let head =
-        format!("{} {}{says}{state}  {}", mark(Some(stated.applies)), shown(&stated.name), at(&stated.place));
-    let paint = if stated.applies { Paint::Good } else { Paint::Faint };
+    let holds = Some(stated.applies).filter(|_| !stated.is_undecided);
+    let head = format!("{} {}{says}{state}  {}", mark(holds), shown(&stated.name), at(&stated.place));
+    let paint = match holds {
+        Some(true) => Paint::Good,
+        Some(false) => Paint::Faint,
+        None => Paint::Notice,
+    };
     sentence(&head, paint, 2, style, out)?;
     if is_full {
         return condition(&stated.condition, 3, style, out);
@@ -196,6 +208,25 @@ fn stated(stated: &Stated, is_full: bool, style: &Style, out: &mut dyn Write) ->
         Some(failure) => leaf(failure, 3, style, out),
         None => Ok(()),
     }
+}
+
+/// Which unknown data a rule or protection depends on, and what follows.
+fn undecided(stated: &Stated) -> String {
+    let follows = match stated.priority {
+        Some(_) => "what it would change stays as it is",
+        None => "the device counts as protected",
+    };
+    let unknown = first_unknown(&stated.condition).map_or_else(String::new, |unknown| {
+        let actual = unknown.actual.as_deref().unwrap_or("a value that nobody knows");
+        format!(": {} reads {}", shown(&unknown.label), shown(actual))
+    });
+    format!("cannot be decided{unknown}; {follows}")
+}
+
+/// The innermost condition that nobody knows.
+fn first_unknown(condition: &Condition) -> Option<&Condition> {
+    let inner = || condition.children.iter().find_map(first_unknown);
+    condition.holds.is_none().then(|| inner().unwrap_or(condition))
 }
 
 fn mark(holds: Option<bool>) -> &'static str {
@@ -272,6 +303,7 @@ mod tests {
             priority: Some(10),
             is_live: true,
             applies,
+            is_undecided: false,
             condition: condition.clone(),
             says: vec![says.to_owned()],
         };
