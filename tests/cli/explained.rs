@@ -73,3 +73,52 @@ fn a_protection_on_unknown_data_counts_and_says_so() {
     assert!(flat.contains("? prod cannot be decided: lookup.cmdb.env eq prod reads"), "{told}");
     assert!(flat.contains("the device counts as protected"), "{told}");
 }
+
+#[test]
+fn a_template_without_a_tag_says_why_and_in_which_line() {
+    let policy = "claims: ['o:*']\nmaps: { owners: { ops: Operations } }\n\
+                  rules: [{ name: o, select: { everything: true }, tags: ['o:{lookup.cmdb.owner|FILTERS}'] }]\n";
+    for (filters, table, reason, expected) in [
+        ("slug", "host,owner\nweb2,ops\n\nweb1,\n", "emptyCell", "lookup.cmdb.owner is empty, in cmdb.csv:4"),
+        ("slug", "host,owner\nweb1,!!\n", "emptySlug", "slug leaves nothing of \"!!\", in cmdb.csv:2"),
+        (
+            "map:owners",
+            "host,owner\nweb1,dev\n",
+            "notInMap",
+            "the map owners at policies/p.yaml:4 does not hold \"dev\"",
+        ),
+        (
+            "slug",
+            "host,owner\nweb1,a\nweb1,b\n",
+            "conflict",
+            "nobody knows lookup.cmdb.owner: rows of this key differ in it, or the row ends before it, in cmdb.csv:2",
+        ),
+        ("slug", "host,owner\nweb2,ops\n", "conflict", "no row of cmdb.csv is about a device that was read"),
+    ] {
+        let project = with_lookup(&policy.replace("FILTERS", filters), table);
+        for words in [&["o:ops"][..], &[]] {
+            let told = explained(&project, "[]", words).out;
+            let flat = told.split_whitespace().collect::<Vec<_>>().join(" ");
+            let whole = format!("✗ o:{{lookup.cmdb.owner|{filters}}} gives no tag here: ");
+            assert!(flat.contains(&whole) && flat.contains(expected), "{reason} {told}");
+        }
+        let json = explained(&project, "[]", &["--format", "json"]).json();
+        assert_eq!(json["rules"][0]["noTags"][0]["reason"], reason, "{json}");
+    }
+}
+
+#[test]
+fn a_template_without_a_row_names_the_key_and_one_without_a_field_the_field() {
+    let rule = "rules: [{ name: o, select: { everything: true }, tags: ['o:{lookup.cmdb.owner}', 'v:{osVersion}'] }]\n";
+    let project = with_lookup(rule, "host,owner\nweb2,ops\n");
+    let devices = r#"[{"id":"1111111111111111111111111111111111111111","computerDnsName":"web1","machineTags":[]},
+        {"id":"2222222222222222222222222222222222222222","computerDnsName":"web2","machineTags":[]}]"#;
+    project.write("two.json", devices);
+    let told = project.run(&["explain", "web1", "--inventory", "two.json"]).exits(0).out;
+    let flat = told.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(
+        flat.contains("cmdb.csv has no row with the key \"web1\" (lookup at policies/p.yaml:2)"),
+        "{told}"
+    );
+    assert!(flat.contains("v:{osVersion} gives no tag here: the device does not report osVersion"), "{told}");
+}

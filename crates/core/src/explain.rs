@@ -3,6 +3,8 @@
 //!
 //! Plans nothing anew: the verdict is the plan's. How it reads is for `report`; as JSON it is its own form.
 
+mod no_tag;
+
 use serde::Serialize;
 
 use crate::desired::{Claimed, Desired, Group};
@@ -11,6 +13,8 @@ use crate::inventory::Row;
 use crate::plan::{AxisReport, Cause, CauseIndex, DeviceChange, Plan};
 use crate::policy::{Selector, TagExpressionKind};
 use crate::selection::{HuntingResults, Trace, trace};
+
+pub use no_tag::NoTag;
 
 /// Everything about one device.
 #[derive(Clone, Debug, Serialize)]
@@ -54,6 +58,8 @@ pub struct Stated {
     pub condition: Condition,
     /// What it says, as written: `+tag`, `-tag`, `=High`; for protections the reason.
     pub says: Vec<String>,
+    /// Its templates that yield no tag on the device, where it applies or may apply.
+    pub no_tags: Vec<NoTag>,
 }
 
 /// A condition with the device's value.
@@ -226,6 +232,7 @@ impl Explainer<'_> {
             is_undecided: applies && condition.holds.is_none(),
             condition,
             says: protection.reason.iter().cloned().collect(),
+            no_tags: Vec::new(),
         }
     }
 
@@ -246,6 +253,7 @@ impl Explainer<'_> {
             is_undecided: self.desired.is_undecided(index, self.row),
             condition: self.condition(&rule.select),
             says: tags.chain(removes).chain(value).collect(),
+            no_tags: self.no_tags(index),
         }
     }
 

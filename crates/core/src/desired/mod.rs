@@ -28,6 +28,7 @@ use crate::time::Timestamp;
 
 pub use doubts::Doubts;
 pub use settle::{Part, Reason, Settled};
+pub(crate) use template::tag_on;
 pub use window::Window;
 
 /// What a policy says about a snapshot, tag by tag. Conflict-free outside protected devices.

@@ -38,11 +38,17 @@ enum TemplateResult {
 }
 
 /// Why a template yields no tag.
-struct Lack {
-    placeholder: String,
-    reason: GapReason,
+#[derive(Debug)]
+pub(crate) struct Lack {
+    /// By name; of an unusable result all of the template's, parted by commas.
+    pub(crate) placeholder: String,
+    pub(crate) reason: GapReason,
     /// The value that was no use, if there was one.
-    value: Option<String>,
+    pub(crate) value: Option<String>,
+    /// What the placeholder reads; nothing where the whole result is of no use.
+    pub(crate) field: Option<Field>,
+    /// The map that does not hold the value: an index into [`Policy::maps`].
+    pub(crate) map: Option<usize>,
 }
 
 /// Renders every template of every live rule, on every device that the rule selects. Each distinct combination of values is
@@ -82,7 +88,6 @@ fn one(
     value: &dyn Fn(Field, Row) -> Value,
     rendered: &mut Rendered,
 ) {
-    let allow_reserved = policy.guard.allows_reserved();
     let fields: Vec<Field> = placeholders(template).map(|placeholder| placeholder.field).collect();
     let mut tags: Vec<(Arc<str>, Vec<Row>)> = Vec::new();
     let mut numbers: HashMap<Arc<str>, usize> = HashMap::new();
@@ -94,17 +99,8 @@ fn one(
         let outcome = match known.get(&values) {
             Some(outcome) => outcome,
             None => {
-                let outcome = match fill(template, &values, &policy.maps) {
+                let outcome = match tag_of(template, &values, policy) {
                     Err(gap) => TemplateResult::None(gap),
-                    Ok(tag) if tag::check(&tag).is_err() || (tag::is_reserved(&tag) && !allow_reserved) => {
-                        let names: Vec<&str> = placeholders(template).map(|one| one.name).collect();
-                        let gap = Lack {
-                            placeholder: names.join(", "),
-                            reason: GapReason::Unusable,
-                            value: Some(tag),
-                        };
-                        TemplateResult::None(gap)
-                    }
                     Ok(tag) => {
                         TemplateResult::Tag(*numbers.entry(Arc::from(tag)).or_insert_with_key(|tag| {
                             tags.push((tag.clone(), Vec::new()));
@@ -130,6 +126,30 @@ fn one(
     }
     rendered.unresolved.extend(report);
     rendered.yields.push((rule, tags));
+}
+
+/// The tag that a template yields on one device; or why it yields none.
+pub(crate) fn tag_on(
+    policy: &Policy,
+    snapshot: &Snapshot,
+    selections: &Selections,
+    template: &Template,
+    row: Row,
+) -> Result<String, Lack> {
+    let value = |field| text_of(policy, snapshot, selections, field, row).map(|text| text.into_owned());
+    let values: Vec<Value> = placeholders(template).map(|placeholder| value(placeholder.field)).collect();
+    tag_of(template, &values, policy)
+}
+
+/// The tag of a template for the values of its placeholders; or why there is none.
+fn tag_of(template: &Template, values: &[Value], policy: &Policy) -> Result<String, Lack> {
+    let tag = fill(template, values, &policy.maps)?;
+    if tag::check(&tag).is_ok() && (!tag::is_reserved(&tag) || policy.guard.allows_reserved()) {
+        return Ok(tag);
+    }
+    let names: Vec<&str> = placeholders(template).map(|one| one.name).collect();
+    let placeholder = names.join(", ");
+    Err(Lack { placeholder, reason: GapReason::Unusable, value: Some(tag), field: None, map: None })
 }
 
 /// Counts a device without a tag.
@@ -189,7 +209,13 @@ fn fill(template: &Template, values: &[Value], maps: &[ValueMap]) -> Result<Stri
 
 /// A value through its filters; where nothing is left, why.
 fn filtered(placeholder: &Placeholder<'_>, value: &Value, maps: &[ValueMap]) -> Result<String, Lack> {
-    let lack = |reason, value| Lack { placeholder: placeholder.name.to_owned(), reason, value };
+    let lack = |reason, value| Lack {
+        placeholder: placeholder.name.to_owned(),
+        reason,
+        value,
+        field: Some(placeholder.field),
+        map: None,
+    };
     let mut value = value.clone().map_err(|absent| lack(reason(absent), None));
     for filter in placeholder.filters {
         value = match (filter, value) {
@@ -204,7 +230,7 @@ fn filtered(placeholder: &Placeholder<'_>, value: &Value, maps: &[ValueMap]) -> 
             },
             (Filter::Map(map), Ok(text)) => match maps.get(*map).and_then(|map| map.get(&text)) {
                 Some(other) => Ok(other.to_owned()),
-                None => Err(lack(GapReason::NotInMap, Some(text))),
+                None => Err(Lack { map: Some(*map), ..lack(GapReason::NotInMap, Some(text)) }),
             },
         };
     }

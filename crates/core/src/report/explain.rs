@@ -5,8 +5,11 @@
 
 use std::io::{self, Write};
 
+use crate::desired::GapReason;
 use crate::diagnostic::Place;
-use crate::explain::{Condition, Explanation, Stated, Statement, TagExplained, ValueExplained, Verdict};
+use crate::explain::{
+    Condition, Explanation, NoTag, Stated, Statement, TagExplained, ValueExplained, Verdict,
+};
 
 use super::escape::{clip, terminal};
 use super::style::{Paint, Style, prose};
@@ -201,12 +204,50 @@ fn stated(stated: &Stated, is_full: bool, style: &Style, out: &mut dyn Write) ->
         None => Paint::Notice,
     };
     sentence(&head, paint, 2, style, out)?;
+    for no_tag in &stated.no_tags {
+        let text = format!("✗ {} gives no tag here: {}", shown(&no_tag.template), why_no_tag(no_tag));
+        sentence(&text, Paint::Notice, 6, style, out)?;
+    }
     if is_full {
         return condition(&stated.condition, 3, style, out);
     }
     match first_failure(&stated.condition).filter(|_| stated.is_live) {
         Some(failure) => leaf(failure, 3, style, out),
         None => Ok(()),
+    }
+}
+
+/// Why a template yields no tag, and where to look.
+fn why_no_tag(no_tag: &NoTag) -> String {
+    let placeholder = shown(&no_tag.placeholder);
+    let source = no_tag.source.as_deref().map_or_else(String::new, shown);
+    let row = no_tag.line.map(|line| format!("{source}:{line}"));
+    let value = no_tag.value.as_deref().map(|value| format!("\"{}\"", shown(value)));
+    let known = value.as_deref().unwrap_or("the value");
+    let declared = no_tag.declared.as_ref().map_or_else(String::new, |place| format!(" at {}", at(place)));
+    let in_row = row.as_ref().map_or_else(String::new, |row| format!(", in {row}"));
+    match no_tag.reason {
+        GapReason::Missing => format!("the device does not report {placeholder}"),
+        GapReason::NoRow => match &value {
+            Some(key) => format!("{source} has no row with the key {key} (lookup{declared})"),
+            None => {
+                format!(
+                    "the device does not report the field that is looked up in {source} (lookup{declared})"
+                )
+            }
+        },
+        GapReason::EmptyCell => format!("{placeholder} is empty{in_row}"),
+        GapReason::NotInMap => format!("the map {source}{declared} does not hold {known}"),
+        GapReason::EmptySlug => format!("slug leaves nothing of {known}{in_row}"),
+        GapReason::Conflict => match row {
+            Some(row) => {
+                format!(
+                    "nobody knows {placeholder}: rows of this key differ in it, or the row ends before it, in {row}"
+                )
+            }
+            None => format!("nobody knows {placeholder}: no row of {source} is about a device that was read"),
+        },
+        GapReason::Unusable => format!("{known} cannot be a tag"),
     }
 }
 
@@ -306,6 +347,7 @@ mod tests {
             is_undecided: false,
             condition: condition.clone(),
             says: vec![says.to_owned()],
+            no_tags: vec![],
         };
         Explanation {
             id: "a1".to_owned(),
