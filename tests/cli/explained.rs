@@ -122,3 +122,49 @@ fn a_template_without_a_row_names_the_key_and_one_without_a_field_the_field() {
     );
     assert!(flat.contains("v:{osVersion} gives no tag here: the device does not report osVersion"), "{told}");
 }
+
+#[test]
+fn a_live_tag_that_no_rule_gives_says_what_keeps_it() {
+    let table = "host,env\nweb1,prod\nweb1,test\n";
+    let rules = "rules: [{ name: prod, select: { lookup.cmdb.env: prod }, tags: [env/prod] }, \
+                 { name: env, select: { everything: true }, tags: ['e:{lookup.cmdb.env}'] }]\n";
+    let claims = "claims: [env/prod, 'e:*']\n";
+    let guard = "guard: { inventory: { min: 5 } }\n";
+    let protect = "protect: [{ name: paws, select: { everything: true }, reason: by hand only }]\n";
+    let old = "claims: [Old]\n";
+    for (policy, tag, reason, expected) in [
+        (format!("{claims}{rules}"), "Mine", "unclaimed", "stays: no entry of `claims` covers it"),
+        (
+            format!("{claims}{rules}"),
+            "env/prod",
+            "undecided",
+            "stays as it is: it cannot be decided whether rule \"prod\" at policies/p.yaml:4 applies",
+        ),
+        (
+            format!("{claims}{rules}"),
+            "e:test",
+            "unresolved",
+            "stays as it is: data is missing that rule \"env\" at policies/p.yaml:4 reads",
+        ),
+        (
+            format!("{old}{protect}{rules}"),
+            "Old",
+            "protected",
+            "stays as it is: protection \"paws\" at policies/p.yaml:4 covers the device: by hand only",
+        ),
+        (
+            format!("{old}{guard}{rules}"),
+            "Old",
+            "untrusted",
+            "stays as it is while what was read cannot be believed: ",
+        ),
+    ] {
+        let project = with_lookup(&policy, table);
+        let tags = format!("[\"{tag}\"]");
+        let told = explained(&project, &tags, &[tag]).out;
+        let flat = told.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(flat.contains(expected), "{reason}: {told}");
+        let json = explained(&project, &tags, &[tag, "--format", "json"]).json();
+        assert_eq!(json["tags"][0]["stay"]["reason"], reason, "{json}");
+    }
+}

@@ -4,17 +4,19 @@
 //! Plans nothing anew: the verdict is the plan's. How it reads is for `report`; as JSON it is its own form.
 
 mod no_tag;
+mod stay;
 
 use serde::Serialize;
 
 use crate::desired::{Claimed, Desired, Group};
 use crate::diagnostic::{Place, Sources, Span};
 use crate::inventory::Row;
-use crate::plan::{AxisReport, Cause, CauseIndex, DeviceChange, Plan};
+use crate::plan::{AxisReport, Cause, CauseIndex, DeviceChange, Plan, Withheld};
 use crate::policy::{Selector, TagExpressionKind};
 use crate::selection::{HuntingResults, Trace, trace};
 
 pub use no_tag::NoTag;
+pub use stay::{Stay, StayReason};
 
 /// Everything about one device.
 #[derive(Clone, Debug, Serialize)]
@@ -112,6 +114,8 @@ pub struct TagExplained {
     pub verdict: Verdict,
     /// Why: the cause of the change (`rule`, `unselected`, …), or the reason for which it is withheld with its name.
     pub because: Option<String>,
+    /// What keeps it as it is, where it is withheld or nothing owns it.
+    pub stay: Option<Stay>,
     /// Rules that apply and give or forbid it; the winning ones first.
     pub statements: Vec<Statement>,
     /// The claim that owns it, as written, and where it stands.
@@ -154,6 +158,8 @@ pub struct ValueExplained {
     pub verdict: Verdict,
     /// Why.
     pub because: Option<String>,
+    /// What keeps it as it is, where it is withheld.
+    pub stay: Option<Stay>,
     /// Rules that apply and give a value; the winning ones first.
     pub statements: Vec<Statement>,
 }
@@ -277,17 +283,16 @@ impl Explainer<'_> {
     }
 
     /// Where the plan has this device: its changes, and each group that sets some aside.
-    fn places(&self) -> Vec<(Option<String>, &DeviceChange)> {
+    fn places(&self) -> Vec<(Option<&Withheld>, &DeviceChange)> {
         let id = self.desired.snapshot.id(self.row);
         fn find<'a>(devices: &'a [DeviceChange], id: &str) -> Option<&'a DeviceChange> {
             devices.binary_search_by(|device| (*device.id).cmp(id)).ok().map(|index| &devices[index])
         }
-        let mut places: Vec<(Option<String>, &DeviceChange)> =
+        let mut places: Vec<(Option<&Withheld>, &DeviceChange)> =
             find(&self.plan.changes, id).into_iter().map(|change| (None, change)).collect();
         for group in self.plan.withheld.iter().chain(&self.plan.pending) {
             if let Some(change) = find(&group.devices, id) {
-                let name = group.name.as_ref().map_or(String::new(), |name| format!(" ({name})"));
-                places.push((Some(format!("{}{name}", group.reason.word())), change));
+                places.push((Some(group), change));
             }
         }
         places
@@ -329,7 +334,7 @@ impl Explainer<'_> {
         let is_live = snapshot.tags(self.row).iter().any(|live| case.is_same(snapshot.tag(*live), tag));
         let group = desired.groups.iter().find(|group| case.is_same(&group.name, tag));
         let statements = group.map_or(Vec::new(), |group| self.statements(group));
-        let (verdict, because) = self.tag_verdict(tag, is_live, group);
+        let (verdict, because, stay) = self.tag_verdict(tag, is_live, group);
         let claim = group.and_then(|group| group.claimed).map(|claimed| match claimed {
             Claimed::Claim(index) => {
                 let claim = &policy.claims[index as usize];
@@ -361,6 +366,7 @@ impl Explainer<'_> {
             is_live,
             verdict,
             because,
+            stay,
             statements,
             claim,
             family,
@@ -370,9 +376,14 @@ impl Explainer<'_> {
         }
     }
 
-    fn tag_verdict(&self, tag: &str, is_live: bool, group: Option<&Group>) -> (Verdict, Option<String>) {
+    fn tag_verdict(
+        &self,
+        tag: &str,
+        is_live: bool,
+        group: Option<&Group>,
+    ) -> (Verdict, Option<String>, Option<Stay>) {
         if !self.is_in_scope() {
-            return (Verdict::OutOfScope, None);
+            return (Verdict::OutOfScope, None, None);
         }
         let case = self.desired.tag_case;
         for (withheld, change) in self.places() {
@@ -382,13 +393,16 @@ impl Explainer<'_> {
             let is_it = |named: &str| named == tag || (!is_live && case.is_same(named, tag));
             if let Some((verdict, change)) = changes.find(|(_, change)| is_it(self.plan.tag(change.tag))) {
                 return match withheld {
-                    Some(reason) => (Verdict::Withheld, Some(reason)),
-                    None => (verdict, Some(self.cause(change.cause))),
+                    Some(group) => {
+                        (Verdict::Withheld, Some(stay::because(group)), Some(self.withheld(group)))
+                    }
+                    None => (verdict, Some(self.cause(change.cause)), None),
                 };
             }
         }
+        let unclaimed = is_live.then(Stay::unclaimed);
         let Some(group) = group else {
-            return (if is_live { Verdict::Untouched } else { Verdict::Absent }, None);
+            return (if is_live { Verdict::Untouched } else { Verdict::Absent }, None, unclaimed);
         };
         let is_given = !self.desired.givers(group, self.row).is_empty();
         let is_owned = group.claimed.is_some() || group.retired.is_some();
@@ -398,7 +412,7 @@ impl Explainer<'_> {
             (true, false) => Verdict::Untouched,
             (false, _) => Verdict::Absent,
         };
-        (verdict, None)
+        (verdict, None, unclaimed.filter(|_| verdict == Verdict::Untouched))
     }
 
     fn cause(&self, index: CauseIndex) -> String {
@@ -433,15 +447,15 @@ impl Explainer<'_> {
             (_, None) => Verdict::Absent,
             _ => Verdict::Untouched,
         };
-        let mut because = None;
+        let (mut because, mut stay) = (None, None);
         for (withheld, change) in self.places() {
             let Some(value) = change.value else { continue };
-            (verdict, because) = match withheld {
-                Some(reason) => (Verdict::Withheld, Some(reason)),
-                None => (Verdict::Added, Some(self.cause(value.cause))),
+            (verdict, because, stay) = match withheld {
+                Some(group) => (Verdict::Withheld, Some(stay::because(group)), Some(self.withheld(group))),
+                None => (Verdict::Added, Some(self.cause(value.cause)), None),
             };
         }
-        ValueExplained { live, wanted, verdict, because, statements: self.ranked(said) }
+        ValueExplained { live, wanted, verdict, because, stay, statements: self.ranked(said) }
     }
 
     fn wanted_value(&self) -> Option<String> {

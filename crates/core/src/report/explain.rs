@@ -8,8 +8,9 @@ use std::io::{self, Write};
 use crate::desired::GapReason;
 use crate::diagnostic::Place;
 use crate::explain::{
-    Condition, Explanation, NoTag, Stated, Statement, TagExplained, ValueExplained, Verdict,
+    Condition, Explanation, NoTag, Stated, Statement, Stay, StayReason, TagExplained, ValueExplained, Verdict,
 };
+use crate::plan::WithheldReason;
 
 use super::escape::{clip, terminal};
 use super::style::{Paint, Style, prose};
@@ -92,6 +93,7 @@ fn tag_lines(tag: &TagExplained, style: &Style, out: &mut dyn Write) -> io::Resu
     sentence(&format!("Tag \"{}\" {ending}{because}", shown(&tag.tag)), paint, 0, style, out)?;
     let live = if tag.is_live { "the device carries it now" } else { "the device does not carry it now" };
     writeln!(out, "  {live}")?;
+    stays(tag.stay.as_ref(), style, out)?;
     statements(&tag.statements, out)?;
     if let Some((claim, place)) = &tag.claim {
         writeln!(out, "  claimed by \"{}\" at {}", shown(claim), at(place))?;
@@ -131,7 +133,34 @@ fn value_lines(value: &ValueExplained, style: &Style, out: &mut dyn Write) -> io
         verdict => (ending(verdict).0.to_owned(), ending(verdict).1),
     };
     sentence(&format!("Device value {} {ending}{because}", shown(live)), paint, 0, style, out)?;
+    stays(value.stay.as_ref(), style, out)?;
     statements(&value.statements, out)
+}
+
+/// What keeps a tag or value as it is; nothing where the reason is all that is known.
+fn stays(stay: Option<&Stay>, style: &Style, out: &mut dyn Write) -> io::Result<()> {
+    let Some(stay) = stay else { return Ok(()) };
+    let place = stay.place.as_ref().map_or_else(String::new, |place| format!(" at {}", at(place)));
+    let name = stay.name.as_ref().map(|name| format!("\"{}\"{place}", shown(name)));
+    let notes = shown(&stay.notes.join("; "));
+    let notes = if notes.is_empty() { notes } else { format!(": {notes}") };
+    let text = match (stay.reason, name) {
+        (StayReason::Unclaimed, _) => "stays: no entry of `claims` covers it".to_owned(),
+        (StayReason::Undecided, Some(rule)) => {
+            format!("stays as it is: it cannot be decided whether rule {rule} applies")
+        }
+        (StayReason::Withheld(WithheldReason::Protected), Some(protection)) => {
+            format!("stays as it is: protection {protection} covers the device{notes}")
+        }
+        (StayReason::Withheld(WithheldReason::Unresolved), Some(rule)) => {
+            format!("stays as it is: data is missing that rule {rule} reads")
+        }
+        (StayReason::Withheld(WithheldReason::Untrusted), _) => {
+            format!("stays as it is while what was read cannot be believed{notes}")
+        }
+        _ => return Ok(()),
+    };
+    sentence(&text, Paint::Notice, 2, style, out)
 }
 
 /// Who says what, the winners first.
@@ -361,6 +390,7 @@ mod tests {
                 is_live: true,
                 verdict: Verdict::Removed,
                 because: Some("unselected: claimed by `Tier0`, and no rule assigns it".to_owned()),
+                stay: None,
                 statements: vec![],
                 claim: Some(("Tier0".to_owned(), place(1))),
                 family: None,
