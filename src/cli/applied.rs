@@ -5,14 +5,16 @@
 use mdetag_core::plan::Plan;
 use mdetag_core::report::model::{Input, Model, RunEnd, Subject};
 use mdetag_core::report::notification::SummaryDocument;
+use mdetag_core::time::Timestamp;
 
 use super::args::ApplyArgs;
 use super::ci;
 use super::context::Context;
 use super::exit::Exit;
 use super::failure::Failure;
+use super::next_wave::{self, NextWave};
 use super::output::Reports;
-use super::rollout::{self, NextWave};
+use super::rollout;
 
 /// How an apply ended, and when it may go on.
 pub struct Applied {
@@ -30,7 +32,7 @@ impl From<Exit> for Applied {
     }
 }
 
-/// Writes the report at the end of a run.
+/// Writes the report at the end of a run. `now` is the service's time.
 ///
 /// # Errors
 /// A report that cannot be written.
@@ -40,10 +42,10 @@ pub fn tell_end(
     reports: &Reports,
     (plan, reviewed): (&Plan, Option<&Plan>),
     end: &RunEnd,
-    exit: Exit,
+    (exit, now): (Exit, Timestamp),
 ) -> Result<Applied, Failure> {
-    let next = end.not_before.map(|not_before| NextWave { run: end.run_id.clone(), not_before });
-    if next.as_ref().is_some_and(|next| rollout::waits_for(context, args, next)) {
+    let next = end.not_before.map(|not_before| NextWave::new(context, &end.run_id, not_before, now));
+    if next.as_ref().is_some_and(|next| next_wave::waits_for(context, args, next)) {
         // The report is that of the last wave: a command prints one document.
         return Ok(Applied { exit, next, summary: None });
     }

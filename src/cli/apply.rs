@@ -34,7 +34,7 @@ use super::session::{self, Session, WritingSession};
 use super::signals::Stops;
 use super::source::{self, Source};
 use super::state_store;
-use super::{age, ci, ledger_text, left_out, lock, notify, past, plan, question, reviewed, show};
+use super::{age, ci, ledger_text, left_out, lock, next_wave, notify, past, plan, question, reviewed, show};
 
 /// What is applied: a plan that somebody saw, or what the policies say now.
 pub struct ApplyRequest {
@@ -67,7 +67,7 @@ pub async fn run(context: &Context, args: &ApplyArgs) -> Result<Exit, Failure> {
 async fn to_the_end(context: &Context, args: &ApplyArgs) -> Result<Applied, Failure> {
     let mut applied = apply_once(context, args).await?;
     while let Some(next) = applied.next.take() {
-        if !rollout::wait_for(context, args, &next).await? {
+        if !next_wave::wait_for(context, args, &next).await? {
             break;
         }
         // Hours may have passed, so the rest is planned again, just as a later resume would.
@@ -444,7 +444,8 @@ impl ApplyInputs<'_> {
             resuming::leave_to_review(self.context, self.args, whole.plan())?;
         }
         let plans = (safe.plan(), request.reviewed.as_ref());
-        tell_end(self.context, self.args, self.reports, plans, &end.run, end.exit)
+        let ended = (end.exit, session.ledger.clock().now());
+        tell_end(self.context, self.args, self.reports, plans, &end.run, ended)
     }
 
     /// Asks, and takes only a full yes.

@@ -169,7 +169,7 @@ pub fn options(inputs: &RunInputs<'_>, now: Timestamp) -> RunOptions {
     RunOptions {
         concurrency: settings.budget.concurrency as usize,
         settle: session.scaled(settings.writes.settle),
-        visibility: settings.writes.visibility,
+        visibility: session.scaled(settings.writes.visibility),
         max_calls: inputs.args.max_calls,
         names_unknown: inputs.context.service.verdict(Question::UnknownId) == Some("refusedNamed"),
         seed: now.ticks() as u64 ^ u64::from(std::process::id()),
@@ -366,14 +366,10 @@ impl<'a> RunDisplay<'a> {
     }
 }
 
-/// What was said on the command line that a resumed run has to hear again: which tenant, and what was raised.
-pub fn resume_flags(inputs: &RunInputs<'_>, run: &str) -> String {
-    let global = &inputs.context.global;
+/// Which tenant the command line named, as flags.
+pub fn tenant_flags(context: &Context) -> String {
+    let global = &context.global;
     let mut flags = String::new();
-    if !inputs.is_default_set {
-        // Without its id, a run of the default policies would be looked for.
-        flags.push_str(&format!(" {}", quoted(run)));
-    }
     if let Some(tenant) = &global.tenant {
         flags.push_str(&format!(" --tenant {}", quoted(tenant)));
     }
@@ -385,13 +381,19 @@ pub fn resume_flags(inputs: &RunInputs<'_>, run: &str) -> String {
     if let Some(state) = &global.state {
         flags.push_str(&format!(" --state {}", quoted(state)));
     }
-    if inputs.args.retry_contested {
+    flags
+}
+
+/// What was said on the command line that a resumed run has to hear again: which tenant, and what was raised.
+pub fn resume_flags(context: &Context, args: &ApplyArgs) -> String {
+    let mut flags = tenant_flags(context);
+    if args.retry_contested {
         flags.push_str(" --retry-contested");
     }
-    if inputs.args.after_revert {
+    if args.after_revert {
         flags.push_str(" --after-revert");
     }
-    for allowed in &inputs.args.allow {
+    for allowed in &args.allow {
         flags.push_str(&format!(" --allow {}", quoted(allowed)));
     }
     flags
@@ -447,10 +449,12 @@ fn end(
         ));
     }
     let run_end = RunEnd {
-        resume_flags: resume_flags(inputs, &run_id),
         run_id,
         outcomes: run.outcomes().collect(),
         stopped: run.stopped().map(StopReason::phrase).map(|phrase| format!("it was stopped by {phrase}")),
+        is_default_set: inputs.is_default_set,
+        tenant_flags: tenant_flags(inputs.context),
+        resume_flags: resume_flags(inputs.context, inputs.args),
         is_resumable: left + waiting + count(Outcome::Unknown) > 0,
         unreviewed: inputs.unreviewed,
         plan_digest: inputs.digest.clone(),

@@ -42,6 +42,7 @@ mod left_out;
 mod lock;
 mod looking;
 mod manual;
+mod next_wave;
 mod notify;
 mod merge;
 mod open_rollouts;

@@ -62,7 +62,9 @@ pub fn history(
 ) -> Result<History, Failure> {
     let Asked { retry_contested, after_revert, resumed } = asked;
     let Some(state) = &source.state else { return Ok(History::default()) };
-    let (now, visibility) = (source.clock(context).now(), context.settings.writes.visibility);
+    let visibility = context.settings.writes.visibility;
+    let visibility = source.session.as_ref().map_or(visibility, |session| session.scaled(visibility));
+    let now = source.clock(context).now();
     // Refusals are days apart: `--now` lets a sandbox show that.
     let refusals_now = context.global.now.unwrap_or(now);
     let mut history =

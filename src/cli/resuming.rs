@@ -21,7 +21,7 @@ use super::planning::PolicySet;
 use super::session::{Session, WritingSession};
 use super::signals::Stops;
 use super::unfinished::{self, Unfinished};
-use super::{age, carry_out, open_rollouts, past, policy_set, reviewed, rollout};
+use super::{age, carry_out, next_wave, open_rollouts, past, policy_set, reviewed};
 
 /// What was given on the command line.
 #[derive(Clone, Copy)]
@@ -93,10 +93,11 @@ pub async fn resume_run(
         }
     };
     apply::check_pin(&session.reading, &set.policy)?;
-    let held_back = rollout::held_back(context, args, &set, (&reviewed, &recorded), &session.reading)?;
+    let held_back = next_wave::held_back(context, args, &set, (&reviewed, &recorded), &session.reading)?;
     if let Some(end) = held_back {
+        let ended = (Exit::Waiting, session.reading.ledger.clock().now());
         session.reading.close().await;
-        let applied = tell_end(context, args, reports, (&reviewed, None), &end, Exit::Waiting)?;
+        let applied = tell_end(context, args, reports, (&reviewed, None), &end, ended)?;
         return Ok(Resumed::Ended(Box::new(applied)));
     }
     let request = ApplyRequest { reviewed: Some(reviewed), resumed: Some(recorded), paths, is_replanned };

@@ -4,11 +4,10 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use mdetag::store::journal::{Closing, Journal, Recorded};
+use mdetag::store::journal::{Closing, Journal};
 use mdetag::tenant::{ReadDevices, ReadScope, ReadWatch};
 use mdetag_core::apply::waves::{GateRead, Gates, WaveStep, Waves};
 use mdetag_core::apply::{Entry, Halt, Outcome, Run, RunOptions, StopReason, WaveEvent, resume};
@@ -16,8 +15,8 @@ use mdetag_core::inventory::{DeviceSet, Snapshot, Trust};
 use mdetag_core::plan::{Lane, Plan};
 use mdetag_core::report::model::RunEnd;
 use mdetag_core::report::words::{counted, noun_for};
-use mdetag_core::selection;
-use mdetag_core::time::{Timestamp, spoken};
+use mdetag_core::time::Timestamp;
+use mdetag_core::{policy, selection};
 
 use super::args::ApplyArgs;
 use super::carry_out::{self, End, RunDisplay, RunInputs, unusable};
@@ -25,14 +24,8 @@ use super::context::Context;
 use super::drive::{DriveContext, DriveEvent, drive};
 use super::exit::Exit;
 use super::failure::Failure;
-use super::open_rollouts;
-use super::planning::PolicySet;
 use super::progress::Reading;
 use super::session::Session;
-use super::signals;
-
-/// Nothing waits in silence.
-const TOLD_EVERY: Duration = Duration::from_secs(30);
 
 /// The waves of what is to be carried out; none where it is written at once.
 pub fn waves<'a>(inputs: &RunInputs<'a>) -> Option<Waves<'a>> {
@@ -42,8 +35,18 @@ pub fn waves<'a>(inputs: &RunInputs<'a>) -> Option<Waves<'a>> {
         return None;
     }
     let before = inputs.resumed.map(|recorded| recorded.entries.as_slice()).unwrap_or_default();
-    let gates = Gates::new(rollout, inputs.context.settings.writes.visibility);
-    Waves::new(whole, inputs.safe.plan(), gates, before)
+    Waves::new(whole, inputs.safe.plan(), gates(inputs.context, inputs.session, rollout), before)
+}
+
+/// The policy's gates. Their spans run as fast as the tenant's clock, which is faster only where it is simulated.
+pub fn gates(context: &Context, session: &Session, rollout: &policy::Rollout) -> Gates {
+    let gates = Gates::new(rollout, session.scaled(context.settings.writes.visibility));
+    Gates { wait: session.scaled(gates.wait), ..gates }
+}
+
+/// Why a rollout does not go on before a moment.
+pub fn wait_sentence(not_before: Timestamp) -> String {
+    format!("the next wave waits: it may start at {not_before}, and nothing failed")
 }
 
 /// Why a rollout does not go on now.
@@ -270,12 +273,14 @@ impl Rollout<'_, '_> {
             exit = exit.worst(Exit::Waiting);
         }
         let run = RunEnd {
-            resume_flags: carry_out::resume_flags(inputs, &run_id),
+            is_default_set: inputs.is_default_set,
+            tenant_flags: carry_out::tenant_flags(inputs.context),
+            resume_flags: carry_out::resume_flags(inputs.context, inputs.args),
             stopped: why(pause),
             is_resumable: left,
             unreviewed: inputs.unreviewed,
             plan_digest: inputs.digest.clone(),
-            notes: self.notes(&run_id, whole, pause, screen.notes),
+            notes: self.notes(whole, pause, screen.notes),
             calls: screen.calls,
             seconds: screen.last.since(start).as_secs(),
             exit_code: exit.code(),
@@ -287,7 +292,7 @@ impl Rollout<'_, '_> {
         End { run, exit }
     }
 
-    fn notes(&self, run_id: &str, whole: &Plan, pause: &Pause, mut notes: Vec<String>) -> Vec<String> {
+    fn notes(&self, whole: &Plan, pause: &Pause, mut notes: Vec<String>) -> Vec<String> {
         let waves = whole.rollout.as_ref().map_or(0, |waves| waves.last());
         notes.push(format!("wave {} of {waves} was the last that was written", self.waves.current()));
         if let Some(halt) = &pause.halt {
@@ -298,10 +303,6 @@ impl Rollout<'_, '_> {
             };
             let names: Vec<String> = halt.devices.iter().map(name).collect();
             notes.push(format!("{}: {}", sentence(halt), names.join(", ")));
-            notes.push(format!(
-                "to let the next wave start all the same: mdetag apply --resume {run_id} --next-wave --reason TEXT; \
-                 to undo what was written: mdetag revert {run_id} -o plan.json"
-            ));
         }
         for (lane, reason) in &self.given_up {
             if !notes.iter().any(|note| note.contains(reason)) {
@@ -321,9 +322,7 @@ fn why(pause: &Pause) -> Option<String> {
     match pause {
         Pause { stopped: Some(reason), .. } => Some(format!("it was stopped by {}", reason.phrase())),
         Pause { halt: Some(halt), .. } => Some(sentence(halt)),
-        Pause { not_before: Some(moment), .. } => {
-            Some(format!("the next wave waits: it may start at {moment}, and nothing failed"))
-        }
+        Pause { not_before: Some(moment), .. } => Some(wait_sentence(*moment)),
         _ => None,
     }
 }
@@ -355,110 +354,6 @@ pub fn notice(args: &ApplyArgs) -> Option<String> {
     args.waves.as_ref()?;
     let reason = args.reason.as_deref().unwrap_or_default();
     Some(format!("every wave is written at once (--waves all): {reason}"))
-}
-
-/// When a run's next wave may start.
-#[derive(Clone, Debug)]
-pub struct NextWave {
-    /// The run.
-    pub run: String,
-    /// Not earlier.
-    pub not_before: Timestamp,
-}
-
-/// Whether `--wait` reaches the next wave within the time limit.
-pub fn waits_for(context: &Context, args: &ApplyArgs, next: &NextWave) -> bool {
-    let deadline = args.max_duration.map(|span| context.started.plus(span));
-    args.wait && deadline.is_none_or(|deadline| deadline >= next.not_before)
-}
-
-/// Sleeps until a wave may start; says whether it may before the time limit.
-///
-/// # Errors
-/// A signal.
-pub async fn wait_for(context: &Context, args: &ApplyArgs, next: &NextWave) -> Result<bool, Failure> {
-    if !waits_for(context, args, next) {
-        return Ok(false);
-    }
-    let mut signals = signals::listen();
-    loop {
-        let now = context.clock.now();
-        if now >= next.not_before {
-            return Ok(true);
-        }
-        let left = next.not_before.since(now);
-        let (spoken, until) = (spoken(left), next.not_before);
-        context
-            .console
-            .say(&format!("waiting {spoken} for the next wave of run {}, until {until}", next.run));
-        tokio::select! {
-            () = tokio::time::sleep(left.min(TOLD_EVERY)) => {}
-            Some(()) = signals.recv() => return Err(Failure::stopped()),
-        }
-    }
-}
-
-/// Why a resumed run may not read or write now: its next wave waits, or somebody ended the rollout. Its report, where it waits.
-///
-/// # Errors
-/// A rollout that was ended; `--next-wave` without waves.
-pub fn held_back(
-    context: &Context,
-    args: &ApplyArgs,
-    set: &PolicySet,
-    (reviewed, recorded): (&Plan, &Recorded),
-    session: &Session,
-) -> Result<Option<RunEnd>, Failure> {
-    let run = &recorded.header.run;
-    let rollout = set.policy.guard.rollout.as_ref();
-    let gates = rollout.map(|rollout| Gates::new(rollout, context.settings.writes.visibility));
-    let waves =
-        gates.and_then(|gates| Waves::new(reviewed, &later(reviewed, recorded), gates, &recorded.entries));
-    let Some(waves) = waves else {
-        let message = format!("run {run} has no waves");
-        return if args.next_wave { Err(Failure::usage(message)) } else { Ok(None) };
-    };
-    if let Some(undo) = open_rollouts::undone_by(&session.state, run).map_err(carry_out::unusable)? {
-        return Err(Failure::usage(format!("run {run} was undone by run {undo}"))
-            .help("nothing was written; plan again with `mdetag plan`"));
-    }
-    match waves.next(session.ledger.clock().now()) {
-        WaveStep::Closed(reason) => {
-            Err(Failure::usage(format!("the rollout of run {run} was ended: {reason}"))
-                .help("nothing was written; plan again with `mdetag plan`"))
-        }
-        WaveStep::WaitUntil(moment) if !args.next_wave => {
-            Ok(Some(waiting(run, &recorded.header.plan, &waves, moment)))
-        }
-        _ => Ok(None),
-    }
-}
-
-/// What a plan has in the waves that were not started: all that a run can know of its rest without a read.
-fn later(reviewed: &Plan, recorded: &Recorded) -> Plan {
-    let current = open_rollouts::progress(recorded).current;
-    let of = reviewed.rollout.iter().flat_map(|waves| &waves.of);
-    let changes = reviewed.changes.iter().zip(of).filter(|(_, wave)| **wave > current);
-    Plan {
-        tags: reviewed.tags.clone(),
-        changes: changes.map(|(change, _)| change.clone()).collect(),
-        ..Plan::default()
-    }
-}
-
-/// The run at hand has to wait for its next wave: what it says without having read anything.
-fn waiting(run_id: &str, digest: &str, waves: &Waves<'_>, moment: Timestamp) -> RunEnd {
-    let pause = Pause { not_before: Some(moment), ..Pause::default() };
-    RunEnd {
-        run_id: run_id.to_owned(),
-        plan_digest: digest.to_owned(),
-        outcomes: waves.outcomes(),
-        stopped: why(&pause),
-        is_resumable: true,
-        not_before: Some(moment),
-        exit_code: Exit::Waiting.code(),
-        ..RunEnd::default()
-    }
 }
 
 /// The devices for which the policy's `health` holds.

@@ -127,3 +127,44 @@ fn a_plan_of_policies_outside_the_repository_is_refused() {
         refused(&project, &["apply", "--sandbox", "forged.json"], &[path, "outside"]);
     }
 }
+
+#[test]
+fn a_plan_whose_waves_are_not_those_of_the_policies_is_refused() {
+    type Forgery = (&'static str, fn(&mut Value));
+    let text = policy("New", "tags: [New]")
+        .replace("guard:\n", "guard:\n  rollout: { from: 2, waves: [1, 100%] }\n");
+    let project = Project::with_policy(&text);
+    project.devices(5);
+    project.run(&["plan", "--sandbox", "-o", "plan.json"]).exits(0);
+    let forgeries: [Forgery; 3] = [
+        ("none", |plan| {
+            plan.as_object_mut().unwrap().remove("rollout");
+            for change in plan["changes"].as_array_mut().unwrap() {
+                change.as_object_mut().unwrap().remove("wave");
+            }
+        }),
+        ("one", |plan| {
+            plan["rollout"]["waves"].as_array_mut().unwrap().truncate(1);
+            plan["rollout"]["waves"][0]["devices"] = 5.into();
+            for change in plan["changes"].as_array_mut().unwrap() {
+                change["wave"] = 1.into();
+            }
+        }),
+        ("another device first", |plan| {
+            let changes = plan["changes"].as_array_mut().unwrap();
+            let first = changes.iter().position(|change| change["wave"] == 1).unwrap();
+            changes[first]["wave"] = 2.into();
+            changes[(first + 1) % 5]["wave"] = 1.into();
+        }),
+    ];
+    for (name, forgery) in forgeries {
+        forge(&project, "plan.json", "forged.json", forgery);
+        let ran = refused(
+            &project,
+            &["apply", "--sandbox", "forged.json"],
+            &["the waves of the plan are not those"],
+        );
+        assert!(ran.err.contains("mdetag plan"), "{name}: {}", ran.err);
+    }
+    project.run(&["apply", "--sandbox", "plan.json"]).exits(0);
+}

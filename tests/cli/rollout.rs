@@ -97,21 +97,122 @@ fn ids(call: &Value) -> BTreeSet<String> {
 }
 
 #[test]
-fn a_short_wait_is_slept_through_or_resumed_after() {
-    let project = project("waves: [25, 100%], wait: 1s");
-    let slept = project.run(&[&APPLY[..], &["--wait"]].concat()).exits(0).json();
+fn a_wait_is_slept_through_by_the_sandbox_s_clock() {
+    let project = project("waves: [25, 100%], wait: 2h");
+    let words = [&APPLY[..], &["--wait", "--sandbox-speed", "7200", "--max-duration", "5m"]].concat();
+    let slept = project.run(&words).exits(0).json();
     assert_eq!((done(&slept), slept.get("notBefore")), (300, None), "{slept}");
+}
+
+#[test]
+fn a_wait_beyond_the_time_limit_ends_at_once() {
+    let project = project("waves: [25, 100%], wait: 2h");
+    let ended = project.run(&[&APPLY[..], &["--wait", "--max-duration", "5m"]].concat()).exits(6).json();
+    assert_eq!(done(&ended), 25, "{ended}");
+    assert!(ended["notBefore"].is_string(), "{ended}");
+    let told = project.run(&["apply", "--resume", "--sandbox"]).exits(6);
+    assert!(told.out.contains("to continue: mdetag apply --resume --sandbox\n"), "{}", told.out);
+}
+
+/// A fleet of which every third device is as `damage` says.
+fn damaged(project: &Project, damage: impl Fn(&mut Value)) {
+    let mut fleet = String::new();
+    for number in 0..120 {
+        let mut device = serde_json::json!({
+            "id": format!("{number:040x}"), "computerDnsName": format!("d{number:03}.example.com"),
+            "onboardingStatus": "Onboarded", "machineTags": ["Old"]
+        });
+        if number % 3 == 0 {
+            damage(&mut device);
+        }
+        fleet.push_str(&format!("{device}\n"));
+    }
+    project.write("fleet.ndjson", &fleet);
+    project.run(&["sandbox", "create", "--fleet", "fleet.ndjson"]).exits(0);
+}
+
+/// Takes `Old` from every device and gives `Zebra`, in waves.
+fn swap() -> Project {
+    let text = policy("Zebra", "waves: [25, 50%, 100%]")
+        .replace("    tags:", "    removeTags: [Old]\n    tags:")
+        .replace("caps: {", "caps: { removals: { percent: 100 }, removalsPerTag: { percent: 100 },")
+        // The tenant's id decides which device is in which wave.
+        .replace("guard:", "guard:\n  tenantId: 11111111-2222-4333-8444-555555555555");
+    Project::with_policy(&text)
+}
+
+const FAST: [&str; 2] = ["--sandbox-speed", "60"];
+
+#[test]
+fn a_bad_wave_stops_the_rollout_and_only_a_person_or_a_revert_goes_on() {
+    let project = swap();
+    // Something else gives every third device the tag that is to go.
+    damaged(&project, |device| device["registryTag"] = "Old".into());
+    project.run(&["plan", "--sandbox", "-o", "plan.json"]).exits(0);
+    let plan: Value = serde_json::from_str(&project.read("plan.json")).unwrap();
+    let first: BTreeSet<&str> = wave(&plan, 1);
+    let apply =
+        ["apply", "plan.json", "--sandbox", "--report", "markdown=end.md", "--report", "html=end.html"];
+    let stopped = project.run(&[&apply[..], &["--report", "json=end.json"], &FAST].concat()).exits(4);
+    let end: Value = serde_json::from_str(&project.read("end.json")).unwrap();
+    let gate = &end["gate"];
+    assert_eq!((&gate["gate"], &gate["wave"], &gate["of"]), (&"bounced".into(), &1.into(), &25.into()));
+    assert_eq!((&gate["atMost"], &end["exitCode"]), (&"20 %".into(), &4.into()));
+    let named = gate["devices"].as_array().unwrap();
+    assert_eq!(named.len() as u64, gate["bad"].as_u64().unwrap());
+    assert!(named.iter().all(|id| first.contains(id.as_str().unwrap())), "{gate}");
+    let sent: BTreeSet<String> = project.calls("default", "bulkTag").iter().flat_map(ids).collect();
+    assert_eq!(
+        sent.iter().map(String::as_str).collect::<BTreeSet<_>>(),
+        first,
+        "no other device was written"
+    );
+    let run = end["runId"].as_str().unwrap();
+    let pass = format!("mdetag apply --resume {run} --next-wave --reason TEXT --sandbox");
+    let undo = format!("mdetag revert {run} -o undo.json --sandbox");
+    for text in [&stopped.out, &project.read("end.md"), &project.read("end.html")] {
+        assert!(text.contains(&pass) && text.contains(&undo), "{text}");
+        assert!(text.contains("fails the gate"), "{text}");
+        assert!(!text.to_lowercase().contains("to continue:"), "a plain resume does not go on: {text}");
+    }
+    let calls = project.calls("default", "bulkTag").len();
+    project.run(&[&["apply", "--resume", "--sandbox"], &FAST[..]].concat()).exits(4);
+    assert_eq!(project.calls("default", "bulkTag").len(), calls, "coming back writes nothing");
+
+    project.run(&["revert", run, "-o", "undo.json", "--sandbox"]).exits(0);
+    let undone = ["apply", "undo.json", "--sandbox", "--format", "json"];
+    project.run(&[&undone[..], &FAST].concat()).exits(0);
+    project.run(&["snapshot", "-o", "after.ndjson", "--sandbox"]).exits(0);
+    let after = project.read("after.ndjson");
+    let devices: Vec<Value> = after.lines().skip(1).map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(devices.len(), 120);
+    assert!(devices.iter().all(|device| device["machineTags"] == serde_json::json!(["Old"])), "{after}");
+}
+
+#[test]
+fn devices_that_the_service_refuses_do_not_stop_a_rollout_but_are_told() {
+    let project = swap();
+    damaged(&project, |device| device["onboardingStatus"] = "CanBeOnboarded".into());
+    let words = [&APPLY[..], &["--sandbox-fault", "refuse=unonboarded"], &FAST].concat();
+    let end = project.run(&words).exits(4).json();
+    assert_eq!((done(&end), &end["outcomes"]["refused"]), (160, &80.into()), "{end}");
+    assert_eq!(end.get("gate"), None, "refused devices are on neither side of a gate");
 }
 
 #[test]
 fn every_wave_at_once_needs_a_reason_and_says_so_first() {
     let project = project("waves: [25, 100%], wait: 2h");
     project.run(&["apply", "--sandbox", "--auto-approve", "--waves", "all"]).exits(1);
-    let whole = project
-        .run(&["apply", "--sandbox", "--auto-approve", "--waves", "all", "--reason", "outage"])
-        .exits(0);
-    let report = whole.out.split("applied:").next().unwrap();
-    assert!(report.contains("every wave is written at once (--waves all): outage"), "{}", whole.out);
+    let words = ["apply", "--sandbox", "--auto-approve", "--waves", "all", "--reason", "outage"];
+    let whole =
+        project.run(&[&words[..], &["--report", "json=end.json", "--report", "markdown=end.md"]].concat());
+    let whole = whole.exits(0);
+    let said = "every wave is written at once (--waves all): outage";
+    let first = whole.out.lines().find(|line| !line.trim().is_empty()).unwrap();
+    assert!(first.contains(said), "{}", whole.out);
+    assert!(project.read("end.md").lines().next().unwrap().contains(said));
+    let end: Value = serde_json::from_str(&project.read("end.json")).unwrap();
+    assert_eq!(end["notes"][0], said);
     assert_eq!(done(&project.run(&APPLY).exits(0).json()), 0, "nothing is open");
 }
 

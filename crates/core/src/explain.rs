@@ -3,8 +3,11 @@
 //!
 //! Plans nothing anew: the verdict is the plan's. How it reads is for `report`; as JSON it is its own form.
 
+mod group;
 mod no_tag;
 mod stay;
+
+pub use group::{GroupConditions, GroupExplained, TagEffect, tags_after};
 
 use serde::Serialize;
 
@@ -38,6 +41,9 @@ pub struct Explanation {
     pub tags: Vec<TagExplained>,
     /// The device value; absent where one tag was asked about.
     pub value: Option<ValueExplained>,
+    /// Which device group it is in, and why; absent without a file of device groups.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub group: Option<GroupExplained>,
 }
 
 /// A rule or a protection on this device.
@@ -189,6 +195,7 @@ pub fn explain(
         rules: (0..policy.rules.len() as u32).map(|index| explainer.rule(index)).collect(),
         tags,
         value: tag.is_none().then(|| explainer.value()),
+        group: group::explained(desired, plan, row, tag),
     }
 }
 

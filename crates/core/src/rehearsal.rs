@@ -10,7 +10,8 @@ use serde_json::{Map, Value, json};
 use crate::desired;
 use crate::device::{DeviceValue, Field};
 use crate::diagnostic::{Diagnostic, Sources, Span};
-use crate::explain::{self, Explanation};
+use crate::explain::{self, Explanation, tags_after};
+use crate::groups::group_of;
 use crate::inventory::{Row, Snapshot, SnapshotBuilder};
 use crate::plan::{self, Header, History, Plan};
 use crate::policy::{
@@ -66,7 +67,7 @@ impl Rehearsed {
 /// An expectation that is not met.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
-    /// The key in `expect`: `tags`, `includes`, `excludes`, `removes`, `deviceValue`, `rules`.
+    /// The key in `expect`: `tags`, `includes`, `excludes`, `removes`, `deviceValue`, `rules`, `group`.
     pub key: &'static str,
     /// As expected, bytewise; for `excludes` what should not be there.
     pub expected: Vec<String>,
@@ -184,10 +185,37 @@ fn one(
         rules,
     };
     rehearsed.failures = failures(&test.expect, &outcome, &policy);
+    check_group(test, &policy, (&snapshot, &plan), &mut rehearsed);
     if !rehearsed.failures.is_empty() {
         rehearsed.explanation = Some(explain::explain(&desired, &plan, hunting, sources, Row(0), None));
     }
     rehearsed
+}
+
+/// Compares the device group after the plan with what the test expects.
+fn check_group(
+    test: &PolicyTest,
+    policy: &Policy,
+    (snapshot, plan): (&Snapshot, &Plan),
+    rehearsed: &mut Rehearsed,
+) {
+    let Some(stated) = &test.expect.group else { return };
+    let Some((groups, _)) = &policy.device_groups else {
+        let problem = "the test expects a device group, and no policy file has `deviceGroups`";
+        rehearsed.problems.push(problem.to_owned());
+        return;
+    };
+    let Some(expected) = groups.find(&stated.value) else {
+        rehearsed.problems.push(format!("there is no device group `{}` in {}", stated.value, groups.file));
+        return;
+    };
+    let actual = group_of(groups, snapshot, Row(0), &tags_after(snapshot, plan, Row(0)));
+    if actual != expected {
+        let name = |index| vec![groups.name(index).to_owned()];
+        let failure =
+            Failure { key: "group", expected: name(expected), actual: name(actual), span: stated.span };
+        rehearsed.failures.push(failure);
+    }
 }
 
 /// The rules that select the device.

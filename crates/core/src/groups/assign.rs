@@ -205,13 +205,13 @@ impl<'a> Membership<'a> {
 }
 
 /// The properties that tags do not change, and the field that each looks at.
-const FIXED: [(Property, Field); 3] = [
+pub(super) const FIXED: [(Property, Field); 3] = [
     (Property::Name, Field::ComputerDnsName),
     (Property::Domain, Field::Domain),
     (Property::Os, Field::OsPlatform),
 ];
 
-fn folded(text: &str, case: TagCase) -> Cow<'_, str> {
+pub(super) fn folded(text: &str, case: TagCase) -> Cow<'_, str> {
     match case {
         TagCase::Exact => Cow::Borrowed(text),
         TagCase::Insensitive => text::fold_case(text),
@@ -219,7 +219,7 @@ fn folded(text: &str, case: TagCase) -> Cow<'_, str> {
 }
 
 /// A condition as patterns over a text field.
-fn patterns(condition: &Condition) -> Vec<Glob> {
+pub(super) fn patterns(condition: &Condition) -> Vec<Glob> {
     let pattern = |value: &String| {
         let literal = escaped(value);
         let source = match condition.operator {

@@ -3,8 +3,10 @@
 //! Knows the groups' rules and the inventory; what a plan does to them, and whether it may, is for `plan`.
 
 mod assign;
+mod one_device;
 
 pub use assign::{Assignment, Membership, TagEdits};
+pub use one_device::{ConditionOnDevice, conditions_on, group_of};
 
 #[cfg(test)]
 mod tests;

@@ -180,6 +180,8 @@ proptest! {
             let new: Vec<String> = after[row.index()].iter().cloned().collect();
             prop_assert_eq!(before.of(row), judged(&groups, name.as_deref(), platform, &live));
             prop_assert_eq!(then.of(row), judged(&groups, name.as_deref(), platform, &new));
+            let new: Vec<&str> = new.iter().map(String::as_str).collect();
+            prop_assert_eq!(then.of(row), group_of(&groups, &inventory, row, &new), "alone as among all");
         }
     }
 }

@@ -350,6 +350,7 @@ pub(super) static TEST: &[Key] = &[
         Shape::Named(&Shape::Named(&Shape::Cell)),
         "Rows of lookups for this device, by lookup name.",
     ),
+    key("group", Shape::Text, "The device group after the plan; the same as `expect.group`."),
     required("expect", Shape::Mapping(EXPECT), "What the policy gives; keys left out are not checked."),
 ];
 
@@ -361,6 +362,7 @@ pub(super) static EXPECT: &[Key] = &[
     key("removes", Shape::List(&Shape::Tag), "Exactly the live tags that are removed."),
     key("deviceValue", Shape::Words(VALUES), "The value that the policy gives."),
     key("rules", Shape::List(&Shape::Text), "Exactly the rules that select the device."),
+    key("group", Shape::Text, "The device group that the device is in after the plan."),
 ];
 
 /// The words of `tagCase`.

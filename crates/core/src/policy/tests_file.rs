@@ -75,6 +75,8 @@ pub struct Expectations {
     pub device_value: Option<Expected<DeviceValue>>,
     /// Exactly the rules that select the device.
     pub rules: Option<Expected<Vec<String>>>,
+    /// The device group after the plan.
+    pub group: Option<Expected<String>>,
 }
 
 /// Reads test files: never fails; every finding comes back in the order of files and lines. `now` is only the clock of the
@@ -124,7 +126,8 @@ fn test(reader: &mut Reader<'_>, node: &Node, file_now: Option<Timestamp>) -> Op
     let now = fields.get("now").and_then(|now| time(reader, now)).or(file_now);
     let device = fields.get("device").and_then(|node| device(reader, node)).unwrap_or_default();
     let lookups = fields.get("lookup").and_then(|node| lookups(reader, node)).unwrap_or_default();
-    let expect = fields.get("expect").and_then(|node| expectations(reader, node)).unwrap_or_default();
+    let mut expect = fields.get("expect").and_then(|node| expectations(reader, node)).unwrap_or_default();
+    expect.group = expect.group.or_else(|| group(reader, &fields));
     let (name, span) = name?;
     Some(PolicyTest { name, now, device, lookups, expect, span })
 }
@@ -225,7 +228,8 @@ fn expectations(reader: &mut Reader<'_>, node: &Node) -> Option<Expectations> {
     if fields.entries().is_empty() {
         let finding = Diagnostic::error("E0203", node.span, "`expect` expects nothing");
         reader.report(
-            finding.help("expect at least one of tags, includes, excludes, removes, deviceValue, rules"),
+            finding
+                .help("expect at least one of tags, includes, excludes, removes, deviceValue, rules, group"),
         );
     }
     let device_value = fields.get("deviceValue").and_then(|node| {
@@ -238,7 +242,13 @@ fn expectations(reader: &mut Reader<'_>, node: &Node) -> Option<Expectations> {
         removes: list(reader, &fields, "removes"),
         device_value,
         rules: list(reader, &fields, "rules"),
+        group: group(reader, &fields),
     })
+}
+
+fn group(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Option<Expected<String>> {
+    let node = fields.get("group")?;
+    Some(Expected { value: reader.filled_text(node, "`group`")?.to_owned(), span: node.span })
 }
 
 fn list(reader: &mut Reader<'_>, fields: &Fields<'_>, key: &str) -> Option<Expected<Vec<String>>> {

@@ -8,8 +8,7 @@ use crate::apply::Outcome;
 
 use super::escape::terminal;
 use super::fold;
-use super::model::Model;
-
+use super::model::{Model, RunEnd};
 use super::style::{Paint, Style, write_prose};
 use super::table;
 use super::words::{counted, noun_for, number, outcome_phrase};
@@ -49,9 +48,9 @@ pub(super) fn write(model: &Model<'_>, style: &Style, out: &mut dyn Write) -> io
     if let Some(reason) = &run.stopped {
         write_prose(&format!("because {}", terminal(reason)), Paint::Plain, (2, 4), style, out)?;
     }
-    if run.is_resumable {
+    for (purpose, command) in ways_on(run) {
         // Never broken: it is there to be copied.
-        writeln!(out, "  to continue: mdetag apply --resume{}", terminal(&run.resume_flags))?;
+        writeln!(out, "  {purpose}: {}", terminal(&command))?;
     }
     if run.unreviewed > 0 {
         let verb = noun_for(run.unreviewed, "is|are");
@@ -63,6 +62,19 @@ pub(super) fn write(model: &Model<'_>, style: &Style, out: &mut dyn Write) -> io
         write_prose(&format!("note: {}", terminal(note)), Paint::Plain, (2, 4), style, out)?;
     }
     Ok(())
+}
+
+/// The commands that go on from here, each with what it is for. A plain resume does not get past a gate that failed.
+pub(super) fn ways_on(run: &RunEnd) -> Vec<(&'static str, String)> {
+    let RunEnd { run_id, resume_flags, tenant_flags, .. } = run;
+    if run.halt.is_some() {
+        let pass = format!("mdetag apply --resume {run_id} --next-wave --reason TEXT{resume_flags}");
+        let undo = format!("mdetag revert {run_id} -o undo.json{tenant_flags}");
+        return vec![("to let the next wave start all the same", pass), ("to undo what was written", undo)];
+    }
+    let named = if run.is_default_set { String::new() } else { format!(" {run_id}") };
+    let resume = run.is_resumable.then(|| format!("mdetag apply --resume{named}{resume_flags}"));
+    resume.into_iter().map(|command| ("to continue", command)).collect()
 }
 
 /// `8,412 of 9,000 changes done, 3 failed, 585 not attempted`: every outcome that occurred, so that they add up.

@@ -8,7 +8,8 @@ use std::io::{self, Write};
 use crate::desired::GapReason;
 use crate::diagnostic::Place;
 use crate::explain::{
-    Condition, Explanation, NoTag, Stated, Statement, Stay, StayReason, TagExplained, ValueExplained, Verdict,
+    Condition, Explanation, GroupExplained, NoTag, Stated, Statement, Stay, StayReason, TagExplained,
+    ValueExplained, Verdict,
 };
 use crate::plan::WithheldReason;
 
@@ -54,6 +55,9 @@ pub fn human(explanation: &Explanation, style: &Style, out: &mut dyn Write) -> i
     if let Some(value) = &explanation.value {
         writeln!(out)?;
         value_lines(value, style, out)?;
+    }
+    if let Some(group) = &explanation.group {
+        group_lines(group, style, out)?;
     }
     let protections: Vec<&Stated> =
         explanation.protections.iter().filter(|one| one.applies || style.details).collect();
@@ -116,6 +120,33 @@ fn tag_lines(tag: &TagExplained, style: &Style, out: &mut dyn Write) -> io::Resu
             out,
             "  in the whole plan: {planned} of this tag, {allowed} allowed, {of} in scope with it"
         )?;
+    }
+    Ok(())
+}
+
+fn group_lines(group: &GroupExplained, style: &Style, out: &mut dyn Write) -> io::Result<()> {
+    let reported = group.reported.as_deref().map_or("no group", |name| name);
+    let (now, after) = (shown(&group.predicted), shown(&group.after));
+    let (text, paint) = if now == after {
+        (format!("Device group \"{now}\""), Paint::Plain)
+    } else {
+        (format!("Device group \"{now}\" now, \"{after}\" after the plan"), Paint::Notice)
+    };
+    writeln!(out)?;
+    sentence(&text, paint, 0, style, out)?;
+    if reported != group.predicted {
+        sentence(&format!("the service reports {}", shown(reported)), Paint::Notice, 2, style, out)?;
+    }
+    for conditions in &group.conditions {
+        writeln!(out, "  {}", shown(&conditions.group))?;
+        for (label, holds) in &conditions.conditions {
+            writeln!(out, "    {} {}", if *holds { "✓" } else { "✗" }, shown(label))?;
+        }
+    }
+    for effect in &group.tags {
+        let (tag, to) = (shown(&effect.tag), shown(&effect.to));
+        let with = if effect.is_live { "without" } else { "with" };
+        sentence(&format!("{with} the tag \"{tag}\": \"{to}\""), Paint::Plain, 2, style, out)?;
     }
     Ok(())
 }
@@ -399,6 +430,7 @@ mod tests {
                 cap: Some((1, 5, 8)),
             }],
             value: None,
+            group: None,
         }
     }
 

@@ -223,6 +223,8 @@ pub(super) fn run(plan: &Plan) -> super::model::RunEnd {
         outcomes,
         stopped: Some("the limit of 50 min is reached".to_owned()),
         is_resumable: true,
+        is_default_set: true,
+        tenant_flags: String::new(),
         resume_flags: String::new(),
         unreviewed: 2,
         notes: vec!["the bulk route is forbidden: fell back to single calls".to_owned()],

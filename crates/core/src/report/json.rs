@@ -56,7 +56,7 @@ pub struct ApplyDocument<Changes> {
     /// The gate that stopped the rollout.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gate: Option<GateDocument>,
-    /// What else happened.
+    /// What else happened. Where every wave was written at once, this comes first, with the reason.
     pub notes: Vec<String>,
     /// Calls sent.
     pub calls: u64,
@@ -259,7 +259,7 @@ fn applied<'m, 'a>(model: &'m Model<'a>) -> ApplyDocument<Rows<'m, 'a>> {
         resumable: run.is_resumable,
         not_before: run.not_before,
         gate: run.halt.as_ref().map(GateDocument::from),
-        notes: run.notes,
+        notes: model.input.notices.iter().cloned().chain(run.notes).collect(),
         calls: run.calls,
         seconds: run.seconds,
         exit_code: run.exit_code,

@@ -7,14 +7,14 @@ use std::io::{self, Write};
 
 use super::consequences;
 use super::cut;
-use super::ending::outcomes;
+use super::ending::{outcomes, ways_on};
 use super::escape::{clip, markdown as code, terminal};
 use super::fold::{self, Line};
 use super::model::{Class, Group, Model, Part, Subject, What};
 use super::refusal;
 use super::sentences::{self, Phrase};
 use super::waves;
-use super::words::{self, length, number, outcome_phrase};
+use super::words::{self, capitalised, length, number, outcome_phrase};
 
 /// The length of a comment unless asked otherwise: GitHub takes 65,536.
 pub const MAX_CHARS: usize = 60_000;
@@ -273,9 +273,8 @@ fn closing(model: &Model<'_>) -> String {
         if let Some(reason) = &run.stopped {
             text.push_str(&format!("Stopped because {}\n\n", code(&clip(reason, 300))));
         }
-        if run.is_resumable {
-            let command = format!("mdetag apply --resume{}", run.resume_flags);
-            text.push_str(&format!("To continue: {}\n\n", code(&clip(&command, 300))));
+        for (purpose, command) in ways_on(run) {
+            text.push_str(&format!("{}: {}\n\n", capitalised(purpose), code(&clip(&command, 300))));
         }
         for note in run.notes.iter().take(SENTENCES) {
             text.push_str(&format!("Note: {}\n\n", code(&clip(note, 300))));

@@ -95,6 +95,10 @@ pub struct RunEnd {
     pub stopped: Option<String>,
     /// Whether `apply --resume` has work left.
     pub is_resumable: bool,
+    /// Whether a resume without the run's id finds it: it is of the default policies.
+    pub is_default_set: bool,
+    /// The flags that name the tenant, each after a space: ` --sandbox`.
+    pub tenant_flags: String,
     /// The flags that a resumed run needs again, each after a space: ` --sandbox --allow removals=153`.
     pub resume_flags: String,
     /// Changes that are wanted now but were not reviewed: left for the next plan.

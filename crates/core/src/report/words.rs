@@ -117,6 +117,12 @@ pub fn lane(lane: Lane) -> &'static str {
     }
 }
 
+/// A phrase as the beginning of a sentence.
+pub fn capitalised(phrase: &str) -> String {
+    let mut letters = phrase.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -11,13 +11,13 @@ mod moves;
 
 use std::io::{self, Write};
 
-use super::ending::outcomes;
+use super::ending::{outcomes, ways_on};
 use super::escape::{self, clip, html as text};
 use super::fold::{self, Line};
 use super::model::{Model, What};
 use super::sentences::{self, Phrase};
 use super::waves;
-use super::words::{self, number, outcome_phrase};
+use super::words::{self, capitalised, number, outcome_phrase};
 
 pub use listing::listing_page;
 
@@ -127,9 +127,8 @@ fn sums(model: &Model<'_>, out: &mut dyn Write) -> io::Result<()> {
         if let Some(stopped) = &run.stopped {
             writeln!(out, "<p>Stopped because {}</p>", text(stopped))?;
         }
-        if run.is_resumable {
-            let flags = text(&run.resume_flags);
-            writeln!(out, "<p>To continue: <code>mdetag apply --resume{flags}</code></p>")?;
+        for (purpose, command) in ways_on(run) {
+            writeln!(out, "<p>{}: <code>{}</code></p>", capitalised(purpose), text(&command))?;
         }
         for note in run.notes.iter().take(LIST) {
             writeln!(out, "<p>Note: {}</p>", text(note))?;
@@ -214,6 +213,9 @@ fn group_row(model: &Model<'_>, line: &Line<'_, '_>, out: &mut dyn Write) -> io:
     {
         let error = group.error.map_or_else(String::new, |error| format!(": {error}"));
         why = format!("{}{error}", outcome_phrase(outcome));
+    }
+    if matches!(line, Line::Group(group) if group.takes_last && group.outcome.is_none()) {
+        why.push_str("; last devices");
     }
     if let Line::Group(group) = line {
         // The words of the list below: a click leaves the changes of this group.

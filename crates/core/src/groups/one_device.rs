@@ -1,0 +1,69 @@
+//! One device against the groups, condition by condition: for explanations, which say why and what a tag would change.
+//!
+//! Must say what [`super::Membership`] says, which takes all devices at once.
+
+use crate::device::Field;
+use crate::inventory::{Row, Snapshot};
+use crate::policy::{Condition, DeviceGroup, DeviceGroups, GroupIndex, Property};
+
+use super::assign::{FIXED, folded, patterns};
+
+/// A condition of a group on one device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConditionOnDevice {
+    /// In the file's words: `tag equals Tier0`.
+    pub label: String,
+    /// Whether the device meets it.
+    pub holds: bool,
+}
+
+/// The group of a device if it carried these tags.
+pub fn group_of(groups: &DeviceGroups, snapshot: &Snapshot, row: Row, tags: &[&str]) -> GroupIndex {
+    if snapshot.text(Field::MergedIntoMachineId, row).is_some() {
+        return GroupIndex::Merged;
+    }
+    let matches = |group: &DeviceGroup| {
+        !group.conditions.is_empty()
+            && group.conditions.iter().all(|condition| {
+                // Conditions on one property are alternatives.
+                let of_property =
+                    group.conditions.iter().filter(|other| other.property == condition.property);
+                of_property.into_iter().any(|other| holds(groups, other, snapshot, row, tags))
+            })
+    };
+    let rank = groups.groups.iter().position(matches);
+    let rank = rank.and_then(|rank| u16::try_from(rank).ok());
+    rank.map_or(GroupIndex::Ungrouped, GroupIndex::Group)
+}
+
+/// The conditions of a group, on a device that carries these tags.
+pub fn conditions_on(
+    groups: &DeviceGroups,
+    group: &DeviceGroup,
+    (snapshot, row, tags): (&Snapshot, Row, &[&str]),
+) -> Vec<ConditionOnDevice> {
+    let stated = group.conditions.iter().map(|condition| ConditionOnDevice {
+        label: format!(
+            "{} {} {}",
+            condition.property.word(),
+            condition.operator.word(),
+            condition.values.join(" or ")
+        ),
+        holds: holds(groups, condition, snapshot, row, tags),
+    });
+    stated.collect()
+}
+
+fn holds(groups: &DeviceGroups, condition: &Condition, snapshot: &Snapshot, row: Row, tags: &[&str]) -> bool {
+    if condition.property == Property::Tag {
+        let meets = |tag: &&str| {
+            let tag = folded(tag, groups.tag_case);
+            let mut values = condition.values.iter();
+            values.any(|value| condition.operator.holds(&tag, &folded(value, groups.tag_case)))
+        };
+        return tags.iter().any(meets);
+    }
+    let field = FIXED.iter().find(|(property, _)| *property == condition.property);
+    let text = field.and_then(|(_, field)| snapshot.text(*field, row));
+    text.is_some_and(|text| patterns(condition).iter().any(|pattern| pattern.matches(&text)))
+}

@@ -1,0 +1,146 @@
+//! A rollout between two waves: when the next may start, what a resume says before that, and `--wait`.
+//!
+//! Reads no inventory and writes nothing.
+
+use std::time::Duration;
+
+use mdetag::store::journal::Recorded;
+use mdetag_core::apply::waves::{WaveStep, Waves};
+use mdetag_core::plan::Plan;
+use mdetag_core::report::model::RunEnd;
+use mdetag_core::time::{Timestamp, spoken};
+
+use super::args::ApplyArgs;
+use super::carry_out;
+use super::context::Context;
+use super::exit::Exit;
+use super::failure::Failure;
+use super::open_rollouts;
+use super::past;
+use super::planning::PolicySet;
+use super::rollout;
+use super::session::Session;
+use super::signals;
+
+/// Nothing waits in silence.
+const TOLD_EVERY: Duration = Duration::from_secs(30);
+
+/// A sign-in each time is the price of coming back too early.
+const SHORTEST: Duration = Duration::from_secs(1);
+
+/// When a run's next wave may start.
+#[derive(Clone, Debug)]
+pub struct NextWave {
+    /// The run.
+    pub run: String,
+    /// Not earlier, by the service's clock.
+    pub not_before: Timestamp,
+    /// The same moment by this computer's clock, which need not agree.
+    until: Timestamp,
+}
+
+impl NextWave {
+    /// The next wave of a run. `now` is the service's time.
+    pub fn new(context: &Context, run: &str, not_before: Timestamp, now: Timestamp) -> NextWave {
+        let until = context.clock.now().plus(not_before.since(now).max(SHORTEST));
+        NextWave { run: run.to_owned(), not_before, until }
+    }
+}
+
+/// Whether `--wait` reaches the next wave within the time limit.
+pub fn waits_for(context: &Context, args: &ApplyArgs, next: &NextWave) -> bool {
+    let deadline = args.max_duration.map(|span| context.started.plus(span));
+    args.wait && deadline.is_none_or(|deadline| deadline >= next.until)
+}
+
+/// Sleeps until a wave may start; says whether it may before the time limit.
+///
+/// # Errors
+/// A signal.
+pub async fn wait_for(context: &Context, args: &ApplyArgs, next: &NextWave) -> Result<bool, Failure> {
+    if !waits_for(context, args, next) {
+        return Ok(false);
+    }
+    let mut signals = signals::listen();
+    loop {
+        let now = context.clock.now();
+        if now >= next.until {
+            return Ok(true);
+        }
+        let left = next.until.since(now);
+        let (spoken, until) = (spoken(left), next.not_before);
+        context
+            .console
+            .say(&format!("waiting {spoken} for the next wave of run {}, until {until}", next.run));
+        tokio::select! {
+            () = tokio::time::sleep(left.min(TOLD_EVERY)) => {}
+            Some(()) = signals.recv() => return Err(Failure::stopped()),
+        }
+    }
+}
+
+/// Why a resumed run may not read or write now: its next wave waits, or somebody ended the rollout. Its report, where it waits.
+///
+/// # Errors
+/// A rollout that was ended; `--next-wave` without waves.
+pub fn held_back(
+    context: &Context,
+    args: &ApplyArgs,
+    set: &PolicySet,
+    (reviewed, recorded): (&Plan, &Recorded),
+    session: &Session,
+) -> Result<Option<RunEnd>, Failure> {
+    let run = &recorded.header.run;
+    let rollout = set.policy.guard.rollout.as_ref();
+    let gates = rollout.map(|rollout| rollout::gates(context, session, rollout));
+    let waves =
+        gates.and_then(|gates| Waves::new(reviewed, &later(reviewed, recorded), gates, &recorded.entries));
+    let Some(waves) = waves else {
+        let message = format!("run {run} has no waves");
+        return if args.next_wave { Err(Failure::usage(message)) } else { Ok(None) };
+    };
+    match waves.next(session.ledger.clock().now()) {
+        WaveStep::Closed(reason) => {
+            Err(Failure::usage(format!("the rollout of run {run} was ended: {reason}"))
+                .help("nothing was written; plan again with `mdetag plan`"))
+        }
+        WaveStep::WaitUntil(moment) if !args.next_wave => {
+            Ok(Some(waiting((context, args, set), (run, &recorded.header.plan), &waves, moment)))
+        }
+        _ => Ok(None),
+    }
+}
+
+/// What a plan has in the waves that were not started: all that a run can know of its rest without a read.
+fn later(reviewed: &Plan, recorded: &Recorded) -> Plan {
+    let current = open_rollouts::progress(recorded).current;
+    let of = reviewed.rollout.iter().flat_map(|waves| &waves.of);
+    let changes = reviewed.changes.iter().zip(of).filter(|(_, wave)| **wave > current);
+    Plan {
+        tags: reviewed.tags.clone(),
+        changes: changes.map(|(change, _)| change.clone()).collect(),
+        ..Plan::default()
+    }
+}
+
+/// The run at hand has to wait for its next wave: what it says without having read anything.
+fn waiting(
+    (context, args, set): (&Context, &ApplyArgs, &PolicySet),
+    (run_id, digest): (&str, &str),
+    waves: &Waves<'_>,
+    moment: Timestamp,
+) -> RunEnd {
+    RunEnd {
+        run_id: run_id.to_owned(),
+        plan_digest: digest.to_owned(),
+        outcomes: waves.outcomes(),
+        stopped: Some(rollout::wait_sentence(moment)),
+        is_default_set: past::is_default(context, &set.reference),
+        tenant_flags: carry_out::tenant_flags(context),
+        resume_flags: carry_out::resume_flags(context, args),
+        is_resumable: true,
+        not_before: Some(moment),
+        exit_code: Exit::Waiting.code(),
+        ..RunEnd::default()
+    }
+}
