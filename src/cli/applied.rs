@@ -12,6 +12,7 @@ use super::ci;
 use super::context::Context;
 use super::exit::Exit;
 use super::failure::Failure;
+use super::last_wave::LastWave;
 use super::next_wave::{self, NextWave};
 use super::output::Reports;
 use super::rollout;
@@ -22,13 +23,15 @@ pub struct Applied {
     pub exit: Exit,
     /// The next wave of the run, where one waits.
     pub next: Option<NextWave>,
+    /// What was not told, because the command waits for that wave.
+    pub untold: Option<Box<LastWave>>,
     /// What a webhook is told; none where a person said no, or nothing was to be resumed.
     pub summary: Option<Box<SummaryDocument>>,
 }
 
 impl From<Exit> for Applied {
     fn from(exit: Exit) -> Applied {
-        Applied { exit, next: None, summary: None }
+        Applied { exit, next: None, untold: None, summary: None }
     }
 }
 
@@ -47,8 +50,24 @@ pub fn tell_end(
     let next = end.not_before.map(|not_before| NextWave::new(context, &end.run_id, not_before, now));
     if next.as_ref().is_some_and(|next| next_wave::waits_for(context, args, next)) {
         // The report is that of the last wave: a command prints one document.
-        return Ok(Applied { exit, next, summary: None });
+        let last = LastWave { plan: plan.clone(), reviewed: reviewed.cloned(), end: end.clone(), exit };
+        return Ok(Applied { exit, next, untold: Some(Box::new(last)), summary: None });
     }
+    let summary = report(context, args, reports, (plan, reviewed), end)?;
+    Ok(Applied { exit, next, untold: None, summary: Some(Box::new(summary)) })
+}
+
+/// Writes the report, and says what a webhook is told.
+///
+/// # Errors
+/// A report that cannot be written.
+pub fn report(
+    context: &Context,
+    args: &ApplyArgs,
+    reports: &Reports,
+    (plan, reviewed): (&Plan, Option<&Plan>),
+    end: &RunEnd,
+) -> Result<SummaryDocument, Failure> {
     let notices: Vec<String> = rollout::notice(args).into_iter().collect();
     let mut input = Input::new(Subject::Applied, plan);
     (input.run, input.reviewed, input.notices) = (Some(end), reviewed, &notices);
@@ -56,5 +75,5 @@ pub fn tell_end(
     let model = Model::new(input);
     ci::report(args.report.ci, &model, &context.console)?;
     reports.write_end(&model, &context.console)?;
-    Ok(Applied { exit, next, summary: Some(Box::new(SummaryDocument::of_run(&model))) })
+    Ok(SummaryDocument::of_run(&model))
 }

@@ -67,15 +67,28 @@ pub async fn run(context: &Context, args: &ApplyArgs) -> Result<Exit, Failure> {
 async fn to_the_end(context: &Context, args: &ApplyArgs) -> Result<Applied, Failure> {
     let mut applied = apply_once(context, args).await?;
     while let Some(next) = applied.next.take() {
-        if !next_wave::wait_for(context, args, &next).await? {
-            break;
-        }
-        // Hours may have passed, so the rest is planned again, just as a later resume would.
-        let resumed =
-            ApplyArgs { resume: Some(next.run), paths: Vec::new(), next_wave: false, ..args.clone() };
-        applied = apply_once(context, &resumed).await?;
+        let untold = applied.untold.take();
+        let went_on = match next_wave::wait_for(context, args, &next).await {
+            Ok(false) => break,
+            Ok(true) => apply_once(context, &rest(args, next.run)).await,
+            Err(failure) => Err(failure),
+        };
+        applied = match (went_on, untold) {
+            // Nothing of the next wave was written, but this command did write the last one.
+            (Err(Failure { stopped_by: Some(reason), .. }), Some(last)) => {
+                last.tell(context, args, reason)?
+            }
+            (went_on, _) => went_on?,
+        };
     }
     Ok(applied)
+}
+
+/// Hours may have passed, so the rest is planned again, just as a later resume would.
+fn rest(args: &ApplyArgs, run: String) -> ApplyArgs {
+    // `--or-plan` plans anew with policies that it names, beside a run too.
+    let paths = if args.or_plan { args.paths.clone() } else { Vec::new() };
+    ApplyArgs { resume: Some(run), paths, next_wave: false, ..args.clone() }
 }
 
 async fn apply_once(context: &Context, args: &ApplyArgs) -> Result<Applied, Failure> {

@@ -5,6 +5,7 @@
 use std::fmt;
 
 use mdetag::store::regular_file::reason;
+use mdetag_core::apply::StopReason;
 use mdetag_core::diagnostic::{Diagnostic, Sources};
 
 use super::exit::Exit;
@@ -22,12 +23,21 @@ pub struct Failure {
     pub findings: Option<Box<(Sources, Vec<Diagnostic>)>>,
     /// How the process ends.
     pub exit: Exit,
+    /// What stopped the command before its first call.
+    pub stopped_by: Option<StopReason>,
 }
 
 impl Failure {
     /// A failure with what happened and where.
     pub fn new(code: &'static str, message: impl Into<String>) -> Failure {
-        Failure { code, message: message.into(), help: None, findings: None, exit: Exit::Error }
+        Failure {
+            code,
+            message: message.into(),
+            help: None,
+            findings: None,
+            exit: Exit::Error,
+            stopped_by: None,
+        }
     }
 
     /// Words on the command line that do not fit together.
@@ -53,14 +63,15 @@ impl Failure {
     /// A signal that came before anything was written.
     pub fn stopped() -> Failure {
         let failure = Failure::new("E9005", "stopped by a signal before the first call: nothing was written");
-        Failure { exit: Exit::Stopped, ..failure.help("run the same command again") }
+        let stopped_by = Some(StopReason::Signal);
+        Failure { exit: Exit::Stopped, stopped_by, ..failure.help("run the same command again") }
     }
 
     /// A time limit that ended before anything was written.
     pub fn out_of_time() -> Failure {
         let what = "stopped by the time limit (--max-duration) before the first call: nothing was written";
-        let failure = Failure::new("E9005", what);
-        Failure { exit: Exit::Stopped, ..failure.help("run the same command again, or with more time") }
+        let failure = Failure::new("E9005", what).help("run the same command again, or with more time");
+        Failure { exit: Exit::Stopped, stopped_by: Some(StopReason::Deadline), ..failure }
     }
 
     /// A signal that ended a command which only reads.

@@ -50,6 +50,7 @@ mod shrink;
 mod start;
 mod state_commands;
 mod state_folder;
+mod stopped_waits;
 mod streams;
 mod tenant;
 mod rollout;
