@@ -366,6 +366,12 @@ impl<'a> RunDisplay<'a> {
     }
 }
 
+/// A resumed run that had come to its end, and to which nothing was to be added.
+pub fn was_finished(inputs: &RunInputs<'_>, calls: u64) -> Option<String> {
+    let recorded = inputs.resumed.filter(|recorded| calls == 0 && !recorded.is_resumable())?;
+    Some(format!("run {} was finished already: nothing was written now", recorded.header.run))
+}
+
 /// Which tenant the command line named, as flags.
 pub fn tenant_flags(context: &Context) -> String {
     let global = &context.global;
@@ -395,6 +401,15 @@ pub fn resume_flags(context: &Context, args: &ApplyArgs) -> String {
     }
     for allowed in &args.allow {
         flags.push_str(&format!(" --allow {}", quoted(allowed)));
+    }
+    if args.or_plan {
+        flags.push_str(" --or-plan");
+        if args.auto_approve {
+            flags.push_str(" --auto-approve");
+        }
+        if let Some(path) = &args.output {
+            flags.push_str(&format!(" -o {}", quoted(&path.to_string_lossy())));
+        }
     }
     flags
 }
@@ -434,6 +449,7 @@ fn end(
         exit = exit.worst(Exit::Stopped);
     }
     let mut notes = screen.notes;
+    notes.extend(was_finished(inputs, screen.calls));
     for (lane, reason) in &given_up {
         // The run itself tells of most lanes that it gives up.
         if !notes.iter().any(|note| note.contains(reason)) {

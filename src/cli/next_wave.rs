@@ -101,8 +101,9 @@ pub fn held_back(
     };
     match waves.next(session.ledger.clock().now()) {
         WaveStep::Closed(reason) => {
+            let flags = carry_out::tenant_flags(context);
             Err(Failure::usage(format!("the rollout of run {run} was ended: {reason}"))
-                .help("nothing was written; plan again with `mdetag plan`"))
+                .help(format!("nothing was written; plan again with `mdetag plan{flags}`")))
         }
         WaveStep::WaitUntil(moment) if !args.next_wave => {
             Ok(Some(waiting((context, args, set), (run, &recorded.header.plan), &waves, moment)))

@@ -9,6 +9,8 @@ use mdetag::store::journal::{self, Header, JournalError, Recorded};
 use mdetag::store::state::StateDir;
 use mdetag_core::apply::{Entry, WaveEvent};
 
+use super::carry_out;
+use super::context::Context;
 use super::failure::{Failure, chain};
 use super::past;
 
@@ -91,11 +93,13 @@ pub fn undone_by(state: &StateDir, run: &str) -> Result<Option<String>, JournalE
 /// # Errors
 /// A rollout whose journal or plan cannot be read: its devices are unknown, and another plan would write them before their wave.
 pub fn unwritten(
+    context: &Context,
     state: &StateDir,
     set: &str,
     except: Option<&str>,
 ) -> Result<BTreeMap<Arc<str>, String>, Failure> {
     let mut unwritten = BTreeMap::new();
+    let flags = carry_out::tenant_flags(context);
     let rollouts = open(state, Some(set), except).map_err(|error| {
         Failure::file(format!("a rollout may be open, and its devices are unknown: {}", chain(&error)))
             .help(
@@ -112,7 +116,7 @@ pub fn unwritten(
             ))
             .help(format!(
                 "nothing is planned beside it; restore the state directory, or end the rollout: \
-                 mdetag state end {run} --reason TEXT"
+                 mdetag state end {run} --reason TEXT{flags}"
             ))
         };
         let plan = past::plan_of(state, &recorded).map_err(|failure| unknown(failure.message))?;

@@ -78,7 +78,7 @@ pub fn history(
     if !after_revert {
         history.reverted = undone::undone(state, &set, &policy.digest)?;
     }
-    history.waiting_for_wave = open_rollouts::unwritten(state, &set, resumed)?;
+    history.waiting_for_wave = open_rollouts::unwritten(context, state, &set, resumed)?;
     history.limits = context.service.tag_limits();
     if !retry_contested {
         history.unwritable =

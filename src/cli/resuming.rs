@@ -60,10 +60,11 @@ pub async fn resume_run(
     let Given { context, args, allowances, reports } = given;
     let context = &context.suited(&session.reading.known);
     let state = &session.reading.state;
+    let flags = carry_out::tenant_flags(context);
     let recorded = if run.is_empty() {
         let set = past::set_at(context, &context.policy_paths(&args.paths)?);
-        let mut found = unfinished::find(state, &set)?;
-        found.tell(&context.console);
+        let mut found = unfinished::find(context, state, &set)?;
+        found.tell(context);
         if found.runs.is_empty() {
             session.reading.close().await;
             return nothing_left(context, args, &found);
@@ -75,7 +76,7 @@ pub async fn resume_run(
     let run = &recorded.header.run;
     if let Some(undo) = open_rollouts::undone_by(state, run).map_err(carry_out::unusable)? {
         return Err(Failure::usage(format!("run {run} was undone by run {undo}"))
-            .help("nothing was written; plan again with `mdetag plan`"));
+            .help(format!("nothing was written; plan again with `mdetag plan{flags}`")));
     }
     let reviewed = past::plan_of(state, &recorded)?;
     same_tenant(&reviewed, &session.reading)?;
@@ -150,9 +151,10 @@ fn still_fits(
     apply::whole_profile(context, &paths)?;
     let set = policy_set::load(context, &paths, context.policy_now())?;
     reviewed::same_policy(reviewed, &set).map_err(|failure| {
-        failure.help(
-            "`--or-plan` plans the rest anew; without it, plan with `mdetag plan` and have the plan reviewed",
-        )
+        let flags = carry_out::tenant_flags(context);
+        failure.help(format!(
+            "`--or-plan` plans the rest anew; without it, plan with `mdetag plan{flags}` and have the plan reviewed"
+        ))
     })?;
     age::check(reviewed, Some(recorded), args, context.clock.now())?;
     same_options(context, reviewed)?;
@@ -174,20 +176,20 @@ fn anew(
     let paths = context.policy_paths(&args.paths)?;
     apply::whole_profile(context, &paths)?;
     let set = policy_set::load(context, &paths, context.policy_now())?;
-    let run = &recorded.header.run;
+    let (run, flags) = (&recorded.header.run, carry_out::tenant_flags(context));
     if past::set_of(context, &set.reference) != recorded.header.set {
         return Err(Failure::usage(format!(
             "run {run} is of other policies: {}",
             recorded.header.set.trim()
         ))
-        .help("name its policies as well: mdetag apply POLICY… --resume RUN --or-plan"));
+        .help(format!("name its policies as well: mdetag apply POLICY… --resume {run} --or-plan{flags}")));
     }
     if recorded.header.waves > 1 && set.policy.guard.rollout.is_none() {
         return Err(Failure::plan(format!(
             "run {run} is written in waves, and the policies at hand have no `guard.rollout`"
         ))
         .help(format!(
-            "nothing was written; bring `guard.rollout` back, or end the rollout: mdetag state end {run} --reason TEXT"
+            "nothing was written; bring `guard.rollout` back, or end the rollout: mdetag state end {run} --reason TEXT{flags}"
         )));
     }
     Ok((set, paths))
@@ -238,9 +240,9 @@ pub fn leave_to_review(context: &Context, args: &ApplyArgs, plan: &Plan) -> Resu
     };
     let path = output::named(context, path)?;
     output_file::write(&path, |out| document::write_to(plan, out).map(drop))?;
-    let path = shown(&path);
+    let (path, flags) = (shown(&path), carry_out::tenant_flags(context));
     context.console.say(&format!(
-        "the new plan was not reviewed, so it is not applied: it is in {path}; apply it with `mdetag apply {path}`"
+        "the new plan was not reviewed, so it is not applied: it is in {path}; apply it with `mdetag apply {path}{flags}`"
     ));
     Ok(())
 }

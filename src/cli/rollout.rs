@@ -280,9 +280,9 @@ impl Rollout<'_, '_> {
             is_resumable: left,
             unreviewed: inputs.unreviewed,
             plan_digest: inputs.digest.clone(),
-            notes: self.notes(whole, pause, screen.notes),
             calls: screen.calls,
             seconds: screen.last.since(start).as_secs(),
+            notes: self.notes(whole, pause, screen),
             exit_code: exit.code(),
             not_before: pause.not_before,
             halt: pause.halt.clone(),
@@ -292,7 +292,9 @@ impl Rollout<'_, '_> {
         End { run, exit }
     }
 
-    fn notes(&self, whole: &Plan, pause: &Pause, mut notes: Vec<String>) -> Vec<String> {
+    fn notes(&self, whole: &Plan, pause: &Pause, screen: RunDisplay<'_>) -> Vec<String> {
+        let mut notes = screen.notes;
+        notes.extend(carry_out::was_finished(self.inputs, screen.calls));
         let waves = whole.rollout.as_ref().map_or(0, |waves| waves.last());
         notes.push(format!("wave {} of {waves} was the last that was written", self.waves.current()));
         if let Some(halt) = &pause.halt {

@@ -9,7 +9,8 @@ use mdetag::store::path_text::shown;
 use mdetag::store::state::StateDir;
 use mdetag_core::report::escape::terminal;
 
-use super::console::Console;
+use super::carry_out;
+use super::context::Context;
 use super::failure::{Failure, chain};
 use super::open_rollouts;
 
@@ -25,16 +26,53 @@ pub struct Unfinished {
     pub newest: Option<Header>,
 }
 
+/// Judges the runs of a state, the newest first.
+pub struct Judge<'a> {
+    undone: HashSet<&'a str>,
+    /// Sets of which a run came to its end.
+    over: HashSet<&'a str>,
+}
+
+impl<'a> Judge<'a> {
+    /// Knows which runs were undone.
+    pub fn new(headers: &'a [Header]) -> Judge<'a> {
+        let undone = headers.iter().filter_map(|header| header.reverts.as_deref()).collect();
+        Judge { undone, over: HashSet::new() }
+    }
+
+    /// Whether a run needs no look: it was undone, or a later one of its set planned everything anew.
+    pub fn is_over(&self, header: &Header) -> bool {
+        self.undone.contains(&*header.run) || self.over.contains(&*header.set)
+    }
+
+    /// Whether the next older run ended early and is still to go on.
+    pub fn is_left(
+        &mut self,
+        header: &'a Header,
+        is_resumable: bool,
+        is_closed: impl FnOnce() -> bool,
+    ) -> bool {
+        if self.is_over(header) {
+            return false;
+        }
+        if !is_resumable && header.reverts.is_none() {
+            self.over.insert(&header.set);
+        }
+        is_resumable && !is_closed()
+    }
+}
+
 /// Finds the runs that ended early. A run is no longer unfinished once a later one of its set, which planned everything anew,
 /// came to its end; an open rollout goes on all the same, since later plans leave its devices alone.
 ///
 /// # Errors
 /// A journal that cannot be read and may be of the newest run: going on with an older one would be a guess.
-pub fn find(state: &StateDir, set: &str) -> Result<Unfinished, Failure> {
+pub fn find(context: &Context, state: &StateDir, set: &str) -> Result<Unfinished, Failure> {
+    let flags = carry_out::tenant_flags(context);
     let unreadable = |error: &JournalError| {
-        Failure::file(chain(error)).help(
-            "it may be the journal of the newest run; restore it, or name the run: mdetag apply --resume RUN",
-        )
+        Failure::file(chain(error)).help(format!(
+            "it may be the journal of the newest run; restore it, or name the run: mdetag apply --resume RUN{flags}"
+        ))
     };
     let runs = journal::runs(state).map_err(|error| {
         Failure::file(format!("cannot list the runs in {}: {error}", shown(&state.runs())))
@@ -47,11 +85,11 @@ pub fn find(state: &StateDir, set: &str) -> Result<Unfinished, Failure> {
             Err(_) => drop(unread.insert(run)),
         }
     }
-    let undone: HashSet<&str> = headers.iter().filter_map(|header| header.reverts.as_deref()).collect();
+    let mut judge = Judge::new(&headers);
     let mut found = BTreeMap::new();
-    let (mut over, mut ended, mut others) = (HashSet::new(), None, Vec::new());
-    for header in headers.iter().rev().filter(|header| !undone.contains(&*header.run)) {
-        if over.contains(&header.set) {
+    let (mut ended, mut others) = (None, Vec::new());
+    for header in headers.iter().rev() {
+        if judge.is_over(header) {
             continue;
         }
         let recorded = match journal::read(state, &header.run) {
@@ -59,12 +97,12 @@ pub fn find(state: &StateDir, set: &str) -> Result<Unfinished, Failure> {
             Err(error) if header.set == set => return Err(unreadable(&error)),
             Err(_) => continue,
         };
-        if !recorded.is_resumable() {
-            if header.reverts.is_none() {
-                over.insert(header.set.clone());
-                ended = ended.or_else(|| (header.set == set).then(|| header.run.clone()));
-            }
-        } else if !open_rollouts::progress(&recorded).is_closed {
+        let is_left =
+            judge.is_left(header, recorded.is_resumable(), || open_rollouts::progress(&recorded).is_closed);
+        if judge.is_over(header) && header.set == set {
+            ended = ended.or_else(|| Some(header.run.clone()));
+        }
+        if is_left {
             match header.set == set {
                 true => drop(found.insert(header.run.clone(), recorded)),
                 false => others.push(header.clone()),
@@ -77,7 +115,7 @@ pub fn find(state: &StateDir, set: &str) -> Result<Unfinished, Failure> {
     }
     // An older one that cannot be read decides nothing here; where it may hold a rollout, planning says so.
     for header in headers.iter().filter(|header| header.set == set && header.waves > 1) {
-        if undone.contains(&*header.run) || found.contains_key(&header.run) {
+        if judge.undone.contains(&*header.run) || found.contains_key(&header.run) {
             continue;
         }
         let recorded = journal::read(state, &header.run).map_err(|error| unreadable(&error))?;
@@ -91,20 +129,23 @@ pub fn find(state: &StateDir, set: &str) -> Result<Unfinished, Failure> {
 
 impl Unfinished {
     /// Says which runs are left beside the one that goes on.
-    pub fn tell(&self, console: &Console) {
+    pub fn tell(&self, context: &Context) {
+        let (console, flags) = (&context.console, carry_out::tenant_flags(context));
         if let [chosen, rest @ ..] = &self.runs[..]
             && !rest.is_empty()
         {
             console.say(&format!(
                 "{} runs of these policies ended early; the newest goes on, which is {}. Also unfinished, each resumed with \
-                 `mdetag apply --resume RUN`:",
+                 `mdetag apply --resume RUN{flags}`:",
                 self.runs.len(),
                 chosen.header.run
             ));
             rest.iter().for_each(|recorded| console.say(&format!("  {}", line(&recorded.header))));
         }
         if self.runs.is_empty() && !self.others.is_empty() {
-            console.say("runs of other policies ended early, each resumed with `mdetag apply --resume RUN`:");
+            console.say(&format!(
+                "runs of other policies ended early, each resumed with `mdetag apply --resume RUN{flags}`:"
+            ));
             self.others.iter().for_each(|header| console.say(&format!("  {}", line(header))));
         }
     }

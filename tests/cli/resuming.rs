@@ -49,6 +49,7 @@ fn the_newest_unfinished_run_of_the_policies_goes_on_and_the_others_are_listed()
         "{}",
         ran.err
     );
+    assert!(ran.err.contains("mdetag apply --resume RUN --sandbox`"), "{}", ran.err);
     assert_eq!(tagged(&project, "Four"), 4);
     let nothing = project.run(&["apply", "--sandbox", "--resume"]).exits(0);
     assert!(nothing.err.contains("nothing to resume"), "the later run planned it all: {}", nothing.err);
@@ -125,7 +126,7 @@ fn a_reviewed_plan_bounds_what_is_planned_anew_and_the_new_plan_is_left_to_revie
     let rest = project.run(&[&OR_PLAN[..], &["-o", "new.json"]].concat()).exits(5);
     assert_eq!(id_of(&rest), id_of(&first), "it is the same run");
     assert_eq!((tagged(&project, "One"), tagged(&project, "Two"), tagged(&project, "Three")), (4, 4, 0));
-    assert!(rest.err.contains("new.json"), "{}", rest.err);
+    assert!(rest.err.contains("`mdetag apply new.json --sandbox`"), "{}", rest.err);
     // Nothing is unfinished now, and nobody has reviewed what is left.
     let again = project.run(&[&OR_PLAN[..], &["-o", "again.json"]].concat()).exits(5);
     assert_eq!(tagged(&project, "Three"), 0, "{}", again.err);
@@ -176,4 +177,48 @@ fn a_rollout_keeps_its_waves_where_the_policies_changed() {
     let refused = project.run(&OR_PLAN).exits(1);
     assert!(refused.out.contains("mdetag state end"), "{}", refused.out);
     assert_eq!(tagged(&project, "One"), 1);
+}
+
+#[test]
+fn the_hint_repeats_what_the_resume_was_told() {
+    let rollout = "  rollout: { from: 1, waves: [1, 100%], wait: 2h }\n";
+    let project = Project::with_policy(&(policy("One, Two", TWO) + rollout));
+    project.devices(4);
+    let apply = |words: &[&str]| project.run(&[&["apply", "--sandbox", "--auto-approve"], words].concat());
+    let first = apply(&[]).exits(6);
+    assert!(first.out.contains("to continue: mdetag apply --resume --sandbox\n"), "{}", first.out);
+    let early = apply(&["--resume"]).exits(6);
+    assert!(early.out.contains("to continue: mdetag apply --resume --sandbox\n"), "{}", early.out);
+    let early = apply(&["--resume", "--or-plan", "-o", "new plan.json"]).exits(6);
+    let hint = "to continue: mdetag apply --resume --sandbox --or-plan --auto-approve -o 'new plan.json'\n";
+    assert!(early.out.contains(hint), "{}", early.out);
+}
+
+#[test]
+fn a_finished_run_that_is_named_is_told_to_be_finished() {
+    let project = project();
+    let run = id_of(&project.run(&APPLY).exits(0));
+    let calls = project.calls("default", "bulkTag").len();
+    let again = project.run(&["apply", "--sandbox", "--resume", &run]).exits(0);
+    assert!(
+        again.out.contains(&format!("run {run} was finished already: nothing was written now"))
+            && again.out.contains("done before: 8 of 8 changes done"),
+        "{}",
+        again.out
+    );
+    assert_eq!(project.calls("default", "bulkTag").len(), calls);
+}
+
+#[test]
+fn state_show_lists_as_unfinished_what_a_resume_goes_on_with() {
+    let project = project();
+    let unfinished = || {
+        let shown = project.run(&["state", "show", "--format", "json"]).exits(0).json();
+        shown["tenants"][0]["unfinished"].clone()
+    };
+    let run = stopped(&project, &[]);
+    assert_eq!(unfinished(), serde_json::json!([run]));
+    project.run(&APPLY).exits(0);
+    assert!(project.run(&["apply", "--sandbox", "--resume"]).exits(0).err.contains("nothing to resume"));
+    assert_eq!(unfinished(), serde_json::json!([]), "the later run planned it all");
 }

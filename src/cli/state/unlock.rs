@@ -11,7 +11,7 @@ use crate::cli::args::UnlockArgs;
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::failure::{Failure, chain};
-use crate::cli::{ci, history};
+use crate::cli::{carry_out, ci, history};
 
 /// Ends the lease of a tenant.
 ///
@@ -32,8 +32,9 @@ pub fn run(context: &Context, args: &UnlockArgs) -> Result<Exit, Failure> {
     })?;
     let told = match ended {
         Some(holder) => format!(
-            "ended: the lease of {}; what it left unfinished goes on with `mdetag apply --resume`\n",
-            terminal(&holder)
+            "ended: the lease of {}; what it left unfinished goes on with `mdetag apply --resume{}`\n",
+            terminal(&holder),
+            carry_out::tenant_flags(context)
         ),
         None => "nothing to end: nobody holds the tenant\n".to_owned(),
     };

@@ -42,6 +42,7 @@ pub(super) fn write(model: &Model<'_>, style: &Style, out: &mut dyn Write) -> io
     let (lead, paint) = match (&run.stopped, is_bad || model.outcome(Outcome::NotAttempted) > 0) {
         (Some(_), _) => ("stopped", Paint::Notice),
         (None, true) => ("applied in part", Paint::Bad),
+        (None, false) if run.calls == 0 && model.outcome(Outcome::Done) > 0 => ("done before", Paint::Good),
         (None, false) => ("applied", Paint::Good),
     };
     write_prose(&format!("{lead}: {}", outcomes(model)), paint, (0, 2), style, out)?;
