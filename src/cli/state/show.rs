@@ -2,12 +2,14 @@
 //!
 //! Takes no lock and changes nothing.
 
+use std::collections::{BTreeSet, HashSet};
 use std::time::Duration;
 
 use mdetag::store::backend::StatePlace;
 use mdetag::store::history::{self, Present};
+use mdetag::store::journal::{self, Header};
 use mdetag::store::state::StateDir;
-use mdetag::store::{baselines_file, history_index, journal, path_text::shown};
+use mdetag::store::{baselines_file, history_index, path_text::shown};
 use mdetag_core::report::escape::{self, terminal};
 use mdetag_core::report::words::counted;
 use mdetag_core::time::Timestamp;
@@ -17,6 +19,7 @@ use crate::cli::args::Format;
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::failure::{Failure, chain};
+use crate::cli::unfinished::Judge;
 use crate::cli::{history as past_runs, open_rollouts, output, state_store};
 
 /// Prints what the state holds.
@@ -44,19 +47,19 @@ pub fn run(context: &Context) -> Result<Exit, Failure> {
 fn tenant(context: &Context, state: &StateDir) -> Result<Value, Failure> {
     let failed = |error: std::io::Error| Failure::file(format!("{}: {error}", shown(state.path())));
     let runs = journal::runs(state).map_err(failed)?;
-    let (mut unfinished, mut unreadable, mut approvals) = (Vec::new(), Vec::new(), Vec::new());
-    let mut newest = None;
+    let (mut unreadable, mut approvals) = (Vec::new(), Vec::new());
+    let (mut headers, mut resumable) = (Vec::new(), HashSet::new());
     for run in &runs {
         match history_index::read(state, run) {
             Ok(indexed) => {
                 if indexed.is_resumable {
-                    unfinished.push(run.clone());
+                    resumable.insert(run.clone());
                 }
                 let raised = indexed.header.raised.iter();
                 approvals.extend(raised.map(|of_run| {
                     json!({ "run": run, "cap": of_run.approval.cap, "tag": of_run.tag, "changes": of_run.count })
                 }));
-                newest = Some(indexed.header);
+                headers.push(indexed.header);
             }
             Err(error) => {
                 unreadable.push(run.clone());
@@ -65,7 +68,7 @@ fn tenant(context: &Context, state: &StateDir) -> Result<Value, Failure> {
         }
     }
     let (now, visibility) = (context.clock.now(), context.settings.writes.visibility);
-    let policy = newest.as_ref().map_or("", |header| &header.policy);
+    let policy = headers.last().map_or("", |header| &header.policy);
     let known = history::read(state, Present { now, visibility, policy, retry_contested: false });
     let rollouts: Option<Vec<String>> = match open_rollouts::open(state, None, None) {
         Ok(open) => Some(open.into_iter().map(|recorded| recorded.header.run).collect()),
@@ -74,6 +77,7 @@ fn tenant(context: &Context, state: &StateDir) -> Result<Value, Failure> {
             None
         }
     };
+    let unfinished = unfinished(state, &headers, &resumable, rollouts.as_deref().unwrap_or_default());
     let (baselines, accepted) = baselines_file::all(state).map_err(failed)?;
     let holder = state.backend().last_holder(&state.lock()).map_err(failed)?;
     Ok(json!({
@@ -84,6 +88,27 @@ fn tenant(context: &Context, state: &StateDir) -> Result<Value, Failure> {
         "baselines": baselines, "accepted": accepted, "approvals": approvals,
         "ledger": ledger(context, state, now), "lastHolder": holder,
     }))
+}
+
+/// The runs that `apply --resume` would go on with, the oldest first.
+fn unfinished(
+    state: &StateDir,
+    headers: &[Header],
+    resumable: &HashSet<String>,
+    open: &[String],
+) -> BTreeSet<String> {
+    let mut unfinished: BTreeSet<String> = open.iter().cloned().collect();
+    let mut judge = Judge::new(headers);
+    for header in headers.iter().rev() {
+        let is_closed = || {
+            journal::read(state, &header.run)
+                .is_ok_and(|recorded| open_rollouts::progress(&recorded).is_closed)
+        };
+        if judge.is_left(header, resumable.contains(&header.run), is_closed) {
+            unfinished.insert(header.run.clone());
+        }
+    }
+    unfinished
 }
 
 /// How old the newest call is that each application made on each lane; the figures of the windows are `doctor`'s.
