@@ -67,8 +67,9 @@ pub fn history(
     let now = source.clock(context).now();
     // Refusals are days apart: `--now` lets a sandbox show that.
     let refusals_now = context.global.now.unwrap_or(now);
-    let mut history =
-        history::read(state, Present { now, visibility, policy: &policy.digest, retry_contested });
+    let tag_case = context.settings.tag_case;
+    let present = Present { now, visibility, policy: &policy.digest, retry_contested, tag_case };
+    let mut history = history::read(state, present);
     if history.pending.iter().any(|key| matches!(key.what, ChangeWhat::Value(_))) {
         history.values_before = values_before(state, &history, now.minus(visibility));
     }
@@ -76,7 +77,7 @@ pub fn history(
     history.past = counted(state, &set, now);
     history.others = other_sets::other_sets(state, &set, now);
     if !after_revert {
-        history.reverted = undone::undone(state, &set, &policy.digest)?;
+        history.reverted = undone::undone(state, &set, &policy.digest, tag_case)?;
     }
     history.waiting_for_wave = open_rollouts::unwritten(context, state, &set, resumed)?;
     history.limits = context.service.tag_limits();
@@ -84,7 +85,9 @@ pub fn history(
         history.unwritable =
             unwritable::current(state, refusals_now, &|id| status_of(&source.inventory.snapshot, id));
         // What hunting says of an origin is better than what bounces let guess.
-        history.contested.extend(source.origins.iter().map(|(key, origin)| (key.clone(), origin.clone())));
+        let origins = source.origins.iter();
+        let origins = origins.map(|(key, origin)| (key.under(tag_case).into_owned(), origin.clone()));
+        history.contested.extend(origins);
     }
     Ok(history)
 }
@@ -103,7 +106,8 @@ pub fn keep_refused(inputs: &RunInputs<'_>, run: &str, outcomes: &[ChangeOutcome
     }
     let now = inputs.context.global.now.unwrap_or_else(|| inputs.session.ledger.clock().now());
     let status = |id: &str| status_of(inputs.snapshot, id);
-    if let Err(error) = unwritable::keep(&inputs.session.state, run, now, outcomes, &status) {
+    let case = inputs.context.settings.tag_case;
+    if let Err(error) = unwritable::keep(&inputs.session.state, run, now, outcomes, &status, case) {
         tracing::warn!(%error, "cannot keep which devices the service refuses");
     }
 }

@@ -9,7 +9,7 @@ use mdetag::store::journal::{self, Header};
 use mdetag::store::state::StateDir;
 use mdetag_core::apply::{Outcome, resume};
 use mdetag_core::device::DeviceValue;
-use mdetag_core::plan::{ChangeKey, ChangeWhat, DeviceChange, Plan};
+use mdetag_core::plan::{ChangeKey, ChangeWhat, DeviceChange, Plan, TagCase};
 
 use super::failure::{Failure, chain};
 use super::past;
@@ -19,7 +19,12 @@ use super::past;
 ///
 /// # Errors
 /// A journal, or the plan of a revert, that cannot be read: what it undid would be done again.
-pub fn undone(state: &StateDir, set: &str, policy: &str) -> Result<BTreeMap<ChangeKey, Arc<str>>, Failure> {
+pub fn undone(
+    state: &StateDir,
+    set: &str,
+    policy: &str,
+    case: TagCase,
+) -> Result<BTreeMap<ChangeKey, Arc<str>>, Failure> {
     let unknown = |cause: String| {
         Failure::file(format!("what a revert undid is unknown: {cause}"))
             .help("restore the state directory, or pass --after-revert to `mdetag apply`: it writes what the policies want")
@@ -43,13 +48,13 @@ pub fn undone(state: &StateDir, set: &str, policy: &str) -> Result<BTreeMap<Chan
             let plan = past::plan_of(state, &recorded).map_err(|failure| unknown(failure.message))?;
             let keys = plan.changes.iter().flat_map(|change| inverse(&plan, change));
             let run: Arc<str> = header.run.as_str().into();
-            for key in keys.filter(|key| !done_since.contains(key)) {
-                held.entry(key).or_insert_with(|| run.clone());
+            for key in keys.filter(|key| !done_since.contains(&*key.under(case))) {
+                held.entry(key.under(case).into_owned()).or_insert_with(|| run.clone());
             }
         } else {
             let outcomes = resume::outcomes(&recorded.entries).into_iter();
             let done = outcomes.filter(|(_, ended)| ended.outcome == Outcome::Done);
-            done_since.extend(done.map(|(key, _)| key.clone()));
+            done_since.extend(done.map(|(key, _)| key.under(case).into_owned()));
         }
     }
     Ok(held)

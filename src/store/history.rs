@@ -2,7 +2,8 @@
 //!
 //! Reads journals; decides nothing about devices, that is `plan`.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use mdetag_core::apply::{ChangeKey, ChangeWhat, Entry, Outcome, resume};
 use mdetag_core::device::DeviceValue;
-use mdetag_core::plan::History;
+use mdetag_core::plan::{History, TagCase};
 use mdetag_core::time::Timestamp;
 
 use super::journal::{self, Recorded};
@@ -44,6 +45,8 @@ pub struct Present<'a> {
     pub policy: &'a str,
     /// `--retry-contested`.
     pub retry_contested: bool,
+    /// How tags compare: earlier runs may have spelled a tag otherwise.
+    pub tag_case: TagCase,
 }
 
 /// What the journals of a tenant say. Journals that cannot be read say nothing.
@@ -51,12 +54,12 @@ pub fn read(state: &StateDir, present: Present<'_>) -> History {
     let runs = journal::runs(state).unwrap_or_default();
     let mut history = History::default();
     let mut streaks: Option<HashMap<ChangeKey, Streak>> = None;
-    let seen = seen(state);
+    let seen = seen(state, present.tag_case);
     let mut is_open = !present.retry_contested;
     for (number, run) in runs.iter().rev().enumerate() {
         let Ok(recorded) = journal::read(state, run) else { continue };
         let is_recent = collect_pending(&recorded, present, &seen, &mut history.pending);
-        is_open = is_open && number < MOST_RUNS && follow(&recorded, present.policy, &mut streaks);
+        is_open = is_open && number < MOST_RUNS && follow(&recorded, present, &mut streaks);
         let is_of_day = collect_written(&recorded, present.now, &mut history.written_lately);
         if !is_recent && !is_open && !is_of_day {
             break;
@@ -118,19 +121,24 @@ impl Streak {
 }
 
 /// Follows changes one run further back; says whether any may still become contested.
-fn follow(recorded: &Recorded, policy: &str, streaks: &mut Option<HashMap<ChangeKey, Streak>>) -> bool {
-    let outcomes = resume::outcomes(&recorded.entries);
-    let contested: BTreeSet<&ChangeKey> = recorded.contested.iter().collect();
+fn follow(
+    recorded: &Recorded,
+    present: Present<'_>,
+    streaks: &mut Option<HashMap<ChangeKey, Streak>>,
+) -> bool {
+    let outcomes = outcomes(recorded, present.tag_case);
+    let contested: HashSet<Cow<'_, ChangeKey>> =
+        recorded.contested.iter().map(|key| key.under(present.tag_case)).collect();
     let at = recorded.started.unwrap_or(Timestamp::EPOCH);
-    let is_same_policy = recorded.header.policy == policy;
+    let is_same_policy = recorded.header.policy == present.policy;
     let Some(streaks) = streaks else {
         let mut found: HashMap<ChangeKey, Streak> =
-            contested.iter().map(|key| ((*key).clone(), Streak::default())).collect();
-        for (key, ended) in &outcomes {
-            if was_accepted(ended.outcome) && is_same_policy {
-                found.entry((*key).clone()).or_default().count(at);
-            } else if says_nothing(ended.outcome) {
-                found.entry((*key).clone()).or_default();
+            contested.iter().map(|key| (key.clone().into_owned(), Streak::default())).collect();
+        for (key, outcome) in &outcomes {
+            if was_accepted(*outcome) && is_same_policy {
+                found.entry(key.clone().into_owned()).or_default().count(at);
+            } else if says_nothing(*outcome) {
+                found.entry(key.clone().into_owned()).or_default();
             }
         }
         let is_open = !found.is_empty();
@@ -139,7 +147,7 @@ fn follow(recorded: &Recorded, policy: &str, streaks: &mut Option<HashMap<Change
     };
     let mut is_open = false;
     for (key, streak) in streaks.iter_mut().filter(|(_, streak)| streak.is_open()) {
-        match outcomes.get(key).map(|ended| ended.outcome) {
+        match outcomes.get(key).copied() {
             Some(outcome) if was_accepted(outcome) => {
                 streak.is_over = streak.bounces == 0 && !is_same_policy;
                 if !streak.is_over {
@@ -153,6 +161,19 @@ fn follow(recorded: &Recorded, policy: &str, streaks: &mut Option<HashMap<Change
         is_open |= streak.is_open();
     }
     is_open
+}
+
+/// How the changes of a run ended. Of several spellings of one tag the one tells most that the service took.
+fn outcomes(recorded: &Recorded, case: TagCase) -> HashMap<Cow<'_, ChangeKey>, Outcome> {
+    let mut outcomes: HashMap<Cow<'_, ChangeKey>, Outcome> = HashMap::new();
+    let weight = |outcome| (was_accepted(outcome), says_nothing(outcome));
+    for (key, ended) in resume::outcomes(&recorded.entries) {
+        let known = outcomes.entry(key.under(case)).or_insert(ended.outcome);
+        if weight(ended.outcome) > weight(*known) {
+            *known = ended.outcome;
+        }
+    }
+    outcomes
 }
 
 /// The service took it. Where a plan wants it again, the list has shown the old state since: it bounced, at the latest
@@ -193,7 +214,7 @@ fn collect_pending(
             continue;
         }
         for ended in ended.iter().filter(|ended| ended.outcome == Outcome::Done) {
-            if *at > seen.read_at || seen.missing.contains(&ended.key) {
+            if *at > seen.read_at || seen.missing.contains(&*ended.key.awaited(present.tag_case)) {
                 pending.insert(ended.key.clone());
             }
         }
@@ -226,7 +247,7 @@ struct SeenChange {
     device_value: Option<DeviceValue>,
 }
 
-fn seen(state: &StateDir) -> Seen {
+fn seen(state: &StateDir, case: TagCase) -> Seen {
     let nothing = Seen { read_at: Timestamp::from_ticks(i64::MIN), missing: BTreeSet::new() };
     let Ok(bytes) = state.backend().read(&state.pending(), MOST_PENDING) else { return nothing };
     let Ok(file) = serde_json::from_slice::<SeenFile>(&bytes) else { return nothing };
@@ -234,7 +255,7 @@ fn seen(state: &StateDir) -> Seen {
         let add = change.add.map(ChangeWhat::Add);
         let what =
             add.or(change.remove.map(ChangeWhat::Remove)).or(change.device_value.map(ChangeWhat::Value));
-        Some(ChangeKey { device: change.device, what: what? })
+        Some(ChangeKey { device: change.device, what: what? }.awaited(case).into_owned())
     };
     Seen { read_at: file.read_at, missing: file.missing.into_iter().filter_map(key).collect() }
 }
@@ -329,7 +350,13 @@ mod tests {
 
     fn at(hour: i64, policy: &str) -> Present<'_> {
         let now = Timestamp::from_seconds(hour * HOUR);
-        Present { now, visibility: Duration::from_secs(3_600), policy, retry_contested: false }
+        Present {
+            now,
+            visibility: Duration::from_secs(3_600),
+            policy,
+            retry_contested: false,
+            tag_case: TagCase::Exact,
+        }
     }
 
     fn state(folder: &tempfile::TempDir) -> StateDir {
@@ -384,6 +411,18 @@ mod tests {
             record(&state, hour, "p", &[("held", Outcome::Done)]);
         }
         assert_eq!(read(&state, at(14, "p")).contested.len(), 1, "12 hours are no accident");
+    }
+
+    #[test]
+    fn bounces_of_two_spellings_of_a_tag_are_one_row_where_case_does_not_count() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = state(&folder);
+        for (hour, tag) in [(1, "held"), (7, "HELD"), (13, "held")] {
+            record(&state, hour, "p", &[(tag, Outcome::Done)]);
+        }
+        assert!(read(&state, at(14, "p")).contested.is_empty(), "two tags");
+        let without_case = Present { tag_case: TagCase::Insensitive, ..at(14, "p") };
+        assert_eq!(read(&state, without_case).contested.len(), 1);
     }
 
     #[test]

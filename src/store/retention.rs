@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io::{Error, Result};
 use std::time::Duration;
 
-use mdetag_core::plan::ChangeKey;
+use mdetag_core::plan::{ChangeKey, TagCase};
 use mdetag_core::time::Timestamp;
 
 use super::backend::Hold;
@@ -27,6 +27,7 @@ pub fn prunable(
     now: Timestamp,
     keep: Duration,
     open: &BTreeSet<String>,
+    case: TagCase,
 ) -> Result<Vec<String>> {
     let oldest = now.minus(keep.max(LEAST));
     let runs = journal::runs(state)?;
@@ -34,7 +35,7 @@ pub fn prunable(
     let headers: Vec<Header> = journal::headers(state).map_err(Error::other)?;
     // The oldest come first, so the last word is that of the newest run.
     let newest: BTreeMap<&str, &Header> = headers.iter().map(|header| (&*header.set, header)).collect();
-    let contested = contested(state, now, newest.values().map(|header| &*header.policy));
+    let contested = contested(state, now, case, newest.values().map(|header| &*header.policy));
     let is_needed = |recorded: &Recorded| {
         let header = &recorded.header;
         let newest = newest.get(&*header.set);
@@ -48,7 +49,7 @@ pub fn prunable(
             || undoes_for_these_policies
             || !recorded.raised().is_empty()
             || last(recorded) >= oldest
-            || tells_of(recorded, &contested)
+            || tells_of(recorded, &contested, case)
     };
     let mut prunable = Vec::new();
     for run in runs.iter().filter(|run| **run < journal::run_id(oldest)) {
@@ -89,18 +90,20 @@ fn last(recorded: &Recorded) -> Timestamp {
 fn contested<'a>(
     state: &StateDir,
     now: Timestamp,
+    tag_case: TagCase,
     policies: impl Iterator<Item = &'a str>,
 ) -> HashSet<ChangeKey> {
     let policies: BTreeSet<&str> = policies.collect();
     let read = |policy| {
-        history::read(state, Present { now, visibility: Duration::ZERO, policy, retry_contested: false })
+        let visibility = Duration::ZERO;
+        history::read(state, Present { now, visibility, policy, retry_contested: false, tag_case })
     };
     policies.into_iter().flat_map(|policy| read(policy).contested.into_keys()).collect()
 }
 
-fn tells_of(recorded: &Recorded, contested: &HashSet<ChangeKey>) -> bool {
+fn tells_of(recorded: &Recorded, contested: &HashSet<ChangeKey>, case: TagCase) -> bool {
     let mut ended = recorded.entries.iter().flat_map(mdetag_core::apply::Entry::ended);
-    ended.any(|ended| contested.contains(&ended.key))
+    ended.any(|ended| contested.contains(&*ended.key.under(case)))
 }
 
 #[cfg(test)]
@@ -134,7 +137,7 @@ mod tests {
 
     fn pruned(state: &StateDir, now: i64, keep: u32, open: &[&String]) -> Vec<String> {
         let open = open.iter().map(|run| (*run).clone()).collect();
-        prunable(state, day(now), Duration::from_secs(86_400) * keep, &open).unwrap()
+        prunable(state, day(now), Duration::from_secs(86_400) * keep, &open, TagCase::Exact).unwrap()
     }
 
     fn state(folder: &tempfile::TempDir) -> StateDir {

@@ -14,7 +14,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use mdetag_core::apply::{ChangeOutcome, ChangeWhat, Outcome};
-use mdetag_core::plan::{Unwritable, WriteAction};
+use mdetag_core::plan::{TagCase, Unwritable, WriteAction};
 use mdetag_core::time::Timestamp;
 
 use super::state::StateDir;
@@ -77,10 +77,11 @@ struct Record {
 
 type Records = BTreeMap<RecordKey, Refusals>;
 
-fn read(state: &StateDir) -> Records {
+fn read(state: &StateDir, case: TagCase) -> Records {
     let Ok(bytes) = state.backend().read(&state.unwritable(), MOST_BYTES) else { return Records::new() };
     let records: Vec<Record> = serde_json::from_slice(&bytes).unwrap_or_default();
-    records.into_iter().map(|record| (record.key, record.refusals)).collect()
+    let key = |key: RecordKey| RecordKey { tag: key.tag.map(|tag| case.key(&tag).into()), ..key };
+    records.into_iter().map(|record| (key(record.key), record.refusals)).collect()
 }
 
 /// What is not worth sending now, by device.
@@ -90,7 +91,7 @@ pub fn current(
     status: &dyn Fn(&str) -> DeviceStatus,
 ) -> BTreeMap<Arc<str>, Vec<Unwritable>> {
     let mut current: BTreeMap<Arc<str>, Vec<Unwritable>> = BTreeMap::new();
-    for (key, refusals) in read(state) {
+    for (key, refusals) in read(state, TagCase::Exact) {
         let Some(beyond) = refusals.count.checked_sub(REFUSALS) else { continue };
         let days = 1u32.checked_shl(beyond).unwrap_or(LONGEST_WAIT).min(LONGEST_WAIT);
         let until = refusals.newest.plus(DAY * days);
@@ -103,7 +104,7 @@ pub fn current(
     current
 }
 
-/// Counts what a run was refused, and forgets what it wrote.
+/// Counts what a run was refused, and forgets what it wrote. The spellings of a tag are one where tags compare so.
 ///
 /// # Errors
 /// Where the file cannot be written.
@@ -113,8 +114,9 @@ pub fn keep(
     now: Timestamp,
     outcomes: &[ChangeOutcome],
     status: &dyn Fn(&str) -> DeviceStatus,
+    case: TagCase,
 ) -> std::io::Result<()> {
-    let mut records = read(state);
+    let mut records = read(state, case);
     if records.is_empty() && outcomes.iter().all(|ended| ended.outcome != Outcome::Refused) {
         return Ok(());
     }
@@ -133,7 +135,7 @@ pub fn keep(
     for ended in outcomes {
         let (device, action) = (&ended.key.device, action(&ended.key.what));
         let key = |tag| RecordKey { device: device.clone(), action, tag };
-        let tag = tag(&ended.key.what);
+        let tag = tag(&ended.key.under(case).what);
         match ended.outcome {
             Outcome::Done => {
                 records.remove(&key(None));
@@ -229,7 +231,7 @@ mod tests {
         let state = StateDir::new(folder.path(), "sandbox", "t").unwrap();
         let refused = |at: i64| {
             let outcomes = [ended("d1", "t", Outcome::Refused), ended("d2", "t", Outcome::Done)];
-            keep(&state, &at.to_string(), hour(at), &outcomes, &none).unwrap();
+            keep(&state, &at.to_string(), hour(at), &outcomes, &none, TagCase::Exact).unwrap();
         };
         let is_held = |at: i64| !current(&state, hour(at), &none).is_empty();
         refused(0);
@@ -244,7 +246,7 @@ mod tests {
         assert!(is_held(84 + 95) && !is_held(84 + 96));
         let onboarded = |_: &str| DeviceStatus { onboarding: Some("Onboarded".into()), health: None };
         assert!(current(&state, hour(85), &onboarded).is_empty(), "its status changed");
-        keep(&state, "x", hour(90), &[ended("d1", "t", Outcome::Done)], &none).unwrap();
+        keep(&state, "x", hour(90), &[ended("d1", "t", Outcome::Done)], &none, TagCase::Exact).unwrap();
         assert!(!is_held(90));
     }
 
@@ -255,7 +257,7 @@ mod tests {
         let refused = |at: i64, error: &str, others: &[ChangeOutcome]| {
             let refusal = ChangeOutcome { error: Some(error.into()), ..ended("d1", "t", Outcome::Refused) };
             let outcomes = [&[refusal], others].concat();
-            keep(&state, &at.to_string(), hour(at), &outcomes, &none).unwrap();
+            keep(&state, &at.to_string(), hour(at), &outcomes, &none, TagCase::Exact).unwrap();
         };
         refused(0, "404 ResourceNotFound: d1 (request 1)", &[ended("d2", "t", Outcome::Done)]);
         refused(12, "403 Forbidden: d1 (request 2)", &[]);
@@ -273,7 +275,15 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let state = StateDir::new(folder.path(), "sandbox", "t").unwrap();
         for at in [0, 12] {
-            keep(&state, &at.to_string(), hour(at), &[ended("d1", "t", Outcome::Refused)], &none).unwrap();
+            keep(
+                &state,
+                &at.to_string(),
+                hour(at),
+                &[ended("d1", "t", Outcome::Refused)],
+                &none,
+                TagCase::Exact,
+            )
+            .unwrap();
         }
         assert!(current(&state, hour(12), &none).is_empty());
         for at in [24, 36] {
@@ -282,9 +292,25 @@ mod tests {
                 ended("d1", "other", Outcome::Done),
                 ended("d2", "t", Outcome::Done),
             ];
-            keep(&state, &at.to_string(), hour(at), &outcomes, &none).unwrap();
+            keep(&state, &at.to_string(), hour(at), &outcomes, &none, TagCase::Exact).unwrap();
         }
         let held = current(&state, hour(36), &none);
         assert_eq!(held["d1"].iter().map(|one| one.tag.as_deref()).collect::<Vec<_>>(), [Some("t")]);
+    }
+
+    #[test]
+    fn refusals_of_two_spellings_of_a_tag_count_together_where_case_does_not_count() {
+        let held = |case| {
+            let folder = tempfile::tempdir().unwrap();
+            let state = StateDir::new(folder.path(), "sandbox", "t").unwrap();
+            for (at, tag) in [(0, "t"), (12, "T")] {
+                let refused = ended("d1", tag, Outcome::Refused);
+                let others = [ended("d1", "other", Outcome::Done), ended("d2", "t", Outcome::Done)];
+                let outcomes = [&[refused][..], &others].concat();
+                keep(&state, &at.to_string(), hour(at), &outcomes, &none, case).unwrap();
+            }
+            current(&state, hour(12), &none).len()
+        };
+        assert_eq!((held(TagCase::Insensitive), held(TagCase::Exact)), (1, 0));
     }
 }

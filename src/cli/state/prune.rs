@@ -59,7 +59,8 @@ fn prune(context: &Context, state: &StateDir, args: &PruneArgs) -> Result<Vec<St
         Failure::file(chain(&error)).help("nothing was dropped from this tenant; restore the journal first")
     })?;
     let open: BTreeSet<String> = open.into_iter().map(|recorded| recorded.header.run).collect();
-    let runs = retention::prunable(state, now, args.keep, &open).map_err(|error| unusable(state, &error))?;
+    let runs = retention::prunable(state, now, args.keep, &open, context.settings.tag_case)
+        .map_err(|error| unusable(state, &error))?;
     for run in &runs {
         retention::remove(state, run, &hold).map_err(|error| unusable(state, &error))?;
     }

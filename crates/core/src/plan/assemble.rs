@@ -80,7 +80,7 @@ pub(super) fn arrange<'a>(desired: &Desired<'_>, differences: Differences<'a>) -
     DifferencesByDevice { tags, values, names, causes: causes.list }
 }
 
-/// Fills a plan's tags, causes, changes, withheld and pending changes.
+/// Fills a plan's tags, causes, changes, withheld and pending changes. The history is [`History::under`] the `tagCase` at hand.
 pub(super) fn assemble(
     desired: &Desired<'_>,
     history: &History,
@@ -141,14 +141,17 @@ fn next_try(
     slot: &ChangeSlot,
     devices: &[DeviceChange],
 ) -> Option<Timestamp> {
+    let case = plan.header.options.tag_case;
     let refused = |key: &ChangeKey| {
         let all = history.unwritable.get(&key.device)?;
-        all.iter().find(|one| one.covers(&key.what)).map(|one| one.until)
+        all.iter().find(|one| one.covers(&key.what, case)).map(|one| one.until)
     };
     let keys = devices.iter().flat_map(|device| stale::keys(plan, device));
     match slot {
         ChangeSlot::Unwritable(_) => keys.filter_map(|key| refused(&key)).min(),
-        ChangeSlot::Contested(_) => keys.filter_map(|key| history.contested_until.get(&key).copied()).min(),
+        ChangeSlot::Contested(_) => {
+            keys.filter_map(|key| history.contested_until.get(&*key.under(case)).copied()).min()
+        }
         _ => None,
     }
 }
@@ -454,17 +457,19 @@ impl<'a> Sorter<'a> {
             return None;
         }
         let key = ChangeKey { device: self.desired.snapshot.id(row).into(), what };
-        if self.history.pending.contains(&key) && self.may_be_old(row, &key) {
+        let case = self.desired.tag_case;
+        if self.history.pending.contains(&*key.awaited(case)) && self.may_be_old(row, &key) {
             return Some(ChangeSlot::Pending);
         }
-        if let Some(run) = self.history.reverted.get(&key) {
+        let counted = key.under(case);
+        if let Some(run) = self.history.reverted.get(&*counted) {
             return Some(ChangeSlot::Reverted(run.clone()));
         }
         let refused = self.history.unwritable.get(&key.device);
-        if let Some(refused) = refused.and_then(|all| all.iter().find(|one| one.covers(&key.what))) {
+        if let Some(refused) = refused.and_then(|all| all.iter().find(|one| one.covers(&key.what, case))) {
             return Some(ChangeSlot::Unwritable(refused.reason.clone()));
         }
-        let stated = self.history.contested.get(&key)?;
+        let stated = self.history.contested.get(&*counted)?;
         let twin = match &key.what {
             ChangeWhat::Add(tag) => self.twin(row, tag).map(|twin| (twin, crate::tag::difference(tag, twin))),
             ChangeWhat::Remove(_) | ChangeWhat::Value(_) => None,

@@ -88,7 +88,7 @@ pub fn diff(desired: &Desired<'_>, history: &History, header: Header, sources: &
             ticket: rule.ticket.clone(),
         })
         .collect();
-    assemble::assemble(desired, history, arranged, &mut plan);
+    assemble::assemble(desired, &history.under(desired.tag_case), arranged, &mut plan);
     plan.unresolved = desired.unresolved.clone();
     plan.unmatched = desired.selections.unmatched.clone();
     let told = |finding: &Diagnostic| Warning { code: finding.code.into(), message: finding.message.clone() };

@@ -2,10 +2,11 @@
 //!
 //! Reads no journal itself; an empty history plans everything.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::{ChangeKey, OtherSet, TagLimits, Unwritable, guard};
+use super::{ChangeKey, ChangeWhat, OtherSet, TagCase, TagLimits, Unwritable, guard};
 use crate::time::Timestamp;
 
 /// What the journals of earlier runs say about changes that the list does not show.
@@ -34,4 +35,49 @@ pub struct History {
     pub past: Option<guard::Past>,
     /// What the service makes of tags.
     pub limits: TagLimits,
+}
+
+impl History {
+    /// With the keys that [`ChangeKey::under`] and [`ChangeKey::awaited`] give: an earlier run may have spelled a tag otherwise.
+    pub(super) fn under(&self, case: TagCase) -> Cow<'_, History> {
+        if case == TagCase::Exact {
+            return Cow::Borrowed(self);
+        }
+        let mut folded = self.clone();
+        folded.contested = by_tag(&self.contested, case);
+        folded.contested_until = by_tag(&self.contested_until, case);
+        folded.reverted = by_tag(&self.reverted, case);
+        folded.pending = self.pending.iter().map(|key| key.awaited(case).into_owned()).collect();
+        Cow::Owned(folded)
+    }
+}
+
+fn by_tag<T: Clone>(by_key: &BTreeMap<ChangeKey, T>, case: TagCase) -> BTreeMap<ChangeKey, T> {
+    by_key.iter().map(|(key, value)| (key.under(case).into_owned(), value.clone())).collect()
+}
+
+impl ChangeKey {
+    /// What two keys have in common exactly when they are about one change where tags compare so.
+    pub fn under(&self, case: TagCase) -> Cow<'_, ChangeKey> {
+        let (ChangeWhat::Add(tag) | ChangeWhat::Remove(tag)) = &self.what else { return Cow::Borrowed(self) };
+        let folded = case.key(tag);
+        if *folded == **tag {
+            return Cow::Borrowed(self);
+        }
+        let tag = Arc::from(&*folded);
+        let what = match self.what {
+            ChangeWhat::Add(_) => ChangeWhat::Add(tag),
+            _ => ChangeWhat::Remove(tag),
+        };
+        Cow::Owned(ChangeKey { device: self.device.clone(), what })
+    }
+
+    /// As [`ChangeKey::under`], for what the list does not show yet: an addition brings the tag in any spelling, a removal takes the
+    /// one away that was live. Another one in the list is not the state from before the write.
+    pub fn awaited(&self, case: TagCase) -> Cow<'_, ChangeKey> {
+        match self.what {
+            ChangeWhat::Remove(_) => Cow::Borrowed(self),
+            ChangeWhat::Add(_) | ChangeWhat::Value(_) => self.under(case),
+        }
+    }
 }

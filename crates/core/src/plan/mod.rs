@@ -459,14 +459,15 @@ pub struct Unwritable {
 }
 
 impl Unwritable {
-    /// Whether a change of the device is among what is refused.
-    pub fn covers(&self, what: &ChangeWhat) -> bool {
+    /// Whether a change of the device is among what is refused, where tags compare so.
+    pub fn covers(&self, what: &ChangeWhat, case: TagCase) -> bool {
         let (action, tag) = match what {
             ChangeWhat::Add(tag) => (WriteAction::Add, Some(tag)),
             ChangeWhat::Remove(tag) => (WriteAction::Remove, Some(tag)),
             ChangeWhat::Value(_) => (WriteAction::Value, None),
         };
-        self.action == action && self.tag.as_ref().is_none_or(|own| Some(own) == tag)
+        self.action == action
+            && self.tag.as_ref().is_none_or(|own| tag.is_some_and(|tag| case.is_same(own, tag)))
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Judges nothing: a report names them, and people decide who owns what.
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
@@ -94,8 +95,10 @@ fn undone(plan: &Plan, written: &HashSet<ChangeKey>) -> Vec<ChangeKey> {
         .filter(|key| matches!(key.what, ChangeWhat::Value(_)))
         .map(|key| &*key.device)
         .collect();
+    let case = plan.header.options.tag_case;
+    let written: HashSet<Cow<'_, ChangeKey>> = written.iter().map(|key| key.under(case)).collect();
     let takes_back = |key: &ChangeKey| {
-        let other = |what| written.contains(&ChangeKey { device: key.device.clone(), what });
+        let other = |what| written.contains(&*ChangeKey { device: key.device.clone(), what }.under(case));
         match &key.what {
             ChangeWhat::Add(tag) => other(ChangeWhat::Remove(tag.clone())),
             ChangeWhat::Remove(tag) => other(ChangeWhat::Add(tag.clone())),

@@ -4,11 +4,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::past::past;
 use super::waiting::replaces;
 use super::world::{Device, World};
 use crate::device::DeviceValue;
 use crate::pattern::Glob;
-use crate::plan::{ChangeKey, ChangeWhat};
+use crate::plan::ChangeWhat;
 use crate::policy::{Counted, Filter, Rule, TagExpressionKind, TemplatePart};
 use crate::tag::{self, TagCase, TagPattern};
 use crate::text;
@@ -64,7 +65,7 @@ fn same(case: TagCase, one: &str, other: &str) -> bool {
 pub(super) struct View<'a> {
     pub(super) world: &'a World,
     index: usize,
-    device: &'a Device,
+    pub(super) device: &'a Device,
     /// Live rules that select the device.
     rules: Vec<(u32, &'a Rule)>,
 }
@@ -299,27 +300,6 @@ impl View<'_> {
         let differs = self.device.value.as_deref() != Some(value.word());
         (false, differs.then(|| (value, format!("rule {rules:?}"))))
     }
-
-    /// Pending, or contested by an origin.
-    fn history(&self, what: ChangeWhat) -> Option<(String, String)> {
-        let key = ChangeKey { device: self.device.id.as_str().into(), what };
-        if self.world.history.pending.contains(&key) {
-            return Some(("pending".to_owned(), String::new()));
-        }
-        let twin = match &key.what {
-            ChangeWhat::Add(tag) => self
-                .device
-                .tags
-                .iter()
-                .find(|own| ***own != **tag && own.to_lowercase() == tag.to_lowercase()),
-            _ => None,
-        };
-        let origin = self.world.history.contested.get(&key)?;
-        let origin = twin.map_or(origin.clone(), |twin| {
-            format!("the device carries `{twin}`, which differs only in case: the service takes the two for one tag")
-        });
-        Some(("contested".to_owned(), origin))
-    }
 }
 
 /// Whether a claim, family, rename, `retire` or `removeTags` names a tag.
@@ -395,9 +375,9 @@ fn place(
     let mut held: Vec<(String, String, bool)> = Vec::new();
     for (tag, cause) in &tags.add {
         let spelled = spelled(view, tag);
-        let target = protected.clone().or_else(|| view.history(ChangeWhat::Add(spelled.as_str().into())));
+        let target = protected.clone().or_else(|| past(view, ChangeWhat::Add(spelled.as_str().into())));
         if let Some((reason, _)) = target.as_ref().filter(|(reason, _)| reason != "protected") {
-            held.push((spelled.clone(), cause.clone(), reason == "contested"));
+            held.push((spelled.clone(), cause.clone(), reason == "contested" || reason == "unwritable"));
         }
         put(target, &|found| drop(found.add.insert(tag.clone(), cause.clone())));
     }
@@ -425,7 +405,7 @@ fn place(
         let target = protected
             .clone()
             .or_else(gap)
-            .or_else(|| view.history(ChangeWhat::Remove(tag.as_str().into())))
+            .or_else(|| past(view, ChangeWhat::Remove(tag.as_str().into())))
             .or_else(waits)
             .or_else(untrusted);
         put(target, &|found| drop(found.remove.insert(tag.clone(), cause.clone())));
@@ -438,37 +418,35 @@ fn place(
         let lowers = (to as u8) < before as u8;
         let target = protected
             .or_else(|| unresolved.then(|| ("unresolved".to_owned(), String::new())))
-            .or_else(|| view.history(ChangeWhat::Value(to)))
+            .or_else(|| past(view, ChangeWhat::Value(to)))
             .or_else(|| untrusted().filter(|_| is_default || lowers));
         put(target, &|found| found.value = Some((to, cause.clone())));
     }
 }
 
-/// How an added tag is written: as the rule of the highest priority, then the first in the file, writes it.
+/// How an added tag is written: as the rules of the highest priority write it, bytewise first of several spellings.
 fn spelled(view: &View<'_>, tag: &str) -> String {
     let policy = &view.world.policy;
-    let mut rules: Vec<(usize, &Rule)> =
-        policy.rules.iter().enumerate().filter(|(_, rule)| rule.is_live(view.world.now())).collect();
-    rules.sort_by_key(|(index, rule)| (std::cmp::Reverse(rule.priority), *index));
-    for (index, rule) in rules {
-        for expression in &rule.tags {
-            if let TagExpressionKind::Literal(literal) = &expression.kind
-                && view.same(literal, tag)
-            {
-                return literal.clone();
-            }
-        }
-        for row in view.world.scope.iter().filter(|row| view.world.selected[index].contains(row)) {
-            let other =
-                View { device: &view.world.devices[*row], index: *row, rules: Vec::new(), world: view.world };
-            if let Some(found) = other.tags_of(rule).into_iter().find(|own| view.same(own, tag)) {
-                return found;
-            }
-        }
+    let mut given: Vec<(i64, String)> = Vec::new();
+    for (index, rule) in policy.rules.iter().enumerate().filter(|(_, rule)| rule.is_live(view.world.now())) {
+        let literals = rule.tags.iter().filter_map(|expression| match &expression.kind {
+            TagExpressionKind::Literal(literal) => Some(literal.clone()),
+            TagExpressionKind::Template(_) => None,
+        });
+        let rows = view.world.scope.iter().filter(|row| view.world.selected[index].contains(row));
+        let of_row = |row: &usize| {
+            let device = &view.world.devices[*row];
+            View { device, index: *row, rules: Vec::new(), world: view.world }.tags_of(rule)
+        };
+        let all = literals.chain(rows.flat_map(of_row)).filter(|own| view.same(own, tag));
+        given.extend(all.map(|own| (rule.priority, own)));
     }
+    let top = given.iter().map(|(priority, _)| *priority).max();
+    let given = given.into_iter().filter(|(priority, _)| Some(*priority) == top).map(|(_, own)| own).min();
     let members = policy.families.iter().flat_map(|family| &family.members).map(|member| &member.tag);
     let renames = policy.renames.iter().flat_map(|rename| [&rename.from, &rename.to]);
-    members.chain(renames).find(|name| view.same(name, tag)).cloned().unwrap_or_else(|| tag.to_owned())
+    let mut named = members.chain(renames);
+    given.or_else(|| named.find(|name| view.same(name, tag)).cloned()).unwrap_or_else(|| tag.to_owned())
 }
 
 fn removable(world: &World) -> u64 {

@@ -7,7 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::device::{DeviceValue, Field};
 use crate::diagnostic::{SourceId, Sources, Span};
 use crate::inventory::{self, DeviceSet, Row, Snapshot};
-use crate::plan::{ChangeKey, ChangeWhat, Header, History, InventoryReference, Plan};
+use crate::plan::{
+    ChangeKey, ChangeWhat, Header, History, InventoryReference, Plan, Unwritable, WriteAction,
+};
 use crate::policy::{
     Claim, Counted, DefaultValue, Family, Filter, Guard, Invariant, Member, Policy, Protection, Quantity,
     RemoveTag, Rename, Retire, Rule, Selector, SelectorKind, TagExpression, TagExpressionKind, Template,
@@ -347,10 +349,20 @@ fn history(dice: &mut Dice, devices: &[Device]) -> History {
             _ => ChangeWhat::Value(*dice.pick(&DeviceValue::ALL)),
         };
         let key = ChangeKey { device: dice.pick(devices).id.as_str().into(), what };
-        if dice.chance(3) {
-            history.pending.insert(key);
-        } else {
-            history.contested.insert(key, "registry".to_owned());
+        match dice.below(6) {
+            0 | 1 => drop(history.pending.insert(key)),
+            2 => drop(history.reverted.insert(key, "run".into())),
+            3 => {
+                let (action, tag) = match key.what {
+                    ChangeWhat::Add(tag) => (WriteAction::Add, Some(tag)),
+                    ChangeWhat::Remove(tag) => (WriteAction::Remove, Some(tag)),
+                    ChangeWhat::Value(_) => (WriteAction::Value, None),
+                };
+                let tag = tag.filter(|_| !dice.chance(3));
+                let refused = Unwritable { action, tag, reason: "400".to_owned(), until: Timestamp::EPOCH };
+                history.unwritable.entry(key.device).or_default().push(refused);
+            }
+            _ => drop(history.contested.insert(key, "registry".to_owned())),
         }
     }
     history
