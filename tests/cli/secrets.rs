@@ -145,3 +145,41 @@ fn a_secret_in_the_wrong_place_is_not_repeated() {
     std::fs::remove_file(project.path().join("mdetag.yaml")).unwrap();
     both_hold_none("a login URL's password", &project.run_in(&login, &["plan", "-vvv"]).exits(1), &needles);
 }
+
+#[test]
+fn a_secret_in_mdetag_yaml_is_in_no_stream_and_in_no_report() {
+    let needles = ["hunter2-hunter2".to_owned()];
+    let reports: Vec<String> = REPORTS.iter().map(|name| format!("--report={name}=report-{name}")).collect();
+    let reports: Vec<&str> = reports.iter().map(String::as_str).collect();
+    for settings in [
+        "version: 1\ntenants: { one: { clientSecret: hunter2-hunter2, foo: 1 } }\n",
+        "version: 1\nsharedKey: |\n  hunter2-hunter2\nfoo: 1\n",
+        "version: 1\nclientSecret: hunter2-hunter2: x\n",
+        "version: 1\ntenantsFile: tenants.csv\n",
+    ] {
+        let project = Project::with_policy(POLICY);
+        project.write("mdetag.yaml", settings);
+        project.write("tenants.csv", "name,clientSecret,cloud\none,hunter2-hunter2,gov\n");
+        let mut commands: Vec<Vec<&str>> = ["human", "json", "sarif", "github"]
+            .iter()
+            .map(|format| vec!["validate", "--format", format])
+            .collect();
+        for command in [&["plan"][..], &["drift"], &["apply", "--auto-approve"]] {
+            commands.push([command, &["--sandbox", "-vvv"], &reports].concat());
+            commands.push([command, &["--sandbox", "--format=json"]].concat());
+        }
+        commands.extend([vec!["doctor"], vec!["tenants", "--format=json"]]);
+        for words in commands {
+            let actions =
+                [("GITHUB_ACTIONS", "true".to_owned()), ("GITHUB_STEP_SUMMARY", "summary".to_owned())];
+            let ran = project.run_in(&actions, &words).exits(1);
+            both_hold_none(&words.join(" "), &ran, &needles);
+        }
+        for file in std::fs::read_dir(project.path()).unwrap() {
+            let path = file.unwrap().path();
+            if path.is_file() && !path.ends_with("mdetag.yaml") && !path.ends_with("tenants.csv") {
+                holds_none(&path.display().to_string(), &std::fs::read(&path).unwrap(), &needles);
+            }
+        }
+    }
+}

@@ -183,6 +183,8 @@ pub struct Diagnostic {
     pub related: Vec<Related>,
     /// Devices, for conflicts.
     pub devices: Option<DeviceSample>,
+    /// Whether the lines of its places may hold a secret: then only the places are shown.
+    pub hides_lines: bool,
 }
 
 impl Diagnostic {
@@ -202,6 +204,7 @@ impl Diagnostic {
             help: None,
             related: Vec::new(),
             devices: None,
+            hides_lines: false,
         }
     }
 

@@ -31,6 +31,7 @@ mod rollout;
 mod rules;
 mod scalars;
 mod schema;
+mod secrets;
 mod selector;
 pub mod settings;
 mod settle;

@@ -83,19 +83,16 @@ impl Reader<'_> {
         let node = fields.get("webhook")?;
         let text = self.filled_text(node, "`webhook`")?;
         if text.contains("://") {
-            // Without its place: the line would be printed, and the address in it with the line.
             let message = "a secret may not stand in mdetag.yaml: `notify.webhook` names an address itself";
-            self.report(Diagnostic::error("E0801", None, message).help(
+            self.report(Diagnostic::error("E0801", node.span, message).help(
                 "put the address into an environment variable and write `webhook: env:MDETAG_HOOK_NAME`; make a new address if this one was real",
             ));
             return None;
         }
         let name = text.strip_prefix("env:").filter(|name| is_variable(name));
         let Some(name) = name else {
-            let message = format!(
-                "`webhook` is `env:` and a variable named {HOOK_VARIABLES}…, found `{}`",
-                shown(text)
-            );
+            // What was found is not quoted: it may be a part of an address, which is a secret.
+            let message = format!("`webhook` is `env:` and a variable named {HOOK_VARIABLES}…");
             self.report(Diagnostic::error("E0208", node.span, message).help(
                 "write for example `webhook: env:MDETAG_HOOK_TEAMS`: other variables are not for mdetag.yaml to send anywhere",
             ));
@@ -172,7 +169,7 @@ mod tests {
         }
         let (notify, findings) = read("{ webhook: \"https://example.com/hook/s3cret\" }");
         assert!(notify.is_none());
-        assert_eq!((findings[0].code, findings[0].span), ("E0801", None));
+        assert_eq!((findings[0].code, findings[0].hides_lines), ("E0801", true));
         assert!(!findings[0].message.contains("s3cret"));
         assert_eq!(read("{ webhook: env:MDETAG_HOOK_A, on: [never] }").1[0].code, "E0208");
         assert_eq!(read("{ on: [drift] }").1[0].code, "E0105");

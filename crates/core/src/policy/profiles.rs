@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use super::reader::Reader;
+use super::secrets;
 use super::settings::{Profile, Settings};
 use super::syntax::{self, Entry, Node, NodeKind, shown};
 use crate::diagnostic::{Diagnostic, SourceId, Sources, Span};
@@ -101,9 +102,9 @@ pub fn read_profiles(sources: &Sources) -> (Vec<Profile>, Vec<Diagnostic>) {
         if is_csv { csv_root(&source.text) } else { syntax::parse(&source.text, SourceId(0)) };
     let mut reader = Reader::new(sources, TagCase::Exact, Timestamp::EPOCH);
     let mut profiles = Vec::new();
-    if let Some(root) = root {
-        reader.refuse_secrets(&root);
-        let entries = reader.map(&root, "a file of tenants").unwrap_or_default();
+    if let Some(root) = &root {
+        reader.refuse_secrets(root);
+        let entries = reader.map(root, "a file of tenants").unwrap_or_default();
         let inner = match entries {
             [Entry { key, value, .. }] if key == "tenants" => {
                 reader.map(value, "`tenants`").unwrap_or_default()
@@ -113,6 +114,7 @@ pub fn read_profiles(sources: &Sources) -> (Vec<Profile>, Vec<Diagnostic>) {
         profiles = inner.iter().filter_map(|entry| reader.profile(entry)).collect();
     }
     findings.extend(reader.into_findings());
+    secrets::hide(sources, root.as_ref(), &mut findings);
     (profiles, findings)
 }
 

@@ -8,7 +8,8 @@ use std::time::Duration;
 use super::keys;
 use super::notify::{self, NotifySettings};
 use super::reader::{Fields, Reader};
-use super::syntax::{self, Entry, Node, NodeKind};
+use super::secrets;
+use super::syntax::{self, Entry, Node};
 use crate::cloud::{Cloud, Region};
 use crate::diagnostic::{Diagnostic, Severity, SourceId, Sources};
 use crate::tag::TagCase;
@@ -168,49 +169,18 @@ pub fn read(sources: &Sources) -> (Settings, Vec<Diagnostic>) {
     let mut settings = Settings::default();
     let (node, mut findings) = syntax::parse(&sources.files[0].text, SourceId(0));
     let mut reader = Reader::new(sources, TagCase::Exact, Timestamp::EPOCH);
-    if let Some(node) = node {
-        reader.refuse_secrets(&node);
-        if let Some(fields) = reader.fields(&node, keys::SETTINGS, "mdetag.yaml") {
+    if let Some(node) = &node {
+        reader.refuse_secrets(node);
+        if let Some(fields) = reader.fields(node, keys::SETTINGS, "mdetag.yaml") {
             reader.settings(&fields, &mut settings);
         }
     }
     findings.extend(reader.into_findings());
+    secrets::hide(sources, node.as_ref(), &mut findings);
     (settings, findings)
 }
 
-/// Whether a key names a secret by its words.
-fn names_a_secret(key: &str) -> bool {
-    let plain: String =
-        key.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
-    ["secret", "password", "passwd", "token", "apikey", "privatekey", "accesskey", "credential"]
-        .iter()
-        .any(|word| plain.contains(word))
-}
-
 impl Reader<'_> {
-    /// A secret in a reviewed file is a leaked secret; say so before anything else.
-    pub(super) fn refuse_secrets(&mut self, node: &Node) {
-        match &node.kind {
-            NodeKind::Map(entries) => {
-                for entry in entries {
-                    if names_a_secret(&entry.key) {
-                        let finding = Diagnostic::error(
-                            "E0801",
-                            entry.key_span,
-                            "a secret may not stand in mdetag.yaml",
-                        );
-                        self.report(finding.label("looks like a secret").help(
-                            "delete it, revoke it if it was real, and use AZURE_CLIENT_SECRET, a certificate or a federated identity",
-                        ));
-                    }
-                    self.refuse_secrets(&entry.value);
-                }
-            }
-            NodeKind::List(items) => items.iter().for_each(|item| self.refuse_secrets(item)),
-            _ => {}
-        }
-    }
-
     fn settings(&mut self, fields: &Fields<'_>, settings: &mut Settings) {
         if let Some(node) = fields.get("version") {
             self.integer_in(node, "`version`", 1, 1);
@@ -330,6 +300,10 @@ impl Reader<'_> {
         profile.client_id = self.owned(&fields, "clientId");
         profile.extends = self.owned(&fields, "extends");
         for entry in fields.get("labels").and_then(|node| self.map(node, "`labels`")).unwrap_or_default() {
+            // What is wrong with a secret's value is not told: the sentence would quote it.
+            if secrets::is_named_by(&entry.key) {
+                continue;
+            }
             if let Some(text) = self.filled_text(&entry.value, "a label") {
                 profile.labels.insert(entry.key.clone(), text.to_owned());
             }

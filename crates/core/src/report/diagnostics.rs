@@ -65,10 +65,10 @@ fn group<'f>(lines: &Lines<'f>, finding: &'f Diagnostic) -> Group<'f> {
     let title = level.primary_title(escape::terminal(&finding.message)).id(finding.code);
     let mut elements: Vec<Element<'f>> = Vec::new();
     if let Some(span) = finding.span {
-        elements.push(lines.shown(span, finding.label.as_deref(), true));
+        elements.push(lines.shown(span, finding.label.as_deref(), true, finding.hides_lines));
     }
     for related in &finding.related {
-        elements.push(lines.shown(related.span, Some(&related.message), false));
+        elements.push(lines.shown(related.span, Some(&related.message), false, finding.hides_lines));
     }
     if let Some(devices) = &finding.devices {
         let sample: Vec<_> = devices.sample.iter().map(|name| escape::terminal(name)).collect();
@@ -130,14 +130,14 @@ impl<'s> Lines<'s> {
         Region { line, column, end_line, end_column }
     }
 
-    /// The first line of a span with a caret below it, or its place alone where the line is too long to be read.
-    fn shown(&self, span: Span, label: Option<&'s str>, is_primary: bool) -> Element<'s> {
+    /// The first line of a span with a caret below it, or its place alone where the line is too long to be read or may hold a secret.
+    fn shown(&self, span: Span, label: Option<&'s str>, is_primary: bool, is_hidden: bool) -> Element<'s> {
         let source = self.sources.file(span.source);
         let path = escape::terminal(&source.name);
         let (line, start) = self.line(span, span.start);
         let rest = source.text.get(start as usize..).unwrap_or("");
         let shown = rest.split('\n').next().unwrap_or("").trim_end_matches('\r');
-        if shown.len() > MAX_LINE {
+        if is_hidden || shown.len() > MAX_LINE {
             let column = self.region(span).column as usize;
             return Origin::path(path).line(line + 1).char_column(column).into();
         }
