@@ -99,7 +99,11 @@ impl Reader<'_> {
             return None;
         };
         let variable = name.to_owned();
-        let words = fields.get("on").and_then(|node| self.texts(node, "`on`"));
+        let written = fields.get("on");
+        // A word alone is refused, as the schema does.
+        let words = written
+            .filter(|node| self.list(node, "`on`").is_some())
+            .and_then(|node| self.texts(node, "`on`"));
         let mut on = Vec::new();
         for (word, span) in words.iter().flatten() {
             match Occasion::ALL.into_iter().find(|occasion| occasion.word() == *word) {
@@ -173,5 +177,7 @@ mod tests {
         assert!(!findings[0].message.contains("s3cret"));
         assert_eq!(read("{ webhook: env:MDETAG_HOOK_A, on: [never] }").1[0].code, "E0208");
         assert_eq!(read("{ on: [drift] }").1[0].code, "E0105");
+        assert_eq!(read("{ webhook: env:MDETAG_HOOK_A, on: drift }").1[0].code, "E0104");
+        assert_eq!(read("{ webhook: env:MDETAG_HOOK_A, on: [] }").1[0].code, "E0204");
     }
 }
