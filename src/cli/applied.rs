@@ -2,6 +2,7 @@
 //!
 //! Decides nothing; exit codes come from `carry_out` and `rollout`.
 
+use mdetag_core::apply::StopReason;
 use mdetag_core::plan::Plan;
 use mdetag_core::report::model::{Input, Model, RunEnd, Subject};
 use mdetag_core::report::notification::SummaryDocument;
@@ -12,7 +13,6 @@ use super::ci;
 use super::context::Context;
 use super::exit::Exit;
 use super::failure::Failure;
-use super::last_wave::LastWave;
 use super::next_wave::{self, NextWave};
 use super::output::Reports;
 use super::rollout;
@@ -32,6 +32,41 @@ pub struct Applied {
 impl From<Exit> for Applied {
     fn from(exit: Exit) -> Applied {
         Applied { exit, next: None, untold: None, summary: None }
+    }
+}
+
+/// How a run stands while its next wave waits: told only where no later wave takes its place.
+pub struct LastWave {
+    /// The plan of what was left.
+    plan: Plan,
+    /// The reviewed plan.
+    reviewed: Option<Plan>,
+    /// How it ended.
+    end: RunEnd,
+    /// The same for the shell.
+    exit: Exit,
+}
+
+impl LastWave {
+    /// Tells it as the end of a command that was stopped before the next wave.
+    ///
+    /// # Errors
+    /// A report that cannot be written.
+    pub fn tell(
+        mut self,
+        context: &Context,
+        args: &ApplyArgs,
+        stopped: StopReason,
+    ) -> Result<Applied, Failure> {
+        let exit = self.exit.worst(Exit::Stopped);
+        let waits = self.end.not_before.map(|moment| format!(", which may start at {moment}"));
+        let waits = waits.unwrap_or_default();
+        self.end.stopped =
+            Some(format!("it was stopped by {} before the next wave{waits}", stopped.phrase()));
+        self.end.exit_code = exit.code();
+        let reports = Reports::new(context, &args.report)?;
+        let summary = report(context, args, &reports, (&self.plan, self.reviewed.as_ref()), &self.end)?;
+        Ok(Applied { summary: Some(Box::new(summary)), ..exit.into() })
     }
 }
 
@@ -61,7 +96,7 @@ pub fn tell_end(
 ///
 /// # Errors
 /// A report that cannot be written.
-pub fn report(
+fn report(
     context: &Context,
     args: &ApplyArgs,
     reports: &Reports,

@@ -39,7 +39,6 @@ mod init;
 mod known_service;
 mod ledger_text;
 mod left_out;
-mod last_wave;
 mod lock;
 mod looking;
 mod manual;
