@@ -68,9 +68,9 @@ fn tenant(context: &Context, state: &StateDir) -> Result<Value, Failure> {
         }
     }
     let (now, visibility) = (context.clock.now(), context.settings.writes.visibility);
-        let policy = headers.last().map_or("", |header| &header.policy);
-        let tag_case = context.settings.tag_case;
-        let known = history::read(state, Present { now, visibility, policy, retry_contested: false, tag_case });
+    let policy = headers.last().map_or("", |header| &header.policy);
+    let tag_case = context.settings.tag_case;
+    let known = history::read(state, Present { now, visibility, policy, retry_contested: false, tag_case });
     let rollouts: Option<Vec<String>> = match open_rollouts::open(state, None, None) {
         Ok(open) => Some(open.into_iter().map(|recorded| recorded.header.run).collect()),
         Err(error) => {
