@@ -50,6 +50,20 @@ impl Failure {
         Failure::new("E9002", message)
     }
 
+    /// An output that cannot be written. Where its reader went away, nobody is left to tell.
+    pub fn output(error: &(dyn std::error::Error + 'static)) -> Failure {
+        let causes = std::iter::successors(Some(error), |error| error.source());
+        let mut reasons = causes.filter_map(|cause| cause.downcast_ref::<std::io::Error>());
+        match reasons.any(is_broken_pipe) {
+            true => Failure::reader_gone(),
+            false => Failure::file(chain(error)),
+        }
+    }
+
+    fn reader_gone() -> Failure {
+        Failure::new(BROKEN_PIPE, "the reader of the output went away")
+    }
+
     /// Identity, network or service.
     pub fn tenant(message: impl Into<String>) -> Failure {
         Failure::new("E9003", message)
@@ -119,13 +133,14 @@ impl fmt::Display for Failure {
 
 impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Failure {
-        // ERROR_PIPE_NOT_CONNECTED, which the standard library has no kind for.
-        let is_disconnected = cfg!(windows) && error.raw_os_error() == Some(233);
-        if error.kind() == std::io::ErrorKind::BrokenPipe || is_disconnected {
-            return Failure::new(BROKEN_PIPE, "standard output was closed");
-        }
-        Failure::file(error.to_string())
+        if is_broken_pipe(&error) { Failure::reader_gone() } else { Failure::file(error.to_string()) }
     }
+}
+
+fn is_broken_pipe(error: &std::io::Error) -> bool {
+    // ERROR_PIPE_NOT_CONNECTED, which the standard library has no kind for.
+    let is_disconnected = cfg!(windows) && error.raw_os_error() == Some(233);
+    error.kind() == std::io::ErrorKind::BrokenPipe || is_disconnected
 }
 
 /// An error and its causes as one sentence: `cannot read x: permission denied`.

@@ -11,7 +11,7 @@ use mdetag_core::report::words::counted;
 use super::args::{Format, SnapshotArgs};
 use super::context::Context;
 use super::exit::Exit;
-use super::failure::{Failure, chain};
+use super::failure::Failure;
 use super::output;
 use super::progress::Reading;
 use super::session;
@@ -50,7 +50,7 @@ pub async fn run(context: &Context, args: &SnapshotArgs) -> Result<Exit, Failure
         devices: snapshot.len() as u64,
         reasons: trust.sentences(),
     };
-    pages.write(&output_path, &stamp).map_err(|error| Failure::file(chain(&error)))?;
+    pages.write(&output_path, &stamp).map_err(|error| Failure::output(&error))?;
     let is_sandbox = if session.is_sandbox() { "SANDBOX: " } else { "" };
     session.close().await;
     let text = match context.global.format {

@@ -61,15 +61,24 @@ fn a_reader_that_goes_away_ends_the_run_quietly() {
         "version: 1\nrules:\n  - { name: r, select: { osPlatform: { startsWith: WindowsServer } }, tags: [T] }\n",
     );
     project.run(&["sandbox", "create"]).exits(0);
-    for words in
-        [["plan", "--sandbox", "--details"], ["plan", "--sandbox", "--format=json"], ["schema", "plan", "-q"]]
-    {
+    let commands = [
+        "plan --sandbox --details",
+        "plan --sandbox --format=json",
+        "plan --sandbox --format=csv",
+        "devices --sandbox --format csv",
+        "devices --sandbox --format json",
+        "schema plan -q",
+        #[cfg(unix)]
+        "snapshot --sandbox -o /dev/stdout",
+    ];
+    for line in commands {
+        let words: Vec<&str> = line.split(' ').collect();
         let mut command = project.command(&words);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::with_capacity(16, child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let ended = ran(child.wait_with_output().unwrap()).exits(0);
         ended.is_for_people();
-        assert!(!ended.err.contains("error") && !ended.err.contains("pipe"), "{}", ended.err);
+        assert!(!ended.err.contains("error") && !ended.err.contains("pipe"), "{line}: {}", ended.err);
     }
 }

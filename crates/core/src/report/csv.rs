@@ -33,11 +33,12 @@ const COLUMNS: [&str; 14] = [
 /// Those of the writer.
 pub fn csv(model: &Model<'_>, out: &mut dyn Write) -> io::Result<()> {
     let mut writer = csv::WriterBuilder::new().quote_style(csv::QuoteStyle::Always).from_writer(out);
-    writer.write_record(COLUMNS)?;
+    writer.write_record(COLUMNS).map_err(io_error)?;
     let asides = model.aside_rows().filter(|_| model.input.subject == Subject::Drift);
     for row in model.rows().chain(asides) {
         let cells = cells(model, &row);
-        writer.write_record(cells.iter().map(|cell| escape::csv(cell).into_owned()))?;
+        let cells = cells.iter().map(|cell| escape::csv(cell).into_owned());
+        writer.write_record(cells).map_err(io_error)?;
     }
     writer.flush()
 }
@@ -49,6 +50,14 @@ pub fn csv(model: &Model<'_>, out: &mut dyn Write) -> io::Result<()> {
 pub fn csv_bom(model: &Model<'_>, out: &mut dyn Write) -> io::Result<()> {
     out.write_all("\u{feff}".as_bytes())?;
     csv(model, out)
+}
+
+/// The writer's own error: the conversion of the `csv` crate loses the kind, and with it that a pipe is broken.
+pub(super) fn io_error(error: csv::Error) -> io::Error {
+    match error.into_kind() {
+        csv::ErrorKind::Io(error) => error,
+        other => io::Error::other(format!("{other:?}")),
+    }
 }
 
 fn cells(model: &Model<'_>, row: &Row<'_>) -> [String; 14] {
@@ -90,6 +99,30 @@ mod tests {
     fn every_column_is_documented() {
         let guide = include_str!("../../../../docs/reports.md");
         assert!(COLUMNS.iter().all(|column| guide.contains(&format!("`{column}`"))));
+    }
+
+    /// A pipe without a reader.
+    struct Gone;
+
+    impl Write for Gone {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::BrokenPipe.into())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn every_format_says_that_a_pipe_is_broken() {
+        let plan = fixtures::example();
+        let model = Model::new(Input::new(Subject::Plan, &plan));
+        let style = crate::report::Style { width: 80, ..crate::report::Style::default() };
+        for format in crate::report::Format::ALL.iter().filter(|format| format.is_of_a_plan()) {
+            let failed = crate::report::write(*format, &model, &style, 60_000, &mut Gone).unwrap_err();
+            assert_eq!(failed.kind(), io::ErrorKind::BrokenPipe, "{}", format.name());
+        }
     }
 
     #[test]

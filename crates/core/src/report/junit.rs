@@ -60,7 +60,8 @@ pub fn junit(model: &Model<'_>, out: &mut dyn Write) -> io::Result<()> {
         suite.add_test_cases(cases.iter().map(test_case));
         report.add_test_suite(suite);
     }
-    report.serialize(out).map_err(io::Error::other)
+    // Written from a text: the library's error hides the kind of the writer's, and with it that a pipe is broken.
+    out.write_all(report.to_string().map_err(io::Error::other)?.as_bytes())
 }
 
 fn seconds(model: &Model<'_>) -> Duration {

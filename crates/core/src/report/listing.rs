@@ -6,6 +6,7 @@ use std::io::{self, Write};
 
 use serde_json::{Map, Value, json};
 
+use super::csv::io_error;
 use super::escape::{self, terminal};
 use super::style::{Paint, Style, fit, pad, width};
 use super::words::number;
@@ -221,7 +222,7 @@ pub fn ndjson(listing: &Listing, out: &mut dyn Write) -> io::Result<()> {
 pub fn csv(listing: &Listing, out: &mut dyn Write) -> io::Result<()> {
     // In quotes, so that no cell begins a line that a CI system reads as a command.
     let mut rows = ::csv::WriterBuilder::new().quote_style(::csv::QuoteStyle::Always).from_writer(out);
-    rows.write_record(listing.columns.iter().map(|column| column.key.as_str()))?;
+    rows.write_record(listing.columns.iter().map(|column| column.key.as_str())).map_err(io_error)?;
     for row in &listing.rows {
         let cells: Vec<String> = row
             .iter()
@@ -230,7 +231,7 @@ pub fn csv(listing: &Listing, out: &mut dyn Write) -> io::Result<()> {
                 if cell.is_number() { plain } else { escape::csv(&plain).into_owned() }
             })
             .collect();
-        rows.write_record(&cells)?;
+        rows.write_record(&cells).map_err(io_error)?;
     }
     rows.flush()
 }

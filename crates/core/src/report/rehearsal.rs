@@ -157,7 +157,8 @@ pub fn junit(tested: &Tested<'_>, out: &mut dyn Write) -> io::Result<()> {
         }
         report.add_test_suite(suite);
     }
-    report.serialize(out).map_err(io::Error::other)
+    // Written from a text: the library's error hides the kind of the writer's, and with it that a pipe is broken.
+    out.write_all(report.to_string().map_err(io::Error::other)?.as_bytes())
 }
 
 fn case(tested: &Tested<'_>, test: &Rehearsed, class: &str) -> io::Result<TestCase> {
