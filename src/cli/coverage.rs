@@ -27,7 +27,7 @@ pub async fn run(context: &Context, args: &CoverageArgs) -> Result<Exit, Failure
     let selections = selection::select(&set.policy, snapshot, &source.hunting, now)
         .map_err(|findings| Failure::policy(set.sources.clone(), findings))?;
     let coverage = coverage::coverage(&set.policy, &set.sources, snapshot, &selections, now);
-    looking::show(context, &listing(&coverage), true)?;
+    looking::show_seen(context, &seen, listing(&coverage), true)?;
     seen.source.close().await;
     Ok(Exit::Success)
 }

@@ -31,7 +31,7 @@ pub async fn run(context: &Context, args: &DevicesArgs) -> Result<Exit, Failure>
     let seen = looking::read(context, &args.policy).await?;
     let wanted = wanted(context, args, &seen)?;
     let listing = listing(&seen.source.inventory.snapshot, &wanted, args, &fields);
-    looking::show(context, &listing, true)?;
+    looking::show_seen(context, &seen, listing, true)?;
     seen.source.close().await;
     Ok(Exit::Success)
 }
@@ -42,10 +42,8 @@ fn field(name: &str) -> Result<Field, Failure> {
         let known = Field::ALL.iter().map(|field| field.name());
         let near = mdetag_core::diagnostic::did_you_mean(name, known);
         let failure = Failure::usage(format!("there is no field `{}`", terminal(name)));
-        failure.help(near.map_or_else(
-            || "the fields are those of the policy language, as in `osPlatform`".to_owned(),
-            |near| format!("did you mean `{near}`?"),
-        ))
+        let near = near.map_or_else(String::new, |near| format!("did you mean `{near}`? "));
+        failure.help(format!("{near}`mdetag help selectors` lists the fields"))
     })
 }
 

@@ -77,7 +77,7 @@ pub async fn run(context: &Context, args: &GroupsArgs) -> Result<Exit, Failure> 
             .push(format!("The file has no group `{name}`, which the service reports: it is out of date"));
     }
     listing.remarks.extend(groups.notes.iter().map(|note| format!("Note: {note}")));
-    looking::show(context, &listing, true)?;
+    looking::show_seen(context, &seen, listing, true)?;
     seen.source.close().await;
     Ok(Exit::Success)
 }

@@ -16,6 +16,7 @@ use super::failure::Failure;
 use super::output;
 use super::planning::PolicySet;
 use super::policy_set;
+use super::session::SANDBOX;
 use super::source::{self, Source};
 
 /// The policies and the devices of a command that only looks.
@@ -60,6 +61,15 @@ pub async fn read(context: &Context, given: &[PathBuf]) -> Result<Seen, Failure>
 pub fn formats(context: &Context, command: &str) -> Result<(), Failure> {
     let known = [Format::Human, Format::Json, Format::Ndjson, Format::Markdown, Format::Csv];
     output::only(context.global.format, command, &known)
+}
+
+/// Prints a listing of what was seen.
+///
+/// # Errors
+/// Standard output that cannot be written.
+pub fn show_seen(context: &Context, seen: &Seen, listing: Listing, details: bool) -> Result<(), Failure> {
+    let is_sandbox = seen.source.inventory.tenant.cloud.as_deref() == Some(SANDBOX);
+    show(context, &Listing { is_sandbox, ..listing }, details)
 }
 
 /// Prints a listing.

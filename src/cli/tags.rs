@@ -18,7 +18,7 @@ pub async fn run(context: &Context, args: &TagsArgs) -> Result<Exit, Failure> {
     looking::formats(context, "tags")?;
     let seen = looking::read(context, &args.policy).await?;
     let listing = listing(&seen, args);
-    looking::show(context, &listing, args.details)?;
+    looking::show_seen(context, &seen, listing, args.details)?;
     seen.source.close().await;
     Ok(Exit::Success)
 }

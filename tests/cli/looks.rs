@@ -90,6 +90,31 @@ fn without_policies_the_tags_are_listed_all_the_same() {
     assert!(html.err.contains("choose one of"), "{}", html.err);
 }
 
+/// The page on consequences as a project: its policy and its file of groups.
+fn page_on_consequences() -> Project {
+    let page = include_str!("../../docs/consequences.md");
+    let fence = |info: &str| {
+        let (_, rest) = page.split_once(&format!("```{info}\n")).unwrap();
+        rest.split_once("```").unwrap().0
+    };
+    let project = Project::with_policy(fence("yaml policy"));
+    project.write("policies/data/device-groups.yaml", fence("yaml data/device-groups.yaml"));
+    project
+}
+
+#[test]
+fn reports_of_a_simulated_tenant_begin_with_that() {
+    let project = page_on_consequences();
+    for command in ["tags", "devices", "coverage", "groups"] {
+        for format in ["human", "markdown"] {
+            let text = project.run(&[command, "--sandbox", "--format", format]).exits(0).out;
+            assert!(text.starts_with("SANDBOX · "), "{command} {format}: {text}");
+        }
+        let document = project.run(&[command, "--sandbox", "--format", "json"]).exits(0).json();
+        assert_eq!(document["sandbox"], true, "{command}");
+    }
+}
+
 #[test]
 fn groups_are_shown_as_predicted_and_as_reported() {
     let project = Project::with_policy(

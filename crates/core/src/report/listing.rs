@@ -16,6 +16,8 @@ use super::words::number;
 pub struct Listing {
     /// What the rows are, in JSON: `tags`, `devices`, `rules`.
     pub kind: &'static str,
+    /// Whether it is about a simulated tenant: said in the first line to people, a field in JSON.
+    pub is_sandbox: bool,
     /// The sentence above the rows.
     pub heading: String,
     /// The columns, in order.
@@ -108,11 +110,18 @@ impl Listing {
         };
         Listing {
             kind: self.kind,
+            is_sandbox: self.is_sandbox,
             heading: self.heading.clone(),
             columns: self.columns.iter().filter(|column| column.is_brief).cloned().collect(),
             rows: self.rows.iter().map(keep).collect(),
             remarks: self.remarks.clone(),
         }
+    }
+
+    /// The first line for people.
+    pub(super) fn first_line(&self) -> String {
+        let sandbox = if self.is_sandbox { "SANDBOX · " } else { "" };
+        format!("{sandbox}{}", self.heading)
     }
 
     /// The rows as JSON objects.
@@ -129,7 +138,7 @@ impl Listing {
 /// # Errors
 /// Those of the writer.
 pub fn human(listing: &Listing, style: &Style, out: &mut dyn Write) -> io::Result<()> {
-    writeln!(out, "{}", style.paint(Paint::Strong, &terminal(&listing.heading)))?;
+    writeln!(out, "{}", style.paint(Paint::Strong, &terminal(&listing.first_line())))?;
     let shown: Vec<usize> = (0..listing.columns.len())
         .filter(|index| style.details || listing.columns[*index].is_brief)
         .collect();
@@ -187,7 +196,7 @@ fn title(key: &str) -> String {
     title
 }
 
-/// Writes one JSON document: `{ "formatVersion", "kind", "heading", "rows": [{…}], "remarks": […] }`.
+/// Writes one JSON document: `{ "formatVersion", "kind", "sandbox", "heading", "rows": [{…}], "remarks": […] }`.
 ///
 /// # Errors
 /// Those of the writer.
@@ -195,6 +204,7 @@ pub fn json_document(listing: &Listing, out: &mut dyn Write) -> io::Result<()> {
     let document = json!({
         "formatVersion": "1.0",
         "kind": listing.kind,
+        "sandbox": listing.is_sandbox,
         "heading": listing.heading,
         "rows": listing.objects().collect::<Vec<_>>(),
         "remarks": listing.remarks,
@@ -241,7 +251,7 @@ pub fn csv(listing: &Listing, out: &mut dyn Write) -> io::Result<()> {
 /// # Errors
 /// Those of the writer.
 pub fn markdown(listing: &Listing, out: &mut dyn Write) -> io::Result<()> {
-    writeln!(out, "{}\n", prose(&listing.heading))?;
+    writeln!(out, "{}\n", prose(&listing.first_line()))?;
     if !listing.rows.is_empty() {
         let titles: Vec<String> =
             listing.columns.iter().map(|column| escape::markdown(&column.key)).collect();
@@ -313,6 +323,22 @@ mod tests {
         assert!(text.starts_with("\"tag\",\"devices\",\"lastRun\"\n") && !text.contains("\n="), "{text}");
         let text = written(markdown);
         assert!(text.contains("| `a` `<b>` | 3 | `r` |") && !text.contains('\u{202e}'), "{text}");
+    }
+
+    #[test]
+    fn the_first_line_says_that_a_tenant_is_simulated() {
+        let simulated = Listing { is_sandbox: true, ..listing() };
+        let first = |render: &dyn Fn(&Listing, &mut dyn Write) -> io::Result<()>| {
+            let mut out = Vec::new();
+            render(&simulated, &mut out).unwrap();
+            String::from_utf8(out).unwrap().lines().next().unwrap().to_owned()
+        };
+        let style = Style { width: 80, ..Style::default() };
+        assert_eq!(first(&|listing, out| human(listing, &style, out)), "SANDBOX · 2 tags");
+        assert_eq!(first(&|listing, out| markdown(listing, out)), "SANDBOX · 2 tags");
+        assert_eq!(first(&|listing, out| csv(listing, out)), "tag,devices,lastRun");
+        let document: Value = serde_json::from_str(&written(json_document)).unwrap();
+        assert_eq!(document["sandbox"], false);
     }
 
     #[test]

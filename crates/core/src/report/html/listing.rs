@@ -29,7 +29,7 @@ pub fn listing_page(title: &str, listings: &[Listing], out: &mut dyn Write) -> i
 }
 
 fn table(listing: &Listing, out: &mut dyn Write) -> io::Result<()> {
-    writeln!(out, "<section>\n<h2>{}</h2>", text(&listing.heading))?;
+    writeln!(out, "<section>\n<h2>{}</h2>", text(&listing.first_line()))?;
     if !listing.rows.is_empty() {
         writeln!(
             out,

@@ -97,6 +97,22 @@ impl Merged {
         names.len() as u64
     }
 
+    /// Whether every tenant that came to a report is simulated, and how many are.
+    fn simulated(&self) -> (bool, u64) {
+        let mut reports = self.results.iter().filter_map(|result| result.summary.as_ref()).peekable();
+        let is_any = reports.peek().is_some();
+        let (simulated, real): (Vec<_>, Vec<_>) = reports.partition(|summary| summary.sandbox);
+        (is_any && real.is_empty(), simulated.len() as u64)
+    }
+
+    /// What stands before the first heading where only some of the tenants are simulated.
+    fn lead(&self) -> String {
+        match self.simulated() {
+            (true, _) | (_, 0) => String::new(),
+            (false, some) => format!("SANDBOX for {} · ", counted(some, "tenant")),
+        }
+    }
+
     fn heading(&self) -> String {
         let exits: Vec<String> =
             self.exits().iter().map(|(code, count)| format!("{} exit {code}", number(*count))).collect();
@@ -105,13 +121,19 @@ impl Merged {
             (results, tenants) if results == tenants => counted(tenants, "tenant"),
             (results, tenants) => format!("{} of {}", counted(results, "result"), counted(tenants, "tenant")),
         };
-        if exits.is_empty() { count } else { format!("{count}: {}", exits.join(", ")) }
+        let lead = self.lead();
+        if exits.is_empty() {
+            format!("{lead}{count}")
+        } else {
+            format!("{lead}{count}: {}", exits.join(", "))
+        }
     }
 
     /// A row a tenant.
     pub(super) fn tenants(&self) -> Listing {
         let mut table = Listing {
             kind: "tenants",
+            is_sandbox: self.simulated().0,
             heading: self.heading(),
             remarks: self.problems.iter().chain(&self.notes).cloned().collect(),
             ..Listing::default()
@@ -168,7 +190,8 @@ impl Merged {
         rows.sort_by_key(|(rank, _)| *rank);
         let mut table = Listing {
             kind: "policies",
-            heading: counted(rows.len() as u64, "policy set"),
+            is_sandbox: self.simulated().0,
+            heading: format!("{}{}", self.lead(), counted(rows.len() as u64, "policy set")),
             ..Listing::default()
         }
         .column("policies")

@@ -78,6 +78,9 @@ pub struct TenantError {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Summary {
+    /// Whether the tenant is simulated.
+    #[serde(default)]
+    pub sandbox: bool,
     /// `sha256:…` of the policy set.
     pub policy: String,
     /// Git commit of the policy set.
@@ -132,6 +135,7 @@ impl Summary {
         let classes = Class::ALL.iter().filter(|_| run.is_none());
         let outcomes = Outcome::ALL.iter().filter(|outcome| run.is_some() && model.outcome(**outcome) > 0);
         Summary {
+            sandbox: model.is_sandbox(),
             policy: plan.header.policy.digest.clone(),
             commit: plan.header.policy.commit.clone(),
             devices: plan.header.inventory.devices,

@@ -141,6 +141,25 @@ mod tests {
     }
 
     #[test]
+    fn the_first_line_says_which_tenants_are_simulated() {
+        let simulated = |tenant: &str| {
+            let mut result = result(tenant, 0, 0);
+            result.summary.iter_mut().for_each(|summary| summary.sandbox = true);
+            result
+        };
+        let first = |results: Vec<TenantResult>, format| {
+            written(&merged(results), format).lines().next().unwrap_or_default().to_owned()
+        };
+        for format in [Format::Human, Format::Markdown] {
+            let all = first(vec![simulated("a"), simulated("b"), result("dead", 1, 0)], format);
+            assert_eq!(all, "SANDBOX · 1 policy set");
+            let some = first(vec![simulated("a"), result("b", 0, 0)], format);
+            assert_eq!(some, "SANDBOX for 1 tenant · 1 policy set");
+            assert_eq!(first(vec![result("b", 0, 0)], format), "1 policy set");
+        }
+    }
+
+    #[test]
     fn of_two_results_of_a_tenant_the_later_one_counts_and_it_is_said() {
         let early = result("a", 0, 1);
         let late = TenantResult {
