@@ -49,7 +49,11 @@ async fn send(
 ) -> Result<(), String> {
     let address = std::env::var(&notify.variable).ok().filter(|address| !address.trim().is_empty());
     let Some(address) = address.map(SecretString::from) else {
-        return Err(format!("the environment variable {} is not set", notify.variable));
+        return Err(format!(
+            "the environment variable {} is not set; set it to the webhook's address, or take `notify` out of \
+             mdetag.yaml",
+            notify.variable
+        ));
     };
     let now = context.clock.now();
     // Each try of one message has the same id, so that a receiver can tell them from two messages.

@@ -51,8 +51,10 @@ pub fn read(path: &std::path::Path) -> Result<Plan, Failure> {
 /// # Errors
 /// As [`read`].
 pub fn read_with_digest(path: &std::path::Path) -> Result<(Plan, String), Failure> {
-    let text = regular_file::argument_text(path, MAX_BYTES)
-        .map_err(|why| Failure::plan(format!("{}: {why}", shown(path))))?;
+    let text = regular_file::argument_text(path, MAX_BYTES).map_err(|why| {
+        Failure::plan(format!("{}: {why}", shown(path)))
+            .help("name the file of a saved plan; `mdetag plan -o FILE` writes one")
+    })?;
     parse(path, &text)
 }
 

@@ -187,7 +187,11 @@ fn kept(
 
 fn from_file(context: &Context, path: &std::path::Path, set: Option<&PolicySet>) -> Result<Source, Failure> {
     let policy = set.map(|set| &set.policy);
-    let file = snapshot_file::read(path).map_err(|error| Failure::file(super::failure::chain(&error)))?;
+    let file = snapshot_file::read(path).map_err(|error| {
+        Failure::file(super::failure::chain(&error)).help(
+            "`mdetag snapshot -o FILE` records an inventory; with `--sandbox`, one of a simulated tenant",
+        )
+    })?;
     let pin = policy.and_then(|policy| policy.guard.tenant_id.as_ref());
     if let (Some((pin, _)), Some(id)) = (pin, &file.tenant.id)
         && !pin.eq_ignore_ascii_case(id)

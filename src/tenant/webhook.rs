@@ -16,6 +16,9 @@ const TRIES: u32 = 3;
 /// The longest wait that a receiver may ask for between two tries.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
+/// What to do about an address that is none.
+const WHOLE_ADDRESS: &str = "store the receiver's whole address, which begins with https://";
+
 /// How long a delivery may take.
 #[derive(Clone, Copy, Debug)]
 pub struct Delivery {
@@ -45,10 +48,11 @@ pub async fn deliver(
     delivery: Delivery,
     clock: &dyn Clock,
 ) -> Result<(), String> {
-    let url = Url::parse(address.expose_secret().trim()).map_err(|_| "the address is no URL".to_owned())?;
+    let url = Url::parse(address.expose_secret().trim())
+        .map_err(|_| format!("the address is no URL; {WHOLE_ADDRESS}"))?;
     let is_near = matches!(url.host_str(), Some("127.0.0.1" | "[::1]" | "localhost"));
     if url.scheme() != "https" && !(is_near && url.scheme() == "http") {
-        return Err("the address is not https".to_owned());
+        return Err(format!("the address is not https; {WHOLE_ADDRESS}"));
     }
     let http = Http::default();
     http.remember(address);
@@ -60,7 +64,7 @@ pub async fn deliver(
             let (why, asked) = match &answer {
                 Ok(answer) if answer.is_success() => return Ok(()),
                 Ok(answer) => (rejected(answer), answer.retry_after(clock)),
-                Err(failure) => (failure.detail(), None),
+                Err(failure) => (unreached(failure), None),
             };
             if attempt == TRIES || !is_worth_another(&answer) {
                 return Err(why);
@@ -71,14 +75,48 @@ pub async fn deliver(
         Err("it was not tried".to_owned())
     };
     let ended = tokio::time::timeout(delivery.total, tries).await;
-    ended.unwrap_or_else(|_| Err("the receiver took too long".to_owned()))
+    ended.unwrap_or_else(|_| Err("the receiver took too long; run the command again later".to_owned()))
 }
 
 fn rejected(answer: &Answer) -> String {
     match answer.status {
-        300..400 => format!("the receiver redirects (HTTP {}), which is not followed", answer.status),
-        status => format!("the receiver answered with HTTP {status}"),
+        300..400 => {
+            format!("the receiver redirects (HTTP {}), which is not followed; {WHOLE_ADDRESS}", answer.status)
+        }
+        status => format!("the receiver answered with HTTP {status}; {}", after(status)),
     }
+}
+
+/// What to do about a status.
+fn after(status: u16) -> &'static str {
+    match status {
+        401 | 403 => "the webhook may have expired: make a new one and store its address",
+        404 | 410 => {
+            "there is no such webhook: check the address, or make a new webhook and store its address"
+        }
+        408 | 429 | 500.. => "the receiver is busy or has failed: look at it, or run the command again later",
+        _ => "it does not take this message: check that `notify.format` is the receiver's",
+    }
+}
+
+/// Why there is no whole answer, in plain words where the library's are of a programmer.
+fn unreached(failure: &HttpFailure) -> String {
+    let detail = failure.detail();
+    let words = detail.to_ascii_lowercase();
+    // The words of Unix and Windows for one refusal.
+    if words.contains("refused") {
+        return "nothing listens at the address (connection refused); check its host and port".to_owned();
+    }
+    if words.contains("dns error") || words.contains("failed to lookup") {
+        return "the name of the receiver's host is not known; check the address and the name server"
+            .to_owned();
+    }
+    if failure.is_distrust() {
+        return format!(
+            "{detail}; the receiver's certificate is not trusted: add its authority to this computer"
+        );
+    }
+    format!("{detail}; check the address, the network and the proxy")
 }
 
 fn is_worth_another(answer: &Result<Answer, HttpFailure>) -> bool {

@@ -103,6 +103,41 @@ fn page_on_consequences() -> Project {
 }
 
 #[test]
+fn the_page_on_consequences_can_be_followed_in_the_sandbox() {
+    let project = page_on_consequences();
+    let groups = project.run(&["groups", "--sandbox"]).exits(0).out;
+    assert!(groups.starts_with("SANDBOX · 6 device groups") && !groups.contains("out of date"), "{groups}");
+    let fine = project.run(&["plan", "--sandbox"]).exits(0).out;
+    assert!(!fine.contains("UNRELIABLE"), "{fine}");
+    let edited = project.read("policies/p.yaml").replace(r#"["dc*", "adc*"]"#, r#""dc0*""#);
+    project.write("policies/p.yaml", &edited);
+    let plan = project.run(&["plan", "--sandbox", "--format", "json"]).exits(3).json();
+    let report = &plan["guard"]["invariants"][0];
+    assert_eq!((&report["refuses"], &plan["summary"]["removals"]), (&true.into(), &4.into()));
+    let refused = project.run(&["plan", "--sandbox"]).exits(3).out;
+    assert_eq!(refused.matches("refused: ").count(), 1, "{refused}");
+    assert!(refused.contains("invariant `tier0-group` would not hold"), "{refused}");
+}
+
+#[test]
+fn a_refusal_by_a_file_of_groups_that_does_not_match_the_tenant_says_so() {
+    let project = page_on_consequences();
+    for file in ["policies/p.yaml", "policies/data/device-groups.yaml"] {
+        project
+            .write(file, &project.read(file).replace("Tier-0", "Tier-0 servers").replace("Servers", "Hosts"));
+    }
+    let refused = project.run(&["plan", "--sandbox"]).exits(3).out;
+    let refused = refused.split_whitespace().collect::<Vec<_>>().join(" ");
+    for part in [
+        "invariant `tier0-group` may not hold, because the file of device groups does not match the tenant",
+        "after the plan in the worst case",
+        "save the tenant's device groups anew",
+    ] {
+        assert!(refused.contains(part), "{part} in {refused}");
+    }
+}
+
+#[test]
 fn reports_of_a_simulated_tenant_begin_with_that() {
     let project = page_on_consequences();
     for command in ["tags", "devices", "coverage", "groups"] {
@@ -112,6 +147,22 @@ fn reports_of_a_simulated_tenant_begin_with_that() {
         }
         let document = project.run(&[command, "--sandbox", "--format", "json"]).exits(0).json();
         assert_eq!(document["sandbox"], true, "{command}");
+    }
+}
+
+#[test]
+fn a_file_or_field_that_is_not_there_comes_with_the_next_step() {
+    let project = Project::with_policy(POLICY);
+    for (line, next) in [
+        ("show none.json", "`mdetag plan -o FILE` writes one"),
+        ("apply none.json", "`mdetag plan -o FILE` writes one"),
+        ("plan --inventory none", "`mdetag snapshot -o FILE` records an inventory"),
+        ("devices --sandbox --fields foo", "`mdetag help selectors` lists the fields"),
+    ] {
+        let words: Vec<&str> = line.split(' ').collect();
+        let failed = project.run(&words).exits(1);
+        let text = failed.err.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(text.contains(next), "{line}: {text}");
     }
 }
 

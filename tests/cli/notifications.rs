@@ -123,11 +123,19 @@ fn a_failure_is_told_without_names_that_could_render() {
 #[test]
 fn a_receiver_that_fails_is_a_warning_and_the_exit_code_stays() {
     let project = project("{ webhook: env:MDETAG_HOOK_OPS, on: [drift] }");
-    for (status, tries) in [(400, 1), (302, 1), (503, 3)] {
+    let cases = [
+        (400, 1, "check that `notify.format`"),
+        (404, 1, "there is no such webhook"),
+        (302, 1, "store the receiver's whole address"),
+        (503, 3, "run the command again later"),
+    ];
+    for (status, tries, next) in cases {
         let receiver = receiver(status);
         let ran = run(&project, &receiver.url, &["drift", "--sandbox", "--format", "json"]).exits(2);
         assert!(
-            ran.err.contains("the notification cannot be sent") && ran.err.contains(&status.to_string()),
+            ran.err.contains("the notification cannot be sent")
+                && ran.err.contains(&status.to_string())
+                && ran.err.contains(next),
             "{}",
             ran.err
         );
@@ -141,11 +149,18 @@ fn a_receiver_that_fails_is_a_warning_and_the_exit_code_stays() {
         ran.json();
     }
     let ran = run(&project, &nobody(), &["drift", "--sandbox"]).exits(2);
-    assert!(ran.err.contains("the notification cannot be sent"), "{}", ran.err);
+    assert!(
+        ran.err
+            .contains("the notification cannot be sent: nothing listens at the address (connection refused)"),
+        "{}",
+        ran.err
+    );
     let ran = project.run(&["drift", "--sandbox"]).exits(2);
-    assert!(ran.err.contains("MDETAG_HOOK_OPS is not set"), "{}", ran.err);
+    assert!(ran.err.contains("MDETAG_HOOK_OPS is not set; set it to"), "{}", ran.err);
     let ran = run(&project, "http://192.0.2.1", &["drift", "--sandbox"]).exits(2);
-    assert!(ran.err.contains("is not https"), "{}", ran.err);
+    assert!(ran.err.contains("is not https; store the receiver's whole address"), "{}", ran.err);
+    let ran = run(&project, "hooks.example.com", &["drift", "--sandbox"]).exits(2);
+    assert!(ran.err.contains("is no URL; store the receiver's whole address"), "{}", ran.err);
 }
 
 #[test]

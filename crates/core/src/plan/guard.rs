@@ -121,6 +121,9 @@ pub struct InvariantReport {
     pub broken: bool,
     /// Whether it refuses the plan.
     pub refuses: bool,
+    /// Whether it refuses only because the worst case counts: the file of device groups does not match the tenant.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub worst_case: bool,
     /// Where it stands.
     pub place: Place,
 }
@@ -189,7 +192,14 @@ impl SafePlan {
         plan.measures.invariants = after(&plan, guard);
         let counts = guard.invariants.iter().zip(&plan.measures.invariants);
         report.invariants = counts
-            .map(|(invariant, counts)| invariant_report(invariant, *counts, plan.measures.in_scope, sources))
+            .map(|(invariant, counts)| {
+                let in_scope = plan.measures.in_scope;
+                let report = invariant_report(invariant, *counts, in_scope, sources);
+                let as_predicted =
+                    predicted(&plan, invariant).map(|it| invariant_report(invariant, it, in_scope, sources));
+                let worst_case = report.refuses && as_predicted.is_some_and(|it| !it.refuses);
+                InvariantReport { worst_case, ..report }
+            })
             .collect();
         report.refused = report.axes.iter().any(AxisReport::is_exceeded)
             || state.day.iter().any(DayReport::is_exceeded)
@@ -348,6 +358,15 @@ fn in_group(plan: &Plan, invariant: &Invariant, name: &str) -> (u64, u64) {
     (bounds.before, worst)
 }
 
+/// What an invariant on a device group counts as predicted, where the file that predicts does not match the tenant.
+fn predicted(plan: &Plan, invariant: &Invariant) -> Option<(u64, u64)> {
+    let Counted::Group { name, .. } = &invariant.counts else { return None };
+    let groups = plan.groups.as_ref().filter(|groups| !groups.check.reliable)?;
+    let bounds = groups.bounds.iter().find(|bounds| bounds.group == *name)?;
+    let after = (bounds.before + bounds.gained.len() as u64).saturating_sub(bounds.lost.len() as u64);
+    Some((bounds.before, after))
+}
+
 pub(super) fn counts_before(plan: &Plan, change: &DeviceChange, counted: &Counted) -> bool {
     match counted {
         Counted::Value(value) => change.observed_value.as_deref() == Some(value.word()),
@@ -393,6 +412,7 @@ fn invariant_report(
         after,
         broken: bounds().any(|(before, _)| before > 0),
         refuses,
+        worst_case: false,
         place: sources.place(invariant.span),
     }
 }

@@ -25,7 +25,8 @@ pub struct Refusal {
 /// Every reason, caps first.
 pub fn refusals(plan: &Plan) -> Vec<Refusal> {
     let caps = plan.guard.axes.iter().filter(|axis| axis.is_exceeded()).map(|axis| cap(plan, axis));
-    let invariants = plan.guard.invariants.iter().filter(|invariant| invariant.refuses).map(invariant);
+    let invariants = plan.guard.invariants.iter().filter(|report| report.refuses);
+    let invariants = invariants.map(|report| invariant(plan, report));
     let days = plan.state.day.iter().filter(|day| day.is_exceeded()).map(|over| day(plan, over));
     caps.chain(days).chain(invariants).collect()
 }
@@ -70,9 +71,15 @@ fn cap(plan: &Plan, axis: &AxisReport) -> Refusal {
     let name = axis.axis.word();
     let tag = axis.tag.as_ref().map_or_else(String::new, |tag| format!(":{}", escape::tag(tag)));
     let allow = allowance(axis);
+    // As predicted the moves are within the limit; every possible move counts because the prediction is wrong.
+    let is_worst_case = axis.axis == Axis::GroupMoves
+        && plan.groups.as_ref().is_some_and(|it| !it.check.reliable && it.predicted <= axis.allowed);
+    let because =
+        if is_worst_case { format!(" in the worst case, because {}", mismatch(plan)) } else { String::new() };
+    let proceed = format!("to proceed: --allow {allow}, or an `approvals` entry in the guard file");
     Refusal {
         name: format!("{name}{tag}"),
-        headline: format!("{things}{of_tag} {verb} over the limit of {}", number(axis.allowed)),
+        headline: format!("{things}{of_tag} {verb} over the limit of {}{because}", number(axis.allowed)),
         arithmetic: format!(
             "{} of {} {base} ({}); limit `guard.caps.{name}: {}, floor {}`{stated}{}",
             number(axis.planned),
@@ -82,7 +89,7 @@ fn cap(plan: &Plan, axis: &AxisReport) -> Refusal {
             number(axis.floor),
             raised(plan, axis),
         ),
-        proceed: format!("to proceed: --allow {allow}, or an `approvals` entry in the guard file"),
+        proceed: if is_worst_case { RENEW.to_owned() } else { proceed },
     }
 }
 
@@ -130,7 +137,39 @@ fn raised(plan: &Plan, axis: &AxisReport) -> String {
     format!(", raised by {}{at}", raise.sentence())
 }
 
-fn invariant(invariant: &InvariantReport) -> Refusal {
+/// What to do where the file of device groups is the reason.
+const RENEW: &str = "to proceed: save the tenant's device groups anew into the file that the policy names; `mdetag groups` compares \
+                     them with what the service reports";
+
+/// That the file of device groups does not match the tenant, with the count.
+fn mismatch(plan: &Plan) -> String {
+    let Some(check) = plan.groups.as_ref().map(|groups| &groups.check) else { return String::new() };
+    let devices = counted(check.of, "device");
+    format!(
+        "the file of device groups does not match the tenant ({} of {devices} differ)",
+        number(check.differ)
+    )
+}
+
+fn invariant(plan: &Plan, invariant: &InvariantReport) -> Refusal {
+    if invariant.worst_case {
+        return Refusal {
+            name: invariant.name.clone(),
+            headline: format!(
+                "invariant `{}` may not hold, because {}: {}",
+                invariant.name,
+                mismatch(plan),
+                invariant.demand
+            ),
+            arithmetic: format!(
+                "{} now as predicted, {} after the plan in the worst case, which counts here; `guard.invariants` in {}",
+                number(invariant.before),
+                number(invariant.after),
+                place(&invariant.place)
+            ),
+            proceed: RENEW.to_owned(),
+        };
+    }
     Refusal {
         name: invariant.name.clone(),
         headline: format!("invariant `{}` would not hold: {}", invariant.name, invariant.demand),
