@@ -336,7 +336,7 @@ mod tests {
         let style = Style { width: 80, ..Style::default() };
         assert_eq!(first(&|listing, out| human(listing, &style, out)), "SANDBOX · 2 tags");
         assert_eq!(first(&|listing, out| markdown(listing, out)), "SANDBOX · 2 tags");
-        assert_eq!(first(&|listing, out| csv(listing, out)), "tag,devices,lastRun");
+        assert_eq!(first(&|listing, out| csv(listing, out)), r#""tag","devices","lastRun""#);
         let document: Value = serde_json::from_str(&written(json_document)).unwrap();
         assert_eq!(document["sandbox"], false);
     }
