@@ -198,14 +198,8 @@ fn check_sandbox(context: &Context, reviewed: &Plan) -> Result<(), Failure> {
 
 /// A recorded inventory says nothing about now.
 fn refuse_recorded(context: &Context) -> Result<(), Failure> {
-    let global = &context.global;
-    let flags = [
-        ("--inventory", global.inventory.is_some()),
-        ("--hunting-results", global.hunting_results.is_some()),
-        ("--now", global.now.is_some()),
-    ];
-    match flags.into_iter().find(|(_, is_set)| *is_set) {
-        Some((flag, _)) if global.sandbox.is_none() => Err(Failure::usage(format!(
+    match context.recorded_flag() {
+        Some(flag) if context.global.sandbox.is_none() => Err(Failure::usage(format!(
             "`apply` takes no `{flag}`, from the environment either, unless the tenant is a sandbox"
         ))
         .help("what is applied must fit the tenant as it is; plan with recorded data instead")),

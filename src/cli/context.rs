@@ -181,6 +181,16 @@ impl Context {
         }
     }
 
+    /// The first flag, given or from the environment, that puts something recorded in place of the present.
+    pub fn recorded_flag(&self) -> Option<&'static str> {
+        let flags = [
+            ("--inventory", self.global.inventory.is_some()),
+            ("--hunting-results", self.global.hunting_results.is_some()),
+            ("--now", self.global.now.is_some()),
+        ];
+        flags.into_iter().find_map(|(flag, is_set)| is_set.then_some(flag))
+    }
+
     /// The clock of the policy: `--now`, else the present.
     pub fn policy_now(&self) -> Timestamp {
         self.global.now.unwrap_or_else(|| self.clock.now())

@@ -67,16 +67,8 @@ pub async fn run(context: &Context, args: &DoctorArgs) -> Result<Exit, Failure> 
 
 /// What is recorded says nothing about the service now.
 fn refuse_recorded(context: &Context) -> Result<(), Failure> {
-    let global = &context.global;
-    let flags = [
-        ("--inventory", global.inventory.is_some()),
-        ("--hunting-results", global.hunting_results.is_some()),
-        ("--now", global.now.is_some()),
-    ];
-    match flags.into_iter().find(|(_, is_set)| *is_set) {
-        Some((flag, _)) => {
-            Err(Failure::usage(format!("a probe takes no `{flag}`, from the environment either")))
-        }
+    match context.recorded_flag() {
+        Some(flag) => Err(Failure::usage(format!("a probe takes no `{flag}`, from the environment either"))),
         None => Ok(()),
     }
 }

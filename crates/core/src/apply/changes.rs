@@ -337,7 +337,7 @@ impl<'p> Changes<'p> {
         self.doubts.insert(index, doubt);
     }
 
-    /// A doubt that the re-read raised anew: the change waits for a call again.
+    /// Sends a change back to the queue, because the re-read showed that its call must be made again.
     pub(super) fn wait_again(&mut self, index: ChangeIndex) {
         if self.doubts.remove(&index).is_some() {
             self.tag_doubts -= u64::from(self.is_tag(index));

@@ -96,7 +96,7 @@ impl Reserved {
         let patience = minute.length / 30;
         let ask = several.min(self.waits_since.get_or_insert(now).plus(patience));
         self.is_wanted |= ask <= now;
-        // Whoever holds the ledger reserves them before the next question.
+        // The ledger gets at least a millisecond to reserve slots before it is asked again.
         ask.max(now.plus(Duration::from_millis(1)))
     }
 

@@ -97,7 +97,7 @@ pub struct Carry {
 pub enum Rows {
     /// All that the rule selects.
     Rule,
-    /// Those for which a template yields the tag, ascending; also those of which nobody knows whether the rule selects them.
+    /// Those for which a template yields the tag, ascending, devices on which the rule is undecided included.
     Listed(Vec<Row>),
 }
 
@@ -254,12 +254,12 @@ impl Desired<'_> {
         }
     }
 
-    /// Whether nobody knows if a rule selects a device.
+    /// Whether unknown data leaves open if a rule selects a device.
     pub fn is_undecided(&self, rule: u32, row: Row) -> bool {
         self.selections.undecided.get(&rule).is_some_and(|rows| rows.contains(row))
     }
 
-    /// The first rule that has a say in connected tags and of which nobody knows whether it selects a device.
+    /// The first rule on connected tags that is undecided on a device.
     pub fn undecided_rule(&self, part: &[u32], row: Row) -> Option<u32> {
         let groups = part.iter().map(|group| &self.groups[*group as usize]);
         let rules = groups.flat_map(|group| {
@@ -269,7 +269,7 @@ impl Desired<'_> {
         rules.filter(|rule| self.is_undecided(*rule, row)).min()
     }
 
-    /// The first rule with a value of which nobody knows whether it selects a device.
+    /// The first rule with a value that is undecided on a device.
     pub fn undecided_valuer(&self, row: Row) -> Option<u32> {
         self.values.rules.iter().map(|(rule, ..)| *rule).filter(|rule| self.is_undecided(*rule, row)).min()
     }

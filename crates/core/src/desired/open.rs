@@ -1,5 +1,4 @@
-//! What unknown data leaves open: the tags that a device may get, keep or lose, depending on rules of which nobody knows whether they
-//! hold.
+//! What unknown data leaves open: the tags that a device may get, keep or lose, depending on undecided rules.
 //!
 //! Settles nothing; `settle` says what follows if those rules do not hold, and here is where that could be otherwise.
 
@@ -8,7 +7,7 @@ use super::{Carry, Desired, Group, Rows, Window};
 use crate::inventory::DeviceSet;
 
 impl Desired<'_> {
-    /// Whether a rule has a say on a tag of which nobody knows where it holds.
+    /// Whether a rule that carries or bans a tag is undecided on some device.
     pub(super) fn has_undecided(&self, group: &Group) -> bool {
         let undecided = &self.selections.undecided;
         !undecided.is_empty()

@@ -64,7 +64,7 @@ pub(super) fn render(
     for (index, rule) in policy.rules.iter().enumerate().filter(|(_, rule)| rule.is_live(now)) {
         for expression in &rule.tags {
             let TagExpressionKind::Template(template) = &expression.kind else { continue };
-            // Where nobody knows whether the rule holds, its tag is one that it may give; such devices are not counted here.
+            // An undecided rule may give its tag, so it is listed; such devices are not counted as unresolved here.
             let mut selected = Cow::Borrowed(&selections.rules[index]);
             let mut uncounted = Cow::Borrowed(protected);
             if let Some(undecided) = selections.undecided.get(&(index as u32)) {

@@ -73,7 +73,7 @@ pub(super) fn values(
     (Values { given, defaulted, open, rules }, conflicts)
 }
 
-/// What rules may give of which nobody knows whether they select a device.
+/// The values that undecided rules may give.
 struct Possible {
     values: [DeviceSet; 3],
     any: DeviceSet,

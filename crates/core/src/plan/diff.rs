@@ -32,8 +32,7 @@ pub(super) struct TagEntry {
     pub(super) is_removal: bool,
     /// An addition that depends on data which cannot be believed.
     pub(super) is_doubted: bool,
-    /// One more than the rule whose template could yield the tag if its data were not missing, or of which nobody knows whether it
-    /// holds: there may be millions of entries, and this takes half of an optional number.
+    /// One more than the rule whose template could yield the tag if its data were not missing, or that is undecided: there may be millions of entries, and this takes half of an optional number.
     pub(super) gap: Option<NonZero<u32>>,
 }
 
@@ -46,7 +45,7 @@ pub(super) struct ValueEntry {
     pub(super) is_default: bool,
     /// It depends on data which cannot be believed.
     pub(super) is_doubted: bool,
-    /// The rule on which it depends and of which nobody knows whether it holds.
+    /// The undecided rule on which it depends.
     pub(super) gap: Option<u32>,
 }
 

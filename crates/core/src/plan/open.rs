@@ -9,7 +9,7 @@ use crate::desired::{Desired, Group, Part, Settled};
 use crate::device::DeviceValue;
 use crate::inventory::{DeviceSet, Row};
 
-/// The rule, as [`TagEntry::gap`] has it, that decides about a tag and of which nobody knows whether it holds.
+/// The undecided rule on which a tag depends, as [`TagEntry::gap`] has it.
 pub(super) fn gap(desired: &Desired<'_>, part: &Part, tag: &Settled, local: Row) -> Option<NonZero<u32>> {
     let is_open = tag.open.as_ref().is_some_and(|open| open.contains(local));
     let rule = is_open.then(|| desired.undecided_rule(&groups(part), part.window.row(local)));
@@ -20,7 +20,7 @@ fn groups(part: &Part) -> Vec<u32> {
     part.tags.iter().map(|tag| tag.group).collect()
 }
 
-/// The changes of a tag that would follow only if rules held of which nobody knows that.
+/// The changes of a tag that would follow only if undecided rules held.
 pub(super) fn differences(desired: &Desired<'_>, part: &Part, tag: &Settled, found: &mut Differences<'_>) {
     let Some(open) = &tag.open else { return };
     let group = &desired.groups[tag.group as usize];
@@ -84,13 +84,13 @@ fn undecided(desired: &Desired<'_>, rules: impl Iterator<Item = u32>, row: Row) 
     rules
 }
 
-/// The rule that decides about a device's value and of which nobody knows whether it holds.
+/// The undecided rule on which a device's value depends.
 pub(super) fn value_gap(desired: &Desired<'_>, row: Row) -> Option<u32> {
     let is_open = desired.values.open.iter().any(|rows| rows.contains(row));
     if is_open { desired.undecided_valuer(row) } else { None }
 }
 
-/// The values that devices would get only if rules held of which nobody knows that: the value of the first of them, where nothing
+/// The values that devices would get only if undecided rules held: the value of the first of them, where nothing
 /// else changes the value.
 pub(super) fn values(desired: &Desired<'_>, found: &mut Differences<'_>) {
     let snapshot = desired.snapshot;

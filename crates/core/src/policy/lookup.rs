@@ -36,7 +36,7 @@ pub struct LookupRows {
     pub cells: Vec<Box<str>>,
     /// The line of each row in its file.
     pub lines: Vec<u64>,
-    /// Places in `cells` of which nobody knows what they hold: two rows of one key differ there, or the row ends before.
+    /// Places in `cells` whose content is unknown: two rows of one key differ there, or the row ends before.
     pub unknown: HashSet<usize>,
 }
 

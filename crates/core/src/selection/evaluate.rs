@@ -154,7 +154,7 @@ struct Graph<'a, 'p> {
     uses: Vec<u32>,
     /// By node: whether it depends on unknown data.
     open: Vec<bool>,
-    /// By leaf: the devices of which nobody knows whether it holds.
+    /// By leaf: the devices on which unknown data leaves it open.
     unknown: Vec<Option<Arc<DeviceSet>>>,
     /// Taken out by the only node that uses them, so that the sets of tests go as those of rules come.
     leaves: Vec<Mutex<Option<Arc<DeviceSet>>>>,

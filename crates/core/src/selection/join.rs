@@ -19,7 +19,7 @@ use crate::text;
 pub struct Join {
     /// The rows that are joined.
     pub rows: Arc<LookupRows>,
-    /// Whether the few rows of the table are about no device that was read: then nobody knows what it would say.
+    /// Whether the few rows of the table are about no device that was read: its content is then unknown.
     pub is_foreign: bool,
     /// Line + 1 by row; 0 is none.
     lines: Vec<u32>,
@@ -44,7 +44,7 @@ impl Join {
         self.lines.iter().all(|line| *line == 0)
     }
 
-    /// The devices of which nobody knows what a column says; nothing where there are none.
+    /// The devices for which a column is unknown; nothing where there are none.
     pub(super) fn unknown(&self, column: usize, width: usize) -> Option<DeviceSet> {
         let length = self.lines.len();
         if self.is_foreign {

@@ -57,7 +57,7 @@ pub(super) fn evaluate(world: &World<'_>, leaves: &[Leaf<'_>]) -> (Vec<DeviceSet
     (sets, mentions.unmatched())
 }
 
-/// For each leaf the devices of which nobody knows whether it holds; nothing where there are none.
+/// For each leaf the devices on which unknown data leaves it open; nothing where there are none.
 pub(super) fn unknown(world: &World<'_>, leaves: &[Leaf<'_>]) -> Vec<Option<Arc<DeviceSet>>> {
     let mut fields: BTreeMap<Field, Option<Arc<DeviceSet>>> = BTreeMap::new();
     let mut unknown = |field: Field| {

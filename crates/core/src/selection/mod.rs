@@ -36,7 +36,7 @@ pub struct Selections {
     pub scope: DeviceSet,
     /// For each rule of [`Policy::rules`] the devices in scope that it selects; empty for rules that are not in force.
     pub rules: Vec<DeviceSet>,
-    /// By rule: devices in scope of which nobody knows whether the rule selects them, because it reads unknown data. Rules without
+    /// By rule: devices in scope on which it is undecided, because it reads unknown data. Rules without
     /// any are absent; they are not among those that the rule selects.
     pub undecided: BTreeMap<u32, DeviceSet>,
     /// For each of [`Policy::protections`] the devices in scope that it protects, or may protect: unknown data protects.
@@ -51,7 +51,7 @@ pub struct Selections {
     pub unmatched: Vec<Unmatched>,
     /// Named selectors in force that hold for no device in scope, as indexes into [`Policy::selectors`].
     pub idle_selectors: Vec<usize>,
-    /// Queries of whose result no row is a device: nobody knows what they select.
+    /// Queries whose result names no device of the tenant: what they select is unknown.
     pub unknown_queries: Vec<Hunting>,
     /// Warnings about data that leaves something unknown.
     pub findings: Vec<Diagnostic>,
