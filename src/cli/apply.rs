@@ -377,7 +377,7 @@ impl ApplyInputs<'_> {
             return Err(Failure::usage("`apply` needs a tenant"));
         };
         let shown = fitting.verdict.plan();
-        past::keep(source, shown, source.clock(self.context).now());
+        past::keep(self.context, source, shown);
         plan::keep_counts(self.context, self.set, source, &fitting.verdict);
         let is_left_out = |why: &Dropped| *why == Dropped::Withheld(WithheldReason::Untrusted);
         let withheld = left_out::untrusted(shown) || fitting.dropped.iter().any(|(_, why)| is_left_out(why));

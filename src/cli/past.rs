@@ -9,6 +9,7 @@ use std::time::Duration;
 use mdetag::store::history::{self, Present};
 use mdetag::store::journal::{self, JournalError, Recorded};
 use mdetag::store::path_text::shown;
+use mdetag::store::pending_file;
 use mdetag::store::policy_files;
 use mdetag::store::regular_file::reason;
 use mdetag::store::repository;
@@ -266,15 +267,16 @@ pub fn plan_of(state: &StateDir, recorded: &Recorded) -> Result<Plan, Failure> {
 }
 
 /// Keeps which pending changes a trusted live read still did not show.
-pub fn keep(source: &Source, plan: &Plan, read_at: Timestamp) {
-    let (Some(_), Some(state)) = (&source.session, &source.state) else { return };
+pub fn keep(context: &Context, source: &Source, plan: &Plan) {
+    let (Some(read_at), Some(state)) = (source.read_started, &source.state) else { return };
     if !plan.is_trusted() {
         return;
     }
     let pending = plan.pending.iter().filter(|group| group.reason == WithheldReason::Pending);
     let keys: Vec<_> =
         pending.flat_map(|group| &group.devices).flat_map(|change| stale::keys(plan, change)).collect();
-    if let Err(error) = history::keep_pending(state, read_at, keys.iter()) {
+    if let Err(error) = pending_file::keep(state, &set_of(context, &plan.header.policy), read_at, keys.iter())
+    {
         tracing::warn!(%error, "cannot keep which changes are pending");
     }
 }

@@ -97,7 +97,7 @@ pub async fn plan_and_report(context: &Context, request: &Request<'_>) -> Result
     ci::report(request.report.ci, &model, &context.console)?;
     reports.write(&model, &context.console)?;
     saved?;
-    past::keep(&source, planned.plan(), source.clock(context).now());
+    past::keep(context, &source, planned.plan());
     if let Some(session) = &source.session {
         known_service::learn(context, session);
     }

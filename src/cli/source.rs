@@ -38,6 +38,8 @@ pub struct Source {
     pub session: Option<Session>,
     /// The tenant's folder, where a tenant is named.
     pub state: Option<StateDir>,
+    /// When the live read of the list started, by the journals' clock; `None` for recorded devices.
+    pub read_started: Option<Timestamp>,
     /// Results of the set's hunting queries.
     pub hunting: HuntingResults,
     /// Removals that would not last, with the origin of their tags; empty unless `writes.origins` asks for them.
@@ -118,12 +120,13 @@ pub async fn of_session(
     let policy = set.map(|set| &set.policy);
     let hunting = hunting::results(context, policy, &session).await?;
     let hunting::KnownOrigins { foreign: origins, known } = hunting::origins(context, &session).await?;
+    let is_recorded = context.global.inventory.is_some();
+    let read_started = (!is_recorded).then(|| session.ledger.clock().now());
     let inventory = match &context.global.inventory {
         Some(path) => from_file(context, path, set)?.inventory,
         None => live(context, &session, policy).await?,
     };
     let state = session.state.clone();
-    let is_recorded = context.global.inventory.is_some();
     let kept = kept(context, &state, set, &session.known, is_recorded);
     // On the very first run there is nothing to compare with, and nothing to say.
     if journal::runs(&state).is_ok_and(|runs| !runs.is_empty()) {
@@ -134,6 +137,7 @@ pub async fn of_session(
         inventory,
         session: Some(session),
         state: Some(state),
+        read_started,
         hunting,
         origins,
         known,
@@ -219,6 +223,7 @@ fn from_file(context: &Context, path: &std::path::Path, set: Option<&PolicySet>)
         inventory,
         session: None,
         state,
+        read_started: None,
         hunting,
         origins: BTreeMap::new(),
         known: Origins::default(),

@@ -7,14 +7,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
 use mdetag_core::apply::{ChangeKey, ChangeWhat, Entry, Outcome, resume};
-use mdetag_core::device::DeviceValue;
 use mdetag_core::plan::{History, TagCase};
 use mdetag_core::time::Timestamp;
 
 use super::journal::{self, Recorded};
+use super::pending_file::{self, Unshown};
 use super::state::StateDir;
 
 /// So many runs in a row a change must have bounced to be contested.
@@ -25,9 +23,6 @@ const BOUNCES_APART: Duration = Duration::from_secs(6 * 3_600);
 
 /// So long after it bounced last a contested change is tried again.
 const RETRIED_AFTER: Duration = Duration::from_secs(7 * 86_400);
-
-/// More bytes than the pending changes of a million devices take.
-const MOST_PENDING: u64 = 1 << 30;
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -54,11 +49,11 @@ pub fn read(state: &StateDir, present: Present<'_>) -> History {
     let runs = journal::runs(state).unwrap_or_default();
     let mut history = History::default();
     let mut streaks: Option<HashMap<ChangeKey, Streak>> = None;
-    let seen = seen(state, present.tag_case);
+    let unshown = pending_file::read(state, present.tag_case);
     let mut is_open = !present.retry_contested;
     for (number, run) in runs.iter().rev().enumerate() {
         let Ok(recorded) = journal::read(state, run) else { continue };
-        let is_recent = collect_pending(&recorded, present, &seen, &mut history.pending);
+        let is_recent = collect_pending(&recorded, present, &unshown, &mut history.pending);
         is_open = is_open && number < MOST_RUNS && follow(&recorded, present, &mut streaks);
         let is_of_day = collect_written(&recorded, present.now, &mut history.written_lately);
         if !is_recent && !is_open && !is_of_day {
@@ -202,7 +197,7 @@ fn origin(key: &ChangeKey) -> &'static str {
 fn collect_pending(
     recorded: &Recorded,
     present: Present<'_>,
-    seen: &Seen,
+    unshown: &Unshown,
     pending: &mut BTreeSet<ChangeKey>,
 ) -> bool {
     let oldest = present.now.minus(present.visibility);
@@ -214,74 +209,12 @@ fn collect_pending(
             continue;
         }
         for ended in ended.iter().filter(|ended| ended.outcome == Outcome::Done) {
-            if *at > seen.read_at || seen.missing.contains(&*ended.key.awaited(present.tag_case)) {
+            if unshown.may_lag(&recorded.header.set, *at, &ended.key.awaited(present.tag_case)) {
                 pending.insert(ended.key.clone());
             }
         }
     }
     is_recent
-}
-
-/// Which changes a trusted read did not show yet: what it did show, and is gone later, was undone by somebody.
-struct Seen {
-    read_at: Timestamp,
-    missing: BTreeSet<ChangeKey>,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct SeenFile {
-    read_at: Timestamp,
-    missing: Vec<SeenChange>,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct SeenChange {
-    device: std::sync::Arc<str>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    add: Option<std::sync::Arc<str>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    remove: Option<std::sync::Arc<str>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    device_value: Option<DeviceValue>,
-}
-
-fn seen(state: &StateDir, case: TagCase) -> Seen {
-    let nothing = Seen { read_at: Timestamp::from_ticks(i64::MIN), missing: BTreeSet::new() };
-    let Ok(bytes) = state.backend().read(&state.pending(), MOST_PENDING) else { return nothing };
-    let Ok(file) = serde_json::from_slice::<SeenFile>(&bytes) else { return nothing };
-    let key = |change: SeenChange| {
-        let add = change.add.map(ChangeWhat::Add);
-        let what =
-            add.or(change.remove.map(ChangeWhat::Remove)).or(change.device_value.map(ChangeWhat::Value));
-        Some(ChangeKey { device: change.device, what: what? }.awaited(case).into_owned())
-    };
-    Seen { read_at: file.read_at, missing: file.missing.into_iter().filter_map(key).collect() }
-}
-
-/// Keeps what a trusted live read, started at `read_at`, did not show of the pending changes. Without it a change that the
-/// list has shown and somebody undid within `writes.visibility` would count as pending until that has passed.
-///
-/// # Errors
-/// Where the file cannot be written.
-pub fn keep_pending<'a>(
-    state: &StateDir,
-    read_at: Timestamp,
-    pending: impl Iterator<Item = &'a ChangeKey>,
-) -> std::io::Result<()> {
-    let missing = pending.map(|key| {
-        let mut change =
-            SeenChange { device: key.device.clone(), add: None, remove: None, device_value: None };
-        match &key.what {
-            ChangeWhat::Add(tag) => change.add = Some(tag.clone()),
-            ChangeWhat::Remove(tag) => change.remove = Some(tag.clone()),
-            ChangeWhat::Value(value) => change.device_value = Some(*value),
-        }
-        change
-    });
-    let file = SeenFile { read_at, missing: missing.collect() };
-    state.backend().write(&state.pending(), &serde_json::to_vec(&file).map_err(std::io::Error::other)?)
 }
 
 /// One line of `mdetag history`: how a change ended, when, in which run.
@@ -432,8 +365,14 @@ mod tests {
         record(&state, 10, "p", &[("a", Outcome::Done), ("b", Outcome::Done), ("c", Outcome::Failed)]);
         let soon = Present { now: Timestamp::from_seconds(10 * HOUR + 60), ..at(10, "p") };
         assert_eq!(read(&state, soon).pending, BTreeSet::from([key("a"), key("b")]));
-        keep_pending(&state, soon.now, [key("b")].iter()).unwrap();
+        let both = BTreeSet::from([key("a"), key("b")]);
+        pending_file::keep(&state, "another set", soon.now, [].iter()).unwrap();
+        assert_eq!(read(&state, soon).pending, both, "another set's plan asks for none of these");
+        pending_file::keep(&state, "", soon.now, [key("b")].iter()).unwrap();
         assert_eq!(read(&state, soon).pending, BTreeSet::from([key("b")]));
+        let before = Timestamp::from_seconds(10 * HOUR + 30);
+        pending_file::keep(&state, "", before, both.iter()).unwrap();
+        assert_eq!(read(&state, soon).pending, BTreeSet::from([key("b")]), "an older read that ends later");
         assert!(
             read(&state, at(11, "p")).pending.is_empty(),
             "half-open: an hour later it is pending no more"

@@ -16,6 +16,7 @@ pub mod ledger;
 pub mod lock;
 pub mod output_file;
 pub mod path_text;
+pub mod pending_file;
 pub mod policy_files;
 pub mod probe_journal;
 pub mod state_copy;
