@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use super::replacement::{Caused, Replacements};
 use super::{ChangeKey, ChangeWhat, DeviceChange, Plan, TagChange, TagIndex, Withheld, WithheldReason, cost};
-use crate::inventory::Row;
 use crate::inventory::Snapshot;
+use crate::tag::TagCase;
 
 /// What is left of a reviewed plan.
 #[derive(Clone, Debug, PartialEq)]
@@ -64,6 +64,7 @@ pub fn intersect(
     let groups: Vec<Withheld> = groups.collect();
     plan.withheld.extend(groups);
     let withheld = withheld_now(&plan);
+    let case = plan.header.options.tag_case;
     plan.guard = super::GuardReport::default();
     plan.schedule = cost::schedule(&plan, &plan.header.options);
 
@@ -74,7 +75,7 @@ pub fn intersect(
             let why = match withheld.get(&key) {
                 Some(WithheldReason::Pending) => Dropped::Noop,
                 Some(reason) => Dropped::Withheld(*reason),
-                None if is_so(snapshot, &key) => Dropped::Noop,
+                None if is_so(snapshot, &key, case) => Dropped::Noop,
                 None => Dropped::Stale,
             };
             (key, why)
@@ -150,13 +151,13 @@ fn withheld_now(plan: &Plan) -> HashMap<ChangeKey, WithheldReason> {
         .collect()
 }
 
-/// Whether a change is so already.
-pub(super) fn is_so(snapshot: &Snapshot, key: &ChangeKey) -> bool {
+/// Whether a change is so already. An addition is, whichever spelling of its tag the device carries; a removal is of one spelling.
+fn is_so(snapshot: &Snapshot, key: &ChangeKey, case: TagCase) -> bool {
     let Some(row) = snapshot.find(&key.device) else { return false };
-    let carries = |row: Row, tag: &str| snapshot.find_tag(tag).is_some_and(|tag| snapshot.carries(row, tag));
+    let mut own = snapshot.tags(row).iter().map(|tag| snapshot.tag(*tag));
     match &key.what {
-        ChangeWhat::Add(tag) => carries(row, tag),
-        ChangeWhat::Remove(tag) => !carries(row, tag),
+        ChangeWhat::Add(tag) => own.any(|own| case.is_same(own, tag)),
+        ChangeWhat::Remove(tag) => own.all(|own| *own != **tag),
         ChangeWhat::Value(value) => snapshot.value(row) == Some(value.word()),
     }
 }
@@ -196,6 +197,20 @@ mod tests {
         let causes =
             vec![Cause::Retired { place: place.clone() }, Cause::Renamed { to: "New".into(), place }];
         Plan { tags: TAGS.map(Arc::from).to_vec(), causes, changes, ..Plan::default() }
+    }
+
+    #[test]
+    fn an_addition_is_so_in_any_spelling_where_tags_compare_so_and_a_removal_in_its_own() {
+        let snapshot = inventory::fleet(&[json!({ "machineTags": ["NEW"] })]);
+        let reviewed = plan(vec![change("d0", &[1], &[(0, 0)], None)]);
+        let why = |case| {
+            let mut fresh = plan(Vec::new());
+            fresh.header.options.tag_case = case;
+            let left = intersect(&reviewed, fresh, &snapshot, None);
+            left.dropped.into_iter().map(|(_, why)| why).collect::<Vec<_>>()
+        };
+        assert_eq!(why(TagCase::Insensitive), [Dropped::Noop, Dropped::Noop]);
+        assert_eq!(why(TagCase::Exact), [Dropped::Stale, Dropped::Noop]);
     }
 
     #[test]
