@@ -161,6 +161,19 @@ pub struct Unresolved {
     pub reasons: BTreeMap<GapReason, u64>,
     /// Up to three values that were no use: not in the map, empty after `slug`, or no tag.
     pub sample: Vec<String>,
+    /// These devices, in the inventory's order.
+    pub devices: Vec<UnresolvedDevice>,
+}
+
+/// A device on which a template yields no tag.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnresolvedDevice {
+    /// Its id.
+    pub id: Arc<str>,
+    /// Its name, where the service reports one.
+    pub name: Option<Arc<str>>,
+    /// Why.
+    pub reason: GapReason,
 }
 
 impl Unresolved {

@@ -4,10 +4,11 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
 use std::sync::Arc;
 
 use super::groups::TagsByRule;
-use super::{Gap, GapReason, Unresolved};
+use super::{Gap, GapReason, Unresolved, UnresolvedDevice};
 use crate::device::Field;
 use crate::inventory::{DeviceSet, Row, Snapshot};
 use crate::policy::{Filter, Policy, TagExpressionKind, Template, TemplatePart, ValueMap};
@@ -34,7 +35,7 @@ type Value = Result<String, Absent>;
 enum TemplateResult {
     /// Index into the tags found so far.
     Tag(usize),
-    None(Lack),
+    None(Rc<Lack>),
 }
 
 /// Why a template yields no tag.
@@ -73,34 +74,36 @@ pub(super) fn render(
             }
             let value =
                 |field, row| text_of(policy, snapshot, selections, field, row).map(|text| text.into_owned());
-            one(template, index as u32, &selected, &uncounted, policy, &value, &mut rendered);
+            let place = (index as u32, template);
+            let without = one(place, &selected, &uncounted, policy, &value, &mut rendered);
+            rendered.unresolved.extend(unresolved(place, without, snapshot));
         }
     }
     rendered
 }
 
+/// Hands back the counted devices without a tag, and why.
 fn one(
-    template: &Template,
-    rule: u32,
+    (rule, template): (u32, &Template),
     selected: &DeviceSet,
     uncounted: &DeviceSet,
     policy: &Policy,
     value: &dyn Fn(Field, Row) -> Value,
     rendered: &mut Rendered,
-) {
+) -> Vec<(Row, Rc<Lack>)> {
     let fields: Vec<Field> = placeholders(template).map(|placeholder| placeholder.field).collect();
     let mut tags: Vec<(Arc<str>, Vec<Row>)> = Vec::new();
     let mut numbers: HashMap<Arc<str>, usize> = HashMap::new();
     let mut known: HashMap<Vec<Value>, TemplateResult> = HashMap::new();
     let mut open_rows = Vec::new();
-    let mut report: Vec<Unresolved> = Vec::new();
+    let mut without = Vec::new();
     for row in selected.iter() {
         let values: Vec<Value> = fields.iter().map(|field| value(*field, row)).collect();
         let outcome = match known.get(&values) {
             Some(outcome) => outcome,
             None => {
                 let outcome = match tag_of(template, &values, policy) {
-                    Err(gap) => TemplateResult::None(gap),
+                    Err(lack) => TemplateResult::None(Rc::new(lack)),
                     Ok(tag) => {
                         TemplateResult::Tag(*numbers.entry(Arc::from(tag)).or_insert_with_key(|tag| {
                             tags.push((tag.clone(), Vec::new()));
@@ -113,10 +116,10 @@ fn one(
         };
         match outcome {
             TemplateResult::Tag(number) => tags[*number].1.push(row),
-            TemplateResult::None(gap) => {
+            TemplateResult::None(lack) => {
                 open_rows.push(row);
                 if !uncounted.contains(row) {
-                    count(&mut report, rule, template, gap);
+                    without.push((row, Rc::clone(lack)));
                 }
             }
         }
@@ -124,8 +127,8 @@ fn one(
     if !open_rows.is_empty() {
         rendered.gaps.push(Gap { rule, glob: template.glob.clone(), rows: open_rows });
     }
-    rendered.unresolved.extend(report);
     rendered.yields.push((rule, tags));
+    without
 }
 
 /// The tag that a template yields on one device; or why it yields none.
@@ -152,27 +155,38 @@ fn tag_of(template: &Template, values: &[Value], policy: &Policy) -> Result<Stri
     Err(Lack { placeholder, reason: GapReason::Unusable, value: Some(tag), field: None, map: None })
 }
 
-/// Counts a device without a tag.
-fn count(report: &mut Vec<Unresolved>, rule: u32, template: &Template, gap: &Lack) {
-    let known = report.iter().position(|entry| entry.placeholder == gap.placeholder);
-    let at = known.unwrap_or_else(|| {
-        report.push(Unresolved {
-            rule,
-            template: template.source.clone(),
-            placeholder: gap.placeholder.clone(),
-            reasons: BTreeMap::new(),
-            sample: Vec::new(),
+/// Counts and lists devices without a tag, by placeholder.
+fn unresolved(
+    (rule, template): (u32, &Template),
+    without: Vec<(Row, Rc<Lack>)>,
+    snapshot: &Snapshot,
+) -> Vec<Unresolved> {
+    let mut report: Vec<Unresolved> = Vec::new();
+    for (row, lack) in without {
+        let known = report.iter().position(|entry| entry.placeholder == lack.placeholder);
+        let at = known.unwrap_or_else(|| {
+            report.push(Unresolved {
+                rule,
+                template: template.source.clone(),
+                placeholder: lack.placeholder.clone(),
+                reasons: BTreeMap::new(),
+                sample: Vec::new(),
+                devices: Vec::new(),
+            });
+            report.len() - 1
         });
-        report.len() - 1
-    });
-    let entry = &mut report[at];
-    *entry.reasons.entry(gap.reason).or_default() += 1;
-    if let Some(value) = &gap.value
-        && entry.sample.len() < SAMPLE
-        && !entry.sample.contains(value)
-    {
-        entry.sample.push(value.clone());
+        let entry = &mut report[at];
+        *entry.reasons.entry(lack.reason).or_default() += 1;
+        let (id, name) = (snapshot.id(row).into(), snapshot.name(row).map(Arc::from));
+        entry.devices.push(UnresolvedDevice { id, name, reason: lack.reason });
+        if let Some(value) = &lack.value
+            && entry.sample.len() < SAMPLE
+            && !entry.sample.contains(value)
+        {
+            entry.sample.push(value.clone());
+        }
     }
+    report
 }
 
 /// A placeholder of a template.

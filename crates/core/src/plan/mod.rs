@@ -44,7 +44,7 @@ pub use history::History;
 pub use limits::TagLimits;
 pub use rivals::{OtherSet, Rival, rivals};
 
-pub use crate::desired::{GapReason, Unresolved};
+pub use crate::desired::{GapReason, Unresolved, UnresolvedDevice};
 use crate::device::DeviceValue;
 use crate::diagnostic::Place;
 use crate::inventory::BaselineReport;

@@ -6,7 +6,7 @@ use std::io::{self, Write};
 
 use super::escape;
 use super::model::{Model, Row, Subject, What};
-use super::row::cause_name;
+use super::row::{self, cause_name};
 use super::words;
 
 /// The header row.
@@ -67,10 +67,14 @@ fn cells(model: &Model<'_>, row: &Row<'_>) -> [String; 14] {
         What::Value { from, to } => (from.unwrap_or_default(), to.word()),
         What::Add(_) | What::Remove(_) => ("", ""),
     };
-    let reason = row.aside.map_or_else(String::new, |aside| match &aside.name {
-        Some(name) => format!("{}: {name}", aside.reason.word()),
-        None => aside.reason.word().to_owned(),
-    });
+    let name = row.aside.and_then(|aside| aside.name.clone());
+    let name =
+        name.or(row.unresolved.map(|(entry, lacks)| format!("{} {}", entry.placeholder, lacks.word())));
+    let reason = match (row::reason(row), name) {
+        (Some(reason), Some(name)) => format!("{reason}: {name}"),
+        (reason, _) => reason.unwrap_or_default().to_owned(),
+    };
+    let template_rule = row.unresolved.map(|(entry, _)| words::rule_name(plan, entry.rule).to_owned());
     [
         row.class.word().to_owned(),
         row.what.action().to_owned(),
@@ -80,8 +84,8 @@ fn cells(model: &Model<'_>, row: &Row<'_>) -> [String; 14] {
         from.to_owned(),
         to.to_owned(),
         cause.map_or("", |cause| cause.word()).to_owned(),
-        cause.map_or_else(String::new, |cause| cause_name(plan, cause).into_owned()),
-        cause.and_then(|cause| words::cause_place(plan, cause)).map_or_else(String::new, words::place),
+        cause.map(|cause| cause_name(plan, cause).into_owned()).or(template_rule).unwrap_or_default(),
+        row::place(plan, row).map_or_else(String::new, words::place),
         row.origin.map_or("", |origin| origin.word()).to_owned(),
         reason,
         row.outcome.map_or("", |outcome| outcome.outcome.word()).to_owned(),
@@ -133,6 +137,17 @@ mod tests {
         csv(&model, &mut plain).unwrap();
         csv_bom(&model, &mut marked).unwrap();
         assert_eq!(marked, [b"\xef\xbb\xbf", &plain[..]].concat());
+    }
+
+    #[test]
+    fn drift_lists_each_device_on_which_a_template_yields_no_tag() {
+        let plan = fixtures::example();
+        let mut out = Vec::new();
+        csv(&Model::new(Input::new(Subject::Drift, &plan)), &mut out).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        let row = text.lines().find(|row| row.contains("srv-37")).unwrap();
+        assert!(row.starts_with(r#""withheld","add","#), "{row}");
+        assert!(row.contains(r#""unresolved: lookup.cmdb.owner noRow""#), "{row}");
     }
 
     #[test]

@@ -110,6 +110,11 @@ pub(super) fn example() -> Plan {
         placeholder: "lookup.cmdb.owner".to_owned(),
         reasons: [(crate::plan::GapReason::NoRow, 37)].into(),
         sample: vec![],
+        devices: vec![UnresolvedDevice {
+            id: "4f1c0000000000000000000000000000000000aa".into(),
+            name: Some("srv-37".into()),
+            reason: crate::plan::GapReason::NoRow,
+        }],
     });
     let axis = |axis: Axis, planned, base: u64, percent: u64, floor: u64| AxisReport {
         axis,

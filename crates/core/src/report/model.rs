@@ -13,7 +13,7 @@ use crate::plan::{CauseIndex, DeviceChange, Plan, TagAction, TagChange, TagIndex
 use super::alike::alike;
 pub use super::change::{Class, Origin, Row, Totals, What};
 use super::links::RepositoryLinks;
-use super::{risk, split};
+use super::{change, risk, split};
 
 /// What a report is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -260,10 +260,11 @@ impl<'a> Model<'a> {
         }
     }
 
-    /// What is contested, pending, withheld or protected, one a row. A plan that was read from a file has only samples.
+    /// What is contested, pending, withheld, protected or unresolved, one a row. A plan that was read from a file has only samples
+    /// of what is not unresolved.
     pub fn aside_rows(&self) -> impl Iterator<Item = Row<'a>> + '_ {
         let plan = self.plan();
-        self.asides().flat_map(move |(class, aside)| {
+        let asides = self.asides().flat_map(move |(class, aside)| {
             aside.devices.iter().flat_map(move |device| {
                 device_rows(plan, device).map(move |(what, cause)| Row {
                     id: &device.id,
@@ -273,10 +274,12 @@ impl<'a> Model<'a> {
                     class,
                     origin: None,
                     aside: Some(aside),
+                    unresolved: None,
                     outcome: None,
                 })
             })
-        })
+        });
+        asides.chain(change::unresolved_rows(plan))
     }
 
     /// Groups of what is not done, with their class; pending ones last.
@@ -302,6 +305,7 @@ impl<'a> Model<'a> {
                 class: what.class(),
                 origin: has_base.then(|| self.origin(number)),
                 aside: None,
+                unresolved: None,
                 outcome: None,
             };
             (member, row)
@@ -483,6 +487,7 @@ fn outcome_rows<'a>(
             class: wanted.class(),
             origin: None,
             aside: None,
+            unresolved: None,
             outcome: Some(outcome),
         };
         (number as u32, row)

@@ -91,6 +91,20 @@ mod tests {
 
     #[test]
     fn hostile_names_stay_in_their_line() {
-        assert_eq!(lines(Input::new(Subject::Drift, &fixtures::hostile())).len(), 12 * 3);
+        assert_eq!(lines(Input::new(Subject::Drift, &fixtures::hostile())).len(), 12 * 3 + 1);
+    }
+
+    #[test]
+    fn drift_lists_each_device_on_which_a_template_yields_no_tag() {
+        let plan = fixtures::example();
+        let lines = lines(Input::new(Subject::Drift, &plan));
+        let line = lines.iter().find(|line| line["reason"] == "unresolved").unwrap();
+        assert_eq!(line["device"]["name"], "srv-37");
+        assert_eq!(line["class"], "withheld");
+        assert_eq!(line["reasonName"], "lookup.cmdb.owner");
+        assert_eq!(line["lacks"], "noRow");
+        assert_eq!(line["template"], "owner:{lookup.cmdb.owner|slug}");
+        assert!(line.get("tag").is_none(), "a template is no tag");
+        assert!(line["place"]["line"].is_u64());
     }
 }

@@ -8,7 +8,8 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::device::DeviceValue;
-use crate::plan::{Cause, Plan};
+use crate::diagnostic::Place;
+use crate::plan::{Cause, Plan, Unresolved, WithheldReason};
 
 use super::model::{Row, What};
 use super::words;
@@ -83,6 +84,13 @@ pub struct RowDocument<'a> {
     /// The protection, rule or origin, beside `reason`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason_name: Option<&'a str>,
+    /// The template that yields no tag, beside the reason `unresolved`; then there is no `tag`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub template: Option<&'a str>,
+    /// What the template lacks (`missing`, `noRow`, `emptyCell`, `notInMap`, `emptySlug`, `conflict`, `unusable`), beside `template`;
+    /// `reasonName` is the placeholder then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lacks: Option<&'static str>,
     /// How it ended, for `apply`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub outcome: Option<&'static str>,
@@ -101,11 +109,12 @@ pub fn document<'a>(plan: &'a Plan, row: &Row<'a>) -> RowDocument<'a> {
     RowDocument {
         device: DeviceDocument { id: row.id, name: row.name },
         action: row.what.action(),
-        tag: row.what.tag(),
+        tag: row.what.tag().filter(|_| row.unresolved.is_none()),
         device_value,
         cause: cause.map(Cause::word),
-        rules: match cause {
-            Some(Cause::Rule(rules)) => rules.iter().map(|rule| words::rule_name(plan, *rule)).collect(),
+        rules: match (cause, row.unresolved) {
+            (Some(Cause::Rule(rules)), _) => rules.iter().map(|rule| words::rule_name(plan, *rule)).collect(),
+            (_, Some((entry, _))) => vec![words::rule_name(plan, entry.rule)],
             _ => Vec::new(),
         },
         family: match cause {
@@ -116,19 +125,32 @@ pub fn document<'a>(plan: &'a Plan, row: &Row<'a>) -> RowDocument<'a> {
             Some(Cause::Renamed { to, .. }) => Some(to),
             _ => None,
         },
-        place: cause
-            .and_then(|cause| words::cause_place(plan, cause))
-            .map(|place| PlaceDocument { file: &place.file, line: place.line }),
+        place: place(plan, row).map(|place| PlaceDocument { file: &place.file, line: place.line }),
         class: row.outcome.is_none().then(|| row.class.word()),
         origin: row.origin.map(|origin| origin.word()),
-        reason: row
+        reason: reason(row).filter(|_| row.class != super::model::Class::Pending),
+        reason_name: row
             .aside
-            .filter(|_| row.class != super::model::Class::Pending)
-            .map(|aside| aside.reason.word()),
-        reason_name: row.aside.and_then(|aside| aside.name.as_deref()),
+            .and_then(|aside| aside.name.as_deref())
+            .or(row.unresolved.map(|(entry, _)| &*entry.placeholder)),
+        template: row.unresolved.map(|(entry, _)| &*entry.template),
+        lacks: row.unresolved.map(|(_, lacks)| lacks.word()),
         outcome: row.outcome.map(|outcome| outcome.outcome.word()),
         error: row.outcome.and_then(|outcome| outcome.error.as_deref()).map(Cow::Borrowed),
     }
+}
+
+/// Why a change is not done, in a word.
+pub fn reason(row: &Row<'_>) -> Option<&'static str> {
+    let unresolved = row.unresolved.map(|_| WithheldReason::Unresolved);
+    row.aside.map(|aside| aside.reason).or(unresolved).map(WithheldReason::word)
+}
+
+/// Where the cause of a change stands, or the rule whose template yields no tag.
+pub fn place<'a>(plan: &'a Plan, row: &Row<'_>) -> Option<&'a Place> {
+    let cause = row.cause.and_then(|index| plan.causes.get(index.0 as usize));
+    let rule = |(entry, _): (&Unresolved, _)| plan.rules.get(entry.rule as usize).map(|rule| &rule.place);
+    cause.and_then(|cause| words::cause_place(plan, cause)).or(row.unresolved.and_then(rule))
 }
 
 /// The cause in a word and a name, for tables: `rule` and its rules, `family` and its name.

@@ -296,6 +296,19 @@ pub struct UnresolvedEntry {
     /// Some values that were no use.
     #[serde(default)]
     pub sample: Vec<String>,
+    /// The devices without the tag; plans of earlier versions only count them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub devices: Vec<UnresolvedDeviceEntry>,
+}
+
+/// A device on which a template yielded no tag.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct UnresolvedDeviceEntry {
+    /// The device.
+    #[serde(flatten)]
+    pub device: DeviceEntry,
+    /// One of `missing`, `noRow`, `emptyCell`, `notInMap`, `emptySlug`, `conflict`, `unusable`.
+    pub reason: String,
 }
 
 /// The plan as a text.

@@ -7,10 +7,13 @@ use serde_json::value::RawValue;
 
 use super::seal::seal;
 use super::tables::{Tables, checked_id};
-use super::{ChangeLine, Document, OUTSIDE_DIGEST, WithheldEntry, changes};
+use super::{
+    ChangeLine, DeviceEntry, Document, OUTSIDE_DIGEST, UnresolvedDeviceEntry, WithheldEntry, changes,
+};
 use crate::plan::GapReason;
 use crate::plan::{
-    DeviceChange, GuardReport, Header, Measures, Plan, PlannedWaves, Unresolved, Withheld, digest,
+    DeviceChange, GuardReport, Header, Measures, Plan, PlannedWaves, Unresolved, UnresolvedDevice, Withheld,
+    digest,
 };
 use crate::policy::Axis;
 
@@ -134,8 +137,9 @@ fn plan<Changes>(
             rule: tables.rule(&entry.rule),
             template: entry.template.clone(),
             placeholder: entry.placeholder.clone(),
-            reasons: entry.reasons.iter().map(gap_reason).collect::<Result<_, _>>()?,
+            reasons: entry.reasons.iter().map(counted_reason).collect::<Result<_, _>>()?,
             sample: entry.sample.clone(),
+            devices: entry.devices.iter().map(unresolved_device).collect::<Result<_, _>>()?,
         })
     });
     let unresolved = unresolved.collect::<Result<Vec<_>, DocumentError>>()?;
@@ -210,10 +214,18 @@ fn header<Changes>(document: Document<Changes>) -> Header {
     }
 }
 
-fn gap_reason((word, count): (&String, &u64)) -> Result<(GapReason, u64), DocumentError> {
-    let reason = GapReason::parse(word)
-        .ok_or_else(|| DocumentError::Content(format!("`{word}` is no reason for an unresolved tag")))?;
-    Ok((reason, *count))
+fn gap_reason(word: &str) -> Result<GapReason, DocumentError> {
+    GapReason::parse(word)
+        .ok_or_else(|| DocumentError::Content(format!("`{word}` is no reason for an unresolved tag")))
+}
+
+fn counted_reason((word, count): (&String, &u64)) -> Result<(GapReason, u64), DocumentError> {
+    Ok((gap_reason(word)?, *count))
+}
+
+fn unresolved_device(entry: &UnresolvedDeviceEntry) -> Result<UnresolvedDevice, DocumentError> {
+    let DeviceEntry { id, name } = entry.device.clone();
+    Ok(UnresolvedDevice { id, name, reason: gap_reason(&entry.reason)? })
 }
 
 fn withheld(document: &WithheldEntry) -> Result<Withheld, DocumentError> {

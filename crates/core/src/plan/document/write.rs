@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use super::seal::seal;
 use super::{
-    CauseEntry, CauseKind, DeviceEntry, Document, FORMAT_VERSION, UnresolvedEntry, WithheldEntry, changes,
+    CauseEntry, CauseKind, DeviceEntry, Document, FORMAT_VERSION, UnresolvedDeviceEntry, UnresolvedEntry,
+    WithheldEntry, changes,
 };
 use crate::diagnostic::Place;
-use crate::plan::{Cause, DeviceChange, Plan, Unresolved, Withheld};
+use crate::plan::{Cause, DeviceChange, Plan, Unresolved, UnresolvedDevice, Withheld};
 
 /// Devices that a withheld group names.
 const SAMPLE: usize = 3;
@@ -138,6 +139,13 @@ pub(crate) fn withheld(group: &Withheld) -> WithheldEntry {
     }
 }
 
+fn unresolved_device(device: &UnresolvedDevice) -> UnresolvedDeviceEntry {
+    UnresolvedDeviceEntry {
+        device: DeviceEntry { id: device.id.clone(), name: device.name.clone() },
+        reason: device.reason.word().to_owned(),
+    }
+}
+
 fn unresolved(plan: &Plan, entry: &Unresolved) -> UnresolvedEntry {
     UnresolvedEntry {
         rule: plan.rules[entry.rule as usize].name.clone(),
@@ -145,5 +153,6 @@ fn unresolved(plan: &Plan, entry: &Unresolved) -> UnresolvedEntry {
         placeholder: entry.placeholder.clone(),
         reasons: entry.reasons.iter().map(|(reason, count)| (reason.word().to_owned(), *count)).collect(),
         sample: entry.sample.clone(),
+        devices: entry.devices.iter().map(unresolved_device).collect(),
     }
 }

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::report::escape::{self, clip};
 use crate::report::model::{Model, Origin, Row, What};
+use crate::report::row;
 use crate::report::words;
 
 /// The most rows of the list: what a browser takes without trouble.
@@ -21,6 +22,7 @@ type Key<'a> = (
     &'static str,
     Option<&'static str>,
     Option<(&'static str, Option<&'a str>)>,
+    Option<(u32, &'a str, &'static str)>,
     Option<&'a str>,
 );
 
@@ -73,6 +75,7 @@ fn key<'a>(row: &Row<'a>) -> Key<'a> {
         class(row),
         row.origin.map(|origin| origin.word()),
         row.aside.map(|aside| (aside.reason.word(), aside.name.as_deref())),
+        row.unresolved.map(|(entry, lacks)| (entry.rule, &*entry.placeholder, lacks.word())),
         row.outcome.and_then(|outcome| outcome.error.as_deref()),
     )
 }
@@ -90,10 +93,14 @@ fn group(model: &Model<'_>, row: &Row<'_>) -> Value {
     if let Some(name) = row.aside.and_then(|aside| aside.name.as_deref()) {
         why = format!("{name}; {why}");
     }
+    if let Some((entry, lacks)) = row.unresolved {
+        let rule = words::rule_name(plan, entry.rule);
+        why = format!("unresolved: {} ({}); rule {rule}", entry.placeholder, lacks.word());
+    }
     if let Some(error) = row.outcome.and_then(|outcome| outcome.error.as_deref()) {
         why = error.to_owned();
     }
-    let place = cause.and_then(|cause| words::cause_place(plan, cause));
+    let place = row::place(plan, row);
     let at = place.map_or_else(String::new, words::place);
     let link = place.zip(model.links()).and_then(|(place, links)| links.link(place));
     let half = match row.origin {

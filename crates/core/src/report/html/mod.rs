@@ -346,8 +346,10 @@ mod tests {
         let page = page(Input::new(Subject::Plan, &plan));
         let island = page.split("id=\"data\">").nth(1).unwrap().split("</script>").next().unwrap();
         let data: serde_json::Value = serde_json::from_str(island).unwrap();
-        assert_eq!(data["rows"].as_array().unwrap().len(), 2 * 3_339);
-        assert_eq!(data["devices"].as_array().unwrap().len(), 2 * 3_116);
+        // The changes, and a device on which a template yields no tag.
+        assert_eq!(data["rows"].as_array().unwrap().len(), 2 * (3_339 + 1));
+        assert_eq!(data["devices"].as_array().unwrap().len(), 2 * (3_116 + 1));
+        assert!(island.contains("unresolved: lookup.cmdb.owner (noRow); rule "));
     }
 
     #[test]
