@@ -50,9 +50,9 @@ fn apply(faults: &[&str], is_measured: bool) -> Applied {
     let before = calls(&service).len();
     let ran = project.run_in(&service.secret(), &["apply", "--auto-approve", "--format=json"]);
     let (lists, all) = count(before);
-    let outcomes = &ran.json()["run"]["outcomes"];
+    let outcomes = &ran.json()["outcomes"];
     let bad = ["bounced", "failed", "refused", "unknown", "notAttempted"];
-    let bad = bad.iter().map(|outcome| outcomes[outcome].as_u64().unwrap_or(0)).sum();
+    let bad = bad.iter().map(|outcome| outcomes[outcome].as_u64().unwrap()).sum();
     let before = calls(&service).len();
     project.run_in(&service.secret(), &["apply", "--auto-approve"]);
     let again = count(before).1;

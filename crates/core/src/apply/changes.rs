@@ -357,8 +357,9 @@ impl<'p> Changes<'p> {
 
     /// Confirmed by an answer.
     pub(super) fn confirm(&mut self, index: ChangeIndex, now: Timestamp) {
-        self.rows[index as usize].confirmed =
-            now.since(self.start).as_secs().min(u64::from(NEVER - 1)) as u32;
+        // Rounded up: a read that was asked for within the same second may not show it.
+        let seconds = now.since(self.start).as_nanos().div_ceil(1_000_000_000);
+        self.rows[index as usize].confirmed = seconds.min(u128::from(NEVER - 1)) as u32;
         self.end(index, Outcome::Done, None);
     }
 
