@@ -9,7 +9,7 @@ use mdetag::store::path_text::shown;
 use mdetag::store::{policy_files, regular_file, repository};
 use mdetag_core::diagnostic::{Diagnostic, Sources, Span};
 use mdetag_core::plan::{PolicyReference, guard_changes};
-use mdetag_core::policy::{self, settings};
+use mdetag_core::policy::{self, Area, Difference, settings};
 use mdetag_core::time::Timestamp;
 
 use super::context::Context;
@@ -119,22 +119,23 @@ impl Base {
         Some(&self.set)
     }
 
-    /// How the set at hand differs in what keeps it safe, one sentence each. Also said of a base with errors, as far as it can
+    /// How the set at hand differs in what keeps it safe, rails first. Also said of a base with errors, as far as it can
     /// be read: a broken base must not hide a change from the reviewer.
-    pub fn differences(&self, context: &Context, set: &PolicySet) -> Vec<String> {
-        let mut sentences = Vec::new();
+    pub fn differences(&self, context: &Context, set: &PolicySet) -> Vec<Difference> {
+        let mut found = Vec::new();
         if !has_errors(&self.set.findings) {
             let guard = guard_changes::changes(&self.set.policy.guard, &set.policy.guard);
-            sentences.extend(guard.into_iter().map(|change| format!("guard changed: {change}")));
+            found.extend(guard.iter().map(|change| Difference::new(Area::Guard, change)));
         }
-        sentences.extend(policy::differences(&self.set.sources, &set.sources));
+        found.extend(policy::differences(&self.set.sources, &set.sources));
         if self.is_checkout {
-            sentences.extend(self.settings_differences(context));
+            found.extend(self.settings_differences(context));
         }
-        sentences
+        found.sort_by_key(|difference| difference.area);
+        found
     }
 
-    fn settings_differences(&self, context: &Context) -> Vec<String> {
+    fn settings_differences(&self, context: &Context) -> Vec<Difference> {
         const NAME: &str = "mdetag.yaml";
         let own = context.settings_folder.as_deref();
         let real = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
@@ -151,7 +152,8 @@ impl Base {
         });
         match (base, own) {
             (Ok(base), Ok(own)) => policy::settings_differences(&base, &own),
-            (Err(why), _) | (_, Err(why)) => vec![why],
+            // A file that nobody can compare may have changed any lint.
+            (Err(why), _) | (_, Err(why)) => vec![Difference { area: Area::Lints, sentence: why }],
         }
     }
 }

@@ -121,7 +121,7 @@ fn every_difference_of_what_keeps_a_set_safe_is_listed_before_the_plan() {
     project.write("policies/p.yaml", &rails(&both, "", "{ everything: true }"));
     project.write("mdetag.yaml", "version: 1\nwrites: { visibility: 2h }\nlints: { W0710: allow }\n");
     let expected = [
-        "policy changed: guard.approvals is new: ",
+        "guard changed: guard.approvals is new: ",
         "policy changed: protect is taken out: ",
         "policy changed: scope was ",
         "mdetag.yaml changed: lints.W0710 is new: allow",
@@ -135,6 +135,34 @@ fn every_difference_of_what_keeps_a_set_safe_is_listed_before_the_plan() {
             assert!(text.contains(sentence.trim_end()), "{format}: no `{sentence}`");
         }
         let plan = text.find("Prod").unwrap();
-        assert!(format == "json" || text.find("policy changed").unwrap() < plan, "{format}: before the plan");
+        assert!(format == "json" || text.find("guard changed").unwrap() < plan, "{format}: before the plan");
     }
+}
+
+#[test]
+fn harmless_differences_never_hide_those_of_guard_and_protections_from_a_comment() {
+    let project = drifted();
+    let claims = |count: u32| {
+        let claims: Vec<String> = (0..count).map(|number| format!("c{number}")).collect();
+        policy("").replace("claims: [Old]", &format!("claims: [Old, {}]", claims.join(", ")))
+    };
+    let protect = "protect:\n  - { name: glass, select: { machineTags: { has: Nobody } } }\n";
+    project.write("base/p.yaml", &format!("{}{protect}", claims(1)));
+    let approval = "guard:\n  approvals: [{ cap: removals, max: 9999, expires: 2999-01-01 }]";
+    project.write("policies/p.yaml", &claims(40).replace("guard:", approval));
+    let summary = project.path().join("summary.md");
+    let words = ["plan", "--sandbox", "--base", "base", "policies", "--max-chars", "3000", "--format"];
+    for format in ["human", "markdown", "html"] {
+        let variables =
+            [("GITHUB_ACTIONS", "true".to_owned()), ("GITHUB_STEP_SUMMARY", summary.display().to_string())];
+        let ran = project.run_in(&variables, &[&words[..], &[format]].concat()).exits(0);
+        let text: String = ran.out.split_whitespace().collect::<Vec<_>>().join(" ");
+        let rails = ["guard.approvals is new", "protect is taken out"].map(|said| text.find(said));
+        let claim = text.find("claims is new").or_else(|| text.find("39 more differences")).unwrap();
+        assert!(rails.iter().all(|at| at.is_some_and(|at| at < claim)), "{format}: {text}");
+        let summed = "39 more differences: claims 39";
+        assert!(format != "markdown" || text.contains(summed), "the harmless are counted: {text}");
+    }
+    let summary = std::fs::read_to_string(summary).unwrap();
+    assert!(summary.contains("protect is taken out") && summary.contains("c39"), "{summary}");
 }

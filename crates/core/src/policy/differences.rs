@@ -9,8 +9,112 @@ use super::data::data_files;
 use super::syntax::{self, Node, NodeKind};
 use crate::diagnostic::{SourceId, Sources};
 
-/// Sections of which every entry is compared. Rules show in the plan itself.
-const SECTIONS: [&str; 7] = ["guard", "protect", "scope", "deviceGroups", "claims", "renames", "retire"];
+/// What a difference is about, in the order in which a reviewer reads them. Rules show in the plan itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Area {
+    /// The guard, with its approvals.
+    Guard,
+    /// Devices that nothing is written to.
+    Protect,
+    /// Devices that the policies are about.
+    Scope,
+    /// Selectors that these or device groups use.
+    Selectors,
+    /// Lints of `mdetag.yaml`.
+    Lints,
+    /// Other keys of `mdetag.yaml`.
+    Settings,
+    /// Claimed tags.
+    Claims,
+    /// Retired tags.
+    Retire,
+    /// Renamed tags.
+    Renames,
+    /// Device groups.
+    DeviceGroups,
+    /// Data files.
+    Data,
+}
+
+impl Area {
+    const ALL: [Area; 11] = [
+        Area::Guard,
+        Area::Protect,
+        Area::Scope,
+        Area::Selectors,
+        Area::Lints,
+        Area::Settings,
+        Area::Claims,
+        Area::Retire,
+        Area::Renames,
+        Area::DeviceGroups,
+        Area::Data,
+    ];
+
+    /// The key in the files, or the file.
+    pub fn word(self) -> &'static str {
+        match self {
+            Area::Guard => "guard",
+            Area::Protect => "protect",
+            Area::Scope => "scope",
+            Area::Selectors => "selectors",
+            Area::Lints => "lints",
+            Area::Settings => "mdetag.yaml",
+            Area::Claims => "claims",
+            Area::Retire => "retire",
+            Area::Renames => "renames",
+            Area::DeviceGroups => "deviceGroups",
+            Area::Data => "data",
+        }
+    }
+
+    /// Whether a difference decides what any plan may do, so that no report may leave it out.
+    pub fn is_rail(self) -> bool {
+        self <= Area::Lints
+    }
+
+    /// The section of a policy file whose entries are compared.
+    fn of_section(key: &str) -> Option<Area> {
+        let has_entries =
+            |area: &Area| !matches!(area, Area::Selectors | Area::Lints | Area::Settings | Area::Data);
+        Area::ALL.into_iter().filter(has_entries).find(|area| area.word() == key)
+    }
+
+    fn of_policy_path(path: &str) -> Area {
+        let section = path.split('.').next().unwrap_or(path);
+        Area::of_section(section).unwrap_or(Area::Selectors)
+    }
+
+    fn of_settings_path(path: &str) -> Area {
+        if path == "lints" || path.starts_with("lints.") { Area::Lints } else { Area::Settings }
+    }
+
+    /// The beginning of its sentences.
+    fn changed(self) -> &'static str {
+        match self {
+            Area::Guard => "guard changed",
+            Area::Lints | Area::Settings => "mdetag.yaml changed",
+            Area::Data => "data changed",
+            _ => "policy changed",
+        }
+    }
+}
+
+/// One difference between a policy set and its base.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Difference {
+    /// What it is about.
+    pub area: Area,
+    /// The whole sentence. Holds names as they are written.
+    pub sentence: String,
+}
+
+impl Difference {
+    /// A difference of an area: what changed, and how.
+    pub fn new(area: Area, how: &str) -> Difference {
+        Difference { area, sentence: format!("{}: {how}", area.changed()) }
+    }
+}
 
 /// Keys of the guard that are compared by what they come to, defaults included.
 const RESOLVED: [&str; 5] =
@@ -22,15 +126,16 @@ const MOST_ROWS: usize = 5;
 /// A longer entry is cut.
 const MOST_CHARACTERS: usize = 300;
 
-/// One sentence a difference: of the policy files, then of their data files.
-pub fn differences(base: &Sources, new: &Sources) -> Vec<String> {
-    let mut sentences = compare("policy changed", &rails(base), &rails(new));
-    sentences.extend(data_differences(base, new));
-    sentences
+/// Of the policy files and their data files, in the order of their areas.
+pub fn differences(base: &Sources, new: &Sources) -> Vec<Difference> {
+    let mut found = compare(Area::of_policy_path, &rails(base), &rails(new));
+    found.extend(data_differences(base, new));
+    found.sort_by_key(|difference| difference.area);
+    found
 }
 
-/// One sentence for each key of `mdetag.yaml` that differs; a file that is not there has no keys.
-pub fn settings_differences(base: &str, new: &str) -> Vec<String> {
+/// One difference for each key of `mdetag.yaml` that differs; a file that is not there has no keys.
+pub fn settings_differences(base: &str, new: &str) -> Vec<Difference> {
     let read = |text: &str| {
         let mut found = Entries::default();
         if let (Some(root), _) = syntax::parse(text, SourceId(0)) {
@@ -38,7 +143,7 @@ pub fn settings_differences(base: &str, new: &str) -> Vec<String> {
         }
         found
     };
-    compare("mdetag.yaml changed", &read(base), &read(new))
+    compare(Area::of_settings_path, &read(base), &read(new))
 }
 
 /// Texts by path. The paths of list items repeat.
@@ -79,7 +184,7 @@ fn rails(sources: &Sources) -> Entries {
                     collect_uses(&section.value, &mut used);
                     found.add(key.to_owned(), &section.value, false);
                 }
-                _ if SECTIONS.contains(&key) => {
+                _ if Area::of_section(key).is_some() => {
                     collect_uses(&section.value, &mut used);
                     flatten(&section.value, key.to_owned(), key != "deviceGroups", &mut found);
                 }
@@ -161,21 +266,24 @@ fn written(node: &Node) -> String {
     }
 }
 
-fn compare(what: &str, base: &Entries, new: &Entries) -> Vec<String> {
-    let mut sentences = Vec::new();
+fn compare(area: fn(&str) -> Area, base: &Entries, new: &Entries) -> Vec<Difference> {
+    let mut found = Vec::new();
     let paths: BTreeSet<&String> = base.by_path.keys().chain(new.by_path.keys()).collect();
     for path in paths {
         let of = |entries: &Entries| entries.by_path.get(path).cloned().unwrap_or_default();
         let (gone, added) = apart(of(base), of(new));
         let is_item = base.items.contains(path) || new.items.contains(path);
         if let ([was], [is], false) = (gone.as_slice(), added.as_slice(), is_item) {
-            sentences.push(format!("{what}: {path} was {} and is {}", cut(was), cut(is)));
+            found.push(Difference::new(area(path), &format!("{path} was {} and is {}", cut(was), cut(is))));
             continue;
         }
-        sentences.extend(gone.iter().map(|was| format!("{what}: {path} is taken out: {}", cut(was))));
-        sentences.extend(added.iter().map(|is| format!("{what}: {path} is new: {}", cut(is))));
+        let mut add = |how: &str, text: &String| {
+            found.push(Difference::new(area(path), &format!("{path} is {how}: {}", cut(text))));
+        };
+        gone.iter().for_each(|was| add("taken out", was));
+        added.iter().for_each(|is| add("new", is));
     }
-    sentences
+    found
 }
 
 /// What only one of two lists holds, each as often as it does.
@@ -198,7 +306,7 @@ fn cut(text: &str) -> String {
     }
 }
 
-fn data_differences(base: &Sources, new: &Sources) -> Vec<String> {
+fn data_differences(base: &Sources, new: &Sources) -> Vec<Difference> {
     let (before, after) = (data(base), data(new));
     let paths: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
     let mut sentences = Vec::new();
@@ -206,8 +314,8 @@ fn data_differences(base: &Sources, new: &Sources) -> Vec<String> {
         let none = BTreeSet::new();
         let (was, is) = (before.get(path), after.get(path));
         match (was.is_some(), is.is_some()) {
-            (true, false) => sentences.push(format!("data changed: {path} is no longer read")),
-            (false, true) => sentences.push(format!("data changed: {path} is new")),
+            (true, false) => sentences.push(format!("{path} is no longer read")),
+            (false, true) => sentences.push(format!("{path} is new")),
             _ => {}
         }
         let rows = |rows: Option<&BTreeSet<Vec<u8>>>| -> Vec<String> {
@@ -223,7 +331,7 @@ fn data_differences(base: &Sources, new: &Sources) -> Vec<String> {
         sentences.extend(listed(path, "taken out", &gone));
         sentences.extend(listed(path, "new", &added));
     }
-    sentences
+    sentences.iter().map(|how| Difference::new(Area::Data, how)).collect()
 }
 
 /// The bytes of each data file by its path below its root. Files of several roots may share a path.
@@ -238,11 +346,11 @@ fn data(sources: &Sources) -> BTreeMap<String, BTreeSet<Vec<u8>>> {
 }
 
 fn listed(path: &str, how: &str, rows: &[String]) -> Vec<String> {
-    let sentence = |row: &String| format!("data changed: {path}: a row is {how}: {}", cut(row));
+    let sentence = |row: &String| format!("{path}: a row is {how}: {}", cut(row));
     let mut sentences: Vec<String> = rows.iter().take(MOST_ROWS).map(sentence).collect();
     if rows.len() > MOST_ROWS {
         let rest = rows.len() - MOST_ROWS;
-        sentences.push(format!("data changed: {path}: {rest} more rows are {how}"));
+        sentences.push(format!("{path}: {rest} more rows are {how}"));
     }
     sentences
 }
@@ -257,8 +365,30 @@ mod tests {
         Sources::from_text("p.yaml", &format!("version: 1\n{text}"))
     }
 
+    fn sentences(found: Vec<Difference>) -> Vec<String> {
+        found.into_iter().map(|difference| difference.sentence).collect()
+    }
+
     fn between(base: &str, new: &str) -> Vec<String> {
-        differences(&set(base), &set(new))
+        sentences(differences(&set(base), &set(new)))
+    }
+
+    #[test]
+    fn rails_stand_before_what_plans_show() {
+        let told = between(
+            "protect: [{ name: dc, select: { everything: true } }]\n",
+            "claims: [A]\nscope: { osPlatform: Linux }\nguard: { approvals: [{ cap: removals, max: 9 }] }\n",
+        );
+        let heads: Vec<&str> = told.iter().map(|told| told.split(" is ").next().unwrap()).collect();
+        assert_eq!(
+            heads,
+            [
+                "guard changed: guard.approvals",
+                "policy changed: protect",
+                "policy changed: scope",
+                "policy changed: claims"
+            ]
+        );
     }
 
     #[test]
@@ -270,7 +400,7 @@ mod tests {
         };
         assert_eq!(
             between(&with(&[800]), &with(&[800, 900])),
-            ["policy changed: guard.approvals is new: { cap: removals, expires: 2026-12-01, max: 900 }"]
+            ["guard changed: guard.approvals is new: { cap: removals, expires: 2026-12-01, max: 900 }"]
         );
         assert_eq!(between(&with(&[800]), &with(&[800, 800])).len(), 1, "the same one twice");
         let protect = "protect:\n  - { name: dc, select: { use: dcs } }\n";
@@ -321,11 +451,11 @@ mod tests {
             sources
         };
         assert_eq!(
-            differences(&of("a\nb\n"), &of("b\r\nc\n")),
+            sentences(differences(&of("a\nb\n"), &of("b\r\nc\n"))),
             ["data changed: list.csv: a row is taken out: a", "data changed: list.csv: a row is new: c"]
         );
         let many: String = (0..100).map(|row| format!("{row}\n")).collect();
-        let told = differences(&of(""), &of(&many));
+        let told = sentences(differences(&of(""), &of(&many)));
         assert_eq!(told.len(), MOST_ROWS + 1);
         assert!(told[MOST_ROWS].ends_with("95 more rows are new"), "{told:?}");
     }
@@ -335,7 +465,7 @@ mod tests {
         let base = "version: 1\nlints: { W0710: deny }\ntenants: { a: { policies: [p/] } }\n";
         let new = "version: 1\nlints: { W0710: allow }\ntenants: { a: { policies: [p/, q/], cloud: gcc } }\n";
         assert_eq!(
-            settings_differences(base, new),
+            sentences(settings_differences(base, new)),
             [
                 "mdetag.yaml changed: lints.W0710 was deny and is allow",
                 "mdetag.yaml changed: tenants.a.cloud is new: gcc",
@@ -343,6 +473,6 @@ mod tests {
             ]
         );
         assert_eq!(settings_differences("", new).len(), 5);
-        assert_eq!(settings_differences(new, new), [""; 0]);
+        assert_eq!(settings_differences(new, new), []);
     }
 }

@@ -49,7 +49,7 @@ pub use device_groups::{
     Condition, DeviceGroup, DeviceGroups, GroupIndex, Operator, Property, Remediation, Ungrouped,
     read as read_device_groups,
 };
-pub use differences::{differences, settings_differences};
+pub use differences::{Area, Difference, differences, settings_differences};
 pub use lookup::{Cell, Lookup, LookupRows};
 pub use maps::ValueMap;
 pub use profiles::read_profiles;

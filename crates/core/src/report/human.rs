@@ -49,8 +49,8 @@ pub fn human(model: &Model<'_>, style: &Style, out: &mut dyn Write) -> io::Resul
 /// The first lines: what must be read before anything else, and what the report is about.
 fn head(model: &Model<'_>, style: &Style, out: &mut dyn Write) -> io::Result<()> {
     let mut sandbox = if model.is_sandbox() { "SANDBOX · " } else { "" };
-    for notice in sentences::notices(model) {
-        write_prose(&format!("{sandbox}{}", terminal(&notice)), Paint::Notice, (0, 2), style, out)?;
+    for notice in sentences::must_read(model).iter().chain(&sentences::further(model)) {
+        write_prose(&format!("{sandbox}{}", terminal(notice)), Paint::Notice, (0, 2), style, out)?;
         sandbox = "";
     }
     let tenant = sentences::tenant(model.plan());
@@ -282,6 +282,7 @@ fn lines(lines: &[String], out: &mut dyn Write) -> io::Result<()> {
 mod tests {
     use super::*;
     use crate::plan::{Lane, LaneLeft, Ledger, Plan};
+    use crate::policy::{Area, Difference};
     use crate::report::fixtures;
     use crate::report::model::Input;
     use crate::report::style::width;
@@ -350,7 +351,7 @@ Guard: devices 7.4 % of 50 %, additions 7.4 % of 100 %, removals 2.1 % of 10 %, 
         plan.header.tenant.cloud = Some("sandbox".to_owned());
         assert!(plan_text(&plan, 120).starts_with("SANDBOX · Plan for contoso"));
         plan.header.inventory.reasons = vec!["page 2 repeats page 1".to_owned()];
-        let lost = ["guard changed: `guard.caps.removals` is gone".to_owned()];
+        let lost = [Difference::new(Area::Guard, "`guard.caps.removals` is gone")];
         let input = Input { policy_changes: &lost, ..Input::new(Subject::Plan, &plan) };
         let text = render(input, Style { width: 200, ..Style::default() });
         let lines: Vec<&str> = text.lines().collect();

@@ -227,7 +227,7 @@ fn planned(model: &Model<'_>, out: &mut dyn Write) -> io::Result<()> {
             this_change: this.totals,
             before: before.totals,
             dropped: model.dropped,
-            policy_changes: model.input.policy_changes.to_vec(),
+            policy_changes: model.input.policy_changes.iter().map(|it| it.sentence.clone()).collect(),
             changes: Rows { model, only: Some(Origin::ThisChange) },
         };
         out.write_all(b",\n  \"split\": ")?;

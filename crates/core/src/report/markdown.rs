@@ -9,6 +9,7 @@ use super::consequences;
 use super::cut;
 use super::ending::{outcomes, ways_on};
 use super::escape::{clip, markdown as code, terminal};
+use super::first_lines;
 use super::fold::{self, Line};
 use super::model::{Class, Group, Model, Part, Subject, What};
 use super::refusal;
@@ -22,7 +23,7 @@ pub const MAX_CHARS: usize = 60_000;
 /// Rows a half before the smallest are summed up.
 const ROWS: usize = 200;
 
-/// Reasons of a refusal, notices, warnings and the like before the rest is a number.
+/// Reasons of a refusal, warnings and the like before the rest is a number.
 const SENTENCES: usize = 12;
 
 /// The hidden text by which a job finds its own comment again, to replace it.
@@ -37,7 +38,7 @@ pub fn marker(model: &Model<'_>) -> String {
 /// # Errors
 /// Those of the writer.
 pub fn markdown(model: &Model<'_>, max_chars: usize, out: &mut dyn Write) -> io::Result<()> {
-    let head = format!("{}{}", head(model), moves(model, max_chars / 4));
+    let head = format!("{}{}", head(model, max_chars), moves(model, max_chars / 4));
     let tail = format!("{}{}\n{}\n", asides(model), closing(model), marker(model));
     let lines: Vec<Vec<Line<'_, '_>>> =
         model.parts.iter().map(|part| fold::folded(&part.groups, ROWS)).collect();
@@ -69,16 +70,11 @@ fn truncated(text: &str, max_chars: usize) -> &str {
     end.map_or(text, |(at, _)| &text[..at])
 }
 
-fn head(model: &Model<'_>) -> String {
-    let sandbox = if model.is_sandbox() { "SANDBOX · " } else { "" };
-    let notices = sentences::notices(model);
+fn head(model: &Model<'_>, max_chars: usize) -> String {
     let mut text = refused(model);
-    for (index, notice) in notices.iter().take(SENTENCES).enumerate() {
-        let sandbox = if index == 0 { sandbox } else { "" };
-        text.push_str(&format!("**{sandbox}⚠ {}**\n\n", code(&clip(notice, 500))));
-    }
-    text.push_str(&more(notices.len(), "notice"));
-    let sandbox = if notices.is_empty() { sandbox } else { "" };
+    let notices = first_lines::write(model, max_chars);
+    text.push_str(&notices);
+    let sandbox = if model.is_sandbox() && notices.is_empty() { "SANDBOX · " } else { "" };
     let tenant = sentences::tenant(model.plan());
     let tenant = Phrase { text: name(&tenant.text), ..tenant }.render(name);
     text.push_str(&format!("### {sandbox}{} {tenant}\n\n", sentences::title(model.input.subject)));
@@ -300,6 +296,7 @@ fn closing(model: &Model<'_>) -> String {
     for approval in plan.guard.approvals.iter().take(SENTENCES) {
         text.push_str(&format!("Raised: {}\n\n", name(&approval.sentence())));
     }
+    text.push_str(&more(plan.guard.approvals.len(), "approval"));
     if let Some(unknown) = sentences::state(plan) {
         text.push_str(&format!("State: {}\n\n", name(&unknown)));
     }
@@ -325,6 +322,10 @@ fn refused(model: &Model<'_>) -> String {
         text.push_str("or in the guard file, below `approvals:`\n");
         for entry in snippet.approvals.iter().take(SENTENCES) {
             text.push_str(&format!("  {}\n", terminal(&clip(entry, 400))));
+        }
+        if snippet.approvals.len() > SENTENCES {
+            let rest = (snippet.approvals.len() - SENTENCES) as u64;
+            text.push_str(&format!("  # … and {}\n", words::counted(rest, "more entry|more entries")));
         }
     }
     text.push_str("~~~\n\n");

@@ -26,6 +26,7 @@ pub mod json;
 pub mod ndjson;
 pub mod notification;
 mod cut;
+mod first_lines;
 pub mod markdown;
 pub mod diagnostics;
 pub mod finding;

@@ -9,6 +9,7 @@ use hashbrown::{HashMap, HashSet};
 
 use crate::apply::{ChangeOutcome, ChangeWhat, Outcome};
 use crate::plan::{CauseIndex, DeviceChange, Plan, TagAction, TagChange, TagIndex, Withheld};
+use crate::policy::Difference;
 
 use super::alike::alike;
 pub use super::change::{Class, Origin, Row, Totals, What};
@@ -46,9 +47,9 @@ pub struct Input<'a> {
     pub plan: &'a Plan,
     /// The plan of the target branch's policies on the same inventory: splits the report in two.
     pub base: Option<&'a Plan>,
-    /// How guard, protections, scope, claims, data and settings differ from the base's, one sentence each: the first lines of
-    /// every report.
-    pub policy_changes: &'a [String],
+    /// How guard, protections, scope, claims, data and settings differ from the base's, rails first: the first lines of every
+    /// report.
+    pub policy_changes: &'a [Difference],
     /// What else must be read first, one sentence each.
     pub notices: &'a [String],
     /// How the run ended; only for [`Subject::Applied`].

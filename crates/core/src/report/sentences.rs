@@ -4,6 +4,8 @@
 
 use std::time::Duration;
 
+use itertools::Itertools;
+
 use crate::inventory::BaselineReport;
 use crate::plan::{AxisReport, GuardReport, InvariantReport, Plan, Withheld};
 use crate::policy::{Axis, Percent};
@@ -84,9 +86,10 @@ pub fn facts(model: &Model<'_>) -> Vec<String> {
     facts
 }
 
-/// What a reviewer must read first: a changed guard, an untrusted inventory, a broken invariant, a file of device groups that is wrong. Not escaped.
-pub fn notices(model: &Model<'_>) -> Vec<String> {
-    let guard = model.input.policy_changes.iter().cloned();
+/// What a reviewer must read first: a changed guard, protection or scope, an untrusted inventory, a broken invariant, a file of device groups that is wrong. Not escaped.
+pub fn must_read(model: &Model<'_>) -> Vec<String> {
+    let rails = model.input.policy_changes.iter().filter(|difference| difference.area.is_rail());
+    let rails = rails.map(|difference| difference.sentence.clone());
     let inventory = &model.plan().header.inventory;
     let untrusted = (!inventory.reasons.is_empty()).then(|| {
         format!(
@@ -107,13 +110,26 @@ pub fn notices(model: &Model<'_>) -> Vec<String> {
     let rivals = model.plan().state.rivals.iter().map(rival);
     undoes
         .chain(notices)
-        .chain(guard)
+        .chain(rails)
         .chain(untrusted)
         .chain(broken)
         .chain(baselines)
         .chain(rivals)
         .chain(doubt)
         .collect()
+}
+
+/// Differences from the base that only change what is planned, so that the plan shows what they come to. Not escaped.
+pub fn further(model: &Model<'_>) -> Vec<String> {
+    let others = model.input.policy_changes.iter().filter(|difference| !difference.area.is_rail());
+    others.map(|difference| difference.sentence.clone()).collect()
+}
+
+/// How many differences [`further`] has of each area: `claims 12, data 3`.
+pub fn further_by_area(model: &Model<'_>) -> String {
+    let others = model.input.policy_changes.iter().filter(|difference| !difference.area.is_rail());
+    let counts = others.map(|difference| difference.area).sorted().dedup_with_count();
+    counts.map(|(count, area)| format!("{} {}", area.word(), number(count as u64))).join(", ")
 }
 
 /// Another policy set that owns the same tags.

@@ -92,8 +92,8 @@ fn head(model: &Model<'_>, title: &str, out: &mut dyn Write) -> io::Result<()> {
             "<p class=\"notice\"><strong>SANDBOX</strong> A simulated tenant: nothing here is real.</p>"
         )?;
     }
-    for notice in sentences::notices(model) {
-        writeln!(out, "<p class=\"notice\">{}</p>", text(&clip(&notice, 1_000)))?;
+    for notice in sentences::must_read(model).iter().chain(&sentences::further(model)) {
+        writeln!(out, "<p class=\"notice\">{}</p>", text(&clip(notice, 1_000)))?;
     }
     writeln!(out, "<h1>{title}</h1>")?;
     let facts = sentences::facts(model).join(" · ");

@@ -1,0 +1,120 @@
+//! The first lines of a comment: what a reviewer must read, and the differences from the base that only change the plan.
+//!
+//! The former are shortened before any of them is left out; the latter fold away, and those without room are counted.
+
+use super::escape::{clip, markdown as code};
+use super::model::Model;
+use super::sentences;
+use super::words::{counted, length};
+
+/// Characters of a sentence, and of one where the whole do not fit.
+const WHOLE: usize = 500;
+const SHORT: usize = 120;
+
+/// Nothing where there is nothing to say.
+pub(super) fn write(model: &Model<'_>, max_chars: usize) -> String {
+    let sandbox = if model.is_sandbox() { "SANDBOX · " } else { "" };
+    let notices = sentences::must_read(model);
+    let line = |(index, notice): (usize, &String), limit: usize| {
+        let sandbox = if index == 0 { sandbox } else { "" };
+        format!("**{sandbox}⚠ {}**\n\n", code(&clip(notice, limit)))
+    };
+    let with = |limit: usize| -> Vec<String> {
+        notices.iter().enumerate().map(|indexed| line(indexed, limit)).collect()
+    };
+    let room = max_chars / 2;
+    let mut lines = with(WHOLE);
+    if lines.iter().map(|line| length(line)).sum::<usize>() > room {
+        lines = with(SHORT);
+    }
+    let mut text = String::new();
+    let shown = fill(&mut text, &lines, room);
+    if shown < lines.len() {
+        let rest = counted((lines.len() - shown) as u64, "more line|more lines");
+        text.push_str(&format!("**⚠ {rest} of what must be read first: see another format**\n\n"));
+    }
+    text.push_str(&folded(model, text.is_empty(), max_chars / 8));
+    text
+}
+
+/// The differences that only change the plan, behind a line with their counts.
+fn folded(model: &Model<'_>, is_first: bool, room: usize) -> String {
+    let further = sentences::further(model);
+    if further.is_empty() {
+        return String::new();
+    }
+    let sandbox = if model.is_sandbox() && is_first { "SANDBOX · " } else { "" };
+    let noun =
+        if is_first { "difference from the base|differences from the base" } else { "more difference" };
+    let counts = sentences::further_by_area(model);
+    let mut text = format!(
+        "<details><summary>{sandbox}⚠ {}: {counts}</summary>\n\n",
+        counted(further.len() as u64, noun)
+    );
+    let lines: Vec<String> =
+        further.iter().map(|difference| format!("- {}\n", code(&clip(difference, WHOLE)))).collect();
+    let shown = fill(&mut text, &lines, room);
+    if shown < lines.len() {
+        text.push_str(&format!("- … and {}\n", counted((lines.len() - shown) as u64, "more difference")));
+    }
+    text + "\n</details>\n\n"
+}
+
+/// Appends lines from the first as far as there is room; how many.
+fn fill(text: &mut String, lines: &[String], room: usize) -> usize {
+    let mut left = room;
+    for (at, line) in lines.iter().enumerate() {
+        if length(line) > left {
+            return at;
+        }
+        left -= length(line);
+        text.push_str(line);
+    }
+    lines.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::{Area, Difference};
+    use crate::report::fixtures;
+    use crate::report::markdown::{MAX_CHARS, markdown};
+    use crate::report::model::{Input, Subject};
+
+    fn comment(differences: &[Difference], max_chars: usize) -> String {
+        let plan = fixtures::example();
+        let input = Input { policy_changes: differences, ..Input::new(Subject::Plan, &plan) };
+        let mut out = Vec::new();
+        markdown(&Model::new(input), max_chars, &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    fn differences(area: Area, count: usize) -> Vec<Difference> {
+        (0..count).map(|number| Difference::new(area, &format!("d{number} {}", "z".repeat(200)))).collect()
+    }
+
+    #[test]
+    fn every_difference_of_a_rail_is_shown_and_the_others_fold_away_with_their_counts() {
+        let all = [(Area::Guard, 20), (Area::Protect, 20), (Area::Claims, 900), (Area::Data, 2)];
+        let all: Vec<Difference> = all.iter().flat_map(|(area, count)| differences(*area, *count)).collect();
+        let text = comment(&all, MAX_CHARS);
+        assert_eq!(text.matches("**⚠ `guard changed: ").count(), 20);
+        assert_eq!(text.matches("**⚠ `policy changed: ").count(), 20);
+        let summary =
+            "<details><summary>⚠ 902 more differences: claims 900, data 2</summary>\n\n- `policy changed: ";
+        assert!(text.contains(summary), "{text}");
+        let shown = text.matches("- `policy changed: ").count();
+        assert!(text.contains(&format!("- … and {} more differences\n\n</details>", 902 - shown)), "{text}");
+        assert!(text.find("**⚠ `policy changed").unwrap() < text.find("<details>").unwrap());
+    }
+
+    #[test]
+    fn what_must_be_read_is_shortened_before_it_is_left_out_and_what_is_left_out_is_counted() {
+        let text = comment(&differences(Area::Scope, 30), 12_000);
+        assert_eq!(text.matches("**⚠ `policy changed: ").count(), 30, "{text}");
+        let text = comment(&differences(Area::Scope, 30), 4_000);
+        let shown = text.matches("**⚠ `policy changed: ").count();
+        let rest = format!("**⚠ {} more lines of what must be read first", 30 - shown);
+        assert!(shown < 30 && text.contains(&rest), "{text}");
+    }
+}
