@@ -93,6 +93,11 @@ fn rest(args: &ApplyArgs, run: String) -> ApplyArgs {
 
 async fn apply_once(context: &Context, args: &ApplyArgs) -> Result<Applied, Failure> {
     let reports = Reports::new(context, &args.report)?;
+    let applied = apply_reported(context, args, &reports).await;
+    applied.map_err(|failure| reports.unplanned(context, Subject::Applied, args.report.ci, failure))
+}
+
+async fn apply_reported(context: &Context, args: &ApplyArgs, reports: &Reports) -> Result<Applied, Failure> {
     let allowances = plan::allowances(&args.allow)?;
     refuse_recorded(context)?;
     let mut is_unreviewed = false;
@@ -100,7 +105,7 @@ async fn apply_once(context: &Context, args: &ApplyArgs) -> Result<Applied, Fail
         resuming::check_paths(args, run)?;
         let mut stops = Stops::listen(context, args.max_duration);
         let session = stops.or(session::open_to_write(context, None)).await?;
-        let given = Given { context, args, allowances: &allowances, reports: &reports };
+        let given = Given { context, args, allowances: &allowances, reports };
         match resuming::resume_run(given, run, session, stops).await? {
             Resumed::Ended(applied) => return Ok(*applied),
             Resumed::Plan { in_place_of_reviewed } => is_unreviewed = in_place_of_reviewed,
@@ -112,15 +117,13 @@ async fn apply_once(context: &Context, args: &ApplyArgs) -> Result<Applied, Fail
             "review the plan with `mdetag plan`, then pass --auto-approve, or apply a saved plan file",
         ));
     }
-    let set = load(context, &request)
-        .inspect_err(|failure| ci::annotate_failure(args.report.ci, failure, &context.console))?;
+    let set = load(context, &request)?;
     // From here on, Ctrl-C requests a stop. Every wait must listen for it, or the process hangs.
     let mut stops = Stops::listen(context, args.max_duration);
     let session = stops.or(session::open_to_write(context, Some(&set.policy))).await?;
     let context = &context.suited(&session.reading.known);
     let set = policy_set::suited(context, set)?;
-    let (allowances, reports) = (&allowances[..], &reports);
-    let inputs = ApplyInputs { context, args, set: &set, allowances, reports, is_unreviewed };
+    let inputs = ApplyInputs { context, args, set: &set, allowances: &allowances, reports, is_unreviewed };
     inputs.apply(session, request, stops).await
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Renders nothing itself; that is `report::ci`.
 
+use std::fs::File;
 use std::path::Path;
 
 use mdetag::store::{output_file, regular_file};
@@ -11,6 +12,7 @@ use mdetag_core::report::ci::{self as manners, SUMMARY_CHARS, System};
 use mdetag_core::report::diagnostics;
 use mdetag_core::report::model::Model;
 use mdetag_core::report::style::Style;
+use mdetag_core::report::unplanned::{self, Unplanned};
 
 use super::args::CiSystem;
 use super::console::Console;
@@ -55,11 +57,20 @@ pub fn annotate(asked: CiSystem, sources: &Sources, findings: &[Diagnostic], con
     }
 }
 
-/// The same for a policy set that a command cannot go on with.
-pub fn annotate_failure(asked: CiSystem, failure: &Failure, console: &Console) {
-    if let Some(found) = &failure.findings {
-        annotate(asked, &found.0, &found.1, console);
-    }
+/// Findings that forbid a plan, as GitHub's step summary.
+///
+/// # Errors
+/// A summary file that cannot be written.
+pub fn summarize(asked: CiSystem, unplanned: &Unplanned<'_>) -> Result<(), Failure> {
+    let Some(mut file) = step_summary(detect(asked))? else { return Ok(()) };
+    unplanned::write(report::Format::Markdown, unplanned, SUMMARY_CHARS, &mut file)?;
+    Ok(())
+}
+
+/// The file of GitHub's step summary.
+fn step_summary(system: Option<System>) -> Result<Option<File>, Failure> {
+    let path = variable("GITHUB_STEP_SUMMARY").filter(|_| system == Some(System::Github));
+    Ok(path.map(|path| output_file::append(Path::new(&path))).transpose()?)
 }
 
 /// What the CI system wants beside a report: annotations at policy lines, and on GitHub the step summary.
@@ -72,10 +83,7 @@ pub fn report(asked: CiSystem, model: &Model<'_>, console: &Console) -> Result<(
     if !annotations.is_empty() {
         console.complain(&annotations);
     }
-    let Some(path) = variable("GITHUB_STEP_SUMMARY").filter(|_| system == System::Github) else {
-        return Ok(());
-    };
-    let mut file = output_file::append(Path::new(&path))?;
+    let Some(mut file) = step_summary(Some(system))? else { return Ok(()) };
     report::write(report::Format::Markdown, model, &Style::default(), SUMMARY_CHARS, &mut file)?;
     Ok(())
 }

@@ -8,9 +8,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use mdetag::store::backend::StatePlace;
 use mdetag::store::path_text::shown;
+use mdetag::store::state::SANDBOX;
 use mdetag::store::{regular_file, repository, state};
 use mdetag_core::diagnostic::{Diagnostic, Source, Sources};
-use mdetag_core::plan::{Options, ValueRoute};
+use mdetag_core::plan::{Options, TenantReference, ValueRoute};
 use mdetag_core::policy::settings::{self, Profile, Settings};
 use mdetag_core::policy::{self, MAX_BYTES};
 use mdetag_core::probe::KnownService;
@@ -123,6 +124,19 @@ impl Context {
         let is_one_of_many = self.console.kept.is_some();
         if !is_one_of_many {
             std::mem::forget(large);
+        }
+    }
+
+    /// The tenant, as far as the command line and `mdetag.yaml` name it.
+    pub fn named_tenant(&self) -> TenantReference {
+        if let Some(name) = &self.global.sandbox {
+            return TenantReference { id: None, name: Some(name.clone()), cloud: Some(SANDBOX.to_owned()) };
+        }
+        let profile = self.profile().ok().flatten();
+        TenantReference {
+            id: profile.and_then(|profile| profile.tenant_id.clone()),
+            name: profile.map(|profile| profile.name.clone()),
+            cloud: profile.and_then(|profile| profile.cloud).map(|cloud| cloud.word().to_owned()),
         }
     }
 

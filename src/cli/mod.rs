@@ -83,6 +83,7 @@ use console::Console;
 use context::Context;
 use exit::Exit;
 use failure::Failure;
+use output::Reports;
 
 /// Runs the command line of this process.
 pub(crate) fn main() -> ExitCode {
@@ -143,7 +144,8 @@ fn start(cli: Cli, console: &Console) -> Result<Exit, Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::file(format!("cannot start: {error}")))?;
-    let context = Context::new(cli.global, console.clone(), &cli.command)?;
+    let context = Context::new(cli.global.clone(), console.clone(), &cli.command)
+        .map_err(|failure| Reports::unsettled(&cli.global, console, &cli.command, failure))?;
     let ended = runtime.block_on(run(&context, cli.command));
     // A blocked question or a served connection must not hold the process back.
     runtime.shutdown_background();

@@ -3,7 +3,6 @@
 //! Changes nothing about how the command ends: a message that cannot be sent is a warning.
 
 use mdetag::tenant::{Delivery, deliver};
-use mdetag_core::plan::TenantReference;
 use mdetag_core::policy::notify::{NotifySettings, Occasion};
 use mdetag_core::report::model::Subject;
 use mdetag_core::report::notification::{ErrorSummary, SummaryDocument, message};
@@ -13,7 +12,6 @@ use super::ci;
 use super::context::Context;
 use super::exit::Exit;
 use super::failure::Failure;
-use super::session::SANDBOX;
 
 /// Sends the message that the end of a command calls for, if any.
 pub async fn tell(
@@ -28,7 +26,7 @@ pub async fn tell(
         return;
     }
     let mut summary = summary.unwrap_or_else(|| {
-        SummaryDocument::new(subject, concat!("mdetag ", env!("CARGO_PKG_VERSION")), tenant(context))
+        SummaryDocument::new(subject, concat!("mdetag ", env!("CARGO_PKG_VERSION")), context.named_tenant())
     });
     summary.exit_code = ended.unwrap_or_else(|failure| failure.exit).code();
     summary.link = ci::link();
@@ -61,17 +59,4 @@ async fn send(
     let id = format!("{run}-{}-{}", std::process::id(), now.ticks());
     let message = message(notify.format, occasion, summary, &id, now);
     deliver(&address, message.content_type, &message.body, Delivery::default(), &*context.clock).await
-}
-
-/// The tenant, as far as the command line and `mdetag.yaml` name it.
-fn tenant(context: &Context) -> TenantReference {
-    if let Some(name) = &context.global.sandbox {
-        return TenantReference { id: None, name: Some(name.clone()), cloud: Some(SANDBOX.to_owned()) };
-    }
-    let profile = context.profile().ok().flatten();
-    TenantReference {
-        id: profile.and_then(|profile| profile.tenant_id.clone()),
-        name: profile.map(|profile| profile.name.clone()),
-        cloud: profile.and_then(|profile| profile.cloud).map(|cloud| cloud.word().to_owned()),
-    }
 }

@@ -2,15 +2,20 @@
 //!
 //! Renders nothing itself; that is `report`.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use mdetag::store::output_file;
+use mdetag::store::state::SANDBOX;
+use mdetag_core::plan::TenantReference;
 use mdetag_core::report;
-use mdetag_core::report::model::Model;
+use mdetag_core::report::model::{Model, Subject};
 use mdetag_core::report::style::Style;
 use mdetag_core::report::tenants::Summary;
+use mdetag_core::report::unplanned::{self, Unplanned, holds_findings};
 
-use super::args::{Format, ReportArgs};
+use super::args::{CiSystem, Command, Format, Global, ReportArgs};
+use super::ci;
 use super::console::Console;
 use super::context::Context;
 use super::failure::Failure;
@@ -50,6 +55,33 @@ impl Reports {
             details: args.details,
             max_chars: args.max_chars,
         })
+    }
+
+    /// The same where `mdetag.yaml` itself has errors. A file whose name asks for a profile that nobody named is left out: which
+    /// one it would be stands in `mdetag.yaml`.
+    pub fn unsettled(cli: &Global, console: &Console, command: &Command, failure: Failure) -> Failure {
+        let (subject, args) = match command {
+            Command::Plan(args) => (Subject::Plan, &args.report),
+            Command::Drift(args) => (Subject::Drift, &args.report),
+            Command::Apply(args) => (Subject::Applied, &args.report),
+            _ => return failure,
+        };
+        let Ok(format) = report_format(cli.format) else { return failure };
+        let name = cli.tenant.clone().or_else(|| cli.sandbox.clone());
+        let is_of_all = args.fleet.all_tenants;
+        let files = args.reports.iter().filter_map(|text| {
+            let (format, path) = text.split_once('=')?;
+            let path = match &name {
+                Some(name) if !is_of_all => path.replace(TENANT, name),
+                _ => path.to_owned(),
+            };
+            (!path.is_empty() && !path.contains(TENANT)).then_some((Format::parse(format)?, path.into()))
+        });
+        let files = if is_of_all { Vec::new() } else { files.collect() };
+        let reports = Reports { format, files, details: args.details, max_chars: args.max_chars };
+        let cloud = cli.sandbox.as_ref().map(|_| SANDBOX.to_owned());
+        let tenant = TenantReference { id: None, name, cloud };
+        reports.tell_unplanned(console, (subject, args.ci), &tenant, failure)
     }
 
     /// Whether standard output is for people.
@@ -94,6 +126,45 @@ impl Reports {
         let style =
             Style { colour: console.colour, width: console.width, details: self.details, ..Style::default() };
         report::write(self.format, model, &style, self.max_chars, &mut console.out())?;
+        Ok(())
+    }
+
+    /// In place of the reports of a plan that could not be made: the findings that forbid it, in each format that can hold them.
+    /// JSON on standard output is left to who ends the command. Hands the failure on.
+    pub fn unplanned(&self, context: &Context, subject: Subject, ci: CiSystem, failure: Failure) -> Failure {
+        self.tell_unplanned(&context.console, (subject, ci), &context.named_tenant(), failure)
+    }
+
+    fn tell_unplanned(
+        &self,
+        console: &Console,
+        (subject, ci): (Subject, CiSystem),
+        tenant: &TenantReference,
+        failure: Failure,
+    ) -> Failure {
+        let Some(found) = &failure.findings else { return failure };
+        let unplanned = Unplanned { subject, tenant, sources: &found.0, findings: &found.1 };
+        ci::annotate(ci, &found.0, &found.1, console);
+        let written = self.write_unplanned(&unplanned, console);
+        for why in [written, ci::summarize(ci, &unplanned)]
+            .into_iter()
+            .filter_map(Result::err)
+            .filter(|why| !why.is_broken_pipe())
+        {
+            console.complain(&format!("warning: the findings cannot be reported: {why}"));
+        }
+        failure
+    }
+
+    fn write_unplanned(&self, unplanned: &Unplanned<'_>, console: &Console) -> Result<(), Failure> {
+        for (format, path) in self.files.iter().filter(|(format, _)| holds_findings(*format)) {
+            output_file::write(path, |out| unplanned::write(*format, unplanned, self.max_chars, out))?;
+        }
+        if self.format != Format::Json {
+            let mut out = console.out();
+            unplanned::write(self.format, unplanned, self.max_chars, &mut out)?;
+            out.flush()?;
+        }
         Ok(())
     }
 

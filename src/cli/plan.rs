@@ -62,12 +62,20 @@ pub async fn run(context: &Context, args: &PlanArgs) -> Result<Exit, Failure> {
 /// Policy, identity, network, files.
 pub async fn plan_and_report(context: &Context, request: &Request<'_>) -> Result<Planned, Failure> {
     let reports = Reports::new(context, request.report)?;
+    let planned = report_plan(context, request, &reports).await;
+    planned.map_err(|failure| reports.unplanned(context, request.subject, request.report.ci, failure))
+}
+
+async fn report_plan(
+    context: &Context,
+    request: &Request<'_>,
+    reports: &Reports,
+) -> Result<Planned, Failure> {
     let output_path = request.output.map(|path| output::named(context, path)).transpose()?;
     let allowances = allowances(request.allow)?;
     let now = context.policy_now();
     let paths = context.policy_paths(request.paths)?;
-    let set = policy_set::load(context, &paths, now)
-        .inspect_err(|failure| ci::annotate_failure(request.report.ci, failure, &context.console))?;
+    let set = policy_set::load(context, &paths, now)?;
     findings::warn(&context.console, &set.sources, &policy_set::warnings(&set.findings));
     let source = source::read(context, Some(&set)).await?;
     let (context, set) = source.suited(context, set)?;

@@ -13,6 +13,66 @@ fn project() -> Project {
     project
 }
 
+/// Formats that can hold findings, and their files.
+const FINDINGS: [(&str, &str); 6] = [
+    ("json", "r.json"),
+    ("sarif", "r.sarif"),
+    ("junit", "r.xml"),
+    ("markdown", "r.md"),
+    ("html", "r.html"),
+    ("codequality", "r.quality"),
+];
+
+/// Runs with a report of each format that can hold findings; each file has to name the code.
+fn reports_findings(project: &Project, words: &[&str], code: &str) {
+    let reports = FINDINGS.map(|(format, file)| format!("--report={format}={file}"));
+    let mut all: Vec<&str> = words.iter().copied().chain(reports.iter().map(String::as_str)).collect();
+    let summary = project.path().join("summary.md");
+    let _ = std::fs::remove_file(&summary);
+    let github =
+        [("GITHUB_ACTIONS", "true".to_owned()), ("GITHUB_STEP_SUMMARY", summary.display().to_string())];
+    let ran = project.run_in(&github, &all).exits(1);
+    assert!(ran.err.contains(&format!("title={code}")), "annotated: {}", ran.err);
+    for (_, file) in FINDINGS.iter().chain(&[("markdown", "summary.md")]) {
+        assert!(project.read(file).contains(code), "{words:?} {file}: {}", project.read(file));
+        std::fs::remove_file(project.path().join(file)).unwrap();
+    }
+    all.truncate(words.len());
+    for (format, _) in &FINDINGS[..5] {
+        let ran = project.run(&[&all[..], &["--format", format]].concat()).exits(1);
+        assert!(ran.out.contains(code), "{words:?} {format}: {}", ran.out);
+        assert!(*format == "json" || ran.err.contains(code), "people are told: {}", ran.err);
+    }
+}
+
+#[test]
+fn a_policy_error_writes_the_reports_that_can_hold_it() {
+    let project = project();
+    project.write("policies/p.yaml", "version: 1\nbogus: 1\n");
+    let commands: [&[&str]; 3] =
+        [&PLAN, &["drift", "--inventory", "i.json", "-q"], &["apply", "--sandbox", "--auto-approve"]];
+    for words in commands {
+        reports_findings(&project, words, "E0103");
+    }
+    let comment = project.run(&[&PLAN[..], &["--format", "markdown"]].concat()).exits(1).out;
+    assert!(comment.trim_end().ends_with("-->") && comment.contains("<!-- mdetag:plan:"), "{comment}");
+    let written = project.run(&[&PLAN[..], &["--format", "csv", "--report", "ndjson=r.ndjson"]].concat());
+    assert_eq!((written.exits(1).out, project.path().join("r.ndjson").exists()), (String::new(), false));
+}
+
+#[test]
+fn an_error_that_planning_or_the_settings_find_is_reported_too() {
+    let project = project();
+    let rule = |value: &str| {
+        format!("  - {{ name: {value}, select: {{ everything: true }}, deviceValue: {value} }}\n")
+    };
+    project.write("policies/p.yaml", &format!("version: 1\nrules:\n{}{}", rule("High"), rule("Low")));
+    reports_findings(&project, &PLAN, "E0602");
+    reports_findings(&project, &["apply", "--sandbox", "--auto-approve"], "E0602");
+    project.write("mdetag.yaml", "version: 1\nbogus: 1\n");
+    reports_findings(&project, &["plan", "--sandbox"], "E0103");
+}
+
 #[cfg(unix)]
 mod unix {
     use std::os::unix::fs::{FileTypeExt, symlink};

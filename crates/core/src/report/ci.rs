@@ -140,16 +140,20 @@ pub fn annotations(system: System, model: &Model<'_>) -> String {
     text
 }
 
+/// GitLab's word for a severity.
+pub(super) fn code_quality_severity(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Error => "critical",
+        Severity::Warning => "major",
+        Severity::Note => "info",
+    }
+}
+
 /// GitLab's code quality report: findings beside the changed lines of a merge request.
 pub fn code_quality(model: &Model<'_>) -> String {
     let issues: Vec<Value> = findings(model)
         .iter()
         .map(|finding| {
-            let severity = match finding.severity {
-                Severity::Error => "critical",
-                Severity::Warning => "major",
-                Severity::Note => "info",
-            };
             let (path, line) = match finding.place {
                 Some(place) => (place.file.to_string(), place.line.max(1)),
                 None => ("policies".to_owned(), 1),
@@ -158,7 +162,7 @@ pub fn code_quality(model: &Model<'_>) -> String {
                 "description": escape::visible(&finding.message),
                 "check_name": escape::visible(&finding.rule),
                 "fingerprint": finding.fingerprint(),
-                "severity": severity,
+                "severity": code_quality_severity(finding.severity),
                 "location": { "path": path, "lines": { "begin": line } },
             })
         })

@@ -9,6 +9,7 @@ use hashbrown::HashSet;
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
 use crate::apply::Outcome;
+use crate::diagnostic::Severity;
 use crate::plan::Cause;
 
 use super::escape::{clip, visible};
@@ -17,7 +18,7 @@ use super::model::{Model, Subject};
 use super::words::{number, rule_name};
 
 /// One test case.
-struct Case {
+pub(super) struct Case {
     class: String,
     name: String,
     end: End,
@@ -61,6 +62,32 @@ pub fn junit(model: &Model<'_>, out: &mut dyn Write) -> io::Result<()> {
         report.add_test_suite(suite);
     }
     // Written from a text: the library's error hides the kind of the writer's, and with it that a pipe is broken.
+    out.write_all(report.to_string().map_err(io::Error::other)?.as_bytes())
+}
+
+/// A finding of the policies as a test case: only an error has failed.
+pub(super) fn finding(severity: Severity, code: &str, title: &str, text: &str) -> Case {
+    let end = match severity {
+        Severity::Error => End::Failed(text.to_owned()),
+        Severity::Warning | Severity::Note => End::Passed(text.to_owned()),
+    };
+    Case { class: code.to_owned(), name: title.to_owned(), end }
+}
+
+/// Writes findings of the policies in place of a report.
+///
+/// # Errors
+/// Those of the writer.
+pub(super) fn findings_report(
+    name: &str,
+    suite: &str,
+    cases: &[Case],
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let mut report = Report::new(&*visible(name));
+    let mut suite = TestSuite::new(suite);
+    suite.add_test_cases(cases.iter().map(test_case));
+    report.add_test_suite(suite);
     out.write_all(report.to_string().map_err(io::Error::other)?.as_bytes())
 }
 

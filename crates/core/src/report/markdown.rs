@@ -5,6 +5,8 @@
 
 use std::io::{self, Write};
 
+use crate::plan::TenantReference;
+
 use super::consequences;
 use super::cut;
 use super::ending::{outcomes, ways_on};
@@ -28,9 +30,12 @@ const SENTENCES: usize = 12;
 
 /// The hidden text by which a job finds its own comment again, to replace it.
 pub fn marker(model: &Model<'_>) -> String {
-    let tenant = &model.plan().header.tenant;
+    marker_of(model.input.subject, &model.plan().header.tenant)
+}
+
+pub(super) fn marker_of(subject: Subject, tenant: &TenantReference) -> String {
     let name = tenant.name.as_deref().or(tenant.id.as_deref()).unwrap_or_default();
-    format!("<!-- mdetag:{}:{} -->", model.input.subject.word(), crate::text::slug(&clip(name, 80)))
+    format!("<!-- mdetag:{}:{} -->", subject.word(), crate::text::slug(&clip(name, 80)))
 }
 
 /// Writes the report in at most `max_chars` characters.
@@ -58,7 +63,7 @@ pub fn markdown(model: &Model<'_>, max_chars: usize, out: &mut dyn Write) -> io:
 }
 
 /// A limit too small for the head alone leaves its beginning.
-fn truncated(text: &str, max_chars: usize) -> &str {
+pub(super) fn truncated(text: &str, max_chars: usize) -> &str {
     if length(text) <= max_chars {
         return text;
     }

@@ -40,6 +40,7 @@ pub mod explain;
 pub mod rehearsal;
 pub mod html;
 pub mod listing;
+pub mod unplanned;
 pub mod history;
 pub mod sandbox;
 pub mod init;
