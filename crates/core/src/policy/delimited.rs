@@ -2,6 +2,8 @@
 //!
 //! Knows text and rows; which file is read, and what its columns mean, is for `data` and `names`.
 
+use std::borrow::Cow;
+
 use super::data::Table;
 
 /// What may part the cells of a CSV file.
@@ -21,6 +23,7 @@ pub(super) fn table(text: &str, named: Option<u8>) -> Result<Table, String> {
         Some(delimiter) => delimiter,
         None => sniff(text)?,
     };
+    let text = &*unpadded(text, delimiter, preamble.lines + 1)?;
     // White space around names and cells is an export's padding, and would part keys from the devices they mean.
     let mut reader = csv::ReaderBuilder::new()
         .trim(csv::Trim::All)
@@ -35,10 +38,8 @@ pub(super) fn table(text: &str, named: Option<u8>) -> Result<Table, String> {
     }
     let width = table.columns.len();
     let mut row = csv::StringRecord::new();
-    let mut last = 0;
     while reader.read_record(&mut row).map_err(|error| error.to_string())? {
-        last = row.position().map_or(0, |position| position.byte() as usize);
-        let line = lines.of_record_at(last);
+        let line = lines.of_record_at(row.position().map_or(0, |position| position.byte() as usize));
         if let Some(extra) = row.iter().skip(width).find(|cell| !cell.is_empty()) {
             let cells = row
                 .iter()
@@ -58,12 +59,6 @@ pub(super) fn table(text: &str, named: Option<u8>) -> Result<Table, String> {
         }
         table.lines.push(line);
         table.check_size()?;
-    }
-    if text.get(last..).is_some_and(|record| is_open(record, delimiter)) {
-        let line = table.lines.last().copied().unwrap_or(header_line);
-        return Err(format!(
-            "the quote that opens in line {line} or below is never closed: the file was cut"
-        ));
     }
     Ok(table)
 }
@@ -138,6 +133,7 @@ fn header_row(text: &str) -> &str {
 /// The characters outside quoted cells, with their places. A quote opens only where a cell starts.
 fn outside_quotes(text: &str) -> impl Iterator<Item = (usize, char)> {
     let (mut is_quoted, mut starts_cell) = (false, true);
+    // White space before a quote is padding, as in `unpadded`.
     text.char_indices().filter(move |(_, scalar)| {
         let was_quoted = is_quoted;
         is_quoted = if *scalar == '"' { !is_quoted && starts_cell } else { is_quoted };
@@ -145,7 +141,8 @@ fn outside_quotes(text: &str) -> impl Iterator<Item = (usize, char)> {
         starts_cell = !is_quoted
             && (DELIMITERS.contains(scalar)
                 || matches!(scalar, '\n' | '\r')
-                || (was_quoted && *scalar == '"'));
+                || (was_quoted && *scalar == '"')
+                || (starts_cell && scalar.is_whitespace()));
         !is_quoted && !was_quoted
     })
 }
@@ -182,18 +179,57 @@ impl LineCounter<'_> {
     }
 }
 
-/// Whether the last record ends inside a quoted cell. The CSV reader closes it silently, and the rows that a cut took away
-/// would take tags with them.
-fn is_open(record: &str, delimiter: u8) -> bool {
-    let (mut is_quoted, mut starts_cell) = (false, true);
-    for byte in record.bytes() {
-        // A doubled quote closes and opens again.
-        let opens = byte == b'"' && !is_quoted && starts_cell;
-        let was_quoted = is_quoted;
-        is_quoted = opens || is_quoted && byte != b'"';
-        starts_cell = !is_quoted && (byte == delimiter || matches!(byte, b'\n' | b'\r') || was_quoted);
+/// The text without the white space between a delimiter and the quote that opens a cell, which a CSV reader would take for an
+/// unquoted cell: its quotes would stay, and the cell would equal nothing.
+///
+/// # Errors
+/// Text behind a closing quote, and a quote that is never closed: a CSV reader takes both silently, and the rows that a cut took
+/// away would take tags with them.
+fn unpadded(text: &str, delimiter: u8, first_line: u64) -> Result<Cow<'_, str>, String> {
+    let line_of = |at: usize| LineCounter { text, at: 0, line: first_line }.of_record_at(at);
+    let ends_cell = |scalar: char| scalar == char::from(delimiter) || matches!(scalar, '\r' | '\n');
+    let is_padding = |scalar: char| scalar.is_whitespace() && !ends_cell(scalar);
+    let mut kept = String::new();
+    // Where the text begins that is not in `kept` yet, and where the next quote is looked for.
+    let (mut rest, mut at) = (0, 0);
+    while let Some(open) = text[at..].find('"').map(|found| at + found) {
+        let before = text[rest..open].trim_end_matches(is_padding);
+        at = open + 1;
+        if !(before.is_empty() && kept.is_empty() && rest == 0 || before.ends_with(ends_cell)) {
+            continue;
+        }
+        let close = closing_quote(text, at).ok_or_else(|| {
+            format!("the quote that opens in line {} is never closed: the file was cut", line_of(open))
+        })?;
+        at = close + 1;
+        let behind = text[at..].trim_start_matches(is_padding);
+        if !behind.is_empty() && !behind.starts_with(ends_cell) {
+            return Err(format!(
+                "line {}: text follows the closing quote of a cell; a quote inside a quoted cell is written twice",
+                line_of(open)
+            ));
+        }
+        if rest + before.len() < open {
+            kept.push_str(before);
+            rest = open;
+        }
     }
-    is_quoted
+    if kept.is_empty() && rest == 0 {
+        return Ok(Cow::Borrowed(text));
+    }
+    kept.push_str(&text[rest..]);
+    Ok(Cow::Owned(kept))
+}
+
+/// The quote that closes a cell whose text begins at `at`. A doubled quote is text.
+fn closing_quote(text: &str, mut at: usize) -> Option<usize> {
+    loop {
+        let quote = at + text[at..].find('"')?;
+        if text.as_bytes().get(quote + 1) != Some(&b'"') {
+            return Some(quote);
+        }
+        at = quote + 2;
+    }
 }
 
 #[cfg(test)]
@@ -288,5 +324,31 @@ mod tests {
     #[test]
     fn white_space_around_cells_and_names_is_removed() {
         assert_eq!(cells(" k ,o\n srv01 ,\" BER \"\n", None), ["k", "o", "srv01", "BER"]);
+    }
+
+    #[test]
+    fn a_quote_after_white_space_opens_a_cell() {
+        for text in [
+            "k;o\nd1; \"prod\"\n",
+            "k; \"o\"\r\n\td1;\t \" prod \" \r\n",
+            "\u{a0}\"k\";o\n \"d1\" ;\u{a0}\"prod\"",
+            " \"k\"\t \"o\"\nd1\t \"prod\"\n",
+        ] {
+            assert_eq!(cells(text, None), ["k", "o", "d1", "prod"], "{text:?}");
+        }
+        assert_eq!(cells("k, \"o;p\"\nd1, \"a,\n\"\"b\"\"\"\n", None), ["k", "o;p", "d1", "a,\n\"b\""]);
+        assert_eq!(cells("k,o\nd1, 5\" disk \"x\" \n", None), ["k", "o", "d1", "5\" disk \"x\""]);
+        assert_eq!(table("k,o\n\n\"a\", \"b\n\"\nc,d\n", None).unwrap().lines, [3, 5]);
+    }
+
+    #[test]
+    fn text_behind_a_closing_quote_is_refused_at_its_line() {
+        for text in ["k,o\nd1,\"prod\"x\n", "k,o\n\"d\n1\", \"5\" disk\"\n", "k,o\nd1,\"\"prod\"\"\n"] {
+            let why = table(text, None).err().unwrap_or_else(|| panic!("{text:?}"));
+            let line = if text.contains("disk") { 3 } else { 2 };
+            assert!(why.starts_with(&format!("line {line}: text follows the closing quote")), "{text:?}: {why}");
+        }
+        let cut = table("sep=,\nk,o\nd1, \"prod\nd2,test\n", None).unwrap_err();
+        assert_eq!(cut, "the quote that opens in line 3 is never closed: the file was cut");
     }
 }
