@@ -348,12 +348,13 @@ impl Draft {
     fn add(&mut self, row: &Row<'_>, line: u64) -> Result<(), String> {
         let mut cells: Vec<(usize, Box<str>)> = Vec::with_capacity(row.0.len());
         for (name, raw) in &row.0 {
+            let name = name.trim();
             let column = match self.columns.get(name) {
                 Some(column) => *column,
                 None => {
                     let column = self.table.columns.len();
                     self.table.add_column(name)?;
-                    self.columns.insert(name.clone(), column);
+                    self.columns.insert(name.to_owned(), column);
                     column
                 }
             };
@@ -471,6 +472,18 @@ mod tests {
         let table = ndjson_table("{\"k\":12345678901234567890}\n\n{\"k\":1e3}\n").unwrap();
         assert_eq!((&*table.cells[0], &*table.cells[1]), ("12345678901234567890", "1e3"));
         assert_eq!(table.lines, [1, 3]);
+    }
+
+    #[test]
+    fn white_space_around_names_of_columns_is_removed() {
+        let rows = "{\"host \": \"d1\", \"env\u{a0}\": \"a\"}\n{\"env\": \"b\", \" host\": \"d2\"}\n";
+        for table in [ndjson_table(rows), json_table(&format!("[{}]", rows.trim().replace('\n', ",")))] {
+            let table = table.unwrap();
+            assert_eq!(table.columns, ["host", "env"]);
+            assert_eq!(table.cells.iter().map(|cell| &**cell).collect::<Vec<_>>(), ["d1", "a", "d2", "b"]);
+        }
+        let twice = ndjson_table("{\"k\": 1}\n{\"k\": 1, \"k \": 2}\n").unwrap_err();
+        assert_eq!(twice, "line 2: `k` stands twice in one row");
     }
 
     #[test]

@@ -346,7 +346,10 @@ mod tests {
         for text in ["k,o\nd1,\"prod\"x\n", "k,o\n\"d\n1\", \"5\" disk\"\n", "k,o\nd1,\"\"prod\"\"\n"] {
             let why = table(text, None).err().unwrap_or_else(|| panic!("{text:?}"));
             let line = if text.contains("disk") { 3 } else { 2 };
-            assert!(why.starts_with(&format!("line {line}: text follows the closing quote")), "{text:?}: {why}");
+            assert!(
+                why.starts_with(&format!("line {line}: text follows the closing quote")),
+                "{text:?}: {why}"
+            );
         }
         let cut = table("sep=,\nk,o\nd1, \"prod\nd2,test\n", None).unwrap_err();
         assert_eq!(cut, "the quote that opens in line 3 is never closed: the file was cut");
