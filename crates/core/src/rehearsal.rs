@@ -297,7 +297,7 @@ fn fill_lookups(policy: &mut Policy, test: &PolicyTest) -> Vec<String> {
 }
 
 fn fill(lookup: &mut Lookup, row: &BTreeMap<String, String>, problems: &mut Vec<String>) {
-    for column in row.keys().filter(|column| !lookup.columns.contains(column)) {
+    for column in row.keys().filter(|column| !lookup.is_void && !lookup.columns.contains(column)) {
         problems.push(format!("lookup `{}` has no column `{column}`", lookup.name));
     }
     let cell = |column: &String| row.get(column).map_or_else(|| "".into(), |cell| cell.as_str().into());

@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 
-use super::data::Table;
+use super::table::Table;
 
 /// What may part the cells of a CSV file.
 const DELIMITERS: [char; 3] = [',', ';', '\t'];

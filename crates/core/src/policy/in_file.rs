@@ -20,6 +20,9 @@ impl Reader<'_> {
                 };
                 let (path, column_name) = (self.filled_text(file, "`file`")?, self.text(column, "`column`")?);
                 let table = self.table(path, file.span, fields.get("delimiter"), allow_empty)?;
+                if table.is_void() {
+                    return Some(void_list(self.list_source(path, file.span, Some(column_name))));
+                }
                 let index = self.column_of(&table, path, column_name, column.span)?;
                 let mut filters = Vec::new();
                 let entries = match fields.get("where") {
@@ -90,6 +93,11 @@ impl Reader<'_> {
         let values = distinct(values.iter().map(String::as_str));
         Some(Test::Text(TextList { values, file: Some(self.list_source(path, file.span, None)) }))
     }
+}
+
+/// The values of a table without rows and columns, where that is allowed.
+fn void_list(file: ListFile) -> Test {
+    Test::Text(TextList { values: distinct(std::iter::empty()), file: Some(file) })
 }
 
 /// `env=prod, site=A`.

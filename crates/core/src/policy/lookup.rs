@@ -5,7 +5,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::data::Table;
+use super::table::Table;
 use crate::device::Field;
 use crate::diagnostic::Span;
 use crate::text;
@@ -19,8 +19,10 @@ pub struct Lookup {
     pub file: String,
     /// The device field that `key` equals.
     pub matches: Field,
-    /// The column names, in file order.
+    /// The column names, in file order; without a header those that the policy reads, the key first.
     pub columns: Vec<String>,
+    /// Whether the file has neither row nor header: then every column is accepted, and missing.
+    pub is_void: bool,
     /// The rows that have a key.
     pub rows: Arc<LookupRows>,
     /// Where it stands.
@@ -38,6 +40,8 @@ pub struct LookupRows {
     pub lines: Vec<u64>,
     /// Places in `cells` whose content is unknown: two rows of one key differ there, or the row ends before.
     pub unknown: HashSet<usize>,
+    /// How many rows have the key of an earlier one.
+    pub repeats: usize,
 }
 
 /// What a lookup says in one column.
@@ -52,6 +56,11 @@ pub enum Cell<'a> {
 }
 
 impl LookupRows {
+    /// How many rows have a key.
+    pub fn count(&self) -> usize {
+        self.keys.len() + self.repeats
+    }
+
     /// A cell. `width`: how many columns there are.
     pub fn cell(&self, row: usize, column: usize, width: usize) -> Cell<'_> {
         let place = row * width + column;
@@ -112,6 +121,7 @@ pub(crate) fn keyed(table: Table, key_column: usize) -> KeyedRows {
         let kept = *known.entry(text::fold(&key).into_owned()).or_insert(found.rows.keys.len());
         let rows = &mut found.rows;
         if kept < rows.keys.len() {
+            rows.repeats += 1;
             let place = |column: usize| kept * width + column;
             let differs = |column: &usize| {
                 *column != key_column

@@ -12,6 +12,7 @@ mod delimited;
 mod device_groups;
 mod guard;
 mod in_file;
+mod json_table;
 mod keys;
 mod lints;
 mod logic;
@@ -37,6 +38,7 @@ pub mod settings;
 mod settle;
 mod shared_claims;
 mod syntax;
+mod table;
 mod template;
 #[cfg(test)]
 mod tests;

@@ -2,14 +2,16 @@
 //!
 //! Reads lookup tables, because their columns are names; does not read selectors.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
+use std::sync::Arc;
 
-use super::data::Table;
 use super::keys;
 use super::lookup::{self, KeyedRows, Lookup};
 use super::maps::Maps;
 use super::reader::Reader;
 use super::syntax::{Entry, shown};
+use super::table::{MAX_COLUMNS, Table};
 use crate::device::Field;
 use crate::diagnostic::{Diagnostic, Span};
 
@@ -24,7 +26,9 @@ pub(super) struct Names {
     /// The names of selectors, in file order.
     pub(super) selector_names: Vec<String>,
     /// The lookups that can be used.
-    pub(super) lookups: Vec<Lookup>,
+    lookups: Vec<Lookup>,
+    /// Columns of lookups without a header: the key, and those that are read.
+    open_columns: RefCell<HashMap<usize, Vec<String>>>,
     /// The maps that templates can use.
     pub(super) maps: Maps,
     /// Names of lookups whose file could not be used: their columns are not known, and not reported again.
@@ -53,6 +57,10 @@ impl Names {
             return None;
         };
         let lookup = &self.lookups[index];
+        if let Some(columns) = self.open_columns.borrow_mut().get_mut(&index) {
+            let at = open_column(reader, columns, column, span)?;
+            return Some(Field::Lookup { lookup: index as u16, column: at as u16 });
+        }
         let Some(at) = lookup.columns.iter().position(|known| known == column) else {
             let known: Vec<&str> = lookup.columns.iter().map(String::as_str).collect();
             let what = format!("column `{}` of the lookup `{}`", shown(column), shown(name));
@@ -60,6 +68,14 @@ impl Names {
             return None;
         };
         Some(Field::Lookup { lookup: index as u16, column: at as u16 })
+    }
+
+    /// The lookups, once everything that reads their columns was read.
+    pub(super) fn into_lookups(mut self) -> (Vec<Lookup>, Maps) {
+        for (index, columns) in self.open_columns.into_inner() {
+            self.lookups[index].columns = columns;
+        }
+        (self.lookups, self.maps)
     }
 
     /// Reads an entry of `lookups` and its file.
@@ -82,10 +98,34 @@ impl Names {
             lookup(reader, entry)
         };
         match lookup {
-            Some(lookup) => self.lookups.push(lookup),
+            Some(lookup) => {
+                if lookup.is_void {
+                    self.open_columns.get_mut().insert(self.lookups.len(), lookup.columns.clone());
+                }
+                self.lookups.push(lookup);
+            }
             None => self.broken.push(entry.key.clone()),
         }
     }
+}
+
+/// The place of a column that nothing lists.
+fn open_column(
+    reader: &mut Reader<'_>,
+    columns: &mut Vec<String>,
+    column: &str,
+    span: Span,
+) -> Option<usize> {
+    if let Some(at) = columns.iter().position(|known| known == column) {
+        return Some(at);
+    }
+    if columns.len() == MAX_COLUMNS {
+        let message = format!("more than {MAX_COLUMNS} columns of one lookup");
+        reader.report(Diagnostic::error("E0110", span, message));
+        return None;
+    }
+    columns.push(column.to_owned());
+    Some(columns.len() - 1)
 }
 
 fn lookup(reader: &mut Reader<'_>, entry: &Entry) -> Option<Lookup> {
@@ -103,6 +143,11 @@ fn lookup(reader: &mut Reader<'_>, entry: &Entry) -> Option<Lookup> {
         Some(node) => OnConflict::parse(reader.word(node, "`onConflict`", &OnConflict::WORDS)?)?,
     };
     let table = reader.table(file.0, file.1, fields.get("delimiter"), allow_empty)?;
+    let (name, span) = (entry.key.clone(), entry.key_span);
+    if table.is_void() {
+        let (columns, rows) = (vec![key.0.to_owned()], Arc::default());
+        return Some(Lookup { name, file: file.0.to_owned(), matches, columns, is_void: true, rows, span });
+    }
     let key_column = key_column(reader, &table, file, key)?;
     // A row that ends before its key could be about any device.
     if reader.refuse_absent(&table, file.0, file.1, &[key_column]).is_some() {
@@ -112,14 +157,8 @@ fn lookup(reader: &mut Reader<'_>, entry: &Entry) -> Option<Lookup> {
     let keyed = lookup::keyed(table, key_column);
     report_clashes(reader, file, &keyed, on_conflict);
     report_rows(reader, file, &keyed, allow_empty)?;
-    Some(Lookup {
-        name: entry.key.clone(),
-        file: file.0.to_owned(),
-        matches,
-        columns,
-        rows: keyed.rows.into(),
-        span: entry.key_span,
-    })
+    let rows = keyed.rows.into();
+    Some(Lookup { name, file: file.0.to_owned(), matches, columns, is_void: false, rows, span })
 }
 
 fn key_column(

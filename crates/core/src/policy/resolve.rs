@@ -158,8 +158,9 @@ impl<'n> Sections<'n> {
             let value = reader.device_value(fields.get("default")?, "`default`")?;
             Some(DefaultValue { value, span: entry.key_span })
         });
-        policy.lookups = names.lookups;
-        policy.maps = names.maps.known;
+        let (lookups, maps) = names.into_lookups();
+        policy.lookups = lookups;
+        policy.maps = maps.known;
         policy
     }
 }

@@ -38,17 +38,17 @@ pub(super) fn find(
     }
     let mut faults = Vec::new();
     for (lookup, join) in policy.lookups.iter().zip(joins) {
-        let keys = lookup.rows.keys.len();
-        if keys == 0 || !join.matches_none() {
+        let rows = join.rows.count();
+        if rows == 0 || !join.matches_none() {
             continue;
         }
         let message = format!(
-            "{} of the lookup `{}` is the `{}` of a device",
-            none_of(keys, "key"),
+            "{} of the lookup `{}` has the `{}` of a device",
+            none_of(rows, "row"),
             lookup.name,
             lookup.matches.name()
         );
-        if keys >= TELLING_ROWS {
+        if rows >= TELLING_ROWS {
             let finding = Diagnostic::error("E0307", lookup.span, message).label("matches no device");
             faults.push(
                 finding.help(

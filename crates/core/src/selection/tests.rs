@@ -337,6 +337,7 @@ pub(super) fn rows_of(keys: &[&str], cells: &[&str], unknown: &[usize]) -> Looku
         cells: cells.iter().map(|cell| Box::from(*cell)).collect(),
         lines: (2..).take(keys.len()).collect(),
         unknown: unknown.iter().copied().collect(),
+        repeats: 0,
     }
 }
 
@@ -346,6 +347,7 @@ pub(super) fn cmdb() -> Lookup {
         file: "cmdb.csv".into(),
         matches: Field::DeviceName,
         columns: strings(&["hostname", "owner"]),
+        is_void: false,
         rows: rows_of(&["WEB1", "db1", "gone"], &["WEB1", "Ops", "db1", "", "gone", "x"], &[]).into(),
         span: SPAN,
     }

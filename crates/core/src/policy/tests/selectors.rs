@@ -337,6 +337,13 @@ fn list_files_are_lines_or_columns() {
         read("{ file: l.csv, column: host, allowEmpty: true }", &[("l.csv", "host\n")]).0,
         Vec::<String>::new()
     );
+    for (file, empty) in [("l.csv", ""), ("l.csv", "\r\n"), ("l.json", "[]"), ("l.ndjson", "\n")] {
+        let any = format!("{{ file: {file}, column: host, where: {{ any: x }}, allowEmpty: true }}");
+        assert_eq!(read(&any, &[(file, empty)]).0, Vec::<String>::new(), "{file}: neither row nor header");
+        assert_eq!(wrong(&any.replace(", allowEmpty: true", ""), &[(file, empty)]), ["E0304"]);
+    }
+    let header = "{ file: l.csv, column: hst, allowEmpty: true }";
+    assert_eq!(wrong(header, &[("l.csv", "host\n")]), ["E0306"], "a header says which columns there are");
     assert_eq!(wrong("{ file: l.csv, column: host }", &[("l.csv", "host\n")]), ["E0304"]);
     assert_eq!(
         wrong("{ file: l.csv, column: host, allowEmpty: true }", &[("l.csv", "host,x\n,1\n")]),
@@ -377,9 +384,35 @@ fn lookups_are_tables_keyed_by_a_device_field() {
         Vec::<&str>::new(),
         "the same row twice is one"
     );
+    let same = with_data(&text("c.csv", "lookup.cmdb.env: x"), &[("c.csv", "host,env\na,x\nA,x\n,y\nb,x\n")]);
+    let rows = &same.policy.lookups[0].rows;
+    assert_eq!((rows.keys.len(), rows.count()), (2, 3), "rows with a key, however often");
     let empty = text("c.csv, allowEmpty: true", "lookup.cmdb.env: x");
     assert_eq!(with_data(&empty, &[("c.csv", "host,env\n")]).sound().lookups[0].rows.keys.len(), 0);
     assert_eq!(with_data(&empty, &[("c.csv", "host,env\n,x\n")]).codes(), ["E0304"], "keys were lost");
+    assert_eq!(
+        with_data(&empty, &[("c.csv", "host\n")]).codes(),
+        ["E0213"],
+        "a header says which columns there are"
+    );
+    for (file, none) in [
+        ("c.csv", ""),
+        ("c.csv", "sep=;\n"),
+        ("c.json", "[]"),
+        ("c.json", "{\"value\":[]}"),
+        ("c.ndjson", "\n"),
+    ] {
+        let empty = text(&format!("{file}, allowEmpty: true"), "lookup.cmdb.env: x, lookup.cmdb.host: y");
+        let policy = with_data(
+            &empty.replace(
+                "[T] }\n",
+                "[T] }\n  - { name: s, select: { lookup.cmdb.env: y }, tags: ['{lookup.cmdb.o}:'] }\n",
+            ),
+            &[(file, none)],
+        )
+        .sound();
+        assert_eq!(policy.lookups[0].columns, ["host", "env", "o"], "{file}: neither row nor header");
+    }
     assert_eq!(with_data(&text("../c.csv", "id: x"), &[]).codes(), ["E0302"]);
     let field = "lookups:\n  c: { file: c.csv, key: host, match: osPlatform }\n";
     assert_eq!(with_data(field, &[("c.csv", csv)]).codes(), ["E0209"]);

@@ -47,6 +47,17 @@ fn a_few_rows_of_which_none_is_a_device_say_nothing_and_five_are_an_error() {
     assert_eq!(of(&["a", "b", "c", "d"]), Ok((1, 1)));
     assert_eq!(of(&["a", "b", "c", "d", "web1"]), Ok((0, 0)));
     assert_eq!(of(&["a", "b", "c", "d", "e"]), Err("E0307"));
+    let rows = LookupRows { repeats: 3, ..rows_of(&["a", "b"], &["a", "x", "b", "y"], &[]) };
+    let repeated = Lookup { rows: rows.into(), ..cmdb() };
+    let policy_of =
+        |lookup| Policy { lookups: vec![lookup], ..policy(vec![field(owner, Test::Exists(true))]) };
+    let found = select(&policy_of(repeated), &snapshot, &HuntingResults::default(), now());
+    let fault = &found.unwrap_err()[0];
+    assert_eq!(
+        (fault.code, &*fault.message),
+        ("E0307", "none of the 5 rows of the lookup `cmdb` has the `deviceName` of a device"),
+        "five rows, of two keys"
+    );
     let hunting = |ids: &str, is_unlisted_ok: bool| {
         let (query, column) = ("DeviceInfo".into(), "DeviceId".into());
         let query = Hunting { query, column, allow_empty: false, is_unlisted_ok };

@@ -1,0 +1,181 @@
+//! Tables written as JSON objects: a list of them, an answer that holds one, or one a line.
+//!
+//! Knows text and rows; which file is read, and what its columns mean, is for `data` and `names`.
+
+use std::collections::HashMap;
+
+use serde_json::value::RawValue;
+
+use super::answer::Answer;
+use super::table::Table;
+
+/// A row as it is parsed: names and raw values.
+struct Row<'t>(Vec<(String, &'t RawValue)>);
+
+impl<'de: 't, 't> serde::Deserialize<'de> for Row<'t> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Row<'t>, D::Error> {
+        struct Visitor;
+        impl<'de> serde::de::Visitor<'de> for Visitor {
+            type Value = Row<'de>;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Row<'de>, A::Error> {
+                let mut cells = Vec::new();
+                while let Some(cell) = map.next_entry()? {
+                    cells.push(cell);
+                }
+                Ok(Row(cells))
+            }
+        }
+        deserializer.deserialize_map(Visitor)
+    }
+}
+
+/// The rows of a JSON file: a list of objects, also under `value`.
+pub(super) fn json_table(text: &str) -> Result<Table, String> {
+    let wrong = |error: serde_json::Error| format!("{error} (expected a list of objects)");
+    let rows: Vec<Row<'_>> = if text.trim_start().starts_with('{') {
+        serde_json::from_str::<Answer<Row<'_>>>(text).map_err(wrong)?.rows()?
+    } else {
+        serde_json::from_str(text).map_err(wrong)?
+    };
+    let mut draft = Draft::default();
+    // Rows are in order, so their lines are counted in one pass.
+    let (mut at, mut line) = (0, 1);
+    for row in &rows {
+        if let Some((_, first)) = row.0.first() {
+            let start = first.get().as_ptr() as usize - text.as_ptr() as usize;
+            line += text.as_bytes()[at..start].iter().filter(|byte| **byte == b'\n').count() as u64;
+            at = start;
+        }
+        draft.add(row, line)?;
+    }
+    draft.finish()
+}
+
+/// The rows of a file with one object a line.
+pub(super) fn ndjson_table(text: &str) -> Result<Table, String> {
+    let mut draft = Draft::default();
+    for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+        let row = serde_json::from_str(line).map_err(|error| {
+            // Every row is a text of its own to the reader: its "line 1" would contradict ours.
+            let what = error.to_string().replace(&format!(" at line {} column", error.line()), " at column");
+            format!("line {}: {what}", index + 1)
+        })?;
+        draft.add(&row, index as u64 + 1)?;
+    }
+    draft.finish()
+}
+
+/// A table whose columns are only known at the end: JSON rows name their own.
+#[derive(Default)]
+struct Draft {
+    columns: HashMap<String, usize>,
+    table: Table,
+    rows: Vec<Vec<(usize, Box<str>)>>,
+}
+
+impl Draft {
+    fn add(&mut self, row: &Row<'_>, line: u64) -> Result<(), String> {
+        let mut cells: Vec<(usize, Box<str>)> = Vec::with_capacity(row.0.len());
+        for (name, raw) in &row.0 {
+            let name = name.trim();
+            let column = match self.columns.get(name) {
+                Some(column) => *column,
+                None => {
+                    let column = self.table.columns.len();
+                    self.table.add_column(name)?;
+                    self.columns.insert(name.to_owned(), column);
+                    column
+                }
+            };
+            if cells.iter().any(|(other, _)| *other == column) {
+                return Err(format!("line {line}: `{name}` stands twice in one row"));
+            }
+            cells.push((column, cell(raw).map_err(|why| format!("line {line}: `{name}` {why}"))?));
+        }
+        self.rows.push(cells);
+        self.table.lines.push(line);
+        self.table.check_size()
+    }
+
+    fn finish(mut self) -> Result<Table, String> {
+        let width = self.table.columns.len();
+        let mut all: Vec<Box<str>> = vec![Box::default(); width * self.rows.len()];
+        for (row, cells) in self.rows.into_iter().enumerate() {
+            for (column, text) in cells {
+                all[row * width + column] = text;
+            }
+        }
+        self.table.cells = all;
+        Ok(self.table)
+    }
+}
+
+/// The text of a JSON value: numbers as they are written, so that `1.10` stays `1.10`.
+fn cell(raw: &RawValue) -> Result<Box<str>, String> {
+    let text = raw.get();
+    match text.as_bytes().first() {
+        Some(b'"') => serde_json::from_str::<String>(text)
+            .map(|text| Box::from(text.trim()))
+            .map_err(|error| error.to_string()),
+        Some(b'n') => Ok(Box::default()),
+        Some(b'[' | b'{') => Err("is a list or an object; cells are text, numbers or booleans".to_owned()),
+        _ => Ok(text.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_may_stand_in_an_object_under_value() {
+        let table =
+            json_table("{\"@odata.context\": {\"a\": 1},\n \"value\": [\n {\"k\": \" a \"}]}").unwrap();
+        assert_eq!((&*table.cells[0], table.lines[0]), ("a", 3));
+        assert!(json_table("{\"rows\": []}").unwrap_err().contains("value"));
+        for more in ["\"@odata.nextLink\": \"x\"", "\"nextLink\": \"x\"", "\"@odata.count\": 2"] {
+            let page = format!("{{ {more}, \"value\": [{{\"k\": \"a\"}}] }}");
+            assert!(json_table(&page).unwrap_err().contains("a page of a longer answer"), "{page}");
+        }
+        assert!(json_table("{\"@odata.count\": 1, \"value\": [{\"k\": \"a\"}]}").is_ok());
+    }
+
+    #[test]
+    fn json_numbers_keep_their_text() {
+        let table = json_table("[\n {\"k\": 1.10, \"n\": null},\n {\"b\": true, \"k\": \"x\"}\n]").unwrap();
+        assert_eq!(table.columns, ["k", "n", "b"]);
+        assert_eq!(
+            table.cells.iter().map(|cell| &**cell).collect::<Vec<_>>(),
+            ["1.10", "", "", "x", "", "true"]
+        );
+        assert_eq!(table.lines, [2, 3]);
+        let table = ndjson_table("{\"k\":12345678901234567890}\n\n{\"k\":1e3}\n").unwrap();
+        assert_eq!((&*table.cells[0], &*table.cells[1]), ("12345678901234567890", "1e3"));
+        assert_eq!(table.lines, [1, 3]);
+    }
+
+    #[test]
+    fn white_space_around_names_of_columns_is_removed() {
+        let rows = "{\"host \": \"d1\", \"env\u{a0}\": \"a\"}\n{\"env\": \"b\", \" host\": \"d2\"}\n";
+        for table in [ndjson_table(rows), json_table(&format!("[{}]", rows.trim().replace('\n', ",")))] {
+            let table = table.unwrap();
+            assert_eq!(table.columns, ["host", "env"]);
+            assert_eq!(table.cells.iter().map(|cell| &**cell).collect::<Vec<_>>(), ["d1", "a", "d2", "b"]);
+        }
+        let twice = ndjson_table("{\"k\": 1}\n{\"k\": 1, \"k \": 2}\n").unwrap_err();
+        assert_eq!(twice, "line 2: `k` stands twice in one row");
+    }
+
+    #[test]
+    fn malformed_tables_say_where() {
+        assert!(json_table("[1]").unwrap_err().contains("expected an object"));
+        assert!(json_table("7").unwrap_err().contains("list of objects"));
+        assert!(ndjson_table("{}\n[1]\n").unwrap_err().starts_with("line 2"));
+        assert!(json_table("[{\"a\":[1]}]").unwrap_err().contains("cells are text"));
+    }
+}

@@ -1,0 +1,48 @@
+//! A table of texts: what CSV and JSON files are read into.
+//!
+//! Reads no text; that is for `delimited` and `json_table`.
+
+use std::collections::HashSet;
+
+/// The most columns of a table.
+pub(super) const MAX_COLUMNS: usize = 1_000;
+
+/// The most cells of a table: a million devices with sixty columns.
+const MAX_CELLS: usize = 64_000_000;
+
+/// Rows of a table file; cells row by row.
+#[derive(Debug, Default)]
+pub(super) struct Table {
+    pub(super) columns: Vec<String>,
+    pub(super) cells: Vec<Box<str>>,
+    /// The line of each row.
+    pub(super) lines: Vec<u64>,
+    /// Places in `cells` that the file does not state: rows that end early.
+    pub(super) unknown: HashSet<usize>,
+}
+
+impl Table {
+    /// Whether it has neither row nor header: nobody can say which columns it would have.
+    pub(super) fn is_void(&self) -> bool {
+        self.lines.is_empty() && self.columns.is_empty()
+    }
+
+    pub(super) fn add_column(&mut self, name: &str) -> Result<(), String> {
+        // An unnamed column cannot be named, so two of them cannot be confused.
+        if !name.is_empty() && self.columns.iter().any(|known| known == name) {
+            return Err(format!("the column `{name}` stands twice"));
+        }
+        if self.columns.len() == MAX_COLUMNS {
+            return Err(format!("it has more than {MAX_COLUMNS} columns"));
+        }
+        self.columns.push(name.to_owned());
+        Ok(())
+    }
+
+    pub(super) fn check_size(&self) -> Result<(), String> {
+        if self.lines.len().saturating_mul(self.columns.len()) > MAX_CELLS {
+            return Err(format!("it has more than {MAX_CELLS} cells"));
+        }
+        Ok(())
+    }
+}
