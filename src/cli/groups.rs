@@ -1,32 +1,104 @@
-//! `mdetag groups`: the tenant's device groups, with the devices that the policy's file predicts and those that the service reports.
+//! `mdetag groups`: the tenant's device groups, with the devices that the policy's file predicts and those that the service reports;
+//! and that file, from the service.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
+use mdetag::store::output_file;
+use mdetag::store::path_text::shown;
+use mdetag::tenant::{TenantError, TenantErrorKind};
 use mdetag_core::device::Field;
 use mdetag_core::groups::{Membership, TagEdits};
 use mdetag_core::inventory::Snapshot;
-use mdetag_core::policy::{DeviceGroups, GroupIndex};
+use mdetag_core::policy::{DeviceGroups, FetchedGroups, GroupIndex, fetched_device_groups};
 use mdetag_core::report::listing::{Cell, Listing};
 use mdetag_core::report::words::counted;
 use mdetag_core::selection;
+use mdetag_core::text::visible;
 
-use super::args::GroupsArgs;
+use super::args::{Format, GroupsArgs};
 use super::context::Context;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::looking;
+use super::output;
+use super::progress::Reading;
+use super::session::{self, Session};
 
-/// Lists the groups by rank.
+/// The way without the entity set.
+const PORTAL: &str = "take them from the portal: open Settings > Endpoints > Device groups with the browser's developer tools and save the answer that has `items`, or write the file by hand (`mdetag help consequences` shows how)";
+
+/// Lists the groups by rank, or writes their file.
 ///
 /// # Errors
-/// No file of device groups; policies, identity, network, standard output.
+/// No file of device groups; policies, identity, network, the file, standard output.
 pub async fn run(context: &Context, args: &GroupsArgs) -> Result<Exit, Failure> {
+    match &args.output {
+        Some(path) => fetch(context, path).await,
+        None => list(context, args).await,
+    }
+}
+
+/// Writes what the service says to a file. One that is there stays as it is until the new one has been read as policies read it.
+async fn fetch(context: &Context, path: &Path) -> Result<Exit, Failure> {
+    output::only(context.global.format, "groups --fetch", &[Format::Human, Format::Json])?;
+    if context.global.inventory.is_some() {
+        return Err(Failure::usage("`groups --fetch` asks the tenant, and `--inventory` names a file")
+            .help("leave `--inventory` out: a recorded inventory has no rules of groups"));
+    }
+    let path = output::named(context, path)?;
+    let session = session::open(context, None).await?;
+    let is_sandbox = if session.is_sandbox() { "SANDBOX: " } else { "" };
+    let fetched = fetched(context, &session).await;
+    session.close().await;
+    let FetchedGroups { text, groups } = fetched?;
+    output_file::write(&path, |out| out.write_all(text.as_bytes()))?;
+    for note in &groups.notes {
+        context.console.say(&format!("note: {}", visible(note)));
+    }
+    // The group of all other devices is one to people, too.
+    let count = groups.groups.len() as u64 + u64::from(groups.ungrouped.name.is_some());
+    context.console.result(&match context.global.format {
+        Format::Json => {
+            format!("{:#}", serde_json::json!({ "file": path, "groups": count, "notes": groups.notes }))
+        }
+        _ => format!("{is_sandbox}{} in {}\n", counted(count, "device group"), shown(&path)),
+    })?;
+    Ok(Exit::Success)
+}
+
+async fn fetched(context: &Context, session: &Session) -> Result<FetchedGroups, Failure> {
+    let reader = session.tenant.reader();
+    let reading = Reading::start(context, &session.ledger);
+    let answer = reader.device_groups(&reading).await;
+    reading.end();
+    let body = answer.map_err(|mut error: TenantError| {
+        if matches!(error.kind, TenantErrorKind::Rejected | TenantErrorKind::Answer) {
+            error.help.push(PORTAL.to_owned());
+        }
+        session::unreachable_tenant(error)
+    })?;
+    if reader.is_delegated() {
+        context
+            .console
+            .say("note: the token is a person's: groups that this person does not see may be missing");
+    }
+    fetched_device_groups(&body).map_err(|why| {
+        let why = visible(&why).into_owned();
+        Failure::tenant(format!(
+            "the service's answer about device groups cannot be used, and nothing was written: {why}"
+        ))
+        .help(PORTAL)
+    })
+}
+
+async fn list(context: &Context, args: &GroupsArgs) -> Result<Exit, Failure> {
     looking::formats(context, "groups")?;
     let seen = looking::read(context, &args.policy).await?;
     let Some((groups, _)) = &seen.set.policy.device_groups else {
         seen.source.close().await;
         return Err(Failure::usage("the policies name no file of device groups").help(
-            "save the portal's device groups and add `deviceGroups: { file: data/device-groups.json }` to a policy file",
+            "save them with `mdetag groups --fetch -o policies/data/device-groups.json` or from the portal, and add `deviceGroups: { file: data/device-groups.json }` to a policy file",
         ));
     };
     let snapshot = &seen.source.inventory.snapshot;

@@ -173,7 +173,8 @@ impl Hunter {
 
     async fn table(&self, query: &str, columns: &[&str], meter: &dyn Meter) -> Result<Table, TenantError> {
         let body = json!({ "Query": query }).to_string().into_bytes();
-        let fetch = Fetch { connection: &self.connection, meter, lane: Lane::Hunting };
+        let what = "the hunting query";
+        let fetch = Fetch { connection: &self.connection, meter, lane: Lane::Hunting, what };
         let read = |body: &[u8]| match Table::parse(body, columns) {
             Err(ParseFault::CutShort(why)) => Err(why),
             parsed => Ok(Some(parsed)),

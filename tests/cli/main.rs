@@ -16,6 +16,7 @@ mod engine;
 mod explained;
 mod folders;
 mod foreign_hosts;
+mod groups_fetched;
 mod identity;
 mod import;
 mod invariants;

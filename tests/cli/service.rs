@@ -165,6 +165,7 @@ impl Seen {
 type Sayer = dyn Fn(&Seen) -> Say + Send + Sync;
 
 /// An answer: status, further headers, body.
+#[derive(Clone)]
 pub(crate) struct Say(pub u16, pub Vec<(&'static str, String)>, pub String);
 
 impl Say {

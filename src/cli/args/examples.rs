@@ -102,6 +102,7 @@ const EXAMPLES: &[(&str, &[Example])] = &[
         &[
             ("mdetag groups", "device groups, predicted and reported"),
             ("mdetag groups --format csv", "the same as a table"),
+            ("mdetag groups --fetch -o policies/data/device-groups.json", "the file, from the service"),
         ],
     ),
     (

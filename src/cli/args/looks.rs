@@ -63,4 +63,10 @@ pub struct GroupsArgs {
     /// Policy files or directories [default: the profile's policies, else policies/]
     #[arg(value_name = "POLICY")]
     pub policy: Vec<PathBuf>,
+    /// Read the groups from the service, where it offers them, and write the file that `deviceGroups` names
+    #[arg(long, requires = "output", conflicts_with = "policy")]
+    pub fetch: bool,
+    /// Where `--fetch` writes
+    #[arg(short, long, value_name = "FILE", requires = "fetch")]
+    pub output: Option<PathBuf>,
 }

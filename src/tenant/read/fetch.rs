@@ -28,6 +28,8 @@ pub(in crate::tenant) struct Fetch<'a> {
     pub(in crate::tenant) connection: &'a Connection,
     pub(in crate::tenant) meter: &'a dyn Meter,
     pub(in crate::tenant) lane: Lane,
+    /// What messages call it: `reading a device`.
+    pub(in crate::tenant) what: &'static str,
 }
 
 /// One row of a page, as far as paging cares.
@@ -158,12 +160,7 @@ impl Fetch<'_> {
     }
 
     fn route(&self) -> String {
-        let origin = self.connection.origin(self.lane);
-        match self.lane {
-            Lane::List => format!("reading the device list at {origin}"),
-            Lane::Hunting => format!("the hunting query at {origin}"),
-            _ => format!("reading a device at {origin}"),
-        }
+        format!("{} at {}", self.what, self.connection.origin(self.lane))
     }
 
     fn rejected(&self, answer: &Answer) -> TenantError {

@@ -4,6 +4,7 @@
 
 mod fetch;
 mod filter;
+mod groups;
 mod links;
 mod pass;
 mod ranges;
@@ -25,6 +26,9 @@ use super::{Connection, Pending, wire};
 
 pub(super) use self::fetch::Fetch;
 pub use self::filter::pushed;
+
+/// What messages call a call for the list.
+const THE_LIST: &str = "reading the device list";
 
 /// Which devices to read, as far as the service can tell.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -98,7 +102,7 @@ impl Reader {
     /// No usable answer.
     pub async fn check_list(&self, meter: &dyn Meter) -> Result<ListCheck, TenantError> {
         let query = wire::ListQuery { filter: None, top: 1, skip: 0 };
-        let fetch = Fetch { connection: &self.connection, meter, lane: Lane::List };
+        let fetch = Fetch { connection: &self.connection, meter, lane: Lane::List, what: THE_LIST };
         let answer = fetch.send(Method::GET, &query.path(), None, CALL_LIMIT).await?;
         let here = self.connection.clock.now();
         let clock_ahead_millis = answer.date().map(|there| here.millis() - there.millis());
@@ -121,7 +125,8 @@ impl Reader {
         if !device::is_id(named) {
             return Ok(None);
         }
-        let fetch = Fetch { connection: &self.connection, meter, lane: Lane::Get };
+        let what = "reading a device";
+        let fetch = Fetch { connection: &self.connection, meter, lane: Lane::Get, what };
         let answer = fetch.send(Method::GET, &wire::device_path(named), None, CALL_LIMIT).await?;
         if answer.status == 404 && wire::is_service_error(&answer.body) {
             return Ok(None);

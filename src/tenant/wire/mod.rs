@@ -33,6 +33,9 @@ pub(super) const SCOPES_WRITE: [&str; 2] = ["Machine.ReadWrite", ROLE_WRITE];
 /// The list route.
 pub(super) const LIST: &str = "/api/machines";
 
+/// The device groups; undocumented, known from the metadata alone.
+pub(super) const DEVICE_GROUPS: &str = "/api/DeviceGroups";
+
 /// Whether a path is the list's, in either of its documented forms.
 pub(super) fn is_list_path(path: &str) -> bool {
     let path = path.to_ascii_lowercase();

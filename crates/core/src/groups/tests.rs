@@ -66,6 +66,19 @@ fn what_is_not_understood_is_an_error_that_names_the_group() {
         ),
         ("groups: [{ name: a }, { name: A }]", "two groups are named"),
         ("groups: [{ remediation: full }]", "group number 1 has no name"),
+        (
+            "groups: [{ name: a, when: { tag: [{ equals: 2024 }] } }]",
+            "group `a`: `2024` in `equals` is no text",
+        ),
+        ("groups: [{ name: a, access: [7] }]", "group `a`: `7` in `access` is no text"),
+        (
+            r#"[{ "Name": "a", "GroupRules": [{ "Property": 2, "OperatorType": 2, "PropertyValue": 7 }] }]"#,
+            "group `a`: `7` in `PropertyValue` is no text",
+        ),
+        (
+            r#"[{ "deviceGroupName": "a", "deviceGroupRules": { "devicesTagsConditions": [{ "condition": 2, "value": 7 }] } }]"#,
+            "group `a`: `7` in `value` is no text",
+        ),
         ("rules: []", "these are no device groups"),
     ] {
         let error = read(text, TagCase::Insensitive).unwrap_err();

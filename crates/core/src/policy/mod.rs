@@ -48,8 +48,8 @@ mod watched;
 pub use data::{DataRequest, data_files};
 pub use data_sources::{DEVICES, data_source, file_of, named};
 pub use device_groups::{
-    Condition, DeviceGroup, DeviceGroups, GroupIndex, Operator, Property, Remediation, Ungrouped,
-    read as read_device_groups,
+    Condition, DeviceGroup, DeviceGroups, FetchedGroups, GroupIndex, Operator, Property, Remediation,
+    Ungrouped, fetched as fetched_device_groups, read as read_device_groups,
 };
 pub use differences::{Area, Difference, differences, settings_differences};
 pub use lookup::{Cell, Lookup, LookupRows};

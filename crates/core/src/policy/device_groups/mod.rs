@@ -3,9 +3,11 @@
 //! Tags decide device groups; groups decide who sees a device and how far automatic remediation goes. Which device is in which
 //! group is for `groups`.
 
+mod fetched;
 mod platforms;
 mod read;
 
+pub use fetched::{FetchedGroups, fetched};
 pub use read::read;
 
 use super::reader::Reader;

@@ -151,7 +151,7 @@ fn portal(row: &Value, index: usize) -> Result<Entry, String> {
         .map(str::to_owned)
         .collect();
     for rule in row.get("GroupRules").and_then(Value::as_array).into_iter().flatten() {
-        let value = rule.get("PropertyValue").and_then(Value::as_str).unwrap_or_default();
+        let value = texts(rule.get("PropertyValue"), "PropertyValue")?.join(",");
         if value.trim().is_empty() {
             continue;
         }
@@ -167,7 +167,7 @@ fn portal(row: &Value, index: usize) -> Result<Entry, String> {
             _ => return Err(format!("unknown property {}", shown(rule.get("Property")))),
         };
         let operator = operator(rule.get("OperatorType"))?;
-        push(&mut group, property, operator, listed(value, operator));
+        push(&mut group, property, operator, listed(&value, operator));
     }
     let rank = whole(row.get("Priority"), "Priority")?.unwrap_or(index as i64);
     Ok(Entry { group, rank, is_ungrouped: flag(row, "IsUnassignedMachineGroup") })
@@ -181,7 +181,7 @@ fn entity(row: &Value, index: usize) -> Result<Entry, String> {
     group.access = access
         .into_iter()
         .flatten()
-        .filter_map(|one| one.get("displayName").or_else(|| one.get("id")).and_then(Value::as_str))
+        .filter_map(|one| ["displayName", "id"].iter().find_map(|key| one.get(*key).and_then(Value::as_str)))
         .map(str::to_owned)
         .collect();
     let rules = row.get("deviceGroupRules");
@@ -194,9 +194,9 @@ fn entity(row: &Value, index: usize) -> Result<Entry, String> {
         let conditions = rules.and_then(|rules| rules.get(key)).and_then(Value::as_array);
         for condition in conditions.into_iter().flatten() {
             let operator = operator(condition.get("condition"))?;
-            let mut values = values(condition.get("valuesList"));
-            if let Some(value) = condition.get("value").and_then(Value::as_str) {
-                values.extend(listed(value, operator));
+            let mut values = texts(condition.get("valuesList"), "valuesList")?;
+            for value in texts(condition.get("value"), "value")? {
+                values.extend(listed(&value, operator));
             }
             push(&mut group, property, operator, values);
         }
@@ -209,7 +209,7 @@ fn entity(row: &Value, index: usize) -> Result<Entry, String> {
 fn written(row: &Value, index: usize) -> Result<Entry, String> {
     let mut group = empty();
     group.remediation = row.get("remediation").map(|level| remediation(level, false)).transpose()?;
-    group.access = values(row.get("access"));
+    group.access = texts(row.get("access"), "access")?;
     let when = row.get("when").and_then(Value::as_object);
     for (key, conditions) in when.into_iter().flatten() {
         let property = Property::ALL.into_iter().find(|property| property.word() == key.as_str());
@@ -223,8 +223,10 @@ fn written(row: &Value, index: usize) -> Result<Entry, String> {
             })?;
             for (word, value) in item {
                 let operator = operator(Some(&Value::String(word.clone())))?;
-                let values =
-                    value.as_str().map_or_else(|| values(Some(value)), |text| listed(text, operator));
+                let values = match value.as_str() {
+                    Some(text) => listed(text, operator),
+                    None => texts(Some(value), word)?,
+                };
                 push(&mut group, property, operator, values);
             }
         }
@@ -251,12 +253,16 @@ fn push(group: &mut DeviceGroup, property: Property, operator: Operator, values:
     }
 }
 
-/// The texts of a list, or one text.
-fn values(value: Option<&Value>) -> Vec<String> {
+/// The texts of a list, or one text. Something else is an error: a condition that loses its value holds for more devices.
+fn texts(value: Option<&Value>, key: &str) -> Result<Vec<String>, String> {
+    let text = |one: &Value| {
+        let text = one.as_str().map(str::to_owned);
+        text.ok_or_else(|| format!("{} in `{key}` is no text: put it in quotes", shown(Some(one))))
+    };
     match value {
-        Some(Value::String(one)) => vec![one.clone()],
-        Some(Value::Array(several)) => several.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
-        _ => Vec::new(),
+        None | Some(Value::Null) => Ok(Vec::new()),
+        Some(Value::Array(several)) => several.iter().map(text).collect(),
+        Some(one) => text(one).map(|one| vec![one]),
     }
 }
 
