@@ -142,7 +142,7 @@ pub(super) async fn read(
     let counters = Counters::default();
     let ReadWatch { meter, progress, pages } = watch;
     let mut survey = ReadContext {
-        fetch: Fetch { connection, meter, lane: Lane::List, what: THE_LIST },
+        fetch: Fetch { connection, meter, lane: Lane::List, what: super::THE_LIST },
         ids: Fingerprints::default(),
         filter: scope.filter.clone(),
         size: connection.page_size,
