@@ -55,8 +55,11 @@ pub fn fetched(body: &[u8]) -> Result<FetchedGroups, String> {
     Ok(FetchedGroups { text, groups })
 }
 
-/// An entity of the expected shape, with its place: the unassigned group is the last.
-fn entity(row: &Value) -> Result<((bool, i64), Map<String, Value>), String> {
+/// Where a group stands: whether it is the unassigned one, which is the last, and its priority.
+type Place = (bool, i64);
+
+/// An entity of the expected shape, with its place.
+fn entity(row: &Value) -> Result<(Place, Map<String, Value>), String> {
     let fields = row.as_object().ok_or("it is no object")?;
     fields.get("deviceGroupName").and_then(Value::as_str).ok_or("`deviceGroupName` is no text")?;
     let is_unassigned = match fields.get("isUnassignedDeviceGroup") {
