@@ -111,6 +111,7 @@ pub fn foresee(set: &PolicySet, snapshot: &Snapshot, fresh: &mut Fresh, history:
     let scope = &fresh.selections.scope;
     fresh.plan.groups =
         plan::consequences::consequences(&set.policy, snapshot, scope, &fresh.plan, &history.written_lately);
+    fresh.plan.last_devices = plan::last_devices(&set.policy, snapshot, &fresh.selections, &fresh.plan);
 }
 
 /// Cuts a plan into the waves that the policy asks for.

@@ -74,14 +74,39 @@ fn a_policy_test_states_the_group_after_the_plan() {
     assert!((ran.out + &ran.err).contains("deviceGroups"));
 }
 
+const SNAPSHOT: &str = r#"{"formatVersion":"1.0","kind":"snapshot","tenant":{"id":"11111111-2222-4333-8444-555555555555","name":"t","cloud":"public"},"readAt":"2026-11-27T09:00:00Z","devices":2,"trusted":true,"reasons":[]}"#;
+
 #[test]
-fn a_removal_that_leaves_a_tag_on_no_device_is_marked_in_every_report_that_groups_changes() {
-    let project =
-        Project::with_policy("version: 1\nretire: [Tier0]\nguard: { caps: { removals: { floor: 9 } } }\n");
-    let header = r#"{"formatVersion":"1.0","kind":"snapshot","tenant":{"id":"11111111-2222-4333-8444-555555555555","name":"t","cloud":"public"},"readAt":"2026-11-27T09:00:00Z","devices":2,"trusted":true,"reasons":[]}"#;
-    project.write("i.ndjson", &format!("{header}\n{FLEET}"));
-    for format in ["human", "markdown", "html"] {
-        let shown = project.run(&["plan", "--inventory", "i.ndjson", "--format", format]).exits(0);
-        assert!(shown.out.contains("last devices"), "{format}: {}", shown.out);
+fn a_removal_that_leaves_a_tag_a_group_or_a_rule_without_any_device_is_marked_wherever_it_is_shown() {
+    let project = project();
+    let caps = "guard: { caps: { removals: { floor: 9 }, groupMoves: { floor: 9 } } }\n";
+    let nobody = format!("{}{caps}", POLICY.replace("dc*", "no*"));
+    project.write("policies/p.yaml", &nobody);
+    project.write("i.ndjson", &format!("{SNAPSHOT}\n{FLEET}"));
+    let shown = |format: &str| {
+        let command = if format == "junit" { "drift" } else { "plan" };
+        project.run(&[command, "--inventory", "i.ndjson", "--format", format]).out
+    };
+    for format in ["human", "markdown", "html", "junit", "sarif"] {
+        let shown = shown(format);
+        assert!(shown.contains("last devices, also of "), "{format}: {shown}");
+        assert!(shown.contains("device group Tier-0 servers, rule dcs"), "{format}: {shown}");
+    }
+    let csv = shown("csv");
+    assert!(csv.contains(r#""tag; device group Tier-0 servers; rule dcs""#), "{csv}");
+    let of = |of: &str, name: &str| serde_json::json!({ "of": of, "name": name });
+    let line: serde_json::Value = serde_json::from_str(&shown("ndjson")).unwrap();
+    let entries = [of("tag", "Tier0"), of("group", "Tier-0 servers"), of("rule", "dcs")];
+    assert_eq!(line["lastDevices"].as_array().unwrap(), &entries);
+    let plan: serde_json::Value = serde_json::from_str(&shown("json")).unwrap();
+    for (entry, mut expected) in plan["lastDevices"].as_array().unwrap().iter().zip(entries) {
+        expected["tags"] = serde_json::json!(["Tier0"]);
+        assert_eq!(*entry, expected);
+    }
+    // Another device gains the tag: it goes from one to the other, and nothing is left without.
+    project.write("policies/p.yaml", &format!("{POLICY}{caps}"));
+    for format in ["human", "markdown", "html", "junit", "sarif", "csv", "ndjson", "json"] {
+        let shown = shown(format).replace("lastDevices\"\n", "");
+        assert!(!shown.contains("last devices") && !shown.contains("lastDevices\":"), "{format}: {shown}");
     }
 }

@@ -43,6 +43,9 @@ pub struct Consequences {
     /// For each invariant that counts a group: the least and the most devices that could be in it after the plan.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub bounds: Vec<GroupBounds>,
+    /// Groups with devices before the plan and none after it, where removed tags take some out.
+    #[serde(skip)]
+    pub emptied: Vec<EmptiedGroup>,
 }
 
 /// How many devices are in a group.
@@ -132,6 +135,15 @@ pub struct GroupBounds {
     pub lost: Vec<Arc<str>>,
 }
 
+/// A group that removals leave without any device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EmptiedGroup {
+    /// Its name.
+    pub name: String,
+    /// The removed tags that take devices out of it, bytewise.
+    pub tags: Vec<Arc<str>>,
+}
+
 impl Consequences {
     /// Devices that the cap judges: as predicted, or every possible move where the prediction is unreliable.
     pub fn judged_moves(&self) -> u64 {
@@ -167,6 +179,7 @@ pub fn consequences(
         exposure: foresight.exposure(),
         predicted,
         possible: possible.count() as u64,
+        emptied: foresight.emptied(&before, &after),
         bounds,
         check,
     })
@@ -271,6 +284,28 @@ impl MovePrediction<'_> {
             found.into_iter().map(|(ends, movers)| self.group_move(ends, movers)).collect();
         moves.sort_by_key(|one| std::cmp::Reverse(one.devices));
         (moves, total)
+    }
+
+    /// Groups that removals leave without any device, in order of rank.
+    fn emptied(&self, before: &Assignment, after: &Assignment) -> Vec<EmptiedGroup> {
+        let (had, have) = (before.counts(self.scope), after.counts(self.scope));
+        let is_emptied =
+            |group: &GroupIndex| matches!(group, GroupIndex::Group(_)) && !have.contains_key(group);
+        let mut found: BTreeMap<GroupIndex, BTreeSet<&Arc<str>>> = BTreeMap::new();
+        if !had.keys().any(is_emptied) {
+            return Vec::new();
+        }
+        for (change, row) in self.in_scope().filter(|(_, row)| is_emptied(&before.of(*row))) {
+            let removed = change.remove.iter().map(|remove| self.plan.tag(remove.tag));
+            let removed = removed.filter(|tag| self.membership.is_watched(tag));
+            found.entry(before.of(row)).or_default().extend(removed);
+        }
+        let emptied = found.into_iter().filter(|(_, tags)| !tags.is_empty());
+        let emptied = emptied.map(|(group, tags)| EmptiedGroup {
+            name: self.groups.name(group).to_owned(),
+            tags: tags.into_iter().map(Arc::clone).collect(),
+        });
+        emptied.collect()
     }
 
     fn group_move(&self, (from, to): (GroupIndex, GroupIndex), movers: MovedDevices) -> GroupMove {
@@ -445,4 +480,4 @@ fn without(some: &[String], others: &[String]) -> Vec<String> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

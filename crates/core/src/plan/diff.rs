@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rayon::prelude::*;
 
 use super::consequences::consequences;
+use super::last_devices::last_devices;
 use super::{
     Cause, CauseIndex, Header, History, Plan, RuleReference, TagIndex, Warning, assemble, cost, guard, idle,
     measure, open, twins,
@@ -102,6 +103,7 @@ pub fn diff(desired: &Desired<'_>, history: &History, header: Header, sources: &
         &plan,
         &history.written_lately,
     );
+    plan.last_devices = last_devices(desired.policy, desired.snapshot, &desired.selections, &plan);
     plan.measures.invariants = guard::after(&plan, &desired.policy.guard);
     plan.schedule = cost::schedule(&plan, &plan.header.options);
     plan

@@ -15,6 +15,7 @@ pub mod guard_changes;
 mod header;
 mod history;
 mod idle;
+mod last_devices;
 mod limits;
 mod measure;
 mod open;
@@ -41,6 +42,7 @@ pub use header::{
 };
 
 pub use history::History;
+pub use last_devices::{LastDevices, LastOf, last_devices};
 pub use limits::TagLimits;
 pub use rivals::{OtherSet, Rival, rivals};
 
@@ -91,6 +93,8 @@ pub struct Plan {
     pub measures: Measures,
     /// Devices that change device group, and what that means; where the policy names device groups.
     pub groups: Option<consequences::Consequences>,
+    /// Tags, device groups and rules that its removals leave without any device.
+    pub last_devices: Vec<LastDevices>,
     /// The waves in which it is written; none where it is written at once.
     pub rollout: Option<PlannedWaves>,
     /// Which changes on which tenant, as a digest; filled by the guard.

@@ -5,12 +5,13 @@
 use std::io::{self, Write};
 
 use super::escape;
+use super::last;
 use super::model::{Model, Row, Subject, What};
 use super::row::{self, cause_name};
 use super::words;
 
 /// The header row.
-const COLUMNS: [&str; 14] = [
+const COLUMNS: [&str; 15] = [
     "class",
     "action",
     "deviceId",
@@ -25,6 +26,7 @@ const COLUMNS: [&str; 14] = [
     "reason",
     "outcome",
     "error",
+    "lastDevices",
 ];
 
 /// Writes the report.
@@ -60,7 +62,7 @@ pub(super) fn io_error(error: csv::Error) -> io::Error {
     }
 }
 
-fn cells(model: &Model<'_>, row: &Row<'_>) -> [String; 14] {
+fn cells(model: &Model<'_>, row: &Row<'_>) -> [String; 15] {
     let plan = model.plan();
     let cause = row.cause.and_then(|index| plan.causes.get(index.0 as usize));
     let (from, to) = match row.what {
@@ -90,6 +92,7 @@ fn cells(model: &Model<'_>, row: &Row<'_>) -> [String; 14] {
         reason,
         row.outcome.map_or("", |outcome| outcome.outcome.word()).to_owned(),
         row.outcome.and_then(|outcome| outcome.error.as_deref()).unwrap_or_default().to_owned(),
+        last::cell(model.last(row)),
     ]
 }
 

@@ -7,6 +7,7 @@ use crate::plan::{Cause, Plan, Withheld};
 
 use super::consequences;
 use super::escape::clip;
+use super::last;
 use super::model::{Class, Group, Model, Origin, Subject, What};
 use super::refusal;
 use super::sentences;
@@ -117,13 +118,14 @@ fn grouped<'a>(model: &Model<'a>, group: &Group<'a>, origin: Option<Origin>) -> 
         (_, None) => (Severity::Note, group.what.class().word(), false),
     };
     let why = cause.map_or_else(String::new, |cause| format!(" ({})", clip(&words::cause(plan, cause), 200)));
+    let last = last::phrase(&group.last).map_or_else(String::new, |mark| format!(", {mark}"));
     Finding {
         rule: rule_id(plan, cause),
         severity,
         class,
         is_failure,
         title: title(group),
-        message: format!("{}{why}: {}", sentence(model, group), sample(model, group)),
+        message: format!("{}{why}{last}: {}", sentence(model, group), sample(model, group)),
         place: cause.and_then(|cause| words::cause_place(plan, cause)),
         changes: group.devices(),
         origin,

@@ -269,6 +269,7 @@ pub(super) fn regrouped() -> Plan {
         predicted: 3,
         possible: 12,
         bounds: Vec::new(),
+        emptied: Vec::new(),
     });
     plan
 }

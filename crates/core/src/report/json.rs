@@ -293,7 +293,7 @@ impl Serialize for Rows<'_, '_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut list = serializer.serialize_seq(None)?;
         for row in self.model.rows().filter(|row| self.only.is_none() || row.origin == self.only) {
-            let mut document = row::document(self.model.plan(), &row);
+            let mut document = row::document(self.model, &row);
             document.error =
                 row.outcome.and_then(|outcome| outcome.error.as_deref()).map(|error| clip(error, BEGINNING));
             list.serialize_element(&document)?;

@@ -13,6 +13,7 @@ use super::ending::{outcomes, ways_on};
 use super::escape::{clip, markdown as code, terminal};
 use super::first_lines;
 use super::fold::{self, Line};
+use super::last;
 use super::model::{Class, Group, Model, Part, Subject, What};
 use super::refusal;
 use super::sentences::{self, Phrase};
@@ -156,8 +157,10 @@ fn row(model: &Model<'_>, line: &Line<'_, '_>) -> String {
                     format!("{}: {}", outcome_phrase(outcome), code(&clip(error, 300)))
                 }
                 (Some(outcome), None) => outcome_phrase(outcome).to_owned(),
-                (None, _) if group.takes_last => format!("{why}, **last devices**"),
-                (None, _) => why,
+                (None, _) => match last::phrase(&group.last) {
+                    Some(mark) => format!("{why}, **{}**", marked(&mark)),
+                    None => why,
+                },
             };
             let label = name(&group.what.label());
             let count = number(group.devices());
@@ -193,7 +196,16 @@ fn short_row(model: &Model<'_>, group: &Group<'_>) -> (String, String) {
         (None, true) => format!("{} {why}", group.what.action()),
         (None, false) => format!("{} {why} {at}", group.what.action()),
     };
-    (of, format!("{} {}", name(&group.what.label()), number(group.devices())))
+    let last = last::phrase(&group.last).map_or_else(String::new, |mark| format!(" {}", marked(&mark)));
+    (of, format!("{} {}{last}", name(&group.what.label()), number(group.devices())))
+}
+
+/// The mark of a removal: names stand in a code span.
+fn marked(mark: &str) -> String {
+    match mark.split_once(" of ") {
+        Some((last, names)) => format!("{last} of {}", code(names)),
+        None => mark.to_owned(),
+    }
 }
 
 fn reason(model: &Model<'_>, cause: Option<crate::plan::CauseIndex>) -> (String, String) {

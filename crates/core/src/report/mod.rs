@@ -8,6 +8,7 @@ pub mod words;
 pub mod pages;
 pub mod change;
 mod links;
+mod last;
 pub mod model;
 mod risk;
 mod split;

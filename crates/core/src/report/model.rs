@@ -8,11 +8,12 @@ use fixedbitset::FixedBitSet;
 use hashbrown::{HashMap, HashSet};
 
 use crate::apply::{ChangeOutcome, ChangeWhat, Outcome};
-use crate::plan::{CauseIndex, DeviceChange, Plan, TagAction, TagChange, TagIndex, Withheld};
+use crate::plan::{CauseIndex, DeviceChange, LastDevices, Plan, TagAction, TagChange, TagIndex, Withheld};
 use crate::policy::Difference;
 
 use super::alike::alike;
 pub use super::change::{Class, Origin, Row, Totals, What};
+use super::last::Marks;
 use super::links::RepositoryLinks;
 use super::{change, risk, split};
 
@@ -131,8 +132,8 @@ pub struct Group<'a> {
     pub error: Option<&'a str>,
     /// Numbers of the changes' devices, ascending: see [`Model::device`]. A device is in a group once.
     pub members: Vec<u32>,
-    /// Whether the plan leaves the tag that is removed on no device.
-    pub takes_last: bool,
+    /// What the plan's removals of the tag leave without any device.
+    pub last: Vec<&'a LastDevices>,
 }
 
 impl Group<'_> {
@@ -170,6 +171,8 @@ pub struct Model<'a> {
     pub outcomes: [u64; Outcome::ALL.len()],
     /// Changes that the base wants too, by their number in the order of rows.
     before: FixedBitSet,
+    /// None for a run: its plan said them.
+    marks: Marks<'a>,
 }
 
 impl<'a> Model<'a> {
@@ -187,6 +190,7 @@ impl<'a> Model<'a> {
             classes: [0; Class::ALL.len()],
             outcomes: [0; Outcome::ALL.len()],
             before,
+            marks: if input.run.is_some() { Marks::default() } else { Marks::of(input.plan) },
         };
         model.parts = match input.run {
             Some(run) => vec![model.ended_part(run)],
@@ -216,6 +220,11 @@ impl<'a> Model<'a> {
     /// Where places link to, if anywhere.
     pub(super) fn links(&self) -> Option<RepositoryLinks<'a>> {
         RepositoryLinks::of(self.input.repository, self.input.plan)
+    }
+
+    /// What a planned change leaves without any device.
+    pub(super) fn last(&self, row: &Row<'_>) -> &[&'a LastDevices] {
+        if row.aside.is_some() { &[] } else { self.marks.on(row.what) }
     }
 
     /// How many changes are of this class.
@@ -350,7 +359,7 @@ impl<'a> Model<'a> {
             }
             totals.devices += u64::from(totals.changes() > before);
         }
-        groups.part(plan, origin, totals)
+        groups.part(plan, &self.marks, origin, totals)
     }
 
     /// How every change of a run ended.
@@ -367,7 +376,7 @@ impl<'a> Model<'a> {
             devices.insert(row.id);
         }
         totals.devices = devices.len() as u64;
-        groups.part(self.plan(), None, totals)
+        groups.part(self.plan(), &self.marks, None, totals)
     }
 
     /// Which half the planned change with this number is of.
@@ -412,16 +421,16 @@ impl<'a> Groups<'a> {
         let alike = error.map(|(error, device)| alike(error, device));
         let error = error.map(|(error, _)| error);
         *self.places.entry((what, cause, outcome, alike)).or_insert_with(|| {
-            self.list.push(Group { what, cause, outcome, error, members: Vec::new(), takes_last: false });
+            self.list.push(Group { what, cause, outcome, error, members: Vec::new(), last: Vec::new() });
             self.list.len() - 1
         })
     }
 
-    fn part(self, plan: &Plan, origin: Option<Origin>, totals: Totals) -> Part<'a> {
+    fn part(self, plan: &Plan, marks: &Marks<'a>, origin: Option<Origin>, totals: Totals) -> Part<'a> {
         let mut groups = self.list;
         let carriers = risk::Carriers::new(plan);
         for group in &mut groups {
-            group.takes_last = carriers.loses_last(group.what);
+            group.last = marks.on(group.what).to_vec();
         }
         groups.sort_by_cached_key(|group| {
             let risk = carriers.rank(plan, group.what, group.cause, group.members.len() as u64);

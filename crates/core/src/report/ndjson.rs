@@ -55,7 +55,7 @@ fn line(model: &Model<'_>, row: &Row<'_>, out: &mut dyn Write) -> io::Result<()>
         tenant: header.tenant.id.as_deref(),
         cloud: header.tenant.cloud.as_deref(),
         run_id: model.input.run.map(|run| run.run_id.as_str()),
-        change: row::document(model.plan(), row),
+        change: row::document(model, row),
     };
     serde_json::to_writer(&mut *out, &document)?;
     out.write_all(b"\n")

@@ -44,16 +44,6 @@ impl<'p> Carriers<'p> {
         Carriers { counts: counts.collect() }
     }
 
-    /// Whether the plan leaves a removed tag on no device.
-    pub(super) fn loses_last(&self, what: What<'_>) -> bool {
-        match what {
-            What::Remove(tag) => {
-                self.counts.get(tag).is_some_and(|(base, planned)| *base > 0 && planned >= base)
-            }
-            What::Add(_) | What::Value { .. } => false,
-        }
-    }
-
     pub(super) fn rank(&self, plan: &Plan, what: What<'_>, cause: Option<CauseIndex>, devices: u64) -> Risk {
         let is_rename = cause
             .and_then(|cause| plan.causes.get(cause.0 as usize))
@@ -119,7 +109,6 @@ mod tests {
         let ranks =
             order.map(|(what, cause, devices)| carriers.rank(&plan, what, Some(CauseIndex(cause)), devices));
         assert!(ranks.is_sorted_by(|left, right| left < right), "{ranks:?}");
-        assert!(carriers.loses_last(What::Remove("All")) && !carriers.loses_last(What::Remove("Half")));
         assert!(
             carriers.rank(&plan, value(None, DeviceValue::Normal), None, 1) < ranks[3],
             "unknown is the highest"

@@ -11,7 +11,8 @@ use crate::device::DeviceValue;
 use crate::diagnostic::Place;
 use crate::plan::{Cause, Plan, Unresolved, WithheldReason};
 
-use super::model::{Row, What};
+use super::last::{self, LastDevicesDocument};
+use super::model::{Model, Row, What};
 use super::words;
 
 /// A device as documents name it.
@@ -91,6 +92,9 @@ pub struct RowDocument<'a> {
     /// `reasonName` is the placeholder then.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lacks: Option<&'static str>,
+    /// What the plan's removals of the tag leave without any device.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub last_devices: Vec<LastDevicesDocument<'a>>,
     /// How it ended, for `apply`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub outcome: Option<&'static str>,
@@ -100,7 +104,8 @@ pub struct RowDocument<'a> {
 }
 
 /// A row as a document.
-pub fn document<'a>(plan: &'a Plan, row: &Row<'a>) -> RowDocument<'a> {
+pub fn document<'a>(model: &Model<'a>, row: &Row<'a>) -> RowDocument<'a> {
+    let plan = model.plan();
     let cause = row.cause.and_then(|index| plan.causes.get(index.0 as usize));
     let device_value = match row.what {
         What::Value { from, to } => Some(ValueDocument { from, to }),
@@ -135,6 +140,7 @@ pub fn document<'a>(plan: &'a Plan, row: &Row<'a>) -> RowDocument<'a> {
             .or(row.unresolved.map(|(entry, _)| &*entry.placeholder)),
         template: row.unresolved.map(|(entry, _)| &*entry.template),
         lacks: row.unresolved.map(|(_, lacks)| lacks.word()),
+        last_devices: last::documents(model.last(row)),
         outcome: row.outcome.map(|outcome| outcome.outcome.word()),
         error: row.outcome.and_then(|outcome| outcome.error.as_deref()).map(Cow::Borrowed),
     }

@@ -7,6 +7,7 @@ use std::io::{self, Write};
 
 use super::escape::{clip, terminal};
 use super::fold::Line;
+use super::last;
 use super::model::{Group, Model, What};
 use super::sentences;
 use super::style::{Paint, Style, fit, pad, width, wrap};
@@ -86,7 +87,13 @@ fn cells(model: &Model<'_>, line: &Line<'_, '_>, with_samples: bool, style: &Sty
             let shown = if *is_removal { groups.len() } else { 3 };
             let names = groups.iter().take(shown).map(|group| {
                 let name = short(&group.what.label());
-                if *is_removal { format!("{name} ({})", number(group.devices())).into() } else { name.into() }
+                let last = last::phrase(&group.last)
+                    .map_or_else(String::new, |mark| format!("; {}", terminal(&mark)));
+                if *is_removal {
+                    format!("{name} ({}{last})", number(group.devices())).into()
+                } else {
+                    name.into()
+                }
             });
             let rest = groups.len().saturating_sub(shown) as u64;
             let more = (rest > 0).then(|| format!("… {} more", number(rest)).into());
@@ -128,8 +135,8 @@ fn group_cells(model: &Model<'_>, group: &Group<'_>, with_samples: bool, style: 
         below = wrap(names.chain(more), ", ", (6, 6), style.width);
     }
     let mut reason = reason(model, group.cause);
-    if group.takes_last && group.outcome.is_none() {
-        reason.cause.push_str("; last devices");
+    if let Some(mark) = last::phrase(&group.last) {
+        reason.cause.push_str(&format!("; {}", terminal(&mark)));
     }
     if let Some(outcome) = group.outcome {
         let error =

@@ -31,9 +31,18 @@ struct Planned {
 }
 
 fn planned(policy_text: &str, devices: &[String], history: &History) -> Planned {
+    planned_under(policy_text, TagCase::Exact, devices, history)
+}
+
+/// The plan alone, for the rules of a neighbour.
+pub(in crate::plan) fn planned_with(policy_text: &str, case: TagCase, devices: &[String]) -> Plan {
+    planned_under(policy_text, case, devices, &History::default()).plan
+}
+
+fn planned_under(policy_text: &str, case: TagCase, devices: &[String], history: &History) -> Planned {
     let now = Timestamp::parse("2026-11-24").unwrap();
     let sources = sources(policy_text);
-    let (policy, findings) = policy::resolve(&sources, TagCase::Exact, now);
+    let (policy, findings) = policy::resolve(&sources, case, now);
     assert!(findings.iter().all(|finding| finding.severity != Severity::Error), "{findings:?}");
     let mut builder = SnapshotBuilder::new();
     devices.iter().for_each(|device| builder.read_device(device.as_bytes()).unwrap());
@@ -45,7 +54,7 @@ fn planned(policy_text: &str, devices: &[String], history: &History) -> Planned 
     Planned { plan, verdict }
 }
 
-fn server(id: usize, tags: &str, group: &str) -> String {
+pub(in crate::plan) fn server(id: usize, tags: &str, group: &str) -> String {
     format!(
         r#"{{"id":"s{id:04}","computerDnsName":"s{id}.lab","osPlatform":"WindowsServer2022","deviceValue":"Normal","machineTags":[{tags}],"rbacGroupName":"{group}"}}"#
     )

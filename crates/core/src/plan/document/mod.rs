@@ -23,8 +23,8 @@ pub use write::{write_open, write_to};
 use super::consequences::Consequences;
 use super::guard::StateReport;
 use super::{
-    GuardReport, InventoryReference, Ledger, Options, PlannedWaves, PolicyReference, RuleReference, Schedule,
-    TenantReference, Totals, Unmatched, Warning, WithheldReason,
+    GuardReport, InventoryReference, LastDevices, Ledger, Options, PlannedWaves, PolicyReference,
+    RuleReference, Schedule, TenantReference, Totals, Unmatched, Warning, WithheldReason,
 };
 use crate::device::DeviceValue;
 use crate::diagnostic::Place;
@@ -102,6 +102,9 @@ pub struct Document<Changes = Vec<ChangeLine<'static>>> {
     /// Devices that change device group, and what that means; where the policy names device groups.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub groups: Option<Consequences>,
+    /// Tags, device groups and rules that the removals leave without any device.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub last_devices: Vec<LastDevices>,
     /// The waves in which it is written; where there are any, each device has its `wave`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rollout: Option<PlannedWaves>,

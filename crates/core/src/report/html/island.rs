@@ -8,6 +8,7 @@ use hashbrown::HashMap;
 use serde_json::{Value, json};
 
 use crate::report::escape::{self, clip};
+use crate::report::last;
 use crate::report::model::{Model, Origin, Row, What};
 use crate::report::row;
 use crate::report::words;
@@ -99,6 +100,9 @@ fn group(model: &Model<'_>, row: &Row<'_>) -> Value {
     }
     if let Some(error) = row.outcome.and_then(|outcome| outcome.error.as_deref()) {
         why = error.to_owned();
+    }
+    if let Some(mark) = last::phrase(model.last(row)) {
+        why.push_str(&format!("; {mark}"));
     }
     let place = row::place(plan, row);
     let at = place.map_or_else(String::new, words::place);

@@ -14,6 +14,7 @@ use std::io::{self, Write};
 use super::ending::{outcomes, ways_on};
 use super::escape::{self, clip, html as text};
 use super::fold::{self, Line};
+use super::last;
 use super::model::{Model, What};
 use super::sentences::{self, Phrase};
 use super::waves;
@@ -214,8 +215,10 @@ fn group_row(model: &Model<'_>, line: &Line<'_, '_>, out: &mut dyn Write) -> io:
         let error = group.error.map_or_else(String::new, |error| format!(": {error}"));
         why = format!("{}{error}", outcome_phrase(outcome));
     }
-    if matches!(line, Line::Group(group) if group.takes_last && group.outcome.is_none()) {
-        why.push_str("; last devices");
+    if let Line::Group(group) = line
+        && let Some(mark) = last::phrase(&group.last)
+    {
+        why.push_str(&format!("; {mark}"));
     }
     if let Line::Group(group) = line {
         // The words of the list below: a click leaves the changes of this group.

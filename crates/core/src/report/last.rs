@@ -1,0 +1,105 @@
+//! The mark "last devices": which removals leave a tag, a device group or a rule without any device, in the words of reports.
+//!
+//! Does not escape: names are as the policy, the file of device groups and the devices have them.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::plan::{LastDevices, LastOf, Plan};
+
+use super::change::What;
+use super::escape::clip;
+use super::words::number;
+
+/// Names of groups and rules in one mark.
+const NAMED: usize = 3;
+/// Characters of each.
+const LONGEST: usize = 60;
+
+/// What the removal of each tag leaves without any device.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Marks<'p>(BTreeMap<&'p str, Vec<&'p LastDevices>>);
+
+impl<'p> Marks<'p> {
+    pub(super) fn of(plan: &'p Plan) -> Marks<'p> {
+        let mut marks: BTreeMap<&str, Vec<&LastDevices>> = BTreeMap::new();
+        for last in &plan.last_devices {
+            last.tags.iter().for_each(|tag| marks.entry(&**tag).or_default().push(last));
+        }
+        Marks(marks)
+    }
+
+    /// What a change leaves without any device; nothing for what is no removal.
+    pub(super) fn on(&self, what: What<'_>) -> &[&'p LastDevices] {
+        match what {
+            What::Remove(tag) => self.0.get(tag).map_or(&[], Vec::as_slice),
+            What::Add(_) | What::Value { .. } => &[],
+        }
+    }
+}
+
+/// What a removal leaves without any device, in a document.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct LastDevicesDocument<'a> {
+    /// `tag`, `group` or `rule`.
+    pub of: LastOf,
+    /// Its name.
+    pub name: &'a str,
+}
+
+/// `last devices, also of device group Tier-0 servers`; nothing where there is no mark.
+pub(super) fn phrase(marks: &[&LastDevices]) -> Option<String> {
+    let others: Vec<&&LastDevices> = marks.iter().filter(|last| last.of != LastOf::Tag).collect();
+    let mut names: Vec<String> =
+        others.iter().take(NAMED).map(|last| clip(&label(last), LONGEST).into_owned()).collect();
+    if others.len() > names.len() {
+        names.push(format!("{} more", number((others.len() - names.len()) as u64)));
+    }
+    match (marks.len() > others.len(), names.is_empty()) {
+        (false, true) => None,
+        (true, true) => Some("last devices".to_owned()),
+        (true, false) => Some(format!("last devices, also of {}", names.join(", "))),
+        (false, false) => Some(format!("last devices of {}", names.join(", "))),
+    }
+}
+
+/// All of them in one cell: `tag; device group Tier-0 servers`.
+pub(super) fn cell(marks: &[&LastDevices]) -> String {
+    marks.iter().map(|last| label(last)).collect::<Vec<_>>().join("; ")
+}
+
+/// The tag is the one of the change, which says its name.
+fn label(last: &LastDevices) -> String {
+    match last.of {
+        LastOf::Tag => "tag".to_owned(),
+        LastOf::Group => format!("device group {}", last.name),
+        LastOf::Rule => format!("rule {}", last.name),
+    }
+}
+
+/// The entries of a document.
+pub(super) fn documents<'p>(marks: &[&'p LastDevices]) -> Vec<LastDevicesDocument<'p>> {
+    marks.iter().map(|last| LastDevicesDocument { of: last.of, name: &last.name }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mark_names_what_is_left_besides_the_tag() {
+        let last = |of, name: &str| LastDevices { of, name: name.to_owned(), tags: vec!["T".into()] };
+        let (tag, group) = (last(LastOf::Tag, "T"), last(LastOf::Group, "Lab"));
+        let rules: Vec<LastDevices> = (0..4).map(|rule| last(LastOf::Rule, &format!("r{rule}"))).collect();
+        assert_eq!(phrase(&[]), None);
+        assert_eq!(phrase(&[&tag]).unwrap(), "last devices");
+        assert_eq!(phrase(&[&tag, &group]).unwrap(), "last devices, also of device group Lab");
+        assert_eq!(
+            phrase(&rules.iter().collect::<Vec<_>>()).unwrap(),
+            "last devices of rule r0, rule r1, rule r2, 1 more"
+        );
+        assert_eq!(cell(&[&tag, &group]), "tag; device group Lab");
+    }
+}
