@@ -103,7 +103,7 @@ pub fn diff(desired: &Desired<'_>, history: &History, header: Header, sources: &
         &plan,
         &history.written_lately,
     );
-    plan.last_devices = last_devices(desired.policy, desired.snapshot, &desired.selections, &plan);
+    plan.last_devices = last_devices(desired.policy, desired.snapshot, desired.selections, &plan);
     plan.measures.invariants = guard::after(&plan, &desired.policy.guard);
     plan.schedule = cost::schedule(&plan, &plan.header.options);
     plan
