@@ -31,8 +31,7 @@ impl Clock for Standing {
     }
 }
 
-const NAMES: [&str; 6] =
-    ["a1.x.test", "A2.x.test", "b1.lab.x.test", "b2.LAB.x.test", "c1", "ab.y.test"];
+const NAMES: [&str; 6] = ["a1.x.test", "A2.x.test", "b1.lab.x.test", "b2.LAB.x.test", "c1", "ab.y.test"];
 const PLATFORMS: [&str; 5] = ["Windows11", "WindowsServer2022", "Ubuntu", "Debian", "macOS"];
 /// Some differ only in case, which counts for policies and not for groups.
 const TAGS: [&str; 8] = ["Tier0", "tier0", "lab", "Lab/1", "É", "é", "old", "EU"];
@@ -49,12 +48,12 @@ impl World {
     fn of_seed(seed: u64) -> World {
         let mut random = SeededNumbers::new(seed);
         let quiet = ["limit_minute=1000000", "limit_hour=1000000", "device_groups=on"];
-        let options =
-            Options { devices: 1, faults: quiet.map(str::to_owned).to_vec(), ..Options::default() };
+        let options = Options { devices: 1, faults: quiet.map(str::to_owned).to_vec(), ..Options::default() };
         let sandbox = Sandbox::in_memory(&options, Arc::new(Standing)).unwrap();
         let generated = sandbox.devices().unwrap();
         sandbox.delete(&[generated[0]["id"].as_str().unwrap()]).unwrap();
-        let devices: Vec<Value> = (0..2 + random.below(20)).map(|number| device(&mut random, number)).collect();
+        let devices: Vec<Value> =
+            (0..2 + random.below(20)).map(|number| device(&mut random, number)).collect();
         sandbox.insert(&json!(devices)).unwrap();
         let groups = groups(&mut random);
         sandbox.set_groups(&groups).unwrap();
@@ -78,8 +77,7 @@ impl World {
         let file = Ok(Arc::from(groups.to_string().into_bytes()));
         sources.data.insert((0, "groups.json".to_owned()), file);
         let (policy, findings) = policy::resolve(&sources, TagCase::Exact, now);
-        let errors: Vec<_> =
-            findings.iter().filter(|finding| finding.severity == Severity::Error).collect();
+        let errors: Vec<_> = findings.iter().filter(|finding| finding.severity == Severity::Error).collect();
         assert!(errors.is_empty(), "{errors:?} in\n{policy_text}");
         let mut builder = SnapshotBuilder::new();
         for device in self.sandbox.devices().unwrap() {

@@ -7,8 +7,7 @@ use std::path::Path;
 use mdetag::store::output_file;
 use mdetag::store::path_text::shown;
 use mdetag::tenant::{TenantError, TenantErrorKind};
-use mdetag_core::device::Field;
-use mdetag_core::groups::{Membership, TagEdits};
+use mdetag_core::groups::{Membership, ReportedGroups, TagEdits};
 use mdetag_core::inventory::Snapshot;
 use mdetag_core::policy::{DeviceGroups, FetchedGroups, GroupIndex, fetched_device_groups};
 use mdetag_core::report::listing::{Cell, Listing};
@@ -167,12 +166,14 @@ fn reported(
     rows: &mut dyn Iterator<Item = mdetag_core::inventory::Row>,
 ) -> Reported {
     let mut reported = Reported { known: BTreeMap::new(), unknown: BTreeMap::new() };
+    let live = ReportedGroups::new(groups, snapshot);
     for row in rows {
-        let name = snapshot.text(Field::RbacGroupName, row);
-        match name.as_deref().map(|name| groups.find(name).ok_or(name)) {
-            None => *reported.known.entry(GroupIndex::Ungrouped).or_default() += 1,
-            Some(Ok(index)) => *reported.known.entry(index).or_default() += 1,
-            Some(Err(name)) => *reported.unknown.entry(name.to_owned()).or_default() += 1,
+        match (live.of(row), live.name(row)) {
+            (Some(index), _) => *reported.known.entry(index).or_default() += 1,
+            (None, name) => {
+                let name = name.unwrap_or_default().into_owned();
+                *reported.unknown.entry(name).or_default() += 1;
+            }
         }
     }
     reported

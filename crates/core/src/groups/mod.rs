@@ -4,9 +4,11 @@
 
 mod assign;
 mod one_device;
+mod reported;
 
 pub use assign::{Assignment, Membership, TagEdits};
 pub use one_device::{ConditionOnDevice, conditions_on, group_of};
+pub use reported::ReportedGroups;
 
 #[cfg(test)]
 mod tests;

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{DeviceChange, Plan};
 use crate::device::{DeviceValue, Field};
-use crate::groups::{Assignment, Membership, TagEdits};
+use crate::groups::{Assignment, Membership, ReportedGroups, TagEdits};
 use crate::inventory::{DeviceSet, Row, Snapshot};
 use crate::policy::{Counted, DeviceGroups, GroupIndex, Policy};
 use crate::text;
@@ -166,8 +166,9 @@ pub fn consequences(
     let edits = edits(plan, &changed);
     let before = membership.assign(&TagEdits::default());
     let after = membership.assign(&edits);
-    let foresight =
-        MovePrediction { groups, snapshot, scope, plan, changed: &changed, membership: &membership };
+    // Every planned tag is asked once.
+    let is_watched = plan.tags.iter().map(|tag| membership.is_watched(tag)).collect();
+    let foresight = MovePrediction { groups, snapshot, scope, plan, changed: &changed, is_watched };
     let possible = foresight.possible();
     let (moves, predicted) = foresight.moves(&before, &after);
     let check = foresight.check(&before, written_lately);
@@ -214,9 +215,9 @@ fn edits<'a>(plan: &'a Plan, rows: &[Option<Row>]) -> TagEdits<'a> {
 
 /// The devices that go from one group to another.
 #[derive(Default)]
-struct MovedDevices {
+struct MovedDevices<'a> {
     devices: u64,
-    tags: BTreeSet<String>,
+    tags: BTreeSet<(char, &'a str)>,
     sample: Vec<String>,
 }
 
@@ -226,7 +227,8 @@ struct MovePrediction<'a> {
     scope: &'a DeviceSet,
     plan: &'a Plan,
     changed: &'a [Option<Row>],
-    membership: &'a Membership<'a>,
+    /// By planned tag: whether some group looks at it.
+    is_watched: Vec<bool>,
 }
 
 impl MovePrediction<'_> {
@@ -239,23 +241,18 @@ impl MovePrediction<'_> {
     }
 
     /// The tags of a change that some group looks at, each with its sign.
-    fn watched(&self, change: &DeviceChange) -> Vec<String> {
-        let added = change.add.iter().map(|add| ('+', self.plan.tag(add.tag)));
-        let removed = change.remove.iter().map(|remove| ('-', self.plan.tag(remove.tag)));
-        added
-            .chain(removed)
-            .filter(|(_, tag)| self.membership.is_watched(tag))
-            .map(|(sign, tag)| format!("{sign}{tag}"))
-            .collect()
+    fn watched(&self, change: &DeviceChange) -> impl Iterator<Item = (char, &str)> {
+        let added = change.add.iter().map(|add| ('+', add.tag));
+        let removed = change.remove.iter().map(|remove| ('-', remove.tag));
+        let watched = added.chain(removed).filter(|(_, tag)| self.is_watched[tag.0 as usize]);
+        watched.map(|(sign, tag)| (sign, &**self.plan.tag(tag)))
     }
 
-    /// Devices that could change group at all: every planned tag is asked once.
+    /// Devices that could change group at all.
     fn possible(&self) -> DeviceSet {
-        let is_watched: Vec<bool> =
-            self.plan.tags.iter().map(|tag| self.membership.is_watched(tag)).collect();
         let touched = self.in_scope().filter(|(change, _)| {
             let tags = change.add.iter().chain(&change.remove);
-            tags.into_iter().any(|tag| is_watched[tag.tag.0 as usize])
+            tags.into_iter().any(|tag| self.is_watched[tag.tag.0 as usize])
         });
         let mut rows: Vec<Row> = touched.map(|(_, row)| row).collect();
         rows.sort_unstable();
@@ -263,7 +260,7 @@ impl MovePrediction<'_> {
     }
 
     fn moves(&self, before: &Assignment, after: &Assignment) -> (Vec<GroupMove>, u64) {
-        let mut found: BTreeMap<(GroupIndex, GroupIndex), MovedDevices> = BTreeMap::new();
+        let mut found: BTreeMap<(GroupIndex, GroupIndex), MovedDevices<'_>> = BTreeMap::new();
         let mut total = 0;
         for (change, row) in self.in_scope() {
             let (from, to) = (before.of(row), after.of(row));
@@ -296,9 +293,8 @@ impl MovePrediction<'_> {
             return Vec::new();
         }
         for (change, row) in self.in_scope().filter(|(_, row)| is_emptied(&before.of(*row))) {
-            let removed = change.remove.iter().map(|remove| self.plan.tag(remove.tag));
-            let removed = removed.filter(|tag| self.membership.is_watched(tag));
-            found.entry(before.of(row)).or_default().extend(removed);
+            let removed = change.remove.iter().filter(|remove| self.is_watched[remove.tag.0 as usize]);
+            found.entry(before.of(row)).or_default().extend(removed.map(|remove| self.plan.tag(remove.tag)));
         }
         let emptied = found.into_iter().filter(|(_, tags)| !tags.is_empty());
         let emptied = emptied.map(|(group, tags)| EmptiedGroup {
@@ -308,7 +304,7 @@ impl MovePrediction<'_> {
         emptied.collect()
     }
 
-    fn group_move(&self, (from, to): (GroupIndex, GroupIndex), movers: MovedDevices) -> GroupMove {
+    fn group_move(&self, (from, to): (GroupIndex, GroupIndex), movers: MovedDevices<'_>) -> GroupMove {
         let remediation = match (self.groups.remediation(from), self.groups.remediation(to)) {
             (Some(old), Some(new)) if new > old => RemediationChange::Rises,
             (Some(old), Some(new)) if new < old => RemediationChange::Falls,
@@ -320,7 +316,7 @@ impl MovePrediction<'_> {
             from: self.groups.name(from).to_owned(),
             to: self.groups.name(to).to_owned(),
             devices: movers.devices,
-            tags: movers.tags.into_iter().take(MOST_TAGS).collect(),
+            tags: movers.tags.iter().take(MOST_TAGS).map(|(sign, tag)| format!("{sign}{tag}")).collect(),
             remediation,
             gain: without(new, old),
             lose: without(old, new),
@@ -350,7 +346,7 @@ impl MovePrediction<'_> {
         rows.extend(written_lately.iter().filter_map(|id| self.snapshot.find(id)));
         rows.sort_unstable();
         left_alone.difference_with(&DeviceSet::of(self.snapshot.len(), rows));
-        let mut known: BTreeMap<String, GroupIndex> = BTreeMap::new();
+        let live = ReportedGroups::new(self.groups, self.snapshot);
         let mut found = GroupCheck { reliable: true, ..GroupCheck::default() };
         let mut named = 0;
         for row in left_alone.iter() {
@@ -358,23 +354,10 @@ impl MovePrediction<'_> {
             if predicted == GroupIndex::Merged || self.is_unpredictable(predicted) {
                 continue;
             }
-            let reported = self.snapshot.text(Field::RbacGroupName, row);
+            let reported = live.name(row);
             named += u64::from(reported.is_some());
-            let live = match &reported {
-                None => Some(GroupIndex::Ungrouped),
-                Some(name) => match known.get(&**name) {
-                    Some(index) => Some(*index),
-                    None => {
-                        let index = self.groups.find(name);
-                        if let Some(index) = index {
-                            known.insert(name.to_string(), index);
-                        }
-                        index
-                    }
-                },
-            };
             found.of += 1;
-            if live != Some(predicted) {
+            if live.of(row) != Some(predicted) {
                 found.differ += 1;
                 if found.sample.len() < SAMPLE {
                     let reported = reported.as_deref().unwrap_or("ungrouped");

@@ -144,3 +144,13 @@ fn without_device_groups_a_plan_says_nothing_of_them() {
         planned.verdict.unwrap().plan().guard.axes.iter().all(|axis| axis.axis != policy::Axis::GroupMoves)
     );
 }
+
+#[test]
+fn each_distinct_name_of_a_live_group_is_compared_whatever_its_spelling() {
+    let names = ["SERVERS", "Servers", "UnassignedGroup", "Elsewhere", "Elsewhere", ""];
+    let fleet: Vec<String> = (0..).zip(names).map(|(id, name)| server(id, "", name)).collect();
+    let check = planned(TAKES_TIER0, &fleet, &History::default()).plan.groups.unwrap().check;
+    assert_eq!((check.differ, check.of), (4, 6), "{check:?}");
+    let told = |id: usize, name: &str| format!("s{id}.lab: reported in {name}, predicted in Servers");
+    assert_eq!(check.sample, [told(2, "UnassignedGroup"), told(3, "Elsewhere"), told(4, "Elsewhere")]);
+}

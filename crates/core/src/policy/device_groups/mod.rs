@@ -176,6 +176,12 @@ impl DeviceGroups {
         if let Some(rank) = self.groups.iter().position(|group| is_same(&group.name)) {
             return u16::try_from(rank).ok().map(GroupIndex::Group);
         }
+        self.find_ungrouped(name)
+    }
+
+    /// The ungrouped devices, if that is a name of theirs.
+    pub fn find_ungrouped(&self, name: &str) -> Option<GroupIndex> {
+        let is_same = |other: &str| crate::text::equal(other, name);
         let is_ungrouped = is_same("UnassignedGroup") || self.ungrouped.name.as_deref().is_some_and(is_same);
         is_ungrouped.then_some(GroupIndex::Ungrouped)
     }
