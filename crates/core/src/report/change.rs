@@ -5,7 +5,7 @@
 use crate::apply::ChangeOutcome;
 use crate::device::DeviceValue;
 pub use crate::plan::Totals;
-use crate::plan::{CauseIndex, GapReason, Plan, Unresolved, Withheld, WithheldReason};
+use crate::plan::{CauseIndex, GapReason, Unresolved, Withheld, WithheldReason};
 
 use super::escape;
 
@@ -152,23 +152,6 @@ pub struct Row<'a> {
     pub unresolved: Option<(&'a Unresolved, GapReason)>,
     /// How it ended.
     pub outcome: Option<&'a ChangeOutcome>,
-}
-
-/// Devices on which a template yields no tag, one a row.
-pub(super) fn unresolved_rows(plan: &Plan) -> impl Iterator<Item = Row<'_>> {
-    plan.unresolved.iter().flat_map(|entry| {
-        entry.devices.iter().map(move |device| Row {
-            id: &device.id,
-            name: device.name.as_deref(),
-            what: What::Add(&entry.template),
-            cause: None,
-            class: Class::Withheld,
-            origin: None,
-            aside: None,
-            unresolved: Some((entry, device.reason)),
-            outcome: None,
-        })
-    })
 }
 
 impl Totals {

@@ -6,6 +6,7 @@ mod format;
 pub mod escape;
 pub mod words;
 pub mod pages;
+mod asides;
 pub mod change;
 mod links;
 mod last;

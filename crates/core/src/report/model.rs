@@ -8,14 +8,14 @@ use fixedbitset::FixedBitSet;
 use hashbrown::{HashMap, HashSet};
 
 use crate::apply::{ChangeOutcome, ChangeWhat, Outcome};
-use crate::plan::{CauseIndex, DeviceChange, LastDevices, Plan, TagAction, TagChange, TagIndex, Withheld};
+use crate::plan::{CauseIndex, DeviceChange, LastDevices, Plan, TagAction, TagChange, TagIndex};
 use crate::policy::Difference;
 
 use super::alike::alike;
 pub use super::change::{Class, Origin, Row, Totals, What};
 use super::last::Marks;
 use super::links::RepositoryLinks;
-use super::{change, risk, split};
+use super::{risk, split};
 
 /// What a report is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -268,35 +268,6 @@ impl<'a> Model<'a> {
             Some(run) => Box::new(outcome_rows(self.input, &run.outcomes).map(|(_, row)| row)),
             None => Box::new(self.planned().map(|(_, row)| row)),
         }
-    }
-
-    /// What is contested, pending, withheld, protected or unresolved, one a row. A plan that was read from a file has only samples
-    /// of what is not unresolved.
-    pub fn aside_rows(&self) -> impl Iterator<Item = Row<'a>> + '_ {
-        let plan = self.plan();
-        let asides = self.asides().flat_map(move |(class, aside)| {
-            aside.devices.iter().flat_map(move |device| {
-                device_rows(plan, device).map(move |(what, cause)| Row {
-                    id: &device.id,
-                    name: device.name.as_deref(),
-                    what,
-                    cause: Some(cause),
-                    class,
-                    origin: None,
-                    aside: Some(aside),
-                    unresolved: None,
-                    outcome: None,
-                })
-            })
-        });
-        asides.chain(change::unresolved_rows(plan))
-    }
-
-    /// Groups of what is not done, with their class; pending ones last.
-    pub fn asides(&self) -> impl Iterator<Item = (Class, &'a Withheld)> + use<'a> {
-        let plan = self.plan();
-        let withheld = plan.withheld.iter().map(|withheld| (Class::of(withheld.reason), withheld));
-        withheld.chain(plan.pending.iter().map(|pending| (Class::Pending, pending)))
     }
 
     /// Planned changes with the number of their device.

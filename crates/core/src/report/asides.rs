@@ -1,0 +1,54 @@
+//! What a report lists beside the changes: withheld, contested, pending, protected and unresolved.
+
+use crate::plan::{Plan, Withheld};
+
+use super::change::{Class, Row, What};
+use super::model::{Model, device_rows};
+
+impl<'a> Model<'a> {
+    /// What is contested, pending, withheld, protected or unresolved, one a row. A plan that was read from a file has only samples
+    /// of what is not unresolved.
+    pub fn aside_rows(&self) -> impl Iterator<Item = Row<'a>> + '_ {
+        let plan = self.plan();
+        let asides = self.asides().flat_map(move |(class, aside)| {
+            aside.devices.iter().flat_map(move |device| {
+                device_rows(plan, device).map(move |(what, cause)| Row {
+                    id: &device.id,
+                    name: device.name.as_deref(),
+                    what,
+                    cause: Some(cause),
+                    class,
+                    origin: None,
+                    aside: Some(aside),
+                    unresolved: None,
+                    outcome: None,
+                })
+            })
+        });
+        asides.chain(unresolved_rows(plan))
+    }
+
+    /// Groups of what is not done, with their class; pending ones last.
+    pub fn asides(&self) -> impl Iterator<Item = (Class, &'a Withheld)> + use<'a> {
+        let plan = self.plan();
+        let withheld = plan.withheld.iter().map(|withheld| (Class::of(withheld.reason), withheld));
+        withheld.chain(plan.pending.iter().map(|pending| (Class::Pending, pending)))
+    }
+}
+
+/// Devices on which a template yields no tag, one a row.
+fn unresolved_rows(plan: &Plan) -> impl Iterator<Item = Row<'_>> {
+    plan.unresolved.iter().flat_map(|entry| {
+        entry.devices.iter().map(move |device| Row {
+            id: &device.id,
+            name: device.name.as_deref(),
+            what: What::Add(&entry.template),
+            cause: None,
+            class: Class::Withheld,
+            origin: None,
+            aside: None,
+            unresolved: Some((entry, device.reason)),
+            outcome: None,
+        })
+    })
+}
