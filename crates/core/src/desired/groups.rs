@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::{Ban, Carry, Claimed, Group, Rows};
+use super::{Ban, Carry, Claimed, Gap, Group, Rows};
 use crate::inventory::{Row, Snapshot};
 use crate::pattern::Glob;
 use crate::policy::{Policy, TagExpressionKind};
@@ -27,9 +27,10 @@ pub(super) fn collect(
     snapshot: &Snapshot,
     selections: &Selections,
     now: Timestamp,
-    case: TagCase,
     yields: TagsByRule,
+    gaps: &[Gap],
 ) -> (Vec<Group>, Vec<Vec<u32>>) {
+    let case = policy.tag_case;
     let mut table = Table { case, groups: Vec::new(), numbers: HashMap::new() };
     carries(policy, now, yields, &mut table);
     for member in policy.families.iter().flat_map(|family| &family.members) {
@@ -53,6 +54,11 @@ pub(super) fn collect(
     for group in &mut table.groups {
         patterns.describe(policy, group);
         group.carries.sort_by_key(|carry| (std::cmp::Reverse(carry.priority), carry.rule));
+        if policy.guard.allows_reserved() || !tag::is_reserved(&group.name) {
+            let unknown = gaps.iter().enumerate().filter(|(_, gap)| gap.unknown.is_some());
+            let covering = unknown.filter(|(_, gap)| gap.glob.matches(&group.name));
+            group.may_yield = covering.map(|(index, _)| index as u32).collect();
+        }
     }
     let mut joins = Vec::new();
     for (index, family) in policy.families.iter().enumerate() {
@@ -99,6 +105,7 @@ impl Table {
             live: Vec::new(),
             carries: Vec::new(),
             bans: Vec::new(),
+            may_yield: Vec::new(),
             family: None,
             rename: None,
             retired: None,

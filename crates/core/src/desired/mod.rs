@@ -71,6 +71,8 @@ pub struct Group {
     pub carries: Vec<Carry>,
     /// Rules that forbid it, in the same order.
     pub bans: Vec<Ban>,
+    /// Templates that may yield it, because what they read is unknown: indices into [`Desired::gaps`].
+    pub may_yield: Vec<u32>,
     /// Family and place in it.
     pub family: Option<(u32, u32)>,
     /// The rename that takes this name away.
@@ -133,6 +135,15 @@ pub struct Gap {
     pub glob: Glob,
     /// The devices, ascending; in scope, protected ones included.
     pub rows: Vec<Row>,
+    /// Those on which the template may well yield a tag, but what it reads is unknown. Nothing where there are none.
+    pub unknown: Option<DeviceSet>,
+}
+
+impl Gap {
+    /// Whether the template yields no tag on a device.
+    pub fn has(&self, row: Row) -> bool {
+        self.rows.binary_search(&row).is_ok()
+    }
 }
 
 /// Who should have which value.
@@ -229,7 +240,7 @@ pub fn desire<'a>(
     let tag_case = policy.tag_case;
     let rendered = template::render(policy, snapshot, selections, now, &protected);
     let (values, value_conflicts) = value::values(policy, snapshot, selections, now);
-    let (groups, parts) = groups::collect(policy, snapshot, selections, now, tag_case, rendered.yields);
+    let (groups, parts) = groups::collect(policy, snapshot, selections, now, rendered.yields, &rendered.gaps);
     let desired = Desired {
         policy,
         snapshot,
@@ -272,14 +283,33 @@ impl Desired<'_> {
         self.selections.undecided.get(&rule).is_some_and(|rows| rows.contains(row))
     }
 
-    /// The first rule on connected tags that is undecided on a device.
-    pub fn undecided_rule(&self, part: &[u32], row: Row) -> Option<u32> {
-        let groups = part.iter().map(|group| &self.groups[*group as usize]);
-        let rules = groups.flat_map(|group| {
+    /// The first rule on connected tags of which it is open on a device if it holds, or which tag its template yields there.
+    pub fn open_rule(&self, part: &[u32], row: Row) -> Option<u32> {
+        let groups = || part.iter().map(|group| &self.groups[*group as usize]);
+        let rules = groups().flat_map(|group| {
             let carries = group.carries.iter().map(|carry| carry.rule);
             carries.chain(group.bans.iter().map(|ban| ban.rule))
         });
-        rules.filter(|rule| self.is_undecided(*rule, row)).min()
+        let templates = groups().flat_map(|group| &group.may_yield).map(|gap| &self.gaps[*gap as usize]);
+        let unknown = templates.filter(|gap| gap.unknown.as_ref().is_some_and(|rows| rows.contains(row)));
+        let rules = rules.filter(|rule| self.is_undecided(*rule, row)).chain(unknown.map(|gap| gap.rule));
+        rules.min()
+    }
+
+    /// Whether a rename leads from a tag to this group's.
+    pub fn is_old_name_of(&self, old: &Group, group: &Group) -> bool {
+        let rename = old.rename.map(|rename| &self.policy.renames[rename as usize]);
+        rename.is_some_and(|rename| self.tag_case.is_same(&rename.to, &group.name))
+    }
+
+    /// The first rule with a template without data that keeps a group's tag on a device, because it could yield it: what a rule of
+    /// the same or a higher priority forbids, it does not keep.
+    pub fn keeper(&self, group: &Group, row: Row) -> Option<u32> {
+        let gaps = self.gaps.iter().filter(|gap| gap.has(row) && gap.glob.matches(&group.name));
+        let mut keepers = gaps.map(|gap| gap.rule).peekable();
+        keepers.peek()?;
+        let banned = self.ban_priority(group, row);
+        keepers.filter(|rule| self.policy.rules[*rule as usize].priority > banned).min()
     }
 
     /// The first rule with a value that is undecided on a device.

@@ -2,17 +2,66 @@
 //!
 //! Settles nothing; `settle` says what follows if those rules do not hold, and here is where that could be otherwise.
 
-use super::settle::{Decision, Possible, Settled};
+use super::settle::{Decision, Settled};
 use super::{Carry, Desired, Group, Rows, Window};
 use crate::inventory::DeviceSet;
 
+/// How a tag could be decided, over all that unknown data could be. Devices in several sets are open.
+pub(super) struct Possible {
+    pub(super) carried: DeviceSet,
+    pub(super) banned: DeviceSet,
+    pub(super) neither: DeviceSet,
+}
+
+impl Possible {
+    pub(super) fn new(length: usize) -> Possible {
+        let none = || DeviceSet::new(length);
+        Possible { carried: none(), banned: none(), neither: DeviceSet::full(length) }
+    }
+}
+
+impl Decision {
+    fn may_carry(&self) -> &DeviceSet {
+        self.possible.as_ref().map_or(&self.carried, |possible| &possible.carried)
+    }
+
+    fn may_ban(&self) -> &DeviceSet {
+        self.possible.as_ref().map_or(&self.banned, |possible| &possible.banned)
+    }
+
+    fn must_carry(&self) -> DeviceSet {
+        let mut rows = self.carried.clone();
+        if let Some(possible) = &self.possible {
+            rows.difference_with(&possible.banned);
+            rows.difference_with(&possible.neither);
+        }
+        rows
+    }
+
+    fn must_ban(&self) -> DeviceSet {
+        let mut rows = self.banned.clone();
+        if let Some(possible) = &self.possible {
+            rows.difference_with(&possible.carried);
+            rows.difference_with(&possible.neither);
+        }
+        rows
+    }
+}
+
 impl Desired<'_> {
-    /// Whether a rule that carries or bans a tag is undecided on some device.
-    pub(super) fn has_undecided(&self, group: &Group) -> bool {
+    /// Whether it is unknown on some device what is said about a tag.
+    pub(super) fn is_open(&self, group: &Group) -> bool {
         let undecided = &self.selections.undecided;
-        !undecided.is_empty()
-            && (group.carries.iter().any(|carry| undecided.contains_key(&carry.rule))
-                || group.bans.iter().any(|ban| undecided.contains_key(&ban.rule)))
+        let is_undecided = |rule: u32| !undecided.is_empty() && undecided.contains_key(&rule);
+        !group.may_yield.is_empty()
+            || group.carries.iter().any(|carry| is_undecided(carry.rule))
+            || group.bans.iter().any(|ban| is_undecided(ban.rule))
+    }
+
+    /// Devices on which unknown data may make a template yield a tag, with the priority of its rule.
+    pub(super) fn may_yield(&self, group: &Group) -> impl Iterator<Item = (i64, &DeviceSet)> {
+        let gaps = group.may_yield.iter().map(|gap| &self.gaps[*gap as usize]);
+        gaps.filter_map(|gap| Some((self.policy.rules[gap.rule as usize].priority, gap.unknown.as_ref()?)))
     }
 
     /// Adds what the statements of one priority could decide, where those above leave the device to them. `certain`: the devices
@@ -28,6 +77,9 @@ impl Desired<'_> {
         let (mut gives, mut forbids) = (certain.0.clone(), certain.1.clone());
         for carry in group.carries.iter().filter(|carry| carry.priority == priority) {
             gives.union_with(&self.undecided_carriers(carry, window));
+        }
+        for (_, rows) in self.may_yield(group).filter(|(its, _)| *its == priority) {
+            gives.union_with(&window.of_set(rows));
         }
         for ban in group.bans.iter().filter(|ban| ban.priority == priority) {
             let Some(undecided) = self.selections.undecided.get(&ban.rule) else { continue };
@@ -63,17 +115,6 @@ impl Desired<'_> {
         if decisions.iter().all(|decision| decision.possible.is_none()) {
             return;
         }
-        let may_carry = |index: usize| {
-            decisions[index].possible.as_ref().map_or(&decisions[index].carried, |possible| &possible.carried)
-        };
-        let always = |index: usize| {
-            let mut carried = decisions[index].carried.clone();
-            if let Some(possible) = &decisions[index].possible {
-                carried.difference_with(&possible.banned);
-                carried.difference_with(&possible.neither);
-            }
-            carried
-        };
         let mut order: Vec<usize> = (0..part.len()).collect();
         order.sort_by_key(|index| self.groups[part[*index] as usize].family);
         let (mut family, mut surely_taken, mut maybe_taken) = (None, None, None);
@@ -85,9 +126,9 @@ impl Desired<'_> {
                     (own, Some(DeviceSet::new(length)), Some(DeviceSet::new(length)));
             }
             let (Some(surely), Some(maybe)) = (&mut surely_taken, &mut maybe_taken) else { continue };
-            let mut can_stay = may_carry(index).clone();
+            let mut can_stay = decisions[index].may_carry().clone();
             can_stay.difference_with(surely);
-            let mut must_stay = always(index);
+            let mut must_stay = decisions[index].must_carry();
             must_stay.difference_with(maybe);
             surely.union_with(&must_stay);
             maybe.union_with(&can_stay);
@@ -125,49 +166,75 @@ impl Desired<'_> {
 
     /// An old name stays where the new one may be given or forbidden, which is unknown; and the new one comes only where the old one
     /// surely goes.
-    pub(super) fn open_renames(&self, part: &[u32], tags: &mut [Settled], decisions: &[Decision]) {
-        if decisions.iter().all(|decision| decision.possible.is_none()) {
+    pub(super) fn open_renames(
+        &self,
+        part: &[u32],
+        tags: &mut [Settled],
+        decisions: &[Decision],
+        window: &Window,
+    ) {
+        let group = |index: usize| &self.groups[part[index] as usize];
+        if (0..part.len()).all(|from| group(from).rename.is_none()) {
             return;
         }
-        for (from, group) in part.iter().enumerate() {
-            let Some(rename) = self.groups[*group as usize].rename else { continue };
-            let name = &self.policy.renames[rename as usize].to;
-            let is_new = |group: &u32| self.tag_case.is_same(&self.groups[*group as usize].name, name);
-            let Some(to) = part.iter().position(is_new) else { continue };
-            let mut old = tags[from].any_live.clone();
-            old.difference_with(&decisions[from].carried);
-            if let Some(possible) = &decisions[to].possible {
-                let mut doubtful = possible.banned.clone();
-                doubtful.difference_with(&decisions[to].banned);
-                if self.groups[part[to] as usize].claimed.is_some() {
-                    let mut given = possible.carried.clone();
-                    given.difference_with(&decisions[to].carried);
-                    doubtful.union_with(&given);
-                } else {
-                    // With the old name, a device gets the new one by the rule or by the rename.
-                    self.certain_renames(&mut tags[to], &old, possible, &decisions[from]);
-                }
-                doubtful.intersect_with(&old);
-                mark(&mut tags[from], &doubtful);
+        for to in 0..part.len() {
+            let old_names = (0..part.len()).filter(|from| self.is_old_name_of(group(*from), group(to)));
+            let old_names: Vec<usize> = old_names.collect();
+            if old_names.is_empty() {
+                continue;
             }
-            if let Some(possible) = &decisions[from].possible {
-                let mut doubtful = possible.carried.clone();
-                doubtful.intersect_with(&old);
-                mark(&mut tags[to], &doubtful);
+            let is_claimed = group(to).claimed.is_some();
+            // What the old names make of the new one, unless a rule forbids it.
+            let (mut surely, mut possibly) = (DeviceSet::new(window.len()), DeviceSet::new(window.len()));
+            for from in old_names {
+                let mut doubtful = decisions[to].may_ban().clone();
+                doubtful.difference_with(&decisions[to].must_ban());
+                if is_claimed {
+                    let mut given = decisions[to].may_carry().clone();
+                    given.difference_with(&decisions[to].must_carry());
+                    doubtful.union_with(&given);
+                }
+                let mut may_be_renamed = tags[from].any_live.clone();
+                may_be_renamed.difference_with(&decisions[from].must_carry());
+                doubtful.intersect_with(&may_be_renamed);
+                doubtful.difference_with(&decisions[from].must_ban());
+                mark(&mut tags[from], &doubtful);
+                let mut is_renamed = tags[from].any_live.clone();
+                is_renamed.difference_with(decisions[from].may_carry());
+                self.keep(group(from), &mut is_renamed, window);
+                surely.union_with(&is_renamed);
+                possibly.union_with(&may_be_renamed);
+            }
+            if !is_claimed {
+                surely.difference_with(decisions[to].may_ban());
+                surely.union_with(&decisions[to].must_carry());
+                possibly.difference_with(&decisions[to].must_ban());
+                possibly.union_with(decisions[to].may_carry());
+                open_new_name(&mut tags[to], &surely, possibly);
             }
         }
     }
 
-    fn certain_renames(&self, to: &mut Settled, old: &DeviceSet, possible: &Possible, from: &Decision) {
-        let mut certain = old.clone();
-        certain.difference_with(&possible.banned);
-        if let Some(from) = &from.possible {
-            certain.difference_with(&from.carried);
+    /// Takes out the devices on which a template without data keeps an old name: no rename may do half of its work there.
+    fn keep(&self, group: &Group, rows: &mut DeviceSet, window: &Window) {
+        if !self.gaps.iter().any(|gap| gap.glob.matches(&group.name)) {
+            return;
         }
-        if let Some(open) = &mut to.open {
-            open.difference_with(&certain);
-        }
+        let kept = rows.iter().filter(|local| self.keeper(group, window.row(*local)).is_some());
+        let kept = DeviceSet::of(window.len(), kept);
+        rows.difference_with(&kept);
     }
+}
+
+/// Where a new name is open: where it may be wanted and is not surely so. A live one stays, whatever the old names do.
+fn open_new_name(tag: &mut Settled, surely: &DeviceSet, mut possibly: DeviceSet) {
+    possibly.difference_with(surely);
+    possibly.difference_with(&tag.any_live);
+    if let Some(mut open) = tag.open.take() {
+        open.intersect_with(&tag.any_live);
+        possibly.union_with(&open);
+    }
+    tag.open = Some(possibly).filter(|rows| !rows.is_empty());
 }
 
 /// Adds devices on which unknown data decides about a tag.

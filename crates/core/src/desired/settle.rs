@@ -2,6 +2,7 @@
 //!
 //! Decides nothing about what is withheld: protections, trust and history are for the plan.
 
+use super::open::Possible;
 use super::{Desired, Group, Rows, Window};
 use crate::inventory::{DeviceSet, TagId};
 
@@ -70,13 +71,6 @@ pub(super) struct Decision {
     pub(super) possible: Option<Possible>,
 }
 
-/// How a tag could be decided, over all that unknown data could be. Devices in several sets are open.
-pub(super) struct Possible {
-    pub(super) carried: DeviceSet,
-    pub(super) banned: DeviceSet,
-    pub(super) neither: DeviceSet,
-}
-
 impl Desired<'_> {
     /// Settles one part of [`Desired::parts`].
     pub fn settle(&self, part: &[u32]) -> Part {
@@ -110,7 +104,7 @@ impl Desired<'_> {
         for (index, decision) in decisions.iter().enumerate() {
             self.unwanted(&mut tags[index], decision, &dropped[index], &old[index], &kept[index]);
         }
-        self.open_renames(part, &mut tags, &decisions);
+        self.open_renames(part, &mut tags, &decisions, &window);
         Part { window, tags }
     }
 
@@ -150,13 +144,10 @@ impl Desired<'_> {
         let none = || DeviceSet::new(window.len());
         let (mut carried, mut banned, mut decided) = (none(), none(), none());
         let mut conflicts = Vec::new();
-        let mut possible = self.has_undecided(group).then(|| Possible {
-            carried: none(),
-            banned: none(),
-            neither: DeviceSet::full(window.len()),
-        });
+        let mut possible = self.is_open(group).then(|| Possible::new(window.len()));
         let mut priorities: Vec<i64> = group.carries.iter().map(|carry| carry.priority).collect();
         priorities.extend(group.bans.iter().map(|ban| ban.priority));
+        priorities.extend(self.may_yield(group).map(|(priority, _)| priority));
         priorities.sort_unstable();
         priorities.dedup();
         for priority in priorities.into_iter().rev() {
@@ -198,10 +189,17 @@ impl Desired<'_> {
         Decision { carried, banned, conflicts, possible }
     }
 
+    /// The devices to which a rule surely gives a tag.
     fn carry_set(&self, carry: &super::Carry, window: &Window) -> DeviceSet {
         match &carry.rows {
             Rows::Rule => window.of_set(&self.selections.rules[carry.rule as usize]),
-            Rows::Listed(rows) => window.of_rows(rows),
+            Rows::Listed(rows) => {
+                let mut rows = window.of_rows(rows);
+                if let Some(undecided) = self.selections.undecided.get(&carry.rule) {
+                    rows.difference_with(&window.of_set(undecided));
+                }
+                rows
+            }
         }
     }
 

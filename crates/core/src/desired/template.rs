@@ -75,7 +75,7 @@ pub(super) fn render(
             let value =
                 |field, row| text_of(policy, snapshot, selections, field, row).map(|text| text.into_owned());
             let place = (index as u32, template);
-            let without = one(place, &selected, &uncounted, policy, &value, &mut rendered);
+            let without = one(place, &selected, &uncounted, policy, &value, snapshot.len(), &mut rendered);
             rendered.unresolved.extend(unresolved(place, without, snapshot));
         }
     }
@@ -89,6 +89,7 @@ fn one(
     uncounted: &DeviceSet,
     policy: &Policy,
     value: &dyn Fn(Field, Row) -> Value,
+    length: usize,
     rendered: &mut Rendered,
 ) -> Vec<(Row, Rc<Lack>)> {
     let fields: Vec<Field> = placeholders(template).map(|placeholder| placeholder.field).collect();
@@ -96,6 +97,7 @@ fn one(
     let mut numbers: HashMap<Arc<str>, usize> = HashMap::new();
     let mut known: HashMap<Vec<Value>, TemplateResult> = HashMap::new();
     let mut open_rows = Vec::new();
+    let mut unknown: Vec<Row> = Vec::new();
     let mut without = Vec::new();
     for row in selected.iter() {
         let values: Vec<Value> = fields.iter().map(|field| value(*field, row)).collect();
@@ -118,6 +120,9 @@ fn one(
             TemplateResult::Tag(number) => tags[*number].1.push(row),
             TemplateResult::None(lack) => {
                 open_rows.push(row);
+                if lack.reason == GapReason::Conflict {
+                    unknown.push(row);
+                }
                 if !uncounted.contains(row) {
                     without.push((row, Rc::clone(lack)));
                 }
@@ -125,7 +130,8 @@ fn one(
         }
     }
     if !open_rows.is_empty() {
-        rendered.gaps.push(Gap { rule, glob: template.glob.clone(), rows: open_rows });
+        let unknown = (!unknown.is_empty()).then(|| DeviceSet::of(length, unknown));
+        rendered.gaps.push(Gap { rule, glob: template.glob.clone(), rows: open_rows, unknown });
     }
     rendered.yields.push((rule, tags));
     without

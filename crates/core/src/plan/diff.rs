@@ -227,7 +227,7 @@ fn removals(desired: &Desired<'_>, part: &Part, tag: &Settled, gaps: &[Glob], fo
                     Reason::Retired(_) => false,
                     _ => true,
                 };
-                let is_open = |gap: &&&Gap| gap.rows.binary_search(&row).is_ok();
+                let is_open = |gap: &&&Gap| gap.has(row);
                 let is_given = new_name.is_some_and(|new| new.given.contains(local));
                 let mut of_new = of_new.iter().filter(|_| !is_given);
                 let gap = own.iter().filter(is_open).find(|gap| yields_to(gap));

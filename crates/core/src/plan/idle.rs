@@ -4,6 +4,7 @@
 
 use super::Warning;
 use crate::desired::Desired;
+use crate::inventory::DeviceSet;
 
 /// How many names are told.
 const NAMED: usize = 5;
@@ -16,12 +17,14 @@ pub(super) fn idle(desired: &Desired<'_>) -> Vec<Warning> {
     }
     let (policy, selections) = (desired.policy, &desired.selections);
     let rules = policy.rules.iter().zip(&selections.rules);
-    let rules = rules.filter(|(rule, set)| rule.is_live(desired.now) && set.is_empty());
+    let rules = (0u32..).zip(rules);
+    let is_idle = |index: u32, set: &DeviceSet| set.is_empty() && !selections.undecided.contains_key(&index);
+    let rules = rules.filter(|(index, (rule, set))| rule.is_live(desired.now) && is_idle(*index, set));
     let selectors = selections.idle_selectors.iter().map(|index| &*policy.selectors[*index].name);
     let protections = policy.protections.iter().zip(&selections.protections);
     let protections = protections.filter(|(_, set)| set.is_empty());
     let found = [
-        told("N0601", "rule", "holds|hold", rules.map(|(rule, _)| &*rule.name)),
+        told("N0601", "rule", "holds|hold", rules.map(|(_, (rule, _))| &*rule.name)),
         told("N0602", "selector", "holds|hold", selectors),
         told("W0605", "protection", "protects|protect", protections.map(|(protection, _)| &*protection.name)),
     ];

@@ -9,11 +9,18 @@ use crate::desired::{Desired, Group, Part, Settled};
 use crate::device::DeviceValue;
 use crate::inventory::{DeviceSet, Row};
 
-/// The undecided rule on which a tag depends, as [`TagEntry::gap`] has it.
+/// The rule on which a tag depends, as [`TagEntry::gap`] has it.
 pub(super) fn gap(desired: &Desired<'_>, part: &Part, tag: &Settled, local: Row) -> Option<NonZero<u32>> {
-    let is_open = tag.open.as_ref().is_some_and(|open| open.contains(local));
-    let rule = is_open.then(|| desired.undecided_rule(&groups(part), part.window.row(local)));
-    rule.flatten().and_then(|rule| NonZero::new(rule + 1))
+    if !tag.open.as_ref().is_some_and(|open| open.contains(local)) {
+        return None;
+    }
+    let row = part.window.row(local);
+    let groups = groups(part);
+    let group = &desired.groups[tag.group as usize];
+    let others = groups.iter().map(|other| &desired.groups[*other as usize]);
+    let old_names = others.filter(|other| desired.is_old_name_of(other, group));
+    let keeper = || old_names.filter_map(|old| desired.keeper(old, row)).min();
+    desired.open_rule(&groups, row).or_else(keeper).and_then(|rule| NonZero::new(rule + 1))
 }
 
 fn groups(part: &Part) -> Vec<u32> {
@@ -30,7 +37,7 @@ pub(super) fn differences(desired: &Desired<'_>, part: &Part, tag: &Settled, fou
     let groups = groups(part);
     let mut push = |local: Row, tag, cause: CauseSource, is_removal| {
         let row = part.window.row(local);
-        let Some(rule) = desired.undecided_rule(&groups, row) else { return };
+        let Some(rule) = desired.open_rule(&groups, row) else { return };
         let cause = found.causes.number(cause);
         found.tags.push(TagEntry {
             row,

@@ -197,6 +197,29 @@ impl View<'_> {
         None
     }
 
+    /// The rule without data that keeps the old names of a tag, where a rename gives it and each of them may be given.
+    fn kept_old_name(&self, tag: &str, cause: &str) -> Option<String> {
+        if !cause.starts_with("renamed ") {
+            return None;
+        }
+        let is_given = |tag: &str| matches!(self.say(tag), TagStatement::Carry(_));
+        let renames = self.world.policy.renames.iter().filter(|rename| self.same(&rename.to, tag));
+        let old = renames.filter(|rename| self.carries(&rename.from) && !is_given(&rename.from));
+        let keepers: Option<Vec<String>> = old.map(|rename| self.keeper(&rename.from)).collect();
+        keepers?.into_iter().min()
+    }
+
+    /// The rule without data that keeps a tag against whatever else would take it away.
+    fn keeper(&self, tag: &str) -> Option<String> {
+        let above = match self.say(tag) {
+            TagStatement::Ban(rules) => {
+                rules.first().map(|rule| self.world.policy.rules[*rule as usize].priority)
+            }
+            _ => None,
+        };
+        self.gap(tag, above)
+    }
+
     fn carries(&self, tag: &str) -> bool {
         self.device.tags.iter().any(|live| self.same(live, tag))
     }
@@ -375,21 +398,18 @@ fn place(
     let mut held: Vec<(String, String, bool)> = Vec::new();
     for (tag, cause) in &tags.add {
         let spelled = spelled(view, tag);
-        let target = protected.clone().or_else(|| past(view, ChangeWhat::Add(spelled.as_str().into())));
+        let target = protected
+            .clone()
+            .or_else(|| view.kept_old_name(tag, cause).map(|rule| ("unresolved".to_owned(), rule)))
+            .or_else(|| past(view, ChangeWhat::Add(spelled.as_str().into())));
         if let Some((reason, _)) = target.as_ref().filter(|(reason, _)| reason != "protected") {
             held.push((spelled.clone(), cause.clone(), reason == "contested" || reason == "unwritable"));
         }
         put(target, &|found| drop(found.add.insert(tag.clone(), cause.clone())));
     }
     for (tag, cause) in &tags.remove {
-        let above = match view.say(tag) {
-            TagStatement::Ban(rules) => {
-                rules.first().map(|rule| view.world.policy.rules[*rule as usize].priority)
-            }
-            _ => None,
-        };
         let gap = || {
-            let own = view.claim(tag).filter(|_| cause != "retired").and_then(|_| view.gap(tag, above));
+            let own = view.claim(tag).filter(|_| cause != "retired").and_then(|_| view.keeper(tag));
             let new = cause.strip_prefix("renamed ").filter(|new| view.claim(new).is_some());
             let new = new.filter(|new| !matches!(view.say(new), TagStatement::Carry(_)));
             own.or_else(|| view.gap(new?, None)).map(|rule| ("unresolved".to_owned(), rule))

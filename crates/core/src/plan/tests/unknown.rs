@@ -19,8 +19,8 @@ const CMDB: &str =
 /// `web1` is in two rows that differ in `env`, `db1` in one.
 const TABLE: &str = "host,env,owner\nweb1,prod,ops\ndb1,prod,ops\nweb1,test,ops\n";
 
-/// The changes of a plan, each as `DEVICE +TAG`; those that are withheld after `?` with the rule that decides.
-fn changes(policy: &str, cmdb: &str, devices: &[Value]) -> Vec<String> {
+/// The plan of a policy with the table `cmdb.csv`.
+fn planned(policy: &str, cmdb: &str, devices: &[Value]) -> Plan {
     let now = Timestamp::parse("2026-11-22T03:00:00Z").unwrap();
     let text = format!("version: 1\n{policy}");
     let mut sources = Sources { files: vec![Source::new("p.yaml", 0, "p.yaml", text)], ..Sources::default() };
@@ -30,7 +30,12 @@ fn changes(policy: &str, cmdb: &str, devices: &[Value]) -> Vec<String> {
     let snapshot = fleet(devices);
     let selections = select(&policy, &snapshot, &HuntingResults::default(), now).unwrap();
     let desired = desire(&policy, &snapshot, &selections, now).unwrap();
-    let plan = diff(&desired, &History::default(), Header::default(), &sources);
+    diff(&desired, &History::default(), Header::default(), &sources)
+}
+
+/// The changes of a plan, each as `DEVICE +TAG`; those that are withheld after `?` with the rule that decides.
+fn changes(policy: &str, cmdb: &str, devices: &[Value]) -> Vec<String> {
+    let plan = planned(policy, cmdb, devices);
     let mut told = Vec::new();
     let mut tell = |device: &DeviceChange, withheld: &str| {
         let name = device.name.as_deref().unwrap_or_default();
@@ -165,4 +170,90 @@ fn a_removal_waits_for_an_addition_that_is_unresolved() {
     );
     let found = changes(&policy, TABLE, &[device("web1", &["env/legacy", "other"])]);
     assert_eq!(found, ["web1 +env/prod ? unresolved prod", "web1 -env/legacy ? unresolved prod"]);
+}
+
+#[test]
+fn a_template_under_an_undecided_rule_is_written_no_more_than_a_literal() {
+    let policy = format!(
+        "claims: ['os:*']\n{CMDB}rules: [{{ name: r, select: {{ lookup.cmdb.env: prod }}, tags: ['os:{{osPlatform}}'] }}]\n"
+    );
+    let with_platform =
+        |name: &str| json!({"computerDnsName": name, "machineTags": ["os:old"], "osPlatform": "Windows11"});
+    let found = changes(&policy, TABLE, &[with_platform("web1"), with_platform("db1")]);
+    assert_eq!(
+        found,
+        [
+            "db1 +os:Windows11",
+            "db1 -os:old",
+            "web1 +os:Windows11 ? unresolved r",
+            "web1 -os:old ? unresolved r"
+        ]
+    );
+    let perhaps = format!(
+        "{CMDB}rules: [{{ name: r, select: {{ lookup.cmdb.env: prod }}, tags: ['os:{{osPlatform}}'] }},
+            {{ name: s, select: {{ deviceName: web1 }}, removeTags: ['os:*'] }}]\n"
+    );
+    let found = changes(&perhaps, TABLE, &[with_platform("web1")]);
+    assert_eq!(
+        found,
+        ["web1 +os:Windows11 ? unresolved r", "web1 -os:old"],
+        "they perhaps contradict each other"
+    );
+}
+
+#[test]
+fn a_template_of_unknown_data_may_yield_any_tag_that_it_matches() {
+    let all = "{ everything: true }";
+    let template = format!("{{ name: t, select: {all}, tags: ['F{{lookup.cmdb.env}}'] }}");
+    let family = format!(
+        "families: {{ f: [Fprod, F2] }}\n{CMDB}rules: [{template}, {{ name: s, select: {all}, tags: [F2] }}]\n"
+    );
+    let found = changes(&family, TABLE, &[device("web1", &[])]);
+    assert_eq!(found, ["web1 +F2 ? unresolved t"], "a stronger member may be given");
+    let retired = format!("retire: ['F*']\n{CMDB}rules: [{template}]\n");
+    let found = changes(&retired, TABLE, &[device("web1", &["Ftest"]), device("x", &["Ftest"])]);
+    assert_eq!(found, ["web1 -Ftest ? unresolved t", "x -Ftest"], "a tag that is given is not retired");
+    let lower = format!(
+        "{CMDB}rules: [{template}, {{ name: s, select: {all}, removeTags: [Ftest], priority: -1 }}]\n"
+    );
+    let found = changes(&lower, TABLE, &[device("web1", &["Ftest"])]);
+    assert_eq!(found, ["web1 -Ftest ? unresolved t"], "a weaker rule forbids it");
+}
+
+#[test]
+fn a_rename_waits_for_what_may_forbid_its_new_name() {
+    let one = "renames: { old: new }
+rules: [{ name: r, select: { lookup.cmdb.env: prod }, removeTags: [new] }]\n";
+    let found = changes(&format!("{CMDB}{one}"), TABLE, &[device("web1", &["old"]), device("x", &["old"])]);
+    assert_eq!(found, ["web1 +new ? unresolved r", "web1 -old ? unresolved r", "x +new", "x -old"]);
+    let both = "renames: { old: new }
+rules: [{ name: r, select: { lookup.cmdb.env: prod }, removeTags: [new] },
+    { name: s, select: { not: { lookup.cmdb.env: prod } }, removeTags: [new] }]\n";
+    let found = changes(&format!("{CMDB}{both}"), TABLE, &[device("web1", &["old"])]);
+    assert_eq!(found, ["web1 +new ? unresolved r", "web1 -old ? unresolved r"]);
+}
+
+#[test]
+fn a_rename_waits_for_a_template_without_data_that_could_yield_the_old_name() {
+    let policy = "claims: ['t:*']\nrenames: { 't:a': z }
+rules: [{ name: t, select: { everything: true }, tags: ['t:{domain}'] }]\n";
+    let found = changes(
+        &format!("{CMDB}{policy}"),
+        TABLE,
+        &[device("web1", &["t:a"]), device("db1.a", &["t:a"]), device("x.b", &["t:a"])],
+    );
+    assert_eq!(
+        found,
+        ["web1 +z ? unresolved t", "web1 -t:a ? unresolved t", "x.b +t:b", "x.b +z", "x.b -t:a"]
+    );
+}
+
+#[test]
+fn a_rule_that_may_hold_is_not_said_to_hold_for_no_device() {
+    let policy = format!("{CMDB}rules: [{{ name: r, select: {{ lookup.cmdb.env: test }}, tags: [t] }}]\n");
+    let notes = |devices: &[Value]| {
+        planned(&policy, TABLE, devices).warnings.iter().filter(|one| &*one.code == "N0601").count()
+    };
+    assert_eq!(notes(&[device("web1", &[])]), 0);
+    assert_eq!(notes(&[device("db1", &[])]), 1);
 }
