@@ -193,6 +193,7 @@ fn open_journal(inputs: &RunInputs<'_>, run: &str, now: Timestamp) -> Result<Jou
         policy: plan.header.policy.digest.clone(),
         plan: inputs.digest.clone(),
         set: past::set_of(inputs.context, &plan.header.policy),
+        files: plan.header.policy.reviewed.clone(),
         claims: claimed_patterns(&inputs.set.policy),
         raised: plan.guard.needed(&plan.state),
         waves: inputs.reviewed.unwrap_or(plan).rollout.as_ref().map_or(0, PlannedWaves::last),

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use mdetag::store::journal::{self, Header, JournalError, Recorded};
+use mdetag::store::set_name;
 use mdetag::store::state::StateDir;
 use mdetag_core::apply::{Entry, WaveEvent};
 
@@ -54,7 +55,7 @@ pub fn is_open(state: &StateDir, recorded: &Recorded) -> Result<bool, JournalErr
     Ok(header.waves > 1 && progress.is_open(header.waves) && undone_by(state, &header.run)?.is_none())
 }
 
-/// The open rollouts of a policy set, or of all, the oldest first: their journals. `except` is the run that goes on.
+/// The open rollouts of a policy set and of all that share a part with it, or of all, the oldest first: their journals. `except` is the run that goes on.
 ///
 /// # Errors
 /// A journal that cannot be read: its rollout could be open.
@@ -67,7 +68,8 @@ pub fn open(
     let undone: HashSet<&str> = headers.iter().filter_map(|header| header.reverts.as_deref()).collect();
     let mut open = Vec::new();
     for header in &headers {
-        let is_other = set.is_some_and(|set| header.set != set) || except == Some(&*header.run);
+        let is_other =
+            set.is_some_and(|set| !set_name::overlap(&header.set, set)) || except == Some(&*header.run);
         if header.waves < 2 || is_other || undone.contains(&*header.run) {
             continue;
         }

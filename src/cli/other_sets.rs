@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use mdetag::store::journal;
+use mdetag::store::set_name;
 use mdetag::store::state::StateDir;
 use mdetag_core::apply::{Outcome, resume};
 use mdetag_core::plan::OtherSet;
@@ -23,7 +24,7 @@ pub fn other_sets(state: &StateDir, set: &str, now: Timestamp) -> Vec<OtherSet> 
     let mut others: BTreeMap<String, (OtherSet, usize)> = BTreeMap::new();
     for run in journal::runs(state).unwrap_or_default().iter().rev().take_while(|run| **run >= oldest) {
         let Ok(Some((at, header))) = journal::header(state, run) else { continue };
-        if header.set == set || header.set.is_empty() {
+        if header.set.is_empty() || set_name::is_one(&header.set, set) {
             continue;
         }
         let (repository, policies) = header.set.split_once(' ').unwrap_or(("", &header.set));

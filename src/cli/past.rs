@@ -2,19 +2,20 @@
 //! origin hunting named.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use mdetag::store::history::{self, Present};
+use mdetag::store::history::{self, PoliciesAtHand, Present};
 use mdetag::store::journal::{self, JournalError, Recorded};
 use mdetag::store::path_text::shown;
 use mdetag::store::pending_file;
 use mdetag::store::policy_files;
 use mdetag::store::regular_file::reason;
-use mdetag::store::repository;
 use mdetag::store::state::StateDir;
 use mdetag::store::unwritable::{self, DeviceStatus};
+use mdetag::store::{repository, set_name};
 use mdetag_core::apply::{ChangeOutcome, Entry, Outcome, resume};
 use mdetag_core::device::Field;
 use mdetag_core::inventory::Snapshot;
@@ -69,16 +70,17 @@ pub fn history(
     // Refusals are days apart: `--now` lets a sandbox show that.
     let refusals_now = context.global.now.unwrap_or(now);
     let tag_case = context.settings.tag_case;
-    let present = Present { now, visibility, policy: &policy.digest, retry_contested, tag_case };
+    let set = set_of(context, policy);
+    let policies = PoliciesAtHand { digest: &policy.digest, set: &set, files: &policy.reviewed };
+    let present = Present { now, visibility, policy: policies, retry_contested, tag_case };
     let mut history = history::read(state, present);
     if history.pending.iter().any(|key| matches!(key.what, ChangeWhat::Value(_))) {
         history.values_before = values_before(state, &history, now.minus(visibility));
     }
-    let set = set_of(context, policy);
     history.past = counted(state, &set, now);
     history.others = other_sets::other_sets(state, &set, now);
     if !after_revert {
-        history.reverted = undone::undone(state, &set, &policy.digest, tag_case)?;
+        history.reverted = undone::undone(state, policies, tag_case)?;
     }
     history.waiting_for_wave = open_rollouts::unwritten(context, state, &set, resumed)?;
     history.limits = context.service.tag_limits();
@@ -144,10 +146,29 @@ fn values_before(state: &StateDir, history: &History, oldest: Timestamp) -> Valu
 /// How the state names a policy set: by its repository and its roots, whatever it says today.
 pub fn set_of(context: &Context, policy: &PolicyReference) -> String {
     let origin = context.repository.as_deref().and_then(repository::origin).unwrap_or_default();
-    let mut roots: Vec<&str> = policy.arguments.iter().map(|root| root.trim_end_matches('/')).collect();
-    roots.sort_unstable();
-    roots.dedup();
-    format!("{origin} {}", roots.join(" "))
+    let base = fs::canonicalize(&context.base).unwrap_or_else(|_| context.base.clone());
+    let arguments = policy.arguments.iter().flat_map(|argument| spellings(&base, argument));
+    let arguments: Vec<String> = arguments.collect();
+    set_name::name(&origin, arguments.iter().map(String::as_str))
+}
+
+/// An argument as the set's name has it, and the file that it leads to where it is a link.
+fn spellings(base: &Path, argument: &str) -> Vec<String> {
+    let path = base.join(argument);
+    let Some(real) = fs::canonicalize(&path).ok().filter(|real| real.is_file()) else {
+        return vec![argument.to_owned()];
+    };
+    // A name shows that it is of a file only by its ending.
+    let is_plain = path.extension().is_some_and(|ending| ending == "yaml" || ending == "yml");
+    let named = match path.parent() {
+        Some(folder) if !is_plain => folder,
+        _ => &path,
+    };
+    let mut all = vec![shown(named.strip_prefix(base).unwrap_or(named))];
+    if real != path {
+        all.push(shown(real.strip_prefix(base).unwrap_or(&real)));
+    }
+    all
 }
 
 /// How the state names the policy set at these paths.
@@ -178,7 +199,7 @@ fn counted(state: &StateDir, set: &str, now: Timestamp) -> Option<guard::Past> {
     for run in runs.iter().filter(|run| **run >= journal::run_id(oldest)) {
         // Without its first line it could be of any set, and what it says is unknown, also where nothing is left of it.
         let header = journal::header(state, run).ok().flatten();
-        if header.is_some_and(|(_, header)| header.set != set) {
+        if header.is_some_and(|(_, header)| !set_name::overlap(&header.set, set)) {
             continue;
         }
         let Ok(recorded) = journal::read(state, run) else {

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use mdetag::store::journal::{self, Recorded};
 use mdetag::store::output_file;
 use mdetag::store::path_text::shown;
+use mdetag::store::set_name;
 use mdetag_core::plan::guard::Allowance;
 use mdetag_core::plan::{Plan, TenantReference, document};
 
@@ -177,7 +178,7 @@ fn anew(
     apply::whole_profile(context, &paths)?;
     let set = policy_set::load(context, &paths, context.policy_now())?;
     let (run, flags) = (&recorded.header.run, carry_out::tenant_flags(context));
-    if past::set_of(context, &set.reference) != recorded.header.set {
+    if !set_name::covers(&past::set_of(context, &set.reference), &recorded.header.set) {
         return Err(Failure::usage(format!(
             "run {run} is of other policies: {}",
             recorded.header.set.trim()

@@ -5,7 +5,9 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
+use mdetag::store::history::PoliciesAtHand;
 use mdetag::store::journal::{self, Header};
+use mdetag::store::set_name;
 use mdetag::store::state::StateDir;
 use mdetag_core::apply::{Outcome, resume};
 use mdetag_core::device::DeviceValue;
@@ -14,15 +16,14 @@ use mdetag_core::plan::{ChangeKey, ChangeWhat, DeviceChange, Plan, TagCase};
 use super::failure::{Failure, chain};
 use super::past;
 
-/// The changes that a plan of these policies must not make again, each with the run that undid it. `policy` is the digest of the
-/// set's files: once a run of the set has met others, what was undone before is free.
+/// The changes that a plan of these policies must not make again, each with the run that undid it. Once a run of the
+/// set has met other policies, what was undone before is free.
 ///
 /// # Errors
 /// A journal, or the plan of a revert, that cannot be read: what it undid would be done again.
 pub fn undone(
     state: &StateDir,
-    set: &str,
-    policy: &str,
+    policies: PoliciesAtHand<'_>,
     case: TagCase,
 ) -> Result<BTreeMap<ChangeKey, Arc<str>>, Failure> {
     let unknown = |cause: String| {
@@ -31,8 +32,15 @@ pub fn undone(
     };
     let headers = journal::headers(state).map_err(|error| unknown(chain(&error)))?;
     let undone: HashSet<&str> = headers.iter().filter_map(|header| header.reverts.as_deref()).collect();
-    let of_policy = headers.iter().rev().filter(|header| header.set == set);
-    let of_policy: Vec<&Header> = of_policy.take_while(|header| header.policy == policy).collect();
+    // By the name of the set: whether a later run of it met other policies.
+    let mut has_changed: BTreeMap<&str, bool> = BTreeMap::new();
+    let of_set = headers.iter().rev().filter(|header| set_name::overlap(&header.set, policies.set));
+    let of_policy = of_set.filter(|header| {
+        let has_changed = has_changed.entry(&header.set).or_default();
+        *has_changed |= !policies.are_those_of(header);
+        !*has_changed
+    });
+    let of_policy: Vec<&Header> = of_policy.collect();
     // Reading journals takes time, and nearly no set has a revert.
     let Some(oldest) = of_policy.iter().rposition(|header| header.reverts.is_some()) else {
         return Ok(BTreeMap::new());

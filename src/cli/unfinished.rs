@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use mdetag::store::journal::{self, Header, JournalError, Recorded};
 use mdetag::store::path_text::shown;
+use mdetag::store::set_name;
 use mdetag::store::state::StateDir;
 use mdetag_core::report::escape::terminal;
 
@@ -30,19 +31,19 @@ pub struct Unfinished {
 pub struct Judge<'a> {
     undone: HashSet<&'a str>,
     /// Sets of which a run came to its end.
-    over: HashSet<&'a str>,
+    over: BTreeSet<&'a str>,
 }
 
 impl<'a> Judge<'a> {
     /// Knows which runs were undone.
     pub fn new(headers: &'a [Header]) -> Judge<'a> {
         let undone = headers.iter().filter_map(|header| header.reverts.as_deref()).collect();
-        Judge { undone, over: HashSet::new() }
+        Judge { undone, over: BTreeSet::new() }
     }
 
     /// Whether a run needs no look: it was undone, or a later one of its set planned everything anew.
     pub fn is_over(&self, header: &Header) -> bool {
-        self.undone.contains(&*header.run) || self.over.contains(&*header.set)
+        self.undone.contains(&*header.run) || self.over.iter().any(|set| set_name::covers(set, &header.set))
     }
 
     /// Whether the next older run ended early and is still to go on.
@@ -94,16 +95,16 @@ pub fn find(context: &Context, state: &StateDir, set: &str) -> Result<Unfinished
         }
         let recorded = match journal::read(state, &header.run) {
             Ok(recorded) => recorded,
-            Err(error) if header.set == set => return Err(unreadable(&error)),
+            Err(error) if set_name::covers(set, &header.set) => return Err(unreadable(&error)),
             Err(_) => continue,
         };
         let is_left =
             judge.is_left(header, recorded.is_resumable(), || open_rollouts::progress(&recorded).is_closed);
-        if judge.is_over(header) && header.set == set {
+        if judge.is_over(header) && set_name::covers(set, &header.set) {
             ended = ended.or_else(|| Some(header.run.clone()));
         }
         if is_left {
-            match header.set == set {
+            match set_name::covers(set, &header.set) {
                 true => drop(found.insert(header.run.clone(), recorded)),
                 false => others.push(header.clone()),
             }
@@ -114,7 +115,7 @@ pub fn find(context: &Context, state: &StateDir, set: &str) -> Result<Unfinished
         return Err(unreadable(&JournalError::NoHeader { path: shown(&state.journal(run)) }));
     }
     // An older one that cannot be read decides nothing here; where it may hold a rollout, planning says so.
-    for header in headers.iter().filter(|header| header.set == set && header.waves > 1) {
+    for header in headers.iter().filter(|header| set_name::covers(set, &header.set) && header.waves > 1) {
         if judge.undone.contains(&*header.run) || found.contains_key(&header.run) {
             continue;
         }
@@ -123,7 +124,11 @@ pub fn find(context: &Context, state: &StateDir, set: &str) -> Result<Unfinished
             found.insert(header.run.clone(), recorded);
         }
     }
-    let newest = headers.iter().rev().find(|header| header.set == set && header.reverts.is_none()).cloned();
+    let newest = headers
+        .iter()
+        .rev()
+        .find(|header| set_name::covers(set, &header.set) && header.reverts.is_none())
+        .cloned();
     Ok(Unfinished { runs: found.into_values().rev().collect(), others, is_new: runs.is_empty(), newest })
 }
 

@@ -8,6 +8,7 @@ use std::io::{Error, ErrorKind, Result};
 use mdetag_core::inventory::Baselines;
 use serde::{Deserialize, Serialize};
 
+use super::set_name;
 use super::state::StateDir;
 
 /// More bytes than any counts take.
@@ -38,12 +39,20 @@ pub struct Accepted {
     pub reason: String,
 }
 
-/// What trusted runs of a policy set counted; none where no run of it is kept.
+/// What trusted runs of a policy set counted, and what those of other sets did that share a part with it; none where no run of
+/// any is kept.
 ///
 /// # Errors
 /// A file that cannot be read or understood.
 pub fn read(state: &StateDir, set: &str) -> Result<Option<Baselines>> {
-    Ok(whole(state)?.sets.remove(set))
+    let mut sets = whole(state)?.sets;
+    let own = sets.remove(set);
+    let others: Vec<Baselines> =
+        sets.into_iter().filter(|(name, _)| set_name::overlap(name, set)).map(|(_, counts)| counts).collect();
+    if own.is_none() && others.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(own.unwrap_or_default().beside(others)))
 }
 
 /// What is kept of every policy set, and the counts that somebody accepted.
@@ -64,10 +73,25 @@ pub fn update(
     set: &str,
     mut change: impl FnMut(&mut Baselines) -> Option<Accepted>,
 ) -> Result<()> {
+    update_with_others(state, set, &mut change, |_| {})
+}
+
+/// As [`update`], and changes what is kept of every other set that shares a part with it.
+///
+/// # Errors
+/// A file that cannot be read or written.
+pub fn update_with_others(
+    state: &StateDir,
+    set: &str,
+    mut change: impl FnMut(&mut Baselines) -> Option<Accepted>,
+    mut others: impl FnMut(&mut Baselines),
+) -> Result<()> {
     state.backend().update(&state.baselines(), MOST_BYTES, &mut |bytes| {
         let mut file = bytes.map_or_else(|| Ok(File::default()), |bytes| parse(&bytes))?;
         let accepted = change(file.sets.entry(set.to_owned()).or_default());
         file.accepted.extend(accepted);
+        let sharing = file.sets.iter_mut().filter(|(name, _)| *name != set && set_name::overlap(name, set));
+        sharing.for_each(|(_, counts)| others(counts));
         serde_json::to_vec(&file).map_err(Error::other)
     })
 }

@@ -8,11 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mdetag_core::apply::{ChangeKey, ChangeWhat, Entry, Outcome, resume};
-use mdetag_core::plan::{History, TagCase};
+use mdetag_core::plan::{FileReference, History, TagCase};
 use mdetag_core::time::Timestamp;
 
-use super::journal::{self, Recorded};
+use super::journal::{self, Header, Recorded};
 use super::pending_file::{self, Unshown};
+use super::set_name;
 use super::state::StateDir;
 
 /// So many runs in a row a change must have bounced to be contested.
@@ -29,6 +30,38 @@ const DAY: Duration = Duration::from_secs(86_400);
 /// How many runs back contested changes are looked for.
 const MOST_RUNS: usize = 200;
 
+/// The policies that a run is compared with.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PoliciesAtHand<'a> {
+    /// Digest of the set.
+    pub digest: &'a str,
+    /// The set's name in the state.
+    pub set: &'a str,
+    /// What the digest is over.
+    pub files: &'a [FileReference],
+}
+
+impl PoliciesAtHand<'_> {
+    /// Whether a run met the same policies. Where one of them is only a part of the other, the files that both have decide.
+    pub fn are_those_of(&self, header: &Header) -> bool {
+        if header.policy == self.digest {
+            return true;
+        }
+        if header.set == self.set || !set_name::overlap(&header.set, self.set) {
+            return false;
+        }
+        let before: HashMap<&str, &str> =
+            header.files.iter().map(|file| (&*file.path, &*file.digest)).collect();
+        let mut shared =
+            self.files.iter().filter_map(|file| Some((*before.get(&*file.path)?, &*file.digest)));
+        let mut is_shared = false;
+        shared.all(|(before, now)| {
+            is_shared = true;
+            before == now
+        }) && is_shared
+    }
+}
+
 /// How a plan is to be made, as far as history matters.
 #[derive(Clone, Copy, Debug)]
 pub struct Present<'a> {
@@ -36,8 +69,8 @@ pub struct Present<'a> {
     pub now: Timestamp,
     /// `writes.visibility`.
     pub visibility: Duration,
-    /// Digest of the policy set: what was contested under another one is tried again.
-    pub policy: &'a str,
+    /// What was contested under other policies is tried again.
+    pub policy: PoliciesAtHand<'a>,
     /// `--retry-contested`.
     pub retry_contested: bool,
     /// How tags compare: earlier runs may have spelled a tag otherwise.
@@ -125,7 +158,7 @@ fn follow(
     let contested: HashSet<Cow<'_, ChangeKey>> =
         recorded.contested.iter().map(|key| key.under(present.tag_case)).collect();
     let at = recorded.started.unwrap_or(Timestamp::EPOCH);
-    let is_same_policy = recorded.header.policy == present.policy;
+    let is_same_policy = present.policy.are_those_of(&recorded.header);
     let Some(streaks) = streaks else {
         let mut found: HashMap<ChangeKey, Streak> =
             contested.iter().map(|key| (key.clone().into_owned(), Streak::default())).collect();
@@ -256,7 +289,7 @@ pub fn entries_of(recorded: &Recorded) -> Vec<HistoryEntry> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::journal::{Header, Journal};
+    use super::super::journal::Journal;
     use super::*;
     use mdetag_core::apply::{CallId, ChangeOutcome};
     use mdetag_core::plan::Plan;
@@ -286,7 +319,7 @@ mod tests {
         Present {
             now,
             visibility: Duration::from_secs(3_600),
-            policy,
+            policy: PoliciesAtHand { digest: policy, ..PoliciesAtHand::default() },
             retry_contested: false,
             tag_case: TagCase::Exact,
         }
@@ -319,6 +352,25 @@ mod tests {
         record(&state, 23, "p", &[("free", Outcome::Done)]);
         let ended = read(&state, at(25, "p"));
         assert!(ended.contested.is_empty(), "a run in which it was at peace ends the row");
+    }
+
+    #[test]
+    fn a_part_of_the_policies_is_the_same_where_the_files_of_both_say_the_same() {
+        let file = |path: &str, digest: &str| FileReference { path: path.into(), digest: digest.into() };
+        let whole = Header {
+            policy: "whole".into(),
+            set: " policies".into(),
+            files: vec![file("policies/a.yaml", "1"), file("policies/b.yaml", "2")],
+            ..Header::default()
+        };
+        let part = |set, digest: &str| {
+            let files = [file("policies/a.yaml", digest)];
+            PoliciesAtHand { digest: "part", set, files: &files }.are_those_of(&whole)
+        };
+        assert!(part(" policies/a.yaml", "1"));
+        assert!(!part(" policies/a.yaml", "3"), "it changed");
+        assert!(!part(" other/a.yaml", "1"), "another set");
+        assert!(!part(" policies", "1"), "the set lost a file");
     }
 
     #[test]

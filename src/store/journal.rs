@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use mdetag_core::apply::{ChangeKey, DeviceState, Entry};
 use mdetag_core::plan::guard::ApprovalUse;
-use mdetag_core::plan::{Plan, WithheldReason, stale};
+use mdetag_core::plan::{FileReference, Plan, WithheldReason, stale};
 use mdetag_core::time::{TICKS_PER_SECOND, Timestamp};
 
 use super::backend::{Hold, Log, is_lease_lost};
@@ -52,6 +52,9 @@ pub struct Header {
     /// Which policy set, whatever it says: its repository and its roots.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub set: String,
+    /// The files behind `policy`, so that a part of the set can be compared with it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<FileReference>,
     /// What that set claims or retires, for the other sets of the tenant.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub claims: Vec<String>,

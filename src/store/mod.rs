@@ -23,6 +23,7 @@ pub mod state_copy;
 pub mod regular_file;
 pub mod repository;
 pub mod service_file;
+pub mod set_name;
 pub mod snapshot_header;
 pub mod snapshot_file;
 pub mod snapshot_writer;

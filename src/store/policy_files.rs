@@ -142,7 +142,14 @@ impl PolicyFiles {
                 path => path,
             });
         let arguments = arguments.collect();
-        PolicyReference { digest: digest(list.as_bytes()), files, commit: None, dirty: false, arguments }
+        PolicyReference {
+            digest: digest(list.as_bytes()),
+            files,
+            commit: None,
+            dirty: false,
+            arguments,
+            reviewed,
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use mdetag_core::plan::{ChangeKey, TagCase};
 use mdetag_core::time::Timestamp;
 
 use super::backend::Hold;
-use super::history::{self, Present};
+use super::history::{self, PoliciesAtHand, Present};
 use super::journal::{self, Header, Recorded};
 use super::state::StateDir;
 
@@ -94,7 +94,8 @@ fn contested<'a>(
     policies: impl Iterator<Item = &'a str>,
 ) -> HashSet<ChangeKey> {
     let policies: BTreeSet<&str> = policies.collect();
-    let read = |policy| {
+    let read = |digest| {
+        let policy = PoliciesAtHand { digest, ..PoliciesAtHand::default() };
         let visibility = Duration::ZERO;
         history::read(state, Present { now, visibility, policy, retry_contested: false, tag_case })
     };

@@ -29,6 +29,7 @@ mod measured_runs;
 mod notifications;
 mod many_tenants;
 mod offline;
+mod one_set;
 mod origins;
 mod outcomes;
 mod outputs;

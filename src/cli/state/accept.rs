@@ -3,6 +3,7 @@
 //! Counts the tenant and the files as they are, and writes nothing to the tenant.
 
 use mdetag::store::baselines_file::{self, Accepted};
+use mdetag_core::inventory::Baselines;
 use mdetag_core::policy::DEVICES;
 use mdetag_core::report::escape::terminal;
 use mdetag_core::selection;
@@ -42,7 +43,7 @@ pub async fn run(context: &Context, args: &AcceptArgs) -> Result<Exit, Failure> 
     let counts = selection::count_sources(&set.policy, &source.inventory.snapshot, &source.hunting);
     let name = past::set_of(context, &set.reference);
     let mut accepted = None;
-    let kept = baselines_file::update(&state, &name, |baselines| {
+    let accept = |baselines: &mut Baselines| {
         accepted = baselines.accept(&args.source, &counts, &source.kept.filter, now);
         let (_, count) = accepted?;
         let by = format!("{now} {origin}");
@@ -53,7 +54,11 @@ pub async fn run(context: &Context, args: &AcceptArgs) -> Result<Exit, Failure> 
             count,
             reason: args.reason.clone(),
         })
-    });
+    };
+    let others = |baselines: &mut Baselines| {
+        baselines.accept_known(&args.source, &counts, &source.kept.filter, now);
+    };
+    let kept = baselines_file::update_with_others(&state, &name, accept, others);
     kept.map_err(|error| Failure::file(chain(&error)))?;
     let Some((before, count)) = accepted else {
         let known: Vec<&str> = counts.names().collect();

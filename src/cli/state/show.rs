@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, HashSet};
 use std::time::Duration;
 
 use mdetag::store::backend::StatePlace;
-use mdetag::store::history::{self, Present};
+use mdetag::store::history::{self, PoliciesAtHand, Present};
 use mdetag::store::journal::{self, Header};
 use mdetag::store::state::StateDir;
 use mdetag::store::{baselines_file, history_index, path_text::shown};
@@ -68,7 +68,8 @@ fn tenant(context: &Context, state: &StateDir) -> Result<Value, Failure> {
         }
     }
     let (now, visibility) = (context.clock.now(), context.settings.writes.visibility);
-    let policy = headers.last().map_or("", |header| &header.policy);
+    let digest = headers.last().map_or("", |header| &header.policy);
+    let policy = PoliciesAtHand { digest, ..PoliciesAtHand::default() };
     let tag_case = context.settings.tag_case;
     let known = history::read(state, Present { now, visibility, policy, retry_contested: false, tag_case });
     let rollouts: Option<Vec<String>> = match open_rollouts::open(state, None, None) {

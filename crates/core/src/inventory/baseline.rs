@@ -66,6 +66,9 @@ pub struct Baselines {
     devices: BTreeMap<String, Baseline>,
     /// Rows of each source.
     sources: BTreeMap<String, Baseline>,
+    /// Those of other sets that share a part with this one: the greatest count of all is what counts.
+    #[serde(skip)]
+    others: Vec<Baselines>,
 }
 
 impl Baselines {
@@ -84,9 +87,44 @@ impl Baselines {
         self.devices.entry(filter.to_owned()).or_default().add(CountedAt { at, count: counts.devices });
     }
 
+    /// Together with what runs of other sets counted that share a part with this one.
+    #[must_use]
+    pub fn beside(mut self, others: Vec<Baselines>) -> Baselines {
+        self.others = others;
+        self
+    }
+
     /// Whether a read with this `$filter` can be compared.
     pub fn counts_devices(&self, filter: &str) -> bool {
-        self.devices.contains_key(filter)
+        self.devices.contains_key(filter) || self.others.iter().any(|other| other.counts_devices(filter))
+    }
+
+    /// The greatest count of devices in reads with this `$filter`.
+    fn greatest_of_devices(&self, filter: &str, now: Timestamp) -> Option<CountedAt> {
+        let own = self.devices.get(filter).and_then(|baseline| baseline.greatest(now));
+        let others = self.others.iter().filter_map(|other| other.greatest_of_devices(filter, now));
+        own.into_iter().chain(others).max_by_key(|run| run.count)
+    }
+
+    /// The greatest count of a source, which had the name `before` in this set.
+    fn greatest_of_source(&self, name: &str, before: Option<&String>, now: Timestamp) -> Option<CountedAt> {
+        let own = self.sources.get(before.map_or(name, |before| before));
+        let others = self.others.iter().filter_map(|other| other.sources.get(name));
+        own.into_iter()
+            .chain(others)
+            .filter_map(|baseline| baseline.greatest(now))
+            .max_by_key(|run| run.count)
+    }
+
+    /// As [`accept`](Self::accept), but for what was counted here before.
+    pub fn accept_known(&mut self, source: &str, counts: &Counts, filter: &str, at: Timestamp) {
+        let is_known = match source {
+            DEVICES => self.devices.contains_key(filter),
+            _ => policy::named(counts.names(), source).iter().any(|name| self.sources.contains_key(*name)),
+        };
+        if is_known {
+            self.accept(source, counts, filter, at);
+        }
     }
 
     /// Takes the count at hand for what it should be; says what it was before. `None`: there is no such source.
@@ -173,8 +211,8 @@ pub fn compare(
     let Some(baselines) = with.baselines else { return Vec::new() };
     let (limit, today) = (guard.max_shrink(), with.now.date());
     let mut reports = Vec::new();
-    let mut compare = |source: &str, before: Option<&String>, baseline: Option<&Baseline>, to: u64| {
-        let Some(from) = baseline.and_then(|baseline| baseline.greatest(with.now)) else { return };
+    let mut compare = |source: &str, before: Option<&String>, from: Option<CountedAt>, to: u64| {
+        let Some(from) = from else { return };
         if !has_shrunk(from.count, to, limit) {
             return;
         }
@@ -199,11 +237,11 @@ pub fn compare(
             approved,
         });
     };
-    compare(DEVICES, None, baselines.devices.get(with.filter), counts.devices);
+    compare(DEVICES, None, baselines.greatest_of_devices(with.filter, with.now), counts.devices);
     let replaced = baselines.replaced(counts);
     for (name, rows) in &counts.sources {
         let before = replaced.get(name);
-        compare(name, before, baselines.sources.get(before.unwrap_or(name)), *rows);
+        compare(name, before, baselines.greatest_of_source(name, before, with.now), *rows);
     }
     let gone = baselines.sources.iter().filter(|(name, baseline)| {
         !baseline.is_gone

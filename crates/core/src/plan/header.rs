@@ -74,6 +74,9 @@ pub struct PolicyReference {
     /// The files and directories that were given, relative to the same folder as `files`: `apply` reads them again.
     #[serde(default)]
     pub arguments: Vec<String>,
+    /// What the digest is over. No plan holds it: it tells whether a set and a part of it say the same.
+    #[serde(skip)]
+    pub reviewed: Vec<FileReference>,
 }
 
 /// One file and its digest.
