@@ -5,7 +5,8 @@
 //!
 //! A broken route refuses everything, and must not make devices unwritable. So the first refusal counts only in a run in which the
 //! same route carried a change for another device. Once all others carry the tag, a run has nothing to carry besides what is
-//! refused: a later refusal counts there too if the service says the same as it said while the route worked.
+//! refused: a later refusal counts there too if the service says the same as it said while the route worked. A 403 does not: a right
+//! that was lost since gives the same one to every device. It counts only where the device's own status explains it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -173,11 +174,20 @@ pub fn keep(
 fn count(records: &mut Records, key: RecordKey, refused: &Refusals, is_proven: bool) {
     match records.get_mut(&key) {
         Some(known) if known.run == refused.run || refused.newest < known.newest.plus(APART) => {}
-        Some(known) if !is_proven && answer(&known.reason) != answer(&refused.reason) => {}
+        Some(known)
+            if !is_proven
+                && (answer(&known.reason) != answer(&refused.reason) || may_be_of_the_route(refused)) => {}
         Some(known) => *known = Refusals { count: known.count.saturating_add(1), ..refused.clone() },
         None if is_proven => drop(records.insert(key, refused.clone())),
         None => {}
     }
+}
+
+/// Whether a lost right explains the refusal as well as the device does.
+fn may_be_of_the_route(refused: &Refusals) -> bool {
+    let is_about_rights = ["401", "403", "405"].iter().any(|status| refused.reason.starts_with(status));
+    let is_onboarded = refused.status.onboarding.as_deref().is_none_or(|status| status == "Onboarded");
+    is_about_rights && is_onboarded
 }
 
 /// Status and code of an answer, without the sentence that may name anything.
@@ -267,6 +277,27 @@ mod tests {
         assert_eq!(held["d1"][0].until, hour(48));
         refused(48, "404 ResourceNotFound: d1", &[]);
         assert_eq!(current(&state, hour(48), &none)["d1"][0].until, hour(96), "each try is one more");
+    }
+
+    #[test]
+    fn a_403_of_a_run_that_carried_nothing_else_counts_only_where_the_status_of_the_device_explains_it() {
+        let is_held = |onboarding: &str, second: &str, with_other_work: bool| {
+            let folder = tempfile::tempdir().unwrap();
+            let state = StateDir::new(folder.path(), "sandbox", "t").unwrap();
+            let status =
+                |_: &str| DeviceStatus { onboarding: Some(onboarding.into()), health: Some("Active".into()) };
+            for (at, error) in [(0, "403 Forbidden: no"), (13, second)] {
+                let refused =
+                    ChangeOutcome { error: Some(error.into()), ..ended("d1", "t", Outcome::Refused) };
+                let other = (at == 0 || with_other_work).then(|| ended("d2", "t", Outcome::Done));
+                let outcomes: Vec<ChangeOutcome> = [refused].into_iter().chain(other).collect();
+                keep(&state, &at.to_string(), hour(at), &outcomes, &status, TagCase::Exact).unwrap();
+            }
+            !current(&state, hour(13), &status).is_empty()
+        };
+        assert!(!is_held("Onboarded", "403 Forbidden: no", false), "the right may be lost since");
+        assert!(is_held("Onboarded", "403 Forbidden: no", true));
+        assert!(is_held("CanBeOnboarded", "403 Forbidden: no", false));
     }
 
     #[test]
