@@ -99,6 +99,10 @@ impl Context {
         let local = place.folder().map_or(standard, Path::to_path_buf);
         if command.uses_state() {
             refuse_tracked(&local, repository.as_deref())?;
+            let is_named = words.named.is_some() || (words.file.is_some() && place.folder().is_some());
+            if !is_named {
+                refuse_link(&local)?;
+            }
         }
         Ok(Context {
             global,
@@ -245,6 +249,17 @@ fn refuse_tracked(state: &Path, repository: Option<&Path>) -> Result<(), Failure
         "take it out of git with `git rm -r --cached {}`, and commit that; state decides what later runs do",
         shown(state)
     )))
+}
+
+/// Nobody chose where a link at the default place leads. A folder that was named may be one.
+fn refuse_link(state: &Path) -> Result<(), Failure> {
+    if !state.is_symlink() {
+        return Ok(());
+    }
+    let what =
+        format!("{} is a link, and state is not followed through links that nobody named", shown(state));
+    Err(Failure::file(what)
+        .help("name the folder that it leads to with --state or MDETAG_STATE, or remove it"))
 }
 
 /// `mdetag.yaml` of the working directory or of a parent up to the repository root; outside a repository only here.

@@ -132,7 +132,7 @@ pub fn states_in(context: &Context, root: &Path) -> Result<Vec<StateDir>, Failur
                 folders(&root.join(SANDBOX)).into_iter().filter(|name| only.is_none_or(|one| one == name))
             {
                 for tenant in folders(&root.join(SANDBOX).join(&name)) {
-                    states.extend(StateDir::of_sandbox(root, &name, &tenant));
+                    states.push(StateDir::of_sandbox(root, &name, &tenant).map_err(Failure::file)?);
                 }
             }
             continue;
@@ -141,17 +141,17 @@ pub fn states_in(context: &Context, root: &Path) -> Result<Vec<StateDir>, Failur
             if only_tenant.as_ref().is_some_and(|only| !only.eq_ignore_ascii_case(&tenant)) {
                 continue;
             }
-            states.extend(StateDir::new(root, &cloud, &tenant));
+            states.push(StateDir::new(root, &cloud, &tenant).map_err(Failure::file)?);
         }
     }
     Ok(states)
 }
 
-/// The names of the folders in a folder, sorted.
+/// The names of the folders in a folder, sorted. Links are among them: whoever opens one refuses it.
 pub fn folders(path: &Path) -> Vec<String> {
     let listing = std::fs::read_dir(path).into_iter().flatten().flatten();
     let mut names: Vec<String> = listing
-        .filter(|entry| entry.path().is_dir())
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir() || kind.is_symlink()))
         .filter_map(|entry| entry.file_name().into_string().ok())
         .collect();
     names.sort();

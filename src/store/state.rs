@@ -2,6 +2,7 @@
 //!
 //! What the files say is for the modules that write them.
 
+use std::fs::FileType;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -45,7 +46,6 @@ impl StateDir {
 
     fn below(state: &Path, folders: &[&str]) -> Result<StateDir, String> {
         let path = unlinked(state, folders)?;
-        unlinked(&path, &["runs"])?;
         Ok(StateDir { path, backend: Arc::new(Directory) })
     }
 
@@ -122,7 +122,7 @@ impl StateDir {
         if !is_name(app) {
             return Err(format!("the client id `{app}` cannot name a directory"));
         }
-        unlinked(&self.path, &["ledger", &app.to_ascii_lowercase()])
+        Ok(self.path.join("ledger").join(app.to_ascii_lowercase()))
     }
 
     /// The ledger of an application in a store: one object.
@@ -168,19 +168,42 @@ impl StateDir {
     }
 }
 
-/// A folder below another, none of which is a link: a link there could redirect the state.
+/// A folder of the state, below another. Neither a folder on the way nor anything in it is a link, pipe or device: a link could
+/// redirect the state, and something else than a file would silently count as no file, whose entries then hold nothing back.
 ///
 /// # Errors
-/// A sentence, where one is a link.
+/// A sentence with the path, where one is.
 pub fn unlinked(root: &Path, folders: &[&str]) -> Result<PathBuf, String> {
     let mut path = root.to_path_buf();
     for folder in folders {
         path.push(folder);
-        if path.is_symlink() {
-            return Err(format!("{} is a link, and state is not followed through links", shown(&path)));
+        if let Ok(known) = path.symlink_metadata() {
+            refuse_special(&path, known.file_type())?;
+        }
+    }
+    let mut unseen = vec![path.clone()];
+    while let Some(folder) = unseen.pop() {
+        // What is missing or cannot be listed is told by whoever reads it.
+        for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+            let Ok(kind) = entry.file_type() else { continue };
+            refuse_special(&entry.path(), kind)?;
+            if kind.is_dir() {
+                unseen.push(entry.path());
+            }
         }
     }
     Ok(path)
+}
+
+fn refuse_special(path: &Path, kind: FileType) -> Result<(), String> {
+    let what = match () {
+        () if kind.is_symlink() => "is a link, and state is not followed through links",
+        () if !kind.is_file() && !kind.is_dir() => {
+            "is not a regular file, and state is read from nothing else"
+        }
+        () => return Ok(()),
+    };
+    Err(format!("{} {what}: look at it, then remove it", shown(path)))
 }
 
 /// Makes the state directory for its owner alone, where it is missing, and keeps git away from it. That it cannot be made is told
@@ -268,6 +291,47 @@ mod tests {
         std::os::unix::fs::symlink(other.path(), state.path().join(SANDBOX)).unwrap();
         assert!(forget_sandbox(state.path(), "one").is_err());
         assert!(other.path().join("one").exists());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_or_socket_under_any_name_of_the_state_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let of = || StateDir::new(folder.path(), "public", "t");
+        let state = of().unwrap();
+        let files = [
+            state.journal("r"),
+            state.plan("r"),
+            state.probe("r"),
+            state.history("r"),
+            state.ledger("app").unwrap().join("list.ledger"),
+            state.copy_mark(),
+            state.lock(),
+            state.service_lock(),
+        ];
+        let locks = state.whole_files().map(|file| file.with_extension("lock"));
+        let files = files.into_iter().chain(state.whole_files()).chain(locks);
+        let folders = |file: &PathBuf| {
+            let above = file.ancestors().skip(1).take_while(|above| *above != folder.path());
+            above.map(Path::to_path_buf).collect::<Vec<_>>()
+        };
+        let names: std::collections::BTreeSet<PathBuf> =
+            files.flat_map(|file| [folders(&file), vec![file]].concat()).collect();
+        assert!(names.len() > 18, "{names:?}");
+        for name in names {
+            std::fs::create_dir_all(name.parent().unwrap()).unwrap();
+            let target = tempfile::tempdir().unwrap();
+            std::os::unix::fs::symlink(target.path(), &name).unwrap();
+            let why = of().unwrap_err();
+            assert!(why.contains(&shown(&name)) && why.contains("is a link"), "{why}");
+            std::fs::remove_file(&name).unwrap();
+            let socket = std::os::unix::net::UnixListener::bind(&name).unwrap();
+            let why = of().unwrap_err();
+            assert!(why.contains(&shown(&name)) && why.contains("not a regular file"), "{why}");
+            drop(socket);
+            std::fs::remove_file(&name).unwrap();
+            assert!(of().is_ok(), "{}", name.display());
+        }
     }
 
     #[test]

@@ -123,46 +123,91 @@ fn a_link_in_place_of_the_lock_is_neither_followed_nor_emptied() {
     std::fs::remove_file(&lock).unwrap();
     symlink(&other, &lock).unwrap();
     let ended = soon(&project, &[], &["apply", "--sandbox", "--auto-approve"]).exits(1);
-    assert!(ended.err.contains("apply.lock") && ended.err.contains("it is a link"), "{}", ended.err);
+    assert!(ended.err.contains("apply.lock") && ended.err.contains("is a link"), "{}", ended.err);
     assert_eq!(project.read("precious.txt"), "keep\n");
     assert!(lock.is_symlink());
 }
 
-#[test]
-fn nothing_in_the_state_directory_is_waited_for() {
-    let (project, state) = applied();
-    let mut files = Vec::new();
-    let mut folders = vec![state.clone()];
+/// What lies in a folder, with the content of files.
+fn content(folder: &Path) -> Vec<(std::path::PathBuf, Vec<u8>)> {
+    let mut content = Vec::new();
+    let mut folders = vec![folder.to_path_buf()];
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
-            if path.is_dir() { folders.push(path) } else { files.push(path) }
+            let kind = std::fs::symlink_metadata(&path).unwrap().file_type();
+            let bytes = if kind.is_file() { std::fs::read(&path).unwrap() } else { Vec::new() };
+            if kind.is_dir() {
+                folders.push(path.clone());
+            }
+            content.push((path, bytes));
         }
     }
-    assert!(files.len() >= 4, "{files:?}");
-    for file in files {
-        let kept = std::fs::read(&file).unwrap();
+    content.sort();
+    content
+}
+
+#[test]
+fn what_is_no_file_or_folder_in_the_state_is_refused_before_anything_is_written() {
+    let (project, state) = applied();
+    project.run(&["history"]).exits(0);
+    let names = [
+        "",
+        "runs",
+        "history",
+        "probes",
+        "ledger",
+        "unwritable.json",
+        "unwritable.lock",
+        "pending.json",
+        "pending.lock",
+        "service.json",
+        "service.lock",
+        "baselines.json",
+        "baselines.lock",
+        "apply.lock",
+        "copy.json",
+    ];
+    let mut places: Vec<_> = names.iter().map(|name| state.join(name)).collect();
+    places.extend(content(&state).into_iter().map(|(path, _)| path));
+    places.sort();
+    places.dedup();
+    for place in places {
+        let place = place.components().collect::<std::path::PathBuf>();
+        let aside = project.path().join("aside");
+        let is_there = place.exists();
+        if is_there {
+            std::fs::rename(&place, &aside).unwrap();
+        }
         let other = project.write("precious.txt", "keep\n");
-        for special in [None, Some(Path::new("/dev/zero")), Some(&other)] {
-            std::fs::remove_file(&file).unwrap();
+        for special in [None, Some(Path::new("/dev/zero")), Some(&other), Some(&aside)] {
             match special {
-                None => pipe(&file),
-                Some(target) => symlink(target, &file).unwrap(),
+                None => pipe(&place),
+                Some(target) => symlink(target, &place).unwrap(),
             }
+            let before = content(&project.path().join(".mdetag/sandbox"));
             for words in [
                 &["plan", "--sandbox"][..],
                 &["apply", "--sandbox", "--auto-approve"],
                 &["history"],
-                &["history", "T"],
                 &["drift", "--sandbox"],
                 &["apply", "--sandbox", "--resume", "--auto-approve"],
+                &["state", "show", "--sandbox"],
             ] {
-                let ended = soon(&project, &[], words);
+                // A pipe in place of the tenant's folder is no state of it; who opens it refuses it.
+                let is_unseen =
+                    special.is_none() && place == state && matches!(words[0], "history" | "state");
+                let ended = soon(&project, &[], words).exits(i32::from(!is_unseen));
+                let said = ended.err.contains("is a link") || ended.err.contains("is not a regular file");
+                assert!(said || is_unseen, "{words:?} {}: {}", place.display(), ended.err);
                 ended.is_for_people();
             }
-            assert_eq!(project.read("precious.txt"), "keep\n", "{}", file.display());
-            std::fs::remove_file(&file).unwrap();
-            std::fs::write(&file, &kept).unwrap();
+            assert_eq!(project.read("precious.txt"), "keep\n", "{}", place.display());
+            assert_eq!(content(&project.path().join(".mdetag/sandbox")), before, "{}", place.display());
+            std::fs::remove_file(&place).unwrap();
+        }
+        if is_there {
+            std::fs::rename(&aside, &place).unwrap();
         }
     }
 }

@@ -101,6 +101,22 @@ fn a_state_directory_that_git_brings_as_a_link_is_refused() {
     assert_eq!(std::fs::read_dir(other.path()).unwrap().count(), 0);
 }
 
+#[cfg(unix)]
+#[test]
+fn a_default_state_directory_that_is_a_link_is_refused_and_one_that_is_named_is_followed() {
+    let (project, other) = (project(), tempfile::tempdir().unwrap());
+    std::os::unix::fs::symlink(other.path(), project.path().join(".mdetag")).unwrap();
+    for words in
+        [&["plan", "--inventory", "i.json"][..], &["sandbox", "create", "--fleet", "i.json"], &["history"]]
+    {
+        let ended = project.run(words).exits(1);
+        assert!(ended.err.contains(".mdetag is a link") && ended.err.contains("--state"), "{}", ended.err);
+        assert_eq!(std::fs::read_dir(other.path()).unwrap().count(), 0);
+    }
+    project.run(&["sandbox", "create", "--fleet", "i.json", "--state", ".mdetag"]).exits(0);
+    project.run(&["plan", "--sandbox", "--state", ".mdetag"]).exits(0);
+}
+
 #[test]
 fn there_is_no_lock_to_end_where_no_apply_is_at_work_and_a_reason_is_asked_for() {
     let project = project();
