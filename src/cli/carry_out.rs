@@ -29,6 +29,7 @@ use super::context::Context;
 use super::drive::{DriveContext, DriveEvent, ReadAgain, Reread, close, drive};
 use super::exit::Exit;
 use super::failure::{Failure, chain};
+use super::lost_tags;
 use super::past;
 use super::planning::PolicySet;
 use super::progress::{Meter, Reading};
@@ -258,6 +259,8 @@ pub struct RunDisplay<'a> {
     /// What else happened.
     pub notes: Vec<String>,
     sent: std::collections::VecDeque<Timestamp>,
+    /// What became of tags that calls took along.
+    pub repairs: Vec<Entry>,
     /// Calls sent.
     pub calls: u64,
     /// When the last answer came.
@@ -278,6 +281,7 @@ impl<'a> RunDisplay<'a> {
             clock: inputs.session.ledger.clock().clone(),
             failed: 0,
             notes: Vec::new(),
+            repairs: Vec::new(),
             sent: std::collections::VecDeque::new(),
             calls: 0,
             last: start,
@@ -362,7 +366,8 @@ impl<'a> RunDisplay<'a> {
                 self.meter.say(text);
                 self.notes.push(text.clone());
             }
-            Entry::Wave { .. } | Entry::Ended { .. } | Entry::Repair { .. } | Entry::Canary { .. } => {}
+            Entry::Repair { .. } => self.repairs.push(entry.clone()),
+            Entry::Wave { .. } | Entry::Ended { .. } | Entry::Canary { .. } => {}
         }
     }
 }
@@ -449,6 +454,9 @@ fn end(
     if waiting > 0 || run.stopped().is_some() && left + count(Outcome::Unknown) > 0 {
         exit = exit.worst(Exit::Stopped);
     }
+    let lost = lost_tags::lost_tags(inputs.resumed, &screen.repairs);
+    exit = exit.worst(lost_tags::exit(&lost, run.stopped().is_some()));
+    let is_lost_left = lost.iter().any(|lost| lost.outcome == Outcome::NotAttempted);
     let mut notes = screen.notes;
     notes.extend(was_finished(inputs, screen.calls));
     for (lane, reason) in &given_up {
@@ -457,14 +465,6 @@ fn end(
             notes.push(format!("the lane {} was given up: {reason}", lane.word()));
         }
     }
-    let repairs = run.repairs().filter(|repair| repair.outcome == Outcome::Done).count();
-    if repairs > 0 {
-        notes.push(format!(
-            "{} that the service lost {} put back",
-            mdetag_core::report::words::counted(repairs as u64, "tag"),
-            if repairs == 1 { "was" } else { "were" }
-        ));
-    }
     let run_end = RunEnd {
         run_id,
         outcomes: run.outcomes().collect(),
@@ -472,10 +472,11 @@ fn end(
         is_default_set: inputs.is_default_set,
         tenant_flags: tenant_flags(inputs.context),
         resume_flags: resume_flags(inputs.context, inputs.args),
-        is_resumable: left + waiting + count(Outcome::Unknown) > 0,
+        is_resumable: is_lost_left || left + waiting + count(Outcome::Unknown) > 0,
         unreviewed: inputs.unreviewed,
         plan_digest: inputs.digest.clone(),
         notes,
+        lost,
         calls: screen.calls,
         seconds: screen.last.since(start).as_secs(),
         exit_code: exit.code(),

@@ -12,7 +12,9 @@ use tokio::task::JoinSet;
 use mdetag::store::journal::{Closing, Journal, JournalError};
 use mdetag::store::ledger::Ledger;
 use mdetag::tenant::{Pending, WriteDevices};
-use mdetag_core::apply::{Call, CallId, DeviceState, Entry, Outcome, Progress, Reply, Run, Step, StopReason};
+use mdetag_core::apply::{
+    Call, CallId, DeviceState, Entry, Outcome, Progress, Reply, Run, Step, StopReason, resume,
+};
 use mdetag_core::time::{Clock, Timestamp};
 
 /// How long calls in flight may still be answered once a run is stopped.
@@ -121,8 +123,12 @@ pub fn close(
 
 /// Whether a resumed run would find nothing to do.
 fn is_complete(run: &Run<'_>, ledger: &Ledger) -> bool {
-    let given_up = ledger.with(|budget, _| !run.given_up(budget).is_empty());
-    run.stopped().is_none() && !given_up && run.counts()[Outcome::Unknown as usize] == 0
+    let has = |outcome: Outcome| run.counts()[outcome as usize] > 0;
+    let given_up = ledger.with(|budget, _| !run.given_up(budget).is_empty()) && has(Outcome::NotAttempted);
+    run.stopped().is_none()
+        && !given_up
+        && !has(Outcome::Unknown)
+        && run.repairs().all(|repair| resume::is_final(repair.outcome))
 }
 
 #[derive(Default)]

@@ -41,6 +41,7 @@ mod ledger_text;
 mod left_out;
 mod lock;
 mod looking;
+mod lost_tags;
 mod manual;
 mod next_wave;
 mod notify;

@@ -14,7 +14,7 @@ use mdetag_core::apply::{Entry, Halt, Outcome, Run, RunOptions, StopReason, Wave
 use mdetag_core::inventory::{DeviceSet, Snapshot, Trust};
 use mdetag_core::plan::{Lane, Plan};
 use mdetag_core::report::model::RunEnd;
-use mdetag_core::report::words::{counted, noun_for};
+use mdetag_core::report::words::counted;
 use mdetag_core::time::Timestamp;
 use mdetag_core::{policy, selection};
 
@@ -24,6 +24,7 @@ use super::context::Context;
 use super::drive::{DriveContext, DriveEvent, drive};
 use super::exit::Exit;
 use super::failure::Failure;
+use super::lost_tags;
 use super::progress::Reading;
 use super::session::Session;
 
@@ -67,7 +68,7 @@ struct Rollout<'a, 'r> {
     /// Devices that the last read showed ill.
     ill: HashSet<Arc<str>>,
     given_up: Vec<(Lane, String)>,
-    restored: u64,
+    has_lost: bool,
     calls: u64,
     has_settled: bool,
 }
@@ -93,7 +94,7 @@ pub async fn carry_out<'a>(
         entries,
         ill,
         given_up: Vec::new(),
-        restored: 0,
+        has_lost: false,
         calls: 0,
         has_settled: false,
     };
@@ -198,7 +199,7 @@ impl Rollout<'_, '_> {
         driven.map_err(unusable)?;
         self.calls += run.progress().calls;
         self.given_up = inputs.session.ledger.with(|budget, _| run.given_up(budget));
-        self.restored += run.repairs().filter(|repair| repair.outcome == Outcome::Done).count() as u64;
+        self.has_lost = run.repairs().any(|repair| !resume::is_final(repair.outcome));
         let stopped = run.stopped();
         let said = self.waves.end(&seen, stopped.is_some(), inputs.session.ledger.clock().now());
         self.entries.extend(seen);
@@ -237,7 +238,7 @@ impl Rollout<'_, '_> {
     fn close(&mut self, pause: &Pause) -> Result<(), Failure> {
         let has_unknown = self.waves.outcomes().iter().any(|ended| ended.outcome == Outcome::Unknown);
         let paused = pause.stopped.is_some() || pause.not_before.is_some() || pause.halt.is_some();
-        let is_complete = !paused && self.given_up.is_empty() && !has_unknown;
+        let is_complete = !paused && self.given_up.is_empty() && !has_unknown && !self.has_lost;
         let reason = match pause {
             Pause { stopped: Some(reason), .. } => format!("stopped by {}", reason.phrase()),
             Pause { halt: Some(halt), .. } => format!("halted: {}", sentence(halt)),
@@ -269,6 +270,8 @@ impl Rollout<'_, '_> {
         {
             exit = exit.worst(Exit::Stopped);
         }
+        let lost = lost_tags::lost_tags(inputs.resumed, &screen.repairs);
+        exit = exit.worst(lost_tags::exit(&lost, pause.stopped.is_some()));
         if pause.not_before.is_some() {
             exit = exit.worst(Exit::Waiting);
         }
@@ -277,7 +280,7 @@ impl Rollout<'_, '_> {
             tenant_flags: carry_out::tenant_flags(inputs.context),
             resume_flags: carry_out::resume_flags(inputs.context, inputs.args),
             stopped: why(pause),
-            is_resumable: left,
+            is_resumable: left || lost.iter().any(|lost| lost.outcome == Outcome::NotAttempted),
             unreviewed: inputs.unreviewed,
             plan_digest: inputs.digest.clone(),
             calls: screen.calls,
@@ -287,6 +290,7 @@ impl Rollout<'_, '_> {
             not_before: pause.not_before,
             halt: pause.halt.clone(),
             outcomes,
+            lost,
             run_id,
         };
         End { run, exit }
@@ -310,10 +314,6 @@ impl Rollout<'_, '_> {
             if !notes.iter().any(|note| note.contains(reason)) {
                 notes.push(format!("the lane {} was given up: {reason}", lane.word()));
             }
-        }
-        if self.restored > 0 {
-            let was = noun_for(self.restored, "was|were");
-            notes.push(format!("{} that the service lost {was} put back", counted(self.restored, "tag")));
         }
         notes
     }

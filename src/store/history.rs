@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use mdetag_core::apply::{ChangeKey, ChangeWhat, Entry, Outcome, resume};
+use mdetag_core::apply::{ChangeKey, ChangeOutcome, ChangeWhat, Entry, Outcome, repairs, resume};
 use mdetag_core::plan::{FileReference, History, TagCase};
 use mdetag_core::time::Timestamp;
 
@@ -284,7 +284,24 @@ pub fn entries_of(recorded: &Recorded) -> Vec<HistoryEntry> {
         place += 1;
         kept.contains(&(place - 1))
     });
+    all.extend(not_put_back(recorded));
+    all.sort_by_key(|entry| entry.at);
     all
+}
+
+/// Tags that calls of a run took along and that are not back: no plan has them, and they are gone all the same.
+fn not_put_back(recorded: &Recorded) -> impl Iterator<Item = HistoryEntry> {
+    let lost = repairs::lost_tags(&recorded.entries).into_iter();
+    lost.filter(|lost| lost.outcome != Outcome::Done).map(|ChangeOutcome { key, outcome, error }| {
+        let is_last = |entry: &&Entry| {
+            matches!((entry, &key.what), (Entry::Repair { device, tag, .. }, ChangeWhat::Add(own))
+                if *device == key.device && tag == own)
+        };
+        let at = recorded.entries.iter().rev().find(is_last).map_or(Timestamp::EPOCH, Entry::at);
+        let why = error.unwrap_or_else(|| "the run ended before that".to_owned());
+        let error = Some(format!("a call of this run took the tag along, and it is not back: {why}"));
+        HistoryEntry { at, key, outcome, error }
+    })
 }
 
 #[cfg(test)]

@@ -275,9 +275,9 @@ fn written(line: &Line) -> Written {
             (Kind::Reply, Body { call: Some(call.0), answer, ended, ..Body::default() })
         }
         Entry::Ended { ended, .. } => (Kind::Ended, Body { ended: grouped(ended), ..Body::default() }),
-        Entry::Repair { device, tag, restored, .. } => {
+        Entry::Repair { device, tag, restored, error, .. } => {
             let (devices, tag) = (vec![device.clone()], Some(tag.clone()));
-            (Kind::Repair, Body { devices, tag, restored: *restored, ..Body::default() })
+            (Kind::Repair, Body { devices, tag, restored: *restored, text: error.clone(), ..Body::default() })
         }
         Entry::Canary { device, tags, .. } => {
             let (devices, tags) = (vec![device.clone()], Some(tags.clone()));
@@ -350,8 +350,8 @@ fn read(written: Written) -> Option<Line> {
         }
         Kind::Ended => Line::Entry(Entry::Ended { at, ended: ungrouped(&body.ended)? }),
         Kind::Repair => {
-            let device = body.devices.first()?.clone();
-            Line::Entry(Entry::Repair { at, device, tag: body.tag?, restored: body.restored })
+            let (device, restored, error) = (body.devices.first()?.clone(), body.restored, body.text);
+            Line::Entry(Entry::Repair { at, device, tag: body.tag?, restored, error })
         }
         Kind::Canary => {
             let device = body.devices.first()?.clone();
@@ -403,6 +403,9 @@ mod tests {
         };
         let wave = |event| Line::Entry(Entry::Wave { at, wave: 2, event });
         let request = |call: Call| Line::Entry(Entry::Intent { call: CallId(7), at, request: call });
+        let repair = |restored, error: Option<String>| {
+            Line::Entry(Entry::Repair { at, device: a.clone(), tag: tag.clone(), restored, error })
+        };
         let bulk =
             Call::BulkTag { tag: tag.clone(), action: TagAction::Add, devices: vec![a.clone(), b.clone()] };
         let update = Call::Update { device: a.clone(), value: None, tags: Some(vec![tag.clone()]) };
@@ -438,9 +441,9 @@ mod tests {
                 ended: vec![ended(&a, Outcome::Done, None), ended(&b, Outcome::Done, None), value],
             }),
             Line::Entry(Entry::Ended { at, ended: vec![ended(&a, Outcome::Bounced, Some("held"))] }),
-            Line::Entry(Entry::Repair { at, device: a.clone(), tag: tag.clone(), restored: None }),
-            Line::Entry(Entry::Repair { at, device: a.clone(), tag: tag.clone(), restored: Some(true) }),
-            Line::Entry(Entry::Canary { at, device: a, tags: vec![tag] }),
+            repair(None, None),
+            repair(Some(false), Some("403".into())),
+            Line::Entry(Entry::Canary { at, device: a.clone(), tags: vec![tag.clone()] }),
             Line::Entry(Entry::Note { at, text: "said once".into() }),
             wave(WaveEvent::Started { ill: vec!["a".into()] }),
             wave(WaveEvent::Ended { not_before: at }),

@@ -24,6 +24,7 @@ mod help;
 mod hostile;
 mod known_service;
 mod looks;
+mod lost_tags;
 mod main_job;
 mod measured_runs;
 mod notifications;

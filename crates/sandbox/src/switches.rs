@@ -88,6 +88,7 @@ switches! {
     ExternalRemoval "external_removal" "ignored|returns" "ignored" "A" "Removing a registry or dynamic tag: no effect, or it comes back (a day, an hour later).";
     RuleLocked "rule_locked" "ignore_reverts_in_1h|403|accept" "ignore_reverts_in_1h" "A" "Setting a value that a dynamic rule holds.";
     Patch "patch" "replace|append|legacy_400" "replace" "C" "What PATCH does with tags that its list leaves out.";
+    PatchLoses "patch_loses" "off|value|list" "off" "A" "Whether a PATCH takes one manual tag of the device along: one of a value alone, or one with a list, which then lacks its first tag.";
     Miscased "miscased" "InvalidRequestBody|MissingRequiredParameter" "InvalidRequestBody" "A" "The error for a required name in the wrong case.";
     VisibleAfter "visible_after_s" "NUMBER" "0" "D" "Seconds until reads show a write.";
     HuntingAfter "hunting_after_s" "NUMBER" "0" "D" "Seconds until hunting shows a write.";

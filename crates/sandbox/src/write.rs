@@ -365,7 +365,14 @@ fn update(
     let device = &service.fleet.devices[row];
     let (list, hunting) = delays(service);
     let mut edits = Vec::new();
-    if let Some(sent) = tags {
+    if tags.is_none() && service.switches.is(Switch::PatchLoses, "value") && !device.state.manual.is_empty() {
+        let tags = device.state.manual.iter().skip(1).map(|tag| (**tag).to_owned()).collect();
+        edits.push(Edit::seen(now, list, hunting, Change::Tags { id: device.id.clone(), tags }));
+    }
+    if let Some(mut sent) = tags {
+        if service.switches.is(Switch::PatchLoses, "list") {
+            sent.remove(0);
+        }
         let tags = patched(service, row, sent)?;
         edits.push(Edit::seen(now, list, hunting, Change::Tags { id: device.id.clone(), tags }));
     }

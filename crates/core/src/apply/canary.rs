@@ -154,7 +154,7 @@ impl<'p> Run<'p> {
         self.queues.pool(index, TagAction::Add, repair);
         if let Some(at) = now {
             let device = self.changes.device_id(device).clone();
-            self.entries.push(Entry::Repair { at, device, tag: tag.clone(), restored: None });
+            self.entries.push(Entry::Repair { at, device, tag: tag.clone(), restored: None, error: None });
         }
     }
 }

@@ -160,7 +160,7 @@ impl Run<'_> {
         }
         if differs {
             let id = self.changes.device_id(device);
-            self.note(now, format!("device {id}: the answer to a combined PATCH differs from the list that was sent; bulk calls repair it"));
+            self.note(now, format!("device {id}: the answer to a combined PATCH differs from the list that was sent; what differs goes by bulk calls"));
         }
     }
 

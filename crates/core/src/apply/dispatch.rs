@@ -413,7 +413,9 @@ impl Run<'_> {
         }
         self.emit_ended(now);
         let counts = self.changes.counts();
-        if counts[Outcome::NotAttempted as usize] + counts[Outcome::Unknown as usize] == 0 {
+        let left = counts[Outcome::NotAttempted as usize] + counts[Outcome::Unknown as usize];
+        // A lost tag that is still to be put back is work left, though it is no change of the plan.
+        if left == 0 && self.repairs().all(|repair| super::resume::is_final(repair.outcome)) {
             // Nothing was left to do: the run ended whole, whatever limit it touched at the same moment.
             self.stopped = None;
         }

@@ -50,7 +50,9 @@ impl Run<'_> {
             let change = self.changes.get(repair);
             let (Effect::Add(tag), number) = (change.what, change.device) else { continue };
             self.patch.repaired(number, tag);
-            let outcome = self.changes.outcome(repair).map(|ended| ended.outcome);
+            let ended = self.changes.outcome(repair);
+            let outcome = ended.as_ref().map(|ended| ended.outcome);
+            let error = ended.and_then(|ended| ended.error);
             // One that was not sent is still to be put back, by a resumed run.
             let restored = match outcome {
                 Some(Outcome::NotAttempted | Outcome::Unknown) => None,
@@ -64,7 +66,7 @@ impl Run<'_> {
             }
             let device = self.changes.device_id(number).clone();
             let tag = self.changes.tags[tag as usize].clone();
-            self.entries.push(Entry::Repair { at: now, device, tag, restored });
+            self.entries.push(Entry::Repair { at: now, device, tag, restored, error });
         }
     }
 }

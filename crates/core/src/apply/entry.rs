@@ -33,6 +33,8 @@ pub enum Entry {
         tag: Arc<str>,
         /// `None` while it is still to be put back; then whether it is back.
         restored: Option<bool>,
+        /// Why it is not back.
+        error: Option<String>,
     },
     /// The tags of a device as a read showed them just before a `PATCH` of its value: what the call loses is put back
     /// from these. Written before the intent of that call.

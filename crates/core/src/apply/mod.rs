@@ -22,6 +22,7 @@ mod routes;
 mod held;
 mod run;
 mod emit;
+pub mod repairs;
 mod dispatch;
 mod combined;
 mod canary;

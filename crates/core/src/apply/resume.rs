@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::plan::stale::Dropped;
-use crate::plan::{Plan, WithheldReason};
+use crate::plan::{Lane, Plan, WithheldReason};
 use crate::time::Timestamp;
 
 use super::changes::{Changes, Effect};
@@ -232,8 +232,14 @@ impl Run<'_> {
     /// Takes in what earlier processes of this run did.
     pub(super) fn resume(&mut self, journal: &[Entry]) {
         let mut lost: BTreeSet<(&Arc<str>, &Arc<str>)> = BTreeSet::new();
+        let mut canaries: HashMap<&Arc<str>, &Vec<Arc<str>>> = HashMap::new();
+        let mut has_patch_lost = false;
         for entry in journal {
+            if let Entry::Repair { device, tag, .. } = entry {
+                has_patch_lost |= canaries.get(device).is_some_and(|tags| tags.contains(tag));
+            }
             match entry {
+                Entry::Canary { device, tags, .. } => drop(canaries.insert(device, tags)),
                 Entry::Intent { call, .. } => self.first_call = self.first_call.max(call.0),
                 Entry::Repair { device, tag, restored: None, .. } => {
                     lost.insert((device, tag));
@@ -247,6 +253,11 @@ impl Run<'_> {
         let mut before = outcomes(journal);
         end_all(&mut self.changes, &mut before);
         self.settled = before.into_iter().map(|(key, ended)| (key.clone(), ended.clone())).collect();
+        if has_patch_lost {
+            // The lane closes for the whole run: another canary would lose tags of one more device.
+            let circuit = self.lanes.circuit_mut(Lane::UpdateDevice);
+            circuit.open("a PATCH of a value alone lost tags earlier in this run".to_owned());
+        }
         for (device, tag) in lost {
             let device = self.device(device);
             self.put_back(device, tag, None);

@@ -22,6 +22,7 @@ impl<'a> Model<'a> {
                     aside: Some(aside),
                     unresolved: None,
                     outcome: None,
+                    is_put_back: false,
                 })
             })
         });
@@ -49,6 +50,7 @@ fn unresolved_rows(plan: &Plan) -> impl Iterator<Item = Row<'_>> {
             aside: None,
             unresolved: Some((entry, device.reason)),
             outcome: None,
+            is_put_back: false,
         })
     })
 }

@@ -152,6 +152,15 @@ pub struct Row<'a> {
     pub unresolved: Option<(&'a Unresolved, GapReason)>,
     /// How it ended.
     pub outcome: Option<&'a ChangeOutcome>,
+    /// Whether it is no change of the plan: it puts a tag back that a call took along.
+    pub is_put_back: bool,
+}
+
+impl Row<'_> {
+    /// `add`, `remove` or `value`; `putBack` for a tag that a call took along.
+    pub fn action(&self) -> &'static str {
+        if self.is_put_back { "putBack" } else { self.what.action() }
+    }
 }
 
 impl Totals {

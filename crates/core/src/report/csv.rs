@@ -37,7 +37,7 @@ pub fn csv(model: &Model<'_>, out: &mut dyn Write) -> io::Result<()> {
     let mut writer = csv::WriterBuilder::new().quote_style(csv::QuoteStyle::Always).from_writer(out);
     writer.write_record(COLUMNS).map_err(io_error)?;
     let asides = model.aside_rows().filter(|_| model.input.subject == Subject::Drift);
-    for row in model.rows().chain(asides) {
+    for row in model.rows().chain(model.lost_rows()).chain(asides) {
         let cells = cells(model, &row);
         let cells = cells.iter().map(|cell| escape::csv(cell).into_owned());
         writer.write_record(cells).map_err(io_error)?;
@@ -79,7 +79,7 @@ fn cells(model: &Model<'_>, row: &Row<'_>) -> [String; 15] {
     let template_rule = row.unresolved.map(|(entry, _)| words::rule_name(plan, entry.rule).to_owned());
     [
         row.class.word().to_owned(),
-        row.what.action().to_owned(),
+        row.action().to_owned(),
         row.id.to_owned(),
         row.name.unwrap_or_default().to_owned(),
         row.what.tag().unwrap_or_default().to_owned(),

@@ -8,10 +8,14 @@ use crate::apply::Outcome;
 
 use super::escape::terminal;
 use super::fold;
+use super::lost;
 use super::model::{Model, RunEnd};
 use super::style::{Paint, Style, write_prose};
 use super::table;
 use super::words::{counted, noun_for, number, outcome_phrase};
+
+/// So many lost tags are listed without `--details`.
+const MOST_LOST: usize = 20;
 
 /// After a plan that was shown: changes that did not end as planned, and how the run ended.
 pub(super) fn what_differs(model: &Model<'_>, style: &Style, out: &mut dyn Write) -> io::Result<()> {
@@ -38,7 +42,8 @@ pub(super) fn what_differs(model: &Model<'_>, style: &Style, out: &mut dyn Write
 /// How the run ended, and how to continue.
 pub(super) fn write(model: &Model<'_>, style: &Style, out: &mut dyn Write) -> io::Result<()> {
     let Some(run) = model.input.run else { return Ok(()) };
-    let is_bad = Outcome::ALL.into_iter().any(|outcome| outcome.is_bad() && model.outcome(outcome) > 0);
+    let is_bad = Outcome::ALL.into_iter().any(|outcome| outcome.is_bad() && model.outcome(outcome) > 0)
+        || lost::counts(&run.lost).1 > 0;
     let (lead, paint) = match (&run.stopped, is_bad || model.outcome(Outcome::NotAttempted) > 0) {
         (Some(_), _) => ("stopped", Paint::Notice),
         (None, true) => ("applied in part", Paint::Bad),
@@ -59,10 +64,28 @@ pub(super) fn write(model: &Model<'_>, style: &Style, out: &mut dyn Write) -> io
         let changes = counted(run.unreviewed, "more change");
         writeln!(out, "  {changes} {verb} wanted now but {was} not reviewed: left for the next plan")?;
     }
+    write_lost(model, run, style, out)?;
     for note in &run.notes {
         write_prose(&format!("note: {}", terminal(note)), Paint::Plain, (2, 4), style, out)?;
     }
     Ok(())
+}
+
+/// Tags that calls took along, each with its device.
+fn write_lost(model: &Model<'_>, run: &RunEnd, style: &Style, out: &mut dyn Write) -> io::Result<()> {
+    let paint = if lost::counts(&run.lost).1 > 0 { Paint::Bad } else { Paint::Plain };
+    for sum in lost::sums(&run.lost) {
+        write_prose(&sum, paint, (2, 4), style, out)?;
+    }
+    let sentences = lost::sentences(model);
+    let most = if style.details { sentences.len() } else { MOST_LOST };
+    for sentence in sentences.iter().take(most) {
+        write_prose(&terminal(sentence), Paint::Plain, (4, 6), style, out)?;
+    }
+    match sentences.len().saturating_sub(most) {
+        0 => Ok(()),
+        more => writeln!(out, "    … {} more: --details lists all", number(more as u64)),
+    }
 }
 
 /// The commands that go on from here, each with what it is for. A plain resume does not get past a gate that failed.

@@ -2,6 +2,9 @@
 //!
 //! Messages hold names as they are; each renderer escapes them for its target.
 
+use std::collections::BTreeMap;
+
+use crate::apply::Outcome;
 use crate::diagnostic::{Place, Severity};
 use crate::plan::{Cause, Plan, Withheld};
 
@@ -15,6 +18,9 @@ use super::words::{self, counted, noun_for, number, outcome_phrase};
 
 /// The most findings of a report; code-scanning services take a few thousand. The rest becomes one finding with its counts.
 pub const MOST: usize = 4_000;
+
+/// So many devices of a lost tag are named.
+const MOST_LOST: usize = 20;
 
 /// One finding.
 #[derive(Clone, Debug)]
@@ -53,6 +59,7 @@ pub fn findings<'a>(model: &Model<'a>) -> Vec<Finding<'a>> {
     findings.extend(untrusted(model.plan()));
     findings.extend(broken(model));
     findings.extend(moved(model));
+    findings.extend(lost(model));
     let mut rest = (0, 0);
     for part in &model.parts {
         for group in &part.groups {
@@ -103,6 +110,43 @@ pub fn rule_id(plan: &Plan, cause: Option<&Cause>) -> String {
         Some(Cause::Default { .. }) => "default".to_owned(),
         None => "unplanned".to_owned(),
     }
+}
+
+/// Tags that calls of the run took along, by tag and whether they are back.
+fn lost<'a>(model: &Model<'a>) -> Vec<Finding<'a>> {
+    let mut groups: BTreeMap<(bool, &str), Vec<&str>> = BTreeMap::new();
+    for row in model.lost_rows() {
+        let is_back = row.outcome.is_some_and(|lost| lost.outcome == Outcome::Done);
+        groups
+            .entry((is_back, row.what.tag().unwrap_or_default()))
+            .or_default()
+            .push(row.name.unwrap_or(row.id));
+    }
+    let finding = |((is_back, tag), devices): ((bool, &str), Vec<&str>)| {
+        let count = devices.len() as u64;
+        let mut names: Vec<String> =
+            devices.iter().take(MOST_LOST).map(|name| clip(name, 80).into_owned()).collect();
+        if devices.len() > names.len() {
+            names.push(format!("… {} more", number((devices.len() - names.len()) as u64)));
+        }
+        let end = if is_back { "put back" } else { "not put back" };
+        Finding {
+            rule: "lostTag".to_owned(),
+            severity: if is_back { Severity::Note } else { Severity::Error },
+            class: "lostTag",
+            is_failure: !is_back,
+            title: format!("tag \"{tag}\" lost and {end}"),
+            message: format!(
+                "tag \"{tag}\" was taken along by a call on {} and {end}: {}",
+                counted(count, "device"),
+                names.join(", ")
+            ),
+            place: None,
+            changes: count,
+            origin: None,
+        }
+    };
+    groups.into_iter().map(finding).collect()
 }
 
 fn grouped<'a>(model: &Model<'a>, group: &Group<'a>, origin: Option<Origin>) -> Finding<'a> {

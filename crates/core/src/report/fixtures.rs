@@ -233,6 +233,7 @@ pub(super) fn run(plan: &Plan) -> super::model::RunEnd {
         resume_flags: String::new(),
         unreviewed: 2,
         notes: vec!["the bulk route is forbidden: fell back to single calls".to_owned()],
+        lost: Vec::new(),
         calls: 21,
         seconds: 75,
         exit_code: 4,

@@ -58,12 +58,51 @@ pub struct ApplyDocument<Changes> {
     pub gate: Option<GateDocument>,
     /// What else happened. Where every wave was written at once, this comes first, with the reason.
     pub notes: Vec<String>,
+    /// Tags that calls took along without meaning to; no outcome counts them. One that is not back makes the exit code 4, or 5 where
+    /// a resumed run puts it back.
+    pub lost_tags: Vec<LostTagDocument>,
     /// Calls sent.
     pub calls: u64,
     /// Seconds from the first call to the last answer.
     pub seconds: u64,
     /// The exit code of the command.
     pub exit_code: u8,
+}
+
+/// A tag that a call took along.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LostTagDocument {
+    /// The device.
+    pub device: DeviceReference,
+    /// The tag.
+    pub tag: String,
+    /// Whether it is back.
+    pub restored: bool,
+    /// Why it is not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// A device by its id and name.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct DeviceReference {
+    /// Its id.
+    pub id: String,
+    /// Its name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+}
+
+impl LostTagDocument {
+    fn of(row: &super::model::Row<'_>) -> LostTagDocument {
+        LostTagDocument {
+            device: DeviceReference { id: row.id.to_owned(), name: row.name.map(str::to_owned) },
+            tag: row.what.tag().unwrap_or_default().to_owned(),
+            restored: row.outcome.is_some_and(|lost| lost.outcome == Outcome::Done),
+            error: row.outcome.and_then(|lost| lost.error.clone()),
+        }
+    }
 }
 
 /// A gate that a wave failed.
@@ -260,6 +299,7 @@ fn applied<'m, 'a>(model: &'m Model<'a>) -> ApplyDocument<Rows<'m, 'a>> {
         not_before: run.not_before,
         gate: run.halt.as_ref().map(GateDocument::from),
         notes: model.input.notices.iter().cloned().chain(run.notes).collect(),
+        lost_tags: model.lost_rows().map(|row| LostTagDocument::of(&row)).collect(),
         calls: run.calls,
         seconds: run.seconds,
         exit_code: run.exit_code,

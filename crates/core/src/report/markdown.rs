@@ -14,6 +14,7 @@ use super::escape::{clip, markdown as code, terminal};
 use super::first_lines;
 use super::fold::{self, Line};
 use super::last;
+use super::lost;
 use super::model::{Class, Group, Model, Part, Subject, What};
 use super::refusal;
 use super::sentences::{self, Phrase};
@@ -289,6 +290,14 @@ fn closing(model: &Model<'_>) -> String {
         for (purpose, command) in ways_on(run) {
             text.push_str(&format!("{}: {}\n\n", capitalised(purpose), code(&clip(&command, 300))));
         }
+        for sum in lost::sums(&run.lost) {
+            text.push_str(&format!("**{sum}**\n\n"));
+        }
+        let lost = lost::sentences(model);
+        for sentence in lost.iter().take(SENTENCES) {
+            text.push_str(&format!("{}\n\n", code(&clip(sentence, 500))));
+        }
+        text.push_str(&more(lost.len(), "tag"));
         for note in run.notes.iter().take(SENTENCES) {
             text.push_str(&format!("Note: {}\n\n", code(&clip(note, 300))));
         }

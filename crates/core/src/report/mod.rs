@@ -21,6 +21,7 @@ pub mod refusal;
 mod waves;
 pub mod fold;
 mod table;
+mod lost;
 mod ending;
 pub mod human;
 pub mod row;

@@ -107,6 +107,8 @@ pub struct RunEnd {
     pub unreviewed: u64,
     /// What else happened, one sentence each: a fallback, a repair, an open circuit.
     pub notes: Vec<String>,
+    /// Tags that calls took along without meaning to, each as the addition that puts it back: no change of the plan.
+    pub lost: Vec<ChangeOutcome>,
     /// Calls sent.
     pub calls: u64,
     /// Seconds from the first call to the last answer.
@@ -288,6 +290,7 @@ impl<'a> Model<'a> {
                 aside: None,
                 unresolved: None,
                 outcome: None,
+                is_put_back: false,
             };
             (member, row)
         })
@@ -439,7 +442,7 @@ fn find_tag(plan: &Plan, changes: &[TagChange], tag: &str) -> Option<CauseIndex>
 }
 
 /// Outcomes as rows, with the cause that the plan has for them.
-fn outcome_rows<'a>(
+pub(super) fn outcome_rows<'a>(
     input: Input<'a>,
     outcomes: &'a [ChangeOutcome],
 ) -> impl Iterator<Item = (u32, Row<'a>)> + use<'a> {
@@ -470,6 +473,7 @@ fn outcome_rows<'a>(
             aside: None,
             unresolved: None,
             outcome: Some(outcome),
+            is_put_back: false,
         };
         (number as u32, row)
     })

@@ -40,7 +40,7 @@ pub struct LineDocument<'a> {
 /// # Errors
 /// Those of the writer.
 pub fn ndjson(model: &Model<'_>, out: &mut dyn Write) -> io::Result<()> {
-    model.rows().try_for_each(|row| line(model, &row, out))?;
+    model.rows().chain(model.lost_rows()).try_for_each(|row| line(model, &row, out))?;
     if model.input.subject == Subject::Drift {
         model.aside_rows().try_for_each(|row| line(model, &row, out))?;
     }

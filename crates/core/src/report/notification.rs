@@ -14,6 +14,7 @@ use crate::time::Timestamp;
 
 use super::escape::{clip, terminal};
 use super::json::OutcomesDocument;
+use super::lost;
 use super::model::{Model, Subject};
 use super::sentences;
 use super::words::{number, outcome_phrase};
@@ -48,6 +49,9 @@ pub struct SummaryDocument {
     /// How many changes ended how.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub outcomes: Option<OutcomesDocument>,
+    /// Tags that calls of the run took along; absent where there are none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lost_tags: Option<LostTagsSummary>,
     /// Why there is no plan or no run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<ErrorSummary>,
@@ -56,6 +60,16 @@ pub struct SummaryDocument {
     /// The job of the CI system.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub link: Option<String>,
+}
+
+/// How many tags calls took along without meaning to.
+#[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LostTagsSummary {
+    /// They are back.
+    pub restored: u64,
+    /// They are not.
+    pub not_restored: u64,
 }
 
 /// An error as `--format json` names it.
@@ -80,6 +94,7 @@ impl SummaryDocument {
             summary: None,
             run_id: None,
             outcomes: None,
+            lost_tags: None,
             error: None,
             exit_code: 0,
             link: None,
@@ -100,7 +115,12 @@ impl SummaryDocument {
     /// Of a run.
     pub fn of_run(model: &Model<'_>) -> SummaryDocument {
         let run = model.input.run.map(|run| run.run_id.clone());
+        let lost = model.input.run.filter(|run| !run.lost.is_empty()).map(|run| {
+            let (restored, not_restored) = lost::counts(&run.lost);
+            LostTagsSummary { restored, not_restored }
+        });
         SummaryDocument {
+            lost_tags: lost,
             run_id: run.filter(|id| !id.is_empty()),
             outcomes: Some(OutcomesDocument::of(model)),
             ..SummaryDocument::of_plan(model.input.subject, model.plan())
@@ -248,6 +268,10 @@ fn lines(summary: &SummaryDocument) -> Vec<(&'static str, String)> {
         let parts = counted.map(|(outcome, count)| format!("{} {}", number(count), outcome_phrase(outcome)));
         let parts = parts.collect::<Vec<_>>().join(", ");
         lines.push(("Outcome", if parts.is_empty() { "nothing was to be done".to_owned() } else { parts }));
+    }
+    if let Some(LostTagsSummary { restored, not_restored }) = summary.lost_tags {
+        let text = format!("{} not back, {} put back", number(not_restored), number(restored));
+        lines.push(("Tags lost by calls", text));
     }
     if let Some(error) = &summary.error {
         lines.push(("Error", format!("{}: {}", error.code, terminal(&clip(&error.message, ERROR)))));

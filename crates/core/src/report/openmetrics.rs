@@ -22,7 +22,7 @@ const SERIES: usize = 200;
 type Sample = (Vec<(&'static str, String)>, u64);
 
 /// Every metric that can be written: name and help.
-pub const METRICS: [(&str, &str); 26] = [
+pub const METRICS: [(&str, &str); 27] = [
     ("mdetag_report_timestamp_seconds", "When the plan was made, in seconds since 1970."),
     ("mdetag_devices", "Devices read."),
     ("mdetag_devices_in_scope", "Devices in scope of the policy set."),
@@ -51,6 +51,7 @@ pub const METRICS: [(&str, &str); 26] = [
     ("mdetag_groups_reliable", "1 where the predicted moves may be relied on."),
     ("mdetag_exposure_weight_hundredths", "Weight of the devices in the exposure score, in hundredths."),
     ("mdetag_outcomes", "How the changes of the last run ended."),
+    ("mdetag_lost_tags", "Tags that calls of the last run took along, by whether they are back."),
     ("mdetag_exit_code", "Exit code of the last run."),
 ];
 
@@ -113,6 +114,11 @@ fn samples(model: &Model<'_>, name: &str) -> Vec<Sample> {
         "mdetag_outcomes" if is_run => Outcome::ALL
             .map(|outcome| (vec![("outcome", outcome.word().to_owned())], model.outcome(outcome)))
             .into(),
+        "mdetag_lost_tags" => model.input.run.map_or_else(Vec::new, |run| {
+            let (back, left) = super::lost::counts(&run.lost);
+            let label = |is_back: bool| vec![("restored", is_back.to_string())];
+            vec![(label(true), back), (label(false), left)]
+        }),
         "mdetag_exit_code" => model.input.run.map_or_else(Vec::new, |run| one(run.exit_code.into())),
         "mdetag_group_moves"
         | "mdetag_groups_differ"

@@ -50,7 +50,7 @@ pub struct PlaceDocument<'a> {
 pub struct RowDocument<'a> {
     /// The device.
     pub device: DeviceDocument<'a>,
-    /// `add`, `remove` or `value`.
+    /// `add`, `remove` or `value`; `putBack` for a tag that a call of the run took along, which is no change of the plan.
     pub action: &'static str,
     /// The tag, for `add` and `remove`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -113,7 +113,7 @@ pub fn document<'a>(model: &Model<'a>, row: &Row<'a>) -> RowDocument<'a> {
     };
     RowDocument {
         device: DeviceDocument { id: row.id, name: row.name },
-        action: row.what.action(),
+        action: row.action(),
         tag: row.what.tag().filter(|_| row.unresolved.is_none()),
         device_value,
         cause: cause.map(Cause::word),

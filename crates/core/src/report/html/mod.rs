@@ -15,6 +15,7 @@ use super::ending::{outcomes, ways_on};
 use super::escape::{self, clip, html as text};
 use super::fold::{self, Line};
 use super::last;
+use super::lost;
 use super::model::{Model, What};
 use super::sentences::{self, Phrase};
 use super::waves;
@@ -130,6 +131,12 @@ fn sums(model: &Model<'_>, out: &mut dyn Write) -> io::Result<()> {
         }
         for (purpose, command) in ways_on(run) {
             writeln!(out, "<p>{}: <code>{}</code></p>", capitalised(purpose), text(&command))?;
+        }
+        for sum in lost::sums(&run.lost) {
+            writeln!(out, "<p><strong>{}</strong></p>", text(&sum))?;
+        }
+        for sentence in lost::sentences(model).iter().take(LIST) {
+            writeln!(out, "<p>{}</p>", text(&capitalised(sentence)))?;
         }
         for note in run.notes.iter().take(LIST) {
             writeln!(out, "<p>Note: {}</p>", text(note))?;

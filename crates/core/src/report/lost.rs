@@ -1,0 +1,54 @@
+//! Tags that calls of a run took along without meaning to, in sentences: which, of which device, and whether each is back.
+//!
+//! No change of the plan, so no outcome counts them.
+
+use crate::apply::{ChangeOutcome, Outcome};
+
+use super::escape::clip;
+use super::model::{Model, Row, What, outcome_rows};
+use super::words::{counted, noun_for};
+
+impl<'a> Model<'a> {
+    /// Tags that calls of the run took along, one a row.
+    pub fn lost_rows(&self) -> impl Iterator<Item = Row<'a>> + use<'a> {
+        let lost = self.input.run.map_or(&[][..], |run| &run.lost);
+        outcome_rows(self.input, lost).map(|(_, row)| Row { is_put_back: true, cause: None, ..row })
+    }
+}
+
+/// The counts, in a sentence each, and how many tags each is about: those that are not back first.
+pub(super) fn sums(lost: &[ChangeOutcome]) -> Vec<String> {
+    let (back, left) = counts(lost);
+    let took = |count: u64| format!("{} that a call took along", counted(count, "tag"));
+    let left = (left > 0).then(|| format!("{} {} not back", took(left), noun_for(left, "is|are")));
+    let back = (back > 0).then(|| format!("{} {} put back", took(back), noun_for(back, "was|were")));
+    left.into_iter().chain(back).collect()
+}
+
+/// How many are back, and how many are not.
+pub(super) fn counts(lost: &[ChangeOutcome]) -> (u64, u64) {
+    let back = lost.iter().filter(|lost| lost.outcome == Outcome::Done).count();
+    (back as u64, (lost.len() - back) as u64)
+}
+
+/// One sentence a tag, those that are not back first; names are not escaped.
+pub(super) fn sentences(model: &Model<'_>) -> Vec<String> {
+    let mut rows: Vec<_> = model.lost_rows().collect();
+    let is_back = |outcome: Option<&ChangeOutcome>| outcome.is_some_and(|lost| lost.outcome == Outcome::Done);
+    rows.sort_by_key(|row| is_back(row.outcome));
+    let sentence = |row: &Row<'_>| {
+        let What::Add(tag) = row.what else { return None };
+        let device = match row.name {
+            Some(name) => format!("{name} ({})", row.id),
+            None => row.id.to_owned(),
+        };
+        let why = row.outcome.and_then(|lost| lost.error.as_deref()).map(|error| clip(error, 300));
+        let end = match (is_back(row.outcome), why) {
+            (true, _) => "put back".to_owned(),
+            (false, Some(why)) => format!("not back: {why}"),
+            (false, None) => "not back".to_owned(),
+        };
+        Some(format!("tag \"{tag}\" of {device}: {end}"))
+    };
+    rows.iter().filter_map(sentence).collect()
+}

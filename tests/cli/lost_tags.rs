@@ -1,0 +1,151 @@
+//! Tags that a call of a run took along without meaning to: each is named with its device, and counted if it is not back.
+
+use serde_json::{Value, json};
+
+use crate::project::Project;
+use crate::tenant::{id, policy};
+
+const APPLY: [&str; 5] = ["apply", "--sandbox", "--auto-approve", "--sandbox-speed", "600"];
+const NO_PUT_BACK: &str = "forbidden=bulkTag:always+singleTag:always";
+
+/// Devices that are to get a value, which a `PATCH` sets and takes a tag along.
+fn values(devices: usize) -> Project {
+    let project = Project::with_policy(&policy("", "deviceValue: High"));
+    project.write("mdetag.yaml", "version: 1\nwrites: { values: both }\n");
+    project.devices(devices);
+    project
+}
+
+/// The words of an apply against a `PATCH` that loses tags.
+fn apply<'a>(faults: &[&'a str], more: &[&'a str]) -> Vec<&'a str> {
+    let faults = faults.iter().flat_map(|fault| ["--sandbox-fault", fault]);
+    APPLY.into_iter().chain(faults).chain(more.iter().copied()).collect()
+}
+
+/// The device that lost its tag.
+fn loser(project: &Project) -> String {
+    let fleet = project.fleet();
+    let mut without = fleet.iter().filter(|(_, (tags, _))| tags.is_empty());
+    let (device, _) = without.next().expect("a device without its tag");
+    assert_eq!(without.next(), None, "one canary");
+    device.clone()
+}
+
+/// The name of the device with this id.
+fn name(id: &str) -> String {
+    format!("d{}.example.com", u64::from_str_radix(id, 16).unwrap())
+}
+
+#[test]
+fn a_tag_that_a_patch_lost_and_that_is_not_put_back_is_named_and_ends_with_4() {
+    let project = values(6);
+    let reports = ["md", "html", "csv", "ndjson", "junit", "sarif", "openmetrics"];
+    let names = ["markdown", "html", "csv", "ndjson", "junit", "sarif", "openmetrics"];
+    let targets: Vec<String> =
+        names.iter().zip(reports).map(|(format, file)| format!("{format}=out.{file}")).collect();
+    let mut more = vec!["--format", "json"];
+    targets.iter().for_each(|target| more.extend(["--report", target]));
+    let document = project.run(&apply(&["patch_loses=value", NO_PUT_BACK], &more)).exits(4).json();
+    let device = loser(&project);
+    assert_eq!(document["outcomes"]["done"], 6, "{document}");
+    let lost = &document["lostTags"];
+    assert_eq!(lost.as_array().map(Vec::len), Some(1), "{document}");
+    assert_eq!(
+        (&lost[0]["device"]["id"], &lost[0]["tag"], &lost[0]["restored"]),
+        (&json!(device), &json!("Own"), &json!(false))
+    );
+    assert!(lost[0]["error"].as_str().unwrap().starts_with("403"), "{lost}");
+    assert_eq!(document["exitCode"], 4);
+    for file in reports {
+        let text = std::fs::read_to_string(project.path().join(format!("out.{file}"))).unwrap();
+        if file == "openmetrics" {
+            assert!(text.contains("mdetag_lost_tags{tenant=\"default\",restored=\"false\"} 1"), "{text}");
+            continue;
+        }
+        assert!(text.contains("Own"), "the tag is not in {text}");
+        assert!(text.contains(&name(&device)), "the device is not in {text}");
+    }
+    let history = project.run(&["history", "--sandbox", &device, "--format", "json"]).exits(0).out;
+    assert!(history.contains("Own"), "{history}");
+}
+
+#[test]
+fn people_read_which_device_lost_which_tag_and_that_it_is_not_back() {
+    let project = values(6);
+    let ran = project.run(&apply(&["patch_loses=value", NO_PUT_BACK], &[])).exits(4);
+    ran.is_for_people();
+    let device = loser(&project);
+    assert!(ran.out.contains("applied in part: 6 of 6 changes done"), "{}", ran.out);
+    let flat = ran.out.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(flat.contains("1 tag that a call took along is not back"), "{flat}");
+    assert!(flat.contains("\"Own\"") && flat.contains(&name(&device)), "{flat}");
+}
+
+#[test]
+fn a_tag_that_was_put_back_is_named_with_its_device_too() {
+    let project = values(6);
+    let ran = project.run(&apply(&["patch_loses=value"], &[])).exits(0);
+    ran.is_for_people();
+    assert!(project.fleet().values().all(|(tags, value)| tags == &["Own"] && value == "High"));
+    let flat = ran.out.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(flat.contains("1 tag that a call took along was put back"), "{flat}");
+    assert!(flat.contains("tag \"Own\" of d"), "{flat}");
+}
+
+#[test]
+fn a_put_back_that_was_not_attempted_leaves_the_run_unfinished_and_a_resumed_one_makes_it() {
+    let project = values(2);
+    // One value on the usual route, a read, a PATCH that loses the tag, and no call left for the tag.
+    let stopped = project.run(&apply(&["patch_loses=value"], &["--max-calls", "3", "--format", "json"]));
+    let document = stopped.exits(5).json();
+    let device = loser(&project);
+    assert_eq!(document["lostTags"][0]["restored"], false, "{document}");
+    assert_eq!(document["resumable"], true);
+    let resumed = ["apply", "--resume", "--sandbox", "--sandbox-speed", "600", "--format", "json"];
+    let document = project.run(&resumed).exits(0).json();
+    assert_eq!(
+        (&document["lostTags"][0]["device"]["id"], &document["lostTags"][0]["restored"]),
+        (&json!(device), &json!(true)),
+        "{document}"
+    );
+    assert!(project.fleet().values().all(|(tags, value)| tags == &["Own"] && value == "High"));
+}
+
+#[test]
+fn a_loss_that_an_earlier_part_of_the_run_could_not_mend_is_told_by_the_resumed_one() {
+    let project = values(60);
+    project.run(&apply(&["patch_loses=value", NO_PUT_BACK], &["--max-calls", "40"])).exits(4);
+    loser(&project);
+    let resumed = ["apply", "--resume", "--sandbox", "--sandbox-speed", "600", "--format", "json"];
+    let document = project.run(&resumed).exits(4).json();
+    assert_eq!(document["lostTags"][0]["restored"], false, "{document}");
+}
+
+/// Three devices that one `PATCH` each serves best, whose manual tag the service drops.
+fn combined(faults: &[&str]) -> (Project, Value) {
+    let tags = "tags: [\"a:{deviceName}\", \"b:{deviceName}\"]\n    deviceValue: High";
+    let project = Project::with_policy(&policy("\"a:*\", \"b:*\"", tags));
+    project.write("mdetag.yaml", "version: 1\nwrites: { combine: true, origins: true }\n");
+    project.devices(3);
+    let faults: Vec<&str> = ["patch_loses=list"].into_iter().chain(faults.iter().copied()).collect();
+    let code = if faults.len() > 1 { 4 } else { 0 };
+    let document = project.run(&apply(&faults, &["--format", "json"])).exits(code).json();
+    assert!(!project.calls("default", "updateDevice").is_empty(), "{document}");
+    (project, document)
+}
+
+#[test]
+fn tags_that_a_combined_patch_dropped_are_told_one_by_one() {
+    let (project, document) = combined(&[]);
+    assert!(project.fleet().values().all(|(tags, _)| tags.contains(&"Own".to_owned())));
+    let lost = document["lostTags"].as_array().unwrap();
+    assert_eq!(lost.iter().filter(|lost| lost["restored"] == true).count(), 3, "{document}");
+    let (project, document) = combined(&[NO_PUT_BACK]);
+    let lost = document["lostTags"].as_array().unwrap();
+    assert_eq!(lost.len(), 3, "{document}");
+    for (number, lost) in lost.iter().enumerate() {
+        let told = (&lost["device"]["id"], &lost["tag"], &lost["restored"]);
+        assert_eq!(told, (&json!(id(number)), &json!("Own"), &json!(false)));
+    }
+    assert!(project.fleet().values().all(|(tags, _)| !tags.contains(&"Own".to_owned())));
+}
