@@ -126,14 +126,15 @@ fn is_json(line: &[u8]) -> bool {
 }
 
 fn finish(builder: SnapshotBuilder, header: Option<SnapshotHeader>, is_cut: bool) -> SnapshotFile {
-    let found = builder.rows() as u64 + builder.tally().skipped();
+    let skipped = builder.tally().skipped();
     let (snapshot, counted) = builder.finish();
-    let mut reasons = match &header {
+    // Devices, not lines: a line that comes twice must not stand for one that is missing.
+    let found = snapshot.len() as u64 + skipped;
+    let mut reasons = match header.as_ref().map(|header| header.devices) {
         None => vec![UntrustedReason::NoHeader],
-        Some(header) if found < header.devices => {
-            vec![UntrustedReason::ShortFile { expected: header.devices, found }]
-        }
-        Some(_) => Vec::new(),
+        Some(None) => vec![UntrustedReason::NoCount],
+        Some(Some(expected)) if found < expected => vec![UntrustedReason::ShortFile { expected, found }],
+        Some(Some(_)) => Vec::new(),
     };
     if is_cut && !matches!(reasons.first(), Some(UntrustedReason::ShortFile { .. })) {
         reasons.push(UntrustedReason::CutFile);
@@ -373,16 +374,20 @@ mod tests {
     }
 
     #[test]
-    fn fewer_lines_than_announced_are_untrusted_and_repeats_are_not() {
+    fn fewer_devices_than_announced_or_no_count_are_untrusted_and_repeats_are_not() {
         let header = |devices: u64| {
             format!(
                 "{{\"formatVersion\":\"1.7\",\"kind\":\"snapshot\",\"devices\":{devices},\"trusted\":true,\"x\":1}}\n"
             )
         };
         let text = |devices| format!("{}{{\"id\":\"a\"}}\n{{\"id\":\"a\"}}\n", header(devices));
-        assert!(read_bytes(text(2).as_bytes()).unwrap().trust.is_trusted());
-        let short = read_bytes(text(3).as_bytes()).unwrap().trust.reasons;
-        assert_eq!(short, [UntrustedReason::ShortFile { expected: 3, found: 2 }]);
+        assert!(read_bytes(text(1).as_bytes()).unwrap().trust.is_trusted());
+        for expected in [2, 3] {
+            let short = read_bytes(text(expected).as_bytes()).unwrap().trust.reasons;
+            assert_eq!(short, [UntrustedReason::ShortFile { expected, found: 1 }], "one device, twice");
+        }
+        let uncounted = text(1).replace("\"devices\":1,", "");
+        assert_eq!(read_bytes(uncounted.as_bytes()).unwrap().trust.reasons, [UntrustedReason::NoCount]);
         assert_eq!(read_bytes(header(0).as_bytes()).unwrap().trust.reasons, [UntrustedReason::EmptyAnswer]);
         assert!(read_bytes(header(1).replace("1.7", "2.0").as_bytes()).is_err());
     }

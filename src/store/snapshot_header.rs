@@ -34,8 +34,9 @@ pub(super) struct SnapshotHeader {
     pub(super) tenant: HeaderTenant,
     #[serde(default)]
     pub(super) read_at: Option<Timestamp>,
+    /// Without it nobody can say whether the file is torn.
     #[serde(default)]
-    pub(super) devices: u64,
+    pub(super) devices: Option<u64>,
     #[serde(default)]
     trusted: bool,
     #[serde(default)]
@@ -60,7 +61,7 @@ impl SnapshotHeader {
             kind: "snapshot".to_owned(),
             tenant: HeaderTenant { id, name, cloud },
             read_at: stamp.read_at,
-            devices: stamp.devices,
+            devices: Some(stamp.devices),
             trusted: stamp.reasons.is_empty(),
             reasons: stamp.reasons.clone(),
         }

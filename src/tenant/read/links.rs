@@ -63,7 +63,7 @@ impl ReadContext<'_> {
             let seam = self.list_top(None, rows - 1, 1).await?;
             pass.moved |= seam.rows.first().and_then(|row| row.id) != before;
         }
-        Ok(true)
+        Ok(!self.ends_at_limit(pass).await?)
     }
 
     fn classify(&self, link: &str) -> LinkKind {

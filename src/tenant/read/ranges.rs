@@ -253,7 +253,7 @@ fn alike(rows: usize) -> String {
 }
 
 /// Whether services use this number as a limit: 50, 100, 200, 250 and their multiples by ten.
-fn is_common_limit(rows: usize) -> bool {
+pub(super) fn is_common_limit(rows: usize) -> bool {
     let mut leading = rows;
     while leading >= 100 && leading.is_multiple_of(10) {
         leading /= 10;

@@ -8,6 +8,7 @@ use mdetag_core::service::Question;
 
 use super::fetch::{Page, all};
 use super::pass::{LastSeenSpread, Pass, ReadContext};
+use super::ranges::is_common_limit;
 
 /// Pages that are asked for side by side.
 const WIDTH: usize = 4;
@@ -54,7 +55,10 @@ impl ReadContext<'_> {
                 if new == 0 {
                     // After a short page nothing new is the end, and the overlap shows it whole. After a full one it may
                     // be a cap.
-                    return Ok(!full || rows > 0 && self.is_whole(pass.extent).await? == Some(true));
+                    return match full {
+                        true => Ok(rows > 0 && self.is_whole(pass.extent).await? == Some(true)),
+                        false => Ok(!self.ends_at_limit(pass).await?),
+                    };
                 }
                 last = page.rows.last().and_then(|row| row.id);
                 full = rows >= self.size;
@@ -66,6 +70,18 @@ impl ReadContext<'_> {
             }
             width = (width * 2).min(WIDTH);
         }
+    }
+
+    /// Whether a list of several pages ends where a service would cut it, and is not known to end there: pages may be smaller than
+    /// the cap on rows, and then the last of them looks like any last page.
+    pub(super) async fn ends_at_limit(&self, pass: &Pass) -> Result<bool, TenantError> {
+        let rows = pass.extent.rows();
+        if !looks_cut(pass, rows) {
+            return Ok(false);
+        }
+        // Where all rows share one moment, halves prove nothing.
+        let whole = if pass.extent.newer() > 0 { self.is_whole(pass.extent).await? } else { None };
+        Ok(whole.map_or_else(|| is_common_limit(rows), |whole| !whole))
     }
 
     /// Whether the list ends after the rows that were read.

@@ -126,7 +126,6 @@ fn list(fleet: &[Device], quirks: &Quirks, request: usize, base: &str, seen: &Se
         rows.rotate_left(by);
     }
     let (skip, top) = (number("$skip").unwrap_or(0), number("$top").unwrap_or(10_000).min(quirks.page));
-    let total = rows.len();
     let visible = rows.len().min(quirks.cap.unwrap_or(usize::MAX));
     let page = &rows[skip.min(visible)..(skip + top).min(visible)];
     let row = |device: &&Device| {
@@ -138,7 +137,7 @@ fn list(fleet: &[Device], quirks: &Quirks, request: usize, base: &str, seen: &Se
         value.push(value[0].clone());
     }
     let mut body = json!({ "@odata.context": "x", "value": value });
-    if let Some(links) = quirks.links.as_ref().filter(|_| skip + top < total && top > 1) {
+    if let Some(links) = quirks.links.as_ref().filter(|_| skip + top < visible && top > 1) {
         let host = if let Links::Host(host) = links { host.as_str() } else { base };
         let again = matches!(links, Links::Loop) && skip > 0;
         let mut link = format!("{host}/api/machines?$skip={}", if again { 0 } else { skip + top });
@@ -243,6 +242,26 @@ async fn a_cap_on_rows_is_seen_and_split_by_last_seen() {
         let quirks = Quirks { page: cap, cap: Some(cap), ..Quirks::default() };
         read(count, quirks).await.whole(count);
     }
+}
+
+#[tokio::test]
+async fn a_cap_on_rows_beyond_the_first_page_is_seen_by_skip_and_by_links() {
+    for (count, page, cap) in [(1234, 100, 1000), (1234, 500, 1000), (1234, 300, 1000), (250, 100, 200), (330, 10, 100)] {
+        for links in [None, Some(Links::Good)] {
+            let quirks = Quirks { page, cap: Some(cap), links, ..Quirks::default() };
+            read(count, quirks).await.whole(count);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_cap_beyond_the_first_page_that_nothing_divides_is_untrusted() {
+    for links in [None, Some(Links::Good)] {
+        let quirks = Quirks { page: 100, cap: Some(1000), refuses: true, links, ..Quirks::default() };
+        read(1234, quirks).await.untrusted();
+    }
+    let quirks = Quirks { page: 100, cap: Some(1000), same: true, alike: true, ..Quirks::default() };
+    read(1234, quirks).await.untrusted();
 }
 
 #[tokio::test]

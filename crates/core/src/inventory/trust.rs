@@ -33,6 +33,8 @@ impl Trust {
 pub enum UntrustedReason {
     /// A file without the snapshot header: nobody says how many devices it should hold.
     NoHeader,
+    /// A snapshot header without a count of devices.
+    NoCount,
     /// A snapshot file with fewer devices than its header says: torn.
     ShortFile {
         /// What the header says.
@@ -117,6 +119,9 @@ impl fmt::Display for UntrustedReason {
         match self {
             UntrustedReason::NoHeader => f.write_str(
                 "the file has no snapshot header, so nothing says how many devices it should hold",
+            ),
+            UntrustedReason::NoCount => f.write_str(
+                "the snapshot header has no `devices`, so nothing says how many devices the file should hold",
             ),
             UntrustedReason::ShortFile { expected, found } => write!(
                 f,
