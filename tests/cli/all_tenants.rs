@@ -206,3 +206,15 @@ fn a_file_of_tenants_stays_in_the_repository_and_says_what_is_wrong() {
     project.write("mdetag.yaml", "version: 1\ntenants: { a: { extends: b }, b: { extends: a } }\n");
     assert!(project.run(&["tenants"]).exits(1).err.contains("extends itself"));
 }
+
+#[test]
+fn a_tenant_whose_policies_have_errors_is_told_by_the_first_error_and_not_by_a_note() {
+    let project = Project::new();
+    project.write("pa/p.yaml", "version: 1\nrules: [{ name: r, select: { everything: true }, tags: [Y] }]\n");
+    project.write("xa/g.yaml", "bogus\n");
+    let profile = "a: { tenantId: 11111111-2222-3333-4444-555555555555, policies: [pa/, xa/] }";
+    project.write("mdetag.yaml", &format!("version: 1\ntenants: {{ {profile} }}\n"));
+    let ran = project.run(&["plan", "--all-tenants", "--sandbox", "-q", "--format", "json"]).exits(1).json();
+    let message = ran["tenants"][0]["error"]["message"].as_str().unwrap();
+    assert!(message.starts_with("the policy set has errors: xa/g.yaml:1: "), "{message}");
+}

@@ -8,7 +8,9 @@ use hashbrown::HashMap;
 
 use mdetag::store::path_text::shown;
 use mdetag::store::{output_file, regular_file};
+use mdetag_core::diagnostic::{Diagnostic, Severity};
 use mdetag_core::plan::document::FORMAT_VERSION;
+use mdetag_core::report::escape;
 use mdetag_core::report::tenants::{Merged, RESULT_FILE, TenantError, TenantResult};
 use mdetag_core::report::words;
 
@@ -97,17 +99,23 @@ impl Folder {
     /// # Errors
     /// A file that cannot be written.
     pub fn finish(&self, result: &TenantResult) -> Result<(), Failure> {
-        let text = serde_json::to_vec_pretty(result).map_err(std::io::Error::from)?;
-        output_file::write(&self.file(RESULT_FILE), |out| out.write_all(&text))?;
+        let text = serde_json::to_string_pretty(result).map_err(std::io::Error::from)?;
+        let text = escape::json_text(&text);
+        output_file::write(&self.file(RESULT_FILE), |out| out.write_all(text.as_bytes()))?;
         Ok(())
     }
+}
+
+/// The finding that stands for all: an error, and no note before it.
+fn first_error(findings: &[Diagnostic]) -> Option<&Diagnostic> {
+    findings.iter().find(|finding| finding.severity == Severity::Error).or(findings.first())
 }
 
 /// Why a command could not do its work, as results keep it.
 pub fn error(failure: &Failure) -> TenantError {
     let mut message = failure.message.clone();
     if let Some((sources, findings)) = failure.findings.as_deref()
-        && let Some(first) = findings.first()
+        && let Some(first) = first_error(findings)
     {
         let place = first.span.map(|span| format!("{}: ", words::place(&sources.place(span))));
         message = format!("{message}: {}{}", place.unwrap_or_default(), first.message);
