@@ -41,6 +41,10 @@ fn variable(name: &str) -> Option<String> {
 
 /// Findings as annotations at policy lines, where the CI system has such; on standard error, which runners read as well.
 pub fn annotate(asked: CiSystem, sources: &Sources, findings: &[Diagnostic], console: &Console) {
+    if console.logs_json {
+        // No line of the log is anything but JSON, and the findings are among them.
+        return;
+    }
     let text = match detect(asked) {
         Some(System::Github) => diagnostics::github(sources, findings),
         Some(system @ System::Azure) => {
@@ -80,7 +84,7 @@ fn step_summary(system: Option<System>) -> Result<Option<File>, Failure> {
 pub fn report(asked: CiSystem, model: &Model<'_>, console: &Console) -> Result<(), Failure> {
     let Some(system) = detect(asked) else { return Ok(()) };
     let annotations = manners::annotations(system, model);
-    if !annotations.is_empty() {
+    if !annotations.is_empty() && !console.logs_json {
         console.complain(&annotations);
     }
     let Some(mut file) = step_summary(Some(system))? else { return Ok(()) };

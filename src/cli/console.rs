@@ -4,8 +4,13 @@
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
 
+use mdetag_core::diagnostic::{Diagnostic, Sources};
+use mdetag_core::report::escape::{self, JsonLog};
+use mdetag_core::report::log;
 use mdetag_core::report::tenants::Summary;
+use mdetag_core::time::Timestamp;
 
 use super::args::{Colour, Global, LogFormat};
 
@@ -26,6 +31,10 @@ pub struct Console {
     pub asks: bool,
     /// Errors only.
     pub quiet: bool,
+    /// Whether standard output is JSON.
+    pub is_json: bool,
+    /// Whether standard error is JSON, an object a line.
+    pub logs_json: bool,
     /// Keeps results instead of writing them: one tenant of several.
     pub kept: Option<Kept>,
 }
@@ -81,6 +90,7 @@ impl Console {
             }
             Colour::Auto => terminal && draws && std::env::var("TERM").as_deref() != Ok("dumb"),
         };
+        let logs_json = matches!(global.log_format, LogFormat::Json);
         let (out, err) = (io::stdout().is_terminal(), io::stderr().is_terminal());
         let columns = std::env::var("COLUMNS").ok().and_then(|text| text.parse().ok());
         let terminal_width = terminal_size::terminal_size().map_or(100, |(width, _)| usize::from(width.0));
@@ -88,10 +98,12 @@ impl Console {
             colour: shows(out),
             error_colour: shows(err),
             width: columns.unwrap_or(terminal_width).clamp(40, 400),
-            bars: err && !global.no_progress && !global.quiet,
-            lines: !err && !global.no_progress && !global.quiet,
+            bars: err && !logs_json && !global.no_progress && !global.quiet,
+            lines: (!err || logs_json) && !global.no_progress && !global.quiet,
             asks: io::stdin().is_terminal() && err,
             quiet: global.quiet,
+            is_json: global.format.is_json(),
+            logs_json,
             kept: None,
         }
     }
@@ -106,6 +118,8 @@ impl Console {
             lines: false,
             asks: false,
             quiet: false,
+            is_json: false,
+            logs_json: false,
             kept: None,
         }
     }
@@ -123,10 +137,11 @@ impl Console {
         out.flush()
     }
 
-    /// Where results go.
+    /// Where results go. JSON keeps names as they are, so it is made harmless for readers of logs here, whoever writes it.
     pub fn out(&self) -> Box<dyn Write> {
         match &self.kept {
             Some(kept) => Box::new(kept.clone()),
+            None if self.is_json => Box::new(JsonLog::new(io::stdout().lock())),
             None => Box::new(io::stdout().lock()),
         }
     }
@@ -140,10 +155,22 @@ impl Console {
 
     /// Writes a line to standard error, quiet or not. Nobody can be told when even that fails.
     pub fn complain(&self, text: &str) {
+        if self.logs_json {
+            return self.complain_raw(&log::line(now(), text));
+        }
         let mut err = io::stderr().lock();
         let _ = err
             .write_all(text.as_bytes())
             .and_then(|()| if text.ends_with('\n') { Ok(()) } else { err.write_all(b"\n") });
+    }
+
+    /// Writes findings to standard error; `shown` is how people read them.
+    pub fn complain_of(&self, sources: &Sources, findings: &[Diagnostic], shown: impl FnOnce() -> String) {
+        if self.logs_json {
+            self.complain_raw(&log::findings(now(), sources, findings));
+        } else {
+            self.complain(&shown());
+        }
     }
 
     /// Asks on standard error and reads one line from standard input.
@@ -151,7 +178,10 @@ impl Console {
     /// # Errors
     /// When the terminal went away.
     pub fn ask(&self, question: &str) -> io::Result<String> {
-        self.complain_raw(question);
+        match self.logs_json {
+            true => self.complain(question),
+            false => self.complain_raw(question),
+        }
         let mut answer = String::new();
         io::stdin().read_line(&mut answer)?;
         Ok(answer.trim().to_owned())
@@ -161,6 +191,28 @@ impl Console {
         let mut err = io::stderr().lock();
         let _ = err.write_all(text.as_bytes()).and_then(|()| err.flush());
     }
+}
+
+/// Takes the log lines of the logging library. A reader that went away is no error: the library would panic over it.
+struct LogLines {
+    is_json: bool,
+}
+
+impl Write for LogLines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(bytes);
+        let text = if self.is_json { escape::json_text(&text) } else { log::harmless(&text) };
+        let _ = io::stderr().lock().write_all(text.as_bytes());
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn now() -> Timestamp {
+    Timestamp::EPOCH.plus(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
 }
 
 /// Sends log lines to standard error. Only our own lines: a dependency's debug output could carry a header.
@@ -173,8 +225,11 @@ pub fn start_logging(global: &Global, console: &Console) {
         (false, _) => "trace",
     };
     let filter = tracing_subscriber::EnvFilter::new(format!("off,mdetag={level}"));
-    let builder =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_target(false);
+    let is_json = matches!(global.log_format, LogFormat::Json);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(move || LogLines { is_json })
+        .with_target(false);
     // A second start (tests in one process) keeps the first subscriber.
     let _ = match global.log_format {
         LogFormat::Json => builder.json().flatten_event(true).try_init(),

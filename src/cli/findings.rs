@@ -15,7 +15,7 @@ pub fn warn(console: &Console, sources: &Sources, findings: &[Diagnostic]) {
     if console.quiet || findings.is_empty() {
         return;
     }
-    console.complain(&diagnostics::human(sources, findings, &style(console)));
+    console.complain_of(sources, findings, || diagnostics::human(sources, findings, &style(console)));
 }
 
 /// A failure, in the form that was asked for. A broken pipe is no failure to speak of.
@@ -43,10 +43,10 @@ pub fn fail(console: &Console, format: Format, failure: &Failure) {
         let _ = console.result(&escape::json_document(&diagnostics::json(sources, findings)));
         return;
     }
-    match &failure.findings {
-        Some(_) => console.complain(&diagnostics::human(sources, findings, &style(console))),
-        None => console.complain(&diagnostics::failure(&findings[0], &style(console))),
-    }
+    console.complain_of(sources, findings, || match &failure.findings {
+        Some(_) => diagnostics::human(sources, findings, &style(console)),
+        None => diagnostics::failure(&findings[0], &style(console)),
+    });
 }
 
 /// How text on standard error looks.

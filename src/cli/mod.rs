@@ -114,10 +114,14 @@ fn parse() -> Result<Cli, clap::Error> {
 /// A usage error ends with 1, not with clap's 2, which means drift here; help and version are results.
 fn usage(error: &clap::Error) -> Exit {
     let is_result = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
-    if !is_result && wants_json() {
+    let is_json = wants("--format", "MDETAG_FORMAT");
+    let logs_json = wants("--log-format", "MDETAG_LOG_FORMAT");
+    if !is_result && (is_json || logs_json) {
         let text = error.render().to_string();
         let message = text.trim().trim_start_matches("error: ").to_owned();
-        findings::fail(&Console::plain(), Format::Json, &Failure::usage(message));
+        let console = Console { logs_json, is_json, ..Console::plain() };
+        let format = if is_json { Format::Json } else { Format::Human };
+        findings::fail(&console, format, &Failure::usage(message));
     } else {
         // Nobody can be told when the stream is gone.
         let _ = error.print();
@@ -125,16 +129,13 @@ fn usage(error: &clap::Error) -> Exit {
     if is_result { Exit::Success } else { Exit::Error }
 }
 
-/// Whether the words that could not be understood ask for JSON; the environment counts where they say nothing.
-fn wants_json() -> bool {
+/// Whether the words that could not be understood ask for JSON with this flag; the environment counts where they say nothing.
+fn wants(flag: &str, variable: &str) -> bool {
     let words: Vec<_> = std::env::args_os().collect();
-    let pairs = words.windows(2).filter(|pair| pair[0] == "--format").map(|pair| pair[1] == "json");
+    let pairs = words.windows(2).filter(|pair| pair[0] == flag).map(|pair| pair[1] == "json");
     let joined =
-        words.iter().filter_map(|word| word.to_str()?.strip_prefix("--format=").map(|it| it == "json"));
-    pairs
-        .chain(joined)
-        .last()
-        .unwrap_or_else(|| std::env::var_os("MDETAG_FORMAT").is_some_and(|it| it == "json"))
+        words.iter().filter_map(|word| Some(word.to_str()?.strip_prefix(flag)?.strip_prefix('=')? == "json"));
+    pairs.chain(joined).last().unwrap_or_else(|| std::env::var_os(variable).is_some_and(|it| it == "json"))
 }
 
 fn start(cli: Cli, console: &Console) -> Result<Exit, Failure> {

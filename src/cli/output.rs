@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 
 use mdetag::store::output_file;
 use mdetag::store::state::SANDBOX;
-use mdetag_core::plan::TenantReference;
+use mdetag_core::plan::{Plan, TenantReference, document};
 use mdetag_core::report;
+use mdetag_core::report::escape::JsonLog;
 use mdetag_core::report::model::{Model, Subject};
 use mdetag_core::report::style::Style;
 use mdetag_core::report::tenants::Summary;
@@ -186,6 +187,16 @@ fn note(model: &Model<'_>, console: &Console) {
     if let Some(kept) = &console.kept {
         kept.note(Summary::of(model));
     }
+}
+
+/// Saves a plan.
+///
+/// # Errors
+/// A file that cannot be written.
+pub fn save_plan(path: &Path, plan: &Plan) -> Result<(), Failure> {
+    // A job may print the file.
+    output_file::write(path, |out| document::write_to(plan, &mut JsonLog::new(out)).map(drop))?;
+    Ok(())
 }
 
 /// What stands for the tenant in the name of a file, so that several tenants can share one command line.

@@ -2,8 +2,7 @@
 
 use std::path::PathBuf;
 
-use mdetag::store::{baselines_file, output_file};
-use mdetag_core::plan::document;
+use mdetag::store::baselines_file;
 use mdetag_core::plan::guard::Allowance;
 use mdetag_core::report::model::{Input, Model, Subject};
 
@@ -99,8 +98,7 @@ async fn report_plan(
     input.policy_changes = &policy_changes;
     input.repository = context.settings.repository_url.as_deref();
     // The plan's file does not wait for its reports to be computed, and a reader of them that goes away does not lose it.
-    let save =
-        |path: &PathBuf| output_file::write(path, |out| document::write_to(planned.plan(), out).map(drop));
+    let save = |path: &PathBuf| output::save_plan(path, planned.plan());
     let (model, saved) = rayon::join(|| Model::new(input), || output_path.as_ref().map(save).transpose());
     ci::report(request.report.ci, &model, &context.console)?;
     reports.write(&model, &context.console)?;

@@ -5,11 +5,10 @@
 use std::path::PathBuf;
 
 use mdetag::store::journal::{self, Recorded};
-use mdetag::store::output_file;
 use mdetag::store::path_text::shown;
 use mdetag::store::set_name;
 use mdetag_core::plan::guard::Allowance;
-use mdetag_core::plan::{Plan, TenantReference, document};
+use mdetag_core::plan::{Plan, TenantReference};
 
 use super::applied::{Applied, tell_end};
 use super::apply::{self, ApplyInputs, ApplyRequest};
@@ -240,7 +239,7 @@ pub fn leave_to_review(context: &Context, args: &ApplyArgs, plan: &Plan) -> Resu
         return Ok(());
     };
     let path = output::named(context, path)?;
-    output_file::write(&path, |out| document::write_to(plan, out).map(drop))?;
+    output::save_plan(&path, plan)?;
     let (path, flags) = (shown(&path), carry_out::tenant_flags(context));
     context.console.say(&format!(
         "the new plan was not reviewed, so it is not applied: it is in {path}; apply it with `mdetag apply {path}{flags}`"

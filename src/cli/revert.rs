@@ -1,7 +1,6 @@
 //! `mdetag revert`: a plan that undoes a run's confirmed changes, to be reviewed and applied like any other.
 
-use mdetag::store::output_file;
-use mdetag_core::plan::{document, revert};
+use mdetag_core::plan::revert;
 use mdetag_core::report::markdown::MAX_CHARS;
 use mdetag_core::report::model::{Input, Model, Subject};
 
@@ -42,9 +41,7 @@ pub async fn run(context: &Context, args: &RevertArgs) -> Result<Exit, Failure> 
     let mut fresh = Fresh { plan, selections, counts };
     planning::foresee(set, snapshot, &mut fresh, &history);
     let planned = planning::guarded(set, fresh, &[]);
-    output_file::write(&output::named(context, &args.output)?, |out| {
-        document::write_to(planned.plan(), out).map(drop)
-    })?;
+    output::save_plan(&output::named(context, &args.output)?, planned.plan())?;
     let model = Model::new(Input {
         repository: context.settings.repository_url.as_deref(),
         ..Input::new(Subject::Plan, planned.plan())

@@ -1,8 +1,8 @@
 //! `mdetag tenants`: the profiles of `mdetag.yaml`, as a table or as a CI matrix.
 
-use mdetag_core::report::listing;
 use mdetag_core::report::style::Style;
 use mdetag_core::report::tenants::matrix::{self, TenantRow};
+use mdetag_core::report::{escape, listing};
 
 use super::args::{Format, TenantsArgs};
 use super::context::Context;
@@ -52,6 +52,6 @@ pub fn run(context: &Context, args: &TenantsArgs) -> Result<Exit, Failure> {
             return Ok(Exit::Success);
         }
     };
-    context.console.result(&matrix.to_string())?;
+    context.console.result(&escape::json_text(&matrix.to_string()))?;
     Ok(Exit::Success)
 }

@@ -47,7 +47,7 @@ pub fn run(context: &Context, args: &ValidateArgs) -> Result<Exit, Failure> {
         policy_set::merged(read.set.sources, read.set.findings, &read.tests, test_findings);
     let text = match format {
         Format::Json => escape::json_document(&diagnostics::json(&sources, &findings)),
-        Format::Sarif => format!("{:#}\n", diagnostics::sarif(&sources, &findings)),
+        Format::Sarif => escape::json_document(&diagnostics::sarif(&sources, &findings)),
         Format::Github => diagnostics::github(&sources, &findings),
         _ => {
             let style = Style {

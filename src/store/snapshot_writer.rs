@@ -18,6 +18,7 @@ use super::compression::Packer;
 use super::snapshot_file::SnapshotFileError;
 use super::snapshot_header::{SnapshotHeader, SnapshotStamp};
 use mdetag_core::device;
+use mdetag_core::report::escape::JsonLog;
 use mdetag_core::time::Timestamp;
 
 /// Raw devices on disk until the read is over, because the header that comes first is known last. Of repeated devices the copy
@@ -103,7 +104,7 @@ impl SnapshotPages {
 
 /// Writes a snapshot file line by line; it appears whole or not at all.
 pub struct SnapshotLines {
-    packer: Packer<NamedTempFile>,
+    packer: JsonLog<Packer<NamedTempFile>>,
     path: PathBuf,
 }
 
@@ -115,7 +116,7 @@ impl SnapshotLines {
     pub fn create(path: &Path, stamp: &SnapshotStamp) -> Result<SnapshotLines, SnapshotFileError> {
         let header = SnapshotHeader::new(stamp);
         let begin = || {
-            let mut packer = Packer::new(path, output_file::temporary(path)?);
+            let mut packer = JsonLog::new(Packer::new(path, output_file::temporary(path)?));
             serde_json::to_writer(&mut packer, &header)?;
             packer.write_all(b"\n")?;
             Ok(packer)
@@ -144,7 +145,7 @@ impl SnapshotLines {
             file.as_file().sync_all()?;
             output_file::put(file, &path)
         };
-        place(self.packer).map_err(|source| write_error(&path, source))
+        place(self.packer.into_inner()).map_err(|source| write_error(&path, source))
     }
 }
 

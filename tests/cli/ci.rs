@@ -120,3 +120,87 @@ fn ci_none_is_silent() {
         assert!(!project.path().join("summary.md").exists());
     }
 }
+
+/// Whether a text holds what GitHub's or Azure DevOps' log reader takes for a command.
+fn has_command(text: &str) -> bool {
+    text.contains("##vso[")
+        || text.contains("##[")
+        || text.lines().any(|line| line.trim_start().starts_with("::"))
+}
+
+#[test]
+fn no_command_prints_a_log_command_in_any_format() {
+    let project = hostile();
+    let names = ["##vso[task.complete]", "##[group]", "::error::y"].map(|name| format!("\"{name}\""));
+    let policy = policy("\"##*\"", &format!("tags: [\"{TAG}\", {}]", names.join(", ")));
+    project.write("policies/p.yaml", &policy);
+    project.run(&["apply", "--sandbox", "--auto-approve", "-q"]).exits(0);
+    project.write("policies/p.yaml", &policy.replace("##vso[task.complete]", "##vso[task.other]"));
+    let device = "##vso[task.setvariable variable=x]y";
+    let listing: &[&str] = &["human", "json", "ndjson", "markdown", "csv"];
+    let commands: [(&[&str], &[&str]); 11] = [
+        (&["tags", "--details"], listing),
+        (&["devices"], listing),
+        (&["coverage"], listing),
+        (&["validate"], &["human", "json", "sarif"]),
+        (&["explain", device], &["human", "json"]),
+        (&["history"], &["human", "json"]),
+        (&["history", "##vso[task.complete]"], &["human", "json"]),
+        (
+            &["plan", "--details"],
+            &["human", "json", "ndjson", "markdown", "html", "junit", "sarif", "openmetrics", "csv"],
+        ),
+        (
+            &["drift", "--details"],
+            &["human", "json", "ndjson", "markdown", "html", "junit", "sarif", "openmetrics", "csv"],
+        ),
+        (&["snapshot", "-o", "/dev/stdout"], &["human"]),
+        (&["plan", "-o", "/dev/stdout"], &["json"]),
+    ];
+    for (words, formats) in commands {
+        for format in formats {
+            let is_seen = !matches!(words[0], "validate" | "history");
+            let sandbox = if is_seen { "--sandbox" } else { "-q" };
+            let ran = project.run(&[words, &[sandbox, "--format", format]].concat());
+            assert!(!ran.out.is_empty(), "{words:?} {format}: {}", ran.err);
+            assert!(
+                !has_command(&ran.out) && !has_command(&ran.err),
+                "{words:?} {format}: {}{}",
+                ran.out,
+                ran.err
+            );
+        }
+    }
+    for system in ["GITHUB_ACTIONS", "TF_BUILD"] {
+        let ran = in_system(&project, system, &["validate", "--format", "github"]);
+        assert!(!ran.out.contains("##"), "{}", ran.out);
+    }
+}
+
+#[test]
+fn a_saved_plan_whose_names_are_log_commands_is_applied() {
+    let project = hostile();
+    project.run(&["plan", "--sandbox", "-o", "plan.json", "-q"]).exits(0);
+    assert!(!has_command(&project.read("plan.json")), "a job that prints the plan runs no command");
+    project.run(&["apply", "plan.json", "--sandbox", "-q"]).exits(0);
+    project.run(&["drift", "--sandbox", "-q"]).exits(0);
+}
+
+#[test]
+fn a_merged_report_of_tenants_holds_no_log_command() {
+    let project = hostile();
+    let profile = |number: u8| {
+        format!("{{ tenantId: {number}1111111-2222-3333-4444-555555555555, policies: [policies/] }}")
+    };
+    project
+        .write("mdetag.yaml", &format!("version: 1\ntenants:\n  a: {}\n  b: {}\n", profile(1), profile(2)));
+    project.write("policies/p.yaml", "version: 1\n\"##vso[task.complete]\": 1\n");
+    let out =
+        project.run(&["plan", "--all-tenants", "--sandbox", "--out-dir", "out", "--format", "json"]).exits(1);
+    assert!(!has_command(&out.out), "{}", out.out);
+    for format in ["human", "json", "markdown", "html", "csv", "junit", "openmetrics"] {
+        let merged = project.run(&["report", "merge", "out", "--format", format]);
+        assert!(!has_command(&merged.out), "{format}: {}", merged.out);
+    }
+    assert!(!has_command(&project.read("out/a/result.json")), "{}", project.read("out/a/result.json"));
+}

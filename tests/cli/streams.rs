@@ -82,3 +82,45 @@ fn a_reader_that_goes_away_ends_the_run_quietly() {
         assert!(!ended.err.contains("error") && !ended.err.contains("pipe"), "{line}: {}", ended.err);
     }
 }
+
+#[test]
+fn a_closed_standard_error_never_ends_a_command_with_a_panic() {
+    let project = Project::with_policy(WARNED);
+    project.write("i.json", "[]");
+    let words: [&[&str]; 3] =
+        [&["plan", "--inventory", "i.json"], &["plan", "--sandbox"], &["drift", "--sandbox"]];
+    for words in words {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut command = project.command(&[words, &["-vvv"]].concat());
+        let status = command.stdout(Stdio::null()).stderr(writer).status().unwrap();
+        assert!(matches!(status.code(), Some(0 | 1 | 2)), "{words:?}: {status}");
+    }
+}
+
+#[test]
+fn with_a_log_in_json_every_line_of_standard_error_is_an_object() {
+    let project = Project::with_policy(WARNED);
+    project.write("i.json", "[]");
+    project.write("bad/p.yaml", "version: 1\nbogus: 1\n");
+    let runs: [(&[&str], &str); 6] = [
+        (&["plan", "--inventory", "i.json", "-v"], "W0405"),
+        (&["plan", "--inventory", "i.json", "bad"], "E0103"),
+        (&["plan", "--inventory", "none.json"], "E9002"),
+        (&["plan", "--nope"], "E9001"),
+        (&["apply", "--sandbox", "--auto-approve"], "W0405"),
+        (&["plan", "--sandbox", "--base", "bad", "policies"], "not split"),
+    ];
+    for (words, told) in runs {
+        for environment in [&[][..], &[("GITHUB_ACTIONS", "true"), ("TF_BUILD", "True")][..]] {
+            let ran = with(&project, &[words, &["--log-format", "json"]].concat(), environment);
+            assert!(ran.err.contains(told), "{words:?}: {}", ran.err);
+            for line in ran.err.lines() {
+                let value: serde_json::Value =
+                    serde_json::from_str(line).unwrap_or_else(|why| panic!("{words:?}: {why}: {line}"));
+                let has = |key: &str| value[key].is_string();
+                assert!(has("timestamp") && has("level") && has("message"), "{words:?}: {line}");
+            }
+        }
+    }
+}

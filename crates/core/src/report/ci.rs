@@ -159,15 +159,15 @@ pub fn code_quality(model: &Model<'_>) -> String {
                 None => ("policies".to_owned(), 1),
             };
             json!({
-                "description": escape::visible(&finding.message),
-                "check_name": escape::visible(&finding.rule),
+                "description": escape::terminal(&finding.message),
+                "check_name": escape::terminal(&finding.rule),
                 "fingerprint": finding.fingerprint(),
                 "severity": code_quality_severity(finding.severity),
                 "location": { "path": path, "lines": { "begin": line } },
             })
         })
         .collect();
-    format!("{:#}\n", Value::Array(issues))
+    format!("{}\n", escape::json_document(&Value::Array(issues)))
 }
 
 #[cfg(test)]
@@ -217,7 +217,10 @@ mod tests {
             }
         }
         assert_eq!(annotations(System::Gitlab, &model), "");
-        assert_eq!(group(System::Github, "a\n::error::b", Timestamp::EPOCH), "::group::a%0A::error::b\n");
+        assert_eq!(
+            group(System::Github, "a\n::error::b", Timestamp::EPOCH),
+            "::group::a%0A\\u{3a}:error::b\n"
+        );
     }
 
     #[test]

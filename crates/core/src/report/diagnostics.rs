@@ -247,7 +247,7 @@ fn result(lines: &Lines<'_>, finding: &Diagnostic, index: usize) -> Value {
     result.insert("ruleId".into(), finding.code.into());
     result.insert("ruleIndex".into(), index.into());
     result.insert("level".into(), finding.severity.word().into());
-    result.insert("message".into(), json!({ "text": escape::visible(&with_help(finding, ". ")) }));
+    result.insert("message".into(), json!({ "text": escape::terminal(&with_help(finding, ". ")) }));
     let location = |span: Span| {
         let region = lines.region(span);
         json!({
@@ -267,7 +267,7 @@ fn result(lines: &Lines<'_>, finding: &Diagnostic, index: usize) -> Value {
         .related
         .iter()
         .map(|related| {
-            let text = escape::visible(&related.message);
+            let text = escape::terminal(&related.message);
             json!({ "physicalLocation": location(related.span), "message": { "text": text } })
         })
         .collect();

@@ -7,11 +7,11 @@ use std::borrow::Cow;
 use std::fmt::Write;
 use std::io;
 
-pub use crate::text::visible;
-use crate::text::{is_deceptive, push_visible};
+use crate::text::{push_visible, visible};
 
-/// For terminals and logs: [`visible`], and nothing that a CI system's log reader takes for a command (`::error::` where a
-/// line could begin with it, `##[…]` and `##vso[…]` anywhere).
+/// For terminals and logs: what is invisible is written out, and nothing is left that a CI system's log reader takes for a
+/// command (`::error::` where a line could begin with it, `##[…]` and `##vso[…]` anywhere). Any output may end in a log, so
+/// every other target begins with this; JSON keeps the text and has [`JsonLog`].
 pub fn terminal(text: &str) -> Cow<'_, str> {
     let shown = visible(text);
     if !shown.contains("::") && !shown.contains("##") {
@@ -60,6 +60,11 @@ impl<W: io::Write> JsonLog<W> {
     pub fn new(out: W) -> JsonLog<W> {
         JsonLog { out, follows_hash: false }
     }
+
+    /// The writer.
+    pub fn into_inner(self) -> W {
+        self.out
+    }
 }
 
 impl<W: io::Write> io::Write for JsonLog<W> {
@@ -85,7 +90,12 @@ impl<W: io::Write> io::Write for JsonLog<W> {
 
 /// A small JSON document, indented, in which no log reader finds a command.
 pub fn json_document(document: &serde_json::Value) -> String {
-    format!("{document:#}").replace("##", "#\\u0023")
+    json_text(&format!("{document:#}"))
+}
+
+/// The same for JSON that is a text already.
+pub fn json_text(json: &str) -> String {
+    json.replace("##", "#\\u0023")
 }
 
 /// At most `limit` characters; a longer text ends in `…`. Cut before escaping, so that no escape is halved.
@@ -102,7 +112,7 @@ pub fn clip(text: &str, limit: usize) -> Cow<'_, str> {
 /// For Markdown: a code span. Only there do GitHub, GitLab and Azure DevOps all leave markup, HTML, mentions, references
 /// and bare links alone; in plain text even an entity for `@` becomes a mention.
 pub fn markdown(text: &str) -> String {
-    let shown = visible(text);
+    let shown = terminal(text);
     if shown.is_empty() {
         return "*(empty)*".to_owned();
     }
@@ -130,7 +140,7 @@ pub fn markdown(text: &str) -> String {
 
 /// For HTML text and quoted attributes.
 pub fn html(text: &str) -> String {
-    let shown = visible(text);
+    let shown = terminal(text);
     let mut safe = String::with_capacity(shown.len() + 16);
     for scalar in shown.chars() {
         match scalar {
@@ -147,6 +157,7 @@ pub fn html(text: &str) -> String {
 
 /// JSON inside a `<script>` element: nothing in it can end the element or open a comment.
 pub fn json_island(json: &str) -> String {
+    let json = json_text(json);
     let mut safe = String::with_capacity(json.len() + json.len() / 32);
     for scalar in json.chars() {
         match scalar {
@@ -161,7 +172,7 @@ pub fn json_island(json: &str) -> String {
 
 /// For a cell of CSV (quoting is the writer's): in one line, and an apostrophe before what a spreadsheet would compute.
 pub fn csv(text: &str) -> Cow<'_, str> {
-    let shown = visible(text);
+    let shown = terminal(text);
     let start = shown.trim_start().chars().next();
     let computes =
         matches!(start, Some('=' | '+' | '-' | '@' | '|' | '%' | '＝' | '＋' | '－' | '﹣' | '−' | '＠'));
@@ -192,12 +203,14 @@ pub fn azure_property(text: &str) -> String {
 
 fn replace(text: &str, pairs: &[(char, &str)]) -> String {
     let mut safe = String::with_capacity(text.len() + 8);
-    for scalar in text.chars() {
-        match pairs.iter().find(|(from, _)| *from == scalar) {
-            Some((_, to)) => safe.push_str(to),
-            // Line breaks are kept (encoded) for commands whose message has several lines.
-            None if is_deceptive(scalar) => push_visible(&mut safe, scalar),
-            None => safe.push(scalar),
+    // Line breaks are kept (encoded) for commands whose message has several lines.
+    for piece in text.split_inclusive(['\r', '\n']) {
+        let end = piece.trim_end_matches(['\r', '\n']);
+        for scalar in terminal(end).chars().chain(piece[end.len()..].chars()) {
+            match pairs.iter().find(|(from, _)| *from == scalar) {
+                Some((_, to)) => safe.push_str(to),
+                None => safe.push(scalar),
+            }
         }
     }
     safe
@@ -223,19 +236,19 @@ pub fn uri(path: &str) -> String {
 
 /// For the message of a SARIF result, in which brackets make links.
 pub fn sarif(text: &str) -> String {
-    visible(text).replace('\\', "\\\\").replace('[', "\\[").replace(']', "\\]")
+    terminal(text).replace('\\', "\\\\").replace('[', "\\[").replace(']', "\\]")
 }
 
 /// For a label value of OpenMetrics.
 pub fn openmetrics(text: &str) -> String {
-    let shown = visible(text);
+    let shown = terminal(text);
     shown.replace('\\', "\\\\").replace('"', "\\\"")
 }
 
 /// A word of a command line that is meant to be copied into a POSIX shell.
 pub fn shell(word: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./:=@%+,".contains(&byte);
-    if !word.is_empty() && word.bytes().all(plain) {
+    if !word.is_empty() && word.bytes().all(plain) && terminal(word) == word {
         return word.to_owned();
     }
     format!("'{}'", terminal(word).replace('\'', "'\\''"))
@@ -246,6 +259,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::text::is_deceptive;
 
     /// Text that is rich in what renderers stumble over.
     fn hostile() -> impl Strategy<Value = String> {
@@ -433,6 +447,20 @@ mod tests {
             let label = openmetrics(&text);
             let bare = label.replace("\\\\", "").replace("\\\"", "");
             prop_assert!(!bare.contains(['"', '\\', '\n']));
+        }
+
+        #[test]
+        fn no_target_holds_a_log_command(text in hostile()) {
+            let json = json_island(&serde_json::Value::from(&*text).to_string());
+            let targets = [
+                terminal(&text).into_owned(), markdown(&text), html(&text), json, csv(&text).into_owned(),
+                github_message(&text), github_property(&text), azure_message(&text), azure_property(&text),
+                uri(&text), sarif(&text), openmetrics(&text), shell(&text),
+            ];
+            for safe in targets {
+                prop_assert!(!safe.contains("##"), "{safe:?}");
+                prop_assert!(!safe.contains('\n') && !safe.starts_with("::") || starts_with_address(&safe), "{safe:?}");
+            }
         }
     }
 }

@@ -70,6 +70,12 @@ impl Format {
         Format::ALL.iter().copied().find(|format| format.name() == name)
     }
 
+    /// Whether all of it is JSON.
+    pub fn is_json(self) -> bool {
+        use Format::{CodeQuality, Gitlab, Json, Kubernetes, Ndjson, Sarif};
+        matches!(self, Json | Ndjson | Sarif | CodeQuality | Gitlab | Kubernetes)
+    }
+
     /// Whether a plan has this form, on standard output or in a file.
     pub fn is_of_a_plan(self) -> bool {
         !matches!(self, Format::Github | Format::Gitlab | Format::Kubernetes)

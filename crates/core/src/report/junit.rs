@@ -12,7 +12,7 @@ use crate::apply::Outcome;
 use crate::diagnostic::Severity;
 use crate::plan::Cause;
 
-use super::escape::{clip, visible};
+use super::escape::{clip, terminal};
 use super::finding::{Finding, findings};
 use super::model::{Model, Subject};
 use super::words::{number, rule_name};
@@ -51,10 +51,10 @@ pub fn junit(model: &Model<'_>, out: &mut dyn Write) -> io::Result<()> {
     let tenant = &model.plan().header.tenant;
     let tenant = tenant.name.as_deref().or(tenant.id.as_deref()).unwrap_or("unnamed tenant");
     let name = format!("{sandbox}mdetag {} {}", model.input.subject.word(), clip(tenant, 100));
-    let mut report = Report::new(&*visible(&name));
+    let mut report = Report::new(&*terminal(&name));
     report.set_time(seconds(model));
     for (name, cases) in &suites {
-        let mut suite = TestSuite::new(&*visible(name));
+        let mut suite = TestSuite::new(&*terminal(name));
         suite.set_time(seconds(model));
         // In our own spelling of times; the setter would ask for the type of another time library.
         suite.extra.insert("timestamp".into(), model.plan().header.created_at.to_string().into());
@@ -84,7 +84,7 @@ pub(super) fn findings_report(
     cases: &[Case],
     out: &mut dyn Write,
 ) -> io::Result<()> {
-    let mut report = Report::new(&*visible(name));
+    let mut report = Report::new(&*terminal(name));
     let mut suite = TestSuite::new(suite);
     suite.add_test_cases(cases.iter().map(test_case));
     report.add_test_suite(suite);
@@ -101,21 +101,21 @@ fn test_case(case: &Case) -> TestCase {
         End::Failed(text) => {
             let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
             status
-                .set_message(&*visible(text))
-                .set_type(&*visible(&case.class))
-                .set_description(&*visible(text));
+                .set_message(&*terminal(text))
+                .set_type(&*terminal(&case.class))
+                .set_description(&*terminal(text));
             (status, None)
         }
         End::Skipped(text) => {
             let mut status = TestCaseStatus::skipped();
-            status.set_message(&*visible(text));
+            status.set_message(&*terminal(text));
             (status, None)
         }
     };
-    let mut written = TestCase::new(&*visible(&clip(&case.name, 300)), status);
-    written.set_classname(&*visible(&format!("mdetag.{}", case.class))).set_time(Duration::ZERO);
+    let mut written = TestCase::new(&*terminal(&clip(&case.name, 300)), status);
+    written.set_classname(&*terminal(&format!("mdetag.{}", case.class))).set_time(Duration::ZERO);
     if let Some(text) = output {
-        written.set_system_out(&*visible(text));
+        written.set_system_out(&*terminal(text));
     }
     written
 }

@@ -162,6 +162,23 @@ proptest! {
     }
 
     #[test]
+    fn no_name_is_a_command_to_a_reader_of_logs(plan in plans()) {
+        for subject in [Subject::Plan, Subject::Drift] {
+            let model = Model::new(Input::new(subject, &plan));
+            for format in Format::ALL.iter().copied() {
+                let text = render(format, &model);
+                prop_assert!(!text.contains("##vso[") && !text.contains("##["), "{}: {text}", format.name());
+                let is_ours = |line: &str| {
+                    let heads = ["::error title=", "::warning title=", "::notice title="];
+                    format == Format::Github && heads.iter().any(|head| line.starts_with(head))
+                };
+                let found = text.lines().map(str::trim_start).find(|line| line.starts_with("::") && !is_ours(line));
+                prop_assert_eq!(found, None, "{}", format.name());
+            }
+        }
+    }
+
+    #[test]
     fn no_control_or_direction_character_reaches_a_reader(plan in plans()) {
         let model = Model::new(Input::new(Subject::Drift, &plan));
         for format in Format::ALL.iter().copied() {

@@ -32,6 +32,7 @@ mod cut;
 mod first_lines;
 pub mod markdown;
 pub mod diagnostics;
+pub mod log;
 pub mod finding;
 pub mod junit;
 pub mod sarif;

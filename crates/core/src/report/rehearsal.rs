@@ -14,7 +14,7 @@ use crate::policy::Policy;
 use crate::rehearsal::{Failure, Rehearsal, Rehearsed};
 
 use super::diagnostics;
-use super::escape::{clip, terminal, visible};
+use super::escape::{clip, terminal};
 use super::explain;
 use super::style::{Paint, Style, prose};
 use super::words::{self, counted, number};
@@ -149,7 +149,7 @@ pub fn junit(tested: &Tested<'_>, out: &mut dyn Write) -> io::Result<()> {
     for tests in
         tested.rehearsal.tests.iter().collect::<Vec<_>>().chunk_by(|one, next| file(one) == file(next))
     {
-        let name = visible(&tested.tests.place(tests[0].span).file).into_owned();
+        let name = terminal(&tested.tests.place(tests[0].span).file).into_owned();
         let mut suite = TestSuite::new(&*name);
         suite.set_time(Duration::ZERO);
         for test in tests {
@@ -168,14 +168,14 @@ fn case(tested: &Tested<'_>, test: &Rehearsed, class: &str) -> io::Result<TestCa
         failed(tested, test, &Style { width: usize::MAX, ..Style::default() }, &mut text)?;
         let text = String::from_utf8_lossy(&text).into_owned();
         // Line by line: the escape of a whole text would write its line breaks out.
-        let body: Vec<Cow<'_, str>> = text.lines().map(visible).collect();
+        let body: Vec<Cow<'_, str>> = text.lines().map(terminal).collect();
         let keys: Vec<&str> = test.failures.iter().map(|failure| failure.key).collect();
         let message =
             if keys.is_empty() { "the test could not be rehearsed".to_owned() } else { keys.join(", ") };
         status = TestCaseStatus::non_success(NonSuccessKind::Failure);
-        status.set_message(&*visible(&message)).set_type("expectation").set_description(body.join("\n"));
+        status.set_message(&*terminal(&message)).set_type("expectation").set_description(body.join("\n"));
     }
-    let mut case = TestCase::new(&*visible(&clip(&test.name, 300)), status);
+    let mut case = TestCase::new(&*terminal(&clip(&test.name, 300)), status);
     case.set_classname(class).set_time(Duration::ZERO);
     Ok(case)
 }

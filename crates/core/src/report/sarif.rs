@@ -72,7 +72,7 @@ fn rule(plan: &Plan, id: &str) -> Value {
     let about = named.and_then(|rule| rule.description.as_deref());
     let short = format!("mdetag {id}");
     let mut value = json!({
-        "id": escape::visible(id),
+        "id": escape::terminal(id),
         "shortDescription": { "text": escape::sarif(&short) },
         "fullDescription": { "text": escape::sarif(about.unwrap_or(&short)) },
         "help": { "text": "Run `mdetag explain DEVICE TAG` to see why." },
@@ -92,7 +92,7 @@ fn result(model: &Model<'_>, finding: &Finding<'_>, number: usize) -> Value {
         Severity::Note => "note",
     };
     let mut value = json!({
-        "ruleId": escape::visible(&finding.rule),
+        "ruleId": escape::terminal(&finding.rule),
         "ruleIndex": number,
         "level": level,
         "kind": "fail",

@@ -182,7 +182,7 @@ fn code_quality(unplanned: &Unplanned<'_>) -> Value {
             place.map_or(("policies".to_owned(), 1), |place| (place.file.to_string(), place.line));
         let text = format!("{}\n{file}\n{}", finding.code, finding.message);
         json!({
-            "description": escape::visible(&told(finding, None)),
+            "description": escape::terminal(&told(finding, None)),
             "check_name": finding.code,
             "fingerprint": crate::plan::digest::sha256(text.as_bytes()).trim_start_matches("sha256:"),
             "severity": ci::code_quality_severity(finding.severity),

@@ -58,7 +58,7 @@ pub(super) fn write(model: &Model<'_>, out: &mut dyn Write) -> io::Result<()> {
     write!(out, "{{\"groups\":{},\n\"devices\":[", escape::json_island(&Value::Array(groups).to_string()))?;
     for (at, (id, name)) in devices.iter().enumerate() {
         let comma = if at == 0 { "" } else { "," };
-        let quoted = |text: &str| escape::json_island(&Value::from(escape::visible(text)).to_string());
+        let quoted = |text: &str| escape::json_island(&Value::from(escape::terminal(text)).to_string());
         write!(out, "{comma}{},{}", quoted(&clip(name, 300)), quoted(id))?;
     }
     write!(out, "],\n\"rows\":[")?;
@@ -112,7 +112,7 @@ fn group(model: &Model<'_>, row: &Row<'_>) -> Value {
         Some(Origin::Before) => "before",
         None => "",
     };
-    let shown = |text: &str| escape::visible(&clip(text, 400)).into_owned();
+    let shown = |text: &str| escape::terminal(&clip(text, 400)).into_owned();
     json!([
         row.what.action(),
         row.what.symbol(),
