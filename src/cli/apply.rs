@@ -105,7 +105,7 @@ async fn apply_reported(context: &Context, args: &ApplyArgs, reports: &Reports) 
         resuming::check_paths(args, run)?;
         let mut stops = Stops::listen(context, args.max_duration);
         let session = stops.or(session::open_to_write(context, None)).await?;
-        let given = Given { context, args, allowances: &allowances, reports };
+        let given = Given { context, args, reports };
         match resuming::resume_run(given, run, session, stops).await? {
             Resumed::Ended(applied) => return Ok(*applied),
             Resumed::Plan { in_place_of_reviewed } => is_unreviewed = in_place_of_reviewed,

@@ -10,6 +10,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use mdetag::store::history_index;
 use mdetag::store::journal::{self, Header, Journal, Recorded};
 use mdetag::tenant::{ReadDevices, ReadScope, ReadWatch, Writer};
+use mdetag_core::apply::gates::KeptGates;
 use mdetag_core::apply::{
     ChangeOutcome, DeviceState, Entry, Origins, Outcome, Progress, Run, RunOptions, StopReason, resume,
 };
@@ -182,6 +183,7 @@ fn open_journal(inputs: &RunInputs<'_>, run: &str, now: Timestamp) -> Result<Jou
     let plan = inputs.safe.plan();
     let text = |value: &Option<String>| value.clone().unwrap_or_default();
     let origin = ci::who();
+    let waves = inputs.reviewed.unwrap_or(plan).rollout.as_ref().map_or(0, PlannedWaves::last);
     let header = Header {
         run: run.to_owned(),
         tool: plan.header.tool.clone(),
@@ -197,7 +199,9 @@ fn open_journal(inputs: &RunInputs<'_>, run: &str, now: Timestamp) -> Result<Jou
         files: plan.header.policy.reviewed.clone(),
         claims: claimed_patterns(&inputs.set.policy),
         raised: plan.guard.needed(&plan.state),
-        waves: inputs.reviewed.unwrap_or(plan).rollout.as_ref().map_or(0, PlannedWaves::last),
+        allow: inputs.args.allow.clone(),
+        waves,
+        gates: inputs.set.policy.guard.rollout.as_ref().filter(|_| waves > 1).map(KeptGates::new),
         reverts: plan.header.reverts.clone(),
         reviewed: match inputs.resumed {
             Some(recorded) => recorded.header.reviewed,
@@ -396,7 +400,7 @@ pub fn tenant_flags(context: &Context) -> String {
     flags
 }
 
-/// What was said on the command line that a resumed run has to hear again: which tenant, and what was raised.
+/// What was said on the command line that a resumed run has to hear again. What was allowed its journal keeps.
 pub fn resume_flags(context: &Context, args: &ApplyArgs) -> String {
     let mut flags = tenant_flags(context);
     if args.retry_contested {
@@ -404,9 +408,6 @@ pub fn resume_flags(context: &Context, args: &ApplyArgs) -> String {
     }
     if args.after_revert {
         flags.push_str(" --after-revert");
-    }
-    for allowed in &args.allow {
-        flags.push_str(&format!(" --allow {}", quoted(allowed)));
     }
     if args.or_plan {
         flags.push_str(" --or-plan");

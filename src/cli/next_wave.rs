@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use mdetag::store::journal::Recorded;
+use mdetag_core::apply::gates::KeptGates;
 use mdetag_core::apply::waves::{WaveStep, Waves};
 use mdetag_core::plan::Plan;
 use mdetag_core::report::model::RunEnd;
@@ -91,8 +92,9 @@ pub fn held_back(
     session: &Session,
 ) -> Result<Option<RunEnd>, Failure> {
     let run = &recorded.header.run;
-    let rollout = set.policy.guard.rollout.as_ref();
-    let gates = rollout.map(|rollout| rollout::gates(context, session, rollout));
+    let at_hand = set.policy.guard.rollout.as_ref().map(KeptGates::new);
+    let kept = recorded.header.gates.clone().or(at_hand);
+    let gates = kept.map(|kept| rollout::gates(context, session, &kept));
     let waves =
         gates.and_then(|gates| Waves::new(reviewed, &later(reviewed, recorded), gates, &recorded.entries));
     let Some(waves) = waves else {

@@ -7,7 +7,6 @@ use std::path::PathBuf;
 use mdetag::store::journal::{self, Recorded};
 use mdetag::store::path_text::shown;
 use mdetag::store::set_name;
-use mdetag_core::plan::guard::Allowance;
 use mdetag_core::plan::{Plan, TenantReference};
 
 use super::applied::{Applied, tell_end};
@@ -21,7 +20,7 @@ use super::planning::PolicySet;
 use super::session::{Session, WritingSession};
 use super::signals::Stops;
 use super::unfinished::{self, Unfinished};
-use super::{age, carry_out, next_wave, open_rollouts, past, policy_set, reviewed};
+use super::{age, carry_out, next_wave, open_rollouts, past, plan, policy_set, reviewed};
 
 /// What was given on the command line.
 #[derive(Clone, Copy)]
@@ -30,8 +29,6 @@ pub struct Given<'a> {
     pub context: &'a Context,
     /// The command's flags.
     pub args: &'a ApplyArgs,
-    /// `--allow`.
-    pub allowances: &'a [Allowance],
     /// Where reports go.
     pub reports: &'a Reports,
 }
@@ -57,7 +54,7 @@ pub async fn resume_run(
     session: WritingSession,
     stops: Stops,
 ) -> Result<Resumed, Failure> {
-    let Given { context, args, allowances, reports } = given;
+    let Given { context, args, reports } = given;
     let context = &context.suited(&session.reading.known);
     let state = &session.reading.state;
     let flags = carry_out::tenant_flags(context);
@@ -101,8 +98,10 @@ pub async fn resume_run(
         let applied = tell_end(context, args, reports, (&reviewed, None), &end, ended)?;
         return Ok(Resumed::Ended(Box::new(applied)));
     }
+    let allowances = plan::allowances(&recorded.allowed(&args.allow))?;
     let request = ApplyRequest { reviewed: Some(reviewed), resumed: Some(recorded), paths, is_replanned };
-    let inputs = ApplyInputs { context, args, set: &set, allowances, reports, is_unreviewed: false };
+    let inputs =
+        ApplyInputs { context, args, set: &set, allowances: &allowances, reports, is_unreviewed: false };
     Ok(Resumed::Ended(Box::new(inputs.apply(session, request, stops).await?)))
 }
 
@@ -184,15 +183,27 @@ fn anew(
         ))
         .help(format!("name its policies as well: mdetag apply POLICY… --resume {run} --or-plan{flags}")));
     }
-    if recorded.header.waves > 1 && set.policy.guard.rollout.is_none() {
-        return Err(Failure::plan(format!(
-            "run {run} is written in waves, and the policies at hand have no `guard.rollout`"
-        ))
-        .help(format!(
-            "nothing was written; bring `guard.rollout` back, or end the rollout: mdetag state end {run} --reason TEXT{flags}"
+    if let Some((what, missing)) = lost_gate(&set, recorded) {
+        return Err(Failure::plan(format!("run {run} is written in waves, and {what}")).help(format!(
+            "nothing was written; bring {missing} back, or end the rollout: mdetag state end {run} --reason TEXT{flags}"
         )));
     }
     Ok((set, paths))
+}
+
+/// What the waves of a run need and the policies at hand no longer say, with its name. Shares and waits come from the journal,
+/// but only policies can say which devices are ill.
+fn lost_gate(set: &PolicySet, recorded: &Recorded) -> Option<(String, &'static str)> {
+    if recorded.header.waves < 2 {
+        return None;
+    }
+    let Some(rollout) = &set.policy.guard.rollout else {
+        return Some(("the policies at hand have no `guard.rollout`".to_owned(), "`guard.rollout`"));
+    };
+    let ill = recorded.header.gates.as_ref()?.ill()?;
+    let is_same = rollout.health.as_ref().is_some_and(|health| health.text == ill);
+    let what = format!("its gate `health` looks for {ill}, which the policies at hand do not");
+    (!is_same).then_some((what, "`guard.rollout.health`"))
 }
 
 /// Refuses a plan of another tenant.

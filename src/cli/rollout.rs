@@ -9,14 +9,15 @@ use tokio::sync::mpsc::UnboundedReceiver;
 
 use mdetag::store::journal::{Closing, Journal};
 use mdetag::tenant::{ReadDevices, ReadScope, ReadWatch};
-use mdetag_core::apply::waves::{GateRead, Gates, WaveStep, Waves};
+use mdetag_core::apply::gates::{Gates, KeptGates};
+use mdetag_core::apply::waves::{GateRead, WaveStep, Waves};
 use mdetag_core::apply::{Entry, Halt, Outcome, Run, RunOptions, StopReason, WaveEvent, resume};
 use mdetag_core::inventory::{DeviceSet, Snapshot, Trust};
 use mdetag_core::plan::{Lane, Plan};
 use mdetag_core::report::model::RunEnd;
 use mdetag_core::report::words::counted;
+use mdetag_core::selection;
 use mdetag_core::time::Timestamp;
-use mdetag_core::{policy, selection};
 
 use super::args::ApplyArgs;
 use super::carry_out::{self, End, RunDisplay, RunInputs, unusable};
@@ -36,12 +37,18 @@ pub fn waves<'a>(inputs: &RunInputs<'a>) -> Option<Waves<'a>> {
         return None;
     }
     let before = inputs.resumed.map(|recorded| recorded.entries.as_slice()).unwrap_or_default();
-    Waves::new(whole, inputs.safe.plan(), gates(inputs.context, inputs.session, rollout), before)
+    let kept = inputs.resumed.and_then(|recorded| recorded.header.gates.clone());
+    let gates = gates(inputs.context, inputs.session, &kept.unwrap_or_else(|| KeptGates::new(rollout)));
+    let mut waves = Waves::new(whole, inputs.safe.plan(), gates, before)?;
+    if !inputs.safe.plan().is_trusted() {
+        waves.doubt();
+    }
+    Some(waves)
 }
 
-/// The policy's gates. Their spans run as fast as the tenant's clock, which is faster only where it is simulated.
-pub fn gates(context: &Context, session: &Session, rollout: &policy::Rollout) -> Gates {
-    let gates = Gates::new(rollout, session.scaled(context.settings.writes.visibility));
+/// The gates of a rollout. Their spans run as fast as the tenant's clock, which is faster only where it is simulated.
+pub fn gates(context: &Context, session: &Session, kept: &KeptGates) -> Gates {
+    let gates = kept.gates(session.scaled(context.settings.writes.visibility));
     Gates { wait: session.scaled(gates.wait), ..gates }
 }
 
@@ -133,6 +140,10 @@ impl Rollout<'_, '_> {
                         return Ok(Pause { stopped: Some(stopped), ..Pause::default() });
                     }
                 }
+                // What the run was planned by is the newest read before the next wave, and it shows nothing for sure.
+                WaveStep::Inspect if !self.has_settled && !self.inputs.safe.plan().is_trusted() => {
+                    self.inspect(Err("the read is untrusted".to_owned()), now)?;
+                }
                 WaveStep::Inspect => {
                     let read = tokio::select! {
                         read = reread(self.inputs) => read,
@@ -146,7 +157,12 @@ impl Rollout<'_, '_> {
                     return Ok(Pause { not_before: Some(moment), ..Pause::default() });
                 }
                 WaveStep::Halted(halt) => return Ok(Pause { halt: Some(halt), ..Pause::default() }),
-                WaveStep::Closed(_) | WaveStep::Finished => return Ok(Pause::default()),
+                WaveStep::Finished => {
+                    let said = self.waves.finish(now);
+                    self.write(said)?;
+                    return Ok(Pause::default());
+                }
+                WaveStep::Closed(_) => return Ok(Pause::default()),
             }
         }
     }
@@ -238,7 +254,8 @@ impl Rollout<'_, '_> {
     fn close(&mut self, pause: &Pause) -> Result<(), Failure> {
         let has_unknown = self.waves.outcomes().iter().any(|ended| ended.outcome == Outcome::Unknown);
         let paused = pause.stopped.is_some() || pause.not_before.is_some() || pause.halt.is_some();
-        let is_complete = !paused && self.given_up.is_empty() && !has_unknown && !self.has_lost;
+        let is_complete =
+            !paused && self.given_up.is_empty() && !has_unknown && !self.has_lost && self.waves.is_over();
         let reason = match pause {
             Pause { stopped: Some(reason), .. } => format!("stopped by {}", reason.phrase()),
             Pause { halt: Some(halt), .. } => format!("halted: {}", sentence(halt)),

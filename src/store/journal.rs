@@ -2,11 +2,13 @@
 //!
 //! The journal is the audit record that the service lacks. What it means for a later plan is `history`.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use mdetag_core::apply::gates::KeptGates;
 use mdetag_core::apply::{ChangeKey, DeviceState, Entry};
 use mdetag_core::plan::guard::ApprovalUse;
 use mdetag_core::plan::{FileReference, Plan, WithheldReason, stale};
@@ -64,9 +66,15 @@ pub struct Header {
     /// The approvals and allowances that it needed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub raised: Vec<ApprovalUse>,
+    /// What `--allow` raised, as it was written: it holds for the run's resumptions too.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub allow: Vec<String>,
     /// The last wave of its plan; 0 where it is written at once.
     #[serde(skip_serializing_if = "is_none")]
     pub waves: u32,
+    /// What its waves must stand; journals of earlier versions do not say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gates: Option<KeptGates>,
     /// The run that it undoes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reverts: Option<String>,
@@ -277,6 +285,13 @@ impl Recorded {
             }
         }
         raised
+    }
+
+    /// What `--allow` raised for the run, with its resumptions and the one at hand.
+    pub fn allowed(&self, now: &[String]) -> Vec<String> {
+        let headers = std::iter::once(&self.header).chain(self.resumed.iter().map(|(_, header)| header));
+        let kept = headers.flat_map(|header| &header.allow);
+        kept.chain(now).collect::<BTreeSet<_>>().into_iter().cloned().collect()
     }
 
     /// Whether the run ended early and can be resumed.

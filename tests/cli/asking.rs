@@ -25,7 +25,7 @@ fn apply_prints_the_plan_once_and_afterwards_only_what_differs_from_it() {
 }
 
 #[test]
-fn the_hint_to_continue_repeats_what_names_the_tenant_and_raises_caps() {
+fn the_hint_to_continue_repeats_what_names_the_tenant_and_not_what_the_journal_keeps() {
     let project = tagged(30);
     let limited = [
         "apply",
@@ -38,7 +38,7 @@ fn the_hint_to_continue_repeats_what_names_the_tenant_and_raises_caps() {
         "--retry-contested",
     ];
     let out = project.run(&limited).exits(5).out;
-    let hint = "  to continue: mdetag apply --resume --sandbox --retry-contested --allow removals=40\n";
+    let hint = "  to continue: mdetag apply --resume --sandbox --retry-contested\n";
     assert!(out.contains(hint), "{out}");
     let words: Vec<&str> = hint.split_whitespace().skip_while(|word| *word != "apply").collect();
     project.run(&words).exits(0);

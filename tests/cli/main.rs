@@ -20,6 +20,7 @@ mod groups_fetched;
 mod identity;
 mod import;
 mod invariants;
+mod gates;
 mod help;
 mod hostile;
 mod known_service;

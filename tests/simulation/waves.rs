@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mdetag_core::apply::budget::Limits;
-use mdetag_core::apply::waves::{GateRead, Gates, WaveStep, Waves};
+use mdetag_core::apply::gates::Gates;
+use mdetag_core::apply::waves::{GateRead, WaveStep, Waves};
 use mdetag_core::apply::{Entry, Gate, Halt, Outcome, Run, WaveEvent};
 use mdetag_core::device::DeviceValue;
 use mdetag_core::plan::{Cause, CauseIndex, DeviceChange, Plan, TagChange, TagIndex, ValueChange, waves};

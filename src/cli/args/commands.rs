@@ -205,7 +205,7 @@ pub struct ApplyArgs {
     #[arg(long)]
     pub wait: bool,
     /// Why: kept in the journal
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = super::reason)]
     pub reason: Option<String>,
     /// Apply the reviewed plan of each tenant: DIR/TENANT/plan.json, as `plan --all-tenants --out-dir DIR` wrote it
     #[arg(long, value_name = "DIR", requires = "all_tenants", conflicts_with = "resume")]

@@ -258,6 +258,14 @@ fn sandbox_name(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
+/// A reason that the next reader can use.
+fn reason(text: &str) -> Result<String, String> {
+    if text.trim().is_empty() {
+        return Err("it is empty: say why, for whoever reads the journal".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -246,7 +246,9 @@ async fn a_cap_on_rows_is_seen_and_split_by_last_seen() {
 
 #[tokio::test]
 async fn a_cap_on_rows_beyond_the_first_page_is_seen_by_skip_and_by_links() {
-    for (count, page, cap) in [(1234, 100, 1000), (1234, 500, 1000), (1234, 300, 1000), (250, 100, 200), (330, 10, 100)] {
+    for (count, page, cap) in
+        [(1234, 100, 1000), (1234, 500, 1000), (1234, 300, 1000), (250, 100, 200), (330, 10, 100)]
+    {
         for links in [None, Some(Links::Good)] {
             let quirks = Quirks { page, cap: Some(cap), links, ..Quirks::default() };
             read(count, quirks).await.whole(count);

@@ -7,6 +7,7 @@ pub use crate::plan::{ChangeKey, ChangeWhat, TagAction};
 mod call;
 mod outcome;
 mod gate;
+pub mod gates;
 mod entry;
 mod meter;
 pub mod retry;

@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use crate::plan::waves::wave_of;
 use crate::plan::{ChangeKey, DeviceChange, Plan, PlannedWaves, stale};
-use crate::policy::{Percent, Rollout};
+use crate::policy::Percent;
 use crate::time::Timestamp;
 
+use super::gates::Gates;
 use super::resume::is_final;
 use super::{ChangeOutcome, ChangeWhat, DeviceState, Entry, Gate, Halt, Outcome, WaveEvent};
 
@@ -23,34 +24,6 @@ const LINE: usize = 10_000;
 
 /// Devices that a failed gate names.
 const NAMED: usize = 20;
-
-/// What a wave must stand before the next one starts.
-#[derive(Clone, Copy, Debug)]
-pub struct Gates {
-    /// The most that may fail or end unknown.
-    pub failed: Percent,
-    /// The most that may bounce.
-    pub bounced: Percent,
-    /// The most that may fall ill; none where the policy does not ask.
-    pub health: Option<Percent>,
-    /// Between the end of a wave and the start of the next.
-    pub wait: Duration,
-    /// How long the list may lag behind an answer.
-    pub visibility: Duration,
-}
-
-impl Gates {
-    /// The gates of a policy.
-    pub fn new(rollout: &Rollout, visibility: Duration) -> Gates {
-        Gates {
-            failed: rollout.stop_at.failed,
-            bounced: rollout.stop_at.bounced,
-            health: rollout.health.as_ref().map(|health| health.at_most),
-            wait: rollout.wait,
-            visibility,
-        }
-    }
-}
 
 /// What comes next.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -117,8 +90,10 @@ pub struct Waves<'p> {
     has_work_left: bool,
     not_before: Option<Timestamp>,
     ill_before: HashSet<Arc<str>>,
-    /// What this process found: what an earlier one did is looked at again, since devices may have recovered.
-    fresh_halt: Option<Halt>,
+    /// The gate that the wave at hand failed. It stays failed however its devices look later: only a person passes it.
+    halted: Option<Halt>,
+    /// The list at hand may be short.
+    is_doubted: bool,
     closed: Option<String>,
 }
 
@@ -138,7 +113,8 @@ impl<'p> Waves<'p> {
             has_work_left: false,
             not_before: None,
             ill_before: HashSet::new(),
-            fresh_halt: None,
+            halted: None,
+            is_doubted: false,
             closed: None,
         };
         rollout.learn(journal);
@@ -176,16 +152,17 @@ impl<'p> Waves<'p> {
                     self.current = wave;
                     (self.is_ended, self.is_passed, self.not_before) = (false, false, None);
                     self.ill_before.clear();
-                    self.fresh_halt = None;
+                    self.halted = None;
                 }
                 self.ill_before.extend(ill.iter().cloned());
             }
             WaveEvent::Ended { not_before } if wave == self.current => {
                 (self.is_ended, self.not_before) = (true, Some(*not_before));
             }
-            WaveEvent::Passed { .. } if wave == self.current => {
-                self.is_passed = true;
-                self.fresh_halt = None;
+            WaveEvent::Halted(halt) if wave == self.current => self.halted = Some(halt.clone()),
+            WaveEvent::Passed { reason } if wave == self.current => {
+                self.halted = self.halted.take().filter(|_| reason.is_none());
+                self.is_passed = self.halted.is_none();
             }
             WaveEvent::Closed { reason } => self.closed = Some(reason.clone()),
             _ => {}
@@ -202,14 +179,21 @@ impl<'p> Waves<'p> {
         if let Some(reason) = &self.closed {
             return WaveStep::Closed(reason.clone());
         }
+        if let Some(halt) = &self.halted {
+            return WaveStep::Halted(halt.clone());
+        }
         if self.current > 0 && (!self.is_ended || self.has_work_left) {
             return WaveStep::Write { wave: self.current, after: 0 };
         }
         let Some(wave) = self.following() else { return WaveStep::Finished };
         if self.current == 0 || self.is_passed {
-            return WaveStep::Write { wave, after: self.current };
+            // A list that may be short says nothing about the devices of a wave that it does not show.
+            return match self.open.contains(&wave) {
+                true => WaveStep::Write { wave, after: self.current },
+                false => WaveStep::Finished,
+            };
         }
-        if let Some(halt) = self.fresh_halt.clone().or_else(|| self.judge()) {
+        if let Some(halt) = self.judge() {
             return WaveStep::Halted(halt);
         }
         match self.not_before {
@@ -218,9 +202,33 @@ impl<'p> Waves<'p> {
         }
     }
 
-    /// The next wave of which something is left.
+    /// The next wave of which something is left, or may be.
     fn following(&self) -> Option<u32> {
+        if self.is_doubted {
+            return (self.current < self.waves.last()).then_some(self.current + 1);
+        }
         self.open.range(self.current + 1..).next().copied()
+    }
+
+    /// The list at hand may be short: that it does not show the devices of a wave does not end the rollout.
+    pub fn doubt(&mut self) {
+        self.is_doubted = true;
+    }
+
+    /// Whether the last wave was started.
+    pub fn is_over(&self) -> bool {
+        self.current == self.waves.last()
+    }
+
+    /// Nothing is left of the later waves: the entries that keep the rollout from staying open for them.
+    pub fn finish(&mut self, now: Timestamp) -> Vec<Entry> {
+        if self.is_over() || self.following().is_some() {
+            return Vec::new();
+        }
+        let event = WaveEvent::Started { ill: Vec::new() };
+        let said = vec![Entry::Wave { at: now, wave: self.waves.last(), event }];
+        self.learn(&said);
+        said
     }
 
     /// The entries before the first call of a wave: which of its devices are ill already.
@@ -247,14 +255,8 @@ impl<'p> Waves<'p> {
             return Vec::new();
         }
         self.has_work_left = false;
-        let mut said = Vec::new();
         let is_last = self.following().is_none();
-        if is_last && self.current < self.waves.last() {
-            // Nothing is left of the later waves: the rollout must not stay open for them.
-            let event = WaveEvent::Started { ill: Vec::new() };
-            said.push(Entry::Wave { at: now, wave: self.waves.last(), event });
-            self.learn(&said);
-        }
+        let mut said = self.finish(now);
         let (wave, wait) = (self.current, if is_last { Duration::ZERO } else { self.gates.wait });
         let ended = [Entry::Wave { at: now, wave, event: WaveEvent::Ended { not_before: now.plus(wait) } }];
         self.learn(&ended);
@@ -276,8 +278,7 @@ impl<'p> Waves<'p> {
             }
         }
         let wave = self.current;
-        self.fresh_halt = self.judge().or_else(|| self.health(read));
-        let event = match self.fresh_halt.clone() {
+        let event = match self.judge().or_else(|| self.health(read)) {
             Some(halt) => WaveEvent::Halted(halt),
             None => WaveEvent::Passed { reason: None },
         };
@@ -372,11 +373,16 @@ impl<'p> Waves<'p> {
             let all: Vec<&Arc<str>> = judged.iter().map(|(id, _)| *id).collect();
             return (of > 0).then(|| self.halted(Gate::Evidence, of, &all, None));
         };
-        let at_most = self.gates.health?;
-        let is_bad =
-            |id: &str| (read.observed)(id).is_none() || (read.is_ill)(id) && !self.ill_before.contains(id);
-        let bad: Vec<&Arc<str>> = judged.iter().map(|(id, _)| *id).filter(|id| is_bad(id)).collect();
-        self.gate(Gate::Health, &bad, of, at_most)
+        let is_unseen = |id: &str| (read.observed)(id).is_none();
+        let is_ill = |id: &str| (read.is_ill)(id) && !self.ill_before.contains(id);
+        let bad = |is_bad: &dyn Fn(&str) -> bool| {
+            judged.iter().map(|(id, _)| *id).filter(|id| is_bad(id)).collect::<Vec<&Arc<str>>>()
+        };
+        match self.gates.health {
+            Some(at_most) => self.gate(Gate::Health, &bad(&|id| is_unseen(id) || is_ill(id)), of, at_most),
+            // Missing evidence stops a rollout that asks nothing of their health too: what is not shown is unknown, as a failure is.
+            None => self.gate(Gate::Evidence, &bad(&is_unseen), of, self.gates.failed),
+        }
     }
 
     /// Changes of the wave at hand that an answer confirmed longer ago than the list may lag, and that a trusted list does not show.
