@@ -123,7 +123,9 @@ async fn apply_reported(context: &Context, args: &ApplyArgs, reports: &Reports) 
     let session = stops.or(session::open_to_write(context, Some(&set.policy))).await?;
     let context = &context.suited(&session.reading.known);
     let set = policy_set::suited(context, set)?;
-    let inputs = ApplyInputs { context, args, set: &set, allowances: &allowances, reports, is_unreviewed };
+    let allowances = &allowances[..];
+    let waiting = Exit::Success;
+    let inputs = ApplyInputs { context, args, set: &set, allowances, reports, is_unreviewed, waiting };
     inputs.apply(session, request, stops).await
 }
 
@@ -241,6 +243,8 @@ pub struct ApplyInputs<'a> {
     pub reports: &'a Reports,
     /// `--or-plan` found nothing to resume, and plans of this set are reviewed: only a person's yes applies a new one.
     pub is_unreviewed: bool,
+    /// How it ends at best: other runs of the policies may be left.
+    pub waiting: Exit,
 }
 
 /// What is left of a request on the tenant as it is.
@@ -443,6 +447,7 @@ impl ApplyInputs<'_> {
             unreviewed: fitting.unreviewed,
             withheld,
             waiting: left_out::waiting(safe.plan())
+                .worst(self.waiting)
                 .worst(left_out::unwritable(safe.plan(), &self.set.policy))
                 .worst(if is_left { Exit::Stopped } else { Exit::Success }),
         };

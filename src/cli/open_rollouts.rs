@@ -6,40 +6,59 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use mdetag::store::journal::{self, Header, JournalError, Recorded};
+use mdetag::store::path_text::shown;
 use mdetag::store::set_name;
 use mdetag::store::state::StateDir;
-use mdetag_core::apply::{Entry, WaveEvent};
+use mdetag_core::apply::{Entry, Gate, Outcome, WaveEvent, resume};
+use mdetag_core::plan::PlannedWaves;
+use mdetag_core::time::Timestamp;
 
 use super::carry_out;
 use super::context::Context;
 use super::failure::{Failure, chain};
 use super::past;
+use super::show;
 
 /// How far the rollout of a run is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Progress {
     /// The wave that was started last; 0 before the first.
     pub current: u32,
-    /// Whether a person or a revert ended it.
+    /// Whether a person ended it.
     pub is_closed: bool,
+    /// Nothing follows the journal's first line: whether the run was killed before its first wave, or lines were lost, is unknown.
+    pub is_unknown: bool,
+    /// The next wave may not start earlier.
+    pub not_before: Option<Timestamp>,
+    /// The gate that the wave failed.
+    pub halted: Option<Gate>,
 }
 
 impl Progress {
     /// Whether a rollout of so many waves goes on.
     pub fn is_open(self, waves: u32) -> bool {
-        self.current > 0 && self.current < waves && !self.is_closed
+        (self.current > 0 || self.is_unknown) && self.current < waves && !self.is_closed
     }
 }
 
 /// How far the rollout of a journal is.
 pub fn progress(recorded: &Recorded) -> Progress {
-    let mut progress = Progress { current: 0, is_closed: false };
+    let is_unknown = recorded.entries.is_empty() && recorded.closing.is_none();
+    let mut progress = Progress { current: 0, is_closed: false, is_unknown, not_before: None, halted: None };
     for entry in &recorded.entries {
         match entry {
-            Entry::Wave { wave, event: WaveEvent::Started { .. }, .. } => {
-                progress.current = progress.current.max(*wave);
+            Entry::Wave { wave, event: WaveEvent::Started { .. }, .. } if *wave > progress.current => {
+                (progress.current, progress.not_before, progress.halted) = (*wave, None, None);
             }
-            Entry::Wave { event: WaveEvent::Closed { .. }, .. } => progress.is_closed = true,
+            Entry::Wave { event, .. } => match event {
+                WaveEvent::Ended { not_before } => progress.not_before = Some(*not_before),
+                WaveEvent::Halted(halt) => progress.halted = Some(halt.gate),
+                WaveEvent::Passed { reason: Some(_) } => {
+                    (progress.halted, progress.not_before) = (None, None)
+                }
+                WaveEvent::Closed { .. } => progress.is_closed = true,
+                _ => {}
+            },
             _ => {}
         }
     }
@@ -52,7 +71,9 @@ pub fn progress(recorded: &Recorded) -> Progress {
 /// As [`undone_by`].
 pub fn is_open(state: &StateDir, recorded: &Recorded) -> Result<bool, JournalError> {
     let (header, progress) = (&recorded.header, progress(recorded));
-    Ok(header.waves > 1 && progress.is_open(header.waves) && undone_by(state, &header.run)?.is_none())
+    Ok(header.waves > 1
+        && progress.is_open(header.waves)
+        && !undone(state, &journal::headers(state)?)?.contains(&header.run))
 }
 
 /// The open rollouts of a policy set and of all that share a part with it, or of all, the oldest first: their journals. `except` is the run that goes on.
@@ -65,12 +86,12 @@ pub fn open(
     except: Option<&str>,
 ) -> Result<Vec<Recorded>, JournalError> {
     let headers = journal::headers(state)?;
-    let undone: HashSet<&str> = headers.iter().filter_map(|header| header.reverts.as_deref()).collect();
+    let undone = undone(state, &headers)?;
     let mut open = Vec::new();
     for header in &headers {
         let is_other =
             set.is_some_and(|set| !set_name::overlap(&header.set, set)) || except == Some(&*header.run);
-        if header.waves < 2 || is_other || undone.contains(&*header.run) {
+        if header.waves < 2 || is_other || undone.contains(&header.run) {
             continue;
         }
         let recorded = journal::read(state, &header.run)?;
@@ -81,11 +102,57 @@ pub fn open(
     Ok(open)
 }
 
-/// The run that undid a run.
+/// The runs that later ones undid: a revert of which something is left to do has not ended what it undoes.
+///
+/// # Errors
+/// The journal of a revert that cannot be read.
+pub fn undone(state: &StateDir, headers: &[Header]) -> Result<HashSet<String>, JournalError> {
+    let mut undone = HashSet::new();
+    for header in headers {
+        if let Some(run) = &header.reverts
+            && !undone.contains(run)
+            && is_written(state, &journal::read(state, &header.run)?)
+        {
+            undone.insert(run.clone());
+        }
+    }
+    Ok(undone)
+}
+
+/// Whether nothing of a revert is left to do. One that was planned by a list that may be short names only a part of it.
+fn is_written(state: &StateDir, revert: &Recorded) -> bool {
+    let is_undone =
+        |outcome| matches!(outcome, Outcome::Done | Outcome::Noop | Outcome::Gone | Outcome::Pending);
+    revert.closing.as_ref().is_some_and(|closing| closing.is_complete)
+        && resume::outcomes(&revert.entries).values().all(|ended| is_undone(ended.outcome))
+        && past::plan_of(state, revert).is_ok_and(|plan| plan.is_trusted())
+}
+
+/// Refuses to go on with a run that a revert undid, or began to undo.
+///
+/// # Errors
+/// That it did; a journal that cannot be read.
+pub fn not_undone(state: &StateDir, recorded: &Recorded, flags: &str) -> Result<(), Failure> {
+    let run = &recorded.header.run;
+    let Some(undo) = undone_by(state, run).map_err(carry_out::unusable)? else { return Ok(()) };
+    if is_open(state, recorded).map_err(carry_out::unusable)? {
+        return Err(Failure::usage(format!(
+            "the rollout of run {run} is open, and run {undo} began to undo it: something of that is left"
+        ))
+        .help(format!(
+            "undo the rest (mdetag revert {run} -o undo.json{flags}, then mdetag apply undo.json{flags}), \
+             or end the rollout as it is: mdetag state end {run} --reason TEXT{flags}"
+        )));
+    }
+    Err(Failure::usage(format!("run {run} was undone by run {undo}"))
+        .help(format!("nothing was written; plan again with `mdetag plan{flags}`")))
+}
+
+/// The run that undid a run, or began to.
 ///
 /// # Errors
 /// A journal that cannot be read: it could be the one.
-pub fn undone_by(state: &StateDir, run: &str) -> Result<Option<String>, JournalError> {
+fn undone_by(state: &StateDir, run: &str) -> Result<Option<String>, JournalError> {
     let undoes = |header: &Header| header.reverts.as_deref() == Some(run);
     Ok(journal::headers(state)?.into_iter().find(undoes).map(|header| header.run))
 }
@@ -126,5 +193,34 @@ pub fn unwritten(
         let later = plan.changes.iter().zip(&waves.of).filter(|(_, wave)| **wave > current);
         unwritten.extend(later.map(|(change, _)| (change.id.clone(), run.clone())));
     }
+    lost_journals(context, state, set)?;
     Ok(unwritten)
+}
+
+/// Refuses to plan where a plan in waves lies in the state without its journal: how far its rollout got is unknown.
+fn lost_journals(context: &Context, state: &StateDir, set: &str) -> Result<(), Failure> {
+    let unlisted =
+        |error| Failure::file(format!("cannot list the plans in {}: {error}", shown(&state.runs())));
+    for run in state.backend().plans(&state.runs()).map_err(unlisted)? {
+        if journal::header(state, &run).is_ok_and(|header| header.is_some()) {
+            continue;
+        }
+        let path = state.plan(&run);
+        let lost = |cause: &str| {
+            let path = shown(&path);
+            Failure::file(format!("a rollout may be open, and its devices are unknown: {path} {cause}")).help(
+                "nothing is planned beside it; restore the journal, or, where nobody has it any more, move the plan out of \
+                 the state: what it says is forgotten then",
+            )
+        };
+        let text = journal::plan_text(state, &run).ok();
+        let Some((plan, _)) = text.and_then(|text| show::parse(&path, &text).ok()) else {
+            return Err(lost("cannot be read, and has no journal beside it"));
+        };
+        let waves = plan.rollout.as_ref().map_or(0, PlannedWaves::last);
+        if waves > 1 && past::set_of(context, &plan.header.policy) == set {
+            return Err(lost("is a plan in waves that has no journal beside it"));
+        }
+    }
+    Ok(())
 }

@@ -58,23 +58,30 @@ pub async fn resume_run(
     let context = &context.suited(&session.reading.known);
     let state = &session.reading.state;
     let flags = carry_out::tenant_flags(context);
+    // How it ends at best: another rollout of these policies may be left.
+    let mut waiting = Exit::Success;
     let recorded = if run.is_empty() {
         let set = past::set_at(context, &context.policy_paths(&args.paths)?);
         let mut found = unfinished::find(context, state, &set)?;
         found.tell(context);
         if found.runs.is_empty() {
+            // Devices wait for a rollout that nothing goes on with: to say that all is well would leave them there.
+            let open = open_rollouts::open(state, Some(&set), None).map_err(carry_out::unusable)?;
+            open.iter().try_for_each(|open| open_rollouts::not_undone(state, open, &flags))?;
             session.reading.close().await;
             return nothing_left(context, args, &found);
         }
-        found.runs.remove(0)
+        let chosen = found.runs.remove(0);
+        let is_open = |rest: &Recorded| open_rollouts::progress(rest).is_open(rest.header.waves);
+        if found.runs.iter().any(is_open) {
+            waiting = Exit::Waiting;
+        }
+        chosen
     } else {
         journal::read(state, run).map_err(|error| Failure::file(chain(&error)))?
     };
     let run = &recorded.header.run;
-    if let Some(undo) = open_rollouts::undone_by(state, run).map_err(carry_out::unusable)? {
-        return Err(Failure::usage(format!("run {run} was undone by run {undo}"))
-            .help(format!("nothing was written; plan again with `mdetag plan{flags}`")));
-    }
+    open_rollouts::not_undone(state, &recorded, &flags)?;
     let reviewed = past::plan_of(state, &recorded)?;
     same_tenant(&reviewed, &session.reading)?;
     let (set, paths, is_replanned) = match still_fits(context, args, &reviewed, &recorded) {
@@ -100,8 +107,15 @@ pub async fn resume_run(
     }
     let allowances = plan::allowances(&recorded.allowed(&args.allow))?;
     let request = ApplyRequest { reviewed: Some(reviewed), resumed: Some(recorded), paths, is_replanned };
-    let inputs =
-        ApplyInputs { context, args, set: &set, allowances: &allowances, reports, is_unreviewed: false };
+    let inputs = ApplyInputs {
+        context,
+        args,
+        set: &set,
+        allowances: &allowances,
+        reports,
+        is_unreviewed: false,
+        waiting,
+    };
     Ok(Resumed::Ended(Box::new(inputs.apply(session, request, stops).await?)))
 }
 

@@ -91,6 +91,7 @@ pub async fn carry_out<'a>(
     mut signals: UnboundedReceiver<()>,
 ) -> Result<End, Failure> {
     let start = inputs.session.ledger.clock().now();
+    check_beginning(inputs, &waves, start)?;
     let entries = inputs.resumed.map(|recorded| recorded.entries.clone()).unwrap_or_default();
     let ill = ill_of(inputs, inputs.snapshot).unwrap_or(None);
     let ill = ids(inputs.snapshot, ill.as_ref());
@@ -115,6 +116,24 @@ pub async fn carry_out<'a>(
     let pause = pause?;
     rollout.close(&pause)?;
     Ok(rollout.end(run_id, &pause, screen, start))
+}
+
+/// A resumed run whose journal says nothing goes on with its first wave only: where that is written, lines of the journal are
+/// lost, and whether a later wave is due is unknown.
+fn check_beginning(inputs: &RunInputs<'_>, waves: &Waves<'_>, now: Timestamp) -> Result<(), Failure> {
+    let Some(recorded) = inputs.resumed.filter(|recorded| recorded.entries.is_empty()) else {
+        return Ok(());
+    };
+    if !matches!(waves.next(now), WaveStep::Write { wave: 2.., .. }) {
+        return Ok(());
+    }
+    let (run, flags) = (&recorded.header.run, carry_out::tenant_flags(inputs.context));
+    Err(Failure::plan(format!(
+        "the first wave of run {run} is written, and its journal does not say so: when its next wave is due is unknown"
+    ))
+    .help(format!(
+        "nothing was written; restore the journal, or end the rollout: mdetag state end {run} --reason TEXT{flags}"
+    )))
 }
 
 impl Rollout<'_, '_> {

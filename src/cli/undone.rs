@@ -14,6 +14,7 @@ use mdetag_core::device::DeviceValue;
 use mdetag_core::plan::{ChangeKey, ChangeWhat, DeviceChange, Plan, TagCase};
 
 use super::failure::{Failure, chain};
+use super::open_rollouts;
 use super::past;
 
 /// The changes that a plan of these policies must not make again, each with the run that undid it. Once a run of the
@@ -31,7 +32,6 @@ pub fn undone(
             .help("restore the state directory, or pass --after-revert to `mdetag apply`: it writes what the policies want")
     };
     let headers = journal::headers(state).map_err(|error| unknown(chain(&error)))?;
-    let undone: HashSet<&str> = headers.iter().filter_map(|header| header.reverts.as_deref()).collect();
     // By the name of the set: whether a later run of it met other policies.
     let mut has_changed: BTreeMap<&str, bool> = BTreeMap::new();
     let of_set = headers.iter().rev().filter(|header| set_name::overlap(&header.set, policies.set));
@@ -45,10 +45,11 @@ pub fn undone(
     let Some(oldest) = of_policy.iter().rposition(|header| header.reverts.is_some()) else {
         return Ok(BTreeMap::new());
     };
+    let undone = open_rollouts::undone(state, &headers).map_err(|error| unknown(chain(&error)))?;
     let mut held: BTreeMap<ChangeKey, Arc<str>> = BTreeMap::new();
     let mut done_since: HashSet<ChangeKey> = HashSet::new();
     for header in &of_policy[..=oldest] {
-        if undone.contains(&*header.run) {
+        if undone.contains(&header.run) {
             continue;
         }
         let recorded = journal::read(state, &header.run).map_err(|error| unknown(chain(&error)))?;

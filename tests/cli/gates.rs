@@ -222,7 +222,7 @@ fn an_empty_reason_passes_nothing() {
     let project = project("from: 5, waves: [10, 100%], wait: 1h");
     for reason in ["", "  "] {
         let refused = project.run(&[&APPLY[..], &["--waves", "all", "--reason", reason]].concat()).exits(1);
-        assert!(refused.err.contains("say why"), "{}", refused.err);
+        assert!(refused.out.contains("say why"), "{}", refused.out);
     }
     project.run(&APPLY).exits(6);
     for reason in ["", "\t"] {

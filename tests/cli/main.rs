@@ -32,6 +32,7 @@ mod notifications;
 mod many_tenants;
 mod offline;
 mod one_set;
+mod open_rollouts;
 mod origins;
 mod outcomes;
 mod outputs;

@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use mdetag::store::backend::StatePlace;
 use mdetag::store::history::{self, PoliciesAtHand, Present};
-use mdetag::store::journal::{self, Header};
+use mdetag::store::journal::{self, Header, Recorded};
 use mdetag::store::state::StateDir;
 use mdetag::store::{baselines_file, history_index, path_text::shown};
+use mdetag_core::apply::Gate;
 use mdetag_core::report::escape::{self, terminal};
 use mdetag_core::report::words::counted;
 use mdetag_core::time::Timestamp;
@@ -72,8 +73,12 @@ fn tenant(context: &Context, state: &StateDir) -> Result<Value, Failure> {
     let policy = PoliciesAtHand { digest, ..PoliciesAtHand::default() };
     let tag_case = context.settings.tag_case;
     let known = history::read(state, Present { now, visibility, policy, retry_contested: false, tag_case });
+    let mut next_waves = Vec::new();
     let rollouts: Option<Vec<String>> = match open_rollouts::open(state, None, None) {
-        Ok(open) => Some(open.into_iter().map(|recorded| recorded.header.run).collect()),
+        Ok(open) => {
+            next_waves.extend(open.iter().map(next_wave));
+            Some(open.into_iter().map(|recorded| recorded.header.run).collect())
+        }
         Err(error) => {
             context.console.say(&format!("open rollouts are not known: {}", chain(&error)));
             None
@@ -86,10 +91,20 @@ fn tenant(context: &Context, state: &StateDir) -> Result<Value, Failure> {
         "state": shown(state.path()),
         "runs": { "count": runs.len(), "oldest": runs.first(), "newest": runs.last() },
         "unfinished": unfinished, "unreadable": unreadable, "openRollouts": rollouts,
+        "nextWaves": next_waves,
         "contested": known.contested.len(), "pending": known.pending.len(),
         "baselines": baselines, "accepted": accepted, "approvals": approvals,
         "ledger": ledger(context, state, now), "lastHolder": holder,
     }))
+}
+
+/// How far an open rollout is, and what its next wave waits for.
+fn next_wave(recorded: &Recorded) -> Value {
+    let progress = open_rollouts::progress(recorded);
+    json!({
+        "run": recorded.header.run, "written": progress.current, "waves": recorded.header.waves,
+        "notBefore": progress.not_before, "gate": progress.halted.map(Gate::word),
+    })
 }
 
 /// The runs that `apply --resume` would go on with, the oldest first.
@@ -168,6 +183,17 @@ fn text(tenant: &Value) -> String {
                 Some(_) => words(key),
             },
         );
+    }
+    for next in tenant["nextWaves"].as_array().into_iter().flatten() {
+        let due = match (next["gate"].as_str(), next["notBefore"].as_str()) {
+            (Some(gate), _) => {
+                format!("the gate `{}` failed: only --next-wave --reason passes it", terminal(gate))
+            }
+            (None, Some(moment)) => format!("the next may start at {}", terminal(moment)),
+            (None, None) => "under way".to_owned(),
+        };
+        let (run, written) = (next["run"].as_str().unwrap_or_default(), number(&next["written"]));
+        line("next wave", format!("{}: wave {written} of {}, {due}", terminal(run), number(&next["waves"])));
     }
     line("contested", counted(number(&tenant["contested"]), "change"));
     line("pending", counted(number(&tenant["pending"]), "change"));

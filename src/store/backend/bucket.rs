@@ -156,6 +156,16 @@ impl Backend for Bucket {
         Ok(names)
     }
 
+    fn plans(&self, path: &Path) -> Result<Vec<String>> {
+        let above = self.key(path)?;
+        let found = self.objects.list(&above)?;
+        let names = found.iter().filter_map(|(key, _)| {
+            let name = key.strip_prefix(&above)?.strip_prefix('/')?.strip_suffix(".plan.json")?;
+            super::is_name(name).then(|| name.to_owned())
+        });
+        Ok(names.collect())
+    }
+
     fn create_log(&self, path: &Path) -> Result<Box<dyn Log>> {
         let (folder, lease) = (folder(&self.key(path)?), self.lease()?);
         Ok(Box::new(SegmentLog {

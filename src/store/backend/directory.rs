@@ -39,19 +39,11 @@ impl Backend for Directory {
     }
 
     fn logs(&self, folder: &Path) -> Result<Vec<String>> {
-        let listing = match std::fs::read_dir(folder) {
-            Ok(listing) => listing,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(error),
-        };
-        let mut names = Vec::new();
-        for file in listing {
-            let name = file?.file_name();
-            let log = name.to_str().and_then(|name| name.strip_suffix(".jsonl"));
-            names.extend(log.filter(|log| super::is_name(log)).map(str::to_owned));
-        }
-        names.sort_unstable();
-        Ok(names)
+        names(folder, ".jsonl")
+    }
+
+    fn plans(&self, folder: &Path) -> Result<Vec<String>> {
+        names(folder, ".plan.json")
     }
 
     fn create_log(&self, path: &Path) -> Result<Box<dyn Log>> {
@@ -139,4 +131,20 @@ fn ends_torn(file: &mut File) -> Result<bool> {
     file.seek(SeekFrom::End(-1))?;
     file.read_exact(&mut last)?;
     Ok(last != *b"\n")
+}
+/// The names of the files in a folder that end so, without their endings, sorted.
+fn names(folder: &Path, ending: &str) -> Result<Vec<String>> {
+    let listing = match std::fs::read_dir(folder) {
+        Ok(listing) => listing,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let mut names = Vec::new();
+    for file in listing {
+        let name = file?.file_name();
+        let own = name.to_str().and_then(|name| name.strip_suffix(ending));
+        names.extend(own.filter(|own| super::is_name(own)).map(str::to_owned));
+    }
+    names.sort_unstable();
+    Ok(names)
 }

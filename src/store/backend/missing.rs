@@ -34,6 +34,10 @@ impl Backend for Missing {
         Ok(Vec::new())
     }
 
+    fn plans(&self, _: &Path) -> Result<Vec<String>> {
+        Ok(Vec::new())
+    }
+
     fn create_log(&self, _: &Path) -> Result<Box<dyn Log>> {
         Err(gone())
     }

@@ -61,6 +61,12 @@ pub trait Backend: fmt::Debug + Send + Sync {
     /// Where the folder cannot be read.
     fn logs(&self, folder: &Path) -> Result<Vec<String>>;
 
+    /// The names of the plans in a folder of journals, without their endings, sorted. A missing folder has none.
+    ///
+    /// # Errors
+    /// Where the folder cannot be read.
+    fn plans(&self, folder: &Path) -> Result<Vec<String>>;
+
     /// Begins a journal that is not there yet.
     ///
     /// # Errors
