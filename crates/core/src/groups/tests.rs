@@ -64,6 +64,10 @@ fn what_is_not_understood_is_an_error_that_names_the_group() {
             r#"[{ "Name": "a", "GroupRules": [{ "Property": 9, "OperatorType": 0, "PropertyValue": "x" }] }]"#,
             "group `a`: unknown property",
         ),
+        (
+            r#"[{ "deviceGroupName": "a", "deviceGroupRules": { "devicesTagsConditions": [{ "value": "x" }] } }]"#,
+            "a condition has no operator: the operators are startsWith",
+        ),
         ("groups: [{ name: a }, { name: A }]", "two groups are named"),
         ("groups: [{ remediation: full }]", "group number 1 has no name"),
         (

@@ -2,12 +2,14 @@
 //!
 //! Knows no key by name; those are in `keys`.
 
+use std::time::Duration;
+
 use super::keys::Key;
 use super::scalars;
 use super::syntax::{Entry, Node, NodeKind, shown};
 use crate::diagnostic::{Diagnostic, Severity, Sources, Span, did_you_mean};
 use crate::tag::TagCase;
-use crate::time::{Date, Timestamp};
+use crate::time::{Date, Timestamp, parse_duration};
 
 /// The most findings of one severity in one run: beyond it nobody reads, and a hostile file must not make millions.
 const MAX_FINDINGS: usize = 1_000;
@@ -151,6 +153,19 @@ impl<'a> Reader<'a> {
             NodeKind::List(items) => Some(items),
             _ => self.wrong(node, what, "a list"),
         }
+    }
+
+    /// A span of time with its unit. A bare number has none, and quoting it would not give it one.
+    pub(super) fn duration(&mut self, node: &Node, what: &str) -> Option<Duration> {
+        if let NodeKind::Number(_) = node.kind {
+            let raw = shown(self.sources.text(node.span));
+            let message = format!("{what} is a duration with its unit, found {}", node.describe());
+            let finding = Diagnostic::error("E0208", node.span, message).label("no unit");
+            self.report(finding.help(format!("say of what: `{raw}h`, `{raw}m` or `{raw}d`")));
+            return None;
+        }
+        let text = self.text(node, what)?;
+        self.parsed(node.span, what, parse_duration(text))
     }
 
     /// A list that holds something.
@@ -306,7 +321,7 @@ fn listed(names: &[&str]) -> String {
 }
 
 /// A sentence that quotes text of a file, with control characters written out and cut where a hostile one goes on.
-fn shown_long(text: &str) -> String {
+pub(super) fn shown_long(text: &str) -> String {
     let cut = if text.chars().nth(300).is_some() { "…" } else { "" };
     let beginning: String = text.chars().take(300).collect();
     format!("{}{cut}", crate::text::visible(&beginning))

@@ -10,7 +10,7 @@ use super::reader::Reader;
 use super::syntax::Node;
 use super::{Percent, Policy, Quantity, Selector};
 use crate::diagnostic::{Diagnostic, Span};
-use crate::time::{parse_duration, spoken};
+use crate::time::spoken;
 
 /// More waves are no rollout: each is a review of its own.
 const MOST_WAVES: usize = 100;
@@ -40,6 +40,8 @@ pub struct Rollout {
     pub health: Option<Health>,
     /// Cumulative: tenants, or this share of them, after each wave of `--tenant-wave`. Empty where tenants have no waves.
     pub tenants: Vec<Quantity>,
+    /// Where `wait` is written, or else the whole.
+    pub span: Span,
 }
 
 /// `guard.rollout.stopAt`: a wave stops the rollout above these shares of its devices.
@@ -80,10 +82,9 @@ impl Reader<'_> {
         let waves = fields.get("waves").map(|node| self.waves(node, "`waves`")).unwrap_or_default();
         let tenants = fields.get("tenants").map(|node| self.waves(node, "`tenants`")).unwrap_or_default();
         let first = fields.get("first").map(|node| self.selector(node, "`rollout.first`", names));
-        let wait = fields.get("wait").and_then(|node| {
-            let text = self.text(node, "`wait`")?;
-            self.parsed(node.span, "`wait`", parse_duration(text))
-        });
+        // A wait that cannot be read is an error of its own, and no short one.
+        let wait = fields.get("wait").map(|node| self.duration(node, "`wait`").unwrap_or(Duration::MAX));
+        let span = fields.get("wait").map_or(node.span, |node| node.span);
         let stop_at = fields.get("stopAt").map(|node| self.stop_at(node)).unwrap_or_default();
         let health = fields.get("health").and_then(|node| {
             let fields = self.fields(node, keys::HEALTH, "`rollout.health`")?;
@@ -94,7 +95,7 @@ impl Reader<'_> {
         });
         let wait = wait.unwrap_or_default();
         let first_text = fields.get("first").map(|node| self.on_one_line(node)).unwrap_or_default();
-        Some(Rollout { from, waves, first, first_text, wait, stop_at, health, tenants })
+        Some(Rollout { from, waves, first, first_text, wait, stop_at, health, tenants, span })
     }
 
     fn on_one_line(&self, node: &Node) -> String {
@@ -157,22 +158,37 @@ impl Reader<'_> {
 pub fn blind_bounces(policy: &Policy, visibility: Duration) -> Option<Diagnostic> {
     let rollout = policy.guard.rollout.as_ref()?;
     let why = "the list may lag behind a write for `writes.visibility`";
-    blind(rollout, rollout.stop_at.bounced_span?, "bounced", why, visibility)
+    // A gate that lets every device bounce is none.
+    if rollout.stop_at.bounced >= Percent::whole(100) {
+        return None;
+    }
+    let (span, gate) = match rollout.stop_at.bounced_span {
+        Some(span) => (span, "`bounced`".to_owned()),
+        None => (rollout.span, format!("`bounced` (by default {})", rollout.stop_at.bounced)),
+    };
+    blind(rollout, span, (&gate, "write `stopAt: { bounced: 100% }`"), why, visibility)
 }
 
 /// The gate on health, where it cannot see it in time.
 pub(super) fn blind_health(policy: &Policy) -> Option<Diagnostic> {
     let rollout = policy.guard.rollout.as_ref()?;
     let why = "devices report about once an hour";
-    blind(rollout, rollout.health.as_ref()?.span, "health", why, REPORTS_AFTER)
+    blind(rollout, rollout.health.as_ref()?.span, ("`health`", "delete the gate"), why, REPORTS_AFTER)
 }
 
-fn blind(rollout: &Rollout, span: Span, gate: &str, why: &str, needed: Duration) -> Option<Diagnostic> {
+/// `gate`: its name, and how a rollout does without it.
+fn blind(
+    rollout: &Rollout,
+    span: Span,
+    (gate, without): (&str, &str),
+    why: &str,
+    needed: Duration,
+) -> Option<Diagnostic> {
     if rollout.wait >= needed {
         return None;
     }
-    let message = format!("`{gate}` cannot see in time what it is there for: {why}");
+    let message = format!("{gate} cannot see in time what it is there for: {why}");
     let finding =
         Diagnostic::warning("W0502", span, message).label(format!("`wait` is {}", spoken(rollout.wait)));
-    Some(finding.help(format!("write a `wait` of {} or more, or delete the gate", spoken(needed))))
+    Some(finding.help(format!("write a `wait` of {} or more, or {without}", spoken(needed))))
 }

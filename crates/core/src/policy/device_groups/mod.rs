@@ -10,7 +10,7 @@ mod read;
 pub use fetched::{FetchedGroups, fetched};
 pub use read::read;
 
-use super::reader::Reader;
+use super::reader::{Reader, shown_long};
 use super::syntax::{Entry, shown};
 use super::{Axis, Counted, Guard, keys};
 use crate::diagnostic::{Diagnostic, Span};
@@ -228,13 +228,13 @@ impl Reader<'_> {
                     self.report(Diagnostic::warning(
                         "W0321",
                         node.span,
-                        format!("`{}`: {}", shown(&file), shown(note)),
+                        format!("`{}`: {}", shown(&file), shown_long(note)),
                     ));
                 }
                 Some((DeviceGroups { file, ..groups }, entry.key_span))
             }
             Err(why) => {
-                let message = format!("`{}` cannot be used: {}", shown(&file), shown(&why));
+                let message = format!("`{}` cannot be used: {}", shown(&file), shown_long(&why));
                 let finding = Diagnostic::error("E0321", node.span, message);
                 self.report(finding.help("`mdetag validate --explain E0321` says which forms it may have"));
                 None

@@ -291,7 +291,10 @@ fn operator(value: Option<&Value>) -> Result<Operator, String> {
     };
     found.ok_or_else(|| {
         let known = Operator::ALL.map(Operator::word).join(", ");
-        format!("unknown operator {}: the operators are {known}", shown(value))
+        match value {
+            None | Some(Value::Null) => format!("a condition has no operator: the operators are {known}"),
+            Some(_) => format!("unknown operator {}: the operators are {known}", shown(value)),
+        }
     })
 }
 

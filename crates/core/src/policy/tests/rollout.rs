@@ -57,7 +57,23 @@ fn a_gate_that_cannot_see_in_time_is_warned_about() {
     let bounced = |keys: &str| blind_bounces(&rollout(keys).policy, visibility).is_some();
     assert!(bounced("waves: [5], wait: 30m, stopAt: { bounced: 5% }"));
     assert!(!bounced("waves: [5], wait: 1h, stopAt: { bounced: 5% }"));
-    assert!(!bounced("waves: [5]"), "nobody asked for the default");
+    assert!(bounced("waves: [5]") && bounced("waves: [5], wait: 10m"), "the default is as blind");
+    assert!(!bounced("waves: [5], wait: 1h"));
+    assert!(!bounced("waves: [5], stopAt: { bounced: 100% }"), "a gate that lets all pass is none");
+    let default = blind_bounces(&rollout("waves: [5], wait: 10m").policy, visibility).unwrap();
+    assert_eq!(
+        default.help.as_deref(),
+        Some("write a `wait` of 1 h or more, or write `stopAt: { bounced: 100% }`")
+    );
+}
+
+#[test]
+fn a_wait_without_a_unit_asks_for_the_unit_and_is_not_called_short() {
+    let set = rollout("waves: [5], wait: 2, health: { select: { healthStatus: Inactive }, atMost: 5% }");
+    assert_eq!(set.codes(), ["E0208"]);
+    assert_eq!(set.findings[0].help.as_deref(), Some("say of what: `2h`, `2m` or `2d`"));
+    let visibility = Duration::from_secs(3_600);
+    assert!(blind_bounces(&set.policy, visibility).is_none());
 }
 
 #[test]
