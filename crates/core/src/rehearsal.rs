@@ -19,6 +19,7 @@ use crate::policy::{
     TestValue,
 };
 use crate::selection::{self, HuntingResults, Selections};
+use crate::text;
 use crate::time::Timestamp;
 
 /// The id of a test's device that states none.
@@ -300,7 +301,8 @@ fn fill(lookup: &mut Lookup, row: &BTreeMap<String, String>, problems: &mut Vec<
     for column in row.keys().filter(|column| !lookup.is_void && !lookup.columns.contains(column)) {
         problems.push(format!("lookup `{}` has no column `{column}`", lookup.name));
     }
-    let cell = |column: &String| row.get(column).map_or_else(|| "".into(), |cell| cell.as_str().into());
+    let stated = |column: &String| row.get(column).filter(|cell| !text::is_zero_guid(cell));
+    let cell = |column: &String| stated(column).map_or_else(|| "".into(), |cell| cell.as_str().into());
     let cells = lookup.columns.iter().map(cell).collect();
     let (keys, lines) = (vec![NAMELESS.to_owned()], vec![0]);
     lookup.rows = Arc::new(LookupRows { keys, cells, lines, ..LookupRows::default() });

@@ -25,6 +25,13 @@ pub fn decompose(text: &str) -> Cow<'_, str> {
     const { DecomposingNormalizerBorrowed::new_nfd() }.normalize(text)
 }
 
+/// Whether a text is the GUID of zeros, which services write where there is no value.
+pub fn is_zero_guid(text: &str) -> bool {
+    let is_dash = |at: usize| matches!(at, 8 | 13 | 18 | 23);
+    text.len() == 36
+        && text.bytes().enumerate().all(|(at, byte)| byte == if is_dash(at) { b'-' } else { b'0' })
+}
+
 /// What two texts have in common exactly when they compare as equal: composed, then folded.
 pub fn fold(text: &str) -> Cow<'_, str> {
     match compose(text) {

@@ -21,7 +21,7 @@ use crate::device::DeviceValue;
 use crate::diagnostic::Diagnostic;
 use crate::inventory::{DeviceSet, Row, Snapshot, TagId};
 use crate::pattern::Glob;
-use crate::policy::Policy;
+use crate::policy::{Policy, TagExpression, TagExpressionKind};
 use crate::selection::Selections;
 use crate::tag::TagCase;
 use crate::time::Timestamp;
@@ -294,6 +294,16 @@ impl Desired<'_> {
         let unknown = templates.filter(|gap| gap.unknown.as_ref().is_some_and(|rows| rows.contains(row)));
         let rules = rules.filter(|rule| self.is_undecided(*rule, row)).chain(unknown.map(|gap| gap.rule));
         rules.min()
+    }
+
+    /// Whether a rename waits: its new name is claimed, and no rule in force could give it. The old name stays so long.
+    pub fn is_waiting(&self, new: &Group) -> bool {
+        let rules = || self.policy.rules.iter().filter(|rule| rule.is_live(self.now));
+        let yields = |tag: &TagExpression| match &tag.kind {
+            TagExpressionKind::Template(template) => template.glob.matches(&new.name),
+            TagExpressionKind::Literal(_) => false,
+        };
+        new.claimed.is_some() && new.carries.is_empty() && !rules().flat_map(|rule| &rule.tags).any(yields)
     }
 
     /// Whether a rename leads from a tag to this group's.

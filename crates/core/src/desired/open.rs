@@ -180,7 +180,7 @@ impl Desired<'_> {
         for to in 0..part.len() {
             let old_names = (0..part.len()).filter(|from| self.is_old_name_of(group(*from), group(to)));
             let old_names: Vec<usize> = old_names.collect();
-            if old_names.is_empty() {
+            if old_names.is_empty() || self.is_waiting(group(to)) {
                 continue;
             }
             let is_claimed = group(to).claimed.is_some();

@@ -252,6 +252,9 @@ impl Desired<'_> {
             let mut rows = tags[from].any_live.clone();
             rows.difference_with(&decisions[from].carried);
             kept[from].union_with(&rows);
+            if self.is_waiting(self.group(part[to])) {
+                continue;
+            }
             kept[from].intersect_with(&decisions[to].banned);
             rows.difference_with(&decisions[to].banned);
             if self.group(part[to]).claimed.is_none() {

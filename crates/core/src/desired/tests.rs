@@ -53,6 +53,15 @@ fn a_value_that_the_map_does_not_hold_is_missing() {
 }
 
 #[test]
+fn a_cell_that_holds_the_guid_of_zeros_is_empty() {
+    let rule = "rules: [{ name: r, select: { lookup.cmdb.owner: { exists: true } }, tags: [owned] },
+        { name: t, select: { everything: true }, tags: ['o:{lookup.cmdb.owner}'] }]";
+    let devices = [json!({"computerDnsName": "web1"}), json!({"computerDnsName": "web2"})];
+    let table = "host,owner\nweb1,00000000-0000-0000-0000-000000000000\nweb2,1\n";
+    assert_eq!(tags(&format!("{CMDB}{rule}\n"), table, &devices), ["", "o:1 owned"]);
+}
+
+#[test]
 fn a_default_stands_in_for_what_is_missing_at_its_place_in_the_row_of_filters() {
     let none = ["s:prod", "s:none", "s:none", "s:none", "s:none"];
     assert_eq!(stages("s:{lookup.cmdb.stage|map:strict|default:none}"), none);

@@ -10,6 +10,7 @@ use super::layout;
 use super::lenient::Scalar;
 use super::tally::Tally;
 use crate::device::{self, Column, Field};
+use crate::text;
 use crate::time::Timestamp;
 
 /// Tags or interfaces of one device. The service's devices have dozens; a list beyond this is no device's, and reading it to
@@ -94,6 +95,7 @@ impl<'de> Draft<'de> {
 
     /// Appends the device as a row, or counts it as skipped. Says whether it became a row.
     pub(super) fn finish(&mut self, columns: &mut Columns, tally: &mut Tally) -> bool {
+        self.texts.iter_mut().filter(|text| text::is_zero_guid(text)).for_each(|text| *text = Cow::default());
         if !device::is_id(&self.texts[layout::ID]) {
             tally.without_id += 1;
             return false;
@@ -142,7 +144,7 @@ pub(super) fn symbol(field: Field, value: Scalar<'_>, dictionary: &mut Interner)
         device::Kind::Boolean => {
             value.boolean().map_or(0, |value| dictionary.intern(if value { "true" } else { "false" }))
         }
-        _ => value.text().map_or(0, |text| dictionary.intern(&text)),
+        _ => value.text().filter(|text| !text::is_zero_guid(text)).map_or(0, |text| dictionary.intern(&text)),
     }
 }
 
@@ -151,7 +153,7 @@ pub(super) fn symbol(field: Field, value: Scalar<'_>, dictionary: &mut Interner)
 pub(super) fn symbol_of_text(field: Field, text: &str, dictionary: &mut Interner) -> u32 {
     match field.kind() {
         device::Kind::Integer | device::Kind::Boolean => symbol(field, Scalar::Text(text.into()), dictionary),
-        _ if text.is_empty() => 0,
+        _ if text.is_empty() || text::is_zero_guid(text) => 0,
         _ => dictionary.intern(text),
     }
 }
@@ -179,5 +181,5 @@ fn distinct(tags: &mut Vec<u32>) -> &[u32] {
 fn subscription_of(resource_id: &str) -> Option<&str> {
     let mut parts = resource_id.strip_prefix('/')?.split('/');
     let is_subscription = parts.next()?.eq_ignore_ascii_case("subscriptions");
-    parts.next().filter(|id| is_subscription && !id.is_empty())
+    parts.next().filter(|id| is_subscription && !id.is_empty() && !text::is_zero_guid(id))
 }

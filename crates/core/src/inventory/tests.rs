@@ -76,6 +76,32 @@ fn other_types_than_expected_are_read_leniently_or_missing() {
 }
 
 #[test]
+fn the_guid_of_zeros_is_missing_in_every_field_whoever_reads_it() {
+    let zeros = "00000000-0000-0000-0000-000000000000";
+    let device = json!({
+        "id": "a1", "aadDeviceId": zeros, "mergedIntoMachineId": zeros, "rbacGroupName": zeros, "computerDnsName": zeros,
+        "vmMetadata": {"vmId": zeros, "subscriptionId": zeros, "resourceId": format!("/subscriptions/{zeros}/x")}
+    });
+    let escaped = device.to_string().replace("000-", "000\\u002d");
+    for text in [device.to_string(), escaped] {
+        let mut builder = SnapshotBuilder::new();
+        builder.read_page(format!("{{\"value\":[{text}]}}").as_bytes()).unwrap();
+        let (snapshot, _) = builder.finish();
+        let fields = [
+            Field::AadDeviceId,
+            Field::MergedIntoMachineId,
+            Field::RbacGroupName,
+            Field::DeviceName,
+            Field::VmId,
+            Field::VmSubscriptionId,
+        ];
+        for field in fields {
+            assert_eq!(snapshot.shown(field, Row(0)), None, "{field:?} in {text}");
+        }
+    }
+}
+
+#[test]
 fn escaped_text_and_repeated_keys_are_read_as_json_says() {
     let mut builder = SnapshotBuilder::new();
     builder

@@ -106,7 +106,8 @@ fn retired(reader: &mut Reader<'_>, policy: &Policy) {
 }
 
 fn rename_targets(reader: &mut Reader<'_>, policy: &Policy) {
-    let assignable = Assignable::new(policy, reader);
+    let ever = Assignable::new(policy, |_| true);
+    let in_force = Assignable::new(policy, |rule| rule.is_live(reader.now));
     for rename in &policy.renames {
         let retired = policy.retire.iter().find(|retire| policy.covers(&retire.pattern, &rename.to));
         if let Some(retired) = retired {
@@ -132,23 +133,28 @@ fn rename_targets(reader: &mut Reader<'_>, policy: &Policy) {
                 .map(|member| member.span)
                 .next()
         });
-        let is_hopeless = !reader.is_partial && !assignable.could(&rename.to);
-        let Some(claim) = claim.filter(|_| is_hopeless) else { continue };
-        let message = format!(
-            "`{}` is renamed to `{}`, which is claimed and which no rule could assign",
-            shown(&rename.from),
-            shown(&rename.to)
-        );
-        let finding = Diagnostic::error("E0411", rename.span, message)
-            .label("renamed here")
-            .related(claim, "claimed here");
-        reader.report(
-            finding.help("the new tag would be removed at once: let a rule assign it, or do not claim it"),
-        );
+        let Some(claim) = claim.filter(|_| !reader.is_partial && !in_force.could(&rename.to)) else {
+            continue;
+        };
+        let renamed =
+            format!("`{}` is renamed to `{}`, which is claimed", shown(&rename.from), shown(&rename.to));
+        let finding = match ever.could(&rename.to) {
+            false => {
+                Diagnostic::error("E0411", rename.span, format!("{renamed} and which no rule could assign"))
+                    .help("the new tag would be removed at once: let a rule assign it, or do not claim it")
+            }
+            true => Diagnostic::warning(
+                "W0408",
+                rename.span,
+                format!("{renamed}, and no rule that could assign it is in force"),
+            )
+            .help("the old tag stays until such a rule is in force: check its dates, or take the rename out"),
+        };
+        reader.report(finding.label("renamed here").related(claim, "claimed here"));
     }
 }
 
-/// What rules that are not dead could assign.
+/// What some rules could assign.
 struct Assignable {
     case: TagCase,
     /// By key.
@@ -157,11 +163,11 @@ struct Assignable {
 }
 
 impl Assignable {
-    fn new(policy: &Policy, reader: &Reader<'_>) -> Assignable {
+    fn new(policy: &Policy, counts: impl Fn(&Rule) -> bool) -> Assignable {
         let mut assignable =
             Assignable { case: policy.tag_case, literals: HashSet::new(), templates: Vec::new() };
         let case = policy.tag_case;
-        for tag in policy.rules.iter().filter(|rule| !is_dead(rule, reader.now)).flat_map(|rule| &rule.tags) {
+        for tag in policy.rules.iter().filter(|rule| counts(rule)).flat_map(|rule| &rule.tags) {
             match &tag.kind {
                 TagExpressionKind::Literal(literal) => {
                     assignable.literals.extend([case.key(literal).into_owned()])
@@ -228,7 +234,7 @@ fn samples(template: &Template) -> impl Iterator<Item = String> {
 
 /// Claims and family members that nothing assigns: the tag only ever goes.
 fn unassigned(reader: &mut Reader<'_>, policy: &Policy) {
-    let assignable = Assignable::new(policy, reader);
+    let assignable = Assignable::new(policy, |rule| !is_dead(rule, reader.now));
     let mut effort = ComparisonBudget::new();
     for claim in &policy.claims {
         let is_renamed = policy.renames.iter().any(|rename| policy.covers(&claim.pattern, &rename.to));

@@ -108,13 +108,14 @@ pub(crate) fn keyed(table: Table, key_column: usize) -> KeyedRows {
     let mut known: HashMap<String, usize> = HashMap::with_capacity(table.lines.len());
     let mut cells = table.cells.into_iter();
     for (number, line) in table.lines.into_iter().enumerate() {
-        let row: Vec<Box<str>> = cells.by_ref().take(width).collect();
+        let mut row: Vec<Box<str>> = cells.by_ref().take(width).collect();
+        row.iter_mut().filter(|cell| text::is_zero_guid(cell)).for_each(|cell| *cell = "".into());
         let is_absent = |column: usize| table.unknown.contains(&(number * width + column));
         if (0..width).any(is_absent) {
             found.torn.push(line);
         }
         let key = row[key_column].to_string();
-        if key.is_empty() || is_zero_guid(&key) {
+        if key.is_empty() {
             found.without_key += 1;
             continue;
         }
@@ -142,13 +143,4 @@ pub(crate) fn keyed(table: Table, key_column: usize) -> KeyedRows {
         rows.cells.extend(row);
     }
     found
-}
-
-/// The GUID that stands for none.
-fn is_zero_guid(key: &str) -> bool {
-    key.len() == 36
-        && key
-            .bytes()
-            .enumerate()
-            .all(|(at, byte)| byte == if matches!(at, 8 | 13 | 18 | 23) { b'-' } else { b'0' })
 }

@@ -210,9 +210,12 @@ fn report_clashes(reader: &mut Reader<'_>, file: (&str, Span), keyed: &KeyedRows
             .take(SAMPLE)
             .map(|clash| format!("`{}` (lines {} and {})", shown(&clash.key), clash.lines.0, clash.lines.1))
             .collect();
-        let rows = if clashes.len() == 1 { "1 row" } else { &format!("{} rows", clashes.len()) };
+        let (rows, differ) = match clashes.len() {
+            1 => ("1 row".to_owned(), "differs"),
+            many => (format!("{many} rows"), "differ"),
+        };
         let message = format!(
-            "{rows} of `{name}` differ from an earlier one of the same key: {}{}",
+            "{rows} of `{name}` {differ} from an earlier one of the same key: {}{}",
             keys.join(", "),
             more(clashes.len())
         );

@@ -232,8 +232,11 @@ impl<'a> Reader<'a> {
         if let Some(number) = scalars::whole(raw) {
             return Some(number);
         }
-        let message =
-            format!("{what} is a whole number from {} to {}, found `{}`", i64::MIN, i64::MAX, shown(raw));
+        let bounds = match raw.contains(['.', 'e', 'E']) {
+            true => String::new(),
+            false => format!(" from {} to {}", i64::MIN, i64::MAX),
+        };
+        let message = format!("{what} is a whole number{bounds}, found `{}`", shown(raw));
         self.report(Diagnostic::error("E0208", node.span, message));
         None
     }

@@ -23,8 +23,16 @@ pub(super) fn families(reader: &mut Reader<'_>, entries: &[&Entry], allow_reserv
             reader.check_portal(&tag, item.span);
             let key = reader.tag_case.key(&tag).into_owned();
             if let Some((earlier, family)) = first.get(&key) {
-                let message =
-                    format!("the tag `{}` is in {what} and in the family `{}`", shown(&tag), shown(family));
+                let message = match *family == entry.key {
+                    true => format!("the tag `{}` is in {what} twice", shown(&tag)),
+                    false => {
+                        format!(
+                            "the tag `{}` is in {what} and in the family `{}`",
+                            shown(&tag),
+                            shown(family)
+                        )
+                    }
+                };
                 let finding = Diagnostic::error("E0407", item.span, message).label("again here");
                 reader.report(finding.related(*earlier, "first here").help("a tag is in one family, once"));
                 continue;

@@ -6,6 +6,7 @@ use super::keys;
 use super::names::Names;
 use super::names::check_name;
 use super::reader::Reader;
+use super::scalars;
 use super::syntax::{Node, NodeKind, shown};
 use super::{Protection, RemoveTag, Rule, Selector, SelectorKind, TagExpression, TagExpressionKind};
 use crate::diagnostic::{Diagnostic, Span};
@@ -93,11 +94,12 @@ pub(super) fn rule(
 const MAX_PRIORITY: i64 = 1_000_000;
 
 fn bounded_priority(reader: &mut Reader<'_>, node: &Node) -> Option<i64> {
-    let priority = reader.integer(node, "`priority`")?;
-    if (-MAX_PRIORITY..=MAX_PRIORITY).contains(&priority) {
+    let NodeKind::Number(raw) = &node.kind else { return reader.integer(node, "`priority`") };
+    let priority = scalars::whole(raw);
+    if let Some(priority) = priority.filter(|priority| (-MAX_PRIORITY..=MAX_PRIORITY).contains(priority)) {
         return Some(priority);
     }
-    let message = format!("`priority` is a number from -1000000 to 1000000, found {priority}");
+    let message = format!("`priority` is a whole number from -1000000 to 1000000, found `{}`", shown(raw));
     reader.report(Diagnostic::error("E0208", node.span, message));
     None
 }

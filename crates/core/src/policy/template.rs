@@ -208,8 +208,9 @@ impl Reader<'_> {
         let field = self.field(name, span, names)?;
         if !matches!(field.kind(), Kind::Text | Kind::Version | Kind::Integer) {
             let kind = super::operators::kind_name(field.kind());
+            let article = if kind.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" };
             let message = format!(
-                "`{}` is a {kind} field; templates take text, version and integer fields",
+                "`{}` is {article} {kind} field; templates take text, version and integer fields",
                 shown(name)
             );
             self.report(Diagnostic::error("E0404", span, message));

@@ -88,6 +88,7 @@ const PAGES: &[(&str, &str)] = &[
     ("W0405", include_str!("../../../../docs/diagnostics/W0405.md")),
     ("W0406", include_str!("../../../../docs/diagnostics/W0406.md")),
     ("W0407", include_str!("../../../../docs/diagnostics/W0407.md")),
+    ("W0408", include_str!("../../../../docs/diagnostics/W0408.md")),
     ("W0501", include_str!("../../../../docs/diagnostics/W0501.md")),
     ("W0502", include_str!("../../../../docs/diagnostics/W0502.md")),
     ("W0503", include_str!("../../../../docs/diagnostics/W0503.md")),

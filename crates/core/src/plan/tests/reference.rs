@@ -197,6 +197,18 @@ impl View<'_> {
         None
     }
 
+    /// Whether a new name is claimed, and no rule in force could give it to any device.
+    fn is_waiting(&self, new: &str) -> bool {
+        let rules = self.world.policy.rules.iter().filter(|rule| rule.is_live(self.world.now()));
+        let gives = |tag: &TagExpressionKind| match tag {
+            TagExpressionKind::Literal(tag) => self.same(tag, new),
+            TagExpressionKind::Template(template) => {
+                covers(&TagPattern::Glob(template.glob.clone()), new, self.world.case, true)
+            }
+        };
+        self.claim(new).is_some() && !rules.flat_map(|rule| &rule.tags).any(|tag| gives(&tag.kind))
+    }
+
     /// The rule without data that keeps the old names of a tag, where a rename gives it and each of them may be given.
     fn kept_old_name(&self, tag: &str, cause: &str) -> Option<String> {
         if !cause.starts_with("renamed ") {
@@ -264,7 +276,7 @@ impl View<'_> {
             if !self.carries(&rename.from) || given.contains(&key(&rename.from)) {
                 continue;
             }
-            if matches!(self.say(&rename.to), TagStatement::Ban(_)) {
+            if matches!(self.say(&rename.to), TagStatement::Ban(_)) || self.is_waiting(&rename.to) {
                 stays.insert(key(&rename.from));
                 continue;
             }

@@ -234,6 +234,16 @@ rules: [{ name: r, select: { lookup.cmdb.env: prod }, removeTags: [new] },
 }
 
 #[test]
+fn an_old_name_stays_while_no_rule_in_force_could_give_the_new_one() {
+    for dates in ["from: 2027-01-01", "until: 2026-01-01"] {
+        let policy = format!(
+            "claims: [new]\nrenames: {{ old: new }}\nrules: [{{ name: r, select: {{ everything: true }}, tags: [new], {dates} }}]\n"
+        );
+        assert_eq!(changes(&policy, TABLE, &[device("web1", &["old"])]), Vec::<String>::new());
+    }
+}
+
+#[test]
 fn a_rename_waits_for_a_template_without_data_that_could_yield_the_old_name() {
     let policy = "claims: ['t:*']\nrenames: { 't:a': z }
 rules: [{ name: t, select: { everything: true }, tags: ['t:{domain}'] }]\n";

@@ -133,7 +133,9 @@ fn a_tag_is_in_one_family_once() {
         "rules: [{ name: r, select: { id: x }, tags: [A] }, { name: s, select: { id: y }, tags: [B] }]\n";
     assert_eq!(one(&format!("{rules}families: {{ f: [A, B] }}\n")).codes(), none());
     assert_eq!(one(&format!("{rules}families: {{ f: [A], g: [A, B] }}\n")).codes(), ["E0407"]);
-    assert_eq!(one(&format!("{rules}families: {{ f: [A, A] }}\n")).codes(), ["E0407"]);
+    let twice = one(&format!("{rules}families: {{ f: [A, A] }}\n"));
+    assert_eq!(twice.codes(), ["E0407"]);
+    assert!(twice.findings.iter().any(|finding| finding.message == "the tag `A` is in the family `f` twice"));
     assert_eq!(one("families: { f: [] }\n").codes(), ["E0204"]);
     assert_eq!(one(&format!("{rules}families: {{ f: [A, C] }}\n")).codes(), ["W0406"], "no rule assigns C");
 }
@@ -165,6 +167,14 @@ fn renames_that_cannot_be_are_errors() {
         "a template could"
     );
     assert_eq!(one("renames: { A: B }\n").codes(), none(), "an unclaimed target needs no rule");
+    let dated = |date: &str| {
+        one(&format!(
+            "renames: {{ A: B }}\nclaims: [B]\nrules: [{{ name: r, select: {{ id: x }}, tags: [B], {date} }}]\n"
+        ))
+    };
+    assert!(dated("from: 2100-01-01").codes().contains(&"W0408"));
+    assert!(dated("until: 2020-01-01").codes().contains(&"W0408"));
+    assert!(dated("until: 2020-01-01").codes().iter().all(|code| !code.starts_with('E')));
 }
 
 #[test]
@@ -353,5 +363,10 @@ fn approvals_name_a_cap_a_number_and_a_last_day() {
 fn a_priority_is_at_most_a_million_either_way() {
     assert_eq!(rule("deviceValue: High, priority: 1000001").codes(), ["E0208"]);
     assert_eq!(rule("deviceValue: High, priority: -9007199254740993").codes(), ["E0208"]);
+    for refused in ["1.5", "1000001", "1e30"] {
+        let found = rule(&format!("deviceValue: High, priority: {refused}"));
+        let message = format!("`priority` is a whole number from -1000000 to 1000000, found `{refused}`");
+        assert_eq!(found.findings[0].message, message);
+    }
     assert_eq!(rule("deviceValue: High, priority: -1000000").policy.rules[0].priority, -1_000_000);
 }
