@@ -2,23 +2,9 @@
 //!
 //! Settles nothing; `settle` says what follows if those rules do not hold, and here is where that could be otherwise.
 
-use super::settle::{Decision, Settled};
+use super::settle::{Decision, Possible, Settled};
 use super::{Carry, Desired, Group, Rows, Window};
 use crate::inventory::DeviceSet;
-
-/// How a tag could be decided, over all that unknown data could be. Devices in several sets are open.
-pub(super) struct Possible {
-    pub(super) carried: DeviceSet,
-    pub(super) banned: DeviceSet,
-    pub(super) neither: DeviceSet,
-}
-
-impl Possible {
-    pub(super) fn new(length: usize) -> Possible {
-        let none = || DeviceSet::new(length);
-        Possible { carried: none(), banned: none(), neither: DeviceSet::full(length) }
-    }
-}
 
 impl Decision {
     fn may_carry(&self) -> &DeviceSet {

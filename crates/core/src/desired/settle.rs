@@ -2,7 +2,6 @@
 //!
 //! Decides nothing about what is withheld: protections, trust and history are for the plan.
 
-use super::open::Possible;
 use super::{Desired, Group, Rows, Window};
 use crate::inventory::{DeviceSet, TagId};
 
@@ -69,6 +68,20 @@ pub(super) struct Decision {
     pub(super) conflicts: Vec<(i64, DeviceSet)>,
     /// What could be, where rules have a say of which that is unknown.
     pub(super) possible: Option<Possible>,
+}
+
+/// How a tag could be decided, over all that unknown data could be. Devices in several sets are open.
+pub(super) struct Possible {
+    pub(super) carried: DeviceSet,
+    pub(super) banned: DeviceSet,
+    pub(super) neither: DeviceSet,
+}
+
+impl Possible {
+    pub(super) fn new(length: usize) -> Possible {
+        let none = || DeviceSet::new(length);
+        Possible { carried: none(), banned: none(), neither: DeviceSet::full(length) }
+    }
 }
 
 impl Desired<'_> {

@@ -71,7 +71,7 @@ pub(super) struct View<'a> {
 }
 
 /// What the rules say about a tag on a device.
-enum TagStatement {
+pub(super) enum TagStatement {
     Nothing,
     Carry(Vec<u32>),
     Ban(Vec<u32>),
@@ -135,7 +135,7 @@ impl View<'_> {
         tag::check(tag).is_ok() && !refused
     }
 
-    fn say(&self, tag: &str) -> TagStatement {
+    pub(super) fn say(&self, tag: &str) -> TagStatement {
         let mut carries: Vec<(i64, u32)> = Vec::new();
         let mut bans: Vec<(i64, u32)> = Vec::new();
         for (index, rule) in &self.rules {
@@ -164,7 +164,7 @@ impl View<'_> {
         }
     }
 
-    fn claim(&self, tag: &str) -> Option<String> {
+    pub(super) fn claim(&self, tag: &str) -> Option<String> {
         let policy = &self.world.policy;
         let claim = policy.claims.iter().find(|claim| self.covers(&claim.pattern, tag));
         let family = || {
@@ -182,7 +182,7 @@ impl View<'_> {
 
     /// The first rule with a template that could give the tag if its data were there and usable; `above`: the priority of what bans
     /// the tag, which only a higher one holds up.
-    fn gap(&self, tag: &str, above: Option<i64>) -> Option<String> {
+    pub(super) fn gap(&self, tag: &str, above: Option<i64>) -> Option<String> {
         for (_, rule) in self.rules.iter().filter(|(_, rule)| above.is_none_or(|above| rule.priority > above))
         {
             for expression in &rule.tags {
@@ -197,42 +197,7 @@ impl View<'_> {
         None
     }
 
-    /// Whether a new name is claimed, and no rule in force could give it to any device.
-    fn is_waiting(&self, new: &str) -> bool {
-        let rules = self.world.policy.rules.iter().filter(|rule| rule.is_live(self.world.now()));
-        let gives = |tag: &TagExpressionKind| match tag {
-            TagExpressionKind::Literal(tag) => self.same(tag, new),
-            TagExpressionKind::Template(template) => {
-                covers(&TagPattern::Glob(template.glob.clone()), new, self.world.case, true)
-            }
-        };
-        self.claim(new).is_some() && !rules.flat_map(|rule| &rule.tags).any(|tag| gives(&tag.kind))
-    }
-
-    /// The rule without data that keeps the old names of a tag, where a rename gives it and each of them may be given.
-    fn kept_old_name(&self, tag: &str, cause: &str) -> Option<String> {
-        if !cause.starts_with("renamed ") {
-            return None;
-        }
-        let is_given = |tag: &str| matches!(self.say(tag), TagStatement::Carry(_));
-        let renames = self.world.policy.renames.iter().filter(|rename| self.same(&rename.to, tag));
-        let old = renames.filter(|rename| self.carries(&rename.from) && !is_given(&rename.from));
-        let keepers: Option<Vec<String>> = old.map(|rename| self.keeper(&rename.from)).collect();
-        keepers?.into_iter().min()
-    }
-
-    /// The rule without data that keeps a tag against whatever else would take it away.
-    fn keeper(&self, tag: &str) -> Option<String> {
-        let above = match self.say(tag) {
-            TagStatement::Ban(rules) => {
-                rules.first().map(|rule| self.world.policy.rules[*rule as usize].priority)
-            }
-            _ => None,
-        };
-        self.gap(tag, above)
-    }
-
-    fn carries(&self, tag: &str) -> bool {
+    pub(super) fn carries(&self, tag: &str) -> bool {
         self.device.tags.iter().any(|live| self.same(live, tag))
     }
 
