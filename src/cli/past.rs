@@ -17,12 +17,10 @@ use mdetag::store::state::StateDir;
 use mdetag::store::unwritable::{self, DeviceStatus};
 use mdetag::store::{repository, set_name};
 use mdetag_core::apply::{ChangeOutcome, Entry, Outcome, resume};
-use mdetag_core::device::Field;
+use mdetag_core::device::{DeviceValue, Field};
 use mdetag_core::inventory::Snapshot;
 use mdetag_core::plan::revert::PastRun;
-use mdetag_core::plan::{
-    ChangeKey, ChangeWhat, History, Plan, PolicyReference, WithheldReason, guard, stale,
-};
+use mdetag_core::plan::{ChangeKey, ChangeWhat, History, Plan, PolicyReference, TagCase, guard};
 use mdetag_core::policy::MOST_DAYS_AHEAD;
 use mdetag_core::time::Timestamp;
 
@@ -287,17 +285,27 @@ pub fn plan_of(state: &StateDir, recorded: &Recorded) -> Result<Plan, Failure> {
         .help("nothing was written; restore the state directory, or plan again with `mdetag plan`"))
 }
 
-/// Keeps which pending changes a trusted live read still did not show.
+/// Keeps which confirmed changes a trusted live read did not show.
 pub fn keep(context: &Context, source: &Source, plan: &Plan) {
     let (Some(read_at), Some(state)) = (source.read_started, &source.state) else { return };
     if !plan.is_trusted() {
         return;
     }
-    let pending = plan.pending.iter().filter(|group| group.reason == WithheldReason::Pending);
-    let keys: Vec<_> =
-        pending.flat_map(|group| &group.devices).flat_map(|change| stale::keys(plan, change)).collect();
-    if let Err(error) = pending_file::keep(state, &set_of(context, &plan.header.policy), read_at, keys.iter())
-    {
+    let (snapshot, case) = (&source.inventory.snapshot, context.settings.tag_case);
+    if let Err(error) = pending_file::keep(state, read_at, &|key| shows(snapshot, key, case)) {
         tracing::warn!(%error, "cannot keep which changes are pending");
+    }
+}
+
+/// Whether the list shows a change. A removal has to be of the exact spelling.
+fn shows(snapshot: &Snapshot, key: &ChangeKey, case: TagCase) -> bool {
+    let Some(row) = snapshot.find(&key.device) else { return false };
+    let mut tags = snapshot.tags(row).iter().map(|tag| snapshot.tag(*tag));
+    match &key.what {
+        ChangeWhat::Add(tag) => tags.any(|live| case.key(live) == case.key(tag)),
+        ChangeWhat::Remove(tag) => tags.all(|live| *live != **tag),
+        ChangeWhat::Value(value) => {
+            snapshot.value(row).and_then(DeviceValue::parse).is_some_and(|live| live == *value)
+        }
     }
 }

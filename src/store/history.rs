@@ -12,7 +12,7 @@ use mdetag_core::plan::{FileReference, History, TagCase};
 use mdetag_core::time::Timestamp;
 
 use super::journal::{self, Header, Recorded};
-use super::pending_file::{self, Unshown};
+use super::pending_file::{self, Shown};
 use super::set_name;
 use super::state::StateDir;
 
@@ -82,12 +82,12 @@ pub fn read(state: &StateDir, present: Present<'_>) -> History {
     let runs = journal::runs(state).unwrap_or_default();
     let mut history = History::default();
     let mut streaks: Option<HashMap<ChangeKey, Streak>> = None;
-    let unshown = pending_file::read(state, present.tag_case);
+    let shown = pending_file::read(state, present.tag_case);
     let mut is_open = !present.retry_contested;
     for (number, run) in runs.iter().rev().enumerate() {
         let Ok(recorded) = journal::read(state, run) else { continue };
-        let is_recent = collect_pending(&recorded, present, &unshown, &mut history.pending);
-        is_open = is_open && number < MOST_RUNS && follow(&recorded, present, &mut streaks);
+        let is_recent = collect_pending(&recorded, present, &shown, &mut history.pending);
+        is_open = is_open && number < MOST_RUNS && follow(&recorded, present, &shown, &mut streaks);
         let is_of_day = collect_written(&recorded, present.now, &mut history.written_lately);
         if !is_recent && !is_open && !is_of_day {
             break;
@@ -152,9 +152,15 @@ impl Streak {
 fn follow(
     recorded: &Recorded,
     present: Present<'_>,
+    shown: &Shown,
     streaks: &mut Option<HashMap<ChangeKey, Streak>>,
 ) -> bool {
     let outcomes = outcomes(recorded, present.tag_case);
+    let last = recorded.entries.last().map_or(Timestamp::EPOCH, Entry::at);
+    // What a read has shown did not bounce: a person undid it later.
+    let was_undone = |key: &ChangeKey, outcome: Outcome| {
+        outcome == Outcome::Done && shown.holds(&recorded.header.run, last, key, present.tag_case)
+    };
     let contested: HashSet<Cow<'_, ChangeKey>> =
         recorded.contested.iter().map(|key| key.under(present.tag_case)).collect();
     let at = recorded.started.unwrap_or(Timestamp::EPOCH);
@@ -163,6 +169,9 @@ fn follow(
         let mut found: HashMap<ChangeKey, Streak> =
             contested.iter().map(|key| (key.clone().into_owned(), Streak::default())).collect();
         for (key, outcome) in &outcomes {
+            if was_undone(key, *outcome) {
+                continue;
+            }
             if was_accepted(*outcome) && is_same_policy {
                 found.entry(key.clone().into_owned()).or_default().count(at);
             } else if says_nothing(*outcome) {
@@ -176,6 +185,7 @@ fn follow(
     let mut is_open = false;
     for (key, streak) in streaks.iter_mut().filter(|(_, streak)| streak.is_open()) {
         match outcomes.get(key).copied() {
+            Some(outcome) if was_undone(key, outcome) => streak.is_over = true,
             Some(outcome) if was_accepted(outcome) => {
                 streak.is_over = streak.bounces == 0 && !is_same_policy;
                 if !streak.is_over {
@@ -230,7 +240,7 @@ fn origin(key: &ChangeKey) -> &'static str {
 fn collect_pending(
     recorded: &Recorded,
     present: Present<'_>,
-    unshown: &Unshown,
+    shown: &Shown,
     pending: &mut BTreeSet<ChangeKey>,
 ) -> bool {
     let oldest = present.now.minus(present.visibility);
@@ -242,7 +252,7 @@ fn collect_pending(
             continue;
         }
         for ended in ended.iter().filter(|ended| ended.outcome == Outcome::Done) {
-            if unshown.may_lag(&recorded.header.set, *at, &ended.key.awaited(present.tag_case)) {
+            if !shown.holds(&recorded.header.run, *at, &ended.key, present.tag_case) {
                 pending.insert(ended.key.clone());
             }
         }
@@ -431,21 +441,48 @@ mod tests {
     fn what_an_answer_confirmed_within_visibility_is_pending_until_a_read_has_shown_it() {
         let folder = tempfile::tempdir().unwrap();
         let state = state(&folder);
+        let minute = |minute: i64| Timestamp::from_seconds(10 * HOUR + minute * 60);
+        let keep = |at, shown: &[&str]| {
+            let shown: Vec<ChangeKey> = shown.iter().map(|tag| key(tag)).collect();
+            pending_file::keep(&state, at, &|key| shown.contains(key)).unwrap();
+        };
+        keep(minute(-1), &[]);
         record(&state, 10, "p", &[("a", Outcome::Done), ("b", Outcome::Done), ("c", Outcome::Failed)]);
-        let soon = Present { now: Timestamp::from_seconds(10 * HOUR + 60), ..at(10, "p") };
-        assert_eq!(read(&state, soon).pending, BTreeSet::from([key("a"), key("b")]));
-        let both = BTreeSet::from([key("a"), key("b")]);
-        pending_file::keep(&state, "another set", soon.now, [].iter()).unwrap();
-        assert_eq!(read(&state, soon).pending, both, "another set's plan asks for none of these");
-        pending_file::keep(&state, "", soon.now, [key("b")].iter()).unwrap();
-        assert_eq!(read(&state, soon).pending, BTreeSet::from([key("b")]));
-        let before = Timestamp::from_seconds(10 * HOUR + 30);
-        pending_file::keep(&state, "", before, both.iter()).unwrap();
-        assert_eq!(read(&state, soon).pending, BTreeSet::from([key("b")]), "an older read that ends later");
+        let soon = Present { now: minute(3), ..at(10, "p") };
+        let pending = || read(&state, soon).pending;
+        assert_eq!(pending(), BTreeSet::from([key("a"), key("b")]));
+        keep(minute(2), &[]);
+        assert_eq!(pending(), BTreeSet::from([key("a"), key("b")]), "it showed neither");
+        keep(minute(1), &["a"]);
+        assert_eq!(pending(), BTreeSet::from([key("b")]), "an older read that ends later showed one");
+        keep(minute(3), &[]);
+        assert_eq!(pending(), BTreeSet::from([key("b")]), "what was shown once does not lag");
         assert!(
             read(&state, at(11, "p")).pending.is_empty(),
             "half-open: an hour later it is pending no more"
         );
+    }
+
+    #[test]
+    fn what_a_read_showed_and_a_person_undid_later_did_not_bounce() {
+        let contested = |shown: &[i64]| {
+            let folder = tempfile::tempdir().unwrap();
+            let state = state(&folder);
+            let keep = |hour, is_shown| {
+                pending_file::keep(&state, Timestamp::from_seconds(hour * HOUR), &|_| is_shown).unwrap();
+            };
+            keep(0, false);
+            for hour in [1, 9, 17] {
+                record(&state, hour, "p", &[("held", Outcome::Done)]);
+                keep(hour + 3, shown.contains(&hour));
+                keep(hour + 6, false);
+            }
+            read(&state, at(25, "p")).contested.len()
+        };
+        assert_eq!(contested(&[]), 1);
+        for shown in [&[1][..], &[9], &[17], &[1, 9, 17]] {
+            assert_eq!(contested(shown), 0, "{shown:?}");
+        }
     }
 
     #[test]

@@ -1,40 +1,51 @@
-//! Which confirmed changes a policy set's newest read did not show yet (`pending.json`).
+//! Which confirmed changes no read has shown since (`pending.json`).
 //!
-//! A change that the list has shown and that is gone later was undone by somebody. Without this file it would count as pending
-//! until `writes.visibility` has passed.
+//! A change that the list has shown and that is gone later was undone by somebody: it is planned again, and did not bounce. Without
+//! this file it would count as pending until `writes.visibility` has passed, and as bounced after that.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::HashSet;
 use std::io::{Error, ErrorKind, Result};
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use mdetag_core::apply::{ChangeKey, ChangeWhat};
+use mdetag_core::apply::{ChangeKey, ChangeWhat, Entry, Outcome};
 use mdetag_core::device::DeviceValue;
 use mdetag_core::plan::TagCase;
 use mdetag_core::time::Timestamp;
 
+use super::journal;
 use super::state::StateDir;
 
 /// More bytes than the pending changes of a million devices take.
 const MOST_BYTES: u64 = 1 << 30;
 
-#[derive(Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// What bounced longer ago decides nothing any more.
+const KEPT: Duration = Duration::from_secs(60 * 86_400);
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct File {
-    /// By policy set: the plan of one set says nothing about the changes of another.
-    sets: BTreeMap<String, Read>,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Read {
-    /// When the read started.
+    /// What was confirmed until then is not known.
+    since: Timestamp,
+    /// When the newest read started.
     read_at: Timestamp,
-    missing: Vec<Missing>,
+    /// What was confirmed in between and no read has shown.
+    unshown: Vec<Unshown>,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Unshown {
+    run: Arc<str>,
+    /// When it was confirmed.
+    at: Timestamp,
+    #[serde(flatten)]
+    change: Missing,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Missing {
     device: Arc<str>,
@@ -57,54 +68,100 @@ impl Missing {
         missing
     }
 
-    fn key(self, case: TagCase) -> Option<ChangeKey> {
-        let add = self.add.map(ChangeWhat::Add);
-        let what =
-            add.or(self.remove.map(ChangeWhat::Remove)).or(self.device_value.map(ChangeWhat::Value))?;
-        Some(ChangeKey { device: self.device, what }.awaited(case).into_owned())
+    fn key(&self) -> Option<ChangeKey> {
+        let add = self.add.clone().map(ChangeWhat::Add);
+        let what = add
+            .or(self.remove.clone().map(ChangeWhat::Remove))
+            .or(self.device_value.map(ChangeWhat::Value))?;
+        Some(ChangeKey { device: self.device.clone(), what })
     }
 }
 
-/// What the newest read of each policy set did not show.
+/// What reads have shown.
 #[derive(Default)]
-pub struct Unshown(BTreeMap<String, (Timestamp, BTreeSet<ChangeKey>)>);
+pub struct Shown {
+    /// What was confirmed after the first and until the second of these times is known.
+    between: Option<(Timestamp, Timestamp)>,
+    unshown: HashSet<(Arc<str>, ChangeKey)>,
+}
 
-impl Unshown {
-    /// Whether the list may still lag behind a change of this set that the service confirmed at this time. A set of which no
-    /// read is known was not read since.
-    pub fn may_lag(&self, set: &str, confirmed: Timestamp, key: &ChangeKey) -> bool {
-        self.0.get(set).is_none_or(|(read_at, missing)| confirmed > *read_at || missing.contains(key))
+impl Shown {
+    /// Whether a read that started after the service confirmed this change of a run has shown it. A change that no read is known to
+    /// have shown may lag, or have bounced.
+    pub fn holds(&self, run: &str, confirmed: Timestamp, key: &ChangeKey, case: TagCase) -> bool {
+        self.between.is_some_and(|(since, read_at)| since < confirmed && confirmed <= read_at)
+            && !self.unshown.contains(&(run.into(), key.awaited(case).into_owned()))
     }
 }
 
 /// What is kept of a tenant. A file that cannot be read says nothing: its changes count as pending until their time has passed.
-pub fn read(state: &StateDir, case: TagCase) -> Unshown {
-    let file = state.backend().read(&state.pending(), MOST_BYTES).ok();
-    let file = file.and_then(|bytes| serde_json::from_slice::<File>(&bytes).ok()).unwrap_or_default();
-    let keys = |read: Read| {
-        (read.read_at, read.missing.into_iter().filter_map(|missing| missing.key(case)).collect())
+pub fn read(state: &StateDir, case: TagCase) -> Shown {
+    let Some(file) = parsed(state.backend().read(&state.pending(), MOST_BYTES).ok()) else {
+        return Shown::default();
     };
-    Unshown(file.sets.into_iter().map(|(set, read)| (set, keys(read))).collect())
+    let keys = file
+        .unshown
+        .iter()
+        .filter_map(|unshown| Some((unshown.run.clone(), unshown.change.key()?.awaited(case).into_owned())));
+    Shown { unshown: keys.collect(), between: Some((file.since, file.read_at)) }
 }
 
-/// Keeps what a trusted live read of this set, started at `read_at`, did not show of its pending changes. A read that started
-/// later counts, whichever ends first.
+fn parsed(bytes: Option<Vec<u8>>) -> Option<File> {
+    serde_json::from_slice(&bytes?).ok()
+}
+
+/// Keeps what a trusted live read, started at `read_at`, did not show of what runs confirmed before. What any read has shown once
+/// stays shown, whichever read ends first; a read that leaves a device out does not show its changes.
 ///
 /// # Errors
 /// Where the file cannot be written.
-pub fn keep<'a>(
-    state: &StateDir,
-    set: &str,
-    read_at: Timestamp,
-    pending: impl Iterator<Item = &'a ChangeKey> + Clone,
-) -> Result<()> {
+pub fn keep(state: &StateDir, read_at: Timestamp, shows: &dyn Fn(&ChangeKey) -> bool) -> Result<()> {
+    let known = parsed(state.backend().read(&state.pending(), MOST_BYTES).ok());
+    let new = known.map_or_else(Vec::new, |known| confirmed_since(state, known.read_at, read_at, shows));
     state.backend().update(&state.pending(), MOST_BYTES, &mut |bytes| {
-        // Nothing is lost with a file that nobody can read: it is only a memory of reads, and each plan renews it.
-        let mut file: File = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
-        if file.sets.get(set).is_none_or(|known| known.read_at <= read_at) {
-            let missing = pending.clone().map(Missing::of).collect();
-            file.sets.insert(set.to_owned(), Read { read_at, missing });
-        }
+        // Nothing is lost with a file that nobody can read: what was confirmed before counts as not shown.
+        let known = parsed(bytes);
+        let mut file = known.unwrap_or_else(|| File { since: read_at, read_at, unshown: Vec::new() });
+        let last = file.read_at;
+        let is_unshown =
+            |unshown: &Unshown| unshown.at > read_at || unshown.change.key().is_some_and(|key| !shows(&key));
+        file.unshown.retain(is_unshown);
+        file.unshown
+            .extend(new.iter().filter(|unshown| unshown.at > last && unshown.at > file.since).cloned());
+        file.read_at = last.max(read_at);
+        let oldest = file.read_at.minus(KEPT);
+        file.since = file.since.max(oldest);
+        file.unshown.retain(|unshown| unshown.at > oldest);
         serde_json::to_vec(&file).map_err(|error| Error::new(ErrorKind::InvalidData, error))
     })
+}
+
+/// What runs confirmed in this time and the read does not show.
+fn confirmed_since(
+    state: &StateDir,
+    after: Timestamp,
+    until: Timestamp,
+    shows: &dyn Fn(&ChangeKey) -> bool,
+) -> Vec<Unshown> {
+    let mut unshown = Vec::new();
+    for run in journal::runs(state).unwrap_or_default().iter().rev() {
+        let Ok(recorded) = journal::read(state, run) else { continue };
+        if recorded.entries.last().is_none_or(|entry| entry.at() <= after) {
+            break;
+        }
+        let run: Arc<str> = run.as_str().into();
+        for entry in &recorded.entries {
+            let Entry::Reply { at, ended, .. } = entry else { continue };
+            let done = ended.iter().filter(|ended| ended.outcome == Outcome::Done);
+            if *at > after && *at <= until {
+                let missing = done.filter(|ended| !shows(&ended.key));
+                unshown.extend(missing.map(|ended| Unshown {
+                    run: run.clone(),
+                    at: *at,
+                    change: Missing::of(&ended.key),
+                }));
+            }
+        }
+    }
+    unshown
 }
