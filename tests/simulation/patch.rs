@@ -127,6 +127,25 @@ fn a_canary_with_manual_tags_is_read_and_then_values_go_side_by_side() {
 }
 
 #[test]
+fn only_the_first_patch_of_a_run_is_a_canary_and_later_values_are_sent_without_reads() {
+    for known in [0, 1, 40] {
+        let wish = Wish { has: &["own"], value: true, ..Wish::default() };
+        let (mut plan, mut service) = fleet(&[wish; 40], Faults::default());
+        plan.header.options.values = ValueRoute::Both;
+        let mut origins = Origins::default();
+        for change in plan.changes.iter().take(known) {
+            origins.insert(change.id.clone(), ["own".into()], []);
+        }
+        // A person removes the tags of all but the first device while the run is under way.
+        service.devices.values_mut().skip(1).for_each(|device| device.tags.clear());
+        let fared = apply_knowing(plan, service, RunOptions::default(), &origins);
+        assert_eq!((fared.count(Outcome::Done), fared.repairs), (40, 0), "{known}");
+        assert!(fared.calls(Lane::Get) <= 1, "{known}: {}", fared.calls(Lane::Get));
+        assert!((1..40).all(|device| fared.tags(device).is_empty()), "{known}");
+    }
+}
+
+#[test]
 fn a_tag_that_a_person_removes_before_the_canary_is_read_stays_away() {
     let wish = Wish { has: &["own", "portal"], value: true, ..Wish::default() };
     let (mut plan, mut service) = fleet(&[wish; 40], Faults::default());

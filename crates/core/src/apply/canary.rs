@@ -1,7 +1,7 @@
 //! The canary: the first `PATCH` of a value alone, read just before and compared just after, because it may replace the tag list.
 //!
-//! Until a canary has kept tags that are known as manual, each `PATCH` is one, and they go one at a time: a device whose
-//! tags all come from its registry or from rules shows nothing. Puts back only what the read showed.
+//! It carries tags that are known as manual: a device whose tags all come from its registry or from rules shows nothing. After a
+//! canary that kept no such tag values go by `setDeviceValue`: a later `PATCH` is not watched, and what it lost would be gone. Puts back only what the read showed.
 
 use std::sync::Arc;
 
@@ -9,6 +9,7 @@ use crate::plan::{Lane, TagIndex};
 use crate::service::Question;
 use crate::time::Timestamp;
 
+use super::budget::Budget;
 use super::changes::{ChangeState, Effect};
 use super::origins::Origin;
 use super::queue::{ItemKind, Queue};
@@ -71,8 +72,19 @@ impl<'p> Run<'p> {
         })
     }
 
+    /// Whether a `PATCH` of a value may start now, which is the canary as long as none was sound.
+    pub(super) fn may_patch(&self, budget: &Budget) -> bool {
+        self.patch.is_proven()
+            || (!self.has_canary() && (self.patch.has_candidate() || self.takes_any_canary(budget)))
+    }
+
+    /// Whether a canary need not wait for a tag that this run adds: none is planned, or no other route is left.
+    fn takes_any_canary(&self, budget: &Budget) -> bool {
+        !self.patch.awaits_manual || self.lanes.given_up(Lane::SetValue, budget).is_some()
+    }
+
     /// Makes a canary of a device that carries manual tags, else of the next in line: it is read first.
-    pub(super) fn start_canary(&mut self) {
+    pub(super) fn start_canary(&mut self, budget: &Budget) {
         let mut chosen = None;
         while let (None, Some(device)) = (chosen, self.patch.next_candidate()) {
             let value = self.changes.of_device(device).last();
@@ -82,7 +94,10 @@ impl<'p> Run<'p> {
             let item = value.filter(waits).map(|index| self.changes.get(index).item);
             chosen = item.filter(|item| self.queues.take(Queue::Value, *item));
         }
-        let Some(index) = chosen.or_else(|| self.queues.pop(Queue::Value)) else { return };
+        if chosen.is_none() && self.takes_any_canary(budget) {
+            chosen = self.queues.pop(Queue::Value);
+        }
+        let Some(index) = chosen else { return };
         let item = self.queues.item_mut(index);
         item.kind = ItemKind::Combined { list: None, has_written: false };
         item.queue = Queue::Read;
@@ -130,6 +145,8 @@ impl<'p> Run<'p> {
         } else if is_answer && has_kept_manual {
             self.sightings.note(Question::PatchValue, "keepsTags", None);
             self.patch.prove();
+        } else if is_answer {
+            self.stop_patch("the first PATCH of a value met no tag that is known as manual", now);
         }
         for tag in &lost {
             self.put_back(device, tag, Some(now));

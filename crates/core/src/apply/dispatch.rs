@@ -210,10 +210,8 @@ impl Run<'_> {
         match queue {
             // Until a single call shows which it is, a forbidden bulk route is not asked again.
             Queue::Bulk if self.bulk.is_being_probed() => return false,
-            // A `PATCH` of a value alone should leave the tags alone: one at a time, until an answer has shown it.
-            Queue::Value if lane == Lane::UpdateDevice && !self.patch.is_proven() && self.has_canary() => {
-                return false;
-            }
+            // A `PATCH` of a value alone should leave the tags alone: the others wait until the canary has shown it.
+            Queue::Value if lane == Lane::UpdateDevice && !self.may_patch(budget) => return false,
             // A device is read only if it can be written at once: what stands between is lost to the other writer.
             Queue::Read if self.read_pays_at(now, budget) > now => return false,
             _ => {}
@@ -232,7 +230,7 @@ impl Run<'_> {
 
     fn start(&mut self, queue: Queue, lane: Lane, now: Timestamp, budget: &mut Budget) -> Option<Step> {
         if queue == Queue::Value && lane == Lane::UpdateDevice && !self.patch.is_proven() {
-            self.start_canary();
+            self.start_canary(budget);
             return None;
         }
         while let Some(index) = self.queues.pop(queue) {

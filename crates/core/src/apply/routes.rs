@@ -69,6 +69,8 @@ pub(super) struct PatchRoute {
     is_proven: bool,
     /// The last canary, until the next.
     pub(super) canary: Option<ItemIndex>,
+    /// This run adds tags, which are manual, to devices that wait for a value.
+    pub(super) awaits_manual: bool,
     /// Devices that would make a good canary: they carry manual tags and wait for a value. The last goes first.
     candidates: Vec<u32>,
     /// By device: its tags as they were read just before a `PATCH` of its value that may have reached it.
@@ -80,6 +82,11 @@ pub(super) struct PatchRoute {
 }
 
 impl PatchRoute {
+    /// `awaits_manual`: the run adds tags to devices that wait for a value.
+    pub(super) fn new(awaits_manual: bool) -> Self {
+        Self { awaits_manual, ..Self::default() }
+    }
+
     pub(super) fn is_proven(&self) -> bool {
         self.is_proven
     }
@@ -94,6 +101,10 @@ impl PatchRoute {
         if !self.is_proven && self.candidates.len() < MOST_CANDIDATES {
             self.candidates.push(device);
         }
+    }
+
+    pub(super) fn has_candidate(&self) -> bool {
+        !self.candidates.is_empty()
     }
 
     pub(super) fn next_candidate(&mut self) -> Option<u32> {

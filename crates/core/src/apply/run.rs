@@ -162,7 +162,9 @@ impl<'p> Run<'p> {
             taken: HashSet::new(),
             onboarded: Vec::new(),
             held: HeldChanges::default(),
-            patch: PatchRoute::default(),
+            patch: PatchRoute::new(
+                plan.changes.iter().any(|change| change.value.is_some() && !change.add.is_empty()),
+            ),
             origins: None,
             flights: HashMap::new(),
             busy: vec![false; plan.changes.len()],
