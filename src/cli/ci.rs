@@ -155,13 +155,26 @@ pub fn who() -> Origin {
     let names = ["GITHUB_ACTOR", "GITLAB_USER_LOGIN", "BUILD_REQUESTEDFOR", "USER", "USERNAME"];
     let host = regular_file::text(Path::new("/etc/hostname"), 4096).ok().map(|name| name.trim().to_owned());
     Origin {
-        who: names.into_iter().find_map(variable),
+        who: names.into_iter().find_map(variable).or_else(account),
         host: host
             .filter(|name| !name.is_empty())
             .or_else(|| variable("HOSTNAME"))
             .or_else(|| variable("COMPUTERNAME")),
         job,
     }
+}
+
+/// The account of this process by its number, where the environment does not name it, as in a container.
+#[cfg(unix)]
+fn account() -> Option<String> {
+    use std::os::unix::fs::MetadataExt as _;
+    // A process owns its own entry. Systems without one leave the account unknown.
+    std::fs::metadata("/proc/self").ok().map(|own| format!("uid {}", own.uid()))
+}
+
+#[cfg(not(unix))]
+fn account() -> Option<String> {
+    None
 }
 
 /// The same in a few words, for the holder of a lock.

@@ -117,6 +117,18 @@ fn a_default_state_directory_that_is_a_link_is_refused_and_one_that_is_named_is_
     project.run(&["plan", "--sandbox", "--state", ".mdetag"]).exits(0);
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_run_without_a_user_name_in_its_environment_names_the_number_of_its_account() {
+    use std::os::unix::fs::MetadataExt as _;
+    let project = project();
+    project.run(&["sandbox", "create", "--fleet", "i.json"]).exits(0);
+    project.run(&["apply", "--sandbox", "--auto-approve"]).exits(0);
+    let uid = std::fs::metadata(project.path()).unwrap().uid();
+    let past = project.run(&["history", "--sandbox"]).exits(0);
+    assert!(past.out.contains(&format!("uid {uid}")), "{}", past.out);
+}
+
 #[test]
 fn there_is_no_lock_to_end_where_no_apply_is_at_work_and_a_reason_is_asked_for() {
     let project = project();
