@@ -189,13 +189,11 @@ fn probes(context: &Context, state: &StateDir, subject: Option<&str>) -> Result<
         if subject.is_some_and(|subject| device.as_deref() != Some(subject)) {
             continue;
         }
-        let ended =
-            recorded.closing.as_ref().map_or("did not put its device back", |closing| &closing.reason);
         lines.push(HistoryLine::Probe(PastProbe {
             origin: origin(run, &recorded.header),
             started: recorded.started,
             device,
-            ended: ended.to_owned(),
+            ended: probe_journal::ended(&recorded).to_owned(),
         }));
     }
     Ok(lines)

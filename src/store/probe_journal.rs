@@ -49,6 +49,15 @@ pub fn read(state: &StateDir, run: &str) -> Result<Recorded, JournalError> {
     journal::read_lines(BufReader::new(log), &path)
 }
 
+/// How a probe ended, in words. Nothing is written to a device before its journal holds the device.
+pub fn ended(recorded: &Recorded) -> &str {
+    match (&recorded.closing, &recorded.before) {
+        (Some(closing), _) => &closing.reason,
+        (None, Some(_)) => "did not put its device back",
+        (None, None) => "ended before it wrote anything",
+    }
+}
+
 /// The ids of all probes, the oldest first.
 ///
 /// # Errors

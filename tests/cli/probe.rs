@@ -240,6 +240,24 @@ fn a_probe_that_is_killed_at_any_line_of_its_journal_is_put_right() {
 }
 
 #[test]
+fn a_probe_that_was_killed_before_its_first_write_left_nothing_and_history_and_clean_up_agree() {
+    let service = tenant(&["latency_ms=3"]);
+    let project = project(POLICY);
+    assert!(killed_at(&project, &service, 1));
+    let tenants = std::fs::read_dir(project.path().join(".mdetag/public")).unwrap();
+    let folder = tenants.map(|tenant| tenant.unwrap().path().join("probes")).next().unwrap();
+    let journal = std::fs::read_dir(folder).unwrap().next().unwrap().unwrap().path();
+    let text = std::fs::read_to_string(&journal).unwrap();
+    std::fs::write(&journal, format!("{}\n", text.lines().next().unwrap())).unwrap();
+    let past = project.run_in(&service.secret(), &["history"]).exits(0);
+    assert!(past.out.contains("ended before it wrote anything"), "{}", past.out);
+    let words = ["doctor", "--probe-cleanup", "--auto-approve"];
+    let cleaned = project.run_in(&service.secret(), &words).exits(0);
+    let said = format!("{}{}", cleaned.out, cleaned.err);
+    assert!(said.contains("no probe left anything"), "{said}");
+}
+
+#[test]
 fn an_open_probe_is_cleaned_up_before_the_next() {
     let service = tenant(&["latency_ms=3"]);
     let project = project(POLICY);

@@ -21,7 +21,7 @@ pub async fn run(bench: &Bench<'_>, named: &str, stops: &mut Stops) -> Result<Ex
     let open = unfinished(bench, Some(named).filter(|named| !named.is_empty()))?;
     let subject = match (&open, named) {
         (None, "") => {
-            bench.context.console.say("nothing to clean up: every probe put its device back");
+            bench.context.console.say("nothing to clean up: no probe left anything on its device");
             return Ok(Exit::Success);
         }
         // That the probe wrote to it is proven: it is put back also where the policies protect it by now.
