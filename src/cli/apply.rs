@@ -16,6 +16,7 @@ use mdetag_core::plan::{ChangeKey, ChangeWhat, Plan, SafePlan, WithheldReason, d
 use mdetag_core::policy::Policy;
 use mdetag_core::report::model::{Input, Model, Subject};
 use mdetag_core::report::notification::SummaryDocument;
+use mdetag_core::time::Timestamp;
 
 use super::applied::{Applied, tell_end};
 use super::args::ApplyArgs;
@@ -252,6 +253,8 @@ struct Remaining {
     verdict: planning::Planned,
     dropped: Vec<(ChangeKey, Dropped)>,
     unreviewed: u64,
+    /// When the list shows every change that an answer confirmed, at the latest.
+    shown_by: Option<Timestamp>,
     /// The whole plan, where the one that was reviewed only bounds what is written.
     whole: Option<Box<planning::Planned>>,
 }
@@ -368,6 +371,7 @@ impl ApplyInputs<'_> {
             verdict: planning::guarded(self.set, fresh, self.allowances),
             dropped,
             unreviewed,
+            shown_by: history.shown_by,
             whole,
         })
     }
@@ -445,6 +449,7 @@ impl ApplyInputs<'_> {
             resumed: request.resumed.as_ref(),
             settled,
             unreviewed: fitting.unreviewed,
+            shown_by: fitting.shown_by,
             withheld,
             waiting: left_out::waiting(safe.plan())
                 .worst(self.waiting)

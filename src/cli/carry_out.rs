@@ -78,6 +78,8 @@ pub struct RunInputs<'a> {
     pub withheld: bool,
     /// How it ends because of removals that wait for an addition.
     pub waiting: Exit,
+    /// When the list shows every change that an answer confirmed, at the latest; none where it shows all.
+    pub shown_by: Option<Timestamp>,
 }
 
 /// How it ended.
@@ -96,7 +98,10 @@ pub async fn carry_out(inputs: &RunInputs<'_>, mut signals: UnboundedReceiver<()
     let (context, session) = (inputs.context, inputs.session);
     if inputs.safe.plan().is_empty() && inputs.settled.is_empty() && inputs.resumed.is_none() {
         let exit = if inputs.withheld { Exit::Refused } else { inputs.waiting };
-        let run = RunEnd { plan_digest: inputs.digest.clone(), exit_code: exit.code(), ..RunEnd::default() };
+        let shown_by = inputs.shown_by.filter(|_| exit == Exit::Stopped);
+        let tenant_flags = tenant_flags(context);
+        let plan_digest = inputs.digest.clone();
+        let run = RunEnd { plan_digest, shown_by, tenant_flags, exit_code: exit.code(), ..RunEnd::default() };
         return Ok(End { run, exit });
     }
     let clock = session.ledger.clock().clone();
@@ -131,7 +136,11 @@ pub async fn carry_out(inputs: &RunInputs<'_>, mut signals: UnboundedReceiver<()
     let driven = drive(&mut run, around).await;
     session.tenant.add_sightings(run.sightings());
     screen.meter.end();
-    driven.and_then(|()| close(&run, &session.ledger, &mut journal, clock.now())).map_err(unusable)?;
+    driven
+        .and_then(|()| {
+            close(&run, &session.ledger, &mut journal, clock.now(), inputs.waiting == Exit::Stopped)
+        })
+        .map_err(unusable)?;
     if inputs.safe.plan().changes.len() <= MOST_INDEXED {
         // `history` indexes it, if it could not be done here.
         let _ = history_index::read(&session.state, &run_id);
@@ -445,6 +454,7 @@ fn end(
     let left = count(Outcome::NotAttempted);
     // Only time is missing: a resumed run finds them in the list.
     let waiting = count(Outcome::Pending) + count(Outcome::Unconfirmed);
+    let is_held = inputs.waiting == Exit::Stopped;
     let mut exit = inputs.waiting;
     if inputs.withheld {
         exit = exit.worst(Exit::Refused);
@@ -473,7 +483,8 @@ fn end(
         is_default_set: inputs.is_default_set,
         tenant_flags: tenant_flags(inputs.context),
         resume_flags: resume_flags(inputs.context, inputs.args),
-        is_resumable: is_lost_left || left + waiting + count(Outcome::Unknown) > 0,
+        is_resumable: is_lost_left || is_held || left + waiting + count(Outcome::Unknown) > 0,
+        shown_by: inputs.shown_by.filter(|_| is_held || waiting > 0),
         unreviewed: inputs.unreviewed,
         plan_digest: inputs.digest.clone(),
         notes,

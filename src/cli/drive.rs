@@ -104,11 +104,12 @@ pub fn close(
     ledger: &Ledger,
     journal: &mut Journal,
     at: Timestamp,
+    waits: bool,
 ) -> Result<(), JournalError> {
     if run.stopped() == Some(StopReason::LeaseLost) {
         return Ok(());
     }
-    let is_complete = is_complete(run, ledger);
+    let is_complete = !waits && is_complete(run, ledger);
     let reason = match run.stopped() {
         Some(reason) => format!("stopped by {}", reason.phrase()),
         None if is_complete => "finished".to_owned(),
@@ -127,7 +128,7 @@ fn is_complete(run: &Run<'_>, ledger: &Ledger) -> bool {
     let given_up = ledger.with(|budget, _| !run.given_up(budget).is_empty()) && has(Outcome::NotAttempted);
     run.stopped().is_none()
         && !given_up
-        && !has(Outcome::Unknown)
+        && ![Outcome::Unknown, Outcome::Pending, Outcome::Unconfirmed].into_iter().any(has)
         && run.repairs().all(|repair| resume::is_final(repair.outcome))
 }
 
@@ -391,7 +392,7 @@ mod tests {
             watch: &mut |_, _| {},
         };
         drive(&mut run, around).await.unwrap();
-        close(&run, &ledger, &mut journal, clock.now()).unwrap();
+        close(&run, &ledger, &mut journal, clock.now(), false).unwrap();
         let sent = service.values.lock().unwrap().clone();
         Played { counts: run.counts(), sent, took: start.elapsed() }
     }

@@ -8,6 +8,7 @@ use mdetag::store::journal::{self, Recorded};
 use mdetag::store::path_text::shown;
 use mdetag::store::set_name;
 use mdetag_core::plan::{Plan, TenantReference};
+use mdetag_core::report::model::RunEnd;
 
 use super::applied::{Applied, tell_end};
 use super::apply::{self, ApplyInputs, ApplyRequest};
@@ -68,8 +69,9 @@ pub async fn resume_run(
             // Devices wait for a rollout that nothing goes on with: to say that all is well would leave them there.
             let open = open_rollouts::open(state, Some(&set), None).map_err(carry_out::unusable)?;
             open.iter().try_for_each(|open| open_rollouts::not_undone(state, open, &flags))?;
+            let ended = nothing_left(given, &found, &session.reading);
             session.reading.close().await;
-            return nothing_left(context, args, &found);
+            return ended;
         }
         let chosen = found.runs.remove(0);
         let is_open = |rest: &Recorded| open_rollouts::progress(rest).is_open(rest.header.waves);
@@ -132,7 +134,8 @@ pub fn check_paths(args: &ApplyArgs, run: &str) -> Result<(), Failure> {
 }
 
 /// No run of the policies ended early.
-fn nothing_left(context: &Context, args: &ApplyArgs, found: &Unfinished) -> Result<Resumed, Failure> {
+fn nothing_left(given: Given<'_>, found: &Unfinished, session: &Session) -> Result<Resumed, Failure> {
+    let Given { context, args, reports, .. } = given;
     if args.or_plan {
         context.console.say("nothing to resume: planning anew");
         let newest = found.newest.as_ref();
@@ -149,8 +152,19 @@ fn nothing_left(context: &Context, args: &ApplyArgs, found: &Unfinished) -> Resu
         };
         return Err(Failure::usage(format!("there is no run to resume in {place}")).help(help));
     }
-    context.console.say("nothing to resume: the last run of these policies came to its end");
-    Ok(Resumed::Ended(Box::new(Exit::Success.into())))
+    const NOTHING: &str = "nothing to resume: the last run of these policies came to its end";
+    context.console.say(NOTHING);
+    if reports.is_human() {
+        return Ok(Resumed::Ended(Box::new(Exit::Success.into())));
+    }
+    // A program reads one document, whatever there was to do.
+    let now = session.ledger.clock().now();
+    let mut plan = Plan::default();
+    plan.header.tool = format!("mdetag {}", env!("CARGO_PKG_VERSION"));
+    (plan.header.tenant, plan.header.created_at) = (session.reference.clone(), now);
+    let end = RunEnd { notes: vec![NOTHING.to_owned()], ..RunEnd::default() };
+    let applied = tell_end(context, args, reports, (&plan, None), &end, (Exit::Success, now))?;
+    Ok(Resumed::Ended(Box::new(applied)))
 }
 
 /// The policies of a run, where its rest may still be written: they, its options and its age are as they have to be.

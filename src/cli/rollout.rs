@@ -271,10 +271,12 @@ impl Rollout<'_, '_> {
     }
 
     fn close(&mut self, pause: &Pause) -> Result<(), Failure> {
-        let has_unknown = self.waves.outcomes().iter().any(|ended| ended.outcome == Outcome::Unknown);
+        let is_open = |outcome| matches!(outcome, Outcome::Unknown | Outcome::Pending | Outcome::Unconfirmed);
+        let is_held = self.inputs.waiting == Exit::Stopped;
+        let has_open = is_held || self.waves.outcomes().iter().any(|ended| is_open(ended.outcome));
         let paused = pause.stopped.is_some() || pause.not_before.is_some() || pause.halt.is_some();
         let is_complete =
-            !paused && self.given_up.is_empty() && !has_unknown && !self.has_lost && self.waves.is_over();
+            !paused && self.given_up.is_empty() && !has_open && !self.has_lost && self.waves.is_over();
         let reason = match pause {
             Pause { stopped: Some(reason), .. } => format!("stopped by {}", reason.phrase()),
             Pause { halt: Some(halt), .. } => format!("halted: {}", sentence(halt)),
@@ -316,7 +318,10 @@ impl Rollout<'_, '_> {
             tenant_flags: carry_out::tenant_flags(inputs.context),
             resume_flags: carry_out::resume_flags(inputs.context, inputs.args),
             stopped: why(pause),
-            is_resumable: left || lost.iter().any(|lost| lost.outcome == Outcome::NotAttempted),
+            shown_by: inputs.shown_by.filter(|_| exit == Exit::Stopped),
+            is_resumable: left
+                || inputs.waiting == Exit::Stopped
+                || lost.iter().any(|lost| lost.outcome == Outcome::NotAttempted),
             unreviewed: inputs.unreviewed,
             plan_digest: inputs.digest.clone(),
             calls: screen.calls,

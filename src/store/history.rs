@@ -86,7 +86,7 @@ pub fn read(state: &StateDir, present: Present<'_>) -> History {
     let mut is_open = !present.retry_contested;
     for (number, run) in runs.iter().rev().enumerate() {
         let Ok(recorded) = journal::read(state, run) else { continue };
-        let is_recent = collect_pending(&recorded, present, &shown, &mut history.pending);
+        let is_recent = collect_pending(&recorded, present, &shown, &mut history);
         is_open = is_open && number < MOST_RUNS && follow(&recorded, present, &shown, &mut streaks);
         let is_of_day = collect_written(&recorded, present.now, &mut history.written_lately);
         if !is_recent && !is_open && !is_of_day {
@@ -237,12 +237,7 @@ fn origin(key: &ChangeKey) -> &'static str {
 }
 
 /// Adds what answers confirmed so lately that the list may lag; says whether the run is so recent.
-fn collect_pending(
-    recorded: &Recorded,
-    present: Present<'_>,
-    shown: &Shown,
-    pending: &mut BTreeSet<ChangeKey>,
-) -> bool {
+fn collect_pending(recorded: &Recorded, present: Present<'_>, shown: &Shown, history: &mut History) -> bool {
     let oldest = present.now.minus(present.visibility);
     let mut is_recent = false;
     for entry in &recorded.entries {
@@ -253,7 +248,8 @@ fn collect_pending(
         }
         for ended in ended.iter().filter(|ended| ended.outcome == Outcome::Done) {
             if !shown.holds(&recorded.header.run, *at, &ended.key, present.tag_case) {
-                pending.insert(ended.key.clone());
+                history.pending.insert(ended.key.clone());
+                history.shown_by = history.shown_by.max(Some(at.plus(present.visibility)));
             }
         }
     }

@@ -62,4 +62,5 @@ mod rollout;
 mod rollout_day;
 mod undo;
 mod unwritable;
+mod waiting;
 mod write_order;

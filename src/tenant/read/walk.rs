@@ -13,6 +13,9 @@ use super::ranges::is_common_limit;
 /// Pages that are asked for side by side.
 const WIDTH: usize = 4;
 
+/// The smallest cap on rows that is reported of the service. Where no filter can tell, a smaller round number is a coincidence.
+const LEAST_CAP: usize = 10_000;
+
 impl ReadContext<'_> {
     /// Walks the list, whose first page is at hand. False: pages contradict each other the way a cap on rows makes them.
     pub(super) async fn walk(&mut self, pass: &mut Pass, first: &Page) -> Result<bool, TenantError> {
@@ -81,7 +84,7 @@ impl ReadContext<'_> {
         }
         // Where all rows share one moment, halves prove nothing.
         let whole = if pass.extent.newer() > 0 { self.is_whole(pass.extent).await? } else { None };
-        Ok(whole.map_or_else(|| is_common_limit(rows), |whole| !whole))
+        Ok(whole.map_or_else(|| rows >= LEAST_CAP && is_common_limit(rows), |whole| !whole))
     }
 
     /// Whether the list ends after the rows that were read.

@@ -1,5 +1,6 @@
 //! Every way in which the service is known to page ends in the same devices, or in a verdict that says why not.
 
+mod caps;
 mod measured;
 
 use std::sync::Mutex;
@@ -41,6 +42,8 @@ struct Quirks {
 #[derive(Clone, Debug)]
 enum Links {
     Good,
+    /// None beyond the cap.
+    ToCap,
     /// Later links lose the filter.
     NoFilter,
     /// The second link leads back to the first page.
@@ -127,6 +130,7 @@ fn list(fleet: &[Device], quirks: &Quirks, request: usize, base: &str, seen: &Se
     }
     let (skip, top) = (number("$skip").unwrap_or(0), number("$top").unwrap_or(10_000).min(quirks.page));
     let visible = rows.len().min(quirks.cap.unwrap_or(usize::MAX));
+    let total = if matches!(quirks.links, Some(Links::ToCap)) { visible } else { rows.len() };
     let page = &rows[skip.min(visible)..(skip + top).min(visible)];
     let row = |device: &&Device| {
         json!({ "id": device.id, "lastSeen": device.seen.map(|seen| seen.to_string()),
@@ -137,7 +141,7 @@ fn list(fleet: &[Device], quirks: &Quirks, request: usize, base: &str, seen: &Se
         value.push(value[0].clone());
     }
     let mut body = json!({ "@odata.context": "x", "value": value });
-    if let Some(links) = quirks.links.as_ref().filter(|_| skip + top < visible && top > 1) {
+    if let Some(links) = quirks.links.as_ref().filter(|_| skip + top < total && top > 1) {
         let host = if let Links::Host(host) = links { host.as_str() } else { base };
         let again = matches!(links, Links::Loop) && skip > 0;
         let mut link = format!("{host}/api/machines?$skip={}", if again { 0 } else { skip + top });

@@ -20,6 +20,8 @@ pub struct History {
     pub unwritable: BTreeMap<Arc<str>, Vec<Unwritable>>,
     /// Confirmed by an answer so lately that the list may not show it yet.
     pub pending: BTreeSet<ChangeKey>,
+    /// When the list shows all of these, at the latest.
+    pub shown_by: Option<Timestamp>,
     /// By device with a pending value: the values that the list showed before these writes. Another one is somebody
     /// else's. A device without an entry is not known.
     pub values_before: BTreeMap<Arc<str>, BTreeSet<Option<Arc<str>>>>,

@@ -58,6 +58,9 @@ pub(super) fn write(model: &Model<'_>, style: &Style, out: &mut dyn Write) -> io
         // Never broken: it is there to be copied.
         writeln!(out, "  {purpose}: {}", terminal(&command))?;
     }
+    if let Some(sentence) = shown_by(run) {
+        write_prose(&sentence, Paint::Plain, (2, 4), style, out)?;
+    }
     if run.unreviewed > 0 {
         let verb = noun_for(run.unreviewed, "is|are");
         let was = noun_for(run.unreviewed, "was|were");
@@ -88,6 +91,12 @@ fn write_lost(model: &Model<'_>, run: &RunEnd, style: &Style, out: &mut dyn Writ
     }
 }
 
+/// Until when changes wait for the list.
+pub(super) fn shown_by(run: &RunEnd) -> Option<String> {
+    let moment = run.shown_by?;
+    Some(format!("the rest waits until the list shows what was written, at the latest at {moment}"))
+}
+
 /// The commands that go on from here, each with what it is for. A plain resume does not get past a gate that failed.
 pub(super) fn ways_on(run: &RunEnd) -> Vec<(&'static str, String)> {
     let RunEnd { run_id, resume_flags, tenant_flags, .. } = run;
@@ -98,7 +107,10 @@ pub(super) fn ways_on(run: &RunEnd) -> Vec<(&'static str, String)> {
     }
     let named = if run.is_default_set { String::new() } else { format!(" {run_id}") };
     let resume = run.is_resumable.then(|| format!("mdetag apply --resume{named}{resume_flags}"));
-    resume.into_iter().map(|command| ("to continue", command)).collect()
+    // Without a run there is nothing to resume: what waits is planned again.
+    let again =
+        (run.run_id.is_empty() && run.shown_by.is_some()).then(|| format!("mdetag apply{tenant_flags}"));
+    resume.or(again).into_iter().map(|command| ("to continue", command)).collect()
 }
 
 /// `8,412 of 9,000 changes done, 3 failed, 585 not attempted`: every outcome that occurred, so that they add up.

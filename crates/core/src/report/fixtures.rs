@@ -238,6 +238,7 @@ pub(super) fn run(plan: &Plan) -> super::model::RunEnd {
         seconds: 75,
         exit_code: 4,
         not_before: None,
+        shown_by: None,
         halt: None,
     }
 }

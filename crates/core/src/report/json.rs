@@ -58,6 +58,10 @@ pub struct ApplyDocument<Changes> {
     pub gate: Option<GateDocument>,
     /// What else happened. Where every wave was written at once, this comes first, with the reason.
     pub notes: Vec<String>,
+    /// When the list shows what `pending` and `unconfirmed` changes, and removals withheld as `unconfirmed`, wait for, at the latest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub shown_by: Option<Timestamp>,
     /// Tags that calls took along without meaning to; no outcome counts them. One that is not back makes the exit code 4, or 5 where
     /// a resumed run puts it back.
     pub lost_tags: Vec<LostTagDocument>,
@@ -299,6 +303,7 @@ fn applied<'m, 'a>(model: &'m Model<'a>) -> ApplyDocument<Rows<'m, 'a>> {
         not_before: run.not_before,
         gate: run.halt.as_ref().map(GateDocument::from),
         notes: model.input.notices.iter().cloned().chain(run.notes).collect(),
+        shown_by: run.shown_by,
         lost_tags: model.lost_rows().map(|row| LostTagDocument::of(&row)).collect(),
         calls: run.calls,
         seconds: run.seconds,

@@ -9,7 +9,7 @@ use crate::plan::TenantReference;
 
 use super::consequences;
 use super::cut;
-use super::ending::{outcomes, ways_on};
+use super::ending::{outcomes, shown_by, ways_on};
 use super::escape::{clip, markdown as code, terminal};
 use super::first_lines;
 use super::fold::{self, Line};
@@ -287,6 +287,9 @@ fn closing(model: &Model<'_>) -> String {
         if let Some(reason) = &run.stopped {
             text.push_str(&format!("Stopped because {}\n\n", code(&clip(reason, 300))));
         }
+        text.push_str(
+            &shown_by(run).map_or_else(String::new, |sentence| format!("{}\n\n", capitalised(&sentence))),
+        );
         for (purpose, command) in ways_on(run) {
             text.push_str(&format!("{}: {}\n\n", capitalised(purpose), code(&clip(&command, 300))));
         }

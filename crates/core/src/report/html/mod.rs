@@ -11,7 +11,7 @@ mod moves;
 
 use std::io::{self, Write};
 
-use super::ending::{outcomes, ways_on};
+use super::ending::{outcomes, shown_by, ways_on};
 use super::escape::{self, clip, html as text};
 use super::fold::{self, Line};
 use super::last;
@@ -128,6 +128,9 @@ fn sums(model: &Model<'_>, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "<p><strong>{}</strong></p>", text(&outcomes(model)))?;
         if let Some(stopped) = &run.stopped {
             writeln!(out, "<p>Stopped because {}</p>", text(stopped))?;
+        }
+        if let Some(sentence) = shown_by(run) {
+            writeln!(out, "<p>{}</p>", capitalised(&sentence))?;
         }
         for (purpose, command) in ways_on(run) {
             writeln!(out, "<p>{}: <code>{}</code></p>", capitalised(purpose), text(&command))?;
