@@ -76,9 +76,7 @@ impl<'a> Input<'a> {
             repository: None,
         }
     }
-}
 
-impl<'a> Input<'a> {
     /// A device of the plan, or of the reviewed one.
     fn find_device(&self, id: &str) -> Option<&'a DeviceChange> {
         find_device(self.plan, id).or_else(|| find_device(self.reviewed?, id))
