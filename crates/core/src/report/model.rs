@@ -10,7 +10,6 @@ use hashbrown::{HashMap, HashSet};
 use crate::apply::{ChangeOutcome, ChangeWhat, Outcome};
 use crate::plan::{CauseIndex, DeviceChange, LastDevices, Plan, TagAction, TagChange, TagIndex};
 use crate::policy::Difference;
-use crate::time::Timestamp;
 
 use super::alike::alike;
 pub use super::change::{Class, Origin, Row, Totals, What};
@@ -115,9 +114,9 @@ pub struct RunEnd {
     /// The exit code.
     pub exit_code: u8,
     /// When the next wave may start, where one waits.
-    pub not_before: Option<Timestamp>,
+    pub not_before: Option<crate::time::Timestamp>,
     /// When the list shows what changes wait for, at the latest; none where none waits.
-    pub shown_by: Option<Timestamp>,
+    pub shown_by: Option<crate::time::Timestamp>,
     /// The gate that stopped a rollout.
     pub halt: Option<crate::apply::Halt>,
 }
