@@ -16,6 +16,7 @@ use mdetag_core::plan::{ChangeKey, ChangeWhat, Plan, SafePlan, WithheldReason, d
 use mdetag_core::policy::Policy;
 use mdetag_core::report::model::{Input, Model, Subject};
 use mdetag_core::report::notification::SummaryDocument;
+use mdetag_core::report::refusal;
 use mdetag_core::time::Timestamp;
 
 use super::applied::{Applied, tell_end};
@@ -395,8 +396,11 @@ impl ApplyInputs<'_> {
         let safe = match fitting.verdict.verdict {
             Err(refused) => {
                 let repository = self.context.settings.repository_url.as_deref();
-                let model = Model::new(Input { repository, ..Input::new(Subject::Plan, &refused.plan) });
-                self.reports.write(&model, &self.context.console)?;
+                let end = refusal::refused_run(&refused.plan, Exit::Refused.code())?;
+                let plan = Input { repository, ..Input::new(Subject::Plan, &refused.plan) };
+                let end = Input { subject: Subject::Applied, run: Some(&end), ..plan };
+                let (plan, end) = (Model::new(plan), Model::new(end));
+                self.reports.write_refused(&plan, &end, &self.context.console)?;
                 let summary = SummaryDocument::of_plan(Subject::Applied, &refused.plan);
                 return Ok(Applied { summary: Some(Box::new(summary)), ..Exit::Refused.into() });
             }

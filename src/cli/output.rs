@@ -115,6 +115,23 @@ impl Reports {
         Ok(())
     }
 
+    /// Writes the reports of an apply that the guard refused: data says of each change that it was not attempted, everything else
+    /// shows the plan with the reasons.
+    ///
+    /// # Errors
+    /// Standard output or a file that cannot be written.
+    pub fn write_refused(&self, plan: &Model<'_>, end: &Model<'_>, console: &Console) -> Result<(), Failure> {
+        let is_data = |format| matches!(format, Format::Json | Format::Ndjson | Format::Csv | Format::CsvBom);
+        let model = |format: Format| if is_data(format) { end } else { plan };
+        note(plan, console);
+        for (format, path) in &self.files {
+            self.write_file(*format, path, model(*format))?;
+        }
+        let style = self.style(console);
+        report::write(self.format, model(self.format), &style, self.max_chars, &mut console.out())?;
+        Ok(())
+    }
+
     fn style(&self, console: &Console) -> Style {
         Style { colour: console.colour, width: console.width, details: self.details, ..Style::default() }
     }
@@ -174,10 +191,12 @@ impl Reports {
     /// # Errors
     /// A file that cannot be written.
     pub fn write_files(&self, model: &Model<'_>) -> Result<(), Failure> {
+        self.files.iter().try_for_each(|(format, path)| self.write_file(*format, path, model))
+    }
+
+    fn write_file(&self, format: Format, path: &Path, model: &Model<'_>) -> Result<(), Failure> {
         let style = Style { colour: false, width: 120, details: self.details, ..Style::default() };
-        for (format, path) in &self.files {
-            output_file::write(path, |out| report::write(*format, model, &style, self.max_chars, out))?;
-        }
+        output_file::write(path, |out| report::write(format, model, &style, self.max_chars, out))?;
         Ok(())
     }
 }

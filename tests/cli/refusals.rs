@@ -220,3 +220,30 @@ fn a_persons_token_reads_and_takes_nothing_away() {
     let old = devices.iter().find(|found| found["id"] == device["id"]).unwrap();
     assert_eq!(old["machineTags"], json!(["Legacy", "Zebra"]));
 }
+
+#[test]
+fn the_json_of_a_refused_apply_is_that_of_apply_and_says_that_nothing_was_attempted() {
+    let policy = "version: 1\nrules: [{ name: r, select: { everything: true }, tags: [Y] }]\n\
+                  guard: { caps: { additions: { percent: 0, floor: 0 } } }\n";
+    let project = Project::with_policy(policy);
+    let words = ["apply", "--sandbox", "--auto-approve", "-q", "--format"];
+    let reports = ["--report", "json=r.json", "--report", "markdown=r.md"];
+    let refused = project.run(&[&words[..], &["json"], &reports].concat()).exits(3).json();
+    assert_eq!((&refused["exitCode"], &refused["runId"]), (&3.into(), &"".into()), "{}", refused["notes"]);
+    let attempted = refused["outcomes"].as_object().unwrap().iter().filter(|(_, count)| **count != 0);
+    let attempted: Vec<&String> = attempted.map(|(outcome, _)| outcome).collect();
+    assert_eq!(attempted, ["notAttempted"]);
+    let changes = refused["changes"].as_array().unwrap().len();
+    assert!(changes > 1_000 && refused["outcomes"]["notAttempted"] == changes, "{}", refused["outcomes"]);
+    assert_eq!(refused["changes"][0]["outcome"], "notAttempted");
+    assert!(refused["notes"][0].as_str().unwrap().starts_with("refused: "), "{}", refused["notes"]);
+    let required = project.run(&["schema", "apply"]).exits(0).json()["required"].clone();
+    for key in required.as_array().unwrap() {
+        assert!(!refused[key.as_str().unwrap()].is_null(), "{key}");
+    }
+    let saved: serde_json::Value = serde_json::from_str(&project.read("r.json")).unwrap();
+    assert_eq!(saved["exitCode"], 3);
+    assert!(project.read("r.md").contains("Refused by the guard"), "{}", project.read("r.md"));
+    let lines = project.run(&[&words[..], &["ndjson"]].concat()).exits(3).out;
+    assert!(lines.lines().all(|line| line.contains(r#""outcome":"notAttempted""#)), "{lines}");
+}

@@ -30,7 +30,7 @@ pub struct ApplyDocument<Changes> {
     pub format_version: &'static str,
     /// Name and version of the tool.
     pub tool: String,
-    /// The run.
+    /// The run; empty where the guard refused the plan, so that none was started.
     pub run_id: String,
     /// The plan that was applied.
     pub plan: PlanReferenceDocument,

@@ -54,7 +54,7 @@ fn line(model: &Model<'_>, row: &Row<'_>, out: &mut dyn Write) -> io::Result<()>
         report: model.input.subject.word(),
         tenant: header.tenant.id.as_deref(),
         cloud: header.tenant.cloud.as_deref(),
-        run_id: model.input.run.map(|run| run.run_id.as_str()),
+        run_id: model.input.run.map(|run| run.run_id.as_str()).filter(|id| !id.is_empty()),
         change: row::document(model, row),
     };
     serde_json::to_writer(&mut *out, &document)?;

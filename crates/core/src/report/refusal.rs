@@ -2,11 +2,14 @@
 //!
 //! Does not judge: the verdicts are the guard's. Names are not escaped here.
 
+use crate::apply::{ChangeOutcome, Outcome};
 use crate::plan::guard::DayReport;
 use crate::plan::{AxisReport, InvariantReport, Plan};
+use crate::plan::{document, stale};
 use crate::policy::Axis;
 
 use super::escape;
+use super::model::RunEnd;
 use super::words::{counted, number, place, share};
 
 /// One reason for a refusal, in the order in which people read it.
@@ -20,6 +23,30 @@ pub struct Refusal {
     pub arithmetic: String,
     /// What to do next.
     pub proceed: String,
+}
+
+/// The end of an apply that the guard refused: no run was started, so no change was attempted.
+///
+/// # Errors
+/// None that memory gives: the digest is taken of what a file of the plan would hold.
+pub fn refused_run(plan: &Plan, exit_code: u8) -> std::io::Result<RunEnd> {
+    const WHY: &str = "the guard refused the plan";
+    let keys = plan.changes.iter().flat_map(|change| stale::keys(plan, change));
+    let outcomes = keys.map(|key| ChangeOutcome {
+        key,
+        outcome: Outcome::NotAttempted,
+        error: Some(format!("{WHY}: nothing was written")),
+    });
+    let reasons = refusals(plan).into_iter();
+    let notes = reasons.map(|it| format!("refused: {}; {}; {}", it.headline, it.arithmetic, it.proceed));
+    Ok(RunEnd {
+        plan_digest: document::write_to(plan, &mut std::io::sink())?,
+        outcomes: outcomes.collect(),
+        stopped: Some(WHY.to_owned()),
+        notes: notes.collect(),
+        exit_code,
+        ..RunEnd::default()
+    })
 }
 
 /// Every reason, caps first.
