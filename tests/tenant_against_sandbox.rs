@@ -19,6 +19,7 @@ use mdetag_core::cloud::Cloud;
 use mdetag_core::device::DeviceValue;
 use mdetag_core::inventory::{Row, Snapshot, Trust};
 use mdetag_core::plan::Lane;
+use mdetag_core::selection::HuntedRows;
 use mdetag_core::time::{Clock, Timestamp};
 use mdetag_sandbox::{Federated, Options, Running, Sandbox, serve};
 
@@ -322,7 +323,8 @@ async fn hunting_finds_the_devices_that_were_laid_down() {
     let query = "DeviceInfo | where IsInternetFacing | distinct DeviceId";
     service.sandbox.set_hunting(query, &[&first]).unwrap();
     let hunter = service.tenant(Need::Read).await.unwrap().hunter().await.unwrap();
-    assert_eq!(hunter.run(query, "DeviceId", &Open).await.unwrap().devices, [first]);
+    let found = hunter.run(query, &["DeviceId", "Other"], &Open).await.unwrap();
+    assert_eq!(found, HuntedRows::new(vec!["DeviceId".to_owned()], [vec![first]].into_iter()));
     service.sandbox.set("hunting", "bad_request").unwrap();
-    assert!(hunter.run(query, "DeviceId", &Open).await.is_err());
+    assert!(hunter.run(query, &["DeviceId"], &Open).await.is_err());
 }

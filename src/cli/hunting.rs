@@ -32,20 +32,24 @@ pub fn recorded(context: &Context) -> Result<HuntingResults, Failure> {
     HuntingResults::from_json(&bytes).map_err(named)
 }
 
-/// Results of every query of the set: recorded ones, else live ones.
+/// Results of every query of the set: recorded ones, else live ones. Those of the set that `--base` names come with them, and a
+/// query of both runs once.
 ///
 /// # Errors
 /// A recorded file that cannot be used; without one: a missing role, and every query that fails or is cut.
 pub async fn results(
     context: &Context,
     policy: Option<&Policy>,
+    base: Option<&Policy>,
     session: &Session,
 ) -> Result<HuntingResults, Failure> {
     let mut results = recorded(context)?;
     if context.global.hunting_results.is_some() {
         return Ok(results);
     }
-    let queries = policy.map(|policy| selection::queries(policy, context.policy_now())).unwrap_or_default();
+    let own = selection::queries(policy.as_slice(), context.policy_now());
+    let both: Vec<&Policy> = policy.into_iter().chain(base).collect();
+    let queries = selection::queries(&both, context.policy_now());
     if queries.is_empty() {
         return Ok(results);
     }
@@ -57,14 +61,17 @@ pub async fn results(
     let hunter = session.tenant.hunter().await.map_err(unreachable_tenant)?;
     let reading = Reading::start(context, &session.ledger);
     for query in queries {
-        let hunted = hunter.run(&query.query, &query.column, &reading).await.map_err(unreachable_tenant)?;
-        tracing::info!(
-            rows = hunted.rows,
-            devices = hunted.devices.len(),
-            unusable = hunted.unusable,
-            "hunting query ran"
-        );
-        results.insert(&query, hunted.devices);
+        let columns: Vec<&str> = query.columns.iter().map(String::as_str).collect();
+        let rows = match hunter.run(&query.text, &columns, &reading).await {
+            Err(error) if own.iter().all(|own| own.text.trim() != query.text.trim()) => {
+                // The base cannot be planned then, which is said; the set at hand does not need it.
+                context.console.say(&format!("warning: a hunting query of the base has no result: {error}"));
+                continue;
+            }
+            rows => rows.map_err(unreachable_tenant)?,
+        };
+        tracing::info!(rows = rows.len(), "hunting query ran");
+        results.insert(&query.text, rows);
     }
     Ok(results)
 }

@@ -14,7 +14,7 @@ use super::findings;
 use super::known_service;
 use super::output::{self, Reports};
 use super::planning::{self, Planned, PolicySet};
-use super::policy_set;
+use super::policy_set::{self, Base};
 use super::source::{self, Source};
 use super::{ci, ledger_text, past};
 
@@ -76,10 +76,13 @@ async fn report_plan(
     let paths = context.policy_paths(request.paths)?;
     let set = policy_set::load(context, &paths, now)?;
     findings::warn(&context.console, &set.sources, &policy_set::warnings(&set.findings));
-    let source = source::read(context, Some(&set)).await?;
+    let base_of = |context| request.base.and_then(|folder| policy_set::base(context, folder, &paths, now));
+    let base = base_of(context);
+    let source = source::read_for(context, Some(&set), base.as_ref().and_then(Base::policy)).await?;
     let (context, set) = source.suited(context, set)?;
     let context = &context;
-    let base = request.base.and_then(|folder| policy_set::base(context, folder, &paths, now));
+    // Read again, because it has to suit the service too.
+    let base = base.and_then(|_| base_of(context));
     let policy_changes = base.as_ref().map(|base| base.differences(context, &set)).unwrap_or_default();
     let base = base.as_ref().and_then(|base| base.usable(context));
     let history = past::history(context, &source, &set.reference, past::Asked::default())?;

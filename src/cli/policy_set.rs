@@ -9,7 +9,7 @@ use mdetag::store::path_text::shown;
 use mdetag::store::{policy_files, regular_file, repository};
 use mdetag_core::diagnostic::{Diagnostic, Sources, Span};
 use mdetag_core::plan::{PolicyReference, guard_changes};
-use mdetag_core::policy::{self, Area, Difference, settings};
+use mdetag_core::policy::{self, Area, Difference, Policy, settings};
 use mdetag_core::time::Timestamp;
 
 use super::context::Context;
@@ -110,6 +110,11 @@ pub struct Base {
 }
 
 impl Base {
+    /// Its policy where it has no errors.
+    pub fn policy(&self) -> Option<&Policy> {
+        (!has_errors(&self.set.findings)).then_some(&self.set.policy)
+    }
+
     /// What can be planned. Nothing where it has errors, which is said: a pull request may be what repairs them.
     pub fn usable(&self, context: &Context) -> Option<&PolicySet> {
         if has_errors(&self.set.findings) {

@@ -100,11 +100,23 @@ impl Source {
 /// # Errors
 /// Files, identity, network, and a tenant other than the pinned one.
 pub async fn read(context: &Context, set: Option<&PolicySet>) -> Result<Source, Failure> {
+    read_for(context, set, None).await
+}
+
+/// Reads the devices that the flags name, and what the set that `--base` names hunts for.
+///
+/// # Errors
+/// As [`read`].
+pub async fn read_for(
+    context: &Context,
+    set: Option<&PolicySet>,
+    base: Option<&Policy>,
+) -> Result<Source, Failure> {
     let policy = set.map(|set| &set.policy);
     if let Some(path) = &context.global.inventory {
         return from_file(context, path, set);
     }
-    of_session(context, set, session::open(context, policy).await?).await
+    from_session(context, set, base, session::open(context, policy).await?).await
 }
 
 /// Reads the devices of a tenant that is signed in to. A recorded inventory still goes first: a sandbox may be applied to
@@ -117,8 +129,17 @@ pub async fn of_session(
     set: Option<&PolicySet>,
     session: Session,
 ) -> Result<Source, Failure> {
+    from_session(context, set, None, session).await
+}
+
+async fn from_session(
+    context: &Context,
+    set: Option<&PolicySet>,
+    base: Option<&Policy>,
+    session: Session,
+) -> Result<Source, Failure> {
     let policy = set.map(|set| &set.policy);
-    let hunting = hunting::results(context, policy, &session).await?;
+    let hunting = hunting::results(context, policy, base, &session).await?;
     let hunting::KnownOrigins { foreign: origins, known } = hunting::origins(context, &session).await?;
     let is_recorded = context.global.inventory.is_some();
     let read_started = (!is_recorded).then(|| session.ledger.clock().now());

@@ -1,19 +1,21 @@
-//! Hunting queries over Microsoft Graph: the device ids in a result, and where tags come from.
+//! Hunting queries over Microsoft Graph: the columns of a result that policies read, and where tags come from.
 //!
-//! A result that was cut, or that is empty, is an error: a part of the truth would take tags away from the rest.
+//! A result that was cut is an error: a part of the truth would take tags away from the rest. What an empty one means, or one
+//! without a column, is for `selection`.
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
 use reqwest::Method;
 use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
-use serde_json::{Value, json};
+use serde_json::json;
+use serde_json::value::RawValue;
 
 use mdetag_core::apply::Meter;
 use mdetag_core::device;
 use mdetag_core::plan::Lane;
+use mdetag_core::selection::HuntedRows;
 
 use super::Connection;
 use super::error::{TenantError, TenantErrorKind};
@@ -43,17 +45,6 @@ const ALL_ORIGINS_QUERY: &str = "DeviceInfo\n\
 #[derive(Clone)]
 pub struct Hunter {
     connection: Arc<Connection>,
-}
-
-/// What a hunting query found.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Hunted {
-    /// Different device ids, in order.
-    pub devices: Vec<String>,
-    /// Rows of the result.
-    pub rows: usize,
-    /// Rows without a usable id in the column.
-    pub unusable: usize,
 }
 
 /// Where the tags of one device come from.
@@ -100,34 +91,32 @@ impl Hunter {
         Hunter { connection }
     }
 
-    /// Runs a query and gives the device ids in `column`.
+    /// Runs a query and gives these columns of its result, as far as it has them.
     ///
     /// # Errors
-    /// A query that the service rejects, a result at the service's row or size limit, one without rows, one without the
-    /// column or without a single usable id.
-    pub async fn run(&self, query: &str, column: &str, meter: &dyn Meter) -> Result<Hunted, TenantError> {
-        let table = self.table(query, &[column], meter).await?;
-        if table.rows.is_empty() {
-            return Err(answer(query, "has no rows")
-                .help("an empty result would take tags away; if it is right, take the selector out"));
+    /// A query that the service rejects, and a result at the service's row or size limit.
+    pub async fn run(
+        &self,
+        query: &str,
+        columns: &[&str],
+        meter: &dyn Meter,
+    ) -> Result<HuntedRows, TenantError> {
+        let table = self.table(query, columns, meter).await?;
+        let places: Vec<usize> =
+            (0..columns.len()).filter(|place| table.has_column(*place, columns[*place])).collect();
+        // A result without any wanted column still says that it has columns, and how many rows.
+        let mut names: Vec<String> = places.iter().map(|place| columns[*place].to_owned()).collect();
+        if names.is_empty() && !(table.columns.is_empty() && table.rows.is_empty()) {
+            names.push(String::new());
         }
-        if !table.has_column(0, column) {
-            let columns = table.columns.join(", ");
-            return Err(answer(query, &format!("has no column {column}; it has {columns}"))
-                .help("project the column, or name another with `column:`"));
-        }
-        let ids = table.rows.iter().filter_map(|row| row[0].as_deref()).filter(|id| device::is_id(id));
-        let (mut devices, mut usable) = (BTreeSet::new(), 0);
-        for id in ids {
-            usable += 1;
-            devices.insert(id.to_owned());
-        }
-        if devices.is_empty() {
-            return Err(answer(query, &format!("holds no device id in column {column}"))
-                .help("the column must hold ids as DeviceInfo's DeviceId has them"));
-        }
-        let rows = table.rows.len();
-        Ok(Hunted { devices: devices.into_iter().collect(), rows, unusable: rows - usable })
+        let width = names.len();
+        let rows = table.rows.into_iter().map(|mut row| {
+            let mut cells: Vec<String> =
+                places.iter().map(|place| row[*place].take().unwrap_or_default()).collect();
+            cells.resize(width, String::new());
+            cells
+        });
+        Ok(HuntedRows::new(names, rows))
     }
 
     /// Reads which tags come from asset rules and from the devices themselves.
@@ -148,7 +137,8 @@ impl Hunter {
         let of = |row: &Vec<Option<String>>| {
             let list = |index: usize| listed(row[index].as_deref().unwrap_or(""));
             let registry = row[3].clone().filter(|tag| !tag.is_empty());
-            Some(TagOrigins { device: row[0].clone()?, manual: list(1), dynamic: list(2), registry })
+            let device = row[0].clone().filter(|id| !id.is_empty())?;
+            Some(TagOrigins { device, manual: list(1), dynamic: list(2), registry })
         };
         Ok(table.rows.iter().filter_map(of).collect())
     }
@@ -243,7 +233,7 @@ enum ParseFault {
 #[derive(Debug, Default)]
 struct Table {
     columns: Vec<String>,
-    /// Cells in the order of the wanted columns.
+    /// Cells in the order of the wanted columns; `None` where the row does not have the column.
     rows: Vec<Vec<Option<String>>>,
 }
 
@@ -350,8 +340,10 @@ impl<'de> Visitor<'de> for RowSeed<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut cells = vec![None; self.0.len()];
         while let Some(key) = map.next_key::<String>()? {
-            match self.0.iter().position(|wanted| wanted.eq_ignore_ascii_case(&key)) {
-                Some(index) => cells[index] = text(map.next_value::<Value>()?),
+            let exact = self.0.iter().position(|wanted| *wanted == key);
+            let near = || self.0.iter().position(|wanted| wanted.eq_ignore_ascii_case(&key));
+            match exact.or_else(near) {
+                Some(index) => cells[index] = Some(text(map.next_value()?)),
                 None => {
                     map.next_value::<IgnoredAny>()?;
                 }
@@ -361,11 +353,12 @@ impl<'de> Visitor<'de> for RowSeed<'_> {
     }
 }
 
-fn text(value: Value) -> Option<String> {
-    match value {
-        Value::Null => None,
-        Value::String(text) => Some(text),
-        other => Some(other.to_string()),
+/// The text of a cell: numbers as they are written, nothing for `null`, the JSON of lists and objects.
+fn text(raw: Box<RawValue>) -> String {
+    match raw.get() {
+        "null" => String::new(),
+        text if text.starts_with('"') => serde_json::from_str(text).unwrap_or_default(),
+        text => text.to_owned(),
     }
 }
 
@@ -377,7 +370,7 @@ mod tests {
     use super::*;
 
     /// Runs a query against a service that answers it so.
-    async fn hunted(say: Say) -> (Fake, Result<Hunted, TenantError>) {
+    async fn hunted(say: Say, columns: &[&str]) -> (Fake, Result<HuntedRows, TenantError>) {
         let fake = Fake::start(move |seen| match seen.path.as_str() {
             ROUTE => say.clone(),
             _ if seen.body.contains("graph.microsoft.com") => {
@@ -389,18 +382,23 @@ mod tests {
         let tenant = connect(fake.options(), Need::Read).await.unwrap();
         let hunter = tenant.hunter().await.unwrap();
         let meter = Open::default();
-        let result = hunter.run("DeviceInfo | distinct DeviceId", "DeviceId", &meter).await;
+        let result = hunter.run("DeviceInfo | distinct DeviceId", columns, &meter).await;
         assert!(meter.admitted.lock().unwrap().iter().all(|lane| *lane == Lane::Hunting));
         (fake, result)
+    }
+
+    fn rows(columns: &[&str], rows: &[&[&str]]) -> HuntedRows {
+        let row = |row: &&[&str]| row.iter().map(|cell| (*cell).to_owned()).collect();
+        HuntedRows::new(columns.iter().map(|name| (*name).to_owned()).collect(), rows.iter().map(row))
     }
 
     #[tokio::test]
     async fn both_casings_of_the_documentation_are_read() {
         let lower = json!({ "schema": [{ "name": "DeviceId", "type": "String" }], "results": [{ "DeviceId": "b" }, { "DeviceId": "a" }] });
-        let upper = json!({ "Schema": [{ "Name": "DeviceId", "Type": "String" }], "Results": [{ "deviceId": "a" }, { "deviceId": "b" }] });
+        let upper = json!({ "Schema": [{ "Name": "DeviceId", "Type": "String" }], "Results": [{ "deviceId": "b" }, { "deviceId": "a" }] });
         for body in [lower, upper] {
-            let (fake, result) = hunted(Say::json(200, &body)).await;
-            assert_eq!(result.unwrap().devices, ["a", "b"]);
+            let (fake, result) = hunted(Say::json(200, &body), &["DeviceId"]).await;
+            assert_eq!(result.unwrap(), rows(&["DeviceId"], &[&["b"], &["a"]]));
             let call = fake.calls().pop().unwrap();
             assert_eq!((&*call.method, &*call.path), ("POST", ROUTE));
             assert_eq!(call.body, r#"{"Query":"DeviceInfo | distinct DeviceId"}"#);
@@ -408,27 +406,37 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn rows_without_an_id_are_counted_and_repeats_are_one() {
-        let rows = json!({ "results": [{ "DeviceId": "a" }, { "DeviceId": "a" }, { "DeviceId": null }, {}, { "DeviceId": "../x" }] });
-        let found = hunted(Say::json(200, &rows)).await.1.unwrap();
-        assert_eq!(found, Hunted { devices: vec!["a".into()], rows: 5, unusable: 3 });
+    async fn whole_rows_are_read_as_the_service_writes_them() {
+        let body = r#"{"schema": [{"name": "Id"}, {"name": "Env"}, {"name": "Other"}], "results": [
+            {"Id": "a", "Env": 1.10, "Other": "x"}, {"Id": "b", "Env": null}, {"Id": "c"}, {"Id": null, "Env": ["x", 1]}]}"#;
+        let found = hunted(Say::text(200, body), &["Env", "Id"]).await.1.unwrap();
+        let whole: [&[&str]; 4] = [&["1.10", "a"], &["", "b"], &["", "c"], &["[\"x\", 1]", ""]];
+        assert_eq!(found, rows(&["Env", "Id"], &whole));
     }
 
     #[tokio::test]
-    async fn cut_empty_and_strange_results_are_errors() {
-        let cases = [
-            (json!({ "schema": [{ "name": "DeviceId" }], "results": [] }), "has no rows"),
-            (
-                json!({ "schema": [{ "name": "DeviceName" }], "results": [{ "DeviceName": "x" }] }),
-                "it has DeviceName",
-            ),
-            (json!({ "results": [{ "DeviceId": "not an id" }] }), "no device id in column DeviceId"),
-            (json!({ "schema": [] }), "holds no `results`"),
-        ];
-        for (body, expected) in cases {
-            let error = hunted(Say::json(200, &body)).await.1.unwrap_err();
-            assert!(error.what.contains(expected), "{error}");
-        }
+    async fn what_a_result_lacks_is_left_to_who_reads_it() {
+        let schema = json!({ "schema": [{ "name": "DeviceName" }], "results": [] });
+        let others = json!({ "results": [{ "DeviceName": "x" }] });
+        let bare = json!({ "results": [] });
+        let null = json!({ "results": [{ "DeviceId": null }] });
+        let of = async |body| hunted(Say::json(200, &body), &["DeviceId"]).await.1.unwrap();
+        let (schema, others, bare, null) =
+            (of(schema).await, of(others).await, of(bare).await, of(null).await);
+        assert_eq!((schema.len(), schema.has_column("DeviceId")), (0, false));
+        assert_eq!((others.len(), others.has_column("DeviceId")), (1, false));
+        assert_eq!(
+            (bare.len(), bare.has_column("DeviceId")),
+            (0, true),
+            "nothing says which columns there are"
+        );
+        assert_eq!((null.len(), null.has_column("DeviceId")), (1, true));
+    }
+
+    #[tokio::test]
+    async fn cut_and_strange_results_are_errors() {
+        let error = hunted(Say::json(200, &json!({ "schema": [] })), &["DeviceId"]).await.1.unwrap_err();
+        assert!(error.what.contains("holds no `results`"), "{error}");
         assert!(cut(ROW_LIMIT, 9).is_some() && cut(1, SIZE_LIMIT).is_some());
         assert!(cut(ROW_LIMIT - 1, SIZE_LIMIT - 1).is_none());
     }
@@ -449,8 +457,8 @@ mod tests {
         let mut options = fake.options();
         options.endpoints.api_audience = "https://graph.microsoft.com";
         let hunter = crate::tenant::sign_in(options).await.unwrap().hunter().await.unwrap();
-        let found = hunter.run("DeviceInfo // é", "DeviceId", &Open::default()).await.unwrap();
-        assert_eq!(found.devices, ["a", "b"]);
+        let found = hunter.run("DeviceInfo // é", &["DeviceId"], &Open::default()).await.unwrap();
+        assert_eq!(found, rows(&["DeviceId"], &[&["a"], &["b"]]));
         let calls = fake.calls();
         assert_eq!(calls.len(), 3);
         assert_eq!(calls[0].header("content-type"), Some("application/json; charset=utf-8"));
@@ -459,7 +467,7 @@ mod tests {
     #[tokio::test]
     async fn a_rejected_query_shows_the_services_words_and_where_to_try_it() {
         let body = json!({ "error": { "code": "BadRequest", "message": "'Foo' could not be resolved" } });
-        let error = hunted(Say::json(400, &body)).await.1.unwrap_err();
+        let error = hunted(Say::json(400, &body), &["DeviceId"]).await.1.unwrap_err();
         assert!(error.to_string().contains("'Foo' could not be resolved"), "{error}");
         assert!(error.help[0].contains("Advanced hunting"));
     }

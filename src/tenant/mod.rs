@@ -37,7 +37,7 @@ pub use self::auth::{Credential, CredentialSource, IdentityOptions, choose};
 pub use self::claims::{Claims, Need};
 pub use self::clouds::{Endpoints, Origin, Override, Overrides};
 pub use self::error::{TenantError, TenantErrorKind};
-pub use self::hunting::{Hunted, Hunter, ORIGINS_QUERY, OriginsOf, TagOrigins};
+pub use self::hunting::{Hunter, ORIGINS_QUERY, OriginsOf, TagOrigins};
 pub use self::probing::{ProbeWatch, Prober, Probing};
 pub use self::read::{ListCheck, PageSink, ReadDevices, ReadProgress, ReadScope, ReadWatch, Reader, pushed};
 pub use self::releases::{RELEASES, is_newer, newest};

@@ -219,7 +219,7 @@ fn hostile_hunting_results_are_refused() {
     for (text, says) in [
         ("", "an object of query texts"),
         ("[]", "an object of query texts"),
-        ("{\"Q\":[1]}", "expected a string"),
+        ("{\"Q\":[1]}", "row 1 is neither a device id"),
         ("{\"Q\":[\"a1\"", "EOF"),
         ("{\"Q\":[]}", "has no rows"),
         ("{\"other\":[\"a1\"]}", "no result for this hunting query"),

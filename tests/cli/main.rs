@@ -23,6 +23,7 @@ mod invariants;
 mod gates;
 mod help;
 mod hostile;
+mod hunting_lookups;
 mod known_service;
 mod looks;
 mod lost_tags;

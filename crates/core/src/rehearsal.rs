@@ -15,10 +15,10 @@ use crate::groups::group_of;
 use crate::inventory::{Row, Snapshot, SnapshotBuilder};
 use crate::plan::{self, Header, History, Plan};
 use crate::policy::{
-    Expectations, Hunting, Lookup, LookupRows, Policy, PolicyTest, PolicyTests, Selector, SelectorKind,
-    TestValue,
+    Expectations, Hunting, Lookup, LookupRows, LookupSource, Policy, PolicyTest, PolicyTests, Selector,
+    SelectorKind, TestValue,
 };
-use crate::selection::{self, HuntingResults, Selections};
+use crate::selection::{self, HuntedRows, HuntingResults, Selections};
 use crate::text;
 use crate::time::Timestamp;
 
@@ -117,6 +117,8 @@ pub fn rehearse(
     let mut bare = policy.clone();
     for lookup in &mut bare.lookups {
         lookup.rows = Arc::default();
+        lookup.is_void |= lookup.query().is_some();
+        lookup.source = LookupSource::File(lookup.title());
     }
     let hunting = completed(policy, hunting);
     let mut is_matched = vec![false; policy.rules.len()];
@@ -386,8 +388,8 @@ fn completed(policy: &Policy, hunting: &HuntingResults) -> HuntingResults {
     let named = policy.selectors.iter().map(|selector| &selector.selector);
     for selector in policy.scope.iter().chain(rules).chain(protections).chain(named) {
         for_each_query(selector, &mut |query| {
-            if completed.get(query).is_none_or(<[String]>::is_empty) {
-                completed.insert(query, vec!["no-device".to_owned()]);
+            if completed.get(&query.query).is_none_or(HuntedRows::is_empty) {
+                completed.insert(&query.query, HuntedRows::of_ids(vec!["no-device".to_owned()]));
             }
         });
     }
@@ -447,6 +449,18 @@ tests:
 ");
         assert_eq!(rehearsal.failed(), 0, "{rehearsal:#?}");
         assert_eq!(rehearsal.unmatched, [1]);
+    }
+
+    #[test]
+    fn a_test_states_the_row_of_a_hunting_lookup() {
+        let policy = "version: 1\nlookups: { h: { hunting: { query: Q }, key: DeviceId, match: id } }\nrules:\n  - { name: r, select: { lookup.h.Env: prod }, tags: ['{lookup.h.Owner}:x'] }\n";
+        let now = Timestamp::parse("2026-11-22").unwrap();
+        let sources = Sources::from_text("policy.yaml", policy);
+        let (policy, _) = policy::resolve(&sources, crate::tag::TagCase::Exact, now);
+        let tests = "version: 1\ntests:\n  - { name: a, device: {}, lookup: { h: { Env: prod, Owner: ops } }, expect: { tags: ['ops:x'] } }\n  - { name: b, device: {}, expect: { tags: [] } }\n";
+        let (tests, _) = policy::parse_tests(&Sources::from_text("policy.test.yaml", tests), now);
+        let rehearsal = rehearse(&policy, &sources, &tests, &HuntingResults::default(), now);
+        assert_eq!((rehearsal.failed(), rehearsal.tests.len()), (0, 2), "{rehearsal:#?}");
     }
 
     #[test]

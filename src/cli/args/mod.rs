@@ -59,7 +59,7 @@ pub struct Global {
     #[arg(long, global = true, value_name = "FILE", env = "MDETAG_INVENTORY")]
     pub inventory: Option<PathBuf>,
 
-    /// Read hunting results from this JSON file: { "query text": ["device id", …] }
+    /// Read hunting results from this JSON file: { "query text": ["device id" or { "COLUMN": value, … }, …] }
     #[arg(long, global = true, value_name = "FILE", env = "MDETAG_HUNTING_RESULTS")]
     pub hunting_results: Option<PathBuf>,
 

@@ -288,10 +288,12 @@ fn clock(ahead_millis: i64) -> DoctorCheck {
 /// The role for the queries of the policy set, where it has some.
 async fn hunting(context: &Context, session: &Session, set: Option<&PolicySet>) -> Option<DoctorCheck> {
     const NAME: &str = "may hunt";
-    let queries = set.map_or(0, |set| selection::queries(&set.policy, context.policy_now()).len());
+    let queries = set.map_or(0, |set| selection::queries(&[&set.policy], context.policy_now()).len());
     let needed_for = match (queries, context.settings.writes.origins) {
         (0, false) if set.is_none() => return None,
-        (0, false) => return Some(DoctorCheck::good(NAME, "not needed: no selector in force hunts")),
+        (0, false) => {
+            return Some(DoctorCheck::good(NAME, "not needed: no lookup and no selector in force hunts"));
+        }
         (0, true) => "`writes.origins`".to_owned(),
         (1, _) => "1 query of the policies".to_owned(),
         (queries, _) => format!("{queries} queries of the policies"),

@@ -215,7 +215,7 @@ impl Bench<'_> {
     /// Refuses a device that `scope` leaves out or that is protected.
     async fn check(&self, snapshot: &Snapshot) -> Result<(), Failure> {
         let Some(set) = self.set else { return Ok(()) };
-        let hunting = hunting::results(self.context, Some(&set.policy), self.session).await?;
+        let hunting = hunting::results(self.context, Some(&set.policy), None, self.session).await?;
         let selected = selection::select(&set.policy, snapshot, &hunting, self.context.policy_now());
         let selections = selected.map_err(|findings| Failure::policy(set.sources.clone(), findings))?;
         let why = if !selections.scope.contains(Row(0)) {

@@ -68,8 +68,9 @@ impl Explainer<'_> {
         } else if let Some(Field::Lookup { lookup, .. }) = lack.field {
             let table = &policy.lookups[usize::from(lookup)];
             let join = &self.desired.selections.joins[usize::from(lookup)];
-            found.source = Some(table.file.clone());
-            found.line = join.line(self.row).and_then(|line| join.rows.lines.get(line).copied());
+            found.source = Some(table.title());
+            let line = join.line(self.row).filter(|_| table.query().is_none());
+            found.line = line.and_then(|line| join.rows.lines.get(line).copied());
             found.declared = Some(self.place(table.span));
             if found.reason == GapReason::NoRow {
                 found.value = snapshot.plain(table.matches, self.row).map(str::to_owned);

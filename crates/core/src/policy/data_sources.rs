@@ -54,11 +54,16 @@ fn hunting_source(query: &Hunting) -> String {
 impl Hunting {
     /// The query as people recognise it: its first line, cut.
     pub fn title(&self) -> String {
-        let line = self.query.trim().lines().next().unwrap_or_default();
-        let cut: String = line.chars().take(60).collect();
-        let dots = if cut.len() < self.query.trim().len() { "…" } else { "" };
-        format!("hunting: {cut}{dots}")
+        query_title(&self.query)
     }
+}
+
+/// The first line of a query, cut.
+pub(super) fn query_title(query: &str) -> String {
+    let line = query.trim().lines().next().unwrap_or_default();
+    let cut: String = line.chars().take(60).collect();
+    let dots = if cut.len() < query.trim().len() { "…" } else { "" };
+    format!("hunting: {cut}{dots}")
 }
 
 /// The path of a list file in the name of a source.

@@ -1,4 +1,4 @@
-//! Tables written as JSON objects: a list of them, an answer that holds one, or one a line.
+//! Tables written as JSON objects: a list of them, an answer that holds one, one a line, or the recorded rows of a query.
 //!
 //! Knows text and rows; which file is read, and what its columns mean, is for `data` and `names`.
 
@@ -42,7 +42,7 @@ pub(super) fn json_table(text: &str) -> Result<Table, String> {
     } else {
         serde_json::from_str(text).map_err(wrong)?
     };
-    let mut draft = Draft::default();
+    let mut draft = Draft::of_file();
     // Rows are in order, so their lines are counted in one pass.
     let (mut at, mut line) = (0, 1);
     for row in &rows {
@@ -58,7 +58,7 @@ pub(super) fn json_table(text: &str) -> Result<Table, String> {
 
 /// The rows of a file with one object a line.
 pub(super) fn ndjson_table(text: &str) -> Result<Table, String> {
-    let mut draft = Draft::default();
+    let mut draft = Draft::of_file();
     for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
         let row = serde_json::from_str(line).map_err(|error| {
             // Every row is a text of its own to the reader: its "line 1" would contradict ours.
@@ -70,16 +70,50 @@ pub(super) fn ndjson_table(text: &str) -> Result<Table, String> {
     draft.finish()
 }
 
+/// The rows of a recorded hunting result: device ids, and rows of which all columns count.
+///
+/// # Errors
+/// A row that is neither, with its number.
+pub(crate) fn recorded_rows(rows: &[&RawValue]) -> Result<(Vec<String>, Table), String> {
+    let (mut ids, mut draft) = (Vec::new(), Draft { row: "row", is_query: true, ..Draft::of_file() });
+    for (number, raw) in (1u64..).zip(rows) {
+        let wrong = |error: serde_json::Error| {
+            format!("row {number} is neither a device id (a text) nor an object: {error}")
+        };
+        if raw.get().starts_with('"') {
+            ids.push(serde_json::from_str(raw.get()).map_err(wrong)?);
+        } else {
+            draft.add(&serde_json::from_str(raw.get()).map_err(wrong)?, number)?;
+        }
+    }
+    Ok((ids, draft.finish()?))
+}
+
 /// A table whose columns are only known at the end: JSON rows name their own.
-#[derive(Default)]
 struct Draft {
     columns: HashMap<String, usize>,
     table: Table,
     rows: Vec<Vec<(usize, Box<str>)>>,
+    /// What a row's number counts: lines of a file, or rows.
+    row: &'static str,
+    /// Whether the rows are those of a query: all of them have all columns, so what a recorded one leaves out is unknown; and lists
+    /// and objects are text, as in a live result.
+    is_query: bool,
 }
 
 impl Draft {
-    fn add(&mut self, row: &Row<'_>, line: u64) -> Result<(), String> {
+    fn of_file() -> Draft {
+        Draft {
+            columns: HashMap::new(),
+            table: Table::default(),
+            rows: Vec::new(),
+            row: "line",
+            is_query: false,
+        }
+    }
+
+    fn add(&mut self, row: &Row<'_>, number: u64) -> Result<(), String> {
+        let place = self.row;
         let mut cells: Vec<(usize, Box<str>)> = Vec::with_capacity(row.0.len());
         for (name, raw) in &row.0 {
             let name = name.trim();
@@ -93,24 +127,32 @@ impl Draft {
                 }
             };
             if cells.iter().any(|(other, _)| *other == column) {
-                return Err(format!("line {line}: `{name}` stands twice in one row"));
+                return Err(format!("{place} {number}: `{name}` stands twice in one row"));
             }
-            cells.push((column, cell(raw).map_err(|why| format!("line {line}: `{name}` {why}"))?));
+            let text = match cell(raw) {
+                Err(_) if self.is_query => raw.get().into(),
+                text => text.map_err(|why| format!("{place} {number}: `{name}` {why}"))?,
+            };
+            cells.push((column, text));
         }
         self.rows.push(cells);
-        self.table.lines.push(line);
+        self.table.lines.push(number);
         self.table.check_size()
     }
 
     fn finish(mut self) -> Result<Table, String> {
         let width = self.table.columns.len();
-        let mut all: Vec<Box<str>> = vec![Box::default(); width * self.rows.len()];
+        let mut all: Vec<Option<Box<str>>> = vec![None; width * self.rows.len()];
         for (row, cells) in self.rows.into_iter().enumerate() {
             for (column, text) in cells {
-                all[row * width + column] = text;
+                all[row * width + column] = Some(text);
             }
         }
-        self.table.cells = all;
+        if self.is_query {
+            let absent = all.iter().enumerate().filter(|(_, cell)| cell.is_none());
+            self.table.unknown = absent.map(|(place, _)| place).collect();
+        }
+        self.table.cells = all.into_iter().map(Option::unwrap_or_default).collect();
         Ok(self.table)
     }
 }

@@ -7,7 +7,7 @@ mod data;
 
 use crate::cloud::{Cloud, Region};
 
-pub(super) use data::{HUNTING, IN_FILE, LOOKUP};
+pub(super) use data::{HUNTING, IN_FILE, LOOKUP, LOOKUP_HUNTING};
 
 /// A key of a mapping.
 pub(super) struct Key {

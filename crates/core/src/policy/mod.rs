@@ -29,6 +29,7 @@ mod renames;
 mod resolve;
 mod reviewed_content;
 mod rollout;
+mod row_findings;
 mod rules;
 mod scalars;
 mod schema;
@@ -52,7 +53,8 @@ pub use device_groups::{
     Ungrouped, fetched as fetched_device_groups, read as read_device_groups,
 };
 pub use differences::{Area, Difference, differences, settings_differences};
-pub use lookup::{Cell, Lookup, LookupRows};
+pub(crate) use json_table::recorded_rows;
+pub use lookup::{Cell, Lookup, LookupQuery, LookupRows, LookupSource};
 pub use maps::ValueMap;
 pub use profiles::read_profiles;
 pub use resolve::resolve;
@@ -60,6 +62,7 @@ pub use reviewed_content::reviewed_content;
 pub use schema::{policy_schema, settings_schema, test_schema};
 pub use shared_claims::{claimed_patterns, shared_claims};
 pub use syntax::MAX_BYTES;
+pub(crate) use table::Table;
 pub use tests_file::{Expectations, Expected, PolicyTest, PolicyTests, TestValue, parse_tests};
 
 use std::sync::Arc;

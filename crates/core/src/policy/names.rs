@@ -7,9 +7,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::keys;
-use super::lookup::{self, KeyedRows, Lookup};
+use super::lookup::{self, Lookup, LookupQuery, LookupSource};
 use super::maps::Maps;
-use super::reader::Reader;
+use super::reader::{Fields, Reader};
+use super::row_findings::{OnConflict, Rows};
 use super::syntax::{Entry, shown};
 use super::table::{MAX_COLUMNS, Table};
 use crate::device::Field;
@@ -27,7 +28,7 @@ pub(super) struct Names {
     pub(super) selector_names: Vec<String>,
     /// The lookups that can be used.
     lookups: Vec<Lookup>,
-    /// Columns of lookups without a header: the key, and those that are read.
+    /// Columns of lookups that nothing lists, which have no header or are queries: the key, and those that are read.
     open_columns: RefCell<HashMap<usize, Vec<String>>>,
     /// The maps that templates can use.
     pub(super) maps: Maps,
@@ -99,7 +100,7 @@ impl Names {
         };
         match lookup {
             Some(lookup) => {
-                if lookup.is_void {
+                if lookup.is_void || lookup.query().is_some() {
                     self.open_columns.get_mut().insert(self.lookups.len(), lookup.columns.clone());
                 }
                 self.lookups.push(lookup);
@@ -135,18 +136,39 @@ fn lookup(reader: &mut Reader<'_>, entry: &Entry) -> Option<Lookup> {
         let words: Vec<&str> = matching_fields().map(Field::name).collect();
         Field::parse(reader.word(matches, "`match`", &words)?)
     });
-    let file = fields.get("file").and_then(|file| Some((reader.filled_text(file, "`file`")?, file.span)));
-    let (key, matches, file) = (key?, matches?, file?);
+    let source = source(reader, &fields, entry.key_span);
+    let (key, matches, source) = (key?, matches?, source?);
     let allow_empty = reader.allow_empty(&fields)?;
     let on_conflict = match fields.get("onConflict") {
         None => OnConflict::Error,
         Some(node) => OnConflict::parse(reader.word(node, "`onConflict`", &OnConflict::WORDS)?)?,
     };
-    let table = reader.table(file.0, file.1, fields.get("delimiter"), allow_empty)?;
+    let delimiter = fields.get("delimiter");
     let (name, span) = (entry.key.clone(), entry.key_span);
+    let found = Lookup {
+        name,
+        matches,
+        source: LookupSource::File(String::new()),
+        columns: vec![key.0.to_owned()],
+        is_void: false,
+        rows: Arc::default(),
+        span,
+    };
+    let file = match source {
+        Source::Hunting(query, is_empty_ok) => {
+            if let Some(delimiter) = delimiter {
+                reader.report(Diagnostic::error("E0208", delimiter.span, "only .csv files have a delimiter"));
+            }
+            let allow_empty = allow_empty || is_empty_ok;
+            let source = LookupSource::Hunting(LookupQuery { query, allow_empty, on_conflict });
+            return Some(Lookup { source, ..found });
+        }
+        Source::File(path, span) => (path, span),
+    };
+    let found = Lookup { source: LookupSource::File(file.0.to_owned()), ..found };
+    let table = reader.table(file.0, file.1, delimiter, allow_empty)?;
     if table.is_void() {
-        let (columns, rows) = (vec![key.0.to_owned()], Arc::default());
-        return Some(Lookup { name, file: file.0.to_owned(), matches, columns, is_void: true, rows, span });
+        return Some(Lookup { is_void: true, ..found });
     }
     let key_column = key_column(reader, &table, file, key)?;
     // A row that ends before its key could be about any device.
@@ -155,10 +177,38 @@ fn lookup(reader: &mut Reader<'_>, entry: &Entry) -> Option<Lookup> {
     }
     let columns = table.columns.clone();
     let keyed = lookup::keyed(table, key_column);
-    report_clashes(reader, file, &keyed, on_conflict);
-    report_rows(reader, file, &keyed, allow_empty)?;
-    let rows = keyed.rows.into();
-    Some(Lookup { name, file: file.0.to_owned(), matches, columns, is_void: false, rows, span })
+    let rows = Rows { source: file.0, unit: "line", span: file.1 };
+    rows.findings(&keyed, on_conflict, allow_empty).into_iter().for_each(|finding| reader.report(finding));
+    let is_lost = keyed.rows.keys.is_empty() && (keyed.without_key > 0 || !allow_empty);
+    (!is_lost).then(|| Lookup { columns, rows: keyed.rows.into(), ..found })
+}
+
+/// Where a lookup's rows come from, as written.
+enum Source<'n> {
+    File(&'n str, Span),
+    /// The query, and whether its result may be empty.
+    Hunting(Arc<str>, bool),
+}
+
+fn source<'n>(reader: &mut Reader<'_>, fields: &Fields<'n>, span: Span) -> Option<Source<'n>> {
+    match (fields.get("file"), fields.get("hunting")) {
+        (Some(file), None) => Some(Source::File(reader.filled_text(file, "`file`")?, file.span)),
+        (None, Some(hunting)) => {
+            let fields = reader.fields(hunting, keys::LOOKUP_HUNTING, "`hunting` of a lookup")?;
+            let query = reader.query(&fields, hunting.span)?;
+            Some(Source::Hunting(query, reader.allow_empty(&fields)?))
+        }
+        (None, None) => {
+            let finding = Diagnostic::error("E0105", span, "`file` or `hunting` is missing in a lookup");
+            reader.report(finding.label("has no source").help("name a file, or a hunting query"));
+            None
+        }
+        (Some(_), Some(hunting)) => {
+            let message = "a lookup has exactly one of `file` and `hunting`";
+            reader.report(Diagnostic::error("E0214", hunting.span, message));
+            None
+        }
+    }
 }
 
 fn key_column(
@@ -174,105 +224,6 @@ fn key_column(
         reader.unknown("E0306", key.1, &what, key.0, &known);
     }
     found
-}
-
-/// The most clashes that are told one by one.
-const TOLD: usize = 20;
-
-/// How many keys a warning names.
-const SAMPLE: usize = 3;
-
-/// Says which rows of one key differ, and which rows end early.
-fn report_clashes(reader: &mut Reader<'_>, file: (&str, Span), keyed: &KeyedRows, on_conflict: OnConflict) {
-    let (name, span) = (shown(file.0), file.1);
-    let more = |count: usize| match count.saturating_sub(SAMPLE) {
-        0 => String::new(),
-        more => format!(" and {more} more"),
-    };
-    if !keyed.torn.is_empty() {
-        let lines: Vec<String> = keyed.torn.iter().take(SAMPLE).map(u64::to_string).collect();
-        let message = match keyed.torn.len() {
-            1 => format!("line {} of `{name}` ends before its last column", lines[0]),
-            count => format!(
-                "{count} rows of `{name}` end before their last column: lines {}{}",
-                lines.join(", "),
-                more(count)
-            ),
-        };
-        reader.report(Diagnostic::warning("W0302", span, message).help(
-            "what a row leaves out is unknown, and nothing is written that depends on it; an empty cell keeps its delimiter",
-        ));
-    }
-    let clashes = &keyed.clashes;
-    if on_conflict == OnConflict::Missing && !clashes.is_empty() {
-        let keys: Vec<String> = clashes
-            .iter()
-            .take(SAMPLE)
-            .map(|clash| format!("`{}` (lines {} and {})", shown(&clash.key), clash.lines.0, clash.lines.1))
-            .collect();
-        let (rows, differ) = match clashes.len() {
-            1 => ("1 row".to_owned(), "differs"),
-            many => (format!("{many} rows"), "differ"),
-        };
-        let message = format!(
-            "{rows} of `{name}` {differ} from an earlier one of the same key: {}{}",
-            keys.join(", "),
-            more(clashes.len())
-        );
-        reader.report(Diagnostic::warning("W0302", span, message).help(
-            "the columns in which they differ are unknown on these devices, and nothing is written that depends on them",
-        ));
-        return;
-    }
-    for clash in clashes.iter().take(TOLD) {
-        let (first, second) = clash.lines;
-        let message = format!(
-            "`{name}` holds the key `{}` twice with different rows: lines {first} and {second}",
-            shown(&clash.key)
-        );
-        let finding = Diagnostic::error("E0305", span, message);
-        reader.report(finding.help(
-            "one device cannot have two rows: keep one, choose another key column, or write `onConflict: missing`",
-        ));
-    }
-    if clashes.len() > TOLD {
-        let message = format!("`{name}` holds {} more such keys", clashes.len() - TOLD);
-        reader.report(Diagnostic::error("E0305", span, message));
-    }
-}
-
-fn report_rows(
-    reader: &mut Reader<'_>,
-    file: (&str, Span),
-    keyed: &KeyedRows,
-    allow_empty: bool,
-) -> Option<()> {
-    let (name, span, without_key) = (shown(file.0), file.1, keyed.without_key);
-    if keyed.rows.keys.is_empty() && (without_key > 0 || !allow_empty) {
-        let finding = Diagnostic::error("E0304", span, format!("no row of `{name}` has a key"));
-        reader.report(
-            finding.help("an empty export would take tags away; restore the file, or remove the lookup"),
-        );
-        return None;
-    }
-    if without_key > 0 {
-        let rows = if without_key == 1 { "1 row has".to_owned() } else { format!("{without_key} rows have") };
-        let finding = Diagnostic::warning("W0301", span, format!("{rows} no key in `{name}`"));
-        reader.report(finding.help("rows without a key belong to no device and are left out"));
-    }
-    Some(())
-}
-
-crate::words! {
-    /// What two rows of one key that differ are.
-    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-    pub(super) enum OnConflict {
-        /// An error.
-        #[default]
-        Error = "error",
-        /// A warning: what they differ in is unknown.
-        Missing = "missing",
-    }
 }
 
 /// The fields that a lookup may match.

@@ -103,7 +103,9 @@ fn mapping(keys: &'static [Key]) -> Value {
     let needs = |names: &[&str]| names.iter().map(|name| json!({ "required": [name] })).collect::<Vec<_>>();
     if std::ptr::eq(keys, keys::RULE) {
         schema["anyOf"] = needs(&["tags", "removeTags", "deviceValue"]).into();
-    } else if std::ptr::eq(keys, keys::HUNTING) {
+    } else if std::ptr::eq(keys, keys::LOOKUP) {
+        schema["oneOf"] = needs(&["file", "hunting"]).into();
+    } else if [keys::HUNTING, keys::LOOKUP_HUNTING].iter().any(|some| std::ptr::eq(keys, *some)) {
         schema["oneOf"] = needs(&["query", "queryFile"]).into();
     } else if std::ptr::eq(keys, keys::INVARIANT) {
         schema["oneOf"] = needs(&["tag", "deviceValue", "group"]).into();
@@ -296,6 +298,8 @@ mod tests {
             "scope: { superseded: { by: id } }",
             "scope: { hunting: { query: a, queryFile: b } }",
             "scope: { hunting: { query: a } }",
+            "lookups: { c: { hunting: { query: a }, key: b, match: id, onConflict: missing } }",
+            "lookups: { c: { hunting: { query: a, allowEmpty: true }, key: b, match: id } }",
             "rules: [{ name: r, select: { id: a } }]",
             "rules: [{ name: r, select: { id: a }, tags: [T] }]",
             "rules: [{ name: r, select: { id: a }, deviceValue: high }]",
@@ -326,6 +330,9 @@ mod tests {
             "guard: { rollout: { waves: [5], health: { atMost: 5% } } }",
             "guard: { rollout: { wave: [5] } }",
             "lookups: { c: { file: a.txt, key: b, match: osPlatform } }",
+            "lookups: { c: { hunting: { query: a, column: c }, key: b, match: id } }",
+            "lookups: { c: { hunting: { query: a }, file: a.csv, key: b, match: id } }",
+            "lookups: { c: { key: b, match: id } }",
             "families: { f: A }",
             "renames: { A: [B] }",
         ];

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::keys;
 use super::names::Names;
-use super::reader::Reader;
+use super::reader::{Fields, Reader};
 use super::syntax::{Entry, Node, NodeKind, shown};
 use super::{Hunting, Keep, NamedSelector, Selector, SelectorKind};
 use crate::device::Field;
@@ -118,8 +118,23 @@ impl Reader<'_> {
             Some(column) => self.filled_text(column, "`column`")?,
             None => "DeviceId",
         };
-        let query: Arc<str> = match (fields.get("query"), fields.get("queryFile")) {
-            (Some(query), None) => self.filled_text(query, "`query`")?.into(),
+        let query = self.query(&fields, node.span)?;
+        let is_unlisted_ok = match fields.get("unlisted") {
+            None => false,
+            Some(unlisted) => self.word(unlisted, "`unlisted`", &["ok"]).is_some(),
+        };
+        Some(Hunting {
+            query,
+            column: column.into(),
+            allow_empty: self.allow_empty(&fields)?,
+            is_unlisted_ok,
+        })
+    }
+
+    /// The text of `query`, or that of the file that `queryFile` names.
+    pub(super) fn query(&mut self, fields: &Fields<'_>, span: Span) -> Option<Arc<str>> {
+        match (fields.get("query"), fields.get("queryFile")) {
+            (Some(query), None) => Some(self.filled_text(query, "`query`")?.into()),
             (None, Some(file)) => {
                 let path = self.filled_text(file, "`queryFile`")?;
                 let query: Arc<str> = self.data_text(path, file.span)?.into();
@@ -131,28 +146,18 @@ impl Reader<'_> {
                     ));
                     return None;
                 }
-                query
+                Some(query)
             }
             _ => {
                 let finding = Diagnostic::error(
                     "E0214",
-                    node.span,
+                    span,
                     "`hunting` needs exactly one of `query` and `queryFile`",
                 );
                 self.report(finding);
-                return None;
+                None
             }
-        };
-        let is_unlisted_ok = match fields.get("unlisted") {
-            None => false,
-            Some(unlisted) => self.word(unlisted, "`unlisted`", &["ok"]).is_some(),
-        };
-        Some(Hunting {
-            query,
-            column: column.into(),
-            allow_empty: self.allow_empty(&fields)?,
-            is_unlisted_ok,
-        })
+        }
     }
 }
 

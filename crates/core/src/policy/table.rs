@@ -10,15 +10,15 @@ pub(super) const MAX_COLUMNS: usize = 1_000;
 /// The most cells of a table: a million devices with sixty columns.
 const MAX_CELLS: usize = 64_000_000;
 
-/// Rows of a table file; cells row by row.
-#[derive(Debug, Default)]
-pub(super) struct Table {
-    pub(super) columns: Vec<String>,
-    pub(super) cells: Vec<Box<str>>,
-    /// The line of each row.
-    pub(super) lines: Vec<u64>,
-    /// Places in `cells` that the file does not state: rows that end early.
-    pub(super) unknown: HashSet<usize>,
+/// Rows of a table file or of a query's result; cells row by row.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Table {
+    pub(crate) columns: Vec<String>,
+    pub(crate) cells: Vec<Box<str>>,
+    /// The line of each row, or its number in a result.
+    pub(crate) lines: Vec<u64>,
+    /// Places in `cells` that nothing states: rows that end early, and what a recorded row leaves out.
+    pub(crate) unknown: HashSet<usize>,
 }
 
 impl Table {

@@ -23,7 +23,7 @@ pub(super) fn evaluate(
     sources: Joined,
     now: Timestamp,
 ) -> Selections {
-    let Joined { joins, hunted, mut unmatched, strangers } = sources;
+    let Joined { joins, hunted, mut unmatched, unknown_queries, findings } = sources;
     let world = World { policy, snapshot, joins: &joins, now };
     let (leaves, unmatched_values) = leaves::evaluate(&world, &program.leaves);
     let unknown = leaves::unknown(&world, &program.leaves);
@@ -33,7 +33,7 @@ pub(super) fn evaluate(
         hunted: &hunted,
         scope: OnceLock::new(),
         uses: uses(program),
-        open: open_nodes(program, &unknown, &strangers.queries),
+        open: open_nodes(program, &unknown, &unknown_queries),
         unknown,
         leaves: leaves.into_iter().map(|set| Mutex::new(Some(Arc::new(set)))).collect(),
         shared: program.nodes.iter().map(|_| OnceLock::new()).collect(),
@@ -75,7 +75,7 @@ pub(super) fn evaluate(
     let idle_selectors = (0..program.named.len()).filter(|index| idle(&program.named[*index])).collect();
     unmatched.extend(unmatched_values);
     let scope = graph.scope.into_inner().expect("the scope was set before the rules");
-    let queries = program.hunting.iter().zip(&strangers.queries).filter(|(_, is_unknown)| **is_unknown);
+    let queries = program.hunting.iter().zip(&unknown_queries).filter(|(_, is_unknown)| **is_unknown);
     let unknown_queries = queries.map(|((query, _), _)| query.clone()).collect();
     Selections {
         scope,
@@ -88,7 +88,7 @@ pub(super) fn evaluate(
         unmatched,
         idle_selectors,
         unknown_queries,
-        findings: strangers.findings,
+        findings,
     }
 }
 

@@ -1,81 +1,173 @@
-//! Results of hunting queries, as recorded or fetched: device ids a query.
+//! Results of hunting queries, as recorded or fetched: rows, or nothing but device ids; what selectors and lookups read of them.
 //!
 //! Runs no query.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use hashbrown::HashMap;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
 
 use super::Unmatched;
 use crate::diagnostic::{Diagnostic, Span};
 use crate::inventory::{DeviceSet, Row, Snapshot};
-use crate::policy::Hunting;
+use crate::policy::{self, Hunting, Lookup, LookupQuery, LookupRows, Table};
 use crate::text;
 
 /// Rows at which the service cuts a result: one that has so many may not be whole.
 const ROW_LIMIT: usize = 100_000;
 
-/// Device ids by query.
+/// Results by query.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HuntingResults {
-    /// By query text without white space at its ends, and by column where a live run fetched one; recorded results name none.
-    results: BTreeMap<(String, Option<String>), Vec<String>>,
+    /// By query text without white space at its ends.
+    results: BTreeMap<String, HuntedRows>,
+}
+
+/// The result of a query.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HuntedRows {
+    /// Rows that are recorded as a device id, whatever column a selector asks for.
+    ids: Vec<String>,
+    /// All others.
+    table: Table,
+}
+
+/// A query that has to be run, and the columns that are read of its result.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Query {
+    /// Its text, as it is sent.
+    pub text: Arc<str>,
+    /// Each once.
+    pub columns: Vec<String>,
+}
+
+impl HuntedRows {
+    /// Rows that are nothing but device ids.
+    pub fn of_ids(ids: Vec<String>) -> HuntedRows {
+        HuntedRows { ids, table: Table::default() }
+    }
+
+    /// Rows of these columns, cell by cell.
+    pub fn new(columns: Vec<String>, rows: impl Iterator<Item = Vec<String>>) -> HuntedRows {
+        let mut table = Table { columns, ..Table::default() };
+        for (number, row) in (1u64..).zip(rows) {
+            table.lines.push(number);
+            table.cells.extend(row.iter().map(|cell| Box::from(cell.trim())));
+        }
+        HuntedRows { ids: Vec::new(), table }
+    }
+
+    /// How many rows there are.
+    pub fn len(&self) -> usize {
+        self.ids.len() + self.table.lines.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether it can be asked for a column: one without rows that names no columns can be asked for any.
+    pub fn has_column(&self, name: &str) -> bool {
+        self.column(name).is_some() || self.table.columns.is_empty() && self.table.lines.is_empty()
+    }
+
+    /// The place of a column. The service does not keep to one casing of names.
+    fn column(&self, name: &str) -> Option<usize> {
+        let columns = &self.table.columns;
+        let exact = columns.iter().position(|known| known == name);
+        exact.or_else(|| columns.iter().position(|known| known.eq_ignore_ascii_case(name)))
+    }
+
+    /// The device ids in a column.
+    fn ids(&self, column: &str) -> impl Iterator<Item = &str> {
+        let width = self.table.columns.len().max(1);
+        let at = self.column(column);
+        let cells = at.into_iter().flat_map(move |at| self.table.cells.iter().skip(at).step_by(width));
+        let cells = cells.map(|cell| &**cell).filter(|cell| !cell.is_empty());
+        self.ids.iter().map(|id| id.trim()).chain(cells)
+    }
+
+    /// These columns of all rows, in this order; `None` where one is missing or a row is nothing but a device id.
+    fn read(&self, columns: &[String]) -> Option<Table> {
+        if !self.ids.is_empty() || !columns.iter().all(|column| self.has_column(column)) {
+            return None;
+        }
+        let width = self.table.columns.len();
+        let places: Vec<usize> = columns.iter().filter_map(|column| self.column(column)).collect();
+        let mut read =
+            Table { columns: columns.to_vec(), lines: self.table.lines.clone(), ..Table::default() };
+        for row in 0..self.table.lines.len() {
+            for place in places.iter().map(|at| row * width + at) {
+                if self.table.unknown.contains(&place) {
+                    read.unknown.insert(read.cells.len());
+                }
+                read.cells.push(self.table.cells[place].clone());
+            }
+        }
+        Some(read)
+    }
 }
 
 impl HuntingResults {
-    /// The JSON of `--hunting-results`: `{ "query text": ["device id", …] }`.
+    /// The JSON of `--hunting-results`: `{ "query text": ["device id" or { "COLUMN": value, … }, …] }`.
     ///
     /// # Errors
     /// One sentence on what is wrong with the document.
     pub fn from_json(bytes: &[u8]) -> Result<HuntingResults, String> {
-        let recorded: Recorded = serde_json::from_slice(bytes)
-            .map_err(|error| format!("expected an object of query texts and lists of device ids: {error}"))?;
+        let recorded: Recorded<'_> = serde_json::from_slice(bytes).map_err(|error| {
+            format!("expected an object of query texts and lists of device ids or rows: {error}")
+        })?;
         let mut results = BTreeMap::new();
-        for (query, ids) in recorded.0 {
-            if ids.len() >= ROW_LIMIT {
+        for (query, rows) in recorded.0 {
+            if rows.len() >= ROW_LIMIT {
                 return Err(format!(
                     "a result has {} rows: the service cuts at {ROW_LIMIT}, so it may not be whole",
-                    ids.len()
+                    rows.len()
                 ));
             }
-            if results.insert((query.trim().to_owned(), None), ids).is_some() {
+            let (ids, table) = policy::recorded_rows(&rows)?;
+            if results.insert(query.trim().to_owned(), HuntedRows { ids, table }).is_some() {
                 return Err("a query stands there twice, with two results".to_owned());
             }
         }
         Ok(HuntingResults { results })
     }
 
-    /// Adds the result of a live query.
-    pub fn insert(&mut self, query: &Hunting, ids: Vec<String>) {
-        let key = (query.query.trim().to_owned(), Some(query.column.to_string()));
-        self.results.insert(key, ids);
+    /// Adds the result of a query.
+    pub fn insert(&mut self, query: &str, rows: HuntedRows) {
+        self.results.insert(query.trim().to_owned(), rows);
     }
 
-    /// The device ids of a query, if it has a result.
-    pub fn get(&self, query: &Hunting) -> Option<&[String]> {
-        let text = query.query.trim().to_owned();
-        let live = self.results.get(&(text.clone(), Some(query.column.to_string())));
-        live.or_else(|| self.results.get(&(text, None))).map(Vec::as_slice)
+    /// The result of a query, if it has one.
+    pub fn get(&self, query: &str) -> Option<&HuntedRows> {
+        self.results.get(query.trim())
+    }
+
+    /// The device ids that a selector reads.
+    pub(super) fn ids(&self, query: &Hunting) -> Vec<&str> {
+        self.get(&query.query).map(|rows| rows.ids(&query.column).collect()).unwrap_or_default()
     }
 }
 
 /// Recorded results as they stand in the file: a query that stands there twice is seen.
-struct Recorded(Vec<(String, Vec<String>)>);
+struct Recorded<'r>(Vec<(String, Vec<&'r RawValue>)>);
 
-impl<'de> Deserialize<'de> for Recorded {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Recorded, D::Error> {
+impl<'de> Deserialize<'de> for Recorded<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Recorded<'de>, D::Error> {
         struct Entries;
         impl<'de> Visitor<'de> for Entries {
-            type Value = Recorded;
+            type Value = Recorded<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an object")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Recorded, A::Error> {
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Recorded<'de>, A::Error> {
                 let mut entries = Vec::new();
                 while let Some(entry) = map.next_entry()? {
                     entries.push(entry);
@@ -92,12 +184,11 @@ pub(super) fn faults(queries: &[(Hunting, Span)], results: &HuntingResults) -> V
     let mut named = BTreeSet::new();
     let mut faults = Vec::new();
     for (query, span) in queries {
-        let fault = match results.get(query) {
-            None => Diagnostic::error("E0701", *span, "there is no result for this hunting query")
-                .help("plan against a tenant, or hand a recorded result in with `--hunting-results FILE`"),
-            Some([]) if !query.allow_empty => {
-                Diagnostic::error("E0702", *span, "the result of this hunting query has no rows")
-                    .help("an empty result would take tags away; if it is right, write `allowEmpty: true`")
+        let fault = match results.get(&query.query) {
+            None => no_result(*span),
+            Some(rows) if rows.is_empty() && !query.allow_empty => no_rows(*span),
+            Some(rows) if rows.ids.is_empty() && !rows.has_column(&query.column) => {
+                no_column(*span, &query.column)
             }
             Some(_) => continue,
         };
@@ -108,15 +199,55 @@ pub(super) fn faults(queries: &[(Hunting, Span)], results: &HuntingResults) -> V
     faults
 }
 
+/// The rows that a lookup reads of the result of its query, and warnings about them.
+///
+/// # Errors
+/// A result that is missing, empty or without a column, and rows that a lookup cannot have.
+pub(super) fn lookup_rows(
+    lookup: &Lookup,
+    query: &LookupQuery,
+    results: &HuntingResults,
+) -> Result<(LookupRows, Vec<Diagnostic>), Vec<Diagnostic>> {
+    let rows = results.get(&query.query).ok_or_else(|| vec![no_result(lookup.span)])?;
+    if rows.is_empty() && !query.allow_empty {
+        return Err(vec![no_rows(lookup.span)]);
+    }
+    if !rows.ids.is_empty() {
+        let message = "the recorded result of this lookup's query holds device ids alone";
+        let finding = Diagnostic::error("E0704", lookup.span, message);
+        return Err(vec![
+            finding.help("a lookup needs rows: record each as an object, `{ \"COLUMN\": value, … }`"),
+        ]);
+    }
+    let missing = lookup.columns.iter().filter(|column| !rows.has_column(column));
+    let missing: Vec<Diagnostic> = missing.map(|column| no_column(lookup.span, column)).collect();
+    match rows.read(&lookup.columns) {
+        Some(read) if missing.is_empty() => lookup.rows_of(query, read),
+        _ => Err(missing),
+    }
+}
+
+fn no_result(span: Span) -> Diagnostic {
+    Diagnostic::error("E0701", span, "there is no result for this hunting query")
+        .help("plan against a tenant, or hand a recorded result in with `--hunting-results FILE`")
+}
+
+fn no_rows(span: Span) -> Diagnostic {
+    Diagnostic::error("E0702", span, "the result of this hunting query has no rows")
+        .help("an empty result would take tags away; if it is right, write `allowEmpty: true`")
+}
+
+/// The columns that the result has are not told: whoever may propose a policy could read the shape of any table by it.
+fn no_column(span: Span, column: &str) -> Diagnostic {
+    Diagnostic::error("E0704", span, format!("the result of this hunting query has no column `{column}`"))
+        .help("project the column in the query, or name another one")
+}
+
 /// The devices whose id is in a result, compared without case as the field `id` is, and the ids that are no device.
-pub(super) fn matches(
-    query: &Hunting,
-    ids: &[String],
-    snapshot: &Snapshot,
-) -> (DeviceSet, Option<Unmatched>) {
+pub(super) fn matches(query: &Hunting, ids: &[&str], snapshot: &Snapshot) -> (DeviceSet, Option<Unmatched>) {
     let mut numbers: HashMap<String, usize> = HashMap::with_capacity(ids.len());
     for (number, id) in ids.iter().enumerate() {
-        numbers.entry(text::fold(id.trim()).into_owned()).or_insert(number);
+        numbers.entry(text::fold(id).into_owned()).or_insert(number);
     }
     let used: Vec<AtomicBool> = ids.iter().map(|_| AtomicBool::new(false)).collect();
     let is_listed = |row: Row| {
@@ -127,11 +258,11 @@ pub(super) fn matches(
     let mut unused: Vec<usize> =
         numbers.into_values().filter(|number| !used[*number].load(Ordering::Relaxed)).collect();
     unused.sort_unstable();
-    let unused = unused.into_iter().map(|number| ids[number].as_str());
+    let unused = unused.into_iter().map(|number| ids[number]);
     (set, Unmatched::report(&query.title(), false, unused))
 }
 
 /// Whether a device's id is in a result.
-pub(super) fn lists(ids: &[String], id: &str) -> bool {
-    ids.iter().any(|listed| text::equal(listed.trim(), id))
+pub(super) fn lists(ids: &[&str], id: &str) -> bool {
+    ids.iter().any(|listed| text::equal(listed, id))
 }

@@ -66,12 +66,12 @@ impl Join {
 }
 
 /// Joins a table, and reports its keys that match no device.
-pub(super) fn join(lookup: &Lookup, snapshot: &Snapshot) -> (Join, Option<Unmatched>) {
-    let mut lines_of: HashMap<String, u32> = HashMap::with_capacity(lookup.rows.keys.len());
-    for (line, key) in lookup.rows.keys.iter().enumerate().filter(|(_, key)| !key.is_empty()) {
+pub(super) fn join(lookup: &Lookup, rows: Arc<LookupRows>, snapshot: &Snapshot) -> (Join, Option<Unmatched>) {
+    let mut lines_of: HashMap<String, u32> = HashMap::with_capacity(rows.keys.len());
+    for (line, key) in rows.keys.iter().enumerate().filter(|(_, key)| !key.is_empty()) {
         lines_of.entry(text::fold(key).into_owned()).or_insert(line as u32 + 1);
     }
-    let used: Vec<AtomicBool> = lookup.rows.keys.iter().map(|_| AtomicBool::new(false)).collect();
+    let used: Vec<AtomicBool> = rows.keys.iter().map(|_| AtomicBool::new(false)).collect();
     let line_of = |row: u32| {
         let text = snapshot.plain(lookup.matches, Row(row))?;
         let line = *lines_of.get(&*text::fold(text))?;
@@ -84,13 +84,7 @@ pub(super) fn join(lookup: &Lookup, snapshot: &Snapshot) -> (Join, Option<Unmatc
         let is_own = lines_of.get(&*text::fold(key)) == Some(&(*line as u32 + 1));
         is_own && !used[*line].load(Ordering::Relaxed)
     };
-    let unused = lookup.rows.keys.iter().enumerate().filter(is_unused).map(|(_, key)| key.as_str());
+    let unused = rows.keys.iter().enumerate().filter(is_unused).map(|(_, key)| key.as_str());
     let unmatched = Unmatched::report(&lookup.name, true, unused);
-    (Join { rows: lookup.rows.clone(), is_foreign: false, lines }, unmatched)
-}
-
-/// The line of one device, without joining the others.
-pub(super) fn line_of(lookup: &Lookup, snapshot: &Snapshot, row: Row) -> Option<usize> {
-    let text = snapshot.plain(lookup.matches, row)?;
-    lookup.rows.keys.iter().position(|key| !key.is_empty() && text::equal(key, text))
+    (Join { rows, is_foreign: false, lines }, unmatched)
 }

@@ -17,15 +17,17 @@ mod trace;
 mod trie;
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 
 use crate::device::Field;
 use crate::diagnostic::Diagnostic;
 use crate::inventory::{Counts, DeviceSet, Row, Snapshot};
 use crate::policy::{self, Cell, Hunting, Policy, SelectorKind, Test};
+use crate::text;
 use crate::time::Timestamp;
 
-pub use hunting::HuntingResults;
+pub use hunting::{HuntedRows, HuntingResults, Query};
 pub use join::Join;
 pub use trace::{Trace, trace};
 
@@ -104,8 +106,10 @@ pub fn select(
 ) -> Result<Selections, Vec<Diagnostic>> {
     let program = compile::compile(policy, now);
     let mut sources = Joined::new(policy, &program, snapshot, hunting)?;
-    sources.strangers =
+    let strangers =
         strangers::find(policy, &program, snapshot, hunting, &mut sources.joins, &sources.hunted)?;
+    sources.unknown_queries = strangers.queries;
+    sources.findings.extend(strangers.findings);
     Ok(evaluate::evaluate(policy, &program, snapshot, sources, now))
 }
 
@@ -131,7 +135,10 @@ struct Joined {
     hunted: Vec<DeviceSet>,
     /// Keys and ids that are no device.
     unmatched: Vec<Unmatched>,
-    strangers: strangers::Strangers,
+    /// By query of the program: whether its rows are about no device.
+    unknown_queries: Vec<bool>,
+    /// Warnings about rows.
+    findings: Vec<Diagnostic>,
 }
 
 impl Joined {
@@ -141,19 +148,29 @@ impl Joined {
         snapshot: &Snapshot,
         results: &HuntingResults,
     ) -> Result<Joined, Vec<Diagnostic>> {
-        let faults = hunting::faults(&program.hunting, results);
+        let mut faults = hunting::faults(&program.hunting, results);
+        let (mut rows, mut findings) = (Vec::with_capacity(policy.lookups.len()), Vec::new());
+        for lookup in &policy.lookups {
+            match lookup.query().map(|query| hunting::lookup_rows(lookup, query, results)) {
+                None => rows.push(lookup.rows.clone()),
+                Some(Ok((found, warnings))) => {
+                    rows.push(found.into());
+                    findings.extend(warnings);
+                }
+                Some(Err(errors)) => faults.extend(errors),
+            }
+        }
         if !faults.is_empty() {
             return Err(faults);
         }
-        let joined = policy.lookups.iter().map(|lookup| join::join(lookup, snapshot));
-        let (joins, keys): (Vec<_>, Vec<_>) = joined.unzip();
-        let hunted = program
-            .hunting
-            .iter()
-            .map(|(query, _)| hunting::matches(query, results.get(query).unwrap_or_default(), snapshot));
+        let lookups = policy.lookups.iter().zip(rows);
+        let (joins, keys): (Vec<_>, Vec<_>) =
+            lookups.map(|(lookup, rows)| join::join(lookup, rows, snapshot)).unzip();
+        let hunted =
+            program.hunting.iter().map(|(query, _)| hunting::matches(query, &results.ids(query), snapshot));
         let (hunted, ids): (Vec<_>, Vec<_>) = hunted.unzip();
         let unmatched = keys.into_iter().chain(ids).flatten().collect();
-        Ok(Joined { joins, hunted, unmatched, strangers: strangers::Strangers::default() })
+        Ok(Joined { joins, hunted, unmatched, unknown_queries: Vec::new(), findings })
     }
 }
 
@@ -167,13 +184,30 @@ pub fn sets_of(snapshot: &Snapshot, tests: &[(Field, Test)]) -> Vec<DeviceSet> {
     leaves::evaluate(&world, &leaves).0
 }
 
-/// The hunting queries that the selectors in force use, each once.
-pub fn queries(policy: &Policy, now: Timestamp) -> Vec<Hunting> {
-    let mut queries: Vec<Hunting> = Vec::new();
-    for (query, _) in compile::compile(policy, now).hunting {
-        let is_same = |known: &Hunting| known.query == query.query && known.column == query.column;
-        if !queries.iter().any(is_same) {
-            queries.push(query);
+/// The hunting queries of the selectors in force and of all lookups of some sets, each text once.
+pub fn queries(policies: &[&Policy], now: Timestamp) -> Vec<Query> {
+    let mut queries: Vec<Query> = Vec::new();
+    let mut add = |text: &Arc<str>, columns: &[String]| {
+        let known = queries.iter().position(|query| query.text.trim() == text.trim());
+        let at = known.unwrap_or_else(|| {
+            queries.push(Query { text: text.clone(), columns: Vec::new() });
+            queries.len() - 1
+        });
+        let read = &mut queries[at].columns;
+        columns.iter().for_each(|column| {
+            if !read.contains(column) {
+                read.push(column.clone());
+            }
+        });
+    };
+    for policy in policies {
+        for (query, _) in compile::compile(policy, now).hunting {
+            add(&query.query, &[query.column.to_string()]);
+        }
+        for lookup in &policy.lookups {
+            if let Some(query) = lookup.query() {
+                add(&query.query, &lookup.columns);
+            }
         }
     }
     queries
@@ -216,16 +250,21 @@ pub enum Absent {
 }
 
 /// What a run counted: devices, and the rows of every lookup, list file and hunting result that the policy names.
-pub fn count_sources(policy: &Policy, snapshot: &Snapshot, hunting: &HuntingResults) -> Counts {
+pub fn count_sources(policy: &Policy, snapshot: &Snapshot, results: &HuntingResults) -> Counts {
     let mut sources: BTreeMap<String, u64> = BTreeMap::new();
     for lookup in &policy.lookups {
-        sources.insert(lookup.name.clone(), lookup.rows.keys.len() as u64);
+        let keys = match lookup.query().map(|query| hunting::lookup_rows(lookup, query, results)) {
+            None => lookup.rows.keys.len(),
+            Some(Ok((rows, _))) => rows.keys.len(),
+            Some(Err(_)) => continue,
+        };
+        sources.insert(lookup.name.clone(), keys as u64);
     }
     policy.for_each_selector(&mut |selector| {
         let count = match &selector.kind {
             SelectorKind::Field { test: Test::Text(list), .. } => list.values.len(),
-            SelectorKind::Hunting(query) => match hunting.get(query) {
-                Some(ids) => ids.len(),
+            SelectorKind::Hunting(query) => match results.get(&query.query) {
+                Some(_) => results.ids(query).into_iter().map(text::fold).collect::<HashSet<_>>().len(),
                 None => return,
             },
             _ => return,

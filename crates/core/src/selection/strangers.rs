@@ -3,10 +3,11 @@
 //! Says which they are; what depends on them is for `evaluate`.
 
 use super::compile::Program;
+use super::hunting::HuntedRows;
 use super::{HuntingResults, Join};
 use crate::diagnostic::Diagnostic;
 use crate::inventory::{DeviceSet, Snapshot};
-use crate::policy::Policy;
+use crate::policy::{Lookup, Policy};
 
 /// From how many rows on a source of which nothing matches is an error. Fewer can be gone by chance, and are unknown.
 const TELLING_ROWS: usize = 5;
@@ -50,26 +51,25 @@ pub(super) fn find(
         );
         if rows >= TELLING_ROWS {
             let finding = Diagnostic::error("E0307", lookup.span, message).label("matches no device");
-            faults.push(
-                finding.help(
-                    "the key column, `match` or the file is wrong: every tag that depends on it would go",
-                ),
-            );
+            faults.push(finding.help(format!(
+                "the key column, `match` or the {} is wrong: every tag that depends on it would go",
+                noun(lookup)
+            )));
             continue;
         }
         join.is_foreign = true;
         let finding = Diagnostic::warning("W0302", lookup.span, message).label("matches no device");
         found.findings.push(
             finding
-                .help("its columns are unknown, and nothing is written that depends on them: check the key column, `match` and the file"),
+                .help(format!("its columns are unknown, and nothing is written that depends on them: check the key column, `match` and the {}", noun(lookup))),
         );
     }
     for (index, (query, span)) in program.hunting.iter().enumerate() {
-        let rows = results.get(query).unwrap_or_default().len();
+        let rows = results.get(&query.query).map_or(0, HuntedRows::len);
         if rows == 0 || query.is_unlisted_ok || !hunted[index].is_empty() {
             continue;
         }
-        let message = format!("{} of this hunting result is a device", none_of(rows, "id"));
+        let message = format!("{} of this hunting result has the id of a device", none_of(rows, "row"));
         if rows >= TELLING_ROWS {
             let finding = Diagnostic::error("E0703", *span, message).label("matches no device");
             faults.push(finding.help(format!(
@@ -85,6 +85,10 @@ pub(super) fn find(
         ));
     }
     if faults.is_empty() { Ok(found) } else { Err(faults) }
+}
+
+fn noun(lookup: &Lookup) -> &'static str {
+    if lookup.query().is_some() { "query" } else { "file" }
 }
 
 fn none_of(count: usize, noun: &str) -> String {

@@ -2,6 +2,7 @@
 //!
 //! Tests only.
 
+mod hunted_lookups;
 mod unknown;
 
 use std::sync::Arc;
@@ -14,7 +15,8 @@ use crate::diagnostic::{SourceId, Span};
 use crate::inventory::fleet;
 use crate::pattern::Glob;
 use crate::policy::{
-    Hunting, Keep, ListFile, Lookup, LookupRows, NamedSelector, Protection, Rule, Selector, TextList,
+    Hunting, Keep, ListFile, Lookup, LookupRows, LookupSource, NamedSelector, Protection, Rule, Selector,
+    TextList,
 };
 
 const NOW: &str = "2026-11-22T00:00:00Z";
@@ -344,7 +346,7 @@ pub(super) fn rows_of(keys: &[&str], cells: &[&str], unknown: &[usize]) -> Looku
 pub(super) fn cmdb() -> Lookup {
     Lookup {
         name: "cmdb".into(),
-        file: "cmdb.csv".into(),
+        source: LookupSource::File("cmdb.csv".into()),
         matches: Field::DeviceName,
         columns: strings(&["hostname", "owner"]),
         is_void: false,

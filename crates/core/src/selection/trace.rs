@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::superseded::is_kept_over;
-use super::{HuntingResults, Selections, address, hunting, join};
+use super::{HuntingResults, Selections, address, hunting};
 use crate::device::{Field, Kind};
 use crate::diagnostic::Span;
 use crate::inventory::{Row, Snapshot, Stored};
@@ -112,11 +112,13 @@ impl Tracer<'_> {
 
     /// Whether a hunting result lists the device.
     fn listed(&self, query: &Hunting) -> (Option<bool>, &'static str) {
-        let Some(ids) = self.hunting.get(query) else { return (None, "no result") };
+        if self.hunting.get(&query.query).is_none() {
+            return (None, "no result");
+        }
         if self.selections.unknown_queries.contains(query) {
             return (None, "a result of which no row is a device");
         }
-        match hunting::lists(ids, self.snapshot.id(self.row)) {
+        match hunting::lists(&self.hunting.ids(query), self.snapshot.id(self.row)) {
             true => (Some(true), "a row in the result"),
             false => (Some(false), "no row in the result"),
         }
@@ -124,10 +126,12 @@ impl Tracer<'_> {
 
     fn is_unknown(&self, field: Field) -> bool {
         let Field::Lookup { lookup, column } = field else { return false };
-        let table = &self.policy.lookups[usize::from(lookup)];
-        let cell = |line| table.rows.cell(line, usize::from(column), table.columns.len());
-        self.selections.joins[usize::from(lookup)].is_foreign
-            || join::line_of(table, self.snapshot, self.row).is_some_and(|line| cell(line) == Cell::Unknown)
+        self.cell(lookup, column) == Some(Cell::Unknown)
+    }
+
+    fn cell(&self, lookup: u16, column: u16) -> Option<Cell<'_>> {
+        let width = self.policy.lookups[usize::from(lookup)].columns.len();
+        self.selections.joins[usize::from(lookup)].cell(self.row, usize::from(column), width)
     }
 
     fn name(&self, field: Field) -> String {
@@ -142,10 +146,10 @@ impl Tracer<'_> {
 
     fn text(&self, field: Field) -> Option<&str> {
         match field {
-            Field::Lookup { lookup, column } => {
-                let table = &self.policy.lookups[usize::from(lookup)];
-                table.cell(join::line_of(table, self.snapshot, self.row)?, usize::from(column))
-            }
+            Field::Lookup { lookup, column } => match self.cell(lookup, column)? {
+                Cell::Text(text) => Some(text),
+                Cell::Empty | Cell::Unknown => None,
+            },
             field => self.snapshot.plain(field, self.row),
         }
     }

@@ -6,10 +6,15 @@ use super::{Key, Shape, key, required};
 
 /// An entry of `lookups`.
 pub(in crate::policy) static LOOKUP: &[Key] = &[
-    required(
+    key(
         "file",
         Shape::Path,
         "A .csv (with a header row), .json (a list of objects) or .ndjson file, relative to this file.",
+    ),
+    key(
+        "hunting",
+        Shape::Mapping(LOOKUP_HUNTING),
+        "In place of `file`: an advanced-hunting query; the columns of its result are the lookup's columns.",
     ),
     required("key", Shape::Text, "The column whose values name devices."),
     required(
@@ -39,6 +44,13 @@ pub(in crate::policy) static LOOKUP: &[Key] = &[
         Shape::Boolean,
         "Whether it may hold no rows; without it that is an error, and nothing is taken away.",
     ),
+];
+
+/// `hunting` of a lookup.
+pub(in crate::policy) static LOOKUP_HUNTING: &[Key] = &[
+    key("query", Shape::Text, "The query, KQL."),
+    key("queryFile", Shape::Path, "A file with the query, relative to this file."),
+    key("allowEmpty", Shape::Boolean, "The same as `allowEmpty` of the lookup."),
 ];
 
 /// `hunting` of a selector.

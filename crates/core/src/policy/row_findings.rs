@@ -1,0 +1,154 @@
+//! What is wrong with the rows of a lookup: keys that stand twice, rows that end early, rows without a key.
+//!
+//! Reads no rows; that is for `lookup`.
+
+use super::lookup::KeyedRows;
+use super::syntax::shown;
+use crate::diagnostic::{Diagnostic, Severity, Span};
+
+crate::words! {
+    /// What two rows of one key that differ are.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub(crate) enum OnConflict {
+        /// An error.
+        #[default]
+        Error = "error",
+        /// A warning: what they differ in is unknown.
+        Missing = "missing",
+    }
+}
+
+/// The most clashes that are told one by one.
+const TOLD: usize = 20;
+
+/// How many keys a warning names.
+const SAMPLE: usize = 3;
+
+/// How the rows of a lookup are named in messages.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rows<'a> {
+    /// The file as written, or the query's title.
+    pub(super) source: &'a str,
+    /// What the numbers of rows count: `line` or `row`.
+    pub(super) unit: &'static str,
+    pub(super) span: Span,
+}
+
+impl Rows<'_> {
+    /// Says which rows of one key differ, which end early and which have no key. Without any key that is an error, unless no rows are
+    /// right and there are none.
+    pub(super) fn findings(
+        self,
+        keyed: &KeyedRows,
+        on_conflict: OnConflict,
+        allow_empty: bool,
+    ) -> Vec<Diagnostic> {
+        let torn = self.torn(keyed);
+        torn.into_iter()
+            .chain(self.clashes(keyed, on_conflict))
+            .chain(self.without_key(keyed, allow_empty))
+            .collect()
+    }
+
+    fn torn(self, keyed: &KeyedRows) -> Option<Diagnostic> {
+        let (name, unit) = (shown(self.source), self.unit);
+        let numbers: Vec<String> = keyed.torn.iter().take(SAMPLE).map(u64::to_string).collect();
+        let message = match keyed.torn.len() {
+            0 => return None,
+            1 if unit == "line" => format!("line {} of `{name}` ends before its last column", numbers[0]),
+            1 => format!("{unit} {} of `{name}` leaves a column out", numbers[0]),
+            count if unit == "line" => format!(
+                "{count} rows of `{name}` end before their last column: lines {}{}",
+                numbers.join(", "),
+                more(count)
+            ),
+            count => format!(
+                "{count} rows of `{name}` leave a column out: {unit}s {}{}",
+                numbers.join(", "),
+                more(count)
+            ),
+        };
+        let help = match unit {
+            "line" => "an empty cell keeps its delimiter",
+            _ => "an empty cell is written `null`",
+        };
+        Some(Diagnostic::warning("W0302", self.span, message).help(format!(
+            "what a row leaves out is unknown, and nothing is written that depends on it; {help}"
+        )))
+    }
+
+    fn clashes(self, keyed: &KeyedRows, on_conflict: OnConflict) -> Vec<Diagnostic> {
+        let (name, unit, clashes) = (shown(self.source), self.unit, &keyed.clashes);
+        if clashes.is_empty() {
+            return Vec::new();
+        }
+        if on_conflict == OnConflict::Missing {
+            let keys: Vec<String> = clashes
+                .iter()
+                .take(SAMPLE)
+                .map(|clash| {
+                    let (first, second) = clash.lines;
+                    format!("`{}` ({unit}s {first} and {second})", shown(&clash.key))
+                })
+                .collect();
+            let (rows, differ) = match clashes.len() {
+                1 => ("1 row".to_owned(), "differs"),
+                count => (format!("{count} rows"), "differ"),
+            };
+            let message = format!(
+                "{rows} of `{name}` {differ} from an earlier one of the same key: {}{}",
+                keys.join(", "),
+                more(clashes.len())
+            );
+            return vec![Diagnostic::warning("W0302", self.span, message).help(
+                "the columns in which they differ are unknown on these devices, and nothing is written that depends on them",
+            )];
+        }
+        let one_by_one = clashes.iter().take(TOLD).map(|clash| {
+            let (first, second) = clash.lines;
+            let message = format!(
+                "`{name}` holds the key `{}` twice with different rows: {unit}s {first} and {second}",
+                shown(&clash.key)
+            );
+            Diagnostic::error("E0305", self.span, message).help(
+                "one device cannot have two rows: keep one, choose another key column, or write `onConflict: missing`",
+            )
+        });
+        let rest = clashes.len().checked_sub(TOLD + 1).map(|rest| {
+            let message = format!("`{name}` holds {} more such keys", rest + 1);
+            Diagnostic::error("E0305", self.span, message)
+        });
+        one_by_one.chain(rest).collect()
+    }
+
+    fn without_key(self, keyed: &KeyedRows, allow_empty: bool) -> Option<Diagnostic> {
+        let (name, without_key) = (shown(self.source), keyed.without_key);
+        if keyed.rows.keys.is_empty() && (without_key > 0 || !allow_empty) {
+            let finding = Diagnostic::error("E0304", self.span, format!("no row of `{name}` has a key"));
+            let help = match self.unit {
+                "line" => "an empty export would take tags away; restore the file, or remove the lookup",
+                _ => "an empty result would take tags away; correct `key` or the query",
+            };
+            return Some(finding.help(help));
+        }
+        if without_key == 0 {
+            return None;
+        }
+        let rows = if without_key == 1 { "1 row has".to_owned() } else { format!("{without_key} rows have") };
+        let finding = Diagnostic::warning("W0301", self.span, format!("{rows} no key in `{name}`"));
+        Some(finding.help("rows without a key belong to no device and are left out"))
+    }
+}
+
+/// How many a sample leaves out.
+fn more(count: usize) -> String {
+    match count.saturating_sub(SAMPLE) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    }
+}
+
+/// Whether one of these findings is an error.
+pub(super) fn has_error(findings: &[Diagnostic]) -> bool {
+    findings.iter().any(|finding| finding.severity == Severity::Error)
+}
