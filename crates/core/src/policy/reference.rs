@@ -70,7 +70,7 @@ pub fn operand_table() -> String {
 }
 
 /// The keys of a mapping, as a Markdown table: `policy`, `rule`, `lookup`, `protection`, `guard`, `caps`, `cap`,
-/// `inventory`, `invariant`, `approval`, `rollout`, `stopAt`, `health`, `superseded`, `hunting`, `test file`, `test`, `expect`.
+/// `inventory`, `invariant`, `approval`, `rollout`, `stopAt`, `health`, `superseded`, `hunting`, `lookup hunting`, `test file`, `test`, `expect`.
 pub fn key_table(of: &str) -> Option<String> {
     let keys = match of {
         "policy" => keys::POLICY,
@@ -88,6 +88,7 @@ pub fn key_table(of: &str) -> Option<String> {
         "health" => keys::HEALTH,
         "superseded" => keys::SUPERSEDED,
         "hunting" => keys::HUNTING,
+        "lookup hunting" => keys::LOOKUP_HUNTING,
         "test file" => keys::TEST_FILE,
         "test" => keys::TEST,
         "expect" => keys::EXPECT,

@@ -66,6 +66,7 @@ const PAGES: &[(&str, &str)] = &[
     ("E0701", include_str!("../../../../docs/diagnostics/E0701.md")),
     ("E0702", include_str!("../../../../docs/diagnostics/E0702.md")),
     ("E0703", include_str!("../../../../docs/diagnostics/E0703.md")),
+    ("E0704", include_str!("../../../../docs/diagnostics/E0704.md")),
     ("E0801", include_str!("../../../../docs/diagnostics/E0801.md")),
     ("E0802", include_str!("../../../../docs/diagnostics/E0802.md")),
     ("E9000", include_str!("../../../../docs/diagnostics/E9000.md")),
