@@ -343,7 +343,7 @@ impl<'de> Visitor<'de> for RowSeed<'_> {
             let exact = self.0.iter().position(|wanted| *wanted == key);
             let near = || self.0.iter().position(|wanted| wanted.eq_ignore_ascii_case(&key));
             match exact.or_else(near) {
-                Some(index) => cells[index] = Some(text(map.next_value()?)),
+                Some(index) => cells[index] = Some(text(&map.next_value::<Box<RawValue>>()?)),
                 None => {
                     map.next_value::<IgnoredAny>()?;
                 }
@@ -354,7 +354,7 @@ impl<'de> Visitor<'de> for RowSeed<'_> {
 }
 
 /// The text of a cell: numbers as they are written, nothing for `null`, the JSON of lists and objects.
-fn text(raw: Box<RawValue>) -> String {
+fn text(raw: &RawValue) -> String {
     match raw.get() {
         "null" => String::new(),
         text if text.starts_with('"') => serde_json::from_str(text).unwrap_or_default(),
