@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 
 use super::data::below_root;
+use super::lookup::query_title;
 use super::reader::Reader;
 use super::selector::walk;
 use super::syntax::shown;
@@ -56,14 +57,6 @@ impl Hunting {
     pub fn title(&self) -> String {
         query_title(&self.query)
     }
-}
-
-/// The first line of a query, cut.
-pub(super) fn query_title(query: &str) -> String {
-    let line = query.trim().lines().next().unwrap_or_default();
-    let cut: String = line.chars().take(60).collect();
-    let dots = if cut.len() < query.trim().len() { "…" } else { "" };
-    format!("hunting: {cut}{dots}")
 }
 
 /// The path of a list file in the name of a source.

@@ -13,6 +13,7 @@ mod device_groups;
 mod guard;
 mod in_file;
 mod json_table;
+mod keyed_rows;
 mod keys;
 mod lints;
 mod logic;
@@ -54,7 +55,8 @@ pub use device_groups::{
 };
 pub use differences::{Area, Difference, differences, settings_differences};
 pub(crate) use json_table::recorded_rows;
-pub use lookup::{Cell, Lookup, LookupQuery, LookupRows, LookupSource};
+pub use keyed_rows::{Cell, LookupRows};
+pub use lookup::{Lookup, LookupQuery, LookupSource};
 pub use maps::ValueMap;
 pub use profiles::read_profiles;
 pub use resolve::resolve;

@@ -6,8 +6,9 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::keyed_rows::keyed;
 use super::keys;
-use super::lookup::{self, Lookup, LookupQuery, LookupSource};
+use super::lookup::{Lookup, LookupQuery, LookupSource};
 use super::maps::Maps;
 use super::reader::{Fields, Reader};
 use super::row_findings::{OnConflict, Rows};
@@ -176,7 +177,7 @@ fn lookup(reader: &mut Reader<'_>, entry: &Entry) -> Option<Lookup> {
         return None;
     }
     let columns = table.columns.clone();
-    let keyed = lookup::keyed(table, key_column);
+    let keyed = keyed(table, key_column);
     let rows = Rows { source: file.0, unit: "line", span: file.1 };
     rows.findings(&keyed, on_conflict, allow_empty).into_iter().for_each(|finding| reader.report(finding));
     let is_lost = keyed.rows.keys.is_empty() && (keyed.without_key > 0 || !allow_empty);

@@ -2,7 +2,7 @@
 //!
 //! Reads no rows; that is for `lookup`.
 
-use super::lookup::KeyedRows;
+use super::keyed_rows::KeyedRows;
 use super::syntax::shown;
 use crate::diagnostic::{Diagnostic, Severity, Span};
 
