@@ -14,6 +14,9 @@ use crate::store::state_file;
 /// A file is changed in less, unless its process stands still.
 const LONGEST_UPDATE: Duration = Duration::from_secs(10);
 
+/// More bytes than the journal of any run takes: that of a million changes has less than a quarter of it.
+const LONGEST_LOG: u64 = 4 << 30;
+
 /// The folders of this computer. Paths are used as they are.
 #[derive(Clone, Copy, Debug)]
 pub struct Directory;
@@ -61,7 +64,12 @@ impl Backend for Directory {
     }
 
     fn read_log(&self, path: &Path) -> Result<Box<dyn Read>> {
-        Ok(Box::new(BufReader::new(state_file::open_to_read(path)?)))
+        let file = state_file::open_to_read(path)?;
+        if file.metadata()?.len() > LONGEST_LOG {
+            let why = format!("it has more than {LONGEST_LOG} bytes, which no run writes");
+            return Err(std::io::Error::new(ErrorKind::FileTooLarge, why));
+        }
+        Ok(Box::new(BufReader::new(file)))
     }
 
     fn hold(&self, path: &Path, holder: &str) -> std::result::Result<Hold, LockError> {
@@ -147,4 +155,19 @@ fn names(folder: &Path, ending: &str) -> Result<Vec<String>> {
     }
     names.sort_unstable();
     Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_journal_that_is_larger_than_any_run_writes_is_refused_unread() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("r.jsonl");
+        // Sparse: it takes no space, and would be read for minutes.
+        File::create(&path).unwrap().set_len(20 << 30).unwrap();
+        let error = Directory.read_log(&path).err().unwrap();
+        assert_eq!(error.kind(), ErrorKind::FileTooLarge);
+    }
 }
