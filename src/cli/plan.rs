@@ -88,6 +88,9 @@ async fn report_plan(
     let history = past::history(context, &source, &set.reference, past::Asked::default())?;
     let with = source.plan_inputs(context, &history, &allowances);
     let mut fresh = planning::fresh(&set, &source.inventory, &with)?;
+    if let Some(base) = base {
+        planning::foresee_by_base(&base.policy, &source.inventory.snapshot, &mut fresh, &history);
+    }
     planning::roll_out(&set, &source.inventory.snapshot, &mut fresh);
     fresh.plan.ledger = source.session.as_ref().map(|session| ledger_text::ledger(session, &fresh.plan));
     let planned = planning::guarded(&set, fresh, &allowances);

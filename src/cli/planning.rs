@@ -7,6 +7,7 @@ use mdetag_core::diagnostic::{Diagnostic, Severity, Sources};
 use mdetag_core::inventory::{
     self, Baselines, Compared, Counts, DeviceSet, Snapshot, Trust, UntrustedReason,
 };
+use mdetag_core::plan::consequences::Consequences;
 use mdetag_core::plan::guard::Allowance;
 use mdetag_core::plan::revert::Reach;
 use mdetag_core::plan::{
@@ -112,6 +113,15 @@ pub fn foresee(set: &PolicySet, snapshot: &Snapshot, fresh: &mut Fresh, history:
     fresh.plan.groups =
         plan::consequences::consequences(&set.policy, snapshot, scope, &fresh.plan, &history.written_lately);
     fresh.plan.last_devices = plan::last_devices(&set.policy, snapshot, &fresh.selections, &fresh.plan);
+}
+
+/// Says what a plan causes by the base's device groups too, where they see more devices move: a pull request that changes the
+/// groups must not hide moves from the cap.
+pub fn foresee_by_base(base: &Policy, snapshot: &Snapshot, fresh: &mut Fresh, history: &History) {
+    let (scope, plan) = (&fresh.selections.scope, &fresh.plan);
+    let by_base = plan::consequences::consequences(base, snapshot, scope, plan, &history.written_lately);
+    let judged = plan.groups.as_ref().map(Consequences::judged_moves);
+    fresh.plan.base_groups = by_base.filter(|by_base| Some(by_base.judged_moves()) > judged);
 }
 
 /// Cuts a plan into the waves that the policy asks for.

@@ -166,3 +166,46 @@ fn harmless_differences_never_hide_those_of_guard_and_protections_from_a_comment
     let summary = std::fs::read_to_string(summary).unwrap();
     assert!(summary.contains("protect is taken out") && summary.contains("c39"), "{summary}");
 }
+
+const CAPPED: &str = "version: 1\nDEVICE_GROUPS\nguard: { caps: { groupMoves: { percent: 0, floor: 4 } } }\nclaims: [Tier0]\nrules:\n  - \
+                      { name: dcs, select: { computerDnsName: { glob: 'dc*' } }, tags: [Tier0] }\n";
+
+#[test]
+fn a_change_of_the_device_groups_does_not_disarm_the_cap_on_moves() {
+    let project = Project::with_policy("");
+    let policy = |folder: &str, key: &str, tag: &str| {
+        let tags = json!({ "devicesTagsConditions": [{ "condition": "Equals", "value": tag }] });
+        let group = json!({ "deviceGroupName": "Top", "priority": 1, "automationLevel": 2, "deviceGroupRules": tags });
+        project.write(&format!("{folder}/data/g.json"), &json!([group]).to_string());
+        project.write(&format!("{folder}/p.yaml"), &CAPPED.replace("DEVICE_GROUPS", key));
+    };
+    let device = |number: u32| {
+        format!("{{\"id\":\"{number:040x}\",\"computerDnsName\":\"dc{number}.x.test\",\"machineTags\":[]}}\n")
+    };
+    project.write("i.ndjson", &(0..12).map(device).collect::<String>());
+    let named = "deviceGroups: { file: data/g.json }";
+    policy("base", named, "Tier0");
+    let words = ["plan", "--inventory", "i.ndjson", "--base", "base", "policies", "--format"];
+    // The default cap allows ten.
+    for (key, tag, axis, allowed) in
+        [(named, "Nope", "both", 4), ("", "Nope", "base", 10), (named, "Tier0", "same", 4)]
+    {
+        policy("policies", key, tag);
+        let cap = "guard: { caps: { groupMoves: { percent: 0, floor: 4 } } }\n";
+        if key.is_empty() {
+            // The cap needs device groups, so the pull request takes out both.
+            project.write("policies/p.yaml", &CAPPED.replace("DEVICE_GROUPS\n", "").replace(cap, ""));
+        }
+        let plan = project.run(&[&words[..], &["json"]].concat()).exits(3).json();
+        let moves = plan["guard"]["axes"].as_array().unwrap().iter().find(|row| row["axis"] == "groupMoves");
+        let moves = moves.unwrap_or_else(|| panic!("{axis}: {}", plan["guard"]));
+        assert_eq!((&moves["planned"], &moves["allowed"]), (&json!(12), &json!(allowed)), "{axis}");
+        let told = &plan["baseGroups"];
+        assert_eq!(told.is_null(), axis == "same", "{told}");
+        for format in ["human", "markdown", "html"] {
+            let text = project.run(&[&words[..], &[format]].concat()).exits(3).out;
+            let says = text.contains("with the device groups of the base 12 devices change group");
+            assert_eq!(says, axis != "same", "{axis} {format}: {text}");
+        }
+    }
+}

@@ -306,7 +306,7 @@ fn planned(plan: &Plan) -> Vec<Row> {
     ];
     rows.extend(tags);
     rows.push(row(Axis::Values, values, values, in_scope));
-    if let Some(groups) = &plan.groups {
+    if let Some(groups) = plan.judged_groups() {
         rows.push(row(Axis::GroupMoves, groups.judged_moves(), groups.judged_moves(), in_scope));
     }
     rows

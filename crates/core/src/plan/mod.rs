@@ -93,6 +93,8 @@ pub struct Plan {
     pub measures: Measures,
     /// Devices that change device group, and what that means; where the policy names device groups.
     pub groups: Option<consequences::Consequences>,
+    /// The same as the base's device groups predict it, where they see more devices move: the cap judges the greater number.
+    pub base_groups: Option<consequences::Consequences>,
     /// Tags, device groups and rules that its removals leave without any device.
     pub last_devices: Vec<LastDevices>,
     /// The waves in which it is written; none where it is written at once.
@@ -113,6 +115,11 @@ impl Plan {
     /// Whether nothing is to be changed; something may still be withheld.
     pub fn is_empty(&self) -> bool {
         self.changes.is_empty()
+    }
+
+    /// The prediction whose moves the cap judges.
+    pub fn judged_groups(&self) -> Option<&consequences::Consequences> {
+        self.base_groups.as_ref().or(self.groups.as_ref())
     }
 
     /// The tag at an index of this plan.

@@ -4,6 +4,7 @@
 
 use crate::plan::consequences::{Consequences, GroupCheck, GroupMove, RemediationChange};
 
+use super::escape::clip;
 use super::model::{Model, Subject};
 use super::words::{counted, noun_for, number};
 
@@ -17,6 +18,30 @@ pub type Escape<'a> = &'a dyn Fn(&str) -> String;
 pub fn foreseen<'a>(model: &Model<'a>) -> Option<&'a Consequences> {
     let plan = model.plan();
     plan.groups.as_ref().filter(|_| model.input.subject != Subject::Applied)
+}
+
+/// Moves that the base's device groups predict beyond those of the file at hand. Not escaped.
+pub fn of_base(model: &Model<'_>) -> Option<String> {
+    let plan = model.plan();
+    let base = plan.base_groups.as_ref().filter(|_| model.input.subject != Subject::Applied)?;
+    let count = |found: &Consequences| counted(found.judged_moves(), "device");
+    let at_hand = match &plan.groups {
+        Some(groups) => format!("with those at hand {}", groups.judged_moves()),
+        None => "this change takes `deviceGroups` out".to_owned(),
+    };
+    let name = |name: &str| clip(name, 60).into_owned();
+    let moves: Vec<String> = base
+        .moves
+        .iter()
+        .take(NAMES)
+        .map(|one| format!("{} → {}: {}", name(&one.from), name(&one.to), number(one.devices)))
+        .collect();
+    let verb = noun_for(base.judged_moves(), "changes|change");
+    Some(format!(
+        "with the device groups of the base {} {verb} group ({at_hand}), and the greater number is judged: {}",
+        count(base),
+        moves.join("; ")
+    ))
 }
 
 /// What must be read before any move: how many devices the file is wrong about. Not escaped.

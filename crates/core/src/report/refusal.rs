@@ -3,6 +3,7 @@
 //! Does not judge: the verdicts are the guard's. Names are not escaped here.
 
 use crate::apply::{ChangeOutcome, Outcome};
+use crate::plan::consequences::Consequences;
 use crate::plan::guard::DayReport;
 use crate::plan::{AxisReport, InvariantReport, Plan};
 use crate::plan::{document, stale};
@@ -100,9 +101,12 @@ fn cap(plan: &Plan, axis: &AxisReport) -> Refusal {
     let allow = allowance(axis);
     // As predicted the moves are within the limit; every possible move counts because the prediction is wrong.
     let is_worst_case = axis.axis == Axis::GroupMoves
-        && plan.groups.as_ref().is_some_and(|it| !it.check.reliable && it.predicted <= axis.allowed);
-    let because =
-        if is_worst_case { format!(" in the worst case, because {}", mismatch(plan)) } else { String::new() };
+        && plan.judged_groups().is_some_and(|it| !it.check.reliable && it.predicted <= axis.allowed);
+    let because = if is_worst_case {
+        format!(" in the worst case, because {}", mismatch(plan.judged_groups()))
+    } else {
+        String::new()
+    };
     let proceed = format!("to proceed: --allow {allow}, or an `approvals` entry in the guard file");
     Refusal {
         name: format!("{name}{tag}"),
@@ -169,8 +173,8 @@ const RENEW: &str = "to proceed: save the tenant's device groups anew into the f
                      them with what the service reports";
 
 /// That the file of device groups does not match the tenant, with the count.
-fn mismatch(plan: &Plan) -> String {
-    let Some(check) = plan.groups.as_ref().map(|groups| &groups.check) else { return String::new() };
+fn mismatch(groups: Option<&Consequences>) -> String {
+    let Some(check) = groups.map(|groups| &groups.check) else { return String::new() };
     let devices = counted(check.of, "device");
     format!(
         "the file of device groups does not match the tenant ({} of {devices} differ)",
@@ -185,7 +189,7 @@ fn invariant(plan: &Plan, invariant: &InvariantReport) -> Refusal {
             headline: format!(
                 "invariant `{}` may not hold, because {}: {}",
                 invariant.name,
-                mismatch(plan),
+                mismatch(plan.groups.as_ref()),
                 invariant.demand
             ),
             arithmetic: format!(

@@ -98,6 +98,7 @@ pub fn must_read(model: &Model<'_>) -> Vec<String> {
         )
     });
     let doubt = consequences::foreseen(model).and_then(|found| consequences::doubt(&found.check));
+    let moved = consequences::of_base(model);
     let baselines = model.plan().state.baselines.iter().filter_map(baseline);
     let broken = broken(model).map(|invariant| {
         let (headline, arithmetic) = refusal::broken(invariant);
@@ -111,6 +112,7 @@ pub fn must_read(model: &Model<'_>) -> Vec<String> {
     undoes
         .chain(notices)
         .chain(rails)
+        .chain(moved)
         .chain(untrusted)
         .chain(broken)
         .chain(baselines)

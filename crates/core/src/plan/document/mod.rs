@@ -102,6 +102,9 @@ pub struct Document<Changes = Vec<ChangeLine<'static>>> {
     /// Devices that change device group, and what that means; where the policy names device groups.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub groups: Option<Consequences>,
+    /// The same as the base's device groups predict it, where they see more devices move: the cap judges the greater number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base_groups: Option<Consequences>,
     /// Tags, device groups and rules that the removals leave without any device.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub last_devices: Vec<LastDevices>,

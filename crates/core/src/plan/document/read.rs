@@ -153,6 +153,7 @@ fn plan<Changes>(
         unresolved,
         unmatched: document.unmatched.clone(),
         groups: document.groups.clone(),
+        base_groups: document.base_groups.clone(),
         last_devices: document.last_devices.clone(),
         rollout: document.rollout.clone(),
         warnings: document.warnings.clone(),

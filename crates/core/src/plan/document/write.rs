@@ -118,6 +118,7 @@ fn document(plan: &Plan) -> Document {
         unresolved: plan.unresolved.iter().map(|entry| unresolved(plan, entry)).collect(),
         unmatched: plan.unmatched.clone(),
         groups: plan.groups.clone(),
+        base_groups: plan.base_groups.clone(),
         last_devices: plan.last_devices.clone(),
         rollout: plan.rollout.clone(),
         warnings: plan.warnings.clone(),

@@ -169,7 +169,7 @@ fn devices(changed: &HashSet<ChangeKey>) -> u64 {
 
 /// The moves that a run's plan foresaw, at most one for each device that it wrote.
 fn moves(plan: Option<&Plan>, changed: &HashSet<ChangeKey>) -> u64 {
-    let foreseen = plan.and_then(|plan| plan.groups.as_ref()).map_or(0, |groups| groups.judged_moves());
+    let foreseen = plan.and_then(Plan::judged_groups).map_or(0, |groups| groups.judged_moves());
     foreseen.min(devices(changed))
 }
 
