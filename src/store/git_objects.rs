@@ -17,6 +17,9 @@ const MOST: u64 = 64 << 20;
 /// Deltas of deltas: git itself makes 50, and 4,095 at most.
 const MOST_DELTAS: usize = 4_096;
 
+/// The deepest folder: ids of trees that lead back to themselves cannot be made, but packs can claim them.
+const MOST_FOLDERS: usize = 256;
+
 /// Kinds of objects, as packs number them.
 const COMMIT: u8 = 1;
 const TREE: u8 = 2;
@@ -38,6 +41,18 @@ pub(super) fn holds<'a>(
     })
 }
 
+/// The regular files of a commit below each of these folders, as folder and path below it; nothing where the commit cannot be read.
+pub(super) fn files<'a>(root: &Path, commit: &str, folders: &'a [String]) -> Option<Vec<(&'a str, String)>> {
+    let objects = Objects::open(root)?;
+    let tree = objects.tree_of(commit)?;
+    let mut found = Vec::new();
+    for folder in folders {
+        let Some(tree) = objects.folder(&tree, folder)? else { continue };
+        objects.list(&tree, "", 0, &mut |path| found.push((folder.as_str(), path)))?;
+    }
+    Some(found)
+}
+
 fn without_returns(content: &[u8]) -> Vec<u8> {
     let mut plain = Vec::with_capacity(content.len());
     for (at, byte) in content.iter().enumerate() {
@@ -46,6 +61,23 @@ fn without_returns(content: &[u8]) -> Vec<u8> {
         }
     }
     plain
+}
+
+/// An entry of a tree.
+struct TreeEntry<'t> {
+    mode: &'t [u8],
+    name: &'t [u8],
+    id: &'t [u8],
+}
+
+impl TreeEntry<'_> {
+    fn is_file(&self) -> bool {
+        matches!(self.mode, b"100644" | b"100755")
+    }
+
+    fn is_folder(&self) -> bool {
+        self.mode == b"40000"
+    }
 }
 
 /// Where the objects of a repository lie.
@@ -83,28 +115,51 @@ impl Objects {
 
     /// The id of the regular file at a path below a tree.
     fn find(&self, tree: &[u8], path: &str) -> Option<Vec<u8>> {
-        let (folder, rest) = match path.split_once('/') {
-            Some((folder, rest)) => (folder, Some(rest)),
-            None => (path, None),
-        };
-        let content = self.read(tree, TREE)?;
-        let mut entries = content.as_slice();
-        while !entries.is_empty() {
-            let end = entries.iter().position(|byte| *byte == 0)?;
-            let entry = &entries[..end];
-            let id = entries.get(end + 1..end + 1 + self.hash)?;
-            entries = &entries[end + 1 + self.hash..];
-            let space = entry.iter().position(|byte| *byte == b' ')?;
-            if &entry[space + 1..] != folder.as_bytes() {
-                continue;
-            }
-            return match (rest, &entry[..space]) {
-                (Some(rest), b"40000") => self.find(id, rest),
-                (None, b"100644" | b"100755") => Some(id.to_vec()),
-                _ => None,
-            };
+        let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
+        let content = self.read(&self.folder(tree, folder)??, TREE)?;
+        let entry = self.entries(&content)?.into_iter().find(|entry| entry.name == name.as_bytes())?;
+        entry.is_file().then(|| entry.id.to_vec())
+    }
+
+    /// The id of the folder at a path below a tree; `Some(None)` where there is none.
+    fn folder(&self, tree: &[u8], path: &str) -> Option<Option<Vec<u8>>> {
+        let mut id = tree.to_vec();
+        for part in path.split('/').filter(|part| !part.is_empty()) {
+            let content = self.read(&id, TREE)?;
+            let entry = self.entries(&content)?.into_iter().find(|entry| entry.name == part.as_bytes());
+            let Some(entry) = entry.filter(TreeEntry::is_folder) else { return Some(None) };
+            id = entry.id.to_vec();
         }
-        None
+        Some(Some(id))
+    }
+
+    /// The regular files below a tree.
+    fn list(&self, tree: &[u8], above: &str, depth: usize, see: &mut dyn FnMut(String)) -> Option<()> {
+        if depth > MOST_FOLDERS {
+            return None;
+        }
+        let content = self.read(tree, TREE)?;
+        for entry in self.entries(&content)? {
+            let path = format!("{above}{}", String::from_utf8_lossy(entry.name));
+            if entry.is_file() {
+                see(path);
+            } else if entry.is_folder() {
+                self.list(entry.id, &format!("{path}/"), depth + 1, see)?;
+            }
+        }
+        Some(())
+    }
+
+    fn entries<'t>(&self, mut content: &'t [u8]) -> Option<Vec<TreeEntry<'t>>> {
+        let mut entries = Vec::new();
+        while !content.is_empty() {
+            let end = content.iter().position(|byte| *byte == 0)?;
+            let space = content[..end].iter().position(|byte| *byte == b' ')?;
+            let id = content.get(end + 1..end + 1 + self.hash)?;
+            entries.push(TreeEntry { mode: &content[..space], name: &content[space + 1..end], id });
+            content = &content[end + 1 + self.hash..];
+        }
+        Some(entries)
     }
 
     fn read(&self, id: &[u8], kind: u8) -> Option<Vec<u8>> {

@@ -107,6 +107,13 @@ impl PolicyFiles {
         texts.chain(data).collect()
     }
 
+    /// The folders among the arguments, from the repository's root (`""` for itself); nothing where an argument lies outside.
+    pub(super) fn folders(&self, root: &Path) -> Option<Vec<String>> {
+        let root = fs::canonicalize(root).ok()?;
+        let folders = self.arguments.iter().zip(&self.roots).filter(|(argument, folder)| argument == folder);
+        folders.map(|(_, folder)| folder.strip_prefix(&root).ok().map(shown)).collect()
+    }
+
     /// The files as plans record them, data files included: paths relative to `base` (the repository's root, else the
     /// working directory), and one digest over what a review covers of all. The commit is for the caller to add.
     pub fn reference(&self, base: &Path) -> PolicyReference {
@@ -276,6 +283,12 @@ impl Walk<'_> {
 
 fn joined(folder: &str, name: &str) -> String {
     if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") }
+}
+
+/// Whether a walk below a folder takes the file at this path for a policy.
+pub(super) fn is_policy(path: &str) -> bool {
+    let is_hidden = path.split('/').any(|part| part.starts_with('.'));
+    !is_hidden && (path.ends_with(".yaml") || path.ends_with(".yml")) && !is_test(path)
 }
 
 fn is_test(path: &str) -> bool {

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::policy_files::PolicyFiles;
+use super::policy_files::{self, PolicyFiles};
 use super::regular_file;
 use super::{git_index, git_objects};
 
@@ -38,14 +38,25 @@ pub fn commit(root: &Path) -> Option<String> {
         .and_then(|(id, _)| hash(id))
 }
 
-/// The commit that is checked out, if every file of a policy set is tracked and as in that commit.
+/// The commit that is checked out, if every file of a policy set is tracked and as in that commit, and the commit has no other
+/// policy in the set's folders: one that was deleted may have held the guard.
 pub fn commit_of(root: &Path, files: &PolicyFiles) -> Option<String> {
     let commit = commit(root)?;
     let contents = files.contents(root)?;
     let tracked: HashSet<String> = git_index::tracked(root).into_iter().collect();
     let are_tracked = contents.iter().all(|(path, _)| tracked.contains(path));
+    let known: HashSet<&str> = contents.iter().map(|(path, _)| path.as_str()).collect();
+    let folders = files.folders(root)?;
+    let committed = git_objects::files(root, &commit, &folders)?;
+    let is_whole = committed.iter().all(|(folder, path)| {
+        !policy_files::is_policy(path) || known.contains(joined(folder, path).as_str())
+    });
     let contents = contents.iter().map(|(path, content)| (path.as_str(), *content));
-    (are_tracked && git_objects::holds(root, &commit, contents)).then_some(commit)
+    (are_tracked && is_whole && git_objects::holds(root, &commit, contents)).then_some(commit)
+}
+
+fn joined(folder: &str, path: &str) -> String {
+    if folder.is_empty() { path.to_owned() } else { format!("{folder}/{path}") }
 }
 
 /// The address of the remote `origin`, without a user or password in it.

@@ -59,4 +59,30 @@ fn a_commit_is_named_only_where_every_file_is_as_in_it() {
     dirty("p", "a file is only staged");
     git(&root, &["commit", "-qm", "y"]);
     clean("committed again");
+    project.write(
+        "r/p/deep/guard.yaml",
+        "version: 1\nguard: { caps: { removals: { percent: 0, floor: 0 } } }\n",
+    );
+    project
+        .write("r/p/old.test.yaml", "version: 1\ntests: [{ name: t, device: {}, expect: { tags: [] } }]\n");
+    project.write("r/other/q.yaml", "version: 1\n");
+    git(&root, &["add", "-A"]);
+    git(&root, &["commit", "-qm", "z"]);
+    clean("with a guard");
+    for gone in ["p/old.test.yaml", "other/q.yaml"] {
+        std::fs::remove_file(root.join(gone)).unwrap();
+        clean("what is no policy of this set is deleted");
+    }
+    for (how, words) in
+        [("deleted", vec!["rm", "-q", "--cached", "p/deep/guard.yaml"]), ("staged", vec!["gc", "-q"])]
+    {
+        std::fs::remove_file(root.join("p/deep/guard.yaml")).unwrap();
+        dirty("p", &format!("a policy is {how} from the working tree"));
+        // The file by its own name is as in the commit; its folder is not.
+        assert_eq!(planned(&project, "p/p.yaml").get("dirty"), None);
+        git(&root, &words);
+        dirty("p", "the same in the index");
+        git(&root, &["reset", "-q", "--hard"]);
+        clean("restored");
+    }
 }
