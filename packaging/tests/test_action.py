@@ -221,6 +221,7 @@ class Restore(Runner):
     """The state of earlier runs, from an API of GitHub that answers from files."""
 
     def api(self, runs, artifacts):
+        """`runs` and `artifacts` as GitHub lists them."""
         state = self.folder / "made" / ".mdetag"
         state.mkdir(parents=True)
         (state / "kept").write_text("of 7")
@@ -230,18 +231,26 @@ class Restore(Runner):
             file.add(state, ".mdetag")
         with zipfile.ZipFile(self.folder / "7.zip", "w") as file:
             file.write(packed, "state.tar.gz")
-        (self.folder / "runs.json").write_text(json.dumps({"workflow_runs": runs}))
-        for run, made in artifacts.items():
-            (self.folder / f"{run}.json").write_text(json.dumps({"artifacts": made}))
+        for run in runs:
+            (self.folder / f"run-{run['id']}.json").write_text(json.dumps(run))
+        # Two pages, as --paginate prints them.
+        half = len(artifacts) // 2
+        pages = [json.dumps({"total_count": len(artifacts), "artifacts": page}) for page in [artifacts[:half], artifacts[half:]]]
+        self.answers("\n".join(pages))
+
+    def answers(self, pages, exit_code=0):
+        (self.folder / "pages.json").write_text(pages)
         self.says("gh", f"""cd {self.folder}
-case "$2" in
-*/workflows/*) cat runs.json ;;
-*/runs/*) run=${{2#*/runs/}}; cat "${{run%%/*}}.json" ;;
-*/zip) artifact=${{2%/zip}}; cat "${{artifact##*/}}.zip" ;;
+for path; do :; done
+case "$path" in
+*/zip) artifact=${{path%/zip}}; cat "${{artifact##*/}}.zip" ;;
+*/artifacts[?]*) cat pages.json; exit {exit_code} ;;
+*/runs/*) cat "run-${{path##*/}}.json" ;;
+*) exit 1 ;;
 esac""")
 
     def restore(self):
-        (self.folder / "repository").mkdir()
+        (self.folder / "repository").mkdir(exist_ok=True)
         environment = {
             "PATH": f"{self.bin}:{os.environ['PATH']}",
             "WORKFLOW": "mdetag-apply.yml",
@@ -254,25 +263,21 @@ esac""")
             command, env=environment, cwd=self.folder / "repository", capture_output=True, text=True, check=False
         )
 
-    def run_of(self, number, event="push", branch="main", head=1):
-        return {
-            "id": number,
-            "event": event,
-            "head_branch": branch,
-            "repository": {"id": 1},
-            "head_repository": {"id": head},
-        }
+    def run_of(self, number, event="push", path=".github/workflows/mdetag-apply.yml"):
+        return {"id": number, "event": event, "path": path}
 
-    def artifact(self, number, time, expired=False):
-        return {"id": number, "created_at": time, "expired": expired}
+    def artifact(self, number, run, time, expired=False, branch="main", head=1):
+        made = {"id": run, "head_branch": branch, "repository_id": 1, "head_repository_id": head}
+        return {"id": number, "created_at": time, "expired": expired, "workflow_run": made}
 
     def test_the_newest_state_of_the_main_branch_comes_back_with_its_modes(self):
         self.api(
-            [self.run_of(2), self.run_of(1)],
-            {
-                1: [self.artifact(7, "2026-11-02T00:00:00Z"), self.artifact(8, "2026-11-03T00:00:00Z", expired=True)],
-                2: [self.artifact(9, "2026-11-01T00:00:00Z")],
-            },
+            [self.run_of(2), self.run_of(1, path=".github/workflows/mdetag-apply.yml@refs/heads/main")],
+            [
+                self.artifact(9, 2, "2026-11-01T00:00:00Z"),
+                self.artifact(7, 1, "2026-11-02T00:00:00Z"),
+                self.artifact(8, 1, "2026-11-03T00:00:00Z", expired=True),
+            ],
         )
         ran = self.restore()
         self.assertEqual(ran.returncode, 0, ran.stdout + ran.stderr)
@@ -281,17 +286,50 @@ esac""")
 
     def test_what_a_pull_request_left_is_no_state(self):
         """Also where the main branch is its head: into another branch, or from a fork."""
+        time = "2026-11-02T00:00:00Z"
         runs = [
             self.run_of(1, event="pull_request"),
             self.run_of(2, event="pull_request_target"),
-            self.run_of(3, head=2),
-            self.run_of(4, branch="other"),
+            self.run_of(3),
+            self.run_of(4),
+            self.run_of(5, path=".github/workflows/other.yml"),
         ]
-        self.api(runs, {run: [self.artifact(7, "2026-11-02T00:00:00Z")] for run in [1, 2, 3, 4]})
+        made = [self.artifact(7, run, time) for run in [1, 2, 5]]
+        self.api(runs, [*made, self.artifact(7, 3, time, head=2), self.artifact(7, 4, time, branch="other")])
         ran = self.restore()
         self.assertEqual(ran.returncode, 0, ran.stdout + ran.stderr)
         self.assertIn("No state of an earlier run", ran.stdout)
         self.assertFalse((self.folder / "repository" / ".mdetag").exists())
+
+    def test_an_empty_list_is_no_state_and_no_list_is_an_error(self):
+        self.api([], [])
+        empty = json.dumps({"total_count": 0, "artifacts": []})
+        for pages, exit_code, expected in [
+            (empty, 0, 0),
+            (empty, 1, 1),
+            ("", 0, 1),
+            ("{}", 0, 1),
+            ("<html>", 0, 1),
+            ("[]", 0, 1),
+            (json.dumps({"message": "Resource not accessible by integration"}), 0, 1),
+            (json.dumps({"total_count": 3, "artifacts": []}), 0, 1),
+            (json.dumps({"total_count": 0, "artifacts": None}), 0, 1),
+            (json.dumps({"total_count": 1, "artifacts": [{"id": 7}]}), 0, 0),
+        ]:
+            with self.subTest(pages=pages, exit_code=exit_code):
+                self.answers(pages, exit_code)
+                ran = self.restore()
+                self.assertEqual(ran.returncode, expected, ran.stdout + ran.stderr)
+                self.assertEqual("::error::" in ran.stdout, expected == 1, ran.stdout)
+
+    def test_a_run_or_state_that_cannot_be_fetched_is_an_error(self):
+        time = "2026-11-02T00:00:00Z"
+        self.api([self.run_of(1)], [self.artifact(8, 1, time)])
+        self.assertNotEqual(self.restore().returncode, 0, "no archive")
+        (self.folder / "run-1.json").write_text("{}")
+        ran = self.restore()
+        self.assertEqual(ran.returncode, 1, ran.stdout)
+        self.assertIn("is not known", ran.stdout)
 
 
 if __name__ == "__main__":

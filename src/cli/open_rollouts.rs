@@ -35,6 +35,11 @@ pub struct Progress {
 }
 
 impl Progress {
+    /// Whether a resume at this time would write: a wave that was cut short, or the next one.
+    pub fn is_due(self, now: Timestamp) -> bool {
+        self.halted.is_none() && self.not_before.is_none_or(|moment| moment <= now)
+    }
+
     /// Whether a rollout of so many waves goes on.
     pub fn is_open(self, waves: u32) -> bool {
         (self.current > 0 || self.is_unknown) && self.current < waves && !self.is_closed

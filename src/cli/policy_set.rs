@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use mdetag::store::path_text::shown;
 use mdetag::store::{policy_files, regular_file, repository};
-use mdetag_core::diagnostic::{Diagnostic, Sources, Span};
+use mdetag_core::diagnostic::{Diagnostic, Severity, Source, Sources, Span};
 use mdetag_core::plan::{PolicyReference, guard_changes};
 use mdetag_core::policy::{self, Area, Difference, Policy, settings};
 use mdetag_core::time::Timestamp;
@@ -16,6 +16,8 @@ use super::context::Context;
 use super::failure::Failure;
 use super::findings;
 use super::planning::{PolicySet, has_errors};
+
+const SETTINGS: &str = "mdetag.yaml";
 
 /// A policy set with everything that was found in it, errors included.
 pub struct Read {
@@ -99,7 +101,9 @@ pub fn base(context: &Context, folder: &Path, paths: &[PathBuf], now: Timestamp)
         // That there is no policy is the only finding.
         set.findings.clear();
     }
-    Some(Base { folder: folder.to_owned(), set, is_checkout })
+    let mut base = Base { folder: folder.to_owned(), set, is_checkout, fault: None };
+    base.fault = base.settings_fault(context);
+    Some(base)
 }
 
 /// The set that `--base` names.
@@ -107,6 +111,8 @@ pub struct Base {
     folder: PathBuf,
     set: PolicySet,
     is_checkout: bool,
+    /// Why its `mdetag.yaml` says nothing.
+    fault: Option<String>,
 }
 
 impl Base {
@@ -119,6 +125,10 @@ impl Base {
     pub fn usable(&self, context: &Context) -> Option<&PolicySet> {
         if has_errors(&self.set.findings) {
             warn_unsplit(context, &self.folder, "has errors");
+            return None;
+        }
+        if let Some(fault) = &self.fault {
+            warn_unsplit(context, &self.folder, &format!("has an {SETTINGS} with errors ({fault})"));
             return None;
         }
         Some(&self.set)
@@ -141,25 +151,51 @@ impl Base {
     }
 
     fn settings_differences(&self, context: &Context) -> Vec<Difference> {
-        const NAME: &str = "mdetag.yaml";
         let own = context.settings_folder.as_deref();
-        let real = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
-        let below = own.and_then(|own| own.strip_prefix(real(&context.base)).ok().map(Path::to_path_buf));
-        let read = |path: &Path, root: &Path| match fs::symlink_metadata(path) {
-            Err(_) => Ok(String::new()),
-            Ok(_) => regular_file::text_within(path, root, policy::MAX_BYTES as u64)
-                .map_err(|why| format!("{NAME} cannot be compared: {}: {why}", shown(path))),
-        };
-        let base = self.folder.join(below.unwrap_or_default()).join(NAME);
-        let base = read(&base, &self.folder);
         let own = own.map_or(Ok(String::new()), |own| {
-            read(&own.join(NAME), context.repository.as_deref().unwrap_or(own))
+            settings_text(&own.join(SETTINGS), context.repository.as_deref().unwrap_or(own))
         });
+        let base = match &self.fault {
+            Some(why) => Err(format!("the base's {SETTINGS} cannot be compared: {why}")),
+            None => self.settings(context),
+        };
         match (base, own) {
             (Ok(base), Ok(own)) => policy::settings_differences(&base, &own),
             // A file that nobody can compare may have changed any lint.
             (Err(why), _) | (_, Err(why)) => vec![Difference { area: Area::Lints, sentence: why }],
         }
+    }
+
+    /// The text of its `mdetag.yaml`, at the place of the one at hand; empty where there is none.
+    fn settings(&self, context: &Context) -> Result<String, String> {
+        let real = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
+        let own = context.settings_folder.as_deref();
+        let below = own.and_then(|own| own.strip_prefix(real(&context.base)).ok().map(Path::to_path_buf));
+        settings_text(&self.folder.join(below.unwrap_or_default()).join(SETTINGS), &self.folder)
+    }
+
+    fn settings_fault(&self, context: &Context) -> Option<String> {
+        if !self.is_checkout {
+            return None;
+        }
+        let text = match self.settings(context) {
+            Ok(text) if text.is_empty() => return None,
+            Ok(text) => text,
+            Err(why) => return Some(why),
+        };
+        let source = Source::new(SETTINGS, 0, SETTINGS, text);
+        let (_, findings) = settings::read(&Sources { files: vec![source], ..Sources::default() });
+        let errors = findings.iter().filter(|finding| finding.severity == Severity::Error);
+        Some(errors.map(|error| format!("{}: {}", error.code, error.message)).next()?)
+    }
+}
+
+/// The text of an `mdetag.yaml` that lies below `root`; empty where there is none.
+fn settings_text(path: &Path, root: &Path) -> Result<String, String> {
+    match fs::symlink_metadata(path) {
+        Err(_) => Ok(String::new()),
+        Ok(_) => regular_file::text_within(path, root, policy::MAX_BYTES as u64)
+            .map_err(|why| format!("{SETTINGS} cannot be compared: {}: {why}", shown(path))),
     }
 }
 
@@ -170,7 +206,7 @@ pub fn warn_unsplit(context: &Context, folder: &Path, why: &str) {
 
 /// The findings that a command other than `validate` shows: notes are for `validate`.
 pub fn warnings(findings: &[Diagnostic]) -> Vec<Diagnostic> {
-    let is_note = |finding: &&Diagnostic| finding.severity == mdetag_core::diagnostic::Severity::Note;
+    let is_note = |finding: &&Diagnostic| finding.severity == Severity::Note;
     findings.iter().filter(|finding| !is_note(finding)).cloned().collect()
 }
 

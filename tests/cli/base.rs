@@ -209,3 +209,33 @@ fn a_change_of_the_device_groups_does_not_disarm_the_cap_on_moves() {
         }
     }
 }
+
+#[test]
+fn a_base_whose_settings_have_errors_is_a_warning_and_no_split() {
+    let project = drifted();
+    project.write("old/policies/p.yaml", &policy(""));
+    project.write("mdetag.yaml", "version: 1\n");
+    let words = ["plan", "--sandbox", "--base", "old", "policies", "--format", "json"];
+    for (settings, is_split) in
+        [("version: 1\n", true), ("", true), ("garbage: [", false), ("version: 1\nlintz: {}\n", false)]
+    {
+        project.write("old/mdetag.yaml", settings);
+        let ran = project.run(&words).exits(0);
+        let plan = ran.json();
+        assert_eq!(plan["split"]["thisChange"].is_object(), is_split, "{settings}: {}", plan["split"]);
+        assert_eq!(
+            ran.err.contains("mdetag.yaml") && ran.err.contains("not split"),
+            !is_split,
+            "{}",
+            ran.err
+        );
+        let text = project.run(&words[..words.len() - 2]).exits(0).out;
+        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert_eq!(
+            text.contains("the base's mdetag.yaml cannot be compared"),
+            !is_split,
+            "{settings}: {text}"
+        );
+        assert!(is_split || !text.contains("version is new"), "{settings}");
+    }
+}

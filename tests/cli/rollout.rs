@@ -53,6 +53,12 @@ fn a_wave_waits_and_nothing_is_written_before_its_time() {
     assert_eq!((done(&first), &first["exitCode"]), (25, &6.into()), "{first}");
     assert_eq!(first["outcomes"]["notAttempted"], 275, "the outcomes add up: {}", first["outcomes"]);
     let not_before = first["notBefore"].as_str().unwrap().to_owned();
+    let shown = project.run(&["state", "show", "--format", "json"]).exits(0).json();
+    let rollout = &shown["tenants"][0]["nextWaves"][0];
+    assert_eq!((&rollout["run"], &rollout["notBefore"]), (&first["runId"], &first["notBefore"]), "{shown}");
+    assert_eq!((&rollout["isDue"], &rollout["gate"]), (&false.into(), &serde_json::Value::Null), "{shown}");
+    let shown = project.run(&["state", "show"]).exits(0);
+    assert!(shown.out.contains(&format!("the next may start at {not_before}")), "{}", shown.out);
     let calls = project.calls("default", "bulkTag").len();
     let again = project.run(&["apply", "--resume", "--sandbox", "--format", "json"]).exits(6).json();
     assert_eq!((again["notBefore"].as_str(), done(&again)), (Some(&*not_before), 25), "{again}");

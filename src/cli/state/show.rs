@@ -73,10 +73,10 @@ fn tenant(context: &Context, state: &StateDir) -> Result<Value, Failure> {
     let policy = PoliciesAtHand { digest, ..PoliciesAtHand::default() };
     let tag_case = context.settings.tag_case;
     let known = history::read(state, Present { now, visibility, policy, retry_contested: false, tag_case });
-    let mut next_waves = Vec::new();
+    let mut next_waves = None;
     let rollouts: Option<Vec<String>> = match open_rollouts::open(state, None, None) {
         Ok(open) => {
-            next_waves.extend(open.iter().map(next_wave));
+            next_waves = Some(open.iter().map(|recorded| next_wave(recorded, now)).collect::<Vec<Value>>());
             Some(open.into_iter().map(|recorded| recorded.header.run).collect())
         }
         Err(error) => {
@@ -84,7 +84,7 @@ fn tenant(context: &Context, state: &StateDir) -> Result<Value, Failure> {
             None
         }
     };
-    let unfinished = unfinished(state, &headers, &resumable, rollouts.as_deref().unwrap_or_default());
+    let unfinished = unfinished(state, &headers, &resumable, open.as_deref().unwrap_or_default());
     let (baselines, accepted) = baselines_file::all(state).map_err(failed)?;
     let holder = state.backend().last_holder(&state.lock()).map_err(failed)?;
     Ok(json!({
@@ -99,11 +99,12 @@ fn tenant(context: &Context, state: &StateDir) -> Result<Value, Failure> {
 }
 
 /// How far an open rollout is, and what its next wave waits for.
-fn next_wave(recorded: &Recorded) -> Value {
+fn next_wave(recorded: &Recorded, now: Timestamp) -> Value {
     let progress = open_rollouts::progress(recorded);
     json!({
         "run": recorded.header.run, "written": progress.current, "waves": recorded.header.waves,
         "notBefore": progress.not_before, "gate": progress.halted.map(Gate::word),
+        "isDue": progress.is_due(now),
     })
 }
 
@@ -189,6 +190,7 @@ fn text(tenant: &Value) -> String {
             (Some(gate), _) => {
                 format!("the gate `{}` failed: only --next-wave --reason passes it", terminal(gate))
             }
+            (None, Some(_)) if next["isDue"] == true => "the next is due".to_owned(),
             (None, Some(moment)) => format!("the next may start at {}", terminal(moment)),
             (None, None) => "under way".to_owned(),
         };
