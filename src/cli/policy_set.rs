@@ -186,7 +186,7 @@ impl Base {
         let source = Source::new(SETTINGS, 0, SETTINGS, text);
         let (_, findings) = settings::read(&Sources { files: vec![source], ..Sources::default() });
         let errors = findings.iter().filter(|finding| finding.severity == Severity::Error);
-        Some(errors.map(|error| format!("{}: {}", error.code, error.message)).next()?)
+        errors.map(|error| format!("{}: {}", error.code, error.message)).next()
     }
 }
 
