@@ -84,7 +84,7 @@ fn tenant(context: &Context, state: &StateDir) -> Result<Value, Failure> {
             None
         }
     };
-    let unfinished = unfinished(state, &headers, &resumable, open.as_deref().unwrap_or_default());
+    let unfinished = unfinished(state, &headers, &resumable, rollouts.as_deref().unwrap_or_default());
     let (baselines, accepted) = baselines_file::all(state).map_err(failed)?;
     let holder = state.backend().last_holder(&state.lock()).map_err(failed)?;
     Ok(json!({
