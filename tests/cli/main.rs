@@ -54,6 +54,7 @@ mod shared_selectors;
 mod special_files;
 mod shrink;
 mod start;
+mod stated;
 mod state_commands;
 mod state_folder;
 mod stopped_waits;

@@ -2,7 +2,7 @@
 //!
 //! Reads no test file (that is `policy`) and does not say how a failure looks (that is `report`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
@@ -149,6 +149,7 @@ fn one(
     };
     let mut policy = bare.clone();
     rehearsed.problems = fill_lookups(&mut policy, test);
+    policy.stated_superseded = test.superseded;
     let snapshot = match snapshot(test) {
         Ok(snapshot) => snapshot,
         Err(problem) => {
@@ -162,6 +163,9 @@ fn one(
         let keys = &mut Arc::make_mut(&mut lookup.rows).keys;
         keys.iter_mut().for_each(|key| *key = snapshot.id(Row(0)).to_owned());
     }
+    let (hunting, unknown) = stated(&policy, sources, test, hunting, snapshot.id(Row(0)));
+    rehearsed.problems.extend(unknown);
+    let hunting = &hunting;
     let selections = match selection::select_stated(&policy, &snapshot, hunting, now) {
         Ok(selections) => selections,
         Err(findings) => {
@@ -380,23 +384,71 @@ fn list_addresses(object: &mut Map<String, Value>) {
     }
 }
 
+/// An id that no test's device has.
+const NO_DEVICE: &str = "no-device";
+
 /// The recorded results, and for every other query of the policy one that selects no device.
 fn completed(policy: &Policy, hunting: &HuntingResults) -> HuntingResults {
     let mut completed = hunting.clone();
-    let rules = policy.rules.iter().map(|rule| &rule.select);
-    let protections = policy.protections.iter().map(|protection| &protection.select);
-    let named = policy.selectors.iter().map(|selector| &selector.selector);
-    for selector in policy.scope.iter().chain(rules).chain(protections).chain(named) {
-        for_each_query(selector, &mut |query| {
-            if completed.get(&query.query).is_none_or(HuntedRows::is_empty) {
-                completed.insert(&query.query, HuntedRows::of_ids(vec!["no-device".to_owned()]));
-            }
-        });
+    for query in queries(policy) {
+        if completed.get(&query.query).is_none_or(HuntedRows::is_empty) {
+            completed.insert(&query.query, HuntedRows::of_ids(vec![NO_DEVICE.to_owned()]));
+        }
     }
     completed
 }
 
-fn for_each_query(selector: &Selector, see: &mut dyn FnMut(&Hunting)) {
+/// The results as the test states them for its device, and what it states of queries that the policy does not have.
+fn stated(
+    policy: &Policy,
+    sources: &Sources,
+    test: &PolicyTest,
+    results: &HuntingResults,
+    id: &str,
+) -> (HuntingResults, Vec<String>) {
+    let (mut results, mut problems) = (results.clone(), Vec::new());
+    for (name, is_listed) in &test.hunting {
+        let texts = query_texts(sources, name);
+        let named: Vec<&Hunting> =
+            queries(policy).into_iter().filter(|query| texts.contains(query.query.trim())).collect();
+        if named.is_empty() {
+            problems.push(format!(
+                "the test states the result of the hunting query `{name}`, which the policy does not have"
+            ));
+        }
+        for query in named {
+            let ids = vec![if *is_listed { id.to_owned() } else { NO_DEVICE.to_owned() }];
+            results.insert(&query.query, HuntedRows::of_ids(ids));
+        }
+    }
+    (results, problems)
+}
+
+/// What a test may mean by a query's name: the text itself, or that of the files with this path or name.
+fn query_texts<'a>(sources: &'a Sources, name: &'a str) -> BTreeSet<&'a str> {
+    let is_named =
+        |path: &str| path == name || path.strip_suffix(name).is_some_and(|rest| rest.ends_with('/'));
+    let files = sources.data.iter().filter(|((_, path), _)| is_named(path));
+    let texts = files.filter_map(|(_, data)| std::str::from_utf8(data.as_ref().ok()?).ok());
+    texts.map(|text| text.trim_start_matches('\u{feff}').trim()).chain([name.trim()]).collect()
+}
+
+/// Every hunting query of a policy.
+fn queries(policy: &Policy) -> Vec<&Hunting> {
+    let rules = policy.rules.iter().map(|rule| &rule.select);
+    let protections = policy.protections.iter().map(|protection| &protection.select);
+    let named = policy.selectors.iter().map(|selector| &selector.selector);
+    let rollout = policy.guard.rollout.iter();
+    let gates = rollout
+        .flat_map(|rollout| rollout.first.iter().chain(rollout.health.iter().map(|health| &health.select)));
+    let mut queries = Vec::new();
+    for selector in policy.scope.iter().chain(rules).chain(protections).chain(named).chain(gates) {
+        for_each_query(selector, &mut |query| queries.push(query));
+    }
+    queries
+}
+
+fn for_each_query<'p>(selector: &'p Selector, see: &mut dyn FnMut(&'p Hunting)) {
     match &selector.kind {
         SelectorKind::All(parts) | SelectorKind::Any(parts) => {
             parts.iter().for_each(|part| for_each_query(part, see));

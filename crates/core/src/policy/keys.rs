@@ -350,6 +350,12 @@ pub(super) static TEST: &[Key] = &[
         Shape::Named(&Shape::Named(&Shape::Cell)),
         "Rows of lookups for this device, by lookup name.",
     ),
+    key(
+        "hunting",
+        Shape::Named(&Shape::Boolean),
+        "Whether this device is in the result of a hunting query, by its text or the name of its file.",
+    ),
+    key("superseded", Shape::Boolean, "Whether another device supersedes this one."),
     key("group", Shape::Text, "The device group after the plan; the same as `expect.group`."),
     required("expect", Shape::Mapping(EXPECT), "What the policy gives; keys left out are not checked."),
 ];

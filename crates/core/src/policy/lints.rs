@@ -8,6 +8,7 @@ use std::collections::{HashMap, HashSet};
 use super::data_sources;
 use super::dead_rules;
 use super::overlap::{ComparisonBudget, FlatPattern};
+use super::owned_fields;
 use super::reader::Reader;
 use super::selector::{uses, walk};
 use super::settle::is_dead;
@@ -39,6 +40,7 @@ pub(super) fn check(reader: &mut Reader<'_>, policy: &Policy) {
     if !reader.has_errors() {
         unused_selectors(reader, policy);
         idle_priorities(reader, policy);
+        owned_fields::check(reader, policy);
         dead_rules::check(reader, policy);
     }
 }

@@ -23,6 +23,7 @@ mod names;
 pub mod notify;
 mod operators;
 mod overlap;
+mod owned_fields;
 mod profiles;
 mod reader;
 pub mod reference;
@@ -119,6 +120,8 @@ pub struct Policy {
     pub guard: Guard,
     /// How tags of other case count, everywhere in this policy.
     pub tag_case: TagCase,
+    /// Whether the device of a policy test is superseded, where the test says so; none for devices that are compared.
+    pub stated_superseded: Option<bool>,
 }
 
 impl Policy {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use super::keys;
 use super::reader::{Fields, Reader};
-use super::syntax::{self, Node, NodeKind, shown};
+use super::syntax::{self, Entry, Node, NodeKind, shown};
 use crate::device::{DeviceValue, Field, Kind};
 use crate::diagnostic::{Diagnostic, SourceId, Sources, Span};
 use crate::tag::TagCase;
@@ -30,6 +30,10 @@ pub struct PolicyTest {
     pub device: BTreeMap<String, TestValue>,
     /// Rows by lookup name and column; an empty row is missing.
     pub lookups: BTreeMap<String, BTreeMap<String, String>>,
+    /// Whether the device is in the result of a hunting query, by the query's text or its file.
+    pub hunting: BTreeMap<String, bool>,
+    /// Whether another device supersedes this one; none where the test does not say.
+    pub superseded: Option<bool>,
     /// What the policy must give.
     pub expect: Expectations,
     /// Where the name stands.
@@ -126,18 +130,57 @@ fn test(reader: &mut Reader<'_>, node: &Node, file_now: Option<Timestamp>) -> Op
     let now = fields.get("now").and_then(|now| time(reader, now)).or(file_now);
     let device = fields.get("device").and_then(|node| device(reader, node)).unwrap_or_default();
     let lookups = fields.get("lookup").and_then(|node| lookups(reader, node)).unwrap_or_default();
+    let hunting = fields.get("hunting").and_then(|node| hunting(reader, node)).unwrap_or_default();
+    let superseded = fields.get("superseded").and_then(|node| reader.boolean(node, "`superseded`"));
     let mut expect = fields.get("expect").and_then(|node| expectations(reader, node)).unwrap_or_default();
     expect.group = expect.group.or_else(|| group(reader, &fields));
     let (name, span) = name?;
-    Some(PolicyTest { name, now, device, lookups, expect, span })
+    Some(PolicyTest { name, now, device, lookups, hunting, superseded, expect, span })
 }
 
-/// The fields of a device. A nested `vmMetadata` mapping counts as its dotted names.
+fn hunting(reader: &mut Reader<'_>, node: &Node) -> Option<BTreeMap<String, bool>> {
+    let entries = reader.map(node, "`hunting`")?.iter();
+    let stated = entries.filter_map(|entry| {
+        let is_listed = reader.boolean(&entry.value, &format!("`{}`", shown(&entry.key)))?;
+        Some((entry.key.clone(), is_listed))
+    });
+    Some(stated.collect())
+}
+
+/// Whether a device is an object as the API returns it: policies have no fields that nest, and no annotations.
+fn is_api_object(entries: &[Entry]) -> bool {
+    let nests = |node: &Node| match &node.kind {
+        NodeKind::Map(_) => true,
+        NodeKind::List(items) => items.iter().any(|item| matches!(item.kind, NodeKind::Map(_))),
+        _ => false,
+    };
+    entries.iter().any(|entry| entry.key.contains('@') || entry.key == "vmMetadata" || nests(&entry.value))
+}
+
+/// Whether this is no field of a policy: in an object of the API it is ignored. A field in other case is a mistake everywhere.
+fn is_foreign(name: &str) -> bool {
+    Field::ALL.iter().all(|field| !field.name().eq_ignore_ascii_case(name))
+}
+
+/// The fields of a device. A nested `vmMetadata` mapping counts as its dotted names, and the addresses of nested `ipAddresses` as
+/// two lists.
 fn device(reader: &mut Reader<'_>, node: &Node) -> Option<BTreeMap<String, TestValue>> {
     let mut device = BTreeMap::new();
-    for entry in reader.map(node, "`device`")? {
+    let entries = reader.map(node, "`device`")?;
+    let is_api_object = is_api_object(entries);
+    for entry in entries {
+        if let ("ipAddresses", NodeKind::List(items)) = (&*entry.key, &entry.value.kind)
+            && items.iter().any(|item| matches!(item.kind, NodeKind::Map(_)))
+        {
+            addresses(reader, items, &mut device);
+            continue;
+        }
+        let is_without = entry.key == "vmMetadata" && matches!(entry.value.kind, NodeKind::Null);
+        if is_without || (is_api_object && entry.key != "vmMetadata" && is_foreign(&entry.key)) {
+            continue;
+        }
         if let ("vmMetadata", NodeKind::Map(inner)) = (&*entry.key, &entry.value.kind) {
-            for inner in inner {
+            for inner in inner.iter().filter(|inner| !is_foreign(&format!("vmMetadata.{}", inner.key))) {
                 device_field(
                     reader,
                     format!("vmMetadata.{}", inner.key),
@@ -151,6 +194,21 @@ fn device(reader: &mut Reader<'_>, node: &Node) -> Option<BTreeMap<String, TestV
         device_field(reader, entry.key.clone(), entry.key_span, &entry.value, &mut device);
     }
     Some(device)
+}
+
+/// The addresses of `ipAddresses` as the API nests them.
+fn addresses(reader: &mut Reader<'_>, items: &[Node], device: &mut BTreeMap<String, TestValue>) {
+    for (key, field) in [("ipAddress", "ipAddresses"), ("macAddress", "macAddresses")] {
+        let mut found = Vec::new();
+        for item in items {
+            let NodeKind::Map(entries) = &item.kind else { continue };
+            let stated = entries.iter().find(|entry| entry.key == key).map(|entry| &entry.value);
+            let stated = stated.filter(|node| !matches!(node.kind, NodeKind::Null));
+            let text = stated.and_then(|node| reader.text(node, &format!("`{key}`")));
+            found.extend(text.map(str::to_owned));
+        }
+        device.insert(field.to_owned(), TestValue::List(found));
+    }
 }
 
 fn device_field(
@@ -285,6 +343,28 @@ mod tests {
     }
 
     #[test]
+    fn an_object_of_the_api_keeps_what_policies_know_and_loses_the_rest() {
+        let (tests, codes) = parse(
+            "version: 1\ntests:\n  - name: a\n    device:\n      '@odata.type': x\n      id: c1\n      somethingNew: { of: [the, service] }\n      \
+             vmMetadata: { vmId: x, cloudProvider: Azure, invented: 1 }\n      ipAddresses:\n        - { ipAddress: 10.0.0.1, macAddress: \
+             aa0000000001, type: Ethernet, operationalStatus: Up }\n        - { ipAddress: 10.0.0.2, macAddress: null }\n    \
+             expect: { tags: [] }\n",
+        );
+        assert_eq!(codes, Vec::<&str>::new());
+        let device = &tests.tests[0].device;
+        let list = |texts: &[&str]| TestValue::List(texts.iter().map(|text| (*text).to_owned()).collect());
+        assert_eq!(device["ipAddresses"], list(&["10.0.0.1", "10.0.0.2"]));
+        assert_eq!(device["vmMetadata.vmId"], TestValue::Text("x".to_owned()));
+        assert!(
+            !device.keys().any(|key| key.contains('@') || key.contains("New") || key.contains("invented"))
+        );
+        assert_eq!(
+            parse("version: 1\ntests: [{ name: a, device: { vmMetadata: null }, expect: { tags: [] } }]\n").1,
+            [""; 0]
+        );
+    }
+
+    #[test]
     fn mistakes_in_tests_are_found_as_in_policies() {
         let test = |rest: &str| parse(&format!("version: 1\ntests:\n  - {{ name: a, {rest} }}\n")).1;
         assert_eq!(test("device: {}, expect: { tags: [] }"), Vec::<&str>::new());
@@ -294,6 +374,10 @@ mod tests {
             test("device: { vmMetadata: { vmId: a }, vmMetadata.resourceId: b }, expect: { tags: [] }"),
             Vec::<&str>::new()
         );
+        assert_eq!(test("device: { '@odata.type': x, osplatform: x }, expect: { tags: [] }"), ["E0201"]);
+        assert_eq!(test("device: { riskScores: x }, expect: { tags: [] }"), ["E0201"]);
+        assert_eq!(test("device: {}, hunting: { q: yes }, expect: { tags: [] }"), ["E0104"]);
+        assert_eq!(test("device: {}, superseded: 1, expect: { tags: [] }"), ["E0104"]);
         assert_eq!(test("device: {}, expect: {}"), ["E0203"]);
         assert_eq!(test("device: {}, expect: { tag: [] }"), ["E0103"]);
         assert_eq!(test("device: {}, expect: { tags: A }"), ["E0104"]);

@@ -24,7 +24,8 @@ impl Policy {
         self.is_counted_on(tag) || first.into_iter().chain(health).any(|selector| self.names(selector, tag))
     }
 
-    fn moves_groups(&self, tag: &str) -> bool {
+    /// Whether a condition of a device group may look at the tag.
+    pub(super) fn moves_groups(&self, tag: &str) -> bool {
         let Some((groups, _)) = &self.device_groups else { return false };
         let tag = groups.tag_case.key(tag);
         groups

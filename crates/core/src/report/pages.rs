@@ -106,6 +106,7 @@ const PAGES: &[(&str, &str)] = &[
     ("W0716", include_str!("../../../../docs/diagnostics/W0716.md")),
     ("W0718", include_str!("../../../../docs/diagnostics/W0718.md")),
     ("N0201", include_str!("../../../../docs/diagnostics/N0201.md")),
+    ("N0202", include_str!("../../../../docs/diagnostics/N0202.md")),
     ("N0401", include_str!("../../../../docs/diagnostics/N0401.md")),
     ("N0402", include_str!("../../../../docs/diagnostics/N0402.md")),
     ("N0403", include_str!("../../../../docs/diagnostics/N0403.md")),

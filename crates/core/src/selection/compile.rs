@@ -109,7 +109,11 @@ impl<'p> Compiler<'p> {
             },
             SelectorKind::Use(index) => return self.named(*index),
             SelectorKind::Field { field, test } => self.leaf(*field, test),
-            SelectorKind::Superseded { by, keep } => Node::Superseded { by: *by, keep: *keep },
+            SelectorKind::Superseded { by, keep } => match self.policy.stated_superseded {
+                None => Node::Superseded { by: *by, keep: *keep },
+                Some(true) => Node::Everything,
+                Some(false) => Node::Any(Vec::new()),
+            },
             SelectorKind::Hunting(query) => self.hunting(query, selector.span),
         };
         self.node(node)

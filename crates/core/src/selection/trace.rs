@@ -95,7 +95,10 @@ impl Tracer<'_> {
                 }
             }
             SelectorKind::Superseded { by, keep } => {
-                let (holds, actual) = self.superseded(*by, *keep);
+                let (holds, actual) = match self.policy.stated_superseded {
+                    Some(stated) => (stated, Some("as the test states".to_owned())),
+                    None => self.superseded(*by, *keep),
+                };
                 let kept = match keep {
                     Keep::Newest => "newest",
                     Keep::Oldest => "oldest",
