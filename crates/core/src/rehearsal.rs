@@ -2,7 +2,9 @@
 //!
 //! Reads no test file (that is `policy`) and does not say how a failure looks (that is `report`).
 
-use std::collections::{BTreeMap, BTreeSet};
+mod queries;
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
@@ -15,10 +17,9 @@ use crate::groups::group_of;
 use crate::inventory::{Row, Snapshot, SnapshotBuilder};
 use crate::plan::{self, Header, History, Plan};
 use crate::policy::{
-    Expectations, Hunting, Lookup, LookupRows, LookupSource, Policy, PolicyTest, PolicyTests, Selector,
-    SelectorKind, TestValue,
+    Expectations, Lookup, LookupRows, LookupSource, Policy, PolicyTest, PolicyTests, TestValue,
 };
-use crate::selection::{self, HuntedRows, HuntingResults, Selections};
+use crate::selection::{self, HuntingResults, Selections};
 use crate::text;
 use crate::time::Timestamp;
 
@@ -120,7 +121,7 @@ pub fn rehearse(
         lookup.is_void |= lookup.query().is_some();
         lookup.source = LookupSource::File(lookup.title());
     }
-    let hunting = completed(policy, hunting);
+    let hunting = queries::completed(policy, hunting);
     let mut is_matched = vec![false; policy.rules.len()];
     let rehearsed = tests
         .tests
@@ -163,7 +164,7 @@ fn one(
         let keys = &mut Arc::make_mut(&mut lookup.rows).keys;
         keys.iter_mut().for_each(|key| *key = snapshot.id(Row(0)).to_owned());
     }
-    let (hunting, unknown) = stated(&policy, sources, test, hunting, snapshot.id(Row(0)));
+    let (hunting, unknown) = queries::stated(&policy, sources, test, hunting, snapshot.id(Row(0)));
     rehearsed.problems.extend(unknown);
     let hunting = &hunting;
     let selections = match selection::select_stated(&policy, &snapshot, hunting, now) {
@@ -381,81 +382,6 @@ fn list_addresses(object: &mut Map<String, Value>) {
     }
     if !entries.is_empty() {
         object.insert("ipAddresses".to_owned(), Value::Array(entries));
-    }
-}
-
-/// An id that no test's device has.
-const NO_DEVICE: &str = "no-device";
-
-/// The recorded results, and for every other query of the policy one that selects no device.
-fn completed(policy: &Policy, hunting: &HuntingResults) -> HuntingResults {
-    let mut completed = hunting.clone();
-    for query in queries(policy) {
-        if completed.get(&query.query).is_none_or(HuntedRows::is_empty) {
-            completed.insert(&query.query, HuntedRows::of_ids(vec![NO_DEVICE.to_owned()]));
-        }
-    }
-    completed
-}
-
-/// The results as the test states them for its device, and what it states of queries that the policy does not have.
-fn stated(
-    policy: &Policy,
-    sources: &Sources,
-    test: &PolicyTest,
-    results: &HuntingResults,
-    id: &str,
-) -> (HuntingResults, Vec<String>) {
-    let (mut results, mut problems) = (results.clone(), Vec::new());
-    for (name, is_listed) in &test.hunting {
-        let texts = query_texts(sources, name);
-        let named: Vec<&Hunting> =
-            queries(policy).into_iter().filter(|query| texts.contains(query.query.trim())).collect();
-        if named.is_empty() {
-            problems.push(format!(
-                "the test states the result of the hunting query `{name}`, which the policy does not have"
-            ));
-        }
-        for query in named {
-            let ids = vec![if *is_listed { id.to_owned() } else { NO_DEVICE.to_owned() }];
-            results.insert(&query.query, HuntedRows::of_ids(ids));
-        }
-    }
-    (results, problems)
-}
-
-/// What a test may mean by a query's name: the text itself, or that of the files with this path or name.
-fn query_texts<'a>(sources: &'a Sources, name: &'a str) -> BTreeSet<&'a str> {
-    let is_named =
-        |path: &str| path == name || path.strip_suffix(name).is_some_and(|rest| rest.ends_with('/'));
-    let files = sources.data.iter().filter(|((_, path), _)| is_named(path));
-    let texts = files.filter_map(|(_, data)| std::str::from_utf8(data.as_ref().ok()?).ok());
-    texts.map(|text| text.trim_start_matches('\u{feff}').trim()).chain([name.trim()]).collect()
-}
-
-/// Every hunting query of a policy.
-fn queries(policy: &Policy) -> Vec<&Hunting> {
-    let rules = policy.rules.iter().map(|rule| &rule.select);
-    let protections = policy.protections.iter().map(|protection| &protection.select);
-    let named = policy.selectors.iter().map(|selector| &selector.selector);
-    let rollout = policy.guard.rollout.iter();
-    let gates = rollout
-        .flat_map(|rollout| rollout.first.iter().chain(rollout.health.iter().map(|health| &health.select)));
-    let mut queries = Vec::new();
-    for selector in policy.scope.iter().chain(rules).chain(protections).chain(named).chain(gates) {
-        for_each_query(selector, &mut |query| queries.push(query));
-    }
-    queries
-}
-
-fn for_each_query<'p>(selector: &'p Selector, see: &mut dyn FnMut(&'p Hunting)) {
-    match &selector.kind {
-        SelectorKind::All(parts) | SelectorKind::Any(parts) => {
-            parts.iter().for_each(|part| for_each_query(part, see));
-        }
-        SelectorKind::Not(part) => for_each_query(part, see),
-        SelectorKind::Hunting(query) => see(query),
-        _ => {}
     }
 }
 
