@@ -29,7 +29,6 @@ pub(crate) const CIRCLES: &[(&str, &str)] = &[
     ("plan/calls plan/cost", "the options by which calls are cut"),
     ("plan/document/read plan/document/tables", "the checks of a table while it is read"),
     ("plan/guard plan/tight", "the limits that a plan comes close to"),
-    ("policy/data policy/delimited", "the table that a file becomes"),
     ("policy/keys policy/notify policy/reader", "the keys of one section"),
     ("policy/limits policy/rollout", "the numbers of devices that both read"),
     ("policy/scalars policy/syntax", "the nodes that scalars become"),
