@@ -101,16 +101,18 @@ fn mapping(keys: &'static [Key]) -> Value {
         schema["required"] = required.into();
     }
     let needs = |names: &[&str]| names.iter().map(|name| json!({ "required": [name] })).collect::<Vec<_>>();
-    if std::ptr::eq(keys, keys::RULE) {
+    // Not by address: the compiler may give one table several.
+    let is = |other: &[Key]| keys.iter().map(|key| key.name).eq(other.iter().map(|key| key.name));
+    if is(keys::RULE) {
         schema["anyOf"] = needs(&["tags", "removeTags", "deviceValue"]).into();
-    } else if std::ptr::eq(keys, keys::LOOKUP) {
+    } else if is(keys::LOOKUP) {
         schema["oneOf"] = needs(&["file", "hunting"]).into();
-    } else if [keys::HUNTING, keys::LOOKUP_HUNTING].iter().any(|some| std::ptr::eq(keys, *some)) {
+    } else if is(keys::HUNTING) || is(keys::LOOKUP_HUNTING) {
         schema["oneOf"] = needs(&["query", "queryFile"]).into();
-    } else if std::ptr::eq(keys, keys::INVARIANT) {
+    } else if is(keys::INVARIANT) {
         schema["oneOf"] = needs(&["tag", "deviceValue", "group"]).into();
         schema["anyOf"] = needs(&["atLeast", "atMost"]).into();
-    } else if [keys::CAP, keys::CAP_WITH_DAY, keys::EXPECT].iter().any(|some| std::ptr::eq(keys, *some)) {
+    } else if is(keys::CAP) || is(keys::CAP_WITH_DAY) || is(keys::EXPECT) {
         schema["minProperties"] = 1.into();
     }
     schema
