@@ -1,6 +1,7 @@
 //! `mdetag coverage`: which devices no rule selects, which tags nobody claims, which rules and protections hold for nobody.
 
 use mdetag_core::coverage::{self, Coverage};
+use mdetag_core::report::escape;
 use mdetag_core::report::listing::{Cell, Listing};
 use mdetag_core::report::words::{counted, noun_for};
 use mdetag_core::selection;
@@ -92,7 +93,11 @@ fn remarks(coverage: &Coverage) -> Vec<String> {
         remarks.push(format!("No rule selects: {}{more}", coverage.unselected.sample.join(", ")));
     }
     if !coverage.unclaimed.is_empty() {
-        let named = coverage.unclaimed.iter().take(MOST_TAGS).map(|(tag, count)| format!("{tag} ({count})"));
+        let named = coverage
+            .unclaimed
+            .iter()
+            .take(MOST_TAGS)
+            .map(|(tag, count)| format!("{} ({count})", escape::tag(tag)));
         let rest = coverage.unclaimed.len().saturating_sub(MOST_TAGS);
         let more = if rest > 0 { format!(", … {rest} more") } else { String::new() };
         remarks.push(format!(

@@ -4,7 +4,7 @@
 
 use serde_json::{Value, json};
 
-use super::escape::json_document;
+use super::escape::{self, json_document};
 use super::listing::{Cell, Listing};
 use super::words::counted;
 use crate::import::{Gives, Imported};
@@ -13,7 +13,10 @@ use crate::import::{Gives, Imported};
 pub fn listing(folder: &str, imported: &Imported) -> Listing {
     let claims = match imported.claims.as_slice() {
         [] => "claims nothing".to_owned(),
-        claims => format!("claims {}", claims.join(", ")),
+        claims => {
+            let claims: Vec<_> = claims.iter().map(|claim| escape::tag(claim)).collect();
+            format!("claims {}", claims.join(", "))
+        }
     };
     let heading = format!(
         "Wrote {} with {} to {folder}: it plans to zero changes and {claims}.",
@@ -47,7 +50,7 @@ pub fn listing(folder: &str, imported: &Imported) -> Listing {
             .push([Cell::Text(given), Cell::Number(rule.devices as u64)].into_iter().chain(cells).collect());
     }
     for (tag, reason) in &imported.left_out {
-        listing.remarks.push(format!("left out: {tag} ({reason})"));
+        listing.remarks.push(format!("left out: {} ({reason})", escape::tag(tag)));
     }
     listing
 }
@@ -101,7 +104,7 @@ mod tests {
             files: Vec::new(),
             rules: vec![rule.clone(), ImportedRule { is_selected: true, ..rule }],
             claims: Vec::new(),
-            left_out: vec![("U".to_owned(), "too long".to_owned())],
+            left_out: vec![("U ".to_owned(), "too long".to_owned())],
         };
         let table = listing("p", &imported);
         assert_eq!(
@@ -110,7 +113,7 @@ mod tests {
         );
         assert_eq!(table.rows[0][2..4], [Cell::Text("list".to_owned()), Cell::Missing]);
         assert_eq!(table.rows[1][3..5], [Cell::Percent(99.9), Cell::Percent(100.0)]);
-        assert_eq!(table.remarks, ["left out: U (too long)"]);
+        assert_eq!(table.remarks, ["left out: \"U \" (too long)"]);
         imported.rules.truncate(1);
         let document: Value = serde_json::from_str(&json("p", &imported)).unwrap();
         assert_eq!(document["rules"][0]["precision"], 0.9999);

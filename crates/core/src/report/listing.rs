@@ -69,7 +69,11 @@ impl Cell {
             Cell::Missing => "-".to_owned(),
             Cell::Number(count) => number(*count),
             Cell::Percent(share) => format!("{share:.1} %"),
-            Cell::Text(_) | Cell::List(_) => terminal(&self.plain()).into_owned(),
+            Cell::Text(text) => terminal(&escape::tag(text)).into_owned(),
+            Cell::List(items) => {
+                let items: Vec<_> = items.iter().map(|item| escape::tag(item)).collect();
+                terminal(&items.join("; ")).into_owned()
+            }
         }
     }
 
@@ -277,9 +281,12 @@ fn prose(text: &str) -> String {
 fn cell_in_markdown(cell: &Cell) -> String {
     match cell {
         Cell::Missing => String::new(),
-        Cell::Text(text) => escape::markdown(text),
+        Cell::Text(text) => escape::markdown(&escape::tag(text)),
         Cell::Number(_) | Cell::Percent(_) => cell.shown(),
-        Cell::List(items) => items.iter().map(|item| escape::markdown(item)).collect::<Vec<_>>().join(" "),
+        Cell::List(items) => {
+            let items: Vec<String> = items.iter().map(|item| escape::markdown(&escape::tag(item))).collect();
+            items.join(" ")
+        }
     }
 }
 
@@ -323,6 +330,28 @@ mod tests {
         assert!(text.starts_with("\"tag\",\"devices\",\"lastRun\"\n") && !text.contains("\n="), "{text}");
         let text = written(markdown);
         assert!(text.contains("| `a` `<b>` | 3 | `r` |") && !text.contains('\u{202e}'), "{text}");
+    }
+
+    #[test]
+    fn white_space_at_the_ends_of_a_tag_is_seen_by_people_and_kept_in_files() {
+        let mut listing = Listing { kind: "tags", ..Listing::default() }.column("tag").column("others");
+        listing.rows = vec![vec![Cell::Text("Keep ".into()), Cell::List(vec![" keep".into(), "k".into()])]];
+        let written = |render: &dyn Fn(&Listing, &mut dyn Write) -> io::Result<()>| {
+            let mut out = Vec::new();
+            render(&listing, &mut out).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        let style = Style { width: 80, ..Style::default() };
+        let text = written(&|listing, out| human(listing, &style, out));
+        assert!(text.contains(r#""Keep "  " keep"; k"#), "{text}");
+        let text = written(&|listing, out| markdown(listing, out));
+        assert!(text.contains(r#"| `"Keep "` | `" keep"` `k` |"#), "{text}");
+        let text = written(&|listing, out| {
+            crate::report::html::listing_page("t", std::slice::from_ref(listing), out)
+        });
+        assert!(text.contains("<td>&quot;Keep &quot;</td>"), "{text}");
+        let text = written(&|listing, out| ndjson(listing, out));
+        assert!(text.contains(r#""tag":"Keep ""#), "{text}");
     }
 
     #[test]

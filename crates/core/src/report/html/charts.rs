@@ -9,7 +9,7 @@ use std::time::Duration;
 use hashbrown::HashMap;
 
 use crate::apply::Outcome;
-use crate::report::escape::{clip, html as text};
+use crate::report::escape::{self, clip, html as text};
 use crate::report::model::{Class, Model, Subject};
 use crate::report::words::{self, number, outcome_phrase};
 use crate::time;
@@ -99,7 +99,7 @@ fn by_cause(model: &Model<'_>) -> Vec<Bar> {
 
 fn by_tag(model: &Model<'_>) -> Vec<Bar> {
     let groups = model.parts.iter().flat_map(|part| &part.groups);
-    largest(groups.filter_map(|group| Some((group.what.tag()?.to_owned(), group.devices()))))
+    largest(groups.filter_map(|group| Some((escape::tag(group.what.tag()?).into_owned(), group.devices()))))
 }
 
 /// The largest sums by name, and the rest as one bar.

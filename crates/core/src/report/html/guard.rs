@@ -6,7 +6,7 @@ use std::io::{self, Write};
 
 use crate::plan::Plan;
 use crate::plan::guard::AxisReport;
-use crate::report::escape::{clip, html as text};
+use crate::report::escape::{self, clip, html as text};
 use crate::report::model::{Model, Subject};
 use crate::report::refusal;
 use crate::report::sentences;
@@ -68,7 +68,7 @@ fn bars(plan: &Plan, out: &mut dyn Write) -> io::Result<()> {
     for axis in drawn {
         let name = match &axis.tag {
             None => axis.axis.word().to_owned(),
-            Some(tag) => format!("{} {}", axis.axis.word(), clip(tag, 80)),
+            Some(tag) => format!("{} {}", axis.axis.word(), escape::tag(&clip(tag, 80))),
         };
         let day = plan.state.day.iter().find(|day| day.axis == axis.axis && day.tag == axis.tag);
         let used = format!("{} of {} allowed", number(axis.planned), number(axis.allowed));

@@ -366,6 +366,24 @@ mod tests {
     }
 
     #[test]
+    fn white_space_at_the_ends_of_a_tag_is_seen_in_charts_and_bars() {
+        let mut plan = fixtures::example();
+        let removed = plan.tags.iter_mut().find(|tag| &***tag == "env/test").unwrap();
+        *removed = "Keep ".into();
+        let axis = crate::plan::AxisReport {
+            axis: crate::policy::Axis::RemovalsPerTag,
+            tag: Some("Keep ".into()),
+            planned: 1,
+            ..plan.guard.axes[0].clone()
+        };
+        plan.guard.axes.push(axis);
+        let page = page(Input::new(Subject::Plan, &plan));
+        let bars: Vec<&str> = page.split("At a glance").flat_map(|part| part.split("<text")).collect();
+        assert!(bars.iter().any(|bar| bar.contains("</title>&quot;Keep &quot;</text>")), "{bars:?}");
+        assert!(page.contains("<bdi>removalsPerTag &quot;Keep &quot;</bdi>"));
+    }
+
+    #[test]
     fn a_sandbox_is_named_in_the_first_line() {
         let mut plan = fixtures::example();
         plan.header.tenant.cloud = Some("sandbox".to_owned());
