@@ -32,6 +32,12 @@ pub fn is_zero_guid(text: &str) -> bool {
         && text.bytes().enumerate().all(|(at, byte)| byte == if is_dash(at) { b'-' } else { b'0' })
 }
 
+/// Whether a spreadsheet would take a cell with this text for a formula, or might after undoing an escape at its start.
+pub fn is_formula(text: &str) -> bool {
+    const SIGNS: [char; 12] = ['=', '+', '-', '@', '|', '%', '＝', '＋', '－', '﹣', '−', '＠'];
+    text.starts_with(['\t', '\r', '\n']) || text.trim_start().starts_with(SIGNS)
+}
+
 /// What two texts have in common exactly when they compare as equal: composed, then folded.
 pub fn fold(text: &str) -> Cow<'_, str> {
     match compose(text) {

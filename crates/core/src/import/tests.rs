@@ -129,3 +129,23 @@ fn tags_that_a_policy_cannot_name_are_left_out_by_name() {
     let text = &imported.files[0].text;
     assert!(text.contains(r#"tags: ["fine{{x}}"]"#) && text.contains(r#"- "*""#), "{text}");
 }
+
+#[test]
+fn nothing_in_the_list_computes_and_no_name_is_another() {
+    let device = |name: &str, tags: &[&str]| server(name, "Windows11", tags);
+    let devices = [
+        device("=HYPERLINK(\"http://e\",\"x\")", &["=1+1", "-x", "＠y", "rule 1-1"]),
+        device("evil\u{202e}\nx", &["=1+1"]),
+        device("evil\u{202d}\nx", &["=1+1", "Pilot"]),
+    ];
+    let imported = import(&fleet(&devices), &ImportOptions::default());
+    let (text, list) = (&imported.files[0].text, &imported.files[1].text);
+    let mut rows = csv::Reader::from_reader(list.as_bytes());
+    let rows: Vec<csv::StringRecord> = rows.records().map(Result::unwrap).collect();
+    let computes = |cell: &&str| cell.trim_start().starts_with(['=', '+', '-', '@', '＠']);
+    assert_eq!(rows.iter().flatten().filter(computes).count(), 0, "{list}");
+    assert!(text.contains(r#"where: { tag: "rule 1-1" }"#) && text.contains(r#"tags: ["=1+1"]"#), "{text}");
+    let keys: std::collections::BTreeSet<&str> = rows.iter().map(|row| &row[0]).collect();
+    assert_eq!(keys.len(), 5, "each tag has its own rows: {list}");
+    assert!(list.contains("evil\\u{202e}\\nx") && list.contains("evil\\u{202d}\\nx"), "{list}");
+}

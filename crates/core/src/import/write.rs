@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use crate::inventory::{Row, Snapshot};
+use crate::text::{is_deceptive, is_formula, visible};
 
 use super::{Gives, ImportOptions, ImportedRule};
 
@@ -55,8 +56,7 @@ pub(super) fn files(
         if rule.is_selected {
             write_selector(&mut text, snapshot, rule);
         } else {
-            listed += rows.len();
-            write_listed(&mut text, snapshot, rule, rows, &mut list);
+            listed += write_listed(&mut text, snapshot, rule, rows, &mut list);
         }
         match &rule.gives {
             Gives::Tag(tag) => {
@@ -114,27 +114,32 @@ fn write_ids(text: &mut String, snapshot: &Snapshot, rows: &[Row], indent: &str)
     let mut rows = rows.to_vec();
     rows.sort_by_key(|row| snapshot.id(*row));
     for row in rows {
-        let name = snapshot.name(row).map(|name| format!("  # {}", comment(name))).unwrap_or_default();
+        let name = snapshot.name(row).map(|name| format!("  # {}", visible(name))).unwrap_or_default();
         line(text, &format!("{indent}- {}{name}", scalar(snapshot.id(row))));
     }
 }
 
-/// The rule's rows of the shared list, under its tag.
+/// The rule's rows of the shared list, under its tag. Returns how many there are.
 fn write_listed(
     text: &mut String,
     snapshot: &Snapshot,
     rule: &ImportedRule,
     rows: &[Row],
     list: &mut csv::Writer<Vec<u8>>,
-) {
+) -> usize {
     if let Some(selector) = &rule.selector {
         let (precision, recall) = (percent(rule.precision), percent(rule.recall));
         line(text, &format!("    # nearest selector: {selector} (precision {precision}, recall {recall})"));
     }
+    // An id has no other name; what cannot stand in a table stands in the rule.
+    if !rows.iter().all(|row| is_plain_cell(snapshot.id(*row))) {
+        text.push_str("    select:\n      id:\n");
+        write_ids(text, snapshot, rows, "        ");
+        return 0;
+    }
     let key = match &rule.gives {
-        // A cell is compared without the blanks at its ends, and nobody tells hidden characters apart in a table.
-        Gives::Tag(tag) if tag.trim() == tag && !tag.chars().any(crate::text::is_deceptive) => tag.clone(),
-        _ => format!("rule {}", rule.name),
+        Gives::Tag(tag) if is_plain_cell(tag) && !is_alias(tag) => tag.clone(),
+        _ => format!("{ALIAS}{}", rule.name),
     };
     line(
         text,
@@ -145,19 +150,32 @@ fn write_listed(
     );
     let mut rows = rows.to_vec();
     rows.sort_by_key(|row| snapshot.id(*row));
-    for row in rows {
-        let name = comment(snapshot.name(row).unwrap_or_default());
-        list.write_record([key.as_str(), snapshot.id(row), &name]).expect("memory takes any row");
+    for row in &rows {
+        let name = snapshot.name(*row).unwrap_or_default();
+        // No policy reads the names, so a formula may get an apostrophe.
+        let apostrophe = if is_formula(name) { "'" } else { "" };
+        let name = format!("{apostrophe}{}", visible(name));
+        list.write_record([key.as_str(), snapshot.id(*row), &name]).expect("memory takes any row");
     }
+    rows.len()
+}
+
+/// What a key of the list begins with that stands for a tag which is no plain cell.
+const ALIAS: &str = "rule ";
+
+/// Whether a tag could be taken for the key of another one; cells compare without case.
+fn is_alias(tag: &str) -> bool {
+    tag.get(..ALIAS.len()).is_some_and(|start| start.eq_ignore_ascii_case(ALIAS))
+}
+
+/// Whether a cell reads back as this text and harms nobody: a cell is compared without the blanks at its ends, nobody tells
+/// hidden characters apart in a table, and a spreadsheet computes formulas.
+fn is_plain_cell(text: &str) -> bool {
+    text.trim() == text && !text.chars().any(is_deceptive) && !is_formula(text)
 }
 
 fn line(text: &mut String, content: &str) {
     writeln!(text, "{content}").expect("a String takes any text");
-}
-
-/// A name that neither leaves its comment nor looks like another.
-fn comment(name: &str) -> String {
-    name.chars().map(|scalar| if crate::text::is_deceptive(scalar) { '\u{FFFD}' } else { scalar }).collect()
 }
 
 /// `97.4 %`, and 100 % only where nothing is missing.
@@ -181,10 +199,10 @@ pub(super) fn scalar(text: &str) -> String {
     let mut out = String::with_capacity(json.len());
     for scalar in json.chars() {
         match scalar {
-            hidden if crate::text::is_deceptive(hidden) && (hidden as u32) > 0xFFFF => {
+            hidden if is_deceptive(hidden) && (hidden as u32) > 0xFFFF => {
                 write!(out, "\\U{:08X}", hidden as u32).expect("a String takes any text");
             }
-            hidden if crate::text::is_deceptive(hidden) => {
+            hidden if is_deceptive(hidden) => {
                 write!(out, "\\u{:04X}", hidden as u32).expect("a String takes any text")
             }
             shown => out.push(shown),

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::fmt::Write;
 use std::io;
 
-use crate::text::{push_visible, visible};
+use crate::text::{is_formula, push_visible, visible};
 
 /// For terminals and logs: what is invisible is written out, and nothing is left that a CI system's log reader takes for a
 /// command (`::error::` where a line could begin with it, `##[…]` and `##vso[…]` anywhere). Any output may end in a log, so
@@ -173,12 +173,7 @@ pub fn json_island(json: &str) -> String {
 /// For a cell of CSV (quoting is the writer's): in one line, and an apostrophe before what a spreadsheet would compute.
 pub fn csv(text: &str) -> Cow<'_, str> {
     let shown = terminal(text);
-    let start = shown.trim_start().chars().next();
-    let computes =
-        matches!(start, Some('=' | '+' | '-' | '@' | '|' | '%' | '＝' | '＋' | '－' | '﹣' | '−' | '＠'));
-    // A tab or a line break at the start is written out by now, but some readers undo that.
-    let spelled = text.starts_with(['\t', '\r', '\n']);
-    if computes || spelled { Cow::Owned(format!("'{shown}")) } else { shown }
+    if is_formula(text) || is_formula(&shown) { Cow::Owned(format!("'{shown}")) } else { shown }
 }
 
 /// For the message of a GitHub workflow command.
