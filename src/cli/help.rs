@@ -6,7 +6,7 @@ use clap::{Arg, Command};
 use serde_json::json;
 
 use mdetag_core::diagnostic::did_you_mean;
-use mdetag_core::report::pages;
+use mdetag_core::pages;
 
 use super::args::{Format, HelpArgs, declaration, folded};
 use super::context::Context;

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use mdetag_core::diagnostic::Severity;
-use mdetag_core::report::pages;
+use mdetag_core::pages;
 use mdetag_core::report::style::Style;
 use mdetag_core::report::{diagnostics, escape};
 

@@ -74,6 +74,7 @@
 pub use mdetag_vocabulary::{cloud, device, diagnostic, pattern, random, tag, text, time, words};
 
 // The pipeline.
+pub mod pages;
 pub mod policy;
 pub mod inventory;
 pub mod selection;

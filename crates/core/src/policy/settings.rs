@@ -11,7 +11,8 @@ use super::reader::{Fields, Reader};
 use super::secrets;
 use super::syntax::{self, Entry, Node};
 use crate::cloud::{Cloud, Region};
-use crate::diagnostic::{Diagnostic, Severity, SourceId, Sources};
+use crate::diagnostic::{Diagnostic, Severity, SourceId, Sources, did_you_mean};
+use crate::pages;
 use crate::tag::TagCase;
 use crate::time::{self, Timestamp};
 
@@ -53,8 +54,8 @@ pub enum LintLevel {
     Deny,
 }
 
-/// Warnings of these beginnings speak of the guard, of approvals and of reserved tags: who may silence the guard switches it off.
-const NEVER_ALLOWED: [&str; 2] = ["W05", "W06"];
+/// Warnings of these beginnings speak of the guard, of approvals, gates and protections: who may silence the guard switches it off.
+const NEVER_ALLOWED: [&str; 3] = ["W05", "W0604", "W0605"];
 
 /// Counts findings as the settings say: warnings and notes are left out, told, or errors.
 pub fn apply_lints(lints: &BTreeMap<String, LintLevel>, findings: Vec<Diagnostic>) -> Vec<Diagnostic> {
@@ -258,6 +259,16 @@ impl Reader<'_> {
         let is_code = code.len() == 5
             && code.starts_with(['W', 'N'])
             && code[1..].bytes().all(|byte| byte.is_ascii_digit());
+        if is_code && !pages::codes().any(|known| known == code) {
+            // A level of a code that is never told would gate nothing.
+            let levelled = pages::codes().filter(|known| !known.starts_with('E'));
+            let near = did_you_mean(code, levelled)
+                .map_or_else(String::new, |near| format!("did you mean `{near}`? "));
+            let finding =
+                Diagnostic::error("E0208", entry.key_span, format!("there is no warning or note `{code}`"));
+            self.report(finding.help(format!("{near}write a code as `mdetag validate` prints it")));
+            return None;
+        }
         if !is_code {
             let message = format!("`{}` is no code of a warning or a note", syntax::shown(code));
             let finding = Diagnostic::error("E0208", entry.key_span, message);
@@ -272,7 +283,7 @@ impl Reader<'_> {
             _ => LintLevel::Deny,
         };
         if level == LintLevel::Allow && NEVER_ALLOWED.iter().any(|beginning| code.starts_with(beginning)) {
-            let message = format!("`{code}` speaks of the guard and cannot be allowed");
+            let message = format!("`{code}` speaks of the guard or of a protection and cannot be allowed");
             self.report(
                 Diagnostic::error("E0208", entry.value.span, message)
                     .help("mend what it says, or leave it a warning"),
@@ -432,6 +443,18 @@ mod tests {
         assert_eq!(codes("version: 1\nlints: { W0501: allow }\n"), ["E0208"]);
         assert_eq!(codes("version: 1\nlints: { E0203: allow }\n"), ["E0208"]);
         assert_eq!(codes("version: 1\nlints: { W0501: deny }\n"), Vec::<&str>::new());
+        assert_eq!(codes("version: 1\nlints: { W0603: allow }\n"), Vec::<&str>::new(), "it speaks of a tag");
+        assert_eq!(codes("version: 1\nlints: { W0605: allow }\n"), ["E0208"]);
+    }
+
+    #[test]
+    fn a_level_of_a_code_that_does_not_exist_gates_nothing_and_is_refused() {
+        let (settings, findings) =
+            read(&Sources::from_text("mdetag.yaml", "version: 1\nlints: { W0731: deny, W9999: deny }\n"));
+        assert!(settings.lints.is_empty());
+        let told: Vec<_> = findings.iter().map(|finding| finding.message.as_str()).collect();
+        assert_eq!(told, ["there is no warning or note `W0731`", "there is no warning or note `W9999`"]);
+        assert!(findings[0].help.as_deref().unwrap().contains("did you mean `W0701`"), "{findings:?}");
     }
 
     #[test]

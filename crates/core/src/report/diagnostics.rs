@@ -7,10 +7,10 @@ use std::collections::HashMap;
 use annotate_snippets::{AnnotationKind, Element, Group, Level, Origin, Renderer, Snippet};
 use serde_json::{Map, Value, json};
 
-use super::pages;
 use super::style::Style;
 use super::{escape, words};
 use crate::diagnostic::{Diagnostic, Severity, Sources, Span};
+use crate::pages;
 
 /// The longest line that is shown; from a longer one only the place is.
 const MAX_LINE: usize = 2_000;

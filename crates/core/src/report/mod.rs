@@ -5,7 +5,6 @@
 mod format;
 pub mod escape;
 pub mod words;
-pub mod pages;
 mod asides;
 pub mod change;
 mod links;
