@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use mdetag::store::path_text::shown;
 use mdetag::store::whole_file;
-use mdetag_core::diagnostic::{DataFile, Source as Text, Sources};
+use mdetag_core::diagnostic::{DataFile, Severity, Source as Text, Sources};
 use mdetag_core::import::{self, ImportOptions, Imported};
 use mdetag_core::plan::{History, PolicyReference};
 use mdetag_core::policy;
@@ -49,7 +49,8 @@ pub async fn run(context: &Context, args: &ImportArgs) -> Result<Exit, Failure> 
     for file in &imported.files {
         whole_file::write(&args.output.join(&file.path), file.text.as_bytes())?;
     }
-    show(context, args, &imported)?;
+    let others = beside(context, args, &imported, &source);
+    show(context, args, &imported, &others)?;
     source.close().await;
     Ok(Exit::Success)
 }
@@ -133,6 +134,30 @@ fn prove(context: &Context, imported: &Imported, source: &Source) -> Result<(), 
     .help("this is a bug of mdetag: please report it, with the tags involved"))
 }
 
+/// What the policies that lay in the folder make of the set, which by itself plans to zero changes.
+fn beside(context: &Context, args: &ImportArgs, imported: &Imported, source: &Source) -> report::Beside {
+    let set = policy_set::read(context, std::slice::from_ref(&args.output), context.policy_now()).set;
+    let written = imported.files.iter().filter(|file| file.path.ends_with(".yaml")).count();
+    if set.sources.files.len() <= written && !has_errors(&set.findings) {
+        return report::Beside::Nothing;
+    }
+    if let Some(error) = set.findings.iter().find(|finding| finding.severity == Severity::Error) {
+        return report::Beside::Error(format!("{}: {}", error.code, error.message));
+    }
+    let (pin, tenant) = (&set.policy.guard.tenant_id, &source.inventory.tenant.id);
+    if let (Some((pin, _)), Some(tenant)) = (pin, tenant)
+        && !pin.eq_ignore_ascii_case(tenant)
+    {
+        return report::Beside::Error(format!("the tenant is {tenant}, and `guard.tenantId` pins {pin}"));
+    }
+    let history = History::default();
+    match planning::plan(&set, &source.inventory, &source.plan_inputs(context, &history, &[])) {
+        Ok(planned) if planned.plan().is_empty() => report::Beside::Nothing,
+        Ok(planned) => report::Beside::Changes(planned.plan().counts()),
+        Err(failure) => report::Beside::Error(failure.message),
+    }
+}
+
 /// The set as if it had been read from files.
 fn in_memory(imported: &Imported) -> Sources {
     let mut sources = Sources::default();
@@ -147,10 +172,15 @@ fn in_memory(imported: &Imported) -> Sources {
     sources
 }
 
-fn show(context: &Context, args: &ImportArgs, imported: &Imported) -> Result<(), Failure> {
+fn show(
+    context: &Context,
+    args: &ImportArgs,
+    imported: &Imported,
+    others: &report::Beside,
+) -> Result<(), Failure> {
     let folder = shown(&args.output);
     if context.global.format == Format::Json {
-        return Ok(context.console.result(&report::json(&folder, imported))?);
+        return Ok(context.console.result(&report::json(&folder, imported, others))?);
     }
-    looking::show(context, &report::listing(&folder, imported), true)
+    looking::show(context, &report::listing(&folder, imported, others), true)
 }

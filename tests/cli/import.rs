@@ -58,3 +58,24 @@ fn an_untrusted_list_writes_nothing_unless_asked_and_never_claims() {
     let wrong = project.run(&[&words[..], &["--fit", "0"]].concat()).exits(1);
     assert!(wrong.err.contains("--fit 95"), "{}", wrong.err);
 }
+
+#[test]
+fn zero_changes_are_promised_for_the_whole_set_in_the_folder() {
+    let project = Project::new();
+    let import = |folder: &str, policy: &str| {
+        project.write(&format!("{folder}/mine.yaml"), policy);
+        project.run(&["import", "--sandbox", "--tag", "Tier0", "-o", folder]).exits(0).out
+    };
+    let told = import("retiring", "version: 1\nretire: [Tier0]\n");
+    assert!(told.contains("by itself it plans to zero") && told.contains("E0412"), "{told}");
+    let rule = "rules: [{ name: r, select: { everything: true }, tags: [New] }]";
+    let told = import("adding", &format!("version: 1\nclaims: [New]\n{rule}\n"));
+    assert!(
+        told.contains("by itself it plans to zero") && told.contains("`mdetag plan adding` shows"),
+        "{told}"
+    );
+    let told = import("pinning", "version: 1\nguard: { tenantId: 99999999-2222-3333-4444-555555555555 }\n");
+    assert!(told.contains("by itself it plans to zero") && told.contains("pins"), "{told}");
+    let told = import("resting", "version: 1\nclaims: [Rest]\n");
+    assert!(told.contains(": it plans to zero changes"), "{told}");
+}

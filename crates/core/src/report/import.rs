@@ -9,8 +9,38 @@ use super::listing::{Cell, Listing};
 use super::words::counted;
 use crate::import::{Gives, Imported};
 
+/// What the policies that lay in the folder make of an imported set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Beside {
+    /// There are none, or all together plan to zero changes.
+    Nothing,
+    /// All together plan additions, removals and values.
+    Changes((u64, u64, u64)),
+    /// All together are no set that can be planned.
+    Error(String),
+}
+
+impl Beside {
+    fn sentence(&self, folder: &str) -> Option<String> {
+        match self {
+            Beside::Nothing => None,
+            Beside::Changes((additions, removals, values)) => Some(format!(
+                "Together with the policies that lie there it plans {}, {} and {}: `mdetag plan {}` shows them.",
+                counted(*additions, "addition"),
+                counted(*removals, "removal"),
+                counted(*values, "value"),
+                escape::shell(folder),
+            )),
+            Beside::Error(error) => Some(format!(
+                "Together with the policies that lie there it cannot be planned ({error}): `mdetag plan {}` says where.",
+                escape::shell(folder),
+            )),
+        }
+    }
+}
+
 /// The rules as a table. `folder`: where the files were written, for people.
-pub fn listing(folder: &str, imported: &Imported) -> Listing {
+pub fn listing(folder: &str, imported: &Imported, beside: &Beside) -> Listing {
     let claims = match imported.claims.as_slice() {
         [] => "claims nothing".to_owned(),
         claims => {
@@ -18,8 +48,9 @@ pub fn listing(folder: &str, imported: &Imported) -> Listing {
             format!("claims {}", claims.join(", "))
         }
     };
+    let plans = if *beside == Beside::Nothing { "it plans" } else { "by itself it plans" };
     let heading = format!(
-        "Wrote {} with {} to {folder}: it plans to zero changes and {claims}.",
+        "Wrote {} with {} to {folder}: {plans} to zero changes and {claims}.",
         counted(imported.files.len() as u64, "file"),
         counted(imported.rules.len() as u64, "rule"),
     );
@@ -49,6 +80,7 @@ pub fn listing(folder: &str, imported: &Imported) -> Listing {
             .rows
             .push([Cell::Text(given), Cell::Number(rule.devices as u64)].into_iter().chain(cells).collect());
     }
+    listing.remarks.extend(beside.sentence(folder));
     for (tag, reason) in &imported.left_out {
         listing.remarks.push(format!("left out: {} ({reason})", escape::tag(tag)));
     }
@@ -56,7 +88,7 @@ pub fn listing(folder: &str, imported: &Imported) -> Listing {
 }
 
 /// Writes the rules as one document.
-pub fn json(folder: &str, imported: &Imported) -> String {
+pub fn json(folder: &str, imported: &Imported, beside: &Beside) -> String {
     let rules = imported.rules.iter().map(|rule| {
         let (tag, value) = match &rule.gives {
             Gives::Tag(tag) => (Some(tag.as_str()), None),
@@ -72,6 +104,7 @@ pub fn json(folder: &str, imported: &Imported) -> String {
     let left_out = imported.left_out.iter().map(|(tag, why)| json!({ "tag": tag, "reason": why }));
     json_document(&json!({
         "formatVersion": "1.0", "folder": folder, "files": files, "claims": imported.claims,
+        "beside": beside.sentence(folder),
         "rules": rules.collect::<Vec<Value>>(), "leftOut": left_out.collect::<Vec<Value>>(),
     }))
 }
@@ -106,7 +139,7 @@ mod tests {
             claims: Vec::new(),
             left_out: vec![("U ".to_owned(), "too long".to_owned())],
         };
-        let table = listing("p", &imported);
+        let table = listing("p", &imported, &Beside::Nothing);
         assert_eq!(
             table.heading,
             "Wrote 0 files with 2 rules to p: it plans to zero changes and claims nothing."
@@ -115,7 +148,7 @@ mod tests {
         assert_eq!(table.rows[1][3..5], [Cell::Percent(99.9), Cell::Percent(100.0)]);
         assert_eq!(table.remarks, ["left out: \"U \" (too long)"]);
         imported.rules.truncate(1);
-        let document: Value = serde_json::from_str(&json("p", &imported)).unwrap();
+        let document: Value = serde_json::from_str(&json("p", &imported, &Beside::Nothing)).unwrap();
         assert_eq!(document["rules"][0]["precision"], 0.9999);
         assert_eq!(document["leftOut"][0]["reason"], "too long");
     }
