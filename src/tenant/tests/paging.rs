@@ -249,28 +249,6 @@ async fn a_cap_on_rows_is_seen_and_split_by_last_seen() {
 }
 
 #[tokio::test]
-async fn a_cap_on_rows_beyond_the_first_page_is_seen_by_skip_and_by_links() {
-    for (count, page, cap) in
-        [(1234, 100, 1000), (1234, 500, 1000), (1234, 300, 1000), (250, 100, 200), (330, 10, 100)]
-    {
-        for links in [None, Some(Links::Good)] {
-            let quirks = Quirks { page, cap: Some(cap), links, ..Quirks::default() };
-            read(count, quirks).await.whole(count);
-        }
-    }
-}
-
-#[tokio::test]
-async fn a_cap_beyond_the_first_page_that_nothing_divides_is_untrusted() {
-    for links in [None, Some(Links::Good)] {
-        let quirks = Quirks { page: 100, cap: Some(1000), refuses: true, links, ..Quirks::default() };
-        read(1234, quirks).await.untrusted();
-    }
-    let quirks = Quirks { page: 100, cap: Some(1000), same: true, alike: true, ..Quirks::default() };
-    read(1234, quirks).await.untrusted();
-}
-
-#[tokio::test]
 async fn links_are_followed_with_the_filter_put_on_again() {
     let scope = "lastSeen ge 2026-01-01T00:00:00Z";
     let expected = fleet(300).iter().filter(|device| device.seen.is_some()).count();

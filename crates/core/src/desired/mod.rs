@@ -200,6 +200,13 @@ impl Unresolved {
     }
 }
 
+impl GapReason {
+    /// Whether there may be a value that nobody knows, in place of none.
+    pub(crate) fn is_unknown(self) -> bool {
+        matches!(self, GapReason::Conflict | GapReason::ShortRow | GapReason::Unmatched)
+    }
+}
+
 crate::words! {
     /// Why a template yields no tag on a device.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -214,8 +221,12 @@ crate::words! {
         NotInMap = "notInMap",
         /// `slug` leaves nothing of the value.
         EmptySlug = "emptySlug",
-        /// The lookup does not say one thing: its rows differ in this column, or a row ends before it.
+        /// The rows of the device's key differ in this column.
         Conflict = "conflict",
+        /// The row ends before this column.
+        ShortRow = "shortRow",
+        /// No row of the lookup is about any device that was read.
+        Unmatched = "unmatched",
         /// The result is no valid tag.
         Unusable = "unusable",
     }

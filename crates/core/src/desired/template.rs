@@ -12,7 +12,7 @@ use super::{Gap, GapReason, Unresolved, UnresolvedDevice};
 use crate::device::Field;
 use crate::inventory::{DeviceSet, Row, Snapshot};
 use crate::policy::{Filter, Policy, TagExpressionKind, Template, TemplatePart, ValueMap};
-use crate::selection::{Absent, Selections, text_of};
+use crate::selection::{Absent, Selections, UnknownCell, text_of};
 use crate::tag;
 use crate::text;
 use crate::time::Timestamp;
@@ -120,7 +120,7 @@ fn one(
             TemplateResult::Tag(number) => tags[*number].1.push(row),
             TemplateResult::None(lack) => {
                 open_rows.push(row);
-                if lack.reason == GapReason::Conflict {
+                if lack.reason.is_unknown() {
                     unknown.push(row);
                 }
                 if !uncounted.contains(row) {
@@ -240,7 +240,7 @@ fn filtered(placeholder: &Placeholder<'_>, value: &Value, maps: &[ValueMap]) -> 
     for filter in placeholder.filters {
         value = match (filter, value) {
             // An unknown value may be any: no default can stand in for it.
-            (Filter::Default(text), Err(gap)) if gap.reason != GapReason::Conflict => Ok(text.to_string()),
+            (Filter::Default(text), Err(gap)) if !gap.reason.is_unknown() => Ok(text.to_string()),
             (Filter::Default(_), some) | (_, some @ Err(_)) => some,
             (Filter::Lower, Ok(text)) => Ok(text.to_lowercase()),
             (Filter::Upper, Ok(text)) => Ok(text.to_uppercase()),
@@ -263,6 +263,8 @@ pub(super) fn reason(absent: Absent) -> GapReason {
         Absent::Missing => GapReason::Missing,
         Absent::NoRow => GapReason::NoRow,
         Absent::EmptyCell => GapReason::EmptyCell,
-        Absent::Unknown => GapReason::Conflict,
+        Absent::Unknown(UnknownCell::Conflict) => GapReason::Conflict,
+        Absent::Unknown(UnknownCell::ShortRow) => GapReason::ShortRow,
+        Absent::Unknown(UnknownCell::Unmatched) => GapReason::Unmatched,
     }
 }

@@ -105,3 +105,23 @@ rules:
         ]
     );
 }
+
+#[test]
+fn what_nobody_knows_says_whether_rows_differ_or_end_early() {
+    let lookup = "lookups: { cmdb: { file: cmdb.csv, key: host, match: deviceName, onConflict: missing } }\n";
+    let rule =
+        "rules: [{ name: r, select: { everything: true }, tags: ['o:{lookup.cmdb.e|default:none}'] }]\n";
+    let reasons = |table: &str| {
+        let devices = ["d1", "d2", "d3"].map(|name| json!({"computerDnsName": name}));
+        with(&format!("{lookup}{rule}"), table, &devices, |desired| {
+            let reasons = desired.unresolved.iter().flat_map(|entry| &entry.reasons);
+            reasons.map(|(reason, count)| format!("{reason}={count}")).collect::<Vec<_>>().join(" ")
+        })
+    };
+    assert_eq!(reasons("h,host,e\n1,d1\n2,d2,x\n2,d2,y\n3,d3,\n"), "conflict=1 shortRow=1");
+    assert_eq!(
+        reasons("h,host,e\n1,d1\n1,d1,x\n"),
+        "conflict=1",
+        "a row that has it and one that has not differ"
+    );
+}

@@ -18,6 +18,8 @@ pub struct LookupRows {
     pub lines: Vec<u64>,
     /// Places in `cells` whose content is unknown: two rows of one key differ there, or the row ends before.
     pub unknown: HashSet<usize>,
+    /// Those of them that are unknown only because the row ends before.
+    pub torn: HashSet<usize>,
     /// How many rows have the key of an earlier one.
     pub repeats: usize,
 }
@@ -100,12 +102,16 @@ pub(crate) fn keyed(table: Table, key_column: usize) -> KeyedRows {
             let differing: Vec<usize> = (0..width).filter(differs).collect();
             if !differing.is_empty() {
                 found.clashes.push(Clash { key, lines: (rows.lines[kept], line) });
-                rows.unknown.extend(differing.into_iter().map(place));
+                for place in differing.into_iter().map(place) {
+                    rows.unknown.insert(place);
+                    rows.torn.remove(&place);
+                }
             }
             continue;
         }
-        rows.unknown
-            .extend((0..width).filter(|column| is_absent(*column)).map(|column| kept * width + column));
+        let torn = (0..width).filter(|column| is_absent(*column)).map(|column| kept * width + column);
+        rows.torn.extend(torn.clone());
+        rows.unknown.extend(torn);
         rows.keys.push(key);
         rows.lines.push(line);
         rows.cells.extend(row);

@@ -299,14 +299,11 @@ fn why_no_tag(no_tag: &NoTag) -> String {
         GapReason::EmptyCell => format!("{placeholder} is empty{in_row}"),
         GapReason::NotInMap => format!("the map {source}{declared} does not hold {known}"),
         GapReason::EmptySlug => format!("slug leaves nothing of {known}{in_row}"),
-        GapReason::Conflict => match row {
-            Some(row) => {
-                format!(
-                    "nobody knows {placeholder}: rows of this key differ in it, or the row ends before it, in {row}"
-                )
-            }
-            None => format!("nobody knows {placeholder}: no row of {source} is about a device that was read"),
-        },
+        GapReason::Conflict => format!("nobody knows {placeholder}: rows of this key differ in it{in_row}"),
+        GapReason::ShortRow => format!("nobody knows {placeholder}: the row ends before it{in_row}"),
+        GapReason::Unmatched => {
+            format!("nobody knows {placeholder}: no row of {source} is about a device that was read")
+        }
         GapReason::Unusable => format!("{known} cannot be a tag"),
     }
 }

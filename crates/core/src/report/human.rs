@@ -131,7 +131,7 @@ fn asides(model: &Model<'_>, style: &Style, out: &mut dyn Write) -> io::Result<(
     }
     for (source, text, names) in unmatched {
         let source = terminal(&source).into_owned();
-        let phrase = Phrase { text: format!("{source}: {text}"), names };
+        let phrase = Phrase::new(format!("{source}: {text}"), names);
         write_prose(&escaped(&phrase), Paint::Plain, (2, 4), style, out)?;
     }
     for warning in warnings {
@@ -310,7 +310,7 @@ Plan for contoso (11111111-2222-3333-4444-555555555555) · 48,210 devices read, 
   ~ Normal → High          12 devices   domain-controllers              policies/servers.yaml:12
       dc01.corp.example.com, dc02.corp.example.com, dc03.corp.example.com, … 9 more
 
-  Not written: 4 changes on protected devices (break-glass) · 37 tags unresolved (lookup.cmdb.owner)
+  Not written: 4 changes on protected devices (break-glass) · 37 tags unresolved (lookup.cmdb.owner: no row)
 
 3,116 additions, 211 removals, 12 values on 3,116 devices
 21 calls: bulk tag 9, set value 12 · at least 0 s, within this hour's budget (1,487 of 1,500 left)

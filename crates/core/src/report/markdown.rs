@@ -268,7 +268,7 @@ fn asides(model: &Model<'_>) -> String {
     }
     let unmatched = sentences::unmatched(model.plan());
     for (source, said, names) in unmatched.iter().take(SENTENCES) {
-        let phrase = Phrase { text: said.clone(), names: names.clone() };
+        let phrase = Phrase::new(said.clone(), names.clone());
         text.push_str(&format!("{}: {}\n\n", name(source), phrase.render(name)));
     }
     text.push_str(&more(unmatched.len(), "source"));

@@ -88,7 +88,7 @@ pub struct RowDocument<'a> {
     /// The template that yields no tag, beside the reason `unresolved`; then there is no `tag`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub template: Option<&'a str>,
-    /// What the template lacks (`missing`, `noRow`, `emptyCell`, `notInMap`, `emptySlug`, `conflict`, `unusable`), beside `template`;
+    /// What the template lacks (`missing`, `noRow`, `emptyCell`, `notInMap`, `emptySlug`, `conflict`, `shortRow`, `unmatched`, `unusable`), beside `template`;
     /// `reasonName` is the placeholder then.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lacks: Option<&'static str>,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use itertools::Itertools;
 
 use crate::inventory::BaselineReport;
-use crate::plan::{AxisReport, GuardReport, InvariantReport, Plan, Withheld};
+use crate::plan::{AxisReport, GapReason, GuardReport, InvariantReport, Plan, Unresolved, Withheld};
 use crate::policy::{Axis, Percent};
 use crate::time;
 
@@ -27,11 +27,14 @@ pub struct Phrase {
     pub text: String,
     /// Names from elsewhere, not escaped.
     pub names: Vec<String>,
+    /// Our own words behind the names.
+    pub more: String,
 }
 
 impl Phrase {
-    fn new(text: String, names: impl IntoIterator<Item = String>) -> Phrase {
-        Phrase { text, names: names.into_iter().collect() }
+    /// A phrase with nothing behind its names.
+    pub fn new(text: String, names: impl IntoIterator<Item = String>) -> Phrase {
+        Phrase { text, names: names.into_iter().collect(), more: String::new() }
     }
 
     /// The phrase with its names escaped by the renderer.
@@ -40,7 +43,7 @@ impl Phrase {
             return self.text.clone();
         }
         let names: Vec<String> = self.names.iter().map(|name| escape(name)).collect();
-        format!("{} ({})", self.text, names.join(", "))
+        format!("{} ({}{})", self.text, names.join(", "), self.more)
     }
 }
 
@@ -326,10 +329,9 @@ pub fn not_written(model: &Model<'_>) -> Vec<Phrase> {
     let asides = model.asides().map(|(class, aside)| aside_phrase(class, aside));
     let templates = model.plan().unresolved.iter().flat_map(|unresolved| {
         let missing = (unresolved.missing() > 0).then(|| {
-            Phrase::new(
-                format!("{} unresolved", counted(unresolved.missing(), "tag")),
-                [unresolved.placeholder.clone()],
-            )
+            let text = format!("{} unresolved", counted(unresolved.missing(), "tag"));
+            let more = format!(": {}", gaps(unresolved));
+            Phrase { more, ..Phrase::new(text, [unresolved.placeholder.clone()]) }
         });
         let unusable = (unresolved.unusable() > 0).then(|| {
             Phrase::new(
@@ -340,6 +342,32 @@ pub fn not_written(model: &Model<'_>) -> Vec<Phrase> {
         missing.into_iter().chain(unusable)
     });
     asides.chain(templates).filter(|phrase| !phrase.text.is_empty()).collect()
+}
+
+/// What a placeholder lacks: `no row`, or `1 no row, 2 empty cell` where there are several reasons.
+fn gaps(unresolved: &Unresolved) -> String {
+    let missing = unresolved.reasons.iter().filter(|(reason, _)| **reason != GapReason::Unusable);
+    let missing: Vec<(GapReason, u64)> = missing.map(|(reason, count)| (*reason, *count)).collect();
+    if let [(only, _)] = missing[..] {
+        return gap(only).to_owned();
+    }
+    let said: Vec<String> =
+        missing.into_iter().map(|(reason, count)| format!("{} {}", number(count), gap(reason))).collect();
+    said.join(", ")
+}
+
+fn gap(reason: GapReason) -> &'static str {
+    match reason {
+        GapReason::Missing => "not reported",
+        GapReason::NoRow => "no row",
+        GapReason::EmptyCell => "empty cell",
+        GapReason::NotInMap => "not in the map",
+        GapReason::EmptySlug => "nothing left by slug",
+        GapReason::Conflict => "rows differ",
+        GapReason::ShortRow => "row ends early",
+        GapReason::Unmatched => "no row is about a device",
+        GapReason::Unusable => "no tag",
+    }
 }
 
 fn aside_phrase(class: Class, aside: &Withheld) -> Phrase {

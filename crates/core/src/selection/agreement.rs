@@ -118,7 +118,7 @@ proptest! {
         let cells = keys.iter().flat_map(|key| [key.as_str().into(), key.repeat(2).into()]).collect();
         let lines = vec![0; keys.len()];
         let unknown = unknown.into_iter().filter(|place| place % 2 == 1 && place / 2 < keys.len()).collect();
-        let rows = LookupRows { keys, cells, lines, unknown, repeats: 0 };
+        let rows = LookupRows { keys, cells, lines, unknown, ..LookupRows::default() };
         let policy = Policy {
             lookups: vec![Lookup { rows: rows.into(), ..cmdb() }],
             selectors: vec![NamedSelector { name: "s".into(), selector: field(Field::OsPlatform, servers), span: SPAN }],

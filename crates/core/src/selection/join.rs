@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use hashbrown::HashMap;
 use rayon::prelude::*;
 
-use super::Unmatched;
+use super::{UnknownCell, Unmatched};
 use crate::inventory::{DeviceSet, Row, Snapshot};
 use crate::policy::{Cell, Lookup, LookupRows};
 use crate::text;
@@ -37,6 +37,16 @@ impl Join {
             return Some(Cell::Unknown);
         }
         self.line(row).map(|line| self.rows.cell(line, column, width))
+    }
+
+    /// Why nobody knows what a column says about a device.
+    pub(super) fn why_unknown(&self, row: Row, column: usize, width: usize) -> UnknownCell {
+        let is_torn = |line: usize| self.rows.torn.contains(&(line * width + column));
+        match self.line(row) {
+            _ if self.is_foreign => UnknownCell::Unmatched,
+            Some(line) if is_torn(line) => UnknownCell::ShortRow,
+            _ => UnknownCell::Conflict,
+        }
     }
 
     /// Whether no row is about a device.

@@ -228,10 +228,11 @@ pub fn text_of<'a>(
         return snapshot.text(field, row).filter(|text| !text.is_empty()).ok_or(Absent::Missing);
     };
     let width = policy.lookups[usize::from(lookup)].columns.len();
-    match selections.joins[usize::from(lookup)].cell(row, usize::from(column), width) {
+    let (join, column) = (&selections.joins[usize::from(lookup)], usize::from(column));
+    match join.cell(row, column, width) {
         Some(Cell::Text(text)) => Ok(Cow::Borrowed(text)),
         Some(Cell::Empty) => Err(Absent::EmptyCell),
-        Some(Cell::Unknown) => Err(Absent::Unknown),
+        Some(Cell::Unknown) => Err(Absent::Unknown(join.why_unknown(row, column, width))),
         None => Err(Absent::NoRow),
     }
 }
@@ -246,7 +247,18 @@ pub enum Absent {
     /// The row says nothing in this column.
     EmptyCell,
     /// Nobody knows what the lookup says.
-    Unknown,
+    Unknown(UnknownCell),
+}
+
+/// Why nobody knows what a lookup says about a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum UnknownCell {
+    /// Rows of its key differ.
+    Conflict,
+    /// Its row ends before the column.
+    ShortRow,
+    /// No row of the lookup is about any device that was read.
+    Unmatched,
 }
 
 /// What a run counted: devices, and the rows of every lookup, list file and hunting result that the policy names.

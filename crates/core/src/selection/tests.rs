@@ -339,7 +339,7 @@ pub(super) fn rows_of(keys: &[&str], cells: &[&str], unknown: &[usize]) -> Looku
         cells: cells.iter().map(|cell| Box::from(*cell)).collect(),
         lines: (2..).take(keys.len()).collect(),
         unknown: unknown.iter().copied().collect(),
-        repeats: 0,
+        ..LookupRows::default()
     }
 }
 

@@ -296,7 +296,7 @@ pub struct UnresolvedEntry {
     /// The first placeholder without a value; of an unusable result all of the template's.
     #[serde(default)]
     pub placeholder: String,
-    /// Devices by reason: `missing`, `noRow`, `emptyCell`, `notInMap`, `emptySlug`, `conflict`, `unusable`.
+    /// Devices by reason: `missing`, `noRow`, `emptyCell`, `notInMap`, `emptySlug`, `conflict`, `shortRow`, `unmatched`, `unusable`.
     #[serde(default)]
     pub reasons: BTreeMap<String, u64>,
     /// Some values that were no use.
@@ -313,7 +313,7 @@ pub struct UnresolvedDeviceEntry {
     /// The device.
     #[serde(flatten)]
     pub device: DeviceEntry,
-    /// One of `missing`, `noRow`, `emptyCell`, `notInMap`, `emptySlug`, `conflict`, `unusable`.
+    /// One of `missing`, `noRow`, `emptyCell`, `notInMap`, `emptySlug`, `conflict`, `shortRow`, `unmatched`, `unusable`.
     pub reason: String,
 }
 

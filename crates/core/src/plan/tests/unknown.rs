@@ -267,3 +267,13 @@ fn a_rule_that_may_hold_is_not_said_to_hold_for_no_device() {
     assert_eq!(notes(&[device("web1", &[])]), 0);
     assert_eq!(notes(&[device("db1", &[])]), 1);
 }
+
+#[test]
+fn a_lookup_that_is_about_no_device_is_no_conflict() {
+    let policy = format!(
+        "{CMDB}rules: [{{ name: r, select: {{ everything: true }}, tags: ['o:{{lookup.cmdb.owner}}'] }}]"
+    );
+    let plan = planned(&policy, "host,owner\ngone,ops\n", &[device("web1", &[]), device("db1", &[])]);
+    let reasons: Vec<_> = plan.unresolved.iter().flat_map(|entry| &entry.reasons).collect();
+    assert_eq!(reasons, [(&GapReason::Unmatched, &2)]);
+}

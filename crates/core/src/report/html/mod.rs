@@ -271,7 +271,7 @@ fn asides(model: &Model<'_>, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "<li>{}</li>", shown(phrase))?;
     }
     for (source, said, names) in unmatched.into_iter().take(LIST) {
-        writeln!(out, "<li>{}</li>", shown(&Phrase { text: text(&format!("{source}: {said}")), names }))?;
+        writeln!(out, "<li>{}</li>", shown(&Phrase::new(text(&format!("{source}: {said}")), names)))?;
     }
     for warning in warnings.iter().take(LIST) {
         writeln!(out, "<li>{} {}</li>", text(&warning.code), text(&clip(&warning.message, 1_000)))?;
