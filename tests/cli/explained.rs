@@ -91,9 +91,15 @@ fn a_template_without_a_tag_says_why_and_in_which_line() {
             "slug",
             "host,owner\nweb1,a\nweb1,b\n",
             "conflict",
-            "nobody knows lookup.cmdb.owner: rows of this key differ in it, or the row ends before it, in cmdb.csv:2",
+            "nobody knows lookup.cmdb.owner: rows of this key differ in it, in cmdb.csv:2",
         ),
-        ("slug", "host,owner\nweb2,ops\n", "conflict", "no row of cmdb.csv is about a device that was read"),
+        (
+            "slug",
+            "host,owner\nweb2,ops\nweb1\n",
+            "shortRow",
+            "nobody knows lookup.cmdb.owner: the row ends before it, in cmdb.csv:3",
+        ),
+        ("slug", "host,owner\nweb2,ops\n", "unmatched", "no row of cmdb.csv is about a device that was read"),
     ] {
         let project = with_lookup(&policy.replace("FILTERS", filters), table);
         for words in [&["o:ops"][..], &[]] {
