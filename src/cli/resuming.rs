@@ -95,7 +95,7 @@ pub async fn resume_run(
                 session.reading.close().await;
                 return Ok(Resumed::Plan { in_place_of_reviewed: false });
             }
-            let (set, paths) = anew(context, args, &recorded)?;
+            let (set, paths) = anew(context, args, &reviewed, &recorded)?;
             (set, paths, true)
         }
     };
@@ -198,6 +198,7 @@ fn is_bound(recorded: &Recorded, session: &WritingSession) -> Result<bool, Failu
 fn anew(
     context: &Context,
     args: &ApplyArgs,
+    reviewed: &Plan,
     recorded: &Recorded,
 ) -> Result<(PolicySet, Vec<PathBuf>), Failure> {
     let paths = context.policy_paths(&args.paths)?;
@@ -211,7 +212,8 @@ fn anew(
         ))
         .help(format!("name its policies as well: mdetag apply POLICY… --resume {run} --or-plan{flags}")));
     }
-    if let Some((what, missing)) = lost_gate(&set, recorded) {
+    let has_changed = reviewed::same_policy(reviewed, &set).is_err();
+    if let Some((what, missing)) = lost_gate(&set, recorded, has_changed) {
         return Err(Failure::plan(format!("run {run} is written in waves, and {what}")).help(format!(
             "nothing was written; bring {missing} back, or end the rollout: mdetag state end {run} --reason TEXT{flags}"
         )));
@@ -221,7 +223,10 @@ fn anew(
 
 /// What the waves of a run need and the policies at hand no longer say, with its name. Shares and waits come from the journal,
 /// but only policies can say which devices are ill.
-fn lost_gate(set: &PolicySet, recorded: &Recorded) -> Option<(String, &'static str)> {
+///
+/// A gate that reads a named selector, a file or a query says only in its own words who is ill: whether policies or data that
+/// `has_changed` still mean the same is unknown.
+fn lost_gate(set: &PolicySet, recorded: &Recorded, has_changed: bool) -> Option<(String, &'static str)> {
     if recorded.header.waves < 2 {
         return None;
     }
@@ -230,8 +235,13 @@ fn lost_gate(set: &PolicySet, recorded: &Recorded) -> Option<(String, &'static s
     };
     let ill = recorded.header.gates.as_ref()?.ill()?;
     let is_same = rollout.health.as_ref().is_some_and(|health| health.text == ill);
-    let what = format!("its gate `health` looks for {ill}, which the policies at hand do not");
-    (!is_same).then_some((what, "`guard.rollout.health`"))
+    if !is_same {
+        let what = format!("its gate `health` looks for {ill}, which the policies at hand do not");
+        return Some((what, "`guard.rollout.health`"));
+    }
+    let reads_more = ["use", "inFile", "lookup", "hunting"].iter().any(|word| ill.contains(word));
+    let what = format!("its gate `health` looks for {ill}, and policies or data that it may read have changed");
+    (reads_more && has_changed).then_some((what, "the policies and data of the run"))
 }
 
 /// Refuses a plan of another tenant.

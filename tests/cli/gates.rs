@@ -156,6 +156,30 @@ fn a_commit_that_takes_the_health_gate_away_or_looks_for_another_is_refused() {
 }
 
 #[test]
+fn a_commit_that_changes_what_the_health_gate_reads_is_refused() {
+    let with = |rollout: &str, ill: &str| {
+        format!("{}selectors: {{ sick: {{ healthStatus: {ill} }} }}\n", text(rollout))
+    };
+    for (select, names) in [("use: sick", true), ("healthStatus: { inFile: ill.txt }", false)] {
+        let rollout = HEALTH.replace("healthStatus: Inactive", select);
+        let project = Project::with_policy(&text(&rollout));
+        let write = |ill: &str| {
+            project.write("policies/ill.txt", &format!("{ill}\n"));
+            project.write("policies/p.yaml", &if names { with(&rollout, ill) } else { text(&rollout) });
+        };
+        write("Inactive");
+        project.devices(20);
+        project.run(&APPLY).exits(6);
+        make(&project, "Inactive");
+        hour(&project);
+        write("NoSensorData");
+        let refused = project.run(&OR_PLAN).exits(1);
+        assert!(refused.out.contains("data that it may read have changed"), "{}", refused.out);
+        assert_eq!(tagged(&project).len(), 10);
+    }
+}
+
+#[test]
 fn devices_of_a_wave_that_are_not_shown_any_more_stop_the_rollout_without_health_too() {
     let project = project("from: 5, waves: [10, 100%], wait: 1h");
     project.run(&APPLY).exits(6);
