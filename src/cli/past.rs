@@ -22,6 +22,7 @@ use mdetag_core::inventory::Snapshot;
 use mdetag_core::plan::revert::PastRun;
 use mdetag_core::plan::{ChangeKey, ChangeWhat, History, Plan, PolicyReference, TagCase, guard};
 use mdetag_core::policy::MOST_DAYS_AHEAD;
+use mdetag_core::report::escape::{self, terminal};
 use mdetag_core::time::Timestamp;
 
 use super::carry_out::RunInputs;
@@ -82,6 +83,7 @@ pub fn history(
     }
     history.waiting_for_wave = open_rollouts::unwritten(context, state, &set, resumed)?;
     history.limits = context.service.tag_limits();
+    tell_lost(context, source, &history, resumed);
     if !retry_contested {
         history.unwritable =
             unwritable::current(state, refusals_now, &|id| status_of(&source.inventory.snapshot, id));
@@ -91,6 +93,24 @@ pub fn history(
         history.contested.extend(origins);
     }
     Ok(history)
+}
+
+/// Says which tags earlier runs took along and still owe: no policy wants them, so no plan shows them.
+fn tell_lost(context: &Context, source: &Source, history: &History, resumed: Option<&str>) {
+    let snapshot = &source.inventory.snapshot;
+    for (key, run) in history.lost.iter().filter(|(_, run)| resumed != Some(&***run)) {
+        let ChangeWhat::Add(tag) = &key.what else { continue };
+        let Some(row) = snapshot.find(&key.device) else { continue };
+        if snapshot.tags(row).iter().any(|own| snapshot.tag(*own) == &**tag) {
+            continue;
+        }
+        context.console.complain(&format!(
+            "warning: a call of run {run} took the tag {} of {} along, and it is not back; put it back by hand, or with \
+             `mdetag apply --resume {run}` where its policies are unchanged",
+            terminal(&escape::tag(tag)),
+            terminal(snapshot.label(row)),
+        ));
+    }
 }
 
 /// What the service says of a device that may explain a refusal.

@@ -240,7 +240,8 @@ fn lost_gate(set: &PolicySet, recorded: &Recorded, has_changed: bool) -> Option<
         return Some((what, "`guard.rollout.health`"));
     }
     let reads_more = ["use", "inFile", "lookup", "hunting"].iter().any(|word| ill.contains(word));
-    let what = format!("its gate `health` looks for {ill}, and policies or data that it may read have changed");
+    let what =
+        format!("its gate `health` looks for {ill}, and policies or data that it may read have changed");
     (reads_more && has_changed).then_some((what, "the policies and data of the run"))
 }
 

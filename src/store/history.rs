@@ -89,6 +89,11 @@ pub fn read(state: &StateDir, present: Present<'_>) -> History {
         let is_recent = collect_pending(&recorded, present, &shown, &mut history);
         is_open = is_open && number < MOST_RUNS && follow(&recorded, present, &shown, &mut streaks);
         let is_of_day = collect_written(&recorded, present.now, &mut history.written_lately);
+        if is_of_day {
+            let run: Arc<str> = recorded.header.run.as_str().into();
+            let lost = not_put_back(&recorded).map(|entry| (entry.key, Arc::clone(&run)));
+            history.lost.extend(lost);
+        }
         if !is_recent && !is_open && !is_of_day {
             break;
         }

@@ -101,6 +101,16 @@ fn a_put_back_that_was_not_attempted_leaves_the_run_unfinished_and_a_resumed_one
     let device = loser(&project);
     assert_eq!(document["lostTags"][0]["restored"], false, "{document}");
     assert_eq!(document["resumable"], true);
+    // No policy wants the tag, so no plan shows it: each command says that it is owed.
+    let run = document["runId"].as_str().unwrap();
+    for command in [&["drift", "--sandbox"][..], &["plan", "--sandbox", "--quiet"]] {
+        let said = project.run(command).err.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(
+            said.contains(&format!("a call of run {run} took the tag Own of {} along", name(&device))),
+            "{said}"
+        );
+        assert!(said.contains(&format!("`mdetag apply --resume {run}`")), "{said}");
+    }
     let resumed = ["apply", "--resume", "--sandbox", "--sandbox-speed", "600", "--format", "json"];
     let document = project.run(&resumed).exits(0).json();
     assert_eq!(

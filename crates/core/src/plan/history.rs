@@ -29,6 +29,8 @@ pub struct History {
     pub reverted: BTreeMap<ChangeKey, Arc<str>>,
     /// Devices that a run of the last 24 hours wrote: the service may not have put them into their group yet.
     pub written_lately: BTreeSet<Arc<str>>,
+    /// Tags that calls of runs of the last 24 hours took along and that these did not put back, with the run.
+    pub lost: BTreeMap<ChangeKey, Arc<str>>,
     /// Devices that wait for their wave of an open rollout, with its run.
     pub waiting_for_wave: BTreeMap<Arc<str>, String>,
     /// The other policy sets of the tenant.
