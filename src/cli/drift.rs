@@ -10,7 +10,7 @@ use super::failure::Failure;
 use super::notify;
 use super::plan::{self, Request};
 
-/// Reports drift. Exit 2 where there is some, or where an invariant is broken already; a guard that would refuse the repair is shown and changes nothing here.
+/// Reports drift. Exit 2 where there is some, where a change is contested that `guard.accept` does not name, or where an invariant is broken already; a guard that would refuse the repair is shown and changes nothing here.
 ///
 /// # Errors
 /// Policy, identity, network, files.
@@ -47,7 +47,7 @@ async fn compare(
             ));
     }
     let plan = planned.plan();
-    let is_clean = plan.is_empty() && plan.guard.broken().next().is_none();
+    let is_clean = plan.is_empty() && !plan.has_unaccepted() && plan.guard.broken().next().is_none();
     let exit = if is_clean { Exit::Success } else { Exit::Changes };
     context.let_go(planned);
     Ok(exit)

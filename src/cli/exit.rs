@@ -11,7 +11,7 @@ pub enum Exit {
     Success,
     /// Usage, policy, identity, network, file.
     Error,
-    /// `drift`: there is drift; `plan --detailed-exitcode`: there are changes.
+    /// `drift`: there is drift, also contested changes that `guard.accept` does not name; `plan --detailed-exitcode`: there are changes.
     Changes,
     /// Refused by the guard, or removals withheld for an untrusted inventory.
     Refused,
@@ -53,7 +53,9 @@ impl Exit {
         match self {
             Exit::Success => "success; for `drift`: no drift; for `plan`: planned, also with changes",
             Exit::Error => "error: usage, policy, identity, network, file",
-            Exit::Changes => "`drift`: there is drift; `plan --detailed-exitcode`: there are changes",
+            Exit::Changes => {
+                "`drift`: there is drift, also contested changes that `guard.accept` does not name; `plan --detailed-exitcode`: there are changes"
+            }
             Exit::Refused => "refused by the guard, or removals withheld for an untrusted inventory",
             Exit::Partial => "applied in part: some changes failed, bounced, or are unknown",
             Exit::Waiting => "waiting for the next wave, nothing failed: `apply --resume` after `notBefore`",

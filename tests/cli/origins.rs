@@ -44,7 +44,9 @@ fn removals_of_tags_of_other_origins_are_contested_from_the_start_and_say_why() 
     assert_eq!(service.count(Route::Hunting), 1, "asked once");
     project.run_in(&service.secret(), &["apply", "--auto-approve"]).exits(0);
     assert_eq!(service.writes(), 1, "one device's tag was made by hand");
-    project.run_in(&service.secret(), &["drift"]).exits(0);
+    // Contested changes are drift until somebody accepts them.
+    let ran = project.run_in(&service.secret(), &["drift"]).exits(2);
+    assert!(ran.out.contains("Only contested changes"), "{}", ran.out);
     let ran = project.run_in(&service.secret(), &["plan", "--retry-contested"]).exits(1);
     assert!(ran.err.contains("--retry-contested"), "{}", ran.err);
     project.run_in(&service.secret(), &["apply", "--auto-approve", "--retry-contested"]).exits(4);

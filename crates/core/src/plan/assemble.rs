@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
+use super::accepted::accepted;
 use super::diff::{Differences, Names, TagEntry, ValueEntry};
 use super::replacement::{Caused, Replacements, is_consequence};
 use super::{
@@ -129,7 +130,9 @@ pub(super) fn assemble(
             ChangeSlot::Unconfirmed(tag) => (WithheldReason::Unconfirmed, Some(tag.to_string())),
             ChangeSlot::Reverted(run) => (WithheldReason::Reverted, Some(run.to_string())),
         };
-        let group = Withheld { until, ..Withheld::new(reason, name, devices) };
+        let accepted =
+            (reason == WithheldReason::Contested).then(|| accepted(desired, plan, &devices)).flatten();
+        let group = Withheld { until, accepted, ..Withheld::new(reason, name, devices) };
         if reason == WithheldReason::Pending { plan.pending.push(group) } else { plan.withheld.push(group) }
     }
 }

@@ -60,7 +60,7 @@ pub struct TenantReference {
 /// The policy set that a plan was made from.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PolicyReference {
-    /// `sha256:…` over the files' paths and what they say, without `guard.approvals`: those may come after the review.
+    /// `sha256:…` over the files' paths and what they say, without `guard.approvals` and `guard.accept`: those may come after the review.
     pub digest: String,
     /// Every file read, data files included; paths relative to the repository root (without one: the working directory).
     #[serde(default)]

@@ -2,6 +2,7 @@
 //!
 //! Nothing is left to decide when it is applied; nothing here does any I/O.
 
+mod accepted;
 mod assemble;
 pub mod calls;
 mod combine;
@@ -33,6 +34,7 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use accepted::Accepted;
 pub use cost::{Lane, LaneCost, LaneLeft, Ledger, Schedule};
 pub use diff::diff;
 pub use guard::{AxisReport, GuardReport, InvariantReport, Refused, SafePlan};
@@ -356,6 +358,8 @@ pub struct Withheld {
     pub name: Option<String>,
     /// When the first of them is tried again, where time alone brings that about.
     pub until: Option<Timestamp>,
+    /// What of it the guard accepts; only of what is contested.
+    pub accepted: Option<Accepted>,
     /// Tags that would be added.
     pub additions: u64,
     /// Tags that would be removed.
@@ -379,7 +383,17 @@ impl Withheld {
             values += counts.2;
         }
         let device_count = devices.len() as u64;
-        Withheld { reason, name, until: None, additions, removals, values, device_count, devices }
+        Withheld {
+            reason,
+            name,
+            until: None,
+            accepted: None,
+            additions,
+            removals,
+            values,
+            device_count,
+            devices,
+        }
     }
 }
 

@@ -259,6 +259,7 @@ mod tests {
             reason,
             name: None,
             until: None,
+            accepted: None,
             additions: 0,
             removals: 0,
             values: 0,

@@ -403,6 +403,12 @@ mod tests {
             ["guard changed: guard.approvals is new: { cap: removals, expires: 2026-12-01, max: 900 }"]
         );
         assert_eq!(between(&with(&[800]), &with(&[800, 800])).len(), 1, "the same one twice");
+        let accept = "guard: { accept: [{ tag: Old, reason: registry, expires: 2026-12-01 }] }\n";
+        let told = between("", accept);
+        assert_eq!(
+            told,
+            ["guard changed: guard.accept is new: { expires: 2026-12-01, reason: registry, tag: Old }"]
+        );
         let protect = "protect:\n  - { name: dc, select: { use: dcs } }\n";
         let selector =
             |glob: &str| format!("selectors: {{ dcs: {{ computerDnsName: {{ glob: \"{glob}\" }} }} }}\n");

@@ -248,7 +248,7 @@ impl Reader<'_> {
         self.optional_text(fields, "reason");
         self.optional_text(fields, "ticket");
         let expires = expires?;
-        self.check_expiry(expires, fields.get("expires").map_or(fields.span, |node| node.span));
+        self.check_expiry("approval", expires, fields.get("expires").map_or(fields.span, |node| node.span));
         Some(ShrinkApproval { source: source?, to: to?, expires, span: node.span })
     }
 
@@ -267,7 +267,7 @@ impl Reader<'_> {
         let ticket = self.optional_text(fields, "ticket");
         let (axis, max, expires) = (axis?, max?, expires?);
         let at = fields.get("expires").map_or(fields.span, |node| node.span);
-        self.check_expiry(expires, at);
+        self.check_expiry("approval", expires, at);
         Some(Approval {
             axis,
             tag: tag.map_or(Some(None), |tag| tag.map(Some))?,
@@ -280,8 +280,8 @@ impl Reader<'_> {
         })
     }
 
-    /// The tags of an approval: an approval for everything is a cap that is gone.
-    fn approved_tags(&mut self, node: &Node) -> Option<TagPattern> {
+    /// The tags of an approval or of an acceptance: one for everything is a cap or a check that is gone.
+    pub(super) fn approved_tags(&mut self, node: &Node) -> Option<TagPattern> {
         let pattern = self.tag_pattern(node, "`tag`", true)?;
         let TagPattern::Glob(glob) = &pattern else { return Some(pattern) };
         let source = glob.source();
@@ -310,16 +310,16 @@ impl Reader<'_> {
         None
     }
 
-    /// Says that an approval does not count today.
-    fn check_expiry(&mut self, expires: Date, at: Span) {
+    /// Says that an approval or an acceptance does not count today.
+    pub(super) fn check_expiry(&mut self, what: &str, expires: Date, at: Span) {
         let today = self.now.date();
         let last = today.plus_days(MOST_DAYS_AHEAD);
         if expires < today {
-            let finding = Diagnostic::warning("W0501", at, format!("this approval expired on {expires}"));
+            let finding = Diagnostic::warning("W0501", at, format!("this {what} expired on {expires}"));
             self.report(finding.label("no longer counts").help("delete it"));
         } else if expires > last {
             let message = format!(
-                "this approval expires on {expires}, more than {MOST_DAYS_AHEAD} days from now: it does not count"
+                "this {what} expires on {expires}, more than {MOST_DAYS_AHEAD} days from now: it does not count"
             );
             self.report(Diagnostic::warning("W0501", at, message).label("too far ahead").help(format!(
                 "write {last} or an earlier day, and have it renewed when it is needed longer"

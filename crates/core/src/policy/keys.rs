@@ -184,6 +184,11 @@ pub(super) static GUARD: &[Key] = &[
     key("allowReserved", Shape::List(&Shape::Tag), "Reserved tags that this set may write after all."),
     key("invariants", Shape::List(&Shape::Mapping(INVARIANT)), "What must hold after every plan."),
     key("approvals", Shape::List(&Shape::Mapping(APPROVAL)), "Caps raised for a while."),
+    key(
+        "accept",
+        Shape::List(&Shape::Mapping(ACCEPT)),
+        "Contested changes for which `drift` does not exit with 2, for a while.",
+    ),
     key("rollout", Shape::Mapping(ROLLOUT), "How large plans are let out in waves, and what stops them."),
 ];
 
@@ -315,6 +320,18 @@ pub(super) static APPROVAL: &[Key] = &[
     key("changes", Shape::Text, "Only for the changes with this `changesDigest` of a plan: sha256:…."),
     key("reason", Shape::Text, "Why."),
     key("ticket", Shape::Text, "Where it was decided."),
+    required("expires", Shape::Date, "Last day, UTC, inclusive; at most 90 days ahead."),
+];
+
+/// An entry of `guard.accept`.
+pub(super) static ACCEPT: &[Key] = &[
+    required(
+        "tag",
+        Shape::TagOrGlob,
+        "Contested changes of which tags. A glob starts with at least three literal characters.",
+    ),
+    key("select", Shape::Selector, "On which devices. Default: on all."),
+    required("reason", Shape::Text, "Why."),
     required("expires", Shape::Date, "Last day, UTC, inclusive; at most 90 days ahead."),
 ];
 

@@ -153,6 +153,8 @@ pub struct Guard {
     pub rollout: Option<Rollout>,
     /// Sources that really became smaller.
     pub shrinks: Vec<ShrinkApproval>,
+    /// Contested changes that are no drift for a while.
+    pub accept: Vec<Acceptance>,
     /// Where `guard` stands; `None` where no file states one.
     pub span: Option<Span>,
 }
@@ -174,11 +176,12 @@ impl Guard {
         }
     }
 
-    /// The selectors of the rollout: which devices go first, and which are ill.
+    /// The selectors of the rollout (which devices go first, and which are ill), and those of `accept`.
     pub fn selectors(&self) -> impl Iterator<Item = &Selector> {
         let first = self.rollout.iter().filter_map(|rollout| rollout.first.as_ref());
         let health = self.rollout.iter().filter_map(|rollout| rollout.health.as_ref());
-        first.chain(health.map(|health| &health.select))
+        let accepted = self.accept.iter().filter_map(|acceptance| acceptance.select.as_ref());
+        first.chain(health.map(|health| &health.select)).chain(accepted)
     }
 
     /// How much a read may shrink.
@@ -267,6 +270,28 @@ pub struct ShrinkApproval {
 }
 
 impl ShrinkApproval {
+    /// Whether it counts: not expired, and not too far ahead.
+    pub fn counts_on(&self, today: Date) -> bool {
+        (0..=MOST_DAYS_AHEAD).contains(&self.expires.days_since(today))
+    }
+}
+
+/// An entry of `guard.accept`.
+#[derive(Clone, Debug)]
+pub struct Acceptance {
+    /// Contested changes of these tags.
+    pub tag: TagPattern,
+    /// On these devices; none for all.
+    pub select: Option<Selector>,
+    /// Why.
+    pub reason: String,
+    /// Last day, UTC.
+    pub expires: Date,
+    /// Where it stands.
+    pub span: Span,
+}
+
+impl Acceptance {
     /// Whether it counts: not expired, and not too far ahead.
     pub fn counts_on(&self, today: Date) -> bool {
         (0..=MOST_DAYS_AHEAD).contains(&self.expires.days_since(today))

@@ -2,6 +2,7 @@
 //!
 //! Knows nothing about devices: which ones a selector holds for is for `selection`, what follows for `desired`.
 
+mod accept;
 mod answer;
 mod condition;
 mod data;
@@ -85,7 +86,7 @@ mod limits;
 pub use rollout::{Health, Rollout, StopAt, blind_bounces};
 
 pub use limits::{
-    Approval, Axis, Cap, Counted, DayCap, Guard, Invariant, MOST_DAYS_AHEAD, Percent, Quantity,
+    Acceptance, Approval, Axis, Cap, Counted, DayCap, Guard, Invariant, MOST_DAYS_AHEAD, Percent, Quantity,
     ShrinkApproval,
 };
 

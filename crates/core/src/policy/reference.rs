@@ -70,7 +70,7 @@ pub fn operand_table() -> String {
 }
 
 /// The keys of a mapping, as a Markdown table: `policy`, `rule`, `lookup`, `protection`, `guard`, `caps`, `cap`,
-/// `inventory`, `invariant`, `approval`, `rollout`, `stopAt`, `health`, `superseded`, `hunting`, `lookup hunting`, `test file`, `test`, `expect`.
+/// `inventory`, `invariant`, `approval`, `accept`, `rollout`, `stopAt`, `health`, `superseded`, `hunting`, `lookup hunting`, `test file`, `test`, `expect`.
 pub fn key_table(of: &str) -> Option<String> {
     let keys = match of {
         "policy" => keys::POLICY,
@@ -83,6 +83,7 @@ pub fn key_table(of: &str) -> Option<String> {
         "inventory" => keys::INVENTORY,
         "invariant" => keys::INVARIANT,
         "approval" => keys::APPROVAL,
+        "accept" => keys::ACCEPT,
         "rollout" => keys::ROLLOUT,
         "stopAt" => keys::STOP_AT,
         "health" => keys::HEALTH,

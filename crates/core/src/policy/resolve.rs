@@ -132,8 +132,11 @@ impl<'n> Sections<'n> {
         }
         selector::check_uses(reader, &mut policy.selectors);
         policy.scope = self.scope.map(|entry| reader.selector(&entry.value, "`scope`", &names));
-        if let Some(entry) = self.guard.and_then(|guard| rollout_of(guard)) {
+        if let Some(entry) = self.guard.and_then(|guard| in_guard(guard, "rollout")) {
             policy.guard.rollout = reader.rollout(&entry.value, &names);
+        }
+        if let Some(entry) = self.guard.and_then(|guard| in_guard(guard, "accept")) {
+            policy.guard.accept = reader.accept(&entry.value, &names);
         }
         policy.rules =
             self.rules.iter().filter_map(|node| rules::rule(reader, node, &names, allow_reserved)).collect();
@@ -165,10 +168,10 @@ impl<'n> Sections<'n> {
     }
 }
 
-/// The rollout of a guard: read after the selectors, which it may use.
-fn rollout_of(guard: &Entry) -> Option<&Entry> {
+/// A key of a guard that is read after the selectors, because it may use them.
+fn in_guard<'n>(guard: &'n Entry, key: &str) -> Option<&'n Entry> {
     let NodeKind::Map(entries) = &guard.value.kind else { return None };
-    entries.iter().find(|entry| entry.key == "rollout")
+    entries.iter().find(|entry| entry.key == key)
 }
 
 pub(super) fn check_version(reader: &mut Reader<'_>, node: &Node) {

@@ -1,4 +1,4 @@
-//! What of a policy file a review covers: everything but `guard.approvals`, which may come after the review.
+//! What of a policy file a review covers: everything but `guard.approvals` and `guard.accept`, which may come after the review.
 //!
 //! Judges nothing: a file that cannot be read is covered as it is.
 
@@ -7,13 +7,17 @@ use std::borrow::Cow;
 use super::syntax::{self, Entry, Node, NodeKind};
 use crate::diagnostic::SourceId;
 
-/// The content of a policy file as it is read, without `guard.approvals`: comments and layout are none of it, the order of keys
-/// is. `None` where the guard was all and nothing of it is left, so that a file of approvals alone is as good as no file.
+/// Keys of the guard that may come after the review: what they allow counts by the day on which it is looked at.
+const LATER: [&str; 2] = ["approvals", "accept"];
+
+/// The content of a policy file as it is read, without `guard.approvals` and `guard.accept`: comments and layout are none of it,
+/// the order of keys is. `None` where the guard was all and nothing of it is left, so that a file of approvals alone is as good as
+/// no file.
 pub fn reviewed_content(text: &str) -> Option<Cow<'_, str>> {
     let (root, findings) = syntax::parse(text, SourceId(0));
     let Some(mut root) = root.filter(|_| findings.is_empty()) else { return Some(text.into()) };
     if let NodeKind::Map(sections) = &mut root.kind {
-        sections.iter_mut().for_each(leave_approvals_out);
+        sections.iter_mut().for_each(leave_later_out);
         let before = sections.len();
         sections.retain(|section| !is_empty_guard(section));
         if sections.len() < before && matches!(&sections[..], [version] if version.key == "version") {
@@ -25,9 +29,9 @@ pub fn reviewed_content(text: &str) -> Option<Cow<'_, str>> {
     Some(content.into())
 }
 
-fn leave_approvals_out(section: &mut Entry) {
+fn leave_later_out(section: &mut Entry) {
     if let ("guard", NodeKind::Map(entries)) = (&*section.key, &mut section.value.kind) {
-        entries.retain(|entry| entry.key != "approvals");
+        entries.retain(|entry| !LATER.contains(&&*entry.key));
     }
 }
 
@@ -92,6 +96,9 @@ mod tests {
         assert!(is_same(GUARD, "{ version: 1, guard: { caps: { values: { floor: 1 } } } }"));
         assert!(is_same("version: 1\nclaims: [T]", "version: 1\nclaims: [T]\nguard: { approvals: [] }"));
         assert_eq!(reviewed_content("version: 1\nguard: { approvals: [] }"), None);
+        let accepted = format!("{GUARD}  accept: [{{ tag: Old, reason: registry, expires: 2027-01-01 }}]\n");
+        assert!(is_same(GUARD, &accepted));
+        assert_eq!(reviewed_content("version: 1\nguard: { approvals: [], accept: [] }"), None);
         assert!(reviewed_content("version: 1\n").is_some(), "a file that nobody reviewed");
     }
 

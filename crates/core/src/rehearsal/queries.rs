@@ -62,11 +62,10 @@ fn queries(policy: &Policy) -> Vec<&Hunting> {
     let rules = policy.rules.iter().map(|rule| &rule.select);
     let protections = policy.protections.iter().map(|protection| &protection.select);
     let named = policy.selectors.iter().map(|selector| &selector.selector);
-    let rollout = policy.guard.rollout.iter();
-    let gates = rollout
-        .flat_map(|rollout| rollout.first.iter().chain(rollout.health.iter().map(|health| &health.select)));
     let mut queries = Vec::new();
-    for selector in policy.scope.iter().chain(rules).chain(protections).chain(named).chain(gates) {
+    for selector in
+        policy.scope.iter().chain(rules).chain(protections).chain(named).chain(policy.guard.selectors())
+    {
         for_each_query(selector, &mut |query| queries.push(query));
     }
     queries

@@ -74,7 +74,7 @@ pub fn findings<'a>(model: &Model<'a>) -> Vec<Finding<'a>> {
     // What a run left out is told with its plan; what the service refuses is a class of every report.
     let is_told = |class: &Class| model.input.run.is_none() || *class == Class::Unwritable;
     let asides = model.asides().filter(|(class, _)| is_told(class));
-    findings.extend(asides.filter_map(|(class, aside)| withheld(model.plan(), class, aside)));
+    findings.extend(asides.filter_map(|(class, aside)| withheld(model, class, aside)));
     if rest.0 > 0 {
         findings.push(Finding {
             rule: "more".to_owned(),
@@ -225,7 +225,10 @@ fn sample(model: &Model<'_>, group: &Group<'_>) -> String {
     names.join(", ")
 }
 
-fn withheld<'a>(plan: &'a Plan, class: Class, aside: &'a Withheld) -> Option<Finding<'a>> {
+fn withheld<'a>(model: &Model<'a>, class: Class, aside: &'a Withheld) -> Option<Finding<'a>> {
+    let plan = model.plan();
+    let is_drift =
+        model.input.subject == Subject::Drift && class == Class::Contested && aside.unaccepted() > 0;
     let changes = aside.additions + aside.removals + aside.values;
     if changes == 0 {
         return None;
@@ -236,13 +239,17 @@ fn withheld<'a>(plan: &'a Plan, class: Class, aside: &'a Withheld) -> Option<Fin
     let of = if name.is_empty() { String::new() } else { format!(" ({})", clip(name, 100)) };
     let devices = counted(aside.device_count, "device");
     let retried = aside.until.map_or_else(String::new, |until| format!("; tried again from {until}"));
+    let accepted = sentences::accepted(aside);
     Some(Finding {
         rule: format!("withheld/{word}"),
-        severity: Severity::Note,
+        severity: if is_drift { Severity::Warning } else { Severity::Note },
         class: class.word(),
-        is_failure: false,
+        is_failure: is_drift,
         title: format!("{word}{of}"),
-        message: format!("{} on {devices} not written: {word}{of}{retried}", counted(changes, "change")),
+        message: format!(
+            "{} on {devices} not written: {word}{of}{retried}{accepted}",
+            counted(changes, "change")
+        ),
         place: rule.map(|rule| &rule.place).filter(|place| !place.file.is_empty()),
         changes,
         origin: None,

@@ -98,6 +98,7 @@ pub(super) fn example() -> Plan {
         reason: WithheldReason::Protected,
         name: Some("break-glass".to_owned()),
         until: None,
+        accepted: None,
         additions: 3,
         removals: 1,
         values: 0,

@@ -167,6 +167,9 @@ pub fn nothing(model: &Model<'_>) -> &'static str {
     match model.input.subject {
         Subject::Plan => "Nothing to change.",
         Subject::Drift if broken(model).next().is_some() => "No device differs, but an invariant is broken.",
+        Subject::Drift if model.plan().has_unaccepted() => {
+            "Only contested changes: another origin holds them."
+        }
         Subject::Drift => "No drift.",
         Subject::Applied => "Nothing was to be done.",
     }
@@ -370,6 +373,13 @@ fn gap(reason: GapReason) -> &'static str {
     }
 }
 
+/// `; 3 accepted until 2026-12-15`, where the guard accepts some of a group.
+pub(super) fn accepted(aside: &Withheld) -> String {
+    aside.accepted.map_or_else(String::new, |accepted| {
+        format!("; {} accepted until {}", number(accepted.changes), accepted.until)
+    })
+}
+
 fn aside_phrase(class: Class, aside: &Withheld) -> Phrase {
     let total = aside.additions + aside.removals + aside.values;
     if total == 0 {
@@ -380,11 +390,15 @@ fn aside_phrase(class: Class, aside: &Withheld) -> Phrase {
         parts.iter().filter(|(count, _)| *count > 0).map(|(count, noun)| counted(*count, noun)).collect();
     let named = named.join(", ");
     let retried = aside.until.map_or_else(String::new, |until| format!("; tried again from {until}"));
+    let accepted = accepted(aside);
     let text = match (class, aside.reason) {
         (Class::Pending, _) => format!("{named} pending: written, not shown by the service yet"),
         (Class::Protected, _) => format!("{} on protected devices", counted(total, "change")),
         (Class::Contested, _) => {
-            format!("{named} contested: another origin holds {}{retried}", noun_for(total, "it|them"))
+            format!(
+                "{named} contested: another origin holds {}{retried}{accepted}",
+                noun_for(total, "it|them")
+            )
         }
         (Class::Unwritable, _) => {
             let them = noun_for(total, "it|them");

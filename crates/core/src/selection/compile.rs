@@ -54,11 +54,13 @@ pub(super) struct Program<'p> {
     pub(super) first: Option<NodeId>,
     /// The rollout's `health`.
     pub(super) ill: Option<NodeId>,
+    /// By entry of `guard.accept`; `None` for those of all devices.
+    pub(super) accepted: Vec<Option<NodeId>>,
     /// By named selector; `None` for those that nothing in force uses.
     pub(super) named: Vec<Option<NodeId>>,
 }
 
-/// Compiles the scope, the rules in force, the protections and the rollout.
+/// Compiles the scope, the rules in force, the protections, the rollout and what is accepted.
 pub(super) fn compile(policy: &Policy, now: Timestamp) -> Program<'_> {
     let mut compiler = Compiler {
         policy,
@@ -77,7 +79,9 @@ pub(super) fn compile(policy: &Policy, now: Timestamp) -> Program<'_> {
     let first = first.map(|select| compiler.selector(select));
     let ill = rollout.and_then(|rollout| rollout.health.as_ref());
     let ill = ill.map(|health| compiler.selector(&health.select));
-    Program { scope, rules, protections, first, ill, named: compiler.named, ..compiler.program }
+    let accepted = policy.guard.accept.iter();
+    let accepted = accepted.map(|one| one.select.as_ref().map(|select| compiler.selector(select))).collect();
+    Program { scope, rules, protections, first, ill, accepted, named: compiler.named, ..compiler.program }
 }
 
 struct Compiler<'p> {

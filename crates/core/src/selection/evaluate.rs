@@ -69,6 +69,9 @@ pub(super) fn evaluate(
     let protections = program.protections.par_iter().map(|node| within_scope(possibly(*node))).collect();
     // A change goes out early only where its device is known to be one of the first.
     let first = program.first.map(|node| within_scope(graph.bounds(node).surely));
+    // A change is accepted only where its device is known to be named.
+    let accepted = |node: &Option<NodeId>| node.map(|node| within_scope(graph.bounds(node).surely));
+    let accepted = program.accepted.iter().map(accepted).collect();
     // A device that leaves the scope while a rollout is open can be ill all the same; missing evidence counts as ill.
     let ill = program.ill.map(|node| owned(possibly(node)));
     let idle = |node: &Option<NodeId>| node.is_some_and(|node| possibly(node).is_disjoint(scope));
@@ -84,6 +87,7 @@ pub(super) fn evaluate(
         protections,
         first,
         ill,
+        accepted,
         joins,
         unmatched,
         idle_selectors,
@@ -127,7 +131,8 @@ fn uses(program: &Program<'_>) -> Vec<u32> {
     let mut uses = vec![0u32; program.nodes.len()];
     let named = program.named.iter().flatten();
     let roots = program.rules.iter().flatten().chain(&program.protections).chain(&program.scope);
-    let roots = roots.chain(&program.first).chain(&program.ill).chain(named);
+    let roots =
+        roots.chain(&program.first).chain(&program.ill).chain(program.accepted.iter().flatten()).chain(named);
     roots.for_each(|root| uses[*root] += 1);
     for node in &program.nodes {
         match node {

@@ -47,6 +47,8 @@ pub struct Selections {
     pub first: Option<DeviceSet>,
     /// Devices, in scope or not, that are ill as the rollout's `health` has it; none where the policy has no such gate.
     pub ill: Option<DeviceSet>,
+    /// For each entry of `guard.accept` the devices in scope that it names; none where it names all.
+    pub accepted: Vec<Option<DeviceSet>>,
     /// For each of [`Policy::lookups`] the row of each device.
     pub joins: Vec<Join>,
     /// Values of list files, inline values of fields that name devices, and keys of lookups that match no device of the inventory.

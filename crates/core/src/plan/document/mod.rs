@@ -272,6 +272,9 @@ pub struct WithheldEntry {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub until: Option<Timestamp>,
+    /// What of it `guard.accept` names; only of what is contested.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accepted: Option<AcceptedEntry>,
     /// Tags that would be added.
     pub additions: u64,
     /// Tags that would be removed.
@@ -284,6 +287,15 @@ pub struct WithheldEntry {
     /// The first few devices.
     #[serde(default)]
     pub sample: Vec<DeviceEntry>,
+}
+
+/// Contested changes that the guard accepts: `drift` does not exit with 2 for them.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct AcceptedEntry {
+    /// How many.
+    pub changes: u64,
+    /// The last day, UTC, on which all of them are accepted.
+    pub until: String,
 }
 
 /// A template that yielded no tag for some devices.

@@ -8,14 +8,16 @@ use serde_json::value::RawValue;
 use super::seal::seal;
 use super::tables::{Tables, checked_id};
 use super::{
-    ChangeLine, DeviceEntry, Document, OUTSIDE_DIGEST, UnresolvedDeviceEntry, WithheldEntry, changes,
+    AcceptedEntry, ChangeLine, DeviceEntry, Document, OUTSIDE_DIGEST, UnresolvedDeviceEntry, WithheldEntry,
+    changes,
 };
 use crate::plan::GapReason;
 use crate::plan::{
-    DeviceChange, GuardReport, Header, Measures, Plan, PlannedWaves, Unresolved, UnresolvedDevice, Withheld,
-    digest,
+    Accepted, DeviceChange, GuardReport, Header, Measures, Plan, PlannedWaves, Unresolved, UnresolvedDevice,
+    Withheld, digest,
 };
 use crate::policy::Axis;
+use crate::time::Date;
 
 /// Why a text is no plan that can be used.
 #[derive(Debug, thiserror::Error)]
@@ -230,6 +232,11 @@ fn unresolved_device(entry: &UnresolvedDeviceEntry) -> Result<UnresolvedDevice, 
     Ok(UnresolvedDevice { id, name, reason: gap_reason(&entry.reason)? })
 }
 
+fn accepted(entry: &AcceptedEntry) -> Result<Accepted, DocumentError> {
+    let until = Date::parse(&entry.until).map_err(DocumentError::Content)?;
+    Ok(Accepted { changes: entry.changes, until })
+}
+
 fn withheld(document: &WithheldEntry) -> Result<Withheld, DocumentError> {
     let devices = document.sample.iter().map(|device| {
         Ok(DeviceChange {
@@ -246,6 +253,7 @@ fn withheld(document: &WithheldEntry) -> Result<Withheld, DocumentError> {
         reason: document.reason,
         name: document.name.clone(),
         until: document.until,
+        accepted: document.accepted.as_ref().map(accepted).transpose()?,
         additions: document.additions,
         removals: document.removals,
         values: document.values,

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::seal::seal;
 use super::{
-    CauseEntry, CauseKind, DeviceEntry, Document, FORMAT_VERSION, UnresolvedDeviceEntry, UnresolvedEntry,
-    WithheldEntry, changes,
+    AcceptedEntry, CauseEntry, CauseKind, DeviceEntry, Document, FORMAT_VERSION, UnresolvedDeviceEntry,
+    UnresolvedEntry, WithheldEntry, changes,
 };
 use crate::diagnostic::Place;
 use crate::plan::{Cause, DeviceChange, Plan, Unresolved, UnresolvedDevice, Withheld};
@@ -133,6 +133,9 @@ pub(crate) fn withheld(group: &Withheld) -> WithheldEntry {
         reason: group.reason,
         name: group.name.clone(),
         until: group.until,
+        accepted: group
+            .accepted
+            .map(|accepted| AcceptedEntry { changes: accepted.changes, until: accepted.until.to_string() }),
         additions: group.additions,
         removals: group.removals,
         values: group.values,

@@ -3,6 +3,7 @@
 //!
 //! Parses no policy: worlds are built from the resolved types, so that a mistake in the parser cannot hide one here.
 
+mod accepted;
 mod alternatives;
 mod old_names;
 mod past;

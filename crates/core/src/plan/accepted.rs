@@ -1,0 +1,67 @@
+//! Which contested changes the guard accepts: they stay contested, and are no drift while they are.
+
+use std::collections::HashMap;
+
+use super::{DeviceChange, Plan, TagIndex, Withheld, WithheldReason};
+use crate::desired::Desired;
+use crate::inventory::DeviceSet;
+use crate::policy::Acceptance;
+use crate::time::Date;
+
+/// How many changes of a group the guard accepts, and for how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Accepted {
+    /// Tags added or removed; no acceptance names a value.
+    pub changes: u64,
+    /// The last day on which all of these are accepted.
+    pub until: Date,
+}
+
+impl Plan {
+    /// Whether some change is contested and no entry of `guard.accept` names it.
+    pub fn has_unaccepted(&self) -> bool {
+        let mut contested = self.withheld.iter().filter(|group| group.reason == WithheldReason::Contested);
+        contested.any(|group| group.unaccepted() > 0)
+    }
+}
+
+impl Withheld {
+    /// Changes that the guard does not accept.
+    pub fn unaccepted(&self) -> u64 {
+        let accepted = self.accepted.map_or(0, |accepted| accepted.changes);
+        (self.additions + self.removals + self.values).saturating_sub(accepted)
+    }
+}
+
+/// What the guard accepts of contested changes.
+pub(super) fn accepted(desired: &Desired<'_>, plan: &Plan, devices: &[DeviceChange]) -> Option<Accepted> {
+    let (policy, today) = (desired.policy, desired.now.date());
+    let entries = policy.guard.accept.iter().zip(&desired.selections.accepted);
+    let mut counting: Vec<(&Acceptance, Option<&DeviceSet>)> = entries
+        .filter(|(entry, _)| entry.counts_on(today))
+        .map(|(entry, set)| (entry, set.as_ref()))
+        .collect();
+    if counting.is_empty() {
+        return None;
+    }
+    // The first that names a change is the one that accepts it longest.
+    counting.sort_by_key(|(entry, _)| std::cmp::Reverse(entry.expires));
+    let mut by_tag: HashMap<TagIndex, Vec<(&Acceptance, Option<&DeviceSet>)>> = HashMap::new();
+    let (mut changes, mut until) = (0, None::<Date>);
+    for device in devices {
+        let Some(row) = desired.snapshot.find(&device.id) else { continue };
+        for (tag, ..) in device.tag_changes() {
+            let entries = by_tag.entry(tag).or_insert_with(|| {
+                let names = |(entry, _): &&(&Acceptance, _)| policy.covers(&entry.tag, plan.tag(tag));
+                counting.iter().filter(names).copied().collect()
+            });
+            let mut entries = entries.iter();
+            let accepting = entries.find(|(_, devices)| devices.is_none_or(|devices| devices.contains(row)));
+            if let Some((entry, _)) = accepting {
+                changes += 1;
+                until = Some(until.map_or(entry.expires, |until| until.min(entry.expires)));
+            }
+        }
+    }
+    Some(Accepted { changes, until: until? })
+}
