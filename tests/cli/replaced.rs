@@ -98,9 +98,9 @@ fn a_resumed_run_removes_nothing_on_the_strength_of_an_addition_that_a_person_un
     for is_killed in [false, true] {
         let project = tenant("claims: [\"grp-*\"]", "grp-b", &["grp-a"]);
         if is_killed {
-            let slow = ["--sandbox-fault", "slow=bulkTag:2,slow_ms=60000"];
-            let mut child = project.start(&[&APPLY[..5], &slow].concat());
-            // A header, the addition and its answer, and the removal that is never answered.
+            let refused = ["--sandbox-fault", "html_502=bulkTag:2-1000"];
+            let mut child = project.start(&[&APPLY[..5], &refused].concat());
+            // A header, the addition and its answer, and the removal, which no try carries out.
             project.wait_for_lines(&mut child, 4);
             let _ = child.kill();
             child.wait().unwrap();
