@@ -20,11 +20,11 @@ impl Reader<'_> {
         let tag = fields.get("tag").and_then(|tag| self.approved_tags(tag));
         let select = fields.get("select").map(|select| self.selector(select, "`accept.select`", names));
         let reason = fields.get("reason").and_then(|reason| self.filled_text(reason, "`reason`"));
-        let reason = reason.map(str::to_owned);
         let expires = fields.get("expires")?;
         let (span, expires) = (expires.span, self.date(expires, "`expires`")?);
         self.check_expiry("acceptance", expires, span);
-        Some(Acceptance { tag: tag?, select, reason: reason?, expires, span: node.span })
+        reason?;
+        Some(Acceptance { tag: tag?, select, expires })
     }
 }
 

@@ -283,12 +283,8 @@ pub struct Acceptance {
     pub tag: TagPattern,
     /// On these devices; none for all.
     pub select: Option<Selector>,
-    /// Why.
-    pub reason: String,
     /// Last day, UTC.
     pub expires: Date,
-    /// Where it stands.
-    pub span: Span,
 }
 
 impl Acceptance {
