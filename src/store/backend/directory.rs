@@ -140,6 +140,7 @@ fn ends_torn(file: &mut File) -> Result<bool> {
     file.read_exact(&mut last)?;
     Ok(last != *b"\n")
 }
+
 /// The names of the files in a folder that end so, without their endings, sorted.
 fn names(folder: &Path, ending: &str) -> Result<Vec<String>> {
     let listing = match std::fs::read_dir(folder) {
@@ -161,6 +162,8 @@ fn names(folder: &Path, ending: &str) -> Result<Vec<String>> {
 mod tests {
     use super::*;
 
+    // Elsewhere a file of this length takes the space that it claims.
+    #[cfg(unix)]
     #[test]
     fn a_journal_that_is_larger_than_any_run_writes_is_refused_unread() {
         let folder = tempfile::tempdir().unwrap();

@@ -201,7 +201,7 @@ impl Unresolved {
 }
 
 impl GapReason {
-    /// Whether there may be a value that nobody knows, in place of none.
+    /// Whether the value is unknown rather than missing.
     pub(crate) fn is_unknown(self) -> bool {
         matches!(self, GapReason::Conflict | GapReason::ShortRow | GapReason::Unmatched)
     }

@@ -26,7 +26,7 @@ pub struct Stay {
 pub enum StayReason {
     /// Nothing in the policies owns the tag.
     Unclaimed,
-    /// Nobody knows whether a rule with a say on it selects the device.
+    /// A rule that gives or forbids the tag cannot be decided on the device.
     Undecided,
     /// The plan withholds the change.
     #[serde(untagged)]

@@ -168,8 +168,8 @@ fn is_alias(tag: &str) -> bool {
     tag.get(..ALIAS.len()).is_some_and(|start| start.eq_ignore_ascii_case(ALIAS))
 }
 
-/// Whether a cell reads back as this text and harms nobody: a cell is compared without the blanks at its ends, nobody tells
-/// hidden characters apart in a table, and a spreadsheet computes formulas.
+/// Whether a cell reads back as this text and is safe to open: cells lose the blanks at their ends, hidden characters look alike
+/// in a table, and a spreadsheet computes formulas.
 fn is_plain_cell(text: &str) -> bool {
     text.trim() == text && !text.chars().any(is_deceptive) && !is_formula(text)
 }

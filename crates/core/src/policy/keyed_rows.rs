@@ -31,7 +31,7 @@ pub enum Cell<'a> {
     Text(&'a str),
     /// Nothing.
     Empty,
-    /// Nobody knows what.
+    /// The content is unknown: the row ends before this column, or rows of the same key differ in it.
     Unknown,
 }
 

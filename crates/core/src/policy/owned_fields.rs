@@ -1,4 +1,4 @@
-//! What rests only on names or live tags: whoever owns a device can set these, and so decide over it.
+//! What rests only on names or live tags. The owner of a device can set both, and so decides what applies to it.
 //!
 //! Looks at the text alone, and only at what gives or keeps something of weight. A note, since the names of a domain may be well kept.
 

@@ -1,6 +1,6 @@
 //! Secrets that stand where none may: in `mdetag.yaml` and in a file of tenants. They are refused, and no finding shows their line.
 //!
-//! Goes by names and by the form of addresses; whether a value is a real secret nobody can see.
+//! Goes by the names of keys and the form of addresses: a value alone does not show whether it is a secret.
 
 use super::reader::Reader;
 use super::syntax::{Node, NodeKind};

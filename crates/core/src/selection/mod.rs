@@ -248,7 +248,7 @@ pub enum Absent {
     NoRow,
     /// The row says nothing in this column.
     EmptyCell,
-    /// Nobody knows what the lookup says.
+    /// The lookup's answer is unknown.
     Unknown(UnknownCell),
 }
 

@@ -1,7 +1,7 @@
 //! What the service's entity set of device groups answered, as a file for `deviceGroups`.
 //!
-//! The entity set is undocumented, and nobody has looked at the answer before it decides: a shape other than that of the service's
-//! metadata is an error, never a shorter list or a group with fewer conditions.
+//! The entity set is undocumented, and its answer is used without a review: any shape but that of the service's metadata is an
+//! error, never a shorter list or a group with fewer conditions.
 
 use std::fmt::Write as _;
 
@@ -110,7 +110,7 @@ fn list<'v>(fields: &'v Map<String, Value>, key: &str) -> Result<&'v [Value], St
     }
 }
 
-/// JSON in which characters that nobody sees, or that turn a line around, are written out: people review the file.
+/// JSON with invisible and direction-changing characters written out, because people review the file.
 fn plain(json: &str) -> String {
     let mut plain = String::with_capacity(json.len());
     let mut bytes = [0; 4];
