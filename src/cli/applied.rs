@@ -19,7 +19,6 @@ use super::rollout;
 
 /// How an apply ended, and when it may go on.
 pub struct Applied {
-    /// For the shell.
     pub exit: Exit,
     /// The next wave of the run, where one waits.
     pub next: Option<NextWave>,
@@ -39,9 +38,7 @@ impl From<Exit> for Applied {
 pub struct LastWave {
     /// The plan of what was left.
     plan: Plan,
-    /// The reviewed plan.
     reviewed: Option<Plan>,
-    /// How it ended.
     end: RunEnd,
     /// The same for the shell.
     exit: Exit,

@@ -44,7 +44,6 @@ pub struct ApplyRequest {
     pub reviewed: Option<Plan>,
     /// The run that goes on.
     pub resumed: Option<Recorded>,
-    /// The policies.
     pub paths: Vec<PathBuf>,
     /// `--or-plan`: the policies changed since, so the plan only bounds what the new one writes.
     pub is_replanned: bool,
@@ -233,15 +232,11 @@ pub fn check_pin(session: &Session, policy: &Policy) -> Result<(), Failure> {
 
 /// An apply with everything that was given to it.
 pub struct ApplyInputs<'a> {
-    /// The command's context.
     pub context: &'a Context,
-    /// The command's flags.
     pub args: &'a ApplyArgs,
-    /// The policy set.
     pub set: &'a PolicySet,
     /// `--allow`.
     pub allowances: &'a [Allowance],
-    /// Where reports go.
     pub reports: &'a Reports,
     /// `--or-plan` found nothing to resume, and plans of this set are reviewed: only a person's yes applies a new one.
     pub is_unreviewed: bool,

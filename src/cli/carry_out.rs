@@ -42,31 +42,23 @@ const MOST_INDEXED: usize = 20_000;
 
 /// What is to be carried out, and with what.
 pub struct RunInputs<'a> {
-    /// The command's context.
     pub context: &'a Context,
-    /// The command's flags.
     pub args: &'a ApplyArgs,
-    /// The tenant.
     pub session: &'a Session,
-    /// Sends the calls.
     pub writer: Writer,
     /// Where tags come from, as far as hunting told.
     pub origins: &'a Origins,
     /// The devices as they were read.
     pub snapshot: &'a Snapshot,
-    /// The policy set.
     pub set: &'a PolicySet,
     /// Whether it is the one that commands take which name none.
     pub is_default_set: bool,
     /// Results of its hunting queries.
     pub hunting: &'a HuntingResults,
-    /// The plan.
     pub safe: &'a SafePlan,
     /// The plan file that is kept beside the journal: the reviewed plan, where there is one.
     pub document: Vec<u8>,
-    /// Its digest.
     pub digest: String,
-    /// The reviewed plan.
     pub reviewed: Option<&'a Plan>,
     /// The run that is resumed.
     pub resumed: Option<&'a Recorded>,
@@ -82,11 +74,8 @@ pub struct RunInputs<'a> {
     pub shown_by: Option<Timestamp>,
 }
 
-/// How it ended.
 pub struct End {
-    /// For the report.
     pub run: RunEnd,
-    /// For the shell.
     pub exit: Exit,
 }
 
@@ -174,7 +163,6 @@ pub fn unusable(error: journal::JournalError) -> Failure {
     failure
 }
 
-/// How a run writes.
 pub fn options(inputs: &RunInputs<'_>, now: Timestamp) -> RunOptions {
     let (settings, session) = (&inputs.context.settings, inputs.session);
     RunOptions {
@@ -262,19 +250,16 @@ pub fn read_again(context: &Context, session: &Session) -> Arc<ReadAgain> {
 
 /// What is shown of a run while it runs.
 pub struct RunDisplay<'a> {
-    /// The bar.
     pub meter: Meter,
     session: &'a Session,
     /// Calls that are left of the schedule, by lane. A fallback moves calls to a lane that the schedule does not have.
     lanes: Vec<(Lane, u64)>,
     clock: Arc<dyn Clock>,
     failed: u64,
-    /// What else happened.
     pub notes: Vec<String>,
     sent: std::collections::VecDeque<Timestamp>,
     /// What became of tags that calls took along.
     pub repairs: Vec<Entry>,
-    /// Calls sent.
     pub calls: u64,
     /// When the last answer came.
     pub last: Timestamp,
@@ -283,7 +268,6 @@ pub struct RunDisplay<'a> {
 }
 
 impl<'a> RunDisplay<'a> {
-    /// Nothing has happened yet.
     pub fn new(inputs: &RunInputs<'a>, start: Timestamp) -> RunDisplay<'a> {
         let plan = inputs.safe.plan();
         let (additions, removals, values) = plan.counts();
@@ -302,7 +286,6 @@ impl<'a> RunDisplay<'a> {
         }
     }
 
-    /// Takes in what happened.
     pub fn show(&mut self, event: DriveEvent<'_>, progress: Progress) {
         let now = self.clock.now();
         let mut wait = None;

@@ -114,9 +114,7 @@ pub fn grouped(
 pub struct Origin {
     /// The person, or the account of the job.
     pub who: Option<String>,
-    /// This computer.
     pub host: Option<String>,
-    /// The CI job.
     pub job: Option<String>,
 }
 

@@ -14,7 +14,6 @@ use mdetag_core::time::Timestamp;
 
 use super::args::{Colour, Global, LogFormat};
 
-/// How this run talks.
 #[derive(Clone, Debug)]
 pub struct Console {
     /// Colour on standard output.
@@ -47,7 +46,6 @@ pub struct Kept {
 }
 
 impl Kept {
-    /// Takes what was kept.
     pub fn take(&self) -> Vec<u8> {
         std::mem::take(&mut *self.text.lock().unwrap_or_else(PoisonError::into_inner))
     }

@@ -25,7 +25,6 @@ use super::planning::has_errors;
 use super::state_place;
 use super::state_store::OpenedStore;
 
-/// The system's clock.
 #[derive(Clone, Copy, Debug)]
 pub struct SystemClock;
 
@@ -39,11 +38,8 @@ impl Clock for SystemClock {
 /// What every command starts with.
 #[derive(Clone)]
 pub struct Context {
-    /// Flags of every command.
     pub global: Global,
-    /// How to talk.
     pub console: Console,
-    /// Now.
     pub clock: Arc<dyn Clock>,
     /// When the command started: time limits count from here, reading included.
     pub started: Timestamp,
@@ -51,13 +47,11 @@ pub struct Context {
     pub settings: Settings,
     /// Where `mdetag.yaml` lies, if there is one: the paths in it are relative to this folder.
     pub settings_folder: Option<PathBuf>,
-    /// The working directory.
     pub folder: PathBuf,
     /// The repository root, else the working directory: plans name files relative to it.
     pub base: PathBuf,
     /// The repository root, if there is one.
     pub repository: Option<PathBuf>,
-    /// Where state lies.
     pub place: StatePlace,
     /// Whether nobody named the place.
     pub is_default_place: bool,

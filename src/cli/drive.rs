@@ -26,9 +26,7 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(5);
 /// The device with an id, if the list has it.
 pub type Observed = Box<dyn Fn(&str) -> Option<DeviceState> + Send>;
 
-/// The list, read again.
 pub struct Reread {
-    /// What it shows.
     pub observed: Observed,
     /// Whether a device's absence means anything.
     pub is_trusted: bool,
@@ -48,21 +46,17 @@ pub enum DriveEvent<'a> {
 
 /// What the loop needs besides the run.
 pub struct DriveContext<'a> {
-    /// Sends calls.
     pub writer: Arc<dyn WriteDevices>,
-    /// Reads the list again.
     pub read_again: Arc<ReadAgain>,
     /// The budget, shared with other processes.
     pub ledger: &'a Ledger,
     /// Written and synced before each call.
     pub journal: &'a mut Journal,
-    /// The present.
     pub clock: Arc<dyn Clock>,
     /// One message a signal: the first stops the run, the second ends it at once.
     pub signals: &'a mut UnboundedReceiver<()>,
     /// `--max-duration`, as a moment.
     pub deadline: Option<Timestamp>,
-    /// Progress on the screen.
     pub watch: &'a mut (dyn FnMut(DriveEvent<'_>, Progress) + Send),
 }
 

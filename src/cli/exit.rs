@@ -35,7 +35,6 @@ impl Exit {
         Exit::Waiting,
     ];
 
-    /// The number.
     pub fn code(self) -> u8 {
         match self {
             Exit::Success => 0,

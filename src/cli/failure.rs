@@ -17,11 +17,9 @@ pub struct Failure {
     pub code: &'static str,
     /// What happened and where, without a full stop.
     pub message: String,
-    /// What to do next.
     pub help: Option<String>,
     /// Policy findings that were the reason, with their sources.
     pub findings: Option<Box<(Sources, Vec<Diagnostic>)>>,
-    /// How the process ends.
     pub exit: Exit,
     /// What stopped the command before its first call.
     pub stopped_by: Option<StopReason>,
@@ -101,7 +99,6 @@ impl Failure {
         failure
     }
 
-    /// With the next step.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Failure {
         self.help = Some(help.into());

@@ -23,7 +23,6 @@ use super::source::{self, Source};
 pub struct Seen {
     /// The policies; empty where there are none and none were asked for.
     pub set: PolicySet,
-    /// The devices.
     pub source: Source,
 }
 

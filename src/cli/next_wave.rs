@@ -32,7 +32,6 @@ const SHORTEST: Duration = Duration::from_secs(1);
 /// When a run's next wave may start.
 #[derive(Clone, Debug)]
 pub struct NextWave {
-    /// The run.
     pub run: String,
     /// Not earlier, by the service's clock.
     pub not_before: Timestamp,

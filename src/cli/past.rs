@@ -259,7 +259,6 @@ fn changed(entries: &[Entry]) -> HashSet<ChangeKey> {
 
 /// A run as the state proves it.
 pub struct ProvenRun {
-    /// Its journal.
     pub recorded: Recorded,
     /// The plan that it applied; its digest is that of the journal's header.
     pub plan: Plan,

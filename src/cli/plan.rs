@@ -20,9 +20,7 @@ use super::{ci, ledger_text, past};
 
 /// What `plan` and `drift` have in common.
 pub struct Request<'a> {
-    /// Plan or drift.
     pub subject: Subject,
-    /// The policy set's paths.
     pub paths: &'a [PathBuf],
     /// `--base`.
     pub base: Option<&'a PathBuf>,
@@ -30,7 +28,6 @@ pub struct Request<'a> {
     pub allow: &'a [String],
     /// `-o`.
     pub output: Option<&'a PathBuf>,
-    /// How to report.
     pub report: &'a ReportArgs,
 }
 

@@ -23,9 +23,7 @@ use super::failure::Failure;
 /// A policy set that was read and understood.
 #[derive(Debug)]
 pub struct PolicySet {
-    /// The files.
     pub sources: Sources,
-    /// What they say.
     pub policy: Policy,
     /// What was found in them, errors excluded.
     pub findings: Vec<Diagnostic>,
@@ -36,11 +34,9 @@ pub struct PolicySet {
 /// Devices, how far to trust them, and whose they are.
 #[derive(Debug)]
 pub struct Inventory {
-    /// The devices.
     pub snapshot: Snapshot,
     /// The verdict of the read.
     pub trust: Trust,
-    /// The tenant.
     pub tenant: TenantReference,
 }
 
@@ -60,7 +56,6 @@ pub struct KeptCounts {
 pub struct PlanInputs<'a> {
     /// The clock of ages and dates.
     pub now: Timestamp,
-    /// The wall clock.
     pub created_at: Timestamp,
     /// Options that change what is planned or how it is written.
     pub options: Options,
@@ -193,11 +188,9 @@ pub fn reach<'a>(
 /// A plan that the guard has not seen.
 #[derive(Debug)]
 pub struct Fresh {
-    /// The plan.
     pub plan: Plan,
     /// What the selectors held for.
     pub selections: Selections,
-    /// What this run counted.
     pub counts: Counts,
 }
 
@@ -237,7 +230,6 @@ pub fn fresh(set: &PolicySet, inventory: &Inventory, with: &PlanInputs<'_>) -> R
     Ok(Fresh { plan, selections, counts })
 }
 
-/// Errors among findings.
 pub fn has_errors(findings: &[Diagnostic]) -> bool {
     findings.iter().any(|finding| finding.severity == Severity::Error)
 }

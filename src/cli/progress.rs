@@ -77,7 +77,6 @@ impl Meter {
         }
     }
 
-    /// Takes the bar away.
     pub fn end(&self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
@@ -122,7 +121,6 @@ pub struct Reading {
 }
 
 impl Reading {
-    /// Starts with nothing read.
     pub fn start(context: &Context, ledger: &Arc<Ledger>) -> Reading {
         Reading {
             meter: Meter::start(&context.console, 0),
@@ -138,7 +136,6 @@ impl Reading {
         self.meter.show(0, || far(read));
     }
 
-    /// Takes the line away.
     pub fn end(&self) {
         self.meter.end();
     }

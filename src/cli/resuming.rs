@@ -26,17 +26,13 @@ use super::{age, carry_out, next_wave, open_rollouts, past, plan, policy_set, re
 /// What was given on the command line.
 #[derive(Clone, Copy)]
 pub struct Given<'a> {
-    /// The command's context.
     pub context: &'a Context,
-    /// The command's flags.
     pub args: &'a ApplyArgs,
-    /// Where reports go.
     pub reports: &'a Reports,
 }
 
 /// What became of `--resume`.
 pub enum Resumed {
-    /// It ended so.
     Ended(Box<Applied>),
     /// `--or-plan`: nothing can be resumed, so the policies are planned anew.
     Plan {

@@ -30,7 +30,6 @@ use super::state_store::{self, StateNeed};
 
 /// A tenant that a command reads. Nothing in it leads to a writer.
 pub struct Session {
-    /// The tenant.
     pub tenant: Tenant,
     /// How plans name it.
     pub reference: TenantReference,
@@ -52,7 +51,6 @@ impl Session {
         span / self.scale
     }
 
-    /// Whether it is simulated.
     pub fn is_sandbox(&self) -> bool {
         self.reference.cloud.as_deref() == Some(SANDBOX)
     }
@@ -69,7 +67,6 @@ impl Session {
 pub struct WritingSession {
     /// The same tenant, for reading.
     pub reading: Session,
-    /// Sends the calls.
     pub writer: Writer,
 }
 
@@ -80,7 +77,6 @@ pub struct Prepared {
     pin: Option<String>,
 }
 
-/// What to connect to.
 struct Target {
     endpoints: Endpoints,
     identity: IdentityOptions,
@@ -153,12 +149,10 @@ pub async fn prepare(context: &Context, policy: Option<&Policy>) -> Result<Prepa
 }
 
 impl Prepared {
-    /// The kind of credential.
     pub fn source(&self) -> CredentialSource {
         self.credential.source()
     }
 
-    /// The hosts.
     pub fn endpoints(&self) -> &Endpoints {
         &self.target.endpoints
     }
@@ -176,7 +170,6 @@ impl Prepared {
         self.session(context, tenant, StateNeed::May)
     }
 
-    /// What the sign-in needs.
     fn options(&self, context: &Context) -> ConnectOptions {
         let Prepared { target, credential, pin } = self;
         tracing::info!(credential = credential.source().name(), "signing in");

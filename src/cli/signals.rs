@@ -98,7 +98,6 @@ pub fn listen() -> UnboundedReceiver<()> {
     receiver
 }
 
-/// Waits for one signal.
 pub async fn wait() {
     Signals::new().next().await;
 }

@@ -24,7 +24,6 @@ pub struct Words<'a> {
     pub settings_folder: Option<&'a Path>,
     /// The root of the repository.
     pub repository: Option<&'a Path>,
-    /// The working directory.
     pub folder: &'a Path,
 }
 

@@ -2,6 +2,8 @@
 //!
 //! Compares nothing; that is `inventory` of the core.
 
+#![expect(missing_docs, reason = "fields and variants are named by what they hold")]
+
 use std::collections::BTreeMap;
 use std::io::{Error, ErrorKind, Result};
 
@@ -27,15 +29,11 @@ struct File {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Accepted {
-    /// Of which policy set.
     pub set: String,
     /// When, who and where.
     pub by: String,
-    /// Which source.
     pub source: String,
-    /// The count.
     pub count: u64,
-    /// Why.
     pub reason: String,
 }
 

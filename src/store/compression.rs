@@ -122,9 +122,7 @@ impl Read for Frames {
 
 /// Compresses by the file's name: `.gz`, `.zst`, or not at all.
 pub(super) enum Packer<W: Write> {
-    /// As it is.
     Plain(BufWriter<W>),
-    /// gzip.
     Gzip(Box<GzEncoder<BufWriter<W>>>),
     /// Zstandard, a frame each few megabytes: the encoder compresses what lies in memory.
     Zstandard(BufWriter<W>, Vec<u8>),

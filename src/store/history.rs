@@ -2,6 +2,8 @@
 //!
 //! Reads journals; decides nothing about devices, that is `plan`.
 
+#![expect(missing_docs, reason = "fields and variants are named by what they hold")]
+
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -33,7 +35,6 @@ const MOST_RUNS: usize = 200;
 /// The policies that a run is compared with.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct PoliciesAtHand<'a> {
-    /// Digest of the set.
     pub digest: &'a str,
     /// The set's name in the state.
     pub set: &'a str,
@@ -65,7 +66,6 @@ impl PoliciesAtHand<'_> {
 /// How a plan is to be made, as far as history matters.
 #[derive(Clone, Copy, Debug)]
 pub struct Present<'a> {
-    /// The wall clock.
     pub now: Timestamp,
     /// `writes.visibility`.
     pub visibility: Duration,
@@ -264,11 +264,8 @@ fn collect_pending(recorded: &Recorded, present: Present<'_>, shown: &Shown, his
 /// One line of `mdetag history`: how a change ended, when, in which run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HistoryEntry {
-    /// When.
     pub at: Timestamp,
-    /// Which change.
     pub key: ChangeKey,
-    /// How it ended.
     pub outcome: Outcome,
     /// Why, if not well.
     pub error: Option<String>,

@@ -3,6 +3,8 @@
 //! Holds nothing that the journals and their plans do not say: it may be deleted at any time and is made again when it is needed.
 //! Decides nothing by it: plans, reverts and resumptions read the journals.
 
+#![expect(missing_docs, reason = "fields and variants are named by what they hold")]
+
 use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
@@ -22,16 +24,12 @@ const FORMAT: u32 = 1;
 /// More bytes than the index of any run takes: a million changes have about 300 MB.
 const MOST_BYTES: u64 = 1 << 30;
 
-/// What a run did.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct IndexedRun {
     format: u32,
-    /// When it started.
     pub started: Option<Timestamp>,
-    /// Who, where, what.
     pub header: Header,
-    /// How it ended.
     pub ended: String,
     /// Whether it can be resumed; such a run is never kept here.
     pub is_resumable: bool,
@@ -45,9 +43,7 @@ pub struct IndexedRun {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct IndexedChange {
-    /// When.
     pub at: Timestamp,
-    /// The device.
     pub device: String,
     /// Its name, where the plan knows it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -56,12 +52,10 @@ pub struct IndexedChange {
     pub action: String,
     /// The tag or the value.
     pub what: String,
-    /// How it ended.
     pub outcome: String,
     /// Why, if not well.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-    /// Why it was planned.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub because: Option<String>,
 }

@@ -2,6 +2,8 @@
 //!
 //! The journal is the audit record that the service lacks. What it means for a later plan is `history`.
 
+#![expect(missing_docs, reason = "fields and variants are named by what they hold")]
+
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -27,18 +29,15 @@ const LONGEST_LINE: u64 = 4 * 1024 * 1024;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Header {
-    /// The run's id.
     pub run: String,
     /// `mdetag 0.1.0`.
     pub tool: String,
     /// Directory id of the tenant.
     pub tenant: String,
-    /// Its cloud.
     pub cloud: String,
     /// The account or application.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub who: Option<String>,
-    /// The host.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,
     /// The CI job, as a URL or a name.
@@ -49,7 +48,6 @@ pub struct Header {
     pub commit: Option<String>,
     /// Digest of the policy set.
     pub policy: String,
-    /// Digest of the plan.
     pub plan: String,
     /// Which policy set, whatever it says: its repository and its roots.
     #[serde(skip_serializing_if = "String::is_empty")]
@@ -60,7 +58,6 @@ pub struct Header {
     /// What that set claims or retires, for the other sets of the tenant.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub claims: Vec<String>,
-    /// What it was.
     #[serde(skip_serializing_if = "RunKind::is_apply")]
     pub kind: RunKind,
     /// The approvals and allowances that it needed.
@@ -92,7 +89,6 @@ fn is_none(waves: &u32) -> bool {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum RunKind {
-    /// An apply.
     #[default]
     Apply,
     /// A probe of the service, with one device.
@@ -108,7 +104,6 @@ impl RunKind {
 /// How a run ended, by its last line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Closing {
-    /// When.
     pub at: Timestamp,
     /// Whether every change ended; otherwise it can be resumed.
     pub is_complete: bool,
@@ -116,7 +111,6 @@ pub struct Closing {
     pub reason: String,
 }
 
-/// An open journal.
 #[derive(Debug)]
 pub struct Journal {
     log: Box<dyn Log>,
@@ -239,13 +233,10 @@ fn contested(plan: &Plan) -> Vec<ChangeKey> {
 /// A journal that was read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Recorded {
-    /// The first header.
     pub header: Header,
-    /// When the run started.
     pub started: Option<Timestamp>,
     /// The headers of resumptions, with their times.
     pub resumed: Vec<(Timestamp, Header)>,
-    /// Everything that happened.
     pub entries: Vec<Entry>,
     /// Changes that the plan withheld as contested.
     pub contested: Vec<ChangeKey>,

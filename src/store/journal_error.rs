@@ -2,22 +2,21 @@
 //!
 //! Says nothing of what its lines hold.
 
+#![expect(missing_docs, reason = "fields and variants are named by what they hold")]
+
 /// Why a journal cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {
     /// The file cannot be read or written.
     #[error("cannot use the journal {path}")]
     Unusable {
-        /// The file.
         path: String,
-        /// Why.
         #[source]
         source: std::io::Error,
     },
     /// Somebody else may write to the tenant now: nothing more is written here.
     #[error("the journal is closed to this process")]
     LeaseLost {
-        /// Why.
         #[source]
         source: std::io::Error,
     },
@@ -26,7 +25,6 @@ pub enum JournalError {
     NoSuchRun {
         /// The id that was asked for.
         run: String,
-        /// Where.
         folder: String,
     },
     /// The run is none that was applied.
@@ -37,14 +35,8 @@ pub enum JournalError {
     },
     /// The run was killed before its first line was whole: it did nothing.
     #[error("{path} holds no run: it was killed before it began")]
-    NeverBegan {
-        /// The file.
-        path: String,
-    },
+    NeverBegan { path: String },
     /// The file has no header that can be read.
     #[error("{path} is no journal: its first line cannot be read")]
-    NoHeader {
-        /// The file.
-        path: String,
-    },
+    NoHeader { path: String },
 }

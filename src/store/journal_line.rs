@@ -16,7 +16,6 @@ use mdetag_core::time::Timestamp;
 
 use super::journal::{Closing, Header};
 
-/// What a line says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Line {
     Run { at: Timestamp, header: Box<Header>, contested: Vec<ChangeKey> },

@@ -2,6 +2,8 @@
 //!
 //! The file stays behind; the operating system lets go of the lock when its holder ends, however it ends.
 
+#![expect(missing_docs, reason = "fields and variants are named by what they hold")]
+
 use std::fs::{File, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::Path;
@@ -18,7 +20,6 @@ pub struct Lock {
 /// Why a lock was not taken.
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
-    /// Somebody else holds it.
     #[error("another apply is at work on this tenant: {holder}")]
     Held {
         /// As the holder describes itself: process, host, since when.
@@ -27,9 +28,7 @@ pub enum LockError {
     /// The file cannot be used.
     #[error("cannot use the lock file {path}")]
     Unusable {
-        /// The file.
         path: String,
-        /// Why.
         #[source]
         source: std::io::Error,
     },

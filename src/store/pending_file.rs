@@ -39,7 +39,6 @@ struct File {
 #[serde(rename_all = "camelCase")]
 struct Unshown {
     run: Arc<str>,
-    /// When it was confirmed.
     at: Timestamp,
     #[serde(flatten)]
     change: Missing,
@@ -77,7 +76,7 @@ impl Missing {
     }
 }
 
-/// What reads have shown.
+/// The changes that later reads of the list have shown.
 #[derive(Default)]
 pub struct Shown {
     /// What was confirmed after the first and until the second of these times is known.

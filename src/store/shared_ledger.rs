@@ -46,7 +46,6 @@ pub(super) struct SharedLedger {
     rests_until: Option<Timestamp>,
 }
 
-/// What the object says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Rows {
     stamp: String,

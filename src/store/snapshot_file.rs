@@ -2,6 +2,8 @@
 //!
 //! Says how far the file may be trusted; decides nothing that follows from it.
 
+#![expect(missing_docs, reason = "fields and variants are named by what they hold")]
+
 use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 
@@ -23,7 +25,6 @@ const SNIFFED: usize = 1 << 16;
 /// A file of devices, read.
 #[derive(Debug)]
 pub struct SnapshotFile {
-    /// The devices.
     pub snapshot: Snapshot,
     /// How far the file may be believed; the guard's part is not in it.
     pub trust: Trust,
@@ -41,19 +42,12 @@ pub enum SnapshotFileError {
     File {
         /// `read` or `write`.
         verb: &'static str,
-        /// Which file.
         path: PathBuf,
-        /// What it said.
         source: io::Error,
     },
     /// The content is no inventory.
     #[error("{} is no inventory: {fault}", shown(path))]
-    Content {
-        /// Which file.
-        path: PathBuf,
-        /// What is wrong.
-        fault: String,
-    },
+    Content { path: PathBuf, fault: String },
 }
 
 /// Reads a file of devices: a snapshot file, a list page, an array, one device or plain NDJSON, perhaps compressed. NDJSON is parsed

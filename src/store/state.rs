@@ -69,12 +69,12 @@ impl StateDir {
         Ok(StateDir { path: path.join(tenant.to_ascii_lowercase()), backend })
     }
 
-    /// What keeps the bytes.
+    /// The storage that keeps the bytes: a folder or an object store.
     pub fn backend(&self) -> &dyn Backend {
         &*self.backend
     }
 
-    /// The directory itself.
+    /// The folder of this tenant's state.
     pub fn path(&self) -> &Path {
         &self.path
     }

@@ -2,6 +2,8 @@
 //!
 //! A copy says what it was made from. Ledger, lock and index of `history` stay where they are: they are of no use elsewhere.
 
+#![expect(missing_docs, reason = "fields and variants are named by what they hold")]
+
 use std::collections::BTreeMap;
 use std::io::{Error, ErrorKind, Read, Result};
 use std::path::PathBuf;
@@ -31,7 +33,6 @@ pub struct CopyMark {
     format_version: String,
     /// Where it was copied from.
     pub from: String,
-    /// When.
     pub at: Timestamp,
     files: Digests,
 }
@@ -39,10 +40,8 @@ pub struct CopyMark {
 /// The digest of each file, by its name below the tenant's folder.
 type Digests = BTreeMap<String, String>;
 
-/// What was done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CopyCount {
-    /// Files that were written.
     pub files: u64,
     /// Runs among all that are there now.
     pub runs: u64,
@@ -57,9 +56,7 @@ pub enum CopyError {
     /// The folder's files would be lost.
     #[error("{place} holds state that is not in {from}: {files}")]
     Unpushed {
-        /// The folder.
         place: String,
-        /// Where its place is.
         from: String,
         /// Some of the files.
         files: String,
@@ -67,29 +64,19 @@ pub enum CopyError {
     /// The place went on since.
     #[error("{place} went on since the copy was made: {files}")]
     WentOn {
-        /// The place.
         place: String,
         /// Some of the files.
         files: String,
     },
     /// A journal only grows.
     #[error("the copy changes what the journal {file} said before: a journal only grows")]
-    Rewritten {
-        /// The journal.
-        file: String,
-    },
+    Rewritten { file: String },
     /// What was read back is not what was written.
     #[error("{file} did not arrive whole")]
-    Torn {
-        /// The file.
-        file: String,
-    },
+    Torn { file: String },
     /// Runs end while they are copied.
     #[error("{place} changes while it is read")]
-    Busy {
-        /// The place.
-        place: String,
-    },
+    Busy { place: String },
 }
 
 /// The mark of a copy; none where this is the state itself.

@@ -2,6 +2,8 @@
 //!
 //! Does not verify signatures: the service does. A forged token only fails later.
 
+#![expect(missing_docs, reason = "fields and variants are named by what they hold")]
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use secrecy::{ExposeSecret, SecretString};
@@ -20,11 +22,8 @@ pub(super) const GRAPH_APP_ID: &str = "00000003-0000-0000-c000-000000000000";
 /// What a command is about to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Need {
-    /// Read the inventory.
     Read,
-    /// Write tags and values.
     Write,
-    /// Run hunting queries.
     Hunting,
 }
 
@@ -74,15 +73,12 @@ impl Need {
 /// The claims of an access token that matter here. None of them is secret.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Claims {
-    /// Tenant id.
     pub tenant: String,
-    /// Audience.
     pub audience: String,
     /// Application (client) id.
     pub app: Option<String>,
     /// Object id of the service principal: what roles are granted to.
     pub object: Option<String>,
-    /// Application roles.
     pub roles: Vec<String>,
     /// Delegated scopes; not empty marks a person's token, which sees only that person's device groups.
     pub scopes: Vec<String>,

@@ -131,7 +131,7 @@ impl Origin {
         self.url.as_str().trim_end_matches('/')
     }
 
-    /// The host, for messages.
+    /// The host without scheme and port, for messages.
     pub fn host(&self) -> &str {
         self.url.host_str().unwrap_or("")
     }
@@ -204,7 +204,7 @@ pub struct Endpoints {
     pub cloud: Cloud,
     /// Where tokens come from.
     pub login: Origin,
-    /// The device API.
+    /// The device API of the service.
     pub api: Origin,
     /// Microsoft Graph, for hunting.
     pub graph: Origin,

@@ -17,7 +17,7 @@ pub enum TenantErrorKind {
     Role,
     /// No connection, no answer, or a broken one, after all tries.
     Network,
-    /// The service answered no.
+    /// The service refused the call.
     Rejected,
     /// The service keeps throttling, or asks for a wait of more than an hour.
     Throttled,
@@ -28,7 +28,7 @@ pub enum TenantErrorKind {
 /// An error on the way to a tenant. Never holds a secret, an assertion or a token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TenantError {
-    /// Which part failed.
+    /// The part of the exchange that failed.
     pub kind: TenantErrorKind,
     /// What happened and where, in one sentence without a full stop.
     pub what: String,

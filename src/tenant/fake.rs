@@ -47,7 +47,6 @@ impl Seen {
     }
 }
 
-/// An answer.
 #[derive(Clone, Debug)]
 pub(super) struct Say {
     pub(super) status: u16,

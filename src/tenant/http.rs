@@ -122,7 +122,6 @@ impl Request {
         Request { builder: self.builder.map(change), ..self }
     }
 
-    /// With a JSON body.
     pub(super) fn json(self, body: Vec<u8>) -> Request {
         // Graph reads a query beyond ASCII wrongly without the character set.
         self.map(|request| request.header(CONTENT_TYPE, "application/json; charset=utf-8").body(body))
@@ -138,7 +137,6 @@ impl Request {
         self.map(|request| request.header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(body))
     }
 
-    /// With one more header.
     pub(super) fn header(self, name: HeaderName, value: HeaderValue) -> Request {
         self.map(|request| request.header(name, value))
     }

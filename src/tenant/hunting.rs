@@ -50,7 +50,7 @@ pub struct Hunter {
 /// Where the tags of one device come from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TagOrigins {
-    /// Device id.
+    /// The device id, as hunting reports it.
     pub device: String,
     /// Made in the portal or by the API.
     pub manual: Vec<String>,

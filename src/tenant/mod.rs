@@ -2,6 +2,8 @@
 //!
 //! Does not plan and does not keep files. Only `wire` spells the service's own words.
 
+#![expect(missing_docs, reason = "fields and variants are named by what they hold")]
+
 mod auth;
 mod claims;
 mod clouds;
@@ -55,13 +57,10 @@ pub type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// What a tenant is reached with.
 #[derive(Clone)]
 pub struct ConnectOptions {
-    /// Where.
     pub endpoints: Endpoints,
-    /// As whom.
     pub credential: Credential,
     /// `guard.tenantId` of the policy: any other tenant is refused.
     pub pin: Option<String>,
-    /// Now.
     pub clock: Arc<dyn Clock>,
     /// First wait after a try that failed; doubles from try to try. One second, unless time is scaled.
     pub backoff: Duration,
@@ -72,7 +71,6 @@ pub struct ConnectOptions {
 }
 
 impl ConnectOptions {
-    /// The usual ones.
     pub fn new(endpoints: Endpoints, credential: Credential, clock: Arc<dyn Clock>) -> ConnectOptions {
         ConnectOptions {
             endpoints,
@@ -222,7 +220,6 @@ impl Tenant {
         &self.claims.tenant
     }
 
-    /// The token's claims.
     pub fn claims(&self) -> &Claims {
         &self.claims
     }

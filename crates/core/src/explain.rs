@@ -3,6 +3,8 @@
 //!
 //! Plans nothing anew: the verdict is the plan's. How it reads is for `report`; as JSON it is its own form.
 
+#![expect(missing_docs, reason = "fields and variants are named by what they hold")]
+
 mod group;
 mod no_tag;
 mod stay;
@@ -21,19 +23,15 @@ use crate::selection::{HuntingResults, Trace, trace};
 pub use no_tag::NoTag;
 pub use stay::{Stay, StayReason};
 
-/// Everything about one device.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Explanation {
-    /// The device id.
     pub id: String,
-    /// Its name.
     pub name: Option<String>,
     /// Whether the policy may touch it.
     pub is_in_scope: bool,
     /// The scope's conditions; absent where the policy states no scope (then: not merged into another device).
     pub scope: Option<Condition>,
-    /// Every protection.
     pub protections: Vec<Stated>,
     /// Every rule: in file order, those that select the device and those that do not.
     pub rules: Vec<Stated>,
@@ -50,9 +48,7 @@ pub struct Explanation {
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Stated {
-    /// Its name.
     pub name: String,
-    /// Where it stands.
     pub place: Place,
     /// Its priority; absent for protections.
     pub priority: Option<i64>,
@@ -80,9 +76,7 @@ pub struct Condition {
     pub holds: Option<bool>,
     /// What the device has; absent where it has nothing, and for conditions that only combine others.
     pub actual: Option<String>,
-    /// Where it stands.
     pub place: Place,
-    /// What it combines.
     pub children: Vec<Condition>,
 }
 
@@ -94,7 +88,6 @@ pub enum Verdict {
     Kept,
     /// It will be added or set.
     Added,
-    /// It will be removed.
     Removed,
     /// It differs and is withheld; `because` says why.
     Withheld,
@@ -112,11 +105,9 @@ pub enum Verdict {
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TagExplained {
-    /// The tag.
     pub tag: String,
     /// Whether the device carries it.
     pub is_live: bool,
-    /// How it ends.
     pub verdict: Verdict,
     /// Why: the cause of the change (`rule`, `unselected`, …), or the reason for which it is withheld with its name.
     pub because: Option<String>,
@@ -140,11 +131,8 @@ pub struct TagExplained {
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Statement {
-    /// The rule's name.
     pub rule: String,
-    /// Where it stands.
     pub place: Place,
-    /// Its priority.
     pub priority: i64,
     /// `gives`, `forbids`, or the value.
     pub says: String,
@@ -152,7 +140,6 @@ pub struct Statement {
     pub wins: bool,
 }
 
-/// The device value.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ValueExplained {
@@ -160,9 +147,7 @@ pub struct ValueExplained {
     pub live: Option<String>,
     /// As the policy says; absent where it says nothing.
     pub wanted: Option<String>,
-    /// How it ends.
     pub verdict: Verdict,
-    /// Why.
     pub because: Option<String>,
     /// What keeps it as it is, where it is withheld.
     pub stay: Option<Stay>,

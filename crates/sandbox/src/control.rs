@@ -21,7 +21,6 @@ use crate::switches::{SwitchRow, table};
 use crate::wire::{Answer, Request};
 use mdetag_vocabulary::time::{TICKS_PER_SECOND, Timestamp};
 
-/// Answers a control request.
 pub(super) fn answer(service: &mut Service, request: &Request, now: Timestamp) -> Answer {
     let body: Value = match request.body.as_slice() {
         b"" => Value::Null,

@@ -176,7 +176,6 @@ impl Disk {
         self.slots.set_len(0)
     }
 
-    /// The directory.
     pub(super) fn directory(&self) -> &Path {
         &self.directory
     }

@@ -2,6 +2,8 @@
 //!
 //! Goes around the API routes: nothing here is throttled, logged as a call or delayed.
 
+#![expect(missing_docs, reason = "fields and variants are named by what they hold")]
+
 use std::collections::HashSet;
 
 use serde::{Deserialize, Serialize};
@@ -18,15 +20,12 @@ const INVENTED: &[&str] = &["portal-note", "Investigate", "VIP", "to be reinstal
 /// Tags that a policy is likely to claim, for want of one.
 const CLAIMED: &[&str] = &["env/test", "env/prod", "Tier0", "Legacy", "Inactive40d"];
 
-/// One edit by hand.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Disturbance {
-    /// Device id.
     pub device: String,
     /// Its name, if it has one.
     pub name: Option<String>,
-    /// What was done.
     pub what: Disturbed,
 }
 
@@ -34,7 +33,6 @@ pub struct Disturbance {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Disturbed {
-    /// This tag was added.
     Added(String),
     /// This tag was taken off.
     Removed(String),

@@ -7,7 +7,6 @@ use std::time::Duration;
 use mdetag_vocabulary::device::DeviceValue;
 use mdetag_vocabulary::time::Timestamp;
 
-/// One device.
 #[derive(Debug)]
 pub(super) struct Draft {
     pub(super) id: String,

@@ -26,32 +26,61 @@ pub(super) struct Edit {
     pub(super) change: Change,
 }
 
-/// What was done.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "op", rename_all = "camelCase")]
 pub(super) enum Change {
-    /// Devices gained a tag.
-    Add { tag: String, ids: Vec<Box<str>> },
-    /// Devices lost a tag.
-    Remove { tag: String, ids: Vec<Box<str>> },
+    Add {
+        tag: String,
+        ids: Vec<Box<str>>,
+    },
+    Remove {
+        tag: String,
+        ids: Vec<Box<str>>,
+    },
     /// A device has exactly these manual tags.
-    Tags { id: Box<str>, tags: Vec<String> },
+    Tags {
+        id: Box<str>,
+        tags: Vec<String>,
+    },
     /// A device has this value.
-    Value { id: Box<str>, value: DeviceValue },
+    Value {
+        id: Box<str>,
+        value: DeviceValue,
+    },
     /// A registry or dynamic tag is hidden until then.
-    Suppress { id: Box<str>, tag: String, until: i64 },
+    Suppress {
+        id: Box<str>,
+        tag: String,
+        until: i64,
+    },
     /// A rule takes the value back then.
-    Revert { id: Box<str>, value: DeviceValue, due: i64 },
+    Revert {
+        id: Box<str>,
+        value: DeviceValue,
+        due: i64,
+    },
     /// The group changes then.
-    Regroup { id: Box<str>, group: i32, name: Option<String>, due: i64 },
+    Regroup {
+        id: Box<str>,
+        group: i32,
+        name: Option<String>,
+        due: i64,
+    },
     /// A device appears, or is replaced.
-    Insert { device: serde_json::Value },
+    Insert {
+        device: serde_json::Value,
+    },
     /// The tenant's device groups are these, and every device is where their rules put it.
-    Groups { groups: serde_json::Value },
-    /// Devices disappear.
-    Delete { ids: Vec<Box<str>> },
+    Groups {
+        groups: serde_json::Value,
+    },
+    Delete {
+        ids: Vec<Box<str>>,
+    },
     /// The clock was moved forward by so many ticks.
-    Clock { by: i64 },
+    Clock {
+        by: i64,
+    },
 }
 
 impl Edit {

@@ -2,13 +2,14 @@
 //!
 //! Says only that a fault is due; what it does to the answer is `service`'s part.
 
+#![expect(missing_docs, reason = "fields and variants are named by what they hold")]
+
 use crate::random::Random;
 use crate::routes::Route;
 use mdetag_vocabulary::diagnostic::did_you_mean;
 
 macro_rules! faults {
     ($($variant:ident $name:literal $mark:literal $meaning:literal;)*) => {
-        /// A fault.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum Fault {
             $(#[doc = $meaning] $variant,)*
@@ -28,7 +29,6 @@ macro_rules! faults {
                 match self { $(Fault::$variant => $mark),* }
             }
 
-            /// One sentence.
             pub fn meaning(self) -> &'static str {
                 match self { $(Fault::$variant => $meaning),* }
             }
@@ -72,10 +72,8 @@ impl Fault {
 /// Between the parts of one value. A comma also stands between settings on the command line, so `+` is the usual one.
 pub(super) const LIST_MARKS: [char; 2] = ['+', ','];
 
-/// Which calls.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum When {
-    /// Every call.
     Always,
     /// Calls from this number to that one, from 1.
     Calls(u64, u64),

@@ -17,7 +17,6 @@ pub(super) struct Dialect {
     pub(super) functions: bool,
 }
 
-/// A filter.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Filter {
     And(Box<Filter>, Box<Filter>),

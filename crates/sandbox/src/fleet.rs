@@ -17,7 +17,6 @@ use crate::record::{Group, Record, ShownOrigins, Tag, Viewer, write_text};
 use mdetag_vocabulary::device::DeviceValue;
 use mdetag_vocabulary::time::Timestamp;
 
-/// All devices.
 #[derive(Debug, Default)]
 pub(super) struct Fleet {
     pub(super) devices: Vec<Record>,

@@ -23,7 +23,6 @@ const COLUMNS: &[&str] = &[
     "Timestamp",
 ];
 
-/// Answers a query.
 pub(super) fn run(service: &mut Service, request: &Request, route: Route, now: Timestamp) -> Answer {
     if route == Route::OldHunting && service.switches.is(Switch::MdeHunting, "retired") {
         return service.error(

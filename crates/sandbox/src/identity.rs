@@ -23,7 +23,6 @@ const CI_SUBJECT: &str = "repo:example-org/policies:ref:refs/heads/main";
 /// CI tokens live for minutes.
 const CI_LIFE: i64 = 600;
 
-/// Answers an identity endpoint.
 pub(super) fn answer(service: &Service, request: &Request, now: Timestamp) -> Answer {
     match &*request.path {
         "/metadata/identity/oauth2/token" => virtual_machine(service, request, now),

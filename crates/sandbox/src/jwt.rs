@@ -52,7 +52,6 @@ pub(super) struct Parts {
     pub(super) signature: Vec<u8>,
 }
 
-/// Takes a token apart.
 pub(super) fn parts(token: &str) -> Option<Parts> {
     let (signed, signature) = token.rsplit_once('.')?;
     let (header, claims) = signed.split_once('.')?;

@@ -15,7 +15,6 @@ pub(super) struct Window {
     pub(super) length: Duration,
 }
 
-/// How windows are counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Shape {
     /// Every moment ends a window.
@@ -77,7 +76,6 @@ impl Limits {
         self.keys.entry(key.to_owned()).or_default().push_back(at);
     }
 
-    /// Forgets every call.
     pub(super) fn clear(&mut self) {
         self.keys.clear();
     }

@@ -9,7 +9,7 @@ use crate::routes::Route;
 use crate::wire::{Answer, Delivery, Request, parameters};
 use mdetag_vocabulary::time::Timestamp;
 
-/// One call.
+/// A call that the sandbox answered.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LoggedCall {
@@ -19,7 +19,7 @@ pub struct LoggedCall {
     pub at: Timestamp,
     /// When its answer left.
     pub answered_at: Timestamp,
-    /// Its route.
+    /// The route the call matched.
     #[serde(serialize_with = "route_name")]
     pub route: Route,
     /// `GET`, `POST`, `PATCH`.

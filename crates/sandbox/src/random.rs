@@ -4,7 +4,6 @@
 
 use mdetag_vocabulary::random::SeededNumbers;
 
-/// A sequence of choices.
 #[derive(Clone, Debug)]
 pub(super) struct Random(SeededNumbers);
 
@@ -21,7 +20,6 @@ impl Random {
         random
     }
 
-    /// The next 64 bits.
     pub(super) fn next(&mut self) -> u64 {
         self.0.number()
     }

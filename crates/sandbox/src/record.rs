@@ -25,11 +25,9 @@ pub(super) struct State {
     pub(super) manual: Vec<Tag>,
     /// The device value; `None` is written as null.
     pub(super) value: Option<DeviceValue>,
-    /// The device group.
     pub(super) group: Group,
 }
 
-/// A device.
 #[derive(Clone, Debug)]
 pub(super) struct Record {
     pub(super) id: Box<str>,
@@ -338,7 +336,6 @@ pub(super) fn write_tags<'a>(out: &mut Vec<u8>, tags: impl Iterator<Item = &'a s
     out.extend_from_slice(b"],");
 }
 
-/// A JSON string.
 pub(super) fn write_text(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
     if text.bytes().all(|byte| byte >= 0x20 && byte != b'"' && byte != b'\\') {

@@ -33,7 +33,7 @@ pub enum Route {
     Metadata,
     /// Managed identities and the OIDC issuer.
     Identity,
-    /// Anything else.
+    /// Any path the service does not serve.
     Unknown,
 }
 
@@ -77,7 +77,7 @@ impl Route {
         !matches!(self, Route::Token | Route::Identity | Route::Metadata | Route::Unknown)
     }
 
-    /// Whether it changes devices.
+    /// Whether a call on this route changes devices.
     pub fn writes(self) -> bool {
         matches!(self, Route::BulkTag | Route::SingleTag | Route::SetValue | Route::UpdateDevice)
     }

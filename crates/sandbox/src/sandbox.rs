@@ -26,9 +26,7 @@ use crate::switches::{Switch, Switches};
 use crate::wire::{Answer, Request};
 use mdetag_vocabulary::time::{Clock, Timestamp};
 
-/// Where a connection goes.
 pub(super) enum Destination {
-    /// To this process.
     Here,
     /// To the process that owns the sandbox.
     Elsewhere(TcpStream),
@@ -47,7 +45,6 @@ struct Inner {
     options: Options,
     clock: Arc<dyn Clock>,
     settings: Settings,
-    /// Where this process serves.
     address: Mutex<Option<SocketAddr>>,
     role: Mutex<Role>,
 }
@@ -62,9 +59,9 @@ enum Role {
 /// What a client signs in with.
 #[derive(Clone)]
 pub struct Credentials {
-    /// Tenant id.
+    /// The only tenant id it signs in to.
     pub tenant_id: String,
-    /// Client id.
+    /// The application id that it accepts.
     pub client_id: String,
     /// Client secret: worth nothing outside this sandbox, but still not to be shown.
     pub client_secret: String,
@@ -353,7 +350,6 @@ impl Sandbox {
         self.inner.role.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How answers are compressed.
     pub(super) fn coding(&self) -> Option<Coding> {
         let Role::Owner(service) = &*self.role() else { return None };
         match service.switches.text(Switch::Gzip) {

@@ -32,7 +32,7 @@ const STOP_WAIT: Duration = Duration::from_secs(5);
 /// A sandbox that is being served.
 #[derive(Debug)]
 pub struct Running {
-    /// Where.
+    /// The loopback address and port it listens on.
     pub address: SocketAddr,
     stop: watch::Sender<bool>,
     listener: tokio::task::JoinHandle<()>,

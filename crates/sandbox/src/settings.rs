@@ -2,6 +2,8 @@
 //!
 //! Knows no file; that is `disk`.
 
+#![expect(missing_docs, reason = "fields and variants are named by what they hold")]
+
 use std::fmt;
 
 use ring::rand::{SecureRandom, SystemRandom};
@@ -40,54 +42,28 @@ impl Default for Options {
 pub enum SandboxError {
     /// Nothing can be read or written at this path.
     #[error("the sandbox's file {path}: {source}")]
-    File {
-        /// The path.
-        path: String,
-        /// What the system said.
-        source: std::io::Error,
-    },
+    File { path: String, source: std::io::Error },
     /// A file holds something that no sandbox wrote.
     #[error("{path} is no sandbox of this version: {detail}; remove the directory to start anew")]
-    Foreign {
-        /// The path.
-        path: String,
-        /// What is wrong.
-        detail: String,
-    },
+    Foreign { path: String, detail: String },
     /// `create` over a sandbox.
     #[error("there is a sandbox in {path} already; remove the directory to start anew, or use it as it is")]
-    Exists {
-        /// The path.
-        path: String,
-    },
+    Exists { path: String },
     /// A fleet that cannot be read.
     #[error("the fleet cannot be used: {0}")]
     Fleet(String),
-    /// A wrong `NAME=VALUE`.
     #[error("{0}")]
     Switch(String),
     /// Another process serves it, and this one asked for what only the server can give.
     #[error(
         "another process serves the sandbox in {path}, so its speed and faults hold: give them there, or wait until it ends"
     )]
-    InUse {
-        /// The path.
-        path: String,
-    },
+    InUse { path: String },
     /// Another process holds the sandbox and does not answer.
     #[error("another process holds the sandbox in {path} but does not serve it; wait until it ends")]
-    Busy {
-        /// The path.
-        path: String,
-    },
-    /// No listener.
+    Busy { path: String },
     #[error("the sandbox cannot listen on {address}: {source}")]
-    Listen {
-        /// Where.
-        address: String,
-        /// What the system said.
-        source: std::io::Error,
-    },
+    Listen { address: String, source: std::io::Error },
 }
 
 /// What is kept of a sandbox.
@@ -134,7 +110,6 @@ impl fmt::Debug for Settings {
 }
 
 impl Settings {
-    /// A new sandbox.
     pub(super) fn new(options: &Options, created: Timestamp) -> Settings {
         Settings {
             format_version: "1.0".to_owned(),

@@ -39,7 +39,7 @@ pub struct SwitchRow {
     pub default: &'static str,
     /// D: documented, F: reported from the field, C: sources disagree, A: assumed, because nothing is known.
     pub mark: &'static str,
-    /// One sentence.
+    /// What the switch does, in one sentence.
     pub meaning: &'static str,
 }
 

@@ -2,6 +2,8 @@
 //!
 //! Knows no socket (that is `server`) and no route's meaning.
 
+#![expect(missing_docs, reason = "fields and variants are named by what they hold")]
+
 use std::time::{Duration, SystemTime};
 
 use percent_encoding::percent_decode_str;
@@ -10,7 +12,6 @@ use serde_json::{Value, json};
 use crate::record::write_text;
 use mdetag_vocabulary::time::Timestamp;
 
-/// One request.
 #[derive(Clone, Debug, Default)]
 pub struct Request {
     /// `GET`, `POST`, `PATCH`.
@@ -21,7 +22,6 @@ pub struct Request {
     pub query: String,
     /// Header names in lower case, with their values.
     pub headers: Vec<(String, String)>,
-    /// The body.
     pub body: Vec<u8>,
 }
 
@@ -31,7 +31,6 @@ impl Request {
         self.headers.iter().find(|(other, _)| other == name).map(|(_, value)| &**value)
     }
 
-    /// A decoded query parameter.
     pub(super) fn parameter(&self, name: &str) -> Option<String> {
         parameters(&self.query).into_iter().find(|(other, _)| other == name).map(|(_, value)| value)
     }
@@ -57,7 +56,6 @@ pub(super) fn decode(text: &str, plus_is_blank: bool) -> String {
 /// What the network does to an answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Delivery {
-    /// It arrives.
     #[default]
     Whole,
     /// The connection is closed before a byte of it is sent.
@@ -70,10 +68,8 @@ pub enum Delivery {
     Interim,
 }
 
-/// One answer.
 #[derive(Clone, Debug, Default)]
 pub struct Answer {
-    /// HTTP status.
     pub status: u16,
     /// Header names in lower case, with their values.
     pub headers: Vec<(String, String)>,
@@ -101,12 +97,10 @@ impl Answer {
             .header("content-type", "application/json; charset=utf-8")
     }
 
-    /// The service's error body.
     pub(super) fn error(status: u16, code: &str, message: &str, target: &str) -> Answer {
         Answer::json(status, &json!({ "error": { "code": code, "message": message, "target": target } }))
     }
 
-    /// Nothing but a status.
     pub(super) fn empty(status: u16) -> Answer {
         Answer { status, ..Answer::default() }
     }
@@ -119,7 +113,6 @@ impl Answer {
         Answer { status, body: body.into_bytes(), ..Answer::default() }.header("content-type", "text/html")
     }
 
-    /// With a further header.
     pub(super) fn header(mut self, name: &str, value: &str) -> Answer {
         self.headers.push((name.to_owned(), value.to_owned()));
         self

@@ -6,7 +6,7 @@ crate::words! {
     /// A cloud with its own sign-in and API hosts.
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
     pub enum Cloud {
-        /// The commercial cloud.
+        /// The commercial cloud; the regions below are parts of it.
         #[default]
         Public = "public",
         /// US government community cloud: commercial sign-in, own API host.
@@ -21,20 +21,14 @@ crate::words! {
 crate::words! {
     /// A region of the public cloud with an API host of its own.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    #[expect(missing_docs, reason = "the words are the service's own names")]
     pub enum Region {
-        /// United States.
         Us = "us",
-        /// European Union.
         Eu = "eu",
-        /// United Kingdom.
         Uk = "uk",
-        /// Australia.
         Au = "au",
-        /// Switzerland.
         Swa = "swa",
-        /// India.
         Ina = "ina",
-        /// United Arab Emirates.
         Aea = "aea",
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! Says which column and which key a field has; stores nothing (that is `inventory`) and reads no JSON.
 
+#![expect(missing_docs, reason = "fields and variants are named by what they hold")]
+
 use serde::{Deserialize, Serialize};
 
 crate::words! {
@@ -33,7 +35,6 @@ pub enum Kind {
     Text,
     /// Text that also compares as a dotted version.
     Version,
-    /// A whole number.
     Integer,
     /// True or false.
     Boolean,
@@ -43,7 +44,6 @@ pub enum Kind {
     Address,
     /// A list of MAC addresses.
     Hardware,
-    /// The tags.
     Tags,
 }
 
@@ -65,7 +65,6 @@ pub enum Column {
     DeviceName,
     /// The part of the name after the first dot.
     Domain,
-    /// The tags.
     Tags,
     /// Not in the inventory: a column of a lookup file.
     Lookup,

@@ -2,6 +2,8 @@
 //!
 //! Does not decide how a finding looks; that is `report`.
 
+#![expect(missing_docs, reason = "fields and variants are named by what they hold")]
+
 use std::sync::Arc;
 use std::sync::OnceLock;
 
@@ -12,7 +14,6 @@ pub enum Severity {
     Error,
     /// It can be used, but a reviewer should look.
     Warning,
-    /// Worth knowing.
     Note,
 }
 
@@ -34,7 +35,6 @@ pub struct SourceId(pub u32);
 /// A byte range in one source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Span {
-    /// The file.
     pub source: SourceId,
     /// First byte.
     pub start: u32,
@@ -59,11 +59,8 @@ pub struct Span {
 pub struct Place {
     /// The path as it was given on the command line or found below a directory argument.
     pub file: Arc<str>,
-    /// First line.
     pub line: u32,
-    /// First column.
     pub column: u32,
-    /// Last line.
     pub end_line: u32,
     /// One past the last column.
     pub end_column: u32,
@@ -78,7 +75,6 @@ pub struct Source {
     pub root: u32,
     /// The path below the root, with `/`.
     pub path: String,
-    /// The whole text.
     pub text: Arc<str>,
     /// Where each line but the first starts: found once, because every rule of a plan has a place.
     lines: OnceLock<Vec<u32>>,
@@ -149,7 +145,6 @@ impl Sources {
 /// A second place that matters to a finding: the other half of a clash, the selector that a rule uses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Related {
-    /// Where.
     pub span: Span,
     /// What is there, as a short phrase.
     pub message: String,
@@ -158,18 +153,15 @@ pub struct Related {
 /// Devices that a finding is about: how many, and up to three names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DeviceSample {
-    /// How many devices.
     pub count: u64,
     /// Up to three of them, by name (by id where they have none).
     pub sample: Vec<String>,
 }
 
-/// One finding.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostic {
     /// Stable code: `E0101`, `W0301`, `N0001`. Each has a page in `docs/diagnostics`.
     pub code: &'static str,
-    /// How much it matters.
     pub severity: Severity,
     /// One sentence, lower case, no full stop: what is wrong.
     pub message: String,
@@ -177,9 +169,7 @@ pub struct Diagnostic {
     pub span: Option<Span>,
     /// A few words beside the caret.
     pub label: Option<String>,
-    /// What to do next.
     pub help: Option<String>,
-    /// Other places.
     pub related: Vec<Related>,
     /// Devices, for conflicts.
     pub devices: Option<DeviceSample>,
@@ -238,14 +228,12 @@ impl Diagnostic {
         self
     }
 
-    /// With the next step.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Diagnostic {
         self.help = Some(help.into());
         self
     }
 
-    /// With another place.
     #[must_use]
     pub fn related(mut self, span: Span, message: impl Into<String>) -> Diagnostic {
         self.related.push(Related { span, message: message.into() });

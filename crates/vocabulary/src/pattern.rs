@@ -17,7 +17,7 @@ pub enum GlobPart {
     Literal(char),
     /// Any run of scalars, also none.
     Run,
-    /// One scalar.
+    /// `?`: any one Unicode scalar.
     AnyScalar,
     /// One scalar in one of the ranges, or in none of them.
     Class {
@@ -92,7 +92,7 @@ impl Glob {
         &self.source
     }
 
-    /// What it consists of.
+    /// The parts in the order in which they match.
     pub fn parts(&self) -> &[GlobPart] {
         &self.parts
     }

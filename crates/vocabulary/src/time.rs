@@ -16,7 +16,7 @@ pub struct Timestamp(i64);
 
 /// Where "now" comes from. Only `cli` implements it from the system; tests hold one that they move by hand.
 pub trait Clock: Send + Sync {
-    /// The present moment.
+    /// The present moment, in UTC.
     fn now(&self) -> Timestamp;
 }
 
@@ -94,7 +94,7 @@ impl Timestamp {
         Duration::new(ticks / TICKS_PER_SECOND as u64, (ticks % TICKS_PER_SECOND as u64) as u32 * 100)
     }
 
-    /// The date in UTC.
+    /// The date in UTC, without the time of day.
     pub fn date(self) -> Date {
         Date { days: self.0.div_euclid(86_400 * TICKS_PER_SECOND) as i32 }
     }

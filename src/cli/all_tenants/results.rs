@@ -59,7 +59,6 @@ impl Folder {
         Ok(folder)
     }
 
-    /// A file in it.
     pub fn file(&self, name: &str) -> PathBuf {
         self.0.join(name)
     }

@@ -84,15 +84,11 @@ fn policies(context: &Context) -> Result<Option<PolicySet>, Failure> {
 
 /// All that a probe and a clean-up need.
 pub struct Bench<'a> {
-    /// The command's context.
     pub context: &'a Context,
-    /// The command's flags.
     pub args: &'a DoctorArgs,
     /// The policies, where there are any.
     pub set: Option<&'a PolicySet>,
-    /// The tenant.
     pub session: &'a Session,
-    /// Carries out the calls.
     pub prober: &'a Prober,
     /// The right to write to the tenant.
     pub hold: &'a Hold,
@@ -100,13 +96,10 @@ pub struct Bench<'a> {
 
 /// A device that may be written.
 pub struct Subject {
-    /// Its id.
     pub id: Arc<str>,
     /// Its name and id, for people.
     pub shown: String,
-    /// Its tags.
     pub tags: Vec<Arc<str>>,
-    /// Its value.
     pub value: Option<Arc<str>>,
 }
 

@@ -25,11 +25,9 @@ pub struct JournalWatch<'a> {
     pub clock: Arc<dyn Clock>,
     /// A signal ends a probe, and no clean-up.
     pub signals: Option<&'a mut UnboundedReceiver<()>>,
-    /// The device.
     pub device: Arc<str>,
     /// The device as it was before the first write.
     pub before: Option<DeviceState>,
-    /// Calls so far.
     pub calls: u64,
 }
 

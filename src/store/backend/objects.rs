@@ -2,6 +2,8 @@
 //!
 //! Knows no layout. Appending is not offered: what the stores call so is not the same on both.
 
+#![expect(missing_docs, reason = "fields and variants are named by what they hold")]
+
 use std::future::Future;
 use std::io::{Error, ErrorKind, Result};
 use std::pin::Pin;
@@ -33,9 +35,7 @@ pub struct Version(UpdateVersion);
 /// An object with its version and when the store took it, by the store's clock.
 #[derive(Clone, Debug)]
 pub struct Cell {
-    /// What is in it.
     pub bytes: Vec<u8>,
-    /// Which version this is.
     pub version: Version,
     /// When the store took it.
     pub modified: Timestamp,
@@ -44,7 +44,6 @@ pub struct Cell {
 /// When a write may happen.
 #[derive(Clone, Debug)]
 pub enum Condition {
-    /// Always.
     Any,
     /// Where nothing is there.
     Absent,
@@ -66,7 +65,6 @@ pub trait Cells: std::fmt::Debug + Send + Sync {
     /// [`ErrorKind::AlreadyExists`] where the condition does not hold. An answer that was lost on the way may say so too.
     fn put(&self, key: &str, bytes: Vec<u8>, condition: Condition) -> Result<Version>;
 
-    /// The store's clock.
     fn now(&self) -> Timestamp;
 }
 
@@ -108,7 +106,6 @@ pub(super) struct Traffic {
     ahead_millis: AtomicI64,
 }
 
-/// A store.
 #[derive(Debug)]
 pub struct Objects {
     store: Arc<dyn ObjectStore>,
@@ -140,7 +137,6 @@ impl Objects {
         Ok(Objects { store, runtime: Some(runtime), traffic, address, clock: OwnClock(clock) })
     }
 
-    /// Where it is.
     pub fn address(&self) -> &StoreAddress {
         &self.address
     }

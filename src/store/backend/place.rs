@@ -2,15 +2,15 @@
 //!
 //! Opens nothing.
 
+#![expect(missing_docs, reason = "fields and variants are named by what they hold")]
+
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use crate::store::path_text::shown;
 
-/// Where state lies.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StatePlace {
-    /// A folder.
     Folder(PathBuf),
     /// A prefix in a store.
     Store(StoreAddress),
@@ -21,16 +21,13 @@ pub enum StatePlace {
 pub enum StoreAddress {
     /// `azblob://ACCOUNT/CONTAINER/PREFIX`.
     Blob {
-        /// The storage account.
         account: String,
-        /// Its container.
         container: String,
         /// Empty, or folders without slashes at the ends.
         prefix: String,
     },
     /// `s3://BUCKET/PREFIX`.
     S3 {
-        /// The bucket.
         bucket: String,
         /// Empty, or folders without slashes at the ends.
         prefix: String,

@@ -71,7 +71,7 @@ impl CredentialSource {
         }
     }
 
-    /// For sentences.
+    /// The name that messages use.
     pub fn name(self) -> &'static str {
         match self {
             CredentialSource::ClientSecret => "the client secret in AZURE_CLIENT_SECRET",

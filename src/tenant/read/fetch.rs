@@ -40,7 +40,6 @@ pub(super) struct PageRow {
     pub(super) last_seen: Option<Timestamp>,
 }
 
-/// A list page.
 pub(super) struct Page {
     pub(super) body: Vec<u8>,
     pub(super) rows: Vec<PageRow>,

@@ -14,7 +14,6 @@ use crate::tenant::wire;
 use super::fetch::Page;
 use super::pass::{Pass, ReadContext};
 
-/// Where a link leads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum LinkKind {
     /// To the list, with these options.

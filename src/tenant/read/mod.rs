@@ -52,7 +52,7 @@ pub struct ReadProgress {
 
 /// What a read needs besides its scope.
 pub struct ReadWatch<'a> {
-    /// Admits the calls.
+    /// Admits each call before it is sent.
     pub meter: &'a dyn Meter,
     /// Called after each page.
     pub progress: &'a (dyn Fn(&ReadProgress) + Send + Sync),

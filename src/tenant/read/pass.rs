@@ -53,7 +53,6 @@ pub(super) struct Pass {
     /// What keeps this pass from ever being whole.
     pub(super) short: Vec<String>,
     not_found: bool,
-    /// Pages taken.
     pages: usize,
 }
 
@@ -93,7 +92,6 @@ impl LastSeenSpread {
         self.timed - self.at_oldest
     }
 
-    /// All rows.
     pub(super) fn rows(self) -> usize {
         self.timed + self.untimed
     }

@@ -23,14 +23,12 @@ pub(super) use page::{SketchRow, SplitField, sketch, values};
 pub(super) const RESOURCE_NAME: &str = "WindowsDefenderATP";
 /// Its application id, the same in every tenant.
 pub(super) const RESOURCE_APP_ID: &str = "fc780465-2017-40d4-a0c5-307022471b92";
-/// Reads the inventory.
 pub(super) const ROLE_READ: &str = "Machine.Read.All";
 /// Reads and writes.
 pub(super) const ROLE_WRITE: &str = "Machine.ReadWrite.All";
 /// The delegated counterparts.
 pub(super) const SCOPES_READ: [&str; 4] = ["Machine.Read", "Machine.ReadWrite", ROLE_READ, ROLE_WRITE];
 pub(super) const SCOPES_WRITE: [&str; 2] = ["Machine.ReadWrite", ROLE_WRITE];
-/// The list route.
 pub(super) const LIST: &str = "/api/machines";
 
 /// The device groups; undocumented, known from the metadata alone.
@@ -51,7 +49,6 @@ pub(super) struct ListQuery {
 }
 
 impl ListQuery {
-    /// Path and query.
     pub(super) fn path(&self) -> String {
         let mut path = format!("{LIST}?$top={}", self.top);
         if self.skip > 0 {

@@ -56,7 +56,6 @@ impl Limits {
     }
 }
 
-/// How one lane fares.
 #[derive(Clone, Debug, Default)]
 struct LanePatience {
     /// Episodes of 429 in a row without a call that passed.

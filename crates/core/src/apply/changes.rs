@@ -14,7 +14,6 @@ use crate::time::Timestamp;
 use super::evidence::RereadReason;
 use super::{ChangeKey, ChangeOutcome, ChangeWhat, DeviceState, Outcome};
 
-/// Index of a change.
 pub(super) type ChangeIndex = u32;
 
 /// No item carries the change now: once released it goes to the pool.

@@ -42,11 +42,7 @@ pub enum Entry {
     /// Something happened to a wave of the plan.
     Wave { at: Timestamp, wave: u32, event: WaveEvent },
     /// Something to know, said once: a fallback, a closed lane.
-    Note {
-        at: Timestamp,
-        /// One sentence.
-        text: String,
-    },
+    Note { at: Timestamp, text: String },
 }
 
 impl Entry {

@@ -2,6 +2,8 @@
 //!
 //! Judges nothing; that is `waves`.
 
+#![expect(missing_docs, reason = "fields and variants are named by what they hold")]
+
 use std::sync::Arc;
 
 use crate::time::Timestamp;
@@ -24,9 +26,7 @@ mdetag_vocabulary::words! {
 /// A wave that did not pass.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Halt {
-    /// Which wave.
     pub wave: u32,
-    /// Which gate.
     pub gate: Gate,
     /// Devices on the wrong side of it.
     pub bad: u64,
@@ -51,7 +51,6 @@ pub enum WaveEvent {
         /// The next wave may not start earlier.
         not_before: Timestamp,
     },
-    /// It failed a gate.
     Halted(Halt),
     /// The next wave may start: its gates let it, or a person did, for this reason.
     Passed {
@@ -60,7 +59,6 @@ pub enum WaveEvent {
     },
     /// A person or a revert ended the rollout, for this reason.
     Closed {
-        /// Why.
         reason: String,
     },
 }

@@ -14,7 +14,6 @@ use super::TagAction;
 use super::changes::ChangeIndex;
 use super::isolate::Isolation;
 
-/// Index of an item.
 pub(super) type ItemIndex = u32;
 
 /// Where an item waits. The order is that of preference where lanes are equally busy.
@@ -24,13 +23,10 @@ pub(super) enum Queue {
     Write,
     /// A bulk call with one device that tells whether the bulk route is closed to us.
     Probe,
-    /// Bulk tag calls.
     Bulk,
-    /// Single tag calls.
     Single,
     /// Values that only `setDeviceValue` may take: `PATCH` refused them.
     SetValue,
-    /// Values.
     Value,
     /// Combined devices to be read.
     Read,
@@ -53,15 +49,19 @@ impl Queue {
     }
 }
 
-/// What an item does.
 #[derive(Clone, Debug)]
 pub(super) enum ItemKind {
-    /// One tag, one action.
-    Tags { tag: u32, action: TagAction },
+    Tags {
+        tag: u32,
+        action: TagAction,
+    },
     /// One value on one device.
     Value(DeviceValue),
     /// Everything of one device in one `PATCH`, after a read.
-    Combined { list: Option<PatchBody>, has_written: bool },
+    Combined {
+        list: Option<PatchBody>,
+        has_written: bool,
+    },
 }
 
 /// What a combined write will send: built from a read at `read_at`.
@@ -291,12 +291,10 @@ impl Queues {
         self.moves += 1;
     }
 
-    /// Whether changes are pooled.
     pub(super) fn has_pooled(&self) -> bool {
         !self.pool.is_empty()
     }
 
-    /// Takes the pooled changes.
     pub(super) fn drain_pool(&mut self) -> BTreeMap<(u32, TagAction), Vec<ChangeIndex>> {
         std::mem::take(&mut self.pool)
     }

@@ -16,9 +16,9 @@ use super::{Call, CallId, ChangeKey, ChangeOutcome, ChangeWhat, DeviceState, Ent
 /// A tag that a call took from a device without meaning to.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LostTag {
-    /// Device id.
+    /// The device that lost the tag.
     pub device: Arc<str>,
-    /// The tag.
+    /// The tag that the device lost.
     pub tag: Arc<str>,
 }
 

@@ -35,7 +35,7 @@ const MAX_WAIT: Duration = Duration::from_secs(60);
 pub struct Jitter(SeededNumbers);
 
 impl Jitter {
-    /// From a seed.
+    /// The same seed gives the same delays.
     pub fn new(seed: u64) -> Jitter {
         Jitter(SeededNumbers::new(seed))
     }

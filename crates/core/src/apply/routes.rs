@@ -19,7 +19,6 @@ enum BulkAccess {
     Forbidden,
 }
 
-/// The bulk tag route.
 #[derive(Debug, Default)]
 pub(super) struct BulkRoute {
     access: BulkAccess,

@@ -2,6 +2,8 @@
 //!
 //! What replies mean is `answer`; how devices, items and windows are kept is `changes`, `queue` and `budget`.
 
+#![expect(missing_docs, reason = "fields and variants are named by what they hold")]
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
@@ -19,7 +21,6 @@ use super::retry::Jitter;
 use super::routes::{BulkRoute, PatchRoute};
 use super::{Call, CallId, ChangeKey, ChangeOutcome, Entry, Outcome, TagAction, Ticket};
 
-/// How a run writes.
 #[derive(Clone, Copy, Debug)]
 pub struct RunOptions {
     /// The most calls in flight.
@@ -74,7 +75,6 @@ impl StopReason {
     }
 }
 
-/// What to do next.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
     /// Journal the intent, then send this call; its slot is taken.
@@ -85,7 +85,6 @@ pub enum Step {
     AwaitReply,
     /// Read the list again and hand it to [`Run::verify`]; ask for the next step meanwhile.
     Verify,
-    /// Every change has ended.
     Finished,
 }
 
@@ -102,7 +101,6 @@ pub struct Progress {
     pub in_flight: u64,
 }
 
-/// A call in flight.
 #[derive(Clone, Debug)]
 pub(super) struct CallInFlight {
     pub(super) item: ItemIndex,
@@ -113,7 +111,6 @@ pub(super) struct CallInFlight {
     pub(super) devices: Vec<u32>,
 }
 
-/// A plan being applied.
 pub struct Run<'p> {
     pub(super) plan: &'p Plan,
     pub(super) options: RunOptions,

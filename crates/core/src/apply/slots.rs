@@ -33,11 +33,7 @@ pub enum SlotRecord {
     /// Its answer has arrived, or will not.
     Answered { lane: Lane, slot: u64, at: Timestamp },
     /// The service asked to leave the lane alone.
-    Closed {
-        lane: Lane,
-        /// Until when.
-        until: Timestamp,
-    },
+    Closed { lane: Lane, until: Timestamp },
 }
 
 /// A slot without an answer yet.

@@ -3,6 +3,8 @@
 //! All of it follows from the journal, so that a resumed run decides as the run that was cut short would have. Sends nothing:
 //! one wave is one [`super::Run`] of a part of the plan.
 
+#![expect(missing_docs, reason = "fields and variants are named by what they hold")]
+
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,7 +27,6 @@ const LINE: usize = 10_000;
 /// Devices that a failed gate names.
 const NAMED: usize = 20;
 
-/// What comes next.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WaveStep {
     /// Write what is left of the waves above `after` up to `wave`.
@@ -43,13 +44,11 @@ pub enum WaveStep {
     Halted(Halt),
     /// The rollout was ended by a person or by a revert, for this reason.
     Closed(String),
-    /// Every wave was written.
     Finished,
 }
 
 /// The list, read again between two waves.
 pub struct GateRead<'a> {
-    /// When the read began.
     pub asked: Timestamp,
     /// Whether a device's absence means anything.
     pub is_trusted: bool,
@@ -174,7 +173,6 @@ impl<'p> Waves<'p> {
         self.current
     }
 
-    /// What to do next.
     pub fn next(&self, now: Timestamp) -> WaveStep {
         if let Some(reason) = &self.closed {
             return WaveStep::Closed(reason.clone());

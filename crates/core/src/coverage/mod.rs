@@ -3,6 +3,8 @@
 //!
 //! Judges nothing: a gap may be meant. How it looks is for `report`.
 
+#![expect(missing_docs, reason = "fields and variants are named by what they hold")]
+
 mod tags;
 
 pub use tags::{TagOwner, TagRow, TagStanding, tags};
@@ -36,7 +38,6 @@ pub struct Coverage {
 /// How many devices, and the first few by id.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DeviceCount {
-    /// How many.
     pub count: u64,
     /// What people call the first three.
     pub sample: Vec<String>,
@@ -45,9 +46,7 @@ pub struct DeviceCount {
 /// One rule and what it holds for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RuleCoverage {
-    /// Its name.
     pub name: String,
-    /// Where it stands.
     pub place: Place,
     /// Devices in scope that it selects; 0 where it is not in force.
     pub devices: u64,
@@ -57,7 +56,6 @@ pub struct RuleCoverage {
     pub from: Option<Date>,
     /// Its last day, where it has one.
     pub until: Option<Date>,
-    /// Who answers for it.
     pub owner: Option<String>,
     /// Where it was decided.
     pub ticket: Option<String>,
@@ -66,9 +64,7 @@ pub struct RuleCoverage {
 /// One protection and what it holds for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProtectionCoverage {
-    /// Its name.
     pub name: String,
-    /// Where it stands.
     pub place: Place,
     /// Devices in scope that it protects.
     pub devices: u64,

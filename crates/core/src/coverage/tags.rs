@@ -2,6 +2,8 @@
 //!
 //! Looks at each distinct tag once, never at devices.
 
+#![expect(missing_docs, reason = "fields and variants are named by what they hold")]
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::diagnostic::{Place, Sources};
@@ -10,7 +12,6 @@ use crate::policy::{Policy, TagExpressionKind};
 use crate::tag::TagPattern;
 use crate::text;
 
-/// One tag.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TagRow {
     /// Its exact text.
@@ -44,7 +45,6 @@ pub struct TagOwner {
     pub standing: TagStanding,
     /// The rule's or family's name, the claim or the old name as written.
     pub name: String,
-    /// Where it stands.
     pub place: Place,
 }
 
@@ -63,12 +63,10 @@ pub enum TagStanding {
     MayGive,
     /// A rule takes it away.
     Removes,
-    /// It is retired.
     Retires,
 }
 
 impl TagStanding {
-    /// The word in reports.
     pub fn word(self) -> &'static str {
         match self {
             TagStanding::Claims => "claims",

@@ -43,7 +43,7 @@ impl Doubts {
         Doubts { rules, priorities, families, is_everything }
     }
 
-    /// Whether there are none.
+    /// True when no rule depends on missing data.
     pub fn is_empty(&self) -> bool {
         self.rules.is_empty()
     }

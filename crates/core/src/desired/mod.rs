@@ -3,6 +3,8 @@
 //! Compares nothing with what is live beyond what the policy itself asks (renames, families); changes are for `plan`.
 //! Every tag is settled from sets of devices, not device by device.
 
+#![expect(missing_docs, reason = "fields and variants are named by what they hold")]
+
 mod conflict;
 mod doubts;
 mod groups;
@@ -34,9 +36,7 @@ pub use window::Window;
 /// What a policy says about a snapshot, tag by tag. Conflict-free outside protected devices.
 #[derive(Debug)]
 pub struct Desired<'a> {
-    /// The policy.
     pub policy: &'a Policy,
-    /// The devices.
     pub snapshot: &'a Snapshot,
     /// What its selectors hold for.
     pub selections: &'a Selections,
@@ -88,9 +88,7 @@ pub struct Group {
 pub struct Carry {
     /// Index into [`Policy::rules`].
     pub rule: u32,
-    /// Its priority.
     pub priority: i64,
-    /// To which devices.
     pub rows: Rows,
 }
 
@@ -108,7 +106,6 @@ pub enum Rows {
 pub struct Ban {
     /// Index into [`Policy::rules`].
     pub rule: u32,
-    /// Its priority.
     pub priority: i64,
     /// Whether only globs name the tag: then the rule's own `tags` win over it.
     pub is_glob: bool,
@@ -119,7 +116,6 @@ pub struct Ban {
 pub enum Claimed {
     /// This entry of `claims`.
     Claim(u32),
-    /// Membership in this family.
     Family(u32),
     /// It is the old name of this rename.
     Rename(u32),
@@ -164,7 +160,6 @@ pub struct Values {
 pub struct Unresolved {
     /// Index into [`Policy::rules`].
     pub rule: u32,
-    /// The template as written.
     pub template: String,
     /// The first placeholder without a value, by name; of an unusable result all of the template's, parted by commas.
     pub placeholder: String,
@@ -179,11 +174,9 @@ pub struct Unresolved {
 /// A device on which a template yields no tag.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnresolvedDevice {
-    /// Its id.
     pub id: Arc<str>,
     /// Its name, where the service reports one.
     pub name: Option<Arc<str>>,
-    /// Why.
     pub reason: GapReason,
 }
 

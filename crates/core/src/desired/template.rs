@@ -17,7 +17,6 @@ use crate::tag;
 use crate::text;
 use crate::time::Timestamp;
 
-/// Everything that templates gave.
 pub(super) struct Rendered {
     /// For each template that yields tags: the rule, and for each tag the devices, ascending.
     pub(super) yields: TagsByRule,

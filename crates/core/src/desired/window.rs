@@ -27,7 +27,7 @@ impl Window {
         Window { length: fleet, listed: None }
     }
 
-    /// How many devices.
+    /// The number of devices in the window.
     pub fn len(&self) -> usize {
         self.length
     }

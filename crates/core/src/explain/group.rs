@@ -29,7 +29,7 @@ pub struct GroupExplained {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct GroupConditions {
-    /// The group.
+    /// The group whose conditions these are.
     pub group: String,
     /// Each condition, and whether the device meets it.
     pub conditions: Vec<(String, bool)>,
@@ -39,7 +39,7 @@ pub struct GroupConditions {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TagEffect {
-    /// The tag.
+    /// The tag that the device would gain or lose.
     pub tag: String,
     /// Whether the device carries it: the group is the one without it, else the one with it.
     pub is_live: bool,

@@ -10,11 +10,11 @@ use crate::plan::{Withheld, WithheldReason};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Stay {
-    /// Why.
+    /// What keeps the tag on the device.
     pub reason: StayReason,
     /// The protection or the rule.
     pub name: Option<String>,
-    /// Where that stands.
+    /// Where the policy says so; `None` when the reason is not in the policy.
     pub place: Option<Place>,
     /// In other words: the reason of a protection, why the inventory is untrusted.
     pub notes: Vec<String>,

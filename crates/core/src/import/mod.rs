@@ -3,6 +3,8 @@
 //! Only suggests: a rule gets a selector where one fits well enough, with its exceptions in sight, and stands in one shared
 //! list of devices where none does. Claims nothing that was not asked for. Writes no file; `cli` does.
 
+#![expect(missing_docs, reason = "fields and variants are named by what they hold")]
+
 mod candidates;
 mod fit;
 mod write;
@@ -63,11 +65,9 @@ pub struct Imported {
 /// One imported tag or value.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ImportedRule {
-    /// Its rule's name.
     pub name: String,
     /// The tag or the value that it gives.
     pub gives: Gives,
-    /// Devices that carry it.
     pub devices: usize,
     /// The best small selector that was found, as YAML on one line.
     pub selector: Option<String>,
@@ -83,12 +83,9 @@ pub struct ImportedRule {
     pub besides: Vec<Row>,
 }
 
-/// What a rule gives.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Gives {
-    /// A tag.
     Tag(String),
-    /// A device value.
     Value(DeviceValue),
 }
 

@@ -12,7 +12,7 @@ use super::{Gives, ImportOptions, ImportedRule};
 pub struct ImportedFile {
     /// Path below the policy directory, with `/`.
     pub path: String,
-    /// Its text.
+    /// The YAML, ready to be written.
     pub text: String,
 }
 

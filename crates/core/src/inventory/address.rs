@@ -9,7 +9,7 @@ const V4: u8 = 4;
 const HARDWARE: u8 = 6;
 const V6: u8 = 16;
 
-/// One stored address.
+/// An address in the form the columns store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stored<'a> {
     /// An IP address; never an IPv4-mapped IPv6 one.

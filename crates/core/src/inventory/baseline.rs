@@ -16,12 +16,9 @@ use crate::time::Timestamp;
 /// The greatest count of so many days counts: many small steps are one large one.
 const WINDOW: Duration = Duration::from_secs(7 * 86_400);
 
-/// One count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct CountedAt {
-    /// When.
     at: Timestamp,
-    /// How many.
     count: u64,
 }
 

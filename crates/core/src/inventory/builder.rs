@@ -30,7 +30,7 @@ pub struct Page {
     pub next_link: Option<String>,
     /// Devices that came before, on this page or an earlier one.
     pub repeated: u64,
-    /// Devices that were skipped.
+    /// The devices that were left out, and why.
     pub tally: Tally,
 }
 
@@ -97,7 +97,7 @@ pub(super) fn read_json(text: &str, columns: &mut Columns) -> Result<ParsedValue
 }
 
 impl SnapshotBuilder {
-    /// No device yet.
+    /// A builder that has read no device yet.
     pub fn new() -> SnapshotBuilder {
         SnapshotBuilder::default()
     }

@@ -311,7 +311,6 @@ pub(crate) struct Columns {
 }
 
 impl Columns {
-    /// Rows.
     pub(crate) fn len(&self) -> usize {
         self.times[0].len()
     }

@@ -34,7 +34,7 @@ pub use trust::{Counts, Trust, UntrustedReason, judge};
 pub struct Row(pub u32);
 
 impl Row {
-    /// As an index.
+    /// The row as an index into a column.
     pub fn index(self) -> usize {
         self.0 as usize
     }

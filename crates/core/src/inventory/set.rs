@@ -68,7 +68,7 @@ impl DeviceSet {
         set
     }
 
-    /// Adds a device.
+    /// Adds a device; adding it twice changes nothing.
     pub fn insert(&mut self, row: Row) {
         assert!(row.index() < self.length, "rows come from the set's snapshot");
         let limit = self.limit();

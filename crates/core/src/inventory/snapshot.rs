@@ -49,7 +49,7 @@ impl Snapshot {
         Snapshot { columns, tags, order, carriers, digest: OnceLock::new() }
     }
 
-    /// How many devices.
+    /// The number of devices, which is the length of every column.
     pub fn len(&self) -> usize {
         self.columns.len()
     }
@@ -69,7 +69,7 @@ impl Snapshot {
         &self.order
     }
 
-    /// The device id.
+    /// The device id, as the service spells it.
     pub fn id(&self, row: Row) -> &str {
         self.columns.texts[layout::ID].get(row.index())
     }

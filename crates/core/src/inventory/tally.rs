@@ -32,7 +32,7 @@ pub(super) struct PageTally {
 }
 
 impl Tally {
-    /// Devices that were skipped.
+    /// Devices that did not become rows.
     pub fn skipped(&self) -> u64 {
         self.without_id + self.unreadable
     }

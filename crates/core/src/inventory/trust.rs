@@ -2,6 +2,8 @@
 //!
 //! Decides nothing about changes; what an untrusted inventory withholds is for `plan`.
 
+#![expect(missing_docs, reason = "fields and variants are named by what they hold")]
+
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -22,7 +24,6 @@ impl Trust {
         self.reasons.is_empty()
     }
 
-    /// The reasons as sentences.
     pub fn sentences(&self) -> Vec<String> {
         self.reasons.iter().map(ToString::to_string).collect()
     }
@@ -39,7 +40,6 @@ pub enum UntrustedReason {
     ShortFile {
         /// What the header says.
         expected: u64,
-        /// What was found.
         found: u64,
     },
     /// A file that ends in the middle of a device.
@@ -64,7 +64,6 @@ pub enum UntrustedReason {
     WithoutId(u64),
     /// Devices whose `machineTags` is neither a list of texts nor null were skipped.
     UnreadableTags {
-        /// How many.
         devices: u64,
         /// What the first of them are called.
         names: Vec<String>,
@@ -89,18 +88,12 @@ pub enum UntrustedReason {
         what: String,
         /// `devices`, or the name of a lookup, list file or hunting query.
         source: String,
-        /// The baseline.
         from: u64,
-        /// The count now.
         to: u64,
-        /// The limit.
         limit: Percent,
     },
     /// The kept counts cannot be read: any of them may have shrunk.
-    UnreadableBaselines {
-        /// The file.
-        file: String,
-    },
+    UnreadableBaselines { file: String },
     /// A delegated token sees only the devices of its user's groups.
     DelegatedToken,
     /// The service answered with no device at all.
@@ -108,10 +101,7 @@ pub enum UntrustedReason {
     /// The list answered 404: the documentation's word for no recent device.
     NotFound,
     /// The guard pins a tenant and the file names none.
-    NoTenant {
-        /// The pinned tenant.
-        pinned: String,
-    },
+    NoTenant { pinned: String },
 }
 
 impl fmt::Display for UntrustedReason {

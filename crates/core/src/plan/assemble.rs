@@ -21,7 +21,6 @@ use crate::inventory::{DeviceSet, Row, TagId};
 use crate::text;
 use crate::time::Timestamp;
 
-/// Where a change goes.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum ChangeSlot {
     Planned,

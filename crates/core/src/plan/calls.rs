@@ -2,6 +2,8 @@
 //!
 //! Decides which calls and in what order they are preferred, not when they are sent; that is `apply`.
 
+#![expect(missing_docs, reason = "fields and variants are named by what they hold")]
+
 use std::collections::BTreeMap;
 
 use super::{
@@ -23,9 +25,7 @@ pub struct Work {
 /// One tag, one action, at most [`MAX_BULK`] devices.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BulkCall {
-    /// The tag.
     pub tag: TagIndex,
-    /// Add or remove.
     pub action: TagAction,
     /// Indices into [`Plan::changes`].
     pub devices: Vec<u32>,
@@ -47,7 +47,6 @@ pub struct ValueCall {
 /// How many calls [`work`] makes of a plan.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Bulk calls.
     pub batches: u64,
     /// Value calls on the lane `setValue`.
     pub set_value: u64,

@@ -11,7 +11,6 @@ use super::{MAX_BULK, Plan, TagAction, TagIndex};
 /// Steps of the search in one connected part of the problem.
 const STEPS: u32 = 50_000;
 
-/// The chosen devices.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Choice {
     /// Indices into [`Plan::changes`], ascending.
@@ -22,7 +21,6 @@ pub(super) struct Choice {
     pub(super) uncombined: u64,
 }
 
-/// Chooses the devices.
 pub(super) fn choose(plan: &Plan) -> Choice {
     let mut numbers: HashMap<(TagIndex, TagAction), u32> = HashMap::new();
     let mut sizes: Vec<u32> = Vec::new();

@@ -138,7 +138,7 @@ pub struct GroupBounds {
 /// A group that removals leave without any device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EmptiedGroup {
-    /// Its name.
+    /// The device group's name in the portal.
     pub name: String,
     /// The removed tags that take devices out of it, bytewise.
     pub tags: Vec<Arc<str>>,

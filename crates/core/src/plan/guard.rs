@@ -138,7 +138,7 @@ pub struct SafePlan {
 /// A plan that the guard refused, with the arithmetic in its [`GuardReport`]: to be shown, never to be applied.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Refused {
-    /// The plan.
+    /// The plan that was refused, for the report.
     pub plan: Plan,
 }
 
@@ -214,7 +214,7 @@ impl SafePlan {
         Ok(SafePlan { plan, tight })
     }
 
-    /// The plan.
+    /// The plan that the guard let pass.
     pub fn plan(&self) -> &Plan {
         &self.plan
     }

@@ -2,6 +2,8 @@
 //!
 //! Holds no change and compares nothing; `apply` compares a reviewed header with a fresh one.
 
+#![expect(missing_docs, reason = "fields and variants are named by what they hold")]
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -17,11 +19,8 @@ pub struct Header {
     pub created_at: Timestamp,
     /// The clock of `within`, `until` and the like.
     pub now: Timestamp,
-    /// For which tenant.
     pub tenant: TenantReference,
-    /// From which policy.
     pub policy: PolicyReference,
-    /// From which inventory.
     pub inventory: InventoryReference,
     /// Options that change what is planned or how it is written; a difference at `apply` refuses.
     pub options: Options,
@@ -170,7 +169,6 @@ impl Options {
 pub struct ProfileDigest([u8; 32]);
 
 impl ProfileDigest {
-    /// Of a text.
     pub fn of(text: &str) -> ProfileDigest {
         let digest = ring::digest::digest(&ring::digest::SHA256, text.as_bytes());
         let mut bytes = [0; 32];

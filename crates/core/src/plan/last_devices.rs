@@ -60,7 +60,6 @@ pub fn last_devices(
 /// How a tag is removed.
 #[derive(Clone, Copy, Default)]
 struct Removed {
-    /// From how many devices.
     devices: u64,
     /// Because no rule gives it.
     is_unselected: bool,

@@ -2,6 +2,8 @@
 //!
 //! Nothing is left to decide when it is applied; nothing here does any I/O.
 
+#![expect(missing_docs, reason = "fields and variants are named by what they hold")]
+
 mod accepted;
 mod assemble;
 pub mod calls;
@@ -71,7 +73,6 @@ pub struct CauseIndex(pub u32);
 /// All changes, all withheld changes, their causes. Ordered by device id; tags of a device bytewise.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Plan {
-    /// Where, when, from what.
     pub header: Header,
     /// Every tag that the plan names, once.
     pub tags: Vec<Arc<str>>,
@@ -171,7 +172,6 @@ impl DeviceChange {
         adds.chain(self.remove.iter().map(|remove| (remove.tag, TagAction::Remove, remove.cause)))
     }
 
-    /// Whether nothing changes.
     pub fn is_empty(&self) -> bool {
         self.add.is_empty() && self.remove.is_empty() && self.value.is_none()
     }
@@ -191,7 +191,6 @@ pub struct Totals {
 }
 
 impl Totals {
-    /// All changes.
     pub fn changes(self) -> u64 {
         self.additions + self.removals + self.values
     }
@@ -228,31 +227,23 @@ pub enum Cause {
     Unselected {
         /// The claim as written (a family name for its members), and where it stands.
         claim: String,
-        /// Where the claim stands.
         place: Place,
     },
     /// A stronger member of this family stays.
     Family {
-        /// The family's name.
         family: String,
-        /// Where it stands.
         place: Place,
     },
-    /// The tag is retired.
     Retired {
-        /// Where.
         place: Place,
     },
     /// The tag has a new name.
     Renamed {
-        /// The new name.
         to: Arc<str>,
-        /// Where the rename stands.
         place: Place,
     },
     /// No rule gives the device a value.
     Default {
-        /// Where the default stands.
         place: Place,
     },
 }
@@ -274,7 +265,6 @@ impl Cause {
 /// One device with its changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeviceChange {
-    /// The device id.
     pub id: Arc<str>,
     /// The device's name, where it has one.
     pub name: Option<Arc<str>>,
@@ -286,25 +276,20 @@ pub struct DeviceChange {
     pub add: Vec<TagChange>,
     /// Tags to remove, bytewise by tag.
     pub remove: Vec<TagChange>,
-    /// The value to set.
     pub value: Option<ValueChange>,
 }
 
 /// One tag to add to or remove from one device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TagChange {
-    /// The tag.
     pub tag: TagIndex,
-    /// Why.
     pub cause: CauseIndex,
 }
 
 /// A value to set on one device; the old one is the device's `observed_value`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ValueChange {
-    /// The new value.
     pub to: DeviceValue,
-    /// Why.
     pub cause: CauseIndex,
 }
 
@@ -333,7 +318,6 @@ pub enum WithheldReason {
 }
 
 impl WithheldReason {
-    /// The word in plans.
     pub fn word(self) -> &'static str {
         match self {
             WithheldReason::Protected => "protected",
@@ -352,7 +336,6 @@ impl WithheldReason {
 /// A group of changes that are not done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Withheld {
-    /// Why.
     pub reason: WithheldReason,
     /// The protection, the rule of a template, the origin of a contest, the tag that a removal waits for, the run of a rollout, the run that undid it.
     pub name: Option<String>,
@@ -366,7 +349,6 @@ pub struct Withheld {
     pub removals: u64,
     /// Values that would be set.
     pub values: u64,
-    /// How many devices.
     pub device_count: u64,
     /// All devices and what is withheld on each, ordered by id: drift lists them; the plan file shows a sample.
     pub devices: Vec<DeviceChange>,
@@ -429,7 +411,6 @@ pub struct Measures {
     pub rivals: Vec<Rival>,
 }
 
-/// Add or remove.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum TagAction {
     /// The device should carry the tag.
@@ -441,20 +422,15 @@ pub enum TagAction {
 /// Which change of a plan, by content: stable over files and runs.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ChangeKey {
-    /// Device id.
     pub device: Arc<str>,
-    /// What of it.
     pub what: ChangeWhat,
 }
 
 /// What of a device changes.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ChangeWhat {
-    /// This tag is added.
     Add(Arc<str>),
-    /// This tag is removed.
     Remove(Arc<str>),
-    /// This value is set.
     Value(DeviceValue),
 }
 
@@ -462,18 +438,14 @@ pub enum ChangeWhat {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum WriteAction {
-    /// A tag is added.
     Add,
-    /// A tag is removed.
     Remove,
-    /// The value is set.
     Value,
 }
 
 /// What the service refuses of a device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unwritable {
-    /// Which changes.
     pub action: WriteAction,
     /// Of this tag alone, where others are written.
     pub tag: Option<Arc<str>>,

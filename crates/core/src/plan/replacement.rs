@@ -24,7 +24,7 @@ pub(super) struct Caused<'a> {
 }
 
 impl<'a> Replacements<'a> {
-    /// Of a policy.
+    /// Reads the policy's renames and families.
     pub fn new(policy: &'a Policy, case: TagCase) -> Replacements<'a> {
         let glob = |pattern: &TagPattern| match pattern {
             TagPattern::Glob(glob) => Some(glob.clone()),

@@ -31,7 +31,7 @@ pub struct Reach<'a> {
 /// A run as the state proves it: what is undone comes from here, never from a plan file.
 #[derive(Clone, Copy, Debug)]
 pub struct PastRun<'a> {
-    /// The run's id.
+    /// The id of the run to undo.
     pub id: &'a str,
     /// The plan that it applied.
     pub plan: &'a Plan,

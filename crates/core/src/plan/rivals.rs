@@ -25,9 +25,9 @@ pub struct OtherSet {
     pub policies: String,
     /// Its newest run.
     pub run: String,
-    /// When that started.
+    /// When its newest run started.
     pub at: Timestamp,
-    /// Who ran it.
+    /// The account or application of its newest run.
     pub who: Option<String>,
     /// What it claims or retires.
     pub claims: Vec<String>,

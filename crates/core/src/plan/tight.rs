@@ -12,9 +12,9 @@ use crate::policy::{Counted, Guard, Invariant};
 /// An invariant that a run which ends early could break.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TightInvariant {
-    /// Its name.
+    /// The invariant's name in `guard.invariants`.
     pub name: String,
-    /// What it counts.
+    /// The devices that the invariant counts.
     pub counts: Counted,
     /// So many devices may take a step towards its bound before one has taken a step away from it.
     pub room: u64,

@@ -9,7 +9,6 @@ use super::reader::Reader;
 use super::syntax::Node;
 
 impl Reader<'_> {
-    /// What the guard accepts.
     pub(super) fn accept(&mut self, node: &Node, names: &Names) -> Vec<Acceptance> {
         let items = self.list(node, "`accept`").unwrap_or_default();
         items.iter().filter_map(|item| self.acceptance(item, names)).collect()

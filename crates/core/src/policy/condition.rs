@@ -19,7 +19,6 @@ use crate::pattern::Glob;
 use crate::text;
 use crate::time::{Timestamp, parse_duration};
 
-/// The longest pattern.
 const MAX_PATTERN: usize = 2_000;
 
 /// The most patterns of a set: a compiled one takes kilobytes.

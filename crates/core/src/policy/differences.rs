@@ -3,6 +3,8 @@
 //! Compares what is written, wherever it stands, and not what it comes to: a second approval of the same cap, a protection
 //! that was deleted, and a row of a file are differences even where today's plan would be the same.
 
+#![expect(missing_docs, reason = "fields and variants are named by what they hold")]
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::data::data_files;
@@ -24,15 +26,10 @@ pub enum Area {
     Lints,
     /// Other keys of `mdetag.yaml`.
     Settings,
-    /// Claimed tags.
     Claims,
-    /// Retired tags.
     Retire,
-    /// Renamed tags.
     Renames,
-    /// Device groups.
     DeviceGroups,
-    /// Data files.
     Data,
 }
 
@@ -103,7 +100,6 @@ impl Area {
 /// One difference between a policy set and its base.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Difference {
-    /// What it is about.
     pub area: Area,
     /// The whole sentence. Holds names as they are written.
     pub sentence: String,

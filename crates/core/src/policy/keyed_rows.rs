@@ -27,9 +27,9 @@ pub struct LookupRows {
 /// What a lookup says in one column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cell<'a> {
-    /// This text.
+    /// A cell with text in it.
     Text(&'a str),
-    /// Nothing.
+    /// A cell without any text.
     Empty,
     /// The content is unknown: the row ends before this column, or rows of the same key differ in it.
     Unknown,

@@ -25,13 +25,11 @@ pub(super) enum Shape {
     Text,
     /// A path below the policy root.
     Path,
-    /// A tag.
     Tag,
     /// A tag or a glob.
     TagOrGlob,
     /// A tag or a template.
     TagTemplate,
-    /// A whole number.
     Integer,
     /// A whole number that is not negative.
     Count,
@@ -43,15 +41,11 @@ pub(super) enum Shape {
     Quantity,
     /// `true` or `false`.
     Boolean,
-    /// A day.
     Date,
     /// A day, or a time with its offset.
     Time,
-    /// One of these words.
     Words(&'static [&'static str]),
-    /// A selector.
     Selector,
-    /// A list of these.
     List(&'static Shape),
     /// A mapping whose keys are the user's names.
     Named(&'static Shape),
@@ -172,7 +166,6 @@ pub(super) static PROTECTION: &[Key] = &[
     key("reason", Shape::Text, "Why; carried into plans."),
 ];
 
-/// `guard`.
 pub(super) static GUARD: &[Key] = &[
     key("tenantId", Shape::Text, "The only tenant that this set may be applied to."),
     key(
@@ -249,7 +242,6 @@ pub(super) static CAPS: &[Key] = &[
     ),
 ];
 
-/// One cap.
 pub(super) static CAP: &[Key] = &[
     key("percent", Shape::Percent, "Percent of the base."),
     key("floor", Shape::Count, "So many are always allowed."),
@@ -443,7 +435,6 @@ pub(super) static ENDPOINTS: &[Key] = &[
     key("graph", Shape::Text, "Base address of Microsoft Graph."),
 ];
 
-/// `budget`.
 pub(super) static BUDGET: &[Key] = &[
     key("perMinute", Shape::Positive, "Calls a minute and lane: 100."),
     key("perHour", Shape::Positive, "Calls an hour and lane: 1500."),
@@ -452,7 +443,6 @@ pub(super) static BUDGET: &[Key] = &[
     key("timeScale", Shape::Positive, "Windows are divided by this; more than 1 only on loopback."),
 ];
 
-/// `writes`.
 pub(super) static WRITES: &[Key] = &[
     key("values", Shape::Words(&VALUE_ROUTES), "Which route device values take."),
     key("combine", Shape::Boolean, "Whether one PATCH may carry a device's value and tags."),

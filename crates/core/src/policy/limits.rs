@@ -2,6 +2,8 @@
 //!
 //! Says what is allowed; whether a plan keeps to it is for `plan`.
 
+#![expect(missing_docs, reason = "fields and variants are named by what they hold")]
+
 use super::Selector;
 use super::rollout::Rollout;
 use crate::device::DeviceValue;
@@ -63,7 +65,6 @@ impl Axis {
 pub struct Percent(u64);
 
 impl Percent {
-    /// From whole percent.
     pub const fn whole(percent: u64) -> Percent {
         Percent(percent * 10_000)
     }
@@ -126,11 +127,9 @@ pub struct DayCap {
     pub percent: Option<Percent>,
     /// What is allowed however small the base.
     pub floor: Option<u64>,
-    /// Where it stands.
     pub span: Span,
 }
 
-/// The guard.
 #[derive(Clone, Debug, Default)]
 pub struct Guard {
     /// The only tenant that this set may be applied to.
@@ -198,15 +197,10 @@ impl Guard {
 /// An entry of `guard.invariants`, over the devices in scope after the plan.
 #[derive(Clone, Debug)]
 pub struct Invariant {
-    /// Unique name.
     pub name: String,
-    /// What is counted.
     pub counts: Counted,
-    /// At least so many.
     pub at_least: Option<Quantity>,
-    /// At most so many.
     pub at_most: Option<Quantity>,
-    /// Where the name stands.
     pub span: Span,
 }
 
@@ -215,13 +209,11 @@ pub struct Invariant {
 pub enum Counted {
     /// Devices that carry this tag.
     Tag(String),
-    /// Devices of this value.
     Value(DeviceValue),
     /// Devices that are predicted to be in this device group.
     Group {
         /// Its name in the file of device groups.
         name: String,
-        /// Where the name stands.
         span: Span,
     },
 }
@@ -238,7 +230,6 @@ pub enum Quantity {
 /// An entry of `guard.approvals`.
 #[derive(Clone, Debug)]
 pub struct Approval {
-    /// Which cap.
     pub axis: Axis,
     /// Which tags; only with `removalsPerTag`.
     pub tag: Option<TagPattern>,
@@ -246,13 +237,11 @@ pub struct Approval {
     pub max: u64,
     /// The plan's `changesDigest` that it is bound to.
     pub changes: Option<String>,
-    /// Why.
     pub reason: Option<String>,
     /// Where it was decided.
     pub ticket: Option<String>,
     /// Last day, UTC.
     pub expires: Date,
-    /// Where it stands.
     pub span: Span,
 }
 
@@ -265,7 +254,6 @@ pub struct ShrinkApproval {
     pub to: u64,
     /// Last day, UTC.
     pub expires: Date,
-    /// Where it stands.
     pub span: Span,
 }
 

@@ -26,7 +26,7 @@ pub struct Lookup {
     pub is_void: bool,
     /// The rows that have a key; none of a query, whose result comes with each run.
     pub rows: Arc<LookupRows>,
-    /// Where it stands.
+    /// Where the lookup's name is written.
     pub span: Span,
 }
 
@@ -35,7 +35,7 @@ pub struct Lookup {
 pub enum LookupSource {
     /// A file: its path as written, for messages.
     File(String),
-    /// A hunting query.
+    /// A hunting query whose rows are the table.
     Hunting(LookupQuery),
 }
 

@@ -25,7 +25,7 @@ pub struct ValueMap {
     entries: HashMap<String, Arc<str>>,
     /// What stands at `*`.
     others: Option<Arc<str>>,
-    /// Where the name stands.
+    /// Where the map's name is written.
     pub span: Span,
 }
 

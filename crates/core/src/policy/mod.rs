@@ -2,6 +2,8 @@
 //!
 //! Knows nothing about devices: which ones a selector holds for is for `selection`, what follows for `desired`.
 
+#![expect(missing_docs, reason = "fields and variants are named by what they hold")]
+
 mod accept;
 mod answer;
 mod condition;
@@ -145,7 +147,6 @@ impl Policy {
 pub struct Claim {
     /// A tag or a glob.
     pub pattern: TagPattern,
-    /// Where it stands.
     pub span: Span,
 }
 
@@ -154,39 +155,31 @@ pub struct Claim {
 pub struct NamedSelector {
     /// The name that `use` takes.
     pub name: String,
-    /// What it selects.
     pub selector: Selector,
-    /// Where the name stands.
     pub span: Span,
 }
 
 /// A condition tree with the place of each node.
 #[derive(Clone, Debug)]
 pub struct Selector {
-    /// What must hold.
     pub kind: SelectorKind,
-    /// Where it stands.
     pub span: Span,
 }
 
 /// What must hold. Two-valued: a test on a missing field is false, and `Not` of it is true.
 #[derive(Clone, Debug)]
 pub enum SelectorKind {
-    /// Every device.
     Everything,
     /// All of these; never empty.
     All(Vec<Selector>),
     /// At least one of these; never empty.
     Any(Vec<Selector>),
-    /// Not this.
     Not(Box<Selector>),
     /// The named selector at this index of [`Policy::selectors`].
     Use(usize),
     /// One test on one field.
     Field {
-        /// The field.
         field: Field,
-        /// The test.
         test: Test,
     },
     /// Another device in scope has the same value of `by`, and this device is not the one that is kept.
@@ -212,7 +205,6 @@ crate::words! {
     }
 }
 
-/// A hunting selector.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Hunting {
     /// The query text, as it is sent.
@@ -245,7 +237,6 @@ pub enum Test {
     Contains(Vec<String>),
     /// A version at or above this.
     VersionAtLeast(String),
-    /// A version below this.
     VersionBelow(String),
     /// An integer equal to one of these.
     Integer(Vec<i64>),
@@ -303,27 +294,21 @@ pub struct ListFile {
 /// An entry of `families`.
 #[derive(Clone, Debug)]
 pub struct Family {
-    /// Its name.
     pub name: String,
     /// Members, the strongest first.
     pub members: Vec<Member>,
-    /// Where the name stands.
     pub span: Span,
 }
 
 /// A member of a family.
 #[derive(Clone, Debug)]
 pub struct Member {
-    /// The tag.
     pub tag: String,
-    /// Where it stands.
     pub span: Span,
 }
 
-/// A rule.
 #[derive(Clone, Debug)]
 pub struct Rule {
-    /// Unique name.
     pub name: String,
     /// Carried into plans and reports.
     pub description: Option<String>,
@@ -331,7 +316,6 @@ pub struct Rule {
     pub owner: Option<String>,
     /// Carried into plans and reports.
     pub ticket: Option<String>,
-    /// Which devices.
     pub select: Selector,
     /// Tags that they must carry.
     pub tags: Vec<TagExpression>,
@@ -345,7 +329,6 @@ pub struct Rule {
     pub from: Option<Date>,
     /// Last day, UTC.
     pub until: Option<Date>,
-    /// Where the name stands.
     pub span: Span,
 }
 
@@ -362,7 +345,6 @@ impl Rule {
 pub struct TagExpression {
     /// A tag, or a template that yields one.
     pub kind: TagExpressionKind,
-    /// Where it stands.
     pub span: Span,
 }
 
@@ -389,7 +371,6 @@ pub struct Template {
 /// A part of a template.
 #[derive(Clone, Debug)]
 pub enum TemplatePart {
-    /// Text as it is.
     Literal(String),
     /// A field's text, through filters in order.
     Placeholder {
@@ -402,14 +383,10 @@ pub enum TemplatePart {
     },
 }
 
-/// A template filter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Filter {
-    /// Lower case.
     Lower,
-    /// Upper case.
     Upper,
-    /// See [`crate::text::slug`].
     Slug,
     /// What the map at this index of [`Policy::maps`] holds for the value; missing where it holds nothing.
     Map(usize),
@@ -422,18 +399,15 @@ pub enum Filter {
 pub struct RemoveTag {
     /// A tag or a glob.
     pub pattern: TagPattern,
-    /// Where it stands.
     pub span: Span,
 }
 
 /// An entry of `renames`.
 #[derive(Clone, Debug)]
 pub struct Rename {
-    /// The old name, claimed.
     pub from: String,
     /// The last name of the chain.
     pub to: String,
-    /// Where it stands.
     pub span: Span,
 }
 
@@ -442,28 +416,22 @@ pub struct Rename {
 pub struct Retire {
     /// A tag or a glob.
     pub pattern: TagPattern,
-    /// Where it stands.
     pub span: Span,
 }
 
 /// `deviceValue: { default: … }`.
 #[derive(Clone, Copy, Debug)]
 pub struct DefaultValue {
-    /// The value.
     pub value: DeviceValue,
-    /// Where it stands.
     pub span: Span,
 }
 
 /// An entry of `protect`.
 #[derive(Clone, Debug)]
 pub struct Protection {
-    /// Unique name.
     pub name: String,
-    /// Which devices.
     pub select: Selector,
     /// Why; carried into plans.
     pub reason: Option<String>,
-    /// Where the name stands.
     pub span: Span,
 }

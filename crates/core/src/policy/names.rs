@@ -20,7 +20,6 @@ use crate::diagnostic::{Diagnostic, Span};
 /// The most lookups: a field names one by a 16-bit number.
 const MAX_LOOKUPS: usize = 1_000;
 
-/// What names stand for.
 #[derive(Default)]
 pub(super) struct Names {
     /// Index of each named selector.
@@ -38,7 +37,6 @@ pub(super) struct Names {
 }
 
 impl Names {
-    /// Every field name.
     pub(super) fn fields(&self) -> Vec<&str> {
         Field::ALL.iter().map(|field| field.name()).collect()
     }

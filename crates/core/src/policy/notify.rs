@@ -18,7 +18,7 @@ pub struct NotifySettings {
     pub variable: String,
     /// What is told.
     pub on: Vec<Occasion>,
-    /// How it is written.
+    /// The shape of the message's body.
     pub format: MessageFormat,
 }
 
@@ -61,7 +61,6 @@ pub enum MessageFormat {
     Slack,
 }
 
-/// The keys of `notify`.
 pub(super) static KEYS: &[Key] = &[
     required("webhook", Shape::Text, "The environment variable with the address: `env:MDETAG_HOOK_NAME`."),
     key(
@@ -72,9 +71,7 @@ pub(super) static KEYS: &[Key] = &[
     key("format", Shape::Words(&MESSAGE_FORMATS), "How it is written: `json` (a CloudEvent) unless written."),
 ];
 
-/// The words of `notify.on`.
 const OCCASIONS: [&str; 4] = ["refused", "failed", "drift", "changed"];
-/// The words of `notify.format`.
 const MESSAGE_FORMATS: [&str; 3] = ["json", "teams", "slack"];
 
 impl Reader<'_> {

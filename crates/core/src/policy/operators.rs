@@ -9,7 +9,6 @@ use crate::device::Kind;
 pub(super) enum Operand {
     /// One value of the field's kind.
     One,
-    /// A list of them.
     Many,
     /// One or a list.
     OneOrMany,

@@ -21,7 +21,6 @@ impl ComparisonBudget {
 /// One position of a pattern.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Piece {
-    /// Any run.
     Run,
     /// One scalar in one of these ranges.
     Scalar(Vec<(char, char)>),

@@ -52,7 +52,6 @@ impl<'n> Fields<'n> {
         self.entries.iter().find(|entry| entry.key == name)
     }
 
-    /// All entries, in order.
     pub(super) fn entries(&self) -> &'n [Entry] {
         self.entries
     }
@@ -139,7 +138,6 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A mapping.
     pub(super) fn map<'n>(&mut self, node: &'n Node, what: &str) -> Option<&'n [Entry]> {
         match &node.kind {
             NodeKind::Map(entries) => Some(entries),
@@ -147,7 +145,6 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A list.
     pub(super) fn list<'n>(&mut self, node: &'n Node, what: &str) -> Option<&'n [Node]> {
         match &node.kind {
             NodeKind::List(items) => Some(items),
@@ -218,7 +215,6 @@ impl<'a> Reader<'a> {
         (texts.len() == items.len()).then_some(texts)
     }
 
-    /// A boolean.
     pub(super) fn boolean(&mut self, node: &Node, what: &str) -> Option<bool> {
         match node.kind {
             NodeKind::Boolean(value) => Some(value),
@@ -226,7 +222,6 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A whole number.
     pub(super) fn integer(&mut self, node: &Node, what: &str) -> Option<i64> {
         let NodeKind::Number(raw) = &node.kind else { return self.wrong(node, what, "a whole number") };
         if let Some(number) = scalars::whole(raw) {
@@ -250,7 +245,6 @@ impl<'a> Reader<'a> {
         u64::try_from(number).ok()
     }
 
-    /// A day.
     pub(super) fn date(&mut self, node: &Node, what: &str) -> Option<Date> {
         let text = self.text(node, what)?;
         self.parsed(node.span, what, Date::parse(text))

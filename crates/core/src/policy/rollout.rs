@@ -70,7 +70,7 @@ pub struct Health {
     pub text: String,
     /// How many of a wave's devices may match now that did not before.
     pub at_most: Percent,
-    /// Where the key stands.
+    /// Where the `health` key is written.
     pub span: Span,
 }
 

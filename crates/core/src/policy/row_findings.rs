@@ -10,7 +10,6 @@ crate::words! {
     /// What two rows of one key that differ are.
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
     pub(crate) enum OnConflict {
-        /// An error.
         #[default]
         Error = "error",
         /// A warning: what they differ in is unknown.

@@ -214,7 +214,6 @@ fn one_or_many(one: Value) -> Value {
     json!({ "anyOf": [one, { "type": "array", "minItems": 1, "items": one }] })
 }
 
-/// One operand.
 fn value(field: Field, operator: &str) -> Value {
     match (field.kind(), operator) {
         (Kind::Integer, _) => json!({ "type": "integer" }),

@@ -27,7 +27,6 @@ const MAX_COPIES: usize = 200_000;
 /// A value with its place.
 #[derive(Clone, Debug)]
 pub(super) struct Node {
-    /// What it is.
     pub(super) kind: NodeKind,
     /// Where it is written (for an alias: where the anchor's value is written).
     pub(super) span: Span,
@@ -57,7 +56,6 @@ pub(super) struct Entry {
     pub(super) key: String,
     /// Where the key is written.
     pub(super) key_span: Span,
-    /// The value.
     pub(super) value: Node,
 }
 

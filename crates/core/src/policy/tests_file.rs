@@ -2,6 +2,8 @@
 //!
 //! Does not run them; that is `rehearsal`.
 
+#![expect(missing_docs, reason = "fields and variants are named by what they hold")]
+
 use std::collections::BTreeMap;
 
 use super::keys;
@@ -19,10 +21,8 @@ pub struct PolicyTests {
     pub tests: Vec<PolicyTest>,
 }
 
-/// One test.
 #[derive(Clone, Debug)]
 pub struct PolicyTest {
-    /// What it shows.
     pub name: String,
     /// The clock: the test's own, else the file's; none: the caller's.
     pub now: Option<Timestamp>,
@@ -36,20 +36,16 @@ pub struct PolicyTest {
     pub superseded: Option<bool>,
     /// What the policy must give.
     pub expect: Expectations,
-    /// Where the name stands.
     pub span: Span,
 }
 
 /// A value of a device field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TestValue {
-    /// Missing.
     Null,
-    /// A boolean.
     Boolean(bool),
     /// A number, as written.
     Number(String),
-    /// Text.
     Text(String),
     /// A list: `machineTags`, `ipAddresses`, `macAddresses`.
     List(Vec<String>),
@@ -58,9 +54,7 @@ pub enum TestValue {
 /// Something expected, and where that stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Expected<T> {
-    /// What.
     pub value: T,
-    /// Where.
     pub span: Span,
 }
 

@@ -1,5 +1,7 @@
 //! One call of a probe and its answer, and who carries it out.
 
+#![expect(missing_docs, reason = "fields and variants are named by what they hold")]
+
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,7 +30,6 @@ pub enum Ask {
     },
     /// A bulk call for a scratch tag, or for one of the device's own that `PATCH` took.
     Bulk {
-        /// The tag.
         tag: Arc<str>,
         /// What to do with it.
         action: TagAction,
@@ -36,10 +37,7 @@ pub enum Ask {
         ids: Vec<Arc<str>>,
     },
     /// Sets the value that the device has.
-    Value {
-        /// That value.
-        value: DeviceValue,
-    },
+    Value { value: DeviceValue },
     /// `PATCH`; never empty.
     Patch {
         /// The value that the device has.
@@ -132,7 +130,6 @@ const KNOWN_CODES: [&str; 15] = [
     "InternalServerError",
 ];
 
-/// What came back.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Answer {
     /// HTTP status; 0 if no answer came.
@@ -157,7 +154,6 @@ impl Answer {
         (200..300).contains(&self.status)
     }
 
-    /// Its shape as evidence.
     pub fn shape(&self) -> String {
         if self.status == 0 {
             return "no answer".to_owned();
@@ -196,6 +192,5 @@ pub trait Asker {
     /// The probe has to end.
     fn pause(&mut self, wait: Duration) -> impl Future<Output = Result<(), Interrupted>>;
 
-    /// The time.
     fn now(&self) -> Timestamp;
 }

@@ -25,7 +25,7 @@ const LAG_READS: [u64; 5] = [0, 5, 15, 60, 300];
 /// The device of a probe.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Device {
-    /// Its id.
+    /// The service's id of the device under test.
     pub id: Arc<str>,
     /// An id of the same form that no device has.
     pub unknown_id: Arc<str>,
@@ -44,7 +44,7 @@ pub struct Measured {
     pub left: Vec<Arc<str>>,
     /// Whether a `PATCH` was sent: it alone can have lost a tag of the device.
     pub patched: bool,
-    /// Calls made so far.
+    /// Calls made so far, over all questions.
     pub calls: u32,
     /// Why the probe ended early.
     pub interrupted: Option<Interrupted>,

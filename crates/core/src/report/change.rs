@@ -2,6 +2,8 @@
 //!
 //! Holds no text for people but single words: how they read is for the renderers.
 
+#![expect(missing_docs, reason = "fields and variants are named by what they hold")]
+
 use crate::apply::ChangeOutcome;
 use crate::device::DeviceValue;
 pub use crate::plan::Totals;
@@ -17,9 +19,7 @@ mdetag_vocabulary::words! {
         Missing = "missing",
         /// A tag that it should not carry.
         Extra = "extra",
-        /// A value that differs.
         Value = "value",
-        /// Another origin holds it.
         Contested = "contested",
         /// The service refuses the device: tried again later. Listed, but no drift.
         Unwritable = "unwritable",
@@ -73,11 +73,8 @@ impl Origin {
 /// What of a device changes, with its names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum What<'a> {
-    /// This tag is added.
     Add(&'a str),
-    /// This tag is removed.
     Remove(&'a str),
-    /// The value changes.
     Value {
         /// As read; `None` where the service reports none.
         from: Option<&'a str>,
@@ -113,7 +110,6 @@ impl<'a> What<'a> {
         }
     }
 
-    /// The tag.
     pub fn tag(self) -> Option<&'a str> {
         match self {
             What::Add(tag) | What::Remove(tag) => Some(tag),
@@ -134,11 +130,8 @@ impl<'a> What<'a> {
 /// One change as a line of a report.
 #[derive(Clone, Copy, Debug)]
 pub struct Row<'a> {
-    /// Device id.
     pub id: &'a str,
-    /// Device name.
     pub name: Option<&'a str>,
-    /// What changes.
     pub what: What<'a>,
     /// Why; `None` for an outcome whose change the plan does not hold.
     pub cause: Option<CauseIndex>,
@@ -150,7 +143,6 @@ pub struct Row<'a> {
     pub aside: Option<&'a Withheld>,
     /// The template that yields no tag on the device: `what` names it, for want of a tag.
     pub unresolved: Option<(&'a Unresolved, GapReason)>,
-    /// How it ended.
     pub outcome: Option<&'a ChangeOutcome>,
     /// Whether it is no change of the plan: it puts a tag back that a call took along.
     pub is_put_back: bool,

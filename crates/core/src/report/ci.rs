@@ -3,6 +3,8 @@
 //! Writes to no file and reads no environment: who calls hands the variables in and prints what comes out. Names that could
 //! be read as a command are escaped here, too.
 
+#![expect(missing_docs, reason = "fields and variants are named by what they hold")]
+
 use serde_json::{Value, json};
 
 use crate::diagnostic::{Place, Severity};
@@ -13,14 +15,10 @@ use super::finding::{Finding, findings};
 use super::model::Model;
 use super::words::number;
 
-/// A CI system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum System {
-    /// GitHub Actions.
     Github,
-    /// GitLab CI.
     Gitlab,
-    /// Azure DevOps.
     Azure,
 }
 

@@ -10,7 +10,6 @@ use super::model::{Model, Row, Subject, What};
 use super::row::{self, cause_name};
 use super::words;
 
-/// The header row.
 const COLUMNS: [&str; 15] = [
     "class",
     "action",

@@ -2,6 +2,8 @@
 //!
 //! Checks nothing. What it shows holds no secret, because no check takes one.
 
+#![expect(missing_docs, reason = "fields and variants are named by what they hold")]
+
 use serde_json::{Value, json};
 
 use super::escape::{json_document, terminal};
@@ -11,14 +13,12 @@ use crate::plan::{Lane, TenantReference};
 use crate::probe::ServiceProfile;
 use crate::time::Timestamp;
 
-/// One check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DoctorCheck {
     /// What is checked.
     pub name: &'static str,
     /// Whether it needs nobody's attention.
     pub is_good: bool,
-    /// What was found.
     pub found: String,
     /// Steps, one a line.
     pub help: Option<String>,
@@ -39,7 +39,6 @@ impl DoctorCheck {
 /// The calls of a lane in the current hour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LaneBudget {
-    /// The lane.
     pub lane: Lane,
     /// Calls that are left.
     pub left: u32,
@@ -50,9 +49,7 @@ pub struct LaneBudget {
 /// What is known once the sign-in worked.
 #[derive(Clone, Debug)]
 pub struct SignedIn<'a> {
-    /// The tenant.
     pub tenant: &'a TenantReference,
-    /// Every lane.
     pub budget: Vec<LaneBudget>,
     /// What probes measured, if any did.
     pub service: Option<&'a ServiceProfile>,

@@ -56,12 +56,12 @@ pub struct JsonLog<W> {
 }
 
 impl<W: io::Write> JsonLog<W> {
-    /// Wraps a writer.
+    /// Escapes everything before it reaches `out`.
     pub fn new(out: W) -> JsonLog<W> {
         JsonLog { out, follows_hash: false }
     }
 
-    /// The writer.
+    /// Gives the wrapped writer back.
     pub fn into_inner(self) -> W {
         self.out
     }

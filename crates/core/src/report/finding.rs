@@ -2,6 +2,8 @@
 //!
 //! Messages hold names as they are; each renderer escapes them for its target.
 
+#![expect(missing_docs, reason = "fields and variants are named by what they hold")]
+
 use std::collections::BTreeMap;
 
 use crate::apply::Outcome;
@@ -22,12 +24,10 @@ pub const MOST: usize = 4_000;
 /// So many devices of a lost tag are named.
 const MOST_LOST: usize = 20;
 
-/// One finding.
 #[derive(Clone, Debug)]
 pub struct Finding<'a> {
     /// What found it: `rule/NAME`, `unselected/CLAIM`, `family/NAME`, `retired`, `renamed/TO`, `default`, `guard/AXIS`, …
     pub rule: String,
-    /// How much it matters.
     pub severity: Severity,
     /// `missing`, `extra`, `value`, …; an outcome's word; `guard`.
     pub class: &'static str,
@@ -37,7 +37,6 @@ pub struct Finding<'a> {
     pub title: String,
     /// One sentence with counts and up to three devices.
     pub message: String,
-    /// Where its cause stands.
     pub place: Option<&'a Place>,
     /// Changes that it stands for.
     pub changes: u64,

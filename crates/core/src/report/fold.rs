@@ -15,7 +15,7 @@ pub const SCREEN: usize = 30;
 /// A line of the list of groups.
 #[derive(Clone, Debug)]
 pub enum Line<'m, 'a> {
-    /// One group.
+    /// A group that is shown in full.
     Group(&'m Group<'a>),
     /// Changes of many tags for one cause: additions, or removals that are all named below it.
     Tags {

@@ -2,6 +2,8 @@
 //!
 //! Does not read journals and does not choose lines: that is for the command.
 
+#![expect(missing_docs, reason = "fields and variants are named by what they hold")]
+
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
@@ -14,7 +16,6 @@ use crate::time::Timestamp;
 /// Which run a line is of, and who ran it, where.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RunOrigin {
-    /// The run's id.
     pub run: String,
     /// The directory id of the tenant.
     pub tenant: String,
@@ -35,13 +36,11 @@ pub struct RunOrigin {
 /// A run of `apply`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PastRun {
-    /// Which run.
     pub origin: RunOrigin,
     /// `None` where its journal does not say.
     pub started: Option<Timestamp>,
     /// Digest of the policy set.
     pub policy: String,
-    /// Digest of the plan.
     pub plan: String,
     /// How many changes ended so, in the order of [`Outcome::ALL`].
     pub outcomes: Vec<(Outcome, u64)>,
@@ -56,7 +55,6 @@ pub struct PastRun {
 /// A probe of the service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PastProbe {
-    /// Which run.
     pub origin: RunOrigin,
     /// `None` where its journal does not say.
     pub started: Option<Timestamp>,
@@ -73,7 +71,6 @@ pub struct PastChange {
     pub origin: Arc<RunOrigin>,
     /// When it ended.
     pub at: Timestamp,
-    /// The device's id.
     pub device: String,
     /// Its name, where the plan knew it.
     pub name: Option<String>,
@@ -85,18 +82,14 @@ pub struct PastChange {
     pub outcome: String,
     /// Why, if not well.
     pub error: Option<String>,
-    /// Why it was planned.
     pub because: Option<String>,
 }
 
 /// A line of the history.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HistoryLine {
-    /// A run.
     Run(PastRun),
-    /// A probe.
     Probe(PastProbe),
-    /// A change.
     Change(PastChange),
 }
 

@@ -1,15 +1,15 @@
 //! What `init` wrote, and what to do next.
 
+#![expect(missing_docs, reason = "fields and variants are named by what they hold")]
+
 use serde_json::json;
 
-/// What was written where.
 #[derive(Clone, Copy, Debug)]
 pub struct Written<'a> {
     /// As people typed it; `.` needs no `cd`.
     pub folder: &'a str,
     /// The word of the CI system: `none` where no recipe was written.
     pub ci: &'a str,
-    /// New files.
     pub files: &'a [&'a str],
     /// Files that got more lines.
     pub added: &'a [&'a str],
@@ -17,7 +17,6 @@ pub struct Written<'a> {
     pub by_hand: Option<(&'a str, &'a str)>,
 }
 
-/// Writes it for people.
 pub fn human(written: &Written<'_>) -> String {
     let folder = written.folder;
     let listed = |paths: &[&str]| paths.iter().map(|path| format!("  {path}\n")).collect::<String>();

@@ -197,7 +197,6 @@ pub struct OutcomesDocument {
 }
 
 impl OutcomesDocument {
-    /// Those of a model.
     pub(super) fn of(model: &Model<'_>) -> OutcomesDocument {
         let count = |outcome: Outcome| model.outcome(outcome);
         OutcomesDocument {

@@ -17,7 +17,6 @@ use super::finding::{Finding, findings};
 use super::model::{Model, Subject};
 use super::words::{number, rule_name};
 
-/// One test case.
 pub(super) struct Case {
     class: String,
     name: String,

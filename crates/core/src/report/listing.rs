@@ -2,6 +2,8 @@
 //!
 //! Knows columns and cells, not what they mean.
 
+#![expect(missing_docs, reason = "fields and variants are named by what they hold")]
+
 use std::io::{self, Write};
 
 use serde_json::{Map, Value, json};
@@ -20,7 +22,6 @@ pub struct Listing {
     pub is_sandbox: bool,
     /// The sentence above the rows.
     pub heading: String,
-    /// The columns, in order.
     pub columns: Vec<Column>,
     /// One cell a column.
     pub rows: Vec<Vec<Cell>>,
@@ -28,7 +29,6 @@ pub struct Listing {
     pub remarks: Vec<String>,
 }
 
-/// A column.
 #[derive(Clone, Debug)]
 pub struct Column {
     /// The key in JSON and CSV.
@@ -37,7 +37,6 @@ pub struct Column {
     pub is_brief: bool,
 }
 
-/// One cell.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Cell {
     /// Nothing known.

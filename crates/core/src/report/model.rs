@@ -2,6 +2,8 @@
 //!
 //! Decides what belongs together, not how it looks. Names in it are as they came from devices: renderers escape them.
 
+#![expect(missing_docs, reason = "fields and variants are named by what they hold")]
+
 use std::borrow::Cow;
 
 use fixedbitset::FixedBitSet;
@@ -85,7 +87,6 @@ impl<'a> Input<'a> {
 /// How a run ended.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RunEnd {
-    /// The run's id.
     pub run_id: String,
     /// The digest of the plan that was applied: `sha256:…`.
     pub plan_digest: String,
@@ -107,11 +108,9 @@ pub struct RunEnd {
     pub notes: Vec<String>,
     /// Tags that calls took along without meaning to, each as the addition that puts it back: no change of the plan.
     pub lost: Vec<ChangeOutcome>,
-    /// Calls sent.
     pub calls: u64,
     /// Seconds from the first call to the last answer.
     pub seconds: u64,
-    /// The exit code.
     pub exit_code: u8,
     /// When the next wave may start, where one waits.
     pub not_before: Option<crate::time::Timestamp>,
@@ -124,9 +123,7 @@ pub struct RunEnd {
 /// What changes of one kind have in common, and on how many devices.
 #[derive(Clone, Debug)]
 pub struct Group<'a> {
-    /// What changes.
     pub what: What<'a>,
-    /// Why.
     pub cause: Option<CauseIndex>,
     /// How it ended, for [`Subject::Applied`].
     pub outcome: Option<Outcome>,
@@ -139,7 +136,6 @@ pub struct Group<'a> {
 }
 
 impl Group<'_> {
-    /// Devices in it.
     pub fn devices(&self) -> u64 {
         self.members.len() as u64
     }
@@ -163,7 +159,6 @@ pub struct Model<'a> {
     pub input: Input<'a>,
     /// One part, or two with a base: this change first.
     pub parts: Vec<Part<'a>>,
-    /// All changes.
     pub totals: Totals,
     /// Changes that the base would make and this policy set would not.
     pub dropped: Totals,
@@ -209,7 +204,6 @@ impl<'a> Model<'a> {
         model
     }
 
-    /// The plan.
     pub fn plan(&self) -> &'a Plan {
         self.input.plan
     }

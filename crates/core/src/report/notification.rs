@@ -101,7 +101,7 @@ impl SummaryDocument {
         }
     }
 
-    /// Of a plan.
+    /// Counts what a plan would change.
     pub fn of_plan(subject: Subject, plan: &Plan) -> SummaryDocument {
         let header = &plan.header;
         SummaryDocument {
@@ -112,7 +112,7 @@ impl SummaryDocument {
         }
     }
 
-    /// Of a run.
+    /// Counts what a run changed.
     pub fn of_run(model: &Model<'_>) -> SummaryDocument {
         let run = model.input.run.map(|run| run.run_id.clone());
         let lost = model.input.run.filter(|run| !run.lost.is_empty()).map(|run| {

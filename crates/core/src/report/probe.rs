@@ -18,7 +18,7 @@ use crate::time::Timestamp;
 pub struct ProbeEnd<'a> {
     /// Whether the tenant is simulated.
     pub is_sandbox: bool,
-    /// The device's id.
+    /// The id of the device under test.
     pub device: &'a str,
     /// The device as people know it, already escaped.
     pub shown: &'a str,

@@ -14,7 +14,7 @@ use super::words::{counted, noun_for, number};
 pub struct Reading {
     /// Devices read.
     pub devices: u64,
-    /// Pages read.
+    /// List pages read so far.
     pub pages: u64,
     /// Which pass over the list, from 1: a list that changed under the read is read again.
     pub pass: u32,
@@ -25,7 +25,7 @@ pub struct Reading {
 pub struct Applying {
     /// Changes that have ended.
     pub ended: u64,
-    /// All changes.
+    /// All changes of the plan.
     pub changes: u64,
     /// Of the ended ones, those that failed, bounced or are unknown.
     pub failed: u64,

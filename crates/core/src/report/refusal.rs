@@ -22,7 +22,7 @@ pub struct Refusal {
     pub headline: String,
     /// The arithmetic, the setting and its place.
     pub arithmetic: String,
-    /// What to do next.
+    /// The next step: an option to pass or an approval to write.
     pub proceed: String,
 }
 

@@ -2,6 +2,8 @@
 //!
 //! Tests nothing: that is `rehearsal`. Names in tests come from a pull request and are escaped as everywhere.
 
+#![expect(missing_docs, reason = "fields and variants are named by what they hold")]
+
 use std::borrow::Cow;
 use std::io::{self, Write};
 use std::time::Duration;
@@ -25,13 +27,10 @@ const NAMED: usize = 10;
 /// Everything that a report of tests needs.
 #[derive(Clone, Copy, Debug)]
 pub struct Tested<'a> {
-    /// How the tests ended.
     pub rehearsal: &'a Rehearsal,
     /// The policy that was tested.
     pub policy: &'a Policy,
-    /// Its files.
     pub sources: &'a Sources,
-    /// The test files.
     pub tests: &'a Sources,
 }
 

@@ -2,6 +2,8 @@
 //!
 //! Knows nothing of simulated tenants: their crate and this one share no code.
 
+#![expect(missing_docs, reason = "fields and variants are named by what they hold")]
+
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -14,31 +16,17 @@ use crate::device::DeviceValue;
 pub enum SandboxReport<'a> {
     /// A new sandbox with generated devices.
     Generated {
-        /// The sandbox.
         name: &'a str,
-        /// Devices in it.
         devices: u64,
         /// What they were generated from.
         seed: u64,
-        /// Its folder.
         folder: String,
     },
     /// A new sandbox with the devices of a file.
-    Loaded {
-        /// The sandbox.
-        name: &'a str,
-        /// Devices in it.
-        devices: u64,
-        /// The file.
-        fleet: String,
-        /// Its folder.
-        folder: String,
-    },
+    Loaded { name: &'a str, devices: u64, fleet: String, folder: String },
     /// It is served to other clients.
     Served {
-        /// The sandbox.
         name: &'a str,
-        /// Where.
         url: &'a str,
         /// Its directory id.
         tenant_id: &'a str,
@@ -49,18 +37,15 @@ pub enum SandboxReport<'a> {
     },
     /// Edits were made as by a person in the portal.
     Disturbed {
-        /// The sandbox.
         name: &'a str,
         /// In the order in which they were made.
         edits: Vec<SandboxEdit>,
     },
     /// A file of devices was written.
     Written {
-        /// Devices in it.
         devices: u64,
         /// What they were generated from.
         seed: u64,
-        /// The file.
         file: String,
     },
     /// The faults that a sandbox can be given.
@@ -70,11 +55,9 @@ pub enum SandboxReport<'a> {
 /// An edit to a device.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct SandboxEdit {
-    /// Device id.
     pub device: String,
     /// Its name, if it has one.
     pub name: Option<String>,
-    /// What was done.
     pub what: SandboxEditKind,
 }
 
@@ -82,7 +65,6 @@ pub struct SandboxEdit {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum SandboxEditKind {
-    /// This tag was added.
     Added(String),
     /// This tag was taken off.
     Removed(String),
@@ -95,17 +77,14 @@ pub enum SandboxEditKind {
 pub struct FaultRow {
     /// Its name on the command line.
     pub name: &'static str,
-    /// What it takes.
     pub values: &'static str,
     /// Its value if it is not named.
     pub default: &'static str,
     /// D: documented, F: reported from the field, C: sources disagree, A: assumed.
     pub mark: &'static str,
-    /// What it does.
     pub meaning: &'static str,
 }
 
-/// Writes it for people.
 pub fn human(report: &SandboxReport<'_>) -> String {
     match report {
         SandboxReport::Generated { name, devices, folder, .. } => {

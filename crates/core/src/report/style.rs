@@ -2,6 +2,8 @@
 //!
 //! Does not find out what the terminal can do: that is for the command line.
 
+#![expect(missing_docs, reason = "fields and variants are named by what they hold")]
+
 use std::io::{self, Write};
 
 use anstyle::{AnsiColor, Style as Ansi};
@@ -9,7 +11,6 @@ use anstyle::{AnsiColor, Style as Ansi};
 /// How text for people looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Style {
-    /// Whether colours are wanted.
     pub colour: bool,
     /// Columns; `usize::MAX` where nothing wraps (a file).
     pub width: usize,
@@ -28,13 +29,10 @@ impl Default for Style {
 /// What a piece of text is, for its colour. Meaning never hangs on colour alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Paint {
-    /// Additions, success.
     Good,
-    /// Removals, failures.
     Bad,
     /// Values, warnings.
     Notice,
-    /// Headings.
     Strong,
     /// Places, samples.
     Faint,

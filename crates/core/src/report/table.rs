@@ -29,7 +29,6 @@ struct Cells {
     below: Vec<String>,
 }
 
-/// Writes the lines.
 pub(super) fn write(
     model: &Model<'_>,
     lines: &[Line<'_, '_>],

@@ -23,7 +23,7 @@ use super::words::{self, counted, length};
 /// A command that could not plan.
 #[derive(Clone, Copy, Debug)]
 pub struct Unplanned<'a> {
-    /// The command.
+    /// The command that could not make a plan.
     pub subject: Subject,
     /// The tenant, as far as it is known.
     pub tenant: &'a TenantReference,

@@ -15,7 +15,6 @@ use crate::inventory::{DeviceSet, Snapshot};
 use crate::policy::Policy;
 use crate::time::Timestamp;
 
-/// Evaluates a program.
 pub(super) fn evaluate(
     policy: &Policy,
     program: &Program<'_>,

@@ -66,7 +66,7 @@ impl HuntedRows {
         self.ids.len() + self.table.lines.len()
     }
 
-    /// Whether there are none.
+    /// True when the query returned no rows.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

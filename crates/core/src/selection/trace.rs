@@ -26,7 +26,7 @@ pub struct Trace {
     pub holds: Option<bool>,
     /// What the device has; `None` where it has nothing, and for conditions that only combine others.
     pub actual: Option<String>,
-    /// Where the condition stands.
+    /// Where the condition is written.
     pub span: Span,
     /// The conditions that it combines.
     pub children: Vec<Trace>,

@@ -92,7 +92,6 @@ fn cause(plan: &Plan, cause: &Cause) -> CauseEntry {
     document
 }
 
-/// Everything but the changes.
 fn document(plan: &Plan) -> Document {
     let header = plan.header.clone();
     Document {

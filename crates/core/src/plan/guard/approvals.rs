@@ -15,7 +15,7 @@ use crate::time::Date;
 /// A cap raised on the command line: `--allow AXIS[:TAG]=N`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Allowance {
-    /// Which cap.
+    /// The cap that the allowance raises.
     pub axis: Axis,
     /// Which tag; only with `removalsPerTag`, where none means every tag.
     pub tag: Option<String>,
@@ -139,7 +139,7 @@ pub struct ApprovalUse {
     /// Which tag, for `removalsPerTag`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tag: Option<String>,
-    /// How many changes.
+    /// The number of changes that may pass.
     pub count: u64,
 }
 

@@ -2,6 +2,8 @@
 //!
 //! Reads no journal, and does not judge; a run that cannot show its plan counts whole.
 
+#![expect(missing_docs, reason = "fields and variants are named by what they hold")]
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
@@ -29,7 +31,6 @@ pub struct Past {
 /// A journal that cannot be read whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnreadJournal {
-    /// The file.
     pub file: String,
     /// What it lost may be of the last 24 hours.
     pub may_be_of_day: bool,
@@ -53,7 +54,6 @@ impl Past {
 /// A run that wrote something.
 #[derive(Clone, Copy, Debug)]
 pub struct PastWork<'a> {
-    /// Its id.
     pub run: &'a str,
     /// Its plan, where the state proves it.
     pub plan: Option<&'a Plan>,
@@ -83,7 +83,6 @@ impl PastCount {
         self.unread.push(journal);
     }
 
-    /// Adds a run.
     pub fn add(&mut self, work: &PastWork<'_>) {
         let uses = work.raised.iter().map(|raised| {
             let count = count(work, raised.approval.cap, raised.tag.as_deref());
@@ -129,7 +128,6 @@ impl PastCount {
         }
     }
 
-    /// The sums.
     pub fn sum(self) -> Past {
         let mut removals_per_tag: BTreeMap<Arc<str>, u64> = BTreeMap::new();
         for (_, tag) in self.removed_of_tag {

@@ -24,7 +24,6 @@ pub(super) struct Found {
     pub(super) value: Option<(DeviceValue, String)>,
 }
 
-/// A whole plan.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Expected {
     pub(super) changes: BTreeMap<usize, Found>,

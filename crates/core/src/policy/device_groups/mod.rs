@@ -3,6 +3,8 @@
 //! Tags decide device groups; groups decide who sees a device and how far automatic remediation goes. Which device is in which
 //! group is for `groups`.
 
+#![expect(missing_docs, reason = "fields and variants are named by what they hold")]
+
 mod fetched;
 mod platforms;
 mod read;
@@ -28,11 +30,9 @@ pub struct DeviceGroups {
     pub tag_case: TagCase,
     /// What a reader of the plan should know about the file: one sentence each.
     pub notes: Vec<String>,
-    /// The path as written.
     pub file: String,
 }
 
-/// Where a device is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum GroupIndex {
     /// In the group of this rank, from 0.
@@ -54,7 +54,6 @@ pub struct Ungrouped {
     pub access: Vec<String>,
 }
 
-/// One device group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeviceGroup {
     /// Its name, unique in the file.
@@ -73,7 +72,6 @@ pub struct DeviceGroup {
 /// different properties must all hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Condition {
-    /// What is looked at.
     pub property: Property,
     /// How it is compared, without case.
     pub operator: Operator,

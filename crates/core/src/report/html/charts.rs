@@ -17,7 +17,6 @@ use crate::time;
 /// Bars of a chart; the rest is one bar.
 const BARS: usize = 10;
 
-/// One bar.
 struct Bar {
     label: String,
     /// Its length.

@@ -33,7 +33,6 @@ pub(super) fn rows(model: &Model<'_>) -> u64 {
     rows + model.aside_rows().count() as u64
 }
 
-/// Writes the island.
 pub(super) fn write(model: &Model<'_>, out: &mut dyn Write) -> io::Result<()> {
     let mut groups: Vec<Value> = Vec::new();
     let mut numbers: HashMap<Key<'_>, usize> = HashMap::new();

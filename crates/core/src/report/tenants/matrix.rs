@@ -2,6 +2,8 @@
 //!
 //! Beyond a system's limit a job is a shard: a part of the tenants that stays the same from run to run.
 
+#![expect(missing_docs, reason = "fields and variants are named by what they hold")]
+
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -24,11 +26,8 @@ const PODS_AT_A_TIME: usize = 64;
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TenantRow {
-    /// The profile's name.
     pub tenant: String,
-    /// The tenant's id.
     pub tenant_id: Option<String>,
-    /// The application's id.
     pub client_id: Option<String>,
     /// The cloud's word.
     pub cloud: String,
