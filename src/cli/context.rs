@@ -280,7 +280,8 @@ fn read_settings(folder: &Path, repository: Option<&Path>) -> Result<(Settings, 
             return Err(Failure::policy(sources, errors));
         }
         add_tenants_file(&mut settings, place, repository.unwrap_or(place), &name)?;
-        settings.inherit().map_err(|why| Failure::usage(format!("{name}: {why}")))?;
+        let checked = settings.inherit().and_then(|()| settings.check_tenants());
+        checked.map_err(|why| Failure::usage(format!("{name}: {why}")))?;
         return Ok((settings, Some(place.to_path_buf())));
     }
     Ok((Settings::default(), None))

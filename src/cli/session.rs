@@ -19,6 +19,7 @@ use mdetag_core::cloud::Cloud;
 use mdetag_core::plan::TenantReference;
 use mdetag_core::policy::Policy;
 use mdetag_core::probe::KnownService;
+use mdetag_core::text::is_taken_by_windows;
 use mdetag_core::time::Clock;
 use mdetag_sandbox::{self as sandbox, Running, Sandbox};
 
@@ -305,10 +306,12 @@ pub fn sandbox_options(context: &Context, tenant_id: Option<String>) -> sandbox:
 /// # Errors
 /// A name that is no folder name.
 pub fn sandbox_dir(context: &Context, name: &str) -> Result<PathBuf, Failure> {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
-    if name.is_empty() || name.len() > 60 || !name.bytes().all(is_plain) {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    // With `--all-tenants` it is called like a profile, behind the name of the sandbox that was typed.
+    let is_name = (1..=128).contains(&name.len()) && !name.starts_with('.') && name.bytes().all(is_plain);
+    if !is_name || is_taken_by_windows(name) {
         return Err(Failure::usage(format!("`{name}` cannot name a sandbox"))
-            .help("use 1 to 60 letters, digits, `_` and `-`, as in --sandbox=second"));
+            .help("use 1 to 128 letters, digits, `.`, `_` and `-`, as in --sandbox=second"));
     }
     state::unlinked(&context.state_dir(), &["sandboxes", name]).map_err(Failure::file)
 }

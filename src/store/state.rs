@@ -7,6 +7,8 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use mdetag_core::text::is_taken_by_windows;
+
 use super::backend::{Backend, Directory};
 use super::git_index;
 use super::path_text::{is_name, shown};
@@ -258,7 +260,7 @@ pub fn forget_sandbox(state: &Path, name: &str) -> std::io::Result<()> {
 }
 
 fn check(what: &str, word: &str) -> Result<(), String> {
-    if is_name(word) {
+    if is_name(word) && !is_taken_by_windows(word) {
         return Ok(());
     }
     Err(format!("the {what} `{word}` cannot name a directory: write letters, digits, `.`, `_` and `-`"))
@@ -280,7 +282,7 @@ mod tests {
         let of = |name| StateDir::of_sandbox(Path::new("s"), name, "1A").map(|state| state.lock());
         assert_eq!(of("one").unwrap(), Path::new("s/sandbox/one/1a/apply.lock"));
         assert_ne!(of("one").unwrap(), of("two").unwrap());
-        assert!(of("..").is_err());
+        assert!(of("..").is_err() && of("nul").is_err());
     }
 
     #[cfg(unix)]

@@ -218,3 +218,18 @@ fn a_tenant_whose_policies_have_errors_is_told_by_the_first_error_and_not_by_a_n
     let message = ran["tenants"][0]["error"]["message"].as_str().unwrap();
     assert!(message.starts_with("the policy set has errors: xa/g.yaml:1: "), "{message}");
 }
+
+#[test]
+fn a_profile_named_like_a_domain_has_a_sandbox_and_two_that_differ_in_case_are_refused() {
+    let project = Project::with_policy("version: 1\nrules: []\n");
+    let all = ["plan", "--all-tenants", "--sandbox", "-q", "--out-dir", "plans"];
+    project.write("mdetag.yaml", "version: 1\ntenants: { contoso.com: {} }\n");
+    project.run(&all).exits(0);
+    assert!(project.path().join("plans/contoso.com/plan.json").is_file());
+    project.write("tenants.csv", "name\nContoso.com\n");
+    project.write("mdetag.yaml", "version: 1\ntenantsFile: tenants.csv\ntenants: { contoso.com: {} }\n");
+    let refused = project.run(&all).exits(1);
+    assert!(refused.err.contains("`contoso.com` and `Contoso.com` differ only in case"), "{}", refused.err);
+    project.write("mdetag.yaml", "version: 1\ntenants: { aux.eu: {} }\n");
+    assert!(project.run(&all).exits(1).err.contains("cannot name a folder on Windows"));
+}

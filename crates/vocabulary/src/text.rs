@@ -32,6 +32,15 @@ pub fn is_zero_guid(text: &str) -> bool {
         && text.bytes().enumerate().all(|(at, byte)| byte == if is_dash(at) { b'-' } else { b'0' })
 }
 
+/// Whether Windows takes a file of this name for a device of DOS, or drops its last dot, so that the name is not the file's own.
+pub fn is_taken_by_windows(name: &str) -> bool {
+    const DEVICES: [&str; 4] = ["con", "prn", "aux", "nul"];
+    let stem = name.split('.').next().unwrap_or_default().to_ascii_lowercase();
+    let is_port =
+        |kind: &str| stem.strip_prefix(kind).is_some_and(|number| matches!(number.as_bytes(), [b'0'..=b'9']));
+    name.ends_with('.') || DEVICES.contains(&stem.as_str()) || is_port("com") || is_port("lpt")
+}
+
 /// Whether a spreadsheet would take a cell with this text for a formula, or might after undoing an escape at its start.
 pub fn is_formula(text: &str) -> bool {
     const SIGNS: [char; 12] = ['=', '+', '-', '@', '|', '%', '＝', '＋', '－', '﹣', '−', '＠'];

@@ -2,7 +2,7 @@
 //!
 //! Reads no file and signs in nowhere; which profiles a command runs for is for the command line.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::reader::Reader;
 use super::secrets;
@@ -24,6 +24,35 @@ impl Settings {
     /// Whether a profile is a base of others, and so no tenant.
     pub fn is_base(&self, name: &str) -> bool {
         self.profiles.iter().any(|profile| profile.extends.as_deref() == Some(name))
+    }
+
+    /// What cannot be told apart or would be left out without a word, once all profiles are there and [`Settings::inherit`] is done.
+    ///
+    /// # Errors
+    /// One sentence: two names that are one on a system which folds case, or a base that holds a tenant of its own.
+    pub fn check_tenants(&self) -> Result<(), String> {
+        let mut names: BTreeMap<String, &str> = BTreeMap::new();
+        for profile in &self.profiles {
+            if let Some(other) = names.insert(profile.name.to_ascii_lowercase(), &profile.name) {
+                return Err(format!(
+                    "the profiles `{other}` and `{}` differ only in case: on Windows and macOS their files would be the same",
+                    profile.name
+                ));
+            }
+        }
+        let bases: BTreeSet<&str> =
+            self.profiles.iter().filter_map(|profile| profile.extends.as_deref()).collect();
+        let (bases, tenants): (Vec<&Profile>, Vec<&Profile>) =
+            self.profiles.iter().partition(|profile| bases.contains(profile.name.as_str()));
+        let ids: BTreeSet<String> = tenants.iter().filter_map(|profile| id(profile)).collect();
+        match bases.iter().find(|base| id(base).is_some_and(|id| !ids.contains(&id))) {
+            None => Ok(()),
+            Some(base) => Err(format!(
+                "the profile `{}` has a tenant of its own, but others extend it, and a base is no tenant: no command would run for \
+                 it; let all of them extend a profile without a `tenantId`",
+                base.name
+            )),
+        }
     }
 
     /// Adds profiles of another file. A name that is there already stays as it is and is returned.
@@ -67,6 +96,11 @@ impl Settings {
         }
         Ok(())
     }
+}
+
+/// The tenant that a profile stands for; ids are GUIDs, which people write in either case.
+fn id(profile: &Profile) -> Option<String> {
+    profile.tenant_id.as_deref().map(str::to_ascii_lowercase)
 }
 
 impl Profile {
@@ -216,6 +250,47 @@ mod tests {
             let (mut settings, _) = settings::read(&Sources::from_text("mdetag.yaml", text));
             let error = settings.inherit().unwrap_err();
             assert!(error.contains(message), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_base_with_a_tenant_that_nobody_takes_is_an_error() {
+        let checked = |profiles: &str| {
+            let text = format!("version: 1\ntenants:\n{profiles}");
+            let (mut settings, findings) = settings::read(&Sources::from_text("mdetag.yaml", &text));
+            assert_eq!(findings, []);
+            settings.inherit().unwrap();
+            settings.check_tenants()
+        };
+        let other = "22222222-2222-3333-4444-555555555555";
+        let lost =
+            checked(&format!("  a: {{ tenantId: {TENANT} }}\n  b: {{ extends: a, tenantId: {other} }}\n"));
+        assert!(lost.unwrap_err().contains("`a` has a tenant of its own"));
+        // Two policy sets of one tenant share its id through a base.
+        let shared =
+            checked(&format!("  a: {{ tenantId: {TENANT} }}\n  b: {{ extends: a, policies: [b/] }}\n"));
+        assert_eq!(shared, Ok(()));
+        assert_eq!(
+            checked(&format!("  a: {{ clientId: c }}\n  b: {{ extends: a, tenantId: {other} }}\n")),
+            Ok(())
+        );
+    }
+
+    #[test]
+    fn names_that_one_system_takes_for_the_same_or_for_a_device_are_errors() {
+        let read = |profiles: &str| {
+            settings::read(&Sources::from_text("mdetag.yaml", &format!("version: 1\ntenants: {profiles}\n")))
+        };
+        let (settings, findings) = read("{ Contoso: {}, contoso: {} }");
+        assert_eq!(findings, []);
+        let error = settings.check_tenants().unwrap_err();
+        assert!(error.contains("`Contoso` and `contoso` differ only in case"), "{error}");
+        for name in ["NUL", "con", "aux.eu", "Com1", "lpt9.x", "eu."] {
+            let (_, findings) = read(&format!("{{ {name}: {{}} }}"));
+            assert_eq!(findings.iter().map(|finding| finding.code).collect::<Vec<_>>(), ["E0208"], "{name}");
+        }
+        for name in ["console", "com", "com10", "nul-eu", "contoso.com"] {
+            assert_eq!(read(&format!("{{ {name}: {{}} }}")).1, [], "{name}");
         }
     }
 

@@ -16,6 +16,7 @@ use crate::cloud::{Cloud, Region};
 use crate::diagnostic::{Diagnostic, Severity, SourceId, Sources, did_you_mean};
 use crate::pages;
 use crate::tag::TagCase;
+use crate::text;
 use crate::time::{self, Timestamp};
 
 /// What `mdetag.yaml` says, or the defaults.
@@ -305,6 +306,12 @@ impl Reader<'_> {
             let message =
                 format!("{what} has no usable name: 1 to 80 of A-Z a-z 0-9 . _ -, the first no dot");
             self.report(Diagnostic::error("E0208", entry.key_span, message));
+        } else if text::is_taken_by_windows(&profile.name) {
+            // The folder of its files is named like it, and a repository is used on more than one system.
+            let message = format!("{what} cannot name a folder on Windows");
+            self.report(Diagnostic::error("E0208", entry.key_span, message).help(
+                "choose another name: none that ends in a dot, and no CON, PRN, AUX, NUL, COM1 or LPT1",
+            ));
         }
         profile.tenant_id = fields.get("tenantId").and_then(|node| self.tenant_id(node));
         profile.client_id = self.owned(&fields, "clientId");
