@@ -155,6 +155,11 @@ pub(crate) struct Seen {
 }
 
 impl Seen {
+    /// Whether it asks for what stands behind the first page.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.path.contains("$skip=")
+    }
+
     /// Whether it carries a credential.
     pub(crate) fn is_authorized(&self) -> bool {
         self.headers.iter().any(|(name, _)| name == "authorization")
@@ -216,9 +221,10 @@ impl Fake {
         )
     }
 
-    /// A tenant that lists devices of this JSON, and knows nothing else.
+    /// A tenant that lists devices of this JSON on one page, and knows nothing else.
     pub(crate) fn listing(claims: &Value, body: Value) -> Fake {
-        Fake::tenant(claims, move |_| Say::json(200, &body))
+        let no_devices = json!({ "value": [] });
+        Fake::tenant(claims, move |seen| Say::json(200, if seen.is_behind() { &no_devices } else { &body }))
     }
 
     /// Everything that came.

@@ -62,6 +62,10 @@ impl ReadContext<'_> {
             let seam = self.list_top(None, rows - 1, 1).await?;
             pass.moved |= seam.rows.first().and_then(|row| row.id) != before;
         }
+        // Links may stop before the list does.
+        if rows > 0 && !pass.counts_all() && self.ends_by_skip(rows).await? == Some(false) {
+            return Ok(false);
+        }
         Ok(!self.ends_at_limit(pass).await?)
     }
 

@@ -59,8 +59,12 @@ pub(super) struct Pass {
 impl Pass {
     /// Nothing in it contradicts itself.
     fn is_clean(&self) -> bool {
-        let counted = self.count.is_none_or(|count| count == self.seen.len() as u64 + self.without_id);
-        self.repeated == 0 && !self.moved && counted
+        self.repeated == 0 && !self.moved && (self.count.is_none() || self.counts_all())
+    }
+
+    /// Whether the service gave a number of devices, and it is that of the devices read.
+    pub(super) fn counts_all(&self) -> bool {
+        self.count == Some(self.seen.len() as u64 + self.without_id)
     }
 }
 

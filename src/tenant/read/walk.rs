@@ -16,6 +16,17 @@ const WIDTH: usize = 4;
 /// The smallest cap on rows that is reported of the service. Where no filter can tell, a smaller round number is a coincidence.
 const LEAST_CAP: usize = 10_000;
 
+/// What stands behind a page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum AfterPage {
+    Nothing,
+    More,
+    /// More, and the service refuses `$skip`.
+    MoreWithoutSkip,
+    /// The service cannot be asked.
+    Unknown,
+}
+
 impl ReadContext<'_> {
     /// Walks the list, whose first page is at hand. False: pages contradict each other the way a cap on rows makes them.
     pub(super) async fn walk(&mut self, pass: &mut Pass, first: &Page) -> Result<bool, TenantError> {
@@ -26,14 +37,23 @@ impl ReadContext<'_> {
             self.size = rows;
         } else if rows < self.size {
             let is_known_page = self.service.page_size() == Some(rows as u64);
-            if !is_known_page && (!looks_cut(pass, rows) || self.ends_after(pass, rows).await?) {
-                return Ok(true);
-            }
-            if !is_known_page {
-                self.fetch.connection.note(Question::PageSize, "measured", Some(rows as u64));
+            let after = if is_known_page { AfterPage::More } else { self.after(pass, rows).await? };
+            match after {
+                AfterPage::Nothing => return Ok(true),
+                AfterPage::Unknown => {
+                    pass.short.push(format!(
+                        "the list ends at {rows} devices, and the service refuses both ways to ask for what stands behind them"
+                    ));
+                    return Ok(true);
+                }
+                AfterPage::More if is_known_page => {}
+                _ => self.fetch.connection.note(Question::PageSize, "measured", Some(rows as u64)),
             }
             // More devices exist than this page has: a page is smaller here than we asked for.
             self.size = rows;
+            if after == AfterPage::MoreWithoutSkip {
+                return Ok(false);
+            }
         }
         let mut last = first.rows.last().and_then(|row| row.id);
         // One row of each page is the last of the page before it.
@@ -87,11 +107,34 @@ impl ReadContext<'_> {
         Ok(whole.map_or_else(|| rows >= LEAST_CAP && is_common_limit(rows), |whole| !whole))
     }
 
-    /// Whether the list ends after the rows that were read.
-    async fn ends_after(&self, pass: &Pass, rows: usize) -> Result<bool, TenantError> {
-        match self.is_whole(pass.extent).await? {
-            Some(whole) => Ok(whole),
-            None => Ok(self.list_top(None, rows, 1).await?.rows.is_empty()),
+    /// What stands behind a first page that is shorter than was asked for. That it is short says nothing: a service may give
+    /// pages of any size without a link to the next.
+    async fn after(&self, pass: &Pass, rows: usize) -> Result<AfterPage, TenantError> {
+        if rows == 0 || pass.counts_all() {
+            return Ok(AfterPage::Nothing);
+        }
+        let of = |is_whole: bool| if is_whole { AfterPage::Nothing } else { AfterPage::More };
+        let is_suspect = looks_cut(pass, rows);
+        if is_suspect && let Some(is_whole) = self.is_whole(pass.extent).await? {
+            return Ok(of(is_whole));
+        }
+        if let Some(is_last) = self.ends_by_skip(rows).await? {
+            return Ok(of(is_last));
+        }
+        let is_whole = if is_suspect { None } else { self.is_whole(pass.extent).await? };
+        Ok(match is_whole {
+            Some(true) => AfterPage::Nothing,
+            Some(false) => AfterPage::MoreWithoutSkip,
+            None => AfterPage::Unknown,
+        })
+    }
+
+    /// Whether `$skip` over so many rows leads behind the last one; `None` where the service refuses it.
+    pub(super) async fn ends_by_skip(&self, rows: usize) -> Result<Option<bool>, TenantError> {
+        match self.list_top(None, rows, 1).await {
+            Ok(page) => Ok(Some(page.rows.is_empty())),
+            Err(error) if error.status == Some(400) => Ok(None),
+            Err(error) => Err(error),
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod caps;
 mod measured;
+mod short_pages;
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -216,10 +217,11 @@ fn pages(page: usize) -> Quirks {
 }
 
 #[tokio::test]
-async fn a_short_page_is_one_call_with_an_explicit_top() {
+async fn a_short_page_is_asked_for_with_an_explicit_top_and_then_whether_it_is_the_last() {
     let outcome = read(33, pages(10_000)).await;
-    assert_eq!(outcome.calls.len(), 1);
-    assert_eq!(outcome.calls[0].option("$top"), Some("10000"));
+    let asked: Vec<_> =
+        outcome.calls.iter().map(|call| (call.option("$top"), call.option("$skip"))).collect();
+    assert_eq!(asked, [(Some("10000"), None), (Some("1"), Some("33"))]);
     outcome.whole(33);
 }
 
@@ -345,11 +347,12 @@ fn watch(meter: &Open) -> ReadWatch<'_> {
     ReadWatch { meter, progress: &|_| {}, pages: None }
 }
 
-/// A tenant that gives these answers in turn, the last one for ever.
+/// A tenant that gives these answers in turn, the last one for ever; nothing stands behind them.
 async fn in_turn(answers: Vec<Say>) -> (Fake, Result<(Snapshot, Trust), TenantError>, Open) {
     let next = AtomicUsize::new(0);
-    let fake = Fake::tenant(&["Machine.Read.All"], move |_| {
-        answers[next.fetch_add(1, Ordering::Relaxed).min(answers.len() - 1)].clone()
+    let fake = Fake::tenant(&["Machine.Read.All"], move |seen| match seen.option("$skip") {
+        Some(_) => Say::json(200, &json!({ "value": [] })),
+        None => answers[next.fetch_add(1, Ordering::Relaxed).min(answers.len() - 1)].clone(),
     })
     .await;
     let tenant = connect(fake.options(), Need::Read).await.unwrap();
@@ -365,7 +368,7 @@ async fn passing_failures_are_tried_again_and_each_try_is_admitted() {
     let answers = vec![Say::text(503, "<html>busy"), Say::text(500, ""), cut, page];
     let (fake, result, meter) = in_turn(answers).await;
     assert_eq!(result.unwrap().0.len(), 1);
-    assert_eq!((fake.calls().len(), meter.admitted.lock().unwrap().len()), (4, 4));
+    assert_eq!((fake.calls().len(), meter.admitted.lock().unwrap().len()), (5, 5));
 }
 
 #[tokio::test]
@@ -454,7 +457,7 @@ async fn devices_whose_tags_are_no_list_are_skipped_counted_and_named() {
     let (fake, result, _) = in_turn(vec![Say::json(200, &body)]).await;
     let (snapshot, trust) = result.unwrap();
     let expected = UntrustedReason::UnreadableTags { devices: 1, names: vec!["dc01".into()] };
-    assert_eq!((snapshot.len(), trust.reasons, fake.calls().len()), (1, vec![expected], 1));
+    assert_eq!((snapshot.len(), trust.reasons, fake.calls().len()), (1, vec![expected], 2));
 }
 
 #[tokio::test]
