@@ -60,6 +60,7 @@ pub async fn resume_run(
     let recorded = if run.is_empty() {
         let set = past::set_at(context, &context.policy_paths(&args.paths)?);
         let mut found = unfinished::find(context, state, &set)?;
+        found.choose(session.reading.ledger.clock().now());
         found.tell(context);
         if found.runs.is_empty() {
             // Devices wait for a rollout that nothing goes on with: to say that all is well would leave them there.
@@ -70,9 +71,12 @@ pub async fn resume_run(
             return ended;
         }
         let chosen = found.runs.remove(0);
-        let is_open = |rest: &Recorded| open_rollouts::progress(rest).is_open(rest.header.waves);
-        if found.runs.iter().any(is_open) {
-            waiting = Exit::Waiting;
+        for rest in &found.runs {
+            let progress = open_rollouts::progress(rest);
+            if progress.is_open(rest.header.waves) {
+                let left = if progress.halted.is_some() { Exit::Partial } else { Exit::Waiting };
+                waiting = waiting.worst(left);
+            }
         }
         chosen
     } else {
@@ -220,7 +224,7 @@ fn anew(
 /// What the waves of a run need and the policies at hand no longer say, with its name. Shares and waits come from the journal,
 /// but only policies can say which devices are ill.
 ///
-/// A gate that reads a named selector, a file or a query says only in its own words who is ill: whether policies or data that
+/// The words of a gate that reads a named selector, a file or a query do not say who is ill: whether policies or data that
 /// `has_changed` still mean the same is unknown.
 fn lost_gate(set: &PolicySet, recorded: &Recorded, has_changed: bool) -> Option<(String, &'static str)> {
     if recorded.header.waves < 2 {
@@ -230,15 +234,13 @@ fn lost_gate(set: &PolicySet, recorded: &Recorded, has_changed: bool) -> Option<
         return Some(("the policies at hand have no `guard.rollout`".to_owned(), "`guard.rollout`"));
     };
     let ill = recorded.header.gates.as_ref()?.ill()?;
-    let is_same = rollout.health.as_ref().is_some_and(|health| health.text == ill);
-    if !is_same {
+    let Some(health) = rollout.health.as_ref().filter(|health| health.text == ill) else {
         let what = format!("its gate `health` looks for {ill}, which the policies at hand do not");
         return Some((what, "`guard.rollout.health`"));
-    }
-    let reads_more = ["use", "inFile", "lookup", "hunting"].iter().any(|word| ill.contains(word));
+    };
     let what =
         format!("its gate `health` looks for {ill}, and policies or data that it may read have changed");
-    (reads_more && has_changed).then_some((what, "the policies and data of the run"))
+    (has_changed && health.select.reads_more()).then_some((what, "the policies and data of the run"))
 }
 
 /// Refuses a plan of another tenant.

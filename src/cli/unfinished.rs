@@ -1,4 +1,4 @@
-//! Which run `apply --resume` goes on with where none is named: the newest one of a policy set that ended early.
+//! Which run `apply --resume` goes on with where none is named: the newest one of a policy set that ended early and need not wait.
 //!
 //! Reads journals only; whether the rest of a run still fits is `apply`'s.
 
@@ -9,6 +9,7 @@ use mdetag::store::path_text::shown;
 use mdetag::store::set_name;
 use mdetag::store::state::StateDir;
 use mdetag_core::report::escape::terminal;
+use mdetag_core::time::Timestamp;
 
 use super::carry_out;
 use super::context::Context;
@@ -17,7 +18,7 @@ use super::open_rollouts;
 
 /// The runs of a state that ended early.
 pub struct Unfinished {
-    /// Those of the policy set, the newest first.
+    /// Those of the policy set, the newest first; once [`Unfinished::choose`] was called, the one that goes on stands before them.
     pub runs: Vec<Recorded>,
     /// Those of other policy sets.
     others: Vec<Header>,
@@ -133,6 +134,14 @@ pub fn find(context: &Context, state: &StateDir, set: &str) -> Result<Unfinished
 }
 
 impl Unfinished {
+    /// Puts the run that goes on first: the newest that could write at this time. A newer rollout that still waits for its next wave,
+    /// or for a person, must not keep an older one from a wave that is due.
+    pub fn choose(&mut self, now: Timestamp) {
+        if let Some(due) = self.runs.iter().position(|run| open_rollouts::progress(run).is_due(now)) {
+            self.runs[..=due].rotate_right(1);
+        }
+    }
+
     /// Says which runs are left beside the one that goes on.
     pub fn tell(&self, context: &Context) {
         let (console, flags) = (&context.console, carry_out::tenant_flags(context));
@@ -140,8 +149,8 @@ impl Unfinished {
             && !rest.is_empty()
         {
             console.say(&format!(
-                "{} runs of these policies ended early; the newest goes on, which is {}. Also unfinished, each resumed with \
-                 `mdetag apply --resume RUN{flags}`:",
+                "{} runs of these policies ended early; the newest that need not wait goes on, which is {}. Also unfinished, each \
+                 resumed with `mdetag apply --resume RUN{flags}`:",
                 self.runs.len(),
                 chosen.header.run
             ));

@@ -156,6 +156,22 @@ fn a_commit_that_takes_the_health_gate_away_or_looks_for_another_is_refused() {
 }
 
 #[test]
+fn a_health_gate_whose_words_only_look_like_a_list_outlives_a_commit() {
+    let rollout = HEALTH.replace(
+        "healthStatus: Inactive",
+        "any: [{ healthStatus: Inactive }, { machineTags: { has: Unused } }]",
+    );
+    let project = project(&rollout);
+    project.run(&APPLY).exits(6);
+    make(&project, "Inactive");
+    hour(&project);
+    project.write("policies/p.yaml", &text(&rollout.replace("from: 5", "from: 6")));
+    let failed = project.run(&OR_PLAN).exits(4).json();
+    assert_eq!(failed["gate"]["gate"], "health", "{failed}");
+    assert_eq!(tagged(&project).len(), 10);
+}
+
+#[test]
 fn a_commit_that_changes_what_the_health_gate_reads_is_refused() {
     let with = |rollout: &str, ill: &str| {
         format!("{}selectors: {{ sick: {{ healthStatus: {ill} }} }}\n", text(rollout))

@@ -154,6 +154,22 @@ fn a_resume_tells_of_every_open_rollout_and_is_not_done_while_one_is_left() {
 }
 
 #[test]
+fn state_show_says_what_is_due_at_the_time_that_was_asked_for() {
+    let (project, run) = project();
+    let at = |words: &[&str]| {
+        let words = [&["state", "show", "--sandbox", "--format", "json"], words].concat();
+        let shown = project.run(&words).exits(0).json();
+        shown["tenants"][0]["nextWaves"][0].clone()
+    };
+    let now = at(&[]);
+    assert_eq!((&now["run"], &now["isDue"]), (&json!(run), &json!(false)), "{now}");
+    assert_eq!(at(&["--now", now["notBefore"].as_str().unwrap()])["isDue"], true);
+    assert_eq!(at(&["--now", "2100-01-01"])["isDue"], true);
+    let told = project.run(&["state", "show", "--sandbox", "--now", "2100-01-01"]).exits(0).out;
+    assert!(told.contains(&format!("{run}: wave 1 of 2, the next is due")), "{told}");
+}
+
+#[test]
 fn a_refused_revert_says_how_it_is_applied() {
     let text = "version: 1\nguard:\n  rollout: { from: 5, waves: [20, 100%], wait: 2h }\nclaims: [New]\n\
                 rules: [{ name: r, select: { everything: true }, tags: [New] }]\n";

@@ -103,3 +103,108 @@ fn an_hourly_job_writes_other_devices_for_a_day_and_none_of_the_unwritten_waves(
     apply(&project, &["--resume"], 6);
     assert_eq!(tagged(&project), &written | &waves[1]);
 }
+
+#[test]
+fn a_wave_that_is_due_does_not_wait_for_a_newer_rollout() {
+    let project = project("waves: [25, 100%], wait: 1d");
+    project.run(&["plan", "--sandbox", "-o", "plan.json"]).exits(0);
+    let first = apply(&project, &["plan.json"], 6);
+    // The hourly job meets enough new devices for a rollout of their own.
+    pass(&project, HOUR);
+    project.portal(|sandbox| {
+        let devices: Vec<Value> = (200..320).map(|number| device(number, json!(["Own"]))).collect();
+        sandbox.insert(&json!(devices)).unwrap();
+    });
+    let second = apply(&project, &["--auto-approve"], 6);
+    assert_eq!((second["outcomes"]["done"].as_u64(), tagged(&project).len()), (Some(25), 50), "{second}");
+    pass(&project, 23 * HOUR + Duration::from_secs(60));
+    let resumed = apply(&project, &["--resume"], 6);
+    assert_eq!((&resumed["runId"], tagged(&project).len()), (&first["runId"], 25 + 120), "{resumed}");
+    let early = apply(&project, &["--resume"], 6);
+    assert_eq!((&early["runId"], tagged(&project).len()), (&second["runId"], 25 + 120), "{early}");
+    pass(&project, HOUR);
+    let resumed = apply(&project, &["--resume"], 0);
+    assert_eq!((&resumed["runId"], tagged(&project).len()), (&second["runId"], 240), "{resumed}");
+}
+
+#[test]
+fn a_rollout_that_a_gate_stopped_keeps_no_other_from_its_wave_and_is_told() {
+    let project =
+        project("waves: [25, 100%], wait: 1d, health: { select: { healthStatus: Inactive }, atMost: 5% }");
+    let first = apply(&project, &["--auto-approve"], 6);
+    pass(&project, HOUR);
+    project.portal(|sandbox| {
+        let devices: Vec<Value> = (200..320).map(|number| device(number, json!(["Own"]))).collect();
+        sandbox.insert(&json!(devices)).unwrap();
+    });
+    let second = apply(&project, &["--auto-approve"], 6);
+    let ill: Vec<String> = tagged(&project).into_iter().filter(|id| *id >= self::id(200)).collect();
+    project.portal(|sandbox| {
+        let devices = ill.iter().map(|id| {
+            let mut device = device(usize::from_str_radix(id, 16).unwrap(), json!(["Own", "New"]));
+            device["healthStatus"] = "Inactive".into();
+            device
+        });
+        sandbox.insert(&Value::Array(devices.collect())).unwrap();
+    });
+    pass(&project, 24 * HOUR + Duration::from_secs(60));
+    let stopped = apply(&project, &["--resume"], 4);
+    assert_eq!(
+        (&stopped["runId"], &stopped["gate"]["gate"]),
+        (&second["runId"], &json!("health")),
+        "{stopped}"
+    );
+    // The older one is due; what ends with 4 is that the newer waits for a person.
+    let went_on = apply(&project, &["--resume"], 4);
+    assert_eq!((&went_on["runId"], tagged(&project).len()), (&first["runId"], 25 + 120), "{went_on}");
+    assert_eq!(went_on["outcomes"]["done"], 120, "{went_on}");
+    let again = apply(&project, &["--resume"], 4);
+    assert_eq!((&again["runId"], &again["gate"]["gate"]), (&second["runId"], &json!("health")), "{again}");
+}
+
+/// A rollout as this test expects it: its waves, and from which minute each may be written.
+struct Expected {
+    waves: Vec<BTreeSet<String>>,
+    written: usize,
+    due: u64,
+}
+
+#[test]
+fn an_hourly_job_that_opens_rollouts_of_its_own_and_an_hourly_resume_write_each_wave_in_its_time() {
+    const WAIT: u64 = 6 * 60;
+    let project = project("from: 20, waves: [10, 50%, 100%], wait: 6h");
+    let mut rollouts: Vec<Expected> = Vec::new();
+    let mut number = 200;
+    let minutes = 61;
+    for hour in 0..24 {
+        let now = hour * minutes;
+        if hour % 5 == 3 {
+            project.portal(|sandbox| {
+                let devices = (number..number + 30).map(|number| device(number, json!(["Own"])));
+                sandbox.insert(&Value::Array(devices.collect())).unwrap();
+            });
+            number += 30;
+        }
+        // The schedule of waves, then the hourly job.
+        if hour > 0 {
+            let due = rollouts.iter_mut().rev().find(|rollout| rollout.written < 3 && rollout.due <= now);
+            if let Some(rollout) = due {
+                (rollout.written, rollout.due) = (rollout.written + 1, now + WAIT);
+            }
+            let ended = project.run(&["apply", "--sandbox", "--resume", "--format", "json"]);
+            let is_left = rollouts.iter().any(|rollout| rollout.written < 3);
+            assert_eq!(ended.code, if is_left { 6 } else { 0 }, "hour {hour}: {}", ended.err);
+        }
+        project.run(&["plan", "--sandbox", "-o", "plan.json"]).exits(0);
+        let plan: Value = serde_json::from_str(&project.read("plan.json")).unwrap();
+        let opens = !plan["changes"].as_array().unwrap().is_empty();
+        apply(&project, &["--auto-approve"], if opens { 6 } else { 0 });
+        if opens {
+            rollouts.push(Expected { waves: waves(&plan), written: 1, due: now + WAIT });
+        }
+        let written = rollouts.iter().flat_map(|rollout| rollout.waves.iter().take(rollout.written));
+        assert_eq!(tagged(&project), written.flatten().cloned().collect(), "hour {hour}");
+        pass(&project, Duration::from_secs(minutes * 60));
+    }
+    assert_eq!(rollouts.len(), 6, "the first, and one for each batch of devices");
+}

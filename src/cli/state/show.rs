@@ -76,6 +76,8 @@ fn tenant(context: &Context, state: &StateDir) -> Result<Value, Failure> {
     let mut next_waves = None;
     let rollouts: Option<Vec<String>> = match open_rollouts::open(state, None, None) {
         Ok(open) => {
+            // `--now` asks what would be due then.
+            let now = context.policy_now();
             next_waves = Some(open.iter().map(|recorded| next_wave(recorded, now)).collect::<Vec<Value>>());
             Some(open.into_iter().map(|recorded| recorded.header.run).collect())
         }

@@ -4,6 +4,22 @@ use std::collections::BTreeSet;
 
 use super::selector::walk;
 use super::{Counted, Policy, Property, Selector, SelectorKind, Test};
+use crate::device::Field;
+
+impl Selector {
+    /// Whether its own words do not say alone which devices it selects: it reads a named selector, the scope, a list, a lookup, or a
+    /// query, and these can change while the words stay.
+    pub fn reads_more(&self) -> bool {
+        let mut found = false;
+        walk(self, &mut |part| match &part.kind {
+            SelectorKind::Use(_) | SelectorKind::Hunting(_) | SelectorKind::Superseded { .. } => found = true,
+            SelectorKind::Field { field: Field::Lookup { .. }, .. } => found = true,
+            SelectorKind::Field { test: Test::Text(list), .. } => found |= list.file.is_some(),
+            _ => {}
+        });
+        found
+    }
+}
 
 impl Policy {
     /// Whether an invariant counts the tag, or a condition of a device group may look at it.
@@ -84,6 +100,30 @@ mod tests {
             resolve(&Sources::from_text("p.yaml", &text), TagCase::Exact, Timestamp::EPOCH);
         assert!(findings.iter().all(|finding| !finding.code.starts_with('E')), "{findings:?}");
         policy
+    }
+
+    #[test]
+    fn a_selector_reads_more_by_what_it_is_and_not_by_its_words() {
+        let health = |select: &str| {
+            let guarded =
+                policy(&format!("  rollout: {{ waves: [5], health: {{ select: {select}, atMost: 5% }} }}\n"));
+            guarded.guard.rollout.unwrap().health.unwrap().select.reads_more()
+        };
+        for select in [
+            "{ use: canary }",
+            "{ not: { any: [{ healthStatus: Inactive }, { use: canary }] } }",
+            "{ superseded: { by: computerDnsName } }",
+            "{ hunting: { query: DeviceInfo } }",
+        ] {
+            assert!(health(select), "{select}");
+        }
+        for select in [
+            "{ machineTags: { hasAny: [Unused, inFile, lookup] } }",
+            "{ computerDnsName: { glob: \"hunting-house-*\" } }",
+            "{ healthStatus: [Inactive, NoSensorData] }",
+        ] {
+            assert!(!health(select), "{select}");
+        }
     }
 
     #[test]
