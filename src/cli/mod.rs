@@ -38,6 +38,7 @@ mod import_round_trip;
 mod init;
 mod known_service;
 mod ledger_text;
+mod last_runs;
 mod left_out;
 mod lock;
 mod looking;

@@ -1,4 +1,6 @@
-//! `mdetag tags`: every tag, who owns it, who writes it, and how many devices carry it.
+//! `mdetag tags`: every tag, who owns it, who writes it, how many devices carry it, and the last run that wrote it.
+
+use std::collections::HashMap;
 
 use mdetag_core::coverage::{self, TagRow, TagStanding};
 use mdetag_core::report::listing::{Cell, Listing};
@@ -8,6 +10,7 @@ use super::args::TagsArgs;
 use super::context::Context;
 use super::exit::Exit;
 use super::failure::Failure;
+use super::last_runs::{self, LastRun};
 use super::looking::{self, Seen};
 
 /// Lists tags, the most frequent first.
@@ -17,13 +20,17 @@ use super::looking::{self, Seen};
 pub async fn run(context: &Context, args: &TagsArgs) -> Result<Exit, Failure> {
     looking::formats(context, "tags")?;
     let seen = looking::read(context, &args.policy).await?;
-    let listing = listing(&seen, args);
+    let last = match &seen.source.state {
+        Some(state) => last_runs::by_tag(context, state)?,
+        None => HashMap::new(),
+    };
+    let listing = listing(&seen, args, &last);
     looking::show_seen(context, &seen, listing, args.details)?;
     seen.source.close().await;
     Ok(Exit::Success)
 }
 
-fn listing(seen: &Seen, args: &TagsArgs) -> Listing {
+fn listing(seen: &Seen, args: &TagsArgs, last: &HashMap<String, LastRun>) -> Listing {
     let snapshot = &seen.source.inventory.snapshot;
     let rows = coverage::tags(&seen.set.policy, &seen.set.sources, snapshot);
     let total = rows.len() as u64;
@@ -50,15 +57,17 @@ fn listing(seen: &Seen, args: &TagsArgs) -> Listing {
         .column("givenBy")
         .column("removedBy")
         .column("otherSpellings")
+        .whole_column("lastRun")
+        .detail("lastRunAt")
         .detail("places");
-    listing.rows = wanted.iter().map(|row| cells(row, snapshot.len())).collect();
+    listing.rows = wanted.iter().map(|row| cells(row, snapshot.len(), last.get(&row.tag))).collect();
     if wanted.is_empty() && total > 0 {
         listing.remarks.push(format!("none of the {} is of that kind", counted(total, "tag")));
     }
     listing
 }
 
-fn cells(row: &TagRow, devices: usize) -> Vec<Cell> {
+fn cells(row: &TagRow, devices: usize, last: Option<&LastRun>) -> Vec<Cell> {
     let owners = |standings: &[TagStanding]| {
         let of = row.owners.iter().filter(|owner| standings.contains(&owner.standing));
         let names: Vec<String> = of
@@ -78,6 +87,8 @@ fn cells(row: &TagRow, devices: usize) -> Vec<Cell> {
         owners(&[TagStanding::Gives, TagStanding::MayGive]),
         owners(&[TagStanding::Removes, TagStanding::Retires]),
         if row.spellings.is_empty() { Cell::Missing } else { Cell::List(row.spellings.clone()) },
+        last.map_or(Cell::Missing, |last| Cell::Text(last.run.clone())),
+        last.map_or(Cell::Missing, |last| Cell::Text(last.at.to_string())),
         Cell::List(places.collect()),
     ]
 }

@@ -90,6 +90,31 @@ fn without_policies_the_tags_are_listed_all_the_same() {
     assert!(html.err.contains("choose one of"), "{}", html.err);
 }
 
+#[test]
+fn tags_name_the_last_run_that_wrote_them() {
+    let project = Project::with_policy(
+        "version: 1\nrules:\n  - name: r\n    select: { everything: true }\n    tags: [New, Kept]\n",
+    );
+    project.write("fleet.ndjson", FLEET);
+    project.run(&["sandbox", "create", "--fleet", "fleet.ndjson", "--sandbox=z"]).exits(0);
+    let rows = || {
+        let document = project.run(&["tags", "--sandbox=z", "--format", "json"]).exits(0).json();
+        let rows = document["rows"].as_array().expect("rows").clone();
+        move |tag: &str| rows.iter().find(|row| row["tag"] == tag).expect("a row")["lastRun"].clone()
+    };
+    assert!(rows()("New").is_null(), "no run wrote it");
+    let apply = ["apply", "--sandbox=z", "--sandbox-speed", "600", "--auto-approve", "--format", "json"];
+    let first = project.run(&apply).exits(0).json()["runId"].clone();
+    assert_eq!((rows()("New"), rows()("Kept")), (first.clone(), first.clone()));
+    assert!(rows()("Sales").is_null());
+    project.write("policies/p.yaml", "version: 1\nretire: [New]\n");
+    let second = project.run(&apply).exits(0).json()["runId"].clone();
+    assert_ne!(first, second);
+    assert_eq!((rows()("New"), rows()("Kept")), (second.clone(), first));
+    let text = project.run(&["tags", "--sandbox=z"]).exits(0).out;
+    assert!(text.contains("LAST RUN") && text.contains(second.as_str().expect("text")), "{text}");
+}
+
 /// The page on consequences as a project: its policy and its file of groups.
 fn page_on_consequences() -> Project {
     let page = include_str!("../../docs/consequences.md");

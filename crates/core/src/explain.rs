@@ -5,15 +5,17 @@
 
 #![expect(missing_docs, reason = "fields and variants are named by what they hold")]
 
+mod claim;
 mod group;
 mod no_tag;
 mod stay;
 
+pub use claim::{ClaimKind, ClaimedBy};
 pub use group::{GroupConditions, GroupExplained, TagEffect, tags_after};
 
 use serde::Serialize;
 
-use crate::desired::{Claimed, Desired, Group};
+use crate::desired::{Desired, Group};
 use crate::diagnostic::{Place, Sources, Span};
 use crate::inventory::Row;
 use crate::plan::{AxisReport, Cause, CauseIndex, DeviceChange, Plan, Withheld};
@@ -115,16 +117,18 @@ pub struct TagExplained {
     pub stay: Option<Stay>,
     /// Rules that apply and give or forbid it; the winning ones first.
     pub statements: Vec<Statement>,
-    /// The claim that owns it, as written, and where it stands.
-    pub claim: Option<(String, Place)>,
+    /// What owns it.
+    pub claim: Option<ClaimedBy>,
     /// The family that it is in, with its members, the strongest first.
     pub family: Option<(String, Vec<String>)>,
     /// The name that a rename gives it.
     pub renamed_to: Option<String>,
     /// The entry of `retire` that covers it.
     pub retired: Option<(String, Place)>,
-    /// The cap on its removal, where the plan removes it somewhere: planned, allowed, live devices in scope that carry it.
+    /// The cap on its removal, where the plan removes it somewhere: counted, allowed, live devices in scope that carry it.
     pub cap: Option<(u64, u64, u64)>,
+    /// Removals of it in the whole plan, with those that the cap does not count: one half of a rename.
+    pub removals: u64,
 }
 
 /// A rule's say.
@@ -327,20 +331,8 @@ impl Explainer<'_> {
         let group = desired.groups.iter().find(|group| case.is_same(&group.name, tag));
         let statements = group.map_or(Vec::new(), |group| self.statements(group));
         let (verdict, because, stay) = self.tag_verdict(tag, is_live, group);
-        let claim = group.and_then(|group| group.claimed).map(|claimed| match claimed {
-            Claimed::Claim(index) => {
-                let claim = &policy.claims[index as usize];
-                (claim.pattern.to_string(), self.place(claim.span))
-            }
-            Claimed::Family(index) => {
-                let family = &policy.families[index as usize];
-                (format!("family {}", family.name), self.place(family.span))
-            }
-            Claimed::Rename(index) => {
-                let rename = &policy.renames[index as usize];
-                (format!("rename of {}", rename.from), self.place(rename.span))
-            }
-        });
+        let claim = group.and_then(|group| group.claimed);
+        let claim = claim.map(|claimed| claim::claimed_by(policy, self.sources, claimed));
         let family = group.and_then(|group| group.family).map(|(index, _)| {
             let family = &policy.families[index as usize];
             (family.name.clone(), family.members.iter().map(|member| member.tag.clone()).collect())
@@ -365,7 +357,13 @@ impl Explainer<'_> {
             renamed_to: rename,
             retired,
             cap: cap.map(|axis| (axis.planned, axis.allowed, axis.base)),
+            removals: self.removals(tag),
         }
+    }
+
+    fn removals(&self, tag: &str) -> u64 {
+        let removed = self.plan.changes.iter().flat_map(|change| &change.remove);
+        removed.filter(|remove| self.desired.tag_case.is_same(self.plan.tag(remove.tag), tag)).count() as u64
     }
 
     fn tag_verdict(

@@ -86,7 +86,7 @@ fn an_ended_rule_has_no_say_and_says_that_it_is_not_live() {
     let tier0 = explained.tags.iter().find(|tag| tag.tag == "Tier0").unwrap();
     assert_eq!(tier0.verdict, Verdict::Removed);
     assert!(tier0.because.as_deref().unwrap().starts_with("unselected"), "{tier0:?}");
-    assert_eq!(tier0.claim.as_ref().unwrap().0, "Tier0");
+    assert_eq!(tier0.claim.as_ref().unwrap().name, "Tier0");
 }
 
 #[test]
@@ -109,6 +109,8 @@ fn a_rename_adds_the_new_name_and_takes_the_old_one() {
     let old = tag(device("web1", "macOS", &["Old"]), "Old");
     assert_eq!((old.verdict, old.because.as_deref()), (Verdict::Removed, Some("renamed to New")));
     assert_eq!(old.renamed_to.as_deref(), Some("New"));
+    assert_eq!(old.claim.as_ref().unwrap().kind, ClaimKind::Rename);
+    assert_eq!(old.removals, 1, "also where the cap counts none");
     // Where the new name is claimed and no rule gives it, it is not added.
     assert_eq!(verdict(device("web1", "macOS", &["Stale"]), "Tier0").0, Verdict::Absent);
     assert_eq!(verdict(device("web1", "macOS", &["Stale"]), "Stale").0, Verdict::Removed);

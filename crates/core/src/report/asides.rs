@@ -3,7 +3,7 @@
 use crate::plan::{Plan, Withheld};
 
 use super::change::{Class, Row, What};
-use super::model::{Model, device_rows};
+use super::model::{Model, Subject, device_rows};
 
 impl<'a> Model<'a> {
     /// What is contested, pending, withheld, protected or unresolved, one a row. A plan that was read from a file has only samples
@@ -27,6 +27,17 @@ impl<'a> Model<'a> {
             })
         });
         asides.chain(unresolved_rows(plan))
+    }
+
+    /// The rows that a table of changes has beside them: everything for drift, and for a plan the devices on which a template yields
+    /// no tag, for which no other row speaks.
+    pub fn rows_beside(&self) -> impl Iterator<Item = Row<'a>> + '_ {
+        let subject = self.input.subject;
+        self.aside_rows().filter(move |row| match subject {
+            Subject::Drift => true,
+            Subject::Plan => row.unresolved.is_some(),
+            _ => false,
+        })
     }
 
     /// Groups of what is not done, with their class; pending ones last.

@@ -8,8 +8,8 @@ use std::io::{self, Write};
 use crate::desired::GapReason;
 use crate::diagnostic::Place;
 use crate::explain::{
-    Condition, Explanation, GroupExplained, NoTag, Stated, Statement, Stay, StayReason, TagExplained,
-    ValueExplained, Verdict,
+    ClaimKind, Condition, Explanation, GroupExplained, NoTag, Stated, Statement, Stay, StayReason,
+    TagExplained, ValueExplained, Verdict,
 };
 use crate::plan::WithheldReason;
 
@@ -99,15 +99,22 @@ fn tag_lines(tag: &TagExplained, style: &Style, out: &mut dyn Write) -> io::Resu
     writeln!(out, "  {live}")?;
     stays(tag.stay.as_ref(), style, out)?;
     statements(&tag.statements, out)?;
-    if let Some((claim, place)) = &tag.claim {
-        writeln!(out, "  claimed by \"{}\" at {}", shown(claim), at(place))?;
+    if let Some(claim) = &tag.claim {
+        let (name, place) = (shown(&claim.name), at(&claim.place));
+        let by = match claim.kind {
+            ClaimKind::Claim => format!("\"{name}\""),
+            ClaimKind::Family => format!("the family \"{name}\""),
+            ClaimKind::Rename => format!("its rename to \"{name}\""),
+        };
+        writeln!(out, "  claimed by {by} at {place}")?;
     }
     if let Some((family, members)) = &tag.family {
         let members: Vec<String> = members.iter().map(|member| shown(member)).collect();
         let text = format!("in family \"{}\", the first of: {}", shown(family), members.join(", "));
         sentence(&text, Paint::Plain, 2, style, out)?;
     }
-    if let Some(to) = &tag.renamed_to {
+    let is_claimed_by_rename = tag.claim.as_ref().is_some_and(|claim| claim.kind == ClaimKind::Rename);
+    if let Some(to) = tag.renamed_to.as_ref().filter(|_| !is_claimed_by_rename) {
         writeln!(out, "  renamed to \"{}\"", shown(to))?;
     }
     if let Some((pattern, place)) = &tag.retired {
@@ -115,11 +122,18 @@ fn tag_lines(tag: &TagExplained, style: &Style, out: &mut dyn Write) -> io::Resu
     }
     if let Some((planned, allowed, base)) = tag.cap {
         let of = counted(base, "device");
-        let (planned, allowed) = (counted(planned, "removal"), number(allowed));
-        writeln!(
-            out,
-            "  in the whole plan: {planned} of this tag, {allowed} allowed, {of} in scope with it"
-        )?;
+        let removals = counted(tag.removals, "removal");
+        // A rename removes the old name where it adds the new one: no cap counts that.
+        let renamed = match tag.removals.saturating_sub(planned) {
+            0 => String::new(),
+            renamed if renamed == tag.removals => ", which a rename makes and no limit counts".to_owned(),
+            renamed => format!(", of which a rename makes {} that no limit counts", number(renamed)),
+        };
+        let allowed = number(allowed);
+        let text = format!(
+            "in the whole plan: {removals} of this tag{renamed}; {allowed} allowed, {of} in scope with it"
+        );
+        sentence(&text, Paint::Plain, 2, style, out)?;
     }
     Ok(())
 }
@@ -374,6 +388,7 @@ fn sentence(text: &str, paint: Paint, indent: usize, style: &Style, out: &mut dy
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::explain::ClaimedBy;
 
     fn place(line: u32) -> Place {
         Place { file: "p.yaml".into(), line, column: 1, end_line: line, end_column: 2 }
@@ -382,6 +397,24 @@ mod tests {
     fn leaf(label: &str, holds: bool, actual: Option<&str>) -> Condition {
         let actual = actual.map(str::to_owned);
         Condition { label: label.to_owned(), holds: Some(holds), actual, place: place(3), children: vec![] }
+    }
+
+    #[test]
+    fn a_renamed_tag_is_claimed_by_its_rename_and_its_removals_are_told_though_no_cap_counts_them() {
+        let mut renamed = example();
+        let rename = ClaimedBy { kind: ClaimKind::Rename, name: "New".to_owned(), place: place(1) };
+        let tag = &mut renamed.tags[0];
+        (tag.claim, tag.renamed_to, tag.cap, tag.removals) =
+            (Some(rename), Some("New".to_owned()), Some((0, 5, 8)), 2);
+        let mut out = Vec::new();
+        human(&renamed, &Style { width: 200, ..Style::default() }, &mut out).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        let expected = "  the device carries it now
+  claimed by its rename to \"New\" at p.yaml:1
+  in the whole plan: 2 removals of this tag, which a rename makes and no limit counts; 5 allowed, 8 devices in scope with it
+
+";
+        assert!(text.contains(expected), "{text}");
     }
 
     fn example() -> Explanation {
@@ -420,11 +453,12 @@ mod tests {
                 because: Some("unselected: claimed by `Tier0`, and no rule assigns it".to_owned()),
                 stay: None,
                 statements: vec![],
-                claim: Some(("Tier0".to_owned(), place(1))),
+                claim: Some(ClaimedBy { kind: ClaimKind::Claim, name: "Tier0".to_owned(), place: place(1) }),
                 family: None,
                 renamed_to: None,
                 retired: None,
                 cap: Some((1, 5, 8)),
+                removals: 1,
             }],
             value: None,
             group: None,
@@ -441,7 +475,7 @@ dc01\\u{202e} (a1) · in scope
 Tag \"Tier0\" will be removed, because unselected: claimed by `Tier0`, and no rule assigns it
   the device carries it now
   claimed by \"Tier0\" at p.yaml:1
-  in the whole plan: 1 removal of this tag, 5 allowed, 8 devices in scope with it
+  in the whole plan: 1 removal of this tag; 5 allowed, 8 devices in scope with it
 
 Rules
   ✗ domain-controllers  +Tier0  does not apply  p.yaml:2

@@ -128,6 +128,7 @@ fn asides(model: &Model<'_>, style: &Style, out: &mut dyn Write) -> io::Result<(
     }
     if style.details || model.input.subject == Subject::Drift {
         aside_devices(model, style, out)?;
+        unresolved_devices(model, style, out)?;
     }
     for (source, text, names) in unmatched {
         let source = terminal(&source).into_owned();
@@ -154,6 +155,26 @@ fn aside_devices(model: &Model<'_>, style: &Style, out: &mut dyn Write) -> io::R
         }
         let name = aside.name.as_ref().map_or_else(String::new, |name| format!(" ({})", terminal(name)));
         items[0] = format!("{}{name}: {}", class.word(), items[0]).into();
+        for line in wrap(items, ", ", (6, 8), style.width) {
+            writeln!(out, "{}", style.paint(Paint::Faint, &line))?;
+        }
+    }
+    Ok(())
+}
+
+/// The devices on which a template yields no tag, with what it lacks: three a template, or all with details.
+fn unresolved_devices(model: &Model<'_>, style: &Style, out: &mut dyn Write) -> io::Result<()> {
+    for entry in model.plan().unresolved.iter().filter(|entry| !entry.devices.is_empty()) {
+        let shown = if style.details { usize::MAX } else { 3 };
+        let mut items: Vec<Cow<'_, str>> = Vec::new();
+        for device in entry.devices.iter().take(shown) {
+            let name = clip(device.name.as_ref().unwrap_or(&device.id), 80);
+            items.push(format!("{} ({})", terminal(&name), sentences::gap(device.reason)).into());
+        }
+        if entry.devices.len() > items.len() {
+            items.push(format!("… {} more", number((entry.devices.len() - items.len()) as u64)).into());
+        }
+        items[0] = format!("unresolved ({}): {}", terminal(&clip(&entry.template, 80)), items[0]).into();
         for line in wrap(items, ", ", (6, 8), style.width) {
             writeln!(out, "{}", style.paint(Paint::Faint, &line))?;
         }
@@ -398,6 +419,7 @@ refused: 312 removals of tag \"Tier0\" are over the limit of 260
             Style { details: true, ..Style::default() },
         );
         assert!(text.contains("srv3103.corp.example.com") && !text.contains(" more"));
+        assert!(text.contains("unresolved (owner:{lookup.cmdb.owner|slug}): srv-37 (no row)\n"), "{text}");
     }
 
     #[test]

@@ -35,6 +35,8 @@ pub struct Column {
     pub key: String,
     /// Whether people see it in the table on a terminal; files have every column.
     pub is_brief: bool,
+    /// Whether its cells are of no use in part, such as the id of a run: a narrow terminal cuts others.
+    pub is_whole: bool,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -94,13 +96,19 @@ impl Cell {
 impl Listing {
     /// A column that people and files have.
     pub fn column(mut self, key: impl Into<String>) -> Listing {
-        self.columns.push(Column { key: key.into(), is_brief: true });
+        self.columns.push(Column { key: key.into(), is_brief: true, is_whole: false });
+        self
+    }
+
+    /// A column that people and files have, and that is never cut.
+    pub fn whole_column(mut self, key: impl Into<String>) -> Listing {
+        self.columns.push(Column { key: key.into(), is_brief: true, is_whole: true });
         self
     }
 
     /// A column that only files have.
     pub fn detail(mut self, key: impl Into<String>) -> Listing {
-        self.columns.push(Column { key: key.into(), is_brief: false });
+        self.columns.push(Column { key: key.into(), is_brief: false, is_whole: false });
         self
     }
 
@@ -154,10 +162,12 @@ pub fn human(listing: &Listing, style: &Style, out: &mut dyn Write) -> io::Resul
             cells.chain([width(&titles[place])]).max().unwrap_or(0)
         };
         let mut widths: Vec<usize> = (0..shown.len()).map(widest).collect();
+        let is_whole: Vec<bool> = shown.iter().map(|index| listing.columns[*index].is_whole).collect();
         let between = 2 * shown.len().saturating_sub(1) + 2;
         // A long cell gives way before a column vanishes; nothing is under 12 characters.
         while widths.iter().sum::<usize>() + between > style.width
-            && let Some(longest) = widths.iter_mut().max()
+            && let Some((longest, _)) =
+                widths.iter_mut().zip(&is_whole).filter(|(_, is_whole)| !**is_whole).max()
             && *longest > 12
         {
             *longest -= 1;

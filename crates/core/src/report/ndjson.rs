@@ -1,4 +1,4 @@
-//! One change a line, for log pipelines: no change, no line.
+//! One change a line, for log pipelines, and one a device on which a template yields no tag: neither, no line.
 //!
 //! Each line names its tenant and time, because a pipeline mixes the lines of many.
 
@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::time::Timestamp;
 
-use super::model::{Model, Row, Subject};
+use super::model::{Model, Row};
 use super::row::{self, RowDocument};
 
 /// One line.
@@ -40,11 +40,8 @@ pub struct LineDocument<'a> {
 /// # Errors
 /// Those of the writer.
 pub fn ndjson(model: &Model<'_>, out: &mut dyn Write) -> io::Result<()> {
-    model.rows().chain(model.lost_rows()).try_for_each(|row| line(model, &row, out))?;
-    if model.input.subject == Subject::Drift {
-        model.aside_rows().try_for_each(|row| line(model, &row, out))?;
-    }
-    Ok(())
+    let mut rows = model.rows().chain(model.lost_rows()).chain(model.rows_beside());
+    rows.try_for_each(|row| line(model, &row, out))
 }
 
 fn line(model: &Model<'_>, row: &Row<'_>, out: &mut dyn Write) -> io::Result<()> {
@@ -65,7 +62,7 @@ fn line(model: &Model<'_>, row: &Row<'_>, out: &mut dyn Write) -> io::Result<()>
 mod tests {
     use super::*;
     use crate::report::fixtures;
-    use crate::report::model::Input;
+    use crate::report::model::{Input, Subject};
 
     fn lines(input: Input<'_>) -> Vec<serde_json::Value> {
         let mut out = Vec::new();
@@ -78,7 +75,7 @@ mod tests {
     fn every_change_is_one_line_and_no_change_is_none() {
         let plan = fixtures::example();
         let lines = lines(Input::new(Subject::Plan, &plan));
-        assert_eq!(lines.len(), 3_116 + 211 + 12);
+        assert_eq!(lines.len(), 3_116 + 211 + 12 + 1, "one device has an unresolved template");
         let first = &lines[0];
         assert_eq!(first["device"]["name"], "dc01.corp.example.com");
         assert_eq!(first["action"], "add");
@@ -95,10 +92,15 @@ mod tests {
     }
 
     #[test]
-    fn drift_lists_each_device_on_which_a_template_yields_no_tag() {
-        let plan = fixtures::example();
-        let lines = lines(Input::new(Subject::Drift, &plan));
-        let line = lines.iter().find(|line| line["reason"] == "unresolved").unwrap();
+    fn each_device_on_which_a_template_yields_no_tag_is_a_line() {
+        for subject in [Subject::Plan, Subject::Drift] {
+            let plan = fixtures::example();
+            let lines = lines(Input::new(subject, &plan));
+            unresolved(lines.iter().find(|line| line["reason"] == "unresolved").unwrap());
+        }
+    }
+
+    fn unresolved(line: &serde_json::Value) {
         assert_eq!(line["device"]["name"], "srv-37");
         assert_eq!(line["class"], "withheld");
         assert_eq!(line["reasonName"], "lookup.cmdb.owner");

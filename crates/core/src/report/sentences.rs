@@ -359,7 +359,8 @@ fn gaps(unresolved: &Unresolved) -> String {
     said.join(", ")
 }
 
-fn gap(reason: GapReason) -> &'static str {
+/// What a placeholder lacks, in words.
+pub fn gap(reason: GapReason) -> &'static str {
     match reason {
         GapReason::Missing => "not reported",
         GapReason::NoRow => "no row",
