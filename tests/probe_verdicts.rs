@@ -15,7 +15,7 @@ use mdetag_core::cloud::Cloud;
 use mdetag_core::plan::Lane;
 use mdetag_core::probe::scratch::ScratchTags;
 use mdetag_core::probe::{
-    Answer, Ask, Device, Interrupted, Leftover, MAX_CALLS, Measured, clean_up, measure,
+    Answer, Ask, Interrupted, Leftover, MAX_CALLS, Measured, ProbedDevice, clean_up, measure,
 };
 use mdetag_core::time::{Clock, Timestamp};
 use mdetag_sandbox::{Options, Running, Sandbox, serve};
@@ -180,7 +180,7 @@ async fn each_verdict_is_what_the_switch_says_in_a_hundred_combinations() {
         }
         let before = state(&sandbox);
         let manual = Some(vec!["Finance".into(), "EU".into()]);
-        let device = Device { id: DEVICE.into(), unknown_id: UNKNOWN.into(), manual };
+        let device = ProbedDevice { id: DEVICE.into(), unknown_id: UNKNOWN.into(), manual };
         let mut asker = prober.probe(DEVICE.into(), &Open, 1, Hand(&sandbox));
         let measured = measure(&mut asker, &device, &ScratchTags::new("k3"), "test").await;
         assert_eq!(measured.interrupted, None, "{number}: {chosen:?}");

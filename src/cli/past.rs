@@ -19,7 +19,7 @@ use mdetag::store::{repository, set_name};
 use mdetag_core::apply::{ChangeOutcome, Entry, Outcome, resume};
 use mdetag_core::device::{DeviceValue, Field};
 use mdetag_core::inventory::Snapshot;
-use mdetag_core::plan::revert::PastRun;
+use mdetag_core::plan::revert::RevertedRun;
 use mdetag_core::plan::{ChangeKey, ChangeWhat, History, Plan, PolicyReference, TagCase, guard};
 use mdetag_core::policy::MOST_DAYS_AHEAD;
 use mdetag_core::report::escape::{self, terminal};
@@ -268,8 +268,8 @@ pub struct ProvenRun {
 
 impl ProvenRun {
     /// For the planner.
-    pub fn as_past(&self) -> PastRun<'_> {
-        PastRun { id: &self.recorded.header.run, plan: &self.plan, confirmed: &self.confirmed }
+    pub fn as_past(&self) -> RevertedRun<'_> {
+        RevertedRun { id: &self.recorded.header.run, plan: &self.plan, confirmed: &self.confirmed }
     }
 }
 

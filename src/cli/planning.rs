@@ -5,7 +5,7 @@
 use mdetag_core::desired;
 use mdetag_core::diagnostic::{Diagnostic, Severity, Sources};
 use mdetag_core::inventory::{
-    self, Baselines, Compared, Counts, DeviceSet, Snapshot, Trust, UntrustedReason,
+    self, Baselines, Compared, DeviceSet, InventoryCounts, Snapshot, Trust, UntrustedReason,
 };
 use mdetag_core::plan::consequences::Consequences;
 use mdetag_core::plan::guard::Allowance;
@@ -77,7 +77,7 @@ pub struct Planned {
     /// What the selectors held for.
     pub selections: Selections,
     /// What this run counted: the next run's `last`, if this one is trusted.
-    pub counts: Counts,
+    pub counts: InventoryCounts,
     /// No device was read, and nothing says that there should be none (`guard.inventory.min: 0`).
     pub saw_nothing: bool,
 }
@@ -191,7 +191,7 @@ pub struct Fresh {
     pub plan: Plan,
     /// What the selectors held for.
     pub selections: Selections,
-    pub counts: Counts,
+    pub counts: InventoryCounts,
 }
 
 /// Select, desire, diff.

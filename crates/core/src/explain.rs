@@ -15,7 +15,7 @@ pub use group::{GroupConditions, GroupExplained, TagEffect, tags_after};
 
 use serde::Serialize;
 
-use crate::desired::{Desired, Group};
+use crate::desired::{Desired, TagGroup};
 use crate::diagnostic::{Place, Sources, Span};
 use crate::inventory::Row;
 use crate::plan::{AxisReport, Cause, CauseIndex, DeviceChange, Plan, Withheld};
@@ -294,7 +294,7 @@ impl Explainer<'_> {
         places
     }
 
-    fn statements(&self, group: &Group) -> Vec<Statement> {
+    fn statements(&self, group: &TagGroup) -> Vec<Statement> {
         let gives = group.carries.iter().filter(|carry| self.desired.gives(carry, self.row));
         let mut said: Vec<(u32, i64, &str)> =
             gives.map(|carry| (carry.rule, carry.priority, "gives")).collect();
@@ -370,7 +370,7 @@ impl Explainer<'_> {
         &self,
         tag: &str,
         is_live: bool,
-        group: Option<&Group>,
+        group: Option<&TagGroup>,
     ) -> (Verdict, Option<String>, Option<Stay>) {
         if !self.is_in_scope() {
             return (Verdict::OutOfScope, None, None);

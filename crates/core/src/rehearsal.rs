@@ -98,7 +98,7 @@ impl Failure {
 }
 
 /// What the policy makes of a test's device.
-struct Outcome {
+struct RehearsedDevice {
     tags: Vec<String>,
     removes: Vec<String>,
     value: Option<DeviceValue>,
@@ -186,7 +186,7 @@ fn one(
     let plan = plan::diff(&desired, &History::default(), Header::default(), sources);
     let is_protected = desired.protected.contains(Row(0));
     let tags = if is_protected { Vec::new() } else { desired.tags_of(Row(0)) };
-    let outcome = Outcome {
+    let outcome = RehearsedDevice {
         tags: tags.iter().map(|tag| tag.to_string()).collect(),
         removes: removes(&plan),
         value: desired.value_of(Row(0)).filter(|_| !is_protected),
@@ -237,7 +237,7 @@ fn removes(plan: &Plan) -> Vec<String> {
     removes.map(|remove| plan.tag(remove.tag).to_string()).collect()
 }
 
-fn failures(expect: &Expectations, outcome: &Outcome, policy: &Policy) -> Vec<Failure> {
+fn failures(expect: &Expectations, outcome: &RehearsedDevice, policy: &Policy) -> Vec<Failure> {
     let sorted = |items: &[String]| {
         let mut items = items.to_vec();
         items.sort();

@@ -12,7 +12,7 @@ use mdetag_core::apply::DeviceState;
 use mdetag_core::device::Field;
 use mdetag_core::inventory::{Row, Snapshot};
 use mdetag_core::probe::scratch::{PREFIX, ScratchTags, is_scratch};
-use mdetag_core::probe::{Device, Leftover, MAX_CALLS, Measured, ServiceProfile, clean_up, measure};
+use mdetag_core::probe::{Leftover, MAX_CALLS, Measured, ProbedDevice, ServiceProfile, clean_up, measure};
 use mdetag_core::report::escape::terminal;
 use mdetag_core::report::probe::{self as report, ProbeEnd};
 use mdetag_core::report::words::counted;
@@ -129,7 +129,7 @@ impl Bench<'_> {
         let hex: String = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
         // As long as the service's own, and nobody's: a service that writes to the devices that it knows writes to one.
         let unknown_id = hex.chars().cycle().take(subject.id.chars().count()).collect::<String>().into();
-        let device = Device { id: subject.id.clone(), unknown_id, manual };
+        let device = ProbedDevice { id: subject.id.clone(), unknown_id, manual };
         let tags = ScratchTags::new(&hex[..10]);
         let measured = {
             let mut asker = self.asker(&subject.id, &mut journal, Some(&mut stops.signals), None);

@@ -13,7 +13,7 @@ use crate::time::Timestamp;
 
 use super::budget::Budget;
 use super::changes::{ChangeIndex, ChangeRow, Effect};
-use super::evidence::{Evidence, RereadReason};
+use super::evidence::{ReplyEvidence, RereadReason};
 use super::queue::{ItemKind, Queue};
 use super::retry::{LONGEST_CLOSURE, MAX_FAILURES, MAX_FORBIDDEN, MAX_TRIES, MIN_WAIT};
 use super::run::{CallInFlight, Run};
@@ -94,9 +94,11 @@ impl Run<'_> {
             }
             Some(state) => {
                 self.learn_tag(change, state);
-                (Evidence::Refuted, "the service accepted it, and its answer shows the old state")
+                (ReplyEvidence::Refuted, "the service accepted it, and its answer shows the old state")
             }
-            None => (Evidence::Accepted, "the service accepted it, and its answer does not show the device"),
+            None => {
+                (ReplyEvidence::Accepted, "the service accepted it, and its answer does not show the device")
+            }
         };
         self.changes.doubt(change, RereadReason { since: now, evidence, error: error.into() });
     }
@@ -201,7 +203,7 @@ impl Run<'_> {
                 continue;
             }
             if may_have_effect {
-                let doubt = RereadReason { since: now, evidence: Evidence::None, error: error.clone() };
+                let doubt = RereadReason { since: now, evidence: ReplyEvidence::None, error: error.clone() };
                 self.changes.doubt(*change, doubt);
             } else {
                 self.changes.end(*change, Outcome::Failed, Some(&error));
@@ -301,7 +303,7 @@ impl Run<'_> {
             return self.queues.delay(flight.item, now.plus(MISS_WAIT));
         }
         self.learn_unknown_id(flight.item, flight.devices[0]);
-        let doubt = RereadReason { since: now, evidence: Evidence::Missing, error: words.into() };
+        let doubt = RereadReason { since: now, evidence: ReplyEvidence::Missing, error: words.into() };
         for change in self.changes.of_device(flight.devices[0]).chain(flight.members.iter().copied()) {
             if self.changes.is_waiting(change) {
                 self.changes.doubt(change, doubt.clone());

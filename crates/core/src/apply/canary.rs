@@ -11,7 +11,7 @@ use crate::time::Timestamp;
 
 use super::budget::Budget;
 use super::changes::{ChangeState, Effect};
-use super::origins::Origin;
+use super::origins::TagOrigin;
 use super::queue::{ItemKind, Queue};
 use super::run::Run;
 use super::{DeviceState, Entry, Outcome, TagAction};
@@ -26,7 +26,7 @@ impl<'p> Run<'p> {
         for (device, change) in self.plan.changes.iter().enumerate() {
             let stays = |tag: &&TagIndex| change.remove.iter().all(|remove| remove.tag != **tag);
             let is_manual =
-                |tag: &TagIndex| origins.of(&change.id, self.plan.tag(*tag)) == Some(Origin::Manual);
+                |tag: &TagIndex| origins.of(&change.id, self.plan.tag(*tag)) == Some(TagOrigin::Manual);
             if change.value.is_some() && change.observed_tags.iter().filter(stays).any(is_manual) {
                 self.patch.suggest(device as u32);
             }
@@ -34,7 +34,7 @@ impl<'p> Run<'p> {
     }
 
     /// Where a tag that a device carries comes from: as hunting told, or by this run, which added it.
-    pub(super) fn origin(&self, device: u32, tag: &Arc<str>) -> Option<Origin> {
+    pub(super) fn origin(&self, device: u32, tag: &Arc<str>) -> Option<TagOrigin> {
         let told = self.origins.and_then(|origins| origins.of(self.changes.device_id(device), tag));
         told.or_else(|| {
             let added = self.changes.of_device(device).any(|index| {
@@ -45,7 +45,7 @@ impl<'p> Run<'p> {
                     && change.state == ChangeState::Ended(Outcome::Done)
                     && self.changes.confirmed_at(index).is_some()
             });
-            added.then_some(Origin::Manual)
+            added.then_some(TagOrigin::Manual)
         })
     }
 
@@ -135,7 +135,7 @@ impl<'p> Run<'p> {
             }
             if !state.tags.contains(&tag) {
                 lost.push(tag);
-            } else if self.origin(device, &tag) == Some(Origin::Manual) {
+            } else if self.origin(device, &tag) == Some(TagOrigin::Manual) {
                 has_kept_manual = true;
             }
         }

@@ -9,8 +9,8 @@ use crate::device::DeviceValue;
 use crate::time::Timestamp;
 
 use super::changes::{ChangeIndex, Effect};
-use super::origins::Origin;
-use super::queue::{ItemIndex, ItemKind, Members, PatchBody, Queue, WorkItem};
+use super::origins::TagOrigin;
+use super::queue::{ItemChanges, ItemIndex, ItemKind, PatchBody, Queue, WorkItem};
 use super::run::{CallInFlight, Run};
 use super::{DeviceState, Outcome};
 
@@ -97,8 +97,8 @@ impl Run<'_> {
                 continue;
             }
             match self.origin(device, tag)? {
-                Origin::Manual => manual.push(tag.clone()),
-                Origin::Foreign => {}
+                TagOrigin::Manual => manual.push(tag.clone()),
+                TagOrigin::Foreign => {}
             }
         }
         Some(manual)
@@ -168,7 +168,7 @@ impl Run<'_> {
     pub(super) fn uncombine(&mut self, index: ItemIndex) {
         self.back_to_read(index);
         let item = self.queues.item_mut(index);
-        let members = std::mem::replace(&mut item.members, Members::Many(Vec::new()));
+        let members = std::mem::replace(&mut item.members, ItemChanges::Many(Vec::new()));
         let priority = item.priority;
         for change in members.as_slice().iter().copied() {
             if !self.changes.is_waiting(change) {
@@ -182,7 +182,7 @@ impl Run<'_> {
     }
 
     fn value_alone(&mut self, change: ChangeIndex, to: DeviceValue, priority: i64) {
-        let item = WorkItem::new(ItemKind::Value(to), Queue::SetValue, priority, Members::One(change));
+        let item = WorkItem::new(ItemKind::Value(to), Queue::SetValue, priority, ItemChanges::One(change));
         let index = self.queues.push(item);
         self.changes.set_item(change, index);
         self.queues.enqueue(index);

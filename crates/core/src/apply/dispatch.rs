@@ -10,8 +10,8 @@ use crate::time::Timestamp;
 
 use super::budget::Budget;
 use super::changes::{ChangeIndex, Effect, NO_ITEM};
-use super::evidence::{Evidence, RereadReason};
-use super::queue::{ItemIndex, ItemKind, Members, PatchBody, Queue, WorkItem};
+use super::evidence::{ReplyEvidence, RereadReason};
+use super::queue::{ItemChanges, ItemIndex, ItemKind, PatchBody, Queue, WorkItem};
 use super::run::{CallInFlight, Run, Step, StopReason};
 use super::{Call, CallId, Entry, Outcome, TagAction};
 
@@ -103,7 +103,7 @@ impl Run<'_> {
             // A repair and a planned change may concern one device: its id goes once, and its answer ends both.
             changes.sort_by_key(|change| self.changes.get(*change).device);
             for chunk in changes.chunks(MAX_BULK) {
-                let members = Members::from(chunk.to_vec());
+                let members = ItemChanges::from(chunk.to_vec());
                 let mut item = WorkItem::new(ItemKind::Tags { tag, action }, Queue::Bulk, i64::MAX, members);
                 item.is_last = chunk.iter().any(|change| self.changes.get(*change).is_twin);
                 let index = self.queues.push(item);
@@ -159,7 +159,7 @@ impl Run<'_> {
         }
         for change in item.members.as_slice() {
             if self.changes.is_waiting(*change) {
-                let doubt = RereadReason { since: now, evidence: Evidence::None, error: error.clone() };
+                let doubt = RereadReason { since: now, evidence: ReplyEvidence::None, error: error.clone() };
                 self.changes.doubt(*change, doubt);
             }
         }
@@ -272,7 +272,7 @@ impl Run<'_> {
             if members.iter().any(|change| !self.changes.is_waiting(*change)) {
                 let waiting: Vec<u32> =
                     members.iter().copied().filter(|change| self.changes.is_waiting(*change)).collect();
-                self.queues.item_mut(index).members = Members::Many(waiting);
+                self.queues.item_mut(index).members = ItemChanges::Many(waiting);
             }
             let item = self.queues.item_mut(index);
             if !item.members.as_slice().is_empty() {
@@ -300,10 +300,10 @@ impl Run<'_> {
         self.release_route(index);
         let item = self.queues.item_mut(index);
         item.rest.clear();
-        item.members = Members::Many(Vec::new());
+        item.members = ItemChanges::Many(Vec::new());
         let (kind, priority, is_last) = (item.kind.clone(), item.priority, item.is_last);
         for change in left {
-            let mut single = WorkItem::new(kind.clone(), Queue::Single, priority, Members::One(change));
+            let mut single = WorkItem::new(kind.clone(), Queue::Single, priority, ItemChanges::One(change));
             single.is_last = is_last;
             let single = self.queues.push(single);
             self.changes.set_item(change, single);

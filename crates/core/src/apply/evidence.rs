@@ -8,7 +8,7 @@ use crate::time::Timestamp;
 
 /// What an answer said about a change that it does not prove.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Evidence {
+pub(super) enum ReplyEvidence {
     /// There was no answer that took the call.
     None,
     /// The service says that there is no such device.
@@ -25,7 +25,7 @@ pub(super) enum Evidence {
 #[derive(Clone, Debug)]
 pub(super) struct RereadReason {
     pub(super) since: Timestamp,
-    pub(super) evidence: Evidence,
+    pub(super) evidence: ReplyEvidence,
     /// What came back, for people.
     pub(super) error: Arc<str>,
 }

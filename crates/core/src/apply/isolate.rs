@@ -10,8 +10,8 @@ use std::sync::Arc;
 use crate::time::Timestamp;
 
 use super::changes::{ChangeIndex, Effect, NO_ITEM};
-use super::evidence::{Evidence, RereadReason};
-use super::queue::{ItemIndex, ItemKind, Members, Queue, WorkItem};
+use super::evidence::{ReplyEvidence, RereadReason};
+use super::queue::{ItemChanges, ItemIndex, ItemKind, Queue, WorkItem};
 use super::run::{CallInFlight, Run};
 use super::{Outcome, Rejection, TagAction};
 use crate::service::Question;
@@ -132,7 +132,8 @@ impl Run<'_> {
             let device = self.changes.get(*named).device;
             for change in self.changes.of_device(device).chain([*named]) {
                 if self.changes.is_waiting(change) {
-                    let doubt = RereadReason { since: now, evidence: Evidence::Named, error: error.clone() };
+                    let doubt =
+                        RereadReason { since: now, evidence: ReplyEvidence::Named, error: error.clone() };
                     self.changes.doubt(change, doubt);
                 }
             }
@@ -151,7 +152,7 @@ impl Run<'_> {
             Effect::Remove(tag) => (ItemKind::Tags { tag, action: TagAction::Remove }, Queue::Single),
             Effect::Value(to) => (ItemKind::Value(to), Queue::SetValue),
         };
-        let item = self.queues.push(WorkItem::new(kind, queue, i64::MAX, Members::One(change)));
+        let item = self.queues.push(WorkItem::new(kind, queue, i64::MAX, ItemChanges::One(change)));
         self.changes.set_item(change, item);
         self.queues.enqueue(item);
     }
@@ -242,7 +243,7 @@ impl Run<'_> {
         if !std::mem::replace(&mut isolation.holds_route, true) {
             self.bulk.probe_started();
         }
-        item.members = Members::One(flight.members[0]);
+        item.members = ItemChanges::One(flight.members[0]);
         item.queue = Queue::Probe;
         self.queues.enqueue(flight.item);
         true
@@ -281,11 +282,11 @@ impl Run<'_> {
     pub(super) fn take_next(&mut self, index: ItemIndex) -> bool {
         let item = self.queues.item_mut(index);
         let Some(next) = item.rest.pop_front() else {
-            item.members = Members::Many(Vec::new());
+            item.members = ItemChanges::Many(Vec::new());
             self.release_route(index);
             return false;
         };
-        item.members = Members::from(next);
+        item.members = ItemChanges::from(next);
         (item.tries, item.misses, item.may_have_effect) = (0, 0, false);
         if item.isolation.is_some() {
             let is_single = item.members.as_slice().len() == 1;

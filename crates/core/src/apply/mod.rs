@@ -36,6 +36,6 @@ pub use call::{Call, CallId, DeviceState, Rejection, Reply};
 pub use entry::Entry;
 pub use gate::{Gate, Halt, WaveEvent};
 pub use meter::{Admission, LaneWait, Meter, Ticket, WaitReason, WindowSpan};
-pub use origins::{Origin, Origins};
+pub use origins::{Origins, TagOrigin};
 pub use outcome::{ChangeOutcome, Outcome};
 pub use run::{Progress, Run, RunOptions, Step, StopReason};

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 /// Where a tag of a device comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Origin {
+pub enum TagOrigin {
     /// Made in the portal or by the API.
     Manual,
     /// Only the device's registry or a dynamic rule sets it.
@@ -40,11 +40,11 @@ impl Origins {
     }
 
     /// Where a tag of a device comes from, if that is known. A tag that is set by hand and by a rule is manual too.
-    pub fn of(&self, device: &str, tag: &str) -> Option<Origin> {
+    pub fn of(&self, device: &str, tag: &str) -> Option<TagOrigin> {
         let known = self.devices.get(device)?;
         if known.manual.contains(tag) {
-            return Some(Origin::Manual);
+            return Some(TagOrigin::Manual);
         }
-        known.foreign.contains(tag).then_some(Origin::Foreign)
+        known.foreign.contains(tag).then_some(TagOrigin::Foreign)
     }
 }

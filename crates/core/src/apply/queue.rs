@@ -76,20 +76,20 @@ pub(super) struct PatchBody {
 
 /// Changes that go in one call. One change needs no allocation: there may be a million values.
 #[derive(Clone, Debug)]
-pub(super) enum Members {
+pub(super) enum ItemChanges {
     One(ChangeIndex),
     Many(Vec<ChangeIndex>),
 }
 
-impl Members {
-    pub(super) fn from(mut members: Vec<ChangeIndex>) -> Members {
-        if members.len() == 1 { Members::One(members.remove(0)) } else { Members::Many(members) }
+impl ItemChanges {
+    pub(super) fn from(mut members: Vec<ChangeIndex>) -> ItemChanges {
+        if members.len() == 1 { ItemChanges::One(members.remove(0)) } else { ItemChanges::Many(members) }
     }
 
     pub(super) fn as_slice(&self) -> &[ChangeIndex] {
         match self {
-            Members::One(member) => std::slice::from_ref(member),
-            Members::Many(members) => members,
+            ItemChanges::One(member) => std::slice::from_ref(member),
+            ItemChanges::Many(members) => members,
         }
     }
 }
@@ -101,7 +101,7 @@ pub(super) struct WorkItem {
     pub(super) queue: Queue,
     pub(super) priority: i64,
     /// What the next call carries.
-    pub(super) members: Members,
+    pub(super) members: ItemChanges,
     /// What further calls will carry, the first first; a change may be in several, and goes once.
     pub(super) rest: VecDeque<Vec<ChangeIndex>>,
     /// How often the next call was sent without a clear answer.
@@ -118,7 +118,7 @@ pub(super) struct WorkItem {
 }
 
 impl WorkItem {
-    pub(super) fn new(kind: ItemKind, queue: Queue, priority: i64, members: Members) -> WorkItem {
+    pub(super) fn new(kind: ItemKind, queue: Queue, priority: i64, members: ItemChanges) -> WorkItem {
         WorkItem {
             kind,
             queue,

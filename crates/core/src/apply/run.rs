@@ -16,7 +16,7 @@ use super::changes::{ChangeIndex, Changes, Effect};
 use super::held::HeldChanges;
 use super::lanes::Lanes;
 use super::origins::Origins;
-use super::queue::{ItemIndex, ItemKind, Members, Queue, Queues, WorkItem};
+use super::queue::{ItemChanges, ItemIndex, ItemKind, Queue, Queues, WorkItem};
 use super::retry::Jitter;
 use super::routes::{BulkRoute, PatchRoute};
 use super::{Call, CallId, ChangeKey, ChangeOutcome, Entry, Outcome, TagAction, Ticket};
@@ -189,7 +189,8 @@ impl<'p> Run<'p> {
             let members: Vec<u32> = self.changes.of_device(device).collect();
             let kind = ItemKind::Combined { list: None, has_written: false };
             let blockers = self.held_among(&members);
-            let mut item = WorkItem::new(kind, Queue::Read, self.priority_of(device), Members::from(members));
+            let mut item =
+                WorkItem::new(kind, Queue::Read, self.priority_of(device), ItemChanges::from(members));
             item.blockers = blockers;
             self.add_item(item);
         }
@@ -197,7 +198,7 @@ impl<'p> Run<'p> {
             let find = |device: &u32| self.changes.planned_tag(*device, batch.tag.0);
             let members: Vec<u32> = batch.devices.iter().filter_map(find).collect();
             let kind = ItemKind::Tags { tag: batch.tag.0, action: batch.action };
-            let mut item = WorkItem::new(kind, Queue::Bulk, batch.priority, Members::from(members));
+            let mut item = WorkItem::new(kind, Queue::Bulk, batch.priority, ItemChanges::from(members));
             item.blockers = self.held_among(item.members.as_slice());
             if batch.action == TagAction::Remove {
                 item.blockers = item.members.as_slice().len() as u32;
@@ -209,7 +210,7 @@ impl<'p> Run<'p> {
             let Some(change) = self.changes.of_device(value.device).last() else { continue };
             let Effect::Value(to) = self.changes.get(change).what else { continue };
             let mut item =
-                WorkItem::new(ItemKind::Value(to), Queue::Value, value.priority, Members::One(change));
+                WorkItem::new(ItemKind::Value(to), Queue::Value, value.priority, ItemChanges::One(change));
             item.blockers = self.held_among(&[change]);
             self.add_item(item);
         }

@@ -8,7 +8,7 @@ use crate::service::Question;
 use crate::time::Timestamp;
 
 use super::changes::{ChangeIndex, ChangeState, Effect};
-use super::evidence::Evidence;
+use super::evidence::ReplyEvidence;
 use super::run::Run;
 use super::{DeviceState, Entry, Outcome};
 
@@ -61,7 +61,7 @@ impl Run<'_> {
         let settled = asked.minus(self.options.settle);
         let doubts = self.changes.doubts.iter().filter(|(_, doubt)| doubt.since <= settled);
         let (named, doubts): (Vec<_>, Vec<_>) =
-            doubts.partition(|(_, doubt)| doubt.evidence == Evidence::Named);
+            doubts.partition(|(_, doubt)| doubt.evidence == ReplyEvidence::Named);
         let named: Vec<ChangeIndex> = named.into_iter().map(|(change, _)| *change).collect();
         let doubts: Vec<(ChangeIndex, Arc<str>)> = doubts
             .into_iter()
@@ -87,16 +87,16 @@ impl Run<'_> {
         let Some(doubt) = self.changes.doubts.get(&change).cloned() else { return };
         let device = self.changes.get(change).device;
         let state = observed(self.changes.device_id(device));
-        if doubt.evidence == Evidence::Named && (state.is_some() || !is_trusted) {
+        if doubt.evidence == ReplyEvidence::Named && (state.is_some() || !is_trusted) {
             return self.ask_named_alone(change);
         }
         let waited = Some(asked.since(doubt.since).as_secs());
         let Some(state) = state else {
-            let is_missing = matches!(doubt.evidence, Evidence::Missing | Evidence::Named);
+            let is_missing = matches!(doubt.evidence, ReplyEvidence::Missing | ReplyEvidence::Named);
             if is_trusted {
                 match doubt.evidence {
-                    Evidence::Named => self.sightings.note(Question::UnknownId, "refusedNamed", None),
-                    Evidence::Accepted if !matches!(self.changes.get(change).what, Effect::Value(_)) => {
+                    ReplyEvidence::Named => self.sightings.note(Question::UnknownId, "refusedNamed", None),
+                    ReplyEvidence::Accepted if !matches!(self.changes.get(change).what, Effect::Value(_)) => {
                         self.sightings.note(Question::UnknownId, "partial", None);
                     }
                     _ => {}
@@ -116,23 +116,23 @@ impl Run<'_> {
         // A list that lags shows the tags from before the call: then nothing seems lost.
         self.check_watched(device, &state, false, now);
         if self.changes.is_so(change, &state) {
-            if doubt.evidence == Evidence::Accepted {
+            if doubt.evidence == ReplyEvidence::Accepted {
                 self.sightings.note(Question::ListLag, "measured", waited);
             }
             self.changes.end(change, Outcome::Done, None);
             // The list shows the change, so it is new enough to show what else the call did.
             return self.check_neighbours(change, &state, now);
         }
-        if doubt.evidence != Evidence::Missing {
+        if doubt.evidence != ReplyEvidence::Missing {
             // The registry may have put the removed tag back at once, and not the twin that went along with it.
             self.check_neighbours(change, &state, now);
         }
         // An answer that shows the old state is evidence of its own; one that is silent is not, while the list may lag.
         let may_lag =
-            doubt.evidence == Evidence::Accepted && asked < doubt.since.plus(self.options.visibility);
+            doubt.evidence == ReplyEvidence::Accepted && asked < doubt.since.plus(self.options.visibility);
         let (outcome, error) = match doubt.evidence {
-            Evidence::None => (Outcome::Failed, doubt.error),
-            Evidence::Missing => {
+            ReplyEvidence::None => (Outcome::Failed, doubt.error),
+            ReplyEvidence::Missing => {
                 (Outcome::Refused, format!("{}; the list shows the device", doubt.error).into())
             }
             _ if may_lag => {

@@ -3,7 +3,7 @@
 //! Does not resolve them: whoever wrote the rules decides with `priority` or `not`.
 
 use super::value::ValueConflict;
-use super::{Desired, Group};
+use super::{Desired, TagGroup};
 use crate::diagnostic::{DeviceSample, Diagnostic};
 use crate::inventory::{DeviceSet, Row};
 
@@ -43,11 +43,11 @@ pub(super) fn diagnostics(desired: &Desired<'_>, values: Vec<ValueConflict>) -> 
     found
 }
 
-fn can_conflict(group: &Group) -> bool {
+fn can_conflict(group: &TagGroup) -> bool {
     group.carries.iter().any(|carry| group.bans.iter().any(|ban| ban.priority == carry.priority))
 }
 
-fn tag_conflict(desired: &Desired<'_>, group: &Group, priority: i64, rows: &[Row]) -> Diagnostic {
+fn tag_conflict(desired: &Desired<'_>, group: &TagGroup, priority: i64, rows: &[Row]) -> Diagnostic {
     let involved = |is_involved: &dyn Fn(Row) -> bool| rows.iter().any(|row| is_involved(*row));
     let gives = group.carries.iter().filter(|carry| carry.priority == priority);
     let mut givers: Vec<u32> =

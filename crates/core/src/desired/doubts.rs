@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Group, Values};
+use super::{TagGroup, Values};
 use crate::device::Field;
 use crate::policy::{self, Policy, Rule, Selector, SelectorKind, TagExpressionKind, TemplatePart};
 
@@ -23,11 +23,11 @@ pub struct Doubts {
 
 impl Doubts {
     /// Finds them. `sources`: names of data sources.
-    pub(super) fn new(policy: &Policy, groups: &[Group], sources: &BTreeSet<String>) -> Doubts {
+    pub(super) fn new(policy: &Policy, groups: &[TagGroup], sources: &BTreeSet<String>) -> Doubts {
         if sources.is_empty() {
             return Doubts::default();
         }
-        let mut reads = Reads { policy, sources, named: vec![None; policy.selectors.len()] };
+        let mut reads = SourceReads { policy, sources, named: vec![None; policy.selectors.len()] };
         let protections = policy.protections.iter().map(|protection| &protection.select);
         let is_everything = policy.scope.iter().chain(protections).any(|selector| reads.selector(selector));
         let rules: Vec<bool> = policy.rules.iter().map(|rule| reads.rule(rule)).collect();
@@ -50,7 +50,7 @@ impl Doubts {
 
     /// Whether an addition depends on such data: only such rules give it, or one of them could forbid it or give a stronger
     /// member of its family. `givers`: the rules of the highest priority that give it; none where a rename does.
-    pub fn of_addition(&self, group: &Group, givers: &[u32]) -> bool {
+    pub fn of_addition(&self, group: &TagGroup, givers: &[u32]) -> bool {
         if self.is_empty() {
             return false;
         }
@@ -83,14 +83,14 @@ impl Doubts {
 }
 
 /// Which selectors read the sources.
-struct Reads<'a> {
+struct SourceReads<'a> {
     policy: &'a Policy,
     sources: &'a BTreeSet<String>,
     /// By named selector, as far as it was asked.
     named: Vec<Option<bool>>,
 }
 
-impl Reads<'_> {
+impl SourceReads<'_> {
     fn rule(&mut self, rule: &Rule) -> bool {
         self.selector(&rule.select) || rule.tags.iter().any(|tag| self.template(&tag.kind))
     }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::{Ban, Carry, Claimed, Gap, Group, Rows};
+use super::{Ban, Carry, CarryRows, Claimed, Gap, TagGroup};
 use crate::inventory::{Row, Snapshot};
 use crate::pattern::Glob;
 use crate::policy::{Policy, TagExpressionKind};
@@ -29,9 +29,9 @@ pub(super) fn collect(
     now: Timestamp,
     yields: TagsByRule,
     gaps: &[Gap],
-) -> (Vec<Group>, Vec<Vec<u32>>) {
+) -> (Vec<TagGroup>, Vec<Vec<u32>>) {
     let case = policy.tag_case;
-    let mut table = Table { case, groups: Vec::new(), numbers: HashMap::new() };
+    let mut table = GroupTable { case, groups: Vec::new(), numbers: HashMap::new() };
     carries(policy, now, yields, &mut table);
     for member in policy.families.iter().flat_map(|family| &family.members) {
         table.number(&member.tag);
@@ -83,13 +83,13 @@ pub(super) fn collect(
 }
 
 /// Groups by what their spellings have in common.
-struct Table {
+struct GroupTable {
     case: TagCase,
-    groups: Vec<Group>,
+    groups: Vec<TagGroup>,
     numbers: HashMap<Box<str>, u32>,
 }
 
-impl Table {
+impl GroupTable {
     fn find(&self, tag: &str) -> Option<u32> {
         self.numbers.get(&*self.case.key(tag)).copied()
     }
@@ -100,7 +100,7 @@ impl Table {
         }
         let number = self.groups.len() as u32;
         self.numbers.insert(self.case.key(tag).into(), number);
-        self.groups.push(Group {
+        self.groups.push(TagGroup {
             name: tag.into(),
             live: Vec::new(),
             carries: Vec::new(),
@@ -116,7 +116,7 @@ impl Table {
 }
 
 /// The tags that rules give. Rules of higher priority come first, so that theirs is the spelling that is written.
-fn carries(policy: &Policy, now: Timestamp, yields: TagsByRule, table: &mut Table) {
+fn carries(policy: &Policy, now: Timestamp, yields: TagsByRule, table: &mut GroupTable) {
     let mut order: Vec<u32> = (0..policy.rules.len() as u32).collect();
     order.retain(|rule| policy.rules[*rule as usize].is_live(now));
     order.sort_by_key(|rule| (std::cmp::Reverse(policy.rules[*rule as usize].priority), *rule));
@@ -126,7 +126,7 @@ fn carries(policy: &Policy, now: Timestamp, yields: TagsByRule, table: &mut Tabl
     }
     for rule in order {
         let stated = &policy.rules[rule as usize];
-        let mut add = |tag: &str, rows: Rows| {
+        let mut add = |tag: &str, rows: CarryRows| {
             let number = table.number(tag);
             let group = &mut table.groups[number as usize];
             // Of two spellings that are wanted with one priority, the bytewise first is written.
@@ -137,11 +137,11 @@ fn carries(policy: &Policy, now: Timestamp, yields: TagsByRule, table: &mut Tabl
         };
         for expression in &stated.tags {
             if let TagExpressionKind::Literal(tag) = &expression.kind {
-                add(tag, Rows::Rule);
+                add(tag, CarryRows::Rule);
             }
         }
         for (tag, rows) in by_rule.remove(&rule).unwrap_or_default() {
-            add(&tag, Rows::Listed(rows));
+            add(&tag, CarryRows::Listed(rows));
         }
     }
 }
@@ -221,7 +221,7 @@ impl Patterns {
     }
 
     /// Fills in what covers a group.
-    fn describe(&self, policy: &Policy, group: &mut Group) {
+    fn describe(&self, policy: &Policy, group: &mut TagGroup) {
         let name = group.name.clone();
         let key = self.case.key(&name);
         let no_globs = self.hides_globs(&name);
@@ -251,7 +251,7 @@ impl Patterns {
 }
 
 /// Connected groups, in order of their first; parts that touch no device are left out.
-fn parts(groups: &[Group], joins: &[(u32, u32)]) -> Vec<Vec<u32>> {
+fn parts(groups: &[TagGroup], joins: &[(u32, u32)]) -> Vec<Vec<u32>> {
     let mut parents: Vec<u32> = (0..groups.len() as u32).collect();
     fn root(parents: &mut [u32], mut group: u32) -> u32 {
         while parents[group as usize] != group {

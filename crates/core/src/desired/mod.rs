@@ -29,7 +29,7 @@ use crate::tag::TagCase;
 use crate::time::Timestamp;
 
 pub use doubts::Doubts;
-pub use settle::{Part, Reason, Settled};
+pub use settle::{Reason, Settled, SettledPart};
 pub(crate) use template::tag_on;
 pub use window::Window;
 
@@ -47,7 +47,7 @@ pub struct Desired<'a> {
     /// Devices in scope that any protection matches.
     pub protected: DeviceSet,
     /// Every tag that the policy says anything about, and that is assigned, named or live.
-    pub groups: Vec<Group>,
+    pub groups: Vec<TagGroup>,
     /// Groups that must be settled together: families and renames join them. Indices into `groups`.
     pub parts: Vec<Vec<u32>>,
     /// Devices for which a template yields no tag: its data is missing, or the result cannot be a tag.
@@ -62,7 +62,7 @@ pub struct Desired<'a> {
 
 /// One tag (with `tagCase: insensitive`: all its spellings) and everything that the policy says about it.
 #[derive(Clone, Debug)]
-pub struct Group {
+pub struct TagGroup {
     /// As it is written when it is added.
     pub name: Arc<str>,
     /// Live spellings.
@@ -89,12 +89,12 @@ pub struct Carry {
     /// Index into [`Policy::rules`].
     pub rule: u32,
     pub priority: i64,
-    pub rows: Rows,
+    pub rows: CarryRows,
 }
 
 /// Devices of a [`Carry`].
 #[derive(Clone, Debug)]
-pub enum Rows {
+pub enum CarryRows {
     /// All that the rule selects.
     Rule,
     /// Those for which a template yields the tag, ascending, devices on which the rule is undecided included.
@@ -277,8 +277,10 @@ impl Desired<'_> {
     /// Whether a rule gives this tag to a device.
     pub fn gives(&self, carry: &Carry, row: Row) -> bool {
         match &carry.rows {
-            Rows::Rule => self.selections.rules[carry.rule as usize].contains(row),
-            Rows::Listed(rows) => rows.binary_search(&row).is_ok() && !self.is_undecided(carry.rule, row),
+            CarryRows::Rule => self.selections.rules[carry.rule as usize].contains(row),
+            CarryRows::Listed(rows) => {
+                rows.binary_search(&row).is_ok() && !self.is_undecided(carry.rule, row)
+            }
         }
     }
 
@@ -301,7 +303,7 @@ impl Desired<'_> {
     }
 
     /// Whether a rename waits: its new name is claimed, and no rule in force could give it. The old name stays so long.
-    pub fn is_waiting(&self, new: &Group) -> bool {
+    pub fn is_waiting(&self, new: &TagGroup) -> bool {
         let rules = || self.policy.rules.iter().filter(|rule| rule.is_live(self.now));
         let yields = |tag: &TagExpression| match &tag.kind {
             TagExpressionKind::Template(template) => template.glob.matches(&new.name),
@@ -311,14 +313,14 @@ impl Desired<'_> {
     }
 
     /// Whether a rename leads from a tag to this group's.
-    pub fn is_old_name_of(&self, old: &Group, group: &Group) -> bool {
+    pub fn is_old_name_of(&self, old: &TagGroup, group: &TagGroup) -> bool {
         let rename = old.rename.map(|rename| &self.policy.renames[rename as usize]);
         rename.is_some_and(|rename| self.tag_case.is_same(&rename.to, &group.name))
     }
 
     /// The first rule with a template without data that keeps a group's tag on a device, because it could yield it: what a rule of
     /// the same or a higher priority forbids, it does not keep.
-    pub fn keeper(&self, group: &Group, row: Row) -> Option<u32> {
+    pub fn keeper(&self, group: &TagGroup, row: Row) -> Option<u32> {
         let gaps = self.gaps.iter().filter(|gap| gap.has(row) && gap.glob.matches(&group.name));
         let mut keepers = gaps.map(|gap| gap.rule).peekable();
         keepers.peek()?;
@@ -332,26 +334,26 @@ impl Desired<'_> {
     }
 
     /// Whether a rule forbids a group's tag on a device.
-    pub fn forbids(&self, group: &Group, ban: &Ban, row: Row) -> bool {
+    pub fn forbids(&self, group: &TagGroup, ban: &Ban, row: Row) -> bool {
         let own = |carry: &&Carry| carry.rule == ban.rule;
         self.selections.rules[ban.rule as usize].contains(row)
             && !(ban.is_glob && group.carries.iter().filter(own).any(|carry| self.gives(carry, row)))
     }
 
     /// The rules behind a carried tag: those of the highest priority that give it. Ascending.
-    pub fn givers(&self, group: &Group, row: Row) -> Vec<u32> {
+    pub fn givers(&self, group: &TagGroup, row: Row) -> Vec<u32> {
         let givers = group.carries.iter().filter(|carry| self.gives(carry, row));
         strongest(givers.map(|carry| (carry.priority, carry.rule)))
     }
 
     /// The rules behind a forbidden tag: those of the highest priority that forbid it. Ascending.
-    pub fn forbidders(&self, group: &Group, row: Row) -> Vec<u32> {
+    pub fn forbidders(&self, group: &TagGroup, row: Row) -> Vec<u32> {
         let bans = group.bans.iter().filter(|ban| self.forbids(group, ban, row));
         strongest(bans.map(|ban| (ban.priority, ban.rule)))
     }
 
     /// The highest priority that forbids a group's tag on a device; the least number where nothing forbids it.
-    pub fn ban_priority(&self, group: &Group, row: Row) -> i64 {
+    pub fn ban_priority(&self, group: &TagGroup, row: Row) -> i64 {
         let bans = group.bans.iter().filter(|ban| self.forbids(group, ban, row));
         bans.map(|ban| ban.priority).max().unwrap_or(i64::MIN)
     }

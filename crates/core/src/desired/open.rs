@@ -2,8 +2,8 @@
 //!
 //! Settles nothing; `settle` says what follows if those rules do not hold, and here is where that could be otherwise.
 
-use super::settle::{Decision, Possible, Settled};
-use super::{Carry, Desired, Group, Rows, Window};
+use super::settle::{Decision, PossibleTag, Settled};
+use super::{Carry, CarryRows, Desired, TagGroup, Window};
 use crate::inventory::DeviceSet;
 
 impl Decision {
@@ -36,7 +36,7 @@ impl Decision {
 
 impl Desired<'_> {
     /// Whether it is unknown on some device what is said about a tag.
-    pub(super) fn is_open(&self, group: &Group) -> bool {
+    pub(super) fn is_open(&self, group: &TagGroup) -> bool {
         let undecided = &self.selections.undecided;
         let is_undecided = |rule: u32| !undecided.is_empty() && undecided.contains_key(&rule);
         !group.may_yield.is_empty()
@@ -45,7 +45,7 @@ impl Desired<'_> {
     }
 
     /// Devices on which unknown data may make a template yield a tag, with the priority of its rule.
-    pub(super) fn may_yield(&self, group: &Group) -> impl Iterator<Item = (i64, &DeviceSet)> {
+    pub(super) fn may_yield(&self, group: &TagGroup) -> impl Iterator<Item = (i64, &DeviceSet)> {
         let gaps = group.may_yield.iter().map(|gap| &self.gaps[*gap as usize]);
         gaps.filter_map(|gap| Some((self.policy.rules[gap.rule as usize].priority, gap.unknown.as_ref()?)))
     }
@@ -54,11 +54,11 @@ impl Desired<'_> {
     /// that they surely give the tag to, and surely forbid it on.
     pub(super) fn allow(
         &self,
-        group: &Group,
+        group: &TagGroup,
         priority: i64,
         window: &Window,
         certain: (&DeviceSet, &DeviceSet),
-        possible: &mut Possible,
+        possible: &mut PossibleTag,
     ) {
         let (mut gives, mut forbids) = (certain.0.clone(), certain.1.clone());
         for carry in group.carries.iter().filter(|carry| carry.priority == priority) {
@@ -90,7 +90,7 @@ impl Desired<'_> {
             return DeviceSet::new(window.len());
         };
         let mut rows = window.of_set(undecided);
-        if let Rows::Listed(listed) = &carry.rows {
+        if let CarryRows::Listed(listed) = &carry.rows {
             rows.intersect_with(&window.of_rows(listed));
         }
         rows
@@ -125,7 +125,7 @@ impl Desired<'_> {
     /// Where one tag is open. `can_stay`: devices that may be given it; `must_stay`: those that are given it in any case.
     fn open_tag(
         &self,
-        group: &Group,
+        group: &TagGroup,
         tag: &Settled,
         decision: &Decision,
         can_stay: &DeviceSet,
@@ -202,7 +202,7 @@ impl Desired<'_> {
     }
 
     /// Takes out the devices on which a template without data keeps an old name: no rename may do half of its work there.
-    fn keep(&self, group: &Group, rows: &mut DeviceSet, window: &Window) {
+    fn keep(&self, group: &TagGroup, rows: &mut DeviceSet, window: &Window) {
         if !self.gaps.iter().any(|gap| gap.glob.matches(&group.name)) {
             return;
         }

@@ -2,12 +2,12 @@
 //!
 //! Decides nothing about what is withheld: protections, trust and history are for the plan.
 
-use super::{Desired, Group, Rows, Window};
+use super::{CarryRows, Desired, TagGroup, Window};
 use crate::inventory::{DeviceSet, TagId};
 
 /// Connected tags, settled.
 #[derive(Clone, Debug)]
-pub struct Part {
+pub struct SettledPart {
     /// The devices that the sets of the part are about.
     pub window: Window,
     /// One entry a group.
@@ -67,26 +67,26 @@ pub(super) struct Decision {
     /// Devices where the same highest priority gives and forbids, by priority.
     pub(super) conflicts: Vec<(i64, DeviceSet)>,
     /// What could be, where rules have a say of which that is unknown.
-    pub(super) possible: Option<Possible>,
+    pub(super) possible: Option<PossibleTag>,
 }
 
 /// How a tag could be decided, over all that unknown data could be. Devices in several sets are open.
-pub(super) struct Possible {
+pub(super) struct PossibleTag {
     pub(super) carried: DeviceSet,
     pub(super) banned: DeviceSet,
     pub(super) neither: DeviceSet,
 }
 
-impl Possible {
-    pub(super) fn new(length: usize) -> Possible {
+impl PossibleTag {
+    pub(super) fn new(length: usize) -> PossibleTag {
         let none = || DeviceSet::new(length);
-        Possible { carried: none(), banned: none(), neither: DeviceSet::full(length) }
+        PossibleTag { carried: none(), banned: none(), neither: DeviceSet::full(length) }
     }
 }
 
 impl Desired<'_> {
     /// Settles one part of [`Desired::parts`].
-    pub fn settle(&self, part: &[u32]) -> Part {
+    pub fn settle(&self, part: &[u32]) -> SettledPart {
         let window = self.window(part);
         let scope = window.of_set(&self.selections.scope);
         let decisions: Vec<Decision> =
@@ -118,10 +118,10 @@ impl Desired<'_> {
             self.unwanted(&mut tags[index], decision, &dropped[index], &old[index], &kept[index]);
         }
         self.open_renames(part, &mut tags, &decisions, &window);
-        Part { window, tags }
+        SettledPart { window, tags }
     }
 
-    fn group(&self, group: u32) -> &Group {
+    fn group(&self, group: u32) -> &TagGroup {
         &self.groups[group as usize]
     }
 
@@ -136,13 +136,13 @@ impl Desired<'_> {
             }
             for carry in &group.carries {
                 match &carry.rows {
-                    Rows::Rule => {
+                    CarryRows::Rule => {
                         let most = (fleet / 16).max(64) + 1;
                         let undecided = self.selections.undecided.get(&carry.rule);
                         rows.extend(self.selections.rules[carry.rule as usize].iter().take(most));
                         rows.extend(undecided.into_iter().flat_map(DeviceSet::iter).take(most));
                     }
-                    Rows::Listed(listed) => rows.extend(listed),
+                    CarryRows::Listed(listed) => rows.extend(listed),
                 }
                 if rows.len() > (fleet / 16).max(64) {
                     return Window::whole(fleet);
@@ -153,11 +153,11 @@ impl Desired<'_> {
     }
 
     /// Priority by priority, from the highest: what is decided stays decided.
-    pub(super) fn decide(&self, group: &Group, window: &Window) -> Decision {
+    pub(super) fn decide(&self, group: &TagGroup, window: &Window) -> Decision {
         let none = || DeviceSet::new(window.len());
         let (mut carried, mut banned, mut decided) = (none(), none(), none());
         let mut conflicts = Vec::new();
-        let mut possible = self.is_open(group).then(|| Possible::new(window.len()));
+        let mut possible = self.is_open(group).then(|| PossibleTag::new(window.len()));
         let mut priorities: Vec<i64> = group.carries.iter().map(|carry| carry.priority).collect();
         priorities.extend(group.bans.iter().map(|ban| ban.priority));
         priorities.extend(self.may_yield(group).map(|(priority, _)| priority));
@@ -205,8 +205,8 @@ impl Desired<'_> {
     /// The devices to which a rule surely gives a tag.
     fn carry_set(&self, carry: &super::Carry, window: &Window) -> DeviceSet {
         match &carry.rows {
-            Rows::Rule => window.of_set(&self.selections.rules[carry.rule as usize]),
-            Rows::Listed(rows) => {
+            CarryRows::Rule => window.of_set(&self.selections.rules[carry.rule as usize]),
+            CarryRows::Listed(rows) => {
                 let mut rows = window.of_rows(rows);
                 if let Some(undecided) = self.selections.undecided.get(&carry.rule) {
                     rows.difference_with(&window.of_set(undecided));

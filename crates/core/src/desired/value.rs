@@ -33,7 +33,7 @@ pub(super) fn values(
     rules.sort_by_key(|(index, priority, _)| (std::cmp::Reverse(*priority), *index));
     let mut given = [none(), none(), none()];
     let mut decided = none();
-    let mut may = Possible::new(snapshot.len());
+    let mut may = PossibleValues::new(snapshot.len());
     let mut conflicts = Vec::new();
     for level in rules.chunk_by(|one, other| one.1 == other.1) {
         let mut here = [none(), none(), none()];
@@ -74,15 +74,15 @@ pub(super) fn values(
 }
 
 /// The values that undecided rules may give.
-struct Possible {
+struct PossibleValues {
     values: [DeviceSet; 3],
     any: DeviceSet,
 }
 
-impl Possible {
-    fn new(length: usize) -> Possible {
+impl PossibleValues {
+    fn new(length: usize) -> PossibleValues {
         let none = || DeviceSet::new(length);
-        Possible { values: [none(), none(), none()], any: none() }
+        PossibleValues { values: [none(), none(), none()], any: none() }
     }
 
     /// `decided`: devices to which a rule of higher priority surely gives a value.

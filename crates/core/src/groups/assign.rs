@@ -10,7 +10,7 @@ use hashbrown::HashMap;
 use crate::device::Field;
 use crate::inventory::{DeviceSet, Row, Snapshot, TagId};
 use crate::pattern::Glob;
-use crate::policy::{Condition, DeviceGroups, GroupIndex, Operator, Property, Test};
+use crate::policy::{DeviceGroups, GroupCondition, GroupIndex, Operator, Property, Test};
 use crate::selection;
 use crate::tag::TagCase;
 use crate::text;
@@ -219,7 +219,7 @@ pub(super) fn folded(text: &str, case: TagCase) -> Cow<'_, str> {
 }
 
 /// A condition as patterns over a text field.
-pub(super) fn patterns(condition: &Condition) -> Vec<Glob> {
+pub(super) fn patterns(condition: &GroupCondition) -> Vec<Glob> {
     let pattern = |value: &String| {
         let literal = escaped(value);
         let source = match condition.operator {

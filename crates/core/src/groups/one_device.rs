@@ -4,7 +4,7 @@
 
 use crate::device::Field;
 use crate::inventory::{Row, Snapshot};
-use crate::policy::{Condition, DeviceGroup, DeviceGroups, GroupIndex, Property};
+use crate::policy::{DeviceGroup, DeviceGroups, GroupCondition, GroupIndex, Property};
 
 use super::assign::{FIXED, folded, patterns};
 
@@ -54,7 +54,13 @@ pub fn conditions_on(
     stated.collect()
 }
 
-fn holds(groups: &DeviceGroups, condition: &Condition, snapshot: &Snapshot, row: Row, tags: &[&str]) -> bool {
+fn holds(
+    groups: &DeviceGroups,
+    condition: &GroupCondition,
+    snapshot: &Snapshot,
+    row: Row,
+    tags: &[&str],
+) -> bool {
     if condition.property == Property::Tag {
         let meets = |tag: &&str| {
             let tag = folded(tag, groups.tag_case);

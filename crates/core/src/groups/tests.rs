@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::inventory::{DeviceSet, Row, Snapshot, SnapshotBuilder};
 use crate::policy::{
-    Condition, DeviceGroup, DeviceGroups, GroupIndex, Operator, Property, read_device_groups as read,
+    DeviceGroup, DeviceGroups, GroupCondition, GroupIndex, Operator, Property, read_device_groups as read,
 };
 use crate::tag::TagCase;
 use crate::text::fold;
@@ -129,11 +129,11 @@ fn a_device_is_in_the_first_group_by_rank_and_merged_devices_in_none() {
 
 /// One device, judged alone: the reading of the rules that the sets must agree with.
 fn judged(groups: &DeviceGroups, name: Option<&str>, platform: &str, tags: &[String]) -> GroupIndex {
-    let holds = |condition: &Condition, text: &str| {
+    let holds = |condition: &GroupCondition, text: &str| {
         condition.values.iter().any(|value| condition.operator.holds(&fold(text), &fold(value)))
     };
     for (rank, group) in groups.groups.iter().enumerate() {
-        let met = |condition: &Condition| match condition.property {
+        let met = |condition: &GroupCondition| match condition.property {
             Property::Name => name.is_some_and(|name| holds(condition, name)),
             Property::Domain => {
                 name.and_then(|name| name.split_once('.')).is_some_and(|(_, domain)| holds(condition, domain))
@@ -152,10 +152,10 @@ fn judged(groups: &DeviceGroups, name: Option<&str>, platform: &str, tags: &[Str
     GroupIndex::Ungrouped
 }
 
-fn condition() -> impl Strategy<Value = Condition> {
+fn condition() -> impl Strategy<Value = GroupCondition> {
     let operator = prop::sample::select(Operator::ALL.to_vec());
     (prop::sample::select(Property::ALL.to_vec()), operator, prop::collection::vec("[a-cA-C]{1,2}", 1..3))
-        .prop_map(|(property, operator, values)| Condition { property, operator, values })
+        .prop_map(|(property, operator, values)| GroupCondition { property, operator, values })
 }
 
 proptest! {

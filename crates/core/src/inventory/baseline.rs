@@ -8,7 +8,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Counts, UntrustedReason};
+use super::{InventoryCounts, UntrustedReason};
 use crate::diagnostic::{Place, Sources};
 use crate::policy::{self, DEVICES, Guard};
 use crate::time::Timestamp;
@@ -70,7 +70,7 @@ pub struct Baselines {
 
 impl Baselines {
     /// Keeps what a trusted run counted. A source that took the place of another is compared with it from now on.
-    pub fn add(&mut self, counts: &Counts, filter: &str, at: Timestamp) {
+    pub fn add(&mut self, counts: &InventoryCounts, filter: &str, at: Timestamp) {
         let replaced = self.replaced(counts);
         for (name, count) in &counts.sources {
             if let Some(before) = replaced.get(name).and_then(|before| self.sources.get(before)) {
@@ -114,7 +114,7 @@ impl Baselines {
     }
 
     /// As [`accept`](Self::accept), but for what was counted here before.
-    pub fn accept_known(&mut self, source: &str, counts: &Counts, filter: &str, at: Timestamp) {
+    pub fn accept_known(&mut self, source: &str, counts: &InventoryCounts, filter: &str, at: Timestamp) {
         let is_known = match source {
             DEVICES => self.devices.contains_key(filter),
             _ => policy::named(counts.names(), source).iter().any(|name| self.sources.contains_key(*name)),
@@ -128,7 +128,7 @@ impl Baselines {
     pub fn accept(
         &mut self,
         source: &str,
-        counts: &Counts,
+        counts: &InventoryCounts,
         filter: &str,
         at: Timestamp,
     ) -> Option<(Option<u64>, u64)> {
@@ -145,7 +145,7 @@ impl Baselines {
 
     /// For every source without a baseline: the one that it seems to replace. A file of the same name in another folder, or
     /// the only one that went where only one came.
-    fn replaced(&self, counts: &Counts) -> BTreeMap<String, String> {
+    fn replaced(&self, counts: &InventoryCounts) -> BTreeMap<String, String> {
         let gone = self
             .sources
             .iter()
@@ -200,7 +200,7 @@ pub struct BaselineReport {
 /// Every source that shrank by more than the guard allows, and every one that is gone. `reasons` is where distrust goes.
 pub fn compare(
     guard: &Guard,
-    counts: &Counts,
+    counts: &InventoryCounts,
     with: Compared<'_>,
     places: &Sources,
     reasons: &mut Vec<UntrustedReason>,

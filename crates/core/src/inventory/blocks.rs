@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use super::SnapshotBuilder;
 use super::builder::{self, ReadFault};
 use super::columns::{CodeMapping, Columns};
-use super::draft::Draft;
+use super::draft::DeviceDraft;
 use super::scan::Scanner;
 use super::tally::Tally;
 
@@ -104,7 +104,7 @@ impl Chunk {
 
     fn read_lines(&mut self, bytes: &[u8]) -> Result<(), ReadFault> {
         let mut rest = builder::text_of(bytes)?;
-        let mut draft = Draft::default();
+        let mut draft = DeviceDraft::default();
         while !rest.is_empty() {
             draft.clear();
             let scanned = self.scanner.device(rest, &mut draft, &mut self.columns);

@@ -7,7 +7,7 @@ use serde::de::DeserializeSeed;
 
 use super::columns::{CodeMapping, Columns};
 use super::layout;
-use super::read::{ParsedValue, Top};
+use super::read::{ParsedValue, TopLevel};
 use super::tally::Tally;
 use super::{Snapshot, UntrustedReason};
 
@@ -91,7 +91,7 @@ pub(super) fn text_of(bytes: &[u8]) -> Result<&str, ReadFault> {
 
 pub(super) fn read_json(text: &str, columns: &mut Columns) -> Result<ParsedValue, ReadFault> {
     let mut json = serde_json::Deserializer::from_str(text);
-    let found = Top { columns }.deserialize(&mut json)?;
+    let found = TopLevel { columns }.deserialize(&mut json)?;
     json.end()?;
     Ok(found)
 }
@@ -150,7 +150,7 @@ impl SnapshotBuilder {
         let mut json = serde_json::Deserializer::from_reader(stream);
         // `end` is how serde_json says that only white space is left; anything else is the next value.
         while json.end().is_err() {
-            let found = Top { columns: &mut self.columns }.deserialize(&mut json)?;
+            let found = TopLevel { columns: &mut self.columns }.deserialize(&mut json)?;
             self.tally.add(&found.tally);
         }
         Ok(())

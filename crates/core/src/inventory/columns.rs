@@ -15,7 +15,7 @@ pub(crate) struct Interner {
     // Random a table: names of devices are hostile, and must not be able to make it slow.
     state: RandomState,
     table: HashTable<u32>,
-    texts: Texts,
+    texts: TextColumn,
 }
 
 impl Interner {
@@ -178,12 +178,12 @@ impl Symbols {
 
 /// A field of many distinct values: one arena, one end a row. An empty text is missing.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Texts {
+pub(crate) struct TextColumn {
     arena: String,
     ends: Vec<u32>,
 }
 
-impl Texts {
+impl TextColumn {
     #[inline]
     pub(crate) fn push(&mut self, text: &str) {
         self.arena.push_str(text);
@@ -200,7 +200,7 @@ impl Texts {
         self.ends.len()
     }
 
-    fn append(&mut self, other: &Texts) {
+    fn append(&mut self, other: &TextColumn) {
         let base = self.arena.len() as u32;
         self.arena.push_str(&other.arena);
         self.ends.extend(other.ends.iter().map(|end| base + end));
@@ -212,7 +212,7 @@ impl Texts {
     }
 
     fn retain(&mut self, rows: &[u32]) {
-        let mut kept = Texts::default();
+        let mut kept = TextColumn::default();
         rows.iter().for_each(|row| kept.push(self.get(*row as usize)));
         *self = kept;
     }
@@ -280,7 +280,7 @@ impl<T: Copy> Lists<T> {
     }
 }
 
-/// Number of fields stored as [`Texts`], [`Symbols`], times and address lists.
+/// Number of fields stored as [`TextColumn`], [`Symbols`], times and address lists.
 pub(crate) const TEXTS: usize = COLUMNS[0];
 pub(crate) const SYMBOLS: usize = COLUMNS[1];
 pub(crate) const TIMES: usize = COLUMNS[2];
@@ -299,7 +299,7 @@ pub(crate) struct CodeMapping {
 /// All columns of a snapshot, or of a part of one that is being read.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Columns {
-    pub(crate) texts: [Texts; TEXTS],
+    pub(crate) texts: [TextColumn; TEXTS],
     pub(crate) symbols: [Symbols; SYMBOLS],
     /// Ticks since 1970, or [`NO_TIME`].
     pub(crate) times: [Vec<i64>; TIMES],
@@ -348,7 +348,7 @@ impl Columns {
 
     /// Takes all rows out and keeps the dictionaries, and the memory for as many rows.
     pub(crate) fn clear_rows(&mut self) {
-        self.texts.iter_mut().for_each(Texts::clear);
+        self.texts.iter_mut().for_each(TextColumn::clear);
         self.symbols.iter_mut().for_each(|column| column.codes.clear());
         self.times.iter_mut().for_each(Vec::clear);
         self.bytes.iter_mut().for_each(Lists::clear);

@@ -11,12 +11,12 @@ use super::{Row, TagId};
 /// Digests that are put in order before they are digested themselves: one by one each would wait for its own memory.
 const AT_ONCE: usize = 1 << 10;
 
-/// The most values of a column that have a [`Form`].
+/// The most values of a column that have a [`ShortForm`].
 const MOST_FORMS: usize = 1 << 10;
 
 /// `sha256:…` over each device's SHA-256, in the order of their ids.
 pub(crate) fn digest_of(columns: &Columns, tags: &Lists<TagId>, order: &[Row]) -> String {
-    let forms: Vec<Vec<Form>> = columns.symbols.iter().map(forms).collect();
+    let forms: Vec<Vec<ShortForm>> = columns.symbols.iter().map(forms).collect();
     let rows: Vec<[u8; 32]> = (0..columns.len())
         .into_par_iter()
         .with_min_len(1024)
@@ -43,19 +43,19 @@ pub(crate) fn digest_of(columns: &Columns, tags: &Lists<TagId>, order: &[Row]) -
 
 /// How a short value is appended, made once a value: a copy of a fixed size is a fraction of one of any size.
 #[derive(Clone, Copy)]
-struct Form {
+struct ShortForm {
     bytes: [u8; 32],
     /// How many of the bytes count; 0 for a value that is too long.
     length: usize,
 }
 
 /// The forms of a column's values by code: those that came first, which are those of most rows.
-fn forms(column: &Symbols) -> Vec<Form> {
+fn forms(column: &Symbols) -> Vec<ShortForm> {
     let codes = 0..column.dictionary.bound().min(MOST_FORMS) as u32;
     let form = |code: u32| {
         let mut whole = Vec::new();
         append(column.dictionary.get(code).unwrap_or_default().as_bytes(), &mut whole);
-        let mut form = Form { bytes: [0; 32], length: 0 };
+        let mut form = ShortForm { bytes: [0; 32], length: 0 };
         if let Some(bytes) = form.bytes.get_mut(..whole.len()) {
             bytes.copy_from_slice(&whole);
             form.length = whole.len();
@@ -66,7 +66,13 @@ fn forms(column: &Symbols) -> Vec<Form> {
 }
 
 /// Every column of a row, each with its length before it, so that no two rows share a form.
-fn canonical(columns: &Columns, forms: &[Vec<Form>], tags: &Lists<TagId>, row: usize, out: &mut Vec<u8>) {
+fn canonical(
+    columns: &Columns,
+    forms: &[Vec<ShortForm>],
+    tags: &Lists<TagId>,
+    row: usize,
+    out: &mut Vec<u8>,
+) {
     for column in &columns.texts {
         append(column.get(row).as_bytes(), out);
     }
@@ -122,11 +128,11 @@ mod tests {
             builder.read_device(device.to_string().as_bytes()).unwrap();
         }
         let columns = builder.finish().0.columns;
-        let with: Vec<Vec<Form>> = columns.symbols.iter().map(forms).collect();
+        let with: Vec<Vec<ShortForm>> = columns.symbols.iter().map(forms).collect();
         let without = vec![Vec::new(); columns.symbols.len()];
         let tags = Lists::from_parts(Vec::new(), vec![0; columns.len()]);
         for row in 0..columns.len() {
-            let form = |forms: &[Vec<Form>]| {
+            let form = |forms: &[Vec<ShortForm>]| {
                 let mut out = Vec::new();
                 canonical(&columns, forms, &tags, row, &mut out);
                 out

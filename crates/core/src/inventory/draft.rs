@@ -18,7 +18,7 @@ use crate::time::Timestamp;
 pub(super) const LONGEST_LIST: usize = 10_000;
 
 /// One device while its object is being read; later keys win over earlier ones of the same name.
-pub(super) struct Draft<'de> {
+pub(super) struct DeviceDraft<'de> {
     /// Empty: missing.
     texts: [Cow<'de, str>; TEXTS],
     pub(super) symbols: [u32; SYMBOLS],
@@ -31,9 +31,9 @@ pub(super) struct Draft<'de> {
     pub(super) tags_are_unreadable: bool,
 }
 
-impl Default for Draft<'_> {
+impl Default for DeviceDraft<'_> {
     fn default() -> Self {
-        Draft {
+        DeviceDraft {
             texts: Default::default(),
             symbols: [0; SYMBOLS],
             times: [NO_TIME; TIMES],
@@ -46,7 +46,7 @@ impl Default for Draft<'_> {
     }
 }
 
-impl<'de> Draft<'de> {
+impl<'de> DeviceDraft<'de> {
     /// Forgets the device and keeps the memory.
     pub(super) fn clear(&mut self) {
         self.texts = Default::default();

@@ -17,7 +17,7 @@ pub fn foreign_encoding(bytes: &[u8]) -> Option<&'static str> {
 
 /// What the start of a JSON text without devices seems to be.
 pub fn seems_to_be(bytes: &[u8]) -> &'static str {
-    let mut top = Top::default();
+    let mut top = FirstKeys::default();
     let mut json = serde_json::Deserializer::from_slice(bytes);
     // A text that was cut has its first keys, and these are enough.
     let _ = json.deserialize_any(&mut top);
@@ -41,12 +41,12 @@ pub fn seems_to_be(bytes: &[u8]) -> &'static str {
 
 /// The keys of the first object, at the top or in an array.
 #[derive(Default)]
-struct Top {
+struct FirstKeys {
     is_array: bool,
     keys: Vec<String>,
 }
 
-impl<'de> Visitor<'de> for &mut Top {
+impl<'de> Visitor<'de> for &mut FirstKeys {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -63,15 +63,15 @@ impl<'de> Visitor<'de> for &mut Top {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
         self.is_array = true;
-        items.next_element_seed(Item(self))?;
+        items.next_element_seed(FirstKeysSeed(self))?;
         while items.next_element::<IgnoredAny>()?.is_some() {}
         Ok(())
     }
 }
 
-struct Item<'t>(&'t mut Top);
+struct FirstKeysSeed<'t>(&'t mut FirstKeys);
 
-impl<'de> serde::de::DeserializeSeed<'de> for Item<'_> {
+impl<'de> serde::de::DeserializeSeed<'de> for FirstKeysSeed<'_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {

@@ -34,7 +34,7 @@ const fn time(field: Field) -> usize {
 
 /// What stands under a top-level key of a device or of a list page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Key {
+pub(crate) enum DeviceKey {
     /// One value.
     Field(Field),
     /// `machineTags`.
@@ -54,15 +54,15 @@ pub(crate) enum Key {
 }
 
 /// What stands under a key.
-pub(crate) fn key(name: &str) -> Key {
+pub(crate) fn key(name: &str) -> DeviceKey {
     match name {
-        "machineTags" => Key::Tags,
-        "ipAddresses" => Key::Addresses,
-        "vmMetadata" => Key::Vm,
-        "value" => Key::Value,
-        "@odata.nextLink" => Key::NextLink,
-        "@odata.count" => Key::Count,
-        name => Field::of_device_key(name).map_or(Key::Other, Key::Field),
+        "machineTags" => DeviceKey::Tags,
+        "ipAddresses" => DeviceKey::Addresses,
+        "vmMetadata" => DeviceKey::Vm,
+        "value" => DeviceKey::Value,
+        "@odata.nextLink" => DeviceKey::NextLink,
+        "@odata.count" => DeviceKey::Count,
+        name => Field::of_device_key(name).map_or(DeviceKey::Other, DeviceKey::Field),
     }
 }
 

@@ -27,7 +27,7 @@ pub use foreign::{foreign_encoding, seems_to_be};
 pub use set::DeviceSet;
 pub use snapshot::Snapshot;
 pub use tally::Tally;
-pub use trust::{Counts, Trust, UntrustedReason, judge};
+pub use trust::{InventoryCounts, Trust, UntrustedReason, judge};
 
 /// Number of a device in a [`Snapshot`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

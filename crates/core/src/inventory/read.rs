@@ -10,8 +10,8 @@ use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess,
 
 use super::address;
 use super::columns::Columns;
-use super::draft::{Draft, LONGEST_LIST};
-use super::layout::{self, Key};
+use super::draft::{DeviceDraft, LONGEST_LIST};
+use super::layout::{self, DeviceKey};
 use super::lenient::{LenientReader, NameSeed, Reads, Scalar, ScalarSeed};
 use super::tally::{PageTally, Tally};
 use crate::device::Field;
@@ -30,11 +30,11 @@ pub(crate) struct ParsedValue {
 }
 
 /// Reads one value at the top level: a device, a list page, or an array of devices.
-pub(crate) struct Top<'c> {
+pub(crate) struct TopLevel<'c> {
     pub(crate) columns: &'c mut Columns,
 }
 
-impl<'de> DeserializeSeed<'de> for Top<'_> {
+impl<'de> DeserializeSeed<'de> for TopLevel<'_> {
     type Value = ParsedValue;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<ParsedValue, D::Error> {
@@ -42,7 +42,7 @@ impl<'de> DeserializeSeed<'de> for Top<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for Top<'_> {
+impl<'de> Visitor<'de> for TopLevel<'_> {
     type Value = ParsedValue;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -57,16 +57,16 @@ impl<'de> Visitor<'de> for Top<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<ParsedValue, A::Error> {
         let mut found = ParsedValue::default();
-        let mut draft = Draft::default();
+        let mut draft = DeviceDraft::default();
         let mut count = None;
-        while let Some(key) = entries.next_key_seed(KeySeed)? {
+        while let Some(key) = entries.next_key_seed(DeviceKeySeed)? {
             match key {
-                Key::Count => count = entries.next_value_seed(ScalarSeed)?.integer(),
-                Key::Value => {
+                DeviceKey::Count => count = entries.next_value_seed(ScalarSeed)?.integer(),
+                DeviceKey::Value => {
                     let list = List { columns: self.columns, found: &mut found };
                     entries.next_value_seed(list)?;
                 }
-                Key::NextLink => {
+                DeviceKey::NextLink => {
                     found.next_link = entries.next_value_seed(ScalarSeed)?.text().map(Cow::into_owned);
                 }
                 key => read_entry(key, &mut entries, &mut draft, self.columns)?,
@@ -122,10 +122,10 @@ fn read_items<'de, A: SeqAccess<'de>>(
     columns: &mut Columns,
     found: &mut ParsedValue,
 ) -> Result<(), A::Error> {
-    let mut draft = Draft::default();
+    let mut draft = DeviceDraft::default();
     loop {
         let mut is_object = false;
-        let item = Item { columns, draft: &mut draft, is_object: &mut is_object };
+        let item = ListedDevice { columns, draft: &mut draft, is_object: &mut is_object };
         if items.next_element_seed(LenientReader(item))?.is_none() {
             return Ok(());
         }
@@ -138,16 +138,16 @@ fn read_items<'de, A: SeqAccess<'de>>(
 }
 
 /// One device of a list; anything that is no object is a device without id.
-struct Item<'c, 'd, 'de> {
+struct ListedDevice<'c, 'd, 'de> {
     columns: &'c mut Columns,
-    draft: &'d mut Draft<'de>,
+    draft: &'d mut DeviceDraft<'de>,
     is_object: &'d mut bool,
 }
 
-impl<'de> Reads<'de> for Item<'_, '_, 'de> {
+impl<'de> Reads<'de> for ListedDevice<'_, '_, 'de> {
     fn map<A: MapAccess<'de>>(self, mut entries: A) -> Result<(), A::Error> {
         self.draft.clear();
-        while let Some(key) = entries.next_key_seed(KeySeed)? {
+        while let Some(key) = entries.next_key_seed(DeviceKeySeed)? {
             read_entry(key, &mut entries, self.draft, self.columns)?;
         }
         *self.is_object = true;
@@ -156,28 +156,28 @@ impl<'de> Reads<'de> for Item<'_, '_, 'de> {
 }
 
 fn read_entry<'de, A: MapAccess<'de>>(
-    key: Key,
+    key: DeviceKey,
     entries: &mut A,
-    draft: &mut Draft<'de>,
+    draft: &mut DeviceDraft<'de>,
     columns: &mut Columns,
 ) -> Result<(), A::Error> {
     match key {
-        Key::Field(field) => {
+        DeviceKey::Field(field) => {
             let value = entries.next_value_seed(ScalarSeed)?;
             draft.take(field, value, columns);
         }
-        Key::Tags => {
+        DeviceKey::Tags => {
             draft.tags.clear();
             draft.tags_are_unreadable = false;
             entries.next_value_seed(TagList { draft, columns })?;
         }
-        Key::Addresses => {
+        DeviceKey::Addresses => {
             draft.addresses.clear();
             draft.hardware.clear();
             entries.next_value_seed(LenientReader(Interfaces { draft }))?;
         }
-        Key::Vm => entries.next_value_seed(LenientReader(Vm { draft, columns }))?,
-        Key::Value | Key::NextLink | Key::Count | Key::Other => {
+        DeviceKey::Vm => entries.next_value_seed(LenientReader(Vm { draft, columns }))?,
+        DeviceKey::Value | DeviceKey::NextLink | DeviceKey::Count | DeviceKey::Other => {
             entries.next_value::<IgnoredAny>()?;
         }
     }
@@ -186,7 +186,7 @@ fn read_entry<'de, A: MapAccess<'de>>(
 
 /// `machineTags`.
 struct TagList<'c, 'd, 'de> {
-    draft: &'d mut Draft<'de>,
+    draft: &'d mut DeviceDraft<'de>,
     columns: &'c mut Columns,
 }
 
@@ -263,7 +263,7 @@ fn too_long<E: serde::de::Error>(name: &str) -> E {
 
 /// `ipAddresses`: objects with `ipAddress` and `macAddress`.
 struct Interfaces<'d, 'de> {
-    draft: &'d mut Draft<'de>,
+    draft: &'d mut DeviceDraft<'de>,
 }
 
 impl<'de> Reads<'de> for Interfaces<'_, 'de> {
@@ -294,7 +294,7 @@ impl<'de> Reads<'de> for Interfaces<'_, 'de> {
 
 /// `vmMetadata`.
 struct Vm<'c, 'd, 'de> {
-    draft: &'d mut Draft<'de>,
+    draft: &'d mut DeviceDraft<'de>,
     columns: &'c mut Columns,
 }
 
@@ -310,24 +310,24 @@ impl<'de> Reads<'de> for Vm<'_, '_, 'de> {
     }
 }
 
-struct KeySeed;
+struct DeviceKeySeed;
 
-impl<'de> DeserializeSeed<'de> for KeySeed {
-    type Value = Key;
+impl<'de> DeserializeSeed<'de> for DeviceKeySeed {
+    type Value = DeviceKey;
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Key, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<DeviceKey, D::Error> {
         deserializer.deserialize_identifier(self)
     }
 }
 
-impl Visitor<'_> for KeySeed {
-    type Value = Key;
+impl Visitor<'_> for DeviceKeySeed {
+    type Value = DeviceKey;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a key")
     }
 
-    fn visit_str<E>(self, name: &str) -> Result<Key, E> {
+    fn visit_str<E>(self, name: &str) -> Result<DeviceKey, E> {
         Ok(layout::key(name))
     }
 }

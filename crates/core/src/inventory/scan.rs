@@ -5,8 +5,8 @@
 
 use super::address;
 use super::columns::Columns;
-use super::draft::{self, Draft, LONGEST_LIST};
-use super::layout::{self, Key};
+use super::draft::{self, DeviceDraft, LONGEST_LIST};
+use super::layout::{self, DeviceKey};
 use super::lenient::Scalar;
 use crate::device::{Column, Field};
 
@@ -16,13 +16,16 @@ const REMEMBERED: usize = 64;
 /// Reads devices of one shape after another.
 #[derive(Debug)]
 pub(super) struct Scanner {
-    devices: Shape<Key>,
-    interfaces: Shape<InterfaceKey>,
+    devices: ObjectShape<DeviceKey>,
+    interfaces: ObjectShape<InterfaceKey>,
 }
 
 impl Default for Scanner {
     fn default() -> Scanner {
-        Scanner { devices: Shape::new(Key::Other), interfaces: Shape::new(InterfaceKey::Other) }
+        Scanner {
+            devices: ObjectShape::new(DeviceKey::Other),
+            interfaces: ObjectShape::new(InterfaceKey::Other),
+        }
     }
 }
 
@@ -39,7 +42,7 @@ impl Scanner {
     pub(super) fn device<'t>(
         &mut self,
         text: &'t str,
-        draft: &mut Draft<'t>,
+        draft: &mut DeviceDraft<'t>,
         columns: &mut Columns,
     ) -> Option<usize> {
         let mut cursor = Cursor { text, at: 0 };
@@ -47,7 +50,7 @@ impl Scanner {
         for place in 0.. {
             let member = self.devices.member(place, &mut cursor, layout::key)?;
             match member.key {
-                Key::Field(field) => match field.column() {
+                DeviceKey::Field(field) => match field.column() {
                     Column::Symbol(index) => {
                         let dictionary = &mut columns.symbols[index].dictionary;
                         draft.symbols[index] = member.code(&mut cursor, |cursor| {
@@ -60,7 +63,7 @@ impl Scanner {
                     _ if cursor.is_text() => draft.take_text(field, cursor.string()?),
                     _ => draft.take(field, cursor.scalar()?, columns),
                 },
-                Key::Tags => {
+                DeviceKey::Tags => {
                     draft.tags.clear();
                     // Anything but texts is left to the JSON parser, which judges it.
                     cursor.list(|cursor| {
@@ -71,14 +74,14 @@ impl Scanner {
                         Some(())
                     })?;
                 }
-                Key::Addresses => {
+                DeviceKey::Addresses => {
                     draft.addresses.clear();
                     draft.hardware.clear();
                     cursor.list(|cursor| self.interface(cursor, draft))?;
                 }
-                Key::Vm => vm_metadata(&mut cursor, draft, columns)?,
-                Key::Other => drop(member.code(&mut cursor, Cursor::skip)?),
-                Key::Value | Key::NextLink | Key::Count => return None,
+                DeviceKey::Vm => vm_metadata(&mut cursor, draft, columns)?,
+                DeviceKey::Other => drop(member.code(&mut cursor, Cursor::skip)?),
+                DeviceKey::Value | DeviceKey::NextLink | DeviceKey::Count => return None,
             }
             if !cursor.goes_on()? {
                 break;
@@ -87,7 +90,7 @@ impl Scanner {
         Some(cursor.at)
     }
 
-    fn interface(&mut self, cursor: &mut Cursor<'_>, draft: &mut Draft<'_>) -> Option<()> {
+    fn interface(&mut self, cursor: &mut Cursor<'_>, draft: &mut DeviceDraft<'_>) -> Option<()> {
         cursor.expect("{")?;
         for place in 0.. {
             let meaning = |name: &str| match name {
@@ -113,7 +116,11 @@ impl Scanner {
     }
 }
 
-fn vm_metadata<'t>(cursor: &mut Cursor<'t>, draft: &mut Draft<'t>, columns: &mut Columns) -> Option<()> {
+fn vm_metadata<'t>(
+    cursor: &mut Cursor<'t>,
+    draft: &mut DeviceDraft<'t>,
+    columns: &mut Columns,
+) -> Option<()> {
     if cursor.expect("null").is_some() {
         return Some(());
     }
@@ -134,14 +141,14 @@ fn vm_metadata<'t>(cursor: &mut Cursor<'t>, draft: &mut Draft<'t>, columns: &mut
 /// The members of the last object in their order: the next object mostly has the same keys and often the same words, and
 /// comparing is quicker than looking up.
 #[derive(Debug)]
-struct Shape<K> {
-    members: Vec<Member<K>>,
+struct ObjectShape<K> {
+    members: Vec<ObjectMember<K>>,
     /// For what stands too far back to be remembered.
-    other: Member<K>,
+    other: ObjectMember<K>,
 }
 
 #[derive(Debug)]
-struct Member<K> {
+struct ObjectMember<K> {
     /// As it stands in the text, with quotes and colon.
     start: String,
     key: K,
@@ -151,10 +158,10 @@ struct Member<K> {
     code: u32,
 }
 
-impl<K: Copy> Shape<K> {
-    fn new(key: K) -> Shape<K> {
-        let other = Member { start: String::new(), key, value: String::new(), code: 0 };
-        Shape { members: Vec::new(), other }
+impl<K: Copy> ObjectShape<K> {
+    fn new(key: K) -> ObjectShape<K> {
+        let other = ObjectMember { start: String::new(), key, value: String::new(), code: 0 };
+        ObjectShape { members: Vec::new(), other }
     }
 
     /// Passes the next key, which stands at this place in its object.
@@ -163,13 +170,13 @@ impl<K: Copy> Shape<K> {
         place: usize,
         cursor: &mut Cursor<'_>,
         meaning: impl Fn(&str) -> K,
-    ) -> Option<&mut Member<K>> {
+    ) -> Option<&mut ObjectMember<K>> {
         let is_known = self.members.get(place).is_some_and(|member| cursor.expect(&member.start).is_some());
         if !is_known {
             let name = cursor.string()?;
             cursor.expect(":")?;
             let start = format!("\"{name}\":");
-            let member = Member { start, key: meaning(name), value: String::new(), code: 0 };
+            let member = ObjectMember { start, key: meaning(name), value: String::new(), code: 0 };
             if place < self.members.len() {
                 self.members[place] = member;
             } else if place < REMEMBERED {
@@ -183,7 +190,7 @@ impl<K: Copy> Shape<K> {
     }
 }
 
-impl<K> Member<K> {
+impl<K> ObjectMember<K> {
     /// Passes a value: the code of the last one if it is the same again, else what `code` makes of it.
     fn code<'t>(
         &mut self,

@@ -11,11 +11,11 @@ use super::Row;
 #[derive(Clone, Debug)]
 pub struct DeviceSet {
     length: usize,
-    form: Form,
+    form: SetForm,
 }
 
 #[derive(Clone, Debug)]
-enum Form {
+enum SetForm {
     Bits(FixedBitSet),
     /// Ascending, distinct.
     Rows(Vec<u32>),
@@ -38,14 +38,14 @@ impl Eq for DeviceSet {}
 impl DeviceSet {
     /// No device of `length`.
     pub fn new(length: usize) -> DeviceSet {
-        DeviceSet { length, form: Form::Rows(Vec::new()) }
+        DeviceSet { length, form: SetForm::Rows(Vec::new()) }
     }
 
     /// Every device of `length`.
     pub fn full(length: usize) -> DeviceSet {
         let mut bits = FixedBitSet::with_capacity(length);
         bits.insert_range(..);
-        DeviceSet { length, form: Form::Bits(bits) }
+        DeviceSet { length, form: SetForm::Bits(bits) }
     }
 
     /// The devices for which `holds`; rows are asked on all cores, each exactly once.
@@ -58,7 +58,7 @@ impl DeviceSet {
         };
         let blocks: Vec<usize> =
             (0..length.div_ceil(WIDTH)).into_par_iter().with_min_len(256).map(block).collect();
-        DeviceSet { length, form: Form::Bits(FixedBitSet::with_capacity_and_blocks(length, blocks)) }
+        DeviceSet { length, form: SetForm::Bits(FixedBitSet::with_capacity_and_blocks(length, blocks)) }
     }
 
     /// These devices of `length`.
@@ -73,52 +73,52 @@ impl DeviceSet {
         assert!(row.index() < self.length, "rows come from the set's snapshot");
         let limit = self.limit();
         match &mut self.form {
-            Form::Bits(bits) => bits.insert(row.index()),
-            Form::Rows(rows) if rows.last().is_none_or(|last| *last < row.0) => {
+            SetForm::Bits(bits) => bits.insert(row.index()),
+            SetForm::Rows(rows) if rows.last().is_none_or(|last| *last < row.0) => {
                 rows.push(row.0);
                 if rows.len() > limit {
                     self.bits();
                 }
             }
-            Form::Rows(rows) if rows.len() <= SHORT => {
+            SetForm::Rows(rows) if rows.len() <= SHORT => {
                 if let Err(place) = rows.binary_search(&row.0) {
                     rows.insert(place, row.0);
                 }
             }
-            Form::Rows(rows) if rows.binary_search(&row.0).is_ok() => {}
-            Form::Rows(_) => self.bits().insert(row.index()),
+            SetForm::Rows(rows) if rows.binary_search(&row.0).is_ok() => {}
+            SetForm::Rows(_) => self.bits().insert(row.index()),
         }
     }
 
     /// Whether a device is in it.
     pub fn contains(&self, row: Row) -> bool {
         match &self.form {
-            Form::Bits(bits) => bits.contains(row.index()),
-            Form::Rows(rows) => rows.binary_search(&row.0).is_ok(),
+            SetForm::Bits(bits) => bits.contains(row.index()),
+            SetForm::Rows(rows) => rows.binary_search(&row.0).is_ok(),
         }
     }
 
     /// How many devices are in it.
     pub fn count(&self) -> usize {
         match &self.form {
-            Form::Bits(bits) => bits.count_ones(..),
-            Form::Rows(rows) => rows.len(),
+            SetForm::Bits(bits) => bits.count_ones(..),
+            SetForm::Rows(rows) => rows.len(),
         }
     }
 
     /// Whether no device is in it.
     pub fn is_empty(&self) -> bool {
         match &self.form {
-            Form::Bits(bits) => bits.is_clear(),
-            Form::Rows(rows) => rows.is_empty(),
+            SetForm::Bits(bits) => bits.is_clear(),
+            SetForm::Rows(rows) => rows.is_empty(),
         }
     }
 
     /// The devices in it, ascending by row.
     pub fn iter(&self) -> impl Iterator<Item = Row> + '_ {
         match &self.form {
-            Form::Bits(bits) => Either::Left(bits.ones().map(|index| Row(index as u32))),
-            Form::Rows(rows) => Either::Right(rows.iter().map(|row| Row(*row))),
+            SetForm::Bits(bits) => Either::Left(bits.ones().map(|index| Row(index as u32))),
+            SetForm::Rows(rows) => Either::Right(rows.iter().map(|row| Row(*row))),
         }
     }
 
@@ -126,12 +126,12 @@ impl DeviceSet {
     pub fn union_with(&mut self, other: &DeviceSet) {
         let limit = self.limit();
         match (&mut self.form, &other.form) {
-            (Form::Bits(bits), Form::Bits(others)) => bits.union_with(others),
-            (Form::Bits(bits), Form::Rows(others)) => {
+            (SetForm::Bits(bits), SetForm::Bits(others)) => bits.union_with(others),
+            (SetForm::Bits(bits), SetForm::Rows(others)) => {
                 others.iter().for_each(|row| bits.insert(*row as usize))
             }
-            (Form::Rows(_), Form::Bits(others)) => self.bits().union_with(others),
-            (Form::Rows(rows), Form::Rows(others)) if rows.len() + others.len() <= limit => {
+            (SetForm::Rows(_), SetForm::Bits(others)) => self.bits().union_with(others),
+            (SetForm::Rows(rows), SetForm::Rows(others)) if rows.len() + others.len() <= limit => {
                 if rows.is_empty() {
                     rows.clone_from(others);
                 } else if !others.is_empty() {
@@ -139,7 +139,7 @@ impl DeviceSet {
                     rows.dedup();
                 }
             }
-            (Form::Rows(_), Form::Rows(others)) => {
+            (SetForm::Rows(_), SetForm::Rows(others)) => {
                 let bits = self.bits();
                 others.iter().for_each(|row| bits.insert(*row as usize));
             }
@@ -149,23 +149,23 @@ impl DeviceSet {
     /// Keeps only devices that are in the other set too.
     pub fn intersect_with(&mut self, other: &DeviceSet) {
         match (&mut self.form, &other.form) {
-            (Form::Bits(bits), Form::Bits(others)) => bits.intersect_with(others),
-            (Form::Bits(bits), Form::Rows(others)) => {
+            (SetForm::Bits(bits), SetForm::Bits(others)) => bits.intersect_with(others),
+            (SetForm::Bits(bits), SetForm::Rows(others)) => {
                 let common = others.iter().copied().filter(|row| bits.contains(*row as usize)).collect();
-                self.form = Form::Rows(common);
+                self.form = SetForm::Rows(common);
             }
-            (Form::Rows(rows), _) => rows.retain(|row| other.contains(Row(*row))),
+            (SetForm::Rows(rows), _) => rows.retain(|row| other.contains(Row(*row))),
         }
     }
 
     /// Takes the devices of another set out.
     pub fn difference_with(&mut self, other: &DeviceSet) {
         match (&mut self.form, &other.form) {
-            (Form::Bits(bits), Form::Bits(others)) => bits.difference_with(others),
-            (Form::Bits(bits), Form::Rows(others)) => {
+            (SetForm::Bits(bits), SetForm::Bits(others)) => bits.difference_with(others),
+            (SetForm::Bits(bits), SetForm::Rows(others)) => {
                 others.iter().for_each(|row| bits.remove(*row as usize))
             }
-            (Form::Rows(rows), _) => rows.retain(|row| !other.contains(Row(*row))),
+            (SetForm::Rows(rows), _) => rows.retain(|row| !other.contains(Row(*row))),
         }
     }
 
@@ -177,18 +177,18 @@ impl DeviceSet {
     /// How many devices are in both, without building their set.
     pub fn count_common(&self, other: &DeviceSet) -> usize {
         match (&self.form, &other.form) {
-            (Form::Bits(bits), Form::Bits(others)) => bits.intersection_count(others),
-            (Form::Rows(_), _) => self.iter().filter(|row| other.contains(*row)).count(),
-            (_, Form::Rows(_)) => other.count_common(self),
+            (SetForm::Bits(bits), SetForm::Bits(others)) => bits.intersection_count(others),
+            (SetForm::Rows(_), _) => self.iter().filter(|row| other.contains(*row)).count(),
+            (_, SetForm::Rows(_)) => other.count_common(self),
         }
     }
 
     /// Whether no device is in both.
     pub fn is_disjoint(&self, other: &DeviceSet) -> bool {
         match (&self.form, &other.form) {
-            (Form::Bits(bits), Form::Bits(others)) => bits.is_disjoint(others),
-            (Form::Rows(_), _) => self.iter().all(|row| !other.contains(row)),
-            (_, Form::Rows(_)) => other.is_disjoint(self),
+            (SetForm::Bits(bits), SetForm::Bits(others)) => bits.is_disjoint(others),
+            (SetForm::Rows(_), _) => self.iter().all(|row| !other.contains(row)),
+            (_, SetForm::Rows(_)) => other.is_disjoint(self),
         }
     }
 
@@ -196,13 +196,13 @@ impl DeviceSet {
     pub fn shrink(&mut self) {
         let limit = self.limit();
         match &mut self.form {
-            Form::Bits(bits) if bits.count_ones(..) <= limit => {
+            SetForm::Bits(bits) if bits.count_ones(..) <= limit => {
                 let mut rows = Vec::with_capacity(bits.count_ones(..));
                 rows.extend(bits.ones().map(|index| index as u32));
-                self.form = Form::Rows(rows);
+                self.form = SetForm::Rows(rows);
             }
-            Form::Bits(_) => {}
-            Form::Rows(rows) => rows.shrink_to_fit(),
+            SetForm::Bits(_) => {}
+            SetForm::Rows(rows) => rows.shrink_to_fit(),
         }
     }
 
@@ -213,12 +213,12 @@ impl DeviceSet {
 
     /// The set as bits from now on.
     fn bits(&mut self) -> &mut FixedBitSet {
-        if let Form::Rows(rows) = &self.form {
+        if let SetForm::Rows(rows) = &self.form {
             let mut bits = FixedBitSet::with_capacity(self.length);
             rows.iter().for_each(|row| bits.insert(*row as usize));
-            self.form = Form::Bits(bits);
+            self.form = SetForm::Bits(bits);
         }
-        let Form::Bits(bits) = &mut self.form else { unreachable!("a list has just become bits") };
+        let SetForm::Bits(bits) = &mut self.form else { unreachable!("a list has just become bits") };
         bits
     }
 }

@@ -32,10 +32,11 @@ impl Snapshot {
         let (mut order, mut carriers) = rayon::join(|| sorted(&columns), || invert(&columns));
         let seen_at = |row: u32| columns.times[layout::LAST_SEEN][row as usize];
         let ids = &columns.texts[layout::ID];
-        let is_same =
-            |one: &Key, other: &Key| one.0 == other.0 && ids.get(one.1 as usize) == ids.get(other.1 as usize);
+        let is_same = |one: &IdKey, other: &IdKey| {
+            one.0 == other.0 && ids.get(one.1 as usize) == ids.get(other.1 as usize)
+        };
         if order.windows(2).any(|pair| is_same(&pair[0], &pair[1])) {
-            let keep_best = |copies: &[Key]| {
+            let keep_best = |copies: &[IdKey]| {
                 let best = copies.iter().max_by_key(|(_, row)| (seen_at(*row), std::cmp::Reverse(*row)));
                 best.map_or(0, |(_, row)| *row)
             };
@@ -249,10 +250,10 @@ fn split(name: &str) -> (&str, &str) {
 }
 
 /// The first bytes of an id as a number, and its row: comparisons rarely need the arena.
-type Key = (u64, u32);
+type IdKey = (u64, u32);
 
 /// Rows by id, equal ids by row.
-fn sorted(columns: &Columns) -> Vec<Key> {
+fn sorted(columns: &Columns) -> Vec<IdKey> {
     let ids = &columns.texts[layout::ID];
     let key = |row: u32| {
         let id = ids.get(row as usize).as_bytes();
@@ -261,7 +262,7 @@ fn sorted(columns: &Columns) -> Vec<Key> {
         head[..length].copy_from_slice(&id[..length]);
         (u64::from_be_bytes(head), row)
     };
-    let mut keys: Vec<Key> = (0..columns.len() as u32).into_par_iter().map(key).collect();
+    let mut keys: Vec<IdKey> = (0..columns.len() as u32).into_par_iter().map(key).collect();
     keys.par_sort_unstable_by(|(head, row), (other_head, other_row)| {
         head.cmp(other_head)
             .then_with(|| ids.get(*row as usize).cmp(ids.get(*other_row as usize)))

@@ -183,7 +183,7 @@ impl fmt::Display for UntrustedReason {
 
 /// What a run counted: kept after a trusted run, compared by the next.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Counts {
+pub struct InventoryCounts {
     /// Devices read, before scope.
     pub devices: u64,
     /// Rows of each lookup, list file and hunting result, by a name that people know.
@@ -191,7 +191,7 @@ pub struct Counts {
     pub sources: BTreeMap<String, u64>,
 }
 
-impl Counts {
+impl InventoryCounts {
     /// Everything that is counted, by its name.
     pub fn names(&self) -> impl Iterator<Item = &str> + Clone {
         std::iter::once(DEVICES).chain(self.sources.keys().map(String::as_str))
@@ -206,7 +206,7 @@ fn quoted(word: &str) -> std::borrow::Cow<'_, str> {
 
 /// What the guard finds against a read, but for what shrank: that is `compare`. `tenant`: the id of the tenant that was read, as
 /// far as known.
-pub fn judge(guard: &Guard, tenant: Option<&str>, counts: &Counts) -> Vec<UntrustedReason> {
+pub fn judge(guard: &Guard, tenant: Option<&str>, counts: &InventoryCounts) -> Vec<UntrustedReason> {
     let mut reasons = Vec::new();
     if let (Some((pinned, _)), None) = (&guard.tenant_id, tenant) {
         reasons.push(UntrustedReason::NoTenant { pinned: pinned.clone() });
@@ -227,8 +227,8 @@ mod tests {
         Guard { tenant_id: Some(("t".into(), span)), min_devices: Some((500, span)), ..Guard::default() }
     }
 
-    fn counts(devices: u64) -> Counts {
-        Counts { devices, ..Counts::default() }
+    fn counts(devices: u64) -> InventoryCounts {
+        InventoryCounts { devices, ..InventoryCounts::default() }
     }
 
     #[test]
@@ -241,6 +241,6 @@ mod tests {
     fn a_file_without_a_tenant_is_untrusted_while_one_is_pinned() {
         let reasons = judge(&guard(), None, &counts(500));
         assert_eq!(reasons, [UntrustedReason::NoTenant { pinned: "t".into() }]);
-        assert_eq!(judge(&Guard::default(), None, &Counts::default()), []);
+        assert_eq!(judge(&Guard::default(), None, &InventoryCounts::default()), []);
     }
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use super::accepted::accepted;
-use super::diff::{Differences, Names, TagEntry, ValueEntry};
+use super::diff::{Differences, TagEntry, TagNames, ValueEntry};
 use super::replacement::{Caused, Replacements, is_consequence};
 use super::{
     Cause, CauseIndex, ChangeKey, ChangeWhat, DeviceChange, History, Plan, TagChange, TagIndex, TagLimits,
@@ -60,7 +60,7 @@ const AHEAD: usize = 64;
 pub(super) struct DifferencesByDevice<'a> {
     tags: ByDevice<TagEntry>,
     values: ByDevice<ValueEntry>,
-    names: Names<'a>,
+    names: TagNames<'a>,
     causes: Vec<Cause>,
 }
 
@@ -96,7 +96,7 @@ pub(super) fn assemble(
     groups.insert(ChangeSlot::Planned, Vec::with_capacity(most));
     let mut devices = per_device(desired.snapshot.order_by_id(), &tags, &values);
     loop {
-        let devices: Vec<Device<'_>> = devices.by_ref().take(AT_ONCE).collect();
+        let devices: Vec<DifferingDevice<'_>> = devices.by_ref().take(AT_ONCE).collect();
         if devices.is_empty() {
             break;
         }
@@ -192,7 +192,7 @@ impl<T: Copy> ByDevice<T> {
 }
 
 /// What differs on one device: tags to add, tags to remove, bytewise, and the value.
-struct Device<'a> {
+struct DifferingDevice<'a> {
     row: Row,
     tags: &'a [TagEntry],
     value: Option<&'a ValueEntry>,
@@ -203,12 +203,12 @@ fn per_device<'a>(
     order: &'a [Row],
     tags: &'a ByDevice<TagEntry>,
     values: &'a ByDevice<ValueEntry>,
-) -> impl Iterator<Item = Device<'a>> {
+) -> impl Iterator<Item = DifferingDevice<'a>> {
     let (mut tag, mut value) = (0, 0);
     order.iter().filter_map(move |row| {
         let tags = tags.next(*row, &mut tag);
         let value = values.next(*row, &mut value).first();
-        (!tags.is_empty() || value.is_some()).then_some(Device { row: *row, tags, value })
+        (!tags.is_empty() || value.is_some()).then_some(DifferingDevice { row: *row, tags, value })
     })
 }
 
@@ -236,7 +236,7 @@ struct Sorter<'a> {
     known: HashSet<&'a str>,
     is_trusted: bool,
     causes: &'a [Cause],
-    names: &'a Names<'a>,
+    names: &'a TagNames<'a>,
     replacements: Replacements<'a>,
     /// By tag: why no call may name it. Empty where nothing limits tags.
     limited: Vec<Option<String>>,
@@ -248,7 +248,7 @@ impl<'a> Sorter<'a> {
         history: &'a History,
         is_trusted: bool,
         causes: &'a [Cause],
-        names: &'a Names<'a>,
+        names: &'a TagNames<'a>,
     ) -> Sorter<'a> {
         let keys = history.contested.keys().chain(&history.pending).chain(history.reverted.keys());
         let devices = keys.map(|key| &*key.device);
@@ -262,7 +262,7 @@ impl<'a> Sorter<'a> {
     }
 
     /// Appends the changes of some devices to where they go.
-    fn sort(&self, devices: &[Device<'_>], groups: &mut BTreeMap<ChangeSlot, Vec<DeviceChange>>) {
+    fn sort(&self, devices: &[DifferingDevice<'_>], groups: &mut BTreeMap<ChangeSlot, Vec<DeviceChange>>) {
         let targets: Vec<DeviceSlots> = devices.par_iter().map(|device| self.targets(device)).collect();
         let mut members: BTreeMap<&ChangeSlot, Vec<usize>> = BTreeMap::new();
         for (index, targets) in targets.iter().enumerate() {
@@ -306,7 +306,7 @@ impl<'a> Sorter<'a> {
         }
     }
 
-    fn targets(&self, device: &Device<'_>) -> DeviceSlots {
+    fn targets(&self, device: &DifferingDevice<'_>) -> DeviceSlots {
         if let Some(protection) = self.protection(device.row) {
             return DeviceSlots::One(ChangeSlot::Protected(protection));
         }
@@ -324,7 +324,7 @@ impl<'a> Sorter<'a> {
     /// The changes of one device that go to one target.
     fn change(
         &self,
-        device: &Device<'_>,
+        device: &DifferingDevice<'_>,
         observed: &Observed<'_>,
         targets: &DeviceSlots,
         target: &ChangeSlot,

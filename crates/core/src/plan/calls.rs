@@ -13,7 +13,7 @@ use super::{
 /// The calls of a plan: every tag change is in exactly one batch or combined, every value change is in exactly one value
 /// call or combined.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Work {
+pub struct PlannedCalls {
     /// Bulk calls, the ones to send first in front: higher priority, then the larger.
     pub batches: Vec<BulkCall>,
     /// One call a device value, higher priority first.
@@ -46,7 +46,7 @@ pub struct ValueCall {
 
 /// How many calls [`work`] makes of a plan.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
+pub struct CallCounts {
     pub batches: u64,
     /// Value calls on the lane `setValue`.
     pub set_value: u64,
@@ -61,7 +61,7 @@ pub struct Counts {
 }
 
 /// Counts the calls of a plan without making them: a plan needs no more until it is applied.
-pub fn count(plan: &Plan, options: &Options) -> Counts {
+pub fn count(plan: &Plan, options: &Options) -> CallCounts {
     let choice = choice(plan, options);
     let mut sizes = vec![[0u64; 2]; plan.tags.len()];
     let mut values = 0;
@@ -76,7 +76,7 @@ pub fn count(plan: &Plan, options: &Options) -> Counts {
     let (values, combined) = (values as u64, combined as u64);
     let minimum = if options.combine { choice.minimum } else { batches + values + 2 * combined };
     let minimum = minimum + u64::from(moved > 0);
-    Counts {
+    CallCounts {
         batches,
         set_value: values - moved as u64,
         update_device: moved as u64,
@@ -97,7 +97,7 @@ fn apart<'a>(plan: &'a Plan, choice: &'a combine::Choice) -> impl Iterator<Item 
 }
 
 /// The calls of a plan.
-pub fn work(plan: &Plan, options: &Options) -> Work {
+pub fn work(plan: &Plan, options: &Options) -> PlannedCalls {
     let priorities: Vec<i64> = plan.causes.iter().map(|cause| priority(plan, cause)).collect();
     let of = |cause: CauseIndex| priorities.get(cause.0 as usize).copied().unwrap_or(0);
     let choice = choice(plan, options);
@@ -130,7 +130,7 @@ pub fn work(plan: &Plan, options: &Options) -> Work {
     for call in values.iter_mut().skip(1).step_by(2).take(moved) {
         call.lane = Lane::UpdateDevice;
     }
-    Work { batches, values, combined: choice.devices }
+    PlannedCalls { batches, values, combined: choice.devices }
 }
 
 /// The priority of a change with this cause: that of its rules, 0 where no rule is behind it.

@@ -96,7 +96,7 @@ fn root(parents: &mut [u32], mut group: u32) -> u32 {
 }
 
 /// What a search found: chosen items, and how many calls no choice can save more than.
-struct Found {
+struct ChosenItems {
     chosen: Vec<usize>,
     bound: u64,
 }
@@ -148,7 +148,7 @@ impl<'a> Search<'a> {
         }
     }
 
-    fn run(mut self) -> Found {
+    fn run(mut self) -> ChosenItems {
         // The most that any choice gains: every saving of every group, against the fewest devices.
         let limit = (self.ahead[0] + 1e-6).floor().max(0.0) as i64;
         self.greedy();
@@ -179,7 +179,7 @@ impl<'a> Search<'a> {
             depth_first.push((index + 1, false));
         }
         let bound = if is_exact { self.best_gain.max(0) } else { limit };
-        Found { chosen: self.best, bound: bound as u64 }
+        ChosenItems { chosen: self.best, bound: bound as u64 }
     }
 
     fn take(&mut self, index: usize) {

@@ -15,7 +15,7 @@ use super::{
     Cause, CauseIndex, Header, History, Plan, RuleReference, TagIndex, Warning, assemble, cost, guard, idle,
     measure, open, twins,
 };
-use crate::desired::{Claimed, Desired, Gap, Group, Part, Reason, Settled};
+use crate::desired::{Claimed, Desired, Gap, Reason, Settled, SettledPart, TagGroup};
 use crate::device::{DeviceValue, Field};
 use crate::diagnostic::{Diagnostic, Sources};
 use crate::inventory::{DeviceSet, Row, TagId};
@@ -54,7 +54,7 @@ pub(super) struct ValueEntry {
 pub(super) struct Differences<'a> {
     pub(super) tags: Vec<TagEntry>,
     pub(super) values: Vec<ValueEntry>,
-    pub(super) names: Names<'a>,
+    pub(super) names: TagNames<'a>,
     pub(super) causes: Causes<'a>,
 }
 
@@ -113,12 +113,12 @@ fn differences<'a>(desired: &'a Desired<'a>, sources: &'a Sources) -> Difference
     let mut found = Differences {
         tags: Vec::new(),
         values: Vec::new(),
-        names: Names::new(desired),
+        names: TagNames::new(desired),
         causes: Causes { desired, sources, list: Vec::new(), numbers: HashMap::new() },
     };
     let gaps: Vec<Glob> = desired.gaps.iter().map(|gap| gap.glob.clone()).collect();
     for parts in desired.parts.chunks(AT_ONCE) {
-        let settled: Vec<Part> = parts.par_iter().map(|part| desired.settle(part)).collect();
+        let settled: Vec<SettledPart> = parts.par_iter().map(|part| desired.settle(part)).collect();
         for part in &settled {
             for tag in &part.tags {
                 additions(desired, part, tag, &mut found);
@@ -131,7 +131,7 @@ fn differences<'a>(desired: &'a Desired<'a>, sources: &'a Sources) -> Difference
     found
 }
 
-fn additions(desired: &Desired<'_>, part: &Part, tag: &Settled, found: &mut Differences<'_>) {
+fn additions(desired: &Desired<'_>, part: &SettledPart, tag: &Settled, found: &mut Differences<'_>) {
     let group = &desired.groups[tag.group as usize];
     let mut given = tag.given.clone();
     given.difference_with(&tag.any_live);
@@ -176,7 +176,13 @@ fn additions(desired: &Desired<'_>, part: &Part, tag: &Settled, found: &mut Diff
     }
 }
 
-fn removals(desired: &Desired<'_>, part: &Part, tag: &Settled, gaps: &[Glob], found: &mut Differences<'_>) {
+fn removals(
+    desired: &Desired<'_>,
+    part: &SettledPart,
+    tag: &Settled,
+    gaps: &[Glob],
+    found: &mut Differences<'_>,
+) {
     if tag.unwanted.is_empty() {
         return;
     }
@@ -191,7 +197,7 @@ fn removals(desired: &Desired<'_>, part: &Part, tag: &Settled, gaps: &[Glob], fo
         let new_name = match *reason {
             Reason::Renamed(rename) => {
                 let new = &desired.policy.renames[rename as usize].to;
-                let is_new = |group: &Group| desired.tag_case.is_same(&group.name, new);
+                let is_new = |group: &TagGroup| desired.tag_case.is_same(&group.name, new);
                 part.tags.iter().find(|tag| {
                     let group = &desired.groups[tag.group as usize];
                     group.claimed.is_some() && is_new(group)
@@ -283,7 +289,7 @@ fn values(desired: &Desired<'_>, found: &mut Differences<'_>) {
 }
 
 /// The plan's tags, each once, and the texts that its devices share.
-pub(super) struct Names<'a> {
+pub(super) struct TagNames<'a> {
     desired: &'a Desired<'a>,
     pub(super) list: Vec<Arc<str>>,
     texts: HashMap<Arc<str>, TagIndex>,
@@ -292,16 +298,22 @@ pub(super) struct Names<'a> {
     values: Vec<Option<Arc<str>>>,
 }
 
-impl<'a> Names<'a> {
-    fn new(desired: &'a Desired<'a>) -> Names<'a> {
+impl<'a> TagNames<'a> {
+    fn new(desired: &'a Desired<'a>) -> TagNames<'a> {
         let snapshot = desired.snapshot;
         let live = vec![None; snapshot.tag_count()];
         let codes = 0..snapshot.code_bound(Field::DeviceValue).unwrap_or(1) as u32;
         let value = |code: u32| snapshot.code_text(Field::DeviceValue, code).map(Arc::from);
-        Names { desired, list: Vec::new(), texts: HashMap::new(), live, values: codes.map(value).collect() }
+        TagNames {
+            desired,
+            list: Vec::new(),
+            texts: HashMap::new(),
+            live,
+            values: codes.map(value).collect(),
+        }
     }
 
-    /// Makes the tags that devices carry known to [`Names::live`]. Those that nothing changes are numbered last, in their order
+    /// Makes the tags that devices carry known to [`TagNames::live`]. Those that nothing changes are numbered last, in their order
     /// in the snapshot.
     pub(super) fn observe(&mut self, devices: &DeviceSet) {
         let snapshot = self.desired.snapshot;

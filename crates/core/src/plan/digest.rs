@@ -76,7 +76,7 @@ pub(super) fn append(json: &str, out: &mut Vec<u8>) -> Result<(), serde_json::Er
 ///
 /// # Errors
 /// As [`canonical`].
-pub(super) fn members<'a>(json: &'a str, without: &[&str]) -> serde_json::Result<Members<'a>> {
+pub(super) fn members<'a>(json: &'a str, without: &[&str]) -> serde_json::Result<CanonicalMembers<'a>> {
     let mut reader = serde_json::Deserializer::from_str(json);
     let members = reader.deserialize_map(MembersVisitor { without })?;
     reader.end()?;
@@ -84,14 +84,14 @@ pub(super) fn members<'a>(json: &'a str, without: &[&str]) -> serde_json::Result
 }
 
 /// Keys with the canonical form of their values.
-type Members<'a> = Vec<(Cow<'a, str>, Vec<u8>)>;
+type CanonicalMembers<'a> = Vec<(Cow<'a, str>, Vec<u8>)>;
 
 struct MembersVisitor<'a> {
     without: &'a [&'a str],
 }
 
 impl<'de> Visitor<'de> for MembersVisitor<'_> {
-    type Value = Members<'de>;
+    type Value = CanonicalMembers<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a JSON object")
@@ -99,7 +99,7 @@ impl<'de> Visitor<'de> for MembersVisitor<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
         let mut members = Vec::new();
-        while let Some(key) = entries.next_key_seed(KeySeed)? {
+        while let Some(key) = entries.next_key_seed(CanonicalKeySeed)? {
             if self.without.contains(&&*key) {
                 entries.next_value::<de::IgnoredAny>()?;
                 continue;
@@ -206,7 +206,7 @@ impl<'de> Visitor<'de> for Canonical<'_> {
         let start = self.out.len();
         // Each member without the comma before it.
         let mut members: Vec<(Cow<'de, str>, Range<usize>)> = Vec::new();
-        while let Some(key) = entries.next_key_seed(KeySeed)? {
+        while let Some(key) = entries.next_key_seed(CanonicalKeySeed)? {
             if !members.is_empty() {
                 self.out.push(b',');
             }
@@ -253,9 +253,9 @@ fn by_utf16(one: &str, other: &str) -> Ordering {
 }
 
 /// A key, borrowed from the text where it has no escapes.
-struct KeySeed;
+struct CanonicalKeySeed;
 
-impl<'de> DeserializeSeed<'de> for KeySeed {
+impl<'de> DeserializeSeed<'de> for CanonicalKeySeed {
     type Value = Cow<'de, str>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Cow<'de, str>, D::Error> {
@@ -263,7 +263,7 @@ impl<'de> DeserializeSeed<'de> for KeySeed {
     }
 }
 
-impl<'de> Visitor<'de> for KeySeed {
+impl<'de> Visitor<'de> for CanonicalKeySeed {
     type Value = Cow<'de, str>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -159,7 +159,7 @@ impl SafePlan {
         let no_past = Past::default();
         let past = plan.measures.past.as_ref().unwrap_or(&no_past);
         let mut state = StateReport::of(&plan.measures);
-        for Row { axis, tag, planned, of_day, base } in planned(&plan) {
+        for AxisRow { axis, tag, planned, of_day, base } in planned(&plan) {
             let cap = guard.cap(axis);
             let place = cap.span.map(|span| sources.place(span));
             let (day_cap, has_day) = (guard.day_cap(axis), of_day > 0 && plan.header.reverts.is_none());
@@ -263,7 +263,7 @@ fn record(approvals: &mut Vec<ApprovalReport>, raise: &ApprovalReport, used: u64
 }
 
 /// What a plan has on an axis.
-struct Row {
+struct AxisRow {
     axis: Axis,
     tag: Option<Arc<str>>,
     planned: u64,
@@ -273,7 +273,7 @@ struct Row {
 }
 
 /// What a plan has on each axis, and the base of each.
-fn planned(plan: &Plan) -> Vec<Row> {
+fn planned(plan: &Plan) -> Vec<AxisRow> {
     let in_scope = plan.measures.in_scope;
     let (mut additions, mut removals, mut removals_of_day, mut values) = (0, 0, 0, 0);
     let mut per_tag: HashMap<TagIndex, (u64, u64)> = HashMap::new();
@@ -294,11 +294,11 @@ fn planned(plan: &Plan) -> Vec<Row> {
     let carriers: HashMap<TagIndex, u64> = plan.measures.carriers.iter().copied().collect();
     let of_tag = |(tag, (planned, of_day))| {
         let base = carriers.get(&tag).copied().unwrap_or(0);
-        Row { axis: Axis::RemovalsPerTag, tag: Some(plan.tag(tag).clone()), planned, of_day, base }
+        AxisRow { axis: Axis::RemovalsPerTag, tag: Some(plan.tag(tag).clone()), planned, of_day, base }
     };
-    let mut tags: Vec<Row> = per_tag.into_iter().map(of_tag).collect();
+    let mut tags: Vec<AxisRow> = per_tag.into_iter().map(of_tag).collect();
     tags.sort_by(|one, other| one.tag.cmp(&other.tag));
-    let row = |axis, planned, of_day, base| Row { axis, tag: None, planned, of_day, base };
+    let row = |axis, planned, of_day, base| AxisRow { axis, tag: None, planned, of_day, base };
     let mut rows = vec![
         row(Axis::Devices, plan.changes.len() as u64, 0, in_scope),
         row(Axis::Additions, additions, 0, in_scope),

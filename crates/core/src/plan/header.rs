@@ -99,7 +99,7 @@ pub struct InventoryReference {
     pub in_scope: u64,
     /// Why the read is untrusted; empty: it is trusted.
     #[serde(flatten, with = "verdict")]
-    #[schemars(flatten, with = "verdict::Verdict")]
+    #[schemars(flatten, with = "verdict::TrustVerdict")]
     pub reasons: Vec<String>,
 }
 
@@ -108,7 +108,7 @@ mod verdict {
     use super::{Deserialize, Deserializer, JsonSchema, Serialize, Serializer};
 
     #[derive(Serialize, Deserialize, JsonSchema)]
-    pub(super) struct Verdict {
+    pub(super) struct TrustVerdict {
         /// Whether the read can be believed.
         trusted: bool,
         /// Why not.
@@ -117,11 +117,11 @@ mod verdict {
     }
 
     pub(super) fn serialize<S: Serializer>(reasons: &[String], serializer: S) -> Result<S::Ok, S::Error> {
-        Verdict { trusted: reasons.is_empty(), reasons: reasons.to_vec() }.serialize(serializer)
+        TrustVerdict { trusted: reasons.is_empty(), reasons: reasons.to_vec() }.serialize(serializer)
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
-        let Verdict { trusted, reasons } = Verdict::deserialize(deserializer)?;
+        let TrustVerdict { trusted, reasons } = TrustVerdict::deserialize(deserializer)?;
         if trusted != reasons.is_empty() {
             return Err(serde::de::Error::custom("`inventory.trusted` and `inventory.reasons` disagree"));
         }

@@ -5,12 +5,17 @@
 use std::num::NonZero;
 
 use super::diff::{CauseSource, Differences, TagEntry, ValueEntry};
-use crate::desired::{Desired, Group, Part, Settled};
+use crate::desired::{Desired, Settled, SettledPart, TagGroup};
 use crate::device::DeviceValue;
 use crate::inventory::{DeviceSet, Row};
 
 /// The rule on which a tag depends, as [`TagEntry::gap`] has it.
-pub(super) fn gap(desired: &Desired<'_>, part: &Part, tag: &Settled, local: Row) -> Option<NonZero<u32>> {
+pub(super) fn gap(
+    desired: &Desired<'_>,
+    part: &SettledPart,
+    tag: &Settled,
+    local: Row,
+) -> Option<NonZero<u32>> {
     if !tag.open.as_ref().is_some_and(|open| open.contains(local)) {
         return None;
     }
@@ -23,12 +28,17 @@ pub(super) fn gap(desired: &Desired<'_>, part: &Part, tag: &Settled, local: Row)
     desired.open_rule(&groups, row).or_else(keeper).and_then(|rule| NonZero::new(rule + 1))
 }
 
-fn groups(part: &Part) -> Vec<u32> {
+fn groups(part: &SettledPart) -> Vec<u32> {
     part.tags.iter().map(|tag| tag.group).collect()
 }
 
 /// The changes of a tag that would follow only if undecided rules held.
-pub(super) fn differences(desired: &Desired<'_>, part: &Part, tag: &Settled, found: &mut Differences<'_>) {
+pub(super) fn differences(
+    desired: &Desired<'_>,
+    part: &SettledPart,
+    tag: &Settled,
+    found: &mut Differences<'_>,
+) {
     let Some(open) = &tag.open else { return };
     let group = &desired.groups[tag.group as usize];
     let mut added = open.clone();
@@ -76,7 +86,7 @@ pub(super) fn differences(desired: &Desired<'_>, part: &Part, tag: &Settled, fou
 }
 
 /// What would take a live tag away: a rule that forbids it, else a stronger member of its family.
-fn cause(group: &Group, bans: Vec<u32>) -> Option<CauseSource> {
+fn cause(group: &TagGroup, bans: Vec<u32>) -> Option<CauseSource> {
     match group.family {
         _ if !bans.is_empty() => Some(CauseSource::Rules(bans)),
         Some((family, _)) => Some(CauseSource::Family(family)),

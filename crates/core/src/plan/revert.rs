@@ -30,7 +30,7 @@ pub struct Reach<'a> {
 
 /// A run as the state proves it: what is undone comes from here, never from a plan file.
 #[derive(Clone, Copy, Debug)]
-pub struct PastRun<'a> {
+pub struct RevertedRun<'a> {
     /// The id of the run to undo.
     pub id: &'a str,
     /// The plan that it applied.
@@ -41,7 +41,7 @@ pub struct PastRun<'a> {
 
 /// The inverse of the confirmed changes of a run. `fresh`: a plan of today's policies on today's inventory, for header, base
 /// figures and warnings.
-pub fn inverse(ran: PastRun<'_>, fresh: Plan, reach: Reach<'_>) -> Plan {
+pub fn inverse(ran: RevertedRun<'_>, fresh: Plan, reach: Reach<'_>) -> Plan {
     let is_trusted = fresh.is_trusted();
     let mut plan = on(fresh, ran.plan);
     plan.header.reverts = Some(ran.id.to_owned());
@@ -67,7 +67,7 @@ pub fn inverse(ran: PastRun<'_>, fresh: Plan, reach: Reach<'_>) -> Plan {
 /// The first reviewed change that the journal of the run does not prove.
 pub fn refit(
     reviewed: &Plan,
-    ran: PastRun<'_>,
+    ran: RevertedRun<'_>,
     fresh: Plan,
     reach: Reach<'_>,
 ) -> Result<Intersection, ChangeKey> {
@@ -81,7 +81,7 @@ pub fn refit(
 }
 
 /// The inverse of what a run's journal confirms, wherever its devices are by now.
-fn undone(ran: PastRun<'_>) -> Vec<DeviceChange> {
+fn undone(ran: RevertedRun<'_>) -> Vec<DeviceChange> {
     let inverse = |change: &DeviceChange| {
         let is_confirmed =
             |what: ChangeWhat| ran.confirmed.contains(&ChangeKey { device: change.id.clone(), what });
@@ -264,7 +264,7 @@ mod tests {
         let key = |what: &ChangeWhat| ChangeKey { device: "d0".into(), what: what.clone() };
         let confirmed = confirmed.iter().map(key).collect();
         inverse(
-            PastRun { id: "r", plan: &ran(), confirmed: &confirmed },
+            RevertedRun { id: "r", plan: &ran(), confirmed: &confirmed },
             Plan::default(),
             Reach { snapshot: &snapshot, scope: &scope, protected: &protected, allows_reserved: false },
         )
@@ -283,7 +283,7 @@ mod tests {
         let reach = Reach { snapshot: &snapshot, scope: &scope, protected, allows_reserved: false };
         let key = |what: &ChangeWhat| ChangeKey { device: "d0".into(), what: what.clone() };
         let confirmed = confirmed.iter().map(key).collect();
-        refit(reviewed, PastRun { id: "r", plan: &ran(), confirmed: &confirmed }, Plan::default(), reach)
+        refit(reviewed, RevertedRun { id: "r", plan: &ran(), confirmed: &confirmed }, Plan::default(), reach)
     }
 
     #[test]
@@ -346,7 +346,7 @@ mod tests {
         let (scope, protected) = (DeviceSet::full(1), DeviceSet::new(1));
         let key = ChangeKey { device: "d0".into(), what: ChangeWhat::Remove(RESERVED.into()) };
         let confirmed = HashSet::from([key]);
-        let ran = PastRun { id: "r", plan: &ran, confirmed: &confirmed };
+        let ran = RevertedRun { id: "r", plan: &ran, confirmed: &confirmed };
         for allows_reserved in [false, true] {
             let reach = Reach { snapshot: &snapshot, scope: &scope, protected: &protected, allows_reserved };
             let plan = inverse(ran, Plan::default(), reach);

@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 /// The answer. What else it holds is of no interest.
 #[derive(Deserialize)]
-pub(super) struct Answer<Row> {
+pub(super) struct ListAnswer<Row> {
     value: Vec<Row>,
     #[serde(rename = "@odata.nextLink", alias = "nextLink", default)]
     next: Option<serde::de::IgnoredAny>,
@@ -12,7 +12,7 @@ pub(super) struct Answer<Row> {
     count: Option<u64>,
 }
 
-impl<Row> Answer<Row> {
+impl<Row> ListAnswer<Row> {
     /// Its rows. A page of a longer answer would take away what the other pages give.
     pub(super) fn rows(self) -> Result<Vec<Row>, String> {
         let rows = self.value.len() as u64;

@@ -133,7 +133,7 @@ pub fn differences(base: &Sources, new: &Sources) -> Vec<Difference> {
 /// One difference for each key of `mdetag.yaml` that differs; a file that is not there has no keys.
 pub fn settings_differences(base: &str, new: &str) -> Vec<Difference> {
     let read = |text: &str| {
-        let mut found = Entries::default();
+        let mut found = TextsByPath::default();
         if let (Some(root), _) = syntax::parse(text, SourceId(0)) {
             flatten(&root, String::new(), true, &mut found);
         }
@@ -144,13 +144,13 @@ pub fn settings_differences(base: &str, new: &str) -> Vec<Difference> {
 
 /// Texts by path. The paths of list items repeat.
 #[derive(Default)]
-struct Entries {
+struct TextsByPath {
     by_path: BTreeMap<String, Vec<String>>,
     /// Paths of list items: an entry that is gone and one that is new are two facts, not a change.
     items: BTreeSet<String>,
 }
 
-impl Entries {
+impl TextsByPath {
     fn add(&mut self, path: String, node: &Node, is_item: bool) {
         if is_item {
             self.items.insert(path.clone());
@@ -160,8 +160,8 @@ impl Entries {
 }
 
 /// The entries of a set that say what may be touched, and how much.
-fn rails(sources: &Sources) -> Entries {
-    let mut found = Entries::default();
+fn rails(sources: &Sources) -> TextsByPath {
+    let mut found = TextsByPath::default();
     let mut used = BTreeSet::new();
     let mut selectors: BTreeMap<String, Node> = BTreeMap::new();
     for (index, source) in sources.files.iter().enumerate() {
@@ -220,7 +220,7 @@ fn collect_uses(node: &Node, used: &mut BTreeSet<String>) {
 }
 
 /// Every key below a node with its value; each item of a list is an entry.
-fn flatten(node: &Node, path: String, is_deep: bool, found: &mut Entries) {
+fn flatten(node: &Node, path: String, is_deep: bool, found: &mut TextsByPath) {
     if RESOLVED.contains(&path.as_str()) {
         return;
     }
@@ -262,11 +262,11 @@ fn written(node: &Node) -> String {
     }
 }
 
-fn compare(area: fn(&str) -> Area, base: &Entries, new: &Entries) -> Vec<Difference> {
+fn compare(area: fn(&str) -> Area, base: &TextsByPath, new: &TextsByPath) -> Vec<Difference> {
     let mut found = Vec::new();
     let paths: BTreeSet<&String> = base.by_path.keys().chain(new.by_path.keys()).collect();
     for path in paths {
-        let of = |entries: &Entries| entries.by_path.get(path).cloned().unwrap_or_default();
+        let of = |entries: &TextsByPath| entries.by_path.get(path).cloned().unwrap_or_default();
         let (gone, added) = apart(of(base), of(new));
         let is_item = base.items.contains(path) || new.items.contains(path);
         if let ([was], [is], false) = (gone.as_slice(), added.as_slice(), is_item) {

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use super::keys;
 use super::limits::MOST_DAYS_AHEAD;
 use super::reader::{Fields, Reader};
-use super::syntax::{Entry, Node, NodeKind, shown};
+use super::syntax::{MappingEntry, Node, NodeKind, shown};
 use super::{Approval, Axis, Cap, Counted, DayCap, Guard, Invariant, Percent, Quantity, ShrinkApproval};
 use crate::device::DeviceValue;
 use crate::diagnostic::{Diagnostic, Span};
@@ -29,7 +29,7 @@ impl Reader<'_> {
     }
 
     /// The guard of the set.
-    pub(super) fn guard(&mut self, entry: &Entry) -> Guard {
+    pub(super) fn guard(&mut self, entry: &MappingEntry) -> Guard {
         let mut guard = Guard { span: Some(entry.key_span), ..Guard::default() };
         let Some(fields) = self.fields(&entry.value, keys::GUARD, "`guard`") else { return guard };
         if let Some(node) = fields.get("tenantId") {

@@ -5,7 +5,7 @@
 use super::condition::distinct;
 use super::keys;
 use super::reader::{Fields, Reader};
-use super::syntax::{Entry, Node, NodeKind, shown};
+use super::syntax::{MappingEntry, Node, NodeKind, shown};
 use super::{ListFile, Test, TextList};
 use crate::diagnostic::Diagnostic;
 
@@ -101,7 +101,7 @@ fn void_list(file: ListFile) -> Test {
 }
 
 /// `env=prod, site=A`.
-fn pairs(entries: &[Entry]) -> String {
+fn pairs(entries: &[MappingEntry]) -> String {
     let pairs = entries.iter().map(|entry| match &entry.value.kind {
         NodeKind::Text(text) => format!("{}={}", entry.key, text.trim()),
         _ => entry.key.clone(),

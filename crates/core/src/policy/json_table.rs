@@ -6,28 +6,28 @@ use std::collections::HashMap;
 
 use serde_json::value::RawValue;
 
-use super::answer::Answer;
+use super::answer::ListAnswer;
 use super::table::Table;
 
 /// A row as it is parsed: names and raw values.
-struct Row<'t>(Vec<(String, &'t RawValue)>);
+struct JsonRow<'t>(Vec<(String, &'t RawValue)>);
 
-impl<'de: 't, 't> serde::Deserialize<'de> for Row<'t> {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Row<'t>, D::Error> {
+impl<'de: 't, 't> serde::Deserialize<'de> for JsonRow<'t> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<JsonRow<'t>, D::Error> {
         struct Visitor;
         impl<'de> serde::de::Visitor<'de> for Visitor {
-            type Value = Row<'de>;
+            type Value = JsonRow<'de>;
 
             fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.write_str("an object")
             }
 
-            fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Row<'de>, A::Error> {
+            fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<JsonRow<'de>, A::Error> {
                 let mut cells = Vec::new();
                 while let Some(cell) = map.next_entry()? {
                     cells.push(cell);
                 }
-                Ok(Row(cells))
+                Ok(JsonRow(cells))
             }
         }
         deserializer.deserialize_map(Visitor)
@@ -37,12 +37,12 @@ impl<'de: 't, 't> serde::Deserialize<'de> for Row<'t> {
 /// The rows of a JSON file: a list of objects, also under `value`.
 pub(super) fn json_table(text: &str) -> Result<Table, String> {
     let wrong = |error: serde_json::Error| format!("{error} (expected a list of objects)");
-    let rows: Vec<Row<'_>> = if text.trim_start().starts_with('{') {
-        serde_json::from_str::<Answer<Row<'_>>>(text).map_err(wrong)?.rows()?
+    let rows: Vec<JsonRow<'_>> = if text.trim_start().starts_with('{') {
+        serde_json::from_str::<ListAnswer<JsonRow<'_>>>(text).map_err(wrong)?.rows()?
     } else {
         serde_json::from_str(text).map_err(wrong)?
     };
-    let mut draft = Draft::of_file();
+    let mut draft = TableDraft::of_file();
     // Rows are in order, so their lines are counted in one pass.
     let (mut at, mut line) = (0, 1);
     for row in &rows {
@@ -58,7 +58,7 @@ pub(super) fn json_table(text: &str) -> Result<Table, String> {
 
 /// The rows of a file with one object a line.
 pub(super) fn ndjson_table(text: &str) -> Result<Table, String> {
-    let mut draft = Draft::of_file();
+    let mut draft = TableDraft::of_file();
     for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
         let row = serde_json::from_str(line).map_err(|error| {
             // Every row is a text of its own to the reader: its "line 1" would contradict ours.
@@ -75,7 +75,8 @@ pub(super) fn ndjson_table(text: &str) -> Result<Table, String> {
 /// # Errors
 /// A row that is neither, with its number.
 pub(crate) fn recorded_rows(rows: &[&RawValue]) -> Result<(Vec<String>, Table), String> {
-    let (mut ids, mut draft) = (Vec::new(), Draft { row: "row", is_query: true, ..Draft::of_file() });
+    let (mut ids, mut draft) =
+        (Vec::new(), TableDraft { row: "row", is_query: true, ..TableDraft::of_file() });
     for (number, raw) in (1u64..).zip(rows) {
         let wrong = |error: serde_json::Error| {
             format!("row {number} is neither a device id (a text) nor an object: {error}")
@@ -90,7 +91,7 @@ pub(crate) fn recorded_rows(rows: &[&RawValue]) -> Result<(Vec<String>, Table), 
 }
 
 /// A table whose columns are only known at the end: JSON rows name their own.
-struct Draft {
+struct TableDraft {
     columns: HashMap<String, usize>,
     table: Table,
     rows: Vec<Vec<(usize, Box<str>)>>,
@@ -101,9 +102,9 @@ struct Draft {
     is_query: bool,
 }
 
-impl Draft {
-    fn of_file() -> Draft {
-        Draft {
+impl TableDraft {
+    fn of_file() -> TableDraft {
+        TableDraft {
             columns: HashMap::new(),
             table: Table::default(),
             rows: Vec::new(),
@@ -112,7 +113,7 @@ impl Draft {
         }
     }
 
-    fn add(&mut self, row: &Row<'_>, number: u64) -> Result<(), String> {
+    fn add(&mut self, row: &JsonRow<'_>, number: u64) -> Result<(), String> {
         let place = self.row;
         let mut cells: Vec<(usize, Box<str>)> = Vec::with_capacity(row.0.len());
         for (name, raw) in &row.0 {

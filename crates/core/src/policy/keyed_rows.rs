@@ -26,7 +26,7 @@ pub struct LookupRows {
 
 /// What a lookup says in one column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cell<'a> {
+pub enum LookupCell<'a> {
     /// A cell with text in it.
     Text(&'a str),
     /// A cell without any text.
@@ -42,12 +42,12 @@ impl LookupRows {
     }
 
     /// A cell. `width`: how many columns there are.
-    pub fn cell(&self, row: usize, column: usize, width: usize) -> Cell<'_> {
+    pub fn cell(&self, row: usize, column: usize, width: usize) -> LookupCell<'_> {
         let place = row * width + column;
         match self.cells.get(place) {
-            _ if self.unknown.contains(&place) => Cell::Unknown,
-            Some(cell) if !cell.is_empty() => Cell::Text(cell),
-            _ => Cell::Empty,
+            _ if self.unknown.contains(&place) => LookupCell::Unknown,
+            Some(cell) if !cell.is_empty() => LookupCell::Text(cell),
+            _ => LookupCell::Empty,
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::cloud::{Cloud, Region};
 pub(super) use data::{HUNTING, IN_FILE, LOOKUP, LOOKUP_HUNTING};
 
 /// A key of a mapping.
-pub(super) struct Key {
+pub(super) struct MappingKey {
     pub(super) name: &'static str,
     pub(super) is_required: bool,
     pub(super) shape: Shape,
@@ -50,25 +50,25 @@ pub(super) enum Shape {
     /// A mapping whose keys are the user's names.
     Named(&'static Shape),
     /// A mapping with these keys.
-    Mapping(&'static [Key]),
+    Mapping(&'static [MappingKey]),
     /// Fields of a device in a test.
     Device,
     /// A cell of a lookup's row in a test.
     Cell,
 }
 
-pub(super) const fn key(name: &'static str, shape: Shape, about: &'static str) -> Key {
-    Key { name, is_required: false, shape, about }
+pub(super) const fn key(name: &'static str, shape: Shape, about: &'static str) -> MappingKey {
+    MappingKey { name, is_required: false, shape, about }
 }
 
-pub(super) const fn required(name: &'static str, shape: Shape, about: &'static str) -> Key {
-    Key { name, is_required: true, shape, about }
+pub(super) const fn required(name: &'static str, shape: Shape, about: &'static str) -> MappingKey {
+    MappingKey { name, is_required: true, shape, about }
 }
 
 const VALUES: &[&str] = &["Low", "Normal", "High"];
 
 /// The top level of a policy file.
-pub(super) static POLICY: &[Key] = &[
+pub(super) static POLICY: &[MappingKey] = &[
     required("version", Shape::Version, "The version of the language: 1. Required in every file."),
     key("description", Shape::Text, "What this file is for."),
     key(
@@ -119,7 +119,7 @@ pub(super) static POLICY: &[Key] = &[
 ];
 
 /// `deviceGroups` of the set.
-pub(super) static DEVICE_GROUPS: &[Key] = &[
+pub(super) static DEVICE_GROUPS: &[MappingKey] = &[
     required(
         "file",
         Shape::Path,
@@ -133,7 +133,7 @@ pub(super) static DEVICE_GROUPS: &[Key] = &[
 ];
 
 /// An entry of `rules`.
-pub(super) static RULE: &[Key] = &[
+pub(super) static RULE: &[MappingKey] = &[
     required("name", Shape::Text, "Unique in the set: 1 to 80 of A-Z a-z 0-9 . _ -"),
     key("description", Shape::Text, "Carried into plans and reports."),
     key("owner", Shape::Text, "Carried into plans and reports."),
@@ -156,17 +156,17 @@ pub(super) static RULE: &[Key] = &[
 ];
 
 /// `deviceValue` of the set.
-pub(super) static DEVICE_VALUE: &[Key] =
+pub(super) static DEVICE_VALUE: &[MappingKey] =
     &[required("default", Shape::Words(VALUES), "The value of devices that no rule gives one.")];
 
 /// An entry of `protect`.
-pub(super) static PROTECTION: &[Key] = &[
+pub(super) static PROTECTION: &[MappingKey] = &[
     required("name", Shape::Text, "Unique in the set; names what is withheld."),
     required("select", Shape::Selector, "Which devices."),
     key("reason", Shape::Text, "Why; carried into plans."),
 ];
 
-pub(super) static GUARD: &[Key] = &[
+pub(super) static GUARD: &[MappingKey] = &[
     key("tenantId", Shape::Text, "The only tenant that this set may be applied to."),
     key(
         "caps",
@@ -186,7 +186,7 @@ pub(super) static GUARD: &[Key] = &[
 ];
 
 /// `guard.rollout`.
-pub(super) static ROLLOUT: &[Key] = &[
+pub(super) static ROLLOUT: &[MappingKey] = &[
     key("from", Shape::Count, "Plans that change fewer devices are one wave. Default 100."),
     required(
         "waves",
@@ -201,13 +201,13 @@ pub(super) static ROLLOUT: &[Key] = &[
 ];
 
 /// `guard.rollout.stopAt`.
-pub(super) static STOP_AT: &[Key] = &[
+pub(super) static STOP_AT: &[MappingKey] = &[
     key("failed", Shape::Percent, "Above this share failed or unknown, the rollout stops. Default 5 %."),
     key("bounced", Shape::Percent, "Above this share undone by another origin, it stops. Default 20 %."),
 ];
 
 /// `guard.rollout.health`.
-pub(super) static HEALTH: &[Key] = &[
+pub(super) static HEALTH: &[MappingKey] = &[
     required("select", Shape::Selector, "Which devices are ill."),
     required(
         "atMost",
@@ -217,7 +217,7 @@ pub(super) static HEALTH: &[Key] = &[
 ];
 
 /// `guard.caps`.
-pub(super) static CAPS: &[Key] = &[
+pub(super) static CAPS: &[MappingKey] = &[
     key("devices", Shape::Mapping(CAP), "Devices changed, of devices in scope. Default 50 %, floor 100."),
     key("additions", Shape::Mapping(CAP), "Tags added, of devices in scope. Default 100 %, floor 100."),
     key(
@@ -242,13 +242,13 @@ pub(super) static CAPS: &[Key] = &[
     ),
 ];
 
-pub(super) static CAP: &[Key] = &[
+pub(super) static CAP: &[MappingKey] = &[
     key("percent", Shape::Percent, "Percent of the base."),
     key("floor", Shape::Count, "So many are always allowed."),
 ];
 
 /// One cap, with a second one over 24 hours.
-pub(super) static CAP_WITH_DAY: &[Key] = &[
+pub(super) static CAP_WITH_DAY: &[MappingKey] = &[
     key("percent", Shape::Percent, "Percent of the base."),
     key("floor", Shape::Count, "So many are always allowed."),
     key(
@@ -259,7 +259,7 @@ pub(super) static CAP_WITH_DAY: &[Key] = &[
 ];
 
 /// `guard.inventory`.
-pub(super) static INVENTORY: &[Key] = &[
+pub(super) static INVENTORY: &[MappingKey] = &[
     key("min", Shape::Count, "Distrust a read with fewer devices."),
     key(
         "maxShrink",
@@ -269,7 +269,7 @@ pub(super) static INVENTORY: &[Key] = &[
 ];
 
 /// An entry of `guard.invariants`.
-pub(super) static INVARIANT: &[Key] = &[
+pub(super) static INVARIANT: &[MappingKey] = &[
     required("name", Shape::Text, "Unique in the set."),
     key("tag", Shape::Tag, "Count the devices that carry this tag."),
     key("deviceValue", Shape::Words(VALUES), "Count the devices of this value."),
@@ -279,7 +279,7 @@ pub(super) static INVARIANT: &[Key] = &[
 ];
 
 /// An entry of `guard.approvals`.
-pub(super) static APPROVAL: &[Key] = &[
+pub(super) static APPROVAL: &[MappingKey] = &[
     required(
         "cap",
         Shape::Words(&[
@@ -316,7 +316,7 @@ pub(super) static APPROVAL: &[Key] = &[
 ];
 
 /// An entry of `guard.accept`.
-pub(super) static ACCEPT: &[Key] = &[
+pub(super) static ACCEPT: &[MappingKey] = &[
     required(
         "tag",
         Shape::TagOrGlob,
@@ -328,7 +328,7 @@ pub(super) static ACCEPT: &[Key] = &[
 ];
 
 /// `superseded` of a selector.
-pub(super) static SUPERSEDED: &[Key] = &[
+pub(super) static SUPERSEDED: &[MappingKey] = &[
     required(
         "by",
         Shape::Words(&["computerDnsName", "deviceName", "aadDeviceId", "vmMetadata.vmId"]),
@@ -342,7 +342,7 @@ pub(super) static SUPERSEDED: &[Key] = &[
 ];
 
 /// The top level of a policy test file.
-pub(super) static TEST_FILE: &[Key] = &[
+pub(super) static TEST_FILE: &[MappingKey] = &[
     required("version", Shape::Version, "The version of the language: 1."),
     key("description", Shape::Text, "What this file is for."),
     key("now", Shape::Time, "The clock of all tests in this file."),
@@ -350,7 +350,7 @@ pub(super) static TEST_FILE: &[Key] = &[
 ];
 
 /// An entry of `tests`.
-pub(super) static TEST: &[Key] = &[
+pub(super) static TEST: &[MappingKey] = &[
     required("name", Shape::Text, "What it shows; unique in the file."),
     key("now", Shape::Time, "The clock of this test."),
     required("device", Shape::Device, "Fields of the device, as in the API's JSON."),
@@ -370,7 +370,7 @@ pub(super) static TEST: &[Key] = &[
 ];
 
 /// `expect` of a test.
-pub(super) static EXPECT: &[Key] = &[
+pub(super) static EXPECT: &[MappingKey] = &[
     key("tags", Shape::List(&Shape::Tag), "Exactly the tags that the policy gives."),
     key("includes", Shape::List(&Shape::Tag), "Some of the tags that the policy gives."),
     key("excludes", Shape::List(&Shape::Tag), "Tags that the policy does not give."),
@@ -387,7 +387,7 @@ pub(super) static TAG_CASES: [&str; 2] = ["exact", "insensitive"];
 pub(super) static VALUE_ROUTES: [&str; 2] = ["setDeviceValue", "both"];
 
 /// The top level of `mdetag.yaml`.
-pub(super) static SETTINGS: &[Key] = &[
+pub(super) static SETTINGS: &[MappingKey] = &[
     required("version", Shape::Version, "The version of this file's form: 1."),
     key("defaultTenant", Shape::Text, "The profile that is used where none is named."),
     key("tenants", Shape::Named(&Shape::Mapping(PROFILE)), "Tenant profiles, by name."),
@@ -409,7 +409,7 @@ pub(super) static SETTINGS: &[Key] = &[
 pub(super) const LINT_LEVELS: [&str; 3] = ["allow", "warn", "deny"];
 
 /// A profile of `tenants`.
-pub(super) static PROFILE: &[Key] = &[
+pub(super) static PROFILE: &[MappingKey] = &[
     key("tenantId", Shape::Text, "Directory id of the tenant."),
     key("clientId", Shape::Text, "Application id of the identity."),
     key("cloud", Shape::Words(&Cloud::WORDS), "The cloud; `public` unless written."),
@@ -429,13 +429,13 @@ pub(super) static PROFILE: &[Key] = &[
 ];
 
 /// `endpoints` of a profile.
-pub(super) static ENDPOINTS: &[Key] = &[
+pub(super) static ENDPOINTS: &[MappingKey] = &[
     key("api", Shape::Text, "Base address of the API."),
     key("login", Shape::Text, "Base address of the sign-in."),
     key("graph", Shape::Text, "Base address of Microsoft Graph."),
 ];
 
-pub(super) static BUDGET: &[Key] = &[
+pub(super) static BUDGET: &[MappingKey] = &[
     key("perMinute", Shape::Positive, "Calls a minute and lane: 100."),
     key("perHour", Shape::Positive, "Calls an hour and lane: 1500."),
     key("shared", Shape::Boolean, "Whether all lanes share one pair of windows."),
@@ -443,7 +443,7 @@ pub(super) static BUDGET: &[Key] = &[
     key("timeScale", Shape::Positive, "Windows are divided by this; more than 1 only on loopback."),
 ];
 
-pub(super) static WRITES: &[Key] = &[
+pub(super) static WRITES: &[MappingKey] = &[
     key("values", Shape::Words(&VALUE_ROUTES), "Which route device values take."),
     key("combine", Shape::Boolean, "Whether one PATCH may carry a device's value and tags."),
     key("settle", Shape::Text, "How long after the last write the list is read again: 15s."),

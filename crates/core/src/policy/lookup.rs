@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use super::keyed_rows::{LookupRows, keyed};
-use super::row_findings::{OnConflict, Rows, has_error};
+use super::row_findings::{OnConflict, RowSource, has_error};
 use super::syntax::shown;
 use super::table::Table;
 use crate::device::Field;
@@ -89,7 +89,7 @@ impl Lookup {
             return Err(vec![finding.help("record the result again with all its columns")]);
         }
         let keyed = keyed(read, 0);
-        let rows = Rows { source: &title, unit: "row", span: self.span };
+        let rows = RowSource { source: &title, unit: "row", span: self.span };
         let findings = rows.findings(&keyed, query.on_conflict, query.allow_empty);
         if has_error(&findings) { Err(findings) } else { Ok((keyed.rows, findings)) }
     }

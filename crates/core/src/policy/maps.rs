@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::reader::Reader;
-use super::syntax::{Entry, shown};
+use super::syntax::{MappingEntry, shown};
 use crate::diagnostic::{Diagnostic, Span};
 use crate::text;
 
@@ -46,7 +46,7 @@ pub(super) struct Maps {
 
 impl Maps {
     /// Reads an entry of `maps`.
-    pub(super) fn add(&mut self, reader: &mut Reader<'_>, entry: &Entry) {
+    pub(super) fn add(&mut self, reader: &mut Reader<'_>, entry: &MappingEntry) {
         match map(reader, entry, self.known.len()) {
             Some(map) => self.known.push(map),
             None => self.broken.push(entry.key.clone()),
@@ -64,7 +64,7 @@ impl Maps {
     }
 }
 
-fn map(reader: &mut Reader<'_>, entry: &Entry, count: usize) -> Option<ValueMap> {
+fn map(reader: &mut Reader<'_>, entry: &MappingEntry, count: usize) -> Option<ValueMap> {
     if entry.key.contains(['{', '}', '|', ':']) {
         let message = format!("the map name `{}` holds one of {{ }} | :", shown(&entry.key));
         let finding = Diagnostic::error("E0113", entry.key_span, message);

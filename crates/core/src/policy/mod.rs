@@ -54,12 +54,12 @@ mod watched;
 pub use data::{DataRequest, data_files};
 pub use data_sources::{DEVICES, data_source, file_of, named};
 pub use device_groups::{
-    Condition, DeviceGroup, DeviceGroups, FetchedGroups, GroupIndex, Operator, Property, Remediation,
+    DeviceGroup, DeviceGroups, FetchedGroups, GroupCondition, GroupIndex, Operator, Property, Remediation,
     Ungrouped, fetched as fetched_device_groups, read as read_device_groups,
 };
 pub use differences::{Area, Difference, differences, settings_differences};
 pub(crate) use json_table::recorded_rows;
-pub use keyed_rows::{Cell, LookupRows};
+pub use keyed_rows::{LookupCell, LookupRows};
 pub use lookup::{Lookup, LookupQuery, LookupSource};
 pub use maps::ValueMap;
 pub use profiles::read_profiles;
@@ -296,13 +296,13 @@ pub struct ListFile {
 pub struct Family {
     pub name: String,
     /// Members, the strongest first.
-    pub members: Vec<Member>,
+    pub members: Vec<FamilyMember>,
     pub span: Span,
 }
 
 /// A member of a family.
 #[derive(Clone, Debug)]
-pub struct Member {
+pub struct FamilyMember {
     pub tag: String,
     pub span: Span,
 }

@@ -11,8 +11,8 @@ use super::keys;
 use super::lookup::{Lookup, LookupQuery, LookupSource};
 use super::maps::Maps;
 use super::reader::{Fields, Reader};
-use super::row_findings::{OnConflict, Rows};
-use super::syntax::{Entry, shown};
+use super::row_findings::{OnConflict, RowSource};
+use super::syntax::{MappingEntry, shown};
 use super::table::{MAX_COLUMNS, Table};
 use crate::device::Field;
 use crate::diagnostic::{Diagnostic, Span};
@@ -79,7 +79,7 @@ impl Names {
     }
 
     /// Reads an entry of `lookups` and its file.
-    pub(super) fn add_lookup(&mut self, reader: &mut Reader<'_>, entry: &Entry) {
+    pub(super) fn add_lookup(&mut self, reader: &mut Reader<'_>, entry: &MappingEntry) {
         let lookup = if entry.key.contains(['.', '{', '}', '|']) {
             let message = format!("the lookup name `{}` holds one of . {{ }} |", shown(&entry.key));
             let finding = Diagnostic::error("E0113", entry.key_span, message);
@@ -128,7 +128,7 @@ fn open_column(
     Some(columns.len() - 1)
 }
 
-fn lookup(reader: &mut Reader<'_>, entry: &Entry) -> Option<Lookup> {
+fn lookup(reader: &mut Reader<'_>, entry: &MappingEntry) -> Option<Lookup> {
     let fields = reader.fields(&entry.value, keys::LOOKUP, "a lookup")?;
     let key = fields.get("key").and_then(|key| Some((reader.filled_text(key, "`key`")?, key.span)));
     let matches = fields.get("match").and_then(|matches| {
@@ -176,7 +176,7 @@ fn lookup(reader: &mut Reader<'_>, entry: &Entry) -> Option<Lookup> {
     }
     let columns = table.columns.clone();
     let keyed = keyed(table, key_column);
-    let rows = Rows { source: file.0, unit: "line", span: file.1 };
+    let rows = RowSource { source: file.0, unit: "line", span: file.1 };
     rows.findings(&keyed, on_conflict, allow_empty).into_iter().for_each(|finding| reader.report(finding));
     let is_lost = keyed.rows.keys.is_empty() && (keyed.without_key > 0 || !allow_empty);
     (!is_lost).then(|| Lookup { columns, rows: keyed.rows.into(), ..found })

@@ -2,7 +2,7 @@
 //!
 //! Never holds the address itself, which is a secret: only the name of the environment variable that does.
 
-use super::keys::{Key, Shape, key, required};
+use super::keys::{MappingKey, Shape, key, required};
 use super::reader::{Fields, Reader};
 use super::syntax::shown;
 use crate::diagnostic::Diagnostic;
@@ -61,7 +61,7 @@ pub enum MessageFormat {
     Slack,
 }
 
-pub(super) static KEYS: &[Key] = &[
+pub(super) static KEYS: &[MappingKey] = &[
     required("webhook", Shape::Text, "The environment variable with the address: `env:MDETAG_HOOK_NAME`."),
     key(
         "on",

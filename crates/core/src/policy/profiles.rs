@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::reader::Reader;
 use super::secrets;
 use super::settings::{Profile, Settings};
-use super::syntax::{self, Entry, Node, NodeKind, shown};
+use super::syntax::{self, MappingEntry, Node, NodeKind, shown};
 use crate::diagnostic::{Diagnostic, SourceId, Sources, Span};
 use crate::tag::TagCase;
 use crate::time::Timestamp;
@@ -140,7 +140,7 @@ pub fn read_profiles(sources: &Sources) -> (Vec<Profile>, Vec<Diagnostic>) {
         reader.refuse_secrets(root);
         let entries = reader.map(root, "a file of tenants").unwrap_or_default();
         let inner = match entries {
-            [Entry { key, value, .. }] if key == "tenants" => {
+            [MappingEntry { key, value, .. }] if key == "tenants" => {
                 reader.map(value, "`tenants`").unwrap_or_default()
             }
             entries => entries,
@@ -165,7 +165,7 @@ fn csv_root(text: &str) -> (Option<Node>, Vec<Diagnostic>) {
     else {
         return fail(whole, "a CSV file of tenants needs a column `name`".to_owned());
     };
-    let mut entries: Vec<Entry> = Vec::new();
+    let mut entries: Vec<MappingEntry> = Vec::new();
     for row in rows.records() {
         let row = match row {
             Ok(row) => row,
@@ -177,7 +177,7 @@ fn csv_root(text: &str) -> (Option<Node>, Vec<Diagnostic>) {
         if entries.iter().any(|entry| entry.key == name) {
             return fail(place, format!("the tenant `{}` stands twice", shown(name)));
         }
-        entries.push(Entry {
+        entries.push(MappingEntry {
             key: name.to_owned(),
             key_span: place,
             value: profile_node(&header, &row, place),
@@ -188,7 +188,7 @@ fn csv_root(text: &str) -> (Option<Node>, Vec<Diagnostic>) {
 
 fn profile_node(header: &csv::StringRecord, row: &csv::StringRecord, place: Span) -> Node {
     let text = |value: &str| Node { kind: NodeKind::Text(value.to_owned()), span: place };
-    let entry = |key: &str, value: Node| Entry { key: key.to_owned(), key_span: place, value };
+    let entry = |key: &str, value: Node| MappingEntry { key: key.to_owned(), key_span: place, value };
     let (mut entries, mut labels) = (Vec::new(), Vec::new());
     let cells = header.iter().map(|column| column.trim_start_matches('\u{feff}')).zip(row);
     for (column, cell) in cells.filter(|(column, cell)| *column != "name" && !cell.is_empty()) {

@@ -4,9 +4,9 @@
 
 use std::time::Duration;
 
-use super::keys::Key;
+use super::keys::MappingKey;
 use super::scalars;
-use super::syntax::{Entry, Node, NodeKind, shown};
+use super::syntax::{MappingEntry, Node, NodeKind, shown};
 use crate::diagnostic::{Diagnostic, Severity, Sources, Span, did_you_mean};
 use crate::tag::TagCase;
 use crate::time::{Date, Timestamp, parse_duration};
@@ -37,7 +37,7 @@ pub(super) struct Reader<'a> {
 
 /// The entries of a mapping whose keys were checked.
 pub(super) struct Fields<'n> {
-    entries: &'n [Entry],
+    entries: &'n [MappingEntry],
     pub(super) span: Span,
 }
 
@@ -48,11 +48,11 @@ impl<'n> Fields<'n> {
     }
 
     /// The entry of a key.
-    pub(super) fn entry(&self, name: &str) -> Option<&'n Entry> {
+    pub(super) fn entry(&self, name: &str) -> Option<&'n MappingEntry> {
         self.entries.iter().find(|entry| entry.key == name)
     }
 
-    pub(super) fn entries(&self) -> &'n [Entry] {
+    pub(super) fn entries(&self) -> &'n [MappingEntry] {
         self.entries
     }
 }
@@ -107,7 +107,12 @@ impl<'a> Reader<'a> {
     }
 
     /// A mapping with these keys and no others, all required ones present. `what` reads after "in": `a rule`.
-    pub(super) fn fields<'n>(&mut self, node: &'n Node, keys: &[Key], what: &str) -> Option<Fields<'n>> {
+    pub(super) fn fields<'n>(
+        &mut self,
+        node: &'n Node,
+        keys: &[MappingKey],
+        what: &str,
+    ) -> Option<Fields<'n>> {
         let entries = self.map(node, what)?;
         self.check_keys(entries.iter(), node.span, keys, what);
         Some(Fields { entries, span: node.span })
@@ -116,9 +121,9 @@ impl<'a> Reader<'a> {
     /// Reports unknown and missing keys.
     pub(super) fn check_keys<'n>(
         &mut self,
-        entries: impl Iterator<Item = &'n Entry> + Clone,
+        entries: impl Iterator<Item = &'n MappingEntry> + Clone,
         span: Span,
-        keys: &[Key],
+        keys: &[MappingKey],
         what: &str,
     ) {
         for entry in entries.clone() {
@@ -138,7 +143,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    pub(super) fn map<'n>(&mut self, node: &'n Node, what: &str) -> Option<&'n [Entry]> {
+    pub(super) fn map<'n>(&mut self, node: &'n Node, what: &str) -> Option<&'n [MappingEntry]> {
         match &node.kind {
             NodeKind::Map(entries) => Some(entries),
             _ => self.wrong(node, what, "a mapping"),

@@ -2,7 +2,7 @@
 //!
 //! Writes no prose; `docs/language.md` has it, and a test compares the tables.
 
-use super::keys::{self, Key, Shape};
+use super::keys::{self, MappingKey, Shape};
 use super::operators::{Operand, kind_name, operators};
 use crate::device::{Field, Kind};
 
@@ -96,7 +96,7 @@ pub fn key_table(of: &str) -> Option<String> {
         _ => return None,
     };
     let mut table = String::from("| key | takes | meaning |\n| --- | --- | --- |\n");
-    for Key { name, is_required, shape, about } in keys {
+    for MappingKey { name, is_required, shape, about } in keys {
         let required = if *is_required { " (required)" } else { "" };
         table.push_str(&format!("| `{name}`{required} | {} | {about} |\n", takes(shape)));
     }

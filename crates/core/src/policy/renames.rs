@@ -6,12 +6,16 @@ use std::collections::HashMap;
 
 use super::names::check_name;
 use super::reader::Reader;
-use super::syntax::{Entry, shown};
-use super::{Family, Member, Rename};
+use super::syntax::{MappingEntry, shown};
+use super::{Family, FamilyMember, Rename};
 use crate::diagnostic::{Diagnostic, Span};
 
 /// Reads `families`: a tag is in at most one of them, once.
-pub(super) fn families(reader: &mut Reader<'_>, entries: &[&Entry], allow_reserved: bool) -> Vec<Family> {
+pub(super) fn families(
+    reader: &mut Reader<'_>,
+    entries: &[&MappingEntry],
+    allow_reserved: bool,
+) -> Vec<Family> {
     let mut first: HashMap<String, (Span, String)> = HashMap::new();
     let mut families = Vec::new();
     for entry in entries {
@@ -38,7 +42,7 @@ pub(super) fn families(reader: &mut Reader<'_>, entries: &[&Entry], allow_reserv
                 continue;
             }
             first.insert(key, (item.span, entry.key.clone()));
-            members.push(Member { tag, span: item.span });
+            members.push(FamilyMember { tag, span: item.span });
         }
         families.push(Family { name: entry.key.clone(), members, span: entry.key_span });
     }
@@ -46,7 +50,11 @@ pub(super) fn families(reader: &mut Reader<'_>, entries: &[&Entry], allow_reserv
 }
 
 /// Reads `renames`: chains end at their last name; circles and one old name twice are errors.
-pub(super) fn renames(reader: &mut Reader<'_>, entries: &[&Entry], allow_reserved: bool) -> Vec<Rename> {
+pub(super) fn renames(
+    reader: &mut Reader<'_>,
+    entries: &[&MappingEntry],
+    allow_reserved: bool,
+) -> Vec<Rename> {
     let mut written: Vec<Rename> = Vec::new();
     let mut index: HashMap<String, usize> = HashMap::new();
     for entry in entries {

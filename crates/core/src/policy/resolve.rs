@@ -5,7 +5,7 @@
 use super::keys;
 use super::names::{Names, check_name};
 use super::reader::Reader;
-use super::syntax::{self, Entry, Node, NodeKind, shown};
+use super::syntax::{self, MappingEntry, Node, NodeKind, shown};
 use super::{Claim, DefaultValue, NamedSelector, Policy, Retire, lints, renames, rules, selector, settle};
 use crate::diagnostic::{Diagnostic, SourceId, Sources, Span};
 use crate::tag::TagCase;
@@ -43,17 +43,17 @@ pub fn resolve(sources: &Sources, tag_case: TagCase, now: Timestamp) -> (Policy,
 /// The sections of all files, in file order.
 #[derive(Default)]
 struct Sections<'n> {
-    scope: Option<&'n Entry>,
-    device_value: Option<&'n Entry>,
-    guard: Option<&'n Entry>,
-    device_groups: Option<&'n Entry>,
+    scope: Option<&'n MappingEntry>,
+    device_value: Option<&'n MappingEntry>,
+    guard: Option<&'n MappingEntry>,
+    device_groups: Option<&'n MappingEntry>,
     claims: Vec<&'n Node>,
-    selectors: Vec<&'n Entry>,
-    lookups: Vec<&'n Entry>,
-    maps: Vec<&'n Entry>,
-    families: Vec<&'n Entry>,
+    selectors: Vec<&'n MappingEntry>,
+    lookups: Vec<&'n MappingEntry>,
+    maps: Vec<&'n MappingEntry>,
+    families: Vec<&'n MappingEntry>,
     rules: Vec<&'n Node>,
-    renames: Vec<&'n Entry>,
+    renames: Vec<&'n MappingEntry>,
     retire: Vec<&'n Node>,
     protections: Vec<&'n Node>,
 }
@@ -169,7 +169,7 @@ impl<'n> Sections<'n> {
 }
 
 /// A key of a guard that is read after the selectors, because it may use them.
-fn in_guard<'n>(guard: &'n Entry, key: &str) -> Option<&'n Entry> {
+fn in_guard<'n>(guard: &'n MappingEntry, key: &str) -> Option<&'n MappingEntry> {
     let NodeKind::Map(entries) = &guard.value.kind else { return None };
     entries.iter().find(|entry| entry.key == key)
 }
@@ -184,7 +184,7 @@ pub(super) fn check_version(reader: &mut Reader<'_>, node: &Node) {
 }
 
 /// Takes a section that may stand once in a set.
-fn once<'n>(reader: &mut Reader<'_>, slot: &mut Option<&'n Entry>, entry: &'n Entry) {
+fn once<'n>(reader: &mut Reader<'_>, slot: &mut Option<&'n MappingEntry>, entry: &'n MappingEntry) {
     match slot {
         Some(earlier) => {
             let finding = Diagnostic::error(
@@ -201,7 +201,7 @@ fn once<'n>(reader: &mut Reader<'_>, slot: &mut Option<&'n Entry>, entry: &'n En
 }
 
 /// The entries whose names were not taken; clashes between files are reported.
-fn unique<'n>(reader: &mut Reader<'_>, what: &str, entries: &[&'n Entry]) -> Vec<&'n Entry> {
+fn unique<'n>(reader: &mut Reader<'_>, what: &str, entries: &[&'n MappingEntry]) -> Vec<&'n MappingEntry> {
     let mut first: std::collections::HashMap<&str, Span> = std::collections::HashMap::new();
     let mut kept = Vec::new();
     for entry in entries {

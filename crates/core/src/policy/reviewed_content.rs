@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 
-use super::syntax::{self, Entry, Node, NodeKind};
+use super::syntax::{self, MappingEntry, Node, NodeKind};
 use crate::diagnostic::SourceId;
 
 /// Keys of the guard that may come after the review: what they allow counts by the day on which it is looked at.
@@ -29,13 +29,13 @@ pub fn reviewed_content(text: &str) -> Option<Cow<'_, str>> {
     Some(content.into())
 }
 
-fn leave_later_out(section: &mut Entry) {
+fn leave_later_out(section: &mut MappingEntry) {
     if let ("guard", NodeKind::Map(entries)) = (&*section.key, &mut section.value.kind) {
         entries.retain(|entry| !LATER.contains(&&*entry.key));
     }
 }
 
-fn is_empty_guard(section: &Entry) -> bool {
+fn is_empty_guard(section: &MappingEntry) -> bool {
     section.key == "guard" && matches!(&section.value.kind, NodeKind::Map(entries) if entries.is_empty())
 }
 

@@ -25,7 +25,7 @@ const SAMPLE: usize = 3;
 
 /// How the rows of a lookup are named in messages.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Rows<'a> {
+pub(super) struct RowSource<'a> {
     /// The file as written, or the query's title.
     pub(super) source: &'a str,
     /// What the numbers of rows count: `line` or `row`.
@@ -33,7 +33,7 @@ pub(super) struct Rows<'a> {
     pub(super) span: Span,
 }
 
-impl Rows<'_> {
+impl RowSource<'_> {
     /// Says which rows of one key differ, which end early and which have no key. Without any key that is an error, unless no rows are
     /// right and there are none.
     pub(super) fn findings(

@@ -5,7 +5,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::keys::{self, Key, Shape};
+use super::keys::{self, MappingKey, Shape};
 use super::operators::{Operand, operators};
 use crate::device::{Field, Kind};
 
@@ -25,7 +25,7 @@ pub fn settings_schema() -> Value {
 }
 
 /// Draft 7, because that is what editors' YAML servers understand best.
-fn document(title: &str, keys: &'static [Key]) -> Value {
+fn document(title: &str, keys: &'static [MappingKey]) -> Value {
     let mut schema = mapping(keys);
     schema["$schema"] = "http://json-schema.org/draft-07/schema#".into();
     schema["title"] = title.into();
@@ -88,7 +88,7 @@ fn conditions() -> Map<String, Value> {
 /// Any column of any lookup.
 const LOOKUP: Field = Field::Lookup { lookup: 0, column: 0 };
 
-fn mapping(keys: &'static [Key]) -> Value {
+fn mapping(keys: &'static [MappingKey]) -> Value {
     let mut properties = Map::new();
     for key in keys {
         let mut value = shape(&key.shape);
@@ -102,7 +102,7 @@ fn mapping(keys: &'static [Key]) -> Value {
     }
     let needs = |names: &[&str]| names.iter().map(|name| json!({ "required": [name] })).collect::<Vec<_>>();
     // Not by address: the compiler may give one table several.
-    let is = |other: &[Key]| keys.iter().map(|key| key.name).eq(other.iter().map(|key| key.name));
+    let is = |other: &[MappingKey]| keys.iter().map(|key| key.name).eq(other.iter().map(|key| key.name));
     if is(keys::RULE) {
         schema["anyOf"] = needs(&["tags", "removeTags", "deviceValue"]).into();
     } else if is(keys::LOOKUP) {

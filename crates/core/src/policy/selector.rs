@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::keys;
 use super::names::Names;
 use super::reader::{Fields, Reader};
-use super::syntax::{Entry, Node, NodeKind, shown};
+use super::syntax::{MappingEntry, Node, NodeKind, shown};
 use super::{Hunting, Keep, NamedSelector, Selector, SelectorKind};
 use crate::device::Field;
 use crate::diagnostic::{Diagnostic, Span};
@@ -45,7 +45,7 @@ impl Reader<'_> {
         Some(all_of(parts, node.span))
     }
 
-    fn selector_entry(&mut self, entry: &Entry, what: &str, names: &Names) -> Option<Selector> {
+    fn selector_entry(&mut self, entry: &MappingEntry, what: &str, names: &Names) -> Option<Selector> {
         let node = &entry.value;
         let span = Span { end: node.span.end.max(entry.key_span.end), ..entry.key_span };
         // An aliased value stands elsewhere; the key is then what can be shown.

@@ -11,7 +11,7 @@ use super::keys;
 use super::notify::{self, NotifySettings};
 use super::reader::{Fields, Reader};
 use super::secrets;
-use super::syntax::{self, Entry, Node};
+use super::syntax::{self, MappingEntry, Node};
 use crate::cloud::{Cloud, Region};
 use crate::diagnostic::{Diagnostic, Severity, SourceId, Sources, did_you_mean};
 use crate::pages;
@@ -254,7 +254,7 @@ impl Reader<'_> {
         None
     }
 
-    fn lint_level(&mut self, entry: &Entry) -> Option<LintLevel> {
+    fn lint_level(&mut self, entry: &MappingEntry) -> Option<LintLevel> {
         let code = entry.key.as_str();
         let is_code = code.len() == 5
             && code.starts_with(['W', 'N'])
@@ -293,7 +293,7 @@ impl Reader<'_> {
         Some(level)
     }
 
-    pub(super) fn profile(&mut self, entry: &Entry) -> Option<Profile> {
+    pub(super) fn profile(&mut self, entry: &MappingEntry) -> Option<Profile> {
         let what = format!("the profile `{}`", syntax::shown(&entry.key));
         let fields = self.fields(&entry.value, keys::PROFILE, &what)?;
         let mut profile = Profile { name: entry.key.clone(), ..Profile::default() };

@@ -60,7 +60,7 @@ struct GlobWrite {
     glob: Glob,
     shape: FlatPattern,
     write: Write,
-    coverage: Coverage,
+    coverage: MatchCertainty,
 }
 
 /// Everything that the set writes.
@@ -75,7 +75,7 @@ pub(super) struct Writes {
 
 /// How surely a glob writes a tag that it matches.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Coverage {
+enum MatchCertainty {
     /// A claim, `removeTags` or `retire`: every tag that matches.
     All,
     /// A template with some fixed text: it may well.
@@ -127,7 +127,7 @@ impl Writes {
                 TagExpressionKind::Literal(literal) => self.literal(literal, write),
                 TagExpressionKind::Template(template) => {
                     let is_open = template.glob.source().bytes().all(|byte| byte == b'*');
-                    let coverage = if is_open { Coverage::Anything } else { Coverage::Some };
+                    let coverage = if is_open { MatchCertainty::Anything } else { MatchCertainty::Some };
                     self.glob(&template.glob, write, coverage);
                 }
             }
@@ -153,7 +153,7 @@ impl Writes {
         }
     }
 
-    fn glob(&mut self, glob: &Glob, write: Write, coverage: Coverage) {
+    fn glob(&mut self, glob: &Glob, write: Write, coverage: MatchCertainty) {
         let shape = FlatPattern::new(glob, self.case);
         self.globs.push(GlobWrite { glob: glob.clone(), shape, write, coverage });
     }
@@ -161,7 +161,7 @@ impl Writes {
     fn pattern(&mut self, pattern: &TagPattern, write: Write) {
         match pattern {
             TagPattern::Literal(literal) => self.literal(literal, write),
-            TagPattern::Glob(glob) => self.glob(glob, write, Coverage::All),
+            TagPattern::Glob(glob) => self.glob(glob, write, MatchCertainty::All),
         }
     }
 
@@ -177,8 +177,8 @@ impl Writes {
         let matching = self.globs.iter().filter(|one| {
             one.write.period.meets(period) && one.shape.may_match(tag) && one.glob.matches(tag)
         });
-        let surest = matching.min_by_key(|one| one.coverage == Coverage::Anything)?;
-        Some((&surest.write, surest.coverage != Coverage::Anything))
+        let surest = matching.min_by_key(|one| one.coverage == MatchCertainty::Anything)?;
+        Some((&surest.write, surest.coverage != MatchCertainty::Anything))
     }
 
     /// The first write within a period that a `matches` glob may read, and whether it is sure.

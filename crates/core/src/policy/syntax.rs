@@ -46,12 +46,12 @@ pub(super) enum NodeKind {
     /// A sequence.
     List(Vec<Node>),
     /// A mapping, in order, without duplicates.
-    Map(Vec<Entry>),
+    Map(Vec<MappingEntry>),
 }
 
 /// One key and its value.
 #[derive(Clone, Debug)]
-pub(super) struct Entry {
+pub(super) struct MappingEntry {
     /// The key as text.
     pub(super) key: String,
     /// Where the key is written.
@@ -63,7 +63,7 @@ impl Node {
     /// What was meant as a template, where `{osPlatform}` stands without quotes: YAML reads a mapping with an empty value.
     pub(super) fn unquoted_template(&self) -> Option<String> {
         let NodeKind::Map(entries) = &self.kind else { return None };
-        let [Entry { key, value, .. }] = entries.as_slice() else { return None };
+        let [MappingEntry { key, value, .. }] = entries.as_slice() else { return None };
         matches!(value.kind, NodeKind::Null).then(|| format!("{{{}}}", shown(key)))
     }
 
@@ -118,19 +118,19 @@ pub(super) fn parse(text: &str, source: SourceId) -> (Option<Node>, Vec<Diagnost
 /// A container that is being read.
 enum Open {
     List { items: Vec<Node>, start: u32, anchor: usize },
-    Map { entries: Vec<Draft>, key: Option<Key>, start: u32, anchor: usize },
+    Map { entries: Vec<EntryDraft>, key: Option<PendingKey>, start: u32, anchor: usize },
 }
 
 /// A key that waits for its value.
-struct Key {
+struct PendingKey {
     text: Option<String>,
     span: Span,
     is_merge: bool,
 }
 
 /// An entry before merge keys are applied.
-struct Draft {
-    entry: Entry,
+struct EntryDraft {
+    entry: MappingEntry,
     is_merge: bool,
 }
 
@@ -266,11 +266,14 @@ impl Loader {
             None => self.root = Some(node),
             Some(Open::List { items, .. }) => items.push(node),
             Some(Open::Map { entries, key, .. }) => match key.take() {
-                None => *key = Some(Key { span: node.span, text: key_text(node), is_merge }),
-                Some(Key { text: Some(text), span, is_merge }) => {
-                    entries.push(Draft { entry: Entry { key: text, key_span: span, value: node }, is_merge });
+                None => *key = Some(PendingKey { span: node.span, text: key_text(node), is_merge }),
+                Some(PendingKey { text: Some(text), span, is_merge }) => {
+                    entries.push(EntryDraft {
+                        entry: MappingEntry { key: text, key_span: span, value: node },
+                        is_merge,
+                    });
                 }
-                Some(Key { text: None, span, .. }) => {
+                Some(PendingKey { text: None, span, .. }) => {
                     self.findings.push(Diagnostic::error(
                         "E0104",
                         span,
@@ -283,11 +286,11 @@ impl Loader {
     }
 
     /// The entries of a mapping: duplicates reported, merge keys applied (written keys win, then earlier merges).
-    fn merged(&mut self, drafts: Vec<Draft>) -> Vec<Entry> {
+    fn merged(&mut self, drafts: Vec<EntryDraft>) -> Vec<MappingEntry> {
         let mut first: HashMap<String, Span> = HashMap::with_capacity(drafts.len());
         let mut entries = Vec::with_capacity(drafts.len());
         let mut merges = Vec::new();
-        for Draft { entry, is_merge } in drafts {
+        for EntryDraft { entry, is_merge } in drafts {
             if let Some(earlier) = first.get(&entry.key) {
                 let message = format!("the key `{}` stands twice in this mapping", shown(&entry.key));
                 let finding = Diagnostic::error("E0102", entry.key_span, message)
@@ -398,7 +401,7 @@ mod tests {
         (node, findings.iter().map(|finding| finding.code).collect())
     }
 
-    fn entries(text: &str) -> Vec<Entry> {
+    fn entries(text: &str) -> Vec<MappingEntry> {
         let (node, codes) = read(text);
         assert_eq!(codes, Vec::<&str>::new(), "{text}");
         match node.map(|node| node.kind) {

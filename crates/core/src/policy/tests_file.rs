@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use super::keys;
 use super::reader::{Fields, Reader};
-use super::syntax::{self, Entry, Node, NodeKind, shown};
+use super::syntax::{self, MappingEntry, Node, NodeKind, shown};
 use crate::device::{DeviceValue, Field, Kind};
 use crate::diagnostic::{Diagnostic, SourceId, Sources, Span};
 use crate::tag::TagCase;
@@ -142,7 +142,7 @@ fn hunting(reader: &mut Reader<'_>, node: &Node) -> Option<BTreeMap<String, bool
 }
 
 /// Whether a device is an object as the API returns it: policies have no fields that nest, and no annotations.
-fn is_api_object(entries: &[Entry]) -> bool {
+fn is_api_object(entries: &[MappingEntry]) -> bool {
     let nests = |node: &Node| match &node.kind {
         NodeKind::Map(_) => true,
         NodeKind::List(items) => items.iter().any(|item| matches!(item.kind, NodeKind::Map(_))),

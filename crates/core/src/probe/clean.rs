@@ -61,8 +61,8 @@ pub async fn clean_up<A: Asker>(
             return Ok(now);
         }
         // What the service accepted is not sent again because a read does not show it yet.
-        let is_due = |work: &Work| !may_lag || !accepted.contains(work);
-        let due: Vec<Work> = open.into_iter().filter(is_due).collect();
+        let is_due = |work: &TagRepair| !may_lag || !accepted.contains(work);
+        let due: Vec<TagRepair> = open.into_iter().filter(is_due).collect();
         let mut shown = None;
         for work in due {
             let (tag, action) = &work;
@@ -87,10 +87,10 @@ pub async fn clean_up<A: Asker>(
 }
 
 /// One change of a tag.
-type Work = (Arc<str>, TagAction);
+type TagRepair = (Arc<str>, TagAction);
 
 /// Tags to put back, then tags to take off: a device never falls out of a group between two calls.
-fn work(now: Option<&DeviceState>, before: Option<&DeviceState>, unseen: &[Arc<str>]) -> Vec<Work> {
+fn work(now: Option<&DeviceState>, before: Option<&DeviceState>, unseen: &[Arc<str>]) -> Vec<TagRepair> {
     let shown = now.map(|now| now.tags.as_slice()).unwrap_or_default();
     let own = before.into_iter().flat_map(|before| &before.tags).filter(|tag| !is_scratch(tag));
     let lost = own.filter(|tag| now.is_some() && !shown.contains(tag));

@@ -24,7 +24,7 @@ const LAG_READS: [u64; 5] = [0, 5, 15, 60, 300];
 
 /// The device of a probe.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Device {
+pub struct ProbedDevice {
     /// The service's id of the device under test.
     pub id: Arc<str>,
     /// An id of the same form that no device has.
@@ -52,7 +52,12 @@ pub struct Measured {
 
 /// Asks every question. The device may carry scratch tags afterwards: [`super::clean_up`] is the caller's next step, also
 /// after an interruption.
-pub async fn measure<A: Asker>(asker: &mut A, device: &Device, tags: &ScratchTags, tool: &str) -> Measured {
+pub async fn measure<A: Asker>(
+    asker: &mut A,
+    device: &ProbedDevice,
+    tags: &ScratchTags,
+    tool: &str,
+) -> Measured {
     let profile = ServiceProfile::default();
     let (left, patched) = (BTreeSet::new(), false);
     let mut probe = Probe { asker, device, tags, tool, calls: 0, before: None, left, patched, profile };
@@ -83,7 +88,7 @@ pub async fn measure<A: Asker>(asker: &mut A, device: &Device, tags: &ScratchTag
 
 struct Probe<'a, A> {
     asker: &'a mut A,
-    device: &'a Device,
+    device: &'a ProbedDevice,
     tags: &'a ScratchTags,
     tool: &'a str,
     calls: u32,
@@ -94,7 +99,7 @@ struct Probe<'a, A> {
 }
 
 /// A verdict, with the number that belongs to it.
-type Verdict = Option<(&'static str, Option<u64>)>;
+type MeasuredVerdict = Option<(&'static str, Option<u64>)>;
 
 impl<A: Asker> Probe<'_, A> {
     async fn run(&mut self) -> Result<(), Interrupted> {
@@ -141,19 +146,19 @@ impl<A: Asker> Probe<'_, A> {
         &mut self,
         question: Question,
         ask: &Ask,
-        judge: impl FnOnce(&Answer) -> Verdict,
+        judge: impl FnOnce(&Answer) -> MeasuredVerdict,
     ) -> Result<Option<Answer>, Interrupted> {
         let Some(answer) = self.ask(ask).await? else { return Ok(None) };
         self.note(question, ask, &answer, judge(&answer));
         Ok(Some(answer))
     }
 
-    fn note(&mut self, question: Question, ask: &Ask, answer: &Answer, verdict: Verdict) {
+    fn note(&mut self, question: Question, ask: &Ask, answer: &Answer, verdict: MeasuredVerdict) {
         let evidence = vec![Evidence { request: ask.shape(), answer: answer.shape() }];
         self.find(question, verdict, evidence);
     }
 
-    fn find(&mut self, question: Question, verdict: Verdict, evidence: Vec<Evidence>) {
+    fn find(&mut self, question: Question, verdict: MeasuredVerdict, evidence: Vec<Evidence>) {
         if self.profile.findings.iter().any(|finding| finding.question == question.word()) {
             return;
         }
@@ -180,7 +185,7 @@ impl<A: Asker> Probe<'_, A> {
 
     async fn paging(&mut self) -> Result<(), Interrupted> {
         let list = |top, skip| Ask::List { top, skip, filter: None };
-        let linked = |answer: &Answer| -> Verdict {
+        let linked = |answer: &Answer| -> MeasuredVerdict {
             answer.is_success().then_some((if answer.next_link { "present" } else { "absent" }, None))
         };
         let first = self.ask(&list(Some(FULL_PAGE), 0)).await?;
@@ -423,14 +428,14 @@ fn by_id(id: &str) -> Ask {
     Ask::List { top: Some(1), skip: 0, filter: Some(format!("id eq '{id}'")) }
 }
 
-type Kept = fn(&[Arc<str>], &str) -> Verdict;
+type Kept = fn(&[Arc<str>], &str) -> MeasuredVerdict;
 
-fn kept_case(tags: &[Arc<str>], wanted: &str) -> Verdict {
+fn kept_case(tags: &[Arc<str>], wanted: &str) -> MeasuredVerdict {
     let is_there = tags.iter().any(|tag| **tag == *wanted);
     Some((if is_there { "sensitive" } else { "insensitive" }, None))
 }
 
-fn kept_blanks(tags: &[Arc<str>], wanted: &str) -> Verdict {
+fn kept_blanks(tags: &[Arc<str>], wanted: &str) -> MeasuredVerdict {
     let kept = tags.iter().any(|tag| **tag == *wanted);
     let trimmed = tags.iter().any(|tag| **tag == *wanted.trim());
     match (kept, trimmed) {
@@ -445,7 +450,7 @@ fn shows(tags: &[Arc<str>], added: &str) -> bool {
     kept_blanks(tags, added).is_some() || kept_length(tags, added).is_some()
 }
 
-fn kept_length(tags: &[Arc<str>], wanted: &str) -> Verdict {
+fn kept_length(tags: &[Arc<str>], wanted: &str) -> MeasuredVerdict {
     if tags.iter().any(|tag| **tag == *wanted) {
         return Some(("accepted", None));
     }
@@ -459,7 +464,7 @@ pub(super) fn is_refusal(answer: &Answer) -> bool {
     (400..500).contains(&answer.status) && !matches!(answer.status, 401 | 403 | 408 | 429)
 }
 
-fn accepted(answer: &Answer) -> Verdict {
+fn accepted(answer: &Answer) -> MeasuredVerdict {
     match (answer.is_success(), is_refusal(answer)) {
         (true, _) => Some(("accepted", None)),
         (false, true) => Some(("refused", None)),
@@ -467,7 +472,7 @@ fn accepted(answer: &Answer) -> Verdict {
     }
 }
 
-fn answered(answer: &Answer, shows_device: bool) -> Verdict {
+fn answered(answer: &Answer, shows_device: bool) -> MeasuredVerdict {
     match (answer.is_success(), is_refusal(answer)) {
         (true, _) => Some((if shows_device { "device" } else { "empty" }, None)),
         (false, true) => Some(("refused", None)),

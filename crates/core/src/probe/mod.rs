@@ -16,5 +16,5 @@ pub use crate::service::{Question, assumed};
 pub use asking::{Answer, Ask, Asker, Interrupted, MAX_CALLS};
 pub use clean::{Leftover, clean_up};
 pub use known::{FILTERS, KnownService};
-pub use measure::{Device, Measured, measure};
+pub use measure::{Measured, ProbedDevice, measure};
 pub use profile::{Evidence, Finding, Seen, ServiceProfile, VALID_FOR};

@@ -179,9 +179,9 @@ fn run<T>(future: impl Future<Output = T>) -> T {
     }
 }
 
-fn device(manual: bool) -> Device {
+fn device(manual: bool) -> ProbedDevice {
     let manual = manual.then(|| vec!["Finance".into(), "EU".into()]);
-    Device { id: DEVICE.into(), unknown_id: UNKNOWN.into(), manual }
+    ProbedDevice { id: DEVICE.into(), unknown_id: UNKNOWN.into(), manual }
 }
 
 fn probed(service: &mut Service, manual: bool) -> Measured {

@@ -2,17 +2,17 @@
 
 use crate::plan::{Plan, Withheld};
 
-use super::change::{Class, Row, What};
+use super::change::{Class, ReportRow, What};
 use super::model::{Model, Subject, device_rows};
 
 impl<'a> Model<'a> {
     /// What is contested, pending, withheld, protected or unresolved, one a row. A plan that was read from a file has only samples
     /// of what is not unresolved.
-    pub fn aside_rows(&self) -> impl Iterator<Item = Row<'a>> + '_ {
+    pub fn aside_rows(&self) -> impl Iterator<Item = ReportRow<'a>> + '_ {
         let plan = self.plan();
         let asides = self.asides().flat_map(move |(class, aside)| {
             aside.devices.iter().flat_map(move |device| {
-                device_rows(plan, device).map(move |(what, cause)| Row {
+                device_rows(plan, device).map(move |(what, cause)| ReportRow {
                     id: &device.id,
                     name: device.name.as_deref(),
                     what,
@@ -49,9 +49,9 @@ impl<'a> Model<'a> {
 }
 
 /// Devices on which a template yields no tag, one a row.
-fn unresolved_rows(plan: &Plan) -> impl Iterator<Item = Row<'_>> {
+fn unresolved_rows(plan: &Plan) -> impl Iterator<Item = ReportRow<'_>> {
     plan.unresolved.iter().flat_map(|entry| {
-        entry.devices.iter().map(move |device| Row {
+        entry.devices.iter().map(move |device| ReportRow {
             id: &device.id,
             name: device.name.as_deref(),
             what: What::Add(&entry.template),

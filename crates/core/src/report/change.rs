@@ -52,7 +52,7 @@ impl Class {
 mdetag_vocabulary::words! {
     /// Which of the two halves a change belongs to when there is a base.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-    pub enum Origin {
+    pub enum ChangeOrigin {
         /// Only this policy set wants it.
         ThisChange = "thisChange",
         /// The base wants it too: drift that was there already.
@@ -60,12 +60,12 @@ mdetag_vocabulary::words! {
     }
 }
 
-impl Origin {
+impl ChangeOrigin {
     /// The heading of the half.
     pub fn heading(self) -> &'static str {
         match self {
-            Origin::ThisChange => "This change",
-            Origin::Before => "Drift that was there already",
+            ChangeOrigin::ThisChange => "This change",
+            ChangeOrigin::Before => "Drift that was there already",
         }
     }
 }
@@ -129,7 +129,7 @@ impl<'a> What<'a> {
 
 /// One change as a line of a report.
 #[derive(Clone, Copy, Debug)]
-pub struct Row<'a> {
+pub struct ReportRow<'a> {
     pub id: &'a str,
     pub name: Option<&'a str>,
     pub what: What<'a>,
@@ -138,7 +138,7 @@ pub struct Row<'a> {
     /// As a finding.
     pub class: Class,
     /// Which half; `None` without a base, and for what is not planned.
-    pub origin: Option<Origin>,
+    pub origin: Option<ChangeOrigin>,
     /// Why it is withheld, contested or pending.
     pub aside: Option<&'a Withheld>,
     /// The template that yields no tag on the device: `what` names it, for want of a tag.
@@ -148,7 +148,7 @@ pub struct Row<'a> {
     pub is_put_back: bool,
 }
 
-impl Row<'_> {
+impl ReportRow<'_> {
     /// `add`, `remove` or `value`; `putBack` for a tag that a call took along.
     pub fn action(&self) -> &'static str {
         if self.is_put_back { "putBack" } else { self.what.action() }

@@ -11,7 +11,7 @@ use crate::diagnostic::{Place, Severity};
 use crate::time::Timestamp;
 
 use super::escape::{self, clip};
-use super::finding::{Finding, findings};
+use super::finding::{ReportFinding, findings};
 use super::model::Model;
 use super::words::number;
 
@@ -122,7 +122,7 @@ pub fn annotations(system: System, model: &Model<'_>) -> String {
     findings.sort_by_key(|finding| (finding.severity, std::cmp::Reverse(finding.changes)));
     let mut text = String::new();
     for severity in [Severity::Error, Severity::Warning, Severity::Note] {
-        let found: Vec<&Finding<'_>> =
+        let found: Vec<&ReportFinding<'_>> =
             findings.iter().filter(|finding| finding.severity == severity).collect();
         let shown = if found.len() > ANNOTATIONS { ANNOTATIONS - 1 } else { found.len() };
         for finding in &found[..shown] {

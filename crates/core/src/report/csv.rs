@@ -6,7 +6,7 @@ use std::io::{self, Write};
 
 use super::escape;
 use super::last;
-use super::model::{Model, Row, What};
+use super::model::{Model, ReportRow, What};
 use super::row::{self, cause_name};
 use super::words;
 
@@ -60,7 +60,7 @@ pub(super) fn io_error(error: csv::Error) -> io::Error {
     }
 }
 
-fn cells(model: &Model<'_>, row: &Row<'_>) -> [String; 15] {
+fn cells(model: &Model<'_>, row: &ReportRow<'_>) -> [String; 15] {
     let plan = model.plan();
     let cause = row.cause.and_then(|index| plan.causes.get(index.0 as usize));
     let (from, to) = match row.what {

@@ -6,7 +6,7 @@
 use itertools::Itertools;
 
 use super::fold::Line;
-use super::model::{Group, Totals, What};
+use super::model::{ChangeGroup, Totals, What};
 use super::sentences;
 
 use super::words::{counted, length, number};
@@ -17,7 +17,7 @@ const HEADER: &str = "| | Tag or value | Devices | Why | Where |\n|---|---|---:|
 const NOTE: usize = 240;
 
 /// A row as text, and whether it must be seen.
-struct Row {
+struct CutRow {
     text: String,
     must: bool,
     rank: (bool, u64),
@@ -31,11 +31,11 @@ pub(super) fn tables(
     halves: &[Vec<Line<'_, '_>>],
     room: usize,
     row: &dyn Fn(&Line<'_, '_>) -> String,
-    short_row: &dyn Fn(&Group<'_>) -> (String, String),
+    short_row: &dyn Fn(&ChangeGroup<'_>) -> (String, String),
 ) -> Vec<String> {
     let shown = halves.iter().filter(|lines| !lines.is_empty()).count();
     let mut left = room.saturating_sub(shown * (HEADER.len() + 1 + NOTE));
-    let halves: Vec<(Vec<Row>, &Vec<Line<'_, '_>>)> =
+    let halves: Vec<(Vec<CutRow>, &Vec<Line<'_, '_>>)> =
         halves.iter().map(|lines| (lines.iter().map(|line| rendered(line, row)).collect(), lines)).collect();
     let needed: usize =
         halves.iter().flat_map(|(rows, _)| rows).filter(|row| row.must).map(|row| length(&row.text)).sum();
@@ -70,7 +70,7 @@ pub(super) fn tables(
     tables
 }
 
-fn rendered(line: &Line<'_, '_>, row: &dyn Fn(&Line<'_, '_>) -> String) -> Row {
+fn rendered(line: &Line<'_, '_>, row: &dyn Fn(&Line<'_, '_>) -> String) -> CutRow {
     let must = match line {
         Line::Group(group) => matches!(group.what, What::Remove(_)) || group.error.is_some(),
         Line::Tags { .. } | Line::Rest { .. } => false,
@@ -82,11 +82,11 @@ fn rendered(line: &Line<'_, '_>, row: &dyn Fn(&Line<'_, '_>) -> String) -> Row {
         Line::Tags { groups, .. } => groups.len() as u64,
         Line::Rest { lines, .. } => *lines as u64,
     };
-    Row { text: row(line), must, rank: line.rank(), groups, sum }
+    CutRow { text: row(line), must, rank: line.rank(), groups, sum }
 }
 
 /// The rows that fit, in their order; the largest are chosen first.
-fn fill(rows: &[Row], is_short: bool, left: &mut usize) -> String {
+fn fill(rows: &[CutRow], is_short: bool, left: &mut usize) -> String {
     let mut chosen: Vec<bool> = rows.iter().map(|row| row.must && !is_short).collect();
     let others = (0..rows.len()).filter(|at| !rows[*at].must);
     for at in others.sorted_by_key(|at| std::cmp::Reverse(rows[*at].rank)) {
@@ -123,7 +123,11 @@ fn fill(rows: &[Row], is_short: bool, left: &mut usize) -> String {
 }
 
 /// Groups that must be seen, one line a cause: every name with its count as far as there is room, every count in any case.
-fn short(lines: &[Line<'_, '_>], room: usize, short_row: &dyn Fn(&Group<'_>) -> (String, String)) -> String {
+fn short(
+    lines: &[Line<'_, '_>],
+    room: usize,
+    short_row: &dyn Fn(&ChangeGroup<'_>) -> (String, String),
+) -> String {
     let groups = lines.iter().filter_map(|line| match line {
         Line::Group(group) if matches!(group.what, What::Remove(_)) || group.error.is_some() => Some(*group),
         _ => None,

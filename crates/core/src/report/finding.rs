@@ -13,7 +13,7 @@ use crate::plan::{Cause, Plan, Withheld};
 use super::consequences;
 use super::escape::clip;
 use super::last;
-use super::model::{Class, Group, Model, Origin, Subject, What};
+use super::model::{ChangeGroup, ChangeOrigin, Class, Model, Subject, What};
 use super::refusal;
 use super::sentences;
 use super::words::{self, counted, noun_for, number, outcome_phrase};
@@ -25,7 +25,7 @@ pub const MOST: usize = 4_000;
 const MOST_LOST: usize = 20;
 
 #[derive(Clone, Debug)]
-pub struct Finding<'a> {
+pub struct ReportFinding<'a> {
     /// What found it: `rule/NAME`, `unselected/CLAIM`, `family/NAME`, `retired`, `renamed/TO`, `default`, `guard/AXIS`, …
     pub rule: String,
     pub severity: Severity,
@@ -41,10 +41,10 @@ pub struct Finding<'a> {
     /// Changes that it stands for.
     pub changes: u64,
     /// Which half, with a base.
-    pub origin: Option<Origin>,
+    pub origin: Option<ChangeOrigin>,
 }
 
-impl Finding<'_> {
+impl ReportFinding<'_> {
     /// The same finding has the same fingerprint in every run.
     pub fn fingerprint(&self) -> String {
         let digest = crate::plan::digest::sha256(format!("{}\n{}", self.rule, self.title).as_bytes());
@@ -53,7 +53,7 @@ impl Finding<'_> {
 }
 
 /// All findings of a report, the guard's first.
-pub fn findings<'a>(model: &Model<'a>) -> Vec<Finding<'a>> {
+pub fn findings<'a>(model: &Model<'a>) -> Vec<ReportFinding<'a>> {
     let mut findings = refused(model.plan());
     findings.extend(untrusted(model.plan()));
     findings.extend(broken(model));
@@ -75,7 +75,7 @@ pub fn findings<'a>(model: &Model<'a>) -> Vec<Finding<'a>> {
     let asides = model.asides().filter(|(class, _)| is_told(class));
     findings.extend(asides.filter_map(|(class, aside)| withheld(model, class, aside)));
     if rest.0 > 0 {
-        findings.push(Finding {
+        findings.push(ReportFinding {
             rule: "more".to_owned(),
             severity: Severity::Note,
             class: "more",
@@ -112,7 +112,7 @@ pub fn rule_id(plan: &Plan, cause: Option<&Cause>) -> String {
 }
 
 /// Tags that calls of the run took along, by tag and whether they are back.
-fn lost<'a>(model: &Model<'a>) -> Vec<Finding<'a>> {
+fn lost<'a>(model: &Model<'a>) -> Vec<ReportFinding<'a>> {
     let mut groups: BTreeMap<(bool, &str), Vec<&str>> = BTreeMap::new();
     for row in model.lost_rows() {
         let is_back = row.outcome.is_some_and(|lost| lost.outcome == Outcome::Done);
@@ -129,7 +129,7 @@ fn lost<'a>(model: &Model<'a>) -> Vec<Finding<'a>> {
             names.push(format!("… {} more", number((devices.len() - names.len()) as u64)));
         }
         let end = if is_back { "put back" } else { "not put back" };
-        Finding {
+        ReportFinding {
             rule: "lostTag".to_owned(),
             severity: if is_back { Severity::Note } else { Severity::Error },
             class: "lostTag",
@@ -148,7 +148,11 @@ fn lost<'a>(model: &Model<'a>) -> Vec<Finding<'a>> {
     groups.into_iter().map(finding).collect()
 }
 
-fn grouped<'a>(model: &Model<'a>, group: &Group<'a>, origin: Option<Origin>) -> Finding<'a> {
+fn grouped<'a>(
+    model: &Model<'a>,
+    group: &ChangeGroup<'a>,
+    origin: Option<ChangeOrigin>,
+) -> ReportFinding<'a> {
     let plan = model.plan();
     let cause = group.cause.and_then(|cause| plan.causes.get(cause.0 as usize));
     let (severity, class, is_failure) = match (model.input.subject, group.outcome) {
@@ -162,7 +166,7 @@ fn grouped<'a>(model: &Model<'a>, group: &Group<'a>, origin: Option<Origin>) -> 
     };
     let why = cause.map_or_else(String::new, |cause| format!(" ({})", clip(&words::cause(plan, cause), 200)));
     let last = last::phrase(&group.last).map_or_else(String::new, |mark| format!(", {mark}"));
-    Finding {
+    ReportFinding {
         rule: rule_id(plan, cause),
         severity,
         class,
@@ -176,7 +180,7 @@ fn grouped<'a>(model: &Model<'a>, group: &Group<'a>, origin: Option<Origin>) -> 
 }
 
 /// `add tag "Tier0"`.
-fn title(group: &Group<'_>) -> String {
+fn title(group: &ChangeGroup<'_>) -> String {
     match group.what {
         What::Add(tag) => format!("add tag \"{tag}\""),
         What::Remove(tag) => format!("remove tag \"{tag}\""),
@@ -185,7 +189,7 @@ fn title(group: &Group<'_>) -> String {
 }
 
 /// Present tense for what is, future for what is planned.
-fn sentence(model: &Model<'_>, group: &Group<'_>) -> String {
+fn sentence(model: &Model<'_>, group: &ChangeGroup<'_>) -> String {
     let devices = counted(group.devices(), "device");
     let count = group.devices();
     if let Some(outcome) = group.outcome {
@@ -211,7 +215,7 @@ fn sentence(model: &Model<'_>, group: &Group<'_>) -> String {
     }
 }
 
-fn sample(model: &Model<'_>, group: &Group<'_>) -> String {
+fn sample(model: &Model<'_>, group: &ChangeGroup<'_>) -> String {
     let mut names: Vec<String> = group
         .members
         .iter()
@@ -224,7 +228,7 @@ fn sample(model: &Model<'_>, group: &Group<'_>) -> String {
     names.join(", ")
 }
 
-fn withheld<'a>(model: &Model<'a>, class: Class, aside: &'a Withheld) -> Option<Finding<'a>> {
+fn withheld<'a>(model: &Model<'a>, class: Class, aside: &'a Withheld) -> Option<ReportFinding<'a>> {
     let plan = model.plan();
     let is_drift =
         model.input.subject == Subject::Drift && class == Class::Contested && aside.unaccepted() > 0;
@@ -239,7 +243,7 @@ fn withheld<'a>(model: &Model<'a>, class: Class, aside: &'a Withheld) -> Option<
     let devices = counted(aside.device_count, "device");
     let retried = aside.until.map_or_else(String::new, |until| format!("; tried again from {until}"));
     let accepted = sentences::accepted(aside);
-    Some(Finding {
+    Some(ReportFinding {
         rule: format!("withheld/{word}"),
         severity: if is_drift { Severity::Warning } else { Severity::Note },
         class: class.word(),
@@ -256,11 +260,11 @@ fn withheld<'a>(model: &Model<'a>, class: Class, aside: &'a Withheld) -> Option<
 }
 
 /// Invariants that are broken already: drift, and no failure of a plan, which may well mend them.
-fn broken<'a>(model: &Model<'a>) -> impl Iterator<Item = Finding<'a>> {
+fn broken<'a>(model: &Model<'a>) -> impl Iterator<Item = ReportFinding<'a>> {
     let is_failure = model.input.subject == Subject::Drift;
     sentences::broken(model).take(MOST / 4).map(move |invariant| {
         let (headline, arithmetic) = refusal::broken(invariant);
-        Finding {
+        ReportFinding {
             rule: format!("invariant/{}", clip(&invariant.name, 100)),
             severity: Severity::Warning,
             class: "invariant",
@@ -274,9 +278,9 @@ fn broken<'a>(model: &Model<'a>) -> impl Iterator<Item = Finding<'a>> {
     })
 }
 
-fn untrusted(plan: &Plan) -> Option<Finding<'_>> {
+fn untrusted(plan: &Plan) -> Option<ReportFinding<'_>> {
     let reasons = &plan.header.inventory.reasons;
-    (!reasons.is_empty()).then(|| Finding {
+    (!reasons.is_empty()).then(|| ReportFinding {
         rule: "inventory/untrusted".to_owned(),
         severity: Severity::Warning,
         class: "untrusted",
@@ -290,9 +294,9 @@ fn untrusted(plan: &Plan) -> Option<Finding<'_>> {
 }
 
 /// What a reviewer of device groups must see: a file that is wrong, and moves that widen access or raise remediation.
-fn moved<'a>(model: &Model<'a>) -> Vec<Finding<'a>> {
+fn moved<'a>(model: &Model<'a>) -> Vec<ReportFinding<'a>> {
     let Some(found) = consequences::foreseen(model) else { return Vec::new() };
-    let finding = |rule: &str, title: String, message: String| Finding {
+    let finding = |rule: &str, title: String, message: String| ReportFinding {
         rule: format!("groups/{rule}"),
         severity: Severity::Warning,
         class: "groups",
@@ -314,14 +318,14 @@ fn moved<'a>(model: &Model<'a>) -> Vec<Finding<'a>> {
     doubt.into_iter().chain(moves).collect()
 }
 
-fn refused(plan: &Plan) -> Vec<Finding<'_>> {
+fn refused(plan: &Plan) -> Vec<ReportFinding<'_>> {
     let places = plan.guard.axes.iter().filter(|axis| axis.is_exceeded()).map(|axis| axis.place.as_ref());
     let invariants =
         plan.guard.invariants.iter().filter(|invariant| invariant.refuses).map(|one| Some(&one.place));
     let refusals = refusal::refusals(plan).into_iter().zip(places.chain(invariants));
     refusals
         .take(MOST / 4)
-        .map(|(refusal, place)| Finding {
+        .map(|(refusal, place)| ReportFinding {
             rule: "guard".to_owned(),
             severity: Severity::Error,
             class: "guard",

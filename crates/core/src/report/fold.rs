@@ -4,7 +4,7 @@
 
 use crate::plan::CauseIndex;
 
-use super::model::{Group, Totals, What};
+use super::model::{ChangeGroup, Totals, What};
 
 /// Groups with one cause before they are shown as one line: a template can yield hundreds of tags.
 const TAGS_OF_ONE_CAUSE: usize = 6;
@@ -16,7 +16,7 @@ pub const SCREEN: usize = 30;
 #[derive(Clone, Debug)]
 pub enum Line<'m, 'a> {
     /// A group that is shown in full.
-    Group(&'m Group<'a>),
+    Group(&'m ChangeGroup<'a>),
     /// Changes of many tags for one cause: additions, or removals that are all named below it.
     Tags {
         /// Whether the tags are removed.
@@ -24,7 +24,7 @@ pub enum Line<'m, 'a> {
         /// The cause that they share.
         cause: CauseIndex,
         /// The groups, the largest first.
-        groups: Vec<&'m Group<'a>>,
+        groups: Vec<&'m ChangeGroup<'a>>,
     },
     /// The rest, in numbers.
     Rest {
@@ -48,8 +48,8 @@ impl Line<'_, '_> {
     /// Adds its changes to a sum; devices are not counted, for one may be in several lines.
     pub fn add_to(&self, sum: &mut Totals) {
         match self {
-            Line::Group(Group { what: What::Value { .. }, .. }) => sum.values += self.changes(),
-            Line::Group(Group { what: What::Remove(_), .. }) => sum.removals += self.changes(),
+            Line::Group(ChangeGroup { what: What::Value { .. }, .. }) => sum.values += self.changes(),
+            Line::Group(ChangeGroup { what: What::Remove(_), .. }) => sum.removals += self.changes(),
             Line::Tags { is_removal: true, .. } => sum.removals += self.changes(),
             Line::Group(_) | Line::Tags { .. } => sum.additions += self.changes(),
             Line::Rest { changes, .. } => {
@@ -77,17 +77,17 @@ impl Line<'_, '_> {
 
 /// A planned removal is always named. How changes ended may be summed up: a service that words every rejection differently
 /// would otherwise fill the screen with one line a device.
-fn is_foldable(group: &Group<'_>) -> bool {
+fn is_foldable(group: &ChangeGroup<'_>) -> bool {
     group.outcome.is_some() || !matches!(group.what, What::Remove(_))
 }
 
 /// All groups as they are.
-pub fn unfolded<'m, 'a>(groups: &'m [Group<'a>]) -> Vec<Line<'m, 'a>> {
+pub fn unfolded<'m, 'a>(groups: &'m [ChangeGroup<'a>]) -> Vec<Line<'m, 'a>> {
     groups.iter().map(Line::Group).collect()
 }
 
 /// The groups in few lines, of which `most` can be summed up; order is kept, what is summed up comes last.
-pub fn folded<'m, 'a>(groups: &'m [Group<'a>], most: usize) -> Vec<Line<'m, 'a>> {
+pub fn folded<'m, 'a>(groups: &'m [ChangeGroup<'a>], most: usize) -> Vec<Line<'m, 'a>> {
     let mut lines: Vec<Line<'m, 'a>> = Vec::new();
     let mut places = hashbrown::HashMap::new();
     for group in groups {

@@ -9,7 +9,7 @@ use super::consequences;
 use super::ending;
 use super::escape::{clip, terminal};
 use super::fold;
-use super::model::{Class, Model, Part, Subject};
+use super::model::{Class, Model, ReportPart, Subject};
 use super::refusal;
 use super::sentences::{self, Phrase};
 use super::style::{Paint, Style, wrap, write_prose};
@@ -65,7 +65,7 @@ fn head(model: &Model<'_>, style: &Style, out: &mut dyn Write) -> io::Result<()>
 }
 
 /// The list of groups.
-fn groups(model: &Model<'_>, part: &Part<'_>, style: &Style, out: &mut dyn Write) -> io::Result<()> {
+fn groups(model: &Model<'_>, part: &ReportPart<'_>, style: &Style, out: &mut dyn Write) -> io::Result<()> {
     if part.groups.is_empty() {
         let nothing = sentences::nothing(model);
         return writeln!(out, "  {}", style.paint(Paint::Good, nothing));

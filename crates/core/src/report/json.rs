@@ -16,7 +16,7 @@ use crate::time::Timestamp;
 
 use super::alike::alike;
 use super::escape::clip;
-use super::model::{Model, Origin, Subject};
+use super::model::{ChangeOrigin, Model, Subject};
 use super::row::{self, RowDocument};
 
 /// Characters of an error that a change repeats.
@@ -99,7 +99,7 @@ pub struct DeviceReference {
 }
 
 impl LostTagDocument {
-    fn of(row: &super::model::Row<'_>) -> LostTagDocument {
+    fn of(row: &super::model::ReportRow<'_>) -> LostTagDocument {
         LostTagDocument {
             device: DeviceReference { id: row.id.to_owned(), name: row.name.map(str::to_owned) },
             tag: row.what.tag().unwrap_or_default().to_owned(),
@@ -270,7 +270,7 @@ fn planned(model: &Model<'_>, out: &mut dyn Write) -> io::Result<()> {
             before: before.totals,
             dropped: model.dropped,
             policy_changes: model.input.policy_changes.iter().map(|it| it.sentence.clone()).collect(),
-            changes: Rows { model, only: Some(Origin::ThisChange) },
+            changes: ChangeRows { model, only: Some(ChangeOrigin::ThisChange) },
         };
         out.write_all(b",\n  \"split\": ")?;
         serde_json::to_writer(&mut *out, &split)?;
@@ -278,7 +278,7 @@ fn planned(model: &Model<'_>, out: &mut dyn Write) -> io::Result<()> {
     out.write_all(b"\n}\n")
 }
 
-fn applied<'m, 'a>(model: &'m Model<'a>) -> ApplyDocument<Rows<'m, 'a>> {
+fn applied<'m, 'a>(model: &'m Model<'a>) -> ApplyDocument<ChangeRows<'m, 'a>> {
     let header = &model.plan().header;
     let run = model.input.run.cloned().unwrap_or_default();
     ApplyDocument {
@@ -294,7 +294,7 @@ fn applied<'m, 'a>(model: &'m Model<'a>) -> ApplyDocument<Rows<'m, 'a>> {
         },
         outcomes: OutcomesDocument::of(model),
         errors: errors(model),
-        changes: Rows { model, only: None },
+        changes: ChangeRows { model, only: None },
         withheld: model.plan().withheld.iter().map(document::withheld).collect(),
         unreviewed: run.unreviewed,
         stopped: run.stopped,
@@ -328,12 +328,12 @@ fn errors(model: &Model<'_>) -> Vec<ErrorDocument> {
 }
 
 /// The rows of a model as a list, written one by one.
-struct Rows<'m, 'a> {
+struct ChangeRows<'m, 'a> {
     model: &'m Model<'a>,
-    only: Option<Origin>,
+    only: Option<ChangeOrigin>,
 }
 
-impl Serialize for Rows<'_, '_> {
+impl Serialize for ChangeRows<'_, '_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut list = serializer.serialize_seq(None)?;
         for row in self.model.rows().filter(|row| self.only.is_none() || row.origin == self.only) {

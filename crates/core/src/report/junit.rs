@@ -13,7 +13,7 @@ use crate::diagnostic::Severity;
 use crate::plan::Cause;
 
 use super::escape::{clip, terminal};
-use super::finding::{Finding, findings};
+use super::finding::{ReportFinding, findings};
 use super::model::{Model, Subject};
 use super::words::{number, rule_name};
 
@@ -119,7 +119,7 @@ fn test_case(case: &Case) -> TestCase {
     written
 }
 
-fn case(model: &Model<'_>, finding: &Finding<'_>) -> Case {
+fn case(model: &Model<'_>, finding: &ReportFinding<'_>) -> Case {
     let at = finding.place.map_or_else(String::new, |place| format!(" at {}", super::words::place(place)));
     let text = format!("{}{at}", finding.message);
     let is_skipped = match model.input.subject {

@@ -5,14 +5,14 @@
 use crate::apply::{ChangeOutcome, Outcome};
 
 use super::escape::clip;
-use super::model::{Model, Row, What, outcome_rows};
+use super::model::{Model, ReportRow, What, outcome_rows};
 use super::words::{counted, noun_for};
 
 impl<'a> Model<'a> {
     /// Tags that calls of the run took along, one a row.
-    pub fn lost_rows(&self) -> impl Iterator<Item = Row<'a>> + use<'a> {
+    pub fn lost_rows(&self) -> impl Iterator<Item = ReportRow<'a>> + use<'a> {
         let lost = self.input.run.map_or(&[][..], |run| &run.lost);
-        outcome_rows(self.input, lost).map(|(_, row)| Row { is_put_back: true, cause: None, ..row })
+        outcome_rows(self.input, lost).map(|(_, row)| ReportRow { is_put_back: true, cause: None, ..row })
     }
 }
 
@@ -36,7 +36,7 @@ pub(super) fn sentences(model: &Model<'_>) -> Vec<String> {
     let mut rows: Vec<_> = model.lost_rows().collect();
     let is_back = |outcome: Option<&ChangeOutcome>| outcome.is_some_and(|lost| lost.outcome == Outcome::Done);
     rows.sort_by_key(|row| is_back(row.outcome));
-    let sentence = |row: &Row<'_>| {
+    let sentence = |row: &ReportRow<'_>| {
         let What::Add(tag) = row.what else { return None };
         let device = match row.name {
             Some(name) => format!("{name} ({})", row.id),

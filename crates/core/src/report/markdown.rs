@@ -15,7 +15,7 @@ use super::first_lines;
 use super::fold::{self, Line};
 use super::last;
 use super::lost;
-use super::model::{Class, Group, Model, Part, Subject, What};
+use super::model::{ChangeGroup, Class, Model, ReportPart, Subject, What};
 use super::refusal;
 use super::sentences::{self, Phrase};
 use super::waves;
@@ -137,7 +137,7 @@ fn moves(model: &Model<'_>, room: usize) -> String {
     text
 }
 
-fn heading(model: &Model<'_>, part: &Part<'_>) -> String {
+fn heading(model: &Model<'_>, part: &ReportPart<'_>) -> String {
     let heading = part.origin.map_or_else(String::new, |origin| {
         format!("#### {}: {}\n\n", origin.heading(), sentences::totals(part.totals))
     });
@@ -190,7 +190,7 @@ fn row(model: &Model<'_>, line: &Line<'_, '_>) -> String {
 }
 
 /// A group that must be seen, where its row does not fit.
-fn short_row(model: &Model<'_>, group: &Group<'_>) -> (String, String) {
+fn short_row(model: &Model<'_>, group: &ChangeGroup<'_>) -> (String, String) {
     let (why, at) = reason(model, group.cause);
     let of = match (group.outcome, at.is_empty()) {
         (Some(outcome), _) => format!("{} {}", group.what.action(), outcome_phrase(outcome)),
@@ -235,7 +235,7 @@ fn samples(model: &Model<'_>, lines: &[Vec<Line<'_, '_>>], room: usize) -> Strin
         Line::Group(group) => Some(*group),
         Line::Tags { .. } | Line::Rest { .. } => None,
     });
-    let (must, may): (Vec<&Group<'_>>, Vec<&Group<'_>>) =
+    let (must, may): (Vec<&ChangeGroup<'_>>, Vec<&ChangeGroup<'_>>) =
         groups.partition(|group| matches!(group.what, What::Remove(_)));
     for group in must.into_iter().chain(may) {
         let mut names: Vec<String> =

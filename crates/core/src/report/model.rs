@@ -14,7 +14,7 @@ use crate::plan::{CauseIndex, DeviceChange, LastDevices, Plan, TagAction, TagCha
 use crate::policy::Difference;
 
 use super::alike::alike;
-pub use super::change::{Class, Origin, Row, Totals, What};
+pub use super::change::{ChangeOrigin, Class, ReportRow, Totals, What};
 use super::last::Marks;
 use super::links::RepositoryLinks;
 use super::{risk, split};
@@ -122,7 +122,7 @@ pub struct RunEnd {
 
 /// What changes of one kind have in common, and on how many devices.
 #[derive(Clone, Debug)]
-pub struct Group<'a> {
+pub struct ChangeGroup<'a> {
     pub what: What<'a>,
     pub cause: Option<CauseIndex>,
     /// How it ended, for [`Subject::Applied`].
@@ -135,7 +135,7 @@ pub struct Group<'a> {
     pub last: Vec<&'a LastDevices>,
 }
 
-impl Group<'_> {
+impl ChangeGroup<'_> {
     pub fn devices(&self) -> u64 {
         self.members.len() as u64
     }
@@ -143,11 +143,11 @@ impl Group<'_> {
 
 /// The whole report, or one half of it.
 #[derive(Clone, Debug, Default)]
-pub struct Part<'a> {
+pub struct ReportPart<'a> {
     /// Which half; `None` where the report is whole.
-    pub origin: Option<Origin>,
+    pub origin: Option<ChangeOrigin>,
     /// The riskiest first.
-    pub groups: Vec<Group<'a>>,
+    pub groups: Vec<ChangeGroup<'a>>,
     /// Their sums.
     pub totals: Totals,
 }
@@ -158,7 +158,7 @@ pub struct Model<'a> {
     /// What it was computed from.
     pub input: Input<'a>,
     /// One part, or two with a base: this change first.
-    pub parts: Vec<Part<'a>>,
+    pub parts: Vec<ReportPart<'a>>,
     pub totals: Totals,
     /// Changes that the base would make and this policy set would not.
     pub dropped: Totals,
@@ -191,9 +191,9 @@ impl<'a> Model<'a> {
         };
         model.parts = match input.run {
             Some(run) => vec![model.ended_part(run)],
-            None if input.base.is_some() => {
-                [Origin::ThisChange, Origin::Before].map(|origin| model.planned_part(Some(origin))).into()
-            }
+            None if input.base.is_some() => [ChangeOrigin::ThisChange, ChangeOrigin::Before]
+                .map(|origin| model.planned_part(Some(origin)))
+                .into(),
             None => vec![model.planned_part(None)],
         };
         model.totals = match &model.parts[..] {
@@ -219,7 +219,7 @@ impl<'a> Model<'a> {
     }
 
     /// What a planned change leaves without any device.
-    pub(super) fn last(&self, row: &Row<'_>) -> &[&'a LastDevices] {
+    pub(super) fn last(&self, row: &ReportRow<'_>) -> &[&'a LastDevices] {
         if row.aside.is_some() { &[] } else { self.marks.on(row.what) }
     }
 
@@ -259,7 +259,7 @@ impl<'a> Model<'a> {
     }
 
     /// Every change that is planned, one a row, in plan order; for [`Subject::Applied`] every outcome.
-    pub fn rows(&self) -> Box<dyn Iterator<Item = Row<'a>> + '_> {
+    pub fn rows(&self) -> Box<dyn Iterator<Item = ReportRow<'a>> + '_> {
         match self.input.run {
             Some(run) => Box::new(outcome_rows(self.input, &run.outcomes).map(|(_, row)| row)),
             None => Box::new(self.planned().map(|(_, row)| row)),
@@ -267,14 +267,14 @@ impl<'a> Model<'a> {
     }
 
     /// Planned changes with the number of their device.
-    fn planned(&self) -> impl Iterator<Item = (u32, Row<'a>)> + '_ {
+    fn planned(&self) -> impl Iterator<Item = (u32, ReportRow<'a>)> + '_ {
         let plan = self.plan();
         let has_base = self.input.base.is_some();
         let rows = plan.changes.iter().enumerate().flat_map(move |(member, device)| {
             device_rows(plan, device).map(move |(what, cause)| (member as u32, device, what, cause))
         });
         rows.enumerate().map(move |(number, (member, device, what, cause))| {
-            let row = Row {
+            let row = ReportRow {
                 id: &device.id,
                 name: device.name.as_deref(),
                 what,
@@ -291,7 +291,7 @@ impl<'a> Model<'a> {
     }
 
     /// The planned changes of one half, or all.
-    fn planned_part(&self, origin: Option<Origin>) -> Part<'a> {
+    fn planned_part(&self, origin: Option<ChangeOrigin>) -> ReportPart<'a> {
         let plan = self.plan();
         let mut groups = Groups::default();
         let mut totals = Totals::default();
@@ -331,7 +331,7 @@ impl<'a> Model<'a> {
     }
 
     /// How every change of a run ended.
-    fn ended_part(&self, run: &'a RunEnd) -> Part<'a> {
+    fn ended_part(&self, run: &'a RunEnd) -> ReportPart<'a> {
         let mut groups = Groups::default();
         let mut totals = Totals::default();
         let mut devices = HashSet::new();
@@ -348,8 +348,8 @@ impl<'a> Model<'a> {
     }
 
     /// Which half the planned change with this number is of.
-    fn origin(&self, number: usize) -> Origin {
-        if self.before.contains(number) { Origin::Before } else { Origin::ThisChange }
+    fn origin(&self, number: usize) -> ChangeOrigin {
+        if self.before.contains(number) { ChangeOrigin::Before } else { ChangeOrigin::ThisChange }
     }
 
     fn count(&mut self) {
@@ -370,7 +370,7 @@ impl<'a> Model<'a> {
 /// Groups that grow while changes come in.
 #[derive(Default)]
 struct Groups<'a> {
-    list: Vec<Group<'a>>,
+    list: Vec<ChangeGroup<'a>>,
     places: HashMap<GroupKey<'a>, usize>,
 }
 
@@ -389,12 +389,25 @@ impl<'a> Groups<'a> {
         let alike = error.map(|(error, device)| alike(error, device));
         let error = error.map(|(error, _)| error);
         *self.places.entry((what, cause, outcome, alike)).or_insert_with(|| {
-            self.list.push(Group { what, cause, outcome, error, members: Vec::new(), last: Vec::new() });
+            self.list.push(ChangeGroup {
+                what,
+                cause,
+                outcome,
+                error,
+                members: Vec::new(),
+                last: Vec::new(),
+            });
             self.list.len() - 1
         })
     }
 
-    fn part(self, plan: &Plan, marks: &Marks<'a>, origin: Option<Origin>, totals: Totals) -> Part<'a> {
+    fn part(
+        self,
+        plan: &Plan,
+        marks: &Marks<'a>,
+        origin: Option<ChangeOrigin>,
+        totals: Totals,
+    ) -> ReportPart<'a> {
         let mut groups = self.list;
         let carriers = risk::Carriers::new(plan);
         for group in &mut groups {
@@ -404,7 +417,7 @@ impl<'a> Groups<'a> {
             let risk = carriers.rank(plan, group.what, group.cause, group.members.len() as u64);
             (risk, group.what, group.cause, group.outcome, group.error)
         });
-        Part { origin, groups, totals }
+        ReportPart { origin, groups, totals }
     }
 }
 
@@ -439,7 +452,7 @@ fn find_tag(plan: &Plan, changes: &[TagChange], tag: &str) -> Option<CauseIndex>
 pub(super) fn outcome_rows<'a>(
     input: Input<'a>,
     outcomes: &'a [ChangeOutcome],
-) -> impl Iterator<Item = (u32, Row<'a>)> + use<'a> {
+) -> impl Iterator<Item = (u32, ReportRow<'a>)> + use<'a> {
     outcomes.iter().enumerate().map(move |(number, outcome)| {
         let plan = input.plan;
         let device = input.find_device(&outcome.key.device);
@@ -457,7 +470,7 @@ pub(super) fn outcome_rows<'a>(
                 device.value.filter(|change| change.to == *to).map(|change| change.cause)
             }
         });
-        let row = Row {
+        let row = ReportRow {
             id: &outcome.key.device,
             name: device.and_then(|device| device.name.as_deref()),
             what: wanted,

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::time::Timestamp;
 
-use super::model::{Model, Row};
+use super::model::{Model, ReportRow};
 use super::row::{self, RowDocument};
 
 /// One line.
@@ -44,7 +44,7 @@ pub fn ndjson(model: &Model<'_>, out: &mut dyn Write) -> io::Result<()> {
     rows.try_for_each(|row| line(model, &row, out))
 }
 
-fn line(model: &Model<'_>, row: &Row<'_>, out: &mut dyn Write) -> io::Result<()> {
+fn line(model: &Model<'_>, row: &ReportRow<'_>, out: &mut dyn Write) -> io::Result<()> {
     let header = &model.plan().header;
     let document = LineDocument {
         time: header.created_at,

@@ -19,7 +19,7 @@ use super::model::{Class, Model};
 const SERIES: usize = 200;
 
 /// Labels and value of one series.
-type Sample = (Vec<(&'static str, String)>, u64);
+type MetricSample = (Vec<(&'static str, String)>, u64);
 
 /// Every metric that can be written: name and help.
 pub const METRICS: [(&str, &str); 27] = [
@@ -86,11 +86,11 @@ pub fn openmetrics(model: &Model<'_>, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "# EOF")
 }
 
-fn one(value: u64) -> Vec<Sample> {
+fn one(value: u64) -> Vec<MetricSample> {
     vec![(Vec::new(), value)]
 }
 
-fn samples(model: &Model<'_>, name: &str) -> Vec<Sample> {
+fn samples(model: &Model<'_>, name: &str) -> Vec<MetricSample> {
     let plan = model.plan();
     let is_run = model.input.run.is_some();
     let totals =
@@ -130,7 +130,7 @@ fn samples(model: &Model<'_>, name: &str) -> Vec<Sample> {
 }
 
 /// Calls, budget and guard.
-fn cost(model: &Model<'_>, name: &str) -> Vec<Sample> {
+fn cost(model: &Model<'_>, name: &str) -> Vec<MetricSample> {
     let plan = model.plan();
     let lane = |lane: crate::plan::Lane| vec![("lane", lane.word().to_owned())];
     let lanes = plan.schedule.lanes.iter();
@@ -159,7 +159,7 @@ fn cost(model: &Model<'_>, name: &str) -> Vec<Sample> {
 }
 
 /// What the plan causes in the device groups.
-fn foreseen(model: &Model<'_>, name: &str) -> Vec<Sample> {
+fn foreseen(model: &Model<'_>, name: &str) -> Vec<MetricSample> {
     let Some(found) = consequences::foreseen(model) else { return Vec::new() };
     match name {
         "mdetag_group_moves" => {
@@ -171,7 +171,7 @@ fn foreseen(model: &Model<'_>, name: &str) -> Vec<Sample> {
                 ]
             };
             let shown = found.moves.iter().take(SERIES);
-            let mut moves: Vec<Sample> = shown
+            let mut moves: Vec<MetricSample> = shown
                 .map(|one| (labels(&one.from, &one.to, remediation(one.remediation)), one.devices))
                 .collect();
             let rest: u64 = found.moves.iter().skip(SERIES).map(|one| one.devices).sum();
@@ -199,7 +199,7 @@ fn remediation(change: RemediationChange) -> &'static str {
     }
 }
 
-fn split(model: &Model<'_>) -> Vec<Sample> {
+fn split(model: &Model<'_>) -> Vec<MetricSample> {
     let halves = model.parts.iter().filter_map(|part| Some((part.origin?, part.totals)));
     halves
         .flat_map(|(origin, totals)| {
@@ -212,8 +212,8 @@ fn split(model: &Model<'_>) -> Vec<Sample> {
         .collect()
 }
 
-fn withheld(model: &Model<'_>) -> Vec<Sample> {
-    let mut reasons: Vec<Sample> = Vec::new();
+fn withheld(model: &Model<'_>) -> Vec<MetricSample> {
+    let mut reasons: Vec<MetricSample> = Vec::new();
     for (_, aside) in model.asides() {
         let label = vec![("reason", aside.reason.word().to_owned())];
         let count = aside.additions + aside.removals + aside.values;
@@ -225,7 +225,7 @@ fn withheld(model: &Model<'_>) -> Vec<Sample> {
     reasons
 }
 
-fn unresolved(model: &Model<'_>) -> Vec<Sample> {
+fn unresolved(model: &Model<'_>) -> Vec<MetricSample> {
     let plan = model.plan();
     let rules = plan.unresolved.iter().map(|entry| {
         (super::words::rule_name(plan, entry.rule).to_owned(), "", entry.missing() + entry.unusable())
@@ -233,7 +233,7 @@ fn unresolved(model: &Model<'_>) -> Vec<Sample> {
     largest("rule", rules).into_iter().map(|(labels, count)| (labels[..1].to_vec(), count)).collect()
 }
 
-fn by_cause(model: &Model<'_>) -> Vec<Sample> {
+fn by_cause(model: &Model<'_>) -> Vec<MetricSample> {
     let plan = model.plan();
     let groups = model.parts.iter().flat_map(|part| &part.groups);
     largest(
@@ -245,7 +245,7 @@ fn by_cause(model: &Model<'_>) -> Vec<Sample> {
     )
 }
 
-fn by_tag(model: &Model<'_>) -> Vec<Sample> {
+fn by_tag(model: &Model<'_>) -> Vec<MetricSample> {
     let groups = model.parts.iter().flat_map(|part| &part.groups);
     largest(
         "tag",
@@ -254,7 +254,10 @@ fn by_tag(model: &Model<'_>) -> Vec<Sample> {
 }
 
 /// The largest sums by name and action; the others under an empty name.
-fn largest(label: &'static str, counts: impl Iterator<Item = (String, &'static str, u64)>) -> Vec<Sample> {
+fn largest(
+    label: &'static str,
+    counts: impl Iterator<Item = (String, &'static str, u64)>,
+) -> Vec<MetricSample> {
     let mut sums: HashMap<(String, &'static str), u64> = HashMap::new();
     for (name, action, count) in counts {
         *sums.entry((name, action)).or_default() += count;
@@ -264,7 +267,7 @@ fn largest(label: &'static str, counts: impl Iterator<Item = (String, &'static s
         right_count.cmp(left_count).then_with(|| left.cmp(right))
     });
     let rest = sums.split_off(sums.len().min(SERIES));
-    let mut samples: Vec<Sample> = sums
+    let mut samples: Vec<MetricSample> = sums
         .into_iter()
         .map(|((name, action), count)| (vec![(label, name), ("action", action.to_owned())], count))
         .collect();

@@ -61,7 +61,7 @@ pub fn refusals(plan: &Plan) -> Vec<Refusal> {
 
 /// What to paste where a plan is refused by caps: all of them at once.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Snippet {
+pub struct RefusalSnippet {
     /// `--allow removals=312 --allow removalsPerTag:Tier0=312`.
     pub arguments: String,
     /// Entries below `guard.approvals`, one a line.
@@ -69,10 +69,10 @@ pub struct Snippet {
 }
 
 /// The snippet as text; `None` where only invariants refuse, which no flag overrides.
-pub fn snippet(plan: &Plan) -> Option<Snippet> {
+pub fn snippet(plan: &Plan) -> Option<RefusalSnippet> {
     let snippet = plan.guard.snippet.as_ref()?;
     let words: Vec<String> = snippet.allow.iter().map(|word| escape::shell(word)).collect();
-    Some(Snippet { arguments: words.join(" "), approvals: snippet.approvals.clone() })
+    Some(RefusalSnippet { arguments: words.join(" "), approvals: snippet.approvals.clone() })
 }
 
 fn allowance(axis: &AxisReport) -> String {

@@ -12,7 +12,7 @@ use crate::diagnostic::Place;
 use crate::plan::{Cause, Plan, Unresolved, WithheldReason};
 
 use super::last::{self, LastDevicesDocument};
-use super::model::{Model, Row, What};
+use super::model::{Model, ReportRow, What};
 use super::words;
 
 /// A device as documents name it.
@@ -104,7 +104,7 @@ pub struct RowDocument<'a> {
 }
 
 /// A row as a document.
-pub fn document<'a>(model: &Model<'a>, row: &Row<'a>) -> RowDocument<'a> {
+pub fn document<'a>(model: &Model<'a>, row: &ReportRow<'a>) -> RowDocument<'a> {
     let plan = model.plan();
     let cause = row.cause.and_then(|index| plan.causes.get(index.0 as usize));
     let device_value = match row.what {
@@ -147,13 +147,13 @@ pub fn document<'a>(model: &Model<'a>, row: &Row<'a>) -> RowDocument<'a> {
 }
 
 /// Why a change is not done, in a word.
-pub fn reason(row: &Row<'_>) -> Option<&'static str> {
+pub fn reason(row: &ReportRow<'_>) -> Option<&'static str> {
     let unresolved = row.unresolved.map(|_| WithheldReason::Unresolved);
     row.aside.map(|aside| aside.reason).or(unresolved).map(WithheldReason::word)
 }
 
 /// Where the cause of a change stands, or the rule whose template yields no tag.
-pub fn place<'a>(plan: &'a Plan, row: &Row<'_>) -> Option<&'a Place> {
+pub fn place<'a>(plan: &'a Plan, row: &ReportRow<'_>) -> Option<&'a Place> {
     let cause = row.cause.and_then(|index| plan.causes.get(index.0 as usize));
     let rule = |(entry, _): (&Unresolved, _)| plan.rules.get(entry.rule as usize).map(|rule| &rule.place);
     cause.and_then(|cause| words::cause_place(plan, cause)).or(row.unresolved.and_then(rule))

@@ -11,8 +11,8 @@ use crate::diagnostic::{Place, Severity};
 use crate::plan::Plan;
 
 use super::escape;
-use super::finding::{Finding, findings};
-use super::model::{Model, Origin, Subject};
+use super::finding::{ReportFinding, findings};
+use super::model::{ChangeOrigin, Model, Subject};
 
 /// Writes the report.
 ///
@@ -85,7 +85,7 @@ fn rule(plan: &Plan, id: &str) -> Value {
     value
 }
 
-fn result(model: &Model<'_>, finding: &Finding<'_>, number: usize) -> Value {
+fn result(model: &Model<'_>, finding: &ReportFinding<'_>, number: usize) -> Value {
     let level = match finding.severity {
         Severity::Error => "error",
         Severity::Warning => "warning",
@@ -107,8 +107,8 @@ fn result(model: &Model<'_>, finding: &Finding<'_>, number: usize) -> Value {
     if let Some(origin) = finding.origin {
         value["properties"]["origin"] = origin.word().into();
         value["baselineState"] = match origin {
-            Origin::ThisChange => "new".into(),
-            Origin::Before => "unchanged".into(),
+            ChangeOrigin::ThisChange => "new".into(),
+            ChangeOrigin::Before => "unchanged".into(),
         };
     }
     if finding.class == "unwritable" || model.input.subject == Subject::Drift && finding.class == "protected"

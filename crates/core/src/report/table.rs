@@ -8,7 +8,7 @@ use std::io::{self, Write};
 use super::escape::{clip, terminal};
 use super::fold::Line;
 use super::last;
-use super::model::{Group, Model, What};
+use super::model::{ChangeGroup, Model, What};
 use super::sentences;
 use super::style::{Paint, Style, fit, pad, width, wrap};
 use super::words::{cause, cause_place, noun_for, number, outcome_phrase, place};
@@ -118,7 +118,7 @@ fn cells(model: &Model<'_>, line: &Line<'_, '_>, with_samples: bool, style: &Sty
     }
 }
 
-fn group_cells(model: &Model<'_>, group: &Group<'_>, with_samples: bool, style: &Style) -> Cells {
+fn group_cells(model: &Model<'_>, group: &ChangeGroup<'_>, with_samples: bool, style: &Style) -> Cells {
     let devices = group.devices();
     let paint = match group.what {
         What::Add(_) => Paint::Good,

@@ -14,7 +14,7 @@ pub(super) type NodeId = usize;
 
 /// A distinct selector.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Node {
+pub(super) enum SelectorNode {
     Everything,
     /// Sorted, distinct.
     All(Vec<NodeId>),
@@ -41,7 +41,7 @@ pub(super) struct Leaf<'p> {
 /// All selectors in force.
 #[derive(Debug, Default)]
 pub(super) struct Program<'p> {
-    pub(super) nodes: Vec<Node>,
+    pub(super) nodes: Vec<SelectorNode>,
     pub(super) leaves: Vec<Leaf<'p>>,
     /// Distinct queries, each with the first place that names it.
     pub(super) hunting: Vec<(Hunting, Span)>,
@@ -87,7 +87,7 @@ pub(super) fn compile(policy: &Policy, now: Timestamp) -> Program<'_> {
 struct Compiler<'p> {
     policy: &'p Policy,
     program: Program<'p>,
-    known_nodes: HashMap<Node, NodeId>,
+    known_nodes: HashMap<SelectorNode, NodeId>,
     known_leaves: HashMap<(Field, String), usize>,
     named: Vec<Option<NodeId>>,
 }
@@ -95,28 +95,28 @@ struct Compiler<'p> {
 impl<'p> Compiler<'p> {
     fn selector(&mut self, selector: &'p Selector) -> NodeId {
         let node = match &selector.kind {
-            SelectorKind::Everything => Node::Everything,
+            SelectorKind::Everything => SelectorNode::Everything,
             SelectorKind::All(parts) => match self.parts(parts) {
                 one if one.len() == 1 => return one[0],
-                several => Node::All(several),
+                several => SelectorNode::All(several),
             },
             SelectorKind::Any(parts) => match self.parts(parts) {
                 one if one.len() == 1 => return one[0],
-                several => Node::Any(several),
+                several => SelectorNode::Any(several),
             },
             SelectorKind::Not(inner) => match self.selector(inner) {
-                id if matches!(self.program.nodes[id], Node::Not(_)) => {
-                    let Node::Not(twice) = self.program.nodes[id] else { return id };
+                id if matches!(self.program.nodes[id], SelectorNode::Not(_)) => {
+                    let SelectorNode::Not(twice) = self.program.nodes[id] else { return id };
                     return twice;
                 }
-                id => Node::Not(id),
+                id => SelectorNode::Not(id),
             },
             SelectorKind::Use(index) => return self.named(*index),
             SelectorKind::Field { field, test } => self.leaf(*field, test),
             SelectorKind::Superseded { by, keep } => match self.policy.stated_superseded {
-                None => Node::Superseded { by: *by, keep: *keep },
-                Some(true) => Node::Everything,
-                Some(false) => Node::Any(Vec::new()),
+                None => SelectorNode::Superseded { by: *by, keep: *keep },
+                Some(true) => SelectorNode::Everything,
+                Some(false) => SelectorNode::Any(Vec::new()),
             },
             SelectorKind::Hunting(query) => self.hunting(query, selector.span),
         };
@@ -140,24 +140,24 @@ impl<'p> Compiler<'p> {
         id
     }
 
-    fn hunting(&mut self, query: &Hunting, span: Span) -> Node {
+    fn hunting(&mut self, query: &Hunting, span: Span) -> SelectorNode {
         let known = self.program.hunting.iter().position(|(known, _)| known == query);
-        Node::Hunting(known.unwrap_or_else(|| {
+        SelectorNode::Hunting(known.unwrap_or_else(|| {
             self.program.hunting.push((query.clone(), span));
             self.program.hunting.len() - 1
         }))
     }
 
-    fn leaf(&mut self, field: Field, test: &'p Test) -> Node {
+    fn leaf(&mut self, field: Field, test: &'p Test) -> SelectorNode {
         let leaves = &mut self.program.leaves;
         let new = || {
             leaves.push(Leaf { field, test });
             leaves.len() - 1
         };
-        Node::Leaf(*self.known_leaves.entry((field, key(test))).or_insert_with(new))
+        SelectorNode::Leaf(*self.known_leaves.entry((field, key(test))).or_insert_with(new))
     }
 
-    fn node(&mut self, node: Node) -> NodeId {
+    fn node(&mut self, node: SelectorNode) -> NodeId {
         if let Some(id) = self.known_nodes.get(&node) {
             return *id;
         }

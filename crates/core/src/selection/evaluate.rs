@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use rayon::prelude::*;
 
-use super::compile::{Node, NodeId, Program};
-use super::leaves::{self, World};
+use super::compile::{NodeId, Program, SelectorNode};
+use super::leaves::{self, LeafInputs};
 use super::superseded::superseded;
 use super::{Joined, Selections};
 use crate::device::Field;
@@ -23,7 +23,7 @@ pub(super) fn evaluate(
     now: Timestamp,
 ) -> Selections {
     let Joined { joins, hunted, mut unmatched, unknown_queries, findings } = sources;
-    let world = World { policy, snapshot, joins: &joins, now };
+    let world = LeafInputs { policy, snapshot, joins: &joins, now };
     let (leaves, unmatched_values) = leaves::evaluate(&world, &program.leaves);
     let unknown = leaves::unknown(&world, &program.leaves);
     let graph = Graph {
@@ -100,11 +100,11 @@ fn open_nodes(program: &Program<'_>, unknown: &[Option<Arc<DeviceSet>>], queries
     let mut open: Vec<bool> = Vec::with_capacity(program.nodes.len());
     for node in &program.nodes {
         let is_open = match node {
-            Node::Leaf(leaf) => unknown[*leaf].is_some(),
-            Node::Hunting(query) => queries.get(*query).is_some_and(|is_unknown| *is_unknown),
-            Node::All(parts) | Node::Any(parts) => parts.iter().any(|part| open[*part]),
-            Node::Not(part) => open[*part],
-            Node::Everything | Node::Superseded { .. } => false,
+            SelectorNode::Leaf(leaf) => unknown[*leaf].is_some(),
+            SelectorNode::Hunting(query) => queries.get(*query).is_some_and(|is_unknown| *is_unknown),
+            SelectorNode::All(parts) | SelectorNode::Any(parts) => parts.iter().any(|part| open[*part]),
+            SelectorNode::Not(part) => open[*part],
+            SelectorNode::Everything | SelectorNode::Superseded { .. } => false,
         };
         open.push(is_open);
     }
@@ -135,8 +135,10 @@ fn uses(program: &Program<'_>) -> Vec<u32> {
     roots.for_each(|root| uses[*root] += 1);
     for node in &program.nodes {
         match node {
-            Node::All(parts) | Node::Any(parts) => parts.iter().for_each(|part| uses[*part] += 1),
-            Node::Not(part) => uses[*part] += 1,
+            SelectorNode::All(parts) | SelectorNode::Any(parts) => {
+                parts.iter().for_each(|part| uses[*part] += 1)
+            }
+            SelectorNode::Not(part) => uses[*part] += 1,
             _ => {}
         }
     }
@@ -198,7 +200,7 @@ impl Graph<'_, '_> {
                 (surely, possibly)
             };
         let (surely, possibly) = match &self.program.nodes[id] {
-            Node::Leaf(leaf) => {
+            SelectorNode::Leaf(leaf) => {
                 let mut surely = owned(self.compute(id));
                 let mut possibly = surely.clone();
                 if let Some(unknown) = &self.unknown[*leaf] {
@@ -207,18 +209,20 @@ impl Graph<'_, '_> {
                 }
                 (surely, possibly)
             }
-            Node::Not(part) => {
+            SelectorNode::Not(part) => {
                 let Bounds { surely, possibly } = self.bounds(*part);
                 let (mut surely, mut possibly) = (owned(possibly), owned(surely));
                 surely.complement();
                 possibly.complement();
                 (surely, possibly)
             }
-            Node::All(parts) => joined(parts, &|| DeviceSet::full(length), DeviceSet::intersect_with),
-            Node::Any(parts) => joined(parts, &|| DeviceSet::new(length), DeviceSet::union_with),
+            SelectorNode::All(parts) => joined(parts, &|| DeviceSet::full(length), DeviceSet::intersect_with),
+            SelectorNode::Any(parts) => joined(parts, &|| DeviceSet::new(length), DeviceSet::union_with),
             // Only a result that is about no device is open: it selects none, or any.
-            Node::Hunting(_) => (DeviceSet::new(length), DeviceSet::full(length)),
-            Node::Everything | Node::Superseded { .. } => return Bounds::same(self.compute(id)),
+            SelectorNode::Hunting(_) => (DeviceSet::new(length), DeviceSet::full(length)),
+            SelectorNode::Everything | SelectorNode::Superseded { .. } => {
+                return Bounds::same(self.compute(id));
+            }
         };
         Bounds { surely: Arc::new(surely), possibly: Arc::new(possibly) }
     }
@@ -226,29 +230,29 @@ impl Graph<'_, '_> {
     fn compute(&self, id: NodeId) -> Arc<DeviceSet> {
         let length = self.snapshot.len();
         let set = match &self.program.nodes[id] {
-            Node::Everything => DeviceSet::full(length),
-            Node::Leaf(leaf) => {
+            SelectorNode::Everything => DeviceSet::full(length),
+            SelectorNode::Leaf(leaf) => {
                 let mut set = self.leaves[*leaf].lock().unwrap_or_else(PoisonError::into_inner);
                 return set.take().expect("a leaf has one node, and a node is computed once");
             }
-            Node::Not(part) => {
+            SelectorNode::Not(part) => {
                 let mut set = owned(self.set(*part));
                 set.complement();
                 set
             }
-            Node::All(parts) => self.all(parts),
-            Node::Any(parts) => {
+            SelectorNode::All(parts) => self.all(parts),
+            SelectorNode::Any(parts) => {
                 let mut parts = parts.iter().map(|part| self.set(*part));
                 let mut set = parts.next().map_or_else(|| DeviceSet::new(length), owned);
                 parts.for_each(|part| set.union_with(&part));
                 set
             }
-            Node::Superseded { by, keep } => {
+            SelectorNode::Superseded { by, keep } => {
                 // A scope that asks for superseded devices is a policy error: it is not known yet, and none are.
                 let none = || DeviceSet::new(length);
                 self.scope.get().map_or_else(none, |scope| superseded(self.snapshot, scope, *by, *keep))
             }
-            Node::Hunting(query) => self.hunted[*query].clone(),
+            SelectorNode::Hunting(query) => self.hunted[*query].clone(),
         };
         Arc::new(set)
     }
@@ -256,7 +260,7 @@ impl Graph<'_, '_> {
     /// Positive parts are intersected, negated ones taken out of them.
     fn all(&self, parts: &[NodeId]) -> DeviceSet {
         let negated = |part: &NodeId| match self.program.nodes[*part] {
-            Node::Not(inner) if self.uses[*part] == 1 => Some(inner),
+            SelectorNode::Not(inner) if self.uses[*part] == 1 => Some(inner),
             _ => None,
         };
         let mut positive = parts.iter().filter(|part| negated(part).is_none()).map(|part| self.set(*part));

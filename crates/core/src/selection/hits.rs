@@ -13,10 +13,10 @@ const FEW: usize = CHUNK / 16;
 
 /// The hits of one chunk, by test.
 pub(super) struct ChunkHits {
-    parts: Vec<Part>,
+    parts: Vec<ChunkPart>,
 }
 
-enum Part {
+enum ChunkPart {
     /// Offsets, ascending.
     Few(Vec<u16>),
     Many(Box<[u64]>),
@@ -24,13 +24,13 @@ enum Part {
 
 impl ChunkHits {
     fn new(tests: usize) -> ChunkHits {
-        ChunkHits { parts: (0..tests).map(|_| Part::Few(Vec::new())).collect() }
+        ChunkHits { parts: (0..tests).map(|_| ChunkPart::Few(Vec::new())).collect() }
     }
 
     fn add(&mut self, test: u32, offset: u16) {
         let part = &mut self.parts[test as usize];
         match part {
-            Part::Few(offsets) => {
+            ChunkPart::Few(offsets) => {
                 if offsets.last() == Some(&offset) {
                     return;
                 }
@@ -38,17 +38,17 @@ impl ChunkHits {
                 if offsets.len() > FEW {
                     let mut bits = vec![0u64; CHUNK / 64].into_boxed_slice();
                     offsets.iter().for_each(|offset| bits[usize::from(*offset) / 64] |= 1 << (offset % 64));
-                    *part = Part::Many(bits);
+                    *part = ChunkPart::Many(bits);
                 }
             }
-            Part::Many(bits) => bits[usize::from(offset) / 64] |= 1 << (offset % 64),
+            ChunkPart::Many(bits) => bits[usize::from(offset) / 64] |= 1 << (offset % 64),
         }
     }
 
     fn rows(&self, test: usize) -> Box<dyn Iterator<Item = u32> + '_> {
         match &self.parts[test] {
-            Part::Few(offsets) => Box::new(offsets.iter().map(|offset| u32::from(*offset))),
-            Part::Many(bits) => Box::new(bits.iter().enumerate().flat_map(|(word, bits)| {
+            ChunkPart::Few(offsets) => Box::new(offsets.iter().map(|offset| u32::from(*offset))),
+            ChunkPart::Many(bits) => Box::new(bits.iter().enumerate().flat_map(|(word, bits)| {
                 let mut bits = *bits;
                 std::iter::from_fn(move || {
                     let bit = (bits != 0).then(|| bits.trailing_zeros())?;

@@ -159,8 +159,8 @@ struct Recorded<'r>(Vec<(String, Vec<&'r RawValue>)>);
 
 impl<'de> Deserialize<'de> for Recorded<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Recorded<'de>, D::Error> {
-        struct Entries;
-        impl<'de> Visitor<'de> for Entries {
+        struct RecordedVisitor;
+        impl<'de> Visitor<'de> for RecordedVisitor {
             type Value = Recorded<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -175,7 +175,7 @@ impl<'de> Deserialize<'de> for Recorded<'de> {
                 Ok(Recorded(entries))
             }
         }
-        deserializer.deserialize_map(Entries)
+        deserializer.deserialize_map(RecordedVisitor)
     }
 }
 

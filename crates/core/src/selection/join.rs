@@ -11,7 +11,7 @@ use rayon::prelude::*;
 
 use super::{UnknownCell, Unmatched};
 use crate::inventory::{DeviceSet, Row, Snapshot};
-use crate::policy::{Cell, Lookup, LookupRows};
+use crate::policy::{Lookup, LookupCell, LookupRows};
 use crate::text;
 
 /// The line of each device in one lookup table.
@@ -32,9 +32,9 @@ impl Join {
     }
 
     /// What a column says about a device; `None` where no row is about it. `width`: how many columns there are.
-    pub fn cell(&self, row: Row, column: usize, width: usize) -> Option<Cell<'_>> {
+    pub fn cell(&self, row: Row, column: usize, width: usize) -> Option<LookupCell<'_>> {
         if self.is_foreign {
-            return Some(Cell::Unknown);
+            return Some(LookupCell::Unknown);
         }
         self.line(row).map(|line| self.rows.cell(line, column, width))
     }

@@ -16,12 +16,12 @@ use super::mentions::Mentions;
 use super::{Join, Unmatched};
 use crate::device::{Field, Kind};
 use crate::inventory::{DeviceSet, Row, Snapshot, Stored, TagId};
-use crate::policy::{Cell, Policy, Test};
+use crate::policy::{LookupCell, Policy, Test};
 use crate::tag::TagCase;
 use crate::time::Timestamp;
 
 /// What the tests are asked about.
-pub(super) struct World<'a> {
+pub(super) struct LeafInputs<'a> {
     pub(super) policy: &'a Policy,
     pub(super) snapshot: &'a Snapshot,
     pub(super) joins: &'a [Join],
@@ -33,7 +33,7 @@ type Tests<'p> = Vec<(usize, &'p Test)>;
 
 /// The devices for which each leaf holds, and the values that match no device: those of list files, and inline
 /// ones of fields that name single devices.
-pub(super) fn evaluate(world: &World<'_>, leaves: &[Leaf<'_>]) -> (Vec<DeviceSet>, Vec<Unmatched>) {
+pub(super) fn evaluate(world: &LeafInputs<'_>, leaves: &[Leaf<'_>]) -> (Vec<DeviceSet>, Vec<Unmatched>) {
     let mut fields: BTreeMap<Field, Tests<'_>> = BTreeMap::new();
     for (index, leaf) in leaves.iter().enumerate() {
         fields.entry(leaf.field).or_default().push((index, leaf.test));
@@ -58,7 +58,7 @@ pub(super) fn evaluate(world: &World<'_>, leaves: &[Leaf<'_>]) -> (Vec<DeviceSet
 }
 
 /// For each leaf the devices on which unknown data leaves it open; nothing where there are none.
-pub(super) fn unknown(world: &World<'_>, leaves: &[Leaf<'_>]) -> Vec<Option<Arc<DeviceSet>>> {
+pub(super) fn unknown(world: &LeafInputs<'_>, leaves: &[Leaf<'_>]) -> Vec<Option<Arc<DeviceSet>>> {
     let mut fields: BTreeMap<Field, Option<Arc<DeviceSet>>> = BTreeMap::new();
     let mut unknown = |field: Field| {
         let Field::Lookup { lookup, column } = field else { return None };
@@ -72,7 +72,11 @@ pub(super) fn unknown(world: &World<'_>, leaves: &[Leaf<'_>]) -> Vec<Option<Arc<
 }
 
 /// One set a test, `exists: false` and `hasNone` as their complements; and the lists from files, with what was seen.
-fn field_sets<'p>(world: &World<'_>, field: Field, tests: &Tests<'p>) -> (Vec<DeviceSet>, Vec<SeenList<'p>>) {
+fn field_sets<'p>(
+    world: &LeafInputs<'_>,
+    field: Field,
+    tests: &Tests<'p>,
+) -> (Vec<DeviceSet>, Vec<SeenList<'p>>) {
     let sets = match field.kind() {
         Kind::Time => time_sets(world, field, tests),
         Kind::Address => address_sets(world, field, tests),
@@ -101,15 +105,20 @@ fn numbered<'p>(tests: &Tests<'p>) -> impl Iterator<Item = (u32, &'p Test)> {
     tests.iter().enumerate().map(|(number, (_, test))| (number as u32, *test))
 }
 
-fn text_sets(world: &World<'_>, field: Field, matcher: &TextMatcher<'_>, tests: usize) -> Vec<DeviceSet> {
+fn text_sets(
+    world: &LeafInputs<'_>,
+    field: Field,
+    matcher: &TextMatcher<'_>,
+    tests: usize,
+) -> Vec<DeviceSet> {
     let snapshot = world.snapshot;
     if let Field::Lookup { lookup, column } = field {
         let (table, join) = (&world.policy.lookups[usize::from(lookup)], &world.joins[usize::from(lookup)]);
         let code = |row: Row| join.line(row).map_or(0, |line| line as u32 + 1);
         let width = table.columns.len();
         let value = |code: u32| match join.rows.cell(code as usize - 1, usize::from(column), width) {
-            Cell::Text(text) => Some(text),
-            Cell::Empty | Cell::Unknown => None,
+            LookupCell::Text(text) => Some(text),
+            LookupCell::Empty | LookupCell::Unknown => None,
         };
         return coded_sets(snapshot.len(), join.rows.keys.len() + 1, code, value, matcher, tests);
     }
@@ -201,7 +210,7 @@ impl RowsByCode {
 
 /// Tests on a time: each splits the devices that have one at a bound. The sets of devices before each bound grow from bound to
 /// bound, so that hundreds of tests take hardly more than one pass over the fleet.
-fn time_sets(world: &World<'_>, field: Field, tests: &Tests<'_>) -> Vec<DeviceSet> {
+fn time_sets(world: &LeafInputs<'_>, field: Field, tests: &Tests<'_>) -> Vec<DeviceSet> {
     let ticks = world.snapshot.ticks(field);
     let length = ticks.len();
     // A missing time is the least number, below 0, and so below every time that a field can hold.
@@ -242,7 +251,7 @@ fn time_sets(world: &World<'_>, field: Field, tests: &Tests<'_>) -> Vec<DeviceSe
     sets
 }
 
-fn address_sets(world: &World<'_>, field: Field, tests: &Tests<'_>) -> Vec<DeviceSet> {
+fn address_sets(world: &LeafInputs<'_>, field: Field, tests: &Tests<'_>) -> Vec<DeviceSet> {
     let matcher = AddressMatcher::new(numbered(tests));
     let exists: Vec<u32> = numbered(tests)
         .filter(|(_, test)| matches!(test, Test::Exists(_)))

@@ -24,15 +24,15 @@ pub(super) struct TextMatcher<'p> {
     prefixes: Trie,
     suffixes: Trie,
     /// What the trees point to.
-    entries: Vec<Entry>,
+    entries: Vec<PatternEntry>,
     /// Tests that know both ends of their texts, to be put into one of the trees: the ends and the entry.
     two_ended: Vec<(String, String, u32)>,
     /// Found anywhere in the folded text, and nothing else to check.
     parts: Parts,
     /// Searched in the folded text.
-    inner: Set,
+    inner: PatternSet,
     /// Searched in the composed text: patterns ignore case themselves.
-    patterns: Set,
+    patterns: PatternSet,
     /// Bounds of versions, ascending, each with the test that holds at or above it.
     at_least: Vec<(&'p str, u32)>,
     /// Bounds of versions, descending, each with the test that holds below it.
@@ -64,7 +64,7 @@ struct Literal {
 }
 
 #[derive(Debug)]
-struct Entry {
+struct PatternEntry {
     leaf: u32,
     rest: Rest,
 }
@@ -118,7 +118,7 @@ impl Parts {
 
 /// Regular expressions that are searched at once.
 #[derive(Debug, Default)]
-struct Set {
+struct PatternSet {
     sources: Vec<String>,
     entries: Vec<u32>,
     set: Option<RegexSet>,
@@ -126,7 +126,7 @@ struct Set {
     singles: Vec<Regex>,
 }
 
-impl Set {
+impl PatternSet {
     fn add(&mut self, source: String, entry: u32) {
         self.sources.push(source);
         self.entries.push(entry);
@@ -208,7 +208,7 @@ impl<'p> TextMatcher<'p> {
     }
 
     fn add_entry(&mut self, leaf: u32, rest: Rest) -> u32 {
-        self.entries.push(Entry { leaf, rest });
+        self.entries.push(PatternEntry { leaf, rest });
         self.entries.len() as u32 - 1
     }
 
@@ -314,7 +314,7 @@ impl<'p> TextMatcher<'p> {
             visit(literal.leaf);
         }
         let mut check = |entry: u32| {
-            let Entry { leaf, rest } = &self.entries[entry as usize];
+            let PatternEntry { leaf, rest } = &self.entries[entry as usize];
             let holds = match rest {
                 Rest::Nothing => true,
                 Rest::Segments(segments) => has_segments(folded, segments),

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use super::Unmatched;
 use super::compile::Leaf;
-use super::leaves::{self, World};
+use super::leaves::{self, LeafInputs};
 use super::matcher::SeenList;
 use crate::device::Field;
 use crate::inventory::DeviceSet;
@@ -41,7 +41,7 @@ impl<'p> Mentions<'p> {
     }
 
     /// Takes the globs of fields that name devices. Which of several globs holds is asked only where one of them does.
-    pub(super) fn take_globs(&mut self, world: &World<'_>, leaves: &[Leaf<'p>], sets: &[DeviceSet]) {
+    pub(super) fn take_globs(&mut self, world: &LeafInputs<'_>, leaves: &[Leaf<'p>], sets: &[DeviceSet]) {
         let mut open: Vec<(Field, &'p str, Test)> = Vec::new();
         for (leaf, set) in leaves.iter().zip(sets).filter(|(leaf, _)| names_devices(leaf.field)) {
             let Test::Glob(globs) = leaf.test else { continue };

@@ -22,8 +22,8 @@ use std::sync::Arc;
 
 use crate::device::Field;
 use crate::diagnostic::Diagnostic;
-use crate::inventory::{Counts, DeviceSet, Row, Snapshot};
-use crate::policy::{self, Cell, Hunting, Policy, SelectorKind, Test};
+use crate::inventory::{DeviceSet, InventoryCounts, Row, Snapshot};
+use crate::policy::{self, Hunting, LookupCell, Policy, SelectorKind, Test};
 use crate::text;
 use crate::time::Timestamp;
 
@@ -180,7 +180,7 @@ impl Joined {
 /// device groups; columns of lookups cannot be asked.
 pub fn sets_of(snapshot: &Snapshot, tests: &[(Field, Test)]) -> Vec<DeviceSet> {
     let policy = Policy::default();
-    let world = leaves::World { policy: &policy, snapshot, joins: &[], now: Timestamp::EPOCH };
+    let world = leaves::LeafInputs { policy: &policy, snapshot, joins: &[], now: Timestamp::EPOCH };
     let leaves: Vec<compile::Leaf<'_>> =
         tests.iter().map(|(field, test)| compile::Leaf { field: *field, test }).collect();
     leaves::evaluate(&world, &leaves).0
@@ -232,9 +232,9 @@ pub fn text_of<'a>(
     let width = policy.lookups[usize::from(lookup)].columns.len();
     let (join, column) = (&selections.joins[usize::from(lookup)], usize::from(column));
     match join.cell(row, column, width) {
-        Some(Cell::Text(text)) => Ok(Cow::Borrowed(text)),
-        Some(Cell::Empty) => Err(Absent::EmptyCell),
-        Some(Cell::Unknown) => Err(Absent::Unknown(join.why_unknown(row, column, width))),
+        Some(LookupCell::Text(text)) => Ok(Cow::Borrowed(text)),
+        Some(LookupCell::Empty) => Err(Absent::EmptyCell),
+        Some(LookupCell::Unknown) => Err(Absent::Unknown(join.why_unknown(row, column, width))),
         None => Err(Absent::NoRow),
     }
 }
@@ -264,7 +264,7 @@ pub enum UnknownCell {
 }
 
 /// What a run counted: devices, and the rows of every lookup, list file and hunting result that the policy names.
-pub fn count_sources(policy: &Policy, snapshot: &Snapshot, results: &HuntingResults) -> Counts {
+pub fn count_sources(policy: &Policy, snapshot: &Snapshot, results: &HuntingResults) -> InventoryCounts {
     let mut sources: BTreeMap<String, u64> = BTreeMap::new();
     for lookup in &policy.lookups {
         let keys = match lookup.query().map(|query| hunting::lookup_rows(lookup, query, results)) {
@@ -287,7 +287,7 @@ pub fn count_sources(policy: &Policy, snapshot: &Snapshot, results: &HuntingResu
             sources.insert(source, count as u64);
         }
     });
-    Counts { devices: snapshot.len() as u64, sources }
+    InventoryCounts { devices: snapshot.len() as u64, sources }
 }
 
 #[cfg(test)]

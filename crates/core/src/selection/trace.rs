@@ -13,7 +13,7 @@ use super::{HuntingResults, Selections, address, hunting};
 use crate::device::{Field, Kind};
 use crate::diagnostic::Span;
 use crate::inventory::{Row, Snapshot, Stored};
-use crate::policy::{Cell, Hunting, Keep, Policy, Selector, SelectorKind, Test};
+use crate::policy::{Hunting, Keep, LookupCell, Policy, Selector, SelectorKind, Test};
 use crate::text;
 use crate::time::{self, Timestamp};
 
@@ -129,10 +129,10 @@ impl Tracer<'_> {
 
     fn is_unknown(&self, field: Field) -> bool {
         let Field::Lookup { lookup, column } = field else { return false };
-        self.cell(lookup, column) == Some(Cell::Unknown)
+        self.cell(lookup, column) == Some(LookupCell::Unknown)
     }
 
-    fn cell(&self, lookup: u16, column: u16) -> Option<Cell<'_>> {
+    fn cell(&self, lookup: u16, column: u16) -> Option<LookupCell<'_>> {
         let width = self.policy.lookups[usize::from(lookup)].columns.len();
         self.selections.joins[usize::from(lookup)].cell(self.row, usize::from(column), width)
     }
@@ -150,8 +150,8 @@ impl Tracer<'_> {
     fn text(&self, field: Field) -> Option<&str> {
         match field {
             Field::Lookup { lookup, column } => match self.cell(lookup, column)? {
-                Cell::Text(text) => Some(text),
-                Cell::Empty | Cell::Unknown => None,
+                LookupCell::Text(text) => Some(text),
+                LookupCell::Empty | LookupCell::Unknown => None,
             },
             field => self.snapshot.plain(field, self.row),
         }

@@ -20,7 +20,7 @@ use crate::plan::{Cause, DeviceChange, Plan, TagChange, TagIndex, ValueChange};
 /// # Errors
 /// Those of the writer.
 pub(super) fn write(plan: &Plan, is_drift: bool, sha256: &mut Sha256, out: &mut dyn Write) -> io::Result<()> {
-    let texts = Texts::new(plan, is_drift);
+    let texts = SharedTexts::new(plan, is_drift);
     let mut comma: &[u8] = b"";
     let hash = |block: &Block| {
         for line in &block.lines {
@@ -43,7 +43,7 @@ struct Block {
     lines: Vec<Range<usize>>,
 }
 
-fn fill(block: &mut Block, texts: &Texts<'_>, places: &[usize]) {
+fn fill(block: &mut Block, texts: &SharedTexts<'_>, places: &[usize]) {
     block.text.clear();
     block.lines.clear();
     for place in places {
@@ -103,7 +103,7 @@ impl<'a> ReadBlock<'a> {
 }
 
 /// The JSON of what many changes share.
-struct Texts<'a> {
+struct SharedTexts<'a> {
     plan: &'a Plan,
     /// By [`TagIndex`].
     tags: Vec<String>,
@@ -126,8 +126,8 @@ struct CauseText<'a> {
     why: String,
 }
 
-impl<'a> Texts<'a> {
-    fn new(plan: &'a Plan, is_drift: bool) -> Texts<'a> {
+impl<'a> SharedTexts<'a> {
+    fn new(plan: &'a Plan, is_drift: bool) -> SharedTexts<'a> {
         let tags = plan.tags.iter().map(json).collect();
         let cause = |(index, cause): (usize, &'a Cause)| CauseText {
             word: format!("{{\"cause\":\"{}\"", cause.word()),
@@ -149,7 +149,7 @@ impl<'a> Texts<'a> {
             },
             why: format!(",\"why\":{index}}}"),
         };
-        Texts { plan, tags, causes: plan.causes.iter().enumerate().map(cause).collect(), is_drift }
+        SharedTexts { plan, tags, causes: plan.causes.iter().enumerate().map(cause).collect(), is_drift }
     }
 
     fn change(&self, place: usize, out: &mut Vec<u8>) {

@@ -19,7 +19,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::desired::{Desired, desire};
-use reference::{Expected, Found};
+use reference::{ReferenceChanges, ReferencePlan};
 use world::World;
 
 /// The plan of a world, or which tags and values are in conflict.
@@ -45,8 +45,8 @@ fn planned(world: &World) -> Result<Plan, BTreeSet<String>> {
 }
 
 /// A plan in the words of the reference.
-fn found(world: &World, plan: &Plan) -> Expected {
-    let mut expected = Expected::default();
+fn found(world: &World, plan: &Plan) -> ReferencePlan {
+    let mut expected = ReferencePlan::default();
     for change in &plan.changes {
         let device = reference::device(world, &change.id);
         let entry = expected.changes.entry(device).or_default();
@@ -67,7 +67,7 @@ fn found(world: &World, plan: &Plan) -> Expected {
     expected
 }
 
-fn list(world: &World, plan: &Plan, change: &DeviceChange, found: &mut Found) {
+fn list(world: &World, plan: &Plan, change: &DeviceChange, found: &mut ReferenceChanges) {
     let cause = |index| match plan.cause(index) {
         Cause::Rule(rules) => format!("rule {rules:?}"),
         Cause::Unselected { claim, .. } => format!("unselected {claim}"),
@@ -183,6 +183,6 @@ proptest! {
     }
 }
 
-fn found_changes(world: &World, plan: &Plan) -> BTreeMap<usize, Found> {
+fn found_changes(world: &World, plan: &Plan) -> BTreeMap<usize, ReferenceChanges> {
     found(world, &Plan { withheld: Vec::new(), pending: Vec::new(), ..plan.clone() }).changes
 }

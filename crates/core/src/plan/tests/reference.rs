@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::past::past;
 use super::waiting::replaces;
-use super::world::{Device, World};
+use super::world::{World, WorldDevice};
 use crate::device::DeviceValue;
 use crate::pattern::Glob;
 use crate::plan::ChangeWhat;
@@ -16,7 +16,7 @@ use crate::text;
 
 /// What changes on one device.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Found {
+pub(super) struct ReferenceChanges {
     /// Key of the tag and cause.
     pub(super) add: BTreeMap<String, String>,
     /// Tag as it is live and cause.
@@ -25,10 +25,10 @@ pub(super) struct Found {
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Expected {
-    pub(super) changes: BTreeMap<usize, Found>,
+pub(super) struct ReferencePlan {
+    pub(super) changes: BTreeMap<usize, ReferenceChanges>,
     /// By reason, name and device.
-    pub(super) withheld: BTreeMap<(String, String, usize), Found>,
+    pub(super) withheld: BTreeMap<(String, String, usize), ReferenceChanges>,
     pub(super) removable: u64,
     pub(super) invariants: Vec<(u64, u64)>,
 }
@@ -64,7 +64,7 @@ fn same(case: TagCase, one: &str, other: &str) -> bool {
 pub(super) struct View<'a> {
     pub(super) world: &'a World,
     index: usize,
-    pub(super) device: &'a Device,
+    pub(super) device: &'a WorldDevice,
     /// Live rules that select the device.
     rules: Vec<(u32, &'a Rule)>,
 }
@@ -201,7 +201,7 @@ impl View<'_> {
     }
 
     /// The tags in conflict and the changes.
-    fn tags(&self) -> (BTreeSet<String>, Found) {
+    fn tags(&self) -> (BTreeSet<String>, ReferenceChanges) {
         let policy = &self.world.policy;
         let mut names: BTreeSet<String> = self.device.tags.iter().cloned().collect();
         names.extend(self.rules.iter().flat_map(|(_, rule)| self.tags_of(rule)));
@@ -249,7 +249,7 @@ impl View<'_> {
                 should.entry(key(&rename.to)).or_insert(format!("renamed {}", rename.to));
             }
         }
-        let mut found = Found::default();
+        let mut found = ReferenceChanges::default();
         for (tag, cause) in &should {
             if !self.device.tags.iter().any(|live| key(live) == *tag) {
                 found.add.insert(tag.clone(), cause.clone());
@@ -311,8 +311,8 @@ pub(super) fn is_removable(world: &World, tag: &str) -> bool {
 }
 
 /// The plan of a world, or its conflicts with the number of devices of each.
-pub(super) fn expected(world: &World) -> Result<Expected, BTreeSet<String>> {
-    let mut expected = Expected::default();
+pub(super) fn expected(world: &World) -> Result<ReferencePlan, BTreeSet<String>> {
+    let mut expected = ReferencePlan::default();
     let mut conflicts: BTreeMap<(String, i64), u64> = BTreeMap::new();
     for (index, device) in world.devices.iter().enumerate().filter(|(index, _)| world.scope.contains(index)) {
         let rules = world.policy.rules.iter().enumerate();
@@ -360,11 +360,11 @@ fn top_carry(view: &View<'_>, tag: &str) -> i64 {
 fn place(
     view: &View<'_>,
     protection: Option<usize>,
-    tags: Found,
+    tags: ReferenceChanges,
     value: Option<(DeviceValue, String)>,
-    expected: &mut Expected,
+    expected: &mut ReferencePlan,
 ) {
-    let mut put = |target: Option<(String, String)>, change: &dyn Fn(&mut Found)| match target {
+    let mut put = |target: Option<(String, String)>, change: &dyn Fn(&mut ReferenceChanges)| match target {
         None => change(expected.changes.entry(view.index).or_default()),
         Some((reason, name)) => change(expected.withheld.entry((reason, name, view.index)).or_default()),
     };
@@ -450,7 +450,7 @@ fn removable(world: &World) -> u64 {
     scope.flat_map(|device| &device.tags).filter(|tag| is_removable(world, tag)).count() as u64
 }
 
-fn invariant_counts(world: &World, counted: &Counted, expected: &Expected) -> (u64, u64) {
+fn invariant_counts(world: &World, counted: &Counted, expected: &ReferencePlan) -> (u64, u64) {
     let mut counts = (0, 0);
     for index in &world.scope {
         let device = &world.devices[*index];

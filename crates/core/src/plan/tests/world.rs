@@ -11,9 +11,9 @@ use crate::plan::{
     ChangeKey, ChangeWhat, Header, History, InventoryReference, Plan, Unwritable, WriteAction,
 };
 use crate::policy::{
-    Claim, Counted, DefaultValue, Family, Filter, Guard, Invariant, Member, Policy, Protection, Quantity,
-    RemoveTag, Rename, Retire, Rule, Selector, SelectorKind, TagExpression, TagExpressionKind, Template,
-    TemplatePart,
+    Claim, Counted, DefaultValue, Family, FamilyMember, Filter, Guard, Invariant, Policy, Protection,
+    Quantity, RemoveTag, Rename, Retire, Rule, Selector, SelectorKind, TagExpression, TagExpressionKind,
+    Template, TemplatePart,
 };
 use crate::random::SeededNumbers;
 use crate::selection::Selections;
@@ -27,7 +27,7 @@ pub(super) const TAGS: [&str; 12] =
 const GLOBS: [&str; 7] = ["env/*", "?", "*", "[AB]", "{C,D}", "E*", "os:*"];
 
 #[derive(Clone, Debug)]
-pub(super) struct Device {
+pub(super) struct WorldDevice {
     pub(super) id: String,
     pub(super) tags: Vec<String>,
     pub(super) value: Option<String>,
@@ -37,7 +37,7 @@ pub(super) struct Device {
 /// Everything that a plan is made from.
 #[derive(Clone, Debug)]
 pub(super) struct World {
-    pub(super) devices: Vec<Device>,
+    pub(super) devices: Vec<WorldDevice>,
     pub(super) policy: Policy,
     pub(super) scope: BTreeSet<usize>,
     /// For each rule the devices that it selects, whether in scope or not.
@@ -77,7 +77,7 @@ impl World {
         let case = if dice.chance(4) { TagCase::Insensitive } else { TagCase::Exact };
         let most = if dice.chance(10) { 90 } else { 9 };
         let count = 1 + dice.below(most);
-        let devices: Vec<Device> = (0..count).map(|index| device(&mut dice, index)).collect();
+        let devices: Vec<WorldDevice> = (0..count).map(|index| device(&mut dice, index)).collect();
         let scope = if dice.chance(2) { (0..count).collect() } else { dice.subset(count, 2) };
         let mut policy = Policy { tag_case: case, ..Policy::default() };
         if dice.chance(4) {
@@ -202,7 +202,7 @@ impl World {
     }
 }
 
-fn device(dice: &mut Dice, index: usize) -> Device {
+fn device(dice: &mut Dice, index: usize) -> WorldDevice {
     let mut tags: Vec<String> = Vec::new();
     for _ in 0..dice.below(5) {
         let tag = (*dice.pick(&TAGS)).to_owned();
@@ -216,7 +216,7 @@ fn device(dice: &mut Dice, index: usize) -> Device {
     // Ids in another order than rows.
     let id = format!("{}{index}", ["z", "m", "a"][dice.below(3)]);
     let text = |text: &Option<&str>| text.map(str::to_owned);
-    Device { id, tags, value: text(dice.pick(&values)), platform: text(dice.pick(&platforms)) }
+    WorldDevice { id, tags, value: text(dice.pick(&values)), platform: text(dice.pick(&platforms)) }
 }
 
 fn everything() -> Selector {
@@ -299,11 +299,11 @@ fn template(dice: &mut Dice, case: TagCase) -> Template {
 fn families(dice: &mut Dice, case: TagCase, policy: &mut Policy) {
     let mut used: BTreeSet<String> = BTreeSet::new();
     for index in 0..dice.below(3) {
-        let mut members: Vec<Member> = Vec::new();
+        let mut members: Vec<FamilyMember> = Vec::new();
         for _ in 0..1 + dice.below(3) {
             let tag = literal(dice, &policy.guard);
             if used.insert(case.key(&tag).into_owned()) {
-                members.push(Member { tag, span: SPAN });
+                members.push(FamilyMember { tag, span: SPAN });
             }
         }
         if !members.is_empty() {
@@ -340,7 +340,7 @@ fn retire(dice: &mut Dice, case: TagCase, policy: &mut Policy) {
     }
 }
 
-fn history(dice: &mut Dice, devices: &[Device]) -> History {
+fn history(dice: &mut Dice, devices: &[WorldDevice]) -> History {
     let mut history = History::default();
     for _ in 0..4 + dice.below(20) {
         let tag: std::sync::Arc<str> = (*dice.pick(&TAGS)).into();

@@ -13,7 +13,7 @@ pub use fetched::{FetchedGroups, fetched};
 pub use read::read;
 
 use super::reader::{Reader, shown_long};
-use super::syntax::{Entry, shown};
+use super::syntax::{MappingEntry, shown};
 use super::{Axis, Counted, Guard, keys};
 use crate::diagnostic::{Diagnostic, Span};
 
@@ -63,7 +63,7 @@ pub struct DeviceGroup {
     /// The access groups that see its devices; none means everyone.
     pub access: Vec<String>,
     /// Its conditions. One without conditions matches no device.
-    pub conditions: Vec<Condition>,
+    pub conditions: Vec<GroupCondition>,
     /// Why its members cannot be predicted: a condition that is not understood.
     pub unpredictable: Option<String>,
 }
@@ -71,7 +71,7 @@ pub struct DeviceGroup {
 /// One condition: the property meets one of the tests. Several conditions on one property are alternatives, too; those on
 /// different properties must all hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Condition {
+pub struct GroupCondition {
     pub property: Property,
     /// How it is compared, without case.
     pub operator: Operator,
@@ -209,7 +209,7 @@ impl Reader<'_> {
     }
 
     /// `deviceGroups` of the set, with its file read.
-    pub(super) fn device_groups(&mut self, entry: &Entry) -> Option<(DeviceGroups, Span)> {
+    pub(super) fn device_groups(&mut self, entry: &MappingEntry) -> Option<(DeviceGroups, Span)> {
         let fields = self.fields(&entry.value, keys::DEVICE_GROUPS, "`deviceGroups`")?;
         let tag_case = match fields.get("tagCase") {
             Some(node) if self.word(node, "`tagCase`", &["exact", "insensitive"])? == "exact" => {

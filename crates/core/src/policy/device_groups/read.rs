@@ -4,7 +4,9 @@
 
 use serde_json::Value;
 
-use super::{Condition, DeviceGroup, DeviceGroups, Operator, Property, Remediation, Ungrouped, platforms};
+use super::{
+    DeviceGroup, DeviceGroups, GroupCondition, Operator, Property, Remediation, Ungrouped, platforms,
+};
 use crate::tag::TagCase;
 use crate::text;
 
@@ -12,7 +14,7 @@ use crate::text;
 const MOST_GROUPS: usize = 20_000;
 
 /// A group as read, before ranks are settled.
-struct Entry {
+struct GroupEntry {
     group: DeviceGroup,
     /// Smaller ranks first; groups of one rank stay in the file's order.
     rank: i64,
@@ -58,7 +60,7 @@ fn rows(document: &Value) -> Option<&Vec<Value>> {
 }
 
 fn settle(
-    mut entries: Vec<Entry>,
+    mut entries: Vec<GroupEntry>,
     tag_case: TagCase,
     mut notes: Vec<String>,
 ) -> Result<DeviceGroups, String> {
@@ -71,7 +73,7 @@ fn settle(
     }
     let mut ungrouped = Ungrouped::default();
     let mut groups = Vec::new();
-    for Entry { group, is_ungrouped, .. } in entries {
+    for GroupEntry { group, is_ungrouped, .. } in entries {
         if is_ungrouped {
             ungrouped =
                 Ungrouped { name: Some(group.name), remediation: group.remediation, access: group.access };
@@ -85,7 +87,7 @@ fn settle(
     Ok(DeviceGroups { groups, ungrouped, tag_case, notes, file: String::new() })
 }
 
-fn entry(row: &Value, index: usize, notes: &mut Vec<String>) -> Result<Entry, String> {
+fn entry(row: &Value, index: usize, notes: &mut Vec<String>) -> Result<GroupEntry, String> {
     let name =
         ["name", "Name", "deviceGroupName"].iter().find_map(|key| row.get(*key)).and_then(Value::as_str);
     let name = name.map(str::trim).filter(|name| !name.is_empty());
@@ -113,7 +115,7 @@ fn entry(row: &Value, index: usize, notes: &mut Vec<String>) -> Result<Entry, St
 }
 
 /// Replaces the names of an OS condition by what devices report; returns the first that is not known.
-fn name_platforms(condition: &mut Condition) -> Option<String> {
+fn name_platforms(condition: &mut GroupCondition) -> Option<String> {
     if !matches!(condition.operator, Operator::Equals | Operator::In) {
         return None;
     }
@@ -134,7 +136,7 @@ fn name_platforms(condition: &mut Condition) -> Option<String> {
 }
 
 /// The portal's own document.
-fn portal(row: &Value, index: usize) -> Result<Entry, String> {
+fn portal(row: &Value, index: usize) -> Result<GroupEntry, String> {
     let mut group = empty();
     group.remediation = row.get("AutoRemediationLevel").map(|level| remediation(level, true)).transpose()?;
     let assignments = row.get("MachineGroupAssignments").and_then(Value::as_array);
@@ -170,11 +172,11 @@ fn portal(row: &Value, index: usize) -> Result<Entry, String> {
         push(&mut group, property, operator, listed(&value, operator));
     }
     let rank = whole(row.get("Priority"), "Priority")?.unwrap_or(index as i64);
-    Ok(Entry { group, rank, is_ungrouped: flag(row, "IsUnassignedMachineGroup") })
+    Ok(GroupEntry { group, rank, is_ungrouped: flag(row, "IsUnassignedMachineGroup") })
 }
 
 /// The service's undocumented entity.
-fn entity(row: &Value, index: usize) -> Result<Entry, String> {
+fn entity(row: &Value, index: usize) -> Result<GroupEntry, String> {
     let mut group = empty();
     group.remediation = row.get("automationLevel").map(|level| remediation(level, false)).transpose()?;
     let access = row.get("aadUsersGroups").and_then(Value::as_array);
@@ -202,11 +204,11 @@ fn entity(row: &Value, index: usize) -> Result<Entry, String> {
         }
     }
     let rank = whole(row.get("priority"), "priority")?.unwrap_or(index as i64);
-    Ok(Entry { group, rank, is_ungrouped: flag(row, "isUnassignedDeviceGroup") })
+    Ok(GroupEntry { group, rank, is_ungrouped: flag(row, "isUnassignedDeviceGroup") })
 }
 
 /// Written by hand: the order is the rank.
-fn written(row: &Value, index: usize) -> Result<Entry, String> {
+fn written(row: &Value, index: usize) -> Result<GroupEntry, String> {
     let mut group = empty();
     group.remediation = row.get("remediation").map(|level| remediation(level, false)).transpose()?;
     group.access = texts(row.get("access"), "access")?;
@@ -232,7 +234,7 @@ fn written(row: &Value, index: usize) -> Result<Entry, String> {
         }
     }
     let is_ungrouped = flag(row, "ungrouped");
-    Ok(Entry { group, rank: index as i64, is_ungrouped })
+    Ok(GroupEntry { group, rank: index as i64, is_ungrouped })
 }
 
 fn empty() -> DeviceGroup {
@@ -249,7 +251,7 @@ fn empty() -> DeviceGroup {
 fn push(group: &mut DeviceGroup, property: Property, operator: Operator, values: Vec<String>) {
     let values: Vec<String> = values.into_iter().filter(|value| !value.trim().is_empty()).collect();
     if !values.is_empty() {
-        group.conditions.push(Condition { property, operator, values });
+        group.conditions.push(GroupCondition { property, operator, values });
     }
 }
 

@@ -2,10 +2,10 @@
 //!
 //! As [`super`] has them for the reader, the schema and the documents alike.
 
-use super::{Key, Shape, key, required};
+use super::{MappingKey, Shape, key, required};
 
 /// An entry of `lookups`.
-pub(in crate::policy) static LOOKUP: &[Key] = &[
+pub(in crate::policy) static LOOKUP: &[MappingKey] = &[
     key(
         "file",
         Shape::Path,
@@ -47,14 +47,14 @@ pub(in crate::policy) static LOOKUP: &[Key] = &[
 ];
 
 /// `hunting` of a lookup.
-pub(in crate::policy) static LOOKUP_HUNTING: &[Key] = &[
+pub(in crate::policy) static LOOKUP_HUNTING: &[MappingKey] = &[
     key("query", Shape::Text, "The query, KQL."),
     key("queryFile", Shape::Path, "A file with the query, relative to this file."),
     key("allowEmpty", Shape::Boolean, "The same as `allowEmpty` of the lookup."),
 ];
 
 /// `hunting` of a selector.
-pub(in crate::policy) static HUNTING: &[Key] = &[
+pub(in crate::policy) static HUNTING: &[MappingKey] = &[
     key("query", Shape::Text, "The query, KQL."),
     key("queryFile", Shape::Path, "A file with the query, relative to this file."),
     key("column", Shape::Text, "The column with device ids; default DeviceId."),
@@ -71,7 +71,7 @@ pub(in crate::policy) static HUNTING: &[Key] = &[
 ];
 
 /// The long form of `inFile`.
-pub(in crate::policy) static IN_FILE: &[Key] = &[
+pub(in crate::policy) static IN_FILE: &[MappingKey] = &[
     required("file", Shape::Path, "A .csv, .json or .ndjson file, relative to this file."),
     key("column", Shape::Text, "Its column; tables need it, files with one value a line have none."),
     key(

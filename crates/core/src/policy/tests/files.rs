@@ -1,7 +1,7 @@
 //! Files, keys and names.
 
 use super::*;
-use crate::policy::Cell;
+use crate::policy::LookupCell;
 
 #[test]
 fn the_example_of_the_language_reference_is_sound() {
@@ -34,7 +34,7 @@ rules:
     assert_eq!(set.notes(), ["N0404", "N0401"]);
     let policy = set.sound();
     assert_eq!((policy.rules.len(), policy.lookups[0].rows.keys.len(), policy.rules[0].priority), (2, 1, 10));
-    assert_eq!(policy.lookups[0].rows.cell(0, 2, 3), Cell::Text("Ops Team"));
+    assert_eq!(policy.lookups[0].rows.cell(0, 2, 3), LookupCell::Text("Ops Team"));
 }
 
 #[test]

@@ -5,7 +5,7 @@
 use super::*;
 
 /// One rule with this tag, and these maps.
-fn with_map(maps: &str, tag: &str) -> Set {
+fn with_map(maps: &str, tag: &str) -> ResolvedSet {
     let rule = format!("rules: [{{ name: r, select: {{ everything: true }}, tags: ['{tag}'] }}]");
     one(&format!("claims: ['s:*']\nmaps: {maps}\n{rule}\n"))
 }

@@ -30,42 +30,42 @@ pub(super) fn sources(files: &[(&str, &str)], data: &[(&str, &str)]) -> Sources 
 }
 
 /// A set whose findings are compared.
-pub(super) struct Set {
+pub(super) struct ResolvedSet {
     pub(super) sources: Sources,
     pub(super) policy: Policy,
     pub(super) findings: Vec<Diagnostic>,
 }
 
-pub(super) fn set(files: &[(&str, &str)], data: &[(&str, &str)]) -> Set {
+pub(super) fn set(files: &[(&str, &str)], data: &[(&str, &str)]) -> ResolvedSet {
     let sources = sources(files, data);
     data_files(&sources);
     let (policy, findings) = resolve(&sources, TagCase::Exact, now());
-    Set { sources, policy, findings }
+    ResolvedSet { sources, policy, findings }
 }
 
 /// One file; `version: 1` is put before it.
-pub(super) fn one(text: &str) -> Set {
+pub(super) fn one(text: &str) -> ResolvedSet {
     set(&[("p.yaml", &format!("version: 1\n{text}"))], &[])
 }
 
 /// One file read where tags that differ only in case are one.
-pub(super) fn one_without_case(text: &str) -> Set {
+pub(super) fn one_without_case(text: &str) -> ResolvedSet {
     let sources = sources(&[("p.yaml", &format!("version: 1\n{text}"))], &[]);
     let (policy, findings) = resolve(&sources, TagCase::Insensitive, now());
-    Set { sources, policy, findings }
+    ResolvedSet { sources, policy, findings }
 }
 
 /// One file with data files.
-pub(super) fn with_data(text: &str, data: &[(&str, &str)]) -> Set {
+pub(super) fn with_data(text: &str, data: &[(&str, &str)]) -> ResolvedSet {
     set(&[("p.yaml", &format!("version: 1\n{text}"))], data)
 }
 
 /// One rule with this selector.
-pub(super) fn select(selector: &str) -> Set {
+pub(super) fn select(selector: &str) -> ResolvedSet {
     one(&format!("claims: [T]\nrules:\n  - name: r\n    select: {selector}\n    tags: [T]\n"))
 }
 
-impl Set {
+impl ResolvedSet {
     /// `CODE line:column text-at-the-span`, notes left out.
     pub(super) fn shown(&self) -> Vec<String> {
         let findings = self.findings.iter().filter(|finding| finding.severity != Severity::Note);

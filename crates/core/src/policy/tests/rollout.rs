@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::*;
 use crate::policy::{Percent, Quantity, blind_bounces};
 
-fn rollout(keys: &str) -> Set {
+fn rollout(keys: &str) -> ResolvedSet {
     one(&format!("guard:\n  rollout: {{ {keys} }}\n"))
 }
 

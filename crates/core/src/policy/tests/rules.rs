@@ -5,7 +5,7 @@ use crate::device::{DeviceValue, Field};
 use crate::policy::{Axis, Counted, Filter, Percent, Quantity, TagExpressionKind, TemplatePart};
 
 /// A rule with these further keys.
-fn rule(rest: &str) -> Set {
+fn rule(rest: &str) -> ResolvedSet {
     one(&format!("rules:\n  - {{ name: r, select: {{ everything: true }}, {rest} }}\n"))
 }
 

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::device::{Field, Kind};
-use crate::policy::{Cell, Keep, Selector, SelectorKind, Test};
+use crate::policy::{Keep, LookupCell, Selector, SelectorKind, Test};
 
 fn condition(selector: &str) -> (Field, Test) {
     match select(selector).sound().rules.remove(0).select.kind {
@@ -363,7 +363,7 @@ fn lookups_are_tables_keyed_by_a_device_field() {
     };
     let csv = "host,env,Cost Center\na,prod,1\nb,,2\n";
     let policy = with_data(&text("c.csv", "lookup.cmdb.env: prod"), &[("c.csv", csv)]).sound();
-    assert_eq!(policy.lookups[0].rows.cell(1, 1, 3), Cell::Empty, "empty cells are missing");
+    assert_eq!(policy.lookups[0].rows.cell(1, 1, 3), LookupCell::Empty, "empty cells are missing");
     with_data(&text("c.json", "lookup.cmdb.env: prod"), &[("c.json", "[{\"host\":\"a\",\"env\":\"prod\"}]")])
         .sound();
     with_data(&text("c.ndjson", "lookup.cmdb.n: '7'"), &[("c.ndjson", "{\"host\":\"a\",\"n\":7}\n")]).sound();

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::report::escape::{self, clip};
 use crate::report::last;
-use crate::report::model::{Model, Origin, Row, What};
+use crate::report::model::{ChangeOrigin, Model, ReportRow, What};
 use crate::report::row;
 use crate::report::words;
 
@@ -17,7 +17,7 @@ use crate::report::words;
 pub(super) const MOST: usize = 200_000;
 
 /// What rows share: everything but the device.
-type Key<'a> = (
+type SharedCells<'a> = (
     What<'a>,
     Option<u32>,
     &'static str,
@@ -35,7 +35,7 @@ pub(super) fn rows(model: &Model<'_>) -> u64 {
 
 pub(super) fn write(model: &Model<'_>, out: &mut dyn Write) -> io::Result<()> {
     let mut groups: Vec<Value> = Vec::new();
-    let mut numbers: HashMap<Key<'_>, usize> = HashMap::new();
+    let mut numbers: HashMap<SharedCells<'_>, usize> = HashMap::new();
     let mut devices: Vec<(&str, &str)> = Vec::new();
     let mut places: HashMap<&str, usize> = HashMap::new();
     let mut pairs: Vec<(usize, usize)> = Vec::new();
@@ -68,7 +68,7 @@ pub(super) fn write(model: &Model<'_>, out: &mut dyn Write) -> io::Result<()> {
     write!(out, "]}}")
 }
 
-fn key<'a>(row: &Row<'a>) -> Key<'a> {
+fn key<'a>(row: &ReportRow<'a>) -> SharedCells<'a> {
     (
         row.what,
         row.cause.map(|cause| cause.0),
@@ -81,12 +81,12 @@ fn key<'a>(row: &Row<'a>) -> Key<'a> {
 }
 
 /// What the column *Class* shows: how the change ended, or what it is.
-fn class(row: &Row<'_>) -> &'static str {
+fn class(row: &ReportRow<'_>) -> &'static str {
     row.outcome.map_or(row.class.word(), |outcome| outcome.outcome.word())
 }
 
 /// `[action, symbol, tag or value, cause, place, class, half, link]`.
-fn group(model: &Model<'_>, row: &Row<'_>) -> Value {
+fn group(model: &Model<'_>, row: &ReportRow<'_>) -> Value {
     let plan = model.plan();
     let cause = row.cause.and_then(|cause| plan.causes.get(cause.0 as usize));
     let mut why = cause.map_or_else(String::new, |cause| words::cause(plan, cause));
@@ -107,8 +107,8 @@ fn group(model: &Model<'_>, row: &Row<'_>) -> Value {
     let at = place.map_or_else(String::new, words::place);
     let link = place.zip(model.links()).and_then(|(place, links)| links.link(place));
     let half = match row.origin {
-        Some(Origin::ThisChange) => "this change",
-        Some(Origin::Before) => "before",
+        Some(ChangeOrigin::ThisChange) => "this change",
+        Some(ChangeOrigin::Before) => "before",
         None => "",
     };
     let shown = |text: &str| escape::terminal(&clip(text, 400)).into_owned();

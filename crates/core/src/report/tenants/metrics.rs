@@ -7,7 +7,7 @@ use crate::report::escape;
 use super::TenantResult;
 use super::merged::Merged;
 
-type Sample = (String, u64);
+type TenantSample = (String, u64);
 
 /// Writes the metrics.
 ///
@@ -16,7 +16,7 @@ type Sample = (String, u64);
 pub(super) fn openmetrics(merged: &Merged, out: &mut dyn Write) -> io::Result<()> {
     let exits = merged.exits().into_iter().map(|(code, count)| (format!("exit=\"{code}\""), count)).collect();
     family(out, "mdetag_tenants", "Tenants by exit code.", exits)?;
-    let of = |value: &dyn Fn(&TenantResult) -> Vec<Sample>| -> Vec<Sample> {
+    let of = |value: &dyn Fn(&TenantResult) -> Vec<TenantSample>| -> Vec<TenantSample> {
         merged.results.iter().flat_map(value).collect()
     };
     let exits = of(&|result| vec![(labels(result), result.exit_code.into())]);
@@ -61,7 +61,7 @@ fn labels(result: &TenantResult) -> String {
     )
 }
 
-fn family(out: &mut dyn Write, name: &str, help: &str, samples: Vec<Sample>) -> io::Result<()> {
+fn family(out: &mut dyn Write, name: &str, help: &str, samples: Vec<TenantSample>) -> io::Result<()> {
     if samples.is_empty() {
         return Ok(());
     }

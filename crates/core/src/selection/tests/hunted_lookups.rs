@@ -25,9 +25,9 @@ fn resolved(text: &str) -> Policy {
 }
 
 /// The devices that each rule surely selects and on which it is undecided, and the codes of the warnings; or the errors.
-type Found = Result<(Vec<Vec<u32>>, Vec<Vec<u32>>, Vec<&'static str>), Vec<(&'static str, String)>>;
+type LookupMatches = Result<(Vec<Vec<u32>>, Vec<Vec<u32>>, Vec<&'static str>), Vec<(&'static str, String)>>;
 
-fn found(text: &str, results: &str) -> Found {
+fn found(text: &str, results: &str) -> LookupMatches {
     let (policy, snapshot) = (resolved(text), named(&["web1", "web2", "db1"]));
     let results = HuntingResults::from_json(results.as_bytes()).unwrap();
     let found = select(&policy, &snapshot, &results, now());
