@@ -23,7 +23,7 @@ use super::console::Console;
 use super::failure::Failure;
 use super::planning::has_errors;
 use super::state_place;
-use super::state_store::OpenedStore;
+use super::state_store::{CopiedFrom, OpenedStore};
 
 #[derive(Clone, Copy, Debug)]
 pub struct SystemClock;
@@ -57,6 +57,8 @@ pub struct Context {
     pub is_default_place: bool,
     /// The store, where it lies in one and is opened.
     pub store: OpenedStore,
+    /// Whether the folder of the state is a copy, once that is looked at.
+    pub copied_from: CopiedFrom,
     /// What was measured of the service; nothing until a tenant is at hand.
     pub service: KnownService,
     /// The folder of sandboxes; of all state, where that lies in a folder.
@@ -111,6 +113,7 @@ impl Context {
             place,
             is_default_place,
             store: OpenedStore::default(),
+            copied_from: CopiedFrom::default(),
             service: KnownService::default(),
             local,
         })

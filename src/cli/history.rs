@@ -108,11 +108,20 @@ fn only(context: &Context) -> Result<(Option<String>, Option<String>), Failure> 
         Some(name) => sandbox_dir(context, name).map(|_| Some(SANDBOX.to_owned()))?,
         None => None,
     };
-    let only_tenant = match (&only_cloud, &context.global.tenant) {
-        (None, Some(_)) => context.profile()?.and_then(|profile| profile.tenant_id.clone()),
-        _ => None,
-    };
-    Ok((only_cloud, only_tenant))
+    let Some(name) = &context.global.tenant else { return Ok((only_cloud, None)) };
+    let id = context.profile()?.and_then(|profile| profile.tenant_id.clone());
+    // A sandbox of a profile without an id takes any.
+    if id.is_none() && only_cloud.is_some() {
+        return Ok((only_cloud, None));
+    }
+    let id = id.or_else(|| std::env::var("AZURE_TENANT_ID").ok().filter(|id| !id.is_empty()));
+    let only_tenant = id.ok_or_else(|| {
+        Failure::usage(format!(
+            "the profile `{name}` has no `tenantId`, so its state cannot be told from others"
+        ))
+        .help("add its `tenantId` in mdetag.yaml, or set AZURE_TENANT_ID; without --tenant it is all state")
+    })?;
+    Ok((only_cloud, Some(only_tenant)))
 }
 
 /// The same of a folder.
@@ -121,6 +130,8 @@ fn only(context: &Context) -> Result<(Option<String>, Option<String>), Failure> 
 /// As [`states`].
 pub fn states_in(context: &Context, root: &Path) -> Result<Vec<StateDir>, Failure> {
     let (only_cloud, only_tenant) = only(context)?;
+    let is_wanted =
+        |tenant: &String| only_tenant.as_ref().is_none_or(|only| only.eq_ignore_ascii_case(tenant));
     let mut states = Vec::new();
     for cloud in folders(root).into_iter().filter(|cloud| cloud != "sandboxes") {
         if only_cloud.as_ref().is_some_and(|only| *only != cloud) {
@@ -132,13 +143,16 @@ pub fn states_in(context: &Context, root: &Path) -> Result<Vec<StateDir>, Failur
                 folders(&root.join(SANDBOX)).into_iter().filter(|name| only.is_none_or(|one| one == name))
             {
                 for tenant in folders(&root.join(SANDBOX).join(&name)) {
+                    if !is_wanted(&tenant) {
+                        continue;
+                    }
                     states.push(StateDir::of_sandbox(root, &name, &tenant).map_err(Failure::file)?);
                 }
             }
             continue;
         }
         for tenant in folders(&root.join(&cloud)) {
-            if only_tenant.as_ref().is_some_and(|only| !only.eq_ignore_ascii_case(&tenant)) {
+            if !is_wanted(&tenant) {
                 continue;
             }
             states.push(StateDir::new(root, &cloud, &tenant).map_err(Failure::file)?);

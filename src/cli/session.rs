@@ -287,6 +287,8 @@ pub fn start_empty(context: &Context, name: &str) -> Result<(), Failure> {
     if sandbox_dir(context, name)?.exists() {
         return Ok(());
     }
+    // The runs in a copy are what it was made for.
+    state_store::original(context)?;
     forget_sandbox(&context.state_dir(), name)
         .map_err(|error| Failure::file(format!("the state of the last sandbox {name} stays: {error}")))
 }

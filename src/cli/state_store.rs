@@ -21,6 +21,9 @@ use super::failure::Failure;
 /// The store of a command, once it is opened; an error is one sentence.
 pub type OpenedStore = Arc<OnceLock<Result<Arc<Objects>, String>>>;
 
+/// Where the state directory was copied from and when, if it is a copy, once it is looked at; an error is one sentence.
+pub type CopiedFrom = Arc<OnceLock<Result<Option<(String, Timestamp)>, String>>>;
+
 /// What the state is needed for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StateNeed {
@@ -36,8 +39,10 @@ pub enum StateNeed {
 /// A cloud or id that cannot name a folder; where it is a must, a store that cannot be used.
 pub fn of_tenant(context: &Context, tenant: &TenantReference, need: StateNeed) -> Result<StateDir, Failure> {
     let StatePlace::Store(address) = &context.place else {
-        let state = local(context, tenant)?;
-        return if need == StateNeed::Must { original(state) } else { Ok(state) };
+        if need == StateNeed::Must {
+            original(context)?;
+        }
+        return local(context, tenant);
     };
     let (cloud, id) = (tenant.cloud.as_deref().unwrap_or_default(), tenant.id.as_deref().unwrap_or_default());
     let sandbox = tenant.name.as_deref().filter(|_| cloud == SANDBOX);
@@ -93,16 +98,23 @@ pub fn in_folder(state: &Path, tenant: &TenantReference) -> Result<StateDir, Fai
     .map_err(Failure::file)
 }
 
-/// Refuses a copy: its lock keeps nobody out of the state that it was copied from.
-fn original(state: StateDir) -> Result<StateDir, Failure> {
-    let place = shown(state.path());
-    match state_copy::mark(&state) {
-        Ok(None) => Ok(state),
-        Ok(Some(mark)) => {
-            Err(Failure::file(format!("{place} is a copy of {}, made at {}", terminal(&mark.from), mark.at))
+/// Refuses a folder that is a copy: its lock keeps nobody out of the state that it was copied from.
+///
+/// # Errors
+/// Where it is one, or where that cannot be told.
+pub fn original(context: &Context) -> Result<(), Failure> {
+    let folder = context.state_dir();
+    let looked = || match state_copy::mark_below(&folder) {
+        Ok(mark) => Ok(mark.map(|mark| (mark.from, mark.at))),
+        Err(error) => Err(format!("{}: {error}", shown(&folder))),
+    };
+    match context.copied_from.get_or_init(looked) {
+        Ok(None) => Ok(()),
+        Ok(Some((from, at))) => {
+            Err(Failure::file(format!("{} is a copy of {}, made at {at}", shown(&folder), terminal(from)))
                 .help("use the state itself with --state, and bring the copy there with `mdetag state push`"))
         }
-        Err(error) => Err(Failure::file(format!("{}: {error}", shown(&state.copy_mark())))),
+        Err(why) => Err(Failure::file(why.clone())),
     }
 }
 
@@ -173,9 +185,9 @@ pub fn tenants(
             _ => {}
         }
     }
-    let is_wanted = |(_, name, id): &(String, Option<String>, String)| match sandbox {
-        Some(sandbox) => name.as_deref() == Some(sandbox),
-        None => tenant.is_none_or(|only| only.eq_ignore_ascii_case(id)),
+    let is_wanted = |(_, name, id): &(String, Option<String>, String)| {
+        sandbox.is_none_or(|only| name.as_deref() == Some(only))
+            && tenant.is_none_or(|only| only.eq_ignore_ascii_case(id))
     };
     let states = found.into_iter().filter(is_wanted).map(|(cloud, name, id)| {
         let kept = Arc::new(Bucket::new(objects.clone(), objects.clone(), context.clock.clone()));

@@ -46,6 +46,11 @@ impl StateDir {
         StateDir::below(state, &[SANDBOX, name, &tenant.to_ascii_lowercase()])
     }
 
+    /// The directory of a tenant that was found in a listing.
+    pub(super) fn at(path: &Path) -> StateDir {
+        StateDir { path: path.to_path_buf(), backend: Arc::new(Directory) }
+    }
+
     fn below(state: &Path, folders: &[&str]) -> Result<StateDir, String> {
         let path = unlinked(state, folders)?;
         Ok(StateDir { path, backend: Arc::new(Directory) })

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{Error, ErrorKind, Read, Result};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -15,7 +15,7 @@ use mdetag_core::time::Timestamp;
 use super::backend::Hold;
 use super::journal;
 use super::probe_journal;
-use super::state::StateDir;
+use super::state::{SANDBOX, StateDir};
 
 /// A plan of a million changes takes a third of it.
 const MOST_BYTES: u64 = 4 << 30;
@@ -93,6 +93,35 @@ pub fn mark(state: &StateDir) -> Result<Option<CopyMark>> {
     }
 }
 
+/// The mark of any tenant of a state directory: such a directory is a copy, also for tenants and sandboxes that it does not hold.
+///
+/// # Errors
+/// As [`mark`].
+pub fn mark_below(root: &Path) -> Result<Option<CopyMark>> {
+    for cloud in folders(root) {
+        let tenants = match cloud.file_name() {
+            Some(name) if name == SANDBOX => folders(&cloud).iter().flat_map(|name| folders(name)).collect(),
+            _ => folders(&cloud),
+        };
+        for tenant in tenants {
+            let state = StateDir::at(&tenant);
+            if let Some(mark) = mark(&state)? {
+                return Ok(Some(mark));
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// The folders in a folder; links are not among them.
+fn folders(folder: &Path) -> Vec<PathBuf> {
+    let listed = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    listed
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+        .map(|entry| entry.path())
+        .collect()
+}
+
 /// Copies the state of a tenant into a folder, which holds none, or an older copy that nobody changed.
 ///
 /// # Errors
@@ -110,6 +139,15 @@ pub fn pull(state: &StateDir, copy: &StateDir, now: Timestamp) -> std::result::R
     }
     for _ in 0..TRIES {
         let before = digests(state)?;
+        let mark = CopyMark {
+            format_version: "1.0".to_owned(),
+            from: place.clone(),
+            at: now,
+            files: before.clone(),
+        };
+        let mark = serde_json::to_vec(&mark).map_err(Error::other)?;
+        // First, so that a copy which was interrupted is a copy too.
+        copy.backend().write(&copy.copy_mark(), &mark)?;
         let mut files = 0;
         for (name, _) in kept.iter().filter(|(name, _)| !before.contains_key(*name)) {
             remove(copy, name)?;
@@ -125,8 +163,6 @@ pub fn pull(state: &StateDir, copy: &StateDir, now: Timestamp) -> std::result::R
         }
         if digests(state)? == before && digests(copy)? == before {
             let runs = journal::runs(copy)?.len() as u64;
-            let mark = CopyMark { format_version: "1.0".to_owned(), from: place, at: now, files: before };
-            copy.backend().write(&copy.copy_mark(), &serde_json::to_vec(&mark).map_err(Error::other)?)?;
             return Ok(CopyCount { files, runs });
         }
     }

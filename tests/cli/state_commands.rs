@@ -81,3 +81,58 @@ fn state_is_pulled_into_a_folder_and_pushed_to_another_place_and_a_copy_is_no_pl
     assert!(refused.err.contains("went on since the copy was made: "), "{}", refused.err);
     assert!(refused.err.contains("pull again"), "{}", refused.err);
 }
+
+#[test]
+fn a_copy_is_no_place_for_sandboxes_and_keeps_their_runs() {
+    let (service, project) = (Service::start(&[]), Project::with_policy(POLICY));
+    project.write("i.json", FLEET);
+    project.run(&["sandbox", "create", "--fleet", "i.json"]).exits(0);
+    let applied = project.run(&["apply", "--sandbox", "--auto-approve", "--format", "json"]).exits(0).json();
+    let run = applied["runId"].as_str().unwrap();
+    project.run(&["state", "pull", "copy"]).exits(0);
+    for words in [
+        &["plan", "--sandbox"][..],
+        &["drift", "--sandbox"],
+        &["apply", "--sandbox", "--auto-approve"],
+        &["sandbox", "create"],
+        &["sandbox", "disturb", "--sandbox=other"],
+    ] {
+        let refused = project.run(&[words, &["--state", "copy"]].concat()).exits(1);
+        assert!(
+            refused.err.contains("copy is a copy of .mdetag/sandbox/default/"),
+            "{words:?}: {}",
+            refused.err
+        );
+        refused.is_for_people();
+    }
+    // Its lock is no other tenant's either.
+    let other = project.run_in(&service.secret(), &["apply", "--auto-approve", "--state", "copy"]).exits(1);
+    assert!(other.err.contains("copy is a copy of .mdetag/sandbox/default/"), "{}", other.err);
+    let kept = project.run(&["history", "--sandbox", "--state", "copy"]).exits(0);
+    assert!(kept.out.contains(run), "{}", kept.out);
+}
+
+#[test]
+fn state_is_narrowed_to_a_profile_in_sandboxes_too_and_never_widened_to_all_tenants() {
+    const IDS: [&str; 2] = ["aaaaaaaa-2222-3333-4444-555555555555", "bbbbbbbb-2222-3333-4444-555555555555"];
+    let project = Project::with_policy(POLICY);
+    let profiles = format!("a: {{ tenantId: {} }}, b: {{ tenantId: {} }}, c: {{}}", IDS[0], IDS[1]);
+    project.write("mdetag.yaml", &format!("version: 1\ntenants: {{ {profiles} }}\n"));
+    project.write("i.json", FLEET);
+    for (sandbox, tenant) in [("--sandbox=one", "a"), ("--sandbox=two", "b")] {
+        project.run(&["sandbox", "create", sandbox, "--tenant", tenant, "--fleet", "i.json"]).exits(0);
+        project.run(&["apply", sandbox, "--tenant", tenant, "--auto-approve"]).exits(0);
+    }
+    let shown = |words: &[&str]| {
+        let all = [&["state", "show", "--format", "json"][..], words].concat();
+        project.run(&all).exits(0).json()["tenants"].as_array().unwrap().len()
+    };
+    assert_eq!(shown(&[]), 2);
+    assert_eq!((shown(&["--tenant", "a"]), shown(&["--sandbox=one"])), (1, 1));
+    assert_eq!(
+        (shown(&["--sandbox=one", "--tenant", "a"]), shown(&["--sandbox=one", "--tenant", "b"])),
+        (1, 0)
+    );
+    let wide = project.run(&["state", "prune", "--tenant", "c"]).exits(1);
+    assert!(wide.err.contains("the profile `c` has no `tenantId`"), "{}", wide.err);
+}
