@@ -12,7 +12,7 @@ use mdetag_core::time::Clock;
 
 use super::lease::{self, Lease};
 use super::objects::{Cells, Condition, Objects, SharedCell};
-use super::{Backend, Hold, LeaseLost, Log, OwnClock};
+use super::{Backend, Hold, LONGEST_LOG, LeaseLost, Log, OwnClock};
 use crate::store::lock::LockError;
 use crate::store::path_text::shown;
 
@@ -97,14 +97,21 @@ fn chosen(mut segments: Vec<Segment>) -> Vec<Segment> {
     segments
 }
 
+/// Refuses a journal that no run writes, before any of it is read.
+fn refuse_longer(segments: &[Segment]) -> Result<()> {
+    let size = segments.iter().fold(0u64, |sum, segment| sum.saturating_add(segment.size));
+    if size <= LONGEST_LOG {
+        return Ok(());
+    }
+    let why = format!("it has more than {LONGEST_LOG} bytes, which no run writes");
+    Err(Error::new(ErrorKind::FileTooLarge, why))
+}
+
 impl Backend for Bucket {
     fn read(&self, path: &Path, most: u64) -> Result<Vec<u8>> {
-        let cell = self.objects.get(&self.key(path)?)?;
+        let cell = self.objects.get_at_most(&self.key(path)?, most)?;
         let cell =
             cell.ok_or_else(|| Error::new(ErrorKind::NotFound, format!("{} is not there", shown(path))))?;
-        if cell.bytes.len() as u64 > most {
-            return Err(Error::other(format!("{} has more than {most} bytes", shown(path))));
-        }
         Ok(cell.bytes)
     }
 
@@ -301,7 +308,7 @@ impl SegmentLog {
         let lies_there = segments.iter().map(|segment| segment.size).sum::<u64>();
         let bytes = match &self.kept {
             Some(kept) if kept.len() as u64 == lies_there => kept.clone(),
-            _ => self.objects.get_all(&keys)?.concat(),
+            _ => self.objects.get_all(&keys, LONGEST_LOG)?.concat(),
         };
         let size = bytes.len() as u64;
         let merged = format!("{}/{:06}-{:06}.jsonl", self.folder, 1, self.last);
@@ -330,7 +337,9 @@ const LOOKS: u32 = 3;
 impl Segments {
     /// Looks which segments there are; false where there are none.
     fn look(&mut self) -> Result<bool> {
-        self.keys = segments(&self.objects, &self.folder)?.into_iter().map(|segment| segment.key).collect();
+        let segments = segments(&self.objects, &self.folder)?;
+        refuse_longer(&segments)?;
+        self.keys = segments.into_iter().map(|segment| segment.key).collect();
         self.skip = self.delivered;
         Ok(!self.keys.is_empty())
     }
@@ -339,7 +348,7 @@ impl Segments {
     fn next(&mut self) -> Result<()> {
         let next: Vec<String> = self.keys.drain(..self.ahead.min(self.keys.len())).collect();
         self.ahead = 64;
-        let bytes = match self.objects.get_all(&next) {
+        let bytes = match self.objects.get_all(&next, LONGEST_LOG) {
             Ok(parts) => parts.concat(),
             Err(error) if error.kind() == ErrorKind::NotFound && self.tries < LOOKS => {
                 self.tries += 1;
@@ -375,6 +384,15 @@ mod tests {
     fn segments(names: &[&str]) -> Vec<(u64, u64)> {
         let of = |name: &&str| Segment::parse("runs/r", format!("runs/r/{name}.jsonl"), 1);
         chosen(names.iter().filter_map(of).collect()).iter().map(|it| (it.first, it.last)).collect()
+    }
+
+    #[test]
+    fn a_journal_that_is_larger_than_any_run_writes_is_refused_unread() {
+        let of = |name: &str, size| Segment::parse("runs/r", format!("runs/r/{name}.jsonl"), size).unwrap();
+        assert!(refuse_longer(&[of("000001", 1 << 30), of("000002", 3 << 30)]).is_ok());
+        let error = refuse_longer(&[of("000001", 1 << 30), of("000002", (3 << 30) + 1)]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::FileTooLarge);
+        assert!(refuse_longer(&[of("000001", u64::MAX), of("000002", u64::MAX)]).is_err());
     }
 
     #[test]

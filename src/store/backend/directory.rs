@@ -7,15 +7,12 @@ use std::io::{BufReader, ErrorKind, Read, Result, Seek, SeekFrom, Write};
 use std::path::Path;
 use std::time::Duration;
 
-use super::{Backend, Held, Hold, LeaseLost, Log};
+use super::{Backend, Held, Hold, LONGEST_LOG, LeaseLost, Log};
 use crate::store::lock::{self, Lock, LockError};
 use crate::store::state_file;
 
 /// A file is changed in less, unless its process stands still.
 const LONGEST_UPDATE: Duration = Duration::from_secs(10);
-
-/// More bytes than the journal of any run takes: that of a million changes has less than a quarter of it.
-const LONGEST_LOG: u64 = 4 << 30;
 
 /// The folders of this computer. Paths are used as they are.
 #[derive(Clone, Copy, Debug)]

@@ -29,6 +29,9 @@ use mdetag_core::time::Clock;
 use super::lock::LockError;
 use super::path_text::is_name;
 
+/// More bytes than the journal of any run takes: that of a million changes has less than a quarter of it.
+const LONGEST_LOG: u64 = 4 << 30;
+
 /// What keeps the bytes of a tenant's state. What a method has written is durable when it returns.
 pub trait Backend: fmt::Debug + Send + Sync {
     /// The bytes of a file, if there are at most `most`.

@@ -17,7 +17,8 @@ use object_store::client::{
 };
 use object_store::path::Path as Key;
 use object_store::{
-    ClientOptions, ObjectStore, ObjectStoreExt as _, PutMode, PutOptions, PutPayload, UpdateVersion,
+    ClientOptions, ObjectMeta, ObjectStore, ObjectStoreExt as _, PutMode, PutOptions, PutPayload,
+    UpdateVersion,
 };
 
 use mdetag_core::time::{Clock, Timestamp};
@@ -27,6 +28,9 @@ use super::{OwnClock, StoreAddress};
 
 /// So many objects are read or removed at a time.
 const SIDE_BY_SIDE: usize = 32;
+
+/// The largest object that is changed under a condition: the pending changes of a million devices have a quarter of it.
+const MOST_CELL: u64 = 1 << 30;
 
 /// A version of an object.
 #[derive(Clone, Debug)]
@@ -164,19 +168,36 @@ impl Objects {
         Ok(keys)
     }
 
-    /// Several objects, in this order.
+    /// Several objects, in this order; each has at most so many bytes.
     ///
     /// # Errors
-    /// One is missing, or the store does not answer, or refuses.
-    pub fn get_all(&self, keys: &[String]) -> Result<Vec<Vec<u8>>> {
-        let (store, keys) = (self.store.clone(), keys.to_vec());
-        self.wait(async move {
-            let reads = keys.into_iter().map(|key| {
-                let store = store.clone();
-                async move { Ok(store.get(&Key::from(key)).await?.bytes().await?.to_vec()) }
-            });
+    /// One is missing or larger, or the store does not answer, or refuses.
+    pub fn get_all(&self, keys: &[String], most: u64) -> Result<Vec<Vec<u8>>> {
+        let (store, wanted) = (self.store.clone(), keys.to_vec());
+        let read: Vec<Option<_>> = self.wait(async move {
+            let reads = wanted.into_iter().map(|key| whole(store.clone(), Key::from(key), most));
             stream::iter(reads).buffered(SIDE_BY_SIDE).try_collect().await
-        })
+        })?;
+        let whole =
+            read.into_iter().zip(keys).map(|(read, key)| Ok(read.ok_or_else(|| too_large(key, most))?.1));
+        whole.collect()
+    }
+
+    /// An object of at most so many bytes; none where nothing is there.
+    ///
+    /// # Errors
+    /// It is larger, or the store does not answer, or refuses.
+    pub fn get_at_most(&self, key: &str, most: u64) -> Result<Option<Cell>> {
+        let (meta, bytes) = match self.wait(whole(self.store.clone(), Key::from(key), most)) {
+            Ok(read) => read.ok_or_else(|| too_large(key, most))?,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        Ok(Some(Cell {
+            bytes,
+            modified: Timestamp::from_millis(meta.last_modified.timestamp_millis()),
+            version: Version(UpdateVersion { e_tag: meta.e_tag, version: meta.version }),
+        }))
     }
 
     /// Removes objects. What is not there is removed already.
@@ -218,23 +239,37 @@ impl Objects {
     }
 }
 
+/// The whole of an object; none where it has more bytes, whatever the store said of its size before.
+async fn whole(
+    store: Arc<dyn ObjectStore>,
+    key: Key,
+    most: u64,
+) -> object_store::Result<Option<(ObjectMeta, Vec<u8>)>> {
+    let found = store.get(&key).await?;
+    let meta = found.meta.clone();
+    if meta.size > most {
+        return Ok(None);
+    }
+    let (mut bytes, mut parts) = (Vec::new(), found.into_stream());
+    while let Some(part) = parts.try_next().await? {
+        if (bytes.len() + part.len()) as u64 > most {
+            return Ok(None);
+        }
+        bytes.extend_from_slice(&part);
+    }
+    Ok(Some((meta, bytes)))
+}
+
+fn too_large(key: &str, most: u64) -> Error {
+    Error::new(
+        ErrorKind::FileTooLarge,
+        format!("{key} has more than {most} bytes, which mdetag never writes"),
+    )
+}
+
 impl Cells for Objects {
     fn get(&self, key: &str) -> Result<Option<Cell>> {
-        let (store, key) = (self.store.clone(), Key::from(key));
-        let read = self.wait(async move {
-            let found = store.get(&key).await?;
-            let meta = found.meta.clone();
-            Ok((meta, found.bytes().await?))
-        });
-        match read {
-            Ok((meta, bytes)) => Ok(Some(Cell {
-                bytes: bytes.to_vec(),
-                modified: Timestamp::from_millis(meta.last_modified.timestamp_millis()),
-                version: Version(UpdateVersion { e_tag: meta.e_tag, version: meta.version }),
-            })),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
-        }
+        self.get_at_most(key, MOST_CELL)
     }
 
     fn put(&self, key: &str, bytes: Vec<u8>, condition: Condition) -> Result<Version> {
@@ -307,5 +342,37 @@ impl HttpService for WatchedClient {
             }
             Ok(response)
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use object_store::memory::InMemory;
+
+    use super::super::StatePlace;
+    use super::*;
+
+    #[derive(Debug)]
+    struct Standing;
+
+    impl Clock for Standing {
+        fn now(&self) -> Timestamp {
+            Timestamp::EPOCH
+        }
+    }
+
+    #[test]
+    fn an_object_that_is_larger_than_any_of_ours_is_refused_and_not_read() {
+        let StatePlace::Store(address) = StatePlace::parse("s3://bucket/prefix").unwrap() else { panic!() };
+        let memory =
+            |_: Watched| -> object_store::Result<Arc<dyn ObjectStore>> { Ok(Arc::new(InMemory::new())) };
+        let objects = Objects::new(address, Arc::new(Standing), memory).unwrap();
+        objects.put("prefix/a", vec![b'x'; 10], Condition::Any).unwrap();
+        let keys = ["prefix/a".to_owned()];
+        assert_eq!(objects.get_at_most("prefix/a", 10).unwrap().unwrap().bytes.len(), 10);
+        assert_eq!(objects.get_all(&keys, 10).unwrap()[0].len(), 10);
+        assert_eq!(objects.get_at_most("prefix/a", 9).unwrap_err().kind(), ErrorKind::FileTooLarge);
+        assert_eq!(objects.get_all(&keys, 9).unwrap_err().kind(), ErrorKind::FileTooLarge);
+        assert!(objects.get_at_most("prefix/b", 9).unwrap().is_none());
     }
 }
