@@ -31,7 +31,7 @@ impl<'a> Model<'a> {
 
     /// The rows that a table of changes has beside them: everything for drift, and for a plan the devices on which a template yields
     /// no tag, for which no other row speaks.
-    pub fn rows_beside(&self) -> impl Iterator<Item = Row<'a>> + '_ {
+    pub fn rows_beside(&self) -> impl Iterator<Item = ReportRow<'a>> + '_ {
         let subject = self.input.subject;
         self.aside_rows().filter(move |row| match subject {
             Subject::Drift => true,
