@@ -26,7 +26,6 @@ use super::context::{Context, from_folder};
 use super::exit::Exit;
 use super::failure::{Failure, chain};
 use super::findings;
-use super::known_service;
 use super::output::Reports;
 use super::planning::{self, PolicySet};
 use super::policy_set;
@@ -36,7 +35,9 @@ use super::session::{self, Session, WritingSession};
 use super::signals::Stops;
 use super::source::{self, Source};
 use super::state_store;
-use super::{age, ci, ledger_text, left_out, lock, next_wave, notify, past, plan, question, reviewed, show};
+use super::{
+    age, ci, ledger_text, left_out, lock, next_wave, notify, past, plan, question, reviewed, show, sightings,
+};
 
 /// What is applied: a plan that somebody saw, or what the policies say now.
 pub struct ApplyRequest {
@@ -456,7 +457,7 @@ impl ApplyInputs<'_> {
                 .worst(if is_left { Exit::Stopped } else { Exit::Success }),
         };
         let end = carry_out::carry_out(&inputs, signals).await;
-        known_service::learn(self.context, session);
+        sightings::learn(self.context, session);
         let end = end?;
         past::keep_refused(&inputs, &end.run.run_id, &end.run.outcomes);
         if let Some(whole) = fitting.whole.filter(|_| is_left) {

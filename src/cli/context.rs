@@ -21,9 +21,9 @@ use mdetag_core::time::{Clock, Timestamp};
 use super::args::{Command, Global};
 use super::console::Console;
 use super::failure::Failure;
+use super::opened_store::{CopiedFrom, OpenedStore};
 use super::planning::has_errors;
 use super::state_place;
-use super::state_store::{CopiedFrom, OpenedStore};
 
 #[derive(Clone, Copy, Debug)]
 pub struct SystemClock;

@@ -11,12 +11,11 @@ use super::context::Context;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::findings;
-use super::known_service;
 use super::output::{self, Reports};
 use super::planning::{self, Planned, PolicySet};
 use super::policy_set::{self, Base};
 use super::source::{self, Source};
-use super::{ci, ledger_text, past};
+use super::{ci, ledger_text, past, sightings};
 
 /// What `plan` and `drift` have in common.
 pub struct Request<'a> {
@@ -108,7 +107,7 @@ async fn report_plan(
     saved?;
     past::keep(context, &source, planned.plan());
     if let Some(session) = &source.session {
-        known_service::learn(context, session);
+        sightings::learn(context, session);
     }
     // A plan is a question: only what runs on a schedule, or writes, says what the set should count.
     if request.subject == Subject::Drift {

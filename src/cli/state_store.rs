@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use mdetag::store::backend::{self, Bucket, Missing, Objects, StatePlace, StoreAddress};
 use mdetag::store::path_text::shown;
@@ -17,12 +17,6 @@ use mdetag_core::time::Timestamp;
 use super::ci;
 use super::context::Context;
 use super::failure::Failure;
-
-/// The store of a command, once it is opened; an error is one sentence.
-pub type OpenedStore = Arc<OnceLock<Result<Arc<Objects>, String>>>;
-
-/// Where the state directory was copied from and when, if it is a copy, once it is looked at; an error is one sentence.
-pub type CopiedFrom = Arc<OnceLock<Result<Option<(String, Timestamp)>, String>>>;
 
 /// What the state is needed for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,17 +4,17 @@
 
 use std::path::Path;
 
+use super::git_folder;
 use super::regular_file;
-use super::repository;
 
 /// The largest index that is read: a million files take a tenth of it.
 const MOST: u64 = 1 << 30;
 
 /// The tracked paths of a repository, from its root, in git's order.
 pub(super) fn tracked(root: &Path) -> Vec<String> {
-    let Some(git) = repository::git_folder(root) else { return Vec::new() };
+    let Some(git) = git_folder::git_folder(root) else { return Vec::new() };
     let Ok(bytes) = regular_file::bytes(&git.join("index"), MOST) else { return Vec::new() };
-    let hash = if repository::is_sha256(root) { 32 } else { 20 };
+    let hash = if git_folder::is_sha256(root) { 32 } else { 20 };
     names(&bytes, hash).unwrap_or_default()
 }
 

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use flate2::bufread::ZlibDecoder;
 
+use super::git_folder;
 use super::regular_file;
-use super::repository;
 
 /// The largest commit or tree that is read.
 const MOST: u64 = 64 << 20;
@@ -89,11 +89,11 @@ struct Objects {
 
 impl Objects {
     fn open(root: &Path) -> Option<Objects> {
-        let own = repository::common_folder(&repository::git_folder(root)?).join("objects");
-        let listed = repository::small_text(&own.join("info/alternates")).unwrap_or_default();
+        let own = git_folder::common_folder(&git_folder::git_folder(root)?).join("objects");
+        let listed = git_folder::small_text(&own.join("info/alternates")).unwrap_or_default();
         let others = listed.lines().filter(|line| !line.is_empty()).map(|line| own.join(line));
         let folders = std::iter::once(own.clone()).chain(others).collect();
-        Some(Objects { folders, hash: if repository::is_sha256(root) { 32 } else { 20 } })
+        Some(Objects { folders, hash: if git_folder::is_sha256(root) { 32 } else { 20 } })
     }
 
     fn blob_id(&self, content: &[u8]) -> Vec<u8> {
@@ -364,7 +364,7 @@ mod tests {
         }
         for packed in [false, true] {
             assert!(!packed || git(root, &["gc", "-q", "--aggressive", "--prune=now"]));
-            let commit = repository::commit(root).unwrap();
+            let commit = crate::store::repository::commit(root).unwrap();
             let text = format!("{} {}\n", 118, 3 * (118 % 7));
             let is = |path, content: &str| holds(root, &commit, [(path, content.as_bytes())].into_iter());
             assert!(is("p/deep/118.yaml", &text), "packed: {packed}");

@@ -8,108 +8,20 @@ use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
-
-use mdetag_core::apply::gates::KeptGates;
 use mdetag_core::apply::{ChangeKey, DeviceState, Entry};
 use mdetag_core::plan::guard::ApprovalUse;
-use mdetag_core::plan::{FileReference, Plan, WithheldReason, stale};
+use mdetag_core::plan::{Plan, WithheldReason, stale};
 use mdetag_core::time::{TICKS_PER_SECOND, Timestamp};
 
 use super::backend::{Hold, Log, is_lease_lost};
 pub use super::journal_error::JournalError;
+pub use super::journal_header::{Closing, Header, RunKind};
 use super::journal_line::{self as line, Line};
 use super::path_text::shown;
 use super::state::StateDir;
 
 /// Longer lines are no journal lines: an entry has at most 1,000 changes.
 const LONGEST_LINE: u64 = 4 * 1024 * 1024;
-
-/// Who ran what, where: the first line, and one more for each resumption.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct Header {
-    pub run: String,
-    /// `mdetag 0.1.0`.
-    pub tool: String,
-    /// Directory id of the tenant.
-    pub tenant: String,
-    pub cloud: String,
-    /// The account or application.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub who: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub host: Option<String>,
-    /// The CI job, as a URL or a name.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub job: Option<String>,
-    /// The git commit of the policy.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub commit: Option<String>,
-    /// Digest of the policy set.
-    pub policy: String,
-    pub plan: String,
-    /// Which policy set, whatever it says: its repository and its roots.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub set: String,
-    /// The files behind `policy`, so that a part of the set can be compared with it.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub files: Vec<FileReference>,
-    /// What that set claims or retires, for the other sets of the tenant.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub claims: Vec<String>,
-    #[serde(skip_serializing_if = "RunKind::is_apply")]
-    pub kind: RunKind,
-    /// The approvals and allowances that it needed.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub raised: Vec<ApprovalUse>,
-    /// What `--allow` raised, as it was written: it holds for the run's resumptions too.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub allow: Vec<String>,
-    /// The last wave of its plan; 0 where it is written at once.
-    #[serde(skip_serializing_if = "is_none")]
-    pub waves: u32,
-    /// What its waves must stand; journals of earlier versions do not say.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub gates: Option<KeptGates>,
-    /// The run that it undoes.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub reverts: Option<String>,
-    /// Whether its plan was a file that somebody had reviewed; journals of earlier versions do not say.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub reviewed: Option<bool>,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
-fn is_none(waves: &u32) -> bool {
-    *waves == 0
-}
-
-/// What a journal is of.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum RunKind {
-    #[default]
-    Apply,
-    /// A probe of the service, with one device.
-    Probe,
-}
-
-impl RunKind {
-    fn is_apply(&self) -> bool {
-        *self == RunKind::Apply
-    }
-}
-
-/// How a run ended, by its last line.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Closing {
-    pub at: Timestamp,
-    /// Whether every change ended; otherwise it can be resumed.
-    pub is_complete: bool,
-    /// `finished`, or `stopped by …`.
-    pub reason: String,
-}
 
 #[derive(Debug)]
 pub struct Journal {

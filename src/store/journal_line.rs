@@ -14,7 +14,7 @@ use mdetag_core::device::DeviceValue;
 use mdetag_core::plan::Lane;
 use mdetag_core::time::Timestamp;
 
-use super::journal::{Closing, Header};
+use super::journal_header::{Closing, Header};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Line {

@@ -9,7 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
-use super::auth::CredentialSource;
+use super::credential_source::CredentialSource;
 use super::error::{TenantError, TenantErrorKind};
 use super::http::clean;
 use super::wire;

@@ -7,6 +7,7 @@
 mod auth;
 mod claims;
 mod clouds;
+mod credential_source;
 mod error;
 #[cfg(test)]
 mod fake;

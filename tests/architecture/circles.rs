@@ -9,31 +9,15 @@ use super::source::{Named, Source};
 
 /// The circles that are left, and what both sides share. The list only shrinks: lift the shared noun into a file of its own.
 pub(crate) const CIRCLES: &[(&str, &str)] = &[
-    ("plan/assemble plan/diff plan/open", "an open removal is found while the differences are"),
-    ("cli/known_service cli/session", "a session opens with what is known of its service"),
     ("cli/apply cli/resuming", "a run that goes on is applied like any other"),
     (
         "cli/carry_out cli/open_rollouts cli/past cli/rollout cli/source cli/undone",
         "a rollout is a run cut into waves, and what earlier runs left decides both",
     ),
-    ("cli/ci cli/context cli/state_store", "the opened store is kept with the flags that it was opened by"),
-    ("cli/doctor/cleaning cli/doctor/probe", "the bench, on which both work"),
-    ("store/git_index store/git_objects store/repository", "where the repository's folder is"),
-    ("store/journal store/journal_line", "the header and the closing line"),
-    ("tenant/auth tenant/claims", "where a credential came from"),
-    ("tenant/auth/ambient tenant/auth/exchange", "the issued token and its parts"),
     (
         "apply/held apply/isolate apply/queue apply/routes apply/run",
         "an isolation is an item of the queue that it splits",
     ),
-    ("plan/calls plan/cost", "the options by which calls are cut"),
-    ("plan/document/read plan/document/tables", "the checks of a table while it is read"),
-    ("plan/guard plan/tight", "the limits that a plan comes close to"),
-    ("policy/keys policy/notify policy/reader", "the keys of one section"),
-    ("policy/limits policy/rollout", "the numbers of devices that both read"),
-    ("policy/scalars policy/syntax", "the nodes that scalars become"),
-    ("report/model report/split", "the totals of a plan"),
-    ("selection/leaves selection/mentions", "the devices and what was found on them"),
 ];
 
 /// The files of a crate by their modules, and what each uses.

@@ -7,7 +7,7 @@ use mdetag_core::probe::scratch::{PREFIX, is_scratch};
 use mdetag_core::probe::{Leftover, MAX_CALLS};
 use mdetag_core::report::escape::{tag, terminal};
 
-use super::probe::{Bench, Subject, restored, unusable};
+use super::bench::{Bench, Subject, restored, unusable};
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
 use crate::cli::question;

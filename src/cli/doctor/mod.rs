@@ -3,6 +3,7 @@
 //!
 //! Goes as far as it can: a missing role or a failed sign-in is a finding beside the others, not the end.
 
+mod bench;
 mod cleaning;
 pub mod probe;
 mod watch;

@@ -4,34 +4,26 @@
 
 use std::sync::Arc;
 
-use mdetag::store::backend::Hold;
-use mdetag::store::journal::{self, Closing, Header, Journal};
+use mdetag::store::journal::{self, Closing, Journal};
 use mdetag::store::{output_file, probe_journal, service_file};
-use mdetag::tenant::Prober;
 use mdetag_core::apply::DeviceState;
-use mdetag_core::device::Field;
-use mdetag_core::inventory::{Row, Snapshot};
 use mdetag_core::probe::scratch::{PREFIX, ScratchTags, is_scratch};
-use mdetag_core::probe::{Leftover, MAX_CALLS, Measured, ProbedDevice, ServiceProfile, clean_up, measure};
+use mdetag_core::probe::{Leftover, MAX_CALLS, Measured, ProbedDevice, ServiceProfile, measure};
 use mdetag_core::report::escape::terminal;
 use mdetag_core::report::probe::{self as report, ProbeEnd};
 use mdetag_core::report::words::counted;
-use mdetag_core::selection;
 
+use super::bench::{Bench, Subject, TOOL, restored, unusable};
 use super::cleaning;
-use super::watch::JournalWatch;
 use crate::cli::args::{DoctorArgs, Format};
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::failure::{Failure, chain};
-use crate::cli::planning::{self, PolicySet};
+use crate::cli::planning::PolicySet;
 use crate::cli::progress::Reading;
-use crate::cli::session::{self, SANDBOX, Session, unreachable_tenant};
+use crate::cli::session::{self, SANDBOX};
 use crate::cli::signals::Stops;
-use crate::cli::{ci, hunting, output, policy_set, question};
-
-/// The version that measured.
-const TOOL: &str = concat!("mdetag ", env!("CARGO_PKG_VERSION"));
+use crate::cli::{ci, output, policy_set, question};
 
 /// Probes, or cleans up after a probe.
 ///
@@ -82,27 +74,6 @@ fn policies(context: &Context) -> Result<Option<PolicySet>, Failure> {
     policy_set::load(context, &paths, context.policy_now()).map(Some)
 }
 
-/// All that a probe and a clean-up need.
-pub struct Bench<'a> {
-    pub context: &'a Context,
-    pub args: &'a DoctorArgs,
-    /// The policies, where there are any.
-    pub set: Option<&'a PolicySet>,
-    pub session: &'a Session,
-    pub prober: &'a Prober,
-    /// The right to write to the tenant.
-    pub hold: &'a Hold,
-}
-
-/// A device that may be written.
-pub struct Subject {
-    pub id: Arc<str>,
-    /// Its name and id, for people.
-    pub shown: String,
-    pub tags: Vec<Arc<str>>,
-    pub value: Option<Arc<str>>,
-}
-
 impl Bench<'_> {
     async fn probe(&self, named: &str, stops: &mut Stops) -> Result<Exit, Failure> {
         if let Some(open) = cleaning::unfinished(self, None)? {
@@ -141,86 +112,6 @@ impl Bench<'_> {
             Some(before) => self.cleaned(&mut journal, before, &leftover).await.map(Some),
         };
         self.end(&subject, measured, cleaned, &mut journal)
-    }
-
-    /// Cleans up, and holds back no signal: the next one ends the process, and the journal knows what is left.
-    pub async fn cleaned(
-        &self,
-        journal: &mut Journal,
-        before: &DeviceState,
-        leftover: &Leftover,
-    ) -> Result<DeviceState, String> {
-        let mut asker = self.asker(&before.id, journal, None, Some(before.clone()));
-        clean_up(&mut asker, &before.id, leftover).await.map_err(|interrupted| interrupted.0)
-    }
-
-    fn asker<'b>(
-        &'b self,
-        id: &Arc<str>,
-        journal: &'b mut Journal,
-        signals: Option<&'b mut tokio::sync::mpsc::UnboundedReceiver<()>>,
-        before: Option<DeviceState>,
-    ) -> mdetag::tenant::Probing<'b, JournalWatch<'b>> {
-        let clock = self.session.ledger.clock().clone();
-        let watch =
-            JournalWatch { journal, hold: self.hold, clock, signals, device: id.clone(), before, calls: 0 };
-        self.prober.probe(id.clone(), &*self.session.ledger, self.session.scale, watch)
-    }
-
-    /// The journal's first line.
-    pub fn header(&self, run: &str) -> Header {
-        let (origin, tenant) = (ci::who(), &self.session.reference);
-        Header {
-            run: run.to_owned(),
-            tool: TOOL.to_owned(),
-            tenant: tenant.id.clone().unwrap_or_default(),
-            cloud: tenant.cloud.clone().unwrap_or_default(),
-            who: origin.who,
-            host: origin.host,
-            job: origin.job,
-            ..Header::default()
-        }
-    }
-
-    /// The device, if the policies let it be written.
-    pub async fn subject(&self, named: &str) -> Result<Subject, Failure> {
-        let reading = Reading::start(self.context, &self.session.ledger);
-        let read = self.session.tenant.reader().device(named, &reading).await;
-        reading.end();
-        let snapshot = read.map_err(unreachable_tenant)?;
-        let snapshot = snapshot.filter(|snapshot| !snapshot.find_device(named).is_empty());
-        let Some(snapshot) = snapshot else {
-            return Err(Failure::usage(format!("the service knows no device `{}`", terminal(named)))
-                .help("name it by its id or its full name"));
-        };
-        self.check(&snapshot).await?;
-        let row = Row(0);
-        let id = snapshot.id(row);
-        let name = snapshot.text(Field::ComputerDnsName, row);
-        let shown = match name {
-            Some(name) => format!("{} ({})", terminal(&name), terminal(id)),
-            None => terminal(id).into_owned(),
-        };
-        let tags = snapshot.tags(row).iter().map(|tag| snapshot.tag(*tag).into()).collect();
-        Ok(Subject { id: id.into(), shown, tags, value: snapshot.value(row).map(Into::into) })
-    }
-
-    /// Refuses a device that `scope` leaves out or that is protected.
-    async fn check(&self, snapshot: &Snapshot) -> Result<(), Failure> {
-        let Some(set) = self.set else { return Ok(()) };
-        let hunting = hunting::results(self.context, Some(&set.policy), None, self.session).await?;
-        let selected = selection::select(&set.policy, snapshot, &hunting, self.context.policy_now());
-        let selections = selected.map_err(|findings| Failure::policy(set.sources.clone(), findings))?;
-        let why = if !selections.scope.contains(Row(0)) {
-            "is outside `scope` of the policies"
-        } else if planning::protected(&selections, 1).contains(Row(0)) {
-            "is protected by the policies"
-        } else {
-            return Ok(());
-        };
-        let failure = Failure::usage(format!("device {} {why}", terminal(snapshot.id(Row(0)))))
-            .help("nothing was written; probe with another device");
-        Err(Failure { exit: Exit::Refused, ..failure })
     }
 
     /// The tags that hunting knows as manual; none where it cannot be asked.
@@ -323,17 +214,4 @@ impl Bench<'_> {
 fn share(context: &Context, profile: &ServiceProfile, file: &std::path::Path) -> Result<(), Failure> {
     let text = serde_json::to_string_pretty(profile).map_err(std::io::Error::from)?;
     Ok(output_file::write(&output::named(context, file)?, |out| writeln!(out, "{text}"))?)
-}
-
-/// Whether the device is as it was, in words.
-pub fn restored(before: &DeviceState, now: &DeviceState) -> (String, Exit) {
-    match report::difference(before, now) {
-        None => ("its tags and its value are as before".to_owned(), Exit::Success),
-        Some(what) => (what, Exit::Partial),
-    }
-}
-
-/// A journal that cannot be used.
-pub fn unusable(error: journal::JournalError) -> Failure {
-    Failure::file(chain(&error))
 }

@@ -16,7 +16,7 @@ use crate::tenant::http::{Answer, SMALL_LIMIT, clean, secret_header};
 use mdetag_core::time::Timestamp;
 
 use super::choose::is_near;
-use super::exchange::{IssuedToken, granted, number, unreachable_service};
+use super::issued::{IssuedToken, granted, number, unreachable_service};
 use super::{CredentialSource, TokenSource};
 
 /// A virtual machine's identity service is one hop away; elsewhere nothing answers, and nobody should wait for that.

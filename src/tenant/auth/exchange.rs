@@ -12,24 +12,17 @@ use serde_json::Value;
 use crate::store::path_text::shown;
 use crate::store::regular_file;
 use crate::tenant::error::{TenantError, TenantErrorKind, said};
-use crate::tenant::http::{Answer, CERTIFICATES, HttpFailure, SMALL_LIMIT, clean, secret_header};
+use crate::tenant::http::{Answer, SMALL_LIMIT, clean, secret_header};
 use crate::tenant::percent::{encode, encode_pairs};
 
 use super::choose::is_near;
+use super::issued::{IssuedToken, granted, number, unreachable_service};
 use super::{CredentialSource, Kind, TokenSource, ambient, meaning};
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 const TRIES: u32 = 5;
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 const EXCHANGE_AUDIENCE: &str = "api://AzureADTokenExchange";
-
-/// A token as it was granted.
-pub(super) struct IssuedToken {
-    pub(super) token: SecretString,
-    /// How long it lives from now.
-    pub(super) life: Option<Duration>,
-    pub(super) source: CredentialSource,
-}
 
 /// Gets a token, whatever the credential; tries again where that can help.
 pub(super) async fn acquire(source: &TokenSource) -> Result<IssuedToken, TenantError> {
@@ -191,27 +184,6 @@ async fn github(
     }
 }
 
-/// The token in a 2xx answer, of Entra and of managed identities alike. Numbers may be text.
-pub(super) fn granted(answer: &Answer, source: CredentialSource) -> Result<IssuedToken, TenantError> {
-    let document: Option<Value> = serde_json::from_slice(&answer.body).ok();
-    let field = |name: &str| document.as_ref().and_then(|document| document.get(name));
-    let token = field("access_token").and_then(Value::as_str).filter(|token| !token.is_empty());
-    let token = token.ok_or_else(|| {
-        TenantError::new(TenantErrorKind::SignIn, format!("the sign-in with {} gave no token", source.name()))
-    })?;
-    let seconds = field("expires_in").and_then(number);
-    Ok(IssuedToken {
-        token: SecretString::from(token.to_owned()),
-        life: seconds.map(|seconds| Duration::from_secs(seconds.min(86_400 * 2))),
-        source,
-    })
-}
-
-/// A number that may be written as text.
-pub(super) fn number(value: &Value) -> Option<u64> {
-    value.as_u64().or_else(|| value.as_str()?.trim().parse().ok())
-}
-
 /// The error for a token whose claims cannot be read.
 pub(super) fn unreadable(source: CredentialSource) -> TenantError {
     TenantError::new(
@@ -222,12 +194,6 @@ pub(super) fn unreadable(source: CredentialSource) -> TenantError {
         ),
     )
     .help("check that the sign-in host is right")
-}
-
-pub(in crate::tenant) fn unreachable_service(host: &str, trouble: &HttpFailure) -> TenantError {
-    TenantError::new(TenantErrorKind::Network, format!("cannot sign in: {host}: {}", trouble.detail())).help(
-        format!("check the network, HTTPS_PROXY and, for a proxy with its own certificates, {CERTIFICATES}"),
-    )
 }
 
 /// What the sign-in service says about a failure.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use super::accepted::accepted;
-use super::diff::{Differences, TagEntry, TagNames, ValueEntry};
+use super::differences::{Differences, TagEntry, TagNames, ValueEntry};
 use super::replacement::{Caused, Replacements, is_consequence};
 use super::{
     Cause, CauseIndex, ChangeKey, ChangeWhat, DeviceChange, History, Plan, TagChange, TagIndex, TagLimits,

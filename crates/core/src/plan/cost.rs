@@ -5,36 +5,13 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Options, Plan, calls};
+use super::{Lane, Options, Plan, calls};
 
 /// Calls a lane may take in a minute (documented for each API).
 const PER_MINUTE: u64 = 100;
 
 /// Calls a lane may take in an hour (documented for each API).
 const PER_HOUR: u64 = 1_500;
-
-mdetag_vocabulary::words! {
-    /// A route whose limits calls spend. Each has its own windows, because the documentation states limits per API and an
-    /// observed throttle message names destination, tenant and app.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
-    #[serde(rename_all = "camelCase")]
-    pub enum Lane {
-        /// `GET /api/machines`.
-        List = "list",
-        /// `GET /api/machines/{id}`.
-        Get = "get",
-        /// `POST /api/machines/AddOrRemoveTagForMultipleMachines`.
-        BulkTag = "bulkTag",
-        /// `POST /api/machines/{id}/tags`.
-        SingleTag = "singleTag",
-        /// `POST /api/machines/{id}/setDeviceValue`.
-        SetValue = "setValue",
-        /// `PATCH /api/machines/{id}`.
-        UpdateDevice = "updateDevice",
-        /// Microsoft Graph `runHuntingQuery`.
-        Hunting = "hunting",
-    }
-}
 
 /// What a plan costs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -20,6 +20,7 @@ pub use day::{DayReport, StateReport};
 pub use past::{Past, PastCount, PastWork, UnreadJournal};
 pub use snippet::{Snippet, snippet};
 
+use super::counted::{counts_after, counts_before, shortfall};
 use super::tight::{self, TightInvariant};
 use super::{Cause, DeviceChange, Plan, TagIndex};
 use crate::diagnostic::{Place, Sources};
@@ -367,29 +368,6 @@ fn predicted(plan: &Plan, invariant: &Invariant) -> Option<(u64, u64)> {
     Some((bounds.before, after))
 }
 
-pub(super) fn counts_before(plan: &Plan, change: &DeviceChange, counted: &Counted) -> bool {
-    match counted {
-        Counted::Value(value) => change.observed_value.as_deref() == Some(value.word()),
-        Counted::Tag(tag) => change.observed_tags.iter().any(|observed| plan.is_tag(*observed, tag)),
-        // Counted over the whole inventory by `consequences`.
-        Counted::Group { .. } => false,
-    }
-}
-
-pub(super) fn counts_after(plan: &Plan, change: &DeviceChange, counted: &Counted) -> bool {
-    match counted {
-        Counted::Value(value) => {
-            change.value.map_or_else(|| counts_before(plan, change, counted), |new| new.to == *value)
-        }
-        Counted::Tag(tag) => {
-            let kept = |observed: &&TagIndex| change.remove.iter().all(|remove| remove.tag != **observed);
-            change.observed_tags.iter().filter(kept).any(|observed| plan.is_tag(*observed, tag))
-                || change.add.iter().any(|add| plan.is_tag(add.tag, tag))
-        }
-        Counted::Group { .. } => false,
-    }
-}
-
 fn invariant_report(
     invariant: &Invariant,
     (before, after): (u64, u64),
@@ -415,15 +393,6 @@ fn invariant_report(
         worst_case: false,
         place: sources.place(invariant.span),
     }
-}
-
-/// How far a count is below a quantity, in millionths of a device; negative above it.
-pub(super) fn shortfall(count: u64, quantity: Quantity, in_scope: u64) -> i128 {
-    let wanted = match quantity {
-        Quantity::Count(count) => i128::from(count) * 1_000_000,
-        Quantity::Share(percent) => i128::from(percent.units()) * i128::from(in_scope),
-    };
-    wanted - i128::from(count) * 1_000_000
 }
 
 /// `at least 4 devices carry Tier0`.

@@ -10,7 +10,9 @@ pub mod calls;
 mod combine;
 pub mod consequences;
 pub mod cost;
+mod counted;
 mod diff;
+mod differences;
 pub mod digest;
 pub mod document;
 pub mod guard;
@@ -18,6 +20,7 @@ pub mod guard_changes;
 mod header;
 mod history;
 mod idle;
+mod lane;
 mod last_devices;
 mod limits;
 mod measure;
@@ -29,6 +32,7 @@ pub mod stale;
 pub mod tight;
 mod twins;
 pub mod waves;
+mod withheld;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -37,7 +41,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use accepted::Accepted;
-pub use cost::{Lane, LaneCost, LaneLeft, Ledger, Schedule};
+pub use cost::{LaneCost, LaneLeft, Ledger, Schedule};
 pub use diff::diff;
 pub use guard::{AxisReport, GuardReport, InvariantReport, Refused, SafePlan};
 pub use header::{
@@ -46,6 +50,7 @@ pub use header::{
 };
 
 pub use history::History;
+pub use lane::Lane;
 pub use last_devices::{LastDevices, LastOf, last_devices};
 pub use limits::TagLimits;
 pub use rivals::{OtherSet, Rival, rivals};
@@ -58,6 +63,7 @@ pub use crate::selection::Unmatched;
 pub use crate::tag::TagCase;
 use crate::time::Timestamp;
 pub use waves::{PlannedWave, PlannedWaves};
+pub use withheld::{Withheld, WithheldReason};
 
 /// The most devices of one bulk call (documented).
 pub const MAX_BULK: usize = 500;
@@ -291,92 +297,6 @@ pub struct TagChange {
 pub struct ValueChange {
     pub to: DeviceValue,
     pub cause: CauseIndex,
-}
-
-/// Why changes are seen and deliberately not done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub enum WithheldReason {
-    /// A protection matches the device.
-    Protected,
-    /// The inventory is untrusted: no removal, no default value.
-    Untrusted,
-    /// A template's data is missing, or the service reports no value.
-    Unresolved,
-    /// It bounced in the last three runs: another origin holds it.
-    Contested,
-    /// The service refused it in runs at least 12 hours apart: it is tried again later.
-    Unwritable,
-    /// An answer confirmed it and the list does not show it yet; only in [`Plan::pending`].
-    Pending,
-    /// A removal that waits for the addition that replaces it on the same device.
-    Unconfirmed,
-    /// The device waits for its wave of a rollout that is open.
-    Wave,
-    /// A run undid it, and the policies have not changed since.
-    Reverted,
-}
-
-impl WithheldReason {
-    pub fn word(self) -> &'static str {
-        match self {
-            WithheldReason::Protected => "protected",
-            WithheldReason::Untrusted => "untrusted",
-            WithheldReason::Unresolved => "unresolved",
-            WithheldReason::Contested => "contested",
-            WithheldReason::Unwritable => "unwritable",
-            WithheldReason::Pending => "pending",
-            WithheldReason::Unconfirmed => "unconfirmed",
-            WithheldReason::Wave => "wave",
-            WithheldReason::Reverted => "reverted",
-        }
-    }
-}
-
-/// A group of changes that are not done.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Withheld {
-    pub reason: WithheldReason,
-    /// The protection, the rule of a template, the origin of a contest, the tag that a removal waits for, the run of a rollout, the run that undid it.
-    pub name: Option<String>,
-    /// When the first of them is tried again, where time alone brings that about.
-    pub until: Option<Timestamp>,
-    /// What of it the guard accepts; only of what is contested.
-    pub accepted: Option<Accepted>,
-    /// Tags that would be added.
-    pub additions: u64,
-    /// Tags that would be removed.
-    pub removals: u64,
-    /// Values that would be set.
-    pub values: u64,
-    pub device_count: u64,
-    /// All devices and what is withheld on each, ordered by id: drift lists them; the plan file shows a sample.
-    pub devices: Vec<DeviceChange>,
-}
-
-impl Withheld {
-    /// A group with its sums.
-    pub fn new(reason: WithheldReason, name: Option<String>, devices: Vec<DeviceChange>) -> Withheld {
-        let (mut additions, mut removals, mut values) = (0, 0, 0);
-        for device in &devices {
-            let counts = device.counts();
-            additions += counts.0;
-            removals += counts.1;
-            values += counts.2;
-        }
-        let device_count = devices.len() as u64;
-        Withheld {
-            reason,
-            name,
-            until: None,
-            accepted: None,
-            additions,
-            removals,
-            values,
-            device_count,
-            devices,
-        }
-    }
 }
 
 /// A finding about a plan.

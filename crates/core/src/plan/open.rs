@@ -4,7 +4,7 @@
 
 use std::num::NonZero;
 
-use super::diff::{CauseSource, Differences, TagEntry, ValueEntry};
+use super::differences::{CauseSource, Differences, TagEntry, ValueEntry};
 use crate::desired::{Desired, Settled, SettledPart, TagGroup};
 use crate::device::DeviceValue;
 use crate::inventory::{DeviceSet, Row};

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::guard::{counts_after, counts_before, shortfall};
+use super::counted::{counts_after, counts_before, shortfall};
 use super::{DeviceChange, Plan};
 use crate::policy::{Counted, Guard, Invariant};
 

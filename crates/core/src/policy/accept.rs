@@ -5,8 +5,8 @@
 use super::Acceptance;
 use super::keys;
 use super::names::Names;
+use super::node::Node;
 use super::reader::Reader;
-use super::syntax::Node;
 
 impl Reader<'_> {
     pub(super) fn accept(&mut self, node: &Node, names: &Names) -> Vec<Acceptance> {

@@ -9,9 +9,9 @@ use ipnet::IpNet;
 use regex::{Regex, RegexBuilder};
 
 use super::names::Names;
+use super::node::{Node, NodeKind, shown};
 use super::operators::{Operand, kind_name, operand, operators};
 use super::reader::{Reader, suggestion};
-use super::syntax::{Node, NodeKind, shown};
 use super::{Selector, SelectorKind, Test, TextList};
 use crate::device::{Field, Kind};
 use crate::diagnostic::{Diagnostic, Span};

@@ -4,8 +4,9 @@
 
 use super::delimited;
 use super::json_table::{json_table, ndjson_table};
+use super::node::{Node, NodeKind, shown};
 use super::reader::{Fields, Reader};
-use super::syntax::{self, Node, NodeKind, shown};
+use super::syntax;
 use super::table::Table;
 use crate::diagnostic::{Diagnostic, SourceId, Sources, Span};
 

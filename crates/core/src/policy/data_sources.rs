@@ -6,9 +6,9 @@ use std::collections::BTreeSet;
 
 use super::data::below_root;
 use super::lookup::query_title;
+use super::node::shown;
 use super::reader::Reader;
 use super::selector::walk;
-use super::syntax::shown;
 use super::{Hunting, ListFile, Policy, Selector, SelectorKind, Test};
 use crate::diagnostic::{Diagnostic, Span};
 

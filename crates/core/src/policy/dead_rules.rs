@@ -7,10 +7,10 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use super::logic::{Formula, Formulas};
+use super::node::shown;
 use super::reader::Reader;
 use super::selector::walk;
 use super::settle::is_dead;
-use super::syntax::shown;
 use super::{Filter, Policy, Rule, SelectorKind, TagExpressionKind, TemplatePart, Test};
 use crate::device::Field;
 use crate::diagnostic::{Diagnostic, Span};

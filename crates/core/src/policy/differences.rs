@@ -8,7 +8,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::data::data_files;
-use super::syntax::{self, Node, NodeKind};
+use super::node::{Node, NodeKind};
+use super::syntax;
 use crate::diagnostic::{SourceId, Sources};
 
 /// What a difference is about, in the order in which a reviewer reads them. Rules show in the plan itself.

@@ -6,8 +6,8 @@ use std::collections::HashMap;
 
 use super::keys;
 use super::limits::MOST_DAYS_AHEAD;
+use super::node::{MappingEntry, Node, NodeKind, shown};
 use super::reader::{Fields, Reader};
-use super::syntax::{MappingEntry, Node, NodeKind, shown};
 use super::{Approval, Axis, Cap, Counted, DayCap, Guard, Invariant, Percent, Quantity, ShrinkApproval};
 use crate::device::DeviceValue;
 use crate::diagnostic::{Diagnostic, Span};

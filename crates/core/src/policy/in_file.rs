@@ -4,8 +4,8 @@
 
 use super::condition::distinct;
 use super::keys;
+use super::node::{MappingEntry, Node, NodeKind, shown};
 use super::reader::{Fields, Reader};
-use super::syntax::{MappingEntry, Node, NodeKind, shown};
 use super::{ListFile, Test, TextList};
 use crate::diagnostic::Diagnostic;
 

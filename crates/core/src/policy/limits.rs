@@ -5,6 +5,7 @@
 #![expect(missing_docs, reason = "fields and variants are named by what they hold")]
 
 use super::Selector;
+use super::quantity::{Percent, Quantity};
 use super::rollout::Rollout;
 use crate::device::DeviceValue;
 use crate::diagnostic::Span;
@@ -57,48 +58,6 @@ impl Axis {
             Axis::Values => (25, 25),
         };
         Cap { percent: Percent::whole(percent), floor, span: None }
-    }
-}
-
-/// A percentage, exact to a ten-thousandth of a percent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Percent(u64);
-
-impl Percent {
-    pub const fn whole(percent: u64) -> Percent {
-        Percent(percent * 10_000)
-    }
-
-    /// From a decimal number such as `5` or `7.5`, with or without a `%`; at most four decimals, 0 to 100.
-    pub fn parse(text: &str) -> Option<Percent> {
-        let text = text.strip_suffix('%').map_or(text, str::trim_end);
-        let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
-        let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
-        if !digits(whole) || !digits(fraction) || whole.len() > 3 || fraction.len() > 4 {
-            return None;
-        }
-        let units = whole.parse::<u64>().ok()? * 10_000 + format!("{fraction:0<4}").parse::<u64>().ok()?;
-        (units <= 1_000_000).then_some(Percent(units))
-    }
-
-    /// `⌊percent × base / 100⌋`.
-    pub fn of(self, base: u64) -> u64 {
-        (u128::from(self.0) * u128::from(base) / 1_000_000) as u64
-    }
-
-    /// Ten-thousandths of a percent.
-    pub fn units(self) -> u64 {
-        self.0
-    }
-}
-
-impl std::fmt::Display for Percent {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}", self.0 / 10_000)?;
-        if !self.0.is_multiple_of(10_000) {
-            write!(f, ".{}", format!("{:04}", self.0 % 10_000).trim_end_matches('0'))?;
-        }
-        f.write_str(" %")
     }
 }
 
@@ -169,7 +128,7 @@ impl Guard {
         let run = self.cap(axis);
         let stated = self.day_caps.iter().find(|(named, _)| *named == axis).map(|(_, day)| *day);
         Cap {
-            percent: stated.and_then(|day| day.percent).unwrap_or(Percent(run.percent.0 * 2)),
+            percent: stated.and_then(|day| day.percent).unwrap_or(run.percent.doubled()),
             floor: stated.and_then(|day| day.floor).unwrap_or(run.floor.saturating_mul(2)),
             span: stated.map_or(run.span, |day| Some(day.span)),
         }
@@ -216,15 +175,6 @@ pub enum Counted {
         name: String,
         span: Span,
     },
-}
-
-/// A count, or a share of the devices in scope.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Quantity {
-    /// So many devices.
-    Count(u64),
-    /// So much of the scope. *At least* compares `count × 100 ≥ percent × scope` exactly; *at most* likewise.
-    Share(Percent),
 }
 
 /// An entry of `guard.approvals`.

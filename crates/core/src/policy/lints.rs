@@ -7,12 +7,12 @@ use std::collections::{HashMap, HashSet};
 
 use super::data_sources;
 use super::dead_rules;
+use super::node::shown;
 use super::overlap::{ComparisonBudget, FlatPattern};
 use super::owned_fields;
 use super::reader::Reader;
 use super::selector::{uses, walk};
 use super::settle::is_dead;
-use super::syntax::shown;
 use super::{Counted, Policy, Rule, SelectorKind, TagExpressionKind, Template, TemplatePart, Test};
 use crate::diagnostic::{Diagnostic, Span};
 use crate::pattern::Glob;

@@ -5,8 +5,8 @@
 use std::sync::Arc;
 
 use super::keyed_rows::{LookupRows, keyed};
+use super::node::shown;
 use super::row_findings::{OnConflict, RowSource, has_error};
-use super::syntax::shown;
 use super::table::Table;
 use crate::device::Field;
 use crate::diagnostic::{Diagnostic, Span};

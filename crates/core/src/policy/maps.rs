@@ -5,8 +5,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::node::{MappingEntry, shown};
 use super::reader::Reader;
-use super::syntax::{MappingEntry, shown};
 use crate::diagnostic::{Diagnostic, Span};
 use crate::text;
 

@@ -23,11 +23,13 @@ mod logic;
 mod lookup;
 mod maps;
 mod names;
+mod node;
 pub mod notify;
 mod operators;
 mod overlap;
 mod owned_fields;
 mod profiles;
+mod quantity;
 mod reader;
 pub mod reference;
 mod renames;
@@ -42,6 +44,7 @@ mod secrets;
 mod selector;
 pub mod settings;
 mod settle;
+mod shape;
 mod shared_claims;
 mod syntax;
 mod table;
@@ -63,6 +66,7 @@ pub use keyed_rows::{LookupCell, LookupRows};
 pub use lookup::{Lookup, LookupQuery, LookupSource};
 pub use maps::ValueMap;
 pub use profiles::read_profiles;
+pub use quantity::{Percent, Quantity};
 pub use resolve::resolve;
 pub use reviewed_content::reviewed_content;
 pub use schema::{policy_schema, settings_schema, test_schema};
@@ -88,8 +92,7 @@ mod limits;
 pub use rollout::{Health, Rollout, StopAt, blind_bounces};
 
 pub use limits::{
-    Acceptance, Approval, Axis, Cap, Counted, DayCap, Guard, Invariant, MOST_DAYS_AHEAD, Percent, Quantity,
-    ShrinkApproval,
+    Acceptance, Approval, Axis, Cap, Counted, DayCap, Guard, Invariant, MOST_DAYS_AHEAD, ShrinkApproval,
 };
 
 /// A policy set, resolved: names are indices, patterns are compiled, every part knows its place.

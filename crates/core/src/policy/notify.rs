@@ -2,9 +2,9 @@
 //!
 //! Never holds the address itself, which is a secret: only the name of the environment variable that does.
 
-use super::keys::{MappingKey, Shape, key, required};
+use super::node::shown;
 use super::reader::{Fields, Reader};
-use super::syntax::shown;
+use super::shape::{MappingKey, Shape, key, required};
 use crate::diagnostic::Diagnostic;
 
 /// Only variables of this beginning may hold the address: `mdetag.yaml` comes with a pull request, which must not be able to

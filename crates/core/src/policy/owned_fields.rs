@@ -4,9 +4,9 @@
 
 use std::collections::BTreeSet;
 
+use super::node::shown;
 use super::reader::Reader;
 use super::settle::is_dead;
-use super::syntax::shown;
 use super::{Policy, Rule, Selector, SelectorKind, TagExpressionKind};
 use crate::device::{DeviceValue, Field};
 use crate::diagnostic::{Diagnostic, Span};

@@ -4,10 +4,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::node::{MappingEntry, Node, NodeKind, shown};
 use super::reader::Reader;
 use super::secrets;
 use super::settings::{Profile, Settings};
-use super::syntax::{self, MappingEntry, Node, NodeKind, shown};
+use super::syntax;
 use crate::diagnostic::{Diagnostic, SourceId, Sources, Span};
 use crate::tag::TagCase;
 use crate::time::Timestamp;

@@ -4,9 +4,9 @@
 
 use std::time::Duration;
 
-use super::keys::MappingKey;
+use super::node::{MappingEntry, Node, NodeKind, shown};
 use super::scalars;
-use super::syntax::{MappingEntry, Node, NodeKind, shown};
+use super::shape::MappingKey;
 use crate::diagnostic::{Diagnostic, Severity, Sources, Span, did_you_mean};
 use crate::tag::TagCase;
 use crate::time::{Date, Timestamp, parse_duration};

@@ -2,8 +2,9 @@
 //!
 //! Writes no prose; `docs/language.md` has it, and a test compares the tables.
 
-use super::keys::{self, MappingKey, Shape};
+use super::keys;
 use super::operators::{Operand, kind_name, operators};
+use super::shape::{MappingKey, Shape};
 use crate::device::{Field, Kind};
 
 /// Every kind of field with its fields and operators, as a Markdown table.

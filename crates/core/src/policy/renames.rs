@@ -5,8 +5,8 @@
 use std::collections::HashMap;
 
 use super::names::check_name;
+use super::node::{MappingEntry, shown};
 use super::reader::Reader;
-use super::syntax::{MappingEntry, shown};
 use super::{Family, FamilyMember, Rename};
 use crate::diagnostic::{Diagnostic, Span};
 

@@ -4,8 +4,9 @@
 
 use super::keys;
 use super::names::{Names, check_name};
+use super::node::{MappingEntry, Node, NodeKind, shown};
 use super::reader::Reader;
-use super::syntax::{self, MappingEntry, Node, NodeKind, shown};
+use super::syntax;
 use super::{Claim, DefaultValue, NamedSelector, Policy, Retire, lints, renames, rules, selector, settle};
 use crate::diagnostic::{Diagnostic, SourceId, Sources, Span};
 use crate::tag::TagCase;

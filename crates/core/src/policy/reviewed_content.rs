@@ -4,7 +4,8 @@
 
 use std::borrow::Cow;
 
-use super::syntax::{self, MappingEntry, Node, NodeKind};
+use super::node::{MappingEntry, Node, NodeKind};
+use super::syntax;
 use crate::diagnostic::SourceId;
 
 /// Keys of the guard that may come after the review: what they allow counts by the day on which it is looked at.

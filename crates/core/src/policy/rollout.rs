@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::keys;
 use super::names::Names;
+use super::node::Node;
 use super::reader::Reader;
-use super::syntax::Node;
 use super::{Percent, Policy, Quantity, Selector};
 use crate::diagnostic::{Diagnostic, Span};
 use crate::time::spoken;

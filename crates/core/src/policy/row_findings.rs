@@ -3,7 +3,7 @@
 //! Reads no rows; that is for `lookup`.
 
 use super::keyed_rows::KeyedRows;
-use super::syntax::shown;
+use super::node::shown;
 use crate::diagnostic::{Diagnostic, Severity, Span};
 
 crate::words! {

@@ -5,9 +5,9 @@
 use super::keys;
 use super::names::Names;
 use super::names::check_name;
+use super::node::{Node, NodeKind, shown};
 use super::reader::Reader;
 use super::scalars;
-use super::syntax::{Node, NodeKind, shown};
 use super::{Protection, RemoveTag, Rule, Selector, SelectorKind, TagExpression, TagExpressionKind};
 use crate::diagnostic::{Diagnostic, Span};
 use crate::tag::TagPattern;

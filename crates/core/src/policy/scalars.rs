@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 use serde_yaml::granit_parser::{ScalarStyle, Tag};
 
-use super::syntax::{NodeKind, shown};
+use super::node::{NodeKind, shown};
 
 /// A scalar by the core schema; a plain one may be a number, a boolean or nothing.
 pub(super) fn scalar(text: Cow<'_, str>, style: ScalarStyle, tag: Option<&Tag>) -> Result<NodeKind, String> {

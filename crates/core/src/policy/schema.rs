@@ -5,8 +5,9 @@
 
 use serde_json::{Map, Value, json};
 
-use super::keys::{self, MappingKey, Shape};
+use super::keys;
 use super::operators::{Operand, operators};
+use super::shape::{MappingKey, Shape};
 use crate::device::{Field, Kind};
 
 /// The schema of policy files.

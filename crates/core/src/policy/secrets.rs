@@ -2,8 +2,8 @@
 //!
 //! Goes by the names of keys and the form of addresses: a value alone does not show whether it is a secret.
 
+use super::node::{Node, NodeKind};
 use super::reader::Reader;
-use super::syntax::{Node, NodeKind};
 use crate::diagnostic::{Diagnostic, Sources, Span};
 
 /// The words of keys that name a secret, without signs and in lower case.

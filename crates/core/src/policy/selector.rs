@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use super::keys;
 use super::names::Names;
+use super::node::{MappingEntry, Node, NodeKind, shown};
 use super::reader::{Fields, Reader};
-use super::syntax::{MappingEntry, Node, NodeKind, shown};
 use super::{Hunting, Keep, NamedSelector, Selector, SelectorKind};
 use crate::device::Field;
 use crate::diagnostic::{Diagnostic, Span};

@@ -8,10 +8,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::keys;
+use super::node::{MappingEntry, Node, shown};
 use super::notify::{self, NotifySettings};
 use super::reader::{Fields, Reader};
 use super::secrets;
-use super::syntax::{self, MappingEntry, Node};
+use super::syntax;
 use crate::cloud::{Cloud, Region};
 use crate::diagnostic::{Diagnostic, Severity, SourceId, Sources, did_you_mean};
 use crate::pages;
@@ -198,7 +199,7 @@ impl Reader<'_> {
                 && settings.tenants_file.is_none()
                 && !names.contains(&name.as_str())
             {
-                self.unknown("E0802", node.span, &format!("profile `{}`", syntax::shown(name)), name, &names);
+                self.unknown("E0802", node.span, &format!("profile `{}`", shown(name)), name, &names);
             }
         }
         if let Some(fields) =
@@ -270,7 +271,7 @@ impl Reader<'_> {
             return None;
         }
         if !is_code {
-            let message = format!("`{}` is no code of a warning or a note", syntax::shown(code));
+            let message = format!("`{}` is no code of a warning or a note", shown(code));
             let finding = Diagnostic::error("E0208", entry.key_span, message);
             self.report(
                 finding.help("write a code as `mdetag validate` prints it: `W0713`; errors have no level"),
@@ -294,7 +295,7 @@ impl Reader<'_> {
     }
 
     pub(super) fn profile(&mut self, entry: &MappingEntry) -> Option<Profile> {
-        let what = format!("the profile `{}`", syntax::shown(&entry.key));
+        let what = format!("the profile `{}`", shown(&entry.key));
         let fields = self.fields(&entry.value, keys::PROFILE, &what)?;
         let mut profile = Profile { name: entry.key.clone(), ..Profile::default() };
         let is_name = |name: &str| {

@@ -4,10 +4,10 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::node::shown;
 use super::overlap::{ComparisonBudget, FlatPattern};
 use super::reader::Reader;
 use super::selector::walk;
-use super::syntax::shown;
 use super::{Policy, Rule, Selector, SelectorKind, TagExpressionKind, Test, template};
 use crate::device::Field;
 use crate::diagnostic::{Diagnostic, Span};

@@ -7,9 +7,9 @@ use std::collections::HashMap;
 
 use serde_yaml::granit_parser::{Event, Options, Parser, ScalarStyle, ScanError, Span as YamlSpan};
 
+use super::node::{MappingEntry, Node, NodeKind, shown};
 use super::scalars::scalar;
 use crate::diagnostic::{Diagnostic, SourceId, Span};
-use crate::text::visible;
 
 /// The largest policy file that is read; ten thousand rules are about 3 MB.
 pub const MAX_BYTES: usize = 10 << 20;
@@ -23,62 +23,6 @@ const MAX_NODES: usize = 2_000_000;
 /// The most that anchors may add, in values (32 bytes of text count as one): a few kilobytes of nested aliases could
 /// otherwise stand for more memory than any computer has.
 const MAX_COPIES: usize = 200_000;
-
-/// A value with its place.
-#[derive(Clone, Debug)]
-pub(super) struct Node {
-    pub(super) kind: NodeKind,
-    /// Where it is written (for an alias: where the anchor's value is written).
-    pub(super) span: Span,
-}
-
-/// What a value is, by the YAML 1.2 core schema.
-#[derive(Clone, Debug)]
-pub(super) enum NodeKind {
-    /// `null`, `~` or nothing.
-    Null,
-    /// `true` or `false`.
-    Boolean(bool),
-    /// A plain scalar that the core schema reads as a number, as written.
-    Number(String),
-    /// Every other scalar.
-    Text(String),
-    /// A sequence.
-    List(Vec<Node>),
-    /// A mapping, in order, without duplicates.
-    Map(Vec<MappingEntry>),
-}
-
-/// One key and its value.
-#[derive(Clone, Debug)]
-pub(super) struct MappingEntry {
-    /// The key as text.
-    pub(super) key: String,
-    /// Where the key is written.
-    pub(super) key_span: Span,
-    pub(super) value: Node,
-}
-
-impl Node {
-    /// What was meant as a template, where `{osPlatform}` stands without quotes: YAML reads a mapping with an empty value.
-    pub(super) fn unquoted_template(&self) -> Option<String> {
-        let NodeKind::Map(entries) = &self.kind else { return None };
-        let [MappingEntry { key, value, .. }] = entries.as_slice() else { return None };
-        matches!(value.kind, NodeKind::Null).then(|| format!("{{{}}}", shown(key)))
-    }
-
-    /// What it is, for "expected …, found …".
-    pub(super) fn describe(&self) -> &'static str {
-        match self.kind {
-            NodeKind::Null => "nothing",
-            NodeKind::Boolean(_) => "a boolean",
-            NodeKind::Number(_) => "a number",
-            NodeKind::Text(_) => "text",
-            NodeKind::List(_) => "a list",
-            NodeKind::Map(_) => "a mapping",
-        }
-    }
-}
 
 /// Reads one document. Nothing comes back where the text is no YAML, is empty, or is over a budget; every finding says so.
 pub(super) fn parse(text: &str, source: SourceId) -> (Option<Node>, Vec<Diagnostic>) {
@@ -349,16 +293,6 @@ fn key_text(node: Node) -> Option<String> {
         NodeKind::Null => Some("null".to_owned()),
         NodeKind::List(_) | NodeKind::Map(_) => None,
     }
-}
-
-/// Text of a file as it may stand in a message: short, without control characters.
-pub(super) fn shown(text: &str) -> String {
-    // Cut before it is written out, so that no escape is halved.
-    if text.chars().nth(80).is_none() {
-        return visible(text).into_owned();
-    }
-    let beginning: String = text.chars().take(79).collect();
-    format!("{}…", visible(&beginning))
 }
 
 fn scan_finding(error: &ScanError, text: &str, loader: &Loader) -> Diagnostic {

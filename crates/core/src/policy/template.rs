@@ -3,8 +3,8 @@
 //! Does not fill templates in; that is `desired`.
 
 use super::names::Names;
+use super::node::{Node, shown};
 use super::reader::Reader;
-use super::syntax::{Node, shown};
 use super::{Filter, TagExpression, TagExpressionKind, Template, TemplatePart};
 use crate::device::{Field, Kind};
 use crate::diagnostic::{Diagnostic, Span};

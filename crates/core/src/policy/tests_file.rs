@@ -7,8 +7,9 @@
 use std::collections::BTreeMap;
 
 use super::keys;
+use super::node::{MappingEntry, Node, NodeKind, shown};
 use super::reader::{Fields, Reader};
-use super::syntax::{self, MappingEntry, Node, NodeKind, shown};
+use super::syntax;
 use crate::device::{DeviceValue, Field, Kind};
 use crate::diagnostic::{Diagnostic, SourceId, Sources, Span};
 use crate::tag::TagCase;

@@ -2,8 +2,8 @@
 
 use crate::plan::{Plan, Withheld};
 
-use super::change::{Class, ReportRow, What};
-use super::model::{Model, Subject, device_rows};
+use super::change::{Class, ReportRow, What, device_rows};
+use super::model::{Model, Subject};
 
 impl<'a> Model<'a> {
     /// What is contested, pending, withheld, protected or unresolved, one a row. A plan that was read from a file has only samples

@@ -7,7 +7,9 @@
 use crate::apply::ChangeOutcome;
 use crate::device::DeviceValue;
 pub use crate::plan::Totals;
-use crate::plan::{CauseIndex, GapReason, Unresolved, Withheld, WithheldReason};
+use crate::plan::{
+    CauseIndex, DeviceChange, GapReason, Plan, TagIndex, Unresolved, Withheld, WithheldReason,
+};
 
 use super::escape;
 
@@ -164,4 +166,19 @@ impl Totals {
             What::Value { .. } => self.values += 1,
         }
     }
+}
+
+/// The changes of one device, in the order of the plan file.
+pub fn device_rows<'a>(
+    plan: &'a Plan,
+    device: &'a DeviceChange,
+) -> impl Iterator<Item = (What<'a>, CauseIndex)> + use<'a> {
+    let name = |tag: TagIndex| &*plan.tags[tag.0 as usize];
+    let add = device.add.iter().map(move |change| (What::Add(name(change.tag)), change.cause));
+    let remove = device.remove.iter().map(move |change| (What::Remove(name(change.tag)), change.cause));
+    let value = device
+        .value
+        .iter()
+        .map(|change| (What::Value { from: device.observed_value.as_deref(), to: change.to }, change.cause));
+    add.chain(remove).chain(value)
 }

@@ -10,10 +10,11 @@ use fixedbitset::FixedBitSet;
 use hashbrown::{HashMap, HashSet};
 
 use crate::apply::{ChangeOutcome, ChangeWhat, Outcome};
-use crate::plan::{CauseIndex, DeviceChange, LastDevices, Plan, TagAction, TagChange, TagIndex};
+use crate::plan::{CauseIndex, DeviceChange, LastDevices, Plan, TagAction, TagChange};
 use crate::policy::Difference;
 
 use super::alike::alike;
+use super::change::device_rows;
 pub use super::change::{ChangeOrigin, Class, ReportRow, Totals, What};
 use super::last::Marks;
 use super::links::RepositoryLinks;
@@ -419,21 +420,6 @@ impl<'a> Groups<'a> {
         });
         ReportPart { origin, groups, totals }
     }
-}
-
-/// The changes of one device, in the order of the plan file.
-pub fn device_rows<'a>(
-    plan: &'a Plan,
-    device: &'a DeviceChange,
-) -> impl Iterator<Item = (What<'a>, CauseIndex)> + use<'a> {
-    let name = |tag: TagIndex| &*plan.tags[tag.0 as usize];
-    let add = device.add.iter().map(move |change| (What::Add(name(change.tag)), change.cause));
-    let remove = device.remove.iter().map(move |change| (What::Remove(name(change.tag)), change.cause));
-    let value = device
-        .value
-        .iter()
-        .map(|change| (What::Value { from: device.observed_value.as_deref(), to: change.to }, change.cause));
-    add.chain(remove).chain(value)
 }
 
 /// The device's changes in a plan: they are ordered by id.

@@ -9,7 +9,7 @@ use fixedbitset::FixedBitSet;
 
 use crate::plan::Plan;
 
-use super::model::{Totals, What, device_rows};
+use super::change::{Totals, What, device_rows};
 
 /// Which changes of `plan` the base wants too (by their number, in the order of rows), and what only the base wants.
 ///

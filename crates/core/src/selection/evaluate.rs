@@ -8,6 +8,7 @@ use rayon::prelude::*;
 
 use super::compile::{NodeId, Program, SelectorNode};
 use super::leaves::{self, LeafInputs};
+use super::mentions;
 use super::superseded::superseded;
 use super::{Joined, Selections};
 use crate::device::Field;
@@ -24,7 +25,8 @@ pub(super) fn evaluate(
 ) -> Selections {
     let Joined { joins, hunted, mut unmatched, unknown_queries, findings } = sources;
     let world = LeafInputs { policy, snapshot, joins: &joins, now };
-    let (leaves, unmatched_values) = leaves::evaluate(&world, &program.leaves);
+    let (leaves, lists) = leaves::evaluate(&world, &program.leaves);
+    let unmatched_values = mentions::unmatched(&world, &program.leaves, &leaves, &lists);
     let unknown = leaves::unknown(&world, &program.leaves);
     let graph = Graph {
         program,

@@ -8,12 +8,11 @@ use std::sync::Arc;
 use rayon::prelude::*;
 use regex::RegexSet;
 
+use super::Join;
 use super::address::AddressMatcher;
 use super::compile::Leaf;
 use super::hits::gather;
 use super::matcher::{SeenList, TextMatcher};
-use super::mentions::Mentions;
-use super::{Join, Unmatched};
 use crate::device::{Field, Kind};
 use crate::inventory::{DeviceSet, Row, Snapshot, Stored, TagId};
 use crate::policy::{LookupCell, Policy, Test};
@@ -31,19 +30,21 @@ pub(super) struct LeafInputs<'a> {
 /// The tests of one field, by their number in the program.
 type Tests<'p> = Vec<(usize, &'p Test)>;
 
-/// The devices for which each leaf holds, and the values that match no device: those of list files, and inline
-/// ones of fields that name single devices.
-pub(super) fn evaluate(world: &LeafInputs<'_>, leaves: &[Leaf<'_>]) -> (Vec<DeviceSet>, Vec<Unmatched>) {
-    let mut fields: BTreeMap<Field, Tests<'_>> = BTreeMap::new();
+/// The lists of each field, with the values that devices were seen to have.
+pub(super) type SeenLists<'p> = Vec<(Field, Vec<SeenList<'p>>)>;
+
+/// The devices for which each leaf holds, and the lists that it was found by.
+pub(super) fn evaluate<'p>(world: &LeafInputs<'_>, leaves: &[Leaf<'p>]) -> (Vec<DeviceSet>, SeenLists<'p>) {
+    let mut fields: BTreeMap<Field, Tests<'p>> = BTreeMap::new();
     for (index, leaf) in leaves.iter().enumerate() {
         fields.entry(leaf.field).or_default().push((index, leaf.test));
     }
     let mut sets: Vec<Option<DeviceSet>> = leaves.iter().map(|_| None).collect();
-    let mut mentions = Mentions::default();
+    let mut seen = Vec::new();
     // Side by side: where a field is prepared on one core, another field has the others.
     let found: Vec<_> = fields.par_iter().map(|(field, tests)| field_sets(world, *field, tests)).collect();
     for ((field, tests), (found, lists)) in fields.iter().zip(found) {
-        mentions.take(*field, &lists);
+        seen.push((*field, lists));
         for ((index, test), mut set) in tests.iter().zip(found) {
             if matches!(test, Test::Exists(false) | Test::HasNone(_)) {
                 set.complement();
@@ -51,10 +52,8 @@ pub(super) fn evaluate(world: &LeafInputs<'_>, leaves: &[Leaf<'_>]) -> (Vec<Devi
             sets[*index] = Some(set);
         }
     }
-    let sets: Vec<DeviceSet> =
-        sets.into_iter().map(|set| set.expect("every leaf has a field, and every field was asked")).collect();
-    mentions.take_globs(world, leaves, &sets);
-    (sets, mentions.unmatched())
+    let sets = sets.into_iter().map(|set| set.expect("every leaf has a field, and every field was asked"));
+    (sets.collect(), seen)
 }
 
 /// For each leaf the devices on which unknown data leaves it open; nothing where there are none.

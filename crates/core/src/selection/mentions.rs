@@ -6,15 +6,29 @@ use std::collections::BTreeMap;
 
 use super::Unmatched;
 use super::compile::Leaf;
-use super::leaves::{self, LeafInputs};
+use super::leaves::{self, LeafInputs, SeenLists};
 use super::matcher::SeenList;
 use crate::device::Field;
 use crate::inventory::DeviceSet;
 use crate::policy::Test;
 
+/// The values of list files, and inline ones of fields that name single devices, that match no device. Takes what
+/// [`leaves::evaluate`] found.
+pub(super) fn unmatched<'p>(
+    world: &LeafInputs<'_>,
+    leaves: &[Leaf<'p>],
+    sets: &[DeviceSet],
+    lists: &SeenLists<'p>,
+) -> Vec<Unmatched> {
+    let mut mentions = Mentions::default();
+    lists.iter().for_each(|(field, lists)| mentions.take(*field, lists));
+    mentions.take_globs(world, leaves, sets);
+    mentions.unmatched()
+}
+
 /// Values by their source, the path of a list file or the name of a field, over all tests.
 #[derive(Default)]
-pub(super) struct Mentions<'p> {
+struct Mentions<'p> {
     sources: BTreeMap<&'p str, Mentioned<'p>>,
 }
 
@@ -27,7 +41,7 @@ struct Mentioned<'p> {
 
 impl<'p> Mentions<'p> {
     /// Takes the lists of one field, after all devices were asked.
-    pub(super) fn take(&mut self, field: Field, lists: &[SeenList<'p>]) {
+    fn take(&mut self, field: Field, lists: &[SeenList<'p>]) {
         for list in lists {
             let source = match &list.list.file {
                 Some(file) => &*file.written,
@@ -41,7 +55,7 @@ impl<'p> Mentions<'p> {
     }
 
     /// Takes the globs of fields that name devices. Which of several globs holds is asked only where one of them does.
-    pub(super) fn take_globs(&mut self, world: &LeafInputs<'_>, leaves: &[Leaf<'p>], sets: &[DeviceSet]) {
+    fn take_globs(&mut self, world: &LeafInputs<'_>, leaves: &[Leaf<'p>], sets: &[DeviceSet]) {
         let mut open: Vec<(Field, &'p str, Test)> = Vec::new();
         for (leaf, set) in leaves.iter().zip(sets).filter(|(leaf, _)| names_devices(leaf.field)) {
             let Test::Glob(globs) = leaf.test else { continue };
@@ -72,7 +86,7 @@ impl<'p> Mentions<'p> {
         }) |= is_seen;
     }
 
-    pub(super) fn unmatched(&self) -> Vec<Unmatched> {
+    fn unmatched(&self) -> Vec<Unmatched> {
         let report = |(source, mentioned): (&&str, &Mentioned<'p>)| {
             let missing = mentioned.order.iter().filter(|value| !mentioned.seen[**value]);
             Unmatched::report(source, false, missing.copied())

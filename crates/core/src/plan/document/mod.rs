@@ -4,6 +4,7 @@
 
 mod blocks;
 mod changes;
+mod error;
 mod read;
 mod seal;
 mod tables;
@@ -16,7 +17,8 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use read::{DocumentError, read, read_with_digest};
+pub use error::DocumentError;
+pub use read::{read, read_with_digest};
 pub(crate) use write::withheld;
 pub use write::{write_open, write_to};
 

@@ -8,8 +8,8 @@ use serde_json::value::RawValue;
 use super::seal::seal;
 use super::tables::{Tables, checked_id};
 use super::{
-    AcceptedEntry, ChangeLine, DeviceEntry, Document, OUTSIDE_DIGEST, UnresolvedDeviceEntry, WithheldEntry,
-    changes,
+    AcceptedEntry, ChangeLine, DeviceEntry, Document, DocumentError, OUTSIDE_DIGEST, UnresolvedDeviceEntry,
+    WithheldEntry, changes,
 };
 use crate::plan::GapReason;
 use crate::plan::{
@@ -18,28 +18,6 @@ use crate::plan::{
 };
 use crate::policy::Axis;
 use crate::time::Date;
-
-/// Why a text is no plan that can be used.
-#[derive(Debug, thiserror::Error)]
-pub enum DocumentError {
-    /// Not JSON, or not of the form of a plan.
-    #[error("this is no plan file: {0}")]
-    Form(String),
-    /// Another major version.
-    #[error("the plan has the format version {0}; this version of mdetag reads 1.x")]
-    Version(String),
-    /// The digest is not that of the content.
-    #[error("the plan was changed after it was written: its digest is {found}, its content has {actual}")]
-    Digest {
-        /// As written.
-        found: String,
-        /// As computed.
-        actual: String,
-    },
-    /// Something in it cannot be.
-    #[error("the plan contradicts itself: {0}")]
-    Content(String),
-}
 
 /// Only the version, read first: a later major may have any form.
 #[derive(serde::Deserialize)]

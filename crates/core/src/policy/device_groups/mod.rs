@@ -12,8 +12,8 @@ mod read;
 pub use fetched::{FetchedGroups, fetched};
 pub use read::read;
 
+use super::node::{MappingEntry, shown};
 use super::reader::{Reader, shown_long};
-use super::syntax::{MappingEntry, shown};
 use super::{Axis, Counted, Guard, keys};
 use crate::diagnostic::{Diagnostic, Span};
 

@@ -2,7 +2,7 @@
 //!
 //! As [`super`] has them for the reader, the schema and the documents alike.
 
-use super::{MappingKey, Shape, key, required};
+use crate::policy::shape::{MappingKey, Shape, key, required};
 
 /// An entry of `lookups`.
 pub(in crate::policy) static LOOKUP: &[MappingKey] = &[
