@@ -17,6 +17,7 @@ pub mod ledger;
 pub mod lock;
 pub mod output_file;
 pub mod path_text;
+mod private_folder;
 pub mod pending_file;
 pub mod policy_files;
 pub mod probe_journal;

@@ -12,6 +12,7 @@ use mdetag_core::text::is_taken_by_windows;
 use super::backend::{Backend, Directory};
 use super::git_index;
 use super::path_text::{is_name, shown};
+use super::private_folder;
 use super::state_file;
 
 /// The cloud of simulated tenants.
@@ -216,8 +217,12 @@ fn refuse_special(path: &Path, kind: FileType) -> Result<(), String> {
 /// Makes the state directory for its owner alone, where it is missing, and keeps git away from it. That it cannot be made is told
 /// by what is written there.
 pub fn prepare(state: &Path) {
-    let is_own = !state.exists() || state.file_name().is_some_and(|name| name == ".mdetag");
+    let is_new = !state.exists();
+    let is_own = is_new || state.file_name().is_some_and(|name| name == ".mdetag");
     if state_file::make_folder(state).is_ok() && is_own {
+        if is_new {
+            private_folder::close(state);
+        }
         // It exists already, or the disk is read-only.
         let _ = state_file::create_new(&state.join(".gitignore")).and_then(|mut file| file.write_all(b"*\n"));
     }

@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use mdetag::store::path_text::shown;
-use mdetag::store::state::{SANDBOX, StateDir};
+use mdetag::store::state::{SANDBOX, StateDir, prepare};
 use mdetag::store::state_copy::{self, CopyCount, CopyError};
 use mdetag_core::plan::TenantReference;
 use mdetag_core::report::words::counted;
@@ -25,6 +25,9 @@ pub fn pull(context: &Context, args: &CopyArgs) -> Result<Exit, Failure> {
     let root = PathBuf::from(context.place.to_string());
     let folder = apart(context, &args.folder)?;
     let states = history::states(context)?;
+    if !states.is_empty() {
+        prepare(&folder);
+    }
     for state in &states {
         let tenant = tenant_of(state, &root)?;
         let copy = state_store::in_folder(&folder, &tenant)?;
@@ -48,6 +51,9 @@ pub fn push(context: &Context, args: &CopyArgs) -> Result<Exit, Failure> {
     if copies.is_empty() {
         return Err(Failure::usage(format!("there is no state of a tenant in {}", shown(&args.folder)))
             .help("name the folder that `mdetag state pull` made, or a state directory such as .mdetag"));
+    }
+    if let Some(place) = context.place.folder() {
+        prepare(place);
     }
     let now = context.clock.now();
     let holder = format!("process {} of {}, since {now}", std::process::id(), ci::origin());

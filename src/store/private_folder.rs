@@ -1,0 +1,31 @@
+//! The rights of a new state directory on Windows: of its user, administrators and the system alone, and so of all that is made in it.
+//! Elsewhere a folder is made with its rights.
+
+use std::path::Path;
+
+/// Takes the rights that the folder above gives to others. A file system without rights (FAT) keeps none, as elsewhere.
+#[cfg(windows)]
+pub(super) fn close(folder: &Path) {
+    if let Err(error) = set(folder) {
+        let folder = super::path_text::shown(folder);
+        tracing::warn!(%error, folder, "the state directory keeps the rights of the folder above it");
+    }
+}
+
+#[cfg(not(windows))]
+pub(super) fn close(_: &Path) {}
+
+#[cfg(windows)]
+fn set(folder: &Path) -> std::io::Result<()> {
+    use windows_permissions::constants::{SeObjectType, SecurityInformation};
+    use windows_permissions::utilities::current_process_sid;
+    use windows_permissions::wrappers::SetNamedSecurityInfo;
+    use windows_permissions::{LocalBox, SecurityDescriptor};
+
+    // Protected: nothing is inherited. OI and CI: what is made inside inherits it. FA: all rights. SY: the system, BA: administrators.
+    let user = current_process_sid()?;
+    let rights = format!("D:P(A;OICI;FA;;;{user})(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)");
+    let rights: LocalBox<SecurityDescriptor> = rights.parse()?;
+    let what = SecurityInformation::Dacl | SecurityInformation::ProtectedDacl;
+    SetNamedSecurityInfo(folder, SeObjectType::SE_FILE_OBJECT, what, None, None, rights.dacl(), None)
+}
