@@ -233,3 +233,15 @@ fn a_profile_named_like_a_domain_has_a_sandbox_and_two_that_differ_in_case_are_r
     project.write("mdetag.yaml", "version: 1\ntenants: { aux.eu: {} }\n");
     assert!(project.run(&all).exits(1).err.contains("cannot name a folder on Windows"));
 }
+
+/// Windows gives a main thread 1 MiB.
+#[cfg(unix)]
+#[test]
+fn a_main_thread_with_a_small_stack_is_enough() {
+    let project = Project::with_policy("version: 1\nrules: []\n");
+    project.write("mdetag.yaml", "version: 1\ntenants: { a: {}, b: {} }\n");
+    let words = ["-c", "ulimit -s 512 && exec \"$0\" plan --all-tenants --sandbox -q"];
+    let mut shell = std::process::Command::new("sh");
+    let ran = shell.args(words).arg(crate::project::program()).current_dir(project.path()).output().unwrap();
+    assert_eq!(ran.status.code(), Some(0), "{}", String::from_utf8_lossy(&ran.stderr));
+}

@@ -106,7 +106,7 @@ impl Project {
 }
 
 /// The program under test: `MDETAG_PROGRAM` names another than the one that was just built, such as one for Windows under Wine.
-fn program() -> OsString {
+pub(crate) fn program() -> OsString {
     std::env::var_os("MDETAG_PROGRAM").unwrap_or_else(|| env!("CARGO_BIN_EXE_mdetag").into())
 }
 
