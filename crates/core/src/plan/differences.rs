@@ -77,7 +77,13 @@ impl<'a> TagNames<'a> {
         let live = vec![None; snapshot.tag_count()];
         let codes = 0..snapshot.code_bound(Field::DeviceValue).unwrap_or(1) as u32;
         let value = |code: u32| snapshot.code_text(Field::DeviceValue, code).map(Arc::from);
-        TagNames { desired, list: Vec::new(), texts: HashMap::new(), live, values: codes.map(value).collect() }
+        TagNames {
+            desired,
+            list: Vec::new(),
+            texts: HashMap::new(),
+            live,
+            values: codes.map(value).collect(),
+        }
     }
 
     /// Makes the tags that devices carry known to [`TagNames::live`]. Those that nothing changes are numbered last, in their order
