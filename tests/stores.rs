@@ -22,6 +22,8 @@ mod emulators;
 mod faults;
 #[path = "stores/ledger.rs"]
 mod ledger;
+#[path = "stores/service_profile.rs"]
+mod service_profile;
 
 use std::sync::{Arc, Barrier};
 use std::time::Duration;

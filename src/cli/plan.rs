@@ -15,7 +15,7 @@ use super::output::{self, Reports};
 use super::planning::{self, Planned, PolicySet};
 use super::policy_set::{self, Base};
 use super::source::{self, Source};
-use super::{ci, ledger_text, past, sightings};
+use super::{ci, ledger_text, past};
 
 /// What `plan` and `drift` have in common.
 pub struct Request<'a> {
@@ -106,9 +106,6 @@ async fn report_plan(
     reports.write(&model, &context.console)?;
     saved?;
     past::keep(context, &source, planned.plan());
-    if let Some(session) = &source.session {
-        sightings::learn(context, session);
-    }
     // A plan is a question: only what runs on a schedule, or writes, says what the set should count.
     if request.subject == Subject::Drift {
         keep_counts(context, &set, &source, &planned);

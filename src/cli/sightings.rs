@@ -11,7 +11,12 @@ use super::session::Session;
 /// Keeps what a run saw of the service for free, and says where it differs from what was measured: that counts no more.
 pub fn learn(context: &Context, session: &Session) {
     let seen = session.tenant.sightings();
-    let contradicted = session.known.contradicted(&seen);
+    let mut contradicted = session.known.contradicted(&seen);
+    if !contradicted.is_empty() {
+        // Told once: by the run that marks it, and not again by a later look of the same run.
+        let kept = service_file::read(&session.state).ok().flatten().unwrap_or_default();
+        contradicted.retain(|(question, ..)| !kept.is_stale(*question));
+    }
     for (question, verdict, _) in &contradicted {
         let measured = session.known.verdict(*question).unwrap_or_default();
         context.console.say(&format!(

@@ -15,6 +15,7 @@ use super::failure::Failure;
 use super::output;
 use super::progress::Reading;
 use super::session;
+use super::sightings;
 
 /// Reads the list and saves it. An untrusted read is saved too, and says so in its header.
 ///
@@ -39,6 +40,7 @@ pub async fn run(context: &Context, args: &SnapshotArgs) -> Result<Exit, Failure
         .read(&ReadScope { service: session.known.clone(), ..ReadScope::default() }, watch)
         .await;
     reading.end();
+    sightings::learn(context, &session);
     let (snapshot, trust) = read.map_err(session::unreachable_tenant)?;
     if !trust.is_trusted() {
         context.console.say(&format!("untrusted: {}", trust.sentences().join("; ")));

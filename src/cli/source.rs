@@ -28,6 +28,7 @@ use super::planning::{Inventory, KeptCounts, PlanInputs, PolicySet};
 use super::policy_set;
 use super::progress::Reading;
 use super::session::{self, Session};
+use super::sightings;
 use super::state_store::{self, StateNeed};
 
 /// The devices of a command, and what is known beside them.
@@ -183,6 +184,8 @@ pub async fn live(
     let read =
         session.tenant.reader().read(&ReadScope { filter, service: session.known.clone() }, watch).await;
     reading.end();
+    // Also a read that failed tells of the service: how it refuses.
+    sightings::learn(context, session);
     let (snapshot, trust) = read.map_err(session::unreachable_tenant)?;
     Ok(Inventory { snapshot, trust, tenant: session.reference.clone() })
 }

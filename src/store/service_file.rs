@@ -14,37 +14,49 @@ const MOST_BYTES: u64 = 4 << 20;
 /// # Errors
 /// A file that cannot be read or understood.
 pub fn read(state: &StateDir) -> Result<Option<ServiceProfile>> {
-    let bytes = match state.backend().read(&state.service(), MOST_BYTES) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    let text = String::from_utf8(bytes).map_err(|error| Error::new(ErrorKind::InvalidData, error))?;
-    ServiceProfile::read(&text).map(Some).map_err(|why| Error::new(ErrorKind::InvalidData, why))
+    match state.backend().read(&state.service(), MOST_BYTES) {
+        Ok(bytes) => parse(bytes).map(Some),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
-/// Changes what is kept, whole or not at all, and never beside another process that changes it. A file that cannot be read is
-/// left alone. `change` gets the profile, empty where there is none, and says whether it changed it.
+/// Changes what is kept, so that no change of another process is lost. A file that cannot be read is left alone. `change` gets
+/// the profile, empty where there is none, and says whether it changed it.
 ///
 /// # Errors
-/// A file that cannot be read or written, or that somebody else is changing.
+/// A file that cannot be read or written.
 pub fn update(state: &StateDir, change: impl Fn(&mut ServiceProfile) -> bool) -> Result<()> {
-    // Most runs see nothing new, and then nothing is locked.
+    // Most runs see nothing new, and then nothing is written.
     if !change(&mut read(state)?.unwrap_or_default()) {
         return Ok(());
     }
-    let holder = format!("process {}", std::process::id());
-    let _held = state.backend().hold(&state.service_lock(), &holder).map_err(Error::other)?;
-    let mut profile = read(state)?.unwrap_or_default();
-    if change(&mut profile) { write(state, &profile) } else { Ok(()) }
+    state.backend().update(&state.service(), MOST_BYTES, &mut |bytes| {
+        let mut profile = bytes.map_or_else(|| Ok(ServiceProfile::default()), parse)?;
+        change(&mut profile);
+        text(&profile)
+    })
 }
 
-/// Keeps a profile. The caller holds the tenant's lock.
+/// The same for a probe, which measures anew: a file that cannot be understood holds nothing that counts, and is replaced.
 ///
 /// # Errors
-/// A file that cannot be written.
-pub fn write(state: &StateDir, profile: &ServiceProfile) -> Result<()> {
+/// A file that cannot be read or written.
+pub fn renew(state: &StateDir, mut change: impl FnMut(&mut ServiceProfile)) -> Result<()> {
+    state.backend().update(&state.service(), MOST_BYTES, &mut |bytes| {
+        let mut profile = bytes.and_then(|bytes| parse(bytes).ok()).unwrap_or_default();
+        change(&mut profile);
+        text(&profile)
+    })
+}
+
+fn parse(bytes: Vec<u8>) -> Result<ServiceProfile> {
+    let text = String::from_utf8(bytes).map_err(|error| Error::new(ErrorKind::InvalidData, error))?;
+    ServiceProfile::read(&text).map_err(|why| Error::new(ErrorKind::InvalidData, why))
+}
+
+fn text(profile: &ServiceProfile) -> Result<Vec<u8>> {
     let mut text = serde_json::to_vec_pretty(profile).map_err(Error::other)?;
     text.push(b'\n');
-    state.backend().write(&state.service(), &text)
+    Ok(text)
 }

@@ -112,11 +112,6 @@ impl StateDir {
         self.probes().join(format!("{run}.jsonl"))
     }
 
-    /// Held while the file of [`StateDir::service`] is changed.
-    pub(super) fn service_lock(&self) -> PathBuf {
-        self.path.join("service.lock")
-    }
-
     /// What was measured of the service.
     pub fn service(&self) -> PathBuf {
         self.path.join("service.json")
@@ -319,7 +314,6 @@ mod tests {
             state.ledger("app").unwrap().join("list.ledger"),
             state.copy_mark(),
             state.lock(),
-            state.service_lock(),
         ];
         let locks = state.whole_files().map(|file| file.with_extension("lock"));
         let files = files.into_iter().chain(state.whole_files()).chain(locks);

@@ -14,6 +14,7 @@ mod fake;
 mod http;
 mod percent;
 mod hunting;
+mod noticing;
 mod probing;
 mod read;
 mod releases;
@@ -333,7 +334,11 @@ impl Connection {
                 Some(body) => request.json(body.clone()),
                 None => request,
             };
-            request.send(timeout.min(self.request_timeout), limit).await
+            let answer = request.send(timeout.min(self.request_timeout), limit).await;
+            if let Ok(answer) = &answer {
+                self.notice(lane, answer);
+            }
+            answer
         };
         let token = self.token(lane, None).await?;
         let answer = send(&token).await;

@@ -29,6 +29,7 @@ mod looks;
 mod lost_tags;
 mod main_job;
 mod measured_runs;
+mod noticed;
 mod notifications;
 mod many_tenants;
 mod offline;

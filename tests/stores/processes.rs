@@ -32,12 +32,12 @@ fn policy(value: &str) -> String {
 }
 
 /// A computer that never saw the state before.
-fn computer(value: &str) -> Project {
+pub(super) fn computer(value: &str) -> Project {
     Project::with_policy(&policy(value))
 }
 
 /// A command of it, with the service and the place.
-fn command(
+pub(super) fn command(
     computer: &Project,
     service: &Service,
     place: &Place,

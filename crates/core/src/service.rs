@@ -60,6 +60,18 @@ mdetag_vocabulary::words! {
         UnknownProperties = "unknownProperties",
         /// Words of closed lists that this version does not know, as a number. No probe asks; runs note it.
         UnknownWords = "unknownWords",
+        /// The code of a refusal for too many calls. No probe asks; runs note it.
+        ThrottleCode = "throttleCode",
+        /// The limit that such a refusal names, in calls. No probe asks; runs note it.
+        ThrottleLimit = "throttleLimit",
+        /// How such a refusal says when to come back. No probe asks; runs note it.
+        RetryAfterForm = "retryAfterForm",
+        /// Whether answers have headers about limits. No probe asks; runs note it.
+        RateLimitHeaders = "rateLimitHeaders",
+        /// What a 403 says. No probe asks; runs note it.
+        ForbiddenText = "forbiddenText",
+        /// What a 401 says. No probe asks; runs note it.
+        UnauthorizedText = "unauthorizedText",
     }
 }
 
@@ -67,6 +79,12 @@ mdetag_vocabulary::words! {
 pub fn assumed(question: Question) -> &'static str {
     match question {
         Question::LinkWithTop | Question::LinkWithoutTop | Question::Throttle => "either",
+        Question::ThrottleCode
+        | Question::RetryAfterForm
+        | Question::ForbiddenText
+        | Question::UnauthorizedText => "any",
+        Question::ThrottleLimit => "100/min, 1,500/h",
+        Question::RateLimitHeaders => "absent",
         Question::ThrottleKey => "destinationTenantApp",
         Question::UnknownProperties | Question::UnknownWords => "ignored",
         Question::PageSize => "10,000",
@@ -110,10 +128,16 @@ pub fn verdicts(question: Question) -> &'static [&'static str] {
         Question::UnknownId => &["refusedNamed", "refusedUnnamed", "partial"],
         Question::EmptyIds => &["accepted", "refused"],
         Question::PatchValue => &["keepsTags", "losesTags", "refused"],
-        Question::PatchTags => &["replaces", "appends", "refused"],
+        Question::PatchTags => &["replaces", "appends", "losesTags", "refused"],
         Question::Throttle => &["withRetryAfter", "withoutRetryAfter"],
         Question::ThrottleKey => &["destinationTenantApp", "other"],
         Question::UnknownProperties | Question::UnknownWords => &["seen", "none"],
+        Question::ThrottleCode => &["429", "tooManyRequests", "other"],
+        Question::ThrottleLimit => &["perMinute", "perHour", "otherSpan", "unnamed"],
+        Question::RetryAfterForm => &["seconds", "date", "unreadable", "absent"],
+        Question::RateLimitHeaders => &["present", "absent"],
+        Question::ForbiddenText => &["missingApplicationRoles", "requiredPermissions", "other"],
+        Question::UnauthorizedText => &["accountInactive", "noLicence", "other"],
     }
 }
 
@@ -127,9 +151,14 @@ impl Sightings {
         debug_assert!(verdicts(question).contains(&verdict), "{question:?} {verdict}");
         let seen = (verdict, number);
         let known = self.0.entry(question).or_insert(seen);
-        // One write that the list shows at once says nothing against another that it showed late.
-        let is_worse = question != Question::ListLag || number >= known.1;
-        if is_worse {
+        let replaces = match question {
+            // One write that the list shows at once says nothing against another that it showed late, and a page without a word
+            // that nobody knows says nothing against another that had one.
+            Question::ListLag | Question::UnknownProperties | Question::UnknownWords => number >= known.1,
+            Question::RateLimitHeaders => known.0 == "absent",
+            _ => true,
+        };
+        if replaces {
             *known = seen;
         }
     }

@@ -28,6 +28,7 @@ use super::planning::{PolicySet, has_errors};
 use super::policy_set;
 use super::progress::Reading;
 use super::session::{self, Prepared, Session};
+use super::sightings;
 use super::state_store;
 
 /// Clocks further apart than this make tokens and ages wrong.
@@ -68,6 +69,7 @@ pub async fn run(context: &Context, args: &DoctorArgs) -> Result<Exit, Failure> 
     if let Some(session) = &session {
         checks.extend(identity(session));
         checks.extend(reachability(context, session).await);
+        sightings::learn(context, session);
         checks.extend(hunting(context, session, set.as_ref()).await);
         checks.extend(ledger(session));
     }
@@ -77,7 +79,7 @@ pub async fn run(context: &Context, args: &DoctorArgs) -> Result<Exit, Failure> 
     let signed_in = session.as_ref().map(|session| SignedIn {
         tenant: &session.reference,
         budget: budget(session),
-        service: profile.as_ref(),
+        service: profile.clone().unwrap_or_default(),
         now: session.ledger.clock().now(),
     });
     let text = match context.global.format {

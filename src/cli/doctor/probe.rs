@@ -172,8 +172,8 @@ impl Bench<'_> {
             let at = self.session.ledger.clock().now();
             journal.close(Closing { at, is_complete: true, reason }).map_err(unusable)?;
         }
-        let own = measured.profile.clone();
-        let changed = self.keep(measured.profile)?;
+        let own = measured.profile;
+        let changed = self.keep(&own)?;
         if let Some(file) = &self.args.share {
             share(self.context, &own, file)?;
         }
@@ -198,14 +198,19 @@ impl Bench<'_> {
     }
 
     /// Keeps what was measured beside what earlier probes found.
-    fn keep(&self, later: ServiceProfile) -> Result<Vec<(String, String, String)>, Failure> {
-        let state = &self.session.state;
-        // A file that cannot be read holds nothing that counts: it is written anew.
-        let check = Some(ServiceProfile::check_of(&self.session.reference));
-        let kept = service_file::read(state).ok().flatten().filter(|kept| kept.check == check);
-        let mut kept = ServiceProfile { check, ..kept.unwrap_or_default() };
-        let changed = kept.take(later);
-        service_file::write(state, &kept).map_err(|error| Failure::file(error.to_string()))?;
+    fn keep(&self, later: &ServiceProfile) -> Result<Vec<(String, String, String)>, Failure> {
+        let session = self.session;
+        let check = Some(ServiceProfile::check_of(&session.reference));
+        let (seen, now) = (session.tenant.sightings(), session.ledger.clock().now());
+        let mut changed = Vec::new();
+        let kept = service_file::renew(&session.state, |kept| {
+            if kept.check != check {
+                *kept = ServiceProfile { check: check.clone(), ..ServiceProfile::default() };
+            }
+            changed = kept.take(later.clone());
+            kept.learn(&seen, &[], now);
+        });
+        kept.map_err(|error| Failure::file(error.to_string()))?;
         Ok(changed)
     }
 }

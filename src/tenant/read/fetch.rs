@@ -97,7 +97,6 @@ impl Fetch<'_> {
             self.meter.answered(ticket, throttled);
             let why = match answer? {
                 Ok(answer) if throttled.is_some() => {
-                    self.note_throttle(&answer, throttled.flatten());
                     refusal = Some(self.rejected(&answer));
                     continue;
                 }
@@ -123,17 +122,9 @@ impl Fetch<'_> {
         }
     }
 
-    fn note_throttle(&self, answer: &Answer, asked: Option<Duration>) {
-        let verdict = if asked.is_some() { "withRetryAfter" } else { "withoutRetryAfter" };
-        self.connection.note(Question::Throttle, verdict, asked.map(|wait| wait.as_secs()));
-        let message = wire::rejection(answer, None).message.to_ascii_lowercase();
-        let key = if message.contains("appid") { "destinationTenantApp" } else { "other" };
-        self.connection.note(Question::ThrottleKey, key, None);
-    }
-
     /// A list page at a path. The service's own 404 is an empty page that says so.
     pub(super) async fn page(&self, path: &str, ids: &Fingerprints) -> Result<Page, TenantError> {
-        type Head = (Vec<PageRow>, Option<String>, Option<u64>);
+        type Head = (Vec<PageRow>, Option<String>, Option<u64>, Option<u64>);
         let read = |body: &[u8]| -> Result<Head, String> {
             let page = wire::sketch(body)?;
             let row = |row: wire::SketchRow<'_>| PageRow {
@@ -141,14 +132,18 @@ impl Fetch<'_> {
                 last_seen: row.last_seen.and_then(|text| Timestamp::parse_field(&text)),
             };
             let next_link = page.next_link.map(|link| link.into_owned()).filter(|link| !link.is_empty());
-            Ok((page.rows.into_iter().map(row).collect(), next_link, page.count))
+            Ok((page.rows.into_iter().map(row).collect(), next_link, page.count, page.unknown_properties))
         };
-        let (answer, (rows, next_link, count)) =
+        let (answer, (rows, next_link, count, unknown)) =
             self.send_until(Method::GET, path, None, LIST_LIMIT, read).await?;
         // Only the service itself says that there is no device; a gateway's 404 says that the service was not reached.
         let not_found = answer.status == 404 && wire::is_service_error(&answer.body);
         if !not_found {
             self.success(&answer)?;
+        }
+        if let Some(unknown) = unknown {
+            let verdict = if unknown > 0 { "seen" } else { "none" };
+            self.connection.note(Question::UnknownProperties, verdict, Some(unknown));
         }
         Ok(Page { body: answer.body, rows, next_link, count, not_found })
     }

@@ -47,7 +47,10 @@ impl ReadContext<'_> {
                     return Ok(true);
                 }
                 AfterPage::More if is_known_page => {}
-                _ => self.fetch.connection.note(Question::PageSize, "measured", Some(rows as u64)),
+                _ => {
+                    self.fetch.connection.note(Question::PageSize, "measured", Some(rows as u64));
+                    self.fetch.connection.note(Question::LinkWithTop, "absent", None);
+                }
             }
             // More devices exist than this page has: a page is smaller here than we asked for.
             self.size = rows;

@@ -17,7 +17,45 @@ pub(in crate::tenant) struct Sketch<'a> {
     pub(in crate::tenant) next_link: Option<Cow<'a, str>>,
     /// `@odata.count`.
     pub(in crate::tenant) count: Option<u64>,
+    /// Properties of the first row that neither the service's metadata (of 2026-05) nor a reported answer has; `None` without a row.
+    pub(in crate::tenant) unknown_properties: Option<u64>,
 }
+
+/// Properties that devices are known to have, also those that nothing here reads.
+const KNOWN_PROPERTIES: [&str; 32] = [
+    "aadDeviceId",
+    "agentVersion",
+    "computerDnsName",
+    "defenderAvStatus",
+    "deviceValue",
+    "exclusionReason",
+    "exposureLevel",
+    "firstSeen",
+    "healthStatus",
+    "id",
+    "ipAddresses",
+    "isAadJoined",
+    "isExcluded",
+    "isPotentialDuplication",
+    "lastExternalIpAddress",
+    "lastIpAddress",
+    "lastSeen",
+    "machineTags",
+    "managedBy",
+    "managedByStatus",
+    "mergedIntoMachineId",
+    "onboardingStatus",
+    "osArchitecture",
+    "osBuild",
+    "osPlatform",
+    "osProcessor",
+    "osVersion",
+    "rbacGroupId",
+    "rbacGroupName",
+    "riskScore",
+    "version",
+    "vmMetadata",
+];
 
 /// One row of a [`Sketch`].
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -116,7 +154,8 @@ impl<'de> Visitor<'de> for PageVisitor {
         while let Some(key) = map.next_key_seed(TextOrNothing)? {
             match key.as_deref().unwrap_or("") {
                 "value" => {
-                    sketch.rows = map.next_value::<Option<Rows<'de>>>()?.unwrap_or_default().0;
+                    let rows = map.next_value::<Option<Rows<'de>>>()?.unwrap_or_default();
+                    (sketch.rows, sketch.unknown_properties) = (rows.rows, rows.unknown_properties);
                     listed = true;
                 }
                 "@odata.nextLink" => sketch.next_link = map.next_value_seed(TextOrNothing)?,
@@ -131,7 +170,10 @@ impl<'de> Visitor<'de> for PageVisitor {
 }
 
 #[derive(Default)]
-struct Rows<'a>(Vec<SketchRow<'a>>);
+struct Rows<'a> {
+    rows: Vec<SketchRow<'a>>,
+    unknown_properties: Option<u64>,
+}
 
 impl<'de> Deserialize<'de> for Rows<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Rows<'de>, D::Error> {
@@ -144,44 +186,52 @@ impl<'de> Deserialize<'de> for Rows<'de> {
             }
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-                let mut rows = Vec::new();
-                while let Some(row) = seq.next_element::<Row<'de>>()? {
-                    rows.push(row.0);
+                // All rows have the same properties.
+                let Some(first) = seq.next_element::<Row<'de, true>>()? else { return Ok(Rows::default()) };
+                let mut rows = vec![first.row];
+                while let Some(next) = seq.next_element::<Row<'de, false>>()? {
+                    rows.push(next.row);
                 }
-                Ok(Rows(rows))
+                Ok(Rows { rows, unknown_properties: Some(first.unknown) })
             }
         }
         deserializer.deserialize_seq(RowsVisitor)
     }
 }
 
-struct Row<'a>(SketchRow<'a>);
+struct Row<'a, const COUNTS: bool> {
+    row: SketchRow<'a>,
+    /// Properties that nobody knows, where they are counted.
+    unknown: u64,
+}
 
-impl<'de> Deserialize<'de> for Row<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Row<'de>, D::Error> {
-        struct RowVisitor;
-        impl<'de> Visitor<'de> for RowVisitor {
-            type Value = Row<'de>;
+impl<'de, const COUNTS: bool> Deserialize<'de> for Row<'de, COUNTS> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Row<'de, COUNTS>, D::Error> {
+        struct RowVisitor<const COUNTS: bool>;
+        impl<'de, const COUNTS: bool> Visitor<'de> for RowVisitor<COUNTS> {
+            type Value = Row<'de, COUNTS>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a device object")
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut row = SketchRow::default();
+                let (mut row, mut unknown) = (SketchRow::default(), 0);
                 while let Some(key) = map.next_key_seed(TextOrNothing)? {
                     match key.as_deref().unwrap_or("") {
                         "id" => row.id = map.next_value_seed(TextOrNothing)?,
                         "lastSeen" => row.last_seen = map.next_value_seed(TextOrNothing)?,
-                        _ => {
+                        name => {
+                            let is_unknown = || !name.contains('@') && !KNOWN_PROPERTIES.contains(&name);
+                            unknown += u64::from(COUNTS && is_unknown());
                             map.next_value::<IgnoredAny>()?;
                         }
                     }
                 }
-                Ok(Row(row))
+                Ok(Row { row, unknown })
             }
         }
-        deserializer.deserialize_map(RowVisitor)
+        deserializer.deserialize_map(RowVisitor::<COUNTS>)
     }
 }
 

@@ -148,16 +148,6 @@ impl Run<'_> {
         }
         match rejection.status {
             429 => {
-                let verdict =
-                    if rejection.retry_after.is_some() { "withRetryAfter" } else { "withoutRetryAfter" };
-                self.sightings.note(
-                    Question::Throttle,
-                    verdict,
-                    rejection.retry_after.map(|wait| wait.as_secs()),
-                );
-                let by_app = rejection.message.contains("AppID") || rejection.message.contains("AppId");
-                let key = if by_app { "destinationTenantApp" } else { "other" };
-                self.sightings.note(Question::ThrottleKey, key, None);
                 self.back_to_read(flight.item);
                 self.queues.enqueue(flight.item);
             }
@@ -215,12 +205,11 @@ impl Run<'_> {
 
     /// A call was given up: enough of them in a row give the lane up.
     fn failed(&mut self, flight: &CallInFlight, error: &str, now: Timestamp) {
-        if self.lanes.circuit_mut(flight.lane).failed(flight.devices[0], error) {
-            let text = format!(
-                "the {} lane is given up: five failures in a row, the last: {error}",
-                flight.lane.word()
-            );
-            self.note(now, text);
+        let circuit = self.lanes.circuit_mut(flight.lane);
+        if circuit.failed(flight.devices[0], error) {
+            // In the words of the reason, by which the end of the run knows that it was told.
+            let reason = circuit.opened().unwrap_or_default().to_owned();
+            self.note(now, format!("the {} lane is given up: {reason}", flight.lane.word()));
         }
     }
 
@@ -253,8 +242,9 @@ impl Run<'_> {
         };
         let circuit = self.lanes.circuit_mut(flight.lane);
         if is_closed && circuit.opened().is_none() {
-            circuit.open(format!("it is forbidden, the last answer: {words}"));
-            self.note(now, format!("the {} lane is given up: it is forbidden ({words})", flight.lane.word()));
+            let reason = format!("it is forbidden, the last answer: {words}");
+            circuit.open(reason.clone());
+            self.note(now, format!("the {} lane is given up: {reason}", flight.lane.word()));
         }
     }
 

@@ -8,6 +8,7 @@ use super::keys;
 use super::limits::MOST_DAYS_AHEAD;
 use super::node::{MappingEntry, Node, NodeKind, shown};
 use super::reader::{Fields, Reader};
+use super::scalars;
 use super::{Approval, Axis, Cap, Counted, DayCap, Guard, Invariant, Percent, Quantity, ShrinkApproval};
 use crate::device::DeviceValue;
 use crate::diagnostic::{Diagnostic, Span};
@@ -139,10 +140,12 @@ impl Reader<'_> {
     }
 
     pub(super) fn percent(&mut self, node: &Node, what: &str) -> Option<Percent> {
-        let (NodeKind::Text(text) | NodeKind::Number(text)) = &node.kind else {
-            return self.quantity_fault(node, what, "a percentage (`10%`)");
+        let text = match &node.kind {
+            NodeKind::Text(text) => text.to_string(),
+            NodeKind::Number(raw) => scalars::decimal(raw),
+            _ => return self.quantity_fault(node, what, "a percentage (`10%`)"),
         };
-        Percent::parse(text)
+        Percent::parse(&text)
             .or_else(|| self.quantity_fault(node, what, "0 to 100 with at most four decimals (`10%`, 2.5)"))
     }
 

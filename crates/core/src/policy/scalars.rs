@@ -41,6 +41,15 @@ pub(super) fn whole(text: &str) -> Option<i64> {
     i64::from_str_radix(digits, radix).ok()
 }
 
+/// A number's text as a decimal, in whatever form it is written: `0x5` is `5`, `.5` is `0.5`, `1e1` is `10`.
+pub(super) fn decimal(text: &str) -> String {
+    match (whole(text), text.parse::<f64>()) {
+        (Some(number), _) => number.to_string(),
+        (None, Ok(number)) if number.is_finite() => number.to_string(),
+        _ => text.to_owned(),
+    }
+}
+
 fn is_number(text: &str) -> bool {
     let all = |digits: &str, is: fn(&u8) -> bool| !digits.is_empty() && digits.as_bytes().iter().all(is);
     if let Some(digits) = text.strip_prefix("0o") {

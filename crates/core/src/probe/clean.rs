@@ -16,7 +16,7 @@ const WAITS: [Duration; 4] =
 /// What a probe may have left behind.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Leftover {
-    /// The device before, if a call was sent that can have lost a tag of it: a `PATCH`.
+    /// The device before, if it may lack a tag of its own: after a `PATCH`.
     pub before: Option<DeviceState>,
     /// Scratch tags that were added: a read that lags may not show them yet.
     pub tags: Vec<Arc<str>>,
@@ -48,15 +48,17 @@ pub async fn clean_up<A: Asker>(
     let before = leftover.before.as_ref();
     let mut calls = Calls { asker, left: leftover.calls };
     let mut unseen: Vec<Arc<str>> = leftover.tags.clone();
-    let mut now = match (before, unseen.as_slice()) {
-        (None, [_, ..]) => None,
-        _ => Some(calls.read().await?),
+    // A read that lags shows tags that are gone: adding one that is there changes nothing.
+    let mut unsure: Vec<Arc<str>> = own(before).cloned().collect();
+    let mut now = match unseen.is_empty() && unsure.is_empty() {
+        true => Some(calls.read().await?),
+        false => None,
     };
     let mut may_lag = true;
     let mut accepted = BTreeSet::new();
     let mut waits = WAITS.into_iter();
     loop {
-        let open = work(now.as_ref(), before, &unseen);
+        let open = work(now.as_ref(), before, (&unseen, &unsure));
         if let Some(now) = now.take_if(|_| open.is_empty()) {
             return Ok(now);
         }
@@ -71,6 +73,7 @@ pub async fn clean_up<A: Asker>(
             shown = None;
             if answer.is_success() || is_refusal(&answer) {
                 unseen.retain(|unseen| unseen != tag);
+                unsure.retain(|unsure| unsure != tag);
                 shown = answer.device;
                 accepted.insert(work);
             }
@@ -90,13 +93,21 @@ pub async fn clean_up<A: Asker>(
 type TagRepair = (Arc<str>, TagAction);
 
 /// Tags to put back, then tags to take off: a device never falls out of a group between two calls.
-fn work(now: Option<&DeviceState>, before: Option<&DeviceState>, unseen: &[Arc<str>]) -> Vec<TagRepair> {
+fn work(
+    now: Option<&DeviceState>,
+    before: Option<&DeviceState>,
+    (unseen, unsure): (&[Arc<str>], &[Arc<str>]),
+) -> Vec<TagRepair> {
     let shown = now.map(|now| now.tags.as_slice()).unwrap_or_default();
-    let own = before.into_iter().flat_map(|before| &before.tags).filter(|tag| !is_scratch(tag));
-    let lost = own.filter(|tag| now.is_some() && !shown.contains(tag));
+    let lost = own(before).filter(|tag| unsure.contains(tag) || now.is_some() && !shown.contains(tag));
     let lost = lost.map(|tag| (Arc::clone(tag), TagAction::Add));
     let scratch: BTreeSet<&Arc<str>> = shown.iter().chain(unseen).filter(|tag| is_scratch(tag)).collect();
     lost.chain(scratch.into_iter().map(|tag| (Arc::clone(tag), TagAction::Remove))).collect()
+}
+
+/// The device's own tags.
+fn own(before: Option<&DeviceState>) -> impl Iterator<Item = &Arc<str>> {
+    before.into_iter().flat_map(|before| &before.tags).filter(|tag| !is_scratch(tag))
 }
 
 struct Calls<'a, A> {

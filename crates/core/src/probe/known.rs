@@ -103,10 +103,11 @@ impl KnownService {
             }.to_owned());
         }
         let tags = self.verdict(Question::PatchTags);
-        if settings.writes.combine && matches!(tags, Some("appends" | "refused")) {
+        if settings.writes.combine && matches!(tags, Some("appends" | "losesTags" | "refused")) {
             settings.writes.combine = false;
             sentences.push(match tags {
                 Some("refused") => "no PATCH carries tags: the service was measured to refuse that",
+                Some("losesTags") => "no PATCH carries tags: the service was measured to lose some of those that its list names",
                 _ => "no PATCH carries tags: the service was measured to keep those that its list leaves out",
             }.to_owned());
         }

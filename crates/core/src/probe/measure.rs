@@ -19,6 +19,8 @@ const MOST_OWN_TAGS: usize = 3;
 pub(super) const FOUND: u32 = 1;
 /// The documented page.
 const FULL_PAGE: u32 = 10_000;
+/// Why nothing is asked that needs a scratch tag.
+const NO_BULK: &str = "the service takes no bulk call";
 /// When the list is read after the write, in seconds from it.
 const LAG_READS: [u64; 5] = [0, 5, 15, 60, 300];
 
@@ -42,7 +44,7 @@ pub struct Measured {
     pub before: Option<DeviceState>,
     /// Scratch tags that the device may carry now.
     pub left: Vec<Arc<str>>,
-    /// Whether a `PATCH` was sent: it alone can have lost a tag of the device.
+    /// Whether the device may lack a tag of its own: a `PATCH` was sent, and no answer to a write since shows all of them.
     pub patched: bool,
     /// Calls made so far, over all questions.
     pub calls: u32,
@@ -123,15 +125,23 @@ impl<A: Asker> Probe<'_, A> {
             return Ok(None);
         }
         self.calls += 1;
-        match ask {
-            Ask::Bulk { tag, action: TagAction::Add, .. } => drop(self.left.insert(Arc::clone(tag))),
-            Ask::Patch { .. } => self.patched = true,
-            _ => {}
-        }
+        let added = match ask {
+            Ask::Bulk { tag, action: TagAction::Add, .. } => {
+                Some(tag).filter(|tag| self.left.insert(Arc::clone(tag)))
+            }
+            _ => None,
+        };
+        self.patched |= matches!(ask, Ask::Patch { .. });
         let answer = self.asker.ask(ask).await?;
+        if let Some(tag) = added.filter(|_| (400..500).contains(&answer.status) && answer.status != 408) {
+            // What was refused had no effect.
+            self.left.remove(tag);
+        }
         // The answer to a write knows better than any read, which may lag.
         if let Some(device) = answer.device.as_ref().filter(|_| ask.writes() && answer.is_success()) {
             self.left = device.tags.iter().filter(|tag| is_scratch(tag)).cloned().collect();
+            let before = self.before.iter().flat_map(|before| &before.tags);
+            self.patched &= !before.filter(|tag| !is_scratch(tag)).all(|tag| device.tags.contains(tag));
         }
         if let Some(with_wait) = answer.throttled.first() {
             let verdict = if *with_wait { "withRetryAfter" } else { "withoutRetryAfter" };
@@ -234,6 +244,13 @@ impl<A: Asker> Probe<'_, A> {
         self.profile.findings.iter().any(|finding| finding.question == question.word())
     }
 
+    /// Whether the one call that names only the device was taken.
+    fn bulk_works(&self) -> bool {
+        let is_taken = |finding: &Finding| matches!(finding.verdict.as_str(), "device" | "empty");
+        let mut findings = self.profile.findings.iter();
+        findings.any(|finding| finding.question == Question::BulkAnswer.word() && is_taken(finding))
+    }
+
     fn bulk(&self, tag: &str, action: TagAction, ids: &[&Arc<str>]) -> Ask {
         Ask::Bulk { tag: tag.into(), action, ids: ids.iter().map(|id| Arc::clone(id)).collect() }
     }
@@ -261,6 +278,14 @@ impl<A: Asker> Probe<'_, A> {
         let add = self.bulk(&tags.plain, TagAction::Add, &[&id]);
         let Some(added) = self.settle(Question::BulkAnswer, &add, shown).await? else { return Ok(()) };
         if !added.is_success() {
+            let about_tags = [
+                Question::DuplicateIds,
+                Question::TagCase,
+                Question::TagBlanks,
+                Question::TagLength,
+                Question::LongerTag,
+            ];
+            about_tags.into_iter().for_each(|question| self.skip(question, NO_BULK));
             return Ok(());
         }
         let twice = self.bulk(&tags.second, TagAction::Add, &[&id, &id]);
@@ -301,6 +326,13 @@ impl<A: Asker> Probe<'_, A> {
 
     async fn bulk_bodies(&mut self) -> Result<(), Interrupted> {
         let (tags, id, unknown) = (self.tags.clone(), self.device.id.clone(), self.device.unknown_id.clone());
+        if !self.bulk_works() {
+            // Whatever such a call answers, it is not about the ids.
+            let about_ids =
+                [Question::UnknownId, Question::RemoveAbsent, Question::EmptyIds, Question::ListLag];
+            about_ids.into_iter().for_each(|question| self.skip(question, NO_BULK));
+            return Ok(());
+        }
         let mixed = self.bulk(&tags.plain, TagAction::Add, &[&id, &unknown]);
         self.settle(Question::UnknownId, &mixed, |answer| {
             let message = answer.message.to_ascii_lowercase();
@@ -335,6 +367,13 @@ impl<A: Asker> Probe<'_, A> {
     }
 
     async fn patch(&mut self, before: &DeviceState) -> Result<(), Interrupted> {
+        if !self.bulk_works() {
+            // What a PATCH loses is put back by bulk calls.
+            [Question::PatchValue, Question::PatchTags]
+                .into_iter()
+                .for_each(|question| self.skip(question, NO_BULK));
+            return Ok(());
+        }
         let manual = self.device.manual.as_deref();
         let is_known = |tag: &Arc<str>| manual.is_some_and(|manual| manual.contains(tag));
         let own: Vec<Arc<str>> = before.tags.iter().filter(|tag| !is_scratch(tag)).cloned().collect();
@@ -369,13 +408,17 @@ impl<A: Asker> Probe<'_, A> {
             return Ok(());
         }
         // Only tags that the device has, so that nothing new is pinned; one scratch tag is left out.
-        let list = own.iter().chain([&plain]).cloned().collect();
-        let ask = Ask::Patch { value: None, tags: Some(list) };
+        let list: Vec<Arc<str>> = own.iter().chain([&plain]).cloned().collect();
+        let ask = Ask::Patch { value: None, tags: Some(list.clone()) };
         let Some(answer) = self.ask(&ask).await? else { return Ok(()) };
         let verdict = if answer.is_success() {
             let now = self.tags_after(Some(&answer)).await?;
             let now = now.filter(|seen| !seen.may_lag).map(|seen| seen.tags);
-            now.map(|now| (if now.contains(&second) { "appends" } else { "replaces" }, None))
+            now.map(|now| match (list.iter().all(|tag| now.contains(tag)), now.contains(&second)) {
+                (false, _) => ("losesTags", None),
+                (true, true) => ("appends", None),
+                (true, false) => ("replaces", None),
+            })
         } else {
             is_refusal(&answer).then_some(("refused", None))
         };
@@ -385,6 +428,9 @@ impl<A: Asker> Probe<'_, A> {
 
     /// Writes one more scratch tag, and reads the list until it shows it.
     async fn lag(&mut self) -> Result<(), Interrupted> {
+        if !self.bulk_works() {
+            return Ok(());
+        }
         let id = self.device.id.clone();
         let tag: Arc<str> = format!("{}-lag", self.tags.plain).into();
         let write = self.bulk(&tag, TagAction::Add, &[&id]);

@@ -141,6 +141,12 @@ impl ServiceProfile {
         counts.then_some(finding)
     }
 
+    /// Whether reality was seen to differ from what was measured.
+    pub fn is_stale(&self, question: Question) -> bool {
+        let mut findings = self.findings.iter();
+        findings.any(|finding| finding.question == question.word() && finding.stale_since.is_some())
+    }
+
     /// Takes what a run saw. `contradicted`: questions whose findings count no more. Says whether anything is new.
     pub fn learn(&mut self, sightings: &Sightings, contradicted: &[Question], now: Timestamp) -> bool {
         let before = (self.findings.clone(), self.seen.clone());

@@ -51,8 +51,8 @@ pub struct LaneBudget {
 pub struct SignedIn<'a> {
     pub tenant: &'a TenantReference,
     pub budget: Vec<LaneBudget>,
-    /// What probes measured, if any did.
-    pub service: Option<&'a ServiceProfile>,
+    /// What probes measured and runs saw; empty where there is none.
+    pub service: ServiceProfile,
     /// The time by which findings are too old to count.
     pub now: Timestamp,
 }
@@ -77,9 +77,7 @@ pub fn human(is_sandbox: bool, checks: &[DoctorCheck], signed_in: Option<&Signed
         let (left, of) = (number(u64::from(budget.left)), number(u64::from(budget.of)));
         text.push_str(&format!("     {:<12} {left:>6} of {of}\n", budget.lane.word()));
     }
-    if let Some(profile) = signed_in.service {
-        text.push_str(&probe::table(profile, signed_in.now));
-    }
+    text.push_str(&probe::table(&signed_in.service, signed_in.now));
     text
 }
 
@@ -98,7 +96,7 @@ pub fn json(checks: &[DoctorCheck], signed_in: Option<&SignedIn<'_>>) -> String 
         let tenant = signed_in.tenant;
         json!({ "id": tenant.id, "name": tenant.name, "cloud": tenant.cloud })
     });
-    let service = signed_in.and_then(|signed_in| Some(probe::rows(signed_in.service?, signed_in.now)));
+    let service = signed_in.map(|signed_in| probe::rows(&signed_in.service, signed_in.now));
     json_document(&json!({
         "formatVersion": "1.0", "tenant": tenant, "checks": checks, "budget": budget, "service": service,
     }))
@@ -125,8 +123,14 @@ mod tests {
     fn the_budget_follows_once_the_sign_in_worked() {
         let tenant = TenantReference::default();
         let budget = vec![LaneBudget { lane: Lane::ALL[0], left: 1_499, of: 1_500 }];
-        let signed_in = SignedIn { tenant: &tenant, budget, service: None, now: Timestamp::EPOCH };
+        let signed_in =
+            SignedIn { tenant: &tenant, budget, service: ServiceProfile::default(), now: Timestamp::EPOCH };
         let text = human(false, &[], Some(&signed_in));
-        assert!(text.contains("budget left this hour\n") && text.ends_with(" 1,499 of 1,500\n"), "{text}");
+        assert!(text.contains("budget left this hour\n") && text.contains(" 1,499 of 1,500\n"), "{text}");
+        for question in crate::probe::Question::ALL {
+            let row =
+                text.lines().find(|line| line.trim_start().starts_with(&format!("{} ", question.word())));
+            assert!(row.unwrap().ends_with("not measured"), "{row:?}");
+        }
     }
 }

@@ -203,7 +203,7 @@ fn change_text(change: &PastChange) -> String {
     let origin = &change.origin;
     format!(
         "{}  {symbol} {}  {}  {}{}{} · by {} · {}run {}{}\n",
-        change.at,
+        second(change.at),
         terminal(&escape::tag(&change.what)),
         terminal(change.name.as_deref().unwrap_or(&change.device)),
         terminal(&change.outcome),
@@ -227,7 +227,12 @@ fn change_document(change: &PastChange) -> Value {
 }
 
 fn started(at: Option<Timestamp>) -> String {
-    at.map(|at| at.to_string()).unwrap_or_default()
+    at.map(second).unwrap_or_default()
+}
+
+/// To the second, which is enough for people.
+fn second(at: Timestamp) -> String {
+    Timestamp::from_seconds(at.seconds()).to_string()
 }
 
 /// SANDBOX, or the tenant's id: one state directory may hold many.
@@ -263,6 +268,24 @@ mod tests {
             commit: Some("0123456789".to_owned()),
             ..RunOrigin::default()
         }
+    }
+
+    #[test]
+    fn times_for_people_have_whole_seconds_and_those_of_the_document_all_digits() {
+        let at = Timestamp::parse("2026-11-27T11:51:32.5258897Z").unwrap();
+        let run = PastRun {
+            origin: origin(),
+            started: Some(at),
+            policy: String::new(),
+            plan: String::new(),
+            outcomes: Vec::new(),
+            ended: "finished".to_owned(),
+            is_resumable: false,
+            damaged_lines: 0,
+        };
+        let lines = [HistoryLine::Run(run)];
+        assert!(human(&lines).contains(" · 2026-11-27T11:51:32Z · "), "{}", human(&lines));
+        assert!(json(&lines, false).contains("2026-11-27T11:51:32.5258897Z"));
     }
 
     #[test]

@@ -89,9 +89,6 @@ pub(super) fn table(profile: &ServiceProfile, now: Timestamp) -> String {
     let mut text = format!("     {:<24} {:<16} measured\n", "the service", "assumed");
     for question in Question::ALL {
         let (finding, seen) = (finding(profile, question), seen(profile, question));
-        if finding.is_none() && seen.is_none() {
-            continue;
-        }
         let what = finding.map_or_else(
             || "not measured".to_owned(),
             |finding| format!("{}{}", verdict(finding), standing(profile, question, finding, now)),
@@ -107,10 +104,7 @@ pub(super) fn table(profile: &ServiceProfile, now: Timestamp) -> String {
 pub(super) fn rows(profile: &ServiceProfile, now: Timestamp) -> Value {
     let row = |question: Question| {
         let (finding, seen) = (finding(profile, question), seen(profile, question));
-        if finding.is_none() && seen.is_none() {
-            return None;
-        }
-        Some(json!({
+        json!({
             "question": question.word(), "assumed": assumed(question),
             "measured": finding.map_or("notMeasured", |finding| &finding.verdict),
             "number": finding.and_then(|finding| finding.number),
@@ -119,9 +113,9 @@ pub(super) fn rows(profile: &ServiceProfile, now: Timestamp) -> Value {
             "counts": profile.verdict(question, now).is_some(),
             "staleSince": finding.and_then(|finding| finding.stale_since.clone()),
             "seen": seen,
-        }))
+        })
     };
-    Question::ALL.into_iter().filter_map(row).collect()
+    Question::ALL.into_iter().map(row).collect()
 }
 
 fn finding(profile: &ServiceProfile, question: Question) -> Option<&Finding> {

@@ -170,6 +170,9 @@ pub fn nothing(model: &Model<'_>) -> &'static str {
         Subject::Drift if model.plan().has_unaccepted() => {
             "Only contested changes: another origin holds them."
         }
+        Subject::Drift if !model.plan().header.inventory.reasons.is_empty() => {
+            "No drift in what was read; the read is untrusted, so that whether there is any cannot be known."
+        }
         Subject::Drift => "No drift.",
         Subject::Applied => "Nothing was to be done.",
     }

@@ -92,8 +92,8 @@ pub struct Document<Changes = Vec<ChangeLine<'static>>> {
     /// Seen and deliberately not done.
     #[serde(default)]
     pub withheld: Vec<WithheldEntry>,
-    /// Confirmed by an earlier run, not shown by the list yet.
-    #[serde(default)]
+    /// Where plans of earlier versions have what now stands under `withheld` with the reason `pending`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pending: Vec<WithheldEntry>,
     /// Templates that yielded no tag.
     #[serde(default)]

@@ -14,7 +14,7 @@ use super::{
 use crate::plan::GapReason;
 use crate::plan::{
     Accepted, DeviceChange, GuardReport, Header, Measures, Plan, PlannedWaves, Unresolved, UnresolvedDevice,
-    Withheld, digest,
+    Withheld, WithheldReason, digest,
 };
 use crate::policy::Axis;
 use crate::time::Date;
@@ -123,8 +123,10 @@ fn plan<Changes>(
         })
     });
     let unresolved = unresolved.collect::<Result<Vec<_>, DocumentError>>()?;
-    let pending = document.pending.iter().map(withheld).collect::<Result<Vec<_>, _>>()?;
-    let withheld = document.withheld.iter().map(withheld).collect::<Result<Vec<_>, _>>()?;
+    let groups = document.withheld.iter().chain(&document.pending);
+    let groups = groups.map(withheld).collect::<Result<Vec<_>, _>>()?;
+    let is_pending = |group: &Withheld| group.reason == WithheldReason::Pending;
+    let (pending, withheld) = groups.into_iter().partition(is_pending);
     let measures = measures(&mut tables, document.inventory.in_scope, &document.guard);
     Ok(Plan {
         changes,

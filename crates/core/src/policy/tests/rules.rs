@@ -295,6 +295,21 @@ fn caps_keep_the_default_of_what_they_leave_out() {
     assert_eq!(caps("removals: {}"), ["E0105"]);
     assert_eq!(caps("removals: { percent: 101 }"), ["E0501"]);
     assert_eq!(caps("removals: { percent: -1 }"), ["E0501"]);
+    for (text, percent) in [
+        ("0x5", "5"),
+        ("0o12", "10"),
+        ("+5", "5"),
+        (".5", "0.5"),
+        ("7.", "7"),
+        ("1e1", "10"),
+        ("2.50", "2.5"),
+    ] {
+        let guard = one(&format!("guard:\n  caps: {{ values: {{ percent: {text} }} }}\n")).sound().guard;
+        assert_eq!(guard.cap(Axis::Values).percent, Percent::parse(percent).unwrap(), "{text}");
+    }
+    for text in ["0x65", "1e3", ".inf", ".nan", "0.00001", "\"0x5\""] {
+        assert_eq!(caps(&format!("removals: {{ percent: {text} }}")), ["E0501"], "{text}");
+    }
     assert_eq!(caps("removals: { floor: -1 }"), ["E0208"]);
     assert_eq!(caps("removals: { floor: 5% }"), ["E0104"]);
 }
