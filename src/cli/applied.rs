@@ -101,7 +101,9 @@ fn report(
     end: &RunEnd,
 ) -> Result<SummaryDocument, Failure> {
     let notices: Vec<String> = rollout::notice(args).into_iter().collect();
+    let comment_of = context.comment_of();
     let mut input = Input::new(Subject::Applied, plan);
+    input.comment_of = Some(&comment_of);
     (input.run, input.reviewed, input.notices) = (Some(end), reviewed, &notices);
     input.repository = context.settings.repository_url.as_deref();
     let model = Model::new(input);

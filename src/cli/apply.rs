@@ -393,7 +393,12 @@ impl ApplyInputs<'_> {
             Err(refused) => {
                 let repository = self.context.settings.repository_url.as_deref();
                 let end = refusal::refused_run(&refused.plan, Exit::Refused.code())?;
-                let plan = Input { repository, ..Input::new(Subject::Plan, &refused.plan) };
+                let comment_of = self.context.comment_of();
+                let plan = Input {
+                    repository,
+                    comment_of: Some(&comment_of),
+                    ..Input::new(Subject::Plan, &refused.plan)
+                };
                 let end = Input { subject: Subject::Applied, run: Some(&end), ..plan };
                 let (plan, end) = (Model::new(plan), Model::new(end));
                 self.reports.write_refused(&plan, &end, &self.context.console)?;

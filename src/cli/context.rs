@@ -141,6 +141,12 @@ impl Context {
         }
     }
 
+    /// The name in the marker of comments: the sandbox's or profile's. Empty where none is named, so that an error before the
+    /// first read and the plan afterwards are one comment.
+    pub fn comment_of(&self) -> String {
+        self.named_tenant().name.unwrap_or_default()
+    }
+
     /// The profile that this run works on, if it works on one.
     ///
     /// # Errors

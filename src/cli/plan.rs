@@ -95,7 +95,9 @@ async fn report_plan(
     if let (Some(folder), Some(_), None) = (request.base, base, &base_plan) {
         policy_set::warn_unsplit(context, folder, "cannot be planned");
     }
+    let comment_of = context.comment_of();
     let mut input = Input::new(request.subject, planned.plan());
+    input.comment_of = Some(&comment_of);
     input.base = base_plan.as_ref().map(Planned::plan);
     input.policy_changes = &policy_changes;
     input.repository = context.settings.repository_url.as_deref();

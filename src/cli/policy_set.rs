@@ -9,7 +9,7 @@ use mdetag::store::path_text::shown;
 use mdetag::store::{policy_files, regular_file, repository};
 use mdetag_core::diagnostic::{Diagnostic, Severity, Source, Sources, Span};
 use mdetag_core::plan::{PolicyReference, guard_changes};
-use mdetag_core::policy::{self, Area, Difference, Policy, settings};
+use mdetag_core::policy::{self, Area, Difference, DifferenceKind, Policy, settings};
 use mdetag_core::time::Timestamp;
 
 use super::context::Context;
@@ -146,7 +146,7 @@ impl Base {
         if self.is_checkout {
             found.extend(self.settings_differences(context));
         }
-        found.sort_by_key(|difference| difference.area);
+        found.sort_by_key(|difference| (difference.area, difference.kind));
         found
     }
 
@@ -162,7 +162,9 @@ impl Base {
         match (base, own) {
             (Ok(base), Ok(own)) => policy::settings_differences(&base, &own),
             // A file that nobody can compare may have changed any lint.
-            (Err(why), _) | (_, Err(why)) => vec![Difference { area: Area::Lints, sentence: why }],
+            (Err(why), _) | (_, Err(why)) => {
+                vec![Difference { area: Area::Lints, kind: DifferenceKind::Changed, sentence: why }]
+            }
         }
     }
 

@@ -29,7 +29,9 @@ pub fn run(context: &Context, args: &ShowArgs) -> Result<Exit, Failure> {
     };
     let reports = Reports::new(context, &report)?;
     let plan = read(&args.plan)?;
+    let comment_of = context.comment_of();
     let model = Model::new(Input {
+        comment_of: Some(&comment_of),
         repository: context.settings.repository_url.as_deref(),
         ..Input::new(Subject::Plan, &plan)
     });

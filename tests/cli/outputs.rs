@@ -202,3 +202,34 @@ fn places_link_to_the_repository_at_the_commit_of_the_plan() {
     let results = sarif["runs"][0]["results"].as_array().unwrap();
     assert!(results.iter().any(|result| result["properties"]["link"] == link.as_str()), "{sarif:#}");
 }
+
+/// The marker at the end of a comment.
+#[track_caller]
+fn marker(project: &Project, code: i32, words: &[&str]) -> String {
+    let comment = project.run(&[words, &["--format", "markdown"]].concat()).exits(code).out;
+    comment.trim_end().lines().last().expect("a marker").to_owned()
+}
+
+#[test]
+fn a_plan_its_errors_and_its_saved_file_are_one_comment() {
+    let header = r#"{"formatVersion":"1.0","kind":"snapshot","tenant":{"id":"11111111-2222-3333-4444-555555555555","name":"t","cloud":"public"},"readAt":"2026-11-27T06:00:00Z","devices":1,"trusted":true,"reasons":[]}"#;
+    let device = r#"{"id":"a1","computerDnsName":"a","osPlatform":"Windows11","machineTags":[]}"#;
+    let project = Project::with_policy(POLICY);
+    project.write("i.ndjson", &format!("{header}\n{device}\n"));
+    project.write("bad.yaml", "version: 1\nbogus: 1\n");
+    let plan = ["plan", "--inventory", "i.ndjson", "-q"];
+    for (settings, expected) in [
+        ("version: 1\n", "<!-- mdetag:plan: -->"),
+        (
+            "version: 1\ntenants: { prod: { tenantId: 11111111-2222-3333-4444-555555555555 } }\n",
+            "<!-- mdetag:plan:prod -->",
+        ),
+    ] {
+        project.write("mdetag.yaml", settings);
+        assert_eq!(marker(&project, 1, &[&plan[..], &["bad.yaml"]].concat()), expected);
+        assert_eq!(marker(&project, 0, &[&plan[..], &["-o", "plan.json"]].concat()), expected);
+        assert_eq!(marker(&project, 0, &["show", "plan.json"]), expected);
+    }
+    let short = project.run(&[&plan[..], &["--max-chars", "900"]].concat()).exits(1);
+    assert!(short.err.contains("a comment holds at least 1000 characters"), "{}", short.err);
+}

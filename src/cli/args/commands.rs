@@ -9,6 +9,7 @@ use clap::builder::TypedValueParser as _;
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::{CiSystem, FleetArgs, ResultArgs};
+use mdetag_core::report::compact::MIN_CHARS;
 use mdetag_core::report::markdown::MAX_CHARS;
 use mdetag_core::time;
 
@@ -100,7 +101,7 @@ pub struct ReportArgs {
     #[arg(long = "report", value_name = "FORMAT=FILE")]
     pub reports: Vec<String>,
     /// Cut Markdown at this many characters, by group
-    #[arg(long, value_name = "N", default_value_t = MAX_CHARS)]
+    #[arg(long, value_name = "N", value_parser = comment_length, default_value_t = MAX_CHARS)]
     pub max_chars: usize,
     /// List every device
     #[arg(long)]
@@ -114,6 +115,15 @@ pub struct ReportArgs {
     /// What is kept of many tenants.
     #[command(flatten)]
     pub results: ResultArgs,
+}
+
+/// The length of a comment, which no shorter limit may cut in the middle of what it must say.
+fn comment_length(text: &str) -> Result<usize, String> {
+    let length: usize = text.parse().map_err(|_| "not a whole number".to_owned())?;
+    if length < MIN_CHARS {
+        return Err(format!("a comment holds at least {MIN_CHARS} characters"));
+    }
+    Ok(length)
 }
 
 /// `plan`.
@@ -149,7 +159,7 @@ pub struct ShowArgs {
     #[arg(long)]
     pub details: bool,
     /// Cut Markdown at this many characters, by group
-    #[arg(long, value_name = "N", default_value_t = MAX_CHARS)]
+    #[arg(long, value_name = "N", value_parser = comment_length, default_value_t = MAX_CHARS)]
     pub max_chars: usize,
 }
 

@@ -98,10 +98,19 @@ impl Area {
     }
 }
 
+/// What became of an entry, in the order in which a reviewer reads them: what is gone protects nobody any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum DifferenceKind {
+    TakenOut,
+    Changed,
+    New,
+}
+
 /// One difference between a policy set and its base.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Difference {
     pub area: Area,
+    pub kind: DifferenceKind,
     /// The whole sentence. Holds names as they are written.
     pub sentence: String,
 }
@@ -109,7 +118,11 @@ pub struct Difference {
 impl Difference {
     /// A difference of an area: what changed, and how.
     pub fn new(area: Area, how: &str) -> Difference {
-        Difference { area, sentence: format!("{}: {how}", area.changed()) }
+        Difference::of_kind(area, DifferenceKind::Changed, how)
+    }
+
+    fn of_kind(area: Area, kind: DifferenceKind, how: &str) -> Difference {
+        Difference { area, kind, sentence: format!("{}: {how}", area.changed()) }
     }
 }
 
@@ -274,11 +287,12 @@ fn compare(area: fn(&str) -> Area, base: &TextsByPath, new: &TextsByPath) -> Vec
             found.push(Difference::new(area(path), &format!("{path} was {} and is {}", cut(was), cut(is))));
             continue;
         }
-        let mut add = |how: &str, text: &String| {
-            found.push(Difference::new(area(path), &format!("{path} is {how}: {}", cut(text))));
+        let mut add = |kind: DifferenceKind, how: &str, text: &String| {
+            let how = format!("{path} is {how}: {}", cut(text));
+            found.push(Difference::of_kind(area(path), kind, &how));
         };
-        gone.iter().for_each(|was| add("taken out", was));
-        added.iter().for_each(|is| add("new", is));
+        gone.iter().for_each(|was| add(DifferenceKind::TakenOut, "taken out", was));
+        added.iter().for_each(|is| add(DifferenceKind::New, "new", is));
     }
     found
 }

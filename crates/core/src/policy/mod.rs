@@ -60,7 +60,7 @@ pub use device_groups::{
     DeviceGroup, DeviceGroups, FetchedGroups, GroupCondition, GroupIndex, Operator, Property, Remediation,
     Ungrouped, fetched as fetched_device_groups, read as read_device_groups,
 };
-pub use differences::{Area, Difference, differences, settings_differences};
+pub use differences::{Area, Difference, DifferenceKind, differences, settings_differences};
 pub(crate) use json_table::recorded_rows;
 pub use keyed_rows::{LookupCell, LookupRows};
 pub use lookup::{Lookup, LookupQuery, LookupSource};

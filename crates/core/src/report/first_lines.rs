@@ -2,10 +2,12 @@
 //!
 //! The former are shortened before any of them is left out; the latter fold away, and those without room are counted.
 
+use itertools::Itertools;
+
 use super::escape::{clip, markdown as code};
 use super::model::Model;
-use super::sentences;
-use super::words::{counted, length};
+use super::sentences::{self, MustRead};
+use super::words::{counted, length, number};
 
 /// Characters of a sentence, and of one where the whole do not fit.
 const WHOLE: usize = 500;
@@ -13,28 +15,60 @@ const SHORT: usize = 120;
 
 /// Nothing where there is nothing to say.
 pub(super) fn write(model: &Model<'_>, max_chars: usize) -> String {
-    let sandbox = if model.is_sandbox() { "SANDBOX · " } else { "" };
-    let notices = sentences::must_read(model);
-    let line = |(index, notice): (usize, &String), limit: usize| {
-        let sandbox = if index == 0 { sandbox } else { "" };
-        format!("**{sandbox}⚠ {}**\n\n", code(&clip(notice, limit)))
-    };
-    let with = |limit: usize| -> Vec<String> {
-        notices.iter().enumerate().map(|indexed| line(indexed, limit)).collect()
-    };
+    let kinds = sentences::must_read_by_kind(model);
+    let mut sentences: Vec<(&str, &str)> = kinds.iter().flat_map(of_kind).collect();
     let room = max_chars / 2;
-    let mut lines = with(WHOLE);
+    let mut lines = with(model, &sentences, WHOLE);
     if lines.iter().map(|line| length(line)).sum::<usize>() > room {
-        lines = with(SHORT);
+        lines = with(model, &sentences, SHORT);
+    }
+    if lines.iter().map(|line| length(line)).sum::<usize>() > room {
+        sentences = in_turn(&kinds);
+        lines = with(model, &sentences, SHORT);
     }
     let mut text = String::new();
     let shown = fill(&mut text, &lines, room);
-    if shown < lines.len() {
-        let rest = counted((lines.len() - shown) as u64, "more line|more lines");
-        text.push_str(&format!("**⚠ {rest} of what must be read first: see another format**\n\n"));
-    }
+    text.push_str(&left_out(&sentences[shown..], "more line|more lines"));
     text.push_str(&folded(model, text.is_empty(), max_chars / 8));
     text
+}
+
+/// The sentences as lines of the comment.
+fn with(model: &Model<'_>, sentences: &[(&str, &str)], limit: usize) -> Vec<String> {
+    let sandbox = if model.is_sandbox() { "SANDBOX · " } else { "" };
+    let line = |(index, (_, sentence)): (usize, &(&str, &str))| {
+        let sandbox = if index == 0 { sandbox } else { "" };
+        format!("**{sandbox}⚠ {}**\n\n", code(&clip(sentence, limit)))
+    };
+    sentences.iter().enumerate().map(line).collect()
+}
+
+pub(super) fn of_kind(kind: &MustRead) -> impl Iterator<Item = (&str, &str)> {
+    kind.sentences.iter().map(|sentence| (kind.section, sentence.as_str()))
+}
+
+/// The first of every kind, then the second of every kind, and so on: many of one kind push none of another out.
+fn in_turn(kinds: &[MustRead]) -> Vec<(&str, &str)> {
+    let mut turns: Vec<_> = kinds.iter().map(of_kind).collect();
+    let mut sentences = Vec::new();
+    loop {
+        let before = sentences.len();
+        sentences.extend(turns.iter_mut().filter_map(Iterator::next));
+        if sentences.len() == before {
+            return sentences;
+        }
+    }
+}
+
+/// How many lines of what must be read there was no room for, by section.
+pub(super) fn left_out(sentences: &[(&str, &str)], noun: &str) -> String {
+    if sentences.is_empty() {
+        return String::new();
+    }
+    let rest = counted(sentences.len() as u64, noun);
+    let counts = sentences.iter().map(|(section, _)| *section).sorted().dedup_with_count();
+    let counts = counts.map(|(count, section)| format!("{section} {}", number(count as u64))).join(", ");
+    format!("**⚠ {rest} of what must be read first ({counts}): see another format**\n\n")
 }
 
 /// The differences that only change the plan, behind a line with their counts.
@@ -114,7 +148,28 @@ mod tests {
         assert_eq!(text.matches("**⚠ `policy changed: ").count(), 30, "{text}");
         let text = comment(&differences(Area::Scope, 30), 4_000);
         let shown = text.matches("**⚠ `policy changed: ").count();
-        let rest = format!("**⚠ {} more lines of what must be read first", 30 - shown);
+        let left = 30 - shown;
+        let rest = format!("**⚠ {left} more lines of what must be read first (scope {left})");
         assert!(shown < 30 && text.contains(&rest), "{text}");
+    }
+
+    #[test]
+    fn many_differences_of_one_kind_push_none_of_another_out() {
+        let base = crate::diagnostic::Sources::from_text(
+            "p.yaml",
+            "version: 1\nscope: { computerDnsName: a }\nprotect:\n- { name: zdcs, select: { computerDnsName: dc } }\n",
+        );
+        let protect =
+            |number| format!("- {{ name: harmless{number}, select: {{ computerDnsName: h{number} }} }}\n");
+        let new: String = (0..900).map(protect).collect();
+        let new = crate::diagnostic::Sources::from_text("p.yaml", &format!("version: 1\nprotect:\n{new}"));
+        let differences = crate::policy::differences(&base, &new);
+        for max_chars in [MAX_CHARS, 4_000, 2_000] {
+            let text = comment(&differences, max_chars);
+            for gone in ["scope is taken out", "zdcs"] {
+                assert!(text.find(gone).unwrap() < text.find("harmless1").unwrap_or(usize::MAX), "{text}");
+            }
+            assert!(text.contains("of what must be read first (protect "), "{text}");
+        }
     }
 }

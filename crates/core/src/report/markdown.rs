@@ -5,8 +5,7 @@
 
 use std::io::{self, Write};
 
-use crate::plan::TenantReference;
-
+use super::compact;
 use super::consequences;
 use super::cut;
 use super::ending::{outcomes, shown_by, ways_on};
@@ -30,51 +29,36 @@ const ROWS: usize = 200;
 /// Reasons of a refusal, warnings and the like before the rest is a number.
 const SENTENCES: usize = 12;
 
-/// The hidden text by which a job finds its own comment again, to replace it.
-pub fn marker(model: &Model<'_>) -> String {
-    marker_of(model.input.subject, &model.plan().header.tenant)
-}
-
-pub(super) fn marker_of(subject: Subject, tenant: &TenantReference) -> String {
-    let name = tenant.name.as_deref().or(tenant.id.as_deref()).unwrap_or_default();
-    format!("<!-- mdetag:{}:{} -->", subject.word(), crate::text::slug(&clip(name, 80)))
-}
-
-/// Writes the report in at most `max_chars` characters.
+/// Writes the report in at most `max_chars` characters, the marker at its end included.
 ///
 /// # Errors
 /// Those of the writer.
 pub fn markdown(model: &Model<'_>, max_chars: usize, out: &mut dyn Write) -> io::Result<()> {
-    let head = format!("{}{}", head(model, max_chars), moves(model, max_chars / 4));
-    let tail = format!("{}{}\n{}\n", asides(model), closing(model), marker(model));
+    let marker = format!("\n{}", compact::marker(model));
+    let (asides, closing) = (asides(model), closing(model));
     let lines: Vec<Vec<Line<'_, '_>>> =
         model.parts.iter().map(|part| fold::folded(&part.groups, ROWS)).collect();
+    // What is beside the changes gives way first.
+    let tails = [format!("{asides}{closing}{marker}"), format!("{closing}{marker}"), marker];
+    let mut fitting = tails.iter().map(|tail| with_tail(model, &lines, tail, max_chars));
+    let text = fitting.find(|text| length(text) <= max_chars);
+    out.write_all(text.unwrap_or_else(|| compact::write(model, max_chars)).as_bytes())
+}
+
+/// The comment with everything that must be seen, which may be more than there is room for.
+fn with_tail(model: &Model<'_>, lines: &[Vec<Line<'_, '_>>], tail: &str, max_chars: usize) -> String {
+    let mut text = format!("{}{}", head(model, max_chars), moves(model, max_chars / 4));
     let headings: Vec<String> = model.parts.iter().map(|part| heading(model, part)).collect();
-    let fixed = length(&head) + length(&tail) + headings.iter().map(|text| length(text)).sum::<usize>();
+    let fixed = length(&text) + length(tail) + headings.iter().map(|text| length(text)).sum::<usize>();
     let room = max_chars.saturating_sub(fixed);
-    let tables = cut::tables(&lines, room, &|line| row(model, line), &|group| short_row(model, group));
-    let mut text = head;
+    let tables = cut::tables(lines, room, &|line| row(model, line), &|group| short_row(model, group));
     for (heading, table) in headings.iter().zip(&tables) {
         text.push_str(heading);
         text.push_str(table);
     }
-    let left = max_chars.saturating_sub(length(&text) + length(&tail));
-    text.push_str(&samples(model, &lines, left));
-    text.push_str(&tail);
-    out.write_all(truncated(&text, max_chars).as_bytes())
-}
-
-/// A limit too small for the head alone leaves its beginning.
-pub(super) fn truncated(text: &str, max_chars: usize) -> &str {
-    if length(text) <= max_chars {
-        return text;
-    }
-    let mut used = 0;
-    let end = text.char_indices().find(|(_, scalar)| {
-        used += scalar.len_utf16();
-        used > max_chars
-    });
-    end.map_or(text, |(at, _)| &text[..at])
+    let left = max_chars.saturating_sub(length(&text) + length(tail));
+    text.push_str(&samples(model, lines, left));
+    text + tail
 }
 
 fn head(model: &Model<'_>, max_chars: usize) -> String {
@@ -425,9 +409,15 @@ mod tests {
     #[test]
     fn no_limit_is_ever_exceeded() {
         for plan in [fixtures::example(), fixtures::hostile(), fixtures::many_tags(200, 3)] {
-            for limit in [0, 1, 50, 500, 900, 1_500, 2_000, 4_000, 10_000, MAX_CHARS] {
+            for limit in [0, 1, 50, 500, 900, 1_000, 1_200, 1_500, 2_000, 4_000, 10_000, MAX_CHARS] {
                 let text = plan_text(&plan, limit);
                 assert!(length(&text) <= limit, "{limit}");
+                // What fits is whole lines, the sums among them, and the marker.
+                let is_marked =
+                    text.ends_with(&compact::marker(&Model::new(Input::new(Subject::Plan, &plan))));
+                assert!(is_marked || limit < 200, "{limit}: {text}");
+                let totals = sentences::totals(Model::new(Input::new(Subject::Plan, &plan)).totals);
+                assert!(text.contains(&totals) || limit < compact::MIN_CHARS, "{limit}: {text}");
             }
         }
     }

@@ -29,6 +29,7 @@ pub mod ndjson;
 pub mod notification;
 mod cut;
 mod first_lines;
+pub mod compact;
 pub mod markdown;
 pub mod diagnostics;
 pub mod log;

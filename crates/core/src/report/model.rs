@@ -62,6 +62,9 @@ pub struct Input<'a> {
     pub reviewed: Option<&'a Plan>,
     /// `repositoryUrl` of `mdetag.yaml`: places become links to it.
     pub repository: Option<&'a str>,
+    /// The tenant as the command names it, known before anything is read: the marker of its comments, those of errors included.
+    /// `None`: as the plan names it.
+    pub comment_of: Option<&'a str>,
 }
 
 impl<'a> Input<'a> {
@@ -76,6 +79,7 @@ impl<'a> Input<'a> {
             run: None,
             reviewed: None,
             repository: None,
+            comment_of: None,
         }
     }
 

@@ -91,8 +91,22 @@ pub fn facts(model: &Model<'_>) -> Vec<String> {
 
 /// What a reviewer must read first: a changed guard, protection or scope, an untrusted inventory, a broken invariant, a file of device groups that is wrong. Not escaped.
 pub fn must_read(model: &Model<'_>) -> Vec<String> {
+    must_read_by_kind(model).into_iter().flat_map(|kind| kind.sentences).collect()
+}
+
+/// The same by kind: the differences by section, what is taken out apart from what is changed and what is new.
+pub fn must_read_by_kind(model: &Model<'_>) -> Vec<MustRead> {
+    let other = |sentences: Vec<String>| MustRead { section: "other", sentences };
+    let undoes = model.input.plan.header.reverts.iter().map(|run| {
+        format!("this undoes run {run}: until the policies change, or with --after-revert, it stays undone")
+    });
+    let mut kinds = vec![other(undoes.collect()), other(model.input.notices.to_vec())];
     let rails = model.input.policy_changes.iter().filter(|difference| difference.area.is_rail());
-    let rails = rails.map(|difference| difference.sentence.clone());
+    let rails = rails.sorted_by_key(|difference| (difference.area, difference.kind));
+    for ((area, _), differences) in &rails.chunk_by(|difference| (difference.area, difference.kind)) {
+        let sentences = differences.map(|difference| difference.sentence.clone()).collect();
+        kinds.push(MustRead { section: area.word(), sentences });
+    }
     let inventory = &model.plan().header.inventory;
     let untrusted = (!inventory.reasons.is_empty()).then(|| {
         format!(
@@ -100,28 +114,29 @@ pub fn must_read(model: &Model<'_>) -> Vec<String> {
             inventory.reasons.join("; ")
         )
     });
-    let doubt = consequences::foreseen(model).and_then(|found| consequences::doubt(&found.check));
-    let moved = consequences::of_base(model);
-    let baselines = model.plan().state.baselines.iter().filter_map(baseline);
     let broken = broken(model).map(|invariant| {
         let (headline, arithmetic) = refusal::broken(invariant);
         format!("{headline}; {arithmetic}")
     });
-    let notices = model.input.notices.iter().cloned();
-    let undoes = model.input.plan.header.reverts.iter().map(|run| {
-        format!("this undoes run {run}: until the policies change, or with --after-revert, it stays undone")
-    });
-    let rivals = model.plan().state.rivals.iter().map(rival);
-    undoes
-        .chain(notices)
-        .chain(rails)
-        .chain(moved)
-        .chain(untrusted)
-        .chain(broken)
-        .chain(baselines)
-        .chain(rivals)
-        .chain(doubt)
-        .collect()
+    let state = &model.plan().state;
+    let doubt = consequences::foreseen(model).and_then(|found| consequences::doubt(&found.check));
+    kinds.extend([
+        other(consequences::of_base(model).into_iter().collect()),
+        other(untrusted.into_iter().collect()),
+        other(broken.collect()),
+        other(state.baselines.iter().filter_map(baseline).collect()),
+        other(state.rivals.iter().map(rival).collect()),
+        other(doubt.into_iter().collect()),
+    ]);
+    kinds
+}
+
+/// What must be read first of one kind, so that a report too short for all shows the first of each.
+pub struct MustRead {
+    /// The section of the policies, or `other`.
+    pub section: &'static str,
+    /// Not escaped.
+    pub sentences: Vec<String>,
 }
 
 /// Differences from the base that only change what is planned, so that the plan shows what they come to. Not escaped.

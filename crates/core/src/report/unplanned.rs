@@ -10,13 +10,13 @@ use crate::diagnostic::{Diagnostic, Place, Sources};
 use crate::plan::TenantReference;
 
 use super::ci;
+use super::compact;
 use super::diagnostics::{self, summary};
 use super::escape::{self, clip, markdown as code};
 use super::format::Format;
 use super::html;
 use super::junit;
 use super::listing::{Cell, Listing};
-use super::markdown;
 use super::model::Subject;
 use super::words::{self, counted, length};
 
@@ -123,11 +123,13 @@ fn devices(finding: &Diagnostic) -> Option<String> {
 }
 
 fn comment(unplanned: &Unplanned<'_>, max_chars: usize) -> String {
-    let mut text = format!("### ⛔ {}{}\n\n", unplanned.title(), code(&clip(unplanned.tenant(), 120)));
-    text.push_str(&format!("**{}: no plan could be made**\n\n", summary(unplanned.findings)));
-    let marker = markdown::marker_of(unplanned.subject, unplanned.tenant);
+    let mut lines = vec![
+        format!("### ⛔ {}{}\n\n", unplanned.title(), code(&clip(unplanned.tenant(), 120))),
+        format!("**{}: no plan could be made**\n\n", summary(unplanned.findings)),
+    ];
+    let marker = compact::marker_of(unplanned.subject, unplanned.tenant);
     let found = unplanned.findings();
-    let mut room = max_chars.saturating_sub(length(&text) + length(&marker) + 60);
+    let mut room = max_chars.saturating_sub(length(&lines.concat()) + length(&marker) + 60);
     for (at, (finding, place)) in found.iter().enumerate() {
         let place = place
             .as_ref()
@@ -144,14 +146,13 @@ fn comment(unplanned: &Unplanned<'_>, max_chars: usize) -> String {
         }
         if length(&item) > room {
             let rest = counted((found.len() - at) as u64, "more finding");
-            text.push_str(&format!("- … and {rest}\n"));
+            lines.push(format!("- … and {rest}\n"));
             break;
         }
         room -= length(&item);
-        text.push_str(&item);
+        lines.push(item);
     }
-    let text = format!("{text}\n{marker}\n");
-    markdown::truncated(&text, max_chars).to_owned()
+    compact::within(&lines, &format!("\n{marker}"), max_chars)
 }
 
 /// For the page: a row a finding.
@@ -195,6 +196,7 @@ fn code_quality(unplanned: &Unplanned<'_>) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::markdown;
 
     fn written(format: Format, max_chars: usize) -> String {
         let sources = Sources::from_text("policies/p.yaml", "version: 1\nbogus: 1\nclaims: [1]\n");
