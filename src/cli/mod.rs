@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use clap::FromArgMatches;
 use clap::error::ErrorKind;
+use mdetag_core::report::escape::terminal;
 
 mod age;
 mod all_tenants;
@@ -144,8 +145,16 @@ fn usage(error: &clap::Error) -> Exit {
         let format = if is_json { Format::Json } else { Format::Human };
         findings::fail(&console, format, &Failure::usage(message));
     } else {
-        // Nobody can be told when the stream is gone.
-        let _ = error.print();
+        let text = error.render().to_string();
+        // It quotes words of the command line, which a pipeline may have made of names.
+        let harmless: Vec<_> = text.lines().map(terminal).collect();
+        let harmless = harmless.join("\n");
+        if is_result || harmless == text.trim_end_matches('\n') {
+            // Nobody can be told when the stream is gone.
+            let _ = error.print();
+        } else {
+            Console::plain().complain(&harmless);
+        }
     }
     if is_result { Exit::Success } else { Exit::Error }
 }

@@ -294,3 +294,39 @@ fn with_format_json_standard_output_is_one_document_for_every_command() {
         json(&words.split(' ').collect::<Vec<_>>()).exits(1);
     }
 }
+
+#[test]
+fn no_word_of_the_command_line_is_a_log_command() {
+    let project = Project::with_policy(POLICY);
+    let words: [&[&str]; 16] = [
+        &["##vso[task.x]"],
+        &["plan", "--##vso[task.x]"],
+        &["plan", "--format", "##vso[task.x]"],
+        &["plan", "--format", "x\n::error::y"],
+        &["plan", "x\u{1b}[31m", "--max-chars", "\u{1b}[31m\n::error::y"],
+        &["plan", "--report", "##vso[task.x]"],
+        &["plan", "--report", "markdown={tenant}##vso[x]"],
+        &["plan", "--inventory", "##vso[task.x]"],
+        &["plan", "--allow", "##vso[task.x]"],
+        &["plan", "--tenant", "##vso[task.x]"],
+        &["plan", "\n::error::y"],
+        &["help", "##vso[task.x]"],
+        &["man", "##vso[task.x]"],
+        &["validate", "--explain", "##vso[task.x]"],
+        &["apply", "--sandbox=##vso[task.x]", "--resume", "##vso[x]"],
+        &["history", "--since", "\n::error::y"],
+    ];
+    for words in words {
+        for variable in ["GITHUB_ACTIONS", "TF_BUILD"] {
+            let ran = project.run_in(&[(variable, "true".to_owned())], words).exits(1);
+            for text in [&ran.out, &ran.err] {
+                let starts = text.lines().any(|line| line.trim_start().starts_with("::error::y"));
+                let is_raw = text.contains("##vso[task.x")
+                    || text.contains("##vso[x")
+                    || text.contains('\u{1b}')
+                    || starts;
+                assert!(!is_raw, "{words:?}:\n{text}");
+            }
+        }
+    }
+}
