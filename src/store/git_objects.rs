@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 
 use flate2::bufread::ZlibDecoder;
 
+use mdetag_core::hex;
+
 use super::git_folder;
 use super::regular_file;
 
@@ -108,9 +110,9 @@ impl Objects {
     }
 
     fn tree_of(&self, commit: &str) -> Option<Vec<u8>> {
-        let text = self.read(&bytes_of(commit)?, COMMIT)?;
+        let text = self.read(&hex::bytes(commit)?, COMMIT)?;
         let text = String::from_utf8_lossy(&text);
-        bytes_of(text.lines().next()?.strip_prefix("tree ")?)
+        hex::bytes(text.lines().next()?.strip_prefix("tree ")?)
     }
 
     /// The id of the regular file at a path below a tree.
@@ -211,11 +213,6 @@ impl Objects {
     }
 }
 
-fn bytes_of(hex: &str) -> Option<Vec<u8>> {
-    let digits = hex.as_bytes().chunks(2);
-    digits.map(|two| u8::from_str_radix(std::str::from_utf8(two).ok()?, 16).ok()).collect()
-}
-
 fn open(path: &Path) -> Option<File> {
     regular_file::open_to_read(path).ok()
 }
@@ -233,7 +230,7 @@ fn inflated(file: BufReader<File>) -> Option<Vec<u8>> {
 }
 
 fn loose(folder: &Path, id: &[u8]) -> Option<(u8, Vec<u8>)> {
-    let hex = id.iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
+    let hex = hex::digits(id);
     let content = inflated(BufReader::new(open(&folder.join(hex.get(..2)?).join(hex.get(2..)?))?))?;
     let end = content.iter().position(|byte| *byte == 0)?;
     let kind = match content[..end].split(|byte| *byte == b' ').next()? {

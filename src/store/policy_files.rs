@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use mdetag_core::diagnostic::{DataFile, Diagnostic, Source, Sources};
+use mdetag_core::plan::digest::sha256;
 use mdetag_core::plan::{FileReference, PolicyReference};
 use mdetag_core::policy::{self, MAX_BYTES};
 
@@ -126,13 +127,13 @@ impl PolicyFiles {
         for file in &self.policy.files {
             let path = relative(file.root, &file.path);
             if let Some(content) = policy::reviewed_content(&file.text) {
-                reviewed.push(FileReference { path: path.clone(), digest: digest(content.as_bytes()) });
+                reviewed.push(FileReference { path: path.clone(), digest: sha256(content.as_bytes()) });
             }
-            files.push(FileReference { path, digest: digest(file.text.as_bytes()) });
+            files.push(FileReference { path, digest: sha256(file.text.as_bytes()) });
         }
         for ((root, path), data) in &self.policy.data {
             let Ok(data) = data else { continue };
-            let file = FileReference { path: relative(*root, path), digest: digest(data) };
+            let file = FileReference { path: relative(*root, path), digest: sha256(data) };
             reviewed.push(file.clone());
             files.push(file);
         }
@@ -150,7 +151,7 @@ impl PolicyFiles {
             });
         let arguments = arguments.collect();
         PolicyReference {
-            digest: digest(list.as_bytes()),
+            digest: sha256(list.as_bytes()),
             files,
             commit: None,
             dirty: false,
@@ -158,11 +159,6 @@ impl PolicyFiles {
             reviewed,
         }
     }
-}
-
-fn digest(bytes: &[u8]) -> String {
-    let digest = ring::digest::digest(&ring::digest::SHA256, bytes);
-    digest.as_ref().iter().fold(String::from("sha256:"), |text, byte| text + &format!("{byte:02x}"))
 }
 
 /// What one argument stands for.

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use mdetag_core::hex;
 use mdetag_core::time::Timestamp;
 
 use super::backend::Hold;
@@ -295,6 +296,5 @@ fn digests(state: &StateDir) -> Result<Digests> {
 }
 
 fn digest_of(bytes: &[u8]) -> String {
-    let digest = ring::digest::digest(&ring::digest::SHA256, bytes);
-    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    hex::digits(ring::digest::digest(&ring::digest::SHA256, bytes).as_ref())
 }

@@ -35,6 +35,7 @@ use reqwest::Method;
 
 use mdetag_core::plan::Lane;
 use mdetag_core::service::{Question, Sightings};
+use mdetag_core::text;
 use mdetag_core::time::Clock;
 
 pub use self::auth::{Credential, CredentialSource, IdentityOptions, choose};
@@ -132,7 +133,7 @@ pub struct Tenant {
 /// # Errors
 /// A sign-in that fails, another tenant than the pinned or configured one, a wrong audience.
 pub async fn sign_in(options: ConnectOptions) -> Result<Tenant, TenantError> {
-    let tenant = options.credential.tenant().filter(|id| is_guid(id)).map(str::to_owned);
+    let tenant = options.credential.tenant().filter(|id| text::is_guid(id)).map(str::to_owned);
     if let (Some(pin), Some(tenant)) = (&options.pin, &tenant)
         && !pin.eq_ignore_ascii_case(tenant)
     {
@@ -348,15 +349,4 @@ impl Connection {
         let token = self.token(lane, Some(&token)).await?;
         Ok(send(&token).await)
     }
-}
-
-/// Whether a tenant is named by its id, not by a domain.
-fn is_guid(text: &str) -> bool {
-    let lengths = [8, 4, 4, 4, 12];
-    let parts: Vec<&str> = text.split('-').collect();
-    parts.len() == 5
-        && parts
-            .iter()
-            .zip(lengths)
-            .all(|(part, length)| part.len() == length && part.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }

@@ -71,7 +71,7 @@
 #![cfg_attr(not(test), deny(clippy::disallowed_methods, clippy::disallowed_types))]
 
 // The vocabulary, shared with the sandbox.
-pub use mdetag_vocabulary::{cloud, device, diagnostic, pattern, random, tag, text, time, words};
+pub use mdetag_vocabulary::{cloud, device, diagnostic, hex, pattern, random, tag, text, time, words};
 
 // The pipeline.
 pub mod pages;

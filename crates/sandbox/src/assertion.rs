@@ -142,6 +142,8 @@ fn in_time(parts: &Parts, now: Timestamp, longest: i64) -> Result<(), Refusal> {
 }
 
 /// The RSA key inside a certificate, in the form that the verifier takes.
+///
+/// Not by `rustls-webpki`, which is in the tree: it takes no certificates of version 1, and those serve as credentials too.
 fn public_key(certificate: &[u8]) -> Option<&[u8]> {
     let (outer, _) = element(certificate, 0x30)?;
     let (mut fields, _) = element(outer, 0x30)?;

@@ -6,6 +6,7 @@ use std::cmp::Ordering;
 
 use crate::filter_words::{Word, split};
 use crate::record::{DeviceView, Record};
+use mdetag_vocabulary::text::is_guid;
 use mdetag_vocabulary::time::Timestamp;
 
 /// What of the grammar is accepted.
@@ -377,11 +378,6 @@ impl Parser {
             format!("A binary operator with incompatible types was detected for the property '{name}'.")
         })
     }
-}
-
-fn is_guid(text: &str) -> bool {
-    let lengths = text.split('-').map(str::len);
-    lengths.eq([8, 4, 4, 4, 12]) && text.bytes().all(|byte| byte == b'-' || byte.is_ascii_hexdigit())
 }
 
 /// `2018-08-01Z`, a bare date, or a full time.

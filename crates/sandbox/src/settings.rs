@@ -9,6 +9,7 @@ use std::fmt;
 use ring::rand::{SecureRandom, SystemRandom};
 use serde::{Deserialize, Serialize};
 
+use mdetag_vocabulary::hex;
 use mdetag_vocabulary::time::Timestamp;
 
 /// The tenant of a sandbox that no policy pins to another.
@@ -154,5 +155,5 @@ fn usual_federated() -> Vec<Federated> {
 fn secret() -> String {
     let mut bytes = [0u8; 16];
     SystemRandom::new().fill(&mut bytes).expect("the system has random numbers");
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    hex::digits(&bytes)
 }

@@ -7,6 +7,7 @@
 #![cfg_attr(not(test), deny(clippy::disallowed_methods, clippy::disallowed_types))]
 
 pub mod random;
+pub mod hex;
 pub mod words;
 pub mod cloud;
 pub mod time;

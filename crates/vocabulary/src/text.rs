@@ -32,6 +32,12 @@ pub fn is_zero_guid(text: &str) -> bool {
         && text.bytes().enumerate().all(|(at, byte)| byte == if is_dash(at) { b'-' } else { b'0' })
 }
 
+/// Whether a text has the form of a GUID: five groups of hexadecimal digits.
+pub fn is_guid(text: &str) -> bool {
+    let lengths = text.split('-').map(str::len);
+    lengths.eq([8, 4, 4, 4, 12]) && text.bytes().all(|byte| byte == b'-' || byte.is_ascii_hexdigit())
+}
+
 /// Whether Windows takes a file of this name for a device of DOS, or drops its last dot, so that the name is not the file's own.
 pub fn is_taken_by_windows(name: &str) -> bool {
     const DEVICES: [&str; 4] = ["con", "prn", "aux", "nul"];

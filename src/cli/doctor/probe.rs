@@ -7,6 +7,7 @@ use std::sync::Arc;
 use mdetag::store::journal::{self, Closing, Journal};
 use mdetag::store::{output_file, probe_journal, service_file};
 use mdetag_core::apply::DeviceState;
+use mdetag_core::hex;
 use mdetag_core::probe::scratch::{PREFIX, ScratchTags, is_scratch};
 use mdetag_core::probe::{Leftover, MAX_CALLS, Measured, ProbedDevice, ServiceProfile, measure};
 use mdetag_core::report::escape::terminal;
@@ -97,7 +98,7 @@ impl Bench<'_> {
             &ring::digest::SHA256,
             format!("{} {} {}", subject.id, header.run, std::process::id()).as_bytes(),
         );
-        let hex: String = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex = hex::digits(digest.as_ref());
         // As long as the service's own, and nobody's: a service that writes to the devices that it knows writes to one.
         let unknown_id = hex.chars().cycle().take(subject.id.chars().count()).collect::<String>().into();
         let device = ProbedDevice { id: subject.id.clone(), unknown_id, manual };

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use mdetag_core::hex;
 use mdetag_core::time::{Clock, Timestamp};
 
 use super::objects::{Cell, Cells, Condition, Version};
@@ -234,7 +235,7 @@ fn written(holder: &str, fence: u64, released: bool) -> Written {
     let mut random = [0u8; 16];
     // Without randomness the time still differs.
     let _ = ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut random);
-    let nonce = random.iter().map(|byte| format!("{byte:02x}")).collect();
+    let nonce = hex::digits(&random);
     let holder =
         holder.chars().map(|scalar| if scalar.is_control() { ' ' } else { scalar }).take(400).collect();
     Written { holder, fence, nonce, released, by_hand: false }

@@ -7,6 +7,7 @@ use ring::digest::{Context, SHA256, digest};
 
 use super::columns::{Columns, Lists, NO_TIME, Symbols};
 use super::{Row, TagId};
+use crate::hex;
 
 /// Digests that are put in order before they are digested themselves: one by one each would wait for its own memory.
 const AT_ONCE: usize = 1 << 10;
@@ -36,9 +37,7 @@ pub(crate) fn digest_of(columns: &Columns, tags: &Lists<TagId>, order: &[Row]) -
         let digests: Vec<[u8; 32]> = chunk.iter().map(|row| rows[row.index()]).collect();
         context.update(digests.as_flattened());
     }
-    let mut text = String::from("sha256:");
-    context.finish().as_ref().iter().for_each(|byte| text.push_str(&format!("{byte:02x}")));
-    text
+    format!("sha256:{}", hex::digits(context.finish().as_ref()))
 }
 
 /// How a short value is appended, made once a value: a copy of a fixed size is a fraction of one of any size.

@@ -9,6 +9,8 @@ use std::ops::Range;
 
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
+use crate::hex;
+
 /// `sha256:` and 64 hexadecimal digits.
 pub fn sha256(bytes: &[u8]) -> String {
     let mut digest = Sha256::new();
@@ -32,14 +34,7 @@ impl Sha256 {
 
     /// `sha256:` and 64 hexadecimal digits.
     pub(super) fn finish(self) -> String {
-        let mut text = String::with_capacity(71);
-        text.push_str("sha256:");
-        for byte in self.0.finish().as_ref() {
-            for nibble in [byte >> 4, byte & 15] {
-                text.push(char::from_digit(u32::from(nibble), 16).expect("a nibble is a hexadecimal digit"));
-            }
-        }
-        text
+        format!("sha256:{}", hex::digits(self.0.finish().as_ref()))
     }
 }
 

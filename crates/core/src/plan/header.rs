@@ -7,6 +7,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::hex;
 use crate::tag::TagCase;
 use crate::time::Timestamp;
 
@@ -179,7 +180,7 @@ impl ProfileDigest {
 
 impl From<ProfileDigest> for String {
     fn from(digest: ProfileDigest) -> String {
-        digest.0.iter().fold("sha256:".to_owned(), |text, byte| format!("{text}{byte:02x}"))
+        format!("sha256:{}", hex::digits(&digest.0))
     }
 }
 
@@ -188,13 +189,8 @@ impl TryFrom<String> for ProfileDigest {
 
     fn try_from(text: String) -> Result<ProfileDigest, String> {
         let refused = || "a digest is `sha256:` and 64 hexadecimal digits".to_owned();
-        let digits = text.strip_prefix("sha256:").filter(|digits| digits.len() == 64 && digits.is_ascii());
-        let digits = digits.ok_or_else(refused)?;
-        let mut bytes = [0; 32];
-        for (byte, at) in bytes.iter_mut().zip((0..64).step_by(2)) {
-            *byte = u8::from_str_radix(&digits[at..at + 2], 16).map_err(|_| refused())?;
-        }
-        Ok(ProfileDigest(bytes))
+        let bytes = text.strip_prefix("sha256:").and_then(hex::bytes).ok_or_else(refused)?;
+        bytes.try_into().map(ProfileDigest).map_err(|_| refused())
     }
 }
 

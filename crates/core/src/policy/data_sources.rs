@@ -11,6 +11,7 @@ use super::reader::Reader;
 use super::selector::walk;
 use super::{Hunting, ListFile, Policy, Selector, SelectorKind, Test};
 use crate::diagnostic::{Diagnostic, Span};
+use crate::hex;
 
 /// How `guard.approvals` and `mdetag state accept` name the inventory.
 pub const DEVICES: &str = "devices";
@@ -48,8 +49,7 @@ fn hunting_source(query: &Hunting) -> String {
         return title;
     }
     let digest = ring::digest::digest(&ring::digest::SHA256, query.query.trim().as_bytes());
-    let digest: String = digest.as_ref().iter().take(4).map(|byte| format!("{byte:02x}")).collect();
-    format!("{title} ({digest})")
+    format!("{title} ({})", hex::digits(&digest.as_ref()[..4]))
 }
 
 impl Hunting {

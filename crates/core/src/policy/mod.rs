@@ -31,7 +31,6 @@ mod owned_fields;
 mod profiles;
 mod quantity;
 mod reader;
-pub mod reference;
 mod renames;
 mod resolve;
 mod reviewed_content;

@@ -7,6 +7,8 @@ use std::borrow::Cow;
 use std::fmt::Write;
 use std::io;
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
 use crate::text::{is_formula, push_visible, visible};
 
 /// For terminals and logs: what is invisible is written out, and nothing is left that a CI system's log reader takes for a
@@ -211,22 +213,15 @@ fn replace(text: &str, pairs: &[(char, &str)]) -> String {
     safe
 }
 
+/// All but the unreserved characters of RFC 3986 and the slash.
+const UNUSUAL: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
+
 /// A relative path as the URI reference of SARIF: `/` between segments, everything unusual percent-encoded.
 pub fn uri(path: &str) -> String {
     let slashed = path.replace('\\', "/");
     let path = slashed.strip_prefix("./").unwrap_or(&slashed);
-    let mut uri = String::with_capacity(path.len() + 8);
-    if path.starts_with('/') {
-        uri.push_str("file://");
-    }
-    for byte in path.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'/') {
-            uri.push(char::from(byte));
-        } else {
-            let _ = write!(uri, "%{byte:02X}");
-        }
-    }
-    uri
+    let scheme = if path.starts_with('/') { "file://" } else { "" };
+    format!("{scheme}{}", utf8_percent_encode(path, UNUSUAL))
 }
 
 /// For the message of a SARIF result, in which brackets make links.

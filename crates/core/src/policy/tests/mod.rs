@@ -3,6 +3,7 @@
 mod dead;
 mod files;
 mod hostile;
+mod language;
 mod maps;
 mod rollout;
 mod rules;

@@ -11,6 +11,9 @@ mod moves;
 
 use std::io::{self, Write};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
 use super::ending::{outcomes, shown_by, ways_on};
 use super::escape::{self, clip, html as text};
 use super::fold::{self, Line};
@@ -72,18 +75,8 @@ pub fn html(model: &Model<'_>, out: &mut dyn Write) -> io::Result<()> {
 
 /// A source expression of a content security policy: the digest of an inline style or script.
 fn source_digest(source: &str) -> String {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let digest = ring::digest::digest(&ring::digest::SHA256, source.as_bytes());
-    let mut encoded = String::from("sha256-");
-    for chunk in digest.as_ref().chunks(3) {
-        let bits =
-            chunk.iter().fold(0u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - chunk.len()));
-        for place in 0..4 {
-            let sextet = (bits >> (18 - 6 * place)) & 63;
-            encoded.push(if place <= chunk.len() { char::from(ALPHABET[sextet as usize]) } else { '=' });
-        }
-    }
-    encoded
+    format!("sha256-{}", STANDARD.encode(digest))
 }
 
 fn head(model: &Model<'_>, title: &str, out: &mut dyn Write) -> io::Result<()> {

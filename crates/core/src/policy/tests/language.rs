@@ -1,14 +1,63 @@
-//! The tables of the language reference, from the tables that the readers use.
+//! The language reference says what the code does: its tables are those of the readers.
 //!
-//! Writes no prose; `docs/language.md` has it, and a test compares the tables.
+//! The policies printed in it are checked with all others in `tests/docs.rs`.
 
-use super::keys;
-use super::operators::{Operand, kind_name, operators};
-use super::shape::{MappingKey, Shape};
+use std::fs;
+use std::path::Path;
+
 use crate::device::{Field, Kind};
+use crate::policy::keys;
+use crate::policy::operators::{Operand, kind_name, operators};
+use crate::policy::shape::{MappingKey, Shape};
+
+/// What a marker `<!-- table: … -->` stands for.
+fn table(marker: &str) -> String {
+    match marker {
+        "fields" => field_table(),
+        "operands" => operand_table(),
+        "meanings" => meaning_table(),
+        other => {
+            let name = other.strip_prefix("key ").unwrap_or_else(|| panic!("unknown table `{other}`"));
+            key_table(name)
+        }
+    }
+}
+
+/// The document with the table behind every marker made anew.
+fn renewed(text: &str) -> String {
+    let mut out = String::new();
+    let mut lines = text.lines().peekable();
+    while let Some(line) = lines.next() {
+        out.push_str(line);
+        out.push('\n');
+        let marker = line.strip_prefix("<!-- table: ").and_then(|rest| rest.strip_suffix(" -->"));
+        if let Some(marker) = marker {
+            while lines.next_if(|line| line.is_empty() || line.starts_with('|')).is_some() {}
+            out.push('\n');
+            out.push_str(&table(marker));
+            if lines.peek().is_some() {
+                out.push('\n');
+            }
+        }
+    }
+    out
+}
+
+#[test]
+fn the_tables_of_the_language_reference_are_those_of_the_code() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/language.md");
+    let text = fs::read_to_string(&path).expect("the language reference is readable");
+    let wanted = renewed(&text);
+    if text != wanted && std::env::var_os("MDETAG_UPDATE_DOCS").is_some() {
+        fs::write(&path, &wanted).expect("the language reference is writable");
+        return;
+    }
+    assert!(text.matches("<!-- table: ").count() > 15, "the markers have gone");
+    assert_eq!(text, wanted, "run this test with MDETAG_UPDATE_DOCS=1 to write the tables anew");
+}
 
 /// Every kind of field with its fields and operators, as a Markdown table.
-pub fn field_table() -> String {
+fn field_table() -> String {
     let mut table = String::from("| kind | fields | operators |\n| --- | --- | --- |\n");
     for kind in KINDS {
         let fields = Field::ALL.iter().filter(|field| field.kind() == kind);
@@ -39,7 +88,7 @@ const KINDS: [Kind; 8] = [
 ];
 
 /// Every field with its meaning and known values, as a Markdown table.
-pub fn meaning_table() -> String {
+fn meaning_table() -> String {
     let mut table = String::from("| field | meaning | known values |\n| --- | --- | --- |\n");
     for field in Field::ALL {
         let values: Vec<String> = field.known_values().iter().map(|value| format!("`{value}`")).collect();
@@ -49,7 +98,7 @@ pub fn meaning_table() -> String {
 }
 
 /// What each form of operand is, by operator, as a Markdown table.
-pub fn operand_table() -> String {
+fn operand_table() -> String {
     let mut table = String::from(
         "| kind | one value | a list | one or a list | other |\n| --- | --- | --- | --- | --- |\n",
     );
@@ -72,7 +121,7 @@ pub fn operand_table() -> String {
 
 /// The keys of a mapping, as a Markdown table: `policy`, `rule`, `lookup`, `protection`, `guard`, `caps`, `cap`,
 /// `inventory`, `invariant`, `approval`, `accept`, `rollout`, `stopAt`, `health`, `superseded`, `hunting`, `lookup hunting`, `test file`, `test`, `expect`.
-pub fn key_table(of: &str) -> Option<String> {
+fn key_table(of: &str) -> String {
     let keys = match of {
         "policy" => keys::POLICY,
         "rule" => keys::RULE,
@@ -94,14 +143,14 @@ pub fn key_table(of: &str) -> Option<String> {
         "test file" => keys::TEST_FILE,
         "test" => keys::TEST,
         "expect" => keys::EXPECT,
-        _ => return None,
+        _ => panic!("no keys of `{of}`"),
     };
     let mut table = String::from("| key | takes | meaning |\n| --- | --- | --- |\n");
     for MappingKey { name, is_required, shape, about } in keys {
         let required = if *is_required { " (required)" } else { "" };
         table.push_str(&format!("| `{name}`{required} | {} | {about} |\n", takes(shape)));
     }
-    Some(table)
+    table
 }
 
 fn takes(shape: &Shape) -> String {
