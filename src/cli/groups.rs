@@ -11,6 +11,7 @@ use mdetag_core::groups::{Membership, ReportedGroups, TagEdits};
 use mdetag_core::inventory::Snapshot;
 use mdetag_core::policy::{DeviceGroups, FetchedGroups, GroupIndex, fetched_device_groups};
 use mdetag_core::report::listing::{Cell, Listing};
+use mdetag_core::report::saved::{self, SavedFile};
 use mdetag_core::report::words::counted;
 use mdetag_core::selection;
 use mdetag_core::text::visible;
@@ -47,7 +48,7 @@ async fn fetch(context: &Context, path: &Path) -> Result<Exit, Failure> {
     }
     let path = output::named(context, path)?;
     let session = session::open(context, None).await?;
-    let is_sandbox = if session.is_sandbox() { "SANDBOX: " } else { "" };
+    let is_sandbox = session.is_sandbox();
     let fetched = fetched(context, &session).await;
     session.close().await;
     let FetchedGroups { text, groups } = fetched?;
@@ -57,11 +58,10 @@ async fn fetch(context: &Context, path: &Path) -> Result<Exit, Failure> {
     }
     // The group of all other devices is one to people, too.
     let count = groups.groups.len() as u64 + u64::from(groups.ungrouped.name.is_some());
+    let file = SavedFile { path: &path.to_string_lossy(), shown: &shown(&path), is_sandbox };
     context.console.result(&match context.global.format {
-        Format::Json => {
-            format!("{:#}", serde_json::json!({ "file": path, "groups": count, "notes": groups.notes }))
-        }
-        _ => format!("{is_sandbox}{} in {}\n", counted(count, "device group"), shown(&path)),
+        Format::Json => saved::groups_json(&file, count, &groups.notes),
+        _ => saved::groups_human(&file, count),
     })?;
     Ok(Exit::Success)
 }

@@ -3,10 +3,10 @@
 //! Needs no file and no network, so that it answers on a machine that has neither.
 
 use clap::{Arg, Command};
-use serde_json::json;
 
 use mdetag_core::diagnostic::did_you_mean;
 use mdetag_core::pages;
+use mdetag_core::report::carried;
 
 use super::args::{Format, HelpArgs, declaration, folded};
 use super::context::Context;
@@ -87,9 +87,7 @@ const VARIABLES: &[(&str, &str)] = &[
 pub fn run(context: &Context, args: &HelpArgs) -> Result<Exit, Failure> {
     let text = text_of(&args.topic)?;
     if context.global.format == Format::Json {
-        let topic = args.topic.join(" ");
-        let document = json!({ "formatVersion": "1.0", "topic": topic, "text": text });
-        context.console.result(&format!("{document:#}\n"))?;
+        context.console.result(&carried::topic(&args.topic.join(" "), &text))?;
     } else {
         context.console.result(&text)?;
     }

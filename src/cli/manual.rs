@@ -5,9 +5,9 @@ use std::io::Write;
 use clap::Command;
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, bold, roman};
-use serde_json::json;
 
 use mdetag::store::whole_file;
+use mdetag_core::report::carried;
 
 use super::args::{Format, ManArgs, declaration, examples};
 use super::context::Context;
@@ -55,7 +55,7 @@ pub fn run(context: &Context, args: &ManArgs) -> Result<Exit, Failure> {
 /// A text for another program, in a document where one is asked for: the environment may ask it of every command.
 fn print(context: &Context, text: &str) -> Result<Exit, Failure> {
     if context.global.format == Format::Json {
-        context.console.result(&format!("{:#}\n", json!({ "formatVersion": "1.0", "text": text })))?;
+        context.console.result(&carried::text(text))?;
     } else {
         context.console.result(text)?;
     }

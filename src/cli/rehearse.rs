@@ -1,12 +1,9 @@
 //! `mdetag test`: policy tests, without a tenant.
 
-use serde_json::{Value, json};
-
 use mdetag::store::output_file;
 use mdetag::store::path_text::shown;
 use mdetag_core::policy;
-use mdetag_core::rehearsal::{self, Rehearsal};
-use mdetag_core::report::diagnostics;
+use mdetag_core::rehearsal;
 use mdetag_core::report::rehearsal::{self as rendered, Tested};
 use mdetag_core::report::style::Style;
 
@@ -47,7 +44,7 @@ pub fn run(context: &Context, args: &TestArgs) -> Result<Exit, Failure> {
     }
     let mut text = Vec::new();
     match context.global.format {
-        Format::Json => text.extend_from_slice(format!("{:#}\n", document(&tested)).as_bytes()),
+        Format::Json => text.extend_from_slice(rendered::json(&tested).as_bytes()),
         Format::Junit => rendered::junit(&tested, &mut text)?,
         _ => {
             let style = Style {
@@ -61,33 +58,4 @@ pub fn run(context: &Context, args: &TestArgs) -> Result<Exit, Failure> {
     }
     context.console.result(&String::from_utf8_lossy(&text))?;
     Ok(if ended.failed() == 0 { Exit::Success } else { Exit::Error })
-}
-
-/// The tests as a document.
-fn document(tested: &Tested<'_>) -> Value {
-    let Rehearsal { tests, unmatched } = tested.rehearsal;
-    let rows: Vec<Value> = tests
-        .iter()
-        .map(|test| {
-            let place = tested.tests.place(test.span);
-            let failures: Vec<Value> = test
-                .failures
-                .iter()
-                .map(|failure| {
-                    let line = tested.tests.place(failure.span).line;
-                    json!({ "key": failure.key, "expected": failure.expected, "actual": failure.actual, "line": line })
-                })
-                .collect();
-            json!({
-                "name": test.name, "file": &*place.file, "line": place.line, "passed": test.has_passed(), "failures": failures,
-                "problems": test.problems, "conflicts": diagnostics::json(tested.sources, &test.conflicts)["diagnostics"],
-            })
-        })
-        .collect();
-    let unmatched: Vec<&str> =
-        unmatched.iter().map(|rule| tested.policy.rules[*rule as usize].name.as_str()).collect();
-    json!({
-        "formatVersion": "1.0", "tests": rows, "passed": tests.len() - tested.rehearsal.failed(),
-        "failed": tested.rehearsal.failed(), "rulesWithoutTest": unmatched,
-    })
 }

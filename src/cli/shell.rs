@@ -1,7 +1,8 @@
 //! `mdetag completions`: made from the same declaration that parses the command line.
 
 use clap::CommandFactory;
-use serde_json::json;
+
+use mdetag_core::report::carried;
 
 use super::args::{Cli, CompletionsArgs, Format};
 use super::context::Context;
@@ -22,7 +23,7 @@ pub fn completions(context: &Context, args: &CompletionsArgs) -> Result<Exit, Fa
 fn print(context: &Context, text: &[u8]) -> Result<Exit, Failure> {
     let text = String::from_utf8_lossy(text);
     if context.global.format == Format::Json {
-        context.console.result(&format!("{:#}\n", json!({ "formatVersion": "1.0", "text": text })))?;
+        context.console.result(&carried::text(&text))?;
     } else {
         context.console.result(&text)?;
     }

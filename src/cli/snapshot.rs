@@ -6,7 +6,7 @@ use mdetag::store::path_text::shown;
 use mdetag::store::snapshot_header::SnapshotStamp;
 use mdetag::store::snapshot_writer::SnapshotPages;
 use mdetag::tenant::{ReadDevices, ReadScope, ReadWatch};
-use mdetag_core::report::words::counted;
+use mdetag_core::report::saved::{self, SavedFile};
 
 use super::args::{Format, SnapshotArgs};
 use super::context::Context;
@@ -53,23 +53,14 @@ pub async fn run(context: &Context, args: &SnapshotArgs) -> Result<Exit, Failure
         reasons: trust.sentences(),
     };
     pages.write(&output_path, &stamp).map_err(|error| Failure::output(&error))?;
-    let is_sandbox = if session.is_sandbox() { "SANDBOX: " } else { "" };
+    let is_sandbox = session.is_sandbox();
     session.close().await;
-    let text = match context.global.format {
-        Format::Json => format!(
-            "{:#}",
-            serde_json::json!({ "file": output_path, "devices": snapshot.len(), "trusted": trust.is_trusted(), "reasons": trust.sentences() })
-        ),
-        _ => {
-            let verdict =
-                if trust.is_trusted() { "trusted".to_owned() } else { trust.sentences().join("; ") };
-            format!(
-                "{is_sandbox}{} in {} ({verdict})\n",
-                counted(snapshot.len() as u64, "device"),
-                shown(&output_path)
-            )
-        }
-    };
-    context.console.result(&text)?;
+    let (path, shown) = (output_path.to_string_lossy(), shown(&output_path));
+    let file = SavedFile { path: &path, shown: &shown, is_sandbox };
+    let (devices, reasons) = (snapshot.len() as u64, trust.sentences());
+    context.console.result(&match context.global.format {
+        Format::Json => saved::snapshot_json(&file, devices, &reasons),
+        _ => saved::snapshot_human(&file, devices, &reasons),
+    })?;
     Ok(Exit::Success)
 }

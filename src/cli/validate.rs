@@ -1,11 +1,9 @@
 //! `mdetag validate`: every problem in the policy set at once, or the page of one code.
 
-use serde_json::json;
-
 use mdetag_core::diagnostic::Severity;
 use mdetag_core::pages;
 use mdetag_core::report::style::Style;
-use mdetag_core::report::{diagnostics, escape};
+use mdetag_core::report::{carried, diagnostics, escape};
 
 use super::args::{Format, ValidateArgs};
 use super::ci;
@@ -30,11 +28,7 @@ pub fn run(context: &Context, args: &ValidateArgs) -> Result<Exit, Failure> {
         context.console.result(&match format {
             Format::Json => {
                 let code = code.to_ascii_uppercase();
-                let title = pages::title(&code);
-                format!(
-                    "{:#}\n",
-                    json!({ "formatVersion": "1.0", "code": code, "title": title, "page": page })
-                )
+                carried::page(&code, pages::title(&code), page)
             }
             _ => page.to_owned(),
         })?;
@@ -57,7 +51,7 @@ pub fn run(context: &Context, args: &ValidateArgs) -> Result<Exit, Failure> {
                 ..Style::default()
             };
             let shown = diagnostics::human(&sources, &findings, &style);
-            if shown.is_empty() { summary(&read.set.policy, sources.files.len()) } else { shown }
+            if shown.is_empty() { diagnostics::clean(&read.set.policy, sources.files.len()) } else { shown }
         }
     };
     context.console.result(&text)?;
@@ -67,15 +61,4 @@ pub fn run(context: &Context, args: &ValidateArgs) -> Result<Exit, Failure> {
     let has = |severity: Severity| findings.iter().any(|finding| finding.severity == severity);
     let is_bad = has(Severity::Error) || args.deny_warnings && has(Severity::Warning);
     Ok(if is_bad { Exit::Error } else { Exit::Success })
-}
-
-/// What a clean set holds.
-fn summary(policy: &mdetag_core::policy::Policy, files: usize) -> String {
-    use mdetag_core::report::words::counted;
-    format!(
-        "{} in {} with {}: no findings\n",
-        counted(policy.rules.len() as u64, "rule"),
-        counted(files as u64, "file"),
-        counted(policy.claims.len() as u64, "claim"),
-    )
 }

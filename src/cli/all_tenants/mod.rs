@@ -13,11 +13,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt as _};
-use serde_json::{Value, json};
 
 use mdetag_core::report::model::Subject;
 use mdetag_core::report::tenants::TenantResult;
-use mdetag_core::report::words::{counted, number};
+use mdetag_core::report::tenants::ends::{self, Ends};
 use mdetag_core::time::spoken;
 
 use super::args::{ApplyArgs, DriftArgs, Format, PlanArgs, ReportArgs};
@@ -262,30 +261,6 @@ impl<'a> All<'a> {
     }
 }
 
-/// How the tenants ended, for people: one line each.
-#[derive(Default)]
-struct Ends {
-    lines: Vec<(String, u8, String)>,
-}
-
-impl Ends {
-    fn add(&mut self, result: &TenantResult) {
-        self.lines.push((result.tenant.clone(), result.exit_code, result.sentence()));
-    }
-
-    fn text(&self) -> String {
-        let width = self.lines.iter().map(|(name, ..)| name.len()).max().unwrap_or(0);
-        let mut text = String::from("All tenants:\n");
-        for (name, exit, words) in &self.lines {
-            text.push_str(&format!("  {name:<width$}  exit {exit}  {words}\n"));
-        }
-        let good = self.lines.iter().filter(|(_, exit, _)| *exit == 0).count() as u64;
-        let all = counted(self.lines.len() as u64, "tenant");
-        text.push_str(&format!("{all}, {} with exit 0\n", number(good)));
-        text
-    }
-}
-
 /// The JSON document, written tenant by tenant: `{ "formatVersion", "tenants": […], "exitCode" }`.
 struct Listed {
     is_first: bool,
@@ -293,28 +268,20 @@ struct Listed {
 
 impl Listed {
     fn begin(context: &Context) -> Result<Listed, Failure> {
-        context.console.out().write_all(b"{\n\"formatVersion\": \"1.0\",\n\"tenants\": [")?;
+        context.console.out().write_all(ends::BEGINNING.as_bytes())?;
         Ok(Listed { is_first: true })
     }
 
     /// One tenant's part: what it would have written alone, its figures, or its failure.
     fn add(&mut self, context: &Context, result: &TenantResult, block: &[u8]) -> Result<(), Failure> {
         let comma = if std::mem::take(&mut self.is_first) { "\n" } else { ",\n" };
-        let report = serde_json::from_slice::<Value>(block).unwrap_or(Value::Null);
-        let part = json!({
-            "tenant": result.tenant,
-            "exitCode": result.exit_code,
-            "summary": result.summary,
-            "report": report,
-            "error": result.error,
-        });
-        let part = mdetag_core::report::escape::json_document(&part);
-        context.console.out().write_all(format!("{comma}{}", part.trim_end()).as_bytes())?;
+        let part = ends::part(result, block);
+        context.console.out().write_all(format!("{comma}{part}").as_bytes())?;
         Ok(())
     }
 
     fn end(self, context: &Context, worst: Exit) -> Result<(), Failure> {
-        context.console.out().write_all(format!("\n],\n\"exitCode\": {}\n}}\n", worst.code()).as_bytes())?;
+        context.console.out().write_all(ends::end(worst.code()).as_bytes())?;
         Ok(())
     }
 }

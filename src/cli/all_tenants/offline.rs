@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::PathBuf;
 
-use serde_json::{Value, json};
-
-use mdetag_core::report::escape;
+use mdetag_core::report::tenants::ends::{self, PolicySetEnd};
 use mdetag_core::report::words::counted;
 
 use crate::cli::args::{FleetArgs, Format, TestArgs, ValidateArgs};
@@ -69,12 +67,12 @@ fn each(
         let block = own.console.kept.as_ref().map(super::Kept::take).unwrap_or_default();
         let paths: Vec<String> = paths.iter().map(|path| mdetag::store::path_text::shown(path)).collect();
         if context.global.format == Format::Json {
-            documents.push(json!({
-                "policies": paths,
-                "tenants": names,
-                "exitCode": exit.code(),
-                "report": serde_json::from_slice::<Value>(&block).unwrap_or(Value::Null),
-                "error": ended.as_ref().err().map(results::error),
+            documents.push(ends::policy_set(&PolicySetEnd {
+                policies: &paths,
+                tenants: names,
+                exit_code: exit.code(),
+                report: &block,
+                error: ended.as_ref().err().map(results::error).as_ref(),
             }));
             continue;
         }
@@ -85,8 +83,7 @@ fn each(
         }
     }
     if context.global.format == Format::Json {
-        let document = json!({ "formatVersion": "1.0", "policySets": documents, "exitCode": worst.code() });
-        context.console.result(&escape::json_document(&document))?;
+        context.console.result(&ends::policy_sets(&documents, worst.code()))?;
     }
     Ok(worst)
 }

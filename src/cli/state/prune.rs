@@ -7,9 +7,7 @@ use std::collections::BTreeSet;
 use mdetag::store::retention::{self, LEAST};
 use mdetag::store::state::StateDir;
 use mdetag::store::{journal, path_text::shown};
-use mdetag_core::report::escape;
-use mdetag_core::report::words::counted;
-use serde_json::{Value, json};
+use mdetag_core::report::state::{self as report, Pruned};
 
 use crate::cli::args::{Format, PruneArgs};
 use crate::cli::context::Context;
@@ -28,25 +26,16 @@ pub fn run(context: &Context, args: &PruneArgs) -> Result<Exit, Failure> {
             "what runs of the last week did decides what later ones may do; write `--keep 8d` or more",
         ));
     }
-    let (mut text, mut tenants) = (String::new(), Vec::<Value>::new());
+    let mut tenants = Vec::new();
     for state in history::states(context)? {
-        let removed = prune(context, &state, args)?;
-        let left = journal::runs(&state).map_err(|error| unusable(&state, &error))?.len();
-        text += &format!(
-            "{}: {} dropped, {left} kept\n",
-            shown(state.path()),
-            counted(removed.len() as u64, "run")
-        );
-        tenants.push(json!({ "state": shown(state.path()), "dropped": removed, "kept": left }));
+        let dropped = prune(context, &state, args)?;
+        let kept = journal::runs(&state).map_err(|error| unusable(&state, &error))?.len();
+        tenants.push(Pruned { state: shown(state.path()), dropped, kept });
     }
-    if context.global.format == Format::Json {
-        let document = json!({ "formatVersion": "1.0", "tenants": tenants });
-        context.console.result(&escape::json_document(&document))?;
-    } else if tenants.is_empty() {
-        context.console.result("the state holds no tenant\n")?;
-    } else {
-        context.console.result(&text)?;
-    }
+    context.console.result(&match context.global.format {
+        Format::Json => report::pruned_json(&tenants),
+        _ => report::pruned_human(&tenants),
+    })?;
     Ok(Exit::Success)
 }
 

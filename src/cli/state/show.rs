@@ -3,18 +3,14 @@
 //! Takes no lock and changes nothing.
 
 use std::collections::{BTreeSet, HashSet};
-use std::time::Duration;
 
 use mdetag::store::backend::StatePlace;
 use mdetag::store::history::{self, PoliciesAtHand, Present};
 use mdetag::store::journal::{self, Header, Recorded};
 use mdetag::store::state::StateDir;
 use mdetag::store::{baselines_file, history_index, path_text::shown};
-use mdetag_core::apply::Gate;
-use mdetag_core::report::escape::{self, terminal};
-use mdetag_core::report::words::counted;
+use mdetag_core::report::state::{self as report, KeptRuns, LastUse, NextWave, TenantState, UsedApproval};
 use mdetag_core::time::Timestamp;
-use serde_json::{Value, json};
 
 use crate::cli::args::Format;
 use crate::cli::context::Context;
@@ -33,19 +29,15 @@ pub fn run(context: &Context) -> Result<Exit, Failure> {
     for state in past_runs::states(context)? {
         tenants.push(tenant(context, &state)?);
     }
-    if context.global.format == Format::Json {
-        let document = json!({ "formatVersion": "1.0", "tenants": tenants });
-        context.console.result(&escape::json_document(&document))?;
-    } else if tenants.is_empty() {
-        context.console.result("the state holds no tenant\n")?;
-    } else {
-        context.console.result(&tenants.iter().map(text).collect::<String>())?;
-    }
+    context.console.result(&match context.global.format {
+        Format::Json => report::json(&tenants),
+        _ => report::human(&tenants),
+    })?;
     Ok(Exit::Success)
 }
 
 /// What lies in the state of a tenant.
-fn tenant(context: &Context, state: &StateDir) -> Result<Value, Failure> {
+fn tenant(context: &Context, state: &StateDir) -> Result<TenantState, Failure> {
     let failed = |error: std::io::Error| Failure::file(format!("{}: {error}", shown(state.path())));
     let runs = journal::runs(state).map_err(failed)?;
     let (mut unreadable, mut approvals) = (Vec::new(), Vec::new());
@@ -57,8 +49,11 @@ fn tenant(context: &Context, state: &StateDir) -> Result<Value, Failure> {
                     resumable.insert(run.clone());
                 }
                 let raised = indexed.header.raised.iter();
-                approvals.extend(raised.map(|of_run| {
-                    json!({ "run": run, "cap": of_run.approval.cap, "tag": of_run.tag, "changes": of_run.count })
+                approvals.extend(raised.map(|of_run| UsedApproval {
+                    run: run.clone(),
+                    cap: of_run.approval.cap,
+                    tag: of_run.tag.clone(),
+                    changes: of_run.count,
                 }));
                 headers.push(indexed.header);
             }
@@ -78,7 +73,7 @@ fn tenant(context: &Context, state: &StateDir) -> Result<Value, Failure> {
         Ok(open) => {
             // `--now` asks what would be due then.
             let now = context.policy_now();
-            next_waves = Some(open.iter().map(|recorded| next_wave(recorded, now)).collect::<Vec<Value>>());
+            next_waves = Some(open.iter().map(|recorded| next_wave(recorded, now)).collect());
             Some(open.into_iter().map(|recorded| recorded.header.run).collect())
         }
         Err(error) => {
@@ -89,25 +84,35 @@ fn tenant(context: &Context, state: &StateDir) -> Result<Value, Failure> {
     let unfinished = unfinished(state, &headers, &resumable, rollouts.as_deref().unwrap_or_default());
     let (baselines, accepted) = baselines_file::all(state).map_err(failed)?;
     let holder = state.backend().last_holder(&state.lock()).map_err(failed)?;
-    Ok(json!({
-        "state": shown(state.path()),
-        "runs": { "count": runs.len(), "oldest": runs.first(), "newest": runs.last() },
-        "unfinished": unfinished, "unreadable": unreadable, "openRollouts": rollouts,
-        "nextWaves": next_waves,
-        "contested": known.contested.len(), "pending": known.pending.len(),
-        "baselines": baselines, "accepted": accepted, "approvals": approvals,
-        "ledger": ledger(context, state, now), "lastHolder": holder,
-    }))
+    let accepted = accepted.iter().map(serde_json::to_value).collect::<Result<_, _>>();
+    Ok(TenantState {
+        state: shown(state.path()),
+        runs: KeptRuns { count: runs.len(), oldest: runs.first().cloned(), newest: runs.last().cloned() },
+        unfinished,
+        unreadable,
+        open_rollouts: rollouts,
+        next_waves,
+        contested: known.contested.len(),
+        pending: known.pending.len(),
+        baselines,
+        accepted: accepted.map_err(std::io::Error::from)?,
+        approvals,
+        ledger: ledger(context, state, now),
+        last_holder: holder,
+    })
 }
 
 /// How far an open rollout is, and what its next wave waits for.
-fn next_wave(recorded: &Recorded, now: Timestamp) -> Value {
+fn next_wave(recorded: &Recorded, now: Timestamp) -> NextWave {
     let progress = open_rollouts::progress(recorded);
-    json!({
-        "run": recorded.header.run, "written": progress.current, "waves": recorded.header.waves,
-        "notBefore": progress.not_before, "gate": progress.halted.map(Gate::word),
-        "isDue": progress.is_due(now),
-    })
+    NextWave {
+        run: recorded.header.run.clone(),
+        written: progress.current,
+        waves: recorded.header.waves,
+        not_before: progress.not_before,
+        gate: progress.halted,
+        is_due: progress.is_due(now),
+    }
 }
 
 /// The runs that `apply --resume` would go on with, the oldest first.
@@ -132,19 +137,15 @@ fn unfinished(
 }
 
 /// How old the newest call is that each application made on each lane; the figures of the windows are `doctor`'s.
-fn ledger(context: &Context, state: &StateDir, now: Timestamp) -> Value {
+fn ledger(context: &Context, state: &StateDir, now: Timestamp) -> Vec<LastUse> {
     let used = match &context.place {
         StatePlace::Store(address) => state_store::ledgers(context, address, state),
         StatePlace::Folder(_) => local_ledgers(state),
     };
-    let mut applications = Vec::new();
-    for (application, used) in used {
-        let age = used.map(|used| now.since(used));
-        applications.push(
-            json!({ "application": application, "lastUsedSeconds": age.as_ref().map(Duration::as_secs) }),
-        );
-    }
-    Value::Array(applications)
+    let age = |used: Timestamp| now.since(used).as_secs();
+    used.into_iter()
+        .map(|(application, used)| LastUse { application, last_used_seconds: used.map(age) })
+        .collect()
 }
 
 fn local_ledgers(state: &StateDir) -> Vec<(String, Option<Timestamp>)> {
@@ -157,70 +158,4 @@ fn local_ledgers(state: &StateDir) -> Vec<(String, Option<Timestamp>)> {
     };
     let applications = past_runs::folders(&folder).into_iter();
     applications.map(|application| (application.clone(), written(&application))).collect()
-}
-
-/// The same for people.
-fn text(tenant: &Value) -> String {
-    let words = |key: &str| {
-        let listed = tenant[key].as_array().into_iter().flatten().filter_map(Value::as_str);
-        listed.map(|word| terminal(word).into_owned()).collect::<Vec<_>>().join(", ")
-    };
-    let length = |key: &str| tenant[key].as_array().map_or(0, Vec::len) as u64;
-    let number = |value: &Value| value.as_u64().unwrap_or_default();
-    let mut text = format!("{}\n", terminal(tenant["state"].as_str().unwrap_or_default()));
-    let mut line = |name: &str, what: String| text.push_str(&format!("  {name:<14} {what}\n"));
-    let runs = &tenant["runs"];
-    let span = match (runs["oldest"].as_str(), runs["newest"].as_str()) {
-        (Some(oldest), Some(newest)) => format!(", {} to {}", terminal(oldest), terminal(newest)),
-        _ => String::new(),
-    };
-    line("runs", format!("{}{span}", number(&runs["count"])));
-    for (name, key) in
-        [("unfinished", "unfinished"), ("open rollouts", "openRollouts"), ("unreadable", "unreadable")]
-    {
-        line(
-            name,
-            match tenant[key].as_array() {
-                None => "not known".to_owned(),
-                Some(none) if none.is_empty() => "none".to_owned(),
-                Some(_) => words(key),
-            },
-        );
-    }
-    for next in tenant["nextWaves"].as_array().into_iter().flatten() {
-        let due = match (next["gate"].as_str(), next["notBefore"].as_str()) {
-            (Some(gate), _) => {
-                format!("the gate `{}` failed: only --next-wave --reason passes it", terminal(gate))
-            }
-            (None, Some(_)) if next["isDue"] == true => "the next is due".to_owned(),
-            (None, Some(moment)) => format!("the next may start at {}", terminal(moment)),
-            (None, None) => "under way".to_owned(),
-        };
-        let (run, written) = (next["run"].as_str().unwrap_or_default(), number(&next["written"]));
-        line("next wave", format!("{}: wave {written} of {}, {due}", terminal(run), number(&next["waves"])));
-    }
-    line("contested", counted(number(&tenant["contested"]), "change"));
-    line("pending", counted(number(&tenant["pending"]), "change"));
-    let sets = tenant["baselines"].as_object().map_or(0, serde_json::Map::len) as u64;
-    line(
-        "baselines",
-        format!("of {}, {} accepted", counted(sets, "policy set"), counted(length("accepted"), "count")),
-    );
-    for used in tenant["approvals"].as_array().into_iter().flatten() {
-        let of = used["tag"].as_str().map(|tag| format!(" of {}", terminal(tag))).unwrap_or_default();
-        let (cap, run) = (used["cap"].as_str().unwrap_or_default(), used["run"].as_str().unwrap_or_default());
-        line(
-            "approval used",
-            format!("{}{of}: {} in run {}", terminal(cap), number(&used["changes"]), terminal(run)),
-        );
-    }
-    for ledger in tenant["ledger"].as_array().into_iter().flatten() {
-        let name = terminal(ledger["application"].as_str().unwrap_or_default());
-        line("ledger", format!("{name}, last used {} s ago", number(&ledger["lastUsedSeconds"])));
-    }
-    line(
-        "last holder",
-        terminal(tenant["lastHolder"].as_str().map_or("never taken", |holder| holder)).into_owned(),
-    );
-    text
 }

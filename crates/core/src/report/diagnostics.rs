@@ -11,6 +11,7 @@ use super::style::Style;
 use super::{escape, words};
 use crate::diagnostic::{Diagnostic, Severity, Sources, Span};
 use crate::pages;
+use crate::policy::Policy;
 
 /// The longest line that is shown; from a longer one only the place is.
 const MAX_LINE: usize = 2_000;
@@ -30,6 +31,16 @@ pub fn human(sources: &Sources, findings: &[Diagnostic], style: &Style) -> Strin
         text.push('\n');
     }
     text
+}
+
+/// What a set without findings holds.
+pub fn clean(policy: &Policy, files: usize) -> String {
+    format!(
+        "{} in {} with {}: no findings\n",
+        words::counted(policy.rules.len() as u64, "rule"),
+        words::counted(files as u64, "file"),
+        words::counted(policy.claims.len() as u64, "claim"),
+    )
 }
 
 /// One finding without a source: why a command could not do its work.

@@ -9,6 +9,7 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
+use serde_json::{Value, json};
 use similar::{Algorithm, DiffOp, capture_diff_slices};
 
 use crate::diagnostic::{Sources, Span};
@@ -32,6 +33,36 @@ pub struct Tested<'a> {
     pub policy: &'a Policy,
     pub sources: &'a Sources,
     pub tests: &'a Sources,
+}
+
+/// The tests as a document.
+pub fn json(tested: &Tested<'_>) -> String {
+    let Rehearsal { tests, unmatched } = tested.rehearsal;
+    let rows: Vec<Value> = tests
+        .iter()
+        .map(|test| {
+            let place = tested.tests.place(test.span);
+            let failures: Vec<Value> = test
+                .failures
+                .iter()
+                .map(|failure| {
+                    let line = tested.tests.place(failure.span).line;
+                    json!({ "key": failure.key, "expected": failure.expected, "actual": failure.actual, "line": line })
+                })
+                .collect();
+            json!({
+                "name": test.name, "file": &*place.file, "line": place.line, "passed": test.has_passed(), "failures": failures,
+                "problems": test.problems, "conflicts": diagnostics::json(tested.sources, &test.conflicts)["diagnostics"],
+            })
+        })
+        .collect();
+    let unmatched: Vec<&str> =
+        unmatched.iter().map(|rule| tested.policy.rules[*rule as usize].name.as_str()).collect();
+    let document = json!({
+        "formatVersion": "1.0", "tests": rows, "passed": tests.len() - tested.rehearsal.failed(),
+        "failed": tested.rehearsal.failed(), "rulesWithoutTest": unmatched,
+    });
+    format!("{document:#}\n")
 }
 
 /// Writes the report for people: a line a test, and under a failed one what differs and why.

@@ -2,6 +2,7 @@
 //!
 //! Holds figures and reasons, never a device: 2,000 of these fit into memory.
 
+pub mod ends;
 pub mod matrix;
 mod merged;
 mod metrics;
