@@ -10,9 +10,9 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use mdetag::tenant::{
-    ConnectOptions, Credential, CredentialSource, Endpoints, IdentityOptions, Need, Overrides, ReadDevices,
-    ReadScope, ReadWatch, Tenant, TenantError, TenantErrorKind, WriteDevices, choose, sign_in,
-    sign_in_to_write,
+    ConnectOptions, Credential, CredentialSource, Endpoints, IdentityOptions, Overrides, ReadDevices,
+    ReadScope, ReadWatch, RequiredAccess, Tenant, TenantError, TenantErrorKind, WriteDevices, choose,
+    sign_in, sign_in_to_write,
 };
 use mdetag_core::apply::{Admission, Call, Meter, Reply, TagAction, Ticket};
 use mdetag_core::cloud::Cloud;
@@ -43,7 +43,7 @@ impl Meter for Open {
 }
 
 /// Signs in and checks the role.
-async fn connect(options: ConnectOptions, need: Need) -> Result<Tenant, TenantError> {
+async fn connect(options: ConnectOptions, need: RequiredAccess) -> Result<Tenant, TenantError> {
     let tenant = sign_in(options).await?;
     tenant.check(need)?;
     Ok(tenant)
@@ -86,12 +86,12 @@ impl Service {
         self.credential(&[("AZURE_CLIENT_SECRET", &self.sandbox.credentials().client_secret)])
     }
 
-    async fn tenant(&self, need: Need) -> Result<Tenant, TenantError> {
+    async fn tenant(&self, need: RequiredAccess) -> Result<Tenant, TenantError> {
         connect(self.options(self.secret()), need).await
     }
 
     async fn read(&self) -> (Snapshot, Trust) {
-        let reader = self.tenant(Need::Read).await.unwrap().reader();
+        let reader = self.tenant(RequiredAccess::Read).await.unwrap().reader();
         let watch = ReadWatch { meter: &Open, progress: &|_| {}, pages: None };
         reader.read(&ReadScope::default(), watch).await.unwrap()
     }
@@ -188,7 +188,7 @@ async fn rows_that_share_one_moment_behind_a_cap_are_all_found_or_the_read_is_un
 async fn lists_and_answers_without_an_end_do_end() {
     for paging in ["paging=nextlink_endless", "paging=skip_endless"] {
         let service = Service::start(450, &[paging, "nextlink_with_top=on", "page=100"]).await;
-        let reader = service.tenant(Need::Read).await.unwrap().reader();
+        let reader = service.tenant(RequiredAccess::Read).await.unwrap().reader();
         let watch = ReadWatch { meter: &Open, progress: &|_| {}, pages: None };
         if let Ok((snapshot, trust)) = reader.read(&ReadScope::default(), watch).await {
             assert!(!trust.is_trusted() || ids_of(&snapshot) == service.ids(), "{paging}");
@@ -198,7 +198,7 @@ async fn lists_and_answers_without_an_end_do_end() {
         let service = Service::start(50, &[fault, "drip_ms=20"]).await;
         let mut options = service.options(service.secret());
         options.request_timeout = Duration::from_millis(300);
-        let reader = connect(options, Need::Read).await.unwrap().reader();
+        let reader = connect(options, RequiredAccess::Read).await.unwrap().reader();
         let watch = ReadWatch { meter: &Open, progress: &|_| {}, pages: None };
         let error = reader.read(&ReadScope::default(), watch).await.unwrap_err();
         assert_eq!(error.kind, TenantErrorKind::Network, "{fault}: {error}");
@@ -231,7 +231,7 @@ async fn a_certificate_and_a_federated_token_sign_in() {
     let text = std::fs::read_to_string(pem).unwrap();
     service.sandbox.trust_certificate(&text[text.find("-----BEGIN CERTIFICATE").unwrap()..]).unwrap();
     let certificate = service.credential(&[("AZURE_CLIENT_CERTIFICATE_PATH", pem)]);
-    let tenant = connect(service.options(certificate), Need::Write).await.unwrap();
+    let tenant = connect(service.options(certificate), RequiredAccess::Write).await.unwrap();
     assert_eq!(tenant.source(), CredentialSource::Certificate);
 
     let federated = Federated {
@@ -242,10 +242,10 @@ async fn a_certificate_and_a_federated_token_sign_in() {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), service.sandbox.federated_token(&federated).unwrap()).unwrap();
     let credential = service.credential(&[("AZURE_FEDERATED_TOKEN_FILE", file.path().to_str().unwrap())]);
-    let error = connect(service.options(credential.clone()), Need::Read).await.err().unwrap();
+    let error = connect(service.options(credential.clone()), RequiredAccess::Read).await.err().unwrap();
     assert!(error.what.contains("issuer and subject"), "{error}");
     service.sandbox.trust_federated(&federated).unwrap();
-    let tenant = connect(service.options(credential), Need::Read).await.unwrap();
+    let tenant = connect(service.options(credential), RequiredAccess::Read).await.unwrap();
     assert_eq!(tenant.source(), CredentialSource::FederatedTokenFile);
 }
 
@@ -259,11 +259,11 @@ async fn managed_identities_sign_in() {
         choose(&IdentityOptions::default(), &look).unwrap()
     };
     let machine = choose_from(&[("AZURE_POD_IDENTITY_AUTHORITY_HOST", &url)]);
-    let tenant = connect(service.options(machine), Need::Read).await.unwrap();
+    let tenant = connect(service.options(machine), RequiredAccess::Read).await.unwrap();
     assert_eq!(tenant.source(), CredentialSource::ManagedIdentity);
     let (endpoint, header) = (format!("{url}/msi/token"), service.sandbox.credentials().identity_secret);
     let app = choose_from(&[("IDENTITY_ENDPOINT", &endpoint), ("IDENTITY_HEADER", &header)]);
-    let tenant = connect(service.options(app), Need::Read).await.unwrap();
+    let tenant = connect(service.options(app), RequiredAccess::Read).await.unwrap();
     assert_eq!(tenant.source(), CredentialSource::AppService);
 }
 
@@ -277,7 +277,7 @@ async fn failures_of_the_sign_in_are_explained() {
         ("roles=ThreatHunting.Read.All", "Machine.Read.All"),
     ] {
         let service = Service::start(1, &[fault]).await;
-        let error = service.tenant(Need::Read).await.err().unwrap();
+        let error = service.tenant(RequiredAccess::Read).await.err().unwrap();
         assert!(
             error.to_string().contains(expected) && !error.help.is_empty(),
             "{fault}: {error} {:?}",
@@ -285,7 +285,7 @@ async fn failures_of_the_sign_in_are_explained() {
         );
     }
     let service = Service::start(1, &["roles=Machine.Read.All"]).await;
-    assert_eq!(service.tenant(Need::Write).await.err().unwrap().kind, TenantErrorKind::Role);
+    assert_eq!(service.tenant(RequiredAccess::Write).await.err().unwrap().kind, TenantErrorKind::Role);
     assert!(service.read().await.1.is_trusted());
 }
 
@@ -322,7 +322,7 @@ async fn hunting_finds_the_devices_that_were_laid_down() {
     let first = service.ids().first().unwrap().clone();
     let query = "DeviceInfo | where IsInternetFacing | distinct DeviceId";
     service.sandbox.set_hunting(query, &[&first]).unwrap();
-    let hunter = service.tenant(Need::Read).await.unwrap().hunter().await.unwrap();
+    let hunter = service.tenant(RequiredAccess::Read).await.unwrap().hunter().await.unwrap();
     let found = hunter.run(query, &["DeviceId", "Other"], &Open).await.unwrap();
     assert_eq!(found, HuntedRows::new(vec!["DeviceId".to_owned()], [vec![first]].into_iter()));
     service.sandbox.set("hunting", "bad_request").unwrap();

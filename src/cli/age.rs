@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use mdetag::store::journal::Recorded;
+use mdetag::store::journal::RecordedRun;
 use mdetag_core::plan::Plan;
 use mdetag_core::time::{Timestamp, spoken};
 
@@ -21,7 +21,7 @@ const CLOCK_SLACK: Duration = Duration::from_secs(300);
 /// Too old, or made in the future.
 pub fn check(
     plan: &Plan,
-    resumed: Option<&Recorded>,
+    resumed: Option<&RecordedRun>,
     args: &ApplyArgs,
     now: Timestamp,
 ) -> Result<(), Failure> {

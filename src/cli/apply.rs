@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use mdetag::store::journal::{self, Recorded};
+use mdetag::store::journal::{self, RecordedRun};
 use mdetag::tenant::Writer;
 use mdetag_core::apply::resume;
 use mdetag_core::plan::guard::{Allowance, changes_digest};
@@ -29,10 +29,10 @@ use super::findings;
 use super::output::Reports;
 use super::planning::{self, PolicySet};
 use super::policy_set;
-use super::resuming::{self, Given, Resumed};
+use super::resuming::{self, ResumeInputs, Resumed};
 use super::rollout;
 use super::session::{self, Session, WritingSession};
-use super::signals::Stops;
+use super::signals::StopConditions;
 use super::source::{self, Source};
 use super::state_store;
 use super::{
@@ -44,7 +44,7 @@ pub struct ApplyRequest {
     /// The plan that somebody saw.
     pub reviewed: Option<Plan>,
     /// The run that goes on.
-    pub resumed: Option<Recorded>,
+    pub resumed: Option<RecordedRun>,
     pub paths: Vec<PathBuf>,
     /// `--or-plan`: the policies changed since, so the plan only bounds what the new one writes.
     pub is_replanned: bool,
@@ -105,9 +105,9 @@ async fn apply_reported(context: &Context, args: &ApplyArgs, reports: &Reports) 
     let mut is_unreviewed = false;
     if let Some(run) = &args.resume {
         resuming::check_paths(args, run)?;
-        let mut stops = Stops::listen(context, args.max_duration);
+        let mut stops = StopConditions::listen(context, args.max_duration);
         let session = stops.or(session::open_to_write(context, None)).await?;
-        let given = Given { context, args, reports };
+        let given = ResumeInputs { context, args, reports };
         match resuming::resume_run(given, run, session, stops).await? {
             Resumed::Ended(applied) => return Ok(*applied),
             Resumed::Plan { in_place_of_reviewed } => is_unreviewed = in_place_of_reviewed,
@@ -121,7 +121,7 @@ async fn apply_reported(context: &Context, args: &ApplyArgs, reports: &Reports) 
     }
     let set = load(context, &request)?;
     // From here on, Ctrl-C requests a stop. Every wait must listen for it, or the process hangs.
-    let mut stops = Stops::listen(context, args.max_duration);
+    let mut stops = StopConditions::listen(context, args.max_duration);
     let session = stops.or(session::open_to_write(context, Some(&set.policy))).await?;
     let context = &context.suited(&session.reading.known);
     let set = policy_set::suited(context, set)?;
@@ -265,7 +265,7 @@ impl ApplyInputs<'_> {
         &self,
         session: WritingSession,
         mut request: ApplyRequest,
-        mut stops: Stops,
+        mut stops: StopConditions,
     ) -> Result<Applied, Failure> {
         let WritingSession { reading: session, writer } = session;
         if let Some(reviewed) = &request.reviewed {
@@ -323,7 +323,7 @@ impl ApplyInputs<'_> {
         let (context, retry) = (self.context, self.args.retry_contested);
         let after_revert = self.args.after_revert
             || request.reviewed.as_ref().is_some_and(|reviewed| reviewed.header.reverts.is_some());
-        let asked = past::Asked { retry_contested: retry, after_revert, resumed };
+        let asked = past::HistoryOverrides { retry_contested: retry, after_revert, resumed };
         let history = past::history(context, source, &self.set.reference, asked)?;
         let with = source.plan_inputs(self.context, &history, self.allowances);
         let mut fresh = planning::fresh(self.set, &source.inventory, &with)?;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use mdetag::store::history_index;
-use mdetag::store::journal::{self, Header, Journal, Recorded};
+use mdetag::store::journal::{self, Header, Journal, RecordedRun};
 use mdetag::tenant::{ReadDevices, ReadScope, ReadWatch, Writer};
 use mdetag_core::apply::gates::KeptGates;
 use mdetag_core::apply::{
@@ -61,7 +61,7 @@ pub struct RunInputs<'a> {
     pub digest: String,
     pub reviewed: Option<&'a Plan>,
     /// The run that is resumed.
-    pub resumed: Option<&'a Recorded>,
+    pub resumed: Option<&'a RecordedRun>,
     /// Changes that ended before the run: stale, noop, withheld.
     pub settled: Vec<ChangeOutcome>,
     /// Changes that are wanted and were not reviewed.
@@ -74,7 +74,7 @@ pub struct RunInputs<'a> {
     pub shown_by: Option<Timestamp>,
 }
 
-pub struct End {
+pub struct ApplyEnd {
     pub run: RunEnd,
     pub exit: Exit,
 }
@@ -83,7 +83,10 @@ pub struct End {
 ///
 /// # Errors
 /// A journal that cannot be written: nothing is sent without it.
-pub async fn carry_out(inputs: &RunInputs<'_>, mut signals: UnboundedReceiver<()>) -> Result<End, Failure> {
+pub async fn carry_out(
+    inputs: &RunInputs<'_>,
+    mut signals: UnboundedReceiver<()>,
+) -> Result<ApplyEnd, Failure> {
     let (context, session) = (inputs.context, inputs.session);
     if inputs.safe.plan().is_empty() && inputs.settled.is_empty() && inputs.resumed.is_none() {
         let exit = if inputs.withheld { Exit::Refused } else { inputs.waiting };
@@ -91,7 +94,7 @@ pub async fn carry_out(inputs: &RunInputs<'_>, mut signals: UnboundedReceiver<()
         let tenant_flags = tenant_flags(context);
         let plan_digest = inputs.digest.clone();
         let run = RunEnd { plan_digest, shown_by, tenant_flags, exit_code: exit.code(), ..RunEnd::default() };
-        return Ok(End { run, exit });
+        return Ok(ApplyEnd { run, exit });
     }
     let clock = session.ledger.clock().clone();
     let start = clock.now();
@@ -429,7 +432,7 @@ fn end(
     run: &Run<'_>,
     screen: RunDisplay<'_>,
     start: Timestamp,
-) -> End {
+) -> ApplyEnd {
     let counts = run.counts();
     let count = |outcome: Outcome| counts[outcome as usize];
     let given_up = inputs.session.ledger.with(|budget, _| run.given_up(budget));
@@ -478,5 +481,5 @@ fn end(
         not_before: None,
         halt: None,
     };
-    End { run: run_end, exit }
+    ApplyEnd { run: run_end, exit }
 }

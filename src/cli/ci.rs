@@ -111,7 +111,7 @@ pub fn grouped(
 
 /// Who runs this, and where: for the journal.
 #[derive(Clone, Debug, Default)]
-pub struct Origin {
+pub struct Actor {
     /// The person, or the account of the job.
     pub who: Option<String>,
     pub host: Option<String>,
@@ -140,7 +140,7 @@ pub fn link() -> Option<String> {
 }
 
 /// Who runs this, and where, as far as the environment tells.
-pub fn who() -> Origin {
+pub fn who() -> Actor {
     let job = match manners::detect(variable) {
         Some(System::Github) => variable("GITHUB_REPOSITORY").map(|repository| {
             let server = variable("GITHUB_SERVER_URL").unwrap_or_default();
@@ -152,7 +152,7 @@ pub fn who() -> Origin {
     };
     let names = ["GITHUB_ACTOR", "GITLAB_USER_LOGIN", "BUILD_REQUESTEDFOR", "USER", "USERNAME"];
     let host = regular_file::text(Path::new("/etc/hostname"), 4096).ok().map(|name| name.trim().to_owned());
-    Origin {
+    Actor {
         who: names.into_iter().find_map(variable).or_else(account),
         host: host
             .filter(|name| !name.is_empty())

@@ -35,17 +35,17 @@ pub struct Console {
     /// Whether standard error is JSON, an object a line.
     pub logs_json: bool,
     /// Keeps results instead of writing them: one tenant of several.
-    pub kept: Option<Kept>,
+    pub kept: Option<BufferedOutput>,
 }
 
 /// Results that wait for their turn.
 #[derive(Clone, Debug, Default)]
-pub struct Kept {
+pub struct BufferedOutput {
     text: Arc<Mutex<Vec<u8>>>,
     summary: Arc<Mutex<Option<Summary>>>,
 }
 
-impl Kept {
+impl BufferedOutput {
     pub fn take(&self) -> Vec<u8> {
         std::mem::take(&mut *self.text.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -61,7 +61,7 @@ impl Kept {
     }
 }
 
-impl Write for Kept {
+impl Write for BufferedOutput {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.text.lock().unwrap_or_else(PoisonError::into_inner).write(bytes)
     }

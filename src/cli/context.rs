@@ -82,7 +82,7 @@ impl Context {
         let base = repository.clone().unwrap_or_else(|| folder.clone());
         let env = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         let (old_name, allowed) = (env("MDETAG_STATE_DIR"), env("MDETAG_ALLOW_HOSTS").unwrap_or_default());
-        let words = state_place::Words {
+        let words = state_place::StatePlaceInputs {
             named: global.state.as_deref().or(old_name.as_deref()),
             file: settings.state.as_deref(),
             allowed: &allowed,

@@ -15,7 +15,7 @@ use super::args::DevicesArgs;
 use super::context::Context;
 use super::exit::Exit;
 use super::failure::Failure;
-use super::looking::{self, Seen};
+use super::looking::{self, ViewInputs};
 use super::planning::has_errors;
 
 /// The name that the selector of the command line has beside the policies' own.
@@ -48,7 +48,7 @@ fn field(name: &str) -> Result<Field, Failure> {
 }
 
 /// The devices that meet every condition of the command line.
-fn wanted(context: &Context, args: &DevicesArgs, seen: &Seen) -> Result<DeviceSet, Failure> {
+fn wanted(context: &Context, args: &DevicesArgs, seen: &ViewInputs) -> Result<DeviceSet, Failure> {
     let snapshot = &seen.source.inventory.snapshot;
     let mut wanted = DeviceSet::full(snapshot.len());
     if let Some(selector) = &args.matching {
@@ -75,7 +75,7 @@ fn wanted(context: &Context, args: &DevicesArgs, seen: &Seen) -> Result<DeviceSe
 }
 
 /// The devices that are predicted in a device group.
-fn by_group(seen: &Seen, name: &str) -> Result<DeviceSet, Failure> {
+fn by_group(seen: &ViewInputs, name: &str) -> Result<DeviceSet, Failure> {
     let Some((groups, _)) = &seen.set.policy.device_groups else {
         return Err(Failure::usage("`--group` needs the tenant's device groups")
             .help("add `deviceGroups: { file: data/device-groups.json }` to a policy file"));
@@ -97,7 +97,7 @@ fn by_group(seen: &Seen, name: &str) -> Result<DeviceSet, Failure> {
 }
 
 /// The devices, in scope or not, that a selector written on the command line holds for.
-fn by_selector(context: &Context, seen: &Seen, selector: &str) -> Result<DeviceSet, Failure> {
+fn by_selector(context: &Context, seen: &ViewInputs, selector: &str) -> Result<DeviceSet, Failure> {
     // In block style a selector may go without braces: `osPlatform: Windows11`.
     let indented: String = selector.trim().lines().map(|line| format!("    {line}\n")).collect();
     let text = format!("version: 1\nselectors:\n  {WHERE}:\n{indented}");
@@ -118,7 +118,7 @@ fn by_selector(context: &Context, seen: &Seen, selector: &str) -> Result<DeviceS
 }
 
 /// The devices in scope that a rule selects.
-fn by_rule(context: &Context, seen: &Seen, name: &str) -> Result<DeviceSet, Failure> {
+fn by_rule(context: &Context, seen: &ViewInputs, name: &str) -> Result<DeviceSet, Failure> {
     let rules = &seen.set.policy.rules;
     let Some(index) = rules.iter().position(|rule| rule.name == name) else {
         let near = mdetag_core::diagnostic::did_you_mean(name, rules.iter().map(|rule| rule.name.as_str()));
@@ -132,7 +132,12 @@ fn by_rule(context: &Context, seen: &Seen, name: &str) -> Result<DeviceSet, Fail
     Ok(selections.rules.swap_remove(index))
 }
 
-fn select(context: &Context, seen: &Seen, policy: &Policy, sources: &Sources) -> Result<Selections, Failure> {
+fn select(
+    context: &Context,
+    seen: &ViewInputs,
+    policy: &Policy,
+    sources: &Sources,
+) -> Result<Selections, Failure> {
     let snapshot = &seen.source.inventory.snapshot;
     selection::select(policy, snapshot, &seen.source.hunting, context.policy_now())
         .map_err(|findings| Failure::policy(sources.clone(), findings))

@@ -8,7 +8,7 @@ use super::context::Context;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::notify;
-use super::plan::{self, Request};
+use super::plan::{self, PlanRequest};
 
 /// Reports drift. Exit 2 where there is some, where a change is contested that `guard.accept` does not name, or where an invariant is broken already; a guard that would refuse the repair is shown and changes nothing here.
 ///
@@ -28,7 +28,7 @@ async fn compare(
     args: &DriftArgs,
     summary: &mut Option<SummaryDocument>,
 ) -> Result<Exit, Failure> {
-    let request = Request {
+    let request = PlanRequest {
         subject: Subject::Drift,
         paths: &args.policy.policy,
         base: args.base.as_ref(),

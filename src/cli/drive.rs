@@ -301,9 +301,9 @@ mod tests {
     use mdetag_core::policy::{Axis, Guard};
 
     /// Tokio's own clock, which the tests stop.
-    struct Paused(Instant);
+    struct PausedClock(Instant);
 
-    impl Clock for Paused {
+    impl Clock for PausedClock {
         fn now(&self) -> Timestamp {
             Timestamp::from_seconds(1_800_000_000).plus(self.0.elapsed())
         }
@@ -361,7 +361,7 @@ mod tests {
 
     async fn play(folder: &tempfile::TempDir, plan: &SafePlan, stop_at: usize, is_mute: bool) -> Played {
         let state = StateDir::new(folder.path(), "sandbox", "t").unwrap();
-        let clock: Arc<dyn Clock> = Arc::new(Paused(Instant::now()));
+        let clock: Arc<dyn Clock> = Arc::new(PausedClock(Instant::now()));
         let header = Header { run: "run".into(), ..Header::default() };
         let before = journal::read(&state, "run").map(|recorded| recorded.entries).unwrap_or_default();
         let mut journal = if before.is_empty() {

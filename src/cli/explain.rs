@@ -55,7 +55,7 @@ fn explained(
         .help(nearest(snapshot, &args.device)));
     }
     let now = context.policy_now();
-    let history = past::history(context, source, &set.reference, past::Asked::default())?;
+    let history = past::history(context, source, &set.reference, past::HistoryOverrides::default())?;
     let allowances: [Allowance; 0] = [];
     let with = source.plan_inputs(context, &history, &allowances);
     let findings = |findings| Failure::policy(set.sources.clone(), findings);

@@ -135,26 +135,33 @@ fn prove(context: &Context, imported: &Imported, source: &Source) -> Result<(), 
 }
 
 /// What the policies that lay in the folder make of the set, which by itself plans to zero changes.
-fn beside(context: &Context, args: &ImportArgs, imported: &Imported, source: &Source) -> report::Beside {
+fn beside(
+    context: &Context,
+    args: &ImportArgs,
+    imported: &Imported,
+    source: &Source,
+) -> report::ExistingPolicies {
     let set = policy_set::read(context, std::slice::from_ref(&args.output), context.policy_now()).set;
     let written = imported.files.iter().filter(|file| file.path.ends_with(".yaml")).count();
     if set.sources.files.len() <= written && !has_errors(&set.findings) {
-        return report::Beside::Nothing;
+        return report::ExistingPolicies::Nothing;
     }
     if let Some(error) = set.findings.iter().find(|finding| finding.severity == Severity::Error) {
-        return report::Beside::Error(format!("{}: {}", error.code, error.message));
+        return report::ExistingPolicies::Error(format!("{}: {}", error.code, error.message));
     }
     let (pin, tenant) = (&set.policy.guard.tenant_id, &source.inventory.tenant.id);
     if let (Some((pin, _)), Some(tenant)) = (pin, tenant)
         && !pin.eq_ignore_ascii_case(tenant)
     {
-        return report::Beside::Error(format!("the tenant is {tenant}, and `guard.tenantId` pins {pin}"));
+        return report::ExistingPolicies::Error(format!(
+            "the tenant is {tenant}, and `guard.tenantId` pins {pin}"
+        ));
     }
     let history = History::default();
     match planning::plan(&set, &source.inventory, &source.plan_inputs(context, &history, &[])) {
-        Ok(planned) if planned.plan().is_empty() => report::Beside::Nothing,
-        Ok(planned) => report::Beside::Changes(planned.plan().counts()),
-        Err(failure) => report::Beside::Error(failure.message),
+        Ok(planned) if planned.plan().is_empty() => report::ExistingPolicies::Nothing,
+        Ok(planned) => report::ExistingPolicies::Changes(planned.plan().counts()),
+        Err(failure) => report::ExistingPolicies::Error(failure.message),
     }
 }
 
@@ -176,7 +183,7 @@ fn show(
     context: &Context,
     args: &ImportArgs,
     imported: &Imported,
-    others: &report::Beside,
+    others: &report::ExistingPolicies,
 ) -> Result<(), Failure> {
     let folder = shown(&args.output);
     if context.global.format == Format::Json {

@@ -88,7 +88,7 @@ fn company(numbers: &mut SeededNumbers, devices: u64) -> Vec<Value> {
     (0..devices).map(device).collect()
 }
 
-type Law = (&'static str, fn(&Value) -> bool);
+type RoundTripCheck = (&'static str, fn(&Value) -> bool);
 
 fn text<'a>(device: &'a Value, field: &str) -> &'a str {
     device[field].as_str().unwrap_or_default()
@@ -99,7 +99,7 @@ fn domain(device: &Value) -> String {
 }
 
 /// What people followed when they gave each tag.
-const LAWS: &[Law] = &[
+const LAWS: &[RoundTripCheck] = &[
     ("emea", |device| domain(device) == "emea.corp.example.com"),
     ("lab", |device| domain(device) == "lab.example.net"),
     ("os/server", |device| text(device, "osPlatform").starts_with("WindowsServer")),
@@ -152,7 +152,7 @@ fn rules_that_people_followed_are_found_with_their_exceptions() {
         let snapshot = snapshot(&devices);
         let imported = import(&snapshot, &ImportOptions { fit: 0.95, ..ImportOptions::default() });
         for ((tag, _), wrong) in LAWS.iter().zip(exceptions) {
-            let gives = mdetag_core::import::Gives::Tag((*tag).to_owned());
+            let gives = mdetag_core::import::RuleOutput::Tag((*tag).to_owned());
             let rule = imported.rules.iter().find(|rule| rule.gives == gives).unwrap();
             let listed = rule.without.len().max(rule.besides.len());
             all += 1;

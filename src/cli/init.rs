@@ -5,7 +5,7 @@ use std::path::Path;
 use mdetag::store::path_text::shown;
 use mdetag::store::{regular_file, whole_file};
 use mdetag_core::report::init as report;
-use mdetag_core::report::init::Written;
+use mdetag_core::report::init::InitReport;
 
 use super::args::{Format, InitArgs, InitCi, SchemaOf};
 use super::context::Context;
@@ -195,7 +195,7 @@ fn tell(
 ) -> Result<(), Failure> {
     let paths = |adds: bool| steps.iter().filter(move |step| step.adds == adds).map(|step| step.path);
     let (files, added): (Vec<_>, Vec<_>) = (paths(false).collect(), paths(true).collect());
-    let written = Written {
+    let written = InitReport {
         folder: &shown(&args.dir),
         ci: ci.word(),
         files: &files,

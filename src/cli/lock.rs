@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use mdetag::store::backend::Hold;
+use mdetag::store::backend::WriteLease;
 use mdetag::store::lock::LockError;
 use mdetag_core::report::progress::waiting_for;
 
@@ -18,7 +18,7 @@ use super::{ci, progress};
 ///
 /// # Errors
 /// Somebody else is at work, or the lock cannot be used.
-pub async fn lock(context: &Context, args: &ApplyArgs, session: &Session) -> Result<Hold, Failure> {
+pub async fn lock(context: &Context, args: &ApplyArgs, session: &Session) -> Result<WriteLease, Failure> {
     let holder = format!("process {} of {}, since {}", std::process::id(), ci::origin(), context.clock.now());
     let deadline = context.clock.now().plus(args.lock_timeout);
     let screen = progress::Meter::start(&context.console, 0);

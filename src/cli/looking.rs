@@ -20,7 +20,7 @@ use super::session::SANDBOX;
 use super::source::{self, Source};
 
 /// The policies and the devices of a command that only looks.
-pub struct Seen {
+pub struct ViewInputs {
     /// The policies; empty where there are none and none were asked for.
     pub set: PolicySet,
     pub source: Source,
@@ -30,7 +30,7 @@ pub struct Seen {
 ///
 /// # Errors
 /// Policies that were named and cannot be read, identity, network.
-pub async fn read(context: &Context, given: &[PathBuf]) -> Result<Seen, Failure> {
+pub async fn read(context: &Context, given: &[PathBuf]) -> Result<ViewInputs, Failure> {
     let paths = context.policy_paths(given)?;
     let nothing_there = given.is_empty() && paths.iter().all(|path| std::fs::symlink_metadata(path).is_err());
     let set = if nothing_there {
@@ -50,7 +50,7 @@ pub async fn read(context: &Context, given: &[PathBuf]) -> Result<Seen, Failure>
             context.console.say(&format!("note: the inventory is untrusted: {reason}"));
         }
     }
-    Ok(Seen { set, source })
+    Ok(ViewInputs { set, source })
 }
 
 /// Refuses formats that a listing does not have.
@@ -66,7 +66,12 @@ pub fn formats(context: &Context, command: &str) -> Result<(), Failure> {
 ///
 /// # Errors
 /// Standard output that cannot be written.
-pub fn show_seen(context: &Context, seen: &Seen, listing: Listing, details: bool) -> Result<(), Failure> {
+pub fn show_seen(
+    context: &Context,
+    seen: &ViewInputs,
+    listing: Listing,
+    details: bool,
+) -> Result<(), Failure> {
     let is_sandbox = seen.source.inventory.tenant.cloud.as_deref() == Some(SANDBOX);
     show(context, &Listing { is_sandbox, ..listing }, details)
 }

@@ -2,13 +2,13 @@
 //!
 //! Puts none back; that is `apply` (the room).
 
-use mdetag::store::journal::Recorded;
+use mdetag::store::journal::RecordedRun;
 use mdetag_core::apply::{ChangeOutcome, Entry, Outcome, repairs};
 
 use super::exit::Exit;
 
 /// Every tag that a call of the run took along, in earlier processes too.
-pub fn lost_tags(resumed: Option<&Recorded>, repairs: &[Entry]) -> Vec<ChangeOutcome> {
+pub fn lost_tags(resumed: Option<&RecordedRun>, repairs: &[Entry]) -> Vec<ChangeOutcome> {
     let before = resumed.into_iter().flat_map(|recorded| &recorded.entries);
     repairs::lost_tags(before.chain(repairs))
 }

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use mdetag::store::journal::Recorded;
+use mdetag::store::journal::RecordedRun;
 use mdetag_core::apply::gates::KeptGates;
 use mdetag_core::apply::waves::{WaveStep, Waves};
 use mdetag_core::plan::Plan;
@@ -87,7 +87,7 @@ pub fn held_back(
     context: &Context,
     args: &ApplyArgs,
     set: &PolicySet,
-    (reviewed, recorded): (&Plan, &Recorded),
+    (reviewed, recorded): (&Plan, &RecordedRun),
     session: &Session,
 ) -> Result<Option<RunEnd>, Failure> {
     let run = &recorded.header.run;
@@ -114,7 +114,7 @@ pub fn held_back(
 }
 
 /// What a plan has in the waves that were not started: all that a run can know of its rest without a read.
-fn later(reviewed: &Plan, recorded: &Recorded) -> Plan {
+fn later(reviewed: &Plan, recorded: &RecordedRun) -> Plan {
     let current = open_rollouts::progress(recorded).current;
     let of = reviewed.rollout.iter().flat_map(|waves| &waves.of);
     let changes = reviewed.changes.iter().zip(of).filter(|(_, wave)| **wave > current);

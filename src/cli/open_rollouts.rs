@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use mdetag::store::journal::{self, Header, JournalError, Recorded};
+use mdetag::store::journal::{self, Header, JournalError, RecordedRun};
 use mdetag::store::path_text::shown;
 use mdetag::store::set_name;
 use mdetag::store::state::StateDir;
@@ -47,7 +47,7 @@ impl Progress {
 }
 
 /// How far the rollout of a journal is.
-pub fn progress(recorded: &Recorded) -> Progress {
+pub fn progress(recorded: &RecordedRun) -> Progress {
     let is_unknown = recorded.entries.is_empty() && recorded.closing.is_none();
     let mut progress = Progress { current: 0, is_closed: false, is_unknown, not_before: None, halted: None };
     for entry in &recorded.entries {
@@ -74,7 +74,7 @@ pub fn progress(recorded: &Recorded) -> Progress {
 ///
 /// # Errors
 /// As [`undone_by`].
-pub fn is_open(state: &StateDir, recorded: &Recorded) -> Result<bool, JournalError> {
+pub fn is_open(state: &StateDir, recorded: &RecordedRun) -> Result<bool, JournalError> {
     let (header, progress) = (&recorded.header, progress(recorded));
     Ok(header.waves > 1
         && progress.is_open(header.waves)
@@ -89,7 +89,7 @@ pub fn open(
     state: &StateDir,
     set: Option<&str>,
     except: Option<&str>,
-) -> Result<Vec<Recorded>, JournalError> {
+) -> Result<Vec<RecordedRun>, JournalError> {
     let headers = journal::headers(state)?;
     let undone = undone(state, &headers)?;
     let mut open = Vec::new();
@@ -125,7 +125,7 @@ pub fn undone(state: &StateDir, headers: &[Header]) -> Result<HashSet<String>, J
 }
 
 /// Whether nothing of a revert is left to do. One that was planned by a list that may be short names only a part of it.
-fn is_written(state: &StateDir, revert: &Recorded) -> bool {
+fn is_written(state: &StateDir, revert: &RecordedRun) -> bool {
     let is_undone =
         |outcome| matches!(outcome, Outcome::Done | Outcome::Noop | Outcome::Gone | Outcome::Pending);
     revert.closing.as_ref().is_some_and(|closing| closing.is_complete)
@@ -137,7 +137,7 @@ fn is_written(state: &StateDir, revert: &Recorded) -> bool {
 ///
 /// # Errors
 /// That it did; a journal that cannot be read.
-pub fn not_undone(state: &StateDir, recorded: &Recorded, flags: &str) -> Result<(), Failure> {
+pub fn not_undone(state: &StateDir, recorded: &RecordedRun, flags: &str) -> Result<(), Failure> {
     let run = &recorded.header.run;
     let Some(undo) = undone_by(state, run).map_err(carry_out::unusable)? else { return Ok(()) };
     if is_open(state, recorded).map_err(carry_out::unusable)? {

@@ -4,11 +4,11 @@
 
 use std::sync::{Arc, OnceLock};
 
-use mdetag::store::backend::Objects;
+use mdetag::store::backend::ObjectBucket;
 use mdetag_core::time::Timestamp;
 
 /// The store of a command, once it is opened; an error is one sentence.
-pub type OpenedStore = Arc<OnceLock<Result<Arc<Objects>, String>>>;
+pub type OpenedStore = Arc<OnceLock<Result<Arc<ObjectBucket>, String>>>;
 
 /// Where the state directory was copied from and when, if it is a copy, once it is looked at; an error is one sentence.
 pub type CopiedFrom = Arc<OnceLock<Result<Option<(String, Timestamp)>, String>>>;

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use mdetag::store::history::{self, PoliciesAtHand, Present};
-use mdetag::store::journal::{self, JournalError, Recorded};
+use mdetag::store::history::{self, HistoryInputs, PoliciesAtHand};
+use mdetag::store::journal::{self, JournalError, RecordedRun};
 use mdetag::store::path_text::shown;
 use mdetag::store::pending_file;
 use mdetag::store::policy_files;
@@ -42,7 +42,7 @@ const MOST_RUNS: usize = 50;
 
 /// What of the past a plan does not heed, because somebody asked for that.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Asked<'a> {
+pub struct HistoryOverrides<'a> {
     /// `--retry-contested`.
     pub retry_contested: bool,
     /// `--after-revert`, and every plan that undoes a run itself.
@@ -59,9 +59,9 @@ pub fn history(
     context: &Context,
     source: &Source,
     policy: &PolicyReference,
-    asked: Asked<'_>,
+    asked: HistoryOverrides<'_>,
 ) -> Result<History, Failure> {
-    let Asked { retry_contested, after_revert, resumed } = asked;
+    let HistoryOverrides { retry_contested, after_revert, resumed } = asked;
     let Some(state) = &source.state else { return Ok(History::default()) };
     let visibility = context.settings.writes.visibility;
     let visibility = source.session.as_ref().map_or(visibility, |session| session.scaled(visibility));
@@ -71,7 +71,7 @@ pub fn history(
     let tag_case = context.settings.tag_case;
     let set = set_of(context, policy);
     let policies = PoliciesAtHand { digest: &policy.digest, set: &set, files: &policy.reviewed };
-    let present = Present { now, visibility, policy: policies, retry_contested, tag_case };
+    let present = HistoryInputs { now, visibility, policy: policies, retry_contested, tag_case };
     let mut history = history::read(state, present);
     if history.pending.iter().any(|key| matches!(key.what, ChangeWhat::Value(_))) {
         history.values_before = values_before(state, &history, now.minus(visibility));
@@ -259,7 +259,7 @@ fn changed(entries: &[Entry]) -> HashSet<ChangeKey> {
 
 /// A run as the state proves it.
 pub struct ProvenRun {
-    pub recorded: Recorded,
+    pub recorded: RecordedRun,
     /// The plan that it applied; its digest is that of the journal's header.
     pub plan: Plan,
     /// What the journal confirms.
@@ -291,7 +291,7 @@ pub fn run(state: &StateDir, run: &str) -> Result<ProvenRun, Failure> {
 ///
 /// # Errors
 /// A file that is no plan, or not the one that the journal's header names.
-pub fn plan_of(state: &StateDir, recorded: &Recorded) -> Result<Plan, Failure> {
+pub fn plan_of(state: &StateDir, recorded: &RecordedRun) -> Result<Plan, Failure> {
     let path = state.plan(&recorded.header.run);
     let text = journal::plan_text(state, &recorded.header.run)
         .map_err(|error| Failure::plan(format!("{}: {}", shown(&path), reason(&error))))?;

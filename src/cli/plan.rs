@@ -18,7 +18,7 @@ use super::source::{self, Source};
 use super::{ci, ledger_text, past};
 
 /// What `plan` and `drift` have in common.
-pub struct Request<'a> {
+pub struct PlanRequest<'a> {
     pub subject: Subject,
     pub paths: &'a [PathBuf],
     /// `--base`.
@@ -35,7 +35,7 @@ pub struct Request<'a> {
 /// # Errors
 /// Policy, identity, network, files.
 pub async fn run(context: &Context, args: &PlanArgs) -> Result<Exit, Failure> {
-    let request = Request {
+    let request = PlanRequest {
         subject: Subject::Plan,
         paths: &args.policy.policy,
         base: args.base.as_ref(),
@@ -55,7 +55,7 @@ pub async fn run(context: &Context, args: &PlanArgs) -> Result<Exit, Failure> {
 ///
 /// # Errors
 /// Policy, identity, network, files.
-pub async fn plan_and_report(context: &Context, request: &Request<'_>) -> Result<Planned, Failure> {
+pub async fn plan_and_report(context: &Context, request: &PlanRequest<'_>) -> Result<Planned, Failure> {
     let reports = Reports::new(context, request.report)?;
     let planned = report_plan(context, request, &reports).await;
     planned.map_err(|failure| reports.unplanned(context, request.subject, request.report.ci, failure))
@@ -63,7 +63,7 @@ pub async fn plan_and_report(context: &Context, request: &Request<'_>) -> Result
 
 async fn report_plan(
     context: &Context,
-    request: &Request<'_>,
+    request: &PlanRequest<'_>,
     reports: &Reports,
 ) -> Result<Planned, Failure> {
     let output_path = request.output.map(|path| output::named(context, path)).transpose()?;
@@ -81,7 +81,7 @@ async fn report_plan(
     let base = base.and_then(|_| base_of(context));
     let policy_changes = base.as_ref().map(|base| base.differences(context, &set)).unwrap_or_default();
     let base = base.as_ref().and_then(|base| base.usable(context));
-    let history = past::history(context, &source, &set.reference, past::Asked::default())?;
+    let history = past::history(context, &source, &set.reference, past::HistoryOverrides::default())?;
     let with = source.plan_inputs(context, &history, &allowances);
     let mut fresh = planning::fresh(&set, &source.inventory, &with)?;
     if let Some(base) = base {

@@ -9,7 +9,7 @@ use mdetag_core::inventory::{
 };
 use mdetag_core::plan::consequences::Consequences;
 use mdetag_core::plan::guard::Allowance;
-use mdetag_core::plan::revert::Reach;
+use mdetag_core::plan::revert::RevertScope;
 use mdetag_core::plan::{
     self, Header, History, InventoryReference, Options, Plan, PolicyReference, Refused, SafePlan,
     TenantReference, waves,
@@ -103,7 +103,7 @@ pub fn plan(set: &PolicySet, inventory: &Inventory, with: &PlanInputs<'_>) -> Re
 }
 
 /// Says anew what a plan causes, once it is no longer the whole difference: part of it, or the inverse of a run.
-pub fn foresee(set: &PolicySet, snapshot: &Snapshot, fresh: &mut Fresh, history: &History) {
+pub fn foresee(set: &PolicySet, snapshot: &Snapshot, fresh: &mut UncheckedPlan, history: &History) {
     let scope = &fresh.selections.scope;
     fresh.plan.groups =
         plan::consequences::consequences(&set.policy, snapshot, scope, &fresh.plan, &history.written_lately);
@@ -112,7 +112,7 @@ pub fn foresee(set: &PolicySet, snapshot: &Snapshot, fresh: &mut Fresh, history:
 
 /// Says what a plan causes by the base's device groups too, where they see more devices move: a pull request that changes the
 /// groups must not hide moves from the cap.
-pub fn foresee_by_base(base: &Policy, snapshot: &Snapshot, fresh: &mut Fresh, history: &History) {
+pub fn foresee_by_base(base: &Policy, snapshot: &Snapshot, fresh: &mut UncheckedPlan, history: &History) {
     let (scope, plan) = (&fresh.selections.scope, &fresh.plan);
     let by_base = plan::consequences::consequences(base, snapshot, scope, plan, &history.written_lately);
     let judged = plan.groups.as_ref().map(Consequences::judged_moves);
@@ -120,7 +120,7 @@ pub fn foresee_by_base(base: &Policy, snapshot: &Snapshot, fresh: &mut Fresh, hi
 }
 
 /// Cuts a plan into the waves that the policy asks for.
-pub fn roll_out(set: &PolicySet, snapshot: &Snapshot, fresh: &mut Fresh) {
+pub fn roll_out(set: &PolicySet, snapshot: &Snapshot, fresh: &mut UncheckedPlan) {
     let Some(rollout) = &set.policy.guard.rollout else { return };
     waves::assign(&mut fresh.plan, rollout, &is_first(snapshot, &fresh.selections));
 }
@@ -159,8 +159,8 @@ fn is_first<'a>(
 }
 
 /// What the guard says to a plan.
-pub fn guarded(set: &PolicySet, fresh: Fresh, allowances: &[Allowance]) -> Planned {
-    let Fresh { plan, selections, counts } = fresh;
+pub fn guarded(set: &PolicySet, fresh: UncheckedPlan, allowances: &[Allowance]) -> Planned {
+    let UncheckedPlan { plan, selections, counts } = fresh;
     let expects_none = set.policy.guard.min_devices.as_ref().is_some_and(|(minimum, _)| *minimum == 0);
     let verdict = SafePlan::new(plan, &set.policy.guard, allowances, &set.sources);
     let saw_nothing = counts.devices == 0 && !expects_none;
@@ -180,14 +180,14 @@ pub fn reach<'a>(
     snapshot: &'a Snapshot,
     selections: &'a Selections,
     protected: &'a DeviceSet,
-) -> Reach<'a> {
+) -> RevertScope<'a> {
     let allows_reserved = set.policy.guard.allows_reserved();
-    Reach { snapshot, scope: &selections.scope, protected, allows_reserved }
+    RevertScope { snapshot, scope: &selections.scope, protected, allows_reserved }
 }
 
 /// A plan that the guard has not seen.
 #[derive(Debug)]
-pub struct Fresh {
+pub struct UncheckedPlan {
     pub plan: Plan,
     /// What the selectors held for.
     pub selections: Selections,
@@ -198,7 +198,11 @@ pub struct Fresh {
 ///
 /// # Errors
 /// As [`plan()`].
-pub fn fresh(set: &PolicySet, inventory: &Inventory, with: &PlanInputs<'_>) -> Result<Fresh, Failure> {
+pub fn fresh(
+    set: &PolicySet,
+    inventory: &Inventory,
+    with: &PlanInputs<'_>,
+) -> Result<UncheckedPlan, Failure> {
     let (policy, snapshot) = (&set.policy, &inventory.snapshot);
     let findings = |findings: Vec<Diagnostic>| Failure::policy(set.sources.clone(), findings);
     let counts = selection::count_sources(policy, snapshot, with.hunting);
@@ -227,7 +231,7 @@ pub fn fresh(set: &PolicySet, inventory: &Inventory, with: &PlanInputs<'_>) -> R
     plan.measures.past = with.history.past.clone();
     plan.measures.baselines = shrunk;
     plan.measures.rivals = plan::rivals(policy, &plan, &with.history.others);
-    Ok(Fresh { plan, selections, counts })
+    Ok(UncheckedPlan { plan, selections, counts })
 }
 
 pub fn has_errors(findings: &[Diagnostic]) -> bool {

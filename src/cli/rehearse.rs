@@ -4,7 +4,7 @@ use mdetag::store::output_file;
 use mdetag::store::path_text::shown;
 use mdetag_core::policy;
 use mdetag_core::rehearsal;
-use mdetag_core::report::rehearsal::{self as rendered, Tested};
+use mdetag_core::report::rehearsal::{self as rendered, TestReport};
 use mdetag_core::report::style::Style;
 
 use super::args::{Format, TestArgs};
@@ -36,7 +36,8 @@ pub fn run(context: &Context, args: &TestArgs) -> Result<Exit, Failure> {
     }
     let hunting = hunting::recorded(context)?;
     let ended = rehearsal::rehearse(&set.policy, &set.sources, &tests, &hunting, now);
-    let tested = Tested { rehearsal: &ended, policy: &set.policy, sources: &set.sources, tests: &sources };
+    let tested =
+        TestReport { rehearsal: &ended, policy: &set.policy, sources: &set.sources, tests: &sources };
     if let Some(path) = &args.junit {
         let mut text = Vec::new();
         rendered::junit(&tested, &mut text)?;

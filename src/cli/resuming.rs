@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use mdetag::store::journal::{self, Recorded};
+use mdetag::store::journal::{self, RecordedRun};
 use mdetag::store::path_text::shown;
 use mdetag::store::set_name;
 use mdetag_core::plan::{Plan, TenantReference};
@@ -19,13 +19,13 @@ use super::failure::{Failure, chain};
 use super::output::{self, Reports};
 use super::planning::PolicySet;
 use super::session::{Session, WritingSession};
-use super::signals::Stops;
+use super::signals::StopConditions;
 use super::unfinished::{self, Unfinished};
 use super::{age, carry_out, next_wave, open_rollouts, past, plan, policy_set, reviewed};
 
 /// What was given on the command line.
 #[derive(Clone, Copy)]
-pub struct Given<'a> {
+pub struct ResumeInputs<'a> {
     pub context: &'a Context,
     pub args: &'a ApplyArgs,
     pub reports: &'a Reports,
@@ -46,12 +46,12 @@ pub enum Resumed {
 /// # Errors
 /// No such run, a run that can no longer be resumed, and everything that ends an apply.
 pub async fn resume_run(
-    given: Given<'_>,
+    given: ResumeInputs<'_>,
     run: &str,
     session: WritingSession,
-    stops: Stops,
+    stops: StopConditions,
 ) -> Result<Resumed, Failure> {
-    let Given { context, args, reports } = given;
+    let ResumeInputs { context, args, reports } = given;
     let context = &context.suited(&session.reading.known);
     let state = &session.reading.state;
     let flags = carry_out::tenant_flags(context);
@@ -134,8 +134,8 @@ pub fn check_paths(args: &ApplyArgs, run: &str) -> Result<(), Failure> {
 }
 
 /// No run of the policies ended early.
-fn nothing_left(given: Given<'_>, found: &Unfinished, session: &Session) -> Result<Resumed, Failure> {
-    let Given { context, args, reports, .. } = given;
+fn nothing_left(given: ResumeInputs<'_>, found: &Unfinished, session: &Session) -> Result<Resumed, Failure> {
+    let ResumeInputs { context, args, reports, .. } = given;
     if args.or_plan {
         context.console.say("nothing to resume: planning anew");
         let newest = found.newest.as_ref();
@@ -172,7 +172,7 @@ fn still_fits(
     context: &Context,
     args: &ApplyArgs,
     reviewed: &Plan,
-    recorded: &Recorded,
+    recorded: &RecordedRun,
 ) -> Result<(PolicySet, Vec<PathBuf>), Failure> {
     let paths = apply::arguments(context, reviewed);
     apply::whole_profile(context, &paths)?;
@@ -189,7 +189,7 @@ fn still_fits(
 }
 
 /// Whether the run's own plan bounds what is written in its place: somebody reviewed it, or its waves are under way.
-fn is_bound(recorded: &Recorded, session: &WritingSession) -> Result<bool, Failure> {
+fn is_bound(recorded: &RecordedRun, session: &WritingSession) -> Result<bool, Failure> {
     let is_open = open_rollouts::is_open(&session.reading.state, recorded).map_err(carry_out::unusable)?;
     Ok(is_open || recorded.header.reviewed != Some(false))
 }
@@ -199,7 +199,7 @@ fn anew(
     context: &Context,
     args: &ApplyArgs,
     reviewed: &Plan,
-    recorded: &Recorded,
+    recorded: &RecordedRun,
 ) -> Result<(PolicySet, Vec<PathBuf>), Failure> {
     let paths = context.policy_paths(&args.paths)?;
     apply::whole_profile(context, &paths)?;
@@ -226,7 +226,7 @@ fn anew(
 ///
 /// The words of a gate that reads a named selector, a file or a query do not say who is ill: whether policies or data that
 /// `has_changed` still mean the same is unknown.
-fn lost_gate(set: &PolicySet, recorded: &Recorded, has_changed: bool) -> Option<(String, &'static str)> {
+fn lost_gate(set: &PolicySet, recorded: &RecordedRun, has_changed: bool) -> Option<(String, &'static str)> {
     if recorded.header.waves < 2 {
         return None;
     }

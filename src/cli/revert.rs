@@ -13,7 +13,7 @@ use super::exit::Exit;
 use super::failure::Failure;
 use super::output::{self, Reports};
 use super::past::ProvenRun;
-use super::planning::{self, Fresh};
+use super::planning::{self, UncheckedPlan};
 use super::session;
 use super::source::{self, Source};
 use super::{apply, carry_out, open_rollouts, past, policy_set};
@@ -35,14 +35,14 @@ pub async fn run(context: &Context, args: &RevertArgs) -> Result<Exit, Failure> 
         context,
         &source,
         &set.reference,
-        past::Asked { after_revert: true, ..past::Asked::default() },
+        past::HistoryOverrides { after_revert: true, ..past::HistoryOverrides::default() },
     )?;
     let fresh = planning::fresh(set, &source.inventory, &source.plan_inputs(context, &history, &[]))?;
-    let Fresh { plan, selections, counts } = fresh;
+    let UncheckedPlan { plan, selections, counts } = fresh;
     let snapshot = &source.inventory.snapshot;
     let protected = planning::protected(&selections, snapshot.len());
     let plan = revert::inverse(ran.as_past(), plan, planning::reach(set, snapshot, &selections, &protected));
-    let mut fresh = Fresh { plan, selections, counts };
+    let mut fresh = UncheckedPlan { plan, selections, counts };
     planning::foresee(set, snapshot, &mut fresh, &history);
     let planned = planning::guarded(set, fresh, &[]);
     output::save_plan(&output::named(context, &args.output)?, planned.plan())?;

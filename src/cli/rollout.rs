@@ -20,7 +20,7 @@ use mdetag_core::selection;
 use mdetag_core::time::Timestamp;
 
 use super::args::ApplyArgs;
-use super::carry_out::{self, End, RunDisplay, RunInputs, unusable};
+use super::carry_out::{self, ApplyEnd, RunDisplay, RunInputs, unusable};
 use super::context::Context;
 use super::drive::{DriveContext, DriveEvent, drive};
 use super::exit::Exit;
@@ -89,7 +89,7 @@ pub async fn carry_out<'a>(
     waves: Waves<'a>,
     (run_id, journal): (String, Journal),
     mut signals: UnboundedReceiver<()>,
-) -> Result<End, Failure> {
+) -> Result<ApplyEnd, Failure> {
     let start = inputs.session.ledger.clock().now();
     check_beginning(inputs, &waves, start)?;
     let entries = inputs.resumed.map(|recorded| recorded.entries.clone()).unwrap_or_default();
@@ -288,7 +288,7 @@ impl Rollout<'_, '_> {
         self.journal.close(Closing { at, is_complete, reason }).map_err(unusable)
     }
 
-    fn end(self, run_id: String, pause: &Pause, screen: RunDisplay<'_>, start: Timestamp) -> End {
+    fn end(self, run_id: String, pause: &Pause, screen: RunDisplay<'_>, start: Timestamp) -> ApplyEnd {
         let inputs = self.inputs;
         let whole = inputs.reviewed.unwrap_or(inputs.safe.plan());
         let outcomes = self.waves.outcomes();
@@ -334,7 +334,7 @@ impl Rollout<'_, '_> {
             lost,
             run_id,
         };
-        End { run, exit }
+        ApplyEnd { run, exit }
     }
 
     fn notes(&self, whole: &Plan, pause: &Pause, screen: RunDisplay<'_>) -> Vec<String> {

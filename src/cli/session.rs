@@ -11,8 +11,8 @@ use mdetag::store::regular_file;
 pub use mdetag::store::state::SANDBOX;
 use mdetag::store::state::{self, StateDir, forget_sandbox};
 use mdetag::tenant::{
-    self, ConnectOptions, Credential, CredentialSource, Endpoints, IdentityOptions, Need, Override,
-    Overrides, Prober, Tenant, TenantError, TenantErrorKind, Writer,
+    self, ConnectOptions, Credential, CredentialSource, Endpoints, IdentityOptions, Override, Overrides,
+    Prober, RequiredAccess, Tenant, TenantError, TenantErrorKind, Writer,
 };
 use mdetag_core::apply::budget::Limits;
 use mdetag_core::cloud::Cloud;
@@ -72,13 +72,13 @@ pub struct WritingSession {
 }
 
 /// A tenant and a credential for it, before anything is sent.
-pub struct Prepared {
-    target: Target,
+pub struct PreparedSession {
+    target: ResolvedTenant,
     credential: Credential,
     pin: Option<String>,
 }
 
-struct Target {
+struct ResolvedTenant {
     endpoints: Endpoints,
     identity: IdentityOptions,
     secrets: Vec<(&'static str, String)>,
@@ -94,7 +94,7 @@ struct Target {
 /// # Errors
 /// A profile or host that cannot be used, and every failure of the sign-in, with what to do next.
 pub async fn open(context: &Context, policy: Option<&Policy>) -> Result<Session, Failure> {
-    prepare(context, policy).await?.connect(context, Some(Need::Read)).await
+    prepare(context, policy).await?.connect(context, Some(RequiredAccess::Read)).await
 }
 
 /// Signs in, to write, to the tenant that flags, environment and profile name. `tests/architecture.rs` lists who may.
@@ -125,7 +125,7 @@ pub async fn open_to_probe(context: &Context, policy: Option<&Policy>) -> Result
 ///
 /// # Errors
 /// A profile, host or credential that cannot be used.
-pub async fn prepare(context: &Context, policy: Option<&Policy>) -> Result<Prepared, Failure> {
+pub async fn prepare(context: &Context, policy: Option<&Policy>) -> Result<PreparedSession, Failure> {
     let pin = policy.and_then(|policy| policy.guard.tenant_id.as_ref()).map(|(id, _)| id.clone());
     check_certificates()?;
     state::prepare(&context.state_dir());
@@ -146,10 +146,10 @@ pub async fn prepare(context: &Context, policy: Option<&Policy>) -> Result<Prepa
         None => None,
     };
     let credential = tenant::choose(&target.identity, &variable).map_err(unreachable_tenant)?;
-    Ok(Prepared { target, credential, pin })
+    Ok(PreparedSession { target, credential, pin })
 }
 
-impl Prepared {
+impl PreparedSession {
     pub fn source(&self) -> CredentialSource {
         self.credential.source()
     }
@@ -162,7 +162,7 @@ impl Prepared {
     ///
     /// # Errors
     /// Every failure of the sign-in, with what to do next; a state directory that cannot be used.
-    pub async fn connect(self, context: &Context, need: Option<Need>) -> Result<Session, Failure> {
+    pub async fn connect(self, context: &Context, need: Option<RequiredAccess>) -> Result<Session, Failure> {
         let signed_in = tenant::sign_in(self.options(context)).await.and_then(|tenant| {
             need.map_or(Ok(()), |need| tenant.check(need))?;
             Ok(tenant)
@@ -172,7 +172,7 @@ impl Prepared {
     }
 
     fn options(&self, context: &Context) -> ConnectOptions {
-        let Prepared { target, credential, pin } = self;
+        let PreparedSession { target, credential, pin } = self;
         tracing::info!(credential = credential.source().name(), "signing in");
         let mut options =
             ConnectOptions::new(target.endpoints.clone(), credential.clone(), context.clock.clone());
@@ -195,7 +195,7 @@ impl Prepared {
 
     /// The session of a tenant that was signed in to.
     fn session(self, context: &Context, tenant: Tenant, need: StateNeed) -> Result<Session, Failure> {
-        let Prepared { target, credential, .. } = self;
+        let PreparedSession { target, credential, .. } = self;
         let reference = TenantReference {
             id: Some(tenant.id().to_owned()),
             name: target.name,
@@ -239,7 +239,7 @@ fn ledger(
 }
 
 /// A sandbox in the state directory, served in this process over a real socket.
-async fn sandboxed(context: &Context, name: &str, pin: Option<&str>) -> Result<Target, Failure> {
+async fn sandboxed(context: &Context, name: &str, pin: Option<&str>) -> Result<ResolvedTenant, Failure> {
     let profile = context.profile()?.and_then(|profile| profile.tenant_id.clone());
     let tenant_id = pin.map(str::to_owned).or(profile);
     let sandbox = open_sandbox(context, name, tenant_id)?;
@@ -251,7 +251,7 @@ async fn sandboxed(context: &Context, name: &str, pin: Option<&str>) -> Result<T
     let credentials = sandbox.credentials();
     let page_size =
         context.global.sandbox_fault.iter().filter_map(|fault| fault.strip_prefix("page=")).next_back();
-    Ok(Target {
+    Ok(ResolvedTenant {
         endpoints,
         identity: IdentityOptions {
             tenant_id: Some(credentials.tenant_id),
@@ -319,7 +319,7 @@ pub fn sandbox_dir(context: &Context, name: &str) -> Result<PathBuf, Failure> {
 }
 
 /// A real tenant, from the profile and the environment.
-fn real(context: &Context) -> Result<Target, Failure> {
+fn real(context: &Context) -> Result<ResolvedTenant, Failure> {
     let profile = context.profile()?.cloned().unwrap_or_default();
     let env = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     let cloud = profile.cloud.unwrap_or_default();
@@ -336,7 +336,7 @@ fn real(context: &Context) -> Result<Target, Failure> {
     let allowed: Vec<String> =
         allowed.split([',', ' ']).filter(|host| !host.is_empty()).map(str::to_ascii_lowercase).collect();
     let endpoints = Endpoints::new(cloud, profile.geo, &overrides, &allowed).map_err(unreachable_tenant)?;
-    Ok(Target {
+    Ok(ResolvedTenant {
         endpoints,
         identity: IdentityOptions {
             tenant_id: profile.tenant_id,

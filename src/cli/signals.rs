@@ -12,17 +12,17 @@ use super::exit::Exit;
 use super::failure::Failure;
 
 /// What ends an apply early, before its first call as well as after it.
-pub struct Stops {
+pub struct StopConditions {
     /// One message a signal.
     pub signals: UnboundedReceiver<()>,
     deadline: Option<Timestamp>,
     clock: Arc<dyn Clock>,
 }
 
-impl Stops {
+impl StopConditions {
     /// Listens from now on. A time limit counts from the start of the command.
-    pub fn listen(context: &Context, limit: Option<Duration>) -> Stops {
-        Stops {
+    pub fn listen(context: &Context, limit: Option<Duration>) -> StopConditions {
+        StopConditions {
             signals: listen(),
             deadline: limit.map(|limit| context.started.plus(limit)),
             clock: context.clock.clone(),
@@ -182,9 +182,9 @@ mod tests {
     use tokio::time::Instant;
 
     /// Tokio's own clock, which the test stops.
-    struct Paused(Instant);
+    struct StoppedClock(Instant);
 
-    impl Clock for Paused {
+    impl Clock for StoppedClock {
         fn now(&self) -> Timestamp {
             Timestamp::EPOCH.plus(self.0.elapsed())
         }
@@ -195,7 +195,7 @@ mod tests {
         let (sender, signals) = unbounded_channel();
         let start = Instant::now();
         let deadline = Some(Timestamp::EPOCH.plus(Duration::from_secs(3_000)));
-        let mut stops = Stops { signals, deadline, clock: Arc::new(Paused(start)) };
+        let mut stops = StopConditions { signals, deadline, clock: Arc::new(StoppedClock(start)) };
         let hour = async || {
             tokio::time::sleep(Duration::from_secs(3_600)).await;
             Ok(())

@@ -13,7 +13,7 @@ use super::failure::Failure;
 const DEFAULT: &str = ".mdetag";
 
 /// What has a say in where state lies.
-pub struct Words<'a> {
+pub struct StatePlaceInputs<'a> {
     /// `--state` or `MDETAG_STATE`, by its old names too.
     pub named: Option<&'a str>,
     /// `state:` of `mdetag.yaml`.
@@ -27,7 +27,7 @@ pub struct Words<'a> {
     pub folder: &'a Path,
 }
 
-impl Words<'_> {
+impl StatePlaceInputs<'_> {
     /// The place that holds.
     ///
     /// # Errors
@@ -129,7 +129,7 @@ fn plain(path: &Path) -> PathBuf {
 mod tests {
     use super::*;
 
-    fn place(words: Words<'_>) -> Result<String, String> {
+    fn place(words: StatePlaceInputs<'_>) -> Result<String, String> {
         words.place().map(|place| place.to_string()).map_err(|failure| failure.message)
     }
 
@@ -138,8 +138,15 @@ mod tests {
         file: Option<&'a str>,
         allowed: &'a str,
         root: &'a Path,
-    ) -> Words<'a> {
-        Words { named, file, allowed, settings_folder: Some(root), repository: Some(root), folder: root }
+    ) -> StatePlaceInputs<'a> {
+        StatePlaceInputs {
+            named,
+            file,
+            allowed,
+            settings_folder: Some(root),
+            repository: Some(root),
+            folder: root,
+        }
     }
 
     #[test]
@@ -178,7 +185,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (root, deep) = (folder.path(), folder.path().join("policies"));
         let from = |folder, named| {
-            let words = Words {
+            let words = StatePlaceInputs {
                 named,
                 file: None,
                 allowed: "",

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use mdetag::store::backend::{self, Bucket, Missing, Objects, StatePlace, StoreAddress};
+use mdetag::store::backend::{self, Bucket, ObjectBucket, StatePlace, StoreAddress, UnreachableStore};
 use mdetag::store::path_text::shown;
 use mdetag::store::state::{SANDBOX, StateDir};
 use mdetag::store::state_copy;
@@ -50,7 +50,7 @@ pub fn of_tenant(context: &Context, tenant: &TenantReference, need: StateNeed) -
             context.console.complain(&format!(
                 "warning: the state in {address} cannot be used: {why}\nmissing: what earlier runs counted (maxShrink, the day's figures), contested and pending changes, and the runs"
             ));
-            Arc::new(Missing)
+            Arc::new(UnreachableStore)
         }
     };
     StateDir::in_store(kept, &address.to_string(), cloud, sandbox, id).map_err(Failure::file)
@@ -116,7 +116,7 @@ pub fn original(context: &Context) -> Result<(), Failure> {
 ///
 /// # Errors
 /// A sentence: no container, no rights, a clock that is off, conditions that are ignored.
-pub fn opened(context: &Context, address: &StoreAddress) -> Result<Arc<Objects>, String> {
+pub fn opened(context: &Context, address: &StoreAddress) -> Result<Arc<ObjectBucket>, String> {
     let open = || {
         let variables: Vec<(String, String)> = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))

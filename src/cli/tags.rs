@@ -11,7 +11,7 @@ use super::context::Context;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::last_runs::{self, LastRun};
-use super::looking::{self, Seen};
+use super::looking::{self, ViewInputs};
 
 /// Lists tags, the most frequent first.
 ///
@@ -30,7 +30,7 @@ pub async fn run(context: &Context, args: &TagsArgs) -> Result<Exit, Failure> {
     Ok(Exit::Success)
 }
 
-fn listing(seen: &Seen, args: &TagsArgs, last: &HashMap<String, LastRun>) -> Listing {
+fn listing(seen: &ViewInputs, args: &TagsArgs, last: &HashMap<String, LastRun>) -> Listing {
     let snapshot = &seen.source.inventory.snapshot;
     let rows = coverage::tags(&seen.set.policy, &seen.set.sources, snapshot);
     let total = rows.len() as u64;

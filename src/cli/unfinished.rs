@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use mdetag::store::journal::{self, Header, JournalError, Recorded};
+use mdetag::store::journal::{self, Header, JournalError, RecordedRun};
 use mdetag::store::path_text::shown;
 use mdetag::store::set_name;
 use mdetag::store::state::StateDir;
@@ -19,7 +19,7 @@ use super::open_rollouts;
 /// The runs of a state that ended early.
 pub struct Unfinished {
     /// Those of the policy set, the newest first; once [`Unfinished::choose`] was called, the one that goes on stands before them.
-    pub runs: Vec<Recorded>,
+    pub runs: Vec<RecordedRun>,
     /// Those of other policy sets.
     others: Vec<Header>,
     /// Whether the state knows any run.
@@ -29,17 +29,17 @@ pub struct Unfinished {
 }
 
 /// Judges the runs of a state, the newest first.
-pub struct Judge<'a> {
+pub struct UnfinishedRuns<'a> {
     undone: HashSet<&'a str>,
     /// Sets of which a run came to its end.
     over: BTreeSet<&'a str>,
 }
 
-impl<'a> Judge<'a> {
+impl<'a> UnfinishedRuns<'a> {
     /// Knows which runs were undone.
-    pub fn new(headers: &'a [Header]) -> Judge<'a> {
+    pub fn new(headers: &'a [Header]) -> UnfinishedRuns<'a> {
         let undone = headers.iter().filter_map(|header| header.reverts.as_deref()).collect();
-        Judge { undone, over: BTreeSet::new() }
+        UnfinishedRuns { undone, over: BTreeSet::new() }
     }
 
     /// Whether a run needs no look: it was undone, or a later one of its set planned everything anew.
@@ -87,7 +87,7 @@ pub fn find(context: &Context, state: &StateDir, set: &str) -> Result<Unfinished
             Err(_) => drop(unread.insert(run)),
         }
     }
-    let mut judge = Judge::new(&headers);
+    let mut judge = UnfinishedRuns::new(&headers);
     let mut found = BTreeMap::new();
     let (mut ended, mut others) = (None, Vec::new());
     for header in headers.iter().rev() {

@@ -18,7 +18,7 @@ const MOST_BYTES: u64 = 64 << 20;
 
 #[derive(Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct File {
+struct BaselinesFile {
     sets: BTreeMap<String, Baselines>,
     /// Who accepted which count, and why: the newest last.
     #[serde(default)]
@@ -85,7 +85,7 @@ pub fn update_with_others(
     mut others: impl FnMut(&mut Baselines),
 ) -> Result<()> {
     state.backend().update(&state.baselines(), MOST_BYTES, &mut |bytes| {
-        let mut file = bytes.map_or_else(|| Ok(File::default()), |bytes| parse(&bytes))?;
+        let mut file = bytes.map_or_else(|| Ok(BaselinesFile::default()), |bytes| parse(&bytes))?;
         let accepted = change(file.sets.entry(set.to_owned()).or_default());
         file.accepted.extend(accepted);
         let sharing = file.sets.iter_mut().filter(|(name, _)| *name != set && set_name::overlap(name, set));
@@ -94,14 +94,14 @@ pub fn update_with_others(
     })
 }
 
-fn parse(bytes: &[u8]) -> Result<File> {
+fn parse(bytes: &[u8]) -> Result<BaselinesFile> {
     serde_json::from_slice(bytes).map_err(|error| Error::new(ErrorKind::InvalidData, error))
 }
 
-fn whole(state: &StateDir) -> Result<File> {
+fn whole(state: &StateDir) -> Result<BaselinesFile> {
     match state.backend().read(&state.baselines(), MOST_BYTES) {
         Ok(bytes) => parse(&bytes),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(File::default()),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(BaselinesFile::default()),
         Err(error) => Err(error),
     }
 }

@@ -15,53 +15,57 @@ use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 use super::regular_file;
 
 /// Bytes of a file, decompressed where they are compressed.
-pub(super) struct Unpacked {
-    inner: Inner,
+pub(super) struct DecompressedReader {
+    inner: Decoder,
     /// Whether a compressed stream ended before its end: a torn file. What came before it is whole.
     pub(super) is_torn: bool,
 }
 
-enum Inner {
+enum Decoder {
     Plain(BufReader<File>),
     Gzip(Box<MultiGzDecoder<BufReader<File>>>),
     Zstandard(Box<Frames>),
 }
 
-impl Unpacked {
+impl DecompressedReader {
     /// Opens a file and looks at its first bytes.
-    pub(super) fn open(path: &Path) -> io::Result<Unpacked> {
+    pub(super) fn open(path: &Path) -> io::Result<DecompressedReader> {
         let mut file = BufReader::with_capacity(1 << 18, regular_file::open_argument(path)?);
         let head = file.fill_buf()?;
         let inner = if head.starts_with(&[0x1f, 0x8b]) {
-            Inner::Gzip(Box::new(MultiGzDecoder::new(file)))
+            Decoder::Gzip(Box::new(MultiGzDecoder::new(file)))
         } else if head.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {
-            Inner::Zstandard(Box::new(Frames { source: file, decoder: FrameDecoder::new(), is_open: false }))
+            Decoder::Zstandard(Box::new(Frames {
+                source: file,
+                decoder: FrameDecoder::new(),
+                is_open: false,
+            }))
         } else {
-            Inner::Plain(file)
+            Decoder::Plain(file)
         };
-        Ok(Unpacked { inner, is_torn: false })
+        Ok(DecompressedReader { inner, is_torn: false })
     }
 
     /// Whether the file has no byte left: then a decoder's complaint means that it was cut.
     fn is_at_end(&mut self) -> bool {
         let source = match &mut self.inner {
-            Inner::Plain(file) => file,
-            Inner::Gzip(decoder) => decoder.get_mut(),
-            Inner::Zstandard(frames) => &mut frames.source,
+            Decoder::Plain(file) => file,
+            Decoder::Gzip(decoder) => decoder.get_mut(),
+            Decoder::Zstandard(frames) => &mut frames.source,
         };
         source.fill_buf().is_ok_and(<[u8]>::is_empty)
     }
 }
 
-impl Read for Unpacked {
+impl Read for DecompressedReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.is_torn {
             return Ok(0);
         }
         let result = match &mut self.inner {
-            Inner::Plain(file) => return file.read(buffer),
-            Inner::Gzip(decoder) => decoder.read(buffer),
-            Inner::Zstandard(frames) => frames.read(buffer),
+            Decoder::Plain(file) => return file.read(buffer),
+            Decoder::Gzip(decoder) => decoder.read(buffer),
+            Decoder::Zstandard(frames) => frames.read(buffer),
         };
         match result {
             Err(error) if error.kind() != io::ErrorKind::Interrupted && self.is_at_end() => {
@@ -121,7 +125,7 @@ impl Read for Frames {
 }
 
 /// Compresses by the file's name: `.gz`, `.zst`, or not at all.
-pub(super) enum Packer<W: Write> {
+pub(super) enum CompressedWriter<W: Write> {
     Plain(BufWriter<W>),
     Gzip(Box<GzEncoder<BufWriter<W>>>),
     /// Zstandard, a frame each few megabytes: the encoder compresses what lies in memory.
@@ -131,23 +135,23 @@ pub(super) enum Packer<W: Write> {
 /// Bytes a Zstandard frame.
 const FRAME: usize = 4 << 20;
 
-impl<W: Write> Packer<W> {
+impl<W: Write> CompressedWriter<W> {
     /// For a file of this name.
-    pub(super) fn new(path: &Path, target: W) -> Packer<W> {
+    pub(super) fn new(path: &Path, target: W) -> CompressedWriter<W> {
         let target = BufWriter::with_capacity(1 << 18, target);
         match path.extension().and_then(|extension| extension.to_str()) {
-            Some("gz") => Packer::Gzip(Box::new(GzEncoder::new(target, Compression::fast()))),
-            Some("zst") => Packer::Zstandard(target, Vec::new()),
-            _ => Packer::Plain(target),
+            Some("gz") => CompressedWriter::Gzip(Box::new(GzEncoder::new(target, Compression::fast()))),
+            Some("zst") => CompressedWriter::Zstandard(target, Vec::new()),
+            _ => CompressedWriter::Plain(target),
         }
     }
 
     /// Writes what is left and hands the target back.
     pub(super) fn finish(self) -> io::Result<W> {
         let target = match self {
-            Packer::Plain(target) => target,
-            Packer::Gzip(encoder) => encoder.finish()?,
-            Packer::Zstandard(mut target, pending) => {
+            CompressedWriter::Plain(target) => target,
+            CompressedWriter::Gzip(encoder) => encoder.finish()?,
+            CompressedWriter::Zstandard(mut target, pending) => {
                 if !pending.is_empty() {
                     target.write_all(&compress_to_vec(pending.as_slice(), CompressionLevel::Fastest))?;
                 }
@@ -158,12 +162,12 @@ impl<W: Write> Packer<W> {
     }
 }
 
-impl<W: Write> Write for Packer<W> {
+impl<W: Write> Write for CompressedWriter<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
-            Packer::Plain(target) => target.write(bytes),
-            Packer::Gzip(encoder) => encoder.write(bytes),
-            Packer::Zstandard(target, pending) => {
+            CompressedWriter::Plain(target) => target.write(bytes),
+            CompressedWriter::Gzip(encoder) => encoder.write(bytes),
+            CompressedWriter::Zstandard(target, pending) => {
                 pending.extend_from_slice(bytes);
                 if pending.len() >= FRAME {
                     target.write_all(&compress_to_vec(pending.as_slice(), CompressionLevel::Fastest))?;
@@ -176,8 +180,8 @@ impl<W: Write> Write for Packer<W> {
 
     fn flush(&mut self) -> io::Result<()> {
         match self {
-            Packer::Plain(target) | Packer::Zstandard(target, _) => target.flush(),
-            Packer::Gzip(encoder) => encoder.flush(),
+            CompressedWriter::Plain(target) | CompressedWriter::Zstandard(target, _) => target.flush(),
+            CompressedWriter::Gzip(encoder) => encoder.flush(),
         }
     }
 }

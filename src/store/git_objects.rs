@@ -32,7 +32,7 @@ pub(super) fn holds<'a>(
     commit: &str,
     mut files: impl Iterator<Item = (&'a str, &'a [u8])>,
 ) -> bool {
-    let Some(objects) = Objects::open(root) else { return false };
+    let Some(objects) = GitObjects::open(root) else { return false };
     let Some(tree) = objects.tree_of(commit) else { return false };
     files.all(|(path, content)| {
         objects.find(&tree, path).is_some_and(|id| {
@@ -45,7 +45,7 @@ pub(super) fn holds<'a>(
 
 /// The regular files of a commit below each of these folders, as folder and path below it; nothing where the commit cannot be read.
 pub(super) fn files<'a>(root: &Path, commit: &str, folders: &'a [String]) -> Option<Vec<(&'a str, String)>> {
-    let objects = Objects::open(root)?;
+    let objects = GitObjects::open(root)?;
     let tree = objects.tree_of(commit)?;
     let mut found = Vec::new();
     for folder in folders {
@@ -83,19 +83,19 @@ impl TreeEntry<'_> {
 }
 
 /// Where the objects of a repository lie.
-struct Objects {
+struct GitObjects {
     folders: Vec<PathBuf>,
     /// Bytes of an id.
     hash: usize,
 }
 
-impl Objects {
-    fn open(root: &Path) -> Option<Objects> {
+impl GitObjects {
+    fn open(root: &Path) -> Option<GitObjects> {
         let own = git_folder::common_folder(&git_folder::git_folder(root)?).join("objects");
         let listed = git_folder::small_text(&own.join("info/alternates")).unwrap_or_default();
         let others = listed.lines().filter(|line| !line.is_empty()).map(|line| own.join(line));
         let folders = std::iter::once(own.clone()).chain(others).collect();
-        Some(Objects { folders, hash: if git_folder::is_sha256(root) { 32 } else { 20 } })
+        Some(GitObjects { folders, hash: if git_folder::is_sha256(root) { 32 } else { 20 } })
     }
 
     fn blob_id(&self, content: &[u8]) -> Vec<u8> {

@@ -13,8 +13,8 @@ use mdetag_core::apply::{ChangeKey, ChangeOutcome, ChangeWhat, Entry, Outcome, r
 use mdetag_core::plan::{FileReference, History, TagCase};
 use mdetag_core::time::Timestamp;
 
-use super::journal::{self, Header, Recorded};
-use super::pending_file::{self, Shown};
+use super::journal::{self, Header, RecordedRun};
+use super::pending_file::{self, ShownChanges};
 use super::set_name;
 use super::state::StateDir;
 
@@ -65,23 +65,21 @@ impl PoliciesAtHand<'_> {
 
 /// How a plan is to be made, as far as history matters.
 #[derive(Clone, Copy, Debug)]
-pub struct Present<'a> {
+pub struct HistoryInputs<'a> {
     pub now: Timestamp,
-    /// `writes.visibility`.
     pub visibility: Duration,
     /// What was contested under other policies is tried again.
     pub policy: PoliciesAtHand<'a>,
-    /// `--retry-contested`.
     pub retry_contested: bool,
     /// How tags compare: earlier runs may have spelled a tag otherwise.
     pub tag_case: TagCase,
 }
 
 /// What the journals of a tenant say. Journals that cannot be read say nothing.
-pub fn read(state: &StateDir, present: Present<'_>) -> History {
+pub fn read(state: &StateDir, present: HistoryInputs<'_>) -> History {
     let runs = journal::runs(state).unwrap_or_default();
     let mut history = History::default();
-    let mut streaks: Option<HashMap<ChangeKey, Streak>> = None;
+    let mut streaks: Option<HashMap<ChangeKey, AcceptedStreak>> = None;
     let shown = pending_file::read(state, present.tag_case);
     let mut is_open = !present.retry_contested;
     for (number, run) in runs.iter().rev().enumerate() {
@@ -108,7 +106,7 @@ pub fn read(state: &StateDir, present: Present<'_>) -> History {
 
 /// The devices that a run wrote within the last day: the service moves them between device groups hours later, so their groups
 /// prove nothing yet. Says whether any of the run is of that day.
-fn collect_written(recorded: &Recorded, now: Timestamp, written: &mut BTreeSet<Arc<str>>) -> bool {
+fn collect_written(recorded: &RecordedRun, now: Timestamp, written: &mut BTreeSet<Arc<str>>) -> bool {
     let oldest = now.minus(DAY);
     let of_day = recorded.entries.iter().filter(|entry| entry.at() > oldest);
     let may_be_written =
@@ -124,7 +122,7 @@ fn collect_written(recorded: &Recorded, now: Timestamp, written: &mut BTreeSet<A
 
 /// A change that was accepted in the newest runs, one after the other, and is wanted again.
 #[derive(Clone, Copy, Debug, Default)]
-struct Streak {
+struct AcceptedStreak {
     bounces: u32,
     is_over: bool,
     /// When it was accepted last.
@@ -133,7 +131,7 @@ struct Streak {
     oldest: Option<Timestamp>,
 }
 
-impl Streak {
+impl AcceptedStreak {
     fn is_open(&self) -> bool {
         !self.is_over && self.bounces < BOUNCES
     }
@@ -155,10 +153,10 @@ impl Streak {
 
 /// Follows changes one run further back; says whether any may still become contested.
 fn follow(
-    recorded: &Recorded,
-    present: Present<'_>,
-    shown: &Shown,
-    streaks: &mut Option<HashMap<ChangeKey, Streak>>,
+    recorded: &RecordedRun,
+    present: HistoryInputs<'_>,
+    shown: &ShownChanges,
+    streaks: &mut Option<HashMap<ChangeKey, AcceptedStreak>>,
 ) -> bool {
     let outcomes = outcomes(recorded, present.tag_case);
     let last = recorded.entries.last().map_or(Timestamp::EPOCH, Entry::at);
@@ -171,8 +169,8 @@ fn follow(
     let at = recorded.started.unwrap_or(Timestamp::EPOCH);
     let is_same_policy = present.policy.are_those_of(&recorded.header);
     let Some(streaks) = streaks else {
-        let mut found: HashMap<ChangeKey, Streak> =
-            contested.iter().map(|key| (key.clone().into_owned(), Streak::default())).collect();
+        let mut found: HashMap<ChangeKey, AcceptedStreak> =
+            contested.iter().map(|key| (key.clone().into_owned(), AcceptedStreak::default())).collect();
         for (key, outcome) in &outcomes {
             if was_undone(key, *outcome) {
                 continue;
@@ -207,7 +205,7 @@ fn follow(
 }
 
 /// How the changes of a run ended. Of several spellings of one tag the one tells most that the service took.
-fn outcomes(recorded: &Recorded, case: TagCase) -> HashMap<Cow<'_, ChangeKey>, Outcome> {
+fn outcomes(recorded: &RecordedRun, case: TagCase) -> HashMap<Cow<'_, ChangeKey>, Outcome> {
     let mut outcomes: HashMap<Cow<'_, ChangeKey>, Outcome> = HashMap::new();
     let weight = |outcome| (was_accepted(outcome), says_nothing(outcome));
     for (key, ended) in resume::outcomes(&recorded.entries) {
@@ -242,7 +240,12 @@ fn origin(key: &ChangeKey) -> &'static str {
 }
 
 /// Adds what answers confirmed so lately that the list may lag; says whether the run is so recent.
-fn collect_pending(recorded: &Recorded, present: Present<'_>, shown: &Shown, history: &mut History) -> bool {
+fn collect_pending(
+    recorded: &RecordedRun,
+    present: HistoryInputs<'_>,
+    shown: &ShownChanges,
+    history: &mut History,
+) -> bool {
     let oldest = present.now.minus(present.visibility);
     let mut is_recent = false;
     for entry in &recorded.entries {
@@ -272,7 +275,7 @@ pub struct HistoryEntry {
 }
 
 /// How the changes of a run ended, in the order of the journal, the last word on each only.
-pub fn entries_of(recorded: &Recorded) -> Vec<HistoryEntry> {
+pub fn entries_of(recorded: &RecordedRun) -> Vec<HistoryEntry> {
     let mut last: BTreeMap<&ChangeKey, usize> = BTreeMap::new();
     let mut all: Vec<HistoryEntry> = Vec::new();
     for entry in &recorded.entries {
@@ -298,7 +301,7 @@ pub fn entries_of(recorded: &Recorded) -> Vec<HistoryEntry> {
 }
 
 /// Tags that calls of a run took along and that are not back: no plan has them, and they are gone all the same.
-fn not_put_back(recorded: &Recorded) -> impl Iterator<Item = HistoryEntry> {
+fn not_put_back(recorded: &RecordedRun) -> impl Iterator<Item = HistoryEntry> {
     let lost = repairs::lost_tags(&recorded.entries).into_iter();
     lost.filter(|lost| lost.outcome != Outcome::Done).map(|ChangeOutcome { key, outcome, error }| {
         let is_last = |entry: &&Entry| {
@@ -339,9 +342,9 @@ mod tests {
         journal.append(vec![entry]).unwrap();
     }
 
-    fn at(hour: i64, policy: &str) -> Present<'_> {
+    fn at(hour: i64, policy: &str) -> HistoryInputs<'_> {
         let now = Timestamp::from_seconds(hour * HOUR);
-        Present {
+        HistoryInputs {
             now,
             visibility: Duration::from_secs(3_600),
             policy: PoliciesAtHand { digest: policy, ..PoliciesAtHand::default() },
@@ -369,7 +372,7 @@ mod tests {
         assert_eq!(history.contested_until.len(), 1);
         record(&state, 20, "p", &[("held", Outcome::NotAttempted)]);
         assert_eq!(read(&state, at(22, "p")).contested.len(), 1, "a run that did not try says nothing");
-        let retried = Present { retry_contested: true, ..at(22, "p") };
+        let retried = HistoryInputs { retry_contested: true, ..at(22, "p") };
         assert!(read(&state, retried).contested.is_empty());
         assert!(read(&state, at(22, "changed")).contested.is_empty(), "its rule may have changed");
         assert_eq!(read(&state, at(13 + 7 * 24 - 1, "p")).contested.len(), 1);
@@ -431,7 +434,7 @@ mod tests {
             record(&state, hour, "p", &[(tag, Outcome::Done)]);
         }
         assert!(read(&state, at(14, "p")).contested.is_empty(), "two tags");
-        let without_case = Present { tag_case: TagCase::Insensitive, ..at(14, "p") };
+        let without_case = HistoryInputs { tag_case: TagCase::Insensitive, ..at(14, "p") };
         assert_eq!(read(&state, without_case).contested.len(), 1);
     }
 
@@ -446,7 +449,7 @@ mod tests {
         };
         keep(minute(-1), &[]);
         record(&state, 10, "p", &[("a", Outcome::Done), ("b", Outcome::Done), ("c", Outcome::Failed)]);
-        let soon = Present { now: minute(3), ..at(10, "p") };
+        let soon = HistoryInputs { now: minute(3), ..at(10, "p") };
         let pending = || read(&state, soon).pending;
         assert_eq!(pending(), BTreeSet::from([key("a"), key("b")]));
         keep(minute(2), &[]);
@@ -491,7 +494,7 @@ mod tests {
             Entry::Ended { at, ended: vec![ended(Outcome::NotAttempted)] },
             Entry::Ended { at, ended: vec![ended(Outcome::Done)] },
         ];
-        let happened = entries_of(&Recorded { entries, ..Recorded::default() });
+        let happened = entries_of(&RecordedRun { entries, ..RecordedRun::default() });
         assert_eq!(happened.iter().map(|one| one.outcome).collect::<Vec<_>>(), [Outcome::Done]);
     }
 }

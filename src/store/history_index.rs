@@ -15,7 +15,7 @@ use mdetag_core::report::words::{self, counted};
 use mdetag_core::time::Timestamp;
 
 use super::history;
-use super::journal::{self, Header, JournalError, Recorded};
+use super::journal::{self, Header, JournalError, RecordedRun};
 use super::state::StateDir;
 
 /// A file of another version is rebuilt.
@@ -89,7 +89,7 @@ pub fn read(state: &StateDir, run: &str) -> Result<IndexedRun, JournalError> {
     Ok(made)
 }
 
-fn make(state: &StateDir, recorded: &Recorded) -> IndexedRun {
+fn make(state: &StateDir, recorded: &RecordedRun) -> IndexedRun {
     let run = &recorded.header.run;
     let plan = journal::plan_text(state, run).ok().and_then(|text| document::read(&text).ok());
     let known = plan.as_ref().map(reasons).unwrap_or_default();

@@ -13,7 +13,7 @@ use mdetag_core::plan::guard::ApprovalUse;
 use mdetag_core::plan::{Plan, WithheldReason, stale};
 use mdetag_core::time::{TICKS_PER_SECOND, Timestamp};
 
-use super::backend::{Hold, Log, is_lease_lost};
+use super::backend::{Log, WriteLease, is_lease_lost};
 pub use super::journal_error::JournalError;
 pub use super::journal_header::{Closing, Header, RunKind};
 use super::journal_line::{self as line, Line};
@@ -94,7 +94,7 @@ impl Journal {
     }
 
     /// The right to write to the tenant that this journal needs, where it needs one.
-    pub fn hold(&self) -> Option<Hold> {
+    pub fn hold(&self) -> Option<WriteLease> {
         self.log.hold()
     }
 
@@ -144,7 +144,7 @@ fn contested(plan: &Plan) -> Vec<ChangeKey> {
 
 /// A journal that was read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Recorded {
+pub struct RecordedRun {
     pub header: Header,
     pub started: Option<Timestamp>,
     /// The headers of resumptions, with their times.
@@ -162,7 +162,7 @@ pub struct Recorded {
     pub is_broken: bool,
 }
 
-impl Recorded {
+impl RecordedRun {
     /// The approvals and allowances that the run needed, with its resumptions.
     pub fn raised(&self) -> Vec<ApprovalUse> {
         let mut raised: Vec<ApprovalUse> = Vec::new();
@@ -207,7 +207,7 @@ impl Recorded {
 ///
 /// # Errors
 /// [`JournalError`].
-pub fn read(state: &StateDir, run: &str) -> Result<Recorded, JournalError> {
+pub fn read(state: &StateDir, run: &str) -> Result<RecordedRun, JournalError> {
     let none = || JournalError::NoSuchRun { run: run.to_owned(), folder: shown(&state.runs()) };
     if !super::path_text::is_name(run) {
         return Err(none());
@@ -235,8 +235,8 @@ pub fn plan_text(state: &StateDir, run: &str) -> std::io::Result<String> {
 /// The largest plan that is read: a million changes take a third of it.
 const MOST_PLAN: u64 = 4 << 30;
 
-pub(super) fn read_lines(mut reader: impl BufRead, path: &Path) -> Result<Recorded, JournalError> {
-    let mut recorded = Recorded::default();
+pub(super) fn read_lines(mut reader: impl BufRead, path: &Path) -> Result<RecordedRun, JournalError> {
+    let mut recorded = RecordedRun::default();
     let mut has_header = false;
     let (mut bytes, mut first) = (Vec::new(), Vec::new());
     let mut is_torn = false;

@@ -26,16 +26,16 @@ pub(super) enum Line {
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Written {
-    kind: Kind,
+struct WrittenLine {
+    kind: LineKind,
     at: Timestamp,
     #[serde(flatten)]
-    body: Body,
+    body: LineBody,
 }
 
 #[derive(Clone, Copy, Serialize, Deserialize, PartialEq)]
 #[serde(rename_all = "camelCase")]
-enum Kind {
+enum LineKind {
     Run,
     Before,
     Intent,
@@ -53,7 +53,7 @@ enum Kind {
 /// All keys of all kinds: each kind has its own few.
 #[derive(Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-struct Body {
+struct LineBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     format_version: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -143,7 +143,7 @@ enum WaveKind {
     Closed,
 }
 
-fn wave_body(wave: u32, event: &WaveEvent) -> Body {
+fn wave_body(wave: u32, event: &WaveEvent) -> LineBody {
     let of = |event| WaveBody { wave, event, ..WaveBody::default() };
     let (wave, devices, text) = match event {
         WaveEvent::Started { ill } => (of(WaveKind::Started), ill.clone(), None),
@@ -160,10 +160,10 @@ fn wave_body(wave: u32, event: &WaveEvent) -> Body {
         WaveEvent::Passed { reason } => (of(WaveKind::Passed), Vec::new(), reason.clone()),
         WaveEvent::Closed { reason } => (of(WaveKind::Closed), Vec::new(), Some(reason.clone())),
     };
-    Body { wave: Some(wave), devices, text, ..Body::default() }
+    LineBody { wave: Some(wave), devices, text, ..LineBody::default() }
 }
 
-fn wave_entry(at: Timestamp, body: Body) -> Option<Entry> {
+fn wave_entry(at: Timestamp, body: LineBody) -> Option<Entry> {
     let WaveBody { wave, event, not_before, gate, bad, of, at_most } = body.wave?;
     let event = match event {
         WaveKind::Started => WaveEvent::Started { ill: body.devices },
@@ -245,54 +245,64 @@ fn ungrouped(groups: &[Group]) -> Option<Vec<ChangeOutcome>> {
     Some(ended)
 }
 
-fn written(line: &Line) -> Written {
+fn written(line: &Line) -> WrittenLine {
     let entry = match line {
         Line::Run { at, header, contested } => {
-            let body = Body {
+            let body = LineBody {
                 format_version: Some("1.0".to_owned()),
                 header: Some((**header).clone()),
                 contested: keys_grouped(contested),
-                ..Body::default()
+                ..LineBody::default()
             };
-            return Written { kind: Kind::Run, at: *at, body };
+            return WrittenLine { kind: LineKind::Run, at: *at, body };
         }
         Line::Before { at, device: DeviceState { id, tags, value } } => {
             let (devices, tags, value) = (vec![id.clone()], Some(tags.clone()), value.clone());
-            let body = Body { devices, tags, value, ..Body::default() };
-            return Written { kind: Kind::Before, at: *at, body };
+            let body = LineBody { devices, tags, value, ..LineBody::default() };
+            return WrittenLine { kind: LineKind::Before, at: *at, body };
         }
         Line::Closed(Closing { at, is_complete, reason }) => {
-            let body = Body { complete: Some(*is_complete), text: Some(reason.clone()), ..Body::default() };
-            return Written { kind: Kind::Closed, at: *at, body };
+            let body =
+                LineBody { complete: Some(*is_complete), text: Some(reason.clone()), ..LineBody::default() };
+            return WrittenLine { kind: LineKind::Closed, at: *at, body };
         }
         Line::Entry(entry) => entry,
     };
     let (kind, body) = match entry {
-        Entry::Intent { call, request, .. } => (Kind::Intent, Body { call: Some(call.0), ..intent(request) }),
+        Entry::Intent { call, request, .. } => {
+            (LineKind::Intent, LineBody { call: Some(call.0), ..intent(request) })
+        }
         Entry::Reply { call, answer, ended, .. } => {
             let (answer, ended) = (Some(answer.clone()), grouped(ended));
-            (Kind::Reply, Body { call: Some(call.0), answer, ended, ..Body::default() })
+            (LineKind::Reply, LineBody { call: Some(call.0), answer, ended, ..LineBody::default() })
         }
-        Entry::Ended { ended, .. } => (Kind::Ended, Body { ended: grouped(ended), ..Body::default() }),
+        Entry::Ended { ended, .. } => {
+            (LineKind::Ended, LineBody { ended: grouped(ended), ..LineBody::default() })
+        }
         Entry::Repair { device, tag, restored, error, .. } => {
             let (devices, tag) = (vec![device.clone()], Some(tag.clone()));
-            (Kind::Repair, Body { devices, tag, restored: *restored, text: error.clone(), ..Body::default() })
+            (
+                LineKind::Repair,
+                LineBody { devices, tag, restored: *restored, text: error.clone(), ..LineBody::default() },
+            )
         }
         Entry::Canary { device, tags, .. } => {
             let (devices, tags) = (vec![device.clone()], Some(tags.clone()));
-            (Kind::Canary, Body { devices, tags, ..Body::default() })
+            (LineKind::Canary, LineBody { devices, tags, ..LineBody::default() })
         }
-        Entry::Wave { wave, event, .. } => (Kind::Wave, wave_body(*wave, event)),
-        Entry::Note { text, .. } => (Kind::Note, Body { text: Some(text.clone()), ..Body::default() }),
+        Entry::Wave { wave, event, .. } => (LineKind::Wave, wave_body(*wave, event)),
+        Entry::Note { text, .. } => {
+            (LineKind::Note, LineBody { text: Some(text.clone()), ..LineBody::default() })
+        }
     };
-    Written { kind, at: entry.at(), body }
+    WrittenLine { kind, at: entry.at(), body }
 }
 
-fn intent(call: &Call) -> Body {
-    let body = Body {
+fn intent(call: &Call) -> LineBody {
+    let body = LineBody {
         lane: Some(call.lane().word().to_owned()),
         devices: call.devices().to_vec(),
-        ..Body::default()
+        ..LineBody::default()
     };
     let action = |action: &TagAction| match action {
         TagAction::Add => Some(Action::Add),
@@ -300,15 +310,15 @@ fn intent(call: &Call) -> Body {
     };
     match call {
         Call::BulkTag { tag, action: own, .. } | Call::SingleTag { tag, action: own, .. } => {
-            Body { tag: Some(tag.clone()), action: action(own), ..body }
+            LineBody { tag: Some(tag.clone()), action: action(own), ..body }
         }
-        Call::SetValue { value, .. } => Body { device_value: Some(*value), ..body },
-        Call::Update { value, tags, .. } => Body { device_value: *value, tags: tags.clone(), ..body },
+        Call::SetValue { value, .. } => LineBody { device_value: Some(*value), ..body },
+        Call::Update { value, tags, .. } => LineBody { device_value: *value, tags: tags.clone(), ..body },
         Call::Get { .. } => body,
     }
 }
 
-fn call(body: Body) -> Option<Call> {
+fn call(body: LineBody) -> Option<Call> {
     let lane = Lane::parse(body.lane.as_deref()?)?;
     let action = body.action.map(|action| match action {
         Action::Add => TagAction::Add,
@@ -328,37 +338,37 @@ fn call(body: Body) -> Option<Call> {
     })
 }
 
-fn read(written: Written) -> Option<Line> {
-    let Written { kind, at, body } = written;
+fn read(written: WrittenLine) -> Option<Line> {
+    let WrittenLine { kind, at, body } = written;
     Some(match kind {
-        Kind::Run => {
+        LineKind::Run => {
             let contested = body.contested.iter().flat_map(Group::keys).collect();
             Line::Run { at, header: Box::new(body.header?), contested }
         }
-        Kind::Before => {
+        LineKind::Before => {
             let id = body.devices.first()?.clone();
             Line::Before { at, device: DeviceState { id, tags: body.tags?, value: body.value } }
         }
-        Kind::Closed => {
+        LineKind::Closed => {
             Line::Closed(Closing { at, is_complete: body.complete?, reason: body.text.unwrap_or_default() })
         }
-        Kind::Intent => Line::Entry(Entry::Intent { call: CallId(body.call?), at, request: call(body)? }),
-        Kind::Reply => {
+        LineKind::Intent => Line::Entry(Entry::Intent { call: CallId(body.call?), at, request: call(body)? }),
+        LineKind::Reply => {
             let ended = ungrouped(&body.ended)?;
             Line::Entry(Entry::Reply { call: CallId(body.call?), at, answer: body.answer?, ended })
         }
-        Kind::Ended => Line::Entry(Entry::Ended { at, ended: ungrouped(&body.ended)? }),
-        Kind::Repair => {
+        LineKind::Ended => Line::Entry(Entry::Ended { at, ended: ungrouped(&body.ended)? }),
+        LineKind::Repair => {
             let (device, restored, error) = (body.devices.first()?.clone(), body.restored, body.text);
             Line::Entry(Entry::Repair { at, device, tag: body.tag?, restored, error })
         }
-        Kind::Canary => {
+        LineKind::Canary => {
             let device = body.devices.first()?.clone();
             Line::Entry(Entry::Canary { at, device, tags: body.tags? })
         }
-        Kind::Wave => Line::Entry(wave_entry(at, body)?),
-        Kind::Note => Line::Entry(Entry::Note { at, text: body.text? }),
-        Kind::Unknown => Line::Entry(Entry::Note {
+        LineKind::Wave => Line::Entry(wave_entry(at, body)?),
+        LineKind::Note => Line::Entry(Entry::Note { at, text: body.text? }),
+        LineKind::Unknown => Line::Entry(Entry::Note {
             at,
             text: "a newer mdetag wrote a line that this one does not know".into(),
         }),

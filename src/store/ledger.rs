@@ -37,16 +37,16 @@ pub struct Ledger {
     /// Where it lies, for messages.
     place: String,
     clock: Arc<dyn Clock>,
-    inner: Mutex<Inner>,
+    inner: Mutex<LedgerState>,
 }
 
-struct Inner {
+struct LedgerState {
     budget: Budget,
-    keeper: Keeper,
+    keeper: LedgerStorage,
     fault: Option<String>,
 }
 
-enum Keeper {
+enum LedgerStorage {
     Folder(LaneFiles),
     Store(SharedLedger),
 }
@@ -69,7 +69,7 @@ impl Ledger {
     /// Opens the ledger in `folder`, which need not exist. `seed` must differ between processes.
     pub fn open(folder: &Path, limits: Limits, seed: u64, clock: Arc<dyn Clock>) -> Ledger {
         let files = LaneFiles { folder: folder.to_owned(), files: Default::default(), rewrites: seed };
-        Ledger::kept(shown(folder), Keeper::Folder(files), limits, seed, clock)
+        Ledger::kept(shown(folder), LedgerStorage::Folder(files), limits, seed, clock)
     }
 
     /// Opens the ledger in an object of a store, which need not exist. `place`: where it lies, for messages.
@@ -80,11 +80,17 @@ impl Ledger {
         seed: u64,
         clock: Arc<dyn Clock>,
     ) -> Ledger {
-        Ledger::kept(shown(place), Keeper::Store(SharedLedger::new(cell)), limits, seed, clock)
+        Ledger::kept(shown(place), LedgerStorage::Store(SharedLedger::new(cell)), limits, seed, clock)
     }
 
-    fn kept(place: String, keeper: Keeper, limits: Limits, seed: u64, clock: Arc<dyn Clock>) -> Ledger {
-        let inner = Inner { budget: Budget::new(limits, seed), keeper, fault: None };
+    fn kept(
+        place: String,
+        keeper: LedgerStorage,
+        limits: Limits,
+        seed: u64,
+        clock: Arc<dyn Clock>,
+    ) -> Ledger {
+        let inner = LedgerState { budget: Budget::new(limits, seed), keeper, fault: None };
         Ledger { place, clock, inner: Mutex::new(inner) }
     }
 
@@ -96,9 +102,9 @@ impl Ledger {
     /// Acts on the budget while no other process does: what others did is merged before, what `act` did is written after.
     pub fn with<T>(&self, act: impl FnOnce(&mut Budget, Timestamp) -> T) -> T {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        let Inner { budget, keeper, fault } = &mut *inner;
+        let LedgerState { budget, keeper, fault } = &mut *inner;
         let (done, written) = match keeper {
-            Keeper::Folder(files) => {
+            LedgerStorage::Folder(files) => {
                 let lock = files.lock();
                 let now = self.clock.now();
                 let merged = lock.and_then(|lock| files.merge_all(budget, now).map(|()| lock));
@@ -107,7 +113,7 @@ impl Ledger {
                 let oldest = now.minus(budget.memory());
                 (done, merged.and_then(|_lock| files.write_all(&records, oldest)))
             }
-            Keeper::Store(shared) => {
+            LedgerStorage::Store(shared) => {
                 let read = shared.before(budget, self.clock.now());
                 let now = self.clock.now();
                 let done = act(budget, now);
@@ -187,8 +193,8 @@ impl LaneFiles {
 impl Drop for Ledger {
     fn drop(&mut self) {
         let now = self.clock.now();
-        let Inner { budget, keeper, .. } = self.inner.get_mut().unwrap_or_else(PoisonError::into_inner);
-        if let Keeper::Store(shared) = keeper {
+        let LedgerState { budget, keeper, .. } = self.inner.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let LedgerStorage::Store(shared) = keeper {
             shared.end(budget, now);
         }
     }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
 
 use super::path_text::shown;
-use super::regular_file::{self, Links};
+use super::regular_file::{self, LinkPolicy};
 use super::whole_file;
 
 /// More links than this lead nowhere, as in Linux.
@@ -57,7 +57,7 @@ pub fn append(path: &Path) -> Result<File> {
     let opened = place(path).and_then(|place| match place {
         Place::Open(file) => Ok(file),
         Place::Whole(path) => {
-            regular_file::open(&path, Links::Followed, OpenOptions::new().create(true).append(true))
+            regular_file::open(&path, LinkPolicy::Followed, OpenOptions::new().create(true).append(true))
         }
     });
     opened.map_err(|error| io::Error::new(error.kind(), format!("cannot write {}: {error}", shown(path))))
@@ -194,7 +194,7 @@ fn in_place(path: &Path, error: &io::Error) -> Option<Result<File>> {
     );
     let is_file = fs::symlink_metadata(path).is_ok_and(|known| known.is_file());
     (is_fixed && is_file)
-        .then(|| regular_file::open(path, Links::Refused, OpenOptions::new().write(true).truncate(true)))
+        .then(|| regular_file::open(path, LinkPolicy::Refused, OpenOptions::new().write(true).truncate(true)))
 }
 
 #[cfg(test)]

@@ -26,7 +26,7 @@ const KEPT: Duration = Duration::from_secs(60 * 86_400);
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct File {
+struct PendingFile {
     /// What was confirmed until then is not known.
     since: Timestamp,
     /// When the newest read started.
@@ -41,12 +41,12 @@ struct Unshown {
     run: Arc<str>,
     at: Timestamp,
     #[serde(flatten)]
-    change: Missing,
+    change: PendingChange,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Missing {
+struct PendingChange {
     device: Arc<str>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     add: Option<Arc<str>>,
@@ -56,7 +56,7 @@ struct Missing {
     device_value: Option<DeviceValue>,
 }
 
-impl Missing {
+impl PendingChange {
     fn of(key: &ChangeKey) -> Self {
         let mut missing = Self { device: key.device.clone(), add: None, remove: None, device_value: None };
         match &key.what {
@@ -78,13 +78,13 @@ impl Missing {
 
 /// The changes that later reads of the list have shown.
 #[derive(Default)]
-pub struct Shown {
+pub struct ShownChanges {
     /// What was confirmed after the first and until the second of these times is known.
     between: Option<(Timestamp, Timestamp)>,
     unshown: HashSet<(Arc<str>, ChangeKey)>,
 }
 
-impl Shown {
+impl ShownChanges {
     /// Whether a read that started after the service confirmed this change of a run has shown it. A change that no read is known to
     /// have shown may lag, or have bounced.
     pub fn holds(&self, run: &str, confirmed: Timestamp, key: &ChangeKey, case: TagCase) -> bool {
@@ -94,18 +94,18 @@ impl Shown {
 }
 
 /// What is kept of a tenant. A file that cannot be read says nothing: its changes count as pending until their time has passed.
-pub fn read(state: &StateDir, case: TagCase) -> Shown {
+pub fn read(state: &StateDir, case: TagCase) -> ShownChanges {
     let Some(file) = parsed(state.backend().read(&state.pending(), MOST_BYTES).ok()) else {
-        return Shown::default();
+        return ShownChanges::default();
     };
     let keys = file
         .unshown
         .iter()
         .filter_map(|unshown| Some((unshown.run.clone(), unshown.change.key()?.awaited(case).into_owned())));
-    Shown { unshown: keys.collect(), between: Some((file.since, file.read_at)) }
+    ShownChanges { unshown: keys.collect(), between: Some((file.since, file.read_at)) }
 }
 
-fn parsed(bytes: Option<Vec<u8>>) -> Option<File> {
+fn parsed(bytes: Option<Vec<u8>>) -> Option<PendingFile> {
     serde_json::from_slice(&bytes?).ok()
 }
 
@@ -120,7 +120,7 @@ pub fn keep(state: &StateDir, read_at: Timestamp, shows: &dyn Fn(&ChangeKey) -> 
     state.backend().update(&state.pending(), MOST_BYTES, &mut |bytes| {
         // Nothing is lost with a file that nobody can read: what was confirmed before counts as not shown.
         let known = parsed(bytes);
-        let mut file = known.unwrap_or_else(|| File { since: read_at, read_at, unshown: Vec::new() });
+        let mut file = known.unwrap_or_else(|| PendingFile { since: read_at, read_at, unshown: Vec::new() });
         let last = file.read_at;
         let is_unshown =
             |unshown: &Unshown| unshown.at > read_at || unshown.change.key().is_some_and(|key| !shows(&key));
@@ -157,7 +157,7 @@ fn confirmed_since(
                 unshown.extend(missing.map(|ended| Unshown {
                     run: run.clone(),
                     at: *at,
-                    change: Missing::of(&ended.key),
+                    change: PendingChange::of(&ended.key),
                 }));
             }
         }

@@ -9,7 +9,7 @@ use mdetag_core::apply::{Call, DeviceState, Entry, TagAction};
 use mdetag_core::probe::scratch::is_scratch;
 use mdetag_core::time::Timestamp;
 
-use super::journal::{self, Header, Journal, JournalError, Recorded, RunKind};
+use super::journal::{self, Header, Journal, JournalError, RecordedRun, RunKind};
 use super::journal_line::Line;
 use super::state::StateDir;
 
@@ -43,14 +43,14 @@ pub fn keep(journal: &mut Journal, device: &DeviceState, now: Timestamp) -> Resu
 ///
 /// # Errors
 /// As [`journal::read`].
-pub fn read(state: &StateDir, run: &str) -> Result<Recorded, JournalError> {
+pub fn read(state: &StateDir, run: &str) -> Result<RecordedRun, JournalError> {
     let path = state.probe(run);
     let log = state.backend().read_log(&path).map_err(|source| journal::unusable(&path, source))?;
     journal::read_lines(BufReader::new(log), &path)
 }
 
 /// How a probe ended, in words. Nothing is written to a device before its journal holds the device.
-pub fn ended(recorded: &Recorded) -> &str {
+pub fn ended(recorded: &RecordedRun) -> &str {
     match (&recorded.closing, &recorded.before) {
         (Some(closing), _) => &closing.reason,
         (None, Some(_)) => "did not put its device back",
@@ -70,7 +70,7 @@ pub fn runs(state: &StateDir) -> std::io::Result<Vec<String>> {
 ///
 /// # Errors
 /// A folder or a journal that cannot be read.
-pub fn last_unfinished(state: &StateDir, device: Option<&str>) -> Result<Option<Recorded>, JournalError> {
+pub fn last_unfinished(state: &StateDir, device: Option<&str>) -> Result<Option<RecordedRun>, JournalError> {
     let runs = runs(state).map_err(|source| journal::unusable(&state.probes(), source))?;
     for run in runs.iter().rev() {
         let recorded = match read(state, run) {
@@ -87,7 +87,7 @@ pub fn last_unfinished(state: &StateDir, device: Option<&str>) -> Result<Option<
 }
 
 /// Scratch tags that the probe may have added.
-pub fn added(recorded: &Recorded) -> Vec<Arc<str>> {
+pub fn added(recorded: &RecordedRun) -> Vec<Arc<str>> {
     let mut added = Vec::new();
     for entry in &recorded.entries {
         if let Entry::Intent { request: Call::BulkTag { tag, action: TagAction::Add, .. }, .. } = entry
@@ -101,7 +101,7 @@ pub fn added(recorded: &Recorded) -> Vec<Arc<str>> {
 }
 
 /// Whether it sent a call that can have lost a tag of the device.
-pub fn is_patched(recorded: &Recorded) -> bool {
+pub fn is_patched(recorded: &RecordedRun) -> bool {
     let is_patch = |entry: &Entry| matches!(entry, Entry::Intent { request: Call::Update { .. }, .. });
     recorded.entries.iter().any(is_patch)
 }

@@ -10,7 +10,7 @@ use mdetag_core::inventory::foreign_encoding;
 
 /// What a path may lead through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Links {
+pub enum LinkPolicy {
     /// Links are followed: the path was given by the user, who chose where it leads.
     Followed,
     /// The last part must not be a link: only mdetag makes files there.
@@ -21,12 +21,12 @@ pub enum Links {
 ///
 /// # Errors
 /// As the end of the sentence "it cannot be opened: …", with [`reason`].
-pub fn open(path: &Path, links: Links, options: &mut OpenOptions) -> io::Result<File> {
+pub fn open(path: &Path, links: LinkPolicy, options: &mut OpenOptions) -> io::Result<File> {
     guard(options, links);
     let file = options.open(path).map_err(|error| match error.kind() {
         // Systems differ in how they refuse a link that must not be followed; that it is one says more than any of them.
         ErrorKind::NotFound | ErrorKind::AlreadyExists => error,
-        _ if links == Links::Refused && path.is_symlink() => refusal("it is a link"),
+        _ if links == LinkPolicy::Refused && path.is_symlink() => refusal("it is a link"),
         // Windows calls it "permission denied".
         _ if path.is_dir() => ErrorKind::IsADirectory.into(),
         // A pipe without a reader, or a socket.
@@ -49,19 +49,19 @@ fn refusal(why: &'static str) -> io::Error {
 }
 
 #[cfg(unix)]
-fn guard(options: &mut OpenOptions, links: Links) {
+fn guard(options: &mut OpenOptions, links: LinkPolicy) {
     use std::os::unix::fs::OpenOptionsExt;
-    let link = if links == Links::Refused { libc::O_NOFOLLOW } else { 0 };
+    let link = if links == LinkPolicy::Refused { libc::O_NOFOLLOW } else { 0 };
     // Not to wait for the other end of a pipe, and not to make a terminal ours. A regular file takes no notice of either.
     options.custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY | link);
 }
 
 #[cfg(windows)]
-fn guard(options: &mut OpenOptions, links: Links) {
+fn guard(options: &mut OpenOptions, links: LinkPolicy) {
     use std::os::windows::fs::OpenOptionsExt;
     /// `FILE_FLAG_OPEN_REPARSE_POINT`: opens the link itself, which is then no regular file.
     const OPEN_LINK: u32 = 0x0020_0000;
-    if links == Links::Refused {
+    if links == LinkPolicy::Refused {
         options.custom_flags(OPEN_LINK);
     }
 }
@@ -71,7 +71,7 @@ fn guard(options: &mut OpenOptions, links: Links) {
 /// # Errors
 /// As [`open`].
 pub(super) fn open_to_read(path: &Path) -> io::Result<File> {
-    open(path, Links::Followed, OpenOptions::new().read(true))
+    open(path, LinkPolicy::Followed, OpenOptions::new().read(true))
 }
 
 /// Opens what a person typed as an argument: a regular file, or a stream that this process was given (`/dev/stdin`,
@@ -82,7 +82,7 @@ pub(super) fn open_to_read(path: &Path) -> io::Result<File> {
 pub fn open_argument(path: &Path) -> io::Result<File> {
     match is_own_descriptor(path) {
         true => File::open(path),
-        false => open(path, Links::Followed, OpenOptions::new().read(true)),
+        false => open(path, LinkPolicy::Followed, OpenOptions::new().read(true)),
     }
 }
 
@@ -120,7 +120,7 @@ pub fn within(path: &Path, root: &Path) -> Result<PathBuf, String> {
 /// As [`within`] and [`text`].
 pub fn text_within(path: &Path, root: &Path, most: u64) -> Result<String, String> {
     // A link that took its place meanwhile is refused.
-    let file = open(&within(path, root)?, Links::Refused, OpenOptions::new().read(true));
+    let file = open(&within(path, root)?, LinkPolicy::Refused, OpenOptions::new().read(true));
     utf8(file.and_then(|file| whole(file, most)).map_err(|error| reason(&error))?)
 }
 
@@ -158,7 +158,7 @@ fn utf8(bytes: Vec<u8>) -> Result<String, String> {
 /// # Errors
 /// What is there is no regular file, cannot be opened, or has more than `most` bytes; as the end of a sentence.
 pub fn bytes(path: &Path, most: u64) -> Result<Vec<u8>, String> {
-    let file = open(path, Links::Followed, OpenOptions::new().read(true));
+    let file = open(path, LinkPolicy::Followed, OpenOptions::new().read(true));
     file.and_then(|file| whole(file, most)).map_err(|error| reason(&error))
 }
 
@@ -217,7 +217,7 @@ mod tests {
         let _socket = std::os::unix::net::UnixListener::bind(folder.path().join("socket")).unwrap();
         for path in [pipe, link, folder.path().join("socket"), "/dev/zero".into(), "/dev/tty".into()] {
             for options in [OpenOptions::new().read(true), OpenOptions::new().append(true).create(true)] {
-                let why = reason(&open(&path, Links::Followed, options).unwrap_err());
+                let why = reason(&open(&path, LinkPolicy::Followed, options).unwrap_err());
                 assert!(
                     why == "it is not a regular file" || path.ends_with("tty"),
                     "{}: {why}",
@@ -240,7 +240,7 @@ mod tests {
             OpenOptions::new().write(true).truncate(true),
             OpenOptions::new().append(true).create(true),
         ] {
-            assert_eq!(reason(&open(&link, Links::Refused, options).unwrap_err()), "it is a link");
+            assert_eq!(reason(&open(&link, LinkPolicy::Refused, options).unwrap_err()), "it is a link");
         }
         assert_eq!(fs::read_to_string(&file).unwrap(), "keep");
     }

@@ -9,9 +9,9 @@ use std::time::Duration;
 use mdetag_core::plan::{ChangeKey, TagCase};
 use mdetag_core::time::Timestamp;
 
-use super::backend::Hold;
-use super::history::{self, PoliciesAtHand, Present};
-use super::journal::{self, Header, Recorded};
+use super::backend::WriteLease;
+use super::history::{self, HistoryInputs, PoliciesAtHand};
+use super::journal::{self, Header, RecordedRun};
 use super::state::StateDir;
 
 /// What decides about later runs for a week, and a day more.
@@ -36,7 +36,7 @@ pub fn prunable(
     // The oldest come first, so the last word is that of the newest run.
     let newest: BTreeMap<&str, &Header> = headers.iter().map(|header| (&*header.set, header)).collect();
     let contested = contested(state, now, case, newest.values().map(|header| &*header.policy));
-    let is_needed = |recorded: &Recorded| {
+    let is_needed = |recorded: &RecordedRun| {
         let header = &recorded.header;
         let newest = newest.get(&*header.set);
         let undoes_for_these_policies =
@@ -72,14 +72,14 @@ pub fn prunable(
 ///
 /// # Errors
 /// The right to write was lost, or the files cannot be removed.
-pub fn remove(state: &StateDir, run: &str, hold: &Hold) -> Result<()> {
+pub fn remove(state: &StateDir, run: &str, hold: &WriteLease) -> Result<()> {
     hold.check().map_err(Error::other)?;
     state.backend().remove(&state.history(run))?;
     state.backend().remove(&state.plan(run))?;
     state.backend().remove_log(&state.journal(run))
 }
 
-fn last(recorded: &Recorded) -> Timestamp {
+fn last(recorded: &RecordedRun) -> Timestamp {
     let resumed = recorded.resumed.iter().map(|(at, _)| *at);
     let entries = recorded.entries.iter().map(mdetag_core::apply::Entry::at);
     let closed = recorded.closing.iter().map(|closing| closing.at);
@@ -97,12 +97,12 @@ fn contested<'a>(
     let read = |digest| {
         let policy = PoliciesAtHand { digest, ..PoliciesAtHand::default() };
         let visibility = Duration::ZERO;
-        history::read(state, Present { now, visibility, policy, retry_contested: false, tag_case })
+        history::read(state, HistoryInputs { now, visibility, policy, retry_contested: false, tag_case })
     };
     policies.into_iter().flat_map(|policy| read(policy).contested.into_keys()).collect()
 }
 
-fn tells_of(recorded: &Recorded, contested: &HashSet<ChangeKey>, case: TagCase) -> bool {
+fn tells_of(recorded: &RecordedRun, contested: &HashSet<ChangeKey>, case: TagCase) -> bool {
     let mut ended = recorded.entries.iter().flat_map(mdetag_core::apply::Entry::ended);
     ended.any(|ended| contested.contains(&*ended.key.under(case)))
 }

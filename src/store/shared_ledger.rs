@@ -37,7 +37,7 @@ pub(super) struct SharedLedger {
     cell: SharedCell,
     owner: String,
     writes: u64,
-    known: Option<(Option<Version>, Rows)>,
+    known: Option<(Option<Version>, LedgerRows)>,
     open: Vec<(Lane, u64, Timestamp)>,
     /// Answered and not told.
     spent: Vec<(Lane, Timestamp)>,
@@ -47,7 +47,7 @@ pub(super) struct SharedLedger {
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Rows {
+struct LedgerRows {
     stamp: String,
     spent: BTreeMap<(Lane, Timestamp), u32>,
     closed: BTreeMap<Lane, Timestamp>,
@@ -119,7 +119,7 @@ impl SharedLedger {
 
     /// Tells what is left to tell and gives back what was reserved.
     pub(super) fn end(&mut self, budget: &mut Budget, now: Timestamp) {
-        let owns = |rows: &Rows| rows.reserved.keys().any(|(_, owner)| *owner == self.owner);
+        let owns = |rows: &LedgerRows| rows.reserved.keys().any(|(_, owner)| *owner == self.owner);
         let is_told = self.spent.is_empty() && !self.known.as_ref().is_some_and(|(_, rows)| owns(rows));
         budget.share(false);
         if !is_told && self.rests_until.is_none() && self.publish(budget, &[], now).is_err() {
@@ -140,8 +140,8 @@ impl SharedLedger {
     fn look(&mut self, budget: &mut Budget, now: Timestamp) -> Result<()> {
         let found = self.cell.get()?;
         let (version, rows) = match found {
-            Some(cell) => (Some(cell.version), Rows::parse(&cell.bytes)),
-            None => (None, Rows::default()),
+            Some(cell) => (Some(cell.version), LedgerRows::parse(&cell.bytes)),
+            None => (None, LedgerRows::default()),
         };
         self.fill(budget, &rows, now);
         self.known = Some((version, rows));
@@ -149,7 +149,7 @@ impl SharedLedger {
     }
 
     /// Puts into the windows what the object says of all, and what it does not say yet of this process.
-    fn fill(&self, budget: &mut Budget, rows: &Rows, now: Timestamp) {
+    fn fill(&self, budget: &mut Budget, rows: &LedgerRows, now: Timestamp) {
         budget.forget();
         let timeout = budget.limits().call_timeout;
         let mut left: BTreeMap<Lane, u32> = BTreeMap::new();
@@ -203,7 +203,9 @@ impl SharedLedger {
                 // Another computer was first, or the answer to our own write was lost.
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => {
                     let found = self.cell.get()?;
-                    found.filter(|cell| Rows::parse(&cell.bytes).stamp == rows.stamp).map(|cell| cell.version)
+                    found
+                        .filter(|cell| LedgerRows::parse(&cell.bytes).stamp == rows.stamp)
+                        .map(|cell| cell.version)
                 }
                 Err(error) => {
                     *budget = before;
@@ -223,7 +225,7 @@ impl SharedLedger {
     }
 
     /// The object's rows with what this process adds, without what no window counts any more.
-    fn told(&self, mut rows: Rows, budget: &Budget, now: Timestamp) -> Rows {
+    fn told(&self, mut rows: LedgerRows, budget: &Budget, now: Timestamp) -> LedgerRows {
         let oldest = now.minus(budget.memory());
         let grain = (budget.minute() / GRAINS).as_nanos().div_ceil(100).max(1) as i64;
         for (lane, at) in &self.spent {
@@ -251,10 +253,10 @@ impl SharedLedger {
     }
 }
 
-impl Rows {
+impl LedgerRows {
     /// What is no line of a ledger is passed over: it may be torn or foreign, and costs a 429 at most.
-    fn parse(bytes: &[u8]) -> Rows {
-        let mut rows = Rows::default();
+    fn parse(bytes: &[u8]) -> LedgerRows {
+        let mut rows = LedgerRows::default();
         let text = String::from_utf8_lossy(bytes);
         let mut lines = text.lines();
         let Some(stamp) = lines.next().and_then(|line| line.strip_prefix(HEADER)) else { return rows };
@@ -307,15 +309,15 @@ mod tests {
     #[test]
     fn what_is_written_is_read_back_and_foreign_lines_are_passed_over() {
         let at = Timestamp::from_seconds(1_700_000_000);
-        let rows = Rows {
+        let rows = LedgerRows {
             stamp: "a-1".into(),
             spent: [((Lane::Get, at), 3), ((Lane::List, at), 1)].into(),
             closed: [(Lane::Hunting, at)].into(),
             reserved: [((Lane::Get, "a".to_owned()), (5, at))].into(),
         };
-        assert_eq!(Rows::parse(rows.text().as_bytes()), rows);
+        assert_eq!(LedgerRows::parse(rows.text().as_bytes()), rows);
         let torn = format!("{}nonsense\nu get 99999999999999999999 1\nr nowhere b 1 1\nu get 7", rows.text());
-        assert_eq!(Rows::parse(torn.as_bytes()), rows);
-        assert_eq!(Rows::parse(b"\0\0 not ours\nu get 7 1\n"), Rows::default());
+        assert_eq!(LedgerRows::parse(torn.as_bytes()), rows);
+        assert_eq!(LedgerRows::parse(b"\0\0 not ours\nu get 7 1\n"), LedgerRows::default());
     }
 }

@@ -7,7 +7,7 @@
 use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use super::compression::Unpacked;
+use super::compression::DecompressedReader;
 use super::path_text::shown;
 use super::snapshot_header::SnapshotHeader;
 use mdetag_core::inventory::{
@@ -59,7 +59,7 @@ pub enum SnapshotFileError {
 pub fn read(path: &Path) -> Result<SnapshotFile, SnapshotFileError> {
     let file_error = |source| SnapshotFileError::File { verb: "read", path: path.to_owned(), source };
     let content = |fault: String| SnapshotFileError::Content { path: path.to_owned(), fault };
-    let mut source = Unpacked::open(path).map_err(file_error)?;
+    let mut source = DecompressedReader::open(path).map_err(file_error)?;
     let mut head = Vec::new();
     read_block(&mut source, &mut head).map_err(file_error)?;
     if head.starts_with(b"\xef\xbb\xbf") {
@@ -165,7 +165,7 @@ const LONGEST_LINE: usize = 256 << 20;
 
 /// NDJSON, cut into blocks of whole lines.
 struct Lines<'s> {
-    source: &'s mut Unpacked,
+    source: &'s mut DecompressedReader,
     /// What was read of the next block.
     carry: Vec<u8>,
     is_at_end: bool,

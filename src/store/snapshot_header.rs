@@ -70,10 +70,10 @@ impl SnapshotHeader {
     /// The header that a line is, if it is one.
     pub(super) fn parse(line: &[u8]) -> Option<Result<SnapshotHeader, String>> {
         #[derive(Deserialize)]
-        struct Kind {
+        struct HeaderKind {
             kind: Option<String>,
         }
-        let kind: Kind = serde_json::from_slice(line).ok()?;
+        let kind: HeaderKind = serde_json::from_slice(line).ok()?;
         if kind.kind.as_deref() != Some("snapshot") {
             return None;
         }

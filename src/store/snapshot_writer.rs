@@ -14,7 +14,7 @@ use tempfile::NamedTempFile;
 
 use super::output_file;
 
-use super::compression::Packer;
+use super::compression::CompressedWriter;
 use super::snapshot_file::SnapshotFileError;
 use super::snapshot_header::{SnapshotHeader, SnapshotStamp};
 use mdetag_core::device;
@@ -31,14 +31,14 @@ pub struct SnapshotPages {
 }
 
 #[derive(Deserialize)]
-struct Page<'p> {
+struct PageDevices<'p> {
     #[serde(borrow, default)]
     value: Option<Vec<&'p RawValue>>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Sketch<'p> {
+struct RowSketch<'p> {
     #[serde(borrow)]
     id: Cow<'p, str>,
     #[serde(borrow, default)]
@@ -59,9 +59,9 @@ impl SnapshotPages {
     /// # Errors
     /// The page is no list page, or the disk says no; as a sentence.
     pub fn add(&mut self, page: &[u8]) -> Result<(), String> {
-        let page: Page<'_> = serde_json::from_slice(page).map_err(|error| error.to_string())?;
+        let page: PageDevices<'_> = serde_json::from_slice(page).map_err(|error| error.to_string())?;
         for raw in page.value.unwrap_or_default() {
-            let Ok(sketch) = serde_json::from_str::<Sketch<'_>>(raw.get()) else { continue };
+            let Ok(sketch) = serde_json::from_str::<RowSketch<'_>>(raw.get()) else { continue };
             if !device::is_id(&sketch.id) {
                 continue;
             }
@@ -104,7 +104,7 @@ impl SnapshotPages {
 
 /// Writes a snapshot file line by line; it appears whole or not at all.
 pub struct SnapshotLines {
-    packer: JsonLog<Packer<NamedTempFile>>,
+    packer: JsonLog<CompressedWriter<NamedTempFile>>,
     path: PathBuf,
 }
 
@@ -116,7 +116,7 @@ impl SnapshotLines {
     pub fn create(path: &Path, stamp: &SnapshotStamp) -> Result<SnapshotLines, SnapshotFileError> {
         let header = SnapshotHeader::new(stamp);
         let begin = || {
-            let mut packer = JsonLog::new(Packer::new(path, output_file::temporary(path)?));
+            let mut packer = JsonLog::new(CompressedWriter::new(path, output_file::temporary(path)?));
             serde_json::to_writer(&mut packer, &header)?;
             packer.write_all(b"\n")?;
             Ok(packer)
@@ -140,7 +140,7 @@ impl SnapshotLines {
     /// The disk says no.
     pub fn finish(self) -> Result<(), SnapshotFileError> {
         let path = self.path;
-        let place = |packer: Packer<NamedTempFile>| {
+        let place = |packer: CompressedWriter<NamedTempFile>| {
             let file = packer.finish()?;
             file.as_file().sync_all()?;
             output_file::put(file, &path)

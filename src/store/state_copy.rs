@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use mdetag_core::hex;
 use mdetag_core::time::Timestamp;
 
-use super::backend::Hold;
+use super::backend::WriteLease;
 use super::journal;
 use super::probe_journal;
 use super::state::{SANDBOX, StateDir};
@@ -178,7 +178,7 @@ pub fn pull(state: &StateDir, copy: &StateDir, now: Timestamp) -> std::result::R
 pub fn push(
     copy: &StateDir,
     state: &StateDir,
-    hold: &Hold,
+    hold: &WriteLease,
     now: Timestamp,
 ) -> std::result::Result<CopyCount, CopyError> {
     let (mark, wanted, there) = (mark(copy)?, digests(copy)?, digests(state)?);

@@ -8,13 +8,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::path_text::shown;
-use super::regular_file::{self, Links};
+use super::regular_file::{self, LinkPolicy};
 use super::whole_file;
 
 fn open(path: &Path, options: &mut OpenOptions) -> Result<File> {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(options, 0o600);
-    regular_file::open(path, Links::Refused, options)
+    regular_file::open(path, LinkPolicy::Refused, options)
 }
 
 /// Opens a file to read it.

@@ -21,51 +21,51 @@ pub(super) const GRAPH_APP_ID: &str = "00000003-0000-0000-c000-000000000000";
 
 /// What a command is about to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Need {
+pub enum RequiredAccess {
     Read,
     Write,
     Hunting,
 }
 
-impl Need {
+impl RequiredAccess {
     /// The role to ask for.
     pub fn role(self) -> &'static str {
         match self {
-            Need::Read => wire::ROLE_READ,
-            Need::Write => wire::ROLE_WRITE,
-            Need::Hunting => ROLE_HUNTING,
+            RequiredAccess::Read => wire::ROLE_READ,
+            RequiredAccess::Write => wire::ROLE_WRITE,
+            RequiredAccess::Hunting => ROLE_HUNTING,
         }
     }
 
     fn what_for(self) -> &'static str {
         match self {
-            Need::Read => "reading the inventory",
-            Need::Write => "writing tags and values",
-            Need::Hunting => "hunting queries",
+            RequiredAccess::Read => "reading the inventory",
+            RequiredAccess::Write => "writing tags and values",
+            RequiredAccess::Hunting => "hunting queries",
         }
     }
 
     /// Name and application id of the API whose role it is.
     fn resource(self) -> (&'static str, &'static str) {
         match self {
-            Need::Read | Need::Write => (wire::RESOURCE_NAME, wire::RESOURCE_APP_ID),
-            Need::Hunting => ("Microsoft Graph", GRAPH_APP_ID),
+            RequiredAccess::Read | RequiredAccess::Write => (wire::RESOURCE_NAME, wire::RESOURCE_APP_ID),
+            RequiredAccess::Hunting => ("Microsoft Graph", GRAPH_APP_ID),
         }
     }
 
     fn roles(self) -> &'static [&'static str] {
         match self {
-            Need::Read => &[wire::ROLE_READ, wire::ROLE_WRITE],
-            Need::Write => &[wire::ROLE_WRITE],
-            Need::Hunting => &[ROLE_HUNTING],
+            RequiredAccess::Read => &[wire::ROLE_READ, wire::ROLE_WRITE],
+            RequiredAccess::Write => &[wire::ROLE_WRITE],
+            RequiredAccess::Hunting => &[ROLE_HUNTING],
         }
     }
 
     fn scopes(self) -> &'static [&'static str] {
         match self {
-            Need::Read => &wire::SCOPES_READ,
-            Need::Write => &wire::SCOPES_WRITE,
-            Need::Hunting => &[ROLE_HUNTING],
+            RequiredAccess::Read => &wire::SCOPES_READ,
+            RequiredAccess::Write => &wire::SCOPES_WRITE,
+            RequiredAccess::Hunting => &[ROLE_HUNTING],
         }
     }
 }
@@ -116,7 +116,7 @@ impl Claims {
     }
 
     /// Whether the token grants this.
-    pub fn allows(&self, need: Need) -> bool {
+    pub fn allows(&self, need: RequiredAccess) -> bool {
         let holds =
             |granted: &[String], wanted: &[&str]| granted.iter().any(|name| wanted.contains(&&**name));
         holds(&self.roles, need.roles()) || holds(&self.scopes, need.scopes())
@@ -154,7 +154,11 @@ impl Claims {
     }
 
     /// Checks the roles (or delegated scopes) and names the cure where one is missing.
-    pub(super) fn check_role(&self, need: Need, source: CredentialSource) -> Result<(), TenantError> {
+    pub(super) fn check_role(
+        &self,
+        need: RequiredAccess,
+        source: CredentialSource,
+    ) -> Result<(), TenantError> {
         if self.allows(need) {
             return Ok(());
         }
@@ -188,7 +192,7 @@ pub(super) struct Expected<'a> {
 pub(super) const API_APP_ID: &str = wire::RESOURCE_APP_ID;
 
 /// Where a person clicks. A managed identity has no such page.
-fn portal_path(need: Need, source: CredentialSource) -> String {
+fn portal_path(need: RequiredAccess, source: CredentialSource) -> String {
     let (name, _) = need.resource();
     let role = need.role();
     if matches!(source, CredentialSource::ManagedIdentity | CredentialSource::AppService) {
@@ -197,8 +201,8 @@ fn portal_path(need: Need, source: CredentialSource) -> String {
         );
     }
     let place = match need {
-        Need::Hunting => "Microsoft APIs > Microsoft Graph".to_owned(),
-        Need::Read | Need::Write => format!("APIs my organization uses > {name}"),
+        RequiredAccess::Hunting => "Microsoft APIs > Microsoft Graph".to_owned(),
+        RequiredAccess::Read | RequiredAccess::Write => format!("APIs my organization uses > {name}"),
     };
     format!(
         "in the Entra admin center: App registrations > the app > API permissions > Add a permission > {place} > \
@@ -207,7 +211,7 @@ fn portal_path(need: Need, source: CredentialSource) -> String {
 }
 
 /// One command that grants the role, to an application and to a managed identity alike.
-fn grant_command(need: Need, claims: &Claims) -> String {
+fn grant_command(need: RequiredAccess, claims: &Claims) -> String {
     let (_, resource) = need.resource();
     let role = need.role();
     let principal = match (&claims.object, &claims.app) {
@@ -271,8 +275,8 @@ mod tests {
         let claims = claims(
             json!({ "tid": "t", "aud": API, "appid": "app-1", "oid": "obj-1", "roles": ["Machine.Read.All"] }),
         );
-        assert!(claims.check_role(Need::Read, CredentialSource::ClientSecret).is_ok());
-        let error = claims.check_role(Need::Write, CredentialSource::ClientSecret).unwrap_err();
+        assert!(claims.check_role(RequiredAccess::Read, CredentialSource::ClientSecret).is_ok());
+        let error = claims.check_role(RequiredAccess::Write, CredentialSource::ClientSecret).unwrap_err();
         assert!(error.what.contains("app-1 has only Machine.Read.All"), "{error}");
         let help = error.help.join("\n");
         assert!(
@@ -283,9 +287,9 @@ mod tests {
             help.contains("me=obj-1;") && help.contains("appRoles[?value=='Machine.ReadWrite.All']"),
             "{help}"
         );
-        let error = claims.check_role(Need::Write, CredentialSource::ManagedIdentity).unwrap_err();
+        let error = claims.check_role(RequiredAccess::Write, CredentialSource::ManagedIdentity).unwrap_err();
         assert!(error.help[0].contains("by command only"), "{error:?}");
-        let error = claims.check_role(Need::Hunting, CredentialSource::ClientSecret).unwrap_err();
+        let error = claims.check_role(RequiredAccess::Hunting, CredentialSource::ClientSecret).unwrap_err();
         assert!(
             error
                 .help
@@ -296,22 +300,27 @@ mod tests {
 
     #[test]
     fn no_consent_at_all_reads_as_no_roles() {
-        let error =
-            claims(json!({ "aud": API })).check_role(Need::Read, CredentialSource::ClientSecret).unwrap_err();
+        let error = claims(json!({ "aud": API }))
+            .check_role(RequiredAccess::Read, CredentialSource::ClientSecret)
+            .unwrap_err();
         assert!(error.what.contains("no roles at all"), "{error}");
     }
 
     #[test]
     fn scopes_in_place_of_roles_mark_a_delegated_token() {
         let person = claims(json!({ "aud": API, "scp": "Machine.Read User.Read" }));
-        assert!(person.is_delegated() && person.allows(Need::Read) && !person.allows(Need::Write));
+        assert!(
+            person.is_delegated()
+                && person.allows(RequiredAccess::Read)
+                && !person.allows(RequiredAccess::Write)
+        );
         assert!(!claims(json!({ "aud": API, "roles": ["Machine.Read.All"] })).is_delegated());
     }
 
     #[test]
     fn hostile_claims_cannot_add_to_a_command() {
         let claims = claims(json!({ "aud": API, "oid": "x; rm -rf ~", "appid": "$(id)" }));
-        let error = claims.check_role(Need::Read, CredentialSource::ClientSecret).unwrap_err();
+        let error = claims.check_role(RequiredAccess::Read, CredentialSource::ClientSecret).unwrap_err();
         assert!(!error.help.join("\n").contains("rm -rf"), "{error:?}");
         assert!(error.help[1].contains("OBJECT-ID-OF"));
     }

@@ -22,13 +22,13 @@ use mdetag_core::plan::Lane;
 use mdetag_core::time::{Clock, Timestamp};
 
 use super::{
-    ConnectOptions, Credential, Endpoints, IdentityOptions, Need, Overrides, Tenant, TenantError, Writer,
-    choose, claims, sign_in, sign_in_to_write,
+    ConnectOptions, Credential, Endpoints, IdentityOptions, Overrides, RequiredAccess, Tenant, TenantError,
+    Writer, choose, claims, sign_in, sign_in_to_write,
 };
 
 /// A request as it came.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Seen {
+pub(super) struct ReceivedRequest {
     pub(super) method: String,
     /// Path and decoded query.
     pub(super) path: String,
@@ -37,7 +37,7 @@ pub(super) struct Seen {
     pub(super) body: String,
 }
 
-impl Seen {
+impl ReceivedRequest {
     pub(super) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| &**value)
     }
@@ -48,22 +48,22 @@ impl Seen {
 }
 
 #[derive(Clone, Debug)]
-pub(super) struct Say {
+pub(super) struct FakeReply {
     pub(super) status: u16,
     pub(super) headers: Vec<(&'static str, String)>,
     pub(super) body: Vec<u8>,
 }
 
-impl Say {
-    pub(super) fn json(status: u16, body: &Value) -> Say {
-        Say { status, headers: Vec::new(), body: body.to_string().into_bytes() }
+impl FakeReply {
+    pub(super) fn json(status: u16, body: &Value) -> FakeReply {
+        FakeReply { status, headers: Vec::new(), body: body.to_string().into_bytes() }
     }
 
-    pub(super) fn text(status: u16, body: &str) -> Say {
-        Say { status, headers: Vec::new(), body: body.as_bytes().to_vec() }
+    pub(super) fn text(status: u16, body: &str) -> FakeReply {
+        FakeReply { status, headers: Vec::new(), body: body.as_bytes().to_vec() }
     }
 
-    pub(super) fn with(mut self, name: &'static str, value: &str) -> Say {
+    pub(super) fn with(mut self, name: &'static str, value: &str) -> FakeReply {
         self.headers.push((name, value.to_owned()));
         self
     }
@@ -72,14 +72,14 @@ impl Say {
 /// A server that runs until the test ends.
 pub(super) struct Fake {
     pub(super) url: String,
-    seen: Arc<Mutex<Vec<Seen>>>,
+    seen: Arc<Mutex<Vec<ReceivedRequest>>>,
 }
 
 impl Fake {
-    pub(super) async fn start(say: impl Fn(&Seen) -> Say + Send + Sync + 'static) -> Fake {
+    pub(super) async fn start(say: impl Fn(&ReceivedRequest) -> FakeReply + Send + Sync + 'static) -> Fake {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let seen: Arc<Mutex<Vec<Seen>>> = Arc::default();
+        let seen: Arc<Mutex<Vec<ReceivedRequest>>> = Arc::default();
         let (kept, say) = (seen.clone(), Arc::new(say));
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
@@ -96,17 +96,20 @@ impl Fake {
     }
 
     /// A tenant whose token has these roles, and which answers everything else as told.
-    pub(super) async fn tenant(roles: &[&str], say: impl Fn(&Seen) -> Say + Send + Sync + 'static) -> Fake {
+    pub(super) async fn tenant(
+        roles: &[&str],
+        say: impl Fn(&ReceivedRequest) -> FakeReply + Send + Sync + 'static,
+    ) -> Fake {
         let grant = granted(&json!({ "roles": roles }));
         Fake::start(move |seen| if seen.path.ends_with("/token") { grant.clone() } else { say(seen) }).await
     }
 
-    pub(super) fn seen(&self) -> Vec<Seen> {
+    pub(super) fn seen(&self) -> Vec<ReceivedRequest> {
         self.seen.lock().unwrap().clone()
     }
 
     /// Requests other than sign-ins.
-    pub(super) fn calls(&self) -> Vec<Seen> {
+    pub(super) fn calls(&self) -> Vec<ReceivedRequest> {
         self.seen().into_iter().filter(|seen| !seen.path.ends_with("/token")).collect()
     }
 
@@ -123,14 +126,14 @@ impl Fake {
 
 async fn answer(
     request: hyper::Request<Incoming>,
-    kept: Arc<Mutex<Vec<Seen>>>,
-    say: Arc<impl Fn(&Seen) -> Say>,
+    kept: Arc<Mutex<Vec<ReceivedRequest>>>,
+    say: Arc<impl Fn(&ReceivedRequest) -> FakeReply>,
 ) -> Result<hyper::Response<Full<Bytes>>, Infallible> {
     let (head, body) = request.into_parts();
     let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
     let url = reqwest::Url::parse(&format!("http://x{}", head.uri)).unwrap();
     let text = |value: &hyper::header::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
-    let seen = Seen {
+    let seen = ReceivedRequest {
         method: head.method.to_string(),
         path: url.path().to_owned(),
         query: url.query_pairs().map(|(name, value)| (name.into_owned(), value.into_owned())).collect(),
@@ -147,7 +150,7 @@ async fn answer(
 }
 
 /// Signs in and checks the role.
-pub(super) async fn connect(options: ConnectOptions, need: Need) -> Result<Tenant, TenantError> {
+pub(super) async fn connect(options: ConnectOptions, need: RequiredAccess) -> Result<Tenant, TenantError> {
     let tenant = sign_in(options).await?;
     tenant.check(need)?;
     Ok(tenant)
@@ -162,9 +165,9 @@ pub(super) const TENANT: &str = "11111111-2222-3333-4444-555555555555";
 pub(super) const AUDIENCE: &str = "https://api.securitycenter.microsoft.com";
 
 /// A token answer: claims as given, with the usual tenant and audience unless they say otherwise.
-pub(super) fn granted(extra: &Value) -> Say {
+pub(super) fn granted(extra: &Value) -> FakeReply {
     let token = claims::token_of(&claims_with(extra));
-    Say::json(
+    FakeReply::json(
         200,
         &json!({ "token_type": "Bearer", "expires_in": 3599, "access_token": token.expose_secret() }),
     )
@@ -210,16 +213,16 @@ impl Clock for HandClock {
 }
 
 /// A budget whose waits take no time, and what it was told.
-pub(super) struct Open {
+pub(super) struct OpenMeter {
     pub(super) admitted: Mutex<Vec<Lane>>,
     pub(super) throttled: Mutex<Vec<Option<Duration>>>,
     budget: Mutex<(Budget, Timestamp)>,
 }
 
-impl Default for Open {
-    fn default() -> Open {
+impl Default for OpenMeter {
+    fn default() -> OpenMeter {
         let budget = Budget::new(Limits::default(), 1);
-        Open {
+        OpenMeter {
             admitted: Mutex::default(),
             throttled: Mutex::default(),
             budget: Mutex::new((budget, Timestamp::from_seconds(1_795_000_000))),
@@ -227,7 +230,7 @@ impl Default for Open {
     }
 }
 
-impl Meter for Open {
+impl Meter for OpenMeter {
     fn admit(&self, lane: Lane) -> Admission {
         self.admitted.lock().unwrap().push(lane);
         let (budget, now) = &mut *self.budget.lock().unwrap();

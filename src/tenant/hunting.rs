@@ -364,13 +364,13 @@ fn text(raw: &RawValue) -> String {
 
 #[cfg(test)]
 mod tests {
-    use crate::tenant::Need;
-    use crate::tenant::fake::{AUDIENCE, Fake, Open, Say, connect, granted};
+    use crate::tenant::RequiredAccess;
+    use crate::tenant::fake::{AUDIENCE, Fake, FakeReply, OpenMeter, connect, granted};
 
     use super::*;
 
     /// Runs a query against a service that answers it so.
-    async fn hunted(say: Say, columns: &[&str]) -> (Fake, Result<HuntedRows, TenantError>) {
+    async fn hunted(say: FakeReply, columns: &[&str]) -> (Fake, Result<HuntedRows, TenantError>) {
         let fake = Fake::start(move |seen| match seen.path.as_str() {
             ROUTE => say.clone(),
             _ if seen.body.contains("graph.microsoft.com") => {
@@ -379,9 +379,9 @@ mod tests {
             _ => granted(&json!({ "aud": AUDIENCE, "roles": ["Machine.Read.All"] })),
         })
         .await;
-        let tenant = connect(fake.options(), Need::Read).await.unwrap();
+        let tenant = connect(fake.options(), RequiredAccess::Read).await.unwrap();
         let hunter = tenant.hunter().await.unwrap();
-        let meter = Open::default();
+        let meter = OpenMeter::default();
         let result = hunter.run("DeviceInfo | distinct DeviceId", columns, &meter).await;
         assert!(meter.admitted.lock().unwrap().iter().all(|lane| *lane == Lane::Hunting));
         (fake, result)
@@ -397,7 +397,7 @@ mod tests {
         let lower = json!({ "schema": [{ "name": "DeviceId", "type": "String" }], "results": [{ "DeviceId": "b" }, { "DeviceId": "a" }] });
         let upper = json!({ "Schema": [{ "Name": "DeviceId", "Type": "String" }], "Results": [{ "deviceId": "b" }, { "deviceId": "a" }] });
         for body in [lower, upper] {
-            let (fake, result) = hunted(Say::json(200, &body), &["DeviceId"]).await;
+            let (fake, result) = hunted(FakeReply::json(200, &body), &["DeviceId"]).await;
             assert_eq!(result.unwrap(), rows(&["DeviceId"], &[&["b"], &["a"]]));
             let call = fake.calls().pop().unwrap();
             assert_eq!((&*call.method, &*call.path), ("POST", ROUTE));
@@ -409,7 +409,7 @@ mod tests {
     async fn whole_rows_are_read_as_the_service_writes_them() {
         let body = r#"{"schema": [{"name": "Id"}, {"name": "Env"}, {"name": "Other"}], "results": [
             {"Id": "a", "Env": 1.10, "Other": "x"}, {"Id": "b", "Env": null}, {"Id": "c"}, {"Id": null, "Env": ["x", 1]}]}"#;
-        let found = hunted(Say::text(200, body), &["Env", "Id"]).await.1.unwrap();
+        let found = hunted(FakeReply::text(200, body), &["Env", "Id"]).await.1.unwrap();
         let whole: [&[&str]; 4] = [&["1.10", "a"], &["", "b"], &["", "c"], &["[\"x\", 1]", ""]];
         assert_eq!(found, rows(&["Env", "Id"], &whole));
     }
@@ -420,7 +420,7 @@ mod tests {
         let others = json!({ "results": [{ "DeviceName": "x" }] });
         let bare = json!({ "results": [] });
         let null = json!({ "results": [{ "DeviceId": null }] });
-        let of = async |body| hunted(Say::json(200, &body), &["DeviceId"]).await.1.unwrap();
+        let of = async |body| hunted(FakeReply::json(200, &body), &["DeviceId"]).await.1.unwrap();
         let (schema, others, bare, null) =
             (of(schema).await, of(others).await, of(bare).await, of(null).await);
         assert_eq!((schema.len(), schema.has_column("DeviceId")), (0, false));
@@ -431,7 +431,7 @@ mod tests {
 
     #[tokio::test]
     async fn cut_and_strange_results_are_errors() {
-        let error = hunted(Say::json(200, &json!({})), &["DeviceId"]).await.1.unwrap_err();
+        let error = hunted(FakeReply::json(200, &json!({})), &["DeviceId"]).await.1.unwrap_err();
         assert!(error.what.contains("holds no `results`"), "{error}");
         assert!(cut(ROW_LIMIT, 9).is_some() && cut(1, SIZE_LIMIT).is_some());
         assert!(cut(ROW_LIMIT - 1, SIZE_LIMIT - 1).is_none());
@@ -442,9 +442,9 @@ mod tests {
         let tries = std::sync::atomic::AtomicUsize::new(0);
         let fake = Fake::start(move |seen| match seen.path.as_str() {
             ROUTE if tries.fetch_add(1, std::sync::atomic::Ordering::Relaxed) < 2 => {
-                Say::text(200, r#"{"results":[{"DeviceId":"a"},{"Dev"#)
+                FakeReply::text(200, r#"{"results":[{"DeviceId":"a"},{"Dev"#)
             }
-            ROUTE => Say::json(200, &json!({ "results": [{ "DeviceId": "a" }, { "DeviceId": "b" }] })),
+            ROUTE => FakeReply::json(200, &json!({ "results": [{ "DeviceId": "a" }, { "DeviceId": "b" }] })),
             _ => {
                 granted(&json!({ "aud": "https://graph.microsoft.com", "roles": ["ThreatHunting.Read.All"] }))
             }
@@ -453,7 +453,7 @@ mod tests {
         let mut options = fake.options();
         options.endpoints.api_audience = "https://graph.microsoft.com";
         let hunter = crate::tenant::sign_in(options).await.unwrap().hunter().await.unwrap();
-        let found = hunter.run("DeviceInfo // é", &["DeviceId"], &Open::default()).await.unwrap();
+        let found = hunter.run("DeviceInfo // é", &["DeviceId"], &OpenMeter::default()).await.unwrap();
         assert_eq!(found, rows(&["DeviceId"], &[&["a"], &["b"]]));
         let calls = fake.calls();
         assert_eq!(calls.len(), 3);
@@ -463,7 +463,7 @@ mod tests {
     #[tokio::test]
     async fn a_rejected_query_shows_the_services_words_and_where_to_try_it() {
         let body = json!({ "error": { "code": "BadRequest", "message": "'Foo' could not be resolved" } });
-        let error = hunted(Say::json(400, &body), &["DeviceId"]).await.1.unwrap_err();
+        let error = hunted(FakeReply::json(400, &body), &["DeviceId"]).await.1.unwrap_err();
         assert!(error.to_string().contains("'Foo' could not be resolved"), "{error}");
         assert!(error.help[0].contains("Advanced hunting"));
     }
@@ -476,7 +476,7 @@ mod tests {
             granted(&json!({ "aud": audience, "roles": ["Machine.Read.All"] }))
         })
         .await;
-        let tenant = connect(fake.options(), Need::Read).await.unwrap();
+        let tenant = connect(fake.options(), RequiredAccess::Read).await.unwrap();
         let error = tenant.hunter().await.err().unwrap();
         assert!(error.what.contains("ThreatHunting.Read.All"), "{error}");
     }

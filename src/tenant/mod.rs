@@ -34,16 +34,16 @@ use std::time::Duration;
 use reqwest::Method;
 
 use mdetag_core::plan::Lane;
-use mdetag_core::service::{Question, Sightings};
+use mdetag_core::service::{Question, ServiceObservations};
 use mdetag_core::text;
 use mdetag_core::time::Clock;
 
 pub use self::auth::{Credential, CredentialSource, IdentityOptions, choose};
-pub use self::claims::{Claims, Need};
+pub use self::claims::{Claims, RequiredAccess};
 pub use self::clouds::{Endpoints, Origin, Override, Overrides};
 pub use self::error::{TenantError, TenantErrorKind};
 pub use self::hunting::{Hunter, ORIGINS_QUERY, OriginsOf, TagOrigins};
-pub use self::probing::{ProbeWatch, Prober, Probing};
+pub use self::probing::{ActiveProbe, ProbeWatch, Prober};
 pub use self::read::{ListCheck, PageSink, ReadDevices, ReadProgress, ReadScope, ReadWatch, Reader, pushed};
 pub use self::releases::{RELEASES, is_newer, newest};
 pub use self::webhook::{Delivery, deliver};
@@ -184,7 +184,7 @@ pub struct WritingTenant {
 /// Those of [`sign_in`], and a token that lacks the role; the error names it and how to grant it.
 pub async fn sign_in_to_write(options: ConnectOptions) -> Result<WritingTenant, TenantError> {
     let tenant = sign_in(options).await?;
-    tenant.check(Need::Write)?;
+    tenant.check(RequiredAccess::Write)?;
     Ok(WritingTenant { tenant })
 }
 
@@ -241,17 +241,17 @@ impl Tenant {
     ///
     /// # Errors
     /// It lacks the role; the error names it and how to grant it.
-    pub fn check(&self, need: Need) -> Result<(), TenantError> {
+    pub fn check(&self, need: RequiredAccess) -> Result<(), TenantError> {
         self.claims.check_role(need, self.source)
     }
 
     /// What the answers to reads told of the service beside.
-    pub fn sightings(&self) -> Sightings {
+    pub fn sightings(&self) -> ServiceObservations {
         self.connection.sightings.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Adds what the answers to writes told.
-    pub fn add_sightings(&self, seen: &Sightings) {
+    pub fn add_sightings(&self, seen: &ServiceObservations) {
         self.connection.sightings.lock().unwrap_or_else(PoisonError::into_inner).take(seen);
     }
 
@@ -266,7 +266,7 @@ impl Tenant {
     /// A sign-in that fails, or a token without the role.
     pub async fn hunter(&self) -> Result<Hunter, TenantError> {
         let token = self.connection.token(Lane::Hunting, None).await?;
-        token.claims.check_role(Need::Hunting, token.source)?;
+        token.claims.check_role(RequiredAccess::Hunting, token.source)?;
         Ok(Hunter::new(self.connection.clone()))
     }
 }
@@ -285,7 +285,7 @@ struct Connection {
     page_size: usize,
     request_timeout: Duration,
     /// What the answers to reads told of the service beside.
-    sightings: Mutex<Sightings>,
+    sightings: Mutex<ServiceObservations>,
 }
 
 impl Connection {

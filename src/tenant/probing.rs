@@ -46,7 +46,7 @@ pub trait ProbeWatch {
 }
 
 /// A probe of one device at work.
-pub struct Probing<'a, W> {
+pub struct ActiveProbe<'a, W> {
     prober: &'a Prober,
     device: Arc<str>,
     meter: &'a dyn Meter,
@@ -66,12 +66,12 @@ impl Prober {
         meter: &'a dyn Meter,
         scale: u32,
         watch: W,
-    ) -> Probing<'a, W> {
-        Probing { prober: self, device, meter, scale: scale.max(1), watch }
+    ) -> ActiveProbe<'a, W> {
+        ActiveProbe { prober: self, device, meter, scale: scale.max(1), watch }
     }
 }
 
-impl<W: ProbeWatch> Asker for Probing<'_, W> {
+impl<W: ProbeWatch> Asker for ActiveProbe<'_, W> {
     async fn ask(&mut self, ask: &Ask) -> Result<Answer, Interrupted> {
         self.watch.before(ask)?;
         let mut throttled = Vec::new();
@@ -102,7 +102,7 @@ impl<W: ProbeWatch> Asker for Probing<'_, W> {
     }
 }
 
-impl<W: ProbeWatch> Probing<'_, W> {
+impl<W: ProbeWatch> ActiveProbe<'_, W> {
     async fn admitted(&mut self, ask: &Ask) -> Result<Ticket, Interrupted> {
         loop {
             match self.meter.admit(ask.lane()) {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use mdetag::store::backend::{Cell, Cells, Condition, Objects, Version};
+use mdetag::store::backend::{Cell, Cells, Condition, ObjectBucket, Version};
 use mdetag_core::time::{Clock, Timestamp};
 
 /// The wall clock.
@@ -54,7 +54,7 @@ impl Shifted {
     }
 
     /// A store whose clock moves along.
-    pub(crate) fn store(self: &Arc<Self>, objects: Arc<Objects>) -> ShiftedStore {
+    pub(crate) fn store(self: &Arc<Self>, objects: Arc<ObjectBucket>) -> ShiftedStore {
         ShiftedStore { objects, clock: self.clone() }
     }
 
@@ -72,7 +72,7 @@ impl Clock for Shifted {
 /// A store some seconds later.
 #[derive(Debug)]
 pub(crate) struct ShiftedStore {
-    objects: Arc<Objects>,
+    objects: Arc<ObjectBucket>,
     clock: Arc<Shifted>,
 }
 

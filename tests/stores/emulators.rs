@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, Weak};
 
-use mdetag::store::backend::{self, Bucket, Cells, Objects, StatePlace, StoreAddress};
+use mdetag::store::backend::{self, Bucket, Cells, ObjectBucket, StatePlace, StoreAddress};
 use mdetag::store::state::StateDir;
 use mdetag_core::time::Clock;
 
@@ -222,14 +222,14 @@ impl Place {
     }
 
     /// The same over a store whose traffic the test counts.
-    pub(crate) fn open_in(&self, objects: &Arc<Objects>, clock: &Arc<Shifted>) -> StateDir {
+    pub(crate) fn open_in(&self, objects: &Arc<ObjectBucket>, clock: &Arc<Shifted>) -> StateDir {
         let cells: Arc<dyn Cells> = Arc::new(clock.store(objects.clone()));
         let bucket = Arc::new(Bucket::new(objects.clone(), cells, clock.clone()));
         StateDir::in_store(bucket, &objects.address().to_string(), "public", None, "t").unwrap()
     }
 
     /// The store itself; none for a folder.
-    pub(crate) fn objects(&self) -> Option<Arc<Objects>> {
+    pub(crate) fn objects(&self) -> Option<Arc<ObjectBucket>> {
         let (Kind::Store(address), Some(emulators)) = (&self.kind, &self.emulators) else { return None };
         let clock: Arc<dyn Clock> = Arc::new(Wall);
         Some(backend::connect(address, &emulators.variables(), &clock).expect("the store opens"))

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use mdetag::store::backend::{self, Objects};
+use mdetag::store::backend::{self, ObjectBucket};
 use mdetag::store::journal::{self, Closing};
 
 use super::clock::{Shifted, Wall};
@@ -12,7 +12,7 @@ use super::proxy::{Fault, Proxy};
 use super::{at, begin, note, texts};
 
 /// The store behind a proxy.
-fn through(place: &Place, proxy: &Proxy, change: impl Fn(&mut Vec<(String, String)>)) -> Arc<Objects> {
+fn through(place: &Place, proxy: &Proxy, change: impl Fn(&mut Vec<(String, String)>)) -> Arc<ObjectBucket> {
     let mut variables = place.environment(Some(&proxy.url));
     change(&mut variables);
     let clock: Arc<dyn mdetag_core::time::Clock> = Arc::new(Wall);

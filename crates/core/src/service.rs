@@ -143,9 +143,9 @@ pub fn verdicts(question: Question) -> &'static [&'static str] {
 
 /// What a run saw of the service without a call of its own: the last answer to each question, and the longest lag.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Sightings(BTreeMap<Question, (&'static str, Option<u64>)>);
+pub struct ServiceObservations(BTreeMap<Question, (&'static str, Option<u64>)>);
 
-impl Sightings {
+impl ServiceObservations {
     /// Notes an answer. Its verdict is one of the question's.
     pub fn note(&mut self, question: Question, verdict: &'static str, number: Option<u64>) {
         debug_assert!(verdicts(question).contains(&verdict), "{question:?} {verdict}");
@@ -164,7 +164,7 @@ impl Sightings {
     }
 
     /// Takes what another part of the run saw.
-    pub fn take(&mut self, other: &Sightings) {
+    pub fn take(&mut self, other: &ServiceObservations) {
         other.iter().for_each(|(question, verdict, number)| self.note(question, verdict, number));
     }
 

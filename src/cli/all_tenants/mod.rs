@@ -16,11 +16,11 @@ use futures_util::stream::{self, StreamExt as _};
 
 use mdetag_core::report::model::Subject;
 use mdetag_core::report::tenants::TenantResult;
-use mdetag_core::report::tenants::ends::{self, Ends};
+use mdetag_core::report::tenants::ends::{self, TenantEndings};
 use mdetag_core::time::spoken;
 
 use super::args::{ApplyArgs, DriftArgs, Format, PlanArgs, ReportArgs};
-use super::console::Kept;
+use super::console::BufferedOutput;
 use super::context::Context;
 use super::exit::Exit;
 use super::failure::Failure;
@@ -204,7 +204,7 @@ impl<'a> All<'a> {
         });
         let mut runs = std::pin::pin!(runs.buffered(usize::from(self.report.fleet.parallel)));
         let mut worst = Exit::Success;
-        let mut summary = Ends::default();
+        let mut summary = TenantEndings::default();
         let mut list = (context.global.format == Format::Json).then(|| Listed::begin(context)).transpose()?;
         while let Some((result, ended, kept)) = runs.next().await {
             let block = kept.take();
@@ -231,9 +231,9 @@ impl<'a> All<'a> {
         &self,
         begun: TenantResult,
         mut ended: Result<Exit, Failure>,
-        kept: Kept,
+        kept: BufferedOutput,
         folder: Option<Folder>,
-    ) -> (TenantResult, Result<Exit, Failure>, Kept) {
+    ) -> (TenantResult, Result<Exit, Failure>, BufferedOutput) {
         let mut result = self.result(begun, &ended, &kept);
         if let Some(folder) = folder
             && let Err(failure) = folder.finish(&result)
@@ -246,7 +246,12 @@ impl<'a> All<'a> {
     }
 
     /// What is known of a tenant once its command came to an end.
-    fn result(&self, begun: TenantResult, ended: &Result<Exit, Failure>, kept: &Kept) -> TenantResult {
+    fn result(
+        &self,
+        begun: TenantResult,
+        ended: &Result<Exit, Failure>,
+        kept: &BufferedOutput,
+    ) -> TenantResult {
         let profile = self.context.settings.profile(&begun.tenant);
         TenantResult {
             tenant_id: profile.and_then(|profile| profile.tenant_id.clone()),
@@ -290,7 +295,7 @@ impl Listed {
 fn own(context: &Context, name: &str) -> Context {
     let mut own = context.clone();
     own.global.tenant = Some(name.to_owned());
-    own.console.kept = Some(Kept::default());
+    own.console.kept = Some(BufferedOutput::default());
     // A bar of one tenant would draw over the lines of another.
     own.console.lines |= own.console.bars;
     own.console.bars = false;

@@ -64,7 +64,7 @@ fn each(
         let ended = work(&own);
         let exit = ended.as_ref().map_or_else(|failure| failure.exit, |exit| *exit);
         worst = worst.worst(exit);
-        let block = own.console.kept.as_ref().map(super::Kept::take).unwrap_or_default();
+        let block = own.console.kept.as_ref().map(super::BufferedOutput::take).unwrap_or_default();
         let paths: Vec<String> = paths.iter().map(|path| mdetag::store::path_text::shown(path)).collect();
         if context.global.format == Format::Json {
             documents.push(ends::policy_set(&PolicySetEnd {

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use mdetag::store::backend::Hold;
+use mdetag::store::backend::WriteLease;
 use mdetag::store::journal::{self, Header, Journal};
 use mdetag::tenant::Prober;
 use mdetag_core::apply::DeviceState;
@@ -29,7 +29,7 @@ use crate::cli::{ci, hunting};
 pub const TOOL: &str = concat!("mdetag ", env!("CARGO_PKG_VERSION"));
 
 /// All that a probe and a clean-up need.
-pub struct Bench<'a> {
+pub struct ProbeContext<'a> {
     pub context: &'a Context,
     pub args: &'a DoctorArgs,
     /// The policies, where there are any.
@@ -37,7 +37,7 @@ pub struct Bench<'a> {
     pub session: &'a Session,
     pub prober: &'a Prober,
     /// The right to write to the tenant.
-    pub hold: &'a Hold,
+    pub hold: &'a WriteLease,
 }
 
 /// A device that may be written.
@@ -49,7 +49,7 @@ pub struct Subject {
     pub value: Option<Arc<str>>,
 }
 
-impl Bench<'_> {
+impl ProbeContext<'_> {
     /// Cleans up, and holds back no signal: the next one ends the process, and the journal knows what is left.
     pub async fn cleaned(
         &self,
@@ -68,7 +68,7 @@ impl Bench<'_> {
         journal: &'b mut Journal,
         signals: Option<&'b mut tokio::sync::mpsc::UnboundedReceiver<()>>,
         before: Option<DeviceState>,
-    ) -> mdetag::tenant::Probing<'b, JournalWatch<'b>> {
+    ) -> mdetag::tenant::ActiveProbe<'b, JournalWatch<'b>> {
         let clock = self.session.ledger.clock().clone();
         let watch =
             JournalWatch { journal, hold: self.hold, clock, signals, device: id.clone(), before, calls: 0 };

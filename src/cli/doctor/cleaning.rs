@@ -1,23 +1,23 @@
 //! `mdetag doctor --probe-cleanup`: puts the device of an interrupted probe back, or takes the scratch tags off a device.
 
-use mdetag::store::journal::{self, Closing, Recorded};
+use mdetag::store::journal::{self, Closing, RecordedRun};
 use mdetag::store::probe_journal;
 use mdetag_core::apply::DeviceState;
 use mdetag_core::probe::scratch::{PREFIX, is_scratch};
 use mdetag_core::probe::{Leftover, MAX_CALLS};
 use mdetag_core::report::escape::{tag, terminal};
 
-use super::bench::{Bench, Subject, restored, unusable};
+use super::bench::{ProbeContext, Subject, restored, unusable};
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
 use crate::cli::question;
-use crate::cli::signals::Stops;
+use crate::cli::signals::StopConditions;
 
 /// Cleans up. `named`: a device, or empty for that of the newest probe that did not put its device back.
 ///
 /// # Errors
 /// As a probe.
-pub async fn run(bench: &Bench<'_>, named: &str, stops: &mut Stops) -> Result<Exit, Failure> {
+pub async fn run(bench: &ProbeContext<'_>, named: &str, stops: &mut StopConditions) -> Result<Exit, Failure> {
     let open = unfinished(bench, Some(named).filter(|named| !named.is_empty()))?;
     let subject = match (&open, named) {
         (None, "") => {
@@ -78,7 +78,7 @@ pub async fn run(bench: &Bench<'_>, named: &str, stops: &mut Stops) -> Result<Ex
 ///
 /// # Errors
 /// Journals that cannot be read.
-pub fn unfinished(bench: &Bench<'_>, device: Option<&str>) -> Result<Option<Recorded>, Failure> {
+pub fn unfinished(bench: &ProbeContext<'_>, device: Option<&str>) -> Result<Option<RecordedRun>, Failure> {
     probe_journal::last_unfinished(&bench.session.state, device).map_err(unusable)
 }
 
@@ -86,7 +86,7 @@ fn state_of(subject: &Subject) -> DeviceState {
     DeviceState { id: subject.id.clone(), tags: subject.tags.clone(), value: subject.value.clone() }
 }
 
-fn asked(bench: &Bench<'_>, before: &DeviceState, open: Option<&Recorded>) -> String {
+fn asked(bench: &ProbeContext<'_>, before: &DeviceState, open: Option<&RecordedRun>) -> String {
     let back = open.filter(|recorded| probe_journal::is_patched(recorded)).map(|_| {
         let own = before.tags.iter().filter(|tag| !is_scratch(tag)).map(|own| tag(own).into_owned());
         let own: Vec<String> = own.collect();

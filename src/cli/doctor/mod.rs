@@ -11,7 +11,7 @@ mod watch;
 use mdetag::store::backend::{self, StatePlace};
 use mdetag::store::path_text::shown;
 use mdetag::store::service_file;
-use mdetag::tenant::{self, CredentialSource, Need, TenantError};
+use mdetag::tenant::{self, CredentialSource, RequiredAccess, TenantError};
 use mdetag_core::plan::Lane;
 use mdetag_core::probe::ServiceProfile;
 use mdetag_core::report::doctor::{self, DoctorCheck, LaneBudget, SignedIn};
@@ -27,7 +27,7 @@ use super::output;
 use super::planning::{PolicySet, has_errors};
 use super::policy_set;
 use super::progress::Reading;
-use super::session::{self, Prepared, Session};
+use super::session::{self, PreparedSession, Session};
 use super::sightings;
 use super::state_store;
 
@@ -148,7 +148,7 @@ async fn version() -> DoctorCheck {
 }
 
 /// What holds before anything is sent.
-fn surroundings(prepared: &Prepared) -> Vec<DoctorCheck> {
+fn surroundings(prepared: &PreparedSession) -> Vec<DoctorCheck> {
     let endpoints = prepared.endpoints();
     let proxy = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"]
         .into_iter()
@@ -212,18 +212,18 @@ fn identity(session: &Session) -> Vec<DoctorCheck> {
         "roles",
         if granted.is_empty() { "none".into() } else { granted.join(", ") },
     ));
-    checks.push(match tenant.check(Need::Read) {
+    checks.push(match tenant.check(RequiredAccess::Read) {
         Ok(()) => DoctorCheck::good("may plan", "yes"),
         Err(error) => failed("may plan", &error),
     });
     // A plan identity is not supposed to write.
-    checks.push(match tenant.check(Need::Write) {
+    checks.push(match tenant.check(RequiredAccess::Write) {
         Ok(()) => DoctorCheck::good("may apply", "yes"),
         Err(error) => DoctorCheck {
             is_good: true,
             found: format!(
                 "no, which is right for an identity that only plans: it lacks {}",
-                Need::Write.role()
+                RequiredAccess::Write.role()
             ),
             ..failed("may apply", &error)
         },
@@ -239,7 +239,7 @@ fn identity(session: &Session) -> Vec<DoctorCheck> {
 }
 
 async fn reachability(context: &Context, session: &Session) -> Vec<DoctorCheck> {
-    if session.tenant.check(Need::Read).is_err() {
+    if session.tenant.check(RequiredAccess::Read).is_err() {
         return Vec::new();
     }
     let reading = Reading::start(context, &session.ledger);

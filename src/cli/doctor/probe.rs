@@ -14,7 +14,7 @@ use mdetag_core::report::escape::terminal;
 use mdetag_core::report::probe::{self as report, ProbeEnd};
 use mdetag_core::report::words::counted;
 
-use super::bench::{Bench, Subject, TOOL, restored, unusable};
+use super::bench::{ProbeContext, Subject, TOOL, restored, unusable};
 use super::cleaning;
 use crate::cli::args::{DoctorArgs, Format};
 use crate::cli::context::Context;
@@ -23,7 +23,7 @@ use crate::cli::failure::{Failure, chain};
 use crate::cli::planning::PolicySet;
 use crate::cli::progress::Reading;
 use crate::cli::session::{self, SANDBOX};
-use crate::cli::signals::Stops;
+use crate::cli::signals::StopConditions;
 use crate::cli::{ci, output, policy_set, question};
 
 /// Probes, or cleans up after a probe.
@@ -42,14 +42,15 @@ pub async fn run(context: &Context, args: &DoctorArgs) -> Result<Exit, Failure> 
         return Err(Failure::usage("there is no policy set here, which could protect the device")
             .help("run it in the repository of the policies, or without --auto-approve in a terminal"));
     }
-    let mut stops = Stops::listen(context, None);
+    let mut stops = StopConditions::listen(context, None);
     let policy = set.as_ref().map(|set| &set.policy);
     let (session, prober) = stops.or(session::open_to_probe(context, policy)).await?;
     let now = session.ledger.clock().now();
     let holder = format!("process {} of {}, since {now}", std::process::id(), ci::origin());
     let held = session.state.backend().hold(&session.state.lock(), &holder);
     let hold = held.map_err(|error| Failure::file(chain(&error)))?;
-    let bench = Bench { context, args, set: set.as_ref(), session: &session, prober: &prober, hold: &hold };
+    let bench =
+        ProbeContext { context, args, set: set.as_ref(), session: &session, prober: &prober, hold: &hold };
     let ended = match (&args.probe, &args.probe_cleanup) {
         (Some(device), _) => bench.probe(device, &mut stops).await,
         (None, named) => cleaning::run(&bench, named.as_deref().unwrap_or_default(), &mut stops).await,
@@ -75,8 +76,8 @@ fn policies(context: &Context) -> Result<Option<PolicySet>, Failure> {
     policy_set::load(context, &paths, context.policy_now()).map(Some)
 }
 
-impl Bench<'_> {
-    async fn probe(&self, named: &str, stops: &mut Stops) -> Result<Exit, Failure> {
+impl ProbeContext<'_> {
+    async fn probe(&self, named: &str, stops: &mut StopConditions) -> Result<Exit, Failure> {
         if let Some(open) = cleaning::unfinished(self, None)? {
             return Err(Failure::file(format!("the probe {} did not put its device back", open.header.run))
                 .help("put it back first: mdetag doctor --probe-cleanup"));

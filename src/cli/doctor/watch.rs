@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use mdetag::store::backend::Hold;
+use mdetag::store::backend::WriteLease;
 use mdetag::store::journal::{Journal, JournalError};
 use mdetag::store::probe_journal;
 use mdetag::tenant::ProbeWatch;
@@ -20,7 +20,7 @@ pub struct JournalWatch<'a> {
     /// Of this probe.
     pub journal: &'a mut Journal,
     /// The right to write to the tenant.
-    pub hold: &'a Hold,
+    pub hold: &'a WriteLease,
     /// The journal's clock.
     pub clock: Arc<dyn Clock>,
     /// A signal ends a probe, and no clean-up.

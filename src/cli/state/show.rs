@@ -5,8 +5,8 @@
 use std::collections::{BTreeSet, HashSet};
 
 use mdetag::store::backend::StatePlace;
-use mdetag::store::history::{self, PoliciesAtHand, Present};
-use mdetag::store::journal::{self, Header, Recorded};
+use mdetag::store::history::{self, HistoryInputs, PoliciesAtHand};
+use mdetag::store::journal::{self, Header, RecordedRun};
 use mdetag::store::state::StateDir;
 use mdetag::store::{baselines_file, history_index, path_text::shown};
 use mdetag_core::report::state::{self as report, KeptRuns, LastUse, NextWave, TenantState, UsedApproval};
@@ -16,7 +16,7 @@ use crate::cli::args::Format;
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::failure::{Failure, chain};
-use crate::cli::unfinished::Judge;
+use crate::cli::unfinished::UnfinishedRuns;
 use crate::cli::{history as past_runs, open_rollouts, output, state_store};
 
 /// Prints what the state holds.
@@ -67,7 +67,8 @@ fn tenant(context: &Context, state: &StateDir) -> Result<TenantState, Failure> {
     let digest = headers.last().map_or("", |header| &header.policy);
     let policy = PoliciesAtHand { digest, ..PoliciesAtHand::default() };
     let tag_case = context.settings.tag_case;
-    let known = history::read(state, Present { now, visibility, policy, retry_contested: false, tag_case });
+    let known =
+        history::read(state, HistoryInputs { now, visibility, policy, retry_contested: false, tag_case });
     let mut next_waves = None;
     let rollouts: Option<Vec<String>> = match open_rollouts::open(state, None, None) {
         Ok(open) => {
@@ -103,7 +104,7 @@ fn tenant(context: &Context, state: &StateDir) -> Result<TenantState, Failure> {
 }
 
 /// How far an open rollout is, and what its next wave waits for.
-fn next_wave(recorded: &Recorded, now: Timestamp) -> NextWave {
+fn next_wave(recorded: &RecordedRun, now: Timestamp) -> NextWave {
     let progress = open_rollouts::progress(recorded);
     NextWave {
         run: recorded.header.run.clone(),
@@ -123,7 +124,7 @@ fn unfinished(
     open: &[String],
 ) -> BTreeSet<String> {
     let mut unfinished: BTreeSet<String> = open.iter().cloned().collect();
-    let mut judge = Judge::new(headers);
+    let mut judge = UnfinishedRuns::new(headers);
     for header in headers.iter().rev() {
         let is_closed = || {
             journal::read(state, &header.run)

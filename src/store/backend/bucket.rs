@@ -11,8 +11,8 @@ use std::time::Duration;
 use mdetag_core::time::Clock;
 
 use super::lease::{self, Lease};
-use super::objects::{Cells, Condition, Objects, SharedCell};
-use super::{Backend, Hold, LONGEST_LOG, LeaseLost, Log, OwnClock};
+use super::objects::{Cells, Condition, ObjectBucket, SharedCell};
+use super::{Backend, LONGEST_LOG, LeaseLost, Log, OwnClock, WriteLease};
 use crate::store::lock::LockError;
 use crate::store::path_text::shown;
 
@@ -22,7 +22,7 @@ const MOST_ROUNDS: u32 = 64;
 /// The state of one tenant in a store.
 #[derive(Debug)]
 pub struct Bucket {
-    objects: Arc<Objects>,
+    objects: Arc<ObjectBucket>,
     cells: Arc<dyn Cells>,
     clock: OwnClock,
     lease: Mutex<Weak<Lease>>,
@@ -30,7 +30,7 @@ pub struct Bucket {
 
 impl Bucket {
     /// State in `objects`. Leases are taken through `cells`, by the store's clock, and believed in by `clock`.
-    pub fn new(objects: Arc<Objects>, cells: Arc<dyn Cells>, clock: Arc<dyn Clock>) -> Bucket {
+    pub fn new(objects: Arc<ObjectBucket>, cells: Arc<dyn Cells>, clock: Arc<dyn Clock>) -> Bucket {
         Bucket { objects, cells, clock: OwnClock(clock), lease: Mutex::new(Weak::new()) }
     }
 
@@ -50,7 +50,7 @@ impl Bucket {
 }
 
 /// The key of a path below the store's address.
-pub(super) fn key(objects: &Objects, path: &Path) -> Result<String> {
+pub(super) fn key(objects: &ObjectBucket, path: &Path) -> Result<String> {
     let (path, root) = (shown(path), objects.address().to_string());
     let below = path.strip_prefix(&root).map(|below| below.trim_start_matches('/'));
     let below = below.ok_or_else(|| Error::other(format!("{path} does not lie in {root}")))?;
@@ -58,7 +58,7 @@ pub(super) fn key(objects: &Objects, path: &Path) -> Result<String> {
     Ok(if prefix.is_empty() { below.to_owned() } else { format!("{prefix}/{below}") })
 }
 
-fn segments(objects: &Objects, folder: &str) -> Result<Vec<Segment>> {
+fn segments(objects: &ObjectBucket, folder: &str) -> Result<Vec<Segment>> {
     let found = objects.list(folder)?;
     Ok(chosen(found.into_iter().filter_map(|(key, size)| Segment::parse(folder, key, size)).collect()))
 }
@@ -209,13 +209,13 @@ impl Backend for Bucket {
         Ok(Box::new(segments))
     }
 
-    fn hold(&self, path: &Path, holder: &str) -> std::result::Result<Hold, LockError> {
+    fn hold(&self, path: &Path, holder: &str) -> std::result::Result<WriteLease, LockError> {
         let unusable = |source| LockError::Unusable { path: shown(path), source };
         let key = self.key(path).map_err(unusable)?;
         let lease = Lease::take(&self.cells, &key, holder, &self.clock.0)?;
         Lease::keep(&lease);
         *self.lease.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(&lease);
-        Ok(Hold(lease))
+        Ok(WriteLease(lease))
     }
 
     fn unlock(&self, path: &Path, by: &str) -> std::result::Result<Option<String>, LockError> {
@@ -248,7 +248,7 @@ impl Backend for Bucket {
 /// A journal that is written to: one object an append.
 #[derive(Debug)]
 struct SegmentLog {
-    objects: Arc<Objects>,
+    objects: Arc<ObjectBucket>,
     folder: String,
     last: u64,
     lease: Arc<Lease>,
@@ -261,7 +261,7 @@ const MOST_KEPT: usize = 16 << 20;
 
 impl Log for SegmentLog {
     fn append(&mut self, bytes: &[u8]) -> Result<()> {
-        super::Held::check(&*self.lease).map_err(Error::other)?;
+        super::LeaseHandle::check(&*self.lease).map_err(Error::other)?;
         let key = format!("{}/{:06}.jsonl", self.folder, self.last + 1);
         match self.objects.put(&key, bytes.to_vec(), Condition::Absent) {
             Ok(_) => {}
@@ -284,8 +284,8 @@ impl Log for SegmentLog {
         Some(self.lease.fence())
     }
 
-    fn hold(&self) -> Option<Hold> {
-        Some(Hold(self.lease.clone()))
+    fn hold(&self) -> Option<WriteLease> {
+        Some(WriteLease(self.lease.clone()))
     }
 
     fn finish(&mut self) {
@@ -298,7 +298,7 @@ impl Log for SegmentLog {
 impl SegmentLog {
     /// Writes one segment for all, and removes them once it lies there whole.
     fn merge(&self) -> Result<()> {
-        super::Held::check(&*self.lease).map_err(Error::other)?;
+        super::LeaseHandle::check(&*self.lease).map_err(Error::other)?;
         let segments = segments(&self.objects, &self.folder)?;
         let whole = segments.iter().map(|segment| segment.last + 1 - segment.first).sum::<u64>() == self.last;
         if segments.len() < 2 || !whole {
@@ -320,7 +320,7 @@ impl SegmentLog {
 
 /// The segments of a journal, one after the other. The first alone: many readers need no more.
 struct Segments {
-    objects: Arc<Objects>,
+    objects: Arc<ObjectBucket>,
     folder: String,
     keys: VecDeque<String>,
     read: Cursor<Vec<u8>>,

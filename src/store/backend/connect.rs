@@ -13,7 +13,7 @@ use object_store::{BackoffConfig, ClientOptions, ObjectStore, RetryConfig};
 use mdetag_core::time::Clock;
 
 use super::StoreAddress;
-use super::objects::{Cells, Condition, Objects, Watched};
+use super::objects::{Cells, Condition, CountingConnector, ObjectBucket};
 
 /// Says that the store was probed, and how.
 const MARK: &str = "mdetag-store.json";
@@ -26,8 +26,8 @@ pub fn connect(
     address: &StoreAddress,
     variables: &[(String, String)],
     clock: &Arc<dyn Clock>,
-) -> Result<Arc<Objects>> {
-    let objects = Objects::new(address.clone(), clock.clone(), |watched| match address {
+) -> Result<Arc<ObjectBucket>> {
+    let objects = ObjectBucket::new(address.clone(), clock.clone(), |watched| match address {
         StoreAddress::Blob { account, container, .. } => blob(account, container, variables, watched),
         StoreAddress::S3 { bucket, .. } => s3(bucket, variables, watched),
     })?;
@@ -38,7 +38,7 @@ fn blob(
     account: &str,
     container: &str,
     variables: &[(String, String)],
-    watched: Watched,
+    watched: CountingConnector,
 ) -> object_store::Result<Arc<dyn ObjectStore>> {
     let mut builder = MicrosoftAzureBuilder::new();
     let mut is_local = false;
@@ -60,7 +60,7 @@ fn blob(
 fn s3(
     bucket: &str,
     variables: &[(String, String)],
-    watched: Watched,
+    watched: CountingConnector,
 ) -> object_store::Result<Arc<dyn ObjectStore>> {
     let mut builder = AmazonS3Builder::new();
     let mut is_local = false;
@@ -111,7 +111,7 @@ fn retries() -> RetryConfig {
 ///
 /// # Errors
 /// The store does not answer, refuses, or ignores conditions.
-pub fn probe(objects: &Objects) -> Result<()> {
+pub fn probe(objects: &ObjectBucket) -> Result<()> {
     let prefix = objects.address().prefix();
     let key = if prefix.is_empty() { MARK.to_owned() } else { format!("{prefix}/{MARK}") };
     if objects.get(&key)?.is_some() {
@@ -132,7 +132,7 @@ pub fn probe(objects: &Objects) -> Result<()> {
 ///
 /// # Errors
 /// What it does not let be done, and why.
-pub fn examine(objects: &Objects) -> Result<i64> {
+pub fn examine(objects: &ObjectBucket) -> Result<i64> {
     let failed = |what: &str, error: &Error| Error::new(error.kind(), format!("cannot {what}: {error}"));
     let prefix = objects.address().prefix();
     let scratch = [prefix, &format!("{MARK}.doctor-{}", objects.now().ticks())].join("/");
@@ -152,14 +152,14 @@ pub fn examine(objects: &Objects) -> Result<i64> {
     Ok(-objects.ahead_millis())
 }
 
-fn ignores_conditions(objects: &Objects) -> Error {
+fn ignores_conditions(objects: &ObjectBucket) -> Error {
     Error::other(format!(
         "{} ignores the conditions of writes (If-None-Match, If-Match): a lease there would not keep a second apply out",
         objects.address().root()
     ))
 }
 
-fn conditions(objects: &Objects, scratch: &str) -> Result<bool> {
+fn conditions(objects: &ObjectBucket, scratch: &str) -> Result<bool> {
     let first = objects.put(scratch, b"1".to_vec(), Condition::Absent)?;
     let again = objects.put(scratch, b"2".to_vec(), Condition::Absent);
     objects.put(scratch, b"3".to_vec(), Condition::Is(first.clone()))?;

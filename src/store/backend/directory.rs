@@ -7,7 +7,7 @@ use std::io::{BufReader, ErrorKind, Read, Result, Seek, SeekFrom, Write};
 use std::path::Path;
 use std::time::Duration;
 
-use super::{Backend, Held, Hold, LONGEST_LOG, LeaseLost, Log};
+use super::{Backend, LONGEST_LOG, LeaseHandle, LeaseLost, Log, WriteLease};
 use crate::store::lock::{self, Lock, LockError};
 use crate::store::state_file;
 
@@ -69,8 +69,8 @@ impl Backend for Directory {
         Ok(Box::new(BufReader::new(file)))
     }
 
-    fn hold(&self, path: &Path, holder: &str) -> std::result::Result<Hold, LockError> {
-        Lock::take(path, holder).map(Hold::new)
+    fn hold(&self, path: &Path, holder: &str) -> std::result::Result<WriteLease, LockError> {
+        Lock::take(path, holder).map(WriteLease::new)
     }
 
     /// The operating system frees the lock of a process that is gone, so there is never one to end.
@@ -118,7 +118,7 @@ impl Log for FileLog {
 }
 
 /// The operating system takes a file's lock from no living process.
-impl Held for Lock {
+impl LeaseHandle for Lock {
     fn check(&self) -> std::result::Result<(), LeaseLost> {
         Ok(())
     }

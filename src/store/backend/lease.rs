@@ -15,7 +15,7 @@ use mdetag_core::hex;
 use mdetag_core::time::{Clock, Timestamp};
 
 use super::objects::{Cell, Cells, Condition, Version};
-use super::{Held, LeaseLost, OwnClock};
+use super::{LeaseHandle, LeaseLost, OwnClock};
 use crate::store::lock::LockError;
 use crate::store::path_text::shown;
 
@@ -34,7 +34,7 @@ const GRAIN: Duration = Duration::from_secs(1);
 /// What the lock object says.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Written {
+struct LockContent {
     holder: String,
     /// Grows with each holder.
     fence: u64,
@@ -58,13 +58,13 @@ pub struct Lease {
     fence: u64,
     /// How long the lease of the holder before had not been renewed, where it was not given back.
     inherited: Option<Duration>,
-    inner: Mutex<Inner>,
+    inner: Mutex<LeaseState>,
     /// Dropped with the lease: the renewing thread ends.
     alive: Mutex<Option<SyncSender<()>>>,
 }
 
 #[derive(Debug)]
-struct Inner {
+struct LeaseState {
     version: Version,
     renewed: Moment,
     lost: Option<String>,
@@ -139,7 +139,7 @@ impl Lease {
                 holder: holder.to_owned(),
                 fence,
                 inherited,
-                inner: Mutex::new(Inner { version, renewed, lost: None }),
+                inner: Mutex::new(LeaseState { version, renewed, lost: None }),
                 alive: Mutex::new(None),
             });
             return Ok(lease);
@@ -208,7 +208,7 @@ impl Lease {
     }
 }
 
-impl Held for Lease {
+impl LeaseHandle for Lease {
     fn check(&self) -> std::result::Result<(), LeaseLost> {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         let elapsed = inner.renewed.elapsed(&*self.clock.0);
@@ -231,21 +231,21 @@ impl Drop for Lease {
     }
 }
 
-fn written(holder: &str, fence: u64, released: bool) -> Written {
+fn written(holder: &str, fence: u64, released: bool) -> LockContent {
     let mut random = [0u8; 16];
     // Without randomness the time still differs.
     let _ = ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut random);
     let nonce = hex::digits(&random);
     let holder =
         holder.chars().map(|scalar| if scalar.is_control() { ' ' } else { scalar }).take(400).collect();
-    Written { holder, fence, nonce, released, by_hand: false }
+    LockContent { holder, fence, nonce, released, by_hand: false }
 }
 
-fn bytes(written: &Written) -> Vec<u8> {
+fn bytes(written: &LockContent) -> Vec<u8> {
     serde_json::to_vec(written).expect("plain data has a JSON form")
 }
 
-fn parse(cell: &Cell) -> Result<Written> {
+fn parse(cell: &Cell) -> Result<LockContent> {
     serde_json::from_slice(&cell.bytes).map_err(|_| {
         std::io::Error::new(
             ErrorKind::InvalidData,
@@ -254,7 +254,7 @@ fn parse(cell: &Cell) -> Result<Written> {
     })
 }
 
-fn is_own(cell: &Cell, own: &Written) -> bool {
+fn is_own(cell: &Cell, own: &LockContent) -> bool {
     parse(cell).is_ok_and(|found| found.nonce == own.nonce)
 }
 
@@ -273,7 +273,7 @@ pub(super) fn last_holder(cells: &dyn Cells, key: &str) -> Result<Option<String>
 /// Ends a lease that was not renewed for its life. Returns its holder, or none if it is free. `by`: who ends it, and why.
 ///
 /// # Errors
-/// [`LockError::Held`] where it is renewed still, or taken meanwhile; the store does not answer.
+/// [`LockError::LeaseHandle`] where it is renewed still, or taken meanwhile; the store does not answer.
 pub(super) fn unlock(
     cells: &dyn Cells,
     key: &str,
@@ -290,7 +290,8 @@ pub(super) fn unlock(
         let holder = format!("{}, renewed {} s ago", found.holder, age.as_secs());
         return Err(LockError::Held { holder });
     }
-    let own = Written { by_hand: true, ..written(&format!("ended by hand: {by}"), found.fence + 1, true) };
+    let own =
+        LockContent { by_hand: true, ..written(&format!("ended by hand: {by}"), found.fence + 1, true) };
     let Err(error) = cells.put(key, bytes(&own), Condition::Is(cell.version)) else {
         return Ok(Some(found.holder));
     };

@@ -5,19 +5,19 @@
 use std::io::{Error, ErrorKind, Read, Result};
 use std::path::Path;
 
-use super::{Backend, Hold, Log};
+use super::{Backend, Log, WriteLease};
 use crate::store::lock::LockError;
 use crate::store::path_text::shown;
 
 /// Stands in for a store that does not answer.
 #[derive(Clone, Copy, Debug)]
-pub struct Missing;
+pub struct UnreachableStore;
 
 fn gone() -> Error {
     Error::new(ErrorKind::NotFound, "the state cannot be reached")
 }
 
-impl Backend for Missing {
+impl Backend for UnreachableStore {
     fn read(&self, _: &Path, _: u64) -> Result<Vec<u8>> {
         Err(gone())
     }
@@ -50,7 +50,7 @@ impl Backend for Missing {
         Err(gone())
     }
 
-    fn hold(&self, path: &Path, _: &str) -> std::result::Result<Hold, LockError> {
+    fn hold(&self, path: &Path, _: &str) -> std::result::Result<WriteLease, LockError> {
         Err(LockError::Unusable { path: shown(path), source: gone() })
     }
 

@@ -20,8 +20,8 @@ pub use bucket::Bucket;
 pub use connect::{connect, examine, probe};
 pub use directory::Directory;
 pub use lease::Lease;
-pub use missing::Missing;
-pub use objects::{Cell, Cells, Condition, Objects, SharedCell, Version};
+pub use missing::UnreachableStore;
+pub use objects::{Cell, Cells, Condition, ObjectBucket, SharedCell, Version};
 pub use place::{StatePlace, StoreAddress};
 
 use mdetag_core::time::Clock;
@@ -92,12 +92,12 @@ pub trait Backend: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     /// [`LockError`].
-    fn hold(&self, path: &Path, holder: &str) -> std::result::Result<Hold, LockError>;
+    fn hold(&self, path: &Path, holder: &str) -> std::result::Result<WriteLease, LockError>;
 
     /// Ends the right to write of a holder that is gone, and says who it was; none where nobody has it. `by`: who ends it, and why.
     ///
     /// # Errors
-    /// [`LockError::Held`] where its holder is at work.
+    /// [`LockError::LeaseHandle`] where its holder is at work.
     fn unlock(&self, path: &Path, by: &str) -> std::result::Result<Option<String>, LockError>;
 
     /// Removes a file. A missing one is no error.
@@ -139,7 +139,7 @@ pub trait Log: fmt::Debug + Send {
     fn fence(&self) -> Option<u64>;
 
     /// The right to write under which it is written.
-    fn hold(&self) -> Option<Hold> {
+    fn hold(&self) -> Option<WriteLease> {
         None
     }
 
@@ -149,12 +149,12 @@ pub trait Log: fmt::Debug + Send {
 
 /// The right to write to a tenant: dropped, it is free for others.
 #[derive(Clone, Debug)]
-pub struct Hold(Arc<dyn Held>);
+pub struct WriteLease(Arc<dyn LeaseHandle>);
 
-impl Hold {
+impl WriteLease {
     /// A right that `held` keeps.
-    pub fn new(held: impl Held + 'static) -> Hold {
-        Hold(Arc::new(held))
+    pub fn new(held: impl LeaseHandle + 'static) -> WriteLease {
+        WriteLease(Arc::new(held))
     }
 
     /// Whether this process alone may write now.
@@ -172,14 +172,14 @@ impl Hold {
 }
 
 /// What keeps a right to write.
-pub trait Held: fmt::Debug + Send + Sync {
-    /// As [`Hold::check`].
+pub trait LeaseHandle: fmt::Debug + Send + Sync {
+    /// As [`WriteLease::check`].
     ///
     /// # Errors
-    /// As [`Hold::check`].
+    /// As [`WriteLease::check`].
     fn check(&self) -> std::result::Result<(), LeaseLost>;
 
-    /// As [`Hold::quarantine`].
+    /// As [`WriteLease::quarantine`].
     fn quarantine(&self, call: std::time::Duration) -> Option<std::time::Duration>;
 }
 

@@ -111,7 +111,7 @@ pub(super) struct Traffic {
 }
 
 #[derive(Debug)]
-pub struct Objects {
+pub struct ObjectBucket {
     store: Arc<dyn ObjectStore>,
     runtime: Option<tokio::runtime::Runtime>,
     traffic: Arc<Traffic>,
@@ -119,7 +119,7 @@ pub struct Objects {
     clock: OwnClock,
 }
 
-impl Objects {
+impl ObjectBucket {
     /// Objects of `address` in a store that `open` makes with the connector.
     ///
     /// # Errors
@@ -127,8 +127,8 @@ impl Objects {
     pub(super) fn new(
         address: StoreAddress,
         clock: Arc<dyn Clock>,
-        open: impl FnOnce(Watched) -> object_store::Result<Arc<dyn ObjectStore>>,
-    ) -> Result<Objects> {
+        open: impl FnOnce(CountingConnector) -> object_store::Result<Arc<dyn ObjectStore>>,
+    ) -> Result<ObjectBucket> {
         // Its own thread: callers wait, some of them inside of another runtime.
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
@@ -136,9 +136,9 @@ impl Objects {
             .enable_all()
             .build()?;
         let traffic = Arc::new(Traffic::default());
-        let watched = Watched { traffic: traffic.clone(), clock: OwnClock(clock.clone()) };
+        let watched = CountingConnector { traffic: traffic.clone(), clock: OwnClock(clock.clone()) };
         let store = open(watched).map_err(|error| fault(&error, &address, 0))?;
-        Ok(Objects { store, runtime: Some(runtime), traffic, address, clock: OwnClock(clock) })
+        Ok(ObjectBucket { store, runtime: Some(runtime), traffic, address, clock: OwnClock(clock) })
     }
 
     pub fn address(&self) -> &StoreAddress {
@@ -267,7 +267,7 @@ fn too_large(key: &str, most: u64) -> Error {
     )
 }
 
-impl Cells for Objects {
+impl Cells for ObjectBucket {
     fn get(&self, key: &str) -> Result<Option<Cell>> {
         self.get_at_most(key, MOST_CELL)
     }
@@ -292,7 +292,7 @@ impl Cells for Objects {
     }
 }
 
-impl Drop for Objects {
+impl Drop for ObjectBucket {
     fn drop(&mut self) {
         // A runtime may not be waited for inside of another one.
         if let Some(runtime) = self.runtime.take() {
@@ -303,12 +303,12 @@ impl Drop for Objects {
 
 /// Counts requests and reads the store's clock off their answers.
 #[derive(Clone, Debug)]
-pub(super) struct Watched {
+pub(super) struct CountingConnector {
     traffic: Arc<Traffic>,
     clock: OwnClock,
 }
 
-impl HttpConnector for Watched {
+impl HttpConnector for CountingConnector {
     fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
         let inner = ReqwestConnector::default().connect(options)?;
         Ok(HttpClient::new(WatchedClient { inner, watched: self.clone() }))
@@ -318,7 +318,7 @@ impl HttpConnector for Watched {
 #[derive(Debug)]
 struct WatchedClient {
     inner: HttpClient,
-    watched: Watched,
+    watched: CountingConnector,
 }
 
 type Answering<'a> = Pin<Box<dyn Future<Output = std::result::Result<HttpResponse, HttpError>> + Send + 'a>>;
@@ -364,9 +364,10 @@ mod tests {
     #[test]
     fn an_object_that_is_larger_than_any_of_ours_is_refused_and_not_read() {
         let StatePlace::Store(address) = StatePlace::parse("s3://bucket/prefix").unwrap() else { panic!() };
-        let memory =
-            |_: Watched| -> object_store::Result<Arc<dyn ObjectStore>> { Ok(Arc::new(InMemory::new())) };
-        let objects = Objects::new(address, Arc::new(Standing), memory).unwrap();
+        let memory = |_: CountingConnector| -> object_store::Result<Arc<dyn ObjectStore>> {
+            Ok(Arc::new(InMemory::new()))
+        };
+        let objects = ObjectBucket::new(address, Arc::new(Standing), memory).unwrap();
         objects.put("prefix/a", vec![b'x'; 10], Condition::Any).unwrap();
         let keys = ["prefix/a".to_owned()];
         assert_eq!(objects.get_at_most("prefix/a", 10).unwrap().unwrap().bytes.len(), 10);

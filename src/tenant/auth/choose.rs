@@ -11,7 +11,7 @@ use crate::tenant::clouds::is_loopback;
 use crate::tenant::error::{TenantError, TenantErrorKind};
 
 use super::certificate::Signer;
-use super::{Credential, CredentialSource, IdentityOptions, Kind};
+use super::{Credential, CredentialKind, CredentialSource, IdentityOptions};
 
 const IMDS: &str = "http://169.254.169.254";
 
@@ -39,7 +39,10 @@ pub fn choose(
         let Some(kind) = found(*source, options.source.is_some(), &variable)? else { continue };
         let registered = matches!(
             kind,
-            Kind::Secret(_) | Kind::Certificate(_) | Kind::FederatedFile(_) | Kind::GitHub { .. }
+            CredentialKind::Secret(_)
+                | CredentialKind::Certificate(_)
+                | CredentialKind::FederatedFile(_)
+                | CredentialKind::GitHub { .. }
         );
         if registered && (tenant.is_none() || client.is_none()) {
             // GitHub offers its variables to every job; they mean nothing here until somebody names an application.
@@ -64,23 +67,22 @@ fn found(
     source: CredentialSource,
     asked: bool,
     variable: &dyn Fn(&str) -> Option<String>,
-) -> Result<Option<Kind>, TenantError> {
+) -> Result<Option<CredentialKind>, TenantError> {
     Ok(match source {
         CredentialSource::ClientSecret => {
-            variable("AZURE_CLIENT_SECRET").map(|text| Kind::Secret(text.into()))
+            variable("AZURE_CLIENT_SECRET").map(|text| CredentialKind::Secret(text.into()))
         }
         CredentialSource::Certificate => match variable("AZURE_CLIENT_CERTIFICATE_PATH") {
-            Some(path) => Some(Kind::Certificate(Signer::load(&PathBuf::from(path))?.into())),
+            Some(path) => Some(CredentialKind::Certificate(Signer::load(&PathBuf::from(path))?.into())),
             None => None,
         },
-        CredentialSource::FederatedTokenFile => {
-            variable("AZURE_FEDERATED_TOKEN_FILE").map(|path| Kind::FederatedFile(PathBuf::from(path)))
-        }
+        CredentialSource::FederatedTokenFile => variable("AZURE_FEDERATED_TOKEN_FILE")
+            .map(|path| CredentialKind::FederatedFile(PathBuf::from(path))),
         CredentialSource::GitHub => {
             match (variable("ACTIONS_ID_TOKEN_REQUEST_URL"), variable("ACTIONS_ID_TOKEN_REQUEST_TOKEN")) {
                 (Some(url), Some(token)) => {
                     let url = service_url("ACTIONS_ID_TOKEN_REQUEST_URL", &url, is_loopback)?;
-                    Some(Kind::GitHub { url, token: SecretString::from(token) })
+                    Some(CredentialKind::GitHub { url, token: SecretString::from(token) })
                 }
                 _ => None,
             }
@@ -88,7 +90,7 @@ fn found(
         CredentialSource::AppService => match (variable("IDENTITY_ENDPOINT"), variable("IDENTITY_HEADER")) {
             (Some(url), Some(header)) => {
                 let url = service_url("IDENTITY_ENDPOINT", &url, is_near)?;
-                Some(Kind::AppService { url, header: SecretString::from(header) })
+                Some(CredentialKind::AppService { url, header: SecretString::from(header) })
             }
             _ => None,
         },
@@ -96,9 +98,9 @@ fn found(
             let set = variable("AZURE_POD_IDENTITY_AUTHORITY_HOST");
             let url = set.as_deref().unwrap_or(IMDS);
             let url = service_url("AZURE_POD_IDENTITY_AUTHORITY_HOST", url, is_near)?;
-            Some(if asked { Kind::Imds(url) } else { Kind::Ambient(url, azure_cli()) })
+            Some(if asked { CredentialKind::Imds(url) } else { CredentialKind::Ambient(url, azure_cli()) })
         }
-        CredentialSource::AzureCli => Some(Kind::AzureCli(azure_cli())),
+        CredentialSource::AzureCli => Some(CredentialKind::AzureCli(azure_cli())),
     })
 }
 

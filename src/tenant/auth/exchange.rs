@@ -17,7 +17,7 @@ use crate::tenant::percent::{encode, encode_pairs};
 
 use super::choose::is_near;
 use super::issued::{IssuedToken, granted, number, unreachable_service};
-use super::{CredentialSource, Kind, TokenSource, ambient, meaning};
+use super::{CredentialKind, CredentialSource, TokenSource, ambient, meaning};
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 const TRIES: u32 = 5;
@@ -27,13 +27,14 @@ const EXCHANGE_AUDIENCE: &str = "api://AzureADTokenExchange";
 /// Gets a token, whatever the credential; tries again where that can help.
 pub(super) async fn acquire(source: &TokenSource) -> Result<IssuedToken, TenantError> {
     match &source.credential.kind {
-        Kind::AppService { url, header } => ambient::app_service(source, url, header).await,
-        Kind::Imds(url) => ambient::imds(source, url, TIMEOUT).await,
-        Kind::AzureCli(program) => ambient::azure_cli(source, program).await,
-        Kind::Ambient(url, program) => ambient::whichever(source, url, program).await,
-        Kind::Secret(_) | Kind::Certificate(_) | Kind::FederatedFile(_) | Kind::GitHub { .. } => {
-            client_credentials(source).await
-        }
+        CredentialKind::AppService { url, header } => ambient::app_service(source, url, header).await,
+        CredentialKind::Imds(url) => ambient::imds(source, url, TIMEOUT).await,
+        CredentialKind::AzureCli(program) => ambient::azure_cli(source, program).await,
+        CredentialKind::Ambient(url, program) => ambient::whichever(source, url, program).await,
+        CredentialKind::Secret(_)
+        | CredentialKind::Certificate(_)
+        | CredentialKind::FederatedFile(_)
+        | CredentialKind::GitHub { .. } => client_credentials(source).await,
     }
 }
 
@@ -60,7 +61,7 @@ async fn client_credentials(source: &TokenSource) -> Result<IssuedToken, TenantE
         match answer {
             Ok(answer) if answer.is_success() => return granted(&answer, kind),
             Ok(answer) => {
-                let failure = Failure::of(&answer);
+                let failure = SignInRefusal::of(&answer);
                 let passing = answer.status == 429
                     || answer.status >= 500
                     || failure.word == "temporarily_unavailable"
@@ -108,12 +109,12 @@ const MOST_TOKEN: u64 = 1 << 20;
 
 async fn proof(source: &TokenSource, client: &str, path: &str) -> Result<Proof, TenantError> {
     Ok(match &source.credential.kind {
-        Kind::Secret(secret) => Proof::Secret(secret.clone()),
-        Kind::Certificate(signer) => {
+        CredentialKind::Secret(secret) => Proof::Secret(secret.clone()),
+        CredentialKind::Certificate(signer) => {
             let url = format!("{}{path}", source.login);
             Proof::Assertion(signer.assertion(client, &url, source.clock.now())?)
         }
-        Kind::FederatedFile(file) => {
+        CredentialKind::FederatedFile(file) => {
             // Read each time: the platform replaces the file before its token ends.
             let text = regular_file::text(file, MOST_TOKEN).map_err(|why| {
                 let what = format!("AZURE_FEDERATED_TOKEN_FILE: {} cannot be read: {why}", shown(file));
@@ -122,7 +123,7 @@ async fn proof(source: &TokenSource, client: &str, path: &str) -> Result<Proof, 
             })?;
             Proof::Assertion(SecretString::from(text.trim().to_owned()))
         }
-        Kind::GitHub { url, token } => Proof::Assertion(github(source, url, token).await?),
+        CredentialKind::GitHub { url, token } => Proof::Assertion(github(source, url, token).await?),
         _ => unreachable!("only registered applications prove themselves"),
     })
 }
@@ -197,15 +198,15 @@ pub(super) fn unreadable(source: CredentialSource) -> TenantError {
 }
 
 /// What the sign-in service says about a failure.
-struct Failure {
+struct SignInRefusal {
     word: String,
     description: String,
     numbers: Vec<u64>,
     request_id: Option<String>,
 }
 
-impl Failure {
-    fn of(answer: &Answer) -> Failure {
+impl SignInRefusal {
+    fn of(answer: &Answer) -> SignInRefusal {
         let document: Value = serde_json::from_slice(&answer.body).unwrap_or(Value::Null);
         let text = |name: &str| document.get(name).and_then(Value::as_str).unwrap_or("").to_owned();
         let description = text("error_description");
@@ -222,7 +223,7 @@ impl Failure {
             numbers.extend(digits.parse::<u64>().ok());
         }
         let id = ["trace_id", "correlation_id"].map(text).into_iter().find(|id| !id.is_empty());
-        Failure {
+        SignInRefusal {
             word: clean(&text("error"), 80),
             description: clean(description.split("Trace ID:").next().unwrap_or(""), 400),
             numbers,
@@ -255,7 +256,7 @@ impl Failure {
         if let Some((_, cure)) = known {
             error = error.help(cure);
         }
-        if let Kind::Secret(secret) = &source.credential.kind
+        if let CredentialKind::Secret(secret) = &source.credential.kind
             && secret.expose_secret().trim() != secret.expose_secret()
         {
             error = error.help(

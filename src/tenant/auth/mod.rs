@@ -43,13 +43,13 @@ pub struct IdentityOptions {
 /// The credential that was chosen. `Debug` shows its kind and the public ids only.
 #[derive(Clone)]
 pub struct Credential {
-    kind: Kind,
+    kind: CredentialKind,
     tenant: Option<String>,
     client: Option<String>,
 }
 
 #[derive(Clone)]
-enum Kind {
+enum CredentialKind {
     Secret(SecretString),
     Certificate(Arc<certificate::Signer>),
     FederatedFile(PathBuf),
@@ -71,13 +71,13 @@ impl Credential {
     /// Its kind; of the last resort (a managed identity if one answers, else the Azure CLI) the first.
     pub fn source(&self) -> CredentialSource {
         match &self.kind {
-            Kind::Secret(_) => CredentialSource::ClientSecret,
-            Kind::Certificate(_) => CredentialSource::Certificate,
-            Kind::FederatedFile(_) => CredentialSource::FederatedTokenFile,
-            Kind::GitHub { .. } => CredentialSource::GitHub,
-            Kind::AppService { .. } => CredentialSource::AppService,
-            Kind::Imds(_) | Kind::Ambient(..) => CredentialSource::ManagedIdentity,
-            Kind::AzureCli(_) => CredentialSource::AzureCli,
+            CredentialKind::Secret(_) => CredentialSource::ClientSecret,
+            CredentialKind::Certificate(_) => CredentialSource::Certificate,
+            CredentialKind::FederatedFile(_) => CredentialSource::FederatedTokenFile,
+            CredentialKind::GitHub { .. } => CredentialSource::GitHub,
+            CredentialKind::AppService { .. } => CredentialSource::AppService,
+            CredentialKind::Imds(_) | CredentialKind::Ambient(..) => CredentialSource::ManagedIdentity,
+            CredentialKind::AzureCli(_) => CredentialSource::AzureCli,
         }
     }
 
@@ -96,13 +96,13 @@ impl Credential {
 impl Credential {
     /// The Azure CLI, or whatever stands in for it.
     pub(super) fn azure_cli_at(program: PathBuf, tenant: &str) -> Credential {
-        Credential { kind: Kind::AzureCli(program), tenant: Some(tenant.to_owned()), client: None }
+        Credential { kind: CredentialKind::AzureCli(program), tenant: Some(tenant.to_owned()), client: None }
     }
 
     /// A managed identity at `imds` if one answers there, else the program.
     pub(super) fn ambient_at(imds: &str, program: PathBuf) -> Credential {
         let url = Url::parse(imds).expect("tests name a URL");
-        Credential { kind: Kind::Ambient(url, program), tenant: None, client: None }
+        Credential { kind: CredentialKind::Ambient(url, program), tenant: None, client: None }
     }
 }
 

@@ -273,19 +273,19 @@ mod tests {
     use super::*;
 
     /// A budget on tokio's clock, which the test stops, and the waits that were reported to it.
-    struct Watched {
+    struct RecordingMeter {
         start: Instant,
         budget: Mutex<Budget>,
         told: Mutex<Vec<(u64, LaneWait)>>,
     }
 
-    impl Watched {
+    impl RecordingMeter {
         fn now(&self) -> Timestamp {
             Timestamp::EPOCH.plus(self.start.elapsed())
         }
     }
 
-    impl Meter for Watched {
+    impl Meter for RecordingMeter {
         fn admit(&self, lane: Lane) -> Admission {
             self.budget.lock().unwrap().admit(lane, self.now())
         }
@@ -301,7 +301,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_read_tells_what_it_waits_for_all_the_while() {
-        let meter = Watched {
+        let meter = RecordingMeter {
             start: Instant::now(),
             budget: Mutex::new(Budget::new(Limits::default(), 1)),
             told: Mutex::default(),

@@ -9,10 +9,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::{Value, json};
 
-use crate::tenant::fake::{Fake, Open, Say, Seen, connect};
-use crate::tenant::{Need, ReadDevices, ReadScope, ReadWatch, TenantError, TenantErrorKind};
+use crate::tenant::fake::{Fake, FakeReply, OpenMeter, ReceivedRequest, connect};
+use crate::tenant::{ReadDevices, ReadScope, ReadWatch, RequiredAccess, TenantError, TenantErrorKind};
 use mdetag_core::inventory::{Snapshot, Trust, UntrustedReason};
-use mdetag_core::service::Sightings;
+use mdetag_core::service::ServiceObservations;
 use mdetag_core::time::Timestamp;
 
 /// What of the simulated list may go wrong.
@@ -23,7 +23,7 @@ struct Quirks {
     /// Rows past this do not exist for the service.
     cap: Option<usize>,
     /// Links on full pages.
-    links: Option<Links>,
+    links: Option<NextLinks>,
     /// Rotates the order by this many places from request to request.
     rotate: usize,
     /// Gives the first device of each page twice.
@@ -41,7 +41,7 @@ struct Quirks {
 }
 
 #[derive(Clone, Debug)]
-enum Links {
+enum NextLinks {
     Good,
     /// None beyond the cap.
     ToCap,
@@ -112,11 +112,11 @@ fn holds(filter: &str, device: &Device) -> bool {
     })
 }
 
-fn list(fleet: &[Device], quirks: &Quirks, request: usize, base: &str, seen: &Seen) -> Say {
+fn list(fleet: &[Device], quirks: &Quirks, request: usize, base: &str, seen: &ReceivedRequest) -> FakeReply {
     let number = |name: &str| seen.option(name).map(|text| text.parse::<usize>().unwrap());
     let filter = seen.option("$filter");
     if filter.is_some() && quirks.refuses {
-        return Say::json(400, &json!({ "error": { "code": "ODataError", "message": "no" } }));
+        return FakeReply::json(400, &json!({ "error": { "code": "ODataError", "message": "no" } }));
     }
     let mut rows: Vec<&Device> = fleet
         .iter()
@@ -131,7 +131,7 @@ fn list(fleet: &[Device], quirks: &Quirks, request: usize, base: &str, seen: &Se
     }
     let (skip, top) = (number("$skip").unwrap_or(0), number("$top").unwrap_or(10_000).min(quirks.page));
     let visible = rows.len().min(quirks.cap.unwrap_or(usize::MAX));
-    let total = if matches!(quirks.links, Some(Links::ToCap)) { visible } else { rows.len() };
+    let total = if matches!(quirks.links, Some(NextLinks::ToCap)) { visible } else { rows.len() };
     let page = &rows[skip.min(visible)..(skip + top).min(visible)];
     let row = |device: &&Device| {
         json!({ "id": device.id, "lastSeen": device.seen.map(|seen| seen.to_string()),
@@ -143,21 +143,21 @@ fn list(fleet: &[Device], quirks: &Quirks, request: usize, base: &str, seen: &Se
     }
     let mut body = json!({ "@odata.context": "x", "value": value });
     if let Some(links) = quirks.links.as_ref().filter(|_| skip + top < total && top > 1) {
-        let host = if let Links::Host(host) = links { host.as_str() } else { base };
-        let again = matches!(links, Links::Loop) && skip > 0;
+        let host = if let NextLinks::Host(host) = links { host.as_str() } else { base };
+        let again = matches!(links, NextLinks::Loop) && skip > 0;
         let mut link = format!("{host}/api/machines?$skip={}", if again { 0 } else { skip + top });
-        if let Some(filter) = filter.filter(|_| !matches!(links, Links::NoFilter) || skip == 0) {
+        if let Some(filter) = filter.filter(|_| !matches!(links, NextLinks::NoFilter) || skip == 0) {
             link.push_str(&format!("&$filter={filter}"));
         }
         body["@odata.nextLink"] = link.into();
     }
-    Say::json(200, &body)
+    FakeReply::json(200, &body)
 }
 
 struct Outcome {
     result: Result<(Snapshot, Trust), TenantError>,
-    calls: Vec<Seen>,
-    sightings: Sightings,
+    calls: Vec<ReceivedRequest>,
+    sightings: ServiceObservations,
 }
 
 impl Outcome {
@@ -202,8 +202,8 @@ async fn read_with(count: usize, quirks: Quirks, scope: ReadScope) -> Outcome {
     })
     .await;
     *base.lock().unwrap() = fake.url.clone();
-    let tenant = connect(fake.options(), Need::Read).await.unwrap();
-    let meter = Open::default();
+    let tenant = connect(fake.options(), RequiredAccess::Read).await.unwrap();
+    let meter = OpenMeter::default();
     let watch = ReadWatch { meter: &meter, progress: &|_| {}, pages: None };
     let result = tenant.reader().read(&scope, watch).await;
     let calls = fake.calls();
@@ -254,7 +254,7 @@ async fn a_cap_on_rows_is_seen_and_split_by_last_seen() {
 async fn links_are_followed_with_the_filter_put_on_again() {
     let scope = "lastSeen ge 2026-01-01T00:00:00Z";
     let expected = fleet(300).iter().filter(|device| device.seen.is_some()).count();
-    for links in [Links::Good, Links::NoFilter] {
+    for links in [NextLinks::Good, NextLinks::NoFilter] {
         let quirks = Quirks { page: 100, links: Some(links), ..Quirks::default() };
         let outcome = read_scoped(300, quirks, Some(scope)).await;
         assert!(outcome.calls.iter().all(|call| call.option("$filter") == Some(scope)));
@@ -264,20 +264,20 @@ async fn links_are_followed_with_the_filter_put_on_again() {
 
 #[tokio::test]
 async fn links_in_a_circle_are_left_for_skip() {
-    let quirks = Quirks { page: 100, links: Some(Links::Loop), ..Quirks::default() };
+    let quirks = Quirks { page: 100, links: Some(NextLinks::Loop), ..Quirks::default() };
     read(350, quirks).await.whole(350);
 }
 
 #[tokio::test]
 async fn links_to_the_services_other_hosts_stay_on_the_configured_one() {
-    let links = Some(Links::Host("https://api.securitycenter.microsoft.com".into()));
+    let links = Some(NextLinks::Host("https://api.securitycenter.microsoft.com".into()));
     read(250, Quirks { page: 100, links, ..Quirks::default() }).await.whole(250);
 }
 
 #[tokio::test]
 async fn a_link_to_a_foreign_host_is_refused_and_said() {
-    let trap = Fake::start(|_| Say::text(200, "{}")).await;
-    let links = Some(Links::Host(trap.url.clone()));
+    let trap = Fake::start(|_| FakeReply::text(200, "{}")).await;
+    let links = Some(NextLinks::Host(trap.url.clone()));
     let outcome = read(250, Quirks { page: 100, links, ..Quirks::default() }).await;
     let (snapshot, trust) = outcome.result.as_ref().unwrap();
     assert_eq!(snapshot.len(), 250);
@@ -310,7 +310,7 @@ async fn a_device_given_twice_is_one_device_once_two_passes_agree() {
 
 #[tokio::test]
 async fn a_list_that_shrinks_between_two_pages_is_read_again() {
-    for links in [None, Some(Links::Good)] {
+    for links in [None, Some(NextLinks::Good)] {
         let quirks = Quirks { page: 100, shrinks: Some(3), links, ..Quirks::default() };
         let outcome = read(250, quirks).await;
         let (snapshot, trust) = outcome.result.unwrap();
@@ -325,7 +325,7 @@ async fn a_cap_without_a_way_around_it_is_untrusted() {
         Quirks { page: 100, cap: Some(100), deaf: true, ..Quirks::default() },
         Quirks { page: 100, cap: Some(100), refuses: true, ..Quirks::default() },
     ] {
-        let fake_full = Quirks { links: Some(Links::Loop), ..quirks };
+        let fake_full = Quirks { links: Some(NextLinks::Loop), ..quirks };
         let sentence = read(250, fake_full).await.untrusted();
         assert!(sentence.contains("the list ends at 100 devices"), "{sentence}");
     }
@@ -335,37 +335,37 @@ async fn a_cap_without_a_way_around_it_is_untrusted() {
 async fn an_empty_answer_and_a_404_are_untrusted_and_no_error() {
     assert!(read(0, pages(100)).await.untrusted().contains("no device at all"));
     let fake = Fake::tenant(&["Machine.Read.All"], |_| {
-        Say::json(404, &json!({ "error": { "code": "ResourceNotFound", "message": "No machine" } }))
+        FakeReply::json(404, &json!({ "error": { "code": "ResourceNotFound", "message": "No machine" } }))
     })
     .await;
-    let tenant = connect(fake.options(), Need::Read).await.unwrap();
-    let (_, trust) = tenant.reader().read(&ReadScope::default(), watch(&Open::default())).await.unwrap();
+    let tenant = connect(fake.options(), RequiredAccess::Read).await.unwrap();
+    let (_, trust) = tenant.reader().read(&ReadScope::default(), watch(&OpenMeter::default())).await.unwrap();
     assert_eq!(trust.reasons, [UntrustedReason::NotFound]);
 }
 
-fn watch(meter: &Open) -> ReadWatch<'_> {
+fn watch(meter: &OpenMeter) -> ReadWatch<'_> {
     ReadWatch { meter, progress: &|_| {}, pages: None }
 }
 
 /// A tenant that gives these answers in turn, the last one for ever; nothing stands behind them.
-async fn in_turn(answers: Vec<Say>) -> (Fake, Result<(Snapshot, Trust), TenantError>, Open) {
+async fn in_turn(answers: Vec<FakeReply>) -> (Fake, Result<(Snapshot, Trust), TenantError>, OpenMeter) {
     let next = AtomicUsize::new(0);
     let fake = Fake::tenant(&["Machine.Read.All"], move |seen| match seen.option("$skip") {
-        Some(_) => Say::json(200, &json!({ "value": [] })),
+        Some(_) => FakeReply::json(200, &json!({ "value": [] })),
         None => answers[next.fetch_add(1, Ordering::Relaxed).min(answers.len() - 1)].clone(),
     })
     .await;
-    let tenant = connect(fake.options(), Need::Read).await.unwrap();
-    let meter = Open::default();
+    let tenant = connect(fake.options(), RequiredAccess::Read).await.unwrap();
+    let meter = OpenMeter::default();
     let result = tenant.reader().read(&ReadScope::default(), watch(&meter)).await;
     (fake, result, meter)
 }
 
 #[tokio::test]
 async fn passing_failures_are_tried_again_and_each_try_is_admitted() {
-    let page = Say::json(200, &json!({ "value": [{ "id": "a" }] }));
-    let cut = Say::text(200, r#"{"value":[{"id":"a"},{"id"#);
-    let answers = vec![Say::text(503, "<html>busy"), Say::text(500, ""), cut, page];
+    let page = FakeReply::json(200, &json!({ "value": [{ "id": "a" }] }));
+    let cut = FakeReply::text(200, r#"{"value":[{"id":"a"},{"id"#);
+    let answers = vec![FakeReply::text(503, "<html>busy"), FakeReply::text(500, ""), cut, page];
     let (fake, result, meter) = in_turn(answers).await;
     assert_eq!(result.unwrap().0.len(), 1);
     assert_eq!((fake.calls().len(), meter.admitted.lock().unwrap().len()), (5, 5));
@@ -373,8 +373,8 @@ async fn passing_failures_are_tried_again_and_each_try_is_admitted() {
 
 #[tokio::test]
 async fn throttled_reads_leave_the_wait_to_the_meter() {
-    let page = Say::json(200, &json!({ "value": [{ "id": "a" }] }));
-    let answers = vec![Say::text(429, "").with("retry-after", "8"), Say::text(429, ""), page];
+    let page = FakeReply::json(200, &json!({ "value": [{ "id": "a" }] }));
+    let answers = vec![FakeReply::text(429, "").with("retry-after", "8"), FakeReply::text(429, ""), page];
     let (_, result, meter) = in_turn(answers).await;
     assert_eq!(result.unwrap().0.len(), 1);
     let waits = meter.throttled.lock().unwrap().clone();
@@ -383,17 +383,17 @@ async fn throttled_reads_leave_the_wait_to_the_meter() {
 
 #[tokio::test]
 async fn endless_throttling_and_long_waits_end_the_read() {
-    let (fake, result, _) = in_turn(vec![Say::text(429, "")]).await;
+    let (fake, result, _) = in_turn(vec![FakeReply::text(429, "")]).await;
     assert_eq!(result.unwrap_err().kind, TenantErrorKind::Throttled);
     assert_eq!(fake.calls().len(), 10);
-    let (fake, result, _) = in_turn(vec![Say::text(503, "").with("retry-after", "120")]).await;
+    let (fake, result, _) = in_turn(vec![FakeReply::text(503, "").with("retry-after", "120")]).await;
     assert_eq!(
         result.unwrap_err().kind,
         TenantErrorKind::Throttled,
         "a 503 that names a time waits as a 429"
     );
     assert_eq!(fake.calls().len(), 10);
-    let (fake, result, _) = in_turn(vec![Say::text(429, "").with("retry-after", "3601")]).await;
+    let (fake, result, _) = in_turn(vec![FakeReply::text(429, "").with("retry-after", "3601")]).await;
     let error = result.unwrap_err();
     assert!(error.what.contains("asks for a wait of 1 h") && error.status == Some(429), "{error}");
     assert_eq!(fake.calls().len(), 1);
@@ -402,11 +402,11 @@ async fn endless_throttling_and_long_waits_end_the_read() {
 #[tokio::test]
 async fn answers_that_never_become_right_are_errors_for_people() {
     let role = json!({ "error": { "code": "Forbidden", "message": "Missing application roles.", "target": "req-1" } });
-    let (_, result, _) = in_turn(vec![Say::json(403, &role)]).await;
+    let (_, result, _) = in_turn(vec![FakeReply::json(403, &role)]).await;
     let error = result.unwrap_err();
     assert_eq!((error.status, error.request_id.as_deref()), (Some(403), Some("req-1")));
     assert!(error.to_string().contains("Forbidden: Missing application roles."), "{error}");
-    let (fake, result, _) = in_turn(vec![Say::text(200, "{}")]).await;
+    let (fake, result, _) = in_turn(vec![FakeReply::text(200, "{}")]).await;
     assert!(result.unwrap_err().what.contains("no list `value`"));
     assert_eq!(fake.calls().len(), 5);
 }
@@ -440,11 +440,11 @@ async fn a_list_without_an_end_is_an_error() {
     let fake = Fake::tenant(&["Machine.Read.All"], move |_| {
         let number = next.fetch_add(1, Ordering::Relaxed);
         let link = format!("/api/machines?$skip={number}");
-        Say::json(200, &json!({ "value": [{ "id": format!("d{number}") }], "@odata.nextLink": link }))
+        FakeReply::json(200, &json!({ "value": [{ "id": format!("d{number}") }], "@odata.nextLink": link }))
     })
     .await;
-    let reader = connect(fake.options(), Need::Read).await.unwrap().reader();
-    let meter = Open::default();
+    let reader = connect(fake.options(), RequiredAccess::Read).await.unwrap().reader();
+    let meter = OpenMeter::default();
     let error = reader.read(&ReadScope::default(), watch(&meter)).await.unwrap_err();
     assert!(error.what.contains("does not end"), "{error}");
     assert_eq!(fake.calls().len(), 1001);
@@ -454,7 +454,7 @@ async fn a_list_without_an_end_is_an_error() {
 async fn devices_whose_tags_are_no_list_are_skipped_counted_and_named() {
     let body =
         json!({ "value": [{ "id": "a" }, { "id": "b", "computerDnsName": "dc01", "machineTags": "x, y" }] });
-    let (fake, result, _) = in_turn(vec![Say::json(200, &body)]).await;
+    let (fake, result, _) = in_turn(vec![FakeReply::json(200, &body)]).await;
     let (snapshot, trust) = result.unwrap();
     let expected = UntrustedReason::UnreadableTags { devices: 1, names: vec!["dc01".into()] };
     assert_eq!((snapshot.len(), trust.reasons, fake.calls().len()), (1, vec![expected], 2));
@@ -467,33 +467,33 @@ async fn a_gateways_answer_is_no_empty_tenant() {
     for (status, body) in
         [(404, html), (404, ""), (404, &*odd), (200, html), (200, &*odd), (204, ""), (200, "[]")]
     {
-        let (_, result, _) = in_turn(vec![Say::text(status, body)]).await;
+        let (_, result, _) = in_turn(vec![FakeReply::text(status, body)]).await;
         let error = result.expect_err(body);
         assert!([TenantErrorKind::Rejected, TenantErrorKind::Answer].contains(&error.kind), "{error}");
         let fake = Fake::tenant(&["Machine.Read.All"], {
-            let say = Say::text(status, body);
+            let say = FakeReply::text(status, body);
             move |_| say.clone()
         })
         .await;
-        let reader = connect(fake.options(), Need::Read).await.unwrap().reader();
-        assert!(reader.check_list(&Open::default()).await.is_err(), "{status} {body}");
+        let reader = connect(fake.options(), RequiredAccess::Read).await.unwrap().reader();
+        assert!(reader.check_list(&OpenMeter::default()).await.is_err(), "{status} {body}");
     }
 }
 
 #[tokio::test]
 async fn an_encoding_that_was_not_offered_is_named() {
-    let say = Say::text(200, "x").with("content-encoding", "deflate");
+    let say = FakeReply::text(200, "x").with("content-encoding", "deflate");
     let (_, result, _) = in_turn(vec![say.clone()]).await;
     assert!(result.unwrap_err().what.contains("packed with `deflate`"));
     let fake = Fake::start(move |_| say.clone()).await;
-    let error = connect(fake.options(), Need::Read).await.err().unwrap();
+    let error = connect(fake.options(), RequiredAccess::Read).await.err().unwrap();
     assert!(error.what.contains("packed with `deflate`"), "{error}");
 }
 
 #[tokio::test]
 async fn devices_without_an_id_are_skipped_and_counted() {
     let body = json!({ "value": [{ "id": "a" }, { "id": "../x" }, { "id": null }, {}] });
-    let (_, result, _) = in_turn(vec![Say::json(200, &body)]).await;
+    let (_, result, _) = in_turn(vec![FakeReply::json(200, &body)]).await;
     let (snapshot, trust) = result.unwrap();
     assert_eq!((snapshot.len(), trust.reasons), (1, vec![UntrustedReason::WithoutId(3)]));
 }

@@ -9,15 +9,17 @@ use secrecy::ExposeSecret;
 use serde_json::json;
 use tracing_subscriber::fmt::MakeWriter;
 
-use crate::tenant::fake::{Fake, Open, Say, TENANT, claims_with, connect, from, secret, writer};
-use crate::tenant::{ConnectOptions, Need, ReadDevices, ReadScope, ReadWatch, WriteDevices, claims};
+use crate::tenant::fake::{Fake, FakeReply, OpenMeter, TENANT, claims_with, connect, from, secret, writer};
+use crate::tenant::{
+    ConnectOptions, ReadDevices, ReadScope, ReadWatch, RequiredAccess, WriteDevices, claims,
+};
 use mdetag_core::apply::Call;
 use mdetag_core::device::DeviceValue;
 
 #[derive(Clone, Default)]
-struct Kept(Arc<Mutex<Vec<u8>>>);
+struct LogBuffer(Arc<Mutex<Vec<u8>>>);
 
-impl Write for Kept {
+impl Write for LogBuffer {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         self.0.lock().unwrap().extend_from_slice(bytes);
         Ok(bytes.len())
@@ -28,17 +30,17 @@ impl Write for Kept {
     }
 }
 
-impl<'a> MakeWriter<'a> for Kept {
-    type Writer = Kept;
+impl<'a> MakeWriter<'a> for LogBuffer {
+    type Writer = LogBuffer;
 
-    fn make_writer(&'a self) -> Kept {
+    fn make_writer(&'a self) -> LogBuffer {
         self.clone()
     }
 }
 
 /// Everything that is logged on this thread until the guard goes.
-fn logged() -> (Kept, tracing::subscriber::DefaultGuard) {
-    let kept = Kept::default();
+fn logged() -> (LogBuffer, tracing::subscriber::DefaultGuard) {
+    let kept = LogBuffer::default();
     let subscriber = tracing_subscriber::fmt()
         .with_max_level(tracing::Level::TRACE)
         .with_ansi(false)
@@ -55,18 +57,18 @@ async fn a_whole_session_at_trace_level_shows_neither_secret_nor_token() {
     let body = json!({ "access_token": token.expose_secret(), "expires_in": 3599 });
     // A careless service that repeats what it was sent.
     let fake = Fake::start(move |seen| match seen.path.as_str() {
-        path if path.ends_with("/v2.0/token") => Say::json(200, &body),
-        _ => Say::text(401, ""),
+        path if path.ends_with("/v2.0/token") => FakeReply::json(200, &body),
+        _ => FakeReply::text(401, ""),
     })
     .await;
     // Another test's thread may be the first to log from a place, and may note "nobody listens" just as this test starts to:
     // once every place has logged, the notes are made anew.
-    connect(fake.options(), Need::Write).await.unwrap();
+    connect(fake.options(), RequiredAccess::Write).await.unwrap();
     tracing::callsite::rebuild_interest_cache();
-    let tenant = connect(fake.options(), Need::Write).await.unwrap();
+    let tenant = connect(fake.options(), RequiredAccess::Write).await.unwrap();
     let call = Call::SetValue { device: "a1".into(), value: DeviceValue::High };
     let reply = writer(fake.options()).await.unwrap().send(&call).await;
-    let list_check = tenant.reader().check_list(&Open::default()).await;
+    let list_check = tenant.reader().check_list(&OpenMeter::default()).await;
     let mut text = format!("{reply:?} {list_check:?} {:?} {:?}", tenant.claims(), secret());
     let log = String::from_utf8_lossy(&kept.0.lock().unwrap()).into_owned();
     assert!(
@@ -99,14 +101,14 @@ async fn a_service_that_repeats_the_token_in_any_form_does_not_get_it_shown() {
             };
             let form = form.clone();
             let fake = Fake::start(move |seen| match seen.path.as_str() {
-                path if path.ends_with("/v2.0/token") => Say::json(200, &grant),
-                _ => Say::json(status, &body).with("request-id", &form),
+                path if path.ends_with("/v2.0/token") => FakeReply::json(200, &grant),
+                _ => FakeReply::json(status, &body).with("request-id", &form),
             })
             .await;
-            let tenant = connect(fake.options(), Need::Write).await.unwrap();
+            let tenant = connect(fake.options(), RequiredAccess::Write).await.unwrap();
             let call = Call::SetValue { device: "a1".into(), value: DeviceValue::High };
             let reply = writer(fake.options()).await.unwrap().send(&call).await;
-            let meter = Open::default();
+            let meter = OpenMeter::default();
             let mut pages = Vec::new();
             let mut sink = |page: &[u8]| {
                 pages.extend_from_slice(page);
@@ -136,8 +138,8 @@ async fn a_service_that_repeats_the_token_in_any_form_does_not_get_it_shown() {
 async fn a_service_that_repeats_the_secret_does_not_get_it_printed() {
     let (kept, _guard) = logged();
     let echo = json!({ "error": "invalid_client hunter2", "error_description": "wrong: hunter2", "trace_id": "hunter2" });
-    let fake = Fake::start(move |_| Say::json(401, &echo)).await;
-    let error = connect(fake.options(), Need::Read).await.err().unwrap();
+    let fake = Fake::start(move |_| FakeReply::json(401, &echo)).await;
+    let error = connect(fake.options(), RequiredAccess::Read).await.err().unwrap();
     let mut text = format!("{error} {error:?}");
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), "jwt-assertion").unwrap();
@@ -147,9 +149,10 @@ async fn a_service_that_repeats_the_secret_does_not_get_it_printed() {
         ("AZURE_FEDERATED_TOKEN_FILE", file.path().to_str().unwrap()),
     ];
     let fake =
-        Fake::start(|seen| Say::json(400, &json!({ "error": "x", "error_description": seen.body }))).await;
+        Fake::start(|seen| FakeReply::json(400, &json!({ "error": "x", "error_description": seen.body })))
+            .await;
     let options = ConnectOptions { credential: from(&variables), ..fake.options() };
-    let error = connect(options, Need::Read).await.err().unwrap();
+    let error = connect(options, RequiredAccess::Read).await.err().unwrap();
     text.push_str(&format!("{error} {error:?}"));
     text.push_str(&String::from_utf8_lossy(&kept.0.lock().unwrap()));
     for hidden in ["hunter2", "jwt-assertion"] {

@@ -6,24 +6,26 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use serde_json::{Value, json};
 
 use crate::tenant::fake::{
-    AUDIENCE, Fake, HandClock, Open, Say, Seen, TENANT, claims_with, connect, from, granted,
+    AUDIENCE, Fake, FakeReply, HandClock, OpenMeter, ReceivedRequest, TENANT, claims_with, connect, from,
+    granted,
 };
 use crate::tenant::{
-    ConnectOptions, Credential, CredentialSource, Need, Tenant, TenantError, TenantErrorKind, claims,
+    ConnectOptions, Credential, CredentialSource, RequiredAccess, Tenant, TenantError, TenantErrorKind,
+    claims,
 };
 
 const IDS: [(&str, &str); 2] = [("AZURE_TENANT_ID", TENANT), ("AZURE_CLIENT_ID", "app-1")];
 
-fn reading() -> Say {
+fn reading() -> FakeReply {
     granted(&json!({ "roles": ["Machine.Read.All"] }))
 }
 
 /// Signs in with a credential at a service that grants everything.
 async fn sign_in(fake: &Fake, credential: Credential) -> Result<Tenant, TenantError> {
-    connect(ConnectOptions { credential, ..fake.options() }, Need::Read).await
+    connect(ConnectOptions { credential, ..fake.options() }, RequiredAccess::Read).await
 }
 
-fn form(seen: &Seen) -> Vec<(String, String)> {
+fn form(seen: &ReceivedRequest) -> Vec<(String, String)> {
     let url = reqwest::Url::parse(&format!("http://x/?{}", seen.body)).unwrap();
     url.query_pairs().map(|(name, value)| (name.into_owned(), value.into_owned())).collect()
 }
@@ -96,7 +98,7 @@ fn github(fake: &Fake) -> Credential {
 #[tokio::test]
 async fn githubs_token_is_asked_for_entra_and_exchanged() {
     let fake = Fake::start(|seen| match seen.path.as_str() {
-        "/oidc" => Say::json(200, &json!({ "count": 1, "value": "github-jwt" })),
+        "/oidc" => FakeReply::json(200, &json!({ "count": 1, "value": "github-jwt" })),
         _ => reading(),
     })
     .await;
@@ -145,7 +147,7 @@ async fn failing(times: usize, status: u16, error: &str, number: u64) -> (Arc<At
     let tries = Arc::new(AtomicUsize::new(0));
     let (count, failure) = (tries.clone(), refusal(status, error, number));
     let fake = Fake::start(move |seen| match seen.path.as_str() {
-        "/oidc" => Say::json(200, &json!({ "value": "github-jwt" })),
+        "/oidc" => FakeReply::json(200, &json!({ "value": "github-jwt" })),
         _ if count.fetch_add(1, Ordering::Relaxed) < times => failure.clone(),
         _ => reading(),
     })
@@ -153,10 +155,10 @@ async fn failing(times: usize, status: u16, error: &str, number: u64) -> (Arc<At
     (tries, fake)
 }
 
-fn refusal(status: u16, error: &str, number: u64) -> Say {
+fn refusal(status: u16, error: &str, number: u64) -> FakeReply {
     let description =
         format!("AADSTS{number}: Something is wrong. Trace ID: t-1 Correlation ID: c-1 Timestamp: now");
-    Say::json(
+    FakeReply::json(
         status,
         &json!({
             "error": error, "error_description": description, "error_codes": [number], "trace_id": "t-1",
@@ -207,14 +209,17 @@ async fn each_known_failure_says_what_it_means_and_what_to_do() {
 
 #[tokio::test]
 async fn answers_of_no_sign_in_service_are_still_sentences() {
-    for say in
-        [Say::text(400, ""), Say::text(403, "<html>proxy</html>"), Say::text(200, "{}"), Say::text(200, "x")]
-    {
+    for say in [
+        FakeReply::text(400, ""),
+        FakeReply::text(403, "<html>proxy</html>"),
+        FakeReply::text(200, "{}"),
+        FakeReply::text(200, "x"),
+    ] {
         let fake = Fake::start(move |_| say.clone()).await;
         let error = sign_in(&fake, secret()).await.err().unwrap();
         assert!(error.what.contains("AZURE_CLIENT_SECRET"), "{error}");
     }
-    let opaque = Say::json(200, &json!({ "access_token": "opaque" }));
+    let opaque = FakeReply::json(200, &json!({ "access_token": "opaque" }));
     let fake = Fake::start(move |_| opaque.clone()).await;
     assert!(sign_in(&fake, secret()).await.err().unwrap().what.contains("cannot be read"));
 }
@@ -223,19 +228,19 @@ async fn answers_of_no_sign_in_service_are_still_sentences() {
 async fn a_redirect_of_the_sign_in_is_not_followed() {
     let trap = Fake::start(|_| reading()).await;
     let target = trap.url.clone();
-    let fake = Fake::start(move |_| Say::text(307, "").with("location", &target)).await;
+    let fake = Fake::start(move |_| FakeReply::text(307, "").with("location", &target)).await;
     assert!(sign_in(&fake, secret()).await.err().unwrap().what.contains("not followed"));
     assert!(trap.seen().is_empty());
 }
 
 /// A token answer as managed identities give it: numbers as text.
-fn identity_answer(extra: &Value) -> Say {
+fn identity_answer(extra: &Value) -> FakeReply {
     let mut body: Value = serde_json::from_slice(&reading().body).unwrap();
     body.as_object_mut().unwrap().remove("expires_in");
     for (name, value) in extra.as_object().unwrap() {
         body[name] = value.clone();
     }
-    Say::json(200, &body)
+    FakeReply::json(200, &body)
 }
 
 #[tokio::test]
@@ -277,7 +282,7 @@ fn program(script: &str) -> tempfile::TempPath {
 #[tokio::test]
 async fn the_azure_cli_is_asked_for_this_resource_and_tenant() {
     use secrecy::ExposeSecret;
-    let fake = Fake::start(|_| Say::text(500, "")).await;
+    let fake = Fake::start(|_| FakeReply::text(500, "")).await;
     let token = claims::token_of(&claims_with(&json!({ "roles": ["Machine.Read.All"] })));
     let expected = format!("account get-access-token --output json --resource {AUDIENCE} --tenant {TENANT}");
     let answer =
@@ -294,7 +299,10 @@ async fn the_azure_cli_is_asked_for_this_resource_and_tenant() {
 #[tokio::test]
 async fn without_any_credential_the_error_names_all_that_were_tried() {
     let fake = Fake::start(|_| {
-        Say::json(400, &json!({ "error": "invalid_request", "error_description": "Identity not found" }))
+        FakeReply::json(
+            400,
+            &json!({ "error": "invalid_request", "error_description": "Identity not found" }),
+        )
     })
     .await;
     let credential = Credential::ambient_at(&fake.url, "/nowhere/az".into());
@@ -309,13 +317,13 @@ async fn without_any_credential_the_error_names_all_that_were_tried() {
 async fn a_token_serves_until_shortly_before_its_end() {
     let fake = Fake::start(|seen| match seen.path.ends_with("/token") {
         true => reading(),
-        false => Say::json(200, &json!({ "value": [{ "id": "a" }] })),
+        false => FakeReply::json(200, &json!({ "value": [{ "id": "a" }] })),
     })
     .await;
     let clock = Arc::new(HandClock::new());
     let options = ConnectOptions { clock: clock.clone(), ..fake.options() };
-    let reader = connect(options, Need::Read).await.unwrap().reader();
-    let (meter, sign_ins) = (Open::default(), || fake.seen().len() - fake.calls().len());
+    let reader = connect(options, RequiredAccess::Read).await.unwrap().reader();
+    let (meter, sign_ins) = (OpenMeter::default(), || fake.seen().len() - fake.calls().len());
     clock.forward(3599 - 301);
     let _ = tokio::join!(reader.check_list(&meter), reader.check_list(&meter));
     assert_eq!(sign_ins(), 1);
@@ -329,13 +337,16 @@ async fn another_tenant_than_the_pinned_one_is_refused() {
     let other = "99999999-2222-3333-4444-555555555555";
     let fake = Fake::start(|_| reading()).await;
     let options = ConnectOptions { pin: Some(other.into()), ..fake.options() };
-    let error = connect(options, Need::Read).await.err().unwrap();
+    let error = connect(options, RequiredAccess::Read).await.err().unwrap();
     assert_eq!(error.kind, TenantErrorKind::OtherTenant);
     assert!(fake.seen().is_empty(), "known before any call");
     // A managed identity tells its tenant only in its token.
     let credential = from(&[("AZURE_POD_IDENTITY_AUTHORITY_HOST", &*fake.url)]);
     let options = ConnectOptions { pin: Some(other.into()), credential, ..fake.options() };
-    assert_eq!(connect(options, Need::Read).await.err().unwrap().kind, TenantErrorKind::OtherTenant);
+    assert_eq!(
+        connect(options, RequiredAccess::Read).await.err().unwrap().kind,
+        TenantErrorKind::OtherTenant
+    );
     assert!(fake.calls().is_empty());
 }
 
@@ -344,11 +355,11 @@ async fn a_delegated_token_reads_and_is_not_believed() {
     let grant = granted(&json!({ "scp": "Machine.Read" }));
     let fake = Fake::start(move |seen| match seen.path.ends_with("/token") {
         true => grant.clone(),
-        false => Say::json(200, &json!({ "value": [{ "id": "a" }] })),
+        false => FakeReply::json(200, &json!({ "value": [{ "id": "a" }] })),
     })
     .await;
-    let reader = connect(fake.options(), Need::Read).await.unwrap().reader();
-    let meter = Open::default();
+    let reader = connect(fake.options(), RequiredAccess::Read).await.unwrap().reader();
+    let meter = OpenMeter::default();
     let watch = crate::tenant::ReadWatch { meter: &meter, progress: &|_| {}, pages: None };
     let (_, trust) =
         crate::tenant::ReadDevices::read(&reader, &crate::tenant::ReadScope::default(), watch).await.unwrap();

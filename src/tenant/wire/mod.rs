@@ -138,13 +138,13 @@ pub(super) fn devices(body: &[u8]) -> Result<Vec<DeviceState>, String> {
         Loose::Other(_) => None,
     };
     #[derive(Deserialize)]
-    struct Body {
+    struct GroupsBody {
         value: Option<Vec<Entity>>,
         #[serde(flatten)]
         entity: Option<Entity>,
     }
     let unreadable = |error: serde_json::Error| format!("the answer is no JSON as expected: {error}");
-    let body: Body = serde_json::from_slice(body).map_err(unreadable)?;
+    let body: GroupsBody = serde_json::from_slice(body).map_err(unreadable)?;
     let entities = match (body.value, body.entity) {
         (Some(entities), _) => entities,
         (None, Some(entity)) if entity.id.is_some() => vec![entity],

@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer};
 
 /// The head of a list page: what paging needs to know.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(in crate::tenant) struct Sketch<'a> {
+pub(in crate::tenant) struct PageSketch<'a> {
     /// Id and `lastSeen` of each row, where they are text.
     pub(in crate::tenant) rows: Vec<SketchRow<'a>>,
     /// `@odata.nextLink`.
@@ -57,7 +57,7 @@ const KNOWN_PROPERTIES: [&str; 32] = [
     "vmMetadata",
 ];
 
-/// One row of a [`Sketch`].
+/// One row of a [`PageSketch`].
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(in crate::tenant) struct SketchRow<'a> {
     pub(in crate::tenant) id: Option<Cow<'a, str>>,
@@ -68,7 +68,7 @@ pub(in crate::tenant) struct SketchRow<'a> {
 ///
 /// # Errors
 /// The body is no JSON object with a list `value`.
-pub(in crate::tenant) fn sketch(body: &[u8]) -> Result<Sketch<'_>, String> {
+pub(in crate::tenant) fn sketch(body: &[u8]) -> Result<PageSketch<'_>, String> {
     let text = std::str::from_utf8(body).map_err(|_| "the page is not UTF-8".to_owned())?;
     let mut json = serde_json::Deserializer::from_str(text);
     let sketch = json.deserialize_map(PageVisitor).and_then(|sketch| json.end().map(|()| sketch));
@@ -142,19 +142,19 @@ pub(in crate::tenant) fn values(body: &[u8], field: SplitField) -> Result<Vec<Op
 struct PageVisitor;
 
 impl<'de> Visitor<'de> for PageVisitor {
-    type Value = Option<Sketch<'de>>;
+    type Value = Option<PageSketch<'de>>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object with the list `value`")
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut sketch = Sketch::default();
+        let mut sketch = PageSketch::default();
         let mut listed = false;
         while let Some(key) = map.next_key_seed(TextOrNothing)? {
             match key.as_deref().unwrap_or("") {
                 "value" => {
-                    let rows = map.next_value::<Option<Rows<'de>>>()?.unwrap_or_default();
+                    let rows = map.next_value::<Option<SketchRows<'de>>>()?.unwrap_or_default();
                     (sketch.rows, sketch.unknown_properties) = (rows.rows, rows.unknown_properties);
                     listed = true;
                 }
@@ -170,16 +170,16 @@ impl<'de> Visitor<'de> for PageVisitor {
 }
 
 #[derive(Default)]
-struct Rows<'a> {
+struct SketchRows<'a> {
     rows: Vec<SketchRow<'a>>,
     unknown_properties: Option<u64>,
 }
 
-impl<'de> Deserialize<'de> for Rows<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Rows<'de>, D::Error> {
+impl<'de> Deserialize<'de> for SketchRows<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<SketchRows<'de>, D::Error> {
         struct RowsVisitor;
         impl<'de> Visitor<'de> for RowsVisitor {
-            type Value = Rows<'de>;
+            type Value = SketchRows<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a list of devices")
@@ -187,12 +187,12 @@ impl<'de> Deserialize<'de> for Rows<'de> {
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
                 // All rows have the same properties.
-                let Some(first) = seq.next_element::<Row<'de, true>>()? else { return Ok(Rows::default()) };
+                let Some(first) = seq.next_element::<Row<'de, true>>()? else { return Ok(SketchRows::default()) };
                 let mut rows = vec![first.row];
                 while let Some(next) = seq.next_element::<Row<'de, false>>()? {
                     rows.push(next.row);
                 }
-                Ok(Rows { rows, unknown_properties: Some(first.unknown) })
+                Ok(SketchRows { rows, unknown_properties: Some(first.unknown) })
             }
         }
         deserializer.deserialize_seq(RowsVisitor)

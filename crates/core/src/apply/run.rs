@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use crate::plan::{Lane, Plan, SafePlan, calls};
-use crate::service::Sightings;
+use crate::service::ServiceObservations;
 use crate::time::Timestamp;
 
 use super::budget::Budget;
@@ -137,7 +137,7 @@ pub struct Run<'p> {
     /// When the re-read that is under way was asked for.
     pub(super) verifying: Option<Timestamp>,
     /// What the answers told of the service beside.
-    pub(super) sightings: Sightings,
+    pub(super) sightings: ServiceObservations,
     /// Outcomes from before this process, of changes that are not in its plan.
     pub(super) settled: BTreeMap<ChangeKey, ChangeOutcome>,
     /// Changes of the plan.
@@ -171,7 +171,7 @@ impl<'p> Run<'p> {
             stopped: None,
             entries: Vec::new(),
             verifying: None,
-            sightings: Sightings::default(),
+            sightings: ServiceObservations::default(),
             settled: BTreeMap::new(),
             planned: 0,
         };
@@ -300,7 +300,7 @@ impl<'p> Run<'p> {
     }
 
     /// What the run saw of the service for free.
-    pub fn sightings(&self) -> &Sightings {
+    pub fn sightings(&self) -> &ServiceObservations {
         &self.sightings
     }
 

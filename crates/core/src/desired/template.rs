@@ -34,12 +34,12 @@ type Value = Result<String, Absent>;
 enum TemplateResult {
     /// Index into the tags found so far.
     Tag(usize),
-    None(Rc<Lack>),
+    None(Rc<TemplateFailure>),
 }
 
 /// Why a template yields no tag.
 #[derive(Debug)]
-pub(crate) struct Lack {
+pub(crate) struct TemplateFailure {
     /// By name; of an unusable result all of the template's, parted by commas.
     pub(crate) placeholder: String,
     pub(crate) reason: GapReason,
@@ -90,7 +90,7 @@ fn one(
     value: &dyn Fn(Field, Row) -> Value,
     length: usize,
     rendered: &mut Rendered,
-) -> Vec<(Row, Rc<Lack>)> {
+) -> Vec<(Row, Rc<TemplateFailure>)> {
     let fields: Vec<Field> = placeholders(template).map(|placeholder| placeholder.field).collect();
     let mut tags: Vec<(Arc<str>, Vec<Row>)> = Vec::new();
     let mut numbers: HashMap<Arc<str>, usize> = HashMap::new();
@@ -143,27 +143,33 @@ pub(crate) fn tag_on(
     selections: &Selections,
     template: &Template,
     row: Row,
-) -> Result<String, Lack> {
+) -> Result<String, TemplateFailure> {
     let value = |field| text_of(policy, snapshot, selections, field, row).map(|text| text.into_owned());
     let values: Vec<Value> = placeholders(template).map(|placeholder| value(placeholder.field)).collect();
     tag_of(template, &values, policy)
 }
 
 /// The tag of a template for the values of its placeholders; or why there is none.
-fn tag_of(template: &Template, values: &[Value], policy: &Policy) -> Result<String, Lack> {
+fn tag_of(template: &Template, values: &[Value], policy: &Policy) -> Result<String, TemplateFailure> {
     let tag = fill(template, values, &policy.maps)?;
     if tag::check(&tag).is_ok() && (!tag::is_reserved(&tag) || policy.guard.allows_reserved()) {
         return Ok(tag);
     }
     let names: Vec<&str> = placeholders(template).map(|one| one.name).collect();
     let placeholder = names.join(", ");
-    Err(Lack { placeholder, reason: GapReason::Unusable, value: Some(tag), field: None, map: None })
+    Err(TemplateFailure {
+        placeholder,
+        reason: GapReason::Unusable,
+        value: Some(tag),
+        field: None,
+        map: None,
+    })
 }
 
 /// Counts and lists devices without a tag, by placeholder.
 fn unresolved(
     (rule, template): (u32, &Template),
-    without: Vec<(Row, Rc<Lack>)>,
+    without: Vec<(Row, Rc<TemplateFailure>)>,
     snapshot: &Snapshot,
 ) -> Vec<Unresolved> {
     let mut report: Vec<Unresolved> = Vec::new();
@@ -211,7 +217,7 @@ fn placeholders(template: &Template) -> impl Iterator<Item = Placeholder<'_>> {
 }
 
 /// The text of a template for the values of its placeholders, composed; where one is missing or empties, why.
-fn fill(template: &Template, values: &[Value], maps: &[ValueMap]) -> Result<String, Lack> {
+fn fill(template: &Template, values: &[Value], maps: &[ValueMap]) -> Result<String, TemplateFailure> {
     let mut values = placeholders(template).zip(values);
     let mut filled = String::new();
     for part in &template.parts {
@@ -227,8 +233,12 @@ fn fill(template: &Template, values: &[Value], maps: &[ValueMap]) -> Result<Stri
 }
 
 /// A value through its filters; where nothing is left, why.
-fn filtered(placeholder: &Placeholder<'_>, value: &Value, maps: &[ValueMap]) -> Result<String, Lack> {
-    let lack = |reason, value| Lack {
+fn filtered(
+    placeholder: &Placeholder<'_>,
+    value: &Value,
+    maps: &[ValueMap],
+) -> Result<String, TemplateFailure> {
+    let lack = |reason, value| TemplateFailure {
         placeholder: placeholder.name.to_owned(),
         reason,
         value,
@@ -249,7 +259,7 @@ fn filtered(placeholder: &Placeholder<'_>, value: &Value, maps: &[ValueMap]) -> 
             },
             (Filter::Map(map), Ok(text)) => match maps.get(*map).and_then(|map| map.get(&text)) {
                 Some(other) => Ok(other.to_owned()),
-                None => Err(Lack { map: Some(*map), ..lack(GapReason::NotInMap, Some(text)) }),
+                None => Err(TemplateFailure { map: Some(*map), ..lack(GapReason::NotInMap, Some(text)) }),
             },
         };
     }

@@ -24,7 +24,7 @@ const COMPLEXITY: f64 = 0.01;
 
 /// How well a selector fits a set of devices.
 #[derive(Clone, Debug)]
-pub(super) struct Fit {
+pub(super) struct SelectorFit {
     /// As YAML without braces: `osPlatform: Ubuntu, domain: corp.example.com`.
     pub(super) conditions: Vec<String>,
     /// The devices in scope that it selects.
@@ -34,7 +34,7 @@ pub(super) struct Fit {
     wanted: usize,
 }
 
-impl Fit {
+impl SelectorFit {
     /// Share of the selected devices that are wanted.
     pub(super) fn precision(&self) -> f64 {
         self.hits as f64 / self.chosen.max(1) as f64
@@ -75,7 +75,7 @@ impl Attempt {
 }
 
 /// The best selector for these devices, whether it reaches `fit` or not.
-pub(super) fn best(candidates: &[Candidate], wanted: &DeviceSet, fit: f64) -> Option<Fit> {
+pub(super) fn best(candidates: &[Candidate], wanted: &DeviceSet, fit: f64) -> Option<SelectorFit> {
     let total = wanted.count();
     let hits: Vec<usize> = candidates.iter().map(|one| one.devices.count_common(wanted)).collect();
     let related: Vec<usize> = (0..candidates.len()).filter(|at| hits[*at] > 0).collect();
@@ -168,7 +168,7 @@ fn joined(
     (values.len() > 1).then(|| Attempt { base, values, hits, chosen: covered.count() })
 }
 
-fn finished(candidates: &[Candidate], attempt: &Attempt, wanted: usize) -> Fit {
+fn finished(candidates: &[Candidate], attempt: &Attempt, wanted: usize) -> SelectorFit {
     let mut selected = candidates[attempt.values[0]].devices.clone();
     attempt.values[1..].iter().for_each(|at| selected.union_with(&candidates[*at].devices));
     let mut conditions = Vec::new();
@@ -179,7 +179,7 @@ fn finished(candidates: &[Candidate], attempt: &Attempt, wanted: usize) -> Fit {
     let mut values: Vec<&Candidate> = attempt.values.iter().map(|at| &candidates[*at]).collect();
     values.sort_by(|left, right| left.value.cmp(&right.value));
     conditions.push(condition(&values));
-    Fit { conditions, selected, hits: attempt.hits, chosen: attempt.chosen, wanted }
+    SelectorFit { conditions, selected, hits: attempt.hits, chosen: attempt.chosen, wanted }
 }
 
 /// `osPlatform: Ubuntu`, `osPlatform: [CentOS, Ubuntu]`, `deviceName: { startsWith: [adc, dc] }`.

@@ -67,7 +67,7 @@ pub struct Imported {
 pub struct ImportedRule {
     pub name: String,
     /// The tag or the value that it gives.
-    pub gives: Gives,
+    pub gives: RuleOutput,
     pub devices: usize,
     /// The best small selector that was found, as YAML on one line.
     pub selector: Option<String>,
@@ -84,7 +84,7 @@ pub struct ImportedRule {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Gives {
+pub enum RuleOutput {
     Tag(String),
     Value(DeviceValue),
 }
@@ -101,7 +101,7 @@ pub fn import(snapshot: &Snapshot, options: &ImportOptions) -> Imported {
     let mut names = options.taken.clone();
     let mut rules = Vec::new();
     let mut listed = Vec::new();
-    let fits: Vec<(DeviceSet, Option<fit::Fit>)> = found
+    let fits: Vec<(DeviceSet, Option<fit::SelectorFit>)> = found
         .par_iter()
         .map(|(_, rows)| {
             let wanted = DeviceSet::of(snapshot.len(), rows.iter().copied());
@@ -121,7 +121,7 @@ pub fn import(snapshot: &Snapshot, options: &ImportOptions) -> Imported {
         rules.push(ImportedRule {
             name: rule_name(&gives, &mut names),
             devices: rows.len(),
-            selector: fit.as_ref().map(fit::Fit::selector),
+            selector: fit.as_ref().map(fit::SelectorFit::selector),
             precision,
             recall,
             is_selected,
@@ -142,9 +142,9 @@ fn carried(
     snapshot: &Snapshot,
     scope: &DeviceSet,
     options: &ImportOptions,
-) -> (Vec<(Gives, Vec<Row>)>, Vec<(String, String)>) {
+) -> (Vec<(RuleOutput, Vec<Row>)>, Vec<(String, String)>) {
     let mut left_out = Vec::new();
-    let mut found: Vec<(Gives, Vec<Row>)> = Vec::new();
+    let mut found: Vec<(RuleOutput, Vec<Row>)> = Vec::new();
     let is_asked = |tag: &str| {
         options.tags.is_empty()
             || options.tags.iter().any(|pattern| pattern.matches(tag, TagCase::Exact, false))
@@ -164,13 +164,13 @@ fn carried(
         match reason {
             Some(reason) => left_out.push((text.to_owned(), reason)),
             None if rows.is_empty() => {}
-            None => found.push((Gives::Tag(text.to_owned()), rows)),
+            None => found.push((RuleOutput::Tag(text.to_owned()), rows)),
         }
     }
     for value in [DeviceValue::High, DeviceValue::Low] {
         let rows: Vec<Row> = scope.iter().filter(|row| snapshot.value(*row) == Some(value.word())).collect();
         if !rows.is_empty() && options.tags.is_empty() {
-            found.push((Gives::Value(value), rows));
+            found.push((RuleOutput::Value(value), rows));
         }
     }
     found.sort_by(|left, right| left.0.cmp(&right.0));
@@ -184,8 +184,8 @@ fn claims(snapshot: &Snapshot, rules: &[ImportedRule], options: &ImportOptions) 
     let tags: BTreeSet<&str> = rules
         .iter()
         .filter_map(|rule| match &rule.gives {
-            Gives::Tag(tag) => Some(tag.as_str()),
-            Gives::Value(_) => None,
+            RuleOutput::Tag(tag) => Some(tag.as_str()),
+            RuleOutput::Value(_) => None,
         })
         .collect();
     let mut claims = BTreeSet::new();
@@ -203,10 +203,10 @@ fn claims(snapshot: &Snapshot, rules: &[ImportedRule], options: &ImportOptions) 
 }
 
 /// A rule name from a tag: its slug, numbered where two tags have the same.
-fn rule_name(gives: &Gives, taken: &mut BTreeSet<String>) -> String {
+fn rule_name(gives: &RuleOutput, taken: &mut BTreeSet<String>) -> String {
     let slug = match gives {
-        Gives::Tag(tag) => crate::text::slug(tag),
-        Gives::Value(value) => format!("value-{}", value.word().to_lowercase()),
+        RuleOutput::Tag(tag) => crate::text::slug(tag),
+        RuleOutput::Value(value) => format!("value-{}", value.word().to_lowercase()),
     };
     let stem: String = if slug.is_empty() { "tag".to_owned() } else { slug.chars().take(70).collect() };
     let mut name = stem.clone();

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use crate::inventory::{Row, Snapshot};
 use crate::text::{is_deceptive, is_formula, visible};
 
-use super::{Gives, ImportOptions, ImportedRule};
+use super::{ImportOptions, ImportedRule, RuleOutput};
 
 /// A file of an imported policy set.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,11 +59,11 @@ pub(super) fn files(
             listed += write_listed(&mut text, snapshot, rule, rows, &mut list);
         }
         match &rule.gives {
-            Gives::Tag(tag) => {
+            RuleOutput::Tag(tag) => {
                 let tag = tag.replace('{', "{{").replace('}', "}}");
                 line(&mut text, &format!("    tags: [{}]", scalar(&tag)));
             }
-            Gives::Value(value) => line(&mut text, &format!("    deviceValue: {value}")),
+            RuleOutput::Value(value) => line(&mut text, &format!("    deviceValue: {value}")),
         }
     }
     let mut files = vec![ImportedFile { path: "imported.yaml".to_owned(), text }];
@@ -138,7 +138,7 @@ fn write_listed(
         return 0;
     }
     let key = match &rule.gives {
-        Gives::Tag(tag) if is_plain_cell(tag) && !is_alias(tag) => tag.clone(),
+        RuleOutput::Tag(tag) if is_plain_cell(tag) && !is_alias(tag) => tag.clone(),
         _ => format!("{ALIAS}{}", rule.name),
     };
     line(

@@ -41,7 +41,7 @@ enum ChangeSlot {
 }
 
 /// An addition that is not written now, and may hold removals.
-struct Held {
+struct HeldAddition {
     tag: TagIndex,
     cause: CauseIndex,
     /// Another origin or the service keeps the tag away for good: what is ordered whatever else the device carries does not wait for it.
@@ -312,7 +312,7 @@ impl<'a> Sorter<'a> {
         }
         let value = device.value.map(|entry| self.value_target(entry));
         let tags = || {
-            let mut held: Vec<Held> = Vec::new();
+            let mut held: Vec<HeldAddition> = Vec::new();
             device.tags.iter().map(move |entry| self.tag_target(entry, &mut held))
         };
         match itertools::Itertools::all_equal_value(&mut tags().chain(value.clone())) {
@@ -363,11 +363,11 @@ impl<'a> Sorter<'a> {
         protections.iter().position(|protection| protection.contains(row)).map(|index| index as u32)
     }
 
-    fn tag_target(&self, entry: &TagEntry, held: &mut Vec<Held>) -> ChangeSlot {
+    fn tag_target(&self, entry: &TagEntry, held: &mut Vec<HeldAddition>) -> ChangeSlot {
         if let Some(rule) = entry.gap {
             let slot = ChangeSlot::Unresolved(Some(rule.get() - 1));
             if !entry.is_removal {
-                held.push(Held {
+                held.push(HeldAddition {
                     tag: entry.tag,
                     cause: entry.cause,
                     is_contested: true,
@@ -379,7 +379,7 @@ impl<'a> Sorter<'a> {
         if let Some(Some(why)) = self.limited.get(entry.tag.0 as usize) {
             if !entry.is_removal {
                 let slot = ChangeSlot::Unconfirmed(self.names.list[entry.tag.0 as usize].clone());
-                held.push(Held { tag: entry.tag, cause: entry.cause, is_contested: true, slot });
+                held.push(HeldAddition { tag: entry.tag, cause: entry.cause, is_contested: true, slot });
             }
             return ChangeSlot::Unwritable(why.clone());
         }
@@ -390,7 +390,7 @@ impl<'a> Sorter<'a> {
                 if !entry.is_removal {
                     let is_contested = matches!(target, ChangeSlot::Contested(_) | ChangeSlot::Unwritable(_));
                     let slot = ChangeSlot::Unconfirmed(name.clone());
-                    held.push(Held { tag: entry.tag, cause: entry.cause, is_contested, slot });
+                    held.push(HeldAddition { tag: entry.tag, cause: entry.cause, is_contested, slot });
                 }
                 return target;
             }
@@ -410,7 +410,7 @@ impl<'a> Sorter<'a> {
     }
 
     /// Whether a removal waits for an addition that is not written now: the device must never have neither of the two.
-    fn holds(&self, addition: &Held, removal: &TagEntry) -> bool {
+    fn holds(&self, addition: &HeldAddition, removal: &TagEntry) -> bool {
         let caused = |tag: TagIndex, cause: CauseIndex| Caused {
             tag: &self.names.list[tag.0 as usize],
             cause: &self.causes[cause.0 as usize],

@@ -17,7 +17,7 @@ use crate::tag::{RESERVED, is_reserved};
 
 /// Where a revert may act.
 #[derive(Clone, Copy, Debug)]
-pub struct Reach<'a> {
+pub struct RevertScope<'a> {
     /// The devices as they are.
     pub snapshot: &'a Snapshot,
     /// Devices that the policies may touch.
@@ -41,7 +41,7 @@ pub struct RevertedRun<'a> {
 
 /// The inverse of the confirmed changes of a run. `fresh`: a plan of today's policies on today's inventory, for header, base
 /// figures and warnings.
-pub fn inverse(ran: RevertedRun<'_>, fresh: Plan, reach: Reach<'_>) -> Plan {
+pub fn inverse(ran: RevertedRun<'_>, fresh: Plan, reach: RevertScope<'_>) -> Plan {
     let is_trusted = fresh.is_trusted();
     let mut plan = on(fresh, ran.plan);
     plan.header.reverts = Some(ran.id.to_owned());
@@ -69,7 +69,7 @@ pub fn refit(
     reviewed: &Plan,
     ran: RevertedRun<'_>,
     fresh: Plan,
-    reach: Reach<'_>,
+    reach: RevertScope<'_>,
 ) -> Result<Intersection, ChangeKey> {
     let undone = undone(ran);
     let proven: HashSet<ChangeKey> = undone.iter().flat_map(|change| keys(ran.plan, change)).collect();
@@ -160,7 +160,7 @@ fn as_the_run_left(ran: &Plan) -> HashMap<std::sync::Arc<str>, DeviceValue> {
 /// at each device anew.
 fn keep_fitting(
     plan: &mut Plan,
-    reach: &Reach<'_>,
+    reach: &RevertScope<'_>,
     aside: &mut ExcludedChanges,
     limit: impl Fn(&mut DeviceChange),
 ) {
@@ -215,7 +215,7 @@ fn observe(plan: &mut Plan, snapshot: &Snapshot, row: crate::inventory::Row, cha
 }
 
 /// With bases for the guard and its cost.
-fn measured(mut plan: Plan, reach: &Reach<'_>) -> Plan {
+fn measured(mut plan: Plan, reach: &RevertScope<'_>) -> Plan {
     let removed: HashSet<TagIndex> =
         plan.changes.iter().flat_map(|change| change.remove.iter().map(|gone| gone.tag)).collect();
     let mut carriers: Vec<(TagIndex, u64)> = removed
@@ -266,7 +266,7 @@ mod tests {
         inverse(
             RevertedRun { id: "r", plan: &ran(), confirmed: &confirmed },
             Plan::default(),
-            Reach { snapshot: &snapshot, scope: &scope, protected: &protected, allows_reserved: false },
+            RevertScope { snapshot: &snapshot, scope: &scope, protected: &protected, allows_reserved: false },
         )
     }
 
@@ -280,7 +280,7 @@ mod tests {
         let snapshot = fleet(&[device]);
         let (scope, free) = (DeviceSet::full(1), DeviceSet::new(1));
         let protected = if is_protected { &scope } else { &free };
-        let reach = Reach { snapshot: &snapshot, scope: &scope, protected, allows_reserved: false };
+        let reach = RevertScope { snapshot: &snapshot, scope: &scope, protected, allows_reserved: false };
         let key = |what: &ChangeWhat| ChangeKey { device: "d0".into(), what: what.clone() };
         let confirmed = confirmed.iter().map(key).collect();
         refit(reviewed, RevertedRun { id: "r", plan: &ran(), confirmed: &confirmed }, Plan::default(), reach)
@@ -348,7 +348,8 @@ mod tests {
         let confirmed = HashSet::from([key]);
         let ran = RevertedRun { id: "r", plan: &ran, confirmed: &confirmed };
         for allows_reserved in [false, true] {
-            let reach = Reach { snapshot: &snapshot, scope: &scope, protected: &protected, allows_reserved };
+            let reach =
+                RevertScope { snapshot: &snapshot, scope: &scope, protected: &protected, allows_reserved };
             let plan = inverse(ran, Plan::default(), reach);
             assert_eq!(
                 (plan.changes.len(), plan.withheld.len()),

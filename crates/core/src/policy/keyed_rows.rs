@@ -54,7 +54,7 @@ impl LookupRows {
 
 /// Rows that one lookup cannot both have.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Clash {
+pub(crate) struct RowConflict {
     pub(crate) key: String,
     /// The lines of the row that is kept and of the other.
     pub(crate) lines: (u64, u64),
@@ -64,7 +64,7 @@ pub(crate) struct Clash {
 #[derive(Debug, Default)]
 pub(crate) struct KeyedRows {
     pub(crate) rows: LookupRows,
-    pub(crate) clashes: Vec<Clash>,
+    pub(crate) clashes: Vec<RowConflict>,
     /// How many rows have no key.
     pub(crate) without_key: usize,
     /// Lines of rows that end before their last column, ascending.
@@ -101,7 +101,7 @@ pub(crate) fn keyed(table: Table, key_column: usize) -> KeyedRows {
             };
             let differing: Vec<usize> = (0..width).filter(differs).collect();
             if !differing.is_empty() {
-                found.clashes.push(Clash { key, lines: (rows.lines[kept], line) });
+                found.clashes.push(RowConflict { key, lines: (rows.lines[kept], line) });
                 for place in differing.into_iter().map(place) {
                     rows.unknown.insert(place);
                     rows.torn.remove(&place);

@@ -24,7 +24,7 @@ pub(super) fn check(reader: &mut Reader<'_>, policy: &Policy) {
     });
     let found: Vec<(String, &Selector, Span)> = scope.chain(protections).chain(rules).collect();
     for (who, selector, span) in found {
-        let Basis::Owned(fields) = basis(policy, selector, true) else { continue };
+        let SelectorInputs::Owned(fields) = basis(policy, selector, true) else { continue };
         let names: Vec<String> = fields.iter().map(|name| format!("`{name}`")).collect();
         let message = format!("{who} rests only on {}", names.join(" and "));
         reader.report(
@@ -49,7 +49,7 @@ fn weight(policy: &Policy, rule: &Rule) -> Option<String> {
 }
 
 /// What decides whether a selector holds.
-enum Basis {
+enum SelectorInputs {
     /// Nothing: it always holds, or never.
     Nothing,
     /// Only these fields, which a device's owner can set.
@@ -59,25 +59,30 @@ enum Basis {
 }
 
 /// Each alternative counts alone, since one that holds is enough. `holds`: whether the selector shall hold, or not hold.
-fn basis(policy: &Policy, selector: &Selector, holds: bool) -> Basis {
+fn basis(policy: &Policy, selector: &Selector, holds: bool) -> SelectorInputs {
     let mut visited = BTreeSet::new();
     basis_of(policy, selector, holds, &mut visited)
 }
 
-fn basis_of(policy: &Policy, selector: &Selector, holds: bool, above: &mut BTreeSet<usize>) -> Basis {
+fn basis_of(
+    policy: &Policy,
+    selector: &Selector,
+    holds: bool,
+    above: &mut BTreeSet<usize>,
+) -> SelectorInputs {
     match &selector.kind {
-        SelectorKind::Everything => Basis::Nothing,
+        SelectorKind::Everything => SelectorInputs::Nothing,
         SelectorKind::Field { field, .. } => match field {
             Field::ComputerDnsName | Field::DeviceName | Field::Domain | Field::MachineTags => {
-                Basis::Owned(BTreeSet::from([field.name()]))
+                SelectorInputs::Owned(BTreeSet::from([field.name()]))
             }
-            _ => Basis::Other,
+            _ => SelectorInputs::Other,
         },
         SelectorKind::Not(part) => basis_of(policy, part, !holds, above),
         SelectorKind::Use(index) => {
             // A selector that uses itself is an error of its own.
             if !above.insert(*index) {
-                return Basis::Other;
+                return SelectorInputs::Other;
             }
             let found = basis_of(policy, &policy.selectors[*index].selector, holds, above);
             above.remove(index);
@@ -88,24 +93,24 @@ fn basis_of(policy: &Policy, selector: &Selector, holds: bool, above: &mut BTree
             let found = parts.iter().map(|part| basis_of(policy, part, holds, above));
             joined(found.collect(), is_all == holds)
         }
-        SelectorKind::Superseded { .. } | SelectorKind::Hunting(_) => Basis::Other,
+        SelectorKind::Superseded { .. } | SelectorKind::Hunting(_) => SelectorInputs::Other,
     }
 }
 
 /// Of parts that are all needed, one other is enough to rest on; of alternatives, each one that is owned.
-fn joined(parts: Vec<Basis>, all: bool) -> Basis {
-    let has_other = parts.iter().any(|part| matches!(part, Basis::Other));
+fn joined(parts: Vec<SelectorInputs>, all: bool) -> SelectorInputs {
+    let has_other = parts.iter().any(|part| matches!(part, SelectorInputs::Other));
     let mut owned = BTreeSet::new();
     for part in parts {
-        if let Basis::Owned(fields) = part {
+        if let SelectorInputs::Owned(fields) = part {
             owned.extend(fields);
         }
     }
     match (has_other, owned.is_empty()) {
-        (true, _) if all => Basis::Other,
-        (_, false) => Basis::Owned(owned),
-        (true, true) => Basis::Other,
-        (false, true) => Basis::Nothing,
+        (true, _) if all => SelectorInputs::Other,
+        (_, false) => SelectorInputs::Owned(owned),
+        (true, true) => SelectorInputs::Other,
+        (false, true) => SelectorInputs::Nothing,
     }
 }
 

@@ -10,7 +10,7 @@ use super::scratch::DOCUMENTED_LENGTH;
 use crate::device::Field;
 use crate::plan::{ProfileDigest, TagLimits, TenantReference};
 use crate::policy::settings::Settings;
-use crate::service::{Question, Sightings};
+use crate::service::{Question, ServiceObservations};
 use crate::tag::TagCase;
 use crate::time::Timestamp;
 
@@ -128,7 +128,7 @@ impl KnownService {
     }
 
     /// The questions that reality answers otherwise than was measured, with what a run saw.
-    pub fn contradicted<'s>(&self, seen: &'s Sightings) -> Vec<(Question, &'s str, Option<u64>)> {
+    pub fn contradicted<'s>(&self, seen: &'s ServiceObservations) -> Vec<(Question, &'s str, Option<u64>)> {
         let differs = |(question, verdict, number): &(Question, &str, Option<u64>)| {
             let Some((measured, measure)) = self.verdicts.get(question) else { return false };
             match question {

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::plan::{TenantReference, digest};
-use crate::service::{Question, Sightings, verdicts};
+use crate::service::{Question, ServiceObservations, verdicts};
 use crate::time::Timestamp;
 
 /// A finding counts for so long.
@@ -148,7 +148,12 @@ impl ServiceProfile {
     }
 
     /// Takes what a run saw. `contradicted`: questions whose findings count no more. Says whether anything is new.
-    pub fn learn(&mut self, sightings: &Sightings, contradicted: &[Question], now: Timestamp) -> bool {
+    pub fn learn(
+        &mut self,
+        sightings: &ServiceObservations,
+        contradicted: &[Question],
+        now: Timestamp,
+    ) -> bool {
         let before = (self.findings.clone(), self.seen.clone());
         let last_seen = now.to_string().get(..10).unwrap_or_default().to_owned();
         for question in contradicted {

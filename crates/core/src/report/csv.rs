@@ -107,9 +107,9 @@ mod tests {
     }
 
     /// A pipe without a reader.
-    struct Gone;
+    struct BrokenPipe;
 
-    impl Write for Gone {
+    impl Write for BrokenPipe {
         fn write(&mut self, _: &[u8]) -> io::Result<usize> {
             Err(io::ErrorKind::BrokenPipe.into())
         }
@@ -125,7 +125,7 @@ mod tests {
         let model = Model::new(Input::new(Subject::Plan, &plan));
         let style = crate::report::Style { width: 80, ..crate::report::Style::default() };
         for format in crate::report::Format::ALL.iter().filter(|format| format.is_of_a_plan()) {
-            let failed = crate::report::write(*format, &model, &style, 60_000, &mut Gone).unwrap_err();
+            let failed = crate::report::write(*format, &model, &style, 60_000, &mut BrokenPipe).unwrap_err();
             assert_eq!(failed.kind(), io::ErrorKind::BrokenPipe, "{}", format.name());
         }
     }

@@ -7,11 +7,11 @@ use serde_json::{Value, json};
 use super::escape::{self, json_document};
 use super::listing::{Cell, Listing};
 use super::words::counted;
-use crate::import::{Gives, Imported};
+use crate::import::{Imported, RuleOutput};
 
 /// What the policies that lay in the folder make of an imported set.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Beside {
+pub enum ExistingPolicies {
     /// There are none, or all together plan to zero changes.
     Nothing,
     /// All together plan additions, removals and values.
@@ -20,18 +20,18 @@ pub enum Beside {
     Error(String),
 }
 
-impl Beside {
+impl ExistingPolicies {
     fn sentence(&self, folder: &str) -> Option<String> {
         match self {
-            Beside::Nothing => None,
-            Beside::Changes((additions, removals, values)) => Some(format!(
+            ExistingPolicies::Nothing => None,
+            ExistingPolicies::Changes((additions, removals, values)) => Some(format!(
                 "Together with the policies that lie there it plans {}, {} and {}: `mdetag plan {}` shows them.",
                 counted(*additions, "addition"),
                 counted(*removals, "removal"),
                 counted(*values, "value"),
                 escape::shell(folder),
             )),
-            Beside::Error(error) => Some(format!(
+            ExistingPolicies::Error(error) => Some(format!(
                 "Together with the policies that lie there it cannot be planned ({error}): `mdetag plan {}` says where.",
                 escape::shell(folder),
             )),
@@ -40,7 +40,7 @@ impl Beside {
 }
 
 /// The rules as a table. `folder`: where the files were written, for people.
-pub fn listing(folder: &str, imported: &Imported, beside: &Beside) -> Listing {
+pub fn listing(folder: &str, imported: &Imported, beside: &ExistingPolicies) -> Listing {
     let claims = match imported.claims.as_slice() {
         [] => "claims nothing".to_owned(),
         claims => {
@@ -48,7 +48,7 @@ pub fn listing(folder: &str, imported: &Imported, beside: &Beside) -> Listing {
             format!("claims {}", claims.join(", "))
         }
     };
-    let plans = if *beside == Beside::Nothing { "it plans" } else { "by itself it plans" };
+    let plans = if *beside == ExistingPolicies::Nothing { "it plans" } else { "by itself it plans" };
     let heading = format!(
         "Wrote {} with {} to {folder}: {plans} to zero changes and {claims}.",
         counted(imported.files.len() as u64, "file"),
@@ -63,8 +63,8 @@ pub fn listing(folder: &str, imported: &Imported, beside: &Beside) -> Listing {
         .column("exceptions");
     for rule in &imported.rules {
         let given = match &rule.gives {
-            Gives::Tag(tag) => tag.clone(),
-            Gives::Value(value) => format!("value {value}"),
+            RuleOutput::Tag(tag) => tag.clone(),
+            RuleOutput::Value(value) => format!("value {value}"),
         };
         let cells = match rule.selector.as_ref().filter(|_| rule.is_selected) {
             Some(selector) => [
@@ -88,11 +88,11 @@ pub fn listing(folder: &str, imported: &Imported, beside: &Beside) -> Listing {
 }
 
 /// Writes the rules as one document.
-pub fn json(folder: &str, imported: &Imported, beside: &Beside) -> String {
+pub fn json(folder: &str, imported: &Imported, beside: &ExistingPolicies) -> String {
     let rules = imported.rules.iter().map(|rule| {
         let (tag, value) = match &rule.gives {
-            Gives::Tag(tag) => (Some(tag.as_str()), None),
-            Gives::Value(value) => (None, Some(value.word())),
+            RuleOutput::Tag(tag) => (Some(tag.as_str()), None),
+            RuleOutput::Value(value) => (None, Some(value.word())),
         };
         json!({
             "rule": rule.name, "tag": tag, "deviceValue": value, "devices": rule.devices, "selector": rule.selector,
@@ -124,7 +124,7 @@ mod tests {
     fn a_list_shows_no_shares_and_the_document_has_both() {
         let rule = ImportedRule {
             name: "r".to_owned(),
-            gives: Gives::Tag("T".to_owned()),
+            gives: RuleOutput::Tag("T".to_owned()),
             devices: 3,
             selector: Some("{ osPlatform: X }".to_owned()),
             precision: 0.9999,
@@ -139,7 +139,7 @@ mod tests {
             claims: Vec::new(),
             left_out: vec![("U ".to_owned(), "too long".to_owned())],
         };
-        let table = listing("p", &imported, &Beside::Nothing);
+        let table = listing("p", &imported, &ExistingPolicies::Nothing);
         assert_eq!(
             table.heading,
             "Wrote 0 files with 2 rules to p: it plans to zero changes and claims nothing."
@@ -148,7 +148,8 @@ mod tests {
         assert_eq!(table.rows[1][3..5], [Cell::Percent(99.9), Cell::Percent(100.0)]);
         assert_eq!(table.remarks, ["left out: \"U \" (too long)"]);
         imported.rules.truncate(1);
-        let document: Value = serde_json::from_str(&json("p", &imported, &Beside::Nothing)).unwrap();
+        let document: Value =
+            serde_json::from_str(&json("p", &imported, &ExistingPolicies::Nothing)).unwrap();
         assert_eq!(document["rules"][0]["precision"], 0.9999);
         assert_eq!(document["leftOut"][0]["reason"], "too long");
     }

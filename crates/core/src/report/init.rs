@@ -5,7 +5,7 @@
 use serde_json::json;
 
 #[derive(Clone, Copy, Debug)]
-pub struct Written<'a> {
+pub struct InitReport<'a> {
     /// As people typed it; `.` needs no `cd`.
     pub folder: &'a str,
     /// The word of the CI system: `none` where no recipe was written.
@@ -17,7 +17,7 @@ pub struct Written<'a> {
     pub by_hand: Option<(&'a str, &'a str)>,
 }
 
-pub fn human(written: &Written<'_>) -> String {
+pub fn human(written: &InitReport<'_>) -> String {
     let folder = written.folder;
     let listed = |paths: &[&str]| paths.iter().map(|path| format!("  {path}\n")).collect::<String>();
     let mut text = format!("Wrote {} files to {folder}:\n{}", written.files.len(), listed(written.files));
@@ -43,7 +43,7 @@ pub fn human(written: &Written<'_>) -> String {
 }
 
 /// Writes it as one document.
-pub fn json(written: &Written<'_>) -> String {
+pub fn json(written: &InitReport<'_>) -> String {
     let document = json!({
         "formatVersion": "1.0",
         "folder": written.folder,
@@ -61,9 +61,10 @@ mod tests {
 
     #[test]
     fn the_next_steps_begin_with_the_new_folder() {
-        let written = Written { folder: "tags", ci: "github", files: &["a", "b"], added: &[], by_hand: None };
+        let written =
+            InitReport { folder: "tags", ci: "github", files: &["a", "b"], added: &[], by_hand: None };
         let text = human(&written);
         assert!(text.starts_with("Wrote 2 files to tags:\n  a\n  b\nNext") && text.contains("  cd tags\n"));
-        assert!(!human(&Written { folder: ".", ..written }).contains("  cd "));
+        assert!(!human(&InitReport { folder: ".", ..written }).contains("  cd "));
     }
 }

@@ -20,15 +20,15 @@ const LONGEST: usize = 60;
 
 /// What the removal of each tag leaves without any device.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Marks<'p>(BTreeMap<&'p str, Vec<&'p LastDevices>>);
+pub(super) struct LastDeviceMarks<'p>(BTreeMap<&'p str, Vec<&'p LastDevices>>);
 
-impl<'p> Marks<'p> {
-    pub(super) fn of(plan: &'p Plan) -> Marks<'p> {
+impl<'p> LastDeviceMarks<'p> {
+    pub(super) fn of(plan: &'p Plan) -> LastDeviceMarks<'p> {
         let mut marks: BTreeMap<&str, Vec<&LastDevices>> = BTreeMap::new();
         for last in &plan.last_devices {
             last.tags.iter().for_each(|tag| marks.entry(&**tag).or_default().push(last));
         }
-        Marks(marks)
+        LastDeviceMarks(marks)
     }
 
     /// What a change leaves without any device; nothing for what is no removal.

@@ -16,7 +16,7 @@ use crate::policy::Difference;
 use super::alike::alike;
 use super::change::device_rows;
 pub use super::change::{ChangeOrigin, Class, ReportRow, Totals, What};
-use super::last::Marks;
+use super::last::LastDeviceMarks;
 use super::links::RepositoryLinks;
 use super::{risk, split};
 
@@ -174,7 +174,7 @@ pub struct Model<'a> {
     /// Changes that the base wants too, by their number in the order of rows.
     before: FixedBitSet,
     /// None for a run: its plan said them.
-    marks: Marks<'a>,
+    marks: LastDeviceMarks<'a>,
 }
 
 impl<'a> Model<'a> {
@@ -192,7 +192,11 @@ impl<'a> Model<'a> {
             classes: [0; Class::ALL.len()],
             outcomes: [0; Outcome::ALL.len()],
             before,
-            marks: if input.run.is_some() { Marks::default() } else { Marks::of(input.plan) },
+            marks: if input.run.is_some() {
+                LastDeviceMarks::default()
+            } else {
+                LastDeviceMarks::of(input.plan)
+            },
         };
         model.parts = match input.run {
             Some(run) => vec![model.ended_part(run)],
@@ -409,7 +413,7 @@ impl<'a> Groups<'a> {
     fn part(
         self,
         plan: &Plan,
-        marks: &Marks<'a>,
+        marks: &LastDeviceMarks<'a>,
         origin: Option<ChangeOrigin>,
         totals: Totals,
     ) -> ReportPart<'a> {

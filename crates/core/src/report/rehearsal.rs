@@ -27,7 +27,7 @@ const NAMED: usize = 10;
 
 /// Everything that a report of tests needs.
 #[derive(Clone, Copy, Debug)]
-pub struct Tested<'a> {
+pub struct TestReport<'a> {
     pub rehearsal: &'a Rehearsal,
     /// The policy that was tested.
     pub policy: &'a Policy,
@@ -69,7 +69,7 @@ pub fn json(tested: &Tested<'_>) -> String {
 ///
 /// # Errors
 /// Those of the writer.
-pub fn human(tested: &Tested<'_>, style: &Style, out: &mut dyn Write) -> io::Result<()> {
+pub fn human(tested: &TestReport<'_>, style: &Style, out: &mut dyn Write) -> io::Result<()> {
     for test in &tested.rehearsal.tests {
         let name = terminal(&clip(&test.name, 200)).into_owned();
         if test.has_passed() {
@@ -83,11 +83,11 @@ pub fn human(tested: &Tested<'_>, style: &Style, out: &mut dyn Write) -> io::Res
     summary(tested, style, out)
 }
 
-fn place(tested: &Tested<'_>, span: Span) -> String {
+fn place(tested: &TestReport<'_>, span: Span) -> String {
     terminal(&words::place(&tested.tests.place(span))).into_owned()
 }
 
-fn failed(tested: &Tested<'_>, test: &Rehearsed, style: &Style, out: &mut dyn Write) -> io::Result<()> {
+fn failed(tested: &TestReport<'_>, test: &Rehearsed, style: &Style, out: &mut dyn Write) -> io::Result<()> {
     for problem in &test.problems {
         for line in prose(&terminal(problem), (2, 4), style.width) {
             writeln!(out, "{line}")?;
@@ -145,7 +145,7 @@ fn difference(failure: &Failure, style: &Style, out: &mut dyn Write) -> io::Resu
     Ok(())
 }
 
-fn summary(tested: &Tested<'_>, style: &Style, out: &mut dyn Write) -> io::Result<()> {
+fn summary(tested: &TestReport<'_>, style: &Style, out: &mut dyn Write) -> io::Result<()> {
     let all = tested.rehearsal.tests.len() as u64;
     let failed = tested.rehearsal.failed() as u64;
     let (paint, text) = match failed {
@@ -172,7 +172,7 @@ fn summary(tested: &Tested<'_>, style: &Style, out: &mut dyn Write) -> io::Resul
 ///
 /// # Errors
 /// Those of the writer.
-pub fn junit(tested: &Tested<'_>, out: &mut dyn Write) -> io::Result<()> {
+pub fn junit(tested: &TestReport<'_>, out: &mut dyn Write) -> io::Result<()> {
     let mut report = Report::new("mdetag test");
     report.set_time(Duration::ZERO);
     let file = |test: &&Rehearsed| tested.tests.place(test.span).file;
@@ -191,7 +191,7 @@ pub fn junit(tested: &Tested<'_>, out: &mut dyn Write) -> io::Result<()> {
     out.write_all(report.to_string().map_err(io::Error::other)?.as_bytes())
 }
 
-fn case(tested: &Tested<'_>, test: &Rehearsed, class: &str) -> io::Result<TestCase> {
+fn case(tested: &TestReport<'_>, test: &Rehearsed, class: &str) -> io::Result<TestCase> {
     let mut status = TestCaseStatus::success();
     if !test.has_passed() {
         let mut text = Vec::new();
@@ -241,7 +241,7 @@ tests:
     expect: { tags: [Server, Tier1] }
 ";
 
-    fn render(write: impl Fn(&Tested<'_>, &mut Vec<u8>)) -> String {
+    fn render(write: impl Fn(&TestReport<'_>, &mut Vec<u8>)) -> String {
         let now = Timestamp::parse("2026-11-22").unwrap();
         let sources = Sources::from_text("policy.yaml", POLICY);
         let (policy, _) = crate::policy::resolve(&sources, TagCase::Exact, now);
@@ -250,7 +250,10 @@ tests:
         let rehearsal =
             crate::rehearsal::rehearse(&policy, &sources, &tests, &HuntingResults::default(), now);
         let mut out = Vec::new();
-        write(&Tested { rehearsal: &rehearsal, policy: &policy, sources: &sources, tests: &files }, &mut out);
+        write(
+            &TestReport { rehearsal: &rehearsal, policy: &policy, sources: &sources, tests: &files },
+            &mut out,
+        );
         String::from_utf8(out).unwrap()
     }
 

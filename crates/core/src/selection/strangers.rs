@@ -14,7 +14,7 @@ const TELLING_ROWS: usize = 5;
 
 /// Sources of which no row is a device.
 #[derive(Debug, Default)]
-pub(super) struct Strangers {
+pub(super) struct UnmatchedSources {
     /// By query of the program: whether its rows are about no device.
     pub(super) queries: Vec<bool>,
     /// Warnings about those that are unknown.
@@ -32,8 +32,8 @@ pub(super) fn find(
     results: &HuntingResults,
     joins: &mut [Join],
     hunted: &[DeviceSet],
-) -> Result<Strangers, Vec<Diagnostic>> {
-    let mut found = Strangers { queries: vec![false; program.hunting.len()], findings: Vec::new() };
+) -> Result<UnmatchedSources, Vec<Diagnostic>> {
+    let mut found = UnmatchedSources { queries: vec![false; program.hunting.len()], findings: Vec::new() };
     if snapshot.is_empty() {
         return Ok(found);
     }

@@ -20,26 +20,26 @@ async fn links_that_stop_early_are_noticed_where_skip_goes_on() {
     let fake = Fake::tenant(&["Machine.Read.All"], move |seen| {
         let skip: usize = seen.option("$skip").map_or(0, |text| text.parse().unwrap());
         match (skip, seen.option("$top")) {
-            (0, _) => Say::json(200, &first),
-            (3, None) => Say::json(200, &second),
+            (0, _) => FakeReply::json(200, &first),
+            (3, None) => FakeReply::json(200, &second),
             (_, top) => {
                 let top: usize = top.map_or(3, |text| text.parse().unwrap());
                 let rows: Vec<Value> =
                     all.iter().skip(skip).take(top.min(3)).map(|id| json!({ "id": id })).collect();
-                Say::json(200, &json!({ "value": rows }))
+                FakeReply::json(200, &json!({ "value": rows }))
             }
         }
     })
     .await;
-    let reader = connect(fake.options(), Need::Read).await.unwrap().reader();
-    let (snapshot, _) = reader.read(&ReadScope::default(), watch(&Open::default())).await.unwrap();
+    let reader = connect(fake.options(), RequiredAccess::Read).await.unwrap().reader();
+    let (snapshot, _) = reader.read(&ReadScope::default(), watch(&OpenMeter::default())).await.unwrap();
     assert_eq!(snapshot.len(), 7);
 }
 
 #[tokio::test]
 async fn a_count_settles_a_short_page_without_a_further_call() {
     let page = json!({ "@odata.count": 2, "value": [{ "id": "a" }, { "id": "b" }] });
-    let (fake, result, _) = in_turn(vec![Say::json(200, &page)]).await;
+    let (fake, result, _) = in_turn(vec![FakeReply::json(200, &page)]).await;
     assert_eq!((result.unwrap().0.len(), fake.calls().len()), (2, 1));
 }
 
@@ -51,13 +51,14 @@ async fn where_skip_is_refused_halves_tell_the_end_and_else_the_read_is_untruste
             let filter = seen.option("$filter");
             let skip = seen.option("$skip").is_some();
             if skip && filter.is_none() || is_deaf && filter.is_some() {
-                return Say::json(400, &json!({ "error": { "code": "ODataError", "message": "no" } }));
+                return FakeReply::json(400, &json!({ "error": { "code": "ODataError", "message": "no" } }));
             }
             list(&devices, &pages(10_000), 0, "", seen)
         })
         .await;
-        let reader = connect(fake.options(), Need::Read).await.unwrap().reader();
-        let (snapshot, trust) = reader.read(&ReadScope::default(), watch(&Open::default())).await.unwrap();
+        let reader = connect(fake.options(), RequiredAccess::Read).await.unwrap().reader();
+        let (snapshot, trust) =
+            reader.read(&ReadScope::default(), watch(&OpenMeter::default())).await.unwrap();
         assert_eq!((snapshot.len(), trust.is_trusted()), (33, !is_deaf), "{:?}", trust.sentences());
     }
 }
