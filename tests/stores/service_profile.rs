@@ -4,7 +4,7 @@ use std::sync::Barrier;
 
 use mdetag::store::service_file;
 use mdetag_core::probe::ServiceProfile;
-use mdetag_core::service::{Question, Sightings};
+use mdetag_core::service::{Question, ServiceObservations};
 use mdetag_sandbox::Options;
 use serde_json::{Value, json};
 
@@ -14,8 +14,8 @@ use super::project::ran;
 use super::service::Service;
 use super::{at, begin, note};
 
-fn sighting(question: Question, verdict: &'static str) -> Sightings {
-    let mut seen = Sightings::default();
+fn sighting(question: Question, verdict: &'static str) -> ServiceObservations {
+    let mut seen = ServiceObservations::default();
     seen.note(question, verdict, None);
     seen
 }

@@ -2,20 +2,11 @@
 
 use std::collections::HashMap;
 
-use super::{DeviceChange, Plan, TagIndex, Withheld, WithheldReason};
+use super::{Accepted, DeviceChange, Plan, TagIndex, Withheld, WithheldReason};
 use crate::desired::Desired;
 use crate::inventory::DeviceSet;
 use crate::policy::Acceptance;
 use crate::time::Date;
-
-/// How many changes of a group the guard accepts, and for how long.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Accepted {
-    /// Tags added or removed; no acceptance names a value.
-    pub changes: u64,
-    /// The last day on which all of these are accepted.
-    pub until: Date,
-}
 
 impl Plan {
     /// Whether some change is contested and no entry of `guard.accept` names it.

@@ -40,7 +40,6 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use accepted::Accepted;
 pub use cost::{LaneCost, LaneLeft, Ledger, Schedule};
 pub use diff::diff;
 pub use guard::{AxisReport, GuardReport, InvariantReport, Refused, SafePlan};
@@ -63,7 +62,7 @@ pub use crate::selection::Unmatched;
 pub use crate::tag::TagCase;
 use crate::time::Timestamp;
 pub use waves::{PlannedWave, PlannedWaves};
-pub use withheld::{Withheld, WithheldReason};
+pub use withheld::{Accepted, Withheld, WithheldReason};
 
 /// The most devices of one bulk call (documented).
 pub const MAX_BULK: usize = 500;

@@ -5,8 +5,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Accepted, DeviceChange};
-use crate::time::Timestamp;
+use super::DeviceChange;
+use crate::time::{Date, Timestamp};
 
 /// Why changes are seen and deliberately not done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
@@ -46,6 +46,15 @@ impl WithheldReason {
             WithheldReason::Reverted => "reverted",
         }
     }
+}
+
+/// How many changes of a group the guard accepts, and for how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Accepted {
+    /// Tags added or removed; no acceptance names a value.
+    pub changes: u64,
+    /// The last day on which all of these are accepted.
+    pub until: Date,
 }
 
 /// A group of changes that are not done.

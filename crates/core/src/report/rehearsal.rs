@@ -36,7 +36,7 @@ pub struct TestReport<'a> {
 }
 
 /// The tests as a document.
-pub fn json(tested: &Tested<'_>) -> String {
+pub fn json(tested: &TestReport<'_>) -> String {
     let Rehearsal { tests, unmatched } = tested.rehearsal;
     let rows: Vec<Value> = tests
         .iter()

@@ -10,11 +10,11 @@ use crate::report::words::{counted, number};
 
 /// One line each tenant, and how many ended well.
 #[derive(Clone, Debug, Default)]
-pub struct Ends {
+pub struct TenantEndings {
     lines: Vec<(String, u8, String)>,
 }
 
-impl Ends {
+impl TenantEndings {
     /// Adds the line of a tenant.
     pub fn add(&mut self, result: &TenantResult) {
         self.lines.push((result.tenant.clone(), result.exit_code, result.sentence()));
