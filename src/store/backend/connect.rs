@@ -27,11 +27,49 @@ pub fn connect(
     variables: &[(String, String)],
     clock: &Arc<dyn Clock>,
 ) -> Result<Arc<ObjectBucket>> {
+    if matches!(address, StoreAddress::Blob { .. }) {
+        check_identity(variables)?;
+    }
     let objects = ObjectBucket::new(address.clone(), clock.clone(), |watched| match address {
         StoreAddress::Blob { account, container, .. } => blob(account, container, variables, watched),
         StoreAddress::S3 { bucket, .. } => s3(bucket, variables, watched),
     })?;
     Ok(Arc::new(objects))
+}
+
+/// Refuses credentials that sign in to the tenant and to no store, where there are no others: the managed identity that would be
+/// asked in their place is another identity, and elsewhere nobody answers for it.
+fn check_identity(variables: &[(String, String)]) -> Result<()> {
+    let is_set = |wanted: &str| variables.iter().any(|(name, value)| name == wanted && !value.is_empty());
+    let is_for_the_store = |(name, _): (&String, &String)| {
+        matches!(
+            name.to_ascii_lowercase().parse::<AzureConfigKey>(),
+            Ok(AzureConfigKey::AccessKey
+                | AzureConfigKey::SasKey
+                | AzureConfigKey::Token
+                | AzureConfigKey::ClientSecret
+                | AzureConfigKey::FederatedTokenFile
+                | AzureConfigKey::UseAzureCli
+                | AzureConfigKey::CredentialType
+                | AzureConfigKey::UseEmulator)
+        )
+    };
+    if of("azure", variables).any(is_for_the_store) {
+        return Ok(());
+    }
+    let what = if is_set("AZURE_CLIENT_CERTIFICATE_PATH") {
+        "a certificate (AZURE_CLIENT_CERTIFICATE_PATH)"
+    } else if is_set("ACTIONS_ID_TOKEN_REQUEST_URL") && is_set("AZURE_CLIENT_ID") {
+        "GitHub's own token"
+    } else {
+        return Ok(());
+    };
+    Err(Error::new(
+        ErrorKind::PermissionDenied,
+        format!(
+            "{what} signs in to the tenant only: set AZURE_FEDERATED_TOKEN_FILE, AZURE_CLIENT_SECRET, AZURE_STORAGE_SAS_KEY, or AZURE_USE_AZURE_CLI=true after `az login` for the state"
+        ),
+    ))
 }
 
 fn blob(
@@ -46,6 +84,10 @@ fn blob(
         let Ok(key) = name.to_ascii_lowercase().parse::<AzureConfigKey>() else { continue };
         is_local |= matches!(key, AzureConfigKey::Endpoint) && is_loopback(value);
         builder = builder.with_config(key, value);
+    }
+    // App Service, Functions and Container Apps name their own place for the tokens of managed identities.
+    if let Some((_, endpoint)) = variables.iter().find(|(name, _)| name == "IDENTITY_ENDPOINT") {
+        builder = builder.with_config(AzureConfigKey::MsiEndpoint, endpoint);
     }
     let store = builder
         .with_account(account)
@@ -168,4 +210,130 @@ fn conditions(objects: &ObjectBucket, scratch: &str) -> Result<bool> {
         ended.as_ref().is_err_and(|error| error.kind() == ErrorKind::AlreadyExists)
     };
     Ok(is_refused(&again) && is_refused(&stale))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+    use std::net::{TcpListener, TcpStream};
+    use std::sync::mpsc::{Receiver, channel};
+
+    use super::super::StatePlace;
+    use super::*;
+    use mdetag_core::time::Timestamp;
+
+    #[derive(Debug)]
+    struct Standing;
+
+    impl Clock for Standing {
+        fn now(&self) -> Timestamp {
+            Timestamp::EPOCH
+        }
+    }
+
+    fn variables(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    }
+
+    fn opened(pairs: &[(&str, &str)]) -> Result<Arc<Objects>> {
+        // The second test of a process finds it installed.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let StatePlace::Store(address) = StatePlace::parse("azblob://account/container/p").unwrap() else {
+            panic!()
+        };
+        let clock: Arc<dyn Clock> = Arc::new(Standing);
+        connect(&address, &variables(pairs), &clock)
+    }
+
+    /// The whole of a request.
+    fn request(stream: &mut TcpStream) -> String {
+        let mut reader = BufReader::new(stream);
+        let (mut text, mut length) = (String::new(), 0);
+        while !text.ends_with("\r\n\r\n") {
+            let start = text.len();
+            if reader.read_line(&mut text).unwrap() == 0 {
+                return text;
+            }
+            if let Some((name, value)) = text[start..].split_once(':')
+                && name.eq_ignore_ascii_case("content-length")
+            {
+                length = value.trim().parse().unwrap();
+            }
+        }
+        let mut body = vec![0; length];
+        reader.read_exact(&mut body).unwrap();
+        text + &String::from_utf8(body).unwrap()
+    }
+
+    /// Gives tokens to whoever asks for one, and holds no object.
+    fn server() -> (String, Receiver<String>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let (sender, receiver) = channel();
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                let asked = request(&mut stream);
+                let is_token = asked.lines().next().unwrap_or_default().contains("token");
+                let (status, body) = match is_token {
+                    true => (
+                        "200 OK",
+                        r#"{"access_token":"of-the-store","token_type":"Bearer","expires_in":3600,"expires_on":"4102444800"}"#,
+                    ),
+                    false => ("404 Not Found", ""),
+                };
+                let answer = format!(
+                    "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+                    body.len()
+                );
+                stream.write_all(answer.as_bytes()).unwrap();
+                if sender.send(asked).is_err() {
+                    return;
+                }
+            }
+        });
+        (url, receiver)
+    }
+
+    #[test]
+    fn a_secret_a_workload_identity_and_a_managed_identity_open_a_blob_store() {
+        let token = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(token.path(), "federated").unwrap();
+        let app = [("AZURE_TENANT_ID", "t"), ("AZURE_CLIENT_ID", "c")];
+        for (own, proof) in [
+            (vec![("AZURE_CLIENT_SECRET", "s")], "client_secret=s"),
+            (
+                vec![("AZURE_FEDERATED_TOKEN_FILE", token.path().to_str().unwrap())],
+                "client_assertion=federated",
+            ),
+            (vec![], "resource=https%3A%2F%2Fstorage.azure.com"),
+        ] {
+            let (url, asked) = server();
+            let place = format!("{url}/token");
+            let mut pairs = app.to_vec();
+            pairs.extend(own.iter().copied());
+            pairs.extend([
+                ("AZURE_STORAGE_ENDPOINT", &*url),
+                ("AZURE_AUTHORITY_HOST", &*url),
+                ("IDENTITY_ENDPOINT", &*place),
+            ]);
+            assert!(opened(&pairs).unwrap().get("p/x").unwrap().is_none());
+            let (sign_in, read) = (asked.recv().unwrap(), asked.recv().unwrap());
+            assert!(sign_in.contains(proof), "{sign_in}");
+            assert!(read.to_ascii_lowercase().contains("authorization: bearer of-the-store"), "{read}");
+        }
+    }
+
+    #[test]
+    fn a_credential_that_opens_no_store_is_named_and_never_replaced_by_another_identity() {
+        let certificate = [("AZURE_CLIENT_ID", "c"), ("AZURE_CLIENT_CERTIFICATE_PATH", "app.pem")];
+        let error = opened(&certificate).unwrap_err();
+        assert!(error.to_string().contains("AZURE_CLIENT_CERTIFICATE_PATH"), "{error}");
+        let github = [("AZURE_CLIENT_ID", "c"), ("ACTIONS_ID_TOKEN_REQUEST_URL", "https://x")];
+        assert!(opened(&github).unwrap_err().to_string().contains("GitHub's own token"));
+        for own in [("AZURE_STORAGE_SAS_KEY", "sv=1&sig=eA"), ("AZURE_USE_AZURE_CLI", "true")] {
+            opened(&[certificate[0], certificate[1], own]).unwrap();
+        }
+        opened(&[("AZURE_CLIENT_ID", "c")]).unwrap();
+    }
 }
