@@ -29,3 +29,27 @@ fn set(folder: &Path) -> std::io::Result<()> {
     let what = SecurityInformation::Dacl | SecurityInformation::ProtectedDacl;
     SetNamedSecurityInfo(folder, SeObjectType::SE_FILE_OBJECT, what, None, None, rights.dacl(), None)
 }
+
+#[cfg(all(test, windows))]
+mod tests {
+    use windows_permissions::constants::{SeObjectType, SecurityInformation};
+    use windows_permissions::wrappers::GetNamedSecurityInfo;
+
+    use super::*;
+
+    #[test]
+    fn a_closed_folder_has_no_rights_from_above_and_what_is_made_in_it_has_its_own() {
+        let above = tempfile::tempdir().unwrap();
+        let folder = above.path().join("state");
+        std::fs::create_dir(&folder).unwrap();
+        close(&folder);
+        std::fs::write(folder.join("file"), "").unwrap();
+        for path in [folder.clone(), folder.join("file")] {
+            let rights =
+                GetNamedSecurityInfo(&path, SeObjectType::SE_FILE_OBJECT, SecurityInformation::Dacl).unwrap();
+            let rights = rights.as_sddl().unwrap().into_string().unwrap();
+            assert_eq!(rights.matches("(A;").count(), 3, "{rights}");
+            assert!(rights.contains(";;;SY)") && rights.contains(";;;BA)"), "{rights}");
+        }
+    }
+}

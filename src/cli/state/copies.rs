@@ -4,6 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
+use mdetag::store::backend::StatePlace;
 use mdetag::store::path_text::shown;
 use mdetag::store::state::{SANDBOX, StateDir, prepare};
 use mdetag::store::state_copy::{self, CopyCount, CopyError};
@@ -22,7 +23,11 @@ use crate::cli::{ci, history};
 /// # Errors
 /// A folder whose state would be lost, state that changes meanwhile, files that cannot be read or written.
 pub fn pull(context: &Context, args: &CopyArgs) -> Result<Exit, Failure> {
-    let root = PathBuf::from(context.place.to_string());
+    // As it is opened, and not as it is shown: on Windows these are two spellings.
+    let root = match &context.place {
+        StatePlace::Folder(_) => context.state_dir(),
+        StatePlace::Store(address) => PathBuf::from(address.to_string()),
+    };
     let folder = apart(context, &args.folder)?;
     let states = history::states(context)?;
     if !states.is_empty() {
