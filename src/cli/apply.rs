@@ -2,6 +2,7 @@
 //!
 //! Decides nothing about a change: what is applied is what the plan, the review and the guard agree on.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -12,7 +13,7 @@ use mdetag_core::apply::resume;
 use mdetag_core::plan::guard::{Allowance, changes_digest};
 use mdetag_core::plan::replacement::Replacements;
 use mdetag_core::plan::stale::{self, Dropped};
-use mdetag_core::plan::{ChangeKey, ChangeWhat, Plan, SafePlan, WithheldReason, document, revert, waves};
+use mdetag_core::plan::{ChangeKey, Owed, Plan, SafePlan, WithheldReason, document, revert, waves};
 use mdetag_core::policy::Policy;
 use mdetag_core::report::model::{Input, Model, Subject};
 use mdetag_core::report::notification::SummaryDocument;
@@ -37,6 +38,7 @@ use super::source::{self, Source};
 use super::state_store;
 use super::{
     age, ci, ledger_text, left_out, lock, next_wave, notify, past, plan, question, reviewed, show, sightings,
+    undone,
 };
 
 /// What is applied: a plan that somebody saw, or what the policies say now.
@@ -252,6 +254,8 @@ struct Remaining {
     unreviewed: u64,
     /// When the list shows every change that an answer confirmed, at the latest.
     shown_by: Option<Timestamp>,
+    /// Tags that calls of earlier runs took along.
+    owed: BTreeMap<ChangeKey, Owed>,
     /// The whole plan, where the one that was reviewed only bounds what is written.
     whole: Option<Box<planning::Planned>>,
 }
@@ -324,7 +328,10 @@ impl ApplyInputs<'_> {
         let after_revert = self.args.after_revert
             || request.reviewed.as_ref().is_some_and(|reviewed| reviewed.header.reverts.is_some());
         let asked = past::HistoryOverrides { retry_contested: retry, after_revert, resumed };
-        let history = past::history(context, source, &self.set.reference, asked)?;
+        let mut history = past::history(context, source, &self.set.reference, asked)?;
+        let owed = history.lost.clone();
+        // The run that goes on puts back what it lost itself.
+        history.lost.retain(|_, owed| resumed != Some(&*owed.run));
         let with = source.plan_inputs(self.context, &history, self.allowances);
         let mut fresh = planning::fresh(self.set, &source.inventory, &with)?;
         let (mut dropped, mut unreviewed) = (Vec::new(), 0);
@@ -351,7 +358,7 @@ impl ApplyInputs<'_> {
                     let protected = planning::protected(&fresh.selections, snapshot.len());
                     let reach = planning::reach(self.set, snapshot, &fresh.selections, &protected);
                     revert::refit(reviewed, ran.as_past(), fresh.plan, reach)
-                        .map_err(|key| foreign(run, &key))?
+                        .map_err(|key| undone::foreign(run, &key))?
                 }
             };
             (fresh.plan, dropped, unreviewed) = (met.plan, met.dropped, met.unreviewed);
@@ -369,6 +376,7 @@ impl ApplyInputs<'_> {
             dropped,
             unreviewed,
             shown_by: history.shown_by,
+            owed,
             whole,
         })
     }
@@ -385,7 +393,7 @@ impl ApplyInputs<'_> {
             return Err(Failure::usage("`apply` needs a tenant"));
         };
         let shown = fitting.verdict.plan();
-        past::keep(self.context, source, shown);
+        past::keep(self.context, source, shown, &fitting.owed);
         plan::keep_counts(self.context, self.set, source, &fitting.verdict);
         let is_left_out = |why: &Dropped| *why == Dropped::Withheld(WithheldReason::Untrusted);
         let withheld = left_out::untrusted(shown) || fitting.dropped.iter().any(|(_, why)| is_left_out(why));
@@ -453,6 +461,7 @@ impl ApplyInputs<'_> {
             reviewed: request.reviewed.as_ref(),
             resumed: request.resumed.as_ref(),
             settled,
+            owed: &fitting.owed,
             unreviewed: fitting.unreviewed,
             shown_by: fitting.shown_by,
             withheld,
@@ -483,18 +492,4 @@ impl ApplyInputs<'_> {
         let question = question::question(&session.reference, safe.plan().counts());
         question::approved(&self.context.console, question, signals).await
     }
-}
-
-/// A plan file that claims to undo what no run did.
-fn foreign(run: &str, key: &ChangeKey) -> Failure {
-    let what = match &key.what {
-        ChangeWhat::Add(tag) => format!("adds `{tag}` to"),
-        ChangeWhat::Remove(tag) => format!("removes `{tag}` from"),
-        ChangeWhat::Value(value) => format!("sets the value {value} on"),
-    };
-    let device = &key.device;
-    Failure::plan(format!(
-        "the plan {what} device {device}, and the journal of run {run} holds nothing that this undoes"
-    ))
-    .help(format!("nothing was written; make the plan with `mdetag revert {run} -o FILE`"))
 }

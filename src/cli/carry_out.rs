@@ -2,6 +2,7 @@
 //!
 //! Decides nothing; `apply` (the room) says which call comes next.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,11 +13,11 @@ use mdetag::store::journal::{self, Header, Journal, RecordedRun};
 use mdetag::tenant::{ReadDevices, ReadScope, ReadWatch, Writer};
 use mdetag_core::apply::gates::KeptGates;
 use mdetag_core::apply::{
-    ChangeOutcome, DeviceState, Entry, Origins, Outcome, Progress, Run, RunOptions, StopReason, resume,
+    ChangeOutcome, DeviceState, Entry, Origins, Outcome, Progress, Run, RunOptions, StopReason,
 };
 use mdetag_core::device::Field;
 use mdetag_core::inventory::{Row, Snapshot};
-use mdetag_core::plan::{Lane, Plan, PlannedWaves, SafePlan};
+use mdetag_core::plan::{ChangeKey, Lane, Owed, Plan, PlannedWaves, SafePlan};
 use mdetag_core::policy::claimed_patterns;
 use mdetag_core::probe::Question;
 use mdetag_core::report::model::RunEnd;
@@ -64,6 +65,8 @@ pub struct RunInputs<'a> {
     pub resumed: Option<&'a RecordedRun>,
     /// Changes that ended before the run: stale, noop, withheld.
     pub settled: Vec<ChangeOutcome>,
+    /// Tags that calls of earlier runs took along, this one's among them where it goes on.
+    pub owed: &'a BTreeMap<ChangeKey, Owed>,
     /// Changes that are wanted and were not reviewed.
     pub unreviewed: u64,
     /// Whether an untrusted inventory left something out.
@@ -108,10 +111,7 @@ pub async fn carry_out(
     let mut run = Run::new(inputs.safe, before, options(inputs, start), start);
     tell_what_is_known(inputs, &mut run);
     let mut entries = run.settle(inputs.settled.clone(), start);
-    if let Some(plan) = inputs.reviewed.filter(|_| inputs.resumed.is_some()) {
-        let lost = resume::lost_tags(plan, before, &|id| state_of(inputs.snapshot, id));
-        entries.extend(run.restore(&lost, start));
-    }
+    entries.extend(lost_tags::restore(inputs, before, &mut run, start));
     entries.extend(rollout::all_at_once(inputs, start));
     journal.append(entries).map_err(unusable)?;
     let mut screen = RunDisplay::new(inputs, start);
@@ -453,7 +453,7 @@ fn end(
     }
     let lost = lost_tags::lost_tags(inputs.resumed, &screen.repairs);
     exit = exit.worst(lost_tags::exit(&lost, run.stopped().is_some()));
-    let is_lost_left = lost.iter().any(|lost| lost.outcome == Outcome::NotAttempted);
+    let is_lost_left = lost.iter().any(|lost| lost.outcome != Outcome::Done);
     let mut notes = screen.notes;
     notes.extend(was_finished(inputs, screen.calls));
     for (lane, reason) in &given_up {

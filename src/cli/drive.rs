@@ -12,9 +12,7 @@ use tokio::task::JoinSet;
 use mdetag::store::journal::{Closing, Journal, JournalError};
 use mdetag::store::ledger::Ledger;
 use mdetag::tenant::{Pending, WriteDevices};
-use mdetag_core::apply::{
-    Call, CallId, DeviceState, Entry, Outcome, Progress, Reply, Run, Step, StopReason, resume,
-};
+use mdetag_core::apply::{Call, CallId, DeviceState, Entry, Outcome, Progress, Reply, Run, Step, StopReason};
 use mdetag_core::time::{Clock, Timestamp};
 
 /// How long calls in flight may still be answered once a run is stopped.
@@ -123,7 +121,7 @@ fn is_complete(run: &Run<'_>, ledger: &Ledger) -> bool {
     run.stopped().is_none()
         && !given_up
         && ![Outcome::Unknown, Outcome::Pending, Outcome::Unconfirmed].into_iter().any(has)
-        && run.repairs().all(|repair| resume::is_final(repair.outcome))
+        && run.repairs().all(|repair| repair.outcome == Outcome::Done)
 }
 
 #[derive(Default)]

@@ -10,22 +10,21 @@ use std::time::Duration;
 use mdetag::store::history::{self, HistoryInputs, PoliciesAtHand};
 use mdetag::store::journal::{self, JournalError, RecordedRun};
 use mdetag::store::path_text::shown;
-use mdetag::store::pending_file;
 use mdetag::store::policy_files;
 use mdetag::store::regular_file::reason;
 use mdetag::store::state::StateDir;
 use mdetag::store::unwritable::{self, DeviceStatus};
+use mdetag::store::{owed_file, pending_file};
 use mdetag::store::{repository, set_name};
 use mdetag_core::apply::{ChangeOutcome, Entry, Outcome, resume};
 use mdetag_core::device::{DeviceValue, Field};
 use mdetag_core::inventory::Snapshot;
 use mdetag_core::plan::revert::RevertedRun;
-use mdetag_core::plan::{ChangeKey, ChangeWhat, History, Plan, PolicyReference, TagCase, guard};
+use mdetag_core::plan::{ChangeKey, ChangeWhat, History, Owed, Plan, PolicyReference, TagCase, guard};
 use mdetag_core::policy::MOST_DAYS_AHEAD;
-use mdetag_core::report::escape::{self, terminal};
 use mdetag_core::time::Timestamp;
 
-use super::carry_out::RunInputs;
+use super::carry_out::{self, RunInputs};
 use super::context::Context;
 use super::failure::{Failure, chain};
 use super::open_rollouts;
@@ -63,8 +62,7 @@ pub fn history(
 ) -> Result<History, Failure> {
     let HistoryOverrides { retry_contested, after_revert, resumed } = asked;
     let Some(state) = &source.state else { return Ok(History::default()) };
-    let visibility = context.settings.writes.visibility;
-    let visibility = source.session.as_ref().map_or(visibility, |session| session.scaled(visibility));
+    let visibility = visibility(context, source);
     let now = source.clock(context).now();
     // Refusals are days apart: `--now` lets a sandbox show that.
     let refusals_now = context.global.now.unwrap_or(now);
@@ -72,7 +70,7 @@ pub fn history(
     let set = set_of(context, policy);
     let policies = PoliciesAtHand { digest: &policy.digest, set: &set, files: &policy.reviewed };
     let present = HistoryInputs { now, visibility, policy: policies, retry_contested, tag_case };
-    let mut history = history::read(state, present);
+    let history::Known { mut history, cut_short } = history::read(state, present);
     if history.pending.iter().any(|key| matches!(key.what, ChangeWhat::Value(_))) {
         history.values_before = values_before(state, &history, now.minus(visibility));
     }
@@ -83,7 +81,9 @@ pub fn history(
     }
     history.waiting_for_wave = open_rollouts::unwritten(context, state, &set, resumed)?;
     history.limits = context.service.tag_limits();
-    tell_lost(context, source, &history, resumed);
+    for run in cut_short.iter().filter(|run| resumed != Some(run)) {
+        history.lost.append(&mut unseen_losses(state, run, &source.inventory.snapshot));
+    }
     if !retry_contested {
         history.unwritable =
             unwritable::current(state, refusals_now, &|id| status_of(&source.inventory.snapshot, id));
@@ -95,22 +95,15 @@ pub fn history(
     Ok(history)
 }
 
-/// Says which tags earlier runs took along and still owe: no policy wants them, so no plan shows them.
-fn tell_lost(context: &Context, source: &Source, history: &History, resumed: Option<&str>) {
-    let snapshot = &source.inventory.snapshot;
-    for (key, run) in history.lost.iter().filter(|(_, run)| resumed != Some(&***run)) {
-        let ChangeWhat::Add(tag) = &key.what else { continue };
-        let Some(row) = snapshot.find(&key.device) else { continue };
-        if snapshot.tags(row).iter().any(|own| snapshot.tag(*own) == &**tag) {
-            continue;
-        }
-        context.console.complain(&format!(
-            "warning: a call of run {run} took the tag {} of {} along, and it is not back; put it back by hand, or with \
-             `mdetag apply --resume {run}` where its policies are unchanged",
-            terminal(&escape::tag(tag)),
-            terminal(snapshot.label(row)),
-        ));
-    }
+/// Tags that calls of a run took along before it was cut short, as the list shows.
+fn unseen_losses(state: &StateDir, run: &str, snapshot: &Snapshot) -> BTreeMap<ChangeKey, Owed> {
+    let Ok(recorded) = journal::read(state, run) else { return BTreeMap::new() };
+    let Ok(plan) = plan_of(state, &recorded) else { return BTreeMap::new() };
+    let lost = resume::lost_tags(&plan, &recorded.entries, &|id| carry_out::state_of(snapshot, id));
+    let at = recorded.entries.last().map_or(Timestamp::EPOCH, Entry::at);
+    let owed = Owed { run: run.into(), lost: at };
+    let key = |lost: resume::LostTag| ChangeKey { device: lost.device, what: ChangeWhat::Add(lost.tag) };
+    lost.into_iter().map(|lost| (key(lost), owed.clone())).collect()
 }
 
 /// What the service says of a device that may explain a refusal.
@@ -304,8 +297,8 @@ pub fn plan_of(state: &StateDir, recorded: &RecordedRun) -> Result<Plan, Failure
         .help("nothing was written; restore the state directory, or plan again with `mdetag plan`"))
 }
 
-/// Keeps which confirmed changes a trusted live read did not show.
-pub fn keep(context: &Context, source: &Source, plan: &Plan) {
+/// Keeps which confirmed changes a trusted live read did not show, and which tags are still owed.
+pub fn keep(context: &Context, source: &Source, plan: &Plan, owed: &BTreeMap<ChangeKey, Owed>) {
     let (Some(read_at), Some(state)) = (source.read_started, &source.state) else { return };
     if !plan.is_trusted() {
         return;
@@ -314,6 +307,17 @@ pub fn keep(context: &Context, source: &Source, plan: &Plan) {
     if let Err(error) = pending_file::keep(state, read_at, &|key| shows(snapshot, key, case)) {
         tracing::warn!(%error, "cannot keep which changes are pending");
     }
+    let visibility = visibility(context, source);
+    let shows = |key: &ChangeKey| snapshot.find(&key.device).map(|_| shows(snapshot, key, case));
+    if let Err(error) = owed_file::keep(state, read_at, visibility, owed, &shows) {
+        tracing::warn!(%error, "cannot keep which tags are owed");
+    }
+}
+
+/// `writes.visibility`, as the clock of a sandbox has it.
+fn visibility(context: &Context, source: &Source) -> Duration {
+    let visibility = context.settings.writes.visibility;
+    source.session.as_ref().map_or(visibility, |session| session.scaled(visibility))
 }
 
 /// Whether the list shows a change. A removal has to be of the exact spelling.

@@ -107,7 +107,7 @@ async fn report_plan(
     ci::report(request.report.ci, &model, &context.console)?;
     reports.write(&model, &context.console)?;
     saved?;
-    past::keep(context, &source, planned.plan());
+    past::keep(context, &source, planned.plan(), &history.lost);
     // A plan is a question: only what runs on a schedule, or writes, says what the set should count.
     if request.subject == Subject::Drift {
         keep_counts(context, &set, &source, &planned);

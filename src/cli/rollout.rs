@@ -205,10 +205,7 @@ impl Rollout<'_, '_> {
         let mut said = Vec::new();
         if !std::mem::replace(&mut self.has_settled, true) {
             said = run.settle(inputs.settled.clone(), now);
-            if let Some(plan) = inputs.reviewed.filter(|_| inputs.resumed.is_some()) {
-                let lost = resume::lost_tags(plan, &before, &|id| carry_out::state_of(inputs.snapshot, id));
-                said.extend(run.restore(&lost, now));
-            }
+            said.extend(lost_tags::restore(inputs, &before, &mut run, now));
         }
         self.entries = before.clone();
         self.waves.learn(&said);
@@ -234,7 +231,7 @@ impl Rollout<'_, '_> {
         driven.map_err(unusable)?;
         self.calls += run.progress().calls;
         self.given_up = inputs.session.ledger.with(|budget, _| run.given_up(budget));
-        self.has_lost = run.repairs().any(|repair| !resume::is_final(repair.outcome));
+        self.has_lost = run.repairs().any(|repair| repair.outcome != Outcome::Done);
         let stopped = run.stopped();
         let said = self.waves.end(&seen, stopped.is_some(), inputs.session.ledger.clock().now());
         self.entries.extend(seen);
@@ -321,7 +318,7 @@ impl Rollout<'_, '_> {
             shown_by: inputs.shown_by.filter(|_| exit == Exit::Stopped),
             is_resumable: left
                 || inputs.waiting == Exit::Stopped
-                || lost.iter().any(|lost| lost.outcome == Outcome::NotAttempted),
+                || lost.iter().any(|lost| lost.outcome != Outcome::Done),
             unreviewed: inputs.unreviewed,
             plan_digest: inputs.digest.clone(),
             calls: screen.calls,

@@ -77,3 +77,17 @@ fn inverse(plan: &Plan, change: &DeviceChange) -> Vec<ChangeKey> {
     let before = change.value.and(change.observed_value.as_deref()).and_then(DeviceValue::parse);
     taken.chain(given).chain(before.map(|value| key(ChangeWhat::Value(value)))).collect()
 }
+
+/// A plan file that claims to undo what no run did.
+pub fn foreign(run: &str, key: &ChangeKey) -> Failure {
+    let what = match &key.what {
+        ChangeWhat::Add(tag) => format!("adds `{tag}` to"),
+        ChangeWhat::Remove(tag) => format!("removes `{tag}` from"),
+        ChangeWhat::Value(value) => format!("sets the value {value} on"),
+    };
+    let device = &key.device;
+    Failure::plan(format!(
+        "the plan {what} device {device}, and the journal of run {run} holds nothing that this undoes"
+    ))
+    .help(format!("nothing was written; make the plan with `mdetag revert {run} -o FILE`"))
+}

@@ -5,15 +5,16 @@
 #![expect(missing_docs, reason = "fields and variants are named by what they hold")]
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use mdetag_core::apply::{ChangeKey, ChangeOutcome, ChangeWhat, Entry, Outcome, repairs, resume};
+use mdetag_core::apply::{ChangeKey, ChangeWhat, Entry, Outcome, resume};
 use mdetag_core::plan::{FileReference, History, TagCase};
 use mdetag_core::time::Timestamp;
 
 use super::journal::{self, Header, RecordedRun};
+use super::owed_file;
 use super::pending_file::{self, ShownChanges};
 use super::set_name;
 use super::state::StateDir;
@@ -75,24 +76,29 @@ pub struct HistoryInputs<'a> {
     pub tag_case: TagCase,
 }
 
+/// What the journals of a tenant say.
+pub struct Known {
+    /// For a plan.
+    pub history: History,
+    /// Runs that were cut short and may have lost tags that no answer showed: their plans say which.
+    pub cut_short: Vec<String>,
+}
+
 /// What the journals of a tenant say. Journals that cannot be read say nothing.
-pub fn read(state: &StateDir, present: HistoryInputs<'_>) -> History {
+pub fn read(state: &StateDir, present: HistoryInputs<'_>) -> Known {
     let runs = journal::runs(state).unwrap_or_default();
     let mut history = History::default();
     let mut streaks: Option<HashMap<ChangeKey, AcceptedStreak>> = None;
     let shown = pending_file::read(state, present.tag_case);
     let mut is_open = !present.retry_contested;
+    let mut owed = owed_file::Collector::read(state, present.now, present.visibility);
     for (number, run) in runs.iter().rev().enumerate() {
         let Ok(recorded) = journal::read(state, run) else { continue };
         let is_recent = collect_pending(&recorded, present, &shown, &mut history);
         is_open = is_open && number < MOST_RUNS && follow(&recorded, present, &shown, &mut streaks);
         let is_of_day = collect_written(&recorded, present.now, &mut history.written_lately);
-        if is_of_day {
-            let run: Arc<str> = recorded.header.run.as_str().into();
-            let lost = not_put_back(&recorded).map(|entry| (entry.key, Arc::clone(&run)));
-            history.lost.extend(lost);
-        }
-        if !is_recent && !is_open && !is_of_day {
+        let is_owing = owed.take(&recorded);
+        if !is_recent && !is_open && !is_of_day && !is_owing {
             break;
         }
     }
@@ -101,7 +107,9 @@ pub fn read(state: &StateDir, present: HistoryInputs<'_>) -> History {
         history.contested.insert(key.clone(), origin(&key).to_owned());
         history.contested_until.insert(key, Timestamp::from_seconds(until.seconds()));
     }
-    history
+    let owed = owed.end();
+    history.lost = owed.tags;
+    Known { history, cut_short: owed.unclear }
 }
 
 /// The devices that a run wrote within the last day: the service moves them between device groups hours later, so their groups
@@ -264,57 +272,6 @@ fn collect_pending(
     is_recent
 }
 
-/// One line of `mdetag history`: how a change ended, when, in which run.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HistoryEntry {
-    pub at: Timestamp,
-    pub key: ChangeKey,
-    pub outcome: Outcome,
-    /// Why, if not well.
-    pub error: Option<String>,
-}
-
-/// How the changes of a run ended, in the order of the journal, the last word on each only.
-pub fn entries_of(recorded: &RecordedRun) -> Vec<HistoryEntry> {
-    let mut last: BTreeMap<&ChangeKey, usize> = BTreeMap::new();
-    let mut all: Vec<HistoryEntry> = Vec::new();
-    for entry in &recorded.entries {
-        for ended in entry.ended() {
-            last.insert(&ended.key, all.len());
-            all.push(HistoryEntry {
-                at: entry.at(),
-                key: ended.key.clone(),
-                outcome: ended.outcome,
-                error: ended.error.clone(),
-            });
-        }
-    }
-    let kept: BTreeSet<usize> = last.into_values().collect();
-    let mut place = 0;
-    all.retain(|_| {
-        place += 1;
-        kept.contains(&(place - 1))
-    });
-    all.extend(not_put_back(recorded));
-    all.sort_by_key(|entry| entry.at);
-    all
-}
-
-/// Tags that calls of a run took along and that are not back: no plan has them, and they are gone all the same.
-fn not_put_back(recorded: &RecordedRun) -> impl Iterator<Item = HistoryEntry> {
-    let lost = repairs::lost_tags(&recorded.entries).into_iter();
-    lost.filter(|lost| lost.outcome != Outcome::Done).map(|ChangeOutcome { key, outcome, error }| {
-        let is_last = |entry: &&Entry| {
-            matches!((entry, &key.what), (Entry::Repair { device, tag, .. }, ChangeWhat::Add(own))
-                if *device == key.device && tag == own)
-        };
-        let at = recorded.entries.iter().rev().find(is_last).map_or(Timestamp::EPOCH, Entry::at);
-        let why = error.unwrap_or_else(|| "the run ended before that".to_owned());
-        let error = Some(format!("a call of this run took the tag along, and it is not back: {why}"));
-        HistoryEntry { at, key, outcome, error }
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::journal::Journal;
@@ -362,23 +319,30 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let state = state(&folder);
         for hour in [1, 7, 13] {
-            assert!(read(&state, at(hour, "p")).contested.is_empty());
+            assert!(read(&state, at(hour, "p")).history.contested.is_empty());
             let other = if hour == 7 { Outcome::Noop } else { Outcome::Done };
             record(&state, hour, "p", &[("held", Outcome::Done), ("free", other)]);
         }
-        let history = read(&state, at(19, "p"));
+        let history = read(&state, at(19, "p")).history;
         assert_eq!(history.contested.keys().collect::<Vec<_>>(), [&key("held")]);
         assert!(history.contested[&key("held")].contains("registry"));
         assert_eq!(history.contested_until.len(), 1);
         record(&state, 20, "p", &[("held", Outcome::NotAttempted)]);
-        assert_eq!(read(&state, at(22, "p")).contested.len(), 1, "a run that did not try says nothing");
+        assert_eq!(
+            read(&state, at(22, "p")).history.contested.len(),
+            1,
+            "a run that did not try says nothing"
+        );
         let retried = HistoryInputs { retry_contested: true, ..at(22, "p") };
-        assert!(read(&state, retried).contested.is_empty());
-        assert!(read(&state, at(22, "changed")).contested.is_empty(), "its rule may have changed");
-        assert_eq!(read(&state, at(13 + 7 * 24 - 1, "p")).contested.len(), 1);
-        assert!(read(&state, at(13 + 7 * 24, "p")).contested.is_empty(), "after 7 days it is tried again");
+        assert!(read(&state, retried).history.contested.is_empty());
+        assert!(read(&state, at(22, "changed")).history.contested.is_empty(), "its rule may have changed");
+        assert_eq!(read(&state, at(13 + 7 * 24 - 1, "p")).history.contested.len(), 1);
+        assert!(
+            read(&state, at(13 + 7 * 24, "p")).history.contested.is_empty(),
+            "after 7 days it is tried again"
+        );
         record(&state, 23, "p", &[("free", Outcome::Done)]);
-        let ended = read(&state, at(25, "p"));
+        let ended = read(&state, at(25, "p")).history;
         assert!(ended.contested.is_empty(), "a run in which it was at peace ends the row");
     }
 
@@ -407,7 +371,8 @@ mod tests {
         let state = state(&folder);
         record(&state, 1, "p", &[("t", Outcome::Done)]);
         record(&state, 20, "other", &[("t", Outcome::Failed)]);
-        let written = |hour| read(&state, at(hour, "p")).written_lately.into_iter().collect::<Vec<_>>();
+        let written =
+            |hour| read(&state, at(hour, "p")).history.written_lately.into_iter().collect::<Vec<_>>();
         assert_eq!(written(24), ["d1".into()]);
         assert!(written(26).is_empty(), "what failed was not written, and what was is a day old");
     }
@@ -419,11 +384,11 @@ mod tests {
         for hour in 1..8 {
             record(&state, hour, "p", &[("held", Outcome::Done)]);
         }
-        assert!(read(&state, at(8, "p")).contested.is_empty(), "two at most are six hours apart");
+        assert!(read(&state, at(8, "p")).history.contested.is_empty(), "two at most are six hours apart");
         for hour in 8..14 {
             record(&state, hour, "p", &[("held", Outcome::Done)]);
         }
-        assert_eq!(read(&state, at(14, "p")).contested.len(), 1, "12 hours are no accident");
+        assert_eq!(read(&state, at(14, "p")).history.contested.len(), 1, "12 hours are no accident");
     }
 
     #[test]
@@ -433,9 +398,9 @@ mod tests {
         for (hour, tag) in [(1, "held"), (7, "HELD"), (13, "held")] {
             record(&state, hour, "p", &[(tag, Outcome::Done)]);
         }
-        assert!(read(&state, at(14, "p")).contested.is_empty(), "two tags");
+        assert!(read(&state, at(14, "p")).history.contested.is_empty(), "two tags");
         let without_case = HistoryInputs { tag_case: TagCase::Insensitive, ..at(14, "p") };
-        assert_eq!(read(&state, without_case).contested.len(), 1);
+        assert_eq!(read(&state, without_case).history.contested.len(), 1);
     }
 
     #[test]
@@ -450,7 +415,7 @@ mod tests {
         keep(minute(-1), &[]);
         record(&state, 10, "p", &[("a", Outcome::Done), ("b", Outcome::Done), ("c", Outcome::Failed)]);
         let soon = HistoryInputs { now: minute(3), ..at(10, "p") };
-        let pending = || read(&state, soon).pending;
+        let pending = || read(&state, soon).history.pending;
         assert_eq!(pending(), BTreeSet::from([key("a"), key("b")]));
         keep(minute(2), &[]);
         assert_eq!(pending(), BTreeSet::from([key("a"), key("b")]), "it showed neither");
@@ -459,7 +424,7 @@ mod tests {
         keep(minute(3), &[]);
         assert_eq!(pending(), BTreeSet::from([key("b")]), "what was shown once does not lag");
         assert!(
-            read(&state, at(11, "p")).pending.is_empty(),
+            read(&state, at(11, "p")).history.pending.is_empty(),
             "half-open: an hour later it is pending no more"
         );
     }
@@ -478,23 +443,11 @@ mod tests {
                 keep(hour + 3, shown.contains(&hour));
                 keep(hour + 6, false);
             }
-            read(&state, at(25, "p")).contested.len()
+            read(&state, at(25, "p")).history.contested.len()
         };
         assert_eq!(contested(&[]), 1);
         for shown in [&[1][..], &[9], &[17], &[1, 9, 17]] {
             assert_eq!(contested(shown), 0, "{shown:?}");
         }
-    }
-
-    #[test]
-    fn the_last_word_on_a_change_is_its_history() {
-        let ended = |outcome| ChangeOutcome { key: key("a"), outcome, error: None };
-        let at = Timestamp::EPOCH;
-        let entries = vec![
-            Entry::Ended { at, ended: vec![ended(Outcome::NotAttempted)] },
-            Entry::Ended { at, ended: vec![ended(Outcome::Done)] },
-        ];
-        let happened = entries_of(&RecordedRun { entries, ..RecordedRun::default() });
-        assert_eq!(happened.iter().map(|one| one.outcome).collect::<Vec<_>>(), [Outcome::Done]);
     }
 }

@@ -14,7 +14,7 @@ use mdetag_core::plan::{Cause, ChangeKey, ChangeWhat, Plan, document, stale};
 use mdetag_core::report::words::{self, counted};
 use mdetag_core::time::Timestamp;
 
-use super::history;
+use super::history_entries;
 use super::journal::{self, Header, JournalError, RecordedRun};
 use super::state::StateDir;
 
@@ -93,7 +93,7 @@ fn make(state: &StateDir, recorded: &RecordedRun) -> IndexedRun {
     let run = &recorded.header.run;
     let plan = journal::plan_text(state, run).ok().and_then(|text| document::read(&text).ok());
     let known = plan.as_ref().map(reasons).unwrap_or_default();
-    let changes = history::entries_of(recorded).into_iter().map(|entry| {
+    let changes = history_entries::entries_of(recorded).into_iter().map(|entry| {
         let (action, what) = match &entry.key.what {
             ChangeWhat::Add(tag) => ("add", tag.to_string()),
             ChangeWhat::Remove(tag) => ("remove", tag.to_string()),

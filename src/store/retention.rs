@@ -98,6 +98,7 @@ fn contested<'a>(
         let policy = PoliciesAtHand { digest, ..PoliciesAtHand::default() };
         let visibility = Duration::ZERO;
         history::read(state, HistoryInputs { now, visibility, policy, retry_contested: false, tag_case })
+            .history
     };
     policies.into_iter().flat_map(|policy| read(policy).contested.into_keys()).collect()
 }

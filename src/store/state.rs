@@ -148,8 +148,8 @@ impl StateDir {
     }
 
     /// The files that are replaced whole, beside runs and probes.
-    pub(super) fn whole_files(&self) -> [PathBuf; 4] {
-        [self.pending(), self.unwritable(), self.baselines(), self.service()]
+    pub(super) fn whole_files(&self) -> [PathBuf; 5] {
+        [self.pending(), self.owed(), self.unwritable(), self.baselines(), self.service()]
     }
 
     /// The lock that an `apply` holds.
@@ -159,6 +159,10 @@ impl StateDir {
 
     pub(super) fn pending(&self) -> PathBuf {
         self.path.join("pending.json")
+    }
+
+    pub(super) fn owed(&self) -> PathBuf {
+        self.path.join("owed.json")
     }
 
     pub(super) fn unwritable(&self) -> PathBuf {

@@ -101,16 +101,6 @@ fn a_put_back_that_was_not_attempted_leaves_the_run_unfinished_and_a_resumed_one
     let device = loser(&project);
     assert_eq!(document["lostTags"][0]["restored"], false, "{document}");
     assert_eq!(document["resumable"], true);
-    // No policy wants the tag, so no plan shows it: each command says that it is owed.
-    let run = document["runId"].as_str().unwrap();
-    for command in [&["drift", "--sandbox"][..], &["plan", "--sandbox", "--quiet"]] {
-        let said = project.run(command).err.split_whitespace().collect::<Vec<_>>().join(" ");
-        assert!(
-            said.contains(&format!("a call of run {run} took the tag Own of {} along", name(&device))),
-            "{said}"
-        );
-        assert!(said.contains(&format!("`mdetag apply --resume {run}`")), "{said}");
-    }
     let resumed = ["apply", "--resume", "--sandbox", "--sandbox-speed", "600", "--format", "json"];
     let document = project.run(&resumed).exits(0).json();
     assert_eq!(
@@ -122,13 +112,100 @@ fn a_put_back_that_was_not_attempted_leaves_the_run_unfinished_and_a_resumed_one
 }
 
 #[test]
-fn a_loss_that_an_earlier_part_of_the_run_could_not_mend_is_told_by_the_resumed_one() {
+fn a_loss_that_an_earlier_part_of_the_run_could_not_mend_is_told_and_tried_again_by_the_resumed_one() {
     let project = values(60);
     project.run(&apply(&["patch_loses=value", NO_PUT_BACK], &["--max-calls", "40"])).exits(4);
     loser(&project);
     let resumed = ["apply", "--resume", "--sandbox", "--sandbox-speed", "600", "--format", "json"];
-    let document = project.run(&resumed).exits(4).json();
+    let without = [&resumed[..], &["--sandbox-fault", NO_PUT_BACK]].concat();
+    let document = project.run(&without).exits(4).json();
     assert_eq!(document["lostTags"][0]["restored"], false, "{document}");
+    assert_eq!(document["resumable"], true, "{document}");
+    let document = project.run(&resumed).exits(0).json();
+    assert_eq!(document["lostTags"][0]["restored"], true, "{document}");
+    assert!(project.fleet().values().all(|(tags, value)| tags == &["Own"] && value == "High"));
+}
+
+/// The tags that a plan adds, each with its device, cause and run.
+fn additions(document: &Value) -> Vec<(Value, Value, Value, Value)> {
+    let of = |change: &Value| {
+        let device = change["device"]["id"].clone();
+        let add = change["add"].as_array().unwrap().clone();
+        add.into_iter()
+            .map(move |add| (device.clone(), add["tag"].clone(), add["cause"].clone(), add["run"].clone()))
+    };
+    document["changes"].as_array().unwrap().iter().flat_map(of).collect()
+}
+
+#[test]
+fn a_lost_tag_is_drift_and_planned_until_it_is_back() {
+    let project = values(6);
+    let run = project.run(&apply(&["patch_loses=value", NO_PUT_BACK], &["--format", "json"])).exits(4).json();
+    let run = &run["runId"];
+    let device = loser(&project);
+    let owed = [(json!(device), json!("Own"), json!("restored"), run.clone())];
+    let drift = project.run(&["drift", "--sandbox", "--format", "json"]).exits(2).json();
+    assert_eq!(additions(&drift), owed, "{drift}");
+    let shown = project.run(&["plan", "--sandbox"]).exits(0);
+    let flat = shown.out.split_whitespace().collect::<Vec<_>>().join(" ");
+    let because = format!("restored: a call of run {} took it along", run.as_str().unwrap());
+    assert!(flat.contains(&because), "{flat}");
+    project.run(&["plan", "--sandbox", "-o", "plan.json", "-q"]).exits(0);
+    project.run(&["apply", "--sandbox", "--sandbox-speed", "600", "plan.json", "-q"]).exits(0);
+    assert!(project.fleet().values().all(|(tags, value)| tags == &["Own"] && value == "High"));
+    project.run(&["drift", "--sandbox", "-q"]).exits(0);
+    let resumed = project.run(&["apply", "--resume", "--sandbox", "--sandbox-speed", "600"]).exits(0);
+    assert!(resumed.err.contains("nothing to resume"), "{}", resumed.err);
+}
+
+#[test]
+fn a_lost_tag_that_was_back_and_that_a_person_removed_since_is_owed_no_more() {
+    let project = values(6);
+    project.run(&apply(&["patch_loses=value", NO_PUT_BACK], &[])).exits(4);
+    let device = loser(&project);
+    let number = usize::from_str_radix(&device, 16).unwrap();
+    let edit = |tags: Value| {
+        let mut edited = crate::tenant::device(number, tags);
+        edited["deviceValue"] = json!("High");
+        project.portal(|sandbox| sandbox.insert(&json!([edited])).unwrap());
+    };
+    project.run(&["drift", "--sandbox", "-q"]).exits(2);
+    edit(json!(["Own"]));
+    project.run(&["drift", "--sandbox", "-q"]).exits(0);
+    edit(json!([]));
+    project.run(&["drift", "--sandbox", "-q"]).exits(0);
+    let plan = project.run(&["plan", "--sandbox", "--format", "json"]).exits(0).json();
+    assert_eq!(additions(&plan), []);
+}
+
+#[test]
+fn a_lost_tag_that_the_policies_would_take_away_is_not_put_back() {
+    let project = values(6);
+    project.run(&apply(&["patch_loses=value", NO_PUT_BACK], &[])).exits(4);
+    loser(&project);
+    for policies in ["claims: [Own]", "retire: [Own]"] {
+        project.write("policies/q.yaml", &format!("version: 1\n{policies}\n"));
+        let plan = project.run(&["plan", "--sandbox", "--format", "json"]).exits(0).json();
+        assert_eq!(additions(&plan), [], "{policies}");
+    }
+    project
+        .write("policies/q.yaml", "version: 1\nprotect:\n  - { name: all, select: { everything: true } }\n");
+    let plan = project.run(&["plan", "--sandbox", "--format", "json"]).exits(0).json();
+    assert_eq!(additions(&plan), []);
+    assert_eq!(plan["withheld"][0]["reason"], "protected", "{plan}");
+}
+
+#[test]
+fn an_owed_tag_out_of_scope_is_told_by_each_plan() {
+    let project = values(6);
+    project.run(&apply(&["patch_loses=value", NO_PUT_BACK], &[])).exits(4);
+    let device = loser(&project);
+    let text = project.read("policies/p.yaml");
+    project.write("policies/p.yaml", &text.replace("{ everything: true }", "{ osPlatform: Linux }"));
+    let plan = project.run(&["plan", "--sandbox", "--format", "json"]).exits(0).json();
+    let told = plan["warnings"].as_array().unwrap().iter().find(|warning| warning["code"] == "W0606");
+    let message = told.unwrap_or_else(|| panic!("{plan}"))["message"].as_str().unwrap().to_owned();
+    assert!(message.contains(&name(&device)) && message.contains("Own"), "{message}");
 }
 
 /// Three devices that one `PATCH` each serves best, whose manual tag the service drops.

@@ -417,6 +417,7 @@ impl Explainer<'_> {
             }
             Cause::Family { family, .. } => format!("family {family}: a stronger member stays"),
             Cause::Renamed { to, .. } => format!("renamed to {to}"),
+            Cause::Restored { run } => format!("restored: a call of run {run} took it along"),
             other => other.word().to_owned(),
         }
     }

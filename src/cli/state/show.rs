@@ -68,7 +68,8 @@ fn tenant(context: &Context, state: &StateDir) -> Result<TenantState, Failure> {
     let policy = PoliciesAtHand { digest, ..PoliciesAtHand::default() };
     let tag_case = context.settings.tag_case;
     let known =
-        history::read(state, HistoryInputs { now, visibility, policy, retry_contested: false, tag_case });
+        history::read(state, HistoryInputs { now, visibility, policy, retry_contested: false, tag_case })
+            .history;
     let mut next_waves = None;
     let rollouts: Option<Vec<String>> = match open_rollouts::open(state, None, None) {
         Ok(open) => {

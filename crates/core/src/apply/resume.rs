@@ -101,6 +101,11 @@ fn unanswered(journal: &[Entry]) -> Vec<&Call> {
     open.collect()
 }
 
+/// Whether [`lost_tags`] may find any.
+pub fn may_have_lost(journal: &[Entry]) -> bool {
+    !unshown_removals(journal).is_empty() || !unseen_canaries(journal).is_empty()
+}
+
 /// Tags that calls took along and that no answer showed: twins of a removed tag, and the tags of a canary. `plan` is the plan as
 /// the run that was cut short had it, `observed` the list as it is now.
 pub fn lost_tags(

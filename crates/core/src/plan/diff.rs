@@ -10,7 +10,7 @@ use super::consequences::consequences;
 use super::differences::{CauseSource, Differences, TagEntry, ValueEntry};
 use super::last_devices::last_devices;
 use super::{
-    Header, History, Plan, RuleReference, Warning, assemble, cost, guard, idle, measure, open, twins,
+    Header, History, Plan, RuleReference, Warning, assemble, cost, guard, idle, measure, open, owed, twins,
 };
 use crate::desired::{Desired, Gap, Reason, Settled, SettledPart, TagGroup};
 use crate::device::DeviceValue;
@@ -25,8 +25,12 @@ const AT_ONCE: usize = 64;
 /// distrust; what it says about the inventory's size is filled in here. The guard's report is left empty.
 pub fn diff(desired: &Desired<'_>, history: &History, header: Header, sources: &Sources) -> Plan {
     // The digest needs nothing but the inventory: it has every core busy while differences are listed and ordered on one.
-    let (arranged, digest) = rayon::join(
-        || assemble::arrange(desired, differences(desired, sources)),
+    let ((arranged, not_restored), digest) = rayon::join(
+        || {
+            let mut found = differences(desired, sources);
+            let not_restored = owed::restore(desired, &history.lost, &mut found);
+            (assemble::arrange(desired, found), not_restored)
+        },
         || header.inventory.digest.is_empty().then(|| desired.snapshot.digest()),
     );
     let mut plan = Plan { header, ..Plan::default() };
@@ -58,6 +62,7 @@ pub fn diff(desired: &Desired<'_>, history: &History, header: Header, sources: &
     plan.warnings = desired.selections.findings.iter().map(told).collect();
     plan.warnings.extend(twins::twins(desired));
     plan.warnings.extend(idle::idle(desired));
+    plan.warnings.extend(not_restored);
     plan.measures = measure::measures(desired, &plan);
     plan.groups = consequences(
         desired.policy,

@@ -160,6 +160,7 @@ pub(super) enum CauseSource {
     Renamed(u32),
     Retired(u32),
     Default,
+    Restored(Arc<str>),
 }
 
 /// The plan's causes, each once.
@@ -213,6 +214,7 @@ impl Causes<'_> {
                 let default = policy.default_value.expect("only a default value is planned by default");
                 Cause::Default { place: place(default.span) }
             }
+            CauseSource::Restored(run) => Cause::Restored { run: run.clone() },
         }
     }
 }

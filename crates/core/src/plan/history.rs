@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::{ChangeKey, ChangeWhat, OtherSet, TagCase, TagLimits, Unwritable, guard};
+use super::{ChangeKey, ChangeWhat, OtherSet, Owed, TagCase, TagLimits, Unwritable, guard};
 use crate::time::Timestamp;
 
 /// What the journals of earlier runs say about changes that the list does not show.
@@ -29,8 +29,8 @@ pub struct History {
     pub reverted: BTreeMap<ChangeKey, Arc<str>>,
     /// Devices that a run of the last 24 hours wrote: the service may not have put them into their group yet.
     pub written_lately: BTreeSet<Arc<str>>,
-    /// Tags that calls of runs of the last 24 hours took along and that these did not put back, with the run.
-    pub lost: BTreeMap<ChangeKey, Arc<str>>,
+    /// Tags that calls of earlier runs took along, as the additions that put them back. What the list shows again is not owed.
+    pub lost: BTreeMap<ChangeKey, Owed>,
     /// Devices that wait for their wave of an open rollout, with its run.
     pub waiting_for_wave: BTreeMap<Arc<str>, String>,
     /// The other policy sets of the tenant.

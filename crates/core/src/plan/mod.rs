@@ -7,6 +7,7 @@
 mod accepted;
 mod assemble;
 pub mod calls;
+mod cause;
 mod combine;
 pub mod consequences;
 pub mod cost;
@@ -25,6 +26,7 @@ mod last_devices;
 mod limits;
 mod measure;
 mod open;
+mod owed;
 pub mod replacement;
 pub mod revert;
 mod rivals;
@@ -40,6 +42,7 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use cause::Cause;
 pub use cost::{LaneCost, LaneLeft, Ledger, Schedule};
 pub use diff::diff;
 pub use guard::{AxisReport, GuardReport, InvariantReport, Refused, SafePlan};
@@ -52,6 +55,7 @@ pub use history::History;
 pub use lane::Lane;
 pub use last_devices::{LastDevices, LastOf, last_devices};
 pub use limits::TagLimits;
+pub use owed::Owed;
 pub use rivals::{OtherSet, Rival, rivals};
 
 pub use crate::desired::{GapReason, Unresolved, UnresolvedDevice};
@@ -221,50 +225,6 @@ pub struct RuleReference {
     /// From the policy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ticket: Option<String>,
-}
-
-/// Why a change is planned. Reads as the end of the sentence "planned because …".
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Cause {
-    /// These rules won (indices into [`Plan::rules`], ascending, never empty).
-    Rule(Vec<u32>),
-    /// The tag is claimed and no rule assigns it to the device.
-    Unselected {
-        /// The claim as written (a family name for its members), and where it stands.
-        claim: String,
-        place: Place,
-    },
-    /// A stronger member of this family stays.
-    Family {
-        family: String,
-        place: Place,
-    },
-    Retired {
-        place: Place,
-    },
-    /// The tag has a new name.
-    Renamed {
-        to: Arc<str>,
-        place: Place,
-    },
-    /// No rule gives the device a value.
-    Default {
-        place: Place,
-    },
-}
-
-impl Cause {
-    /// The word in plans: `rule`, `unselected`, `family`, `retired`, `renamed`, `default`.
-    pub fn word(&self) -> &'static str {
-        match self {
-            Cause::Rule(_) => "rule",
-            Cause::Unselected { .. } => "unselected",
-            Cause::Family { .. } => "family",
-            Cause::Retired { .. } => "retired",
-            Cause::Renamed { .. } => "renamed",
-            Cause::Default { .. } => "default",
-        }
-    }
 }
 
 /// One device with its changes.

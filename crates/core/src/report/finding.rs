@@ -107,6 +107,7 @@ pub fn rule_id(plan: &Plan, cause: Option<&Cause>) -> String {
         Some(Cause::Retired { .. }) => "retired".to_owned(),
         Some(Cause::Renamed { to, .. }) => named(&format!("renamed/{to}")),
         Some(Cause::Default { .. }) => "default".to_owned(),
+        Some(Cause::Restored { .. }) => "restored".to_owned(),
         None => "unplanned".to_owned(),
     }
 }

@@ -168,6 +168,7 @@ pub fn cause_name<'a>(plan: &'a Plan, cause: &'a Cause) -> Cow<'a, str> {
         Cause::Unselected { claim, .. } => Cow::Borrowed(claim),
         Cause::Family { family, .. } => Cow::Borrowed(family),
         Cause::Renamed { to, .. } => Cow::Borrowed(to),
+        Cause::Restored { run } => Cow::Borrowed(run),
         Cause::Retired { .. } | Cause::Default { .. } => Cow::Borrowed(""),
     }
 }

@@ -78,6 +78,7 @@ pub fn cause(plan: &Plan, cause: &Cause) -> String {
         Cause::Retired { .. } => "retired".to_owned(),
         Cause::Renamed { to, .. } => format!("renamed to \"{to}\""),
         Cause::Default { .. } => "default: no rule gives a value".to_owned(),
+        Cause::Restored { run } => format!("restored: a call of run {run} took it along"),
     }
 }
 
@@ -95,6 +96,7 @@ pub fn cause_place<'a>(plan: &'a Plan, cause: &'a Cause) -> Option<&'a Place> {
         | Cause::Retired { place }
         | Cause::Renamed { place, .. }
         | Cause::Default { place } => place,
+        Cause::Restored { .. } => return None,
     };
     (!place.file.is_empty()).then_some(place)
 }

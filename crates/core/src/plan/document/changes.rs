@@ -120,6 +120,8 @@ struct CauseText<'a> {
     family: String,
     /// `,"rules":["…"]`, where rules are.
     rules: String,
+    /// `,"run":"…"`, where a run is.
+    run: String,
     /// The new name, where a rename is.
     to: Option<&'a str>,
     /// `,"why":0}`.
@@ -141,6 +143,10 @@ impl<'a> SharedTexts<'a> {
                         rules.iter().map(|rule| &*plan.rules[*rule as usize].name).collect();
                     format!(",\"rules\":{}", json(&names))
                 }
+                _ => String::new(),
+            },
+            run: match cause {
+                Cause::Restored { run } => format!(",\"run\":{}", json(run)),
                 _ => String::new(),
             },
             to: match cause {
@@ -185,6 +191,7 @@ impl<'a> SharedTexts<'a> {
         self.class(class, out);
         out.extend_from_slice(cause.family.as_bytes());
         out.extend_from_slice(cause.rules.as_bytes());
+        out.extend_from_slice(cause.run.as_bytes());
         out.extend_from_slice(b",\"tag\":");
         out.extend_from_slice(self.tag(change.tag));
         // The new name stands beside the removal of the old one; an addition names it already.

@@ -140,6 +140,8 @@ pub enum CauseKind {
     Renamed,
     /// No rule gives a value.
     Default,
+    /// A call of an earlier run took the tag along.
+    Restored,
 }
 
 /// A cause, and where it stands.
@@ -159,6 +161,9 @@ pub struct CauseEntry {
     /// The new name, beside `renamed`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<Arc<str>>,
+    /// The run whose call took the tag along, beside `restored`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<Arc<str>>,
     /// Where it stands; the places of rules are in `rules`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub place: Option<Place>,
@@ -230,6 +235,9 @@ pub struct TagChangeLine<'a> {
     /// The winning rules, beside `rule`.
     #[serde(default, borrow, skip_serializing_if = "Vec::is_empty")]
     pub rules: Vec<Text<'a>>,
+    /// The run whose call took the tag along, beside `restored`.
+    #[serde(default, borrow, skip_serializing_if = "Option::is_none")]
+    pub run: Option<Text<'a>>,
     /// The tag.
     #[serde(borrow)]
     pub tag: Text<'a>,

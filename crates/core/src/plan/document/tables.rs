@@ -125,6 +125,7 @@ impl Tables {
                 family: document.family.as_ref().map(|family| family.0.clone().into()),
                 // An added tag is its own new name.
                 to: Some(document.to.as_ref().map_or(text, |to| &to.0).into()),
+                run: document.run.as_ref().map(|run| (*run.0).into()),
                 ..named(document.cause, &document.rules)
             };
             let cause = self.why(document.why, document.cause, named)?;
@@ -193,6 +194,13 @@ impl Tables {
                 Cause::Renamed { to, place }
             }
             CauseKind::Default => Cause::Default { place },
+            CauseKind::Restored => {
+                let run = document.run.clone();
+                let run = run.ok_or_else(|| {
+                    DocumentError::Content("a restored tag names no run that lost it".to_owned())
+                })?;
+                Cause::Restored { run }
+            }
         })
     }
 
@@ -229,7 +237,7 @@ impl Tables {
 /// The cause that the words beside a change name.
 fn named(cause: CauseKind, rules: &[Text<'_>]) -> CauseEntry {
     let rules = rules.iter().map(|rule| rule.0.clone().into()).collect();
-    CauseEntry { cause, rules, claim: None, family: None, to: None, place: None }
+    CauseEntry { cause, rules, claim: None, family: None, to: None, run: None, place: None }
 }
 
 /// The place of something that a file gives no place for.

@@ -56,6 +56,7 @@ impl From<&Cause> for CauseKind {
             Cause::Retired { .. } => CauseKind::Retired,
             Cause::Renamed { .. } => CauseKind::Renamed,
             Cause::Default { .. } => CauseKind::Default,
+            Cause::Restored { .. } => CauseKind::Restored,
         }
     }
 }
@@ -67,6 +68,7 @@ fn cause(plan: &Plan, cause: &Cause) -> CauseEntry {
         claim: None,
         family: None,
         to: None,
+        run: None,
         place: None,
     };
     let mut stand = |at: &Place| document.place = Some(at.clone());
@@ -88,6 +90,7 @@ fn cause(plan: &Plan, cause: &Cause) -> CauseEntry {
             document.to = Some(Arc::clone(to));
         }
         Cause::Default { place } => stand(place),
+        Cause::Restored { run } => document.run = Some(Arc::clone(run)),
     }
     document
 }

@@ -1,0 +1,193 @@
+//! Tags that calls of runs took along and that no read has shown since (`owed.json`).
+//!
+//! Journals say what was lost; this file remembers it when they are gone, and remembers what reads have shown: a tag that was back
+//! once and is gone later was removed by somebody.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::io::{Error, ErrorKind, Result};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use mdetag_core::apply::{ChangeKey, ChangeWhat, Entry, Outcome, repairs, resume};
+use mdetag_core::plan::Owed;
+use mdetag_core::time::Timestamp;
+
+use super::journal::RecordedRun;
+use super::state::StateDir;
+
+/// More bytes than the lost tags of a million devices take.
+const MOST_BYTES: u64 = 1 << 30;
+
+/// The service forgets a device after this time, and its tags with it.
+const KEPT: Duration = Duration::from_secs(180 * 86_400);
+
+/// Without a file, journals of this time are looked through.
+const DAY: Duration = Duration::from_secs(86_400);
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct File {
+    /// When the newest read started; the file knows what was lost until then.
+    read_at: Timestamp,
+    owed: Vec<Line>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Line {
+    run: Arc<str>,
+    device: Arc<str>,
+    tag: Arc<str>,
+    lost: Timestamp,
+    /// Whether a read has shown the device without it.
+    is_missed: bool,
+}
+
+impl Line {
+    fn key(&self) -> ChangeKey {
+        ChangeKey { device: self.device.clone(), what: ChangeWhat::Add(self.tag.clone()) }
+    }
+}
+
+/// Collects what is owed from the file and from newer journals.
+pub struct Collector {
+    /// Later entries are not in the file.
+    since: Timestamp,
+    /// Runs that ended later and were cut short may have lost what the list did not show yet.
+    unclear_since: Timestamp,
+    kept: Vec<Line>,
+    owed: BTreeMap<ChangeKey, Owed>,
+    /// Tags that runs removed, and when at the latest.
+    removed: HashMap<ChangeKey, Timestamp>,
+    unclear: Vec<String>,
+}
+
+/// What is owed.
+#[derive(Clone, Debug, Default)]
+pub struct OwedTags {
+    /// Tags, as the additions that put them back.
+    pub tags: BTreeMap<ChangeKey, Owed>,
+    /// Runs that were cut short and may have lost tags that no answer showed: their plans say which.
+    pub unclear: Vec<String>,
+}
+
+impl Collector {
+    /// With what the file says. One that cannot be read says nothing.
+    pub fn read(state: &StateDir, now: Timestamp, visibility: Duration) -> Collector {
+        let file = parsed(state.backend().read(&state.owed(), MOST_BYTES).ok());
+        let since = file.as_ref().map_or(now.minus(DAY), |file| file.read_at);
+        let unclear_since = if file.is_some() { since.minus(visibility) } else { since };
+        let kept = file.map(|file| file.owed).unwrap_or_default();
+        let (owed, removed, unclear) = (BTreeMap::new(), HashMap::new(), Vec::new());
+        Collector { since, unclear_since, kept, owed, removed, unclear }
+    }
+
+    /// Takes in the next older journal; says whether still older ones may matter.
+    pub fn take(&mut self, recorded: &RecordedRun) -> bool {
+        let Some(last) = recorded.entries.last().map(Entry::at) else { return true };
+        if last > self.unclear_since && resume::may_have_lost(&recorded.entries) {
+            self.unclear.push(recorded.header.run.clone());
+        }
+        if last <= self.since {
+            return last > self.unclear_since;
+        }
+        let run: Arc<str> = recorded.header.run.as_str().into();
+        self.kept.retain(|line| line.run != run);
+        for (key, lost) in not_put_back(&recorded.entries) {
+            if self.removed.get(&key).is_none_or(|removed| *removed <= lost) {
+                self.owed.insert(key, Owed { run: run.clone(), lost });
+            }
+        }
+        for entry in &recorded.entries {
+            for ended in entry.ended().iter().filter(|ended| ended.outcome == Outcome::Done) {
+                let ChangeWhat::Remove(tag) = &ended.key.what else { continue };
+                let key = ChangeKey { what: ChangeWhat::Add(tag.clone()), ..ended.key.clone() };
+                let removed = self.removed.entry(key).or_insert(entry.at());
+                *removed = entry.at().max(*removed);
+            }
+        }
+        true
+    }
+
+    /// What is owed after all newer journals.
+    pub fn end(mut self) -> OwedTags {
+        for line in self.kept {
+            let key = line.key();
+            if self.removed.get(&key).is_none_or(|removed| *removed <= line.lost) {
+                self.owed.entry(key).or_insert(Owed { run: line.run, lost: line.lost });
+            }
+        }
+        OwedTags { tags: self.owed, unclear: self.unclear }
+    }
+}
+
+/// Tags that calls of a run took along and that it did not put back, and when that was said.
+fn not_put_back(entries: &[Entry]) -> Vec<(ChangeKey, Timestamp)> {
+    let mut said: HashMap<(&Arc<str>, &Arc<str>), Timestamp> = HashMap::new();
+    for entry in entries {
+        if let Entry::Repair { at, device, tag, .. } = entry {
+            said.insert((device, tag), *at);
+        }
+    }
+    let lost = repairs::lost_tags(entries).into_iter().filter(|lost| lost.outcome != Outcome::Done);
+    let at = |key: &ChangeKey| match &key.what {
+        ChangeWhat::Add(tag) => said.get(&(&key.device, tag)).copied(),
+        _ => None,
+    };
+    lost.map(|lost| {
+        let said = at(&lost.key).unwrap_or(Timestamp::EPOCH);
+        (lost.key, said)
+    })
+    .collect()
+}
+
+/// Keeps what is owed after a trusted live read that started at `read_at`. A tag that the read shows is owed no more, unless the list
+/// may still show the state from before the loss. `shows` says nothing about a device that the read left out.
+///
+/// # Errors
+/// Where the file cannot be written.
+pub fn keep(
+    state: &StateDir,
+    read_at: Timestamp,
+    visibility: Duration,
+    owed: &BTreeMap<ChangeKey, Owed>,
+    shows: &dyn Fn(&ChangeKey) -> Option<bool>,
+) -> Result<()> {
+    state.backend().update(&state.owed(), MOST_BYTES, &mut |bytes| {
+        let file = match parsed(bytes) {
+            Some(newer) if newer.read_at > read_at => newer,
+            before => after_read(before, read_at, visibility, owed, shows),
+        };
+        serde_json::to_vec(&file).map_err(|error| Error::new(ErrorKind::InvalidData, error))
+    })
+}
+
+fn after_read(
+    before: Option<File>,
+    read_at: Timestamp,
+    visibility: Duration,
+    owed: &BTreeMap<ChangeKey, Owed>,
+    shows: &dyn Fn(&ChangeKey) -> Option<bool>,
+) -> File {
+    let missed = before.into_iter().flat_map(|file| file.owed).filter(|line| line.is_missed);
+    let missed: HashSet<ChangeKey> = missed.map(|line| line.key()).collect();
+    let lines = owed.iter().filter_map(|(key, Owed { run, lost })| {
+        let ChangeWhat::Add(tag) = &key.what else { return None };
+        let (is_shown, was_missed) = (shows(key), missed.contains(key));
+        let is_over = is_shown == Some(true) && (was_missed || lost.plus(visibility) < read_at);
+        (!is_over && read_at < lost.plus(KEPT)).then(|| Line {
+            run: run.clone(),
+            device: key.device.clone(),
+            tag: tag.clone(),
+            lost: *lost,
+            is_missed: was_missed || is_shown == Some(false),
+        })
+    });
+    File { read_at, owed: lines.collect() }
+}
+
+fn parsed(bytes: Option<Vec<u8>>) -> Option<File> {
+    serde_json::from_slice(&bytes?).ok()
+}
