@@ -111,7 +111,7 @@ pub async fn carry_out(
     let mut run = Run::new(inputs.safe, before, options(inputs, start), start);
     tell_what_is_known(inputs, &mut run);
     let mut entries = run.settle(inputs.settled.clone(), start);
-    entries.extend(lost_tags::restore(inputs, before, &mut run, start));
+    entries.extend(rollout::restore_lost(inputs, before, &mut run, start));
     entries.extend(rollout::all_at_once(inputs, start));
     journal.append(entries).map_err(unusable)?;
     let mut screen = RunDisplay::new(inputs, start);

@@ -1,11 +1,12 @@
 //! Tags that calls of a run took along, what they make of its end, and which of them a resumed run puts back.
 
+use std::collections::BTreeMap;
+
 use mdetag::store::journal::RecordedRun;
-use mdetag_core::apply::{ChangeOutcome, Entry, Outcome, Run, repairs, resume};
-use mdetag_core::plan::{ChangeKey, ChangeWhat};
+use mdetag_core::apply::{ChangeOutcome, DeviceState, Entry, Outcome, Run, repairs, resume};
+use mdetag_core::plan::{ChangeKey, ChangeWhat, Owed, Plan};
 use mdetag_core::time::Timestamp;
 
-use super::carry_out::{self, RunInputs};
 use super::exit::Exit;
 
 /// Every tag that a call of the run took along, in earlier processes too.
@@ -24,16 +25,25 @@ pub fn exit(lost: &[ChangeOutcome], is_stopped: bool) -> Exit {
     worst.fold(Exit::Success, Exit::worst)
 }
 
+/// What is known beside the journal of a resumed run.
+pub struct Around<'a> {
+    /// The plan as the run that was cut short had it.
+    pub plan: &'a Plan,
+    /// What reads have not shown since it was lost.
+    pub owed: &'a BTreeMap<ChangeKey, Owed>,
+    /// The devices as they were read.
+    pub observed: &'a dyn Fn(&str) -> Option<DeviceState>,
+}
+
 /// Plans anew what earlier processes of a resumed run failed to put back, or took along unseen. Returns the entries to journal.
-pub fn restore(inputs: &RunInputs<'_>, before: &[Entry], run: &mut Run<'_>, now: Timestamp) -> Vec<Entry> {
-    let (Some(_), Some(plan)) = (inputs.resumed, inputs.reviewed) else { return Vec::new() };
-    let mut lost = resume::lost_tags(plan, before, &|id| carry_out::state_of(inputs.snapshot, id));
+pub fn restore(around: &Around<'_>, before: &[Entry], run: &mut Run<'_>, now: Timestamp) -> Vec<Entry> {
+    let mut lost = resume::lost_tags(around.plan, before, around.observed);
     let mut said = Vec::new();
     let failed = repairs::lost_tags(before).into_iter().filter(|lost| lost.outcome == Outcome::Failed);
-    for ChangeKey { device, what } in failed.map(|lost| lost.key) {
-        let ChangeWhat::Add(tag) = what else { continue };
-        let key = ChangeKey { device: device.clone(), what: ChangeWhat::Add(tag.clone()) };
-        if inputs.owed.contains_key(&key) {
+    for key in failed.map(|lost| lost.key) {
+        let is_owed = around.owed.contains_key(&key);
+        let ChangeKey { device, what: ChangeWhat::Add(tag) } = key else { continue };
+        if is_owed {
             lost.push(resume::LostTag { device, tag });
         } else {
             // A read has shown it since: whoever put it back may take it away again.

@@ -25,7 +25,7 @@ use super::context::Context;
 use super::drive::{DriveContext, DriveEvent, drive};
 use super::exit::Exit;
 use super::failure::Failure;
-use super::lost_tags;
+use super::lost_tags::{self, Around};
 use super::progress::Reading;
 use super::session::Session;
 
@@ -136,6 +136,18 @@ fn check_beginning(inputs: &RunInputs<'_>, waves: &Waves<'_>, now: Timestamp) ->
     )))
 }
 
+/// What a resumed run puts back of what its earlier processes lost.
+pub fn restore_lost(
+    inputs: &RunInputs<'_>,
+    before: &[Entry],
+    run: &mut Run<'_>,
+    now: Timestamp,
+) -> Vec<Entry> {
+    let (Some(_), Some(plan)) = (inputs.resumed, inputs.reviewed) else { return Vec::new() };
+    let observed = |id: &str| carry_out::state_of(inputs.snapshot, id);
+    lost_tags::restore(&Around { plan, owed: inputs.owed, observed: &observed }, before, run, now)
+}
+
 impl Rollout<'_, '_> {
     fn write(&mut self, entries: Vec<Entry>) -> Result<(), Failure> {
         self.journal.append(entries.clone()).map_err(unusable)?;
@@ -205,7 +217,7 @@ impl Rollout<'_, '_> {
         let mut said = Vec::new();
         if !std::mem::replace(&mut self.has_settled, true) {
             said = run.settle(inputs.settled.clone(), now);
-            said.extend(lost_tags::restore(inputs, &before, &mut run, now));
+            said.extend(restore_lost(inputs, &before, &mut run, now));
         }
         self.entries = before.clone();
         self.waves.learn(&said);

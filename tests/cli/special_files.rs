@@ -161,6 +161,8 @@ fn what_is_no_file_or_folder_in_the_state_is_refused_before_anything_is_written(
         "unwritable.lock",
         "pending.json",
         "pending.lock",
+        "owed.json",
+        "owed.lock",
         "service.json",
         "service.lock",
         "baselines.json",

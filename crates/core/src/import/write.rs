@@ -5,7 +5,7 @@ use std::fmt::Write;
 use crate::inventory::{Row, Snapshot};
 use crate::text::{is_deceptive, is_formula, visible};
 
-use super::{ImportOptions, ImportedRule, RuleOutput};
+use super::{RuleOutput, ImportOptions, ImportedRule};
 
 /// A file of an imported policy set.
 #[derive(Clone, Debug, PartialEq, Eq)]

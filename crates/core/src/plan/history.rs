@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::{ChangeKey, ChangeWhat, OtherSet, Owed, TagCase, TagLimits, Unwritable, guard};
+use super::{ChangeKey, ChangeWhat, OtherSet, TagCase, TagLimits, Unwritable, guard};
 use crate::time::Timestamp;
 
 /// What the journals of earlier runs say about changes that the list does not show.
@@ -39,6 +39,15 @@ pub struct History {
     pub past: Option<guard::Past>,
     /// What the service makes of tags.
     pub limits: TagLimits,
+}
+
+/// A call that took a tag along which nobody meant to touch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owed {
+    /// Its run.
+    pub run: Arc<str>,
+    /// When the loss was seen, at the latest.
+    pub lost: Timestamp,
 }
 
 impl History {

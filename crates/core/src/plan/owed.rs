@@ -5,22 +5,17 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
+<<<<<<< HEAD
 use super::differences::{CauseSource, Differences, TagEntry};
 use super::{ChangeKey, ChangeWhat, Warning};
+=======
+use super::diff::{CauseSource, Differences, TagEntry};
+use super::{ChangeKey, ChangeWhat, Owed, Warning};
+>>>>>>> 003ded9 (report merge: count tags that calls took along; tests of owed tags on random worlds)
 use crate::desired::Desired;
 use crate::inventory::Row;
 use crate::policy::TagExpressionKind;
 use crate::tag;
-use crate::time::Timestamp;
-
-/// A call that took a tag along which nobody meant to touch.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Owed {
-    /// Its run.
-    pub run: Arc<str>,
-    /// When the loss was seen, at the latest.
-    pub lost: Timestamp,
-}
 
 /// So many owed tags that no plan puts back are told one by one.
 const MOST_TOLD: usize = 20;

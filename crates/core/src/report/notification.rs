@@ -4,7 +4,7 @@
 //! set where nothing renders. Sends nothing.
 
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::apply::Outcome;
@@ -63,13 +63,22 @@ pub struct SummaryDocument {
 }
 
 /// How many tags calls took along without meaning to.
-#[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct LostTagsSummary {
     /// They are back.
     pub restored: u64,
     /// They are not.
     pub not_restored: u64,
+}
+
+impl LostTagsSummary {
+    /// Of a run; none where no call took a tag along.
+    pub(super) fn of(model: &Model<'_>) -> Option<LostTagsSummary> {
+        let run = model.input.run.filter(|run| !run.lost.is_empty())?;
+        let (restored, not_restored) = lost::counts(&run.lost);
+        Some(LostTagsSummary { restored, not_restored })
+    }
 }
 
 /// An error as `--format json` names it.
@@ -115,10 +124,7 @@ impl SummaryDocument {
     /// Counts what a run changed.
     pub fn of_run(model: &Model<'_>) -> SummaryDocument {
         let run = model.input.run.map(|run| run.run_id.clone());
-        let lost = model.input.run.filter(|run| !run.lost.is_empty()).map(|run| {
-            let (restored, not_restored) = lost::counts(&run.lost);
-            LostTagsSummary { restored, not_restored }
-        });
+        let lost = LostTagsSummary::of(model);
         SummaryDocument {
             lost_tags: lost,
             run_id: run.filter(|id| !id.is_empty()),

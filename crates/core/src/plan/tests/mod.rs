@@ -6,6 +6,7 @@
 mod accepted;
 mod alternatives;
 mod old_names;
+mod owed;
 mod past;
 mod reference;
 mod unknown;

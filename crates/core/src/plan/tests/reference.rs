@@ -371,15 +371,20 @@ fn place(
     let protected =
         protection.map(|index| ("protected".to_owned(), view.world.policy.protections[index].name.clone()));
     let untrusted = || (!view.world.is_trusted).then(|| ("untrusted".to_owned(), String::new()));
-    let mut held: Vec<(String, String, bool)> = Vec::new();
+    let mut held: Vec<(String, String, bool, (String, String))> = Vec::new();
     for (tag, cause) in &tags.add {
         let spelled = spelled(view, tag);
         let target = protected
             .clone()
             .or_else(|| view.kept_old_name(tag, cause).map(|rule| ("unresolved".to_owned(), rule)))
             .or_else(|| past(view, ChangeWhat::Add(spelled.as_str().into())));
-        if let Some((reason, _)) = target.as_ref().filter(|(reason, _)| reason != "protected") {
-            held.push((spelled.clone(), cause.clone(), reason == "contested" || reason == "unwritable"));
+        if let Some((reason, rule)) = target.as_ref().filter(|(reason, _)| reason != "protected") {
+            let is_contested = ["contested", "unwritable", "unresolved"].contains(&&**reason);
+            let waits = match &**reason {
+                "unresolved" => (reason.clone(), rule.clone()),
+                _ => ("unconfirmed".to_owned(), spelled.clone()),
+            };
+            held.push((spelled.clone(), cause.clone(), is_contested, waits));
         }
         put(target, &|found| drop(found.add.insert(tag.clone(), cause.clone())));
     }
@@ -392,11 +397,11 @@ fn place(
         };
         let waits = || {
             let additions: BTreeSet<_> = held.iter().collect();
-            let addition = additions.into_iter().find(|(new, why, is_contested)| {
+            let addition = additions.into_iter().find(|(new, why, is_contested, _)| {
                 let is_ordered = cause == "retired" || cause.starts_with("rule ");
                 !(*is_contested && is_ordered) && replaces(view, (new, why), (tag, cause))
             });
-            addition.map(|(new, _, _)| ("unconfirmed".to_owned(), new.clone()))
+            addition.map(|(_, _, _, waits)| waits.clone())
         };
         let target = protected
             .clone()

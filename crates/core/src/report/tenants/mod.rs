@@ -19,6 +19,7 @@ use crate::plan::document::FORMAT_VERSION;
 use crate::time::Timestamp;
 
 use super::model::{Class, Model, Subject};
+use super::notification::LostTagsSummary;
 use super::refusal;
 use super::words::{counted, number};
 
@@ -108,6 +109,9 @@ pub struct Summary {
     /// How the changes ended, for `apply`; only outcomes that occurred.
     #[serde(default)]
     pub outcomes: BTreeMap<String, u64>,
+    /// Tags that calls of the run took along; absent where there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lost_tags: Option<LostTagsSummary>,
     /// Why the run stopped with work left.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stopped: Option<String>,
@@ -150,6 +154,7 @@ impl Summary {
                 .collect(),
             run_id: run.map(|run| run.run_id.clone()),
             outcomes: outcomes.map(|outcome| (outcome.word().to_owned(), model.outcome(*outcome))).collect(),
+            lost_tags: LostTagsSummary::of(model),
             stopped: run.and_then(|run| run.stopped.clone()),
             not_before: run.and_then(|run| run.not_before),
             calls: run.map_or(plan.schedule.total, |run| run.calls),
@@ -211,6 +216,12 @@ impl TenantResult {
         }
         parts.extend(summary.stopped.iter().map(|why| format!("stopped: {why}")));
         parts.extend(summary.not_before.iter().map(|time| format!("next wave not before {time}")));
+        if let Some(LostTagsSummary { restored, not_restored }) = summary.lost_tags {
+            let lost =
+                |count: u64, what: &str| (count > 0).then(|| format!("{} {what}", counted(count, "tag")));
+            let lost = lost(not_restored, "lost").into_iter().chain(lost(restored, "lost and put back"));
+            parts.splice(0..0, lost);
+        }
         if !summary.untrusted.is_empty() {
             parts.push("inventory untrusted".to_owned());
         }

@@ -68,6 +68,7 @@ mod tests {
     use super::super::{RefusalReason, Summary, TenantError, TenantResult};
     use super::*;
     use crate::plan::Totals;
+    use crate::report::notification::LostTagsSummary;
     use crate::time::Timestamp;
 
     fn result(tenant: &str, exit_code: u8, removals: u64) -> TenantResult {
@@ -138,6 +139,21 @@ mod tests {
         let text = written(&merged, Format::Openmetrics);
         assert!(text.contains("mdetag_tenant_exit_code{tenant=\"refused\",command=\"drift\"} 3\n"), "{text}");
         assert!(text.contains("mdetag_tenants{exit=\"2\"} 2\n") && text.ends_with("# EOF\n"), "{text}");
+    }
+
+    #[test]
+    fn tags_that_calls_took_along_are_told_of_each_tenant() {
+        let mut lossy = result("lossy", 4, 0);
+        let lost = LostTagsSummary { restored: 1, not_restored: 2 };
+        lossy.summary.iter_mut().for_each(|summary| summary.lost_tags = Some(lost));
+        let merged = merged(vec![lossy]);
+        let told = "2 tags lost, 1 tag lost and put back";
+        for format in [Format::Human, Format::Csv, Format::Html, Format::Markdown] {
+            let text = written(&merged, format).split_whitespace().collect::<Vec<_>>().join(" ");
+            assert!(text.contains(told), "{text}");
+        }
+        let document: Value = serde_json::from_str(&written(&merged, Format::Json)).unwrap();
+        assert_eq!(document["tenants"][0]["summary"]["lostTags"]["notRestored"], 2);
     }
 
     #[test]
