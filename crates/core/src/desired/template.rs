@@ -157,7 +157,13 @@ fn tag_of(template: &Template, values: &[Value], policy: &Policy) -> Result<Stri
     }
     let names: Vec<&str> = placeholders(template).map(|one| one.name).collect();
     let placeholder = names.join(", ");
-    Err(TemplateFailure { placeholder, reason: GapReason::Unusable, value: Some(tag), field: None, map: None })
+    Err(TemplateFailure {
+        placeholder,
+        reason: GapReason::Unusable,
+        value: Some(tag),
+        field: None,
+        map: None,
+    })
 }
 
 /// Counts and lists devices without a tag, by placeholder.
@@ -227,7 +233,11 @@ fn fill(template: &Template, values: &[Value], maps: &[ValueMap]) -> Result<Stri
 }
 
 /// A value through its filters; where nothing is left, why.
-fn filtered(placeholder: &Placeholder<'_>, value: &Value, maps: &[ValueMap]) -> Result<String, TemplateFailure> {
+fn filtered(
+    placeholder: &Placeholder<'_>,
+    value: &Value,
+    maps: &[ValueMap],
+) -> Result<String, TemplateFailure> {
     let lack = |reason, value| TemplateFailure {
         placeholder: placeholder.name.to_owned(),
         reason,

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use crate::inventory::{Row, Snapshot};
 use crate::text::{is_deceptive, is_formula, visible};
 
-use super::{RuleOutput, ImportOptions, ImportedRule};
+use super::{ImportOptions, ImportedRule, RuleOutput};
 
 /// A file of an imported policy set.
 #[derive(Clone, Debug, PartialEq, Eq)]

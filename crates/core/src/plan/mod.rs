@@ -51,12 +51,8 @@ pub use header::{
     ValueRoute,
 };
 
-<<<<<<< HEAD
-pub use history::History;
-pub use lane::Lane;
-=======
 pub use history::{History, Owed};
->>>>>>> 003ded9 (report merge: count tags that calls took along; tests of owed tags on random worlds)
+pub use lane::Lane;
 pub use last_devices::{LastDevices, LastOf, last_devices};
 pub use limits::TagLimits;
 pub use rivals::{OtherSet, Rival, rivals};

@@ -5,13 +5,8 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-<<<<<<< HEAD
 use super::differences::{CauseSource, Differences, TagEntry};
-use super::{ChangeKey, ChangeWhat, Warning};
-=======
-use super::diff::{CauseSource, Differences, TagEntry};
 use super::{ChangeKey, ChangeWhat, Owed, Warning};
->>>>>>> 003ded9 (report merge: count tags that calls took along; tests of owed tags on random worlds)
 use crate::desired::Desired;
 use crate::inventory::Row;
 use crate::policy::TagExpressionKind;

@@ -348,7 +348,8 @@ mod tests {
         let confirmed = HashSet::from([key]);
         let ran = RevertedRun { id: "r", plan: &ran, confirmed: &confirmed };
         for allows_reserved in [false, true] {
-            let reach = RevertScope { snapshot: &snapshot, scope: &scope, protected: &protected, allows_reserved };
+            let reach =
+                RevertScope { snapshot: &snapshot, scope: &scope, protected: &protected, allows_reserved };
             let plan = inverse(ran, Plan::default(), reach);
             assert_eq!(
                 (plan.changes.len(), plan.withheld.len()),

@@ -64,7 +64,12 @@ fn basis(policy: &Policy, selector: &Selector, holds: bool) -> SelectorInputs {
     basis_of(policy, selector, holds, &mut visited)
 }
 
-fn basis_of(policy: &Policy, selector: &Selector, holds: bool, above: &mut BTreeSet<usize>) -> SelectorInputs {
+fn basis_of(
+    policy: &Policy,
+    selector: &Selector,
+    holds: bool,
+    above: &mut BTreeSet<usize>,
+) -> SelectorInputs {
     match &selector.kind {
         SelectorKind::Everything => SelectorInputs::Nothing,
         SelectorKind::Field { field, .. } => match field {

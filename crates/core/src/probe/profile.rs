@@ -148,7 +148,12 @@ impl ServiceProfile {
     }
 
     /// Takes what a run saw. `contradicted`: questions whose findings count no more. Says whether anything is new.
-    pub fn learn(&mut self, sightings: &ServiceObservations, contradicted: &[Question], now: Timestamp) -> bool {
+    pub fn learn(
+        &mut self,
+        sightings: &ServiceObservations,
+        contradicted: &[Question],
+        now: Timestamp,
+    ) -> bool {
         let before = (self.findings.clone(), self.seen.clone());
         let last_seen = now.to_string().get(..10).unwrap_or_default().to_owned();
         for question in contradicted {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::escape::{self, json_document};
 use super::listing::{Cell, Listing};
 use super::words::counted;
-use crate::import::{RuleOutput, Imported};
+use crate::import::{Imported, RuleOutput};
 
 /// What the policies that lay in the folder make of an imported set.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -148,7 +148,8 @@ mod tests {
         assert_eq!(table.rows[1][3..5], [Cell::Percent(99.9), Cell::Percent(100.0)]);
         assert_eq!(table.remarks, ["left out: \"U \" (too long)"]);
         imported.rules.truncate(1);
-        let document: Value = serde_json::from_str(&json("p", &imported, &ExistingPolicies::Nothing)).unwrap();
+        let document: Value =
+            serde_json::from_str(&json("p", &imported, &ExistingPolicies::Nothing)).unwrap();
         assert_eq!(document["rules"][0]["precision"], 0.9999);
         assert_eq!(document["leftOut"][0]["reason"], "too long");
     }

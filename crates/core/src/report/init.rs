@@ -61,7 +61,8 @@ mod tests {
 
     #[test]
     fn the_next_steps_begin_with_the_new_folder() {
-        let written = InitReport { folder: "tags", ci: "github", files: &["a", "b"], added: &[], by_hand: None };
+        let written =
+            InitReport { folder: "tags", ci: "github", files: &["a", "b"], added: &[], by_hand: None };
         let text = human(&written);
         assert!(text.starts_with("Wrote 2 files to tags:\n  a\n  b\nNext") && text.contains("  cd tags\n"));
         assert!(!human(&InitReport { folder: ".", ..written }).contains("  cd "));

@@ -192,7 +192,11 @@ impl<'a> Model<'a> {
             classes: [0; Class::ALL.len()],
             outcomes: [0; Outcome::ALL.len()],
             before,
-            marks: if input.run.is_some() { LastDeviceMarks::default() } else { LastDeviceMarks::of(input.plan) },
+            marks: if input.run.is_some() {
+                LastDeviceMarks::default()
+            } else {
+                LastDeviceMarks::of(input.plan)
+            },
         };
         model.parts = match input.run {
             Some(run) => vec![model.ended_part(run)],

@@ -250,7 +250,10 @@ tests:
         let rehearsal =
             crate::rehearsal::rehearse(&policy, &sources, &tests, &HuntingResults::default(), now);
         let mut out = Vec::new();
-        write(&TestReport { rehearsal: &rehearsal, policy: &policy, sources: &sources, tests: &files }, &mut out);
+        write(
+            &TestReport { rehearsal: &rehearsal, policy: &policy, sources: &sources, tests: &files },
+            &mut out,
+        );
         String::from_utf8(out).unwrap()
     }
 
