@@ -172,12 +172,16 @@ fn every_printed_policy_is_valid() {
 
 #[test]
 fn the_policies_of_the_repository_have_no_error_and_no_warning() {
-    for folder in ["policies", "examples/quickstart/policies"] {
+    for folder in ["policies", "examples/quickstart/policies", "examples/consequences/policies"] {
         let mut sources = Sources::default();
         for name in files(&["yaml"]) {
             if name.starts_with(&format!("{folder}/")) && !name.ends_with(".test.yaml") {
                 let path = name[folder.len() + 1..].to_owned();
-                sources.files.push(Source::new(&*name, 0, path, read(&name)));
+                if path.starts_with("data/") {
+                    sources.data.insert((0, path), Ok(read(&name).into_bytes().into()));
+                } else {
+                    sources.files.push(Source::new(&*name, 0, path, read(&name)));
+                }
             }
         }
         assert!(!sources.files.is_empty(), "no policy below {folder}");

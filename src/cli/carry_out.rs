@@ -29,6 +29,7 @@ use super::args::ApplyArgs;
 use super::ci;
 use super::context::Context;
 use super::drive::{DriveContext, DriveEvent, ReadAgain, Reread, close, drive};
+use super::ended_run;
 use super::exit::Exit;
 use super::failure::{Failure, chain};
 use super::lost_tags;
@@ -371,12 +372,6 @@ impl<'a> RunDisplay<'a> {
     }
 }
 
-/// A resumed run that had come to its end, and to which nothing was to be added.
-pub fn was_finished(inputs: &RunInputs<'_>, calls: u64) -> Option<String> {
-    let recorded = inputs.resumed.filter(|recorded| calls == 0 && !recorded.is_resumable())?;
-    Some(format!("run {} was finished already: nothing was written now", recorded.header.run))
-}
-
 /// Which tenant the command line named, as flags.
 pub fn tenant_flags(context: &Context) -> String {
     let global = &context.global;
@@ -455,7 +450,7 @@ fn end(
     exit = exit.worst(lost_tags::exit(&lost, run.stopped().is_some()));
     let is_lost_left = lost.iter().any(|lost| lost.outcome != Outcome::Done);
     let mut notes = screen.notes;
-    notes.extend(was_finished(inputs, screen.calls));
+    notes.extend(ended_run::was_finished(inputs, screen.calls));
     for (lane, reason) in &given_up {
         // The run itself tells of most lanes that it gives up.
         if !notes.iter().any(|note| note.contains(reason)) {

@@ -2,7 +2,7 @@
 
 use mdetag_core::device::Field;
 use mdetag_core::diagnostic::{Source, Sources};
-use mdetag_core::groups::{Membership, TagEdits};
+use mdetag_core::groups::Membership;
 use mdetag_core::inventory::{DeviceSet, Row, Snapshot};
 use mdetag_core::policy::{self, Policy, Protection};
 use mdetag_core::report::escape::terminal;
@@ -92,7 +92,7 @@ fn by_group(seen: &ViewInputs, name: &str) -> Result<DeviceSet, Failure> {
         });
     };
     let snapshot = &seen.source.inventory.snapshot;
-    let assignment = Membership::new(groups, snapshot).assign(&TagEdits::default());
+    let assignment = Membership::new(groups, snapshot).assign();
     Ok(DeviceSet::of(snapshot.len(), snapshot.rows().filter(|row| assignment.of(*row) == index)))
 }
 

@@ -7,7 +7,7 @@ use std::path::Path;
 use mdetag::store::output_file;
 use mdetag::store::path_text::shown;
 use mdetag::tenant::{TenantError, TenantErrorKind};
-use mdetag_core::groups::{Membership, ReportedGroups, TagEdits};
+use mdetag_core::groups::{Membership, ReportedGroups};
 use mdetag_core::inventory::Snapshot;
 use mdetag_core::policy::{DeviceGroups, FetchedGroups, GroupIndex, fetched_device_groups};
 use mdetag_core::report::listing::{Cell, Listing};
@@ -104,7 +104,7 @@ async fn list(context: &Context, args: &GroupsArgs) -> Result<Exit, Failure> {
     let selections =
         selection::select(&seen.set.policy, snapshot, &seen.source.hunting, context.policy_now())
             .map_err(|findings| Failure::policy(seen.set.sources.clone(), findings))?;
-    let assignment = Membership::new(groups, snapshot).assign(&TagEdits::default());
+    let assignment = Membership::new(groups, snapshot).assign();
     let predicted = assignment.counts(&selections.scope);
     let reported = reported(snapshot, groups, &mut selections.scope.iter());
     let heading = format!(

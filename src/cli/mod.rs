@@ -24,6 +24,7 @@ mod doctor;
 mod documents;
 mod drift;
 mod drive;
+mod ended_run;
 mod explain;
 mod exit;
 mod failure;

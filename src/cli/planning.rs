@@ -108,6 +108,10 @@ pub fn foresee(set: &PolicySet, snapshot: &Snapshot, fresh: &mut UncheckedPlan, 
     fresh.plan.groups =
         plan::consequences::consequences(&set.policy, snapshot, scope, &fresh.plan, &history.written_lately);
     fresh.plan.last_devices = plan::last_devices(&set.policy, snapshot, &fresh.selections, &fresh.plan);
+    if fresh.plan.header.reverts.is_some() {
+        let desired = desired::desire(&set.policy, snapshot, &fresh.selections, fresh.plan.header.now).ok();
+        fresh.plan.header.opposed = desired.map(|desired| plan::revert::opposed(&fresh.plan, &desired));
+    }
 }
 
 /// Says what a plan causes by the base's device groups too, where they see more devices move: a pull request that changes the
@@ -227,11 +231,15 @@ pub fn fresh(
         ..Header::default()
     };
     let mut plan = plan::diff(&desired, with.history, header, &set.sources);
-    plan::waves::withhold(&mut plan, &with.history.waiting_for_wave);
+    let is_part = plan::waves::withhold(&mut plan, &with.history.waiting_for_wave);
     plan.measures.past = with.history.past.clone();
     plan.measures.baselines = shrunk;
     plan.measures.rivals = plan::rivals(policy, &plan, &with.history.others);
-    Ok(UncheckedPlan { plan, selections, counts })
+    let mut fresh = UncheckedPlan { plan, selections, counts };
+    if is_part {
+        foresee(set, snapshot, &mut fresh, with.history);
+    }
+    Ok(fresh)
 }
 
 pub fn has_errors(findings: &[Diagnostic]) -> bool {

@@ -100,6 +100,11 @@ fn the_quickstart_passes_the_default_guard_and_settles_in_one_run() {
 }
 
 #[test]
+fn the_example_of_consequences_passes_its_own_guard_and_settles_in_one_run() {
+    settles_within_its_guard("examples/consequences/policies", 2_000);
+}
+
+#[test]
 fn the_first_run_fits_into_the_first_minute_of_the_budget() {
     let (plan, _) = planned(&policy_set("policies"), &fleet(2_000, 1));
     assert_eq!(plan.schedule.seconds, 0, "the README's first command would wait: {:?}", plan.schedule);

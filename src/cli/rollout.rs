@@ -23,6 +23,7 @@ use super::args::ApplyArgs;
 use super::carry_out::{self, ApplyEnd, RunDisplay, RunInputs, unusable};
 use super::context::Context;
 use super::drive::{DriveContext, DriveEvent, drive};
+use super::ended_run;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::lost_tags::{self, Around};
@@ -348,7 +349,7 @@ impl Rollout<'_, '_> {
 
     fn notes(&self, whole: &Plan, pause: &Pause, screen: RunDisplay<'_>) -> Vec<String> {
         let mut notes = screen.notes;
-        notes.extend(carry_out::was_finished(self.inputs, screen.calls));
+        notes.extend(ended_run::was_finished(self.inputs, screen.calls));
         let waves = whole.rollout.as_ref().map_or(0, |waves| waves.last());
         notes.push(format!("wave {} of {waves} was the last that was written", self.waves.current()));
         if let Some(halt) = &pause.halt {

@@ -110,3 +110,72 @@ fn a_removal_that_leaves_a_tag_a_group_or_a_rule_without_any_device_is_marked_wh
         assert!(!shown.contains("last devices") && !shown.contains("lastDevices\":"), "{format}: {shown}");
     }
 }
+
+/// Two domain controllers and six other servers that gain `Tier0`, and forty servers that the plan leaves alone, some of which the
+/// service reports in a group that the file does not have.
+fn stale(project: &Project, differ: usize) {
+    project.write(
+        "policies/p.yaml",
+        "version: 1\nclaims: [Tier0]\ndeviceGroups: { file: data/groups.yaml }\n\
+         guard: { caps: { groupMoves: { percent: 0, floor: 4 } } }\n\
+         rules:\n  - { name: tier0, select: { machineTags: { has: Wanted } }, tags: [Tier0] }\n",
+    );
+    let looks_at_names = GROUPS.replace("equals: Tier0 }]", "equals: Tier0 }], name: [{ startsWith: dc }]");
+    project.write("policies/data/groups.yaml", &looks_at_names);
+    let mut lines = SNAPSHOT.replace("\"devices\":2", "\"devices\":48");
+    for number in 0..48 {
+        let (role, tags) = (if number < 2 { "dc" } else { "s" }, if number < 8 { "\"Wanted\"" } else { "" });
+        let group = if (8..8 + differ).contains(&number) { "Old name" } else { "Servers" };
+        lines.push_str(&format!(
+            "\n{{\"id\":\"{number:040x}\",\"computerDnsName\":\"{role}{number:02}.x.test\",\"osPlatform\":\"WindowsServer2022\",\
+             \"machineTags\":[{tags}],\"rbacGroupName\":\"{group}\"}}"
+        ));
+    }
+    project.write("i.ndjson", &lines);
+}
+
+#[test]
+fn a_stale_file_is_told_with_count_and_sample_and_beyond_five_per_cent_every_possible_move_is_judged() {
+    let project = project();
+    let plan = |format: &str| project.run(&["plan", "--inventory", "i.ndjson", "--format", format]);
+    let spoken = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    // 2 of 40 devices are 5 %: told, and the prediction still counts. Two devices move; the cap is four.
+    stale(&project, 2);
+    let told = plan("human").exits(0);
+    told.is_for_people();
+    let told = spoken(&told.out);
+    assert!(
+        told.starts_with("device groups: 2 of 40 devices that the plan leaves alone are in another group"),
+        "{told}"
+    );
+    assert!(told.contains("s08.x.test: reported in Old name, predicted in Servers; s09.x.test"), "{told}");
+    assert!(told.contains("groupMoves 2 of 4: within limits") && !told.contains("UNRELIABLE"), "{told}");
+    // One more: eight devices gain a tag that a condition names, so eight could move.
+    stale(&project, 3);
+    let refused = plan("human").exits(3);
+    refused.is_for_people();
+    let refused = spoken(&refused.out);
+    for part in [
+        "refused: 8 devices that change group are over the limit of 4 in the worst case, because the file of device groups does \
+         not match the tenant (3 of 40 devices differ)",
+        "to proceed: --allow groupMoves=8",
+        "the moves below are UNRELIABLE",
+        "2 devices change group as predicted (UNRELIABLE: up to 8)",
+        "groupMoves: 8 of 48 devices in scope (16.7 %)",
+    ] {
+        assert!(refused.contains(part), "`{part}` in: {refused}");
+    }
+    let document = plan("json").exits(3).json();
+    let (groups, check) = (&document["groups"], &document["groups"]["check"]);
+    assert_eq!((&groups["predicted"], &groups["possible"]), (&2.into(), &8.into()));
+    assert_eq!((&check["differ"], &check["of"], &check["reliable"]), (&3.into(), &40.into(), &false.into()));
+    assert_eq!(check["sample"][2], "s10.x.test: reported in Old name, predicted in Servers");
+    let axis = document["guard"]["axes"].as_array().unwrap().iter().find(|axis| axis["axis"] == "groupMoves");
+    assert_eq!((&axis.unwrap()["planned"], &axis.unwrap()["cap"]), (&8.into(), &4.into()));
+    for format in ["markdown", "html"] {
+        let shown = spoken(&plan(format).exits(3).out);
+        assert!(shown.contains("3 of 40 devices"), "{format}: {shown}");
+    }
+    let words = ["plan", "--inventory", "i.ndjson", "--allow", "groupMoves=8"];
+    project.run(&words).exits(0);
+}

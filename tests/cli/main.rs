@@ -10,6 +10,8 @@ mod caps;
 mod ci;
 mod commits;
 mod composed;
+mod consequences_example;
+mod day_caps;
 mod device_groups;
 mod doctor;
 mod engine;

@@ -203,3 +203,56 @@ fn a_journal_whose_first_line_cannot_be_read_is_named_and_nothing_is_planned_bes
         project.run(&["plan", "--sandbox"]).exits(0);
     }
 }
+
+#[test]
+fn a_revert_says_how_many_of_its_changes_the_policies_want_the_other_way() {
+    for (later, opposed) in [("tags: [New]", 2), ("deviceValue: Normal", 0)] {
+        let project = Project::with_policy(&policy("New", "tags: [New]"));
+        project.devices(2);
+        let run = id_of(&project.run(&APPLY).exits(0).json());
+        project.write("policies/p.yaml", &policy("New", later));
+        let told = format!("the policies want {opposed} of its 2 changes the other way");
+        let spoken = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+        let made = project.run(&["revert", &run, "-o", "undo.json", "--sandbox"]).exits(0).out;
+        assert!(spoken(&made).contains(&told), "{made}");
+        let shown = project.run(&["show", "undo.json"]).exits(0).out;
+        assert!(spoken(&shown).contains(&told), "{shown}");
+        let plan: Value = serde_json::from_str(&project.read("undo.json")).unwrap();
+        assert_eq!((&plan["reverts"], &plan["opposed"]), (&run.clone().into(), &opposed.into()));
+        let words =
+            ["apply", "undo.json", "--sandbox", "--report", "markdown=r.md", "--report", "html=r.html"];
+        let ran = project.run(&[&words[..], &["--report", "json=r.json"]].concat()).exits(0).out;
+        for text in [ran, project.read("r.md"), project.read("r.html")] {
+            assert!(spoken(&text).contains(&told), "{text}");
+        }
+        let end: Value = serde_json::from_str(&project.read("r.json")).unwrap();
+        let of = &end["plan"];
+        assert_eq!((&of["reverts"], &of["opposed"]), (&run.into(), &opposed.into()), "{of}");
+    }
+}
+
+#[test]
+fn a_resume_of_a_revert_that_failed_says_what_undoes_the_rest() {
+    let project = Project::with_policy(&policy("New", "tags: [New]"));
+    project.devices(4);
+    let run = id_of(&project.run(&APPLY).exits(0).json());
+    project.run(&["revert", &run, "-o", "undo.json", "--sandbox"]).exits(0);
+    let failing = ["--sandbox-fault", "html_502=bulkTag:always", "--sandbox-speed", "600"];
+    let words = ["apply", "undo.json", "--sandbox", "--format", "json"];
+    let failed = project.run(&[&words[..], &failing].concat()).exits(4).json();
+    let revert = id_of(&failed);
+    let resumed = project.run(&["apply", "--resume", &revert, "--sandbox"]).exits(4).out;
+    let resumed = resumed.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(!resumed.contains("finished already"), "{resumed}");
+    for part in [
+        format!(
+            "run {revert} had come to its end, and nothing was written now: 4 of its changes were not done"
+        ),
+        format!("`mdetag revert {run} -o undo.json --sandbox` and `mdetag apply undo.json --sandbox`"),
+    ] {
+        assert!(resumed.contains(&part), "`{part}` in: {resumed}");
+    }
+    project.run(&["revert", &run, "-o", "undo.json", "--sandbox"]).exits(0);
+    project.run(&words).exits(0);
+    assert!(project.fleet().values().all(|(tags, _)| tags == &["Own"]));
+}

@@ -1,19 +1,25 @@
-//! Which group each device is in: conditions as sets of devices, groups taken in order of rank.
+//! Which group each device is in: the first by rank whose conditions all hold.
 //!
-//! Asks a tag once, not once a device; names and platforms are asked in one pass over all groups.
+//! Groups are the bits of a mask. A platform with a domain is asked once, and a tag once; a name only where a group that looks at
+//! it could still come first. After a plan only the devices whose tags it changes are asked again.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use fixedbitset::FixedBitSet;
 use hashbrown::HashMap;
+use rayon::prelude::*;
 
+use super::conditions::{TextConditions, free};
 use crate::device::Field;
 use crate::inventory::{DeviceSet, Row, Snapshot, TagId};
-use crate::pattern::Glob;
-use crate::policy::{DeviceGroups, GroupCondition, GroupIndex, Operator, Property, Test};
-use crate::selection;
-use crate::tag::TagCase;
-use crate::text;
+use crate::policy::{DeviceGroups, GroupIndex, Property, TagConditions};
+
+/// Rows that one core takes at a time.
+const CHUNK: usize = 1 << 14;
+
+/// Platforms with domains that are kept at a time: hostile names have a domain each.
+const MOST_PLACES: usize = 1 << 12;
 
 /// The group of every device.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,217 +36,203 @@ impl Assignment {
 
     /// Devices in each group, those of `among` only.
     pub fn counts(&self, among: &DeviceSet) -> BTreeMap<GroupIndex, u64> {
-        let mut counts = BTreeMap::new();
+        let mut ranks: Vec<u64> = Vec::new();
+        let (mut ungrouped, mut merged) = (0, 0);
         for row in among.iter() {
-            *counts.entry(self.of(row)).or_default() += 1;
+            match self.of(row) {
+                GroupIndex::Group(rank) => {
+                    let rank = usize::from(rank);
+                    if rank >= ranks.len() {
+                        ranks.resize(rank + 1, 0);
+                    }
+                    ranks[rank] += 1;
+                }
+                GroupIndex::Ungrouped => ungrouped += 1,
+                GroupIndex::Merged => merged += 1,
+            }
         }
-        counts
+        let groups = (0..).map(GroupIndex::Group).zip(ranks);
+        let all = groups.chain([(GroupIndex::Ungrouped, ungrouped), (GroupIndex::Merged, merged)]);
+        all.filter(|(_, devices)| *devices > 0).collect()
     }
 }
 
-/// Tags that devices gain and lose, by the tag's text.
-#[derive(Clone, Debug, Default)]
-pub struct TagEdits<'a> {
-    /// Devices that gain a tag.
-    pub added: BTreeMap<&'a str, Vec<Row>>,
-    /// Devices that lose a tag.
-    pub removed: BTreeMap<&'a str, Vec<Row>>,
+/// What happens to the tags of a device, as numbers in a list of tags.
+pub trait TagEdits {
+    /// Tags that it gains.
+    fn added(&self) -> impl Iterator<Item = u32>;
+    /// Tags that it loses, in their exact spelling.
+    fn removed(&self) -> impl Iterator<Item = u32>;
 }
 
-/// What does not change with tags: for each group the devices that meet its other conditions.
+/// The conditions of all groups over an inventory.
 #[derive(Debug)]
 pub struct Membership<'a> {
-    groups: &'a DeviceGroups,
     snapshot: &'a Snapshot,
-    /// By rank: the devices that meet the conditions on name, domain and platform; `None` where there are none.
-    fixed: Vec<Option<DeviceSet>>,
-    tags: TagConditions<'a>,
-    /// By rank: the tags of the inventory that meet its conditions on tags.
-    carried: Vec<Vec<TagId>>,
+    /// Groups that have a condition at all: one without matches nothing.
+    stated: FixedBitSet,
+    names: TextConditions,
+    domains: TextConditions,
+    platforms: TextConditions,
+    tags: TagConditions,
+    /// Groups that have no condition on tags.
+    untagged: FixedBitSet,
+    /// By tag of the inventory: the ranks whose conditions it meets.
+    carried: Vec<Vec<u32>>,
     merged: DeviceSet,
 }
 
-/// The conditions on tags of all groups, so that a tag is compared once and not once a group.
-#[derive(Debug)]
-struct TagConditions<'a> {
-    case: TagCase,
-    /// Ranks by the whole text of a tag.
-    whole: HashMap<Cow<'a, str>, Vec<usize>>,
-    /// Every other comparison, with its rank.
-    parts: Vec<(Operator, Cow<'a, str>, usize)>,
-}
-
-impl<'a> TagConditions<'a> {
-    fn new(groups: &'a DeviceGroups) -> TagConditions<'a> {
-        let mut conditions =
-            TagConditions { case: groups.tag_case, whole: HashMap::new(), parts: Vec::new() };
-        for (rank, group) in groups.groups.iter().enumerate() {
-            let on_tags = group.conditions.iter().filter(|condition| condition.property == Property::Tag);
-            for (operator, value) in
-                on_tags.flat_map(|condition| condition.values.iter().map(|value| (condition.operator, value)))
-            {
-                let value = folded(value, groups.tag_case);
-                match operator {
-                    Operator::Equals | Operator::In => conditions.whole.entry(value).or_default().push(rank),
-                    part => conditions.parts.push((part, value, rank)),
-                }
-            }
-        }
-        conditions
-    }
-
-    /// The ranks whose conditions on tags a tag meets, some perhaps twice.
-    fn ranks(&self, tag: &str) -> impl Iterator<Item = usize> {
-        let tag = folded(tag, self.case);
-        let whole = self.whole.get(&*tag).cloned().unwrap_or_default();
-        let parts: Vec<usize> = self
-            .parts
-            .iter()
-            .filter(|(operator, value, _)| operator.holds(&tag, value))
-            .map(|(_, _, rank)| *rank)
-            .collect();
-        whole.into_iter().chain(parts)
-    }
-}
-
 impl<'a> Membership<'a> {
-    /// Evaluates every condition that does not look at tags.
-    pub fn new(groups: &'a DeviceGroups, snapshot: &'a Snapshot) -> Membership<'a> {
-        let mut tests: Vec<(Field, Test)> = Vec::new();
-        let mut owners: Vec<usize> = Vec::new();
+    /// Compiles the conditions, and asks each tag of the inventory.
+    pub fn new(groups: &DeviceGroups, snapshot: &'a Snapshot) -> Membership<'a> {
+        let mut stated = FixedBitSet::with_capacity(groups.groups.len());
         for (rank, group) in groups.groups.iter().enumerate() {
-            for (property, field) in FIXED {
-                let patterns: Vec<Glob> = group
-                    .conditions
-                    .iter()
-                    .filter(|condition| condition.property == property)
-                    .flat_map(patterns)
-                    .collect();
-                if group.conditions.iter().any(|condition| condition.property == property) {
-                    tests.push((field, Test::Glob(patterns)));
-                    owners.push(rank);
-                }
-            }
+            stated.set(rank, !group.conditions.is_empty());
         }
-        let mut fixed: Vec<Option<DeviceSet>> = groups.groups.iter().map(|_| None).collect();
-        for (rank, set) in owners.into_iter().zip(selection::sets_of(snapshot, &tests)) {
-            match &mut fixed[rank] {
-                Some(known) => known.intersect_with(&set),
-                none => *none = Some(set),
-            }
-        }
-        let merged = selection::sets_of(snapshot, &[(Field::MergedIntoMachineId, Test::Exists(true))]);
-        let merged = merged.into_iter().next().unwrap_or_else(|| DeviceSet::new(snapshot.len()));
         let tags = TagConditions::new(groups);
-        let mut carried: Vec<Vec<TagId>> = vec![Vec::new(); groups.groups.len()];
-        for tag in snapshot.tag_ids() {
-            for rank in tags.ranks(snapshot.tag(tag)) {
-                if carried[rank].last() != Some(&tag) {
-                    carried[rank].push(tag);
-                }
-            }
+        let carried = snapshot.tag_ids().map(|tag| tags.ranks(snapshot.tag(tag))).collect();
+        let is_merged = |row: Row| snapshot.plain(Field::MergedIntoMachineId, row).is_some();
+        Membership {
+            snapshot,
+            stated,
+            names: TextConditions::new(groups, Property::Name),
+            domains: TextConditions::new(groups, Property::Domain),
+            platforms: TextConditions::new(groups, Property::Os),
+            tags,
+            untagged: free(groups, Property::Tag),
+            carried,
+            merged: DeviceSet::collect(snapshot.len(), is_merged),
         }
-        Membership { groups, snapshot, fixed, tags, carried, merged }
     }
 
-    /// The group of every device, with the tags as read and these edits made.
-    pub fn assign(&self, edits: &TagEdits<'_>) -> Assignment {
-        let length = self.snapshot.len();
-        let mut open = DeviceSet::full(length);
-        open.difference_with(&self.merged);
-        let mut groups = vec![GroupIndex::Ungrouped; length];
-        for row in self.merged.iter() {
-            groups[row.index()] = GroupIndex::Merged;
-        }
-        let mut gained: Vec<Vec<&[Row]>> = vec![Vec::new(); self.groups.groups.len()];
-        for (tag, rows) in &edits.added {
-            self.tags.ranks(tag).for_each(|rank| gained[rank].push(rows));
-        }
-        for (rank, group) in self.groups.groups.iter().enumerate() {
-            let looks_at_tags = group.conditions.iter().any(|condition| condition.property == Property::Tag);
-            let mut members = match (&self.fixed[rank], looks_at_tags) {
-                // A group without conditions matches nothing.
-                (None, false) => continue,
-                (Some(fixed), false) => fixed.clone(),
-                (fixed, true) => {
-                    let mut members = self.carriers(&self.carried[rank], edits);
-                    gained[rank].iter().copied().flatten().for_each(|row| members.insert(*row));
-                    if let Some(fixed) = fixed {
-                        members.intersect_with(fixed);
-                    }
-                    members
-                }
-            };
-            members.intersect_with(&open);
-            let index = u16::try_from(rank).map_or(GroupIndex::Ungrouped, GroupIndex::Group);
-            for row in members.iter() {
-                groups[row.index()] = index;
+    /// The group of every device, with the tags as read.
+    pub fn assign(&self) -> Assignment {
+        let group = |judge: &mut GroupJudge<'_, 'a>, row: u32| {
+            let row = Row(row);
+            judge.ranks.clear();
+            for tag in self.snapshot.tags(row) {
+                judge.ranks.extend_from_slice(&self.carried[tag.0 as usize]);
             }
-            open.difference_with(&members);
-        }
-        Assignment { groups }
+            judge.group(row)
+        };
+        let rows = (0..self.snapshot.len() as u32).into_par_iter().with_min_len(CHUNK);
+        Assignment { groups: rows.map_init(|| GroupJudge::new(self), group).collect() }
     }
 
-    /// The devices that carry one of these tags as read, without those that lose it.
-    fn carriers(&self, tags: &[TagId], edits: &TagEdits<'_>) -> DeviceSet {
-        let length = self.snapshot.len();
-        let mut found = DeviceSet::new(length);
-        for tag in tags {
-            match edits.removed.get(self.snapshot.tag(*tag)) {
-                None => self.snapshot.carrier_rows(*tag).iter().for_each(|row| found.insert(*row)),
-                Some(gone) => {
-                    let mut left = self.snapshot.carriers(*tag);
-                    left.difference_with(&DeviceSet::of(length, gone.iter().copied()));
-                    found.union_with(&left);
+    /// The same after edits of tags, whose numbers are those of `tags`; each device comes once.
+    pub fn assign_after<E: TagEdits + Sync>(
+        &self,
+        before: &Assignment,
+        tags: &[Arc<str>],
+        edits: &[(Row, E)],
+    ) -> Assignment {
+        let ranks: Vec<Vec<u32>> = tags.iter().map(|tag| self.tags.ranks(tag)).collect();
+        let live: Vec<Option<TagId>> = tags.iter().map(|tag| self.snapshot.find_tag(tag)).collect();
+        let group = |judge: &mut GroupJudge<'_, 'a>, (row, edit): &(Row, E)| {
+            judge.ranks.clear();
+            for tag in self.snapshot.tags(*row) {
+                if !edit.removed().any(|removed| live[removed as usize] == Some(*tag)) {
+                    judge.ranks.extend_from_slice(&self.carried[tag.0 as usize]);
                 }
             }
+            for added in edit.added() {
+                judge.ranks.extend_from_slice(&ranks[added as usize]);
+            }
+            judge.group(*row)
+        };
+        let moved: Vec<GroupIndex> =
+            edits.par_iter().with_min_len(CHUNK).map_init(|| GroupJudge::new(self), group).collect();
+        let mut after = before.clone();
+        for ((row, _), group) in edits.iter().zip(moved) {
+            after.groups[row.index()] = group;
         }
-        found
+        after
     }
 
     /// Whether some condition looks at this tag: no other tag can move a device.
     pub fn is_watched(&self, tag: &str) -> bool {
-        self.tags.ranks(tag).next().is_some()
+        self.tags.look_at(tag)
     }
 }
 
-/// The properties that tags do not change, and the field that each looks at.
-pub(super) const FIXED: [(Property, Field); 3] = [
-    (Property::Name, Field::ComputerDnsName),
-    (Property::Domain, Field::Domain),
-    (Property::Os, Field::OsPlatform),
-];
+/// No rank.
+const NONE: u32 = u32::MAX;
 
-pub(super) fn folded(text: &str, case: TagCase) -> Cow<'_, str> {
-    match case {
-        TagCase::Exact => Cow::Borrowed(text),
-        TagCase::Insensitive => text::fold_case(text),
-    }
+/// What the platform and the domain of a device decide.
+#[derive(Debug)]
+struct PlatformAndDomain {
+    /// Groups whose conditions on both hold.
+    met: FixedBitSet,
+    /// The first of them that looks at neither names nor tags.
+    first: u32,
+    /// The first of them that looks at names.
+    first_named: u32,
 }
 
-/// A condition as patterns over a text field.
-pub(super) fn patterns(condition: &GroupCondition) -> Vec<Glob> {
-    let pattern = |value: &String| {
-        let literal = escaped(value);
-        let source = match condition.operator {
-            Operator::StartsWith => format!("{literal}*"),
-            Operator::EndsWith => format!("*{literal}"),
-            Operator::Contains => format!("*{literal}*"),
-            Operator::Equals | Operator::In => literal,
-        };
-        Glob::text(&source).ok()
-    };
-    condition.values.iter().filter_map(pattern).collect()
-}
-
-/// A text as a glob that matches only it.
-fn escaped(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for scalar in text.chars() {
-        if matches!(scalar, '*' | '?' | '[' | ']' | '{' | '}' | '\\') {
-            escaped.push('\\');
+impl PlatformAndDomain {
+    fn new(of: &Membership<'_>, row: Row) -> PlatformAndDomain {
+        let text = |field: Field| of.snapshot.plain(field, row);
+        let mut met = of.platforms.met(text(Field::OsPlatform));
+        met.intersect_with(&of.stated);
+        if of.domains.is_asked() {
+            met.intersect_with(&of.domains.met(text(Field::Domain)));
         }
-        escaped.push(scalar);
+        let is_open = |rank: &usize| of.names.free.contains(*rank) && of.untagged.contains(*rank);
+        let first = met.ones().find(is_open).map_or(NONE, |rank| rank as u32);
+        let is_named = |rank: &usize| !of.names.free.contains(*rank);
+        let first_named = met.ones().find(is_named).map_or(NONE, |rank| rank as u32);
+        PlatformAndDomain { met, first, first_named }
     }
-    escaped
+}
+
+/// Judges devices one by one, and keeps what their platforms and domains decide.
+struct GroupJudge<'m, 'a> {
+    of: &'m Membership<'a>,
+    places: HashMap<(u32, &'a str), PlatformAndDomain>,
+    /// The ranks whose conditions on tags the device at hand meets.
+    ranks: Vec<u32>,
+}
+
+impl<'m, 'a> GroupJudge<'m, 'a> {
+    fn new(of: &'m Membership<'a>) -> GroupJudge<'m, 'a> {
+        GroupJudge { of, places: HashMap::new(), ranks: Vec::new() }
+    }
+
+    /// The group of a device whose tags meet the conditions of `ranks`.
+    fn group(&mut self, row: Row) -> GroupIndex {
+        let GroupJudge { of, places, ranks } = self;
+        if of.merged.contains(row) {
+            return GroupIndex::Merged;
+        }
+        let domain = if of.domains.is_asked() { of.snapshot.plain(Field::Domain, row) } else { None };
+        let key = (of.snapshot.code(Field::OsPlatform, row), domain.unwrap_or_default());
+        if places.len() >= MOST_PLACES && !places.contains_key(&key) {
+            places.clear();
+        }
+        let place = places.entry(key).or_insert_with(|| PlatformAndDomain::new(of, row));
+        let mut best = place.first;
+        for rank in &**ranks {
+            let is_met = || place.met.contains(*rank as usize) && of.names.free.contains(*rank as usize);
+            if *rank < best && is_met() {
+                best = *rank;
+            }
+        }
+        // Names are asked last: each device has its own.
+        if place.first_named < best
+            && let Some(name) = of.snapshot.plain(Field::ComputerDnsName, row)
+        {
+            of.names.find(name, |rank| {
+                let index = rank as usize;
+                let is_met =
+                    || place.met.contains(index) && (of.untagged.contains(index) || ranks.contains(&rank));
+                if rank < best && is_met() {
+                    best = rank;
+                }
+            });
+        }
+        if best == NONE {
+            return GroupIndex::Ungrouped;
+        }
+        u16::try_from(best).map_or(GroupIndex::Ungrouped, GroupIndex::Group)
+    }
 }

@@ -2,8 +2,9 @@
 //!
 //! Knows the groups' rules and the inventory; what a plan does to them, and whether it may, is for `plan`.
 
-mod assign;
 mod one_device;
+mod conditions;
+mod assign;
 mod reported;
 
 pub use assign::{Assignment, Membership, TagEdits};

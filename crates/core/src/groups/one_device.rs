@@ -5,8 +5,7 @@
 use crate::device::Field;
 use crate::inventory::{Row, Snapshot};
 use crate::policy::{DeviceGroup, DeviceGroups, GroupCondition, GroupIndex, Property};
-
-use super::assign::{FIXED, folded, patterns};
+use crate::text;
 
 /// A condition of a group on one device.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,15 +60,22 @@ fn holds(
     row: Row,
     tags: &[&str],
 ) -> bool {
-    if condition.property == Property::Tag {
-        let meets = |tag: &&str| {
-            let tag = folded(tag, groups.tag_case);
-            let mut values = condition.values.iter();
-            values.any(|value| condition.operator.holds(&tag, &folded(value, groups.tag_case)))
-        };
-        return tags.iter().any(meets);
-    }
-    let field = FIXED.iter().find(|(property, _)| *property == condition.property);
-    let text = field.and_then(|(_, field)| snapshot.text(*field, row));
-    text.is_some_and(|text| patterns(condition).iter().any(|pattern| pattern.matches(&text)))
+    let field = match condition.property {
+        Property::Name => Field::ComputerDnsName,
+        Property::Domain => Field::Domain,
+        Property::Os => Field::OsPlatform,
+        Property::Tag => {
+            let meets = |tag: &&str| {
+                let tag = groups.tag_case.key(tag);
+                let mut values = condition.values.iter();
+                values.any(|value| condition.operator.holds(&tag, &groups.tag_case.key(value)))
+            };
+            return tags.iter().any(meets);
+        }
+    };
+    let text = snapshot.text(field, row);
+    text.is_some_and(|text| {
+        let text = text::fold(&text);
+        condition.values.iter().any(|value| condition.operator.holds(&text, &text::fold(value)))
+    })
 }

@@ -1,5 +1,7 @@
 //! Device groups against an evaluation device by device, and the three forms of their file.
 
+use std::sync::Arc;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -103,6 +105,32 @@ fn a_condition_that_cannot_be_judged_makes_its_group_unpredictable() {
 }
 
 #[test]
+fn a_part_of_linux_stands_for_every_distribution_and_makes_its_group_unpredictable() {
+    for (operator, value) in [("startsWith", "Lin"), ("endsWith", "ux"), ("contains", "linux")] {
+        let text = format!("groups: [{{ name: L, when: {{ os: [{{ {operator}: {value} }}] }} }}]");
+        let groups = read(&text, TagCase::Insensitive).unwrap();
+        assert!(groups.groups[0].unpredictable.is_some(), "{text}");
+        assert!(
+            groups.notes[0].contains(&format!("a part of `Linux` (`{operator} {value}`)")),
+            "{:?}",
+            groups.notes
+        );
+        let of = |platform: &str| {
+            let fleet = snapshot(&[serde_json::json!({ "id": "a", "osPlatform": platform })]);
+            Membership::new(&groups, &fleet).assign().of(Row(0))
+        };
+        for platform in ["Ubuntu", "AlmaLinux", "RedHatEnterpriseLinux", "SLES"] {
+            assert_eq!(of(platform), GroupIndex::Group(0), "{text}: {platform}");
+        }
+        assert_eq!(of("Windows11"), GroupIndex::Ungrouped, "{text}");
+    }
+    for (operator, value) in [("startsWith", "WindowsServer"), ("contains", "RedHat"), ("endsWith", "OS")] {
+        let text = format!("groups: [{{ name: L, when: {{ os: [{{ {operator}: {value} }}] }} }}]");
+        assert_eq!(read(&text, TagCase::Insensitive).unwrap().groups[0].unpredictable, None, "{text}");
+    }
+}
+
+#[test]
 fn a_device_is_in_the_first_group_by_rank_and_merged_devices_in_none() {
     let groups = read(WRITTEN, TagCase::Insensitive).unwrap();
     let fleet = snapshot(&[
@@ -115,16 +143,24 @@ fn a_device_is_in_the_first_group_by_rank_and_merged_devices_in_none() {
     let names = |assignment: &Assignment| -> Vec<&str> {
         fleet.rows().map(|row| groups.name(assignment.of(row))).collect()
     };
-    assert_eq!(
-        names(&membership.assign(&TagEdits::default())),
-        ["Tier-0 servers", "Lab", "ungrouped", "merged"]
-    );
-    let mut edits = TagEdits::default();
-    edits.removed.insert("tier0", vec![Row(0)]);
-    edits.added.insert("TIER0", vec![Row(2)]);
-    assert_eq!(names(&membership.assign(&edits)), ["Lab", "Lab", "ungrouped", "merged"]);
-    assert_eq!(membership.assign(&edits).counts(&DeviceSet::full(4))[&GroupIndex::Group(1)], 2);
+    assert_eq!(names(&membership.assign()), ["Tier-0 servers", "Lab", "ungrouped", "merged"]);
+    let before = membership.assign();
+    let tags: [Arc<str>; 2] = ["tier0".into(), "TIER0".into()];
+    let edits = [(Row(0), (vec![], vec![0])), (Row(2), (vec![1], vec![]))];
+    let after = membership.assign_after(&before, &tags, &edits);
+    assert_eq!(names(&after), ["Lab", "Lab", "ungrouped", "merged"]);
+    assert_eq!(after.counts(&DeviceSet::full(4))[&GroupIndex::Group(1)], 2);
     assert!(membership.is_watched("TIER0") && !membership.is_watched("Tier"));
+}
+
+impl TagEdits for (Vec<u32>, Vec<u32>) {
+    fn added(&self) -> impl Iterator<Item = u32> {
+        self.0.iter().copied()
+    }
+
+    fn removed(&self) -> impl Iterator<Item = u32> {
+        self.1.iter().copied()
+    }
 }
 
 /// One device, judged alone: the reading of the rules that the sets must agree with.
@@ -183,14 +219,20 @@ proptest! {
             if *is_addition { tags.insert(tag.clone()) } else { tags.remove(tag) };
         }
         // A plan holds what is different in the end: a tag that goes and comes back is no edit.
-        let mut made = TagEdits::default();
+        let tags: std::collections::BTreeSet<&String> = fleet.iter().map(|(_, _, tags)| tags).chain(&after).flatten().collect();
+        let tags: Vec<Arc<str>> = tags.into_iter().map(|tag| tag.as_str().into()).collect();
+        let number = |tag: &String| tags.iter().position(|own| **own == **tag).unwrap() as u32;
+        let mut made = Vec::new();
         for (row, (now, (_, _, live))) in after.iter().zip(&fleet).enumerate() {
-            let row = Row(row as u32);
-            now.difference(live).for_each(|tag| made.added.entry(tag.as_str()).or_default().push(row));
-            live.difference(now).for_each(|tag| made.removed.entry(tag.as_str()).or_default().push(row));
+            let added: Vec<u32> = now.difference(live).map(number).collect();
+            let removed: Vec<u32> = live.difference(now).map(number).collect();
+            if !added.is_empty() || !removed.is_empty() {
+                made.push((Row(row as u32), (added, removed)));
+            }
         }
         let membership = Membership::new(&groups, &inventory);
-        let (before, then) = (membership.assign(&TagEdits::default()), membership.assign(&made));
+        let before = membership.assign();
+        let then = membership.assign_after(&before, &tags, &made);
         for row in inventory.rows() {
             let (name, platform, tags) = &fleet[row.index()];
             let live: Vec<String> = tags.iter().cloned().collect();

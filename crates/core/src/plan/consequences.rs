@@ -163,11 +163,10 @@ pub fn consequences(
     let (groups, _) = policy.device_groups.as_ref()?;
     let membership = Membership::new(groups, snapshot);
     let changed = rows_of(snapshot, &plan.changes);
-    let edits = edits(plan, &changed);
-    let before = membership.assign(&TagEdits::default());
-    let after = membership.assign(&edits);
     // Every planned tag is asked once.
-    let is_watched = plan.tags.iter().map(|tag| membership.is_watched(tag)).collect();
+    let is_watched: Vec<bool> = plan.tags.iter().map(|tag| membership.is_watched(tag)).collect();
+    let before = membership.assign();
+    let after = membership.assign_after(&before, &plan.tags, &edits(plan, &changed, &is_watched));
     let foresight = MovePrediction { groups, snapshot, scope, plan, changed: &changed, is_watched };
     let possible = foresight.possible();
     let (moves, predicted) = foresight.moves(&before, &after);
@@ -196,21 +195,23 @@ fn rows_of(snapshot: &Snapshot, changes: &[DeviceChange]) -> Vec<Option<Row>> {
     changes.iter().map(row_of).collect()
 }
 
-fn edits<'a>(plan: &'a Plan, rows: &[Option<Row>]) -> TagEdits<'a> {
-    let mut edits = TagEdits::default();
-    for (change, row) in plan.changes.iter().zip(rows) {
-        let Some(row) = row else { continue };
-        for add in &change.add {
-            edits.added.entry(&**plan.tag(add.tag)).or_default().push(*row);
-        }
-        for remove in &change.remove {
-            edits.removed.entry(&**plan.tag(remove.tag)).or_default().push(*row);
-        }
+impl TagEdits for &DeviceChange {
+    fn added(&self) -> impl Iterator<Item = u32> {
+        self.add.iter().map(|add| add.tag.0)
     }
-    for rows in edits.added.values_mut().chain(edits.removed.values_mut()) {
-        rows.sort_unstable();
+
+    fn removed(&self) -> impl Iterator<Item = u32> {
+        self.remove.iter().map(|remove| remove.tag.0)
     }
-    edits
+}
+
+/// The changes that may move their device.
+fn edits<'a>(plan: &'a Plan, rows: &[Option<Row>], is_watched: &[bool]) -> Vec<(Row, &'a DeviceChange)> {
+    let edits = plan.changes.iter().zip(rows).filter_map(|(change, row)| Some(((*row)?, change)));
+    let may_move = |change: &DeviceChange| {
+        change.add.iter().chain(&change.remove).any(|tag| is_watched[tag.tag.0 as usize])
+    };
+    edits.filter(|(_, change)| may_move(change)).collect()
 }
 
 /// The devices that go from one group to another.

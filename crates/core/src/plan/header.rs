@@ -28,6 +28,8 @@ pub struct Header {
     /// The run whose confirmed changes this plan undoes. Such a plan is applied as it was reviewed where it still fits: the
     /// policies guard it, and do not have to want it.
     pub reverts: Option<String>,
+    /// How many of its changes the policies at hand want the other way, where it undoes a run.
+    pub opposed: Option<u64>,
 }
 
 impl Default for Header {
@@ -41,6 +43,7 @@ impl Default for Header {
             inventory: InventoryReference::default(),
             options: Options::default(),
             reverts: None,
+            opposed: None,
         }
     }
 }

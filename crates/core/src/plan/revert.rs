@@ -3,16 +3,17 @@
 //! A change is undone only where the device is still as the run left it: what somebody changed since is theirs. A plan file
 //! only narrows what is undone: the run's own plan and journal say what there is to undo.
 
-use std::collections::HashMap;
-use std::collections::HashSet;
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
 
 use super::stale::{self, Intersection, keys};
 use super::{
     ChangeKey, ChangeWhat, DeviceChange, Plan, TagChange, TagIndex, ValueChange, Withheld, WithheldReason,
     cost,
 };
+use crate::desired::Desired;
 use crate::device::DeviceValue;
-use crate::inventory::{DeviceSet, Snapshot};
+use crate::inventory::{DeviceSet, Row, Snapshot};
 use crate::tag::{RESERVED, is_reserved};
 
 /// Where a revert may act.
@@ -59,6 +60,40 @@ pub fn inverse(ran: RevertedRun<'_>, fresh: Plan, reach: RevertScope<'_>) -> Pla
     }
     plan.withheld = aside.groups();
     measured(plan, &reach)
+}
+
+/// How many changes of a plan that undoes a run the policies want the other way: tags that they give and the plan takes, tags that
+/// they take and the plan gives, and other values.
+pub fn opposed(plan: &Plan, desired: &Desired<'_>) -> u64 {
+    let mut opposed = 0;
+    // By what spellings of one tag have in common: devices, and whether the plan takes the tag.
+    let mut edits: HashMap<Cow<'_, str>, Vec<(Row, bool)>> = HashMap::new();
+    for change in &plan.changes {
+        let Some(row) = desired.snapshot.find(&change.id) else { continue };
+        let is_other = |set: ValueChange| desired.value_of(row).is_some_and(|wanted| wanted != set.to);
+        opposed += u64::from(change.value.is_some_and(is_other));
+        for (entries, is_removal) in [(&change.add, false), (&change.remove, true)] {
+            for entry in entries {
+                let key = desired.tag_case.key(plan.tag(entry.tag));
+                edits.entry(key).or_default().push((row, is_removal));
+            }
+        }
+    }
+    for part in &desired.parts {
+        let settled = desired.settle(part);
+        for tag in &settled.tags {
+            let group = &desired.groups[tag.group as usize];
+            let Some(edits) = edits.get(&desired.tag_case.key(&group.name)) else { continue };
+            let (wanted, is_owned) = (tag.wanted(), group.claimed.is_some() || group.retired.is_some());
+            let is_opposed = |(row, is_removal): &&(Row, bool)| {
+                let is_wanted = settled.window.find(*row).is_some_and(|local| wanted.contains(local));
+                let is_unwanted = || !is_wanted && (is_owned || !desired.forbidders(group, *row).is_empty());
+                if *is_removal { is_wanted } else { is_unwanted() }
+            };
+            opposed += edits.iter().filter(is_opposed).count() as u64;
+        }
+    }
+    opposed
 }
 
 /// What is left of a reviewed revert on the tenant as it is now: the part of it that the run's inverse holds as well.
@@ -199,7 +234,7 @@ fn keep_fitting(
 }
 
 /// The device's tags and value as they are now.
-fn observe(plan: &mut Plan, snapshot: &Snapshot, row: crate::inventory::Row, change: &mut DeviceChange) {
+fn observe(plan: &mut Plan, snapshot: &Snapshot, row: Row, change: &mut DeviceChange) {
     let mut observed = Vec::new();
     for tag in snapshot.tags(row) {
         let text = snapshot.tag(*tag);
@@ -305,6 +340,36 @@ mod tests {
             (plan.changes[0].remove.len(), plan.changes[0].add.len(), plan.changes[0].value),
             (1, 0, None)
         );
+    }
+
+    #[test]
+    fn what_the_policies_want_the_other_way_is_counted() {
+        let all = [
+            ChangeWhat::Add("New".into()),
+            ChangeWhat::Remove("Old".into()),
+            ChangeWhat::Value(DeviceValue::High),
+        ];
+        for (policy, expected) in [
+            (
+                "rules: [{ name: r, select: { everything: true }, tags: [New], removeTags: [Old], deviceValue: High }]",
+                3,
+            ),
+            ("claims: [Old, New]\nrules: [{ name: r, select: { everything: true }, tags: [New] }]", 2),
+            ("rules: [{ name: r, select: { everything: true }, deviceValue: Low }]", 0),
+            ("claims: [New]\nrules: [{ name: r, select: { everything: true }, tags: [Old] }]", 0),
+            ("retire: [Old]", 1),
+        ] {
+            let text = format!("version: 1\nscope: {{ everything: true }}\n{policy}\n");
+            let sources = crate::diagnostic::Sources::from_text("p.yaml", &text);
+            let now = crate::time::Timestamp::EPOCH;
+            let (policy, _) = crate::policy::resolve(&sources, crate::tag::TagCase::Exact, now);
+            let left = json!({ "machineTags": ["New"], "deviceValue": "High" });
+            let (snapshot, plan) = (fleet(&[left.clone()]), undo(left, &all));
+            let hunting = crate::selection::HuntingResults::default();
+            let selections = crate::selection::select(&policy, &snapshot, &hunting, now).expect("no query");
+            let desired = crate::desired::desire(&policy, &snapshot, &selections, now).expect("no conflict");
+            assert_eq!(opposed(&plan, &desired), expected, "{text}");
+        }
     }
 
     #[test]

@@ -102,10 +102,11 @@ pub fn ends(steps: &[Quantity], devices: usize, first: usize) -> Vec<usize> {
     ends
 }
 
-/// Leaves devices that wait for their wave of an open rollout to it, and the rest in the plan. `waiting`: each with its run.
-pub fn withhold(plan: &mut Plan, waiting: &BTreeMap<Arc<str>, String>) {
+/// Leaves devices that wait for their wave of an open rollout to it, and the rest in the plan; says whether there were any. `waiting`:
+/// each with its run.
+pub fn withhold(plan: &mut Plan, waiting: &BTreeMap<Arc<str>, String>) -> bool {
     if waiting.is_empty() {
-        return;
+        return false;
     }
     let mut held: BTreeMap<&str, Vec<DeviceChange>> = BTreeMap::new();
     let mut kept = Vec::with_capacity(plan.changes.len());
@@ -116,13 +117,15 @@ pub fn withhold(plan: &mut Plan, waiting: &BTreeMap<Arc<str>, String>) {
         }
     }
     plan.changes = kept;
-    if !held.is_empty() {
+    let is_any = !held.is_empty();
+    if is_any {
         let groups = held
             .into_iter()
             .map(|(run, devices)| Withheld::new(WithheldReason::Wave, Some(run.to_owned()), devices));
         plan.withheld.extend(groups);
         plan.schedule = cost::schedule(plan, &plan.header.options);
     }
+    is_any
 }
 
 /// Gives a part of a reviewed plan the waves of the whole, whatever the policies would make of the part alone.

@@ -57,7 +57,7 @@ pub use data::{DataRequest, data_files};
 pub use data_sources::{DEVICES, data_source, file_of, named};
 pub use device_groups::{
     DeviceGroup, DeviceGroups, FetchedGroups, GroupCondition, GroupIndex, Operator, Property, Remediation,
-    Ungrouped, fetched as fetched_device_groups, read as read_device_groups,
+    TagConditions, Ungrouped, fetched as fetched_device_groups, read as read_device_groups,
 };
 pub use differences::{Area, Difference, DifferenceKind, differences, settings_differences};
 pub(crate) use json_table::recorded_rows;
@@ -74,7 +74,7 @@ pub use syntax::MAX_BYTES;
 pub(crate) use table::Table;
 pub use tests_file::{Expectations, Expected, PolicyTest, PolicyTests, TestValue, parse_tests};
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -121,6 +121,8 @@ pub struct Policy {
     pub protections: Vec<Protection>,
     /// The tenant's device groups, where a file states them, and where `deviceGroups` stands.
     pub device_groups: Option<(DeviceGroups, Span)>,
+    /// Their conditions on tags, once somebody asked.
+    pub(crate) group_tags: OnceLock<TagConditions>,
     /// Caps, invariants, approvals, the tenant pin.
     pub guard: Guard,
     /// How tags of other case count, everywhere in this policy.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::selector::walk;
-use super::{Counted, Policy, Property, Selector, SelectorKind, Test};
+use super::{Counted, Policy, Selector, SelectorKind, TagConditions, Test};
 use crate::device::Field;
 
 impl Selector {
@@ -43,16 +43,7 @@ impl Policy {
     /// Whether a condition of a device group may look at the tag.
     pub(super) fn moves_groups(&self, tag: &str) -> bool {
         let Some((groups, _)) = &self.device_groups else { return false };
-        let tag = groups.tag_case.key(tag);
-        groups
-            .groups
-            .iter()
-            .flat_map(|group| &group.conditions)
-            .filter(|condition| condition.property == Property::Tag)
-            .any(|condition| {
-                let mut values = condition.values.iter();
-                values.any(|value| condition.operator.holds(&tag, &groups.tag_case.key(value)))
-            })
+        self.group_tags.get_or_init(|| TagConditions::new(groups)).look_at(tag)
     }
 
     /// Whether a selector, or one that it uses, reads the tag by name or by a glob.

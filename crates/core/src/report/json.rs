@@ -166,6 +166,12 @@ pub struct PlanReferenceDocument {
     /// Git commit of the policy set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub commit: Option<String>,
+    /// The run that the plan undoes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reverts: Option<String>,
+    /// How many of its changes the policies at hand want the other way, where it undoes a run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub opposed: Option<u64>,
 }
 
 /// How many changes ended how. They add up to the plan's changes.
@@ -291,6 +297,8 @@ fn applied<'m, 'a>(model: &'m Model<'a>) -> ApplyDocument<ChangeRows<'m, 'a>> {
             tenant: header.tenant.clone(),
             policy: header.policy.digest.clone(),
             commit: header.policy.commit.clone(),
+            reverts: header.reverts.clone(),
+            opposed: header.opposed,
         },
         outcomes: OutcomesDocument::of(model),
         errors: errors(model),

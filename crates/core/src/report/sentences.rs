@@ -97,8 +97,15 @@ pub fn must_read(model: &Model<'_>) -> Vec<String> {
 /// The same by kind: the differences by section, what is taken out apart from what is changed and what is new.
 pub fn must_read_by_kind(model: &Model<'_>) -> Vec<MustRead> {
     let other = |sentences: Vec<String>| MustRead { section: "other", sentences };
-    let undoes = model.input.plan.header.reverts.iter().map(|run| {
-        format!("this undoes run {run}: until the policies change, or with --after-revert, it stays undone")
+    let header = &model.input.plan.header;
+    let undoes = header.reverts.iter().map(|run| {
+        let opposed = header.opposed.map(|opposed| {
+            let changes = model.input.plan.changes.iter();
+            let changes = changes.map(|change| change.add.len() + change.remove.len() + usize::from(change.value.is_some()));
+            format!("; the policies want {} of its {} the other way", number(opposed), counted(changes.sum::<usize>() as u64, "change"))
+        });
+        let opposed = opposed.unwrap_or_default();
+        format!("this undoes run {run}: until the policies change, or with --after-revert, it stays undone{opposed}")
     });
     let mut kinds = vec![other(undoes.collect()), other(model.input.notices.to_vec())];
     let rails = model.input.policy_changes.iter().filter(|difference| difference.area.is_rail());

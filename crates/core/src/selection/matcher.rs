@@ -11,12 +11,12 @@ use regex::{Regex, RegexSet, RegexSetBuilder};
 
 use super::trie::Trie;
 use crate::pattern::Glob;
-use crate::policy::{Test, TextList};
+use crate::policy::{Operator, Test, TextList};
 use crate::text;
 
 /// The compiled tests of one field.
 #[derive(Debug, Default)]
-pub(super) struct TextMatcher<'p> {
+pub(crate) struct TextMatcher<'p> {
     /// Leaves that hold for every text that is there.
     always: Vec<u32>,
     /// By folded text.
@@ -176,13 +176,34 @@ impl<'p> TextMatcher<'p> {
         for (leaf, test) in tests {
             matcher.add(leaf, test);
         }
+        matcher.compile()
+    }
+
+    /// Compiles comparisons with values, each with the number that stands for it: those of device groups, which no policy states.
+    pub(crate) fn of_comparisons<'v>(
+        comparisons: impl IntoIterator<Item = (u32, Operator, &'v str)>,
+    ) -> TextMatcher<'p> {
+        let mut matcher = TextMatcher::default();
+        for (leaf, operator, value) in comparisons {
+            match operator {
+                Operator::StartsWith => matcher.add_segments(leaf, &[value, ""]),
+                Operator::EndsWith => matcher.add_segments(leaf, &["", value]),
+                Operator::Contains => matcher.add_segments(leaf, &["", value, ""]),
+                Operator::Equals | Operator::In => matcher.add_literal(leaf, value, None),
+            }
+        }
+        matcher.compile()
+    }
+
+    fn compile(mut self) -> TextMatcher<'p> {
+        let matcher = &mut self;
         matcher.at_least.sort_by(|(one, _), (other, _)| text::compare_versions(one, other));
         matcher.below.sort_by(|(one, _), (other, _)| text::compare_versions(other, one));
         matcher.choose_ends();
         matcher.parts.compile();
         matcher.inner.compile(false);
         matcher.patterns.compile(true);
-        matcher
+        self
     }
 
     fn add(&mut self, leaf: u32, test: &'p Test) {
@@ -303,7 +324,7 @@ impl<'p> TextMatcher<'p> {
     }
 
     /// Visits the tests that hold for a text, some perhaps more than once.
-    pub(super) fn find(&self, text: &str, mut visit: impl FnMut(u32)) {
+    pub(crate) fn find(&self, text: &str, mut visit: impl FnMut(u32)) {
         let text = &*text::compose(text);
         let folded = &*text::fold_case(text);
         self.always.iter().for_each(|leaf| visit(*leaf));

@@ -29,6 +29,7 @@ use crate::time::Timestamp;
 
 pub use hunting::{HuntedRows, HuntingResults, Query};
 pub use join::Join;
+pub(crate) use matcher::TextMatcher;
 pub use trace::{Trace, trace};
 
 /// What the selectors of a policy hold for.
@@ -176,8 +177,8 @@ impl Joined {
     }
 }
 
-/// The devices that each test of a field holds for, all in one pass a field. For tests that no policy states, such as those of
-/// device groups; columns of lookups cannot be asked.
+/// The devices that each test of a field holds for, all in one pass a field. For tests that no policy states; columns of lookups
+/// cannot be asked.
 pub fn sets_of(snapshot: &Snapshot, tests: &[(Field, Test)]) -> Vec<DeviceSet> {
     let policy = Policy::default();
     let world = leaves::LeafInputs { policy: &policy, snapshot, joins: &[], now: Timestamp::EPOCH };

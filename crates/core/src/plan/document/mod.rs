@@ -69,6 +69,9 @@ pub struct Document<Changes = Vec<ChangeLine<'static>>> {
     /// The run whose confirmed changes this plan undoes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reverts: Option<String>,
+    /// How many of its changes the policies at hand want the other way, where it undoes a run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub opposed: Option<u64>,
     /// The rules of the set, in file order.
     #[serde(default)]
     pub rules: Vec<RuleReference>,

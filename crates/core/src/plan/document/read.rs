@@ -195,6 +195,7 @@ fn header<Changes>(document: Document<Changes>) -> Header {
         inventory: document.inventory,
         options: document.options,
         reverts: document.reverts,
+        opposed: document.opposed,
     }
 }
 

@@ -107,6 +107,7 @@ fn document(plan: &Plan) -> Document {
         inventory: header.inventory,
         options: header.options,
         reverts: header.reverts,
+        opposed: header.opposed,
         rules: plan.rules.clone(),
         causes: plan.causes.iter().map(|named| cause(plan, named)).collect(),
         changes: Vec::new(),

@@ -8,9 +8,11 @@
 mod fetched;
 mod platforms;
 mod read;
+mod tag_conditions;
 
 pub use fetched::{FetchedGroups, fetched};
 pub use read::read;
+pub use tag_conditions::TagConditions;
 
 use super::node::{MappingEntry, shown};
 use super::reader::{Reader, shown_long};
@@ -141,6 +143,16 @@ impl Operator {
 }
 
 impl DeviceGroups {
+    /// Each value of the conditions on a property, with the rank of its group.
+    pub(crate) fn comparisons(&self, property: Property) -> impl Iterator<Item = (u32, Operator, &str)> {
+        self.groups.iter().zip(0u32..).flat_map(move |(group, rank)| {
+            let of_property = group.conditions.iter().filter(move |condition| condition.property == property);
+            of_property.flat_map(move |condition| {
+                condition.values.iter().map(move |value| (rank, condition.operator, value.as_str()))
+            })
+        })
+    }
+
     /// The name of a group in reports.
     pub fn name(&self, index: GroupIndex) -> &str {
         match index {

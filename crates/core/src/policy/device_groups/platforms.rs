@@ -38,7 +38,7 @@ const REPORTED: &[&str] = &[
 ];
 
 /// Linux devices report their distribution.
-const LINUX: &[&str] = &[
+pub(super) const LINUX: &[&str] = &[
     "AlmaLinux",
     "AmazonLinux",
     "AzureLinux",

@@ -111,7 +111,30 @@ fn entry(row: &Value, index: usize, notes: &mut Vec<String>) -> Result<GroupEntr
             entry.group.unpredictable = Some(format!("unknown platform `{unknown}`"));
         }
     }
+    if let Some(linux) = entry.group.conditions.iter().find_map(part_of_linux) {
+        let stated = format!("{} {}", linux.operator.word(), linux.values.join(" or "));
+        notes.push(format!(
+            "the group `{name}` looks for a part of `Linux` (`{stated}`), which is taken for every distribution, and the service \
+             promises neither: who is in it cannot be predicted"
+        ));
+        entry.group.unpredictable = Some(format!("a part of `Linux` (`{stated}`)"));
+        let every = platforms::LINUX.iter().map(|platform| (*platform).to_owned()).collect();
+        let every = GroupCondition { property: Property::Os, operator: Operator::In, values: every };
+        entry.group.conditions.push(every);
+        entry.group.conditions.sort_by_key(|condition| condition.property);
+    }
     Ok(entry)
+}
+
+/// An OS condition that holds for a part of the name `Linux`, with the values that do. Devices report their distribution, whose name
+/// may lack that part.
+fn part_of_linux(condition: &GroupCondition) -> Option<GroupCondition> {
+    if condition.property != Property::Os || matches!(condition.operator, Operator::Equals | Operator::In) {
+        return None;
+    }
+    let is_part = |value: &&String| condition.operator.holds("linux", &text::fold(value));
+    let values: Vec<String> = condition.values.iter().filter(is_part).cloned().collect();
+    (!values.is_empty()).then(|| GroupCondition { values, ..condition.clone() })
 }
 
 /// Replaces the names of an OS condition by what devices report; returns the first that is not known.

@@ -1,0 +1,51 @@
+//! The conditions of all groups on one text field, compiled so that a text is asked once and not once a group.
+//!
+//! Knows texts and ranks; which device has which text is for `assign`. Conditions on tags are the policy's.
+
+use fixedbitset::FixedBitSet;
+
+use crate::policy::{DeviceGroups, Property};
+use crate::selection::TextMatcher;
+
+/// The groups by rank that have no condition on a property.
+pub(super) fn free(groups: &DeviceGroups, property: Property) -> FixedBitSet {
+    let mut free = FixedBitSet::with_capacity(groups.groups.len());
+    for (rank, group) in groups.groups.iter().enumerate() {
+        free.set(rank, group.conditions.iter().all(|condition| condition.property != property));
+    }
+    free
+}
+
+/// The conditions on a text field.
+#[derive(Debug)]
+pub(super) struct TextConditions {
+    /// Groups without a condition on it.
+    pub(super) free: FixedBitSet,
+    matcher: TextMatcher<'static>,
+}
+
+impl TextConditions {
+    pub(super) fn new(groups: &DeviceGroups, property: Property) -> TextConditions {
+        let matcher = TextMatcher::of_comparisons(groups.comparisons(property));
+        TextConditions { free: free(groups, property), matcher }
+    }
+
+    /// Whether some group looks at the field.
+    pub(super) fn is_asked(&self) -> bool {
+        !self.free.is_full()
+    }
+
+    /// Visits the ranks whose conditions a text meets, some perhaps more than once.
+    pub(super) fn find(&self, text: &str, visit: impl FnMut(u32)) {
+        self.matcher.find(text, visit);
+    }
+
+    /// The groups whose conditions a device with this text meets, those without one included.
+    pub(super) fn met(&self, text: Option<&str>) -> FixedBitSet {
+        let mut met = self.free.clone();
+        if let Some(text) = text {
+            self.find(text, |rank| met.insert(rank as usize));
+        }
+        met
+    }
+}

@@ -1,0 +1,126 @@
+//! The caps of a day under the sandbox's clock: what they stop, and what they let pass.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::project::{Project, Ran};
+use crate::tenant::{device, id};
+
+const HOUR: Duration = Duration::from_secs(3_660);
+
+fn tenant(policy: &str) -> Project {
+    let project = Project::with_policy(policy);
+    project.devices(100);
+    project
+}
+
+fn apply(project: &Project) -> Ran {
+    project.run(&["apply", "--sandbox", "--auto-approve"])
+}
+
+fn pass(project: &Project, span: Duration) {
+    project.portal(|sandbox| sandbox.advance(span).unwrap());
+}
+
+fn carriers(project: &Project, tag: &str) -> usize {
+    project.fleet().values().filter(|(tags, _)| tags.iter().any(|own| own == tag)).count()
+}
+
+/// `Own` stays on every device but the first so many, and `Zebra` comes to so many of the last.
+fn keeps(without: usize, zebras: usize) -> String {
+    let list = |range: std::ops::Range<usize>| {
+        let ids: Vec<String> = range.map(|number| format!("'{}'", id(number))).collect();
+        ids.join(", ")
+    };
+    format!(
+        "version: 1\nscope: {{ everything: true }}\nclaims: [Own, Zebra]\nrules:\n  \
+         - {{ name: own, select: {{ not: {{ id: [{}] }} }}, tags: [Own] }}\n  \
+         - {{ name: zebra, select: {{ id: [{}] }}, tags: [Zebra] }}\n",
+        list(0..without.max(1)),
+        list(100 - zebras..100)
+    )
+}
+
+#[test]
+fn ten_applies_of_ten_per_cent_stop_at_the_second_cap_with_the_arithmetic_and_a_day_later_go_on() {
+    let project = tenant(&keeps(10, 1));
+    for hour in 1..=10 {
+        project.write("policies/p.yaml", &keeps(10 * hour, 1));
+        // What was refused stays to be done: the plan of a later hour is larger than one run may be, too.
+        let asked = project.run(&["plan", "--sandbox"]);
+        let ran = apply(&project);
+        if hour <= 2 {
+            assert_eq!((asked.code, ran.code), (0, 0), "hour {hour}: {}", ran.out);
+        } else {
+            assert_eq!((asked.code, ran.code), (3, 3), "hour {hour}: {}", ran.out);
+        }
+        if hour == 3 {
+            let told = ran.out.split_whitespace().collect::<Vec<_>>().join(" ");
+            for part in [
+                "refused: 20 + 10 removals within 24 hours are over the limit of 20",
+                "20 + 10 of 100",
+                "guard.caps.removals",
+                "--allow removals=10",
+            ] {
+                assert!(told.contains(part), "`{part}` in: {}", ran.out);
+            }
+        }
+        assert_eq!(carriers(&project, "Own"), 100 - 10 * hour.min(2), "hour {hour}");
+        pass(&project, HOUR);
+    }
+    pass(&project, 16 * HOUR);
+    project.write("policies/p.yaml", &keeps(30, 1));
+    apply(&project).exits(0);
+    assert_eq!(carriers(&project, "Own"), 70, "what was done more than a day ago no longer counts");
+}
+
+#[test]
+fn a_revert_is_not_stopped_by_the_cap_of_a_day() {
+    let project = tenant(&keeps(10, 40));
+    for (without, zebras) in [(10, 40), (20, 40), (20, 50)] {
+        project.write("policies/p.yaml", &keeps(without, zebras));
+        apply(&project).exits(0);
+        pass(&project, HOUR);
+    }
+    let history = project.run(&["history", "--sandbox", "--format", "json"]).exits(0).json();
+    let runs = history["runs"].as_array().unwrap();
+    let newest = runs.iter().filter_map(|run| run["run"].as_str()).max().unwrap();
+    // The day's removals are used up, and this removes ten tags more.
+    project.run(&["revert", newest, "-o", "undo.json", "--sandbox"]).exits(0);
+    project.run(&["apply", "undo.json", "--sandbox"]).exits(0);
+    assert_eq!((carriers(&project, "Own"), carriers(&project, "Zebra")), (80, 40));
+    project.write("policies/p.yaml", &keeps(21, 40));
+    apply(&project).exits(3);
+}
+
+#[test]
+fn lifecycle_tags_that_swap_in_a_family_all_day_do_not_reach_the_cap_of_a_day() {
+    let text = "version: 1\nscope: { everything: true }\nfamilies:\n  life: [life/new, life/old]\nrules:\n  \
+                - { name: new, select: { healthStatus: Active }, tags: [life/new] }\n  \
+                - { name: old, select: { healthStatus: Inactive }, tags: [life/old] }\n";
+    let project = tenant(text);
+    let set = |numbers: std::ops::Range<usize>, status: &str| {
+        let fleet = project.fleet();
+        let devices: Vec<Value> = numbers
+            .map(|number| {
+                let tags = fleet.get(&id(number)).map(|(tags, _)| json!(tags)).unwrap_or_default();
+                let mut device = device(number, tags);
+                device["healthStatus"] = status.into();
+                device
+            })
+            .collect();
+        project.portal(|sandbox| sandbox.insert(&json!(devices)).unwrap());
+    };
+    set(0..100, "Active");
+    apply(&project).exits(0);
+    // Ten devices an hour fall asleep or wake up: 230 removals in a day, and 20 is the day's cap.
+    for hour in 0..23 {
+        pass(&project, HOUR);
+        let start = hour % 10 * 10;
+        set(start..start + 10, if hour / 10 % 2 == 0 { "Inactive" } else { "Active" });
+        let swapped = project.run(&["apply", "--sandbox", "--auto-approve", "--format", "json"]).exits(0);
+        assert_eq!(swapped.json()["outcomes"]["done"], 20, "hour {hour}: {}", swapped.out);
+    }
+    assert_eq!((carriers(&project, "life/new"), carriers(&project, "life/old")), (70, 30));
+}
