@@ -364,7 +364,7 @@ mod tests {
             let now = crate::time::Timestamp::EPOCH;
             let (policy, _) = crate::policy::resolve(&sources, crate::tag::TagCase::Exact, now);
             let left = json!({ "machineTags": ["New"], "deviceValue": "High" });
-            let (snapshot, plan) = (fleet(&[left.clone()]), undo(left, &all));
+            let (snapshot, plan) = (fleet(std::slice::from_ref(&left)), undo(left, &all));
             let hunting = crate::selection::HuntingResults::default();
             let selections = crate::selection::select(&policy, &snapshot, &hunting, now).expect("no query");
             let desired = crate::desired::desire(&policy, &snapshot, &selections, now).expect("no conflict");

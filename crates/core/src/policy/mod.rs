@@ -122,7 +122,7 @@ pub struct Policy {
     /// The tenant's device groups, where a file states them, and where `deviceGroups` stands.
     pub device_groups: Option<(DeviceGroups, Span)>,
     /// Their conditions on tags, once somebody asked.
-    pub(crate) group_tags: OnceLock<TagConditions>,
+    pub group_tags: OnceLock<TagConditions>,
     /// Caps, invariants, approvals, the tenant pin.
     pub guard: Guard,
     /// How tags of other case count, everywhere in this policy.
