@@ -147,7 +147,7 @@ impl Request {
         self
     }
 
-    /// Says that a 2xx answer is a token: it may be one that is in use already, and must arrive whole. Such a body is
+    /// Says that an answer with 200 is a token: it may be one that is in use already, and must arrive whole. Such a body is
     /// parsed into a secret and never shown.
     pub(super) fn grants_token(self) -> Request {
         Request { grants: true, ..self }
@@ -163,7 +163,7 @@ impl Request {
             clock.learn(date, sent);
         }
         let answer = Answer::read(response, limit, timeout).await?;
-        if self.grants && answer.is_success() { Ok(answer) } else { Ok(answer.scrubbed(&self.secrets)) }
+        if self.grants && answer.is_whole() { Ok(answer) } else { Ok(answer.scrubbed(&self.secrets)) }
     }
 }
 
@@ -285,7 +285,18 @@ impl Answer {
         }
     }
 
-    /// 2xx.
+    /// What every read and every sign-in promises. Any other 2xx is an answer of which a part may be missing: 206 says so,
+    /// 202 has not begun, 203 comes from somebody in between.
+    pub(super) fn is_whole(&self) -> bool {
+        self.status == 200
+    }
+
+    /// What a write promises: done, whether or not it says what the device is like now.
+    pub(super) fn is_done(&self) -> bool {
+        matches!(self.status, 200 | 201 | 204)
+    }
+
+    /// 2xx: enough for a receiver whose answer nobody reads.
     pub(super) fn is_success(&self) -> bool {
         (200..300).contains(&self.status)
     }

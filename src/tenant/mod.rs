@@ -18,6 +18,7 @@ mod noticing;
 mod probing;
 mod read;
 mod releases;
+mod decoded;
 mod scrub;
 mod service_clock;
 mod webhook;

@@ -118,6 +118,10 @@ impl<W: ProbeWatch> ActiveProbe<'_, W> {
     }
 
     fn understood(&self, answer: &http::Answer) -> Answer {
+        // An error under a good status, or a status that leaves open what was done, is no evidence of anything.
+        if answer.is_success() && (!answer.is_done() || wire::error_in(&answer.body).is_some()) {
+            return Answer::default();
+        }
         if !answer.is_success() {
             let rejection = wire::rejection(answer, None);
             let (code, message) = (rejection.code, rejection.message);

@@ -30,7 +30,7 @@ pub async fn newest(url: &str) -> Result<String, String> {
         .header(ACCEPT, HeaderValue::from_static("application/vnd.github+json"));
     let answer =
         request.send(Duration::from_secs(30), SMALL_LIMIT).await.map_err(|trouble| trouble.detail())?;
-    if !answer.is_success() {
+    if !answer.is_whole() {
         return Err(format!("it answered with {}", answer.status));
     }
     let release: Release =

@@ -1,6 +1,7 @@
 //! Takes the secrets that this process has sent out of whatever comes back, before anything else sees the answer.
 //!
-//! Covers each secret and any part of it from 23 bytes up, as sent, percent-encoded, escaped in JSON, and in base64.
+//! Covers each secret and any part of it from 23 bytes up, as sent and in base64, and either of them behind the escapes of JSON,
+//! URLs and HTML, however often one is put on the other: who reads the answer decodes them afterwards.
 //! Does not know what an answer means.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -11,14 +12,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use aho_corasick::{AhoCorasick, Input};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use secrecy::{ExposeSecret, SecretString};
+
+use super::decoded::Decoded;
 
 /// What stands in place of a secret. Valid inside a JSON text.
 pub(super) const REDACTED: &[u8] = b"[redacted]";
 
 /// A part of a secret counts from twice this length on: such a part holds one whole block, wherever it was cut.
 const BLOCK: usize = 12;
+/// Escapes upon escapes that are looked through.
+const LAYERS: usize = 6;
 /// Shorter texts occur by chance and are no secrets.
 const SHORTEST: usize = 4;
 /// Secrets that are remembered. A run renews its token once an hour, and a sign-in has a new assertion a try.
@@ -114,19 +118,47 @@ impl Scrubber {
 
     fn scrubbed(&self, bytes: &[u8]) -> Option<Vec<u8>> {
         let Some(automaton) = &self.automaton else { return Some(REDACTED.to_vec()) };
-        let mut clean = Vec::new();
+        let mut parts = self.parts(automaton, bytes);
+        let mut layers: Vec<Decoded> = Vec::new();
+        while layers.len() < LAYERS
+            && let Some(layer) = Decoded::of(layers.last().map_or(bytes, |layer| &layer.bytes))
+        {
+            let found = self.parts(automaton, &layer.bytes);
+            layers.push(layer);
+            let back = |part| layers.iter().rev().fold(part, |part, layer: &Decoded| layer.source(part));
+            parts.extend(found.into_iter().map(back));
+        }
+        if parts.is_empty() {
+            return None;
+        }
+        parts.sort_unstable_by_key(|part| (part.start, part.end));
+        let mut clean = Vec::with_capacity(bytes.len());
         let mut kept = 0;
+        for part in parts {
+            if part.end <= kept {
+                continue;
+            }
+            // One that overlaps the last is the same text seen at another layer.
+            if part.start >= kept {
+                clean.extend_from_slice(&bytes[kept..part.start]);
+                clean.extend_from_slice(REDACTED);
+            }
+            kept = part.end;
+        }
+        clean.extend_from_slice(&bytes[kept..]);
+        Some(clean)
+    }
+
+    /// Where a text holds a secret or a long part of one.
+    fn parts(&self, automaton: &AhoCorasick, bytes: &[u8]) -> Vec<Range<usize>> {
+        let mut parts: Vec<Range<usize>> = Vec::new();
         let mut at = 0;
         while let Some(found) = automaton.find(Input::new(bytes).span(at..bytes.len())) {
             let part = self.extended(bytes, found.range(), found.pattern().as_usize());
-            clean.extend_from_slice(&bytes[kept..part.start.max(kept)]);
-            clean.extend_from_slice(REDACTED);
-            (kept, at) = (part.end, part.end);
+            at = part.end;
+            parts.push(part.start.max(parts.last().map_or(0, |last| last.end))..part.end);
         }
-        (kept > 0).then(|| {
-            clean.extend_from_slice(&bytes[kept..]);
-            clean
-        })
+        parts
     }
 
     /// As much of any secret as stands around a block of it.
@@ -143,23 +175,9 @@ impl Scrubber {
     }
 }
 
-/// The ways in which a service may write down what it was sent.
+/// The ways in which a service may write down what it was sent, but for escapes.
 fn forms(secret: &str) -> Vec<Vec<u8>> {
-    let percent = utf8_percent_encode(secret, NON_ALPHANUMERIC).to_string();
-    let unreserved = super::percent::encode(secret);
-    let quoted = serde_json::Value::from(secret).to_string();
-    let mut forms: Vec<Vec<u8>> = vec![
-        secret.into(),
-        secret.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;").into(),
-        quoted.trim_matches('"').replace('/', "\\/").into(),
-        quoted.trim_matches('"').into(),
-        escaped(secret, |code| format!("\\u{code:04X}")),
-        escaped(secret, |code| format!("\\u{code:04x}")),
-        lower_escapes(&percent).into(),
-        percent.into(),
-        lower_escapes(&unreserved).into(),
-        unreserved.into(),
-    ];
+    let mut forms: Vec<Vec<u8>> = vec![secret.into()];
     for shift in 0..3 {
         // The secret may stand anywhere in what was encoded: three alignments, without the characters at both ends that
         // also depend on the neighbours.
@@ -172,27 +190,6 @@ fn forms(secret: &str) -> Vec<Vec<u8>> {
     }
     forms.retain(|form| form.len() >= SHORTEST);
     forms
-}
-
-/// With every character that a JSON writer might escape escaped.
-fn escaped(secret: &str, escape: impl Fn(u32) -> String) -> Vec<u8> {
-    let write = |scalar: char| match scalar {
-        '+' | '&' | '<' | '>' | '\'' | '"' | '`' => escape(u32::from(scalar)),
-        '\\' => "\\\\".to_owned(),
-        _ => scalar.to_string(),
-    };
-    secret.chars().map(write).collect::<String>().into_bytes()
-}
-
-/// `%2F` as `%2f`.
-fn lower_escapes(text: &str) -> String {
-    let mut lower = String::with_capacity(text.len());
-    let mut digits = 0;
-    for scalar in text.chars() {
-        lower.push(if digits > 0 { scalar.to_ascii_lowercase() } else { scalar });
-        digits = if scalar == '%' { 2 } else { usize::saturating_sub(digits, 1) };
-    }
-    lower
 }
 
 #[cfg(test)]
@@ -210,10 +207,21 @@ mod tests {
     #[test]
     fn each_form_of_a_secret_is_taken_out_and_the_rest_stays() {
         let text = STANDARD_NO_PAD.encode(format!("client:{SECRET}"));
+        let each = |form: fn(u8) -> String| SECRET.bytes().map(form).collect::<String>();
         let written = [
             SECRET.to_owned(),
             super::super::percent::encode(SECRET),
-            lower_escapes(&super::super::percent::encode(SECRET)),
+            super::super::percent::encode(SECRET).replace("%2F", "%2f"),
+            each(|byte| format!("%{byte:02X}")),
+            each(|byte| format!("%{byte:02x}")),
+            each(|byte| format!("%25{byte:02x}")),
+            each(|byte| format!("\\u{byte:04x}")),
+            each(|byte| format!("\\u{byte:04X}")),
+            each(|byte| format!("\\\\u{byte:04x}")),
+            each(|byte| format!("\\\\\\\\u{byte:04x}")),
+            each(|byte| format!("%5Cu{byte:04x}")),
+            each(|byte| format!("&#x{byte:x};")),
+            each(|byte| format!("&#{byte};")),
             SECRET.replace('/', "\\/"),
             SECRET.replace('+', "\\u002B").replace('&', "\\u0026"),
             SECRET.replace('&', "&amp;"),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mdetag_core::apply::{Call, Rejection, Reply};
+use mdetag_core::plan::Lane;
 
 use super::error::{TenantError, TenantErrorKind};
 use super::http::{Answer, CALL_LIMIT, HttpFailure};
@@ -49,7 +50,7 @@ async fn send(connection: &Connection, call: &Call) -> Reply {
         });
     };
     match connection.send_on(call.lane(), method, &path, body, CALL_TIMEOUT, CALL_LIMIT).await {
-        Ok(Ok(answer)) => reply(connection, &answer),
+        Ok(Ok(answer)) => reply(connection, call.lane(), &answer),
         Ok(Err(HttpFailure::Lost { detail, maybe_sent })) => Reply::Lost { detail, maybe_sent },
         Ok(Err(trouble @ (HttpFailure::Broken { status, .. } | HttpFailure::TooLarge { status, .. }))) => {
             broken(status, trouble.detail())
@@ -66,7 +67,12 @@ fn broken(status: u16, detail: String) -> Reply {
     Reply::Rejected(Rejection { status, message: detail, ..Rejection::default() })
 }
 
-fn reply(connection: &Connection, answer: &Answer) -> Reply {
+fn reply(connection: &Connection, lane: Lane, answer: &Answer) -> Reply {
+    let is_as_promised = if lane == Lane::Get { answer.is_whole() } else { answer.is_done() };
+    if answer.is_success() && !is_as_promised {
+        let detail = "a status that leaves open what was done".to_owned();
+        return Reply::Broken { status: answer.status, detail };
+    }
     if !answer.is_success() {
         return Reply::Rejected(wire::rejection(answer, answer.retry_after(&*connection.service_clock)));
     }

@@ -68,7 +68,7 @@ async fn ask(
             source.http.service(Method::GET, url.clone(), near).header(header.0.clone(), header.1.clone());
         let request = request.grants_token();
         match request.send(source.timeout(timeout), SMALL_LIMIT).await {
-            Ok(answer) if answer.is_success() => {
+            Ok(answer) if answer.is_whole() => {
                 let mut granted = granted(&answer, kind)?;
                 granted.life = granted.life.or_else(|| life(&answer, source.clock.now()));
                 return Ok(granted);

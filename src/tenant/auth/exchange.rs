@@ -59,7 +59,7 @@ async fn client_credentials(source: &TokenSource) -> Result<IssuedToken, TenantE
         let answer = request.send(source.timeout(TIMEOUT), SMALL_LIMIT).await;
         let wait = source.backoff.saturating_mul(2u32.saturating_pow(attempt - 1));
         match answer {
-            Ok(answer) if answer.is_success() => return granted(&answer, kind),
+            Ok(answer) if answer.is_whole() => return granted(&answer, kind),
             Ok(answer) => {
                 let failure = SignInRefusal::of(&answer);
                 let passing = answer.status == 429
@@ -161,7 +161,7 @@ async fn github(
             source.http.service(Method::GET, url.clone(), near).header(AUTHORIZATION, bearer.clone());
         let request = request.secret(token).grants_token();
         match request.send(source.timeout(TIMEOUT), SMALL_LIMIT).await {
-            Ok(answer) if answer.is_success() => {
+            Ok(answer) if answer.is_whole() => {
                 let document: Option<Value> = serde_json::from_slice(&answer.body).ok();
                 let value = document.as_ref().and_then(|document| document.get("value")?.as_str());
                 return value.map(|text| SecretString::from(text.to_owned())).ok_or_else(|| {

@@ -23,6 +23,11 @@ pub(super) struct IssuedToken {
 pub(super) fn granted(answer: &Answer, source: CredentialSource) -> Result<IssuedToken, TenantError> {
     let document: Option<Value> = serde_json::from_slice(&answer.body).ok();
     let field = |name: &str| document.as_ref().and_then(|document| document.get(name));
+    if field("error").is_some_and(|error| !error.is_null()) {
+        // Its words are not shown: this body was not scrubbed of the token that it holds.
+        let what = format!("the sign-in with {} answered with a token and an error at once", source.name());
+        return Err(TenantError::new(TenantErrorKind::SignIn, what));
+    }
     let token = field("access_token").and_then(Value::as_str).filter(|token| !token.is_empty());
     let token = token.ok_or_else(|| {
         TenantError::new(TenantErrorKind::SignIn, format!("the sign-in with {} gave no token", source.name()))

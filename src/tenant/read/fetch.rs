@@ -71,7 +71,7 @@ impl Fetch<'_> {
         self.send_until(method, path, body, limit, |_| Ok(())).await.map(|(answer, ())| answer)
     }
 
-    /// The same, and `read` makes something of a 2xx body or says why it is broken, which is tried again as well.
+    /// The same, and `read` makes something of the body of a 200 or says why it is broken, which is tried again as well.
     pub(in crate::tenant) async fn send_until<T: Default>(
         &self,
         method: Method,
@@ -101,7 +101,8 @@ impl Fetch<'_> {
                     continue;
                 }
                 Ok(answer) if answer.status >= 500 => self.rejected(&answer),
-                Ok(answer) if answer.is_success() => match read(&answer.body) {
+                Ok(answer) if answer.is_success() && !answer.is_whole() => self.partial(&answer),
+                Ok(answer) if answer.is_whole() => match read(&answer.body) {
                     Ok(found) => return Ok((answer, found)),
                     Err(why) => self.broken(why, &answer),
                 },
@@ -148,9 +149,9 @@ impl Fetch<'_> {
         Ok(Page { body: answer.body, rows, next_link, count, not_found })
     }
 
-    /// An answer other than 2xx as an error.
+    /// An answer other than 200 as an error.
     pub(in crate::tenant) fn success(&self, answer: &Answer) -> Result<(), TenantError> {
-        if answer.is_success() { Ok(()) } else { Err(self.rejected(answer)) }
+        if answer.is_whole() { Ok(()) } else { Err(self.rejected(answer)) }
     }
 
     fn route(&self) -> String {
@@ -203,6 +204,13 @@ impl Fetch<'_> {
         TenantError::new(TenantErrorKind::Network, what).help(format!(
             "check the network, HTTPS_PROXY and, for a proxy with its own certificates, {CERTIFICATES}"
         ))
+    }
+
+    /// A 2xx other than 200: a part of what there is, or nothing yet.
+    fn partial(&self, answer: &Answer) -> TenantError {
+        let why =
+            format!("HTTP {} in place of 200: the answer may be a part of what there is", answer.status);
+        self.broken(why, answer)
     }
 
     fn broken(&self, why: String, answer: &Answer) -> TenantError {

@@ -25,7 +25,8 @@ impl Reader {
         let fetch = Fetch { connection: &self.connection, meter, lane: Lane::Get, what };
         let read = |body: &[u8]| {
             let parsed = serde_json::from_slice::<IgnoredAny>(body);
-            parsed.map(drop).map_err(|error| format!("the answer is no JSON: {error}"))
+            parsed.map(drop).map_err(|error| format!("the answer is no JSON: {error}"))?;
+            wire::error_in(body).map_or(Ok(()), Err)
         };
         let (answer, ()) =
             fetch.send_until(Method::GET, wire::DEVICE_GROUPS, None, GROUPS_LIMIT, read).await?;

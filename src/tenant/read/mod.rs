@@ -127,7 +127,9 @@ impl Reader {
         }
         let what = "reading a device";
         let fetch = Fetch { connection: &self.connection, meter, lane: Lane::Get, what };
-        let answer = fetch.send(Method::GET, &wire::device_path(named), None, CALL_LIMIT).await?;
+        let read = |body: &[u8]| wire::error_in(body).map_or(Ok(()), Err);
+        let path = wire::device_path(named);
+        let (answer, ()) = fetch.send_until(Method::GET, &path, None, CALL_LIMIT, read).await?;
         if answer.status == 404 && wire::is_service_error(&answer.body) {
             return Ok(None);
         }

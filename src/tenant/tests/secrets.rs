@@ -159,3 +159,87 @@ async fn a_service_that_repeats_the_secret_does_not_get_it_printed() {
         assert!(!text.contains(hidden), "{text}");
     }
 }
+
+/// A JSON text in which every character of each occurrence of the secret is escaped.
+fn escaped(document: &serde_json::Value, secret: &str, form: fn(u8) -> String) -> String {
+    document.to_string().replace(secret, &secret.bytes().map(form).collect::<String>())
+}
+
+#[tokio::test]
+async fn a_secret_behind_escapes_is_shown_in_no_text_of_an_answer() {
+    let token = claims::token_of(&claims_with(&json!({ "roles": ["Machine.ReadWrite.All"] })));
+    let whole = token.expose_secret().to_owned();
+    let w = &whole;
+    let documents = [
+        (
+            200,
+            json!({ "value": [{ "id": "a1", "computerDnsName": w, "machineTags": [w, "T"], "deviceValue": w,
+            "osPlatform": w, "rbacGroupName": w, "vmMetadata": { "vmId": w }, "aadDeviceId": w }] }),
+        ),
+        (200, json!({ "id": "a1", "computerDnsName": w, "machineTags": [w], "deviceValue": w })),
+        (200, json!({ "value": [], "error": { "code": w, "message": w } })),
+        (400, json!({ "error": { "code": w, "message": w, "target": w } })),
+        (403, json!({ "error": w })),
+        (404, json!({ "message": w })),
+    ];
+    let forms: [fn(u8) -> String; 5] = [
+        |byte| format!("\\u{byte:04x}"),
+        |byte| format!("\\u{byte:04X}"),
+        |byte| format!("%{byte:02x}"),
+        |byte| format!("%{byte:02X}"),
+        |byte| format!("&#{byte};"),
+    ];
+    for (status, document) in documents {
+        for form in forms {
+            let grant = json!({ "access_token": whole, "expires_in": 3599 });
+            let body = escaped(&document, &whole, form);
+            let fake = Fake::start(move |seen| match seen.path.as_str() {
+                path if path.ends_with("/v2.0/token") => FakeReply::json(200, &grant),
+                _ => FakeReply::text(status, &body),
+            })
+            .await;
+            let tenant = connect(fake.options(), RequiredAccess::Write).await.unwrap();
+            let meter = OpenMeter::default();
+            let call = Call::SetValue { device: "a1".into(), value: DeviceValue::High };
+            let reply = writer(fake.options()).await.unwrap().send(&call).await;
+            let mut pages = Vec::new();
+            let mut sink = |page: &[u8]| {
+                pages.extend_from_slice(page);
+                Ok(())
+            };
+            let watch = ReadWatch { meter: &meter, progress: &|_| {}, pages: Some(&mut sink) };
+            let read = tenant.reader().read(&ReadScope::default(), watch).await;
+            let one = tenant.reader().device("a1", &meter).await;
+            let groups = tenant.reader().device_groups(&meter).await;
+            let mut text = format!(
+                "{reply:?} {:?} {:?} {:?}",
+                one.as_ref().err(),
+                groups.as_ref().err(),
+                read.as_ref().err()
+            );
+            for snapshot in read.iter().map(|read| &read.0).chain(one.iter().flatten()) {
+                for row in snapshot.rows() {
+                    for field in mdetag_core::device::Field::ALL {
+                        text.push_str(&snapshot.shown(*field, row).unwrap_or_default());
+                    }
+                }
+            }
+            text.push_str(&String::from_utf8_lossy(&pages));
+            text.push_str(&String::from_utf8_lossy(&groups.unwrap_or_default()));
+            let coded: String = whole.bytes().take(30).map(form).collect();
+            assert!(!text.contains(&whole[..23]) && !text.contains(&coded), "{status} {text}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_secret_behind_escapes_is_not_shown_by_a_failed_sign_in() {
+    for form in [|byte| format!("\\u{byte:04x}"), |byte: u8| format!("%{byte:02x}")] {
+        let document = json!({ "error": "hunter2", "error_description": "secret hunter2 is wrong", "trace_id": "hunter2" });
+        let body = escaped(&document, "hunter2", form);
+        let fake = Fake::start(move |_| FakeReply::text(400, &body)).await;
+        let error = connect(fake.options(), RequiredAccess::Read).await.err().unwrap();
+        let text = format!("{error} {error:?}");
+        assert!(!text.contains("hunter2") && !text.contains("%68%75"), "{text}");
+    }
+}

@@ -2,11 +2,13 @@
 //!
 //! Sends nothing. Devices as columns come from `inventory`; this reads only what paging and answer checks need.
 
+use std::borrow::Cow;
+use std::fmt;
 use std::sync::Arc;
 
 use reqwest::Method;
-use serde::Deserialize;
-use serde::de::IgnoredAny;
+use serde::de::{IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer as _};
 use serde_json::json;
 
 use mdetag_core::apply::{Call, DeviceState, Rejection, TagAction};
@@ -122,7 +124,7 @@ pub(super) fn devices(body: &[u8]) -> Result<Vec<DeviceState>, String> {
     struct Entity {
         id: Option<Loose>,
         #[serde(rename = "machineTags")]
-        tags: Option<Vec<Loose>>,
+        tags: Option<Tags>,
         #[serde(rename = "deviceValue")]
         value: Option<Loose>,
     }
@@ -133,32 +135,83 @@ pub(super) fn devices(body: &[u8]) -> Result<Vec<DeviceState>, String> {
         Text(Arc<str>),
         Other(IgnoredAny),
     }
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Tags {
+        Texts(Vec<Arc<str>>),
+        Other(IgnoredAny),
+    }
     let text = |loose: Loose| match loose {
         Loose::Text(text) => Some(text),
         Loose::Other(_) => None,
     };
+    /// A key that stands twice is an error.
     #[derive(Deserialize)]
     struct GroupsBody {
-        value: Option<Vec<Entity>>,
-        #[serde(flatten)]
-        entity: Option<Entity>,
+        #[serde(rename = "value")]
+        entities: Option<Vec<Entity>>,
+        id: Option<Loose>,
+        #[serde(rename = "machineTags")]
+        tags: Option<Tags>,
+        #[serde(rename = "deviceValue")]
+        value: Option<Loose>,
+    }
+    if let Some(error) = error_in(body) {
+        return Err(error);
     }
     let unreadable = |error: serde_json::Error| format!("the answer is no JSON as expected: {error}");
     let body: GroupsBody = serde_json::from_slice(body).map_err(unreadable)?;
-    let entities = match (body.value, body.entity) {
-        (Some(entities), _) => entities,
-        (None, Some(entity)) if entity.id.is_some() => vec![entity],
-        // 200 with an object that is neither: nothing is proved by it, and nothing is wrong with it.
-        _ => Vec::new(),
-    };
+    // 200 with an object that is neither: nothing is proved by it, and nothing is wrong with it.
+    let one = Entity { id: body.id, tags: body.tags, value: body.value };
     let state = |entity: Entity| {
-        Some(DeviceState {
-            id: text(entity.id?)?,
-            tags: entity.tags.unwrap_or_default().into_iter().filter_map(text).collect(),
-            value: entity.value.and_then(text),
-        })
+        // Tags that cannot be read prove nothing, least of all that one is gone.
+        let tags = match entity.tags {
+            None => Vec::new(),
+            Some(Tags::Texts(tags)) => tags,
+            Some(Tags::Other(_)) => return None,
+        };
+        Some(DeviceState { id: text(entity.id?)?, tags, value: entity.value.and_then(text) })
     };
-    Ok(entities.into_iter().filter_map(state).collect())
+    Ok(body.entities.unwrap_or_else(|| vec![one]).into_iter().filter_map(state).collect())
+}
+
+/// Whether a key at the top of an answer says that it is an error, whatever its status and whatever stands beside it.
+pub(super) fn is_error_key(key: &str) -> bool {
+    matches!(key, "error" | "odata.error" | "@odata.error")
+}
+
+/// Such an error as a sentence.
+pub(super) fn shown_error(error: &serde_json::Value) -> String {
+    let word = |name: &str| error.get(name).and_then(serde_json::Value::as_str);
+    let words = [word("code").or(error.as_str()), word("message")];
+    let words = words.into_iter().flatten().collect::<Vec<_>>().join(": ");
+    format!("the answer says that it is an error ({}), so a part of it may be missing", clean(&words, 200))
+}
+
+/// The error in the body of an answer whose status speaks of none.
+pub(super) fn error_in(body: &[u8]) -> Option<String> {
+    struct ErrorKeys;
+    impl<'de> Visitor<'de> for ErrorKeys {
+        type Value = Option<serde_json::Value>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            let mut error = None;
+            while let Some(key) = map.next_key::<Cow<'_, str>>()? {
+                if is_error_key(&key) {
+                    error = error.or(map.next_value::<Option<serde_json::Value>>()?);
+                } else {
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+            Ok(error)
+        }
+    }
+    let error = serde_json::Deserializer::from_slice(body).deserialize_map(ErrorKeys).ok()??;
+    Some(shown_error(&error))
 }
 
 /// What an answer other than 2xx says, whatever its body is: the service's error document, a gateway's page, or nothing.

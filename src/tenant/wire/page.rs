@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 /// The head of a list page: what paging needs to know.
@@ -151,15 +151,31 @@ impl<'de> Visitor<'de> for PageVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut sketch = PageSketch::default();
         let mut listed = false;
+        let (mut linked, mut counted) = (false, false);
+        let twice = |key: &str| A::Error::custom(format_args!("`{key}` stands there twice"));
         while let Some(key) = map.next_key_seed(TextOrNothing)? {
             match key.as_deref().unwrap_or("") {
+                "value" if listed => return Err(twice("value")),
+                "@odata.nextLink" if linked => return Err(twice("@odata.nextLink")),
+                "@odata.count" if counted => return Err(twice("@odata.count")),
                 "value" => {
                     let rows = map.next_value::<Option<SketchRows<'de>>>()?.unwrap_or_default();
                     (sketch.rows, sketch.unknown_properties) = (rows.rows, rows.unknown_properties);
                     listed = true;
                 }
-                "@odata.nextLink" => sketch.next_link = map.next_value_seed(TextOrNothing)?,
-                "@odata.count" => sketch.count = map.next_value::<serde_json::Value>()?.as_u64(),
+                "@odata.nextLink" => {
+                    sketch.next_link = map.next_value_seed(TextOrNothing)?;
+                    linked = true;
+                }
+                "@odata.count" => {
+                    sketch.count = map.next_value::<serde_json::Value>()?.as_u64();
+                    counted = true;
+                }
+                key if super::is_error_key(key) => {
+                    if let Some(error) = map.next_value::<Option<serde_json::Value>>()? {
+                        return Err(A::Error::custom(super::shown_error(&error)));
+                    }
+                }
                 _ => {
                     map.next_value::<IgnoredAny>()?;
                 }

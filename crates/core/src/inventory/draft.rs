@@ -6,18 +6,21 @@ use std::borrow::Cow;
 
 use super::address;
 use super::columns::{Columns, Interner, NO_TIME, SYMBOLS, TEXTS, TIMES};
-use super::layout;
+use super::layout::{self, DeviceKey};
 use super::lenient::Scalar;
 use super::tally::Tally;
 use crate::device::{self, Column, Field};
 use crate::text;
 use crate::time::Timestamp;
 
+/// Each field has a bit in [`DeviceDraft::note`].
+const _: () = assert!(3 + TEXTS + SYMBOLS + TIMES + 4 <= 128);
+
 /// Tags or interfaces of one device. The service's devices have dozens; a list beyond this is no device's, and reading it to
 /// its end would take minutes and gigabytes.
 pub(super) const LONGEST_LIST: usize = 10_000;
 
-/// One device while its object is being read; later keys win over earlier ones of the same name.
+/// One device while its object is being read.
 pub(super) struct DeviceDraft<'de> {
     /// Empty: missing.
     texts: [Cow<'de, str>; TEXTS],
@@ -29,6 +32,10 @@ pub(super) struct DeviceDraft<'de> {
     pub(super) tags: Vec<u32>,
     /// `machineTags` is there and is neither a list of texts nor null.
     pub(super) tags_are_unreadable: bool,
+    /// A bit for each known key that was read.
+    keys: u128,
+    /// A known key stands twice in the object: readers take the first or the last, and neither is the truth.
+    repeats: bool,
 }
 
 impl Default for DeviceDraft<'_> {
@@ -42,6 +49,8 @@ impl Default for DeviceDraft<'_> {
             hardware: Vec::new(),
             tags: Vec::new(),
             tags_are_unreadable: false,
+            keys: 0,
+            repeats: false,
         }
     }
 }
@@ -57,6 +66,34 @@ impl<'de> DeviceDraft<'de> {
         self.hardware.clear();
         self.tags.clear();
         self.tags_are_unreadable = false;
+        self.keys = 0;
+        self.repeats = false;
+    }
+
+    /// Notes a key of the object. False: it stands there for the second time.
+    #[inline]
+    pub(super) fn note(&mut self, key: DeviceKey) -> bool {
+        let bit = match key {
+            DeviceKey::Field(field) => match field.column() {
+                Column::Text(index) => 1 << (3 + index),
+                Column::Symbol(index) => 1 << (3 + TEXTS + index),
+                Column::Time(index) => 1 << (3 + TEXTS + SYMBOLS + index),
+                Column::Bytes(index) => 1 << (3 + TEXTS + SYMBOLS + TIMES + index),
+                _ => return true,
+            },
+            DeviceKey::Tags => 1,
+            DeviceKey::Addresses => 1 << 1,
+            DeviceKey::Vm => 1 << 2,
+            DeviceKey::Value
+            | DeviceKey::NextLink
+            | DeviceKey::Count
+            | DeviceKey::Error
+            | DeviceKey::Other => return true,
+        };
+        let is_new = self.keys & bit == 0;
+        self.keys |= bit;
+        self.repeats |= !is_new;
+        is_new
     }
 
     /// Takes one value; symbols are interned at once.
@@ -100,7 +137,7 @@ impl<'de> DeviceDraft<'de> {
             tally.without_id += 1;
             return false;
         }
-        if self.tags_are_unreadable {
+        if self.tags_are_unreadable || self.repeats {
             let name = &self.texts[layout::NAME];
             tally.skip_unreadable(if name.is_empty() { &self.texts[layout::ID] } else { name });
             return false;

@@ -49,6 +49,8 @@ pub(crate) enum DeviceKey {
     NextLink,
     /// How many devices the whole list has.
     Count,
+    /// What the service says went wrong.
+    Error,
     /// Nothing that is known.
     Other,
 }
@@ -62,6 +64,7 @@ pub(crate) fn key(name: &str) -> DeviceKey {
         "value" => DeviceKey::Value,
         "@odata.nextLink" => DeviceKey::NextLink,
         "@odata.count" => DeviceKey::Count,
+        "error" | "odata.error" | "@odata.error" => DeviceKey::Error,
         name => Field::of_device_key(name).map_or(DeviceKey::Other, DeviceKey::Field),
     }
 }

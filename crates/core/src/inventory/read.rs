@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::address;
 use super::columns::Columns;
@@ -15,6 +15,7 @@ use super::layout::{self, DeviceKey};
 use super::lenient::{LenientReader, NameSeed, Reads, Scalar, ScalarSeed};
 use super::tally::{PageTally, Tally};
 use crate::device::Field;
+use crate::text::visible;
 
 /// What one JSON value at the top level yielded.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -59,8 +60,19 @@ impl<'de> Visitor<'de> for TopLevel<'_> {
         let mut found = ParsedValue::default();
         let mut draft = DeviceDraft::default();
         let mut count = None;
+        let mut error = None;
+        let mut page_keys = Vec::new();
         while let Some(key) = entries.next_key_seed(DeviceKeySeed)? {
+            if matches!(key, DeviceKey::Count | DeviceKey::Value | DeviceKey::NextLink) {
+                if page_keys.contains(&key) {
+                    return Err(A::Error::custom("the page has a key twice"));
+                }
+                page_keys.push(key);
+            }
             match key {
+                DeviceKey::Error => {
+                    error = error.or(entries.next_value::<Option<serde_json::Value>>()?);
+                }
                 DeviceKey::Count => count = entries.next_value_seed(ScalarSeed)?.integer(),
                 DeviceKey::Value => {
                     let list = List { columns: self.columns, found: &mut found };
@@ -73,6 +85,9 @@ impl<'de> Visitor<'de> for TopLevel<'_> {
             }
         }
         if found.is_list {
+            if let Some(error) = error {
+                return Err(A::Error::custom(says_error(&error)));
+            }
             found.tally.pages = Some(PageTally {
                 rows: found.rows + found.tally.skipped(),
                 count: count.and_then(|count| u64::try_from(count).ok()),
@@ -83,6 +98,14 @@ impl<'de> Visitor<'de> for TopLevel<'_> {
         }
         Ok(found)
     }
+}
+
+/// What stands under a key as an error, for a message: such an answer may hold a part of the devices.
+fn says_error(error: &serde_json::Value) -> String {
+    let word = |name: &str| error.get(name).and_then(serde_json::Value::as_str);
+    let words = [word("code").or(error.as_str()), word("message")];
+    let text: String = words.into_iter().flatten().collect::<Vec<_>>().join(": ").chars().take(200).collect();
+    format!("it says that it is an error ({}), so devices may be missing", visible(&text))
 }
 
 /// The value of `value`: a list of devices. `null` is an empty list.
@@ -161,6 +184,7 @@ fn read_entry<'de, A: MapAccess<'de>>(
     draft: &mut DeviceDraft<'de>,
     columns: &mut Columns,
 ) -> Result<(), A::Error> {
+    draft.note(key);
     match key {
         DeviceKey::Field(field) => {
             let value = entries.next_value_seed(ScalarSeed)?;
@@ -168,7 +192,6 @@ fn read_entry<'de, A: MapAccess<'de>>(
         }
         DeviceKey::Tags => {
             draft.tags.clear();
-            draft.tags_are_unreadable = false;
             entries.next_value_seed(TagList { draft, columns })?;
         }
         DeviceKey::Addresses => {
@@ -177,7 +200,7 @@ fn read_entry<'de, A: MapAccess<'de>>(
             entries.next_value_seed(LenientReader(Interfaces { draft }))?;
         }
         DeviceKey::Vm => entries.next_value_seed(LenientReader(Vm { draft, columns }))?,
-        DeviceKey::Value | DeviceKey::NextLink | DeviceKey::Count | DeviceKey::Other => {
+        DeviceKey::Value | DeviceKey::NextLink | DeviceKey::Count | DeviceKey::Error | DeviceKey::Other => {
             entries.next_value::<IgnoredAny>()?;
         }
     }

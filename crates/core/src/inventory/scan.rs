@@ -49,6 +49,9 @@ impl Scanner {
         cursor.expect("{")?;
         for place in 0.. {
             let member = self.devices.member(place, &mut cursor, layout::key)?;
+            if !draft.note(member.key) {
+                return None;
+            }
             match member.key {
                 DeviceKey::Field(field) => match field.column() {
                     Column::Symbol(index) => {
@@ -81,7 +84,7 @@ impl Scanner {
                 }
                 DeviceKey::Vm => vm_metadata(&mut cursor, draft, columns)?,
                 DeviceKey::Other => drop(member.code(&mut cursor, Cursor::skip)?),
-                DeviceKey::Value | DeviceKey::NextLink | DeviceKey::Count => return None,
+                DeviceKey::Value | DeviceKey::NextLink | DeviceKey::Count | DeviceKey::Error => return None,
             }
             if !cursor.goes_on()? {
                 break;

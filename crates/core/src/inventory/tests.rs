@@ -102,13 +102,9 @@ fn the_guid_of_zeros_is_missing_in_every_field_whoever_reads_it() {
 }
 
 #[test]
-fn escaped_text_and_repeated_keys_are_read_as_json_says() {
+fn escaped_text_and_keys_are_read_as_json_says() {
     let mut builder = SnapshotBuilder::new();
-    builder
-        .read_device(
-            br#"{"id":"x","computerDnsName":"a","computerDns\u004eame":"b\u00e9","machineTags":["q\"t"]}"#,
-        )
-        .unwrap();
+    builder.read_device(br#"{"id":"x","computerDns\u004eame":"b\u00e9","machineTags":["q\"t"]}"#).unwrap();
     let (snapshot, _) = builder.finish();
     assert_eq!(snapshot.name(Row(0)), Some("bé"));
     assert!(snapshot.find_tag("q\"t").is_some());
@@ -141,10 +137,9 @@ fn devices_whose_tags_are_no_list_of_texts_are_skipped_and_named() {
             {"id": "b", "machineTags": tags},
             {"id": "c", "machineTags": null},
             {"id": "d"},
-            {"id": "e", "machineTags": tags, "machineTags": ["x"]},
+            {"id": "e", "machineTags": ["x"]},
         ]});
         let (snapshot, page, reasons) = page(&devices);
-        // An object keeps the last of repeated keys.
         assert_eq!((snapshot.len(), page.tally.unreadable), (3, 2), "{tags}");
         let expected = UntrustedReason::UnreadableTags { devices: 2, names: vec!["dc01".into(), "b".into()] };
         assert_eq!(reasons, [expected], "{tags}");
@@ -154,6 +149,46 @@ fn devices_whose_tags_are_no_list_of_texts_are_skipped_and_named() {
             reasons[0]
         );
     }
+}
+
+#[test]
+fn a_device_with_a_field_twice_is_unreadable_in_every_form_of_the_file() {
+    let twice = [
+        r#"{"id":"b","machineTags":["Finance"],"machineTags":["env/test"]}"#,
+        r#"{"id":"b","machineTags":["Finance"],"machineTags":null}"#,
+        "{\"id\":\"b\",\"machineTags\":null,\"machine\\u0054ags\":[\"Finance\"]}",
+        r#"{"id":"b","computerDnsName":"dc01","computerDnsName":"pc1"}"#,
+        r#"{"id":"b","osPlatform":"Windows11","machineTags":[],"osPlatform":"Linux"}"#,
+        r#"{"id":"b","id":"c"}"#,
+        r#"{"id":"b","ipAddresses":[],"ipAddresses":[]}"#,
+    ];
+    for device in twice {
+        let mut paged = SnapshotBuilder::new();
+        paged.read_page(format!(r#"{{"value":[{{"id":"a"}},{device}]}}"#).as_bytes()).unwrap();
+        let lines = format!("{}\n{device}\n", r#"{"id":"a"}"#);
+        let mut streamed = SnapshotBuilder::new();
+        streamed.read_stream(lines.as_bytes()).unwrap();
+        let mut reader = BlockReader::new(0);
+        let blocks = reader.read(&[&lines], || ()).and_then(|()| reader.finish()).unwrap();
+        for read in [paged, streamed, blocks] {
+            assert_eq!((read.rows(), read.tally().unreadable), (1, 1), "{device}");
+        }
+    }
+}
+
+#[test]
+fn a_page_that_says_that_it_is_an_error_is_none() {
+    let error = r#""error":{"code":"InternalServerError","message":"the rest could not be read"}"#;
+    for body in [
+        format!(r#"{{"value":[{{"id":"a"}}],{error}}}"#),
+        format!(r#"{{{error},"value":[]}}"#),
+        r#"{"value":[{"id":"a"}],"value":[{"id":"b"}]}"#.to_owned(),
+        r#"{"value":[],"@odata.count":1,"@odata.count":0}"#.to_owned(),
+    ] {
+        assert!(SnapshotBuilder::new().read_page(body.as_bytes()).is_err(), "{body}");
+    }
+    let fine = br#"{"value":[{"id":"a"}],"error":null}"#;
+    assert_eq!(SnapshotBuilder::new().read_page(fine).unwrap().rows, 1);
 }
 
 #[test]

@@ -1,0 +1,161 @@
+//! What a text says once its escapes are decoded, with the way back to the bytes that said it.
+//!
+//! Reads the escapes of JSON, of URLs and of HTML wherever they stand, one layer at a time. Judges nothing.
+
+use std::ops::Range;
+
+/// A decoded text.
+pub(super) struct Decoded {
+    pub(super) bytes: Vec<u8>,
+    /// Where decoded and source places part: after each escape, the place here and the place there.
+    steps: Vec<(u32, u32)>,
+    /// The place here at which each escape begins, in the order of `steps`.
+    starts: Vec<u32>,
+}
+
+impl Decoded {
+    /// `None` where the text has no escape, or is longer than any answer.
+    pub(super) fn of(source: &[u8]) -> Option<Decoded> {
+        let first = source.iter().position(|byte| is_mark(*byte))?;
+        u32::try_from(source.len()).ok()?;
+        let mut decoded = Decoded { bytes: Vec::new(), steps: Vec::new(), starts: Vec::new() };
+        let (mut kept, mut at) = (0, first);
+        while at < source.len() {
+            let escape = if is_mark(source[at]) { escape(&source[at..]) } else { None };
+            let Some((length, scalar)) = escape else {
+                at += 1;
+                continue;
+            };
+            decoded.bytes.extend_from_slice(&source[kept..at]);
+            decoded.starts.push(decoded.bytes.len() as u32);
+            match scalar {
+                Decoding::Byte(byte) => decoded.bytes.push(byte),
+                Decoding::Scalar(scalar) => {
+                    decoded.bytes.extend_from_slice(scalar.encode_utf8(&mut [0; 4]).as_bytes());
+                }
+            }
+            at += length;
+            kept = at;
+            decoded.steps.push((decoded.bytes.len() as u32, at as u32));
+        }
+        decoded.bytes.extend_from_slice(&source[kept..]);
+        (!decoded.steps.is_empty()).then_some(decoded)
+    }
+
+    /// The bytes of the source that say this part: whole escapes, never a half.
+    pub(super) fn source(&self, part: Range<usize>) -> Range<usize> {
+        let before = self.steps.partition_point(|(here, _)| *here as usize <= part.start);
+        // The part begins within an escape of several bytes, or behind the last one.
+        let start = match self.starts.get(before) {
+            Some(start) if (*start as usize) < part.start => self.source_of(before, *start as usize),
+            _ => self.source_of(before, part.start),
+        };
+        let passed = self.starts.partition_point(|start| (*start as usize) < part.end);
+        let end = match passed.checked_sub(1).map(|last| self.steps[last]) {
+            Some((here, there)) if here as usize >= part.end => there as usize,
+            _ => self.source_of(passed, part.end),
+        };
+        start..end
+    }
+
+    /// The place in the source of a place here that so many escapes come before.
+    fn source_of(&self, escapes: usize, place: usize) -> usize {
+        let (here, there) = escapes.checked_sub(1).map_or((0, 0), |last| self.steps[last]);
+        there as usize + (place - here as usize)
+    }
+}
+
+/// What an escape stands for.
+enum Decoding {
+    Byte(u8),
+    Scalar(char),
+}
+
+fn is_mark(byte: u8) -> bool {
+    matches!(byte, b'\\' | b'%' | b'&')
+}
+
+/// The escape at the start of a text: its length and what it stands for.
+fn escape(text: &[u8]) -> Option<(usize, Decoding)> {
+    match text {
+        [b'%', high, low, ..] => {
+            let byte = nibble(*high)? << 4 | nibble(*low)?;
+            Some((3, Decoding::Byte(byte)))
+        }
+        [b'\\', b'u' | b'U', digits @ ..] => {
+            let unit = hex(digits.get(..4)?)?;
+            if let Some(scalar) = char::from_u32(unit) {
+                return Some((6, Decoding::Scalar(scalar)));
+            }
+            let low = digits.get(4..)?.strip_prefix(b"\\u").and_then(|digits| hex(digits.get(..4)?))?;
+            let pair = [u16::try_from(unit).ok()?, u16::try_from(low).ok()?];
+            let scalar = char::decode_utf16(pair).next()?.ok()?;
+            Some((12, Decoding::Scalar(scalar)))
+        }
+        [b'\\', b'x', high, low, ..] => Some((4, Decoding::Byte(nibble(*high)? << 4 | nibble(*low)?))),
+        [b'\\', quoted @ (b'\\' | b'"' | b'/' | b'\''), ..] => Some((2, Decoding::Byte(*quoted))),
+        [b'&', rest @ ..] => entity(rest),
+        _ => None,
+    }
+}
+
+/// What stands behind `&` in HTML.
+fn entity(text: &[u8]) -> Option<(usize, Decoding)> {
+    let end = text.iter().take(10).position(|byte| *byte == b';')?;
+    let scalar = match &text[..end] {
+        b"amp" => '&',
+        b"lt" => '<',
+        b"gt" => '>',
+        b"quot" => '"',
+        b"apos" => '\'',
+        [b'#', b'x' | b'X', digits @ ..] => char::from_u32(hex(digits)?)?,
+        [b'#', digits @ ..] => char::from_u32(std::str::from_utf8(digits).ok()?.parse().ok()?)?,
+        _ => return None,
+    };
+    Some((end + 2, Decoding::Scalar(scalar)))
+}
+
+fn hex(digits: &[u8]) -> Option<u32> {
+    if digits.is_empty() || digits.len() > 6 {
+        return None;
+    }
+    digits.iter().try_fold(0, |sum, digit| Some(sum << 4 | u32::from(nibble(*digit)?)))
+}
+
+fn nibble(digit: u8) -> Option<u8> {
+    char::from(digit).to_digit(16).map(|value| value as u8)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_part_leads_back_to_the_whole_escapes_that_said_it() {
+        let source = r"a\u0062c%64&#101;&amp;\/\ud83d\ude00z";
+        let decoded = Decoded::of(source.as_bytes()).unwrap();
+        assert_eq!(std::str::from_utf8(&decoded.bytes).unwrap(), "abcde&/😀z");
+        let back = |part: Range<usize>| &source[decoded.source(part)];
+        let parts = [
+            (0..1, "a"),
+            (1..2, r"\u0062"),
+            (0..3, r"a\u0062c"),
+            (3..4, "%64"),
+            (2..5, "c%64&#101;"),
+            (6..7, r"\/"),
+            (8..9, r"\ud83d\ude00"),
+            (11..12, "z"),
+            (0..12, source),
+        ];
+        for (part, expected) in parts {
+            assert_eq!(back(part.clone()), expected, "{part:?}");
+        }
+    }
+
+    #[test]
+    fn text_without_escapes_is_left_alone() {
+        for text in ["", "plain", "50 % of it", r"C:\dir", "a & b", r"\u12", "%4", "&bogus;"] {
+            assert!(Decoded::of(text.as_bytes()).is_none(), "{text}");
+        }
+    }
+}
