@@ -9,7 +9,7 @@ use mdetag::store::path_text::shown;
 use mdetag::store::{policy_files, regular_file, repository};
 use mdetag_core::diagnostic::{Diagnostic, Severity, Source, Sources, Span};
 use mdetag_core::plan::{PolicyReference, guard_changes};
-use mdetag_core::policy::{self, Area, Difference, DifferenceKind, Policy, settings};
+use mdetag_core::policy::{self, Area, Difference, DifferenceKind, Policy, ShownIn, settings};
 use mdetag_core::time::Timestamp;
 
 use super::context::Context;
@@ -163,7 +163,7 @@ impl Base {
             (Ok(base), Ok(own)) => policy::settings_differences(&base, &own),
             // A file that nobody can compare may have changed any lint.
             (Err(why), _) | (_, Err(why)) => {
-                vec![Difference { area: Area::Lints, kind: DifferenceKind::Changed, sentence: why }]
+                vec![Difference { area: Area::Lints, kind: DifferenceKind::Changed, sentence: why, shown: ShownIn::All }]
             }
         }
     }

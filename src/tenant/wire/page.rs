@@ -203,7 +203,9 @@ impl<'de> Deserialize<'de> for SketchRows<'de> {
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
                 // All rows have the same properties.
-                let Some(first) = seq.next_element::<Row<'de, true>>()? else { return Ok(SketchRows::default()) };
+                let Some(first) = seq.next_element::<Row<'de, true>>()? else {
+                    return Ok(SketchRows::default());
+                };
                 let mut rows = vec![first.row];
                 while let Some(next) = seq.next_element::<Row<'de, false>>()? {
                     rows.push(next.row);

@@ -5,8 +5,11 @@
 
 #![expect(missing_docs, reason = "fields and variants are named by what they hold")]
 
+mod between;
+
 use std::collections::{BTreeMap, BTreeSet};
 
+use self::between::{Comparison, apart};
 use super::data::data_files;
 use super::node::{Node, NodeKind};
 use super::syntax;
@@ -23,28 +26,40 @@ pub enum Area {
     Scope,
     /// Selectors that these or device groups use.
     Selectors,
+    /// Lookups that these read.
+    Lookups,
     /// Lints of `mdetag.yaml`.
     Lints,
+    /// Data files that the guard, protections, scope or device groups read.
+    RailData,
     /// Other keys of `mdetag.yaml`.
     Settings,
     Claims,
+    /// Their members are claimed.
+    Families,
     Retire,
     Renames,
+    /// Rules that begin or end on a date: what they do then, no plan of today shows.
+    Dated,
     DeviceGroups,
     Data,
 }
 
 impl Area {
-    const ALL: [Area; 11] = [
+    const ALL: [Area; 15] = [
         Area::Guard,
         Area::Protect,
         Area::Scope,
         Area::Selectors,
+        Area::Lookups,
         Area::Lints,
+        Area::RailData,
         Area::Settings,
         Area::Claims,
+        Area::Families,
         Area::Retire,
         Area::Renames,
+        Area::Dated,
         Area::DeviceGroups,
         Area::Data,
     ];
@@ -56,11 +71,15 @@ impl Area {
             Area::Protect => "protect",
             Area::Scope => "scope",
             Area::Selectors => "selectors",
+            Area::Lookups => "lookups",
             Area::Lints => "lints",
+            Area::RailData => "data of these",
             Area::Settings => "mdetag.yaml",
             Area::Claims => "claims",
+            Area::Families => "families",
             Area::Retire => "retire",
             Area::Renames => "renames",
+            Area::Dated => "dated rules",
             Area::DeviceGroups => "deviceGroups",
             Area::Data => "data",
         }
@@ -68,19 +87,25 @@ impl Area {
 
     /// Whether a difference decides what any plan may do, so that no report may leave it out.
     pub fn is_rail(self) -> bool {
-        self <= Area::Lints
+        self <= Area::RailData
     }
 
     /// The section of a policy file whose entries are compared.
     fn of_section(key: &str) -> Option<Area> {
-        let has_entries =
-            |area: &Area| !matches!(area, Area::Selectors | Area::Lints | Area::Settings | Area::Data);
+        let has_entries = |area: &Area| {
+            use Area::*;
+            !matches!(area, Selectors | Lookups | Lints | RailData | Settings | Dated | Data)
+        };
         Area::ALL.into_iter().filter(has_entries).find(|area| area.word() == key)
     }
 
     fn of_policy_path(path: &str) -> Area {
-        let section = path.split('.').next().unwrap_or(path);
-        Area::of_section(section).unwrap_or(Area::Selectors)
+        let section = path.split(['.', '[']).next().unwrap_or(path);
+        match section {
+            "lookups" => Area::Lookups,
+            "rules" => Area::Dated,
+            _ => Area::of_section(section).unwrap_or(Area::Selectors),
+        }
     }
 
     fn of_settings_path(path: &str) -> Area {
@@ -92,7 +117,7 @@ impl Area {
         match self {
             Area::Guard => "guard changed",
             Area::Lints | Area::Settings => "mdetag.yaml changed",
-            Area::Data => "data changed",
+            Area::RailData | Area::Data => "data changed",
             _ => "policy changed",
         }
     }
@@ -106,6 +131,17 @@ pub enum DifferenceKind {
     New,
 }
 
+impl DifferenceKind {
+    /// As sentences say it.
+    fn words(self) -> &'static str {
+        match self {
+            DifferenceKind::TakenOut => "taken out",
+            DifferenceKind::Changed => "changed",
+            DifferenceKind::New => "new",
+        }
+    }
+}
+
 /// One difference between a policy set and its base.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Difference {
@@ -113,16 +149,27 @@ pub struct Difference {
     pub kind: DifferenceKind,
     /// The whole sentence. Holds names as they are written.
     pub sentence: String,
+    pub shown: ShownIn,
+}
+
+/// Where a difference is said. What is too much for a screen is said there in short, and whole in documents.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ShownIn {
+    All,
+    /// Screens and comments.
+    Short,
+    /// JSON and HTML.
+    Whole,
 }
 
 impl Difference {
     /// A difference of an area: what changed, and how.
     pub fn new(area: Area, how: &str) -> Difference {
-        Difference::of_kind(area, DifferenceKind::Changed, how)
+        Difference::shown(area, DifferenceKind::Changed, how, ShownIn::All)
     }
 
-    fn of_kind(area: Area, kind: DifferenceKind, how: &str) -> Difference {
-        Difference { area, kind, sentence: format!("{}: {how}", area.changed()) }
+    fn shown(area: Area, kind: DifferenceKind, how: &str, shown: ShownIn) -> Difference {
+        Difference { area, kind, sentence: format!("{}: {how}", area.changed()), shown }
     }
 }
 
@@ -130,16 +177,19 @@ impl Difference {
 const RESOLVED: [&str; 5] =
     ["guard.tenantId", "guard.caps", "guard.inventory", "guard.allowReserved", "guard.rollout"];
 
-/// So many rows of a file are shown in full; more are counted.
+/// So many rows of a file are shown on screens; more are counted there. Of a file that feeds a rail it is more.
 const MOST_ROWS: usize = 5;
+const MOST_RAIL_ROWS: usize = 25;
 
-/// A longer entry is cut.
-const MOST_CHARACTERS: usize = 300;
+/// So many rows of a file stand in documents; more are counted.
+const MOST_ROWS_WHOLE: usize = 100_000;
 
 /// Of the policy files and their data files, in the order of their areas.
 pub fn differences(base: &Sources, new: &Sources) -> Vec<Difference> {
-    let mut found = compare(Area::of_policy_path, &rails(base), &rails(new));
-    found.extend(data_differences(base, new));
+    let (before, after) = (rails(base), rails(new));
+    let mut found = compare(Area::of_policy_path, &before, &after);
+    let of_rails = before.files.union(&after.files).cloned().collect();
+    found.extend(data_differences(base, new, &of_rails));
     found.sort_by_key(|difference| difference.area);
     found
 }
@@ -147,7 +197,7 @@ pub fn differences(base: &Sources, new: &Sources) -> Vec<Difference> {
 /// One difference for each key of `mdetag.yaml` that differs; a file that is not there has no keys.
 pub fn settings_differences(base: &str, new: &str) -> Vec<Difference> {
     let read = |text: &str| {
-        let mut found = TextsByPath::default();
+        let mut found = ValuesByPath::default();
         if let (Some(root), _) = syntax::parse(text, SourceId(0)) {
             flatten(&root, String::new(), true, &mut found);
         }
@@ -156,28 +206,31 @@ pub fn settings_differences(base: &str, new: &str) -> Vec<Difference> {
     compare(Area::of_settings_path, &read(base), &read(new))
 }
 
-/// Texts by path. The paths of list items repeat.
+/// Values by path. The paths of list items repeat.
 #[derive(Default)]
-struct TextsByPath {
-    by_path: BTreeMap<String, Vec<String>>,
+struct ValuesByPath {
+    by_path: BTreeMap<String, Vec<Node>>,
     /// Paths of list items: an entry that is gone and one that is new are two facts, not a change.
     items: BTreeSet<String>,
+    /// Names of data files that the rails read.
+    files: BTreeSet<String>,
 }
 
-impl TextsByPath {
+impl ValuesByPath {
     fn add(&mut self, path: String, node: &Node, is_item: bool) {
         if is_item {
             self.items.insert(path.clone());
         }
-        self.by_path.entry(path).or_default().push(written(node));
+        self.by_path.entry(path).or_default().push(node.clone());
     }
 }
 
 /// The entries of a set that say what may be touched, and how much.
-fn rails(sources: &Sources) -> TextsByPath {
-    let mut found = TextsByPath::default();
-    let mut used = BTreeSet::new();
+fn rails(sources: &Sources) -> ValuesByPath {
+    let mut found = ValuesByPath::default();
+    let mut used = Uses::default();
     let mut selectors: BTreeMap<String, Node> = BTreeMap::new();
+    let mut lookups: BTreeMap<String, Node> = BTreeMap::new();
     for (index, source) in sources.files.iter().enumerate() {
         let Some(Node { kind: NodeKind::Map(sections), .. }) =
             syntax::parse(&source.text, SourceId(index as u32)).0
@@ -190,51 +243,104 @@ fn rails(sources: &Sources) -> TextsByPath {
                 ("selectors", NodeKind::Map(named)) => {
                     selectors.extend(named.iter().map(|named| (named.key.clone(), named.value.clone())));
                 }
+                ("lookups", NodeKind::Map(named)) => {
+                    lookups.extend(named.iter().map(|named| (named.key.clone(), named.value.clone())));
+                }
+                ("rules", NodeKind::List(rules)) => {
+                    let dated = rules
+                        .iter()
+                        .filter(|rule| text_of(rule, "from").or(text_of(rule, "until")).is_some());
+                    dated.for_each(|rule| found.add("rules".to_owned(), rule, true));
+                }
                 ("scope", _) => {
-                    collect_uses(&section.value, &mut used);
+                    used.collect(&section.value);
                     found.add(key.to_owned(), &section.value, false);
                 }
                 _ if Area::of_section(key).is_some() => {
-                    collect_uses(&section.value, &mut used);
+                    used.collect(&section.value);
                     flatten(&section.value, key.to_owned(), key != "deviceGroups", &mut found);
                 }
                 _ => {}
             }
         }
     }
-    // A protection that names a selector protects what that selector says, and so on.
+    // A protection that names a selector protects what that selector says, and so on; so it is with a lookup.
     let mut known = BTreeSet::new();
-    while let Some(name) = used.pop_first() {
+    while let Some(name) = used.selectors.pop_first() {
         if let Some(selector) = selectors.get(&name)
             && known.insert(name.clone())
         {
-            let mut further = BTreeSet::new();
-            collect_uses(selector, &mut further);
-            used.extend(further.into_iter().filter(|name| !known.contains(name)));
+            let mut further = Uses::default();
+            further.collect(selector);
+            used.selectors.extend(further.selectors.into_iter().filter(|name| !known.contains(name)));
+            used.lookups.extend(further.lookups);
+            used.files.extend(further.files);
             found.add(format!("selectors.{name}"), selector, false);
         }
     }
+    for name in std::mem::take(&mut used.lookups) {
+        if let Some(lookup) = lookups.get(&name) {
+            used.collect(lookup);
+            flatten(lookup, format!("lookups.{name}"), true, &mut found);
+        }
+    }
+    found.files = used.files;
     found
 }
 
-/// Names of selectors that stand after `use`.
-fn collect_uses(node: &Node, used: &mut BTreeSet<String>) {
-    match &node.kind {
-        NodeKind::List(items) => items.iter().for_each(|item| collect_uses(item, used)),
-        NodeKind::Map(entries) => {
-            for entry in entries {
-                match (entry.key.as_str(), &entry.value.kind) {
-                    ("use", NodeKind::Text(name)) => drop(used.insert(name.clone())),
-                    _ => collect_uses(&entry.value, used),
-                }
-            }
-        }
-        _ => {}
+/// A text or number under a key of an entry.
+fn text_of<'n>(node: &'n Node, key: &str) -> Option<&'n str> {
+    let NodeKind::Map(entries) = &node.kind else { return None };
+    match &entries.iter().find(|entry| entry.key == key)?.value.kind {
+        NodeKind::Text(text) | NodeKind::Number(text) => Some(text),
+        _ => None,
     }
 }
 
+/// What entries hang on.
+#[derive(Default)]
+struct Uses {
+    /// Names that stand after `use`.
+    selectors: BTreeSet<String>,
+    /// Names in `lookup.NAME.COLUMN`.
+    lookups: BTreeSet<String>,
+    /// Names of data files, without their folders.
+    files: BTreeSet<String>,
+}
+
+impl Uses {
+    fn collect(&mut self, node: &Node) {
+        match &node.kind {
+            NodeKind::List(items) => items.iter().for_each(|item| self.collect(item)),
+            NodeKind::Text(text) => self.lookup(text),
+            NodeKind::Map(entries) => {
+                for entry in entries {
+                    self.lookup(&entry.key);
+                    match (entry.key.as_str(), &entry.value.kind) {
+                        ("use", NodeKind::Text(name)) => drop(self.selectors.insert(name.clone())),
+                        ("file" | "inFile" | "queryFile", NodeKind::Text(path)) => {
+                            self.files.insert(file_name(path).to_owned());
+                        }
+                        _ => self.collect(&entry.value),
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn lookup(&mut self, text: &str) {
+        let name = text.strip_prefix("lookup.").and_then(|rest| rest.split('.').next());
+        self.lookups.extend(name.map(str::to_owned));
+    }
+}
+
+fn file_name(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
+}
+
 /// Every key below a node with its value; each item of a list is an entry.
-fn flatten(node: &Node, path: String, is_deep: bool, found: &mut TextsByPath) {
+fn flatten(node: &Node, path: String, is_deep: bool, found: &mut ValuesByPath) {
     if RESOLVED.contains(&path.as_str()) {
         return;
     }
@@ -250,83 +356,38 @@ fn flatten(node: &Node, path: String, is_deep: bool, found: &mut TextsByPath) {
     }
 }
 
-/// A value in one line, keys in order, so that only what it says counts.
-fn written(node: &Node) -> String {
-    match &node.kind {
-        NodeKind::Null => "null".to_owned(),
-        NodeKind::Boolean(value) => value.to_string(),
-        NodeKind::Number(number) => number.clone(),
-        NodeKind::Text(text) => {
-            let is_plain = |text: &str| {
-                text.chars().all(|scalar| scalar.is_alphanumeric() || "./*_-:%".contains(scalar))
-                    && !text.is_empty()
-            };
-            if is_plain(text) { text.clone() } else { format!("\"{text}\"") }
-        }
-        NodeKind::List(items) => {
-            let items: Vec<String> = items.iter().map(written).collect();
-            format!("[{}]", items.join(", "))
-        }
-        NodeKind::Map(entries) => {
-            let mut entries: Vec<String> =
-                entries.iter().map(|entry| format!("{}: {}", entry.key, written(&entry.value))).collect();
-            entries.sort();
-            format!("{{ {} }}", entries.join(", "))
-        }
-    }
-}
-
-fn compare(area: fn(&str) -> Area, base: &TextsByPath, new: &TextsByPath) -> Vec<Difference> {
+fn compare(area: fn(&str) -> Area, base: &ValuesByPath, new: &ValuesByPath) -> Vec<Difference> {
     let mut found = Vec::new();
     let paths: BTreeSet<&String> = base.by_path.keys().chain(new.by_path.keys()).collect();
     for path in paths {
-        let of = |entries: &TextsByPath| entries.by_path.get(path).cloned().unwrap_or_default();
-        let (gone, added) = apart(of(base), of(new));
+        let of = |entries: &ValuesByPath| entries.by_path.get(path).cloned().unwrap_or_default();
+        let mut comparison = Comparison { area: area(path), found: &mut found };
         let is_item = base.items.contains(path) || new.items.contains(path);
-        if let ([was], [is], false) = (gone.as_slice(), added.as_slice(), is_item) {
-            found.push(Difference::new(area(path), &format!("{path} was {} and is {}", cut(was), cut(is))));
-            continue;
+        match (of(base).as_slice(), of(new).as_slice()) {
+            ([was], [is]) if !is_item => comparison.values(path, was, is),
+            (was, is) => comparison.lists(path, was, is),
         }
-        let mut add = |kind: DifferenceKind, how: &str, text: &String| {
-            let how = format!("{path} is {how}: {}", cut(text));
-            found.push(Difference::of_kind(area(path), kind, &how));
-        };
-        gone.iter().for_each(|was| add(DifferenceKind::TakenOut, "taken out", was));
-        added.iter().for_each(|is| add(DifferenceKind::New, "new", is));
     }
     found
 }
 
-/// What only one of two lists holds, each as often as it does.
-fn apart(base: Vec<String>, new: Vec<String>) -> (Vec<String>, Vec<String>) {
-    let mut counts: BTreeMap<&str, i64> = BTreeMap::new();
-    base.iter().for_each(|text| *counts.entry(text).or_default() -= 1);
-    new.iter().for_each(|text| *counts.entry(text).or_default() += 1);
-    let (mut gone, mut added) = (Vec::new(), Vec::new());
-    for (text, count) in counts {
-        let list = if count < 0 { &mut gone } else { &mut added };
-        list.extend((0..count.unsigned_abs()).map(|_| text.to_owned()));
-    }
-    (gone, added)
-}
-
-fn cut(text: &str) -> String {
-    match text.char_indices().nth(MOST_CHARACTERS) {
-        None => text.to_owned(),
-        Some((end, _)) => format!("{}…", &text[..end]),
-    }
-}
-
-fn data_differences(base: &Sources, new: &Sources) -> Vec<Difference> {
+fn data_differences(base: &Sources, new: &Sources, of_rails: &BTreeSet<String>) -> Vec<Difference> {
     let (before, after) = (data(base), data(new));
     let paths: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
-    let mut sentences = Vec::new();
+    let mut found = Vec::new();
     for path in paths {
         let none = BTreeSet::new();
         let (was, is) = (before.get(path), after.get(path));
+        let area = if of_rails.contains(file_name(path)) { Area::RailData } else { Area::Data };
         match (was.is_some(), is.is_some()) {
-            (true, false) => sentences.push(format!("{path} is no longer read")),
-            (false, true) => sentences.push(format!("{path} is new")),
+            (true, false) => {
+                let how = format!("{path} is no longer read");
+                found.push(Difference::shown(area, DifferenceKind::TakenOut, &how, ShownIn::All));
+            }
+            (false, true) => {
+                let how = format!("{path} is new");
+                found.push(Difference::shown(area, DifferenceKind::New, &how, ShownIn::All));
+            }
             _ => {}
         }
         let rows = |rows: Option<&BTreeSet<Vec<u8>>>| -> Vec<String> {
@@ -339,10 +400,10 @@ fn data_differences(base: &Sources, new: &Sources) -> Vec<Difference> {
             .collect()
         };
         let (gone, added) = apart(rows(was), rows(is));
-        sentences.extend(listed(path, "taken out", &gone));
-        sentences.extend(listed(path, "new", &added));
+        listed(area, path, DifferenceKind::TakenOut, &gone, &mut found);
+        listed(area, path, DifferenceKind::New, &added, &mut found);
     }
-    sentences.iter().map(|how| Difference::new(Area::Data, how)).collect()
+    found
 }
 
 /// The bytes of each data file by its path below its root. Files of several roots may share a path.
@@ -356,140 +417,27 @@ fn data(sources: &Sources) -> BTreeMap<String, BTreeSet<Vec<u8>>> {
     found
 }
 
-fn listed(path: &str, how: &str, rows: &[String]) -> Vec<String> {
-    let sentence = |row: &String| format!("{path}: a row is {how}: {}", cut(row));
-    let mut sentences: Vec<String> = rows.iter().take(MOST_ROWS).map(sentence).collect();
-    if rows.len() > MOST_ROWS {
-        let rest = rows.len() - MOST_ROWS;
-        sentences.push(format!("{path}: {rest} more rows are {how}"));
+fn listed(area: Area, path: &str, kind: DifferenceKind, rows: &[String], found: &mut Vec<Difference>) {
+    let how = kind.words();
+    let most = if area.is_rail() { MOST_RAIL_ROWS } else { MOST_ROWS };
+    for (at, row) in rows.iter().take(MOST_ROWS_WHOLE).enumerate() {
+        let shown = if at < most { ShownIn::All } else { ShownIn::Whole };
+        between::say((area, kind), &format!("{path}: a row is {how}:"), row, shown, found);
     }
-    sentences
+    for (most, shown, where_else) in
+        [(most, ShownIn::Short, " (JSON and HTML list them)"), (MOST_ROWS_WHOLE, ShownIn::Whole, "")]
+    {
+        if rows.len() > most {
+            let rest = rows.len() - most;
+            found.push(Difference::shown(
+                area,
+                kind,
+                &format!("{path}: {rest} more rows are {how}{where_else}"),
+                shown,
+            ));
+        }
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use super::*;
-
-    fn set(text: &str) -> Sources {
-        Sources::from_text("p.yaml", &format!("version: 1\n{text}"))
-    }
-
-    fn sentences(found: Vec<Difference>) -> Vec<String> {
-        found.into_iter().map(|difference| difference.sentence).collect()
-    }
-
-    fn between(base: &str, new: &str) -> Vec<String> {
-        sentences(differences(&set(base), &set(new)))
-    }
-
-    #[test]
-    fn rails_stand_before_what_plans_show() {
-        let told = between(
-            "protect: [{ name: dc, select: { everything: true } }]\n",
-            "claims: [A]\nscope: { osPlatform: Linux }\nguard: { approvals: [{ cap: removals, max: 9 }] }\n",
-        );
-        let heads: Vec<&str> = told.iter().map(|told| told.split(" is ").next().unwrap()).collect();
-        assert_eq!(
-            heads,
-            [
-                "guard changed: guard.approvals",
-                "policy changed: protect",
-                "policy changed: scope",
-                "policy changed: claims"
-            ]
-        );
-    }
-
-    #[test]
-    fn a_second_approval_a_deleted_protection_and_a_wider_scope_are_told_entry_by_entry() {
-        let approval = |max: u32| format!("{{ cap: removals, max: {max}, expires: 2026-12-01 }}");
-        let with = |approvals: &[u32]| {
-            let approvals: Vec<String> = approvals.iter().map(|max| approval(*max)).collect();
-            format!("guard: {{ approvals: [{}] }}\n", approvals.join(", "))
-        };
-        assert_eq!(
-            between(&with(&[800]), &with(&[800, 900])),
-            ["guard changed: guard.approvals is new: { cap: removals, expires: 2026-12-01, max: 900 }"]
-        );
-        assert_eq!(between(&with(&[800]), &with(&[800, 800])).len(), 1, "the same one twice");
-        let accept = "guard: { accept: [{ tag: Old, reason: registry, expires: 2026-12-01 }] }\n";
-        let told = between("", accept);
-        assert_eq!(
-            told,
-            ["guard changed: guard.accept is new: { expires: 2026-12-01, reason: registry, tag: Old }"]
-        );
-        let protect = "protect:\n  - { name: dc, select: { use: dcs } }\n";
-        let selector =
-            |glob: &str| format!("selectors: {{ dcs: {{ computerDnsName: {{ glob: \"{glob}\" }} }} }}\n");
-        let base = format!("{protect}{}scope: {{ osPlatform: Linux }}\n", selector("dc*"));
-        let told = between(&base, &format!("scope: {{ everything: true }}\n{}", selector("dc*")));
-        assert_eq!(
-            told,
-            [
-                "policy changed: protect is taken out: { name: dc, select: { use: dcs } }",
-                "policy changed: scope was { osPlatform: Linux } and is { everything: true }",
-                "policy changed: selectors.dcs is taken out: { computerDnsName: { glob: dc* } }",
-            ]
-        );
-        let narrower = format!("{protect}{}scope: {{ osPlatform: Linux }}\n", selector("dc1*"));
-        assert_eq!(between(&base, &narrower).len(), 1, "a selector that a protection uses");
-    }
-
-    #[test]
-    fn every_section_of_rails_is_compared_and_places_do_not_matter() {
-        for (was, is) in [
-            ("claims: [A]\n", "claims: [A, \"*\"]\n"),
-            ("renames: { A: B }\n", "renames: { A: C }\n"),
-            ("retire: [A]\n", "retire: []\n"),
-            ("deviceGroups: { file: groups.json }\n", "deviceGroups: { file: other.json }\n"),
-            (
-                "guard: { invariants: [{ name: a, tag: T, atLeast: 5 }] }\n",
-                "guard: { invariants: [{ name: a, tag: T, atLeast: 1 }] }\n",
-            ),
-        ] {
-            assert!(!between(was, is).is_empty(), "{was} {is}");
-            assert_eq!(between(was, was), [""; 0]);
-        }
-        assert_eq!(
-            between("claims: [A, B]\nretire: [C]\n", "retire:\n  - C\nclaims:\n  - B\n  - A\n"),
-            [""; 0]
-        );
-    }
-
-    #[test]
-    fn data_files_are_compared_by_their_rows() {
-        let of = |rows: &str| {
-            let mut sources = set(
-                "rules:\n  - { name: r, select: { computerDnsName: { inFile: list.csv } }, tags: [T] }\n",
-            );
-            sources.data.insert((0, "list.csv".to_owned()), Ok(Arc::from(rows.as_bytes())));
-            sources
-        };
-        assert_eq!(
-            sentences(differences(&of("a\nb\n"), &of("b\r\nc\n"))),
-            ["data changed: list.csv: a row is taken out: a", "data changed: list.csv: a row is new: c"]
-        );
-        let many: String = (0..100).map(|row| format!("{row}\n")).collect();
-        let told = sentences(differences(&of(""), &of(&many)));
-        assert_eq!(told.len(), MOST_ROWS + 1);
-        assert!(told[MOST_ROWS].ends_with("95 more rows are new"), "{told:?}");
-    }
-
-    #[test]
-    fn every_key_of_the_settings_is_compared() {
-        let base = "version: 1\nlints: { W0710: deny }\ntenants: { a: { policies: [p/] } }\n";
-        let new = "version: 1\nlints: { W0710: allow }\ntenants: { a: { policies: [p/, q/], cloud: gcc } }\n";
-        assert_eq!(
-            sentences(settings_differences(base, new)),
-            [
-                "mdetag.yaml changed: lints.W0710 was deny and is allow",
-                "mdetag.yaml changed: tenants.a.cloud is new: gcc",
-                "mdetag.yaml changed: tenants.a.policies is new: q/",
-            ]
-        );
-        assert_eq!(settings_differences("", new).len(), 5);
-        assert_eq!(settings_differences(new, new), []);
-    }
-}
+mod tests;

@@ -3,6 +3,8 @@
 //!
 //! Shows no group: where one fits, `markdown` does.
 
+use crate::policy::ShownIn;
+
 use super::ending::outcomes;
 use super::escape::{clip, markdown as code};
 use super::first_lines;
@@ -48,7 +50,7 @@ pub(super) fn write(model: &Model<'_>, max_chars: usize) -> String {
         let more = counted((refusals.len() - REFUSALS) as u64, "more refusal");
         lines.push(format!("**⛔ {more}**\n\n"));
     }
-    let kinds = sentences::must_read_by_kind(model);
+    let kinds = sentences::must_read_by_kind(model, ShownIn::Whole);
     let must_read: Vec<(&str, &str)> = kinds.iter().flat_map(first_lines::of_kind).collect();
     lines.push(first_lines::left_out(&must_read, "line"));
     let sandbox = if model.is_sandbox() { "SANDBOX · " } else { "" };

@@ -4,6 +4,8 @@
 
 use itertools::Itertools;
 
+use crate::policy::ShownIn;
+
 use super::escape::{clip, markdown as code};
 use super::model::Model;
 use super::sentences::{self, MustRead};
@@ -15,7 +17,7 @@ const SHORT: usize = 120;
 
 /// Nothing where there is nothing to say.
 pub(super) fn write(model: &Model<'_>, max_chars: usize) -> String {
-    let kinds = sentences::must_read_by_kind(model);
+    let kinds = sentences::must_read_by_kind(model, ShownIn::Whole);
     let mut sentences: Vec<(&str, &str)> = kinds.iter().flat_map(of_kind).collect();
     let room = max_chars / 2;
     let mut lines = with(model, &sentences, WHOLE);
@@ -73,7 +75,8 @@ pub(super) fn left_out(sentences: &[(&str, &str)], noun: &str) -> String {
 
 /// The differences that only change the plan, behind a line with their counts.
 fn folded(model: &Model<'_>, is_first: bool, room: usize) -> String {
-    let further = sentences::further(model);
+    let further = sentences::further(model, ShownIn::Whole);
+    let all = sentences::further(model, ShownIn::Short).len();
     if further.is_empty() {
         return String::new();
     }
@@ -81,15 +84,14 @@ fn folded(model: &Model<'_>, is_first: bool, room: usize) -> String {
     let noun =
         if is_first { "difference from the base|differences from the base" } else { "more difference" };
     let counts = sentences::further_by_area(model);
-    let mut text = format!(
-        "<details><summary>{sandbox}⚠ {}: {counts}</summary>\n\n",
-        counted(further.len() as u64, noun)
-    );
+    let mut text =
+        format!("<details><summary>{sandbox}⚠ {}: {counts}</summary>\n\n", counted(all as u64, noun));
     let lines: Vec<String> =
         further.iter().map(|difference| format!("- {}\n", code(&clip(difference, WHOLE)))).collect();
     let shown = fill(&mut text, &lines, room);
     if shown < lines.len() {
-        text.push_str(&format!("- … and {}\n", counted((lines.len() - shown) as u64, "more difference")));
+        let rest = all.max(lines.len()) - shown;
+        text.push_str(&format!("- … and {}\n", counted(rest as u64, "more difference")));
     }
     text + "\n</details>\n\n"
 }

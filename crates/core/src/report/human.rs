@@ -5,6 +5,8 @@
 use std::borrow::Cow;
 use std::io::{self, Write};
 
+use crate::policy::ShownIn;
+
 use super::consequences;
 use super::ending;
 use super::escape::{clip, terminal};
@@ -49,7 +51,9 @@ pub fn human(model: &Model<'_>, style: &Style, out: &mut dyn Write) -> io::Resul
 /// The first lines: what must be read before anything else, and what the report is about.
 fn head(model: &Model<'_>, style: &Style, out: &mut dyn Write) -> io::Result<()> {
     let mut sandbox = if model.is_sandbox() { "SANDBOX · " } else { "" };
-    for notice in sentences::must_read(model).iter().chain(&sentences::further(model)) {
+    for notice in
+        sentences::must_read(model, ShownIn::Whole).iter().chain(&sentences::further(model, ShownIn::Whole))
+    {
         write_prose(&format!("{sandbox}{}", terminal(notice)), Paint::Notice, (0, 2), style, out)?;
         sandbox = "";
     }

@@ -14,6 +14,8 @@ use crate::apply::{Halt, Outcome};
 use crate::plan::{TenantReference, Totals, document};
 use crate::time::Timestamp;
 
+use crate::policy::ShownIn;
+
 use super::alike::alike;
 use super::escape::clip;
 use super::model::{ChangeOrigin, Model, Subject};
@@ -275,7 +277,13 @@ fn planned(model: &Model<'_>, out: &mut dyn Write) -> io::Result<()> {
             this_change: this.totals,
             before: before.totals,
             dropped: model.dropped,
-            policy_changes: model.input.policy_changes.iter().map(|it| it.sentence.clone()).collect(),
+            policy_changes: model
+                .input
+                .policy_changes
+                .iter()
+                .filter(|difference| difference.shown != ShownIn::Short)
+                .map(|difference| difference.sentence.clone())
+                .collect(),
             changes: ChangeRows { model, only: Some(ChangeOrigin::ThisChange) },
         };
         out.write_all(b",\n  \"split\": ")?;

@@ -8,7 +8,7 @@ use itertools::Itertools;
 
 use crate::inventory::BaselineReport;
 use crate::plan::{AxisReport, GapReason, GuardReport, InvariantReport, Plan, Unresolved, Withheld};
-use crate::policy::{Axis, Percent};
+use crate::policy::{Axis, Percent, ShownIn};
 use crate::time;
 
 use super::consequences;
@@ -90,12 +90,13 @@ pub fn facts(model: &Model<'_>) -> Vec<String> {
 }
 
 /// What a reviewer must read first: a changed guard, protection or scope, an untrusted inventory, a broken invariant, a file of device groups that is wrong. Not escaped.
-pub fn must_read(model: &Model<'_>) -> Vec<String> {
-    must_read_by_kind(model).into_iter().flat_map(|kind| kind.sentences).collect()
+/// Differences that only others show are `hidden`.
+pub fn must_read(model: &Model<'_>, hidden: ShownIn) -> Vec<String> {
+    must_read_by_kind(model, hidden).into_iter().flat_map(|kind| kind.sentences).collect()
 }
 
 /// The same by kind: the differences by section, what is taken out apart from what is changed and what is new.
-pub fn must_read_by_kind(model: &Model<'_>) -> Vec<MustRead> {
+pub fn must_read_by_kind(model: &Model<'_>, hidden: ShownIn) -> Vec<MustRead> {
     let other = |sentences: Vec<String>| MustRead { section: "other", sentences };
     let header = &model.input.plan.header;
     let undoes = header.reverts.iter().map(|run| {
@@ -108,7 +109,8 @@ pub fn must_read_by_kind(model: &Model<'_>) -> Vec<MustRead> {
         format!("this undoes run {run}: until the policies change, or with --after-revert, it stays undone{opposed}")
     });
     let mut kinds = vec![other(undoes.collect()), other(model.input.notices.to_vec())];
-    let rails = model.input.policy_changes.iter().filter(|difference| difference.area.is_rail());
+    let rails = model.input.policy_changes.iter();
+    let rails = rails.filter(|difference| difference.area.is_rail() && difference.shown != hidden);
     let rails = rails.sorted_by_key(|difference| (difference.area, difference.kind));
     for ((area, _), differences) in &rails.chunk_by(|difference| (difference.area, difference.kind)) {
         let sentences = differences.map(|difference| difference.sentence.clone()).collect();
@@ -147,14 +149,16 @@ pub struct MustRead {
 }
 
 /// Differences from the base that only change what is planned, so that the plan shows what they come to. Not escaped.
-pub fn further(model: &Model<'_>) -> Vec<String> {
-    let others = model.input.policy_changes.iter().filter(|difference| !difference.area.is_rail());
+pub fn further(model: &Model<'_>, hidden: ShownIn) -> Vec<String> {
+    let others = model.input.policy_changes.iter();
+    let others = others.filter(|difference| !difference.area.is_rail() && difference.shown != hidden);
     others.map(|difference| difference.sentence.clone()).collect()
 }
 
-/// How many differences [`further`] has of each area: `claims 12, data 3`.
+/// How many differences there are of each further area, shown or not: `claims 12, data 3`.
 pub fn further_by_area(model: &Model<'_>) -> String {
-    let others = model.input.policy_changes.iter().filter(|difference| !difference.area.is_rail());
+    let others = model.input.policy_changes.iter();
+    let others = others.filter(|difference| !difference.area.is_rail() && difference.shown != ShownIn::Short);
     let counts = others.map(|difference| difference.area).sorted().dedup_with_count();
     counts.map(|(count, area)| format!("{} {}", area.word(), number(count as u64))).join(", ")
 }

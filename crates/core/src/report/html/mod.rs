@@ -14,6 +14,8 @@ use std::io::{self, Write};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use crate::policy::ShownIn;
+
 use super::ending::{outcomes, shown_by, ways_on};
 use super::escape::{self, clip, html as text};
 use super::fold::{self, Line};
@@ -87,8 +89,10 @@ fn head(model: &Model<'_>, title: &str, out: &mut dyn Write) -> io::Result<()> {
             "<p class=\"notice\"><strong>SANDBOX</strong> A simulated tenant: nothing here is real.</p>"
         )?;
     }
-    for notice in sentences::must_read(model).iter().chain(&sentences::further(model)) {
-        writeln!(out, "<p class=\"notice\">{}</p>", text(&clip(notice, 1_000)))?;
+    for notice in
+        sentences::must_read(model, ShownIn::Short).iter().chain(&sentences::further(model, ShownIn::Short))
+    {
+        writeln!(out, "<p class=\"notice\">{}</p>", text(notice))?;
     }
     writeln!(out, "<h1>{title}</h1>")?;
     let facts = sentences::facts(model).join(" · ");
