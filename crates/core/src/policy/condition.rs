@@ -8,6 +8,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use regex::{Regex, RegexBuilder};
 
+use super::expression_size::{self, TooLarge};
 use super::names::Names;
 use super::node::{Node, NodeKind, shown};
 use super::operators::{Operand, kind_name, operand, operators};
@@ -302,22 +303,32 @@ impl Reader<'_> {
     }
 
     fn regexes(&mut self, what: &str, texts: &[(&str, Span)]) -> Option<Vec<Regex>> {
-        let compile = |source: &str| {
-            let composed = text::compose(source);
-            let built = RegexBuilder::new(&composed)
+        let compile = |composed: &str| {
+            let built = RegexBuilder::new(composed)
                 .case_insensitive(true)
                 .size_limit(1 << 20)
-                .nest_limit(100)
+                .nest_limit(expression_size::NESTED)
                 .build();
             built.map_err(|error| match error {
-                regex::Error::CompiledTooBig(_) => {
-                    "the expression is too large: use fewer or smaller repetitions".to_owned()
-                }
+                regex::Error::CompiledTooBig(_) => TooLarge::One.sentence().to_owned(),
                 error => regex_message(&error.to_string()),
             })
         };
-        let regexes: Vec<_> =
-            texts.iter().filter_map(|(text, span)| self.pattern(what, text, *span, compile)).collect();
+        let mut regexes = Vec::new();
+        for (text, span) in texts {
+            let composed = text::compose(text);
+            // Before anything is compiled: what is refused must cost nothing either.
+            let grown = if text.len() <= MAX_PATTERN { self.growth.take(&composed) } else { Ok(()) };
+            match grown {
+                Ok(()) => regexes.extend(self.pattern(what, text, *span, |_| compile(&composed))),
+                Err(TooLarge::Set { first: false }) => {}
+                Err(why @ TooLarge::Set { .. }) => self.report(
+                    Diagnostic::error("E0110", *span, why.sentence())
+                        .help("use fewer or smaller repetitions, or globs; put plain names into a file and use `inFile`"),
+                ),
+                Err(why) => drop(self.parsed::<Regex>(*span, what, Err(why.sentence().to_owned()))),
+            }
+        }
         (regexes.len() == texts.len()).then_some(regexes)
     }
 

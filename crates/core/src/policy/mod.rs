@@ -6,6 +6,7 @@
 
 mod accept;
 mod answer;
+mod expression_size;
 mod condition;
 mod data;
 mod data_sources;
@@ -59,7 +60,7 @@ pub use device_groups::{
     DeviceGroup, DeviceGroups, FetchedGroups, GroupCondition, GroupIndex, Operator, Property, Remediation,
     TagConditions, Ungrouped, fetched as fetched_device_groups, read as read_device_groups,
 };
-pub use differences::{Area, Difference, DifferenceKind, differences, settings_differences};
+pub use differences::{Area, Difference, DifferenceKind, ShownIn, differences, settings_differences};
 pub(crate) use json_table::recorded_rows;
 pub use keyed_rows::{LookupCell, LookupRows};
 pub use lookup::{Lookup, LookupQuery, LookupSource};

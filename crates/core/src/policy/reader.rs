@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use super::expression_size::Growth;
 use super::node::{MappingEntry, Node, NodeKind, shown};
 use super::scalars;
 use super::shape::MappingKey;
@@ -30,6 +31,8 @@ pub(super) struct Reader<'a> {
     counts: [usize; 3],
     /// How many patterns were compiled; each costs kilobytes.
     pub(super) patterns: usize,
+    /// What is left for regular expressions.
+    pub(super) growth: Growth,
     /// Whether rules or their tags are missing from the policy because of a mistake that has been reported: then nothing
     /// can be said about what no rule does.
     pub(super) is_partial: bool,
@@ -66,6 +69,7 @@ impl<'a> Reader<'a> {
             findings: Vec::new(),
             counts: [0; 3],
             patterns: 0,
+            growth: Growth::default(),
             is_partial: false,
         }
     }

@@ -98,17 +98,20 @@ impl ApprovalReport {
         format!("{}{tag}={}", self.cap.word(), self.max)
     }
 
-    /// `removals=800 until 2026-12-15 (approval, SEC-2001; earlier runs used 300, 500 are left)`.
+    /// `removals=800 until 2026-12-15, not bound to a plan (approval "SEC-2001"; earlier runs used 300, 500 are left)`. People's
+    /// words stand in quotes, and what binds it outside of them: no ticket makes an approval look bound.
     pub fn sentence(&self) -> String {
         let text = self.text();
         let Some(expires) = &self.expires else { return format!("{text} for this run (--allow)") };
-        let because = self.because.as_ref().map_or_else(String::new, |because| format!(", {because}"));
-        let bound = if self.changes.is_some() { ", for these changes only" } else { "" };
+        let because =
+            self.because.as_ref().map_or_else(String::new, |because| format!(" {}", quoted(because)));
+        let bound =
+            if self.changes.is_some() { "bound to these changes only" } else { "not bound to a plan" };
         let used = match self.used {
             0 => String::new(),
             used => format!("; earlier runs used {used}, {} are left", self.max.saturating_sub(used)),
         };
-        format!("{text} until {expires} (approval{because}{bound}{used})")
+        format!("{text} until {expires}, {bound} (approval{because}{used})")
     }
 
     /// Whether it raises the cap of an axis, and of a tag on it.
@@ -200,6 +203,11 @@ fn from_flag(allowance: &Allowance) -> ApprovalReport {
         expires: None,
         changes: None,
     }
+}
+
+/// People's words in quotes that they cannot end.
+fn quoted(words: &str) -> String {
+    format!("\"{}\"", words.replace(['"', '“', '”', '„', '\u{2033}', '\u{ff02}'], "'"))
 }
 
 fn from_policy(approval: &Approval, sources: &Sources) -> ApprovalReport {

@@ -142,7 +142,10 @@ fn approvals_count_through_their_last_day_and_warn_after_it() {
     let until = |expires| approved(vec![approval(Axis::Removals, 50, expires)]);
     let report = check(removing(50, 100), &until("2026-11-22"), &[]);
     assert!(!report.refused);
-    assert_eq!(report.approvals[0].sentence(), "removals=50 until 2026-11-22 (approval, SEC-2001)");
+    assert_eq!(
+        report.approvals[0].sentence(),
+        "removals=50 until 2026-11-22, not bound to a plan (approval \"SEC-2001\")"
+    );
     let Err(refused) = SafePlan::new(removing(50, 100), &until("2026-11-21"), &[], &sources()) else {
         panic!("an expired approval does not count")
     };
@@ -169,7 +172,7 @@ fn the_number_of_an_approval_is_a_total_over_all_runs() {
     second.measures.past = Some(Past { uses, ..Past::default() });
     let report = check(second.clone(), &guard, &[]);
     assert!(!report.refused);
-    let used = "removals=50 until 2026-12-01 (approval, SEC-2001; earlier runs used 30, 20 are left)";
+    let used = "removals=50 until 2026-12-01, not bound to a plan (approval \"SEC-2001\"; earlier runs used 30, 20 are left)";
     assert_eq!(report.approvals[0].sentence(), used);
     let mut third = removing(21, 100);
     third.measures.past = second.measures.past;

@@ -1,0 +1,118 @@
+//! How far regular expressions grow when they are compiled: a repetition of twelve bytes can take megabytes.
+//!
+//! Estimates before anything is compiled, and one budget holds for all expressions of a policy set.
+
+use regex_syntax::ParserBuilder;
+use regex_syntax::hir::{Class, Hir, HirKind};
+
+/// What the expressions of a set may come to, in steps of their automata beyond one a byte as written. A step takes about a hundred
+/// bytes in all the automata that it stands in.
+const MOST_STEPS: u64 = 400_000;
+
+/// What one of them may come to.
+const MOST_STEPS_OF_ONE: u64 = 100_000;
+
+/// Brackets within brackets, as for the compiler.
+pub(super) const NESTED: u32 = 100;
+
+/// What is left of the budget of a set.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Growth {
+    left: u64,
+    /// Whether the end of it was said.
+    told: bool,
+}
+
+impl Default for Growth {
+    fn default() -> Growth {
+        Growth { left: MOST_STEPS, told: false }
+    }
+}
+
+/// Why an expression is not compiled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum TooLarge {
+    /// It alone.
+    One,
+    /// All of the set together. Said once.
+    Set { first: bool },
+}
+
+impl TooLarge {
+    pub(super) fn sentence(&self) -> &'static str {
+        match self {
+            TooLarge::One => "the expression is too large: use fewer or smaller repetitions",
+            TooLarge::Set { .. } => "the regular expressions of this policy set are too large together",
+        }
+    }
+}
+
+impl Growth {
+    /// Takes an expression off the budget. One that cannot be read is left to the compiler, which says why.
+    pub(super) fn take(&mut self, source: &str) -> Result<(), TooLarge> {
+        let mut parser = ParserBuilder::new().case_insensitive(true).nest_limit(NESTED).build();
+        let Ok(expression) = parser.parse(source) else { return Ok(()) };
+        let grown = steps(&expression).saturating_sub(2 * source.len() as u64);
+        if grown > MOST_STEPS_OF_ONE {
+            return Err(TooLarge::One);
+        }
+        match self.left.checked_sub(grown) {
+            Some(left) => {
+                self.left = left;
+                Ok(())
+            }
+            None => Err(TooLarge::Set { first: !std::mem::replace(&mut self.told, true) }),
+        }
+    }
+}
+
+/// About how many steps the automaton of an expression has.
+fn steps(expression: &Hir) -> u64 {
+    match expression.kind() {
+        HirKind::Empty | HirKind::Look(_) => 1,
+        HirKind::Literal(literal) => literal.0.len() as u64,
+        HirKind::Class(Class::Unicode(class)) => class.ranges().len() as u64,
+        HirKind::Class(Class::Bytes(class)) => class.ranges().len() as u64,
+        HirKind::Capture(capture) => steps(&capture.sub).saturating_add(2),
+        HirKind::Concat(parts) | HirKind::Alternation(parts) => {
+            parts.iter().fold(1, |sum, part| steps(part).saturating_add(sum))
+        }
+        HirKind::Repetition(repetition) => {
+            let times = repetition.max.unwrap_or(repetition.min.saturating_add(1)).max(1);
+            steps(&repetition.sub).saturating_add(1).saturating_mul(u64::from(times))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_repetitions_over_and_over_are_one_too_large_set() {
+        let mut growth = Growth::default();
+        let taken = (0..300).filter(|number| growth.take(&format!("a{{10000}}{number}")).is_ok()).count();
+        assert!((5..40).contains(&taken), "{taken}");
+        assert_eq!(growth.take("b{10000}"), Err(TooLarge::Set { first: false }));
+        assert_eq!(growth.take("plain"), Ok(()), "what does not grow is always compiled");
+    }
+
+    #[test]
+    fn one_that_is_too_large_alone_costs_nothing_of_the_budget() {
+        let mut growth = Growth::default();
+        for _ in 0..1000 {
+            assert_eq!(growth.take(r"\w{30}{30}N"), Err(TooLarge::One));
+        }
+        assert_eq!(growth.take(r"a{1000}{1000}{1000}{1000}"), Err(TooLarge::One));
+        assert_eq!(growth.take(r"srv\d{3}"), Ok(()));
+    }
+
+    #[test]
+    fn sets_as_people_write_them_are_far_from_the_budget() {
+        let mut growth = Growth::default();
+        for number in 0..1000 {
+            let source = format!(r"^(dc|ex|sql)-?\d{{2,3}}[a-z]+\.site{number}\.corp\.example\.com$");
+            assert_eq!(growth.take(&source), Ok(()), "{number}");
+        }
+    }
+}
