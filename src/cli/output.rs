@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use mdetag::store::output_file;
 use mdetag::store::state::SANDBOX;
+use mdetag_core::diagnostic::{Diagnostic, Sources};
 use mdetag_core::plan::{Plan, TenantReference, document};
 use mdetag_core::report;
 use mdetag_core::report::escape::JsonLog;
@@ -19,6 +20,7 @@ use super::args::{CiSystem, Command, Format, Global, ReportArgs};
 use super::ci;
 use super::console::Console;
 use super::context::Context;
+use super::exit::Exit;
 use super::failure::Failure;
 
 /// Reports that were asked for, checked before any work is done.
@@ -160,7 +162,10 @@ impl Reports {
         tenant: &TenantReference,
         failure: Failure,
     ) -> Failure {
-        let Some(found) = &failure.findings else { return failure };
+        let Some(found) = &failure.findings else {
+            self.tell_failure(console, (subject, ci), tenant, &failure);
+            return failure;
+        };
         let unplanned = Unplanned { subject, tenant, sources: &found.0, findings: &found.1 };
         ci::annotate(ci, &found.0, &found.1, console);
         let written = self.write_unplanned(&unplanned, console);
@@ -172,6 +177,40 @@ impl Reports {
             console.complain(&format!("warning: the findings cannot be reported: {why}"));
         }
         failure
+    }
+
+    /// A failure that is no finding about a policy, such as a sign-in: to the files, so that none of an earlier run, or of the
+    /// repository, passes for this one's. What an apply has written already stays.
+    fn tell_failure(
+        &self,
+        console: &Console,
+        (subject, ci): (Subject, CiSystem),
+        tenant: &TenantReference,
+        failure: &Failure,
+    ) {
+        if matches!(subject, Subject::Applied) || failure.exit != Exit::Error || failure.is_broken_pipe() {
+            return;
+        }
+        let mut finding = Diagnostic::error(failure.code, None, failure.message.clone());
+        finding.help.clone_from(&failure.help);
+        let (sources, findings) = (Sources::default(), [finding]);
+        let unplanned = Unplanned { subject, tenant, sources: &sources, findings: &findings };
+        let mut faults: Vec<Failure> = self
+            .files
+            .iter()
+            .filter(|(format, _)| holds_findings(*format))
+            .filter_map(|(format, path)| {
+                let written = output_file::write(path, |out| {
+                    unplanned::write(*format, &unplanned, self.max_chars, out)
+                });
+                written.err().map(Failure::from)
+            })
+            .collect();
+        faults.extend(ci::summarize(ci, &unplanned).err());
+        // A file that could not be written may be the failure itself.
+        for why in faults.iter().filter(|why| why.message != failure.message && !why.is_broken_pipe()) {
+            console.complain(&format!("warning: the failure cannot be reported: {why}"));
+        }
     }
 
     fn write_unplanned(&self, unplanned: &Unplanned<'_>, console: &Console) -> Result<(), Failure> {

@@ -81,6 +81,21 @@ impl StatePlaceInputs<'_> {
         let nearest = whole.ancestors().find(|place| place.symlink_metadata().is_ok());
         let is_inside = nearest.is_some_and(|nearest| real(nearest).starts_with(real(root)))
             && (whole.starts_with(plain(root)) || whole.starts_with(real(root)));
+        let own = |part: &std::ffi::OsStr| {
+            part.to_str()
+                .is_some_and(|part| [".git", ".github"].iter().any(|own| part.eq_ignore_ascii_case(own)))
+        };
+        let lies_in =
+            |path: &Path, root: &Path| path.strip_prefix(root).is_ok_and(|below| below.iter().any(own));
+        if lies_in(&whole, &plain(root))
+            || nearest.is_some_and(|nearest| lies_in(&real(nearest), &real(root)))
+        {
+            let file = terminal(self.file.unwrap_or_default()).into_owned();
+            return Err(Failure::file(format!(
+                "`state` of mdetag.yaml names `{file}`, a folder of git or of GitHub"
+            ))
+            .help("name another folder: the file lies in the pull request"));
+        }
         if is_inside {
             return Ok(());
         }
@@ -169,6 +184,15 @@ mod tests {
         for outside in ["../x", "/var/lib/mdetag", "state/../../x"] {
             assert!(place(words(None, Some(outside), "", root)).is_err(), "{outside}");
         }
+    }
+
+    #[test]
+    fn the_folders_of_git_and_github_are_no_place_for_state_that_a_file_names() {
+        let folder = tempfile::tempdir().unwrap();
+        for own in [".git", ".git/x", ".github/x", "a/.GIT", "./x/../.git"] {
+            assert!(place(words(None, Some(own), "", folder.path())).is_err(), "{own}");
+        }
+        assert!(place(words(None, Some("git/.gitstate"), "", folder.path())).is_ok());
     }
 
     #[cfg(unix)]

@@ -1,6 +1,7 @@
 //! Files that people name for output: a plan, a report, a snapshot. Pipes and devices are written into, files appear whole.
 //!
-//! Knows no format. A repository may bring links: one that leads out of the working directory is replaced, not followed.
+//! Knows no format. A repository may bring links: a file's that leads out of the working directory is replaced, not followed; a
+//! folder's is refused, and so is whatever lies in `.git`.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, ErrorKind, Result, Seek, Write};
@@ -30,6 +31,59 @@ enum Place {
 pub fn write(path: &Path, content: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
     written(path, content)
         .map_err(|error| io::Error::new(error.kind(), format!("cannot write {}: {error}", shown(path))))
+}
+
+/// Checks that an output may be written to a place, before anything is made there.
+///
+/// # Errors
+/// A folder behind a link that leads out of the working directory, and a place in `.git`.
+pub fn check(path: &Path) -> Result<()> {
+    let named = |why: String| io::Error::new(ErrorKind::PermissionDenied, format!("{}: {why}", shown(path)));
+    reached(path).map_err(named)
+}
+
+/// Says why an output must not be written there.
+fn reached(path: &Path) -> std::result::Result<(), String> {
+    let here = fs::canonicalize(".").map_err(|error| error.to_string())?;
+    if is_in_git(path, &here) {
+        return Err("it lies in `.git`, where git would take it for its own".to_owned());
+    }
+    let mut walked = PathBuf::new();
+    for part in folder(path).components() {
+        walked.push(part);
+        let is_link = fs::symlink_metadata(&walked).is_ok_and(|known| known.is_symlink());
+        // Links above the working directory are this computer's own.
+        let is_brought = || fs::canonicalize(folder(&walked)).is_ok_and(|above| above.starts_with(&here));
+        if is_link && is_brought() {
+            let leads_inside = fs::canonicalize(&walked).is_ok_and(|target| target.starts_with(&here));
+            if !leads_inside {
+                let link = shown(&walked);
+                return Err(format!(
+                    "`{link}` is a link that leads out of the working directory; name the folder itself"
+                ));
+            }
+        }
+    }
+    // Through links, too: of the folder, and of the file itself.
+    let mut target = path.to_path_buf();
+    for _ in 0..MAX_LINKS {
+        let real = fs::canonicalize(folder(&target)).unwrap_or_else(|_| folder(&target).to_path_buf());
+        let name = target.file_name().map_or_else(PathBuf::new, PathBuf::from);
+        if is_in_git(&real.join(name), &here) {
+            return Err("it leads into `.git`, where git would take it for its own".to_owned());
+        }
+        let Ok(next) = fs::read_link(&target) else { break };
+        target = folder(&target).join(next);
+    }
+    Ok(())
+}
+
+/// Whether a path has a part `.git`, beyond the working directory where it lies below that.
+fn is_in_git(path: &Path, here: &Path) -> bool {
+    let below = path.strip_prefix(here).unwrap_or(path);
+    below.iter().any(|part| {
+        part.to_str().is_some_and(|part| part.trim_end_matches(['.', ' ']).eq_ignore_ascii_case(".git"))
+    })
 }
 
 fn written(path: &Path, content: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
@@ -75,6 +129,7 @@ fn buffered(file: impl Write, content: impl FnOnce(&mut dyn Write) -> Result<()>
 /// No place for it.
 pub fn temporary(path: &Path) -> Result<NamedTempFile> {
     // What is written into needs no neighbour; opening it now would make a reader of a pipe wait with us.
+    check(path)?;
     match fs::metadata(path).is_ok_and(|known| !known.is_file()) {
         true => NamedTempFile::new(),
         false => beside(path).or_else(|_| NamedTempFile::new()),
@@ -97,6 +152,7 @@ pub fn put(mut file: NamedTempFile, path: &Path) -> Result<()> {
 
 /// Where a path leads: through links, as far as they may be followed.
 fn place(path: &Path) -> Result<Place> {
+    reached(path).map_err(|why| io::Error::new(ErrorKind::PermissionDenied, why))?;
     let mut current = path.to_path_buf();
     for _ in 0..MAX_LINKS {
         if let Some(file) = descriptor(&current) {
@@ -110,11 +166,29 @@ fn place(path: &Path) -> Result<Place> {
             return Ok(regular(path, current));
         }
         if !known.is_symlink() {
-            return OpenOptions::new().write(true).open(&current).map(Place::Open);
+            let file = OpenOptions::new().write(true).open(&current)?;
+            if current != path && swallows(&file) {
+                let why = "it is a link to a device, where the content would be lost; name the device itself";
+                return Err(io::Error::new(ErrorKind::PermissionDenied, why));
+            }
+            return Ok(Place::Open(file));
         }
         current = folder(&current).join(fs::read_link(&current)?);
     }
     Ok(Place::Whole(path.to_path_buf()))
+}
+
+/// Whether what is written into a device is seen by nobody, as with `/dev/null`.
+#[cfg(unix)]
+fn swallows(file: &File) -> bool {
+    use std::io::IsTerminal;
+    use std::os::unix::fs::FileTypeExt;
+    file.metadata().is_ok_and(|known| known.file_type().is_char_device()) && !file.is_terminal()
+}
+
+#[cfg(not(unix))]
+fn swallows(_: &File) -> bool {
+    false
 }
 
 /// The regular file to replace: where the links lead, if that is inside the working directory, else the link itself.
@@ -198,55 +272,4 @@ fn in_place(path: &Path, error: &io::Error) -> Option<Result<File>> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn folders_are_made_and_old_content_is_replaced() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a/b/c.txt");
-        for text in ["one", "two"] {
-            write(&path, |out| out.write_all(text.as_bytes())).unwrap();
-        }
-        assert_eq!(fs::read(&path).unwrap(), b"two");
-        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "nothing is left beside it");
-    }
-
-    #[test]
-    fn content_that_fails_leaves_the_old_file() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("plan.json");
-        fs::write(&path, "old").unwrap();
-        let failed = write(&path, |out| {
-            out.write_all(b"half")?;
-            Err(io::Error::other("no more"))
-        });
-        assert!(failed.unwrap_err().to_string().contains("plan.json: no more"));
-        assert_eq!(fs::read_to_string(&path).unwrap(), "old");
-    }
-
-    #[test]
-    fn a_file_that_cannot_be_renamed_over_is_written_in_place() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("mounted.json");
-        fs::write(&path, "a longer old text").unwrap();
-        for kind in [ErrorKind::ResourceBusy, ErrorKind::CrossesDevices, ErrorKind::PermissionDenied] {
-            in_place(&path, &kind.into()).unwrap().unwrap().write_all(b"new").unwrap();
-            assert_eq!(fs::read_to_string(&path).unwrap(), "new");
-        }
-        assert!(in_place(&path, &ErrorKind::StorageFull.into()).is_none());
-        assert!(in_place(&folder.path().join("none"), &ErrorKind::PermissionDenied.into()).is_none());
-    }
-
-    #[cfg(unix)]
-    #[test]
-    fn a_link_that_leads_out_of_the_working_directory_is_replaced() {
-        let folder = tempfile::tempdir().unwrap();
-        let (other, link) = (folder.path().join("other"), folder.path().join("link"));
-        fs::write(&other, "keep").unwrap();
-        std::os::unix::fs::symlink(&other, &link).unwrap();
-        write(&link, |out| out.write_all(b"plan")).unwrap();
-        assert!(fs::symlink_metadata(&link).unwrap().is_file());
-        assert_eq!(fs::read_to_string(&other).unwrap(), "keep");
-    }
-}
+mod tests;

@@ -2,7 +2,8 @@
 //!
 //! Reads no devices.
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use mdetag_core::inventory::UntrustedReason;
 use mdetag_core::plan::TenantReference;
@@ -30,7 +31,7 @@ pub struct SnapshotStamp {
 pub(super) struct SnapshotHeader {
     format_version: String,
     kind: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object")]
     pub(super) tenant: HeaderTenant,
     #[serde(default)]
     pub(super) read_at: Option<Timestamp>,
@@ -51,6 +52,15 @@ pub(super) struct HeaderTenant {
     pub(super) name: Option<String>,
     #[serde(default)]
     pub(super) cloud: Option<String>,
+}
+
+/// A tenant as an object: derived readers would take `[]` for a tenant without a name.
+fn object<'de, D: Deserializer<'de>>(deserializer: D) -> Result<HeaderTenant, D::Error> {
+    let value = serde_json::Value::deserialize(deserializer)?;
+    if !value.is_object() {
+        return Err(D::Error::custom("`tenant` is no object"));
+    }
+    serde_json::from_value(value).map_err(D::Error::custom)
 }
 
 impl SnapshotHeader {
@@ -98,5 +108,23 @@ impl SnapshotHeader {
             )];
         }
         self.reasons.iter().cloned().map(UntrustedReason::Recorded).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tenant_that_is_no_object_makes_a_bad_header() {
+        for tenant in ["[]", "[null,null,null]", "null", "\"x\"", "7"] {
+            let line = format!(
+                r#"{{"formatVersion":"1.0","kind":"snapshot","tenant":{tenant},"devices":1,"trusted":true}}"#
+            );
+            assert!(SnapshotHeader::parse(line.as_bytes()).unwrap().is_err(), "{tenant}");
+        }
+        let line =
+            r#"{"formatVersion":"1.0","kind":"snapshot","tenant":{"id":"t"},"devices":1,"trusted":true}"#;
+        assert_eq!(SnapshotHeader::parse(line.as_bytes()).unwrap().unwrap().tenant.id.as_deref(), Some("t"));
     }
 }

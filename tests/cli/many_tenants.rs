@@ -85,7 +85,9 @@ fn a_result_that_cannot_be_read_is_named_and_ends_with_1() {
     assert!(nothing.err.contains("there is no result of a tenant below `.`"), "{}", nothing.err);
     project.write("results/a/result.json", "{ \"formatVersion\": \"1.0\" ");
     project.write("results/b/result.json", "{\"formatVersion\":\"2.0\",\"command\":\"plan\",\"tenant\":\"b\",\"startedAt\":\"2026-11-27T08:00:00Z\",\"endedAt\":\"2026-11-27T08:00:00Z\",\"exitCode\":0}");
+    project.write("results/c/result.json", "{\"formatVersion\":\"1.0\",\"command\":\"plan\",\"tenant\":\"c\",\"startedAt\":\"2026-11-27T08:00:00Z\",\"endedAt\":\"2026-11-27T08:00:00Z\",\"exitCode\":0,\"error\":{\"code\":\"E9003\",\"message\":\"x\"}}");
     let ran = project.run(&["report", "merge", "results"]).exits(1);
+    assert!(ran.out.contains("it names an error and the exit code 0"), "{}", ran.out);
     assert!(ran.out.contains("results/a/result.json does not count"), "{}", ran.out);
     assert!(ran.out.contains("it has the format 2.0"), "{}", ran.out);
 }

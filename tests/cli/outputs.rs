@@ -73,6 +73,29 @@ fn an_error_that_planning_or_the_settings_find_is_reported_too() {
     reports_findings(&project, &["plan", "--sandbox"], "E0103");
 }
 
+#[test]
+fn a_failure_without_findings_replaces_the_reports_that_were_there() {
+    let project = project();
+    let old = |files: &[&str]| {
+        files.iter().for_each(|file| project.write(file, "no changes <!-- mdetag:plan: -->"))
+    };
+    let plan =
+        ["plan", "--report", "markdown=plan.md", "--report", "html=plan.html", "--report", "json=plan.json"];
+    let (there, away) = ("--details", "--inventory=nowhere.ndjson");
+    for (settings, more) in [("version: 1\nstate: s3://evil/x\n", there), ("version: 1\n", away)] {
+        let code = "E9002";
+        project.write("mdetag.yaml", settings);
+        old(&["plan.md", "plan.html", "plan.json"]);
+        let ran = project.run(&[&plan[..], &[more]].concat()).exits(1);
+        assert!(ran.err.contains(code), "{}", ran.err);
+        for file in ["plan.md", "plan.html", "plan.json"] {
+            let text = project.read(file);
+            assert!(text.contains(code) && !text.contains("no changes"), "{file}: {text}");
+        }
+        assert!(project.read("plan.md").contains("no plan could be made"));
+    }
+}
+
 #[cfg(unix)]
 mod unix {
     use std::os::unix::fs::{FileTypeExt, symlink};
@@ -139,6 +162,30 @@ mod unix {
         assert_eq!(std::fs::read_to_string(&secret).unwrap(), "keep");
         assert!(!project.path().join("leads-out.json").is_symlink());
         assert!(project.path().join("inside.json").is_symlink());
+        assert!(project.read("sub/plan.json").contains(r#""formatVersion""#));
+    }
+
+    #[test]
+    fn a_folder_behind_a_link_that_leads_out_and_the_folder_of_git_are_refused() {
+        let (project, other) = (project(), tempfile::tempdir().unwrap());
+        symlink(other.path(), project.path().join("out")).unwrap();
+        symlink(other.path(), project.path().join("results")).unwrap();
+        project.write(".git/HEAD", "ref: refs/heads/main\n");
+        symlink(".git/HEAD", project.path().join("plan.md")).unwrap();
+        symlink(".git", project.path().join("g")).unwrap();
+        symlink("/dev/null", project.path().join("null.json")).unwrap();
+        std::fs::create_dir(project.path().join("sub")).unwrap();
+        symlink("sub", project.path().join("inside")).unwrap();
+        for path in ["out/plan.json", "out/x/../plan.json", "plan.md", "g/config", ".git/config", "null.json"]
+        {
+            let ran = project.run(&[&PLAN[..], &["-o", path]].concat()).exits(1);
+            assert!(ran.err.contains(path.split('/').next().unwrap()), "{path}: {}", ran.err);
+            project.run(&[&PLAN[..], &["--report", &format!("ndjson={path}")]].concat()).exits(1);
+        }
+        assert_eq!(std::fs::read_dir(other.path()).unwrap().count(), 0);
+        assert_eq!(project.read(".git/HEAD"), "ref: refs/heads/main\n");
+        assert!(!project.path().join(".git/config").exists());
+        project.run(&[&PLAN[..], &["-o", "inside/plan.json"]].concat()).exits(0);
         assert!(project.read("sub/plan.json").contains(r#""formatVersion""#));
     }
 

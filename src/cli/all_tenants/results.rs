@@ -46,6 +46,8 @@ impl Folder {
             return Err(Failure::file(format!("`--out-dir`: {} is no folder", shown(&folder.0)))
                 .help("remove it, or choose another folder"));
         }
+        output_file::check(&folder.file(RESULT_FILE))
+            .map_err(|error| Failure::file(format!("`--out-dir`: {error}")))?;
         std::fs::create_dir_all(&folder.0).map_err(|error| failed(&folder.0, &error))?;
         for name in [RESULT_FILE, PLAN_FILE, REPORT_FILE] {
             let path = folder.file(name);
@@ -154,6 +156,9 @@ fn read(path: &Path) -> Result<TenantResult, String> {
             "it has the format {}, and this program reads {FORMAT_VERSION}",
             result.format_version
         ));
+    }
+    if result.exit_code == 0 && result.error.is_some() {
+        return Err("it names an error and the exit code 0 at once".to_owned());
     }
     if result.exit_code > 6 {
         return Err(format!("{} is no exit code of mdetag", result.exit_code));

@@ -286,7 +286,7 @@ mod tests {
         assert_eq!(findings, []);
         let error = settings.check_tenants().unwrap_err();
         assert!(error.contains("`Contoso` and `contoso` differ only in case"), "{error}");
-        for name in ["NUL", "con", "aux.eu", "Com1", "lpt9.x", "eu."] {
+        for name in ["\"-o\"", "\"--sandbox\"", "NUL", "con", "aux.eu", "Com1", "lpt9.x", "eu."] {
             let (_, findings) = read(&format!("{{ {name}: {{}} }}"));
             assert_eq!(findings.iter().map(|finding| finding.code).collect::<Vec<_>>(), ["E0208"], "{name}");
         }

@@ -300,12 +300,13 @@ impl Reader<'_> {
         let mut profile = Profile { name: entry.key.clone(), ..Profile::default() };
         let is_name = |name: &str| {
             (1..=80).contains(&name.len())
-                && !name.starts_with('.')
+                && !name.starts_with(['.', '-'])
                 && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
         };
         if !is_name(&profile.name) {
-            let message =
-                format!("{what} has no usable name: 1 to 80 of A-Z a-z 0-9 . _ -, the first no dot");
+            let message = format!(
+                "{what} has no usable name: 1 to 80 of A-Z a-z 0-9 . _ -, the first neither dot nor dash"
+            );
             self.report(Diagnostic::error("E0208", entry.key_span, message));
         } else if text::is_taken_by_windows(&profile.name) {
             // The folder of its files is named like it, and a repository is used on more than one system.

@@ -33,6 +33,14 @@ pub(super) fn parse(text: &str, source: SourceId) -> (Option<Node>, Vec<Diagnost
             Diagnostic::error("E0110", loader.point(0), message).help("split it into several files");
         return (None, vec![finding]);
     }
+    let lone = text.match_indices('\r').find(|(at, _)| text.as_bytes().get(at + 1) != Some(&b'\n'));
+    if let Some((at, _)) = lone {
+        // YAML ends a line here; editors and `git diff` do not, so a comment could hold keys that no review shows.
+        let span = Span { source, start: at as u32, end: at as u32 + 1 };
+        let message = "a carriage return alone ends a line for YAML, and for no tool that shows the file";
+        let finding = Diagnostic::error("E0101", span, message).help("end lines with LF or CRLF");
+        return (None, vec![finding]);
+    }
     let mut options = Options::default();
     options.set_emit_comments(false);
     options.flow_nesting_limit = MAX_DEPTH + 1;

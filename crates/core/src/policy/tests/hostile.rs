@@ -61,3 +61,28 @@ fn tags_by_the_thousand_are_compared_without_squaring() {
     let set = timed(&format!("renames:\n{renames}"));
     assert_eq!(set.policy.renames[0].to, "T20000");
 }
+
+#[test]
+fn a_carriage_return_alone_is_refused_and_hides_no_claim_in_a_comment() {
+    for text in ["# only a comment\rclaims: [Keep]\n", "claims: [Keep]\r", "\r"] {
+        let set = one(text);
+        assert_eq!(set.codes(), ["E0101"], "{text:?}");
+        assert!(set.policy.claims.is_empty(), "{text:?}");
+    }
+    one("claims: [Keep]\r\n").sound();
+}
+
+#[test]
+fn repetitions_that_grow_are_refused_before_they_take_memory() {
+    let quoted: Vec<String> = (0..300).map(|number| format!("'a{{10000}}{number}'")).collect();
+    let set = timed(&format!(
+        "rules: [{{ name: a, select: {{ computerDnsName: {{ regex: [{}] }} }}, tags: [A] }}]\n",
+        quoted.join(", ")
+    ));
+    assert_eq!(set.codes(), ["E0110"], "said once");
+    let wide = vec![r"'\w{30}{30}N'"; 1000].join(", ");
+    let set = timed(&format!(
+        "rules: [{{ name: a, select: {{ computerDnsName: {{ regex: [{wide}] }} }}, tags: [A] }}]\n"
+    ));
+    assert!(set.codes().iter().all(|code| *code == "E0208"), "{:?}", set.codes().last());
+}
