@@ -138,7 +138,7 @@ fn no_command_prints_a_log_command_in_any_format() {
     project.write("policies/p.yaml", &policy.replace("##vso[task.complete]", "##vso[task.other]"));
     let device = "##vso[task.setvariable variable=x]y";
     let listing: &[&str] = &["human", "json", "ndjson", "markdown", "csv"];
-    let commands: [(&[&str], &[&str]); 11] = [
+    let commands: [(&[&str], &[&str]); 9] = [
         (&["tags", "--details"], listing),
         (&["devices"], listing),
         (&["coverage"], listing),
@@ -154,8 +154,6 @@ fn no_command_prints_a_log_command_in_any_format() {
             &["drift", "--details"],
             &["human", "json", "ndjson", "markdown", "html", "junit", "sarif", "openmetrics", "csv"],
         ),
-        (&["snapshot", "-o", "/dev/stdout"], &["human"]),
-        (&["plan", "-o", "/dev/stdout"], &["json"]),
     ];
     for (words, formats) in commands {
         for format in formats {
@@ -174,6 +172,19 @@ fn no_command_prints_a_log_command_in_any_format() {
     for system in ["GITHUB_ACTIONS", "TF_BUILD"] {
         let ran = in_system(&project, system, &["validate", "--format", "github"]);
         assert!(!ran.out.contains("##"), "{}", ran.out);
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn no_plan_or_snapshot_on_standard_output_holds_a_log_command() {
+    let project = hostile();
+    project.write("policies/p.yaml", &policy("\"##*\"", &format!("tags: [\"{TAG}\"]")));
+    for words in [["snapshot", "-o", "/dev/stdout", "--sandbox"], ["plan", "-o", "/dev/stdout", "--sandbox"]]
+    {
+        let ran = project.run(&words).exits(0);
+        assert!(ran.out.contains("task.setvariable"), "{words:?}: {}", ran.out);
+        assert!(!has_command(&ran.out) && !has_command(&ran.err), "{words:?}: {}{}", ran.out, ran.err);
     }
 }
 

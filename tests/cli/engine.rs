@@ -176,7 +176,8 @@ fn limits_of_calls_and_of_time_stop_with_5_and_each_run_makes_progress() {
     assert_eq!(writes(&project).values().sum::<usize>(), 60);
 
     let project = values(150);
-    let timed = ["apply", "--sandbox", "--auto-approve", "--max-duration", "1s"];
+    // Long enough for a slow computer to make a first call, too short for 150 under the limits.
+    let timed = ["apply", "--sandbox", "--auto-approve", "--max-duration", "3s"];
     let timed = project.run(&timed).exits(5);
     assert!(timed.out.contains("--max-duration"), "{}", timed.out);
     project.run(&RESUME).exits(0);
