@@ -279,9 +279,15 @@ fn note_age(context: &Context, path: &std::path::Path, read_at: Option<Timestamp
 fn note_missing_counts(context: &Context, policy: Option<&Policy>, kept: &KeptCounts) {
     let has_count = kept.baselines.as_ref().is_some_and(|baselines| baselines.counts_devices(&kept.filter));
     let is_known = has_count || kept.unreadable.is_some();
-    if !is_known && policy.is_some_and(|policy| policy.guard.max_shrink.is_some()) {
-        context.console.say(
-            "note: the state directory holds no trusted run of this policy set that read the same devices, so `guard.inventory.maxShrink` did not compare their number",
-        );
+    if is_known || !policy.is_some_and(|policy| policy.guard.max_shrink.is_some()) {
+        return;
     }
+    const NOTE: &str = "note: the state directory holds no trusted run of this policy set that read the same devices, so `guard.inventory.maxShrink` did not compare their number";
+    if kept.baselines.is_some() {
+        return context.console.say(NOTE);
+    }
+    // Whoever renames a folder finds its guard blind for one run, and should know why.
+    context.console.say(&format!(
+        "{NOTE}, nor the rows of lookups and lists. A set is known by its repository and its policy folders: a renamed or copied folder is another set"
+    ));
 }

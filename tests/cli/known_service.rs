@@ -248,6 +248,25 @@ fn what_a_run_sees_otherwise_is_told_marked_and_not_used_again() {
 }
 
 #[test]
+fn a_field_that_filters_were_measured_to_refuse_is_left_out_and_everything_is_filtered_here() {
+    let service = tenant(&[]);
+    let project = project(&format!("{TWIN}scope: {{ healthStatus: Active }}\n"));
+    probe(&project, &service, &[]).exits(0);
+    let filters = |before: usize| {
+        let calls = service.sandbox.calls().split_off(before);
+        calls.iter().filter(|call| call.query.contains("healthStatus")).count()
+    };
+    let before = service.sandbox.calls().len();
+    let bare = plan(&project, &service);
+    assert!(filters(before) > 0, "it is pushed down where it is accepted");
+    set(&project, "filterHealthStatus", "refused", None);
+    let before = service.sandbox.calls().len();
+    let known = plan(&project, &service);
+    assert_eq!((filters(before), summary(&known)), (0, summary(&bare)));
+    assert_eq!(known["inventory"]["inScope"], bare["inventory"]["inScope"]);
+}
+
+#[test]
 fn runs_note_what_they_see_and_no_name_id_tag_or_token() {
     let service = tenant(&["unknown_enum=on", "throttle=bulkTag:1"]);
     let project = project(TWIN);

@@ -67,11 +67,11 @@ pub(super) fn answer(service: &mut Service, request: &Request, now: Timestamp) -
             Ok(json!({ "token": identity::issued(text("issuer"), text("subject"), text("audience"), now) }))
         }
         ("POST", "hunting") => {
-            let ids =
-                body["ids"].as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned);
             let query = hunting::normal(body["query"].as_str().unwrap_or_default());
-            service.hunting.insert(query, ids.collect());
-            Ok(json!({}))
+            hunting::laid_down(&body).map(|rows| {
+                service.hunting.insert(query, rows);
+                json!({})
+            })
         }
         _ => Err("no such control route".to_owned()),
     };

@@ -2,6 +2,8 @@
 //!
 //! Results for any other query are laid down by hand through the control plane.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value, json};
 
 use crate::record::{Record, ShownOrigins, Viewer};
@@ -49,7 +51,15 @@ pub(super) fn run(service: &mut Service, request: &Request, route: Route, now: T
     };
     let query = normal(query);
     let (columns, rows) = match service.hunting.get(&query) {
-        Some(ids) => (vec!["DeviceId"], ids.iter().map(|id| json!({ "DeviceId": id })).collect()),
+        Some(rows) => {
+            let columns: BTreeSet<&str> = rows
+                .iter()
+                .filter_map(Value::as_object)
+                .flat_map(|row| row.keys().map(String::as_str))
+                .collect();
+            let columns = if columns.is_empty() { vec!["DeviceId"] } else { columns.into_iter().collect() };
+            (columns, rows.clone())
+        }
         None => match columns(&query) {
             Some((columns, kept)) => {
                 let rows = project(service, &columns, kept, now);
@@ -75,6 +85,20 @@ pub(super) fn run(service: &mut Service, request: &Request, route: Route, now: T
             schema_key: schema, results: rows,
         }),
     )
+}
+
+/// The rows that a request lays down: `ids`, or `rows` as objects of columns.
+///
+/// # Errors
+/// Rows that are no objects.
+pub(super) fn laid_down(body: &Value) -> Result<Vec<Value>, String> {
+    let ids = body["ids"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    let ids = ids.map(|id| json!({ "DeviceId": id }));
+    let rows = body["rows"].as_array().map_or(&[][..], Vec::as_slice);
+    if !rows.iter().all(Value::is_object) {
+        return Err("each of `rows` is an object of columns".to_owned());
+    }
+    Ok(ids.chain(rows.iter().cloned()).collect())
 }
 
 fn bad(service: &Service, message: &str) -> Answer {
@@ -193,6 +217,13 @@ fn cell(device: &Record, column: &str, now: Timestamp, null: bool) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn results_are_laid_down_as_ids_or_as_rows_of_columns() {
+        let rows = laid_down(&json!({ "ids": ["a"], "rows": [{ "DeviceId": "b", "Owner": "x" }] })).unwrap();
+        assert_eq!(rows, [json!({ "DeviceId": "a" }), json!({ "DeviceId": "b", "Owner": "x" })]);
+        assert!(laid_down(&json!({ "rows": ["a"] })).is_err());
+    }
 
     #[test]
     fn queries_are_known_by_their_text_and_nothing_is_guessed() {

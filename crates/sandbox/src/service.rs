@@ -34,7 +34,7 @@ pub(super) struct Service {
     /// How many list answers there were, for the fault that changes the fleet between pages.
     pub(super) list_answers: u64,
     /// Hunting results that were laid down by hand: query text to ids.
-    pub(super) hunting: HashMap<String, Vec<String>>,
+    pub(super) hunting: HashMap<String, Vec<serde_json::Value>>,
     /// Sign-ins with a federated credential so far.
     pub(super) federated_tries: u64,
     /// Ids of assertions that were used already.

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::asking::{Answer, Ask, Asker, Interrupted, MAX_CALLS};
-use super::measure::{FOUND, Measured, is_refusal};
+use super::judge::is_refusal;
+use super::measure::{FOUND, Measured};
 use super::scratch::is_scratch;
 use crate::apply::{DeviceState, TagAction};
 

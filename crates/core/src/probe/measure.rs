@@ -5,8 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::asking::{Answer, Ask, Asker, Interrupted, MAX_CALLS};
+use super::judge::{
+    Kept, MeasuredVerdict, accepted, answered, is_refusal, kept_blanks, kept_case, kept_length, shows,
+};
 use super::profile::{Evidence, Finding, ServiceProfile};
-use super::scratch::{DOCUMENTED_LENGTH, ScratchTags, is_scratch};
+use super::scratch::{ScratchTags, is_scratch};
 use crate::apply::{DeviceState, TagAction};
 use crate::device::DeviceValue;
 use crate::service::Question;
@@ -99,9 +102,6 @@ struct Probe<'a, A> {
     patched: bool,
     profile: ServiceProfile,
 }
-
-/// A verdict, with the number that belongs to it.
-type MeasuredVerdict = Option<(&'static str, Option<u64>)>;
 
 impl<A: Asker> Probe<'_, A> {
     async fn run(&mut self) -> Result<(), Interrupted> {
@@ -472,56 +472,4 @@ struct TagsSeen {
 /// The list, asked for one device.
 fn by_id(id: &str) -> Ask {
     Ask::List { top: Some(1), skip: 0, filter: Some(format!("id eq '{id}'")) }
-}
-
-type Kept = fn(&[Arc<str>], &str) -> MeasuredVerdict;
-
-fn kept_case(tags: &[Arc<str>], wanted: &str) -> MeasuredVerdict {
-    let is_there = tags.iter().any(|tag| **tag == *wanted);
-    Some((if is_there { "sensitive" } else { "insensitive" }, None))
-}
-
-fn kept_blanks(tags: &[Arc<str>], wanted: &str) -> MeasuredVerdict {
-    let kept = tags.iter().any(|tag| **tag == *wanted);
-    let trimmed = tags.iter().any(|tag| **tag == *wanted.trim());
-    match (kept, trimmed) {
-        (true, _) => Some(("kept", None)),
-        (false, true) => Some(("trimmed", None)),
-        (false, false) => None,
-    }
-}
-
-/// Whether the tags show that this one was added, however the service changed it.
-fn shows(tags: &[Arc<str>], added: &str) -> bool {
-    kept_blanks(tags, added).is_some() || kept_length(tags, added).is_some()
-}
-
-fn kept_length(tags: &[Arc<str>], wanted: &str) -> MeasuredVerdict {
-    if tags.iter().any(|tag| **tag == *wanted) {
-        return Some(("accepted", None));
-    }
-    let is_cut = |tag: &&Arc<str>| tag.len() > DOCUMENTED_LENGTH / 2 && wanted.starts_with(&***tag);
-    let longest = tags.iter().filter(is_cut).map(|tag| tag.chars().count()).max()?;
-    Some(("cut", Some(longest as u64)))
-}
-
-/// A 4xx that says something about the request.
-pub(super) fn is_refusal(answer: &Answer) -> bool {
-    (400..500).contains(&answer.status) && !matches!(answer.status, 401 | 403 | 408 | 429)
-}
-
-fn accepted(answer: &Answer) -> MeasuredVerdict {
-    match (answer.is_success(), is_refusal(answer)) {
-        (true, _) => Some(("accepted", None)),
-        (false, true) => Some(("refused", None)),
-        (false, false) => None,
-    }
-}
-
-fn answered(answer: &Answer, shows_device: bool) -> MeasuredVerdict {
-    match (answer.is_success(), is_refusal(answer)) {
-        (true, _) => Some((if shows_device { "device" } else { "empty" }, None)),
-        (false, true) => Some(("refused", None)),
-        (false, false) => None,
-    }
 }

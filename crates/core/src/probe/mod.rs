@@ -5,6 +5,7 @@
 
 mod asking;
 mod clean;
+mod judge;
 mod known;
 mod measure;
 mod profile;

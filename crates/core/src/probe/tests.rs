@@ -350,3 +350,77 @@ fn a_profile_with_verdicts_that_do_not_exist_is_not_believed() {
     assert!(ServiceProfile::read("[]").is_err());
     assert!(ServiceProfile::read(r#"{"formatVersion":"2.0"}"#).is_err());
 }
+
+/// What counts of a profile with these findings.
+fn known(findings: &[(&str, &str, Option<u64>)]) -> KnownService {
+    let tenant = crate::plan::TenantReference::default();
+    let findings: Vec<_> = findings
+        .iter()
+        .map(|(question, verdict, number)| {
+            serde_json::json!({ "question": question, "verdict": verdict, "number": number,
+                "measuredAt": "2026-11-27T00:00:00Z", "tool": "" })
+        })
+        .collect();
+    let text = serde_json::json!({ "formatVersion": "1.0", "check": ServiceProfile::check_of(&tenant), "findings": findings });
+    let now = Timestamp::parse("2026-11-27T01:00:00Z").unwrap();
+    ServiceProfile::read(&text.to_string()).unwrap().known(&tenant, now).unwrap()
+}
+
+#[test]
+fn the_measured_lag_says_when_the_list_is_read_again_unless_mdetag_yaml_does() {
+    for (verdict, lag, settle) in
+        [("measured", 0, 2), ("measured", 40, 60), ("measured", 3_000, 600), ("atLeast", 300, 15)]
+    {
+        let mut settings = crate::policy::settings::Settings::default();
+        settings.writes.settle = Duration::from_secs(15);
+        known(&[("listLag", verdict, Some(lag))]).suit(&mut settings);
+        assert_eq!(settings.writes.settle.as_secs(), settle, "{verdict} {lag}");
+    }
+    let mut settings = crate::policy::settings::Settings::default();
+    settings.writes.settle = Duration::from_secs(15);
+    settings.writes.says_settle = true;
+    known(&[("listLag", "measured", Some(40))]).suit(&mut settings);
+    assert_eq!(settings.writes.settle.as_secs(), 15);
+}
+
+#[test]
+fn a_patch_that_loses_tags_of_its_list_leaves_combine_out() {
+    for (verdict, combines) in
+        [("replaces", true), ("appends", false), ("losesTags", false), ("refused", false)]
+    {
+        let mut settings = crate::policy::settings::Settings::default();
+        settings.writes.combine = true;
+        known(&[("patchTags", verdict, None)]).suit(&mut settings);
+        assert_eq!(settings.writes.combine, combines, "{verdict}");
+    }
+}
+
+#[test]
+fn reality_contradicts_each_finding_that_a_run_uses() {
+    for (question, measured, seen) in [
+        ("linkWithTop", ("absent", None), ("present", None)),
+        ("skipBeyondPage", ("capped", None), ("goesOn", None)),
+        ("pageSize", ("measured", Some(100)), ("measured", Some(50))),
+        ("filterRbacGroupId", ("accepted", None), ("refused", None)),
+        ("tagCase", ("sensitive", None), ("insensitive", None)),
+        ("tagLength", ("accepted", None), ("cut", Some(100))),
+        ("unknownId", ("refusedNamed", None), ("refusedUnnamed", None)),
+        ("bulkAnswer", ("device", None), ("empty", None)),
+        ("valueAnswer", ("device", None), ("empty", None)),
+        ("patchValue", ("keepsTags", None), ("losesTags", None)),
+        ("listLag", ("measured", Some(5)), ("atLeast", Some(60))),
+    ] {
+        let service = known(&[(question, measured.0, measured.1)]);
+        let question = Question::parse(question).unwrap();
+        let mut same = crate::service::ServiceObservations::default();
+        same.note(question, measured.0, measured.1);
+        assert_eq!(service.contradicted(&same), [], "{question:?}");
+        let mut other = crate::service::ServiceObservations::default();
+        other.note(question, seen.0, seen.1);
+        assert_eq!(service.contradicted(&other), [(question, seen.0, seen.1)], "{question:?}");
+        let mut profile = ServiceProfile::read(r#"{"formatVersion":"1.0"}"#).unwrap();
+        profile.findings = probed(&mut Service::calm(), true).profile.findings;
+        assert!(profile.learn(&other, &[question], Timestamp::EPOCH));
+        assert!(profile.is_stale(question), "{question:?}");
+    }
+}
