@@ -279,7 +279,7 @@ fn note_age(context: &Context, path: &std::path::Path, read_at: Option<Timestamp
 fn note_missing_counts(context: &Context, policy: Option<&Policy>, kept: &KeptCounts) {
     let has_count = kept.baselines.as_ref().is_some_and(|baselines| baselines.counts_devices(&kept.filter));
     let is_known = has_count || kept.unreadable.is_some();
-    if is_known || !policy.is_some_and(|policy| policy.guard.max_shrink.is_some()) {
+    if is_known || policy.is_none_or(|policy| policy.guard.max_shrink.is_none()) {
         return;
     }
     const NOTE: &str = "note: the state directory holds no trusted run of this policy set that read the same devices, so `guard.inventory.maxShrink` did not compare their number";

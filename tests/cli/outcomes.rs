@@ -208,10 +208,22 @@ fn what_the_list_does_not_show_yet_is_pending_and_neither_planned_again_nor_drif
     let late = ["--sandbox-speed", "600", "--sandbox-fault", "visible_after_s=86400"];
     let drift =
         project.run(&[&["drift", "--sandbox", "--format", "json"][..], &late].concat()).exits(0).json();
-    assert!(drift.to_string().contains("pending"), "{drift}");
+    let withheld = drift["withheld"].as_array().unwrap();
+    assert!(withheld.iter().any(|group| group["reason"] == "pending" && group["additions"] == 12), "{drift}");
+    assert_eq!(drift.get("pending"), None, "{drift}");
     let again = apply(&project, &["visible_after_s=86400"], 0);
     assert_eq!(again["changes"].as_array().unwrap().len(), 0, "{again}");
     assert_eq!(project.calls("default", "bulkTag").len(), 1);
+}
+
+#[test]
+fn why_a_lane_is_given_up_is_told_once() {
+    let project = Project::with_policy(&policy("", "deviceValue: High"));
+    project.devices(8);
+    let document = apply(&project, &["applied_but_500=setValue:always"], 0);
+    let notes = document["notes"].as_array().unwrap();
+    let told = notes.iter().filter(|note| note.as_str().unwrap().contains("given up"));
+    assert_eq!(told.count(), 1, "{notes:?}");
 }
 
 #[test]
