@@ -16,12 +16,13 @@ mod waves;
 mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use mdetag_core::apply::budget::Limits;
 use mdetag_core::apply::{
-    Call, ChangeKey, ChangeOutcome, ChangeWhat, Origins, Outcome, Run, RunOptions, Step, StopReason,
+    Call, ChangeKey, ChangeOutcome, ChangeWhat, Origins, Outcome, Run, RunOptions, Step, StopReason, repairs,
 };
-use mdetag_core::plan::{Lane, Plan, cost, stale};
+use mdetag_core::plan::{Lane, Plan, TagIndex, cost, stale};
 
 use fleet::Fleet;
 use world::{World, safe};
@@ -49,9 +50,7 @@ fn play(seed: u64, kills: &[usize]) -> World {
         if world.play(&mut run, kill_at) {
             tell(&world);
             check(seed, &plan, &run, &world);
-            let after = world.service.unclaimed(&claimed);
-            let other = before.iter().zip(&after).find(|(before, after)| before != after);
-            assert!(other.is_none(), "seed {seed}: unclaimed tags: {other:?}");
+            check_kept(seed, &plan, &before, &world);
             return world;
         }
         world.crash();
@@ -61,6 +60,33 @@ fn play(seed: u64, kills: &[usize]) -> World {
         settled = rest.1;
     }
     unreachable!("the last round is never killed");
+}
+
+/// No tag goes that the plan does not remove, unless the journal says that it is not back.
+fn check_kept(seed: u64, plan: &Plan, before: &[(Arc<str>, BTreeSet<Arc<str>>)], world: &World) {
+    let told: BTreeSet<ChangeKey> = repairs::lost_tags(&world.journal)
+        .into_iter()
+        .filter(|lost| lost.outcome != Outcome::Done)
+        .map(|lost| lost.key)
+        .collect();
+    let is_told = |device: &Arc<str>, tag: &Arc<str>| {
+        told.contains(&ChangeKey { device: device.clone(), what: ChangeWhat::Add(tag.clone()) })
+    };
+    let mut kept: Vec<(Arc<str>, BTreeSet<Arc<str>>)> = before.to_vec();
+    for change in &plan.changes {
+        let stays = |tag: &&TagIndex| change.remove.iter().all(|remove| remove.tag != **tag);
+        let tags = change.observed_tags.iter().filter(stays).map(|tag| plan.tag(*tag).clone());
+        kept.push((change.id.clone(), tags.collect()));
+    }
+    for (device, tags) in &kept {
+        for tag in tags.iter().filter(|tag| !world.service.devices[device].tags.contains(tag)) {
+            assert!(is_told(device, tag), "seed {seed}: {device} lost `{tag}` in silence");
+        }
+    }
+    let claimed = BTreeSet::from(fleet::TAGS);
+    for ((device, before), (_, after)) in before.iter().zip(&world.service.unclaimed(&claimed)) {
+        assert!(after.is_subset(before), "seed {seed}: {device} got a tag that nobody planned");
+    }
 }
 
 fn check(seed: u64, plan: &Plan, run: &Run<'_>, world: &World) {
@@ -162,6 +188,8 @@ fn without_faults_a_run_makes_exactly_the_planned_calls() {
         for device in service.devices.values_mut() {
             (device.registry, device.is_bad, device.is_gone, device.is_forbidden) =
                 (None, false, false, false);
+            (device.is_bulk_forbidden, device.is_value_forbidden, device.is_value_held) =
+                (false, false, false);
         }
         let schedule = cost::schedule(&plan, &plan.header.options);
         let (plan, origins) = (safe(plan), service.origins());

@@ -445,6 +445,9 @@ impl ApplyInputs<'_> {
         let mut document = Vec::new();
         let digest = document::write_to(request.reviewed.as_ref().unwrap_or(safe.plan()), &mut document)?;
         let is_left = fitting.whole.is_some() && fitting.unreviewed > 0;
+        let was_held =
+            request.resumed.is_some() && request.reviewed.as_ref().is_some_and(left_out::held_back);
+        let is_held_anew = was_held && fitting.unreviewed > 0;
         let inputs = RunInputs {
             context: self.context,
             args: self.args,
@@ -465,10 +468,11 @@ impl ApplyInputs<'_> {
             unreviewed: fitting.unreviewed,
             shown_by: fitting.shown_by,
             withheld,
+            is_held_anew,
             waiting: left_out::waiting(safe.plan())
                 .worst(self.waiting)
                 .worst(left_out::unwritable(safe.plan(), &self.set.policy))
-                .worst(if is_left { Exit::Stopped } else { Exit::Success }),
+                .worst(if is_left || is_held_anew { Exit::Stopped } else { Exit::Success }),
         };
         let end = carry_out::carry_out(&inputs, signals).await;
         sightings::learn(self.context, session);

@@ -72,6 +72,8 @@ pub struct RunInputs<'a> {
     pub unreviewed: u64,
     /// Whether an untrusted inventory left something out.
     pub withheld: bool,
+    /// Whether removals that the resumed run held back are wanted now: only a new plan says which.
+    pub is_held_anew: bool,
     /// How it ends because of removals that wait for an addition.
     pub waiting: Exit,
     /// When the list shows every change that an answer confirmed, at the latest; none where it shows all.
@@ -214,6 +216,11 @@ fn open_journal(inputs: &RunInputs<'_>, run: &str, now: Timestamp) -> Result<Jou
         Some(_) => Journal::resume(&inputs.session.state, &header, now),
         None => Journal::create(&inputs.session.state, &header, plan, &inputs.document, now),
     }
+}
+
+/// A run that held removals back is over only once a later one has written them.
+fn held_anew(context: &Context) -> String {
+    format!("what the run held back waits no longer: mdetag apply{} plans it anew", tenant_flags(context))
 }
 
 /// A device as a snapshot has it.
@@ -435,7 +442,7 @@ fn end(
     let left = count(Outcome::NotAttempted);
     // Only time is missing: a resumed run finds them in the list.
     let waiting = count(Outcome::Pending) + count(Outcome::Unconfirmed);
-    let is_held = inputs.waiting == Exit::Stopped;
+    let is_held = inputs.waiting == Exit::Stopped && !inputs.is_held_anew;
     let mut exit = inputs.waiting;
     if inputs.withheld {
         exit = exit.worst(Exit::Refused);
@@ -451,6 +458,7 @@ fn end(
     let is_lost_left = lost.iter().any(|lost| lost.outcome != Outcome::Done);
     let mut notes = screen.notes;
     notes.extend(ended_run::was_finished(inputs, screen.calls));
+    notes.extend(inputs.is_held_anew.then(|| held_anew(inputs.context)));
     for (lane, reason) in &given_up {
         // The run itself tells of most lanes that it gives up.
         if !notes.iter().any(|note| note.contains(reason)) {

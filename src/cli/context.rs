@@ -225,6 +225,8 @@ impl Context {
             tag_case: self.settings.tag_case,
             values,
             combine: self.settings.writes.combine,
+            origins: Some(self.settings.writes.origins),
+            visibility: Some(self.settings.writes.visibility.as_secs()),
             profile: self.service.digest(),
         }
     }

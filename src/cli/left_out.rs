@@ -34,6 +34,11 @@ pub fn unwritable(plan: &Plan, policy: &Policy) -> Exit {
     if matters || are_many { Exit::Partial } else { Exit::Success }
 }
 
+/// Whether a plan held removals back that waited for the list: it says how many, and not which, so a resumed run cannot write them.
+pub fn held_back(plan: &Plan) -> bool {
+    plan.withheld.iter().any(|group| group.reason == WithheldReason::Unconfirmed && group.removals > 0)
+}
+
 /// How an apply ends because of removals that wait for an addition: with 5 where waiting or the next review frees all of them, with
 /// 4 where another origin keeps the addition away, or the service refuses it.
 pub fn waiting(plan: &Plan) -> Exit {

@@ -330,7 +330,7 @@ impl Rollout<'_, '_> {
             stopped: why(pause),
             shown_by: inputs.shown_by.filter(|_| exit == Exit::Stopped),
             is_resumable: left
-                || inputs.waiting == Exit::Stopped
+                || inputs.waiting == Exit::Stopped && !inputs.is_held_anew
                 || lost.iter().any(|lost| lost.outcome != Outcome::Done),
             unreviewed: inputs.unreviewed,
             plan_digest: inputs.digest.clone(),

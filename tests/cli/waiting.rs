@@ -61,6 +61,24 @@ fn an_apply_that_makes_no_run_because_all_waits_says_until_when_and_what_to_run(
 }
 
 #[test]
+fn a_resume_does_not_end_well_while_what_its_run_held_back_is_undone() {
+    let project = tenant(2);
+    project.run(&[&APPLY[..], &["--max-calls", "1"]].concat()).exits(5);
+    let text = project.read("policies/p.yaml").replace("[env/b]", "[env/b, More]");
+    project.write("policies/p.yaml", &text.replace("[\"env/*\"]", "[\"env/*\", More]"));
+    project.run(&APPLY).exits(5);
+    assert_eq!(tags(&project), vec![vec!["More", "env/a", "env/b"]; 2], "the removals wait");
+    project.portal(|sandbox| sandbox.advance(Duration::from_secs(1_860)).unwrap());
+    let resume = [&APPLY[..], &["--resume"]].concat();
+    let ran = project.run(&resume).exits(5);
+    assert!(ran.out.contains("mdetag apply --sandbox plans it anew"), "{}", ran.out);
+    assert!(!ran.out.contains("to continue"), "{}", ran.out);
+    project.run(&APPLY).exits(0);
+    assert_eq!(tags(&project), vec![vec!["More", "env/b"]; 2]);
+    assert!(project.run(&resume).exits(0).err.contains("nothing to resume"));
+}
+
+#[test]
 fn nothing_to_resume_is_one_document_for_programs() {
     let project = tenant(1);
     project.run(&["apply", "--sandbox", "--auto-approve"]).exits(0);

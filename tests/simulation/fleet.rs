@@ -8,7 +8,7 @@ use mdetag_core::plan::{
     Cause, CauseIndex, DeviceChange, Plan, TagChange, TagIndex, ValueChange, ValueRoute,
 };
 
-use super::service::{BadIds, Device, Faults, Patch, Service};
+use super::service::{BadIds, Device, Faults, Patch, PatchLoss, Service};
 
 pub(crate) struct Fleet {
     pub(crate) plan: Plan,
@@ -42,9 +42,10 @@ impl Fleet {
         let mut bad = 0;
         let mut held = 0;
         let mut forbidden = 0;
+        let (mut bulk_forbidden, mut value_forbidden, mut value_held) = (0, 0, 0);
         for _ in 0..1 + pick(3) {
             let rate = [10, 60, 200][pick(3) as usize];
-            match pick(15) {
+            match pick(22) {
                 0 => faults.throttled = rate,
                 1 => faults.failing = rate,
                 2 => faults.applied_but_failing = rate,
@@ -59,13 +60,24 @@ impl Fleet {
                 11 => faults.folds_removals = true,
                 12 => bad = 1 + pick(size / 2),
                 13 => held = 1 + pick(size / 2),
-                _ => forbidden = 1 + pick(size / 2),
+                14 => forbidden = 1 + pick(size / 2),
+                15 => faults.patch_loses = Some(PatchLoss::Value),
+                16 => faults.patch_loses = Some(PatchLoss::List),
+                17 => {
+                    (forbidden, faults.bulk_forbids) = (1 + pick(size / 8 + 1), true);
+                }
+                18 => {
+                    (bad, faults.bad_status) = (1 + pick(size / 4 + 1), Some([403, 404][pick(2) as usize]));
+                }
+                19 => (faults.folds_additions, faults.folds_removals) = (true, true),
+                20 => bulk_forbidden = 1 + pick(3),
+                _ => (value_forbidden, value_held) = (1 + pick(size / 4 + 1), 1 + pick(size / 4 + 1)),
             }
         }
         if pick(4) == 0 {
             faults.visible_after = [5, 300, 3_000][pick(3) as usize];
         }
-        if faults.patch_wipes || faults.folds_removals {
+        if faults.patch_wipes || faults.folds_removals || faults.patch_loses.is_some() {
             // What a silent answer and a list that lags hide together, nobody can see.
             faults.visible_after = 0;
         }
@@ -119,6 +131,9 @@ impl Fleet {
             device.is_bad = number >= size - bad.min(size);
             // 403 for single calls on every other device from the front: a rule of somebody else owns it.
             device.is_forbidden = number < forbidden && number % 2 == 1;
+            device.is_bulk_forbidden = number < bulk_forbidden;
+            device.is_value_forbidden = number < value_forbidden && number % 2 == 0;
+            device.is_value_held = number < value_held && number % 3 == 1;
             device.is_gone = device.is_bad && number % 2 == 0;
             change.observed_tags = observed.into();
             if values && pick(2) == 0 {

@@ -20,6 +20,15 @@ pub(crate) enum Patch {
     Legacy,
 }
 
+/// Which `PATCH` takes a tag of its device along.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum PatchLoss {
+    /// One of a value alone: the last tag.
+    Value,
+    /// One with a list, which lacks its first tag then.
+    List,
+}
+
 /// How unknown ids are refused.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) enum BadIds {
@@ -55,6 +64,13 @@ pub(crate) struct Faults {
     pub(crate) patch: Patch,
     /// A `PATCH` of a value alone empties the tag list.
     pub(crate) patch_wipes: bool,
+    pub(crate) patch_loses: Option<PatchLoss>,
+    /// A bulk call with a device that is forbidden for single calls is refused whole, without names.
+    pub(crate) bulk_forbids: bool,
+    /// The status of a bulk call that names unknown devices.
+    pub(crate) bad_status: Option<u16>,
+    /// No tag is added beside its twin.
+    pub(crate) folds_additions: bool,
     /// Removing a tag removes its twins too.
     pub(crate) folds_removals: bool,
     pub(crate) visible_after: u64,
@@ -83,6 +99,12 @@ pub(crate) struct Device {
     pub(crate) is_gone: bool,
     /// 403 for single calls on it: a rule of somebody else owns it.
     pub(crate) is_forbidden: bool,
+    /// 403 for bulk calls with it, while single calls work.
+    pub(crate) is_bulk_forbidden: bool,
+    /// 403 for its value only.
+    pub(crate) is_value_forbidden: bool,
+    /// A dynamic rule holds its value: writes are accepted and do nothing.
+    pub(crate) is_value_held: bool,
     /// Earlier states and until when the list shows them.
     pub(crate) shown: VecDeque<(Timestamp, Vec<Arc<str>>, String)>,
 }
@@ -183,10 +205,21 @@ impl Service {
             if let Some(status) = self.faults.bulk_closed.or(self.faults.forbidden.then_some(403)) {
                 return rejected(status, "Forbidden", "not for you");
             }
+            let is_refused = |id: &Arc<str>| {
+                let device = &self.devices[id];
+                device.is_bulk_forbidden || self.faults.bulk_forbids && device.is_forbidden
+            };
+            if call.devices().iter().any(is_refused) {
+                return rejected(403, "Forbidden", "a rule owns a device");
+            }
         } else if self.faults.forbidden {
             return rejected(403, "Forbidden", "not for you");
         } else if call.devices().iter().any(|id| self.devices[id].is_forbidden) {
             return rejected(403, "Forbidden", "a rule owns this device");
+        } else if matches!(call, Call::SetValue { .. } | Call::Update { value: Some(_), .. })
+            && call.devices().iter().any(|id| self.devices[id].is_value_forbidden)
+        {
+            return rejected(403, "Forbidden", "a rule owns the value");
         } else if self.hits(self.faults.passing_404) {
             return rejected(404, "ResourceNotFound", "Machine was not found");
         }
@@ -195,6 +228,10 @@ impl Service {
         let unknown: Vec<&str> =
             call.devices().iter().filter(|id| self.devices[*id].is_bad).map(AsRef::as_ref).collect();
         if !unknown.is_empty() {
+            let rejected = |status: u16, code: &str, message: &str| {
+                let status = self.faults.bad_status.filter(|_| status == 400).unwrap_or(status);
+                rejected(status, code, message)
+            };
             match (call, self.faults.bad_ids) {
                 (Call::BulkTag { .. }, BadIds::Partial) => {}
                 (Call::BulkTag { .. }, BadIds::Named) => {
@@ -244,7 +281,8 @@ impl Service {
         match call {
             Call::BulkTag { tag, action: TagAction::Add, .. }
             | Call::SingleTag { tag, action: TagAction::Add, .. } => {
-                if !device.tags.contains(tag) {
+                let is_twin = |own: &Arc<str>| faults.folds_additions && fold(own) == fold(tag);
+                if !device.tags.iter().any(|own| own == tag || is_twin(own)) {
                     device.tags.push(tag.clone());
                 }
             }
@@ -252,12 +290,17 @@ impl Service {
                 let gone = |own: &Arc<str>| own == tag || faults.folds_removals && fold(own) == fold(tag);
                 device.tags.retain(|own| !gone(own));
             }
+            Call::SetValue { .. } if device.is_value_held => {}
             Call::SetValue { value, .. } => device.value = value.word().into(),
             Call::Update { value, tags, .. } => {
                 if let Some(tags) = tags {
                     assert!(!tags.is_empty(), "an empty list is never sent");
+                    let mut tags = tags.clone();
+                    if faults.patch_loses == Some(PatchLoss::List) {
+                        tags.remove(0);
+                    }
                     match faults.patch {
-                        Patch::Replace => device.tags = tags.clone(),
+                        Patch::Replace => device.tags = tags,
                         Patch::Legacy if device.tags.iter().any(|tag| !tags.contains(tag)) => {
                             return Some(rejected(
                                 400,
@@ -267,14 +310,16 @@ impl Service {
                         }
                         Patch::Append | Patch::Legacy => {
                             let new: Vec<_> =
-                                tags.iter().filter(|tag| !device.tags.contains(tag)).cloned().collect();
+                                tags.into_iter().filter(|tag| !device.tags.contains(tag)).collect();
                             device.tags.extend(new);
                         }
                     }
                 } else if faults.patch_wipes {
                     device.tags.clear();
+                } else if faults.patch_loses == Some(PatchLoss::Value) {
+                    device.tags.pop();
                 }
-                if let Some(value) = value {
+                if let Some(value) = value.filter(|_| !device.is_value_held) {
                     device.value = value.word().into();
                 }
             }

@@ -172,6 +172,9 @@ impl Run<'_> {
     /// The effect is unknown: sent again, as adds, removals and values are idempotent, up to a limit.
     fn try_again(&mut self, flight: CallInFlight, may_have_effect: bool, words: &str, now: Timestamp) {
         self.lanes.circuit_mut(flight.lane).struggled(flight.devices[0]);
+        if may_have_effect && flight.lane == Lane::UpdateDevice {
+            self.watch_list(flight.item, None);
+        }
         self.back_to_read(flight.item);
         let item = self.queues.item_mut(flight.item);
         item.tries += 1;

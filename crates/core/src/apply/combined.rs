@@ -116,6 +116,20 @@ impl Run<'_> {
         }
     }
 
+    /// The effect of a write is unknown: the next read of its device is held against the list that was sent.
+    pub(super) fn watch_list(&mut self, index: ItemIndex, sent: Option<&PatchBody>) {
+        let item = self.queues.item(index);
+        let ItemKind::Combined { list, .. } = &item.kind else { return };
+        let Some(sent) = sent.or(list.as_ref()) else { return };
+        let (device, tags) = (self.changes.get(item.members.as_slice()[0]).device, sent.tags.clone());
+        for tag in tags.into_iter().flatten() {
+            let own = self.changes.tag(&tag);
+            if self.changes.planned_tag(device, own).is_none() {
+                self.patch.watched.entry(device).or_default().push(tag);
+            }
+        }
+    }
+
     /// Holds the answer against the list that was sent; a difference is left to bulk calls.
     fn compare(
         &mut self,
@@ -126,6 +140,7 @@ impl Run<'_> {
     ) {
         let device = flight.devices[0];
         let Some(state) = state else {
+            self.watch_list(flight.item, Some(sent));
             flight.members.iter().for_each(|change| self.check(*change, None, now));
             if sent.tags.is_none() && !self.patch.is_proven() {
                 let reason =

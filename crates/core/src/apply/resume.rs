@@ -103,7 +103,9 @@ fn unanswered(journal: &[Entry]) -> Vec<&Call> {
 
 /// Whether [`lost_tags`] may find any.
 pub fn may_have_lost(journal: &[Entry]) -> bool {
-    !unshown_removals(journal).is_empty() || !unseen_canaries(journal).is_empty()
+    !unshown_removals(journal).is_empty()
+        || !unseen_canaries(journal).is_empty()
+        || !unseen_lists(journal).is_empty()
 }
 
 /// Tags that calls took along and that no answer showed: twins of a removed tag, and the tags of a canary. `plan` is the plan as
@@ -114,7 +116,8 @@ pub fn lost_tags(
     observed: &dyn Fn(&str) -> Option<DeviceState>,
 ) -> Vec<LostTag> {
     let (removals, canaries) = (unshown_removals(journal), unseen_canaries(journal));
-    if removals.is_empty() && canaries.is_empty() {
+    let lists = unseen_lists(journal);
+    if removals.is_empty() && canaries.is_empty() && lists.is_empty() {
         return Vec::new();
     }
     let mut changes = Changes::new(plan, Timestamp::EPOCH);
@@ -137,6 +140,17 @@ pub fn lost_tags(
             let own = changes.tag(tag);
             let planned = changes.planned_tag(index, own).map(|change| changes.get(change).what);
             if !matches!(planned, Some(Effect::Remove(_))) {
+                kept.push(tag.clone());
+            }
+        }
+        compare(device, &mut kept.into_iter());
+    }
+    for (device, tags) in lists {
+        let index = changes.device(device);
+        let mut kept = Vec::new();
+        for tag in tags {
+            let own = changes.tag(tag);
+            if changes.planned_tag(index, own).is_none() {
                 kept.push(tag.clone());
             }
         }
@@ -204,6 +218,33 @@ fn unseen_canaries(journal: &[Entry]) -> BTreeMap<&Arc<str>, &Vec<Arc<str>>> {
             .filter(|ended| ended.outcome == Outcome::Done && matches!(ended.key.what, ChangeWhat::Value(_)));
         for ended in values {
             unseen.remove(&ended.key.device);
+        }
+    }
+    unseen
+}
+
+/// Combined `PATCH`es that may have reached the service and whose effect on the tags no answer and no read showed: their devices, and
+/// the lists that were sent.
+fn unseen_lists(journal: &[Entry]) -> BTreeMap<&Arc<str>, &Vec<Arc<str>>> {
+    let mut calls: HashMap<CallId, &Arc<str>> = HashMap::new();
+    let mut unseen = BTreeMap::new();
+    for entry in journal {
+        match entry {
+            Entry::Intent { call, request: Call::Update { device, tags: Some(tags), .. }, .. } => {
+                calls.insert(*call, device);
+                unseen.insert(device, tags);
+            }
+            Entry::Intent { call, request: Call::Get { device }, .. } => {
+                calls.insert(*call, device);
+            }
+            Entry::Reply { call, answer, .. } => {
+                if let Some(device) = calls.get(call)
+                    && (answer.starts_with('2') || had_no_effect(entry).is_some())
+                {
+                    unseen.remove(device);
+                }
+            }
+            _ => {}
         }
     }
     unseen

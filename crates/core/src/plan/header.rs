@@ -146,7 +146,8 @@ pub enum ValueRoute {
 
 /// Options that change what is planned or how it is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(default, rename_all = "camelCase")]
+#[serde(from = "OptionsDocument", into = "OptionsDocument")]
+#[schemars(with = "OptionsDocument")]
 pub struct Options {
     /// How tags of other case count.
     pub tag_case: TagCase,
@@ -154,16 +155,77 @@ pub struct Options {
     pub values: ValueRoute,
     /// Whether one `PATCH` may carry a device's value and tags.
     pub combine: bool,
+    /// Whether hunting says where tags come from; none in plans of older versions.
+    pub origins: Option<bool>,
+    /// For how many seconds the list may lag behind a write; none in plans of older versions.
+    pub visibility: Option<u64>,
     /// What of the measured service counted: it decides some of the above. Another one at `apply` is planned anew.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub profile: Option<ProfileDigest>,
 }
 
 impl Options {
     /// Whether a plan made with these options may be applied with others: the measured service may differ, what follows from
-    /// it may not.
+    /// it may not. What one of the two does not say is not compared.
     pub fn agrees(self, other: Options) -> bool {
-        Options { profile: None, ..self } == Options { profile: None, ..other }
+        let of = |one: Options, other: Options| Options {
+            origins: one.origins.filter(|_| other.origins.is_some()),
+            visibility: one.visibility.filter(|_| other.visibility.is_some()),
+            profile: None,
+            ..one
+        };
+        of(self, other) == of(other, self)
+    }
+}
+
+/// Options as plans have them.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "camelCase")]
+struct OptionsDocument {
+    /// How tags of other case count.
+    tag_case: TagCase,
+    /// How changes are written, as `writes` of mdetag.yaml says.
+    writes: Option<WritesDocument>,
+    /// In plans of older versions, in place of `writes`.
+    #[serde(skip_serializing)]
+    values: ValueRoute,
+    /// In plans of older versions, in place of `writes`.
+    #[serde(skip_serializing)]
+    combine: bool,
+    /// A digest of what of the measured service counted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    profile: Option<ProfileDigest>,
+}
+
+/// How changes are written.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "camelCase")]
+struct WritesDocument {
+    /// Which route device values take.
+    values: ValueRoute,
+    /// Whether one `PATCH` may carry a device's value and tags.
+    combine: bool,
+    /// Whether hunting says where tags come from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    origins: Option<bool>,
+    /// For how many seconds the list may lag behind a write.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    visibility: Option<u64>,
+}
+
+impl From<OptionsDocument> for Options {
+    fn from(document: OptionsDocument) -> Options {
+        let OptionsDocument { tag_case, writes, values, combine, profile } = document;
+        let old = WritesDocument { values, combine, ..WritesDocument::default() };
+        let WritesDocument { values, combine, origins, visibility } = writes.unwrap_or(old);
+        Options { tag_case, values, combine, origins, visibility, profile }
+    }
+}
+
+impl From<Options> for OptionsDocument {
+    fn from(options: Options) -> OptionsDocument {
+        let Options { tag_case, values, combine, origins, visibility, profile } = options;
+        let writes = Some(WritesDocument { values, combine, origins, visibility });
+        OptionsDocument { tag_case, writes, values, combine, profile }
     }
 }
 
@@ -204,5 +266,26 @@ impl JsonSchema for ProfileDigest {
 
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
         schemars::json_schema!({ "type": "string", "pattern": "^sha256:[0-9a-f]{64}$" })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_are_compared_as_far_as_both_say_them_and_old_plans_are_read() {
+        let new = Options { origins: Some(true), visibility: Some(3600), ..Options::default() };
+        let text = serde_json::to_value(new).unwrap();
+        assert_eq!(text["writes"]["origins"], true, "{text}");
+        assert_eq!((text.get("values"), text.get("combine")), (None, None), "{text}");
+        assert_eq!(serde_json::from_value::<Options>(text).unwrap(), new);
+        assert!(!new.agrees(Options { origins: Some(false), ..new }));
+        assert!(!new.agrees(Options { visibility: Some(60), ..new }));
+        let old: Options =
+            serde_json::from_str(r#"{"tagCase":"exact","values":"both","combine":true}"#).unwrap();
+        assert_eq!((old.values, old.combine, old.origins), (ValueRoute::Both, true, None));
+        assert!(old.agrees(Options { values: ValueRoute::Both, combine: true, ..new }));
+        assert!(!old.agrees(new));
     }
 }
