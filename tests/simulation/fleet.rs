@@ -47,8 +47,8 @@ impl Fleet {
             let rate = [10, 60, 200][pick(3) as usize];
             match pick(22) {
                 0 => faults.throttled = rate,
-                1 => faults.failing = rate,
-                2 => faults.applied_but_failing = rate,
+                1 => faults.failing = 2 * rate,
+                2 => faults.applied_but_failing = 2 * rate,
                 3 => faults.reset_before = rate,
                 4 => faults.reset_after = rate,
                 5 => faults.broken = rate,
