@@ -30,19 +30,19 @@ fn set(folder: &Path) -> std::io::Result<()> {
     SetNamedSecurityInfo(folder, SeObjectType::SE_FILE_OBJECT, what, None, None, rights.dacl(), None)
 }
 
-#[cfg(all(test, windows))]
+#[cfg(test)]
 mod tests {
-    use windows_permissions::constants::{SeObjectType, SecurityInformation};
-    use windows_permissions::wrappers::GetNamedSecurityInfo;
-
-    use super::*;
-
+    // Elsewhere the mode of a folder is looked at: `state_file`.
+    #[cfg(windows)]
     #[test]
     fn a_closed_folder_has_no_rights_from_above_and_what_is_made_in_it_has_its_own() {
+        use windows_permissions::constants::{SeObjectType, SecurityInformation};
+        use windows_permissions::wrappers::GetNamedSecurityInfo;
+
         let above = tempfile::tempdir().unwrap();
         let folder = above.path().join("state");
         std::fs::create_dir(&folder).unwrap();
-        close(&folder);
+        super::close(&folder);
         std::fs::write(folder.join("file"), "").unwrap();
         for path in [folder.clone(), folder.join("file")] {
             let rights =
