@@ -457,7 +457,7 @@ fn end(
     exit = exit.worst(lost_tags::exit(&lost, run.stopped().is_some()));
     let is_lost_left = lost.iter().any(|lost| lost.outcome != Outcome::Done);
     let mut notes = screen.notes;
-    notes.extend(ended_run::was_finished(inputs, screen.calls));
+    notes.extend(ended_run::was_finished(inputs.resumed, &tenant_flags(inputs.context), screen.calls));
     notes.extend(inputs.is_held_anew.then(|| held_anew(inputs.context)));
     for (lane, reason) in &given_up {
         // The run itself tells of most lanes that it gives up.

@@ -2,14 +2,14 @@
 //!
 //! Resumes nothing.
 
+use mdetag::store::journal::RecordedRun;
 use mdetag_core::apply::resume;
 
-use super::carry_out::{self, RunInputs};
-
 /// A resumed run that had come to its end, and to which nothing was to be added: what became of it, and what does the rest.
-pub fn was_finished(inputs: &RunInputs<'_>, calls: u64) -> Option<String> {
-    let recorded = inputs.resumed.filter(|recorded| calls == 0 && !recorded.is_resumable())?;
-    let (run, flags) = (&recorded.header.run, carry_out::tenant_flags(inputs.context));
+/// `flags`: which tenant the command line named.
+pub fn was_finished(resumed: Option<&RecordedRun>, flags: &str, calls: u64) -> Option<String> {
+    let recorded = resumed.filter(|recorded| calls == 0 && !recorded.is_resumable())?;
+    let run = &recorded.header.run;
     let outcomes = resume::outcomes(&recorded.entries);
     let left = match outcomes.values().filter(|ended| ended.outcome.is_bad()).count() {
         0 => return Some(format!("run {run} was finished already: nothing was written now")),

@@ -349,7 +349,8 @@ impl Rollout<'_, '_> {
 
     fn notes(&self, whole: &Plan, pause: &Pause, screen: RunDisplay<'_>) -> Vec<String> {
         let mut notes = screen.notes;
-        notes.extend(ended_run::was_finished(self.inputs, screen.calls));
+        let flags = carry_out::tenant_flags(self.inputs.context);
+        notes.extend(ended_run::was_finished(self.inputs.resumed, &flags, screen.calls));
         let waves = whole.rollout.as_ref().map_or(0, |waves| waves.last());
         notes.push(format!("wave {} of {waves} was the last that was written", self.waves.current()));
         if let Some(halt) = &pause.halt {
