@@ -60,7 +60,7 @@ fn hostile_policies_end_in_one_clear_error() {
         (b"version: 1\n---\nversion: 1\n".to_vec(), "one document a file"),
         (b"# nothing\n".to_vec(), "holds no document"),
         (b"- version: 1\n".to_vec(), "expected a mapping"),
-        (b"version: 1\rclaims: [T]\rclaimz: 1\r".to_vec(), "did you mean `claims`"),
+        (b"version: 1\rclaims: [T]\rclaimz: 1\r".to_vec(), "a carriage return alone"),
         (b"\xef\xbb\xbfversion: 1\r\nclaimz: 1\r\n".to_vec(), "p.yaml:2:1"),
     ];
     let project = Project::new();

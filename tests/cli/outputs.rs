@@ -77,7 +77,7 @@ fn an_error_that_planning_or_the_settings_find_is_reported_too() {
 fn a_failure_without_findings_replaces_the_reports_that_were_there() {
     let project = project();
     let old = |files: &[&str]| {
-        files.iter().for_each(|file| project.write(file, "no changes <!-- mdetag:plan: -->"))
+        files.iter().for_each(|file| drop(project.write(file, "no changes <!-- mdetag:plan: -->")))
     };
     let plan =
         ["plan", "--report", "markdown=plan.md", "--report", "html=plan.html", "--report", "json=plan.json"];
