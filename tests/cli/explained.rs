@@ -97,7 +97,7 @@ fn a_template_without_a_tag_says_why_and_in_which_line() {
             "slug",
             "host,owner\nweb2,ops\nweb1\n",
             "shortRow",
-            "nobody knows lookup.cmdb.owner: the row ends before it, in cmdb.csv:3",
+            "nobody knows lookup.cmdb.owner: its row leaves it out, in cmdb.csv:3",
         ),
         ("slug", "host,owner\nweb2,ops\n", "unmatched", "no row of cmdb.csv is about a device that was read"),
     ] {

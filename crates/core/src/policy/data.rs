@@ -97,7 +97,7 @@ impl Reader<'_> {
         index
     }
 
-    /// Refuses rows that end before one of these columns: what they leave unsaid is not the same as nothing.
+    /// Refuses rows that end before one of these columns or leave it out: what they leave unsaid is not the same as nothing.
     pub(super) fn refuse_absent(
         &mut self,
         table: &Table,
@@ -108,16 +108,13 @@ impl Reader<'_> {
         let width = table.columns.len();
         let absent = table.unknown.iter().filter(|at| columns.contains(&(*at % width))).min()?;
         let column = &table.columns[absent % width];
-        let message = format!(
-            "`{}` cannot be understood: line {} ends before the column `{}`",
-            shown(path),
-            table.lines[absent / width],
-            shown(column)
-        );
-        self.report(
-            Diagnostic::error("E0303", span, message)
-                .help("restore the row; an empty cell keeps its delimiter"),
-        );
+        let (file, line, column) = (shown(path), table.lines[absent / width], shown(column));
+        let (what, empty) = match table.has_objects {
+            true => (format!("the row in line {line} leaves the column `{column}` out"), "is written `null`"),
+            false => (format!("line {line} ends before the column `{column}`"), "keeps its delimiter"),
+        };
+        let finding = Diagnostic::error("E0303", span, format!("`{file}` cannot be understood: {what}"));
+        self.report(finding.help(format!("restore the row; an empty cell {empty}")));
         Some(())
     }
 

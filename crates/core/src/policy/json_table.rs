@@ -97,8 +97,7 @@ struct TableDraft {
     rows: Vec<Vec<(usize, Box<str>)>>,
     /// What a row's number counts: lines of a file, or rows.
     row: &'static str,
-    /// Whether the rows are those of a query: all of them have all columns, so what a recorded one leaves out is unknown; and lists
-    /// and objects are text, as in a live result.
+    /// Whether the rows are those of a query: lists and objects are text, as in a live result.
     is_query: bool,
 }
 
@@ -106,7 +105,7 @@ impl TableDraft {
     fn of_file() -> TableDraft {
         TableDraft {
             columns: HashMap::new(),
-            table: Table::default(),
+            table: Table { has_objects: true, ..Table::default() },
             rows: Vec::new(),
             row: "line",
             is_query: false,
@@ -149,10 +148,9 @@ impl TableDraft {
                 all[row * width + column] = Some(text);
             }
         }
-        if self.is_query {
-            let absent = all.iter().enumerate().filter(|(_, cell)| cell.is_none());
-            self.table.unknown = absent.map(|(place, _)| place).collect();
-        }
+        // An empty cell is `null` or `""`: what an object leaves out was lost, as in a row of CSV that ends early.
+        let absent = all.iter().enumerate().filter(|(_, cell)| cell.is_none());
+        self.table.unknown = absent.map(|(place, _)| place).collect();
         self.table.cells = all.into_iter().map(Option::unwrap_or_default).collect();
         Ok(self.table)
     }

@@ -16,9 +16,9 @@ pub struct LookupRows {
     pub cells: Vec<Box<str>>,
     /// The line of each row in its file.
     pub lines: Vec<u64>,
-    /// Places in `cells` whose content is unknown: two rows of one key differ there, or the row ends before.
+    /// Places in `cells` whose content is unknown: two rows of one key differ there, or the row ends before or leaves it out.
     pub unknown: HashSet<usize>,
-    /// Those of them that are unknown only because the row ends before.
+    /// Those of them that are unknown only because the row ends before or leaves it out.
     pub torn: HashSet<usize>,
     /// How many rows have the key of an earlier one.
     pub repeats: usize,
@@ -31,7 +31,7 @@ pub enum LookupCell<'a> {
     Text(&'a str),
     /// A cell without any text.
     Empty,
-    /// The content is unknown: the row ends before this column, or rows of the same key differ in it.
+    /// The content is unknown: the row ends before this column or leaves it out, or rows of the same key differ in it.
     Unknown,
 }
 
@@ -67,7 +67,7 @@ pub(crate) struct KeyedRows {
     pub(crate) clashes: Vec<RowConflict>,
     /// How many rows have no key.
     pub(crate) without_key: usize,
-    /// Lines of rows that end before their last column, ascending.
+    /// Lines of rows that end before their last column or leave one out, ascending.
     pub(crate) torn: Vec<u64>,
 }
 

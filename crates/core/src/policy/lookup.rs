@@ -89,7 +89,7 @@ impl Lookup {
             return Err(vec![finding.help("record the result again with all its columns")]);
         }
         let keyed = keyed(read, 0);
-        let rows = RowSource { source: &title, unit: "row", span: self.span };
+        let rows = RowSource { source: &title, unit: "row", has_objects: true, span: self.span };
         let findings = rows.findings(&keyed, query.on_conflict, query.allow_empty);
         if has_error(&findings) { Err(findings) } else { Ok((keyed.rows, findings)) }
     }

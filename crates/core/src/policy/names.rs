@@ -174,9 +174,9 @@ fn lookup(reader: &mut Reader<'_>, entry: &MappingEntry) -> Option<Lookup> {
     if reader.refuse_absent(&table, file.0, file.1, &[key_column]).is_some() {
         return None;
     }
-    let columns = table.columns.clone();
+    let (columns, has_objects) = (table.columns.clone(), table.has_objects);
     let keyed = keyed(table, key_column);
-    let rows = RowSource { source: file.0, unit: "line", span: file.1 };
+    let rows = RowSource { source: file.0, unit: "line", has_objects, span: file.1 };
     rows.findings(&keyed, on_conflict, allow_empty).into_iter().for_each(|finding| reader.report(finding));
     let is_lost = keyed.rows.keys.is_empty() && (keyed.without_key > 0 || !allow_empty);
     (!is_lost).then(|| Lookup { columns, rows: keyed.rows.into(), ..found })

@@ -30,6 +30,8 @@ pub(super) struct RowSource<'a> {
     pub(super) source: &'a str,
     /// What the numbers of rows count: `line` or `row`.
     pub(super) unit: &'static str,
+    /// Whether rows name their columns, so that one may leave any out; others end early.
+    pub(super) has_objects: bool,
     pub(super) span: Span,
 }
 
@@ -54,10 +56,10 @@ impl RowSource<'_> {
         let numbers: Vec<String> = keyed.torn.iter().take(SAMPLE).map(u64::to_string).collect();
         let message = match keyed.torn.len() {
             0 => return None,
-            1 if unit == "line" => format!("line {} of `{name}` ends before its last column", numbers[0]),
-            1 => format!("{unit} {} of `{name}` leaves a column out", numbers[0]),
-            count if unit == "line" => format!(
-                "{count} rows of `{name}` end before their last column: lines {}{}",
+            1 if self.has_objects => format!("{unit} {} of `{name}` leaves a column out", numbers[0]),
+            1 => format!("{unit} {} of `{name}` ends before its last column", numbers[0]),
+            count if !self.has_objects => format!(
+                "{count} rows of `{name}` end before their last column: {unit}s {}{}",
                 numbers.join(", "),
                 more(count)
             ),
@@ -67,9 +69,9 @@ impl RowSource<'_> {
                 more(count)
             ),
         };
-        let help = match unit {
-            "line" => "an empty cell keeps its delimiter",
-            _ => "an empty cell is written `null`",
+        let help = match self.has_objects {
+            false => "an empty cell keeps its delimiter",
+            true => "an empty cell is written `null`",
         };
         Some(Diagnostic::warning("W0302", self.span, message).help(format!(
             "what a row leaves out is unknown, and nothing is written that depends on it; {help}"

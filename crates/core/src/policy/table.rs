@@ -17,8 +17,10 @@ pub(crate) struct Table {
     pub(crate) cells: Vec<Box<str>>,
     /// The line of each row, or its number in a result.
     pub(crate) lines: Vec<u64>,
-    /// Places in `cells` that nothing states: rows that end early, and what a recorded row leaves out.
+    /// Places in `cells` that nothing states: rows of CSV that end early, and columns that an object leaves out.
     pub(crate) unknown: HashSet<usize>,
+    /// Whether rows are objects, which name their columns.
+    pub(crate) has_objects: bool,
 }
 
 impl Table {

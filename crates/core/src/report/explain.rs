@@ -314,7 +314,7 @@ fn why_no_tag(no_tag: &NoTag) -> String {
         GapReason::NotInMap => format!("the map {source}{declared} does not hold {known}"),
         GapReason::EmptySlug => format!("slug leaves nothing of {known}{in_row}"),
         GapReason::Conflict => format!("nobody knows {placeholder}: rows of this key differ in it{in_row}"),
-        GapReason::ShortRow => format!("nobody knows {placeholder}: the row ends before it{in_row}"),
+        GapReason::ShortRow => format!("nobody knows {placeholder}: its row leaves it out{in_row}"),
         GapReason::Unmatched => {
             format!("nobody knows {placeholder}: no row of {source} is about a device that was read")
         }

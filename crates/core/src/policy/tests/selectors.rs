@@ -377,6 +377,25 @@ fn lookups_are_tables_keyed_by_a_device_field() {
     assert_eq!(wrong("c.xlsx", "lookup.cmdb.env: x", "host,env\n"), ["E0303"]);
     assert_eq!(wrong("c.csv", "lookup.cmdb.env: x", "host,env\na\n"), ["W0302"]);
     assert_eq!(wrong("c.csv", "lookup.cmdb.env: prod", "host,env\n,x\na,prod\n"), ["W0301"]);
+    for (file, rows) in [
+        ("c.json", "[{\"host\":\"a\"},\n{\"host\":\"b\",\"env\":\"x\"}]"),
+        ("c.ndjson", "{\"host\":\"a\"}\n{\"host\":\"b\",\"env\":\"x\"}\n"),
+    ] {
+        let left_out = with_data(&text(file, "lookup.cmdb.env: x"), &[(file, rows)]);
+        let finding = left_out.only();
+        let said = format!("line 1 of `{file}` leaves a column out");
+        assert_eq!((finding.code, finding.message.as_str()), ("W0302", said.as_str()));
+        assert_eq!(
+            left_out.policy.lookups[0].rows.cell(0, 1, 2),
+            Cell::Unknown,
+            "as in CSV and hunting results"
+        );
+        let null = rows.replace("\"a\"}", "\"a\",\"env\":null}");
+        let empty = with_data(&text(file, "lookup.cmdb.env: x"), &[(file, &null)]).sound();
+        assert_eq!(empty.lookups[0].rows.cell(0, 1, 2), Cell::Empty);
+        let keyless = rows.replace("{\"host\":\"a\"}", "{\"env\":\"y\"}");
+        assert_eq!(wrong(file, "lookup.cmdb.env: x", &keyless), ["E0303"], "it could be about any device");
+    }
     let twice = with_data(&text("c.csv", "lookup.cmdb.env: x"), &[("c.csv", "host,env\na,x\nb,y\nA,z\n")]);
     assert!(twice.only().message.contains("lines 2 and 4"), "{}", twice.only().message);
     assert_eq!(
