@@ -387,12 +387,12 @@ fn lookups_are_tables_keyed_by_a_device_field() {
         assert_eq!((finding.code, finding.message.as_str()), ("W0302", said.as_str()));
         assert_eq!(
             left_out.policy.lookups[0].rows.cell(0, 1, 2),
-            Cell::Unknown,
+            LookupCell::Unknown,
             "as in CSV and hunting results"
         );
         let null = rows.replace("\"a\"}", "\"a\",\"env\":null}");
         let empty = with_data(&text(file, "lookup.cmdb.env: x"), &[(file, &null)]).sound();
-        assert_eq!(empty.lookups[0].rows.cell(0, 1, 2), Cell::Empty);
+        assert_eq!(empty.lookups[0].rows.cell(0, 1, 2), LookupCell::Empty);
         let keyless = rows.replace("{\"host\":\"a\"}", "{\"env\":\"y\"}");
         assert_eq!(wrong(file, "lookup.cmdb.env: x", &keyless), ["E0303"], "it could be about any device");
     }
