@@ -25,6 +25,7 @@ const GUIDE: &[(&str, &str)] = &[
     ("index", include_str!("../../docs/index.md")),
     ("installing", include_str!("../../docs/installing.md")),
     ("language", include_str!("../../docs/language.md")),
+    ("cmdb", include_str!("../../docs/cmdb.md")),
     ("looking", include_str!("../../docs/looking.md")),
     ("notifications", include_str!("../../docs/notifications.md")),
     ("performance", include_str!("../../docs/performance.md")),

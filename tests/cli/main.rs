@@ -51,6 +51,7 @@ mod resuming;
 mod reviewed;
 mod rivals;
 mod sandboxes;
+mod screens;
 mod secrets;
 mod service;
 mod shared_selectors;
