@@ -3,7 +3,7 @@
 use mdetag_core::plan::document;
 use mdetag_core::policy;
 use mdetag_core::report::diagnostics;
-use mdetag_core::report::{json, notification};
+use mdetag_core::report::{json, listing, notification};
 
 use super::args::{SchemaArgs, SchemaOf};
 use super::context::Context;
@@ -25,7 +25,11 @@ pub fn text(of: SchemaOf) -> String {
         SchemaOf::Policy => pretty(&policy::policy_schema()),
         SchemaOf::Test => pretty(&policy::test_schema()),
         SchemaOf::Mdetag => pretty(&policy::settings_schema()),
-        SchemaOf::Plan => pretty(&document::schema()),
+        SchemaOf::Plan | SchemaOf::Drift => pretty(&document::schema()),
+        SchemaOf::Tags => pretty(&listing::schema("tags")),
+        SchemaOf::Devices => pretty(&listing::schema("devices")),
+        SchemaOf::Coverage => pretty(&listing::schema("coverage")),
+        SchemaOf::Groups => pretty(&listing::schema("groups")),
         SchemaOf::Apply => pretty(&json::apply_schema()),
         SchemaOf::Diagnostics => pretty(&diagnostics::schema()),
         SchemaOf::Notification => pretty(&notification::schema()),

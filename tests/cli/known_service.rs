@@ -322,3 +322,32 @@ fn two_runs_side_by_side_leave_a_whole_profile() {
     let kept: Value = serde_json::from_str(&std::fs::read_to_string(file(&project)).unwrap()).unwrap();
     assert!(kept["findings"].as_array().unwrap().len() > 20 && !kept["seen"].as_array().unwrap().is_empty());
 }
+
+#[test]
+fn without_case_a_live_spelling_stays_while_one_is_wanted_and_goes_with_the_last() {
+    let project = Project::with_policy(
+        "version: 1\nclaims: [Tier0]\nrules: [{ name: r, select: { computerDnsName: [a, b, c] }, tags: [Tier0] }]\n",
+    );
+    project.write("mdetag.yaml", "version: 1\ntagCase: insensitive\n");
+    let header = r#"{"formatVersion":"1.0","kind":"snapshot","tenant":{"id":"11111111-2222-3333-4444-555555555555","name":"t","cloud":"public"},"readAt":"2026-11-27T06:00:00Z","devices":4,"trusted":true,"reasons":[]}"#;
+    let devices = [
+        ("a", r#""tier0""#),
+        ("b", r#""Tier0","tier0""#),
+        ("c", r#""tier0","TIER0""#),
+        ("d", r#""tier0","TIER0""#),
+    ];
+    let lines = devices.map(|(name, tags)| {
+        format!(r#"{{"id":"{name}","computerDnsName":"{name}","machineTags":[{tags}]}}"#)
+    });
+    project.write("i.ndjson", &format!("{header}\n{}\n", lines.join("\n")));
+    let lines = project.run(&["plan", "--inventory", "i.ndjson", "--format", "ndjson"]).exits(0).out;
+    let changes: Vec<serde_json::Value> =
+        lines.lines().map(|line| serde_json::from_str(line).expect("a change")).collect();
+    let shown: Vec<(&str, &str)> = changes
+        .iter()
+        .map(|change| {
+            (change["device"]["id"].as_str().expect("an id"), change["action"].as_str().expect("an action"))
+        })
+        .collect();
+    assert_eq!(shown, [("d", "remove"), ("d", "remove")]);
+}

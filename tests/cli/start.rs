@@ -203,7 +203,10 @@ fn documents_that_the_tool_writes_fit_their_schemas() {
     project.run(&["init"]).exits(0);
     for (schema, words, code) in [
         ("plan", vec!["plan", "--sandbox"], 0),
-        ("plan", vec!["drift", "--sandbox"], 2),
+        ("drift", vec!["drift", "--sandbox"], 2),
+        ("tags", vec!["tags", "--sandbox"], 0),
+        ("devices", vec!["devices", "--sandbox", "--where", "osPlatform: Windows11"], 0),
+        ("coverage", vec!["coverage", "--sandbox"], 0),
         ("apply", vec!["apply", "--sandbox", "--auto-approve"], 0),
         ("diagnostics", vec!["validate", "policies"], 0),
         ("diagnostics", vec!["validate", "nowhere"], 1),

@@ -411,8 +411,18 @@ pub enum SchemaOf {
     Policy,
     /// Policy tests.
     Test,
-    /// Plan files, and `drift --format json`.
+    /// Plan files, and `plan --format json`.
     Plan,
+    /// `drift --format json`.
+    Drift,
+    /// `tags --format json`.
+    Tags,
+    /// `devices --format json`.
+    Devices,
+    /// `coverage --format json`.
+    Coverage,
+    /// `groups --format json`.
+    Groups,
     /// `apply --format json`.
     Apply,
     /// The document of errors.

@@ -226,6 +226,39 @@ pub fn json_document(listing: &Listing, out: &mut dyn Write) -> io::Result<()> {
     out.write_all(b"\n")
 }
 
+/// The JSON Schema of [`json_document`] for rows of one kind. Cells of a column are of one type, or `null` where nothing is known.
+pub fn schema(kind: &str) -> Value {
+    let cell = json!({
+        "anyOf": [
+            { "type": ["string", "number", "null"] },
+            { "type": "array", "items": { "type": "string" } },
+        ],
+    });
+    json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": kind,
+        "type": "object",
+        "additionalProperties": false,
+        "required": ["formatVersion", "kind", "sandbox", "heading", "rows", "remarks"],
+        "properties": {
+            "formatVersion": { "const": "1.0" },
+            "kind": { "const": kind },
+            "sandbox": { "type": "boolean", "description": "Whether the tenant is simulated." },
+            "heading": { "type": "string", "description": "The sentence above the rows." },
+            "rows": {
+                "type": "array",
+                "description": "One object a row; its keys are the columns.",
+                "items": { "type": "object", "additionalProperties": cell },
+            },
+            "remarks": {
+                "type": "array",
+                "description": "Sentences below the rows.",
+                "items": { "type": "string" },
+            },
+        },
+    })
+}
+
 /// Writes one JSON object a row.
 ///
 /// # Errors
