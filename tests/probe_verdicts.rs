@@ -3,23 +3,27 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "shared/unmetered.rs"]
+mod unmetered;
+#[path = "shared/wall_clock.rs"]
+mod wall_clock;
+
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use mdetag::tenant::{
     ConnectOptions, Endpoints, IdentityOptions, Overrides, ProbeWatch, Prober, choose, sign_in_to_write,
 };
-use mdetag_core::apply::{Admission, Meter, Ticket};
 use mdetag_core::cloud::Cloud;
-use mdetag_core::plan::Lane;
 use mdetag_core::probe::scratch::ScratchTags;
 use mdetag_core::probe::{
     Answer, Ask, Interrupted, Leftover, MAX_CALLS, Measured, ProbedDevice, clean_up, measure,
 };
-use mdetag_core::time::{Clock, Timestamp};
 use mdetag_sandbox::{Options, Running, Sandbox, serve};
 use serde_json::{Value, json};
+use unmetered::Unmetered;
+use wall_clock::WallClock;
 
 const DEVICE: &str = "aa00000000000000000000000000000000000001";
 const UNKNOWN: &str = "ffffffffffffffffffffffffffffffffffffffff";
@@ -47,25 +51,6 @@ const SWITCHES: [(&str, &[&str]); 17] = [
     ("odata_strict", &["long", "doc_short"]),
     ("visible_after_s", &["0", "10", "400"]),
 ];
-
-struct WallClock;
-
-impl Clock for WallClock {
-    fn now(&self) -> Timestamp {
-        Timestamp::EPOCH.plus(SystemTime::now().duration_since(UNIX_EPOCH).unwrap())
-    }
-}
-
-/// Admits everything.
-struct Open;
-
-impl Meter for Open {
-    fn admit(&self, lane: Lane) -> Admission {
-        Admission::Go(Ticket { lane, slot: 0 })
-    }
-
-    fn answered(&self, _: Ticket, _: Option<Option<Duration>>) {}
-}
 
 /// Moves the sandbox's clock in place of waiting.
 struct Hand<'a>(&'a Sandbox);
@@ -224,7 +209,7 @@ async fn each_verdict_is_what_the_switch_says_in_a_hundred_combinations() {
         let before = state(&sandbox);
         let manual = Some(vec!["Finance".into(), "EU".into()]);
         let device = ProbedDevice { id: DEVICE.into(), unknown_id: UNKNOWN.into(), manual };
-        let mut asker = prober.probe(DEVICE.into(), &Open, 1, Hand(&sandbox));
+        let mut asker = prober.probe(DEVICE.into(), &Unmetered, 1, Hand(&sandbox));
         let measured = measure(&mut asker, &device, &ScratchTags::new("k3"), "test").await;
         assert_eq!(measured.interrupted, None, "{number}: {chosen:?}");
         let cleaned = clean_up(&mut asker, &DEVICE.into(), &Leftover::of(&measured)).await;

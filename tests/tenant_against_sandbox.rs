@@ -4,43 +4,29 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "shared/unmetered.rs"]
+mod unmetered;
+#[path = "shared/wall_clock.rs"]
+mod wall_clock;
+
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use mdetag::tenant::{
     ConnectOptions, Credential, CredentialSource, Endpoints, IdentityOptions, Overrides, ReadDevices,
     ReadScope, ReadWatch, RequiredAccess, Tenant, TenantError, TenantErrorKind, WriteDevices, choose,
     sign_in, sign_in_to_write,
 };
-use mdetag_core::apply::{Admission, Call, Meter, Reply, TagAction, Ticket};
+use mdetag_core::apply::{Call, Reply, TagAction};
 use mdetag_core::cloud::Cloud;
 use mdetag_core::device::DeviceValue;
 use mdetag_core::inventory::{Row, Snapshot, Trust};
-use mdetag_core::plan::Lane;
 use mdetag_core::selection::HuntedRows;
-use mdetag_core::time::{Clock, Timestamp};
 use mdetag_sandbox::{Federated, Options, Running, Sandbox, serve};
-
-struct WallClock;
-
-impl Clock for WallClock {
-    fn now(&self) -> Timestamp {
-        Timestamp::EPOCH.plus(SystemTime::now().duration_since(UNIX_EPOCH).unwrap())
-    }
-}
-
-/// Admits everything: the sandbox counts for itself.
-struct Open;
-
-impl Meter for Open {
-    fn admit(&self, lane: Lane) -> Admission {
-        Admission::Go(Ticket { lane, slot: 0 })
-    }
-
-    fn answered(&self, _: Ticket, _: Option<Option<Duration>>) {}
-}
+use unmetered::Unmetered;
+use wall_clock::WallClock;
 
 /// Signs in and checks the role.
 async fn connect(options: ConnectOptions, need: RequiredAccess) -> Result<Tenant, TenantError> {
@@ -92,7 +78,7 @@ impl Service {
 
     async fn read(&self) -> (Snapshot, Trust) {
         let reader = self.tenant(RequiredAccess::Read).await.unwrap().reader();
-        let watch = ReadWatch { meter: &Open, progress: &|_| {}, pages: None };
+        let watch = ReadWatch { meter: &Unmetered, progress: &|_| {}, pages: None };
         reader.read(&ReadScope::default(), watch).await.unwrap()
     }
 
@@ -189,7 +175,7 @@ async fn lists_and_answers_without_an_end_do_end() {
     for paging in ["paging=nextlink_endless", "paging=skip_endless"] {
         let service = Service::start(450, &[paging, "nextlink_with_top=on", "page=100"]).await;
         let reader = service.tenant(RequiredAccess::Read).await.unwrap().reader();
-        let watch = ReadWatch { meter: &Open, progress: &|_| {}, pages: None };
+        let watch = ReadWatch { meter: &Unmetered, progress: &|_| {}, pages: None };
         if let Ok((snapshot, trust)) = reader.read(&ReadScope::default(), watch).await {
             assert!(!trust.is_trusted() || ids_of(&snapshot) == service.ids(), "{paging}");
         }
@@ -199,7 +185,7 @@ async fn lists_and_answers_without_an_end_do_end() {
         let mut options = service.options(service.secret());
         options.request_timeout = Duration::from_millis(300);
         let reader = connect(options, RequiredAccess::Read).await.unwrap().reader();
-        let watch = ReadWatch { meter: &Open, progress: &|_| {}, pages: None };
+        let watch = ReadWatch { meter: &Unmetered, progress: &|_| {}, pages: None };
         let error = reader.read(&ReadScope::default(), watch).await.unwrap_err();
         assert_eq!(error.kind, TenantErrorKind::Network, "{fault}: {error}");
         let lists = service.sandbox.calls().iter().filter(|call| call.path.ends_with("/machines")).count();
@@ -323,8 +309,8 @@ async fn hunting_finds_the_devices_that_were_laid_down() {
     let query = "DeviceInfo | where IsInternetFacing | distinct DeviceId";
     service.sandbox.set_hunting(query, &[&first]).unwrap();
     let hunter = service.tenant(RequiredAccess::Read).await.unwrap().hunter().await.unwrap();
-    let found = hunter.run(query, &["DeviceId", "Other"], &Open).await.unwrap();
+    let found = hunter.run(query, &["DeviceId", "Other"], &Unmetered).await.unwrap();
     assert_eq!(found, HuntedRows::new(vec!["DeviceId".to_owned()], [vec![first]].into_iter()));
     service.sandbox.set("hunting", "bad_request").unwrap();
-    assert!(hunter.run(query, &["DeviceId"], &Open).await.is_err());
+    assert!(hunter.run(query, &["DeviceId"], &Unmetered).await.is_err());
 }

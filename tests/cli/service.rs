@@ -3,34 +3,28 @@
 //!
 //! Both end with the test.
 
+#[path = "../shared/wall_clock.rs"]
+mod wall_clock;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use mdetag_core::time::{Clock, Timestamp};
 use mdetag_sandbox::{Federated, Options, Request, Route, Running, Sandbox, serve};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::{Value, json};
+use wall_clock::WallClock;
 
 /// Environment variables of one run.
 pub(crate) type Environment = Vec<(&'static str, String)>;
 
 /// The audience of tokens for the device API.
 pub(crate) const AUDIENCE: &str = "https://api.securitycenter.microsoft.com";
-
-struct WallClock;
-
-impl Clock for WallClock {
-    fn now(&self) -> Timestamp {
-        Timestamp::EPOCH.plus(SystemTime::now().duration_since(UNIX_EPOCH).unwrap())
-    }
-}
 
 /// A simulated tenant that is served apart from the binary.
 pub(crate) struct Service {

@@ -9,7 +9,7 @@ use super::model::{Model, Subject};
 use super::words::{counted, noun_for, number};
 
 /// Access groups and tags that are named in one sentence before the rest is a number.
-const NAMES: usize = 5;
+pub(super) const NAMES: usize = 5;
 
 /// How a renderer shows a name.
 pub type Escape<'a> = &'a dyn Fn(&str) -> String;

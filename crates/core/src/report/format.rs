@@ -72,13 +72,28 @@ impl Format {
 
     /// Whether all of it is JSON.
     pub fn is_json(self) -> bool {
-        use Format::{CodeQuality, Gitlab, Json, Kubernetes, Ndjson, Sarif};
-        matches!(self, Json | Ndjson | Sarif | CodeQuality | Gitlab | Kubernetes)
+        use Format::{
+            CodeQuality, Csv, CsvBom, Github, Gitlab, Html, Human, Json, Junit, Kubernetes, Markdown, Ndjson,
+            Openmetrics, Sarif,
+        };
+        // No wildcard: a new format has to say what it is.
+        match self {
+            Json | Ndjson | Sarif | CodeQuality | Gitlab | Kubernetes => true,
+            Human | Markdown | Html | Junit | Openmetrics | Csv | CsvBom | Github => false,
+        }
     }
 
     /// Whether a plan has this form, on standard output or in a file.
     pub fn is_of_a_plan(self) -> bool {
-        !matches!(self, Format::Github | Format::Gitlab | Format::Kubernetes)
+        use Format::{
+            CodeQuality, Csv, CsvBom, Github, Gitlab, Html, Human, Json, Junit, Kubernetes, Markdown, Ndjson,
+            Openmetrics, Sarif,
+        };
+        match self {
+            Human | Json | Ndjson | Markdown | Html | Junit | Sarif | Openmetrics | Csv | CsvBom
+            | CodeQuality => true,
+            Github | Gitlab | Kubernetes => false,
+        }
     }
 
     /// Whether commands that report a plan write it to standard output. The others are for `validate` or for files.

@@ -9,10 +9,12 @@ use std::time::Duration;
 use hashbrown::HashMap;
 
 use crate::apply::Outcome;
-use crate::report::escape::{self, clip, html as text};
+use crate::report::escape::{self, clip};
 use crate::report::model::{Class, Model, Subject};
 use crate::report::words::{self, number, outcome_phrase};
 use crate::time;
+
+use super::markup::emit;
 
 /// Bars of a chart; the rest is one bar.
 const BARS: usize = 10;
@@ -50,12 +52,12 @@ pub(super) fn write(model: &Model<'_>, out: &mut dyn Write) -> io::Result<()> {
     if charts.is_empty() {
         return Ok(());
     }
-    writeln!(
+    emit!(
         out,
         "<section aria-labelledby=\"charts\"><h2 id=\"charts\">At a glance</h2><div class=\"charts\">"
     )?;
     charts.iter().try_for_each(|(title, bars)| chart(title, bars, out))?;
-    writeln!(out, "</div></section>")
+    emit!(out, "</div></section>")
 }
 
 fn by_class(model: &Model<'_>) -> Vec<Bar> {
@@ -168,38 +170,43 @@ fn chart(title: &str, bars: &[Bar], out: &mut dyn Write) -> io::Result<()> {
     let height = bars.len() * STEP + 4;
     let spoken: Vec<String> =
         bars.iter().map(|bar| format!("{}: {}", clip(&bar.label, 60), bar.shown)).collect();
-    writeln!(out, "<figure><figcaption>{}</figcaption>", text(title))?;
-    writeln!(
+    emit!(out, "<figure><figcaption>{}</figcaption>", title)?;
+    emit!(
         out,
-        "<svg viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" aria-label=\"{}\">",
-        text(&format!("{title}. {}", spoken.join("; ")))
+        "<svg viewBox=\"0 0 {} {}\" role=\"img\" aria-label=\"{}\">",
+        WIDTH,
+        height,
+        format!("{title}. {}", spoken.join("; "))
     )?;
     for (at, bar) in bars.iter().enumerate() {
         let top = at * STEP;
-        let label = text(&clip(&bar.label, 34));
+        let label = clip(&bar.label, 34);
         let length = if bar.value == 0 { 0 } else { scaled(bar.value).max(2) };
-        writeln!(
+        emit!(
             out,
-            "<text x=\"0\" y=\"{}\"><title>{}</title>{label}</text>",
+            "<text x=\"0\" y=\"{}\"><title>{}</title>{}</text>",
             top + 13,
-            text(&clip(&bar.label, 300))
+            clip(&bar.label, 300),
+            label
         )?;
-        writeln!(out, "<text x=\"{WIDTH}\" y=\"{}\" class=\"end\">{}</text>", top + 13, text(&bar.shown))?;
-        writeln!(
+        emit!(out, "<text x=\"{}\" y=\"{}\" class=\"end\">{}</text>", WIDTH, top + 13, bar.shown)?;
+        emit!(
             out,
-            "<rect x=\"0\" y=\"{}\" width=\"{WIDTH}\" height=\"10\" rx=\"2\" class=\"track\"/>",
-            top + 19
-        )?;
-        writeln!(
-            out,
-            "<rect x=\"0\" y=\"{}\" width=\"{length}\" height=\"10\" rx=\"2\" class=\"bar {}\"/>",
+            "<rect x=\"0\" y=\"{}\" width=\"{}\" height=\"10\" rx=\"2\" class=\"track\"/>",
             top + 19,
+            WIDTH
+        )?;
+        emit!(
+            out,
+            "<rect x=\"0\" y=\"{}\" width=\"{}\" height=\"10\" rx=\"2\" class=\"bar {}\"/>",
+            top + 19,
+            length,
             bar.class
         )?;
         if let Some(limit) = bar.limit {
             let x = scaled(limit).min(WIDTH - 2);
-            writeln!(out, "<rect x=\"{x}\" y=\"{}\" width=\"2\" height=\"14\" class=\"limit\"/>", top + 17)?;
+            emit!(out, "<rect x=\"{}\" y=\"{}\" width=\"2\" height=\"14\" class=\"limit\"/>", x, top + 17)?;
         }
     }
-    writeln!(out, "</svg></figure>")
+    emit!(out, "</svg></figure>")
 }

@@ -6,12 +6,13 @@ use std::io::{self, Write};
 
 use crate::plan::Plan;
 use crate::plan::guard::AxisReport;
-use crate::report::escape::{self, clip, html as text};
+use crate::report::escape::{self, clip};
 use crate::report::model::{Model, Subject};
 use crate::report::refusal;
 use crate::report::sentences;
 use crate::report::words::number;
 
+use super::markup::{Markup, emit, markup};
 use super::{LIST, shown};
 
 /// Bars of single tags; the tightest are drawn.
@@ -23,29 +24,33 @@ pub(super) fn write(model: &Model<'_>, out: &mut dyn Write) -> io::Result<()> {
     if model.input.subject != Subject::Plan {
         return Ok(());
     }
-    let phrases: Vec<String> = sentences::guard(model).iter().map(shown).collect();
+    let phrases: Vec<Markup> = sentences::guard(model).iter().map(shown).collect();
     if phrases.is_empty() && !plan.guard.refused {
         return Ok(());
     }
-    let verdict = if plan.guard.refused { "<strong class=\"bad\">refused</strong>" } else { "within limits" };
-    writeln!(out, "<section aria-labelledby=\"guard\"><h2 id=\"guard\">Guard: {verdict}</h2>")?;
-    writeln!(out, "<p>{}</p>", phrases.join(", "))?;
+    let verdict = match plan.guard.refused {
+        true => markup!("<strong class=\"bad\">refused</strong>"),
+        false => markup!("within limits"),
+    };
+    emit!(out, "<section aria-labelledby=\"guard\"><h2 id=\"guard\">Guard: {}</h2>", verdict)?;
+    emit!(out, "<p>{}</p>", Markup::joined(phrases, ", "))?;
     bars(plan, out)?;
     for approval in plan.guard.approvals.iter().take(LIST) {
-        writeln!(out, "<p>Raised: {}</p>", text(&approval.sentence()))?;
+        emit!(out, "<p>Raised: {}</p>", approval.sentence())?;
     }
     if let Some(unknown) = sentences::state(plan) {
-        writeln!(out, "<p>State: {}</p>", text(&unknown))?;
+        emit!(out, "<p>State: {}</p>", unknown)?;
     }
     for refusal in refusal::refusals(plan).iter().take(LIST) {
-        let [headline, arithmetic, proceed] =
-            [&refusal.headline, &refusal.arithmetic, &refusal.proceed].map(|line| text(line));
-        writeln!(
+        emit!(
             out,
-            "<div class=\"refusal\"><p><strong>{headline}</strong></p><p>{arithmetic}</p><p>{proceed}</p></div>"
+            "<div class=\"refusal\"><p><strong>{}</strong></p><p>{}</p><p>{}</p></div>",
+            refusal.headline,
+            refusal.arithmetic,
+            refusal.proceed
         )?;
     }
-    writeln!(out, "</section>")
+    emit!(out, "</section>")
 }
 
 /// Axes that the plan uses, then the tags that come closest to their caps.
@@ -64,7 +69,7 @@ fn bars(plan: &Plan, out: &mut dyn Write) -> io::Result<()> {
     if drawn.is_empty() {
         return Ok(());
     }
-    writeln!(out, "<ul class=\"guard\">")?;
+    emit!(out, "<ul class=\"guard\">")?;
     for axis in drawn {
         let name = match &axis.tag {
             None => axis.axis.word().to_owned(),
@@ -78,23 +83,20 @@ fn bars(plan: &Plan, out: &mut dyn Write) -> io::Result<()> {
         });
         let said = in_day.as_ref().map_or_else(String::new, |(_, _, said)| format!(", {said}"));
         let over = if axis.is_exceeded() || day.is_some_and(|day| day.is_exceeded()) {
-            " <strong class=\"bad\">over</strong>"
+            markup!(" <strong class=\"bad\">over</strong>")
         } else {
-            ""
+            Markup::default()
         };
-        writeln!(out, "<li><span><bdi>{}</bdi>: {used}{said}{over}</span>", text(&name))?;
-        let height = if in_day.is_some() { 22 } else { 10 };
-        writeln!(
-            out,
-            "<svg viewBox=\"0 0 400 {height}\" preserveAspectRatio=\"none\" aria-hidden=\"true\">"
-        )?;
+        emit!(out, "<li><span><bdi>{}</bdi>: {}{}{}</span>", name, used, said, over)?;
+        let height: u64 = if in_day.is_some() { 22 } else { 10 };
+        emit!(out, "<svg viewBox=\"0 0 400 {}\" preserveAspectRatio=\"none\" aria-hidden=\"true\">", height)?;
         bar(0, 0, axis.planned, axis.allowed, out)?;
         if let Some((day, sum, _)) = in_day {
             bar(12, day.done, sum, day.allowed, out)?;
         }
-        writeln!(out, "</svg></li>")?;
+        emit!(out, "</svg></li>")?;
     }
-    writeln!(out, "</ul>")
+    emit!(out, "</ul>")
 }
 
 /// One track: what was done before, what is used, and a mark where the limit is.
@@ -103,16 +105,17 @@ fn bar(top: u64, before: u64, used: u64, allowed: u64, out: &mut dyn Write) -> i
     let most = used.max(allowed).max(1);
     let scaled = |value: u64| (u128::from(value) * WIDTH / u128::from(most)) as u64;
     let class = if used > allowed { "remove" } else { "plain" };
-    writeln!(out, "<rect y=\"{top}\" width=\"400\" height=\"10\" class=\"track\"/>")?;
+    emit!(out, "<rect y=\"{}\" width=\"400\" height=\"10\" class=\"track\"/>", top)?;
     let length = scaled(used).max(u64::from(used > 0) * 2);
-    writeln!(out, "<rect y=\"{top}\" width=\"{length}\" height=\"10\" class=\"bar {class}\"/>")?;
+    emit!(out, "<rect y=\"{}\" width=\"{}\" height=\"10\" class=\"bar {}\"/>", top, length, class)?;
     if before > 0 {
-        writeln!(
+        emit!(
             out,
-            "<rect y=\"{top}\" width=\"{}\" height=\"10\" class=\"bar rest\"/>",
+            "<rect y=\"{}\" width=\"{}\" height=\"10\" class=\"bar rest\"/>",
+            top,
             scaled(before).max(2)
         )?;
     }
     let limit = scaled(allowed).min(398);
-    writeln!(out, "<rect x=\"{limit}\" y=\"{top}\" width=\"2\" height=\"10\" class=\"limit\"/>")
+    emit!(out, "<rect x=\"{}\" y=\"{}\" width=\"2\" height=\"10\" class=\"limit\"/>", limit, top)
 }

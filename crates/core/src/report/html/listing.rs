@@ -2,9 +2,9 @@
 
 use std::io::{self, Write};
 
-use crate::report::escape::html as text;
 use crate::report::listing::{Cell, Listing};
 
+use super::markup::{Markup, emit, markup};
 use super::{STYLE, source_digest};
 
 /// Writes the page: each listing is a table below its heading.
@@ -12,49 +12,45 @@ use super::{STYLE, source_digest};
 /// # Errors
 /// Those of the writer.
 pub fn listing_page(title: &str, listings: &[Listing], out: &mut dyn Write) -> io::Result<()> {
-    let policy = format!(
+    let policy = markup!(
         "default-src 'none'; style-src '{}'; base-uri 'none'; form-action 'none'",
         source_digest(STYLE)
     );
-    let title = text(title);
-    writeln!(out, "<!doctype html><!-- mdetag -->\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">")?;
-    writeln!(out, "<meta http-equiv=\"Content-Security-Policy\" content=\"{policy}\">")?;
-    writeln!(out, "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">")?;
-    writeln!(out, "<meta name=\"color-scheme\" content=\"light dark\">\n<title>{title}</title>")?;
-    writeln!(out, "<style>{STYLE}</style>\n</head>\n<body>\n<header><h1>{title}</h1></header>\n<main>")?;
+    emit!(out, "<!doctype html><!-- mdetag -->\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">")?;
+    emit!(out, "<meta http-equiv=\"Content-Security-Policy\" content=\"{}\">", policy)?;
+    emit!(out, "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">")?;
+    emit!(out, "<meta name=\"color-scheme\" content=\"light dark\">\n<title>{}</title>", title)?;
+    emit!(
+        out,
+        "<style>{}</style>\n</head>\n<body>\n<header><h1>{}</h1></header>\n<main>",
+        Markup::constant(STYLE),
+        title
+    )?;
     for listing in listings {
         table(listing, out)?;
     }
-    writeln!(out, "</main>\n</body>\n</html>")
+    emit!(out, "</main>\n</body>\n</html>")
 }
 
 fn table(listing: &Listing, out: &mut dyn Write) -> io::Result<()> {
-    writeln!(out, "<section>\n<h2>{}</h2>", text(&listing.first_line()))?;
+    emit!(out, "<section>\n<h2>{}</h2>", listing.first_line())?;
     if !listing.rows.is_empty() {
-        writeln!(
-            out,
-            "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"{}\">",
-            listing.kind
-        )?;
-        let titles: String = listing
-            .columns
-            .iter()
-            .map(|column| format!("<th scope=\"col\">{}</th>", text(&column.key)))
-            .collect();
-        writeln!(out, "<table><thead><tr>{titles}</tr></thead><tbody>")?;
+        emit!(out, "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"{}\">", listing.kind)?;
+        let titles = listing.columns.iter().map(|column| markup!("<th scope=\"col\">{}</th>", column.key));
+        emit!(out, "<table><thead><tr>{}</tr></thead><tbody>", Markup::joined(titles, ""))?;
         for row in &listing.rows {
-            let cells: String = row.iter().map(cell).collect();
-            writeln!(out, "<tr>{cells}</tr>")?;
+            let cells = Markup::joined(row.iter().map(cell), "");
+            emit!(out, "<tr>{}</tr>", cells)?;
         }
-        writeln!(out, "</tbody></table></div>")?;
+        emit!(out, "</tbody></table></div>")?;
     }
     for remark in &listing.remarks {
-        writeln!(out, "<p>{}</p>", text(remark))?;
+        emit!(out, "<p>{}</p>", remark)?;
     }
-    writeln!(out, "</section>")
+    emit!(out, "</section>")
 }
 
-fn cell(cell: &Cell) -> String {
-    let class = if cell.is_number() { " class=\"number\"" } else { "" };
-    format!("<td{class}>{}</td>", text(&cell.shown()))
+fn cell(cell: &Cell) -> Markup {
+    let class = if cell.is_number() { markup!(" class=\"number\"") } else { Markup::default() };
+    markup!("<td{}>{}</td>", class, cell.shown())
 }

@@ -7,6 +7,7 @@ mod charts;
 mod guard;
 mod island;
 mod listing;
+mod markup;
 mod moves;
 
 use std::io::{self, Write};
@@ -17,7 +18,7 @@ use base64::engine::general_purpose::STANDARD;
 use crate::policy::ShownIn;
 
 use super::ending::{outcomes, shown_by, ways_on};
-use super::escape::{self, clip, html as text};
+use super::escape::clip;
 use super::fold::{self, Line};
 use super::last;
 use super::lost;
@@ -25,6 +26,8 @@ use super::model::{Model, What};
 use super::sentences::{self, Phrase};
 use super::waves;
 use super::words::{self, capitalised, number, outcome_phrase};
+
+use markup::{Markup, emit, markup};
 
 pub use listing::listing_page;
 
@@ -44,24 +47,25 @@ const LIST: usize = 5_000;
 pub fn html(model: &Model<'_>, out: &mut dyn Write) -> io::Result<()> {
     let sandbox = if model.is_sandbox() { "SANDBOX · " } else { "" };
     let tenant = sentences::tenant(model.plan()).render(str::to_owned);
-    let title = text(&format!("{sandbox}{} {}", sentences::title(model.input.subject), clip(&tenant, 200)));
-    let policy = format!(
+    let title = format!("{sandbox}{} {}", sentences::title(model.input.subject), clip(&tenant, 200));
+    let policy = markup!(
         "default-src 'none'; style-src '{}'; script-src '{}'; base-uri 'none'; form-action 'none'",
         source_digest(STYLE),
         source_digest(SCRIPT)
     );
-    writeln!(
+    emit!(
         out,
-        "<!doctype html><!-- {sandbox}mdetag -->\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">"
+        "<!doctype html><!-- {}mdetag -->\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">",
+        sandbox
     )?;
-    writeln!(out, "<meta http-equiv=\"Content-Security-Policy\" content=\"{policy}\">")?;
-    writeln!(out, "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">")?;
-    writeln!(out, "<meta name=\"color-scheme\" content=\"light dark\">\n<title>{title}</title>")?;
-    writeln!(out, "<style>{STYLE}</style>\n</head>\n<body>")?;
-    writeln!(out, "<a class=\"skip\" href=\"#changes\">Skip to the list of changes</a>")?;
+    emit!(out, "<meta http-equiv=\"Content-Security-Policy\" content=\"{}\">", policy)?;
+    emit!(out, "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">")?;
+    emit!(out, "<meta name=\"color-scheme\" content=\"light dark\">\n<title>{}</title>", title)?;
+    emit!(out, "<style>{}</style>\n</head>\n<body>", Markup::constant(STYLE))?;
+    emit!(out, "<a class=\"skip\" href=\"#changes\">Skip to the list of changes</a>")?;
     let heading = format!("{} {}", sentences::title(model.input.subject), clip(&tenant, 200));
-    head(model, &text(&heading), out)?;
-    writeln!(out, "<main>")?;
+    head(model, &heading, out)?;
+    emit!(out, "<main>")?;
     sums(model, out)?;
     guard::write(model, out)?;
     moves::write(model, out)?;
@@ -69,10 +73,10 @@ pub fn html(model: &Model<'_>, out: &mut dyn Write) -> io::Result<()> {
     groups(model, out)?;
     asides(model, out)?;
     table(model, out)?;
-    writeln!(out, "</main>\n<footer><p>{}</p></footer>", text(&model.plan().header.tool))?;
-    write!(out, "<script type=\"application/json\" id=\"data\">")?;
+    emit!(out, "</main>\n<footer><p>{}</p></footer>", model.plan().header.tool)?;
+    write!(out, "{}", markup!("<script type=\"application/json\" id=\"data\">"))?;
     island::write(model, out)?;
-    writeln!(out, "</script>\n<script>{SCRIPT}</script>\n</body>\n</html>")
+    emit!(out, "</script>\n<script>{}</script>\n</body>\n</html>", Markup::constant(SCRIPT))
 }
 
 /// A source expression of a content security policy: the digest of an inline style or script.
@@ -82,9 +86,9 @@ fn source_digest(source: &str) -> String {
 }
 
 fn head(model: &Model<'_>, title: &str, out: &mut dyn Write) -> io::Result<()> {
-    writeln!(out, "<header>")?;
+    emit!(out, "<header>")?;
     if model.is_sandbox() {
-        writeln!(
+        emit!(
             out,
             "<p class=\"notice\"><strong>SANDBOX</strong> A simulated tenant: nothing here is real.</p>"
         )?;
@@ -92,25 +96,20 @@ fn head(model: &Model<'_>, title: &str, out: &mut dyn Write) -> io::Result<()> {
     for notice in
         sentences::must_read(model, ShownIn::Short).iter().chain(&sentences::further(model, ShownIn::Short))
     {
-        writeln!(out, "<p class=\"notice\">{}</p>", text(notice))?;
+        emit!(out, "<p class=\"notice\">{}</p>", notice)?;
     }
-    writeln!(out, "<h1>{title}</h1>")?;
+    emit!(out, "<h1>{}</h1>", title)?;
     let facts = sentences::facts(model).join(" · ");
-    writeln!(
-        out,
-        "<p class=\"facts\">{} · <time>{}</time></p>",
-        text(&facts),
-        model.plan().header.created_at
-    )?;
-    writeln!(out, "</header>")
+    emit!(out, "<p class=\"facts\">{} · <time>{}</time></p>", facts, model.plan().header.created_at)?;
+    emit!(out, "</header>")
 }
 
 /// The figures that a reader looks for first.
 fn sums(model: &Model<'_>, out: &mut dyn Write) -> io::Result<()> {
     let totals = model.totals;
     let schedule = &model.plan().schedule;
-    writeln!(out, "<section aria-label=\"Sums\"><dl class=\"sums\">")?;
-    let mut sum = |name: &str, value: String| writeln!(out, "<div><dt>{name}</dt><dd>{value}</dd></div>");
+    emit!(out, "<section aria-label=\"Sums\"><dl class=\"sums\">")?;
+    let mut sum = |name: &str, value: String| emit!(out, "<div><dt>{}</dt><dd>{}</dd></div>", name, value);
     sum("Additions", number(totals.additions))?;
     sum("Removals", number(totals.removals))?;
     sum("Values", number(totals.values))?;
@@ -120,76 +119,72 @@ fn sums(model: &Model<'_>, out: &mut dyn Write) -> io::Result<()> {
         let least = std::time::Duration::from_secs(schedule.seconds);
         sum("Least duration", crate::time::spoken(least))?;
     }
-    writeln!(out, "</dl>")?;
+    emit!(out, "</dl>")?;
     if let Some(run) = model.input.run {
-        writeln!(out, "<p><strong>{}</strong></p>", text(&outcomes(model)))?;
+        emit!(out, "<p><strong>{}</strong></p>", outcomes(model))?;
         if let Some(stopped) = &run.stopped {
-            writeln!(out, "<p>Stopped because {}</p>", text(stopped))?;
+            emit!(out, "<p>Stopped because {}</p>", stopped)?;
         }
         if let Some(sentence) = shown_by(run) {
-            writeln!(out, "<p>{}</p>", capitalised(&sentence))?;
+            emit!(out, "<p>{}</p>", capitalised(&sentence))?;
         }
         for (purpose, command) in ways_on(run) {
-            writeln!(out, "<p>{}: <code>{}</code></p>", capitalised(purpose), text(&command))?;
+            emit!(out, "<p>{}: <code>{}</code></p>", capitalised(purpose), command)?;
         }
         for sum in lost::sums(&run.lost) {
-            writeln!(out, "<p><strong>{}</strong></p>", text(&sum))?;
+            emit!(out, "<p><strong>{}</strong></p>", sum)?;
         }
         for sentence in lost::sentences(model).iter().take(LIST) {
-            writeln!(out, "<p>{}</p>", text(&capitalised(sentence)))?;
+            emit!(out, "<p>{}</p>", capitalised(sentence))?;
         }
         for note in run.notes.iter().take(LIST) {
-            writeln!(out, "<p>Note: {}</p>", text(note))?;
+            emit!(out, "<p>Note: {}</p>", note)?;
         }
     } else if let Some(calls) = sentences::calls(model) {
-        writeln!(out, "<p>{}</p>", text(&calls))?;
+        emit!(out, "<p>{}</p>", calls)?;
         if let Some(waves) = waves::sentence(model) {
-            writeln!(out, "<p>{}</p>", text(&waves))?;
+            emit!(out, "<p>{}</p>", waves)?;
         }
     }
     if model.dropped.changes() > 0 {
-        let dropped = text(&sentences::totals(model.dropped));
-        writeln!(out, "<p>No longer planned because of this change: {dropped}</p>")?;
+        let dropped = sentences::totals(model.dropped);
+        emit!(out, "<p>No longer planned because of this change: {}</p>", dropped)?;
     }
-    writeln!(out, "</section>")
+    emit!(out, "</section>")
 }
 
 /// The list of groups, one table a half.
 fn groups(model: &Model<'_>, out: &mut dyn Write) -> io::Result<()> {
-    writeln!(out, "<section aria-labelledby=\"groups\"><h2 id=\"groups\">Groups</h2>")?;
+    emit!(out, "<section aria-labelledby=\"groups\"><h2 id=\"groups\">Groups</h2>")?;
     for part in &model.parts {
         if let Some(origin) = part.origin {
-            writeln!(out, "<h3>{}: {}</h3>", origin.heading(), sentences::totals(part.totals))?;
+            emit!(out, "<h3>{}: {}</h3>", origin.heading(), sentences::totals(part.totals))?;
         }
         if part.groups.is_empty() {
             let nothing = sentences::nothing(model);
-            writeln!(out, "<p>{nothing}</p>")?;
+            emit!(out, "<p>{}</p>", nothing)?;
             continue;
         }
         let lines = fold::folded(&part.groups, GROUPS);
-        writeln!(
+        emit!(
             out,
             "<div class=\"wide\"><table class=\"groups cards\"><thead><tr><th scope=\"col\">Change</th><th scope=\"col\">Tag or value</th>"
         )?;
-        writeln!(
+        emit!(
             out,
             "<th scope=\"col\" class=\"number\">Devices</th><th scope=\"col\">Why</th><th scope=\"col\">Where</th></tr></thead><tbody>"
         )?;
         for line in lines.iter().take(LIST) {
             group_row(model, line, out)?;
         }
-        writeln!(out, "</tbody></table></div>")?;
+        emit!(out, "</tbody></table></div>")?;
         if lines.len() > LIST {
             let changes = lines[LIST..].iter().map(Line::changes).sum();
             let lines = words::counted((lines.len() - LIST) as u64, "further group");
-            writeln!(
-                out,
-                "<p>{lines} with {} are in the list below.</p>",
-                words::counted(changes, "change")
-            )?;
+            emit!(out, "<p>{} with {} are in the list below.</p>", lines, words::counted(changes, "change"))?;
         }
     }
-    writeln!(out, "</section>")
+    emit!(out, "</section>")
 }
 
 fn group_row(model: &Model<'_>, line: &Line<'_, '_>, out: &mut dyn Write) -> io::Result<()> {
@@ -233,25 +228,32 @@ fn group_row(model: &Model<'_>, line: &Line<'_, '_>, out: &mut dyn Write) -> io:
         filter = Some([group.what.action(), outcome]);
     }
     let place = cause.and_then(|cause| words::cause_place(plan, cause));
-    let at = place.map_or_else(String::new, |place| text(&words::place(place)));
+    let at = place.map_or_else(Markup::default, |place| markup!("{}", words::place(place)));
     let at = match place.zip(model.links()).and_then(|(place, links)| links.link(place)) {
-        Some(link) => format!("<a href=\"{}\" rel=\"noreferrer\">{at}</a>", text(&link)),
+        Some(link) => markup!("<a href=\"{}\" rel=\"noreferrer\">{}</a>", link, at),
         None => at,
     };
-    let shown = text(&clip(&label, 400));
+    let shown = clip(&label, 400);
     let label = match filter {
-        Some([action, class]) => format!(
-            "<a href=\"#changes\" data-action=\"{action}\" data-class=\"{class}\" data-tag=\"{shown}\" data-why=\"{}\"><bdi>{shown}</bdi></a>",
-            text(&clip(cause.map(|cause| words::cause(plan, cause)).as_deref().unwrap_or_default(), 400))
+        Some([action, class]) => markup!(
+            "<a href=\"#changes\" data-action=\"{}\" data-class=\"{}\" data-tag=\"{}\" data-why=\"{}\"><bdi>{}</bdi></a>",
+            action,
+            class,
+            shown,
+            clip(cause.map(|cause| words::cause(plan, cause)).as_deref().unwrap_or_default(), 400),
+            shown
         ),
-        None => format!("<bdi>{shown}</bdi>"),
+        None => markup!("<bdi>{}</bdi>", shown),
     };
-    writeln!(
+    emit!(
         out,
-        "<tr class=\"{class}\"><td>{action}</td><td>{label}</td><td class=\"number\" data-name=\"Devices\">{}</td><td data-name=\"Why\">{}</td><td data-name=\"Where\">{}</td></tr>",
+        "<tr class=\"{}\"><td>{}</td><td>{}</td><td class=\"number\" data-name=\"Devices\">{}</td><td data-name=\"Why\">{}</td><td data-name=\"Where\">{}</td></tr>",
+        class,
+        action,
+        label,
         number(line.changes()),
-        text(&clip(&why, 400)),
-        at,
+        clip(&why, 400),
+        at
     )
 }
 
@@ -263,55 +265,60 @@ fn asides(model: &Model<'_>, out: &mut dyn Write) -> io::Result<()> {
     if phrases.is_empty() && unmatched.is_empty() && warnings.is_empty() {
         return Ok(());
     }
-    writeln!(out, "<section aria-labelledby=\"asides\"><h2 id=\"asides\">Not written, and noticed</h2><ul>")?;
+    emit!(out, "<section aria-labelledby=\"asides\"><h2 id=\"asides\">Not written, and noticed</h2><ul>")?;
     for phrase in phrases.iter().take(LIST) {
-        writeln!(out, "<li>{}</li>", shown(phrase))?;
+        emit!(out, "<li>{}</li>", shown(phrase))?;
     }
     for (source, said, names) in unmatched.into_iter().take(LIST) {
-        writeln!(out, "<li>{}</li>", shown(&Phrase::new(text(&format!("{source}: {said}")), names)))?;
+        emit!(out, "<li>{}</li>", shown(&Phrase::new(format!("{source}: {said}"), names)))?;
     }
     for warning in warnings.iter().take(LIST) {
-        writeln!(out, "<li>{} {}</li>", text(&warning.code), text(&clip(&warning.message, 1_000)))?;
+        emit!(out, "<li>{} {}</li>", warning.code, clip(&warning.message, 1_000))?;
     }
-    writeln!(out, "</ul></section>")
+    emit!(out, "</ul></section>")
 }
 
 /// The frame of the table that the script fills.
 fn table(model: &Model<'_>, out: &mut dyn Write) -> io::Result<()> {
     let total = island::rows(model);
-    writeln!(
+    emit!(
         out,
         "<section id=\"changes\" aria-labelledby=\"all\" tabindex=\"-1\"><h2 id=\"all\">All changes</h2>"
     )?;
     if total > island::MOST as u64 {
-        writeln!(
+        emit!(
             out,
             "<p>The list holds {} of {}, removals first; <code>csv</code> and <code>ndjson</code> have all.</p>",
             number(island::MOST as u64),
             words::counted(total, "change")
         )?;
     }
-    writeln!(
+    emit!(
         out,
         "<noscript><p>The list of single changes needs JavaScript; the groups above do not.</p></noscript>"
     )?;
-    writeln!(
+    emit!(
         out,
         "<div class=\"tools\"><label>Search <input type=\"search\" id=\"search\" placeholder=\"device, tag, rule, place\" autocomplete=\"off\" spellcheck=\"false\"></label>"
     )?;
     for (name, id) in
         [("Change", "action"), ("Rule or cause", "why"), ("Tag or value", "tag"), ("Class", "class")]
     {
-        writeln!(out, "<label>{name} <select id=\"{id}\"><option value=\"\">all</option></select></label>")?;
+        emit!(out, "<label>{} <select id=\"{}\"><option value=\"\">all</option></select></label>", name, id)?;
     }
-    writeln!(out, "<button type=\"button\" id=\"clear\">Show all</button>")?;
-    writeln!(out, "<output id=\"count\" aria-live=\"polite\"></output></div>")?;
-    writeln!(out, "<div id=\"grid\" class=\"grid\" role=\"table\" aria-labelledby=\"all\"></div>")?;
-    writeln!(out, "<div id=\"print\" class=\"print\"></div></section>")
+    emit!(out, "<button type=\"button\" id=\"clear\">Show all</button>")?;
+    emit!(out, "<output id=\"count\" aria-live=\"polite\"></output></div>")?;
+    emit!(out, "<div id=\"grid\" class=\"grid\" role=\"table\" aria-labelledby=\"all\"></div>")?;
+    emit!(out, "<div id=\"print\" class=\"print\"></div></section>")
 }
 
-fn shown(phrase: &Phrase) -> String {
-    phrase.render(|name| format!("<bdi>{}</bdi>", escape::html(&clip(name, 200))))
+fn shown(phrase: &Phrase) -> Markup {
+    let Phrase { text, names, more } = phrase;
+    if names.is_empty() {
+        return markup!("{}", text);
+    }
+    let names = names.iter().map(|name| markup!("<bdi>{}</bdi>", clip(name, 200)));
+    markup!("{} ({}{})", text, Markup::joined(names, ", "), more)
 }
 
 #[cfg(test)]

@@ -6,11 +6,12 @@ use std::io::{self, Write};
 
 use crate::plan::consequences::{Consequences, GroupMove, RemediationChange};
 use crate::report::consequences;
-use crate::report::escape::{clip, html as text};
+use crate::report::escape::clip;
 use crate::report::model::Model;
 use crate::report::words::{counted, number};
 
 use super::LIST;
+use super::markup::{Markup, emit, markup};
 
 /// Moves that are drawn.
 const DRAWN: usize = 12;
@@ -18,70 +19,76 @@ const DRAWN: usize = 12;
 /// Writes the section, if the plan knows device groups.
 pub(super) fn write(model: &Model<'_>, out: &mut dyn Write) -> io::Result<()> {
     let Some(found) = consequences::foreseen(model) else { return Ok(()) };
-    writeln!(
-        out,
-        "<section aria-labelledby=\"moves\"><h2 id=\"moves\">{}</h2>",
-        text(&consequences::heading(found))
-    )?;
+    emit!(out, "<section aria-labelledby=\"moves\"><h2 id=\"moves\">{}</h2>", consequences::heading(found))?;
     if !found.moves.is_empty() {
         picture(&found.moves, out)?;
         table(found, out)?;
     }
     let counts = consequences::counts(found);
     if !counts.is_empty() {
-        writeln!(out, "<ul>")?;
+        emit!(out, "<ul>")?;
         for (name, before, after) in counts {
-            let name = text(&clip(name, 200));
-            writeln!(out, "<li><bdi>{name}</bdi>: {} → {}</li>", number(before), counted(after, "device"))?;
+            let name = clip(name, 200);
+            emit!(out, "<li><bdi>{}</bdi>: {} → {}</li>", name, number(before), counted(after, "device"))?;
         }
-        writeln!(out, "</ul>")?;
+        emit!(out, "</ul>")?;
     }
     if let Some(exposure) = consequences::exposure(found) {
-        writeln!(out, "<p>{exposure}</p>")?;
+        emit!(out, "<p>{}</p>", exposure)?;
     }
-    writeln!(out, "</section>")
+    emit!(out, "</section>")
 }
 
 fn table(found: &Consequences, out: &mut dyn Write) -> io::Result<()> {
     let heads =
         ["From", "To", "Devices", "Because of", "Remediation", "Gain sight", "Lose sight", "For example"];
-    writeln!(
+    emit!(
         out,
         "<div class=\"wide\" tabindex=\"0\" role=\"region\" aria-labelledby=\"moves\"><table class=\"groups\"><thead><tr>"
     )?;
     for head in heads {
-        let number = if head == "Devices" { " class=\"number\"" } else { "" };
-        write!(out, "<th scope=\"col\"{number}>{head}</th>")?;
+        let number = if head == "Devices" { markup!(" class=\"number\"") } else { Markup::default() };
+        write!(out, "{}", markup!("<th scope=\"col\"{}>{}</th>", number, head))?;
     }
-    writeln!(out, "</tr></thead><tbody>")?;
-    let name = |name: &str| format!("<bdi>{}</bdi>", text(&clip(name, 200)));
+    emit!(out, "</tr></thead><tbody>")?;
     for one in found.moves.iter().take(LIST) {
-        writeln!(
+        emit!(
             out,
             "<tr><td>{}</td><td>{}</td><td class=\"number\">{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
             name(&one.from),
             name(&one.to),
             number(one.devices),
-            consequences::names(&one.tags, &name),
+            names(&one.tags),
             word(one.remediation),
-            consequences::names(&one.gain, &name),
-            consequences::names(&one.lose, &name),
-            consequences::names(&one.sample, &name),
+            names(&one.gain),
+            names(&one.lose),
+            names(&one.sample)
         )?;
     }
-    writeln!(out, "</tbody></table></div>")?;
+    emit!(out, "</tbody></table></div>")?;
     match found.moves.len().saturating_sub(LIST) {
         0 => Ok(()),
-        rest => writeln!(out, "<p>… and {}</p>", counted(rest as u64, "more move")),
+        rest => emit!(out, "<p>… and {}</p>", counted(rest as u64, "more move")),
     }
 }
 
-fn word(change: RemediationChange) -> &'static str {
+fn name(name: &str) -> Markup {
+    markup!("<bdi>{}</bdi>", clip(name, 200))
+}
+
+fn names(list: &[String]) -> Markup {
+    let shown = list.iter().take(consequences::NAMES).map(|listed| name(listed));
+    let more = list.len().saturating_sub(consequences::NAMES) as u64;
+    let more = (more > 0).then(|| markup!("… {} more", number(more)));
+    Markup::joined(shown.chain(more), ", ")
+}
+
+fn word(change: RemediationChange) -> Markup {
     match change {
-        RemediationChange::Rises => "<strong class=\"bad\">rises</strong>",
-        RemediationChange::Falls => "falls",
-        RemediationChange::Same => "same",
-        RemediationChange::Unknown => "unknown",
+        RemediationChange::Rises => markup!("<strong class=\"bad\">rises</strong>"),
+        RemediationChange::Falls => markup!("falls"),
+        RemediationChange::Same => markup!("same"),
+        RemediationChange::Unknown => markup!("unknown"),
     }
 }
 
@@ -93,10 +100,12 @@ fn picture(moves: &[GroupMove], out: &mut dyn Write) -> io::Result<()> {
     let most = drawn.iter().map(|one| one.devices).max().unwrap_or(0).max(1);
     let title = format!("The largest moves between device groups, {} of {}", drawn.len(), moves.len());
     let height = drawn.len() * STEP;
-    writeln!(out, "<figure class=\"moves\"><figcaption>{title}</figcaption>")?;
-    writeln!(
+    emit!(out, "<figure class=\"moves\"><figcaption>{}</figcaption>", title)?;
+    emit!(
         out,
-        "<svg viewBox=\"0 0 400 {height}\" role=\"img\" aria-label=\"{title}; the table lists them\">"
+        "<svg viewBox=\"0 0 400 {}\" role=\"img\" aria-label=\"{}; the table lists them\">",
+        height,
+        title
     )?;
     for (at, one) in drawn.iter().enumerate() {
         let (label, band) = (at * STEP + 13, at * STEP + 29);
@@ -106,15 +115,19 @@ fn picture(moves: &[GroupMove], out: &mut dyn Write) -> io::Result<()> {
             RemediationChange::Falls => "falls",
             RemediationChange::Same | RemediationChange::Unknown => "same",
         };
-        let [from, to] = [&one.from, &one.to].map(|name| (text(&clip(name, 300)), text(&clip(name, 24))));
-        writeln!(
+        let [from, to] = [&one.from, &one.to].map(|name| (clip(name, 300), clip(name, 24)));
+        emit!(
             out,
-            "<line x1=\"0\" y1=\"{band}\" x2=\"388\" y2=\"{band}\" stroke-width=\"{thick}\" class=\"flow {class}\"/>"
+            "<line x1=\"0\" y1=\"{}\" x2=\"388\" y2=\"{}\" stroke-width=\"{}\" class=\"flow {}\"/>",
+            band,
+            band,
+            thick,
+            class
         )?;
-        writeln!(out, "<path d=\"M386 {} l14 12 l-14 12 z\" class=\"head {class}\"/>", band - 12)?;
-        writeln!(out, "<text x=\"0\" y=\"{label}\"><title>{}</title>{}</text>", from.0, from.1)?;
-        writeln!(out, "<text x=\"200\" y=\"{label}\" class=\"middle\">{}</text>", number(one.devices))?;
-        writeln!(out, "<text x=\"400\" y=\"{label}\" class=\"end\"><title>{}</title>{}</text>", to.0, to.1)?;
+        emit!(out, "<path d=\"M386 {} l14 12 l-14 12 z\" class=\"head {}\"/>", band - 12, class)?;
+        emit!(out, "<text x=\"0\" y=\"{}\"><title>{}</title>{}</text>", label, from.0, from.1)?;
+        emit!(out, "<text x=\"200\" y=\"{}\" class=\"middle\">{}</text>", label, number(one.devices))?;
+        emit!(out, "<text x=\"400\" y=\"{}\" class=\"end\"><title>{}</title>{}</text>", label, to.0, to.1)?;
     }
-    writeln!(out, "</svg></figure>")
+    emit!(out, "</svg></figure>")
 }

@@ -1,0 +1,14 @@
+//! The computer's clock, for tests that go over real sockets.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use mdetag_core::time::{Clock, Timestamp};
+
+pub(crate) struct WallClock;
+
+impl Clock for WallClock {
+    fn now(&self) -> Timestamp {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("the clock is behind 1970");
+        Timestamp::EPOCH.plus(since)
+    }
+}
