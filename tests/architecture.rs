@@ -42,7 +42,8 @@ fn finding(source: &Source, line: usize, message: impl AsRef<str>) -> String {
 }
 
 /// The modules that `mdetag-core` passes on from the crate of words.
-const VOCABULARY: [&str; 8] = ["cloud", "device", "diagnostic", "pattern", "random", "tag", "text", "time"];
+const VOCABULARY: [&str; 9] =
+    ["cloud", "device", "diagnostic", "hex", "pattern", "random", "tag", "text", "time"];
 
 fn layers(source: &Source, house: &House) -> Vec<String> {
     let module = source.module();
