@@ -83,7 +83,7 @@ pub fn opposed(plan: &Plan, desired: &Desired<'_>) -> u64 {
         let settled = desired.settle(part);
         for tag in &settled.tags {
             let group = &desired.groups[tag.group as usize];
-            let Some(edits) = edits.get(&desired.tag_case.key(&group.name)) else { continue };
+            let Some(edits) = edits.remove(&desired.tag_case.key(&group.name)) else { continue };
             let (wanted, is_owned) = (tag.wanted(), group.claimed.is_some() || group.retired.is_some());
             let is_opposed = |(row, is_removal): &&(Row, bool)| {
                 let is_wanted = settled.window.find(*row).is_some_and(|local| wanted.contains(local));
@@ -92,6 +92,19 @@ pub fn opposed(plan: &Plan, desired: &Desired<'_>) -> u64 {
             };
             opposed += edits.iter().filter(is_opposed).count() as u64;
         }
+    }
+    // Tags that no device carries and no rule gives.
+    for (tag, edits) in edits {
+        let policy = desired.policy;
+        let is_owned =
+            policy.claims_tag(&tag) || policy.retire.iter().any(|entry| policy.covers(&entry.pattern, &tag));
+        let forbids = |rule: usize, row: Row| {
+            desired.is_live(rule as u32)
+                && desired.selections.rules[rule].contains(row)
+                && policy.rules[rule].remove_tags.iter().any(|pattern| policy.covers(&pattern.pattern, &tag))
+        };
+        let is_unwanted = |row: Row| is_owned || (0..policy.rules.len()).any(|rule| forbids(rule, row));
+        opposed += edits.iter().filter(|(row, is_removal)| !is_removal && is_unwanted(*row)).count() as u64;
     }
     opposed
 }
