@@ -9,6 +9,8 @@
 mod circles;
 #[path = "architecture/source.rs"]
 mod source;
+#[path = "architecture/type_names.rs"]
+mod type_names;
 
 use std::fs;
 use std::path::Path;
@@ -354,6 +356,15 @@ fn no_files_of_a_room_go_in_circles() {
     }
 }
 
+#[test]
+fn each_type_name_is_defined_once_in_a_crate() {
+    for (folder, _, sources) in SOURCES.iter() {
+        let own: Vec<&Source> = sources.iter().filter(|source| source.path.starts_with("src/")).collect();
+        let repeated = type_names::repeated(&own).join("\n");
+        assert!(repeated.is_empty(), "in `{folder}/`, say what kind each one is:\n{repeated}\n");
+    }
+}
+
 mod the_rules_see {
     use super::*;
 
@@ -391,6 +402,17 @@ mod the_rules_see {
         refused(layers, "src/plan/diff.rs", "use crate::plan::calls;");
         allowed(layers, "src/plan/calls/bulk.rs", "use crate::plan::Plan;");
         allowed(layers, "src/plan/mod.rs", "pub(crate) fn f() {} mod inner { use super::f; }");
+    }
+
+    #[test]
+    fn a_type_name_that_means_two_things() {
+        let row = Source::new("src/plan/diff.rs", "struct Row;\nimpl A for Row {\n    type Item = u8;\n}");
+        let other =
+            Source::new("src/report/csv.rs", "pub(crate) enum Row {}\nimpl B {\n    type Item = u8;\n}");
+        let test = Source::new("src/plan/tests.rs", "struct Row;");
+        let repeated = type_names::repeated(&[&row, &other, &test]);
+        assert_eq!(repeated, ["`Row` is defined in src/plan/diff.rs:1 and src/report/csv.rs:1"]);
+        assert_eq!(type_names::repeated(&[&row, &test]), Vec::<String>::new());
     }
 
     #[test]
