@@ -24,7 +24,7 @@ pub struct Applied {
     pub next: Option<NextWave>,
     /// What was not told, because the command waits for that wave.
     pub untold: Option<Box<LastWave>>,
-    /// What a webhook is told; none where a person said no, or nothing was to be resumed.
+    /// What the webhook is sent; none when a person declined, or when there was nothing to resume.
     pub summary: Option<Box<SummaryDocument>>,
 }
 
@@ -89,7 +89,7 @@ pub fn tell_end(
     Ok(Applied { exit, next, untold: None, summary: Some(Box::new(summary)) })
 }
 
-/// Writes the report, and says what a webhook is told.
+/// Writes the report and returns what the webhook is sent.
 ///
 /// # Errors
 /// A report that cannot be written.

@@ -269,7 +269,7 @@ pub struct RunDisplay<'a> {
     failed: u64,
     pub notes: Vec<String>,
     sent: std::collections::VecDeque<Timestamp>,
-    /// What became of tags that calls took along.
+    /// Tags that calls removed by mistake, and whether they are back.
     pub repairs: Vec<Entry>,
     pub calls: u64,
     /// When the last answer came.
@@ -460,7 +460,7 @@ fn end(
     notes.extend(ended_run::was_finished(inputs.resumed, &tenant_flags(inputs.context), screen.calls));
     notes.extend(inputs.is_held_anew.then(|| held_anew(inputs.context)));
     for (lane, reason) in &given_up {
-        // The run itself tells of most lanes that it gives up.
+        // The run itself reports most lanes that it gives up.
         if !notes.iter().any(|note| note.contains(reason)) {
             notes.push(format!("the lane {} was given up: {reason}", lane.word()));
         }

@@ -135,7 +135,7 @@ impl Console {
         out.flush()
     }
 
-    /// Where results go. JSON keeps names as they are, so it is made harmless for readers of logs here, whoever writes it.
+    /// Where results go. JSON keeps names as they are, so this writer makes all of it harmless for log readers.
     pub fn out(&self) -> Box<dyn Write> {
         match &self.kept {
             Some(kept) => Box::new(kept.clone()),

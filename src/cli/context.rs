@@ -59,7 +59,7 @@ pub struct Context {
     pub store: OpenedStore,
     /// Whether the folder of the state is a copy, once that is looked at.
     pub copied_from: CopiedFrom,
-    /// What was measured of the service; nothing until a tenant is at hand.
+    /// What was measured of the service; empty until a tenant is known.
     pub service: KnownService,
     /// The folder of sandboxes; of all state, where that lies in a folder.
     local: PathBuf,
@@ -194,7 +194,7 @@ impl Context {
     fn within_the_repository(&self, path: &Path) -> Result<(), Failure> {
         let root = self.repository.as_deref().or(self.settings_folder.as_deref()).unwrap_or(&self.folder);
         match regular_file::within(&self.folder.join(path), root) {
-            // What is not there is told with the other findings.
+            // A missing file is reported with the other findings.
             Err(_) if !self.folder.join(path).exists() => Ok(()),
             Err(why) => Err(Failure::file(format!("the policies `{}` cannot be read: {why}", shown(path)))
                 .help("mdetag.yaml names paths of the repository; others are typed as arguments")),

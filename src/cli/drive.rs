@@ -230,7 +230,7 @@ fn steps(
         }
     };
     if let Err(error) = record(run, around, entries) {
-        // Without their intents in the journal they are not sent: what becomes of them is known.
+        // Without their intents in the journal the calls are not sent, so their outcome is known.
         for (call, _) in starts {
             let detail = "its intent is not in the journal".to_owned();
             let reply = Reply::Lost { detail, maybe_sent: false };

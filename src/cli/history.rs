@@ -161,7 +161,7 @@ pub fn states_in(context: &Context, root: &Path) -> Result<Vec<StateDir>, Failur
     Ok(states)
 }
 
-/// The names of the folders in a folder, sorted. Links are among them: whoever opens one refuses it.
+/// The names of the folders in a folder, sorted. Links are included; opening one is refused.
 pub fn folders(path: &Path) -> Vec<String> {
     let listing = std::fs::read_dir(path).into_iter().flatten().flatten();
     let mut names: Vec<String> = listing

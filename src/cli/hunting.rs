@@ -64,7 +64,7 @@ pub async fn results(
         let columns: Vec<&str> = query.columns.iter().map(String::as_str).collect();
         let rows = match hunter.run(&query.text, &columns, &reading).await {
             Err(error) if own.iter().all(|own| own.text.trim() != query.text.trim()) => {
-                // The base cannot be planned then, which is said; the set at hand does not need it.
+                // The base cannot be planned then, which is reported; the current set does not need it.
                 context.console.say(&format!("warning: a hunting query of the base has no result: {error}"));
                 continue;
             }

@@ -1,6 +1,6 @@
 //! What was measured of the service of a tenant, for the commands that plan and write.
 //!
-//! Calls nothing, and believes nothing: what is bad, old or another tenant's is told and left out.
+//! Calls nothing and believes nothing: what is bad, old or another tenant's is reported and left out.
 
 use mdetag::store::service_file;
 use mdetag::store::state::StateDir;

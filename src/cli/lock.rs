@@ -1,4 +1,4 @@
-//! The right to write to a tenant: one apply at a time, and the others are told who is at work.
+//! The right to write to a tenant: one apply at a time; the others learn who holds it.
 //!
 //! How the right is kept is for the state: a file's lock in a folder, a lease in a store.
 

@@ -125,7 +125,7 @@ fn later(reviewed: &Plan, recorded: &RecordedRun) -> Plan {
     }
 }
 
-/// The run at hand has to wait for its next wave: what it says without having read anything.
+/// The run has to wait for its next wave: the report without any read.
 fn waiting(
     (context, args, set): (&Context, &ApplyArgs, &PolicySet),
     (run_id, digest): (&str, &str),

@@ -15,7 +15,7 @@ use mdetag_core::time::Timestamp;
 /// A set that has not run for so long is nobody's rival.
 const LATELY: Duration = Duration::from_secs(90 * 86_400);
 
-/// So many of its newest runs are read for what they wrote.
+/// How many of its newest runs are read for what they wrote.
 const MOST_RUNS: usize = 5;
 
 /// The sets beside `set` that ran lately, by name. Journals that cannot be read say nothing here; planning names them.

@@ -36,10 +36,10 @@ use super::undone;
 /// By device.
 type ValuesBefore = BTreeMap<Arc<str>, BTreeSet<Option<Arc<str>>>>;
 
-/// So many runs back values are looked for.
+/// How many of the newest runs are searched for earlier values.
 const MOST_RUNS: usize = 50;
 
-/// What of the past a plan does not heed, because somebody asked for that.
+/// Parts of the history that a plan leaves out because an option says so.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct HistoryOverrides<'a> {
     /// `--retry-contested`.
@@ -140,7 +140,7 @@ fn values_before(state: &StateDir, history: &History, oldest: Timestamp) -> Valu
             continue;
         }
         let Ok(plan) = plan_of(state, &recorded) else {
-            // What the list showed before is not known, so nothing is told apart.
+            // What the list showed before is not known, so the causes cannot be told apart.
             return ValuesBefore::new();
         };
         for change in &plan.changes {

@@ -1,6 +1,6 @@
 //! Reads a policy set for a command: files, meaning, findings, and how plans name them.
 //!
-//! Shows nothing; commands decide what becomes of findings.
+//! Shows nothing; commands decide what to do with findings.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -168,7 +168,7 @@ impl Base {
         }
     }
 
-    /// The text of its `mdetag.yaml`, at the place of the one at hand; empty where there is none.
+    /// The text of its `mdetag.yaml`, under the current file's path; empty where there is none.
     fn settings(&self, context: &Context) -> Result<String, String> {
         let real = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
         let own = context.settings_folder.as_deref();

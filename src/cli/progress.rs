@@ -112,7 +112,7 @@ impl Drop for Meter {
     }
 }
 
-/// Progress of a read, and the meter of its calls: whatever is read, its waits are told.
+/// Progress of a read, and the meter of its calls; every read reports its waits.
 pub struct Reading {
     meter: Meter,
     ledger: Arc<Ledger>,

@@ -31,7 +31,7 @@ pub struct ResumeInputs<'a> {
     pub reports: &'a Reports,
 }
 
-/// What became of `--resume`.
+/// How `--resume` ended.
 pub enum Resumed {
     Ended(Box<Applied>),
     /// `--or-plan`: nothing can be resumed, so the policies are planned anew.
@@ -194,7 +194,7 @@ fn is_bound(recorded: &RecordedRun, session: &WritingSession) -> Result<bool, Fa
     Ok(is_open || recorded.header.reviewed != Some(false))
 }
 
-/// The policies at hand, for a run whose own have changed.
+/// The current policies, for a run whose own have changed.
 fn anew(
     context: &Context,
     args: &ApplyArgs,
@@ -260,7 +260,7 @@ pub fn same_tenant(reviewed: &Plan, session: &Session) -> Result<(), Failure> {
         .help("nothing was written; choose the right profile with --tenant, or make a plan for this tenant"))
 }
 
-/// Refuses a plan that was made with options other than those at hand.
+/// Refuses a plan that was made with other options than the current ones.
 ///
 /// # Errors
 /// That they differ.

@@ -1,4 +1,4 @@
-//! Whether a reviewed plan may be applied here: its policies are those at hand, and all of them were in somebody's review.
+//! Whether a reviewed plan may be applied here: its policies are the current ones, and all of them were reviewed.
 //!
 //! Compares no change; that is `plan::stale`.
 
@@ -25,7 +25,7 @@ pub fn inside(reviewed: &Plan) -> Result<(), Failure> {
     }
 }
 
-/// So many files that differ are named.
+/// The most differing files that a message names.
 const MOST_FILES: usize = 10;
 
 /// The policies must say what they said when the plan was made; approvals may have come since.

@@ -150,7 +150,7 @@ async fn from_session(
     };
     let state = session.state.clone();
     let kept = kept(context, &state, set, &session.known, is_recorded);
-    // On the very first run there is nothing to compare with, and nothing to say.
+    // The first run has nothing to compare with and nothing to report.
     if journal::runs(&state).is_ok_and(|runs| !runs.is_empty()) {
         note_missing_counts(context, policy, &kept);
     }

@@ -12,7 +12,7 @@ use super::failure::Failure;
 /// The default name of the folder.
 const DEFAULT: &str = ".mdetag";
 
-/// What has a say in where state lies.
+/// The settings that decide where state is kept.
 pub struct StatePlaceInputs<'a> {
     /// `--state` or `MDETAG_STATE`, by its old names too.
     pub named: Option<&'a str>,

@@ -19,18 +19,18 @@ use super::pending_file::{self, ShownChanges};
 use super::set_name;
 use super::state::StateDir;
 
-/// So many runs in a row a change must have bounced to be contested.
+/// A change is contested after it bounced in this many runs in a row.
 const BOUNCES: u32 = 3;
 
-/// So long the runs must be apart in which it bounced.
+/// The runs in which it bounced must be at least this far apart.
 const BOUNCES_APART: Duration = Duration::from_secs(6 * 3_600);
 
-/// So long after it bounced last a contested change is tried again.
+/// A contested change is tried again this long after its last bounce.
 const RETRIED_AFTER: Duration = Duration::from_secs(7 * 86_400);
 
 const DAY: Duration = Duration::from_secs(86_400);
 
-/// How many runs back contested changes are looked for.
+/// How many of the newest runs are searched for contested changes.
 const MOST_RUNS: usize = 200;
 
 /// The policies that a run is compared with.

@@ -190,7 +190,7 @@ impl RecordedRun {
         raised
     }
 
-    /// What `--allow` raised for the run, with its resumptions and the one at hand.
+    /// What `--allow` raised for the run, over all its resumptions including this one.
     pub fn allowed(&self, now: &[String]) -> Vec<String> {
         let headers = std::iter::once(&self.header).chain(self.resumed.iter().map(|(_, header)| header));
         let kept = headers.flat_map(|header| &header.allow);

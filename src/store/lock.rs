@@ -1,4 +1,4 @@
-//! The lock of a tenant: one `apply` at a time, and the others are told who holds it.
+//! The lock of a tenant: one `apply` at a time; the others learn who holds it.
 //!
 //! The file stays behind; the operating system lets go of the lock when its holder ends, however it ends.
 

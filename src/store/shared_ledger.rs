@@ -17,7 +17,7 @@ use super::backend::{Condition, SharedCell, Version};
 /// The first words of the object; a word that differs with each write follows.
 const HEADER: &str = "mdetag-ledger 1 shared ";
 
-/// So often a write that lost against another computer's is tried again.
+/// How often a write that lost against another computer's is retried.
 const TRIES: u32 = 12;
 
 /// How long the object is left alone after a failure.
@@ -39,9 +39,9 @@ pub(super) struct SharedLedger {
     writes: u64,
     known: Option<(Option<Version>, LedgerRows)>,
     open: Vec<(Lane, u64, Timestamp)>,
-    /// Answered and not told.
+    /// Calls that were answered and are not yet written to the shared ledger.
     spent: Vec<(Lane, Timestamp)>,
-    /// Closed and not told.
+    /// Lanes that were closed and are not yet written to the shared ledger.
     closed: BTreeMap<Lane, Timestamp>,
     rests_until: Option<Timestamp>,
 }
@@ -91,7 +91,7 @@ impl SharedLedger {
         self.rested(done, budget, now)
     }
 
-    /// Takes in what happened in this process. A lane that the service closed is told at once.
+    /// Takes in what happened in this process. A lane that the service closed is written at once.
     ///
     /// # Errors
     /// As [`SharedLedger::before`].

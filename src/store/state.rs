@@ -190,7 +190,7 @@ pub fn unlinked(root: &Path, folders: &[&str]) -> Result<PathBuf, String> {
     }
     let mut unseen = vec![path.clone()];
     while let Some(folder) = unseen.pop() {
-        // What is missing or cannot be listed is told by whoever reads it.
+        // The reader reports what is missing or cannot be listed.
         for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
             let Ok(kind) = entry.file_type() else { continue };
             refuse_special(&entry.path(), kind)?;

@@ -20,10 +20,10 @@ use mdetag_core::time::Timestamp;
 
 use super::state::StateDir;
 
-/// So many runs must have been refused.
+/// A change is left out after this many runs were refused.
 const REFUSALS: u32 = 2;
 
-/// So long those runs must be apart.
+/// Those runs must be at least this far apart.
 const APART: Duration = Duration::from_secs(12 * 3_600);
 
 const DAY: Duration = Duration::from_secs(86_400);

@@ -11,7 +11,7 @@ use mdetag_core::cloud::{Cloud, Region};
 
 use super::error::{TenantError, TenantErrorKind};
 
-/// Who named a host. A file may come from a pull request; whoever sets the environment has the credential anyway.
+/// Where a host was set. A file may come from a pull request; anybody who sets the environment has the credential anyway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum NamedBy {
     /// A `MDETAG_…_URL` variable.

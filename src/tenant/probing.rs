@@ -24,7 +24,7 @@ pub struct Prober {
     connection: Arc<Connection>,
 }
 
-/// Who is told of each call of a probe, and may end it.
+/// Called before and after each call of a probe; may end it.
 pub trait ProbeWatch {
     /// Before each call: a call that writes is journaled here. An error ends the probe, and the call is not made.
     ///

@@ -1,5 +1,5 @@
 //! Why a device has, gets or loses a tag or a value, or why not: the verdict, the rules that won and lost, the conditions with
-//! the device's actual values, and what else has a say.
+//! the device's actual values, and everything else that decides.
 //!
 //! Plans nothing anew: the verdict is the plan's. How it reads is for `report`; as JSON it is its own form.
 

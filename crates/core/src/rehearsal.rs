@@ -97,7 +97,7 @@ impl Failure {
     }
 }
 
-/// What the policy makes of a test's device.
+/// The state that the policy wants for a test's device.
 struct RehearsedDevice {
     tags: Vec<String>,
     removes: Vec<String>,

@@ -9,7 +9,7 @@ use crate::record::{DeviceView, Record};
 use mdetag_vocabulary::text::is_guid;
 use mdetag_vocabulary::time::Timestamp;
 
-/// What of the grammar is accepted.
+/// The part of the grammar that is accepted.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Dialect {
     /// Only the fields of the shorter documented list.

@@ -1,6 +1,6 @@
 //! The hunting routes: no KQL is interpreted. A query is known by its text, or asks `DeviceInfo` for columns, or is refused.
 //!
-//! Results for any other query are laid down by hand through the control plane.
+//! Results for any other query are set through the control plane.
 
 use std::collections::BTreeSet;
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use mdetag_vocabulary::time::Timestamp;
 
-/// One window: so many calls in so much time.
+/// One rate window: the calls allowed in a span of time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Window {
     pub(super) calls: usize,

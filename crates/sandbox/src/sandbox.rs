@@ -413,7 +413,7 @@ impl Sandbox {
         if let (Some(disk), Some(address)) =
             (&service.disk, *self.inner.address.lock().unwrap_or_else(PoisonError::into_inner))
         {
-            // Without the file others only wait in vain; this process serves all the same.
+            // Without the file, other processes cannot find this one; it still serves.
             let _ = disk.announce(address);
         }
         *role = Role::Owner(Box::new(service));

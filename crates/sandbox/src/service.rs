@@ -33,7 +33,7 @@ pub(super) struct Service {
     pub(super) ahead: Duration,
     /// How many list answers there were, for the fault that changes the fleet between pages.
     pub(super) list_answers: u64,
-    /// Hunting results that were laid down by hand: query text to ids.
+    /// Hunting results that were set through the control plane: query text to rows.
     pub(super) hunting: HashMap<String, Vec<serde_json::Value>>,
     /// Sign-ins with a federated credential so far.
     pub(super) federated_tries: u64,

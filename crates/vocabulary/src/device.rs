@@ -325,7 +325,7 @@ impl Field {
 /// always (a recorded answer of 2026 has `da637472900382838869_1364969609`).
 pub fn is_id(text: &str) -> bool {
     let is_safe = |byte: u8| byte.is_ascii_alphanumeric() | matches!(byte, b'.' | b'_' | b'-');
-    // Without an early end the compiler looks at many bytes at once: every device that is read comes by here.
+    // No early exit, so that the compiler compares many bytes at once: this runs for each device that is read.
     let are_safe = text.bytes().fold(true, |all, byte| all & is_safe(byte));
     (1..=128).contains(&text.len()) && are_safe && text.bytes().any(|byte| byte != b'.')
 }

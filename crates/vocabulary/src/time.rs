@@ -1,6 +1,6 @@
 //! Points in time and durations as the policy, the service and the ledger use them.
 //!
-//! Reads no clock: whoever needs "now" is handed a [`Timestamp`] or a [`Clock`].
+//! Reads no clock: callers pass in a [`Timestamp`] or a [`Clock`].
 
 use std::fmt;
 use std::time::Duration;

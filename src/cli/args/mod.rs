@@ -220,7 +220,7 @@ pub enum Command {
 }
 
 impl Command {
-    /// Whether `mdetag.yaml` has a say. Where it has none, it may be broken: then these commands help to repair it.
+    /// Whether the command reads `mdetag.yaml`. Commands that do not read it still work when it is broken, and help to repair it.
     pub fn reads_settings(&self) -> bool {
         match self {
             Command::Validate(args) => args.explain.is_none(),

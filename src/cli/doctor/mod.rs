@@ -129,7 +129,7 @@ fn policies(context: &Context) -> (Option<PolicySet>, DoctorCheck) {
     (Some(set), DoctorCheck::good(NAME, found))
 }
 
-/// Whether a newer version is out. Nobody is told who asks: no credential and no tenant goes along.
+/// Whether a newer version is out. The request is anonymous: it carries no credential and no tenant.
 async fn version() -> DoctorCheck {
     const NAME: &str = "version";
     const CURRENT: &str = env!("CARGO_PKG_VERSION");

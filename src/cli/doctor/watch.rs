@@ -1,4 +1,4 @@
-//! What a probe is told before and after each call: signal, lease, journal.
+//! What happens before and after each call of a probe: signal, lease, journal.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! `mdetag state accept`: the count of a source at hand is right, whatever earlier runs counted.
+//! `mdetag state accept`: makes a source's current count the baseline, whatever earlier runs counted.
 //!
 //! Counts the tenant and the files as they are, and writes nothing to the tenant.
 
@@ -15,7 +15,7 @@ use crate::cli::failure::{Failure, chain};
 use crate::cli::source;
 use crate::cli::{ci, past, policy_set};
 
-/// Accepts the count at hand.
+/// Makes the current count the baseline.
 ///
 /// # Errors
 /// A source that the set does not have, a read that could be short, policy, identity, network, files.

@@ -16,7 +16,7 @@ use super::{Backend, LONGEST_LOG, LeaseLost, Log, OwnClock, WriteLease};
 use crate::store::lock::LockError;
 use crate::store::path_text::shown;
 
-/// So often a file that others change as well is changed again.
+/// How often a change is retried when others change the file too.
 const MOST_ROUNDS: u32 = 64;
 
 /// The state of one tenant in a store.

@@ -26,7 +26,7 @@ use mdetag_core::time::{Clock, Timestamp};
 use super::fault::fault;
 use super::{OwnClock, StoreAddress};
 
-/// So many objects are read or removed at a time.
+/// The most objects that are read or removed at a time.
 const SIDE_BY_SIDE: usize = 32;
 
 /// The largest object that is changed under a condition: the pending changes of a million devices have a quarter of it.

@@ -69,7 +69,7 @@ impl Signer {
         if certificates.is_empty() {
             return Err("holds no certificate; it needs the certificate and the key, one after the other");
         }
-        // A certificate holds its public key in the very encoding that the key pair gives it.
+        // A certificate holds its public key in the encoding that the key pair uses too.
         let public = key.public().as_ref();
         let own = certificates.iter().find(|der| der.windows(public.len()).any(|window| window == public));
         let own = own.ok_or("holds a certificate and a key that do not belong together")?;

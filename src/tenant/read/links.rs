@@ -23,7 +23,7 @@ enum LinkKind {
 }
 
 impl ReadContext<'_> {
-    /// Follows the links, whose first page is at hand. False: they lead elsewhere, in a circle, or nowhere.
+    /// Follows the links from the first page, which has been read. False: they lead elsewhere, in a circle, or nowhere.
     pub(super) async fn follow(&mut self, pass: &mut Pass, first: &Page) -> Result<bool, TenantError> {
         self.take(pass, first, None)?;
         let mut followed: HashSet<String> = HashSet::new();

@@ -28,7 +28,7 @@ enum AfterPage {
 }
 
 impl ReadContext<'_> {
-    /// Walks the list, whose first page is at hand. False: pages contradict each other the way a cap on rows makes them.
+    /// Walks the list from the first page, which has been read. False: pages contradict each other, as they do under a cap on rows.
     pub(super) async fn walk(&mut self, pass: &mut Pass, first: &Page) -> Result<bool, TenantError> {
         self.take(pass, first, None)?;
         let rows = first.rows.len();

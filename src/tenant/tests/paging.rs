@@ -15,7 +15,7 @@ use mdetag_core::inventory::{Snapshot, Trust, UntrustedReason};
 use mdetag_core::service::ServiceObservations;
 use mdetag_core::time::Timestamp;
 
-/// What of the simulated list may go wrong.
+/// The faults that the simulated list may show.
 #[derive(Clone, Debug, Default)]
 struct Quirks {
     /// Rows of a page at most.

@@ -19,11 +19,11 @@ use super::{Entry, Outcome};
 #[derive(Debug)]
 struct HeldInvariant {
     name: String,
-    /// So many devices may take a step towards the bound, those that kept it in earlier waves included.
+    /// How many devices may take a step towards the bound, those that kept it in earlier waves included.
     room: u64,
     /// Changes that lead away from the bound, device by device.
     keepers: Vec<ChangeIndex>,
-    /// So many of them have ended.
+    /// How many of them have ended.
     ended: usize,
     /// By device: changes that lead towards it.
     endangering: Vec<Vec<ChangeIndex>>,

@@ -22,7 +22,7 @@ const SAMPLE: usize = 4;
 /// Rejected calls of an item before single devices are drawn from it: the whole and both halves.
 const SUSPICIOUS: u32 = 3;
 
-/// So many ids that a message names without leaving any other are asked one by one; more may be an echo of the call.
+/// The most ids named by a message that are retried one by one; more may be an echo of the call.
 const MAX_ECHO: usize = 10;
 
 /// What is known about a call that was rejected and is being cut down.

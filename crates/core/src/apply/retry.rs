@@ -12,7 +12,7 @@ pub const MAX_TRIES: u8 = 5;
 /// Failures in a row, each on other devices, that open a lane's circuit.
 pub const MAX_FAILURES: usize = 5;
 
-/// So many devices, drawn evenly from a lane's queue, must end in 403 before the lane itself counts as forbidden.
+/// The number of devices, drawn evenly from a lane's queue, that must end in 403 before the lane itself counts as forbidden.
 pub const MAX_FORBIDDEN: usize = 20;
 
 /// Answers of 429 in a row that open a lane's circuit.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::queue::ItemIndex;
 
-/// So many devices are kept in mind for a canary.
+/// The most devices that are remembered as canaries.
 const MOST_CANDIDATES: usize = 8;
 
 /// Whether bulk tag calls may be used.

@@ -77,7 +77,7 @@ enum Side {
 pub struct Waves<'p> {
     whole: &'p Plan,
     waves: &'p PlannedWaves,
-    /// Waves of which something is left on the list at hand.
+    /// Waves that still have changes on the current list.
     open: BTreeSet<u32>,
     gates: Gates,
     /// The last outcome of each change, and when an answer confirmed it.
@@ -89,9 +89,9 @@ pub struct Waves<'p> {
     has_work_left: bool,
     not_before: Option<Timestamp>,
     ill_before: HashSet<Arc<str>>,
-    /// The gate that the wave at hand failed. It stays failed however its devices look later: only a person passes it.
+    /// The gate that the current wave failed. It stays failed even if its devices recover: only a person can pass it.
     halted: Option<Halt>,
-    /// The list at hand may be short.
+    /// The current list may be incomplete.
     is_doubted: bool,
     closed: Option<String>,
 }
@@ -334,7 +334,7 @@ impl<'p> Waves<'p> {
         }
     }
 
-    /// The gate that the outcomes of the wave at hand fail.
+    /// The gate that the outcomes of the current wave fail.
     fn judge(&self) -> Option<Halt> {
         let (judged, refused) = self.sides();
         if judged.is_empty() && !refused.is_empty() {

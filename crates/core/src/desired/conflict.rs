@@ -1,13 +1,13 @@
 //! Conflicts between rules, as errors that name the rules, their places, and the devices.
 //!
-//! Does not resolve them: whoever wrote the rules decides with `priority` or `not`.
+//! Does not resolve them: the author of the rules decides with `priority` or `not`.
 
 use super::value::ValueConflict;
 use super::{Desired, TagGroup};
 use crate::diagnostic::{DeviceSample, Diagnostic};
 use crate::inventory::{DeviceSet, Row};
 
-/// The most conflicts that are told one by one.
+/// The most conflicts that are reported one by one.
 const MOST: usize = 200;
 
 /// One error a conflict on unprotected devices: a tag at a priority, or a value at a priority.

@@ -30,7 +30,7 @@ const SAMPLE: usize = 3;
 /// The text of a field, or why there is none.
 type Value = Result<String, Absent>;
 
-/// What a template makes of the values of one device.
+/// The tag that a template renders from the values of one device.
 enum TemplateResult {
     /// Index into the tags found so far.
     Tag(usize),

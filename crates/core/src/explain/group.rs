@@ -15,11 +15,11 @@ use crate::policy::{DeviceGroups, GroupIndex, Property};
 pub struct GroupExplained {
     /// As the service reports it; absent where it reports none.
     pub reported: Option<String>,
-    /// As the file predicts it from the tags at hand.
+    /// As the file predicts it from the live tags.
     pub predicted: String,
     /// After the plan.
     pub after: String,
-    /// The conditions of the groups that the device is or will be in, with the tags at hand.
+    /// The conditions of the groups that the device is or will be in, evaluated with the live tags.
     pub conditions: Vec<GroupConditions>,
     /// Tags that alone would move the device, gained or lost.
     pub tags: Vec<TagEffect>,

@@ -105,7 +105,7 @@ fn line() -> impl Strategy<Value = String> {
     })
 }
 
-/// What the JSON parser alone makes of lines.
+/// The snapshot that the JSON parser alone reads from lines.
 fn parsed(lines: &[String]) -> Option<(String, Tally)> {
     let mut builder = SnapshotBuilder::new();
     for line in lines {

@@ -124,7 +124,7 @@ impl Baselines {
         }
     }
 
-    /// Takes the count at hand for what it should be; says what it was before. `None`: there is no such source.
+    /// Accepts the current count as the baseline and returns the previous one. `None`: there is no such source.
     pub fn accept(
         &mut self,
         source: &str,

@@ -1,6 +1,6 @@
 //! NDJSON in blocks: parsed on all cores, joined in their order.
 //!
-//! Asks for nothing: whoever has the blocks hands them in, and may fetch the next ones meanwhile.
+//! Requests nothing: the caller passes the blocks in and may fetch the next ones meanwhile.
 
 use rayon::prelude::*;
 

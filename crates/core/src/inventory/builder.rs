@@ -1,6 +1,6 @@
 //! Builds a snapshot page by page, line by line or from a stream.
 //!
-//! Asks for nothing: whoever has bytes hands them in. What a short read means is for the reader to say.
+//! Requests nothing: the caller passes the bytes in. What a short read means is for the caller to decide.
 
 use hashbrown::HashSet;
 use serde::de::DeserializeSeed;

@@ -114,7 +114,7 @@ impl Codes {
         }
     }
 
-    /// Appends what a map makes of other codes.
+    /// Appends another column's codes, mapped to this one's.
     fn extend_mapped(&mut self, more: &Codes, map: &[u32]) {
         match more {
             Codes::Narrow(codes) => self.extend(codes.iter().map(|code| map[usize::from(*code)])),

@@ -1,4 +1,4 @@
-//! One device while its object is being read, whoever reads it: the JSON parser or the quick scanner.
+//! One device while its object is being read, by the JSON parser or by the quick scanner.
 //!
 //! Says what a value means for its field. Knows no JSON.
 

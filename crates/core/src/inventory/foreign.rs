@@ -1,6 +1,6 @@
 //! What a file is that is no inventory, in words for people: most are another file of the same service.
 //!
-//! Only names it; refusing is for whoever reads the file.
+//! Only names the format; the reader of the file refuses it.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! What a plan has to know beside policies and inventory: what earlier runs did, and what the service makes of tags.
+//! What a plan needs besides policies and inventory: what earlier runs did, and how the service stores tags.
 //!
 //! Reads no journal itself; an empty history plans everything.
 
@@ -37,7 +37,7 @@ pub struct History {
     pub others: Vec<OtherSet>,
     /// What earlier runs of the policy set did, as the guard counts it; none where no state is kept.
     pub past: Option<guard::Past>,
-    /// What the service makes of tags.
+    /// How the service stores tags: case, blanks and length.
     pub limits: TagLimits,
 }
 

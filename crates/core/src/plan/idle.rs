@@ -6,7 +6,7 @@ use super::Warning;
 use crate::desired::Desired;
 use crate::inventory::DeviceSet;
 
-/// How many names are told.
+/// The most names that a sentence lists.
 const NAMED: usize = 5;
 
 /// Notes on rules and selectors in force, and a warning on protections, that hold for no device in scope. With no device read

@@ -2,7 +2,7 @@
 //!
 //! Measures nothing; that is `probe`.
 
-/// What the service makes of a tag's text, as far as it was measured.
+/// How the service stores a tag's text, as far as it was measured.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TagLimits {
     /// The most characters that it keeps.

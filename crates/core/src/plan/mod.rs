@@ -304,7 +304,7 @@ pub struct ChangeKey {
     pub what: ChangeWhat,
 }
 
-/// What of a device changes.
+/// What changes on a device.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ChangeWhat {
     Add(Arc<str>),

@@ -8,7 +8,7 @@ use crate::policy::Policy;
 use crate::tag::{self, TagCase, TagPattern};
 use crate::text;
 
-/// What of a policy joins an addition and a removal.
+/// The parts of a policy that pair an addition with a removal.
 pub struct Replacements<'a> {
     policy: &'a Policy,
     case: TagCase,

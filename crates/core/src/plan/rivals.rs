@@ -13,7 +13,7 @@ use super::{ChangeKey, ChangeWhat, Plan, stale};
 use crate::policy::{Policy, claimed_patterns, shared_claims};
 use crate::time::Timestamp;
 
-/// So many tags and devices are named.
+/// The most tags and devices that are named.
 const SAMPLE: usize = 5;
 
 /// Another policy set of the tenant, as the journals of its runs show it.
@@ -52,7 +52,7 @@ pub struct Rival {
     /// Who ran it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub who: Option<String>,
-    /// Claims and retirements of the policies at hand that meet its own.
+    /// Claims and retirements of the current policies that overlap with its own.
     pub claims: Vec<String>,
     /// How many of the changes that its latest runs wrote this plan undoes.
     pub undone: u64,
@@ -62,7 +62,7 @@ pub struct Rival {
     pub sample: Vec<Arc<str>>,
 }
 
-/// The sets that own what the policies at hand own, or wrote what the plan undoes.
+/// The sets that own what the current policies own, or wrote what the plan undoes.
 pub fn rivals(policy: &Policy, plan: &Plan, others: &[OtherSet]) -> Vec<Rival> {
     let own = claimed_patterns(policy);
     let meets = |other: &OtherSet| {

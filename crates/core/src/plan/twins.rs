@@ -11,7 +11,7 @@ use crate::inventory::TagId;
 use crate::tag::{self, TagPattern};
 use crate::text;
 
-/// The most twins that are told one by one.
+/// The most twins that are reported one by one.
 const MOST_TWINS: usize = 20;
 
 /// Tags that the policy gives or names and that differ only in case or Unicode form from a live one, and patterns that would

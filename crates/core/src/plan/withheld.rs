@@ -65,7 +65,7 @@ pub struct Withheld {
     pub name: Option<String>,
     /// When the first of them is tried again, where time alone brings that about.
     pub until: Option<Timestamp>,
-    /// What of it the guard accepts; only of what is contested.
+    /// The part of it that the guard accepts; only for contested changes.
     pub accepted: Option<Accepted>,
     /// Tags that would be added.
     pub additions: u64,

@@ -107,7 +107,7 @@ fn repeated(reader: &mut Reader<'_>, rules: &[RuleFormula<'_>], useless: &mut Ha
         let Some((index, other)) = covering else { continue };
         let is_same = says_all_of(one.rule, other.rule)
             && other.formula.as_ref().is_some_and(|wider| wider.implies(formula));
-        // Of two that say the same, the later one is told.
+        // Of two equal findings, the later one is reported.
         if is_same && index > at {
             continue;
         }

@@ -177,7 +177,7 @@ impl Difference {
 const RESOLVED: [&str; 5] =
     ["guard.tenantId", "guard.caps", "guard.inventory", "guard.allowReserved", "guard.rollout"];
 
-/// So many rows of a file are shown on screens; more are counted there. Of a file that feeds a rail it is more.
+/// The most rows of a file that screens show; more are counted there. A file that feeds a rail shows more.
 const MOST_ROWS: usize = 5;
 const MOST_RAIL_ROWS: usize = 25;
 

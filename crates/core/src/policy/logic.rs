@@ -76,7 +76,7 @@ impl<'p> Formulas<'p> {
                 let formula = match self.named.get(index) {
                     Some(known) => known.clone(),
                     None => {
-                        // A circle is an error that is told elsewhere; here it is not looked into.
+                        // A cycle is reported elsewhere as an error, so it is not followed here.
                         self.named.insert(*index, None);
                         let policy = self.policy;
                         let found = self.formula(&policy.selectors[*index].selector, false);

@@ -1,4 +1,4 @@
-//! `notify` of `mdetag.yaml`: who is told, of what, and in which form.
+//! `notify` of `mdetag.yaml`: the webhook, the occasions and the message format.
 //!
 //! Never holds the address itself, which is a secret: only the name of the environment variable that does.
 
@@ -11,12 +11,12 @@ use crate::diagnostic::Diagnostic;
 /// send another variable's content anywhere.
 pub const HOOK_VARIABLES: &str = "MDETAG_HOOK_";
 
-/// Who is told, of what, and how.
+/// The webhook, the occasions and the message format.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NotifySettings {
     /// The environment variable with the address.
     pub variable: String,
-    /// What is told.
+    /// The occasions on which a message is sent.
     pub on: Vec<Occasion>,
     /// The shape of the message's body.
     pub format: MessageFormat,

@@ -17,7 +17,7 @@ crate::words! {
     }
 }
 
-/// The most clashes that are told one by one.
+/// The most clashes that are reported one by one.
 const TOLD: usize = 20;
 
 /// How many keys a warning names.

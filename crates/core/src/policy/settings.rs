@@ -43,7 +43,7 @@ pub struct Settings {
     pub lints: BTreeMap<String, LintLevel>,
     /// The repository's page, for links in reports.
     pub repository_url: Option<String>,
-    /// Who is told how commands ended.
+    /// The webhook that learns how commands ended.
     pub notify: Option<NotifySettings>,
 }
 

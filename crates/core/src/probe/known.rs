@@ -145,7 +145,7 @@ impl KnownService {
         seen.iter().filter(differs).collect()
     }
 
-    /// What the service makes of tags.
+    /// How the service stores tags: case, blanks and length.
     pub fn tag_limits(&self) -> TagLimits {
         let documented = DOCUMENTED_LENGTH as u64;
         let longest = match self.verdicts.get(&Question::TagLength) {

@@ -302,7 +302,7 @@ impl<A: Asker> Probe<'_, A> {
             let Some(answer) = self.ask(&ask).await? else { break };
             tried.push((question, tag, judge, ask, answer));
         }
-        // One look tells of all: none of them undoes another.
+        // One read shows them all: none of them undoes another.
         let last = tried.iter().rev().map(|(_, tag, _, _, answer)| (*tag, answer));
         let last = last.into_iter().find(|(_, answer)| answer.is_success());
         let seen = match last {

@@ -72,7 +72,7 @@ impl ChangeOrigin {
     }
 }
 
-/// What of a device changes, with its names.
+/// What changes on a device, with its names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum What<'a> {
     Add(&'a str),

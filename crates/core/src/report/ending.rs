@@ -14,7 +14,7 @@ use super::style::{Paint, Style, write_prose};
 use super::table;
 use super::words::{counted, noun_for, number, outcome_phrase};
 
-/// So many lost tags are listed without `--details`.
+/// The most lost tags that are listed without `--details`.
 const MOST_LOST: usize = 20;
 
 /// After a plan that was shown: changes that did not end as planned, and how the run ended.

@@ -21,7 +21,7 @@ use super::words::{self, counted, noun_for, number, outcome_phrase};
 /// The most findings of a report; code-scanning services take a few thousand. The rest becomes one finding with its counts.
 pub const MOST: usize = 4_000;
 
-/// So many devices of a lost tag are named.
+/// The most devices of a lost tag that are named.
 const MOST_LOST: usize = 20;
 
 #[derive(Clone, Debug)]
@@ -70,7 +70,7 @@ pub fn findings<'a>(model: &Model<'a>) -> Vec<ReportFinding<'a>> {
             }
         }
     }
-    // What a run left out is told with its plan; what the service refuses is a class of every report.
+    // What a run left out is reported with its plan; what the service refuses is a class of every report.
     let is_told = |class: &Class| model.input.run.is_none() || *class == Class::Unwritable;
     let asides = model.asides().filter(|(class, _)| is_told(class));
     findings.extend(asides.filter_map(|(class, aside)| withheld(model, class, aside)));

@@ -117,7 +117,7 @@ fn moves(model: &Model<'_>, style: &Style, out: &mut dyn Write) -> io::Result<()
     }
 }
 
-/// What is seen and not written, what is named in vain, and warnings.
+/// Withheld changes, entries that match no device, and warnings.
 fn asides(model: &Model<'_>, style: &Style, out: &mut dyn Write) -> io::Result<()> {
     let phrases = sentences::not_written(model);
     let unmatched = sentences::unmatched(model.plan());

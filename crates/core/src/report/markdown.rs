@@ -241,7 +241,7 @@ fn samples(model: &Model<'_>, lines: &[Vec<Line<'_, '_>>], room: usize) -> Strin
     format!("{OPEN}{text}{CLOSE}")
 }
 
-/// What is not written, what data files name in vain, warnings.
+/// Withheld changes, entries of data files that match no device, and warnings.
 fn asides(model: &Model<'_>) -> String {
     let mut text = String::new();
     let phrases = sentences::not_written(model);
@@ -346,7 +346,7 @@ fn refused(model: &Model<'_>) -> String {
     text
 }
 
-/// What of a list of sentences is only counted.
+/// The sentences of a list that are only counted.
 fn more(count: usize, noun: &str) -> String {
     match count.saturating_sub(SENTENCES) {
         0 => String::new(),

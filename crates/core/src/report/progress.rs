@@ -1,6 +1,6 @@
 //! Lines of progress: what is done, how fast, what the budget allows, how long it takes at least.
 //!
-//! Draws no bar and knows no clock: whoever watches hands in the figures.
+//! Draws no bar and reads no clock: the caller passes the figures in.
 
 use std::time::Duration;
 
@@ -104,7 +104,7 @@ pub fn waiting_for(span: Duration, reason: &str, now: Timestamp) -> String {
     format!("waiting {}, until {time} UTC: {reason}", spoken(span))
 }
 
-/// Which waits are told when there is no bar: one of more than ten seconds at once, and then every thirty seconds.
+/// Which waits are reported when there is no bar: one of more than ten seconds at once, and then every thirty seconds.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct WaitNotes {
     told: Option<Duration>,

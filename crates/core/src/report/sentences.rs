@@ -17,7 +17,7 @@ use super::model::{Class, Model, Subject, Totals};
 use super::refusal;
 use super::words::{counted, lane, noun_for, number, share};
 
-/// So many files are named in one sentence.
+/// The most files that one sentence names.
 const MOST_FILES: usize = 3;
 
 /// A text, and names to be shown in parentheses behind it.

@@ -1,6 +1,6 @@
 //! The waves of a plan, in the sentence that every renderer shows.
 //!
-//! How a wave fared is told by the run's notes.
+//! The run's notes report how a wave went.
 
 use super::model::Model;
 use super::words::{counted, number};

@@ -1,4 +1,4 @@
-//! Selectors to a graph in which every distinct selector stands once, whoever wrote it how often.
+//! Compiles selectors to a graph; identical selectors are compiled once.
 //!
 //! Knows nothing about devices.
 

@@ -237,7 +237,7 @@ fn no_rows(span: Span) -> Diagnostic {
         .help("an empty result would take tags away; if it is right, write `allowEmpty: true`")
 }
 
-/// The columns that the result has are not told: whoever may propose a policy could read the shape of any table by it.
+/// The result's columns are not listed: anybody who may propose a policy could otherwise read the shape of any table.
 fn no_column(span: Span, column: &str) -> Diagnostic {
     Diagnostic::error("E0704", span, format!("the result of this hunting query has no column `{column}`"))
         .help("project the column in the query, or name another one")

@@ -208,7 +208,7 @@ impl<'p> TextMatcher<'p> {
 
     fn add(&mut self, leaf: u32, test: &'p Test) {
         match test {
-            // `exists: false` is the complement; whoever builds sets turns it round.
+            // `exists: false` is the complement; the code that builds the sets inverts it.
             Test::Exists(_) => self.always.push(leaf),
             Test::Text(list) => self.add_list(leaf, list),
             Test::Hardware(values) => values.iter().for_each(|value| self.add_literal(leaf, value, None)),

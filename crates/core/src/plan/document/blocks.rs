@@ -1,6 +1,6 @@
 //! A long list in blocks: filled on all cores while the blocks before are hashed and taken in order.
 //!
-//! Knows neither what a block holds nor what becomes of it.
+//! Knows neither what a block holds nor how it is used.
 
 use rayon::prelude::*;
 

@@ -56,7 +56,7 @@ pub fn read_with_digest(json: &str) -> Result<(Plan, String), DocumentError> {
     let mut tables = Tables::default();
     let mut changes = Vec::with_capacity(document.changes.len());
     let mut waves = Vec::new();
-    // A content that contradicts itself is told only where the form and the digest are right.
+    // Contradicting content is reported only when the form and the digest are right.
     let mut content = tables.start(&document.rules, &document.causes);
     let actual = seal(&without_changes(json, &document.changes), |sha256| {
         changes::read(&document.changes, sha256, |documents| {

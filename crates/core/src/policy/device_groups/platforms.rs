@@ -1,7 +1,7 @@
 //! The names that OS conditions of device groups use, as values of `osPlatform`.
 //!
 //! The portal's names are not always what devices report (field-reported: `Windows2016`, `Windows8blueserver`, `Linux`), and the
-//! list is not documented: a name that is missing here is told, never guessed.
+//! list is not documented: a name that is missing here is reported, never guessed.
 
 use crate::text;
 

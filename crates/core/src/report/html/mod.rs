@@ -257,7 +257,7 @@ fn group_row(model: &Model<'_>, line: &Line<'_, '_>, out: &mut dyn Write) -> io:
     )
 }
 
-/// What is not written, what data files name in vain, warnings.
+/// Withheld changes, entries of data files that match no device, and warnings.
 fn asides(model: &Model<'_>, out: &mut dyn Write) -> io::Result<()> {
     let phrases = sentences::not_written(model);
     let unmatched = sentences::unmatched(model.plan());
