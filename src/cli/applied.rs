@@ -49,7 +49,7 @@ impl LastWave {
     ///
     /// # Errors
     /// A report that cannot be written.
-    pub fn tell(
+    pub fn report(
         mut self,
         context: &Context,
         args: &ApplyArgs,

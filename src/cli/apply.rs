@@ -63,7 +63,7 @@ pub async fn run(context: &Context, args: &ApplyArgs) -> Result<Exit, Failure> {
         Err(failure) => (None, Err(failure)),
     };
     let told = exit.as_ref().map(|exit| *exit);
-    notify::tell(context, Subject::Applied, summary.map(|summary| *summary), told).await;
+    notify::send_message(context, Subject::Applied, summary.map(|summary| *summary), told).await;
     exit
 }
 
@@ -80,7 +80,7 @@ async fn to_the_end(context: &Context, args: &ApplyArgs) -> Result<Applied, Fail
         applied = match (went_on, untold) {
             // Nothing of the next wave was written, but this command did write the last one.
             (Err(Failure { stopped_by: Some(reason), .. }), Some(last)) => {
-                last.tell(context, args, reason)?
+                last.report(context, args, reason)?
             }
             (went_on, _) => went_on?,
         };

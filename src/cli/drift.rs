@@ -18,7 +18,7 @@ pub async fn run(context: &Context, args: &DriftArgs) -> Result<Exit, Failure> {
     let mut summary = None;
     let ended = compare(context, args, &mut summary).await;
     let told = ended.as_ref().map(|exit| *exit);
-    notify::tell(context, Subject::Drift, summary, told).await;
+    notify::send_message(context, Subject::Drift, summary, told).await;
     ended
 }
 

@@ -71,7 +71,7 @@ pub async fn run(context: &Context, args: &InitArgs) -> Result<Exit, Failure> {
     for step in &steps {
         whole_file::write(&args.dir.join(step.path), step.content.as_bytes())?;
     }
-    tell(context, args, ci, &steps, by_hand.as_deref())?;
+    print_report(context, args, ci, &steps, by_hand.as_deref())?;
     Ok(Exit::Success)
 }
 
@@ -186,7 +186,7 @@ fn readme(ci: InitCi) -> String {
 }
 
 /// Says what was written, and what comes next.
-fn tell(
+fn print_report(
     context: &Context,
     args: &InitArgs,
     ci: InitCi,

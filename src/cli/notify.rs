@@ -14,7 +14,7 @@ use super::exit::Exit;
 use super::failure::Failure;
 
 /// Sends the message that the end of a command calls for, if any.
-pub async fn tell(
+pub async fn send_message(
     context: &Context,
     subject: Subject,
     summary: Option<SummaryDocument>,

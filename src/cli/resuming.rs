@@ -61,7 +61,7 @@ pub async fn resume_run(
         let set = past::set_at(context, &context.policy_paths(&args.paths)?);
         let mut found = unfinished::find(context, state, &set)?;
         found.choose(session.reading.ledger.clock().now());
-        found.tell(context);
+        found.report_leftovers(context);
         if found.runs.is_empty() {
             // Devices wait for a rollout that nothing goes on with: to say that all is well would leave them there.
             let open = open_rollouts::open(state, Some(&set), None).map_err(carry_out::unusable)?;

@@ -121,15 +121,15 @@ impl Signals {
     }
 
     async fn next(&mut self) {
-        async fn one(signal: &mut Option<tokio::signal::unix::Signal>) {
+        async fn wait_for_signal(signal: &mut Option<tokio::signal::unix::Signal>) {
             match signal {
                 Some(signal) => drop(signal.recv().await),
                 None => std::future::pending().await,
             }
         }
         tokio::select! {
-            () = one(&mut self.interrupt) => {}
-            () = one(&mut self.terminate) => {}
+            () = wait_for_signal(&mut self.interrupt) => {}
+            () = wait_for_signal(&mut self.terminate) => {}
         }
     }
 }

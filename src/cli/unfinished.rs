@@ -143,7 +143,7 @@ impl Unfinished {
     }
 
     /// Says which runs are left beside the one that goes on.
-    pub fn tell(&self, context: &Context) {
+    pub fn report_leftovers(&self, context: &Context) {
         let (console, flags) = (&context.console, carry_out::tenant_flags(context));
         if let [chosen, rest @ ..] = &self.runs[..]
             && !rest.is_empty()

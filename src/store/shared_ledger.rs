@@ -196,7 +196,7 @@ impl SharedLedger {
                 budget.reserve(*lane, now);
             }
             self.writes += 1;
-            let rows = self.told(rows, budget, now);
+            let rows = self.merged_rows(rows, budget, now);
             let condition = version.map_or(Condition::Absent, Condition::Is);
             let written = match self.cell.put(rows.text().into_bytes(), condition) {
                 Ok(version) => Some(version),
@@ -225,7 +225,7 @@ impl SharedLedger {
     }
 
     /// The object's rows with what this process adds, without what no window counts any more.
-    fn told(&self, mut rows: LedgerRows, budget: &Budget, now: Timestamp) -> LedgerRows {
+    fn merged_rows(&self, mut rows: LedgerRows, budget: &Budget, now: Timestamp) -> LedgerRows {
         let oldest = now.minus(budget.memory());
         let grain = (budget.minute() / GRAINS).as_nanos().div_ceil(100).max(1) as i64;
         for (lane, at) in &self.spent {

@@ -64,7 +64,7 @@ impl TenantError {
 }
 
 /// A text of the service, if it says anything.
-pub(super) fn said(text: String) -> Option<Box<str>> {
+pub(super) fn nonempty(text: String) -> Option<Box<str>> {
     (!text.is_empty()).then(|| text.into())
 }
 

@@ -126,13 +126,13 @@ pub fn rehearse(
     let rehearsed = tests
         .tests
         .iter()
-        .map(|test| one(&bare, sources, test, &hunting, test.now.unwrap_or(now), &mut is_matched))
+        .map(|test| rehearse_test(&bare, sources, test, &hunting, test.now.unwrap_or(now), &mut is_matched))
         .collect();
     let unmatched = (0..policy.rules.len() as u32).filter(|rule| !is_matched[*rule as usize]).collect();
     Rehearsal { tests: rehearsed, unmatched }
 }
 
-fn one(
+fn rehearse_test(
     bare: &Policy,
     sources: &Sources,
     test: &PolicyTest,

@@ -89,7 +89,7 @@ pub async fn apply(context: &Context, args: &ApplyArgs) -> Result<Exit, Failure>
     let mut all = All::new(context, Subject::Applied, &args.report)?;
     let mut names = fleet::names(context, &args.report.fleet.select, None)?;
     if let Some(number) = args.tenant_wave {
-        names = waves::of(context, &names, number, args.after.as_deref())?;
+        names = waves::tenants_of_wave(context, &names, number, args.after.as_deref())?;
         all.wave = Some(number);
     }
     names = fleet::part_of(context, names, args.report.fleet.shard.as_deref())?;

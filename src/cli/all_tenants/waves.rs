@@ -26,7 +26,7 @@ const NAMED: usize = 10;
 /// # Errors
 /// Policies without `guard.rollout.tenants` or with different ones, a wave that does not exist, a wave before that has not
 /// ended well (exit 3).
-pub fn of(
+pub fn tenants_of_wave(
     context: &Context,
     names: &[String],
     number: usize,

@@ -38,7 +38,7 @@ pub fn pull(context: &Context, args: &CopyArgs) -> Result<Exit, Failure> {
         let copy = state_store::in_folder(&folder, &tenant)?;
         let count = state_copy::pull(state, &copy, context.clock.now())
             .map_err(|error| refused(&error, &args.folder))?;
-        tell(context, "pulled", state, count)?;
+        report_copy(context, "pulled", state, count)?;
     }
     if states.is_empty() {
         context.console.result("the state holds no tenant\n")?;
@@ -71,12 +71,12 @@ pub fn push(context: &Context, args: &CopyArgs) -> Result<Exit, Failure> {
         let (_of_copy, hold) = (held(copy)?, held(&state)?);
         let count =
             state_copy::push(copy, &state, &hold, now).map_err(|error| refused(&error, &args.folder))?;
-        tell(context, "pushed", &state, count)?;
+        report_copy(context, "pushed", &state, count)?;
     }
     Ok(Exit::Success)
 }
 
-fn tell(context: &Context, what: &str, state: &StateDir, count: CopyCount) -> Result<(), Failure> {
+fn report_copy(context: &Context, what: &str, state: &StateDir, count: CopyCount) -> Result<(), Failure> {
     let (place, runs) = (shown(state.path()), counted(count.runs, "run"));
     let text = match count.files {
         0 => format!("{place}: nothing to copy, {runs}\n"),

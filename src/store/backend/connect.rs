@@ -80,7 +80,7 @@ fn blob(
 ) -> object_store::Result<Arc<dyn ObjectStore>> {
     let mut builder = MicrosoftAzureBuilder::new();
     let mut is_local = false;
-    for (name, value) in of("azure", variables) {
+    for (name, value) in cloud_variables("azure", variables) {
         let Ok(key) = name.to_ascii_lowercase().parse::<AzureConfigKey>() else { continue };
         is_local |= matches!(key, AzureConfigKey::Endpoint) && is_loopback(value);
         builder = builder.with_config(key, value);
@@ -106,7 +106,7 @@ fn s3(
 ) -> object_store::Result<Arc<dyn ObjectStore>> {
     let mut builder = AmazonS3Builder::new();
     let mut is_local = false;
-    for (name, value) in of("aws", variables) {
+    for (name, value) in cloud_variables("aws", variables) {
         let Ok(key) = name.to_ascii_lowercase().parse::<AmazonS3ConfigKey>() else { continue };
         is_local |= matches!(key, AmazonS3ConfigKey::Endpoint) && is_loopback(value);
         builder = builder.with_config(key, value);
@@ -122,7 +122,7 @@ fn s3(
 }
 
 /// The variables of a cloud, as its own tools name them.
-fn of<'a>(
+fn cloud_variables<'a>(
     cloud: &'a str,
     variables: &'a [(String, String)],
 ) -> impl Iterator<Item = (&'a String, &'a String)> {

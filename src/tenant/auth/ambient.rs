@@ -11,7 +11,7 @@ use reqwest::{Method, Url};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
-use crate::tenant::error::{TenantError, TenantErrorKind, said};
+use crate::tenant::error::{TenantError, TenantErrorKind, nonempty};
 use crate::tenant::http::{Answer, SMALL_LIMIT, clean, secret_header};
 use mdetag_core::time::Timestamp;
 
@@ -98,7 +98,7 @@ fn refused(answer: &Answer, kind: CredentialSource, source: &TokenSource) -> Ten
         format!("{} gave no token: HTTP {}", kind.name(), answer.status),
     );
     error.status = Some(answer.status);
-    error.code = said(clean(text("error"), 80));
+    error.code = nonempty(clean(text("error"), 80));
     let message = [text("error_description"), text("message")].into_iter().find(|text| !text.is_empty());
     error.message = message.map(|text| clean(text, 300).into());
     match source.credential.client() {

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::store::path_text::shown;
 use crate::store::regular_file;
-use crate::tenant::error::{TenantError, TenantErrorKind, said};
+use crate::tenant::error::{TenantError, TenantErrorKind, nonempty};
 use crate::tenant::http::{Answer, SMALL_LIMIT, clean, secret_header};
 use crate::tenant::percent::{encode, encode_pairs};
 
@@ -249,9 +249,9 @@ impl SignInRefusal {
         error.status = Some(answer.status);
         error.code = match self.numbers.first() {
             Some(number) => Some(format!("AADSTS{number}").into()),
-            None => said(self.word.clone()),
+            None => nonempty(self.word.clone()),
         };
-        error.message = said(self.description);
+        error.message = nonempty(self.description);
         error.request_id = self.request_id.map(Into::into);
         if let Some((_, cure)) = known {
             error = error.help(cure);

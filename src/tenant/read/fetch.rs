@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use reqwest::Method;
 
-use crate::tenant::error::{TenantError, TenantErrorKind, said};
+use crate::tenant::error::{TenantError, TenantErrorKind, nonempty};
 use crate::tenant::http::{Answer, CERTIFICATES, HttpFailure, LIST_LIMIT};
 use crate::tenant::{Connection, wire};
 use mdetag_core::apply::{Admission, Meter, Ticket};
@@ -165,8 +165,8 @@ impl Fetch<'_> {
             format!("{} was rejected with HTTP {}", self.route(), answer.status),
         );
         error.status = Some(answer.status);
-        error.code = said(rejection.code);
-        error.message = said(rejection.message);
+        error.code = nonempty(rejection.code);
+        error.message = nonempty(rejection.message);
         error.request_id = rejection.request_id.map(Into::into);
         let message = error.message.as_deref().unwrap_or("").to_ascii_lowercase();
         match answer.status {

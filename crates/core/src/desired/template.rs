@@ -74,7 +74,8 @@ pub(super) fn render(
             let value =
                 |field, row| text_of(policy, snapshot, selections, field, row).map(|text| text.into_owned());
             let place = (index as u32, template);
-            let without = one(place, &selected, &uncounted, policy, &value, snapshot.len(), &mut rendered);
+            let without =
+                render_template(place, &selected, &uncounted, policy, &value, snapshot.len(), &mut rendered);
             rendered.unresolved.extend(unresolved(place, without, snapshot));
         }
     }
@@ -82,7 +83,7 @@ pub(super) fn render(
 }
 
 /// Hands back the counted devices without a tag, and why.
-fn one(
+fn render_template(
     (rule, template): (u32, &Template),
     selected: &DeviceSet,
     uncounted: &DeviceSet,

@@ -24,14 +24,19 @@ pub(super) fn idle(desired: &Desired<'_>) -> Vec<Warning> {
     let protections = policy.protections.iter().zip(&selections.protections);
     let protections = protections.filter(|(_, set)| set.is_empty());
     let found = [
-        told("N0601", "rule", "holds|hold", rules.map(|(_, (rule, _))| &*rule.name)),
-        told("N0602", "selector", "holds|hold", selectors),
-        told("W0605", "protection", "protects|protect", protections.map(|(protection, _)| &*protection.name)),
+        idle_warning("N0601", "rule", "holds|hold", rules.map(|(_, (rule, _))| &*rule.name)),
+        idle_warning("N0602", "selector", "holds|hold", selectors),
+        idle_warning(
+            "W0605",
+            "protection",
+            "protects|protect",
+            protections.map(|(protection, _)| &*protection.name),
+        ),
     ];
     found.into_iter().flatten().collect()
 }
 
-fn told<'a>(
+fn idle_warning<'a>(
     code: &'static str,
     noun: &str,
     verbs: &str,

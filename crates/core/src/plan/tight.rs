@@ -42,10 +42,15 @@ impl TightInvariant {
 
 /// The invariants of a guard that this plan could break on its way.
 pub fn tight(plan: &Plan, guard: &Guard) -> Vec<TightInvariant> {
-    guard.invariants.iter().enumerate().flat_map(|(index, invariant)| of(plan, index, invariant)).collect()
+    guard
+        .invariants
+        .iter()
+        .enumerate()
+        .flat_map(|(index, invariant)| tight_invariants(plan, index, invariant))
+        .collect()
 }
 
-fn of(plan: &Plan, index: usize, invariant: &Invariant) -> Vec<TightInvariant> {
+fn tight_invariants(plan: &Plan, index: usize, invariant: &Invariant) -> Vec<TightInvariant> {
     let before = plan.measures.invariants.get(index).map_or(0, |counts| counts.0);
     let rooms = [
         invariant.at_least.map(|least| (room(-shortfall(before, least, plan.measures.in_scope)), true)),

@@ -54,7 +54,7 @@ fn selectors<'p>(
     rules: &[RuleFormula<'p>],
 ) -> HashSet<String> {
     let mut useless = HashSet::new();
-    let tell = |reader: &mut Reader<'_>, who: String, span: Span, formula: &Formula<'_>| {
+    let report = |reader: &mut Reader<'_>, who: String, span: Span, formula: &Formula<'_>| {
         if formula.is_impossible() {
             let finding =
                 Diagnostic::warning("W0710", span, format!("{who} holds for no device, whatever it is"));
@@ -71,13 +71,18 @@ fn selectors<'p>(
         let Some(formula) = formula.as_ref().filter(|_| !is_plainly_everything(&rule.select.kind)) else {
             continue;
         };
-        if tell(reader, format!("the selector of rule `{}`", shown(&rule.name)), rule.span, formula) {
+        if report(reader, format!("the selector of rule `{}`", shown(&rule.name)), rule.span, formula) {
             useless.insert(rule.name.clone());
         }
     }
     for protection in policy.protections.iter().filter(|one| !is_plainly_everything(&one.select.kind)) {
         if let Some(formula) = formulas.of(&protection.select) {
-            tell(reader, format!("the protection `{}`", shown(&protection.name)), protection.span, &formula);
+            report(
+                reader,
+                format!("the protection `{}`", shown(&protection.name)),
+                protection.span,
+                &formula,
+            );
         }
     }
     useless

@@ -86,7 +86,7 @@ pub fn openmetrics(model: &Model<'_>, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "# EOF")
 }
 
-fn one(value: u64) -> Vec<MetricSample> {
+fn single_sample(value: u64) -> Vec<MetricSample> {
     vec![(Vec::new(), value)]
 }
 
@@ -96,12 +96,12 @@ fn samples(model: &Model<'_>, name: &str) -> Vec<MetricSample> {
     let totals =
         [("add", model.totals.additions), ("remove", model.totals.removals), ("value", model.totals.values)];
     match name {
-        "mdetag_report_timestamp_seconds" => one(plan.header.created_at.seconds().max(0) as u64),
-        "mdetag_devices" => one(plan.header.inventory.devices),
-        "mdetag_devices_in_scope" => one(plan.header.inventory.in_scope),
-        "mdetag_inventory_trusted" => one(u64::from(plan.header.inventory.reasons.is_empty())),
+        "mdetag_report_timestamp_seconds" => single_sample(plan.header.created_at.seconds().max(0) as u64),
+        "mdetag_devices" => single_sample(plan.header.inventory.devices),
+        "mdetag_devices_in_scope" => single_sample(plan.header.inventory.in_scope),
+        "mdetag_inventory_trusted" => single_sample(u64::from(plan.header.inventory.reasons.is_empty())),
         "mdetag_changes" => totals.map(|(action, count)| (vec![("action", action.to_owned())], count)).into(),
-        "mdetag_devices_changed" => one(model.totals.devices),
+        "mdetag_devices_changed" => single_sample(model.totals.devices),
         "mdetag_drift" if !is_run => {
             Class::ALL.map(|class| (vec![("class", class.word().to_owned())], model.class(class))).into()
         }
@@ -110,7 +110,7 @@ fn samples(model: &Model<'_>, name: &str) -> Vec<MetricSample> {
         "mdetag_split_changes" => split(model),
         "mdetag_withheld" => withheld(model),
         "mdetag_unresolved" => unresolved(model),
-        "mdetag_guard_refused" if !is_run => one(u64::from(plan.guard.refused)),
+        "mdetag_guard_refused" if !is_run => single_sample(u64::from(plan.guard.refused)),
         "mdetag_outcomes" if is_run => Outcome::ALL
             .map(|outcome| (vec![("outcome", outcome.word().to_owned())], model.outcome(outcome)))
             .into(),
@@ -119,7 +119,9 @@ fn samples(model: &Model<'_>, name: &str) -> Vec<MetricSample> {
             let label = |is_back: bool| vec![("restored", is_back.to_string())];
             vec![(label(true), back), (label(false), left)]
         }),
-        "mdetag_exit_code" => model.input.run.map_or_else(Vec::new, |run| one(run.exit_code.into())),
+        "mdetag_exit_code" => {
+            model.input.run.map_or_else(Vec::new, |run| single_sample(run.exit_code.into()))
+        }
         "mdetag_group_moves"
         | "mdetag_groups_differ"
         | "mdetag_groups_reliable"
@@ -138,7 +140,7 @@ fn cost(model: &Model<'_>, name: &str) -> Vec<MetricSample> {
     match name {
         "mdetag_calls" => lanes.map(|cost| (lane(cost.lane), cost.calls)).collect(),
         "mdetag_calls_minimum" => lanes.map(|cost| (lane(cost.lane), cost.minimum)).collect(),
-        "mdetag_least_duration_seconds" => one(plan.schedule.seconds),
+        "mdetag_least_duration_seconds" => single_sample(plan.schedule.seconds),
         "mdetag_budget_left" => {
             let lanes = plan.ledger.iter().flat_map(|ledger| &ledger.lanes);
             lanes.map(|left| (lane(left.lane), left.left)).collect()
@@ -180,8 +182,8 @@ fn foreseen(model: &Model<'_>, name: &str) -> Vec<MetricSample> {
             }
             moves
         }
-        "mdetag_groups_differ" => one(found.check.differ),
-        "mdetag_groups_reliable" => one(u64::from(found.check.reliable)),
+        "mdetag_groups_differ" => single_sample(found.check.differ),
+        "mdetag_groups_reliable" => single_sample(u64::from(found.check.reliable)),
         "mdetag_exposure_weight_hundredths" => {
             let stages = [("before", found.exposure.before), ("after", found.exposure.after)];
             stages.map(|(stage, weight)| (vec![("stage", stage.to_owned())], weight)).into()

@@ -85,7 +85,7 @@ pub fn write(
                     finding.severity,
                     finding.code,
                     &finding.message,
-                    &told(finding, place.as_ref()),
+                    &finding_lines(finding, place.as_ref()),
                 )
             });
             let cases: Vec<_> = cases.collect();
@@ -105,7 +105,7 @@ fn document(document: &Value, out: &mut dyn Write) -> io::Result<()> {
 }
 
 /// A finding with everything that belongs to it, in lines.
-fn told(finding: &Diagnostic, place: Option<&Place>) -> String {
+fn finding_lines(finding: &Diagnostic, place: Option<&Place>) -> String {
     let at = place.map_or_else(String::new, |place| format!(" at {}", words::place(place)));
     let mut text = format!("{}{at}", finding.message);
     for more in [devices(finding), finding.help.clone()].into_iter().flatten() {
@@ -183,7 +183,7 @@ fn code_quality(unplanned: &Unplanned<'_>) -> Value {
             place.map_or(("policies".to_owned(), 1), |place| (place.file.to_string(), place.line));
         let text = format!("{}\n{file}\n{}", finding.code, finding.message);
         json!({
-            "description": escape::terminal(&told(finding, None)),
+            "description": escape::terminal(&finding_lines(finding, None)),
             "check_name": finding.code,
             "fingerprint": crate::plan::digest::sha256(text.as_bytes()).trim_start_matches("sha256:"),
             "severity": ci::code_quality_severity(finding.severity),

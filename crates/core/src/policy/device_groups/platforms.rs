@@ -58,7 +58,7 @@ pub(super) const LINUX: &[&str] = &[
 ];
 
 /// The values of `osPlatform` that a name of an OS condition stands for; `None` for an unknown name.
-pub(super) fn of(name: &str) -> Option<Vec<&'static str>> {
+pub(super) fn values_of(name: &str) -> Option<Vec<&'static str>> {
     let is_name = |known: &str| text::equal(known, &name.replace(' ', ""));
     if is_name("Linux") {
         return Some(LINUX.to_vec());

@@ -144,7 +144,7 @@ fn name_platforms(condition: &mut GroupCondition) -> Option<String> {
     }
     let (mut reported, mut unknown) = (Vec::new(), None);
     for value in &condition.values {
-        match platforms::of(value) {
+        match platforms::values_of(value) {
             Some(platforms) => reported.extend(platforms.into_iter().map(str::to_owned)),
             None => {
                 unknown.get_or_insert_with(|| value.clone());
