@@ -52,7 +52,7 @@ pub struct Rival {
     /// Who ran it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub who: Option<String>,
-    /// Claims and retirements of the current policies that overlap with its own.
+    /// Claims and retirements of the policies at hand that meet its own.
     pub claims: Vec<String>,
     /// How many of the changes that its latest runs wrote this plan undoes.
     pub undone: u64,
