@@ -59,8 +59,11 @@ pub struct Span {
 pub struct Place {
     /// The path as it was given on the command line or found below a directory argument.
     pub file: Arc<str>,
+    /// First line.
     pub line: u32,
+    /// First column.
     pub column: u32,
+    /// Last line.
     pub end_line: u32,
     /// One past the last column.
     pub end_column: u32,
