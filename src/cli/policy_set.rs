@@ -163,7 +163,12 @@ impl Base {
             (Ok(base), Ok(own)) => policy::settings_differences(&base, &own),
             // A file that nobody can compare may have changed any lint.
             (Err(why), _) | (_, Err(why)) => {
-                vec![Difference { area: Area::Lints, kind: DifferenceKind::Changed, sentence: why, shown: ShownIn::All }]
+                vec![Difference {
+                    area: Area::Lints,
+                    kind: DifferenceKind::Changed,
+                    sentence: why,
+                    shown: ShownIn::All,
+                }]
             }
         }
     }

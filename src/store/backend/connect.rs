@@ -54,7 +54,7 @@ fn check_identity(variables: &[(String, String)]) -> Result<()> {
                 | AzureConfigKey::UseEmulator)
         )
     };
-    if of("azure", variables).any(is_for_the_store) {
+    if cloud_variables("azure", variables).any(is_for_the_store) {
         return Ok(());
     }
     let what = if is_set("AZURE_CLIENT_CERTIFICATE_PATH") {
@@ -235,7 +235,7 @@ mod tests {
         pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
     }
 
-    fn opened(pairs: &[(&str, &str)]) -> Result<Arc<Objects>> {
+    fn opened(pairs: &[(&str, &str)]) -> Result<Arc<ObjectBucket>> {
         // The second test of a process finds it installed.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let StatePlace::Store(address) = StatePlace::parse("azblob://account/container/p").unwrap() else {

@@ -102,12 +102,3 @@ impl Withheld {
         }
     }
 }
-
-/// How many changes of a group the guard accepts, and for how long.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Accepted {
-    /// Tags added or removed; no acceptance names a value.
-    pub changes: u64,
-    /// The last day on which all of these are accepted.
-    pub until: Date,
-}
