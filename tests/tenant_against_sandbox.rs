@@ -203,11 +203,11 @@ async fn an_empty_tenant_is_untrusted_however_it_answers() {
 }
 
 #[tokio::test]
-async fn a_small_tenant_is_one_list_call() {
+async fn a_small_tenant_is_one_list_call_and_one_that_asks_what_stands_behind_it() {
     let service = Service::start(1999, &[]).await;
     assert!(service.read().await.1.is_trusted());
     let lists = service.sandbox.calls().iter().filter(|call| call.path.ends_with("/machines")).count();
-    assert_eq!(lists, 1);
+    assert_eq!(lists, 2);
 }
 
 #[tokio::test]

@@ -31,12 +31,12 @@ const DAY: Duration = Duration::from_secs(86_400);
 struct File {
     /// When the newest read started; the file knows what was lost until then.
     read_at: Timestamp,
-    owed: Vec<Line>,
+    owed: Vec<OwedLine>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Line {
+struct OwedLine {
     run: Arc<str>,
     device: Arc<str>,
     tag: Arc<str>,
@@ -45,7 +45,7 @@ struct Line {
     is_missed: bool,
 }
 
-impl Line {
+impl OwedLine {
     fn key(&self) -> ChangeKey {
         ChangeKey { device: self.device.clone(), what: ChangeWhat::Add(self.tag.clone()) }
     }
@@ -57,7 +57,7 @@ pub struct Collector {
     since: Timestamp,
     /// Runs that ended later and were cut short may have lost what the list did not show yet.
     unclear_since: Timestamp,
-    kept: Vec<Line>,
+    kept: Vec<OwedLine>,
     owed: BTreeMap<ChangeKey, Owed>,
     /// Tags that runs removed, and when at the latest.
     removed: HashMap<ChangeKey, Timestamp>,
@@ -177,7 +177,7 @@ fn after_read(
         let ChangeWhat::Add(tag) = &key.what else { return None };
         let (is_shown, was_missed) = (shows(key), missed.contains(key));
         let is_over = is_shown == Some(true) && (was_missed || lost.plus(visibility) < read_at);
-        (!is_over && read_at < lost.plus(KEPT)).then(|| Line {
+        (!is_over && read_at < lost.plus(KEPT)).then(|| OwedLine {
             run: run.clone(),
             device: key.device.clone(),
             tag: tag.clone(),
