@@ -67,6 +67,9 @@ const VARIABLES: &[(&str, &str)] = &[
     ("IDENTITY_HEADER", "a managed identity; Azure sets it"),
     ("AZURE_STORAGE_ENDPOINT", "the address of the blob service, for state in azblob://"),
     ("AZURE_AUTHORITY_HOST", "where the identity for state in azblob:// signs in, outside the public cloud"),
+    ("AZURE_STORAGE_TOKEN", "a bearer token for state in azblob://"),
+    ("AZURE_STORAGE_SAS_KEY", "a shared access signature for state in azblob://"),
+    ("AZURE_USE_AZURE_CLI", "`true`: the account of `az login` opens state in azblob://"),
     ("AZURE_STORAGE_ACCOUNT_KEY", "a key of the storage account; an identity is better"),
     (
         "AWS_ENDPOINT_URL",

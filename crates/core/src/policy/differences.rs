@@ -9,7 +9,7 @@ mod between;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use self::between::{Comparison, apart};
+use self::between::{PathComparison, apart};
 use super::data::data_files;
 use super::node::{Node, NodeKind};
 use super::syntax;
@@ -361,7 +361,7 @@ fn compare(area: fn(&str) -> Area, base: &ValuesByPath, new: &ValuesByPath) -> V
     let paths: BTreeSet<&String> = base.by_path.keys().chain(new.by_path.keys()).collect();
     for path in paths {
         let of = |entries: &ValuesByPath| entries.by_path.get(path).cloned().unwrap_or_default();
-        let mut comparison = Comparison { area: area(path), found: &mut found };
+        let mut comparison = PathComparison { area: area(path), found: &mut found };
         let is_item = base.items.contains(path) || new.items.contains(path);
         match (of(base).as_slice(), of(new).as_slice()) {
             ([was], [is]) if !is_item => comparison.values(path, was, is),

@@ -13,12 +13,12 @@ const MOST_CHARACTERS: usize = 300;
 /// Characters before the first difference of two long texts that are shown with it.
 const LEAD: usize = 40;
 
-pub(super) struct Comparison<'f> {
+pub(super) struct PathComparison<'f> {
     pub(super) area: Area,
     pub(super) found: &'f mut Vec<Difference>,
 }
 
-impl Comparison<'_> {
+impl PathComparison<'_> {
     /// Two values of one key.
     pub(super) fn values(&mut self, path: &str, was: &Node, is: &Node) {
         match (&was.kind, &is.kind) {

@@ -36,59 +36,59 @@ impl Display for Markup {
 }
 
 /// What can stand in a template.
-pub(super) trait Piece {
+pub(super) trait MarkupPiece {
     fn put(&self, f: &mut Formatter<'_>) -> fmt::Result;
 }
 
-impl Piece for Markup {
+impl MarkupPiece for Markup {
     fn put(&self, f: &mut Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
 
-impl Piece for str {
+impl MarkupPiece for str {
     fn put(&self, f: &mut Formatter<'_>) -> fmt::Result {
         f.write_str(&escape::html(self))
     }
 }
 
-impl Piece for String {
+impl MarkupPiece for String {
     fn put(&self, f: &mut Formatter<'_>) -> fmt::Result {
         self.as_str().put(f)
     }
 }
 
-impl Piece for Cow<'_, str> {
+impl MarkupPiece for Cow<'_, str> {
     fn put(&self, f: &mut Formatter<'_>) -> fmt::Result {
         (**self).put(f)
     }
 }
 
-impl<P: Piece + ?Sized> Piece for &P {
+impl<P: MarkupPiece + ?Sized> MarkupPiece for &P {
     fn put(&self, f: &mut Formatter<'_>) -> fmt::Result {
         (**self).put(f)
     }
 }
 
-impl Piece for u64 {
+impl MarkupPiece for u64 {
     fn put(&self, f: &mut Formatter<'_>) -> fmt::Result {
         self.fmt(f)
     }
 }
 
-impl Piece for u128 {
+impl MarkupPiece for u128 {
     fn put(&self, f: &mut Formatter<'_>) -> fmt::Result {
         self.fmt(f)
     }
 }
 
-impl Piece for usize {
+impl MarkupPiece for usize {
     fn put(&self, f: &mut Formatter<'_>) -> fmt::Result {
         self.fmt(f)
     }
 }
 
-impl Piece for Timestamp {
+impl MarkupPiece for Timestamp {
     fn put(&self, f: &mut Formatter<'_>) -> fmt::Result {
         self.to_string().put(f)
     }
@@ -97,7 +97,7 @@ impl Piece for Timestamp {
 /// A piece as `format_args!` takes it.
 pub(super) struct Escaped<'p, P: ?Sized>(pub(super) &'p P);
 
-impl<P: Piece + ?Sized> Display for Escaped<'_, P> {
+impl<P: MarkupPiece + ?Sized> Display for Escaped<'_, P> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         self.0.put(f)
     }
