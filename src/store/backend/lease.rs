@@ -273,7 +273,7 @@ pub(super) fn last_holder(cells: &dyn Cells, key: &str) -> Result<Option<String>
 /// Ends a lease that was not renewed for its life. Returns its holder, or none if it is free. `by`: who ends it, and why.
 ///
 /// # Errors
-/// [`LockError::LeaseHandle`] where it is renewed still, or taken meanwhile; the store does not answer.
+/// [`LockError::Held`] where it is renewed still, or taken meanwhile; the store does not answer.
 pub(super) fn unlock(
     cells: &dyn Cells,
     key: &str,

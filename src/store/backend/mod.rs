@@ -97,7 +97,7 @@ pub trait Backend: fmt::Debug + Send + Sync {
     /// Ends the right to write of a holder that is gone, and says who it was; none where nobody has it. `by`: who ends it, and why.
     ///
     /// # Errors
-    /// [`LockError::LeaseHandle`] where its holder is at work.
+    /// [`LockError::Held`] where its holder is at work.
     fn unlock(&self, path: &Path, by: &str) -> std::result::Result<Option<String>, LockError>;
 
     /// Removes a file. A missing one is no error.

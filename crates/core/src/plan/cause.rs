@@ -9,7 +9,7 @@ use crate::diagnostic::Place;
 /// Why a change is planned. Reads as the end of the sentence "planned because …".
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Cause {
-    /// These rules won (indices into [`Plan::rules`], ascending, never empty).
+    /// These rules won (indices into [`Plan::rules`](super::Plan::rules), ascending, never empty).
     Rule(Vec<u32>),
     /// The tag is claimed and no rule assigns it to the device.
     Unselected {

@@ -22,7 +22,7 @@ pub enum WithheldReason {
     Contested,
     /// The service refused it in runs at least 12 hours apart: it is tried again later.
     Unwritable,
-    /// An answer confirmed it and the list does not show it yet; only in [`Plan::pending`].
+    /// An answer confirmed it and the list does not show it yet; only in [`Plan::pending`](super::Plan::pending).
     Pending,
     /// A removal that waits for the addition that replaces it on the same device.
     Unconfirmed,
