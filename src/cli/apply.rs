@@ -334,6 +334,7 @@ impl ApplyInputs<'_> {
         history.lost.retain(|_, owed| resumed != Some(&*owed.run));
         let with = source.plan_inputs(self.context, &history, self.allowances);
         let mut fresh = planning::fresh(self.set, &source.inventory, &with)?;
+        fresh.plan.measures.changed_back = past::changed_back(context, source, &fresh.plan, &history);
         let (mut dropped, mut unreviewed) = (Vec::new(), 0);
         // The review and the run that goes on bound what is written; the next review sees everything.
         let whole = match request.is_replanned {

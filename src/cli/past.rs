@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use mdetag::store::changed_back;
 use mdetag::store::history::{self, HistoryInputs, PoliciesAtHand};
 use mdetag::store::journal::{self, JournalError, RecordedRun};
 use mdetag::store::path_text::shown;
@@ -20,7 +21,9 @@ use mdetag_core::apply::{ChangeOutcome, Entry, Outcome, resume};
 use mdetag_core::device::{DeviceValue, Field};
 use mdetag_core::inventory::Snapshot;
 use mdetag_core::plan::revert::RevertedRun;
-use mdetag_core::plan::{ChangeKey, ChangeWhat, History, Owed, Plan, PolicyReference, TagCase, guard};
+use mdetag_core::plan::{
+    self, ChangeKey, ChangeWhat, ChangedBack, History, Owed, Plan, PolicyReference, TagCase, guard,
+};
 use mdetag_core::policy::MOST_DAYS_AHEAD;
 use mdetag_core::time::Timestamp;
 
@@ -295,6 +298,16 @@ pub fn plan_of(state: &StateDir, recorded: &RecordedRun) -> Result<Plan, Failure
     let (path, run) = (shown(&path), &recorded.header.run);
     Err(Failure::plan(format!("{path} is not the plan of run {run}: its journal names another digest"))
         .help("nothing was written; restore the state directory, or plan again with `mdetag plan`"))
+}
+
+/// What others took back at least twice, and the plan writes again.
+pub fn changed_back(context: &Context, source: &Source, plan: &Plan, history: &History) -> Vec<ChangedBack> {
+    let Some(state) = &source.state else { return Vec::new() };
+    let (case, now) = (context.settings.tag_case, source.clock(context).now());
+    let mut undone = changed_back::undone_writes(state, plan, case, now);
+    // What calls took along is this program's own doing.
+    undone.retain(|key, _| !history.lost.contains_key(key));
+    plan::changed_back(&undone)
 }
 
 /// Keeps which confirmed changes a trusted live read did not show, and which tags are still owed.

@@ -87,6 +87,7 @@ async fn report_plan(
     if let Some(base) = base {
         planning::foresee_by_base(&base.policy, &source.inventory.snapshot, &mut fresh, &history);
     }
+    fresh.plan.measures.changed_back = past::changed_back(context, &source, &fresh.plan, &history);
     planning::roll_out(&set, &source.inventory.snapshot, &mut fresh);
     fresh.plan.ledger = source.session.as_ref().map(|session| ledger_text::ledger(session, &fresh.plan));
     let planned = planning::guarded(&set, fresh, &allowances);

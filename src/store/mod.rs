@@ -4,6 +4,7 @@
 
 pub mod backend;
 pub mod baselines_file;
+pub mod changed_back;
 mod compression;
 pub mod history;
 pub mod history_entries;

@@ -7,6 +7,7 @@ mod approvals;
 mod asking;
 mod base;
 mod caps;
+mod changed_back;
 mod ci;
 mod commits;
 mod composed;

@@ -8,6 +8,7 @@ mod accepted;
 mod assemble;
 pub mod calls;
 mod cause;
+mod changed_back;
 mod combine;
 pub mod consequences;
 pub mod cost;
@@ -43,6 +44,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use cause::Cause;
+pub use changed_back::{ChangedAfter, ChangedBack, UndoneWrite, changed_back};
 pub use cost::{LaneCost, LaneLeft, Ledger, Schedule};
 pub use diff::diff;
 pub use guard::{AxisReport, GuardReport, InvariantReport, Refused, SafePlan};
@@ -287,6 +289,8 @@ pub struct Measures {
     pub baselines: Vec<BaselineReport>,
     /// Other policy sets that own the same tags.
     pub rivals: Vec<Rival>,
+    /// What others took back at least twice, and this plan writes again.
+    pub changed_back: Vec<ChangedBack>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -135,6 +135,7 @@ pub fn must_read_by_kind(model: &Model<'_>, hidden: ShownIn) -> Vec<MustRead> {
         other(broken.collect()),
         other(state.baselines.iter().filter_map(baseline).collect()),
         other(state.rivals.iter().map(rival).collect()),
+        other(state.changed_back.iter().map(changed_back).collect()),
         other(doubt.into_iter().collect()),
     ]);
     kinds
@@ -180,6 +181,19 @@ fn rival(rival: &crate::plan::Rival) -> String {
         parts.push(format!("wrote {changes} that this plan undoes ({tags} on {sample} …)"));
     }
     format!("another policy set ({place}; run {} at {}{by}) {}", rival.run, rival.at, parts.join(", and "))
+}
+
+/// What others took back at least twice.
+fn changed_back(found: &crate::plan::ChangedBack) -> String {
+    let more = if found.devices > found.sample.len() as u64 { " …" } else { "" };
+    let after = found.after.iter().map(|after| format!("run {} at {}", after.run, after.at)).join(", ");
+    format!(
+        "changed back at least twice: {} on {} ({}{more}) by {}, after {after}",
+        found.tag,
+        counted(found.devices, "device"),
+        found.sample.join(", "),
+        found.who
+    )
 }
 
 /// Invariants that are broken already; after a run the tenant is no longer what they were counted on.

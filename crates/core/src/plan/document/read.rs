@@ -182,6 +182,7 @@ fn measures(tables: &mut Tables, in_scope: u64, guard: &GuardReport) -> Measures
         past: None,
         baselines: Vec::new(),
         rivals: Vec::new(),
+        changed_back: Vec::new(),
     }
 }
 

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::Past;
 use crate::diagnostic::Place;
 use crate::inventory::BaselineReport;
-use crate::plan::{Measures, Rival};
+use crate::plan::{ChangedBack, Measures, Rival};
 use crate::policy::{Axis, Cap};
 
 /// What the kept state says about this plan; outside the plan's digest.
@@ -33,6 +33,9 @@ pub struct StateReport {
     /// Other policy sets that own the same tags, or wrote what this plan undoes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rivals: Vec<Rival>,
+    /// What others took back at least twice, and this plan writes again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changed_back: Vec<ChangedBack>,
 }
 
 impl StateReport {
@@ -45,6 +48,7 @@ impl StateReport {
             unreadable: unread.iter().map(|journal| journal.file.clone()).collect(),
             baselines: measures.baselines.clone(),
             rivals: measures.rivals.clone(),
+            changed_back: measures.changed_back.clone(),
             ..StateReport::default()
         }
     }
