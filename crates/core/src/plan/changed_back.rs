@@ -58,9 +58,12 @@ pub struct ChangedAfter {
     pub run: Arc<str>,
 }
 
+/// What did not last on one device.
+type OfDevice<'a> = (&'a Arc<str>, &'a [UndoneWrite]);
+
 /// By tag or value, what was changed back often enough.
 pub fn changed_back(undone: &BTreeMap<ChangeKey, Vec<UndoneWrite>>) -> Vec<ChangedBack> {
-    let mut by_what: BTreeMap<&ChangeWhat, Vec<(&Arc<str>, &[UndoneWrite])>> = BTreeMap::new();
+    let mut by_what: BTreeMap<&ChangeWhat, Vec<OfDevice<'_>>> = BTreeMap::new();
     for (key, writes) in undone.iter().filter(|(_, writes)| writes.len() >= TIMES) {
         by_what.entry(&key.what).or_default().push((&key.device, writes));
     }
