@@ -231,12 +231,14 @@ fn counted(state: &StateDir, set: &str, now: Timestamp) -> Option<guard::Past> {
         let changed = changed(&recorded.entries);
         let first = recorded.entries.partition_point(|entry| entry.at() < since);
         let of_day = self::changed(&recorded.entries[first..]);
+        let confirmed = confirmed(&recorded.entries);
         // What cannot be explained counts whole.
         let plan = plan_of(state, &recorded).ok();
         count.add(&guard::PastWork {
             run,
             plan: plan.as_ref(),
             changed: &changed,
+            confirmed: &confirmed,
             of_day: &of_day,
             raised: &raised,
         });
@@ -251,6 +253,13 @@ fn changed(entries: &[Entry]) -> HashSet<ChangeKey> {
     let mut changed: HashSet<ChangeKey> = ended.map(|(key, _)| key.clone()).collect();
     changed.extend(resume::sent_without_answer(entries));
     changed
+}
+
+/// What is so for certain.
+fn confirmed(entries: &[Entry]) -> HashSet<ChangeKey> {
+    let outcomes = resume::outcomes(entries).into_iter();
+    let so = outcomes.filter(|(_, ended)| matches!(ended.outcome, Outcome::Done | Outcome::Noop));
+    so.map(|(key, _)| key.clone()).collect()
 }
 
 /// A run as the state proves it.

@@ -106,3 +106,22 @@ fn a_revert_is_not_stopped_by_the_cap_of_a_day() {
     project.write("policies/p.yaml", &keeps(21, 40));
     apply(&project).exits(3);
 }
+
+#[test]
+fn lifecycle_tags_that_swap_in_a_family_all_day_do_not_reach_the_cap_of_a_day() {
+    let text = "version: 1\nscope: { everything: true }\nfamilies:\n  life: [life/new, life/old]\nrules:\n  \
+                - { name: new, select: { healthStatus: Active }, tags: [life/new] }\n  \
+                - { name: old, select: { healthStatus: Inactive }, tags: [life/old] }\n";
+    let project = tenant(text);
+    put(&project, 50..100, "Inactive");
+    apply(&project).exits(0);
+    // Ten devices an hour fall asleep or wake up: 230 removals in a day, and 20 is the day's cap.
+    for hour in 0..23 {
+        pass(&project, HOUR);
+        let first = hour / 2 % 5 * 10;
+        put(&project, first..first + 10, if hour % 2 == 0 { "Inactive" } else { "Active" });
+        let swapped = project.run(&["apply", "--sandbox", "--auto-approve", "--format", "json"]).exits(0);
+        assert_eq!(swapped.json()["outcomes"]["done"], 20, "hour {hour}: {}", swapped.out);
+    }
+    assert_eq!((carriers(&project, "life/new"), carriers(&project, "life/old")), (40, 60));
+}

@@ -10,7 +10,8 @@ use super::consequences::consequences;
 use super::differences::{CauseSource, Differences, TagEntry, ValueEntry};
 use super::last_devices::last_devices;
 use super::{
-    Header, History, Plan, RuleReference, Warning, assemble, cost, guard, idle, measure, open, owed, twins,
+    Header, History, Plan, RuleReference, Warning, assemble, cost, families, guard, idle, measure, open,
+    owed, twins,
 };
 use crate::desired::{Desired, Gap, Reason, Settled, SettledPart, TagGroup};
 use crate::device::DeviceValue;
@@ -64,6 +65,7 @@ pub fn diff(desired: &Desired<'_>, history: &History, header: Header, sources: &
     plan.warnings.extend(idle::idle(desired));
     plan.warnings.extend(not_restored);
     plan.measures = measure::measures(desired, &plan);
+    plan.families = families::planned(desired.policy, &plan);
     plan.groups = consequences(
         desired.policy,
         desired.snapshot,

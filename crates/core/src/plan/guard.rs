@@ -21,6 +21,7 @@ pub use past::{Past, PastCount, PastWork, UnreadJournal};
 pub use snippet::{Snippet, snippet};
 
 use super::counted::{counts_after, counts_before, shortfall};
+use super::families::MemberTags;
 use super::tight::{self, TightInvariant};
 use super::{Cause, DeviceChange, Plan, TagIndex};
 use crate::diagnostic::{Place, Sources};
@@ -278,15 +279,18 @@ fn planned(plan: &Plan) -> Vec<AxisRow> {
     let in_scope = plan.measures.in_scope;
     let (mut additions, mut removals, mut removals_of_day, mut values) = (0, 0, 0, 0);
     let mut per_tag: HashMap<TagIndex, (u64, u64)> = HashMap::new();
+    let members = MemberTags::of(plan);
     for change in &plan.changes {
         additions += change.add.len() as u64;
         values += u64::from(change.value.is_some());
         for remove in &change.remove {
             let cause = plan.cause(remove.cause);
             // A rename moves a device from one name to the other; it takes nothing away, unless somebody looks at the old name.
-            let is_free = gains_new_name(plan, change, cause) && !plan.measures.watched.contains(&remove.tag);
+            let is_free =
+                gains_new_name(plan, change, cause, |_| true) && !plan.measures.watched.contains(&remove.tag);
             let counted = u64::from(!is_free);
-            let of_day = if past::is_replaced(plan, cause) { 0 } else { counted };
+            let is_replaced = members.is_replaced(change, *remove, |_| true);
+            let of_day = if is_replaced { 0 } else { counted };
             (removals, removals_of_day) = (removals + counted, removals_of_day + of_day);
             let of_tag = per_tag.entry(remove.tag).or_default();
             (of_tag.0, of_tag.1) = (of_tag.0 + counted, of_tag.1 + of_day);
@@ -313,14 +317,19 @@ fn planned(plan: &Plan) -> Vec<AxisRow> {
     rows
 }
 
-/// Whether a removal is the second half of a rename whose first half is in the same plan.
-fn gains_new_name(plan: &Plan, change: &DeviceChange, cause: &Cause) -> bool {
+/// Whether a removal is the second half of a rename whose first half is in the same plan, and was `written`.
+fn gains_new_name(
+    plan: &Plan,
+    change: &DeviceChange,
+    cause: &Cause,
+    written: impl Fn(TagIndex) -> bool,
+) -> bool {
     let Cause::Renamed { to, .. } = cause else { return false };
     // A revert carries the causes of the run that it undoes: they explain, and exempt nothing.
     if plan.header.reverts.is_some() {
         return false;
     }
-    change.add.iter().any(|add| plan.is_tag(add.tag, to))
+    change.add.iter().any(|add| plan.is_tag(add.tag, to) && written(add.tag))
 }
 
 /// What every invariant counts before the plan (as measured) and after it.

@@ -17,6 +17,7 @@ mod diff;
 mod differences;
 pub mod digest;
 pub mod document;
+mod families;
 pub mod guard;
 pub mod guard_changes;
 mod header;
@@ -47,6 +48,7 @@ pub use cause::Cause;
 pub use changed_back::{ChangedAfter, ChangedBack, UndoneWrite, changed_back};
 pub use cost::{LaneCost, LaneLeft, Ledger, Schedule};
 pub use diff::diff;
+pub use families::PlannedFamily;
 pub use guard::{AxisReport, GuardReport, InvariantReport, Refused, SafePlan};
 pub use header::{
     FileReference, Header, InventoryReference, Options, PolicyReference, ProfileDigest, TenantReference,
@@ -110,6 +112,8 @@ pub struct Plan {
     pub base_groups: Option<consequences::Consequences>,
     /// Tags, device groups and rules that its removals leave without any device.
     pub last_devices: Vec<LastDevices>,
+    /// The families of which it removes a member.
+    pub families: Vec<PlannedFamily>,
     /// The waves in which it is written; none where it is written at once.
     pub rollout: Option<PlannedWaves>,
     /// Which changes on which tenant, as a digest; filled by the guard.

@@ -195,6 +195,7 @@ fn on(fresh: Plan, other: &Plan) -> Plan {
         pending: Vec::new(),
         unresolved: Vec::new(),
         unmatched: Vec::new(),
+        families: Vec::new(),
         ..fresh
     }
 }

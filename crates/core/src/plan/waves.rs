@@ -167,6 +167,7 @@ pub(super) fn part(plan: &Plan, waves: std::ops::RangeInclusive<u32>) -> Plan {
         tags: plan.tags.clone(),
         causes: plan.causes.clone(),
         rules: plan.rules.clone(),
+        families: plan.families.clone(),
         changes: changes.map(|(change, _)| change.clone()).collect(),
         ..Plan::default()
     }

@@ -25,8 +25,8 @@ pub use write::{write_open, write_to};
 use super::consequences::Consequences;
 use super::guard::StateReport;
 use super::{
-    GuardReport, InventoryReference, LastDevices, Ledger, Options, PlannedWaves, PolicyReference,
-    RuleReference, Schedule, TenantReference, Totals, Unmatched, Warning, WithheldReason,
+    GuardReport, InventoryReference, LastDevices, Ledger, Options, PlannedFamily, PlannedWaves,
+    PolicyReference, RuleReference, Schedule, TenantReference, Totals, Unmatched, Warning, WithheldReason,
 };
 use crate::device::DeviceValue;
 use crate::diagnostic::Place;
@@ -113,6 +113,9 @@ pub struct Document<Changes = Vec<ChangeLine<'static>>> {
     /// Tags, device groups and rules that the removals leave without any device.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub last_devices: Vec<LastDevices>,
+    /// The families of which it removes a member.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub families: Vec<PlannedFamily>,
     /// The waves in which it is written; where there are any, each device has its `wave`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rollout: Option<PlannedWaves>,

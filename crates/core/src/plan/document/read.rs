@@ -137,6 +137,7 @@ fn plan<Changes>(
         groups: document.groups.clone(),
         base_groups: document.base_groups.clone(),
         last_devices: document.last_devices.clone(),
+        families: document.families.clone(),
         rollout: document.rollout.clone(),
         warnings: document.warnings.clone(),
         measures,

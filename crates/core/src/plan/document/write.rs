@@ -123,6 +123,7 @@ fn document(plan: &Plan) -> Document {
         groups: plan.groups.clone(),
         base_groups: plan.base_groups.clone(),
         last_devices: plan.last_devices.clone(),
+        families: plan.families.clone(),
         rollout: plan.rollout.clone(),
         warnings: plan.warnings.clone(),
         ledger: plan.ledger.clone(),

@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::{ApprovalUse, gains_new_name};
-use crate::plan::{Cause, ChangeKey, ChangeWhat, DeviceChange, Plan};
+use crate::plan::families::MemberTags;
+use crate::plan::{ChangeKey, ChangeWhat, DeviceChange, Plan, TagChange, TagIndex};
 use crate::policy::Axis;
 
 /// What earlier runs did.
@@ -59,7 +60,9 @@ pub struct PastWork<'a> {
     pub plan: Option<&'a Plan>,
     /// Every change that is done, or may be.
     pub changed: &'a HashSet<ChangeKey>,
-    /// Those of the last 24 hours.
+    /// Every change that is so for certain: done, or found so.
+    pub confirmed: &'a HashSet<ChangeKey>,
+    /// Those of the changed ones that are of the last 24 hours.
     pub of_day: &'a HashSet<ChangeKey>,
     /// The approvals and allowances that it needed.
     pub raised: &'a [ApprovalUse],
@@ -84,22 +87,22 @@ impl PastCount {
     }
 
     pub fn add(&mut self, work: &PastWork<'_>) {
+        let exemptions = Exemptions::of(work);
         let uses = work.raised.iter().map(|raised| {
-            let count = count(work, raised.approval.cap, raised.tag.as_deref());
+            let count = count(&exemptions, raised.approval.cap, raised.tag.as_deref());
             ApprovalUse { count, ..raised.clone() }
         });
         self.uses.extend(uses);
         let covered: HashSet<(Axis, Option<&str>)> =
             work.raised.iter().map(|raised| (raised.approval.cap, raised.tag.as_deref())).collect();
         for key in work.of_day {
-            let change = find(work.plan, &key.device);
             match &key.what {
                 ChangeWhat::Add(tag) => {
                     let pair = (key.device.clone(), tag.clone());
                     self.removed.remove(&pair);
                     self.removed_of_tag.remove(&pair);
                 }
-                ChangeWhat::Remove(tag) if takes_away(work.plan, change, tag, true) => {
+                ChangeWhat::Remove(tag) if exemptions.counts_for_day(&key.device, tag) => {
                     let pair = (key.device.clone(), tag.clone());
                     if !covered.contains(&(Axis::RemovalsPerTag, Some(&**tag))) {
                         self.removed_of_tag.insert(pair.clone());
@@ -114,6 +117,7 @@ impl PastCount {
                     if self.values.get(&key.device).is_some_and(is_back) {
                         self.values.remove(&key.device);
                     } else if !covered.contains(&(Axis::Values, None)) {
+                        let change = find(work.plan, &key.device);
                         let before = change.and_then(|change| change.observed_value.clone());
                         self.values.entry(key.device.clone()).or_insert(before);
                     }
@@ -145,12 +149,12 @@ impl PastCount {
 }
 
 /// What a run changed on an axis.
-fn count(work: &PastWork<'_>, axis: Axis, tag: Option<&str>) -> u64 {
+fn count(exemptions: &Exemptions<'_>, axis: Axis, tag: Option<&str>) -> u64 {
+    let work = exemptions.work;
     let counts = |key: &&ChangeKey| match (&key.what, axis) {
         (ChangeWhat::Add(_), Axis::Additions) | (ChangeWhat::Value(_), Axis::Values) => true,
         (ChangeWhat::Remove(removed), Axis::Removals | Axis::RemovalsPerTag) => {
-            tag.is_none_or(|tag| tag == &**removed)
-                && takes_away(work.plan, find(work.plan, &key.device), removed, false)
+            tag.is_none_or(|tag| tag == &**removed) && exemptions.takes_away(&key.device, removed)
         }
         _ => false,
     };
@@ -176,19 +180,42 @@ fn find<'a>(plan: Option<&'a Plan>, device: &str) -> Option<&'a DeviceChange> {
     plan.changes.binary_search_by(|change| (*change.id).cmp(device)).ok().map(|at| &plan.changes[at])
 }
 
-/// Whether a removal counts: not one half of a rename, and for a day (`replaced`) not a family member that another replaces.
-fn takes_away(plan: Option<&Plan>, change: Option<&DeviceChange>, tag: &str, replaced: bool) -> bool {
-    let (Some(plan), Some(change)) = (plan, change) else { return true };
-    let Some(remove) = change.remove.iter().find(|remove| &**plan.tag(remove.tag) == tag) else {
-        return true;
-    };
-    let cause = plan.cause(remove.cause);
-    let is_renamed = gains_new_name(plan, change, cause);
-    let is_swapped = replaced && is_replaced(plan, cause);
-    !is_renamed && !is_swapped
+/// What exempts removals of a run.
+struct Exemptions<'a> {
+    work: &'a PastWork<'a>,
+    members: Option<MemberTags<'a>>,
 }
 
-/// Whether a stronger member of the tag's family stays on the device.
-pub(super) fn is_replaced(plan: &Plan, cause: &Cause) -> bool {
-    plan.header.reverts.is_none() && matches!(cause, Cause::Family { .. })
+impl<'a> Exemptions<'a> {
+    fn of(work: &'a PastWork<'a>) -> Exemptions<'a> {
+        Exemptions { work, members: work.plan.map(MemberTags::of) }
+    }
+
+    /// Whether a removal counts: not one half of a rename.
+    fn takes_away(&self, device: &str, tag: &str) -> bool {
+        let Some((plan, change, remove)) = self.find(device, tag) else { return true };
+        !gains_new_name(plan, change, plan.cause(remove.cause), |added| self.is_written(plan, change, added))
+    }
+
+    /// Whether it counts for a day: not a family member that another replaces either.
+    fn counts_for_day(&self, device: &str, tag: &str) -> bool {
+        let replaced = |members: &MemberTags<'_>| {
+            let (plan, change, remove) = self.find(device, tag)?;
+            Some(members.is_replaced(change, remove, |added| self.is_written(plan, change, added)))
+        };
+        self.takes_away(device, tag) && self.members.as_ref().and_then(replaced) != Some(true)
+    }
+
+    fn find(&self, device: &str, tag: &str) -> Option<(&'a Plan, &'a DeviceChange, TagChange)> {
+        let plan = self.work.plan?;
+        let change = find(Some(plan), device)?;
+        let remove = change.remove.iter().find(|remove| &**plan.tag(remove.tag) == tag)?;
+        Some((plan, change, *remove))
+    }
+
+    /// An addition that failed, or that nobody saw arrive, makes up for no removal.
+    fn is_written(&self, plan: &Plan, change: &DeviceChange, added: TagIndex) -> bool {
+        let what = ChangeWhat::Add(plan.tag(added).clone());
+        self.work.confirmed.contains(&ChangeKey { device: change.id.clone(), what })
+    }
 }

@@ -1,9 +1,11 @@
 //! The guard's arithmetic, on the smallest plans that show it.
 
+mod days;
+
 use super::*;
 use crate::device::DeviceValue;
 use crate::diagnostic::{SourceId, Span};
-use crate::plan::{CauseIndex, ChangeKey, ChangeWhat, Measures, TagChange, ValueChange};
+use crate::plan::{CauseIndex, Measures, TagChange, ValueChange};
 use crate::policy::{Approval, Cap, Percent};
 use crate::tag::{TagCase, TagPattern};
 use crate::time::{Date, Timestamp};
@@ -301,85 +303,4 @@ fn invariants_on_values_see_the_planned_value() {
     assert!(refuses(plan.clone(), 0, &guard));
     plan.changes.truncate(1);
     assert!(!refuses(plan, 0, &guard));
-}
-
-/// What a run that removes `T` from those devices leaves behind.
-fn work(removed: std::ops::Range<usize>) -> std::collections::HashSet<ChangeKey> {
-    let what = || ChangeWhat::Remove("T".into());
-    removed.map(|index| ChangeKey { device: format!("{index:06}").into(), what: what() }).collect()
-}
-
-#[test]
-fn ten_applies_of_a_tenth_stop_at_the_second_cap_with_the_arithmetic() {
-    let mut count = PastCount::default();
-    let mut applied = 0;
-    let mut refused = None;
-    for run in 0..10 {
-        let left = 1_000 - applied;
-        let mut plan = removing(left as usize / 10, left);
-        let mut past = PastCount::default();
-        std::mem::swap(&mut past, &mut count);
-        let changed = work(0..applied as usize);
-        past.add(&PastWork { run: "1", plan: None, changed: &changed, of_day: &changed, raised: &[] });
-        plan.measures.past = Some(past.sum());
-        match SafePlan::new(plan, &Guard::default(), &[], &sources()) {
-            Ok(safe) => applied += safe.plan().totals().removals,
-            Err(plan) => {
-                refused = Some((run, plan.plan));
-                break;
-            }
-        }
-    }
-    let (run, plan) = refused.expect("ten runs must not do what one may not");
-    assert_eq!((run, applied), (2, 190));
-    let day = plan.state.day.iter().find(|day| day.axis == Axis::Removals).unwrap();
-    assert_eq!((day.done, day.planned, day.allowed, day.base), (190, 81, 200, 1_000));
-    let snippet = plan.guard.snippet.expect("a refusal says how to go on");
-    assert_eq!(snippet.allow, ["--allow", "removals=81"]);
-}
-
-#[test]
-fn an_allowance_covers_a_days_cap_and_a_revert_is_not_stopped() {
-    let past = Some(Past { removals: 200, ..Past::default() });
-    let plan = || {
-        let mut plan = removing(50, 1_000);
-        plan.measures.past = past.clone();
-        plan
-    };
-    assert!(check(plan(), &Guard::default(), &[]).refused);
-    assert!(check(plan(), &Guard::default(), &[allow("removals=49")]).refused);
-    let safe = SafePlan::new(plan(), &Guard::default(), &[allow("removals=50")], &sources()).unwrap();
-    let needed = safe.plan().guard.needed(&safe.plan().state);
-    assert_eq!(needed.iter().map(|use_of| use_of.count).collect::<Vec<_>>(), [50]);
-    let mut revert = plan();
-    revert.header.reverts = Some("run".into());
-    assert!(!check(revert, &Guard::default(), &[]).refused);
-    let mut unknown = plan();
-    unknown.measures.past = None;
-    let safe = SafePlan::new(unknown, &Guard::default(), &[], &sources()).unwrap();
-    assert!(safe.plan().state.is_unknown);
-}
-
-#[test]
-fn a_day_counts_neither_what_was_undone_nor_what_an_allowance_covered_nor_replaced_family_members() {
-    let mut plan = removing(10, 100);
-    let place = sources().place(SPAN);
-    plan.causes[1] = Cause::Family { family: "f".into(), place };
-    plan.changes[9].remove[0].cause = CauseIndex(1);
-    let changed = work(0..10);
-    let mut count = PastCount::default();
-    let run = PastWork { run: "1", plan: Some(&plan), changed: &changed, of_day: &changed, raised: &[] };
-    count.add(&run);
-    let back = [ChangeKey { device: "000003".into(), what: ChangeWhat::Add("T".into()) }].into();
-    count.add(&PastWork { run: "2", plan: None, changed: &back, of_day: &back, raised: &[] });
-    let past = count.sum();
-    assert_eq!((past.removals, past.removals_per_tag.get("T").copied()), (8, Some(8)));
-
-    let raised = check(removing(50, 100), &Guard::default(), &[allow("removals=50")]);
-    let raised = raised.needed(&StateReport::default());
-    let mut count = PastCount::default();
-    count.add(&PastWork { raised: &raised, ..run });
-    let past = count.sum();
-    assert_eq!((past.removals, past.uses[0].count), (0, 10));
-    assert_eq!(past.removals_per_tag.get("T").copied(), Some(9), "another axis is not covered");
 }
