@@ -36,7 +36,15 @@ async fn answering(say: FakeReply) -> Fake {
 async fn a_list_page_that_is_partial_or_says_that_it_is_an_error_is_no_inventory() {
     let page = json!({ "value": [{ "id": "a1" }] });
     let mut answers = partial(&page);
-    answers.push(FakeReply::text(200, r#"{"value":[{"id":"a1"}],"value":[]}"#));
+    for body in [
+        r#"{"value":[{"id":"a1"}],"value":[]}"#,
+        r#"{"value":[{"id":"a1"}],"Value":[{"id":"a2"}]}"#,
+        r#"{"value":[{"id":"a1"}],"Error":{"code":"x"}}"#,
+        r#"{"value":[{"id":"a1"}],"errors":[{"code":"x"}]}"#,
+        r#"{"value":[{"id":"a1"}],"@odata.nextlink":"https://x/"}"#,
+    ] {
+        answers.push(FakeReply::text(200, body));
+    }
     for say in answers {
         let (status, body) = (say.status, String::from_utf8_lossy(&say.body).into_owned());
         let fake = answering(say).await;

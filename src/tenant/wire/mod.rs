@@ -177,7 +177,7 @@ pub(super) fn devices(body: &[u8]) -> Result<Vec<DeviceState>, String> {
 
 /// Whether a key at the top of an answer says that it is an error, whatever its status and whatever stands beside it.
 pub(super) fn is_error_key(key: &str) -> bool {
-    matches!(key, "error" | "odata.error" | "@odata.error")
+    ["error", "odata.error", "@odata.error"].iter().any(|known| key.eq_ignore_ascii_case(known))
 }
 
 /// Such an error as a sentence.

@@ -139,6 +139,9 @@ pub(in crate::tenant) fn values(body: &[u8], field: SplitField) -> Result<Vec<Op
     Ok(page.value.unwrap_or_default().into_iter().map(value).collect())
 }
 
+/// What a page holds, as the service spells it.
+const PAGE_KEYS: [&str; 3] = ["value", "@odata.nextLink", "@odata.count"];
+
 struct PageVisitor;
 
 impl<'de> Visitor<'de> for PageVisitor {
@@ -168,12 +171,26 @@ impl<'de> Visitor<'de> for PageVisitor {
                     linked = true;
                 }
                 "@odata.count" => {
-                    sketch.count = map.next_value::<serde_json::Value>()?.as_u64();
+                    let count = map.next_value::<serde_json::Value>()?;
+                    sketch.count = count.as_u64().or_else(|| count.as_str()?.parse().ok());
                     counted = true;
                 }
                 key if super::is_error_key(key) => {
                     if let Some(error) = map.next_value::<Option<serde_json::Value>>()? {
                         return Err(A::Error::custom(super::shown_error(&error)));
+                    }
+                }
+                // Rows or a link under a name that is only nearly ours would be lost without a word.
+                key if PAGE_KEYS.iter().any(|known| key.eq_ignore_ascii_case(known)) => {
+                    return Err(A::Error::custom(format_args!(
+                        "`{}` is spelt otherwise than documented",
+                        crate::tenant::http::clean(key, 40)
+                    )));
+                }
+                "errors" => {
+                    let errors = map.next_value::<serde_json::Value>()?;
+                    if !errors.is_null() && errors.as_array().is_none_or(|errors| !errors.is_empty()) {
+                        return Err(A::Error::custom(super::shown_error(&errors)));
                     }
                 }
                 _ => {
