@@ -32,7 +32,7 @@ use super::drive::{DriveContext, DriveEvent, ReadAgain, Reread, close, drive};
 use super::ended_run;
 use super::exit::Exit;
 use super::failure::{Failure, chain};
-use super::lost_tags;
+use super::lost_tags::{self, LostTags};
 use super::past;
 use super::planning::PolicySet;
 use super::progress::{Meter, Reading};
@@ -111,10 +111,12 @@ pub async fn carry_out(
         return rollout::carry_out(inputs, waves, (run_id, journal), signals).await;
     }
     let before = inputs.resumed.map(|recorded| recorded.entries.as_slice()).unwrap_or_default();
-    let mut run = Run::new(inputs.safe, before, options(inputs, start), start);
+    let lost = rollout::around_lost(inputs);
+    let known = lost_tags::without_removed(&lost, before);
+    let mut run = Run::new(inputs.safe, &known, options(inputs, start), start);
     tell_what_is_known(inputs, &mut run);
     let mut entries = run.settle(inputs.settled.clone(), start);
-    entries.extend(rollout::restore_lost(inputs, before, &mut run, start));
+    entries.extend(lost_tags::restore(&lost, &mut run, start));
     entries.extend(rollout::all_at_once(inputs, start));
     journal.append(entries).map_err(unusable)?;
     let mut screen = RunDisplay::new(inputs, start);
@@ -453,10 +455,12 @@ fn end(
     if waiting > 0 || run.stopped().is_some() && left + count(Outcome::Unknown) > 0 {
         exit = exit.worst(Exit::Stopped);
     }
-    let lost = lost_tags::lost_tags(inputs.resumed, &screen.repairs);
+    let LostTags { lost, notes: removed } =
+        lost_tags::lost_tags(&rollout::around_lost(inputs), &screen.repairs);
     exit = exit.worst(lost_tags::exit(&lost, run.stopped().is_some()));
     let is_lost_left = lost.iter().any(|lost| lost.outcome != Outcome::Done);
     let mut notes = screen.notes;
+    notes.extend(removed);
     notes.extend(ended_run::was_finished(inputs.resumed, &tenant_flags(inputs.context), screen.calls));
     notes.extend(inputs.is_held_anew.then(|| held_anew(inputs.context)));
     for (lane, reason) in &given_up {

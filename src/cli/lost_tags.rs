@@ -1,18 +1,63 @@
 //! Tags that calls of a run took along, what they make of its end, and which of them a resumed run puts back.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 
 use mdetag::store::journal::RecordedRun;
 use mdetag_core::apply::{ChangeOutcome, DeviceState, Entry, Outcome, Run, repairs, resume};
-use mdetag_core::plan::{ChangeKey, ChangeWhat, Owed, Plan};
+use mdetag_core::inventory::Snapshot;
+use mdetag_core::plan::{ChangeKey, ChangeWhat, Owed, Plan, TagCase};
 use mdetag_core::time::Timestamp;
 
 use super::exit::Exit;
 
+/// So many tags are named in notes.
+const MOST_NAMED: usize = 20;
+
+/// What is known of a run that may be resumed.
+pub struct Around<'a> {
+    pub resumed: Option<&'a RecordedRun>,
+    /// The plan as the run that was cut short had it.
+    pub plan: Option<&'a Plan>,
+    /// What reads have not shown since it was lost.
+    pub owed: &'a BTreeMap<ChangeKey, Owed>,
+    /// The devices as they were read.
+    pub snapshot: &'a Snapshot,
+    pub state_of: fn(&Snapshot, &str) -> Option<DeviceState>,
+    /// How tags compare.
+    pub case: TagCase,
+}
+
+/// What a run says of lost tags at its end.
+pub struct LostTags {
+    /// Each that is back or is to be put back.
+    pub lost: Vec<ChangeOutcome>,
+    /// Those that are owed no more and not there, one sentence each.
+    pub notes: Vec<String>,
+}
+
 /// Every tag that a call of the run took along, in earlier processes too.
-pub fn lost_tags(resumed: Option<&RecordedRun>, repairs: &[Entry]) -> Vec<ChangeOutcome> {
-    let before = resumed.into_iter().flat_map(|recorded| &recorded.entries);
-    repairs::lost_tags(before.chain(repairs))
+pub fn lost_tags(around: &Around<'_>, repairs: &[Entry]) -> LostTags {
+    let before = before(around);
+    let OwedNoMore { back, removed } = owed_no_more(around);
+    let mut lost = repairs::lost_tags(before.iter().chain(repairs));
+    lost.retain(|lost| !removed.contains(&lost.key));
+    for lost in lost.iter_mut().filter(|lost| back.contains(&lost.key)) {
+        (lost.outcome, lost.error) = (Outcome::Done, None);
+    }
+    let mut notes: Vec<String> =
+        removed.iter().take(MOST_NAMED).filter_map(|key| was_removed(around, key)).collect();
+    if let Some(more) = removed.len().checked_sub(MOST_NAMED).filter(|more| *more > 0) {
+        notes.push(format!("removed by somebody since: {more} more"));
+    }
+    LostTags { lost, notes }
+}
+
+fn was_removed(around: &Around<'_>, key: &ChangeKey) -> Option<String> {
+    let (ChangeWhat::Add(tag), id) = (&key.what, &key.device) else { return None };
+    let name = around.snapshot.find(id).and_then(|row| around.snapshot.name(row));
+    let device = name.map_or_else(|| id.to_string(), |name| format!("{name} ({id})"));
+    Some(format!("removed by somebody since: \"{tag}\" on {device}"))
 }
 
 /// What lost tags make of the exit code: one that is still to be put back is work left.
@@ -25,30 +70,77 @@ pub fn exit(lost: &[ChangeOutcome], is_stopped: bool) -> Exit {
     worst.fold(Exit::Success, Exit::worst)
 }
 
-/// What is known beside the journal of a resumed run.
-pub struct Around<'a> {
-    /// The plan as the run that was cut short had it.
-    pub plan: &'a Plan,
-    /// What reads have not shown since it was lost.
-    pub owed: &'a BTreeMap<ChangeKey, Owed>,
-    /// The devices as they were read.
-    pub observed: &'a dyn Fn(&str) -> Option<DeviceState>,
+/// What earlier processes of a resumed run say.
+fn before<'a>(around: &Around<'a>) -> &'a [Entry] {
+    around.resumed.map(|recorded| recorded.entries.as_slice()).unwrap_or_default()
 }
 
-/// Plans anew what earlier processes of a resumed run failed to put back, or took along unseen. Returns the entries to journal.
-pub fn restore(around: &Around<'_>, before: &[Entry], run: &mut Run<'_>, now: Timestamp) -> Vec<Entry> {
-    let mut lost = resume::lost_tags(around.plan, before, around.observed);
-    let mut said = Vec::new();
-    let failed = repairs::lost_tags(before).into_iter().filter(|lost| lost.outcome == Outcome::Failed);
-    for key in failed.map(|lost| lost.key) {
-        let is_owed = around.owed.contains_key(&key);
-        let ChangeKey { device, what: ChangeWhat::Add(tag) } = key else { continue };
-        if is_owed {
-            lost.push(resume::LostTag { device, tag });
-        } else {
-            // A read has shown it since: whoever put it back may take it away again.
-            said.push(Entry::Repair { at: now, device, tag, restored: Some(true), error: None });
+/// Tags that earlier processes of a resumed run did not put back, and that a read has shown since, or a run removed.
+#[derive(Default)]
+struct OwedNoMore {
+    /// The list shows them.
+    back: BTreeSet<ChangeKey>,
+    /// It does not: whoever put them back may take them away again.
+    removed: BTreeSet<ChangeKey>,
+}
+
+fn owed_no_more(around: &Around<'_>) -> OwedNoMore {
+    let mut known = OwedNoMore::default();
+    let lost = repairs::lost_tags(before(around)).into_iter();
+    for ChangeOutcome { key, .. } in lost.filter(|lost| lost.outcome != Outcome::Done) {
+        // A device that was not read says nothing.
+        if around.owed.contains_key(&key) || around.snapshot.find(&key.device).is_none() {
+            continue;
         }
+        let is_back = shows(around, &key);
+        if is_back {
+            known.back.insert(key)
+        } else {
+            known.removed.insert(key)
+        };
+    }
+    known
+}
+
+/// Whether the list shows the tag that a change adds.
+fn shows(around: &Around<'_>, key: &ChangeKey) -> bool {
+    let (snapshot, case) = (around.snapshot, around.case);
+    let (Some(row), ChangeWhat::Add(tag)) = (snapshot.find(&key.device), &key.what) else { return false };
+    snapshot.tags(row).iter().any(|live| case.key(snapshot.tag(*live)) == case.key(tag))
+}
+
+/// The journal without the put-backs that it left open and that are owed no more: the run would make them.
+pub fn without_removed<'j>(around: &Around<'_>, journal: &'j [Entry]) -> Cow<'j, [Entry]> {
+    let OwedNoMore { removed, .. } = owed_no_more(around);
+    if removed.is_empty() {
+        return Cow::Borrowed(journal);
+    }
+    let mut journal = journal.to_vec();
+    for entry in &mut journal {
+        let Entry::Repair { device, tag, restored, .. } = entry else { continue };
+        let key = ChangeKey { device: device.clone(), what: ChangeWhat::Add(tag.clone()) };
+        if removed.contains(&key) {
+            *restored = Some(false);
+        }
+    }
+    Cow::Owned(journal)
+}
+
+/// Plans anew what earlier processes of a resumed run failed to put back, or took along unseen. Returns the entries to journal: none
+/// of a tag that somebody removed since, for a journal says only that a tag is back, or is still to be put back.
+pub fn restore(around: &Around<'_>, run: &mut Run<'_>, now: Timestamp) -> Vec<Entry> {
+    let (Some(_), Some(plan)) = (around.resumed, around.plan) else { return Vec::new() };
+    let before = before(around);
+    let mut lost = resume::lost_tags(plan, before, &|id| (around.state_of)(around.snapshot, id));
+    let failed = repairs::lost_tags(before).into_iter().filter(|lost| lost.outcome == Outcome::Failed);
+    for key in failed.map(|lost| lost.key).filter(|key| around.owed.contains_key(key)) {
+        let ChangeKey { device, what: ChangeWhat::Add(tag) } = key else { continue };
+        lost.push(resume::LostTag { device, tag });
+    }
+    let mut said = Vec::new();
+    for key in owed_no_more(around).back {
+        let ChangeKey { device, what: ChangeWhat::Add(tag) } = key else { continue };
+        said.push(Entry::Repair { at: now, device, tag, restored: Some(true), error: None });
     }
     said.extend(run.restore(&lost, now));
     said

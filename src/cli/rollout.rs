@@ -26,7 +26,7 @@ use super::drive::{DriveContext, DriveEvent, drive};
 use super::ended_run;
 use super::exit::Exit;
 use super::failure::Failure;
-use super::lost_tags::{self, Around};
+use super::lost_tags::{self, Around, LostTags};
 use super::progress::Reading;
 use super::session::Session;
 
@@ -137,16 +137,16 @@ fn check_beginning(inputs: &RunInputs<'_>, waves: &Waves<'_>, now: Timestamp) ->
     )))
 }
 
-/// What a resumed run puts back of what its earlier processes lost.
-pub fn restore_lost(
-    inputs: &RunInputs<'_>,
-    before: &[Entry],
-    run: &mut Run<'_>,
-    now: Timestamp,
-) -> Vec<Entry> {
-    let (Some(_), Some(plan)) = (inputs.resumed, inputs.reviewed) else { return Vec::new() };
-    let observed = |id: &str| carry_out::state_of(inputs.snapshot, id);
-    lost_tags::restore(&Around { plan, owed: inputs.owed, observed: &observed }, before, run, now)
+/// What is known of the lost tags of a run that may be resumed.
+pub fn around_lost<'a>(inputs: &RunInputs<'a>) -> Around<'a> {
+    Around {
+        resumed: inputs.resumed,
+        plan: inputs.reviewed,
+        owed: inputs.owed,
+        snapshot: inputs.snapshot,
+        state_of: carry_out::state_of,
+        case: inputs.context.settings.tag_case,
+    }
 }
 
 impl Rollout<'_, '_> {
@@ -213,12 +213,13 @@ impl Rollout<'_, '_> {
         let options = carry_out::options(inputs, now);
         let max_calls = options.max_calls.map(|most| most.saturating_sub(self.calls));
         let before = std::mem::take(&mut self.entries);
-        let mut run = Run::new(&part, &before, RunOptions { max_calls, ..options }, now);
+        let known = lost_tags::without_removed(&around_lost(inputs), &before);
+        let mut run = Run::new(&part, &known, RunOptions { max_calls, ..options }, now);
         carry_out::tell_what_is_known(inputs, &mut run);
         let mut said = Vec::new();
         if !std::mem::replace(&mut self.has_settled, true) {
             said = run.settle(inputs.settled.clone(), now);
-            said.extend(restore_lost(inputs, &before, &mut run, now));
+            said.extend(lost_tags::restore(&around_lost(inputs), &mut run, now));
         }
         self.entries = before.clone();
         self.waves.learn(&said);
@@ -318,7 +319,7 @@ impl Rollout<'_, '_> {
         {
             exit = exit.worst(Exit::Stopped);
         }
-        let lost = lost_tags::lost_tags(inputs.resumed, &screen.repairs);
+        let LostTags { lost, notes: removed } = lost_tags::lost_tags(&around_lost(inputs), &screen.repairs);
         exit = exit.worst(lost_tags::exit(&lost, pause.stopped.is_some()));
         if pause.not_before.is_some() {
             exit = exit.worst(Exit::Waiting);
@@ -336,7 +337,7 @@ impl Rollout<'_, '_> {
             plan_digest: inputs.digest.clone(),
             calls: screen.calls,
             seconds: screen.last.since(start).as_secs(),
-            notes: self.notes(whole, pause, screen),
+            notes: [self.notes(whole, pause, screen), removed].concat(),
             exit_code: exit.code(),
             not_before: pause.not_before,
             halt: pause.halt.clone(),

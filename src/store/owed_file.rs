@@ -58,6 +58,8 @@ pub struct Collector {
     /// Runs that ended later and were cut short may have lost what the list did not show yet.
     unclear_since: Timestamp,
     kept: Vec<OwedLine>,
+    /// Whether there is a file: what it does not know of earlier losses is over.
+    is_kept: bool,
     owed: BTreeMap<ChangeKey, Owed>,
     /// Tags that runs removed, and when at the latest.
     removed: HashMap<ChangeKey, Timestamp>,
@@ -79,9 +81,10 @@ impl Collector {
         let file = parsed(state.backend().read(&state.owed(), MOST_BYTES).ok());
         let since = file.as_ref().map_or(now.minus(DAY), |file| file.read_at);
         let unclear_since = if file.is_some() { since.minus(visibility) } else { since };
+        let is_kept = file.is_some();
         let kept = file.map(|file| file.owed).unwrap_or_default();
         let (owed, removed, unclear) = (BTreeMap::new(), HashMap::new(), Vec::new());
-        Collector { since, unclear_since, kept, owed, removed, unclear }
+        Collector { since, unclear_since, kept, is_kept, owed, removed, unclear }
     }
 
     /// Takes in the next older journal; says whether still older ones may matter.
@@ -94,8 +97,13 @@ impl Collector {
             return last > self.unclear_since;
         }
         let run: Arc<str> = recorded.header.run.as_str().into();
-        self.kept.retain(|line| line.run != run);
+        let kept: HashSet<ChangeKey> =
+            self.kept.extract_if(.., |line| line.run == run).map(|line| line.key()).collect();
         for (key, lost) in not_put_back(&recorded.entries) {
+            // A run that goes on says again what was over before.
+            if self.is_kept && lost <= self.since && !kept.contains(&key) {
+                continue;
+            }
             if self.removed.get(&key).is_none_or(|removed| *removed <= lost) {
                 self.owed.insert(key, Owed { run: run.clone(), lost });
             }

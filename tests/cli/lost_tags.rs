@@ -162,20 +162,82 @@ fn a_lost_tag_is_drift_and_planned_until_it_is_back() {
 fn a_lost_tag_that_was_back_and_that_a_person_removed_since_is_owed_no_more() {
     let project = values(6);
     project.run(&apply(&["patch_loses=value", NO_PUT_BACK], &[])).exits(4);
-    let device = loser(&project);
-    let number = usize::from_str_radix(&device, 16).unwrap();
-    let edit = |tags: Value| {
-        let mut edited = crate::tenant::device(number, tags);
-        edited["deviceValue"] = json!("High");
-        project.portal(|sandbox| sandbox.insert(&json!([edited])).unwrap());
-    };
-    project.run(&["drift", "--sandbox", "-q"]).exits(2);
-    edit(json!(["Own"]));
-    project.run(&["drift", "--sandbox", "-q"]).exits(0);
-    edit(json!([]));
+    put_back_and_removed(&project, 0);
+    let plan = project.run(&["plan", "--sandbox", "--format", "json"]).exits(0).json();
+    assert_eq!(additions(&plan), []);
+}
+
+/// The tags of a device of which the rest is as the run wrote it.
+fn edit(project: &Project, device: &str, tags: Value) {
+    let mut edited = crate::tenant::device(usize::from_str_radix(device, 16).unwrap(), tags);
+    edited["deviceValue"] = json!("High");
+    project.portal(|sandbox| sandbox.insert(&json!([edited])).unwrap());
+}
+
+/// A person puts the lost tag back and takes it away again, and reads saw each. Says which device it is.
+fn put_back_and_removed(project: &Project, drift: i32) -> String {
+    let device = loser(project);
+    let drift_now = |code| project.run(&["drift", "--sandbox", "-q"]).exits(code);
+    drift_now(2);
+    edit(project, &device, json!(["Own"]));
+    drift_now(drift);
+    edit(project, &device, json!([]));
+    drift_now(drift);
+    device
+}
+
+/// Resumes the run and sees that it leaves the tag alone, says so, and journals nothing else.
+fn is_left_alone(project: &Project, device: &str) {
+    let resumed = ["apply", "--resume", "--sandbox", "--sandbox-speed", "600", "--format", "json"];
+    let document = project.run(&resumed).exits(0).json();
+    assert!(document.get("lostTags").is_none_or(|lost| lost == &json!([])), "{document}");
+    let note = format!("removed by somebody since: \"Own\" on {} ({device})", name(device));
+    assert!(document["notes"].as_array().unwrap().contains(&json!(note)), "{document}");
+    assert_eq!(loser(project), device);
+    let history = project.run(&["history", "--sandbox", device, "--format", "json"]).exits(0).out;
+    assert!(history.contains("Own"), "{history}");
     project.run(&["drift", "--sandbox", "-q"]).exits(0);
     let plan = project.run(&["plan", "--sandbox", "--format", "json"]).exits(0).json();
     assert_eq!(additions(&plan), []);
+    let again = project.run(&["apply", "--resume", "--sandbox", "--sandbox-speed", "600"]).exits(0);
+    assert!(again.err.contains("nothing to resume"), "{}", again.err);
+}
+
+#[test]
+fn a_resumed_run_leaves_a_lost_tag_alone_that_a_person_put_back_and_removed() {
+    let project = values(6);
+    project.run(&apply(&["patch_loses=value", NO_PUT_BACK], &[])).exits(4);
+    let device = put_back_and_removed(&project, 0);
+    is_left_alone(&project, &device);
+}
+
+#[test]
+fn a_resumed_run_with_other_work_leaves_a_lost_tag_alone_that_a_person_put_back_and_removed() {
+    let project = values(60);
+    project.run(&apply(&["patch_loses=value", NO_PUT_BACK], &["--max-calls", "40"])).exits(4);
+    let device = put_back_and_removed(&project, 2);
+    is_left_alone(&project, &device);
+}
+
+#[test]
+fn a_put_back_that_was_not_attempted_is_not_made_where_a_person_put_it_back_and_removed_it() {
+    let project = values(2);
+    project.run(&apply(&["patch_loses=value"], &["--max-calls", "3"])).exits(5);
+    let device = put_back_and_removed(&project, 0);
+    is_left_alone(&project, &device);
+}
+
+#[test]
+fn a_resumed_run_says_that_a_lost_tag_is_back_where_a_person_put_it_back() {
+    let project = values(6);
+    project.run(&apply(&["patch_loses=value", NO_PUT_BACK], &[])).exits(4);
+    let device = loser(&project);
+    project.run(&["drift", "--sandbox", "-q"]).exits(2);
+    edit(&project, &device, json!(["Own"]));
+    project.run(&["drift", "--sandbox", "-q"]).exits(0);
+    let resumed = ["apply", "--resume", "--sandbox", "--sandbox-speed", "600", "--format", "json"];
+    let document = project.run(&resumed).exits(0).json();
+    assert_eq!(document["lostTags"][0]["restored"], true, "{document}");
 }
 
 #[test]
