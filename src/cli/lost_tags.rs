@@ -38,9 +38,13 @@ pub struct LostTags {
 
 /// Every tag that a call of the run took along, in earlier processes too.
 pub fn lost_tags(around: &Around<'_>, repairs: &[Entry]) -> LostTags {
-    let before = before(around);
-    let OwedNoMore { back, removed } = owed_no_more(around);
-    let mut lost = repairs::lost_tags(before.iter().chain(repairs));
+    let OwedNoMore { mut back, mut removed } = owed_no_more(around);
+    // What was lost once more is told as this process left it.
+    for ChangeOutcome { key, .. } in &repairs::lost_tags(repairs) {
+        back.remove(key);
+        removed.remove(key);
+    }
+    let mut lost = repairs::lost_tags(before(around).iter().chain(repairs));
     lost.retain(|lost| !removed.contains(&lost.key));
     for lost in lost.iter_mut().filter(|lost| back.contains(&lost.key)) {
         (lost.outcome, lost.error) = (Outcome::Done, None);
@@ -109,14 +113,14 @@ fn shows(around: &Around<'_>, key: &ChangeKey) -> bool {
     snapshot.tags(row).iter().any(|live| case.key(snapshot.tag(*live)) == case.key(tag))
 }
 
-/// The journal without the put-backs that it left open and that are owed no more: the run would make them.
+/// The journal without the put-backs that earlier processes left open and that are owed no more: the run would make them.
 pub fn without_removed<'j>(around: &Around<'_>, journal: &'j [Entry]) -> Cow<'j, [Entry]> {
     let OwedNoMore { removed, .. } = owed_no_more(around);
     if removed.is_empty() {
         return Cow::Borrowed(journal);
     }
     let mut journal = journal.to_vec();
-    for entry in &mut journal {
+    for entry in journal.iter_mut().take(before(around).len()) {
         let Entry::Repair { device, tag, restored, .. } = entry else { continue };
         let key = ChangeKey { device: device.clone(), what: ChangeWhat::Add(tag.clone()) };
         if removed.contains(&key) {
