@@ -3,9 +3,9 @@
 
 #![allow(clippy::unwrap_used)]
 
-#[path = "shared/unmetered.rs"]
+#[path = "support/unmetered.rs"]
 mod unmetered;
-#[path = "shared/wall_clock.rs"]
+#[path = "support/wall_clock.rs"]
 mod wall_clock;
 
 use std::net::{Ipv4Addr, SocketAddr};

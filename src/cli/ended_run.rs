@@ -1,4 +1,4 @@
-//! What a resume says of a run that had come to its end before.
+//! What `--resume` reports about a run that had already ended.
 //!
 //! Resumes nothing.
 

@@ -11,7 +11,7 @@ use mdetag_core::time::Timestamp;
 
 use super::exit::Exit;
 
-/// So many tags are named in notes.
+/// The most tags that notes name.
 const MOST_NAMED: usize = 20;
 
 /// What is known of a run that may be resumed.
@@ -28,7 +28,7 @@ pub struct Around<'a> {
     pub case: TagCase,
 }
 
-/// What a run says of lost tags at its end.
+/// What a run reports about lost tags when it ends.
 pub struct LostTags {
     /// Each that is back or is to be put back.
     pub lost: Vec<ChangeOutcome>,
@@ -39,7 +39,7 @@ pub struct LostTags {
 /// Every tag that a call of the run took along, in earlier processes too.
 pub fn lost_tags(around: &Around<'_>, repairs: &[Entry]) -> LostTags {
     let OwedNoMore { mut back, mut removed } = owed_no_more(around);
-    // What was lost once more is told as this process left it.
+    // A tag that was lost again is reported as this process left it.
     for ChangeOutcome { key, .. } in &repairs::lost_tags(repairs) {
         back.remove(key);
         removed.remove(key);
@@ -84,7 +84,7 @@ fn before<'a>(around: &Around<'a>) -> &'a [Entry] {
 struct OwedNoMore {
     /// The list shows them.
     back: BTreeSet<ChangeKey>,
-    /// It does not: whoever put them back may take them away again.
+    /// The list does not show them: they were put back and removed again.
     removed: BTreeSet<ChangeKey>,
 }
 

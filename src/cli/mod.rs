@@ -100,7 +100,7 @@ pub(crate) fn main() -> ExitCode {
     let working = std::thread::Builder::new().name("main".to_owned()).stack_size(STACK).spawn(work);
     match working.map(std::thread::JoinHandle::join) {
         Ok(Ok(code)) => code,
-        // A panic is told already, by the thread itself.
+        // The thread has already reported its panic.
         Ok(Err(panic)) => std::panic::resume_unwind(panic),
         Err(error) => {
             let failure = Failure::file(format!("cannot start: {error}"));

@@ -184,7 +184,7 @@ pub async fn live(
     let read =
         session.tenant.reader().read(&ReadScope { filter, service: session.known.clone() }, watch).await;
     reading.end();
-    // Also a read that failed tells of the service: how it refuses.
+    // A failed read teaches us something too: how the service refuses.
     sightings::learn(context, session);
     let (snapshot, trust) = read.map_err(session::unreachable_tenant)?;
     Ok(Inventory { snapshot, trust, tenant: session.reference.clone() })
@@ -286,7 +286,7 @@ fn note_missing_counts(context: &Context, policy: Option<&Policy>, kept: &KeptCo
     if kept.baselines.is_some() {
         return context.console.say(NOTE);
     }
-    // Whoever renames a folder finds its guard blind for one run, and should know why.
+    // After a folder is renamed, its guard has no counts to compare with for one run; the note says why.
     context.console.say(&format!(
         "{NOTE}, nor the rows of lookups and lists. A set is known by its repository and its policy folders: a renamed or copied folder is another set"
     ));

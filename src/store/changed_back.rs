@@ -13,10 +13,10 @@ use mdetag_core::time::Timestamp;
 use super::state::StateDir;
 use super::{journal, pending_file};
 
-/// What was changed back before that is no longer news.
+/// How far back runs are searched.
 const LATELY: Duration = Duration::from_secs(60 * 86_400);
 
-/// How many of the newest runs are searched.
+/// The most runs that are searched, newest first.
 const MOST_RUNS: usize = 50;
 
 /// What one device has one of: a tag, or its value.

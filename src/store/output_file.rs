@@ -178,7 +178,7 @@ fn place(path: &Path) -> Result<Place> {
     Ok(Place::Whole(path.to_path_buf()))
 }
 
-/// Whether what is written into a device is seen by nobody, as with `/dev/null`.
+/// Whether a device file discards what is written to it, as `/dev/null` does.
 #[cfg(unix)]
 fn swallows(file: &File) -> bool {
     use std::io::IsTerminal;

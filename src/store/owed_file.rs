@@ -100,7 +100,7 @@ impl Collector {
         let kept: HashSet<ChangeKey> =
             self.kept.extract_if(.., |line| line.run == run).map(|line| line.key()).collect();
         for (key, lost) in not_put_back(&recorded.entries) {
-            // A run that goes on says again what was over before.
+            // A resumed run repeats what had already ended.
             if self.is_kept && lost <= self.since && !kept.contains(&key) {
                 continue;
             }

@@ -75,7 +75,7 @@ fn is_mark(byte: u8) -> bool {
     matches!(byte, b'\\' | b'%' | b'&')
 }
 
-/// The escape at the start of a text: its length and what it stands for.
+/// The escape at the start of a text: its length and its meaning.
 fn escape(text: &[u8]) -> Option<(usize, Decoding)> {
     match text {
         [b'%', high, low, ..] => {

@@ -3,7 +3,7 @@
 //!
 //! Both end with the test.
 
-#[path = "../shared/wall_clock.rs"]
+#[path = "../support/wall_clock.rs"]
 mod wall_clock;
 
 use std::io::{BufRead, BufReader, Read, Write};

@@ -168,7 +168,7 @@ impl ObjectBucket {
         Ok(keys)
     }
 
-    /// Several objects, in this order; each has at most so many bytes.
+    /// Several objects, in this order; each has at most this many bytes.
     ///
     /// # Errors
     /// One is missing or larger, or the store does not answer, or refuses.

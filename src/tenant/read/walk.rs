@@ -16,7 +16,7 @@ const WIDTH: usize = 4;
 /// The smallest cap on rows that is reported of the service. Where no filter can tell, a smaller round number is a coincidence.
 const LEAST_CAP: usize = 10_000;
 
-/// What stands behind a page.
+/// What follows a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum AfterPage {
     Nothing,

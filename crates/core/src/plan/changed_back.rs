@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::{ChangeKey, ChangeWhat};
 use crate::time::Timestamp;
 
-/// From so many times on a change is told: once may be an accident.
+/// The least number of times before a change is reported: once may be an accident.
 const TIMES: usize = 2;
 
 /// The most devices and runs that are named.
@@ -61,7 +61,7 @@ pub struct ChangedAfter {
 /// What did not last on one device.
 type OfDevice<'a> = (&'a Arc<str>, &'a [UndoneWrite]);
 
-/// By tag or value, what was changed back often enough.
+/// The tags and values that were changed back at least [`TIMES`] times.
 pub fn changed_back(undone: &BTreeMap<ChangeKey, Vec<UndoneWrite>>) -> Vec<ChangedBack> {
     let mut by_what: BTreeMap<&ChangeWhat, Vec<OfDevice<'_>>> = BTreeMap::new();
     for (key, writes) in undone.iter().filter(|(_, writes)| writes.len() >= TIMES) {

@@ -64,7 +64,7 @@ impl<'a> MemberTags<'a> {
     }
 
     /// Whether another member of the removed tag's family is on the device afterwards: it stays, or comes in the same change.
-    /// What was to come and was not `written` takes nobody's place.
+    /// An addition that was not `written` replaces nothing.
     pub(super) fn is_replaced(
         &self,
         change: &DeviceChange,

@@ -41,7 +41,7 @@ pub struct History {
     pub limits: TagLimits,
 }
 
-/// A call that took a tag along which nobody meant to touch.
+/// A call that removed a tag by accident.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Owed {
     /// Its run.

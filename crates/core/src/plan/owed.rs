@@ -12,7 +12,7 @@ use crate::inventory::Row;
 use crate::policy::TagExpressionKind;
 use crate::tag;
 
-/// So many owed tags that no plan puts back are told one by one.
+/// The most owed tags without a plan that are reported one by one.
 const MOST_TOLD: usize = 20;
 
 /// Adds a change for each tag that is owed. Says which no plan puts back.

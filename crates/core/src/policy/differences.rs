@@ -123,7 +123,7 @@ impl Area {
     }
 }
 
-/// What became of an entry, in the order in which a reviewer reads them: what is gone protects nobody any more.
+/// What happened to an entry, in reading order: removals first, because a removed entry no longer protects anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum DifferenceKind {
     TakenOut,
@@ -181,7 +181,7 @@ const RESOLVED: [&str; 5] =
 const MOST_ROWS: usize = 5;
 const MOST_RAIL_ROWS: usize = 25;
 
-/// So many rows of a file stand in documents; more are counted.
+/// The most rows of a file that documents list; more are counted.
 const MOST_ROWS_WHOLE: usize = 100_000;
 
 /// Of the policy files and their data files, in the order of their areas.

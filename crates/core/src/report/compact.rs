@@ -14,7 +14,7 @@ use super::sentences;
 use super::words::{counted, length, number};
 use crate::plan::TenantReference;
 
-/// The least length of a comment: so many characters hold its marker and the sums of any plan.
+/// The least length of a comment, in characters: room for its marker and the sums of any plan.
 pub const MIN_CHARS: usize = 1_000;
 
 /// Refusals before the rest is a number.

@@ -213,7 +213,7 @@ impl<'a> Exemptions<'a> {
         Some((plan, change, *remove))
     }
 
-    /// An addition that failed, or that nobody saw arrive, makes up for no removal.
+    /// Only a confirmed addition exempts the removal beside it.
     fn is_written(&self, plan: &Plan, change: &DeviceChange, added: TagIndex) -> bool {
         let what = ChangeWhat::Add(plan.tag(added).clone());
         self.work.confirmed.contains(&ChangeKey { device: change.id.clone(), what })

@@ -67,7 +67,7 @@ proptest! {
             with.devices[index].tags.push(tag.to_string());
             let Ok(with_tag) = planned(&with) else { continue };
             let of_device = |change: &&DeviceChange| change.id == key.device;
-            // Where data is missing nobody knows whether it should go: it stays.
+            // With data missing, we cannot know whether the tag should go, so it stays.
             let withheld = with_tag.withheld.iter().filter(|group| group.reason != WithheldReason::Unresolved);
             let whole = withheld.flat_map(|group| &group.devices).chain(&with_tag.changes);
             let mut removed = whole.filter(of_device).flat_map(|change| &change.remove);

@@ -1,4 +1,4 @@
-//! What a reviewer is told of the difference between two policy sets.
+//! Tests of the differences that a reviewer sees between two policy sets.
 //!
 //! Tests only.
 

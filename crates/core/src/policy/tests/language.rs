@@ -23,7 +23,7 @@ fn table(marker: &str) -> String {
     }
 }
 
-/// The document with the table behind every marker made anew.
+/// The document with every marked table regenerated.
 fn renewed(text: &str) -> String {
     let mut out = String::new();
     let mut lines = text.lines().peekable();
