@@ -24,6 +24,8 @@ mod faults;
 mod ledger;
 #[path = "stores/service_profile.rs"]
 mod service_profile;
+#[path = "support/wall_clock.rs"]
+mod wall_clock;
 
 use std::sync::{Arc, Barrier};
 use std::time::Duration;

@@ -70,4 +70,6 @@ mod rollout_day;
 mod undo;
 mod unwritable;
 mod waiting;
+#[path = "../support/wall_clock.rs"]
+mod wall_clock;
 mod write_order;

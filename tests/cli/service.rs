@@ -3,14 +3,12 @@
 //!
 //! Both end with the test.
 
-#[path = "../support/wall_clock.rs"]
-mod wall_clock;
-
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
+use crate::wall_clock::WallClock;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use mdetag_sandbox::{Federated, Options, Request, Route, Running, Sandbox, serve};
@@ -18,7 +16,6 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::{Value, json};
-use wall_clock::WallClock;
 
 /// Environment variables of one run.
 pub(crate) type Environment = Vec<(&'static str, String)>;

@@ -6,13 +6,13 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
-use mdetag_core::time::{Clock, Timestamp};
 use mdetag_sandbox::{Options, Sandbox};
 use serde_json::{Value, json};
 
 use crate::project::Project;
+use crate::wall_clock::WallClock;
 
 /// Nothing in these tests takes longer, unless it hangs.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
@@ -29,14 +29,6 @@ pub(crate) fn policy(claims: &str, rule: &str) -> String {
     )
 }
 
-struct Wall;
-
-impl Clock for Wall {
-    fn now(&self) -> Timestamp {
-        Timestamp::EPOCH.plus(SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970"))
-    }
-}
-
 /// The id of the device of this number.
 pub(crate) fn id(number: usize) -> String {
     format!("{number:040x}")
@@ -49,7 +41,8 @@ impl Project {
     /// Makes the tenant with so many devices, each with the tag `Own` and the value `Normal`.
     pub(crate) fn devices(&self, count: usize) {
         let options = Options { devices: 0, ..Options::default() };
-        let sandbox = Sandbox::create(&self.sandbox_folder(), &options, Arc::new(Wall)).expect("a sandbox");
+        let sandbox =
+            Sandbox::create(&self.sandbox_folder(), &options, Arc::new(WallClock)).expect("a sandbox");
         let devices: Vec<Value> = (0..count).map(|number| device(number, json!(["Own"]))).collect();
         sandbox.insert(&json!(devices)).expect("devices");
     }
@@ -57,7 +50,8 @@ impl Project {
     /// A handle for the length of an edit: as the owner, or as the guest of a running binary.
     pub(crate) fn portal<T>(&self, edit: impl FnOnce(&Sandbox) -> T) -> T {
         let options = Options::default();
-        let sandbox = Sandbox::open(&self.sandbox_folder(), &options, Arc::new(Wall)).expect("a sandbox");
+        let sandbox =
+            Sandbox::open(&self.sandbox_folder(), &options, Arc::new(WallClock)).expect("a sandbox");
         edit(&sandbox)
     }
 

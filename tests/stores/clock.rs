@@ -5,20 +5,12 @@
 use std::io::Result;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use mdetag::store::backend::{Cell, Cells, Condition, ObjectBucket, Version};
 use mdetag_core::time::{Clock, Timestamp};
 
-/// The wall clock.
-#[derive(Debug)]
-pub(crate) struct Wall;
-
-impl Clock for Wall {
-    fn now(&self) -> Timestamp {
-        Timestamp::EPOCH.plus(SystemTime::now().duration_since(UNIX_EPOCH).unwrap())
-    }
-}
+use super::wall_clock::WallClock;
 
 /// A clock that stands still between two moves.
 #[derive(Debug)]
@@ -65,7 +57,7 @@ impl Shifted {
 
 impl Clock for Shifted {
     fn now(&self) -> Timestamp {
-        Wall.now().plus(self.passed())
+        WallClock.now().plus(self.passed())
     }
 }
 

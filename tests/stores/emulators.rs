@@ -11,7 +11,8 @@ use mdetag::store::backend::{self, Bucket, Cells, ObjectBucket, StatePlace, Stor
 use mdetag::store::state::StateDir;
 use mdetag_core::time::Clock;
 
-use super::clock::{Shifted, Wall};
+use super::clock::Shifted;
+use super::wall_clock::WallClock;
 
 /// Azurite's well-known account; its key is no secret.
 const ACCOUNT: &str = "devstoreaccount1";
@@ -231,7 +232,7 @@ impl Place {
     /// The store itself; none for a folder.
     pub(crate) fn objects(&self) -> Option<Arc<ObjectBucket>> {
         let (Kind::Store(address), Some(emulators)) = (&self.kind, &self.emulators) else { return None };
-        let clock: Arc<dyn Clock> = Arc::new(Wall);
+        let clock: Arc<dyn Clock> = Arc::new(WallClock);
         Some(backend::connect(address, &emulators.variables(), &clock).expect("the store opens"))
     }
 }

@@ -6,16 +6,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use mdetag::store::backend::{self, ObjectBucket};
 use mdetag::store::journal::{self, Closing};
 
-use super::clock::{Shifted, Wall};
+use super::clock::Shifted;
 use super::emulators::{Place, stores};
 use super::proxy::{Fault, Proxy};
+use super::wall_clock::WallClock;
 use super::{at, begin, note, texts};
 
 /// The store behind a proxy.
 fn through(place: &Place, proxy: &Proxy, change: impl Fn(&mut Vec<(String, String)>)) -> Arc<ObjectBucket> {
     let mut variables = place.environment(Some(&proxy.url));
     change(&mut variables);
-    let clock: Arc<dyn mdetag_core::time::Clock> = Arc::new(Wall);
+    let clock: Arc<dyn mdetag_core::time::Clock> = Arc::new(WallClock);
     backend::connect(&place.address(), &variables, &clock).unwrap()
 }
 

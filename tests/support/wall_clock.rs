@@ -4,6 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use mdetag_core::time::{Clock, Timestamp};
 
+#[derive(Debug)]
 pub(crate) struct WallClock;
 
 impl Clock for WallClock {

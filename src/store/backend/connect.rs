@@ -219,17 +219,8 @@ mod tests {
     use std::sync::mpsc::{Receiver, channel};
 
     use super::super::StatePlace;
+    use super::super::objects::tests::Standing;
     use super::*;
-    use mdetag_core::time::Timestamp;
-
-    #[derive(Debug)]
-    struct Standing;
-
-    impl Clock for Standing {
-        fn now(&self) -> Timestamp {
-            Timestamp::EPOCH
-        }
-    }
 
     fn variables(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
         pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()

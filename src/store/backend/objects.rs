@@ -346,14 +346,15 @@ impl HttpService for WatchedClient {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use object_store::memory::InMemory;
 
     use super::super::StatePlace;
     use super::*;
 
+    /// A clock that stands still.
     #[derive(Debug)]
-    struct Standing;
+    pub(in crate::store::backend) struct Standing;
 
     impl Clock for Standing {
         fn now(&self) -> Timestamp {
