@@ -61,7 +61,7 @@ pub struct ChangedAfter {
 /// What did not last on one device.
 type OfDevice<'a> = (&'a Arc<str>, &'a [UndoneWrite]);
 
-/// The tags and values that were changed back at least [`TIMES`] times.
+/// The tags and values that were changed back at least `TIMES` times.
 pub fn changed_back(undone: &BTreeMap<ChangeKey, Vec<UndoneWrite>>) -> Vec<ChangedBack> {
     let mut by_what: BTreeMap<&ChangeWhat, Vec<OfDevice<'_>>> = BTreeMap::new();
     for (key, writes) in undone.iter().filter(|(_, writes)| writes.len() >= TIMES) {
