@@ -4,6 +4,7 @@
 
 use std::fmt;
 
+use mdetag::store::journal::JournalError;
 use mdetag::store::regular_file::reason;
 use mdetag_core::apply::StopReason;
 use mdetag_core::diagnostic::{Diagnostic, Sources};
@@ -70,6 +71,15 @@ impl Failure {
     /// A plan that cannot be applied as it is.
     pub fn plan(message: impl Into<String>) -> Failure {
         Failure::new("E9004", message)
+    }
+
+    /// A journal that cannot be written. Where the lease was lost, another process goes on.
+    pub fn journal(error: JournalError) -> Failure {
+        let mut failure = Failure::file(chain(&error));
+        if matches!(error, JournalError::LeaseLost { .. }) {
+            failure.exit = Exit::Stopped;
+        }
+        failure
     }
 
     /// A signal that came before anything was written.

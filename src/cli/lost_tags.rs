@@ -23,7 +23,6 @@ pub struct Around<'a> {
     pub owed: &'a BTreeMap<ChangeKey, Owed>,
     /// The devices as they were read.
     pub snapshot: &'a Snapshot,
-    pub state_of: fn(&Snapshot, &str) -> Option<DeviceState>,
     /// How tags compare.
     pub case: TagCase,
 }
@@ -135,7 +134,7 @@ pub fn without_removed<'j>(around: &Around<'_>, journal: &'j [Entry]) -> Cow<'j,
 pub fn restore(around: &Around<'_>, run: &mut Run<'_>, now: Timestamp) -> Vec<Entry> {
     let (Some(_), Some(plan)) = (around.resumed, around.plan) else { return Vec::new() };
     let before = before(around);
-    let mut lost = resume::lost_tags(plan, before, &|id| (around.state_of)(around.snapshot, id));
+    let mut lost = resume::lost_tags(plan, before, &|id| DeviceState::in_snapshot(around.snapshot, id));
     let failed = repairs::lost_tags(before).into_iter().filter(|lost| lost.outcome == Outcome::Failed);
     for key in failed.map(|lost| lost.key).filter(|key| around.owed.contains_key(key)) {
         let ChangeKey { device, what: ChangeWhat::Add(tag) } = key else { continue };

@@ -12,15 +12,15 @@ use mdetag_core::report::model::RunEnd;
 use mdetag_core::time::{Timestamp, spoken};
 
 use super::args::ApplyArgs;
-use super::carry_out;
 use super::context::Context;
 use super::exit::Exit;
 use super::failure::Failure;
+use super::flags;
 use super::open_rollouts;
-use super::past;
 use super::planning::PolicySet;
 use super::rollout;
 use super::session::Session;
+use super::set_names;
 use super::signals;
 
 /// Nothing waits in silence.
@@ -102,7 +102,7 @@ pub fn held_back(
     };
     match waves.next(session.ledger.clock().now()) {
         WaveStep::Closed(reason) => {
-            let flags = carry_out::tenant_flags(context);
+            let flags = flags::tenant_flags(context);
             Err(Failure::usage(format!("the rollout of run {run} was ended: {reason}"))
                 .help(format!("nothing was written; plan again with `mdetag plan{flags}`")))
         }
@@ -137,9 +137,9 @@ fn waiting(
         plan_digest: digest.to_owned(),
         outcomes: waves.outcomes(),
         stopped: Some(rollout::wait_sentence(moment)),
-        is_default_set: past::is_default(context, &set.reference),
-        tenant_flags: carry_out::tenant_flags(context),
-        resume_flags: carry_out::resume_flags(context, args),
+        is_default_set: set_names::is_default(context, &set.reference),
+        tenant_flags: flags::tenant_flags(context),
+        resume_flags: flags::resume_flags(context, args),
         is_resumable: true,
         not_before: Some(moment),
         exit_code: Exit::Waiting.code(),

@@ -13,10 +13,11 @@ use mdetag_core::apply::{Entry, Gate, Outcome, WaveEvent, resume};
 use mdetag_core::plan::PlannedWaves;
 use mdetag_core::time::Timestamp;
 
-use super::carry_out;
 use super::context::Context;
 use super::failure::{Failure, chain};
-use super::past;
+use super::flags::tenant_flags;
+use super::past_run;
+use super::set_names;
 use super::show;
 
 /// How far the rollout of a run is.
@@ -130,7 +131,7 @@ fn is_written(state: &StateDir, revert: &RecordedRun) -> bool {
         |outcome| matches!(outcome, Outcome::Done | Outcome::Noop | Outcome::Gone | Outcome::Pending);
     revert.closing.as_ref().is_some_and(|closing| closing.is_complete)
         && resume::outcomes(&revert.entries).values().all(|ended| is_undone(ended.outcome))
-        && past::plan_of(state, revert).is_ok_and(|plan| plan.is_trusted())
+        && past_run::plan_of(state, revert).is_ok_and(|plan| plan.is_trusted())
 }
 
 /// Refuses to go on with a run that a revert undid, or began to undo.
@@ -139,8 +140,8 @@ fn is_written(state: &StateDir, revert: &RecordedRun) -> bool {
 /// That it did; a journal that cannot be read.
 pub fn not_undone(state: &StateDir, recorded: &RecordedRun, flags: &str) -> Result<(), Failure> {
     let run = &recorded.header.run;
-    let Some(undo) = undone_by(state, run).map_err(carry_out::unusable)? else { return Ok(()) };
-    if is_open(state, recorded).map_err(carry_out::unusable)? {
+    let Some(undo) = undone_by(state, run).map_err(Failure::journal)? else { return Ok(()) };
+    if is_open(state, recorded).map_err(Failure::journal)? {
         return Err(Failure::usage(format!(
             "the rollout of run {run} is open, and run {undo} began to undo it: something of that is left"
         ))
@@ -173,7 +174,7 @@ pub fn unwritten(
     except: Option<&str>,
 ) -> Result<BTreeMap<Arc<str>, String>, Failure> {
     let mut unwritten = BTreeMap::new();
-    let flags = carry_out::tenant_flags(context);
+    let flags = tenant_flags(context);
     let rollouts = open(state, Some(set), except).map_err(|error| {
         Failure::file(format!("a rollout may be open, and its devices are unknown: {}", chain(&error)))
             .help(
@@ -193,7 +194,7 @@ pub fn unwritten(
                  mdetag state end {run} --reason TEXT{flags}"
             ))
         };
-        let plan = past::plan_of(state, &recorded).map_err(|failure| unknown(failure.message))?;
+        let plan = past_run::plan_of(state, &recorded).map_err(|failure| unknown(failure.message))?;
         let waves = plan.rollout.as_ref().ok_or_else(|| unknown("its plan has no waves".to_owned()))?;
         let later = plan.changes.iter().zip(&waves.of).filter(|(_, wave)| **wave > current);
         unwritten.extend(later.map(|(change, _)| (change.id.clone(), run.clone())));
@@ -223,7 +224,7 @@ fn lost_journals(context: &Context, state: &StateDir, set: &str) -> Result<(), F
             return Err(lost("cannot be read, and has no journal beside it"));
         };
         let waves = plan.rollout.as_ref().map_or(0, PlannedWaves::last);
-        if waves > 1 && past::set_of(context, &plan.header.policy) == set {
+        if waves > 1 && set_names::set_of(context, &plan.header.policy) == set {
             return Err(lost("is a plan in waves that has no journal beside it"));
         }
     }

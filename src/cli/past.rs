@@ -2,37 +2,34 @@
 //! origin hunting named.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use mdetag::store::changed_back;
 use mdetag::store::history::{self, HistoryInputs, PoliciesAtHand};
-use mdetag::store::journal::{self, JournalError, RecordedRun};
+use mdetag::store::journal::{self, JournalError};
 use mdetag::store::path_text::shown;
-use mdetag::store::policy_files;
-use mdetag::store::regular_file::reason;
+use mdetag::store::set_name;
 use mdetag::store::state::StateDir;
 use mdetag::store::unwritable::{self, DeviceStatus};
 use mdetag::store::{owed_file, pending_file};
-use mdetag::store::{repository, set_name};
-use mdetag_core::apply::{ChangeOutcome, Entry, Outcome, resume};
+use mdetag_core::apply::{ChangeOutcome, DeviceState, Entry, Outcome, resume};
 use mdetag_core::device::{DeviceValue, Field};
 use mdetag_core::inventory::Snapshot;
-use mdetag_core::plan::revert::RevertedRun;
 use mdetag_core::plan::{
     self, ChangeKey, ChangeWhat, ChangedBack, History, Owed, Plan, PolicyReference, TagCase, guard,
 };
 use mdetag_core::policy::MOST_DAYS_AHEAD;
 use mdetag_core::time::Timestamp;
 
-use super::carry_out::{self, RunInputs};
 use super::context::Context;
-use super::failure::{Failure, chain};
+use super::failure::Failure;
 use super::open_rollouts;
 use super::other_sets;
-use super::show;
+use super::past_run::plan_of;
+use super::run_inputs::RunInputs;
+use super::set_names::set_of;
 use super::source::Source;
 use super::undone;
 
@@ -102,7 +99,7 @@ pub fn history(
 fn unseen_losses(state: &StateDir, run: &str, snapshot: &Snapshot) -> BTreeMap<ChangeKey, Owed> {
     let Ok(recorded) = journal::read(state, run) else { return BTreeMap::new() };
     let Ok(plan) = plan_of(state, &recorded) else { return BTreeMap::new() };
-    let lost = resume::lost_tags(&plan, &recorded.entries, &|id| carry_out::state_of(snapshot, id));
+    let lost = resume::lost_tags(&plan, &recorded.entries, &|id| DeviceState::in_snapshot(snapshot, id));
     let at = recorded.entries.last().map_or(Timestamp::EPOCH, Entry::at);
     let owed = Owed { run: run.into(), lost: at };
     let key = |lost: resume::LostTag| ChangeKey { device: lost.device, what: ChangeWhat::Add(lost.tag) };
@@ -114,19 +111,6 @@ pub fn status_of(snapshot: &Snapshot, id: &str) -> DeviceStatus {
     let Some(row) = snapshot.find(id) else { return DeviceStatus::default() };
     let text = |field| snapshot.text(field, row).map(|text| text.into_owned());
     DeviceStatus { onboarding: text(Field::OnboardingStatus), health: text(Field::HealthStatus) }
-}
-
-/// Keeps what the service refused in a run.
-pub fn keep_refused(inputs: &RunInputs<'_>, run: &str, outcomes: &[ChangeOutcome]) {
-    if run.is_empty() {
-        return;
-    }
-    let now = inputs.context.global.now.unwrap_or_else(|| inputs.session.ledger.clock().now());
-    let status = |id: &str| status_of(inputs.snapshot, id);
-    let case = inputs.context.settings.tag_case;
-    if let Err(error) = unwritable::keep(&inputs.session.state, run, now, outcomes, &status, case) {
-        tracing::warn!(%error, "cannot keep which devices the service refuses");
-    }
 }
 
 /// The values that devices with a pending value had before the runs that set them, as their plans saw them.
@@ -155,45 +139,6 @@ fn values_before(state: &StateDir, history: &History, oldest: Timestamp) -> Valu
         }
     }
     before
-}
-
-/// How the state names a policy set: by its repository and its roots, whatever it says today.
-pub fn set_of(context: &Context, policy: &PolicyReference) -> String {
-    let origin = context.repository.as_deref().and_then(repository::origin).unwrap_or_default();
-    let base = fs::canonicalize(&context.base).unwrap_or_else(|_| context.base.clone());
-    let arguments = policy.arguments.iter().flat_map(|argument| spellings(&base, argument));
-    let arguments: Vec<String> = arguments.collect();
-    set_name::name(&origin, arguments.iter().map(String::as_str))
-}
-
-/// An argument as the set's name has it, and the file that it leads to where it is a link.
-fn spellings(base: &Path, argument: &str) -> Vec<String> {
-    let path = base.join(argument);
-    let Some(real) = fs::canonicalize(&path).ok().filter(|real| real.is_file()) else {
-        return vec![argument.to_owned()];
-    };
-    // A name shows that it is of a file only by its ending.
-    let is_plain = path.extension().is_some_and(|ending| ending == "yaml" || ending == "yml");
-    let named = match path.parent() {
-        Some(folder) if !is_plain => folder,
-        _ => &path,
-    };
-    let mut all = vec![shown(named.strip_prefix(base).unwrap_or(named))];
-    if real != path {
-        all.push(shown(real.strip_prefix(base).unwrap_or(&real)));
-    }
-    all
-}
-
-/// How the state names the policy set at these paths.
-pub fn set_at(context: &Context, paths: &[PathBuf]) -> String {
-    set_of(context, &policy_files::read(paths, &context.base).reference(&context.base))
-}
-
-/// Whether a policy set is the one that commands take which name none.
-pub fn is_default(context: &Context, policy: &PolicyReference) -> bool {
-    let default = context.policy_paths(&[]).map(|paths| set_at(context, &paths));
-    default.is_ok_and(|default| default == set_of(context, policy))
 }
 
 /// What earlier runs of a policy set did, as the guard counts it; none where no run is kept.
@@ -262,53 +207,6 @@ fn confirmed(entries: &[Entry]) -> HashSet<ChangeKey> {
     so.map(|(key, _)| key.clone()).collect()
 }
 
-/// A run as the state proves it.
-pub struct ProvenRun {
-    pub recorded: RecordedRun,
-    /// The plan that it applied; its digest is that of the journal's header.
-    pub plan: Plan,
-    /// What the journal confirms.
-    pub confirmed: HashSet<ChangeKey>,
-}
-
-impl ProvenRun {
-    /// For the planner.
-    pub fn as_past(&self) -> RevertedRun<'_> {
-        RevertedRun { id: &self.recorded.header.run, plan: &self.plan, confirmed: &self.confirmed }
-    }
-}
-
-/// A run of the state, proven.
-///
-/// # Errors
-/// No such run, or a plan beside its journal that is not the one that the journal names.
-pub fn run(state: &StateDir, run: &str) -> Result<ProvenRun, Failure> {
-    let recorded = journal::read(state, run).map_err(|error| {
-        Failure::file(chain(&error)).help("`mdetag history` lists the runs of the state directory")
-    })?;
-    let plan = plan_of(state, &recorded)?;
-    let outcomes = resume::outcomes(&recorded.entries).into_iter();
-    let confirmed = outcomes.filter(|(_, ended)| ended.outcome == Outcome::Done).map(|(key, _)| key.clone());
-    Ok(ProvenRun { confirmed: confirmed.collect(), plan, recorded })
-}
-
-/// The plan of a run. Whoever can replace the file beside the journal must not be able to replace what the run was about.
-///
-/// # Errors
-/// A file that is no plan, or not the one that the journal's header names.
-pub fn plan_of(state: &StateDir, recorded: &RecordedRun) -> Result<Plan, Failure> {
-    let path = state.plan(&recorded.header.run);
-    let text = journal::plan_text(state, &recorded.header.run)
-        .map_err(|error| Failure::plan(format!("{}: {}", shown(&path), reason(&error))))?;
-    let (plan, digest) = show::parse(&path, &text)?;
-    if digest == recorded.header.plan {
-        return Ok(plan);
-    }
-    let (path, run) = (shown(&path), &recorded.header.run);
-    Err(Failure::plan(format!("{path} is not the plan of run {run}: its journal names another digest"))
-        .help("nothing was written; restore the state directory, or plan again with `mdetag plan`"))
-}
-
 /// What others took back at least twice, and the plan writes again.
 pub fn changed_back(context: &Context, source: &Source, plan: &Plan, history: &History) -> Vec<ChangedBack> {
     let Some(state) = &source.state else { return Vec::new() };
@@ -352,5 +250,18 @@ fn shows(snapshot: &Snapshot, key: &ChangeKey, case: TagCase) -> bool {
         ChangeWhat::Value(value) => {
             snapshot.value(row).and_then(DeviceValue::parse).is_some_and(|live| live == *value)
         }
+    }
+}
+
+/// Keeps what the service refused in a run.
+pub fn keep_refused(inputs: &RunInputs<'_>, run: &str, outcomes: &[ChangeOutcome]) {
+    if run.is_empty() {
+        return;
+    }
+    let now = inputs.context.global.now.unwrap_or_else(|| inputs.session.ledger.clock().now());
+    let status = |id: &str| status_of(inputs.snapshot, id);
+    let case = inputs.context.settings.tag_case;
+    if let Err(error) = unwritable::keep(&inputs.session.state, run, now, outcomes, &status, case) {
+        tracing::warn!(%error, "cannot keep which devices the service refuses");
     }
 }

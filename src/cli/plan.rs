@@ -14,6 +14,7 @@ use super::findings;
 use super::output::{self, Reports};
 use super::planning::{self, Planned, PolicySet};
 use super::policy_set::{self, Base};
+use super::set_names;
 use super::source::{self, Source};
 use super::{ci, ledger_text, past};
 
@@ -123,7 +124,7 @@ pub fn keep_counts(context: &Context, set: &PolicySet, source: &Source, planned:
     if !planned.plan().is_trusted() {
         return;
     }
-    let (name, now) = (past::set_of(context, &set.reference), context.clock.now());
+    let (name, now) = (set_names::set_of(context, &set.reference), context.clock.now());
     let kept = baselines_file::update(state, &name, |baselines| {
         baselines.add(&planned.counts, &source.kept.filter, now);
         None

@@ -8,11 +8,13 @@ use std::path::{Path, PathBuf};
 use mdetag::store::path_text::shown;
 use mdetag::store::{policy_files, regular_file, repository};
 use mdetag_core::diagnostic::{Diagnostic, Severity, Source, Sources, Span};
+use mdetag_core::plan::Plan;
 use mdetag_core::plan::{PolicyReference, guard_changes};
 use mdetag_core::policy::{self, Area, Difference, DifferenceKind, Policy, ShownIn, settings};
 use mdetag_core::time::Timestamp;
 
 use super::context::Context;
+use super::context::from_folder;
 use super::failure::Failure;
 use super::findings;
 use super::planning::{PolicySet, has_errors};
@@ -233,4 +235,30 @@ pub fn merged(
     sources.files.extend(tests.files.iter().cloned());
     findings.extend(found);
     (sources, findings)
+}
+
+/// The policy arguments of a plan, as paths from here.
+pub fn arguments(context: &Context, plan: &Plan) -> Vec<PathBuf> {
+    let here = |argument: &String| from_folder(&context.folder, &context.base.join(argument));
+    plan.header.policy.arguments.iter().map(here).collect()
+}
+
+/// A guard or a rule that is not read cannot protect: the profile's policies must all be among the arguments.
+///
+/// # Errors
+/// The policies that are left out.
+pub fn whole_profile(context: &Context, paths: &[PathBuf]) -> Result<(), Failure> {
+    let Some(profile) = context.profile()? else { return Ok(()) };
+    let real = |path: &Path| std::fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
+    let given: Vec<PathBuf> = paths.iter().map(|path| real(path)).collect();
+    let folder = context.settings_folder.as_deref().unwrap_or(&context.folder);
+    let missing = profile.policies.iter().find(|own| {
+        let own = real(&folder.join(own));
+        !given.iter().any(|given| own.starts_with(given))
+    });
+    match missing {
+        None => Ok(()),
+        Some(missing) => Err(Failure::usage(format!("the arguments leave out `{missing}` of profile `{}`", profile.name))
+            .help("a guard that is not read cannot protect; leave the arguments out, or name all policies of the profile")),
+    }
 }

@@ -7,21 +7,24 @@ use std::path::PathBuf;
 use mdetag::store::journal::{self, RecordedRun};
 use mdetag::store::path_text::shown;
 use mdetag::store::set_name;
-use mdetag_core::plan::{Plan, TenantReference};
+use mdetag_core::plan::Plan;
 use mdetag_core::report::model::RunEnd;
 
 use super::applied::{Applied, tell_end};
-use super::apply::{self, ApplyInputs, ApplyRequest};
+use super::apply_request::{ApplyInputs, ApplyRequest};
 use super::args::ApplyArgs;
 use super::context::Context;
 use super::exit::Exit;
 use super::failure::{Failure, chain};
-use super::output::{self, Reports};
+use super::flags;
+use super::output::Reports;
+use super::past_run;
 use super::planning::PolicySet;
 use super::session::{Session, WritingSession};
+use super::set_names;
 use super::signals::StopConditions;
 use super::unfinished::{self, Unfinished};
-use super::{age, carry_out, next_wave, open_rollouts, past, plan, policy_set, reviewed};
+use super::{age, next_wave, open_rollouts, plan, policy_set, reviewed};
 
 /// What was given on the command line.
 #[derive(Clone, Copy)]
@@ -54,17 +57,17 @@ pub async fn resume_run(
     let ResumeInputs { context, args, reports } = given;
     let context = &context.suited(&session.reading.known);
     let state = &session.reading.state;
-    let flags = carry_out::tenant_flags(context);
+    let flags = flags::tenant_flags(context);
     // How it ends at best: another rollout of these policies may be left.
     let mut waiting = Exit::Success;
     let recorded = if run.is_empty() {
-        let set = past::set_at(context, &context.policy_paths(&args.paths)?);
+        let set = set_names::set_at(context, &context.policy_paths(&args.paths)?);
         let mut found = unfinished::find(context, state, &set)?;
         found.choose(session.reading.ledger.clock().now());
         found.report_leftovers(context);
         if found.runs.is_empty() {
             // Devices wait for a rollout that nothing goes on with: to say that all is well would leave them there.
-            let open = open_rollouts::open(state, Some(&set), None).map_err(carry_out::unusable)?;
+            let open = open_rollouts::open(state, Some(&set), None).map_err(Failure::journal)?;
             open.iter().try_for_each(|open| open_rollouts::not_undone(state, open, &flags))?;
             let ended = nothing_left(given, &found, &session.reading);
             session.reading.close().await;
@@ -84,8 +87,8 @@ pub async fn resume_run(
     };
     let run = &recorded.header.run;
     open_rollouts::not_undone(state, &recorded, &flags)?;
-    let reviewed = past::plan_of(state, &recorded)?;
-    same_tenant(&reviewed, &session.reading)?;
+    let reviewed = past_run::plan_of(state, &recorded)?;
+    reviewed::same_tenant(&reviewed, &session.reading)?;
     let (set, paths, is_replanned) = match still_fits(context, args, &reviewed, &recorded) {
         Ok((set, paths)) => (set, paths, false),
         Err(failure) if !args.or_plan => return Err(failure),
@@ -99,7 +102,7 @@ pub async fn resume_run(
             (set, paths, true)
         }
     };
-    apply::check_pin(&session.reading, &set.policy)?;
+    session.reading.check_pin(&set.policy)?;
     let held_back = next_wave::held_back(context, args, &set, (&reviewed, &recorded), &session.reading)?;
     if let Some(end) = held_back {
         let ended = (Exit::Waiting, session.reading.ledger.clock().now());
@@ -174,23 +177,23 @@ fn still_fits(
     reviewed: &Plan,
     recorded: &RecordedRun,
 ) -> Result<(PolicySet, Vec<PathBuf>), Failure> {
-    let paths = apply::arguments(context, reviewed);
-    apply::whole_profile(context, &paths)?;
+    let paths = policy_set::arguments(context, reviewed);
+    policy_set::whole_profile(context, &paths)?;
     let set = policy_set::load(context, &paths, context.policy_now())?;
     reviewed::same_policy(reviewed, &set).map_err(|failure| {
-        let flags = carry_out::tenant_flags(context);
+        let flags = flags::tenant_flags(context);
         failure.help(format!(
             "`--or-plan` plans the rest anew; without it, plan with `mdetag plan{flags}` and have the plan reviewed"
         ))
     })?;
     age::check(reviewed, Some(recorded), args, context.clock.now())?;
-    same_options(context, reviewed)?;
+    reviewed::same_options(context, reviewed)?;
     Ok((set, paths))
 }
 
 /// Whether the run's own plan bounds what is written in its place: somebody reviewed it, or its waves are under way.
 fn is_bound(recorded: &RecordedRun, session: &WritingSession) -> Result<bool, Failure> {
-    let is_open = open_rollouts::is_open(&session.reading.state, recorded).map_err(carry_out::unusable)?;
+    let is_open = open_rollouts::is_open(&session.reading.state, recorded).map_err(Failure::journal)?;
     Ok(is_open || recorded.header.reviewed != Some(false))
 }
 
@@ -202,10 +205,10 @@ fn anew(
     recorded: &RecordedRun,
 ) -> Result<(PolicySet, Vec<PathBuf>), Failure> {
     let paths = context.policy_paths(&args.paths)?;
-    apply::whole_profile(context, &paths)?;
+    policy_set::whole_profile(context, &paths)?;
     let set = policy_set::load(context, &paths, context.policy_now())?;
-    let (run, flags) = (&recorded.header.run, carry_out::tenant_flags(context));
-    if !set_name::covers(&past::set_of(context, &set.reference), &recorded.header.set) {
+    let (run, flags) = (&recorded.header.run, flags::tenant_flags(context));
+    if !set_name::covers(&set_names::set_of(context, &set.reference), &recorded.header.set) {
         return Err(Failure::usage(format!(
             "run {run} is of other policies: {}",
             recorded.header.set.trim()
@@ -241,56 +244,4 @@ fn lost_gate(set: &PolicySet, recorded: &RecordedRun, has_changed: bool) -> Opti
     let what =
         format!("its gate `health` looks for {ill}, and policies or data that it may read have changed");
     (has_changed && health.select.reads_more()).then_some((what, "the policies and data of the run"))
-}
-
-/// Refuses a plan of another tenant.
-///
-/// # Errors
-/// Both tenants.
-pub fn same_tenant(reviewed: &Plan, session: &Session) -> Result<(), Failure> {
-    let (then, now) = (&reviewed.header.tenant, &session.reference);
-    if then.id == now.id && then.cloud == now.cloud {
-        return Ok(());
-    }
-    let of = |tenant: &TenantReference| {
-        let part = |text: &Option<String>| text.clone().unwrap_or_else(|| "unnamed".into());
-        format!("tenant {} of cloud {}", part(&tenant.id), part(&tenant.cloud))
-    };
-    Err(Failure::plan(format!("the plan is for {}, and this is {}", of(then), of(now)))
-        .help("nothing was written; choose the right profile with --tenant, or make a plan for this tenant"))
-}
-
-/// Refuses a plan that was made with other options than the current ones.
-///
-/// # Errors
-/// That they differ.
-pub fn same_options(context: &Context, reviewed: &Plan) -> Result<(), Failure> {
-    let (then, now) = (reviewed.header.options, context.options());
-    if then.agrees(now) {
-        return Ok(());
-    }
-    let what = if then.profile == now.profile {
-        "the plan was made with other options (`tagCase` or `writes` of mdetag.yaml)"
-    } else {
-        "the plan was made with other options, which mdetag.yaml or the service profile of the state choose"
-    };
-    Err(Failure::plan(what).help("make a new plan with the options that hold now"))
-}
-
-/// Keeps a plan that nobody has reviewed, in place of applying it.
-///
-/// # Errors
-/// A file that cannot be written.
-pub fn leave_to_review(context: &Context, args: &ApplyArgs, plan: &Plan) -> Result<(), Failure> {
-    let Some(path) = &args.output else {
-        context.console.say("the new plan was not reviewed, so it is not applied; save it with -o FILE");
-        return Ok(());
-    };
-    let path = output::named(context, path)?;
-    output::save_plan(&path, plan)?;
-    let (path, flags) = (shown(&path), carry_out::tenant_flags(context));
-    context.console.say(&format!(
-        "the new plan was not reviewed, so it is not applied: it is in {path}; apply it with `mdetag apply {path}{flags}`"
-    ));
-    Ok(())
 }

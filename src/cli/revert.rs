@@ -11,12 +11,14 @@ use super::args::{CiSystem, ReportArgs, RevertArgs};
 use super::context::Context;
 use super::exit::Exit;
 use super::failure::Failure;
+use super::flags;
 use super::output::{self, Reports};
-use super::past::ProvenRun;
+use super::past_run;
+use super::past_run::ProvenRun;
 use super::planning::{self, UncheckedPlan};
 use super::session;
 use super::source::{self, Source};
-use super::{apply, carry_out, open_rollouts, past, policy_set};
+use super::{open_rollouts, past, policy_set};
 
 /// Writes the plan and shows it. Never writes to the tenant.
 ///
@@ -26,9 +28,9 @@ pub async fn run(context: &Context, args: &RevertArgs) -> Result<Exit, Failure> 
     let plain = ReportArgs { max_chars: MAX_CHARS, ci: CiSystem::None, ..ReportArgs::default() };
     let reports = Reports::new(context, &plain)?;
     let session = session::open(context, None).await?;
-    let ran = past::run(&session.state, &args.run)?;
-    let set = policy_set::load(context, &apply::arguments(context, &ran.plan), context.policy_now())?;
-    apply::check_pin(&session, &set.policy)?;
+    let ran = past_run::run(&session.state, &args.run)?;
+    let set = policy_set::load(context, &policy_set::arguments(context, &ran.plan), context.policy_now())?;
+    session.check_pin(&set.policy)?;
     let source = source::of_session(context, Some(&set), session).await?;
     let (context, set) = &source.suited(context, set)?;
     let history = past::history(
@@ -55,7 +57,7 @@ pub async fn run(context: &Context, args: &RevertArgs) -> Result<Exit, Failure> 
     reports.write(&model, &context.console)?;
     source.close().await;
     if let Some(snippet) = &planned.plan().guard.snippet {
-        let (path, flags) = (shown(&args.output), carry_out::tenant_flags(context));
+        let (path, flags) = (shown(&args.output), flags::tenant_flags(context));
         let allow: Vec<_> = snippet.allow.iter().map(|word| escape::shell(word)).collect();
         let allow = allow.join(" ");
         context
@@ -68,7 +70,7 @@ pub async fn run(context: &Context, args: &RevertArgs) -> Result<Exit, Failure> 
 /// What becomes of the unwritten waves of a rollout that is undone.
 fn unwritten(source: &Source, ran: &ProvenRun) -> Result<Option<String>, Failure> {
     let (Some(state), Some(waves)) = (&source.state, &ran.plan.rollout) else { return Ok(None) };
-    if !open_rollouts::is_open(state, &ran.recorded).map_err(carry_out::unusable)? {
+    if !open_rollouts::is_open(state, &ran.recorded).map_err(Failure::journal)? {
         return Ok(None);
     }
     let current = open_rollouts::progress(&ran.recorded).current;

@@ -5,10 +5,13 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use mdetag_core::plan::TenantReference;
 use mdetag_core::plan::{FileReference, Plan};
 
+use super::context::Context;
 use super::failure::Failure;
 use super::planning::PolicySet;
+use super::session::Session;
 
 /// Files outside the repository were not part of the review.
 pub fn inside(reviewed: &Plan) -> Result<(), Failure> {
@@ -49,4 +52,38 @@ pub fn same_policy(reviewed: &Plan, set: &PolicySet) -> Result<(), Failure> {
     let (names, verb) = (names.join(", "), if files.len() == 1 { "differs" } else { "differ" });
     Err(Failure::plan(format!("the policy files are not those of the plan: {names} {verb}"))
         .help("make a new plan from these files and have it reviewed; policies other than the profile's (default `policies/`) are named after the plan, as they were for `mdetag plan`"))
+}
+
+/// Refuses a plan of another tenant.
+///
+/// # Errors
+/// Both tenants.
+pub fn same_tenant(reviewed: &Plan, session: &Session) -> Result<(), Failure> {
+    let (then, now) = (&reviewed.header.tenant, &session.reference);
+    if then.id == now.id && then.cloud == now.cloud {
+        return Ok(());
+    }
+    let of = |tenant: &TenantReference| {
+        let part = |text: &Option<String>| text.clone().unwrap_or_else(|| "unnamed".into());
+        format!("tenant {} of cloud {}", part(&tenant.id), part(&tenant.cloud))
+    };
+    Err(Failure::plan(format!("the plan is for {}, and this is {}", of(then), of(now)))
+        .help("nothing was written; choose the right profile with --tenant, or make a plan for this tenant"))
+}
+
+/// Refuses a plan that was made with other options than the current ones.
+///
+/// # Errors
+/// That they differ.
+pub fn same_options(context: &Context, reviewed: &Plan) -> Result<(), Failure> {
+    let (then, now) = (reviewed.header.options, context.options());
+    if then.agrees(now) {
+        return Ok(());
+    }
+    let what = if then.profile == now.profile {
+        "the plan was made with other options (`tagCase` or `writes` of mdetag.yaml)"
+    } else {
+        "the plan was made with other options, which mdetag.yaml or the service profile of the state choose"
+    };
+    Err(Failure::plan(what).help("make a new plan with the options that hold now"))
 }

@@ -8,10 +8,9 @@ use std::sync::Arc;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use mdetag::store::journal::{Closing, Journal};
-use mdetag::tenant::{ReadDevices, ReadScope, ReadWatch};
 use mdetag_core::apply::gates::{Gates, KeptGates};
 use mdetag_core::apply::waves::{GateRead, WaveStep, Waves};
-use mdetag_core::apply::{Entry, Halt, Outcome, Run, RunOptions, StopReason, WaveEvent, resume};
+use mdetag_core::apply::{DeviceState, Entry, Halt, Outcome, Run, RunOptions, StopReason, WaveEvent, resume};
 use mdetag_core::inventory::{DeviceSet, Snapshot, Trust};
 use mdetag_core::plan::{Lane, Plan};
 use mdetag_core::report::model::RunEnd;
@@ -20,14 +19,16 @@ use mdetag_core::selection;
 use mdetag_core::time::Timestamp;
 
 use super::args::ApplyArgs;
-use super::carry_out::{self, ApplyEnd, RunDisplay, RunInputs, unusable};
 use super::context::Context;
 use super::drive::{DriveContext, DriveEvent, drive};
 use super::ended_run;
 use super::exit::Exit;
 use super::failure::Failure;
-use super::lost_tags::{self, Around, LostTags};
-use super::progress::Reading;
+use super::flags::{resume_flags, tenant_flags};
+use super::lost_tags::{self, LostTags};
+use super::reread;
+use super::run_display::RunDisplay;
+use super::run_inputs::{ApplyEnd, RunInputs};
 use super::session::Session;
 
 /// The waves of what is to be carried out; none where it is written at once.
@@ -128,7 +129,7 @@ fn check_beginning(inputs: &RunInputs<'_>, waves: &Waves<'_>, now: Timestamp) ->
     if !matches!(waves.next(now), WaveStep::Write { wave: 2.., .. }) {
         return Ok(());
     }
-    let (run, flags) = (&recorded.header.run, carry_out::tenant_flags(inputs.context));
+    let (run, flags) = (&recorded.header.run, tenant_flags(inputs.context));
     Err(Failure::plan(format!(
         "the first wave of run {run} is written, and its journal does not say so: when its next wave is due is unknown"
     ))
@@ -137,21 +138,9 @@ fn check_beginning(inputs: &RunInputs<'_>, waves: &Waves<'_>, now: Timestamp) ->
     )))
 }
 
-/// What is known of the lost tags of a run that may be resumed.
-pub fn around_lost<'a>(inputs: &RunInputs<'a>) -> Around<'a> {
-    Around {
-        resumed: inputs.resumed,
-        plan: inputs.reviewed,
-        owed: inputs.owed,
-        snapshot: inputs.snapshot,
-        state_of: carry_out::state_of,
-        case: inputs.context.settings.tag_case,
-    }
-}
-
 impl Rollout<'_, '_> {
     fn write(&mut self, entries: Vec<Entry>) -> Result<(), Failure> {
-        self.journal.append(entries.clone()).map_err(unusable)?;
+        self.journal.append(entries.clone()).map_err(Failure::journal)?;
         self.entries.extend(entries);
         Ok(())
     }
@@ -178,7 +167,7 @@ impl Rollout<'_, '_> {
                 }
                 WaveStep::Inspect => {
                     let read = tokio::select! {
-                        read = reread(self.inputs) => read,
+                        read = reread::reread(self.inputs) => read,
                         Some(()) = signals.recv() => {
                             return Ok(Pause { stopped: Some(StopReason::Signal), ..Pause::default() });
                         }
@@ -210,16 +199,16 @@ impl Rollout<'_, '_> {
         let inputs = self.inputs;
         let now = inputs.session.ledger.clock().now();
         let part = inputs.safe.waves(after + 1..=wave);
-        let options = carry_out::options(inputs, now);
+        let options = inputs.options(now);
         let max_calls = options.max_calls.map(|most| most.saturating_sub(self.calls));
         let before = std::mem::take(&mut self.entries);
-        let known = lost_tags::without_removed(&around_lost(inputs), &before);
+        let known = lost_tags::without_removed(&inputs.around_lost(), &before);
         let mut run = Run::new(&part, &known, RunOptions { max_calls, ..options }, now);
-        carry_out::tell_what_is_known(inputs, &mut run);
+        inputs.tell_what_is_known(&mut run);
         let mut said = Vec::new();
         if !std::mem::replace(&mut self.has_settled, true) {
             said = run.settle(inputs.settled.clone(), now);
-            said.extend(lost_tags::restore(&around_lost(inputs), &mut run, now));
+            said.extend(lost_tags::restore(&inputs.around_lost(), &mut run, now));
         }
         self.entries = before.clone();
         self.waves.learn(&said);
@@ -227,12 +216,12 @@ impl Rollout<'_, '_> {
         let mut seen: Vec<Entry> = Vec::new();
         let around = DriveContext {
             writer: Arc::new(inputs.writer.clone()),
-            read_again: carry_out::read_again(inputs.context, inputs.session),
+            read_again: reread::read_again(inputs.context, inputs.session),
             ledger: &inputs.session.ledger,
             journal: &mut self.journal,
             clock: inputs.session.ledger.clock().clone(),
             signals,
-            deadline: carry_out::deadline(inputs),
+            deadline: inputs.deadline(),
             watch: &mut |event, progress| {
                 if let DriveEvent::Entry(entry) = event {
                     seen.push(entry.clone());
@@ -242,7 +231,7 @@ impl Rollout<'_, '_> {
         };
         let driven = drive(&mut run, around).await;
         inputs.session.tenant.add_sightings(run.sightings());
-        driven.map_err(unusable)?;
+        driven.map_err(Failure::journal)?;
         self.calls += run.progress().calls;
         self.given_up = inputs.session.ledger.with(|budget, _| run.given_up(budget));
         self.has_lost = run.repairs().any(|repair| repair.outcome != Outcome::Done);
@@ -262,7 +251,7 @@ impl Rollout<'_, '_> {
         });
         let said = match judged {
             Ok((snapshot, trust, ill)) => {
-                let observed = |id: &str| carry_out::state_of(&snapshot, id);
+                let observed = |id: &str| DeviceState::in_snapshot(&snapshot, id);
                 let is_ill = |id: &str| {
                     let row = snapshot.find(id);
                     ill.as_ref().is_some_and(|ill| row.is_some_and(|row| ill.contains(row)))
@@ -296,7 +285,7 @@ impl Rollout<'_, '_> {
             _ => "finished with work left".to_owned(),
         };
         let at = self.inputs.session.ledger.clock().now();
-        self.journal.close(Closing { at, is_complete, reason }).map_err(unusable)
+        self.journal.close(Closing { at, is_complete, reason }).map_err(Failure::journal)
     }
 
     fn end(self, run_id: String, pause: &Pause, screen: RunDisplay<'_>, start: Timestamp) -> ApplyEnd {
@@ -319,15 +308,15 @@ impl Rollout<'_, '_> {
         {
             exit = exit.worst(Exit::Stopped);
         }
-        let LostTags { lost, notes: removed } = lost_tags::lost_tags(&around_lost(inputs), &screen.repairs);
+        let LostTags { lost, notes: removed } = lost_tags::lost_tags(&inputs.around_lost(), &screen.repairs);
         exit = exit.worst(lost_tags::exit(&lost, pause.stopped.is_some()));
         if pause.not_before.is_some() {
             exit = exit.worst(Exit::Waiting);
         }
         let run = RunEnd {
             is_default_set: inputs.is_default_set,
-            tenant_flags: carry_out::tenant_flags(inputs.context),
-            resume_flags: carry_out::resume_flags(inputs.context, inputs.args),
+            tenant_flags: tenant_flags(inputs.context),
+            resume_flags: resume_flags(inputs.context, inputs.args),
             stopped: why(pause),
             shown_by: inputs.shown_by.filter(|_| exit == Exit::Stopped),
             is_resumable: left
@@ -350,7 +339,7 @@ impl Rollout<'_, '_> {
 
     fn notes(&self, whole: &Plan, pause: &Pause, screen: RunDisplay<'_>) -> Vec<String> {
         let mut notes = screen.notes;
-        let flags = carry_out::tenant_flags(self.inputs.context);
+        let flags = tenant_flags(self.inputs.context);
         notes.extend(ended_run::was_finished(self.inputs.resumed, &flags, screen.calls));
         let waves = whole.rollout.as_ref().map_or(0, |waves| waves.last());
         notes.push(format!("wave {} of {waves} was the last that was written", self.waves.current()));
@@ -427,19 +416,4 @@ fn ill_of(inputs: &RunInputs<'_>, snapshot: &Snapshot) -> Result<Option<DeviceSe
 
 fn ids(snapshot: &Snapshot, devices: Option<&DeviceSet>) -> HashSet<Arc<str>> {
     devices.into_iter().flat_map(DeviceSet::iter).map(|row| snapshot.id(row).into()).collect()
-}
-
-/// Reads the whole list again, within the budget.
-async fn reread(inputs: &RunInputs<'_>) -> Result<(Snapshot, Trust), String> {
-    let mut context = inputs.context.clone();
-    context.console.lines |= context.console.bars;
-    context.console.bars = false;
-    let reading = Reading::start(&context, &inputs.session.ledger);
-    let quiet = |_: &mdetag::tenant::ReadProgress| {};
-    let watch = ReadWatch { meter: &reading, progress: &quiet, pages: None };
-    let reader = inputs.session.tenant.reader();
-    reader
-        .read(&ReadScope { service: inputs.session.known.clone(), ..ReadScope::default() }, watch)
-        .await
-        .map_err(|error| error.to_string())
 }

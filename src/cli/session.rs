@@ -62,6 +62,24 @@ impl Session {
             running.stop().await;
         }
     }
+
+    /// Refuses a tenant other than the pinned one, where the policies were read after the sign-in.
+    ///
+    /// # Errors
+    /// Another tenant: exit 3.
+    pub fn check_pin(&self, policy: &Policy) -> Result<(), Failure> {
+        let id = self.reference.id.as_deref().unwrap_or_default();
+        match &policy.guard.tenant_id {
+            Some((pin, _)) if !pin.eq_ignore_ascii_case(id) => {
+                let mut failure =
+                    Failure::tenant(format!("the tenant is {id}, and `guard.tenantId` pins {pin}"))
+                        .help("nothing was read or written; choose the right profile with --tenant");
+                failure.exit = Exit::Refused;
+                Err(failure)
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 /// A tenant that a command writes to.

@@ -23,11 +23,11 @@ use super::exit::Exit;
 use super::failure::Failure;
 use super::hunting;
 use super::known_service;
-use super::past;
 use super::planning::{Inventory, KeptCounts, PlanInputs, PolicySet};
 use super::policy_set;
 use super::progress::Reading;
 use super::session::{self, Session};
+use super::set_names;
 use super::sightings;
 use super::state_store::{self, StateNeed};
 
@@ -207,7 +207,7 @@ fn kept(
 ) -> KeptCounts {
     let Some(set) = set else { return KeptCounts::default() };
     let filter = pushed(&set.policy, service, Timestamp::EPOCH).filter(|_| !is_recorded).unwrap_or_default();
-    match baselines_file::read(state, &past::set_of(context, &set.reference)) {
+    match baselines_file::read(state, &set_names::set_of(context, &set.reference)) {
         Ok(baselines) => KeptCounts { baselines, unreadable: None, filter },
         Err(_) => KeptCounts { baselines: None, unreadable: Some(shown(&state.baselines())), filter },
     }

@@ -15,7 +15,7 @@ use mdetag_core::plan::{ChangeKey, ChangeWhat, DeviceChange, Plan, TagCase};
 
 use super::failure::{Failure, chain};
 use super::open_rollouts;
-use super::past;
+use super::past_run;
 
 /// The changes that a plan of these policies must not make again, each with the run that undid it. Once a run of the
 /// set has met other policies, what was undone before is free.
@@ -54,7 +54,7 @@ pub fn undone(
         }
         let recorded = journal::read(state, &header.run).map_err(|error| unknown(chain(&error)))?;
         if header.reverts.is_some() {
-            let plan = past::plan_of(state, &recorded).map_err(|failure| unknown(failure.message))?;
+            let plan = past_run::plan_of(state, &recorded).map_err(|failure| unknown(failure.message))?;
             let keys = plan.changes.iter().flat_map(|change| inverse(&plan, change));
             let run: Arc<str> = header.run.as_str().into();
             for key in keys.filter(|key| !done_since.contains(&*key.under(case))) {

@@ -11,9 +11,9 @@ use mdetag::store::state::StateDir;
 use mdetag_core::report::escape::terminal;
 use mdetag_core::time::Timestamp;
 
-use super::carry_out;
 use super::context::Context;
 use super::failure::{Failure, chain};
+use super::flags;
 use super::open_rollouts;
 
 /// The runs of a state that ended early.
@@ -70,7 +70,7 @@ impl<'a> UnfinishedRuns<'a> {
 /// # Errors
 /// A journal that cannot be read and may be of the newest run: going on with an older one would be a guess.
 pub fn find(context: &Context, state: &StateDir, set: &str) -> Result<Unfinished, Failure> {
-    let flags = carry_out::tenant_flags(context);
+    let flags = flags::tenant_flags(context);
     let unreadable = |error: &JournalError| {
         Failure::file(chain(error)).help(format!(
             "it may be the journal of the newest run; restore it, or name the run: mdetag apply --resume RUN{flags}"
@@ -144,7 +144,7 @@ impl Unfinished {
 
     /// Says which runs are left beside the one that goes on.
     pub fn report_leftovers(&self, context: &Context) {
-        let (console, flags) = (&context.console, carry_out::tenant_flags(context));
+        let (console, flags) = (&context.console, flags::tenant_flags(context));
         if let [chosen, rest @ ..] = &self.runs[..]
             && !rest.is_empty()
         {

@@ -7,19 +7,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::source::{Named, Source};
 
-/// The circles that are left, and what both sides share. The list only shrinks: lift the shared noun into a file of its own.
-pub(crate) const CIRCLES: &[(&str, &str)] = &[
-    ("cli/apply cli/resuming", "a run that goes on is applied like any other"),
-    (
-        "cli/carry_out cli/open_rollouts cli/past cli/rollout cli/source cli/undone",
-        "a rollout is a run cut into waves, and what earlier runs left decides both",
-    ),
-    (
-        "apply/held apply/isolate apply/queue apply/routes apply/run",
-        "an isolation is an item of the queue that it splits",
-    ),
-];
-
 /// The files of a crate by their modules, and what each uses.
 pub(crate) struct Uses<'s> {
     files: BTreeMap<Vec<&'s str>, (&'s Source, Vec<Named>)>,

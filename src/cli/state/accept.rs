@@ -12,8 +12,9 @@ use crate::cli::args::AcceptArgs;
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::failure::{Failure, chain};
+use crate::cli::set_names;
 use crate::cli::source;
-use crate::cli::{ci, past, policy_set};
+use crate::cli::{ci, policy_set};
 
 /// Makes the current count the baseline.
 ///
@@ -41,7 +42,7 @@ pub async fn run(context: &Context, args: &AcceptArgs) -> Result<Exit, Failure> 
     let holder = format!("process {} of {origin}, since {now}", std::process::id());
     let _lock = state.backend().hold(&state.lock(), &holder).map_err(|error| Failure::file(chain(&error)))?;
     let counts = selection::count_sources(&set.policy, &source.inventory.snapshot, &source.hunting);
-    let name = past::set_of(context, &set.reference);
+    let name = set_names::set_of(context, &set.reference);
     let mut accepted = None;
     let accept = |baselines: &mut Baselines| {
         accepted = baselines.accept(&args.source, &counts, &source.kept.filter, now);

@@ -11,7 +11,8 @@ use crate::cli::args::UnlockArgs;
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::failure::{Failure, chain};
-use crate::cli::{carry_out, ci, history};
+use crate::cli::flags;
+use crate::cli::{ci, history};
 
 /// Ends the lease of a tenant.
 ///
@@ -34,7 +35,7 @@ pub fn run(context: &Context, args: &UnlockArgs) -> Result<Exit, Failure> {
         Some(holder) => format!(
             "ended: the lease of {}; what it left unfinished goes on with `mdetag apply --resume{}`\n",
             terminal(&holder),
-            carry_out::tenant_flags(context)
+            flags::tenant_flags(context)
         ),
         None => "nothing to end: nobody holds the tenant\n".to_owned(),
     };

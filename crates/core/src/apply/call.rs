@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::device::DeviceValue;
+use crate::inventory::Snapshot;
 use crate::plan::{Lane, TagAction};
 
 /// Number of a call within a run, from 1.
@@ -63,6 +64,18 @@ pub struct DeviceState {
     pub tags: Vec<Arc<str>>,
     /// Its value; unknown words are kept.
     pub value: Option<Arc<str>>,
+}
+
+impl DeviceState {
+    /// A device as a snapshot has it; `None` where it lists no such device.
+    pub fn in_snapshot(snapshot: &Snapshot, id: &str) -> Option<DeviceState> {
+        let row = snapshot.find(id)?;
+        Some(DeviceState {
+            id: snapshot.id(row).into(),
+            tags: snapshot.tags(row).iter().map(|tag| snapshot.tag(*tag).into()).collect(),
+            value: snapshot.value(row).map(Into::into),
+        })
+    }
 }
 
 /// What came back for a call. A lost connection is a reply too. The edge has already renewed the token once on a 401.

@@ -11,6 +11,7 @@ use crate::time::Timestamp;
 
 use super::changes::{ChangeIndex, Effect, NO_ITEM};
 use super::evidence::{ReplyEvidence, RereadReason};
+use super::isolation::Isolation;
 use super::queue::{ItemChanges, ItemIndex, ItemKind, Queue, WorkItem};
 use super::run::{CallInFlight, Run};
 use super::{Outcome, Rejection, TagAction};
@@ -24,23 +25,6 @@ const SUSPICIOUS: u32 = 3;
 
 /// The most ids named by a message that are retried one by one; more may be an echo of the call.
 const MAX_ECHO: usize = 10;
-
-/// What is known about a call that was rejected and is being cut down.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Isolation {
-    /// Calls of several devices that were rejected.
-    rejections: u32,
-    /// Codes of the devices that were drawn and refused alone; `None` until they are drawn.
-    sample: Option<Vec<String>>,
-    /// The code with which all others, asked together once more, must fail for the tag to be at fault.
-    suspected: Option<String>,
-    /// An answer of 403, 404 or 405 may be about the route.
-    doubts_route: bool,
-    /// Devices that a rejection named beside others that it did not.
-    named: HashSet<u32>,
-    /// Other bulk calls wait until this item knows whether the route is closed.
-    pub(super) holds_route: bool,
-}
 
 /// The members of a call that a message names, and the others.
 pub(super) fn named<'a>(

@@ -12,7 +12,7 @@ use crate::time::Timestamp;
 
 use super::TagAction;
 use super::changes::ChangeIndex;
-use super::isolate::Isolation;
+use super::isolation::Isolation;
 
 pub(super) type ItemIndex = u32;
 

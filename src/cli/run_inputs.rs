@@ -1,0 +1,108 @@
+//! What a run is carried out with, whether it is written at once or in waves.
+//!
+//! Sends nothing; that is for `carry_out` and `rollout`.
+
+use std::collections::BTreeMap;
+
+use mdetag::store::journal::RecordedRun;
+use mdetag::tenant::Writer;
+use mdetag_core::apply::{ChangeOutcome, Origins, Run, RunOptions};
+use mdetag_core::device::Field;
+use mdetag_core::inventory::Snapshot;
+use mdetag_core::plan::{ChangeKey, Owed, Plan, SafePlan};
+use mdetag_core::probe::Question;
+use mdetag_core::report::model::RunEnd;
+use mdetag_core::selection::HuntingResults;
+use mdetag_core::time::Timestamp;
+
+use super::args::ApplyArgs;
+use super::context::Context;
+use super::exit::Exit;
+use super::lost_tags::Around;
+use super::planning::PolicySet;
+use super::session::Session;
+
+/// What is to be carried out, and with what.
+pub struct RunInputs<'a> {
+    pub context: &'a Context,
+    pub args: &'a ApplyArgs,
+    pub session: &'a Session,
+    pub writer: Writer,
+    /// Where tags come from, as far as hunting told.
+    pub origins: &'a Origins,
+    /// The devices as they were read.
+    pub snapshot: &'a Snapshot,
+    pub set: &'a PolicySet,
+    /// Whether it is the one that commands take which name none.
+    pub is_default_set: bool,
+    /// Results of its hunting queries.
+    pub hunting: &'a HuntingResults,
+    pub safe: &'a SafePlan,
+    /// The plan file that is kept beside the journal: the reviewed plan, where there is one.
+    pub document: Vec<u8>,
+    pub digest: String,
+    pub reviewed: Option<&'a Plan>,
+    /// The run that is resumed.
+    pub resumed: Option<&'a RecordedRun>,
+    /// Changes that ended before the run: stale, noop, withheld.
+    pub settled: Vec<ChangeOutcome>,
+    /// Tags that calls of earlier runs took along, this one's among them where it goes on.
+    pub owed: &'a BTreeMap<ChangeKey, Owed>,
+    /// Changes that are wanted and were not reviewed.
+    pub unreviewed: u64,
+    /// Whether an untrusted inventory left something out.
+    pub withheld: bool,
+    /// Whether removals that the resumed run held back are wanted now: only a new plan says which.
+    pub is_held_anew: bool,
+    /// How it ends because of removals that wait for an addition.
+    pub waiting: Exit,
+    /// When the list shows every change that an answer confirmed, at the latest; none where it shows all.
+    pub shown_by: Option<Timestamp>,
+}
+
+pub struct ApplyEnd {
+    pub run: RunEnd,
+    pub exit: Exit,
+}
+
+impl<'a> RunInputs<'a> {
+    /// What is known beside the plan: where tags come from, and which devices are onboarded.
+    pub fn tell_what_is_known(&self, run: &mut Run<'a>) {
+        let onboarding = |id: &str| {
+            let row = self.snapshot.find(id)?;
+            self.snapshot.text(Field::OnboardingStatus, row)
+        };
+        run.know_origins(self.origins);
+        run.know_onboarded(&|id| onboarding(id).is_some_and(|status| status == "Onboarded"));
+    }
+
+    /// `--max-duration` as a moment of the ledger's clock.
+    pub fn deadline(&self) -> Option<Timestamp> {
+        let (context, clock) = (self.context, self.session.ledger.clock());
+        let spent = context.clock.now().since(context.started);
+        self.args.max_duration.map(|span| clock.now().plus(span.saturating_sub(spent)))
+    }
+
+    pub fn options(&self, now: Timestamp) -> RunOptions {
+        let (settings, session) = (&self.context.settings, self.session);
+        RunOptions {
+            concurrency: settings.budget.concurrency as usize,
+            settle: session.scaled(settings.writes.settle),
+            visibility: session.scaled(settings.writes.visibility),
+            max_calls: self.args.max_calls,
+            names_unknown: self.context.service.verdict(Question::UnknownId) == Some("refusedNamed"),
+            seed: now.ticks() as u64 ^ u64::from(std::process::id()),
+        }
+    }
+
+    /// What is known of the lost tags of a run that may be resumed.
+    pub fn around_lost(&self) -> Around<'a> {
+        Around {
+            resumed: self.resumed,
+            plan: self.reviewed,
+            owed: self.owed,
+            snapshot: self.snapshot,
+            case: self.context.settings.tag_case,
+        }
+    }
+}
