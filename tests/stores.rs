@@ -24,6 +24,8 @@ mod faults;
 mod ledger;
 #[path = "stores/service_profile.rs"]
 mod service_profile;
+#[path = "stores/snapshot.rs"]
+mod snapshot;
 #[path = "support/wall_clock.rs"]
 mod wall_clock;
 

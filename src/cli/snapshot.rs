@@ -1,7 +1,8 @@
-//! `mdetag snapshot`: the inventory to a file, as the service wrote it.
+//! `mdetag snapshot`: the inventory to a file or into the state, as the service wrote it.
 
 use std::sync::Mutex;
 
+use mdetag::store::kept_snapshot;
 use mdetag::store::path_text::shown;
 use mdetag::store::snapshot_header::SnapshotStamp;
 use mdetag::store::snapshot_writer::SnapshotPages;
@@ -20,14 +21,14 @@ use super::sightings;
 /// Reads the list and saves it. An untrusted read is saved too, and says so in its header.
 ///
 /// # Errors
-/// Identity, network, the file.
+/// Identity, network, the file, the state.
 pub async fn run(context: &Context, args: &SnapshotArgs) -> Result<Exit, Failure> {
     output::only(context.global.format, "snapshot", &[Format::Human, Format::Json])?;
     if context.global.inventory.is_some() {
         return Err(Failure::usage("`snapshot` reads the tenant, and `--inventory` names a file")
             .help("leave `--inventory` out; to convert a file, copy it"));
     }
-    let output_path = output::named(context, &args.output)?;
+    let output_path = args.output.as_deref().map(|path| output::named(context, path)).transpose()?;
     let session = session::open(context, None).await?;
     let pages = Mutex::new(SnapshotPages::new()?);
     let reading = Reading::start(context, &session.ledger);
@@ -45,22 +46,31 @@ pub async fn run(context: &Context, args: &SnapshotArgs) -> Result<Exit, Failure
     if !trust.is_trusted() {
         context.console.say(&format!("untrusted: {}", trust.sentences().join("; ")));
     }
-    let pages = pages.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let mut pages = pages.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
     let stamp = SnapshotStamp {
         tenant: session.reference.clone(),
         read_at: Some(context.clock.now()),
         devices: snapshot.len() as u64,
         reasons: trust.sentences(),
     };
-    pages.write(&output_path, &stamp).map_err(|error| Failure::output(&error))?;
+    let mut places = Vec::new();
+    if args.keep {
+        kept_snapshot::keep(&session.state, &mut pages, &stamp).map_err(|error| Failure::output(&error))?;
+        places.push(session.state.snapshot());
+    }
+    if let Some(path) = output_path {
+        pages.write(&path, &stamp).map_err(|error| Failure::output(&error))?;
+        places.push(path);
+    }
     let is_sandbox = session.is_sandbox();
     session.close().await;
-    let (path, shown) = (output_path.to_string_lossy(), shown(&output_path));
-    let file = SavedFile { path: &path, shown: &shown, is_sandbox };
-    let (devices, reasons) = (snapshot.len() as u64, trust.sentences());
-    context.console.result(&match context.global.format {
-        Format::Json => saved::snapshot_json(&file, devices, &reasons),
-        _ => saved::snapshot_human(&file, devices, &reasons),
-    })?;
+    for place in places {
+        let (path, shown) = (place.to_string_lossy(), shown(&place));
+        let file = SavedFile { path: &path, shown: &shown, is_sandbox };
+        context.console.result(&match context.global.format {
+            Format::Json => saved::snapshot_json(&file, stamp.devices, &stamp.reasons),
+            _ => saved::snapshot_human(&file, stamp.devices, &stamp.reasons),
+        })?;
+    }
     Ok(Exit::Success)
 }

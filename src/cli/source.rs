@@ -3,14 +3,18 @@
 //! Plans nothing.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
 
+use mdetag::store::kept_snapshot;
 use mdetag::store::path_text::shown;
-use mdetag::store::snapshot_file;
+use mdetag::store::snapshot_file::{self, SnapshotFile};
 use mdetag::store::state::StateDir;
 use mdetag::store::{baselines_file, journal};
 use mdetag::tenant::{self, ReadDevices, ReadScope, ReadWatch};
 use mdetag_core::apply::Origins;
+use mdetag_core::cloud::Cloud;
+use mdetag_core::plan::TenantReference;
 use mdetag_core::plan::guard::Allowance;
 use mdetag_core::plan::{ChangeKey, History};
 use mdetag_core::policy::Policy;
@@ -20,7 +24,8 @@ use mdetag_core::time::{Clock, Timestamp, spoken};
 
 use super::context::Context;
 use super::exit::Exit;
-use super::failure::Failure;
+use super::failure::{Failure, chain};
+use super::history;
 use super::hunting;
 use super::known_service;
 use super::planning::{Inventory, KeptCounts, PlanInputs, PolicySet};
@@ -213,13 +218,9 @@ fn kept(
     }
 }
 
-fn from_file(context: &Context, path: &std::path::Path, set: Option<&PolicySet>) -> Result<Source, Failure> {
+fn from_file(context: &Context, path: &Path, set: Option<&PolicySet>) -> Result<Source, Failure> {
     let policy = set.map(|set| &set.policy);
-    let file = snapshot_file::read(path).map_err(|error| {
-        Failure::file(super::failure::chain(&error)).help(
-            "`mdetag snapshot -o FILE` records an inventory; with `--sandbox`, one of a simulated tenant",
-        )
-    })?;
+    let file = recorded(context, path)?;
     let pin = policy.and_then(|policy| policy.guard.tenant_id.as_ref());
     if let (Some((pin, _)), Some(id)) = (pin, &file.tenant.id)
         && !pin.eq_ignore_ascii_case(id)
@@ -256,8 +257,54 @@ fn from_file(context: &Context, path: &std::path::Path, set: Option<&PolicySet>)
     })
 }
 
+/// The value of `--inventory` that means the snapshot in the tenant's state. No file of Windows can have this name.
+const KEPT: &str = "state:";
+
+fn recorded(context: &Context, path: &Path) -> Result<SnapshotFile, Failure> {
+    if path == Path::new(KEPT) {
+        return kept_in_state(context);
+    }
+    snapshot_file::read(path).map_err(|error| {
+        Failure::file(chain(&error)).help(
+            "`mdetag snapshot -o FILE` records an inventory; with `--sandbox`, one of a simulated tenant",
+        )
+    })
+}
+
+/// The snapshot of the tenant that is named, or of the only one that has a snapshot.
+fn kept_in_state(context: &Context) -> Result<SnapshotFile, Failure> {
+    const HOW: &str =
+        "`mdetag snapshot --keep` keeps one; the flags for tenant, sandbox and state must be the same here";
+    // Looking for the folders of all tenants may list a large store.
+    let named = context.named_tenant();
+    let states = match named.id {
+        Some(_) => {
+            let cloud = named.cloud.or_else(|| Some(Cloud::default().word().to_owned()));
+            vec![state_store::of_tenant(context, &TenantReference { cloud, ..named }, StateNeed::May)?]
+        }
+        None => history::states(context)?,
+    };
+    let mut found = Vec::new();
+    for state in states {
+        let file = kept_snapshot::read(&state);
+        let file = file.map_err(|error| {
+            Failure::file(chain(&error)).help("`mdetag snapshot --keep` writes a new one in its place")
+        })?;
+        found.extend(file.map(|file| (state, file)));
+        if let [(first, _), (second, _)] = found.as_slice() {
+            let both = [first, second].map(|state| shown(state.path())).join(" and ");
+            return Err(Failure::usage(format!("more than one tenant has a snapshot in the state: {both}"))
+                .help("name one with --tenant or --sandbox"));
+        }
+    }
+    match found.pop() {
+        Some((_, file)) => Ok(file),
+        None => Err(Failure::file("the state holds no snapshot of this tenant".to_owned()).help(HOW)),
+    }
+}
+
 /// Says how old a recorded inventory is, once it is older than a day: ages in policies count from now, not from then.
-fn note_age(context: &Context, path: &std::path::Path, read_at: Option<Timestamp>) {
+fn note_age(context: &Context, path: &Path, read_at: Option<Timestamp>) {
     const DAY: Duration = Duration::from_secs(86_400);
     let Some(read_at) = read_at else { return };
     let now = context.policy_now();
@@ -268,7 +315,7 @@ fn note_age(context: &Context, path: &std::path::Path, read_at: Option<Timestamp
     if age > DAY {
         context.console.say(&format!(
             "note: {} was read {} {what} the time of this plan, to which ages like `lastSeen` are compared; to plan as of then: --now {}",
-            path.display(),
+            if path == Path::new(KEPT) { "the snapshot in the state".to_owned() } else { shown(path) },
             spoken(age),
             Timestamp::from_seconds(read_at.seconds()),
         ));

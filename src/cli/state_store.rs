@@ -152,7 +152,10 @@ pub fn ledgers(
 /// The lock object: an apply that died before its first entry left nothing else.
 const LOCK: &str = "apply.lock";
 
-/// The tenants that have runs or a lease in the store; `sandbox` and `tenant` narrow them.
+/// As [`StateDir::snapshot`] names it.
+const SNAPSHOT: &str = "snapshot.ndjson.zst";
+
+/// The tenants that have runs, a lease or a snapshot in the store; `sandbox` and `tenant` narrow them.
 ///
 /// # Errors
 /// A store that cannot be used.
@@ -170,10 +173,10 @@ pub fn tenants(
     for (key, _) in &keys {
         let below = key.strip_prefix(prefix).unwrap_or(key).trim_start_matches('/');
         match below.split('/').collect::<Vec<_>>().as_slice() {
-            [cloud, name, id, "runs" | LOCK, ..] if *cloud == SANDBOX => {
+            [cloud, name, id, "runs" | LOCK | SNAPSHOT, ..] if *cloud == SANDBOX => {
                 found.insert(((*cloud).to_owned(), Some((*name).to_owned()), (*id).to_owned()));
             }
-            [cloud, id, "runs" | LOCK, ..] => {
+            [cloud, id, "runs" | LOCK | SNAPSHOT, ..] => {
                 found.insert(((*cloud).to_owned(), None, (*id).to_owned()));
             }
             _ => {}

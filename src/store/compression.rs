@@ -2,7 +2,6 @@
 //!
 //! Knows no content.
 
-use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 use std::path::Path;
 
@@ -21,16 +20,24 @@ pub(super) struct DecompressedReader {
     pub(super) is_torn: bool,
 }
 
+/// Compressed bytes of a file, or of an object in a store.
+type Source = BufReader<Box<dyn Read + Send>>;
+
 enum Decoder {
-    Plain(BufReader<File>),
-    Gzip(Box<MultiGzDecoder<BufReader<File>>>),
+    Plain(Source),
+    Gzip(Box<MultiGzDecoder<Source>>),
     Zstandard(Box<Frames>),
 }
 
 impl DecompressedReader {
     /// Opens a file and looks at its first bytes.
     pub(super) fn open(path: &Path) -> io::Result<DecompressedReader> {
-        let mut file = BufReader::with_capacity(1 << 18, regular_file::open_argument(path)?);
+        DecompressedReader::new(Box::new(regular_file::open_argument(path)?))
+    }
+
+    /// Looks at the first bytes.
+    pub(super) fn new(source: Box<dyn Read + Send>) -> io::Result<DecompressedReader> {
+        let mut file = BufReader::with_capacity(1 << 18, source);
         let head = file.fill_buf()?;
         let inner = if head.starts_with(&[0x1f, 0x8b]) {
             Decoder::Gzip(Box::new(MultiGzDecoder::new(file)))
@@ -79,7 +86,7 @@ impl Read for DecompressedReader {
 
 /// A file of Zstandard frames one after another: what `zstd` writes for concatenated input, and what is written here.
 struct Frames {
-    source: BufReader<File>,
+    source: Source,
     decoder: FrameDecoder,
     is_open: bool,
 }

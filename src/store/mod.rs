@@ -15,6 +15,7 @@ mod journal_error;
 mod journal_header;
 mod journal_line;
 mod shared_ledger;
+pub mod kept_snapshot;
 pub mod ledger;
 pub mod lock;
 pub mod output_file;

@@ -4,7 +4,7 @@
 
 #![expect(missing_docs, reason = "fields and variants are named by what they hold")]
 
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufReader, Cursor, Read};
 use std::path::{Path, PathBuf};
 
 use super::compression::DecompressedReader;
@@ -58,8 +58,22 @@ pub enum SnapshotFileError {
 /// goes, and is untrusted.
 pub fn read(path: &Path) -> Result<SnapshotFile, SnapshotFileError> {
     let file_error = |source| SnapshotFileError::File { verb: "read", path: path.to_owned(), source };
+    read_source(path, DecompressedReader::open(path).map_err(file_error)?)
+}
+
+/// The same of a file that was read already. `path`: for messages.
+///
+/// # Errors
+/// As [`read`].
+pub(super) fn read_bytes(path: &Path, bytes: Vec<u8>) -> Result<SnapshotFile, SnapshotFileError> {
+    let source = DecompressedReader::new(Box::new(Cursor::new(bytes)));
+    let file_error = |source| SnapshotFileError::File { verb: "read", path: path.to_owned(), source };
+    read_source(path, source.map_err(file_error)?)
+}
+
+fn read_source(path: &Path, mut source: DecompressedReader) -> Result<SnapshotFile, SnapshotFileError> {
+    let file_error = |source| SnapshotFileError::File { verb: "read", path: path.to_owned(), source };
     let content = |fault: String| SnapshotFileError::Content { path: path.to_owned(), fault };
-    let mut source = DecompressedReader::open(path).map_err(file_error)?;
     let mut head = Vec::new();
     read_block(&mut source, &mut head).map_err(file_error)?;
     if head.starts_with(b"\xef\xbb\xbf") {

@@ -83,13 +83,14 @@ impl SnapshotPages {
     ///
     /// # Errors
     /// The disk says no.
-    pub fn write(self, path: &Path, stamp: &SnapshotStamp) -> Result<(), SnapshotFileError> {
+    pub fn write(&mut self, path: &Path, stamp: &SnapshotStamp) -> Result<(), SnapshotFileError> {
         let file_error = |source| SnapshotFileError::File { verb: "write", path: path.to_owned(), source };
         let mut wanted: Vec<u64> = self.kept.values().map(|(_, line)| *line).collect();
         wanted.sort_unstable();
         let stamp = SnapshotStamp { devices: wanted.len() as u64, ..stamp.clone() };
         let mut out = SnapshotLines::create(path, &stamp)?;
-        let mut spool = self.spool.into_inner().map_err(|error| file_error(error.into_error()))?;
+        self.spool.flush().map_err(file_error)?;
+        let spool = self.spool.get_mut();
         spool.rewind().map_err(file_error)?;
         let mut wanted = wanted.into_iter().peekable();
         for (number, line) in BufReader::new(spool).split(b'\n').enumerate() {

@@ -152,6 +152,11 @@ impl StateDir {
         [self.pending(), self.owed(), self.unwritable(), self.baselines(), self.service()]
     }
 
+    /// The inventory that `snapshot --keep` keeps.
+    pub fn snapshot(&self) -> PathBuf {
+        self.path.join("snapshot.ndjson.zst")
+    }
+
     /// The lock that an `apply` holds.
     pub fn lock(&self) -> PathBuf {
         self.path.join("apply.lock")
@@ -317,6 +322,7 @@ mod tests {
             state.history("r"),
             state.ledger("app").unwrap().join("list.ledger"),
             state.copy_mark(),
+            state.snapshot(),
             state.lock(),
         ];
         let locks = state.whole_files().map(|file| file.with_extension("lock"));

@@ -45,3 +45,32 @@ fn a_broken_policy_shows_every_problem_on_its_line() {
     let plan = project.run(&["plan", "--sandbox", "--format", "json"]).exits(1).json();
     assert!(plan["errors"].as_u64().unwrap() >= 3, "{plan}");
 }
+
+#[test]
+fn a_snapshot_in_the_state_is_planned_on_like_the_file_of_the_same_read() {
+    let project = Project::with_policy(
+        "version: 1\nclaims: [Tier0]\nrules:\n  - name: dcs\n    select: { computerDnsName: { glob: \"dc*\" } }\n    tags: [Tier0]\n",
+    );
+    let none = project.run(&["plan", "--inventory", "state:", "--sandbox"]).exits(1);
+    assert!(none.err.contains("snapshot --keep"), "{}", none.err);
+    let kept = project.run(&["snapshot", "--keep", "-o", "devices.ndjson", "--sandbox"]).exits(0);
+    assert!(kept.out.contains("snapshot.ndjson.zst") && kept.out.contains("devices.ndjson"), "{}", kept.out);
+    let plan = |inventory: &str| {
+        let args = ["plan", "--inventory", inventory, "--now", "2026-11-22", "--format", "json"];
+        let mut plan = project.run(&args).exits(0).json();
+        plan.as_object_mut().unwrap().remove("createdAt");
+        plan
+    };
+    let planned = plan("state:");
+    assert!(
+        !planned["changes"].as_array().unwrap().is_empty()
+            || !planned["groups"].as_array().unwrap().is_empty()
+    );
+    assert_eq!(planned, plan("devices.ndjson"));
+    project.run(&["snapshot", "--keep", "--sandbox=other"]).exits(0);
+    let two = project.run(&["plan", "--inventory", "state:"]).exits(1);
+    assert!(two.err.contains("name one with --tenant or --sandbox"), "{}", two.err);
+    project.run(&["plan", "--inventory", "state:", "--sandbox=other"]).exits(0);
+    project.run(&["apply", "--inventory", "state:"]).exits(1);
+    project.run(&["snapshot"]).exits(1);
+}

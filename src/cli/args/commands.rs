@@ -287,8 +287,12 @@ pub struct ImportArgs {
 #[derive(Debug, Args)]
 pub struct SnapshotArgs {
     /// Where to write
-    #[arg(short, long, value_name = "FILE")]
-    pub output: PathBuf,
+    #[arg(short, long, value_name = "FILE", required_unless_present = "keep")]
+    pub output: Option<PathBuf>,
+
+    /// Keep it in the tenant's state, where `--inventory state:` finds it
+    #[arg(long)]
+    pub keep: bool,
 }
 
 /// `history`.

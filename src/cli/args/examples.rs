@@ -119,6 +119,7 @@ const EXAMPLES: &[(&str, &[Example])] = &[
         "snapshot",
         &[
             ("mdetag snapshot -o devices.ndjson.gz", "the inventory, for --inventory"),
+            ("mdetag snapshot --keep", "in the tenant's state, for `--inventory state:`"),
             ("mdetag snapshot -o devices.ndjson.zst --tenant contoso", "of another profile"),
         ],
     ),

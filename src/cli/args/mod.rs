@@ -55,7 +55,7 @@ pub struct Global {
     #[arg(long, global = true, value_name = "NAME", env = "MDETAG_TENANT")]
     pub tenant: Option<String>,
 
-    /// Read the inventory from this file instead of the tenant (snapshot, list page, array or NDJSON; .gz and .zst too)
+    /// Read the inventory from this file instead of the tenant (snapshot, list page, array or NDJSON; .gz and .zst too); `state:` is what `snapshot --keep` kept
     #[arg(long, global = true, value_name = "FILE", env = "MDETAG_INVENTORY")]
     pub inventory: Option<PathBuf>,
 
@@ -193,7 +193,7 @@ pub enum Command {
     Groups(GroupsArgs),
     /// Write a policy set from the live tags that plans to zero changes
     Import(ImportArgs),
-    /// Save the inventory to a file (.zst and .gz by extension)
+    /// Save the inventory to a file (.zst and .gz by extension), or in the state
     Snapshot(SnapshotArgs),
     /// Who put which tag where, when, by which rule and run
     History(HistoryArgs),
