@@ -21,11 +21,11 @@ pub(super) struct DecompressedReader {
 }
 
 /// Compressed bytes of a file, or of an object in a store.
-type Source = BufReader<Box<dyn Read + Send>>;
+type CompressedSource = BufReader<Box<dyn Read + Send>>;
 
 enum Decoder {
-    Plain(Source),
-    Gzip(Box<MultiGzDecoder<Source>>),
+    Plain(CompressedSource),
+    Gzip(Box<MultiGzDecoder<CompressedSource>>),
     Zstandard(Box<Frames>),
 }
 
@@ -86,7 +86,7 @@ impl Read for DecompressedReader {
 
 /// A file of Zstandard frames one after another: what `zstd` writes for concatenated input, and what is written here.
 struct Frames {
-    source: Source,
+    source: CompressedSource,
     decoder: FrameDecoder,
     is_open: bool,
 }

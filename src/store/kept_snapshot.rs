@@ -2,8 +2,9 @@
 //!
 //! There is one, and the next takes its place.
 
-use std::io::{Error, ErrorKind};
+use std::io::{Error, ErrorKind, Read};
 
+use super::regular_file;
 use super::snapshot_file::{self, SnapshotFile, SnapshotFileError};
 use super::snapshot_header::SnapshotStamp;
 use super::snapshot_writer::SnapshotPages;
@@ -27,7 +28,8 @@ pub fn keep(
     // The name decides on compression.
     let packed = folder.path().join(path.file_name().unwrap_or_default());
     pages.write(&packed, stamp)?;
-    let bytes = std::fs::read(&packed).map_err(failed)?;
+    let mut bytes = Vec::new();
+    regular_file::open_argument(&packed).and_then(|mut file| file.read_to_end(&mut bytes)).map_err(failed)?;
     state.backend().write(&path, &bytes).map_err(failed)
 }
 
