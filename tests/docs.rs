@@ -204,6 +204,49 @@ fn every_printed_mdetag_yaml_is_valid() {
     nothing(sources.iter().flat_map(|sources| lines(sources, policy::settings::read(sources).1)).collect());
 }
 
+/// What every recipe asks of `mdetag state show --format json` before it lets a wave start; rollouts whose state cannot be read are due.
+const DUE: &str = "[.tenants[] | .nextWaves // [{ isDue: true }] | .[] | select(.isDue)] | length";
+
+#[test]
+fn the_recipes_of_ci_systems_come_back_for_a_wave_by_a_schedule_and_resume_only_what_is_due() {
+    for name in ["github/mdetag-apply.yml", "gitlab/.gitlab-ci.yml", "azure-devops/azure-pipelines.yml"] {
+        let recipe = read(&format!("examples/ci/{name}"));
+        let asks = recipe.matches("mdetag state show --format json").count();
+        assert_eq!((asks, recipe.matches(DUE).count()), (1, 1), "{name} asks what is due");
+        // GitLab keeps its schedules outside of the file.
+        let is_scheduled =
+            recipe.contains("cron: \"43 * * * *\"") || recipe.contains("MDETAG_SCHEDULE == \"waves\"");
+        assert!(is_scheduled, "{name} has no schedule");
+    }
+}
+
+#[test]
+fn the_azure_recipe_writes_on_a_schedule_only_what_the_look_found_due() {
+    let recipe: serde_json::Value =
+        serde_yaml::from_str(&read("examples/ci/azure-devops/azure-pipelines.yml")).unwrap();
+    let list = |key: &str| recipe[key].as_array().cloned().unwrap_or_default();
+    let waves = list("schedules").into_iter().find(|schedule| schedule["displayName"] == "waves").unwrap();
+    assert_eq!(
+        (&waves["always"], &waves["batch"]),
+        (&"true".into(), &"true".into()),
+        "one at a time, also without a commit"
+    );
+    let stage = |name: &str| list("stages").into_iter().find(|stage| stage["stage"] == name).unwrap();
+    let condition = |name: &str| stage(name)["condition"].as_str().unwrap().to_owned();
+    assert!(condition("plan").contains("eq(variables.isSchedule, 'False')"));
+    assert!(condition("drift").contains("eq(variables.isWaves, 'False')"));
+    assert!(condition("rollout").contains("eq(variables.isWaves, 'True')"));
+    // The names of stage, job, step and variable, as the look sets it.
+    let look = &stage("rollout")["jobs"][0];
+    let ask = look["steps"].as_array().unwrap().last().unwrap();
+    assert_eq!((&look["job"], &ask["name"]), (&"look".into(), &"ask".into()));
+    assert!(ask["bash"].as_str().unwrap().contains("variable=due;isOutput=true]$due"));
+    assert!(condition("apply").contains("ne(dependencies.rollout.outputs['look.ask.due'], '0')"));
+    assert_eq!(stage("apply")["dependsOn"], serde_json::json!(["plan", "rollout"]));
+    let resumes = recipe["variables"]["isResume"].as_str().unwrap();
+    assert!(resumes.contains("variables['Build.CronSchedule.DisplayName'], 'waves'"), "{resumes}");
+}
+
 /// The pods that a Kubernetes document makes.
 fn pods(document: &serde_json::Value) -> Vec<&serde_json::Value> {
     ["/spec/template/spec", "/spec/jobTemplate/spec/template/spec"]

@@ -3,6 +3,8 @@
 //!
 //! Predicts from the file of device groups, and says how far the live groups agree with it. Whether a move is allowed is for `guard`.
 
+mod moves;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -16,10 +18,9 @@ use crate::inventory::{DeviceSet, Row, Snapshot};
 use crate::policy::{Counted, DeviceGroups, GroupIndex, Policy};
 use crate::text;
 
-/// Devices that are named as a sample.
-const SAMPLE: usize = 3;
-/// Tags that are named as the cause of one move.
-const MOST_TAGS: usize = 10;
+pub use moves::{GroupMove, MoveDoubt, RemediationChange};
+use moves::{MoveTally, SAMPLE};
+
 /// Predictions are unreliable where more than this share of the devices with a group name are in another group: 5 %, in twentieths.
 const UNRELIABLE_TWENTIETHS: u64 = 1;
 
@@ -55,41 +56,6 @@ pub struct GroupCount {
     pub name: String,
     /// Devices in scope.
     pub devices: u64,
-}
-
-/// Devices that go from one group to another.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct GroupMove {
-    /// The group before the plan.
-    pub from: String,
-    /// The group after it.
-    pub to: String,
-    /// How many devices in scope.
-    pub devices: u64,
-    /// The tags that cause it, each with `+` or `-`, bytewise; the first ten.
-    pub tags: Vec<String>,
-    /// What happens to automatic remediation.
-    pub remediation: RemediationChange,
-    /// Access groups that see the devices from then on; `everyone` where the new group names none.
-    pub gain: Vec<String>,
-    /// Access groups that no longer see them.
-    pub lose: Vec<String>,
-    /// The first devices by id.
-    pub sample: Vec<String>,
-}
-
-/// What a move does to automatic remediation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub enum RemediationChange {
-    /// More happens without an approval.
-    Rises,
-    /// Less happens without an approval.
-    Falls,
-    /// The level is the same.
-    Same,
-    /// The file does not say for both groups.
-    Unknown,
 }
 
 /// How far the live `rbacGroupName` agrees with the file, on devices in scope whose tags the plan leaves alone.
@@ -169,15 +135,15 @@ pub fn consequences(
     let after = membership.assign_after(&before, &plan.tags, &edits(plan, &changed, &is_watched));
     let foresight = MovePrediction { groups, snapshot, scope, plan, changed: &changed, is_watched };
     let possible = foresight.possible();
-    let (moves, predicted) = foresight.moves(&before, &after);
+    let moves = foresight.moves(&before, &after);
     let check = foresight.check(&before, written_lately);
     let bounds = foresight.bounds(policy, &before, &after, &possible, check.reliable);
     Some(Consequences {
         before: foresight.counts(&before),
         after: foresight.counts(&after),
-        moves,
         exposure: foresight.exposure(),
-        predicted,
+        predicted: moves.devices(),
+        moves: moves.finish(groups, check.reliable),
         possible: possible.count() as u64,
         emptied: foresight.emptied(&before, &after),
         bounds,
@@ -212,14 +178,6 @@ fn edits<'a>(plan: &'a Plan, rows: &[Option<Row>], is_watched: &[bool]) -> Vec<(
         change.add.iter().chain(&change.remove).any(|tag| is_watched[tag.tag.0 as usize])
     };
     edits.filter(|(_, change)| may_move(change)).collect()
-}
-
-/// The devices that go from one group to another.
-#[derive(Default)]
-struct MovedDevices<'a> {
-    devices: u64,
-    tags: BTreeSet<(char, &'a str)>,
-    sample: Vec<String>,
 }
 
 struct MovePrediction<'a> {
@@ -260,28 +218,15 @@ impl MovePrediction<'_> {
         DeviceSet::of(self.snapshot.len(), rows)
     }
 
-    fn moves(&self, before: &Assignment, after: &Assignment) -> (Vec<GroupMove>, u64) {
-        let mut found: BTreeMap<(GroupIndex, GroupIndex), MovedDevices<'_>> = BTreeMap::new();
-        let mut total = 0;
+    fn moves(&self, before: &Assignment, after: &Assignment) -> MoveTally<'_> {
+        let mut found = MoveTally::default();
         for (change, row) in self.in_scope() {
             let (from, to) = (before.of(row), after.of(row));
-            if from == to {
-                continue;
-            }
-            total += 1;
-            let movers = found.entry((from, to)).or_default();
-            movers.devices += 1;
-            if movers.tags.len() < MOST_TAGS {
-                movers.tags.extend(self.watched(change));
-            }
-            if movers.sample.len() < SAMPLE {
-                movers.sample.push(self.snapshot.label(row).to_owned());
+            if from != to {
+                found.count(from, to, self.watched(change), self.snapshot.label(row));
             }
         }
-        let mut moves: Vec<GroupMove> =
-            found.into_iter().map(|(ends, movers)| self.group_move(ends, movers)).collect();
-        moves.sort_by_key(|one| std::cmp::Reverse(one.devices));
-        (moves, total)
+        found
     }
 
     /// Groups that removals leave without any device, in order of rank.
@@ -303,26 +248,6 @@ impl MovePrediction<'_> {
             tags: tags.into_iter().map(Arc::clone).collect(),
         });
         emptied.collect()
-    }
-
-    fn group_move(&self, (from, to): (GroupIndex, GroupIndex), movers: MovedDevices<'_>) -> GroupMove {
-        let remediation = match (self.groups.remediation(from), self.groups.remediation(to)) {
-            (Some(old), Some(new)) if new > old => RemediationChange::Rises,
-            (Some(old), Some(new)) if new < old => RemediationChange::Falls,
-            (Some(_), Some(_)) => RemediationChange::Same,
-            _ => RemediationChange::Unknown,
-        };
-        let (old, new) = (self.groups.access(from), self.groups.access(to));
-        GroupMove {
-            from: self.groups.name(from).to_owned(),
-            to: self.groups.name(to).to_owned(),
-            devices: movers.devices,
-            tags: movers.tags.iter().take(MOST_TAGS).map(|(sign, tag)| format!("{sign}{tag}")).collect(),
-            remediation,
-            gain: without(new, old),
-            lose: without(old, new),
-            sample: movers.sample,
-        }
     }
 
     fn counts(&self, assignment: &Assignment) -> Vec<GroupCount> {
@@ -352,7 +277,7 @@ impl MovePrediction<'_> {
         let mut named = 0;
         for row in left_alone.iter() {
             let predicted = before.of(row);
-            if predicted == GroupIndex::Merged || self.is_unpredictable(predicted) {
+            if predicted == GroupIndex::Merged || self.groups.is_unpredictable(predicted) {
                 continue;
             }
             let reported = live.name(row);
@@ -372,13 +297,6 @@ impl MovePrediction<'_> {
         }
         found.reliable = found.differ * 20 <= named * UNRELIABLE_TWENTIETHS;
         found
-    }
-
-    fn is_unpredictable(&self, index: GroupIndex) -> bool {
-        match index {
-            GroupIndex::Group(rank) => self.groups.groups[usize::from(rank)].unpredictable.is_some(),
-            _ => false,
-        }
     }
 
     /// What each invariant on a group counts, and between which bounds the truth lies where the prediction is unreliable.
@@ -401,7 +319,8 @@ impl MovePrediction<'_> {
                     rows.filter(|row| Some(assignment.of(*row)) == index).count() as u64
                 };
                 let predicted = count(after, &mut self.scope.iter());
-                let is_certain = is_reliable && index.is_some_and(|index| !self.is_unpredictable(index));
+                let is_certain =
+                    is_reliable && index.is_some_and(|index| !self.groups.is_unpredictable(index));
                 let (least, most) = if is_certain {
                     (predicted, predicted)
                 } else {
@@ -451,15 +370,6 @@ impl MovePrediction<'_> {
             }
         }
         Exposure { before, after }
-    }
-}
-
-/// The access groups in `some` that are not in `others`; an empty list means everyone.
-fn without(some: &[String], others: &[String]) -> Vec<String> {
-    match (some.is_empty(), others.is_empty()) {
-        (true, true) | (false, true) => Vec::new(),
-        (true, false) => vec!["everyone".to_owned()],
-        (false, false) => some.iter().filter(|one| !others.contains(one)).cloned().collect(),
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Names of groups, tags and devices come from elsewhere: each renderer passes its own way to escape them.
 
-use crate::plan::consequences::{Consequences, GroupCheck, GroupMove, RemediationChange};
+use crate::plan::consequences::{Consequences, GroupCheck, GroupMove, MoveDoubt, RemediationChange};
 
 use super::escape::clip;
 use super::model::{Model, Subject};
@@ -64,10 +64,11 @@ pub fn doubt(check: &GroupCheck) -> Option<String> {
 
 /// `Device groups: 3 devices change group`.
 pub fn heading(found: &Consequences) -> String {
-    let unreliable = if found.check.reliable {
-        String::new()
-    } else {
-        format!(" as predicted (UNRELIABLE: up to {})", number(found.judged_moves()))
+    let doubted = found.moves.iter().filter(|one| !one.unreliable.is_empty());
+    let unreliable = match (found.check.reliable, doubted.map(|one| one.devices).sum()) {
+        (true, 0) => String::new(),
+        (true, doubted) => format!(" as predicted (UNRELIABLE for {})", number(doubted)),
+        (false, _) => format!(" as predicted (UNRELIABLE: up to {})", number(found.judged_moves())),
     };
     match found.predicted {
         0 => format!("Device groups: no device changes group{unreliable}"),
@@ -81,6 +82,9 @@ pub fn heading(found: &Consequences) -> String {
 /// `Tier-0 servers → Servers: 3 devices because of -Tier0; …`: one move in a sentence.
 pub fn sentence(one: &GroupMove, escape: Escape<'_>) -> String {
     let mut text = format!("{} → {}: {}", escape(&one.from), escape(&one.to), counted(one.devices, "device"));
+    if let Some(doubts) = doubts(one, escape) {
+        text.push_str(&format!(" (UNRELIABLE: {doubts})"));
+    }
     if !one.tags.is_empty() {
         text.push_str(&format!(" because of {}", names(&one.tags, escape)));
     }
@@ -109,6 +113,27 @@ pub fn remediation(change: RemediationChange) -> &'static str {
         RemediationChange::Same => "automatic remediation stays",
         RemediationChange::Unknown => "automatic remediation is unknown",
     }
+}
+
+/// The same in a word, for a cell or a label.
+pub fn change_word(change: RemediationChange) -> &'static str {
+    match change {
+        RemediationChange::Rises => "rises",
+        RemediationChange::Falls => "falls",
+        RemediationChange::Same => "same",
+        RemediationChange::Unknown => "unknown",
+    }
+}
+
+/// Why a move cannot be relied on.
+pub fn doubts(one: &GroupMove, escape: Escape<'_>) -> Option<String> {
+    let why = |doubt: &MoveDoubt| match doubt {
+        MoveDoubt::LiveGroups => "the service reports other groups than the file predicts".to_owned(),
+        MoveDoubt::From => format!("who is in {} cannot be predicted", escape(&one.from)),
+        MoveDoubt::To => format!("who is in {} cannot be predicted", escape(&one.to)),
+    };
+    let why: Vec<String> = one.unreliable.iter().map(why).collect();
+    (!why.is_empty()).then(|| why.join("; "))
 }
 
 /// Some names in a row, the rest as a number.
@@ -175,12 +200,44 @@ mod tests {
         assert!(text.starts_with(doubt), "{text}");
         let moves = "
 Device groups: 3 devices change group as predicted (UNRELIABLE: up to 12)
-  Tier-0 servers → Servers: 3 devices because of -Tier0; gain sight: SOC tier 1; automatic remediation RISES; dc01, dc02, … 1 more
+  Tier-0 servers → Servers: 3 devices (UNRELIABLE: the service reports other groups than the file predicts) because of -Tier0; gain sight: SOC tier 1; automatic remediation RISES; dc01, dc02, … 1 more
   Servers: 40 → 43 devices
   Tier-0 servers: 3 → 0 devices
   Exposure weight: 1,204.50 → 1,210.00 (+5.50)
 ";
         assert!(text.contains(moves), "{text}");
+    }
+
+    #[test]
+    fn a_move_of_a_group_that_nobody_can_predict_is_marked_alone_in_every_format() {
+        let mut plan = fixtures::regrouped();
+        let groups = plan.groups.as_mut().unwrap();
+        groups.check = GroupCheck { reliable: true, of: 9, ..GroupCheck::default() };
+        let sure =
+            GroupMove { to: "Lab".to_owned(), devices: 1, unreliable: Vec::new(), ..groups.moves[0].clone() };
+        groups.moves[0].unreliable = vec![MoveDoubt::To];
+        groups.moves.push(sure);
+        let text = render(Format::Human, &plan);
+        for line in [
+            "Device groups: 3 devices change group as predicted (UNRELIABLE for 3)\n",
+            "Servers: 3 devices (UNRELIABLE: who is in Servers cannot be predicted) because of",
+            "Lab: 1 device because of",
+        ] {
+            assert!(text.contains(line), "`{line}` in {text}");
+        }
+        let text = render(Format::Markdown, &plan);
+        assert!(text.contains("(UNRELIABLE: who is in `Servers` cannot be predicted)"), "{text}");
+        assert!(text.contains("`Lab`: 1 device because of"), "{text}");
+        for format in [Format::Junit, Format::Sarif, Format::CodeQuality, Format::Html, Format::Csv] {
+            let text = render(format, &plan);
+            assert_eq!(text.matches("cannot be predicted").count(), 1, "{format:?}: {text}");
+        }
+        for format in [Format::Json, Format::Ndjson] {
+            assert_eq!(render(format, &plan).matches("\"unreliable\"").count(), 1, "{format:?}");
+        }
+        let text = render(Format::Openmetrics, &plan);
+        assert!(text.contains("to=\"Servers\",remediation=\"rises\",reliable=\"false\"} 3"), "{text}");
+        assert!(text.contains("to=\"Lab\",remediation=\"rises\",reliable=\"true\"} 1"), "{text}");
     }
 
     #[test]
@@ -201,7 +258,9 @@ Device groups: 3 devices change group as predicted (UNRELIABLE: up to 12)
         let text = render(Format::Markdown, &fixtures::regrouped());
         assert!(text.starts_with("**⚠ `device groups: 7 of 100"), "{text}");
         assert!(
-            text.contains("- `Tier-0 servers` → `Servers`: 3 devices because of `-Tier0`; gain sight"),
+            text.contains(
+                "- `Tier-0 servers` → `Servers`: 3 devices (UNRELIABLE: the service reports other groups than the file predicts) because of `-Tier0`; gain sight"
+            ),
             "{text}"
         );
         assert!(text.contains("- `Servers`: 40 → 43 devices"), "{text}");
@@ -230,7 +289,7 @@ Device groups: 3 devices change group as predicted (UNRELIABLE: up to 12)
     fn gauges_count_moves_and_devices_that_differ() {
         let text = render(Format::Openmetrics, &fixtures::regrouped());
         for line in [
-            "mdetag_group_moves{tenant=\"contoso\",from=\"Tier-0 servers\",to=\"Servers\",remediation=\"rises\"} 3",
+            "mdetag_group_moves{tenant=\"contoso\",from=\"Tier-0 servers\",to=\"Servers\",remediation=\"rises\",reliable=\"false\"} 3",
             "mdetag_groups_differ{tenant=\"contoso\"} 7",
             "mdetag_groups_reliable{tenant=\"contoso\"} 0",
         ] {
@@ -243,7 +302,9 @@ Device groups: 3 devices change group as predicted (UNRELIABLE: up to 12)
     fn the_page_has_a_table_and_a_picture_of_the_moves() {
         let mut plan = fixtures::regrouped();
         let text = render(Format::Html, &plan);
-        assert!(text.contains("<td><bdi>Tier-0 servers</bdi></td><td><bdi>Servers</bdi></td>"), "{text}");
+        for cell in ["data-name=\"From\"><bdi>Tier-0 servers</bdi>", "data-name=\"To\"><bdi>Servers</bdi>"] {
+            assert!(text.contains(cell), "{text}");
+        }
         assert!(text.contains("class=\"flow rises\""), "{text}");
         plan.groups.as_mut().unwrap().moves[0].to = "</svg><script>x".to_owned();
         let text = render(Format::Html, &plan);

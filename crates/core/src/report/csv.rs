@@ -4,13 +4,16 @@
 
 use std::io::{self, Write};
 
+use crate::plan::consequences::GroupMove;
+
+use super::consequences;
 use super::escape;
 use super::last;
 use super::model::{Model, ReportRow, What};
 use super::row::{self, cause_name};
 use super::words;
 
-const COLUMNS: [&str; 15] = [
+const COLUMNS: [&str; WIDTH] = [
     "class",
     "action",
     "deviceId",
@@ -26,7 +29,19 @@ const COLUMNS: [&str; 15] = [
     "outcome",
     "error",
     "lastDevices",
+    "groupFrom",
+    "groupTo",
+    "devices",
+    "sample",
+    "remediation",
+    "gainSight",
+    "loseSight",
+    "unreliable",
 ];
+
+/// Columns that say something of a change; those behind them are of a move between device groups.
+const OF_CHANGE: usize = 15;
+const WIDTH: usize = OF_CHANGE + 8;
 
 /// Writes the report.
 ///
@@ -37,6 +52,11 @@ pub fn csv(model: &Model<'_>, out: &mut dyn Write) -> io::Result<()> {
     writer.write_record(COLUMNS).map_err(io_error)?;
     for row in model.rows().chain(model.lost_rows()).chain(model.rows_beside()) {
         let cells = cells(model, &row);
+        let cells = cells.iter().map(|cell| escape::csv(cell).into_owned());
+        writer.write_record(cells.chain([const { String::new() }; WIDTH - OF_CHANGE])).map_err(io_error)?;
+    }
+    for one in consequences::foreseen(model).iter().flat_map(|found| &found.moves) {
+        let cells = move_cells(one);
         let cells = cells.iter().map(|cell| escape::csv(cell).into_owned());
         writer.write_record(cells).map_err(io_error)?;
     }
@@ -60,7 +80,7 @@ pub(super) fn io_error(error: csv::Error) -> io::Error {
     }
 }
 
-fn cells(model: &Model<'_>, row: &ReportRow<'_>) -> [String; 15] {
+fn cells(model: &Model<'_>, row: &ReportRow<'_>) -> [String; OF_CHANGE] {
     let plan = model.plan();
     let cause = row.cause.and_then(|index| plan.causes.get(index.0 as usize));
     let (from, to) = match row.what {
@@ -94,6 +114,26 @@ fn cells(model: &Model<'_>, row: &ReportRow<'_>) -> [String; 15] {
     ]
 }
 
+/// A move between device groups: its tags stand in the column of the tag.
+fn move_cells(one: &GroupMove) -> [String; WIDTH] {
+    let mut cells = [const { String::new() }; WIDTH];
+    let (of_change, of_move) = cells.split_at_mut(OF_CHANGE);
+    (of_change[0], of_change[1]) = ("groups".to_owned(), "groupMove".to_owned());
+    of_change[4] = one.tags.join(", ");
+    let own = [
+        one.from.clone(),
+        one.to.clone(),
+        one.devices.to_string(),
+        one.sample.join(", "),
+        consequences::change_word(one.remediation).to_owned(),
+        one.gain.join(", "),
+        one.lose.join(", "),
+        consequences::doubts(one, &str::to_owned).unwrap_or_default(),
+    ];
+    of_move.clone_from_slice(&own);
+    cells
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -104,6 +144,26 @@ mod tests {
     fn every_column_is_documented() {
         let guide = include_str!("../../../../docs/reports.md");
         assert!(COLUMNS.iter().all(|column| guide.contains(&format!("`{column}`"))));
+    }
+
+    #[test]
+    fn each_move_between_device_groups_is_a_row_and_says_whether_it_can_be_relied_on() {
+        let rows = |plan: &crate::plan::Plan, subject| -> Vec<Vec<String>> {
+            let mut out = Vec::new();
+            csv(&Model::new(Input::new(subject, plan)), &mut out).unwrap();
+            let mut reader = ::csv::ReaderBuilder::new().has_headers(false).from_reader(&*out);
+            let rows = reader.records().map(|row| row.unwrap().iter().map(str::to_owned).collect());
+            rows.filter(|row: &Vec<String>| row[1] == "groupMove").collect()
+        };
+        let mut plan = fixtures::regrouped();
+        let moved = rows(&plan, Subject::Plan);
+        assert_eq!(moved.len(), 1);
+        let doubt = "the service reports other groups than the file predicts";
+        let own = ["Tier-0 servers", "Servers", "3", "dc01, dc02", "rises", "SOC tier 1", "", doubt];
+        assert_eq!((&*moved[0][0], &*moved[0][4]), ("groups", "'-Tier0"), "a formula is none");
+        assert_eq!(moved[0][OF_CHANGE..], own);
+        plan.groups.as_mut().unwrap().moves[0].unreliable.clear();
+        assert_eq!(rows(&plan, Subject::Drift)[0][WIDTH - 1], "");
     }
 
     /// A pipe without a reader.

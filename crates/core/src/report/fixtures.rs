@@ -261,6 +261,7 @@ pub(super) fn regrouped() -> Plan {
             gain: vec!["SOC tier 1".to_owned()],
             lose: Vec::new(),
             sample: vec!["dc01".to_owned(), "dc02".to_owned()],
+            unreliable: vec![MoveDoubt::LiveGroups],
         }],
         check: GroupCheck {
             differ: 7,

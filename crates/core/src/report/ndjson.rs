@@ -1,4 +1,5 @@
-//! One change a line, for log pipelines, and one a device on which a template yields no tag: neither, no line.
+//! One change a line, for log pipelines, one a device on which a template yields no tag, and one a move between device groups:
+//! none of them, no line.
 //!
 //! Each line names its tenant and time, because a pipeline mixes the lines of many.
 
@@ -7,9 +8,11 @@ use std::io::{self, Write};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::plan::consequences::GroupMove;
 use crate::time::Timestamp;
 
-use super::model::{Model, ReportRow};
+use super::consequences;
+use super::model::Model;
 use super::row::{self, RowDocument};
 
 /// One line.
@@ -30,9 +33,25 @@ pub struct LineDocument<'a> {
     /// The run, for `apply`.
     #[serde(skip_serializing_if = "Option::is_none")]
     run_id: Option<&'a str>,
-    /// The change.
+    /// What it says.
     #[serde(flatten)]
-    change: RowDocument<'a>,
+    of: LineSubject<'a>,
+}
+
+/// What a line is about.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[serde(untagged)]
+enum LineSubject<'a> {
+    /// A change.
+    Change(Box<RowDocument<'a>>),
+    /// A move between device groups.
+    #[serde(rename_all = "camelCase")]
+    Move {
+        /// `groupMove`.
+        action: &'static str,
+        /// The move, as plan files have it.
+        group_move: &'a GroupMove,
+    },
 }
 
 /// Writes the report.
@@ -41,10 +60,12 @@ pub struct LineDocument<'a> {
 /// Those of the writer.
 pub fn ndjson(model: &Model<'_>, out: &mut dyn Write) -> io::Result<()> {
     let mut rows = model.rows().chain(model.lost_rows()).chain(model.rows_beside());
-    rows.try_for_each(|row| line(model, &row, out))
+    rows.try_for_each(|row| line(model, LineSubject::Change(Box::new(row::document(model, &row))), out))?;
+    let mut moves = consequences::foreseen(model).into_iter().flat_map(|found| &found.moves);
+    moves.try_for_each(|one| line(model, LineSubject::Move { action: "groupMove", group_move: one }, out))
 }
 
-fn line(model: &Model<'_>, row: &ReportRow<'_>, out: &mut dyn Write) -> io::Result<()> {
+fn line<'a>(model: &Model<'a>, of: LineSubject<'a>, out: &mut dyn Write) -> io::Result<()> {
     let header = &model.plan().header;
     let document = LineDocument {
         time: header.created_at,
@@ -52,7 +73,7 @@ fn line(model: &Model<'_>, row: &ReportRow<'_>, out: &mut dyn Write) -> io::Resu
         tenant: header.tenant.id.as_deref(),
         cloud: header.tenant.cloud.as_deref(),
         run_id: model.input.run.map(|run| run.run_id.as_str()).filter(|id| !id.is_empty()),
-        change: row::document(model, row),
+        of,
     };
     serde_json::to_writer(&mut *out, &document)?;
     out.write_all(b"\n")
@@ -84,6 +105,23 @@ mod tests {
         assert_eq!(first["place"]["line"], 12);
         assert_eq!(lines[1]["deviceValue"]["to"], "High");
         assert!(self::lines(Input::new(Subject::Plan, &fixtures::empty())).is_empty());
+    }
+
+    #[test]
+    fn each_move_between_device_groups_is_a_line_and_says_whether_it_can_be_relied_on() {
+        let mut plan = fixtures::regrouped();
+        let moves = |plan: &crate::plan::Plan, subject| -> Vec<serde_json::Value> {
+            let lines = lines(Input::new(subject, plan)).into_iter();
+            lines.filter(|line| line["action"] == "groupMove").collect()
+        };
+        let [only] = &moves(&plan, Subject::Plan)[..] else { panic!("one move") };
+        assert_eq!((&only["report"], only.get("device")), (&"plan".into(), None));
+        let moved = &only["groupMove"];
+        assert_eq!((&moved["from"], &moved["to"]), (&"Tier-0 servers".into(), &"Servers".into()));
+        assert_eq!((&moved["devices"], &moved["tags"][0]), (&3.into(), &"-Tier0".into()));
+        assert_eq!(moved["unreliable"], serde_json::json!(["liveGroups"]));
+        plan.groups.as_mut().unwrap().moves[0].unreliable.clear();
+        assert!(moves(&plan, Subject::Drift)[0]["groupMove"].get("unreliable").is_none());
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::io::{self, Write};
 use hashbrown::HashMap;
 
 use crate::apply::Outcome;
-use crate::plan::consequences::RemediationChange;
+use crate::plan::consequences::GroupMove;
 
 use super::consequences;
 use super::escape::{self, clip};
@@ -165,20 +165,24 @@ fn foreseen(model: &Model<'_>, name: &str) -> Vec<MetricSample> {
     let Some(found) = consequences::foreseen(model) else { return Vec::new() };
     match name {
         "mdetag_group_moves" => {
-            let labels = |from: &str, to: &str, remediation: &str| {
+            let labels = |from: &str, to: &str, remediation: &str, reliable: &str| {
                 vec![
                     ("from", clip(from, 100).into_owned()),
                     ("to", clip(to, 100).into_owned()),
                     ("remediation", remediation.to_owned()),
+                    ("reliable", reliable.to_owned()),
                 ]
             };
             let shown = found.moves.iter().take(SERIES);
-            let mut moves: Vec<MetricSample> = shown
-                .map(|one| (labels(&one.from, &one.to, remediation(one.remediation)), one.devices))
-                .collect();
+            let sample = |one: &GroupMove| {
+                let reliable = if one.unreliable.is_empty() { "true" } else { "false" };
+                let remediation = consequences::change_word(one.remediation);
+                (labels(&one.from, &one.to, remediation, reliable), one.devices)
+            };
+            let mut moves: Vec<MetricSample> = shown.map(sample).collect();
             let rest: u64 = found.moves.iter().skip(SERIES).map(|one| one.devices).sum();
             if rest > 0 {
-                moves.push((labels("", "", ""), rest));
+                moves.push((labels("", "", "", ""), rest));
             }
             moves
         }
@@ -189,15 +193,6 @@ fn foreseen(model: &Model<'_>, name: &str) -> Vec<MetricSample> {
             stages.map(|(stage, weight)| (vec![("stage", stage.to_owned())], weight)).into()
         }
         _ => Vec::new(),
-    }
-}
-
-fn remediation(change: RemediationChange) -> &'static str {
-    match change {
-        RemediationChange::Rises => "rises",
-        RemediationChange::Falls => "falls",
-        RemediationChange::Same => "same",
-        RemediationChange::Unknown => "unknown",
     }
 }
 

@@ -18,10 +18,10 @@ groups:
   - { name: Servers, remediation: full, access: [SOC tier 1, SOC tier 2], when: { os: [{ startsWith: WindowsServer }] } }
 ";
 
-fn sources(policy: &str) -> Sources {
+fn sources(policy: &str, groups: &str) -> Sources {
     let mut sources =
         Sources { files: vec![Source::new("p.yaml", 0, "p.yaml", policy)], ..Sources::default() };
-    sources.data.insert((0, "groups.yaml".to_owned()), Ok(Arc::from(GROUPS.as_bytes())));
+    sources.data.insert((0, "groups.yaml".to_owned()), Ok(Arc::from(groups.as_bytes())));
     sources
 }
 
@@ -40,8 +40,18 @@ pub(in crate::plan) fn planned_with(policy_text: &str, case: TagCase, devices: &
 }
 
 fn planned_under(policy_text: &str, case: TagCase, devices: &[String], history: &History) -> Planned {
+    planned_in(GROUPS, policy_text, case, devices, history)
+}
+
+fn planned_in(
+    groups: &str,
+    policy_text: &str,
+    case: TagCase,
+    devices: &[String],
+    history: &History,
+) -> Planned {
     let now = Timestamp::parse("2026-11-24").unwrap();
-    let sources = sources(policy_text);
+    let sources = sources(policy_text, groups);
     let (policy, findings) = policy::resolve(&sources, case, now);
     assert!(findings.iter().all(|finding| finding.severity != Severity::Error), "{findings:?}");
     let mut builder = SnapshotBuilder::new();
@@ -91,6 +101,23 @@ fn a_file_that_the_live_groups_contradict_is_judged_by_every_possible_move() {
     assert_eq!((groups.check.differ, groups.check.of, groups.check.reliable), (20, 20, false));
     assert_eq!(groups.check.sample[0], "s0.lab: reported in Somewhere else, predicted in Servers");
     assert_eq!((groups.predicted, groups.possible, groups.judged_moves()), (1, 1, 1));
+}
+
+#[test]
+fn a_move_says_why_it_cannot_be_relied_on() {
+    let doubts = |fleet: &[String], groups: &str| -> Vec<Vec<MoveDoubt>> {
+        let planned = planned_in(groups, TAKES_TIER0, TagCase::Exact, fleet, &History::default());
+        planned.plan.groups.unwrap().moves.into_iter().map(|one| one.unreliable).collect()
+    };
+    let moving = server(20, r#""Tier0""#, "Tier-0 servers");
+    assert_eq!(doubts(std::slice::from_ref(&moving), GROUPS), [[]]);
+    let contradicted: Vec<String> =
+        (0..20).map(|id| server(id, "", "Elsewhere")).chain([moving.clone()]).collect();
+    assert_eq!(doubts(&contradicted, GROUPS), [[MoveDoubt::LiveGroups]]);
+    let from = GROUPS.replace("when: { tag", "when: { os: [{ in: [BeOS, WindowsServer2022] }], tag");
+    assert_eq!(doubts(std::slice::from_ref(&moving), &from), [[MoveDoubt::From]]);
+    let to = GROUPS.replace("{ startsWith: WindowsServer }", "{ in: [BeOS, WindowsServer2022] }");
+    assert_eq!(doubts(std::slice::from_ref(&moving), &to), [[MoveDoubt::To]]);
 }
 
 #[test]

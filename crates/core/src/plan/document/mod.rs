@@ -116,6 +116,9 @@ pub struct Document<Changes = Vec<ChangeLine<'static>>> {
     /// The families of which it removes a member.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub families: Vec<PlannedFamily>,
+    /// Removed tags that the guard or a device group names: giving the device the new name of such a tag takes its removal off no cap.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub watched: Vec<Arc<str>>,
     /// The waves in which it is written; where there are any, each device has its `wave`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rollout: Option<PlannedWaves>,

@@ -127,7 +127,7 @@ fn plan<Changes>(
     let groups = groups.map(withheld).collect::<Result<Vec<_>, _>>()?;
     let is_pending = |group: &Withheld| group.reason == WithheldReason::Pending;
     let (pending, withheld) = groups.into_iter().partition(is_pending);
-    let measures = measures(&mut tables, document.inventory.in_scope, &document.guard);
+    let measures = measures(&mut tables, &document);
     Ok(Plan {
         changes,
         withheld,
@@ -170,13 +170,14 @@ fn rollout(
 }
 
 /// The guard's arithmetic holds what the plan was measured against.
-fn measures(tables: &mut Tables, in_scope: u64, guard: &GuardReport) -> Measures {
+fn measures<Changes>(tables: &mut Tables, document: &Document<Changes>) -> Measures {
+    let guard: &GuardReport = &document.guard;
     let removals = guard.axes.iter().find(|axis| axis.axis == Axis::Removals);
     let per_tag = guard.axes.iter().filter_map(|axis| Some((axis.tag.clone()?, axis.base)));
     Measures {
-        in_scope,
+        in_scope: document.inventory.in_scope,
         removable_pairs: removals.map_or(0, |axis| axis.base),
-        watched: Vec::new(),
+        watched: document.watched.iter().map(|tag| tables.tag(tag)).collect(),
         carriers: per_tag.map(|(tag, base)| (tables.tag(&tag), base)).collect(),
         invariants: guard.invariants.iter().map(|invariant| (invariant.before, invariant.after)).collect(),
         part_of: guard.part_of.clone(),

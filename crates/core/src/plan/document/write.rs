@@ -124,6 +124,7 @@ fn document(plan: &Plan) -> Document {
         base_groups: plan.base_groups.clone(),
         last_devices: plan.last_devices.clone(),
         families: plan.families.clone(),
+        watched: plan.measures.watched.iter().map(|tag| plan.tag(*tag).clone()).collect(),
         rollout: plan.rollout.clone(),
         warnings: plan.warnings.clone(),
         ledger: plan.ledger.clone(),

@@ -191,10 +191,13 @@ impl<'a> Exemptions<'a> {
         Exemptions { work, members: work.plan.map(MemberTags::of) }
     }
 
-    /// Whether a removal counts: not one half of a rename.
+    /// Whether a removal counts: not one half of a rename, unless somebody looks at the old name.
     fn takes_away(&self, device: &str, tag: &str) -> bool {
         let Some((plan, change, remove)) = self.find(device, tag) else { return true };
-        !gains_new_name(plan, change, plan.cause(remove.cause), |added| self.is_written(plan, change, added))
+        plan.measures.watched.contains(&remove.tag)
+            || !gains_new_name(plan, change, plan.cause(remove.cause), |added| {
+                self.is_written(plan, change, added)
+            })
     }
 
     /// Whether it counts for a day: not a family member that another replaces either.

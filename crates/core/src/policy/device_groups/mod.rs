@@ -171,6 +171,14 @@ impl DeviceGroups {
         }
     }
 
+    /// Whether nobody can say who is in a group: a condition of it is not understood.
+    pub fn is_unpredictable(&self, index: GroupIndex) -> bool {
+        match index {
+            GroupIndex::Group(rank) => self.groups[usize::from(rank)].unpredictable.is_some(),
+            GroupIndex::Ungrouped | GroupIndex::Merged => false,
+        }
+    }
+
     /// Who sees the devices of a group; nobody named means everyone.
     pub fn access(&self, index: GroupIndex) -> &[String] {
         match index {

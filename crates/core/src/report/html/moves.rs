@@ -40,30 +40,47 @@ pub(super) fn write(model: &Model<'_>, out: &mut dyn Write) -> io::Result<()> {
 }
 
 fn table(found: &Consequences, out: &mut dyn Write) -> io::Result<()> {
-    let heads =
-        ["From", "To", "Devices", "Because of", "Remediation", "Gain sight", "Lose sight", "For example"];
+    const HEADS: [&str; 9] = [
+        "From",
+        "To",
+        "Devices",
+        "Because of",
+        "Remediation",
+        "Gain sight",
+        "Lose sight",
+        "For example",
+        "UNRELIABLE",
+    ];
+    let is_doubted = found.moves.iter().any(|one| !one.unreliable.is_empty());
+    let heads = &HEADS[..HEADS.len() - usize::from(!is_doubted)];
     emit!(
         out,
-        "<div class=\"wide\" tabindex=\"0\" role=\"region\" aria-labelledby=\"moves\"><table class=\"groups\"><thead><tr>"
+        "<div class=\"wide\" tabindex=\"0\" role=\"region\" aria-labelledby=\"moves\"><table class=\"groups cards\"><thead><tr>"
     )?;
     for head in heads {
-        let number = if head == "Devices" { markup!(" class=\"number\"") } else { Markup::default() };
+        let number = if *head == "Devices" { markup!(" class=\"number\"") } else { Markup::default() };
         write!(out, "{}", markup!("<th scope=\"col\"{}>{}</th>", number, head))?;
     }
     emit!(out, "</tr></thead><tbody>")?;
     for one in found.moves.iter().take(LIST) {
-        emit!(
-            out,
-            "<tr><td>{}</td><td>{}</td><td class=\"number\">{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
+        let doubts = consequences::doubts(one, &|group| clip(group, 200).into_owned());
+        let cells = [
             name(&one.from),
             name(&one.to),
-            number(one.devices),
+            markup!("{}", number(one.devices)),
             names(&one.tags),
             word(one.remediation),
             names(&one.gain),
             names(&one.lose),
-            names(&one.sample)
-        )?;
+            names(&one.sample),
+            doubts.map_or_else(Markup::default, |doubts| markup!("<bdi class=\"bad\">{}</bdi>", doubts)),
+        ];
+        emit!(out, "<tr>")?;
+        for (head, cell) in heads.iter().zip(&cells) {
+            let class = if *head == "Devices" { markup!(" class=\"number\"") } else { Markup::default() };
+            emit!(out, "<td data-name=\"{}\"{}>{}</td>", head, class, cell)?;
+        }
+        emit!(out, "</tr>")?;
     }
     emit!(out, "</tbody></table></div>")?;
     match found.moves.len().saturating_sub(LIST) {
@@ -84,11 +101,10 @@ fn names(list: &[String]) -> Markup {
 }
 
 fn word(change: RemediationChange) -> Markup {
+    let word = consequences::change_word(change);
     match change {
-        RemediationChange::Rises => markup!("<strong class=\"bad\">rises</strong>"),
-        RemediationChange::Falls => markup!("falls"),
-        RemediationChange::Same => markup!("same"),
-        RemediationChange::Unknown => markup!("unknown"),
+        RemediationChange::Rises => markup!("<strong class=\"bad\">{}</strong>", word),
+        _ => markup!("{}", word),
     }
 }
 

@@ -204,6 +204,18 @@ fn a_renamed_removal_counts_for_a_day_where_the_new_name_did_not_come() {
 }
 
 #[test]
+fn a_rename_of_a_tag_that_the_guard_names_counts_for_a_day_and_the_plan_file_keeps_which_those_are() {
+    let mut plan = swapping();
+    plan.families.clear();
+    plan.causes[0] = Cause::Renamed { to: "New".into(), place: sources().place(SPAN) };
+    plan.measures.watched = vec![TagIndex(0)];
+    assert_eq!((of_day(plan.clone()), day_after(&plan, 0..0)), (10, 10));
+    let read = document::read(&document::written(&plan)).unwrap();
+    assert_eq!(read.measures.watched.iter().map(|tag| &**read.tag(*tag)).collect::<Vec<_>>(), ["T"]);
+    assert_eq!(day_after(&read, 0..0), 10);
+}
+
+#[test]
 fn a_plan_file_keeps_the_families_that_lose_a_member() {
     let plan = swapping();
     let read = document::read(&document::written(&plan)).unwrap();
