@@ -21,6 +21,9 @@ const CHUNK: usize = 1 << 14;
 /// Platforms with domains that are kept at a time: hostile names have a domain each.
 const MOST_PLACES: usize = 1 << 12;
 
+/// Devices by group, of groups that have any.
+pub type GroupSizes = BTreeMap<GroupIndex, u64>;
+
 /// The group of every device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Assignment {
@@ -35,7 +38,7 @@ impl Assignment {
     }
 
     /// Devices in each group, those of `among` only.
-    pub fn counts(&self, among: &DeviceSet) -> BTreeMap<GroupIndex, u64> {
+    pub fn counts(&self, among: &DeviceSet) -> GroupSizes {
         let mut ranks: Vec<u64> = Vec::new();
         let (mut ungrouped, mut merged) = (0, 0);
         for row in among.iter() {
@@ -129,6 +132,13 @@ impl<'a> Membership<'a> {
         let ranks: Vec<Vec<u32>> = tags.iter().map(|tag| self.tags.ranks(tag)).collect();
         let live: Vec<Option<TagId>> = tags.iter().map(|tag| self.snapshot.find_tag(tag)).collect();
         let group = |judge: &mut GroupJudge<'_, 'a>, (row, edit): &(Row, E)| {
+            let was = before.of(*row);
+            let lost = edit.removed().filter_map(|tag| live[tag as usize]);
+            let lost = lost.flat_map(|tag| &self.carried[tag.0 as usize]).copied();
+            let gained = edit.added().flat_map(|tag| &ranks[tag as usize]).copied();
+            if let Some(known) = judge.regroup(*row, was, lost, gained) {
+                return known;
+            }
             judge.ranks.clear();
             for tag in self.snapshot.tags(*row) {
                 if !edit.removed().any(|removed| live[removed as usize] == Some(*tag)) {
@@ -198,18 +208,43 @@ impl<'m, 'a> GroupJudge<'m, 'a> {
         GroupJudge { of, places: HashMap::new(), ranks: Vec::new() }
     }
 
+    /// The group of a device that was in `was`, lost tags that meet the conditions of `lost`, and gained some that meet those of
+    /// `gained`. While its own group holds it, only a gained tag can put it into a group of a higher rank. None where it lost a tag that
+    /// its own group asks for, or a group looks at its name, too: then everything is asked again.
+    fn regroup(
+        &mut self,
+        row: Row,
+        was: GroupIndex,
+        mut lost: impl Iterator<Item = u32>,
+        gained: impl Iterator<Item = u32>,
+    ) -> Option<GroupIndex> {
+        let own = match was {
+            GroupIndex::Merged => return Some(was),
+            GroupIndex::Ungrouped => NONE,
+            GroupIndex::Group(rank) => u32::from(rank),
+        };
+        if lost.any(|rank| rank == own) {
+            return None;
+        }
+        let mut best = own;
+        for rank in gained {
+            if rank < best && !self.of.names.free.contains(rank as usize) {
+                return None;
+            }
+            if rank < best && place(self.of, &mut self.places, row).met.contains(rank as usize) {
+                best = rank;
+            }
+        }
+        Some(of_rank(best))
+    }
+
     /// The group of a device whose tags meet the conditions of `ranks`.
     fn group(&mut self, row: Row) -> GroupIndex {
         let GroupJudge { of, places, ranks } = self;
         if of.merged.contains(row) {
             return GroupIndex::Merged;
         }
-        let domain = if of.domains.is_asked() { of.snapshot.plain(Field::Domain, row) } else { None };
-        let key = (of.snapshot.code(Field::OsPlatform, row), domain.unwrap_or_default());
-        if places.len() >= MOST_PLACES && !places.contains_key(&key) {
-            places.clear();
-        }
-        let place = places.entry(key).or_insert_with(|| PlatformAndDomain::new(of, row));
+        let place = place(of, places, row);
         let mut best = place.first;
         for rank in &**ranks {
             let is_met = || place.met.contains(*rank as usize) && of.names.free.contains(*rank as usize);
@@ -230,9 +265,24 @@ impl<'m, 'a> GroupJudge<'m, 'a> {
                 }
             });
         }
-        if best == NONE {
-            return GroupIndex::Ungrouped;
-        }
-        u16::try_from(best).map_or(GroupIndex::Ungrouped, GroupIndex::Group)
+        of_rank(best)
     }
+}
+
+/// What the platform and the domain of a device decide, asked once for all devices that have both in common.
+fn place<'p, 'a>(
+    of: &Membership<'a>,
+    places: &'p mut HashMap<(u32, &'a str), PlatformAndDomain>,
+    row: Row,
+) -> &'p PlatformAndDomain {
+    let domain = if of.domains.is_asked() { of.snapshot.plain(Field::Domain, row) } else { None };
+    let key = (of.snapshot.code(Field::OsPlatform, row), domain.unwrap_or_default());
+    if places.len() >= MOST_PLACES && !places.contains_key(&key) {
+        places.clear();
+    }
+    places.entry(key).or_insert_with(|| PlatformAndDomain::new(of, row))
+}
+
+fn of_rank(rank: u32) -> GroupIndex {
+    u16::try_from(rank).map_or(GroupIndex::Ungrouped, GroupIndex::Group)
 }

@@ -7,7 +7,7 @@ mod conditions;
 mod assign;
 mod reported;
 
-pub use assign::{Assignment, Membership, TagEdits};
+pub use assign::{Assignment, GroupSizes, Membership, TagEdits};
 pub use one_device::{ConditionOnDevice, conditions_on, group_of};
 pub use reported::ReportedGroups;
 

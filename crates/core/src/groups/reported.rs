@@ -54,6 +54,11 @@ impl<'a> ReportedGroups<'a> {
         }
     }
 
+    /// Whether the service reports a name for a device.
+    pub fn is_named(&self, row: Row) -> bool {
+        self.snapshot.code(Field::RbacGroupName, row) != 0
+    }
+
     /// Its name as the service reports it; none for ungrouped devices.
     pub fn name(&self, row: Row) -> Option<Cow<'a, str>> {
         self.snapshot.text(Field::RbacGroupName, row)

@@ -8,12 +8,13 @@ mod moves;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use rayon::prelude::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{DeviceChange, Plan};
 use crate::device::{DeviceValue, Field};
-use crate::groups::{Assignment, Membership, ReportedGroups, TagEdits};
+use crate::groups::{Assignment, GroupSizes, Membership, ReportedGroups, TagEdits};
 use crate::inventory::{DeviceSet, Row, Snapshot};
 use crate::policy::{Counted, DeviceGroups, GroupIndex, Policy};
 use crate::text;
@@ -21,6 +22,8 @@ use crate::text;
 pub use moves::{GroupMove, MoveDoubt, RemediationChange};
 use moves::{MoveTally, SAMPLE};
 
+/// Changes whose rows one core looks up at a time.
+const AT_ONCE: usize = 1 << 14;
 /// Predictions are unreliable where more than this share of the devices with a group name are in another group: 5 %, in twentieths.
 const UNRELIABLE_TWENTIETHS: u64 = 1;
 
@@ -127,25 +130,33 @@ pub fn consequences(
     written_lately: &BTreeSet<Arc<str>>,
 ) -> Option<Consequences> {
     let (groups, _) = policy.device_groups.as_ref()?;
-    let membership = Membership::new(groups, snapshot);
-    let changed = rows_of(snapshot, &plan.changes);
+    let (membership, changed) =
+        rayon::join(|| Membership::new(groups, snapshot), || rows_of(snapshot, &plan.changes));
     // Every planned tag is asked once.
     let is_watched: Vec<bool> = plan.tags.iter().map(|tag| membership.is_watched(tag)).collect();
+    let edits = edits(plan, &changed, &is_watched);
+    let foresight =
+        MovePrediction { groups, snapshot, scope, plan, changed: &changed, edits: &edits, is_watched };
     let before = membership.assign();
-    let after = membership.assign_after(&before, &plan.tags, &edits(plan, &changed, &is_watched));
-    let foresight = MovePrediction { groups, snapshot, scope, plan, changed: &changed, is_watched };
+    let ((after, moves), (check, exposure)) = rayon::join(
+        || {
+            let after = membership.assign_after(&before, &plan.tags, &edits);
+            let moves = foresight.moves(&before, &after);
+            (after, moves)
+        },
+        || (foresight.check(&before, written_lately), foresight.exposure()),
+    );
+    let (had, have) = rayon::join(|| before.counts(scope), || after.counts(scope));
     let possible = foresight.possible();
-    let moves = foresight.moves(&before, &after);
-    let check = foresight.check(&before, written_lately);
     let bounds = foresight.bounds(policy, &before, &after, &possible, check.reliable);
     Some(Consequences {
-        before: foresight.counts(&before),
-        after: foresight.counts(&after),
-        exposure: foresight.exposure(),
+        before: foresight.counts(&had),
+        after: foresight.counts(&have),
+        exposure,
         predicted: moves.devices(),
         moves: moves.finish(groups, check.reliable),
         possible: possible.count() as u64,
-        emptied: foresight.emptied(&before, &after),
+        emptied: foresight.emptied(&before, &had, &have),
         bounds,
         check,
     })
@@ -153,12 +164,18 @@ pub fn consequences(
 
 /// The row of each change; both stand in the order of ids.
 fn rows_of(snapshot: &Snapshot, changes: &[DeviceChange]) -> Vec<Option<Row>> {
-    let mut rows = snapshot.order_by_id().iter().copied().peekable();
-    let row_of = |change: &DeviceChange| {
-        while rows.next_if(|row| snapshot.id(*row) < &*change.id).is_some() {}
-        rows.next_if(|row| snapshot.id(*row) == &*change.id)
+    let order = snapshot.order_by_id();
+    let rows_of_some = |changes: &[DeviceChange]| -> Vec<Option<Row>> {
+        let first = changes.first().map_or("", |change| &*change.id);
+        let start = order.partition_point(|row| snapshot.id(*row) < first);
+        let mut rows = order[start..].iter().copied().peekable();
+        let row_of = |change: &DeviceChange| {
+            while rows.next_if(|row| snapshot.id(*row) < &*change.id).is_some() {}
+            rows.next_if(|row| snapshot.id(*row) == &*change.id)
+        };
+        changes.iter().map(row_of).collect()
     };
-    changes.iter().map(row_of).collect()
+    changes.par_chunks(AT_ONCE).map(rows_of_some).flatten_iter().collect()
 }
 
 impl TagEdits for &DeviceChange {
@@ -173,7 +190,7 @@ impl TagEdits for &DeviceChange {
 
 /// The changes that may move their device.
 fn edits<'a>(plan: &'a Plan, rows: &[Option<Row>], is_watched: &[bool]) -> Vec<(Row, &'a DeviceChange)> {
-    let edits = plan.changes.iter().zip(rows).filter_map(|(change, row)| Some(((*row)?, change)));
+    let edits = plan.changes.par_iter().zip(rows).filter_map(|(change, row)| Some(((*row)?, change)));
     let may_move = |change: &DeviceChange| {
         change.add.iter().chain(&change.remove).any(|tag| is_watched[tag.tag.0 as usize])
     };
@@ -186,6 +203,8 @@ struct MovePrediction<'a> {
     scope: &'a DeviceSet,
     plan: &'a Plan,
     changed: &'a [Option<Row>],
+    /// The changes that may move their device.
+    edits: &'a [(Row, &'a DeviceChange)],
     /// By planned tag: whether some group looks at it.
     is_watched: Vec<bool>,
 }
@@ -209,29 +228,25 @@ impl MovePrediction<'_> {
 
     /// Devices that could change group at all.
     fn possible(&self) -> DeviceSet {
-        let touched = self.in_scope().filter(|(change, _)| {
-            let tags = change.add.iter().chain(&change.remove);
-            tags.into_iter().any(|tag| self.is_watched[tag.tag.0 as usize])
-        });
-        let mut rows: Vec<Row> = touched.map(|(_, row)| row).collect();
-        rows.sort_unstable();
+        let touched = self.edits.iter().map(|(row, _)| *row).filter(|row| self.scope.contains(*row));
+        let mut rows: Vec<Row> = touched.collect();
+        rows.par_sort_unstable();
         DeviceSet::of(self.snapshot.len(), rows)
     }
 
     fn moves(&self, before: &Assignment, after: &Assignment) -> MoveTally<'_> {
         let mut found = MoveTally::default();
-        for (change, row) in self.in_scope() {
-            let (from, to) = (before.of(row), after.of(row));
+        for (row, change) in self.edits.iter().filter(|(row, _)| self.scope.contains(*row)) {
+            let (from, to) = (before.of(*row), after.of(*row));
             if from != to {
-                found.count(from, to, self.watched(change), self.snapshot.label(row));
+                found.count(from, to, self.watched(change), self.snapshot.label(*row));
             }
         }
         found
     }
 
     /// Groups that removals leave without any device, in order of rank.
-    fn emptied(&self, before: &Assignment, after: &Assignment) -> Vec<EmptiedGroup> {
-        let (had, have) = (before.counts(self.scope), after.counts(self.scope));
+    fn emptied(&self, before: &Assignment, had: &GroupSizes, have: &GroupSizes) -> Vec<EmptiedGroup> {
         let is_emptied =
             |group: &GroupIndex| matches!(group, GroupIndex::Group(_)) && !have.contains_key(group);
         let mut found: BTreeMap<GroupIndex, BTreeSet<&Arc<str>>> = BTreeMap::new();
@@ -250,8 +265,7 @@ impl MovePrediction<'_> {
         emptied.collect()
     }
 
-    fn counts(&self, assignment: &Assignment) -> Vec<GroupCount> {
-        let counts = assignment.counts(self.scope);
+    fn counts(&self, counts: &GroupSizes) -> Vec<GroupCount> {
         let ranks = (0..self.groups.groups.len()).filter_map(|rank| u16::try_from(rank).ok());
         ranks
             .map(GroupIndex::Group)
@@ -270,7 +284,7 @@ impl MovePrediction<'_> {
             self.in_scope().filter(|(change, _)| !change.add.is_empty() || !change.remove.is_empty());
         let mut rows: Vec<Row> = tagged.map(|(_, row)| row).collect();
         rows.extend(written_lately.iter().filter_map(|id| self.snapshot.find(id)));
-        rows.sort_unstable();
+        rows.par_sort_unstable();
         left_alone.difference_with(&DeviceSet::of(self.snapshot.len(), rows));
         let live = ReportedGroups::new(self.groups, self.snapshot);
         let mut found = GroupCheck { reliable: true, ..GroupCheck::default() };
@@ -280,12 +294,12 @@ impl MovePrediction<'_> {
             if predicted == GroupIndex::Merged || self.groups.is_unpredictable(predicted) {
                 continue;
             }
-            let reported = live.name(row);
-            named += u64::from(reported.is_some());
+            named += u64::from(live.is_named(row));
             found.of += 1;
             if live.of(row) != Some(predicted) {
                 found.differ += 1;
                 if found.sample.len() < SAMPLE {
+                    let reported = live.name(row);
                     let reported = reported.as_deref().unwrap_or("ungrouped");
                     let predicted = self.groups.name(predicted);
                     found.sample.push(format!(
@@ -361,7 +375,12 @@ impl MovePrediction<'_> {
             Some(DeviceValue::High) => high,
             Some(DeviceValue::Normal) | None => 100,
         };
-        let live = |row: Row| weight(self.snapshot.value(row).and_then(DeviceValue::parse));
+        // Few distinct values: each is read once.
+        let bound = self.snapshot.code_bound(Field::DeviceValue).unwrap_or_default();
+        let text = |code: usize| self.snapshot.code_text(Field::DeviceValue, u32::try_from(code).ok()?);
+        let weights: Vec<u64> =
+            (0..bound.max(1)).map(|code| weight(text(code).and_then(DeviceValue::parse))).collect();
+        let live = |row: Row| weights[self.snapshot.code(Field::DeviceValue, row) as usize];
         let before: u64 = self.scope.iter().map(live).sum();
         let mut after = before;
         for (change, row) in self.in_scope() {

@@ -305,7 +305,7 @@ Device groups: 3 devices change group as predicted (UNRELIABLE: up to 12)
         for cell in ["data-name=\"From\"><bdi>Tier-0 servers</bdi>", "data-name=\"To\"><bdi>Servers</bdi>"] {
             assert!(text.contains(cell), "{text}");
         }
-        assert!(text.contains("class=\"flow rises\""), "{text}");
+        assert!(text.contains("class=\"flow rises doubted\""), "{text}");
         plan.groups.as_mut().unwrap().moves[0].to = "</svg><script>x".to_owned();
         let text = render(Format::Html, &plan);
         assert!(!text.contains("<script>x") && text.contains("&lt;/svg&gt;"), "{text}");

@@ -55,7 +55,7 @@ fn table(found: &Consequences, out: &mut dyn Write) -> io::Result<()> {
     let heads = &HEADS[..HEADS.len() - usize::from(!is_doubted)];
     emit!(
         out,
-        "<div class=\"wide\" tabindex=\"0\" role=\"region\" aria-labelledby=\"moves\"><table class=\"groups cards\"><thead><tr>"
+        "<div class=\"wide\" tabindex=\"0\" role=\"region\" aria-labelledby=\"moves\"><table class=\"groups moved cards\"><thead><tr>"
     )?;
     for head in heads {
         let number = if *head == "Devices" { markup!(" class=\"number\"") } else { Markup::default() };
@@ -108,42 +108,47 @@ fn word(change: RemediationChange) -> Markup {
     }
 }
 
-/// Each move a band from its group to the next, as wide as its share of the largest move.
+/// Each move an arrow under its words, as thick as its share of the largest move. The words are text and no part of the drawing, so
+/// that they keep their size on a phone and on a wide screen.
 fn picture(moves: &[GroupMove], out: &mut dyn Write) -> io::Result<()> {
-    const STEP: usize = 44;
     const WIDEST: u64 = 20;
     let drawn = &moves[..moves.len().min(DRAWN)];
     let most = drawn.iter().map(|one| one.devices).max().unwrap_or(0).max(1);
-    let title = format!("The largest moves between device groups, {} of {}", drawn.len(), moves.len());
-    let height = drawn.len() * STEP;
-    emit!(out, "<figure class=\"moves\"><figcaption>{}</figcaption>", title)?;
+    let title = match moves.len() - drawn.len() {
+        0 => "Moves between device groups".to_owned(),
+        _ => format!("The {} largest of {} moves between device groups", drawn.len(), moves.len()),
+    };
     emit!(
         out,
-        "<svg viewBox=\"0 0 400 {}\" role=\"img\" aria-label=\"{}; the table lists them\">",
-        height,
+        "<figure class=\"moves\"><figcaption>{}: thickness by devices, colour by automatic remediation</figcaption><ol>",
         title
     )?;
-    for (at, one) in drawn.iter().enumerate() {
-        let (label, band) = (at * STEP + 13, at * STEP + 29);
+    for one in drawn {
         let thick = (u128::from(one.devices) * u128::from(WIDEST) / u128::from(most)).max(2);
         let class = match one.remediation {
             RemediationChange::Rises => "rises",
             RemediationChange::Falls => "falls",
             RemediationChange::Same | RemediationChange::Unknown => "same",
         };
-        let [from, to] = [&one.from, &one.to].map(|name| (clip(name, 300), clip(name, 24)));
+        let doubted = if one.unreliable.is_empty() { "" } else { " doubted" };
+        let mark = if one.unreliable.is_empty() { "" } else { ", UNRELIABLE" };
+        let [from, to] = [&one.from, &one.to].map(|name| clip(name, 80));
+        emit!(out, "<li><bdi>{}</bdi> → <bdi>{}</bdi>: {}", from, to, counted(one.devices, "device"))?;
         emit!(
             out,
-            "<line x1=\"0\" y1=\"{}\" x2=\"388\" y2=\"{}\" stroke-width=\"{}\" class=\"flow {}\"/>",
-            band,
-            band,
+            ", <span class=\"{}\">{}</span>{}",
+            class,
+            consequences::remediation(one.remediation),
+            mark
+        )?;
+        emit!(
+            out,
+            "<svg viewBox=\"0 0 400 24\" preserveAspectRatio=\"none\" aria-hidden=\"true\"><line x1=\"0\" y1=\"12\" x2=\"394\" y2=\"12\" stroke-width=\"{}\" class=\"flow {}{}\"/><path d=\"M393 0 l7 12 l-7 12 z\" class=\"head {}\"/></svg></li>",
             thick,
+            class,
+            doubted,
             class
         )?;
-        emit!(out, "<path d=\"M386 {} l14 12 l-14 12 z\" class=\"head {}\"/>", band - 12, class)?;
-        emit!(out, "<text x=\"0\" y=\"{}\"><title>{}</title>{}</text>", label, from.0, from.1)?;
-        emit!(out, "<text x=\"200\" y=\"{}\" class=\"middle\">{}</text>", label, number(one.devices))?;
-        emit!(out, "<text x=\"400\" y=\"{}\" class=\"end\"><title>{}</title>{}</text>", label, to.0, to.1)?;
     }
-    emit!(out, "</svg></figure>")
+    emit!(out, "</ol></figure>")
 }
