@@ -4,6 +4,8 @@
 
 #[path = "simulation/claims.rs"]
 mod claims;
+#[path = "simulation/drawn.rs"]
+mod drawn;
 #[path = "simulation/fleet.rs"]
 mod fleet;
 #[path = "simulation/patch.rs"]
@@ -105,7 +107,10 @@ fn check(seed: u64, plan: &Plan, run: &Run<'_>, world: &World) {
         let carries = |tag: &std::sync::Arc<str>| device.tags.contains(tag);
         let is_so = match &outcome.key.what {
             ChangeWhat::Add(tag) => carries(tag),
-            ChangeWhat::Remove(tag) => !carries(tag),
+            // What the registry brings back later is for the next plan.
+            ChangeWhat::Remove(tag) => {
+                !carries(tag) || device.has_returned && device.registry.as_ref() == Some(tag)
+            }
             ChangeWhat::Value(value) => device.value == value.word(),
         };
         match outcome.outcome {
@@ -183,8 +188,16 @@ fn every_change_ends_once_whatever_the_service_does() {
 #[test]
 fn without_faults_a_run_makes_exactly_the_planned_calls() {
     for seed in 0..40 {
-        let Fleet { plan, mut service } = Fleet::of_seed(seed);
+        let Fleet { mut plan, mut service } = Fleet::of_seed(seed);
         service.faults = service::Faults { slowest: 200, ..service::Faults::default() };
+        // Batches with twins of several kinds may wait for each other, and are parted then: one kind is left.
+        let mut changes = std::mem::take(&mut plan.changes);
+        let is_of_one_kind =
+            |tag: TagIndex| plan.tag(tag).trim() != "Ring 1" && **plan.tag(tag) != *fleet::TOO_LONG;
+        changes.iter_mut().for_each(|change| change.remove.retain(|tag| is_of_one_kind(tag.tag)));
+        changes
+            .retain(|change| !change.add.is_empty() || !change.remove.is_empty() || change.value.is_some());
+        plan.changes = changes;
         for device in service.devices.values_mut() {
             (device.registry, device.is_bad, device.is_gone, device.is_forbidden) =
                 (None, false, false, false);

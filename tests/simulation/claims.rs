@@ -11,7 +11,8 @@ use mdetag_core::plan::{
     Cause, CauseIndex, DeviceChange, Lane, Plan, RuleReference, TagChange, TagIndex, ValueChange, ValueRoute,
 };
 
-use super::service::{BadIds, Device, Faults, Service};
+use super::fleet::{LONGEST, TOO_LONG};
+use super::service::{BadIds, Device, Faults, LongTag, Service};
 use super::world::{World, safe};
 
 /// One device of a small fleet: tags to add and to remove, and whether its value changes.
@@ -332,6 +333,27 @@ fn what_an_empty_answer_does_not_prove_is_read_again_once() {
     assert_eq!((fared.count(Outcome::Done), fared.world.sent.len()), (3, 1));
     let lagging = apply(&adds(3), Faults { empty_bodies: true, visible_after: 300, ..Faults::default() });
     assert_eq!(lagging.count(Outcome::Unknown), 3, "a list that lags is no proof that it bounced");
+}
+
+#[test]
+fn batches_of_twins_that_wait_for_each_other_are_parted() {
+    let wishes = [
+        Wish { remove: &["Tier0", "EU"], has: &["tier0"], ..Wish::default() },
+        Wish { remove: &["Tier0", "EU"], has: &["eu"], ..Wish::default() },
+    ];
+    let fared = apply(&wishes, Faults::default());
+    assert_eq!((fared.count(Outcome::Done), fared.calls(Lane::BulkTag)), (4, 3));
+    assert_eq!((fared.tags(0), fared.tags(1)), (vec!["tier0"], vec!["eu"]));
+}
+
+#[test]
+fn a_removal_that_the_service_trims_or_cuts_loses_no_other_tag() {
+    let trimmed = Wish { remove: &[" EU"], has: &["EU"], ..Wish::default() };
+    let fared = apply(&[trimmed], Faults { trims: true, ..Faults::default() });
+    assert_eq!((fared.count(Outcome::Bounced), fared.tags(0)), (1, vec![" EU", "EU"]));
+    let cut = Wish { remove: &[TOO_LONG], has: &[LONGEST], ..Wish::default() };
+    let fared = apply(&[cut], Faults { long_tag: LongTag::Cut, ..Faults::default() });
+    assert_eq!((fared.count(Outcome::Bounced), fared.tags(0).len()), (1, 2));
 }
 
 #[test]

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
+use super::service::{BadIds, Device, Faults, LongTag, Patch, PatchLoss, Service};
 use mdetag_core::apply::retry::Jitter;
 use mdetag_core::device::DeviceValue;
 use mdetag_core::plan::{
     Cause, CauseIndex, DeviceChange, Plan, TagChange, TagIndex, ValueChange, ValueRoute,
 };
-
-use super::service::{BadIds, Device, Faults, Patch, PatchLoss, Service};
+use mdetag_core::tag;
 
 pub(crate) struct Fleet {
     pub(crate) plan: Plan,
@@ -20,9 +20,24 @@ pub(crate) fn may_precede(plan: &Plan) -> bool {
     plan.header.options.combine
 }
 
-/// Tags that the policy claims.
-pub(crate) const TAGS: [&str; 8] =
-    ["Tier0", "tier0", "env/prod", "env/test", "Finance", "EU", "legacy", "Ring 1"];
+/// 200 characters: as long as a tag may be.
+pub(crate) const LONGEST: &str = concat!(
+    "12345678901234567890123456789012345678901234567890123456789012345678901234567890",
+    "12345678901234567890123456789012345678901234567890123456789012345678901234567890",
+    "1234567890123456789012345678901234567890",
+);
+/// One that only another origin can have made.
+pub(crate) const TOO_LONG: &str = concat!(
+    "12345678901234567890123456789012345678901234567890123456789012345678901234567890",
+    "12345678901234567890123456789012345678901234567890123456789012345678901234567890",
+    "12345678901234567890123456789012345678901",
+);
+
+/// Tags that the policy claims. It can take away more than it can give: white space at the ends, or more than 200 characters.
+pub(crate) const TAGS: [&str; 11] = [
+    "Tier0", "tier0", "env/prod", "env/test", "Finance", "EU", "legacy", "Ring 1", "Ring 1 ", LONGEST,
+    TOO_LONG,
+];
 
 /// Tags of others.
 const OTHERS: [&str; 2] = ["portal", "people's own"];
@@ -45,7 +60,7 @@ impl Fleet {
         let (mut bulk_forbidden, mut value_forbidden, mut value_held) = (0, 0, 0);
         for _ in 0..1 + pick(3) {
             let rate = [10, 60, 200][pick(3) as usize];
-            match pick(22) {
+            match pick(26) {
                 0 => faults.throttled = rate,
                 1 => faults.failing = 2 * rate,
                 2 => faults.applied_but_failing = 2 * rate,
@@ -71,13 +86,20 @@ impl Fleet {
                 }
                 19 => (faults.folds_additions, faults.folds_removals) = (true, true),
                 20 => bulk_forbidden = 1 + pick(3),
+                21 => faults.trims = true,
+                22 => faults.long_tag = [LongTag::Refuse, LongTag::Cut][pick(2) as usize],
+                23 => {
+                    (held, faults.returns_after) = (1 + pick(size / 2), [1, 600, 86_400][pick(3) as usize]);
+                }
+                24 => (faults.throttled, faults.waits_long, faults.retry_after) = (rate / 10, true, true),
                 _ => (value_forbidden, value_held) = (1 + pick(size / 4 + 1), 1 + pick(size / 4 + 1)),
             }
         }
         if pick(4) == 0 {
             faults.visible_after = [5, 300, 3_000][pick(3) as usize];
         }
-        if faults.patch_wipes || faults.folds_removals || faults.patch_loses.is_some() {
+        let makes_one_of_two = faults.folds_removals || faults.trims || faults.long_tag == LongTag::Cut;
+        if faults.patch_wipes || makes_one_of_two || faults.patch_loses.is_some() {
             // What a silent answer and a list that lags hide together, nobody can see.
             faults.visible_after = 0;
         }
@@ -108,8 +130,8 @@ impl Fleet {
             for (index, tag) in TAGS.iter().enumerate() {
                 let index = TagIndex(index as u32);
                 match pick(6) {
-                    0 => change.add.push(TagChange { tag: index, cause }),
-                    1 => {
+                    0 if tag::check(tag).is_ok() => change.add.push(TagChange { tag: index, cause }),
+                    0 | 1 => {
                         device.tags.push((*tag).into());
                         observed.push(index);
                         change.remove.push(TagChange { tag: index, cause });

@@ -8,6 +8,7 @@ use std::time::Duration;
 use mdetag_core::apply::retry::Jitter;
 use mdetag_core::apply::{Call, DeviceState, Origins, Rejection, Reply, TagAction};
 use mdetag_core::plan::Lane;
+use mdetag_core::tag;
 use mdetag_core::time::Timestamp;
 
 /// How `PATCH` reads a tag list: the documents contradict each other.
@@ -45,11 +46,23 @@ pub(crate) enum BadIds {
     Partial,
 }
 
+/// What becomes of a tag over 200 characters.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) enum LongTag {
+    #[default]
+    Accept,
+    Refuse,
+    /// The call is about its first 200 characters.
+    Cut,
+}
+
 /// What goes wrong; probabilities in permille of calls.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Faults {
     pub(crate) throttled: u64,
     pub(crate) retry_after: bool,
+    /// `Retry-After` is 40 minutes.
+    pub(crate) waits_long: bool,
     pub(crate) failing: u64,
     pub(crate) applied_but_failing: u64,
     pub(crate) reset_before: u64,
@@ -73,6 +86,11 @@ pub(crate) struct Faults {
     pub(crate) folds_additions: bool,
     /// Removing a tag removes its twins too.
     pub(crate) folds_removals: bool,
+    /// A call is about its tag without the white space at the ends.
+    pub(crate) trims: bool,
+    pub(crate) long_tag: LongTag,
+    /// A removed registry tag comes back so many seconds later; 0: at once.
+    pub(crate) returns_after: u64,
     pub(crate) visible_after: u64,
     /// 400 for this tag, whatever the devices.
     pub(crate) refused_tag: Option<&'static str>,
@@ -91,8 +109,12 @@ pub(crate) struct Faults {
 pub(crate) struct Device {
     pub(crate) tags: Vec<Arc<str>>,
     pub(crate) value: String,
-    /// The registry's tag: comes back at once.
+    /// The registry's tag: comes back.
     pub(crate) registry: Option<Arc<str>>,
+    /// When the registry's tag, removed now, comes back.
+    pub(crate) returns: Option<Timestamp>,
+    /// The registry's tag came back after a removal that had worked.
+    pub(crate) has_returned: bool,
     /// Unknown to the write routes.
     pub(crate) is_bad: bool,
     /// Unknown to the list too.
@@ -169,7 +191,8 @@ impl Service {
         self.count(lane, now);
         let faults = self.faults.clone();
         if self.hits(faults.throttled) {
-            let wait = Duration::from_secs(self.random.number() % 20);
+            let seconds = if faults.waits_long { 2_400 } else { self.random.number() % 20 };
+            let wait = Duration::from_secs(seconds);
             let retry_after = faults.retry_after.then_some(wait);
             return reject(429, "429", "API calls quota exceeded!", retry_after);
         }
@@ -196,6 +219,15 @@ impl Service {
     }
 
     fn perform(&mut self, call: &Call, now: Timestamp) -> Reply {
+        call.devices().iter().for_each(|id| self.bring_back(id, now));
+        let stored = self.as_stored(call);
+        let call = &stored;
+        if let Call::BulkTag { tag, .. } | Call::SingleTag { tag, .. } = call
+            && self.faults.long_tag == LongTag::Refuse
+            && tag.chars().count() > tag::MAX_LENGTH
+        {
+            return rejected(400, "InvalidInput", "the tag is too long");
+        }
         if let Call::BulkTag { tag, .. } | Call::SingleTag { tag, .. } = call
             && self.faults.refused_tag == Some(tag)
         {
@@ -265,6 +297,33 @@ impl Service {
         Reply::Answered { devices: if is_silent { Vec::new() } else { states } }
     }
 
+    /// The call with its tag as the service understands it.
+    fn as_stored(&self, call: &Call) -> Call {
+        let mut call = call.clone();
+        if let Call::BulkTag { tag, .. } | Call::SingleTag { tag, .. } = &mut call {
+            if self.faults.trims {
+                *tag = tag.trim().into();
+            }
+            if self.faults.long_tag == LongTag::Cut {
+                *tag = tag.chars().take(tag::MAX_LENGTH).collect::<String>().into();
+            }
+        }
+        call
+    }
+
+    /// A registry tag whose time has come is there again.
+    fn bring_back(&mut self, id: &str, now: Timestamp) {
+        let Some(device) = self.devices.get_mut(id) else { return };
+        if device.returns.is_some_and(|at| at <= now)
+            && let Some(own) = device.registry.clone()
+        {
+            (device.returns, device.has_returned) = (None, true);
+            if !device.tags.contains(&own) {
+                device.tags.push(own);
+            }
+        }
+    }
+
     fn state(&self, id: &Arc<str>) -> DeviceState {
         let device = &self.devices[id];
         DeviceState { id: id.clone(), tags: device.tags.clone(), value: Some(device.value.as_str().into()) }
@@ -325,8 +384,14 @@ impl Service {
             }
             Call::Get { .. } => {}
         }
-        if let Some(own) = device.registry.clone().filter(|own| !device.tags.contains(own)) {
-            device.tags.push(own);
+        let missing = device.registry.clone().filter(|own| !device.tags.contains(own));
+        match missing {
+            Some(own) if faults.returns_after == 0 => device.tags.push(own),
+            Some(_) => {
+                let until = now.plus(Duration::from_secs(faults.returns_after));
+                device.returns.get_or_insert(until);
+            }
+            None => device.returns = None,
         }
         if (&before.0, &before.1) != (&device.tags, &device.value) {
             device.shown.push_back((until, before.0, before.1));
@@ -336,6 +401,7 @@ impl Service {
 
     /// The device as the list shows it.
     pub(crate) fn listed(&mut self, id: &str, now: Timestamp) -> Option<DeviceState> {
+        self.bring_back(id, now);
         let (id, device) = self.devices.get_key_value(id).filter(|(_, device)| !device.is_gone)?;
         let old = device.shown.iter().find(|(until, ..)| *until > now);
         let (tags, value) = old.map_or((&device.tags, &device.value), |(_, tags, value)| (tags, value));

@@ -17,12 +17,11 @@ use super::evidence::{ReplyEvidence, RereadReason};
 use super::queue::{ItemKind, Queue};
 use super::retry::{LONGEST_CLOSURE, MAX_FAILURES, MAX_FORBIDDEN, MAX_TRIES, MIN_WAIT};
 use super::run::{CallInFlight, Run};
+use super::twins::CUT_BEYOND;
 use super::{CallId, DeviceState, Entry, Outcome, Rejection, Reply};
 
 /// How long after a 404 the device is asked for again: some are passing (field-reported).
 const MISS_WAIT: Duration = Duration::from_secs(1);
-/// A shorter tag of a device is hardly the rest of one that was cut: 100 characters fit in every account of the service.
-const CUT_BEYOND: usize = 99;
 
 impl Run<'_> {
     /// Learns from a reply. A reply to a call that is not in flight is ignored.

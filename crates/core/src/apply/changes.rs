@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use crate::device::DeviceValue;
 use crate::plan::Plan;
-use crate::text;
 use crate::time::Timestamp;
 
 use super::evidence::RereadReason;
+use super::twins;
 use super::{ChangeKey, ChangeOutcome, ChangeWhat, DeviceState, Outcome};
 
 pub(super) type ChangeIndex = u32;
@@ -73,7 +73,7 @@ pub(super) struct Changes<'p> {
     plan: &'p Plan,
     start: Timestamp,
     pub(super) tags: Vec<Arc<str>>,
-    /// Tags of one class differ only in case or Unicode form.
+    /// Tags that may be one to the service have one class.
     classes: Vec<u32>,
     class_of: HashMap<String, u32>,
     tag_of: HashMap<Arc<str>, u32>,
@@ -164,7 +164,7 @@ impl<'p> Changes<'p> {
     fn push_tag(&mut self, tag: Arc<str>) -> u32 {
         let index = self.tags.len() as u32;
         let classes = self.class_of.len() as u32;
-        let class = *self.class_of.entry(text::fold(&tag).into_owned()).or_insert(classes);
+        let class = *self.class_of.entry(twins::class(&tag)).or_insert(classes);
         self.classes.push(class);
         self.tag_of.entry(tag.clone()).or_insert(index);
         self.tags.push(tag);
@@ -181,11 +181,16 @@ impl<'p> Changes<'p> {
 
     fn has_twin(&self, device: u32, tag: u32) -> bool {
         let change = &self.plan.changes[device as usize];
-        let class = self.classes[tag as usize];
         let stays = |other: u32| change.remove.iter().all(|remove| remove.tag.0 != other);
         let observed = change.observed_tags.iter().map(|other| other.0).filter(|other| stays(*other));
         let mut kept = observed.chain(change.add.iter().map(|add| add.tag.0));
-        kept.any(|other| other != tag && self.classes[other as usize] == class)
+        kept.any(|other| self.are_twins(tag, other))
+    }
+
+    fn are_twins(&self, removed: u32, other: u32) -> bool {
+        other != removed
+            && self.classes[other as usize] == self.classes[removed as usize]
+            && twins::takes_along(&self.tags[removed as usize], &self.tags[other as usize])
     }
 
     /// How many changes the table has, repairs included.
@@ -282,11 +287,10 @@ impl<'p> Changes<'p> {
         expected
     }
 
-    /// Of the tags that a device should keep, those that differ from `tag` only in case.
+    /// Of the tags that a device should keep, those that removing `tag` may take along.
     pub(super) fn kept_twins(&self, device: u32, tag: u32) -> Vec<u32> {
-        let class = self.classes[tag as usize];
         let mut kept = self.expected_tags(device);
-        kept.retain(|other| *other != tag && self.classes[*other as usize] == class);
+        kept.retain(|other| self.are_twins(tag, *other));
         kept
     }
 

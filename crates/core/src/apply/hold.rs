@@ -12,7 +12,7 @@ use crate::time::Timestamp;
 
 use super::changes::{ChangeIndex, ChangeState, Effect, NO_ITEM};
 use super::held::HeldInvariant;
-use super::queue::ItemKind;
+use super::queue::{ItemChanges, ItemKind};
 use super::run::Run;
 use super::{Entry, Outcome};
 
@@ -101,14 +101,34 @@ impl Run<'_> {
     }
 
     /// Where nothing else is left to do, two invariants wait for each other: the first goes first, since any order passes a bound.
-    /// Says whether that let go of something.
+    /// Or two batches do, each of which takes a twin from a device that waits for the other. Says whether that let go of something.
     pub(super) fn let_go_of_a_circle(&mut self) -> bool {
         let is_idle = self.flights.is_empty() && self.queues.is_idle() && self.verifying.is_none();
-        if !is_idle || self.held.invariants.is_empty() || !self.changes.doubts.is_empty() {
+        if !is_idle || !self.changes.doubts.is_empty() {
             return false;
+        }
+        if self.held.invariants.is_empty() {
+            return self.part_a_batch();
         }
         let held = self.held.invariants.remove(0);
         self.open(held, u64::MAX);
+        true
+    }
+
+    /// Sends the released removals of a batch without the others, which go once they are released. Says whether there was one.
+    fn part_a_batch(&mut self) -> bool {
+        let is_ready =
+            |change: &ChangeIndex| self.changes.is_waiting(*change) && self.changes.is_released(*change);
+        let Some(batch) = self.queues.blocked().find(|item| {
+            let item = self.queues.item(*item);
+            matches!(item.kind, ItemKind::Tags { .. }) && item.members.as_slice().iter().any(is_ready)
+        }) else {
+            return false;
+        };
+        let item = self.queues.item_mut(batch);
+        item.blockers = 0;
+        let members = std::mem::replace(&mut item.members, ItemChanges::Many(Vec::new()));
+        members.as_slice().iter().for_each(|change| self.pool(*change));
         true
     }
 

@@ -14,6 +14,7 @@ pub mod retry;
 mod slots;
 pub mod budget;
 mod evidence;
+mod twins;
 mod changes;
 mod isolation;
 mod queue;

@@ -266,6 +266,12 @@ impl Queues {
         items.filter(|(_, item)| item.may_have_effect).map(|(index, _)| index as ItemIndex).collect()
     }
 
+    /// Items that wait for one of their members.
+    pub(super) fn blocked(&self) -> impl Iterator<Item = ItemIndex> {
+        let items = self.items.iter().enumerate();
+        items.filter(|(_, item)| item.blockers > 0).map(|(index, _)| index as ItemIndex)
+    }
+
     /// Whether nothing is ready, delayed, set aside or pooled.
     pub(super) fn is_idle(&self) -> bool {
         self.ready.iter().all(BinaryHeap::is_empty)
