@@ -220,7 +220,7 @@ fn steps(
                 let step = run.next(now, budget);
                 entries.extend(run.drain());
                 let Step::Send(call, request) = step else { return step };
-                entries.push(Entry::Intent { call, at: now, request: request.clone() });
+                entries.push(run.intent(call, request.clone(), now));
                 starts.push((call, request));
             }
         });

@@ -113,7 +113,7 @@ pub fn status_of(snapshot: &Snapshot, id: &str) -> DeviceStatus {
     DeviceStatus { onboarding: text(Field::OnboardingStatus), health: text(Field::HealthStatus) }
 }
 
-/// The values that devices with a pending value had before the runs that set them, as their plans saw them.
+/// The values that devices with a pending value had before the runs that set them, as these read them.
 fn values_before(state: &StateDir, history: &History, oldest: Timestamp) -> ValuesBefore {
     let mut before = ValuesBefore::new();
     for run in journal::runs(state).unwrap_or_default().iter().rev().take(MOST_RUNS) {
@@ -126,6 +126,24 @@ fn values_before(state: &StateDir, history: &History, oldest: Timestamp) -> Valu
         if recorded.entries.last().is_none_or(|entry| entry.at() <= oldest) {
             continue;
         }
+        let mut read: BTreeSet<ChangeKey> = BTreeSet::new();
+        for (device, value, was) in resume::values_set(&recorded.entries) {
+            let key = ChangeKey { device: device.clone(), what: ChangeWhat::Value(value) };
+            if history.pending.contains(&key) {
+                before.entry(device.clone()).or_default().insert(was.cloned());
+                read.insert(key);
+            }
+        }
+        let is_unknown = |ended: &&ChangeOutcome| {
+            let is_value = matches!(ended.key.what, ChangeWhat::Value(_)) && ended.outcome == Outcome::Done;
+            is_value && history.pending.contains(&ended.key) && !read.contains(&ended.key)
+        };
+        let ended = recorded.entries.iter().flat_map(Entry::ended);
+        let unknown: BTreeSet<&ChangeKey> = ended.filter(is_unknown).map(|ended| &ended.key).collect();
+        if unknown.is_empty() {
+            continue;
+        }
+        // An earlier version wrote the journal: its plan says what the review saw.
         let Ok(plan) = plan_of(state, &recorded) else {
             // What the list showed before is not known, so the causes cannot be told apart.
             return ValuesBefore::new();
@@ -133,7 +151,7 @@ fn values_before(state: &StateDir, history: &History, oldest: Timestamp) -> Valu
         for change in &plan.changes {
             let Some(value) = change.value else { continue };
             let key = ChangeKey { device: change.id.clone(), what: ChangeWhat::Value(value.to) };
-            if history.pending.contains(&key) {
+            if unknown.contains(&key) {
                 before.entry(key.device).or_default().insert(change.observed_value.clone());
             }
         }

@@ -244,6 +244,30 @@ fn a_value_that_somebody_else_set_is_drift_although_ours_is_pending() {
 }
 
 #[test]
+fn a_value_is_foreign_unless_apply_itself_read_it_before_the_write() {
+    let project = Project::with_policy(&policy("", "deviceValue: Low"));
+    project.devices(2);
+    let set = |value: &str| {
+        project.portal(|sandbox| {
+            let device = json!({ "id": id(0), "computerDnsName": "d0.example.com", "deviceValue": value });
+            sandbox.insert(&json!([device])).unwrap();
+        });
+    };
+    set("High");
+    project.run(&["plan", "--sandbox", "-o", "plan.json"]).exits(0);
+    // What the review saw is not what apply reads.
+    set("Normal");
+    let lagging = ["--sandbox-fault", "visible_after_s=86400"];
+    project.run(&[&["apply", "--sandbox", "plan.json"][..], &lagging].concat()).exits(0);
+    let late = ["--sandbox-speed", "600"];
+    let drift = || project.run(&[&["drift", "--sandbox", "--format", "json"][..], &lagging, &late].concat());
+    assert!(drift().exits(0).json()["withheld"].to_string().contains("pending"));
+    set("High");
+    let drift = drift().exits(2).json();
+    assert_eq!(drift["changes"].as_array().map(Vec::len), Some(1), "{drift}");
+}
+
+#[test]
 fn a_device_that_answers_404_twice_is_gone_and_that_is_no_failure() {
     let project = Project::with_policy(&policy("", "deviceValue: High"));
     project.devices(9);

@@ -132,7 +132,7 @@ impl World {
             match step {
                 Step::Send(id, call) => {
                     self.check_call(id, &call);
-                    let intent = Entry::Intent { call: id, at: self.now, request: call.clone() };
+                    let intent = run.intent(id, call.clone(), self.now);
                     if self.write(vec![intent], kill_at) {
                         return false;
                     }

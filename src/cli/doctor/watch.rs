@@ -56,7 +56,8 @@ impl ProbeWatch for JournalWatch<'_> {
             return Err(Interrupted("nobody knows yet how the device was before".to_owned()));
         }
         self.hold.check().map_err(|lost| Interrupted(lost.to_string()))?;
-        self.append(Entry::Intent { call: CallId(self.calls), at: self.clock.now(), request })
+        let (call, at) = (CallId(self.calls), self.clock.now());
+        self.append(Entry::Intent { call, at, request, value_was: None })
     }
 
     fn after(&mut self, ask: &Ask, answer: &Answer) -> Result<(), Interrupted> {

@@ -14,7 +14,14 @@ use super::{Call, CallId, ChangeOutcome, WaveEvent};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Entry {
     /// A call is about to be sent. Written, and synced, before it is.
-    Intent { call: CallId, at: Timestamp, request: Call },
+    Intent {
+        call: CallId,
+        at: Timestamp,
+        request: Call,
+        /// Where it sets a value: the one that the list showed before, empty where it showed none. Journals of earlier versions do not
+        /// say.
+        value_was: Option<Arc<str>>,
+    },
     /// A call got its answer, or will get none.
     Reply {
         call: CallId,

@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
+use crate::device::DeviceValue;
 use crate::plan::stale::Dropped;
 use crate::plan::{Lane, Plan, WithheldReason};
 use crate::time::Timestamp;
@@ -90,6 +91,18 @@ pub fn sent_without_answer(journal: &[Entry]) -> HashSet<ChangeKey> {
         }
     }
     sent
+}
+
+/// The values that calls of a run set, each with the device, and the value that the list showed before (none where it showed none).
+pub fn values_set(journal: &[Entry]) -> impl Iterator<Item = (&Arc<str>, DeviceValue, Option<&Arc<str>>)> {
+    journal.iter().filter_map(|entry| {
+        let Entry::Intent { request, value_was: Some(was), .. } = entry else { return None };
+        let (Call::SetValue { device, value } | Call::Update { device, value: Some(value), .. }) = request
+        else {
+            return None;
+        };
+        Some((device, *value, Some(was).filter(|was| !was.is_empty())))
+    })
 }
 
 fn unanswered(journal: &[Entry]) -> Vec<&Call> {

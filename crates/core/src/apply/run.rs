@@ -5,6 +5,7 @@
 #![expect(missing_docs, reason = "fields and variants are named by what they hold")]
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::plan::{Lane, Plan, SafePlan, calls};
@@ -291,6 +292,20 @@ impl<'p> Run<'p> {
     pub fn outcomes(&self) -> impl Iterator<Item = ChangeOutcome> {
         let planned = (0..self.changes.len()).filter(|index| !self.changes.get(*index).is_repair);
         planned.filter_map(|index| self.changes.outcome(index)).chain(self.settled.values().cloned())
+    }
+
+    /// The intent of a call that [`Run::next`] gave.
+    pub fn intent(&self, call: CallId, request: Call, at: Timestamp) -> Entry {
+        let device = match &request {
+            Call::SetValue { device, .. } | Call::Update { device, value: Some(_), .. } => Some(device),
+            _ => None,
+        };
+        let find = |id: &Arc<str>| self.plan.changes.binary_search_by(|change| change.id.cmp(id)).ok();
+        let value_was = device.and_then(find).map(|row| {
+            let seen = &self.plan.changes[row].observed_value;
+            seen.clone().unwrap_or_default()
+        });
+        Entry::Intent { call, at, request, value_was }
     }
 
     /// Tags that the service lost and the run put back, or tried to.
