@@ -98,8 +98,7 @@ async fn apply_reported(context: &Context, args: &ApplyArgs, reports: &Reports) 
     let context = &context.suited(&session.reading.known);
     let set = policy_set::suited(context, set)?;
     let allowances = &allowances[..];
-    let waiting = Exit::Success;
-    let inputs = ApplyInputs { context, args, set: &set, allowances, reports, is_unreviewed, waiting };
+    let inputs = ApplyInputs { context, args, set: &set, allowances, reports, is_unreviewed, others: &[] };
     inputs.apply(session, request, stops).await
 }
 

@@ -27,6 +27,7 @@ use super::context::Context;
 use super::exit::Exit;
 use super::failure::{Failure, chain};
 use super::flags;
+use super::open_rollouts::OtherRollout;
 use super::output;
 use super::output::Reports;
 use super::past_run;
@@ -61,8 +62,8 @@ pub struct ApplyInputs<'a> {
     pub reports: &'a Reports,
     /// `--or-plan` found nothing to resume, and plans of this set are reviewed: only a person's yes applies a new one.
     pub is_unreviewed: bool,
-    /// How it ends at best: other runs of the policies may be left.
-    pub waiting: Exit,
+    /// Rollouts that are left beside the run that goes on.
+    pub others: &'a [OtherRollout],
 }
 
 /// What is left of a request on the tenant as it is.
@@ -288,8 +289,9 @@ impl ApplyInputs<'_> {
             shown_by: fitting.shown_by,
             withheld,
             is_held_anew,
+            others: self.others,
             waiting: left_out::waiting(safe.plan())
-                .worst(self.waiting)
+                .worst(self.others.iter().fold(Exit::Success, |exit, other| exit.worst(other.exit)))
                 .worst(left_out::unwritable(safe.plan(), &self.set.policy))
                 .worst(if is_left || is_held_anew { Exit::Stopped } else { Exit::Success }),
         };

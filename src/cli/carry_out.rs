@@ -164,7 +164,8 @@ fn end(
     let LostTags { lost, notes: removed } = lost_tags::lost_tags(&inputs.around_lost(), &screen.repairs);
     exit = exit.worst(lost_tags::exit(&lost, run.stopped().is_some()));
     let is_lost_left = lost.iter().any(|lost| lost.outcome != Outcome::Done);
-    let mut notes = screen.notes;
+    let mut notes = ended_run::about_others(inputs.others);
+    notes.extend(screen.notes);
     notes.extend(removed);
     notes.extend(ended_run::was_finished(inputs.resumed, &tenant_flags(inputs.context), screen.calls));
     notes.extend(inputs.is_held_anew.then(|| held_anew(inputs.context)));
@@ -174,6 +175,8 @@ fn end(
             notes.push(format!("the lane {} was given up: {reason}", lane.word()));
         }
     }
+    let has_open = is_lost_left || left + waiting + count(Outcome::Unknown) > 0;
+    let not_before = ended_run::next_wave(inputs.others);
     let run_end = RunEnd {
         run_id,
         outcomes: run.outcomes().collect(),
@@ -181,7 +184,8 @@ fn end(
         is_default_set: inputs.is_default_set,
         tenant_flags: tenant_flags(inputs.context),
         resume_flags: resume_flags(inputs.context, inputs.args),
-        is_resumable: is_lost_left || is_held || left + waiting + count(Outcome::Unknown) > 0,
+        is_resumable: has_open || is_held || not_before.is_some(),
+        next_plan: (!has_open && is_held).then(|| ended_run::next_plan(inputs)).flatten(),
         shown_by: inputs.shown_by.filter(|_| is_held || waiting > 0),
         unreviewed: inputs.unreviewed,
         plan_digest: inputs.digest.clone(),
@@ -190,7 +194,7 @@ fn end(
         calls: screen.calls,
         seconds: screen.last.since(start).as_secs(),
         exit_code: exit.code(),
-        not_before: None,
+        not_before,
         halt: None,
     };
     ApplyEnd { run: run_end, exit }

@@ -1,9 +1,38 @@
-//! What `--resume` reports about a run that had already ended.
+//! What an apply reports beside its changes: a run that had already ended, other rollouts that are left, and the command that plans
+//! what a resume does not write.
 //!
 //! Resumes nothing.
 
 use mdetag::store::journal::RecordedRun;
 use mdetag_core::apply::resume;
+use mdetag_core::time::Timestamp;
+
+use super::flags;
+use super::left_out;
+use super::open_rollouts::OtherRollout;
+use super::run_inputs::RunInputs;
+
+/// One sentence about each rollout that is left.
+pub fn about_others(others: &[OtherRollout]) -> Vec<String> {
+    others.iter().map(|other| other.sentence.clone()).collect()
+}
+
+/// When the first of them may go on.
+pub fn next_wave(others: &[OtherRollout]) -> Option<Timestamp> {
+    others.iter().filter_map(|other| other.not_before).min()
+}
+
+/// What writes removals that the run's plan held back: its resumes do not have them, so they are planned anew, and where somebody
+/// reviewed the plan, the new one is for a review too.
+pub fn next_plan(inputs: &RunInputs<'_>) -> Option<String> {
+    let flags = flags::tenant_flags(inputs.context);
+    let kept = inputs.resumed.map(|recorded| recorded.header.reviewed == Some(true));
+    let is_reviewed = kept.unwrap_or(inputs.reviewed.is_some());
+    left_out::held_back(inputs.safe.plan()).then(|| match is_reviewed {
+        true => format!("mdetag plan{flags} -o plan.json"),
+        false => format!("mdetag apply{flags}"),
+    })
+}
 
 /// A resumed run that had come to its end, and to which nothing was to be added: what became of it, and what does the rest.
 /// `flags`: which tenant the command line named.

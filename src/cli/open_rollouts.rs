@@ -14,6 +14,7 @@ use mdetag_core::plan::PlannedWaves;
 use mdetag_core::time::Timestamp;
 
 use super::context::Context;
+use super::exit::Exit;
 use super::failure::{Failure, chain};
 use super::flags::tenant_flags;
 use super::past_run;
@@ -45,6 +46,44 @@ impl Progress {
     pub fn is_open(self, waves: u32) -> bool {
         (self.current > 0 || self.is_unknown) && self.current < waves && !self.is_closed
     }
+}
+
+/// A rollout that is left beside the run that goes on.
+#[derive(Clone, Debug)]
+pub struct OtherRollout {
+    /// How an apply that did everything else ends because of it.
+    pub exit: Exit,
+    /// When its next wave may start; none where a person has to decide.
+    pub not_before: Option<Timestamp>,
+    /// What is said of it.
+    pub sentence: String,
+}
+
+/// The rollout of a run, if it is open. `flags`: which tenant the command line named.
+pub fn other(recorded: &RecordedRun, now: Timestamp, flags: &str) -> Option<OtherRollout> {
+    let (progress, run) = (progress(recorded), &recorded.header.run);
+    if !progress.is_open(recorded.header.waves) {
+        return None;
+    }
+    let resume = format!("mdetag apply --resume {run}");
+    let what = match (progress.halted, progress.not_before) {
+        (Some(gate), _) => format!(
+            "wave {} failed the gate `{}`; {resume} --next-wave --reason TEXT{flags} goes on, mdetag state end {run} --reason \
+             TEXT{flags} ends it",
+            progress.current,
+            gate.word()
+        ),
+        (None, Some(moment)) if moment > now => {
+            format!("its next wave may start at {moment}: {resume}{flags}")
+        }
+        (None, _) => format!("it may go on now: {resume}{flags}"),
+    };
+    let is_halted = progress.halted.is_some();
+    Some(OtherRollout {
+        exit: if is_halted { Exit::Partial } else { Exit::Waiting },
+        not_before: (!is_halted).then(|| progress.not_before.unwrap_or(now)),
+        sentence: format!("the rollout of run {run} is open as well: {what}"),
+    })
 }
 
 /// How far the rollout of a journal is.

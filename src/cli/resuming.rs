@@ -58,8 +58,8 @@ pub async fn resume_run(
     let context = &context.suited(&session.reading.known);
     let state = &session.reading.state;
     let flags = flags::tenant_flags(context);
-    // How it ends at best: another rollout of these policies may be left.
-    let mut waiting = Exit::Success;
+    // Other rollouts of these policies that are left.
+    let mut others = Vec::new();
     let recorded = if run.is_empty() {
         let set = set_names::set_at(context, &context.policy_paths(&args.paths)?);
         let mut found = unfinished::find(context, state, &set)?;
@@ -74,13 +74,8 @@ pub async fn resume_run(
             return ended;
         }
         let chosen = found.runs.remove(0);
-        for rest in &found.runs {
-            let progress = open_rollouts::progress(rest);
-            if progress.is_open(rest.header.waves) {
-                let left = if progress.halted.is_some() { Exit::Partial } else { Exit::Waiting };
-                waiting = waiting.worst(left);
-            }
-        }
+        let now = session.reading.ledger.clock().now();
+        others.extend(found.runs.iter().filter_map(|rest| open_rollouts::other(rest, now, &flags)));
         chosen
     } else {
         journal::read(state, run).map_err(|error| Failure::file(chain(&error)))?
@@ -119,7 +114,7 @@ pub async fn resume_run(
         allowances: &allowances,
         reports,
         is_unreviewed: false,
-        waiting,
+        others: &others,
     };
     Ok(Resumed::Ended(Box::new(inputs.apply(session, request, stops).await?)))
 }

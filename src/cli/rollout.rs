@@ -313,22 +313,25 @@ impl Rollout<'_, '_> {
         if pause.not_before.is_some() {
             exit = exit.worst(Exit::Waiting);
         }
+        let has_open = left || lost.iter().any(|lost| lost.outcome != Outcome::Done);
+        let is_held = inputs.waiting == Exit::Stopped && !inputs.is_held_anew;
+        let not_before = pause.not_before.or_else(|| ended_run::next_wave(inputs.others));
         let run = RunEnd {
             is_default_set: inputs.is_default_set,
             tenant_flags: tenant_flags(inputs.context),
             resume_flags: resume_flags(inputs.context, inputs.args),
             stopped: why(pause),
             shown_by: inputs.shown_by.filter(|_| exit == Exit::Stopped),
-            is_resumable: left
-                || inputs.waiting == Exit::Stopped && !inputs.is_held_anew
-                || lost.iter().any(|lost| lost.outcome != Outcome::Done),
+            is_resumable: has_open || is_held || not_before.is_some(),
+            next_plan: (!has_open && is_held).then(|| ended_run::next_plan(inputs)).flatten(),
             unreviewed: inputs.unreviewed,
             plan_digest: inputs.digest.clone(),
             calls: screen.calls,
             seconds: screen.last.since(start).as_secs(),
-            notes: [self.notes(whole, pause, screen), removed].concat(),
+            notes: [ended_run::about_others(inputs.others), self.notes(whole, pause, screen), removed]
+                .concat(),
             exit_code: exit.code(),
-            not_before: pause.not_before,
+            not_before,
             halt: pause.halt.clone(),
             outcomes,
             lost,

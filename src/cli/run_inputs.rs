@@ -19,6 +19,7 @@ use super::args::ApplyArgs;
 use super::context::Context;
 use super::exit::Exit;
 use super::lost_tags::Around;
+use super::open_rollouts::OtherRollout;
 use super::planning::PolicySet;
 use super::session::Session;
 
@@ -54,8 +55,10 @@ pub struct RunInputs<'a> {
     pub withheld: bool,
     /// Whether removals that the resumed run held back are wanted now: only a new plan says which.
     pub is_held_anew: bool,
-    /// How it ends because of removals that wait for an addition.
+    /// How it ends because of removals that wait for an addition, and of other rollouts.
     pub waiting: Exit,
+    /// Rollouts of the policies that are left beside this run.
+    pub others: &'a [OtherRollout],
     /// When the list shows every change that an answer confirmed, at the latest; none where it shows all.
     pub shown_by: Option<Timestamp>,
 }

@@ -154,6 +154,37 @@ fn a_resume_tells_of_every_open_rollout_and_is_not_done_while_one_is_left() {
 }
 
 #[test]
+fn a_resume_that_ends_with_6_because_of_another_rollout_says_which_and_until_when() {
+    let second_waits = || {
+        let (project, first) = project();
+        project.portal(|sandbox| {
+            sandbox.advance(Duration::from_secs(3_600)).unwrap();
+            let devices: Vec<Value> = (30..50).map(|number| device(number, json!(["Own"]))).collect();
+            sandbox.insert(&json!(devices)).unwrap();
+        });
+        let document = project.run(&APPLY).exits(6).json();
+        let not_before = document["notBefore"].as_str().unwrap().to_owned();
+        project.portal(|sandbox| sandbox.advance(Duration::from_secs(3_700)).unwrap());
+        (project, first, run_of(&document), not_before)
+    };
+    let (project, first, second, not_before) = second_waits();
+    let document = project.run(&RESUME).exits(6).json();
+    assert_eq!((run_of(&document), document["outcomes"]["done"].clone()), (first, json!(20)));
+    assert_eq!((&document["notBefore"], &document["resumable"]), (&json!(not_before), &json!(true)));
+    let notes = document["notes"].to_string();
+    assert!(notes.contains(&second) && notes.contains(&not_before), "{notes}");
+    let (project, _, second, not_before) = second_waits();
+    let told = project.run(&["apply", "--sandbox", "--resume", "--report", "markdown=r.md"]).exits(6).out;
+    let flat = told.split_whitespace().collect::<Vec<_>>().join(" ");
+    let sentence =
+        format!("the rollout of run {second} is open as well: its next wave may start at {not_before}");
+    assert!(flat.contains(&sentence), "{flat}");
+    assert!(flat.contains("to continue: mdetag apply --resume"), "{flat}");
+    let report = project.read("r.md");
+    assert!(report.contains(&second) && report.contains(&not_before), "{report}");
+}
+
+#[test]
 fn state_show_says_what_is_due_at_the_time_that_was_asked_for() {
     let (project, run) = project();
     let at = |words: &[&str]| {

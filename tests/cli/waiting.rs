@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::project::Project;
+use crate::project::{Project, Ran};
 use crate::tenant::{LOOSE, device};
 
 const APPLY: [&str; 5] = ["apply", "--sandbox", "--auto-approve", "--sandbox-fault", "visible_after_s=1800"];
@@ -66,8 +66,16 @@ fn a_resume_does_not_end_well_while_what_its_run_held_back_is_undone() {
     project.run(&[&APPLY[..], &["--max-calls", "1"]].concat()).exits(5);
     let text = project.read("policies/p.yaml").replace("[env/b]", "[env/b, More]");
     project.write("policies/p.yaml", &text.replace("[\"env/*\"]", "[\"env/*\", More]"));
-    project.run(&APPLY).exits(5);
+    let ran = project.run(&APPLY).exits(5);
     assert_eq!(tags(&project), vec![vec!["More", "env/a", "env/b"]; 2], "the removals wait");
+    // Only a new plan has the removals.
+    let waits = |ran: &Ran| {
+        let flat = ran.out.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(flat.contains("at the latest at 20"), "{flat}");
+        assert!(ran.out.contains("to continue: mdetag apply --sandbox\n"), "{}", ran.out);
+    };
+    waits(&ran);
+    waits(&project.run(&[&APPLY[..], &["--resume"]].concat()).exits(5));
     project.portal(|sandbox| sandbox.advance(Duration::from_secs(1_860)).unwrap());
     let resume = [&APPLY[..], &["--resume"]].concat();
     let ran = project.run(&resume).exits(5);

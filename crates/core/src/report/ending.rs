@@ -110,7 +110,7 @@ pub(super) fn ways_on(run: &RunEnd) -> Vec<(&'static str, String)> {
     // Without a run there is nothing to resume: what waits is planned again.
     let again =
         (run.run_id.is_empty() && run.shown_by.is_some()).then(|| format!("mdetag apply{tenant_flags}"));
-    resume.or(again).into_iter().map(|command| ("to continue", command)).collect()
+    run.next_plan.clone().or(resume).or(again).into_iter().map(|command| ("to continue", command)).collect()
 }
 
 /// `8,412 of 9,000 changes done, 3 failed, 585 not attempted`: every outcome that occurred, so that they add up.

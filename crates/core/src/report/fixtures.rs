@@ -238,6 +238,7 @@ pub(super) fn run(plan: &Plan) -> super::model::RunEnd {
         calls: 21,
         seconds: 75,
         exit_code: 4,
+        next_plan: None,
         not_before: None,
         shown_by: None,
         halt: None,

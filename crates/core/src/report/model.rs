@@ -101,6 +101,8 @@ pub struct RunEnd {
     pub stopped: Option<String>,
     /// Whether `apply --resume` has work left.
     pub is_resumable: bool,
+    /// What plans the rest, where a resume does not write it: `mdetag apply --sandbox`.
+    pub next_plan: Option<String>,
     /// Whether a resume without the run's id finds it: it is of the default policies.
     pub is_default_set: bool,
     /// The flags that name the tenant, each after a space: ` --sandbox`.
