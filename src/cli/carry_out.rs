@@ -130,11 +130,6 @@ fn open_journal(inputs: &RunInputs<'_>, run: &str, now: Timestamp) -> Result<Jou
     }
 }
 
-/// A run that held removals back is over only once a later one has written them.
-fn held_anew(context: &Context) -> String {
-    format!("what the run held back waits no longer: mdetag apply{} plans it anew", tenant_flags(context))
-}
-
 /// Outcomes, and the exit code that they mean.
 fn end(
     inputs: &RunInputs<'_>,
@@ -163,19 +158,17 @@ fn end(
     }
     let LostTags { lost, notes: removed } = lost_tags::lost_tags(&inputs.around_lost(), &screen.repairs);
     exit = exit.worst(lost_tags::exit(&lost, run.stopped().is_some()));
-    let is_lost_left = lost.iter().any(|lost| lost.outcome != Outcome::Done);
-    let mut notes = ended_run::about_others(inputs.others);
-    notes.extend(screen.notes);
-    notes.extend(removed);
+    let mut notes = [ended_run::about_others(inputs.others), screen.notes, removed].concat();
     notes.extend(ended_run::was_finished(inputs.resumed, &tenant_flags(inputs.context), screen.calls));
-    notes.extend(inputs.is_held_anew.then(|| held_anew(inputs.context)));
+    notes.extend(inputs.is_held_anew.then(|| ended_run::held_anew(&tenant_flags(inputs.context))));
     for (lane, reason) in &given_up {
         // The run itself reports most lanes that it gives up.
         if !notes.iter().any(|note| note.contains(reason)) {
             notes.push(format!("the lane {} was given up: {reason}", lane.word()));
         }
     }
-    let has_open = is_lost_left || left + waiting + count(Outcome::Unknown) > 0;
+    let is_lost = lost.iter().any(|lost| lost.outcome != Outcome::Done);
+    let has_open = is_lost || left + waiting + count(Outcome::Unknown) > 0;
     let not_before = ended_run::next_wave(inputs.others);
     let run_end = RunEnd {
         run_id,
@@ -185,7 +178,7 @@ fn end(
         tenant_flags: tenant_flags(inputs.context),
         resume_flags: resume_flags(inputs.context, inputs.args),
         is_resumable: has_open || is_held || not_before.is_some(),
-        next_plan: (!has_open && is_held).then(|| ended_run::next_plan(inputs)).flatten(),
+        next_plan: inputs.next_plan().filter(|_| !has_open && is_held),
         shown_by: inputs.shown_by.filter(|_| is_held || waiting > 0),
         unreviewed: inputs.unreviewed,
         plan_digest: inputs.digest.clone(),

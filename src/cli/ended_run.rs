@@ -7,10 +7,18 @@ use mdetag::store::journal::RecordedRun;
 use mdetag_core::apply::resume;
 use mdetag_core::time::Timestamp;
 
-use super::flags;
-use super::left_out;
-use super::open_rollouts::OtherRollout;
-use super::run_inputs::RunInputs;
+use super::exit::Exit;
+
+/// A rollout that is left beside the run that goes on.
+#[derive(Clone, Debug)]
+pub struct OtherRollout {
+    /// How an apply that did everything else ends because of it.
+    pub exit: Exit,
+    /// When its next wave may start; none where a person has to decide.
+    pub not_before: Option<Timestamp>,
+    /// What is said of it.
+    pub sentence: String,
+}
 
 /// One sentence about each rollout that is left.
 pub fn about_others(others: &[OtherRollout]) -> Vec<String> {
@@ -22,16 +30,15 @@ pub fn next_wave(others: &[OtherRollout]) -> Option<Timestamp> {
     others.iter().filter_map(|other| other.not_before).min()
 }
 
+/// A run that held removals back is over only once a later one has written them. `flags`: which tenant the command line named.
+pub fn held_anew(flags: &str) -> String {
+    format!("what the run held back waits no longer: mdetag apply{flags} plans it anew")
+}
+
 /// What writes removals that the run's plan held back: its resumes do not have them, so they are planned anew, and where somebody
-/// reviewed the plan, the new one is for a review too.
-pub fn next_plan(inputs: &RunInputs<'_>) -> Option<String> {
-    let flags = flags::tenant_flags(inputs.context);
-    let kept = inputs.resumed.map(|recorded| recorded.header.reviewed == Some(true));
-    let is_reviewed = kept.unwrap_or(inputs.reviewed.is_some());
-    left_out::held_back(inputs.safe.plan()).then(|| match is_reviewed {
-        true => format!("mdetag plan{flags} -o plan.json"),
-        false => format!("mdetag apply{flags}"),
-    })
+/// reviewed the plan, the new one is for a review too. `flags`: which tenant the command line named.
+pub fn next_plan(is_reviewed: bool, flags: &str) -> String {
+    if is_reviewed { format!("mdetag plan{flags} -o plan.json") } else { format!("mdetag apply{flags}") }
 }
 
 /// A resumed run that had come to its end, and to which nothing was to be added: what became of it, and what does the rest.

@@ -14,6 +14,7 @@ use mdetag_core::plan::PlannedWaves;
 use mdetag_core::time::Timestamp;
 
 use super::context::Context;
+use super::ended_run::OtherRollout;
 use super::exit::Exit;
 use super::failure::{Failure, chain};
 use super::flags::tenant_flags;
@@ -46,17 +47,6 @@ impl Progress {
     pub fn is_open(self, waves: u32) -> bool {
         (self.current > 0 || self.is_unknown) && self.current < waves && !self.is_closed
     }
-}
-
-/// A rollout that is left beside the run that goes on.
-#[derive(Clone, Debug)]
-pub struct OtherRollout {
-    /// How an apply that did everything else ends because of it.
-    pub exit: Exit,
-    /// When its next wave may start; none where a person has to decide.
-    pub not_before: Option<Timestamp>,
-    /// What is said of it.
-    pub sentence: String,
 }
 
 /// The rollout of a run, if it is open. `flags`: which tenant the command line named.

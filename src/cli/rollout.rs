@@ -323,7 +323,7 @@ impl Rollout<'_, '_> {
             stopped: why(pause),
             shown_by: inputs.shown_by.filter(|_| exit == Exit::Stopped),
             is_resumable: has_open || is_held || not_before.is_some(),
-            next_plan: (!has_open && is_held).then(|| ended_run::next_plan(inputs)).flatten(),
+            next_plan: inputs.next_plan().filter(|_| !has_open && is_held),
             unreviewed: inputs.unreviewed,
             plan_digest: inputs.digest.clone(),
             calls: screen.calls,

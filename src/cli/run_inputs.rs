@@ -17,9 +17,11 @@ use mdetag_core::time::Timestamp;
 
 use super::args::ApplyArgs;
 use super::context::Context;
+use super::ended_run::{self, OtherRollout};
 use super::exit::Exit;
+use super::flags::tenant_flags;
+use super::left_out;
 use super::lost_tags::Around;
-use super::open_rollouts::OtherRollout;
 use super::planning::PolicySet;
 use super::session::Session;
 
@@ -96,6 +98,13 @@ impl<'a> RunInputs<'a> {
             names_unknown: self.context.service.verdict(Question::UnknownId) == Some("refusedNamed"),
             seed: now.ticks() as u64 ^ u64::from(std::process::id()),
         }
+    }
+
+    /// What plans removals that the run's plan held back.
+    pub fn next_plan(&self) -> Option<String> {
+        let kept = self.resumed.map(|recorded| recorded.header.reviewed == Some(true));
+        let next = ended_run::next_plan(kept.unwrap_or(self.reviewed.is_some()), &tenant_flags(self.context));
+        left_out::held_back(self.safe.plan()).then_some(next)
     }
 
     /// What is known of the lost tags of a run that may be resumed.
