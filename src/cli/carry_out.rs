@@ -16,7 +16,6 @@ use mdetag_core::report::model::RunEnd;
 use mdetag_core::time::Timestamp;
 
 use super::ci;
-use super::context::Context;
 use super::drive::{DriveContext, close, drive};
 use super::ended_run;
 use super::exit::Exit;
