@@ -140,7 +140,7 @@ fn short(
             causes.push((cause, Vec::new()));
             causes.len() - 1
         });
-        causes[place].1.push((group.devices(), item));
+        causes[place].1.push((group.changes(), item));
     }
     causes.sort_by_cached_key(|(_, items)| {
         std::cmp::Reverse(items.iter().map(|(count, _)| count).sum::<u64>())

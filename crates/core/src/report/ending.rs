@@ -10,6 +10,7 @@ use super::escape::terminal;
 use super::fold;
 use super::lost;
 use super::model::{Model, RunEnd};
+use super::renamed;
 use super::style::{Paint, Style, write_prose};
 use super::table;
 use super::words::{counted, noun_for, number, outcome_phrase};
@@ -28,6 +29,7 @@ pub(super) fn what_differs(model: &Model<'_>, style: &Style, out: &mut dyn Write
         }
         let heading = format!("\n{sandbox}Not done as planned:\n");
         writeln!(out, "{}", style.paint(Paint::Strong, &heading))?;
+        let others = renamed::joined(model, &others);
         let lines = if style.details {
             fold::unfolded(&others)
         } else {

@@ -15,6 +15,7 @@ use super::escape::clip;
 use super::last;
 use super::model::{ChangeGroup, ChangeOrigin, Class, Model, Subject, What};
 use super::refusal;
+use super::renamed;
 use super::sentences;
 use super::words::{self, counted, noun_for, number, outcome_phrase};
 
@@ -61,12 +62,12 @@ pub fn findings<'a>(model: &Model<'a>) -> Vec<ReportFinding<'a>> {
     findings.extend(lost(model));
     let mut rest = (0, 0);
     for part in &model.parts {
-        for group in &part.groups {
+        for group in renamed::joined(model, &part.groups).iter() {
             if findings.len() < MOST || matches!(group.what, What::Remove(_)) && findings.len() < 2 * MOST {
                 findings.push(grouped(model, group, part.origin));
             } else {
                 rest.0 += 1;
-                rest.1 += group.devices();
+                rest.1 += group.changes();
             }
         }
     }
@@ -165,7 +166,8 @@ fn grouped<'a>(
         (Subject::Drift, None) => (Severity::Warning, group.what.class().word(), true),
         (_, None) => (Severity::Note, group.what.class().word(), false),
     };
-    let why = cause.map_or_else(String::new, |cause| format!(" ({})", clip(&words::cause(plan, cause), 200)));
+    let why = renamed::why(model, group).or_else(|| Some(words::cause(plan, cause?)));
+    let why = why.map_or_else(String::new, |why| format!(" ({})", clip(&why, 200)));
     let last = last::phrase(&group.last).map_or_else(String::new, |mark| format!(", {mark}"));
     ReportFinding {
         rule: rule_id(plan, cause),
@@ -175,7 +177,7 @@ fn grouped<'a>(
         title: title(group),
         message: format!("{}{why}{last}: {}", sentence(model, group), sample(model, group)),
         place: cause.and_then(|cause| words::cause_place(plan, cause)),
-        changes: group.devices(),
+        changes: group.changes(),
         origin,
     }
 }
@@ -209,7 +211,10 @@ fn sentence(model: &Model<'_>, group: &ChangeGroup<'_>) -> String {
             format!("{devices} {has} the value {} and should have {to}", clip(from.unwrap_or("(none)"), 40))
         }
         (_, What::Add(tag)) => format!("will add tag \"{tag}\" to {devices}"),
-        (_, What::Remove(tag)) => format!("will remove tag \"{tag}\" from {devices}"),
+        (_, What::Remove(tag)) => match renamed::gained(model, group) {
+            Some(to) => format!("will rename tag \"{tag}\" to \"{to}\" on {devices}"),
+            None => format!("will remove tag \"{tag}\" from {devices}"),
+        },
         (_, What::Value { from, to }) => {
             format!("will set the value {to} (now {}) on {devices}", clip(from.unwrap_or("(none)"), 40))
         }

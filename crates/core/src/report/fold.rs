@@ -39,8 +39,8 @@ impl Line<'_, '_> {
     /// Changes that the line stands for.
     pub fn changes(&self) -> u64 {
         match self {
-            Line::Group(group) => group.devices(),
-            Line::Tags { groups, .. } => groups.iter().map(|group| group.devices()).sum(),
+            Line::Group(group) => group.changes(),
+            Line::Tags { groups, .. } => groups.iter().map(|group| group.changes()).sum(),
             Line::Rest { changes, .. } => changes.changes(),
         }
     }
@@ -49,7 +49,10 @@ impl Line<'_, '_> {
     pub fn add_to(&self, sum: &mut Totals) {
         match self {
             Line::Group(ChangeGroup { what: What::Value { .. }, .. }) => sum.values += self.changes(),
-            Line::Group(ChangeGroup { what: What::Remove(_), .. }) => sum.removals += self.changes(),
+            Line::Group(group @ ChangeGroup { what: What::Remove(_), .. }) => {
+                sum.removals += group.devices();
+                sum.additions += group.gained;
+            }
             Line::Tags { is_removal: true, .. } => sum.removals += self.changes(),
             Line::Group(_) | Line::Tags { .. } => sum.additions += self.changes(),
             Line::Rest { changes, .. } => {
@@ -123,7 +126,8 @@ pub fn folded<'m, 'a>(groups: &'m [ChangeGroup<'a>], most: usize) -> Vec<Line<'m
 /// Removals that share a cause as one line, where they are many: for renderers that name each of them below it.
 pub fn gathered<'m, 'a>(lines: Vec<Line<'m, 'a>>) -> Vec<Line<'m, 'a>> {
     let cause_of = |line: &Line<'m, 'a>| match line {
-        Line::Group(group) if !is_foldable(group) => group.cause,
+        // A rename shows both of its names.
+        Line::Group(group) if !is_foldable(group) && group.gained == 0 => group.cause,
         _ => None,
     };
     let mut counts: hashbrown::HashMap<CauseIndex, usize> = hashbrown::HashMap::new();

@@ -13,6 +13,7 @@ use super::escape::{clip, terminal};
 use super::fold;
 use super::model::{Class, Model, ReportPart, Subject};
 use super::refusal;
+use super::renamed;
 use super::sentences::{self, Phrase};
 use super::style::{Paint, Style, wrap, write_prose};
 use super::table;
@@ -74,10 +75,11 @@ fn groups(model: &Model<'_>, part: &ReportPart<'_>, style: &Style, out: &mut dyn
         let nothing = sentences::nothing(model);
         return writeln!(out, "  {}", style.paint(Paint::Good, nothing));
     }
+    let groups = renamed::joined(model, &part.groups);
     let lines = if style.details {
-        fold::unfolded(&part.groups)
+        fold::unfolded(&groups)
     } else {
-        fold::gathered(fold::folded(&part.groups, fold::SCREEN))
+        fold::gathered(fold::folded(&groups, fold::SCREEN))
     };
     table::write(model, &lines, style, out)
 }

@@ -9,13 +9,14 @@ use super::compact;
 use super::consequences;
 use super::cut;
 use super::ending::{outcomes, shown_by, ways_on};
-use super::escape::{clip, markdown as code, terminal};
+use super::escape::{self, clip, markdown as code, terminal};
 use super::first_lines;
 use super::fold::{self, Line};
 use super::last;
 use super::lost;
 use super::model::{ChangeGroup, Class, Model, ReportPart, Subject, What};
 use super::refusal;
+use super::renamed;
 use super::sentences::{self, Phrase};
 use super::waves;
 use super::words::{self, capitalised, length, number, outcome_phrase};
@@ -36,8 +37,8 @@ const SENTENCES: usize = 12;
 pub fn markdown(model: &Model<'_>, max_chars: usize, out: &mut dyn Write) -> io::Result<()> {
     let marker = format!("\n{}", compact::marker(model));
     let (asides, closing) = (asides(model), closing(model));
-    let lines: Vec<Vec<Line<'_, '_>>> =
-        model.parts.iter().map(|part| fold::folded(&part.groups, ROWS)).collect();
+    let groups: Vec<_> = model.parts.iter().map(|part| renamed::joined(model, &part.groups)).collect();
+    let lines: Vec<Vec<Line<'_, '_>>> = groups.iter().map(|groups| fold::folded(groups, ROWS)).collect();
     // What is beside the changes gives way first.
     let tails = [format!("{asides}{closing}{marker}"), format!("{closing}{marker}"), marker];
     let mut fitting = tails.iter().map(|tail| with_tail(model, &lines, tail, max_chars));
@@ -136,7 +137,10 @@ fn heading(model: &Model<'_>, part: &ReportPart<'_>) -> String {
 fn row(model: &Model<'_>, line: &Line<'_, '_>) -> String {
     match line {
         Line::Group(group) => {
-            let (why, at) = reason(model, group.cause);
+            let (mut why, at) = reason(model, group.cause);
+            if let Some(of) = renamed::why(model, group) {
+                why = code(&clip(&of, 160));
+            }
             let why = match (group.outcome, group.error) {
                 (Some(outcome), Some(error)) => {
                     format!("{}: {}", outcome_phrase(outcome), code(&clip(error, 300)))
@@ -147,7 +151,7 @@ fn row(model: &Model<'_>, line: &Line<'_, '_>) -> String {
                     None => why,
                 },
             };
-            let label = name(&group.what.label());
+            let label = label(model, group);
             let count = number(group.devices());
             {
                 // A removal is seen without colour, too.
@@ -182,7 +186,13 @@ fn short_row(model: &Model<'_>, group: &ChangeGroup<'_>) -> (String, String) {
         (None, false) => format!("{} {why} {at}", group.what.action()),
     };
     let last = last::phrase(&group.last).map_or_else(String::new, |mark| format!(" {}", marked(&mark)));
-    (of, format!("{} {}{last}", name(&group.what.label()), number(group.devices())))
+    (of, format!("{} {}{last}", label(model, group), number(group.devices())))
+}
+
+/// The tag or value in a code span; the two names of a rename.
+fn label(model: &Model<'_>, group: &ChangeGroup<'_>) -> String {
+    let label = name(&group.what.label());
+    renamed::gained(model, group).map_or(label.clone(), |to| format!("{label} → {}", name(&escape::tag(to))))
 }
 
 /// The mark of a removal: names stand in a code span.
@@ -227,7 +237,7 @@ fn samples(model: &Model<'_>, lines: &[Vec<Line<'_, '_>>], room: usize) -> Strin
         if group.members.len() > names.len() {
             names.push(format!("… {} more", number((group.members.len() - names.len()) as u64)));
         }
-        let item = format!("- {} {}: {}\n", group.what.action(), name(&group.what.label()), names.join(", "));
+        let item = format!("- {} {}: {}\n", group.what.action(), label(model, group), names.join(", "));
         if length(&item) > left {
             text.push_str(CUT);
             break;

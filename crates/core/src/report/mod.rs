@@ -19,6 +19,7 @@ pub mod consequences;
 pub mod refusal;
 mod waves;
 pub mod fold;
+mod renamed;
 mod table;
 mod lost;
 mod ending;

@@ -138,6 +138,8 @@ pub struct ChangeGroup<'a> {
     pub error: Option<&'a str>,
     /// Numbers of the changes' devices, ascending: see [`Model::device`]. A device is in a group once.
     pub members: Vec<u32>,
+    /// Additions that a group of removals stands for: see [`super::renamed`].
+    pub gained: u64,
     /// What the plan's removals of the tag leave without any device.
     pub last: Vec<&'a LastDevices>,
 }
@@ -145,6 +147,10 @@ pub struct ChangeGroup<'a> {
 impl ChangeGroup<'_> {
     pub fn devices(&self) -> u64 {
         self.members.len() as u64
+    }
+
+    pub fn changes(&self) -> u64 {
+        self.devices() + self.gained
     }
 }
 
@@ -406,6 +412,7 @@ impl<'a> Groups<'a> {
                 outcome,
                 error,
                 members: Vec::new(),
+                gained: 0,
                 last: Vec::new(),
             });
             self.list.len() - 1

@@ -9,6 +9,7 @@ use super::escape::{clip, terminal};
 use super::fold::Line;
 use super::last;
 use super::model::{ChangeGroup, Model, What};
+use super::renamed;
 use super::sentences;
 use super::style::{Paint, Style, fit, pad, width, wrap};
 use super::words::{cause, cause_place, noun_for, number, outcome_phrase, place};
@@ -134,6 +135,9 @@ fn group_cells(model: &Model<'_>, group: &ChangeGroup<'_>, with_samples: bool, s
         below = wrap(names.chain(more), ", ", (6, 6), style.width);
     }
     let mut reason = reason(model, group.cause);
+    if let Some(why) = renamed::why(model, group) {
+        reason.cause = terminal(&clip(&why, 200)).into_owned();
+    }
     if let Some(mark) = last::phrase(&group.last) {
         reason.cause.push_str(&format!("; {}", terminal(&mark)));
     }
@@ -149,7 +153,7 @@ fn group_cells(model: &Model<'_>, group: &ChangeGroup<'_>, with_samples: bool, s
     Cells {
         paint,
         symbol: group.what.symbol(),
-        label: terminal(&group.what.label()).into_owned(),
+        label: terminal(&renamed::label(model, group)).into_owned(),
         count: number(devices),
         noun: noun_for(devices, "device"),
         below,

@@ -22,7 +22,8 @@ use super::escape::clip;
 use super::fold::{self, Line};
 use super::last;
 use super::lost;
-use super::model::{Model, What};
+use super::model::{ChangeGroup, Model, What};
+use super::renamed;
 use super::sentences::{self, Phrase};
 use super::waves;
 use super::words::{self, capitalised, number, outcome_phrase};
@@ -157,6 +158,7 @@ fn sums(model: &Model<'_>, out: &mut dyn Write) -> io::Result<()> {
 fn groups(model: &Model<'_>, out: &mut dyn Write) -> io::Result<()> {
     emit!(out, "<section aria-labelledby=\"groups\"><h2 id=\"groups\">Groups</h2>")?;
     for part in &model.parts {
+        let groups = renamed::joined(model, &part.groups);
         if let Some(origin) = part.origin {
             emit!(out, "<h3>{}: {}</h3>", origin.heading(), sentences::totals(part.totals))?;
         }
@@ -165,7 +167,7 @@ fn groups(model: &Model<'_>, out: &mut dyn Write) -> io::Result<()> {
             emit!(out, "<p>{}</p>", nothing)?;
             continue;
         }
-        let lines = fold::folded(&part.groups, GROUPS);
+        let lines = fold::folded(&groups, GROUPS);
         emit!(
             out,
             "<div class=\"wide\"><table class=\"groups cards\"><thead><tr><th scope=\"col\">Change</th><th scope=\"col\">Tag or value</th>"
@@ -189,7 +191,7 @@ fn groups(model: &Model<'_>, out: &mut dyn Write) -> io::Result<()> {
 
 fn group_row(model: &Model<'_>, line: &Line<'_, '_>, out: &mut dyn Write) -> io::Result<()> {
     let plan = model.plan();
-    let mut filter = None;
+    let mut filter: Option<[String; 3]> = None;
     let (class, action, label, cause) = match line {
         Line::Group(group) => {
             let word = match group.what {
@@ -197,7 +199,9 @@ fn group_row(model: &Model<'_>, line: &Line<'_, '_>, out: &mut dyn Write) -> io:
                 What::Remove(_) => "remove",
                 What::Value { .. } => "value",
             };
-            (word, format!("{} {word}", group.what.symbol()), group.what.label(), group.cause)
+            let action = if group.gained > 0 { "rename" } else { word };
+            let label = renamed::label(model, group);
+            (word, format!("{} {action}", group.what.symbol()), label, group.cause)
         }
         Line::Tags { cause, groups, .. } => {
             let names: Vec<String> = groups.iter().take(3).map(|group| group.what.label()).collect();
@@ -212,6 +216,11 @@ fn group_row(model: &Model<'_>, line: &Line<'_, '_>, out: &mut dyn Write) -> io:
     let cause = cause.and_then(|cause| plan.causes.get(cause.0 as usize));
     let mut why = cause.map_or_else(String::new, |cause| words::cause(plan, cause));
     if let Line::Group(group) = line
+        && let Some(renamed) = renamed::why(model, group)
+    {
+        why = renamed;
+    }
+    if let Line::Group(group) = line
         && let Some(outcome) = group.outcome
     {
         let error = group.error.map_or_else(String::new, |error| format!(": {error}"));
@@ -223,10 +232,12 @@ fn group_row(model: &Model<'_>, line: &Line<'_, '_>, out: &mut dyn Write) -> io:
         why.push_str(&format!("; {mark}"));
     }
     if let Line::Group(group) = line {
-        // The words of the list below: a click leaves the changes of this group.
-        let outcome = group.outcome.map_or(group.what.class().word(), |outcome| outcome.word());
-        filter = Some([group.what.action(), outcome]);
+        filter = Some(filters(group));
     }
+    let devices = match line {
+        Line::Group(group) => group.devices(),
+        Line::Tags { .. } | Line::Rest { .. } => line.changes(),
+    };
     let place = cause.and_then(|cause| words::cause_place(plan, cause));
     let at = place.map_or_else(Markup::default, |place| markup!("{}", words::place(place)));
     let at = match place.zip(model.links()).and_then(|(place, links)| links.link(place)) {
@@ -235,11 +246,11 @@ fn group_row(model: &Model<'_>, line: &Line<'_, '_>, out: &mut dyn Write) -> io:
     };
     let shown = clip(&label, 400);
     let label = match filter {
-        Some([action, class]) => markup!(
+        Some([action, class, tag]) => markup!(
             "<a href=\"#changes\" data-action=\"{}\" data-class=\"{}\" data-tag=\"{}\" data-why=\"{}\"><bdi>{}</bdi></a>",
             action,
             class,
-            shown,
+            clip(&tag, 400),
             clip(cause.map(|cause| words::cause(plan, cause)).as_deref().unwrap_or_default(), 400),
             shown
         ),
@@ -251,10 +262,20 @@ fn group_row(model: &Model<'_>, line: &Line<'_, '_>, out: &mut dyn Write) -> io:
         class,
         action,
         label,
-        number(line.changes()),
+        number(devices),
         clip(&why, 400),
         at
     )
+}
+
+/// Action, class and tag in the words of the list below: a click leaves the changes of this group.
+fn filters(group: &ChangeGroup<'_>) -> [String; 3] {
+    if group.gained > 0 && group.last.is_empty() {
+        // Both halves of a rename have its cause in common.
+        return <[String; 3]>::default();
+    }
+    let class = group.outcome.map_or(group.what.class().word(), |outcome| outcome.word());
+    [group.what.action().to_owned(), class.to_owned(), group.what.label()]
 }
 
 /// Withheld changes, entries of data files that match no device, and warnings.

@@ -178,7 +178,8 @@
       search.value = "";
       for (const id in filters) choose(filters[id].select, link.dataset[id]);
       // The cause of a failed change is its error, which a group has in common only as far as ids go.
-      if (!groups.some((group) => group[3] === link.dataset.why && group[2] === link.dataset.tag)) choose(filters.why.select, "");
+      const isOne = (group) => group[3] === link.dataset.why && [group[2], ""].includes(link.dataset.tag);
+      if (!groups.some(isOne)) choose(filters.why.select, "");
       refresh();
     });
   }
