@@ -106,6 +106,7 @@ const PAGES: &[(&str, &str)] = &[
     ("W0715", include_str!("../../../../docs/diagnostics/W0715.md")),
     ("W0716", include_str!("../../../../docs/diagnostics/W0716.md")),
     ("W0718", include_str!("../../../../docs/diagnostics/W0718.md")),
+    ("W0719", include_str!("../../../../docs/diagnostics/W0719.md")),
     ("N0201", include_str!("../../../../docs/diagnostics/N0201.md")),
     ("N0202", include_str!("../../../../docs/diagnostics/N0202.md")),
     ("N0401", include_str!("../../../../docs/diagnostics/N0401.md")),

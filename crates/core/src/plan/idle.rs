@@ -19,7 +19,12 @@ pub(super) fn idle(desired: &Desired<'_>) -> Vec<Warning> {
     let rules = policy.rules.iter().zip(&selections.rules);
     let rules = (0u32..).zip(rules);
     let is_idle = |index: u32, set: &DeviceSet| set.is_empty() && !selections.undecided.contains_key(&index);
-    let rules = rules.filter(|(index, (rule, set))| rule.is_live(desired.now) && is_idle(*index, set));
+    let is_meant = |name: &str| {
+        policy.exceptions.iter().any(|exception| exception.code == "N0601" && exception.rule == name)
+    };
+    let rules = rules.filter(|(index, (rule, set))| {
+        rule.is_live(desired.now) && is_idle(*index, set) && !is_meant(&rule.name)
+    });
     let selectors = selections.idle_selectors.iter().map(|index| &*policy.selectors[*index].name);
     let protections = policy.protections.iter().zip(&selections.protections);
     let protections = protections.filter(|(_, set)| set.is_empty());

@@ -16,7 +16,7 @@ use crate::device::Field;
 use crate::diagnostic::{Diagnostic, Span};
 
 /// Sets with more rules are spared the lints that compare every rule with every other.
-const MOST_COMPARED: usize = 1_000;
+pub(super) const MOST_COMPARED: usize = 1_000;
 
 /// Devices report in full about once a day (documented), so that a shorter window flaps.
 const REPORT_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);

@@ -30,6 +30,8 @@ pub enum Area {
     Lookups,
     /// Lints of `mdetag.yaml`.
     Lints,
+    /// Warnings that rules except.
+    Exceptions,
     /// Data files that the guard, protections, scope or device groups read.
     RailData,
     /// Other keys of `mdetag.yaml`.
@@ -46,13 +48,14 @@ pub enum Area {
 }
 
 impl Area {
-    const ALL: [Area; 15] = [
+    const ALL: [Area; 16] = [
         Area::Guard,
         Area::Protect,
         Area::Scope,
         Area::Selectors,
         Area::Lookups,
         Area::Lints,
+        Area::Exceptions,
         Area::RailData,
         Area::Settings,
         Area::Claims,
@@ -73,6 +76,7 @@ impl Area {
             Area::Selectors => "selectors",
             Area::Lookups => "lookups",
             Area::Lints => "lints",
+            Area::Exceptions => "exceptions",
             Area::RailData => "data of these",
             Area::Settings => "mdetag.yaml",
             Area::Claims => "claims",
@@ -94,7 +98,7 @@ impl Area {
     fn of_section(key: &str) -> Option<Area> {
         let has_entries = |area: &Area| {
             use Area::*;
-            !matches!(area, Selectors | Lookups | Lints | RailData | Settings | Dated | Data)
+            !matches!(area, Selectors | Lookups | Lints | Exceptions | RailData | Settings | Dated | Data)
         };
         Area::ALL.into_iter().filter(has_entries).find(|area| area.word() == key)
     }
@@ -102,6 +106,7 @@ impl Area {
     fn of_policy_path(path: &str) -> Area {
         let section = path.split(['.', '[']).next().unwrap_or(path);
         match section {
+            "rules" if path.starts_with("rules[") => Area::Exceptions,
             "lookups" => Area::Lookups,
             "rules" => Area::Dated,
             _ => Area::of_section(section).unwrap_or(Area::Selectors),
@@ -251,6 +256,7 @@ fn rails(sources: &Sources) -> ValuesByPath {
                         .iter()
                         .filter(|rule| text_of(rule, "from").or(text_of(rule, "until")).is_some());
                     dated.for_each(|rule| found.add("rules".to_owned(), rule, true));
+                    rules.iter().for_each(|rule| exceptions(rule, &mut found));
                 }
                 ("scope", _) => {
                     used.collect(&section.value);
@@ -286,6 +292,15 @@ fn rails(sources: &Sources) -> ValuesByPath {
     }
     found.files = used.files;
     found
+}
+
+/// The warnings that a rule excepts, by its name.
+fn exceptions(rule: &Node, found: &mut ValuesByPath) {
+    let NodeKind::Map(entries) = &rule.kind else { return };
+    let name = text_of(rule, "name").unwrap_or("without a name");
+    for entry in entries.iter().filter(|entry| entry.key == "lints") {
+        flatten(&entry.value, format!("rules[{name}].lints"), true, found);
+    }
 }
 
 /// A text or number under a key of an entry.

@@ -98,6 +98,11 @@ pub(super) static RULE: &[MappingKey] = &[
     key("priority", Shape::Integer, "The higher wins; default 0."),
     key("from", Shape::Date, "First day, UTC."),
     key("until", Shape::Date, "Last day, UTC, inclusive."),
+    key(
+        "lints",
+        Shape::Named(&Shape::Text),
+        "Warnings and notes that are meant on this rule, by code, each with its reason: `W0713: kept for the audit`.",
+    ),
 ];
 
 /// `deviceValue` of the set.

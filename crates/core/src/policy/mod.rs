@@ -14,11 +14,13 @@ mod differences;
 mod dead_rules;
 mod delimited;
 mod device_groups;
+mod exceptions;
 mod guard;
 mod in_file;
 mod json_table;
 mod keyed_rows;
 mod keys;
+mod lint_exception;
 mod lints;
 mod logic;
 mod lookup;
@@ -63,6 +65,7 @@ pub use device_groups::{
 pub use differences::{Area, Difference, DifferenceKind, ShownIn, differences, settings_differences};
 pub(crate) use json_table::recorded_rows;
 pub use keyed_rows::{LookupCell, LookupRows};
+pub use lint_exception::LintException;
 pub use lookup::{Lookup, LookupQuery, LookupSource};
 pub use maps::ValueMap;
 pub use profiles::read_profiles;
@@ -112,6 +115,8 @@ pub struct Policy {
     pub families: Vec<Family>,
     /// Rules in file order, dead and future ones included (see [`Rule::is_live`]).
     pub rules: Vec<Rule>,
+    /// Warnings and notes that are meant on rules.
+    pub exceptions: Vec<LintException>,
     /// Renames with chains resolved.
     pub renames: Vec<Rename>,
     /// Tags that no device should carry.

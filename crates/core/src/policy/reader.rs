@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use super::expression_size::Growth;
+use super::lint_exception::Exceptions;
 use super::node::{MappingEntry, Node, NodeKind, shown};
 use super::scalars;
 use super::shape::MappingKey;
@@ -27,6 +28,7 @@ pub(super) struct Reader<'a> {
     pub(super) now: Timestamp,
     pub(super) tag_case: TagCase,
     findings: Vec<Diagnostic>,
+    pub(super) exceptions: Exceptions,
     /// How many of each severity there are, the ones that are not kept included.
     counts: [usize; 3],
     /// How many patterns were compiled; each costs kilobytes.
@@ -67,6 +69,7 @@ impl<'a> Reader<'a> {
             now,
             tag_case,
             findings: Vec::new(),
+            exceptions: Exceptions::default(),
             counts: [0; 3],
             patterns: 0,
             growth: Growth::default(),
@@ -74,8 +77,11 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Notes a finding.
+    /// Notes a finding, unless its rule says that it is meant.
     pub(super) fn report(&mut self, finding: Diagnostic) {
+        if self.exceptions.cover(&finding) {
+            return;
+        }
         let count = &mut self.counts[finding.severity as usize];
         *count += 1;
         if *count <= MAX_FINDINGS {

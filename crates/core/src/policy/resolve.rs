@@ -35,9 +35,10 @@ pub fn resolve(sources: &Sources, tag_case: TagCase, now: Timestamp) -> (Policy,
     }
     let mut sections = Sections::default();
     roots.iter().for_each(|root| sections.add(&mut reader, root));
-    let policy = sections.read(&mut reader);
+    let mut policy = sections.read(&mut reader);
     settle::check(&mut reader, &policy);
     lints::check(&mut reader, &policy);
+    policy.exceptions = reader.settle_exceptions(&policy.rules);
     (policy, reader.into_findings())
 }
 

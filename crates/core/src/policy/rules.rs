@@ -21,6 +21,13 @@ pub(super) fn rule(
 ) -> Option<Rule> {
     let was_partial = std::mem::replace(&mut reader.is_partial, true);
     let fields = reader.fields(node, keys::RULE, "a rule")?;
+    if let Some(lints) = fields.get("lints") {
+        let name = fields.get("name").map_or("", |name| match &name.kind {
+            NodeKind::Text(name) => name,
+            _ => "",
+        });
+        reader.exceptions(lints, node.span, name);
+    }
     let has_strangers =
         fields.entries().iter().any(|entry| keys::RULE.iter().all(|key| key.name != entry.key));
     let name = fields.get("name").and_then(|name| Some((reader.text(name, "`name`")?.to_owned(), name.span)));

@@ -14,8 +14,7 @@ use super::reader::{Fields, Reader};
 use super::secrets;
 use super::syntax;
 use crate::cloud::{Cloud, Region};
-use crate::diagnostic::{Diagnostic, Severity, SourceId, Sources, did_you_mean};
-use crate::pages;
+use crate::diagnostic::{Diagnostic, Severity, SourceId, Sources};
 use crate::tag::TagCase;
 use crate::text;
 use crate::time::{self, Timestamp};
@@ -56,9 +55,6 @@ pub enum LintLevel {
     Warn,
     Deny,
 }
-
-/// Warnings of these beginnings speak of the guard, of approvals, gates and protections: who may silence the guard switches it off.
-const NEVER_ALLOWED: [&str; 3] = ["W05", "W0604", "W0605"];
 
 /// Counts findings as the settings say: warnings and notes are left out, told, or errors.
 pub fn apply_lints(lints: &BTreeMap<String, LintLevel>, findings: Vec<Diagnostic>) -> Vec<Diagnostic> {
@@ -256,42 +252,13 @@ impl Reader<'_> {
     }
 
     fn lint_level(&mut self, entry: &MappingEntry) -> Option<LintLevel> {
-        let code = entry.key.as_str();
-        let is_code = code.len() == 5
-            && code.starts_with(['W', 'N'])
-            && code[1..].bytes().all(|byte| byte.is_ascii_digit());
-        if is_code && !pages::codes().any(|known| known == code) {
-            // A level of a code that is never told would gate nothing.
-            let levelled = pages::codes().filter(|known| !known.starts_with('E'));
-            let near = did_you_mean(code, levelled)
-                .map_or_else(String::new, |near| format!("did you mean `{near}`? "));
-            let finding =
-                Diagnostic::error("E0208", entry.key_span, format!("there is no warning or note `{code}`"));
-            self.report(finding.help(format!("{near}write a code as `mdetag validate` prints it")));
-            return None;
-        }
-        if !is_code {
-            let message = format!("`{}` is no code of a warning or a note", shown(code));
-            let finding = Diagnostic::error("E0208", entry.key_span, message);
-            self.report(
-                finding.help("write a code as `mdetag validate` prints it: `W0713`; errors have no level"),
-            );
-            return None;
-        }
+        let code = self.lint_code(entry)?;
         let level = match self.word(&entry.value, "a level", &keys::LINT_LEVELS)? {
             "allow" => LintLevel::Allow,
             "warn" => LintLevel::Warn,
             _ => LintLevel::Deny,
         };
-        if level == LintLevel::Allow && NEVER_ALLOWED.iter().any(|beginning| code.starts_with(beginning)) {
-            let message = format!("`{code}` speaks of the guard or of a protection and cannot be allowed");
-            self.report(
-                Diagnostic::error("E0208", entry.value.span, message)
-                    .help("mend what it says, or leave it a warning"),
-            );
-            return None;
-        }
-        Some(level)
+        (level != LintLevel::Allow || self.may_be_allowed(code, entry.value.span)).then_some(level)
     }
 
     pub(super) fn profile(&mut self, entry: &MappingEntry) -> Option<Profile> {

@@ -238,3 +238,20 @@ fn rules_with_dates_and_family_members_are_told() {
     let told = between("families: { env: [A] }\n", "families: { env: [A, B] }\n");
     assert_eq!(told, ["policy changed: families.env is new: B"]);
 }
+
+#[test]
+fn exceptions_of_rules_are_told_before_what_plans_show() {
+    let rule =
+        |lints: &str| format!("rules: [{{ name: r, select: {{ osPlatform: Linux }}, tags: [A]{lints} }}]\n");
+    assert_eq!(
+        between(&rule(""), &rule(", lints: { W0713: for the audit }")),
+        ["policy changed: rules[r].lints.W0713 is new: \"for the audit\""]
+    );
+    assert_eq!(
+        between(&rule(", lints: { W0713: audit }"), &rule(", lints: { W0718: audit }")),
+        [
+            "policy changed: rules[r].lints.W0713 is taken out: audit",
+            "policy changed: rules[r].lints.W0718 is new: audit"
+        ]
+    );
+}
