@@ -3,7 +3,7 @@
 //! Reads no file: `store` hands the bytes over in [`Sources::data`].
 
 use super::delimited;
-use super::json_table::{json_table, ndjson_table};
+use super::json_table::{json_table, misnamed, ndjson_table};
 use super::node::{Node, NodeKind, shown};
 use super::reader::{Fields, Reader};
 use super::syntax;
@@ -187,8 +187,14 @@ impl Reader<'_> {
             }
             Ok(table) => Some(table),
             Err(why) => {
-                let message = format!("`{}` cannot be understood: {}", shown(written), shown(&why));
-                self.report(Diagnostic::error("E0303", span, message));
+                let misnamed = self.data_text(written, span).and_then(|text| misnamed(text, &extension));
+                let why = misnamed.map_or_else(|| shown(&why), |(what, _)| format!("it is {what}"));
+                let message = format!("`{}` cannot be understood: {why}", shown(written));
+                let finding = Diagnostic::error("E0303", span, message);
+                self.report(match misnamed {
+                    Some((_, help)) => finding.help(help),
+                    None => finding,
+                });
                 None
             }
         }

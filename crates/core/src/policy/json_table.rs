@@ -70,6 +70,29 @@ pub(super) fn ndjson_table(text: &str) -> Result<Table, String> {
     draft.finish()
 }
 
+/// What a file of another form than its extension says holds, and what to do about it.
+pub(super) fn misnamed(text: &str, extension: &str) -> Option<(&'static str, &'static str)> {
+    let text = text.trim_start();
+    let is_object =
+        |line: &str| line.trim_start().starts_with('{') && serde_json::from_str::<JsonRow<'_>>(line).is_ok();
+    let first = text.lines().next().unwrap_or_default();
+    match extension {
+        "json" if is_object(first) => Some((
+            "NDJSON, one object a line, and a .json file holds a list of objects",
+            "give the file the extension .ndjson, here and in the policy",
+        )),
+        "ndjson" | "jsonl" if text.starts_with('[') => Some((
+            "JSON, a list of objects, and an .ndjson file holds one object a line",
+            "give the file the extension .json, here and in the policy",
+        )),
+        "csv" if text.starts_with("[{") || is_object(first) || first.trim_end() == "[" => Some((
+            "JSON, and a .csv file holds a header and rows",
+            "give the file the extension .json, or .ndjson where each object stands in a line of its own",
+        )),
+        _ => None,
+    }
+}
+
 /// The rows of a recorded hunting result: device ids, and rows of which all columns count.
 ///
 /// # Errors

@@ -7,6 +7,9 @@ use std::collections::{HashMap, HashSet};
 use super::table::Table;
 use crate::text;
 
+/// How many torn rows are told one by one.
+pub(crate) const TORN_SAMPLE: usize = 3;
+
 /// Rows of a lookup, one a key.
 #[derive(Clone, Debug, Default)]
 pub struct LookupRows {
@@ -60,6 +63,17 @@ pub(crate) struct RowConflict {
     pub(crate) lines: (u64, u64),
 }
 
+/// A row that ends before its last column or leaves one out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct TornRow {
+    pub(crate) line: u64,
+    /// Empty where it has none.
+    pub(crate) key: String,
+    /// The first column that it lacks, and how many more there are.
+    pub(crate) column: String,
+    pub(crate) more: usize,
+}
+
 /// The rows of a table by key, and what is wrong with them.
 #[derive(Debug, Default)]
 pub(crate) struct KeyedRows {
@@ -67,8 +81,10 @@ pub(crate) struct KeyedRows {
     pub(crate) clashes: Vec<RowConflict>,
     /// How many rows have no key.
     pub(crate) without_key: usize,
-    /// Lines of rows that end before their last column or leave one out, ascending.
-    pub(crate) torn: Vec<u64>,
+    /// How many rows end before their last column or leave one out.
+    pub(crate) torn: usize,
+    /// The first of them.
+    pub(crate) torn_sample: Vec<TornRow>,
 }
 
 /// One row a key: where two differ, what they differ in is unknown.
@@ -81,10 +97,15 @@ pub(crate) fn keyed(table: Table, key_column: usize) -> KeyedRows {
         let mut row: Vec<Box<str>> = cells.by_ref().take(width).collect();
         row.iter_mut().filter(|cell| text::is_zero_guid(cell)).for_each(|cell| *cell = "".into());
         let is_absent = |column: usize| table.unknown.contains(&(number * width + column));
-        if (0..width).any(is_absent) {
-            found.torn.push(line);
-        }
         let key = row[key_column].to_string();
+        let mut absent = (0..width).filter(|column| is_absent(*column));
+        if let Some(first) = absent.next() {
+            found.torn += 1;
+            if found.torn_sample.len() < TORN_SAMPLE {
+                let column = table.columns[first].clone();
+                found.torn_sample.push(TornRow { line, key: key.clone(), column, more: absent.count() });
+            }
+        }
         if key.is_empty() {
             found.without_key += 1;
             continue;

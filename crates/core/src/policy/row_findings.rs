@@ -2,7 +2,7 @@
 //!
 //! Reads no rows; that is for `lookup`.
 
-use super::keyed_rows::KeyedRows;
+use super::keyed_rows::{KeyedRows, TornRow};
 use super::node::shown;
 use crate::diagnostic::{Diagnostic, Severity, Span};
 
@@ -53,21 +53,31 @@ impl RowSource<'_> {
 
     fn torn(self, keyed: &KeyedRows) -> Option<Diagnostic> {
         let (name, unit) = (shown(self.source), self.unit);
-        let numbers: Vec<String> = keyed.torn.iter().take(SAMPLE).map(u64::to_string).collect();
-        let message = match keyed.torn.len() {
-            0 => return None,
-            1 if self.has_objects => format!("{unit} {} of `{name}` leaves a column out", numbers[0]),
-            1 => format!("{unit} {} of `{name}` ends before its last column", numbers[0]),
-            count if !self.has_objects => format!(
-                "{count} rows of `{name}` end before their last column: {unit}s {}{}",
-                numbers.join(", "),
-                more(count)
-            ),
-            count => format!(
-                "{count} rows of `{name}` leave a column out: {unit}s {}{}",
-                numbers.join(", "),
-                more(count)
-            ),
+        let (verb, verbs) = match self.has_objects {
+            true => ("leaves out", "leave a column out"),
+            false => ("ends before", "end before their last column"),
+        };
+        let key = |row: &TornRow| match &*row.key {
+            "" => "without a key".to_owned(),
+            key => format!("key `{}`", shown(key)),
+        };
+        let column = |row: &TornRow| {
+            let further = if row.more > 0 { format!(" and {} more", row.more) } else { String::new() };
+            format!("column `{}`{further}", shown(&row.column))
+        };
+        let message = match (keyed.torn, keyed.torn_sample.first()) {
+            (0, _) | (_, None) => return None,
+            (1, Some(row)) => {
+                format!("{unit} {} of `{name}` ({}) {verb} the {}", row.line, key(row), column(row))
+            }
+            (count, _) => {
+                let rows = keyed.torn_sample.iter();
+                let rows: Vec<String> =
+                    rows.map(|row| format!("{unit} {} ({}, {})", row.line, key(row), column(row))).collect();
+                let more = count.saturating_sub(rows.len());
+                let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+                format!("{count} rows of `{name}` {verbs}: {}{more}", rows.join(", "))
+            }
         };
         let help = match self.has_objects {
             false => "an empty cell keeps its delimiter",

@@ -411,7 +411,7 @@ pub fn gap(reason: GapReason) -> &'static str {
         GapReason::NotInMap => "not in the map",
         GapReason::EmptySlug => "nothing left by slug",
         GapReason::Conflict => "rows differ",
-        GapReason::ShortRow => "row ends early",
+        GapReason::ShortRow => "row lacks the column",
         GapReason::Unmatched => "no row is about a device",
         GapReason::Unusable => "no tag",
     }

@@ -376,6 +376,25 @@ fn lookups_are_tables_keyed_by_a_device_field() {
     assert_eq!(wrong("c.csv", "lookup.cmdb.env: x", "host,env\n"), ["E0304"]);
     assert_eq!(wrong("c.xlsx", "lookup.cmdb.env: x", "host,env\n"), ["E0303"]);
     assert_eq!(wrong("c.csv", "lookup.cmdb.env: x", "host,env\na\n"), ["W0302"]);
+    let torn =
+        with_data(&text("c.csv", "lookup.cmdb.env: x"), &[("c.csv", "host,env,site\na\nb,x\nc,x,y\n,\n")]);
+    assert_eq!(
+        torn.findings[0].message,
+        "3 rows of `c.csv` end before their last column: line 2 (key `a`, column `env` and 1 more), line 3 (key `b`, column `site`), line 5 (without a key, column `site`)"
+    );
+    let object = "{\"host\":\"a\",\"env\":\"x\"}";
+    for (file, text_of_it, what, extension) in [
+        ("c.json", format!("{object}\n{object}\n"), "it is NDJSON, one object a line", ".ndjson"),
+        ("c.json", object.to_owned(), "it is NDJSON, one object a line", ".ndjson"),
+        ("c.ndjson", format!("[{object}]"), "it is JSON, a list of objects", ".json"),
+        ("c.csv", format!("[{object}]"), "it is JSON", ".json"),
+        ("c.csv", format!("{object}\n{object}\n"), "it is JSON", ".ndjson"),
+    ] {
+        let found = with_data(&text(file, "lookup.cmdb.env: x"), &[(file, &text_of_it)]);
+        let finding = found.only();
+        assert!(finding.code == "E0303" && finding.message.contains(what), "{file}: {finding:?}");
+        assert!(finding.help.as_ref().is_some_and(|help| help.contains(extension)), "{file}: {finding:?}");
+    }
     assert_eq!(wrong("c.csv", "lookup.cmdb.env: prod", "host,env\n,x\na,prod\n"), ["W0301"]);
     for (file, rows) in [
         ("c.json", "[{\"host\":\"a\"},\n{\"host\":\"b\",\"env\":\"x\"}]"),
@@ -383,7 +402,7 @@ fn lookups_are_tables_keyed_by_a_device_field() {
     ] {
         let left_out = with_data(&text(file, "lookup.cmdb.env: x"), &[(file, rows)]);
         let finding = left_out.only();
-        let said = format!("line 1 of `{file}` leaves a column out");
+        let said = format!("line 1 of `{file}` (key `a`) leaves out the column `env`");
         assert_eq!((finding.code, finding.message.as_str()), ("W0302", said.as_str()));
         assert_eq!(
             left_out.policy.lookups[0].rows.cell(0, 1, 2),
