@@ -270,15 +270,8 @@ fn refuse_link(state: &Path) -> Result<(), Failure> {
 /// `mdetag.yaml` of the working directory or of a parent up to the repository root; outside a repository only here.
 fn read_settings(folder: &Path, repository: Option<&Path>) -> Result<(Settings, Option<PathBuf>), Failure> {
     let real = std::fs::canonicalize(folder).unwrap_or_else(|_| folder.to_path_buf());
-    let places = real.ancestors().take_while(|place| match repository {
-        Some(root) => place.starts_with(root),
-        None => *place == real,
-    });
-    for place in places {
-        let path = place.join("mdetag.yaml");
-        if std::fs::symlink_metadata(&path).is_err() {
-            continue;
-        }
+    if let Some(path) = settings_file(&real, repository) {
+        let place = path.parent().unwrap_or(&real);
         let name = shown(&from_folder(repository.unwrap_or(&real), &path));
         // A pull request brings this file: what it links to may be a secret of the runner.
         let text = regular_file::text_within(&path, repository.unwrap_or(place), MAX_BYTES as u64)
@@ -296,6 +289,28 @@ fn read_settings(folder: &Path, repository: Option<&Path>) -> Result<(Settings, 
         return Ok((settings, Some(place.to_path_buf())));
     }
     Ok((Settings::default(), None))
+}
+
+/// Where `mdetag.yaml` lies: in the folder or in the nearest of its parents up to the repository's root.
+fn settings_file(real: &Path, repository: Option<&Path>) -> Option<PathBuf> {
+    let mut places = real.ancestors().take_while(|place| match repository {
+        Some(root) => place.starts_with(root),
+        None => *place == real,
+    });
+    places.find_map(|place| {
+        let path = place.join("mdetag.yaml");
+        std::fs::symlink_metadata(&path).is_ok().then_some(path)
+    })
+}
+
+/// The profile that a command without `--tenant` takes, where `mdetag.yaml` has errors or something else keeps the command from
+/// starting.
+pub fn likely_tenant() -> Option<String> {
+    let real = std::fs::canonicalize(std::env::current_dir().ok()?).ok()?;
+    let repository = repository::root(&real);
+    let path = settings_file(&real, repository.as_deref())?;
+    let root = repository.as_deref().or_else(|| path.parent())?;
+    policy::likely_tenant(&regular_file::text_within(&path, root, MAX_BYTES as u64).ok()?)
 }
 
 /// Adds the profiles of `tenantsFile`, which lies below `root` like everything that `mdetag.yaml` names.

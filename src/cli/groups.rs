@@ -2,6 +2,7 @@
 //! and that file, from the service.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::path::Path;
 
 use mdetag::store::output_file;
@@ -12,7 +13,7 @@ use mdetag_core::inventory::Snapshot;
 use mdetag_core::policy::{DeviceGroups, FetchedGroups, GroupIndex, fetched_device_groups};
 use mdetag_core::report::listing::{Cell, Listing};
 use mdetag_core::report::saved::{self, SavedFile};
-use mdetag_core::report::words::counted;
+use mdetag_core::report::words::{self, counted};
 use mdetag_core::selection;
 use mdetag_core::text::visible;
 
@@ -22,6 +23,8 @@ use super::exit::Exit;
 use super::failure::Failure;
 use super::looking;
 use super::output;
+use super::planning::has_errors;
+use super::policy_set;
 use super::progress::Reading;
 use super::session::{self, Session};
 
@@ -51,10 +54,13 @@ async fn fetch(context: &Context, path: &Path) -> Result<Exit, Failure> {
     let is_sandbox = session.is_sandbox();
     let fetched = fetched(context, &session).await;
     session.close().await;
-    let FetchedGroups { text, groups } = fetched?;
+    let FetchedGroups { text, groups } = fetched.map_err(|failure| kept(&path, failure))?;
     output_file::write(&path, |out| out.write_all(text.as_bytes()))?;
     for note in &groups.notes {
         context.console.say(&format!("note: {}", visible(note)));
+    }
+    if let Some(note) = unread(context, &path) {
+        context.console.say(&format!("note: {note}"));
     }
     // The group of all other devices is one to people, too.
     let count = groups.groups.len() as u64 + u64::from(groups.ungrouped.name.is_some());
@@ -64,6 +70,36 @@ async fn fetch(context: &Context, path: &Path) -> Result<Exit, Failure> {
         _ => saved::groups_human(&file, count),
     })?;
     Ok(Exit::Success)
+}
+
+/// A failure that says what becomes of a file of an earlier day.
+fn kept(path: &Path, failure: Failure) -> Failure {
+    if !path.is_file() {
+        return failure;
+    }
+    let message = format!("{}; {} stays as it was", failure.message, shown(path));
+    Failure { message, ..failure }
+}
+
+/// Says where the policies do not read the file that was written.
+fn unread(context: &Context, path: &Path) -> Option<String> {
+    let paths = context.policy_paths(&[]).ok()?;
+    let set = policy_set::read(context, &paths, context.policy_now()).set;
+    let Some((groups, span)) = &set.policy.device_groups else {
+        let is_sound = !set.sources.files.is_empty() && !has_errors(&set.findings);
+        return is_sound
+            .then(|| "no policy reads it: name it in one, `deviceGroups: { file: … }`".to_owned());
+    };
+    let place = set.sources.place(*span);
+    let read = context.base.join(&*place.file).parent()?.join(&groups.file);
+    let is_it = fs::canonicalize(&read).ok()? == fs::canonicalize(path).ok()?;
+    let (file, at) = (visible(&groups.file), words::place(&place));
+    (!is_it).then(|| {
+        format!(
+            "the policies read `{file}` ({}), not this file: write to that one, or name this one there",
+            visible(&at)
+        )
+    })
 }
 
 async fn fetched(context: &Context, session: &Session) -> Result<FetchedGroups, Failure> {

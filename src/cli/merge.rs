@@ -8,7 +8,7 @@ use mdetag_core::report::style::Style;
 use mdetag_core::report::tenants::{self, FORMATS};
 
 use super::all_tenants::results;
-use super::args::{Format, ReportCommand, ReportCommandArgs};
+use super::args::{Format, ReportCommand, ReportCommandArgs, report_file};
 use super::context::Context;
 use super::exit::Exit;
 use super::failure::Failure;
@@ -23,7 +23,7 @@ pub fn run(context: &Context, args: &ReportCommandArgs) -> Result<Exit, Failure>
     output::only(context.global.format, "report merge", &FORMATS)?;
     let mut files = Vec::new();
     for text in &args.reports {
-        let parsed = text.split_once('=').filter(|(_, path)| !path.is_empty());
+        let parsed = report_file(text);
         let format = parsed.and_then(|(name, _)| Format::parse(name)).filter(|it| FORMATS.contains(it));
         let (Some(format), Some((_, path))) = (format, parsed) else {
             let known: Vec<&str> = FORMATS.iter().map(|format| format.name()).collect();

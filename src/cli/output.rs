@@ -16,10 +16,10 @@ use mdetag_core::report::style::Style;
 use mdetag_core::report::tenants::Summary;
 use mdetag_core::report::unplanned::{self, Unplanned, holds_findings};
 
-use super::args::{CiSystem, Command, Format, Global, ReportArgs};
+use super::args::{CiSystem, Command, Format, Global, ReportArgs, report_file};
 use super::ci;
 use super::console::Console;
-use super::context::Context;
+use super::context::{self, Context};
 use super::exit::Exit;
 use super::failure::Failure;
 
@@ -46,10 +46,8 @@ impl Reports {
                 Failure::usage(format!("`--report {text}` is not FORMAT=FILE"))
                     .help(format!("write for example --report markdown=plan.md; the formats are {known}"))
             };
-            let (name, path) = text.split_once('=').ok_or_else(wrong)?;
-            let format = Format::parse(name)
-                .filter(|format| format.is_of_a_plan() && !path.is_empty())
-                .ok_or_else(wrong)?;
+            let (name, path) = report_file(text).ok_or_else(wrong)?;
+            let format = Format::parse(name).filter(|format| format.is_of_a_plan()).ok_or_else(wrong)?;
             files.push((format, named(context, Path::new(path))?));
         }
         Ok(Reports {
@@ -60,8 +58,8 @@ impl Reports {
         })
     }
 
-    /// The same where `mdetag.yaml` itself has errors. A file whose name asks for a profile that nobody named is left out: which
-    /// one it would be stands in `mdetag.yaml`.
+    /// The same where `mdetag.yaml` itself has errors. A file whose name asks for a profile is left out where neither the command
+    /// nor what can be read of `mdetag.yaml` names one.
     pub fn unsettled(cli: &Global, console: &Console, command: &Command, failure: Failure) -> Failure {
         let (subject, args) = match command {
             Command::Plan(args) => (Subject::Plan, &args.report),
@@ -70,15 +68,16 @@ impl Reports {
             _ => return failure,
         };
         let Ok(format) = report_format(cli.format) else { return failure };
-        let name = cli.tenant.clone().or_else(|| cli.sandbox.clone());
         let is_of_all = args.fleet.all_tenants;
+        let named = cli.sandbox.clone().or_else(|| cli.tenant.clone());
+        let name = named.or_else(|| context::likely_tenant().filter(|_| !is_of_all));
         let files = args.reports.iter().filter_map(|text| {
-            let (format, path) = text.split_once('=')?;
+            let (format, path) = report_file(text)?;
             let path = match &name {
                 Some(name) if !is_of_all => path.replace(TENANT, name),
                 _ => path.to_owned(),
             };
-            (!path.is_empty() && !path.contains(TENANT)).then_some((Format::parse(format)?, path.into()))
+            (!path.contains(TENANT)).then_some((Format::parse(format)?, path.into()))
         });
         let files = if is_of_all { Vec::new() } else { files.collect() };
         let reports = Reports { format, files, details: args.details, max_chars: args.max_chars };

@@ -29,14 +29,22 @@ impl ProvenRun {
     }
 }
 
+/// A run as its journal has it.
+///
+/// # Errors
+/// No such run, or a journal that cannot be used.
+pub fn recorded(state: &StateDir, run: &str) -> Result<RecordedRun, Failure> {
+    journal::read(state, run).map_err(|error| {
+        Failure::file(chain(&error)).help("`mdetag history` lists the runs of the state directory")
+    })
+}
+
 /// A run of the state, proven.
 ///
 /// # Errors
 /// No such run, or a plan beside its journal that is not the one that the journal names.
 pub fn run(state: &StateDir, run: &str) -> Result<ProvenRun, Failure> {
-    let recorded = journal::read(state, run).map_err(|error| {
-        Failure::file(chain(&error)).help("`mdetag history` lists the runs of the state directory")
-    })?;
+    let recorded = recorded(state, run)?;
     let plan = plan_of(state, &recorded)?;
     let outcomes = resume::outcomes(&recorded.entries).into_iter();
     let confirmed = outcomes.filter(|(_, ended)| ended.outcome == Outcome::Done).map(|(key, _)| key.clone());

@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use mdetag::store::journal::{self, RecordedRun};
+use mdetag::store::journal::RecordedRun;
 use mdetag::store::path_text::shown;
 use mdetag::store::set_name;
 use mdetag_core::plan::Plan;
@@ -15,9 +15,9 @@ use super::apply_request::{ApplyInputs, ApplyRequest};
 use super::args::ApplyArgs;
 use super::context::Context;
 use super::exit::Exit;
-use super::failure::{Failure, chain};
+use super::failure::Failure;
 use super::flags;
-use super::output::Reports;
+use super::output::{self, Reports};
 use super::past_run;
 use super::planning::PolicySet;
 use super::session::{Session, WritingSession};
@@ -78,7 +78,7 @@ pub async fn resume_run(
         others.extend(found.runs.iter().filter_map(|rest| open_rollouts::other(rest, now, &flags)));
         chosen
     } else {
-        journal::read(state, run).map_err(|error| Failure::file(chain(&error)))?
+        past_run::recorded(state, run)?
     };
     let run = &recorded.header.run;
     open_rollouts::not_undone(state, &recorded, &flags)?;
@@ -141,14 +141,15 @@ fn nothing_left(given: ResumeInputs<'_>, found: &Unfinished, session: &Session) 
         return Ok(Resumed::Plan { in_place_of_reviewed });
     }
     if found.is_new {
-        let (place, help) = match context.place.folder() {
-            Some(folder) => (
-                format!("the state directory {}", shown(folder)),
-                "carry the state directory between CI jobs as a cache or artifact, or name it with --state",
-            ),
-            None => (context.place.to_string(), "if the run has other state, name it with --state"),
-        };
-        return Err(Failure::usage(format!("there is no run to resume in {place}")).help(help));
+        let place = context.place.folder().map_or_else(
+            || context.place.to_string(),
+            |folder| format!("the state directory {}", shown(folder)),
+        );
+        let message =
+            format!("there is no run to resume in {place}: it holds none of these policies on this tenant");
+        return Err(Failure::usage(message).help(
+            "if nothing was applied so far, run `mdetag apply` without --resume; if a run stopped in another job or on another machine, bring its state directory here (a cache or an artifact) or name it with --state",
+        ));
     }
     const NOTHING: &str = "nothing to resume: the last run of these policies came to its end";
     context.console.say(NOTHING);

@@ -24,6 +24,10 @@ fn what_was_fetched_predicts_what_the_service_reports() {
         assert_eq!(row["predicted"], row["reported"], "{row}");
     }
     assert!(rows.iter().filter(|row| row["predicted"].as_u64() > Some(0)).count() > 3, "{document}");
+    assert!(!fetched.err.contains("note: "), "{}", fetched.err);
+    let beside = project.run_in(&service.secret(), &["groups", "--fetch", "-o", "new.json"]).exits(0);
+    let hint = "note: the policies read `groups.json` (policies/p.yaml:2), not this file";
+    assert!(beside.err.contains(hint), "{}", beside.err);
     let again =
         project.run_in(&service.secret(), &[&FETCH[..], &["--format", "json"]].concat()).exits(0).json();
     assert_eq!((&again["file"], again["groups"].as_u64() > Some(5)), (&json!("policies/groups.json"), true));
@@ -38,6 +42,7 @@ fn a_service_without_the_entity_set_is_told_with_the_way_through_the_portal() {
     let refused = project.run_in(&service.secret(), &FETCH).exits(1);
     assert!(refused.err.contains("does not offer its device groups (HTTP 404)"), "{}", refused.err);
     assert!(refused.err.contains("Settings > Endpoints > Device groups"), "{}", refused.err);
+    assert!(refused.err.contains("policies/groups.json stays as it was"), "{}", refused.err);
     refused.is_for_people();
     assert_eq!(project.read("policies/groups.json"), "kept");
 }

@@ -280,3 +280,59 @@ fn a_plan_its_errors_and_its_saved_file_are_one_comment() {
     let short = project.run(&[&plan[..], &["--max-chars", "900"]].concat()).exits(1);
     assert!(short.err.contains("a comment holds at least 1000 characters"), "{}", short.err);
 }
+
+#[test]
+fn the_error_of_a_broken_settings_file_replaces_the_comment_of_its_tenant() {
+    let project = Project::with_policy(POLICY);
+    let both = "version: 1\ntenants:\n  dev: {}\n  prod: {}\ndefaultTenant: prod\n";
+    for broken in [
+        format!("{both}lints: {{ W9999: deny }}\n"),
+        format!("{both}notify: [\n"),
+        "version: 1\ntenants: { prod: { cloud: mars } }\n".to_owned(),
+        "version: 1\ntenants:\n  prod: {}\nstate: '\n".to_owned(),
+    ] {
+        project.write("mdetag.yaml", &broken);
+        assert_eq!(marker(&project, 1, &["plan"]), "<!-- mdetag:plan:prod -->", "{broken}");
+        assert_eq!(marker(&project, 1, &["drift"]), "<!-- mdetag:drift:prod -->", "{broken}");
+        assert_eq!(marker(&project, 1, &["plan", "--tenant", "dev"]), "<!-- mdetag:plan:dev -->");
+        project.run(&["plan", "--report", "markdown={tenant}.md"]).exits(1);
+        assert!(project.read("prod.md").contains("<!-- mdetag:plan:prod -->"), "{broken}");
+        std::fs::remove_file(project.path().join("prod.md")).unwrap();
+    }
+}
+
+#[test]
+fn standard_output_is_no_file_of_the_name_minus() {
+    let project = Project::with_policy(POLICY);
+    for words in [
+        &["snapshot", "--sandbox", "-o", "-"][..],
+        &["plan", "--sandbox", "-o", "-"],
+        &["plan", "--sandbox", "--report", "markdown=-"],
+        &["import", "--sandbox", "-o", "-"],
+        &["revert", "20261122T030000Z-7f3a", "--sandbox", "-o", "-"],
+        &["groups", "--fetch", "--sandbox", "-o", "-"],
+        &["test", "--junit", "-"],
+        &["sandbox", "generate", "--devices", "3", "-o", "-"],
+        &["doctor", "--probe", "dc01", "--share", "-"],
+        &["plan", "--all-tenants", "--out-dir", "-"],
+        &["report", "merge", ".", "--report", "html=-"],
+        &["state", "pull", "-"],
+        &["man", "-o", "-"],
+        &["init", "-"],
+    ] {
+        let ran = project.run(words).exits(1);
+        assert!(!project.path().join("-").exists(), "{words:?}");
+        let is_said = ran.err.contains("name a file") || ran.err.contains("is not FORMAT=FILE");
+        assert!(is_said, "{words:?}: {}", ran.err);
+    }
+}
+
+#[test]
+fn a_resume_before_any_run_says_what_to_do() {
+    let project = Project::with_policy(POLICY);
+    let none = project.run(&["apply", "--resume", "--sandbox", "--auto-approve"]).exits(1);
+    assert!(none.err.contains("there is no run to resume in the state directory"), "{}", none.err);
+    assert!(none.err.contains("run `mdetag apply` without --resume"), "{}", none.err);
+    let named = project.run(&["apply", "--resume", "20261122T030000Z-7f3a", "--sandbox"]).exits(1);
+    assert!(named.err.contains("`mdetag history` lists the runs"), "{}", named.err);
+}

@@ -38,6 +38,12 @@ pub fn is_guid(text: &str) -> bool {
     lengths.eq([8, 4, 4, 4, 12]) && text.bytes().all(|byte| byte == b'-' || byte.is_ascii_hexdigit())
 }
 
+/// Whether a tenant profile may have this name: it names files and folders.
+pub fn is_profile_name(name: &str) -> bool {
+    let is_safe = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    (1..=80).contains(&name.len()) && !name.starts_with(['.', '-']) && name.bytes().all(is_safe)
+}
+
 /// Whether Windows takes a file of this name for a device of DOS, or drops its last dot, so that the name is not the file's own.
 pub fn is_taken_by_windows(name: &str) -> bool {
     const DEVICES: [&str; 4] = ["con", "prn", "aux", "nul"];

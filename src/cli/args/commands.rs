@@ -25,7 +25,7 @@ pub struct PolicyPaths {
 #[derive(Debug, Args)]
 pub struct InitArgs {
     /// Where to write
-    #[arg(value_name = "DIR", default_value = ".")]
+    #[arg(value_name = "DIR", default_value = ".", value_parser = super::output)]
     pub dir: PathBuf,
     /// Whose CI recipe to write [default: asks on a terminal, else by the git remote]
     #[arg(long, value_enum)]
@@ -87,7 +87,7 @@ pub struct TestArgs {
     #[command(flatten)]
     pub policy: PolicyPaths,
     /// Write a JUnit report to this file too
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = super::output)]
     pub junit: Option<PathBuf>,
     /// For the policies of all tenants: each set once, however many share it.
     #[command(flatten)]
@@ -133,7 +133,7 @@ pub struct PlanArgs {
     #[command(flatten)]
     pub policy: PolicyPaths,
     /// Save the plan to this file
-    #[arg(short, long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE", value_parser = super::output)]
     pub output: Option<PathBuf>,
     /// Exit 2 when there are changes
     #[arg(long)]
@@ -179,7 +179,7 @@ pub struct ApplyArgs {
     #[arg(long, requires = "resume", conflicts_with = "next_wave")]
     pub or_plan: bool,
     /// Save the plan that --or-plan made and nobody has reviewed
-    #[arg(short, long, value_name = "FILE", requires = "or_plan")]
+    #[arg(short, long, value_name = "FILE", requires = "or_plan", value_parser = super::output)]
     pub output: Option<PathBuf>,
     /// Stop after this long, with work left for --resume (50m)
     #[arg(long, value_name = "D", value_parser = time::parse_duration)]
@@ -267,7 +267,7 @@ pub struct ExplainArgs {
 #[derive(Debug, Args)]
 pub struct ImportArgs {
     /// Where to write the policy set
-    #[arg(short, long, value_name = "DIR", default_value = "policies")]
+    #[arg(short, long, value_name = "DIR", default_value = "policies", value_parser = super::output)]
     pub output: PathBuf,
     /// Tags to claim, repeatable; without it the policy claims nothing
     #[arg(long, value_name = "GLOB")]
@@ -287,7 +287,7 @@ pub struct ImportArgs {
 #[derive(Debug, Args)]
 pub struct SnapshotArgs {
     /// Where to write
-    #[arg(short, long, value_name = "FILE", required_unless_present = "keep")]
+    #[arg(short, long, value_name = "FILE", required_unless_present = "keep", value_parser = super::output)]
     pub output: Option<PathBuf>,
 
     /// Keep it in the tenant's state, where `--inventory state:` finds it
@@ -319,7 +319,7 @@ pub struct RevertArgs {
     #[arg(value_name = "RUN-ID")]
     pub run: String,
     /// Where to write the plan
-    #[arg(short, long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE", value_parser = super::output)]
     pub output: PathBuf,
 }
 
@@ -336,7 +336,7 @@ pub struct DoctorArgs {
     #[arg(long, value_name = "DEVICE", num_args = 0..=1, require_equals = true, default_missing_value = "")]
     pub probe_cleanup: Option<String>,
     /// Write what was measured to this file, for the maintainers: no name, id, tag or token
-    #[arg(long, value_name = "FILE", requires = "probe")]
+    #[arg(long, value_name = "FILE", requires = "probe", value_parser = super::output)]
     pub share: Option<PathBuf>,
     /// Do not ask before a probe or its clean-up
     #[arg(long)]
@@ -393,7 +393,7 @@ pub enum SandboxCommand {
         #[arg(long, default_value_t = 1, value_name = "N")]
         seed: u64,
         /// Where to write
-        #[arg(short, long, value_name = "FILE")]
+        #[arg(short, long, value_name = "FILE", value_parser = super::output)]
         output: PathBuf,
     },
     /// List the faults and switches that `--sandbox-fault` takes
@@ -452,7 +452,7 @@ pub struct ManArgs {
     #[arg(value_name = "COMMAND", conflicts_with = "output")]
     pub command: Option<String>,
     /// Write all pages into this folder
-    #[arg(short, long, value_name = "DIR")]
+    #[arg(short, long, value_name = "DIR", value_parser = super::output)]
     pub output: Option<PathBuf>,
 }
 

@@ -67,6 +67,6 @@ pub struct GroupsArgs {
     #[arg(long, requires = "output", conflicts_with = "policy")]
     pub fetch: bool,
     /// Where `--fetch` writes
-    #[arg(short, long, value_name = "FILE", requires = "fetch")]
+    #[arg(short, long, value_name = "FILE", requires = "fetch", value_parser = super::output)]
     pub output: Option<PathBuf>,
 }

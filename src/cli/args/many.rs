@@ -29,7 +29,7 @@ pub struct FleetArgs {
 #[derive(Clone, Debug, Default, Args)]
 pub struct ResultArgs {
     /// Write plan, reports and result of each tenant into DIR/TENANT as it ends; `mdetag report merge DIR` reads them
-    #[arg(long, value_name = "DIR", requires = "all_tenants")]
+    #[arg(long, value_name = "DIR", requires = "all_tenants", value_parser = super::output)]
     pub out_dir: Option<PathBuf>,
     /// Start after a part of this time that differs from part to part of the tenants, so that pods do not start at once
     #[arg(long, value_name = "D", requires = "all_tenants", value_parser = time::parse_duration)]

@@ -258,6 +258,19 @@ fn sandbox_name(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
+/// Where a command writes.
+fn output(text: &str) -> Result<PathBuf, String> {
+    if text == "-" {
+        return Err("standard output holds what the command says; name a file (`./-` is one)".to_owned());
+    }
+    Ok(PathBuf::from(text))
+}
+
+/// `FORMAT=FILE` of a report, in two.
+pub fn report_file(text: &str) -> Option<(&str, &str)> {
+    text.split_once('=').filter(|(_, path)| !path.is_empty() && *path != "-")
+}
+
 /// A reason that the next reader can use.
 fn reason(text: &str) -> Result<String, String> {
     if text.trim().is_empty() {

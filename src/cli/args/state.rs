@@ -35,7 +35,7 @@ pub enum StateCommand {
 #[derive(Debug, Args)]
 pub struct CopyArgs {
     /// The folder with the copy, another than where the state lies
-    #[arg(value_name = "FOLDER")]
+    #[arg(value_name = "FOLDER", value_parser = super::output)]
     pub folder: std::path::PathBuf,
 }
 

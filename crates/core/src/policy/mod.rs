@@ -20,6 +20,7 @@ mod in_file;
 mod json_table;
 mod keyed_rows;
 mod keys;
+mod likely_tenant;
 mod lint_exception;
 mod lints;
 mod logic;
@@ -65,6 +66,7 @@ pub use device_groups::{
 pub use differences::{Area, Difference, DifferenceKind, ShownIn, differences, settings_differences};
 pub(crate) use json_table::recorded_rows;
 pub use keyed_rows::{LookupCell, LookupRows};
+pub use likely_tenant::likely_tenant;
 pub use lint_exception::LintException;
 pub use lookup::{Lookup, LookupQuery, LookupSource};
 pub use maps::ValueMap;

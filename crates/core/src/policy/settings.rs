@@ -265,12 +265,7 @@ impl Reader<'_> {
         let what = format!("the profile `{}`", shown(&entry.key));
         let fields = self.fields(&entry.value, keys::PROFILE, &what)?;
         let mut profile = Profile { name: entry.key.clone(), ..Profile::default() };
-        let is_name = |name: &str| {
-            (1..=80).contains(&name.len())
-                && !name.starts_with(['.', '-'])
-                && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
-        };
-        if !is_name(&profile.name) {
+        if !text::is_profile_name(&profile.name) {
             let message = format!(
                 "{what} has no usable name: 1 to 80 of A-Z a-z 0-9 . _ -, the first neither dot nor dash"
             );

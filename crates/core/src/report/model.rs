@@ -138,7 +138,7 @@ pub struct ChangeGroup<'a> {
     pub error: Option<&'a str>,
     /// Numbers of the changes' devices, ascending: see [`Model::device`]. A device is in a group once.
     pub members: Vec<u32>,
-    /// Additions that a group of removals stands for: see [`super::renamed`].
+    /// Additions that a group of removals stands for: see `renamed`.
     pub gained: u64,
     /// What the plan's removals of the tag leave without any device.
     pub last: Vec<&'a LastDevices>,
