@@ -170,8 +170,8 @@ impl Reader<'_> {
         };
         let parsed = match &*extension {
             "csv" => delimited::table(self.data_text(written, span)?, named),
-            "json" => json_table(self.data_text(written, span)?),
-            "ndjson" | "jsonl" => ndjson_table(self.data_text(written, span)?),
+            "json" => in_whole_lines(self.data_text(written, span)?).and_then(json_table),
+            "ndjson" | "jsonl" => in_whole_lines(self.data_text(written, span)?).and_then(ndjson_table),
             _ => {
                 let message = format!("`{}` is no table file", shown(written));
                 self.report(
@@ -218,7 +218,14 @@ impl Reader<'_> {
 
     /// The values of a list file: one a line; `#` at the start of a line starts a comment.
     pub(super) fn list_file(&mut self, written: &str, span: Span, allow_empty: bool) -> Option<Vec<String>> {
-        let text = self.data_text(written, span)?;
+        let text = match in_whole_lines(self.data_text(written, span)?) {
+            Ok(text) => text,
+            Err(why) => {
+                let message = format!("`{}` cannot be understood: {why}", shown(written));
+                self.report(Diagnostic::error("E0303", span, message));
+                return None;
+            }
+        };
         let values: Vec<String> =
             text.lines().map(uncommented).filter(|value| !value.is_empty()).map(str::to_owned).collect();
         if values.is_empty() && !allow_empty {
@@ -237,6 +244,16 @@ impl Reader<'_> {
         let finding = Diagnostic::error("E0304", span, format!("`{}` holds no rows", shown(written)))
             .help("an empty export would take tags away; restore the file; if no rows is right, write `allowEmpty: true`");
         self.report(finding);
+    }
+}
+
+/// Text in which each carriage return ends a line.
+fn in_whole_lines(text: &str) -> Result<&str, String> {
+    let bytes = text.as_bytes();
+    let is_lone = |at: &usize| bytes.get(at + 1).is_some_and(|next| *next != b'\n');
+    match text.match_indices('\r').map(|(at, _)| at).find(is_lone) {
+        None => Ok(text),
+        Some(at) => Err(delimited::lone_return_in(text[..at].matches('\n').count() as u64 + 1)),
     }
 }
 

@@ -23,6 +23,10 @@ pub(super) fn table(text: &str, named: Option<u8>) -> Result<Table, String> {
         Some(delimiter) => delimiter,
         None => sniff(text)?,
     };
+    if let Some(at) = lone_return(text, delimiter) {
+        let line = preamble.lines + text[..at].matches('\n').count() as u64 + 1;
+        return Err(lone_return_in(line));
+    }
     let text = &*unpadded(text, delimiter, preamble.lines + 1)?;
     // White space around names and cells is an export's padding, and would part keys from the devices they mean.
     let mut reader = csv::ReaderBuilder::new()
@@ -179,6 +183,37 @@ impl LineCounter<'_> {
     }
 }
 
+/// What is wrong with a line that holds a carriage return.
+pub(super) fn lone_return_in(line: u64) -> String {
+    // Editors and `git diff` end no line there: a review would show one row where two are read.
+    format!("line {line}: a lone carriage return would end a row; use LF or CRLF")
+}
+
+/// The first carriage return outside quotes that ends a row in the middle of a line. Text whose every line ends in one is as old
+/// programs write it.
+fn lone_return(text: &str, delimiter: u8) -> Option<usize> {
+    if !text.contains('\n') {
+        return None;
+    }
+    let ends_cell = |scalar: char| scalar == char::from(delimiter) || matches!(scalar, '\r' | '\n');
+    let is_padding = |scalar: char| scalar.is_whitespace() && !ends_cell(scalar);
+    let mut at = 0;
+    while let Some(found) = text[at..].find(['"', '\r']).map(|found| at + found) {
+        at = found + 1;
+        if text.as_bytes()[found] == b'\r' {
+            if text.as_bytes().get(at).is_some_and(|next| *next != b'\n') {
+                return Some(found);
+            }
+            continue;
+        }
+        let before = text[..found].trim_end_matches(is_padding);
+        if before.is_empty() || before.ends_with(ends_cell) {
+            at = closing_quote(text, at)? + 1;
+        }
+    }
+    None
+}
+
 /// The text without the white space between a delimiter and the quote that opens a cell, which a CSV reader would take for an
 /// unquoted cell: its quotes would stay, and the cell would equal nothing.
 ///
@@ -235,6 +270,18 @@ fn closing_quote(text: &str, mut at: usize) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_carriage_return_inside_a_line_hides_no_row() {
+        for text in ["k,o\na,test\rb,prod\nc,x\n", "k,o\r\na,\"t\"\rb,prod\r\n", "k,o\rb,prod\nc,x\n"] {
+            let why = table(text, None).unwrap_err();
+            assert!(why.contains("a lone carriage return"), "{text:?}: {why}");
+        }
+        assert!(table("k;o\na;x\rb;y\n", Some(b';')).unwrap_err().starts_with("line 2: "));
+        for text in ["k,o\na,\"x\ry\"\n", "k,o\na,x\r", "k,o\ra,x\rb,y\r", "k,o\r\na,x\r\n"] {
+            assert!(table(text, None).is_ok(), "{text:?}");
+        }
+    }
 
     fn cells(text: &str, named: Option<u8>) -> Vec<String> {
         let table = table(text, named).unwrap_or_else(|why| panic!("{text:?}: {why}"));

@@ -440,7 +440,7 @@ fn listed(area: Area, path: &str, kind: DifferenceKind, rows: &[String], found: 
         between::say((area, kind), &format!("{path}: a row is {how}:"), row, shown, found);
     }
     for (most, shown, where_else) in
-        [(most, ShownIn::Short, " (JSON and HTML list them)"), (MOST_ROWS_WHOLE, ShownIn::Whole, "")]
+        [(most, ShownIn::Short, " (--details, JSON and HTML list them)"), (MOST_ROWS_WHOLE, ShownIn::Whole, "")]
     {
         if rows.len() > most {
             let rest = rows.len() - most;

@@ -52,9 +52,9 @@ pub fn human(model: &Model<'_>, style: &Style, out: &mut dyn Write) -> io::Resul
 /// The first lines: what must be read before anything else, and what the report is about.
 fn head(model: &Model<'_>, style: &Style, out: &mut dyn Write) -> io::Result<()> {
     let mut sandbox = if model.is_sandbox() { "SANDBOX · " } else { "" };
-    for notice in
-        sentences::must_read(model, ShownIn::Whole).iter().chain(&sentences::further(model, ShownIn::Whole))
-    {
+    // What a screen says in short, --details says whole, as documents do.
+    let hidden = if style.details { ShownIn::Short } else { ShownIn::Whole };
+    for notice in sentences::must_read(model, hidden).iter().chain(&sentences::further(model, hidden)) {
         write_prose(&format!("{sandbox}{}", terminal(notice)), Paint::Notice, (0, 2), style, out)?;
         sandbox = "";
     }
@@ -384,6 +384,26 @@ Guard: devices 7.4 % of 50 %, additions 7.4 % of 100 %, removals 2.1 % of 10 %, 
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines[0], "SANDBOX · guard changed: `guard.caps.removals` is gone");
         assert!(lines[1].starts_with("inventory untrusted: page 2 repeats page 1; no tag will be removed"));
+    }
+
+    #[test]
+    fn what_a_screen_says_in_short_details_say_whole() {
+        use crate::diagnostic::Sources;
+        let with = |rows: usize| {
+            let text = "version: 1\nprotect: [{ name: vip, select: { computerDnsName: { inFile: vip.txt } } }]\n";
+            let mut sources = Sources::from_text("p.yaml", text);
+            let rows: String = (0..rows).map(|row| format!("host-{row:03}.corp\n")).collect();
+            sources.data.insert((0, "vip.txt".to_owned()), Ok(std::sync::Arc::from(rows.as_bytes())));
+            sources
+        };
+        let found = crate::policy::differences(&with(40), &with(1));
+        let plan = fixtures::empty();
+        let input = Input { policy_changes: &found, ..Input::new(Subject::Plan, &plan) };
+        let short = render(input, Style { width: 200, ..Style::default() });
+        assert!(short.contains("14 more rows are taken out (--details, JSON and HTML list them)"), "{short}");
+        assert!(short.contains("host-025.corp") && !short.contains("host-026.corp"), "{short}");
+        let whole = render(input, Style { width: 200, details: true, ..Style::default() });
+        assert!(whole.contains("host-039.corp") && !whole.contains("more rows"), "{whole}");
     }
 
     #[test]

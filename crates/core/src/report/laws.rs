@@ -12,7 +12,7 @@ use super::model::{Input, Model, Subject};
 use super::{Format, Style, markdown, write};
 
 /// Names that attack: markup, commands, formulas, controls, directions.
-const NAMES: [&str; 16] = [
+const NAMES: [&str; 18] = [
     "dc01.corp.example.com",
     "env/prod",
     "::error::x",
@@ -29,6 +29,8 @@ const NAMES: [&str; 16] = [
     "\"quoted\" 'and' \\back\\",
     "]]>&amp;%0A",
     "設備🙂",
+    "a\u{2028}b\u{2029}c\u{85}d\re",
+    "x\u{2066}y\u{200f}z\u{9b}31m\u{feff}\u{e0041}\u{a0}",
 ];
 
 /// A device of the plan: tags to add, tags to remove (both by name), a value.
@@ -183,10 +185,9 @@ proptest! {
         let model = Model::new(Input::new(Subject::Drift, &plan));
         for format in Format::ALL.iter().copied() {
             let text = render(format, &model);
-            let bad = |scalar: char| (scalar.is_control() && scalar != '\n') || scalar == '\u{202e}';
-            // JSON for programs keeps names exact; its own escapes make control characters harmless.
-            let is_json = matches!(format, Format::Json | Format::Ndjson);
-            let found = text.chars().find(|scalar| bad(*scalar) && !(is_json && *scalar == '\u{202e}'));
+            // The mark before a spreadsheet's file is ours.
+            let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+            let found = text.chars().find(|scalar| crate::text::is_deceptive(*scalar) && *scalar != '\n');
             prop_assert_eq!(found, None, "{}", format.name());
         }
     }

@@ -115,7 +115,7 @@ fn cut(text: &str) -> String {
         None => text.to_owned(),
         Some((end, _)) => {
             let rest = text[end..].chars().count();
-            format!("{}… ({rest} more characters: JSON and HTML have them)", &text[..end])
+            format!("{}… ({rest} more characters: --details, JSON and HTML have them)", &text[..end])
         }
     }
 }
