@@ -58,7 +58,9 @@ impl Exit {
             Exit::Refused => "refused by the guard, or removals withheld for an untrusted inventory",
             Exit::Partial => "applied in part: some changes failed, bounced, or are unknown",
             Exit::Waiting => "waiting for the next wave, nothing failed: `apply --resume` after `notBefore`",
-            Exit::Stopped => "stopped early with work left (deadline, call limit, signal): `apply --resume`",
+            Exit::Stopped => {
+                "stopped early with work left (deadline, call limit, signal, removals that wait for the list): `apply --resume`"
+            }
         }
     }
 

@@ -10,6 +10,7 @@ use mdetag_core::import::{self, ImportOptions, Imported};
 use mdetag_core::plan::{History, PolicyReference};
 use mdetag_core::policy;
 use mdetag_core::report::import as report;
+use mdetag_core::report::words::noun_for;
 use mdetag_core::tag::{TagCase, TagPattern};
 
 use super::args::{Format, ImportArgs};
@@ -41,8 +42,12 @@ pub async fn run(context: &Context, args: &ImportArgs) -> Result<Exit, Failure> 
         .filter(|path| args.output.join(path).exists())
         .collect();
     if !taken.is_empty() {
-        let failure =
-            Failure::file(format!("{} exists already in {}", taken.join(", "), shown(&args.output)));
+        let failure = Failure::file(format!(
+            "{} {} already in {}",
+            taken.join(", "),
+            noun_for(taken.len() as u64, "exists|exist"),
+            shown(&args.output)
+        ));
         return Err(failure.help("nothing was written; choose another folder with -o"));
     }
     prove(context, &imported, &source)?;

@@ -6,6 +6,7 @@ use mdetag::store::path_text::shown;
 use mdetag::store::{regular_file, whole_file};
 use mdetag_core::report::init as report;
 use mdetag_core::report::init::InitReport;
+use mdetag_core::report::words::noun_for;
 
 use super::args::{Format, InitArgs, InitCi, SchemaOf};
 use super::context::Context;
@@ -132,7 +133,12 @@ fn steps(folder: &Path, ci: InitCi) -> Result<(Vec<Step>, Option<String>), Failu
     let taken = files.iter().map(|(path, _)| *path).filter(|path| is_there(path) && !SHARED.contains(path));
     let taken: Vec<&str> = taken.collect();
     if !taken.is_empty() {
-        let failure = Failure::file(format!("{} exists already in {}", taken.join(", "), shown(folder)));
+        let failure = Failure::file(format!(
+            "{} {} already in {}",
+            taken.join(", "),
+            noun_for(taken.len() as u64, "exists|exist"),
+            shown(folder)
+        ));
         let recipe = recipes.iter().any(|(path, _)| taken.contains(path));
         let other = if recipe { ", or pass --ci none and merge the recipe by hand" } else { "" };
         return Err(

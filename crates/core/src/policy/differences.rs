@@ -439,9 +439,10 @@ fn listed(area: Area, path: &str, kind: DifferenceKind, rows: &[String], found: 
         let shown = if at < most { ShownIn::All } else { ShownIn::Whole };
         between::say((area, kind), &format!("{path}: a row is {how}:"), row, shown, found);
     }
-    for (most, shown, where_else) in
-        [(most, ShownIn::Short, " (--details, JSON and HTML list them)"), (MOST_ROWS_WHOLE, ShownIn::Whole, "")]
-    {
+    for (most, shown, where_else) in [
+        (most, ShownIn::Short, " (--details, JSON and HTML list them)"),
+        (MOST_ROWS_WHOLE, ShownIn::Whole, ""),
+    ] {
         if rows.len() > most {
             let rest = rows.len() - most;
             found.push(Difference::shown(

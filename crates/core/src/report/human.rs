@@ -390,7 +390,8 @@ Guard: devices 7.4 % of 50 %, additions 7.4 % of 100 %, removals 2.1 % of 10 %, 
     fn what_a_screen_says_in_short_details_say_whole() {
         use crate::diagnostic::Sources;
         let with = |rows: usize| {
-            let text = "version: 1\nprotect: [{ name: vip, select: { computerDnsName: { inFile: vip.txt } } }]\n";
+            let text =
+                "version: 1\nprotect: [{ name: vip, select: { computerDnsName: { inFile: vip.txt } } }]\n";
             let mut sources = Sources::from_text("p.yaml", text);
             let rows: String = (0..rows).map(|row| format!("host-{row:03}.corp\n")).collect();
             sources.data.insert((0, "vip.txt".to_owned()), Ok(std::sync::Arc::from(rows.as_bytes())));
