@@ -17,7 +17,7 @@ use super::context::Context;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::flags;
-use super::output::{self, Reports};
+use super::output::Reports;
 use super::past_run;
 use super::planning::PolicySet;
 use super::session::{Session, WritingSession};
