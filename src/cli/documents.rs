@@ -18,7 +18,7 @@ use project::{files, nothing, read};
 /// Command lines that a document or a workflow prints: place and the words behind `mdetag`.
 fn commands() -> Vec<(String, Vec<String>)> {
     let mut found = Vec::new();
-    let shell = Regex::new(r"^\s*(?:- |run: |entry: )?(?:mdetag|cargo run [^#]*?--) (\S.*)$").expect("sound");
+    let shell = Regex::new(r"^\s*(?:\$ |- |run: |entry: )?(?:mdetag|cargo run [^#]*?--) (\S.*)$").expect("sound");
     let inline = Regex::new(r"`mdetag ([^`]+)`").expect("sound");
     let list = Regex::new(r"args: \[(.*)\]").expect("sound");
     let action = Regex::new(r"^\s*command: (\w.*)$").expect("sound");
@@ -33,7 +33,7 @@ fn commands() -> Vec<(String, Vec<String>)> {
         let text = read(&document);
         for fence in markdown::fences(&text)
             .iter()
-            .filter(|fence| matches!(&*fence.info, "sh" | "yaml" | "powershell"))
+            .filter(|fence| matches!(&*fence.info, "sh" | "console" | "yaml" | "powershell"))
         {
             for (offset, line) in fence.text.lines().enumerate() {
                 if let Some(command) = shell.captures(line) {

@@ -11,7 +11,6 @@ mod changed_back;
 mod ci;
 mod commits;
 mod composed;
-mod consequences_example;
 mod day_caps;
 mod device_groups;
 mod doctor;
