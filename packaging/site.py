@@ -7,13 +7,16 @@ docs/index.md is the one table of contents: a page that it does not name is an e
 Links to files that are no pages go to the repository.
 """
 
+import html
 import pathlib
 import re
+import shutil
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 PROJECT = "https://github.com/mdetag/mdetag"
 QUICKSTART = "examples/quickstart/README.md"
+PICTURES = "docs/pictures/"
 BOOK = f"""[book]
 title = "mdetag"
 description = "Tags and device values for Microsoft Defender for Endpoint, from reviewed files in git"
@@ -22,7 +25,15 @@ language = "en"
 [output.html]
 git-repository-url = "{PROJECT}"
 no-section-label = true
+additional-css = ["theme/guide.css"]
+additional-js = ["theme/guide.js"]
+input-404 = ""
+
+[output.html.print]
+enable = false
 """
+# A template, a style and a script of our own: what mdBook brings along shuts out people who use a keyboard or a screen reader.
+THEME = ROOT / "packaging/site"
 
 
 def pages():
@@ -72,7 +83,7 @@ def linked(page, text, known):
         path = from_root(page, target)
         if path.rstrip("/") == "docs/diagnostics":
             path = "docs/diagnostics/README.md"
-        if path in known:
+        if path in known or path.startswith(PICTURES):
             up = "../" * place(page).count("/")
             return f"]({up}{place(path)}{mark}{fragment})"
         if not (ROOT / path).exists():
@@ -82,6 +93,19 @@ def linked(page, text, known):
     parts = re.split(r"(^```.*?^```$|`[^`\n]*`)", text, flags=re.MULTILINE | re.DOTALL)
     # Odd parts are code.
     return "".join(part if at % 2 else re.sub(r"\]\(([^()\s]+)\)", link, part) for at, part in enumerate(parts))
+
+
+def contents(guide):
+    """The list of all pages that stands beside each, for the site's template."""
+
+    def item(path, title):
+        # mdBook makes the index of its folder out of a README.
+        source = re.sub(r"README\.md$", "index.md", place(path))
+        page = source.removesuffix(".md") + ".html"
+        here = '{{#if (eq path "' + source + '")}} aria-current="page"{{/if}}'
+        return f'<li><a href="{{{{ path_to_root }}}}{page}"{here}>{html.escape(title)}</a></li>'
+
+    return "\n".join(item(path, title) for path, title in guide)
 
 
 def write(folder):
@@ -96,8 +120,16 @@ def write(folder):
         target = source / place(path)
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(linked(path, (ROOT / path).read_text(encoding="utf-8"), known), encoding="utf-8")
+    for picture in (ROOT / PICTURES).iterdir():
+        target = source / place(f"{PICTURES}{picture.name}")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(picture, target)
     (source / "SUMMARY.md").write_text("\n".join(summary) + "\n", encoding="utf-8")
     (folder / "book.toml").write_text(BOOK, encoding="utf-8")
+    shutil.copytree(THEME, folder / "theme", dirs_exist_ok=True)
+    template = folder / "theme/index.hbs"
+    listed = [("docs/index.md", "The guide")] + guide + codes[:1]
+    template.write_text(template.read_text(encoding="utf-8").replace("CONTENTS", contents(listed)), encoding="utf-8")
     return len(known)
 
 

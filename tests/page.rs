@@ -5,6 +5,10 @@
 
 #[path = "page/driver.rs"]
 mod driver;
+#[path = "page/pictures.rs"]
+mod pictures;
+#[path = "page/site.rs"]
+mod site;
 
 use std::time::{Duration, Instant};
 
@@ -70,17 +74,6 @@ fn write(path: &std::path::Path, subject: Subject, plan: &Plan) {
     std::fs::write(path, page).expect("a file");
 }
 
-/// What axe-core finds on the page, where it is installed.
-fn axe(driver: &mut Driver) -> Option<String> {
-    let folder = std::env::var_os("MDETAG_READERS")?;
-    let script = std::path::Path::new(&folder).join("npm/node_modules/axe-core/axe.min.js");
-    let script = std::fs::read_to_string(script).ok()?;
-    driver.read(&script);
-    Some(driver.wait(
-        "const done = arguments[0]; axe.run().then((found) => done(found.violations.map((one) => one.id + ': ' + one.nodes.map((node) => node.html.slice(0, 200)).join(' | ')).join('\\n')), (error) => done(String(error)))",
-    ))
-}
-
 #[test]
 fn a_refused_plan_draws_its_guard_filters_by_group_and_reads_as_cards_on_a_phone() {
     let Some(mut driver) = browser() else {
@@ -118,7 +111,7 @@ fn a_refused_plan_draws_its_guard_filters_by_group_and_reads_as_cards_on_a_phone
             const cells = [...document.querySelector('.item').children].map(left); \
             return String(heads.every((at, place) => Math.abs(at - cells[place]) < 1.5))";
         assert_eq!(driver.read(aligned), "true", "heads stand over their cells");
-        if let Some(found) = axe(&mut driver) {
+        if let Some(found) = driver.violations() {
             assert_eq!(found, "", "dark: {dark}");
         }
         driver.focus("tr.remove a");
@@ -138,7 +131,7 @@ fn a_refused_plan_draws_its_guard_filters_by_group_and_reads_as_cards_on_a_phone
         assert_eq!(driver.read(fits), "", "nothing is wider than the window");
         let seen = "return String([...document.querySelector('.item').children].every((cell) => cell.offsetHeight > 10))";
         assert_eq!(driver.read(seen), "true", "every column is in the card");
-        if let Some(found) = axe(&mut driver) {
+        if let Some(found) = driver.violations() {
             assert_eq!(found, "", "narrow, dark: {dark}");
         }
     }

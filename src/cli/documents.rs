@@ -18,7 +18,8 @@ use project::{files, nothing, read};
 /// Command lines that a document or a workflow prints: place and the words behind `mdetag`.
 fn commands() -> Vec<(String, Vec<String>)> {
     let mut found = Vec::new();
-    let shell = Regex::new(r"^\s*(?:\$ |- |run: |entry: )?(?:mdetag|cargo run [^#]*?--) (\S.*)$").expect("sound");
+    let shell =
+        Regex::new(r"^\s*(?:\$ |- |run: |entry: )?(?:mdetag|cargo run [^#]*?--) (\S.*)$").expect("sound");
     let inline = Regex::new(r"`mdetag ([^`]+)`").expect("sound");
     let list = Regex::new(r"args: \[(.*)\]").expect("sound");
     let action = Regex::new(r"^\s*command: (\w.*)$").expect("sound");

@@ -197,10 +197,16 @@ fn selectors() -> String {
     without_markers(page.get(from..to).unwrap_or(page))
 }
 
-/// A page without what only its maintainers need.
+/// A page without what only its maintainers need, and without pictures, which no terminal shows.
 fn without_markers(page: &str) -> String {
-    let lines = page.lines().filter(|line| !line.starts_with("<!--"));
-    lines.map(|line| format!("{line}\n")).collect()
+    let mut text = String::new();
+    for line in page.lines().filter(|line| !line.starts_with("<!--") && !line.starts_with("![")) {
+        if !(line.is_empty() && text.ends_with("\n\n")) {
+            text.push_str(line);
+            text.push('\n');
+        }
+    }
+    text
 }
 
 #[cfg(test)]
@@ -211,6 +217,12 @@ mod tests {
     use regex::Regex;
 
     use super::*;
+
+    #[test]
+    fn pictures_are_left_out_with_the_gap_that_they_leave() {
+        let shown = without_markers("Above\n\n![a drawing](pictures/how-it-works.svg)\n\nBelow\n");
+        assert_eq!(shown, "Above\n\nBelow\n");
+    }
 
     #[test]
     fn every_page_of_the_guide_is_carried() {

@@ -17,6 +17,10 @@ use mdetag_core::time::Clock;
 use super::console::Console;
 use super::context::Context;
 
+#[cfg(test)]
+#[path = "../../tests/docs/picture.rs"]
+mod picture;
+
 /// How often a plain line is written.
 const LINE_EVERY: Duration = Duration::from_secs(30);
 
@@ -33,11 +37,7 @@ impl Meter {
     /// A bar over `total` steps; 0 makes a spinner.
     pub fn start(console: &Console, total: u64) -> Meter {
         let bar = console.bars.then(|| {
-            let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr_with_hz(8));
-            let template = if total == 0 { "{spinner} {msg}" } else { "{wide_bar} {percent:>3} %\n{msg}" };
-            if let Ok(style) = ProgressStyle::with_template(template) {
-                bar.set_style(style.progress_chars("━╸─"));
-            }
+            let bar = bar(total, ProgressDrawTarget::stderr_with_hz(8));
             bar.enable_steady_tick(Duration::from_millis(250));
             bar
         });
@@ -82,6 +82,15 @@ impl Meter {
             bar.finish_and_clear();
         }
     }
+}
+
+fn bar(total: u64, target: ProgressDrawTarget) -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(Some(total), target);
+    let template = if total == 0 { "{spinner} {msg}" } else { "{wide_bar} {percent:>3} %\n{msg}" };
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style.progress_chars("━╸─"));
+    }
+    bar
 }
 
 /// Breaks a line at its ` · ` where the terminal would break it anywhere.
@@ -166,7 +175,81 @@ impl apply::Meter for Reading {
 
 #[cfg(test)]
 mod tests {
-    use super::folded;
+    use std::io;
+    use std::sync::{Arc, Mutex};
+    use std::time::Duration;
+
+    use indicatif::{ProgressDrawTarget, TermLike};
+    use mdetag_core::report::progress::{Applying, applying};
+
+    use super::{bar, folded, picture};
+
+    /// A terminal that keeps what is written.
+    #[derive(Clone, Debug, Default)]
+    struct Screen(Arc<Mutex<String>>);
+
+    impl Screen {
+        const WIDTH: u16 = 100;
+
+        fn write(&self, text: &str) -> io::Result<()> {
+            self.0.lock().expect("no panic").push_str(text);
+            Ok(())
+        }
+    }
+
+    impl TermLike for Screen {
+        fn width(&self) -> u16 {
+            Screen::WIDTH
+        }
+        fn move_cursor_up(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+        fn move_cursor_down(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+        fn move_cursor_right(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+        fn move_cursor_left(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+        fn write_line(&self, text: &str) -> io::Result<()> {
+            self.write(&format!("{text}\n"))
+        }
+        fn write_str(&self, text: &str) -> io::Result<()> {
+            self.write(text)
+        }
+        fn clear_line(&self) -> io::Result<()> {
+            Ok(())
+        }
+        fn flush(&self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn the_picture_of_the_bar_is_what_a_terminal_shows() {
+        let screen = Screen::default();
+        let bar = bar(2_400, ProgressDrawTarget::term_like(Box::new(screen.clone())));
+        let far = Applying {
+            ended: 1_020,
+            changes: 2_400,
+            failed: 0,
+            per_minute: 100,
+            left: Some((480, 1_500)),
+            wait: Some(Duration::from_secs(17)),
+            least: Some(Duration::from_secs(3_240)),
+        };
+        bar.set_message(folded(&applying(&far), Screen::WIDTH.into()));
+        bar.set_position(1_020);
+        screen.0.lock().expect("no panic").clear();
+        bar.force_draw();
+        // A frame fills each of its lines but the last.
+        let frame: Vec<char> = screen.0.lock().expect("no panic").chars().collect();
+        let lines = frame.chunks(Screen::WIDTH.into()).map(|line| line.iter().collect::<String>());
+        let shown: Vec<String> = lines.map(|line| line.trim_end().to_owned()).collect();
+        picture::terminal("progress.svg", "mdetag apply --auto-approve", &shown.join("\n"));
+    }
 
     #[test]
     fn a_line_breaks_between_its_parts() {

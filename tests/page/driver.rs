@@ -104,8 +104,26 @@ impl Driver {
         self.devtools("Emulation.setEmulatedMedia", &features);
     }
 
-    fn devtools(&mut self, command: &str, parameters: &Value) {
-        self.post("/goog/cdp/execute", &json!({ "cmd": command, "params": parameters }));
+    /// What axe-core finds on the page, where it is installed.
+    pub(super) fn violations(&mut self) -> Option<String> {
+        let folder = std::env::var_os("MDETAG_READERS")?;
+        let script = std::path::Path::new(&folder).join("npm/node_modules/axe-core/axe.min.js");
+        let script = std::fs::read_to_string(script).ok()?;
+        self.read(&script);
+        Some(self.wait(
+            "const done = arguments[0]; axe.run().then((found) => done(found.violations.map((one) => one.id + ': ' + one.nodes.map((node) => node.html.slice(0, 200)).join(' | ')).join('\\n')), (error) => done(String(error)))",
+        ))
+    }
+
+    /// What the window shows, as PNG in base64.
+    pub(super) fn picture(&mut self) -> String {
+        self.devtools("Emulation.setScrollbarsHidden", &json!({ "hidden": true }));
+        let taken = self.devtools("Page.captureScreenshot", &json!({ "format": "png" }));
+        taken["data"].as_str().unwrap_or_default().to_owned()
+    }
+
+    fn devtools(&mut self, command: &str, parameters: &Value) -> Value {
+        self.post("/goog/cdp/execute", &json!({ "cmd": command, "params": parameters }))
     }
 
     /// Everything that the browser has to say.

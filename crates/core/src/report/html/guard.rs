@@ -1,4 +1,4 @@
-//! The guard, drawn: one bar an axis with what is used, what is allowed, and the part of 24 hours; then why it refuses.
+//! The guard: why it refuses, and one bar an axis with what is used, what is allowed, and the part of 24 hours.
 //!
 //! Every bar has its numbers beside it, so that no meaning hangs on colour or length.
 
@@ -18,7 +18,7 @@ use super::{LIST, shown};
 /// Bars of single tags; the tightest are drawn.
 const TAGS: usize = 6;
 
-/// The guard's arithmetic, and why it refuses.
+/// The guard's arithmetic.
 pub(super) fn write(model: &Model<'_>, out: &mut dyn Write) -> io::Result<()> {
     let plan = model.plan();
     if model.input.subject != Subject::Plan {
@@ -41,16 +41,24 @@ pub(super) fn write(model: &Model<'_>, out: &mut dyn Write) -> io::Result<()> {
     if let Some(unknown) = sentences::state(plan) {
         emit!(out, "<p>State: {}</p>", unknown)?;
     }
-    for refusal in refusal::refusals(plan).iter().take(LIST) {
+    emit!(out, "</section>")
+}
+
+/// Why the guard refuses the plan, and what to do: the first thing on the page.
+pub(super) fn refusals(model: &Model<'_>, out: &mut dyn Write) -> io::Result<()> {
+    if model.input.subject != Subject::Plan {
+        return Ok(());
+    }
+    for refusal in refusal::refusals(model.plan()).iter().take(LIST) {
         emit!(
             out,
-            "<div class=\"refusal\"><p><strong>{}</strong></p><p>{}</p><p>{}</p></div>",
+            "<div class=\"refusal\"><p><strong>Refused: {}</strong></p><p>{}</p><p>{}</p></div>",
             refusal.headline,
             refusal.arithmetic,
             refusal.proceed
         )?;
     }
-    emit!(out, "</section>")
+    Ok(())
 }
 
 /// Axes that the plan uses, then the tags that come closest to their caps.

@@ -94,6 +94,7 @@ fn head(model: &Model<'_>, title: &str, out: &mut dyn Write) -> io::Result<()> {
             "<p class=\"notice\"><strong>SANDBOX</strong> A simulated tenant: nothing here is real.</p>"
         )?;
     }
+    guard::refusals(model, out)?;
     for notice in
         sentences::must_read(model, ShownIn::Short).iter().chain(&sentences::further(model, ShownIn::Short))
     {
@@ -111,9 +112,9 @@ fn sums(model: &Model<'_>, out: &mut dyn Write) -> io::Result<()> {
     let schedule = &model.plan().schedule;
     emit!(out, "<section aria-label=\"Sums\"><dl class=\"sums\">")?;
     let mut sum = |name: &str, value: String| emit!(out, "<div><dt>{}</dt><dd>{}</dd></div>", name, value);
-    sum("Additions", number(totals.additions))?;
-    sum("Removals", number(totals.removals))?;
-    sum("Values", number(totals.values))?;
+    sum("Additions", format!("+ {}", number(totals.additions)))?;
+    sum("Removals", format!("- {}", number(totals.removals)))?;
+    sum("Values", format!("~ {}", number(totals.values)))?;
     sum("Devices", number(totals.devices))?;
     if model.input.run.is_none() {
         sum("Calls", number(schedule.total))?;

@@ -55,7 +55,7 @@ fn table(found: &Consequences, out: &mut dyn Write) -> io::Result<()> {
     let heads = &HEADS[..HEADS.len() - usize::from(!is_doubted)];
     emit!(
         out,
-        "<div class=\"wide\" tabindex=\"0\" role=\"region\" aria-labelledby=\"moves\"><table class=\"groups moved cards\"><thead><tr>"
+        "<div class=\"wide\" tabindex=\"0\" role=\"region\" aria-label=\"All moves\"><table class=\"groups moved cards\"><thead><tr>"
     )?;
     for head in heads {
         let number = if *head == "Devices" { markup!(" class=\"number\"") } else { Markup::default() };

@@ -197,6 +197,8 @@
   const measure = () => {
     ROW = narrow.matches ? 22 * names.length + 10 : 28;
     grid.style.setProperty("--card", ROW + "px");
+    // Heads stand over their cells, however wide a scroll bar is.
+    heads.style.paddingInlineEnd = scroll.offsetWidth - scroll.clientWidth + "px";
   };
   narrow.addEventListener("change", () => {
     measure();
@@ -204,7 +206,10 @@
   });
   measure();
   scroll.addEventListener("scroll", () => requestAnimationFrame(() => draw(false)), { passive: true });
-  addEventListener("resize", () => draw(true));
+  addEventListener("resize", () => {
+    measure();
+    draw(true);
+  });
 
   // On paper the list is an ordinary table of what is shown now, as far as paper goes.
   const paper = document.getElementById("print");
