@@ -125,20 +125,3 @@ fn tags_that_nobody_claims_survive_the_reference_set() {
     assert!(before > 500);
     assert_eq!(foreign(&fleet), before);
 }
-
-#[test]
-fn the_plan_in_the_readme_is_what_the_tool_prints() {
-    let (plan, _) = planned(&policy_set("policies"), &fleet(2_000, 1));
-    let mut printed = Vec::new();
-    let model = Model::new(Input::new(Subject::Plan, &plan));
-    human::human(&model, &Style::default(), &mut printed).expect("writing to memory does not fail");
-    let printed = String::from_utf8(printed).expect("reports are UTF-8");
-    let readme = std::fs::read_to_string("README.md").expect("the README is there");
-    let start = readme.find("```text\n  - env/test").expect("the README shows a plan") + "```text\n".len();
-    let shown = &readme[start..start + readme[start..].find("```").expect("the fence closes")];
-    // In the order in which it is printed, with lines left out.
-    let mut lines = printed.lines();
-    for line in shown.lines() {
-        assert!(lines.any(|real| real == line), "not printed, or not there: {line}\n{printed}");
-    }
-}

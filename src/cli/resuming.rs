@@ -148,7 +148,7 @@ fn nothing_left(given: ResumeInputs<'_>, found: &Unfinished, session: &Session) 
         let message =
             format!("there is no run to resume in {place}: it holds none of these policies on this tenant");
         return Err(Failure::usage(message).help(
-            "if nothing was applied so far, run `mdetag apply` without --resume; if a run stopped in another job or on another machine, bring its state directory here (a cache or an artifact) or name it with --state",
+            "if nothing was applied so far, run `mdetag apply` without --resume; if a run stopped in another job or on another computer, bring its state directory here (a cache or an artifact) or name it with --state",
         ));
     }
     const NOTHING: &str = "nothing to resume: the last run of these policies came to its end";

@@ -35,6 +35,7 @@ pub mod markdown;
 pub mod diagnostics;
 pub mod log;
 pub mod finding;
+mod json_log;
 pub mod junit;
 pub mod sarif;
 pub mod openmetrics;

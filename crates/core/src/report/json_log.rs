@@ -1,0 +1,152 @@
+//! JSON that is safe in a log and on a screen: what a reader of JSON does not notice is written as an escape.
+//!
+//! Decides nothing about content.
+
+use std::io;
+
+use crate::text::is_deceptive;
+
+/// Writes JSON in which no log reader finds a command (`##vso[…]`, `##[…]`) and that shows nothing false on a screen: of two `#` in
+/// a row the second, and each deceptive character, becomes an escape. Readers of JSON see the same text.
+pub struct JsonLog<W> {
+    out: W,
+    /// Whether the last character written was a `#`.
+    follows_hash: bool,
+    /// The beginning of a character whose rest is in the next write.
+    begun: Vec<u8>,
+}
+
+impl<W: io::Write> JsonLog<W> {
+    /// Escapes everything before it reaches `out`.
+    pub fn new(out: W) -> JsonLog<W> {
+        JsonLog { out, follows_hash: false, begun: Vec::new() }
+    }
+
+    /// Gives the wrapped writer back.
+    pub fn into_inner(self) -> W {
+        self.out
+    }
+
+    fn write_text(&mut self, text: &str) -> io::Result<()> {
+        let mut start = 0;
+        for (at, scalar) in text.char_indices() {
+            let is_command = scalar == '#' && self.follows_hash;
+            self.follows_hash = scalar == '#';
+            if is_command || is_escaped(scalar) {
+                self.out.write_all(&text.as_bytes()[start..at])?;
+                self.out.write_all(json_escape(scalar).as_bytes())?;
+                start = at + scalar.len_utf8();
+            }
+        }
+        self.out.write_all(&text.as_bytes()[start..])
+    }
+}
+
+impl<W: io::Write> io::Write for JsonLog<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.begun.is_empty() && bytes.is_ascii() && !bytes.contains(&b'#') {
+            self.follows_hash &= bytes.is_empty();
+            self.out.write_all(bytes)?;
+            return Ok(bytes.len());
+        }
+        let joined;
+        let mut rest = bytes;
+        if !self.begun.is_empty() {
+            joined = [&std::mem::take(&mut self.begun), bytes].concat();
+            rest = &joined;
+        }
+        while !rest.is_empty() {
+            match std::str::from_utf8(rest) {
+                Ok(text) => {
+                    self.write_text(text)?;
+                    break;
+                }
+                Err(error) => {
+                    let (whole, more) = rest.split_at(error.valid_up_to());
+                    self.write_text(std::str::from_utf8(whole).unwrap_or_default())?;
+                    let Some(length) = error.error_len() else {
+                        self.begun = more.to_vec();
+                        break;
+                    };
+                    self.out.write_all(&more[..length])?;
+                    rest = &more[length..];
+                }
+            }
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.write_all(&std::mem::take(&mut self.begun))?;
+        self.out.flush()
+    }
+}
+
+/// Whether a character of JSON is written as an escape. Outside of strings none of these stands in JSON; the control characters
+/// of ASCII are white space there, and escapes already inside.
+fn is_escaped(scalar: char) -> bool {
+    scalar > '~' && is_deceptive(scalar)
+}
+
+/// `\u202e`; two escapes for what UTF-16 writes in two.
+fn json_escape(scalar: char) -> String {
+    scalar.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")).collect()
+}
+
+/// A small JSON document, indented, as [`JsonLog`] writes it.
+pub fn json_document(document: &serde_json::Value) -> String {
+    json_text(&format!("{document:#}"))
+}
+
+/// The same for JSON that is a text already.
+pub fn json_text(json: &str) -> String {
+    let mut safe = String::with_capacity(json.len());
+    for scalar in json.replace("##", "#\\u0023").chars() {
+        if is_escaped(scalar) { safe.push_str(&json_escape(scalar)) } else { safe.push(scalar) }
+    }
+    safe
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_holds_no_log_command_and_the_same_text() {
+        use std::io::Write;
+        let name = "a ##vso[task]### ##[group]#";
+        let text = serde_json::to_string(name).unwrap();
+        let mut out = Vec::new();
+        let mut log = JsonLog::new(&mut out);
+        text.as_bytes().chunks(3).for_each(|piece| log.write_all(piece).unwrap());
+        let written = String::from_utf8(out).unwrap();
+        assert!(!written.contains("##"), "{written}");
+        assert_eq!(serde_json::from_str::<String>(&written).unwrap(), name);
+        let document = json_document(&serde_json::json!({ "name": name }));
+        assert!(!document.contains("##"), "{document}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&document).unwrap()["name"], name);
+    }
+
+    #[test]
+    fn json_shows_no_deceptive_character_and_holds_the_same_text() {
+        use std::io::Write;
+        let name = "é\u{202e}a\u{2028}b\u{85}c\u{9b}31m\u{e0041}設備🙂\u{feff}\r\u{a0}";
+        let text = serde_json::to_string(name).unwrap();
+        for size in 1..text.len() {
+            let mut out = Vec::new();
+            let mut log = JsonLog::new(&mut out);
+            text.as_bytes().chunks(size).for_each(|piece| log.write_all(piece).unwrap());
+            let written = String::from_utf8(out).unwrap();
+            assert!(!written.contains(is_deceptive), "{written}");
+            assert!(written.contains("é") && written.contains("設備🙂"), "{written}");
+            assert_eq!(serde_json::from_str::<String>(&written).unwrap(), name);
+        }
+        assert_eq!(serde_json::from_str::<String>(&json_text(&text)).unwrap(), name);
+        assert!(!json_text(&text).contains(is_deceptive));
+        let mut out = Vec::new();
+        let mut log = JsonLog::new(&mut out);
+        log.write_all(b"\xff\xe2\x80").unwrap();
+        log.flush().unwrap();
+        assert_eq!(out, b"\xff\xe2\x80", "what is no text is left as it is");
+    }
+}
