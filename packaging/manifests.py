@@ -12,7 +12,9 @@ import re
 import sys
 
 PROJECT = "https://github.com/mdetag/mdetag"
-DESCRIPTION = "Declarative tags and device values for Microsoft Defender for Endpoint, from reviewed files in git"
+# Homebrew takes 80 characters, its name for the formula included.
+SHORT = "Declarative tags and device values for Microsoft Defender for Endpoint"
+DESCRIPTION = f"{SHORT}, from reviewed files in git"
 
 
 class Release:
@@ -55,7 +57,7 @@ def homebrew(release):
 
     return (
         "class Mdetag < Formula\n"
-        f'  desc "{DESCRIPTION[:79]}"\n'
+        f'  desc "{SHORT}"\n'
         f'  homepage "{PROJECT}"\n'
         f'  version "{release.version}"\n'
         '  license any_of: ["MIT", "Apache-2.0"]\n\n'
@@ -66,7 +68,7 @@ def homebrew(release):
         "  def install\n"
         '    bin.install "mdetag"\n'
         '    generate_completions_from_executable(bin/"mdetag", "completions")\n'
-        '    (man1/"mdetag.1").write Utils.safe_popen_read(bin/"mdetag", "man")\n'
+        '    man1.install Dir["man1/*.1"]\n'
         "  end\n\n"
         "  test do\n"
         '    assert_match version.to_s, shell_output("#{bin}/mdetag --version")\n'

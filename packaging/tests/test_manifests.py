@@ -1,5 +1,6 @@
 """Manifests say what the release's checksums say."""
 
+import importlib.util
 import json
 import pathlib
 import re
@@ -54,10 +55,22 @@ class Manifests(unittest.TestCase):
             file.flush()
             subprocess.run(["ruby", "-c", file.name], check=True, capture_output=True)
 
+    def test_the_formula_says_what_it_is_in_the_length_that_homebrew_allows(self):
+        said = re.search(r'desc "(.+)"', self.files["homebrew/mdetag.rb"])[1]
+        self.assertLessEqual(len(f"mdetag: {said}"), 80)
+        self.assertTrue(manifests.DESCRIPTION.startswith(f"{said},"), f"{said!r} ends within a word or a thought")
+
+    def test_the_formula_installs_every_page_of_the_manual(self):
+        self.assertIn('man1.install Dir["man1/*.1"]', self.files["homebrew/mdetag.rb"])
+
     def test_scoop_has_the_keys_that_it_documents(self):
         manifest = json.loads(self.files["scoop/mdetag.json"])
-        for key in ["version", "description", "homepage", "license", "architecture", "bin", "checkver", "autoupdate"]:
-            self.assertIn(key, manifest)
+        expected = ["version", "description", "homepage", "license", "architecture", "bin", "checkver", "autoupdate"]
+        self.assertEqual(list(manifest), expected)
+        for files in manifest["architecture"].values():
+            self.assertEqual(list(files), ["url", "hash", "extract_dir"])
+        for files in manifest["autoupdate"]["architecture"].values():
+            self.assertEqual(list(files), ["url", "extract_dir"])
         self.assertEqual(manifest["architecture"]["arm64"]["hash"], checksum("aarch64-pc-windows-msvc"))
         self.assertTrue(manifest["architecture"]["64bit"]["url"].endswith(name("x86_64-pc-windows-msvc")))
 
@@ -74,6 +87,34 @@ class Manifests(unittest.TestCase):
         found = self.pairs(text, r"/v1\.2\.3/(\S+)\n\s+InstallerSha256: ([0-9A-F]{64})")
         expected = {name(target): checksum(target).upper() for target in TARGETS if "windows" in target}
         self.assertEqual(found, expected)
+
+    @unittest.skipUnless(importlib.util.find_spec("yaml"), "PyYAML is not installed")
+    def test_winget_has_the_keys_that_it_documents_and_each_that_it_demands(self):
+        import yaml
+
+        both = {"PackageIdentifier", "PackageVersion", "ManifestType", "ManifestVersion"}
+        demanded = {
+            "mdetag.mdetag": both | {"DefaultLocale"},
+            "mdetag.mdetag.installer": both | {"Installers"},
+            "mdetag.mdetag.locale.en-US": both
+            | {"PackageLocale", "Publisher", "PackageName", "License", "ShortDescription"},
+        }
+        allowed = {
+            "mdetag.mdetag": set(),
+            "mdetag.mdetag.installer": {"InstallerType", "NestedInstallerType", "UpgradeBehavior"},
+            "mdetag.mdetag.locale.en-US": {
+                "PublisherUrl", "PackageUrl", "LicenseUrl", "Moniker", "Tags", "ReleaseNotesUrl",
+            },
+        }
+        for name, keys in demanded.items():
+            manifest = yaml.safe_load(self.files[f"winget/{name}.yaml"])
+            self.assertLessEqual(keys, set(manifest), name)
+            self.assertEqual(set(manifest) - keys, allowed[name], name)
+            self.assertTrue(all(isinstance(manifest[key], str) for key in both), "a version is text, and no number")
+        for installer in yaml.safe_load(self.files["winget/mdetag.mdetag.installer.yaml"])["Installers"]:
+            self.assertEqual(set(installer), {"Architecture", "InstallerUrl", "InstallerSha256", "NestedInstallerFiles"})
+            for file in installer["NestedInstallerFiles"]:
+                self.assertEqual(set(file), {"RelativeFilePath", "PortableCommandAlias"})
 
     def test_a_missing_checksum_is_an_error_and_no_manifest_is_written(self):
         with self.assertRaisesRegex(SystemExit, "x86_64-apple-darwin"):

@@ -8,7 +8,6 @@ use std::collections::BTreeMap;
 use mdetag::store::policy_files;
 use mdetag_core::inventory::{SnapshotBuilder, Trust};
 use mdetag_core::plan::{History, Options, Plan, TenantReference};
-use mdetag_core::report::{Input, Model, Style, Subject, human};
 use mdetag_core::selection::HuntingResults;
 use mdetag_core::tag::TagCase;
 use mdetag_core::time::Timestamp;
