@@ -189,6 +189,28 @@ fn the_policies_of_the_repository_have_no_error_and_no_warning() {
     }
 }
 
+/// What PowerShell reads in another way or does not have.
+const SHELL_ALONE: [&str; 10] =
+    ["$(", "export ", "\\\n", "printf ", "curl ", "sha256sum ", "umask ", " > ", " | ", "$HOME"];
+
+#[test]
+fn what_only_a_shell_takes_has_its_powershell_behind_it() {
+    let mut alone = Vec::new();
+    let mut shells = 0;
+    for document in files(&["md"]).iter().filter(|name| *name == "README.md" || name.starts_with("docs/")) {
+        let fences = markdown::fences(&read(document));
+        for (index, fence) in fences.iter().enumerate().filter(|(_, fence)| fence.info == "sh") {
+            shells += 1;
+            let is_alone = SHELL_ALONE.iter().any(|words| fence.text.contains(words));
+            if is_alone && fences.get(index + 1).is_none_or(|next| next.info != "powershell") {
+                alone.push(format!("{document}:{}", fence.line));
+            }
+        }
+    }
+    assert!(shells > 25, "only {shells} examples found: the reader has gone blind");
+    nothing(alone);
+}
+
 #[test]
 fn every_printed_mdetag_yaml_is_valid() {
     let mut sources: Vec<Sources> = Vec::new();

@@ -15,7 +15,7 @@ fn what_import_writes_plans_to_zero_changes_and_claims_nothing() {
     assert_eq!(plan["changes"].as_array().map(Vec::len), Some(0));
     let again = project.run(&["import", "--sandbox"]).exits(1);
     assert!(
-        again.err.contains("exists already") && again.err.contains("nothing was written"),
+        again.err.contains("exist already") && again.err.contains("nothing was written"),
         "{}",
         again.err
     );
