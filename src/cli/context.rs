@@ -23,7 +23,7 @@ use super::console::Console;
 use super::failure::Failure;
 use super::opened_store::{CopiedFrom, OpenedStore};
 use super::planning::has_errors;
-use super::state_place;
+use super::state_place::{self, from_folder};
 
 #[derive(Clone, Copy, Debug)]
 pub struct SystemClock;
@@ -337,14 +337,5 @@ fn add_tenants_file(
     match taken.first() {
         None => Ok(()),
         Some(name) => Err(refused(&format!("the tenant `{name}` stands in {naming}, too"))),
-    }
-}
-
-/// A path as seen from a folder: relative where it lies below it, else as it is.
-pub fn from_folder(folder: &Path, path: &Path) -> PathBuf {
-    match path.strip_prefix(folder) {
-        Ok(relative) if relative.as_os_str().is_empty() => PathBuf::from("."),
-        Ok(relative) => relative.to_path_buf(),
-        Err(_) => path.to_path_buf(),
     }
 }

@@ -117,12 +117,22 @@ impl StatePlaceInputs<'_> {
     }
 }
 
+/// A path as seen from a folder: relative where it lies below it, else as it is. Windows tells the working directory in one spelling,
+/// and the repository's root, whose links are resolved, in another.
+pub fn from_folder(folder: &Path, path: &Path) -> PathBuf {
+    let real = std::fs::canonicalize(folder);
+    let spellings = [Some(folder), real.as_deref().ok()];
+    match spellings.into_iter().flatten().find_map(|folder| path.strip_prefix(folder).ok()) {
+        Some(relative) if relative.as_os_str().is_empty() => PathBuf::from("."),
+        Some(relative) => relative.to_path_buf(),
+        None => path.to_path_buf(),
+    }
+}
+
 /// Relative to the working directory where it lies below it: messages stay short.
 fn from_here(folder: &Path, path: PathBuf) -> PathBuf {
-    match path.strip_prefix(folder) {
-        Ok(relative) if !relative.as_os_str().is_empty() => relative.to_path_buf(),
-        _ => path,
-    }
+    let relative = from_folder(folder, &path);
+    if relative == Path::new(".") { path } else { relative }
 }
 
 /// Without `.` and `..`, as written.
@@ -222,5 +232,26 @@ mod tests {
         assert_eq!(from(&deep, None), root.join(".mdetag"));
         assert_eq!(from(root, None), root.join(".mdetag"));
         assert_eq!(from(&deep, Some("s")), from(root, Some("s")));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn the_folder_is_named_from_here_whichever_spelling_here_has() {
+        let folder = tempfile::tempdir().unwrap();
+        let (real, other) = (folder.path().join("real"), folder.path().join("other"));
+        std::fs::create_dir(&real).unwrap();
+        std::os::unix::fs::symlink(&real, &other).unwrap();
+        let real = std::fs::canonicalize(&real).unwrap();
+        for folder in [&real, &other] {
+            let words = StatePlaceInputs {
+                named: None,
+                file: None,
+                allowed: "",
+                settings_folder: None,
+                repository: Some(&real),
+                folder,
+            };
+            assert_eq!(words.standard(), Path::new(DEFAULT), "{}", folder.display());
+        }
     }
 }

@@ -236,12 +236,28 @@ pub fn prepare(state: &Path) {
 pub fn tracked(state: &Path, root: &Path) -> Option<String> {
     let root = std::fs::canonicalize(root).ok()?;
     let above = state.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let state = std::fs::canonicalize(above).ok()?.join(state.file_name()?);
-    let own = shown(state.strip_prefix(&root).ok()?);
+    let named = std::fs::canonicalize(above).ok()?.join(state.file_name()?);
+    let own = shown(named.strip_prefix(&root).ok()?);
+    let real = std::fs::canonicalize(&named).ok();
+    let depth = own.matches('/').count();
+    let mut last = (String::new(), false);
     let is_state = |path: &String| {
-        let Some(rest) = path.strip_prefix(&own) else { return false };
+        let (folder, rest) = match path.match_indices('/').nth(depth) {
+            Some((end, _)) => path.split_at(end),
+            None => (path.as_str(), ""),
+        };
         // Neither of these is state, and both are ways to keep it out of git.
-        rest.is_empty() || (rest.starts_with('/') && rest != "/.gitignore" && rest != "/.gitkeep")
+        if matches!(rest, "/.gitignore" | "/.gitkeep") {
+            return false;
+        }
+        if folder == own || rest.is_empty() {
+            return folder == own;
+        }
+        // Windows and macOS find one folder under several spellings, and git checks a file out under each of them.
+        if last.0 != folder {
+            last = (folder.to_owned(), std::fs::canonicalize(root.join(folder)).ok() == real);
+        }
+        last.1 && real.is_some()
     };
     git_index::tracked(&root).into_iter().find(is_state)
 }
@@ -297,6 +313,31 @@ mod tests {
         assert_eq!(of("one").unwrap(), Path::new("s/sandbox/one/1a/apply.lock"));
         assert_ne!(of("one").unwrap(), of("two").unwrap());
         assert!(of("..").is_err() && of("nul").is_err());
+    }
+
+    /// A link stands for a second spelling, which this file system may not have.
+    #[cfg(unix)]
+    #[test]
+    fn state_that_git_tracks_under_another_spelling_of_its_folder_is_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let git = |words: &[&str]| {
+            let run =
+                std::process::Command::new("git").args(words).current_dir(folder.path()).output().unwrap();
+            assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+        };
+        git(&["init", "-q"]);
+        let empty = "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391";
+        let add =
+            |path: &str| git(&["update-index", "--add", "--cacheinfo", &format!("100644,{empty},{path}")]);
+        let state = folder.path().join("kept/.mdetag");
+        std::fs::create_dir_all(&state).unwrap();
+        for other in [".gitignore", "kept/.gitignore", "kept/a/b", "kept/.MDETAG/.gitignore"] {
+            add(other);
+        }
+        std::os::unix::fs::symlink(&state, folder.path().join("kept/.MDETAG")).unwrap();
+        assert_eq!(tracked(&state, folder.path()), None);
+        add("kept/.MDETAG/sandbox/a");
+        assert_eq!(tracked(&state, folder.path()).as_deref(), Some("kept/.MDETAG/sandbox/a"));
     }
 
     #[cfg(unix)]
