@@ -7,7 +7,9 @@ use mdetag_core::time::{TICKS_PER_SECOND, Timestamp};
 use serde_json::Value;
 
 use crate::project::{Project, ran};
-use crate::tenant::{id, policy, signal, wait_until};
+use crate::tenant::{id, policy};
+#[cfg(unix)]
+use crate::tenant::{signal, wait_until};
 
 const APPLY: [&str; 5] = ["apply", "--sandbox", "--auto-approve", "--sandbox-speed", "600"];
 const RESUME: [&str; 5] = ["apply", "--resume", "--sandbox", "--sandbox-speed", "600"];
@@ -85,6 +87,7 @@ fn kill_and_resume(calls: usize, line: usize) -> String {
     format!("killed at line {line}: {} confirmed, {total} calls in all", before.len())
 }
 
+#[cfg(unix)]
 #[test]
 fn an_interrupted_run_says_so_and_a_resumed_one_ends_well() {
     let project = values(200);
@@ -103,6 +106,7 @@ fn an_interrupted_run_says_so_and_a_resumed_one_ends_well() {
     assert!(nothing.err.contains("nothing to resume"), "{}", nothing.err);
 }
 
+#[cfg(unix)]
 #[test]
 fn a_second_signal_ends_at_once() {
     let project = values(30);
@@ -121,6 +125,7 @@ fn a_second_signal_ends_at_once() {
     assert!(project.fleet().values().all(|(_, value)| value == "High"));
 }
 
+#[cfg(unix)]
 #[test]
 fn a_signal_before_the_first_write_ends_with_5_and_without_a_run() {
     for (name, format) in [("INT", "human"), ("TERM", "human"), ("INT", "json")] {
@@ -141,6 +146,7 @@ fn a_signal_before_the_first_write_ends_with_5_and_without_a_run() {
     }
 }
 
+#[cfg(unix)]
 #[test]
 fn a_reader_that_waits_says_for_what_also_because_of_an_earlier_process_and_ends_with_5_on_a_signal() {
     let project = values(20);

@@ -109,7 +109,8 @@ fn data_files_stay_below_the_policy_root_and_were_not_cut() {
         policy(file);
         fails(&project, &["validate"], says);
     }
-    if cfg!(unix) {
+    #[cfg(unix)]
+    {
         std::os::unix::fs::symlink("../secret.csv", project.path().join("policies/link.csv")).unwrap();
         policy("link.csv");
         fails(&project, &["validate"], "a link that leaves the policy root");
@@ -204,7 +205,8 @@ fn hostile_settings_are_refused_and_say_how_to_go_on() {
     project.run(&["schema", "mdetag"]).exits(0);
     project.run(&["completions", "bash"]).exits(0);
     std::fs::remove_file(project.path().join("mdetag.yaml")).unwrap();
-    if cfg!(unix) {
+    #[cfg(unix)]
+    {
         std::os::unix::fs::symlink("/dev/zero", project.path().join("mdetag.yaml")).unwrap();
         fails(&project, &["validate"], "it is not a regular file");
     }

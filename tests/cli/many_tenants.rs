@@ -6,7 +6,9 @@ use serde_json::Value;
 
 use crate::all_tenants::{IDS, tagged, three};
 use crate::project::{Project, ran};
-use crate::tenant::{policy, signal, wait_until};
+use crate::tenant::policy;
+#[cfg(unix)]
+use crate::tenant::{signal, wait_until};
 
 fn result(project: &Project, folder: &str, tenant: &str) -> Value {
     let path = project.path().join(folder).join(tenant).join("result.json");
@@ -165,6 +167,7 @@ fn a_matrix_is_printed_for_each_system() {
     assert!(wrong.err.contains("is for `tenants`"), "{}", wrong.err);
 }
 
+#[cfg(unix)]
 #[test]
 fn a_signal_stops_the_tenant_at_work_and_starts_no_other() {
     let project = Project::with_policy(&policy("", "deviceValue: High"));

@@ -1,4 +1,5 @@
 //! `apply --wait` that a signal ends between two waves: it tells what was written, and how to go on.
+#![cfg(unix)]
 
 use std::io::{BufRead, BufReader};
 

@@ -133,7 +133,8 @@ pub(crate) fn wait_until(child: &mut Child, mut is_so: impl FnMut() -> bool) {
     }
 }
 
-/// Sends a signal by its name.
+/// Sends a signal by its name. Windows has none; what Ctrl-C does there, Wine shows.
+#[cfg(unix)]
 pub(crate) fn signal(child: &Child, name: &str) {
     let sent = Command::new("kill").args([&format!("-{name}"), &child.id().to_string()]).status();
     assert!(sent.expect("`kill` is there").success());
