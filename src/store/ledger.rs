@@ -29,6 +29,9 @@ const REWRITE_OVER: u64 = 512 * 1024;
 /// The most that is read of a file that grew unseen: an hour of ten lanes needs far less.
 const MOST_READ: u64 = 4 * 1024 * 1024;
 
+/// How often slots are reserved for one call before its caller waits.
+const RESERVATIONS: u32 = 2;
+
 /// How often the lock is tried, a millisecond apart: another process needs it for less than that.
 const LOCK_TRIES: u32 = 2_000;
 
@@ -202,12 +205,16 @@ impl Drop for Ledger {
 
 impl Meter for Ledger {
     fn admit(&self, lane: Lane) -> Admission {
-        loop {
-            let admission = self.with(|budget, now| budget.admit(lane, now));
+        let admit = || self.with(|budget, now| budget.admit(lane, now));
+        let mut admission = admit();
+        // Whoever asks can wait and be stopped, which this cannot: it asks the store no more than twice.
+        for _ in 0..RESERVATIONS {
             if matches!(admission, Admission::Go(_)) || !self.reserves() {
-                return admission;
+                break;
             }
+            admission = admit();
         }
+        admission
     }
 
     fn answered(&self, ticket: Ticket, throttled: Option<Option<Duration>>) {

@@ -68,6 +68,10 @@ impl Default for Reserved {
     }
 }
 
+/// Reserved slots are kept at least so long: the answer of the store that holds the reservation takes its time, also where
+/// a simulated minute is over before it comes.
+const LEAST_KEPT: Duration = Duration::from_secs(10);
+
 /// So many are reserved first: a command that only looks needs no more.
 const FIRST_RESERVED: u32 = 5;
 
@@ -105,7 +109,8 @@ impl Reserved {
         let slots = self.next.min(most).min(room.saturating_sub(self.left(now)));
         self.slots = self.left(now) + slots;
         self.next = (self.next * 2).min(most.max(FIRST_RESERVED));
-        (self.until, self.is_wanted, self.waits_since) = (now.plus(minute.length), false, None);
+        let kept = minute.length.max(LEAST_KEPT);
+        (self.until, self.is_wanted, self.waits_since) = (now.plus(kept), false, None);
         self.slots
     }
 }
@@ -210,6 +215,15 @@ mod tests {
             None,
             "what is not taken in a minute is free for others"
         );
+    }
+
+    #[test]
+    fn what_was_reserved_outlives_the_answer_of_the_store_however_fast_time_runs() {
+        let mut budget = Budget::new(Limits { time_scale: 100_000.0, ..Limits::default() }, 1);
+        budget.share(true);
+        budget.ready_at(Lane::Get, at(0));
+        assert_eq!(budget.reserve(Lane::Get, at(0)), 5);
+        assert_eq!(budget.ready_at(Lane::Get, at(2)), at(2));
     }
 
     #[test]
