@@ -26,10 +26,8 @@ pub async fn lock(context: &Context, args: &ApplyArgs, session: &Session) -> Res
         match session.state.backend().hold(&session.state.lock(), &holder) {
             Ok(lock) => {
                 if let Some(wait) = lock.quarantine(context.global.request_timeout) {
-                    let until = context.clock.now().plus(wait);
-                    context.console.say(&format!(
-                        "waiting until {until}: calls of the last holder of the lease may still be under way"
-                    ));
+                    let why = "calls of the last holder of the lease may still be under way";
+                    context.console.say(&waiting_for(wait, why, context.clock.now()));
                     tokio::time::sleep(wait).await;
                 }
                 return Ok(lock);

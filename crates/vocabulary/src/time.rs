@@ -82,6 +82,13 @@ impl Timestamp {
         Timestamp(self.0.saturating_add(ticks_of(span)))
     }
 
+    /// The first whole second that is not before this moment: for a time that people are told to come back at.
+    #[must_use]
+    pub fn rounded_up(self) -> Timestamp {
+        let into = self.0.rem_euclid(TICKS_PER_SECOND);
+        if into == 0 { self } else { Timestamp(self.0.saturating_add(TICKS_PER_SECOND - into)) }
+    }
+
     /// This moment minus a duration; saturates.
     #[must_use]
     pub fn minus(self, span: Duration) -> Timestamp {
@@ -325,6 +332,13 @@ mod tests {
         assert_eq!(Timestamp::parse_field("0001-01-01T00:00:00Z"), None);
         assert_eq!(Timestamp::parse_field("2025-02-11T08:14:52"), None);
         assert_eq!(Timestamp::parse_field("1970-01-01T00:00:00Z"), Some(Timestamp::EPOCH));
+    }
+
+    #[test]
+    fn a_time_to_come_back_at_is_a_whole_second_and_never_too_early() {
+        let rounded = |text: &str| Timestamp::parse(text).unwrap().rounded_up().to_string();
+        assert_eq!(rounded("2026-11-27T06:00:00.0000001Z"), "2026-11-27T06:00:01Z");
+        assert_eq!(rounded("2026-11-27T06:00:00Z"), "2026-11-27T06:00:00Z");
     }
 
     #[test]

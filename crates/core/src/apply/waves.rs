@@ -256,7 +256,8 @@ impl<'p> Waves<'p> {
         let is_last = self.following().is_none();
         let mut said = self.finish(now);
         let (wave, wait) = (self.current, if is_last { Duration::ZERO } else { self.gates.wait });
-        let ended = [Entry::Wave { at: now, wave, event: WaveEvent::Ended { not_before: now.plus(wait) } }];
+        let not_before = if wait.is_zero() { now } else { now.plus(wait).rounded_up() };
+        let ended = [Entry::Wave { at: now, wave, event: WaveEvent::Ended { not_before } }];
         self.learn(&ended);
         said.extend(ended);
         if let Some(halt) = self.judge().filter(|_| !self.is_passed && !is_last) {
