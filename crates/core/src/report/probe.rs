@@ -86,7 +86,11 @@ pub fn difference(before: &DeviceState, now: &DeviceState) -> Option<String> {
 
 /// What was measured, for people. Findings that no longer count say why.
 pub(super) fn table(profile: &ServiceProfile, now: Timestamp) -> String {
-    let mut text = format!("     {:<24} {:<16} measured\n", "the service", "assumed");
+    let widest =
+        |words: &mut dyn Iterator<Item = &'static str>| words.map(str::len).max().unwrap_or_default();
+    let first = widest(&mut Question::ALL.into_iter().map(Question::word));
+    let second = widest(&mut Question::ALL.into_iter().map(assumed));
+    let mut text = format!("     {:<first$}  {:<second$}  measured\n", "the service", "assumed");
     for question in Question::ALL {
         let (finding, seen) = (finding(profile, question), seen(profile, question));
         let what = finding.map_or_else(
@@ -94,7 +98,7 @@ pub(super) fn table(profile: &ServiceProfile, now: Timestamp) -> String {
             |finding| format!("{}{}", verdict(finding), standing(profile, question, finding, now)),
         );
         let seen = seen.map(sighting).unwrap_or_default();
-        let row = format!("     {:<24} {:<16} {what}{seen}", question.word(), assumed(question));
+        let row = format!("     {:<first$}  {:<second$}  {what}{seen}", question.word(), assumed(question));
         text.push_str(&format!("{}\n", terminal(row.trim_end())));
     }
     text
@@ -128,14 +132,21 @@ fn seen(profile: &ServiceProfile, question: Question) -> Option<&Seen> {
 
 /// What runs saw, behind the rest of a row.
 fn sighting(seen: &Seen) -> String {
-    let number = seen.number.map(|count| format!(" {}", number(count))).unwrap_or_default();
-    format!("; runs saw {}{number} on {}", seen.verdict, seen.last_seen)
+    // `none 0` says one thing twice.
+    let count = seen.number.filter(|count| *count > 0);
+    let count = count.map(|count| format!(" {}", amount(&seen.question, count))).unwrap_or_default();
+    format!("; runs saw {}{count} on {}", seen.verdict, seen.last_seen)
+}
+
+fn amount(question: &str, count: u64) -> String {
+    if question == Question::ListLag.word() { format!("{} s", number(count)) } else { number(count) }
 }
 
 fn verdict(finding: &Finding) -> String {
-    let number = finding.number.map(|count| format!(" {}", number(count))).unwrap_or_default();
+    let count = finding.number.map(|count| format!(" {}", amount(&finding.question, count)));
+    let count = count.unwrap_or_default();
     let word = if finding.verdict == "notMeasured" { "not measured" } else { &finding.verdict };
-    format!("{word}{number}")
+    format!("{word}{count}")
 }
 
 fn standing(profile: &ServiceProfile, question: Question, finding: &Finding, now: Timestamp) -> String {
@@ -151,6 +162,17 @@ fn standing(profile: &ServiceProfile, question: Question, finding: &Finding, now
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_column_of_the_table_begins_at_one_place() {
+        let text = table(&ServiceProfile::default(), Timestamp::EPOCH);
+        let (head, rows) = text.split_once('\n').unwrap();
+        let (assumed, measured) = (head.find("assumed").unwrap(), head.find("measured").unwrap());
+        for row in rows.lines() {
+            assert_eq!(row.find("not measured"), Some(measured), "{row}");
+            assert!(!row[assumed..].starts_with(' ') && row[..assumed].ends_with("  "), "{row}");
+        }
+    }
 
     #[test]
     fn scratch_tags_and_the_order_of_tags_are_no_difference() {
