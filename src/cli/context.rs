@@ -224,6 +224,7 @@ impl Context {
         Options {
             tag_case: self.settings.tag_case,
             values,
+            tags: self.service.tag_route(),
             combine: self.settings.writes.combine,
             origins: Some(self.settings.writes.origins),
             visibility: Some(self.settings.writes.visibility.as_secs()),

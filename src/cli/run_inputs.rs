@@ -90,12 +90,14 @@ impl<'a> RunInputs<'a> {
 
     pub fn options(&self, now: Timestamp) -> RunOptions {
         let (settings, session) = (&self.context.settings, self.session);
+        let unknown_id = self.context.service.verdict(Question::UnknownId);
         RunOptions {
             concurrency: settings.budget.concurrency as usize,
             settle: session.scaled(settings.writes.settle),
             visibility: session.scaled(settings.writes.visibility),
             max_calls: self.args.max_calls,
-            names_unknown: self.context.service.verdict(Question::UnknownId) == Some("refusedNamed"),
+            names_unknown: unknown_id == Some("refusedNamed"),
+            hides_unknown: unknown_id == Some("refusedUnnamed"),
             seed: now.ticks() as u64 ^ u64::from(std::process::id()),
         }
     }

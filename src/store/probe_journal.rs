@@ -90,7 +90,9 @@ pub fn last_unfinished(state: &StateDir, device: Option<&str>) -> Result<Option<
 pub fn added(recorded: &RecordedRun) -> Vec<Arc<str>> {
     let mut added = Vec::new();
     for entry in &recorded.entries {
-        if let Entry::Intent { request: Call::BulkTag { tag, action: TagAction::Add, .. }, .. } = entry
+        let Entry::Intent { request, .. } = entry else { continue };
+        if let Call::BulkTag { tag, action: TagAction::Add, .. }
+        | Call::SingleTag { tag, action: TagAction::Add, .. } = request
             && is_scratch(tag)
             && !added.contains(tag)
         {

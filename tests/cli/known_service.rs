@@ -248,6 +248,31 @@ fn what_a_run_sees_otherwise_is_told_marked_and_not_used_again() {
 }
 
 #[test]
+fn few_tags_prove_themselves_where_bulk_answers_were_measured_to_show_nothing() {
+    let service = tenant(&["bulk_body=empty"]);
+    let project = project(TWIN);
+    probe(&project, &service, &[]).exits(0);
+    let planned = plan(&project, &service);
+    assert_eq!(planned["options"]["writes"]["tags"], "singleIfFewer", "{planned:#}");
+    assert_eq!(planned["calls"]["lanes"][0]["lane"], "singleTag", "{planned:#}");
+    run(&project, &service, &["apply", "--auto-approve"]).exits(0);
+    let calls = service.sandbox.calls();
+    let last = calls.iter().rev().find(|call| call.path.starts_with("/api/")).unwrap();
+    assert!(last.path.ends_with("/tags"), "the list is not read again: {}", last.path);
+    assert!(tags(&service).contains(&"FINANCE".to_owned()));
+    // More devices than one read of the list is worth go by a bulk call, whose answer shows them by now.
+    service.sandbox.set("bulk_body", "full").unwrap();
+    project.write(
+        "policies/p.yaml",
+        "version: 1\nrules:\n  - { name: all, select: { everything: true }, tags: [zebra-1] }\n",
+    );
+    let ran = run(&project, &service, &["apply", "--auto-approve"]).exits(0);
+    assert!(ran.err.contains("bulkAnswer is device, not empty"), "{}", ran.err);
+    let planned = plan(&project, &service);
+    assert_eq!(planned["options"]["writes"].get("tags"), None, "{planned:#}");
+}
+
+#[test]
 fn a_field_that_filters_were_measured_to_refuse_is_left_out_and_everything_is_filtered_here() {
     let service = tenant(&[]);
     let project = project(&format!("{TWIN}scope: {{ healthStatus: Active }}\n"));

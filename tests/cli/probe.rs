@@ -69,6 +69,11 @@ fn only_the_device_was_touched(calls: &[LoggedCall]) {
                 assert!(!ids.is_empty() || action == "Remove", "{}", call.body);
                 assert!(ids.iter().skip(1).all(|id| *id == DEVICE || id.len() == 40), "{}", call.body);
             }
+            Route::SingleTag => {
+                assert!(call.path.contains(DEVICE), "{}", call.path);
+                let tag = body["Value"].as_str().unwrap();
+                assert!(tag.starts_with("mdetag-probe-") && body["Action"] == "Add", "{}", call.body);
+            }
             Route::SetValue => {
                 assert!(call.path.contains(DEVICE), "{}", call.path);
                 assert_eq!(body, json!({ "DeviceValue": "Low" }));

@@ -8,7 +8,8 @@ use mdetag_core::apply::{Call, Entry, Origins, Outcome, Run, RunOptions, StopRea
 use mdetag_core::device::DeviceValue;
 use mdetag_core::diagnostic::Place;
 use mdetag_core::plan::{
-    Cause, CauseIndex, DeviceChange, Lane, Plan, RuleReference, TagChange, TagIndex, ValueChange, ValueRoute,
+    Cause, CauseIndex, DeviceChange, Lane, Plan, RuleReference, TagChange, TagIndex, TagRoute, ValueChange,
+    ValueRoute,
 };
 
 use super::fleet::{LONGEST, TOO_LONG};
@@ -180,6 +181,26 @@ fn one_bad_id_of_500_costs_two_calls_named_and_twenty_unnamed() {
 }
 
 #[test]
+fn where_ids_are_known_to_be_hidden_a_half_is_not_asked_once_the_other_was_taken() {
+    let calls = |bad: &[usize], hides_unknown: bool| {
+        let faults = Faults { bad_ids: BadIds::Unnamed, ..Faults::default() };
+        let (plan, mut service) = fleet(&adds(500), faults);
+        bad.iter().for_each(|bad| service.devices.values_mut().nth(*bad).unwrap().is_bad = true);
+        let fared = apply_with(plan, service, RunOptions { hides_unknown, ..RunOptions::default() });
+        assert_eq!(fared.count(Outcome::Done), 500 - bad.len() as u64, "{bad:?}");
+        fared.calls(Lane::BulkTag) + fared.calls(Lane::SingleTag)
+    };
+    let mut saved = 0;
+    for bad in [&[0][..], &[250], &[377], &[499], &[0, 499], &[249, 250], &[100, 300, 490]] {
+        let (bare, known) = (calls(bad, false), calls(bad, true));
+        assert!(known <= bare, "{bad:?}: {known} of {bare}");
+        saved += bare - known;
+    }
+    assert_eq!(calls(&[499], true), 11);
+    assert!(saved > 20, "{saved}");
+}
+
+#[test]
 fn a_tag_that_nobody_takes_is_known_after_few_calls() {
     let fared = apply(&adds(500), Faults { refused_tag: Some("Tier0"), ..Faults::default() });
     assert_eq!((fared.count(Outcome::Refused), fared.count(Outcome::Failed)), (4, 496));
@@ -244,6 +265,59 @@ fn a_bulk_route_that_is_missing_loses_no_device() {
         assert_eq!(fared.count(Outcome::Done), 50, "{status}");
         assert_eq!((fared.calls(Lane::BulkTag), fared.calls(Lane::SingleTag)), (2, 50), "{status}");
         assert_eq!(fared.notes().len(), 1, "{:?}", fared.notes());
+    }
+}
+
+/// Two devices that swap a tag each, on a service whose bulk answers were measured to show no device.
+fn swaps_of_few(tags: TagRoute, faults: Faults) -> Fared {
+    let swap = |add, remove| Wish { add, remove, ..Wish::default() };
+    let (mut plan, service) = fleet(&[swap(&["EU"], &["US"]), swap(&["Tier0"], &["Tier1"])], faults);
+    plan.header.options.tags = tags;
+    apply_with(plan, service, RunOptions::default())
+}
+
+#[test]
+fn few_tags_prove_themselves_one_by_one_where_bulk_answers_show_nothing() {
+    let silent = Faults { silent_bulk: true, ..Faults::default() };
+    let start = World::new(Service::new(Faults::default(), 1), Limits::default(), 1).now;
+    let took = |fared: &Fared| fared.world.now.since(start).as_secs();
+    let bulk = swaps_of_few(TagRoute::Bulk, silent.clone());
+    assert_eq!((bulk.count(Outcome::Done), bulk.calls(Lane::BulkTag)), (4, 4));
+    assert!(
+        took(&bulk) >= 30,
+        "the list is read again after the additions and after the removals: {}",
+        took(&bulk)
+    );
+    let single = swaps_of_few(TagRoute::SingleIfFewer, silent);
+    assert_eq!((single.count(Outcome::Done), single.calls(Lane::SingleTag)), (4, 4));
+    assert_eq!((single.calls(Lane::BulkTag), took(&single)), (0, 0));
+}
+
+#[test]
+fn a_single_route_that_is_not_what_was_measured_loses_no_change() {
+    for status in [403, 404, 405] {
+        let faults = Faults { silent_bulk: true, single_closed: Some(status), ..Faults::default() };
+        let fared = swaps_of_few(TagRoute::SingleIfFewer, faults);
+        assert_eq!(fared.count(Outcome::Done), 4, "{status}: {:?}", fared.errors);
+        assert_eq!(fared.notes().len(), 1, "{:?}", fared.notes());
+        assert!(fared.calls(Lane::SingleTag) <= 4 && fared.calls(Lane::BulkTag) == 4, "{status}");
+    }
+}
+
+#[test]
+fn a_device_that_is_refused_alone_says_nothing_about_the_others() {
+    for (bad_ids, is_gone, outcome) in
+        [(BadIds::Named, true, Outcome::Gone), (BadIds::Unnamed, false, Outcome::Refused)]
+    {
+        let (mut plan, mut service) =
+            fleet(&adds(3), Faults { silent_bulk: true, bad_ids, ..Faults::default() });
+        plan.header.options.tags = TagRoute::SingleIfFewer;
+        plan.header.inventory.devices = 30_000;
+        let bad = service.devices.values_mut().nth(1).unwrap();
+        (bad.is_bad, bad.is_gone) = (true, is_gone);
+        let fared = apply_with(plan, service, RunOptions::default());
+        assert_eq!((fared.count(Outcome::Done), fared.count(outcome)), (2, 1), "{:?}", fared.errors);
+        assert_eq!((fared.calls(Lane::SingleTag), fared.calls(Lane::BulkTag)), (4, 0));
     }
 }
 

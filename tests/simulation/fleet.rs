@@ -6,7 +6,7 @@ use super::service::{BadIds, Device, Faults, LongTag, Patch, PatchLoss, Service}
 use mdetag_core::apply::retry::Jitter;
 use mdetag_core::device::DeviceValue;
 use mdetag_core::plan::{
-    Cause, CauseIndex, DeviceChange, Plan, TagChange, TagIndex, ValueChange, ValueRoute,
+    Cause, CauseIndex, DeviceChange, Plan, TagChange, TagIndex, TagRoute, ValueChange, ValueRoute,
 };
 use mdetag_core::tag;
 
@@ -110,6 +110,11 @@ impl Fleet {
         };
         plan.header.options.values = if pick(2) == 0 { ValueRoute::Both } else { ValueRoute::SetDeviceValue };
         plan.header.options.combine = pick(3) == 0;
+        if seed % 7 == 3 {
+            // A list so long that tags go one by one.
+            plan.header.options.tags = TagRoute::SingleIfFewer;
+            plan.header.inventory.devices = 20_000_000;
+        }
         let mut service = Service::new(faults, seed);
         let values = pick(3) > 0;
         service.is_shared = pick(5) == 0;

@@ -74,6 +74,10 @@ pub(crate) struct Faults {
     /// The status of every bulk call, where that route is closed.
     pub(crate) bulk_closed: Option<u16>,
     pub(crate) empty_bodies: bool,
+    /// Bulk calls answer without devices.
+    pub(crate) silent_bulk: bool,
+    /// The status of every call that tags one device by its own route, where that is closed.
+    pub(crate) single_closed: Option<u16>,
     pub(crate) patch: Patch,
     /// A `PATCH` of a value alone empties the tag list.
     pub(crate) patch_wipes: bool,
@@ -233,6 +237,9 @@ impl Service {
         {
             return rejected(400, "InvalidInput", "the tag is not allowed");
         }
+        if let (Call::SingleTag { .. }, Some(status)) = (call, self.faults.single_closed) {
+            return rejected(status, "Forbidden", "not for you");
+        }
         if let Call::BulkTag { .. } = call {
             if let Some(status) = self.faults.bulk_closed.or(self.faults.forbidden.then_some(403)) {
                 return rejected(status, "Forbidden", "not for you");
@@ -293,7 +300,8 @@ impl Service {
             }
             states.push(self.state(&id));
         }
-        let is_silent = self.faults.empty_bodies && !matches!(call, Call::Get { .. });
+        let is_silent = self.faults.empty_bodies && !matches!(call, Call::Get { .. })
+            || self.faults.silent_bulk && matches!(call, Call::BulkTag { .. });
         Reply::Answered { devices: if is_silent { Vec::new() } else { states } }
     }
 

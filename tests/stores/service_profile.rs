@@ -65,6 +65,20 @@ fn a_run_that_notes_what_it_saw_keeps_its_right_to_write() {
 }
 
 #[test]
+fn a_probe_ends_also_where_a_simulated_minute_is_over_before_the_store_answers() {
+    for place in places() {
+        let service = Service::start(&[]);
+        let device = json!({ "id": "aa00000000000000000000000000000000000001", "machineTags": [],
+            "deviceValue": "Low", "lastSeen": "2026-11-20T00:00:00Z" });
+        service.sandbox.insert(&device).unwrap();
+        let computer = computer("High");
+        computer.write("mdetag.yaml", "version: 1\nbudget: { timeScale: 100000 }\n");
+        let words = ["doctor", "--probe", "aa00000000000000000000000000000000000001", "--auto-approve"];
+        ran(command(&computer, &service, &place, None, &words).output().unwrap()).exits(0);
+    }
+}
+
+#[test]
 fn a_probe_keeps_its_profile_in_the_store_and_another_computer_uses_it() {
     for place in places() {
         let service = Service::with(&Options {

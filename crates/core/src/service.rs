@@ -28,6 +28,8 @@ mdetag_vocabulary::words! {
         FilterId = "filterId",
         /// What a bulk call answers when all is well.
         BulkAnswer = "bulkAnswer",
+        /// What tagging one device answers when all is well.
+        SingleAnswer = "singleAnswer",
         /// Whether a bulk call may name a device twice.
         DuplicateIds = "duplicateIds",
         /// Whether tags that differ only in case are different tags.
@@ -97,7 +99,7 @@ pub fn assumed(question: Question) -> &'static str {
         | Question::RemoveAbsent
         | Question::TagLength => "accepted",
         Question::DuplicateIds | Question::EmptyIds => "never sent",
-        Question::BulkAnswer | Question::ValueAnswer => "device",
+        Question::BulkAnswer | Question::SingleAnswer | Question::ValueAnswer => "device",
         Question::TagCase => "sensitive",
         Question::TagBlanks => "kept",
         Question::LongerTag => "refused",
@@ -121,7 +123,9 @@ pub fn verdicts(question: Question) -> &'static [&'static str] {
         | Question::FilterId
         | Question::DuplicateIds
         | Question::RemoveAbsent => &["accepted", "refused"],
-        Question::BulkAnswer | Question::ValueAnswer => &["device", "empty", "refused"],
+        Question::BulkAnswer | Question::SingleAnswer | Question::ValueAnswer => {
+            &["device", "empty", "refused"]
+        }
         Question::TagCase => &["sensitive", "insensitive"],
         Question::TagBlanks => &["kept", "trimmed", "refused"],
         Question::TagLength | Question::LongerTag => &["accepted", "cut", "refused"],

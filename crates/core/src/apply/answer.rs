@@ -51,6 +51,10 @@ impl Run<'_> {
         let shown = if devices.is_empty() { "empty" } else { "device" };
         match flight.lane {
             Lane::BulkTag => self.sightings.note(Question::BulkAnswer, shown, None),
+            Lane::SingleTag => {
+                self.single.call_worked();
+                self.sightings.note(Question::SingleAnswer, shown, None);
+            }
             Lane::SetValue => self.sightings.note(Question::ValueAnswer, shown, None),
             _ => {}
         }
@@ -70,6 +74,9 @@ impl Run<'_> {
         }
         if let ItemKind::Tags { tag, action } = self.queues.item(flight.item).kind {
             self.taken.insert((tag, action));
+        }
+        if flight.lane == Lane::BulkTag {
+            self.cut_other_half(&flight);
         }
         if flight.lane == Lane::SingleTag && self.ask_route(&flight) {
             return;
@@ -162,6 +169,10 @@ impl Run<'_> {
                 } else {
                     self.isolate(&flight, rejection, words, now);
                 }
+            }
+            403 | 405 if self.is_by_choice(flight.item) && !self.single.works() => {
+                self.leave_single_route(words, now);
+                self.back_to_bulk(flight.item);
             }
             404 => self.missed(&flight, rejection, words, now),
             _ => self.refused(flight, rejection, words, now),

@@ -237,6 +237,10 @@ impl Run<'_> {
             if queue != Queue::Probe && !self.settle_members(index) {
                 continue;
             }
+            if queue == Queue::Single && self.single.is_left() && self.is_by_choice(index) {
+                self.back_to_bulk(index);
+                continue;
+            }
             if queue == Queue::Bulk && self.bulk.is_forbidden() {
                 self.split_to_singles(index);
                 continue;

@@ -71,6 +71,7 @@ impl Run<'_> {
         let item = self.queues.item_mut(flight.item);
         let isolation = item.isolation.get_or_insert_with(Box::default);
         isolation.rejections += 1;
+        isolation.halves.retain(|(one, _)| *one != flight.members[0]);
         let is_first = isolation.rejections == 1;
         let is_about_route = matches!(rejection.status, 403..=405);
         isolation.doubts_route |= is_about_route;
@@ -84,7 +85,11 @@ impl Run<'_> {
         if flight.members.len() == 1 {
             item.rest.push_front(flight.members.clone());
         } else if named.is_empty() || is_echo {
-            item.rest.extend(halves(&flight.members));
+            let [one, other] = halves(&flight.members);
+            if rejection.status == 400 && named.is_empty() {
+                isolation.halves.push((one[0], other[0]));
+            }
+            item.rest.extend([one, other]);
         } else {
             let is_sure = self.options.names_unknown && rejection.status == 400 && !others.is_empty();
             if !others.is_empty() {
@@ -107,6 +112,23 @@ impl Run<'_> {
             self.ask_alone(flight, SAMPLE);
         }
         self.advance(flight.item);
+    }
+
+    /// A half of a rejected call was taken. Where the service was measured to hide the unknown ids that it refuses, the other half
+    /// holds one: it is cut without being asked whole.
+    pub(super) fn cut_other_half(&mut self, flight: &CallInFlight) {
+        let item = self.queues.item_mut(flight.item);
+        let Some(isolation) = item.isolation.as_mut().filter(|_| self.options.hides_unknown) else { return };
+        let is_it = |(one, _): &(ChangeIndex, ChangeIndex)| flight.members.first() == Some(one);
+        let Some(place) = isolation.halves.iter().position(is_it) else { return };
+        let (_, first) = isolation.halves.swap_remove(place);
+        let is_next = item.rest.front().is_some_and(|next| next.len() > 1 && next[0] == first);
+        if let Some(half) = item.rest.pop_front_if(|_| is_next) {
+            let [one, other] = halves(&half);
+            isolation.halves.push((one[0], other[0]));
+            item.rest.push_front(other);
+            item.rest.push_front(one);
+        }
     }
 
     /// Leaves it to the list whether the devices that a rejection names are gone: nothing is sent to them meanwhile.
@@ -148,6 +170,34 @@ impl Run<'_> {
             let verdict = if isolation.named.contains(&device) { "refusedNamed" } else { "refusedUnnamed" };
             self.sightings.note(Question::UnknownId, verdict, None);
         }
+    }
+
+    /// Whether a tag call goes to one device because the measured service makes that the better route, not after a rejection.
+    pub(super) fn is_by_choice(&self, index: ItemIndex) -> bool {
+        let item = self.queues.item(index);
+        item.queue == Queue::Single && item.isolation.is_none() && matches!(item.kind, ItemKind::Tags { .. })
+    }
+
+    /// The route of one device is not what was measured: tags go by bulk calls from here on.
+    pub(super) fn leave_single_route(&mut self, words: &str, now: Timestamp) {
+        self.sightings.note(Question::SingleAnswer, "refused", None);
+        if self.single.leave() {
+            self.note(
+                now,
+                format!(
+                    "tags of one device are not taken alone ({words}): they go by bulk calls from here on"
+                ),
+            );
+        }
+    }
+
+    /// Leaves an item's changes to bulk calls.
+    pub(super) fn back_to_bulk(&mut self, index: ItemIndex) {
+        let left = self.unsettled(index);
+        let item = self.queues.item_mut(index);
+        item.rest.clear();
+        item.members = ItemChanges::Many(Vec::new());
+        left.into_iter().for_each(|change| self.pool(change));
     }
 
     fn isolation(&mut self, item: ItemIndex) -> &mut Isolation {

@@ -4,6 +4,8 @@
 
 use std::collections::HashSet;
 
+use super::changes::ChangeIndex;
+
 /// What is known about a call that was rejected and is being cut down.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Isolation {
@@ -17,6 +19,8 @@ pub(super) struct Isolation {
     pub(super) doubts_route: bool,
     /// Devices that a rejection named beside others that it did not.
     pub(super) named: HashSet<u32>,
+    /// Halves of rejected calls, each by its first member, the one that is asked first in front.
+    pub(super) halves: Vec<(ChangeIndex, ChangeIndex)>,
     /// Other bulk calls wait until this item knows whether the route is closed.
     pub(super) holds_route: bool,
 }

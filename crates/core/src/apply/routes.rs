@@ -1,4 +1,4 @@
-//! What a run has learned about the two routes whose behaviour is disputed: bulk tagging and `PATCH`.
+//! What a run has learned about the routes whose behaviour is disputed: bulk tagging, tagging one device, and `PATCH`.
 //!
 //! Pure notes; `answer` and `dispatch` act on them.
 
@@ -58,6 +58,33 @@ impl BulkRoute {
     /// Until a single call shows which it is, a forbidden bulk route is not asked again.
     pub(super) fn is_being_probed(&self) -> bool {
         self.probes > 0
+    }
+}
+
+/// The route of one device, where a measured service makes it the first choice.
+#[derive(Debug, Default)]
+pub(super) struct SingleRoute {
+    works: bool,
+    is_left: bool,
+}
+
+impl SingleRoute {
+    pub(super) fn call_worked(&mut self) {
+        self.works = true;
+    }
+
+    /// Whether a call on it succeeded in this run: then a refusal is about its device.
+    pub(super) fn works(&self) -> bool {
+        self.works
+    }
+
+    /// It is no longer chosen. Says whether it was until now.
+    pub(super) fn leave(&mut self) -> bool {
+        !std::mem::replace(&mut self.is_left, true)
+    }
+
+    pub(super) fn is_left(&self) -> bool {
+        self.is_left
     }
 }
 

@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::plan::{Lane, Plan, SafePlan, calls};
+use crate::plan::calls::{self, TagLane};
+use crate::plan::{Lane, Plan, SafePlan};
 use crate::service::ServiceObservations;
 use crate::time::Timestamp;
 
@@ -19,7 +20,7 @@ use super::lanes::Lanes;
 use super::origins::Origins;
 use super::queue::{ItemChanges, ItemIndex, ItemKind, Queue, Queues, WorkItem};
 use super::retry::Jitter;
-use super::routes::{BulkRoute, PatchRoute};
+use super::routes::{BulkRoute, PatchRoute, SingleRoute};
 use super::{Call, CallId, ChangeKey, ChangeOutcome, Entry, Outcome, TagAction, Ticket};
 
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +35,8 @@ pub struct RunOptions {
     pub max_calls: Option<u64>,
     /// Whether the service was measured to name the unknown ids of a bulk call: the list is asked about them, not each alone.
     pub names_unknown: bool,
+    /// Whether it was measured to refuse a bulk call with unknown ids without naming them: of two halves one holds them.
+    pub hides_unknown: bool,
     /// Chooses waits; the same seed and replies give the same run.
     pub seed: u64,
 }
@@ -46,6 +49,7 @@ impl Default for RunOptions {
             visibility: Duration::from_secs(3_600),
             max_calls: None,
             names_unknown: false,
+            hides_unknown: false,
             seed: 0,
         }
     }
@@ -119,6 +123,7 @@ pub struct Run<'p> {
     pub(super) queues: Queues,
     pub(super) lanes: Lanes,
     pub(super) bulk: BulkRoute,
+    pub(super) single: SingleRoute,
     /// Tags, and what was done with them, that the service took from some device.
     pub(super) taken: HashSet<(u32, TagAction)>,
     /// By place in the plan; empty where nothing is known.
@@ -157,6 +162,7 @@ impl<'p> Run<'p> {
             queues: Queues::default(),
             lanes: Lanes::default(),
             bulk: BulkRoute::default(),
+            single: SingleRoute::default(),
             taken: HashSet::new(),
             onboarded: Vec::new(),
             held: HeldChanges::default(),
@@ -199,7 +205,11 @@ impl<'p> Run<'p> {
             let find = |device: &u32| self.changes.planned_tag(*device, batch.tag.0);
             let members: Vec<u32> = batch.devices.iter().filter_map(find).collect();
             let kind = ItemKind::Tags { tag: batch.tag.0, action: batch.action };
-            let mut item = WorkItem::new(kind, Queue::Bulk, batch.priority, ItemChanges::from(members));
+            let queue = match work.tag_lane {
+                TagLane::Bulk => Queue::Bulk,
+                TagLane::Single => Queue::Single,
+            };
+            let mut item = WorkItem::new(kind, queue, batch.priority, ItemChanges::from(members));
             item.blockers = self.held_among(item.members.as_slice());
             if batch.action == TagAction::Remove {
                 item.blockers = item.members.as_slice().len() as u32;

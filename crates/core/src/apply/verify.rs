@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::service::Question;
 use crate::time::Timestamp;
 
-use super::changes::{ChangeIndex, ChangeState, Effect};
+use super::changes::{ChangeIndex, ChangeState, Effect, NO_ITEM};
 use super::evidence::ReplyEvidence;
 use super::run::Run;
 use super::{DeviceState, Entry, Outcome};
@@ -122,6 +122,18 @@ impl Run<'_> {
             self.changes.end(change, Outcome::Done, None);
             // The list shows the change, so it is new enough to show what else the call did.
             return self.check_neighbours(change, &state, now);
+        }
+        let item = self.changes.get(change).item;
+        let is_first_try = item != NO_ITEM && self.is_by_choice(item) && !self.single.works();
+        if doubt.evidence == ReplyEvidence::Missing && is_first_try {
+            // The list shows the device: it is the route that is not there.
+            self.leave_single_route(&doubt.error, now);
+            self.changes.wait_again(change);
+            // What was not sent yet goes by bulk calls when its turn comes.
+            if !self.queues.item(item).members.as_slice().contains(&change) {
+                self.pool(change);
+            }
+            return;
         }
         if doubt.evidence != ReplyEvidence::Missing {
             // The registry may have put the removed tag back at once, and not the twin that went along with it.

@@ -7,19 +7,31 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Cause, CauseIndex, DeviceChange, Lane, MAX_BULK, Options, Plan, TagAction, TagIndex, ValueRoute, combine,
+    Cause, CauseIndex, DeviceChange, Lane, MAX_BULK, Options, Plan, TagAction, TagIndex, TagRoute,
+    ValueRoute, combine,
 };
 
 /// The calls of a plan: every tag change is in exactly one batch or combined, every value change is in exactly one value
 /// call or combined.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PlannedCalls {
-    /// Bulk calls, the ones to send first in front: higher priority, then the larger.
+    /// Bulk calls, the ones to send first in front: higher priority, then the larger. Where they go by `singleTag`, of one device each.
     pub batches: Vec<BulkCall>,
+    /// `bulkTag` or `singleTag`: the lane of all of them.
+    pub tag_lane: TagLane,
     /// One call a device value, higher priority first.
     pub values: Vec<ValueCall>,
     /// Devices (indices into [`Plan::changes`]) whose value and tags go in one `PATCH`, ascending.
     pub combined: Vec<u32>,
+}
+
+/// The lane of a plan's tag calls.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TagLane {
+    #[default]
+    Bulk,
+    /// One call a device: its answer proves the change, so that the list need not be read again.
+    Single,
 }
 
 /// One tag, one action, at most [`MAX_BULK`] devices.
@@ -48,6 +60,8 @@ pub struct ValueCall {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CallCounts {
     pub batches: u64,
+    /// Tag calls on the lane `singleTag`; where there are any, no batches.
+    pub singles: u64,
     /// Value calls on the lane `setValue`.
     pub set_value: u64,
     /// Value calls on the lane `updateDevice`.
@@ -71,19 +85,39 @@ pub fn count(plan: &Plan, options: &Options) -> CallCounts {
         values += usize::from(change.value.is_some());
     }
     let batches = sizes.as_flattened().iter().map(|size| size.div_ceil(MAX_BULK as u64)).sum();
+    let changes = sizes.as_flattened().iter().sum();
+    let (batches, singles) = match tag_lane(plan, options, changes, batches) {
+        TagLane::Bulk => (batches, 0),
+        TagLane::Single => (0, changes),
+    };
     let combined = choice.devices.len();
-    let moved = moved(options, values, combined);
+    let moved = moved(plan, options, values, combined);
     let (values, combined) = (values as u64, combined as u64);
-    let minimum = if options.combine { choice.minimum } else { batches + values + 2 * combined };
+    let minimum = if options.combine { choice.minimum } else { batches + singles + values + 2 * combined };
     let minimum = minimum + u64::from(moved > 0);
     CallCounts {
         batches,
+        singles,
         set_value: values - moved as u64,
         update_device: moved as u64,
         combined,
         minimum,
         uncombined: options.combine.then_some(choice.uncombined),
     }
+}
+
+/// The most tag changes that go by a call each: a bulk call of a busy plan does the work of hundreds.
+const MOST_SINGLES: u64 = 1_000;
+
+/// Devices on a page of the list.
+const PAGE: u64 = 10_000;
+
+/// How the tag changes go. A bulk call whose answer shows no device costs a read of the whole list as well.
+fn tag_lane(plan: &Plan, options: &Options, changes: u64, batches: u64) -> TagLane {
+    let pages = plan.header.inventory.devices.div_ceil(PAGE).max(1);
+    let is_fewer = changes <= (batches + pages).min(MOST_SINGLES);
+    let is_open = options.tags == TagRoute::SingleIfFewer && !options.combine;
+    if is_open && is_fewer { TagLane::Single } else { TagLane::Bulk }
 }
 
 fn choice(plan: &Plan, options: &Options) -> combine::Choice {
@@ -112,11 +146,15 @@ pub fn work(plan: &Plan, options: &Options) -> PlannedCalls {
             values.push(ValueCall { device, lane: Lane::SetValue, priority: of(value.cause) });
         }
     }
+    let sizes = || groups.values().map(Vec::len);
+    let calls = sizes().map(|size| size.div_ceil(MAX_BULK)).sum::<usize>();
+    let tag_lane = tag_lane(plan, options, sizes().sum::<usize>() as u64, calls as u64);
+    let most = if tag_lane == TagLane::Single { 1 } else { MAX_BULK };
     let mut batches = Vec::new();
     for ((tag, action), mut members) in groups {
         // Within one tag and action the urgent devices fill the first call; priority never makes a call more.
         members.sort_by_key(|(priority, device)| (std::cmp::Reverse(*priority), *device));
-        for chunk in members.chunks(MAX_BULK) {
+        for chunk in members.chunks(most) {
             let devices = chunk.iter().map(|(_, device)| *device).collect();
             batches.push(BulkCall { tag, action, devices, priority: chunk[0].0 });
         }
@@ -126,11 +164,11 @@ pub fn work(plan: &Plan, options: &Options) -> PlannedCalls {
     });
     values.sort_by_key(|call| (std::cmp::Reverse(call.priority), call.device));
     // Every second call moves, so that urgent values go first on both lanes.
-    let moved = moved(options, values.len(), choice.devices.len());
+    let moved = moved(plan, options, values.len(), choice.devices.len());
     for call in values.iter_mut().skip(1).step_by(2).take(moved) {
         call.lane = Lane::UpdateDevice;
     }
-    PlannedCalls { batches, values, combined: choice.devices }
+    PlannedCalls { batches, tag_lane, values, combined: choice.devices }
 }
 
 /// The priority of a change with this cause: that of its rules, 0 where no rule is behind it.
@@ -145,12 +183,26 @@ pub fn priority(plan: &Plan, cause: &Cause) -> i64 {
 }
 
 /// How many of these value calls take the second lane where both are used: that evens out two lanes of equal limits.
-/// `patches` calls are on the second one already.
-fn moved(options: &Options, values: usize, patches: usize) -> usize {
+/// `patches` calls are on the second one already. Where no canary can be sound it is the only one.
+fn moved(plan: &Plan, options: &Options, values: usize, patches: usize) -> usize {
+    let evened = ((values + patches) / 2).saturating_sub(patches);
     match options.values {
         ValueRoute::SetDeviceValue => 0,
-        ValueRoute::Both => ((values + patches) / 2).saturating_sub(patches),
+        ValueRoute::Both if may_prove_patch(plan, options) => evened,
+        ValueRoute::Both => evened.min(1),
     }
+}
+
+/// Whether some device may show that a `PATCH` of its value keeps tags: it gets a tag in this plan, or it keeps one that hunting
+/// may know as manual.
+fn may_prove_patch(plan: &Plan, options: &Options) -> bool {
+    let keeps_tag = |change: &DeviceChange| {
+        let goes = |tag: &TagIndex| change.remove.iter().any(|remove| remove.tag == *tag);
+        change.observed_tags.iter().any(|tag| !goes(tag))
+    };
+    let is_asked = options.origins == Some(true);
+    let mut with_value = plan.changes.iter().filter(|change| change.value.is_some());
+    with_value.any(|change| !change.add.is_empty() || is_asked && keeps_tag(change))
 }
 
 #[cfg(test)]
@@ -190,11 +242,46 @@ mod tests {
     }
 
     #[test]
+    fn few_tags_go_one_by_one_where_bulk_answers_show_nothing() {
+        let options = Options { tags: TagRoute::SingleIfFewer, ..Options::default() };
+        let lanes = |plan: &Plan, options: &Options| {
+            let (work, count) = (work(plan, options), count(plan, options));
+            assert_eq!(work.batches.len() as u64, count.batches + count.singles);
+            assert_eq!(count.minimum, count.batches + count.singles);
+            (count.batches, count.singles)
+        };
+        // One tag each and one shared: three bulk calls and one of the list, or four calls that prove themselves.
+        let few = plan(&[(&[1, 3], &[], false), (&[1], &[2], false)]);
+        assert_eq!(lanes(&few, &options), (0, 4));
+        assert_eq!(lanes(&few, &Options::default()), (3, 0));
+        assert_eq!(lanes(&few, &Options { combine: true, ..options }).1, 0, "a PATCH may carry them");
+        let mut more = plan(&[(&[1], &[], false), (&[1], &[], false), (&[1], &[], false)]);
+        assert_eq!(lanes(&more, &options), (1, 0));
+        more.header.inventory.devices = 10_001;
+        assert_eq!(lanes(&more, &options), (0, 3), "the list of a larger tenant takes more calls");
+    }
+
+    #[test]
     fn values_are_halved_over_two_routes() {
-        let devices: Vec<(&[u32], &[u32], bool)> = vec![(&[], &[], true); 7];
+        let mut devices: Vec<(&[u32], &[u32], bool)> = vec![(&[], &[], true); 7];
         let options = Options { values: ValueRoute::Both, ..Options::default() };
-        let work = work(&plan(&devices), &options);
-        assert_eq!(work.values.iter().filter(|call| call.lane == Lane::UpdateDevice).count(), 3);
+        let by_patch = |devices: &[(&[u32], &[u32], bool)], options: &Options| {
+            let work = work(&plan(devices), options);
+            work.values.iter().filter(|call| call.lane == Lane::UpdateDevice).count()
+        };
+        assert_eq!(
+            by_patch(&devices, &options),
+            1,
+            "no tag here is known as manual: the canary ends the route"
+        );
+        let asked = Options { origins: Some(true), ..options };
+        assert_eq!(by_patch(&devices, &asked), 1, "a device without tags proves nothing");
+        devices[0].0 = &[1];
+        assert_eq!(by_patch(&devices, &options), 3, "a tag that the run adds is manual");
+        let mut kept = plan(&devices[1..]);
+        kept.changes[0].observed_tags = vec![TagIndex(1)].into();
+        assert_eq!(count(&kept, &asked).update_device, 3, "hunting may know it as manual");
+        assert_eq!(count(&kept, &options).update_device, 1);
     }
 
     #[test]

@@ -144,6 +144,23 @@ pub enum ValueRoute {
     Both,
 }
 
+/// Which route tags take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum TagRoute {
+    /// Bulk calls.
+    #[default]
+    Bulk,
+    /// One call a device where these are no more than the bulk calls and the list calls that would prove those.
+    SingleIfFewer,
+}
+
+impl TagRoute {
+    fn is_bulk(&self) -> bool {
+        *self == TagRoute::Bulk
+    }
+}
+
 /// Options that change what is planned or how it is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(from = "OptionsDocument", into = "OptionsDocument")]
@@ -153,6 +170,8 @@ pub struct Options {
     pub tag_case: TagCase,
     /// Which route device values take.
     pub values: ValueRoute,
+    /// Which route tags take, as the measured service suggests.
+    pub tags: TagRoute,
     /// Whether one `PATCH` may carry a device's value and tags.
     pub combine: bool,
     /// Whether hunting says where tags come from; none in plans of older versions.
@@ -170,6 +189,8 @@ impl Options {
         let of = |one: Options, other: Options| Options {
             origins: one.origins.filter(|_| other.origins.is_some()),
             visibility: one.visibility.filter(|_| other.visibility.is_some()),
+            // It decides how many calls the same writes take.
+            tags: TagRoute::Bulk,
             profile: None,
             ..one
         };
@@ -202,6 +223,9 @@ struct OptionsDocument {
 struct WritesDocument {
     /// Which route device values take.
     values: ValueRoute,
+    /// Which route tags take.
+    #[serde(skip_serializing_if = "TagRoute::is_bulk")]
+    tags: TagRoute,
     /// Whether one `PATCH` may carry a device's value and tags.
     combine: bool,
     /// Whether hunting says where tags come from.
@@ -216,15 +240,15 @@ impl From<OptionsDocument> for Options {
     fn from(document: OptionsDocument) -> Options {
         let OptionsDocument { tag_case, writes, values, combine, profile } = document;
         let old = WritesDocument { values, combine, ..WritesDocument::default() };
-        let WritesDocument { values, combine, origins, visibility } = writes.unwrap_or(old);
-        Options { tag_case, values, combine, origins, visibility, profile }
+        let WritesDocument { values, tags, combine, origins, visibility } = writes.unwrap_or(old);
+        Options { tag_case, values, tags, combine, origins, visibility, profile }
     }
 }
 
 impl From<Options> for OptionsDocument {
     fn from(options: Options) -> OptionsDocument {
-        let Options { tag_case, values, combine, origins, visibility, profile } = options;
-        let writes = Some(WritesDocument { values, combine, origins, visibility });
+        let Options { tag_case, values, tags, combine, origins, visibility, profile } = options;
+        let writes = Some(WritesDocument { values, tags, combine, origins, visibility });
         OptionsDocument { tag_case, writes, values, combine, profile }
     }
 }
@@ -282,6 +306,7 @@ mod tests {
         assert_eq!(serde_json::from_value::<Options>(text).unwrap(), new);
         assert!(!new.agrees(Options { origins: Some(false), ..new }));
         assert!(!new.agrees(Options { visibility: Some(60), ..new }));
+        assert!(new.agrees(Options { tags: TagRoute::SingleIfFewer, ..new }), "the same writes");
         let old: Options =
             serde_json::from_str(r#"{"tagCase":"exact","values":"both","combine":true}"#).unwrap();
         assert_eq!((old.values, old.combine, old.origins), (ValueRoute::Both, true, None));

@@ -51,8 +51,8 @@ pub use diff::diff;
 pub use families::PlannedFamily;
 pub use guard::{AxisReport, GuardReport, InvariantReport, Refused, SafePlan};
 pub use header::{
-    FileReference, Header, InventoryReference, Options, PolicyReference, ProfileDigest, TenantReference,
-    ValueRoute,
+    FileReference, Header, InventoryReference, Options, PolicyReference, ProfileDigest, TagRoute,
+    TenantReference, ValueRoute,
 };
 
 pub use history::{History, Owed};

@@ -36,6 +36,8 @@ pub enum Ask {
         /// The device's id, once or twice; an id that nobody has beside it; or nothing.
         ids: Vec<Arc<str>>,
     },
+    /// Tags the device alone, by its own route, with a scratch tag.
+    Single { tag: Arc<str> },
     /// Sets the value that the device has.
     Value { value: DeviceValue },
     /// `PATCH`; never empty.
@@ -54,6 +56,7 @@ impl Ask {
             Ask::Device => Lane::Get,
             Ask::List { .. } => Lane::List,
             Ask::Bulk { .. } => Lane::BulkTag,
+            Ask::Single { .. } => Lane::SingleTag,
             Ask::Value { .. } => Lane::SetValue,
             Ask::Patch { .. } => Lane::UpdateDevice,
         }
@@ -73,6 +76,7 @@ impl Ask {
             Ask::Bulk { tag, action, ids } => {
                 Call::BulkTag { tag: Arc::clone(tag), action: *action, devices: ids.clone() }
             }
+            Ask::Single { tag } => Call::SingleTag { tag: Arc::clone(tag), action: TagAction::Add, device },
             Ask::Value { value } => Call::SetValue { device, value: *value },
             Ask::Patch { value, tags } => Call::Update { device, value: *value, tags: tags.clone() },
         })
@@ -100,6 +104,7 @@ impl Ask {
                 let what = if *action == TagAction::Add { "Add" } else { "Remove" };
                 format!("POST the bulk call, {what}, {} ids", ids.len())
             }
+            Ask::Single { .. } => "POST a tag of one device, Add".to_owned(),
             Ask::Value { .. } => "POST setDeviceValue".to_owned(),
             Ask::Patch { value, tags } => {
                 let tags = tags.as_ref().map(|tags| format!("machineTags of {}", tags.len()));

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::profile::ServiceProfile;
 use super::scratch::DOCUMENTED_LENGTH;
 use crate::device::Field;
-use crate::plan::{ProfileDigest, TagLimits, TenantReference};
+use crate::plan::{ProfileDigest, TagLimits, TagRoute, TenantReference};
 use crate::policy::settings::Settings;
 use crate::service::{Question, ServiceObservations};
 use crate::tag::TagCase;
@@ -112,6 +112,14 @@ impl KnownService {
             }.to_owned());
         }
         sentences
+    }
+
+    /// How tags go where that is a choice: a bulk call whose answer shows no device is proven by reading the list again, and a call
+    /// for one device by its own answer.
+    pub fn tag_route(&self) -> TagRoute {
+        let is = |question, verdict| self.verdict(question) == Some(verdict);
+        let proves = is(Question::BulkAnswer, "empty") && is(Question::SingleAnswer, "device");
+        if proves { TagRoute::SingleIfFewer } else { TagRoute::Bulk }
     }
 
     /// Devices on a full page, where one was seen.

@@ -126,7 +126,7 @@ impl<A: Asker> Probe<'_, A> {
         }
         self.calls += 1;
         let added = match ask {
-            Ask::Bulk { tag, action: TagAction::Add, .. } => {
+            Ask::Bulk { tag, action: TagAction::Add, .. } | Ask::Single { tag } => {
                 Some(tag).filter(|tag| self.left.insert(Arc::clone(tag)))
             }
             _ => None,
@@ -328,8 +328,13 @@ impl<A: Asker> Probe<'_, A> {
         let (tags, id, unknown) = (self.tags.clone(), self.device.id.clone(), self.device.unknown_id.clone());
         if !self.bulk_works() {
             // Whatever such a call answers, it is not about the ids.
-            let about_ids =
-                [Question::UnknownId, Question::RemoveAbsent, Question::EmptyIds, Question::ListLag];
+            let about_ids = [
+                Question::SingleAnswer,
+                Question::UnknownId,
+                Question::RemoveAbsent,
+                Question::EmptyIds,
+                Question::ListLag,
+            ];
             about_ids.into_iter().for_each(|question| self.skip(question, NO_BULK));
             return Ok(());
         }
@@ -426,15 +431,22 @@ impl<A: Asker> Probe<'_, A> {
         Ok(())
     }
 
-    /// Writes one more scratch tag, and reads the list until it shows it.
+    /// Writes one more scratch tag, by the route of one device where it is taken, and reads the list until it shows it.
     async fn lag(&mut self) -> Result<(), Interrupted> {
         if !self.bulk_works() {
             return Ok(());
         }
         let id = self.device.id.clone();
         let tag: Arc<str> = format!("{}-lag", self.tags.plain).into();
-        let write = self.bulk(&tag, TagAction::Add, &[&id]);
-        let Some(written) = self.ask(&write).await?.filter(Answer::is_success) else { return Ok(()) };
+        let single = Ask::Single { tag: Arc::clone(&tag) };
+        let shown = |answer: &Answer| answered(answer, answer.device.is_some());
+        let mut write = single;
+        let mut written = self.settle(Question::SingleAnswer, &write, shown).await?;
+        if !written.as_ref().is_some_and(Answer::is_success) {
+            write = self.bulk(&tag, TagAction::Add, &[&id]);
+            written = self.ask(&write).await?;
+        }
+        let Some(written) = written.filter(Answer::is_success) else { return Ok(()) };
         let takes_id =
             self.profile.findings.iter().any(|finding| {
                 finding.question == Question::FilterId.word() && finding.verdict == "accepted"

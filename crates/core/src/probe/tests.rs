@@ -25,6 +25,8 @@ struct Service {
     longest: (usize, bool),
     unknown: &'static str,
     bulk_answers: bool,
+    single_answers: bool,
+    takes_single: bool,
     remove_absent: bool,
     empty_ids: bool,
     patch_value_keeps: bool,
@@ -51,6 +53,8 @@ impl Service {
             longest: (300, false),
             unknown: "named",
             bulk_answers: true,
+            single_answers: true,
+            takes_single: true,
             remove_absent: true,
             empty_ids: false,
             patch_value_keeps: true,
@@ -144,6 +148,11 @@ impl Asker for Service {
             Ask::Device => self.shown(true),
             Ask::List { top, skip, filter } => self.list(*top, *skip, filter.as_deref()),
             Ask::Bulk { tag, action, ids } => self.bulk(tag, *action, ids),
+            Ask::Single { tag } if self.takes_single => {
+                let answer = self.bulk(tag, TagAction::Add, &[DEVICE.into()]);
+                if answer.is_success() { self.shown(self.single_answers) } else { answer }
+            }
+            Ask::Single { .. } => Service::refused("BadRequest", "no such route"),
             Ask::Value { value } => {
                 assert_eq!(value.word(), "Normal", "only the value that the device has");
                 self.shown(true)
@@ -194,7 +203,7 @@ fn verdict(measured: &Measured, question: Question) -> &str {
 }
 
 fn services() -> impl Strategy<Value = Service> {
-    let bits = proptest::collection::vec(any::<bool>(), 11);
+    let bits = proptest::collection::vec(any::<bool>(), 12);
     let long = prop_oneof![Just((300, false)), Just((200, false)), Just((200, true)), Just((120, true))];
     let unknown = prop_oneof![Just("named"), Just("unnamed"), Just("partial")];
     (
@@ -208,6 +217,8 @@ fn services() -> impl Strategy<Value = Service> {
             folds_case: bits[0],
             trims: bits[1],
             bulk_answers: bits[2],
+            single_answers: bits[10],
+            takes_single: bits[11],
             remove_absent: bits[3],
             empty_ids: bits[4],
             patch_value_keeps: bits[5],
@@ -240,6 +251,8 @@ proptest! {
         prop_assert_eq!(is(Question::TagCase), either(service.folds_case, "insensitive", "sensitive"));
         prop_assert_eq!(is(Question::TagBlanks), either(service.trims, "trimmed", "kept"));
         prop_assert_eq!(is(Question::BulkAnswer), either(service.bulk_answers, "device", "empty"));
+        let single = if service.takes_single { either(service.single_answers, "device", "empty") } else { "refused" };
+        prop_assert_eq!(is(Question::SingleAnswer), single);
         prop_assert_eq!(is(Question::RemoveAbsent), either(service.remove_absent, "accepted", "refused"));
         prop_assert_eq!(is(Question::EmptyIds), either(service.empty_ids, "accepted", "refused"));
         prop_assert_eq!(is(Question::FilterHealthStatus), either(service.filters, "accepted", "refused"));
@@ -406,6 +419,7 @@ fn reality_contradicts_each_finding_that_a_run_uses() {
         ("tagLength", ("accepted", None), ("cut", Some(100))),
         ("unknownId", ("refusedNamed", None), ("refusedUnnamed", None)),
         ("bulkAnswer", ("device", None), ("empty", None)),
+        ("singleAnswer", ("device", None), ("empty", None)),
         ("valueAnswer", ("device", None), ("empty", None)),
         ("patchValue", ("keepsTags", None), ("losesTags", None)),
         ("listLag", ("measured", Some(5)), ("atLeast", Some(60))),
