@@ -65,6 +65,23 @@ fn a_run_that_notes_what_it_saw_keeps_its_right_to_write() {
 }
 
 #[test]
+fn a_probe_is_refused_while_an_apply_holds_the_tenant() {
+    for place in places().into_iter().filter(|place| place.host().is_none()) {
+        let (service, computer) = (Service::start(&[]), computer("High"));
+        let id = service.sandbox.devices().unwrap()[0]["id"].as_str().unwrap().to_owned();
+        let state = place.open_of(&service.sandbox.credentials().tenant_id);
+        let hold = state.backend().hold(&state.lock(), "the apply of somebody").unwrap();
+        let words = ["doctor", "--probe", &id, "--auto-approve"];
+        let probe = || ran(command(&computer, &service, &place, None, &words).output().unwrap());
+        let refused = probe().exits(1);
+        assert!(refused.err.contains("the apply of somebody"), "{}", refused.err);
+        assert_eq!(service.writes(), 0);
+        drop(hold);
+        probe().exits(0);
+    }
+}
+
+#[test]
 fn a_probe_ends_also_where_a_simulated_minute_is_over_before_the_store_answers() {
     for place in places() {
         let service = Service::start(&[]);
