@@ -14,10 +14,10 @@ use mdetag_core::policy::{self, Area, Difference, DifferenceKind, Policy, ShownI
 use mdetag_core::time::Timestamp;
 
 use super::context::Context;
-use super::state_place::from_folder;
 use super::failure::Failure;
 use super::findings;
 use super::planning::{PolicySet, has_errors};
+use super::state_place::from_folder;
 
 const SETTINGS: &str = "mdetag.yaml";
 
