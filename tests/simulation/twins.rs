@@ -1,0 +1,51 @@
+//! Twins: tags that differ by what the service folds, trims or cuts, and go along with each other.
+
+use super::*;
+
+#[test]
+fn batches_of_twins_that_wait_for_each_other_are_parted() {
+    let wishes = [
+        Wish { remove: &["Tier0", "EU"], has: &["tier0"], ..Wish::default() },
+        Wish { remove: &["Tier0", "EU"], has: &["eu"], ..Wish::default() },
+    ];
+    let fared = apply(&wishes, Faults::default());
+    assert_eq!((fared.count(Outcome::Done), fared.calls(Lane::BulkTag)), (4, 3));
+    assert_eq!((fared.tags(0), fared.tags(1)), (vec!["tier0"], vec!["eu"]));
+}
+
+#[test]
+fn a_removal_that_the_service_trims_or_cuts_loses_no_other_tag() {
+    let trimmed = Wish { remove: &[" EU"], has: &["EU"], ..Wish::default() };
+    let fared = apply(&[trimmed], Faults { trims: true, ..Faults::default() });
+    assert_eq!((fared.count(Outcome::Bounced), fared.tags(0)), (1, vec![" EU", "EU"]));
+    let cut = Wish { remove: &[TOO_LONG], has: &[LONGEST], ..Wish::default() };
+    let fared = apply(&[cut], Faults { long_tag: LongTag::Cut, ..Faults::default() });
+    assert_eq!((fared.count(Outcome::Bounced), fared.tags(0).len()), (1, 2));
+}
+
+#[test]
+fn a_twin_goes_last_and_what_it_takes_along_is_put_back() {
+    let wishes = [Wish { add: &["Tier0"], remove: &["tier0", "old"], has: &["x"], ..Wish::default() }];
+    let fared = apply(&wishes, Faults { folds_removals: true, ..Faults::default() });
+    let action = |(_, call): &(_, Call)| match call {
+        Call::BulkTag { tag, action, .. } => {
+            format!("{}{tag}", if *action == TagAction::Add { '+' } else { '-' })
+        }
+        _ => String::new(),
+    };
+    let actions: Vec<String> = fared.world.sent.iter().map(action).collect();
+    assert_eq!(actions, ["+Tier0", "-old", "-tier0", "+Tier0"]);
+    assert_eq!((fared.count(Outcome::Done), fared.repairs), (3, 1));
+    assert_eq!(fared.tags(0), ["x", "Tier0"]);
+}
+
+#[test]
+fn a_twin_that_goes_along_is_put_back_also_where_the_registry_restores_the_removed_tag() {
+    let wishes = [Wish { add: &["tier0"], remove: &["Tier0"], ..Wish::default() }];
+    let faults = Faults { folds_removals: true, empty_bodies: true, ..Faults::default() };
+    let (plan, mut service) = fleet(&wishes, faults);
+    service.devices.values_mut().for_each(|device| device.registry = Some("Tier0".into()));
+    let fared = apply_with(plan, service, RunOptions::default());
+    assert_eq!((fared.count(Outcome::Done), fared.repairs), (1, 1));
+    assert_eq!(fared.tags(0), ["Tier0", "tier0"]);
+}
