@@ -107,6 +107,7 @@ const PAGES: &[(&str, &str)] = &[
     ("W0716", include_str!("../../../../docs/diagnostics/W0716.md")),
     ("W0718", include_str!("../../../../docs/diagnostics/W0718.md")),
     ("W0719", include_str!("../../../../docs/diagnostics/W0719.md")),
+    ("W0720", include_str!("../../../../docs/diagnostics/W0720.md")),
     ("N0201", include_str!("../../../../docs/diagnostics/N0201.md")),
     ("N0202", include_str!("../../../../docs/diagnostics/N0202.md")),
     ("N0401", include_str!("../../../../docs/diagnostics/N0401.md")),

@@ -35,6 +35,7 @@ pub(super) fn check(reader: &mut Reader<'_>, policy: &Policy) {
     if !reader.is_partial {
         unclaimed(reader, policy);
         unassigned(reader, policy);
+        shared_by_files(reader, policy);
         data_sources::check_approvals(reader, policy);
     }
     if !reader.has_errors() {
@@ -232,6 +233,37 @@ fn samples(template: &Template) -> impl Iterator<Item = String> {
         });
         parts.collect()
     })
+}
+
+/// Claims of one file that match tags which another file claims, too: who takes one of them out lets nothing go.
+fn shared_by_files(reader: &mut Reader<'_>, policy: &Policy) {
+    if policy.claims.len() > MAX_COMPARED {
+        return;
+    }
+    let shape = |pattern: &TagPattern| match pattern {
+        TagPattern::Literal(literal) => FlatPattern::literal(literal, policy.tag_case),
+        TagPattern::Glob(glob) => FlatPattern::new(glob, policy.tag_case),
+    };
+    let shapes: Vec<FlatPattern> = policy.claims.iter().map(|claim| shape(&claim.pattern)).collect();
+    let mut effort = ComparisonBudget::new();
+    for (at, claim) in policy.claims.iter().enumerate() {
+        let earlier = policy.claims[..at].iter().zip(&shapes).find(|(other, shape)| {
+            other.span.source != claim.span.source && shapes[at].overlaps(shape, &mut effort)
+        });
+        if effort.is_spent() {
+            return;
+        }
+        if let Some((other, _)) = earlier {
+            let (one, two) = (shown(&claim.pattern.to_string()), shown(&other.pattern.to_string()));
+            let message = format!("the claim `{one}` overlaps the claim `{two}` of another file");
+            let finding = Diagnostic::warning("W0720", claim.span, message).label("claimed here");
+            reader.report(
+                finding
+                    .related(other.span, "claimed here, too")
+                    .help("claim each tag in one file, so that its reviewers see what becomes of it"),
+            );
+        }
+    }
 }
 
 /// Claims and family members that nothing assigns: the tag only ever goes.

@@ -16,6 +16,11 @@ impl ComparisonBudget {
     pub(super) fn new() -> ComparisonBudget {
         ComparisonBudget(10_000_000)
     }
+
+    /// Whether nothing is left, so that answers are no longer sure.
+    pub(super) fn is_spent(&self) -> bool {
+        self.0 == 0
+    }
 }
 
 /// One position of a pattern.

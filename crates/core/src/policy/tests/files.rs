@@ -149,3 +149,18 @@ fn findings_are_bounded() {
     assert_eq!(set.findings.len(), 1_001);
     assert_eq!(set.findings.last().unwrap().code, "E0199");
 }
+
+#[test]
+fn claims_of_two_files_that_overlap_are_told_once() {
+    let rule = "rules: [{ name: r, select: { osPlatform: Linux }, tags: [env/a, env/ab, Tier0, site:x] }]\n";
+    let one = format!("version: 1\nclaims: [\"env/*\", Tier0, \"site:*\"]\n{rule}");
+    let codes = |claims: &str| {
+        let two = format!("version: 1\nclaims: [{claims}]\n");
+        set(&[("a.yaml", &one), ("b.yaml", &two)], &[]).codes()
+    };
+    assert_eq!(codes("\"env/a*\""), ["W0720"]);
+    assert_eq!(codes("Tier0"), ["W0720"], "the same one twice");
+    assert_eq!(codes("Tier0, \"env/?\""), ["W0720", "W0720"]);
+    let alone = format!("version: 1\nclaims: [\"env/*\", \"env/a*\", Tier0, \"site:*\"]\n{rule}");
+    assert_eq!(set(&[("a.yaml", &alone)], &[]).codes(), Vec::<&str>::new(), "one file says both");
+}
