@@ -24,6 +24,7 @@ use super::flags::resume_flags;
 use super::flags::tenant_flags;
 use super::lost_tags::{self, LostTags};
 use super::reread;
+use super::reviewed;
 use super::rollout;
 use super::run_display::RunDisplay;
 use super::run_inputs::{ApplyEnd, RunInputs};

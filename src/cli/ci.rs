@@ -5,7 +5,7 @@
 use std::fs::File;
 use std::path::Path;
 
-use mdetag::store::{output_file, regular_file};
+use mdetag::store::{output_file, regular_file, repository};
 use mdetag_core::diagnostic::{Diagnostic, Sources};
 use mdetag_core::report;
 use mdetag_core::report::ci::{self as manners, SUMMARY_CHARS, System};
@@ -118,19 +118,24 @@ pub struct Actor {
     pub job: Option<String>,
 }
 
+/// An address from the environment, without secrets: it is kept in journals.
+fn address(name: &str) -> Option<String> {
+    variable(name).map(|address| repository::without_secrets(&address))
+}
+
 /// The page of this job, for messages. Nothing but a plain https address: it is shown as a link.
 pub fn link() -> Option<String> {
     let address = match manners::detect(variable)? {
         System::Github => format!(
             "{}/{}/actions/runs/{}",
-            variable("GITHUB_SERVER_URL")?,
+            address("GITHUB_SERVER_URL")?.trim_end_matches('/'),
             variable("GITHUB_REPOSITORY")?,
             variable("GITHUB_RUN_ID")?
         ),
-        System::Gitlab => variable("CI_JOB_URL")?,
+        System::Gitlab => address("CI_JOB_URL")?,
         System::Azure => format!(
             "{}{}/_build/results?buildId={}",
-            variable("SYSTEM_COLLECTIONURI")?,
+            address("SYSTEM_COLLECTIONURI")?,
             report::escape::uri(&variable("SYSTEM_TEAMPROJECT")?),
             variable("BUILD_BUILDID")?
         ),
@@ -143,10 +148,11 @@ pub fn link() -> Option<String> {
 pub fn who() -> Actor {
     let job = match manners::detect(variable) {
         Some(System::Github) => variable("GITHUB_REPOSITORY").map(|repository| {
-            let server = variable("GITHUB_SERVER_URL").unwrap_or_default();
+            let server = address("GITHUB_SERVER_URL").unwrap_or_default();
+            let server = server.trim_end_matches('/');
             format!("{server}/{repository}/actions/runs/{}", variable("GITHUB_RUN_ID").unwrap_or_default())
         }),
-        Some(System::Gitlab) => variable("CI_JOB_URL"),
+        Some(System::Gitlab) => address("CI_JOB_URL"),
         Some(System::Azure) => variable("BUILD_BUILDURI"),
         None => None,
     };

@@ -7,6 +7,8 @@ use std::path::Path;
 
 use mdetag_core::plan::TenantReference;
 use mdetag_core::plan::{FileReference, Plan};
+use mdetag_core::report::words::counted;
+use mdetag_core::text;
 
 use super::context::Context;
 use super::failure::Failure;
@@ -26,6 +28,32 @@ pub fn inside(reviewed: &Plan) -> Result<(), Failure> {
         ))
         .help("plan from the policies of the repository")),
     }
+}
+
+/// The most devices of another name that a note lists.
+const MOST_NAMES: usize = 3;
+
+/// Says which devices the reviewed plan calls otherwise than the tenant: the ids decide, and the review saw the names.
+pub fn other_names(reviewed: Option<&Plan>, plan: &Plan) -> Option<String> {
+    let reviewed = reviewed?;
+    let named =
+        |name: &Option<_>| name.as_ref().map_or("without a name".to_owned(), |name| format!("`{name}`"));
+    let differing = plan.changes.iter().filter_map(|change| {
+        let at = reviewed.changes.binary_search_by(|known| known.id.cmp(&change.id)).ok()?;
+        let (then, now) = (&reviewed.changes[at].name, &change.name);
+        let is_same = match (then, now) {
+            (Some(then), Some(now)) => text::equal(then, now),
+            (then, now) => then == now,
+        };
+        (!is_same).then(|| format!("{} is {} ({})", named(then), named(now), change.id))
+    });
+    let differing: Vec<String> = differing.collect();
+    let count = differing.len() as u64;
+    let names = differing.iter().take(MOST_NAMES).cloned().collect::<Vec<_>>().join(", ");
+    let more = if differing.len() > MOST_NAMES { ", …" } else { "" };
+    let devices = counted(count, "device");
+    (count > 0)
+        .then(|| format!("the reviewed plan called {devices} otherwise: {names}{more}; the ids decided"))
 }
 
 /// The most differing files that a message names.
@@ -86,4 +114,37 @@ pub fn same_options(context: &Context, reviewed: &Plan) -> Result<(), Failure> {
         "the plan was made with other options, which mdetag.yaml or the service profile of the state choose"
     };
     Err(Failure::plan(what).help("make a new plan with the options that hold now"))
+}
+
+#[cfg(test)]
+mod tests {
+    use mdetag_core::plan::DeviceChange;
+
+    use super::*;
+
+    fn plan(names: [Option<&str>; 3]) -> Plan {
+        let change = |(number, name): (usize, Option<&str>)| DeviceChange {
+            id: format!("a{number}").into(),
+            name: name.map(Into::into),
+            observed_tags: Box::default(),
+            observed_value: None,
+            add: Vec::new(),
+            remove: Vec::new(),
+            value: None,
+        };
+        Plan { changes: names.into_iter().enumerate().map(change).collect(), ..Plan::default() }
+    }
+
+    #[test]
+    fn a_device_that_the_review_saw_under_another_name_is_told() {
+        let now = plan([Some("dc01"), Some("web1"), None]);
+        assert_eq!(other_names(None, &now), None);
+        assert_eq!(other_names(Some(&plan([Some("DC01"), Some("web1"), None])), &now), None);
+        assert_eq!(
+            other_names(Some(&plan([Some("kiosk"), Some("web1"), Some("x")])), &now).as_deref(),
+            Some(
+                "the reviewed plan called 2 devices otherwise: `kiosk` is `dc01` (a0), `x` is without a name (a2); the ids decided"
+            )
+        );
+    }
 }

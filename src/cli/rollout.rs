@@ -27,6 +27,7 @@ use super::failure::Failure;
 use super::flags::{resume_flags, tenant_flags};
 use super::lost_tags::{self, LostTags};
 use super::reread;
+use super::reviewed;
 use super::run_display::RunDisplay;
 use super::run_inputs::{ApplyEnd, RunInputs};
 use super::session::Session;
@@ -344,6 +345,7 @@ impl Rollout<'_, '_> {
         let mut notes = screen.notes;
         let flags = tenant_flags(self.inputs.context);
         notes.extend(ended_run::was_finished(self.inputs.resumed, &flags, screen.calls));
+        notes.extend(reviewed::other_names(self.inputs.reviewed, self.inputs.safe.plan()));
         let waves = whole.rollout.as_ref().map_or(0, |waves| waves.last());
         notes.push(format!("wave {} of {waves} was the last that was written", self.waves.current()));
         if let Some(halt) = &pause.halt {

@@ -59,7 +59,7 @@ fn joined(folder: &str, path: &str) -> String {
     if folder.is_empty() { path.to_owned() } else { format!("{folder}/{path}") }
 }
 
-/// The address of the remote `origin`, without a user or password in it.
+/// The address of the remote `origin`, without secrets in it.
 pub fn origin(root: &Path) -> Option<String> {
     let git = git_folder(root)?;
     let common = common_folder(&git);
@@ -67,14 +67,15 @@ pub fn origin(root: &Path) -> Option<String> {
     let section = config.lines().map(str::trim).skip_while(|line| *line != "[remote \"origin\"]").skip(1);
     let mut keys = section.take_while(|line| !line.starts_with('[')).filter_map(|line| line.split_once('='));
     let (_, address) = keys.find(|(key, _)| key.trim().eq_ignore_ascii_case("url"))?;
-    let address = address.trim();
-    Some(match address.split_once("://") {
-        Some((scheme, rest)) => {
-            let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
-            format!("{scheme}://{}/{path}", host.rsplit_once('@').map_or(host, |(_, host)| host))
-        }
-        None => address.to_owned(),
-    })
+    Some(without_secrets(address.trim()))
+}
+
+/// An address without what may be secret in it: user and password, query and fragment.
+pub fn without_secrets(address: &str) -> String {
+    let Some((scheme, rest)) = address.split_once("://") else { return address.to_owned() };
+    let rest = rest.split(['?', '#']).next().unwrap_or(rest);
+    let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
+    format!("{scheme}://{}/{path}", host.rsplit_once('@').map_or(host, |(_, host)| host))
 }
 
 fn hash(text: &str) -> Option<String> {
@@ -95,6 +96,14 @@ mod tests {
         let config = "[core]\n\tbare = false\n[remote \"origin\"]\n\turl = https://user:secret@git.example.com/a/b.git\n";
         fs::write(git.join("config"), config).unwrap();
         assert_eq!(origin(folder.path()).as_deref(), Some("https://git.example.com/a/b.git"));
+        for (address, plain) in [
+            ("https://git.example.com/a/b.git?private_token=t", "https://git.example.com/a/b.git"),
+            ("https://u:p@git.example.com?token=t@x/y", "https://git.example.com/"),
+            ("https://git.example.com/a#token", "https://git.example.com/a"),
+            ("git@git.example.com:a/b.git", "git@git.example.com:a/b.git"),
+        ] {
+            assert_eq!(without_secrets(address), plain);
+        }
     }
 
     #[test]

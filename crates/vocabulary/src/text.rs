@@ -165,6 +165,11 @@ pub fn is_deceptive(scalar: char) -> bool {
             | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
+/// Whether a reader sees nothing of a text: it is empty, white space, or takes no room.
+pub fn is_blank(text: &str) -> bool {
+    text.chars().all(|scalar| scalar.is_whitespace() || is_deceptive(scalar))
+}
+
 /// Writes the visible form of a scalar: `\n`, `\t`, `\r`, else `\u{202e}`.
 pub fn push_visible(text: &mut String, scalar: char) {
     match scalar {

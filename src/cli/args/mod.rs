@@ -273,7 +273,7 @@ pub fn report_file(text: &str) -> Option<(&str, &str)> {
 
 /// A reason that the next reader can use.
 fn reason(text: &str) -> Result<String, String> {
-    if text.trim().is_empty() {
+    if mdetag_core::text::is_blank(text) {
         return Err("it is empty: say why, for whoever reads the journal".to_owned());
     }
     Ok(text.to_owned())

@@ -24,7 +24,7 @@ pub async fn run(context: &Context, args: &AcceptArgs) -> Result<Exit, Failure> 
     if context.global.inventory.is_some() {
         return Err(Failure::usage("`state accept` counts the tenant as it is: it takes no `--inventory`"));
     }
-    if args.reason.trim().is_empty() {
+    if mdetag_core::text::is_blank(&args.reason) {
         return Err(Failure::usage("`--reason` is empty").help("say why the source became smaller"));
     }
     let paths = context.policy_paths(&args.policy.policy)?;

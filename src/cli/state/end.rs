@@ -17,7 +17,7 @@ use crate::cli::{ci, history, open_rollouts};
 /// # Errors
 /// No such run, no open rollout, another apply at work.
 pub fn run(context: &Context, args: &EndArgs) -> Result<Exit, Failure> {
-    if args.reason.trim().is_empty() {
+    if mdetag_core::text::is_blank(&args.reason) {
         return Err(Failure::usage("`--reason` is empty").help("say why the rollout does not go on"));
     }
     let unusable = |error: journal::JournalError| Failure::file(chain(&error));

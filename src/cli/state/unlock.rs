@@ -19,7 +19,7 @@ use crate::cli::{ci, history};
 /// # Errors
 /// No tenant or several, a holder that is at work, a store that does not answer.
 pub fn run(context: &Context, args: &UnlockArgs) -> Result<Exit, Failure> {
-    if args.reason.trim().is_empty() {
+    if mdetag_core::text::is_blank(&args.reason) {
         return Err(Failure::usage("`--reason` is empty").help("say how you know that the holder is gone"));
     }
     let states = history::states(context)?;

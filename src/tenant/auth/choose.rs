@@ -135,8 +135,8 @@ fn check_id(what: &str, id: Option<&str>) -> Result<(), TenantError> {
     if plain && id.bytes().any(|byte| byte.is_ascii_alphanumeric()) && id.len() <= 128 {
         return Ok(());
     }
-    let shown = crate::tenant::http::clean(id, 60);
-    Err(TenantError::new(TenantErrorKind::Configuration, format!("`{shown}` cannot be a {what}"))
+    // It is not quoted: what stands in the wrong variable is often the secret.
+    Err(TenantError::new(TenantErrorKind::Configuration, format!("the {what} that is given is none"))
         .help("write the id as the Entra admin center shows it: 11111111-2222-3333-4444-555555555555"))
 }
 
@@ -216,6 +216,16 @@ mod tests {
         let options =
             IdentityOptions { source: Some(CredentialSource::GitHub), ..IdentityOptions::default() };
         assert!(chosen(&[], &options).unwrap_err().help[0].contains("id-token: write"));
+    }
+
+    #[test]
+    fn a_secret_in_the_place_of_an_id_is_not_quoted() {
+        for name in ["AZURE_CLIENT_ID", "AZURE_TENANT_ID"] {
+            let secret = (name, "hunter2~hunter2");
+            let error = chosen(&[secret, IDS[0], IDS[1]], &IdentityOptions::default()).unwrap_err();
+            assert!(error.what.contains("that is given is none"), "{error}");
+            assert!(!format!("{error:?}{error}").contains("hunter2"), "{name}");
+        }
     }
 
     #[test]

@@ -11,6 +11,7 @@ use super::scalars;
 use super::shape::MappingKey;
 use crate::diagnostic::{Diagnostic, Severity, Sources, Span, did_you_mean};
 use crate::tag::TagCase;
+use crate::text;
 use crate::time::{Date, Timestamp, parse_duration};
 
 /// The most findings of one severity in one run: beyond it nobody reads, and a hostile file must not make millions.
@@ -210,7 +211,7 @@ impl<'a> Reader<'a> {
     /// Text that is not blank.
     pub(super) fn filled_text<'n>(&mut self, node: &'n Node, what: &str) -> Option<&'n str> {
         let text = self.text(node, what)?;
-        if text.trim().is_empty() {
+        if text::is_blank(text) {
             self.report(Diagnostic::error("E0208", node.span, format!("{what} is empty")));
             return None;
         }
