@@ -3,7 +3,7 @@
 use mdetag_core::coverage::{self, Coverage};
 use mdetag_core::report::escape;
 use mdetag_core::report::listing::{Cell, Listing};
-use mdetag_core::report::words::{counted, noun_for};
+use mdetag_core::report::words::{counted, noun_for, number};
 use mdetag_core::selection;
 use mdetag_core::time::Date;
 
@@ -37,8 +37,8 @@ fn listing(coverage: &Coverage) -> Listing {
     let heading = format!(
         "{} read, {} in scope, {} of them that no rule selects",
         counted(coverage.devices, "device"),
-        coverage.in_scope,
-        coverage.unselected.count,
+        number(coverage.in_scope),
+        number(coverage.unselected.count),
     );
     let mut listing = Listing { kind: "coverage", heading, ..Listing::default() }
         .column("kind")
@@ -89,7 +89,7 @@ fn remarks(coverage: &Coverage) -> Vec<String> {
     let mut remarks = Vec::new();
     if coverage.unselected.count > 0 {
         let rest = coverage.unselected.count - coverage.unselected.sample.len() as u64;
-        let more = if rest > 0 { format!(", … {rest} more") } else { String::new() };
+        let more = if rest > 0 { format!(", … {} more", number(rest)) } else { String::new() };
         remarks.push(format!("No rule selects: {}{more}", coverage.unselected.sample.join(", ")));
     }
     if !coverage.unclaimed.is_empty() {
@@ -97,9 +97,9 @@ fn remarks(coverage: &Coverage) -> Vec<String> {
             .unclaimed
             .iter()
             .take(MOST_TAGS)
-            .map(|(tag, count)| format!("{} ({count})", escape::tag(tag)));
+            .map(|(tag, count)| format!("{} ({})", escape::tag(tag), number(*count)));
         let rest = coverage.unclaimed.len().saturating_sub(MOST_TAGS);
-        let more = if rest > 0 { format!(", … {rest} more") } else { String::new() };
+        let more = if rest > 0 { format!(", … {} more", number(rest as u64)) } else { String::new() };
         remarks.push(format!(
             "{} {} live and unclaimed, and so never touched: {}{more}",
             counted(coverage.unclaimed.len() as u64, "tag"),

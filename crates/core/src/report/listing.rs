@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::csv::io_error;
 use super::escape::{self, terminal};
-use super::style::{Paint, Style, fit, pad, width};
+use super::style::{Paint, Style, fit, pad, width, write_prose};
 use super::words::number;
 
 /// A table with a heading and remarks.
@@ -54,6 +54,14 @@ pub enum Cell {
 }
 
 impl Cell {
+    fn is_nothing(&self) -> bool {
+        match self {
+            Cell::Missing => true,
+            Cell::List(texts) => texts.is_empty(),
+            Cell::Text(_) | Cell::Number(_) | Cell::Percent(_) => false,
+        }
+    }
+
     fn plain(&self) -> String {
         match self {
             Cell::Missing => String::new(),
@@ -149,10 +157,15 @@ impl Listing {
 /// # Errors
 /// Those of the writer.
 pub fn human(listing: &Listing, style: &Style, out: &mut dyn Write) -> io::Result<()> {
-    writeln!(out, "{}", style.paint(Paint::Strong, &terminal(&listing.first_line())))?;
-    let shown: Vec<usize> = (0..listing.columns.len())
+    write_prose(&terminal(&listing.first_line()), Paint::Strong, (0, 2), style, out)?;
+    let mut shown: Vec<usize> = (0..listing.columns.len())
         .filter(|index| style.details || listing.columns[*index].is_brief)
         .collect();
+    // What holds nothing in any row gives way before names are cut.
+    let is_filled = |index: &usize| listing.rows.iter().any(|row| !row[*index].is_nothing());
+    if !style.details && !shown.iter().all(is_filled) && least_width(listing, &shown) > style.width {
+        shown.retain(is_filled);
+    }
     if !listing.rows.is_empty() {
         let cells: Vec<Vec<String>> =
             listing.rows.iter().map(|row| shown.iter().map(|index| row[*index].shown()).collect()).collect();
@@ -192,9 +205,19 @@ pub fn human(listing: &Listing, style: &Style, out: &mut dyn Write) -> io::Resul
     }
     for (index, remark) in listing.remarks.iter().enumerate() {
         let gap = if index == 0 { "\n" } else { "" };
-        writeln!(out, "{gap}{}", terminal(remark))?;
+        write!(out, "{gap}")?;
+        write_prose(&terminal(remark), Paint::Plain, (0, 2), style, out)?;
     }
     Ok(())
+}
+
+/// The width of a table of these columns in which no cell is cut.
+fn least_width(listing: &Listing, shown: &[usize]) -> usize {
+    let widest = |index: &usize| {
+        let cells = listing.rows.iter().map(|row| width(&row[*index].shown()));
+        cells.chain([width(&title(&listing.columns[*index].key))]).max().unwrap_or(0)
+    };
+    shown.iter().map(widest).sum::<usize>() + 2 * shown.len()
 }
 
 /// `lastSeen` as `LAST SEEN`.
@@ -372,6 +395,28 @@ mod tests {
         assert!(text.starts_with("\"tag\",\"devices\",\"lastRun\"\n") && !text.contains("\n="), "{text}");
         let text = written(markdown);
         assert!(text.contains("| `a` `<b>` | 3 | `r` |") && !text.contains('\u{202e}'), "{text}");
+    }
+
+    #[test]
+    fn columns_that_hold_nothing_give_way_on_a_narrow_screen_and_sentences_are_folded() {
+        let mut listing = Listing { kind: "tags", remarks: vec!["word ".repeat(30)], ..Listing::default() }
+            .column("tag")
+            .column("removedBy")
+            .column("otherSpellings");
+        let name = "a-tag-of-thirty-five-characters-000";
+        listing.rows = vec![vec![Cell::Text(name.into()), Cell::Missing, Cell::List(Vec::new())]];
+        let shown = |width: usize| {
+            let mut out = Vec::new();
+            human(&listing, &Style { width, ..Style::default() }, &mut out).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        let (narrow, wide) = (shown(50), shown(100));
+        assert!(narrow.contains(name) && !narrow.contains("REMOVED BY"), "{narrow}");
+        assert!(narrow.lines().all(|line| line.len() <= 50), "{narrow}");
+        assert!(
+            wide.contains(name) && wide.contains("REMOVED BY") && wide.contains("OTHER SPELLINGS"),
+            "{wide}"
+        );
     }
 
     #[test]
