@@ -160,6 +160,7 @@ fn end(
     exit = exit.worst(lost_tags::exit(&lost, run.stopped().is_some()));
     let mut notes = [ended_run::about_others(inputs.others), screen.notes, removed].concat();
     notes.extend(ended_run::was_finished(inputs.resumed, &tenant_flags(inputs.context), screen.calls));
+    notes.extend(reviewed::other_names(inputs.reviewed, inputs.safe.plan()));
     notes.extend(inputs.is_held_anew.then(|| ended_run::held_anew(&tenant_flags(inputs.context))));
     for (lane, reason) in &given_up {
         // The run itself reports most lanes that it gives up.
