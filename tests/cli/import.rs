@@ -71,7 +71,7 @@ fn zero_changes_are_promised_for_the_whole_set_in_the_folder() {
     let rule = "rules: [{ name: r, select: { everything: true }, tags: [New] }]";
     let told = import("adding", &format!("version: 1\nclaims: [New]\n{rule}\n"));
     assert!(
-        told.contains("by itself it plans to zero") && told.contains("`mdetag plan adding` shows"),
+        told.contains("by itself it plans to zero") && told.contains("plan adding` shows"),
         "{told}"
     );
     let told = import("pinning", "version: 1\nguard: { tenantId: 99999999-2222-3333-4444-555555555555 }\n");
