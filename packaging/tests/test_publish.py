@@ -74,11 +74,16 @@ class Publish(unittest.TestCase):
         (self.released / name).write_text(text)
 
     def step(self, job, name):
-        """Runs a step as GitHub does where it names no shell: `bash -e`."""
-        [script] = [step["run"] for step in self.jobs[job]["steps"] if step.get("name") == name]
-        environment = {"PATH": f"{self.folder / 'bin'}:{os.environ['PATH']}", "TAG": "v9.9.9", "GH_REPO": "mdetag/mdetag"}
+        """Runs a step as GitHub does: with `bash -e` where it names no shell."""
+        [step] = [step for step in self.jobs[job]["steps"] if step.get("name") == name]
+        shell = ["bash", "-eo", "pipefail"] if step.get("shell") == "bash" else ["bash", "-e"]
+        environment = {
+            "PATH": f"{self.folder / 'bin'}:{os.environ['PATH']}", "TAG": "v9.9.9", "GH_REPO": "mdetag/mdetag",
+            "IMAGE": "ghcr.io/mdetag/mdetag", "GH_TOKEN": "token", "GITHUB_ACTOR": "someone",
+            "GITHUB_OUTPUT": str(self.folder / "output"),
+        }
         return subprocess.run(
-            ["bash", "-e", "-c", script], env=environment, cwd=self.folder, capture_output=True, text=True, check=False
+            [*shell, "-c", step["run"]], env=environment, cwd=self.folder, capture_output=True, text=True, check=False
         )
 
     def test_every_wheel_of_the_release_and_nothing_else_is_taken(self):
@@ -100,6 +105,24 @@ class Publish(unittest.TestCase):
             self.assertEqual((place / "mdetag").read_text(), target)
             self.assertEqual((place / "mdetag.cdx.json").read_text(), f"crates of {target}")
         self.assertEqual((self.folder / "gh.log").read_text().count("attestation verify"), 4)
+
+    def test_a_push_that_brings_no_digest_fails_although_buildah_ends_well(self):
+        (self.folder / "packaging/image").mkdir(parents=True)
+        programs = {
+            "bin/sudo": 'exec "$@"',
+            "bin/docker": "cat > /dev/null",
+            "bin/buildah": 'case "$*" in *login*) cat > /dev/null ;; *push*) cp pushed digest ;; esac',
+            "packaging/image/build": "true",
+            "packaging/image/check": "true",
+        }
+        for path, script in programs.items():
+            (self.folder / path).write_text(f"#!/bin/sh\n{script}\n")
+            (self.folder / path).chmod(0o755)
+        for pushed, code, output in [("sha256:12", 0, "digest=sha256:12\n"), ("", 1, "")]:
+            (self.folder / "pushed").write_text(pushed)
+            (self.folder / "output").write_text("")
+            ran = self.step("image", "Build, try and push")
+            self.assertEqual((ran.returncode, (self.folder / "output").read_text()), (code, output), ran.stderr)
 
     def test_a_program_or_list_of_crates_with_a_wrong_attestation_is_refused(self):
         for name in [f"mdetag-v9.9.9-{TARGETS[1]}.tar.gz", f"mdetag-v9.9.9-{TARGETS[0]}.cdx.json"]:
