@@ -70,7 +70,8 @@ def place(path):
     """Where a page lies in the site."""
     if path == QUICKSTART:
         return "quickstart.md"
-    return path.removeprefix("docs/")
+    # mdBook makes an index of a README, and leaves the links to it as they are.
+    return re.sub(r"README\.md$", "index.md", path.removeprefix("docs/"))
 
 
 def linked(page, text, known):
@@ -99,8 +100,7 @@ def contents(guide):
     """The list of all pages that stands beside each, for the site's template."""
 
     def item(path, title):
-        # mdBook makes the index of its folder out of a README.
-        source = re.sub(r"README\.md$", "index.md", place(path))
+        source = place(path)
         page = source.removesuffix(".md") + ".html"
         here = '{{#if (eq path "' + source + '")}} aria-current="page"{{/if}}'
         return f'<li><a href="{{{{ path_to_root }}}}{page}"{here}>{html.escape(title)}</a></li>'

@@ -21,6 +21,10 @@ class Site(unittest.TestCase):
             there = sorted(str(page.relative_to(source)) for page in source.rglob("*.md") if page.name != "SUMMARY.md")
             self.assertEqual(sorted(contents), there)
             self.assertGreater(len(there), 80)
+            self.assertFalse([page for page in there if page.endswith("README.md")], "mdBook renames them, and no link to them")
+            template = (pathlib.Path(folder) / "theme/index.hbs").read_text(encoding="utf-8")
+            for target in re.findall(r'<li><a href="\{\{ path_to_root \}\}([^"]+)\.html"', template):
+                self.assertIn(f"{target}.md", there)
             for page in source.rglob("*.md"):
                 text = re.sub(r"^```.*?^```$|`[^`\n]*`", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
                 for target in re.findall(r"\]\(([^()\s#]+)", text):

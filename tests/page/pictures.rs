@@ -97,6 +97,11 @@ fn the_report_of_a_refused_plan_says_so_first_and_nobody_is_shut_out() {
             return [...document.querySelectorAll('.flows th, .flows td:nth-child(-n+2) bdi')] \
             .filter((one) => !one.textContent.includes(' ') && lines(one) > 1).map((one) => one.textContent).join()";
         assert_eq!(driver.read(broken), "", "no name and no head is broken within a word");
+        let cut = "return [...document.querySelectorAll('.item .cell')].filter((one) => one.scrollWidth > one.clientWidth \
+            || one.scrollHeight > one.clientHeight + 1).map((one) => one.textContent).join('; ')";
+        if width == 380 {
+            assert_eq!(driver.read(cut), "", "every cell of a card is read whole");
+        }
         if let Some(found) = driver.violations() {
             assert_eq!(found, "", "width {width}, dark: {dark}");
         }

@@ -10,10 +10,13 @@ use crate::report::escape::{self, clip};
 use crate::report::model::{Model, Subject};
 use crate::report::refusal;
 use crate::report::sentences;
-use crate::report::words::number;
+use crate::report::words::{counted, number};
 
 use super::markup::{Markup, emit, markup};
 use super::{LIST, shown};
+
+/// Reasons of a refusal that stand above all; every one stands with the bars.
+const FIRST: usize = 12;
 
 /// Bars of single tags; the tightest are drawn.
 const TAGS: usize = 6;
@@ -41,24 +44,48 @@ pub(super) fn write(model: &Model<'_>, out: &mut dyn Write) -> io::Result<()> {
     if let Some(unknown) = sentences::state(plan) {
         emit!(out, "<p>State: {}</p>", unknown)?;
     }
+    let caps = plan.guard.axes.iter().filter(|axis| axis.is_exceeded()).count();
+    for (at, refusal) in refusal::refusals(plan).iter().enumerate().take(LIST) {
+        emit!(
+            out,
+            "<div class=\"refusal\"><p><bdi>{}</bdi>: {}</p>",
+            clip(&refusal.name, 200),
+            refusal.arithmetic
+        )?;
+        // What raises caps stands in the snippet; an invariant says itself what to do.
+        if at >= caps {
+            emit!(out, "<p>{}</p>", refusal.proceed)?;
+        }
+        emit!(out, "</div>")?;
+    }
     emit!(out, "</section>")
 }
 
-/// Why the guard refuses the plan, and what to do: the first thing on the page.
-pub(super) fn refusals(model: &Model<'_>, out: &mut dyn Write) -> io::Result<()> {
-    if model.input.subject != Subject::Plan {
+/// That the plan is refused, by what, and what to paste to proceed: the first thing on the page.
+pub(super) fn refused(model: &Model<'_>, out: &mut dyn Write) -> io::Result<()> {
+    let plan = model.plan();
+    let found = refusal::refusals(plan);
+    if model.input.subject != Subject::Plan || found.is_empty() {
         return Ok(());
     }
-    for refusal in refusal::refusals(model.plan()).iter().take(LIST) {
-        emit!(
-            out,
-            "<div class=\"refusal\"><p><strong>Refused: {}</strong></p><p>{}</p><p>{}</p></div>",
-            refusal.headline,
-            refusal.arithmetic,
-            refusal.proceed
-        )?;
+    emit!(out, "<div class=\"refusal\">")?;
+    for refusal in found.iter().take(FIRST) {
+        emit!(out, "<p><strong>Refused: {}</strong></p>", refusal.headline)?;
     }
-    Ok(())
+    let rest = found.len().saturating_sub(FIRST) as u64;
+    if rest > 0 {
+        emit!(out, "<p><a href=\"#guard\">{}</a></p>", counted(rest, "more reason"))?;
+    }
+    match refusal::snippet(plan) {
+        Some(snippet) => {
+            emit!(out, "<p>To proceed: <code>{}</code></p>", snippet.arguments)?;
+            emit!(out, "<p>or in the guard file, below <code>approvals:</code></p>")?;
+            emit!(out, "<pre>{}</pre>", snippet.approvals.join("\n"))?;
+        }
+        // No flag overrides what refuses: the first says what to do instead.
+        None => found.iter().take(1).try_for_each(|refusal| emit!(out, "<p>{}</p>", refusal.proceed))?,
+    }
+    emit!(out, "</div>")
 }
 
 /// Axes that the plan uses, then the tags that come closest to their caps.

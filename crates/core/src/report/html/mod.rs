@@ -94,7 +94,7 @@ fn head(model: &Model<'_>, title: &str, out: &mut dyn Write) -> io::Result<()> {
             "<p class=\"notice\"><strong>SANDBOX</strong> A simulated tenant: nothing here is real.</p>"
         )?;
     }
-    guard::refusals(model, out)?;
+    guard::refused(model, out)?;
     for notice in
         sentences::must_read(model, ShownIn::Short).iter().chain(&sentences::further(model, ShownIn::Short))
     {
@@ -345,6 +345,9 @@ fn shown(phrase: &Phrase) -> Markup {
 
 #[cfg(test)]
 mod tests {
+    use crate::plan::AxisReport;
+    use crate::plan::guard::snippet as guard_snippet;
+    use crate::policy::Axis;
     use crate::report::fixtures;
     use crate::report::model::{Input, Subject};
 
@@ -377,6 +380,33 @@ mod tests {
         for loading in [" src=", "<link", "@import", "url(", "style=\"", " onclick", "javascript:"] {
             assert!(!page.contains(loading), "{loading}");
         }
+    }
+
+    #[test]
+    fn a_refusal_stands_first_with_one_snippet_and_its_arithmetic_below() {
+        let mut plan = fixtures::example();
+        let axis = |number: u64| AxisReport {
+            axis: Axis::RemovalsPerTag,
+            tag: Some(format!("<tag> {number}").into()),
+            planned: 12,
+            allowed: 5,
+            cap: 5,
+            raised_by: None,
+            base: 100,
+            percent: "5 %".to_owned(),
+            floor: 5,
+            place: None,
+        };
+        plan.guard.axes = (0..14).map(axis).collect();
+        plan.guard.refused = true;
+        plan.guard.snippet = guard_snippet(&plan.guard.axes, &[], plan.header.now);
+        let page = page(Input::new(Subject::Plan, &plan));
+        let (above, below) = page.split_once("<h1>").unwrap();
+        assert_eq!(above.matches("<strong>Refused: ").count(), 12);
+        assert!(above.contains("<a href=\"#guard\">2 more reasons</a>"));
+        assert_eq!(above.matches("removalsPerTag:&lt;tag&gt; 13=12").count(), 1);
+        assert_eq!(below.matches("limit `guard.caps.removalsPerTag: 5 %, floor 5`").count(), 14);
+        assert!(!page.contains("<tag>"));
     }
 
     #[test]

@@ -195,7 +195,7 @@
   });
   for (const { select } of Object.values(filters)) select.addEventListener("change", refresh);
   const measure = () => {
-    ROW = narrow.matches ? 22 * names.length + 10 : 28;
+    ROW = narrow.matches ? 22 * (names.length + 3) + 10 : 28;
     grid.style.setProperty("--card", ROW + "px");
     // Heads stand over their cells, however wide a scroll bar is.
     heads.style.paddingInlineEnd = scroll.offsetWidth - scroll.clientWidth + "px";
