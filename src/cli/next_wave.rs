@@ -19,6 +19,7 @@ use super::flags;
 use super::open_rollouts;
 use super::planning::PolicySet;
 use super::rollout;
+use super::run_end::wait_sentence;
 use super::session::Session;
 use super::set_names;
 use super::signals;
@@ -136,7 +137,7 @@ fn waiting(
         run_id: run_id.to_owned(),
         plan_digest: digest.to_owned(),
         outcomes: waves.outcomes(),
-        stopped: Some(rollout::wait_sentence(moment)),
+        stopped: Some(wait_sentence(moment)),
         is_default_set: set_names::is_default(context, &set.reference),
         tenant_flags: flags::tenant_flags(context),
         resume_flags: flags::resume_flags(context, args),

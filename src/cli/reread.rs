@@ -4,53 +4,63 @@
 
 use std::sync::Arc;
 
-use mdetag::tenant::{ReadDevices, ReadScope, ReadWatch};
+use mdetag::store::ledger::Ledger;
+use mdetag::tenant::{ReadDevices, ReadProgress, ReadScope, ReadWatch, Tenant};
 use mdetag_core::apply::DeviceState;
 use mdetag_core::inventory::{Snapshot, Trust};
+use mdetag_core::probe::KnownService;
 
 use super::context::Context;
 use super::drive::{ReadAgain, Reread};
 use super::progress::Reading;
-use super::run_inputs::RunInputs;
 use super::session::Session;
 
-/// Reads the whole list again, within the budget.
-pub fn read_again(context: &Context, session: &Session) -> Arc<ReadAgain> {
-    // The bar of the run is still there: lines of the read stand above it, and no second bar is drawn.
-    let mut context = context.clone();
-    context.console.lines |= context.console.bars;
-    context.console.bars = false;
-    let (tenant, ledger, known) = (session.tenant.clone(), session.ledger.clone(), session.known.clone());
-    Arc::new(move || {
-        let (reader, console) = (tenant.reader(), context.console.clone());
-        let reading = Reading::start(&context, &ledger);
-        let scope = ReadScope { service: known.clone(), ..ReadScope::default() };
-        Box::pin(async move {
-            tracing::info!("reading the list again");
-            let quiet = |_: &mdetag::tenant::ReadProgress| {};
-            let watch = ReadWatch { meter: &reading, progress: &quiet, pages: None };
-            let read = reader.read(&scope, watch).await;
-            let (snapshot, trust) = read.map_err(|error| error.to_string())?;
-            if !trust.is_trusted() {
-                console.say(&format!("the second read is untrusted: {}", trust.sentences().join("; ")));
-            }
-            let is_trusted = trust.is_trusted();
-            Ok(Reread { observed: Box::new(move |id| DeviceState::in_snapshot(&snapshot, id)), is_trusted })
-        })
-    })
+/// Reads the list of one tenant, as often as a run needs it.
+#[derive(Clone)]
+pub struct ListReader {
+    context: Context,
+    tenant: Tenant,
+    ledger: Arc<Ledger>,
+    known: KnownService,
 }
 
-/// Reads the whole list again, within the budget.
-pub async fn reread(inputs: &RunInputs<'_>) -> Result<(Snapshot, Trust), String> {
-    let mut context = inputs.context.clone();
-    context.console.lines |= context.console.bars;
-    context.console.bars = false;
-    let reading = Reading::start(&context, &inputs.session.ledger);
-    let quiet = |_: &mdetag::tenant::ReadProgress| {};
-    let watch = ReadWatch { meter: &reading, progress: &quiet, pages: None };
-    let reader = inputs.session.tenant.reader();
-    reader
-        .read(&ReadScope { service: inputs.session.known.clone(), ..ReadScope::default() }, watch)
-        .await
-        .map_err(|error| error.to_string())
+impl ListReader {
+    /// A reader beside the bar of a run: the lines of the read stand above it, and no second bar is drawn.
+    pub fn new(context: &Context, session: &Session) -> ListReader {
+        let mut context = context.clone();
+        context.console.lines |= context.console.bars;
+        context.console.bars = false;
+        let (tenant, ledger, known) = (session.tenant.clone(), session.ledger.clone(), session.known.clone());
+        ListReader { context, tenant, ledger, known }
+    }
+
+    /// Reads the whole list.
+    ///
+    /// # Errors
+    /// No usable answer, as one sentence.
+    pub async fn read(&self) -> Result<(Snapshot, Trust), String> {
+        let reading = Reading::start(&self.context, &self.ledger);
+        let quiet = |_: &ReadProgress| {};
+        let watch = ReadWatch { meter: &reading, progress: &quiet, pages: None };
+        let scope = ReadScope { service: self.known.clone(), ..ReadScope::default() };
+        self.tenant.reader().read(&scope, watch).await.map_err(|error| error.to_string())
+    }
+
+    /// How the engine reads the list again.
+    pub fn read_again(self) -> Arc<ReadAgain> {
+        Arc::new(move || {
+            let list = self.clone();
+            Box::pin(async move {
+                tracing::info!("reading the list again");
+                let (snapshot, trust) = list.read().await?;
+                let is_trusted = trust.is_trusted();
+                if !is_trusted {
+                    let reasons = trust.sentences().join("; ");
+                    list.context.console.say(&format!("the second read is untrusted: {reasons}"));
+                }
+                let observed = Box::new(move |id: &str| DeviceState::in_snapshot(&snapshot, id));
+                Ok(Reread { observed, is_trusted })
+            })
+        })
+    }
 }

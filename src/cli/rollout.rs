@@ -10,26 +10,23 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use mdetag::store::journal::{Closing, Journal};
 use mdetag_core::apply::gates::{Gates, KeptGates};
 use mdetag_core::apply::waves::{GateRead, WaveStep, Waves};
-use mdetag_core::apply::{DeviceState, Entry, Halt, Outcome, Run, RunOptions, StopReason, WaveEvent, resume};
+use mdetag_core::apply::{DeviceState, Entry, Outcome, RunOptions, StopReason, WaveEvent};
 use mdetag_core::inventory::{DeviceSet, Snapshot, Trust};
-use mdetag_core::plan::{Lane, Plan};
-use mdetag_core::report::model::RunEnd;
-use mdetag_core::report::words::counted;
+use mdetag_core::plan::Lane;
 use mdetag_core::selection;
 use mdetag_core::time::Timestamp;
 
 use super::args::ApplyArgs;
 use super::context::Context;
-use super::drive::{DriveContext, DriveEvent, drive};
-use super::ended_run;
+use super::drive::DriveEvent;
 use super::exit::Exit;
 use super::failure::Failure;
-use super::flags::{resume_flags, tenant_flags};
-use super::lost_tags::{self, LostTags};
-use super::reread;
-use super::reviewed;
+use super::flags::tenant_flags;
+use super::reread::ListReader;
 use super::run_display::RunDisplay;
-use super::run_inputs::{ApplyEnd, RunInputs};
+use super::run_end::{ApplyEnd, Pause, RunEnding, halt_sentence};
+use super::run_inputs::RunInputs;
+use super::run_part;
 use super::session::Session;
 
 /// The waves of what is to be carried out; none where it is written at once.
@@ -53,19 +50,6 @@ pub fn waves<'a>(inputs: &RunInputs<'a>) -> Option<Waves<'a>> {
 pub fn gates(context: &Context, session: &Session, kept: &KeptGates) -> Gates {
     let gates = kept.gates(session.scaled(context.settings.writes.visibility));
     Gates { wait: session.scaled(gates.wait), ..gates }
-}
-
-/// Why a rollout does not go on before a moment.
-pub fn wait_sentence(not_before: Timestamp) -> String {
-    format!("the next wave waits: it may start at {not_before}, and nothing failed")
-}
-
-/// Why a rollout does not go on now.
-#[derive(Default)]
-struct Pause {
-    stopped: Option<StopReason>,
-    not_before: Option<Timestamp>,
-    halt: Option<Halt>,
 }
 
 /// A rollout that is under way.
@@ -118,7 +102,7 @@ pub async fn carry_out<'a>(
     screen.meter.end();
     let pause = pause?;
     rollout.close(&pause)?;
-    Ok(rollout.end(run_id, &pause, screen, start))
+    Ok(rollout.end(run_id, pause).judge(inputs, screen, start))
 }
 
 /// A resumed run whose journal says nothing goes on with its first wave only: where that is written, lines of the journal are
@@ -167,8 +151,9 @@ impl Rollout<'_, '_> {
                     self.inspect(Err("the read is untrusted".to_owned()), now)?;
                 }
                 WaveStep::Inspect => {
+                    let list = ListReader::new(self.inputs.context, self.inputs.session);
                     let read = tokio::select! {
-                        read = reread::reread(self.inputs) => read,
+                        read = list.read() => read,
                         Some(()) = signals.recv() => {
                             return Ok(Pause { stopped: Some(StopReason::Signal), ..Pause::default() });
                         }
@@ -202,37 +187,23 @@ impl Rollout<'_, '_> {
         let part = inputs.safe.waves(after + 1..=wave);
         let options = inputs.options(now);
         let max_calls = options.max_calls.map(|most| most.saturating_sub(self.calls));
-        let before = std::mem::take(&mut self.entries);
-        let known = lost_tags::without_removed(&inputs.around_lost(), &before);
-        let mut run = Run::new(&part, &known, RunOptions { max_calls, ..options }, now);
-        inputs.tell_what_is_known(&mut run);
-        let mut said = Vec::new();
-        if !std::mem::replace(&mut self.has_settled, true) {
-            said = run.settle(inputs.settled.clone(), now);
-            said.extend(lost_tags::restore(&inputs.around_lost(), &mut run, now));
-        }
-        self.entries = before.clone();
+        let options = RunOptions { max_calls, ..options };
+        let mut run = run_part::begin(inputs, &part, &self.entries, options, now);
+        let said = match std::mem::replace(&mut self.has_settled, true) {
+            true => Vec::new(),
+            false => run_part::take_over(inputs, &mut run, now),
+        };
         self.waves.learn(&said);
         self.write(said)?;
         let mut seen: Vec<Entry> = Vec::new();
-        let around = DriveContext {
-            writer: Arc::new(inputs.writer.clone()),
-            read_again: reread::read_again(inputs.context, inputs.session),
-            ledger: &inputs.session.ledger,
-            journal: &mut self.journal,
-            clock: inputs.session.ledger.clock().clone(),
-            signals,
-            deadline: inputs.deadline(),
-            watch: &mut |event, progress| {
-                if let DriveEvent::Entry(entry) = event {
-                    seen.push(entry.clone());
-                }
-                screen.show(event, progress);
-            },
+        let mut watch = |event: DriveEvent<'_>, progress| {
+            if let DriveEvent::Entry(entry) = event {
+                seen.push(entry.clone());
+            }
+            screen.show(event, progress);
         };
-        let driven = drive(&mut run, around).await;
-        inputs.session.tenant.add_sightings(run.sightings());
-        driven.map_err(Failure::journal)?;
+        let written = run_part::write(inputs, &mut run, &mut self.journal, signals, &mut watch).await;
+        written.map_err(Failure::journal)?;
         self.calls += run.progress().calls;
         self.given_up = inputs.session.ledger.with(|budget, _| run.given_up(budget));
         self.has_lost = run.repairs().any(|repair| repair.outcome != Outcome::Done);
@@ -280,7 +251,7 @@ impl Rollout<'_, '_> {
             !paused && self.given_up.is_empty() && !has_open && !self.has_lost && self.waves.is_over();
         let reason = match pause {
             Pause { stopped: Some(reason), .. } => format!("stopped by {}", reason.phrase()),
-            Pause { halt: Some(halt), .. } => format!("halted: {}", sentence(halt)),
+            Pause { halt: Some(halt), .. } => format!("halted: {}", halt_sentence(halt)),
             Pause { not_before: Some(moment), .. } => format!("waits until {moment} for the next wave"),
             _ if is_complete => "finished".to_owned(),
             _ => "finished with work left".to_owned(),
@@ -289,65 +260,17 @@ impl Rollout<'_, '_> {
         self.journal.close(Closing { at, is_complete, reason }).map_err(Failure::journal)
     }
 
-    fn end(self, run_id: String, pause: &Pause, screen: RunDisplay<'_>, start: Timestamp) -> ApplyEnd {
-        let inputs = self.inputs;
-        let whole = inputs.reviewed.unwrap_or(inputs.safe.plan());
-        let outcomes = self.waves.outcomes();
-        let is_rest = |outcome: Outcome| outcome == Outcome::NotAttempted;
-        let has = |wanted: &dyn Fn(Outcome) -> bool| outcomes.iter().any(|ended| wanted(ended.outcome));
-        let left = has(&|outcome| !resume::is_final(outcome));
-        let paused = pause.stopped.is_some() || pause.not_before.is_some();
-        let mut exit = inputs.waiting;
-        if inputs.withheld {
-            exit = exit.worst(Exit::Refused);
-        }
-        if has(&Outcome::is_bad) || pause.halt.is_some() || !paused && has(&is_rest) {
-            exit = exit.worst(Exit::Partial);
-        }
-        if pause.stopped.is_some() && left
-            || has(&|outcome| matches!(outcome, Outcome::Pending | Outcome::Unconfirmed))
-        {
-            exit = exit.worst(Exit::Stopped);
-        }
-        let LostTags { lost, notes: removed } = lost_tags::lost_tags(&inputs.around_lost(), &screen.repairs);
-        exit = exit.worst(lost_tags::exit(&lost, pause.stopped.is_some()));
-        if pause.not_before.is_some() {
-            exit = exit.worst(Exit::Waiting);
-        }
-        let has_open = left || lost.iter().any(|lost| lost.outcome != Outcome::Done);
-        let is_held = inputs.waiting == Exit::Stopped && !inputs.is_held_anew;
-        let not_before = pause.not_before.or_else(|| ended_run::next_wave(inputs.others));
-        let run = RunEnd {
-            is_default_set: inputs.is_default_set,
-            tenant_flags: tenant_flags(inputs.context),
-            resume_flags: resume_flags(inputs.context, inputs.args),
-            stopped: why(pause),
-            shown_by: inputs.shown_by.filter(|_| exit == Exit::Stopped),
-            is_resumable: has_open || is_held || not_before.is_some(),
-            next_plan: inputs.next_plan().filter(|_| !has_open && is_held),
-            unreviewed: inputs.unreviewed,
-            plan_digest: inputs.digest.clone(),
-            calls: screen.calls,
-            seconds: screen.last.since(start).as_secs(),
-            notes: [ended_run::about_others(inputs.others), self.notes(whole, pause, screen), removed]
-                .concat(),
-            exit_code: exit.code(),
-            not_before,
-            halt: pause.halt.clone(),
-            outcomes,
-            lost,
-            run_id,
-        };
-        ApplyEnd { run, exit }
+    fn end(self, run_id: String, pause: Pause) -> RunEnding {
+        let notes = self.notes(&pause);
+        RunEnding { run_id, outcomes: self.waves.outcomes(), pause, given_up: self.given_up, notes }
     }
 
-    fn notes(&self, whole: &Plan, pause: &Pause, screen: RunDisplay<'_>) -> Vec<String> {
-        let mut notes = screen.notes;
-        let flags = tenant_flags(self.inputs.context);
-        notes.extend(ended_run::was_finished(self.inputs.resumed, &flags, screen.calls));
-        notes.extend(reviewed::other_names(self.inputs.reviewed, self.inputs.safe.plan()));
+    /// How far the waves came, and which devices failed a gate.
+    fn notes(&self, pause: &Pause) -> Vec<String> {
+        let whole = self.inputs.reviewed.unwrap_or(self.inputs.safe.plan());
         let waves = whole.rollout.as_ref().map_or(0, |waves| waves.last());
-        notes.push(format!("wave {} of {waves} was the last that was written", self.waves.current()));
+        let mut notes =
+            vec![format!("wave {} of {waves} was the last that was written", self.waves.current())];
         if let Some(halt) = &pause.halt {
             let name = |id: &Arc<str>| {
                 let place = whole.changes.binary_search_by(|change| change.id.cmp(id)).ok();
@@ -355,35 +278,10 @@ impl Rollout<'_, '_> {
                 name.unwrap_or_else(|| id.clone()).to_string()
             };
             let names: Vec<String> = halt.devices.iter().map(name).collect();
-            notes.push(format!("{}: {}", sentence(halt), names.join(", ")));
-        }
-        for (lane, reason) in &self.given_up {
-            if !notes.iter().any(|note| note.contains(reason)) {
-                notes.push(format!("the lane {} was given up: {reason}", lane.word()));
-            }
+            notes.push(format!("{}: {}", halt_sentence(halt), names.join(", ")));
         }
         notes
     }
-}
-
-/// Why a rollout does not go on, as a sentence.
-fn why(pause: &Pause) -> Option<String> {
-    match pause {
-        Pause { stopped: Some(reason), .. } => Some(format!("it was stopped by {}", reason.phrase())),
-        Pause { halt: Some(halt), .. } => Some(sentence(halt)),
-        Pause { not_before: Some(moment), .. } => Some(wait_sentence(*moment)),
-        _ => None,
-    }
-}
-
-/// `wave 1 fails the gate "failed": 9 of 25 devices (at most 2 %)`.
-fn sentence(halt: &Halt) -> String {
-    let bound = halt.at_most.as_ref().map_or_else(
-        || "nothing shows how the wave fared".to_owned(),
-        |share| format!("at most {share} may"),
-    );
-    let of = counted(halt.of, "device");
-    format!("wave {} fails the gate `{}`: {} of {of} ({bound})", halt.wave, halt.gate.word(), halt.bad)
 }
 
 /// `--waves all`: what the journal and the first line of every report say.

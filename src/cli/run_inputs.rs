@@ -11,7 +11,6 @@ use mdetag_core::device::Field;
 use mdetag_core::inventory::Snapshot;
 use mdetag_core::plan::{ChangeKey, Owed, Plan, SafePlan};
 use mdetag_core::probe::Question;
-use mdetag_core::report::model::RunEnd;
 use mdetag_core::selection::HuntingResults;
 use mdetag_core::time::Timestamp;
 
@@ -63,11 +62,6 @@ pub struct RunInputs<'a> {
     pub others: &'a [OtherRollout],
     /// When the list shows every change that an answer confirmed, at the latest; none where it shows all.
     pub shown_by: Option<Timestamp>,
-}
-
-pub struct ApplyEnd {
-    pub run: RunEnd,
-    pub exit: Exit,
 }
 
 impl<'a> RunInputs<'a> {
