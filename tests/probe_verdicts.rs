@@ -18,7 +18,7 @@ use mdetag::tenant::{
 use mdetag_core::cloud::Cloud;
 use mdetag_core::probe::scratch::ScratchTags;
 use mdetag_core::probe::{
-    Answer, Ask, Interrupted, Leftover, MAX_CALLS, Measured, ProbedDevice, clean_up, measure,
+    Answer, Interrupted, Leftover, MAX_CALLS, Measured, ProbeCall, ProbedDevice, clean_up, measure,
 };
 use mdetag_sandbox::{Options, Running, Sandbox, serve};
 use serde_json::{Value, json};
@@ -56,11 +56,11 @@ const SWITCHES: [(&str, &[&str]); 17] = [
 struct Hand<'a>(&'a Sandbox);
 
 impl ProbeWatch for Hand<'_> {
-    fn before(&mut self, _: &Ask) -> Result<(), Interrupted> {
+    fn before(&mut self, _: &ProbeCall) -> Result<(), Interrupted> {
         Ok(())
     }
 
-    fn after(&mut self, _: &Ask, _: &Answer) -> Result<(), Interrupted> {
+    fn after(&mut self, _: &ProbeCall, _: &Answer) -> Result<(), Interrupted> {
         Ok(())
     }
 
@@ -210,10 +210,10 @@ async fn each_verdict_is_what_the_switch_says_in_a_hundred_combinations() {
         let before = state(&sandbox);
         let manual = Some(vec!["Finance".into(), "EU".into()]);
         let device = ProbedDevice { id: DEVICE.into(), unknown_id: UNKNOWN.into(), manual };
-        let mut asker = prober.probe(DEVICE.into(), &Unmetered, 1, Hand(&sandbox));
-        let measured = measure(&mut asker, &device, &ScratchTags::new("k3"), "test").await;
+        let mut client = prober.probe(DEVICE.into(), &Unmetered, 1, Hand(&sandbox));
+        let measured = measure(&mut client, &device, &ScratchTags::new("k3"), "test").await;
         assert_eq!(measured.interrupted, None, "{number}: {chosen:?}");
-        let cleaned = clean_up(&mut asker, &DEVICE.into(), &Leftover::of(&measured)).await;
+        let cleaned = clean_up(&mut client, &DEVICE.into(), &Leftover::of(&measured)).await;
         assert!(cleaned.is_ok(), "{number}: {chosen:?}: {cleaned:?}");
         assert_eq!(state(&sandbox), before, "{number}: {chosen:?}");
         let calls = sandbox.calls().iter().filter(|call| call.path.starts_with("/api/")).count();

@@ -15,7 +15,7 @@ use super::exit::Exit;
 const MOST_NAMED: usize = 20;
 
 /// What is known of a run that may be resumed.
-pub struct Around<'a> {
+pub struct LostTagContext<'a> {
     pub resumed: Option<&'a RecordedRun>,
     /// The plan as the run that was cut short had it.
     pub plan: Option<&'a Plan>,
@@ -36,7 +36,7 @@ pub struct LostTags {
 }
 
 /// Every tag that a call of the run took along, in earlier processes too.
-pub fn lost_tags(around: &Around<'_>, repairs: &[Entry]) -> LostTags {
+pub fn lost_tags(around: &LostTagContext<'_>, repairs: &[Entry]) -> LostTags {
     let OwedNoMore { mut back, mut removed } = owed_no_more(around);
     // A tag that was lost again is reported as this process left it.
     for ChangeOutcome { key, .. } in &repairs::lost_tags(repairs) {
@@ -56,7 +56,7 @@ pub fn lost_tags(around: &Around<'_>, repairs: &[Entry]) -> LostTags {
     LostTags { lost, notes }
 }
 
-fn was_removed(around: &Around<'_>, key: &ChangeKey) -> Option<String> {
+fn was_removed(around: &LostTagContext<'_>, key: &ChangeKey) -> Option<String> {
     let (ChangeWhat::Add(tag), id) = (&key.what, &key.device) else { return None };
     let name = around.snapshot.find(id).and_then(|row| around.snapshot.name(row));
     let device = name.map_or_else(|| id.to_string(), |name| format!("{name} ({id})"));
@@ -74,7 +74,7 @@ pub fn exit(lost: &[ChangeOutcome], is_stopped: bool) -> Exit {
 }
 
 /// What earlier processes of a resumed run say.
-fn before<'a>(around: &Around<'a>) -> &'a [Entry] {
+fn before<'a>(around: &LostTagContext<'a>) -> &'a [Entry] {
     around.resumed.map(|recorded| recorded.entries.as_slice()).unwrap_or_default()
 }
 
@@ -87,7 +87,7 @@ struct OwedNoMore {
     removed: BTreeSet<ChangeKey>,
 }
 
-fn owed_no_more(around: &Around<'_>) -> OwedNoMore {
+fn owed_no_more(around: &LostTagContext<'_>) -> OwedNoMore {
     let mut known = OwedNoMore::default();
     let lost = repairs::lost_tags(before(around)).into_iter();
     for ChangeOutcome { key, .. } in lost.filter(|lost| lost.outcome != Outcome::Done) {
@@ -106,14 +106,14 @@ fn owed_no_more(around: &Around<'_>) -> OwedNoMore {
 }
 
 /// Whether the list shows the tag that a change adds.
-fn shows(around: &Around<'_>, key: &ChangeKey) -> bool {
+fn shows(around: &LostTagContext<'_>, key: &ChangeKey) -> bool {
     let (snapshot, case) = (around.snapshot, around.case);
     let (Some(row), ChangeWhat::Add(tag)) = (snapshot.find(&key.device), &key.what) else { return false };
     snapshot.tags(row).iter().any(|live| case.key(snapshot.tag(*live)) == case.key(tag))
 }
 
 /// The journal without the put-backs that earlier processes left open and that are owed no more: the run would make them.
-pub fn without_removed<'j>(around: &Around<'_>, journal: &'j [Entry]) -> Cow<'j, [Entry]> {
+pub fn without_removed<'j>(around: &LostTagContext<'_>, journal: &'j [Entry]) -> Cow<'j, [Entry]> {
     let OwedNoMore { removed, .. } = owed_no_more(around);
     if removed.is_empty() {
         return Cow::Borrowed(journal);
@@ -131,7 +131,7 @@ pub fn without_removed<'j>(around: &Around<'_>, journal: &'j [Entry]) -> Cow<'j,
 
 /// Plans anew what earlier processes of a resumed run failed to put back, or took along unseen. Returns the entries to journal: none
 /// of a tag that somebody removed since, for a journal says only that a tag is back, or is still to be put back.
-pub fn restore(around: &Around<'_>, run: &mut Run<'_>, now: Timestamp) -> Vec<Entry> {
+pub fn restore(around: &LostTagContext<'_>, run: &mut Run<'_>, now: Timestamp) -> Vec<Entry> {
     let (Some(_), Some(plan)) = (around.resumed, around.plan) else { return Vec::new() };
     let before = before(around);
     let mut lost = resume::lost_tags(plan, before, &|id| DeviceState::in_snapshot(around.snapshot, id));

@@ -95,7 +95,8 @@ impl RunEnding {
         if pause.not_before.is_some() {
             exit = exit.worst(Exit::Waiting);
         }
-        let LostTags { lost, notes: removed } = lost_tags::lost_tags(&inputs.around_lost(), &screen.repairs);
+        let LostTags { lost, notes: removed } =
+            lost_tags::lost_tags(&inputs.lost_tag_context(), &screen.repairs);
         exit = exit.worst(lost_tags::exit(&lost, is_stopped));
         let is_lost = lost.iter().any(|lost| lost.outcome != Outcome::Done);
         let has_open = is_lost || left + waiting + count(Outcome::Unknown) > 0;

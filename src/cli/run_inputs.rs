@@ -20,7 +20,7 @@ use super::ended_run::{self, OtherRollout};
 use super::exit::Exit;
 use super::flags::tenant_flags;
 use super::left_out;
-use super::lost_tags::Around;
+use super::lost_tags::LostTagContext;
 use super::planning::PolicySet;
 use super::session::Session;
 
@@ -104,8 +104,8 @@ impl<'a> RunInputs<'a> {
     }
 
     /// What is known of the lost tags of a run that may be resumed.
-    pub fn around_lost(&self) -> Around<'a> {
-        Around {
+    pub fn lost_tag_context(&self) -> LostTagContext<'a> {
+        LostTagContext {
             resumed: self.resumed,
             plan: self.reviewed,
             owed: self.owed,

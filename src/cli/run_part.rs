@@ -24,7 +24,7 @@ pub fn begin<'p>(
     options: RunOptions,
     now: Timestamp,
 ) -> Run<'p> {
-    let known = lost_tags::without_removed(&inputs.around_lost(), journal);
+    let known = lost_tags::without_removed(&inputs.lost_tag_context(), journal);
     let mut run = Run::new(part, &known, options, now);
     inputs.tell_what_is_known(&mut run);
     run
@@ -34,7 +34,7 @@ pub fn begin<'p>(
 /// entries to journal.
 pub fn take_over(inputs: &RunInputs<'_>, run: &mut Run<'_>, now: Timestamp) -> Vec<Entry> {
     let mut entries = run.settle(inputs.settled.clone(), now);
-    entries.extend(lost_tags::restore(&inputs.around_lost(), run, now));
+    entries.extend(lost_tags::restore(&inputs.lost_tag_context(), run, now));
     entries
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use reqwest::Method;
 
 use mdetag_core::apply::{Admission, Meter, Ticket};
-use mdetag_core::probe::{Answer, Ask, Asker, Interrupted};
+use mdetag_core::probe::{Answer, Interrupted, ProbeCall, ProbeClient};
 use mdetag_core::time::{Clock, Timestamp};
 
 use super::http::{self, CALL_LIMIT, LIST_LIMIT};
@@ -30,13 +30,13 @@ pub trait ProbeWatch {
     ///
     /// # Errors
     /// A signal, a journal that cannot be written, a lost lease.
-    fn before(&mut self, ask: &Ask) -> Result<(), Interrupted>;
+    fn before(&mut self, call: &ProbeCall) -> Result<(), Interrupted>;
 
     /// After each answer.
     ///
     /// # Errors
     /// As [`ProbeWatch::before`].
-    fn after(&mut self, ask: &Ask, answer: &Answer) -> Result<(), Interrupted>;
+    fn after(&mut self, call: &ProbeCall, answer: &Answer) -> Result<(), Interrupted>;
 
     /// Lets time pass.
     ///
@@ -71,13 +71,13 @@ impl Prober {
     }
 }
 
-impl<W: ProbeWatch> Asker for ActiveProbe<'_, W> {
-    async fn ask(&mut self, ask: &Ask) -> Result<Answer, Interrupted> {
-        self.watch.before(ask)?;
+impl<W: ProbeWatch> ProbeClient for ActiveProbe<'_, W> {
+    async fn send(&mut self, call: &ProbeCall) -> Result<Answer, Interrupted> {
+        self.watch.before(call)?;
         let mut throttled = Vec::new();
         loop {
-            let ticket = self.admitted(ask).await?;
-            let sent = self.prober.send(&self.device, ask).await;
+            let ticket = self.admitted(call).await?;
+            let sent = self.prober.send(&self.device, call).await;
             let refused = sent.as_ref().ok().filter(|answer| answer.status == 429);
             let asked = refused.map(|answer| answer.retry_after(&*self.prober.connection.service_clock));
             self.meter.answered(ticket, asked);
@@ -88,7 +88,7 @@ impl<W: ProbeWatch> Asker for ActiveProbe<'_, W> {
             }
             let answer = sent.map(|answer| self.understood(&answer)).unwrap_or_default();
             let answer = Answer { throttled, ..answer };
-            self.watch.after(ask, &answer)?;
+            self.watch.after(call, &answer)?;
             return Ok(answer);
         }
     }
@@ -103,9 +103,9 @@ impl<W: ProbeWatch> Asker for ActiveProbe<'_, W> {
 }
 
 impl<W: ProbeWatch> ActiveProbe<'_, W> {
-    async fn admitted(&mut self, ask: &Ask) -> Result<Ticket, Interrupted> {
+    async fn admitted(&mut self, call: &ProbeCall) -> Result<Ticket, Interrupted> {
         loop {
-            match self.meter.admit(ask.lane()) {
+            match self.meter.admit(call.lane()) {
                 Admission::Go(ticket) => return Ok(ticket),
                 Admission::GivenUp(reason) => return Err(Interrupted(reason)),
                 Admission::Wait(wait) => {
@@ -141,11 +141,11 @@ impl<W: ProbeWatch> ActiveProbe<'_, W> {
 
 impl Prober {
     /// Sends a call once. No answer is an error without words: evidence has none for it.
-    async fn send(&self, device: &Arc<str>, ask: &Ask) -> Result<http::Answer, ()> {
-        let (method, path, body) = request(device, ask).ok_or(())?;
-        let limit = if matches!(ask, Ask::List { .. }) { LIST_LIMIT } else { CALL_LIMIT };
-        let timeout = if ask.writes() { CALL_TIMEOUT } else { self.connection.request_timeout };
-        let sent = self.connection.send_on(ask.lane(), method, &path, body, timeout, limit).await;
+    async fn send(&self, device: &Arc<str>, call: &ProbeCall) -> Result<http::Answer, ()> {
+        let (method, path, body) = request(device, call).ok_or(())?;
+        let limit = if matches!(call, ProbeCall::List { .. }) { LIST_LIMIT } else { CALL_LIMIT };
+        let timeout = if call.writes() { CALL_TIMEOUT } else { self.connection.request_timeout };
+        let sent = self.connection.send_on(call.lane(), method, &path, body, timeout, limit).await;
         match sent {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(failure)) => {
@@ -161,12 +161,12 @@ impl Prober {
 }
 
 /// A call as a request; `None` where an id could leave its place in the path.
-fn request(device: &Arc<str>, ask: &Ask) -> Option<(Method, String, Option<Vec<u8>>)> {
-    match ask {
-        Ask::List { top, skip, filter } => {
+fn request(device: &Arc<str>, call: &ProbeCall) -> Option<(Method, String, Option<Vec<u8>>)> {
+    match call {
+        ProbeCall::List { top, skip, filter } => {
             Some((Method::GET, list_path(*top, *skip, filter.as_deref()), None))
         }
-        _ => wire::request(&ask.call(device)?),
+        _ => wire::request(&call.as_call(device)?),
     }
 }
 

@@ -23,7 +23,7 @@ use crate::policy::{Selector, TagExpressionKind};
 use crate::selection::{HuntingResults, Trace, trace};
 
 pub use no_tag::NoTag;
-pub use stay::{Stay, StayReason};
+pub use stay::{KeptBy, KeptReason};
 
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -114,7 +114,7 @@ pub struct TagExplained {
     /// Why: the cause of the change (`rule`, `unselected`, …), or the reason for which it is withheld with its name.
     pub because: Option<String>,
     /// What keeps it as it is, where it is withheld or nothing owns it.
-    pub stay: Option<Stay>,
+    pub stay: Option<KeptBy>,
     /// Rules that apply and give or forbid it; the winning ones first.
     pub statements: Vec<Statement>,
     /// What owns it.
@@ -154,7 +154,7 @@ pub struct ValueExplained {
     pub verdict: Verdict,
     pub because: Option<String>,
     /// What keeps it as it is, where it is withheld.
-    pub stay: Option<Stay>,
+    pub stay: Option<KeptBy>,
     /// Rules that apply and give a value; the winning ones first.
     pub statements: Vec<Statement>,
 }
@@ -295,10 +295,10 @@ impl Explainer<'_> {
     }
 
     fn statements(&self, group: &TagGroup) -> Vec<Statement> {
-        let gives = group.carries.iter().filter(|carry| self.desired.gives(carry, self.row));
+        let gives = group.giving.iter().filter(|giver| self.desired.gives(giver, self.row));
         let mut said: Vec<(u32, i64, &str)> =
-            gives.map(|carry| (carry.rule, carry.priority, "gives")).collect();
-        let forbids = group.bans.iter().filter(|ban| self.desired.forbids(group, ban, self.row));
+            gives.map(|giver| (giver.rule, giver.priority, "gives")).collect();
+        let forbids = group.forbidding.iter().filter(|ban| self.desired.forbids(group, ban, self.row));
         said.extend(forbids.map(|ban| (ban.rule, ban.priority, "forbids")));
         said.dedup();
         self.ranked(
@@ -371,7 +371,7 @@ impl Explainer<'_> {
         tag: &str,
         is_live: bool,
         group: Option<&TagGroup>,
-    ) -> (Verdict, Option<String>, Option<Stay>) {
+    ) -> (Verdict, Option<String>, Option<KeptBy>) {
         if !self.is_in_scope() {
             return (Verdict::OutOfScope, None, None);
         }
@@ -390,7 +390,7 @@ impl Explainer<'_> {
                 };
             }
         }
-        let unclaimed = is_live.then(Stay::unclaimed);
+        let unclaimed = is_live.then(KeptBy::unclaimed);
         let Some(group) = group else {
             return (if is_live { Verdict::Untouched } else { Verdict::Absent }, None, unclaimed);
         };

@@ -57,12 +57,12 @@ impl ProbeContext<'_> {
         before: &DeviceState,
         leftover: &Leftover,
     ) -> Result<DeviceState, String> {
-        let mut asker = self.asker(&before.id, journal, None, Some(before.clone()));
-        clean_up(&mut asker, &before.id, leftover).await.map_err(|interrupted| interrupted.0)
+        let mut client = self.client(&before.id, journal, None, Some(before.clone()));
+        clean_up(&mut client, &before.id, leftover).await.map_err(|interrupted| interrupted.0)
     }
 
     /// Sends the calls of a probe or a clean-up, and keeps them in the journal.
-    pub fn asker<'b>(
+    pub fn client<'b>(
         &'b self,
         id: &Arc<str>,
         journal: &'b mut Journal,

@@ -105,8 +105,8 @@ impl ProbeContext<'_> {
         let device = ProbedDevice { id: subject.id.clone(), unknown_id, manual };
         let tags = ScratchTags::new(&hex[..10]);
         let measured = {
-            let mut asker = self.asker(&subject.id, &mut journal, Some(&mut stops.signals), None);
-            measure(&mut asker, &device, &tags, TOOL).await
+            let mut client = self.client(&subject.id, &mut journal, Some(&mut stops.signals), None);
+            measure(&mut client, &device, &tags, TOOL).await
         };
         let leftover = Leftover::of(&measured);
         let cleaned = match &measured.before {

@@ -10,7 +10,7 @@ use mdetag::store::journal::{Journal, JournalError};
 use mdetag::store::probe_journal;
 use mdetag::tenant::ProbeWatch;
 use mdetag_core::apply::{CallId, DeviceState, Entry};
-use mdetag_core::probe::{Answer, Ask, Interrupted};
+use mdetag_core::probe::{Answer, Interrupted, ProbeCall};
 use mdetag_core::time::Clock;
 
 use crate::cli::failure::chain;
@@ -46,12 +46,12 @@ fn signalled() -> Interrupted {
 }
 
 impl ProbeWatch for JournalWatch<'_> {
-    fn before(&mut self, ask: &Ask) -> Result<(), Interrupted> {
+    fn before(&mut self, call: &ProbeCall) -> Result<(), Interrupted> {
         if self.signals.as_mut().is_some_and(|signals| signals.try_recv().is_ok()) {
             return Err(signalled());
         }
         self.calls += 1;
-        let Some(request) = ask.call(&self.device).filter(|_| ask.writes()) else { return Ok(()) };
+        let Some(request) = call.as_call(&self.device).filter(|_| call.writes()) else { return Ok(()) };
         if self.before.is_none() {
             return Err(Interrupted("nobody knows yet how the device was before".to_owned()));
         }
@@ -60,15 +60,15 @@ impl ProbeWatch for JournalWatch<'_> {
         self.append(Entry::Intent { call, at, request, value_was: None })
     }
 
-    fn after(&mut self, ask: &Ask, answer: &Answer) -> Result<(), Interrupted> {
+    fn after(&mut self, call: &ProbeCall, answer: &Answer) -> Result<(), Interrupted> {
         let now = self.clock.now();
         if self.before.is_none()
-            && let (Ask::Device, Some(device), true) = (ask, &answer.device, answer.is_success())
+            && let (ProbeCall::Device, Some(device), true) = (call, &answer.device, answer.is_success())
         {
             probe_journal::keep(self.journal, device, now).map_err(|error| ended(&error))?;
             self.before = Some(device.clone());
         }
-        if !ask.writes() {
+        if !call.writes() {
             return Ok(());
         }
         self.append(Entry::Reply {

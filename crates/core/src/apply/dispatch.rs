@@ -53,7 +53,7 @@ impl Run<'_> {
         }
     }
 
-    /// Removals whose device is ready for them: a batch goes when all of its removals may.
+    /// Removals whose device is ready for them: a bulk call goes when all of its removals may.
     pub(super) fn enqueue_released(&mut self) {
         for change in self.changes.drain_released() {
             let item = self.changes.get(change).item;

@@ -101,31 +101,31 @@ impl Run<'_> {
     }
 
     /// Where nothing else is left to do, two invariants wait for each other: the first goes first, since any order passes a bound.
-    /// Or two batches do, each of which takes a twin from a device that waits for the other. Says whether that let go of something.
+    /// Or two bulk calls do, each of which takes a twin from a device that waits for the other. Says whether that let go of something.
     pub(super) fn let_go_of_a_circle(&mut self) -> bool {
         let is_idle = self.flights.is_empty() && self.queues.is_idle() && self.verifying.is_none();
         if !is_idle || !self.changes.doubts.is_empty() {
             return false;
         }
         if self.held.invariants.is_empty() {
-            return self.part_a_batch();
+            return self.part_a_call();
         }
         let held = self.held.invariants.remove(0);
         self.open(held, u64::MAX);
         true
     }
 
-    /// Sends the released removals of a batch without the others, which go once they are released. Says whether there was one.
-    fn part_a_batch(&mut self) -> bool {
+    /// Sends the released removals of a bulk call without the others, which go once they are released. Says whether there was one.
+    fn part_a_call(&mut self) -> bool {
         let is_ready =
             |change: &ChangeIndex| self.changes.is_waiting(*change) && self.changes.is_released(*change);
-        let Some(batch) = self.queues.blocked().find(|item| {
+        let Some(call) = self.queues.blocked().find(|item| {
             let item = self.queues.item(*item);
             matches!(item.kind, ItemKind::Tags { .. }) && item.members.as_slice().iter().any(is_ready)
         }) else {
             return false;
         };
-        let item = self.queues.item_mut(batch);
+        let item = self.queues.item_mut(call);
         item.blockers = 0;
         let members = std::mem::replace(&mut item.members, ItemChanges::Many(Vec::new()));
         members.as_slice().iter().for_each(|change| self.pool(*change));

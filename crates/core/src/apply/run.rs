@@ -201,17 +201,17 @@ impl<'p> Run<'p> {
             item.blockers = blockers;
             self.add_item(item);
         }
-        for batch in work.batches {
-            let find = |device: &u32| self.changes.planned_tag(*device, batch.tag.0);
-            let members: Vec<u32> = batch.devices.iter().filter_map(find).collect();
-            let kind = ItemKind::Tags { tag: batch.tag.0, action: batch.action };
+        for call in work.tags {
+            let find = |device: &u32| self.changes.planned_tag(*device, call.tag.0);
+            let members: Vec<u32> = call.devices.iter().filter_map(find).collect();
+            let kind = ItemKind::Tags { tag: call.tag.0, action: call.action };
             let queue = match work.tag_lane {
                 TagLane::Bulk => Queue::Bulk,
                 TagLane::Single => Queue::Single,
             };
-            let mut item = WorkItem::new(kind, queue, batch.priority, ItemChanges::from(members));
+            let mut item = WorkItem::new(kind, queue, call.priority, ItemChanges::from(members));
             item.blockers = self.held_among(item.members.as_slice());
-            if batch.action == TagAction::Remove {
+            if call.action == TagAction::Remove {
                 item.blockers = item.members.as_slice().len() as u32;
                 item.is_last = item.members.as_slice().iter().any(|change| self.changes.get(*change).is_twin);
             }

@@ -44,16 +44,16 @@ pub(super) fn diagnostics(desired: &Desired<'_>, values: Vec<ValueConflict>) -> 
 }
 
 fn can_conflict(group: &TagGroup) -> bool {
-    group.carries.iter().any(|carry| group.bans.iter().any(|ban| ban.priority == carry.priority))
+    group.giving.iter().any(|giver| group.forbidding.iter().any(|ban| ban.priority == giver.priority))
 }
 
 fn tag_conflict(desired: &Desired<'_>, group: &TagGroup, priority: i64, rows: &[Row]) -> Diagnostic {
     let involved = |is_involved: &dyn Fn(Row) -> bool| rows.iter().any(|row| is_involved(*row));
-    let gives = group.carries.iter().filter(|carry| carry.priority == priority);
+    let gives = group.giving.iter().filter(|giver| giver.priority == priority);
     let mut givers: Vec<u32> =
-        gives.filter(|carry| involved(&|row| desired.gives(carry, row))).map(|carry| carry.rule).collect();
+        gives.filter(|giver| involved(&|row| desired.gives(giver, row))).map(|giver| giver.rule).collect();
     givers.dedup();
-    let forbids = group.bans.iter().filter(|ban| ban.priority == priority);
+    let forbids = group.forbidding.iter().filter(|ban| ban.priority == priority);
     let forbidders: Vec<u32> =
         forbids.filter(|ban| involved(&|row| desired.forbids(group, ban, row))).map(|ban| ban.rule).collect();
     let message = format!(

@@ -32,8 +32,7 @@ impl Doubts {
         let is_everything = policy.scope.iter().chain(protections).any(|selector| reads.selector(selector));
         let rules: Vec<bool> = policy.rules.iter().map(|rule| reads.rule(rule)).collect();
         let mut families = vec![None; policy.families.len()];
-        for group in
-            groups.iter().filter(|group| group.carries.iter().any(|carry| rules[carry.rule as usize]))
+        for group in groups.iter().filter(|group| group.giving.iter().any(|giver| rules[giver.rule as usize]))
         {
             let Some((family, place)) = group.family else { continue };
             let first: &mut Option<u32> = &mut families[family as usize];
@@ -57,7 +56,7 @@ impl Doubts {
         let is_outranked =
             |(family, place): (u32, u32)| self.families[family as usize].is_some_and(|first| first < place);
         let priority = givers.first().map(|rule| self.priorities[*rule as usize]);
-        let mut bans = group.bans.iter().filter(|ban| self.rules[ban.rule as usize]);
+        let mut bans = group.forbidding.iter().filter(|ban| self.rules[ban.rule as usize]);
         self.is_everything
             || self.all(givers)
             || group.family.is_some_and(is_outranked)

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::{Ban, Carry, CarryRows, Claimed, Gap, TagGroup};
+use super::{Claimed, ForbiddingRule, Gap, GivenRows, GivingRule, TagGroup};
 use crate::inventory::{Row, Snapshot};
 use crate::pattern::Glob;
 use crate::policy::{Policy, TagExpressionKind};
@@ -53,7 +53,7 @@ pub(super) fn collect(
     }
     for group in &mut table.groups {
         patterns.describe(policy, group);
-        group.carries.sort_by_key(|carry| (std::cmp::Reverse(carry.priority), carry.rule));
+        group.giving.sort_by_key(|giver| (std::cmp::Reverse(giver.priority), giver.rule));
         if policy.guard.allows_reserved() || !tag::is_reserved(&group.name) {
             let unknown = gaps.iter().enumerate().filter(|(_, gap)| gap.unknown.is_some());
             let covering = unknown.filter(|(_, gap)| gap.glob.matches(&group.name));
@@ -103,8 +103,8 @@ impl GroupTable {
         self.groups.push(TagGroup {
             name: tag.into(),
             live: Vec::new(),
-            carries: Vec::new(),
-            bans: Vec::new(),
+            giving: Vec::new(),
+            forbidding: Vec::new(),
             may_yield: Vec::new(),
             family: None,
             rename: None,
@@ -126,22 +126,22 @@ fn carries(policy: &Policy, now: Timestamp, yields: TagsByRule, table: &mut Grou
     }
     for rule in order {
         let stated = &policy.rules[rule as usize];
-        let mut add = |tag: &str, rows: CarryRows| {
+        let mut add = |tag: &str, rows: GivenRows| {
             let number = table.number(tag);
             let group = &mut table.groups[number as usize];
             // Of two spellings that are wanted with one priority, the bytewise first is written.
-            if *group.name > *tag && group.carries.iter().all(|carry| carry.priority == stated.priority) {
+            if *group.name > *tag && group.giving.iter().all(|giver| giver.priority == stated.priority) {
                 group.name = tag.into();
             }
-            group.carries.push(Carry { rule, priority: stated.priority, rows });
+            group.giving.push(GivingRule { rule, priority: stated.priority, rows });
         };
         for expression in &stated.tags {
             if let TagExpressionKind::Literal(tag) = &expression.kind {
-                add(tag, CarryRows::Rule);
+                add(tag, GivenRows::Rule);
             }
         }
         for (tag, rows) in by_rule.remove(&rule).unwrap_or_default() {
-            add(&tag, CarryRows::Listed(rows));
+            add(&tag, GivenRows::Listed(rows));
         }
     }
 }
@@ -186,7 +186,7 @@ struct Patterns {
     claims: Kind,
     retire: Kind,
     /// Numbered by rule.
-    bans: Kind,
+    forbidden: Kind,
 }
 
 impl Patterns {
@@ -195,7 +195,7 @@ impl Patterns {
         let claims = policy.claims.iter().enumerate().map(|(index, claim)| (numbered(index), &claim.pattern));
         let retire = policy.retire.iter().enumerate().map(|(index, entry)| (numbered(index), &entry.pattern));
         let live = policy.rules.iter().enumerate().filter(|(_, rule)| rule.is_live(now));
-        let bans = live.flat_map(|(index, rule)| {
+        let forbidden = live.flat_map(|(index, rule)| {
             rule.remove_tags.iter().map(move |remove| (numbered(index), &remove.pattern))
         });
         Patterns {
@@ -203,7 +203,7 @@ impl Patterns {
             allow_reserved: policy.guard.allows_reserved(),
             claims: Kind::new(case, claims),
             retire: Kind::new(case, retire),
-            bans: Kind::new(case, bans),
+            forbidden: Kind::new(case, forbidden),
         }
     }
 
@@ -215,7 +215,7 @@ impl Patterns {
     fn covers(&self, tag: &str) -> bool {
         let key = self.case.key(tag);
         let no_globs = self.hides_globs(tag);
-        [&self.claims, &self.retire, &self.bans]
+        [&self.claims, &self.retire, &self.forbidden]
             .iter()
             .any(|kind| kind.covering(&key, tag, no_globs).next().is_some())
     }
@@ -239,14 +239,18 @@ impl Patterns {
         };
         group.claimed = first(&self.claims).map(Claimed::Claim).or_else(family).or_else(rename);
         let mut bans: BTreeMap<u32, bool> = BTreeMap::new();
-        for (rule, is_glob) in self.bans.covering(&key, &name, no_globs) {
+        for (rule, is_glob) in self.forbidden.covering(&key, &name, no_globs) {
             *bans.entry(rule).or_insert(true) &= is_glob;
         }
-        group.bans = bans
+        group.forbidding = bans
             .into_iter()
-            .map(|(rule, is_glob)| Ban { rule, priority: policy.rules[rule as usize].priority, is_glob })
+            .map(|(rule, is_glob)| ForbiddingRule {
+                rule,
+                priority: policy.rules[rule as usize].priority,
+                is_glob,
+            })
             .collect();
-        group.bans.sort_by_key(|ban| (std::cmp::Reverse(ban.priority), ban.rule));
+        group.forbidding.sort_by_key(|ban| (std::cmp::Reverse(ban.priority), ban.rule));
     }
 }
 
@@ -270,7 +274,7 @@ fn parts(groups: &[TagGroup], joins: &[(u32, u32)]) -> Vec<Vec<u32>> {
     }
     let touches = |group: &u32| {
         let group = &groups[*group as usize];
-        !group.live.is_empty() || !group.carries.is_empty()
+        !group.live.is_empty() || !group.giving.is_empty()
     };
     parts.into_values().filter(|part| part.iter().any(touches)).collect()
 }

@@ -68,9 +68,9 @@ pub struct TagGroup {
     /// Live spellings.
     pub live: Vec<TagId>,
     /// Rules that give it, the highest priority first, then in file order.
-    pub carries: Vec<Carry>,
+    pub giving: Vec<GivingRule>,
     /// Rules that forbid it, in the same order.
-    pub bans: Vec<Ban>,
+    pub forbidding: Vec<ForbiddingRule>,
     /// Templates that may yield it, because what they read is unknown: indices into [`Desired::gaps`].
     pub may_yield: Vec<u32>,
     /// Family and place in it.
@@ -85,16 +85,16 @@ pub struct TagGroup {
 
 /// A rule that gives a tag to devices.
 #[derive(Clone, Debug)]
-pub struct Carry {
+pub struct GivingRule {
     /// Index into [`Policy::rules`].
     pub rule: u32,
     pub priority: i64,
-    pub rows: CarryRows,
+    pub rows: GivenRows,
 }
 
-/// Devices of a [`Carry`].
+/// Devices of a [`GivingRule`].
 #[derive(Clone, Debug)]
-pub enum CarryRows {
+pub enum GivenRows {
     /// All that the rule selects.
     Rule,
     /// Those for which a template yields the tag, ascending, devices on which the rule is undecided included.
@@ -103,7 +103,7 @@ pub enum CarryRows {
 
 /// A rule that forbids a tag on the devices that it selects.
 #[derive(Clone, Copy, Debug)]
-pub struct Ban {
+pub struct ForbiddingRule {
     /// Index into [`Policy::rules`].
     pub rule: u32,
     pub priority: i64,
@@ -275,11 +275,11 @@ impl Desired<'_> {
     }
 
     /// Whether a rule gives this tag to a device.
-    pub fn gives(&self, carry: &Carry, row: Row) -> bool {
-        match &carry.rows {
-            CarryRows::Rule => self.selections.rules[carry.rule as usize].contains(row),
-            CarryRows::Listed(rows) => {
-                rows.binary_search(&row).is_ok() && !self.is_undecided(carry.rule, row)
+    pub fn gives(&self, giver: &GivingRule, row: Row) -> bool {
+        match &giver.rows {
+            GivenRows::Rule => self.selections.rules[giver.rule as usize].contains(row),
+            GivenRows::Listed(rows) => {
+                rows.binary_search(&row).is_ok() && !self.is_undecided(giver.rule, row)
             }
         }
     }
@@ -293,8 +293,8 @@ impl Desired<'_> {
     pub fn open_rule(&self, part: &[u32], row: Row) -> Option<u32> {
         let groups = || part.iter().map(|group| &self.groups[*group as usize]);
         let rules = groups().flat_map(|group| {
-            let carries = group.carries.iter().map(|carry| carry.rule);
-            carries.chain(group.bans.iter().map(|ban| ban.rule))
+            let givers = group.giving.iter().map(|giver| giver.rule);
+            givers.chain(group.forbidding.iter().map(|ban| ban.rule))
         });
         let templates = groups().flat_map(|group| &group.may_yield).map(|gap| &self.gaps[*gap as usize]);
         let unknown = templates.filter(|gap| gap.unknown.as_ref().is_some_and(|rows| rows.contains(row)));
@@ -309,7 +309,7 @@ impl Desired<'_> {
             TagExpressionKind::Template(template) => template.glob.matches(&new.name),
             TagExpressionKind::Literal(_) => false,
         };
-        new.claimed.is_some() && new.carries.is_empty() && !rules().flat_map(|rule| &rule.tags).any(yields)
+        new.claimed.is_some() && new.giving.is_empty() && !rules().flat_map(|rule| &rule.tags).any(yields)
     }
 
     /// Whether a rename leads from a tag to this group's.
@@ -334,27 +334,27 @@ impl Desired<'_> {
     }
 
     /// Whether a rule forbids a group's tag on a device.
-    pub fn forbids(&self, group: &TagGroup, ban: &Ban, row: Row) -> bool {
-        let own = |carry: &&Carry| carry.rule == ban.rule;
+    pub fn forbids(&self, group: &TagGroup, ban: &ForbiddingRule, row: Row) -> bool {
+        let own = |giver: &&GivingRule| giver.rule == ban.rule;
         self.selections.rules[ban.rule as usize].contains(row)
-            && !(ban.is_glob && group.carries.iter().filter(own).any(|carry| self.gives(carry, row)))
+            && !(ban.is_glob && group.giving.iter().filter(own).any(|giver| self.gives(giver, row)))
     }
 
     /// The rules behind a carried tag: those of the highest priority that give it. Ascending.
     pub fn givers(&self, group: &TagGroup, row: Row) -> Vec<u32> {
-        let givers = group.carries.iter().filter(|carry| self.gives(carry, row));
-        strongest(givers.map(|carry| (carry.priority, carry.rule)))
+        let givers = group.giving.iter().filter(|giver| self.gives(giver, row));
+        strongest(givers.map(|giver| (giver.priority, giver.rule)))
     }
 
     /// The rules behind a forbidden tag: those of the highest priority that forbid it. Ascending.
     pub fn forbidders(&self, group: &TagGroup, row: Row) -> Vec<u32> {
-        let bans = group.bans.iter().filter(|ban| self.forbids(group, ban, row));
+        let bans = group.forbidding.iter().filter(|ban| self.forbids(group, ban, row));
         strongest(bans.map(|ban| (ban.priority, ban.rule)))
     }
 
     /// The highest priority that forbids a group's tag on a device; the least number where nothing forbids it.
     pub fn ban_priority(&self, group: &TagGroup, row: Row) -> i64 {
-        let bans = group.bans.iter().filter(|ban| self.forbids(group, ban, row));
+        let bans = group.forbidding.iter().filter(|ban| self.forbids(group, ban, row));
         bans.map(|ban| ban.priority).max().unwrap_or(i64::MIN)
     }
 

@@ -3,7 +3,7 @@
 //! Settles nothing; `settle` says what follows if those rules do not hold, and here is where that could be otherwise.
 
 use super::settle::{Decision, PossibleTag, Settled};
-use super::{Carry, CarryRows, Desired, TagGroup, Window};
+use super::{Desired, GivenRows, GivingRule, TagGroup, Window};
 use crate::inventory::DeviceSet;
 
 impl Decision {
@@ -40,8 +40,8 @@ impl Desired<'_> {
         let undecided = &self.selections.undecided;
         let is_undecided = |rule: u32| !undecided.is_empty() && undecided.contains_key(&rule);
         !group.may_yield.is_empty()
-            || group.carries.iter().any(|carry| is_undecided(carry.rule))
-            || group.bans.iter().any(|ban| is_undecided(ban.rule))
+            || group.giving.iter().any(|giver| is_undecided(giver.rule))
+            || group.forbidding.iter().any(|ban| is_undecided(ban.rule))
     }
 
     /// Devices on which unknown data may make a template yield a tag, with the priority of its rule.
@@ -61,18 +61,18 @@ impl Desired<'_> {
         possible: &mut PossibleTag,
     ) {
         let (mut gives, mut forbids) = (certain.0.clone(), certain.1.clone());
-        for carry in group.carries.iter().filter(|carry| carry.priority == priority) {
-            gives.union_with(&self.undecided_carriers(carry, window));
+        for giver in group.giving.iter().filter(|giver| giver.priority == priority) {
+            gives.union_with(&self.undecided_givers(giver, window));
         }
         for (_, rows) in self.may_yield(group).filter(|(its, _)| *its == priority) {
             gives.union_with(&window.of_set(rows));
         }
-        for ban in group.bans.iter().filter(|ban| ban.priority == priority) {
+        for ban in group.forbidding.iter().filter(|ban| ban.priority == priority) {
             let Some(undecided) = self.selections.undecided.get(&ban.rule) else { continue };
             let mut rows = window.of_set(undecided);
             // Within one rule its tags win over its own globs.
-            for own in group.carries.iter().filter(|carry| ban.is_glob && carry.rule == ban.rule) {
-                rows.difference_with(&self.undecided_carriers(own, window));
+            for own in group.giving.iter().filter(|giver| ban.is_glob && giver.rule == ban.rule) {
+                rows.difference_with(&self.undecided_givers(own, window));
             }
             forbids.union_with(&rows);
         }
@@ -85,12 +85,12 @@ impl Desired<'_> {
     }
 
     /// Devices to which a rule gives a tag if it holds there, which is unknown.
-    fn undecided_carriers(&self, carry: &Carry, window: &Window) -> DeviceSet {
-        let Some(undecided) = self.selections.undecided.get(&carry.rule) else {
+    fn undecided_givers(&self, giver: &GivingRule, window: &Window) -> DeviceSet {
+        let Some(undecided) = self.selections.undecided.get(&giver.rule) else {
             return DeviceSet::new(window.len());
         };
         let mut rows = window.of_set(undecided);
-        if let CarryRows::Listed(listed) = &carry.rows {
+        if let GivenRows::Listed(listed) = &giver.rows {
             rows.intersect_with(&window.of_rows(listed));
         }
         rows

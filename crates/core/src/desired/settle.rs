@@ -2,7 +2,7 @@
 //!
 //! Decides nothing about what is withheld: protections, trust and history are for the plan.
 
-use super::{CarryRows, Desired, TagGroup, Window};
+use super::{Desired, GivenRows, TagGroup, Window};
 use crate::inventory::{DeviceSet, TagId};
 
 /// Connected tags, settled.
@@ -134,15 +134,15 @@ impl Desired<'_> {
                 let carriers = self.snapshot.carrier_rows(*tag).iter().copied();
                 rows.extend(carriers.filter(|row| self.selections.scope.contains(*row)));
             }
-            for carry in &group.carries {
-                match &carry.rows {
-                    CarryRows::Rule => {
+            for giver in &group.giving {
+                match &giver.rows {
+                    GivenRows::Rule => {
                         let most = (fleet / 16).max(64) + 1;
-                        let undecided = self.selections.undecided.get(&carry.rule);
-                        rows.extend(self.selections.rules[carry.rule as usize].iter().take(most));
+                        let undecided = self.selections.undecided.get(&giver.rule);
+                        rows.extend(self.selections.rules[giver.rule as usize].iter().take(most));
                         rows.extend(undecided.into_iter().flat_map(DeviceSet::iter).take(most));
                     }
-                    CarryRows::Listed(listed) => rows.extend(listed),
+                    GivenRows::Listed(listed) => rows.extend(listed),
                 }
                 if rows.len() > (fleet / 16).max(64) {
                     return Window::whole(fleet);
@@ -158,22 +158,22 @@ impl Desired<'_> {
         let (mut carried, mut banned, mut decided) = (none(), none(), none());
         let mut conflicts = Vec::new();
         let mut possible = self.is_open(group).then(|| PossibleTag::new(window.len()));
-        let mut priorities: Vec<i64> = group.carries.iter().map(|carry| carry.priority).collect();
-        priorities.extend(group.bans.iter().map(|ban| ban.priority));
+        let mut priorities: Vec<i64> = group.giving.iter().map(|giver| giver.priority).collect();
+        priorities.extend(group.forbidding.iter().map(|ban| ban.priority));
         priorities.extend(self.may_yield(group).map(|(priority, _)| priority));
         priorities.sort_unstable();
         priorities.dedup();
         for priority in priorities.into_iter().rev() {
             let mut gives = none();
-            for carry in group.carries.iter().filter(|carry| carry.priority == priority) {
-                gives.union_with(&self.carry_set(carry, window));
+            for giver in group.giving.iter().filter(|giver| giver.priority == priority) {
+                gives.union_with(&self.giver_set(giver, window));
             }
             let mut forbids = none();
-            for ban in group.bans.iter().filter(|ban| ban.priority == priority) {
+            for ban in group.forbidding.iter().filter(|ban| ban.priority == priority) {
                 let mut rows = window.of_set(&self.selections.rules[ban.rule as usize]);
                 // Within one rule its tags win over its own globs.
-                for own in group.carries.iter().filter(|carry| ban.is_glob && carry.rule == ban.rule) {
-                    rows.difference_with(&self.carry_set(own, window));
+                for own in group.giving.iter().filter(|giver| ban.is_glob && giver.rule == ban.rule) {
+                    rows.difference_with(&self.giver_set(own, window));
                 }
                 forbids.union_with(&rows);
             }
@@ -203,12 +203,12 @@ impl Desired<'_> {
     }
 
     /// The devices to which a rule surely gives a tag.
-    fn carry_set(&self, carry: &super::Carry, window: &Window) -> DeviceSet {
-        match &carry.rows {
-            CarryRows::Rule => window.of_set(&self.selections.rules[carry.rule as usize]),
-            CarryRows::Listed(rows) => {
+    fn giver_set(&self, giver: &super::GivingRule, window: &Window) -> DeviceSet {
+        match &giver.rows {
+            GivenRows::Rule => window.of_set(&self.selections.rules[giver.rule as usize]),
+            GivenRows::Listed(rows) => {
                 let mut rows = window.of_rows(rows);
-                if let Some(undecided) = self.selections.undecided.get(&carry.rule) {
+                if let Some(undecided) = self.selections.undecided.get(&giver.rule) {
                     rows.difference_with(&window.of_set(undecided));
                 }
                 rows

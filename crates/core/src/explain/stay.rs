@@ -1,4 +1,4 @@
-//! What keeps a tag or a value as it is, although no rule wants it so.
+//! Why a tag or a value stays as it is although no rule wants it.
 
 use serde::Serialize;
 
@@ -6,12 +6,12 @@ use super::Explainer;
 use crate::diagnostic::Place;
 use crate::plan::{Withheld, WithheldReason};
 
-/// What keeps a tag or a value as it is.
+/// Why a tag or a value is kept, and where the policy says so.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Stay {
+pub struct KeptBy {
     /// What keeps the tag on the device.
-    pub reason: StayReason,
+    pub reason: KeptReason,
     /// The protection or the rule.
     pub name: Option<String>,
     /// Where the policy says so; `None` when the reason is not in the policy.
@@ -20,10 +20,10 @@ pub struct Stay {
     pub notes: Vec<String>,
 }
 
-/// Why a tag or a value stays as it is.
+/// Why a tag or a value is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub enum StayReason {
+pub enum KeptReason {
     /// Nothing in the policies owns the tag.
     Unclaimed,
     /// A rule that gives or forbids the tag cannot be decided on the device.
@@ -33,10 +33,10 @@ pub enum StayReason {
     Withheld(WithheldReason),
 }
 
-impl Stay {
-    /// That of a tag which nothing owns.
-    pub(super) fn unclaimed() -> Stay {
-        Stay { reason: StayReason::Unclaimed, name: None, place: None, notes: Vec::new() }
+impl KeptBy {
+    /// For a tag that nothing owns.
+    pub(super) fn unclaimed() -> KeptBy {
+        KeptBy { reason: KeptReason::Unclaimed, name: None, place: None, notes: Vec::new() }
     }
 }
 
@@ -48,11 +48,11 @@ pub(super) fn because(group: &Withheld) -> String {
 
 impl Explainer<'_> {
     /// What keeps a change of this device in a group of withheld ones.
-    pub(super) fn withheld(&self, group: &Withheld) -> Stay {
+    pub(super) fn withheld(&self, group: &Withheld) -> KeptBy {
         let policy = self.desired.policy;
         let is_named = |name: &str| group.name.as_deref() == Some(name);
-        let mut stay = Stay {
-            reason: StayReason::Withheld(group.reason),
+        let mut stay = KeptBy {
+            reason: KeptReason::Withheld(group.reason),
             name: group.name.clone(),
             place: None,
             notes: Vec::new(),
@@ -68,7 +68,7 @@ impl Explainer<'_> {
                 if let Some(rule) = policy.rules.iter().position(|rule| is_named(&rule.name)) {
                     stay.place = Some(self.place(policy.rules[rule].span));
                     if self.desired.is_undecided(rule as u32, self.row) {
-                        stay.reason = StayReason::Undecided;
+                        stay.reason = KeptReason::Undecided;
                     }
                 }
             }

@@ -11,12 +11,12 @@ use super::{
     ValueRoute, combine,
 };
 
-/// The calls of a plan: every tag change is in exactly one batch or combined, every value change is in exactly one value
+/// The calls of a plan: every tag change is in exactly one tag call or combined, every value change is in exactly one value
 /// call or combined.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PlannedCalls {
     /// Bulk calls, the ones to send first in front: higher priority, then the larger. Where they go by `singleTag`, of one device each.
-    pub batches: Vec<BulkCall>,
+    pub tags: Vec<BulkCall>,
     /// `bulkTag` or `singleTag`: the lane of all of them.
     pub tag_lane: TagLane,
     /// One call a device value, higher priority first.
@@ -59,8 +59,8 @@ pub struct ValueCall {
 /// How many calls [`work`] makes of a plan.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CallCounts {
-    pub batches: u64,
-    /// Tag calls on the lane `singleTag`; where there are any, no batches.
+    pub bulk: u64,
+    /// Tag calls on the lane `singleTag`; where there are any, there are no bulk calls.
     pub singles: u64,
     /// Value calls on the lane `setValue`.
     pub set_value: u64,
@@ -84,19 +84,19 @@ pub fn count(plan: &Plan, options: &Options) -> CallCounts {
         change.remove.iter().for_each(|remove| sizes[remove.tag.0 as usize][1] += 1);
         values += usize::from(change.value.is_some());
     }
-    let batches = sizes.as_flattened().iter().map(|size| size.div_ceil(MAX_BULK as u64)).sum();
+    let bulk = sizes.as_flattened().iter().map(|size| size.div_ceil(MAX_BULK as u64)).sum();
     let changes = sizes.as_flattened().iter().sum();
-    let (batches, singles) = match tag_lane(plan, options, changes, batches) {
-        TagLane::Bulk => (batches, 0),
+    let (bulk, singles) = match tag_lane(plan, options, changes, bulk) {
+        TagLane::Bulk => (bulk, 0),
         TagLane::Single => (0, changes),
     };
     let combined = choice.devices.len();
     let moved = moved(plan, options, values, combined);
     let (values, combined) = (values as u64, combined as u64);
-    let minimum = if options.combine { choice.minimum } else { batches + singles + values + 2 * combined };
+    let minimum = if options.combine { choice.minimum } else { bulk + singles + values + 2 * combined };
     let minimum = minimum + u64::from(moved > 0);
     CallCounts {
-        batches,
+        bulk,
         singles,
         set_value: values - moved as u64,
         update_device: moved as u64,
@@ -113,9 +113,9 @@ const MOST_SINGLES: u64 = 1_000;
 const PAGE: u64 = 10_000;
 
 /// How the tag changes go. A bulk call whose answer shows no device costs a read of the whole list as well.
-fn tag_lane(plan: &Plan, options: &Options, changes: u64, batches: u64) -> TagLane {
+fn tag_lane(plan: &Plan, options: &Options, changes: u64, bulk: u64) -> TagLane {
     let pages = plan.header.inventory.devices.div_ceil(PAGE).max(1);
-    let is_fewer = changes <= (batches + pages).min(MOST_SINGLES);
+    let is_fewer = changes <= (bulk + pages).min(MOST_SINGLES);
     let is_open = options.tags == TagRoute::SingleIfFewer && !options.combine;
     if is_open && is_fewer { TagLane::Single } else { TagLane::Bulk }
 }
@@ -150,17 +150,17 @@ pub fn work(plan: &Plan, options: &Options) -> PlannedCalls {
     let calls = sizes().map(|size| size.div_ceil(MAX_BULK)).sum::<usize>();
     let tag_lane = tag_lane(plan, options, sizes().sum::<usize>() as u64, calls as u64);
     let most = if tag_lane == TagLane::Single { 1 } else { MAX_BULK };
-    let mut batches = Vec::new();
+    let mut tags = Vec::new();
     for ((tag, action), mut members) in groups {
         // Within one tag and action the urgent devices fill the first call; priority never makes a call more.
         members.sort_by_key(|(priority, device)| (std::cmp::Reverse(*priority), *device));
         for chunk in members.chunks(most) {
             let devices = chunk.iter().map(|(_, device)| *device).collect();
-            batches.push(BulkCall { tag, action, devices, priority: chunk[0].0 });
+            tags.push(BulkCall { tag, action, devices, priority: chunk[0].0 });
         }
     }
-    batches.sort_by_key(|batch| {
-        (std::cmp::Reverse(batch.priority), std::cmp::Reverse(batch.devices.len()), batch.tag, batch.action)
+    tags.sort_by_key(|call| {
+        (std::cmp::Reverse(call.priority), std::cmp::Reverse(call.devices.len()), call.tag, call.action)
     });
     values.sort_by_key(|call| (std::cmp::Reverse(call.priority), call.device));
     // Every second call moves, so that urgent values go first on both lanes.
@@ -168,7 +168,7 @@ pub fn work(plan: &Plan, options: &Options) -> PlannedCalls {
     for call in values.iter_mut().skip(1).step_by(2).take(moved) {
         call.lane = Lane::UpdateDevice;
     }
-    PlannedCalls { batches, tag_lane, values, combined: choice.devices }
+    PlannedCalls { tags, tag_lane, values, combined: choice.devices }
 }
 
 /// The priority of a change with this cause: that of its rules, 0 where no rule is behind it.
@@ -234,10 +234,10 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_has_one_tag_one_action_and_at_most_500_devices() {
+    fn a_bulk_call_has_one_tag_one_action_and_at_most_500_devices() {
         let devices: Vec<(&[u32], &[u32], bool)> = vec![(&[1], &[2], false); 501];
         let work = work(&plan(&devices), &Options::default());
-        let sizes: Vec<usize> = work.batches.iter().map(|batch| batch.devices.len()).collect();
+        let sizes: Vec<usize> = work.tags.iter().map(|call| call.devices.len()).collect();
         assert_eq!(sizes, [500, 500, 1, 1]);
     }
 
@@ -246,9 +246,9 @@ mod tests {
         let options = Options { tags: TagRoute::SingleIfFewer, ..Options::default() };
         let lanes = |plan: &Plan, options: &Options| {
             let (work, count) = (work(plan, options), count(plan, options));
-            assert_eq!(work.batches.len() as u64, count.batches + count.singles);
-            assert_eq!(count.minimum, count.batches + count.singles);
-            (count.batches, count.singles)
+            assert_eq!(work.tags.len() as u64, count.bulk + count.singles);
+            assert_eq!(count.minimum, count.bulk + count.singles);
+            (count.bulk, count.singles)
         };
         // One tag each and one shared: three bulk calls and one of the list, or four calls that prove themselves.
         let few = plan(&[(&[1, 3], &[], false), (&[1], &[2], false)]);
@@ -313,7 +313,7 @@ mod tests {
             let options = Options { values, combine, ..Options::default() };
             let (work, count) = (work(&plan, &options), count(&plan, &options));
             let on = |lane: Lane| work.values.iter().filter(|call| call.lane == lane).count() as u64;
-            assert_eq!(count.batches, work.batches.len() as u64, "{options:?}");
+            assert_eq!(count.bulk, work.tags.len() as u64, "{options:?}");
             assert_eq!(
                 (count.set_value, count.update_device),
                 (on(Lane::SetValue), on(Lane::UpdateDevice)),
@@ -343,6 +343,6 @@ mod tests {
         plan.causes.push(Cause::Rule(vec![0]));
         plan.changes[1].add[0].cause = CauseIndex(1);
         let work = work(&plan, &Options::default());
-        assert_eq!((work.batches[0].devices.as_slice(), work.batches[0].priority), (&[1, 0][..], 7));
+        assert_eq!((work.tags[0].devices.as_slice(), work.tags[0].priority), (&[1, 0][..], 7));
     }
 }

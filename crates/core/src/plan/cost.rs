@@ -74,7 +74,7 @@ pub fn schedule(plan: &Plan, options: &Options) -> Schedule {
     let counts = [
         // The first value that goes by `PATCH` is a canary, which is read.
         (Lane::Get, calls.combined + u64::from(calls.update_device > 0)),
-        (Lane::BulkTag, calls.batches),
+        (Lane::BulkTag, calls.bulk),
         (Lane::SingleTag, calls.singles),
         (Lane::SetValue, calls.set_value),
         (Lane::UpdateDevice, calls.combined + calls.update_device),

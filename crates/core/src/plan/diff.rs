@@ -102,11 +102,11 @@ fn additions(desired: &Desired<'_>, part: &SettledPart, tag: &Settled, found: &m
     given.difference_with(&tag.any_live);
     if !given.is_empty() {
         // Without a search where only one rule gives the tag.
-        let only = match group.carries.as_slice() {
+        let only = match group.giving.as_slice() {
             [only] => Some(found.causes.number(CauseSource::Rules(vec![only.rule]))),
             _ => None,
         };
-        let only_is_doubted = match group.carries.as_slice() {
+        let only_is_doubted = match group.giving.as_slice() {
             [only] => desired.doubts.of_addition(group, &[only.rule]),
             _ => false,
         };

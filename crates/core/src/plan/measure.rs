@@ -20,7 +20,7 @@ pub(super) fn measures(desired: &Desired<'_>, plan: &Plan) -> Measures {
     let removable = desired
         .groups
         .iter()
-        .filter(|group| group.claimed.is_some() || group.retired.is_some() || !group.bans.is_empty());
+        .filter(|group| group.claimed.is_some() || group.retired.is_some() || !group.forbidding.is_empty());
     let removed: HashSet<TagIndex> =
         plan.changes.iter().flat_map(|change| change.remove.iter().map(|remove| remove.tag)).collect();
     let mut removed: Vec<TagIndex> = removed.into_iter().collect();

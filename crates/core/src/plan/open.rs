@@ -61,8 +61,8 @@ pub(super) fn differences(
     if !added.is_empty() {
         let name = found.names.of_text(&group.name);
         for local in added.iter() {
-            let carries = group.carries.iter().map(|carry| carry.rule);
-            let rules = undecided(desired, carries, part.window.row(local));
+            let givers = group.giving.iter().map(|giver| giver.rule);
+            let rules = undecided(desired, givers, part.window.row(local));
             if !rules.is_empty() {
                 push(local, name, CauseSource::Rules(rules), false);
             }
@@ -76,7 +76,7 @@ pub(super) fn differences(
         }
         for local in removed.iter() {
             let name = found.names.of_live(*spelling);
-            let bans = group.bans.iter().map(|ban| ban.rule);
+            let bans = group.forbidding.iter().map(|ban| ban.rule);
             let rules = undecided(desired, bans, part.window.row(local));
             if let Some(cause) = cause(group, rules) {
                 push(local, name, cause, true);

@@ -29,7 +29,7 @@ pub(super) fn twins(desired: &Desired<'_>) -> Vec<Warning> {
     let renames: HashSet<(&str, &str)> = renames.collect();
     let targets: HashSet<&str> = renames.iter().map(|(_, to)| *to).collect();
     let given =
-        desired.groups.iter().filter(|group| !group.carries.is_empty() || targets.contains(&*group.name));
+        desired.groups.iter().filter(|group| !group.giving.is_empty() || targets.contains(&*group.name));
     let given: BTreeSet<&str> = given.map(|group| &*group.name).collect();
     let patterns = patterns(desired);
     let named = patterns.iter().filter_map(|pattern| match pattern {

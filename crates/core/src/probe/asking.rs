@@ -1,4 +1,4 @@
-//! One call of a probe and its answer, and who carries it out.
+//! One call of a probe, its answer, and the client that makes it.
 
 #![expect(missing_docs, reason = "fields and variants are named by what they hold")]
 
@@ -16,7 +16,7 @@ pub const MAX_CALLS: u32 = 40;
 
 /// One call. Every call is about the one device of the probe, or reads the list.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Ask {
+pub enum ProbeCall {
     /// The device by its id.
     Device,
     /// One page of the list.
@@ -49,44 +49,46 @@ pub enum Ask {
     },
 }
 
-impl Ask {
+impl ProbeCall {
     /// The lane whose budget it spends.
     pub fn lane(&self) -> Lane {
         match self {
-            Ask::Device => Lane::Get,
-            Ask::List { .. } => Lane::List,
-            Ask::Bulk { .. } => Lane::BulkTag,
-            Ask::Single { .. } => Lane::SingleTag,
-            Ask::Value { .. } => Lane::SetValue,
-            Ask::Patch { .. } => Lane::UpdateDevice,
+            ProbeCall::Device => Lane::Get,
+            ProbeCall::List { .. } => Lane::List,
+            ProbeCall::Bulk { .. } => Lane::BulkTag,
+            ProbeCall::Single { .. } => Lane::SingleTag,
+            ProbeCall::Value { .. } => Lane::SetValue,
+            ProbeCall::Patch { .. } => Lane::UpdateDevice,
         }
     }
 
     /// Whether it can change the device.
     pub fn writes(&self) -> bool {
-        !matches!(self, Ask::Device | Ask::List { .. })
+        !matches!(self, ProbeCall::Device | ProbeCall::List { .. })
     }
 
     /// The same as a call of an apply, on the device of the probe; none for the list.
-    pub fn call(&self, device: &Arc<str>) -> Option<Call> {
+    pub fn as_call(&self, device: &Arc<str>) -> Option<Call> {
         let device = Arc::clone(device);
         Some(match self {
-            Ask::Device => Call::Get { device },
-            Ask::List { .. } => return None,
-            Ask::Bulk { tag, action, ids } => {
+            ProbeCall::Device => Call::Get { device },
+            ProbeCall::List { .. } => return None,
+            ProbeCall::Bulk { tag, action, ids } => {
                 Call::BulkTag { tag: Arc::clone(tag), action: *action, devices: ids.clone() }
             }
-            Ask::Single { tag } => Call::SingleTag { tag: Arc::clone(tag), action: TagAction::Add, device },
-            Ask::Value { value } => Call::SetValue { device, value: *value },
-            Ask::Patch { value, tags } => Call::Update { device, value: *value, tags: tags.clone() },
+            ProbeCall::Single { tag } => {
+                Call::SingleTag { tag: Arc::clone(tag), action: TagAction::Add, device }
+            }
+            ProbeCall::Value { value } => Call::SetValue { device, value: *value },
+            ProbeCall::Patch { value, tags } => Call::Update { device, value: *value, tags: tags.clone() },
         })
     }
 
     /// Its shape as evidence: route and parameters, never a name, an id or a tag.
     pub fn shape(&self) -> String {
         match self {
-            Ask::Device => "GET a device by its id".to_owned(),
-            Ask::List { top, skip, filter } => {
+            ProbeCall::Device => "GET a device by its id".to_owned(),
+            ProbeCall::List { top, skip, filter } => {
                 let mut shape = "GET the list".to_owned();
                 if let Some(top) = top {
                     shape.push_str(&format!(", $top={top}"));
@@ -100,13 +102,13 @@ impl Ask {
                 }
                 shape
             }
-            Ask::Bulk { action, ids, .. } => {
+            ProbeCall::Bulk { action, ids, .. } => {
                 let what = if *action == TagAction::Add { "Add" } else { "Remove" };
                 format!("POST the bulk call, {what}, {} ids", ids.len())
             }
-            Ask::Single { .. } => "POST a tag of one device, Add".to_owned(),
-            Ask::Value { .. } => "POST setDeviceValue".to_owned(),
-            Ask::Patch { value, tags } => {
+            ProbeCall::Single { .. } => "POST a tag of one device, Add".to_owned(),
+            ProbeCall::Value { .. } => "POST setDeviceValue".to_owned(),
+            ProbeCall::Patch { value, tags } => {
                 let tags = tags.as_ref().map(|tags| format!("machineTags of {}", tags.len()));
                 let value = value.map(|_| "deviceValue".to_owned());
                 let parts: Vec<String> = value.into_iter().chain(tags).collect();
@@ -183,13 +185,13 @@ impl Answer {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Interrupted(pub String);
 
-/// Who carries out what a probe asks.
-pub trait Asker {
+/// Carries out the calls of a probe.
+pub trait ProbeClient {
     /// Makes one call within the budget; journals it first if it writes. Waits out 429s, renews the token.
     ///
     /// # Errors
     /// The probe has to end.
-    fn ask(&mut self, ask: &Ask) -> impl Future<Output = Result<Answer, Interrupted>>;
+    fn send(&mut self, call: &ProbeCall) -> impl Future<Output = Result<Answer, Interrupted>>;
 
     /// Lets time pass.
     ///

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::asking::{Answer, Ask, Asker, Interrupted, MAX_CALLS};
+use super::asking::{Answer, Interrupted, MAX_CALLS, ProbeCall, ProbeClient};
 use super::judge::is_refusal;
 use super::measure::{FOUND, Measured};
 use super::scratch::is_scratch;
@@ -41,13 +41,13 @@ impl Leftover {
 ///
 /// # Errors
 /// The device cannot be read or does not come back; in words, for `doctor`.
-pub async fn clean_up<A: Asker>(
-    asker: &mut A,
+pub async fn clean_up<A: ProbeClient>(
+    client: &mut A,
     id: &Arc<str>,
     leftover: &Leftover,
 ) -> Result<DeviceState, Interrupted> {
     let before = leftover.before.as_ref();
-    let mut calls = Calls { asker, left: leftover.calls };
+    let mut calls = Calls { client, left: leftover.calls };
     let mut unseen: Vec<Arc<str>> = leftover.tags.clone();
     // A read that lags shows tags that are gone: adding one that is there changes nothing.
     let mut unsure: Vec<Arc<str>> = own(before).cloned().collect();
@@ -69,8 +69,8 @@ pub async fn clean_up<A: Asker>(
         let mut shown = None;
         for work in due {
             let (tag, action) = &work;
-            let ask = Ask::Bulk { tag: Arc::clone(tag), action: *action, ids: vec![Arc::clone(id)] };
-            let answer = calls.ask(&ask).await?;
+            let call = ProbeCall::Bulk { tag: Arc::clone(tag), action: *action, ids: vec![Arc::clone(id)] };
+            let answer = calls.send(&call).await?;
             shown = None;
             if answer.is_success() || is_refusal(&answer) {
                 unseen.retain(|unseen| unseen != tag);
@@ -83,7 +83,7 @@ pub async fn clean_up<A: Asker>(
         now = match shown {
             Some(shown) => Some(shown),
             None => {
-                calls.asker.pause(waits.next().unwrap_or(WAITS[WAITS.len() - 1])).await?;
+                calls.client.pause(waits.next().unwrap_or(WAITS[WAITS.len() - 1])).await?;
                 Some(calls.read().await?)
             }
         };
@@ -112,22 +112,22 @@ fn own(before: Option<&DeviceState>) -> impl Iterator<Item = &Arc<str>> {
 }
 
 struct Calls<'a, A> {
-    asker: &'a mut A,
+    client: &'a mut A,
     left: u32,
 }
 
-impl<A: Asker> Calls<'_, A> {
-    async fn ask(&mut self, ask: &Ask) -> Result<Answer, Interrupted> {
+impl<A: ProbeClient> Calls<'_, A> {
+    async fn send(&mut self, call: &ProbeCall) -> Result<Answer, Interrupted> {
         let Some(left) = self.left.checked_sub(1) else {
             let why = "the device still shows what the probe wrote; it may lag behind: clean up again in some minutes";
             return Err(Interrupted(why.to_owned()));
         };
         self.left = left;
-        self.asker.ask(ask).await
+        self.client.send(call).await
     }
 
     async fn read(&mut self) -> Result<DeviceState, Interrupted> {
-        let answer = self.ask(&Ask::Device).await?;
+        let answer = self.send(&ProbeCall::Device).await?;
         let shape = answer.shape();
         let device = answer.device.filter(|_| (200..300).contains(&answer.status));
         device.ok_or_else(|| Interrupted(format!("the device cannot be read ({shape})")))

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::asking::{Answer, Ask, Asker, Interrupted, MAX_CALLS};
+use super::asking::{Answer, Interrupted, MAX_CALLS, ProbeCall, ProbeClient};
 use super::judge::{
     Kept, MeasuredVerdict, accepted, answered, is_refusal, kept_blanks, kept_case, kept_length, shows,
 };
@@ -57,15 +57,15 @@ pub struct Measured {
 
 /// Asks every question. The device may carry scratch tags afterwards: [`super::clean_up`] is the caller's next step, also
 /// after an interruption.
-pub async fn measure<A: Asker>(
-    asker: &mut A,
+pub async fn measure<A: ProbeClient>(
+    client: &mut A,
     device: &ProbedDevice,
     tags: &ScratchTags,
     tool: &str,
 ) -> Measured {
     let profile = ServiceProfile::default();
     let (left, patched) = (BTreeSet::new(), false);
-    let mut probe = Probe { asker, device, tags, tool, calls: 0, before: None, left, patched, profile };
+    let mut probe = Probe { client, device, tags, tool, calls: 0, before: None, left, patched, profile };
     let interrupted = probe.run().await.err();
     for question in Question::ALL {
         if !probe.profile.findings.iter().any(|finding| finding.question == question.word()) {
@@ -92,7 +92,7 @@ pub async fn measure<A: Asker>(
 }
 
 struct Probe<'a, A> {
-    asker: &'a mut A,
+    client: &'a mut A,
     device: &'a ProbedDevice,
     tags: &'a ScratchTags,
     tool: &'a str,
@@ -103,9 +103,9 @@ struct Probe<'a, A> {
     profile: ServiceProfile,
 }
 
-impl<A: Asker> Probe<'_, A> {
+impl<A: ProbeClient> Probe<'_, A> {
     async fn run(&mut self) -> Result<(), Interrupted> {
-        let Some(seen) = self.ask(&Ask::Device).await? else { return Ok(()) };
+        let Some(seen) = self.send(&ProbeCall::Device).await? else { return Ok(()) };
         let Some(before) = seen.device.clone().filter(|_| seen.is_success()) else {
             return Err(Interrupted(format!("the device cannot be read ({})", seen.shape())));
         };
@@ -120,32 +120,32 @@ impl<A: Asker> Probe<'_, A> {
     }
 
     /// One call; `None` once no more are left for measuring.
-    async fn ask(&mut self, ask: &Ask) -> Result<Option<Answer>, Interrupted> {
+    async fn send(&mut self, call: &ProbeCall) -> Result<Option<Answer>, Interrupted> {
         if self.calls + LEFT_FOR_CLEANING >= MAX_CALLS - FOUND {
             return Ok(None);
         }
         self.calls += 1;
-        let added = match ask {
-            Ask::Bulk { tag, action: TagAction::Add, .. } | Ask::Single { tag } => {
+        let added = match call {
+            ProbeCall::Bulk { tag, action: TagAction::Add, .. } | ProbeCall::Single { tag } => {
                 Some(tag).filter(|tag| self.left.insert(Arc::clone(tag)))
             }
             _ => None,
         };
-        self.patched |= matches!(ask, Ask::Patch { .. });
-        let answer = self.asker.ask(ask).await?;
+        self.patched |= matches!(call, ProbeCall::Patch { .. });
+        let answer = self.client.send(call).await?;
         if let Some(tag) = added.filter(|_| (400..500).contains(&answer.status) && answer.status != 408) {
             // What was refused had no effect.
             self.left.remove(tag);
         }
         // The answer to a write knows better than any read, which may lag.
-        if let Some(device) = answer.device.as_ref().filter(|_| ask.writes() && answer.is_success()) {
+        if let Some(device) = answer.device.as_ref().filter(|_| call.writes() && answer.is_success()) {
             self.left = device.tags.iter().filter(|tag| is_scratch(tag)).cloned().collect();
             let before = self.before.iter().flat_map(|before| &before.tags);
             self.patched &= !before.filter(|tag| !is_scratch(tag)).all(|tag| device.tags.contains(tag));
         }
         if let Some(with_wait) = answer.throttled.first() {
             let verdict = if *with_wait { "withRetryAfter" } else { "withoutRetryAfter" };
-            let evidence = vec![Evidence { request: ask.shape(), answer: "429".to_owned() }];
+            let evidence = vec![Evidence { request: call.shape(), answer: "429".to_owned() }];
             self.find(Question::Throttle, Some((verdict, None)), evidence);
         }
         Ok(Some(answer))
@@ -155,16 +155,16 @@ impl<A: Asker> Probe<'_, A> {
     async fn settle(
         &mut self,
         question: Question,
-        ask: &Ask,
+        call: &ProbeCall,
         judge: impl FnOnce(&Answer) -> MeasuredVerdict,
     ) -> Result<Option<Answer>, Interrupted> {
-        let Some(answer) = self.ask(ask).await? else { return Ok(None) };
-        self.note(question, ask, &answer, judge(&answer));
+        let Some(answer) = self.send(call).await? else { return Ok(None) };
+        self.note(question, call, &answer, judge(&answer));
         Ok(Some(answer))
     }
 
-    fn note(&mut self, question: Question, ask: &Ask, answer: &Answer, verdict: MeasuredVerdict) {
-        let evidence = vec![Evidence { request: ask.shape(), answer: answer.shape() }];
+    fn note(&mut self, question: Question, call: &ProbeCall, answer: &Answer, verdict: MeasuredVerdict) {
+        let evidence = vec![Evidence { request: call.shape(), answer: answer.shape() }];
         self.find(question, verdict, evidence);
     }
 
@@ -180,7 +180,7 @@ impl<A: Asker> Probe<'_, A> {
             number,
             reason,
             evidence,
-            measured_at: self.asker.now().to_string(),
+            measured_at: self.client.now().to_string(),
             tool: self.tool.to_owned(),
             stale_since: None,
         });
@@ -194,27 +194,27 @@ impl<A: Asker> Probe<'_, A> {
     }
 
     async fn paging(&mut self) -> Result<(), Interrupted> {
-        let list = |top, skip| Ask::List { top, skip, filter: None };
+        let list = |top, skip| ProbeCall::List { top, skip, filter: None };
         let linked = |answer: &Answer| -> MeasuredVerdict {
             answer.is_success().then_some((if answer.next_link { "present" } else { "absent" }, None))
         };
-        let first = self.ask(&list(Some(FULL_PAGE), 0)).await?;
+        let first = self.send(&list(Some(FULL_PAGE), 0)).await?;
         let Some(first) = first.filter(Answer::is_success) else { return Ok(()) };
         let rows = first.rows as u64;
         // A link is only owed where there is more.
         let beyond = list(Some(1), u32::try_from(first.rows).unwrap_or(FULL_PAGE));
-        let Some(more) = self.ask(&beyond).await? else { return Ok(()) };
+        let Some(more) = self.send(&beyond).await? else { return Ok(()) };
         let is_whole = more.is_success() && more.rows == 0 && !first.next_link && rows < u64::from(FULL_PAGE);
-        let ask = list(Some(FULL_PAGE), 0);
+        let call = list(Some(FULL_PAGE), 0);
         if is_whole {
-            self.note(Question::PageSize, &ask, &first, Some(("atLeast", Some(rows))));
+            self.note(Question::PageSize, &call, &first, Some(("atLeast", Some(rows))));
             for question in [Question::LinkWithTop, Question::LinkWithoutTop, Question::SkipBeyondPage] {
                 self.skip(question, "the whole tenant fits one page");
             }
             return Ok(());
         }
-        self.note(Question::PageSize, &ask, &first, Some(("measured", Some(rows))));
-        self.note(Question::LinkWithTop, &ask, &first, linked(&first));
+        self.note(Question::PageSize, &call, &first, Some(("measured", Some(rows))));
+        self.note(Question::LinkWithTop, &call, &first, linked(&first));
         let goes_on = match (more.is_success(), more.rows) {
             (true, 0) => Some(("capped", None)),
             (true, _) => Some(("goesOn", None)),
@@ -233,8 +233,8 @@ impl<A: Asker> Probe<'_, A> {
             (Question::FilterRbacGroupId, "rbacGroupId eq 0"),
         ];
         for (question, filter) in asked {
-            let ask = Ask::List { top: Some(1), skip: 0, filter: Some(filter.to_owned()) };
-            self.settle(question, &ask, accepted).await?;
+            let call = ProbeCall::List { top: Some(1), skip: 0, filter: Some(filter.to_owned()) };
+            self.settle(question, &call, accepted).await?;
         }
         self.settle(Question::FilterId, &by_id(&self.device.id), accepted).await?;
         Ok(())
@@ -251,8 +251,8 @@ impl<A: Asker> Probe<'_, A> {
         findings.any(|finding| finding.question == Question::BulkAnswer.word() && is_taken(finding))
     }
 
-    fn bulk(&self, tag: &str, action: TagAction, ids: &[&Arc<str>]) -> Ask {
-        Ask::Bulk { tag: tag.into(), action, ids: ids.iter().map(|id| Arc::clone(id)).collect() }
+    fn bulk(&self, tag: &str, action: TagAction, ids: &[&Arc<str>]) -> ProbeCall {
+        ProbeCall::Bulk { tag: tag.into(), action, ids: ids.iter().map(|id| Arc::clone(id)).collect() }
     }
 
     /// The device's tags after a write: from its answer, else from the answer to setting the value that it has, else read.
@@ -267,7 +267,7 @@ impl<A: Asker> Probe<'_, A> {
                 return Ok(Some(TagsSeen { tags: device.tags, may_lag: false }));
             }
         }
-        let read = self.ask(&Ask::Device).await?;
+        let read = self.send(&ProbeCall::Device).await?;
         let device = read.filter(Answer::is_success).and_then(|read| read.device);
         Ok(device.map(|device| TagsSeen { tags: device.tags, may_lag: true }))
     }
@@ -298,9 +298,9 @@ impl<A: Asker> Probe<'_, A> {
         ];
         let mut tried = Vec::new();
         for (question, tag, judge) in cases {
-            let ask = self.bulk(tag, TagAction::Add, &[&id]);
-            let Some(answer) = self.ask(&ask).await? else { break };
-            tried.push((question, tag, judge, ask, answer));
+            let call = self.bulk(tag, TagAction::Add, &[&id]);
+            let Some(answer) = self.send(&call).await? else { break };
+            tried.push((question, tag, judge, call, answer));
         }
         // One read shows them all: none of them undoes another.
         let last = tried.iter().rev().map(|(_, tag, _, _, answer)| (*tag, answer));
@@ -311,7 +311,7 @@ impl<A: Asker> Probe<'_, A> {
         };
         // A read that lags shows none of them, or only some.
         let seen = seen.filter(|seen| !seen.may_lag || last.is_some_and(|(tag, _)| shows(&seen.tags, tag)));
-        for (question, tag, judge, ask, answer) in &tried {
+        for (question, tag, judge, call, answer) in &tried {
             let verdict = if answer.is_success() {
                 seen.as_ref().and_then(|seen| judge(&seen.tags, tag))
             } else if is_refusal(answer) && *question != Question::TagCase {
@@ -319,7 +319,7 @@ impl<A: Asker> Probe<'_, A> {
             } else {
                 None
             };
-            self.note(*question, ask, answer, verdict);
+            self.note(*question, call, answer, verdict);
         }
         Ok(())
     }
@@ -368,7 +368,7 @@ impl<A: Asker> Probe<'_, A> {
             return Ok(None);
         };
         let shown = |answer: &Answer| answered(answer, answer.device.is_some());
-        self.settle(Question::ValueAnswer, &Ask::Value { value }, shown).await
+        self.settle(Question::ValueAnswer, &ProbeCall::Value { value }, shown).await
     }
 
     async fn patch(&mut self, before: &DeviceState) -> Result<(), Interrupted> {
@@ -395,8 +395,8 @@ impl<A: Asker> Probe<'_, A> {
             return Ok(());
         }
         let Some(value) = before.value.as_deref().and_then(DeviceValue::parse) else { return Ok(()) };
-        let ask = Ask::Patch { value: Some(value), tags: None };
-        let Some(answer) = self.ask(&ask).await? else { return Ok(()) };
+        let call = ProbeCall::Patch { value: Some(value), tags: None };
+        let Some(answer) = self.send(&call).await? else { return Ok(()) };
         let (plain, second): (Arc<str>, Arc<str>) =
             (self.tags.plain.as_str().into(), self.tags.second.as_str().into());
         let now = if answer.is_success() { self.tags_after(Some(&answer)).await? } else { None };
@@ -407,15 +407,15 @@ impl<A: Asker> Probe<'_, A> {
             Some(_) => Some(("losesTags", None)),
             None => is_refusal(&answer).then_some(("refused", None)),
         };
-        self.note(Question::PatchValue, &ask, &answer, verdict);
+        self.note(Question::PatchValue, &call, &answer, verdict);
         if !now.is_some_and(|now| now.contains(&plain) && now.contains(&second)) {
             self.skip(Question::PatchTags, "the device does not show the two tags that tell");
             return Ok(());
         }
         // Only tags that the device has, so that nothing new is pinned; one scratch tag is left out.
         let list: Vec<Arc<str>> = own.iter().chain([&plain]).cloned().collect();
-        let ask = Ask::Patch { value: None, tags: Some(list.clone()) };
-        let Some(answer) = self.ask(&ask).await? else { return Ok(()) };
+        let call = ProbeCall::Patch { value: None, tags: Some(list.clone()) };
+        let Some(answer) = self.send(&call).await? else { return Ok(()) };
         let verdict = if answer.is_success() {
             let now = self.tags_after(Some(&answer)).await?;
             let now = now.filter(|seen| !seen.may_lag).map(|seen| seen.tags);
@@ -427,7 +427,7 @@ impl<A: Asker> Probe<'_, A> {
         } else {
             is_refusal(&answer).then_some(("refused", None))
         };
-        self.note(Question::PatchTags, &ask, &answer, verdict);
+        self.note(Question::PatchTags, &call, &answer, verdict);
         Ok(())
     }
 
@@ -438,13 +438,13 @@ impl<A: Asker> Probe<'_, A> {
         }
         let id = self.device.id.clone();
         let tag: Arc<str> = format!("{}-lag", self.tags.plain).into();
-        let single = Ask::Single { tag: Arc::clone(&tag) };
+        let single = ProbeCall::Single { tag: Arc::clone(&tag) };
         let shown = |answer: &Answer| answered(answer, answer.device.is_some());
         let mut write = single;
         let mut written = self.settle(Question::SingleAnswer, &write, shown).await?;
         if !written.as_ref().is_some_and(Answer::is_success) {
             write = self.bulk(&tag, TagAction::Add, &[&id]);
-            written = self.ask(&write).await?;
+            written = self.send(&write).await?;
         }
         let Some(written) = written.filter(Answer::is_success) else { return Ok(()) };
         let takes_id =
@@ -452,20 +452,20 @@ impl<A: Asker> Probe<'_, A> {
                 finding.question == Question::FilterId.word() && finding.verdict == "accepted"
             });
         // Where the device cannot be read, its own route shows what reads show.
-        let ask = if takes_id { by_id(&id) } else { Ask::Device };
+        let call = if takes_id { by_id(&id) } else { ProbeCall::Device };
         let mut waited = 0;
         for at in LAG_READS {
             if at > waited {
-                self.asker.pause(Duration::from_secs(at - waited)).await?;
+                self.client.pause(Duration::from_secs(at - waited)).await?;
                 waited = at;
             }
-            let Some(answer) = self.ask(&ask).await? else { break };
+            let Some(answer) = self.send(&call).await? else { break };
             let Some(device) = answer.device.as_ref().filter(|_| answer.is_success()) else {
                 self.skip(Question::ListLag, "the device cannot be read");
                 return Ok(());
             };
             if device.tags.contains(&tag) {
-                self.note(Question::ListLag, &ask, &answer, Some(("measured", Some(at))));
+                self.note(Question::ListLag, &call, &answer, Some(("measured", Some(at))));
                 return Ok(());
             }
         }
@@ -482,6 +482,6 @@ struct TagsSeen {
 }
 
 /// The list, asked for one device.
-fn by_id(id: &str) -> Ask {
-    Ask::List { top: Some(1), skip: 0, filter: Some(format!("id eq '{id}'")) }
+fn by_id(id: &str) -> ProbeCall {
+    ProbeCall::List { top: Some(1), skip: 0, filter: Some(format!("id eq '{id}'")) }
 }

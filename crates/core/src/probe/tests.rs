@@ -138,26 +138,26 @@ impl Service {
     }
 }
 
-impl Asker for Service {
-    async fn ask(&mut self, ask: &Ask) -> Result<Answer, Interrupted> {
+impl ProbeClient for Service {
+    async fn send(&mut self, call: &ProbeCall) -> Result<Answer, Interrupted> {
         if self.calls == self.stop_at {
             return Err(Interrupted("a signal".to_owned()));
         }
         self.calls += 1;
-        Ok(match ask {
-            Ask::Device => self.shown(true),
-            Ask::List { top, skip, filter } => self.list(*top, *skip, filter.as_deref()),
-            Ask::Bulk { tag, action, ids } => self.bulk(tag, *action, ids),
-            Ask::Single { tag } if self.takes_single => {
+        Ok(match call {
+            ProbeCall::Device => self.shown(true),
+            ProbeCall::List { top, skip, filter } => self.list(*top, *skip, filter.as_deref()),
+            ProbeCall::Bulk { tag, action, ids } => self.bulk(tag, *action, ids),
+            ProbeCall::Single { tag } if self.takes_single => {
                 let answer = self.bulk(tag, TagAction::Add, &[DEVICE.into()]);
                 if answer.is_success() { self.shown(self.single_answers) } else { answer }
             }
-            Ask::Single { .. } => Service::refused("BadRequest", "no such route"),
-            Ask::Value { value } => {
+            ProbeCall::Single { .. } => Service::refused("BadRequest", "no such route"),
+            ProbeCall::Value { value } => {
                 assert_eq!(value.word(), "Normal", "only the value that the device has");
                 self.shown(true)
             }
-            Ask::Patch { value, tags } => {
+            ProbeCall::Patch { value, tags } => {
                 assert!(value.is_some() || tags.as_ref().is_some_and(|tags| !tags.is_empty()));
                 match tags {
                     Some(tags) if self.patch_replaces => self.tags = tags.clone(),

@@ -2,7 +2,7 @@
 
 use crate::plan::{Plan, Withheld};
 
-use super::change::{Class, ReportRow, What, device_rows};
+use super::change::{Class, ReportRow, ReportedChange, device_rows};
 use super::model::{Model, Subject};
 
 impl<'a> Model<'a> {
@@ -54,7 +54,7 @@ fn unresolved_rows(plan: &Plan) -> impl Iterator<Item = ReportRow<'_>> {
         entry.devices.iter().map(move |device| ReportRow {
             id: &device.id,
             name: device.name.as_deref(),
-            what: What::Add(&entry.template),
+            what: ReportedChange::Add(&entry.template),
             cause: None,
             class: Class::Withheld,
             origin: None,

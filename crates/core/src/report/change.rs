@@ -74,7 +74,7 @@ impl ChangeOrigin {
 
 /// What changes on a device, with its names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum What<'a> {
+pub enum ReportedChange<'a> {
     Add(&'a str),
     Remove(&'a str),
     Value {
@@ -85,46 +85,46 @@ pub enum What<'a> {
     },
 }
 
-impl<'a> What<'a> {
+impl<'a> ReportedChange<'a> {
     /// `add`, `remove`, `value`.
     pub fn action(self) -> &'static str {
         match self {
-            What::Add(_) => "add",
-            What::Remove(_) => "remove",
-            What::Value { .. } => "value",
+            ReportedChange::Add(_) => "add",
+            ReportedChange::Remove(_) => "remove",
+            ReportedChange::Value { .. } => "value",
         }
     }
 
     /// `+`, `-`, `~`.
     pub fn symbol(self) -> &'static str {
         match self {
-            What::Add(_) => "+",
-            What::Remove(_) => "-",
-            What::Value { .. } => "~",
+            ReportedChange::Add(_) => "+",
+            ReportedChange::Remove(_) => "-",
+            ReportedChange::Value { .. } => "~",
         }
     }
 
     /// The tag, in quotes where white space ends it, or `Normal → High`.
     pub fn label(self) -> String {
         match self {
-            What::Add(tag) | What::Remove(tag) => escape::tag(tag).into_owned(),
-            What::Value { from, to } => format!("{} → {to}", from.unwrap_or("(none)")),
+            ReportedChange::Add(tag) | ReportedChange::Remove(tag) => escape::tag(tag).into_owned(),
+            ReportedChange::Value { from, to } => format!("{} → {to}", from.unwrap_or("(none)")),
         }
     }
 
     pub fn tag(self) -> Option<&'a str> {
         match self {
-            What::Add(tag) | What::Remove(tag) => Some(tag),
-            What::Value { .. } => None,
+            ReportedChange::Add(tag) | ReportedChange::Remove(tag) => Some(tag),
+            ReportedChange::Value { .. } => None,
         }
     }
 
     /// The class of such a change when it is planned.
     pub fn class(self) -> Class {
         match self {
-            What::Add(_) => Class::Missing,
-            What::Remove(_) => Class::Extra,
-            What::Value { .. } => Class::Value,
+            ReportedChange::Add(_) => Class::Missing,
+            ReportedChange::Remove(_) => Class::Extra,
+            ReportedChange::Value { .. } => Class::Value,
         }
     }
 }
@@ -134,7 +134,7 @@ impl<'a> What<'a> {
 pub struct ReportRow<'a> {
     pub id: &'a str,
     pub name: Option<&'a str>,
-    pub what: What<'a>,
+    pub what: ReportedChange<'a>,
     /// Why; `None` for an outcome whose change the plan does not hold.
     pub cause: Option<CauseIndex>,
     /// As a finding.
@@ -159,11 +159,11 @@ impl ReportRow<'_> {
 
 impl Totals {
     /// Counts one change.
-    pub(super) fn count(&mut self, what: What<'_>) {
+    pub(super) fn count(&mut self, what: ReportedChange<'_>) {
         match what {
-            What::Add(_) => self.additions += 1,
-            What::Remove(_) => self.removals += 1,
-            What::Value { .. } => self.values += 1,
+            ReportedChange::Add(_) => self.additions += 1,
+            ReportedChange::Remove(_) => self.removals += 1,
+            ReportedChange::Value { .. } => self.values += 1,
         }
     }
 }
@@ -172,13 +172,13 @@ impl Totals {
 pub fn device_rows<'a>(
     plan: &'a Plan,
     device: &'a DeviceChange,
-) -> impl Iterator<Item = (What<'a>, CauseIndex)> + use<'a> {
+) -> impl Iterator<Item = (ReportedChange<'a>, CauseIndex)> + use<'a> {
     let name = |tag: TagIndex| &*plan.tags[tag.0 as usize];
-    let add = device.add.iter().map(move |change| (What::Add(name(change.tag)), change.cause));
-    let remove = device.remove.iter().map(move |change| (What::Remove(name(change.tag)), change.cause));
-    let value = device
-        .value
-        .iter()
-        .map(|change| (What::Value { from: device.observed_value.as_deref(), to: change.to }, change.cause));
+    let add = device.add.iter().map(move |change| (ReportedChange::Add(name(change.tag)), change.cause));
+    let remove =
+        device.remove.iter().map(move |change| (ReportedChange::Remove(name(change.tag)), change.cause));
+    let value = device.value.iter().map(|change| {
+        (ReportedChange::Value { from: device.observed_value.as_deref(), to: change.to }, change.cause)
+    });
     add.chain(remove).chain(value)
 }

@@ -9,7 +9,7 @@ use crate::plan::consequences::GroupMove;
 use super::consequences;
 use super::escape;
 use super::last;
-use super::model::{Model, ReportRow, What};
+use super::model::{Model, ReportRow, ReportedChange};
 use super::row::{self, cause_name};
 use super::words;
 
@@ -84,8 +84,8 @@ fn cells(model: &Model<'_>, row: &ReportRow<'_>) -> [String; OF_CHANGE] {
     let plan = model.plan();
     let cause = row.cause.and_then(|index| plan.causes.get(index.0 as usize));
     let (from, to) = match row.what {
-        What::Value { from, to } => (from.unwrap_or_default(), to.word()),
-        What::Add(_) | What::Remove(_) => ("", ""),
+        ReportedChange::Value { from, to } => (from.unwrap_or_default(), to.word()),
+        ReportedChange::Add(_) | ReportedChange::Remove(_) => ("", ""),
     };
     let name = row.aside.and_then(|aside| aside.name.clone());
     let name =

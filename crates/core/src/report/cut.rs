@@ -6,7 +6,7 @@
 use itertools::Itertools;
 
 use super::fold::Line;
-use super::model::{ChangeGroup, Totals, What};
+use super::model::{ChangeGroup, ReportedChange, Totals};
 use super::sentences;
 
 use super::words::{counted, length, number};
@@ -72,7 +72,7 @@ pub(super) fn tables(
 
 fn rendered(line: &Line<'_, '_>, row: &dyn Fn(&Line<'_, '_>) -> String) -> CutRow {
     let must = match line {
-        Line::Group(group) => matches!(group.what, What::Remove(_)) || group.error.is_some(),
+        Line::Group(group) => matches!(group.what, ReportedChange::Remove(_)) || group.error.is_some(),
         Line::Tags { .. } | Line::Rest { .. } => false,
     };
     let mut sum = Totals::default();
@@ -129,7 +129,9 @@ fn short(
     short_row: &dyn Fn(&ChangeGroup<'_>) -> (String, String),
 ) -> String {
     let groups = lines.iter().filter_map(|line| match line {
-        Line::Group(group) if matches!(group.what, What::Remove(_)) || group.error.is_some() => Some(*group),
+        Line::Group(group) if matches!(group.what, ReportedChange::Remove(_)) || group.error.is_some() => {
+            Some(*group)
+        }
         _ => None,
     });
     let mut causes: Vec<(String, Vec<(u64, String)>)> = Vec::new();

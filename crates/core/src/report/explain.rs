@@ -8,7 +8,7 @@ use std::io::{self, Write};
 use crate::desired::GapReason;
 use crate::diagnostic::Place;
 use crate::explain::{
-    ClaimKind, Condition, Explanation, GroupExplained, NoTag, Stated, Statement, Stay, StayReason,
+    ClaimKind, Condition, Explanation, GroupExplained, KeptBy, KeptReason, NoTag, Stated, Statement,
     TagExplained, ValueExplained, Verdict,
 };
 use crate::plan::WithheldReason;
@@ -183,24 +183,24 @@ fn value_lines(value: &ValueExplained, style: &Style, out: &mut dyn Write) -> io
 }
 
 /// What keeps a tag or value as it is; nothing where the reason is all that is known.
-fn stays(stay: Option<&Stay>, style: &Style, out: &mut dyn Write) -> io::Result<()> {
+fn stays(stay: Option<&KeptBy>, style: &Style, out: &mut dyn Write) -> io::Result<()> {
     let Some(stay) = stay else { return Ok(()) };
     let place = stay.place.as_ref().map_or_else(String::new, |place| format!(" at {}", at(place)));
     let name = stay.name.as_ref().map(|name| format!("\"{}\"{place}", shown(name)));
     let notes = shown(&stay.notes.join("; "));
     let notes = if notes.is_empty() { notes } else { format!(": {notes}") };
     let text = match (stay.reason, name) {
-        (StayReason::Unclaimed, _) => "stays: no entry of `claims` covers it".to_owned(),
-        (StayReason::Undecided, Some(rule)) => {
+        (KeptReason::Unclaimed, _) => "stays: no entry of `claims` covers it".to_owned(),
+        (KeptReason::Undecided, Some(rule)) => {
             format!("stays as it is: it cannot be decided whether rule {rule} applies")
         }
-        (StayReason::Withheld(WithheldReason::Protected), Some(protection)) => {
+        (KeptReason::Withheld(WithheldReason::Protected), Some(protection)) => {
             format!("stays as it is: protection {protection} covers the device{notes}")
         }
-        (StayReason::Withheld(WithheldReason::Unresolved), Some(rule)) => {
+        (KeptReason::Withheld(WithheldReason::Unresolved), Some(rule)) => {
             format!("stays as it is: data is missing that rule {rule} reads")
         }
-        (StayReason::Withheld(WithheldReason::Untrusted), _) => {
+        (KeptReason::Withheld(WithheldReason::Untrusted), _) => {
             format!("stays as it is while what was read cannot be believed{notes}")
         }
         _ => return Ok(()),

@@ -13,7 +13,7 @@ use crate::plan::{Cause, Plan, Withheld};
 use super::consequences;
 use super::escape::clip;
 use super::last;
-use super::model::{ChangeGroup, ChangeOrigin, Class, Model, Subject, What};
+use super::model::{ChangeGroup, ChangeOrigin, Class, Model, ReportedChange, Subject};
 use super::refusal;
 use super::renamed;
 use super::sentences;
@@ -63,7 +63,9 @@ pub fn findings<'a>(model: &Model<'a>) -> Vec<ReportFinding<'a>> {
     let mut rest = (0, 0);
     for part in &model.parts {
         for group in renamed::joined(model, &part.groups).iter() {
-            if findings.len() < MOST || matches!(group.what, What::Remove(_)) && findings.len() < 2 * MOST {
+            if findings.len() < MOST
+                || matches!(group.what, ReportedChange::Remove(_)) && findings.len() < 2 * MOST
+            {
                 findings.push(grouped(model, group, part.origin));
             } else {
                 rest.0 += 1;
@@ -185,9 +187,9 @@ fn grouped<'a>(
 /// `add tag "Tier0"`.
 fn title(group: &ChangeGroup<'_>) -> String {
     match group.what {
-        What::Add(tag) => format!("add tag \"{tag}\""),
-        What::Remove(tag) => format!("remove tag \"{tag}\""),
-        What::Value { .. } => format!("value {}", clip(&group.what.label(), 100)),
+        ReportedChange::Add(tag) => format!("add tag \"{tag}\""),
+        ReportedChange::Remove(tag) => format!("remove tag \"{tag}\""),
+        ReportedChange::Value { .. } => format!("value {}", clip(&group.what.label(), 100)),
     }
 }
 
@@ -200,22 +202,22 @@ fn sentence(model: &Model<'_>, group: &ChangeGroup<'_>) -> String {
         return format!("{} on {devices}: {}{error}", title(group), outcome_phrase(outcome));
     }
     match (model.input.subject, group.what) {
-        (Subject::Drift, What::Add(tag)) => {
+        (Subject::Drift, ReportedChange::Add(tag)) => {
             format!("{devices} {} tag \"{tag}\"", noun_for(count, "lacks|lack"))
         }
-        (Subject::Drift, What::Remove(tag)) => {
+        (Subject::Drift, ReportedChange::Remove(tag)) => {
             format!("{devices} {} tag \"{tag}\" and should not", noun_for(count, "carries|carry"))
         }
-        (Subject::Drift, What::Value { from, to }) => {
+        (Subject::Drift, ReportedChange::Value { from, to }) => {
             let has = noun_for(count, "has|have");
             format!("{devices} {has} the value {} and should have {to}", clip(from.unwrap_or("(none)"), 40))
         }
-        (_, What::Add(tag)) => format!("will add tag \"{tag}\" to {devices}"),
-        (_, What::Remove(tag)) => match renamed::gained(model, group) {
+        (_, ReportedChange::Add(tag)) => format!("will add tag \"{tag}\" to {devices}"),
+        (_, ReportedChange::Remove(tag)) => match renamed::gained(model, group) {
             Some(to) => format!("will rename tag \"{tag}\" to \"{to}\" on {devices}"),
             None => format!("will remove tag \"{tag}\" from {devices}"),
         },
-        (_, What::Value { from, to }) => {
+        (_, ReportedChange::Value { from, to }) => {
             format!("will set the value {to} (now {}) on {devices}", clip(from.unwrap_or("(none)"), 40))
         }
     }

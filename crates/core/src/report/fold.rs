@@ -4,7 +4,7 @@
 
 use crate::plan::CauseIndex;
 
-use super::model::{ChangeGroup, Totals, What};
+use super::model::{ChangeGroup, ReportedChange, Totals};
 
 /// Groups with one cause before they are shown as one line: a template can yield hundreds of tags.
 const TAGS_OF_ONE_CAUSE: usize = 6;
@@ -48,8 +48,10 @@ impl Line<'_, '_> {
     /// Adds its changes to a sum; devices are not counted, for one may be in several lines.
     pub fn add_to(&self, sum: &mut Totals) {
         match self {
-            Line::Group(ChangeGroup { what: What::Value { .. }, .. }) => sum.values += self.changes(),
-            Line::Group(group @ ChangeGroup { what: What::Remove(_), .. }) => {
+            Line::Group(ChangeGroup { what: ReportedChange::Value { .. }, .. }) => {
+                sum.values += self.changes()
+            }
+            Line::Group(group @ ChangeGroup { what: ReportedChange::Remove(_), .. }) => {
                 sum.removals += group.devices();
                 sum.additions += group.gained;
             }
@@ -81,7 +83,7 @@ impl Line<'_, '_> {
 /// A planned removal is always named. How changes ended may be summed up: a service that words every rejection differently
 /// would otherwise fill the screen with one line a device.
 fn is_foldable(group: &ChangeGroup<'_>) -> bool {
-    group.outcome.is_some() || !matches!(group.what, What::Remove(_))
+    group.outcome.is_some() || !matches!(group.what, ReportedChange::Remove(_))
 }
 
 /// All groups as they are.
@@ -95,7 +97,7 @@ pub fn folded<'m, 'a>(groups: &'m [ChangeGroup<'a>], most: usize) -> Vec<Line<'m
     let mut places = hashbrown::HashMap::new();
     for group in groups {
         let additions = match (group.what, group.cause) {
-            (What::Add(_), Some(cause)) if group.error.is_none() => Some((cause, group.outcome)),
+            (ReportedChange::Add(_), Some(cause)) if group.error.is_none() => Some((cause, group.outcome)),
             _ => None,
         };
         let Some((cause, outcome)) = additions else {

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::plan::{LastDevices, LastOf, Plan};
 
-use super::change::What;
+use super::change::ReportedChange;
 use super::escape::clip;
 use super::words::number;
 
@@ -32,10 +32,10 @@ impl<'p> LastDeviceMarks<'p> {
     }
 
     /// What a change leaves without any device; nothing for what is no removal.
-    pub(super) fn on(&self, what: What<'_>) -> &[&'p LastDevices] {
+    pub(super) fn on(&self, what: ReportedChange<'_>) -> &[&'p LastDevices] {
         match what {
-            What::Remove(tag) => self.0.get(tag).map_or(&[], Vec::as_slice),
-            What::Add(_) | What::Value { .. } => &[],
+            ReportedChange::Remove(tag) => self.0.get(tag).map_or(&[], Vec::as_slice),
+            ReportedChange::Add(_) | ReportedChange::Value { .. } => &[],
         }
     }
 }

@@ -5,7 +5,7 @@
 use crate::apply::{ChangeOutcome, Outcome};
 
 use super::escape::clip;
-use super::model::{Model, ReportRow, What, outcome_rows};
+use super::model::{Model, ReportRow, ReportedChange, outcome_rows};
 use super::words::{counted, noun_for};
 
 impl<'a> Model<'a> {
@@ -37,7 +37,7 @@ pub(super) fn sentences(model: &Model<'_>) -> Vec<String> {
     let is_back = |outcome: Option<&ChangeOutcome>| outcome.is_some_and(|lost| lost.outcome == Outcome::Done);
     rows.sort_by_key(|row| is_back(row.outcome));
     let sentence = |row: &ReportRow<'_>| {
-        let What::Add(tag) = row.what else { return None };
+        let ReportedChange::Add(tag) = row.what else { return None };
         let device = match row.name {
             Some(name) => format!("{name} ({})", row.id),
             None => row.id.to_owned(),

@@ -14,7 +14,7 @@ use super::first_lines;
 use super::fold::{self, Line};
 use super::last;
 use super::lost;
-use super::model::{ChangeGroup, Class, Model, ReportPart, Subject, What};
+use super::model::{ChangeGroup, Class, Model, ReportPart, ReportedChange, Subject};
 use super::refusal;
 use super::renamed;
 use super::sentences::{self, Phrase};
@@ -155,7 +155,7 @@ fn row(model: &Model<'_>, line: &Line<'_, '_>) -> String {
             let count = number(group.devices());
             {
                 // A removal is seen without colour, too.
-                let strong = if matches!(group.what, What::Remove(_)) { "**" } else { "" };
+                let strong = if matches!(group.what, ReportedChange::Remove(_)) { "**" } else { "" };
                 format!("| {} | {strong}{label}{strong} | {count} | {why} | {at} |\n", group.what.symbol())
             }
         }
@@ -230,7 +230,7 @@ fn samples(model: &Model<'_>, lines: &[Vec<Line<'_, '_>>], room: usize) -> Strin
         Line::Tags { .. } | Line::Rest { .. } => None,
     });
     let (must, may): (Vec<&ChangeGroup<'_>>, Vec<&ChangeGroup<'_>>) =
-        groups.partition(|group| matches!(group.what, What::Remove(_)));
+        groups.partition(|group| matches!(group.what, ReportedChange::Remove(_)));
     for group in must.into_iter().chain(may) {
         let mut names: Vec<String> =
             group.members.iter().take(3).map(|member| name(model.device_name(*member))).collect();

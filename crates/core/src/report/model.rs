@@ -15,7 +15,7 @@ use crate::policy::Difference;
 
 use super::alike::alike;
 use super::change::device_rows;
-pub use super::change::{ChangeOrigin, Class, ReportRow, Totals, What};
+pub use super::change::{ChangeOrigin, Class, ReportRow, ReportedChange, Totals};
 use super::last::LastDeviceMarks;
 use super::links::RepositoryLinks;
 use super::{risk, split};
@@ -130,7 +130,7 @@ pub struct RunEnd {
 /// What changes of one kind have in common, and on how many devices.
 #[derive(Clone, Debug)]
 pub struct ChangeGroup<'a> {
-    pub what: What<'a>,
+    pub what: ReportedChange<'a>,
     pub cause: Option<CauseIndex>,
     /// How it ended, for [`Subject::Applied`].
     pub outcome: Option<Outcome>,
@@ -324,8 +324,8 @@ impl<'a> Model<'a> {
             for (tag, action, cause) in device.tag_changes().filter(|_| is_of_part()) {
                 let text = &*plan.tags[tag.0 as usize];
                 let what = match action {
-                    TagAction::Add => What::Add(text),
-                    TagAction::Remove => What::Remove(text),
+                    TagAction::Add => ReportedChange::Add(text),
+                    TagAction::Remove => ReportedChange::Remove(text),
                 };
                 let last = &mut last[tag.0 as usize][action as usize];
                 let place = match *last {
@@ -337,7 +337,7 @@ impl<'a> Model<'a> {
                 totals.count(what);
             }
             if let Some(value) = device.value.filter(|_| is_of_part()) {
-                let what = What::Value { from: device.observed_value.as_deref(), to: value.to };
+                let what = ReportedChange::Value { from: device.observed_value.as_deref(), to: value.to };
                 let place = groups.place(what, Some(value.cause), None, None);
                 groups.list[place].members.push(member as u32);
                 totals.count(what);
@@ -392,13 +392,13 @@ struct Groups<'a> {
 }
 
 /// What changes of one group have in common.
-type GroupKey<'a> = (What<'a>, Option<CauseIndex>, Option<Outcome>, Option<Cow<'a, str>>);
+type GroupKey<'a> = (ReportedChange<'a>, Option<CauseIndex>, Option<Outcome>, Option<Cow<'a, str>>);
 
 impl<'a> Groups<'a> {
     /// Where in the list the group of such changes is. An error comes with the device that it is about.
     fn place(
         &mut self,
-        what: What<'a>,
+        what: ReportedChange<'a>,
         cause: Option<CauseIndex>,
         outcome: Option<Outcome>,
         error: Option<(&'a str, &str)>,
@@ -460,11 +460,12 @@ pub(super) fn outcome_rows<'a>(
         let plan = input.plan;
         let device = input.find_device(&outcome.key.device);
         let wanted = match &outcome.key.what {
-            ChangeWhat::Add(tag) => What::Add(tag),
-            ChangeWhat::Remove(tag) => What::Remove(tag),
-            ChangeWhat::Value(to) => {
-                What::Value { from: device.and_then(|device| device.observed_value.as_deref()), to: *to }
-            }
+            ChangeWhat::Add(tag) => ReportedChange::Add(tag),
+            ChangeWhat::Remove(tag) => ReportedChange::Remove(tag),
+            ChangeWhat::Value(to) => ReportedChange::Value {
+                from: device.and_then(|device| device.observed_value.as_deref()),
+                to: *to,
+            },
         };
         let cause = find_device(plan, &outcome.key.device).and_then(|device| match &outcome.key.what {
             ChangeWhat::Add(tag) => find_tag(plan, &device.add, tag),

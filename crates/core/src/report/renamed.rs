@@ -9,14 +9,14 @@ use hashbrown::{HashMap, HashSet};
 use crate::plan::Cause;
 
 use super::escape;
-use super::model::{ChangeGroup, Model, What};
+use super::model::{ChangeGroup, Model, ReportedChange};
 use super::words::{noun_for, number};
 
 /// The groups, additions of a rename joined to the removals that go with them.
 pub(super) fn joined<'m, 'a>(model: &Model<'a>, groups: &'m [ChangeGroup<'a>]) -> Cow<'m, [ChangeGroup<'a>]> {
     let mut gaining = HashMap::new();
     for (at, group) in groups.iter().enumerate() {
-        if let (What::Add(tag), Some(to), None) = (group.what, new_name(model, group), group.error)
+        if let (ReportedChange::Add(tag), Some(to), None) = (group.what, new_name(model, group), group.error)
             && tag == to
         {
             let devices: HashSet<&str> = members(model, group).collect();
@@ -27,7 +27,7 @@ pub(super) fn joined<'m, 'a>(model: &Model<'a>, groups: &'m [ChangeGroup<'a>]) -
         return Cow::Borrowed(groups);
     }
     let mut joined = groups.to_vec();
-    for group in joined.iter_mut().filter(|group| matches!(group.what, What::Remove(_))) {
+    for group in joined.iter_mut().filter(|group| matches!(group.what, ReportedChange::Remove(_))) {
         let to = new_name(model, group).filter(|_| group.error.is_none());
         if let Some((_, devices)) = to.and_then(|to| gaining.get_mut(&(to, group.outcome))) {
             // A device with two old names gains the new one once.

@@ -10,7 +10,7 @@ use crate::device::DeviceValue;
 use crate::plan::{Cause, CauseIndex, Plan};
 use crate::policy::Axis;
 
-use super::change::What;
+use super::change::ReportedChange;
 
 /// How risky a group is; lesser is riskier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -44,24 +44,30 @@ impl<'p> Carriers<'p> {
         Carriers { counts: counts.collect() }
     }
 
-    pub(super) fn rank(&self, plan: &Plan, what: What<'_>, cause: Option<CauseIndex>, devices: u64) -> Risk {
+    pub(super) fn rank(
+        &self,
+        plan: &Plan,
+        what: ReportedChange<'_>,
+        cause: Option<CauseIndex>,
+        devices: u64,
+    ) -> Risk {
         let is_rename = cause
             .and_then(|cause| plan.causes.get(cause.0 as usize))
             .is_some_and(|cause| matches!(cause, Cause::Renamed { .. }));
         let kind = match what {
             _ if is_rename => RiskKind::Rename,
-            What::Remove(_) => RiskKind::Loss,
+            ReportedChange::Remove(_) => RiskKind::Loss,
             // A value that cannot be read counts as the highest.
-            What::Value { from, to }
+            ReportedChange::Value { from, to }
                 if to < from.and_then(DeviceValue::parse).unwrap_or(DeviceValue::High) =>
             {
                 RiskKind::Loss
             }
-            What::Add(_) | What::Value { .. } => RiskKind::Gain,
+            ReportedChange::Add(_) | ReportedChange::Value { .. } => RiskKind::Gain,
         };
         let base = match what {
-            What::Remove(tag) => self.counts.get(tag).map_or(0, |(base, _)| *base),
-            What::Add(_) | What::Value { .. } => 0,
+            ReportedChange::Remove(tag) => self.counts.get(tag).map_or(0, |(base, _)| *base),
+            ReportedChange::Add(_) | ReportedChange::Value { .. } => 0,
         };
         let lost = (devices * 1_000_000).checked_div(base).unwrap_or(0);
         Risk { kind, takes_all: Reverse(base > 0 && devices >= base), lost: Reverse(lost) }
@@ -98,13 +104,13 @@ mod tests {
             });
         }
         let carriers = Carriers::new(&plan);
-        let value = |from, to| What::Value { from, to };
+        let value = |from, to| ReportedChange::Value { from, to };
         let order = [
-            (What::Remove("All"), 0, 10),
-            (What::Remove("Half"), 0, 50),
+            (ReportedChange::Remove("All"), 0, 10),
+            (ReportedChange::Remove("Half"), 0, 50),
             (value(Some("High"), DeviceValue::Low), 0, 1),
-            (What::Add("B"), 0, 900),
-            (What::Remove("Old"), 1, 10),
+            (ReportedChange::Add("B"), 0, 900),
+            (ReportedChange::Remove("Old"), 1, 10),
         ];
         let ranks =
             order.map(|(what, cause, devices)| carriers.rank(&plan, what, Some(CauseIndex(cause)), devices));

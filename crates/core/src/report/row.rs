@@ -12,7 +12,7 @@ use crate::diagnostic::Place;
 use crate::plan::{Cause, Plan, Unresolved, WithheldReason};
 
 use super::last::{self, LastDevicesDocument};
-use super::model::{Model, ReportRow, What};
+use super::model::{Model, ReportRow, ReportedChange};
 use super::words;
 
 /// A device as documents name it.
@@ -108,8 +108,8 @@ pub fn document<'a>(model: &Model<'a>, row: &ReportRow<'a>) -> RowDocument<'a> {
     let plan = model.plan();
     let cause = row.cause.and_then(|index| plan.causes.get(index.0 as usize));
     let device_value = match row.what {
-        What::Value { from, to } => Some(ValueDocument { from, to }),
-        What::Add(_) | What::Remove(_) => None,
+        ReportedChange::Value { from, to } => Some(ValueDocument { from, to }),
+        ReportedChange::Add(_) | ReportedChange::Remove(_) => None,
     };
     RowDocument {
         device: DeviceDocument { id: row.id, name: row.name },

@@ -9,7 +9,7 @@ use fixedbitset::FixedBitSet;
 
 use crate::plan::Plan;
 
-use super::change::{Totals, What, device_rows};
+use super::change::{ReportedChange, Totals, device_rows};
 
 /// Which changes of `plan` the base wants too (by their number, in the order of rows), and what only the base wants.
 ///
@@ -24,14 +24,14 @@ pub(super) fn compare(plan: &Plan, base: &Plan) -> (FixedBitSet, Totals) {
     let mut dropped = Totals::default();
     let mut number = 0;
     let mut others = base.changes.iter().peekable();
-    let mut drop_all = |what: &mut dyn Iterator<Item = What<'_>>| {
+    let mut drop_all = |what: &mut dyn Iterator<Item = ReportedChange<'_>>| {
         let mut any = false;
         for what in what {
             any = true;
             match what {
-                What::Add(_) => dropped.additions += 1,
-                What::Remove(_) => dropped.removals += 1,
-                What::Value { .. } => dropped.values += 1,
+                ReportedChange::Add(_) => dropped.additions += 1,
+                ReportedChange::Remove(_) => dropped.removals += 1,
+                ReportedChange::Value { .. } => dropped.values += 1,
             }
         }
         dropped.devices += u64::from(any);
@@ -41,7 +41,7 @@ pub(super) fn compare(plan: &Plan, base: &Plan) -> (FixedBitSet, Totals) {
             drop_all(&mut device_rows(base, other).map(|(what, _)| what));
         }
         let other = others.next_if(|other| other.id.cmp(&device.id) == Ordering::Equal);
-        let wanted: BTreeSet<What<'_>> =
+        let wanted: BTreeSet<ReportedChange<'_>> =
             other.into_iter().flat_map(|other| device_rows(base, other).map(|(what, _)| what)).collect();
         let mut mine = BTreeSet::new();
         for (what, _) in device_rows(plan, device) {

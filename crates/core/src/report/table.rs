@@ -8,7 +8,7 @@ use std::io::{self, Write};
 use super::escape::{clip, terminal};
 use super::fold::Line;
 use super::last;
-use super::model::{ChangeGroup, Model, What};
+use super::model::{ChangeGroup, Model, ReportedChange};
 use super::renamed;
 use super::sentences;
 use super::style::{Paint, Style, fit, pad, width, wrap};
@@ -122,9 +122,9 @@ fn cells(model: &Model<'_>, line: &Line<'_, '_>, with_samples: bool, style: &Sty
 fn group_cells(model: &Model<'_>, group: &ChangeGroup<'_>, with_samples: bool, style: &Style) -> Cells {
     let devices = group.devices();
     let paint = match group.what {
-        What::Add(_) => Paint::Good,
-        What::Remove(_) => Paint::Bad,
-        What::Value { .. } => Paint::Notice,
+        ReportedChange::Add(_) => Paint::Good,
+        ReportedChange::Remove(_) => Paint::Bad,
+        ReportedChange::Value { .. } => Paint::Notice,
     };
     let mut below = Vec::new();
     if with_samples {

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::report::escape::{self, clip};
 use crate::report::last;
-use crate::report::model::{ChangeOrigin, Model, ReportRow, What};
+use crate::report::model::{ChangeOrigin, Model, ReportRow, ReportedChange};
 use crate::report::row;
 use crate::report::words;
 
@@ -18,7 +18,7 @@ pub(super) const MOST: usize = 200_000;
 
 /// What rows share: everything but the device.
 type SharedCells<'a> = (
-    What<'a>,
+    ReportedChange<'a>,
     Option<u32>,
     &'static str,
     Option<&'static str>,
@@ -41,8 +41,8 @@ pub(super) fn write(model: &Model<'_>, out: &mut dyn Write) -> io::Result<()> {
     let mut pairs: Vec<(usize, usize)> = Vec::new();
     let is_cut = rows(model) > MOST as u64;
     // Where the list is cut, removals are not what is cut first.
-    let first = model.rows().filter(|row| !is_cut || matches!(row.what, What::Remove(_)));
-    let rest = model.rows().filter(|row| is_cut && !matches!(row.what, What::Remove(_)));
+    let first = model.rows().filter(|row| !is_cut || matches!(row.what, ReportedChange::Remove(_)));
+    let rest = model.rows().filter(|row| is_cut && !matches!(row.what, ReportedChange::Remove(_)));
     for row in first.chain(rest).chain(model.aside_rows()).take(MOST) {
         let group = *numbers.entry(key(&row)).or_insert_with(|| {
             groups.push(group(model, &row));

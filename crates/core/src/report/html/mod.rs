@@ -22,7 +22,7 @@ use super::escape::clip;
 use super::fold::{self, Line};
 use super::last;
 use super::lost;
-use super::model::{ChangeGroup, Model, What};
+use super::model::{ChangeGroup, Model, ReportedChange};
 use super::renamed;
 use super::sentences::{self, Phrase};
 use super::waves;
@@ -196,9 +196,9 @@ fn group_row(model: &Model<'_>, line: &Line<'_, '_>, out: &mut dyn Write) -> io:
     let (class, action, label, cause) = match line {
         Line::Group(group) => {
             let word = match group.what {
-                What::Add(_) => "add",
-                What::Remove(_) => "remove",
-                What::Value { .. } => "value",
+                ReportedChange::Add(_) => "add",
+                ReportedChange::Remove(_) => "remove",
+                ReportedChange::Value { .. } => "value",
             };
             let action = if group.gained > 0 { "rename" } else { word };
             let label = renamed::label(model, group);
