@@ -166,7 +166,7 @@ impl Context {
         let known: Vec<&str> = self.settings.tenants().map(|profile| profile.name.as_str()).collect();
         let failure = Failure::usage(format!("there is no tenant profile `{name}`"));
         Err(if known.is_empty() {
-            failure.help("profiles stand in mdetag.yaml under `tenants`; `mdetag init` writes one")
+            failure.help("profiles are listed in mdetag.yaml under `tenants`; `mdetag init` writes one")
         } else {
             failure.help(format!("mdetag.yaml has {}", known.join(", ")))
         })
@@ -337,6 +337,6 @@ fn add_tenants_file(
     let taken = settings.add_profiles(profiles);
     match taken.first() {
         None => Ok(()),
-        Some(name) => Err(refused(&format!("the tenant `{name}` stands in {naming}, too"))),
+        Some(name) => Err(refused(&format!("the tenant `{name}` is in {naming}, too"))),
     }
 }

@@ -270,7 +270,7 @@ pub fn named(context: &Context, path: &Path) -> Result<PathBuf, Failure> {
     let profile = context.profile()?.map(|profile| profile.name.as_str());
     let name = profile.or(context.global.sandbox.as_deref()).ok_or_else(|| {
         Failure::usage(format!("`{text}` asks for the tenant's name, and no tenant profile is in use"))
-            .help("profiles stand in mdetag.yaml under `tenants`; `mdetag init` writes one")
+            .help("profiles are listed in mdetag.yaml under `tenants`; `mdetag init` writes one")
     })?;
     Ok(PathBuf::from(text.replace(TENANT, name)))
 }

@@ -32,7 +32,7 @@ pub fn run(context: &Context, args: &TestArgs) -> Result<Exit, Failure> {
     if tests.tests.is_empty() {
         let named: Vec<String> = paths.iter().map(|path| shown(path)).collect();
         return Err(Failure::usage(format!("there is no policy test in {}", named.join(", ")))
-            .help("tests stand beside the policies, in files named *.test.yaml"));
+            .help("tests are kept beside the policies, in files named *.test.yaml"));
     }
     let hunting = hunting::recorded(context)?;
     let ended = rehearsal::rehearse(&set.policy, &set.sources, &tests, &hunting, now);

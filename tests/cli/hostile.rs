@@ -32,7 +32,7 @@ fn hostile_policies_end_in_one_clear_error() {
             format!("{text}x-{name}: &{name} [{}]\n", vec![format!("*{of}"); 9].join(","))
         });
     let cases: [(Vec<u8>, &str); 17] = [
-        (bomb.into_bytes(), "anchors and aliases stand for more than"),
+        (bomb.into_bytes(), "anchors and aliases expand to more than"),
         (
             format!("version: 1\nscope: {}{{id: a}}{}\n", "{not: ".repeat(5_000), "}".repeat(5_000))
                 .into_bytes(),
@@ -190,7 +190,7 @@ fn hostile_settings_are_refused_and_say_how_to_go_on() {
     for (text, says) in [
         ("", "holds no document"),
         ("version: 1\ntenant: {}\n", "did you mean `tenants`"),
-        ("version: 1\npassword: hunter2\n", "may not stand in mdetag.yaml"),
+        ("version: 1\npassword: hunter2\n", "does not belong in mdetag.yaml"),
         ("version: 1\nbudget: { perMinute: 0 }\n", "from 1 to"),
         (
             "version: 1\ntenants: { ../x: { tenantId: 11111111-2222-3333-4444-555555555555 } }\n",

@@ -146,7 +146,7 @@ pub(crate) struct Seen {
 }
 
 impl Seen {
-    /// Whether it asks for what stands behind the first page.
+    /// Whether it asks for what follows the first page.
     pub(crate) fn is_behind(&self) -> bool {
         self.path.contains("$skip=")
     }

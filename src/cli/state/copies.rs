@@ -88,7 +88,7 @@ fn report_copy(context: &Context, what: &str, state: &StateDir, count: CopyCount
 fn refused(error: &CopyError, folder: &Path) -> Failure {
     let folder = shown(folder);
     let help = match error {
-        CopyError::Unusable(_) => "type the command again: what was copied stays".to_owned(),
+        CopyError::Unusable(_) => "run the command again: what was copied stays".to_owned(),
         CopyError::Unpushed { .. } => {
             format!("push it first with `mdetag state push {folder}`, or pull into another folder")
         }
@@ -97,8 +97,7 @@ fn refused(error: &CopyError, folder: &Path) -> Failure {
         }
         CopyError::Rewritten { .. } => "pull again into another folder".to_owned(),
         CopyError::Torn { .. } => {
-            "type the command again; if it stays so, look at what stands between here and the store"
-                .to_owned()
+            "run the command again; if it keeps failing, check what is between here and the store".to_owned()
         }
         CopyError::Busy { .. } => {
             "an apply is at work; `mdetag state show` says who holds the lock".to_owned()

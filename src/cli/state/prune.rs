@@ -58,5 +58,5 @@ fn prune(context: &Context, state: &StateDir, args: &PruneArgs) -> Result<Vec<St
 
 fn unusable(state: &StateDir, error: &std::io::Error) -> Failure {
     Failure::file(format!("{}: {error}", shown(state.path())))
-        .help("runs that were dropped before stay dropped; type the command again")
+        .help("runs that were dropped before stay dropped; run the command again")
 }

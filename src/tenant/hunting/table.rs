@@ -70,7 +70,7 @@ impl<'de> Visitor<'de> for TableSeed<'_> {
         let (mut table, mut listed) = (Table::default(), false);
         while let Some(key) = map.next_key::<String>()? {
             if key.eq_ignore_ascii_case("results") && listed {
-                return Err(A::Error::custom("`results` stands there twice"));
+                return Err(A::Error::custom("`results` appears twice"));
             }
             if wire::is_error_key(&key) {
                 if let Some(error) = map.next_value::<Option<serde_json::Value>>()? {

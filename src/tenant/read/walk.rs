@@ -42,7 +42,7 @@ impl ReadContext<'_> {
                 AfterPage::Nothing => return Ok(true),
                 AfterPage::Unknown => {
                     pass.short.push(format!(
-                        "the list ends at {rows} devices, and the service refuses both ways to ask for what stands behind them"
+                        "the list ends at {rows} devices, and the service refuses both ways to ask for what follows them"
                     ));
                     return Ok(true);
                 }

@@ -145,7 +145,7 @@ pub(super) fn devices(body: &[u8]) -> Result<Vec<DeviceState>, String> {
         Loose::Text(text) => Some(text),
         Loose::Other(_) => None,
     };
-    /// A key that stands twice is an error.
+    /// A key that appears twice is an error.
     #[derive(Deserialize)]
     struct GroupsBody {
         #[serde(rename = "value")]

@@ -155,7 +155,7 @@ impl<'de> Visitor<'de> for PageVisitor {
         let mut sketch = PageSketch::default();
         let mut listed = false;
         let (mut linked, mut counted) = (false, false);
-        let twice = |key: &str| A::Error::custom(format_args!("`{key}` stands there twice"));
+        let twice = |key: &str| A::Error::custom(format_args!("`{key}` appears twice"));
         while let Some(key) = map.next_key_seed(TextOrNothing)? {
             match key.as_deref().unwrap_or("") {
                 "value" if listed => return Err(twice("value")),

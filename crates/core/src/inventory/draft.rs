@@ -34,7 +34,7 @@ pub(super) struct DeviceDraft<'de> {
     pub(super) tags_are_unreadable: bool,
     /// A bit for each known key that was read.
     keys: u128,
-    /// A known key stands twice in the object: readers take the first or the last, and neither is the truth.
+    /// A known key appears twice in the object: readers take the first or the last, and neither is the truth.
     repeats: bool,
 }
 

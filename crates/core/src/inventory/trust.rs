@@ -140,7 +140,7 @@ impl fmt::Display for UntrustedReason {
                 let (noun, verb) = if *devices == 1 { ("device", "was") } else { ("devices", "were") };
                 write!(
                     f,
-                    "`machineTags` is no list of texts, or a field stands twice, at {devices} {noun}, which {verb} skipped: {}",
+                    "`machineTags` is no list of texts, or a field appears twice, at {devices} {noun}, which {verb} skipped: {}",
                     names.join(", ")
                 )?;
                 if *devices > names.len() as u64 { f.write_str(", …") } else { Ok(()) }

@@ -108,14 +108,14 @@ impl<'de> Visitor<'de> for MembersVisitor<'_> {
     }
 }
 
-/// Puts members in canonical order. Says whether they were, and refuses a key that stands twice.
+/// Puts members in canonical order. Says whether they were, and refuses a key that appears twice.
 fn sort<Value>(members: &mut [(Cow<'_, str>, Value)]) -> Result<bool, String> {
     if members.is_sorted_by(|one, other| by_utf16(&one.0, &other.0).is_lt()) {
         return Ok(true);
     }
     members.sort_by(|one, other| by_utf16(&one.0, &other.0));
     match members.windows(2).find(|pair| pair[0].0 == pair[1].0) {
-        Some(pair) => Err(format!("the key `{}` stands twice in one object", pair[0].0)),
+        Some(pair) => Err(format!("the key `{}` appears twice in one object", pair[0].0)),
         None => Ok(false),
     }
 }

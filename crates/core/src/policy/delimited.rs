@@ -345,7 +345,7 @@ mod tests {
 
     #[test]
     fn two_columns_of_one_name_are_refused_at_their_line() {
-        assert_eq!(table("sep=;\nk; k\n1;2\n", None).unwrap_err(), "line 2: the column `k` stands twice");
+        assert_eq!(table("sep=;\nk; k\n1;2\n", None).unwrap_err(), "line 2: the column `k` appears twice");
         assert_eq!(
             cells("k;;\na;;\n", None),
             ["k", "", "", "a", "", ""],

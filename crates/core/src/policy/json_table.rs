@@ -150,7 +150,7 @@ impl TableDraft {
                 }
             };
             if cells.iter().any(|(other, _)| *other == column) {
-                return Err(format!("{place} {number}: `{name}` stands twice in one row"));
+                return Err(format!("{place} {number}: `{name}` appears twice in one row"));
             }
             let text = match cell(raw) {
                 Err(_) if self.is_query => raw.get().into(),
@@ -232,7 +232,7 @@ mod tests {
             assert_eq!(table.cells.iter().map(|cell| &**cell).collect::<Vec<_>>(), ["d1", "a", "d2", "b"]);
         }
         let twice = ndjson_table("{\"k\": 1}\n{\"k\": 1, \"k \": 2}\n").unwrap_err();
-        assert_eq!(twice, "line 2: `k` stands twice in one row");
+        assert_eq!(twice, "line 2: `k` appears twice in one row");
     }
 
     #[test]

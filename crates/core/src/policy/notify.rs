@@ -80,7 +80,7 @@ impl Reader<'_> {
         let node = fields.get("webhook")?;
         let text = self.filled_text(node, "`webhook`")?;
         if text.contains("://") {
-            let message = "a secret may not stand in mdetag.yaml: `notify.webhook` names an address itself";
+            let message = "a secret does not belong in mdetag.yaml: `notify.webhook` names an address itself";
             self.report(Diagnostic::error("E0801", node.span, message).help(
                 "put the address into an environment variable and write `webhook: env:MDETAG_HOOK_NAME`; make a new address if this one was real",
             ));

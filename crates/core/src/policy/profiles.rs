@@ -176,7 +176,7 @@ fn csv_root(text: &str) -> (Option<Node>, Vec<Diagnostic>) {
         let place = line_span(text, at);
         let name = row.get(name_column).unwrap_or_default();
         if entries.iter().any(|entry| entry.key == name) {
-            return fail(place, format!("the tenant `{}` stands twice", shown(name)));
+            return fail(place, format!("the tenant `{}` appears twice", shown(name)));
         }
         entries.push(MappingEntry {
             key: name.to_owned(),
@@ -320,7 +320,7 @@ mod tests {
         let (_, findings) = read_profiles(&sources);
         assert_eq!((findings[0].code, sources.place(findings[0].span.unwrap()).line), ("E0504", 2));
         let (_, findings) = read_profiles(&Sources::from_text("t.csv", "name\none\none\n"));
-        assert!(findings[0].message.contains("stands twice"), "{findings:?}");
+        assert!(findings[0].message.contains("appears twice"), "{findings:?}");
         let (_, findings) = read_profiles(&Sources::from_text("t.csv", "name,clientSecret\none,x\n"));
         assert_eq!(findings[0].code, "E0801");
     }

@@ -192,7 +192,7 @@ fn once<'n>(reader: &mut Reader<'_>, slot: &mut Option<&'n MappingEntry>, entry:
             let finding = Diagnostic::error(
                 "E0112",
                 entry.key_span,
-                format!("`{}` stands twice in the policy set", entry.key),
+                format!("`{}` appears twice in the policy set", entry.key),
             )
             .label("again here")
             .related(earlier.key_span, "first here");

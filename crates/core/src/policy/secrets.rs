@@ -40,7 +40,7 @@ impl Reader<'_> {
                         let finding = Diagnostic::error(
                             "E0801",
                             entry.key_span,
-                            "a secret may not stand in mdetag.yaml",
+                            "a secret does not belong in mdetag.yaml",
                         );
                         self.report(finding.label("looks like a secret").help(
                             "delete it, revoke it if it was real, and use AZURE_CLIENT_SECRET, a certificate or a federated identity",

@@ -154,7 +154,7 @@ impl Loader {
             Event::SequenceEnd | Event::MappingEnd => self.close(span)?,
             Event::Alias(anchor) => {
                 let Some((node, cost)) = self.anchors.get(&anchor) else {
-                    let message = "this alias stands inside the value that it names";
+                    let message = "this alias is inside the value that it names";
                     return Err(Box::new(Diagnostic::error("E0101", span, message)));
                 };
                 let (node, cost) = (node.clone(), *cost);
@@ -178,7 +178,7 @@ impl Loader {
         if self.copies <= MAX_COPIES {
             return Ok(());
         }
-        let message = format!("anchors and aliases stand for more than {MAX_COPIES} values");
+        let message = format!("anchors and aliases expand to more than {MAX_COPIES} values");
         Err(Box::new(
             Diagnostic::error("E0110", span, message).help("write the values out, or split the file"),
         ))
@@ -244,7 +244,7 @@ impl Loader {
         let mut merges = Vec::new();
         for EntryDraft { entry, is_merge } in drafts {
             if let Some(earlier) = first.get(&entry.key) {
-                let message = format!("the key `{}` stands twice in this mapping", shown(&entry.key));
+                let message = format!("the key `{}` appears twice in this mapping", shown(&entry.key));
                 let finding = Diagnostic::error("E0102", entry.key_span, message)
                     .label("again here")
                     .related(*earlier, "first here")

@@ -32,7 +32,7 @@ impl Table {
     pub(super) fn add_column(&mut self, name: &str) -> Result<(), String> {
         // An unnamed column cannot be named, so two of them cannot be confused.
         if !name.is_empty() && self.columns.iter().any(|known| known == name) {
-            return Err(format!("the column `{name}` stands twice"));
+            return Err(format!("the column `{name}` appears twice"));
         }
         if self.columns.len() == MAX_COLUMNS {
             return Err(format!("it has more than {MAX_COLUMNS} columns"));

@@ -132,7 +132,7 @@ impl HuntingResults {
             }
             let (ids, table) = policy::recorded_rows(&rows)?;
             if results.insert(query.trim().to_owned(), HuntedRows { ids, table }).is_some() {
-                return Err("a query stands there twice, with two results".to_owned());
+                return Err("a query appears twice, with two results".to_owned());
             }
         }
         Ok(HuntingResults { results })
@@ -154,7 +154,7 @@ impl HuntingResults {
     }
 }
 
-/// Recorded results as they stand in the file: a query that stands there twice is seen.
+/// Recorded results as they stand in the file: a query that appears twice is seen.
 struct Recorded<'r>(Vec<(String, Vec<&'r RawValue>)>);
 
 impl<'de> Deserialize<'de> for Recorded<'de> {

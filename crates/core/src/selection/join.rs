@@ -89,7 +89,7 @@ pub(super) fn join(lookup: &Lookup, rows: Arc<LookupRows>, snapshot: &Snapshot) 
         Some(line)
     };
     let lines = (0..snapshot.len() as u32).into_par_iter().map(|row| line_of(row).unwrap_or(0)).collect();
-    // A key that stands twice (with equal rows) is one key: only the line that the table gave it counts.
+    // A key that appears twice (with equal rows) is one key: only the line that the table gave it counts.
     let is_unused = |(line, key): &(usize, &String)| {
         let is_own = lines_of.get(&*text::fold(key)) == Some(&(*line as u32 + 1));
         is_own && !used[*line].load(Ordering::Relaxed)
