@@ -70,10 +70,7 @@ fn zero_changes_are_promised_for_the_whole_set_in_the_folder() {
     assert!(told.contains("by itself it plans to zero") && told.contains("E0412"), "{told}");
     let rule = "rules: [{ name: r, select: { everything: true }, tags: [New] }]";
     let told = import("adding", &format!("version: 1\nclaims: [New]\n{rule}\n"));
-    assert!(
-        told.contains("by itself it plans to zero") && told.contains("plan adding` shows"),
-        "{told}"
-    );
+    assert!(told.contains("by itself it plans to zero") && told.contains("plan adding` shows"), "{told}");
     let told = import("pinning", "version: 1\nguard: { tenantId: 99999999-2222-3333-4444-555555555555 }\n");
     assert!(told.contains("by itself it plans to zero") && told.contains("pins"), "{told}");
     let told = import("resting", "version: 1\nclaims: [Rest]\n");
