@@ -63,5 +63,7 @@ pub(super) fn fault(error: &StoreError, address: &StoreAddress, ahead_millis: i6
 
 fn first_line(text: &str) -> String {
     let line: String = text.lines().next().unwrap_or_default().chars().take(300).collect();
-    line.replace("Generic S3 error: ", "").replace("Generic MicrosoftAzure error: ", "")
+    ["S3", "MicrosoftAzure", "state"]
+        .into_iter()
+        .fold(line, |line, store| line.replace(&format!("Generic {store} error: "), ""))
 }

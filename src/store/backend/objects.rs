@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use futures_util::{Stream, StreamExt as _, TryStreamExt as _, stream};
 use object_store::client::{
     HttpClient, HttpConnector, HttpError, HttpRequest, HttpResponse, HttpService, ReqwestConnector,
 };
@@ -31,6 +31,12 @@ const SIDE_BY_SIDE: usize = 32;
 
 /// The largest object that is changed under a condition: the pending changes of a million devices have a quarter of it.
 const MOST_CELL: u64 = 1 << 30;
+
+/// A list of a folder ends within so long: it takes a page for each thousand objects.
+const LONGEST_LIST: Duration = Duration::from_secs(60);
+
+/// The most objects of a folder: ten years of a run every five minutes, with every part of their journals.
+const MOST_KEYS: usize = 5_000_000;
 
 /// A version of an object.
 #[derive(Clone, Debug)]
@@ -161,11 +167,7 @@ impl ObjectBucket {
     /// The store does not answer, or refuses.
     pub fn list(&self, folder: &str) -> Result<Vec<(String, u64)>> {
         let (store, folder) = (self.store.clone(), Key::from(folder));
-        let listing = self.wait(async move { store.list(Some(&folder)).try_collect::<Vec<_>>().await })?;
-        let mut keys: Vec<_> =
-            listing.into_iter().map(|meta| (meta.location.to_string(), meta.size)).collect();
-        keys.sort_unstable();
-        Ok(keys)
+        self.wait(async move { whole_list(store.list(Some(&folder)), LONGEST_LIST).await })
     }
 
     /// Several objects, in this order; each has at most this many bytes.
@@ -237,6 +239,31 @@ impl ObjectBucket {
         let ahead = self.traffic.ahead_millis.load(Ordering::Relaxed);
         ended.map_err(|_| gone())?.map_err(|error| fault(&error, &self.address, ahead))
     }
+}
+
+/// The keys of a listing with their sizes, sorted. Each request has its own time limit; this one is for all of them together: a
+/// store may always name one more page.
+async fn whole_list(
+    mut listing: impl Stream<Item = object_store::Result<ObjectMeta>> + Unpin,
+    longest: Duration,
+) -> object_store::Result<Vec<(String, u64)>> {
+    let read = async {
+        let mut keys = Vec::new();
+        while let Some(meta) = listing.try_next().await? {
+            keys.push((meta.location.to_string(), meta.size));
+            if keys.len() > MOST_KEYS {
+                return Err(endless(format!("its list has more than {MOST_KEYS} objects")));
+            }
+        }
+        keys.sort_unstable();
+        Ok(keys)
+    };
+    let late = |_| Err(endless(format!("its list did not end within {} s", longest.as_secs())));
+    tokio::time::timeout(longest, read).await.unwrap_or_else(late)
+}
+
+fn endless(what: String) -> object_store::Error {
+    object_store::Error::Generic { store: "state", source: what.into() }
 }
 
 /// The whole of an object; none where it has more bytes, whatever the store said of its size before.
@@ -360,6 +387,22 @@ pub(super) mod tests {
         fn now(&self) -> Timestamp {
             Timestamp::EPOCH
         }
+    }
+
+    #[tokio::test]
+    async fn a_list_that_never_ends_is_given_up() {
+        let limit = Duration::from_millis(1);
+        let listed = whole_list(stream::pending(), limit).await;
+        assert!(listed.unwrap_err().to_string().contains("did not end within"));
+        let meta = ObjectMeta {
+            location: Key::from("a"),
+            last_modified: Default::default(),
+            size: 1,
+            e_tag: None,
+            version: None,
+        };
+        let listed = whole_list(stream::iter([Ok(meta)]), Duration::from_secs(60)).await.unwrap();
+        assert_eq!(listed, [("a".to_owned(), 1)]);
     }
 
     #[test]
