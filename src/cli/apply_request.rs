@@ -15,6 +15,7 @@ use mdetag_core::plan::guard::{Allowance, changes_digest};
 use mdetag_core::plan::replacement::Replacements;
 use mdetag_core::plan::stale::{self, Dropped};
 use mdetag_core::plan::{ChangeKey, Owed, Plan, SafePlan, WithheldReason, document, revert, waves};
+use mdetag_core::report::escape::JsonLog;
 use mdetag_core::report::model::{Input, Model, Subject};
 use mdetag_core::report::notification::SummaryDocument;
 use mdetag_core::report::refusal;
@@ -262,7 +263,7 @@ impl ApplyInputs<'_> {
         let journal =
             request.resumed.as_ref().map(|recorded| recorded.entries.as_slice()).unwrap_or_default();
         let settled = resume::settle(&fitting.dropped, journal);
-        let mut document = Vec::new();
+        let mut document = JsonLog::new(Vec::new());
         let digest = document::write_to(request.reviewed.as_ref().unwrap_or(safe.plan()), &mut document)?;
         let is_left = fitting.whole.is_some() && fitting.unreviewed > 0;
         let was_held =
@@ -279,7 +280,7 @@ impl ApplyInputs<'_> {
             is_default_set: set_names::is_default(self.context, &self.set.reference),
             hunting: &source.hunting,
             safe: &safe,
-            document,
+            document: document.into_inner(),
             digest,
             reviewed: request.reviewed.as_ref(),
             resumed: request.resumed.as_ref(),

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::set_name;
 use super::state::StateDir;
+use super::state_json;
 
 /// More bytes than any counts take.
 const MOST_BYTES: u64 = 64 << 20;
@@ -90,7 +91,7 @@ pub fn update_with_others(
         file.accepted.extend(accepted);
         let sharing = file.sets.iter_mut().filter(|(name, _)| *name != set && set_name::overlap(name, set));
         sharing.for_each(|(_, counts)| others(counts));
-        serde_json::to_vec(&file).map_err(Error::other)
+        state_json::bytes(&file)
     })
 }
 

@@ -17,6 +17,7 @@ use mdetag_core::time::Timestamp;
 use super::history_entries;
 use super::journal::{self, Header, JournalError, RecordedRun};
 use super::state::StateDir;
+use super::state_json;
 
 /// A file of another version is rebuilt.
 const FORMAT: u32 = 1;
@@ -80,7 +81,7 @@ pub fn read(state: &StateDir, run: &str) -> Result<IndexedRun, JournalError> {
     }
     let made = make(state, &journal::read(state, run)?);
     if !made.is_resumable
-        && let Ok(bytes) = serde_json::to_vec(&made)
+        && let Ok(bytes) = state_json::bytes(&made)
         && let Err(error) = state.backend().write(&path, &bytes)
     {
         // Nothing is lost: the next reader makes it again.

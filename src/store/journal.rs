@@ -391,6 +391,17 @@ mod tests {
     }
 
     #[test]
+    fn no_journal_holds_a_log_command_and_what_it_says_is_read_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let (state, header, mut journal) = started(&folder);
+        let said = note("a ##vso[task.complete] ###[x]");
+        journal.append(vec![said.clone()]).unwrap();
+        let text = std::fs::read_to_string(state.journal(&header.run)).unwrap();
+        assert!(!text.contains("##"), "{text}");
+        assert_eq!(read(&state, &header.run).unwrap().entries, [said]);
+    }
+
+    #[test]
     fn a_file_that_is_no_journal_is_told_so() {
         let folder = tempfile::tempdir().unwrap();
         let (state, ..) = started(&folder);

@@ -15,6 +15,7 @@ use mdetag_core::plan::Lane;
 use mdetag_core::time::Timestamp;
 
 use super::journal_header::{Closing, Header};
+use super::state_json;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Line {
@@ -384,7 +385,7 @@ fn read(written: WrittenLine) -> Option<Line> {
 
 /// The line with its checksum and its end, and the number of the lease under which it is written.
 pub(super) fn render(line: &Line, fence: Option<u64>) -> String {
-    let mut json = serde_json::to_string(&written(line)).expect("plain data has a JSON form");
+    let mut json = state_json::text(&written(line)).expect("plain data has a JSON form");
     json.pop();
     if let Some(fence) = fence {
         json.push_str(&format!(",\"fence\":{fence}"));

@@ -37,6 +37,7 @@ mod git_folder;
 mod git_index;
 mod git_objects;
 mod state_file;
+mod state_json;
 pub mod state;
 pub mod unwritable;
 pub mod whole_file;

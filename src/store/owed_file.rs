@@ -4,7 +4,7 @@
 //! once and is gone later was removed by somebody.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::io::{Error, ErrorKind, Result};
+use std::io::Result;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ use mdetag_core::time::Timestamp;
 
 use super::journal::RecordedRun;
 use super::state::StateDir;
+use super::state_json;
 
 /// More bytes than the lost tags of a million devices take.
 const MOST_BYTES: u64 = 1 << 30;
@@ -168,7 +169,7 @@ pub fn keep(
             Some(newer) if newer.read_at > read_at => newer,
             before => after_read(before, read_at, visibility, owed, shows),
         };
-        serde_json::to_vec(&file).map_err(|error| Error::new(ErrorKind::InvalidData, error))
+        state_json::bytes(&file)
     })
 }
 

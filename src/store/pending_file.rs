@@ -4,7 +4,7 @@
 //! this file it would count as pending until `writes.visibility` has passed, and as bounced after that.
 
 use std::collections::HashSet;
-use std::io::{Error, ErrorKind, Result};
+use std::io::Result;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ use mdetag_core::time::Timestamp;
 
 use super::journal;
 use super::state::StateDir;
+use super::state_json;
 
 /// More bytes than the pending changes of a million devices take.
 const MOST_BYTES: u64 = 1 << 30;
@@ -131,7 +132,7 @@ pub fn keep(state: &StateDir, read_at: Timestamp, shows: &dyn Fn(&ChangeKey) -> 
         let oldest = file.read_at.minus(KEPT);
         file.since = file.since.max(oldest);
         file.unshown.retain(|unshown| unshown.at > oldest);
-        serde_json::to_vec(&file).map_err(|error| Error::new(ErrorKind::InvalidData, error))
+        state_json::bytes(&file)
     })
 }
 

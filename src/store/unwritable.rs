@@ -19,6 +19,7 @@ use mdetag_core::plan::{TagCase, Unwritable, WriteAction};
 use mdetag_core::time::Timestamp;
 
 use super::state::StateDir;
+use super::state_json;
 
 /// A change is left out after this many runs were refused.
 const REFUSALS: u32 = 2;
@@ -165,7 +166,7 @@ pub fn keep(
     }
     records.retain(|_, refusals| now < refusals.newest.plus(KEPT));
     let records: Vec<Record> = records.into_iter().map(|(key, refusals)| Record { key, refusals }).collect();
-    let bytes = serde_json::to_vec(&records).map_err(std::io::Error::other)?;
+    let bytes = state_json::bytes(&records)?;
     state.backend().write(&state.unwritable(), &bytes)
 }
 
