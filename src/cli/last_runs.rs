@@ -49,8 +49,9 @@ pub fn by_tag(context: &Context, state: &StateDir) -> Result<HashMap<String, Las
     Ok(last)
 }
 
-/// Whether a call went out that may have written the tag: also one whose answer was lost.
+/// Whether a call went out that may have written the tag: also one whose answer was lost, and one that took the tag along.
 fn wrote_a_tag(change: &IndexedChange) -> bool {
     const WROTE: [Outcome; 4] = [Outcome::Done, Outcome::Pending, Outcome::Bounced, Outcome::Unknown];
-    change.action != "value" && WROTE.iter().any(|outcome| outcome.word() == change.outcome)
+    change.was_lost
+        || change.action != "value" && WROTE.iter().any(|outcome| outcome.word() == change.outcome)
 }

@@ -101,7 +101,7 @@ fn unseen_losses(state: &StateDir, run: &str, snapshot: &Snapshot) -> BTreeMap<C
     let Ok(plan) = plan_of(state, &recorded) else { return BTreeMap::new() };
     let lost = resume::lost_tags(&plan, &recorded.entries, &|id| DeviceState::in_snapshot(snapshot, id));
     let at = recorded.entries.last().map_or(Timestamp::EPOCH, Entry::at);
-    let owed = Owed { run: run.into(), lost: at };
+    let owed = Owed { run: run.into(), lost: at, shown_until: None };
     let key = |lost: resume::LostTag| ChangeKey { device: lost.device, what: ChangeWhat::Add(lost.tag) };
     lost.into_iter().map(|lost| (key(lost), owed.clone())).collect()
 }

@@ -18,8 +18,10 @@ pub struct HistoryEntry {
     pub key: ChangeKey,
     /// How it ended.
     pub outcome: Outcome,
-    /// Why, if not well.
+    /// Why, if not well; of a tag that a call took along, that it did.
     pub error: Option<String>,
+    /// Whether a call took the tag along: no change of the plan.
+    pub was_lost: bool,
 }
 
 /// How the changes of a run ended, in the order of the journal, the last word on each only.
@@ -34,6 +36,7 @@ pub fn entries_of(recorded: &RecordedRun) -> Vec<HistoryEntry> {
                 key: ended.key.clone(),
                 outcome: ended.outcome,
                 error: ended.error.clone(),
+                was_lost: false,
             });
         }
     }
@@ -43,23 +46,27 @@ pub fn entries_of(recorded: &RecordedRun) -> Vec<HistoryEntry> {
         place += 1;
         kept.contains(&(place - 1))
     });
-    all.extend(not_put_back(recorded));
+    all.extend(taken_along(recorded));
     all.sort_by_key(|entry| entry.at);
     all
 }
 
-/// Tags that calls of a run took along and that are not back: no plan has them, and they are gone all the same.
-fn not_put_back(recorded: &RecordedRun) -> impl Iterator<Item = HistoryEntry> {
+/// Tags that calls of a run took along, whether they are back or not: no plan has them.
+fn taken_along(recorded: &RecordedRun) -> impl Iterator<Item = HistoryEntry> {
     let lost = repairs::lost_tags(&recorded.entries).into_iter();
-    lost.filter(|lost| lost.outcome != Outcome::Done).map(|ChangeOutcome { key, outcome, error }| {
+    lost.map(|ChangeOutcome { key, outcome, error }| {
         let is_last = |entry: &&Entry| {
             matches!((entry, &key.what), (Entry::Repair { device, tag, .. }, ChangeWhat::Add(own))
                 if *device == key.device && tag == own)
         };
         let at = recorded.entries.iter().rev().find(is_last).map_or(Timestamp::EPOCH, Entry::at);
-        let why = error.unwrap_or_else(|| "the run ended before that".to_owned());
-        let error = Some(format!("a call of this run took the tag along, and it is not back: {why}"));
-        HistoryEntry { at, key, outcome, error }
+        let end = match (outcome, error) {
+            (Outcome::Done, _) => "it is back".to_owned(),
+            (_, Some(why)) => format!("it is not back: {why}"),
+            (_, None) => "it is not back: the run ended before that".to_owned(),
+        };
+        let error = Some(format!("a call of this run took the tag along, and {end}"));
+        HistoryEntry { at, key, outcome, error, was_lost: true }
     })
 }
 

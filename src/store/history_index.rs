@@ -20,7 +20,7 @@ use super::state::StateDir;
 use super::state_json;
 
 /// A file of another version is rebuilt.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// More bytes than the index of any run takes: a million changes have about 300 MB.
 const MOST_BYTES: u64 = 1 << 30;
@@ -59,12 +59,16 @@ pub struct IndexedChange {
     pub error: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub because: Option<String>,
+    /// Whether a call took the tag along without meaning to.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub was_lost: bool,
 }
 
 impl IndexedRun {
     /// How many changes ended so.
     pub fn count(&self, outcome: Outcome) -> u64 {
-        self.changes.iter().filter(|change| change.outcome == outcome.word()).count() as u64
+        let ended_so = |change: &&IndexedChange| change.outcome == outcome.word() && !change.was_lost;
+        self.changes.iter().filter(ended_so).count() as u64
     }
 }
 
@@ -95,21 +99,22 @@ fn make(state: &StateDir, recorded: &RecordedRun) -> IndexedRun {
     let plan = journal::plan_text(state, run).ok().and_then(|text| document::read(&text).ok());
     let known = plan.as_ref().map(reasons).unwrap_or_default();
     let changes = history_entries::entries_of(recorded).into_iter().map(|entry| {
+        let because = known.get(&entry.key).filter(|_| !entry.was_lost).cloned();
         let (action, what) = match &entry.key.what {
             ChangeWhat::Add(tag) => ("add", tag.to_string()),
             ChangeWhat::Remove(tag) => ("remove", tag.to_string()),
             ChangeWhat::Value(value) => ("value", value.to_string()),
         };
-        let reason = known.get(&entry.key);
         IndexedChange {
             at: entry.at,
             device: entry.key.device.to_string(),
-            name: reason.and_then(|reason| reason.name.clone()),
+            name: plan.as_ref().and_then(|plan| name(plan, &entry.key.device)),
             action: action.to_owned(),
             what,
             outcome: entry.outcome.word().to_owned(),
             error: entry.error,
-            because: reason.map(|reason| reason.because.clone()),
+            because,
+            was_lost: entry.was_lost,
         }
     });
     IndexedRun {
@@ -123,13 +128,14 @@ fn make(state: &StateDir, recorded: &RecordedRun) -> IndexedRun {
     }
 }
 
-/// Why a change was planned, and the device's name.
-struct Reason {
-    name: Option<String>,
-    because: String,
+/// A device's name, as the plan has it.
+fn name(plan: &Plan, device: &str) -> Option<String> {
+    let place = plan.changes.binary_search_by(|change| (*change.id).cmp(device)).ok()?;
+    plan.changes[place].name.as_deref().map(str::to_owned)
 }
 
-fn reasons(plan: &Plan) -> HashMap<ChangeKey, Reason> {
+/// Why changes were planned.
+fn reasons(plan: &Plan) -> HashMap<ChangeKey, String> {
     let mut reasons = HashMap::new();
     for change in &plan.changes {
         let tags = change.add.iter().chain(&change.remove).map(|tag| tag.cause);
@@ -139,7 +145,7 @@ fn reasons(plan: &Plan) -> HashMap<ChangeKey, Reason> {
                 Cause::Rule(rules) if rules.len() > 3 => counted(rules.len() as u64, "rule"),
                 cause => words::cause(plan, cause),
             };
-            reasons.insert(key, Reason { name: change.name.as_deref().map(str::to_owned), because });
+            reasons.insert(key, because);
         }
     }
     reasons

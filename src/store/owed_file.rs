@@ -58,6 +58,9 @@ pub struct Collector {
     since: Timestamp,
     /// Runs that ended later and were cut short may have lost what the list did not show yet.
     unclear_since: Timestamp,
+    now: Timestamp,
+    /// How long a list may show the state from before a call.
+    visibility: Duration,
     kept: Vec<OwedLine>,
     /// Whether there is a file: what it does not know of earlier losses is over.
     is_kept: bool,
@@ -85,7 +88,7 @@ impl Collector {
         let is_kept = file.is_some();
         let kept = file.map(|file| file.owed).unwrap_or_default();
         let (owed, removed, unclear) = (BTreeMap::new(), HashMap::new(), Vec::new());
-        Collector { since, unclear_since, kept, is_kept, owed, removed, unclear }
+        Collector { since, unclear_since, now, visibility, kept, is_kept, owed, removed, unclear }
     }
 
     /// Takes in the next older journal; says whether still older ones may matter.
@@ -98,15 +101,19 @@ impl Collector {
             return last > self.unclear_since;
         }
         let run: Arc<str> = recorded.header.run.as_str().into();
-        let kept: HashSet<ChangeKey> =
-            self.kept.extract_if(.., |line| line.run == run).map(|line| line.key()).collect();
+        let kept: HashMap<ChangeKey, bool> = self
+            .kept
+            .extract_if(.., |line| line.run == run)
+            .map(|line| (line.key(), line.is_missed))
+            .collect();
         for (key, lost) in not_put_back(&recorded.entries) {
             // A resumed run repeats what had already ended.
-            if self.is_kept && lost <= self.since && !kept.contains(&key) {
+            if self.is_kept && lost <= self.since && !kept.contains_key(&key) {
                 continue;
             }
             if self.removed.get(&key).is_none_or(|removed| *removed <= lost) {
-                self.owed.insert(key, Owed { run: run.clone(), lost });
+                let owed = self.owed(run.clone(), lost, kept.get(&key) == Some(&true));
+                self.owed.insert(key, owed);
             }
         }
         for entry in &recorded.entries {
@@ -120,12 +127,19 @@ impl Collector {
         true
     }
 
+    fn owed(&self, run: Arc<str>, lost: Timestamp, is_missed: bool) -> Owed {
+        // A whole second: it is for people to read.
+        let until = Timestamp::from_seconds(lost.plus(self.visibility).seconds() + 1);
+        Owed { run, lost, shown_until: (!is_missed && until >= self.now).then_some(until) }
+    }
+
     /// What is owed after all newer journals.
     pub fn end(mut self) -> OwedTags {
-        for line in self.kept {
+        for line in std::mem::take(&mut self.kept) {
             let key = line.key();
             if self.removed.get(&key).is_none_or(|removed| *removed <= line.lost) {
-                self.owed.entry(key).or_insert(Owed { run: line.run, lost: line.lost });
+                let owed = self.owed(line.run, line.lost, line.is_missed);
+                self.owed.entry(key).or_insert(owed);
             }
         }
         OwedTags { tags: self.owed, unclear: self.unclear }
@@ -182,7 +196,7 @@ fn after_read(
 ) -> File {
     let missed = before.into_iter().flat_map(|file| file.owed).filter(|line| line.is_missed);
     let missed: HashSet<ChangeKey> = missed.map(|line| line.key()).collect();
-    let lines = owed.iter().filter_map(|(key, Owed { run, lost })| {
+    let lines = owed.iter().filter_map(|(key, Owed { run, lost, .. })| {
         let ChangeWhat::Add(tag) = &key.what else { return None };
         let (is_shown, was_missed) = (shows(key), missed.contains(key));
         let is_over = is_shown == Some(true) && (was_missed || lost.plus(visibility) < read_at);

@@ -298,3 +298,63 @@ fn tags_that_a_combined_patch_dropped_are_told_one_by_one() {
     }
     assert!(project.fleet().values().all(|(tags, _)| !tags.contains(&"Own".to_owned())));
 }
+
+#[test]
+fn an_owed_tag_is_named_while_the_list_still_shows_it() {
+    let project = values(6);
+    project.run(&apply(&["patch_loses=value", NO_PUT_BACK, "visible_after_s=86400"], &[])).exits(4);
+    let late = ["--sandbox-fault", "visible_after_s=86400", "--format", "json"];
+    let words =
+        [&["drift", "--sandbox"][..], &["plan", "--sandbox"], &["apply", "--sandbox", "--auto-approve"]];
+    for words in words {
+        let document = project.run(&[words, &late].concat()).exits(0).json();
+        assert_eq!(additions(&document), [], "{document}");
+        let told = document["warnings"].as_array().unwrap().iter().find(|warning| warning["code"] == "W0606");
+        let told = told.unwrap_or_else(|| panic!("{words:?}: {document}"))["message"].to_string();
+        assert!(told.contains("`Own` of device d") && told.contains("still shows it"), "{told}");
+    }
+    let ran = project.run(&[&["drift", "--sandbox"][..], &late[..2]].concat()).exits(0);
+    assert!(format!("{}{}", ran.out, ran.err).contains("W0606"), "{}{}", ran.out, ran.err);
+}
+
+#[test]
+fn state_show_lists_owed_tags_by_name() {
+    let project = values(6);
+    project.run(&apply(&["patch_loses=value", NO_PUT_BACK], &[])).exits(4);
+    let device = loser(&project);
+    let shown = project.run(&["state", "show", "--sandbox", "--format", "json"]).exits(0).json();
+    let owed = &shown["tenants"][0]["owed"];
+    assert_eq!(owed[0]["device"], json!({ "id": device, "name": name(&device) }), "{shown}");
+    assert_eq!((owed.as_array().unwrap().len(), &owed[0]["tag"]), (1, &json!("Own")));
+    let told = project.run(&["state", "show", "--sandbox"]).exits(0).out;
+    assert!(told.contains("owed tags      1 tag") && told.contains(&name(&device)), "{told}");
+}
+
+#[test]
+fn history_and_tags_keep_a_loss_after_the_tag_is_back() {
+    let project = values(6);
+    let run = project.run(&apply(&["patch_loses=value"], &["--format", "json"])).exits(0).json();
+    let lost = &run["lostTags"][0];
+    assert_eq!(lost["restored"], true, "{run}");
+    let id = lost["device"]["id"].as_str().unwrap();
+    for subject in ["Own", id, &name(id)] {
+        let history = project.run(&["history", "--sandbox", subject, "--format", "json"]).exits(0).json();
+        let changes = history["changes"].as_array().unwrap();
+        let told: Vec<_> = changes.iter().filter(|change| change["what"] == "Own").collect();
+        assert_eq!(
+            (told.len(), &told[0]["device"]),
+            (1, &json!({ "id": id, "name": name(id) })),
+            "{history}"
+        );
+        assert_eq!(told[0]["outcome"], "done");
+        assert!(
+            told[0]["error"].as_str().unwrap().contains("took the tag along, and it is back"),
+            "{history}"
+        );
+    }
+    let runs = project.run(&["history", "--sandbox", "--format", "json"]).exits(0).json();
+    assert_eq!(runs["runs"][0]["outcomes"]["done"], 6, "a loss is no change of the plan: {runs}");
+    let tags = project.run(&["tags", "--sandbox", "--format", "json"]).exits(0).json();
+    let own = tags["rows"].as_array().unwrap().iter().find(|row| row["tag"] == "Own");
+    assert_eq!(own.unwrap()["lastRun"], run["runId"], "{tags}");
+}

@@ -2,14 +2,17 @@
 //!
 //! Takes no lock and changes nothing.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use mdetag::store::backend::StatePlace;
 use mdetag::store::history::{self, HistoryInputs, PoliciesAtHand};
 use mdetag::store::journal::{self, Header, RecordedRun};
 use mdetag::store::state::StateDir;
 use mdetag::store::{baselines_file, history_index, path_text::shown};
-use mdetag_core::report::state::{self as report, KeptRuns, LastUse, NextWave, TenantState, UsedApproval};
+use mdetag_core::plan::{ChangeKey, ChangeWhat, Owed};
+use mdetag_core::report::state::{
+    self as report, KeptRuns, LastUse, NextWave, OwedTag, OwingDevice, TenantState, UsedApproval,
+};
 use mdetag_core::time::Timestamp;
 
 use crate::cli::args::Format;
@@ -70,6 +73,7 @@ fn tenant(context: &Context, state: &StateDir) -> Result<TenantState, Failure> {
     let known =
         history::read(state, HistoryInputs { now, visibility, policy, retry_contested: false, tag_case })
             .history;
+    let owed = owed(state, &known.lost);
     let mut next_waves = None;
     let rollouts: Option<Vec<String>> = match open_rollouts::open(state, None, None) {
         Ok(open) => {
@@ -96,12 +100,30 @@ fn tenant(context: &Context, state: &StateDir) -> Result<TenantState, Failure> {
         next_waves,
         contested: known.contested.len(),
         pending: known.pending.len(),
+        owed,
         baselines,
         accepted: accepted.map_err(std::io::Error::from)?,
         approvals,
         ledger: ledger(context, state, now),
         last_holder: holder,
     })
+}
+
+/// Tags that calls took along, by name where their run knew it.
+fn owed(state: &StateDir, lost: &BTreeMap<ChangeKey, Owed>) -> Vec<OwedTag> {
+    let runs: BTreeSet<&str> = lost.values().map(|owed| &*owed.run).collect();
+    let mut names: HashMap<String, String> = HashMap::new();
+    for indexed in runs.into_iter().filter_map(|run| history_index::read(state, run).ok()) {
+        let named = indexed.changes.into_iter().filter(|change| change.was_lost);
+        names.extend(named.filter_map(|change| Some((change.device, change.name?))));
+    }
+    let of = |(key, owed): (&ChangeKey, &Owed)| {
+        let ChangeWhat::Add(tag) = &key.what else { return None };
+        let (id, run) = (key.device.to_string(), owed.run.to_string());
+        let device = OwingDevice { name: names.get(&id).cloned(), id };
+        Some(OwedTag { device, tag: tag.to_string(), run, lost: owed.lost })
+    };
+    lost.iter().filter_map(of).collect()
 }
 
 /// How far an open rollout is, and what its next wave waits for.

@@ -48,6 +48,8 @@ pub struct Owed {
     pub run: Arc<str>,
     /// When the loss was seen, at the latest.
     pub lost: Timestamp,
+    /// Until when the list may still show the tag although it is gone; none once a read has missed it, or that time has passed.
+    pub shown_until: Option<Timestamp>,
 }
 
 impl History {

@@ -15,7 +15,7 @@ use crate::tag;
 /// The most owed tags without a plan that are reported one by one.
 const MOST_TOLD: usize = 20;
 
-/// Adds a change for each tag that is owed. Says which no plan puts back.
+/// Adds a change for each tag that is owed. Says which no plan puts back, or not yet.
 pub(super) fn restore(
     desired: &Desired<'_>,
     owed: &BTreeMap<ChangeKey, Owed>,
@@ -24,17 +24,27 @@ pub(super) fn restore(
     if owed.is_empty() {
         return Vec::new();
     }
-    let missing: Vec<(Row, &Arc<str>, &Owed)> = owed
+    let seen: Vec<(Row, &Arc<str>, &Owed, bool)> = owed
         .iter()
-        .filter_map(|(key, owed)| missing(desired, key).map(|(row, tag)| (row, tag, owed)))
+        .filter_map(|(key, owed)| seen(desired, key).map(|(row, tag, is_live)| (row, tag, owed, is_live)))
         .collect();
+    let (live, missing): (Vec<_>, Vec<_>) = seen.into_iter().partition(|(.., is_live)| *is_live);
+    let mut left = Vec::new();
+    for (row, tag, owed, _) in live {
+        let Some(until) = owed.shown_until.filter(|_| !is_against(desired, tag, row)) else { continue };
+        left.push(format!(
+            "a call of run {} took the tag `{tag}` of device {} along; the list still shows it and may lag until {until}: once it \
+             does not, a plan puts the tag back",
+            owed.run,
+            desired.snapshot.label(row)
+        ));
+    }
     let rows: HashSet<Row> = missing.iter().map(|(row, ..)| *row).collect();
     let case = desired.tag_case;
     let text = |entry: &TagEntry| case.key(&found.names.list[entry.tag.0 as usize]).into_owned();
     let given = found.tags.iter().filter(|entry| !entry.is_removal && rows.contains(&entry.row));
     let given: HashSet<(Row, String)> = given.map(|entry| (entry.row, text(entry))).collect();
-    let mut left = Vec::new();
-    for (row, tag, owed) in missing {
+    for (row, tag, owed, _) in missing {
         if given.contains(&(row, case.key(tag).into_owned())) || is_against(desired, tag, row) {
             continue;
         }
@@ -54,19 +64,19 @@ pub(super) fn restore(
     let more = left.len().saturating_sub(MOST_TOLD);
     left.truncate(MOST_TOLD);
     left.extend(
-        (more > 0).then(|| format!("{more} more tags that calls took along are put back by no plan")),
+        (more > 0).then(|| format!("{more} more tags that calls took along are put back by no plan yet")),
     );
     left.into_iter().map(|message| Warning { code: "W0606".into(), message }).collect()
 }
 
-/// The device and the tag, where the list shows the device without the tag.
-fn missing<'k>(desired: &Desired<'_>, key: &'k ChangeKey) -> Option<(Row, &'k Arc<str>)> {
+/// The device and the tag, where the list shows the device, and whether it shows the tag too.
+fn seen<'k>(desired: &Desired<'_>, key: &'k ChangeKey) -> Option<(Row, &'k Arc<str>, bool)> {
     let ChangeWhat::Add(tag) = &key.what else { return None };
     let snapshot = desired.snapshot;
     let row = snapshot.find(&key.device)?;
-    let is_live = |live: &&str| desired.tag_case.is_same(live, tag);
-    let has = snapshot.tags(row).iter().map(|live| snapshot.tag(*live)).any(|live| is_live(&live));
-    (!has).then_some((row, tag))
+    let is_same = |live: &str| desired.tag_case.is_same(live, tag);
+    let is_live = snapshot.tags(row).iter().any(|live| is_same(snapshot.tag(*live)));
+    Some((row, tag, is_live))
 }
 
 /// Why a plan cannot hold the change.

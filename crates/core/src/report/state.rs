@@ -36,6 +36,8 @@ pub struct TenantState {
     pub contested: usize,
     /// Changes.
     pub pending: usize,
+    /// Tags that calls took along and that are not known to be back.
+    pub owed: Vec<OwedTag>,
     /// By policy set.
     pub baselines: BTreeMap<String, Baselines>,
     /// Counts that somebody accepted, as the state keeps them.
@@ -70,6 +72,24 @@ pub struct NextWave {
     pub is_due: bool,
 }
 
+/// A tag that a call took along.
+#[derive(Clone, Debug, Serialize)]
+pub struct OwedTag {
+    pub device: OwingDevice,
+    pub tag: String,
+    pub run: String,
+    /// When the loss was seen, at the latest.
+    pub lost: Timestamp,
+}
+
+/// The device that carried it.
+#[derive(Clone, Debug, Serialize)]
+pub struct OwingDevice {
+    pub id: String,
+    /// Where the run's plan knew it.
+    pub name: Option<String>,
+}
+
 /// What a run used of an approval.
 #[derive(Clone, Debug, Serialize)]
 pub struct UsedApproval {
@@ -97,6 +117,9 @@ pub struct Pruned {
     /// How many runs are left.
     pub kept: usize,
 }
+
+/// The most owed tags that text lists.
+const MOST_OWED: usize = 20;
 
 /// What `state show` and `state prune` print where there is no tenant.
 const NO_TENANT: &str = "the state holds no tenant\n";
@@ -158,6 +181,16 @@ fn paragraph(tenant: &TenantState) -> String {
     }
     line("contested", &counted(tenant.contested as u64, "change"));
     line("pending", &counted(tenant.pending as u64, "change"));
+    line("owed tags", &counted(tenant.owed.len() as u64, "tag"));
+    for OwedTag { device: OwingDevice { id, name }, tag, run, lost } in tenant.owed.iter().take(MOST_OWED) {
+        let device = name.as_ref().map_or_else(|| id.clone(), |name| format!("{name} ({id})"));
+        let (device, tag, run) = (terminal(&device), terminal(tag), terminal(run));
+        let lost = Timestamp::from_seconds(lost.seconds());
+        line("", &format!("\"{tag}\" of {device}: a call of run {run} took it along, seen {lost}"));
+    }
+    if let Some(more) = tenant.owed.len().checked_sub(MOST_OWED).filter(|more| *more > 0) {
+        line("", &format!("{more} more: --format json lists all"));
+    }
     let sets = counted(tenant.baselines.len() as u64, "policy set");
     line("baselines", &format!("of {sets}, {} accepted", counted(tenant.accepted.len() as u64, "count")));
     for UsedApproval { run, cap, tag, changes } in &tenant.approvals {

@@ -8,7 +8,7 @@ use crate::time::Timestamp;
 fn owing(seed: u64) -> World {
     let mut world = World::random(seed);
     world.history = History::default();
-    let owed = Owed { run: "run".into(), lost: Timestamp::EPOCH };
+    let owed = Owed { run: "run".into(), lost: Timestamp::EPOCH, shown_until: None };
     for (index, device) in world.devices.iter().enumerate() {
         let tag = TAGS[(seed.rotate_left(index as u32) % TAGS.len() as u64) as usize];
         let key = ChangeKey { device: device.id.as_str().into(), what: ChangeWhat::Add(tag.into()) };

@@ -153,6 +153,7 @@ impl Merged {
         for outcome in Outcome::ALL {
             table = table.detail(outcome.word());
         }
+        table = table.detail("lostTags").detail("lostTagsPutBack");
         table =
             table.detail("policies").detail("policy").detail("runId").detail("startedAt").detail("endedAt");
         table.rows = self.results.iter().map(row).collect();
@@ -245,6 +246,9 @@ fn row(result: &TenantResult) -> Vec<Cell> {
     for outcome in Outcome::ALL {
         row.push(count(summary.and_then(|summary| summary.outcomes.get(outcome.word()).copied())));
     }
+    let lost = summary.and_then(|summary| summary.lost_tags);
+    row.push(count(lost.map(|lost| lost.not_restored)));
+    row.push(count(lost.map(|lost| lost.restored)));
     row.push(Cell::List(result.policies.clone()));
     row.push(summary.map_or(Cell::Missing, |summary| Cell::Text(summary.policy.clone())));
     row.push(summary.map_or(Cell::Missing, |summary| text(&summary.run_id)));

@@ -45,6 +45,20 @@ pub(super) fn openmetrics(merged: &Merged, out: &mut dyn Write) -> io::Result<()
         "Changes that the policy set wants, by tenant and action.",
         changes,
     )?;
+    let lost = of(&|result| {
+        let Some(lost) = result.summary.as_ref().and_then(|summary| summary.lost_tags) else {
+            return Vec::new();
+        };
+        [("true", lost.restored), ("false", lost.not_restored)]
+            .map(|(is_back, count)| (format!("{},restored=\"{is_back}\"", labels(result)), count))
+            .into()
+    });
+    family(
+        out,
+        "mdetag_tenant_lost_tags",
+        "Tags that calls of the run took along, by tenant and by whether they are back.",
+        lost,
+    )?;
     let refused = of(&|result| {
         let summary = result.summary.iter();
         summary.map(|summary| (labels(result), u64::from(!summary.refusals.is_empty()))).collect()
