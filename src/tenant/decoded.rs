@@ -65,6 +65,9 @@ impl Decoded {
     }
 }
 
+/// The most digits of a number in HTML that are read.
+const MOST_DIGITS: usize = 8;
+
 /// What an escape stands for.
 enum Decoding {
     Byte(u8),
@@ -99,20 +102,29 @@ fn escape(text: &[u8]) -> Option<(usize, Decoding)> {
     }
 }
 
-/// What stands behind `&` in HTML.
+/// What stands behind `&` in HTML. The `;` may be missing, as readers of HTML allow: then all digits that follow count.
 fn entity(text: &[u8]) -> Option<(usize, Decoding)> {
-    let end = text.iter().take(10).position(|byte| *byte == b';')?;
-    let scalar = match &text[..end] {
-        b"amp" => '&',
-        b"lt" => '<',
-        b"gt" => '>',
-        b"quot" => '"',
-        b"apos" => '\'',
-        [b'#', b'x' | b'X', digits @ ..] => char::from_u32(hex(digits)?)?,
-        [b'#', digits @ ..] => char::from_u32(std::str::from_utf8(digits).ok()?.parse().ok()?)?,
-        _ => return None,
+    const NAMES: [(&[u8], char); 5] =
+        [(b"amp", '&'), (b"lt", '<'), (b"gt", '>'), (b"quot", '"'), (b"apos;", '\'')];
+    let (length, scalar) = match text {
+        [b'#', b'x' | b'X', digits @ ..] => number(digits, 16, 2)?,
+        [b'#', digits @ ..] => number(digits, 10, 1)?,
+        _ => {
+            let (name, scalar) = NAMES.iter().find(|(name, _)| text.starts_with(name))?;
+            (name.len(), *scalar)
+        }
     };
-    Some((end + 2, Decoding::Scalar(scalar)))
+    let end = usize::from(text.get(length) == Some(&b';'));
+    Some((1 + length + end, Decoding::Scalar(scalar)))
+}
+
+/// A scalar by its number, and how many bytes it takes with the mark before it.
+fn number(text: &[u8], radix: u32, mark: usize) -> Option<(usize, char)> {
+    let digits = text.iter().take_while(|byte| char::from(**byte).is_digit(radix)).count();
+    // No number of a scalar is longer, zeros in front apart.
+    let digits = digits.min(MOST_DIGITS);
+    let number = u32::from_str_radix(std::str::from_utf8(&text[..digits]).ok()?, radix).ok()?;
+    Some((mark + digits, char::from_u32(number)?))
 }
 
 fn hex(digits: &[u8]) -> Option<u32> {
@@ -153,8 +165,25 @@ mod tests {
     }
 
     #[test]
+    fn references_without_their_semicolon_are_read_as_far_as_they_go() {
+        for (source, says) in [
+            ("&#115&#51c", "s3c"),
+            ("&#x73&#x33;x", "s3x"),
+            ("&#0000115;t", "st"),
+            ("a&amp=b&lt;", "a&=b<"),
+            ("&#115", "s"),
+        ] {
+            let decoded = Decoded::of(source.as_bytes()).unwrap();
+            assert_eq!(std::str::from_utf8(&decoded.bytes).unwrap(), says, "{source}");
+            assert_eq!(decoded.source(0..says.len()), 0..source.len(), "{source}");
+        }
+    }
+
+    #[test]
     fn text_without_escapes_is_left_alone() {
-        for text in ["", "plain", "50 % of it", r"C:\dir", "a & b", r"\u12", "%4", "&bogus;"] {
+        for text in
+            ["", "plain", "50 % of it", r"C:\dir", "a & b", r"\u12", "%4", "&bogus;", "&#;", "&#x", "&apos"]
+        {
             assert!(Decoded::of(text.as_bytes()).is_none(), "{text}");
         }
     }

@@ -49,3 +49,14 @@ fn a_twin_that_goes_along_is_put_back_also_where_the_registry_restores_the_remov
     assert_eq!((fared.count(Outcome::Done), fared.repairs), (1, 1));
     assert_eq!(fared.tags(0), ["Tier0", "tier0"]);
 }
+
+#[test]
+fn a_tag_that_is_gone_from_the_answer_to_a_removal_is_told_and_left_alone() {
+    let wish = Wish { remove: &["Old"], has: &["own"], ..Wish::default() };
+    let (plan, mut service) = fleet(&[wish], Faults::default());
+    service.devices.values_mut().for_each(|device| device.tags.retain(|tag| **tag != *"own"));
+    let fared = apply_with(plan, service, RunOptions::default());
+    assert_eq!((fared.count(Outcome::Done), fared.repairs), (1, 0));
+    assert!(fared.tags(0).is_empty());
+    assert!(fared.notes()[0].contains("without \"own\", which the plan saw"), "{:?}", fared.notes());
+}

@@ -25,6 +25,22 @@ pub fn decompose(text: &str) -> Cow<'_, str> {
     const { DecomposingNormalizerBorrowed::new_nfd() }.normalize(text)
 }
 
+/// What two texts have in common that look alike or mean the same to a careless program (NFKC): full-width letters are plain ones.
+pub fn compatible(text: &str) -> Cow<'_, str> {
+    if text.is_ascii() {
+        return Cow::Borrowed(text);
+    }
+    const { ComposingNormalizerBorrowed::new_nfkc() }.normalize(text)
+}
+
+/// Whether a scalar is shown as nothing at all.
+pub fn is_zero_width(scalar: char) -> bool {
+    matches!(scalar,
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
+        | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}'
+        | '\u{feff}' | '\u{ffa0}' | '\u{e0000}'..='\u{e0fff}')
+}
+
 /// Whether a text is the GUID of zeros, which services write where there is no value.
 pub fn is_zero_guid(text: &str) -> bool {
     let is_dash = |at: usize| matches!(at, 8 | 13 | 18 | 23);

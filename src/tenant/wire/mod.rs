@@ -3,6 +3,7 @@
 //! Sends nothing. Devices as columns come from `inventory`; this reads only what paging and answer checks need.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -112,7 +113,8 @@ fn words(texts: &[Arc<str>]) -> Vec<&str> {
     texts.iter().map(|text| &**text).collect()
 }
 
-/// The devices in the body of a 2xx answer: one entity, or a collection; none where the body is empty.
+/// The devices in the body of a 2xx answer: one entity, or a collection; none where the body is empty. What says nothing certain of
+/// a device is left out: a row without a list of tags, or rows of one device that contradict each other.
 ///
 /// # Errors
 /// What is wrong with the body.
@@ -165,14 +167,28 @@ pub(super) fn devices(body: &[u8]) -> Result<Vec<DeviceState>, String> {
     let one = Entity { id: body.id, tags: body.tags, value: body.value };
     let state = |entity: Entity| {
         // Tags that cannot be read prove nothing, least of all that one is gone.
-        let tags = match entity.tags {
-            None => Vec::new(),
-            Some(Tags::Texts(tags)) => tags,
-            Some(Tags::Other(_)) => return None,
-        };
+        let Some(Tags::Texts(tags)) = entity.tags else { return None };
         Some(DeviceState { id: text(entity.id?)?, tags, value: entity.value.and_then(text) })
     };
-    Ok(body.entities.unwrap_or_else(|| vec![one]).into_iter().filter_map(state).collect())
+    let rows = body.entities.unwrap_or_else(|| vec![one]).into_iter().filter_map(state);
+    Ok(without_contradictions(rows.collect()))
+}
+
+/// Of several rows of a device that say the same, the first; none where they do not.
+fn without_contradictions(rows: Vec<DeviceState>) -> Vec<DeviceState> {
+    let mut first: HashMap<Arc<str>, usize> = HashMap::with_capacity(rows.len());
+    let mut kept: Vec<Option<DeviceState>> = Vec::with_capacity(rows.len());
+    for row in rows {
+        match first.get(&row.id) {
+            Some(place) if kept[*place].as_ref() != Some(&row) => kept[*place] = None,
+            Some(_) => {}
+            None => {
+                first.insert(row.id.clone(), kept.len());
+                kept.push(Some(row));
+            }
+        }
+    }
+    kept.into_iter().flatten().collect()
 }
 
 /// Whether a key at the top of an answer says that it is an error, whatever its status and whatever stands beside it.
@@ -319,13 +335,30 @@ mod tests {
             one.unwrap(),
             [DeviceState { id: "a".into(), tags: vec!["T".into()], value: Some("High".into()) }]
         );
-        let many = devices(br#"{"value":[{"id":"a"},{"id":7},{"id":"b","machineTags":null}]}"#).unwrap();
-        assert_eq!(many.iter().map(|state| &*state.id).collect::<Vec<_>>(), ["a", "b"]);
+        let many =
+            devices(br#"{"value":[{"id":"a","machineTags":[]},{"id":7},{"id":"b","machineTags":["T"]}]}"#);
+        assert_eq!(many.unwrap().iter().map(|state| &*state.id).collect::<Vec<_>>(), ["a", "b"]);
         assert_eq!(devices(b" \n").unwrap(), []);
         assert_eq!(devices(br#"{"ok":true}"#).unwrap(), []);
         for broken in [&b"<html>"[..], br#"{"value":[{"id":"a"}"#, b"\xff"] {
             assert!(devices(broken).is_err());
         }
+    }
+
+    #[test]
+    fn rows_without_tags_or_that_contradict_each_other_say_nothing_of_their_device() {
+        for rows in [
+            r#"{"id":"a"}"#,
+            r#"{"id":"a","machineTags":null}"#,
+            r#"{"id":"a","machineTags":[]},{"id":"a","machineTags":["T"]}"#,
+            r#"{"id":"a","machineTags":[]},{"id":"a","machineTags":["T"]},{"id":"a","machineTags":[]}"#,
+        ] {
+            let body = format!(r#"{{"value":[{rows},{{"id":"b","machineTags":["T"]}}]}}"#);
+            let told = devices(body.as_bytes()).unwrap();
+            assert_eq!(told.iter().map(|state| &*state.id).collect::<Vec<_>>(), ["b"], "{rows}");
+        }
+        let twice = r#"{"value":[{"id":"a","machineTags":["T"]},{"id":"a","machineTags":["T"]}]}"#;
+        assert_eq!(devices(twice.as_bytes()).unwrap().len(), 1);
     }
 
     #[test]

@@ -23,6 +23,9 @@ use super::{CallId, DeviceState, Entry, Outcome, Rejection, Reply};
 /// How long after a 404 the device is asked for again: some are passing (field-reported).
 const MISS_WAIT: Duration = Duration::from_secs(1);
 
+/// The most missing tags that are told.
+const MOST_MISSING: usize = 20;
+
 impl Run<'_> {
     /// Learns from a reply. A reply to a call that is not in flight is ignored.
     pub fn reply(&mut self, call: CallId, reply: Reply, now: Timestamp, budget: &mut Budget) -> Vec<Entry> {
@@ -126,6 +129,7 @@ impl Run<'_> {
         let ChangeRow { device, what, is_twin, .. } = *self.changes.get(change);
         self.check_watched(device, state, false, now);
         let Effect::Remove(tag) = what else { return };
+        self.note_missing(device, tag, state, now);
         if !is_twin {
             return;
         }
@@ -134,6 +138,28 @@ impl Run<'_> {
         let lost: Vec<Arc<str>> = lost.filter(|tag| !state.tags.contains(tag)).collect();
         for tag in &lost {
             self.put_back(device, tag, Some(now));
+        }
+    }
+
+    /// Says which tags the plan saw on a device and an answer to a removal no longer shows: somebody removed them meanwhile, or the call
+    /// took them along. Nobody can tell, so they are left alone.
+    fn note_missing(&mut self, device: u32, removed: u32, state: &DeviceState, now: Timestamp) {
+        for tag in self.changes.expected_tags(device) {
+            let text = self.changes.tags[tag as usize].clone();
+            let is_told = self.missing.len() >= MOST_MISSING || self.changes.are_twins(removed, tag);
+            if is_told || state.tags.contains(&text) || !self.missing.insert((device, tag)) {
+                continue;
+            }
+            let id = self.changes.device_id(device);
+            let name = self.plan.changes.get(device as usize).and_then(|change| change.name.as_deref());
+            let more = if self.missing.len() == MOST_MISSING { "; further ones are not listed" } else { "" };
+            let text = format!(
+                "the answer to the removal of \"{}\" shows {} without \"{text}\", which the plan saw: somebody removed it meanwhile, \
+                 or the call took it along{more}",
+                self.changes.tags[removed as usize],
+                name.map_or_else(|| id.to_string(), |name| format!("{name} ({id})")),
+            );
+            self.note(now, text);
         }
     }
 

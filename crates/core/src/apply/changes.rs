@@ -187,7 +187,8 @@ impl<'p> Changes<'p> {
         kept.any(|other| self.are_twins(tag, other))
     }
 
-    fn are_twins(&self, removed: u32, other: u32) -> bool {
+    /// Whether a call that removes one tag may take the other along.
+    pub(super) fn are_twins(&self, removed: u32, other: u32) -> bool {
         other != removed
             && self.classes[other as usize] == self.classes[removed as usize]
             && twins::takes_along(&self.tags[removed as usize], &self.tags[other as usize])

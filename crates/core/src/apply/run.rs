@@ -4,7 +4,7 @@
 
 #![expect(missing_docs, reason = "fields and variants are named by what they hold")]
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -126,6 +126,8 @@ pub struct Run<'p> {
     pub(super) single: SingleRoute,
     /// Tags, and what was done with them, that the service took from some device.
     pub(super) taken: HashSet<(u32, TagAction)>,
+    /// Devices and tags that an answer to a removal did not show any more, though the plan saw them.
+    pub(super) missing: BTreeSet<(u32, u32)>,
     /// By place in the plan; empty where nothing is known.
     onboarded: Vec<bool>,
     pub(super) held: HeldChanges,
@@ -164,6 +166,7 @@ impl<'p> Run<'p> {
             bulk: BulkRoute::default(),
             single: SingleRoute::default(),
             taken: HashSet::new(),
+            missing: BTreeSet::new(),
             onboarded: Vec::new(),
             held: HeldChanges::default(),
             patch: PatchRoute::new(

@@ -9,13 +9,20 @@ pub(super) const CUT_BEYOND: usize = 99;
 
 /// What two tags have in common if the service may take them for one.
 pub(super) fn class(tag: &str) -> String {
-    text::fold(tag.trim()).chars().take(CUT_BEYOND + 1).collect()
+    plain(tag).chars().take(CUT_BEYOND + 1).collect()
 }
 
-/// Whether a call that removes a tag may remove another of its class instead: one that differs in case, in Unicode form or in
-/// white space at the ends, or one that is left when the end of the text is cut off.
+/// Whether a call that removes a tag may remove another of its class instead: one that differs in case, in Unicode form, in what has
+/// no width or in white space at the ends, or one that is left when the end of the text is cut off.
 pub(super) fn takes_along(removed: &str, other: &str) -> bool {
-    text::fold(removed.trim()).starts_with(&*text::fold(other.trim()))
+    plain(removed).starts_with(&plain(other))
+}
+
+/// A tag as a service that tidies texts might store it.
+fn plain(tag: &str) -> String {
+    let visible: String =
+        text::compatible(tag).chars().filter(|scalar| !text::is_zero_width(*scalar)).collect();
+    text::fold(visible.trim()).into_owned()
 }
 
 #[cfg(test)]

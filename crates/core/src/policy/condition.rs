@@ -270,8 +270,34 @@ impl Reader<'_> {
         compile: impl Fn(&str) -> Result<Glob, String>,
     ) -> Option<Vec<Glob>> {
         let globs: Vec<_> =
-            texts.iter().filter_map(|(text, span)| self.pattern(what, text, *span, &compile)).collect();
+            texts.iter().filter_map(|(text, span)| self.glob(what, text, *span, &compile)).collect();
         (globs.len() == texts.len()).then_some(globs)
+    }
+
+    /// One compiled glob, or what else holds one, within the budgets.
+    pub(super) fn glob<T>(
+        &mut self,
+        what: &str,
+        source: &str,
+        span: Span,
+        compile: impl Fn(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        let grown = if source.len() <= MAX_PATTERN { self.growth.take_glob(source) } else { Ok(()) };
+        self.affords(grown, what, span).then(|| self.pattern(what, source, span, compile)).flatten()
+    }
+
+    /// Whether the budget of the set takes a pattern; reports if not.
+    fn affords(&mut self, grown: Result<(), TooLarge>, what: &str, span: Span) -> bool {
+        match grown {
+            Ok(()) => return true,
+            Err(TooLarge::Set { first: false }) => {}
+            Err(why @ TooLarge::Set { .. }) => self.report(
+                Diagnostic::error("E0110", span, why.sentence())
+                    .help("use fewer wildcards and smaller repetitions; put plain names into a file and use `inFile`"),
+            ),
+            Err(why) => drop(self.parsed::<Regex>(span, what, Err(why.sentence().to_owned()))),
+        }
+        false
     }
 
     /// One compiled pattern, within the budgets.
@@ -319,14 +345,8 @@ impl Reader<'_> {
             let composed = text::compose(text);
             // Before anything is compiled: what is refused must cost nothing either.
             let grown = if text.len() <= MAX_PATTERN { self.growth.take(&composed) } else { Ok(()) };
-            match grown {
-                Ok(()) => regexes.extend(self.pattern(what, text, *span, |_| compile(&composed))),
-                Err(TooLarge::Set { first: false }) => {}
-                Err(why @ TooLarge::Set { .. }) => self.report(
-                    Diagnostic::error("E0110", *span, why.sentence())
-                        .help("use fewer or smaller repetitions, or globs; put plain names into a file and use `inFile`"),
-                ),
-                Err(why) => drop(self.parsed::<Regex>(*span, what, Err(why.sentence().to_owned()))),
+            if self.affords(grown, what, *span) {
+                regexes.extend(self.pattern(what, text, *span, |_| compile(&composed)));
             }
         }
         (regexes.len() == texts.len()).then_some(regexes)

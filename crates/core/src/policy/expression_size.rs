@@ -12,6 +12,12 @@ const MOST_STEPS: u64 = 400_000;
 /// What one of them may come to.
 const MOST_STEPS_OF_ONE: u64 = 100_000;
 
+/// What a wildcard of a glob comes to: any Unicode scalar is a small automaton of its own.
+const STEPS_OF_WILDCARD: u64 = 20;
+
+/// Wildcards of one glob that cost nothing of the budget: names have that many.
+const FREE_WILDCARDS: u64 = 4;
+
 /// Brackets within brackets, as for the compiler.
 pub(super) const NESTED: u32 = 100;
 
@@ -42,7 +48,7 @@ impl TooLarge {
     pub(super) fn sentence(&self) -> &'static str {
         match self {
             TooLarge::One => "the expression is too large: use fewer or smaller repetitions",
-            TooLarge::Set { .. } => "the regular expressions of this policy set are too large together",
+            TooLarge::Set { .. } => "the patterns of this policy set are too large together",
         }
     }
 }
@@ -53,6 +59,16 @@ impl Growth {
         let mut parser = ParserBuilder::new().case_insensitive(true).nest_limit(NESTED).build();
         let Ok(expression) = parser.parse(source) else { return Ok(()) };
         let grown = steps(&expression).saturating_sub(2 * source.len() as u64);
+        self.take_steps(grown)
+    }
+
+    /// The same for a glob.
+    pub(super) fn take_glob(&mut self, source: &str) -> Result<(), TooLarge> {
+        let wildcards = source.bytes().filter(|byte| matches!(byte, b'*' | b'?' | b'[')).count() as u64;
+        self.take_steps(wildcards.saturating_sub(FREE_WILDCARDS) * STEPS_OF_WILDCARD)
+    }
+
+    fn take_steps(&mut self, grown: u64) -> Result<(), TooLarge> {
         if grown > MOST_STEPS_OF_ONE {
             return Err(TooLarge::One);
         }
@@ -95,6 +111,17 @@ mod tests {
         assert!((5..40).contains(&taken), "{taken}");
         assert_eq!(growth.take("b{10000}"), Err(TooLarge::Set { first: false }));
         assert_eq!(growth.take("plain"), Ok(()), "what does not grow is always compiled");
+    }
+
+    #[test]
+    fn globs_of_many_wildcards_are_one_too_large_set_and_those_of_names_cost_nothing() {
+        let mut growth = Growth::default();
+        let wild = "?".repeat(1000);
+        let taken = (0..500).filter(|number| growth.take_glob(&format!("{wild}{number}")).is_ok()).count();
+        assert!((5..40).contains(&taken), "{taken}");
+        for number in 0..20_000 {
+            assert_eq!(growth.take_glob(&format!("*-dc{number}-??.*")), Ok(()));
+        }
     }
 
     #[test]

@@ -42,7 +42,7 @@ impl Reader<'_> {
             return None;
         }
         let pattern = if pattern::is_glob(text) {
-            self.pattern(what, text, node.span, |text| TagPattern::parse(text, case))?
+            self.glob(what, text, node.span, |text| TagPattern::parse(text, case))?
         } else {
             TagPattern::Literal(pattern::unescape(text))
         };
@@ -128,7 +128,7 @@ impl Reader<'_> {
                 TemplatePart::Placeholder { .. } => "*".to_owned(),
             })
             .collect();
-        let glob = self.pattern("a template", &glob, span, |text| case.parse_glob(text))?;
+        let glob = self.glob("a template", &glob, span, |text| case.parse_glob(text))?;
         let template = Template { source: text.to_owned(), parts, glob };
         Some(TagExpression { kind: TagExpressionKind::Template(template), span })
     }

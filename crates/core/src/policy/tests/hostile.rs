@@ -86,3 +86,24 @@ fn repetitions_that_grow_are_refused_before_they_take_memory() {
     ));
     assert!(set.codes().iter().all(|code| *code == "E0208"), "{:?}", set.codes().last());
 }
+
+#[test]
+fn globs_of_wildcards_are_refused_before_they_take_memory() {
+    let wild = "?".repeat(1000);
+    let globs = many(500, |number| format!("- \"{wild}{number}\""));
+    for key in ["claims", "retire"] {
+        let set = timed(&format!("{key}:\n{globs}"));
+        assert_eq!(
+            set.codes().iter().filter(|code| **code == "E0110").count(),
+            1,
+            "said once: {:?}",
+            set.codes()
+        );
+    }
+    let quoted: Vec<String> = (0..500).map(|number| format!("\"{wild}{number}\"")).collect();
+    let set = timed(&format!(
+        "rules: [{{ name: a, select: {{ computerDnsName: {{ glob: [{}] }} }}, tags: [A] }}]\n",
+        quoted.join(", ")
+    ));
+    assert_eq!(set.codes(), ["E0110"]);
+}
