@@ -310,7 +310,7 @@ async fn hunting_finds_the_devices_that_were_laid_down() {
     service.sandbox.set_hunting(query, &[&first]).unwrap();
     let hunter = service.tenant(RequiredAccess::Read).await.unwrap().hunter().await.unwrap();
     let found = hunter.run(query, &["DeviceId", "Other"], &Unmetered).await.unwrap();
-    assert_eq!(found, HuntedRows::new(vec!["DeviceId".to_owned()], [vec![first]].into_iter()));
+    assert_eq!(found, HuntedRows::new(vec!["DeviceId".to_owned()], [vec![Some(first)]].into_iter()));
     service.sandbox.set("hunting", "bad_request").unwrap();
     assert!(hunter.run(query, &["DeviceId"], &Unmetered).await.is_err());
 }

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::io::{Error, ErrorKind, Result};
 
 use mdetag_core::inventory::Baselines;
+use mdetag_core::strict_json;
 use serde::{Deserialize, Serialize};
 
 use super::set_name;
@@ -96,7 +97,7 @@ pub fn update_with_others(
 }
 
 fn parse(bytes: &[u8]) -> Result<BaselinesFile> {
-    serde_json::from_slice(bytes).map_err(|error| Error::new(ErrorKind::InvalidData, error))
+    strict_json::from_slice(bytes).map_err(|error| Error::new(ErrorKind::InvalidData, error))
 }
 
 fn whole(state: &StateDir) -> Result<BaselinesFile> {

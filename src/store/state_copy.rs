@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use mdetag_core::hex;
+use mdetag_core::strict_json;
 use mdetag_core::time::Timestamp;
 
 use super::backend::WriteLease;
@@ -86,7 +87,7 @@ pub enum CopyError {
 /// It cannot be read or understood.
 pub fn mark(state: &StateDir) -> Result<Option<CopyMark>> {
     match state.backend().read(&state.copy_mark(), 64 << 20) {
-        Ok(bytes) => serde_json::from_slice(&bytes)
+        Ok(bytes) => strict_json::from_slice(&bytes)
             .map(Some)
             .map_err(|error| Error::new(ErrorKind::InvalidData, error)),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),

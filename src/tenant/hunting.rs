@@ -15,7 +15,7 @@ use mdetag_core::device;
 use mdetag_core::plan::Lane;
 use mdetag_core::selection::HuntedRows;
 
-use self::table::{ParseFault, Table};
+use self::table::{Cell, ParseFault, Table};
 use super::Connection;
 use super::error::{TenantError, TenantErrorKind};
 use super::http::{LIST_LIMIT, clean};
@@ -110,9 +110,11 @@ impl Hunter {
         }
         let width = names.len();
         let rows = table.rows.into_iter().map(|mut row| {
-            let mut cells: Vec<String> =
-                places.iter().map(|place| row[*place].take().unwrap_or_default()).collect();
-            cells.resize(width, String::new());
+            // What a row leaves out or nests is unknown, not empty.
+            let known =
+                |place: &usize| row[*place].take().filter(|cell| !cell.is_nested).map(|cell| cell.text);
+            let mut cells: Vec<Option<String>> = places.iter().map(known).collect();
+            cells.resize(width, Some(String::new()));
             cells
         });
         Ok(HuntedRows::new(names, rows))
@@ -133,10 +135,11 @@ impl Hunter {
     async fn origins_by(&self, query: &str, meter: &dyn Meter) -> Result<Vec<TagOrigins>, TenantError> {
         let columns = ["DeviceId", "DeviceManualTags", "DeviceDynamicTags", "RegistryDeviceTag"];
         let table = self.table(query, &columns, meter).await?;
-        let of = |row: &Vec<Option<String>>| {
-            let list = |index: usize| listed(row[index].as_deref().unwrap_or(""));
-            let registry = row[3].clone().filter(|tag| !tag.is_empty());
-            let device = row[0].clone().filter(|id| !id.is_empty())?;
+        let of = |row: &Vec<Option<Cell>>| {
+            let text = |index: usize| row[index].as_ref().map_or("", |cell| &*cell.text);
+            let list = |index: usize| listed(text(index));
+            let registry = Some(text(3).to_owned()).filter(|tag| !tag.is_empty());
+            let device = Some(text(0).to_owned()).filter(|id| !id.is_empty())?;
             Some(TagOrigins { device, manual: list(1), dynamic: list(2), registry })
         };
         Ok(table.rows.iter().filter_map(of).collect())
@@ -246,7 +249,7 @@ mod tests {
     }
 
     fn rows(columns: &[&str], rows: &[&[&str]]) -> HuntedRows {
-        let row = |row: &&[&str]| row.iter().map(|cell| (*cell).to_owned()).collect();
+        let row = |row: &&[&str]| row.iter().map(|cell| Some((*cell).to_owned())).collect();
         HuntedRows::new(columns.iter().map(|name| (*name).to_owned()).collect(), rows.iter().map(row))
     }
 
@@ -266,10 +269,38 @@ mod tests {
     #[tokio::test]
     async fn whole_rows_are_read_as_the_service_writes_them() {
         let body = r#"{"schema": [{"name": "Id"}, {"name": "Env"}, {"name": "Other"}], "results": [
-            {"Id": "a", "Env": 1.10, "Other": "x"}, {"Id": "b", "Env": null}, {"Id": "c"}, {"Id": null, "Env": ["x", 1]}]}"#;
+            {"Id": "a", "Env": 1.10, "Other": "x"}, {"Id": null, "Env": null}]}"#;
         let found = hunted(FakeReply::text(200, body), &["Env", "Id"]).await.1.unwrap();
-        let whole: [&[&str]; 4] = [&["1.10", "a"], &["", "b"], &["", "c"], &["[\"x\", 1]", ""]];
+        let whole: [&[&str]; 2] = [&["1.10", "a"], &["", ""]];
         assert_eq!(found, rows(&["Env", "Id"], &whole));
+    }
+
+    #[tokio::test]
+    async fn what_a_row_leaves_out_or_nests_is_unknown_and_not_empty() {
+        for strange in
+            [r#"{"Id": "c"}"#, r#"{"Id": "c", "Env": ["x", 1]}"#, r#"{"Id": "c", "Env": {"x": 1}}"#]
+        {
+            let body = format!(r#"{{"results": [{{"Id": "a", "Env": null}}, {strange}]}}"#);
+            let found = hunted(FakeReply::text(200, &body), &["Env", "Id"]).await.1.unwrap();
+            let text = |text: &str| Some(text.to_owned());
+            let expected = [vec![text(""), text("a")], vec![None, text("c")]].into_iter();
+            assert_eq!(found, HuntedRows::new(vec!["Env".into(), "Id".into()], expected), "{strange}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_part_of_the_rows_and_a_column_that_stands_twice_are_errors() {
+        let row = r#"{"DeviceId": "a"}"#;
+        for (body, why) in [
+            (format!(r#"{{"results": [{row}], "@odata.nextLink": "https://h/x"}}"#), "only a part"),
+            (format!(r#"{{"odata.nextlink": 5, "results": [{row}]}}"#), "only a part"),
+            (r#"{"results": [{"DeviceId": "a", "deviceId": "b"}]}"#.to_owned(), "stands twice"),
+        ] {
+            let error = hunted(FakeReply::text(200, &body), &["DeviceId"]).await.1.unwrap_err();
+            assert!(error.what.contains(why), "{error}");
+        }
+        let whole = format!(r#"{{"results": [{row}], "@odata.nextLink": null}}"#);
+        assert!(hunted(FakeReply::text(200, &whole), &["DeviceId"]).await.1.is_ok());
     }
 
     #[tokio::test]

@@ -75,6 +75,7 @@ pub use mdetag_vocabulary::{cloud, device, diagnostic, hex, pattern, random, tag
 
 // The pipeline.
 pub mod pages;
+pub mod strict_json;
 pub mod policy;
 pub mod inventory;
 pub mod selection;

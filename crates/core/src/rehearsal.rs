@@ -14,7 +14,7 @@ use crate::device::{DeviceValue, Field};
 use crate::diagnostic::{Diagnostic, Sources, Span};
 use crate::explain::{self, Explanation, tags_after};
 use crate::groups::group_of;
-use crate::inventory::{Row, Snapshot, SnapshotBuilder};
+use crate::inventory::{Row, Snapshot, SnapshotBuilder, UntrustedReason};
 use crate::plan::{self, Header, History, Plan};
 use crate::policy::{
     Expectations, Lookup, LookupRows, LookupSource, Policy, PolicyTest, PolicyTests, TestValue,
@@ -338,7 +338,15 @@ fn snapshot(test: &PolicyTest) -> Result<Snapshot, String> {
     builder
         .read_device(Value::Object(object).to_string().as_bytes())
         .map_err(|fault| format!("the device of the test cannot be read: {fault}"))?;
-    let (snapshot, _) = builder.finish();
+    let (snapshot, reasons) = builder.finish();
+    for reason in reasons {
+        if let UntrustedReason::UnreadableDevices { names, .. } = reason {
+            return Err(format!(
+                "the test's device has a value that its field cannot have: {}",
+                names.join(", ")
+            ));
+        }
+    }
     if snapshot.len() == 1 {
         Ok(snapshot)
     } else {

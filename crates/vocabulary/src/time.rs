@@ -76,6 +76,12 @@ impl Timestamp {
         parse_rfc3339(text).filter(|moment| *moment >= Timestamp::EPOCH)
     }
 
+    /// Whether a text is a time in the form that fields have, be it before 1970 or without an offset, or a date.
+    pub fn is_written(text: &str) -> bool {
+        parse_rfc3339(text).or_else(|| parse_rfc3339(&format!("{text}Z"))).is_some()
+            || Date::parse(text).is_ok()
+    }
+
     /// This moment plus a duration; saturates.
     #[must_use]
     pub fn plus(self, span: Duration) -> Timestamp {

@@ -13,6 +13,7 @@ use mdetag_core::plan::document::FORMAT_VERSION;
 use mdetag_core::report::escape;
 use mdetag_core::report::tenants::{Merged, RESULT_FILE, TenantError, TenantResult};
 use mdetag_core::report::words;
+use mdetag_core::strict_json;
 
 use crate::cli::args::ReportArgs;
 use crate::cli::failure::Failure;
@@ -148,8 +149,8 @@ pub fn read_all(dir: &Path) -> Result<Merged, Failure> {
 
 fn read(path: &Path) -> Result<TenantResult, String> {
     let text = regular_file::text(path, MAX_RESULT)?;
-    let result: TenantResult =
-        serde_json::from_str(&text).map_err(|error| format!("it is no result of a tenant: {error}"))?;
+    let result: TenantResult = strict_json::from_slice(text.as_bytes())
+        .map_err(|error| format!("it is no result of a tenant: {error}"))?;
     let major = |version: &str| version.split('.').next().map(str::to_owned);
     if major(&result.format_version) != major(FORMAT_VERSION) {
         return Err(format!(

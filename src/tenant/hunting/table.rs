@@ -8,6 +8,9 @@ use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, V
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
+use mdetag_core::strict_json::is_next_link;
+
+use crate::tenant::http::clean;
 use crate::tenant::wire;
 
 /// Why an answer is no table.
@@ -23,7 +26,16 @@ pub(super) enum ParseFault {
 pub(super) struct Table {
     pub(super) columns: Vec<String>,
     /// Cells in the order of the wanted columns; `None` where the row does not have the column.
-    pub(super) rows: Vec<Vec<Option<String>>>,
+    pub(super) rows: Vec<Vec<Option<Cell>>>,
+}
+
+/// What a row has in a column.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Cell {
+    /// Numbers as they are written, nothing for `null`, the JSON of lists and objects.
+    pub(super) text: String,
+    /// Whether it is a list or an object.
+    pub(super) is_nested: bool,
 }
 
 impl Table {
@@ -76,6 +88,10 @@ impl<'de> Visitor<'de> for TableSeed<'_> {
                 if let Some(error) = map.next_value::<Option<serde_json::Value>>()? {
                     return Err(A::Error::custom(wire::shown_error(&error)));
                 }
+            } else if is_next_link(&key) {
+                if map.next_value::<Option<IgnoredAny>>()?.is_some() {
+                    return Err(A::Error::custom("it is only a part of the rows, with a link to the next"));
+                }
             } else if key.eq_ignore_ascii_case("results") {
                 table.rows = map.next_value_seed(RowsSeed(self.0))?;
                 listed = true;
@@ -93,7 +109,7 @@ impl<'de> Visitor<'de> for TableSeed<'_> {
 struct RowsSeed<'w>(&'w [&'w str]);
 
 impl<'de> DeserializeSeed<'de> for RowsSeed<'_> {
-    type Value = Vec<Vec<Option<String>>>;
+    type Value = Vec<Vec<Option<Cell>>>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
         deserializer.deserialize_seq(self)
@@ -101,7 +117,7 @@ impl<'de> DeserializeSeed<'de> for RowsSeed<'_> {
 }
 
 impl<'de> Visitor<'de> for RowsSeed<'_> {
-    type Value = Vec<Vec<Option<String>>>;
+    type Value = Vec<Vec<Option<Cell>>>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a list of rows")
@@ -119,7 +135,7 @@ impl<'de> Visitor<'de> for RowsSeed<'_> {
 struct RowSeed<'w>(&'w [&'w str]);
 
 impl<'de> DeserializeSeed<'de> for RowSeed<'_> {
-    type Value = Vec<Option<String>>;
+    type Value = Vec<Option<Cell>>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
         deserializer.deserialize_map(self)
@@ -127,19 +143,23 @@ impl<'de> DeserializeSeed<'de> for RowSeed<'_> {
 }
 
 impl<'de> Visitor<'de> for RowSeed<'_> {
-    type Value = Vec<Option<String>>;
+    type Value = Vec<Option<Cell>>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a row")
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut cells = vec![None; self.0.len()];
+        let mut cells: Vec<Option<Cell>> = vec![None; self.0.len()];
         while let Some(key) = map.next_key::<String>()? {
             let exact = self.0.iter().position(|wanted| *wanted == key);
             let near = || self.0.iter().position(|wanted| wanted.eq_ignore_ascii_case(&key));
             match exact.or_else(near) {
-                Some(index) => cells[index] = Some(text(&map.next_value::<Box<RawValue>>()?)),
+                Some(index) if cells[index].is_some() => {
+                    let key = clean(&key, 80);
+                    return Err(A::Error::custom(format_args!("`{key}` stands twice in one row")));
+                }
+                Some(index) => cells[index] = Some(cell(&map.next_value::<Box<RawValue>>()?)),
                 None => {
                     map.next_value::<IgnoredAny>()?;
                 }
@@ -149,11 +169,11 @@ impl<'de> Visitor<'de> for RowSeed<'_> {
     }
 }
 
-/// The text of a cell: numbers as they are written, nothing for `null`, the JSON of lists and objects.
-fn text(raw: &RawValue) -> String {
-    match raw.get() {
+fn cell(raw: &RawValue) -> Cell {
+    let text = match raw.get() {
         "null" => String::new(),
         text if text.starts_with('"') => serde_json::from_str(text).unwrap_or_default(),
         text => text.to_owned(),
-    }
+    };
+    Cell { text, is_nested: raw.get().starts_with(['[', '{']) }
 }

@@ -456,7 +456,7 @@ async fn devices_whose_tags_are_no_list_are_skipped_counted_and_named() {
         json!({ "value": [{ "id": "a" }, { "id": "b", "computerDnsName": "dc01", "machineTags": "x, y" }] });
     let (fake, result, _) = in_turn(vec![FakeReply::json(200, &body)]).await;
     let (snapshot, trust) = result.unwrap();
-    let expected = UntrustedReason::UnreadableTags { devices: 1, names: vec!["dc01".into()] };
+    let expected = UntrustedReason::UnreadableDevices { devices: 1, names: vec!["dc01".into()] };
     assert_eq!((snapshot.len(), trust.reasons, fake.calls().len()), (1, vec![expected], 2));
 }
 

@@ -393,6 +393,25 @@ mod tests {
     }
 
     #[test]
+    fn a_page_that_may_be_a_part_is_an_error_however_it_says_so() {
+        for member in [
+            r#""odata.nextLink":"/x""#,
+            r#""nextLink":"/x""#,
+            r#""@nextLink":"/x""#,
+            r#""@odata.NextLink":"/x""#,
+            r#""NEXTLINK":{}"#,
+            r#""@odata.nextLink":{"href":"/x"}"#,
+            r#""@odata.count":-1"#,
+            r#""@odata.count":[1]"#,
+        ] {
+            let page = format!(r#"{{{member},"value":[{{"id":"a"}}]}}"#);
+            assert!(super::sketch(page.as_bytes()).is_err(), "{page}");
+        }
+        let whole = br#"{"@odata.nextLink":null,"nextLink":null,"@odata.count":null,"value":[{"id":"a"}]}"#;
+        assert_eq!(super::sketch(whole).unwrap().rows.len(), 1);
+    }
+
+    #[test]
     fn list_paths_name_top_always() {
         let query = ListQuery { filter: Some("lastSeen eq null".into()), top: 10_000, skip: 20 };
         assert_eq!(query.path(), "/api/machines?$top=10000&$skip=20&$filter=lastSeen%20eq%20null");

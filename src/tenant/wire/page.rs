@@ -8,6 +8,8 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
+use mdetag_core::strict_json::is_next_link;
+
 /// The head of a list page: what paging needs to know.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(in crate::tenant) struct PageSketch<'a> {
@@ -167,12 +169,19 @@ impl<'de> Visitor<'de> for PageVisitor {
                     listed = true;
                 }
                 "@odata.nextLink" => {
-                    sketch.next_link = map.next_value_seed(TextOrNothing)?;
+                    sketch.next_link = match map.next_value::<serde_json::Value>()? {
+                        serde_json::Value::Null => None,
+                        serde_json::Value::String(link) => Some(Cow::Owned(link)),
+                        _ => return Err(A::Error::custom("`@odata.nextLink` is no text")),
+                    };
                     linked = true;
                 }
                 "@odata.count" => {
                     let count = map.next_value::<serde_json::Value>()?;
                     sketch.count = count.as_u64().or_else(|| count.as_str()?.parse().ok());
+                    if sketch.count.is_none() && !count.is_null() {
+                        return Err(A::Error::custom("`@odata.count` is no number of devices"));
+                    }
                     counted = true;
                 }
                 key if super::is_error_key(key) => {
@@ -186,6 +195,14 @@ impl<'de> Visitor<'de> for PageVisitor {
                         "`{}` is spelt otherwise than documented",
                         crate::tenant::http::clean(key, 40)
                     )));
+                }
+                key if is_next_link(key) => {
+                    let key = crate::tenant::http::clean(key, 40);
+                    if map.next_value::<Option<IgnoredAny>>()?.is_some() {
+                        return Err(A::Error::custom(format_args!(
+                            "`{key}` says that there is more, and is not how the service spells it"
+                        )));
+                    }
                 }
                 "errors" => {
                     let errors = map.next_value::<serde_json::Value>()?;

@@ -86,6 +86,14 @@ fn what_is_not_understood_is_an_error_that_names_the_group() {
             "group `a`: `7` in `value` is no text",
         ),
         ("rules: []", "these are no device groups"),
+        (r#"{"items": [], "items": [{ "Name": "a" }]}"#, "the key `items` stands twice"),
+        (
+            r#"{"items": [{ "Name": "a", "GroupRules": [], "GroupRules": [] }]}"#,
+            "the key `GroupRules` stands twice",
+        ),
+        ("groups:\n  - name: a\n    name: b\n", "duplicate mapping key: name"),
+        (r#"{"items": [{ "Name": "a" }], "value": []}"#, "under `items` and under `value`"),
+        (r#"{"value": [{ "Name": "a" }], "odata.nextLink": "x"}"#, "only a part"),
     ] {
         let error = read(text, TagCase::Insensitive).unwrap_err();
         assert!(error.contains(message), "{error}");

@@ -32,6 +32,8 @@ pub(super) struct DeviceDraft<'de> {
     pub(super) tags: Vec<u32>,
     /// `machineTags` is there and is neither a list of texts nor null.
     pub(super) tags_are_unreadable: bool,
+    /// A field that is there and whose value cannot be one of it: what it says is unknown, not missing.
+    pub(super) garbled: Option<&'static str>,
     /// A bit for each known key that was read.
     keys: u128,
     /// A known key appears twice in the object: readers take the first or the last, and neither is the truth.
@@ -49,6 +51,7 @@ impl Default for DeviceDraft<'_> {
             hardware: Vec::new(),
             tags: Vec::new(),
             tags_are_unreadable: false,
+            garbled: None,
             keys: 0,
             repeats: false,
         }
@@ -66,6 +69,7 @@ impl<'de> DeviceDraft<'de> {
         self.hardware.clear();
         self.tags.clear();
         self.tags_are_unreadable = false;
+        self.garbled = None;
         self.keys = 0;
         self.repeats = false;
     }
@@ -98,6 +102,10 @@ impl<'de> DeviceDraft<'de> {
 
     /// Takes one value; symbols are interned at once.
     pub(super) fn take(&mut self, field: Field, value: Scalar<'de>, columns: &mut Columns) {
+        if !fits(field, &value) {
+            self.garbled = Some(field.name());
+            return;
+        }
         match (field.column(), value) {
             (Column::Symbol(index), value) => {
                 self.symbols[index] = symbol(field, value, &mut columns.symbols[index].dictionary);
@@ -121,7 +129,12 @@ impl<'de> DeviceDraft<'de> {
     pub(super) fn take_text(&mut self, field: Field, text: &'de str) {
         match field.column() {
             Column::Text(index) => self.texts[index] = Cow::Borrowed(text),
-            Column::Time(index) => self.times[index] = ticks(text),
+            Column::Time(index) => {
+                self.times[index] = ticks(text);
+                if self.times[index] == NO_TIME && !is_time(text) {
+                    self.garbled = Some(field.name());
+                }
+            }
             Column::Bytes(index) => {
                 self.last_addresses[index].clear();
                 address::encode_ip(text, &mut self.last_addresses[index]);
@@ -137,9 +150,9 @@ impl<'de> DeviceDraft<'de> {
             tally.without_id += 1;
             return false;
         }
-        if self.tags_are_unreadable || self.repeats {
+        if self.tags_are_unreadable || self.repeats || self.garbled.is_some() {
             let name = &self.texts[layout::NAME];
-            tally.skip_unreadable(if name.is_empty() { &self.texts[layout::ID] } else { name });
+            tally.skip_unreadable(if name.is_empty() { &self.texts[layout::ID] } else { name }, self.garbled);
             return false;
         }
         let derived = subscription_of(&self.texts[layout::RESOURCE_ID]);
@@ -169,6 +182,30 @@ impl<'de> DeviceDraft<'de> {
 /// A time in ticks; [`NO_TIME`] where it is none.
 fn ticks(text: &str) -> i64 {
     Timestamp::parse_field(text).map_or(NO_TIME, Timestamp::ticks)
+}
+
+/// Whether a text is a time, or what the service writes in place of one: a time before 1970, without an offset, or nothing.
+fn is_time(text: &str) -> bool {
+    text.trim().is_empty() || Timestamp::is_written(text)
+}
+
+/// Whether a value can be one of a field. Of another type, or unreadable where the field is a number, a boolean or a time, it says
+/// something that nobody knows.
+pub(super) fn fits(field: Field, value: &Scalar<'_>) -> bool {
+    let number_is_text =
+        || field.kind() == device::Kind::Version || matches!(field, Field::Id | Field::MergedIntoMachineId);
+    match (value, field.kind()) {
+        (Scalar::Missing, _) => true,
+        (Scalar::Nested, _) => false,
+        (Scalar::Text(text), device::Kind::Integer) => text.trim().is_empty() || value.integer().is_some(),
+        (Scalar::Text(text), device::Kind::Boolean) => text.trim().is_empty() || value.boolean().is_some(),
+        (Scalar::Text(text), device::Kind::Time) => is_time(text),
+        (Scalar::Text(_), _) => true,
+        (_, device::Kind::Integer) => value.integer().is_some(),
+        (_, device::Kind::Boolean) => value.boolean().is_some(),
+        (Scalar::Boolean(_), _) => false,
+        (Scalar::Integer(_) | Scalar::Float(_), _) => number_is_text(),
+    }
 }
 
 /// The code of a value in the dictionary of its field.

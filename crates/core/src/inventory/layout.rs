@@ -3,6 +3,7 @@
 //! The table of fields with their columns and keys is `device`.
 
 use crate::device::{Column, Field};
+use crate::strict_json::is_next_link;
 
 pub(crate) const ID: usize = text(Field::Id);
 pub(crate) const NAME: usize = text(Field::ComputerDnsName);
@@ -65,7 +66,12 @@ pub(crate) fn key(name: &str) -> DeviceKey {
         "@odata.nextLink" => DeviceKey::NextLink,
         "@odata.count" => DeviceKey::Count,
         "error" | "odata.error" | "@odata.error" => DeviceKey::Error,
-        name => Field::of_device_key(name).map_or(DeviceKey::Other, DeviceKey::Field),
+        name => match Field::of_device_key(name) {
+            Some(field) => DeviceKey::Field(field),
+            None if is_next_link(name) => DeviceKey::NextLink,
+            None if name.eq_ignore_ascii_case("@odata.count") => DeviceKey::Count,
+            None => DeviceKey::Other,
+        },
     }
 }
 

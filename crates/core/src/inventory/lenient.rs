@@ -10,6 +10,8 @@ use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess,
 /// A value as far as the inventory cares.
 pub(super) enum Scalar<'de> {
     Missing,
+    /// A list or an object, passed over.
+    Nested,
     Text(Cow<'de, str>),
     Integer(i64),
     Float(f64),
@@ -97,16 +99,16 @@ impl<'de> Visitor<'de> for ScalarSeed {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Scalar<'de>, A::Error> {
         while items.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(Scalar::Missing)
+        Ok(Scalar::Nested)
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Scalar<'de>, A::Error> {
         while entries.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        Ok(Scalar::Missing)
+        Ok(Scalar::Nested)
     }
 }
 
-/// What to do with an object or a list where it stands; the default passes over it.
+/// What to do with a value where it stands; the default passes over it. `null` is passed over always.
 pub(super) trait Reads<'de>: Sized {
     fn map<A: MapAccess<'de>>(self, entries: A) -> Result<(), A::Error> {
         ScalarSeed.visit_map(entries).map(drop)
@@ -115,9 +117,12 @@ pub(super) trait Reads<'de>: Sized {
     fn seq<A: SeqAccess<'de>>(self, items: A) -> Result<(), A::Error> {
         ScalarSeed.visit_seq(items).map(drop)
     }
+
+    /// Takes notice of a text, a number or a boolean.
+    fn scalar(self) {}
 }
 
-/// Reads objects and lists as told and passes over everything else.
+/// Reads a value as told.
 pub(super) struct LenientReader<R>(pub(super) R);
 
 impl<'de, R: Reads<'de>> DeserializeSeed<'de> for LenientReader<R> {
@@ -144,22 +149,27 @@ impl<'de, R: Reads<'de>> Visitor<'de> for LenientReader<R> {
     }
 
     fn visit_str<E>(self, _: &str) -> Result<(), E> {
+        self.0.scalar();
         Ok(())
     }
 
     fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        self.0.scalar();
         Ok(())
     }
 
     fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+        self.0.scalar();
         Ok(())
     }
 
     fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+        self.0.scalar();
         Ok(())
     }
 
     fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+        self.0.scalar();
         Ok(())
     }
 

@@ -1,7 +1,7 @@
 //! The API's JSON straight into columns: no owned string a field a device.
 //!
-//! Tolerates what the service is known to send (unknown properties, other types, empty texts) and takes it as missing;
-//! only text that is no JSON, or JSON of another shape, is a fault.
+//! Tolerates what the service is known to send (unknown properties, numbers as text, empty texts). A value that cannot be one of its
+//! field makes its device unreadable; only text that is no JSON, or JSON of another shape, is a fault.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -73,13 +73,16 @@ impl<'de> Visitor<'de> for TopLevel<'_> {
                 DeviceKey::Error => {
                     error = error.or(entries.next_value::<Option<serde_json::Value>>()?);
                 }
-                DeviceKey::Count => count = entries.next_value_seed(ScalarSeed)?.integer(),
+                DeviceKey::Count => count = count_of(&entries.next_value_seed(ScalarSeed)?)?,
                 DeviceKey::Value => {
                     let list = List { columns: self.columns, found: &mut found };
                     entries.next_value_seed(list)?;
                 }
                 DeviceKey::NextLink => {
-                    found.next_link = entries.next_value_seed(ScalarSeed)?.text().map(Cow::into_owned);
+                    found.next_link = match entries.next_value_seed(ScalarSeed)? {
+                        Scalar::Nested | Scalar::Boolean(_) => Some(String::new()),
+                        value => value.text().map(Cow::into_owned),
+                    };
                 }
                 key => read_entry(key, &mut entries, &mut draft, self.columns)?,
             }
@@ -90,7 +93,7 @@ impl<'de> Visitor<'de> for TopLevel<'_> {
             }
             found.tally.pages = Some(PageTally {
                 rows: found.rows + found.tally.skipped(),
-                count: count.and_then(|count| u64::try_from(count).ok()),
+                count,
                 goes_on: found.next_link.is_some(),
             });
         } else {
@@ -98,6 +101,15 @@ impl<'de> Visitor<'de> for TopLevel<'_> {
         }
         Ok(found)
     }
+}
+
+/// `@odata.count`.
+fn count_of<E: serde::de::Error>(value: &Scalar<'_>) -> Result<Option<u64>, E> {
+    if matches!(value, Scalar::Missing) {
+        return Ok(None);
+    }
+    let count = value.integer().and_then(|count| u64::try_from(count).ok());
+    count.map(Some).ok_or_else(|| E::custom("`@odata.count` is no number of devices"))
 }
 
 /// What stands under a key as an error, for a message: such an answer may hold a part of the devices.
@@ -197,7 +209,7 @@ fn read_entry<'de, A: MapAccess<'de>>(
         DeviceKey::Addresses => {
             draft.addresses.clear();
             draft.hardware.clear();
-            entries.next_value_seed(LenientReader(Interfaces { draft }))?;
+            entries.next_value_seed(LenientReader(InterfaceList { draft }))?;
         }
         DeviceKey::Vm => entries.next_value_seed(LenientReader(Vm { draft, columns }))?,
         DeviceKey::Value | DeviceKey::NextLink | DeviceKey::Count | DeviceKey::Error | DeviceKey::Other => {
@@ -284,15 +296,17 @@ fn too_long<E: serde::de::Error>(name: &str) -> E {
     E::custom(format_args!("`{name}` of one device has more than {LONGEST_LIST} entries"))
 }
 
-/// `ipAddresses`: objects with `ipAddress` and `macAddress`.
-struct Interfaces<'d, 'de> {
+/// `ipAddresses`: a list of objects with `ipAddress` and `macAddress`.
+struct InterfaceList<'d, 'de> {
     draft: &'d mut DeviceDraft<'de>,
 }
 
-impl<'de> Reads<'de> for Interfaces<'_, 'de> {
+const INTERFACES: Option<&str> = Some("ipAddresses");
+
+impl<'de> Reads<'de> for InterfaceList<'_, 'de> {
     fn seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
         let mut length = 0;
-        while items.next_element_seed(LenientReader(Interfaces { draft: self.draft }))?.is_some() {
+        while items.next_element_seed(LenientReader(Interface { draft: self.draft }))?.is_some() {
             length += 1;
             if length > LONGEST_LIST {
                 return Err(too_long("ipAddresses"));
@@ -301,6 +315,21 @@ impl<'de> Reads<'de> for Interfaces<'_, 'de> {
         Ok(())
     }
 
+    fn map<A: MapAccess<'de>>(self, entries: A) -> Result<(), A::Error> {
+        self.draft.garbled = INTERFACES;
+        ScalarSeed.visit_map(entries).map(drop)
+    }
+
+    fn scalar(self) {
+        self.draft.garbled = INTERFACES;
+    }
+}
+
+struct Interface<'d, 'de> {
+    draft: &'d mut DeviceDraft<'de>,
+}
+
+impl<'de> Reads<'de> for Interface<'_, 'de> {
     fn map<A: MapAccess<'de>>(self, mut entries: A) -> Result<(), A::Error> {
         while let Some(name) = entries.next_key_seed(NameSeed)? {
             match (&*name, entries.next_value_seed(ScalarSeed)?) {
@@ -308,10 +337,22 @@ impl<'de> Reads<'de> for Interfaces<'_, 'de> {
                 ("macAddress", Scalar::Text(text)) => {
                     address::encode_hardware(&text, &mut self.draft.hardware)
                 }
+                ("ipAddress" | "macAddress", value) if !matches!(value, Scalar::Missing) => {
+                    self.draft.garbled = INTERFACES;
+                }
                 _ => {}
             }
         }
         Ok(())
+    }
+
+    fn seq<A: SeqAccess<'de>>(self, items: A) -> Result<(), A::Error> {
+        self.draft.garbled = INTERFACES;
+        ScalarSeed.visit_seq(items).map(drop)
+    }
+
+    fn scalar(self) {
+        self.draft.garbled = INTERFACES;
     }
 }
 
@@ -330,6 +371,15 @@ impl<'de> Reads<'de> for Vm<'_, '_, 'de> {
             }
         }
         Ok(())
+    }
+
+    fn seq<A: SeqAccess<'de>>(self, items: A) -> Result<(), A::Error> {
+        self.scalar();
+        ScalarSeed.visit_seq(items).map(drop)
+    }
+
+    fn scalar(self) {
+        self.draft.garbled = Some("vmMetadata");
     }
 }
 

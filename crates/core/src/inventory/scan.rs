@@ -8,7 +8,7 @@ use super::columns::Columns;
 use super::draft::{self, DeviceDraft, LONGEST_LIST};
 use super::layout::{self, DeviceKey};
 use super::lenient::Scalar;
-use crate::device::{Column, Field};
+use crate::device::{Column, Field, Kind};
 
 /// Keys that are remembered of one object; a longer one is read all the same.
 const REMEMBERED: usize = 64;
@@ -57,10 +57,14 @@ impl Scanner {
                     Column::Symbol(index) => {
                         let dictionary = &mut columns.symbols[index].dictionary;
                         draft.symbols[index] = member.code(&mut cursor, |cursor| {
-                            Some(match cursor.is_text() {
-                                true => draft::symbol_of_text(field, cursor.string()?, dictionary),
-                                false => draft::symbol(field, cursor.scalar()?, dictionary),
-                            })
+                            let is_word =
+                                cursor.is_text() && matches!(field.kind(), Kind::Text | Kind::Version);
+                            if is_word {
+                                return Some(draft::symbol_of_text(field, cursor.string()?, dictionary));
+                            }
+                            let value = cursor.scalar()?;
+                            // What does not fit is left to the JSON parser, which judges it.
+                            draft::fits(field, &value).then(|| draft::symbol(field, value, dictionary))
                         })?;
                     }
                     _ if cursor.is_text() => draft.take_text(field, cursor.string()?),
@@ -109,7 +113,9 @@ impl Scanner {
                 InterfaceKey::Hardware if cursor.is_text() => {
                     address::encode_hardware(cursor.string()?, &mut draft.hardware);
                 }
-                _ => drop(member.code(cursor, Cursor::skip)?),
+                // Anything but a text or `null` is left to the JSON parser, which judges it.
+                InterfaceKey::Ip | InterfaceKey::Hardware => cursor.expect("null")?,
+                InterfaceKey::Other => drop(member.code(cursor, Cursor::skip)?),
             }
             if !cursor.goes_on()? {
                 break;

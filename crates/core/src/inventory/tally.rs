@@ -12,7 +12,8 @@ const NAMED: usize = 3;
 pub struct Tally {
     /// Devices that were skipped because they have no usable id.
     pub without_id: u64,
-    /// Devices that were skipped because `machineTags` is neither a list of texts nor null: their tags are unknown.
+    /// Devices that were skipped because `machineTags` is neither a list of texts nor null, a field stands twice, or a value cannot be
+    /// one of its field: what they are is unknown.
     pub unreadable: u64,
     /// What the first of these are called.
     pub unreadable_names: Vec<String>,
@@ -37,10 +38,14 @@ impl Tally {
         self.without_id + self.unreadable
     }
 
-    pub(super) fn skip_unreadable(&mut self, name: &str) {
+    /// Counts a device; `field` is the one whose value is none, where it is that.
+    pub(super) fn skip_unreadable(&mut self, name: &str, field: Option<&str>) {
         self.unreadable += 1;
         if self.unreadable_names.len() < NAMED {
-            self.unreadable_names.push(name.to_owned());
+            self.unreadable_names.push(match field {
+                Some(field) => format!("{name} (`{field}`)"),
+                None => name.to_owned(),
+            });
         }
     }
 
@@ -63,7 +68,7 @@ impl Tally {
     /// The skipped devices as reasons against the read.
     pub fn skips(&self) -> Vec<UntrustedReason> {
         let without_id = (self.without_id > 0).then_some(UntrustedReason::WithoutId(self.without_id));
-        let unreadable = (self.unreadable > 0).then(|| UntrustedReason::UnreadableTags {
+        let unreadable = (self.unreadable > 0).then(|| UntrustedReason::UnreadableDevices {
             devices: self.unreadable,
             names: self.unreadable_names.clone(),
         });

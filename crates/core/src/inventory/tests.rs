@@ -48,16 +48,16 @@ fn a_page_yields_its_devices_and_the_next_link() {
 }
 
 #[test]
-fn other_types_than_expected_are_read_leniently_or_missing() {
+fn numbers_as_text_and_what_stands_for_nothing_are_read_leniently() {
     let snapshot = fleet(&[json!({
-        "osVersion": 10.5, "rbacGroupId": "140", "osBuild": "x", "computerDnsName": 7, "machineTags": null,
-        "isExcluded": "True", "isAadJoined": 3, "lastSeen": 5, "ipAddresses": null, "vmMetadata": [1, null], "agentVersion": "",
-        "managedBy": ["x"], "firstSeen": "2026-01-01T00:00:00", "lastIpAddress": false
+        "id": 7, "osVersion": 10.5, "rbacGroupId": "140", "osBuild": "", "computerDnsName": null, "machineTags": null,
+        "isExcluded": "True", "isAadJoined": "", "lastSeen": "", "ipAddresses": null, "vmMetadata": null, "agentVersion": "",
+        "firstSeen": "2026-01-01T00:00:00", "lastIpAddress": "", "mergedIntoMachineId": null
     })]);
     let shown = |field| snapshot.shown(field, Row(0));
+    assert_eq!(snapshot.id(Row(0)), "7");
     assert_eq!(shown(Field::OsVersion).as_deref(), Some("10.5"));
     assert_eq!(shown(Field::RbacGroupId).as_deref(), Some("140"));
-    assert_eq!(shown(Field::ComputerDnsName).as_deref(), Some("7"));
     assert_eq!(shown(Field::IsExcluded).as_deref(), Some("true"));
     for field in [
         Field::OsBuild,
@@ -67,11 +67,72 @@ fn other_types_than_expected_are_read_leniently_or_missing() {
         Field::IpAddresses,
         Field::VmId,
         Field::AgentVersion,
-        Field::ManagedBy,
         Field::FirstSeen,
         Field::LastIpAddress,
     ] {
         assert_eq!(shown(field), None, "{field:?}");
+    }
+}
+
+#[test]
+fn a_device_with_a_value_that_its_field_cannot_have_is_unreadable_in_every_form_of_the_file() {
+    let strange = [
+        (r#""computerDnsName":{"value":"srv006"}"#, "computerDnsName"),
+        (r#""computerDnsName":["dc01"]"#, "computerDnsName"),
+        (r#""computerDnsName":5"#, "computerDnsName"),
+        (r#""osPlatform":{"a":1}"#, "osPlatform"),
+        (r#""deviceValue":true"#, "deviceValue"),
+        (r#""managedBy":["x"]"#, "managedBy"),
+        (r#""isAadJoined":0"#, "isAadJoined"),
+        (r#""isAadJoined":"maybe""#, "isAadJoined"),
+        (r#""osBuild":"x""#, "osBuild"),
+        (r#""osBuild":1.5"#, "osBuild"),
+        (r#""rbacGroupId":[140]"#, "rbacGroupId"),
+        (r#""firstSeen":1767225600"#, "firstSeen"),
+        (r#""firstSeen":"yesterday""#, "firstSeen"),
+        (r#""lastSeen":"2026-02-30T00:00:00Z""#, "lastSeen"),
+        (r#""lastIpAddress":["10.0.0.1"]"#, "lastIpAddress"),
+        (r#""lastIpAddress":false"#, "lastIpAddress"),
+        (r#""ipAddresses":"10.0.0.1""#, "ipAddresses"),
+        (r#""ipAddresses":{"ipAddress":"10.0.0.1"}"#, "ipAddresses"),
+        (r#""ipAddresses":["10.0.0.1"]"#, "ipAddresses"),
+        (r#""ipAddresses":[{"ipAddress":167772161}]"#, "ipAddresses"),
+        (r#""ipAddresses":[{"macAddress":{}}]"#, "ipAddresses"),
+        (r#""vmMetadata":"{}""#, "vmMetadata"),
+        (r#""vmMetadata":[1,null]"#, "vmMetadata"),
+        (r#""vmMetadata":{"vmId":5}"#, "vmMetadata.vmId"),
+    ];
+    for (member, field) in strange {
+        let device = format!(r#"{{"id":"b",{member}}}"#);
+        let mut paged = SnapshotBuilder::new();
+        paged.read_page(format!(r#"{{"value":[{{"id":"a"}},{device}]}}"#).as_bytes()).unwrap();
+        let lines = format!("{}\n{device}\n", r#"{"id":"a"}"#);
+        let mut streamed = SnapshotBuilder::new();
+        streamed.read_stream(lines.as_bytes()).unwrap();
+        let mut reader = BlockReader::new(0);
+        let blocks = reader.read(&[&lines], || ()).and_then(|()| reader.finish()).unwrap();
+        for read in [paged, streamed, blocks] {
+            assert_eq!(read.rows(), 1, "{device}");
+            let names = vec![format!("b (`{field}`)")];
+            assert_eq!(
+                read.finish().1,
+                [UntrustedReason::UnreadableDevices { devices: 1, names }],
+                "{device}"
+            );
+        }
+    }
+}
+
+#[test]
+fn every_spelling_of_a_link_to_more_makes_a_page_the_first_of_more() {
+    for key in ["@odata.nextLink", "@odata.NextLink", "odata.nextLink", "nextLink", "@nextlink", "NEXTLINK"] {
+        let (_, page, reasons) = page(&json!({"value": [{"id": "a"}], key: "/api/machines?$skip=1"}));
+        assert!(page.next_link.is_some(), "{key}");
+        assert_eq!(reasons, [UntrustedReason::FirstPage { devices: 1, of: None }], "{key}");
+    }
+    for count in [json!(-1), json!("many"), json!(1.5), json!([1]), json!(true)] {
+        let body = json!({"value": [{"id": "a"}], "@odata.count": count}).to_string();
+        assert!(SnapshotBuilder::new().read_page(body.as_bytes()).is_err(), "{body}");
     }
 }
 
@@ -141,7 +202,8 @@ fn devices_whose_tags_are_no_list_of_texts_are_skipped_and_named() {
         ]});
         let (snapshot, page, reasons) = page(&devices);
         assert_eq!((snapshot.len(), page.tally.unreadable), (3, 2), "{tags}");
-        let expected = UntrustedReason::UnreadableTags { devices: 2, names: vec!["dc01".into(), "b".into()] };
+        let expected =
+            UntrustedReason::UnreadableDevices { devices: 2, names: vec!["dc01".into(), "b".into()] };
         assert_eq!(reasons, [expected], "{tags}");
         assert!(
             reasons[0].to_string().ends_with("at 2 devices, which were skipped: dc01, b"),

@@ -62,8 +62,9 @@ pub enum UntrustedReason {
     },
     /// Devices without a usable id were skipped.
     WithoutId(u64),
-    /// Devices whose `machineTags` is neither a list of texts nor null were skipped.
-    UnreadableTags {
+    /// Devices were skipped whose `machineTags` is neither a list of texts nor null, that have a field twice, or a value that cannot
+    /// be one of its field.
+    UnreadableDevices {
         devices: u64,
         /// What the first of them are called.
         names: Vec<String>,
@@ -136,11 +137,11 @@ impl fmt::Display for UntrustedReason {
             UntrustedReason::WithoutId(count) => {
                 write!(f, "{count} devices have no usable id and were skipped")
             }
-            UntrustedReason::UnreadableTags { devices, names } => {
+            UntrustedReason::UnreadableDevices { devices, names } => {
                 let (noun, verb) = if *devices == 1 { ("device", "was") } else { ("devices", "were") };
                 write!(
                     f,
-                    "`machineTags` is no list of texts, or a field appears twice, at {devices} {noun}, which {verb} skipped: {}",
+                    "`machineTags` is no list of texts, a field has a value that it cannot have, or appears twice, at {devices} {noun}, which {verb} skipped: {}",
                     names.join(", ")
                 )?;
                 if *devices > names.len() as u64 { f.write_str(", …") } else { Ok(()) }

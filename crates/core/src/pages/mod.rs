@@ -98,6 +98,7 @@ const PAGES: &[(&str, &str)] = &[
     ("W0605", include_str!("../../../../docs/diagnostics/W0605.md")),
     ("W0606", include_str!("../../../../docs/diagnostics/W0606.md")),
     ("W0701", include_str!("../../../../docs/diagnostics/W0701.md")),
+    ("W0702", include_str!("../../../../docs/diagnostics/W0702.md")),
     ("W0710", include_str!("../../../../docs/diagnostics/W0710.md")),
     ("W0711", include_str!("../../../../docs/diagnostics/W0711.md")),
     ("W0712", include_str!("../../../../docs/diagnostics/W0712.md")),

@@ -226,6 +226,17 @@ impl Reader<'_> {
                 return None;
             }
         };
+        if let Some((at, odd)) = text.char_indices().find(|(_, scalar)| is_odd_in_list(*scalar)) {
+            let line = text[..at].matches('\n').count() + 1;
+            let message = format!(
+                "`{}` cannot be understood: line {line} holds the character U+{:04X}",
+                shown(written),
+                u32::from(odd)
+            );
+            let finding = Diagnostic::error("E0303", span, message);
+            self.report(finding.help("a list has one value a line; lines end with LF or CR LF"));
+            return None;
+        }
         let values: Vec<String> =
             text.lines().map(uncommented).filter(|value| !value.is_empty()).map(str::to_owned).collect();
         if values.is_empty() && !allow_empty {
@@ -270,6 +281,11 @@ fn decode(bytes: &[u8]) -> Result<&str, String> {
         format!("not UTF-8 text (line {line}); it may be Windows-1252 or another code page")
     })?;
     Ok(text.strip_prefix('\u{feff}').unwrap_or(text))
+}
+
+/// Whether a list cannot hold a character: some programs end lines with such, and their lists would be one long value.
+fn is_odd_in_list(scalar: char) -> bool {
+    matches!(scalar, '\u{2028}' | '\u{2029}') || scalar.is_control() && !matches!(scalar, '\n' | '\r' | '\t')
 }
 
 fn uncommented(line: &str) -> &str {

@@ -117,10 +117,11 @@ pub(crate) fn recorded_rows(rows: &[&RawValue]) -> Result<(Vec<String>, Table), 
 struct TableDraft {
     columns: HashMap<String, usize>,
     table: Table,
-    rows: Vec<Vec<(usize, Box<str>)>>,
+    /// Cells by column; `None`: nobody knows what it says.
+    rows: Vec<Vec<(usize, Option<Box<str>>)>>,
     /// What a row's number counts: lines of a file, or rows.
     row: &'static str,
-    /// Whether the rows are those of a query: lists and objects are text, as in a live result.
+    /// Whether the rows are those of a query: a list or an object in a cell is unknown there, as in a live result.
     is_query: bool,
 }
 
@@ -137,7 +138,7 @@ impl TableDraft {
 
     fn add(&mut self, row: &JsonRow<'_>, number: u64) -> Result<(), String> {
         let place = self.row;
-        let mut cells: Vec<(usize, Box<str>)> = Vec::with_capacity(row.0.len());
+        let mut cells: Vec<(usize, Option<Box<str>>)> = Vec::with_capacity(row.0.len());
         for (name, raw) in &row.0 {
             let name = name.trim();
             let column = match self.columns.get(name) {
@@ -153,8 +154,8 @@ impl TableDraft {
                 return Err(format!("{place} {number}: `{name}` appears twice in one row"));
             }
             let text = match cell(raw) {
-                Err(_) if self.is_query => raw.get().into(),
-                text => text.map_err(|why| format!("{place} {number}: `{name}` {why}"))?,
+                Err(_) if self.is_query => None,
+                text => Some(text.map_err(|why| format!("{place} {number}: `{name}` {why}"))?),
             };
             cells.push((column, text));
         }
@@ -168,7 +169,7 @@ impl TableDraft {
         let mut all: Vec<Option<Box<str>>> = vec![None; width * self.rows.len()];
         for (row, cells) in self.rows.into_iter().enumerate() {
             for (column, text) in cells {
-                all[row * width + column] = Some(text);
+                all[row * width + column] = text;
             }
         }
         // An empty cell is `null` or `""`: what an object leaves out was lost, as in a row of CSV that ends early.
@@ -202,7 +203,12 @@ mod tests {
             json_table("{\"@odata.context\": {\"a\": 1},\n \"value\": [\n {\"k\": \" a \"}]}").unwrap();
         assert_eq!((&*table.cells[0], table.lines[0]), ("a", 3));
         assert!(json_table("{\"rows\": []}").unwrap_err().contains("value"));
-        for more in ["\"@odata.nextLink\": \"x\"", "\"nextLink\": \"x\"", "\"@odata.count\": 2"] {
+        for more in [
+            "\"@odata.nextLink\": \"x\"",
+            "\"nextLink\": \"x\"",
+            "\"odata.nextlink\": 1",
+            "\"@odata.count\": 2",
+        ] {
             let page = format!("{{ {more}, \"value\": [{{\"k\": \"a\"}}] }}");
             assert!(json_table(&page).unwrap_err().contains("a page of a longer answer"), "{page}");
         }

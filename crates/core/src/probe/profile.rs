@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::plan::{TenantReference, digest};
 use crate::service::{Question, ServiceObservations, verdicts};
+use crate::strict_json;
 use crate::time::Timestamp;
 
 /// A finding counts for so long.
@@ -100,8 +101,8 @@ impl ServiceProfile {
     /// # Errors
     /// What is wrong with the file, in words.
     pub fn read(text: &str) -> Result<ServiceProfile, String> {
-        let mut profile: ServiceProfile =
-            serde_json::from_str(text).map_err(|error| format!("no service profile: {error}"))?;
+        let mut profile: ServiceProfile = strict_json::from_slice(text.as_bytes())
+            .map_err(|error| format!("no service profile: {error}"))?;
         if !profile.format_version.starts_with("1.") {
             return Err(format!("its format is {:?}, and this version reads 1.x", profile.format_version));
         }

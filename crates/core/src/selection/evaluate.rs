@@ -25,9 +25,9 @@ pub(super) fn evaluate(
 ) -> Selections {
     let Joined { joins, hunted, mut unmatched, unknown_queries, findings } = sources;
     let world = LeafInputs { policy, snapshot, joins: &joins, now };
-    let (leaves, lists) = leaves::evaluate(&world, &program.leaves);
-    let unmatched_values = mentions::unmatched(&world, &program.leaves, &leaves, &lists);
-    let unknown = leaves::unknown(&world, &program.leaves);
+    let found = leaves::evaluate(&world, &program.leaves);
+    let unmatched_values = mentions::unmatched(&world, &program.leaves, &found.sets, &found.lists);
+    let unknown = leaves::unknown(&world, &program.leaves, &found);
     let graph = Graph {
         program,
         snapshot,
@@ -36,7 +36,7 @@ pub(super) fn evaluate(
         uses: uses(program),
         open: open_nodes(program, &unknown, &unknown_queries),
         unknown,
-        leaves: leaves.into_iter().map(|set| Mutex::new(Some(Arc::new(set)))).collect(),
+        leaves: found.sets.into_iter().map(|set| Mutex::new(Some(Arc::new(set)))).collect(),
         shared: program.nodes.iter().map(|_| OnceLock::new()).collect(),
     };
     let in_scope = match program.scope {

@@ -51,12 +51,17 @@ impl HuntedRows {
         HuntedRows { ids, table: Table::default() }
     }
 
-    /// Rows of these columns, cell by cell.
-    pub fn new(columns: Vec<String>, rows: impl Iterator<Item = Vec<String>>) -> HuntedRows {
-        let mut table = Table { columns, ..Table::default() };
+    /// Rows of these columns, cell by cell; `None`: the row does not state it.
+    pub fn new(columns: Vec<String>, rows: impl Iterator<Item = Vec<Option<String>>>) -> HuntedRows {
+        let mut table = Table { columns, has_objects: true, ..Table::default() };
         for (number, row) in (1u64..).zip(rows) {
             table.lines.push(number);
-            table.cells.extend(row.iter().map(|cell| Box::from(cell.trim())));
+            for cell in row {
+                if cell.is_none() {
+                    table.unknown.insert(table.cells.len());
+                }
+                table.cells.push(cell.unwrap_or_default().trim().into());
+            }
         }
         HuntedRows { ids: Vec::new(), table }
     }
@@ -90,6 +95,15 @@ impl HuntedRows {
         let cells = at.into_iter().flat_map(move |at| self.table.cells.iter().skip(at).step_by(width));
         let cells = cells.map(|cell| &**cell).filter(|cell| !cell.is_empty());
         self.ids.iter().map(|id| id.trim()).chain(cells)
+    }
+
+    /// How many rows do not state a column, and how many state that it is empty.
+    fn without(&self, column: &str) -> (usize, usize) {
+        let width = self.table.columns.len().max(1);
+        let Some(at) = self.column(column) else { return (0, 0) };
+        let unknown = self.table.unknown.iter().filter(|place| **place % width == at).count();
+        let blank = self.table.cells.iter().skip(at).step_by(width).filter(|cell| cell.is_empty()).count();
+        (unknown, blank.saturating_sub(unknown))
     }
 
     /// These columns of all rows, in this order; `None` where one is missing or a row is nothing but a device id.
@@ -190,13 +204,34 @@ pub(super) fn faults(queries: &[(Hunting, Span)], results: &HuntingResults) -> V
             Some(rows) if rows.ids.is_empty() && !rows.has_column(&query.column) => {
                 no_column(*span, &query.column)
             }
-            Some(_) => continue,
+            Some(rows) => match rows.without(&query.column) {
+                (0, _) => continue,
+                (absent, _) => absent_ids(*span, absent, &query.column),
+            },
         };
         if named.insert((&query.query, &query.column)) {
             faults.push(fault);
         }
     }
     faults
+}
+
+/// Says how many rows have no device id, each result once: the device that such a row is about has none.
+pub(super) fn rows_without_id(queries: &[(Hunting, Span)], results: &HuntingResults) -> Vec<Diagnostic> {
+    let mut named = BTreeSet::new();
+    let mut findings = Vec::new();
+    for (query, span) in queries {
+        let rows = results.get(&query.query);
+        let (_, blank) = rows.map_or((0, 0), |rows| rows.without(&query.column));
+        if blank == 0 || !named.insert((&query.query, &query.column)) {
+            continue;
+        }
+        let rows = if blank == 1 { "1 row has".to_owned() } else { format!("{blank} rows have") };
+        let message = format!("{rows} no `{}` in this hunting result", query.column);
+        let finding = Diagnostic::warning("W0702", *span, message);
+        findings.push(finding.help("rows without an id belong to no device and are left out"));
+    }
+    findings
 }
 
 /// The rows that a lookup reads of the result of its query, and warnings about them.
@@ -241,6 +276,15 @@ fn no_rows(span: Span) -> Diagnostic {
 fn no_column(span: Span, column: &str) -> Diagnostic {
     Diagnostic::error("E0704", span, format!("the result of this hunting query has no column `{column}`"))
         .help("project the column in the query, or name another one")
+}
+
+fn absent_ids(span: Span, rows: usize, column: &str) -> Diagnostic {
+    let rows = if rows == 1 { "1 row".to_owned() } else { format!("{rows} rows") };
+    let message = format!(
+        "{rows} of the result of this hunting query leave `{column}` out, or have a list or an object there"
+    );
+    Diagnostic::error("E0704", span, message)
+        .help("such a row could be about any device: project the column as text in the query")
 }
 
 /// The devices whose id is in a result, compared without case as the field `id` is, and the ids that are no device.

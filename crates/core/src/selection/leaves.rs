@@ -33,19 +33,29 @@ type Tests<'p> = Vec<(usize, &'p Test)>;
 /// The lists of each field, with the values that devices were seen to have.
 pub(super) type SeenLists<'p> = Vec<(Field, Vec<SeenList<'p>>)>;
 
-/// The devices for which each leaf holds, and the lists that it was found by.
-pub(super) fn evaluate<'p>(world: &LeafInputs<'_>, leaves: &[Leaf<'p>]) -> (Vec<DeviceSet>, SeenLists<'p>) {
+/// What a pass over the devices found.
+pub(super) struct LeafSets<'p> {
+    /// The devices for which each leaf holds.
+    pub(super) sets: Vec<DeviceSet>,
+    pub(super) lists: SeenLists<'p>,
+    /// By address field the devices with an address that is none: which tests it would meet is unknown.
+    garbled: BTreeMap<Field, DeviceSet>,
+}
+
+/// Asks every device for every leaf.
+pub(super) fn evaluate<'p>(world: &LeafInputs<'_>, leaves: &[Leaf<'p>]) -> LeafSets<'p> {
     let mut fields: BTreeMap<Field, Tests<'p>> = BTreeMap::new();
     for (index, leaf) in leaves.iter().enumerate() {
         fields.entry(leaf.field).or_default().push((index, leaf.test));
     }
     let mut sets: Vec<Option<DeviceSet>> = leaves.iter().map(|_| None).collect();
-    let mut seen = Vec::new();
+    let (mut seen, mut garbled) = (Vec::new(), BTreeMap::new());
     // Side by side: where a field is prepared on one core, another field has the others.
     let found: Vec<_> = fields.par_iter().map(|(field, tests)| field_sets(world, *field, tests)).collect();
-    for ((field, tests), (found, lists)) in fields.iter().zip(found) {
-        seen.push((*field, lists));
-        for ((index, test), mut set) in tests.iter().zip(found) {
+    for ((field, tests), found) in fields.iter().zip(found) {
+        seen.push((*field, found.lists));
+        garbled.extend(found.garbled.map(|set| (*field, set)));
+        for ((index, test), mut set) in tests.iter().zip(found.sets) {
             if matches!(test, Test::Exists(false) | Test::HasNone(_)) {
                 set.complement();
             }
@@ -53,11 +63,15 @@ pub(super) fn evaluate<'p>(world: &LeafInputs<'_>, leaves: &[Leaf<'p>]) -> (Vec<
         }
     }
     let sets = sets.into_iter().map(|set| set.expect("every leaf has a field, and every field was asked"));
-    (sets.collect(), seen)
+    LeafSets { sets: sets.collect(), lists: seen, garbled }
 }
 
 /// For each leaf the devices on which unknown data leaves it open; nothing where there are none.
-pub(super) fn unknown(world: &LeafInputs<'_>, leaves: &[Leaf<'_>]) -> Vec<Option<Arc<DeviceSet>>> {
+pub(super) fn unknown(
+    world: &LeafInputs<'_>,
+    leaves: &[Leaf<'_>],
+    found: &LeafSets<'_>,
+) -> Vec<Option<Arc<DeviceSet>>> {
     let mut fields: BTreeMap<Field, Option<Arc<DeviceSet>>> = BTreeMap::new();
     let mut unknown = |field: Field| {
         let Field::Lookup { lookup, column } = field else { return None };
@@ -67,18 +81,37 @@ pub(super) fn unknown(world: &LeafInputs<'_>, leaves: &[Leaf<'_>]) -> Vec<Option
         };
         fields.entry(field).or_insert_with(of).clone()
     };
-    leaves.iter().map(|leaf| unknown(leaf.field)).collect()
+    let of = |(leaf, holds): (&Leaf<'_>, &DeviceSet)| match found.garbled.get(&leaf.field) {
+        None => unknown(leaf.field),
+        Some(_) if matches!(leaf.test, Test::Exists(_)) => None,
+        // Where another address of the device meets the test, it holds whatever this one is.
+        Some(garbled) => {
+            let mut open = garbled.clone();
+            open.difference_with(holds);
+            Some(Arc::new(open)).filter(|open| !open.is_empty())
+        }
+    };
+    leaves.iter().zip(&found.sets).map(of).collect()
 }
 
-/// One set a test, `exists: false` and `hasNone` as their complements; and the lists from files, with what was seen.
-fn field_sets<'p>(
-    world: &LeafInputs<'_>,
-    field: Field,
-    tests: &Tests<'p>,
-) -> (Vec<DeviceSet>, Vec<SeenList<'p>>) {
+/// What the tests of one field found.
+struct FieldSets<'p> {
+    /// One set a test, before `exists: false` and `hasNone` are turned around.
+    sets: Vec<DeviceSet>,
+    /// The lists from files, with what was seen.
+    lists: Vec<SeenList<'p>>,
+    /// As [`LeafSets::garbled`].
+    garbled: Option<DeviceSet>,
+}
+
+fn field_sets<'p>(world: &LeafInputs<'_>, field: Field, tests: &Tests<'p>) -> FieldSets<'p> {
     let sets = match field.kind() {
         Kind::Time => time_sets(world, field, tests),
-        Kind::Address => address_sets(world, field, tests),
+        Kind::Address => {
+            let mut sets = address_sets(world, field, tests);
+            let garbled = sets.pop().filter(|set| !set.is_empty());
+            return FieldSets { sets, lists: Vec::new(), garbled };
+        }
         Kind::Tags => tag_sets(world.snapshot, world.policy.tag_case, tests),
         Kind::Hardware => {
             let matcher = TextMatcher::new(numbered(tests));
@@ -94,10 +127,10 @@ fn field_sets<'p>(
         Kind::Text | Kind::Version | Kind::Integer | Kind::Boolean => {
             let matcher = TextMatcher::new(numbered(tests));
             let sets = text_sets(world, field, &matcher, tests.len());
-            return (sets, matcher.lists);
+            return FieldSets { sets, lists: matcher.lists, garbled: None };
         }
     };
-    (sets, Vec::new())
+    FieldSets { sets, lists: Vec::new(), garbled: None }
 }
 
 fn numbered<'p>(tests: &Tests<'p>) -> impl Iterator<Item = (u32, &'p Test)> {
@@ -250,6 +283,7 @@ fn time_sets(world: &LeafInputs<'_>, field: Field, tests: &Tests<'_>) -> Vec<Dev
     sets
 }
 
+/// One set a test, and at the end the devices with an address that is none.
 fn address_sets(world: &LeafInputs<'_>, field: Field, tests: &Tests<'_>) -> Vec<DeviceSet> {
     let matcher = AddressMatcher::new(numbered(tests));
     let exists: Vec<u32> = numbered(tests)
@@ -258,13 +292,14 @@ fn address_sets(world: &LeafInputs<'_>, field: Field, tests: &Tests<'_>) -> Vec<
         .collect();
     gather(
         world.snapshot.len(),
-        tests.len(),
+        tests.len() + 1,
         || (),
         |(), row, hit| {
             for stored in world.snapshot.addresses(field, row) {
                 exists.iter().for_each(|test| hit(*test));
-                if let Stored::Ip(address) = stored {
-                    matcher.find(address).iter().for_each(|test| hit(*test));
+                match stored {
+                    Stored::Ip(address) => matcher.find(address).iter().for_each(|test| hit(*test)),
+                    _ => hit(tests.len() as u32),
                 }
             }
         },

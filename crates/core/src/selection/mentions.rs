@@ -71,8 +71,8 @@ impl<'p> Mentions<'p> {
         let single: Vec<Leaf<'_>> =
             open.iter().map(|(field, _, test)| Leaf { field: *field, test }).collect();
         if !single.is_empty() {
-            let (sets, _) = leaves::evaluate(world, &single);
-            for ((field, value, _), set) in open.iter().zip(sets) {
+            let found = leaves::evaluate(world, &single);
+            for ((field, value, _), set) in open.iter().zip(found.sets) {
                 self.add(field.name(), value, !set.is_empty());
             }
         }

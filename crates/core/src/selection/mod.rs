@@ -166,6 +166,7 @@ impl Joined {
         if !faults.is_empty() {
             return Err(faults);
         }
+        findings.extend(hunting::rows_without_id(&program.hunting, results));
         let lookups = policy.lookups.iter().zip(rows);
         let (joins, keys): (Vec<_>, Vec<_>) =
             lookups.map(|(lookup, rows)| join::join(lookup, rows, snapshot)).unzip();
@@ -184,7 +185,7 @@ pub fn sets_of(snapshot: &Snapshot, tests: &[(Field, Test)]) -> Vec<DeviceSet> {
     let world = leaves::LeafInputs { policy: &policy, snapshot, joins: &[], now: Timestamp::EPOCH };
     let leaves: Vec<compile::Leaf<'_>> =
         tests.iter().map(|(field, test)| compile::Leaf { field: *field, test }).collect();
-    leaves::evaluate(&world, &leaves).0
+    leaves::evaluate(&world, &leaves).sets
 }
 
 /// The hunting queries of the selectors in force and of all lookups of some sets, each text once.

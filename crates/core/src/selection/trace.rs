@@ -88,10 +88,14 @@ impl Tracer<'_> {
             }
             SelectorKind::Field { field, test } => {
                 let label = format!("{} {}", self.name(*field), condition(test));
+                let holds = self.holds(*field, test);
                 if self.is_unknown(*field) {
                     (label, None, Some("a value that nobody knows".to_owned()), Vec::new())
+                } else if !holds && self.is_garbled(*field, test) {
+                    let actual = self.actual(*field).unwrap_or_default();
+                    (label, None, Some(format!("{actual}, which is no address")), Vec::new())
                 } else {
-                    (label, Some(self.holds(*field, test)), self.actual(*field), Vec::new())
+                    (label, Some(holds), self.actual(*field), Vec::new())
                 }
             }
             SelectorKind::Superseded { by, keep } => {
@@ -130,6 +134,12 @@ impl Tracer<'_> {
     fn is_unknown(&self, field: Field) -> bool {
         let Field::Lookup { lookup, column } = field else { return false };
         self.cell(lookup, column) == Some(LookupCell::Unknown)
+    }
+
+    /// Whether the device has an address that is none, so that nobody knows what it would meet.
+    fn is_garbled(&self, field: Field, test: &Test) -> bool {
+        let is_open = field.kind() == Kind::Address && !matches!(test, Test::Exists(_));
+        is_open && self.snapshot.addresses(field, self.row).any(|stored| !matches!(stored, Stored::Ip(_)))
     }
 
     fn cell(&self, lookup: u16, column: u16) -> Option<LookupCell<'_>> {

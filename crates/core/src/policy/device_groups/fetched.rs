@@ -8,6 +8,8 @@ use std::fmt::Write as _;
 use serde_json::{Map, Value, json};
 
 use super::{DeviceGroups, read};
+use crate::strict_json::StrictValue;
+use crate::strict_json::is_next_link;
 use crate::tag::TagCase;
 use crate::text::visible;
 
@@ -32,9 +34,11 @@ pub struct FetchedGroups {
 /// # Errors
 /// What is wrong with the answer, and in which group.
 pub fn fetched(body: &[u8]) -> Result<FetchedGroups, String> {
-    let document: Value = serde_json::from_slice(body).map_err(|error| format!("it is no JSON: {error}"))?;
+    let StrictValue(document) =
+        serde_json::from_slice(body).map_err(|error| format!("it is no JSON as expected: {error}"))?;
     let rows = document.get("value").and_then(Value::as_array).ok_or("it has no list `value`")?;
-    if document.get("@odata.nextLink").is_some_and(|link| !link.is_null()) {
+    let mut keys = document.as_object().into_iter().flatten();
+    if keys.any(|(key, value)| is_next_link(key) && !value.is_null()) {
         return Err("it is only a part of the groups, with a link to the next".to_owned());
     }
     if rows.is_empty() {

@@ -7,6 +7,8 @@ use serde_json::Value;
 use super::{
     DeviceGroup, DeviceGroups, GroupCondition, Operator, Property, Remediation, Ungrouped, platforms,
 };
+use crate::strict_json::StrictValue;
+use crate::strict_json::is_next_link;
 use crate::tag::TagCase;
 use crate::text;
 
@@ -28,13 +30,14 @@ struct GroupEntry {
 pub fn read(text: &str, tag_case: TagCase) -> Result<DeviceGroups, String> {
     let text = text.trim_start_matches('\u{feff}');
     let is_json = text.trim_start().starts_with(['{', '[']);
-    let document: Value = if is_json {
-        serde_json::from_str(text).map_err(|error| format!("this is no JSON: {error}"))?
+    let StrictValue(document) = if is_json {
+        serde_json::from_str(text).map_err(|error| format!("this is no JSON as expected: {error}"))?
     } else {
         serde_yaml::from_str(text).map_err(|error| {
             format!("this is no YAML: {}", error.to_string().lines().next().unwrap_or_default())
         })?
     };
+    refuse_part(&document)?;
     let rows = rows(&document).ok_or(
         "these are no device groups: expected `groups:`, an object with `items` or `value`, or a list of groups",
     )?;
@@ -49,12 +52,28 @@ pub fn read(text: &str, tag_case: TagCase) -> Result<DeviceGroups, String> {
     settle(entries, tag_case, notes)
 }
 
+/// The keys under which groups stand, one in each form of the file.
+const LISTS: [&str; 3] = ["groups", "items", "value"];
+
+/// Refuses a document of which what is read would be a part.
+fn refuse_part(document: &Value) -> Result<(), String> {
+    let Value::Object(object) = document else { return Ok(()) };
+    if object.iter().any(|(key, value)| is_next_link(key) && !value.is_null()) {
+        return Err("this is only a part of the groups, with a link to the next".to_owned());
+    }
+    let found: Vec<&str> = LISTS.into_iter().filter(|key| object.contains_key(*key)).collect();
+    match found.as_slice() {
+        [first, second, ..] => {
+            Err(format!("groups stand under `{first}` and under `{second}`: write them in one list"))
+        }
+        _ => Ok(()),
+    }
+}
+
 fn rows(document: &Value) -> Option<&Vec<Value>> {
     match document {
         Value::Array(rows) => Some(rows),
-        Value::Object(object) => {
-            ["groups", "items", "value"].iter().find_map(|key| object.get(*key)).and_then(Value::as_array)
-        }
+        Value::Object(object) => LISTS.iter().find_map(|key| object.get(*key)).and_then(Value::as_array),
         _ => None,
     }
 }

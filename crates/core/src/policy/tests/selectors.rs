@@ -314,6 +314,21 @@ fn list_files_are_lines_or_columns() {
         (vec!["a".to_owned(), "b".to_owned()], "l.txt".to_owned())
     );
     assert_eq!(read("{ file: l.csv, column: host }", &[("l.csv", "id,host\n1,a\n2,\n3,b\n")]).0, ["a", "b"]);
+    for ends in ["\n", "\r\n"] {
+        let list = ["a", "# c", "", "b", ""].join(ends);
+        assert_eq!(read("l.txt", &[("l.txt", &list)]).0, ["a", "b"], "{ends:?}");
+    }
+    for (odd, name) in
+        [('\u{2028}', "U+2028"), ('\u{2029}', "U+2029"), ('\u{85}', "U+0085"), ('\u{c}', "U+000C")]
+    {
+        let set = with_data(&text("l.txt"), &[("l.txt", &format!("a\r\nb\n{odd}c\n"))]);
+        assert_eq!(set.codes(), ["E0303"]);
+        assert!(
+            set.only().message.ends_with(&format!("line 3 holds the character {name}")),
+            "{}",
+            set.only().message
+        );
+    }
     let wrong = |operand: &str, data: &[(&str, &str)]| with_data(&text(operand), data).codes();
     assert_eq!(wrong("l.txt", &[]), ["E0301"]);
     assert_eq!(wrong("../l.txt", &[]), ["E0302"]);

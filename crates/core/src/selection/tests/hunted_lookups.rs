@@ -157,3 +157,32 @@ fn a_query_is_run_once_for_all_that_is_read_of_it() {
     let columns = strings(&["DeviceId", "Host", "Env", "Owner", "Site"]);
     assert_eq!(queries, [Query { text: "Q".into(), columns }]);
 }
+
+#[test]
+fn a_list_or_an_object_in_a_cell_is_unknown_and_in_the_key_an_error() {
+    for cell in [r#"["prod"]"#, r#"{"x": 1}"#] {
+        let rows = format!(r#"{{"Q": [{{"Host": "web1", "Env": {cell}, "Owner": null}}]}}"#);
+        let (surely, undecided, codes) = found(POLICY, &rows).unwrap();
+        assert_eq!((surely, undecided), (vec![vec![], vec![1, 2]], vec![vec![0], vec![0]]), "{cell}");
+        assert_eq!(codes, ["W0302"]);
+        let key = format!(r#"{{"Q": [{{"Host": {cell}, "Env": "x", "Owner": null}}]}}"#);
+        assert_eq!(code(POLICY, &key), ["E0704"], "{cell}");
+    }
+}
+
+#[test]
+fn rows_without_a_device_id_are_counted_and_rows_that_leave_it_out_are_an_error() {
+    const HUNTED: &str = "version: 1
+claims: [T]
+rules:
+  - { name: a, select: { hunting: { query: Q } }, tags: [T] }
+  - { name: b, select: { not: { hunting: { query: Q } } }, tags: [T] }
+";
+    let rows = |more: &str| format!(r#"{{"Q": [{{"DeviceId": "d0", "x": 1}}{more}]}}"#);
+    let (surely, undecided, codes) = found(HUNTED, &rows(r#", {"DeviceId": null, "x": 2}"#)).unwrap();
+    assert_eq!((surely, undecided), (vec![vec![0], vec![1, 2]], vec![vec![], vec![]]));
+    assert_eq!(codes, ["W0702"]);
+    for absent in [r#", {"x": 2}"#, r#", {"DeviceId": {"v": "d1"}, "x": 2}"#, r#", {"DeviceId": ["d1"]}"#] {
+        assert_eq!(code(HUNTED, &rows(absent)), ["E0704"], "{absent}");
+    }
+}

@@ -71,3 +71,36 @@ fn a_few_rows_of_which_none_is_a_device_say_nothing_and_five_are_an_error() {
     assert_eq!(hunting(r#"["gone"]"#, true), (1, 0, 0, Some(true)));
     assert_eq!(hunting(r#"["gone", "d0"]"#, false), (0, 0, 0, Some(false)));
 }
+
+#[test]
+fn an_address_that_is_none_leaves_open_what_it_would_meet() {
+    let snapshot = crate::inventory::fleet(&[
+        serde_json::json!({"lastIpAddress": "10.0.0.999", "ipAddresses": [{"ipAddress": "10.1.0.1"}, {"ipAddress": "10.0.0.x"}]}),
+        serde_json::json!({"lastIpAddress": "10.0.0.9", "ipAddresses": [{"ipAddress": "10.0.0.1"}]}),
+        serde_json::json!({"lastIpAddress": "192.0.2.1"}),
+    ]);
+    let net = || Test::Cidr(vec!["10.0.0.0/24".parse().unwrap()]);
+    let wide = || Test::Cidr(vec!["10.0.0.0/8".parse().unwrap()]);
+    let last = || field(Field::LastIpAddress, net());
+    let protection = Protection { name: "p".into(), select: last(), reason: None, span: SPAN };
+    let policy = Policy {
+        protections: vec![protection],
+        ..policy(vec![
+            last(),
+            not(last()),
+            field(Field::LastIpAddress, Test::Exists(true)),
+            field(Field::IpAddresses, net()),
+            field(Field::IpAddresses, wide()),
+        ])
+    };
+    let selections = run(&policy, &snapshot);
+    let surely: Vec<Vec<u32>> =
+        selections.rules.iter().map(|set| set.iter().map(|row| row.0).collect()).collect();
+    assert_eq!(surely, [vec![1], vec![2], vec![0, 1, 2], vec![1], vec![0, 1]]);
+    let undecided = selections.undecided.iter().map(|(rule, set)| (*rule, set.iter().collect::<Vec<_>>()));
+    assert_eq!(undecided.collect::<Vec<_>>(), [(0, vec![Row(0)]), (1, vec![Row(0)]), (3, vec![Row(0)])]);
+    assert_eq!(selections.protections[0].iter().collect::<Vec<_>>(), [Row(0), Row(1)], "it may be protected");
+    let results = HuntingResults::default();
+    let traced = trace(&policy, &snapshot, &selections, &results, now(), &policy.rules[0].select, Row(0));
+    assert_eq!((traced.holds, traced.actual.as_deref()), (None, Some("10.0.0.999, which is no address")));
+}

@@ -1,0 +1,199 @@
+//! JSON that says all that it seems to say: no key stands twice, of which readers take the first or the last, and no link to the
+//! rest is passed over.
+//!
+//! Knows no format but that of lists in parts.
+
+use std::collections::HashSet;
+use std::fmt;
+
+use serde::de::{Deserialize, DeserializeOwned, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::Value;
+
+use crate::text::visible;
+
+/// Whether a key says where the rest of a list is, in the spelling of any version of OData and in any case. What follows it is never
+/// the whole.
+pub fn is_next_link(key: &str) -> bool {
+    let bare = key.strip_prefix('@').unwrap_or(key);
+    let has_prefix = bare.get(..6).is_some_and(|prefix| prefix.eq_ignore_ascii_case("odata."));
+    let bare = if has_prefix { &bare[6..] } else { bare };
+    bare.eq_ignore_ascii_case("nextLink")
+}
+
+/// A value of which no object, at any depth, holds a key twice. Of any format that serde reads.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StrictValue(pub Value);
+
+/// Reads a JSON document. Use it where maps or free values are read: of a struct's keys serde itself sees repeats.
+///
+/// # Errors
+/// No JSON, JSON of another form, and a key that stands twice in one object.
+pub fn from_slice<T: DeserializeOwned>(bytes: &[u8]) -> serde_json::Result<T> {
+    serde_json::from_slice::<Unrepeated>(bytes)?;
+    serde_json::from_slice(bytes)
+}
+
+impl<'de> Deserialize<'de> for StrictValue {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<StrictValue, D::Error> {
+        deserializer.deserialize_any(ValueVisitor)
+    }
+}
+
+struct ValueVisitor;
+
+impl<'de> Visitor<'de> for ValueVisitor {
+    type Value = StrictValue;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<StrictValue, E> {
+        Ok(StrictValue(value.into()))
+    }
+
+    fn visit_i64<E>(self, number: i64) -> Result<StrictValue, E> {
+        Ok(StrictValue(number.into()))
+    }
+
+    fn visit_u64<E>(self, number: u64) -> Result<StrictValue, E> {
+        Ok(StrictValue(number.into()))
+    }
+
+    fn visit_f64<E>(self, number: f64) -> Result<StrictValue, E> {
+        Ok(StrictValue(number.into()))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<StrictValue, E> {
+        Ok(StrictValue(text.into()))
+    }
+
+    fn visit_unit<E>(self) -> Result<StrictValue, E> {
+        Ok(StrictValue(Value::Null))
+    }
+
+    fn visit_none<E>(self) -> Result<StrictValue, E> {
+        Ok(StrictValue(Value::Null))
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<StrictValue, D::Error> {
+        StrictValue::deserialize(deserializer)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<StrictValue, A::Error> {
+        let mut list = Vec::new();
+        while let Some(StrictValue(item)) = items.next_element()? {
+            list.push(item);
+        }
+        Ok(StrictValue(Value::Array(list)))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<StrictValue, A::Error> {
+        let mut object = serde_json::Map::new();
+        while let Some(key) = entries.next_key::<String>()? {
+            if object.contains_key(&key) {
+                return Err(repeated(&key));
+            }
+            let StrictValue(value) = entries.next_value()?;
+            object.insert(key, value);
+        }
+        Ok(StrictValue(Value::Object(object)))
+    }
+}
+
+fn repeated<E: serde::de::Error>(key: &str) -> E {
+    let cut: String = key.chars().take(80).collect();
+    E::custom(format_args!("the key `{}` stands twice in one object", visible(&cut)))
+}
+
+/// As [`StrictValue`], and keeps nothing.
+struct Unrepeated;
+
+impl<'de> Deserialize<'de> for Unrepeated {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Unrepeated, D::Error> {
+        deserializer.deserialize_any(UnrepeatedVisitor)
+    }
+}
+
+struct UnrepeatedVisitor;
+
+impl<'de> Visitor<'de> for UnrepeatedVisitor {
+    type Value = Unrepeated;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Unrepeated, E> {
+        Ok(Unrepeated)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Unrepeated, E> {
+        Ok(Unrepeated)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Unrepeated, E> {
+        Ok(Unrepeated)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Unrepeated, E> {
+        Ok(Unrepeated)
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Unrepeated, E> {
+        Ok(Unrepeated)
+    }
+
+    fn visit_unit<E>(self) -> Result<Unrepeated, E> {
+        Ok(Unrepeated)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Unrepeated, A::Error> {
+        while items.next_element::<Unrepeated>()?.is_some() {}
+        Ok(Unrepeated)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Unrepeated, A::Error> {
+        let mut keys: HashSet<String> = HashSet::new();
+        while let Some(key) = entries.next_key::<String>()? {
+            if keys.contains(&key) {
+                return Err(repeated(&key));
+            }
+            entries.next_value::<Unrepeated>()?;
+            keys.insert(key);
+        }
+        Ok(Unrepeated)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[test]
+    fn a_link_to_the_rest_is_known_in_every_spelling() {
+        for key in ["@odata.nextLink", "odata.nextLink", "nextLink", "@nextLink", "@OData.NEXTLINK"] {
+            assert!(is_next_link(key), "{key}");
+        }
+        for key in ["", "@", "odata.", "@odata.count", "nextLinks", "é.nextLink", "value"] {
+            assert!(!is_next_link(key), "{key}");
+        }
+    }
+
+    #[test]
+    fn a_key_that_stands_twice_is_refused_at_any_depth_however_it_is_spelt() {
+        for text in [r#"{"a":1,"a":1}"#, r#"{"x":[{"a":1,"b":2,"a":3}]}"#, "{\"k\":{\"a\":1,\"\\u0061\":1}}"]
+        {
+            let value = serde_json::from_str::<StrictValue>(text).unwrap_err().to_string();
+            let map = from_slice::<BTreeMap<String, Value>>(text.as_bytes()).unwrap_err().to_string();
+            assert!(value.contains("the key `a` stands twice"), "{value}");
+            assert_eq!(value, map);
+        }
+        let text = r#"{"a":[{"k":1.5},{"k":-1,"K":null}],"b":{"a":true,"c":"x"}}"#;
+        let expected: Value = serde_json::from_str(text).unwrap();
+        assert_eq!(serde_json::from_str::<StrictValue>(text).unwrap().0, expected);
+        assert_eq!(from_slice::<Value>(text.as_bytes()).unwrap(), expected);
+    }
+}
