@@ -46,6 +46,31 @@ fn explain_says_which_group_a_device_is_in_why_and_what_a_tag_would_do() {
 }
 
 #[test]
+fn a_group_that_nobody_can_predict_is_told_where_a_device_is_explained_and_where_it_moves() {
+    let project = project();
+    project.write(
+        "policies/data/groups.yaml",
+        &GROUPS.replace("{ startsWith: WindowsServer }", "{ in: [BeOS, WindowsServer2022] }"),
+    );
+    let told = project.run(&["explain", "web", "Tier0", "--inventory", "i.ndjson"]).exits(0);
+    let text = told.out.split_whitespace().collect::<Vec<_>>().join(" ");
+    let why = "Servers UNRELIABLE: who is in it cannot be predicted: unknown platform `BeOS`";
+    assert!(text.contains(why), "{}", told.out);
+    told.is_for_people();
+    let words = ["explain", "web", "Tier0", "--inventory", "i.ndjson", "--format", "json"];
+    let conditions = project.run(&words).exits(0).json()["group"]["conditions"].clone();
+    let unpredictable: Vec<bool> =
+        conditions.as_array().unwrap().iter().map(|one| one["unpredictable"].is_string()).collect();
+    assert_eq!(unpredictable, [false, true], "{conditions}");
+    // dc01 leaves the group, web comes into it.
+    let lines = project.run(&["plan", "--inventory", "i.ndjson", "--format", "ndjson"]).exits(0).out;
+    let doubts: Vec<&str> = lines.lines().filter(|line| line.contains(r#""action":"groupMove""#)).collect();
+    assert_eq!(doubts.len(), 2, "{lines}");
+    assert!(doubts.iter().any(|line| line.contains(r#""unreliable":["from"]"#)), "{lines}");
+    assert!(doubts.iter().any(|line| line.contains(r#""unreliable":["to"]"#)), "{lines}");
+}
+
+#[test]
 fn a_policy_test_states_the_group_after_the_plan() {
     let project = project();
     let test = |name: &str, group: &str| {

@@ -33,6 +33,9 @@ pub struct GroupConditions {
     pub group: String,
     /// Each condition, and whether the device meets it.
     pub conditions: Vec<(String, bool)>,
+    /// Why nobody can say who is in the group, where a condition of it is not understood.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unpredictable: Option<String>,
 }
 
 /// What a tag does to the group.
@@ -93,7 +96,8 @@ pub(super) fn explained(
         let group = &groups.groups[usize::from(rank)];
         let stated = conditions_on(groups, group, (snapshot, row, &live)).into_iter();
         let conditions = stated.map(|condition| (condition.label, condition.holds)).collect();
-        Some(GroupConditions { group: group.name.clone(), conditions })
+        let unpredictable = group.unpredictable.clone();
+        Some(GroupConditions { group: group.name.clone(), conditions, unpredictable })
     });
     Some(GroupExplained {
         reported: snapshot.text(Field::RbacGroupName, row).map(|name| name.into_owned()),

@@ -85,6 +85,25 @@ fn what_is_not_understood_is_an_error_that_names_the_group() {
             r#"[{ "deviceGroupName": "a", "deviceGroupRules": { "devicesTagsConditions": [{ "condition": 2, "value": 7 }] } }]"#,
             "group `a`: `7` in `value` is no text",
         ),
+        (
+            r#"[{ "deviceGroupName": "a", "deviceGroupRules": { "devicesTagsConditions": { "condition": 2, "value": "x" } } }]"#,
+            "group `a`: `devicesTagsConditions` is no list",
+        ),
+        (
+            r#"[{ "deviceGroupName": "a", "deviceGroupRules": [] }]"#,
+            "group `a`: `deviceGroupRules` is no mapping",
+        ),
+        (
+            r#"[{ "deviceGroupName": "a", "aadUsersGroups": "SOC" }]"#,
+            "group `a`: `aadUsersGroups` is no list",
+        ),
+        (r#"[{ "Name": "a", "GroupRules": { "0": {} } }]"#, "group `a`: `GroupRules` is no list"),
+        (r#"[{ "Name": "a", "GroupRules": ["Tier0"] }]"#, "in `GroupRules` is no rule"),
+        (
+            r#"[{ "Name": "a", "MachineGroupAssignments": {} }]"#,
+            "group `a`: `MachineGroupAssignments` is no list",
+        ),
+        ("groups: [{ name: a, when: [{ tag: x }] }]", "group `a`: `when` is no mapping"),
         ("rules: []", "these are no device groups"),
         (r#"{"items": [], "items": [{ "Name": "a" }]}"#, "the key `items` stands twice"),
         (
@@ -98,6 +117,13 @@ fn what_is_not_understood_is_an_error_that_names_the_group() {
         let error = read(text, TagCase::Insensitive).unwrap_err();
         assert!(error.contains(message), "{error}");
     }
+}
+
+#[test]
+fn an_access_group_without_a_name_does_not_open_its_device_group_to_everyone() {
+    let text = r#"[{ "Name": "a", "MachineGroupAssignments": [{ "WcdAadGroup": { "Id": "6f1a" } }, { "WcdAadGroup": null }] }]"#;
+    let groups = read(text, TagCase::Insensitive).unwrap();
+    assert_eq!(groups.groups[0].access, ["6f1a", "an access group without a name"]);
 }
 
 #[test]

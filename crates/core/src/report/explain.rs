@@ -153,6 +153,10 @@ fn group_lines(group: &GroupExplained, style: &Style, out: &mut dyn Write) -> io
     }
     for conditions in &group.conditions {
         writeln!(out, "  {}", shown(&conditions.group))?;
+        if let Some(why) = &conditions.unpredictable {
+            let text = format!("UNRELIABLE: who is in it cannot be predicted: {}", shown(why));
+            sentence(&text, Paint::Notice, 4, style, out)?;
+        }
         for (label, holds) in &conditions.conditions {
             writeln!(out, "    {} {}", if *holds { "✓" } else { "✗" }, shown(label))?;
         }

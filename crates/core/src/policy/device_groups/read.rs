@@ -181,20 +181,11 @@ fn name_platforms(condition: &mut GroupCondition) -> Option<String> {
 fn portal(row: &Value, index: usize) -> Result<GroupEntry, String> {
     let mut group = empty();
     group.remediation = row.get("AutoRemediationLevel").map(|level| remediation(level, true)).transpose()?;
-    let assignments = row.get("MachineGroupAssignments").and_then(Value::as_array);
-    group.access = assignments
-        .into_iter()
-        .flatten()
-        .filter_map(|one| {
-            let inner = one.get("WcdAadGroup").unwrap_or(one);
-            ["DisplayName", "displayName", "name"]
-                .iter()
-                .find_map(|key| inner.get(*key))
-                .and_then(Value::as_str)
-        })
-        .map(str::to_owned)
-        .collect();
-    for rule in row.get("GroupRules").and_then(Value::as_array).into_iter().flatten() {
+    let assignments = list(row, "MachineGroupAssignments")?.iter();
+    group.access = assignments.map(|one| access_group(one.get("WcdAadGroup").unwrap_or(one))).collect();
+    for rule in list(row, "GroupRules")? {
+        let rule =
+            rule.as_object().ok_or_else(|| format!("{} in `GroupRules` is no rule", shown(Some(rule))))?;
         let value = texts(rule.get("PropertyValue"), "PropertyValue")?.join(",");
         if value.trim().is_empty() {
             continue;
@@ -221,22 +212,18 @@ fn portal(row: &Value, index: usize) -> Result<GroupEntry, String> {
 fn entity(row: &Value, index: usize) -> Result<GroupEntry, String> {
     let mut group = empty();
     group.remediation = row.get("automationLevel").map(|level| remediation(level, false)).transpose()?;
-    let access = row.get("aadUsersGroups").and_then(Value::as_array);
-    group.access = access
-        .into_iter()
-        .flatten()
-        .filter_map(|one| ["displayName", "id"].iter().find_map(|key| one.get(*key).and_then(Value::as_str)))
-        .map(str::to_owned)
-        .collect();
-    let rules = row.get("deviceGroupRules");
+    group.access = list(row, "aadUsersGroups")?.iter().map(access_group).collect();
+    let rules = row.get("deviceGroupRules").filter(|rules| !rules.is_null());
+    if rules.is_some_and(|rules| !rules.is_object()) {
+        return Err("`deviceGroupRules` is no mapping of lists of conditions".to_owned());
+    }
     for (key, property) in [
         ("devicesNamesConditions", Property::Name),
         ("devicesDomainsConditions", Property::Domain),
         ("devicesTagsConditions", Property::Tag),
         ("devicesOsConditions", Property::Os),
     ] {
-        let conditions = rules.and_then(|rules| rules.get(key)).and_then(Value::as_array);
-        for condition in conditions.into_iter().flatten() {
+        for condition in rules.map_or(Ok(&[][..]), |rules| list(rules, key))? {
             let operator = operator(condition.get("condition"))?;
             let mut values = texts(condition.get("valuesList"), "valuesList")?;
             for value in texts(condition.get("value"), "value")? {
@@ -254,7 +241,9 @@ fn written(row: &Value, index: usize) -> Result<GroupEntry, String> {
     let mut group = empty();
     group.remediation = row.get("remediation").map(|level| remediation(level, false)).transpose()?;
     group.access = texts(row.get("access"), "access")?;
-    let when = row.get("when").and_then(Value::as_object);
+    let when = row.get("when").filter(|when| !when.is_null());
+    let no_mapping = || "`when` is no mapping: write `when: { tag: [{ equals: TEXT }] }`".to_owned();
+    let when = when.map(|when| when.as_object().ok_or_else(no_mapping)).transpose()?;
     for (key, conditions) in when.into_iter().flatten() {
         let property = Property::ALL.into_iter().find(|property| property.word() == key.as_str());
         let property = property.ok_or_else(|| {
@@ -295,6 +284,22 @@ fn push(group: &mut DeviceGroup, property: Property, operator: Operator, values:
     if !values.is_empty() {
         group.conditions.push(GroupCondition { property, operator, values });
     }
+}
+
+/// A list; absent and null are an empty one. What is another shape must not pass for a group without conditions, or one that everybody sees.
+fn list<'v>(row: &'v Value, key: &str) -> Result<&'v [Value], String> {
+    match row.get(key) {
+        None | Some(Value::Null) => Ok(&[]),
+        Some(Value::Array(items)) => Ok(items),
+        Some(other) => Err(format!("`{key}` is no list: {}", shown(Some(other)))),
+    }
+}
+
+/// The name of an access group, or what else tells it from others: without any, the device group still is not open to everyone.
+fn access_group(one: &Value) -> String {
+    let keys = ["DisplayName", "displayName", "name", "Id", "id", "ObjectId", "objectId"];
+    let text = |key: &&str| one.get(*key).and_then(Value::as_str).filter(|text| !text.trim().is_empty());
+    keys.iter().find_map(text).unwrap_or("an access group without a name").to_owned()
 }
 
 /// The texts of a list, or one text. Something else is an error: a condition that loses its value holds for more devices.
