@@ -3,6 +3,8 @@
 //! A set is known by its repository and its roots, and the root of a file is its folder. So a set is the same whether its folder
 //! or a file in it is named, and whatever counts for one spelling counts for all.
 //!
+//! A repository has many addresses: by https and by ssh, with a port or `.git`, in another case. All of them name one.
+//!
 //! Reads no file.
 
 /// The name of the set that these arguments stand for; paths are relative to the repository's root.
@@ -11,7 +13,57 @@ pub fn name<'a>(origin: &str, arguments: impl Iterator<Item = &'a str>) -> Strin
         arguments.map(|argument| plain(argument.trim_end_matches('/'))).collect();
     arguments.sort_unstable();
     arguments.dedup();
-    format!("{} {}", plain(origin), arguments.join(" "))
+    format!("{} {}", plain(&repository(origin)), arguments.join(" "))
+}
+
+/// A repository by host and path, whichever way its address is written. Two repositories that differ only in port or case are taken
+/// for one: then what was done for one counts for the other, too, and the other way about a cap or a wait would be walked around.
+fn repository(address: &str) -> String {
+    let address = address.split(['?', '#']).next().unwrap_or_default().trim().to_lowercase();
+    let (host, path) = match address.split_once("://") {
+        Some(("file", path)) => ("", path),
+        Some((_, rest)) => rest.split_once('/').unwrap_or((rest, "")),
+        // `user@host:path`, as ssh takes it; one letter is a drive.
+        None => match address.split_once(':') {
+            Some((host, path)) if host.len() > 1 && !host.contains(['/', '\\']) => (host, path),
+            _ => ("", &*address),
+        },
+    };
+    let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
+    let is_port = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit());
+    let host = host.rsplit_once(':').filter(|(_, port)| is_port(port)).map_or(host, |(host, _)| host);
+    let host = host.trim_end_matches('.');
+    let path = path.trim_matches('/');
+    let path = path.strip_suffix(".git").unwrap_or(path);
+    // GitHub, GitLab and Bitbucket answer ssh on port 443 under names of their own.
+    let host = ["altssh.", "ssh."].iter().find_map(|prefix| host.strip_prefix(prefix)).unwrap_or(host);
+    let (host, path) = azure(host, path);
+    if host.is_empty() { path } else { format!("{host}/{path}") }
+}
+
+/// Azure DevOps has three addresses for a repository, `ORG/PROJECT/_git/NAME` by https and `v3/ORG/PROJECT/NAME` by ssh.
+fn azure<'h>(host: &'h str, path: &str) -> (&'h str, String) {
+    const HOST: &str = "dev.azure.com";
+    let path = path
+        .strip_prefix("v3/")
+        .filter(|_| host == HOST || host.ends_with("visualstudio.com"))
+        .unwrap_or(path);
+    let plain = || path.replacen("/_git/", "/", 1);
+    match host.strip_suffix(".visualstudio.com") {
+        Some("vs-ssh") => (HOST, plain()),
+        Some(organization) => {
+            let plain = format!("/{path}").replacen("/defaultcollection/", "/", 1).replacen("/_git/", "/", 1);
+            (HOST, format!("{organization}{plain}"))
+        }
+        None if host == HOST => (HOST, plain()),
+        None => (host, path.to_owned()),
+    }
+}
+
+/// Whether two names are of one repository; those of earlier versions hold its address as it was written.
+fn is_one_repository(one: &str, other: &str) -> bool {
+    let address = |plain: &str| repository(&plain.replace("%20", " ").replace("%25", "%"));
+    one == other || address(one) == address(other)
 }
 
 /// Names stand beside each other with spaces between them.
@@ -29,7 +81,7 @@ pub fn overlap(one: &str, other: &str) -> bool {
         return false;
     };
     let meet = |one: &str, other: &str| is_below(one, other) || is_below(other, one);
-    origin == other_origin
+    is_one_repository(origin, other_origin)
         && one.split(' ').map(root).any(|one| other.split(' ').map(root).any(|other| meet(one, other)))
 }
 
@@ -42,7 +94,8 @@ pub fn covers(whole: &str, part: &str) -> bool {
     else {
         return false;
     };
-    origin == part_origin && part.split(' ').all(|part| whole.split(' ').any(|whole| is_below(part, whole)))
+    is_one_repository(origin, part_origin)
+        && part.split(' ').all(|part| whole.split(' ').any(|whole| is_below(part, whole)))
 }
 
 /// Whether they are one set: the same roots, whichever files of them are named, or one holds the other.
@@ -54,7 +107,10 @@ pub fn is_one(one: &str, other: &str) -> bool {
         roots.dedup();
         (origin.to_owned(), roots)
     };
-    covers(one, other) || covers(other, one) || roots(one) == roots(other)
+    let is_same = |one: (String, Vec<String>), other: (String, Vec<String>)| {
+        one.1 == other.1 && is_one_repository(&one.0, &other.0)
+    };
+    covers(one, other) || covers(other, one) || is_same(roots(one), roots(other))
 }
 
 /// The root of an argument: a folder itself, the folder of a file.
@@ -99,6 +155,48 @@ mod tests {
         }
         assert!(!overlap(&whole, &name("", ["policies"].into_iter())), "another repository");
         assert!(overlap(&set("policies/a.yaml"), &set("policies/b.yaml")));
+    }
+
+    #[test]
+    fn a_set_is_the_same_by_every_address_of_its_repository() {
+        let of = |address: &str| name(address, ["policies"].into_iter());
+        let github = of("https://github.com/o/r");
+        for address in [
+            "https://github.com/o/r.git",
+            "https://GitHub.com/O/R/",
+            "https://github.com:443/o/r",
+            "https://token@github.com/o/r",
+            "http://github.com/o/r?token=x",
+            "git@github.com:o/r.git",
+            "github.com:o/r",
+            "ssh://git@github.com:22/o/r.git",
+            "ssh://git@ssh.github.com:443/o/r.git",
+            "git://github.com/o/r",
+        ] {
+            assert_eq!(of(address), github, "{address}");
+            // As names of earlier versions hold it.
+            let earlier = format!("{} policies", plain(address));
+            assert!(
+                overlap(&earlier, &github) && covers(&github, &earlier) && is_one(&earlier, &github),
+                "{address}"
+            );
+        }
+        let azure = of("https://dev.azure.com/org/My%20Project/_git/r");
+        for address in [
+            "https://org@dev.azure.com/org/My%20Project/_git/r",
+            "git@ssh.dev.azure.com:v3/org/My%20Project/r",
+            "https://org.visualstudio.com/My%20Project/_git/r",
+            "https://org.visualstudio.com/DefaultCollection/My%20Project/_git/r",
+            "org@vs-ssh.visualstudio.com:v3/org/My%20Project/r",
+        ] {
+            assert_eq!(of(address), azure, "{address}");
+        }
+        assert_eq!(of("file:///srv/git/r.git"), of("/srv/git/r"));
+        for other in
+            ["https://github.com/o/r2", "https://github.com/o2/r", "https://gitlab.com/o/r", "C:\\o\\r", ""]
+        {
+            assert!(!overlap(&of(other), &github), "{other}");
+        }
     }
 
     #[test]

@@ -106,6 +106,11 @@ fn a_wave_of_tenants_waits_for_the_good_end_of_the_one_before() {
             ["apply", "--all-tenants", "--auto-approve", "--tenant-wave", number, "--out-dir", "results"];
         project.run_in(&environment, &[&words[..], more].concat())
     };
+    // Whoever forgets the flag does not walk around the waves.
+    let all = ["apply", "--all-tenants", "--auto-approve", "--out-dir", "all"];
+    let forgotten = project.run_in(&environment, &all).exits(1);
+    assert!(forgotten.err.contains("put tenants into waves (`guard.rollout.tenants`)"), "{}", forgotten.err);
+    assert_eq!(services.iter().map(tagged).sum::<usize>(), 0, "nothing was written");
     let alone = wave("2", &[]).exits(1);
     assert!(alone.err.contains("`--tenant-wave 2` needs `--after DIR`"), "{}", alone.err);
     let early = wave("2", &["--after", "results"]).exits(3);

@@ -60,6 +60,21 @@ pub fn tenants_of_wave(
     Ok(names.iter().filter(|name| wave.contains(name)).cloned().collect())
 }
 
+/// Refuses to write tenants at once whose policies put them into waves: a flag that somebody forgets must not walk around those.
+///
+/// # Errors
+/// Policies with `guard.rollout.tenants`, and such that cannot be read.
+pub fn none_has_waves(context: &Context, names: &[String]) -> Result<(), Failure> {
+    let sets = sets(context, names)?;
+    let Some(name) = sets.iter().find(|(_, set)| !set.steps.is_empty()).map(|(name, _)| name) else {
+        return Ok(());
+    };
+    Err(Failure::usage(format!(
+        "the policies of `{name}` put tenants into waves (`guard.rollout.tenants`), and nothing was written"
+    ))
+    .help("write one wave after the other with `--tenant-wave 1`, or all tenants at once with `--waves all --reason TEXT`"))
+}
+
 /// What the waves need of a policy set.
 struct Set {
     digest: String,

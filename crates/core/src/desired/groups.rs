@@ -187,6 +187,8 @@ struct Patterns {
     retire: Kind,
     /// Numbered by rule.
     forbidden: Kind,
+    /// By key: the first family that has the tag, else the first rename of which it is the old name.
+    names: HashMap<Box<str>, Claimed>,
 }
 
 impl Patterns {
@@ -198,8 +200,18 @@ impl Patterns {
         let forbidden = live.flat_map(|(index, rule)| {
             rule.remove_tags.iter().map(move |remove| (numbered(index), &remove.pattern))
         });
+        let mut names: HashMap<Box<str>, Claimed> = HashMap::new();
+        for (index, family) in policy.families.iter().enumerate() {
+            for member in &family.members {
+                names.entry(case.key(&member.tag).into()).or_insert(Claimed::Family(numbered(index)));
+            }
+        }
+        for (index, rename) in policy.renames.iter().enumerate() {
+            names.entry(case.key(&rename.from).into()).or_insert(Claimed::Rename(numbered(index)));
+        }
         Patterns {
             case,
+            names,
             allow_reserved: policy.guard.allows_reserved(),
             claims: Kind::new(case, claims),
             retire: Kind::new(case, retire),
@@ -227,17 +239,7 @@ impl Patterns {
         let no_globs = self.hides_globs(&name);
         let first = |kind: &Kind| kind.covering(&key, &name, no_globs).map(|(number, _)| number).min();
         group.retired = first(&self.retire);
-        let family = || {
-            let is_member = |family: &crate::policy::Family| {
-                family.members.iter().any(|member| self.case.is_same(&member.tag, &name))
-            };
-            policy.families.iter().position(is_member).map(|index| Claimed::Family(index as u32))
-        };
-        let rename = || {
-            let is_old = |rename: &crate::policy::Rename| self.case.is_same(&rename.from, &name);
-            policy.renames.iter().position(is_old).map(|index| Claimed::Rename(index as u32))
-        };
-        group.claimed = first(&self.claims).map(Claimed::Claim).or_else(family).or_else(rename);
+        group.claimed = first(&self.claims).map(Claimed::Claim).or_else(|| self.names.get(&*key).copied());
         let mut bans: BTreeMap<u32, bool> = BTreeMap::new();
         for (rule, is_glob) in self.forbidden.covering(&key, &name, no_globs) {
             *bans.entry(rule).or_insert(true) &= is_glob;
