@@ -261,11 +261,13 @@ rules: [{ name: t, select: { everything: true }, tags: ['t:{domain}'] }]\n";
 #[test]
 fn a_rule_that_may_hold_is_not_said_to_hold_for_no_device() {
     let policy = format!("{CMDB}rules: [{{ name: r, select: {{ lookup.cmdb.env: test }}, tags: [t] }}]\n");
-    let notes = |devices: &[Value]| {
-        planned(&policy, TABLE, devices).warnings.iter().filter(|one| &*one.code == "N0601").count()
+    let meant = policy.replace("tags: [t]", "tags: [t], lints: { N0601: none yet }");
+    let notes = |policy: &str, devices: &[Value]| {
+        planned(policy, TABLE, devices).warnings.iter().filter(|one| &*one.code == "N0601").count()
     };
-    assert_eq!(notes(&[device("web1", &[])]), 0);
-    assert_eq!(notes(&[device("db1", &[])]), 1);
+    assert_eq!(notes(&policy, &[device("web1", &[])]), 0);
+    assert_eq!(notes(&policy, &[device("db1", &[])]), 1);
+    assert_eq!(notes(&meant, &[device("db1", &[])]), 0, "the rule says that it is meant");
 }
 
 #[test]
