@@ -123,9 +123,16 @@ pub fn wrap<'a>(
     lines
 }
 
-/// A sentence in lines of at most `columns`, broken at spaces.
+/// A sentence in lines of at most `columns`, broken at spaces. A command between backticks is never broken: it is there to be
+/// copied.
 pub fn prose(text: &str, indents: (usize, usize), columns: usize) -> Vec<String> {
-    wrap(text.split(' ').map(std::borrow::Cow::Borrowed), " ", indents, columns)
+    let is_paired = text.matches('`').count().is_multiple_of(2);
+    let mut is_quoted = false;
+    let words = text.split(|scalar: char| {
+        is_quoted ^= scalar == '`' && is_paired;
+        scalar == ' ' && !is_quoted
+    });
+    wrap(words.map(std::borrow::Cow::Borrowed), " ", indents, columns)
 }
 
 /// Writes a sentence over as many lines as it takes.
@@ -144,6 +151,12 @@ pub(super) fn write_prose(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_command_between_backticks_stays_in_one_line() {
+        assert_eq!(prose("see `a b c` now", (0, 2), 9), ["see", "  `a b c`", "  now"]);
+        assert_eq!(prose("see `a b", (0, 2), 6), ["see `a", "  b"], "no pair");
+    }
 
     #[test]
     fn text_is_cut_and_padded_by_columns_not_bytes() {
