@@ -387,6 +387,7 @@ mod tests {
         assert_eq!(files.policy.data[&(0, "data/l.txt".to_owned())].as_deref(), Ok(b"srv".as_slice()));
     }
 
+    #[cfg(unix)]
     #[test]
     fn data_paths_are_relative_to_the_naming_file_and_links_cannot_leave() {
         let folder = folder(&[
@@ -404,6 +405,7 @@ mod tests {
         assert_eq!(data, [("l.txt", true), ("sub/link.txt", false), ("sub/none.txt", false)]);
     }
 
+    #[cfg(unix)]
     #[test]
     fn links_that_loop_or_leave_the_root_are_findings() {
         let folder = folder(&[("p/a.yaml", ""), ("p/real/b.yaml", ""), ("out/c.yaml", "")]);

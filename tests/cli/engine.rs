@@ -7,9 +7,9 @@ use mdetag_core::time::{TICKS_PER_SECOND, Timestamp};
 use serde_json::Value;
 
 use crate::project::{Project, ran};
-use crate::tenant::{id, policy};
 #[cfg(unix)]
-use crate::tenant::{signal, wait_until};
+use crate::tenant::signal;
+use crate::tenant::{id, policy, wait_until};
 
 const APPLY: [&str; 5] = ["apply", "--sandbox", "--auto-approve", "--sandbox-speed", "600"];
 const RESUME: [&str; 5] = ["apply", "--resume", "--sandbox", "--sandbox-speed", "600"];
