@@ -15,7 +15,7 @@ use mdetag_core::device;
 use mdetag_core::plan::Lane;
 use mdetag_core::selection::HuntedRows;
 
-use self::table::{Cell, ParseFault, Table};
+use self::table::{HuntedCell, ParseFault, Table};
 use super::Connection;
 use super::error::{TenantError, TenantErrorKind};
 use super::http::{LIST_LIMIT, clean};
@@ -135,7 +135,7 @@ impl Hunter {
     async fn origins_by(&self, query: &str, meter: &dyn Meter) -> Result<Vec<TagOrigins>, TenantError> {
         let columns = ["DeviceId", "DeviceManualTags", "DeviceDynamicTags", "RegistryDeviceTag"];
         let table = self.table(query, &columns, meter).await?;
-        let of = |row: &Vec<Option<Cell>>| {
+        let of = |row: &Vec<Option<HuntedCell>>| {
             let text = |index: usize| row[index].as_ref().map_or("", |cell| &*cell.text);
             let list = |index: usize| listed(text(index));
             let registry = Some(text(3).to_owned()).filter(|tag| !tag.is_empty());

@@ -202,7 +202,7 @@ fn a_file_of_tenants_stays_in_the_repository_and_says_what_is_wrong() {
     let outside = project.run(&["tenants"]).exits(1);
     assert!(outside.err.contains("cannot be used"), "{}", outside.err);
     project.write("mdetag.yaml", "version: 1\ntenantsFile: tenants.csv\ntenants: { t0: {} }\n");
-    assert!(project.run(&["tenants"]).exits(1).err.contains("the tenant `t0` stands in"));
+    assert!(project.run(&["tenants"]).exits(1).err.contains("the tenant `t0` is in"));
     project.write("mdetag.yaml", "version: 1\ntenants: { a: { extends: b }, b: { extends: a } }\n");
     assert!(project.run(&["tenants"]).exits(1).err.contains("extends itself"));
 }

@@ -26,12 +26,12 @@ pub(super) enum ParseFault {
 pub(super) struct Table {
     pub(super) columns: Vec<String>,
     /// Cells in the order of the wanted columns; `None` where the row does not have the column.
-    pub(super) rows: Vec<Vec<Option<Cell>>>,
+    pub(super) rows: Vec<Vec<Option<HuntedCell>>>,
 }
 
 /// What a row has in a column.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Cell {
+pub(super) struct HuntedCell {
     /// Numbers as they are written, nothing for `null`, the JSON of lists and objects.
     pub(super) text: String,
     /// Whether it is a list or an object.
@@ -109,7 +109,7 @@ impl<'de> Visitor<'de> for TableSeed<'_> {
 struct RowsSeed<'w>(&'w [&'w str]);
 
 impl<'de> DeserializeSeed<'de> for RowsSeed<'_> {
-    type Value = Vec<Vec<Option<Cell>>>;
+    type Value = Vec<Vec<Option<HuntedCell>>>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
         deserializer.deserialize_seq(self)
@@ -117,7 +117,7 @@ impl<'de> DeserializeSeed<'de> for RowsSeed<'_> {
 }
 
 impl<'de> Visitor<'de> for RowsSeed<'_> {
-    type Value = Vec<Vec<Option<Cell>>>;
+    type Value = Vec<Vec<Option<HuntedCell>>>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a list of rows")
@@ -135,7 +135,7 @@ impl<'de> Visitor<'de> for RowsSeed<'_> {
 struct RowSeed<'w>(&'w [&'w str]);
 
 impl<'de> DeserializeSeed<'de> for RowSeed<'_> {
-    type Value = Vec<Option<Cell>>;
+    type Value = Vec<Option<HuntedCell>>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
         deserializer.deserialize_map(self)
@@ -143,14 +143,14 @@ impl<'de> DeserializeSeed<'de> for RowSeed<'_> {
 }
 
 impl<'de> Visitor<'de> for RowSeed<'_> {
-    type Value = Vec<Option<Cell>>;
+    type Value = Vec<Option<HuntedCell>>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a row")
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut cells: Vec<Option<Cell>> = vec![None; self.0.len()];
+        let mut cells: Vec<Option<HuntedCell>> = vec![None; self.0.len()];
         while let Some(key) = map.next_key::<String>()? {
             let exact = self.0.iter().position(|wanted| *wanted == key);
             let near = || self.0.iter().position(|wanted| wanted.eq_ignore_ascii_case(&key));
@@ -169,11 +169,11 @@ impl<'de> Visitor<'de> for RowSeed<'_> {
     }
 }
 
-fn cell(raw: &RawValue) -> Cell {
+fn cell(raw: &RawValue) -> HuntedCell {
     let text = match raw.get() {
         "null" => String::new(),
         text if text.starts_with('"') => serde_json::from_str(text).unwrap_or_default(),
         text => text.to_owned(),
     };
-    Cell { text, is_nested: raw.get().starts_with(['[', '{']) }
+    HuntedCell { text, is_nested: raw.get().starts_with(['[', '{']) }
 }

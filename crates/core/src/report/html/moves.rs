@@ -133,10 +133,12 @@ fn picture(moves: &[GroupMove], out: &mut dyn Write) -> io::Result<()> {
         let doubted = if one.unreliable.is_empty() { "" } else { " doubted" };
         let mark = if one.unreliable.is_empty() { "" } else { ", UNRELIABLE" };
         let [from, to] = [&one.from, &one.to].map(|name| clip(name, 80));
-        emit!(out, "<li><bdi>{}</bdi> → <bdi>{}</bdi>: {}", from, to, counted(one.devices, "device"))?;
         emit!(
             out,
-            ", <span class=\"{}\">{}</span>{}",
+            "<li><bdi>{}</bdi> → <bdi>{}</bdi>: {}, <span class=\"{}\">{}</span>{}",
+            from,
+            to,
+            counted(one.devices, "device"),
             class,
             consequences::remediation(one.remediation),
             mark
