@@ -30,9 +30,9 @@ pub fn next_wave(others: &[OtherRollout]) -> Option<Timestamp> {
     others.iter().filter_map(|other| other.not_before).min()
 }
 
-/// A run that held removals back is over only once a later one has written them. `flags`: which tenant the command line named.
-pub fn held_anew(flags: &str) -> String {
-    format!("what the run held back waits no longer: mdetag apply{flags} plans it anew")
+/// A run that held removals back is over only once a later one has written them. `command`: what plans them.
+pub fn held_anew(command: &str) -> String {
+    format!("what the run held back waits no longer: {command} plans it anew")
 }
 
 /// What writes removals that the run's plan held back: its resumes do not have them, so they are planned anew, and where somebody

@@ -106,7 +106,7 @@ impl RunEnding {
         notes.extend(ended_run::was_finished(inputs.resumed, &tenant_flags, screen.calls));
         notes.extend(reviewed::other_names(inputs.reviewed, inputs.safe.plan()));
         notes.extend(self.notes);
-        notes.extend(inputs.is_held_anew.then(|| ended_run::held_anew(&tenant_flags)));
+        notes.extend(inputs.is_held_anew.then(|| ended_run::held_anew(&inputs.plan_command())));
         for (lane, reason) in &self.given_up {
             // The run itself reports most lanes that it gives up.
             if !notes.iter().any(|note| note.contains(reason)) {

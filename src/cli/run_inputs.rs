@@ -98,9 +98,13 @@ impl<'a> RunInputs<'a> {
 
     /// What plans removals that the run's plan held back.
     pub fn next_plan(&self) -> Option<String> {
+        left_out::held_back(self.safe.plan()).then(|| self.plan_command())
+    }
+
+    /// What plans anew: for a review, where the plan of this run was reviewed.
+    pub fn plan_command(&self) -> String {
         let kept = self.resumed.map(|recorded| recorded.header.reviewed == Some(true));
-        let next = ended_run::next_plan(kept.unwrap_or(self.reviewed.is_some()), &tenant_flags(self.context));
-        left_out::held_back(self.safe.plan()).then_some(next)
+        ended_run::next_plan(kept.unwrap_or(self.reviewed.is_some()), &tenant_flags(self.context))
     }
 
     /// What is known of the lost tags of a run that may be resumed.

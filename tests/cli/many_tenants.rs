@@ -110,6 +110,8 @@ fn a_wave_of_tenants_waits_for_the_good_end_of_the_one_before() {
     let all = ["apply", "--all-tenants", "--auto-approve", "--out-dir", "all"];
     let forgotten = project.run_in(&environment, &all).exits(1);
     assert!(forgotten.err.contains("put tenants into waves (`guard.rollout.tenants`)"), "{}", forgotten.err);
+    let anew = project.run_in(&environment, &[&all[..], &["--resume", "--or-plan"]].concat()).exits(1);
+    assert!(anew.err.contains("put tenants into waves (`guard.rollout.tenants`)"), "{}", anew.err);
     assert_eq!(services.iter().map(tagged).sum::<usize>(), 0, "nothing was written");
     let alone = wave("2", &[]).exits(1);
     assert!(alone.err.contains("`--tenant-wave 2` needs `--after DIR`"), "{}", alone.err);

@@ -91,7 +91,7 @@ pub async fn apply(context: &Context, args: &ApplyArgs) -> Result<Exit, Failure>
     if let Some(number) = args.tenant_wave {
         names = waves::tenants_of_wave(context, &names, number, args.after.as_deref())?;
         all.wave = Some(number);
-    } else if names.len() > 1 && args.waves.is_none() && args.resume.is_none() {
+    } else if names.len() > 1 && args.waves.is_none() && (args.resume.is_none() || args.or_plan) {
         waves::none_has_waves(context, &names)?;
     }
     names = fleet::part_of(context, names, args.report.fleet.shard.as_deref())?;

@@ -7,8 +7,8 @@
 use std::future::Future;
 use std::io::{Error, ErrorKind, Result};
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures_util::{Stream, StreamExt as _, TryStreamExt as _, stream};
@@ -123,6 +123,8 @@ pub struct ObjectBucket {
     traffic: Arc<Traffic>,
     address: StoreAddress,
     clock: OwnClock,
+    /// Why no list is asked for any more.
+    endless: OnceLock<String>,
 }
 
 impl ObjectBucket {
@@ -144,7 +146,8 @@ impl ObjectBucket {
         let traffic = Arc::new(Traffic::default());
         let watched = CountingConnector { traffic: traffic.clone(), clock: OwnClock(clock.clone()) };
         let store = open(watched).map_err(|error| fault(&error, &address, 0))?;
-        Ok(ObjectBucket { store, runtime: Some(runtime), traffic, address, clock: OwnClock(clock) })
+        let (clock, endless) = (OwnClock(clock), OnceLock::new());
+        Ok(ObjectBucket { store, runtime: Some(runtime), traffic, address, clock, endless })
     }
 
     pub fn address(&self) -> &StoreAddress {
@@ -167,7 +170,12 @@ impl ObjectBucket {
     /// The store does not answer, or refuses.
     pub fn list(&self, folder: &str) -> Result<Vec<(String, u64)>> {
         let (store, folder) = (self.store.clone(), Key::from(folder));
-        self.wait(async move { whole_list(store.list(Some(&folder)), LONGEST_LIST).await })
+        // A command lists several folders: the first list that does not end is the last that is waited for.
+        if let Some(why) = self.endless.get() {
+            return Err(Error::other(why.clone()));
+        }
+        let listed = self.wait(async move { whole_list(store.list(Some(&folder)), LONGEST_LIST).await })?;
+        listed.map_err(|why| Error::other(self.endless.get_or_init(|| why).clone()))
     }
 
     /// Several objects, in this order; each has at most this many bytes.
@@ -242,28 +250,24 @@ impl ObjectBucket {
 }
 
 /// The keys of a listing with their sizes, sorted. Each request has its own time limit; this one is for all of them together: a
-/// store may always name one more page.
+/// store may always name one more page. `Err` says in which way it has no end.
 async fn whole_list(
     mut listing: impl Stream<Item = object_store::Result<ObjectMeta>> + Unpin,
     longest: Duration,
-) -> object_store::Result<Vec<(String, u64)>> {
+) -> object_store::Result<std::result::Result<Vec<(String, u64)>, String>> {
     let read = async {
         let mut keys = Vec::new();
         while let Some(meta) = listing.try_next().await? {
             keys.push((meta.location.to_string(), meta.size));
             if keys.len() > MOST_KEYS {
-                return Err(endless(format!("its list has more than {MOST_KEYS} objects")));
+                return Ok(Err(format!("the store's list has more than {MOST_KEYS} objects")));
             }
         }
         keys.sort_unstable();
-        Ok(keys)
+        Ok(Ok(keys))
     };
-    let late = |_| Err(endless(format!("its list did not end within {} s", longest.as_secs())));
+    let late = |_| Ok(Err(format!("the store's list did not end within {} s", longest.as_secs())));
     tokio::time::timeout(longest, read).await.unwrap_or_else(late)
-}
-
-fn endless(what: String) -> object_store::Error {
-    object_store::Error::Generic { store: "state", source: what.into() }
 }
 
 /// The whole of an object; none where it has more bytes, whatever the store said of its size before.
@@ -393,7 +397,7 @@ pub(super) mod tests {
     async fn a_list_that_never_ends_is_given_up() {
         let limit = Duration::from_millis(1);
         let listed = whole_list(stream::pending(), limit).await;
-        assert!(listed.unwrap_err().to_string().contains("did not end within"));
+        assert!(listed.unwrap().unwrap_err().contains("did not end within"));
         let meta = ObjectMeta {
             location: Key::from("a"),
             last_modified: Default::default(),
@@ -402,7 +406,7 @@ pub(super) mod tests {
             version: None,
         };
         let listed = whole_list(stream::iter([Ok(meta)]), Duration::from_secs(60)).await.unwrap();
-        assert_eq!(listed, [("a".to_owned(), 1)]);
+        assert_eq!(listed.unwrap(), [("a".to_owned(), 1)]);
     }
 
     #[test]
