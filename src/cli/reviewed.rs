@@ -3,8 +3,8 @@
 //! Compares no change; that is `plan::stale`.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 
+use mdetag::store::path_text::leads_out;
 use mdetag_core::plan::TenantReference;
 use mdetag_core::plan::{FileReference, Plan};
 use mdetag_core::report::words::counted;
@@ -17,10 +17,8 @@ use super::session::Session;
 
 /// Files outside the repository were not part of the review.
 pub fn inside(reviewed: &Plan) -> Result<(), Failure> {
-    let is_outside =
-        |path: &str| Path::new(path).is_absolute() || path.split(['/', '\\']).any(|part| part == "..");
     let files = &reviewed.header.policy.files;
-    match files.iter().find(|file| is_outside(&file.path)) {
+    match files.iter().find(|file| leads_out(&file.path)) {
         None => Ok(()),
         Some(file) => Err(Failure::plan(format!(
             "the plan was made from `{}`, which is outside the repository",

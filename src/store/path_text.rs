@@ -30,9 +30,34 @@ pub(super) fn is_name(word: &str) -> bool {
     (1..=128).contains(&word.len()) && word.bytes().all(is_safe) && word.bytes().any(|byte| byte != b'.')
 }
 
+/// Whether a path leads out of the folder that it counts from, on any system: what a plan names may be read on another one than it
+/// was made on, and Windows does not call `/etc` absolute.
+pub fn leads_out(path: &str) -> bool {
+    let is_drive = path.as_bytes().get(1) == Some(&b':') && path.as_bytes()[0].is_ascii_alphabetic();
+    path.starts_with(['/', '\\']) || is_drive || path.split(['/', '\\']).any(|part| part == "..")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_path_that_leads_out_is_known_on_every_system() {
+        for path in [
+            "/etc/p.yaml",
+            r"\etc\p.yaml",
+            r"\\server\share",
+            "C:/p.yaml",
+            "c:p.yaml",
+            "../p.yaml",
+            r"a\..\..\p.yaml",
+        ] {
+            assert!(leads_out(path), "{path}");
+        }
+        for path in ["p.yaml", "policies/p.yaml", "policies/..p.yaml", "policies/a:b.yaml"] {
+            assert!(!leads_out(path), "{path}");
+        }
+    }
 
     #[test]
     fn windows_paths_are_written_with_forward_slashes_and_without_their_prefix() {
