@@ -16,7 +16,7 @@ const TRIES: u32 = 3;
 /// The longest wait that a receiver may ask for between two tries.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
-/// What to do about an address that is none.
+/// What to do about an invalid address.
 const WHOLE_ADDRESS: &str = "store the receiver's whole address, which begins with https://";
 
 /// How long a delivery may take.

@@ -136,8 +136,8 @@ fn check_id(what: &str, id: Option<&str>) -> Result<(), TenantError> {
         return Ok(());
     }
     // It is not quoted: what stands in the wrong variable is often the secret.
-    Err(TenantError::new(TenantErrorKind::Configuration, format!("the {what} that is given is none"))
-        .help("write the id as the Entra admin center shows it: 11111111-2222-3333-4444-555555555555"))
+    Err(TenantError::new(TenantErrorKind::Configuration, format!("the given {what} is not a valid id"))
+        .help("write the id as the Entra admin center shows it, without blanks or line ends: 11111111-2222-3333-4444-555555555555"))
 }
 
 fn half(source: CredentialSource, tenant: bool, client: bool) -> TenantError {
@@ -223,7 +223,7 @@ mod tests {
         for name in ["AZURE_CLIENT_ID", "AZURE_TENANT_ID"] {
             let secret = (name, "hunter2~hunter2");
             let error = chosen(&[secret, IDS[0], IDS[1]], &IdentityOptions::default()).unwrap_err();
-            assert!(error.what.contains("that is given is none"), "{error}");
+            assert!(error.what.contains("is not a valid id"), "{error}");
             assert!(!format!("{error:?}{error}").contains("hunter2"), "{name}");
         }
     }

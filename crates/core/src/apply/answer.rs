@@ -141,8 +141,8 @@ impl Run<'_> {
         }
     }
 
-    /// Says which tags the plan saw on a device and an answer to a removal no longer shows: somebody removed them meanwhile, or the call
-    /// took them along. Nobody can tell, so they are left alone.
+    /// Notes the tags that the plan saw on a device and that the answer to a removal no longer shows. Either somebody removed them
+    /// meanwhile or the call took them along; an answer does not say which, so they are not put back.
     fn note_missing(&mut self, device: u32, removed: u32, state: &DeviceState, now: Timestamp) {
         for tag in self.changes.expected_tags(device) {
             let text = self.changes.tags[tag as usize].clone();

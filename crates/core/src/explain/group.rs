@@ -33,7 +33,7 @@ pub struct GroupConditions {
     pub group: String,
     /// Each condition, and whether the device meets it.
     pub conditions: Vec<(String, bool)>,
-    /// Why nobody can say who is in the group, where a condition of it is not understood.
+    /// Why the group's members cannot be predicted: the condition that mdetag does not understand.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unpredictable: Option<String>,
 }

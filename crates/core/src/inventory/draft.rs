@@ -189,8 +189,7 @@ fn is_time(text: &str) -> bool {
     text.trim().is_empty() || Timestamp::is_written(text)
 }
 
-/// Whether a value can be one of a field. Of another type, or unreadable where the field is a number, a boolean or a time, it says
-/// something that nobody knows.
+/// Whether a field can have this value: it has the field's type, and can be read where that is a number, a boolean or a time.
 pub(super) fn fits(field: Field, value: &Scalar<'_>) -> bool {
     let number_is_text =
         || field.kind() == device::Kind::Version || matches!(field, Field::Id | Field::MergedIntoMachineId);

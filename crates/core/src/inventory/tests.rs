@@ -13,6 +13,18 @@ fn page(value: &serde_json::Value) -> (Snapshot, Page, Vec<UntrustedReason>) {
     (snapshot, page, reasons)
 }
 
+/// A device beside a good one, read as a list page, as a stream and in blocks.
+fn read_in_every_way(device: &str) -> [SnapshotBuilder; 3] {
+    let mut paged = SnapshotBuilder::new();
+    paged.read_page(format!(r#"{{"value":[{{"id":"a"}},{device}]}}"#).as_bytes()).unwrap();
+    let lines = format!("{}\n{device}\n", r#"{"id":"a"}"#);
+    let mut streamed = SnapshotBuilder::new();
+    streamed.read_stream(lines.as_bytes()).unwrap();
+    let mut reader = BlockReader::new(0);
+    let blocks = reader.read(&[&lines], || ()).and_then(|()| reader.finish()).unwrap();
+    [paged, streamed, blocks]
+}
+
 #[test]
 fn a_page_yields_its_devices_and_the_next_link() {
     let (snapshot, page, reasons) = page(&json!({
@@ -104,14 +116,7 @@ fn a_device_with_a_value_that_its_field_cannot_have_is_unreadable_in_every_form_
     ];
     for (member, field) in strange {
         let device = format!(r#"{{"id":"b",{member}}}"#);
-        let mut paged = SnapshotBuilder::new();
-        paged.read_page(format!(r#"{{"value":[{{"id":"a"}},{device}]}}"#).as_bytes()).unwrap();
-        let lines = format!("{}\n{device}\n", r#"{"id":"a"}"#);
-        let mut streamed = SnapshotBuilder::new();
-        streamed.read_stream(lines.as_bytes()).unwrap();
-        let mut reader = BlockReader::new(0);
-        let blocks = reader.read(&[&lines], || ()).and_then(|()| reader.finish()).unwrap();
-        for read in [paged, streamed, blocks] {
+        for read in read_in_every_way(&device) {
             assert_eq!(read.rows(), 1, "{device}");
             let names = vec![format!("b (`{field}`)")];
             assert_eq!(
@@ -225,14 +230,7 @@ fn a_device_with_a_field_twice_is_unreadable_in_every_form_of_the_file() {
         r#"{"id":"b","ipAddresses":[],"ipAddresses":[]}"#,
     ];
     for device in twice {
-        let mut paged = SnapshotBuilder::new();
-        paged.read_page(format!(r#"{{"value":[{{"id":"a"}},{device}]}}"#).as_bytes()).unwrap();
-        let lines = format!("{}\n{device}\n", r#"{"id":"a"}"#);
-        let mut streamed = SnapshotBuilder::new();
-        streamed.read_stream(lines.as_bytes()).unwrap();
-        let mut reader = BlockReader::new(0);
-        let blocks = reader.read(&[&lines], || ()).and_then(|()| reader.finish()).unwrap();
-        for read in [paged, streamed, blocks] {
+        for read in read_in_every_way(device) {
             assert_eq!((read.rows(), read.tally().unreadable), (1, 1), "{device}");
         }
     }

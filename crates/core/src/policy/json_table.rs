@@ -117,7 +117,7 @@ pub(crate) fn recorded_rows(rows: &[&RawValue]) -> Result<(Vec<String>, Table), 
 struct TableDraft {
     columns: HashMap<String, usize>,
     table: Table,
-    /// Cells by column; `None`: nobody knows what it says.
+    /// Cells by column; `None`: unknown.
     rows: Vec<Vec<(usize, Option<Box<str>>)>>,
     /// What a row's number counts: lines of a file, or rows.
     row: &'static str,

@@ -38,7 +38,7 @@ pub(super) struct LeafSets<'p> {
     /// The devices for which each leaf holds.
     pub(super) sets: Vec<DeviceSet>,
     pub(super) lists: SeenLists<'p>,
-    /// By address field the devices with an address that is none: which tests it would meet is unknown.
+    /// By address field, the devices whose text is not an IP address: every test of it is unknown.
     garbled: BTreeMap<Field, DeviceSet>,
 }
 
@@ -283,7 +283,7 @@ fn time_sets(world: &LeafInputs<'_>, field: Field, tests: &Tests<'_>) -> Vec<Dev
     sets
 }
 
-/// One set a test, and at the end the devices with an address that is none.
+/// One set per test, then the devices whose text is not an IP address.
 fn address_sets(world: &LeafInputs<'_>, field: Field, tests: &Tests<'_>) -> Vec<DeviceSet> {
     let matcher = AddressMatcher::new(numbered(tests));
     let exists: Vec<u32> = numbered(tests)

@@ -136,7 +136,7 @@ impl Tracer<'_> {
         self.cell(lookup, column) == Some(LookupCell::Unknown)
     }
 
-    /// Whether the device has an address that is none, so that nobody knows what it would meet.
+    /// Whether the device's text is not an IP address, so that every test of it is unknown.
     fn is_garbled(&self, field: Field, test: &Test) -> bool {
         let is_open = field.kind() == Kind::Address && !matches!(test, Test::Exists(_));
         is_open && self.snapshot.addresses(field, self.row).any(|stored| !matches!(stored, Stored::Ip(_)))

@@ -171,7 +171,7 @@ impl DeviceGroups {
         }
     }
 
-    /// Whether nobody can say who is in a group: a condition of it is not understood.
+    /// Whether a group's members cannot be predicted, because mdetag does not understand one of its conditions.
     pub fn is_unpredictable(&self, index: GroupIndex) -> bool {
         match index {
             GroupIndex::Group(rank) => self.groups[usize::from(rank)].unpredictable.is_some(),

@@ -1,4 +1,4 @@
-//! Selectors on data of which nobody knows what it says.
+//! Selectors on unknown data.
 //!
 //! Tests only.
 
