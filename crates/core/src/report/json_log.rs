@@ -28,27 +28,40 @@ impl<W: io::Write> JsonLog<W> {
     }
 
     fn write_text(&mut self, text: &str) -> io::Result<()> {
-        let mut start = 0;
-        for (at, scalar) in text.char_indices() {
+        let bytes = text.as_bytes();
+        let (mut start, mut at) = (0, 0);
+        while at < bytes.len() {
+            let plain = plain_length(&bytes[at..]);
+            at += plain;
+            self.follows_hash &= plain == 0;
+            let Some(scalar) = text[at..].chars().next() else { break };
             let is_command = scalar == '#' && self.follows_hash;
             self.follows_hash = scalar == '#';
+            let next = at + scalar.len_utf8();
             if is_command || is_escaped(scalar) {
-                self.out.write_all(&text.as_bytes()[start..at])?;
+                self.out.write_all(&bytes[start..at])?;
                 self.out.write_all(json_escape(scalar).as_bytes())?;
-                start = at + scalar.len_utf8();
+                start = next;
             }
+            at = next;
         }
-        self.out.write_all(&text.as_bytes()[start..])
+        self.out.write_all(&bytes[start..])
     }
+}
+
+/// How many bytes from the beginning need no look: ASCII without `#` and DEL. Documents are nearly all of this kind, and blocks are
+/// compared faster than characters.
+fn plain_length(bytes: &[u8]) -> usize {
+    const BLOCK: usize = 64;
+    let is_plain = |byte: &u8| *byte < 0x7f && *byte != b'#';
+    // Without a branch inside, so that the compiler compares many bytes at once.
+    let is_plain_block = |block: &[u8]| block.iter().fold(true, |all, byte| all & is_plain(byte));
+    let blocks = bytes.chunks_exact(BLOCK).take_while(|block| is_plain_block(block)).count() * BLOCK;
+    blocks + bytes[blocks..].iter().take(BLOCK).take_while(|byte| is_plain(byte)).count()
 }
 
 impl<W: io::Write> io::Write for JsonLog<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.begun.is_empty() && bytes.is_ascii() && !bytes.contains(&b'#') {
-            self.follows_hash &= bytes.is_empty();
-            self.out.write_all(bytes)?;
-            return Ok(bytes.len());
-        }
         let joined;
         let mut rest = bytes;
         if !self.begun.is_empty() {
@@ -130,7 +143,7 @@ mod tests {
     #[test]
     fn json_shows_no_deceptive_character_and_holds_the_same_text() {
         use std::io::Write;
-        let name = "é\u{202e}a\u{2028}b\u{85}c\u{9b}31m\u{e0041}設備🙂\u{feff}\r\u{a0}";
+        let name = "é\u{202e}a\u{2028}b\u{85}c\u{9b}31m\u{7f}\u{e0041}設備🙂\u{feff}\r\u{a0}";
         let text = serde_json::to_string(name).unwrap();
         for size in 1..text.len() {
             let mut out = Vec::new();
@@ -141,6 +154,13 @@ mod tests {
             assert!(written.contains("é") && written.contains("設備🙂"), "{written}");
             assert_eq!(serde_json::from_str::<String>(&written).unwrap(), name);
         }
+        let long = serde_json::to_string(&format!("{}{name}{}##", "x".repeat(130), "y".repeat(63))).unwrap();
+        let mut out = Vec::new();
+        JsonLog::new(&mut out).write_all(long.as_bytes()).unwrap();
+        assert_eq!(String::from_utf8(out).unwrap(), json_text(&long), "blocks and characters agree");
+        let mut out = Vec::new();
+        JsonLog::new(&mut out).write_all(b"\"\x7f\"").unwrap();
+        assert_eq!(out, b"\"\\u007f\"", "a control character in plain ASCII is seen too");
         assert_eq!(serde_json::from_str::<String>(&json_text(&text)).unwrap(), name);
         assert!(!json_text(&text).contains(is_deceptive));
         let mut out = Vec::new();
