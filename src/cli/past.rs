@@ -74,7 +74,7 @@ pub fn history(
     if history.pending.iter().any(|key| matches!(key.what, ChangeWhat::Value(_))) {
         history.values_before = values_before(state, &history, now.minus(visibility));
     }
-    history.past = counted(state, &set, now);
+    history.past = counted(state, &set, now, resumed);
     history.others = other_sets::other_sets(state, &set, now);
     if !after_revert {
         history.reverted = undone::undone(state, policies, tag_case)?;
@@ -160,7 +160,7 @@ fn values_before(state: &StateDir, history: &History, oldest: Timestamp) -> Valu
 }
 
 /// What earlier runs of a policy set did, as the guard counts it; none where no run is kept.
-fn counted(state: &StateDir, set: &str, now: Timestamp) -> Option<guard::Past> {
+fn counted(state: &StateDir, set: &str, now: Timestamp, resumed: Option<&str>) -> Option<guard::Past> {
     const DAY: Duration = Duration::from_secs(86_400);
     let oldest = now.minus(DAY * MOST_DAYS_AHEAD.unsigned_abs());
     let since = now.minus(DAY);
@@ -204,6 +204,7 @@ fn counted(state: &StateDir, set: &str, now: Timestamp) -> Option<guard::Past> {
             confirmed: &confirmed,
             of_day: &of_day,
             raised: &raised,
+            is_resumed: resumed == Some(run.as_str()),
         });
     }
     Some(count.sum())

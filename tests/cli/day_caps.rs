@@ -125,3 +125,31 @@ fn lifecycle_tags_that_swap_in_a_family_all_day_do_not_reach_the_cap_of_a_day() 
     }
     assert_eq!((carriers(&project, "life/new"), carriers(&project, "life/old")), (40, 60));
 }
+
+#[test]
+fn an_allowance_is_of_its_run_alone_and_what_a_refusal_offers_to_paste_is_enough() {
+    let project = tenant(&keeps(10, 1));
+    apply(&project).exits(0);
+    for without in [35, 60] {
+        project.write("policies/p.yaml", &keeps(without, 1));
+        apply(&project).exits(3);
+        project.run(&["apply", "--sandbox", "--auto-approve", "--allow", "removals=25"]).exits(0);
+        assert_eq!(carriers(&project, "Own"), 100 - without, "the run before had its own allowance");
+        pass(&project, HOUR);
+    }
+    // The second refusal comes while the first one's entry is used up: the number that it offers is a total.
+    for without in [80, 95] {
+        project.write("policies/p.yaml", &keeps(without, 1));
+        project.run(&["plan", "--sandbox", "-o", "refused.json"]).exits(3);
+        let refused: Value = serde_json::from_str(&project.read("refused.json")).unwrap();
+        let entries = refused["guard"]["snippet"]["approvals"].as_array().unwrap().iter();
+        let entries: Vec<&str> = entries.map(|entry| entry.as_str().unwrap()).collect();
+        project.write(
+            "policies/guard.yaml",
+            &format!("version: 1\nguard:\n  approvals:\n    {}\n", entries.join("\n    ")),
+        );
+        apply(&project).exits(0);
+        assert_eq!(carriers(&project, "Own"), 100 - without);
+        pass(&project, HOUR);
+    }
+}

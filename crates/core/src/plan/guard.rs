@@ -32,7 +32,7 @@ use crate::policy::{Axis, Counted, Guard, Invariant, Quantity};
 pub struct GuardReport {
     /// Whether anything is over a limit.
     pub refused: bool,
-    /// Allowances and approvals that raised a cap.
+    /// Allowances and approvals that raised a cap, and those of which too little is left where it refuses.
     #[serde(default)]
     pub approvals: Vec<ApprovalReport>,
     /// What to paste to raise every cap that refuses.
@@ -84,6 +84,11 @@ impl GuardReport {
     /// Invariants that do not hold on the tenant as it is.
     pub fn broken(&self) -> impl Iterator<Item = &InvariantReport> {
         self.invariants.iter().filter(|invariant| invariant.broken)
+    }
+
+    /// Whether an entry of `approvals` set the limit of an axis; else too little of it is left.
+    pub fn raises(&self, index: usize) -> bool {
+        self.axes.iter().any(|axis| axis.raised_by.is_some_and(|raised_by| raised_by as usize == index))
     }
 
     /// The approvals and allowances without which this plan would be refused, with what it uses of each.
@@ -177,6 +182,11 @@ impl SafePlan {
                 day.planned = 0;
             }
             let raised_by = raised.map(|(raise, used)| record(&mut report.approvals, raise, used));
+            let is_over =
+                planned > left.max(cap.allowed(base)) || day.as_ref().is_some_and(DayReport::is_exceeded);
+            if is_over && raised_by.is_none() {
+                used_up(&plan, &raises, axis, tag.as_deref(), &mut report.approvals);
+            }
             state.day.extend(day);
             report.axes.push(AxisReport {
                 axis,
@@ -206,7 +216,8 @@ impl SafePlan {
         report.refused = report.axes.iter().any(AxisReport::is_exceeded)
             || state.day.iter().any(DayReport::is_exceeded)
             || report.invariants.iter().any(|invariant| invariant.refuses);
-        report.snippet = snippet(&report.axes, &state.day, plan.header.now);
+        let spent = (past, plan.header.options.tag_case);
+        report.snippet = snippet(&report.axes, &state.day, spent, plan.header.now);
         plan.state = state;
         plan.guard = report;
         if plan.guard.refused {
@@ -241,16 +252,38 @@ fn raise<'a>(
     tag: Option<&str>,
     cap: u64,
 ) -> Option<(&'a ApprovalReport, u64)> {
-    let case = plan.header.options.tag_case;
-    let past = plan.measures.past.as_ref();
-    let uses = past.map(|past| &*past.uses).unwrap_or_default();
     // A total whose use is unknown has nothing left that could be proven; `--allow` is no total over runs.
-    let is_unknown = past.is_some_and(|past| !past.unread.is_empty());
-    let counts = |raise: &&ApprovalReport| raise.from == ApprovalOrigin::Flag || !is_unknown;
-    let covering = raises.iter().filter(counts).filter(|raise| raise.covers(axis, tag, case));
-    let with_use = covering.map(|raise| (raise, approvals::used(uses, raise, tag, case)));
+    let is_unknown = plan.measures.past.as_ref().is_some_and(|past| !past.unread.is_empty());
+    let counts = |raise: &ApprovalReport| raise.from == ApprovalOrigin::Flag || !is_unknown;
     let left = |(raise, used): &(&ApprovalReport, u64)| raise.max.saturating_sub(*used);
-    with_use.rev().filter(|raise| left(raise) > cap).max_by_key(left)
+    let covering = covering(plan, raises, axis, tag).into_iter().filter(|(raise, _)| counts(raise));
+    covering.rev().filter(|raise| left(raise) > cap).max_by_key(left)
+}
+
+/// Every entry on an axis and a tag, with what earlier runs used of it.
+fn covering<'a>(
+    plan: &Plan,
+    raises: &'a [ApprovalReport],
+    axis: Axis,
+    tag: Option<&str>,
+) -> Vec<(&'a ApprovalReport, u64)> {
+    let case = plan.header.options.tag_case;
+    let uses = plan.measures.past.as_ref().map(|past| &*past.uses).unwrap_or_default();
+    let covering = raises.iter().filter(|raise| raise.covers(axis, tag, case));
+    covering.map(|raise| (raise, approvals::used(uses, raise, tag, case))).collect()
+}
+
+/// Lists the approvals of which too little is left to raise a cap that refuses.
+fn used_up(
+    plan: &Plan,
+    raises: &[ApprovalReport],
+    axis: Axis,
+    tag: Option<&str>,
+    approvals: &mut Vec<ApprovalReport>,
+) {
+    for (raise, used) in covering(plan, raises, axis, tag).into_iter().filter(|(_, used)| *used > 0) {
+        record(approvals, raise, used);
+    }
 }
 
 /// Lists what raised a cap, once, and says at which place.

@@ -2,6 +2,7 @@
 
 use crate::device::DeviceValue;
 use crate::diagnostic::Place;
+use crate::plan::guard::{self, Past};
 use crate::plan::*;
 use crate::policy::Axis;
 use crate::time::Timestamp;
@@ -277,4 +278,31 @@ pub(super) fn regrouped() -> Plan {
         emptied: Vec::new(),
     });
     plan
+}
+
+/// A plan that a cap refuses: 312 removals of `Tier0`, where 260 are allowed.
+pub(super) fn refused() -> Plan {
+    let mut plan = empty();
+    plan.guard.refused = true;
+    plan.guard.axes = vec![AxisReport {
+        axis: Axis::RemovalsPerTag,
+        tag: Some("Tier0".into()),
+        planned: 312,
+        allowed: 260,
+        cap: 260,
+        raised_by: None,
+        base: 1_040,
+        percent: "25 %".to_owned(),
+        floor: 5,
+        place: Some(place("policies/guard.yaml", 9)),
+    }];
+    plan.header.now = Timestamp::parse("2026-11-22T03:00:00Z").unwrap();
+    offer_snippet(&mut plan);
+    plan
+}
+
+/// What the guard offers to paste for the axes of a plan.
+pub(super) fn offer_snippet(plan: &mut Plan) {
+    let spent = (&Past::default(), TagCase::Exact);
+    plan.guard.snippet = guard::snippet(&plan.guard.axes, &[], spent, plan.header.now);
 }

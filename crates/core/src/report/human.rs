@@ -243,9 +243,10 @@ fn guard(model: &Model<'_>, style: &Style, out: &mut dyn Write) -> io::Result<()
             writeln!(out, "{}", style.paint(paint, &line))?;
         }
     }
-    for approval in &plan.guard.approvals {
+    for (index, approval) in plan.guard.approvals.iter().enumerate() {
+        let word = if plan.guard.raises(index) { "raised" } else { "not enough" };
         write_prose(
-            &format!("raised: {}", terminal(&approval.sentence())),
+            &format!("{word}: {}", terminal(&approval.sentence())),
             Paint::Plain,
             (2, 4),
             style,
@@ -272,9 +273,14 @@ fn refused_first(model: &Model<'_>, style: &Style, out: &mut dyn Write) -> io::R
         )?;
     }
     if let Some(snippet) = refusal::snippet(model.plan()) {
+        if let Some(first) = &snippet.first {
+            write_prose(&terminal(first), Paint::Plain, (2, 4), style, out)?;
+        }
         // Never broken: it is there to be copied.
-        writeln!(out, "  to proceed: {}", terminal(&snippet.arguments))?;
-        writeln!(out, "  or in the guard file, below `approvals:`")?;
+        writeln!(out, "  {}: {}", snippet.lead, terminal(&snippet.arguments))?;
+        if !snippet.approvals.is_empty() {
+            writeln!(out, "  or in the guard file, below `approvals:`")?;
+        }
         for entry in &snippet.approvals {
             writeln!(out, "    {}", terminal(entry))?;
         }
@@ -409,22 +415,7 @@ Guard: devices 7.4 % of 50 %, additions 7.4 % of 100 %, removals 2.1 % of 10 %, 
 
     #[test]
     fn a_refusal_shows_arithmetic_setting_place_and_the_way_on() {
-        let mut plan = fixtures::empty();
-        plan.guard.refused = true;
-        plan.guard.axes = vec![crate::plan::AxisReport {
-            axis: crate::policy::Axis::RemovalsPerTag,
-            tag: Some("Tier0".into()),
-            planned: 312,
-            allowed: 260,
-            cap: 260,
-            raised_by: None,
-            base: 1_040,
-            percent: "25 %".to_owned(),
-            floor: 5,
-            place: Some(fixtures::place("policies/guard.yaml", 9)),
-        }];
-        plan.header.now = crate::time::Timestamp::parse("2026-11-22T03:00:00Z").unwrap();
-        plan.guard.snippet = crate::plan::guard::snippet(&plan.guard.axes, &[], plan.header.now);
+        let plan = fixtures::refused();
         let text = plan_text(&plan, 200);
         let first = "\
 refused: 312 removals of tag \"Tier0\" are over the limit of 260

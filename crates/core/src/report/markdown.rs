@@ -316,8 +316,9 @@ fn closing(model: &Model<'_>) -> String {
     if !phrases.is_empty() || plan.guard.refused {
         text.push_str(&format!("Guard: {}: {verdict}\n\n", phrases.join(", ")));
     }
-    for approval in plan.guard.approvals.iter().take(SENTENCES) {
-        text.push_str(&format!("Raised: {}\n\n", name(&approval.sentence())));
+    for (index, approval) in plan.guard.approvals.iter().take(SENTENCES).enumerate() {
+        let word = if plan.guard.raises(index) { "Raised" } else { "Not enough" };
+        text.push_str(&format!("{word}: {}\n\n", name(&approval.sentence())));
     }
     text.push_str(&more(plan.guard.approvals.len(), "approval"));
     if let Some(unknown) = sentences::state(plan) {
@@ -341,8 +342,13 @@ fn refused(model: &Model<'_>) -> String {
         text.push_str(&format!("refused: {headline}\n  {arithmetic}\n"));
     }
     if let Some(snippet) = refusal::snippet(plan) {
-        text.push_str(&format!("\nto proceed: {}\n", terminal(&clip(&snippet.arguments, 2_000))));
-        text.push_str("or in the guard file, below `approvals:`\n");
+        let first =
+            snippet.first.map_or_else(String::new, |first| format!("{}\n", terminal(&clip(&first, 400))));
+        let arguments = clip(&snippet.arguments, 2_000);
+        text.push_str(&format!("\n{first}{}: {}\n", snippet.lead, terminal(&arguments)));
+        if !snippet.approvals.is_empty() {
+            text.push_str("or in the guard file, below `approvals:`\n");
+        }
         for entry in snippet.approvals.iter().take(SENTENCES) {
             text.push_str(&format!("  {}\n", terminal(&clip(entry, 400))));
         }

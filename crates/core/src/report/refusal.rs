@@ -62,6 +62,10 @@ pub fn refusals(plan: &Plan) -> Vec<Refusal> {
 /// What to paste where a plan is refused by caps: all of them at once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RefusalSnippet {
+    /// What to do first, where an invariant refuses too: no flag overrides it.
+    pub first: Option<String>,
+    /// `to proceed`, or what the arguments are for after that.
+    pub lead: &'static str,
     /// `--allow removals=312 --allow removalsPerTag:Tier0=312`.
     pub arguments: String,
     /// Entries below `guard.approvals`, one a line.
@@ -72,12 +76,21 @@ pub struct RefusalSnippet {
 pub fn snippet(plan: &Plan) -> Option<RefusalSnippet> {
     let snippet = plan.guard.snippet.as_ref()?;
     let words: Vec<String> = snippet.allow.iter().map(|word| escape::shell(word)).collect();
-    Some(RefusalSnippet { arguments: words.join(" "), approvals: snippet.approvals.clone() })
+    let refusing = plan.guard.invariants.iter().find(|report| report.refuses);
+    let first = refusing.map(|report| format!("`{}`: {}", report.name, invariant(plan, report).proceed));
+    let lead = if first.is_some() { "then, for the caps" } else { "to proceed" };
+    Some(RefusalSnippet { first, lead, arguments: words.join(" "), approvals: snippet.approvals.clone() })
 }
 
-fn allowance(axis: &AxisReport) -> String {
+/// The number that raises a cap, as the snippet has it.
+fn allowance(plan: &Plan, axis: &AxisReport) -> String {
     let tag = axis.tag.as_ref().map_or_else(String::new, |tag| format!(":{tag}"));
-    escape::shell(&format!("{}{tag}={}", axis.axis.word(), axis.planned))
+    let name = format!("{}{tag}=", axis.axis.word());
+    let words = plan.guard.snippet.iter().flat_map(|snippet| &snippet.allow);
+    let stated = words.into_iter().find(|word| {
+        word.strip_prefix(&name).is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit()))
+    });
+    escape::shell(&stated.cloned().unwrap_or_else(|| format!("{name}{}", axis.planned)))
 }
 
 fn cap(plan: &Plan, axis: &AxisReport) -> Refusal {
@@ -98,7 +111,7 @@ fn cap(plan: &Plan, axis: &AxisReport) -> Refusal {
     };
     let name = axis.axis.word();
     let tag = axis.tag.as_ref().map_or_else(String::new, |tag| format!(":{}", escape::tag(tag)));
-    let allow = allowance(axis);
+    let allow = allowance(plan, axis);
     // As predicted the moves are within the limit; every possible move counts because the prediction is wrong.
     let is_worst_case = axis.axis == Axis::GroupMoves
         && plan.judged_groups().is_some_and(|it| !it.check.reliable && it.predicted <= axis.allowed);
@@ -138,7 +151,7 @@ fn day(plan: &Plan, day: &DayReport) -> Refusal {
         None => " (the default)".to_owned(),
     };
     let planned = plan.guard.axes.iter().find(|axis| axis.axis == day.axis && axis.tag == day.tag);
-    let allow = planned.map_or_else(String::new, allowance);
+    let allow = planned.map_or_else(String::new, |axis| allowance(plan, axis));
     Refusal {
         name: format!("{name}{tag} of a day"),
         headline: format!(
@@ -231,7 +244,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::plan::guard;
+    use crate::report::fixtures;
 
     #[test]
     fn one_snippet_raises_every_cap_that_refuses() {
@@ -254,15 +267,37 @@ mod tests {
             axis(Axis::Values, None, 1),
         ];
         plan.header.now = crate::time::Timestamp::parse("2026-11-22T03:00:00Z").unwrap();
-        plan.guard.snippet = guard::snippet(&plan.guard.axes, &[], plan.header.now);
+        fixtures::offer_snippet(&mut plan);
         let snippet = snippet(&plan).expect("two caps are exceeded");
         assert_eq!(snippet.arguments, "--allow removals=12 --allow 'removalsPerTag:a b=9'");
+        assert_eq!((snippet.lead, snippet.first), ("to proceed", None));
         assert_eq!(
             snippet.approvals,
             [
                 "- { cap: removals, max: 12, reason: \"WHY\", expires: 2026-12-06 }",
                 "- { cap: removalsPerTag, tag: \"a b\", max: 9, reason: \"WHY\", expires: 2026-12-06 }",
             ]
+        );
+    }
+
+    #[test]
+    fn where_an_invariant_refuses_too_the_caps_come_second() {
+        let mut plan = fixtures::refused();
+        plan.guard.invariants.push(InvariantReport {
+            name: "dcs".to_owned(),
+            demand: "at least 4 devices carry Tier0".to_owned(),
+            before: 4,
+            after: 3,
+            broken: false,
+            refuses: true,
+            worst_case: false,
+            place: fixtures::place("guard.yaml", 3),
+        });
+        let snippet = snippet(&plan).expect("a cap is exceeded");
+        assert_eq!(snippet.lead, "then, for the caps");
+        assert!(
+            snippet.first.unwrap().ends_with("no flag overrides it"),
+            "what `--allow` does not do comes first"
         );
     }
 }

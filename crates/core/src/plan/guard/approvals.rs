@@ -92,6 +92,12 @@ pub enum ApprovalOrigin {
 }
 
 impl ApprovalReport {
+    /// One that names nothing but its cap, raises it to 0 and never expires.
+    pub(super) fn of(cap: Axis, from: ApprovalOrigin) -> ApprovalReport {
+        let (tag, because, place, expires, changes) = (None, None, None, None, None);
+        ApprovalReport { cap, tag, max: 0, used: 0, from, because, place, expires, changes }
+    }
+
     /// `removalsPerTag:Tier0=312`.
     pub fn text(&self) -> String {
         let tag = self.tag.as_ref().map_or_else(String::new, |tag| format!(":{tag}"));
@@ -192,17 +198,8 @@ pub(super) fn raises(
 }
 
 fn from_flag(allowance: &Allowance) -> ApprovalReport {
-    ApprovalReport {
-        cap: allowance.axis,
-        tag: allowance.tag.clone(),
-        max: allowance.max,
-        used: 0,
-        from: ApprovalOrigin::Flag,
-        because: None,
-        place: None,
-        expires: None,
-        changes: None,
-    }
+    let (tag, max) = (allowance.tag.clone(), allowance.max);
+    ApprovalReport { tag, max, ..ApprovalReport::of(allowance.axis, ApprovalOrigin::Flag) }
 }
 
 /// People's words in quotes that they cannot end.
@@ -212,15 +209,13 @@ fn quoted(words: &str) -> String {
 
 fn from_policy(approval: &Approval, sources: &Sources) -> ApprovalReport {
     ApprovalReport {
-        cap: approval.axis,
         tag: approval.tag.as_ref().map(written),
         max: approval.max,
-        used: 0,
-        from: ApprovalOrigin::Policy,
         because: approval.ticket.as_ref().or(approval.reason.as_ref()).cloned(),
         place: Some(sources.place(approval.span)),
         expires: Some(approval.expires.to_string()),
         changes: approval.changes.clone(),
+        ..ApprovalReport::of(approval.axis, ApprovalOrigin::Policy)
     }
 }
 

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use super::{ApprovalUse, gains_new_name};
+use super::{ApprovalOrigin, ApprovalUse, gains_new_name};
 use crate::plan::families::MemberTags;
 use crate::plan::{ChangeKey, ChangeWhat, DeviceChange, Plan, TagChange, TagIndex};
 use crate::policy::Axis;
@@ -66,6 +66,8 @@ pub struct PastWork<'a> {
     pub of_day: &'a HashSet<ChangeKey>,
     /// The approvals and allowances that it needed.
     pub raised: &'a [ApprovalUse],
+    /// Whether it is the run that goes on: its `--allow` holds for it with its resumes, and for no other run.
+    pub is_resumed: bool,
 }
 
 /// Adds up runs, the oldest first.
@@ -88,7 +90,9 @@ impl PastCount {
 
     pub fn add(&mut self, work: &PastWork<'_>) {
         let exemptions = Exemptions::of(work);
-        let uses = work.raised.iter().map(|raised| {
+        let goes_on =
+            |raised: &&ApprovalUse| raised.approval.from == ApprovalOrigin::Policy || work.is_resumed;
+        let uses = work.raised.iter().filter(goes_on).map(|raised| {
             let count = count(&exemptions, raised.approval.cap, raised.tag.as_deref());
             ApprovalUse { count, ..raised.clone() }
         });

@@ -5,9 +5,10 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{AxisReport, DayReport};
+use super::approvals::used;
+use super::{ApprovalOrigin, ApprovalReport, AxisReport, DayReport, Past};
 use crate::pattern;
-use crate::policy::Axis;
+use crate::plan::TagCase;
 use crate::time::Timestamp;
 
 /// The last day that a suggested approval counts, from the day of the plan.
@@ -22,21 +23,35 @@ pub struct Snippet {
     pub approvals: Vec<String>,
 }
 
-/// The snippet for the caps that are exceeded; none where only invariants refuse, which nothing overrides.
-pub fn snippet(axes: &[AxisReport], day: &[DayReport], now: Timestamp) -> Option<Snippet> {
+/// The snippet for the caps that are exceeded; none where only invariants refuse, which nothing overrides. What earlier runs used of
+/// the same approval, or this run of its `--allow`, is added: the numbers are totals.
+pub fn snippet(
+    axes: &[AxisReport],
+    day: &[DayReport],
+    (past, case): (&Past, TagCase),
+    now: Timestamp,
+) -> Option<Snippet> {
     let is_over_day = |axis: &AxisReport| {
         day.iter().any(|day| day.axis == axis.axis && day.tag == axis.tag && day.is_exceeded())
     };
-    let expires = now.date().plus_days(DAYS);
+    let expires = now.date().plus_days(DAYS).to_string();
     let mut snippet = Snippet::default();
     for axis in axes.iter().filter(|axis| axis.is_exceeded() || is_over_day(axis)) {
-        let (cap, max) = (axis.axis.word(), axis.planned);
-        let tag = axis.tag.as_ref().map_or_else(String::new, |tag| format!(":{tag}"));
-        snippet.allow.extend(["--allow".to_owned(), format!("{cap}{tag}={max}")]);
-        let tag = match (&axis.tag, axis.axis) {
-            (Some(tag), Axis::RemovalsPerTag) => format!("tag: {}, ", yaml(&pattern::escape(tag))),
-            _ => String::new(),
+        let cap = axis.axis.word();
+        let total = |from: ApprovalOrigin, tag: Option<String>, expires: Option<String>| {
+            let entry = ApprovalReport { tag, expires, ..ApprovalReport::of(axis.axis, from) };
+            axis.planned + used(&past.uses, &entry, axis.tag.as_deref(), case)
         };
+        let name = axis.tag.as_ref().map_or_else(String::new, |tag| format!(":{tag}"));
+        let most = total(ApprovalOrigin::Flag, axis.tag.as_deref().map(str::to_owned), None);
+        snippet.allow.extend(["--allow".to_owned(), format!("{cap}{name}={most}")]);
+        // While a journal cannot be read, no approval of the policy counts.
+        if !past.unread.is_empty() {
+            continue;
+        }
+        let pattern = axis.tag.as_ref().map(|tag| pattern::escape(tag));
+        let tag = pattern.as_ref().map_or_else(String::new, |tag| format!("tag: {}, ", yaml(tag)));
+        let max = total(ApprovalOrigin::Policy, pattern, Some(expires.clone()));
         snippet
             .approvals
             .push(format!("- {{ cap: {cap}, {tag}max: {max}, reason: \"WHY\", expires: {expires} }}"));

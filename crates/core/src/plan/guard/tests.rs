@@ -1,6 +1,7 @@
 //! The guard's arithmetic, on the smallest plans that show it.
 
 mod days;
+mod totals;
 
 use super::*;
 use crate::device::DeviceValue;

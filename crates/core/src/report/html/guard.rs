@@ -10,7 +10,7 @@ use crate::report::escape::{self, clip};
 use crate::report::model::{Model, Subject};
 use crate::report::refusal;
 use crate::report::sentences;
-use crate::report::words::{counted, number};
+use crate::report::words::{capitalised, counted, number};
 
 use super::markup::{Markup, emit, markup};
 use super::{LIST, shown};
@@ -38,8 +38,9 @@ pub(super) fn write(model: &Model<'_>, out: &mut dyn Write) -> io::Result<()> {
     emit!(out, "<section aria-labelledby=\"guard\"><h2 id=\"guard\">Guard: {}</h2>", verdict)?;
     emit!(out, "<p>{}</p>", Markup::joined(phrases, ", "))?;
     bars(plan, out)?;
-    for approval in plan.guard.approvals.iter().take(LIST) {
-        emit!(out, "<p>Raised: {}</p>", approval.sentence())?;
+    for (index, approval) in plan.guard.approvals.iter().take(LIST).enumerate() {
+        let word = if plan.guard.raises(index) { "Raised" } else { "Not enough" };
+        emit!(out, "<p>{}: {}</p>", word, approval.sentence())?;
     }
     if let Some(unknown) = sentences::state(plan) {
         emit!(out, "<p>State: {}</p>", unknown)?;
@@ -78,9 +79,14 @@ pub(super) fn refused(model: &Model<'_>, out: &mut dyn Write) -> io::Result<()> 
     }
     match refusal::snippet(plan) {
         Some(snippet) => {
-            emit!(out, "<p>To proceed: <code>{}</code></p>", snippet.arguments)?;
-            emit!(out, "<p>or in the guard file, below <code>approvals:</code></p>")?;
-            emit!(out, "<pre>{}</pre>", snippet.approvals.join("\n"))?;
+            if let Some(first) = snippet.first {
+                emit!(out, "<p>{}</p>", first)?;
+            }
+            emit!(out, "<p>{}: <code>{}</code></p>", capitalised(snippet.lead), snippet.arguments)?;
+            if !snippet.approvals.is_empty() {
+                emit!(out, "<p>or in the guard file, below <code>approvals:</code></p>")?;
+                emit!(out, "<pre>{}</pre>", snippet.approvals.join("\n"))?;
+            }
         }
         // No flag overrides what refuses: the first says what to do instead.
         None => found.iter().take(1).try_for_each(|refusal| emit!(out, "<p>{}</p>", refusal.proceed))?,

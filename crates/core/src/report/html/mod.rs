@@ -346,7 +346,6 @@ fn shown(phrase: &Phrase) -> Markup {
 #[cfg(test)]
 mod tests {
     use crate::plan::AxisReport;
-    use crate::plan::guard::snippet as guard_snippet;
     use crate::policy::Axis;
     use crate::report::fixtures;
     use crate::report::model::{Input, Subject};
@@ -399,7 +398,7 @@ mod tests {
         };
         plan.guard.axes = (0..14).map(axis).collect();
         plan.guard.refused = true;
-        plan.guard.snippet = guard_snippet(&plan.guard.axes, &[], plan.header.now);
+        fixtures::offer_snippet(&mut plan);
         let page = page(Input::new(Subject::Plan, &plan));
         let (above, below) = page.split_once("<h1>").unwrap();
         assert_eq!(above.matches("<strong>Refused: ").count(), 12);

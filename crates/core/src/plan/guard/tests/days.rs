@@ -27,6 +27,7 @@ fn ten_applies_of_a_tenth_stop_at_the_second_cap_with_the_arithmetic() {
             confirmed: &changed,
             of_day: &changed,
             raised: &[],
+            is_resumed: false,
         });
         plan.measures.past = Some(past.sum());
         match SafePlan::new(plan, &Guard::default(), &[], &sources()) {
@@ -82,6 +83,7 @@ fn a_day_counts_neither_what_was_undone_nor_what_an_allowance_covered_nor_replac
         confirmed: &changed,
         of_day: &changed,
         raised: &[],
+        is_resumed: false,
     };
     count.add(&run);
     let back = [ChangeKey { device: "000003".into(), what: ChangeWhat::Add("T".into()) }].into();
@@ -92,6 +94,7 @@ fn a_day_counts_neither_what_was_undone_nor_what_an_allowance_covered_nor_replac
         confirmed: &back,
         of_day: &back,
         raised: &[],
+        is_resumed: false,
     });
     let past = count.sum();
     assert_eq!((past.removals, past.removals_per_tag.get("T").copied()), (8, Some(8)));
@@ -99,7 +102,7 @@ fn a_day_counts_neither_what_was_undone_nor_what_an_allowance_covered_nor_replac
     let raised = check(removing(50, 100), &Guard::default(), &[allow("removals=50")]);
     let raised = raised.needed(&StateReport::default());
     let mut count = PastCount::default();
-    count.add(&PastWork { raised: &raised, ..run });
+    count.add(&PastWork { raised: &raised, is_resumed: true, ..run });
     let past = count.sum();
     assert_eq!((past.removals, past.uses[0].count), (0, 10));
     assert_eq!(past.removals_per_tag.get("T").copied(), Some(9), "another axis is not covered");
@@ -133,7 +136,15 @@ fn day_after(plan: &Plan, unwritten: std::ops::Range<usize>) -> u64 {
     confirmed.extend((0..10).filter(|index| !unwritten.contains(index)).map(key));
     let mut count = PastCount::default();
     let (of_day, plan) = (&changed, Some(plan));
-    let run = PastWork { run: "1", plan, changed: &changed, confirmed: &confirmed, of_day, raised: &[] };
+    let run = PastWork {
+        run: "1",
+        plan,
+        changed: &changed,
+        confirmed: &confirmed,
+        of_day,
+        raised: &[],
+        is_resumed: false,
+    };
     count.add(&run);
     let past = count.sum();
     assert_eq!(past.removals_per_tag.get("T").copied().unwrap_or(0), past.removals);
