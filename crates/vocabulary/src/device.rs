@@ -1,4 +1,4 @@
-//! What a device has: its fields, their kinds, and the values that the service is known to use.
+//! The fields of a device, their kinds, and the values that the service is known to use.
 //!
 //! Says which column and which key a field has; stores nothing (that is `inventory`) and reads no JSON.
 
@@ -22,13 +22,13 @@ crate::words! {
 }
 
 impl DeviceValue {
-    /// Whether writing this value lowers a device. What the service reports and we do not know counts as the highest.
+    /// Whether writing this value lowers the one that the service reports. An unknown reported value counts as the highest.
     pub fn lowers(self, from: Option<&str>) -> bool {
         from.and_then(DeviceValue::parse).map_or(self != DeviceValue::High, |from| self < from)
     }
 }
 
-/// What kind of conditions a field takes.
+/// The kind of a field, which decides the conditions that it takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// Free or enumerated text, compared without case.
@@ -47,41 +47,40 @@ pub enum Kind {
     Tags,
 }
 
-/// Where the inventory stores a field: the kind of column and which of its kind.
+/// The inventory's column for a field: the kind of column and its number among those of that kind.
 ///
-/// Snapshots are digested column by column in this order, so a number never changes: a new field takes the next one of
-/// its kind.
+/// Snapshots are digested column by column in this order, so numbers never change. A new field takes the next number of its kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Column {
-    /// Mostly distinct texts, one after the other.
+    /// Text with mostly distinct values, stored one after the other.
     Text(usize),
-    /// Texts of which there are few, or numbers and booleans: each value is stored once.
+    /// Text with few distinct values, numbers and booleans: each value is stored once.
     Symbol(usize),
     /// Points in time.
     Time(usize),
     /// Encoded addresses.
     Bytes(usize),
-    /// The part of the name up to the first dot.
+    /// The part of the device's name up to the first dot.
     DeviceName,
-    /// The part of the name after the first dot.
+    /// The part of the device's name after the first dot.
     Domain,
     Tags,
     /// Not in the inventory: a column of a lookup file.
     Lookup,
 }
 
-/// Where the API's JSON has a field.
+/// The key that holds a field in the API's JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JsonKey {
     /// One value under this key of the device.
     Device(&'static str),
     /// One value under this key of the device's `vmMetadata`.
     VmMetadata(&'static str),
-    /// A list, or a part of another field: the reader has code of its own for it.
+    /// A list, or a part of another field: the reader has its own code for it.
     Custom,
 }
 
-/// Declares each field once, with its column and its key: a field that lacks one of them does not compile.
+/// Declares each field once, with its column and its key. A field without either does not compile.
 macro_rules! fields {
     ($(
         $variant:ident $name:literal $kind:ident $column:ident $(($index:literal))? $key:ident $(($word:literal))?
@@ -112,7 +111,7 @@ macro_rules! fields {
                 }
             }
 
-            /// Which conditions it takes.
+            /// The kind of conditions that the field takes.
             pub fn kind(self) -> Kind {
                 match self {
                     $(Field::$variant => Kind::$kind,)*
@@ -120,7 +119,7 @@ macro_rules! fields {
                 }
             }
 
-            /// Where the inventory stores it.
+            /// The inventory's column for it; `Column::Lookup` for columns of lookup files.
             #[inline]
             pub const fn column(self) -> Column {
                 match self {
@@ -129,7 +128,7 @@ macro_rules! fields {
                 }
             }
 
-            /// Where the API's JSON has it.
+            /// Its key in the API's JSON.
             pub const fn key(self) -> JsonKey {
                 match self {
                     $(Field::$variant => JsonKey::$key $(($word))?,)*
@@ -137,8 +136,8 @@ macro_rules! fields {
                 }
             }
 
-            /// The field whose one value stands under this key of a device. Keys are matched exactly, except
-            /// `onboardingstatus`, which the documentation spells so.
+            /// The field with a single value under this key of a device. Keys are matched exactly. `onboardingstatus` is lower
+            /// case because the documentation writes it so.
             pub fn of_device_key(name: &str) -> Option<Field> {
                 let name = if name == "onboardingstatus" { "onboardingStatus" } else { name };
                 $(if let JsonKey::Device(word) = (JsonKey::$key $(($word))?) && word == name {
@@ -147,7 +146,7 @@ macro_rules! fields {
                 None
             }
 
-            /// The field whose one value stands under this key inside `vmMetadata`.
+            /// The field with a single value under this key of `vmMetadata`.
             pub fn of_vm_key(name: &str) -> Option<Field> {
                 $(if let JsonKey::VmMetadata(word) = (JsonKey::$key $(($word))?) && word == name {
                     return Some(Field::$variant);
@@ -155,7 +154,7 @@ macro_rules! fields {
                 None
             }
 
-            /// One line for the language reference.
+            /// Its description in the language reference: one line.
             pub fn about(self) -> &'static str {
                 match self {
                     $(Field::$variant => $about,)*
@@ -321,11 +320,11 @@ impl Field {
     }
 }
 
-/// Whether a text can be a device id: 1 to 128 of `A-Z a-z 0-9 . _ -`, not dots only. Nearly always 40 hex digits, but not
-/// always (a recorded answer of 2026 has `da637472900382838869_1364969609`).
+/// Whether a text can be a device id: 1 to 128 of `A-Z a-z 0-9 . _ -`, and not only dots. Most ids have 40 hex digits, but a
+/// recorded answer of 2026 has `da637472900382838869_1364969609`.
 pub fn is_id(text: &str) -> bool {
     let is_safe = |byte: u8| byte.is_ascii_alphanumeric() | matches!(byte, b'.' | b'_' | b'-');
-    // No early exit, so that the compiler compares many bytes at once: this runs for each device that is read.
+    // No early exit, so that the compiler can compare many bytes at once: this runs once for each device in the inventory.
     let are_safe = text.bytes().fold(true, |all, byte| all & is_safe(byte));
     (1..=128).contains(&text.len()) && are_safe && text.bytes().any(|byte| byte != b'.')
 }

@@ -7,12 +7,12 @@
 use std::sync::Arc;
 use std::sync::OnceLock;
 
-/// How much a finding matters. Errors stop a run; warnings do under `--deny-warnings`; notes never do.
+/// How much a finding matters. Errors stop a run, warnings stop one under `--deny-warnings`, notes never do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Severity {
-    /// The policy set cannot be used.
+    /// mdetag cannot use the policy set.
     Error,
-    /// It can be used, but a reviewer should look.
+    /// mdetag can use the set, but a reviewer should look.
     Warning,
     Note,
 }
@@ -42,7 +42,7 @@ pub struct Span {
     pub end: u32,
 }
 
-/// A span as people and other tools name it. Lines and columns count from 1; columns count Unicode scalars.
+/// A span in the form that people and other tools use. Lines and columns count from 1; columns count Unicode scalars.
 #[derive(
     Clone,
     Debug,
@@ -69,22 +69,22 @@ pub struct Place {
     pub end_column: u32,
 }
 
-/// One text file that was read.
+/// A text file of the policy set.
 #[derive(Clone, Debug)]
 pub struct Source {
     /// The path for people: relative to the working directory, with `/`.
     pub name: Arc<str>,
-    /// Which argument it came from: relative data paths may not leave that root.
+    /// Index of the argument that it came from: relative data paths may not leave that argument's root.
     pub root: u32,
     /// The path below the root, with `/`.
     pub path: String,
     pub text: Arc<str>,
-    /// Where each line but the first starts: found once, because every rule of a plan has a place.
+    /// Byte offset of every line but the first. Computed once and kept, because a plan looks up a place for every rule.
     lines: OnceLock<Vec<u32>>,
 }
 
 impl Source {
-    /// A file with this name for people, the root that it came from, the path below that, and its text.
+    /// `name` is the path for people, `root` the argument that the file came from, `path` its path below that.
     pub fn new(
         name: impl Into<Arc<str>>,
         root: u32,
@@ -109,19 +109,19 @@ impl Source {
 /// A data file that a policy names: the bytes, or why they could not be read.
 pub type DataFile = Result<Arc<[u8]>, String>;
 
-/// Everything that was read for one policy set: its YAML files in order, and the data files that they name.
+/// All input of one policy set: its YAML files in order, and the data files that they name.
 #[derive(Clone, Debug, Default)]
 pub struct Sources {
     /// Policy files, in the order of the arguments and of their relative paths.
     pub files: Vec<Source>,
-    /// Findings made while reading (a file that is not UTF-8, a symbolic link loop).
+    /// Findings from reading the files (not UTF-8, a loop of symbolic links).
     pub unread: Vec<Diagnostic>,
     /// Data files by root and normalised path below it.
     pub data: std::collections::BTreeMap<(u32, String), DataFile>,
 }
 
 impl Sources {
-    /// One file from memory: for tests, fuzzing and generated policies.
+    /// A set of one file from memory, for tests, fuzzing and generated policies.
     pub fn from_text(name: &str, text: &str) -> Sources {
         Sources { files: vec![Source::new(name, 0, name, text)], ..Sources::default() }
     }
@@ -145,15 +145,15 @@ impl Sources {
     }
 }
 
-/// A second place that matters to a finding: the other half of a clash, the selector that a rule uses.
+/// A second place that explains a finding: the other half of a clash, or the selector that a rule uses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Related {
     pub span: Span,
-    /// What is there, as a short phrase.
+    /// A short phrase that says what this place has to do with the finding.
     pub message: String,
 }
 
-/// Devices that a finding is about: how many, and up to three names.
+/// The devices that a finding is about: their number, and up to three names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DeviceSample {
     pub count: u64,
@@ -168,7 +168,7 @@ pub struct Diagnostic {
     pub severity: Severity,
     /// One sentence, lower case, no full stop: what is wrong.
     pub message: String,
-    /// Where it is wrong; none for findings about a whole set.
+    /// The faulty place; `None` for findings about a whole set.
     pub span: Option<Span>,
     /// A few words beside the caret.
     pub label: Option<String>,
@@ -176,7 +176,7 @@ pub struct Diagnostic {
     pub related: Vec<Related>,
     /// Devices, for conflicts.
     pub devices: Option<DeviceSample>,
-    /// Whether the lines of its places may hold a secret: then only the places are shown.
+    /// Whether the source lines may hold a secret. Reports then print the places without the lines.
     pub hides_lines: bool,
 }
 
@@ -251,7 +251,7 @@ impl Diagnostic {
     }
 }
 
-/// The near name among `known`, if one is near enough to be a slip of the hand: at most a third of it differs.
+/// The known name nearest to `word`, if at most a third of it differs: probably a typing slip.
 pub fn did_you_mean<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let lower = word.to_lowercase();
     let near =

@@ -1,6 +1,6 @@
-//! Tags: what the service accepts as one, which are reserved, and patterns over them.
+//! Tags: which texts the service accepts as one, the reserved tag, and patterns over tags.
 //!
-//! Tags compare exactly. Whether two that differ only in case may stand together is for the policy to warn about.
+//! Tags compare exactly. The policy decides whether to warn about two that differ only in case.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -12,7 +12,7 @@ use crate::text;
 /// names it.
 pub const RESERVED: &str = "MDE-Management";
 
-/// The most characters of a tag (documented for registry tags; taken as the limit for all).
+/// The longest tag, in characters. Documented for registry tags; taken as the limit for all.
 pub const MAX_LENGTH: usize = 200;
 
 /// Why a text cannot be a tag.
@@ -64,7 +64,7 @@ pub fn is_reserved(text: &str) -> bool {
     text::equal_case(text, RESERVED)
 }
 
-/// How two tags differ that compare as one text, and that the service may take for one.
+/// How two tags differ that mdetag compares as equal and the service may take for one.
 pub fn difference(one: &str, other: &str) -> &'static str {
     if text::equal_case(one, other) {
         "only in case"
@@ -80,7 +80,7 @@ pub fn breaks_portal_filter(text: &str) -> bool {
     text.contains([',', '(', ')'])
 }
 
-/// How tags of other case count.
+/// How tags that differ only in case compare.
 #[derive(
     Clone,
     Copy,
@@ -119,7 +119,7 @@ impl TagCase {
         }
     }
 
-    /// What two tags have in common exactly when one counts as the other.
+    /// A key that two tags share exactly when they compare as equal.
     pub fn key(self, tag: &str) -> Cow<'_, str> {
         match self {
             TagCase::Exact => Cow::Borrowed(tag),
@@ -149,7 +149,8 @@ impl TagPattern {
         Ok(TagPattern::Literal(pattern::unescape(source)))
     }
 
-    /// Whether it covers a tag; its glob was read with the same `case`. `allow_reserved`: whether the guard names the reserved tag; without that no glob matches it.
+    /// Whether the pattern covers a tag. Its glob must have been parsed with the same `case`. `allow_reserved`: whether the guard
+    /// names the reserved tag; otherwise no glob matches it.
     pub fn matches(&self, tag: &str, case: TagCase, allow_reserved: bool) -> bool {
         match self {
             TagPattern::Literal(literal) => case.is_same(literal, tag),

@@ -1,4 +1,4 @@
-//! What earlier trusted runs of a policy set counted: what the counts of the next run are compared with.
+//! The counts of earlier trusted runs of a policy set, with which the next run's counts are compared.
 //!
 //! Reads no file, and decides nothing about changes.
 
@@ -13,7 +13,7 @@ use crate::diagnostic::{Place, Sources};
 use crate::policy::{self, DEVICES, Guard};
 use crate::time::Timestamp;
 
-/// The greatest count of so many days counts: many small steps are one large one.
+/// The window whose greatest count is the baseline, so that many small steps add up to a large one.
 const WINDOW: Duration = Duration::from_secs(7 * 86_400);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,13 +22,13 @@ struct CountedAt {
     count: u64,
 }
 
-/// What trusted runs counted of one source.
+/// The counts of one source in trusted runs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct Baseline {
-    /// Oldest first, each greater than the next: a smaller one before a greater one can never matter again.
+    /// Oldest first, each greater than the next: a smaller one before a greater one never matters again.
     runs: Vec<CountedAt>,
-    /// A trusted run told that the set no longer has this source.
+    /// Whether a trusted run found that the set no longer has this source.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     is_gone: bool,
 }
@@ -41,7 +41,7 @@ impl Baseline {
         self.runs.get(first.saturating_sub(1)).copied()
     }
 
-    /// Adds what a trusted run counted.
+    /// Adds the count of a trusted run.
     fn add(&mut self, mut run: CountedAt) {
         self.is_gone = false;
         // A clock that went back must not break the order.
@@ -55,21 +55,21 @@ impl Baseline {
     }
 }
 
-/// What trusted runs of one policy set counted.
+/// The counts of trusted runs of one policy set.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Baselines {
-    /// Devices, by the `$filter` of the read; the empty one asks for every device.
+    /// Devices, by the `$filter` of the read; the empty one reads every device.
     devices: BTreeMap<String, Baseline>,
     /// Rows of each source.
     sources: BTreeMap<String, Baseline>,
-    /// Those of other sets that share a part with this one: the greatest count of all is what counts.
+    /// Counts of other sets that share a part with this one. The greatest count of all sets is the baseline.
     #[serde(skip)]
     others: Vec<Baselines>,
 }
 
 impl Baselines {
-    /// Keeps what a trusted run counted. A source that took the place of another is compared with it from now on.
+    /// Adds the counts of a trusted run. A source that replaced another keeps that one's baseline.
     pub fn add(&mut self, counts: &InventoryCounts, filter: &str, at: Timestamp) {
         let replaced = self.replaced(counts);
         for (name, count) in &counts.sources {
@@ -84,14 +84,14 @@ impl Baselines {
         self.devices.entry(filter.to_owned()).or_default().add(CountedAt { at, count: counts.devices });
     }
 
-    /// Together with what runs of other sets counted that share a part with this one.
+    /// Adds the counts of other sets that share a part with this one.
     #[must_use]
     pub fn beside(mut self, others: Vec<Baselines>) -> Baselines {
         self.others = others;
         self
     }
 
-    /// Whether a read with this `$filter` can be compared.
+    /// Whether there is a baseline for reads with this `$filter`.
     pub fn counts_devices(&self, filter: &str) -> bool {
         self.devices.contains_key(filter) || self.others.iter().any(|other| other.counts_devices(filter))
     }
@@ -103,7 +103,7 @@ impl Baselines {
         own.into_iter().chain(others).max_by_key(|run| run.count)
     }
 
-    /// The greatest count of a source, which had the name `before` in this set.
+    /// The greatest count of a source, which was called `before` in this set.
     fn greatest_of_source(&self, name: &str, before: Option<&String>, now: Timestamp) -> Option<CountedAt> {
         let own = self.sources.get(before.map_or(name, |before| before));
         let others = self.others.iter().filter_map(|other| other.sources.get(name));
@@ -113,7 +113,7 @@ impl Baselines {
             .max_by_key(|run| run.count)
     }
 
-    /// As [`accept`](Self::accept), but for what was counted here before.
+    /// Like [`accept`](Self::accept), but only for sources that were counted here before.
     pub fn accept_known(&mut self, source: &str, counts: &InventoryCounts, filter: &str, at: Timestamp) {
         let is_known = match source {
             DEVICES => self.devices.contains_key(filter),
@@ -124,7 +124,7 @@ impl Baselines {
         }
     }
 
-    /// Accepts the current count as the baseline and returns the previous one. `None`: there is no such source.
+    /// Accepts the current count as the baseline and returns the previous one. `None` if there is no such source.
     pub fn accept(
         &mut self,
         source: &str,
@@ -143,8 +143,8 @@ impl Baselines {
         Some((before, count))
     }
 
-    /// For every source without a baseline: the one that it seems to replace. A file of the same name in another folder, or
-    /// the only one that went where only one came.
+    /// For each source without a baseline, the one that it seems to replace: a file of the same name in another folder, or the
+    /// only one that disappeared when only one was added.
     fn replaced(&self, counts: &InventoryCounts) -> BTreeMap<String, String> {
         let gone = self
             .sources
@@ -167,29 +167,29 @@ impl Baselines {
     }
 }
 
-/// With what a run is compared.
+/// The baselines of a comparison.
 #[derive(Clone, Copy, Debug)]
 pub struct Compared<'a> {
-    /// What earlier runs counted; `None` where none is kept.
+    /// The counts of earlier runs; `None` if none are kept.
     pub baselines: Option<&'a Baselines>,
     /// The `$filter` of the read.
     pub filter: &'a str,
-    /// Today decides which approvals count.
+    /// Decides which approvals count today.
     pub now: Timestamp,
 }
 
-/// A source whose count the kept state changed something about; outside the plan's digest.
+/// A source whose comparison depended on the kept state; outside the plan's digest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct BaselineReport {
     /// `devices`, or the name of a lookup, list file or hunting query.
     pub source: String,
-    /// The source that it took the place of, where it has another name now.
+    /// The source that it replaced, if it has a new name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<String>,
     /// The greatest count of the trusted runs of the last 7 days and of the last one before.
     pub from: u64,
-    /// The count now; none where the set no longer has the source.
+    /// The current count; none if the set no longer has the source.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<u64>,
     /// The approval that accepts it.
@@ -197,7 +197,7 @@ pub struct BaselineReport {
     pub approved: Option<Place>,
 }
 
-/// Every source that shrank by more than the guard allows, and every one that is gone. `reasons` is where distrust goes.
+/// Every source that shrank by more than the guard allows, and every missing one. Adds the reasons against the read to `reasons`.
 pub fn compare(
     guard: &Guard,
     counts: &InventoryCounts,
@@ -252,7 +252,7 @@ pub fn compare(
     reports
 }
 
-/// The data sources that shrank by more than the guard allows. Fewer devices leave data as it is.
+/// The data sources that shrank by more than the guard allows. A shrunk inventory is not one of them.
 pub fn shrunk_sources(reasons: &[UntrustedReason]) -> BTreeSet<String> {
     let source = |reason: &UntrustedReason| match reason {
         UntrustedReason::Shrunk { source, .. } if source != DEVICES => Some(source.clone()),

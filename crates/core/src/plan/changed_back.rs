@@ -1,6 +1,6 @@
-//! Changes of a plan that runs made before and that somebody outside of them took back each time.
+//! Changes of a plan that earlier runs made and that somebody else took back each time.
 //!
-//! Judges nothing: a report names them, and people decide who owns what.
+//! Judges nothing: a report names them, and people decide who owns the tags.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -11,19 +11,19 @@ use serde::{Deserialize, Serialize};
 use super::{ChangeKey, ChangeWhat};
 use crate::time::Timestamp;
 
-/// The least number of times before a change is reported: once may be an accident.
+/// The number of times from which a change is reported: once may be an accident.
 const TIMES: usize = 2;
 
 /// The most devices and runs that are named.
 const SAMPLE: usize = 5;
 
-/// A write that did not last, although no run took it back.
+/// A write that did not last, although no run undid it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UndoneWrite {
     pub run: Arc<str>,
     /// When the service confirmed it.
     pub at: Timestamp,
-    /// A read showed it before it was gone. Otherwise it may have bounced.
+    /// Whether a read showed it before it was gone. Otherwise it may have bounced.
     pub was_shown: bool,
 }
 
@@ -33,15 +33,15 @@ pub struct UndoneWrite {
 pub struct ChangedBack {
     /// The tag, or the device value.
     pub tag: String,
-    /// What this plan does once more: `add`, `remove` or `value`.
+    /// The action that this plan repeats: `add`, `remove` or `value`.
     pub action: String,
-    /// How many devices.
+    /// Number of devices.
     pub devices: u64,
     /// Some of them.
     pub sample: Vec<Arc<str>>,
-    /// How often, on the device where it was least often.
+    /// Number of times, on the device with the fewest.
     pub times: u64,
-    /// Who may have done it, as far as journals and lists tell. The service names no one.
+    /// Who may have done it, as far as journals and lists show. The service names no one.
     pub who: String,
     /// The newest runs after which it was changed back, the newest first.
     pub after: Vec<ChangedAfter>,
@@ -58,7 +58,7 @@ pub struct ChangedAfter {
     pub run: Arc<str>,
 }
 
-/// What did not last on one device.
+/// The writes that did not last on one device.
 type OfDevice<'a> = (&'a Arc<str>, &'a [UndoneWrite]);
 
 /// The tags and values that were changed back at least `TIMES` times.

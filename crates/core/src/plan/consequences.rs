@@ -1,7 +1,8 @@
-//! What a plan causes beyond tags and values: devices that change device group, what that means for remediation and access, and the
-//! weight of the devices in the exposure score.
+//! The effects of a plan beyond tags and values: devices that change device group, what that means for remediation and access,
+//! and the devices' weight in the exposure score.
 //!
-//! Predicts from the file of device groups, and says how far the live groups agree with it. Whether a move is allowed is for `guard`.
+//! Predicts from the file of device groups, and says how well the live groups agree with it. `guard` decides whether a move is
+//! allowed.
 
 mod moves;
 
@@ -24,7 +25,8 @@ use moves::{MoveTally, SAMPLE};
 
 /// Changes whose rows one core looks up at a time.
 const AT_ONCE: usize = 1 << 14;
-/// Predictions are unreliable where more than this share of the devices with a group name are in another group: 5 %, in twentieths.
+/// The share of devices with a group name in another group than predicted, in twentieths, above which predictions are unreliable:
+/// 5 %.
 const UNRELIABLE_TWENTIETHS: u64 = 1;
 
 /// What a plan causes.
@@ -114,14 +116,14 @@ pub struct EmptiedGroup {
 }
 
 impl Consequences {
-    /// Devices that the cap judges: as predicted, or every possible move where the prediction is unreliable.
+    /// The number of moves that the cap judges: the predicted ones, or every possible one if the prediction is unreliable.
     pub fn judged_moves(&self) -> u64 {
         if self.check.reliable { self.predicted } else { self.predicted.max(self.possible) }
     }
 }
 
-/// What a plan causes, if the policy names device groups. `written_lately`: ids of devices that a run of the last 24 hours wrote:
-/// the service regroups in minutes to hours, so that their live group proves nothing.
+/// The effects of a plan, if the policy names device groups. `written_lately`: ids of devices that a run of the last 24 hours
+/// wrote. The service regroups in minutes to hours, so their live group proves nothing.
 pub fn consequences(
     policy: &Policy,
     snapshot: &Snapshot,
@@ -132,7 +134,7 @@ pub fn consequences(
     let (groups, _) = policy.device_groups.as_ref()?;
     let (membership, changed) =
         rayon::join(|| Membership::new(groups, snapshot), || rows_of(snapshot, &plan.changes));
-    // Every planned tag is asked once.
+    // Every planned tag is evaluated once.
     let is_watched: Vec<bool> = plan.tags.iter().map(|tag| membership.is_watched(tag)).collect();
     let edits = edits(plan, &changed, &is_watched);
     let foresight =
@@ -162,7 +164,7 @@ pub fn consequences(
     })
 }
 
-/// The row of each change; both stand in the order of ids.
+/// The row of each change; both are in the order of ids.
 fn rows_of(snapshot: &Snapshot, changes: &[DeviceChange]) -> Vec<Option<Row>> {
     let order = snapshot.order_by_id();
     let rows_of_some = |changes: &[DeviceChange]| -> Vec<Option<Row>> {
@@ -205,12 +207,12 @@ struct MovePrediction<'a> {
     changed: &'a [Option<Row>],
     /// The changes that may move their device.
     edits: &'a [(Row, &'a DeviceChange)],
-    /// By planned tag: whether some group looks at it.
+    /// By planned tag: whether some group has a condition on it.
     is_watched: Vec<bool>,
 }
 
 impl MovePrediction<'_> {
-    /// The changes with their rows, those in scope only.
+    /// The changes in scope with their rows.
     fn in_scope(&self) -> impl Iterator<Item = (&DeviceChange, Row)> {
         let changes = self.plan.changes.iter().zip(self.changed);
         changes
@@ -218,7 +220,7 @@ impl MovePrediction<'_> {
             .filter(|(_, row)| self.scope.contains(*row))
     }
 
-    /// The tags of a change that some group looks at, each with its sign.
+    /// The tags of a change that some group has a condition on, each with its sign.
     fn watched(&self, change: &DeviceChange) -> impl Iterator<Item = (char, &str)> {
         let added = change.add.iter().map(|add| ('+', add.tag));
         let removed = change.remove.iter().map(|remove| ('-', remove.tag));
@@ -277,7 +279,7 @@ impl MovePrediction<'_> {
             .collect()
     }
 
-    /// Compares the live groups with the prediction, device by device in scope, once a distinct name where there are few.
+    /// Compares the live groups with the prediction for the devices in scope, once per distinct name if there are few.
     fn check(&self, before: &Assignment, written_lately: &BTreeSet<Arc<str>>) -> GroupCheck {
         let mut left_alone = self.scope.clone();
         let tagged =
@@ -313,7 +315,7 @@ impl MovePrediction<'_> {
         found
     }
 
-    /// What each invariant on a group counts, and between which bounds the truth lies where the prediction is unreliable.
+    /// The count of each invariant on a group, and the bounds of the true count if the prediction is unreliable.
     fn bounds(
         &self,
         policy: &Policy,
@@ -375,7 +377,7 @@ impl MovePrediction<'_> {
             Some(DeviceValue::High) => high,
             Some(DeviceValue::Normal) | None => 100,
         };
-        // Few distinct values: each is read once.
+        // Few distinct values: each is parsed once.
         let bound = self.snapshot.code_bound(Field::DeviceValue).unwrap_or_default();
         let text = |code: usize| self.snapshot.code_text(Field::DeviceValue, u32::try_from(code).ok()?);
         let weights: Vec<u64> =

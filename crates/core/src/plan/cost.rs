@@ -1,6 +1,6 @@
-//! What calls cost: lanes, their documented limits, and the shortest time that the limits allow.
+//! The cost of calls: lanes, their documented limits, and the shortest time within the limits.
 //!
-//! Does not know when a call is sent; that is `apply::budget`.
+//! `apply::budget` knows when a call is sent.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -68,11 +68,11 @@ pub fn seconds(calls: u64) -> u64 {
     3_600 * (before / PER_HOUR) + 60 * (before % PER_HOUR / PER_MINUTE)
 }
 
-/// The cost of a plan's calls, beside the provable minimum for its options.
+/// The cost of a plan's calls, and the provable minimum for its options.
 pub fn schedule(plan: &Plan, options: &Options) -> Schedule {
     let calls = calls::count(plan, options);
     let counts = [
-        // The first value that goes by `PATCH` is a canary, which is read.
+        // The first value sent by `PATCH` is a canary, which is read first.
         (Lane::Get, calls.combined + u64::from(calls.update_device > 0)),
         (Lane::BulkTag, calls.bulk),
         (Lane::SingleTag, calls.singles),
@@ -86,8 +86,8 @@ pub fn schedule(plan: &Plan, options: &Options) -> Schedule {
         .filter(|(_, calls)| *calls > 0)
         .map(|(lane, calls)| LaneCost { lane, calls, minimum: calls })
         .collect();
-    // The minimum is proved over all lanes together; where it is below the calls, the tag calls are what another choice of
-    // combined devices could save.
+    // The minimum is proven over all lanes together. If it is below the number of calls, another choice of combined devices could
+    // only save tag calls.
     for cost in lanes.iter_mut().filter(|cost| cost.lane == Lane::BulkTag) {
         let saved = spare.min(cost.minimum);
         cost.minimum -= saved;
@@ -104,7 +104,7 @@ pub fn schedule(plan: &Plan, options: &Options) -> Schedule {
     }
 }
 
-/// The cost of plans that are carried out one after the other.
+/// The cost of plans that are applied one after another.
 pub(super) fn one_after_the_other(mut sum: Schedule, next: &Schedule) -> Schedule {
     for cost in &next.lanes {
         match sum.lanes.iter_mut().find(|own| own.lane == cost.lane) {

@@ -1,6 +1,6 @@
-//! The families of which a plan removes a member, and whether another member takes its place on a device.
+//! The families that lose a member in a plan, and whether another member replaces it on a device.
 //!
-//! Reads no policy but for the list; a plan file carries the list, so that later runs judge a run by the families of its own time.
+//! Reads the policy only to list them. A plan file contains the list, so that later runs judge a run by the families of its time.
 
 use std::collections::{HashMap, HashSet};
 
@@ -20,7 +20,7 @@ pub struct PlannedFamily {
     pub members: Vec<String>,
 }
 
-/// The families of the policy of which a plan removes a member, in policy order.
+/// The policy's families that lose a member in a plan, in policy order.
 pub(super) fn planned(policy: &Policy, plan: &Plan) -> Vec<PlannedFamily> {
     if policy.families.is_empty() {
         return Vec::new();
@@ -43,7 +43,7 @@ pub(super) fn planned(policy: &Policy, plan: &Plan) -> Vec<PlannedFamily> {
 /// The tags of a plan that are members of its families.
 pub(super) struct MemberTags<'a> {
     plan: &'a Plan,
-    /// By tag: the family and the place in it.
+    /// By tag: the family and the rank in it.
     member: HashMap<TagIndex, (usize, usize)>,
 }
 
@@ -63,15 +63,15 @@ impl<'a> MemberTags<'a> {
         MemberTags { plan, member }
     }
 
-    /// Whether another member of the removed tag's family is on the device afterwards: it stays, or comes in the same change.
-    /// An addition that was not `written` replaces nothing.
+    /// Whether another member of the removed tag's family is on the device afterwards: it stays, or the same change adds it. An
+    /// addition that was not `written` replaces nothing.
     pub(super) fn is_replaced(
         &self,
         change: &DeviceChange,
         removed: TagChange,
         written: impl Fn(TagIndex) -> bool,
     ) -> bool {
-        // A revert carries the causes of the run that it undoes: they explain, and exempt nothing.
+        // A revert has the causes of the run that it undoes: they explain, but exempt nothing.
         if self.plan.header.reverts.is_some() {
             return false;
         }

@@ -1,6 +1,6 @@
-//! The guard: caps and invariants, and the only way to a plan that may be applied.
+//! The guard: caps and invariants, and the only constructor of a plan that may be applied.
 //!
-//! Knows no flag that switches it off: a cap is raised to a number, on the record, or the plan is refused.
+//! Has no off switch: a cap is raised to a number, on the record, or the plan is refused.
 
 mod approvals;
 mod changes_digest;
@@ -135,17 +135,17 @@ pub struct InvariantReport {
     pub place: Place,
 }
 
-/// A plan that the guard let pass: the only thing that `apply` takes.
+/// A plan that passed the guard: `apply` takes nothing else.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SafePlan {
     plan: Plan,
     tight: Vec<TightInvariant>,
 }
 
-/// A plan that the guard refused, with the arithmetic in its [`GuardReport`]: to be shown, never to be applied.
+/// A plan that the guard refused, with the arithmetic in its [`GuardReport`]. It can be shown, never applied.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Refused {
-    /// The plan that was refused, for the report.
+    /// The refused plan, for the report.
     pub plan: Plan,
 }
 
@@ -153,7 +153,7 @@ impl SafePlan {
     /// Measures a plan against the guard. The plan's own `now` decides which approvals have expired.
     ///
     /// # Errors
-    /// The plan with its arithmetic, where a cap or an invariant fails.
+    /// The plan with its arithmetic, if a cap or an invariant fails.
     pub fn new(
         mut plan: Plan,
         guard: &Guard,
@@ -177,7 +177,7 @@ impl SafePlan {
             let least = if needs_day { planned.saturating_sub(1) } else { cap.allowed(base) };
             let raised = raise(&plan, &raises, axis, tag.as_deref(), least.min(cap.allowed(base)));
             let left = raised.map_or(0, |(raise, used)| raise.max.saturating_sub(used));
-            // What an allowance covers does not count against the day.
+            // Changes that an allowance covers do not count against the day.
             if let Some(day) = day.as_mut().filter(|_| left >= planned) {
                 day.planned = 0;
             }
@@ -237,14 +237,15 @@ impl SafePlan {
         &self.tight
     }
 
-    /// Some waves of it: a part of what the guard let pass is safe too.
+    /// Some of its waves: a part of a plan that passed the guard is safe too.
     #[must_use]
     pub fn waves(&self, waves: std::ops::RangeInclusive<u32>) -> SafePlan {
         SafePlan { plan: super::waves::part(&self.plan, waves), tight: self.tight.clone() }
     }
 }
 
-/// What raises a cap the most, of several the first, with what earlier runs used of it; none where nothing is above the cap itself.
+/// The approval or allowance that raises a cap the most (of equal ones the first), and what earlier runs used of it; `None` if
+/// nothing raises the cap.
 fn raise<'a>(
     plan: &Plan,
     raises: &'a [ApprovalReport],
@@ -252,7 +253,7 @@ fn raise<'a>(
     tag: Option<&str>,
     cap: u64,
 ) -> Option<(&'a ApprovalReport, u64)> {
-    // A total whose use is unknown has nothing left that could be proven; `--allow` is no total over runs.
+    // If the use of a total is unknown, nothing of it is provably left; `--allow` is not a total over runs.
     let is_unknown = plan.measures.past.as_ref().is_some_and(|past| !past.unread.is_empty());
     let counts = |raise: &ApprovalReport| raise.from == ApprovalOrigin::Flag || !is_unknown;
     let left = |(raise, used): &(&ApprovalReport, u64)| raise.max.saturating_sub(*used);
@@ -286,7 +287,7 @@ fn used_up(
     }
 }
 
-/// Lists what raised a cap, once, and says at which place.
+/// Adds the approval to the list once, and returns its index.
 fn record(approvals: &mut Vec<ApprovalReport>, raise: &ApprovalReport, used: u64) -> u32 {
     let is_same = |other: &ApprovalReport| ApprovalReport { used: 0, ..other.clone() } == *raise;
     let at = approvals.iter().position(is_same).unwrap_or_else(|| {
@@ -297,17 +298,17 @@ fn record(approvals: &mut Vec<ApprovalReport>, raise: &ApprovalReport, used: u64
     at as u32
 }
 
-/// What a plan has on an axis.
+/// The changes of a plan on an axis.
 struct AxisRow {
     axis: Axis,
     tag: Option<Arc<str>>,
     planned: u64,
-    /// The same without what counts against no day.
+    /// The same without changes that no day counts.
     of_day: u64,
     base: u64,
 }
 
-/// What a plan has on each axis, and the base of each.
+/// The changes of a plan on each axis, and each axis's base.
 fn planned(plan: &Plan) -> Vec<AxisRow> {
     let in_scope = plan.measures.in_scope;
     let (mut additions, mut removals, mut removals_of_day, mut values) = (0, 0, 0, 0);
@@ -318,7 +319,7 @@ fn planned(plan: &Plan) -> Vec<AxisRow> {
         values += u64::from(change.value.is_some());
         for remove in &change.remove {
             let cause = plan.cause(remove.cause);
-            // A rename moves a device from one name to the other; it takes nothing away, unless somebody looks at the old name.
+            // A rename only moves a device to the new name. That removes nothing, unless something depends on the old name.
             let is_free =
                 gains_new_name(plan, change, cause, |_| true) && !plan.measures.watched.contains(&remove.tag);
             let counted = u64::from(!is_free);
@@ -350,7 +351,7 @@ fn planned(plan: &Plan) -> Vec<AxisRow> {
     rows
 }
 
-/// Whether a removal is the second half of a rename whose first half is in the same plan, and was `written`.
+/// Whether a removal is the second half of a rename whose first half is in the same plan and was `written`.
 fn gains_new_name(
     plan: &Plan,
     change: &DeviceChange,
@@ -358,14 +359,14 @@ fn gains_new_name(
     written: impl Fn(TagIndex) -> bool,
 ) -> bool {
     let Cause::Renamed { to, .. } = cause else { return false };
-    // A revert carries the causes of the run that it undoes: they explain, and exempt nothing.
+    // A revert has the causes of the run that it undoes: they explain, but exempt nothing.
     if plan.header.reverts.is_some() {
         return false;
     }
     change.add.iter().any(|add| plan.is_tag(add.tag, to) && written(add.tag))
 }
 
-/// What every invariant counts before the plan (as measured) and after it.
+/// Every invariant's count before the plan (as measured) and after it.
 pub fn after(plan: &Plan, guard: &Guard) -> Vec<(u64, u64)> {
     let before = |index: usize| plan.measures.invariants.get(index).map_or(0, |counts| counts.0);
     let counted = guard.invariants.iter().enumerate();
@@ -390,7 +391,7 @@ pub fn after(plan: &Plan, guard: &Guard) -> Vec<(u64, u64)> {
         .collect()
 }
 
-/// What an invariant on a device group counts: as predicted, or the worst possible count where the prediction is unreliable.
+/// The count of an invariant on a device group: predicted, or the worst case if the prediction is unreliable.
 fn in_group(plan: &Plan, invariant: &Invariant, name: &str) -> (u64, u64) {
     let bounds = plan.groups.iter().flat_map(|groups| &groups.bounds).find(|bounds| bounds.group == name);
     let Some(bounds) = bounds else { return (0, 0) };
@@ -401,7 +402,7 @@ fn in_group(plan: &Plan, invariant: &Invariant, name: &str) -> (u64, u64) {
     (bounds.before, worst)
 }
 
-/// What an invariant on a device group counts as predicted, where the file that predicts does not match the tenant.
+/// The predicted count of an invariant on a device group, if the file does not match the tenant.
 fn predicted(plan: &Plan, invariant: &Invariant) -> Option<(u64, u64)> {
     let Counted::Group { name, .. } = &invariant.counts else { return None };
     let groups = plan.groups.as_ref().filter(|groups| !groups.check.reliable)?;
@@ -422,7 +423,8 @@ fn invariant_report(
     let most = invariant
         .at_most
         .map(|quantity| (-shortfall(before, quantity, in_scope), -shortfall(after, quantity, in_scope)));
-    // What is broken already refuses only what makes it worse: neither an incomplete repair nor an unrelated change waits for it.
+    // An invariant that is already broken only refuses changes that make it worse, so that incomplete repairs and unrelated
+    // changes can pass.
     let bounds = || [least, most].into_iter().flatten();
     let refuses = bounds().any(|(before, after)| after > 0 && after > before.max(0));
     InvariantReport {

@@ -1,6 +1,6 @@
-//! What a plan says about itself: tenant, policy, inventory, options.
+//! The header of a plan: tenant, policy, inventory, options.
 //!
-//! Holds no change and compares nothing; `apply` compares a reviewed header with a fresh one.
+//! Contains no change and compares nothing; `apply` compares a reviewed header with a fresh one.
 
 #![expect(missing_docs, reason = "fields and variants are named by what they hold")]
 
@@ -11,24 +11,24 @@ use crate::hex;
 use crate::tag::TagCase;
 use crate::time::Timestamp;
 
-/// Where a plan is for, when it was made, and from what.
+/// The tenant, time and sources of a plan.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Header {
     /// `mdetag 0.1.0`.
     pub tool: String,
     /// The wall clock; outside the digest.
     pub created_at: Timestamp,
-    /// The clock of `within`, `until` and the like.
+    /// The clock for `within`, `until` and the like.
     pub now: Timestamp,
     pub tenant: TenantReference,
     pub policy: PolicyReference,
     pub inventory: InventoryReference,
     /// Options that change what is planned or how it is written; a difference at `apply` refuses.
     pub options: Options,
-    /// The run whose confirmed changes this plan undoes. Such a plan is applied as it was reviewed where it still fits: the
-    /// policies guard it, and do not have to want it.
+    /// The run whose confirmed changes this plan undoes. Such a plan is applied as reviewed, as far as it still fits: the
+    /// policies guard it, but need not want it.
     pub reverts: Option<String>,
-    /// How many of its changes the policies at hand want the other way, where it undoes a run.
+    /// For a plan that undoes a run: the number of its changes that the current policies want the other way.
     pub opposed: Option<u64>,
 }
 
@@ -77,7 +77,7 @@ pub struct PolicyReference {
     /// The files and directories that were given, relative to the same folder as `files`: `apply` reads them again.
     #[serde(default)]
     pub arguments: Vec<String>,
-    /// What the digest is over. No plan holds it: it tells whether a set and a part of it say the same.
+    /// The input of the digest, in no plan file: shows whether a set and a part of it say the same.
     #[serde(skip)]
     pub reviewed: Vec<FileReference>,
 }
@@ -107,7 +107,7 @@ pub struct InventoryReference {
     pub reasons: Vec<String>,
 }
 
-/// In files the reasons stand beside the verdict that follows from them.
+/// In files, the verdict is written beside the reasons that it follows from.
 mod verdict {
     use super::{Deserialize, Deserializer, JsonSchema, Serialize, Serializer};
 
@@ -183,13 +183,13 @@ pub struct Options {
 }
 
 impl Options {
-    /// Whether a plan made with these options may be applied with others: the measured service may differ, what follows from
-    /// it may not. What one of the two does not say is not compared.
+    /// Whether a plan made with these options may be applied with others. The measured service may differ; what follows from it
+    /// may not. Values that one of the two lacks are not compared.
     pub fn agrees(self, other: Options) -> bool {
         let of = |one: Options, other: Options| Options {
             origins: one.origins.filter(|_| other.origins.is_some()),
             visibility: one.visibility.filter(|_| other.visibility.is_some()),
-            // It decides how many calls the same writes take.
+            // It decides the number of calls for the same writes.
             tags: TagRoute::Bulk,
             profile: None,
             ..one
@@ -253,7 +253,7 @@ impl From<Options> for OptionsDocument {
     }
 }
 
-/// A SHA-256 over what of the measured service counts; `sha256:…` as text.
+/// A SHA-256 over the findings about the service that count; `sha256:…` as text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct ProfileDigest([u8; 32]);

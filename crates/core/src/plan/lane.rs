@@ -1,6 +1,6 @@
-//! Lanes: the routes whose limits calls spend.
+//! Lanes: the routes whose limits calls use up.
 //!
-//! Knows no limit; what a lane may take is in `cost`.
+//! Knows no limit; `cost` does.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -1,6 +1,6 @@
-//! Removals that leave a tag, a device group or a rule without any device: a reviewer reads them first.
+//! Removals that leave a tag, a device group or a rule without any device: reviewers read these first.
 //!
-//! Judges nothing; how much may go is for `guard`.
+//! Judges nothing; `guard` limits removals.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -37,7 +37,7 @@ pub struct LastDevices {
     pub tags: Vec<Arc<str>>,
 }
 
-/// What the removals of a plan leave without any device, once it is known which device groups they empty.
+/// The tags, groups and rules that a plan's removals leave without any device. Call it when the emptied device groups are known.
 pub fn last_devices(
     policy: &Policy,
     snapshot: &Snapshot,
@@ -63,7 +63,7 @@ struct Removed {
     devices: u64,
     /// Because no rule gives it.
     is_unselected: bool,
-    /// Not only because it gets another name, which takes nothing away unless somebody looks at the old one.
+    /// Whether it is more than a rename, which removes nothing unless something depends on the old name.
     takes_away: bool,
 }
 
@@ -81,7 +81,7 @@ fn removed_tags(plan: &Plan) -> BTreeMap<TagIndex, Removed> {
     removed
 }
 
-/// Tags that no device carries afterwards, in any spelling that counts as the tag.
+/// Tags that no device carries afterwards, in any equivalent spelling.
 fn emptied_tags(snapshot: &Snapshot, plan: &Plan, removed: &BTreeMap<TagIndex, Removed>) -> Vec<LastDevices> {
     let case = plan.header.options.tag_case;
     let mut left: HashMap<_, u64> = HashMap::new();
@@ -120,7 +120,7 @@ fn emptied_tags(snapshot: &Snapshot, plan: &Plan, removed: &BTreeMap<TagIndex, R
     .collect()
 }
 
-/// Rules in force that hold for no device, and give a tag that goes because no rule gives it.
+/// Rules in force that select no device, and give a tag that is removed because no rule gives it.
 fn emptied_rules(
     policy: &Policy,
     selections: &Selections,

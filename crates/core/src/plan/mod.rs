@@ -1,6 +1,6 @@
-//! The plan: every change, everything withheld, the cause of each, and what it costs in calls.
+//! The plan: every change, everything withheld, the cause of each, and the cost in calls.
 //!
-//! Nothing is left to decide when it is applied; nothing here does any I/O.
+//! Leaves nothing to decide when it is applied; does no I/O.
 
 #![expect(missing_docs, reason = "fields and variants are named by what they hold")]
 
@@ -94,42 +94,42 @@ pub struct Plan {
     pub rules: Vec<RuleReference>,
     /// Devices with changes; a device without is absent.
     pub changes: Vec<DeviceChange>,
-    /// Seen and deliberately not done.
+    /// Changes that are seen and deliberately not made.
     pub withheld: Vec<Withheld>,
-    /// Changes that a previous run made and the list does not show yet: shown, not planned again, not drift.
+    /// Changes that an earlier run made and the list does not show yet: shown, not planned again, no drift.
     pub pending: Vec<Withheld>,
-    /// Templates that yielded no tag, by what was missing or unusable.
+    /// Templates that yielded no tag, by the missing or unusable value.
     pub unresolved: Vec<Unresolved>,
     /// Values of list files and keys of lookups that match no device.
     pub unmatched: Vec<Unmatched>,
-    /// Findings about this plan that are no policy errors.
+    /// Findings about this plan that are not policy errors.
     pub warnings: Vec<Warning>,
-    /// What the caps and invariants are measured against.
+    /// The bases of caps and invariants.
     pub measures: Measures,
-    /// Devices that change device group, and what that means; where the policy names device groups.
+    /// Devices that change device group, and the effects; `None` if the policy names no device groups.
     pub groups: Option<consequences::Consequences>,
-    /// The same as the base's device groups predict it, where they see more devices move: the cap judges the greater number.
+    /// The same as predicted from the base's device groups, if that shows more moves: the cap judges the greater number.
     pub base_groups: Option<consequences::Consequences>,
     /// Tags, device groups and rules that its removals leave without any device.
     pub last_devices: Vec<LastDevices>,
-    /// The families of which it removes a member.
+    /// The families that lose a member.
     pub families: Vec<PlannedFamily>,
-    /// The waves in which it is written; none where it is written at once.
+    /// The waves in which it is written; `None` if it is written at once.
     pub rollout: Option<PlannedWaves>,
-    /// Which changes on which tenant, as a digest; filled by the guard.
+    /// A digest of the changes on the tenant; filled by the guard.
     pub changes_digest: String,
     /// The guard's arithmetic and verdict; filled by the guard.
     pub guard: GuardReport,
-    /// What the kept state says about it; filled by the guard, outside the digest.
+    /// The report from the kept state; filled by the guard, outside the digest.
     pub state: guard::StateReport,
-    /// Calls a lane, minimum, shortest time.
+    /// Calls per lane, their minimum, and the shortest time.
     pub schedule: Schedule,
-    /// What is left of the budget now; outside the digest, like the wall clock.
+    /// The remaining budget; outside the digest, like the wall clock.
     pub ledger: Option<Ledger>,
 }
 
 impl Plan {
-    /// Whether nothing is to be changed; something may still be withheld.
+    /// Whether it changes nothing; something may still be withheld.
     pub fn is_empty(&self) -> bool {
         self.changes.is_empty()
     }
@@ -149,12 +149,12 @@ impl Plan {
         &self.causes[index.0 as usize]
     }
 
-    /// Whether the tag at this index counts as this tag under the plan's `tagCase`.
+    /// Whether the tag at this index equals this tag under the plan's `tagCase`.
     pub fn is_tag(&self, index: TagIndex, tag: &str) -> bool {
         self.header.options.tag_case.is_same(self.tag(index), tag)
     }
 
-    /// Whether every read behind this plan can be believed.
+    /// Whether every read behind this plan is trusted.
     pub fn is_trusted(&self) -> bool {
         self.header.inventory.reasons.is_empty()
     }
@@ -236,11 +236,11 @@ pub struct RuleReference {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeviceChange {
     pub id: Arc<str>,
-    /// The device's name, where it has one.
+    /// The device's name, if it has one.
     pub name: Option<Arc<str>>,
     /// Its tags as read, in the service's order.
     pub observed_tags: Box<[TagIndex]>,
-    /// Its value as read; absent where the service reports none. Unknown words are kept.
+    /// Its value as read; absent if the service reports none. Unknown words are kept.
     pub observed_value: Option<Arc<str>>,
     /// Tags to add, bytewise by tag.
     pub add: Vec<TagChange>,
@@ -272,28 +272,28 @@ pub struct Warning {
     pub message: String,
 }
 
-/// What caps and invariants are measured against; taken from the live inventory when the plan is made.
+/// The bases of caps and invariants, measured on the live inventory when the plan is made.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Measures {
     /// Devices in scope.
     pub in_scope: u64,
     /// Live device-tag pairs in scope whose tag this set may remove.
     pub removable_pairs: u64,
-    /// For every tag with removals: live devices in scope that carry it.
+    /// For every tag with removals: the live devices in scope that carry it.
     pub carriers: Vec<(TagIndex, u64)>,
-    /// Removed tags that the guard or a device group names: a rename does not take these removals off any cap.
+    /// Removed tags that the guard or a device group names: a rename does not exempt their removals from any cap.
     pub watched: Vec<TagIndex>,
-    /// For every invariant, in policy order: how many it counts before and after the plan.
+    /// For every invariant, in policy order: its count before and after the plan.
     pub invariants: Vec<(u64, u64)>,
-    /// The `changesDigest` of the reviewed plan that this one is a part of: an approval may be bound to that.
+    /// The `changesDigest` of the reviewed plan that this one is a part of, because an approval may be bound to it.
     pub part_of: Option<String>,
-    /// What earlier runs of the policy set did; none where no state is kept.
+    /// The work of earlier runs of the policy set; `None` if no state is kept.
     pub past: Option<guard::Past>,
-    /// Sources that shrank or went, against the kept counts.
+    /// Sources that shrank or disappeared, compared with the kept counts.
     pub baselines: Vec<BaselineReport>,
     /// Other policy sets that own the same tags.
     pub rivals: Vec<Rival>,
-    /// What others took back at least twice, and this plan writes again.
+    /// Changes that others undid at least twice and this plan repeats.
     pub changed_back: Vec<ChangedBack>,
 }
 
@@ -305,14 +305,14 @@ pub enum TagAction {
     Remove,
 }
 
-/// Which change of a plan, by content: stable over files and runs.
+/// Identifies a change by content, across files and runs.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ChangeKey {
     pub device: Arc<str>,
     pub what: ChangeWhat,
 }
 
-/// What changes on a device.
+/// The change of a device.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ChangeWhat {
     Add(Arc<str>),
@@ -320,7 +320,7 @@ pub enum ChangeWhat {
     Value(DeviceValue),
 }
 
-/// What a call does to a device.
+/// The action of a call on a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum WriteAction {
@@ -329,11 +329,11 @@ pub enum WriteAction {
     Value,
 }
 
-/// What the service refuses of a device.
+/// A change that the service refuses for a device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unwritable {
     pub action: WriteAction,
-    /// Of this tag alone, where others are written.
+    /// Only this tag, if other changes of the device work.
     pub tag: Option<Arc<str>>,
     /// The service's words.
     pub reason: String,
@@ -342,7 +342,7 @@ pub struct Unwritable {
 }
 
 impl Unwritable {
-    /// Whether a change of the device is among what is refused, where tags compare so.
+    /// Whether a change of the device is refused, under this `tagCase`.
     pub fn covers(&self, what: &ChangeWhat, case: TagCase) -> bool {
         let (action, tag) = match what {
             ChangeWhat::Add(tag) => (WriteAction::Add, Some(tag)),

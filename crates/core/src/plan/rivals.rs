@@ -1,6 +1,6 @@
 //! Rival owners: other policy sets that claim the same tags on this tenant, or whose changes this plan undoes.
 //!
-//! Judges nothing: a report names them, and people decide who owns what.
+//! Judges nothing: a report names them, and people decide who owns the tags.
 
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashSet};
@@ -16,10 +16,10 @@ use crate::time::Timestamp;
 /// The most tags and devices that are named.
 const SAMPLE: usize = 5;
 
-/// Another policy set of the tenant, as the journals of its runs show it.
+/// Another policy set of the tenant, from the journals of its runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OtherSet {
-    /// Its repository; none where it lies in none.
+    /// Its repository; `None` if it is in none.
     pub repository: Option<String>,
     /// Its policy roots.
     pub policies: String,
@@ -29,9 +29,9 @@ pub struct OtherSet {
     pub at: Timestamp,
     /// The account or application of its newest run.
     pub who: Option<String>,
-    /// What it claims or retires.
+    /// Its claims and retirements.
     pub claims: Vec<String>,
-    /// What its latest runs wrote.
+    /// The changes of its latest runs.
     pub written: HashSet<ChangeKey>,
 }
 
@@ -62,7 +62,7 @@ pub struct Rival {
     pub sample: Vec<Arc<str>>,
 }
 
-/// The sets that own what the current policies own, or wrote what the plan undoes.
+/// The sets that own tags of the current policies, or wrote changes that the plan undoes.
 pub fn rivals(policy: &Policy, plan: &Plan, others: &[OtherSet]) -> Vec<Rival> {
     let own = claimed_patterns(policy);
     let meets = |other: &OtherSet| {
@@ -85,7 +85,7 @@ pub fn rivals(policy: &Policy, plan: &Plan, others: &[OtherSet]) -> Vec<Rival> {
     others.iter().filter_map(meets).collect()
 }
 
-/// The changes of a plan that take back what another set wrote.
+/// The changes of a plan that undo what another set wrote.
 fn undone(plan: &Plan, written: &HashSet<ChangeKey>) -> Vec<ChangeKey> {
     if written.is_empty() {
         return Vec::new();

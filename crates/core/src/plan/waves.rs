@@ -1,6 +1,6 @@
-//! Which device of a large plan is written in which wave, and what each wave costs.
+//! Assigns the devices of a large plan to waves, and computes each wave's cost.
 //!
-//! Decides nothing about when a wave starts; that is `apply`.
+//! `apply` decides when a wave starts.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -42,17 +42,17 @@ impl PlannedWaves {
     }
 }
 
-/// The wave of a device of a plan; none where the plan has no waves, or not this device.
+/// The wave of a device; `None` if the plan has no waves or lacks the device.
 pub fn wave_of(plan: &Plan, id: &str) -> Option<u32> {
     let waves = plan.rollout.as_ref()?;
     let place = plan.changes.binary_search_by(|change| (*change.id).cmp(id)).ok()?;
     waves.of.get(place).copied()
 }
 
-/// Cuts a plan into the waves of its policy. `is_first`: whether a device goes into the first wave in any case.
+/// Splits a plan into the waves of its policy. `is_first`: whether a device always goes into the first wave.
 ///
-/// The others follow in the order of the SHA-256 of the changes' digest and the device's id: no one can choose which go first, and the
-/// same changes give the same waves. A plan of one wave has none.
+/// The others are ordered by the SHA-256 of the changes' digest and the device's id: nobody can choose which go first, and the
+/// same changes give the same waves. A plan with a single wave gets none.
 pub fn assign(plan: &mut Plan, rollout: &Rollout, is_first: &(dyn Fn(&str) -> bool + Sync)) {
     plan.rollout = None;
     let devices = plan.changes.len();
@@ -85,7 +85,8 @@ pub fn assign(plan: &mut Plan, rollout: &Rollout, is_first: &(dyn Fn(&str) -> bo
     set(plan, of);
 }
 
-/// How many devices (or tenants) were written after each wave: each adds some, the last reaches all, and the first holds its own.
+/// Number of devices (or tenants) written after each wave. Each wave adds some, the last reaches all, and the first holds at
+/// least its own.
 pub fn ends(steps: &[Quantity], devices: usize, first: usize) -> Vec<usize> {
     let reach = |step: &Quantity| match step {
         Quantity::Count(count) => usize::try_from(*count).unwrap_or(usize::MAX).min(devices),
@@ -102,8 +103,8 @@ pub fn ends(steps: &[Quantity], devices: usize, first: usize) -> Vec<usize> {
     ends
 }
 
-/// Leaves devices that wait for their wave of an open rollout to it, and the rest in the plan; says whether there were any. `waiting`:
-/// each with its run.
+/// Takes out devices that wait for their wave of an open rollout; returns whether there were any. `waiting`: those devices, each
+/// with its run.
 pub fn withhold(plan: &mut Plan, waiting: &BTreeMap<Arc<str>, String>) -> bool {
     if waiting.is_empty() {
         return false;
@@ -128,13 +129,13 @@ pub fn withhold(plan: &mut Plan, waiting: &BTreeMap<Arc<str>, String>) -> bool {
     is_any
 }
 
-/// Gives a part of a reviewed plan the waves of the whole, whatever the policies would make of the part alone.
+/// Gives a part of a reviewed plan the waves of the whole, whatever waves the policies would give the part alone.
 pub fn keep(plan: &mut Plan, reviewed: &Plan) {
     plan.rollout = None;
     if reviewed.rollout.is_none() {
         return;
     }
-    // A part has no device that the whole does not have.
+    // The part has no device that the whole lacks.
     let of = plan.changes.iter().map(|change| wave_of(reviewed, &change.id).unwrap_or(1)).collect();
     set(plan, of);
 }

@@ -1,6 +1,6 @@
-//! What is seen and deliberately not done, with the reason.
+//! Changes that are seen and deliberately not made, with the reason.
 //!
-//! Decides nothing; that is `assemble` and the guard's.
+//! Decides nothing; `assemble` and the guard do.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -48,7 +48,7 @@ impl WithheldReason {
     }
 }
 
-/// How many changes of a group the guard accepts, and for how long.
+/// The part of a group's changes that the guard accepts, and until when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Accepted {
     /// Tags added or removed; no acceptance names a value.
@@ -61,9 +61,10 @@ pub struct Accepted {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Withheld {
     pub reason: WithheldReason,
-    /// The protection, the rule of a template, the origin of a contest, the tag that a removal waits for, the run of a rollout, the run that undid it.
+    /// The protection, the rule of a template, the origin of a contest, the tag that a removal waits for, the run of a rollout,
+    /// or the run that undid it.
     pub name: Option<String>,
-    /// When the first of them is tried again, where time alone brings that about.
+    /// When the first of them is tried again, if time alone allows that.
     pub until: Option<Timestamp>,
     /// The part of it that the guard accepts; only for contested changes.
     pub accepted: Option<Accepted>,
@@ -74,12 +75,12 @@ pub struct Withheld {
     /// Values that would be set.
     pub values: u64,
     pub device_count: u64,
-    /// All devices and what is withheld on each, ordered by id: drift lists them; the plan file shows a sample.
+    /// All devices with what is withheld on each, ordered by id: drift lists them; the plan file shows a sample.
     pub devices: Vec<DeviceChange>,
 }
 
 impl Withheld {
-    /// A group with its sums.
+    /// Builds a group with its sums.
     pub fn new(reason: WithheldReason, name: Option<String>, devices: Vec<DeviceChange>) -> Withheld {
         let (mut additions, mut removals, mut values) = (0, 0, 0);
         for device in &devices {

@@ -1,6 +1,6 @@
 //! The guard as written: caps, invariants, approvals, the tenant pin.
 //!
-//! Says what is allowed; whether a plan keeps to it is for `plan`.
+//! Says what is allowed; `plan` checks plans against it.
 
 #![expect(missing_docs, reason = "fields and variants are named by what they hold")]
 
@@ -12,11 +12,12 @@ use crate::diagnostic::Span;
 use crate::tag::TagPattern;
 use crate::time::Date;
 
-/// An approval that expires more days ahead does not count: nobody reviews a cap that is raised for years.
+/// The most days ahead that an approval may expire. A later one does not count, because nobody reviews a cap that is raised for
+/// years.
 pub const MOST_DAYS_AHEAD: i32 = 90;
 
 mdetag_vocabulary::words! {
-    /// What a change is measured against.
+    /// What a cap counts, and the base of its percentage.
     #[derive(
         Clone,
         Copy,
@@ -48,7 +49,7 @@ mdetag_vocabulary::words! {
 }
 
 impl Axis {
-    /// The cap that holds where the guard states none.
+    /// The cap of an axis that the guard does not state.
     pub fn default_cap(self) -> Cap {
         let (percent, floor) = match self {
             Axis::Devices => (50, 100),
@@ -66,14 +67,14 @@ impl Axis {
 pub struct Cap {
     /// Share of the base.
     pub percent: Percent,
-    /// What is allowed however small the base.
+    /// Always allowed, however small the base.
     pub floor: u64,
-    /// Where it is stated; `None` for a default.
+    /// The place that states it; `None` for a default.
     pub span: Option<Span>,
 }
 
 impl Cap {
-    /// How many the cap allows of a base.
+    /// The changes that the cap allows for a base.
     pub fn allowed(self, base: u64) -> u64 {
         self.floor.max(self.percent.of(base))
     }
@@ -84,7 +85,7 @@ impl Cap {
 pub struct DayCap {
     /// Share of the base.
     pub percent: Option<Percent>,
-    /// What is allowed however small the base.
+    /// Always allowed, however small the base.
     pub floor: Option<u64>,
     pub span: Span,
 }
@@ -103,17 +104,17 @@ pub struct Guard {
     pub max_shrink: Option<(Percent, Span)>,
     /// Reserved tags that may be written after all (only [`crate::tag::RESERVED`] is reserved).
     pub allow_reserved: Vec<(String, Span)>,
-    /// What must hold after the plan.
+    /// Conditions that must hold after the plan.
     pub invariants: Vec<Invariant>,
     /// Caps raised for a while.
     pub approvals: Vec<Approval>,
-    /// How large plans are let out.
+    /// How large plans are rolled out in waves.
     pub rollout: Option<Rollout>,
-    /// Sources that really became smaller.
+    /// Approvals of sources that really shrank.
     pub shrinks: Vec<ShrinkApproval>,
-    /// Contested changes that are no drift for a while.
+    /// Contested changes that `drift` accepts for a while.
     pub accept: Vec<Acceptance>,
-    /// Where `guard` stands; `None` where no file states one.
+    /// The place of `guard`; `None` if no file has one.
     pub span: Option<Span>,
 }
 
@@ -134,7 +135,7 @@ impl Guard {
         }
     }
 
-    /// The selectors of the rollout (which devices go first, and which are ill), and those of `accept`.
+    /// The selectors of the rollout (the first devices, and the sick ones), and those of `accept`.
     pub fn selectors(&self) -> impl Iterator<Item = &Selector> {
         let first = self.rollout.iter().filter_map(|rollout| rollout.first.as_ref());
         let health = self.rollout.iter().filter_map(|rollout| rollout.health.as_ref());
@@ -142,7 +143,7 @@ impl Guard {
         first.chain(health.map(|health| &health.select)).chain(accepted)
     }
 
-    /// How much a read may shrink.
+    /// How much a read may shrink since the last trusted run.
     pub fn max_shrink(&self) -> Percent {
         self.max_shrink.map_or(Percent::whole(20), |(limit, _)| limit)
     }
@@ -163,7 +164,7 @@ pub struct Invariant {
     pub span: Span,
 }
 
-/// What an invariant counts.
+/// The devices that an invariant counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Counted {
     /// Devices that carry this tag.
@@ -181,14 +182,14 @@ pub enum Counted {
 #[derive(Clone, Debug)]
 pub struct Approval {
     pub axis: Axis,
-    /// Which tags; only with `removalsPerTag`.
+    /// The tags, only with `removalsPerTag`.
     pub tag: Option<TagPattern>,
     /// Raised to this, a total over all runs until it expires; a lower number changes nothing.
     pub max: u64,
     /// The plan's `changesDigest` that it is bound to.
     pub changes: Option<String>,
     pub reason: Option<String>,
-    /// Where it was decided.
+    /// Where the approval was decided: a ticket.
     pub ticket: Option<String>,
     /// Last day, UTC.
     pub expires: Date,
@@ -200,7 +201,7 @@ pub struct Approval {
 pub struct ShrinkApproval {
     /// `devices`, or the name of a source.
     pub source: String,
-    /// Counts down to this are trusted.
+    /// Counts from this on are trusted.
     pub to: u64,
     /// Last day, UTC.
     pub expires: Date,
@@ -219,7 +220,7 @@ impl ShrinkApproval {
 pub struct Acceptance {
     /// Contested changes of these tags.
     pub tag: TagPattern,
-    /// On these devices; none for all.
+    /// The devices; `None` means all.
     pub select: Option<Selector>,
     /// Last day, UTC.
     pub expires: Date,

@@ -1,4 +1,4 @@
-//! What a probe found: one finding a question. Holds no name, id, tag or token, so that it may be given away.
+//! The findings of a probe, one per question. Contains no name, id, tag or token, so that people may share it.
 
 use std::time::Duration;
 
@@ -10,30 +10,30 @@ use crate::service::{Question, ServiceObservations, verdicts};
 use crate::strict_json;
 use crate::time::Timestamp;
 
-/// A finding counts for so long.
+/// How long a finding counts.
 pub const VALID_FOR: Duration = Duration::from_secs(90 * 86_400);
 
-/// The service's clock dates a finding, and this computer's judges it.
+/// The tolerated difference between clocks: the service's dates a finding, and this computer's judges its age.
 const CLOCKS_DIFFER: Duration = Duration::from_secs(300);
 
-/// `service.json`: what was measured of the service of one tenant.
+/// `service.json`: the findings about the service of one tenant.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ServiceProfile {
     /// `1.0`.
     pub format_version: String,
-    /// Tells the profile of another tenant, and names none: 16 bits. Never given away.
+    /// 16 bits that detect another tenant's profile without naming the tenant. Never shared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub check: Option<String>,
     /// In the order of [`Question::ALL`].
     #[serde(default)]
     pub findings: Vec<Finding>,
-    /// What runs saw without asking, in the same order. Shown, and held against the findings; nothing is decided by it.
+    /// Observations of ordinary runs, in the same order. They are shown and compared with the findings, but decide nothing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub seen: Vec<Seen>,
 }
 
-/// What runs saw of one question.
+/// The observations of runs on one question.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Seen {
@@ -44,7 +44,7 @@ pub struct Seen {
     /// As in [`Finding`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub number: Option<u64>,
-    /// When it was seen last, to a day.
+    /// The last time it was seen, to a day.
     pub last_seen: String,
 }
 
@@ -62,14 +62,14 @@ pub struct Finding {
     /// Why it was not measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// What was asked and answered.
+    /// The calls and their answers.
     #[serde(default)]
     pub evidence: Vec<Evidence>,
-    /// When, RFC 3339.
+    /// The time of the measurement, RFC 3339.
     pub measured_at: String,
-    /// The version that measured.
+    /// The version of mdetag that measured.
     pub tool: String,
-    /// Since when reality differed in a run; such a finding no longer counts.
+    /// The time since when a run contradicted it; such a finding no longer counts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stale_since: Option<String>,
 }
@@ -96,10 +96,10 @@ impl Default for ServiceProfile {
 }
 
 impl ServiceProfile {
-    /// Reads `service.json`. Findings with a verdict that their question does not have are dropped: nothing is believed.
+    /// Reads `service.json`. Drops findings whose question does not have their verdict, because nothing in the file is trusted.
     ///
     /// # Errors
-    /// What is wrong with the file, in words.
+    /// A sentence that says what is wrong with the file.
     pub fn read(text: &str) -> Result<ServiceProfile, String> {
         let mut profile: ServiceProfile = strict_json::from_slice(text.as_bytes())
             .map_err(|error| format!("no service profile: {error}"))?;
@@ -124,14 +124,14 @@ impl ServiceProfile {
         Ok(profile)
     }
 
-    /// What [`ServiceProfile::check`] is for a tenant.
+    /// The [`ServiceProfile::check`] of a tenant.
     pub fn check_of(tenant: &TenantReference) -> String {
         let text = |part: &Option<String>| part.clone().unwrap_or_default().to_ascii_lowercase();
         let digest = digest::sha256(format!("{} {}", text(&tenant.cloud), text(&tenant.id)).as_bytes());
         digest["sha256:".len()..][..4].to_owned()
     }
 
-    /// The verdict of a question, if it was measured, is no older than [`VALID_FOR`] and was not found wrong since.
+    /// The verdict on a question, if it was measured, is no older than [`VALID_FOR`], and no run has contradicted it.
     pub fn verdict(&self, question: Question, now: Timestamp) -> Option<&Finding> {
         let finding = self.findings.iter().find(|finding| finding.question == question.word())?;
         let measured = Timestamp::parse(&finding.measured_at).ok()?;
@@ -142,13 +142,13 @@ impl ServiceProfile {
         counts.then_some(finding)
     }
 
-    /// Whether reality was seen to differ from what was measured.
+    /// Whether a run contradicted the finding.
     pub fn is_stale(&self, question: Question) -> bool {
         let mut findings = self.findings.iter();
         findings.any(|finding| finding.question == question.word() && finding.stale_since.is_some())
     }
 
-    /// Takes what a run saw. `contradicted`: questions whose findings count no more. Says whether anything is new.
+    /// Adds the observations of a run. `contradicted`: questions whose findings no longer count. Returns whether anything is new.
     pub fn learn(
         &mut self,
         sightings: &ServiceObservations,
@@ -179,8 +179,8 @@ impl ServiceProfile {
         before != (self.findings.clone(), self.seen.clone())
     }
 
-    /// Takes the findings of a later probe; what it did not measure stays. Returns the questions whose verdict changed,
-    /// with both verdicts.
+    /// Takes over the findings of a later probe; questions that it did not measure keep theirs. Returns the questions whose
+    /// verdict changed, with both verdicts.
     pub fn take(&mut self, later: ServiceProfile) -> Vec<(String, String, String)> {
         let mut changed = Vec::new();
         for finding in later.findings {

@@ -1,6 +1,6 @@
-//! Selection: which devices each selector of a policy holds for, column by column.
+//! Selection: the devices that each selector of a policy selects, column by column.
 //!
-//! Knows selectors and columns; what follows from a match is for `desired`.
+//! Knows selectors and columns; `desired` says what follows from a match.
 
 mod address;
 mod compile;
@@ -32,33 +32,33 @@ pub use join::Join;
 pub(crate) use matcher::TextMatcher;
 pub use trace::{Trace, trace};
 
-/// What the selectors of a policy hold for.
+/// The devices that a policy's selectors select.
 #[derive(Clone, Debug)]
 pub struct Selections {
-    /// Devices that the policy may touch; those of which that is unknown are none.
+    /// Devices that the policy may touch; a device is left out if that is unknown.
     pub scope: DeviceSet,
-    /// For each rule of [`Policy::rules`] the devices in scope that it selects; empty for rules that are not in force.
+    /// For each rule of [`Policy::rules`], the devices in scope that it selects; empty if the rule is not in force.
     pub rules: Vec<DeviceSet>,
-    /// By rule: devices in scope on which it is undecided, because it reads unknown data. Rules without
-    /// any are absent; they are not among those that the rule selects.
+    /// By rule: devices in scope on which it is undecided, because it reads unknown data. Such devices do not count as selected.
+    /// Rules without any are absent.
     pub undecided: BTreeMap<u32, DeviceSet>,
-    /// For each of [`Policy::protections`] the devices in scope that it protects, or may protect: unknown data protects.
+    /// For each of [`Policy::protections`], the devices in scope that it protects or may protect: unknown data protects.
     pub protections: Vec<DeviceSet>,
-    /// Devices in scope that go into the first wave of a rollout; none where the policy names none.
+    /// Devices in scope that go into the first wave of a rollout; `None` if the policy names none.
     pub first: Option<DeviceSet>,
-    /// Devices, in scope or not, that are ill as the rollout's `health` has it; none where the policy has no such gate.
+    /// Devices, in scope or not, that are sick by the rollout's `health`; `None` if the policy has no such gate.
     pub ill: Option<DeviceSet>,
-    /// For each entry of `guard.accept` the devices in scope that it names; none where it names all.
+    /// For each entry of `guard.accept`, the devices in scope that it names; `None` if it names all.
     pub accepted: Vec<Option<DeviceSet>>,
-    /// For each of [`Policy::lookups`] the row of each device.
+    /// For each of [`Policy::lookups`], the row of each device.
     pub joins: Vec<Join>,
     /// Values of list files, inline values of fields that name devices, and keys of lookups that match no device of the inventory.
     pub unmatched: Vec<Unmatched>,
-    /// Named selectors in force that hold for no device in scope, as indexes into [`Policy::selectors`].
+    /// Named selectors in force that select no device in scope, as indices into [`Policy::selectors`].
     pub idle_selectors: Vec<usize>,
-    /// Queries whose result names no device of the tenant: what they select is unknown.
+    /// Queries whose result names no device of the tenant: their selection is unknown.
     pub unknown_queries: Vec<Hunting>,
-    /// Warnings about data that leaves something unknown.
+    /// Warnings about data that leaves something undecided.
     pub findings: Vec<Diagnostic>,
 }
 
@@ -66,12 +66,12 @@ pub struct Selections {
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Unmatched {
-    /// The list file's path, the lookup's name, or the field that inline values are of.
+    /// The list file's path, the lookup's name, or the field of inline values.
     pub source: String,
-    /// Whether it is a lookup (its keys) or values.
+    /// Whether the source is a lookup (then the values are its keys).
     #[serde(default)]
     pub is_lookup: bool,
-    /// How many.
+    /// Number of values.
     pub count: u64,
     /// The first few.
     #[serde(default)]
@@ -79,7 +79,7 @@ pub struct Unmatched {
 }
 
 impl Unmatched {
-    /// The report of what did not match, in file order; nothing if all did.
+    /// Reports unmatched values in file order; `None` if all matched.
     fn report<'a>(
         source: &str,
         is_lookup: bool,
@@ -96,11 +96,11 @@ impl Unmatched {
     }
 }
 
-/// Which devices every selector in force holds for, each distinct condition evaluated once.
+/// The devices of every selector in force. Each distinct condition is evaluated once.
 ///
 /// # Errors
-/// Every hunting query without a recorded result, or with one without rows, and every lookup or result of some length of which
-/// nothing matches a device: a failed or a foreign export must not take tags away.
+/// Every hunting query without a recorded result, or with an empty one, and every longer lookup or result that matches no device:
+/// a failed or a wrong export must not remove tags.
 pub fn select(
     policy: &Policy,
     snapshot: &Snapshot,
@@ -116,10 +116,10 @@ pub fn select(
     Ok(evaluate::evaluate(policy, &program, snapshot, sources, now))
 }
 
-/// As [`select`] for devices that a policy test states: they are few, and say nothing about whose export a data file is.
+/// Like [`select`], for devices of a policy test: they are few, and say nothing about whose export a data file is.
 ///
 /// # Errors
-/// Every hunting query without a result, or with one without rows.
+/// Every hunting query without a result, or with an empty one.
 pub fn select_stated(
     policy: &Policy,
     snapshot: &Snapshot,
@@ -134,11 +134,11 @@ pub fn select_stated(
 /// Lookups and hunting results, joined to the devices.
 struct Joined {
     joins: Vec<Join>,
-    /// The devices of each query's result.
+    /// The devices in each query's result.
     hunted: Vec<DeviceSet>,
-    /// Keys and ids that are no device.
+    /// Keys and ids that match no device.
     unmatched: Vec<Unmatched>,
-    /// By query of the program: whether its rows are about no device.
+    /// By query of the program: whether its rows match no device.
     unknown_queries: Vec<bool>,
     /// Warnings about rows.
     findings: Vec<Diagnostic>,
@@ -178,8 +178,7 @@ impl Joined {
     }
 }
 
-/// The devices that each test of a field holds for, all in one pass a field. For tests that no policy states; columns of lookups
-/// cannot be asked.
+/// The devices that each test holds for, in one pass per field. For tests that are in no policy; lookup columns are not possible.
 pub fn sets_of(snapshot: &Snapshot, tests: &[(Field, Test)]) -> Vec<DeviceSet> {
     let policy = Policy::default();
     let world = leaves::LeafInputs { policy: &policy, snapshot, joins: &[], now: Timestamp::EPOCH };
@@ -217,7 +216,7 @@ pub fn queries(policies: &[&Policy], now: Timestamp) -> Vec<Query> {
     queries
 }
 
-/// A field of a device as text, lookup columns included: what templates insert.
+/// A field of a device as text, including lookup columns: the text that templates insert.
 ///
 /// # Errors
 /// Why there is none.
@@ -246,26 +245,26 @@ pub fn text_of<'a>(
 pub enum Absent {
     /// The device does not report it.
     Missing,
-    /// No row of the lookup is about the device.
+    /// The lookup has no row for the device.
     NoRow,
-    /// The row says nothing in this column.
+    /// The row's cell in this column is empty.
     EmptyCell,
-    /// The lookup's answer is unknown.
+    /// The lookup's content is unknown.
     Unknown(UnknownCell),
 }
 
-/// Why nobody knows what a lookup says about a device.
+/// Why the content of a lookup is unknown for a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum UnknownCell {
-    /// Rows of its key differ.
+    /// Rows with its key differ.
     Conflict,
     /// Its row ends before the column.
     ShortRow,
-    /// No row of the lookup is about any device that was read.
+    /// The lookup has no row for any device of the inventory.
     Unmatched,
 }
 
-/// What a run counted: devices, and the rows of every lookup, list file and hunting result that the policy names.
+/// The counts of a run: devices, and the rows of every lookup, list file and hunting result that the policy names.
 pub fn count_sources(policy: &Policy, snapshot: &Snapshot, results: &HuntingResults) -> InventoryCounts {
     let mut sources: BTreeMap<String, u64> = BTreeMap::new();
     for lookup in &policy.lookups {

@@ -1,6 +1,6 @@
-//! The moves of a plan from one device group to another, and what each means for remediation and access.
+//! The moves of a plan between device groups, and the effect of each on remediation and access.
 //!
-//! Counts no group and judges no cap: that is for the caller.
+//! Counts no group and judges no cap; the caller does.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::policy::{DeviceGroups, GroupIndex};
 
-/// Devices that are named as a sample.
+/// Devices named as a sample.
 pub(super) const SAMPLE: usize = 3;
-/// Tags that are named as the cause of one move.
+/// The most tags named as the cause of one move.
 const MOST_TAGS: usize = 10;
 
 /// Devices that go from one group to another.
@@ -76,7 +76,7 @@ struct MovedDevices<'a> {
 }
 
 impl<'a> MoveTally<'a> {
-    /// Counts one device, with the tags that move it.
+    /// Adds a device, with the tags that move it.
     pub(super) fn count(
         &mut self,
         from: GroupIndex,

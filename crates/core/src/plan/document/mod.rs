@@ -1,6 +1,6 @@
 //! The plan as a JSON document: the keys that other tools rely on, written from a plan and read back into one.
 //!
-//! Opens no file (that is `store`). Reading takes any 1.x, ignores unknown keys, and trusts nothing: a plan file is input.
+//! Opens no file (that is `store`). Reading accepts any 1.x, ignores unknown keys, and trusts nothing: a plan file is input.
 
 mod blocks;
 mod changes;
@@ -32,10 +32,10 @@ use crate::device::DeviceValue;
 use crate::diagnostic::Place;
 use crate::time::Timestamp;
 
-/// The version that this tool writes.
+/// The version that mdetag writes.
 pub const FORMAT_VERSION: &str = "1.0";
 
-/// Keys that stand outside the digest: the wall clock, the ledger, the figures of the kept state, and what a report adds when it compares with a base.
+/// Keys outside the digest: the wall clock, the ledger, the figures of the kept state, and a report's comparison with a base.
 pub const OUTSIDE_DIGEST: [&str; 5] = ["createdAt", "digest", "ledger", "split", "state"];
 
 /// The schema of a plan file.

@@ -1,6 +1,7 @@
-//! What raises a cap: `--allow` for one run, approvals in the policy until they expire; each on the record.
+//! Everything that raises a cap: `--allow` for one run, and approvals in the policy until they expire. All of it is on the
+//! record.
 //!
-//! Knows no plan's arithmetic; that is the guard's.
+//! Does not know a plan's arithmetic; the guard does.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -17,9 +18,9 @@ use crate::time::Date;
 pub struct Allowance {
     /// The cap that the allowance raises.
     pub axis: Axis,
-    /// Which tag; only with `removalsPerTag`, where none means every tag.
+    /// The tag, only with `removalsPerTag`; `None` there means every tag.
     pub tag: Option<String>,
-    /// Raised to this; a lower number changes nothing.
+    /// The new limit; a lower number changes nothing.
     pub max: u64,
 }
 
@@ -105,7 +106,7 @@ impl ApprovalReport {
     }
 
     /// `removals=800 until 2026-12-15, not bound to a plan (approval "SEC-2001"; earlier runs used 300, 500 are left)`. People's
-    /// words stand in quotes, and what binds it outside of them: no ticket makes an approval look bound.
+    /// words are in quotes and the binding is outside of them, so that no ticket can make an approval look bound.
     pub fn sentence(&self) -> String {
         let text = self.text();
         let Some(expires) = &self.expires else { return format!("{text} for this run (--allow)") };
@@ -140,19 +141,19 @@ fn covers(pattern: &str, from: ApprovalOrigin, tag: &str, case: TagCase) -> bool
     }
 }
 
-/// What earlier runs used of an approval.
+/// The use of an approval by an earlier run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ApprovalUse {
     /// The approval as the earlier plan listed it.
     pub approval: ApprovalReport,
-    /// Which tag, for `removalsPerTag`.
+    /// The tag, for `removalsPerTag`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tag: Option<String>,
     /// The number of changes that may pass.
     pub count: u64,
 }
 
-/// What of an approval is used up on an axis. A new last day makes a new approval; a new number does not.
+/// The part of an approval that is used up on an axis. A new last day makes a new approval; a new number does not.
 pub(super) fn used(uses: &[ApprovalUse], approval: &ApprovalReport, tag: Option<&str>, case: TagCase) -> u64 {
     let is_it = |other: &ApprovalReport| {
         let key = |one: &ApprovalReport| {
@@ -169,7 +170,7 @@ pub(super) fn used(uses: &[ApprovalUse], approval: &ApprovalReport, tag: Option<
     of_it.map(|entry| entry.count).sum()
 }
 
-/// Everything that raises a cap of these changes today; what does not count any more, or not yet, becomes a warning.
+/// Everything that raises a cap of these changes today. What no longer counts, or not yet, becomes a warning.
 pub(super) fn raises(
     plan: &mut Plan,
     guard: &Guard,
@@ -202,7 +203,7 @@ fn from_flag(allowance: &Allowance) -> ApprovalReport {
     ApprovalReport { tag, max, ..ApprovalReport::of(allowance.axis, ApprovalOrigin::Flag) }
 }
 
-/// People's words in quotes that they cannot end.
+/// People's words in quotes, escaped so that they cannot end them.
 fn quoted(words: &str) -> String {
     format!("\"{}\"", words.replace(['"', '“', '”', '„', '\u{2033}', '\u{ff02}'], "'"))
 }
@@ -219,7 +220,7 @@ fn from_policy(approval: &Approval, sources: &Sources) -> ApprovalReport {
     }
 }
 
-/// The pattern as one that reads back as itself.
+/// The pattern in a form that parses to itself.
 fn written(pattern: &TagPattern) -> String {
     match pattern {
         TagPattern::Literal(literal) => pattern::escape(literal),
@@ -227,7 +228,7 @@ fn written(pattern: &TagPattern) -> String {
     }
 }
 
-/// Adds a warning once; says whether there was one.
+/// Adds a warning once; returns whether there was one.
 fn warn(plan: &mut Plan, warning: Option<Warning>) -> bool {
     let Some(warning) = warning else { return false };
     if !plan.warnings.contains(&warning) {

@@ -1,6 +1,6 @@
-//! The second cap of an axis, over 24 hours: ten runs must not do what one may not.
+//! The second cap of an axis, over 24 hours: ten runs must not do together what one may not.
 //!
-//! Knows this plan and the sums of earlier runs; counts no journal.
+//! Knows this plan and the sums of earlier runs; reads no journal.
 
 use std::sync::Arc;
 
@@ -39,7 +39,7 @@ pub struct StateReport {
 }
 
 impl StateReport {
-    /// What to report of a plan's past.
+    /// The report from a plan's measures.
     pub(super) fn of(measures: &Measures) -> StateReport {
         let past = measures.past.as_ref();
         let unread = past.map(|past| &*past.unread).unwrap_or_default();
@@ -84,13 +84,13 @@ pub struct DayReport {
 }
 
 impl DayReport {
-    /// Whether this plan goes over the day's cap: one that adds nothing never does.
+    /// Whether this plan exceeds the day's cap. A plan that adds nothing never does.
     pub fn is_exceeded(&self) -> bool {
         self.planned > 0 && self.done + self.planned > self.allowed
     }
 }
 
-/// An axis of this plan against its day's cap; none where it has none.
+/// An axis of this plan against its day's cap; `None` if it has none.
 pub(super) fn measure(
     past: &Past,
     (axis, tag): (Axis, Option<Arc<str>>),
@@ -99,7 +99,7 @@ pub(super) fn measure(
     (cap, place): (Cap, Option<Place>),
 ) -> Option<DayReport> {
     let done = past.of_day(axis, tag.as_deref())?;
-    // What was removed is gone from the base, and the day began with it.
+    // Removed tags are missing from the base now, but the day started with them.
     let removed = if matches!(axis, Axis::Removals | Axis::RemovalsPerTag) { done } else { 0 };
     let base = base + removed;
     let (percent, floor) = (cap.percent.to_string(), cap.floor);

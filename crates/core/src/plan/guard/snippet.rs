@@ -1,6 +1,6 @@
-//! What raises every cap that refuses a plan, at once: arguments for one run, or entries below `guard.approvals`.
+//! Suggests how to raise every cap that refuses a plan: arguments for one run, or entries below `guard.approvals`.
 //!
-//! Escapes nothing; a terminal's and a shell's rules are for reports.
+//! Escapes nothing; reports know the rules of terminals and shells.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -11,7 +11,7 @@ use crate::pattern;
 use crate::plan::TagCase;
 use crate::time::Timestamp;
 
-/// The last day that a suggested approval counts, from the day of the plan.
+/// Days from the plan to the last day of a suggested approval.
 const DAYS: i32 = 14;
 
 /// What to paste where caps refuse a plan.
@@ -23,7 +23,7 @@ pub struct Snippet {
     pub approvals: Vec<String>,
 }
 
-/// The snippet for the caps that are exceeded; none where only invariants refuse, which nothing overrides. What earlier runs used of
+/// The snippet for the exceeded caps; `None` if only invariants refuse, which nothing overrides. What earlier runs used of
 /// the same approval, or this run of its `--allow`, is added: the numbers are totals.
 pub fn snippet(
     axes: &[AxisReport],
@@ -59,7 +59,7 @@ pub fn snippet(
     (!snippet.allow.is_empty()).then_some(snippet)
 }
 
-/// A double-quoted YAML scalar; JSON's escapes are YAML's.
+/// A double-quoted YAML scalar; JSON's escapes are valid in YAML.
 fn yaml(text: &str) -> String {
     serde_json::to_string(text).expect("text is JSON")
 }
